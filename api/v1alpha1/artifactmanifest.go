@@ -1,0 +1,223 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ArtifactManifest is a named, versioned group of artifacts: the images and charts of
+// one version of a network function. It is the unit of clean-up. While a
+// NetworkFunctionDefinitionVersion or NetworkServiceDesignVersion names it, it cannot be
+// deleted. When it is deleted, the tags of its artifacts are removed from the registry and
+// recorded in a Tombstone; applying it again within the store's grace period brings
+// them back without an upload.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=am,categories=nfo
+// +kubebuilder:selectablefield:JSONPath=`.spec.artifactStoreRef.name`
+// +kubebuilder:selectablefield:JSONPath=`.spec.artifactManifestState`
+// +kubebuilder:selectablefield:JSONPath=`.status.dependentCount`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Uploaded",type=string,JSONPath=`.status.conditions[?(@.type=="Uploaded")].status`
+// +kubebuilder:printcolumn:name="Held By",type=integer,JSONPath=`.status.dependentCount`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.spec.artifactManifestState`
+// +kubebuilder:printcolumn:name="Store",type=string,JSONPath=`.spec.artifactStoreRef.name`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Path",type=string,priority=1,JSONPath=`.spec.uploadPath`
+// +kubebuilder:validation:XValidation:rule="self.spec.uploadPath == 'StoreScoped' || !has(self.spec.artifacts) || self.spec.artifacts.all(a, self.metadata.name.size() + a.artifactName.size() < 255)",message="a repository name, <manifest>/<artifactName>, has at most 255 characters"
+type ArtifactManifest struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// What the manifest groups. Required.
+	// +required
+	Spec ArtifactManifestSpec `json:"spec"`
+
+	// What the operator has seen of it. Written by the operator only.
+	// +optional
+	Status ArtifactManifestStatus `json:"status,omitempty"`
+}
+
+// ManifestState is AOSM's artifactManifestState.
+// +kubebuilder:validation:Enum=Uploading;Uploaded
+type ManifestState string
+
+// The states of a manifest.
+const (
+	ManifestUploading ManifestState = "Uploading"
+	ManifestUploaded  ManifestState = "Uploaded"
+)
+
+// UploadPath says where a manifest's artifacts lie in its store.
+// +kubebuilder:validation:Enum=ManifestScoped;StoreScoped
+type UploadPath string
+
+// The upload paths.
+const (
+	ManifestScoped UploadPath = "ManifestScoped"
+	StoreScoped    UploadPath = "StoreScoped"
+)
+
+// ArtifactManifestSpec says which artifacts a manifest groups.
+//
+// +kubebuilder:validation:XValidation:rule="self.uploadPath == oldSelf.uploadPath || oldSelf.uploadPath == 'StoreScoped'",message="uploadPath changes one way only, from StoreScoped to ManifestScoped"
+// +kubebuilder:validation:XValidation:rule="self.uploadPath == 'StoreScoped' || !has(self.artifacts) || self.artifacts.all(a, !a.artifactName.contains('/'))",message="an artifactName is one path segment, without '/', unless uploadPath is StoreScoped"
+// +kubebuilder:validation:XValidation:rule="oldSelf.artifactManifestState != 'Uploaded' || self.uploadPath != oldSelf.uploadPath || self.artifactManifestState == 'Uploaded'",message="a sealed manifest (artifactManifestState Uploaded) stays sealed; make a new manifest for a new version"
+// +kubebuilder:validation:XValidation:rule="oldSelf.artifactManifestState != 'Uploaded' || self.uploadPath != oldSelf.uploadPath || (has(self.artifacts) == has(oldSelf.artifacts) && (!has(self.artifacts) || self.artifacts == oldSelf.artifacts))",message="the artifacts of a sealed manifest (artifactManifestState Uploaded) cannot be changed; make a new manifest for a new version"
+type ArtifactManifestSpec struct {
+	// The ArtifactStore of this namespace that the artifacts lie in. Cannot be changed.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the store of a manifest cannot be changed; make another manifest"
+	ArtifactStoreRef LocalReference `json:"artifactStoreRef"`
+
+	// Uploading: the list of artifacts can be changed. Uploaded: sealed, nothing can be
+	// changed any more. Default Uploading.
+	// +optional
+	// +kubebuilder:default=Uploading
+	ArtifactManifestState ManifestState `json:"artifactManifestState,omitempty"`
+
+	// ManifestScoped: artifacts lie at <store prefix>/<manifest name>/<artifactName>, and the
+	// manifest's deletion untags them. StoreScoped: the form before AOSM's 2025-03-30 API;
+	// artifacts lie at <store prefix>/<artifactName> and deletion never touches the registry
+	// and is never blocked. Changes one way only, to ManifestScoped. Default ManifestScoped.
+	// +optional
+	// +kubebuilder:default=ManifestScoped
+	UploadPath UploadPath `json:"uploadPath,omitempty"`
+
+	// The artifacts, at most 512, each name and version once. Removing an entry releases it
+	// as deleting the manifest would: not while anything holds the manifest.
+	// +optional
+	// +listType=map
+	// +listMapKey=artifactName
+	// +listMapKey=artifactVersion
+	// +kubebuilder:validation:MaxItems=512
+	Artifacts []Artifact `json:"artifacts,omitempty"`
+}
+
+// Artifact is one image, chart or other OCI artifact of a manifest.
+type Artifact struct {
+	// The last part of the repository name: lower case letters, digits, and single
+	// separators ('.', '_', '__' or dashes) between them, at most 255 characters.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`
+	ArtifactName string `json:"artifactName"`
+
+	// What the artifact is, in AOSM's words. Only OCIArtifact is handled. Default OCIArtifact.
+	// +optional
+	// +kubebuilder:default=OCIArtifact
+	// +kubebuilder:validation:Enum=OCIArtifact
+	ArtifactType string `json:"artifactType,omitempty"`
+
+	// The tag: a letter, digit or '_', then letters, digits, '_', '.' or '-', at most 128
+	// characters. A chart version with '+' is pushed by Helm with '_' in its place.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_][A-Za-z0-9._-]*$`
+	ArtifactVersion string `json:"artifactVersion"`
+}
+
+// ArtifactState is what the registry showed of an artifact.
+// +kubebuilder:validation:Enum=Missing;Present;Untagged
+type ArtifactState string
+
+// The states of an artifact.
+const (
+	ArtifactMissing  ArtifactState = "Missing"
+	ArtifactPresent  ArtifactState = "Present"
+	ArtifactUntagged ArtifactState = "Untagged"
+)
+
+// ArtifactStatus is what the registry showed of one artifact.
+type ArtifactStatus struct {
+	// As in the spec, or as it was in the spec when the entry has not been released yet.
+	// +required
+	// +kubebuilder:validation:MaxLength=255
+	ArtifactName string `json:"artifactName"`
+	// As in the spec; also the tag.
+	// +required
+	// +kubebuilder:validation:MaxLength=128
+	ArtifactVersion string `json:"artifactVersion"`
+	// The whole repository name in the registry, without the host.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Repository string `json:"repository,omitempty"`
+	// The digest that the tag was last seen at. It is kept from every purge while the
+	// manifest exists, also when the tag has vanished.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Digest string `json:"digest,omitempty"`
+	// The media type of what the tag points at.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	MediaType string `json:"mediaType,omitempty"`
+	// Bytes of what the tag points at: the image manifest or index alone.
+	// +optional
+	Size int64 `json:"size,omitempty"`
+	// Missing: the tag is not there. Present: it is. Untagged: released, the tag removed.
+	// +required
+	State ArtifactState `json:"state"`
+}
+
+// Dependent is an object that holds another one.
+type Dependent struct {
+	// The holder's kind.
+	// +required
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind"`
+	// The holder's namespace.
+	// +required
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace"`
+	// The holder's name.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// The artifacts that the holder names, as name:version; at most 8.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	Artifacts []string `json:"artifacts,omitempty"`
+}
+
+// Dependents is what holds an object, as its status shows it.
+type Dependents struct {
+	// What holds this object, sorted; the first 16.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Dependents []Dependent `json:"dependents,omitempty"`
+	// How many objects hold this one. Absent until it was counted.
+	// +optional
+	DependentCount *int32 `json:"dependentCount,omitempty"`
+}
+
+// ArtifactManifestStatus is what the operator has seen of a manifest.
+type ArtifactManifestStatus struct {
+	// Ready, Uploaded, Referenced; while it is being deleted DeletionBlocked and Untagged.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// Each artifact as the registry showed it last. An entry removed from the spec stays
+	// here until it is released.
+	// +optional
+	// +listType=map
+	// +listMapKey=artifactName
+	// +listMapKey=artifactVersion
+	Artifacts []ArtifactStatus `json:"artifacts,omitempty"`
+
+	Dependents `json:",inline"`
+}
+
+// ArtifactManifestList is a list of ArtifactManifests.
+// +kubebuilder:object:root=true
+type ArtifactManifestList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ArtifactManifest `json:"items"`
+}

@@ -1,0 +1,131 @@
+package v1alpha1
+
+// Condition types. Every kind has Ready. Messages are one sentence for people and name
+// objects as resource/namespace/name.
+const (
+	// ConditionReady sums the others up.
+	ConditionReady = "Ready"
+	// ConditionUploaded of a manifest: every listed artifact is in the registry.
+	ConditionUploaded = "Uploaded"
+	// ConditionReferenced: something holds the object (True/InUse), nothing does
+	// (False/Unreferenced), or it is not known (Unknown).
+	ConditionReferenced = "Referenced"
+	// ConditionDeletionBlocked is there while an object is being deleted.
+	ConditionDeletionBlocked = "DeletionBlocked"
+	// ConditionUntagged of a manifest is there while it is being deleted.
+	ConditionUntagged = "Untagged"
+	// ConditionResolved of a definition or design: all that it names exists and is admitted.
+	ConditionResolved = "Resolved"
+	// ConditionReachable of a store: the registry answers and takes the credentials.
+	ConditionReachable = "Reachable"
+	// ConditionPurgeHealthy of a store: purges are scheduled and the last one succeeded.
+	ConditionPurgeHealthy = "PurgeHealthy"
+)
+
+// Reasons of conditions, and of the events that tell of their transitions.
+const (
+	// Ready.
+
+	// ReasonReady: all is as declared.
+	ReasonReady = "Ready"
+	// ReasonDeleting: the object is being deleted; DeletionBlocked says what it waits for.
+	ReasonDeleting = "Deleting"
+
+	// DeletionBlocked, Referenced.
+
+	// ReasonInUse: an object holds this one.
+	ReasonInUse = "InUse"
+	// ReasonUnreferenced: nothing holds it.
+	ReasonUnreferenced = "Unreferenced"
+	// ReasonReleased: nothing holds it and it has been let go.
+	ReasonReleased = "Released"
+	// ReasonUnknown: not known yet.
+	ReasonUnknown = "Unknown"
+
+	// Uploaded, Untagged.
+
+	// ReasonComplete: every listed artifact is there.
+	ReasonComplete = "Complete"
+	// ReasonMissing: at least one artifact is not in the registry.
+	ReasonMissing = "Missing"
+	// ReasonTagMoved: a tag points at another digest than before.
+	ReasonTagMoved = "TagMoved"
+	// ReasonRestored: tags were put back from a tombstone.
+	ReasonRestored = "Restored"
+	// ReasonUndoLost: a tombstone's digest is no longer in the registry.
+	ReasonUndoLost = "UndoLost"
+	// ReasonUntagged: the tags are removed and recorded in a tombstone.
+	ReasonUntagged = "Untagged"
+	// ReasonPending: not done yet.
+	ReasonPending = "Pending"
+	// ReasonEntryInUse: an entry left the spec while a holder names the manifest; it is kept.
+	ReasonEntryInUse = "EntryInUse"
+	// ReasonNotOurs: nothing was done in the registry: orphaned, store-scoped, inert store, or
+	// a namespace being deleted.
+	ReasonNotOurs = "NotTouched"
+
+	// Store.
+
+	// ReasonReachable: the registry answers.
+	ReasonReachable = "Reachable"
+	// ReasonPathConflict: an older store has an equal or overlapping URL; this one is inert.
+	ReasonPathConflict = "PathConflict"
+	// ReasonInvalidURL: the URL cannot be parsed.
+	ReasonInvalidURL = "InvalidURL"
+	// ReasonSecretNotFound: the named Secret does not exist.
+	ReasonSecretNotFound = "SecretNotFound"
+	// ReasonSecretInvalid: the named Secret cannot be read as credentials.
+	ReasonSecretInvalid = "SecretInvalid"
+	// ReasonDenied: the registry refuses the credentials, or what they may do.
+	ReasonDenied = "Denied"
+	// ReasonUnavailable: the registry does not answer, or its certificate is not trusted.
+	ReasonUnavailable = "Unavailable"
+	// ReasonUnsupported: the registry does not offer what is asked for.
+	ReasonUnsupported = "Unsupported"
+	// ReasonStoreNotFound: the store that is named does not exist.
+	ReasonStoreNotFound = "StoreNotFound"
+	// ReasonStoreNotReady: the store that is named is not ready.
+	ReasonStoreNotReady = "StoreNotReady"
+
+	// PurgeHealthy.
+
+	// ReasonScheduled: the CronJob is there and no purge has ended yet.
+	ReasonScheduled = "Scheduled"
+	// ReasonSucceeded: the last purge succeeded.
+	ReasonSucceeded = "Succeeded"
+	// ReasonFailed: the last purge failed.
+	ReasonFailed = "Failed"
+	// ReasonSuspended: spec.purge.suspend, or an empty schedule.
+	ReasonSuspended = "Suspended"
+	// ReasonCronJobDisabled: the manager was started without a purger image.
+	ReasonCronJobDisabled = "CronJobDisabled"
+	// ReasonUsageUnknown: there is a threshold and no usage to compare it with.
+	ReasonUsageUnknown = "UsageUnknown"
+
+	// Resolved.
+
+	// ReasonResolved: all that is named exists and cannot be released any more.
+	ReasonResolved = "Resolved"
+	// ReasonNotFound: something named does not exist.
+	ReasonNotFound = "NotFound"
+	// ReasonTerminating: something named is being deleted.
+	ReasonTerminating = "Terminating"
+	// ReasonStoreReference: the old form, a reference to a store.
+	ReasonStoreReference = "StoreReference"
+	// ReasonStoreScoped: a manifest named is still StoreScoped.
+	ReasonStoreScoped = "StoreScoped"
+)
+
+// Annotations that people set.
+const (
+	// AnnotationOnDelete on a manifest or store, with the value OnDeleteOrphan, lets it go
+	// without touching the registry (still not while held).
+	AnnotationOnDelete = "nfo.dev/on-delete"
+	// OnDeleteOrphan is the one value of AnnotationOnDelete.
+	OnDeleteOrphan = "Orphan"
+	// AnnotationExpireNow on a tombstone, with any value, ends its grace at once.
+	AnnotationExpireNow = "nfo.dev/expire-now"
+)
+
+// Finalizer is on every object of this group but tombstones: deletion waits for the operator.
+const Finalizer = "nfo.dev/protect"

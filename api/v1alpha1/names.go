@@ -1,0 +1,119 @@
+package v1alpha1
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// ErrRegistryURL is returned, wrapped, for a registry URL that cannot be used.
+var ErrRegistryURL = errors.New("not a registry URL")
+
+// Plural resource names by kind, as they stand in refusals and on kubectl's command line.
+var resources = map[string]string{
+	KindArtifactStore:    "artifactstores",
+	KindArtifactManifest: "artifactmanifests",
+	KindDefinition:       "networkfunctiondefinitionversions",
+	KindDesign:           "networkservicedesignversions",
+	KindTombstone:        "tombstones",
+}
+
+// ResourceID names an object in messages: artifactmanifests/publisher/cnfmanifest.
+func ResourceID(kind, namespace, name string) string {
+	r, ok := resources[kind]
+	if !ok {
+		r = strings.ToLower(kind)
+	}
+	return r + "/" + namespace + "/" + name
+}
+
+// RegistryLocation is a parsed registry URL.
+type RegistryLocation struct {
+	// PlainHTTP is true for http://.
+	PlainHTTP bool
+	// Host is lower case, without the scheme's default port.
+	Host string
+	// Prefix is the repository prefix without slashes at its ends; "" for the whole registry.
+	Prefix string
+}
+
+// ParseRegistryURL reads a store's URL: http or https, host, optional port and prefix. The
+// host is lower-cased and the scheme's default port dropped, so that equal places compare
+// equal. Errors wrap ErrRegistryURL and never repeat user info.
+func ParseRegistryURL(raw string) (RegistryLocation, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return RegistryLocation{}, fmt.Errorf("%w: it cannot be parsed", ErrRegistryURL)
+	}
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https":
+		return RegistryLocation{}, fmt.Errorf("%w: the scheme is neither http nor https", ErrRegistryURL)
+	case u.Hostname() == "":
+		return RegistryLocation{}, fmt.Errorf("%w: it names no host", ErrRegistryURL)
+	case u.User != nil:
+		return RegistryLocation{}, fmt.Errorf("%w: it carries a user; use credentialsSecretRef", ErrRegistryURL)
+	case u.RawQuery != "" || u.Fragment != "":
+		return RegistryLocation{}, fmt.Errorf("%w: it has a query or fragment", ErrRegistryURL)
+	}
+	host := strings.ToLower(u.Host)
+	defaultPort := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]
+	l := RegistryLocation{
+		PlainHTTP: u.Scheme == "http",
+		Host:      strings.TrimSuffix(host, defaultPort),
+		Prefix:    strings.Trim(u.Path, "/"),
+	}
+	if strings.Contains(l.Prefix, "//") {
+		return RegistryLocation{}, fmt.Errorf("%w: its path has an empty segment", ErrRegistryURL)
+	}
+	return l, nil
+}
+
+// Overlaps reports whether two locations are equal or one is a prefix of the other by whole
+// path segments. The scheme does not matter: the same host is the same registry.
+func (l RegistryLocation) Overlaps(o RegistryLocation) bool {
+	return l.Host == o.Host && (within(l.Prefix, o.Prefix) || within(o.Prefix, l.Prefix))
+}
+
+// within reports whether path lies at or below prefix, by whole segments.
+func within(path, prefix string) bool {
+	return prefix == "" || path == prefix || strings.HasPrefix(path, prefix+"/")
+}
+
+// Repository returns the repository of an artifact of a manifest in this location.
+func (l RegistryLocation) Repository(manifest string, path UploadPath, artifactName string) string {
+	segments := []string{l.Prefix, manifest, artifactName}
+	if path == StoreScoped {
+		segments = []string{l.Prefix, artifactName}
+	}
+	if l.Prefix == "" {
+		segments = segments[1:]
+	}
+	return strings.Join(segments, "/")
+}
+
+// Owns reports whether repository is one that a ManifestScoped manifest of this name has in
+// this location: the prefix, the manifest's name, and exactly one segment more.
+func (l RegistryLocation) Owns(manifest, repository string) bool {
+	rest, ok := strings.CutPrefix(repository, l.Repository(manifest, ManifestScoped, ""))
+	return ok && rest != "" && !strings.Contains(rest, "/")
+}
+
+// TombstoneName names the tombstone of a whole manifest: its name, cut, and the first 8
+// characters of its UID. suffix, when not empty, tells apart the tombstones of single entries.
+func TombstoneName(manifest string, uid types.UID, suffix string) string {
+	short := string(uid)
+	if len(short) > 8 {
+		short = short[:8]
+	}
+	tail := "-" + short
+	if suffix != "" {
+		tail += "-" + suffix
+	}
+	if room := 253 - len(tail); len(manifest) > room {
+		manifest = strings.TrimRight(manifest[:room], "-.")
+	}
+	return manifest + tail
+}

@@ -1,0 +1,242 @@
+package v1alpha1
+
+import (
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Tombstone records what was released, when, and at which digests. It is written by the
+// operator before the first tag is removed. The purge deletes from it; applying the
+// manifest again restores from it. It has no owner and holds nothing: deleting a store and
+// applying it again loses no undo. Deleting a Tombstone by hand forgets the undo and leaves
+// the digests in the registry.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=ts,categories=nfo
+// +kubebuilder:selectablefield:JSONPath=`.spec.manifest.name`
+// +kubebuilder:selectablefield:JSONPath=`.spec.cause`
+// +kubebuilder:printcolumn:name="Manifest",type=string,JSONPath=`.spec.manifest.name`
+// +kubebuilder:printcolumn:name="Cause",type=string,JSONPath=`.spec.cause`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Restorable Until",type=string,JSONPath=`.status.restorableUntil`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Registry",type=string,priority=1,JSONPath=`.spec.registryURL`
+// +kubebuilder:validation:XValidation:rule="self.spec.registryURL == oldSelf.spec.registryURL && self.spec.manifest.uid == oldSelf.spec.manifest.uid && self.spec.cause == oldSelf.spec.cause",message="where, of what and why something was released cannot be changed"
+type Tombstone struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// What was released. Required.
+	// +required
+	Spec TombstoneSpec `json:"spec"`
+
+	// What became of it.
+	// +optional
+	Status TombstoneStatus `json:"status,omitempty"`
+}
+
+// Cause says why a digest lost its tag.
+// +kubebuilder:validation:Enum=Released;Removed;Overwritten;Found
+type Cause string
+
+// Why a digest lost its tag.
+const (
+	// CauseReleased: its manifest was deleted.
+	CauseReleased Cause = "Released"
+	// CauseRemoved: its entry left the manifest's spec.artifacts.
+	CauseRemoved Cause = "Removed"
+	// CauseOverwritten: its tag moved on to another digest.
+	CauseOverwritten Cause = "Overwritten"
+	// CauseFound: it was untagged by others.
+	CauseFound Cause = "Found"
+)
+
+// TombstoneSpec is what was released.
+type TombstoneSpec struct {
+	// The URL of the store that it was released from. A store of this namespace with the same
+	// URL adopts the tombstone; without one it waits.
+	// +required
+	// +kubebuilder:validation:MaxLength=512
+	RegistryURL string `json:"registryURL"`
+
+	// The manifest as it was.
+	// +required
+	Manifest TombstoneManifest `json:"manifest"`
+
+	// Why: Released, Removed, Overwritten or Found.
+	// +required
+	Cause Cause `json:"cause"`
+
+	// The store's grace period at release. The longer of it and the store's grace period now counts.
+	// +required
+	GracePeriod metav1.Duration `json:"gracePeriod"`
+
+	// What lost its tag.
+	// +required
+	// +listType=map
+	// +listMapKey=repository
+	// +listMapKey=tag
+	// +kubebuilder:validation:MaxItems=1024
+	Artifacts []TombstoneArtifact `json:"artifacts"`
+}
+
+// TombstoneManifest is the manifest that a tombstone is of.
+type TombstoneManifest struct {
+	// The manifest's name.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// The manifest's UID: a manifest applied again is another one.
+	// +required
+	UID types.UID `json:"uid"`
+	// The manifest's spec when it was released, for whoever wants to apply it again.
+	// +required
+	Spec ArtifactManifestSpec `json:"spec"`
+}
+
+// TombstoneArtifact is one tag and the digests it was seen at.
+type TombstoneArtifact struct {
+	// The whole repository name in the registry, without the host.
+	// +required
+	// +kubebuilder:validation:MaxLength=512
+	Repository string `json:"repository"`
+	// The tag.
+	// +required
+	// +kubebuilder:validation:MaxLength=128
+	Tag string `json:"tag"`
+	// The digests that the tag was seen at, oldest first; the last one is restored. Only grows.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=256
+	Digests []string `json:"digests"`
+	// The media type of the last digest.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	MediaType string `json:"mediaType,omitempty"`
+	// Bytes of the last digest: the image manifest or index alone.
+	// +optional
+	Size int64 `json:"size,omitempty"`
+}
+
+// TombstoneState is what became of one released tag.
+// +kubebuilder:validation:Enum=Pending;Untagged;Restoring;Restored;Sweeping;Purged;Kept
+type TombstoneState string
+
+// What became of a released tag.
+const (
+	// TombstonePending: recorded, the tag not yet removed.
+	TombstonePending TombstoneState = "Pending"
+	// TombstoneUntagged: the tag is removed; the digest can be restored.
+	TombstoneUntagged TombstoneState = "Untagged"
+	// TombstoneRestoring: the manager has claimed the entry and puts the tag back.
+	TombstoneRestoring TombstoneState = "Restoring"
+	// TombstoneRestored: the tag is back; the entry is consumed.
+	TombstoneRestored TombstoneState = "Restored"
+	// TombstoneSweeping: a purge has claimed the entry and deletes its digests.
+	TombstoneSweeping TombstoneState = "Sweeping"
+	// TombstonePurged: its digests are gone; the entry is consumed.
+	TombstonePurged TombstoneState = "Purged"
+	// TombstoneKept: its grace is over but something keeps a digest; the reason says what.
+	TombstoneKept TombstoneState = "Kept"
+)
+
+// TombstoneArtifactStatus is what became of one released tag.
+type TombstoneArtifactStatus struct {
+	// As in the spec.
+	// +required
+	// +kubebuilder:validation:MaxLength=512
+	Repository string `json:"repository"`
+	// As in the spec.
+	// +required
+	// +kubebuilder:validation:MaxLength=128
+	Tag string `json:"tag"`
+	// When the operator saw the tag gone. Grace counts from here. Absent: not a candidate.
+	// +optional
+	UntaggedAt *metav1.Time `json:"untaggedAt,omitempty"`
+	// Pending, Untagged, Restoring, Restored, Sweeping, Purged or Kept.
+	// +required
+	State TombstoneState `json:"state"`
+	// Why, in one word and a sentence.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Reason string `json:"reason,omitempty"`
+}
+
+// TombstoneStatus is what became of what was released.
+type TombstoneStatus struct {
+	// One entry for each of spec.artifacts that something was done with.
+	// +optional
+	// +listType=map
+	// +listMapKey=repository
+	// +listMapKey=tag
+	Artifacts []TombstoneArtifactStatus `json:"artifacts,omitempty"`
+
+	// Until when a restore is certain, as of the release; a longer grace period set on the
+	// store afterwards extends it.
+	// +optional
+	RestorableUntil *metav1.Time `json:"restorableUntil,omitempty"`
+
+	// Ready: its reason is the tombstone's state.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// Entry returns the status of one released tag: Pending without untaggedAt when nothing was
+// recorded of it yet.
+func (t *Tombstone) Entry(repository, tag string) TombstoneArtifactStatus {
+	for _, e := range t.Status.Artifacts {
+		if e.Repository == repository && e.Tag == tag {
+			return e
+		}
+	}
+	return TombstoneArtifactStatus{Repository: repository, Tag: tag, State: TombstonePending}
+}
+
+// SetEntry replaces, or adds, the status of one released tag.
+func (t *Tombstone) SetEntry(e TombstoneArtifactStatus) {
+	i := slices.IndexFunc(t.Status.Artifacts, func(o TombstoneArtifactStatus) bool { return o.Repository == e.Repository && o.Tag == e.Tag })
+	if i < 0 {
+		t.Status.Artifacts = append(t.Status.Artifacts, e)
+		return
+	}
+	t.Status.Artifacts[i] = e
+}
+
+// Consumed reports whether nothing of the tombstone is left to restore or to purge.
+func (t *Tombstone) Consumed() bool {
+	for _, a := range t.Spec.Artifacts {
+		if s := t.Entry(a.Repository, a.Tag).State; s != TombstoneRestored && s != TombstonePurged {
+			return false
+		}
+	}
+	return true
+}
+
+// GraceEnds returns when the grace of an entry ends: untaggedAt plus the longer of the grace
+// at release and the grace now, or untaggedAt itself when the tombstone is annotated to
+// expire at once. ok is false when the entry has no untaggedAt: then it is no candidate.
+func (t *Tombstone) GraceEnds(e TombstoneArtifactStatus, graceNow time.Duration) (end time.Time, ok bool) {
+	if e.UntaggedAt == nil {
+		return time.Time{}, false
+	}
+	if _, now := t.Annotations[AnnotationExpireNow]; now {
+		return e.UntaggedAt.Time, true
+	}
+	return e.UntaggedAt.Add(max(t.Spec.GracePeriod.Duration, graceNow)), true
+}
+
+// TombstoneList is a list of Tombstones.
+// +kubebuilder:object:root=true
+type TombstoneList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Tombstone `json:"items"`
+}
