@@ -1,0 +1,142 @@
+package reference
+
+import (
+	"cmp"
+	"slices"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// Object names an object of the product's group. Its kind, namespace and name are whole names.
+type Object struct{ Kind, Namespace, Name string }
+
+// String names the object as messages do: resource/namespace/name.
+func (o Object) String() string { return v1alpha1.ResourceID(o.Kind, o.Namespace, o.Name) }
+
+// Reference is one use of one object by another.
+type Reference struct {
+	// To is what is named: the subject.
+	To Object
+	// Artifact is the artifact concerned, "" for none. Version is a version or range, as given.
+	Artifact, Version string
+	// Application is the application or template that names it, "" for none.
+	Application string
+}
+
+// Of returns what an object names, in the order of its spec. It is pure. Objects of other
+// kinds name nothing.
+func Of(o client.Object) []Reference {
+	switch o := o.(type) {
+	case *v1alpha1.ArtifactManifest:
+		return []Reference{{To: Object{v1alpha1.KindArtifactStore, o.Namespace, o.Spec.ArtifactStoreRef.Name}}}
+	case *v1alpha1.NetworkFunctionDefinitionVersion:
+		return ofDefinition(o)
+	case *v1alpha1.NetworkServiceDesignVersion:
+		return ofDesign(o)
+	}
+	return nil
+}
+
+func ofDefinition(o *v1alpha1.NetworkFunctionDefinitionVersion) []Reference {
+	var refs []Reference
+	for _, app := range o.Spec.NetworkFunctionTemplate.NetworkFunctionApplications {
+		p := app.ArtifactProfile
+		refs = append(refs, ofSource(p.ArtifactSource, o.Namespace, Reference{
+			Artifact:    p.HelmArtifactProfile.HelmPackageName,
+			Version:     p.HelmArtifactProfile.HelmPackageVersionRange,
+			Application: app.Name,
+		})...)
+	}
+	return refs
+}
+
+func ofDesign(o *v1alpha1.NetworkServiceDesignVersion) []Reference {
+	var refs []Reference
+	for _, t := range o.Spec.ResourceElementTemplates {
+		if p := t.Configuration.ArtifactProfile; p != nil {
+			refs = append(refs, ofSource(p.ArtifactSource, o.Namespace, Reference{
+				Artifact: p.ArtifactName, Version: p.ArtifactVersion, Application: t.Name,
+			})...)
+		}
+		if r := t.Configuration.NetworkFunctionDefinitionVersionRef; r != nil {
+			refs = append(refs, Reference{To: Object{v1alpha1.KindDefinition, o.Namespace, r.Name}, Application: t.Name})
+		}
+	}
+	return refs
+}
+
+// ofSource completes r with what the source names. An object that got past validation with
+// both forms set names both: rather one holder too many.
+func ofSource(s v1alpha1.ArtifactSource, namespace string, r Reference) []Reference {
+	var refs []Reference
+	if s.ArtifactManifestRef != nil {
+		r.To = Object{v1alpha1.KindArtifactManifest, namespace, s.ArtifactManifestRef.Name}
+		refs = append(refs, r)
+	}
+	if s.ArtifactStoreRef != nil {
+		r.To = Object{v1alpha1.KindArtifactStore, namespace, s.ArtifactStoreRef.Name}
+		refs = append(refs, r)
+	}
+	return refs
+}
+
+// Holder is an object that holds a subject, and by which of its references.
+type Holder struct {
+	Object
+	// Terminating is true when the holder is itself being deleted. It still holds.
+	Terminating bool
+	// References are those to the subject, in the order of the holder's spec.
+	References []Reference
+}
+
+// holderOf returns o as a holder of the subject, if it holds it.
+func holderOf(o client.Object, kind string, subject client.Object) (Holder, bool) {
+	h := Holder{Object: Object{kind, o.GetNamespace(), o.GetName()}, Terminating: !o.GetDeletionTimestamp().IsZero()}
+	for _, r := range Of(o) {
+		if holds(r, subject) {
+			h.References = append(h.References, r)
+		}
+	}
+	return h, len(h.References) > 0
+}
+
+// holds reports whether a reference keeps the subject. The old form, a reference to a store,
+// keeps the ManifestScoped manifests of that store that list the artifact, in any version.
+func holds(r Reference, subject client.Object) bool {
+	if r.To == Self(subject) {
+		return true
+	}
+	m, ok := subject.(*v1alpha1.ArtifactManifest)
+	if !ok || r.Artifact == "" || r.To != (Object{v1alpha1.KindArtifactStore, m.Namespace, m.Spec.ArtifactStoreRef.Name}) {
+		return false
+	}
+	listed := func(a v1alpha1.Artifact) bool { return a.ArtifactName == r.Artifact }
+	seen := func(a v1alpha1.ArtifactStatus) bool { return a.ArtifactName == r.Artifact }
+	return m.Spec.UploadPath != v1alpha1.StoreScoped &&
+		(slices.ContainsFunc(m.Spec.Artifacts, listed) || slices.ContainsFunc(m.Status.Artifacts, seen))
+}
+
+// Self names an object of the product's group by its Go type, which is set also where its
+// TypeMeta is not. Objects of other kinds have an empty Kind.
+func Self(o client.Object) Object {
+	self := Object{Namespace: o.GetNamespace(), Name: o.GetName()}
+	switch o.(type) {
+	case *v1alpha1.ArtifactStore:
+		self.Kind = v1alpha1.KindArtifactStore
+	case *v1alpha1.ArtifactManifest:
+		self.Kind = v1alpha1.KindArtifactManifest
+	case *v1alpha1.NetworkFunctionDefinitionVersion:
+		self.Kind = v1alpha1.KindDefinition
+	case *v1alpha1.NetworkServiceDesignVersion:
+		self.Kind = v1alpha1.KindDesign
+	}
+	return self
+}
+
+func sortHolders(hs []Holder) {
+	slices.SortFunc(hs, func(a, b Holder) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+}

@@ -1,0 +1,158 @@
+package reference
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// Finder finds the holders of a subject.
+type Finder struct {
+	cached, live client.Reader
+
+	mu    sync.Mutex
+	queue map[string]*batch // by namespace: the list that has not begun yet
+	lists map[string]chan struct{}
+}
+
+// NewFinder makes a Finder. cached must have the index of Index; live must read from the API
+// server itself.
+func NewFinder(cached, live client.Reader) *Finder {
+	return &Finder{cached: cached, live: live, queue: map[string]*batch{}, lists: map[string]chan struct{}{}}
+}
+
+// Cached returns the holders of a subject that the cache knows, sorted. It may lag behind: use
+// it to refuse and to wait, never to let go.
+func (f *Finder) Cached(ctx context.Context, subject client.Object) ([]Holder, error) {
+	found := map[Object]Holder{}
+	for _, to := range targets(subject) {
+		for _, kind := range holderKinds {
+			// No limit here: the cache would cut the list short without saying so.
+			items, err := kind.list(ctx, f.cached, client.InNamespace(subject.GetNamespace()), client.MatchingFields{Field: key(to)})
+			if err != nil {
+				return nil, err
+			}
+			for _, o := range items {
+				if h, ok := holderOf(o, kind.name, subject); ok {
+					found[h.Object] = h
+				}
+			}
+		}
+	}
+	holders := slices.Collect(maps.Values(found))
+	sortHolders(holders)
+	return holders, nil
+}
+
+// Live returns the stored holders of a subject, sorted, from lists that began after Live was
+// called. It fails rather than leave one out.
+func (f *Finder) Live(ctx context.Context, subject client.Object) ([]Holder, error) {
+	all, err := f.snapshot(ctx, subject.GetNamespace())
+	if err != nil {
+		return nil, fmt.Errorf("listing what holds %s: %w", Self(subject), err)
+	}
+	return all.Holders(subject), nil
+}
+
+// Snapshot is every object of a namespace that can hold another, read at once.
+type Snapshot map[string][]client.Object
+
+// Read takes a snapshot of a namespace from the given reader.
+func Read(ctx context.Context, r client.Reader, namespace string) (Snapshot, error) {
+	all := Snapshot{}
+	for _, kind := range holderKinds {
+		items, err := kind.list(ctx, r, client.InNamespace(namespace), client.Limit(pageSize))
+		if err != nil {
+			return nil, err
+		}
+		all[kind.name] = items
+	}
+	return all, nil
+}
+
+// Holders returns the holders of a subject in the snapshot, sorted.
+func (s Snapshot) Holders(subject client.Object) []Holder {
+	var holders []Holder
+	for kind, items := range s {
+		for _, o := range items {
+			if h, ok := holderOf(o, kind, subject); ok {
+				holders = append(holders, h)
+			}
+		}
+	}
+	sortHolders(holders)
+	return holders
+}
+
+// Manifests returns the manifests in the snapshot.
+func (s Snapshot) Manifests() []*v1alpha1.ArtifactManifest {
+	var ms []*v1alpha1.ArtifactManifest
+	for _, o := range s[v1alpha1.KindArtifactManifest] {
+		if m, ok := o.(*v1alpha1.ArtifactManifest); ok {
+			ms = append(ms, m)
+		}
+	}
+	return ms
+}
+
+// targets are what an index key can name to hold the subject: itself and, for a manifest, its
+// store (the old form).
+func targets(subject client.Object) []Object {
+	ts := []Object{Self(subject)}
+	if m, ok := subject.(*v1alpha1.ArtifactManifest); ok {
+		ts = append(ts, Object{v1alpha1.KindArtifactStore, m.Namespace, m.Spec.ArtifactStoreRef.Name})
+	}
+	return ts
+}
+
+// batch is one list that several askers wait for.
+type batch struct {
+	done chan struct{}
+	all  Snapshot
+	err  error
+}
+
+// snapshot lists a namespace. Callers that come while a list runs share the next one, which
+// begins after all of them asked.
+func (f *Finder) snapshot(ctx context.Context, namespace string) (Snapshot, error) {
+	f.mu.Lock()
+	if b, waiting := f.queue[namespace]; waiting {
+		f.mu.Unlock()
+		return b.wait(ctx)
+	}
+	b := &batch{done: make(chan struct{})}
+	f.queue[namespace] = b
+	running := f.lists[namespace]
+	f.mu.Unlock()
+
+	if running != nil {
+		select {
+		case <-running:
+		case <-ctx.Done(): // Read then fails at once, and so do those who wait for it
+		}
+	}
+	f.mu.Lock()
+	delete(f.queue, namespace)
+	f.lists[namespace] = b.done
+	f.mu.Unlock()
+	b.all, b.err = Read(ctx, f.live, namespace)
+	close(b.done)
+	return b.all, b.err
+}
+
+// wait takes the shared answer. When the asker that listed gave up, the others fail too and
+// try again in their next pass: no evidence means keep.
+func (b *batch) wait(ctx context.Context) (Snapshot, error) {
+	select {
+	case <-b.done:
+		return b.all, b.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}

@@ -1,0 +1,45 @@
+package reference
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// Field is the name of the field index of what an object names.
+const Field = "nfo.dev/references"
+
+// key is an object's index key. No part of an object's identity can contain a slash, so
+// that two objects never share a key and no key is another's prefix up to its end.
+func key(o Object) string { return strings.Join([]string{o.Kind, o.Namespace, o.Name}, "/") }
+
+// Keys are the index keys of what an object names, each once.
+func Keys(o client.Object) []string {
+	var keys []string
+	seen := map[string]bool{}
+	for _, r := range Of(o) {
+		if k := key(r.To); !seen[k] {
+			seen[k] = true
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// Index tells the cache to keep the index of every kind that names others.
+func Index(ctx context.Context, indexer client.FieldIndexer) error {
+	for _, o := range []client.Object{
+		&v1alpha1.ArtifactManifest{},
+		&v1alpha1.NetworkFunctionDefinitionVersion{},
+		&v1alpha1.NetworkServiceDesignVersion{},
+	} {
+		if err := indexer.IndexField(ctx, o, Field, Keys); err != nil {
+			return fmt.Errorf("indexing references of %T: %w", o, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,62 @@
+package reference
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// NamedHolders is how many holders a refusal names before it says how many more there are.
+const NamedHolders = 10
+
+// Refusal is the sentence that says why a subject cannot go: AOSM's words, then each holder
+// with the first artifact and application concerned.
+func Refusal(subject Object, holders []Holder) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "The resource '%s' has some resources attached to it. The dependent resources are: ", subject)
+	for i, h := range holders {
+		if i == NamedHolders {
+			fmt.Fprintf(&b, " and %d more", len(holders)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%q%s", h.String(), h.detail())
+	}
+	return b.String()
+}
+
+func (h Holder) detail() string {
+	var parts []string
+	if r := h.References[0]; r.Artifact != "" {
+		parts = append(parts, "artifact "+r.Artifact+":"+r.Version)
+	}
+	if r := h.References[0]; r.Application != "" {
+		parts = append(parts, "application "+r.Application)
+	}
+	if h.Terminating {
+		parts = append(parts, "itself being deleted")
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
+
+// Dependents is the holders as a status shows them: the first 16, and how many there are.
+func Dependents(holders []Holder) v1alpha1.Dependents {
+	count := int32(len(holders))
+	d := v1alpha1.Dependents{DependentCount: &count}
+	for _, h := range holders[:min(len(holders), 16)] {
+		dep := v1alpha1.Dependent{Kind: h.Kind, Namespace: h.Namespace, Name: h.Name}
+		for _, r := range h.References {
+			if r.Artifact != "" && len(dep.Artifacts) < 8 {
+				dep.Artifacts = append(dep.Artifacts, r.Artifact+":"+r.Version)
+			}
+		}
+		d.Dependents = append(d.Dependents, dep)
+	}
+	return d
+}
