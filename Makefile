@@ -1,2 +1,91 @@
-generate:
-	go tool controller-gen object paths=./api/... crd output:crd:dir=config/crd paths=./api/...
+# Everything is pinned and run through Go: the only things to install are Go, make and git.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GO ?= go
+VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),dev)
+IMAGE ?= nfo:$(VERSION)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+# timetzdata: schedules name time zones, and the image has no files but the binary.
+BUILD := CGO_ENABLED=0 $(GO) build -trimpath -tags timetzdata -ldflags '$(LDFLAGS)'
+LINT := $(CURDIR)/bin/tools/golangci-lint
+GENERATED := api config
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+
+.PHONY: generate
+generate: ## write CRDs, roles and deep copies anew from the Go sources
+	$(GO) tool controller-gen object paths=./api/...
+	$(GO) tool controller-gen crd output:crd:dir=config/crd paths=./api/...
+	$(GO) tool controller-gen rbac:roleName=nfo-manager output:rbac:dir=config/rbac paths=./internal/controller/...
+
+.PHONY: verify
+verify: ## fail if generated files or go.mod are not what the sources say
+	@sums() { find $(GENERATED) -type f | sort | xargs sha256sum; }; \
+	before=$$(sums) && $(MAKE) --no-print-directory generate && after=$$(sums); \
+	diff <(echo "$$before") <(echo "$$after") || { echo 'Generated files were stale: commit what "make generate" has just written.' >&2; exit 1; }
+	$(GO) mod tidy -diff
+
+.PHONY: build
+build: ## build bin/nfo
+	$(BUILD) -o bin/ ./cmd/nfo
+
+.PHONY: fmt
+fmt: $(LINT) ## format the Go sources, imports in order
+	$(LINT) fmt ./...
+
+.PHONY: lint
+lint: $(LINT) ## run the linters (the first time builds them, 3 minutes)
+	$(LINT) run ./...
+	cd test/cluster && $(LINT) run ./...
+	cd tools/lint && $(LINT) run ./...
+
+$(LINT): tools/lint/go.mod tools/lint/go.sum tools/lint/main.go
+	CGO_ENABLED=0 $(GO) build -C tools/lint -trimpath -ldflags '-s -w' -o $@ .
+
+
+.PHONY: test
+test: cluster ## run all tests, with a real Kubernetes API server and a real registry
+	$(GO) test -timeout 20m ./...
+	$(GO) test -C test/cluster -timeout 10m ./...
+
+.PHONY: test-unit
+test-unit: ## run the tests beside the code only: no cluster, seconds
+	$(GO) test $$($(GO) list ./... | grep -v '/test/')
+
+.PHONY: bench
+bench: cluster ## measure, once each, what the operator costs
+	$(GO) test ./test/bench -run '^$$' -bench . -benchtime 1x -timeout 30m
+
+.PHONY: cluster
+cluster: ## build the test cluster's binaries (the first time takes 15 minutes)
+	@$(GO) run -C test/cluster . build
+
+
+.PHONY: up
+up: ## start a cluster, a registry and the operator in the background
+	$(GO) run ./test/demo up
+
+.PHONY: demo
+demo: ## tell the story of one manifest, from upload to purge, on what `make up` started
+	$(GO) run ./test/demo run
+
+.PHONY: down
+down: ## end what `make up` started
+	$(GO) run ./test/demo down
+
+
+.PHONY: image
+image: ## build the container image with docker, podman or buildah
+	@for tool in docker podman buildah; do \
+	  $$tool info >/dev/null 2>&1 || continue; \
+	  set -x; exec $$tool build --build-arg VERSION=$(VERSION) -t $(IMAGE) .; \
+	done; echo 'make image needs docker (with its daemon running), podman or buildah; "make build" needs none of them.' >&2; exit 1
+
+.PHONY: clean
+clean: ## remove everything built, but not Go's caches
+	rm -rf bin test/cluster/bin

@@ -241,3 +241,24 @@ type ArtifactStoreList struct {
 	metav1.ListMeta `json:"metadata,omitempty"`
 	Items           []ArtifactStore `json:"items"`
 }
+
+// Winner returns the store among others that this one must yield to: an older one with an
+// equal or overlapping URL, in any namespace. Age is creationTimestamp, then UID. nil when
+// there is none. Stores whose URL cannot be parsed win over nobody.
+func (s *ArtifactStore) Winner(others []ArtifactStore) *ArtifactStore {
+	here, err := ParseRegistryURL(s.Spec.Registry.URL)
+	if err != nil {
+		return nil
+	}
+	for i := range others {
+		o := &others[i]
+		there, err := ParseRegistryURL(o.Spec.Registry.URL)
+		if err != nil || o.UID == s.UID || !here.Overlaps(there) {
+			continue
+		}
+		if age := o.CreationTimestamp.Compare(s.CreationTimestamp.Time); age < 0 || (age == 0 && o.UID < s.UID) {
+			return o
+		}
+	}
+	return nil
+}

@@ -82,6 +82,8 @@ const (
 	ReasonUnavailable = "Unavailable"
 	// ReasonUnsupported: the registry does not offer what is asked for.
 	ReasonUnsupported = "Unsupported"
+	// ReasonUnreadable: the registry's answer cannot be trusted or understood.
+	ReasonUnreadable = "Unreadable"
 	// ReasonStoreNotFound: the store that is named does not exist.
 	ReasonStoreNotFound = "StoreNotFound"
 	// ReasonStoreNotReady: the store that is named is not ready.

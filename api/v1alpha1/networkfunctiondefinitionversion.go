@@ -175,6 +175,9 @@ type VersionStatus struct {
 	Dependents `json:",inline"`
 }
 
+// VersionStatus returns the object's status, to read and to change.
+func (v *NetworkFunctionDefinitionVersion) VersionStatus() *VersionStatus { return &v.Status }
+
 // NetworkFunctionDefinitionVersionList is a list of NetworkFunctionDefinitionVersions.
 // +kubebuilder:object:root=true
 type NetworkFunctionDefinitionVersionList struct {

@@ -103,6 +103,9 @@ type TemplateArtifactProfile struct {
 	ArtifactVersion string `json:"artifactVersion"`
 }
 
+// VersionStatus returns the object's status, to read and to change.
+func (v *NetworkServiceDesignVersion) VersionStatus() *VersionStatus { return &v.Status }
+
 // NetworkServiceDesignVersionList is a list of NetworkServiceDesignVersions.
 // +kubebuilder:object:root=true
 type NetworkServiceDesignVersionList struct {

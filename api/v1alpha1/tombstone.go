@@ -1,9 +1,12 @@
 package v1alpha1
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -218,6 +221,30 @@ func (t *Tombstone) Consumed() bool {
 		}
 	}
 	return true
+}
+
+// Summarise sets the Ready condition from the entries: its reason is the state that says most
+// about what can still happen, and it is True while something can be restored.
+func (t *Tombstone) Summarise() {
+	count := map[TombstoneState]int{}
+	for _, a := range t.Spec.Artifacts {
+		count[t.Entry(a.Repository, a.Tag).State]++
+	}
+	order := []TombstoneState{TombstoneSweeping, TombstoneRestoring, TombstonePending, TombstoneKept, TombstoneUntagged, TombstoneRestored, TombstonePurged}
+	c := metav1.Condition{Type: ConditionReady, Status: metav1.ConditionFalse, Reason: string(TombstonePending), ObservedGeneration: t.Generation}
+	var parts []string
+	for i := len(order) - 1; i >= 0; i-- {
+		if n := count[order[i]]; n > 0 {
+			c.Reason = string(order[i])
+			parts = append(parts, fmt.Sprintf("%d %s", n, order[i]))
+		}
+	}
+	if count[TombstoneUntagged]+count[TombstoneKept] > 0 {
+		c.Status = metav1.ConditionTrue
+	}
+	c.Message = fmt.Sprintf("Of %d tags: %s. Apply ArtifactManifest %s again to restore what is untagged.",
+		len(t.Spec.Artifacts), strings.Join(parts, ", "), t.Spec.Manifest.Name)
+	apimeta.SetStatusCondition(&t.Status.Conditions, c)
 }
 
 // GraceEnds returns when the grace of an entry ends: untaggedAt plus the longer of the grace

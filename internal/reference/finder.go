@@ -34,7 +34,7 @@ func (f *Finder) Cached(ctx context.Context, subject client.Object) ([]Holder, e
 	for _, to := range targets(subject) {
 		for _, kind := range holderKinds {
 			// No limit here: the cache would cut the list short without saying so.
-			items, err := kind.list(ctx, f.cached, client.InNamespace(subject.GetNamespace()), client.MatchingFields{Field: key(to)})
+			items, err := kind.list(ctx, f.cached, client.InNamespace(subject.GetNamespace()), client.MatchingFields{Field: Key(to)})
 			if err != nil {
 				return nil, err
 			}

@@ -13,16 +13,16 @@ import (
 // Field is the name of the field index of what an object names.
 const Field = "nfo.dev/references"
 
-// key is an object's index key. No part of an object's identity can contain a slash, so
+// Key is an object's index key. No part of an object's identity can contain a slash, so
 // that two objects never share a key and no key is another's prefix up to its end.
-func key(o Object) string { return strings.Join([]string{o.Kind, o.Namespace, o.Name}, "/") }
+func Key(o Object) string { return strings.Join([]string{o.Kind, o.Namespace, o.Name}, "/") }
 
 // Keys are the index keys of what an object names, each once.
 func Keys(o client.Object) []string {
 	var keys []string
 	seen := map[string]bool{}
 	for _, r := range Of(o) {
-		if k := key(r.To); !seen[k] {
+		if k := Key(r.To); !seen[k] {
 			seen[k] = true
 			keys = append(keys, k)
 		}

@@ -24,7 +24,9 @@ var holderKinds = []holderKind{
 	{v1alpha1.KindDefinition, list(func(l *v1alpha1.NetworkFunctionDefinitionVersionList) []v1alpha1.NetworkFunctionDefinitionVersion {
 		return l.Items
 	})},
-	{v1alpha1.KindDesign, list(func(l *v1alpha1.NetworkServiceDesignVersionList) []v1alpha1.NetworkServiceDesignVersion { return l.Items })},
+	{v1alpha1.KindDesign, list(func(l *v1alpha1.NetworkServiceDesignVersionList) []v1alpha1.NetworkServiceDesignVersion {
+		return l.Items
+	})},
 }
 
 // list makes the function that lists one kind, page by page.

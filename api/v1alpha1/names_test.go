@@ -1,0 +1,179 @@
+package v1alpha1
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+func TestParseRegistryURL(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		reason string
+		url    string
+		want   RegistryLocation
+		bad    bool
+	}{
+		"Plain":        {reason: "scheme, host, prefix", url: "https://registry.example.com/acme", want: RegistryLocation{Host: "registry.example.com", Prefix: "acme"}},
+		"HostCase":     {reason: "hosts have no case", url: "https://Registry.Example.com", want: RegistryLocation{Host: "registry.example.com"}},
+		"DefaultPort":  {reason: "the default port is dropped", url: "https://r:443/a/b/", want: RegistryLocation{Host: "r", Prefix: "a/b"}},
+		"PlainHTTP":    {reason: "http is plain HTTP", url: "http://r:80/a", want: RegistryLocation{PlainHTTP: true, Host: "r", Prefix: "a"}},
+		"OtherPort":    {reason: "another port stays", url: "http://r:443", want: RegistryLocation{PlainHTTP: true, Host: "r:443"}},
+		"NoScheme":     {reason: "a scheme is needed", url: "registry.example.com/acme", bad: true},
+		"OtherScheme":  {reason: "only http and https", url: "oci://r/a", bad: true},
+		"User":         {reason: "credentials belong in a Secret", url: "https://user:secret@r/a", bad: true},
+		"Query":        {reason: "no query", url: "https://r/a?x=y", bad: true},
+		"EmptySegment": {reason: "no empty segments", url: "https://r/a//b", bad: true},
+		"NoHost":       {reason: "a host is needed", url: "https:///a", bad: true},
+		"Garbage":      {reason: "not a URL", url: "https://[::1", bad: true},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := ParseRegistryURL(tc.url)
+			if tc.bad != errors.Is(err, ErrRegistryURL) {
+				t.Fatalf("%s: error %v", tc.reason, err)
+			}
+			if err != nil && strings.Contains(err.Error(), "secret") {
+				t.Errorf("the error tells the password: %v", err)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func store(name, url string, age int) ArtifactStore {
+	return ArtifactStore{
+		ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), CreationTimestamp: metav1.Unix(int64(age), 0)},
+		Spec:       ArtifactStoreSpec{Registry: RegistrySpec{URL: url}},
+	}
+}
+
+func TestI9OverlappingStoresHaveOneWinner(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		reason string
+		a, b   ArtifactStore
+		loser  string
+	}{
+		"Equal":        {"the older one wins", store("a", "https://r/x", 1), store("b", "https://r/x", 2), "b"},
+		"Prefix":       {"a prefix overlaps", store("a", "https://r/x/y", 1), store("b", "https://r/x", 2), "b"},
+		"Whole":        {"the whole registry overlaps all", store("a", "https://r", 2), store("b", "https://r/x", 1), "a"},
+		"Port":         {"the default port is the same place", store("a", "https://R:443/x", 1), store("b", "https://r/x/", 2), "b"},
+		"Scheme":       {"the scheme makes no other registry", store("a", "https://r/x", 1), store("b", "http://r/x", 2), "b"},
+		"SameAge":      {"then the UID decides", store("a", "https://r/x", 1), store("b", "https://r/x", 1), "b"},
+		"Segments":     {"prefixes are whole segments", store("a", "https://r/x", 1), store("b", "https://r/xy", 2), ""},
+		"OtherHost":    {"another host is another place", store("a", "https://r/x", 1), store("b", "https://s/x", 2), ""},
+		"OtherPort":    {"another port is another place", store("a", "https://r:5000/x", 1), store("b", "https://r/x", 2), ""},
+		"Unparsable":   {"what cannot be parsed wins over nobody", store("a", "nonsense", 1), store("b", "https://r/x", 2), ""},
+		"BothTheWorst": {"two unparsable ones do not meet", store("a", "nonsense", 1), store("b", "nonsense", 2), ""},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			all := []ArtifactStore{tc.b, tc.a}
+			if got := tc.a.Winner(all) != nil; got != (tc.loser == "a") {
+				t.Errorf("%s: a yields = %t", tc.reason, got)
+			}
+			if got := tc.b.Winner(all) != nil; got != (tc.loser == "b") {
+				t.Errorf("%s: b yields = %t", tc.reason, got)
+			}
+		})
+	}
+}
+
+func TestI9OwnsOnlyTheManifestsPath(t *testing.T) {
+	t.Parallel()
+	l := RegistryLocation{Host: "r", Prefix: "acme"}
+	tests := map[string]bool{
+		"acme/m/nginx": true, "acme/m2/nginx": false, "acme/m": false, "acme/m/": false, "acme/m/a/b": false,
+		"m/nginx": false, "other/m/nginx": false, "acme/m/../x": false, "": false,
+	}
+	for repository, want := range tests {
+		if got := l.Owns("m", repository); got != want {
+			t.Errorf("Owns(m, %q) = %t, want %t", repository, got, want)
+		}
+	}
+	root := RegistryLocation{Host: "r"}
+	if !root.Owns("m", root.Repository("m", ManifestScoped, "nginx")) {
+		t.Error("a store without prefix does not own its own path")
+	}
+	if got := root.Repository("m", StoreScoped, "a/b"); got != "a/b" {
+		t.Errorf("store-scoped repository = %q", got)
+	}
+}
+
+func TestTombstoneName(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct{ manifest, suffix, want string }{
+		"Plain":  {"cnf", "", "cnf-01234567"},
+		"Suffix": {"cnf", "ab12", "cnf-01234567-ab12"},
+		"Cut":    {strings.Repeat("a", 242) + ".x", "", strings.Repeat("a", 242) + ".x-01234567"},
+		"CutDot": {strings.Repeat("a", 243) + ".x", "", strings.Repeat("a", 243) + "-01234567"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := TombstoneName(tc.manifest, "01234567-89ab", tc.suffix)
+			if got != tc.want || len(got) > 253 {
+				t.Errorf("TombstoneName = %q (%d), want %q", got, len(got), tc.want)
+			}
+		})
+	}
+}
+
+func TestGraceEnds(t *testing.T) {
+	t.Parallel()
+	at := metav1.Unix(1000, 0)
+	tests := map[string]struct {
+		reason     string
+		annotation bool
+		untagged   *metav1.Time
+		then, now  time.Duration
+		want       int64
+		ok         bool
+	}{
+		"Never":     {"no untaggedAt, no candidate", true, nil, 0, 0, 0, false},
+		"Then":      {"the longer one counts", false, &at, 2 * time.Hour, time.Hour, 1000 + 7200, true},
+		"Now":       {"the longer one counts", false, &at, time.Hour, 2 * time.Hour, 1000 + 7200, true},
+		"ExpireNow": {"a person may end it", true, &at, time.Hour, time.Hour, 1000, true},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ts := &Tombstone{Spec: TombstoneSpec{GracePeriod: metav1.Duration{Duration: tc.then}}}
+			if tc.annotation {
+				ts.Annotations = map[string]string{AnnotationExpireNow: ""}
+			}
+			got, ok := ts.GraceEnds(TombstoneArtifactStatus{UntaggedAt: tc.untagged}, tc.now)
+			if ok != tc.ok || (ok && got.Unix() != tc.want) {
+				t.Errorf("%s: GraceEnds = %v, %t", tc.reason, got, ok)
+			}
+		})
+	}
+}
+
+func TestTombstoneSummary(t *testing.T) {
+	t.Parallel()
+	ts := &Tombstone{Spec: TombstoneSpec{Artifacts: []TombstoneArtifact{{Repository: "r", Tag: "1"}, {Repository: "r", Tag: "2"}}}}
+	step := func(tag string, s TombstoneState, reason string, status metav1.ConditionStatus, consumed bool) {
+		t.Helper()
+		ts.SetEntry(TombstoneArtifactStatus{Repository: "r", Tag: tag, State: s})
+		ts.Summarise()
+		if c := ts.Status.Conditions[0]; c.Reason != reason || c.Status != status || ts.Consumed() != consumed {
+			t.Errorf("after %s=%s: %s/%s, consumed %t", tag, s, c.Status, c.Reason, ts.Consumed())
+		}
+	}
+	step("1", TombstoneUntagged, "Pending", metav1.ConditionTrue, false)
+	step("2", TombstoneUntagged, "Untagged", metav1.ConditionTrue, false)
+	step("1", TombstoneSweeping, "Sweeping", metav1.ConditionTrue, false)
+	step("1", TombstonePurged, "Untagged", metav1.ConditionTrue, false)
+	step("2", TombstoneRestored, "Restored", metav1.ConditionFalse, true)
+}

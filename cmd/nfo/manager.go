@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/nfo-operator/nfo/internal/controller"
+)
+
+// managerConfig is the command line of `nfo manager`.
+type managerConfig struct {
+	metrics, probes string
+	leaderElect     bool
+	leaseNamespace  string
+	controller.Options
+}
+
+func newManagerCommand() *cobra.Command {
+	var cfg managerConfig
+	cmd := &cobra.Command{
+		Use:   "manager",
+		Short: "Run the controllers",
+		Long: `Run the controllers, in the cluster or, by the usual kubeconfig rules (--kubeconfig of no
+other command; KUBECONFIG, ~/.kube/config), from outside. It ends with exit code 0 when it is
+told to, and with 1 when it cannot go on, such as when another replica has taken the lease.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			kube, err := ctrl.GetConfig()
+			if err != nil {
+				return &exitError{code: 1, err: fmt.Errorf("finding the cluster: %w", err)}
+			}
+			if err := runManager(cmd.Context(), kube, cfg); err != nil {
+				return &exitError{code: 1, err: err}
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&cfg.metrics, "metrics-bind-address", ":8080", "host:port of the metrics over plain HTTP; 0 for none")
+	f.StringVar(&cfg.probes, "health-probe-bind-address", ":8081", "host:port of /healthz and /readyz; 0 for none")
+	f.BoolVar(&cfg.leaderElect, "leader-elect", true, "work only while holding the lease nfo-manager, so that one of several replicas works")
+	f.StringVar(&cfg.leaseNamespace, "leader-election-namespace", "", "namespace of the lease (default: the pod's own; outside a cluster it must be given)")
+	f.StringVar(&cfg.PurgerImage, "purger-image", "", "image of the purge CronJobs, usually this program's own; empty: no CronJobs are made")
+	f.Float64Var(&cfg.PollsPerSecond, "registry-polls-per-second", 5, "requests a second to each store's registry for polling upload states, on average; at least 0.1")
+	return cmd
+}
+
+// runManager runs until ctx ends.
+func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error {
+	if cfg.PollsPerSecond < 0.1 {
+		return fmt.Errorf("--registry-polls-per-second is %g and must be at least 0.1", cfg.PollsPerSecond)
+	}
+	log := zap.New()
+	ctrl.SetLogger(log)
+	klog.SetLogger(log)
+	// A release makes about ten requests; API Priority and Fairness protects the API server.
+	kube.QPS, kube.Burst = 200, 400
+	mgr, err := controller.NewManager(ctx, kube, ctrl.Options{
+		Metrics:                       metricsserver.Options{BindAddress: cfg.metrics},
+		HealthProbeBindAddress:        cfg.probes,
+		LeaderElection:                cfg.leaderElect,
+		LeaderElectionID:              "nfo-manager",
+		LeaderElectionNamespace:       cfg.leaseNamespace,
+		LeaderElectionReleaseOnCancel: true,
+	}, cfg.Options)
+	if err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/config"
+
+	"github.com/nfo-operator/nfo/internal/purge"
+)
+
+// exitError ends the program with a code of its own.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+const purgeHelp = `Removes for good, from the registry of one store, what was released and nothing keeps.
+
+It works from the tombstones of the store's namespace. A digest is deleted only when the grace
+period is over and no tag, manifest, definition, design or other tombstone keeps it; every other
+one is kept, with a reason. Only one purge of a store runs at a time. It can be stopped, and run
+again, at any time.
+
+With --dry-run it reports what it would do and writes nothing, neither to the registry nor to the
+API server.
+
+Exit codes:
+  0  done, also when there was nothing to do, also after a dry run
+  1  something failed or it was stopped; nothing is lost, run it again
+  2  wrong usage
+  3  another purge of the store is running
+  4  the store must not be purged now: there is no such store, it is being deleted, an older store
+     has an overlapping URL, the manager has not judged it yet, or it has a threshold and usage is
+     unknown`
+
+// purgeFlags are the command line of `nfo purge`.
+type purgeFlags struct {
+	namespace, store, output string
+	dryRun                   bool
+	kubeconfig, context      string
+}
+
+func newPurgeCommand() *cobra.Command {
+	var flags purgeFlags
+	cmd := &cobra.Command{
+		Use:     "purge --namespace NAMESPACE --store STORE",
+		Short:   "Delete what was released from a store and nothing keeps",
+		Long:    purgeHelp,
+		Example: "  nfo purge --namespace publisher --store acme --dry-run",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &exitError{purge.ExitUsage, fmt.Errorf("unexpected argument %q", args[0])}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := flags.validate(); err != nil {
+				return &exitError{purge.ExitUsage, err}
+			}
+			return runPurge(cmd.Context(), flags, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{purge.ExitUsage, err} })
+	f := cmd.Flags()
+	f.StringVarP(&flags.namespace, "namespace", "n", "", "namespace of the store (required)")
+	f.StringVar(&flags.store, "store", "", "name of the ArtifactStore (required)")
+	f.BoolVar(&flags.dryRun, "dry-run", false, "report what would be done and write nothing")
+	f.StringVarP(&flags.output, "output", "o", "table", "table, or json: one object a line for each digest, then the summary")
+	f.StringVar(&flags.kubeconfig, "kubeconfig", "", "kubeconfig file; default: $KUBECONFIG, the cluster that this runs in, ~/.kube/config")
+	f.StringVar(&flags.context, "context", "", "context of the kubeconfig file; default: its current one")
+	return cmd
+}
+
+func (f purgeFlags) validate() error {
+	switch {
+	case f.namespace == "":
+		return errors.New("--namespace is required")
+	case f.store == "":
+		return errors.New("--store is required")
+	case f.output != "table" && f.output != "json":
+		return fmt.Errorf("--output is table or json, not %q", f.output)
+	}
+	return nil
+}
+
+// runPurge purges and writes the report, as far as there is one, also after an error.
+func runPurge(ctx context.Context, flags purgeFlags, out, progress io.Writer) error {
+	cfg, err := purgeConfig(flags)
+	if err != nil {
+		return &exitError{purge.ExitFailed, err}
+	}
+	cfg.Progress = progress
+	report, err := purge.Run(ctx, cfg)
+	write := report.WriteTable
+	if flags.output == "json" {
+		write = report.WriteJSON
+	}
+	if writeErr := write(out); err == nil && writeErr != nil {
+		err = writeErr
+	}
+	if err != nil {
+		return &exitError{purgeExitCode(err), err}
+	}
+	return nil
+}
+
+func purgeExitCode(err error) int {
+	switch {
+	case errors.Is(err, purge.ErrRunning):
+		return purge.ExitRunning
+	case errors.Is(err, purge.ErrRefused):
+		return purge.ExitRefused
+	}
+	return purge.ExitFailed
+}
+
+func purgeConfig(flags purgeFlags) (purge.Config, error) {
+	if flags.kubeconfig != "" {
+		// The flag that controller-runtime registers and GetConfig reads.
+		if err := flag.Set(config.KubeconfigFlagName, flags.kubeconfig); err != nil {
+			return purge.Config{}, fmt.Errorf("setting the kubeconfig: %w", err)
+		}
+	}
+	rest, err := config.GetConfigWithContext(flags.context)
+	if err != nil {
+		return purge.Config{}, fmt.Errorf("finding the cluster: %w", err)
+	}
+	scheme, err := newScheme()
+	if err != nil {
+		return purge.Config{}, fmt.Errorf("registering kinds: %w", err)
+	}
+	api, err := client.New(rest, client.Options{Scheme: scheme})
+	if err != nil {
+		return purge.Config{}, fmt.Errorf("connecting to the cluster: %w", err)
+	}
+	leases, err := coordinationv1client.NewForConfig(rest)
+	if err != nil {
+		return purge.Config{}, fmt.Errorf("connecting to the cluster: %w", err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "" // the rest is unique alone
+	}
+	return purge.Config{
+		Namespace: flags.namespace, Store: flags.store, DryRun: flags.dryRun,
+		Client: api, Leases: leases, Identity: cmp.Or(host, "nfo-purge") + "_" + rand.Text(),
+	}, nil
+}

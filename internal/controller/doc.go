@@ -1,0 +1,27 @@
+// Package controller reconciles the product's kinds.
+//
+// Contract: one reconciler per kind, all in one shape: hold (finalizer, and go on in the
+// same pass) -> observe (reads only) -> decide (pure: same input, same verdict) -> act (the
+// only external writes) -> report (the only status write, only if changed; events after it, on
+// transitions only) -> release (the finalizer, last). A metadata patch overwrites status set in
+// memory, hence that order.
+//
+// The way of one delete: manifest.go (shell) -> manifest_observe.go (who holds it, what the
+// registry shows) -> manifest_decide.go -> release.go (live evidence, tombstone, untag,
+// holders once more) -> manifest.go (finalizer off). restore.go is the way back.
+//
+// Invariants held here:
+//
+//   - I1, I3: release.go lets go only on evidence read live after the deletion was observed,
+//     at most 5 s old at each write, and reads the holders again after the last untag.
+//   - I2: any read that fails ends the pass with the finalizer in place and a condition.
+//   - I4: tombstone.go stores every digest before the first untag.
+//   - I5, I13: restore.go claims the tombstone's entry before it puts a tag back.
+//   - I9: an inert store's manifests are neither observed nor released.
+//   - I10: a blocked object asks for no requeue; watches.go wakes it by its holder's events.
+//   - I12: the annotation nfo.dev/on-delete: Orphan skips the registry, never the holders.
+//
+// Decision: deletion and the release of single entries share one releaser. Rejected: a
+// controller of its own for tombstones, because the order of writes between a manifest, its
+// tombstone and the registry is the product, and is read best in one place.
+package controller

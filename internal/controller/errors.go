@@ -1,0 +1,78 @@
+package controller
+
+import (
+	"errors"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+var (
+	// errSecretNotFound: the store names a Secret that does not exist.
+	errSecretNotFound = errors.New("the Secret does not exist")
+	// errStoreNotFound: the manifest's store does not exist, and artifacts were seen in it.
+	errStoreNotFound = errors.New("the store does not exist; create it again")
+	// errSuperseded: the object has changed since it was read; the next pass reads again.
+	errSuperseded = errors.New("the object has changed since it was read")
+	// errClaimed: a purge has claimed the tombstone's entry.
+	errClaimed = errors.New("a purge is deleting these digests")
+)
+
+// stuckRetry is how often something is tried again that only a person can mend and that no
+// watch tells of, such as a Secret.
+const stuckRetry = time.Minute
+
+// class says what to do about an error.
+type class int
+
+const (
+	retry class = iota // by the queue's backoff
+	stuck              // a person must act: a condition, and a slow re-check
+	again              // the cache lags or a claim is taken: soon, without noise
+)
+
+// classify is the one place that tells what an error means for the pass: its class and the
+// condition reason.
+func classify(err error) (class, string) {
+	switch {
+	case errors.Is(err, errSecretNotFound):
+		return stuck, v1alpha1.ReasonSecretNotFound
+	case errors.Is(err, errStoreNotFound):
+		return stuck, v1alpha1.ReasonStoreNotFound
+	case errors.Is(err, registry.ErrCredentials):
+		return stuck, v1alpha1.ReasonSecretInvalid
+	case errors.Is(err, v1alpha1.ErrRegistryURL), errors.Is(err, registry.ErrConfig):
+		return stuck, v1alpha1.ReasonInvalidURL
+	case errors.Is(err, registry.ErrDenied):
+		return stuck, v1alpha1.ReasonDenied
+	case errors.Is(err, registry.ErrUnsupported):
+		return stuck, v1alpha1.ReasonUnsupported
+	case errors.Is(err, registry.ErrUnreadable):
+		return stuck, v1alpha1.ReasonUnreadable
+	case errors.Is(err, registry.ErrUnavailable):
+		return retry, v1alpha1.ReasonUnavailable
+	case apierrors.IsConflict(err), errors.Is(err, errSuperseded), errors.Is(err, errClaimed):
+		return again, v1alpha1.ReasonPending
+	}
+	return retry, v1alpha1.ReasonUnknown
+}
+
+// finish turns the pass's error into controller-runtime's answer. Nothing is ever terminal:
+// on the way of a deletion that would strand the object.
+func finish(result ctrl.Result, err error) (ctrl.Result, error) {
+	if err == nil {
+		return result, nil
+	}
+	switch c, _ := classify(err); c {
+	case stuck:
+		return ctrl.Result{RequeueAfter: stuckRetry}, nil
+	case again:
+		return ctrl.Result{RequeueAfter: time.Second}, nil
+	default:
+		return ctrl.Result{}, err
+	}
+}

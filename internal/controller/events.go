@@ -1,0 +1,73 @@
+package controller
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// maxNote is the API's bound on an event's note, in bytes.
+const maxNote = 1024
+
+// actions are the conditions whose transitions are told, and the verb that the event names.
+var actions = map[string]string{
+	v1alpha1.ConditionDeletionBlocked: "Deleting",
+	v1alpha1.ConditionUploaded:        "Observing",
+	v1alpha1.ConditionUntagged:        "Untagging",
+	v1alpha1.ConditionResolved:        "Resolving",
+	v1alpha1.ConditionReachable:       "Connecting",
+	v1alpha1.ConditionPurgeHealthy:    "Purging",
+}
+
+// announce tells of every condition whose status or reason the last status write changed.
+func announce(to events.EventRecorder, about runtime.Object, before, after []metav1.Condition) {
+	for _, c := range after {
+		action, told := actions[c.Type]
+		was := apimeta.FindStatusCondition(before, c.Type)
+		if !told || (was != nil && was.Status == c.Status && was.Reason == c.Reason) {
+			continue
+		}
+		tell(to, about, severity(c), c.Reason, action, c.Message)
+	}
+}
+
+// severity of a condition's new state: being blocked is the one True that warns.
+func severity(c metav1.Condition) string {
+	bad := c.Status == metav1.ConditionFalse
+	switch {
+	case c.Type == v1alpha1.ConditionDeletionBlocked:
+		bad = c.Status == metav1.ConditionTrue
+	case c.Reason == v1alpha1.ReasonPending || c.Reason == v1alpha1.ReasonSuspended || c.Reason == v1alpha1.ReasonNotOurs:
+		bad = false
+	}
+	if bad {
+		return corev1.EventTypeWarning
+	}
+	return corev1.EventTypeNormal
+}
+
+// tagMoved tells that a tag was pushed over.
+func tagMoved(to events.EventRecorder, m *v1alpha1.ArtifactManifest, note string) {
+	tell(to, m, corev1.EventTypeWarning, v1alpha1.ReasonTagMoved, "Observing", note)
+}
+
+// restored tells that tags came back from a tombstone.
+func restored(to events.EventRecorder, m *v1alpha1.ArtifactManifest, note string) {
+	tell(to, m, corev1.EventTypeNormal, v1alpha1.ReasonRestored, "Restoring", note)
+}
+
+// undoLost tells that a tombstone's digest is no longer in the registry.
+func undoLost(to events.EventRecorder, m *v1alpha1.ArtifactManifest, note string) {
+	tell(to, m, corev1.EventTypeWarning, v1alpha1.ReasonUndoLost, "Restoring", note)
+}
+
+func tell(to events.EventRecorder, about runtime.Object, severity, reason, action, note string) {
+	if len(note) > maxNote {
+		note = note[:maxNote-3] + "..."
+	}
+	to.Eventf(about, nil, severity, reason, action, "%s", note)
+}

@@ -1,0 +1,68 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// NewScheme knows every kind that the program reads or writes.
+func NewScheme() (*runtime.Scheme, error) {
+	s := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(s); err != nil {
+		return nil, err
+	}
+	return s, v1alpha1.AddToScheme(s)
+}
+
+// NewManager makes a manager with every controller and the two probes. base has what the
+// command line decides: addresses and leader election; scheme and cache are set here.
+func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Options) (manager.Manager, error) {
+	scheme, err := NewScheme()
+	if err != nil {
+		return nil, err
+	}
+	base.Scheme, base.Cache = scheme, cacheOptions()
+	mgr, err := ctrl.NewManager(kube, base)
+	if err != nil {
+		return nil, fmt.Errorf("making the manager: %w", err)
+	}
+	if err := setup(ctx, mgr, o); err != nil {
+		return nil, fmt.Errorf("setting up a controller: %w", err)
+	}
+	ready := func(req *http.Request) error {
+		if !mgr.GetCache().WaitForCacheSync(req.Context()) {
+			return errors.New("the caches are not filled yet")
+		}
+		return nil
+	}
+	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("caches", ready))
+}
+
+// cacheOptions keeps memory small: managed fields are dropped, and of the kinds that are not
+// ours only the objects that the manager made are kept.
+func cacheOptions() cache.Options {
+	made := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{"app.kubernetes.io/managed-by": "nfo"})}
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&batchv1.CronJob{}: made, &rbacv1.Role{}: made, &rbacv1.RoleBinding{}: made, &corev1.ServiceAccount{}: made,
+		},
+	}
+}

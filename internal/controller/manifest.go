@@ -1,0 +1,70 @@
+package controller
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// ManifestReconciler reconciles ArtifactManifests.
+type ManifestReconciler struct {
+	client.Client
+	holders    *reference.Finder
+	registries *Registries
+	releaser   *releaser
+	polls      *polls
+	events     events.EventRecorder
+}
+
+// Reconcile runs one pass over one manifest.
+func (r *ManifestReconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest) (ctrl.Result, error) {
+	if err := hold(ctx, r.Client, m); err != nil {
+		return finish(ctrl.Result{}, err)
+	}
+	before := m.DeepCopy()
+	seen, err := r.observe(ctx, m)
+	if err != nil {
+		return finish(ctrl.Result{}, err)
+	}
+	verdict := decideManifest(seen)
+	done, actErr := r.act(ctx, seen, verdict)
+	verdict = verdict.after(seen, done, actErr)
+	if err := r.report(ctx, m, before, verdict, done); err != nil {
+		return finish(ctrl.Result{}, err)
+	}
+	if verdict.letGo {
+		r.polls.forget(m.UID)
+		return finish(ctrl.Result{}, release(ctx, r.Client, m))
+	}
+	return finish(ctrl.Result{RequeueAfter: verdict.again}, actErr)
+}
+
+// report writes the status if the pass changed it, and then tells of transitions.
+func (r *ManifestReconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactManifest, v manifestVerdict, done manifestDone) error {
+	m.Status.Artifacts = v.artifacts
+	m.Status.Dependents = reference.Dependents(v.holders)
+	v.conditions.apply(&m.Status.Conditions, m.Generation)
+	if equality.Semantic.DeepEqual(before.Status, m.Status) {
+		return nil
+	}
+	if err := r.Status().Update(ctx, m); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	announce(r.events, m, before.Status.Conditions, m.Status.Conditions)
+	for _, note := range done.moved {
+		tagMoved(r.events, m, note)
+	}
+	if note := done.restored(); note != "" {
+		restored(r.events, m, note)
+	}
+	if note := done.lost(); note != "" {
+		undoLost(r.events, m, note)
+	}
+	return nil
+}

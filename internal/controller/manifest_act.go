@@ -1,0 +1,106 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// manifestDone is how the acts of a pass ended.
+type manifestDone struct {
+	release released
+	moved   []string // a note for each tag that was pushed over
+	undone  undone
+	again   time.Duration // when the next pass is wanted; 0 for no matter
+}
+
+func (d manifestDone) restored() string {
+	if len(d.undone.back) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Put back %d tags from tombstones: %s.", len(d.undone.back), strings.Join(d.undone.back, ", "))
+}
+
+func (d manifestDone) lost() string {
+	if len(d.undone.lost) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("The recorded digests of %s are no longer in the registry; push these artifacts again.", strings.Join(d.undone.lost, ", "))
+}
+
+// act does what the verdict says, in the order that loses nothing: record what was pushed
+// over, put back, let go.
+func (r *ManifestReconciler) act(ctx context.Context, seen manifestSeen, v manifestVerdict) (manifestDone, error) {
+	var done manifestDone
+	if v.poll > 0 && seen.polled {
+		done.again = r.polls.plan(seen.manifest, v.poll)
+	}
+	for _, e := range v.overwritten {
+		note, err := r.bury(ctx, seen, v, e)
+		if err != nil {
+			r.polls.forget(seen.manifest.UID)
+			return done, err
+		}
+		done.moved = append(done.moved, note)
+	}
+	for _, from := range v.restore {
+		if err := r.restore(ctx, seen, from, &done); err != nil {
+			r.polls.forget(seen.manifest.UID)
+			return done, err
+		}
+	}
+	if v.release == nil {
+		return done, nil
+	}
+	var err error
+	done.release, err = r.releaser.release(ctx, *v.release)
+	return done, err
+}
+
+// bury records a digest whose tag has moved on, before the status forgets it.
+func (r *ManifestReconciler) bury(ctx context.Context, seen manifestSeen, v manifestVerdict, e v1alpha1.ArtifactStatus) (string, error) {
+	name := tombstoneName(seen.manifest, v1alpha1.CauseOverwritten, e.Repository, e.ArtifactVersion)
+	t := newTombstone(seen.manifest, seen.store, v1alpha1.CauseOverwritten, name)
+	t, err := r.releaser.record(ctx, t, []finding{{ArtifactStatus: e, there: true}})
+	if err != nil {
+		return "", err
+	}
+	if err := r.releaser.bury(ctx, t, "", seen.store.Spec.Purge.GracePeriod.Duration); err != nil {
+		return "", err
+	}
+	now := seen.tags[keyOf(e)].digest
+	return fmt.Sprintf("Tag %s:%s was pushed over: it was at %s and is at %s. The old digest is kept in tombstone %s.", e.Repository, e.ArtifactVersion, e.Digest, now, t.Name), nil
+}
+
+// restore puts tags back, after a live look that the manifest still is what it was: an old
+// leader must not bring back tags of a manifest that has gone.
+func (r *ManifestReconciler) restore(ctx context.Context, seen manifestSeen, from restoration, done *manifestDone) error {
+	var m v1alpha1.ArtifactManifest
+	if err := r.releaser.live.Get(ctx, client.ObjectKeyFromObject(seen.manifest), &m); err != nil {
+		return fmt.Errorf("reading manifest %s: %w", seen.manifest.Name, err)
+	}
+	if m.UID != seen.manifest.UID || m.Generation != seen.manifest.Generation {
+		return fmt.Errorf("restoring manifest %s: %w", m.Name, errSuperseded)
+	}
+	reg, err := r.registries.Open(ctx, seen.store)
+	if err != nil {
+		return err
+	}
+	var wanted func(v1alpha1.TombstoneArtifact) bool
+	if from.entries != nil {
+		wanted = func(a v1alpha1.TombstoneArtifact) bool { return from.entries[a.Repository+":"+a.Tag] }
+	}
+	got, err := r.releaser.restore(ctx, reg, &from.tombstone, wanted)
+	done.undone.back = append(done.undone.back, got.back...)
+	done.undone.lost = append(done.undone.lost, got.lost...)
+	if len(got.back) > 0 && seen.manifest.DeletionTimestamp.IsZero() {
+		r.polls.forget(seen.manifest.UID)
+		done.again = time.Millisecond
+	}
+	return err
+}

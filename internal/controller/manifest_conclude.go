@@ -1,0 +1,139 @@
+package controller
+
+import (
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// conclude adds what a manifest that is not being deleted says of itself.
+func (seen manifestSeen) conclude(v *manifestVerdict) {
+	listed := v.artifacts[:len(seen.manifest.Spec.Artifacts)]
+	gone := missing(listed)
+	known := seen.polled || len(seen.manifest.Status.Artifacts) > 0 || len(listed) == 0
+	switch {
+	case seen.trouble != nil:
+		_, reason := classify(seen.trouble)
+		message := fmt.Sprintf("The registry could not be asked: %v.", seen.trouble)
+		v.conditions.set(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, reason, message)
+		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
+	case !known:
+		v.conditions.set(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, v1alpha1.ReasonPending, "The registry has not been asked yet.")
+		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonPending, "The registry has not been asked yet.")
+	case len(gone) > 0:
+		message := fmt.Sprintf("%d of %d artifacts are not in the registry: %s. Push them to these paths.", len(gone), len(listed), atMost(gone, reference.NamedHolders))
+		v.conditions.set(v1alpha1.ConditionUploaded, metav1.ConditionFalse, v1alpha1.ReasonMissing, message)
+		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonMissing, message)
+	default:
+		v.conditions.set(v1alpha1.ConditionUploaded, metav1.ConditionTrue, v1alpha1.ReasonComplete, fmt.Sprintf("All %d artifacts are in the registry.", len(listed)))
+		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "All artifacts are in the registry.")
+	}
+	if left := v.artifacts[len(listed):]; len(left) > 0 && len(v.holders) > 0 {
+		v.conditions.entryInUse(seen.manifest, left, v.holders)
+	}
+}
+
+// entryInUse says that an entry left the spec and is kept, for the whole manifest is held.
+func (cs *conditions) entryInUse(m *v1alpha1.ArtifactManifest, left []v1alpha1.ArtifactStatus, holders []reference.Holder) {
+	var names []string
+	for _, e := range left {
+		names = append(names, e.ArtifactName+":"+e.ArtifactVersion)
+	}
+	cs.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonEntryInUse,
+		fmt.Sprintf("%s left spec.artifacts and is kept in the registry while the manifest is held. %s. List it again, or delete these first.",
+			atMost(names, reference.NamedHolders), reference.Refusal(reference.Self(m), holders)))
+}
+
+// untouched says that the manifest goes and its artifacts stay.
+func (cs *conditions) untouched(why string) {
+	cs.set(v1alpha1.ConditionUntagged, metav1.ConditionFalse, v1alpha1.ReasonNotOurs, why)
+	cs.set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, v1alpha1.ReasonReleased, "Nothing holds it. "+why)
+}
+
+// after completes a verdict with how the acts ended. It is pure.
+func (v manifestVerdict) after(seen manifestSeen, done manifestDone, err error) manifestVerdict {
+	if v.again = done.again; v.again == 0 {
+		v.again = seen.wait
+	}
+	if len(done.release.holders) > 0 {
+		v.holders = done.release.holders
+		v.conditions.referenced(reference.Self(seen.manifest), v.holders)
+	}
+	if seen.manifest.DeletionTimestamp.IsZero() {
+		return v.afterLive(seen, done, err)
+	}
+	return v.afterDeleting(seen, done, err)
+}
+
+func (v manifestVerdict) afterLive(seen manifestSeen, done manifestDone, err error) manifestVerdict {
+	listed := min(len(seen.manifest.Spec.Artifacts), len(v.artifacts))
+	switch {
+	case err != nil:
+		v.artifacts = seen.manifest.Status.Artifacts // what could not be recorded has not been seen
+		class, reason := classify(err)
+		if class != again {
+			v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, fmt.Sprintf("It will be tried again: %v.", err))
+		}
+	case v.release == nil:
+	case len(done.release.holders) > 0:
+		v.conditions.entryInUse(seen.manifest, v.artifacts[listed:], v.holders)
+	default:
+		v.artifacts = v.artifacts[:listed]
+	}
+	return v
+}
+
+func (v manifestVerdict) afterDeleting(seen manifestSeen, done manifestDone, err error) manifestVerdict {
+	self := reference.Self(seen.manifest)
+	switch {
+	case err != nil:
+		class, reason := classify(err)
+		if class == again && v.release == nil {
+			return v
+		}
+		v.conditions.set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, reason,
+			fmt.Sprintf("Nothing holds it, but it cannot be let go yet: %v. It will be tried again. If the registry is gone for good, annotate the manifest or its store with %s=%s.",
+				err, v1alpha1.AnnotationOnDelete, v1alpha1.OnDeleteOrphan))
+		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted; DeletionBlocked says what it waits for.")
+	case v.release == nil:
+	case len(done.release.holders) > 0:
+		v.conditions.blocked(self, v.holders)
+	case done.release.untouched != "":
+		v.letGo = true
+		v.conditions.untouched(done.release.untouched)
+	default:
+		v.letGo = true
+		v.artifacts = untagged(v.artifacts)
+		v.conditions.set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, v1alpha1.ReasonReleased, "Nothing holds it.")
+		v.conditions.set(v1alpha1.ConditionUntagged, metav1.ConditionTrue, v1alpha1.ReasonUntagged, tombstoned(done.release.tombstones))
+		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It has been released.")
+	}
+	return v
+}
+
+func untagged(artifacts []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {
+	var out []v1alpha1.ArtifactStatus
+	for _, a := range artifacts {
+		a.State = v1alpha1.ArtifactUntagged
+		out = append(out, a)
+	}
+	return out
+}
+
+func tombstoned(names []string) string {
+	if len(names) == 0 {
+		return "No artifact of it was in the registry."
+	}
+	return fmt.Sprintf("Its tags are removed and recorded in tombstone %s. Apply the manifest again to restore them.", strings.Join(names, ", "))
+}
+
+func atMost(names []string, n int) string {
+	if len(names) <= n {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:n], ", "), len(names)-n)
+}

@@ -1,0 +1,202 @@
+package controller
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// manifestVerdict is what is to be done about a manifest and what its status is to say.
+type manifestVerdict struct {
+	artifacts  []v1alpha1.ArtifactStatus
+	holders    []reference.Holder
+	conditions conditions
+	// overwritten are entries as recorded whose tag has moved to another digest since.
+	overwritten []v1alpha1.ArtifactStatus
+	// restore are the tombstones to put tags back from, and which; nil for all of a tombstone.
+	restore []restoration
+	// release is what is to be let go, if anything.
+	release *task
+	// letGo is true when the finalizer is to come off.
+	letGo bool
+	// poll is when the registry is to be asked next; 0 for never. again is set from it.
+	poll, again time.Duration
+}
+
+type restoration struct {
+	tombstone v1alpha1.Tombstone
+	entries   map[string]bool // by repository:tag; nil means all
+}
+
+// decideManifest is pure: the same observation always gives the same verdict.
+func decideManifest(seen manifestSeen) manifestVerdict {
+	if seen.manifest.DeletionTimestamp.IsZero() {
+		return decideLive(seen)
+	}
+	return decideDeleting(seen)
+}
+
+// decideDeleting: while held, nothing but waiting, and putting back what an interrupted release
+// had begun to take. Otherwise everything is released.
+func decideDeleting(seen manifestSeen) manifestVerdict {
+	m := seen.manifest
+	v := manifestVerdict{artifacts: m.Status.Artifacts, holders: seen.holders}
+	if m.Spec.UploadPath == v1alpha1.StoreScoped {
+		v.letGo = true
+		v.conditions.untouched("The manifest is StoreScoped: its deletion never touches the registry.")
+		return v
+	}
+	if len(seen.holders) > 0 {
+		for _, t := range seen.tombstones {
+			if t.Spec.Cause == v1alpha1.CauseReleased && t.Spec.Manifest.UID == m.UID && !t.Consumed() {
+				v.restore = append(v.restore, restoration{tombstone: t})
+			}
+		}
+		v.conditions.referenced(reference.Self(m), v.holders)
+		v.conditions.blocked(reference.Self(m), v.holders)
+		return v
+	}
+	v.release = &task{manifest: m, entries: wanted(m, seen.location), cause: v1alpha1.CauseReleased}
+	return v
+}
+
+// decideLive: compare what is listed, what was recorded, and what the registry shows.
+func decideLive(seen manifestSeen) manifestVerdict {
+	v := manifestVerdict{holders: seen.holders, artifacts: seen.manifest.Status.Artifacts}
+	v.conditions.referenced(reference.Self(seen.manifest), seen.holders)
+	if reason, message := seen.unusable(); reason != "" {
+		v.conditions.set(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, reason, message)
+		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
+		return v
+	}
+	v.artifacts = nil
+	all := wanted(seen.manifest, seen.location)
+	var leaving []v1alpha1.ArtifactStatus
+	for i, e := range all {
+		now := seen.merge(&v, e)
+		if i < len(seen.manifest.Spec.Artifacts) {
+			v.artifacts = append(v.artifacts, now)
+		} else if now.Digest != "" && seen.location.Owns(seen.manifest.Name, now.Repository) {
+			leaving = append(leaving, now)
+		}
+	}
+	if len(leaving) > 0 && len(seen.holders) == 0 {
+		v.release = &task{manifest: seen.manifest, entries: leaving, cause: v1alpha1.CauseRemoved}
+	}
+	v.artifacts = append(v.artifacts, leaving...)
+	v.restore = seen.restorable(v.artifacts)
+	v.poll = seen.nextPoll(v.artifacts)
+	seen.conclude(&v)
+	return v
+}
+
+// unusable says why the manifest's store cannot be worked with, if so.
+func (seen manifestSeen) unusable() (reason, message string) {
+	name := seen.manifest.Spec.ArtifactStoreRef.Name
+	switch {
+	case seen.store == nil:
+		return v1alpha1.ReasonStoreNotFound, fmt.Sprintf("ArtifactStore %s does not exist in this namespace; create it.", name)
+	case seen.inert != nil:
+		return v1alpha1.ReasonStoreNotReady, fmt.Sprintf("ArtifactStore %s is inert (%s): %s.", name, seen.inert.Reason, strings.TrimSuffix(seen.inert.Message, "."))
+	}
+	return "", ""
+}
+
+// merge brings one entry up to date with what its tag showed. The digest of a tag that has
+// vanished stays recorded: it keeps the digest from every purge.
+func (seen manifestSeen) merge(v *manifestVerdict, e v1alpha1.ArtifactStatus) v1alpha1.ArtifactStatus {
+	tag, asked := seen.tags[keyOf(e)]
+	switch {
+	case !asked:
+		return e
+	case !tag.there:
+		e.State = v1alpha1.ArtifactMissing
+		return e
+	}
+	if e.Digest != "" && e.Digest != tag.digest && seen.location.Owns(seen.manifest.Name, e.Repository) {
+		v.overwritten = append(v.overwritten, e)
+	}
+	e.State, e.Digest, e.MediaType, e.Size = v1alpha1.ArtifactPresent, tag.digest, tag.mediaType, tag.size
+	return e
+}
+
+// restorable finds, for every entry that the registry was just seen not to have, the newest
+// release that it can be restored from. A digest that was pushed over is never brought back.
+func (seen manifestSeen) restorable(artifacts []v1alpha1.ArtifactStatus) []restoration {
+	var out []restoration
+	for _, e := range artifacts {
+		tag, asked := seen.tags[keyOf(e)]
+		if !asked || tag.there || seen.manifest.Spec.UploadPath == v1alpha1.StoreScoped {
+			continue
+		}
+		newest := seen.newest(e.Repository, e.ArtifactVersion)
+		if newest == nil {
+			continue
+		}
+		i := slices.IndexFunc(out, func(r restoration) bool { return r.tombstone.Name == newest.Name })
+		if i < 0 {
+			out = append(out, restoration{tombstone: *newest, entries: map[string]bool{}})
+			i = len(out) - 1
+		}
+		out[i].entries[e.Repository+":"+e.ArtifactVersion] = true
+	}
+	return out
+}
+
+func (seen manifestSeen) newest(repository, tag string) *v1alpha1.Tombstone {
+	var best *v1alpha1.Tombstone
+	var when time.Time
+	for i := range seen.tombstones {
+		t := &seen.tombstones[i]
+		named := slices.ContainsFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool { return a.Repository == repository && a.Tag == tag })
+		undoes := t.Spec.Cause == v1alpha1.CauseReleased || t.Spec.Cause == v1alpha1.CauseRemoved
+		e := t.Entry(repository, tag)
+		if !named || !undoes || e.State == v1alpha1.TombstoneRestored || e.State == v1alpha1.TombstonePurged {
+			continue
+		}
+		at := t.CreationTimestamp.Time
+		if e.UntaggedAt != nil {
+			at = e.UntaggedAt.Time
+		}
+		if best == nil || at.After(when) {
+			best, when = t, at
+		}
+	}
+	return best
+}
+
+// nextPoll says when the registry is asked again.
+func (seen manifestSeen) nextPoll(artifacts []v1alpha1.ArtifactStatus) time.Duration {
+	switch {
+	case seen.trouble != nil:
+		return pollTrouble
+	case len(artifacts) == 0:
+		return 0
+	case len(missing(artifacts)) > 0:
+		return pollMissing
+	case seen.manifest.Spec.ArtifactManifestState == v1alpha1.ManifestUploaded:
+		return pollSealed
+	}
+	return pollComplete
+}
+
+func missing(artifacts []v1alpha1.ArtifactStatus) []string {
+	var names []string
+	for _, a := range artifacts {
+		if a.State == v1alpha1.ArtifactPresent {
+			continue
+		}
+		name := a.Repository + ":" + a.ArtifactVersion
+		if a.Digest != "" {
+			name += " (last seen at " + a.Digest + ")"
+		}
+		names = append(names, name)
+	}
+	return names
+}

@@ -1,0 +1,163 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// entry identifies an artifact of a manifest.
+type entry struct{ name, version string }
+
+// manifestSeen is all that a pass over a manifest knows. decideManifest reads nothing else.
+type manifestSeen struct {
+	manifest *v1alpha1.ArtifactManifest
+	store    *v1alpha1.ArtifactStore // nil when there is none of that name
+	location v1alpha1.RegistryLocation
+	inert    *metav1.Condition // the store's Ready condition when it says that the store is inert
+	holders  []reference.Holder
+	// tombstones of this namespace, registry and manifest name that can still be restored from.
+	tombstones []v1alpha1.Tombstone
+	// polled is true when the registry was asked in this pass; tags then has an answer for each
+	// entry, and trouble why it could not be asked.
+	polled  bool
+	tags    map[entry]tagSeen
+	trouble error
+	// wait is how long the store's request budget makes the next poll wait.
+	wait time.Duration
+}
+
+// tagSeen is what the registry said of one tag. there is false when the tag is not there.
+type tagSeen struct {
+	there             bool
+	digest, mediaType string
+	size              int64
+}
+
+// observe reads. It asks the registry only for a manifest that is not being deleted, and only
+// when a poll is due and the store's budget allows it.
+func (r *ManifestReconciler) observe(ctx context.Context, m *v1alpha1.ArtifactManifest) (manifestSeen, error) {
+	seen := manifestSeen{manifest: m}
+	var store v1alpha1.ArtifactStore
+	err := r.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}, &store)
+	switch {
+	case err == nil:
+		seen.store = &store
+	case !apierrors.IsNotFound(err):
+		return seen, fmt.Errorf("reading store %s: %w", m.Spec.ArtifactStoreRef.Name, err)
+	}
+	if seen.holders, err = r.holders.Cached(ctx, m); err != nil {
+		return seen, fmt.Errorf("finding what holds %s: %w", m.Name, err)
+	}
+	if seen.store == nil {
+		return seen, nil
+	}
+	if seen.location, err = v1alpha1.ParseRegistryURL(store.Spec.Registry.URL); err != nil {
+		seen.inert = &metav1.Condition{Reason: v1alpha1.ReasonInvalidURL, Message: err.Error()}
+		return seen, nil
+	}
+	seen.inert = inertness(&store)
+	if seen.tombstones, err = r.tombstones(ctx, m, seen.location); err != nil {
+		return seen, err
+	}
+	if m.DeletionTimestamp.IsZero() && seen.inert == nil {
+		r.poll(ctx, &seen)
+	}
+	return seen, nil
+}
+
+// inertness returns why nothing may be done in a store: its URL is another's, or cannot be
+// read, or has not been judged yet. nil for a store that works, also while it is unreachable.
+func inertness(s *v1alpha1.ArtifactStore) *metav1.Condition {
+	c := apimeta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady)
+	switch {
+	case c == nil:
+		return &metav1.Condition{Reason: v1alpha1.ReasonPending, Message: "the operator has not looked at the store yet"}
+	case c.Reason == v1alpha1.ReasonPathConflict || c.Reason == v1alpha1.ReasonInvalidURL:
+		return c
+	}
+	return nil
+}
+
+// tombstones lists what can be restored to this manifest: of its name and its store's place.
+func (r *ManifestReconciler) tombstones(ctx context.Context, m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation) ([]v1alpha1.Tombstone, error) {
+	var all v1alpha1.TombstoneList
+	if err := r.List(ctx, &all, client.InNamespace(m.Namespace), client.MatchingFields{tombstoneByManifest: m.Name}); err != nil {
+		return nil, fmt.Errorf("listing tombstones: %w", err)
+	}
+	var mine []v1alpha1.Tombstone
+	for _, t := range all.Items {
+		at, err := v1alpha1.ParseRegistryURL(t.Spec.RegistryURL)
+		if err == nil && at.Host == l.Host && at.Prefix == l.Prefix && t.DeletionTimestamp.IsZero() {
+			mine = append(mine, t)
+		}
+	}
+	return mine, nil
+}
+
+// poll resolves every entry, if it is due.
+func (r *ManifestReconciler) poll(ctx context.Context, seen *manifestSeen) {
+	m := seen.manifest
+	entries := wanted(m, seen.location)
+	if due, wait := r.polls.due(m, seen.store, len(entries)); !due {
+		seen.wait = wait
+		return
+	}
+	seen.polled, seen.tags = true, map[entry]tagSeen{}
+	reg, err := r.registries.Open(ctx, seen.store)
+	if err != nil {
+		seen.trouble = err
+		return
+	}
+	for _, e := range entries {
+		d, err := reg.Resolve(ctx, e.Repository, e.ArtifactVersion)
+		switch {
+		case errors.Is(err, registry.ErrNotFound):
+			seen.tags[keyOf(e)] = tagSeen{}
+		case err != nil:
+			seen.trouble = fmt.Errorf("resolving %s:%s: %w", e.Repository, e.ArtifactVersion, err)
+			return
+		default:
+			seen.tags[keyOf(e)] = tagSeen{there: true, digest: d.Digest.String(), mediaType: d.MediaType, size: d.Size}
+		}
+	}
+}
+
+func keyOf(e v1alpha1.ArtifactStatus) entry { return entry{e.ArtifactName, e.ArtifactVersion} }
+
+// wanted lists a manifest's entries with what was recorded of each: those of the spec, and
+// after them those that left it and have not been released.
+func wanted(m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation) []v1alpha1.ArtifactStatus {
+	recorded := map[entry]v1alpha1.ArtifactStatus{}
+	for _, a := range m.Status.Artifacts {
+		recorded[keyOf(a)] = a
+	}
+	var all []v1alpha1.ArtifactStatus
+	for _, a := range m.Spec.Artifacts {
+		e := v1alpha1.ArtifactStatus{
+			ArtifactName: a.ArtifactName, ArtifactVersion: a.ArtifactVersion, State: v1alpha1.ArtifactMissing,
+			Repository: l.Repository(m.Name, m.Spec.UploadPath, a.ArtifactName),
+		}
+		if was, ok := recorded[keyOf(e)]; ok && was.Repository == e.Repository {
+			e = was
+		}
+		all = append(all, e)
+		delete(recorded, keyOf(e))
+	}
+	for _, a := range m.Status.Artifacts {
+		if was, left := recorded[keyOf(a)]; left {
+			all = append(all, was)
+		}
+	}
+	return all
+}

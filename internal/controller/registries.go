@@ -1,0 +1,87 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// Registries opens stores and keeps them open, so that connections and bearer tokens are
+// shared by all that use a store. The Secret is read each time, uncached: a changed password
+// counts at once.
+type Registries struct {
+	secrets client.Reader
+	wrap    func(http.RoundTripper) http.RoundTripper
+
+	mu   sync.Mutex
+	open map[types.UID]opened
+}
+
+type opened struct {
+	from   string // the versions of the store and its Secret that it was opened from
+	client *registry.Client
+}
+
+// NewRegistries makes the pool. wrap, when not nil, sees every request to a registry.
+func NewRegistries(secrets client.Reader, wrap func(http.RoundTripper) http.RoundTripper) *Registries {
+	return &Registries{secrets: secrets, wrap: wrap, open: map[types.UID]opened{}}
+}
+
+// Open returns the client of a store. A store that is being deleted keeps the credentials it
+// had when its Secret goes with it, as in `kubectl delete -f` of both; after a restart these
+// are gone, and the error says which Secret to put back.
+func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*registry.Client, error) {
+	r.mu.Lock()
+	have, known := r.open[s.UID]
+	r.mu.Unlock()
+
+	cfg := registry.Config{CABundle: s.Spec.Registry.CABundle, Transport: r.wrap}
+	var err error
+	if cfg.Location, err = v1alpha1.ParseRegistryURL(s.Spec.Registry.URL); err != nil {
+		return nil, err
+	}
+	from := fmt.Sprintf("%s/%d", s.UID, s.Generation)
+	if ref := s.Spec.Registry.CredentialsSecretRef; ref != nil {
+		var secret corev1.Secret
+		err = r.secrets.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: ref.Name}, &secret)
+		switch {
+		case apierrors.IsNotFound(err) && known && !s.DeletionTimestamp.IsZero():
+			return have.client, nil
+		case apierrors.IsNotFound(err):
+			return nil, fmt.Errorf("reading Secret %s/%s named by credentialsSecretRef: %w; create it, or change the reference", s.Namespace, ref.Name, errSecretNotFound)
+		case err != nil:
+			return nil, fmt.Errorf("reading Secret %s/%s: %w", s.Namespace, ref.Name, err)
+		}
+		from += "/" + string(secret.UID) + "/" + secret.ResourceVersion
+		if cfg.Credential, err = registry.CredentialFromSecret(&secret, cfg.Location); err != nil {
+			return nil, err
+		}
+	}
+	if known && have.from == from {
+		return have.client, nil
+	}
+	opening, err := registry.Open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.open[s.UID] = opened{from: from, client: opening}
+	return opening, nil
+}
+
+// Forget drops a store that has gone.
+func (r *Registries) Forget(uid types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.open, uid)
+}

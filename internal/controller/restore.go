@@ -1,0 +1,117 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// undone is how a restore ended: the tags that are back, and those whose digest is gone.
+type undone struct{ back, lost []string }
+
+// restore puts tags back from a tombstone (I5). wanted says which entries; nil means all of
+// them. Each entry is claimed first (I13): whoever loses the write reads again. The tombstone
+// goes when nothing of it is left.
+func (r *releaser) restore(ctx context.Context, reg *registry.Client, t *v1alpha1.Tombstone, wanted func(v1alpha1.TombstoneArtifact) bool) (undone, error) {
+	claimed, err := r.claim(ctx, t, wanted)
+	if err != nil || len(claimed) == 0 {
+		return undone{}, err
+	}
+	var out undone
+	write, cancel := context.WithTimeout(ctx, maxEvidence)
+	defer cancel()
+	for _, a := range claimed {
+		ref := a.Repository + ":" + a.Tag
+		e := t.Entry(a.Repository, a.Tag)
+		e.State, e.Reason = v1alpha1.TombstoneRestored, ""
+		err := reg.PutTag(write, a.Repository, a.Tag, digest.Digest(a.Digests[len(a.Digests)-1]))
+		switch {
+		case errors.Is(err, registry.ErrTagTaken):
+			e.Reason = "TagTaken: the tag is there already and was left as it is"
+		case errors.Is(err, registry.ErrNotFound):
+			e.State, e.Reason = v1alpha1.TombstonePurged, "UndoLost: the digest is no longer in the registry"
+			out.lost = append(out.lost, ref)
+		case err != nil:
+			return out, fmt.Errorf("restoring %s: %w", ref, err) // the claim stays; the next pass goes on with it
+		default:
+			out.back = append(out.back, ref)
+		}
+		t.SetEntry(e)
+	}
+	t.Summarise()
+	if err := r.api.Status().Update(ctx, t); err != nil {
+		return out, fmt.Errorf("recording what tombstone %s/%s gave back: %w", t.Namespace, t.Name, err)
+	}
+	if t.Consumed() {
+		err := r.api.Delete(ctx, t, client.Preconditions{UID: &t.UID, ResourceVersion: &t.ResourceVersion})
+		return out, client.IgnoreNotFound(err)
+	}
+	return out, nil
+}
+
+// claim marks the wanted entries Restoring in one write that fails if anybody else wrote.
+func (r *releaser) claim(ctx context.Context, t *v1alpha1.Tombstone, wanted func(v1alpha1.TombstoneArtifact) bool) ([]v1alpha1.TombstoneArtifact, error) {
+	if err := r.live.Get(ctx, client.ObjectKeyFromObject(t), t); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	var claimed []v1alpha1.TombstoneArtifact
+	for _, a := range t.Spec.Artifacts {
+		if wanted != nil && !wanted(a) {
+			continue
+		}
+		e := t.Entry(a.Repository, a.Tag)
+		switch e.State {
+		case v1alpha1.TombstoneRestored, v1alpha1.TombstonePurged:
+			continue
+		case v1alpha1.TombstoneSweeping:
+			if running, err := r.purging(ctx, t); running || err != nil {
+				return nil, errors.Join(err, fmt.Errorf("restoring %s:%s: %w", a.Repository, a.Tag, errClaimed))
+			}
+		}
+		e.State, e.Reason = v1alpha1.TombstoneRestoring, ""
+		t.SetEntry(e)
+		claimed = append(claimed, a)
+	}
+	if len(claimed) == 0 {
+		return nil, nil
+	}
+	t.Summarise()
+	if err := r.api.Status().Update(ctx, t); err != nil {
+		return nil, fmt.Errorf("claiming tombstone %s/%s: %w", t.Namespace, t.Name, err)
+	}
+	return claimed, nil
+}
+
+// purging reports whether a purge that may have claimed the tombstone is alive: it holds the
+// Lease of a store of the namespace. The claim of a purge that died is nobody's.
+func (r *releaser) purging(ctx context.Context, t *v1alpha1.Tombstone) (bool, error) {
+	var stores v1alpha1.ArtifactStoreList
+	if err := r.live.List(ctx, &stores, client.InNamespace(t.Namespace)); err != nil {
+		return true, err
+	}
+	for _, s := range stores.Items {
+		var lease coordinationv1.Lease
+		err := r.live.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: purge.LeaseName(s.Name)}, &lease)
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return true, err
+		}
+		if l := lease.Spec; l.HolderIdentity != nil && *l.HolderIdentity != "" && l.RenewTime != nil && l.LeaseDurationSeconds != nil &&
+			r.clock.Since(l.RenewTime.Time) < 2*time.Duration(*l.LeaseDurationSeconds)*time.Second {
+			return true, nil
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,136 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// Options is what the manager's command line decides for the controllers.
+type Options struct {
+	// PurgerImage is the image of the purge CronJobs; "" means that none are made.
+	PurgerImage string
+	// PollsPerSecond is each store's budget of requests for polling upload states. Above 0.
+	PollsPerSecond float64
+	// Transport, when not nil, sees every request to a registry.
+	Transport func(http.RoundTripper) http.RoundTripper
+}
+
+// The whole of what the manager may do; the generated ClusterRole is made from this. What it
+// grants to purge jobs it must have itself.
+//
+// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores;artifactmanifests;networkfunctiondefinitionversions;networkservicedesignversions,verbs=get;list;watch;update;patch
+// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores/status;artifactmanifests/status;networkfunctiondefinitionversions/status;networkservicedesignversions/status;tombstones/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores/finalizers,verbs=update
+// +kubebuilder:rbac:groups=nfo.dev,resources=tombstones,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:groups="",resources=secrets;namespaces,verbs=get
+// +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=get;list;watch;create;update;patch
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;update;patch
+// +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update;patch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// setup registers every controller with the manager.
+func setup(ctx context.Context, mgr manager.Manager, o Options) error {
+	if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	now := clock.RealClock{}
+	finder := reference.NewFinder(mgr.GetClient(), mgr.GetAPIReader())
+	registries := NewRegistries(mgr.GetAPIReader(), o.Transport)
+	recorder := mgr.GetEventRecorder("nfo")
+	return errors.Join(
+		setupStore(mgr, &StoreReconciler{
+			Client: mgr.GetClient(), holders: finder, registries: registries, events: recorder,
+			clock: now, purgerImage: o.PurgerImage, pings: map[types.UID]ping{},
+		}),
+		setupManifest(mgr, &ManifestReconciler{
+			Client: mgr.GetClient(), holders: finder, registries: registries, events: recorder,
+			polls:    newPolls(o.PollsPerSecond, now),
+			releaser: &releaser{api: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, open: registries.Open, clock: now},
+		}),
+		setupDefinition(mgr, &VersionReconciler[*v1alpha1.NetworkFunctionDefinitionVersion]{
+			Client: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, events: recorder,
+		}),
+		setupDesign(mgr, &VersionReconciler[*v1alpha1.NetworkServiceDesignVersion]{
+			Client: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, events: recorder,
+		}),
+	)
+}
+
+func setupStore(mgr manager.Manager, r *StoreReconciler) error {
+	life := builder.WithPredicates(lifeOnly())
+	return ctrl.NewControllerManagedBy(mgr).Named("artifactstore").
+		For(&v1alpha1.ArtifactStore{}, builder.WithPredicates(lifeOrPurge())).
+		Owns(&batchv1.CronJob{}, life).Owns(&rbacv1.Role{}, life).Owns(&rbacv1.RoleBinding{}, life).Owns(&corev1.ServiceAccount{}, life).
+		Watches(&v1alpha1.ArtifactStore{}, stores(mgr.GetClient(), true), life).
+		Watches(&v1alpha1.ArtifactManifest{}, subjects(v1alpha1.KindArtifactStore), life).
+		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, subjects(v1alpha1.KindArtifactStore), life).
+		Watches(&v1alpha1.NetworkServiceDesignVersion{}, subjects(v1alpha1.KindArtifactStore), life).
+		Watches(&v1alpha1.Tombstone{}, stores(mgr.GetClient(), false), life).
+		WithOptions(workers(4)).
+		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+}
+
+func setupManifest(mgr manager.Manager, r *ManifestReconciler) error {
+	life := builder.WithPredicates(lifeOnly())
+	return ctrl.NewControllerManagedBy(mgr).Named("artifactmanifest").
+		For(&v1alpha1.ArtifactManifest{}, life).
+		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, subjects(v1alpha1.KindArtifactManifest), life).
+		Watches(&v1alpha1.NetworkServiceDesignVersion{}, subjects(v1alpha1.KindArtifactManifest), life).
+		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, manifestsByStore(mgr.GetClient()), life).
+		Watches(&v1alpha1.NetworkServiceDesignVersion{}, manifestsByStore(mgr.GetClient()), life).
+		Watches(&v1alpha1.ArtifactStore{}, holdersOf(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} }), builder.WithPredicates(lifeOrHealth())).
+		WithOptions(workers(8)).
+		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+}
+
+func setupDefinition(mgr manager.Manager, r *VersionReconciler[*v1alpha1.NetworkFunctionDefinitionVersion]) error {
+	life := builder.WithPredicates(lifeOnly())
+	mine := func() client.ObjectList { return &v1alpha1.NetworkFunctionDefinitionVersionList{} }
+	return ctrl.NewControllerManagedBy(mgr).Named("networkfunctiondefinitionversion").
+		For(&v1alpha1.NetworkFunctionDefinitionVersion{}, life).
+		Watches(&v1alpha1.NetworkServiceDesignVersion{}, subjects(v1alpha1.KindDefinition), life).
+		Watches(&v1alpha1.ArtifactManifest{}, holdersOf(mgr.GetClient(), mine), life).
+		Watches(&v1alpha1.ArtifactStore{}, holdersOf(mgr.GetClient(), mine), life).
+		WithOptions(workers(4)).
+		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+}
+
+func setupDesign(mgr manager.Manager, r *VersionReconciler[*v1alpha1.NetworkServiceDesignVersion]) error {
+	life := builder.WithPredicates(lifeOnly())
+	mine := func() client.ObjectList { return &v1alpha1.NetworkServiceDesignVersionList{} }
+	return ctrl.NewControllerManagedBy(mgr).Named("networkservicedesignversion").
+		For(&v1alpha1.NetworkServiceDesignVersion{}, life).
+		Watches(&v1alpha1.ArtifactManifest{}, holdersOf(mgr.GetClient(), mine), life).
+		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, holdersOf(mgr.GetClient(), mine), life).
+		Watches(&v1alpha1.ArtifactStore{}, holdersOf(mgr.GetClient(), mine), life).
+		WithOptions(workers(4)).
+		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+}
+
+// workers bounds how many objects of a kind are worked on at once, and the backoff of what
+// fails: at most a minute, for a registry that is back should find us soon.
+func workers(n int) controller.Options {
+	return controller.Options{
+		MaxConcurrentReconciles: n,
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, time.Minute),
+	}
+}

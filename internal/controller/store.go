@@ -1,0 +1,120 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// How often a store's registry is asked whether it answers.
+const (
+	pingWell  = 5 * time.Minute
+	pingDown  = 15 * time.Second
+	pingLimit = 10 * time.Second // the most that one such question takes
+)
+
+// StoreReconciler reconciles ArtifactStores.
+type StoreReconciler struct {
+	client.Client
+	holders     *reference.Finder
+	registries  *Registries
+	events      events.EventRecorder
+	clock       clock.PassiveClock
+	purgerImage string
+
+	mu    sync.Mutex
+	pings map[types.UID]ping
+}
+
+// ping is when a registry was asked last, about which generation of its store, and what it said.
+type ping struct {
+	at         time.Time
+	generation int64
+	err        error
+}
+
+// Reconcile runs one pass over one store.
+func (r *StoreReconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (ctrl.Result, error) {
+	if err := hold(ctx, r.Client, s); err != nil {
+		return finish(ctrl.Result{}, err)
+	}
+	before := s.DeepCopy()
+	seen, err := r.observe(ctx, s)
+	if err != nil {
+		return finish(ctrl.Result{}, err)
+	}
+	verdict := decideStore(seen)
+	actErr := r.act(ctx, s, verdict)
+	if err := r.report(ctx, s, before, verdict); err != nil {
+		return finish(ctrl.Result{}, err)
+	}
+	if verdict.letGo {
+		r.forget(s.UID)
+		return finish(ctrl.Result{}, release(ctx, r.Client, s))
+	}
+	return finish(ctrl.Result{RequeueAfter: verdict.again}, actErr)
+}
+
+// report writes the status if the pass changed it, and then tells of transitions. What others
+// write to it, the capabilities and the last purge, is left as it was read.
+func (r *StoreReconciler) report(ctx context.Context, s, before *v1alpha1.ArtifactStore, v storeVerdict) error {
+	s.Status.Manifests, s.Status.Tombstones = &v.manifests, &v.tombstones
+	v.conditions.apply(&s.Status.Conditions, s.Generation)
+	if equality.Semantic.DeepEqual(before.Status, s.Status) {
+		return nil
+	}
+	if err := r.Status().Update(ctx, s); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	announce(r.events, s, before.Status.Conditions, s.Status.Conditions)
+	return nil
+}
+
+// ping asks the registry whether it answers, at most as often as pingWell and pingDown say.
+func (r *StoreReconciler) ping(ctx context.Context, s *v1alpha1.ArtifactStore) ping {
+	r.mu.Lock()
+	last, asked := r.pings[s.UID]
+	r.mu.Unlock()
+	if asked && last.generation == s.Generation && r.clock.Since(last.at) < last.lasts() {
+		return last
+	}
+	now := ping{at: r.clock.Now(), generation: s.Generation}
+	reg, err := r.registries.Open(ctx, s)
+	if now.err = err; err == nil {
+		limited, cancel := context.WithTimeout(ctx, pingLimit)
+		defer cancel()
+		now.err = reg.Ping(limited)
+	}
+	if now.err != nil {
+		now.err = fmt.Errorf("connecting to the registry: %w", now.err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pings[s.UID] = now
+	return now
+}
+
+func (p ping) lasts() time.Duration {
+	if p.err != nil {
+		return pingDown
+	}
+	return pingWell
+}
+
+func (r *StoreReconciler) forget(uid types.UID) {
+	r.registries.Forget(uid)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.pings, uid)
+}

@@ -1,0 +1,63 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// storeSeen is all that a pass over a store knows.
+type storeSeen struct {
+	store   *v1alpha1.ArtifactStore
+	invalid error                   // why the URL cannot be used
+	winner  *v1alpha1.ArtifactStore // the older store with an overlapping URL
+	ping    ping
+	holders []reference.Holder
+	// late are the holders read live, when the cache has none and the store is being deleted.
+	late        []reference.Holder
+	tombstones  int32
+	purgerImage string
+}
+
+// observe reads; the registry is only asked for a sign of life.
+func (r *StoreReconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore) (storeSeen, error) {
+	seen := storeSeen{store: s, purgerImage: r.purgerImage}
+	var err error
+	if seen.holders, err = r.holders.Cached(ctx, s); err != nil {
+		return seen, fmt.Errorf("finding what holds %s: %w", s.Name, err)
+	}
+	here, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	if err != nil {
+		seen.invalid = err
+	}
+	if !s.DeletionTimestamp.IsZero() {
+		if len(seen.holders) == 0 {
+			seen.late, err = r.holders.Live(ctx, s)
+			return seen, err
+		}
+		return seen, nil
+	}
+	var all v1alpha1.ArtifactStoreList
+	if err := r.List(ctx, &all); err != nil {
+		return seen, fmt.Errorf("listing stores: %w", err)
+	}
+	seen.winner = s.Winner(all.Items)
+	var graves v1alpha1.TombstoneList
+	if err := r.List(ctx, &graves, client.InNamespace(s.Namespace)); err != nil {
+		return seen, fmt.Errorf("listing tombstones: %w", err)
+	}
+	for _, t := range graves.Items {
+		at, err := v1alpha1.ParseRegistryURL(t.Spec.RegistryURL)
+		if err == nil && at.Host == here.Host && at.Prefix == here.Prefix {
+			seen.tombstones++
+		}
+	}
+	if seen.invalid == nil && seen.winner == nil {
+		seen.ping = r.ping(ctx, s)
+	}
+	return seen, nil
+}

@@ -1,0 +1,131 @@
+package controller
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// tombstoneName names the tombstone of a manifest (cause Released) or of one of its entries.
+func tombstoneName(m *v1alpha1.ArtifactManifest, cause v1alpha1.Cause, repository, tag string) string {
+	if cause == v1alpha1.CauseReleased {
+		return v1alpha1.TombstoneName(m.Name, m.UID, "")
+	}
+	sum := sha256.Sum256([]byte(string(cause) + " " + repository + ":" + tag))
+	return v1alpha1.TombstoneName(m.Name, m.UID, hex.EncodeToString(sum[:4]))
+}
+
+// newTombstone is the tombstone of a manifest before any digest is in it.
+func newTombstone(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore, cause v1alpha1.Cause, name string) *v1alpha1.Tombstone {
+	return &v1alpha1.Tombstone{
+		ObjectMeta: metav1.ObjectMeta{Namespace: m.Namespace, Name: name},
+		Spec: v1alpha1.TombstoneSpec{
+			RegistryURL: s.Spec.Registry.URL,
+			Manifest:    v1alpha1.TombstoneManifest{Name: m.Name, UID: m.UID, Spec: m.Spec},
+			Cause:       cause,
+			GracePeriod: s.Spec.Purge.GracePeriod,
+		},
+	}
+}
+
+// record stores what is about to lose its tag (I4) and returns the tombstone as stored. Entries
+// whose tag is there are reset first, so that no grace of an earlier release counts for them.
+func (r *releaser) record(ctx context.Context, t *v1alpha1.Tombstone, found []finding) (*v1alpha1.Tombstone, error) {
+	stored := &v1alpha1.Tombstone{}
+	err := r.live.Get(ctx, client.ObjectKeyFromObject(t), stored)
+	if apierrors.IsNotFound(err) {
+		grow(t, found)
+		if err := r.api.Create(ctx, t); err != nil {
+			return nil, fmt.Errorf("writing tombstone %s/%s: %w", t.Namespace, t.Name, err)
+		}
+		return t, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading tombstone %s/%s: %w", t.Namespace, t.Name, err)
+	}
+	if reset(stored, found) {
+		if err := r.api.Status().Update(ctx, stored); err != nil {
+			return nil, fmt.Errorf("resetting tombstone %s/%s: %w", t.Namespace, t.Name, err)
+		}
+	}
+	if grow(stored, found) {
+		if err := r.api.Update(ctx, stored); err != nil {
+			return nil, fmt.Errorf("adding digests to tombstone %s/%s: %w", t.Namespace, t.Name, err)
+		}
+	}
+	return stored, nil
+}
+
+// grow adds what was found to the tombstone's list. Digests are only ever added; the one seen
+// now becomes the last, which is the one that a restore takes.
+func grow(t *v1alpha1.Tombstone, found []finding) (changed bool) {
+	for _, f := range found {
+		i := slices.IndexFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool {
+			return a.Repository == f.Repository && a.Tag == f.ArtifactVersion
+		})
+		if i < 0 {
+			t.Spec.Artifacts = append(t.Spec.Artifacts, v1alpha1.TombstoneArtifact{Repository: f.Repository, Tag: f.ArtifactVersion})
+			i = len(t.Spec.Artifacts) - 1
+		}
+		a := &t.Spec.Artifacts[i]
+		for _, d := range f.digests() {
+			if at := slices.Index(a.Digests, d); at < 0 || (d == f.Digest && at != len(a.Digests)-1) {
+				a.Digests = append(slices.DeleteFunc(a.Digests, func(o string) bool { return o == d }), d)
+				changed = true
+			}
+		}
+		a.MediaType, a.Size = f.MediaType, f.Size
+	}
+	return changed
+}
+
+// reset makes the entries that are released once more start anew: not a candidate, whatever
+// they were before.
+func reset(t *v1alpha1.Tombstone, found []finding) (changed bool) {
+	for _, f := range found {
+		e := t.Entry(f.Repository, f.ArtifactVersion)
+		fresh := e.State == v1alpha1.TombstonePending && e.UntaggedAt == nil
+		resumed := !f.there && (e.State == v1alpha1.TombstoneUntagged || e.State == v1alpha1.TombstoneKept)
+		if fresh || resumed {
+			continue
+		}
+		t.SetEntry(v1alpha1.TombstoneArtifactStatus{Repository: f.Repository, Tag: f.ArtifactVersion, State: v1alpha1.TombstonePending})
+		changed = true
+	}
+	if changed {
+		t.Summarise()
+	}
+	return changed
+}
+
+// bury marks entries as untagged from now on. An entry that was marked before keeps its time.
+func (r *releaser) bury(ctx context.Context, t *v1alpha1.Tombstone, reason string, keep time.Duration) error {
+	now, changed := metav1.NewTime(r.clock.Now()), false
+	for _, a := range t.Spec.Artifacts {
+		e := t.Entry(a.Repository, a.Tag)
+		if e.State != v1alpha1.TombstonePending {
+			continue
+		}
+		e.State, e.UntaggedAt, e.Reason, changed = v1alpha1.TombstoneUntagged, &now, reason, true
+		t.SetEntry(e)
+	}
+	if !changed {
+		return nil
+	}
+	until := metav1.NewTime(now.Add(max(keep, t.Spec.GracePeriod.Duration)))
+	t.Status.RestorableUntil = &until
+	t.Summarise()
+	if err := r.api.Status().Update(ctx, t); err != nil {
+		return fmt.Errorf("recording that tags of tombstone %s/%s are removed: %w", t.Namespace, t.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,192 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// version is what definitions and designs have in common: they name others, are named by
+// others, and nothing of theirs lies in a registry.
+type version interface {
+	client.Object
+	VersionStatus() *v1alpha1.VersionStatus
+}
+
+// VersionReconciler reconciles definitions and designs, which differ only in what they name.
+type VersionReconciler[T version] struct {
+	client.Client
+	live    client.Reader
+	holders *reference.Finder
+	events  events.EventRecorder
+}
+
+// versionSeen is all that a pass over a version knows.
+type versionSeen struct {
+	self     reference.Object
+	deleting bool
+	holders  []reference.Holder
+	// late are the holders read live, when the cache has none and the object is being deleted.
+	late    []reference.Holder
+	named   []reference.Reference
+	targets map[reference.Object]target
+}
+
+// target is what a live read showed of an object that is named.
+type target struct{ found, terminating, storeScoped bool }
+
+// versionVerdict is what a version's status is to say, and whether it may go.
+type versionVerdict struct {
+	holders    []reference.Holder
+	conditions conditions
+	letGo      bool
+}
+
+// Reconcile runs one pass over one version.
+func (r *VersionReconciler[T]) Reconcile(ctx context.Context, v T) (ctrl.Result, error) {
+	if err := hold(ctx, r.Client, v); err != nil {
+		return finish(ctrl.Result{}, err)
+	}
+	seen, err := r.observe(ctx, v)
+	if err != nil {
+		return finish(ctrl.Result{}, err)
+	}
+	verdict := decideVersion(seen)
+	if err := r.report(ctx, v, verdict); err != nil {
+		return finish(ctrl.Result{}, err)
+	}
+	if verdict.letGo {
+		return finish(ctrl.Result{}, release(ctx, r.Client, v))
+	}
+	return ctrl.Result{}, nil
+}
+
+// observe reads what the version names live: only such a read, begun after the version was
+// stored, may call it resolved.
+func (r *VersionReconciler[T]) observe(ctx context.Context, v T) (versionSeen, error) {
+	seen := versionSeen{self: reference.Self(v), deleting: !v.GetDeletionTimestamp().IsZero(), named: reference.Of(v), targets: map[reference.Object]target{}}
+	var err error
+	if seen.holders, err = r.holders.Cached(ctx, v); err != nil {
+		return seen, fmt.Errorf("finding what holds %s: %w", seen.self, err)
+	}
+	if seen.deleting {
+		if len(seen.holders) == 0 {
+			seen.late, err = r.holders.Live(ctx, v)
+		}
+		return seen, err
+	}
+	for _, ref := range seen.named {
+		if _, known := seen.targets[ref.To]; known {
+			continue
+		}
+		if seen.targets[ref.To], err = r.look(ctx, ref.To); err != nil {
+			return seen, fmt.Errorf("reading %s: %w", ref.To, err)
+		}
+	}
+	return seen, nil
+}
+
+// look reads one named object from the API server itself.
+func (r *VersionReconciler[T]) look(ctx context.Context, o reference.Object) (target, error) {
+	var into client.Object
+	switch o.Kind {
+	case v1alpha1.KindArtifactManifest:
+		into = &v1alpha1.ArtifactManifest{}
+	case v1alpha1.KindDefinition:
+		into = &v1alpha1.NetworkFunctionDefinitionVersion{}
+	default:
+		into = &v1alpha1.ArtifactStore{}
+	}
+	err := r.live.Get(ctx, client.ObjectKey{Namespace: o.Namespace, Name: o.Name}, into)
+	if apierrors.IsNotFound(err) {
+		return target{}, nil
+	}
+	m, isManifest := into.(*v1alpha1.ArtifactManifest)
+	return target{
+		found:       err == nil,
+		terminating: !into.GetDeletionTimestamp().IsZero(),
+		storeScoped: isManifest && m.Spec.UploadPath == v1alpha1.StoreScoped,
+	}, err
+}
+
+// decideVersion is pure.
+func decideVersion(seen versionSeen) versionVerdict {
+	v := versionVerdict{holders: seen.holders}
+	if len(v.holders) == 0 {
+		v.holders = seen.late
+	}
+	v.conditions.referenced(seen.self, v.holders)
+	switch {
+	case seen.deleting && len(v.holders) > 0:
+		v.conditions.blocked(seen.self, v.holders)
+	case seen.deleting:
+		v.letGo = true
+		v.conditions.set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, v1alpha1.ReasonReleased, "Nothing holds it.")
+		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It has been released.")
+	default:
+		status, reason, message := seen.resolved()
+		v.conditions.set(v1alpha1.ConditionResolved, status, reason, message)
+		if reason == v1alpha1.ReasonResolved {
+			reason = v1alpha1.ReasonReady
+		}
+		v.conditions.set(v1alpha1.ConditionReady, status, reason, message)
+	}
+	return v
+}
+
+// resolved says whether everything named is there to stay: the worst finding first.
+func (seen versionSeen) resolved() (metav1.ConditionStatus, string, string) {
+	found := map[string][]string{}
+	for _, ref := range seen.named {
+		switch t := seen.targets[ref.To]; {
+		case !t.found:
+			found[v1alpha1.ReasonNotFound] = append(found[v1alpha1.ReasonNotFound], ref.To.String())
+		case t.terminating:
+			found[v1alpha1.ReasonTerminating] = append(found[v1alpha1.ReasonTerminating], ref.To.String())
+		case t.storeScoped:
+			found[v1alpha1.ReasonStoreScoped] = append(found[v1alpha1.ReasonStoreScoped], ref.To.String())
+		case ref.To.Kind == v1alpha1.KindArtifactStore:
+			found[v1alpha1.ReasonStoreReference] = append(found[v1alpha1.ReasonStoreReference], ref.To.String())
+		}
+	}
+	for _, bad := range []struct{ reason, format string }{
+		{v1alpha1.ReasonNotFound, "It names what does not exist: %s. Create it, or change the reference."},
+		{v1alpha1.ReasonTerminating, "It names what is being deleted: %s. Apply that again once it has gone, or change the reference."},
+		{v1alpha1.ReasonStoreScoped, "It names manifests that are still StoreScoped: %s. Change their uploadPath to ManifestScoped."},
+	} {
+		if names := found[bad.reason]; len(names) > 0 {
+			return metav1.ConditionFalse, bad.reason, fmt.Sprintf(bad.format, atMost(names, reference.NamedHolders))
+		}
+	}
+	if old := found[v1alpha1.ReasonStoreReference]; len(old) > 0 {
+		return metav1.ConditionTrue, v1alpha1.ReasonStoreReference,
+			fmt.Sprintf("It names stores in the old form, which holds every manifest there that lists the artifact: %s. Change artifactStoreRef to artifactManifestRef.", strings.Join(old[:min(len(old), reference.NamedHolders)], ", "))
+	}
+	return metav1.ConditionTrue, v1alpha1.ReasonResolved, "All that it names exists and is held by it."
+}
+
+// report writes the status if the pass changed it, and then tells of transitions.
+func (r *VersionReconciler[T]) report(ctx context.Context, v T, verdict versionVerdict) error {
+	status := v.VersionStatus()
+	before := status.DeepCopy()
+	status.Dependents = reference.Dependents(verdict.holders)
+	verdict.conditions.apply(&status.Conditions, v.GetGeneration())
+	if equality.Semantic.DeepEqual(before, status) {
+		return nil
+	}
+	if err := r.Status().Update(ctx, v); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	announce(r.events, v, before.Conditions, status.Conditions)
+	return nil
+}

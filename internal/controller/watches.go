@@ -1,0 +1,155 @@
+package controller
+
+import (
+	"context"
+
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// tombstoneByManifest is the field index of tombstones by the manifest that they are of.
+const tombstoneByManifest = "spec.manifest.name"
+
+// index tells the cache what the controllers look up.
+func index(ctx context.Context, indexer client.FieldIndexer) error {
+	if err := reference.Index(ctx, indexer); err != nil {
+		return err
+	}
+	return indexer.IndexField(ctx, &v1alpha1.Tombstone{}, tombstoneByManifest, func(o client.Object) []string {
+		if t, ok := o.(*v1alpha1.Tombstone); ok {
+			return []string{t.Spec.Manifest.Name}
+		}
+		return nil
+	})
+}
+
+// subjects wakes what an object names, of one kind. On an update the handler asks for the old
+// and the new object, so that what is no longer named wakes too.
+func subjects(kind string) handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
+		var out []reconcile.Request
+		for _, ref := range reference.Of(o) {
+			if ref.To.Kind == kind {
+				out = append(out, request(ref.To.Namespace, ref.To.Name))
+			}
+		}
+		return out
+	})
+}
+
+// manifestsByStore wakes the manifests that an object holds in the old form: those of the
+// store that it names which list the artifact.
+func manifestsByStore(r client.Reader) handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
+		var out []reconcile.Request
+		for _, ref := range reference.Of(o) {
+			if ref.To.Kind == v1alpha1.KindArtifactStore {
+				out = append(out, users(ctx, r, ref.To, &v1alpha1.ArtifactManifestList{})...)
+			}
+		}
+		return out
+	})
+}
+
+// holdersOf wakes the objects of one kind that name an object.
+func holdersOf(r client.Reader, list func() client.ObjectList) handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
+		return users(ctx, r, reference.Self(o), list())
+	})
+}
+
+func users(ctx context.Context, r client.Reader, o reference.Object, list client.ObjectList) []reconcile.Request {
+	err := r.List(ctx, list, client.InNamespace(o.Namespace), client.MatchingFields{reference.Field: reference.Key(o)})
+	if err != nil {
+		log.FromContext(ctx).Error(err, "Finding whom to wake", "object", o.String())
+		return nil
+	}
+	var out []reconcile.Request
+	_ = apimeta.EachListItem(list, func(item runtime.Object) error {
+		if m, err := apimeta.Accessor(item); err == nil {
+			out = append(out, request(m.GetNamespace(), m.GetName()))
+		}
+		return nil
+	})
+	return out
+}
+
+// stores wakes every store of the cluster, or of the object's namespace: their URLs must be
+// compared anew, or their tombstones counted.
+func stores(r client.Reader, everywhere bool) handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
+		var all v1alpha1.ArtifactStoreList
+		var opts []client.ListOption
+		if !everywhere {
+			opts = append(opts, client.InNamespace(o.GetNamespace()))
+		}
+		if err := r.List(ctx, &all, opts...); err != nil {
+			log.FromContext(ctx).Error(err, "Finding which stores to wake")
+			return nil
+		}
+		var out []reconcile.Request
+		for _, s := range all.Items {
+			if s.UID != o.GetUID() {
+				out = append(out, request(s.Namespace, s.Name))
+			}
+		}
+		return out
+	})
+}
+
+func request(namespace, name string) reconcile.Request {
+	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}}
+}
+
+// lifeOnly lets pass what changes who holds whom: creation, deletion, a new spec, the begin
+// of a deletion, an annotation. Status writes, ours among them, do not.
+func lifeOnly() predicate.Predicate {
+	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
+}
+
+// lifeOrHealth lets pass, besides, that a store became inert, or no longer is.
+func lifeOrHealth() predicate.Predicate {
+	return predicate.Or(lifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		was, ok1 := e.ObjectOld.(*v1alpha1.ArtifactStore)
+		is, ok2 := e.ObjectNew.(*v1alpha1.ArtifactStore)
+		if !ok1 || !ok2 {
+			return false
+		}
+		a, b := readiness(was), readiness(is)
+		return a.Status != b.Status || a.Reason != b.Reason
+	}})
+}
+
+// lifeOrPurge lets pass, besides, that a purge has ended or learnt something.
+func lifeOrPurge() predicate.Predicate {
+	return predicate.Or(lifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		was, ok1 := e.ObjectOld.(*v1alpha1.ArtifactStore)
+		is, ok2 := e.ObjectNew.(*v1alpha1.ArtifactStore)
+		return ok1 && ok2 && (was.Status.Capabilities != is.Status.Capabilities || !equalRuns(was.Status.LastPurge, is.Status.LastPurge))
+	}})
+}
+
+func equalRuns(a, b *v1alpha1.PurgeRun) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.CompletionTime.Equal(&b.CompletionTime) && a.Outcome == b.Outcome
+}
+
+func readiness(s *v1alpha1.ArtifactStore) metav1.Condition {
+	if c := apimeta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady); c != nil {
+		return *c
+	}
+	return metav1.Condition{}
+}

@@ -1,0 +1,234 @@
+package purge
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// pageSize bounds one answer of a list of tombstones, in objects.
+const pageSize = 500
+
+// Why a purge does not begin.
+var (
+	// ErrRefused: the store must not be purged now.
+	ErrRefused = errors.New("the store must not be purged now")
+	// ErrRunning: another purge of the store is running.
+	ErrRunning = errors.New("another purge of the store is running")
+
+	errUsageUnknown = fmt.Errorf("%w: UsageUnknown: thresholdPercent or targetPercent is set and this version measures no usage", ErrRefused)
+)
+
+// cluster is what the API server says that concerns one store.
+type cluster struct {
+	begun      time.Time // when its reading began
+	store      *v1alpha1.ArtifactStore
+	location   v1alpha1.RegistryLocation
+	refusal    error                   // why the store must not be purged, or nil
+	tombstones []*v1alpha1.Tombstone   // of this location, by name
+	entries    map[string][]entry      // by repository: what is not consumed
+	recorded   map[string][]graph.Root // by repository: digests in the status of manifests
+}
+
+// readCluster reads the cluster, uncached.
+//
+// Manifests are read before tombstones, and both before tags. A release writes the tombstone
+// before the manifest goes, and a restore puts the tag before the tombstone goes: in this order
+// what passes from one to the other while we read is seen at least once.
+func readCluster(ctx context.Context, api client.Reader, c clock.PassiveClock, key client.ObjectKey) (cluster, error) {
+	begun := c.Now()
+	var stores v1alpha1.ArtifactStoreList
+	if err := api.List(ctx, &stores, client.InNamespace(key.Namespace)); err != nil {
+		return cluster{}, fmt.Errorf("listing stores: %w", err)
+	}
+	holders, err := reference.Read(ctx, api, key.Namespace)
+	if err != nil {
+		return cluster{}, err
+	}
+	var tombstones []v1alpha1.Tombstone
+	for token := ""; ; {
+		var page v1alpha1.TombstoneList
+		if err = api.List(ctx, &page, client.InNamespace(key.Namespace), client.Limit(pageSize), client.Continue(token)); err != nil {
+			return cluster{}, fmt.Errorf("listing tombstones: %w", err)
+		}
+		tombstones = append(tombstones, page.Items...)
+		if token = page.Continue; token == "" {
+			return newCluster(begun, key, stores.Items, holders, tombstones), nil
+		}
+	}
+}
+
+// newCluster sorts what was read. It is pure; begun is also the time that graces are compared with.
+func newCluster(begun time.Time, key client.ObjectKey, stores []v1alpha1.ArtifactStore, holders reference.Snapshot, tombstones []v1alpha1.Tombstone) cluster {
+	c := cluster{begun: begun, entries: map[string][]entry{}}
+	i := slices.IndexFunc(stores, func(s v1alpha1.ArtifactStore) bool { return s.Name == key.Name })
+	if i < 0 {
+		c.refusal = fmt.Errorf("%w: there is no store %s", ErrRefused, key)
+		return c
+	}
+	c.store = &stores[i]
+	if c.refusal = refuse(c.store, stores); c.refusal != nil {
+		return c
+	}
+	// refuse has parsed it.
+	c.location, _ = v1alpha1.ParseRegistryURL(c.store.Spec.Registry.URL)
+	held := hold(holders, c.location, stores)
+	c.recorded = held.recorded
+	for j := range tombstones {
+		t := &tombstones[j]
+		if l, err := v1alpha1.ParseRegistryURL(t.Spec.RegistryURL); err != nil || l != c.location {
+			continue
+		}
+		c.tombstones = append(c.tombstones, t)
+		for _, a := range t.Spec.Artifacts {
+			if e := newEntry(t, a); !e.consumed() {
+				c.judge(&e, held)
+				c.entries[a.Repository] = append(c.entries[a.Repository], e)
+			}
+		}
+	}
+	slices.SortFunc(c.tombstones, func(a, b *v1alpha1.Tombstone) int { return cmp.Compare(a.Name, b.Name) })
+	for _, es := range c.entries {
+		slices.SortFunc(es, func(a, b entry) int {
+			return cmp.Or(cmp.Compare(a.tombstone.Name, b.tombstone.Name), cmp.Compare(a.Tag, b.Tag))
+		})
+	}
+	return c
+}
+
+// refuse says why a store must not be purged, nil when it may.
+func refuse(s *v1alpha1.ArtifactStore, stores []v1alpha1.ArtifactStore) error {
+	because := func(format string, args ...any) error {
+		return fmt.Errorf("%w: "+format, append([]any{ErrRefused}, args...)...)
+	}
+	if !s.DeletionTimestamp.IsZero() {
+		return because("it is being deleted")
+	}
+	if _, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL); err != nil {
+		return because("%s: %w", v1alpha1.ReasonInvalidURL, err)
+	}
+	if w := s.Winner(stores); w != nil {
+		return because("%s: the older store %s/%s has an overlapping URL", v1alpha1.ReasonPathConflict, w.Namespace, w.Name)
+	}
+	// Only the manager sees the stores of other namespaces (I9).
+	ready := apimeta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady)
+	switch {
+	case ready == nil, ready.Status == metav1.ConditionUnknown, ready.ObservedGeneration != s.Generation:
+		return because("the manager has not judged this store yet")
+	case ready.Reason == v1alpha1.ReasonPathConflict, ready.Reason == v1alpha1.ReasonInvalidURL:
+		return because("%s: %s", ready.Reason, ready.Message)
+	case s.Spec.Purge.ThresholdPercent > 0, s.Spec.Purge.TargetPercent > 0:
+		return errUsageUnknown
+	}
+	return nil
+}
+
+// entry is one released tag of one tombstone, and what may become of it.
+type entry struct {
+	v1alpha1.TombstoneArtifact
+	tombstone *v1alpha1.Tombstone
+	status    v1alpha1.TombstoneArtifactStatus
+	valid     []digest.Digest
+	// candidate: its digests get a verdict. Other entries only keep.
+	candidate bool
+	// keep says why its digests may not go, "" when they may; because says it to people.
+	keep    Reason
+	because string
+	// until is when its grace ends, where keep is GracePeriod and that is known.
+	until time.Time
+}
+
+func newEntry(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact) entry {
+	e := entry{TombstoneArtifact: a, tombstone: t, status: t.Entry(a.Repository, a.Tag)}
+	for _, d := range a.Digests {
+		if digest.Digest(d).Validate() == nil {
+			e.valid = append(e.valid, digest.Digest(d))
+		}
+	}
+	return e
+}
+
+func (e entry) consumed() bool {
+	return e.status.State == v1alpha1.TombstoneRestored || e.status.State == v1alpha1.TombstonePurged
+}
+
+func (e entry) mayGo() bool { return e.keep == "" }
+
+// ownTag reports whether the entry's tag is still there because the registry removes no tags.
+func (e entry) ownTag() bool { return strings.HasPrefix(e.status.Reason, tagDeleteUnsupported) }
+
+func (e entry) id() string {
+	return v1alpha1.ResourceID(v1alpha1.KindTombstone, e.tombstone.Namespace, e.tombstone.Name)
+}
+
+// judge decides whether an entry may go, as far as the cluster knows.
+func (c cluster) judge(e *entry, held holding) {
+	switch e.status.State {
+	case v1alpha1.TombstoneUntagged, v1alpha1.TombstoneKept, v1alpha1.TombstoneSweeping:
+		e.candidate = e.status.UntaggedAt != nil
+	case v1alpha1.TombstoneRestoring:
+		e.keep, e.because = Held, e.id()+" is being restored"
+		return
+	}
+	end, known := e.tombstone.GraceEnds(e.status, c.store.Spec.Purge.GracePeriod.Duration)
+	switch {
+	case !e.candidate || !known:
+		e.keep, e.because = GracePeriod, "its tag has not been seen gone, says "+e.id()
+	case len(e.valid) < len(e.Digests):
+		e.keep, e.because = Unreadable, e.id()+" has a digest that is none"
+	case !c.owns(e):
+		e.keep, e.because = NotOurs, fmt.Sprintf("%s names a repository that is not one of manifest %s in this store", e.id(), e.tombstone.Spec.Manifest.Name)
+	case c.begun.Before(end):
+		e.keep, e.because, e.until = GracePeriod, fmt.Sprintf("%s restores it until %s", e.id(), end.UTC().Format(time.RFC3339)), end
+	default:
+		if by := held.by(*e); by != "" {
+			e.keep, e.because = Held, by
+		}
+	}
+}
+
+// owns reports whether the repository is one that the entry's manifest has in this store (I9).
+func (c cluster) owns(e *entry) bool {
+	name := e.tombstone.Spec.Manifest.Name
+	return name != "" && !strings.Contains(name, "/") && c.location.Owns(name, e.Repository)
+}
+
+// lose makes roots of the entries that may go and that f does not have.
+func (c cluster) lose(f func(entry) bool) {
+	for _, es := range c.entries {
+		for i := range es {
+			if e := &es[i]; e.mayGo() && !f(*e) {
+				e.keep, e.because = Held, e.id()+" changed while the purge ran"
+			}
+		}
+	}
+}
+
+// starts are the digests of a repository that a reading of it begins at, beside its tags:
+// whatever may go, and whatever keeps.
+func (c cluster) starts(repository string) []digest.Digest {
+	var ds []digest.Digest
+	for _, e := range c.entries[repository] {
+		ds = append(ds, e.valid...)
+	}
+	for _, r := range c.recorded[repository] {
+		ds = append(ds, r.Digest)
+	}
+	return ds
+}
+
+func lastSegment(repository string) string { return repository[strings.LastIndex(repository, "/")+1:] }

@@ -1,0 +1,196 @@
+package purge
+
+import (
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+const (
+	defaultSchedule = "0 0 * * *"
+	defaultTimeZone = "Etc/UTC"
+	// user is nobody's in particular; the image has no user of its own to rely on.
+	user = 65532
+	// A run that could not start for so long is left out.
+	startingDeadline = time.Hour
+	// A run that takes longer is stopped; the next one goes on.
+	timeout = 6 * time.Hour
+	// Jobs go after so long also when no other comes after them.
+	jobLifetime = 7 * 24 * time.Hour
+	history     = 3
+	tries       = 3
+)
+
+// Exit codes of the command, as a Job sees them.
+const (
+	ExitDone    = 0
+	ExitFailed  = 1
+	ExitUsage   = 2
+	ExitRunning = 3
+	ExitRefused = 4
+)
+
+// ObjectName is the name of the CronJob of a store and of what belongs to it.
+func ObjectName(store string) string { return store + "-purge" }
+
+// Objects returns what a store's purge needs in its namespace, each with its kind set and the
+// store as its controller: ServiceAccount, Role and RoleBinding and, where the store has a
+// schedule and image is not empty, the CronJob. It is pure. What is not in the answer must not be
+// there: whoever applies it deletes a CronJob that is.
+func Objects(store *v1alpha1.ArtifactStore, image string) []client.Object {
+	subject := rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: store.Namespace, Name: ObjectName(store.Name)}
+	objects := []client.Object{
+		&corev1.ServiceAccount{
+			TypeMeta:   metav1.TypeMeta{APIVersion: corev1.SchemeGroupVersion.String(), Kind: "ServiceAccount"},
+			ObjectMeta: objectMeta(store),
+		},
+		&rbacv1.Role{
+			TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "Role"},
+			ObjectMeta: objectMeta(store),
+			Rules:      rules(store),
+		},
+		&rbacv1.RoleBinding{
+			TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"},
+			ObjectMeta: objectMeta(store),
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: ObjectName(store.Name)},
+			Subjects:   []rbacv1.Subject{subject},
+		},
+	}
+	if schedule(store) != "" && image != "" {
+		objects = append(objects, cronJob(store, image))
+	}
+	return objects
+}
+
+// schedule is the default only where none is given: an empty one means no CronJob.
+func schedule(s *v1alpha1.ArtifactStore) string {
+	if s.Spec.Purge.Schedule == nil {
+		return defaultSchedule
+	}
+	return *s.Spec.Purge.Schedule
+}
+
+func labels() map[string]string {
+	return map[string]string{
+		"app.kubernetes.io/name":       "nfo",
+		"app.kubernetes.io/component":  "purge",
+		"app.kubernetes.io/managed-by": "nfo",
+	}
+}
+
+// objectMeta has the store as controller, without blockOwnerDeletion: that would need a right on
+// the store's finalizers, and nothing waits for these objects.
+func objectMeta(s *v1alpha1.ArtifactStore) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Namespace: s.Namespace,
+		Name:      ObjectName(s.Name),
+		Labels:    labels(),
+		OwnerReferences: []metav1.OwnerReference{{
+			APIVersion: v1alpha1.GroupVersion.String(),
+			Kind:       v1alpha1.KindArtifactStore,
+			Name:       s.Name,
+			UID:        s.UID,
+			Controller: new(true),
+		}},
+	}
+}
+
+// rules are all that a purge may do. It changes tombstones, its Lease and the record in the
+// store's status, and reads one Secret. A lease cannot be created by name.
+func rules(s *v1alpha1.ArtifactStore) []rbacv1.PolicyRule {
+	group := v1alpha1.GroupVersion.Group
+	rs := []rbacv1.PolicyRule{
+		{APIGroups: []string{group}, Resources: []string{"artifactstores"}, Verbs: []string{"get", "list"}},
+		{APIGroups: []string{group}, Resources: []string{"artifactstores/status"}, ResourceNames: []string{s.Name}, Verbs: []string{"get", "patch"}},
+		{APIGroups: []string{group}, Resources: []string{"artifactmanifests", "networkfunctiondefinitionversions", "networkservicedesignversions"}, Verbs: []string{"get", "list"}},
+		{APIGroups: []string{group}, Resources: []string{"tombstones"}, Verbs: []string{"get", "list", "update", "delete"}},
+		{APIGroups: []string{group}, Resources: []string{"tombstones/status"}, Verbs: []string{"get", "update"}},
+		{APIGroups: []string{coordinationv1.GroupName}, Resources: []string{"leases"}, Verbs: []string{"create"}},
+		{APIGroups: []string{coordinationv1.GroupName}, Resources: []string{"leases"}, ResourceNames: []string{LeaseName(s.Name)}, Verbs: []string{"get", "update"}},
+	}
+	if ref := s.Spec.Registry.CredentialsSecretRef; ref != nil {
+		rs = append(rs, rbacv1.PolicyRule{APIGroups: []string{corev1.GroupName}, Resources: []string{"secrets"}, ResourceNames: []string{ref.Name}, Verbs: []string{"get"}})
+	}
+	return rs
+}
+
+func cronJob(s *v1alpha1.ArtifactStore, image string) *batchv1.CronJob {
+	zone := s.Spec.Purge.TimeZone
+	if zone == "" {
+		zone = defaultTimeZone
+	}
+	return &batchv1.CronJob{
+		TypeMeta:   metav1.TypeMeta{APIVersion: batchv1.SchemeGroupVersion.String(), Kind: "CronJob"},
+		ObjectMeta: objectMeta(s),
+		Spec: batchv1.CronJobSpec{
+			Schedule:                   schedule(s),
+			TimeZone:                   &zone,
+			Suspend:                    new(s.Spec.Purge.Suspend),
+			ConcurrencyPolicy:          batchv1.ForbidConcurrent,
+			StartingDeadlineSeconds:    new(int64(startingDeadline / time.Second)),
+			SuccessfulJobsHistoryLimit: new(int32(history)),
+			FailedJobsHistoryLimit:     new(int32(history)),
+			JobTemplate: batchv1.JobTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels()},
+				Spec:       job(s, image),
+			},
+		},
+	}
+}
+
+// job runs once to its end. Trying again helps after a failure, not after a refusal.
+func job(s *v1alpha1.ArtifactStore, image string) batchv1.JobSpec {
+	return batchv1.JobSpec{
+		BackoffLimit:            new(int32(tries)),
+		ActiveDeadlineSeconds:   new(int64(timeout / time.Second)),
+		TTLSecondsAfterFinished: new(int32(jobLifetime / time.Second)),
+		PodFailurePolicy: &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{{
+			Action: batchv1.PodFailurePolicyActionFailJob,
+			OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
+				Operator: batchv1.PodFailurePolicyOnExitCodesOpIn,
+				Values:   []int32{ExitUsage, ExitRunning, ExitRefused},
+			},
+		}}},
+		Template: corev1.PodTemplateSpec{
+			ObjectMeta: metav1.ObjectMeta{Labels: labels()},
+			Spec:       pod(s, image),
+		},
+	}
+}
+
+// pod meets the restricted pod security standard.
+func pod(s *v1alpha1.ArtifactStore, image string) corev1.PodSpec {
+	return corev1.PodSpec{
+		ServiceAccountName: ObjectName(s.Name),
+		RestartPolicy:      corev1.RestartPolicyNever,
+		EnableServiceLinks: new(false),
+		SecurityContext: &corev1.PodSecurityContext{
+			RunAsNonRoot:   new(true),
+			RunAsUser:      new(int64(user)),
+			RunAsGroup:     new(int64(user)),
+			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+		},
+		Containers: []corev1.Container{{
+			Name:  "purge",
+			Image: image,
+			Args:  []string{"purge", "--namespace=" + s.Namespace, "--store=" + s.Name},
+			Resources: corev1.ResourceRequirements{
+				Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("64Mi")},
+				Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")},
+			},
+			SecurityContext: &corev1.SecurityContext{
+				AllowPrivilegeEscalation: new(false),
+				ReadOnlyRootFilesystem:   new(true),
+				Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+			},
+		}},
+	}
+}

@@ -1,0 +1,30 @@
+// Package purge removes for good what was released and nothing keeps.
+//
+// Contract: [Run] is one purge of one store. It works from the store's tombstones: it plans,
+// which only reads and gives every candidate digest one [Verdict], and, unless it is a dry run,
+// sweeps, which acts on the plan. [Objects] are what the manager creates so that a purge runs
+// from a CronJob. The package needs no running manager to be safe.
+//
+// Invariants held here:
+//
+//   - I1: nothing that a tag, a manifest or a tombstone in grace reaches is deleted.
+//   - I2: a repository that cannot be read whole keeps all its candidates, and only these.
+//   - I3: a digest is deleted only if it may go in the plan and again in evidence at most 5 s
+//     old, read after its tombstones were claimed; the request ends no later than that.
+//   - I4: the parts of an index are stored in its tombstone before the index is deleted, so
+//     that an interrupted sweep is taken up by the next one.
+//   - I7: one reason for each verdict, the same for the same content in any order.
+//   - I8: planning is given a reader of the registry and of the API server, no writer.
+//   - I9: a repository is touched only if the store and the manifest's name give it.
+//   - I11: what is missing is done.
+//   - I13: every entry that names a digest is claimed, by a write that fails if anybody else
+//     wrote, before the digest is deleted; one sweep per store at a time, by a Lease.
+//
+// Decision: a manifest is the unit of a sweep. All repositories of one manifest are claimed and
+// settled together, one write per tombstone each, and swept one after the other, so that each is
+// read as fast as it can be. Rejected: claiming the whole store first, because a restore would
+// wait for the whole purge; and a unit per digest, because it costs two writes for each.
+//
+// Decision: parents are deleted before their children. Rejected: children first, which leaves an
+// index that looks restorable and is not, and which some registries refuse.
+package purge

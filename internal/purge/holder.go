@@ -1,0 +1,93 @@
+package purge
+
+import (
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// holding says what the stored objects of the namespace hold in one location. Each value names
+// the holder that comes first by name, so that a verdict's words do not depend on order.
+type holding struct {
+	listed   map[string]string       // repository:tag -> the manifest that lists it
+	recorded map[string][]graph.Root // repository -> digests in the status of manifests
+	named    map[string]string       // manifest -> the definition or design that names it
+	artifact map[string]string       // artifact -> who names it by its store, the old form
+}
+
+// hold finds what holds. A reference to a store that cannot be told from ours counts (I2).
+func hold(s reference.Snapshot, location v1alpha1.RegistryLocation, stores []v1alpha1.ArtifactStore) holding {
+	h := holding{listed: map[string]string{}, recorded: map[string][]graph.Root{}, named: map[string]string{}, artifact: map[string]string{}}
+	elsewhere := map[string]bool{}
+	for _, o := range stores {
+		l, err := v1alpha1.ParseRegistryURL(o.Spec.Registry.URL)
+		elsewhere[o.Name] = err == nil && !l.Overlaps(location)
+	}
+	for _, m := range s.Manifests() {
+		if !elsewhere[m.Spec.ArtifactStoreRef.Name] {
+			h.manifest(m, location)
+		}
+	}
+	for _, kind := range []string{v1alpha1.KindDefinition, v1alpha1.KindDesign} {
+		for _, o := range s[kind] {
+			h.version(o, elsewhere)
+		}
+	}
+	return h
+}
+
+// manifest notes what a manifest lists, Terminating ones included, and at which digests.
+func (h holding) manifest(m *v1alpha1.ArtifactManifest, location v1alpha1.RegistryLocation) {
+	id := v1alpha1.ResourceID(v1alpha1.KindArtifactManifest, m.Namespace, m.Name)
+	for _, a := range m.Spec.Artifacts {
+		first(h.listed, location.Repository(m.Name, m.Spec.UploadPath, a.ArtifactName)+":"+a.ArtifactVersion, id)
+	}
+	for _, a := range m.Status.Artifacts {
+		first(h.listed, a.Repository+":"+a.ArtifactVersion, id)
+		if a.Digest != "" {
+			root := graph.Root{Digest: digest.Digest(a.Digest), Reason: Held, Because: id + " has it at " + a.ArtifactVersion}
+			h.recorded[a.Repository] = append(h.recorded[a.Repository], root)
+		}
+	}
+}
+
+// version notes which manifests, and which artifacts by the old form, a definition or design names.
+func (h holding) version(o client.Object, elsewhere map[string]bool) {
+	id := reference.Self(o).String()
+	for _, r := range reference.Of(o) {
+		switch {
+		case r.To.Kind == v1alpha1.KindArtifactManifest:
+			first(h.named, r.To.Name, id)
+		case r.To.Kind == v1alpha1.KindArtifactStore && !elsewhere[r.To.Name]:
+			first(h.artifact, r.Artifact, id)
+		}
+	}
+}
+
+// by returns what holds an entry (I13), "" for nothing. The manifest itself does not hold what
+// its tag has moved on from: it could never be restored over the tag.
+func (h holding) by(e entry) string {
+	t := e.tombstone
+	if id := h.named[t.Spec.Manifest.Name]; id != "" {
+		return fmt.Sprintf("%s names %s", id, v1alpha1.ResourceID(v1alpha1.KindArtifactManifest, t.Namespace, t.Spec.Manifest.Name))
+	}
+	if id := h.artifact[lastSegment(e.Repository)]; id != "" {
+		return fmt.Sprintf("%s names artifact %s by its store", id, lastSegment(e.Repository))
+	}
+	if id := h.listed[e.Repository+":"+e.Tag]; id != "" && t.Spec.Cause != v1alpha1.CauseOverwritten {
+		return fmt.Sprintf("%s lists %s", id, e.Tag)
+	}
+	return ""
+}
+
+// first keeps the first of several values by order.
+func first(m map[string]string, key, value string) {
+	if have, ok := m[key]; !ok || value < have {
+		m[key] = value
+	}
+}

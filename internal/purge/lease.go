@@ -1,0 +1,103 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/klog/v2"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// errLeaseLost ends a sweep that could not renew its lease in time.
+var errLeaseLost = errors.New("the lease was lost")
+
+// leaseTimes are how long what takes. Whoever died with the lease is seen to be dead within
+// duration and one retry, so that wait is a little more than these.
+type leaseTimes struct{ duration, renew, retry, wait time.Duration }
+
+var usualTimes = leaseTimes{duration: 15 * time.Second, renew: 10 * time.Second, retry: 2 * time.Second, wait: 20 * time.Second}
+
+// LeaseName is the name of the Lease that one purge of a store at a time holds.
+func LeaseName(store string) string { return store + "-purge" }
+
+// lease is held while a store is swept (I13).
+type lease struct {
+	client   coordinationv1client.LeasesGetter
+	store    client.ObjectKey
+	identity string
+	times    leaseTimes
+	progress io.Writer
+}
+
+// hold runs act while it holds the lease. The context of act ends when the lease is lost; the
+// lease is released after act has returned, never before. Errors wrap ErrRunning when somebody
+// else keeps it.
+func (l lease) hold(ctx context.Context, act func(context.Context) error) error {
+	// Not ctx: what is told to stop still has the lease until its last write.
+	electing, stop := context.WithCancel(klog.NewContext(context.WithoutCancel(ctx), klog.Logger{}))
+	defer stop()
+	leading := make(chan context.Context, 1)
+	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+		Lock: &resourcelock.LeaseLock{
+			LeaseMeta:  metav1.ObjectMeta{Namespace: l.store.Namespace, Name: LeaseName(l.store.Name)},
+			Client:     l.client,
+			LockConfig: resourcelock.ResourceLockConfig{Identity: l.identity},
+			Labels:     labels(),
+		},
+		LeaseDuration: l.times.duration, RenewDeadline: l.times.renew, RetryPeriod: l.times.retry,
+		ReleaseOnCancel: true,
+		Name:            LeaseName(l.store.Name),
+		Callbacks: leaderelection.LeaderCallbacks{
+			OnStartedLeading: func(lead context.Context) { leading <- lead },
+			OnStoppedLeading: func() {},
+			OnNewLeader: func(identity string) {
+				if identity != l.identity && identity != "" {
+					fmt.Fprintf(l.progress, "Waiting for the lease, held by %s\n", identity)
+				}
+			},
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("preparing the lease: %w", err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		elector.Run(electing)
+	}()
+	defer func() { stop(); <-ended }() // the lease is released before hold returns
+
+	timeout := time.NewTimer(l.times.wait)
+	defer timeout.Stop()
+	select {
+	case lead := <-leading:
+		working, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		defer context.AfterFunc(lead, func() { cancel(errLeaseLost) })()
+		return act(working)
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the lease: %w", context.Cause(ctx))
+	case <-timeout.C:
+		return l.unheld(ctx, elector.GetLeader())
+	}
+}
+
+// unheld says why the lease could not be had.
+func (l lease) unheld(ctx context.Context, holder string) error {
+	if holder != "" && holder != l.identity {
+		return fmt.Errorf("%w: %s holds Lease %s/%s", ErrRunning, holder, l.store.Namespace, LeaseName(l.store.Name))
+	}
+	// The elector keeps its errors to itself.
+	_, err := l.client.Leases(l.store.Namespace).Get(ctx, LeaseName(l.store.Name), metav1.GetOptions{})
+	if err == nil {
+		err = errors.New("it cannot be written")
+	}
+	return fmt.Errorf("taking Lease %s/%s: %w", l.store.Namespace, LeaseName(l.store.Name), err)
+}

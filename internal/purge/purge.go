@@ -1,0 +1,263 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// Config says what to purge and with what.
+type Config struct {
+	// Namespace and Store name the store.
+	Namespace, Store string
+	// DryRun plans and reports only. The store can ask for it too.
+	DryRun bool
+	// Client reads and writes the API server itself, without a cache.
+	Client client.Client
+	// Leases is where the store's Lease is.
+	Leases coordinationv1client.LeasesGetter
+	// Open opens the store's registry. Default: with the credentials that the store names.
+	Open func(context.Context, *v1alpha1.ArtifactStore) (Registry, error)
+	// Clock default: the real one.
+	Clock clock.PassiveClock
+	// Identity of this run, as the Lease shows it; no two runs share one.
+	Identity string
+	// Progress takes lines for people while the purge runs. Default: none.
+	Progress io.Writer
+
+	times leaseTimes
+}
+
+// Run purges one store once. The report holds what was done also when there is an error. Errors
+// wrap ErrRefused or ErrRunning when nothing was begun; after any other, part may be done, nothing
+// is lost, and it can be run again.
+func Run(ctx context.Context, cfg Config) (Report, error) {
+	cfg = cfg.withDefaults()
+	key := client.ObjectKey{Namespace: cfg.Namespace, Name: cfg.Store}
+	report := Report{Store: key.String(), DryRun: cfg.DryRun, Started: cfg.Clock.Now(), Outcome: v1alpha1.PurgeFailed}
+	err := cfg.run(ctx, key, &report)
+	if err != nil {
+		err = fmt.Errorf("purging store %s: %w", key, err)
+		report.Message = oneLine(err)
+	}
+	report.Ended = cfg.Clock.Now()
+	return report, err
+}
+
+func (cfg Config) withDefaults() Config {
+	if cfg.Open == nil {
+		cfg.Open = func(ctx context.Context, s *v1alpha1.ArtifactStore) (Registry, error) {
+			return open(ctx, cfg.Client, s)
+		}
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.RealClock{}
+	}
+	if cfg.Progress == nil {
+		cfg.Progress = io.Discard
+	}
+	if cfg.times == (leaseTimes{}) {
+		cfg.times = usualTimes
+	}
+	return cfg
+}
+
+func (cfg Config) run(ctx context.Context, key client.ObjectKey, report *Report) error {
+	c, err := readCluster(ctx, cfg.Client, cfg.Clock, key)
+	if err != nil {
+		return err
+	}
+	if c.store != nil {
+		report.URL = c.store.Spec.Registry.URL
+		report.DryRun = report.DryRun || c.store.Spec.Purge.DryRun
+	}
+	if errors.Is(c.refusal, errUsageUnknown) {
+		report.Outcome = v1alpha1.PurgeUsageUnknown
+		if !report.DryRun {
+			return errors.Join(c.refusal, cfg.record(ctx, c.store, *report, c.refusal, ""))
+		}
+	}
+	if c.refusal != nil {
+		return c.refusal
+	}
+	reg, err := cfg.Open(ctx, c.store)
+	if err != nil {
+		return fmt.Errorf("opening the registry: %w", err)
+	}
+	if report.DryRun {
+		p, planErr := cfg.plan(ctx, c, newReader(reg, requests(c.store)))
+		report.judged(p.verdicts)
+		if planErr == nil {
+			report.Outcome = v1alpha1.PurgeDryRun
+		}
+		return planErr
+	}
+	l := lease{client: cfg.Leases, store: key, identity: cfg.Identity, times: cfg.times, progress: cfg.Progress}
+	return l.hold(ctx, func(ctx context.Context) error { return cfg.sweep(ctx, key, reg, report) })
+}
+
+// sweep plans anew, under the lease, acts, and records the run.
+func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry, report *Report) error {
+	c, err := readCluster(ctx, cfg.Client, cfg.Clock, key)
+	if err != nil {
+		return err
+	}
+	if c.refusal != nil {
+		return c.refusal
+	}
+	s := &sweeper{
+		api: cfg.Client, registry: reg, reader: newReader(reg, requests(c.store)), clock: cfg.Clock, key: key,
+		requests: requests(c.store), progress: cfg.Progress, planned: c,
+		plan: map[target]Verdict{}, claims: map[claim]bool{}, settled: map[target]Verdict{},
+		rest: Verdict{Reason: Interrupted, Message: "the purge ended before it came to it; the next one goes on"},
+	}
+	p, planErr := cfg.plan(ctx, c, s.reader)
+	s.readings, s.order = p.readings, p.verdicts
+	for _, v := range p.verdicts {
+		s.plan[target{v.Repository, v.Digest}] = v
+	}
+	err = errors.Join(planErr, s.run(ctx))
+	ends := make([]Verdict, 0, len(p.verdicts))
+	for _, v := range p.verdicts {
+		ends = append(ends, s.verdict(target{v.Repository, v.Digest}))
+	}
+	report.judged(ends)
+	if err == nil {
+		report.Outcome = v1alpha1.PurgeSucceeded
+	}
+	return errors.Join(err, cfg.record(ctx, c.store, *report, err, s.learnt(err)))
+}
+
+// planned is a plan and what it was made from.
+type planned struct {
+	readings map[string]reading
+	verdicts []Verdict
+}
+
+// plan reads every repository in which something may go, and decides. It writes nothing (I8).
+// The error tells of repositories that could not be read: they keep all, the plan is whole.
+func (cfg Config) plan(ctx context.Context, c cluster, r *reader) (planned, error) {
+	var todo []string
+	for repository, es := range c.entries {
+		for _, e := range es {
+			if e.mayGo() {
+				todo = append(todo, repository)
+				break
+			}
+		}
+	}
+	p := planned{readings: make(map[string]reading, len(todo))}
+	var mu sync.Mutex
+	var errs []error
+	var g errgroup.Group
+	g.SetLimit(cap(r.slots))
+	for _, repository := range todo {
+		g.Go(func() error {
+			found := r.read(ctx, repository, c.starts(repository))
+			mu.Lock()
+			defer mu.Unlock()
+			p.readings[repository] = found
+			fmt.Fprintf(cfg.Progress, "Read repository %d of %d: %s\n", len(p.readings), len(todo), repository)
+			if found.err != nil {
+				errs = append(errs, fmt.Errorf("reading %s: %w", repository, found.err))
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // the errors are in errs: one repository does not stop another
+	p.verdicts = plan(c, p.readings)
+	return p, summed(errs)
+}
+
+// summed is one error for many: the first in order, and how many there are.
+func summed(errs []error) error {
+	if len(errs) <= 1 {
+		return errors.Join(errs...)
+	}
+	least := errs[0]
+	for _, err := range errs {
+		if err.Error() < least.Error() {
+			least = err
+		}
+	}
+	return fmt.Errorf("%w, and %d more repositories could not be read", least, len(errs)-1)
+}
+
+// oneLine is an error as a report and a status show it.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+// record writes the run to the store's status, and what was learnt of the registry. Nothing else
+// of the store is written. It writes also when the purge was told to stop.
+func (cfg Config) record(ctx context.Context, store *v1alpha1.ArtifactStore, r Report, err error, learnt v1alpha1.Support) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	run := v1alpha1.PurgeRun{
+		StartTime: metav1.NewTime(r.Started), CompletionTime: metav1.NewTime(cfg.Clock.Now()),
+		Outcome: r.Outcome, Deleted: int32(r.Deleted), Kept: int32(r.kept()),
+	}
+	if err != nil {
+		run.Message = cut(oneLine(err))
+	}
+	was := store.DeepCopy()
+	store.Status.LastPurge = &run
+	if learnt != "" {
+		store.Status.Capabilities.Delete = learnt
+	}
+	if patchErr := cfg.Client.Status().Patch(ctx, store, client.MergeFrom(was)); patchErr != nil && !apierrors.IsNotFound(patchErr) {
+		return fmt.Errorf("recording the purge: %w", patchErr)
+	}
+	return nil
+}
+
+// learnt is what the run showed of the registry's deletion, "" for nothing.
+func (s *sweeper) learnt(err error) v1alpha1.Support {
+	switch {
+	case errors.Is(err, registry.ErrUnsupported):
+		return v1alpha1.Unsupported
+	case s.deleted > 0:
+		return v1alpha1.Supported
+	}
+	return ""
+}
+
+// requests is how many requests to a store's registry run at the same time.
+func requests(s *v1alpha1.ArtifactStore) int {
+	const usual, most = 8, 64
+	if n := int(s.Spec.Purge.Concurrency); n > 0 {
+		return min(n, most)
+	}
+	return usual
+}
+
+// open opens a store's registry with the Secret that it names, read now.
+func open(ctx context.Context, api client.Reader, s *v1alpha1.ArtifactStore) (*registry.Client, error) {
+	cfg := registry.Config{CABundle: s.Spec.Registry.CABundle}
+	var err error
+	if cfg.Location, err = v1alpha1.ParseRegistryURL(s.Spec.Registry.URL); err != nil {
+		return nil, err
+	}
+	if ref := s.Spec.Registry.CredentialsSecretRef; ref != nil {
+		var secret corev1.Secret
+		if err = api.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: ref.Name}, &secret); err != nil {
+			return nil, fmt.Errorf("reading Secret %s/%s: %w", s.Namespace, ref.Name, err)
+		}
+		if cfg.Credential, err = registry.CredentialFromSecret(&secret, cfg.Location); err != nil {
+			return nil, err
+		}
+	}
+	return registry.Open(cfg)
+}

@@ -1,0 +1,114 @@
+package purge
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// Report is what a purge decided and did.
+type Report struct {
+	// Store is namespace/name.
+	Store string `json:"store"`
+	URL   string `json:"url,omitempty"`
+	// DryRun: nothing was written; a verdict says what would be done.
+	DryRun  bool                  `json:"dryRun"`
+	Started time.Time             `json:"started"`
+	Ended   time.Time             `json:"ended"`
+	Outcome v1alpha1.PurgeOutcome `json:"outcome"`
+	Message string                `json:"message,omitempty"`
+	// Deleted counts digests: those deleted, or in a dry run those that would be.
+	Deleted int `json:"deleted"`
+	// Kept counts candidates by reason.
+	Kept map[Reason]int `json:"kept"`
+	// Verdicts, one for each candidate, by repository, parents first.
+	Verdicts []Verdict `json:"-"`
+}
+
+// kept is how many candidates are kept.
+func (r Report) kept() int {
+	n := 0
+	for _, k := range r.Kept {
+		n += k
+	}
+	return n
+}
+
+// judged fills in what the verdicts say.
+func (r *Report) judged(vs []Verdict) {
+	r.Verdicts, r.Deleted, r.Kept = vs, 0, map[Reason]int{}
+	for _, v := range vs {
+		switch {
+		case !v.Delete:
+			r.Kept[v.Reason]++
+		case !v.Missing:
+			r.Deleted++
+		}
+	}
+}
+
+// Summary is the report in one sentence.
+func (r Report) Summary() string {
+	verb := "deleted"
+	if r.DryRun {
+		verb = "would be deleted"
+	}
+	text := fmt.Sprintf("%s: %d %s, %d kept", r.Outcome, r.Deleted, verb, r.kept())
+	var reasons []string
+	for _, reason := range slices.Sorted(maps.Keys(r.Kept)) {
+		reasons = append(reasons, fmt.Sprintf("%d %s", r.Kept[reason], reason))
+	}
+	if len(reasons) > 0 {
+		text += " (" + strings.Join(reasons, ", ") + ")"
+	}
+	text += fmt.Sprintf(", in %s", r.Ended.Sub(r.Started).Round(time.Millisecond))
+	if r.Message != "" {
+		text += ". " + r.Message
+	}
+	return text
+}
+
+// WriteTable writes a line for each digest and the summary, for people.
+func (r Report) WriteTable(w io.Writer) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if len(r.Verdicts) > 0 {
+		fmt.Fprintln(table, "VERDICT\tREASON\tREPOSITORY\tDIGEST\tWHY")
+	}
+	for _, v := range r.Verdicts {
+		verdict := "keep"
+		if v.Delete {
+			verdict = "delete"
+		}
+		why := cmp.Or(v.Message, "tombstones "+strings.Join(v.Tombstones, ", "))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", verdict, v.Reason, v.Repository, v.Digest, why)
+	}
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	if _, err := fmt.Fprintf(w, "%s: %s\n", r.Store, r.Summary()); err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	return nil
+}
+
+// WriteJSON writes an object for each digest and one for the summary, a line each.
+func (r Report) WriteJSON(w io.Writer) error {
+	lines := json.NewEncoder(w)
+	for _, v := range r.Verdicts {
+		if err := lines.Encode(v); err != nil {
+			return fmt.Errorf("writing the report: %w", err)
+		}
+	}
+	if err := lines.Encode(r); err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	return nil
+}

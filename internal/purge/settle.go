@@ -1,0 +1,279 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+const (
+	// settleTimeout is how long a sweep that was told to stop may still write what it has done.
+	settleTimeout = 10 * time.Second
+	// settleTries bounds how often a tombstone is read again because somebody else wrote.
+	settleTries = 3
+	// Bounds of the API.
+	maxDigests, maxReason = 256, 1024
+)
+
+// claim names one entry of one tombstone.
+type claim struct {
+	tombstone       types.UID
+	repository, tag string
+}
+
+func claimOf(e entry) claim { return claim{e.tombstone.UID, e.Repository, e.Tag} }
+
+// claim marks, as Sweeping, every entry of a unit that may go in a repository where something
+// does (I13). A tombstone that somebody else wrote since it was read is not claimed, and so keeps
+// its digests: whoever it was is read again by the next run.
+func (s *sweeper) claim(ctx context.Context, u unit) error {
+	var errs []error
+	for _, t := range u.tombstones {
+		es := s.entriesOf(t, func(e entry) bool { return e.mayGo() && len(u.deletions[e.Repository]) > 0 })
+		if len(es) == 0 {
+			continue
+		}
+		err := s.claimEntries(ctx, t, es)
+		switch {
+		case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+			fmt.Fprintf(s.progress, "Tombstone %s/%s changed meanwhile and is left to the next run\n", t.Namespace, t.Name)
+		case err != nil:
+			errs = append(errs, fmt.Errorf("claiming tombstone %s/%s: %w", t.Namespace, t.Name, err))
+		default:
+			for _, e := range es {
+				s.claims[claimOf(e)] = true
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// claimEntries stores, first, the parts that go with the entries' digests: once an index is
+// deleted nobody else knows its children (I4).
+func (s *sweeper) claimEntries(ctx context.Context, t *v1alpha1.Tombstone, es []entry) error {
+	grown := false
+	for _, e := range es {
+		i := slices.IndexFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool { return a.Repository == e.Repository && a.Tag == e.Tag })
+		a := &t.Spec.Artifacts[i]
+		if parts := s.partsOf(*a); len(parts) > 0 {
+			// In front, because the last digest is the one that a restore takes.
+			a.Digests = append(parts, a.Digests...)
+			grown = true
+		}
+	}
+	if grown {
+		if err := s.api.Update(ctx, t); err != nil {
+			return err
+		}
+	}
+	for _, e := range es {
+		status := t.Entry(e.Repository, e.Tag)
+		status.State = v1alpha1.TombstoneSweeping
+		t.SetEntry(status)
+	}
+	t.Summarise()
+	return s.api.Status().Update(ctx, t)
+}
+
+// partsOf returns the digests that go with an entry's own and that its tombstone does not have
+// yet, as many as it can take.
+func (s *sweeper) partsOf(a v1alpha1.TombstoneArtifact) []string {
+	var parts []string
+	for _, own := range a.Digests {
+		for _, d := range s.readings[a.Repository].graph.Parts(digest.Digest(own)) {
+			v := s.plan[target{a.Repository, d}]
+			goes := (v.Delete || v.Reason == OverBudget) && !v.Missing
+			if goes && !slices.Contains(a.Digests, d.String()) && !slices.Contains(parts, d.String()) {
+				parts = append(parts, d.String())
+			}
+		}
+	}
+	return parts[:min(len(parts), max(0, maxDigests-len(a.Digests)))]
+}
+
+// entriesOf returns the entries of a tombstone, as planned.
+func (s *sweeper) entriesOf(t *v1alpha1.Tombstone, which func(entry) bool) []entry {
+	var es []entry
+	for _, a := range t.Spec.Artifacts {
+		for _, e := range s.planned.entries[a.Repository] {
+			if e.tombstone.UID == t.UID && e.Tag == a.Tag && which(e) {
+				es = append(es, e)
+			}
+		}
+	}
+	return es
+}
+
+// settle writes what became of a unit's tombstones, also when the sweep was told to stop: a
+// restore waits for entries that are claimed. Each write fails if anybody else wrote meanwhile.
+func (s *sweeper) settle(ctx context.Context, u unit) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	var errs []error
+	for _, t := range u.tombstones {
+		if err := s.settleTombstone(ctx, t); err != nil {
+			errs = append(errs, fmt.Errorf("settling tombstone %s/%s: %w", t.Namespace, t.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *sweeper) settleTombstone(ctx context.Context, t *v1alpha1.Tombstone) error {
+	es := s.entriesOf(t, func(e entry) bool { return e.candidate })
+	for range settleTries {
+		var err error
+		if s.outcome(t, es) {
+			t.Summarise()
+			err = s.api.Status().Update(ctx, t)
+		}
+		switch {
+		case apierrors.IsNotFound(err):
+			return nil
+		case apierrors.IsConflict(err):
+			if err = s.api.Get(ctx, client.ObjectKeyFromObject(t), t); err != nil {
+				return client.IgnoreNotFound(err)
+			}
+			continue
+		case err != nil:
+			return err
+		}
+		if len(t.Spec.Artifacts) > 0 && t.Consumed() {
+			err = s.api.Delete(ctx, t, client.Preconditions{UID: &t.UID, ResourceVersion: &t.ResourceVersion})
+			if !apierrors.IsConflict(err) { // the next run sees who wrote
+				return client.IgnoreNotFound(err)
+			}
+		}
+		return nil
+	}
+	return errors.New("others keep writing it; the next run goes on")
+}
+
+// outcome sets the entries to what became of their digests and reports whether that is news. An
+// entry in grace is left as it is, unless a purge that died has claimed it.
+func (s *sweeper) outcome(t *v1alpha1.Tombstone, es []entry) (changed bool) {
+	for _, e := range es {
+		i := slices.IndexFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool { return a.Repository == e.Repository && a.Tag == e.Tag })
+		if i < 0 {
+			continue
+		}
+		was := t.Entry(e.Repository, e.Tag)
+		if was.State != v1alpha1.TombstoneUntagged && was.State != v1alpha1.TombstoneKept && was.State != v1alpha1.TombstoneSweeping {
+			continue
+		}
+		if e.keep == GracePeriod && was.State != v1alpha1.TombstoneSweeping {
+			continue
+		}
+		is := was
+		is.State, is.Reason = v1alpha1.TombstonePurged, ""
+		if v, kept := s.keptOf(t.Spec.Artifacts[i]); kept {
+			is.State, is.Reason = v1alpha1.TombstoneKept, reasonOf(v, was)
+		}
+		if is != was {
+			t.SetEntry(is)
+			changed = true
+		}
+	}
+	return changed
+}
+
+// keptOf returns the first verdict that keeps a digest of an entry.
+func (s *sweeper) keptOf(a v1alpha1.TombstoneArtifact) (Verdict, bool) {
+	for _, d := range a.Digests {
+		if v := s.verdict(target{a.Repository, digest.Digest(d)}); !v.Delete {
+			return v, true
+		}
+	}
+	return Verdict{}, false
+}
+
+// reasonOf is the reason of an entry that is kept. That its tag is ours to remove must not be
+// forgotten over it.
+func reasonOf(v Verdict, was v1alpha1.TombstoneArtifactStatus) string {
+	text := string(v.Reason) + ": " + v.Message
+	if strings.HasPrefix(was.Reason, tagDeleteUnsupported) {
+		text = tagDeleteUnsupported + ": " + text
+	}
+	return cut(text)
+}
+
+func cut(text string) string {
+	if len(text) > maxReason {
+		text = strings.ToValidUTF8(text[:maxReason-3], "") + "..."
+	}
+	return text
+}
+
+// verdict is what became of a digest so far. One that the sweep has not come to is kept.
+func (s *sweeper) verdict(at target) Verdict {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v, ok := s.settled[at]; ok {
+		return v
+	}
+	v, planned := s.plan[at]
+	if !planned {
+		return Verdict{Repository: at.repository, Digest: at.digest, Reason: Held, Message: "its tombstone changed while the purge ran"}
+	}
+	if v.Delete {
+		v.Delete, v.Reason, v.Message = false, s.rest.Reason, s.rest.Message
+	}
+	return v
+}
+
+func (s *sweeper) settleVerdict(v Verdict) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settled[target{v.Repository, v.Digest}] = v
+	if v.Delete && !v.Missing {
+		s.deleted++
+	}
+}
+
+func (s *sweeper) isSettled(v Verdict) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.settled[target{v.Repository, v.Digest}]
+	return ok
+}
+
+// keepParts keeps a digest that the registry would not delete, and all that it is made of.
+func (s *sweeper) keepParts(ev *evidence, d digest.Digest, err error) {
+	for _, part := range ev.graph.Parts(d) {
+		at := target{ev.repository, part}
+		if v, planned := s.plan[at]; planned && v.Delete && !s.isSettled(v) {
+			v.Delete, v.Reason, v.Message = false, Denied, err.Error()
+			s.settleVerdict(v)
+		}
+	}
+}
+
+// keepRest keeps what an error has left over.
+func (s *sweeper) keepRest(ctx context.Context, vs []Verdict, err error) {
+	rest := Verdict{Reason: Unreadable, Message: err.Error()}
+	switch {
+	case ctx.Err() != nil:
+		return // Interrupted, as everything that the sweep has not come to
+	case errors.Is(err, registry.ErrUnsupported):
+		rest = Verdict{Reason: Unsupported, Message: "deletion is disabled at the registry"}
+		s.rest = rest
+	case errors.Is(err, ErrRefused):
+		return
+	}
+	for _, v := range vs {
+		if !s.isSettled(v) {
+			v.Delete, v.Reason, v.Message = false, rest.Reason, rest.Message
+			s.settleVerdict(v)
+		}
+	}
+}

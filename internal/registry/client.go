@@ -1,0 +1,169 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	oras "oras.land/oras-go/v2/registry"
+	"oras.land/oras-go/v2/registry/remote/auth"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// maxRepositoryName is the longest repository name, in bytes, that registries agree on.
+const maxRepositoryName = 255
+
+// Config says how to reach one store's registry.
+type Config struct {
+	// Location is scheme, host and prefix. Calls for repositories outside the prefix fail.
+	Location v1alpha1.RegistryLocation
+	// Credential is sent to Location's host, and to the token server that it names, only.
+	// Zero: anonymous.
+	Credential Credential
+	// CABundle is PEM. When not empty the registry's certificate must chain to it, and the
+	// system's roots do not count.
+	CABundle []byte
+	// Transport, when not nil, wraps the transport below the retries: it sees every request
+	// as it goes out, token requests included.
+	Transport func(http.RoundTripper) http.RoundTripper
+}
+
+// Client speaks to one store's registry. It is safe for concurrent use.
+type Client struct {
+	location  v1alpha1.RegistryLocation
+	auth      *auth.Client
+	transport *http.Transport
+	secrets   []string
+}
+
+// Open makes a client. It sends nothing. Errors wrap ErrConfig.
+func Open(cfg Config) (*Client, error) {
+	host := oras.Reference{Registry: cfg.Location.Host}
+	if err := host.ValidateRegistry(); err != nil || cfg.Location.Host == "" {
+		return nil, fmt.Errorf("opening a registry: %w: its location has no valid host", ErrConfig)
+	}
+	httpClient, transport, err := newHTTPClient(cfg.CABundle, cfg.Transport)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", cfg.Location.Host, err)
+	}
+	return &Client{
+		location: cfg.Location,
+		auth: &auth.Client{
+			Client:     httpClient,
+			Header:     http.Header{"User-Agent": {"nfo"}},
+			Cache:      auth.NewCache(),
+			ClientID:   "nfo",
+			Credential: auth.StaticCredential(cfg.Location.Host, cfg.Credential.oras()),
+		},
+		transport: transport,
+		secrets:   secretsOf(cfg.Credential),
+	}, nil
+}
+
+// Close lets idle connections go. The client stays usable.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// Location returns what the client was opened for.
+func (c *Client) Location() v1alpha1.RegistryLocation { return c.location }
+
+// Ping asks for the API's base, GET /v2/, and so tests address, TLS and login. It reads only.
+// Whether the credential may push or delete shows when it does.
+func (c *Client) Ping(ctx context.Context) error {
+	resp, err := c.send(ctx, request{method: http.MethodGet, path: "/v2/"})
+	switch {
+	case errors.Is(err, ErrNotFound): // must not be taken for a missing artifact
+		return fmt.Errorf("reaching %s: %w", c.location.Host, c.fail(ErrUnavailable, errors.New("there is no registry API at this host")))
+	case err != nil:
+		return fmt.Errorf("reaching %s: %w", c.location.Host, err)
+	}
+	defer discard(resp)
+	if isHTML(resp.Header) {
+		return fmt.Errorf("reaching %s: %w", c.location.Host, c.fail(ErrUnavailable, errors.New("a web page answers, not a registry")))
+	}
+	return nil
+}
+
+// request is one request of the distribution API.
+type request struct {
+	method, path string
+	header       http.Header
+	body         []byte
+	repository   oras.Reference
+	actions      []string // what a token must allow on the repository
+}
+
+// send sends a request with authentication and returns an answer with a status of 2xx, which
+// the caller closes.
+func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
+	scheme := "https"
+	if c.location.PlainHTTP {
+		scheme = "http"
+	}
+	if len(r.actions) > 0 {
+		ctx = auth.AppendRepositoryScope(ctx, r.repository, r.actions...)
+	}
+	var body io.Reader = http.NoBody
+	if r.body != nil {
+		body = bytes.NewReader(r.body)
+	}
+	host := oras.Reference{Registry: c.location.Host}.Host()
+	req, err := http.NewRequestWithContext(ctx, r.method, scheme+"://"+host+r.path, body)
+	if err != nil {
+		return nil, c.fail(ErrConfig, err)
+	}
+	for key, values := range r.header {
+		req.Header[key] = values
+	}
+	resp, err := c.auth.Do(req)
+	if err != nil {
+		return nil, c.sendFailed(err)
+	}
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		defer discard(resp)
+		return nil, c.answered(resp)
+	}
+	return resp, nil
+}
+
+// manifestRequest builds a request for one tag or digest of a repository.
+func (c *Client) manifestRequest(method, repository, reference string, actions ...string) (request, error) {
+	ref, err := c.repository(repository)
+	if err != nil {
+		return request{}, err
+	}
+	ref.Reference = reference
+	if err := ref.ValidateReference(); err != nil || reference == "" {
+		return request{}, fmt.Errorf("%w: %q is neither a tag nor a digest", ErrConfig, reference)
+	}
+	return request{method: method, path: "/v2/" + repository + "/manifests/" + reference, repository: ref, actions: actions}, nil
+}
+
+// repository checks a repository's name and that it is ours (I9): below the prefix.
+func (c *Client) repository(name string) (oras.Reference, error) {
+	ref := oras.Reference{Registry: c.location.Host, Repository: name}
+	if err := ref.ValidateRepository(); err != nil || len(name) > maxRepositoryName {
+		return ref, fmt.Errorf("%w: %q is not a repository name", ErrConfig, name)
+	}
+	if c.location.Prefix != "" && !strings.HasPrefix(name, c.location.Prefix+"/") {
+		return ref, fmt.Errorf("%w: the repository %s is outside of %s/%s", ErrConfig, name, c.location.Host, c.location.Prefix)
+	}
+	return ref, nil
+}
+
+// name writes host/repository:tag or host/repository@digest, for people.
+func (c *Client) name(repository, reference string) string {
+	separator := ":"
+	if isDigest(reference) {
+		separator = "@"
+	}
+	return c.location.Host + "/" + repository + separator + reference
+}
+
+// isDigest tells a digest from a tag, which has no colon.
+func isDigest(reference string) bool { return digest.Digest(reference).Validate() == nil }

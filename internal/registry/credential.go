@@ -1,0 +1,157 @@
+package registry
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"oras.land/oras-go/v2/registry/remote/auth"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// Credential is what a registry's login takes: a user name with a password, or a token.
+// Printing one shows nothing of it.
+type Credential struct {
+	Username, Password string
+	// IdentityToken is exchanged for access tokens (OAuth 2 refresh token).
+	IdentityToken string
+	// RegistryToken is sent to the registry as it is.
+	RegistryToken string
+}
+
+// String keeps secrets out of logs.
+func (Credential) String() string { return "[redacted]" }
+
+// GoString keeps secrets out of %#v.
+func (Credential) GoString() string { return "[redacted]" }
+
+// MarshalText keeps secrets out of structured logs.
+func (Credential) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
+
+func (c Credential) oras() auth.Credential {
+	return auth.Credential{Username: c.Username, Password: c.Password, RefreshToken: c.IdentityToken, AccessToken: c.RegistryToken}
+}
+
+// usable: a half of a login would only ever be refused.
+func (c Credential) usable() bool {
+	return c.IdentityToken != "" || c.RegistryToken != "" || (c.Username != "" && c.Password != "")
+}
+
+// CredentialFromSecret reads the credential for a location from a Secret of type
+// kubernetes.io/basic-auth or kubernetes.io/dockerconfigjson. Of the latter's entries it takes
+// the one with the location's host, port included, whose path is the longest prefix of the
+// location's by whole segments; https://host/v1/ and /v2/ are written forms of the host.
+// Errors wrap ErrCredentials and hold nothing of the Secret's data.
+func CredentialFromSecret(s *corev1.Secret, l v1alpha1.RegistryLocation) (Credential, error) {
+	cred, err := credentialFrom(s, l)
+	if err == nil && !cred.usable() {
+		err = fmt.Errorf("%w: neither user name and password nor a token for %s", ErrCredentials, l.Host)
+	}
+	if err != nil {
+		return Credential{}, fmt.Errorf("reading Secret %s/%s: %w", s.Namespace, s.Name, err)
+	}
+	return cred, nil
+}
+
+func credentialFrom(s *corev1.Secret, l v1alpha1.RegistryLocation) (Credential, error) {
+	switch s.Type {
+	case corev1.SecretTypeBasicAuth:
+		for _, key := range []string{corev1.BasicAuthUsernameKey, corev1.BasicAuthPasswordKey} {
+			if len(s.Data[key]) == 0 {
+				return Credential{}, fmt.Errorf("%w: there is no key %q", ErrCredentials, key)
+			}
+		}
+		return Credential{Username: string(s.Data[corev1.BasicAuthUsernameKey]), Password: string(s.Data[corev1.BasicAuthPasswordKey])}, nil
+	case corev1.SecretTypeDockerConfigJson:
+		raw, ok := s.Data[corev1.DockerConfigJsonKey]
+		if !ok {
+			return Credential{}, fmt.Errorf("%w: there is no key %q", ErrCredentials, corev1.DockerConfigJsonKey)
+		}
+		return fromDockerConfig(raw, l)
+	}
+	return Credential{}, fmt.Errorf("%w: its type is %q, not %s or %s", ErrCredentials, s.Type, corev1.SecretTypeDockerConfigJson, corev1.SecretTypeBasicAuth)
+}
+
+type dockerEntry struct {
+	Username      string `json:"username"`
+	Password      string `json:"password"`
+	Auth          string `json:"auth"`
+	IdentityToken string `json:"identitytoken"`
+	RegistryToken string `json:"registrytoken"`
+}
+
+func fromDockerConfig(raw []byte, l v1alpha1.RegistryLocation) (Credential, error) {
+	var config struct {
+		Auths map[string]dockerEntry `json:"auths"`
+	}
+	// Parser errors quote their input, which is secret: none of them is wrapped here.
+	if json.Unmarshal(raw, &config) != nil {
+		return Credential{}, fmt.Errorf("%w: %s is not a docker configuration in JSON", ErrCredentials, corev1.DockerConfigJsonKey)
+	}
+	key, found := longestMatch(config.Auths, l)
+	if !found {
+		return Credential{}, fmt.Errorf("%w: there is no entry for %s", ErrCredentials, l.Host)
+	}
+	entry := config.Auths[key]
+	cred := Credential{Username: entry.Username, Password: entry.Password, IdentityToken: entry.IdentityToken, RegistryToken: entry.RegistryToken}
+	if entry.Auth != "" { // as docker does, it goes before the two fields
+		login, err := base64.StdEncoding.DecodeString(entry.Auth)
+		user, password, ok := strings.Cut(string(login), ":")
+		if err != nil || !ok {
+			return Credential{}, fmt.Errorf("%w: the field auth of the entry for %s is not base64 of user:password", ErrCredentials, l.Host)
+		}
+		cred.Username, cred.Password = user, strings.TrimRight(password, "\x00")
+	}
+	return cred, nil
+}
+
+// longestMatch returns the key of the entry that fits a location best. Of keys that are forms
+// of the same place it takes the first in byte order, so that the answer is always the same.
+func longestMatch(entries map[string]dockerEntry, l v1alpha1.RegistryLocation) (string, bool) {
+	keys := make([]string, 0, len(entries))
+	for key := range entries {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	best, length := "", -1
+	for _, key := range keys {
+		path, ok := keyPath(key, l)
+		if ok && len(path) > length {
+			best, length = key, len(path)
+		}
+	}
+	return best, length >= 0
+}
+
+// keyPath returns an entry's path if the entry covers the location.
+func keyPath(key string, l v1alpha1.RegistryLocation) (string, bool) {
+	if _, rest, ok := strings.Cut(key, "://"); ok {
+		key = rest
+	}
+	scheme := "https://"
+	if l.PlainHTTP {
+		scheme = "http://"
+	}
+	entry, err := v1alpha1.ParseRegistryURL(scheme + key)
+	if err != nil || hubHost(entry.Host) != hubHost(l.Host) {
+		return "", false
+	}
+	path := entry.Prefix
+	if path == "v1" || path == "v2" {
+		path = ""
+	}
+	return path, path == "" || l.Prefix == path || strings.HasPrefix(l.Prefix, path+"/")
+}
+
+// hubHost: one registry has three host names, and its logins are kept under the second.
+func hubHost(host string) string {
+	switch host {
+	case "index.docker.io", "registry-1.docker.io":
+		return "docker.io"
+	}
+	return host
+}

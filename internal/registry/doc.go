@@ -1,0 +1,21 @@
+// Package registry is the only one that speaks to an OCI registry.
+//
+// Contract: a [Client] reads and writes one store's location (scheme, host and prefix) and
+// nothing outside its prefix (I9). It is safe for concurrent use, reuses connections and
+// bearer tokens, and bounds every answer that it reads. An error wraps one of the sentinels
+// in errors.go (several, where one call has failed at several things) and repeats no secret;
+// the HTTP detail stays reachable with errors.As and *errcode.ErrorResponse.
+//
+// Invariants held here:
+//   - I2: what cannot be read whole and understood is ErrUnreadable or ErrUnavailable, never
+//     an empty answer; a page of HTML is not the registry's word, whatever its status.
+//   - I5: a tag that is there is never overwritten by PutTag or Restore.
+//   - I6: nothing is probed by writing. A tag is removed by DELETE of that tag alone; what a
+//     registry makes of it is learnt by Trial, which puts back all that it took.
+//   - I11: not found on Untag and Delete is success.
+//
+// Decision: requests are built here, on oras-go's auth client, rather than with its
+// remote.Repository. That type has no untag, and its push and delete may read and rewrite
+// the sha256-<hex> referrers index of the repository and delete the old one: writes that no
+// tombstone has recorded. Here one call is one request, or a documented few.
+package registry

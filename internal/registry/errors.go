@@ -1,0 +1,171 @@
+package registry
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/errcode"
+)
+
+// What can go wrong. Every error of this package wraps one of these.
+var (
+	// ErrNotFound: the registry does not have it.
+	ErrNotFound = errors.New("not found")
+	// ErrDenied: the registry refuses the credentials, what they may do, or this request in
+	// particular (an immutable tag, a digest that another image needs). Trying again does
+	// not help before something else has changed.
+	ErrDenied = errors.New("denied")
+	// ErrUnsupported: the registry does not do this at all, such as deleting.
+	ErrUnsupported = errors.New("unsupported")
+	// ErrUnavailable: no answer, or none that counts: network, TLS, time, 429, 5xx.
+	ErrUnavailable = errors.New("unavailable")
+	// ErrUnreadable: there is an answer and it cannot be trusted or understood: too large,
+	// not of its digest, of an unknown form. Whatever it may name must be kept.
+	ErrUnreadable = errors.New("unreadable")
+	// ErrTagTaken: the tag is at another digest than expected, and was left there.
+	ErrTagTaken = errors.New("tag is at another digest")
+	// ErrCredentials: a Secret holds no usable credential for this registry.
+	ErrCredentials = errors.New("unusable credentials")
+	// ErrConfig: the client was asked for what it cannot be: a bad location, CA bundle or
+	// name, or a repository outside its location.
+	ErrConfig = errors.New("unusable configuration")
+)
+
+const (
+	// An error answer of a registry is a few hundred bytes.
+	maxErrorBytes = 8 << 10
+	// Errors end up in conditions and events.
+	maxErrorText = 1 << 10
+)
+
+// failure is an error with its class, and a text that is safe to show.
+type failure struct {
+	class, cause error
+	text         string
+}
+
+func (f *failure) Error() string   { return f.text }
+func (f *failure) Unwrap() []error { return []error{f.class, f.cause} }
+
+// answered makes an error of an answer that is not a success.
+func (c *Client) answered(resp *http.Response) error {
+	cause := &errcode.ErrorResponse{Method: resp.Request.Method, URL: cleanURL(resp.Request.URL), StatusCode: resp.StatusCode}
+	var body struct {
+		Errors errcode.Errors `json:"errors"`
+	}
+	// A body that is no error document leaves the status alone to speak.
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxErrorBytes)).Decode(&body); err == nil {
+		cause.Errors = body.Errors
+	}
+	class := classify(cause)
+	if errors.Is(class, ErrNotFound) && isHTML(resp.Header) {
+		// The 404 page of something before the registry says nothing about the registry.
+		class = ErrUnavailable
+	}
+	return c.fail(class, cause)
+}
+
+// sendFailed makes an error of a request that got no answer, or none that authenticates.
+func (c *Client) sendFailed(err error) error {
+	var answer *errcode.ErrorResponse
+	var sending *url.Error
+	switch {
+	case errors.As(err, &answer): // from the token server
+		class := classify(answer)
+		if !errors.Is(class, ErrUnavailable) {
+			class = ErrDenied
+		}
+		return c.fail(class, err)
+	case errors.As(err, &sending), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return c.fail(ErrUnavailable, err)
+	case errors.Is(err, auth.ErrBasicCredentialNotFound):
+		return c.fail(ErrDenied, fmt.Errorf("the registry asks for a login and there is none: %w", err))
+	}
+	// The exchange worked and the login did not: no token in the answer, a realm that the
+	// auth client does not trust, a challenge that the credential cannot meet.
+	return c.fail(ErrDenied, err)
+}
+
+// classify maps a status to a sentinel. Spec: opencontainers/distribution-spec, "Error
+// Codes" and "Deleting tags", which lets a registry say 400 or 405 for "not here".
+func classify(e *errcode.ErrorResponse) error {
+	code := func(codes ...string) bool {
+		return slices.ContainsFunc(e.Errors, func(ee errcode.Error) bool { return slices.Contains(codes, ee.Code) })
+	}
+	deleting := e.Method == http.MethodDelete
+	switch s := e.StatusCode; {
+	case code(errcode.ErrorCodeManifestBlobUnknown, errcode.ErrorCodeBlobUnknown) && s < 500:
+		return ErrNotFound // a push whose layers or children are gone
+	case s == http.StatusUnauthorized, s == http.StatusForbidden:
+		return ErrDenied
+	case s == http.StatusNotFound:
+		return ErrNotFound
+	case s == http.StatusMethodNotAllowed, deleting && s == http.StatusNotImplemented:
+		return ErrUnsupported
+	// DIGEST_INVALID and TAG_INVALID are how registries from before tag deletion read a tag.
+	case deleting && s == http.StatusBadRequest && (len(e.Errors) == 0 || code(errcode.ErrorCodeUnsupported, errcode.ErrorCodeDigestInvalid, "TAG_INVALID")):
+		return ErrUnsupported
+	case s == http.StatusRequestTimeout, s == http.StatusTooEarly, s == http.StatusTooManyRequests, s >= 500:
+		return ErrUnavailable
+	case s < 400: // a redirect that was not followed
+		return ErrUnavailable
+	}
+	return ErrDenied
+}
+
+// fail gives cause a class and a text without secrets.
+func (c *Client) fail(class, cause error) error {
+	return &failure{class: class, cause: cause, text: class.Error() + ": " + c.scrub(cause.Error())}
+}
+
+var urlPattern = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]+`)
+
+// scrub removes what a registry may have echoed (our secrets) or put in a redirect (user
+// info, signed queries) and bounds the length.
+func (c *Client) scrub(text string) string {
+	for _, secret := range c.secrets {
+		text = strings.ReplaceAll(text, secret, "[redacted]")
+	}
+	text = urlPattern.ReplaceAllStringFunc(text, func(raw string) string {
+		u, err := url.Parse(raw)
+		if err != nil {
+			return "[url]"
+		}
+		return cleanURL(u).String()
+	})
+	text = strings.ToValidUTF8(text, "?")
+	if len(text) > maxErrorText {
+		text = strings.ToValidUTF8(text[:maxErrorText], "") + "..."
+	}
+	return text
+}
+
+// secretsOf lists every form in which a credential goes over the wire.
+func secretsOf(cred Credential) []string {
+	forms := []string{cred.Password, cred.IdentityToken, cred.RegistryToken}
+	if cred.Password != "" {
+		forms = append(forms, base64.StdEncoding.EncodeToString([]byte(cred.Username+":"+cred.Password)), url.QueryEscape(cred.Password))
+	}
+	if cred.IdentityToken != "" {
+		forms = append(forms, url.QueryEscape(cred.IdentityToken))
+	}
+	return slices.DeleteFunc(forms, func(s string) bool { return s == "" })
+}
+
+func cleanURL(u *url.URL) *url.URL {
+	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
+}
+
+func isHTML(h http.Header) bool {
+	return strings.HasPrefix(strings.ToLower(h.Get("Content-Type")), "text/html")
+}

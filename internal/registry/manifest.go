@@ -1,0 +1,134 @@
+package registry
+
+import (
+	"encoding/json"
+	"fmt"
+	"mime"
+
+	// Digests of both registered algorithms must verify (OCI image-spec, "Digests").
+	_ "crypto/sha256"
+	_ "crypto/sha512"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Media types of manifests beside those of the OCI image-spec.
+const (
+	MediaTypeDockerManifest     = "application/vnd.docker.distribution.manifest.v2+json"
+	MediaTypeDockerManifestList = "application/vnd.docker.distribution.manifest.list.v2+json"
+	// MediaTypeArtifactManifest was dropped from the OCI specification before 1.1 and is
+	// still found in registries.
+	MediaTypeArtifactManifest = "application/vnd.oci.artifact.manifest.v1+json"
+)
+
+// MaxManifestBytes bounds an image manifest, as registries do (OCI distribution-spec,
+// "Pushing Manifests").
+const MaxManifestBytes = 4 << 20
+
+// Manifest is an image manifest as it is stored, and what it names.
+type Manifest struct {
+	// Descriptor has media type, digest and size.
+	Descriptor ocispec.Descriptor
+	// Children of an index, in its order.
+	Children []ocispec.Descriptor
+	// Blobs of an image: its config, when it has one, then its layers.
+	Blobs []ocispec.Descriptor
+	// Subject that the manifest belongs to, or nil.
+	Subject *ocispec.Descriptor
+	// Bytes as stored. They alone have the digest: nothing else may be put back.
+	Bytes []byte
+}
+
+// body has the fields of every form of manifest, so that a body of two forms shows.
+type body struct {
+	MediaType string                `json:"mediaType"`
+	Manifests *[]ocispec.Descriptor `json:"manifests"`
+	Config    *ocispec.Descriptor   `json:"config"`
+	Layers    *[]ocispec.Descriptor `json:"layers"`
+	Blobs     *[]ocispec.Descriptor `json:"blobs"`
+	Subject   *ocispec.Descriptor   `json:"subject"`
+}
+
+// ParseManifest reads a body served as contentType: an OCI image manifest, index or artifact
+// manifest, or a docker schema 2 manifest or list. Its digest is the SHA-256. Errors wrap
+// ErrUnreadable: an unknown form, a body that contradicts contentType or itself, a digest
+// that is none. A reader who took such a body for one that names nothing could lose what
+// another reader finds in it.
+func ParseManifest(contentType string, data []byte) (Manifest, error) {
+	var b body
+	if err := json.Unmarshal(data, &b); err != nil {
+		return Manifest{}, fmt.Errorf("%w: it is not a manifest in JSON: %w", ErrUnreadable, err)
+	}
+	mediaType, err := agreed(contentType, b.MediaType)
+	if err != nil {
+		return Manifest{}, err
+	}
+	m := Manifest{
+		Descriptor: ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data))},
+		Subject:    b.Subject,
+		Bytes:      data,
+	}
+	if err := m.fill(b); err != nil {
+		return Manifest{}, err
+	}
+	return m, m.check()
+}
+
+// agreed returns the media type that header and body say; the body may leave it out.
+func agreed(contentType, inBody string) (string, error) {
+	header, _, err := mime.ParseMediaType(contentType)
+	switch {
+	case contentType == "":
+		header = inBody
+	case err != nil:
+		return "", fmt.Errorf("%w: its content type is %q", ErrUnreadable, contentType)
+	}
+	if inBody != "" && inBody != header {
+		return "", fmt.Errorf("%w: it is served as %q and says that it is %q", ErrUnreadable, header, inBody)
+	}
+	return header, nil
+}
+
+// fill takes from the body what its form has, and refuses what belongs to another form.
+func (m *Manifest) fill(b body) error {
+	switch m.Descriptor.MediaType {
+	case ocispec.MediaTypeImageIndex, MediaTypeDockerManifestList:
+		if b.Manifests == nil || b.Config != nil || b.Layers != nil || b.Blobs != nil {
+			return fmt.Errorf("%w: it is served as an index and is none", ErrUnreadable)
+		}
+		m.Children = *b.Manifests
+	case ocispec.MediaTypeImageManifest, MediaTypeDockerManifest:
+		if b.Config == nil || b.Manifests != nil || b.Blobs != nil {
+			return fmt.Errorf("%w: it is served as an image and is none", ErrUnreadable)
+		}
+		m.Blobs = []ocispec.Descriptor{*b.Config}
+		if b.Layers != nil {
+			m.Blobs = append(m.Blobs, *b.Layers...)
+		}
+	case MediaTypeArtifactManifest:
+		if b.Config != nil || b.Manifests != nil || b.Layers != nil {
+			return fmt.Errorf("%w: it is served as an artifact and is none", ErrUnreadable)
+		}
+		if b.Blobs != nil {
+			m.Blobs = *b.Blobs
+		}
+	default:
+		return fmt.Errorf("%w: its media type is %q", ErrUnreadable, m.Descriptor.MediaType)
+	}
+	return nil
+}
+
+// check validates every digest that is named.
+func (m *Manifest) check() error {
+	named := append(append([]ocispec.Descriptor(nil), m.Children...), m.Blobs...)
+	if m.Subject != nil {
+		named = append(named, *m.Subject)
+	}
+	for _, d := range named {
+		if err := d.Digest.Validate(); err != nil {
+			return fmt.Errorf("%w: it names the digest %.100q", ErrUnreadable, d.Digest)
+		}
+	}
+	return nil
+}

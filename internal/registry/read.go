@@ -1,0 +1,137 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/registry/remote/auth"
+)
+
+const digestHeader = "Docker-Content-Digest"
+
+var accept = http.Header{"Accept": {strings.Join([]string{
+	ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex,
+	MediaTypeDockerManifest, MediaTypeDockerManifestList, MediaTypeArtifactManifest,
+}, ", ")}}
+
+// Resolve returns media type, digest and size of a tag or digest, by HEAD. A registry that
+// leaves digest or size out is asked for the body instead. Errors wrap ErrNotFound when it is
+// not there, ErrUnreadable when the answer makes no sense.
+func (c *Client) Resolve(ctx context.Context, repository, reference string) (ocispec.Descriptor, error) {
+	desc, err := c.head(ctx, repository, reference)
+	if err != nil {
+		return ocispec.Descriptor{}, fmt.Errorf("resolving %s: %w", c.name(repository, reference), err)
+	}
+	return desc, nil
+}
+
+// Manifest returns the manifest at a digest. At most MaxManifestBytes are read and their
+// digest is verified. Errors wrap ErrNotFound, or ErrUnreadable when the body is too large,
+// has another digest, or is not understood (see ParseManifest).
+func (c *Client) Manifest(ctx context.Context, repository string, d digest.Digest) (Manifest, error) {
+	m, err := c.fetch(ctx, repository, d.String())
+	if err == nil && m.Descriptor.Digest != d { // d was not a digest but a tag
+		err = fmt.Errorf("%w: %q is not a digest", ErrConfig, d)
+	}
+	if err != nil {
+		return Manifest{}, fmt.Errorf("reading %s: %w", c.name(repository, d.String()), err)
+	}
+	return m, nil
+}
+
+func (c *Client) head(ctx context.Context, repository, reference string) (ocispec.Descriptor, error) {
+	r, err := c.manifestRequest(http.MethodHead, repository, reference, auth.ActionPull)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	r.header = accept
+	resp, err := c.send(ctx, r)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	defer discard(resp)
+	if isHTML(resp.Header) {
+		return ocispec.Descriptor{}, fmt.Errorf("%w: a web page answers", ErrUnreadable)
+	}
+	answered := digest.Digest(resp.Header.Get(digestHeader))
+	if answered == "" || resp.ContentLength < 0 {
+		m, err := c.fetch(ctx, repository, reference)
+		return m.Descriptor, err
+	}
+	if err := answered.Validate(); err != nil {
+		return ocispec.Descriptor{}, fmt.Errorf("%w: the registry answers the digest %.100q", ErrUnreadable, answered)
+	}
+	if isDigest(reference) && answered.String() != reference {
+		return ocispec.Descriptor{}, fmt.Errorf("%w: the registry answers the digest %s", ErrUnreadable, answered)
+	}
+	mediaType, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err != nil {
+		mediaType = "" // the digest is what counts; Manifest insists on a type
+	}
+	return ocispec.Descriptor{MediaType: mediaType, Digest: answered, Size: resp.ContentLength}, nil
+}
+
+// fetch reads the manifest at a tag or digest.
+func (c *Client) fetch(ctx context.Context, repository, reference string) (Manifest, error) {
+	r, err := c.manifestRequest(http.MethodGet, repository, reference, auth.ActionPull)
+	if err != nil {
+		return Manifest{}, err
+	}
+	r.header = accept
+	resp, err := c.send(ctx, r)
+	if err != nil {
+		return Manifest{}, err
+	}
+	defer discard(resp)
+	data, err := c.readAll(resp, MaxManifestBytes)
+	if err != nil {
+		return Manifest{}, err
+	}
+	m, err := ParseManifest(resp.Header.Get("Content-Type"), data)
+	if err != nil {
+		return Manifest{}, err
+	}
+	want := digest.Digest(reference)
+	if !isDigest(reference) {
+		want = digest.Digest(resp.Header.Get(digestHeader))
+	}
+	if want == "" {
+		return m, nil
+	}
+	if want.Validate() != nil || want.Algorithm().FromBytes(data) != want {
+		return Manifest{}, fmt.Errorf("%w: its digest is %s, not %.100q", ErrUnreadable, m.Descriptor.Digest, want)
+	}
+	m.Descriptor.Digest = want
+	return m, nil
+}
+
+// readAll reads a body of at most limit bytes.
+func (c *Client) readAll(resp *http.Response, limit int64) ([]byte, error) {
+	tooLarge := fmt.Errorf("%w: it is larger than %d bytes", ErrUnreadable, limit)
+	if resp.ContentLength > limit {
+		return nil, tooLarge
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	switch {
+	case err != nil:
+		return nil, c.fail(ErrUnavailable, err)
+	case int64(len(data)) > limit:
+		return nil, tooLarge
+	}
+	return data, nil
+}
+
+// missing turns "not found" into nil: on the way out, missing means done (I11).
+func missing(err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,63 @@
+package registrytest
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+)
+
+// RefuseTagDelete makes the registry one from before tag deletion, such as distribution 2.8:
+// it deletes digests and answers 405 UNSUPPORTED to DELETE of a tag.
+func (r *Registry) RefuseTagDelete() {
+	r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
+		if !deletesTag(req) {
+			return false
+		}
+		Fail(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "The operation is unsupported.")
+		return true
+	})
+}
+
+// TagDeleteTakesDigest makes the registry one that reads DELETE of a tag as DELETE of its
+// digest: all tags on it go.
+func (r *Registry) TagDeleteTakesDigest() {
+	r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
+		if !deletesTag(req) {
+			return false
+		}
+		r.DeleteDigestOf(w, req)
+		return true
+	})
+}
+
+// DeleteDigestOf answers a request for a tag as if it were for the tag's digest.
+func (r *Registry) DeleteDigestOf(w http.ResponseWriter, req *http.Request) {
+	look := req.Clone(req.Context())
+	look.Method = http.MethodHead
+	look.Header.Set("Accept", "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json")
+	seen := httptest.NewRecorder()
+	r.App.ServeHTTP(seen, look)
+	d := seen.Header().Get("Docker-Content-Digest")
+	if d == "" {
+		Fail(w, http.StatusNotFound, "MANIFEST_UNKNOWN", "manifest unknown")
+		return
+	}
+	byDigest := req.Clone(req.Context())
+	byDigest.URL.Path = req.URL.Path[:strings.LastIndex(req.URL.Path, "/")+1] + d
+	byDigest.RequestURI = byDigest.URL.Path
+	r.App.ServeHTTP(w, byDigest)
+}
+
+// Fail answers with an error document of the distribution API.
+func Fail(w http.ResponseWriter, status int, code, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = fmt.Fprintf(w, `{"errors":[{"code":%q,"message":%q}]}`, code, message)
+}
+
+// deletesTag: a digest has a colon, a tag has none.
+func deletesTag(req *http.Request) bool {
+	reference := req.URL.Path[strings.LastIndex(req.URL.Path, "/")+1:]
+	return req.Method == http.MethodDelete && strings.Contains(req.URL.Path, "/manifests/") && !strings.Contains(reference, ":")
+}

@@ -1,0 +1,184 @@
+package registrytest
+
+import (
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/distribution/distribution/v3/configuration"
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+type settings struct {
+	dir                      string
+	deleteDisabled, readOnly bool
+	tls                      bool
+	maxTags                  int
+	auth                     configuration.Auth
+	tokens                   *TokenServer
+}
+
+// Option changes what Start starts.
+type Option func(t testing.TB, s *settings)
+
+// InDir serves from a directory, which another registry may have filled. Default: a new one.
+func InDir(dir string) Option { return func(_ testing.TB, s *settings) { s.dir = dir } }
+
+// DeleteDisabled is distribution's default: 405 UNSUPPORTED to every DELETE.
+func DeleteDisabled() Option { return func(_ testing.TB, s *settings) { s.deleteDisabled = true } }
+
+// ReadOnly is maintenance mode: a bare 405 to every write.
+func ReadOnly() Option { return func(_ testing.TB, s *settings) { s.readOnly = true } }
+
+// TLS serves https with a certificate of its own; see Registry.CA.
+func TLS() Option { return func(_ testing.TB, s *settings) { s.tls = true } }
+
+// MaxTags makes pages of tags as short as that, whatever is asked for.
+func MaxTags(n int) Option { return func(_ testing.TB, s *settings) { s.maxTags = n } }
+
+// BasicAuth asks for one user and password by way of an htpasswd file.
+func BasicAuth(user, password string) Option {
+	return func(t testing.TB, s *settings) {
+		t.Helper()
+		hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+		if err != nil {
+			t.Fatalf("hashing a password: %v", err)
+		}
+		path := filepath.Join(t.TempDir(), "htpasswd")
+		if err := os.WriteFile(path, []byte(user+":"+string(hash)+"\n"), 0o600); err != nil {
+			t.Fatalf("writing the users: %v", err)
+		}
+		s.auth = configuration.Auth{"htpasswd": {"realm": "test", "path": path}}
+	}
+}
+
+// Registry is a running registry.
+type Registry struct {
+	// Host is address and port.
+	Host string
+	// CA is the PEM certificate that a TLS registry is trusted by.
+	CA []byte
+	// Tokens is the token server of BearerAuth, or nil.
+	Tokens *TokenServer
+	// App is the registry itself, without records and faults.
+	App http.Handler
+
+	scheme string
+
+	mu        sync.Mutex
+	requests  []*http.Request
+	intercept func(http.ResponseWriter, *http.Request) bool
+	down      bool
+}
+
+// Start starts a registry that ends with the test.
+func Start(t testing.TB, opts ...Option) *Registry {
+	t.Helper()
+	s := settings{maxTags: 1000}
+	for _, opt := range opts {
+		opt(t, &s)
+	}
+	if s.dir == "" {
+		s.dir = t.TempDir()
+	}
+	app, err := newApp(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Registry{App: app, Tokens: s.tokens, scheme: "http"}
+	server := httptest.NewUnstartedServer(r)
+	if s.tls {
+		server.EnableHTTP2 = true
+		server.StartTLS()
+		r.scheme = "https"
+		r.CA = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	} else {
+		server.Start()
+	}
+	t.Cleanup(server.Close)
+	r.Host = server.Listener.Addr().String()
+	return r
+}
+
+// URL is the URL of a store at a prefix; "" for the whole registry.
+func (r *Registry) URL(prefix string) string {
+	return strings.TrimSuffix(r.scheme+"://"+r.Host+"/"+prefix, "/")
+}
+
+// Location is URL, parsed.
+func (r *Registry) Location(prefix string) v1alpha1.RegistryLocation {
+	return v1alpha1.RegistryLocation{PlainHTTP: r.scheme == "http", Host: r.Host, Prefix: strings.Trim(prefix, "/")}
+}
+
+// ServeHTTP records the request, applies the faults and lets the registry answer.
+func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	r.mu.Lock()
+	record := req.Clone(req.Context())
+	record.Body = http.NoBody
+	r.requests = append(r.requests, record)
+	down, intercept := r.down, r.intercept
+	r.mu.Unlock()
+	switch {
+	case down:
+		panic(http.ErrAbortHandler) // the connection breaks
+	case intercept != nil && intercept(w, req):
+	default:
+		r.App.ServeHTTP(w, req)
+	}
+}
+
+// Requests returns what has been asked so far, in order, without bodies.
+func (r *Registry) Requests() []*http.Request {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]*http.Request(nil), r.requests...)
+}
+
+// Count counts the requests so far that match; nil counts all.
+func (r *Registry) Count(match func(*http.Request) bool) int {
+	n := 0
+	for _, req := range r.Requests() {
+		if match == nil || match(req) {
+			n++
+		}
+	}
+	return n
+}
+
+// Writes counts the requests so far that were not GET or HEAD.
+func (r *Registry) Writes() int {
+	return r.Count(func(req *http.Request) bool { return req.Method != http.MethodGet && req.Method != http.MethodHead })
+}
+
+// Forget empties the record.
+func (r *Registry) Forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.requests = nil
+}
+
+// Intercept shows every request to f first; true says that f has answered it. nil ends it.
+func (r *Registry) Intercept(f func(http.ResponseWriter, *http.Request) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.intercept = f
+}
+
+// Down breaks every connection until Up.
+func (r *Registry) Down() { r.setDown(true) }
+
+// Up ends Down.
+func (r *Registry) Up() { r.setDown(false) }
+
+func (r *Registry) setDown(down bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.down = down
+}

@@ -1,0 +1,129 @@
+package registrytest
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/distribution/distribution/v3/configuration"
+)
+
+// TokenServer gives bearer tokens to one user, for all that is asked.
+// Spec: distribution, "Token Authentication Specification".
+type TokenServer struct {
+	user, password string
+	key            *ecdsa.PrivateKey
+	cert           []byte
+
+	mu     sync.Mutex
+	scopes []string
+}
+
+// BearerAuth asks for bearer tokens of a token server, which gives them to one user.
+func BearerAuth(user, password string) Option {
+	return func(t testing.TB, s *settings) {
+		t.Helper()
+		tokens := &TokenServer{user: user, password: password}
+		bundle := tokens.makeKey(t)
+		server := httptest.NewServer(tokens)
+		t.Cleanup(server.Close)
+		s.tokens = tokens
+		s.auth = configuration.Auth{"token": {"realm": server.URL + "/token", "issuer": "test", "service": "registry", "rootcertbundle": bundle}}
+	}
+}
+
+func (s *TokenServer) makeKey(t testing.TB) string {
+	t.Helper()
+	var err error
+	if s.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		t.Fatalf("making a key: %v", err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	if s.cert, err = x509.CreateCertificate(rand.Reader, template, template, s.key.Public(), s.key); err != nil {
+		t.Fatalf("making a certificate: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "tokens.pem")
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.cert}), 0o600); err != nil {
+		t.Fatalf("writing a certificate: %v", err)
+	}
+	return path
+}
+
+// Scopes returns the scopes of the tokens given so far, in order.
+func (s *TokenServer) Scopes() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.scopes...)
+}
+
+type access struct {
+	Type    string   `json:"type"`
+	Name    string   `json:"name"`
+	Actions []string `json:"actions"`
+}
+
+func (s *TokenServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if user, password, ok := r.BasicAuth(); !ok || user != s.user || password != s.password {
+		Fail(w, http.StatusUnauthorized, "UNAUTHORIZED", "wrong user or password")
+		return
+	}
+	scopes := r.URL.Query()["scope"]
+	s.mu.Lock()
+	s.scopes = append(s.scopes, strings.Join(scopes, " "))
+	s.mu.Unlock()
+	var granted []access
+	for _, scope := range scopes {
+		kind, rest, _ := strings.Cut(scope, ":")
+		if i := strings.LastIndex(rest, ":"); i >= 0 {
+			granted = append(granted, access{Type: kind, Name: rest[:i], Actions: strings.Split(rest[i+1:], ",")})
+		}
+	}
+	token, err := s.sign(granted)
+	if err != nil {
+		Fail(w, http.StatusInternalServerError, "UNKNOWN", err.Error())
+		return
+	}
+	_ = json.NewEncoder(w).Encode(map[string]string{"token": token})
+}
+
+// sign makes a JSON Web Token with ES256 (RFC 7518, 3.4).
+func (s *TokenServer) sign(granted []access) (string, error) {
+	now := time.Now()
+	header, err := segment(map[string]any{"typ": "JWT", "alg": "ES256", "x5c": []string{base64.StdEncoding.EncodeToString(s.cert)}})
+	if err != nil {
+		return "", err
+	}
+	claims, err := segment(map[string]any{
+		"iss": "test", "sub": s.user, "aud": "registry", "jti": rand.Text(), "access": granted,
+		"nbf": now.Add(-time.Minute).Unix(), "iat": now.Unix(), "exp": now.Add(5 * time.Minute).Unix(),
+	})
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(header + "." + claims))
+	a, b, err := ecdsa.Sign(rand.Reader, s.key, sum[:])
+	if err != nil {
+		return "", err
+	}
+	signature := append(a.FillBytes(make([]byte, 32)), b.FillBytes(make([]byte, 32))...)
+	return header + "." + claims + "." + base64.RawURLEncoding.EncodeToString(signature), nil
+}
+
+func segment(v any) (string, error) {
+	data, err := json.Marshal(v)
+	return base64.RawURLEncoding.EncodeToString(data), err
+}

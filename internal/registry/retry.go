@@ -1,0 +1,134 @@
+package registry
+
+import (
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+const (
+	// A request is sent at most so often.
+	maxTries = 4
+	// The first wait between tries; it doubles, plus up to a half at random.
+	firstWait = 100 * time.Millisecond
+	// A registry that asks for a longer wait gets it from the caller's queue, not from here.
+	maxWait = 30 * time.Second
+	// From the first try of a read to the last.
+	readWindow = time.Minute
+	// From the first try of a write to the last (I3).
+	writeWindow = 5 * time.Second
+)
+
+// retrier sends again what may be sent again.
+//
+// A read is repeated after 408, 429, 5xx and a broken connection. A write is repeated only
+// after 429, which says that it was not done, and only within writeWindow. Every other
+// failure of a write may come after it was done: a DELETE of a tag that is sent again blindly
+// could remove the tag that somebody has pushed since. Its caller reads again first.
+type retrier struct{ base http.RoundTripper }
+
+func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx, started := req.Context(), time.Now()
+	for try := 1; ; try++ {
+		resp, err := r.base.RoundTrip(req)
+		wait, again := next(req, resp, err, try, started)
+		if !again {
+			return resp, err
+		}
+		repeat, ok := rewound(req)
+		if !ok {
+			return resp, err
+		}
+		if resp != nil {
+			discard(resp)
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, ctx.Err()
+		case <-timer.C:
+		}
+		req = repeat
+	}
+}
+
+// rewound returns req with its body from the start.
+func rewound(req *http.Request) (*http.Request, bool) {
+	repeat := req.Clone(req.Context())
+	if req.Body == nil || req.Body == http.NoBody {
+		return repeat, true
+	}
+	if req.GetBody == nil {
+		return nil, false
+	}
+	body, err := req.GetBody()
+	repeat.Body = body
+	return repeat, err == nil
+}
+
+// next says whether to send req again and after what wait. A wait that would end after the
+// window or the caller's deadline is not begun: the answer at hand says more than a timeout.
+func next(req *http.Request, resp *http.Response, err error, try int, started time.Time) (time.Duration, bool) {
+	if try >= maxTries || req.Context().Err() != nil || !repeatable(req.Method, resp, err) {
+		return 0, false
+	}
+	wait := firstWait << (try - 1)
+	wait += rand.N(wait / 2)
+	if resp != nil {
+		wait = max(wait, retryAfter(resp.Header.Get("Retry-After")))
+	}
+	window := writeWindow
+	if isRead(req.Method) {
+		window = readWindow
+	}
+	if wait > maxWait || time.Since(started)+wait > window {
+		return 0, false
+	}
+	if deadline, ok := req.Context().Deadline(); ok && time.Until(deadline) < wait {
+		return 0, false
+	}
+	return wait, true
+}
+
+func isRead(method string) bool { return method == http.MethodGet || method == http.MethodHead }
+
+func repeatable(method string, resp *http.Response, err error) bool {
+	if resp != nil && resp.StatusCode == http.StatusTooManyRequests {
+		return true
+	}
+	if !isRead(method) {
+		return false
+	}
+	if err != nil {
+		return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	}
+	switch resp.StatusCode {
+	case http.StatusRequestTimeout, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// retryAfter reads the header in both its forms (RFC 9110, 10.2.3); 0 when there is none.
+func retryAfter(value string) time.Duration {
+	if seconds, err := strconv.Atoi(value); err == nil && seconds > 0 {
+		// Beyond maxWait the length makes no difference, but the product could overflow.
+		return time.Duration(min(seconds, 1+int(maxWait/time.Second))) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return time.Until(at)
+	}
+	return 0
+}
+
+// discard closes an answer. A short rest is read first, so that the connection can be used
+// again; a long one is not worth it.
+func discard(resp *http.Response) {
+	_, _ = io.CopyN(io.Discard, resp.Body, maxErrorBytes)
+	_ = resp.Body.Close()
+}

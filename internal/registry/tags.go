@@ -1,0 +1,118 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	oras "oras.land/oras-go/v2/registry"
+	"oras.land/oras-go/v2/registry/remote/auth"
+)
+
+// Bounds of a tag list. Past one of them the list is unreadable, not cut.
+const (
+	tagPageSize     = 1000
+	maxTagPages     = 10_000
+	maxTags         = 1_000_000
+	maxTagPageBytes = 16 << 20 // registries may ignore the page size
+)
+
+// Tags returns all tags of a repository, sorted, each once. It is whole or an error: wrapping
+// ErrNotFound when the registry does not know the repository (the caller knows whether one
+// was to be expected), ErrUnreadable when a page is not a list of tags, the pages go round in
+// circles, or there are more than 10,000 pages or 1,000,000 tags.
+// Spec: OCI distribution-spec, "Listing Tags".
+func (c *Client) Tags(ctx context.Context, repository string) ([]string, error) {
+	tags, err := c.tags(ctx, repository)
+	if err != nil {
+		return nil, fmt.Errorf("listing the tags of %s/%s: %w", c.location.Host, repository, err)
+	}
+	return tags, nil
+}
+
+func (c *Client) tags(ctx context.Context, repository string) ([]string, error) {
+	ref, err := c.repository(repository)
+	if err != nil {
+		return nil, err
+	}
+	query := "n=" + strconv.Itoa(tagPageSize)
+	var tags []string
+	seen := map[string]bool{}
+	for range maxTagPages {
+		page, next, err := c.tagPage(ctx, ref, query)
+		if err != nil {
+			return nil, err
+		}
+		before := len(tags)
+		for _, tag := range page {
+			if !seen[tag] {
+				seen[tag] = true
+				tags = append(tags, tag)
+			}
+		}
+		switch {
+		case next == "":
+			slices.Sort(tags)
+			return tags, nil
+		case len(tags) > maxTags:
+			return nil, fmt.Errorf("%w: there are more than %d tags", ErrUnreadable, maxTags)
+		case next == query || (len(page) > 0 && len(tags) == before):
+			return nil, fmt.Errorf("%w: its pages do not move on", ErrUnreadable)
+		}
+		query = next
+	}
+	return nil, fmt.Errorf("%w: there are more than %d pages", ErrUnreadable, maxTagPages)
+}
+
+// tagPage reads one page and the query of the next, "" after the last.
+func (c *Client) tagPage(ctx context.Context, ref oras.Reference, query string) ([]string, string, error) {
+	path := "/v2/" + ref.Repository + "/tags/list?" + query
+	resp, err := c.send(ctx, request{method: http.MethodGet, path: path, repository: ref, actions: []string{auth.ActionPull}})
+	if err != nil {
+		return nil, "", err
+	}
+	defer discard(resp)
+	data, err := c.readAll(resp, maxTagPageBytes)
+	if err != nil {
+		return nil, "", err
+	}
+	var page struct {
+		Tags json.RawMessage `json:"tags"`
+	}
+	var tags []string
+	// A document without the field is not a repository without tags (I2); null is.
+	if json.Unmarshal(data, &page) != nil || page.Tags == nil || json.Unmarshal(page.Tags, &tags) != nil {
+		return nil, "", fmt.Errorf("%w: it is not a list of tags", ErrUnreadable)
+	}
+	for _, tag := range tags {
+		if err := (oras.Reference{Reference: tag}).ValidateReferenceAsTag(); err != nil {
+			return nil, "", fmt.Errorf("%w: it lists the tag %.140q", ErrUnreadable, tag)
+		}
+	}
+	next, err := nextPage(resp)
+	if err != nil {
+		return nil, "", err
+	}
+	return tags, next, nil
+}
+
+// nextPage returns the query of the answer's Link (RFC 8288), "" without one. Only the query
+// is taken: behind a proxy a registry often names an inner host or path there, and it does
+// not get to send our credentials about.
+func nextPage(resp *http.Response) (string, error) {
+	link := resp.Header.Get("Link")
+	if link == "" {
+		return "", nil
+	}
+	target, _, ok := strings.Cut(strings.TrimPrefix(link, "<"), ">")
+	parsed, err := url.Parse(target)
+	if !ok || link[0] != '<' || err != nil || parsed.RawQuery == "" {
+		return "", fmt.Errorf("%w: its link to the next page is malformed", ErrUnreadable)
+	}
+	return parsed.RawQuery, nil
+}

@@ -1,0 +1,70 @@
+package registry
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+const (
+	dialTimeout = 10 * time.Second
+	// A registry that has not begun to answer by then is down.
+	headerTimeout = 30 * time.Second
+	// From a call's first byte to its last, retries and redirects included. The caller's
+	// context may be shorter: 5 s at most for writes.
+	callTimeout  = 2 * time.Minute
+	maxIdleConns = 32
+	maxRedirects = 5
+)
+
+var errRedirect = errors.New("redirect not followed")
+
+// newHTTPClient builds the HTTP client of one store. caBundle, when not empty, replaces the
+// system's roots.
+func newHTTPClient(caBundle []byte, wrap func(http.RoundTripper) http.RoundTripper) (*http.Client, *http.Transport, error) {
+	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
+	if len(caBundle) > 0 {
+		tlsConfig.RootCAs = x509.NewCertPool()
+		if !tlsConfig.RootCAs.AppendCertsFromPEM(caBundle) {
+			return nil, nil, fmt.Errorf("reading the CA bundle: %w: there is no PEM certificate in it", ErrConfig)
+		}
+	}
+	transport := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2:     true,
+		TLSClientConfig:       tlsConfig,
+		TLSHandshakeTimeout:   dialTimeout,
+		ResponseHeaderTimeout: headerTimeout,
+		IdleConnTimeout:       90 * time.Second,
+		MaxIdleConnsPerHost:   maxIdleConns,
+		// Lengths and digests are of the bytes as they are stored.
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+	var base http.RoundTripper = transport
+	if wrap != nil {
+		base = wrap(base)
+	}
+	return &http.Client{Transport: &retrier{base: base}, Timeout: callTimeout, CheckRedirect: checkRedirect}, transport, nil
+}
+
+// checkRedirect lets reads follow, as registries send them to object storage, but never from
+// https to http. The auth client has dropped the credentials already if the origin changed.
+// A write goes where it was sent or nowhere (I9).
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	first := via[0]
+	switch {
+	case !isRead(first.Method):
+		return http.ErrUseLastResponse
+	case len(via) > maxRedirects:
+		return fmt.Errorf("%w: there have been %d", errRedirect, maxRedirects)
+	case first.URL.Scheme == "https" && req.URL.Scheme != "https":
+		return fmt.Errorf("%w: it leaves https", errRedirect)
+	}
+	return nil
+}

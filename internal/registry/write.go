@@ -1,0 +1,168 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/opencontainers/go-digest"
+	oras "oras.land/oras-go/v2/registry"
+	"oras.land/oras-go/v2/registry/remote/auth"
+)
+
+// Untag removes one tag by name, at whatever digest it is now: the caller resolves it just
+// before, and gives ctx a deadline of 5 s or less. Not found is success (I11). Errors wrap
+// ErrUnsupported when the registry removes no tags; then nothing has changed. Where it is not
+// known that the registry removes the tag alone, Trial is to be used instead (I6).
+// Spec: OCI distribution-spec, "Deleting tags".
+func (c *Client) Untag(ctx context.Context, repository, tag string) error {
+	err := c.checkTag(tag)
+	if err == nil {
+		err = c.delete(ctx, repository, tag)
+	}
+	if err != nil {
+		return fmt.Errorf("untagging %s: %w", c.name(repository, tag), err)
+	}
+	return nil
+}
+
+// Delete removes one digest, and with it, in most registries, every tag on it. Not found is
+// success (I11). Errors wrap ErrUnsupported when deletion is off, ErrDenied when the registry
+// still needs the digest. Spec: OCI distribution-spec, "Deleting Manifests".
+func (c *Client) Delete(ctx context.Context, repository string, d digest.Digest) error {
+	err := d.Validate()
+	if err != nil {
+		err = fmt.Errorf("%w: %q is not a digest", ErrConfig, d)
+	} else {
+		err = c.delete(ctx, repository, d.String())
+	}
+	if err != nil {
+		return fmt.Errorf("deleting %s: %w", c.name(repository, d.String()), err)
+	}
+	return nil
+}
+
+func (c *Client) delete(ctx context.Context, repository, reference string) error {
+	r, err := c.manifestRequest(http.MethodDelete, repository, reference, auth.ActionDelete)
+	if err != nil {
+		return err
+	}
+	resp, err := c.send(ctx, r)
+	if err != nil {
+		return missing(err)
+	}
+	discard(resp)
+	return nil
+}
+
+// Put stores a manifest's bytes under a tag or under its digest, and overwrites a tag that is
+// there: PutTag does not. The bytes are checked against the digest first. Errors wrap
+// ErrNotFound when layers or children that it names are gone.
+// Spec: OCI distribution-spec, "Pushing Manifests".
+func (c *Client) Put(ctx context.Context, repository, reference string, m Manifest) error {
+	if err := c.put(ctx, repository, reference, m); err != nil {
+		return fmt.Errorf("putting %s: %w", c.name(repository, reference), err)
+	}
+	return nil
+}
+
+func (c *Client) put(ctx context.Context, repository, reference string, m Manifest) error {
+	d := m.Descriptor.Digest
+	if d.Validate() != nil || d.Algorithm().FromBytes(m.Bytes) != d || (isDigest(reference) && reference != d.String()) {
+		return fmt.Errorf("%w: the bytes do not have this digest", ErrConfig)
+	}
+	r, err := c.manifestRequest(http.MethodPut, repository, reference, auth.ActionPull, auth.ActionPush)
+	if err != nil {
+		return err
+	}
+	r.header = http.Header{"Content-Type": {m.Descriptor.MediaType}}
+	r.body = m.Bytes
+	resp, err := c.send(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer discard(resp)
+	if stored := digest.Digest(resp.Header.Get(digestHeader)); stored != "" && stored != d {
+		return fmt.Errorf("%w: the registry stored %.100q instead of %s", ErrUnreadable, stored, d)
+	}
+	return nil
+}
+
+// PutTag brings a tag back at a digest that the registry still has (I5). A tag that is there
+// at the same digest is left alone, at another it is ErrTagTaken; both without a write. Errors
+// wrap ErrNotFound when the digest is gone.
+//
+// OCI has no compare-and-set. Who pushes the tag between the look and the write loses it to
+// us; the look afterwards finds only who pushed later. The claim on the tombstone (I13) keeps
+// other operators out, not people.
+func (c *Client) PutTag(ctx context.Context, repository, tag string, d digest.Digest) error {
+	there, err := c.tagAt(ctx, repository, tag, d)
+	if err == nil && !there {
+		var m Manifest
+		if m, err = c.Manifest(ctx, repository, d); err == nil {
+			err = c.putTag(ctx, repository, tag, m)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("putting back %s: %w", c.name(repository, tag), err)
+	}
+	return nil
+}
+
+// tagAt says whether a tag is there at d; ErrTagTaken when it is elsewhere.
+func (c *Client) tagAt(ctx context.Context, repository, tag string, d digest.Digest) (bool, error) {
+	if err := c.checkTag(tag); err != nil {
+		return false, err
+	}
+	now, err := c.Resolve(ctx, repository, tag)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	case now.Digest != d:
+		return false, fmt.Errorf("%w: %s is at %s, not %s", ErrTagTaken, tag, now.Digest, d)
+	}
+	return true, nil
+}
+
+// putTag writes a tag that is absent and looks whether it is there.
+func (c *Client) putTag(ctx context.Context, repository, tag string, m Manifest) error {
+	if err := c.Put(ctx, repository, tag, m); err != nil {
+		return err
+	}
+	there, err := c.tagAt(ctx, repository, tag, m.Descriptor.Digest)
+	if err == nil && !there {
+		err = c.fail(ErrUnavailable, errors.New("the registry took the tag and does not have it"))
+	}
+	return err
+}
+
+// Restore puts a manifest back from its bytes, under its digest and under those of the tags
+// that are absent. A tag that is there, wherever, is left alone (I5). It goes on after an
+// error and returns all of them; doing it again is harmless.
+func (c *Client) Restore(ctx context.Context, repository string, m Manifest, tags []string) error {
+	errs := []error{c.Put(ctx, repository, m.Descriptor.Digest.String(), m)}
+	for _, tag := range tags {
+		there, err := c.tagAt(ctx, repository, tag, m.Descriptor.Digest)
+		if err == nil && !there {
+			err = c.putTag(ctx, repository, tag, m)
+		}
+		if !errors.Is(err, ErrTagTaken) {
+			errs = append(errs, err)
+		}
+	}
+	_, err := c.Resolve(ctx, repository, m.Descriptor.Digest.String())
+	if err = errors.Join(append(errs, err)...); err != nil {
+		return fmt.Errorf("restoring %s: %w", c.name(repository, m.Descriptor.Digest.String()), err)
+	}
+	return nil
+}
+
+func (c *Client) checkTag(tag string) error {
+	if err := (oras.Reference{Reference: tag}).ValidateReferenceAsTag(); err != nil {
+		return fmt.Errorf("%w: %q is not a tag", ErrConfig, tag)
+	}
+	return nil
+}

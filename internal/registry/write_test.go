@@ -1,0 +1,175 @@
+package registry_test
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+)
+
+func TestI6DeletionDisabled(t *testing.T) {
+	t.Parallel()
+	rows := map[string]struct {
+		reason string
+		opt    registrytest.Option
+	}{
+		"delete disabled": {"distribution's default", registrytest.DeleteDisabled()},
+		"read-only":       {"maintenance, a bare 405", registrytest.ReadOnly()},
+	}
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			desc := push(t, registrytest.Start(t, registrytest.InDir(dir)).Host, "app", "1.0.0", "a")
+			_, c := start(t, registrytest.InDir(dir), row.opt)
+			if err := c.Untag(t.Context(), "app", "1.0.0"); !errors.Is(err, registry.ErrUnsupported) {
+				t.Errorf("Untag: %v, want ErrUnsupported: %s", err, row.reason)
+			}
+			if err := c.Delete(t.Context(), "app", desc.Digest); !errors.Is(err, registry.ErrUnsupported) {
+				t.Errorf("Delete: %v, want ErrUnsupported: %s", err, row.reason)
+			}
+			support, err := c.LearnUntag(t.Context(), "app", "1.0.0", desc.Digest)
+			if support != v1alpha1.Unsupported || err != nil {
+				t.Errorf("LearnUntag: %s, %v; want %s: %s", support, err, v1alpha1.Unsupported, row.reason)
+			}
+			wantAt(t, c, map[string]digest.Digest{"1.0.0": desc.Digest})
+		})
+	}
+}
+
+func TestI11MissingMeansDone(t *testing.T) {
+	t.Parallel()
+	r, c := start(t)
+	desc := push(t, r.Host, "app", "1.0.0", "a")
+	for range 2 {
+		if err := c.Untag(t.Context(), "app", "1.0.0"); err != nil {
+			t.Errorf("Untag: %v", err)
+		}
+	}
+	for range 2 {
+		if err := c.Delete(t.Context(), "app", desc.Digest); err != nil {
+			t.Errorf("Delete: %v", err)
+		}
+	}
+	r.Intercept(func(w http.ResponseWriter, req *http.Request) bool { html(http.StatusNotFound)(w, req); return true })
+	if err := c.Untag(t.Context(), "app", "1.0.0"); !errors.Is(err, registry.ErrUnavailable) {
+		t.Errorf("Untag behind an ingress without a registry: %v, want ErrUnavailable", err)
+	}
+}
+
+func TestUntagIsOneRequest(t *testing.T) {
+	t.Parallel()
+	r, c := start(t)
+	desc := push(t, r.Host, "app", "1.0.0", "a")
+	referrer, err := registrytest.PushReferrer(t.Context(), r.Host, "app", desc, "application/vnd.example.signature", []byte("s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Ping(t.Context()); err != nil { // the connection and the login are there
+		t.Fatal(err)
+	}
+	rows := map[string]struct {
+		reason string
+		act    func() error
+	}{
+		"Untag":  {"the floor of a release", func() error { return c.Untag(t.Context(), "app", "1.0.0") }},
+		"Delete": {"no referrers index is rewritten, though it has a subject", func() error { return c.Delete(t.Context(), "app", referrer.Digest) }},
+	}
+	for name, row := range rows {
+		r.Forget()
+		if err := row.act(); err != nil || r.Count(nil) != 1 {
+			t.Errorf("%s: %d requests, %v; want 1: %s", name, r.Count(nil), err, row.reason)
+		}
+	}
+}
+
+func TestI5PutTagNeverOverwrites(t *testing.T) {
+	t.Parallel()
+	r, c := start(t)
+	desc := push(t, r.Host, "app", "1.0.0", "a")
+	newer := push(t, r.Host, "app", "1.0.0", "b")
+	rows := map[string]struct {
+		reason string
+		d      digest.Digest
+		want   error
+	}{
+		"taken": {"somebody pushed it since", desc.Digest, registry.ErrTagTaken},
+		"there": {"it is back already", newer.Digest, nil},
+	}
+	for name, row := range rows {
+		r.Forget()
+		if err := c.PutTag(t.Context(), "app", "1.0.0", row.d); !errors.Is(err, row.want) {
+			t.Errorf("%s: %v, want %v: %s", name, err, row.want, row.reason)
+		}
+		if n := r.Writes(); n != 0 {
+			t.Errorf("%s: %d writes, want none", name, n)
+		}
+	}
+	wantAt(t, c, map[string]digest.Digest{"1.0.0": newer.Digest})
+}
+
+func TestI5PutTagLooksAfterwards(t *testing.T) {
+	t.Parallel()
+	r, c := start(t)
+	desc := push(t, r.Host, "app", "1.0.0", "a")
+	if err := c.Untag(t.Context(), "app", "1.0.0"); err != nil {
+		t.Fatal(err)
+	}
+	r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
+		if req.Method != http.MethodPut {
+			return false
+		}
+		w.WriteHeader(http.StatusCreated) // and does nothing
+		return true
+	})
+	if err := c.PutTag(t.Context(), "app", "1.0.0", desc.Digest); !errors.Is(err, registry.ErrUnavailable) {
+		t.Errorf("PutTag: %v, want ErrUnavailable: it is not back", err)
+	}
+}
+
+func TestI5PutTagOfWhatIsGone(t *testing.T) {
+	t.Parallel()
+	r, c := start(t)
+	desc := push(t, r.Host, "app", "1.0.0", "a")
+	if err := c.Delete(t.Context(), "app", desc.Digest); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.PutTag(t.Context(), "app", "1.0.0", desc.Digest); !errors.Is(err, registry.ErrNotFound) {
+		t.Errorf("PutTag: %v, want ErrNotFound", err)
+	}
+	m, err := registry.ParseManifest(ocispec.MediaTypeImageManifest, []byte(`{"schemaVersion":2,"mediaType":"`+ocispec.MediaTypeImageManifest+`","config":`+one+`,"layers":[]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Put(t.Context(), "app", "2.0.0", m); !errors.Is(err, registry.ErrNotFound) {
+		t.Errorf("Put without its layers: %v, want ErrNotFound", err)
+	}
+}
+
+func TestPutChecksBytes(t *testing.T) {
+	t.Parallel()
+	r, c := start(t)
+	desc := push(t, r.Host, "app", "1.0.0", "a")
+	m, err := c.Manifest(t.Context(), "app", desc.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Forget()
+	other := digest.FromString("x").String()
+	if err := c.Put(t.Context(), "app", other, m); !errors.Is(err, registry.ErrConfig) {
+		t.Errorf("another digest: %v, want ErrConfig", err)
+	}
+	m.Bytes = append([]byte(" "), m.Bytes...)
+	if err := c.Put(t.Context(), "app", "2.0.0", m); !errors.Is(err, registry.ErrConfig) {
+		t.Errorf("other bytes: %v, want ErrConfig", err)
+	}
+	if n := r.Count(nil); n != 0 {
+		t.Errorf("%d requests, want none", n)
+	}
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// endIn is what down grants a cluster: three components, each with its grace, and the files.
+const endIn = 30 * time.Second
+
+// up returns when a cluster is ready in the directory, starting it unless it runs.
+func up(ctx context.Context, o options, out io.Writer) error {
+	if _, err := buildAll(ctx, out); err != nil { // here, where its progress is seen
+		return err
+	}
+	if err := os.MkdirAll(o.dir, 0o755); err != nil {
+		return fmt.Errorf("making the directory: %w", err)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("not ready within %s", o.timeout))
+	defer cancel()
+	pid, err := lockHolder(filepath.Join(o.dir, filePID))
+	if err != nil {
+		return err
+	}
+	state := "already running"
+	if pid == 0 {
+		state = "started"
+		if err := startRunner(ctx, o); err != nil {
+			return err
+		}
+	}
+	if err := awaitReady(ctx, o.dir, nil); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "cluster %s: export KUBECONFIG=%s\n", state, filepath.Join(o.dir, fileKubeconfig))
+	return nil
+}
+
+// startRunner runs this program's run command in a session of its own and returns when it
+// is ready. The runner does not need the file it was started from, so that `go run` may
+// remove that.
+func startRunner(ctx context.Context, o options) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("finding this program: %w", err)
+	}
+	path := filepath.Join(o.dir, fileRunnerLog)
+	log, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("starting the cluster: %w", err)
+	}
+	defer log.Close() //nolint:errcheck // the child has its own handle
+	cmd := exec.Command(self, "run", "--dir", o.dir, "--timeout", o.timeout.String(), fmt.Sprintf("--keep=%t", o.keep))
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("starting the cluster: %w", err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // its log tells more
+		close(ended)
+	}()
+	err = awaitReady(ctx, o.dir, ended)
+	if errors.Is(err, errEnded) {
+		return fmt.Errorf("starting the cluster: it ended; %s says:\n%s", path, tail(path, 40))
+	}
+	if err != nil {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it fails only if the process is gone
+		<-ended
+	}
+	return err
+}
+
+var errEnded = errors.New("ended before it was ready")
+
+// awaitReady returns nil once a cluster in dir is ready. It gives up with errEnded when
+// nobody runs one: neither the runner that closes ended, nor, then, any other.
+func awaitReady(ctx context.Context, dir string, ended <-chan struct{}) error {
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		pid, err := lockHolder(filepath.Join(dir, filePID))
+		if err != nil {
+			return err
+		}
+		// The file of a cluster that was killed names its runner, and not this one.
+		if ready, _ := os.ReadFile(filepath.Join(dir, fileReady)); pid != 0 && string(ready) == readyText(pid) {
+			return nil
+		}
+		if pid == 0 && ended == nil {
+			return errEnded
+		}
+		select {
+		case <-ended:
+			ended = nil // perhaps only because another runner was faster
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the cluster: %w", context.Cause(ctx))
+		case <-ticker.C:
+		}
+	}
+}
+
+// down ends the cluster in the directory, whoever started it, and returns when it is gone
+// with its files. It signals the process that holds the lock and no other.
+func down(ctx context.Context, o options, out io.Writer) error {
+	path := filepath.Join(o.dir, filePID)
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		fmt.Fprintf(out, "no cluster in %s\n", o.dir)
+		return nil
+	}
+	runner, err := holderProcess(path)
+	if err != nil {
+		return err
+	}
+	if runner != nil {
+		if err := end(ctx, runner, path); err != nil {
+			return err
+		}
+	}
+	lock, err := claim(o.dir)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "cluster in %s is down\n", o.dir)
+	return errors.Join(clean(o.dir, false), lock.Close())
+}
+
+// end asks the runner to end, and kills it if it does not; its children die with it.
+func end(ctx context.Context, runner *os.Process, path string) error {
+	if err := runner.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("ending process %d: %w", runner.Pid, err)
+	}
+	patient, cancel := context.WithTimeout(ctx, endIn)
+	defer cancel()
+	err := awaitUnlock(patient, path)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if err := runner.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("killing process %d: %w", runner.Pid, err)
+	}
+	return awaitUnlock(ctx, path)
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// buildAll gives the path of every binary, building those that are neither in
+// KUBEBUILDER_ASSETS nor fresh in bin. It says nothing when all are there.
+func buildAll(ctx context.Context, out io.Writer) (map[string]string, error) {
+	src, err := openSource()
+	if err != nil {
+		return nil, err
+	}
+	paths := map[string]string{}
+	var stale []target
+	for _, t := range targets {
+		paths[t.name] = src.bin(t.name)
+		switch asset := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), t.name); {
+		case filepath.IsAbs(asset) && executable(asset):
+			paths[t.name] = asset
+		case !src.fresh(t):
+			stale = append(stale, t)
+		}
+	}
+	if len(stale) == 0 {
+		return paths, nil
+	}
+	if err := os.MkdirAll(filepath.Join(src.dir, "bin"), 0o755); err != nil {
+		return nil, fmt.Errorf("making the directory for binaries: %w", err)
+	}
+	lock, err := waitLock(ctx, src.bin(".lock"), func(pid int) {
+		fmt.Fprintf(out, "waiting for another build (process %d)\n", pid)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("waiting for another build: %w", err)
+	}
+	defer lock.Close() //nolint:errcheck // closing ends the lock, and nothing was written
+	for _, t := range stale {
+		if src.fresh(t) { // built by the one we waited for
+			continue
+		}
+		if err := src.build(ctx, t, out); err != nil {
+			return nil, err
+		}
+	}
+	return paths, nil
+}
+
+// build replaces the binary by a rename: one that is running, or that a build left half
+// done, is never seen.
+func (s *source) build(ctx context.Context, t target, out io.Writer) error {
+	started := time.Now()
+	fmt.Fprintf(out, "building %s (the first time takes %s)\n", t.name, t.cold)
+	temp := s.bin("." + t.name + ".new")
+	defer os.Remove(temp) //nolint:errcheck // gone already after a build that succeeded
+	args := append([]string{"build"}, s.flags...)
+	cmd := exec.CommandContext(ctx, "go", append(args, "-o", temp, t.pkg)...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // a killed go leaves its compilers running
+	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := watch(cmd, func() {
+		fmt.Fprintf(out, "still building %s, %s (the first time takes %s)\n", t.name, time.Since(started).Round(time.Second), t.cold)
+	}); err != nil {
+		return fmt.Errorf("building %s: %w\n%s", t.name, errors.Join(ctx.Err(), err), output.Bytes())
+	}
+	if err := os.Rename(temp, s.bin(t.name)); err != nil {
+		return fmt.Errorf("building %s: %w", t.name, err)
+	}
+	if err := os.WriteFile(s.bin(t.name+".stamp"), []byte(s.stamp(t)), 0o644); err != nil {
+		return fmt.Errorf("building %s: %w", t.name, err)
+	}
+	fmt.Fprintf(out, "built %s in %s\n", t.name, time.Since(started).Round(100*time.Millisecond))
+	return nil
+}
+
+// watch runs cmd and calls tick every 15 seconds until it has ended.
+func watch(cmd *exec.Cmd, tick func()) error {
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Run() }()
+	ticker := time.NewTicker(15 * time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-ticker.C:
+			tick()
+		}
+	}
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// holdLock starts a process that holds the lock at path until it is killed.
+func holdLock(t *testing.T, path string) *exec.Cmd {
+	t.Helper()
+	cmd := self(t, "hold", path)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatalf("the holder did not start: %v", err)
+	}
+	return cmd
+}
+
+func TestLock(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "lock")
+	other := holdLock(t, path)
+	if pid, err := lockHolder(path); err != nil || pid != other.Process.Pid {
+		t.Errorf("holder: got %d, %v, want %d", pid, err, other.Process.Pid)
+	}
+	if f, err := takeLock(path); err == nil {
+		t.Errorf("took a lock that process %d holds: %v", other.Process.Pid, f.Close())
+	}
+	if err := other.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := waitLock(t.Context(), path, nil)
+	if err != nil {
+		t.Fatalf("the lock outlived its killed holder: %v", err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A file that a crash left names a process that is a stranger by now: down must spare it.
+func TestDownSparesStrangers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	stranger := holdLock(t, filepath.Join(t.TempDir(), "own")) // any process will do
+	write(t, filepath.Join(dir, filePID), strconv.Itoa(stranger.Process.Pid)+"\n", 0o600)
+	write(t, filepath.Join(dir, "notes.txt"), "mine", 0o600)
+	var out bytes.Buffer
+	if err := down(t.Context(), options{dir: dir}, &out); err != nil {
+		t.Fatal(err)
+	}
+	if pid, err := lockHolder(filepath.Join(filepath.Dir(stranger.Args[2]), "own")); err != nil || pid != stranger.Process.Pid {
+		t.Errorf("the stranger is gone: got holder %d, %v", pid, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, filePID)); err == nil {
+		t.Error("the stale file is still there")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "notes.txt")); err != nil {
+		t.Errorf("down removed a file that is not its own: %v", err)
+	}
+}
+
+func TestDownEndsTheHolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	holder := holdLock(t, filepath.Join(dir, filePID))
+	var out bytes.Buffer
+	if err := down(t.Context(), options{dir: dir}, &out); err != nil {
+		t.Fatal(err)
+	}
+	if err := holder.Wait(); err == nil || !strings.Contains(err.Error(), "terminated") {
+		t.Errorf("the holder ended with %v, want SIGTERM", err)
+	}
+}
+
+func TestClaimRefusesForeignData(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "etcd"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := claim(dir); err == nil {
+		t.Errorf("claimed a directory with somebody's etcd: %v", f.Close())
+	}
+	if _, err := os.Stat(filepath.Join(dir, "etcd")); err != nil {
+		t.Errorf("somebody's etcd is gone: %v", err)
+	}
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"syscall"
+)
+
+// soReusePort is SO_REUSEPORT, which package syscall lacks on some architectures.
+const soReusePort = 0xf
+
+// A port of 127.0.0.1 that the kernel gives to nobody else while it is reserved.
+type port struct {
+	number int
+	socket int
+}
+
+// reservePort binds a free port and never listens on it. A server that sets SO_REUSEPORT
+// can listen there at once. Rejected: closing the socket and hoping that no other cluster
+// and no outgoing connection gets the number before the server starts.
+func reservePort() (*port, error) {
+	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("reserving a port: %w", err)
+	}
+	p := &port{socket: socket}
+	if err := p.bind(); err != nil {
+		return nil, errors.Join(fmt.Errorf("reserving a port: %w", err), p.release())
+	}
+	return p, nil
+}
+
+func (p *port) bind() error {
+	if err := syscall.SetsockoptInt(p.socket, syscall.SOL_SOCKET, soReusePort, 1); err != nil {
+		return err
+	}
+	if err := syscall.Bind(p.socket, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		return err
+	}
+	address, err := syscall.Getsockname(p.socket)
+	if err != nil {
+		return err
+	}
+	p.number = address.(*syscall.SockaddrInet4).Port
+	return nil
+}
+
+func (p *port) release() error { return syscall.Close(p.socket) }
+
+func (p *port) decimal() string { return strconv.Itoa(p.number) }
+
+func (p *port) url(scheme string) string { return scheme + "://127.0.0.1:" + p.decimal() }

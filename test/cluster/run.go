@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// The files of a cluster's directory. Callers wait for ready, then read kubeconfig.
+const (
+	fileKubeconfig = "kubeconfig"
+	fileReady      = "ready"
+	filePID        = "pid" // locked while the cluster runs
+	fileRunnerLog  = "cluster.log"
+)
+
+// run is a whole cluster's life: it returns when ctx or standard input ends, or a component
+// fails, and then nothing runs any more.
+func run(ctx context.Context, o options, out io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if o.stdin {
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin) // however it ends, it has ended
+			cancel()
+		}()
+	}
+	binaries, err := buildAll(ctx, out)
+	if err != nil {
+		return err
+	}
+	lock, err := claim(o.dir)
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	err = serve(ctx, o, binaries, func() {
+		fmt.Fprintf(out, "cluster ready after %.1fs: export KUBECONFIG=%s\n", time.Since(started).Seconds(), filepath.Join(o.dir, fileKubeconfig))
+	})
+	// The lock goes last, and its file before it: who gets the lock finds a clean directory.
+	return errors.Join(err, clean(o.dir, o.keep || err != nil), lock.Close())
+}
+
+// claim locks dir for a new cluster and removes what an earlier one that was killed left.
+func claim(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("making the directory: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, filePID)); errors.Is(err, os.ErrNotExist) {
+		for _, name := range []string{"etcd", "pki", fileKubeconfig} {
+			if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+				return nil, fmt.Errorf("%s has a %s that no cluster here has made: choose another directory", dir, name)
+			}
+		}
+	}
+	lock, err := takeLock(filepath.Join(dir, filePID))
+	if errors.Is(err, errHeld) {
+		return nil, fmt.Errorf("a cluster runs in %s already", dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return lock, cleanData(dir)
+}
+
+// serve starts the control plane, announces it and keeps it until ctx ends.
+func serve(ctx context.Context, o options, binaries map[string]string, announce func()) (err error) {
+	living, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	plane := &controlPlane{dir: o.dir, binaries: binaries, stopping: make(chan struct{}), fail: fail}
+	defer func() { err = errors.Join(err, os.RemoveAll(filepath.Join(o.dir, fileReady)), plane.stop()) }()
+	starting, cancel := context.WithTimeoutCause(living, o.timeout, fmt.Errorf("not ready within %s", o.timeout))
+	defer cancel()
+	admin, err := plane.start(starting)
+	if ctx.Err() != nil { // asked to end before it was ready
+		return nil
+	}
+	if cause := context.Cause(living); errors.Is(cause, errFailed) {
+		return cause
+	}
+	if err != nil {
+		return err
+	}
+	if err := admin.write(filepath.Join(o.dir, fileKubeconfig)); err != nil {
+		return err
+	}
+	if err := writeFile(filepath.Join(o.dir, fileReady), []byte(readyText(os.Getpid()))); err != nil {
+		return err
+	}
+	announce()
+	<-living.Done()
+	if cause := context.Cause(living); errors.Is(cause, errFailed) {
+		return cause
+	}
+	return nil
+}
+
+// readyText is what the ready file of a runner says.
+func readyText(pid int) string { return strconv.Itoa(pid) + "\n" }
+
+// cleanData removes what one cluster must not inherit from another.
+func cleanData(dir string) error {
+	var errs []error
+	for _, name := range []string{fileReady, fileKubeconfig, "etcd", "pki"} {
+		errs = append(errs, os.RemoveAll(filepath.Join(dir, name)))
+	}
+	return errors.Join(errs...)
+}
+
+// clean removes the files of a cluster that has ended, by name, for the directory may hold
+// others, and the directory if it is then empty.
+func clean(dir string, keepLogs bool) error {
+	errs := []error{cleanData(dir)}
+	if !keepLogs {
+		for _, t := range targets {
+			errs = append(errs, os.RemoveAll(filepath.Join(dir, t.name+".log")))
+		}
+		errs = append(errs, os.RemoveAll(filepath.Join(dir, fileRunnerLog)))
+	}
+	errs = append(errs, os.RemoveAll(filepath.Join(dir, filePID)))
+	_ = os.Remove(dir) // fails, as it should, if anything is left
+	return errors.Join(errs...)
+}
