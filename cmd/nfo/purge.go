@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 
+	"github.com/nfo-operator/nfo/internal/controller"
 	"github.com/nfo-operator/nfo/internal/purge"
 )
 
@@ -138,7 +139,7 @@ func purgeConfig(flags purgeFlags) (purge.Config, error) {
 	if err != nil {
 		return purge.Config{}, fmt.Errorf("finding the cluster: %w", err)
 	}
-	scheme, err := newScheme()
+	scheme, err := controller.NewScheme()
 	if err != nil {
 		return purge.Config{}, fmt.Errorf("registering kinds: %w", err)
 	}
