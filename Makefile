@@ -66,17 +66,21 @@ cluster: ## build the test cluster's binaries (the first time takes 15 minutes)
 	@$(GO) run -C test/cluster . build
 
 
+.PHONY: bin/demo
+bin/demo:
+	@CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./test/demo
+
 .PHONY: up
-up: ## start a cluster, a registry and the operator in the background
-	$(GO) run ./test/demo up
+up: build cluster bin/demo ## start a cluster, a registry and the operator in the background
+	@bin/demo up
 
 .PHONY: demo
-demo: ## tell the story of one manifest, from upload to purge, on what `make up` started
-	$(GO) run ./test/demo run
+demo: build cluster bin/demo ## tell the story of one manifest, from upload to purge
+	@bin/demo run
 
 .PHONY: down
-down: ## end what `make up` started
-	$(GO) run ./test/demo down
+down: bin/demo ## end what `make up` started
+	@bin/demo down
 
 
 .PHONY: image

@@ -38,7 +38,8 @@ func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Opt
 	if err != nil {
 		return nil, err
 	}
-	base.Scheme, base.Cache = scheme, cacheOptions()
+	base.Scheme = scheme
+	base.Cache.DefaultTransform, base.Cache.ByObject = cache.TransformStripManagedFields(), madeByUs()
 	mgr, err := ctrl.NewManager(kube, base)
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
@@ -55,14 +56,11 @@ func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Opt
 	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("caches", ready))
 }
 
-// cacheOptions keeps memory small: managed fields are dropped, and of the kinds that are not
-// ours only the objects that the manager made are kept.
-func cacheOptions() cache.Options {
+// madeByUs keeps memory small: of the kinds that are not the product's, the cache has only the
+// objects that the manager made.
+func madeByUs() map[client.Object]cache.ByObject {
 	made := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{"app.kubernetes.io/managed-by": "nfo"})}
-	return cache.Options{
-		DefaultTransform: cache.TransformStripManagedFields(),
-		ByObject: map[client.Object]cache.ByObject{
-			&batchv1.CronJob{}: made, &rbacv1.Role{}: made, &rbacv1.RoleBinding{}: made, &corev1.ServiceAccount{}: made,
-		},
+	return map[client.Object]cache.ByObject{
+		&batchv1.CronJob{}: made, &rbacv1.Role{}: made, &rbacv1.RoleBinding{}: made, &corev1.ServiceAccount{}: made,
 	}
 }

@@ -36,6 +36,7 @@ func (r *ManifestReconciler) Reconcile(ctx context.Context, m *v1alpha1.Artifact
 	done, actErr := r.act(ctx, seen, verdict)
 	verdict = verdict.after(seen, done, actErr)
 	if err := r.report(ctx, m, before, verdict, done); err != nil {
+		r.polls.forget(m.UID) // what was seen has not been written: look again
 		return finish(ctrl.Result{}, err)
 	}
 	if verdict.letGo {

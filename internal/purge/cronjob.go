@@ -108,11 +108,11 @@ func objectMeta(s *v1alpha1.ArtifactStore) metav1.ObjectMeta {
 func rules(s *v1alpha1.ArtifactStore) []rbacv1.PolicyRule {
 	group := v1alpha1.GroupVersion.Group
 	rs := []rbacv1.PolicyRule{
-		{APIGroups: []string{group}, Resources: []string{"artifactstores"}, Verbs: []string{"get", "list"}},
-		{APIGroups: []string{group}, Resources: []string{"artifactstores/status"}, ResourceNames: []string{s.Name}, Verbs: []string{"get", "patch"}},
-		{APIGroups: []string{group}, Resources: []string{"artifactmanifests", "networkfunctiondefinitionversions", "networkservicedesignversions"}, Verbs: []string{"get", "list"}},
+		{APIGroups: []string{group}, Resources: []string{"artifactstores"}, Verbs: []string{"list"}},
+		{APIGroups: []string{group}, Resources: []string{"artifactstores/status"}, ResourceNames: []string{s.Name}, Verbs: []string{"patch"}},
+		{APIGroups: []string{group}, Resources: []string{"artifactmanifests", "networkfunctiondefinitionversions", "networkservicedesignversions"}, Verbs: []string{"list"}},
 		{APIGroups: []string{group}, Resources: []string{"tombstones"}, Verbs: []string{"get", "list", "update", "delete"}},
-		{APIGroups: []string{group}, Resources: []string{"tombstones/status"}, Verbs: []string{"get", "update"}},
+		{APIGroups: []string{group}, Resources: []string{"tombstones/status"}, Verbs: []string{"update"}},
 		{APIGroups: []string{coordinationv1.GroupName}, Resources: []string{"leases"}, Verbs: []string{"create"}},
 		{APIGroups: []string{coordinationv1.GroupName}, Resources: []string{"leases"}, ResourceNames: []string{LeaseName(s.Name)}, Verbs: []string{"get", "update"}},
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,7 +32,7 @@ type lease struct {
 	store    client.ObjectKey
 	identity string
 	times    leaseTimes
-	progress io.Writer
+	tell     teller
 }
 
 // hold runs act while it holds the lease. The context of act ends when the lease is lost; the
@@ -59,7 +58,7 @@ func (l lease) hold(ctx context.Context, act func(context.Context) error) error 
 			OnStoppedLeading: func() {},
 			OnNewLeader: func(identity string) {
 				if identity != l.identity && identity != "" {
-					fmt.Fprintf(l.progress, "Waiting for the lease, held by %s\n", identity)
+					l.tell.say("Waiting for the lease, held by %s", identity)
 				}
 			},
 		},

@@ -106,7 +106,7 @@ func (cfg Config) run(ctx context.Context, key client.ObjectKey, report *Report)
 		}
 		return planErr
 	}
-	l := lease{client: cfg.Leases, store: key, identity: cfg.Identity, times: cfg.times, progress: cfg.Progress}
+	l := lease{client: cfg.Leases, store: key, identity: cfg.Identity, times: cfg.times, tell: teller{cfg.Progress}}
 	return l.hold(ctx, func(ctx context.Context) error { return cfg.sweep(ctx, key, reg, report) })
 }
 
@@ -121,7 +121,7 @@ func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry,
 	}
 	s := &sweeper{
 		api: cfg.Client, registry: reg, reader: newReader(reg, requests(c.store)), clock: cfg.Clock, key: key,
-		requests: requests(c.store), progress: cfg.Progress, planned: c,
+		requests: requests(c.store), tell: teller{cfg.Progress}, planned: c,
 		plan: map[target]Verdict{}, claims: map[claim]bool{}, settled: map[target]Verdict{},
 		rest: Verdict{Reason: Interrupted, Message: "the purge ended before it came to it; the next one goes on"},
 	}
@@ -171,7 +171,7 @@ func (cfg Config) plan(ctx context.Context, c cluster, r *reader) (planned, erro
 			mu.Lock()
 			defer mu.Unlock()
 			p.readings[repository] = found
-			fmt.Fprintf(cfg.Progress, "Read repository %d of %d: %s\n", len(p.readings), len(todo), repository)
+			teller{cfg.Progress}.say("Read repository %d of %d: %s", len(p.readings), len(todo), repository)
 			if found.err != nil {
 				errs = append(errs, fmt.Errorf("reading %s: %w", repository, found.err))
 			}

@@ -76,21 +76,26 @@ func (r *reader) read(ctx context.Context, repository string, starts []digest.Di
 		if manifestsErr != nil {
 			return reading{err: manifestsErr}
 		}
-		var next []digest.Digest
-		for i, d := range frontier {
-			if found[i].Digest == "" {
-				missing[d] = true
-				continue
-			}
-			nodes = append(nodes, found[i])
-			next = append(next, found[i].Children...)
-			if found[i].Subject != "" {
-				next = append(next, found[i].Subject)
-			}
-		}
-		frontier = next
+		frontier, nodes = follow(frontier, found, nodes, missing)
 	}
 	return reading{graph: graph.Build(tags, nodes), missing: missing}
+}
+
+// follow sorts what a step of the walk found into nodes and missing, and returns where they lead.
+func follow(asked []digest.Digest, found, nodes []graph.Node, missing map[digest.Digest]bool) ([]digest.Digest, []graph.Node) {
+	var next []digest.Digest
+	for i, d := range asked {
+		if found[i].Digest == "" {
+			missing[d] = true
+			continue
+		}
+		nodes = append(nodes, found[i])
+		next = append(next, found[i].Children...)
+		if found[i].Subject != "" {
+			next = append(next, found[i].Subject)
+		}
+	}
+	return next, nodes
 }
 
 // tags resolves every tag. A tag that vanished after it was listed is gone.

@@ -14,6 +14,11 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
+// teller takes lines for people while a purge runs. A line that cannot be written is lost.
+type teller struct{ to io.Writer }
+
+func (t teller) say(format string, args ...any) { _, _ = fmt.Fprintf(t.to, format+"\n", args...) }
+
 // Report is what a purge decided and did.
 type Report struct {
 	// Store is namespace/name.
@@ -78,9 +83,9 @@ func (r Report) Summary() string {
 
 // WriteTable writes a line for each digest and the summary, for people.
 func (r Report) WriteTable(w io.Writer) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var rows strings.Builder
 	if len(r.Verdicts) > 0 {
-		fmt.Fprintln(table, "VERDICT\tREASON\tREPOSITORY\tDIGEST\tWHY")
+		rows.WriteString("VERDICT\tREASON\tREPOSITORY\tDIGEST\tWHY\n")
 	}
 	for _, v := range r.Verdicts {
 		verdict := "keep"
@@ -88,12 +93,17 @@ func (r Report) WriteTable(w io.Writer) error {
 			verdict = "delete"
 		}
 		why := cmp.Or(v.Message, "tombstones "+strings.Join(v.Tombstones, ", "))
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", verdict, v.Reason, v.Repository, v.Digest, why)
+		rows.WriteString(strings.Join([]string{verdict, string(v.Reason), v.Repository, v.Digest.String(), why}, "\t") + "\n")
 	}
-	if err := table.Flush(); err != nil {
-		return fmt.Errorf("writing the report: %w", err)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, err := io.WriteString(table, rows.String())
+	if err == nil {
+		err = table.Flush()
 	}
-	if _, err := fmt.Fprintf(w, "%s: %s\n", r.Store, r.Summary()); err != nil {
+	if err == nil {
+		_, err = fmt.Fprintf(w, "%s: %s\n", r.Store, r.Summary())
+	}
+	if err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	return nil

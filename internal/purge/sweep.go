@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"sync"
@@ -52,7 +51,7 @@ type sweeper struct {
 	clock    clock.PassiveClock
 	key      client.ObjectKey
 	requests int
-	progress io.Writer
+	tell     teller
 
 	planned  cluster
 	readings map[string]reading
@@ -80,7 +79,7 @@ func (s *sweeper) run(ctx context.Context) error {
 			break
 		}
 		if len(u.deletions) > 0 {
-			fmt.Fprintf(s.progress, "Sweeping manifest %d of %d: %s, %d repositories\n", i+1, len(units), u.manifest, len(u.deletions))
+			s.tell.say("Sweeping manifest %d of %d: %s, %d repositories", i+1, len(units), u.manifest, len(u.deletions))
 		}
 		err := s.manifest(ctx, u)
 		errs = append(errs, err)
@@ -283,7 +282,7 @@ func (s *sweeper) deleteOne(ctx context.Context, ev *evidence, v Verdict) (again
 	now, known := ev.verdicts[v.Digest]
 	switch {
 	case !known:
-		v.Delete, v.Reason, v.Message = false, NotOurs, "no tombstone names it any more"
+		v.Delete, v.Reason, v.Message = false, Held, "its tombstone changed while the purge ran"
 	case !now.Delete:
 		v.Delete, v.Reason, v.Message = false, now.Reason, now.Message
 	case now.Missing:

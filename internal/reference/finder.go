@@ -33,8 +33,8 @@ func (f *Finder) Cached(ctx context.Context, subject client.Object) ([]Holder, e
 	found := map[Object]Holder{}
 	for _, to := range targets(subject) {
 		for _, kind := range holderKinds {
-			// No limit here: the cache would cut the list short without saying so.
-			items, err := kind.list(ctx, f.cached, client.InNamespace(subject.GetNamespace()), client.MatchingFields{Field: Key(to)})
+			// No pages here: the cache would cut the list short without saying so.
+			items, err := kind.list(ctx, f.cached, 0, client.InNamespace(subject.GetNamespace()), client.MatchingFields{Field: Key(to)})
 			if err != nil {
 				return nil, err
 			}
@@ -67,7 +67,7 @@ type Snapshot map[string][]client.Object
 func Read(ctx context.Context, r client.Reader, namespace string) (Snapshot, error) {
 	all := Snapshot{}
 	for _, kind := range holderKinds {
-		items, err := kind.list(ctx, r, client.InNamespace(namespace), client.Limit(pageSize))
+		items, err := kind.list(ctx, r, pageSize, client.InNamespace(namespace))
 		if err != nil {
 			return nil, err
 		}

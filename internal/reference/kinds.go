@@ -13,10 +13,13 @@ import (
 // pageSize bounds one answer of a live list, in objects.
 const pageSize = 500
 
+// lister lists the objects of one kind, in pages of size; 0 for all at once.
+type lister func(ctx context.Context, r client.Reader, size int64, opts ...client.ListOption) ([]client.Object, error)
+
 // holderKind is a kind whose objects hold others.
 type holderKind struct {
 	name string
-	list func(ctx context.Context, r client.Reader, opts ...client.ListOption) ([]client.Object, error)
+	list lister
 }
 
 var holderKinds = []holderKind{
@@ -29,29 +32,28 @@ var holderKinds = []holderKind{
 	})},
 }
 
-// list makes the function that lists one kind, page by page.
+// list makes the function that lists one kind: all at once, or page by page when a page size
+// is given. The cache knows no pages, and says of every list that it could be continued.
 func list[T, L any, PT interface {
 	*T
 	client.Object
 }, PL interface {
 	*L
 	client.ObjectList
-}](items func(PL) []T) func(context.Context, client.Reader, ...client.ListOption) ([]client.Object, error) {
-	return func(ctx context.Context, r client.Reader, opts ...client.ListOption) ([]client.Object, error) {
+}](items func(PL) []T) lister {
+	return func(ctx context.Context, r client.Reader, size int64, opts ...client.ListOption) ([]client.Object, error) {
 		var all []client.Object
 		for token := ""; ; {
 			page := PL(new(L))
-			if token != "" {
-				opts = append(slices.Clip(opts), client.Continue(token))
-			}
-			if err := r.List(ctx, page, opts...); err != nil {
+			paged := append(slices.Clip(opts), client.Limit(size), client.Continue(token))
+			if err := r.List(ctx, page, paged...); err != nil {
 				return nil, fmt.Errorf("listing %T: %w", page, err)
 			}
 			got := items(page)
 			for i := range got {
 				all = append(all, PT(&got[i]))
 			}
-			if token = page.GetContinue(); token == "" {
+			if token = page.GetContinue(); token == "" || size == 0 {
 				return all, nil
 			}
 		}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/nfo-operator/nfo/internal/purge"
+)
+
+func TestPurgeUsage(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		reason string
+		args   []string
+		says   string
+	}{
+		"NoNamespace": {"there is no default", []string{"--store=acme"}, "--namespace is required"},
+		"NoStore":     {"a purge is of one store", []string{"--namespace=publisher"}, "--store is required"},
+		"Output":      {"two forms", []string{"--namespace=publisher", "--store=acme", "--output=yaml"}, "table or json"},
+		"Flag":        {"no such flag", []string{"--force"}, "unknown flag"},
+		"Argument":    {"no arguments", []string{"acme"}, "unexpected argument"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := newPurgeCommand()
+			cmd.SilenceErrors, cmd.SilenceUsage = true, true
+			cmd.SetArgs(tc.args)
+			err := cmd.ExecuteContext(t.Context())
+			var coded *exitError
+			if !errors.As(err, &coded) || coded.code != purge.ExitUsage || !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("%s: the error is %v, want exit code 2 and %q", tc.reason, err, tc.says)
+			}
+		})
+	}
+}
+
+func TestPurgeHelpTellsEveryExitCode(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	cmd := newPurgeCommand()
+	cmd.SetOut(&out)
+	cmd.SetArgs([]string{"--help"})
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, code := range []int{purge.ExitDone, purge.ExitFailed, purge.ExitUsage, purge.ExitRunning, purge.ExitRefused} {
+		if !strings.Contains(out.String(), fmt.Sprintf("\n  %d  ", code)) {
+			t.Errorf("exit code %d is not in the help", code)
+		}
+	}
+}
+
+func TestPurgeExitCode(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		reason string
+		err    error
+		want   int
+	}{
+		"Running": {"somebody else holds the lease", fmt.Errorf("purging: %w: x", purge.ErrRunning), 3},
+		"Refused": {"not now", fmt.Errorf("purging: %w: x", purge.ErrRefused), 4},
+		"Failed":  {"anything else", errors.New("x"), 1},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := purgeExitCode(tc.err); got != tc.want {
+				t.Errorf("%s: the exit code is %d, want %d", tc.reason, got, tc.want)
+			}
+		})
+	}
+}
+
+func TestPurgeWithoutCluster(t *testing.T) {
+	t.Parallel()
+	err := runPurge(t.Context(), purgeFlags{namespace: "publisher", store: "acme", output: "table", kubeconfig: "/nonexistent"}, &bytes.Buffer{}, &bytes.Buffer{})
+	var coded *exitError
+	if !errors.As(err, &coded) || coded.code != purge.ExitFailed {
+		t.Errorf("the error is %v, want exit code 1", err)
+	}
+}

@@ -1,0 +1,127 @@
+package purge
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+func find[T client.Object](t *testing.T, s *v1alpha1.ArtifactStore, image string) T {
+	t.Helper()
+	for _, o := range Objects(s, image) {
+		if found, ok := o.(T); ok {
+			return found
+		}
+	}
+	var none T
+	t.Fatalf("there is no %T", none)
+	return none
+}
+
+func TestObjects(t *testing.T) {
+	t.Parallel()
+	all := []string{"ServiceAccount", "Role", "RoleBinding", "CronJob"}
+	tests := map[string]struct {
+		reason string
+		change func(*v1alpha1.ArtifactStore)
+		image  string
+		want   []string
+	}{
+		"Default":    {"no schedule given means the default one", nil, "nfo:1", all},
+		"Schedule":   {"a schedule", func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.Schedule = new("@hourly") }, "nfo:1", all},
+		"NoSchedule": {"an empty one means by hand only", func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.Schedule = new("") }, "nfo:1", all[:3]},
+		"NoImage":    {"there is nothing to run", nil, "", all[:3]},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var kinds []string
+			s := aStore()
+			if tc.change != nil {
+				tc.change(s)
+			}
+			for _, o := range Objects(s, tc.image) {
+				kinds = append(kinds, o.GetObjectKind().GroupVersionKind().Kind)
+				owner := metav1.GetControllerOf(o)
+				if o.GetName() != "acme-purge" || o.GetNamespace() != namespace || owner == nil || owner.UID != s.UID || owner.Kind != v1alpha1.KindArtifactStore {
+					t.Errorf("%s: %T is %s/%s, owned by %v", tc.reason, o, o.GetNamespace(), o.GetName(), owner)
+				}
+				if o.GetLabels()["app.kubernetes.io/component"] != "purge" {
+					t.Errorf("%s: %T has the labels %v", tc.reason, o, o.GetLabels())
+				}
+			}
+			if diff := cmp.Diff(tc.want, kinds); diff != "" {
+				t.Errorf("%s\nkinds: -want +got\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestCronJob(t *testing.T) {
+	t.Parallel()
+	job := find[*batchv1.CronJob](t, aStore(func(s *v1alpha1.ArtifactStore) {
+		s.Spec.Purge.Schedule, s.Spec.Purge.TimeZone, s.Spec.Purge.Suspend = new("5 1 * * *"), "Europe/Paris", true
+	}), "nfo:1").Spec
+	if job.Schedule != "5 1 * * *" || *job.TimeZone != "Europe/Paris" || !*job.Suspend || job.ConcurrencyPolicy != batchv1.ForbidConcurrent {
+		t.Errorf("the schedule is not the store's: %+v", job)
+	}
+	spec := job.JobTemplate.Spec.Template.Spec
+	if diff := cmp.Diff([]string{"purge", "--namespace=publisher", "--store=acme"}, spec.Containers[0].Args); diff != "" {
+		t.Errorf("arguments: -want +got\n%s", diff)
+	}
+	c := spec.Containers[0].SecurityContext
+	if !*spec.SecurityContext.RunAsNonRoot || *spec.SecurityContext.RunAsUser == 0 || *c.AllowPrivilegeEscalation || !*c.ReadOnlyRootFilesystem || c.Capabilities.Drop[0] != "ALL" {
+		t.Error("the pod does not meet the restricted standard")
+	}
+	if codes := job.JobTemplate.Spec.PodFailurePolicy.Rules[0].OnExitCodes.Values; !cmp.Equal(codes, []int32{ExitUsage, ExitRunning, ExitRefused}) {
+		t.Errorf("not tried again are %v", codes)
+	}
+}
+
+func TestRoleHasTheLeast(t *testing.T) {
+	t.Parallel()
+	with := aStore(func(s *v1alpha1.ArtifactStore) {
+		s.Spec.Registry.CredentialsSecretRef = &v1alpha1.LocalReference{Name: "acme-push"}
+	})
+	writes := map[string]bool{}
+	secrets := false
+	for _, r := range find[*rbacv1.Role](t, with, "nfo:1").Rules {
+		for _, resource := range r.Resources {
+			for _, verb := range r.Verbs {
+				if verb != "get" && verb != "list" {
+					writes[resource+" "+verb] = true
+				}
+				if verb == "*" || resource == "*" {
+					t.Errorf("the Role allows %s on %s", verb, resource)
+				}
+			}
+			if resource == "secrets" {
+				secrets = true
+				if !cmp.Equal(r.ResourceNames, []string{"acme-push"}) || !cmp.Equal(r.Verbs, []string{"get"}) {
+					t.Errorf("the Role reads the Secrets %v with %v", r.ResourceNames, r.Verbs)
+				}
+			}
+		}
+	}
+	want := map[string]bool{
+		"artifactstores/status patch": true, "tombstones update": true, "tombstones delete": true, "tombstones/status update": true,
+		"leases create": true, "leases update": true,
+	}
+	if diff := cmp.Diff(want, writes); diff != "" {
+		t.Errorf("writes: -want +got\n%s", diff)
+	}
+	if !secrets {
+		t.Error("the Role does not read the store's Secret")
+	}
+	for _, r := range find[*rbacv1.Role](t, aStore(), "nfo:1").Rules {
+		if cmp.Equal(r.Resources, []string{"secrets"}) {
+			t.Error("the Role of an anonymous store reads Secrets")
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// shelf is a registry to read from: faults at will, and no way to delete.
+type shelf struct {
+	tags      map[string]string
+	manifests map[string]registry.Manifest
+	vanished  string // a tag that goes after it was listed
+	tagsErr   error
+	brokenTag string
+	broken    string // a manifest that cannot be read
+	reads     map[digest.Digest]int
+}
+
+func (s *shelf) Tags(context.Context, string) ([]string, error) {
+	var tags []string
+	for tag := range s.tags {
+		tags = append(tags, tag)
+	}
+	if s.vanished != "" {
+		tags = append(tags, s.vanished)
+	}
+	return tags, s.tagsErr
+}
+
+func (s *shelf) Resolve(_ context.Context, _, tag string) (ocispec.Descriptor, error) {
+	switch {
+	case tag == s.brokenTag:
+		return ocispec.Descriptor{}, registry.ErrUnavailable
+	case tag == s.vanished:
+		return ocispec.Descriptor{}, registry.ErrNotFound
+	}
+	return ocispec.Descriptor{Digest: d(s.tags[tag])}, nil
+}
+
+func (s *shelf) Manifest(_ context.Context, _ string, x digest.Digest) (registry.Manifest, error) {
+	if s.broken != "" && x == d(s.broken) {
+		return registry.Manifest{}, registry.ErrUnreadable
+	}
+	for name, m := range s.manifests {
+		if d(name) == x {
+			s.reads[x]++
+			return m, nil
+		}
+	}
+	return registry.Manifest{}, registry.ErrNotFound
+}
+
+func index(children ...string) registry.Manifest {
+	var m registry.Manifest
+	for _, c := range children {
+		m.Children = append(m.Children, ocispec.Descriptor{Digest: d(c)})
+	}
+	return m
+}
+
+func about(subject string) registry.Manifest {
+	return registry.Manifest{Subject: &ocispec.Descriptor{Digest: d(subject)}}
+}
+
+func TestRead(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		reason  string
+		shelf   shelf
+		starts  []string
+		want    map[string][]string // what a digest has as parts
+		missing []string
+		err     error
+	}{
+		"FromTags": {
+			reason: "every tag is followed down to the last child",
+			shelf:  shelf{tags: map[string]string{"v1": "index"}, manifests: map[string]registry.Manifest{"index": index("inner"), "inner": index("amd64"), "amd64": {}}},
+			want:   map[string][]string{"index": {"inner", "amd64"}},
+		},
+		"FromUntagged": {
+			reason: "an untagged index that a tombstone names has children",
+			shelf:  shelf{manifests: map[string]registry.Manifest{"index": index("amd64"), "amd64": {}}},
+			starts: []string{"index"},
+			want:   map[string][]string{"index": {"amd64"}},
+		},
+		"SubjectsAreFollowed": {
+			reason: "what a tagged SBOM is about keeps its own children",
+			shelf:  shelf{tags: map[string]string{"sbom": "b"}, manifests: map[string]registry.Manifest{"b": about("index"), "index": index("amd64"), "amd64": {}}},
+			want:   map[string][]string{"index": {"b", "amd64"}},
+		},
+		"SatelliteTagsAreFollowed": {
+			reason: "so is what a cosign tag is about",
+			shelf:  shelf{tags: map[string]string{"sha256-" + d("index").Encoded() + ".sig": "b"}, manifests: map[string]registry.Manifest{"b": {}, "index": index("amd64"), "amd64": {}}},
+			want:   map[string][]string{"index": {"b", "amd64"}},
+		},
+		"SparseIndex": {
+			reason:  "a child that was never pushed is no error",
+			shelf:   shelf{tags: map[string]string{"v1": "index"}, manifests: map[string]registry.Manifest{"index": index("amd64", "arm64"), "amd64": {}}},
+			want:    map[string][]string{"index": {"amd64", "arm64"}},
+			missing: []string{"arm64"},
+		},
+		"VanishedTag": {
+			reason: "a tag that goes between list and look is gone",
+			shelf:  shelf{tags: map[string]string{"v1": "a"}, manifests: map[string]registry.Manifest{"a": {}}, vanished: "v2"},
+		},
+		"UnknownRepository": {
+			reason:  "there is nothing",
+			shelf:   shelf{tagsErr: registry.ErrNotFound},
+			starts:  []string{"a"},
+			missing: []string{"a"},
+		},
+		"I2TagsFail":    {reason: "a page failed", shelf: shelf{tagsErr: registry.ErrUnavailable}, err: registry.ErrUnavailable},
+		"I2TagFails":    {reason: "a tag cannot be looked at", shelf: shelf{tags: map[string]string{"v1": "a", "v2": "b"}, brokenTag: "v2"}, err: registry.ErrUnavailable},
+		"I2ChildFails":  {reason: "a child cannot be read", shelf: shelf{tags: map[string]string{"v1": "index"}, manifests: map[string]registry.Manifest{"index": index("amd64")}, broken: "amd64"}, err: registry.ErrUnreadable},
+		"I2DeniedChild": {reason: "the first error counts", shelf: shelf{tagsErr: registry.ErrDenied}, err: registry.ErrDenied},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tc.shelf.reads = map[digest.Digest]int{}
+			r := newReader(&tc.shelf, 1).read(t.Context(), repo, ds(tc.starts...))
+			if !errors.Is(r.err, tc.err) {
+				t.Fatalf("%s: the error is %v, want %v", tc.reason, r.err, tc.err)
+			}
+			for name, parts := range tc.want {
+				got := map[digest.Digest]bool{}
+				for _, p := range r.graph.Parts(d(name))[1:] {
+					got[p] = true
+				}
+				want := map[digest.Digest]bool{}
+				for _, p := range parts {
+					want[d(p)] = true
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("%s\nparts of %s: -want +got\n%s", tc.reason, name, diff)
+				}
+			}
+			for _, name := range tc.missing {
+				if !r.missing[d(name)] {
+					t.Errorf("%s: %s is not noted as missing", tc.reason, name)
+				}
+			}
+			if len(r.missing) != len(tc.missing) {
+				t.Errorf("%s: %d digests are missing, want %d", tc.reason, len(r.missing), len(tc.missing))
+			}
+		})
+	}
+}
+
+func TestReadRemembersWhatIsThereOnly(t *testing.T) {
+	t.Parallel()
+	s := &shelf{manifests: map[string]registry.Manifest{"index": index("amd64")}, reads: map[digest.Digest]int{}}
+	r := newReader(s, 1)
+	first := r.read(t.Context(), repo, ds("index"))
+	s.manifests["amd64"] = index("arm64") // pushed since
+	second := r.read(t.Context(), repo, ds("index"))
+	if !first.missing[d("amd64")] || second.missing[d("amd64")] || !second.missing[d("arm64")] {
+		t.Error("I2: that a child was missing has been remembered")
+	}
+	if s.reads[d("index")] != 1 {
+		t.Errorf("an index was read %d times, want once: it cannot change", s.reads[d("index")])
+	}
+	r.forget(repo)
+	r.read(t.Context(), repo, ds("index"))
+	if s.reads[d("index")] != 2 {
+		t.Error("a repository that is done with is still remembered")
+	}
+}
+
+func TestReadEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := newReader(&shelf{}, 1)
+	r.slots <- struct{}{} // all slots are taken
+	if got := r.read(ctx, repo, nil); !errors.Is(got.err, context.Canceled) {
+		t.Errorf("the error is %v, want context.Canceled", got.err)
+	}
+}
+
+func TestUnseen(t *testing.T) {
+	t.Parallel()
+	seen := map[digest.Digest]bool{d("a"): true}
+	if diff := cmp.Diff(ds("b", "c"), unseen(seen, ds("a", "b", "c", "b"))); diff != "" {
+		t.Errorf("unseen: -want +got\n%s", diff)
+	}
+}
+
+func TestNode(t *testing.T) {
+	t.Parallel()
+	m := index("amd64")
+	m.Subject = &ocispec.Descriptor{Digest: d("x")}
+	want := graph.Node{Digest: d("index"), Children: ds("amd64"), Subject: d("x")}
+	if diff := cmp.Diff(want, node(d("index"), m)); diff != "" {
+		t.Errorf("node: -want +got\n%s", diff)
+	}
+}

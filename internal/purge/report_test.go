@@ -1,0 +1,122 @@
+package purge
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+func aReport(dryRun bool) Report {
+	r := Report{Store: "publisher/acme", URL: "https://registry.example.com/acme", DryRun: dryRun, Started: now, Ended: now.Add(1500 * time.Millisecond), Outcome: v1alpha1.PurgeSucceeded}
+	r.judged([]Verdict{
+		{Repository: repo, Digest: d("a"), Delete: true, Reason: "Released", Tombstones: []string{"t1", "t2"}},
+		{Repository: repo, Digest: d("b"), Delete: true, Missing: true, Reason: "Released", Message: "it is no longer in the registry", Tombstones: []string{"t1"}},
+		{Repository: repo, Digest: d("c"), Reason: Tagged, Message: `tag "v1" points at it`, Tombstones: []string{"t1"}},
+	})
+	return r
+}
+
+func TestWriteTable(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if err := aReport(false).WriteTable(&out); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 5 {
+		t.Fatalf("there are %d lines, want a head, 3 digests and the summary:\n%s", len(lines), out.String())
+	}
+	for i, want := range []string{"VERDICT", "tombstones t1, t2", "no longer in the registry", `tag "v1" points at it`} {
+		if !strings.Contains(lines[i], want) {
+			t.Errorf("line %d is %q, without %q", i, lines[i], want)
+		}
+	}
+	if want := "publisher/acme: Succeeded: 1 deleted, 1 kept (1 Tagged), in 1.5s"; lines[4] != want {
+		t.Errorf("the summary is %q, want %q", lines[4], want)
+	}
+}
+
+func TestWriteTableOfNothing(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	r := Report{Store: "publisher/acme", Outcome: v1alpha1.PurgeDryRun, DryRun: true, Message: "so it is"}
+	if err := r.WriteTable(&out); err != nil {
+		t.Fatal(err)
+	}
+	if want := "publisher/acme: DryRun: 0 would be deleted, 0 kept, in 0s. so it is\n"; out.String() != want {
+		t.Errorf("the table is %q, want %q", out.String(), want)
+	}
+}
+
+func TestWriteJSON(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if err := aReport(true).WriteJSON(&out); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	var first map[string]any
+	if err := json.Unmarshal([]byte(lines[0]), &first); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{
+		"repository": repo, "digest": d("a").String(), "delete": true, "reason": "Released", "tombstones": []any{"t1", "t2"}, "untaggedAt": "0001-01-01T00:00:00Z",
+	}
+	if diff := cmp.Diff(want, first); diff != "" {
+		t.Errorf("the first line: -want +got\n%s", diff)
+	}
+	var last Report
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil {
+		t.Fatal(err)
+	}
+	if !last.DryRun || last.Deleted != 1 || last.Kept[Tagged] != 1 {
+		t.Errorf("the summary is %+v", last)
+	}
+}
+
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errCrashed }
+
+func TestWriteFails(t *testing.T) {
+	t.Parallel()
+	r := aReport(false)
+	if err := r.WriteTable(full{}); !errors.Is(err, errCrashed) {
+		t.Errorf("WriteTable says %v", err)
+	}
+	if err := r.WriteJSON(full{}); !errors.Is(err, errCrashed) {
+		t.Errorf("WriteJSON says %v", err)
+	}
+}
+
+func TestReasonOf(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("é", 1000)
+	tests := map[string]struct {
+		reason string
+		was    string
+		say    string
+		want   string
+	}{
+		"Plain":   {"word and sentence", "", "so it is", "Held: so it is"},
+		"I6Tag":   {"that the tag is ours is not forgotten", "TagDeleteUnsupported: x", "so it is", "TagDeleteUnsupported: Held: so it is"},
+		"I6Again": {"nor said twice", "TagDeleteUnsupported: Held: so it was", "so it is", "TagDeleteUnsupported: Held: so it is"},
+		"Long":    {"the API takes 1024 bytes", "", long, cut("Held: " + long)},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := reasonOf(Verdict{Reason: Held, Message: tc.say}, v1alpha1.TombstoneArtifactStatus{Reason: tc.was})
+			if got != tc.want || len(got) > maxReason {
+				t.Errorf("%s: reasonOf = %q (%d bytes), want %q", tc.reason, got, len(got), tc.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// environment is where everything of `up` lies, and how its helpers are run.
+type environment struct {
+	root string // of the clone
+	out  io.Writer
+}
+
+// newEnvironment finds the clone that the working directory is in.
+func newEnvironment(out io.Writer) (*environment, error) {
+	wd, err := os.Getwd()
+	if err != nil {
+		return nil, fmt.Errorf("finding the working directory: %w", err)
+	}
+	for dir := wd; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "test", "demo", "main.go")); err == nil {
+			return &environment{root: dir, out: out}, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return nil, fmt.Errorf("%s is not in a clone of the repository", wd)
+		}
+	}
+}
+
+// path is a file of bin/dev, all of which goes with `down`.
+func (e *environment) path(name string) string { return filepath.Join(e.root, "bin", "dev", name) }
+
+func (e *environment) clusterDir() string { return e.path("cluster") }
+func (e *environment) kubeconfig() string { return e.path("cluster/kubeconfig") }
+func (e *environment) variables() string  { return filepath.Join(e.root, "bin", "dev.env") }
+func (e *environment) nfo() string        { return filepath.Join(e.root, "bin", "nfo") }
+
+// running reports whether any process of ours runs.
+func (e *environment) running() (bool, error) {
+	for _, name := range []string{registryName, managerName} {
+		if pid, err := holderOf(e.path(name + ".pid")); pid != 0 || err != nil {
+			return pid != 0, err
+		}
+	}
+	return false, nil
+}
+
+// registryHost is the address of the registry; "" when there is none.
+func (e *environment) registryHost() string {
+	host, err := os.ReadFile(e.path(addressFile))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(host))
+}
+
+// commandTimeout is more than any helper takes, but the first build of the cluster.
+const commandTimeout = 20 * time.Minute
+
+// command runs a program in the clone and returns what it wrote; with the administrator's
+// KUBECONFIG and REGISTRY set, and after those what env adds.
+func (e *environment) command(ctx context.Context, env []string, name string, args ...string) (string, error) {
+	var out strings.Builder
+	cmd := e.prepare(ctx, env, name, args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	if err != nil {
+		err = fmt.Errorf("running %s %s: %w: %s", filepath.Base(name), strings.Join(args, " "), err, strings.TrimSpace(out.String()))
+	}
+	return out.String(), err
+}
+
+// prepare makes a command that is interrupted, with all that it started, when ctx ends. `go run`
+// passes an interrupt on to what it runs, and no other signal.
+func (e *environment) prepare(ctx context.Context, env []string, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = e.root
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+e.kubeconfig(), "REGISTRY="+e.registryHost())
+	cmd.Env = append(cmd.Env, env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
+	cmd.WaitDelay = 15 * time.Second
+	return cmd
+}
+
+// kubectl runs kubectl as the administrator.
+func (e *environment) kubectl(ctx context.Context, args ...string) (string, error) {
+	return e.command(ctx, nil, "kubectl", args...)
+}
+
+// cluster runs a command of test/cluster.
+func (e *environment) cluster(ctx context.Context, args ...string) error {
+	_, err := e.command(ctx, nil, "go", append([]string{"run", "-C", "test/cluster", "."}, args...)...)
+	return err
+}
+
+// poll calls done until it says true, fails, or ctx ends.
+func poll(ctx context.Context, every time.Duration, done func() (bool, error)) error {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		ok, err := done()
+		if ok || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-ticker.C:
+		}
+	}
+}
+
+// tail is the end of a log.
+func tail(path string, lines int) string {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return "(no log)"
+	}
+	if err != nil {
+		return err.Error()
+	}
+	all := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}

@@ -1,0 +1,173 @@
+package environment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/internal/controller"
+)
+
+// ManagerUser is the identity that managers run under.
+const ManagerUser = "system:serviceaccount:nfo-system:nfo-manager"
+
+// Environment is a running API server with the product installed.
+type Environment struct {
+	// Admin may do everything.
+	Admin *rest.Config
+	// Client is an uncached client for Admin.
+	Client client.Client
+
+	command *exec.Cmd
+	stdin   io.Closer
+	dir     string
+}
+
+// Root is the repository's folder.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
+}
+
+// Start starts the API server and installs the CRDs and roles. The first time ever it builds
+// the server, which takes minutes and is shown on standard error.
+func Start(ctx context.Context) (*Environment, error) {
+	dir, err := os.MkdirTemp("", "nfo-test-")
+	if err != nil {
+		return nil, err
+	}
+	e := &Environment{dir: dir}
+	// The child ends when its standard input closes: also when this process is killed.
+	e.command = exec.Command("go", "run", "-C", filepath.Join(Root(), "test", "cluster"), ".", "run", "--dir", dir, "--stdin")
+	e.command.Stdout, e.command.Stderr = os.Stderr, os.Stderr
+	if e.stdin, err = e.command.StdinPipe(); err != nil {
+		return nil, err
+	}
+	if err := e.command.Start(); err != nil {
+		return nil, fmt.Errorf("starting the cluster: %w", err)
+	}
+	if err := e.connect(ctx); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
+}
+
+// connect waits for the cluster and installs the product.
+func (e *Environment) connect(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() { ended <- e.command.Wait() }()
+	ready := filepath.Join(e.dir, "ready")
+	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, 30*time.Minute, true, func(context.Context) (bool, error) {
+		select {
+		case err := <-ended:
+			return false, fmt.Errorf("the cluster has ended: %w", err)
+		default:
+			_, err := os.Stat(ready)
+			return err == nil, nil
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for the cluster: %w", err)
+	}
+	if e.Admin, err = clientcmd.BuildConfigFromFlags("", filepath.Join(e.dir, "kubeconfig")); err != nil {
+		return err
+	}
+	e.Admin.QPS, e.Admin.Burst = 500, 1000
+	scheme, err := controller.NewScheme()
+	if err != nil {
+		return err
+	}
+	if e.Client, err = client.New(e.Admin, client.Options{Scheme: scheme}); err != nil {
+		return err
+	}
+	return e.install(ctx)
+}
+
+// install applies what `kubectl apply -k config` would, but for the Deployment: there is no node.
+func (e *Environment) install(ctx context.Context) error {
+	for _, pattern := range []string{"config/crd/nfo.dev_*.yaml", "config/rbac/identity.yaml", "config/rbac/role.yaml"} {
+		files, err := filepath.Glob(filepath.Join(Root(), pattern))
+		if err != nil || len(files) == 0 {
+			return fmt.Errorf("finding %s: %w", pattern, errors.Join(err, os.ErrNotExist))
+		}
+		for _, f := range files {
+			if err := e.Apply(ctx, f, ""); err != nil {
+				return err
+			}
+		}
+	}
+	// A CRD is served a moment after it was stored.
+	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		for _, kind := range []string{"ArtifactStoreList", "ArtifactManifestList", "NetworkFunctionDefinitionVersionList", "NetworkServiceDesignVersionList", "TombstoneList"} {
+			l := &unstructured.UnstructuredList{}
+			l.SetAPIVersion("nfo.dev/v1alpha1")
+			l.SetKind(kind)
+			if err := e.Client.List(ctx, l); err != nil {
+				return false, nil //nolint:nilerr // not served yet is what is waited for
+			}
+		}
+		return true, nil
+	})
+}
+
+// Apply applies every object of a YAML file, server-side, as a person would with kubectl. change,
+// when not nil, may edit each object first.
+func (e *Environment) Apply(ctx context.Context, file, namespace string, change ...func(*unstructured.Unstructured)) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for d := yaml.NewYAMLOrJSONDecoder(f, 4096); ; {
+		u := &unstructured.Unstructured{}
+		if err := d.Decode(&u.Object); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("reading %s: %w", file, err)
+		}
+		if u.Object == nil {
+			continue
+		}
+		if namespace != "" {
+			u.SetNamespace(namespace)
+		}
+		for _, c := range change {
+			c(u)
+		}
+		err := e.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner("test"), client.ForceOwnership)
+		if err != nil && !apierrors.IsAlreadyExists(err) {
+			return fmt.Errorf("applying %s %s: %w", u.GetKind(), u.GetName(), err)
+		}
+	}
+}
+
+// As is a configuration that acts as another user.
+func (e *Environment) As(user string) *rest.Config {
+	c := rest.CopyConfig(e.Admin)
+	c.Impersonate.UserName = user
+	return c
+}
+
+// Close ends the API server and removes its files.
+func (e *Environment) Close() error {
+	err := e.stdin.Close()
+	gone := func(context.Context) (bool, error) {
+		_, err := os.Stat(filepath.Join(e.dir, "pid"))
+		return os.IsNotExist(err), nil
+	}
+	return errors.Join(err, wait.PollUntilContextTimeout(context.Background(), 50*time.Millisecond, 30*time.Second, true, gone), os.RemoveAll(e.dir))
+}

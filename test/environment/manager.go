@@ -1,0 +1,99 @@
+package environment
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/nfo-operator/nfo/internal/controller"
+)
+
+// Transport sees and may refuse the requests of a manager.
+type Transport func(http.RoundTripper) http.RoundTripper
+
+// ManagerOptions changes a manager from what its command line's defaults make it.
+type ManagerOptions struct {
+	// Namespaces that its cache sees.
+	Namespaces []string
+	// API and Registry see the requests to each side.
+	API, Registry Transport
+	// PollsPerSecond is 100 when 0: tests do not wait.
+	PollsPerSecond float64
+	// PurgerImage as in the manager's options.
+	PurgerImage string
+	// Elect makes it work only while it holds the lease in the first of its namespaces.
+	Elect bool
+}
+
+// logger is silent unless NFO_TEST_LOG is set: managers that tests starve and stop have much to say.
+var logger = func() logr.Logger {
+	l := logr.Discard()
+	if os.Getenv("NFO_TEST_LOG") != "" {
+		l = zap.New(zap.UseDevMode(true))
+	}
+	ctrl.SetLogger(l)
+	klog.SetLogger(l)
+	return l
+}()
+
+// Manager is a manager that runs in this process under its own ServiceAccount.
+type Manager struct {
+	cancel context.CancelFunc
+	done   chan error
+}
+
+// StartManager starts a manager and returns when it works. It ends with the test.
+func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
+	t.Helper()
+	kube := e.As(ManagerUser)
+	kube.QPS, kube.Burst = 200, 400
+	if o.API != nil {
+		kube.Wrap(func(rt http.RoundTripper) http.RoundTripper { return o.API(rt) })
+	}
+	base := ctrl.Options{Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", Logger: logger}
+	base.Controller = config.Controller{SkipNameValidation: new(true)}
+	base.Cache.DefaultNamespaces = map[string]cache.Config{}
+	for _, ns := range o.Namespaces {
+		base.Cache.DefaultNamespaces[ns] = cache.Config{}
+	}
+	if o.Elect {
+		base.LeaderElection, base.LeaderElectionID, base.LeaderElectionNamespace = true, "nfo-manager", o.Namespaces[0]
+		base.LeaderElectionReleaseOnCancel = true
+	}
+	if o.PollsPerSecond == 0 {
+		o.PollsPerSecond = 100
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	mgr, err := controller.NewManager(ctx, kube, base, controller.Options{
+		PollsPerSecond: o.PollsPerSecond, PurgerImage: o.PurgerImage, Transport: o.Registry,
+	})
+	if err != nil {
+		cancel()
+		t.Fatalf("making the manager: %v", err)
+	}
+	m := &Manager{cancel: cancel, done: make(chan error, 1)}
+	go func() { m.done <- mgr.Start(ctx) }()
+	t.Cleanup(m.Stop)
+	if !o.Elect && !mgr.GetCache().WaitForCacheSync(t.Context()) {
+		t.Fatal("the manager's caches are not filled")
+	}
+	return m
+}
+
+// Stop ends the manager and waits until it has. It may be called more than once.
+func (m *Manager) Stop() {
+	m.cancel()
+	if m.done != nil {
+		<-m.done
+		m.done = nil
+	}
+}

@@ -1,0 +1,255 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onsi/gomega"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+	"github.com/nfo-operator/nfo/test/environment"
+)
+
+var env *environment.Environment
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	var err error
+	if env, err = environment.Start(context.Background()); err != nil {
+		log.Print(err)
+		return 1
+	}
+	defer func() {
+		if err := env.Close(); err != nil {
+			log.Print(err)
+		}
+	}()
+	return m.Run()
+}
+
+// patience is how long anything that should happen by itself may take.
+const patience = 30 * time.Second
+
+// scene is one publisher: a namespace, a registry, and objects that a test names shortly.
+type scene struct {
+	*gomega.WithT
+	t        *testing.T
+	ns       string
+	registry *registrytest.Registry
+}
+
+// newScene makes a namespace and a registry of the test's own.
+func newScene(t *testing.T, opts ...registrytest.Option) *scene {
+	t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "publisher-"}}
+	if err := env.Client.Create(t.Context(), ns); err != nil {
+		t.Fatal(err)
+	}
+	g := gomega.NewWithT(t)
+	g.SetDefaultEventuallyTimeout(patience)
+	g.SetDefaultEventuallyPollingInterval(20 * time.Millisecond)
+	return &scene{WithT: g, t: t, ns: ns.Name, registry: registrytest.Start(t, opts...)}
+}
+
+// manage starts a manager for the scene's namespace.
+func (s *scene) manage(change ...func(*environment.ManagerOptions)) *environment.Manager {
+	s.t.Helper()
+	o := environment.ManagerOptions{Namespaces: []string{s.ns}}
+	for _, c := range change {
+		c(&o)
+	}
+	return env.StartManager(s.t, o)
+}
+
+func (s *scene) meta(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: s.ns, Name: name}
+}
+
+// store is a store of the scene's registry, with a grace that no test outlives.
+func (s *scene) store(name string, change ...func(*v1alpha1.ArtifactStore)) *v1alpha1.ArtifactStore {
+	o := &v1alpha1.ArtifactStore{ObjectMeta: s.meta(name), Spec: v1alpha1.ArtifactStoreSpec{
+		Registry: v1alpha1.RegistrySpec{URL: s.registry.URL("acme")},
+		Purge:    v1alpha1.PurgeSpec{GracePeriod: metav1.Duration{Duration: time.Hour}},
+	}}
+	for _, c := range change {
+		c(o)
+	}
+	return o
+}
+
+// manifest lists artifacts as name:version in the store "acme".
+func (s *scene) manifest(name string, artifacts ...string) *v1alpha1.ArtifactManifest {
+	o := &v1alpha1.ArtifactManifest{ObjectMeta: s.meta(name)}
+	o.Spec.ArtifactStoreRef.Name = "acme"
+	for _, a := range artifacts {
+		n, v, _ := strings.Cut(a, ":")
+		o.Spec.Artifacts = append(o.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: n, ArtifactVersion: v})
+	}
+	return o
+}
+
+// definition names a manifest and a chart in it.
+func (s *scene) definition(name, manifest, chart string) *v1alpha1.NetworkFunctionDefinitionVersion {
+	o := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: s.meta(name)}
+	o.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = []v1alpha1.NetworkFunctionApplication{{
+		Name: "app",
+		ArtifactProfile: v1alpha1.HelmApplicationProfile{
+			ArtifactSource:      v1alpha1.ArtifactSource{ArtifactManifestRef: &v1alpha1.LocalReference{Name: manifest}},
+			HelmArtifactProfile: v1alpha1.HelmArtifactProfile{HelmPackageName: chart, HelmPackageVersionRange: "~1.0.0"},
+		},
+	}}
+	return o
+}
+
+// design names a definition and an artifact of a manifest.
+func (s *scene) design(name, manifest, artifact, definition string) *v1alpha1.NetworkServiceDesignVersion {
+	o := &v1alpha1.NetworkServiceDesignVersion{ObjectMeta: s.meta(name)}
+	n, v, _ := strings.Cut(artifact, ":")
+	o.Spec.ResourceElementTemplates = []v1alpha1.ResourceElementTemplate{{
+		Name: "site", Type: v1alpha1.NetworkFunctionDefinition,
+		Configuration: v1alpha1.ResourceElementConfiguration{
+			ArtifactProfile: &v1alpha1.TemplateArtifactProfile{
+				ArtifactSource: v1alpha1.ArtifactSource{ArtifactManifestRef: &v1alpha1.LocalReference{Name: manifest}},
+				ArtifactName:   n, ArtifactVersion: v,
+			},
+			NetworkFunctionDefinitionVersionRef: &v1alpha1.LocalReference{Name: definition},
+		},
+	}}
+	return o
+}
+
+func (s *scene) create(objects ...client.Object) {
+	s.t.Helper()
+	for _, o := range objects {
+		if err := env.Client.Create(s.t.Context(), o); err != nil {
+			s.t.Fatalf("creating %T %s: %v", o, o.GetName(), err)
+		}
+	}
+}
+
+// delete asks for deletion and does not wait.
+func (s *scene) delete(objects ...client.Object) {
+	s.t.Helper()
+	for _, o := range objects {
+		if err := env.Client.Delete(s.t.Context(), o); client.IgnoreNotFound(err) != nil {
+			s.t.Fatalf("deleting %T %s: %v", o, o.GetName(), err)
+		}
+	}
+}
+
+// change edits an object until the write is not in conflict.
+func change[T client.Object](s *scene, o T, edit func(T)) {
+	s.t.Helper()
+	s.Eventually(func() error {
+		if err := env.Client.Get(s.t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
+			return err
+		}
+		edit(o)
+		return env.Client.Update(s.t.Context(), o)
+	}).Should(gomega.Succeed())
+}
+
+// image pushes an image to the path of a manifest's artifact, name:version.
+func (s *scene) image(manifest, artifact, seed string) ocispec.Descriptor {
+	s.t.Helper()
+	n, v, _ := strings.Cut(artifact, ":")
+	d, err := registrytest.PushImage(s.t.Context(), s.registry.Host, repository(manifest, n), v, seed)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return d
+}
+
+func repository(manifest, artifact string) string { return "acme/" + manifest + "/" + artifact }
+
+// at returns the digest that a reference resolves to, "" when it is not there. It asks the
+// registry behind its records and faults.
+func (s *scene) at(repository, reference string) string {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodHead, "/v2/"+repository+"/manifests/"+reference, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Accept", strings.Join([]string{ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex}, ","))
+	return behind(s.registry, req)
+}
+
+// condition returns a condition as Status/Reason, "" when the object or the condition is not there.
+func (s *scene) condition(o client.Object, kind string) string {
+	c := s.find(o, kind)
+	if c == nil {
+		return ""
+	}
+	return string(c.Status) + "/" + c.Reason
+}
+
+func (s *scene) find(o client.Object, kind string) *metav1.Condition {
+	s.t.Helper()
+	if err := env.Client.Get(s.t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
+		if !apierrors.IsNotFound(err) {
+			s.t.Fatal(err)
+		}
+		return nil
+	}
+	return apimeta.FindStatusCondition(conditionsOf(o), kind)
+}
+
+func conditionsOf(o client.Object) []metav1.Condition {
+	switch o := o.(type) {
+	case *v1alpha1.ArtifactStore:
+		return o.Status.Conditions
+	case *v1alpha1.ArtifactManifest:
+		return o.Status.Conditions
+	case *v1alpha1.NetworkFunctionDefinitionVersion:
+		return o.Status.Conditions
+	case *v1alpha1.NetworkServiceDesignVersion:
+		return o.Status.Conditions
+	case *v1alpha1.Tombstone:
+		return o.Status.Conditions
+	}
+	return nil
+}
+
+// eventually waits for a condition and explains the object when it does not come.
+func (s *scene) eventually(o client.Object, kind, want string) {
+	s.t.Helper()
+	s.Eventually(func() string { return s.condition(o, kind) }).Should(gomega.Equal(want), func() string {
+		return fmt.Sprintf("%T %s should have %s=%s; it has %+v", o, o.GetName(), kind, want, conditionsOf(o))
+	})
+}
+
+// goes waits until an object has gone.
+func (s *scene) goes(objects ...client.Object) {
+	s.t.Helper()
+	for _, o := range objects {
+		s.Eventually(func() bool {
+			return apierrors.IsNotFound(env.Client.Get(s.t.Context(), client.ObjectKeyFromObject(o), o))
+		}).Should(gomega.BeTrue(), func() string {
+			return fmt.Sprintf("%T %s should be gone; it has %+v", o, o.GetName(), conditionsOf(o))
+		})
+	}
+}
+
+// tombstones lists those of the scene.
+func (s *scene) tombstones() []v1alpha1.Tombstone {
+	s.t.Helper()
+	var l v1alpha1.TombstoneList
+	if err := env.Client.List(s.t.Context(), &l, client.InNamespace(s.ns)); err != nil {
+		s.t.Fatal(err)
+	}
+	return l.Items
+}
