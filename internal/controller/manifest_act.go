@@ -91,10 +91,7 @@ func (r *ManifestReconciler) restore(ctx context.Context, seen manifestSeen, fro
 	if err != nil {
 		return err
 	}
-	var wanted func(v1alpha1.TombstoneArtifact) bool
-	if from.entries != nil {
-		wanted = func(a v1alpha1.TombstoneArtifact) bool { return from.entries[a.Repository+":"+a.Tag] }
-	}
+	wanted := func(a v1alpha1.TombstoneArtifact) bool { return from.all || from.entries[a.Repository+":"+a.Tag] }
 	got, err := r.releaser.restore(ctx, reg, &from.tombstone, wanted)
 	done.undone.back = append(done.undone.back, got.back...)
 	done.undone.lost = append(done.undone.lost, got.lost...)

@@ -19,7 +19,7 @@ type manifestVerdict struct {
 	conditions conditions
 	// overwritten are entries as recorded whose tag has moved to another digest since.
 	overwritten []v1alpha1.ArtifactStatus
-	// restore are the tombstones to put tags back from, and which; nil for all of a tombstone.
+	// restore are the tombstones to put tags back from, and which of their tags.
 	restore []restoration
 	// release is what is to be let go, if anything.
 	release *task
@@ -31,7 +31,8 @@ type manifestVerdict struct {
 
 type restoration struct {
 	tombstone v1alpha1.Tombstone
-	entries   map[string]bool // by repository:tag; nil means all
+	all       bool            // every tag of the tombstone
+	entries   map[string]bool // otherwise these, by repository:tag
 }
 
 // decideManifest is pure: the same observation always gives the same verdict.
@@ -54,8 +55,8 @@ func decideDeleting(seen manifestSeen) manifestVerdict {
 	}
 	if len(seen.holders) > 0 {
 		for _, t := range seen.tombstones {
-			if t.Spec.Cause == v1alpha1.CauseReleased && t.Spec.Manifest.UID == m.UID && !t.Consumed() {
-				v.restore = append(v.restore, restoration{tombstone: t})
+			if t.Spec.Cause == v1alpha1.CauseReleased && t.Spec.Manifest.UID == m.UID {
+				v.restore = append(v.restore, restoration{tombstone: t, all: true})
 			}
 		}
 		v.conditions.referenced(reference.Self(m), v.holders)
@@ -127,48 +128,60 @@ func (seen manifestSeen) merge(v *manifestVerdict, e v1alpha1.ArtifactStatus) v1
 }
 
 // restorable finds, for every entry that the registry was just seen not to have, the newest
-// release that it can be restored from. A digest that was pushed over is never brought back.
+// release that it can be restored from; and whatever restore a crash has interrupted, its last
+// step included. A digest that was pushed over is never brought back.
 func (seen manifestSeen) restorable(artifacts []v1alpha1.ArtifactStatus) []restoration {
-	var out []restoration
+	if seen.manifest.Spec.UploadPath == v1alpha1.StoreScoped {
+		return nil
+	}
+	chosen := map[string]map[string]bool{} // by tombstone, then repository:tag
+	choose := func(t *v1alpha1.Tombstone, ref string) {
+		if chosen[t.Name] == nil {
+			chosen[t.Name] = map[string]bool{}
+		}
+		chosen[t.Name][ref] = true
+	}
 	for _, e := range artifacts {
 		tag, asked := seen.tags[keyOf(e)]
-		if !asked || tag.there || seen.manifest.Spec.UploadPath == v1alpha1.StoreScoped {
+		if !asked {
 			continue
 		}
-		newest := seen.newest(e.Repository, e.ArtifactVersion)
-		if newest == nil {
-			continue
+		for _, t := range seen.undos(e.Repository, e.ArtifactVersion) {
+			if interrupted := t.Entry(e.Repository, e.ArtifactVersion).State == v1alpha1.TombstoneRestoring; !tag.there || interrupted {
+				choose(t, e.Repository+":"+e.ArtifactVersion)
+				break
+			}
 		}
-		i := slices.IndexFunc(out, func(r restoration) bool { return r.tombstone.Name == newest.Name })
-		if i < 0 {
-			out = append(out, restoration{tombstone: *newest, entries: map[string]bool{}})
-			i = len(out) - 1
+	}
+	var out []restoration
+	for _, t := range seen.tombstones {
+		if entries := chosen[t.Name]; entries != nil || t.Consumed() {
+			out = append(out, restoration{tombstone: t, entries: entries})
 		}
-		out[i].entries[e.Repository+":"+e.ArtifactVersion] = true
 	}
 	return out
 }
 
-func (seen manifestSeen) newest(repository, tag string) *v1alpha1.Tombstone {
-	var best *v1alpha1.Tombstone
-	var when time.Time
+// undos are the tombstones that have a tag to restore, the newest release first.
+func (seen manifestSeen) undos(repository, tag string) []*v1alpha1.Tombstone {
+	var all []*v1alpha1.Tombstone
 	for i := range seen.tombstones {
 		t := &seen.tombstones[i]
 		named := slices.ContainsFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool { return a.Repository == repository && a.Tag == tag })
 		undoes := t.Spec.Cause == v1alpha1.CauseReleased || t.Spec.Cause == v1alpha1.CauseRemoved
 		e := t.Entry(repository, tag)
-		if !named || !undoes || e.State == v1alpha1.TombstoneRestored || e.State == v1alpha1.TombstonePurged {
-			continue
-		}
-		at := t.CreationTimestamp.Time
-		if e.UntaggedAt != nil {
-			at = e.UntaggedAt.Time
-		}
-		if best == nil || at.After(when) {
-			best, when = t, at
+		if named && undoes && e.State != v1alpha1.TombstoneRestored && e.State != v1alpha1.TombstonePurged {
+			all = append(all, t)
 		}
 	}
-	return best
+	when := func(t *v1alpha1.Tombstone) time.Time {
+		if e := t.Entry(repository, tag); e.UntaggedAt != nil {
+			return e.UntaggedAt.Time
+		}
+		return t.CreationTimestamp.Time
+	}
+	slices.SortStableFunc(all, func(a, b *v1alpha1.Tombstone) int { return when(b).Compare(when(a)) })
+	return all
 }
 
 // nextPoll says when the registry is asked again.

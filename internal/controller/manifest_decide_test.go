@@ -182,11 +182,29 @@ func TestDecideManifest(t *testing.T) {
 			want: outline{Artifacts: []v1alpha1.ArtifactStatus{present("sha256:b")}, Poll: pollComplete,
 				Conditions: "Ready=True/Ready Referenced=False/Unreferenced Uploaded=True/Complete"},
 		},
+		"I5InterruptedRestoreGoesOn": {
+			reason: "the tag is back and the process died before the tombstone said so",
+			seen: observed(func(s *manifestSeen) {
+				s.tags[listed] = tagSeen{there: true, digest: "sha256:a"}
+				s.tombstones = []v1alpha1.Tombstone{grave(v1alpha1.CauseReleased, v1alpha1.TombstoneRestoring, 10), grave(v1alpha1.CauseReleased, v1alpha1.TombstoneUntagged, 20)}
+			}),
+			want: outline{Artifacts: []v1alpha1.ArtifactStatus{present("sha256:a")}, Restore: []string{"Released000010"}, Poll: pollComplete,
+				Conditions: "Ready=True/Ready Referenced=False/Unreferenced Uploaded=True/Complete"},
+		},
+		"I5ConsumedTombstoneIsCleared": {
+			reason: "all is restored and the process died before the tombstone was deleted",
+			seen: observed(func(s *manifestSeen) {
+				s.tags[listed] = tagSeen{there: true, digest: "sha256:a"}
+				s.tombstones = []v1alpha1.Tombstone{grave(v1alpha1.CauseReleased, v1alpha1.TombstoneRestored, 10)}
+			}),
+			want: outline{Artifacts: []v1alpha1.ArtifactStatus{present("sha256:a")}, Restore: []string{"Released000010"}, Poll: pollComplete,
+				Conditions: "Ready=True/Ready Referenced=False/Unreferenced Uploaded=True/Complete"},
+		},
 		"OverwrittenIsNotBroughtBack": {
-			reason: "a digest that was pushed over, or a consumed entry, is no undo",
+			reason: "a digest that was pushed over is no undo",
 			seen: observed(func(s *manifestSeen) {
 				s.tags[listed] = tagSeen{}
-				s.tombstones = []v1alpha1.Tombstone{grave(v1alpha1.CauseOverwritten, v1alpha1.TombstoneUntagged, 10), grave(v1alpha1.CauseReleased, v1alpha1.TombstonePurged, 10)}
+				s.tombstones = []v1alpha1.Tombstone{grave(v1alpha1.CauseOverwritten, v1alpha1.TombstoneUntagged, 10)}
 			}),
 			want: outline{Artifacts: []v1alpha1.ArtifactStatus{vanished("")}, Poll: pollMissing,
 				Conditions: "Ready=False/Missing Referenced=False/Unreferenced Uploaded=False/Missing"},

@@ -136,7 +136,7 @@ func (r *releaser) undo(ctx context.Context, reg *registry.Client, t *v1alpha1.T
 	if !held {
 		return nil
 	}
-	_, err := r.restore(ctx, reg, t, nil)
+	_, err := r.restore(ctx, reg, t, func(v1alpha1.TombstoneArtifact) bool { return true })
 	return err
 }
 

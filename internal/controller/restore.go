@@ -19,13 +19,15 @@ import (
 // undone is how a restore ended: the tags that are back, and those whose digest is gone.
 type undone struct{ back, lost []string }
 
-// restore puts tags back from a tombstone (I5). wanted says which entries; nil means all of
-// them. Each entry is claimed first (I13): whoever loses the write reads again. The tombstone
+// restore puts tags back from a tombstone (I5). wanted says which entries. Each entry is claimed first (I13): whoever loses the write reads again. The tombstone
 // goes when nothing of it is left.
 func (r *releaser) restore(ctx context.Context, reg *registry.Client, t *v1alpha1.Tombstone, wanted func(v1alpha1.TombstoneArtifact) bool) (undone, error) {
 	claimed, err := r.claim(ctx, t, wanted)
-	if err != nil || len(claimed) == 0 {
+	if err != nil {
 		return undone{}, err
+	}
+	if len(claimed) == 0 {
+		return undone{}, r.clear(ctx, t)
 	}
 	var out undone
 	write, cancel := context.WithTimeout(ctx, maxEvidence)
@@ -52,21 +54,30 @@ func (r *releaser) restore(ctx context.Context, reg *registry.Client, t *v1alpha
 	if err := r.api.Status().Update(ctx, t); err != nil {
 		return out, fmt.Errorf("recording what tombstone %s/%s gave back: %w", t.Namespace, t.Name, err)
 	}
-	if t.Consumed() {
-		err := r.api.Delete(ctx, t, client.Preconditions{UID: &t.UID, ResourceVersion: &t.ResourceVersion})
-		return out, client.IgnoreNotFound(err)
-	}
-	return out, nil
+	return out, r.clear(ctx, t)
 }
 
-// claim marks the wanted entries Restoring in one write that fails if anybody else wrote.
+// clear deletes a tombstone that nothing is left of, if nobody has written it since.
+func (r *releaser) clear(ctx context.Context, t *v1alpha1.Tombstone) error {
+	if t.UID == "" || !t.Consumed() {
+		return nil
+	}
+	err := r.api.Delete(ctx, t, client.Preconditions{UID: &t.UID, ResourceVersion: &t.ResourceVersion})
+	return client.IgnoreNotFound(err)
+}
+
+// claim marks the wanted entries Restoring in one write that fails if anybody else wrote. t
+// becomes what is stored; its UID is empty when it has gone.
 func (r *releaser) claim(ctx context.Context, t *v1alpha1.Tombstone, wanted func(v1alpha1.TombstoneArtifact) bool) ([]v1alpha1.TombstoneArtifact, error) {
-	if err := r.live.Get(ctx, client.ObjectKeyFromObject(t), t); err != nil {
+	key := client.ObjectKeyFromObject(t)
+	*t = v1alpha1.Tombstone{}
+	if err := r.live.Get(ctx, key, t); err != nil {
+		t.UID = ""
 		return nil, client.IgnoreNotFound(err)
 	}
 	var claimed []v1alpha1.TombstoneArtifact
 	for _, a := range t.Spec.Artifacts {
-		if wanted != nil && !wanted(a) {
+		if !wanted(a) {
 			continue
 		}
 		e := t.Entry(a.Repository, a.Tag)

@@ -2,9 +2,12 @@ package integration
 
 import (
 	"context"
+	"encoding/json"
+	"flag"
 	"fmt"
 	"log"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -25,7 +28,14 @@ import (
 
 var env *environment.Environment
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// The tests wait more than they work.
+	if err := flag.Set("test.parallel", "10"); err != nil {
+		log.Fatal(err)
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	var err error
@@ -50,10 +60,33 @@ type scene struct {
 	t        *testing.T
 	ns       string
 	registry *registrytest.Registry
+	// inside is where tests push and look: the registry itself, or a plain one over the same files.
+	inside *registrytest.Registry
 }
 
 // newScene makes a namespace and a registry of the test's own.
 func newScene(t *testing.T, opts ...registrytest.Option) *scene {
+	t.Helper()
+	r := registrytest.Start(t, opts...)
+	return sceneAt(t, r, r)
+}
+
+// newGuardedScene is one whose registry is fit for no push of ours: it asks for a login, speaks
+// TLS, or takes no writes.
+func newGuardedScene(t *testing.T, opts ...registrytest.Option) *scene {
+	t.Helper()
+	dir := t.TempDir()
+	inside := registrytest.Start(t, registrytest.InDir(dir))
+	return sceneAt(t, registrytest.Start(t, append(opts, registrytest.InDir(dir))...), inside)
+}
+
+// neighbour is another publisher at the same registry.
+func (s *scene) neighbour() *scene {
+	s.t.Helper()
+	return sceneAt(s.t, s.registry, s.inside)
+}
+
+func sceneAt(t *testing.T, r, inside *registrytest.Registry) *scene {
 	t.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "publisher-"}}
 	if err := env.Client.Create(t.Context(), ns); err != nil {
@@ -62,7 +95,30 @@ func newScene(t *testing.T, opts ...registrytest.Option) *scene {
 	g := gomega.NewWithT(t)
 	g.SetDefaultEventuallyTimeout(patience)
 	g.SetDefaultEventuallyPollingInterval(20 * time.Millisecond)
-	return &scene{WithT: g, t: t, ns: ns.Name, registry: registrytest.Start(t, opts...)}
+	s := &scene{WithT: g, t: t, ns: ns.Name, registry: r, inside: inside}
+	t.Cleanup(s.dismantle)
+	return s
+}
+
+// dismantle removes the stores: the next registry may get the same port, and an older store
+// of the same URL would make that test's store inert.
+func (s *scene) dismantle() {
+	ctx := context.WithoutCancel(s.t.Context())
+	var stores v1alpha1.ArtifactStoreList
+	if err := env.Client.List(ctx, &stores, client.InNamespace(s.ns)); err != nil {
+		s.t.Error(err)
+	}
+	for i := range stores.Items {
+		o := &stores.Items[i]
+		patch := client.MergeFrom(o.DeepCopy())
+		o.Finalizers = nil
+		if err := client.IgnoreNotFound(env.Client.Patch(ctx, o, patch)); err != nil {
+			s.t.Error(err)
+		}
+		if err := client.IgnoreNotFound(env.Client.Delete(ctx, o)); err != nil {
+			s.t.Error(err)
+		}
+	}
 }
 
 // manage starts a manager for the scene's namespace.
@@ -167,7 +223,7 @@ func change[T client.Object](s *scene, o T, edit func(T)) {
 func (s *scene) image(manifest, artifact, seed string) ocispec.Descriptor {
 	s.t.Helper()
 	n, v, _ := strings.Cut(artifact, ":")
-	d, err := registrytest.PushImage(s.t.Context(), s.registry.Host, repository(manifest, n), v, seed)
+	d, err := registrytest.PushImage(s.t.Context(), s.inside.Host, repository(manifest, n), v, seed)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -185,7 +241,7 @@ func (s *scene) at(repository, reference string) string {
 		s.t.Fatal(err)
 	}
 	req.Header.Set("Accept", strings.Join([]string{ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex}, ","))
-	return behind(s.registry, req)
+	return behind(s.inside, req)
 }
 
 // condition returns a condition as Status/Reason, "" when the object or the condition is not there.
@@ -242,6 +298,50 @@ func (s *scene) goes(objects ...client.Object) {
 			return fmt.Sprintf("%T %s should be gone; it has %+v", o, o.GetName(), conditionsOf(o))
 		})
 	}
+}
+
+// says waits for a condition and looks for parts of its message.
+func (s *scene) says(o client.Object, kind, want string, parts ...string) {
+	s.t.Helper()
+	s.eventually(o, kind, want)
+	c := apimeta.FindStatusCondition(conditionsOf(o), kind)
+	for _, part := range parts {
+		s.Expect(c.Message).To(gomega.ContainSubstring(part), "%s of %T %s", kind, o, o.GetName())
+	}
+}
+
+// contents is every tag in the registry and the digest that it is at, behind records and faults.
+func (s *scene) contents() map[string]string {
+	s.t.Helper()
+	var catalog struct{ Repositories []string }
+	s.ask("/v2/_catalog", &catalog)
+	out := map[string]string{}
+	for _, repository := range catalog.Repositories {
+		var list struct{ Tags []string }
+		s.ask("/v2/"+repository+"/tags/list", &list)
+		for _, tag := range list.Tags {
+			out[repository+":"+tag] = s.at(repository, tag)
+		}
+	}
+	return out
+}
+
+// ask reads a document of the registry; one that is not there leaves into as it is.
+func (s *scene) ask(path string, into any) {
+	s.t.Helper()
+	w := httptest.NewRecorder()
+	s.inside.App.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	if w.Code == http.StatusNotFound {
+		return
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), into); err != nil {
+		s.t.Fatalf("reading %s: %v", path, err)
+	}
+}
+
+// gone reports whether an object is not there.
+func (s *scene) gone(o client.Object) bool {
+	return apierrors.IsNotFound(env.Client.Get(s.t.Context(), client.ObjectKeyFromObject(o), o))
 }
 
 // tombstones lists those of the scene.
