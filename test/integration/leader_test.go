@@ -1,0 +1,95 @@
+package integration
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/onsi/gomega"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/test/environment"
+)
+
+// An old leader is held up right before it removes a tag. Meanwhile another one ends the
+// release, the manifest is applied again with a holder, and its tags are back. When the old one
+// wakes, its evidence is too old to act on: the tag stays.
+func TestI3AnOldLeaderThatWakesUpLate(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	a := s.image("m", "a:1", "a").Digest.String()
+	var asleep atomic.Bool
+	stuck, wake := make(chan context.Context, 1), make(chan struct{})
+	sleepy := func(base http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodDelete && strings.Contains(r.URL.Path, "/manifests/") && asleep.CompareAndSwap(false, true) {
+				stuck <- r.Context()
+				<-wake
+				// What a process that was stopped does when it goes on: it sends, if its context lets it.
+				if err := r.Context().Err(); err != nil {
+					return nil, err
+				}
+			}
+			return base.RoundTrip(r)
+		})
+	}
+	old := s.manage(func(o *environment.ManagerOptions) { o.Registry = sleepy })
+	m := s.manifest("m", "a:1")
+	s.create(s.store("acme"), m)
+	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+	s.delete(m)
+	write := <-stuck
+	ended := func() bool { return write.Err() != nil }
+
+	s.manage()
+	s.goes(m)
+	s.Expect(s.at(repository("m", "a"), "1")).To(gomega.BeEmpty())
+	again, holder := s.manifest("m", "a:1"), s.definition("nfdv", "m", "a")
+	s.create(again, holder)
+	s.eventually(again, v1alpha1.ConditionUploaded, "True/Complete")
+	s.eventually(holder, v1alpha1.ConditionResolved, "True/Resolved")
+	s.Expect(s.at(repository("m", "a"), "1")).To(gomega.Equal(a))
+	before := s.registry.Count(deletes)
+	s.Eventually(ended).Should(gomega.BeTrue(), "its write carries a deadline no later than its evidence's")
+	close(wake)
+	old.Stop()
+	s.Expect(s.at(repository("m", "a"), "1")).To(gomega.Equal(a))
+	s.Expect(s.registry.Count(deletes)).To(gomega.Equal(before), "the old leader removed nothing")
+}
+
+func deletes(r *http.Request) bool { return r.Method == http.MethodDelete }
+
+// Two leaders at once, and holders that come and go: whoever acts, a tag is never gone while an
+// admitted holder exists.
+func TestI1TwoLeadersAndAHolder(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.manage()
+	s.manage()
+	s.create(s.store("acme"))
+	a := s.image("m", "a:1", "a").Digest.String()
+	for range 10 {
+		m, holder := s.manifest("m", "a:1"), s.definition("nfdv", "m", "a")
+		s.create(m)
+		s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+		go s.delete(m)
+		s.create(holder)
+		admitted := func() bool {
+			switch s.condition(holder, v1alpha1.ConditionResolved) {
+			case "True/Resolved":
+				return true
+			case "False/NotFound", "False/Terminating":
+				return true
+			}
+			return false
+		}
+		s.Eventually(admitted).Should(gomega.BeTrue())
+		if s.condition(holder, v1alpha1.ConditionResolved) == "True/Resolved" {
+			s.Expect(s.at(repository("m", "a"), "1")).To(gomega.Equal(a), "I1: the tag is gone while an admitted holder exists")
+		}
+		s.delete(holder)
+		s.goes(holder, m)
+	}
+}
