@@ -32,6 +32,7 @@ var story = []chapter{
 		run(`for image in upf-control:1.0.0 upf-init:1.0.0 upf-migrate:1.0.0 exporter:2.1.0; do bin/demo push image $REPO/$image; done`, lines(4, "@sha256:")),
 		run(`bin/demo push file $REPO/nf-template:1.0.0 test/demo/nf-template.json`, says("@sha256:")),
 		run(`kubectl wait -n publisher am/upf-1.0.0 --for=condition=Uploaded --timeout=60s`, says("condition met")),
+		run(`kubectl wait -n publisher nfdv/upf-1.0.0 nsdv/core-1.0.0 --for=condition=Ready --timeout=60s`, lines(2, "condition met")),
 		run(`kubectl get -n publisher as,am,nfdv,nsdv`, says("artifactstore.nfo.dev/acme True", "artifactmanifest.nfo.dev/upf-1.0.0 True True 2")),
 		run(`bin/demo tags $REPO | tee bin/dev/released`, lines(7, "@sha256:"), lines(1, "/upf-datapath:1.0.0@sha256:")),
 	}},

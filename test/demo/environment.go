@@ -62,12 +62,14 @@ func (e *environment) registryHost() string {
 	return strings.TrimSpace(string(host))
 }
 
-// commandTimeout is more than any helper takes, but the first build of the cluster.
-const commandTimeout = 20 * time.Minute
+// commandTimeout is more than any helper takes, if make has built the cluster before.
+const commandTimeout = 5 * time.Minute
 
 // command runs a program in the clone and returns what it wrote; with the administrator's
 // KUBECONFIG and REGISTRY set, and after those what env adds.
 func (e *environment) command(ctx context.Context, env []string, name string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
 	var out strings.Builder
 	cmd := e.prepare(ctx, env, name, args...)
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -83,7 +85,7 @@ func (e *environment) command(ctx context.Context, env []string, name string, ar
 func (e *environment) prepare(ctx context.Context, env []string, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = e.root
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+e.kubeconfig(), "REGISTRY="+e.registryHost())
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+e.kubeconfig(), "KUBECACHEDIR="+e.path("kubectl"), "REGISTRY="+e.registryHost())
 	cmd.Env = append(cmd.Env, env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }

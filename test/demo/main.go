@@ -3,7 +3,8 @@
 // manager on 127.0.0.1, `make demo` tells the story, `make down` ends it all.
 //
 // Contract: what the story prints has been run as it is printed; it ends with exit code 0 only
-// if every step went as told. Nothing is written outside bin, and `down` leaves nothing running.
+// if every step went as told. Nothing is written outside bin but Go's caches, and `down` leaves
+// nothing running.
 //
 // Decision: commands are run by a shell through kubectl and bin/nfo, as a person would, and not
 // by a client library, so that the story is also documentation that cannot be wrong.

@@ -28,13 +28,13 @@ func newHoldCommand() *cobra.Command {
 		Args:   cobra.MinimumNArgs(2),
 		// What follows belongs to the program.
 		DisableFlagParsing: true,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			// Without O_CLOEXEC, which os.OpenFile sets: the lock has to outlive the exec.
 			fd, err := syscall.Open(args[0], syscall.O_RDWR|syscall.O_CREAT, 0o600)
 			if err != nil {
 				return fmt.Errorf("opening %s: %w", args[0], err)
 			}
-			if err := syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			if err := lock(cmd.Context(), fd); err != nil {
 				return fmt.Errorf("locking %s, which another process holds: %w", args[0], err)
 			}
 			if err := syscall.Ftruncate(fd, 0); err != nil {
@@ -46,6 +46,19 @@ func newHoldCommand() *cobra.Command {
 			return fmt.Errorf("running %s: %w", args[1], syscall.Exec(args[1], args[1:], os.Environ()))
 		},
 	}
+}
+
+// lock takes the lock of a file. Who asks for its holder has it too, for a moment.
+func lock(ctx context.Context, fd int) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return poll(ctx, 10*time.Millisecond, func() (bool, error) {
+		err := syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB)
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return false, nil
+		}
+		return err == nil, err
+	})
 }
 
 // holderOf is the number of the process that holds the lock of a pid file; 0 for none.
