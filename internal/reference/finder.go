@@ -17,14 +17,14 @@ type Finder struct {
 	cached, live client.Reader
 
 	mu    sync.Mutex
-	queue map[string]*batch // by namespace: the list that has not begun yet
-	lists map[string]chan struct{}
+	queue map[question]*batch // the list that has not begun yet
+	lists map[question]chan struct{}
 }
 
 // NewFinder makes a Finder. cached must have the index of Index; live must read from the API
 // server itself.
 func NewFinder(cached, live client.Reader) *Finder {
-	return &Finder{cached: cached, live: live, queue: map[string]*batch{}, lists: map[string]chan struct{}{}}
+	return &Finder{cached: cached, live: live, queue: map[question]*batch{}, lists: map[question]chan struct{}{}}
 }
 
 // Cached returns the holders of a subject that the cache knows, sorted. It may lag behind: use
@@ -32,7 +32,7 @@ func NewFinder(cached, live client.Reader) *Finder {
 func (f *Finder) Cached(ctx context.Context, subject client.Object) ([]Holder, error) {
 	found := map[Object]Holder{}
 	for _, to := range targets(subject) {
-		for _, kind := range holderKinds {
+		for _, kind := range holdersOf(Self(subject).Kind) {
 			// No pages here: the cache would cut the list short without saying so.
 			items, err := kind.list(ctx, f.cached, 0, client.InNamespace(subject.GetNamespace()), client.MatchingFields{Field: Key(to)})
 			if err != nil {
@@ -53,7 +53,7 @@ func (f *Finder) Cached(ctx context.Context, subject client.Object) ([]Holder, e
 // Live returns the stored holders of a subject, sorted, from lists that began after Live was
 // called. It fails rather than leave one out.
 func (f *Finder) Live(ctx context.Context, subject client.Object) ([]Holder, error) {
-	all, err := f.snapshot(ctx, subject.GetNamespace())
+	all, err := f.snapshot(ctx, question{subject.GetNamespace(), Self(subject).Kind})
 	if err != nil {
 		return nil, fmt.Errorf("listing what holds %s: %w", Self(subject), err)
 	}
@@ -65,8 +65,12 @@ type Snapshot map[string][]client.Object
 
 // Read takes a snapshot of a namespace from the given reader.
 func Read(ctx context.Context, r client.Reader, namespace string) (Snapshot, error) {
+	return read(ctx, r, namespace, holderKinds)
+}
+
+func read(ctx context.Context, r client.Reader, namespace string, kinds []holderKind) (Snapshot, error) {
 	all := Snapshot{}
-	for _, kind := range holderKinds {
+	for _, kind := range kinds {
 		items, err := kind.list(ctx, r, pageSize, client.InNamespace(namespace))
 		if err != nil {
 			return nil, err
@@ -111,6 +115,9 @@ func targets(subject client.Object) []Object {
 	return ts
 }
 
+// question is what a live list answers: what holds the objects of one kind in one namespace.
+type question struct{ namespace, kind string }
+
 // batch is one list that several askers wait for.
 type batch struct {
 	done chan struct{}
@@ -118,17 +125,17 @@ type batch struct {
 	err  error
 }
 
-// snapshot lists a namespace. Callers that come while a list runs share the next one, which
+// snapshot answers a question by a list. Callers that come while a list runs share the next one, which
 // begins after all of them asked.
-func (f *Finder) snapshot(ctx context.Context, namespace string) (Snapshot, error) {
+func (f *Finder) snapshot(ctx context.Context, q question) (Snapshot, error) {
 	f.mu.Lock()
-	if b, waiting := f.queue[namespace]; waiting {
+	if b, waiting := f.queue[q]; waiting {
 		f.mu.Unlock()
 		return b.wait(ctx)
 	}
 	b := &batch{done: make(chan struct{})}
-	f.queue[namespace] = b
-	running := f.lists[namespace]
+	f.queue[q] = b
+	running := f.lists[q]
 	f.mu.Unlock()
 
 	if running != nil {
@@ -138,10 +145,10 @@ func (f *Finder) snapshot(ctx context.Context, namespace string) (Snapshot, erro
 		}
 	}
 	f.mu.Lock()
-	delete(f.queue, namespace)
-	f.lists[namespace] = b.done
+	delete(f.queue, q)
+	f.lists[q] = b.done
 	f.mu.Unlock()
-	b.all, b.err = Read(ctx, f.live, namespace)
+	b.all, b.err = read(ctx, f.live, q.namespace, holdersOf(q.kind))
 	close(b.done)
 	return b.all, b.err
 }

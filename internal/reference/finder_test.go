@@ -59,7 +59,7 @@ func TestCachedAgreesWithLive(t *testing.T) {
 func TestI2AFailedListIsAnError(t *testing.T) {
 	t.Parallel()
 	down := errors.New("down")
-	for _, failing := range []string{"*v1alpha1.ArtifactManifestList", "*v1alpha1.NetworkFunctionDefinitionVersionList", "*v1alpha1.NetworkServiceDesignVersionList"} {
+	for _, failing := range []string{"*v1alpha1.NetworkFunctionDefinitionVersionList", "*v1alpha1.NetworkServiceDesignVersionList"} {
 		t.Run(failing, func(t *testing.T) {
 			t.Parallel()
 			c := reader(t, interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, l client.ObjectList, o ...client.ListOption) error {

@@ -16,20 +16,29 @@ const pageSize = 500
 // lister lists the objects of one kind, in pages of size; 0 for all at once.
 type lister func(ctx context.Context, r client.Reader, size int64, opts ...client.ListOption) ([]client.Object, error)
 
-// holderKind is a kind whose objects hold others.
+// holderKind is a kind whose objects hold others, and the kinds of what they can hold.
 type holderKind struct {
-	name string
-	list lister
+	name  string
+	holds []string
+	list  lister
 }
 
 var holderKinds = []holderKind{
-	{v1alpha1.KindArtifactManifest, list(func(l *v1alpha1.ArtifactManifestList) []v1alpha1.ArtifactManifest { return l.Items })},
-	{v1alpha1.KindDefinition, list(func(l *v1alpha1.NetworkFunctionDefinitionVersionList) []v1alpha1.NetworkFunctionDefinitionVersion {
-		return l.Items
-	})},
-	{v1alpha1.KindDesign, list(func(l *v1alpha1.NetworkServiceDesignVersionList) []v1alpha1.NetworkServiceDesignVersion {
-		return l.Items
-	})},
+	{
+		v1alpha1.KindArtifactManifest, []string{v1alpha1.KindArtifactStore},
+		list(func(l *v1alpha1.ArtifactManifestList) []v1alpha1.ArtifactManifest { return l.Items }),
+	}, {
+		v1alpha1.KindDefinition, []string{v1alpha1.KindArtifactManifest, v1alpha1.KindArtifactStore},
+		list(func(l *v1alpha1.NetworkFunctionDefinitionVersionList) []v1alpha1.NetworkFunctionDefinitionVersion { return l.Items }),
+	}, {
+		v1alpha1.KindDesign, []string{v1alpha1.KindArtifactManifest, v1alpha1.KindDefinition, v1alpha1.KindArtifactStore},
+		list(func(l *v1alpha1.NetworkServiceDesignVersionList) []v1alpha1.NetworkServiceDesignVersion { return l.Items }),
+	},
+}
+
+// holdersOf returns the kinds that can hold a kind.
+func holdersOf(subject string) []holderKind {
+	return slices.DeleteFunc(slices.Clone(holderKinds), func(k holderKind) bool { return !slices.Contains(k.holds, subject) })
 }
 
 // list makes the function that lists one kind: all at once, or page by page when a page size
