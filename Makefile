@@ -8,9 +8,12 @@ VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),dev)
 IMAGE ?= nfo:$(VERSION)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # timetzdata: schedules name time zones, and the image has no files but the binary.
-BUILD := CGO_ENABLED=0 $(GO) build -trimpath -tags timetzdata -ldflags '$(LDFLAGS)'
+BUILD := $(GO) build -tags timetzdata -ldflags '$(LDFLAGS)'
 LINT := $(CURDIR)/bin/tools/golangci-lint
 GENERATED := api config
+# The same for programs, tests and tools, so that they share one build cache.
+export CGO_ENABLED := 0
+export GOFLAGS := $(GOFLAGS) -trimpath
 
 .PHONY: help
 help: ## show this list
@@ -45,7 +48,7 @@ lint: $(LINT) ## run the linters (the first time builds them, 3 minutes)
 	cd tools/lint && $(LINT) run ./...
 
 $(LINT): tools/lint/go.mod tools/lint/go.sum tools/lint/main.go
-	CGO_ENABLED=0 $(GO) build -C tools/lint -trimpath -ldflags '-s -w' -o $@ .
+	$(GO) build -C tools/lint -ldflags '-s -w' -o $@ .
 
 
 .PHONY: test
@@ -68,7 +71,7 @@ cluster: ## build the test cluster's binaries (the first time takes 15 minutes)
 
 .PHONY: bin/demo
 bin/demo:
-	@CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./test/demo
+	@$(GO) build -o $@ ./test/demo
 
 .PHONY: up
 up: build cluster bin/demo ## start a cluster, a registry and the operator in the background

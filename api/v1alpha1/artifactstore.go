@@ -221,7 +221,7 @@ type ArtifactStoreStatus struct {
 	// +optional
 	Capabilities RegistryCapabilities `json:"capabilities,omitempty"`
 
-	// The last purge that ran to an end, dry runs included.
+	// The last purge that ended, well or not. A dry run leaves no record.
 	// +optional
 	LastPurge *PurgeRun `json:"lastPurge,omitempty"`
 

@@ -72,6 +72,8 @@ const (
 	ReasonPathConflict = "PathConflict"
 	// ReasonInvalidURL: the URL cannot be parsed.
 	ReasonInvalidURL = "InvalidURL"
+	// ReasonInvalidCABundle: caBundle holds no certificate.
+	ReasonInvalidCABundle = "InvalidCABundle"
 	// ReasonSecretNotFound: the named Secret does not exist.
 	ReasonSecretNotFound = "SecretNotFound"
 	// ReasonSecretInvalid: the named Secret cannot be read as credentials.
@@ -117,6 +119,10 @@ const (
 	// ReasonStoreScoped: a manifest named is still StoreScoped.
 	ReasonStoreScoped = "StoreScoped"
 )
+
+// TagDeleteUnsupported begins the reason of a tombstone's entry whose tag the registry would not
+// remove alone: the tag is there still, and ours to remove with its digest.
+const TagDeleteUnsupported = "TagDeleteUnsupported"
 
 // Annotations that people set.
 const (

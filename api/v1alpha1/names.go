@@ -98,7 +98,7 @@ func (l RegistryLocation) Repository(manifest string, path UploadPath, artifactN
 // this location: the prefix, the manifest's name, and exactly one segment more.
 func (l RegistryLocation) Owns(manifest, repository string) bool {
 	rest, ok := strings.CutPrefix(repository, l.Repository(manifest, ManifestScoped, ""))
-	return ok && rest != "" && !strings.Contains(rest, "/")
+	return ok && rest != "" && !strings.Contains(rest, "/") && !strings.Contains(manifest, "/")
 }
 
 // TombstoneName names the tombstone of a whole manifest: its name, cut, and the first 8

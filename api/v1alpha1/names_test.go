@@ -101,6 +101,9 @@ func TestI9OwnsOnlyTheManifestsPath(t *testing.T) {
 			t.Errorf("Owns(m, %q) = %t, want %t", repository, got, want)
 		}
 	}
+	if l.Owns("m/a", "acme/m/a/nginx") {
+		t.Error("a manifest's name with a slash owns another manifest's path")
+	}
 	root := RegistryLocation{Host: "r"}
 	if !root.Owns("m", root.Repository("m", ManifestScoped, "nginx")) {
 		t.Error("a store without prefix does not own its own path")

@@ -2,6 +2,8 @@ package controller
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -14,6 +16,8 @@ import (
 var (
 	// errSecretNotFound: the store names a Secret that does not exist.
 	errSecretNotFound = errors.New("the Secret does not exist")
+	// errCABundle: nothing in the store's caBundle is a certificate.
+	errCABundle = errors.New("caBundle holds no PEM certificate")
 	// errStoreNotFound: the manifest's store does not exist, and artifacts were seen in it.
 	errStoreNotFound = errors.New("the store does not exist; create it again")
 	// errSuperseded: the object has changed since it was read; the next pass reads again.
@@ -45,6 +49,8 @@ func classify(err error) (class, string) {
 		return stuck, v1alpha1.ReasonStoreNotFound
 	case errors.Is(err, registry.ErrCredentials):
 		return stuck, v1alpha1.ReasonSecretInvalid
+	case errors.Is(err, errCABundle):
+		return stuck, v1alpha1.ReasonInvalidCABundle
 	case errors.Is(err, v1alpha1.ErrRegistryURL), errors.Is(err, registry.ErrConfig):
 		return stuck, v1alpha1.ReasonInvalidURL
 	case errors.Is(err, registry.ErrDenied):
@@ -59,6 +65,21 @@ func classify(err error) (class, string) {
 		return again, v1alpha1.ReasonPending
 	}
 	return retry, v1alpha1.ReasonUnknown
+}
+
+// remedies say what a person can do, by reason, where the error does not say it itself.
+var remedies = map[string]string{
+	v1alpha1.ReasonSecretInvalid:   "Correct the Secret that the store's credentialsSecretRef names.",
+	v1alpha1.ReasonInvalidCABundle: "Put the certificate of the authority that signed the registry's into it.",
+	v1alpha1.ReasonDenied:          "Check that the Secret that the store's credentialsSecretRef names has a login that may read, push and delete there.",
+	v1alpha1.ReasonUnavailable:     "Check the registry, the network, and the store's url and caBundle.",
+	v1alpha1.ReasonUnreadable:      "Check that the store's url leads to an OCI registry, and push again what is damaged.",
+}
+
+// explain tells of an error in whole sentences: what went wrong, and what to do about it.
+func explain(err error) string {
+	_, reason := classify(err)
+	return strings.TrimSuffix(fmt.Sprintf("%v. %s", err, remedies[reason]), " ")
 }
 
 // finish turns the pass's error into controller-runtime's answer. Nothing is ever terminal:

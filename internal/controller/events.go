@@ -35,14 +35,16 @@ func announce(to events.EventRecorder, about runtime.Object, before, after []met
 	}
 }
 
-// severity of a condition's new state: being blocked is the one True that warns.
+// severity of a condition's new state: being blocked is the one True that warns, and not yet
+// known, not wanted and not touched are what does not.
 func severity(c metav1.Condition) string {
-	bad := c.Status == metav1.ConditionFalse
-	switch {
-	case c.Type == v1alpha1.ConditionDeletionBlocked:
+	bad := c.Status != metav1.ConditionTrue
+	switch c.Reason {
+	case v1alpha1.ReasonPending, v1alpha1.ReasonSuspended, v1alpha1.ReasonCronJobDisabled, v1alpha1.ReasonNotOurs:
+		return corev1.EventTypeNormal
+	}
+	if c.Type == v1alpha1.ConditionDeletionBlocked {
 		bad = c.Status == metav1.ConditionTrue
-	case c.Reason == v1alpha1.ReasonPending || c.Reason == v1alpha1.ReasonSuspended || c.Reason == v1alpha1.ReasonNotOurs:
-		bad = false
 	}
 	if bad {
 		return corev1.EventTypeWarning

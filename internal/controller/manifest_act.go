@@ -41,7 +41,7 @@ func (r *ManifestReconciler) act(ctx context.Context, seen manifestSeen, v manif
 		done.again = r.polls.plan(seen.manifest, v.poll)
 	}
 	for _, e := range v.overwritten {
-		note, err := r.bury(ctx, seen, v, e)
+		note, err := r.bury(ctx, seen, e)
 		if err != nil {
 			r.polls.forget(seen.manifest.UID)
 			return done, err
@@ -63,14 +63,14 @@ func (r *ManifestReconciler) act(ctx context.Context, seen manifestSeen, v manif
 }
 
 // bury records a digest whose tag has moved on, before the status forgets it.
-func (r *ManifestReconciler) bury(ctx context.Context, seen manifestSeen, v manifestVerdict, e v1alpha1.ArtifactStatus) (string, error) {
+func (r *ManifestReconciler) bury(ctx context.Context, seen manifestSeen, e v1alpha1.ArtifactStatus) (string, error) {
 	name := tombstoneName(seen.manifest, v1alpha1.CauseOverwritten, e.Repository, e.ArtifactVersion)
 	t := newTombstone(seen.manifest, seen.store, v1alpha1.CauseOverwritten, name)
 	t, err := r.releaser.record(ctx, t, []finding{{ArtifactStatus: e, there: true}})
 	if err != nil {
 		return "", err
 	}
-	if err := r.releaser.bury(ctx, t, "", seen.store.Spec.Purge.GracePeriod.Duration); err != nil {
+	if err := r.releaser.bury(ctx, t, nil, seen.store.Spec.Purge.GracePeriod.Duration); err != nil {
 		return "", err
 	}
 	now := seen.tags[keyOf(e)].digest

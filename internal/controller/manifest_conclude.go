@@ -18,7 +18,7 @@ func (seen manifestSeen) conclude(v *manifestVerdict) {
 	switch {
 	case seen.trouble != nil:
 		_, reason := classify(seen.trouble)
-		message := fmt.Sprintf("The registry could not be asked: %v.", seen.trouble)
+		message := "What the registry has is not known: " + explain(seen.trouble)
 		v.conditions.set(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, reason, message)
 		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
 	case !known:
@@ -76,7 +76,7 @@ func (v manifestVerdict) afterLive(seen manifestSeen, done manifestDone, err err
 		v.artifacts = seen.manifest.Status.Artifacts // what could not be recorded has not been seen
 		class, reason := classify(err)
 		if class != again {
-			v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, fmt.Sprintf("It will be tried again: %v.", err))
+			v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, "It will be tried again: "+explain(err))
 		}
 	case v.release == nil:
 	case len(done.release.holders) > 0:
@@ -96,8 +96,8 @@ func (v manifestVerdict) afterDeleting(seen manifestSeen, done manifestDone, err
 			return v
 		}
 		v.conditions.set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, reason,
-			fmt.Sprintf("Nothing holds it, but it cannot be let go yet: %v. It will be tried again. If the registry is gone for good, annotate the manifest or its store with %s=%s.",
-				err, v1alpha1.AnnotationOnDelete, v1alpha1.OnDeleteOrphan))
+			fmt.Sprintf("Nothing holds it, but it cannot be let go yet: %s It will be tried again. If the registry is gone for good, annotate the manifest or its store with %s=%s.",
+				explain(err), v1alpha1.AnnotationOnDelete, v1alpha1.OnDeleteOrphan))
 		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted; DeletionBlocked says what it waits for.")
 	case v.release == nil:
 	case len(done.release.holders) > 0:
@@ -109,7 +109,7 @@ func (v manifestVerdict) afterDeleting(seen manifestSeen, done manifestDone, err
 		v.letGo = true
 		v.artifacts = untagged(v.artifacts)
 		v.conditions.set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, v1alpha1.ReasonReleased, "Nothing holds it.")
-		v.conditions.set(v1alpha1.ConditionUntagged, metav1.ConditionTrue, v1alpha1.ReasonUntagged, tombstoned(done.release.tombstones))
+		v.conditions.set(v1alpha1.ConditionUntagged, metav1.ConditionTrue, v1alpha1.ReasonUntagged, done.release.tombstoned())
 		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It has been released.")
 	}
 	return v
@@ -124,11 +124,15 @@ func untagged(artifacts []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {
 	return out
 }
 
-func tombstoned(names []string) string {
-	if len(names) == 0 {
+func (r released) tombstoned() string {
+	names := strings.Join(r.tombstones, ", ")
+	switch {
+	case names == "":
 		return "No artifact of it was in the registry."
+	case r.stay:
+		return fmt.Sprintf("Its tags are recorded in tombstone %s. The registry cannot remove a tag alone: those that are there stay until a purge removes them with their digests.", names)
 	}
-	return fmt.Sprintf("Its tags are removed and recorded in tombstone %s. Apply the manifest again to restore them.", strings.Join(names, ", "))
+	return fmt.Sprintf("Its tags are removed and recorded in tombstone %s. Apply the manifest again to restore them.", names)
 }
 
 func atMost(names []string, n int) string {

@@ -103,6 +103,8 @@ func (seen manifestSeen) unusable() (reason, message string) {
 	switch {
 	case seen.store == nil:
 		return v1alpha1.ReasonStoreNotFound, fmt.Sprintf("ArtifactStore %s does not exist in this namespace; create it.", name)
+	case seen.inert != nil && seen.inert.Reason == v1alpha1.ReasonPending:
+		return v1alpha1.ReasonPending, fmt.Sprintf("The operator has not looked at ArtifactStore %s yet.", name)
 	case seen.inert != nil:
 		return v1alpha1.ReasonStoreNotReady, fmt.Sprintf("ArtifactStore %s is inert (%s): %s.", name, seen.inert.Reason, strings.TrimSuffix(seen.inert.Message, "."))
 	}
@@ -135,23 +137,15 @@ func (seen manifestSeen) restorable(artifacts []v1alpha1.ArtifactStatus) []resto
 		return nil
 	}
 	chosen := map[string]map[string]bool{} // by tombstone, then repository:tag
-	choose := func(t *v1alpha1.Tombstone, ref string) {
+	for _, e := range artifacts {
+		t := seen.undo(e)
+		if t == nil {
+			continue
+		}
 		if chosen[t.Name] == nil {
 			chosen[t.Name] = map[string]bool{}
 		}
-		chosen[t.Name][ref] = true
-	}
-	for _, e := range artifacts {
-		tag, asked := seen.tags[keyOf(e)]
-		if !asked {
-			continue
-		}
-		for _, t := range seen.undos(e.Repository, e.ArtifactVersion) {
-			if interrupted := t.Entry(e.Repository, e.ArtifactVersion).State == v1alpha1.TombstoneRestoring; !tag.there || interrupted {
-				choose(t, e.Repository+":"+e.ArtifactVersion)
-				break
-			}
-		}
+		chosen[t.Name][e.Repository+":"+e.ArtifactVersion] = true
 	}
 	var out []restoration
 	for _, t := range seen.tombstones {
@@ -160,6 +154,18 @@ func (seen manifestSeen) restorable(artifacts []v1alpha1.ArtifactStatus) []resto
 		}
 	}
 	return out
+}
+
+// undo is the tombstone that one entry is to be restored from now; nil for none.
+func (seen manifestSeen) undo(e v1alpha1.ArtifactStatus) *v1alpha1.Tombstone {
+	tag, asked := seen.tags[keyOf(e)]
+	for _, t := range seen.undos(e.Repository, e.ArtifactVersion) {
+		interrupted := t.Entry(e.Repository, e.ArtifactVersion).State == v1alpha1.TombstoneRestoring
+		if asked && (!tag.there || interrupted) {
+			return t
+		}
+	}
+	return nil
 }
 
 // undos are the tombstones that have a tag to restore, the newest release first.

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,7 +83,7 @@ func inertness(s *v1alpha1.ArtifactStore) *metav1.Condition {
 	c := apimeta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady)
 	switch {
 	case c == nil:
-		return &metav1.Condition{Reason: v1alpha1.ReasonPending, Message: "the operator has not looked at the store yet"}
+		return &metav1.Condition{Reason: v1alpha1.ReasonPending}
 	case c.Reason == v1alpha1.ReasonPathConflict || c.Reason == v1alpha1.ReasonInvalidURL:
 		return c
 	}
@@ -105,7 +106,8 @@ func (r *ManifestReconciler) tombstones(ctx context.Context, m *v1alpha1.Artifac
 	return mine, nil
 }
 
-// poll resolves every entry, if it is due.
+// poll resolves every entry, if it is due. One that cannot be read does not concern the others
+// (I2); any other trouble would meet them too.
 func (r *ManifestReconciler) poll(ctx context.Context, seen *manifestSeen) {
 	m := seen.manifest
 	entries := wanted(m, seen.location)
@@ -124,8 +126,10 @@ func (r *ManifestReconciler) poll(ctx context.Context, seen *manifestSeen) {
 		switch {
 		case errors.Is(err, registry.ErrNotFound):
 			seen.tags[keyOf(e)] = tagSeen{}
+		case errors.Is(err, registry.ErrUnreadable):
+			seen.trouble = cmp.Or(seen.trouble, err)
 		case err != nil:
-			seen.trouble = fmt.Errorf("resolving %s:%s: %w", e.Repository, e.ArtifactVersion, err)
+			seen.trouble = err
 			return
 		default:
 			seen.tags[keyOf(e)] = tagSeen{there: true, digest: d.Digest.String(), mediaType: d.MediaType, size: d.Size}

@@ -17,7 +17,7 @@ const (
 	pollMissing  = 5 * time.Second // something is not there yet
 	pollComplete = 5 * time.Minute // all is there and may still be pushed over
 	pollSealed   = 24 * time.Hour  // all is there and the manifest is sealed
-	pollTrouble  = 30 * time.Second
+	pollTrouble  = 15 * time.Second
 )
 
 // pollBurst is the most requests that a store's budget saves up: those of the largest

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"sync"
@@ -65,6 +66,9 @@ func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*regi
 		if cfg.Credential, err = registry.CredentialFromSecret(&secret, cfg.Location); err != nil {
 			return nil, err
 		}
+	}
+	if pem := cfg.CABundle; len(pem) > 0 && !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("opening %s: %w", cfg.Location.Host, errCABundle)
 	}
 	if known && have.from == from {
 		return have.client, nil

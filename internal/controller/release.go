@@ -21,9 +21,8 @@ import (
 // maxEvidence is the age up to which what was read may be acted on (I3).
 const maxEvidence = 5 * time.Second
 
-// tagStays is the reason of a tombstone's entry whose tag the registry would not remove alone;
-// the purge knows by it that the tag is ours to remove with its digest.
-const tagStays = "TagDeleteUnsupported: the registry cannot remove a tag alone; the tag goes with its digest at the purge"
+// tagStays is the reason of a tombstone's entry whose tag the registry would not remove alone.
+const tagStays = v1alpha1.TagDeleteUnsupported + ": the registry cannot remove a tag alone; the tag goes with its digest at the purge"
 
 // releaser lets artifacts go: evidence, tombstone, untag, holders once more.
 type releaser struct {
@@ -42,6 +41,8 @@ type released struct {
 	untouched string
 	// tombstones are the names of what was written.
 	tombstones []string
+	// stay is true when tags stay until the purge, for the registry cannot remove them alone.
+	stay bool
 }
 
 // finding is an entry of a manifest as the registry shows it right before its release.
@@ -102,26 +103,25 @@ func (r *releaser) release(ctx context.Context, job task) (released, error) {
 			return out, err
 		}
 	}
+	out.stay = ev.store.Status.Capabilities.TagDelete == v1alpha1.Unsupported
 	return out, nil
 }
 
 // untag removes the tags of one tombstone, and looks at the holders once more.
 func (r *releaser) untag(ctx context.Context, reg *registry.Client, job task, ev *evidence, t *v1alpha1.Tombstone, group []finding) ([]reference.Holder, error) {
-	reason := ""
+	stays := map[string]bool{} // by repository:tag
 	for _, f := range group {
 		if f.there && ev.store.Status.Capabilities.TagDelete == v1alpha1.Unsupported {
-			reason = tagStays
+			stays[f.Repository+":"+f.ArtifactVersion] = true
 			continue
 		}
-		stays, err := r.untagOne(ctx, reg, job, ev, t, f)
+		kept, err := r.untagOne(ctx, reg, job, ev, t, f)
 		if err != nil || len(ev.holders) > 0 {
 			return ev.holders, errors.Join(err, r.undo(ctx, reg, t, len(ev.holders) > 0))
 		}
-		if stays {
-			reason = tagStays
-		}
+		stays[f.Repository+":"+f.ArtifactVersion] = kept
 	}
-	if err := r.bury(ctx, t, reason, ev.store.Spec.Purge.GracePeriod.Duration); err != nil {
+	if err := r.bury(ctx, t, stays, ev.store.Spec.Purge.GracePeriod.Duration); err != nil {
 		return nil, err
 	}
 	late, err := r.holders.Live(ctx, job.manifest)

@@ -67,7 +67,7 @@ func (seen storeSeen) health(v *storeVerdict) {
 	v.again = seen.ping.lasts()
 	if err := seen.ping.err; err != nil {
 		_, reason := classify(err)
-		message := fmt.Sprintf("%v.", err)
+		message := explain(err)
 		v.conditions.set(v1alpha1.ConditionReachable, metav1.ConditionFalse, reason, message)
 		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
 	} else {
@@ -93,6 +93,9 @@ func (seen storeSeen) purgeHealth() (metav1.ConditionStatus, string, string) {
 		next = "spec.purge.schedule is empty, so there is no CronJob; run nfo purge by hand."
 	case p.Suspend:
 		next = "spec.purge.suspend is set, so none starts by schedule."
+	}
+	if seen.store.Status.Capabilities.TagDelete == v1alpha1.Unsupported {
+		next = "The registry cannot remove a tag alone: a released tag stays until a purge removes it with its digest. " + next
 	}
 	switch {
 	case seen.store.Status.Capabilities.Delete == v1alpha1.Unsupported:

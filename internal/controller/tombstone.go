@@ -108,14 +108,18 @@ func reset(t *v1alpha1.Tombstone, found []finding) (changed bool) {
 }
 
 // bury marks entries as untagged from now on. An entry that was marked before keeps its time.
-func (r *releaser) bury(ctx context.Context, t *v1alpha1.Tombstone, reason string, keep time.Duration) error {
+// stays has, by repository:tag, those whose tag is there still and ours to remove at the purge.
+func (r *releaser) bury(ctx context.Context, t *v1alpha1.Tombstone, stays map[string]bool, keep time.Duration) error {
 	now, changed := metav1.NewTime(r.clock.Now()), false
 	for _, a := range t.Spec.Artifacts {
 		e := t.Entry(a.Repository, a.Tag)
 		if e.State != v1alpha1.TombstonePending {
 			continue
 		}
-		e.State, e.UntaggedAt, e.Reason, changed = v1alpha1.TombstoneUntagged, &now, reason, true
+		e.State, e.UntaggedAt, e.Reason, changed = v1alpha1.TombstoneUntagged, &now, "", true
+		if stays[a.Repository+":"+a.Tag] {
+			e.Reason = tagStays
+		}
 		t.SetEntry(e)
 	}
 	if !changed {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,10 +62,12 @@ func TestLeaseOfTheDeadIsTaken(t *testing.T) {
 func TestLosingTheLeaseStopsTheSweep(t *testing.T) {
 	t.Parallel()
 	c := clientgofake.NewClientset()
+	var away atomic.Bool
+	c.PrependReactor("update", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return away.Load(), nil, errors.New("the API server is away")
+	})
 	err := aLease(c, "us").hold(t.Context(), func(ctx context.Context) error {
-		c.PrependReactor("update", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
-			return true, nil, errors.New("the API server is away")
-		})
+		away.Store(true)
 		<-ctx.Done()
 		return context.Cause(ctx)
 	})

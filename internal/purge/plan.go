@@ -38,10 +38,6 @@ const (
 	Interrupted Reason = "Interrupted"
 )
 
-// tagDeleteUnsupported begins the reason of a tombstone's entry whose tag the registry would not
-// remove alone. The tag is ours to remove with its digest (I6).
-const tagDeleteUnsupported = "TagDeleteUnsupported"
-
 // Verdict says what becomes of one candidate digest.
 type Verdict struct {
 	Repository string        `json:"repository"`

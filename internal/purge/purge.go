@@ -43,8 +43,8 @@ type Config struct {
 }
 
 // Run purges one store once. The report holds what was done also when there is an error. Errors
-// wrap ErrRefused or ErrRunning when nothing was begun; after any other, part may be done, nothing
-// is lost, and it can be run again.
+// wrap ErrRunning when nothing was begun, and ErrRefused when the store must not be purged, which
+// may show during a sweep. After any error nothing is lost, and it can be run again.
 func Run(ctx context.Context, cfg Config) (Report, error) {
 	cfg = cfg.withDefaults()
 	key := client.ObjectKey{Namespace: cfg.Namespace, Name: cfg.Store}

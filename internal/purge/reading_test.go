@@ -36,10 +36,10 @@ func (s *shelf) Tags(context.Context, string) ([]string, error) {
 }
 
 func (s *shelf) Resolve(_ context.Context, _, tag string) (ocispec.Descriptor, error) {
-	switch {
-	case tag == s.brokenTag:
+	switch tag {
+	case s.brokenTag:
 		return ocispec.Descriptor{}, registry.ErrUnavailable
-	case tag == s.vanished:
+	case s.vanished:
 		return ocispec.Descriptor{}, registry.ErrNotFound
 	}
 	return ocispec.Descriptor{Digest: d(s.tags[tag])}, nil

@@ -24,6 +24,9 @@ const (
 	settleTries = 3
 	// Bounds of the API.
 	maxDigests, maxReason = 256, 1024
+	// allDigests bounds the digests of a whole tombstone that parts are added to, so that the API
+	// server can store it.
+	allDigests = 8192
 )
 
 // claim names one entry of one tombstone.
@@ -62,14 +65,17 @@ func (s *sweeper) claim(ctx context.Context, u unit) error {
 // claimEntries stores, first, the parts that go with the entries' digests: once an index is
 // deleted nobody else knows its children (I4).
 func (s *sweeper) claimEntries(ctx context.Context, t *v1alpha1.Tombstone, es []entry) error {
-	grown := false
+	grown, room := false, allDigests
+	for _, a := range t.Spec.Artifacts {
+		room -= len(a.Digests)
+	}
 	for _, e := range es {
 		i := slices.IndexFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool { return a.Repository == e.Repository && a.Tag == e.Tag })
 		a := &t.Spec.Artifacts[i]
-		if parts := s.partsOf(*a); len(parts) > 0 {
+		if parts := s.partsOf(*a, room); len(parts) > 0 {
 			// In front, because the last digest is the one that a restore takes.
 			a.Digests = append(parts, a.Digests...)
-			grown = true
+			grown, room = true, room-len(parts)
 		}
 	}
 	if grown {
@@ -87,8 +93,8 @@ func (s *sweeper) claimEntries(ctx context.Context, t *v1alpha1.Tombstone, es []
 }
 
 // partsOf returns the digests that go with an entry's own and that its tombstone does not have
-// yet, as many as it can take.
-func (s *sweeper) partsOf(a v1alpha1.TombstoneArtifact) []string {
+// yet, as many as it can take. The others go too; only an interrupted sweep would leave them.
+func (s *sweeper) partsOf(a v1alpha1.TombstoneArtifact, room int) []string {
 	var parts []string
 	for _, own := range a.Digests {
 		for _, d := range s.readings[a.Repository].graph.Parts(digest.Digest(own)) {
@@ -99,7 +105,7 @@ func (s *sweeper) partsOf(a v1alpha1.TombstoneArtifact) []string {
 			}
 		}
 	}
-	return parts[:min(len(parts), max(0, maxDigests-len(a.Digests)))]
+	return parts[:min(len(parts), max(0, min(room, maxDigests-len(a.Digests))))]
 }
 
 // entriesOf returns the entries of a tombstone, as planned.
@@ -201,8 +207,8 @@ func (s *sweeper) keptOf(a v1alpha1.TombstoneArtifact) (Verdict, bool) {
 // forgotten over it.
 func reasonOf(v Verdict, was v1alpha1.TombstoneArtifactStatus) string {
 	text := string(v.Reason) + ": " + v.Message
-	if strings.HasPrefix(was.Reason, tagDeleteUnsupported) {
-		text = tagDeleteUnsupported + ": " + text
+	if strings.HasPrefix(was.Reason, v1alpha1.TagDeleteUnsupported) {
+		text = v1alpha1.TagDeleteUnsupported + ": " + text
 	}
 	return cut(text)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -206,6 +205,47 @@ func (w *world) withStatus(t *v1alpha1.Tombstone, state v1alpha1.TombstoneState)
 	return t
 }
 
+func TestI13TombstoneThatNobodyClaimedKeeps(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	reads := 0
+	w.hooks.onTags = func(string) {
+		if reads++; reads == 2 { // after the plan has read the tombstones
+			w.must(w.raw.Create(t.Context(), w.tombstone("t4", in(repo, v1alpha1.TombstoneUntagged, 50, "1.0.9", w.digest["image"].String()))))
+			var late v1alpha1.Tombstone
+			w.must(w.get(&late, "t4"))
+			w.must(w.raw.Status().Update(t.Context(), w.withStatus(&late, v1alpha1.TombstoneUntagged)))
+		}
+	}
+	report, err := w.run()
+	w.must(err)
+	w.shows([]string{"image"}, []string{"index"})
+	if got := w.verdict(report, "image"); got != "keep Held" {
+		t.Errorf("the verdict is %q, want keep Held", got)
+	}
+	_, err = w.run()
+	w.must(err)
+	w.shows(stayed, gone)
+}
+
+func TestSweepOfSeveralManifests(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	const other = "acme/other/nginx"
+	desc, err := registrytest.PushImage(t.Context(), w.Host, other, "", "other")
+	w.must(err)
+	w.must(w.raw.Create(t.Context(), w.tombstone("t5", in(other, v1alpha1.TombstoneUntagged, 50, "1.0.0", desc.Digest.String()), func(t *v1alpha1.Tombstone) { t.Spec.Manifest.Name = "other" })))
+	var ts v1alpha1.Tombstone
+	w.must(w.get(&ts, "t5"))
+	w.must(w.raw.Status().Update(t.Context(), w.withStatus(&ts, v1alpha1.TombstoneUntagged)))
+	report, err := w.run()
+	w.must(err)
+	w.shows(stayed, gone)
+	if _, err := w.client.Resolve(t.Context(), other, desc.Digest.String()); !errors.Is(err, registry.ErrNotFound) || report.Deleted != 7 {
+		t.Errorf("the other manifest's image: %v; %s", err, report.Summary())
+	}
+}
+
 func TestI3StaleEvidenceIsReadAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.Concurrency = 1 })
@@ -250,100 +290,6 @@ func TestI3HolderAppearsDuringTheSweep(t *testing.T) {
 	}
 	if state, reason := w.state("t1", repo, "1.0.0"); state != v1alpha1.TombstoneKept || !strings.Contains(reason, "late") {
 		t.Errorf("the entry is %s, %s", state, reason)
-	}
-}
-
-func TestI2SlowRepositoryIsKept(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, nil)
-	reads := 0
-	w.hooks.onTags = func(repository string) {
-		if repository != web {
-			return
-		}
-		if reads++; reads > 1 {
-			w.clock.SetTime(w.clock.Now().Add(6 * time.Second))
-		}
-	}
-	report, err := w.run()
-	if !errors.Is(err, errSlow) {
-		t.Errorf("the error is %v, want errSlow", err)
-	}
-	w.shows([]string{"index", "amd64", "arm64", "signature"}, []string{"image"})
-	if got := w.verdict(report, "index"); got != "keep Unreadable" {
-		t.Errorf("the verdict is %q, want keep Unreadable", got)
-	}
-	if _, reason := w.state("t1", web, "2.0.0"); !strings.Contains(reason, "cannot be read within 5s") {
-		t.Errorf("the entry's reason is %q", reason)
-	}
-}
-
-func TestI2UnreadableRepositoryStopsNoOther(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, nil)
-	w.Intercept(func(rw http.ResponseWriter, r *http.Request) bool {
-		if strings.HasPrefix(r.URL.Path, "/v2/"+web+"/tags/") {
-			_, _ = rw.Write([]byte(`{"name":"x"}`))
-			return true
-		}
-		return false
-	})
-	report, err := w.run()
-	if !errors.Is(err, registry.ErrUnreadable) {
-		t.Errorf("the error is %v, want ErrUnreadable", err)
-	}
-	w.Intercept(nil)
-	w.shows(append([]string{"index", "amd64", "arm64", "signature"}, stayed...), []string{"image"})
-	if report.Outcome != v1alpha1.PurgeFailed || w.verdict(report, "index") != "keep Unreadable" {
-		t.Errorf("report: %s", report.Summary())
-	}
-	if state, reason := w.state("t1", web, "2.0.0"); state != v1alpha1.TombstoneKept || !strings.HasPrefix(reason, "Unreadable: ") {
-		t.Errorf("the entry is %s, %s", state, reason)
-	}
-	if state, _ := w.state("t1", repo, "1.0.0"); state != v1alpha1.TombstonePurged {
-		t.Errorf("the other entry is %s, want Purged", state)
-	}
-}
-
-func TestDeletionDisabled(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, nil, registrytest.DeleteDisabled())
-	report, err := w.run()
-	if !errors.Is(err, registry.ErrUnsupported) {
-		t.Errorf("the error is %v, want ErrUnsupported", err)
-	}
-	w.shows(append(gone, stayed...), nil)
-	run, capabilities := w.lastPurge()
-	if run.Outcome != v1alpha1.PurgeFailed || run.Deleted != 0 || capabilities.Delete != v1alpha1.Unsupported {
-		t.Errorf("the store's status has %+v and %+v", run, capabilities)
-	}
-	for _, at := range []struct{ repository, tag string }{{repo, "1.0.0"}, {web, "2.0.0"}} {
-		if state, reason := w.state("t1", at.repository, at.tag); state != v1alpha1.TombstoneKept || reason != "Unsupported: deletion is disabled at the registry" {
-			t.Errorf("%s is %s, %s", at.tag, state, reason)
-		}
-	}
-	if got := w.verdict(report, "amd64"); got != "keep Unsupported" {
-		t.Errorf("the verdict on a child is %q, want keep Unsupported", got)
-	}
-}
-
-func TestDeniedKeepsThePartsAndStopsNoOther(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, nil)
-	w.Intercept(func(rw http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodDelete && strings.HasSuffix(r.URL.Path, w.digest["index"].String()) {
-			registrytest.Fail(rw, http.StatusForbidden, "DENIED", "immutable")
-			return true
-		}
-		return false
-	})
-	report, err := w.run()
-	if !errors.Is(err, registry.ErrDenied) {
-		t.Errorf("the error is %v, want ErrDenied", err)
-	}
-	w.shows([]string{"index", "amd64", "arm64", "signature"}, []string{"image"})
-	if got := w.verdict(report, "amd64"); got != "keep Denied" {
-		t.Errorf("the verdict on a child is %q, want keep Denied", got)
 	}
 }
 
@@ -420,20 +366,4 @@ func TestStoppedBetweenDigests(t *testing.T) {
 	_, err = w.run()
 	w.must(err)
 	w.shows(stayed, gone)
-}
-
-func TestStoreRefusedDuringTheSweep(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, nil)
-	w.hooks.onTags = func(string) {
-		var s v1alpha1.ArtifactStore
-		w.must(w.get(&s, "acme"))
-		s.Status.Conditions[0].Reason = v1alpha1.ReasonPathConflict
-		w.must(w.raw.Status().Update(t.Context(), &s))
-	}
-	_, err := w.run()
-	if !errors.Is(err, ErrRefused) {
-		t.Errorf("the error is %v, want ErrRefused", err)
-	}
-	w.shows(append(gone, stayed...), nil)
 }

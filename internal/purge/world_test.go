@@ -34,9 +34,12 @@ type gate struct {
 }
 
 // pass does a write, or not. With lost the last write is done and its answer never comes.
-func (g *gate) pass(write func() error) error {
+func (g *gate) pass(ctx context.Context, write func() error) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if ctx.Err() != nil { // the fake client does not look
+		return ctx.Err()
+	}
 	g.writes++
 	if g.left == 0 {
 		return errCrashed
@@ -59,19 +62,22 @@ func (g *gate) open() {
 type hooked struct {
 	Registry
 	gate     *gate
+	mu       sync.Mutex // one hook at a time
 	onTags   func(repository string)
 	onDelete func(repository string, x digest.Digest)
 }
 
 func (h *hooked) Tags(ctx context.Context, repository string) ([]string, error) {
+	h.mu.Lock()
 	if h.onTags != nil {
 		h.onTags(repository)
 	}
+	h.mu.Unlock()
 	return h.Registry.Tags(ctx, repository)
 }
 
 func (h *hooked) Delete(ctx context.Context, repository string, x digest.Digest) error {
-	return h.gate.pass(func() error {
+	return h.gate.pass(ctx, func() error {
 		if h.onDelete != nil {
 			h.onDelete(repository, x)
 		}
@@ -157,22 +163,22 @@ func (w *world) serve(objects ...client.Object) {
 	w.raw = base
 	w.api = interceptor.NewClient(base, interceptor.Funcs{
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
-			return w.gate.pass(func() error { return c.Create(ctx, o, opts...) })
+			return w.gate.pass(ctx, func() error { return c.Create(ctx, o, opts...) })
 		},
 		Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
-			return w.gate.pass(func() error { return c.Update(ctx, o, opts...) })
+			return w.gate.pass(ctx, func() error { return c.Update(ctx, o, opts...) })
 		},
 		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
-			return w.gate.pass(func() error { return c.Patch(ctx, o, p, opts...) })
+			return w.gate.pass(ctx, func() error { return c.Patch(ctx, o, p, opts...) })
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
-			return w.gate.pass(func() error { return c.Delete(ctx, o, opts...) })
+			return w.gate.pass(ctx, func() error { return c.Delete(ctx, o, opts...) })
 		},
 		SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, o client.Object, opts ...client.SubResourceUpdateOption) error {
-			return w.gate.pass(func() error { return c.SubResource(sub).Update(ctx, o, opts...) })
+			return w.gate.pass(ctx, func() error { return c.SubResource(sub).Update(ctx, o, opts...) })
 		},
 		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
-			return w.gate.pass(func() error { return c.SubResource(sub).Patch(ctx, o, p, opts...) })
+			return w.gate.pass(ctx, func() error { return c.SubResource(sub).Patch(ctx, o, p, opts...) })
 		},
 	})
 	w.leases = clientgofake.NewClientset()

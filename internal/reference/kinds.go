@@ -29,10 +29,14 @@ var holderKinds = []holderKind{
 		list(func(l *v1alpha1.ArtifactManifestList) []v1alpha1.ArtifactManifest { return l.Items }),
 	}, {
 		v1alpha1.KindDefinition, []string{v1alpha1.KindArtifactManifest, v1alpha1.KindArtifactStore},
-		list(func(l *v1alpha1.NetworkFunctionDefinitionVersionList) []v1alpha1.NetworkFunctionDefinitionVersion { return l.Items }),
+		list(func(l *v1alpha1.NetworkFunctionDefinitionVersionList) []v1alpha1.NetworkFunctionDefinitionVersion {
+			return l.Items
+		}),
 	}, {
 		v1alpha1.KindDesign, []string{v1alpha1.KindArtifactManifest, v1alpha1.KindDefinition, v1alpha1.KindArtifactStore},
-		list(func(l *v1alpha1.NetworkServiceDesignVersionList) []v1alpha1.NetworkServiceDesignVersion { return l.Items }),
+		list(func(l *v1alpha1.NetworkServiceDesignVersionList) []v1alpha1.NetworkServiceDesignVersion {
+			return l.Items
+		}),
 	},
 }
 

@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"log"
 	"net/http"
 	"os"
 	"slices"
@@ -32,21 +31,7 @@ const (
 
 var env *environment.Environment
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	var err error
-	if env, err = environment.Start(context.Background()); err != nil {
-		log.Print(err)
-		return 1
-	}
-	defer func() {
-		if err := env.Close(); err != nil {
-			log.Print(err)
-		}
-	}()
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(environment.Main(m, &env)) }
 
 // site is a namespace with manifests, each held by a definition of its own.
 type site struct {
@@ -137,7 +122,7 @@ func (s site) block(from, to int) {
 // untagged waits, looking every 2 ms behind the registry's records, until a tag has gone.
 func (s site) untagged(i int) {
 	s.b.Helper()
-	must(s.b, wait.PollUntilContextTimeout(s.b.Context(), 2*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+	must(s.b, wait.PollUntilContextTimeout(s.b.Context(), 2*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
 		return s.registry.Count(func(r *http.Request) bool {
 			return r.Method == http.MethodDelete && strings.HasPrefix(r.URL.Path, "/v2/"+repository(i)+"/")
 		}) > 0, nil

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
+	"testing"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -37,15 +38,37 @@ type Environment struct {
 	dir     string
 }
 
-// Root is the repository's folder.
+// Root is the repository's folder: the nearest one above the working directory, which for a
+// test is its package's, that has a go.mod.
 func Root() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
+	dir, err := os.Getwd()
+	for ; err == nil && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+	}
+	return "."
 }
 
-// Start starts the API server and installs the CRDs and roles. The first time ever it builds
+// Main runs the tests of a package in an environment that they share, and returns the exit code.
+func Main(m *testing.M, shared **Environment) int {
+	e, err := start(context.Background())
+	if err != nil {
+		log.Print(err)
+		return 1
+	}
+	*shared = e
+	code := m.Run()
+	if err := e.close(context.Background()); err != nil {
+		log.Print(err)
+		return 1
+	}
+	return code
+}
+
+// start starts the API server and installs the CRDs and roles. The first time ever it builds
 // the server, which takes minutes and is shown on standard error.
-func Start(ctx context.Context) (*Environment, error) {
+func start(ctx context.Context) (*Environment, error) {
 	dir, err := os.MkdirTemp("", "nfo-test-")
 	if err != nil {
 		return nil, err
@@ -61,7 +84,7 @@ func Start(ctx context.Context) (*Environment, error) {
 		return nil, fmt.Errorf("starting the cluster: %w", err)
 	}
 	if err := e.connect(ctx); err != nil {
-		return nil, errors.Join(err, e.Close())
+		return nil, errors.Join(err, e.close(ctx))
 	}
 	return e, nil
 }
@@ -131,7 +154,7 @@ func (e *Environment) Apply(ctx context.Context, file, namespace string, change 
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	for d := yaml.NewYAMLOrJSONDecoder(f, 4096); ; {
 		u := &unstructured.Unstructured{}
 		if err := d.Decode(&u.Object); errors.Is(err, io.EOF) {
@@ -162,12 +185,12 @@ func (e *Environment) As(user string) *rest.Config {
 	return c
 }
 
-// Close ends the API server and removes its files.
-func (e *Environment) Close() error {
+// close ends the API server and removes its files.
+func (e *Environment) close(ctx context.Context) error {
 	err := e.stdin.Close()
 	gone := func(context.Context) (bool, error) {
 		_, err := os.Stat(filepath.Join(e.dir, "pid"))
 		return os.IsNotExist(err), nil
 	}
-	return errors.Join(err, wait.PollUntilContextTimeout(context.Background(), 50*time.Millisecond, 30*time.Second, true, gone), os.RemoveAll(e.dir))
+	return errors.Join(err, wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, 30*time.Second, true, gone), os.RemoveAll(e.dir))
 }

@@ -72,7 +72,7 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	if o.PollsPerSecond == 0 {
 		o.PollsPerSecond = 100
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // Stop ends it, in the test's clean-up
 	mgr, err := controller.NewManager(ctx, kube, base, controller.Options{
 		PollsPerSecond: o.PollsPerSecond, PurgerImage: o.PurgerImage, Transport: o.Registry,
 	})

@@ -63,8 +63,7 @@ func (f *fuse) wrap(base http.RoundTripper) http.RoundTripper {
 		}
 		resp, err := base.RoundTrip(r)
 		if end && err == nil {
-			resp.Body.Close()
-			return nil, errCrashed
+			return nil, errors.Join(errCrashed, resp.Body.Close())
 		}
 		return resp, err
 	})

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/onsi/gomega"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/test/environment"
@@ -74,8 +75,10 @@ func TestI1TwoLeadersAndAHolder(t *testing.T) {
 		m, holder := s.manifest("m", "a:1"), s.definition("nfdv", "m", "a")
 		s.create(m)
 		s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
-		go s.delete(m)
+		var both errgroup.Group
+		both.Go(func() error { return env.Client.Delete(t.Context(), m) })
 		s.create(holder)
+		s.Expect(both.Wait()).To(gomega.Succeed())
 		admitted := func() bool {
 			switch s.condition(holder, v1alpha1.ConditionResolved) {
 			case "True/Resolved":

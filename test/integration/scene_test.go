@@ -34,21 +34,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "10"); err != nil {
 		log.Fatal(err)
 	}
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	var err error
-	if env, err = environment.Start(context.Background()); err != nil {
-		log.Print(err)
-		return 1
-	}
-	defer func() {
-		if err := env.Close(); err != nil {
-			log.Print(err)
-		}
-	}()
-	return m.Run()
+	os.Exit(environment.Main(m, &env))
 }
 
 // patience is how long anything that should happen by itself may take.
@@ -65,9 +51,9 @@ type scene struct {
 }
 
 // newScene makes a namespace and a registry of the test's own.
-func newScene(t *testing.T, opts ...registrytest.Option) *scene {
+func newScene(t *testing.T) *scene {
 	t.Helper()
-	r := registrytest.Start(t, opts...)
+	r := registrytest.Start(t)
 	return sceneAt(t, r, r)
 }
 

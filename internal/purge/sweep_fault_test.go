@@ -1,0 +1,123 @@
+package purge
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+)
+
+func TestI2SlowRepositoryIsKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	reads := 0
+	w.hooks.onTags = func(repository string) {
+		if repository != web {
+			return
+		}
+		if reads++; reads > 1 {
+			w.clock.SetTime(w.clock.Now().Add(6 * time.Second))
+		}
+	}
+	report, err := w.run()
+	if !errors.Is(err, errSlow) {
+		t.Errorf("the error is %v, want errSlow", err)
+	}
+	w.shows([]string{"index", "amd64", "arm64", "signature"}, []string{"image"})
+	if got := w.verdict(report, "index"); got != "keep Unreadable" {
+		t.Errorf("the verdict is %q, want keep Unreadable", got)
+	}
+	if _, reason := w.state("t1", web, "2.0.0"); !strings.Contains(reason, "cannot be read within 5s") {
+		t.Errorf("the entry's reason is %q", reason)
+	}
+}
+
+func TestI2UnreadableRepositoryStopsNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.Intercept(func(rw http.ResponseWriter, r *http.Request) bool {
+		if strings.HasPrefix(r.URL.Path, "/v2/"+web+"/tags/") {
+			_, _ = rw.Write([]byte(`{"name":"x"}`))
+			return true
+		}
+		return false
+	})
+	report, err := w.run()
+	if !errors.Is(err, registry.ErrUnreadable) {
+		t.Errorf("the error is %v, want ErrUnreadable", err)
+	}
+	w.Intercept(nil)
+	w.shows(append([]string{"index", "amd64", "arm64", "signature"}, stayed...), []string{"image"})
+	if report.Outcome != v1alpha1.PurgeFailed || w.verdict(report, "index") != "keep Unreadable" {
+		t.Errorf("report: %s", report.Summary())
+	}
+	if state, reason := w.state("t1", web, "2.0.0"); state != v1alpha1.TombstoneKept || !strings.HasPrefix(reason, "Unreadable: ") {
+		t.Errorf("the entry is %s, %s", state, reason)
+	}
+	if state, _ := w.state("t1", repo, "1.0.0"); state != v1alpha1.TombstonePurged {
+		t.Errorf("the other entry is %s, want Purged", state)
+	}
+}
+
+func TestDeletionDisabled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil, registrytest.DeleteDisabled())
+	report, err := w.run()
+	if !errors.Is(err, registry.ErrUnsupported) {
+		t.Errorf("the error is %v, want ErrUnsupported", err)
+	}
+	w.shows(append(gone, stayed...), nil)
+	run, capabilities := w.lastPurge()
+	if run.Outcome != v1alpha1.PurgeFailed || run.Deleted != 0 || capabilities.Delete != v1alpha1.Unsupported {
+		t.Errorf("the store's status has %+v and %+v", run, capabilities)
+	}
+	for _, at := range []struct{ repository, tag string }{{repo, "1.0.0"}, {web, "2.0.0"}} {
+		if state, reason := w.state("t1", at.repository, at.tag); state != v1alpha1.TombstoneKept || reason != "Unsupported: deletion is disabled at the registry" {
+			t.Errorf("%s is %s, %s", at.tag, state, reason)
+		}
+	}
+	if got := w.verdict(report, "amd64"); got != "keep Unsupported" {
+		t.Errorf("the verdict on a child is %q, want keep Unsupported", got)
+	}
+}
+
+func TestDeniedKeepsThePartsAndStopsNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.Intercept(func(rw http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodDelete && strings.HasSuffix(r.URL.Path, w.digest["index"].String()) {
+			registrytest.Fail(rw, http.StatusForbidden, "DENIED", "immutable")
+			return true
+		}
+		return false
+	})
+	report, err := w.run()
+	if !errors.Is(err, registry.ErrDenied) {
+		t.Errorf("the error is %v, want ErrDenied", err)
+	}
+	w.shows([]string{"index", "amd64", "arm64", "signature"}, []string{"image"})
+	if got := w.verdict(report, "amd64"); got != "keep Denied" {
+		t.Errorf("the verdict on a child is %q, want keep Denied", got)
+	}
+}
+
+func TestStoreRefusedDuringTheSweep(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.hooks.onTags = func(string) {
+		var s v1alpha1.ArtifactStore
+		w.must(w.get(&s, "acme"))
+		s.Status.Conditions[0].Reason = v1alpha1.ReasonPathConflict
+		w.must(w.raw.Status().Update(t.Context(), &s))
+	}
+	_, err := w.run()
+	if !errors.Is(err, ErrRefused) {
+		t.Errorf("the error is %v, want ErrRefused", err)
+	}
+	w.shows(append(gone, stayed...), nil)
+}
