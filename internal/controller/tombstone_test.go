@@ -1,0 +1,73 @@
+package controller
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+func TestI4DigestsOnlyGrow(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		reason string
+		has    []string
+		found  finding
+		want   []string
+	}{
+		"First":   {"the first digest", nil, finding{ArtifactStatus: present("b")}, []string{"b"}},
+		"Same":    {"nothing new", []string{"b"}, finding{ArtifactStatus: present("b")}, []string{"b"}},
+		"Moved":   {"the tag has moved: both stay, the new one last", nil, finding{ArtifactStatus: present("b"), earlier: "a"}, []string{"a", "b"}},
+		"Back":    {"the tag has moved back: the last one is restored", []string{"b", "a"}, finding{ArtifactStatus: present("b")}, []string{"a", "b"}},
+		"Another": {"what was recorded stays", []string{"a"}, finding{ArtifactStatus: present("b"), earlier: "a"}, []string{"a", "b"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := &v1alpha1.Tombstone{}
+			if tc.has != nil {
+				g.Spec.Artifacts = []v1alpha1.TombstoneArtifact{{Repository: repo, Tag: "1.0.0", Digests: tc.has}}
+			}
+			grow(g, []finding{tc.found})
+			if diff := cmp.Diff(tc.want, g.Spec.Artifacts[0].Digests); diff != "" {
+				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// An entry that is released once more must not be a candidate by the grace of the time before.
+func TestI1AReleaseAnewStartsItsGraceAnew(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		reason string
+		state  v1alpha1.TombstoneState
+		there  bool
+		keeps  bool
+	}{
+		"Resumed":       {"the tag was removed and the process died", v1alpha1.TombstoneUntagged, false, true},
+		"Kept":          {"a purge has looked at it meanwhile", v1alpha1.TombstoneKept, false, true},
+		"PushedAgain":   {"the tag is there again", v1alpha1.TombstoneUntagged, true, false},
+		"Restored":      {"it was restored before", v1alpha1.TombstoneRestored, true, false},
+		"RestoredGone":  {"it was restored, and the tag was removed by hand", v1alpha1.TombstoneRestored, false, false},
+		"Sweeping":      {"a purge has claimed what is now ours again", v1alpha1.TombstoneSweeping, true, false},
+		"InterruptedIn": {"a restore was interrupted", v1alpha1.TombstoneRestoring, true, false},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			at := metav1.Unix(10, 0)
+			g := grave(v1alpha1.CauseReleased, tc.state, 10)
+			changed := reset(&g, []finding{{ArtifactStatus: present("sha256:a"), there: tc.there}})
+			e := g.Entry(repo, "1.0.0")
+			if changed == tc.keeps || (e.UntaggedAt != nil && e.UntaggedAt.Equal(&at)) != tc.keeps {
+				t.Errorf("%s: changed %t, now %+v", tc.reason, changed, e)
+			}
+			if !tc.keeps && e.State != v1alpha1.TombstonePending {
+				t.Errorf("%s: state %s", tc.reason, e.State)
+			}
+		})
+	}
+}
