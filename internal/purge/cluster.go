@@ -169,7 +169,9 @@ func (e entry) consumed() bool {
 func (e entry) mayGo() bool { return e.keep == "" }
 
 // ownTag reports whether the entry's tag is still there because the registry removes no tags.
-func (e entry) ownTag() bool { return strings.HasPrefix(e.status.Reason, v1alpha1.TagDeleteUnsupported) }
+func (e entry) ownTag() bool {
+	return strings.HasPrefix(e.status.Reason, v1alpha1.TagDeleteUnsupported)
+}
 
 func (e entry) id() string {
 	return v1alpha1.ResourceID(v1alpha1.KindTombstone, e.tombstone.Namespace, e.tombstone.Name)

@@ -48,7 +48,7 @@ var logger = func() logr.Logger {
 // Manager is a manager that runs in this process under its own ServiceAccount.
 type Manager struct {
 	cancel context.CancelFunc
-	done   chan error
+	done   chan struct{}
 }
 
 // StartManager starts a manager and returns when it works. It ends with the test.
@@ -80,8 +80,13 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 		cancel()
 		t.Fatalf("making the manager: %v", err)
 	}
-	m := &Manager{cancel: cancel, done: make(chan error, 1)}
-	go func() { m.done <- mgr.Start(ctx) }()
+	m := &Manager{cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(m.done)
+		if err := mgr.Start(ctx); err != nil { // as when a test has cut it off
+			logger.Error(err, "The manager has ended")
+		}
+	}()
 	t.Cleanup(m.Stop)
 	if !o.Elect && !mgr.GetCache().WaitForCacheSync(t.Context()) {
 		t.Fatal("the manager's caches are not filled")
@@ -92,8 +97,5 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 // Stop ends the manager and waits until it has. It may be called more than once.
 func (m *Manager) Stop() {
 	m.cancel()
-	if m.done != nil {
-		<-m.done
-		m.done = nil
-	}
+	<-m.done
 }
