@@ -27,9 +27,12 @@ func newManagerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "manager",
 		Short: "Run the controllers",
-		Long: `Run the controllers, in the cluster or, by the usual kubeconfig rules (--kubeconfig of no
-other command; KUBECONFIG, ~/.kube/config), from outside. It ends with exit code 0 when it is
-told to, and with 1 when it cannot go on, such as when another replica has taken the lease.`,
+		Long: `Run the controllers: in the cluster, or from outside with what KUBECONFIG or ~/.kube/config says.
+
+Exit codes:
+  0  it was told to end
+  1  it cannot go on, such as when another replica has taken the lease
+  2  wrong usage`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			kube, err := ctrl.GetConfig()

@@ -2,8 +2,6 @@ package controller
 
 import (
 	"errors"
-	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -358,62 +356,5 @@ func TestAfterManifest(t *testing.T) {
 				t.Errorf("%s: Ready's reason = %q, want %q", tc.reason, reason, tc.ready)
 			}
 		})
-	}
-}
-
-// decideManifest is total: any observation gives a verdict, the same each time, and never one
-// that lets go or releases while a holder is known.
-func TestI1DecideIsTotal(t *testing.T) {
-	t.Parallel()
-	states := []v1alpha1.TombstoneState{v1alpha1.TombstonePending, v1alpha1.TombstoneUntagged, v1alpha1.TombstoneRestoring, v1alpha1.TombstoneRestored, v1alpha1.TombstoneSweeping, v1alpha1.TombstonePurged, v1alpha1.TombstoneKept}
-	causes := []v1alpha1.Cause{v1alpha1.CauseReleased, v1alpha1.CauseRemoved, v1alpha1.CauseOverwritten, v1alpha1.CauseFound}
-	for seed := range uint64(5000) {
-		r := rand.New(rand.NewPCG(seed, 7))
-		coin := func() bool { return r.IntN(2) == 0 }
-		seen := observed(func(s *manifestSeen) {
-			if coin() {
-				now := metav1.Unix(1000, 0)
-				s.manifest.DeletionTimestamp = &now
-			}
-			if coin() {
-				s.holders = holders
-			}
-			if coin() {
-				s.manifest.Spec.Artifacts = nil
-			}
-			if r.IntN(4) == 0 {
-				s.manifest.Spec.UploadPath = v1alpha1.StoreScoped
-			}
-			s.manifest.Status.Artifacts = [][]v1alpha1.ArtifactStatus{nil, {present("sha256:a")}, {vanished("sha256:a")}, {vanished("")}}[r.IntN(4)]
-			s.polled = coin()
-			if s.polled && coin() {
-				s.tags[listed] = tagSeen{there: coin(), digest: []string{"sha256:a", "sha256:b"}[r.IntN(2)]}
-			}
-			switch r.IntN(6) {
-			case 0:
-				s.store = nil
-			case 1:
-				s.inert = &metav1.Condition{Reason: "X"}
-			case 2:
-				s.trouble = registry.ErrDenied
-			}
-			for i := range r.IntN(3) {
-				s.tombstones = append(s.tombstones, grave(causes[r.IntN(4)], states[r.IntN(7)], int64(i)))
-			}
-		})
-		v := decideManifest(seen)
-		if diff := cmp.Diff(outlineOf(v), outlineOf(decideManifest(seen))); diff != "" {
-			t.Fatalf("seed %d: two verdicts for one observation:\n%s", seed, diff)
-		}
-		scoped := seen.manifest.Spec.UploadPath != v1alpha1.StoreScoped
-		if scoped && len(seen.holders) > 0 && (v.letGo || v.release != nil) {
-			t.Fatalf("seed %d: a held manifest is let go", seed)
-		}
-		if !scoped && v.release != nil && len(v.release.entries) > 0 && seen.manifest.DeletionTimestamp != nil {
-			t.Fatalf("seed %d: a store-scoped manifest is released", seed)
-		}
-		if v.release != nil && v.release.cause == v1alpha1.CauseRemoved && slices.ContainsFunc(v.release.entries, func(a v1alpha1.ArtifactStatus) bool { return !location.Owns("m", a.Repository) }) {
-			t.Fatalf("seed %d: an entry outside of the manifest's path is released", seed)
-		}
 	}
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -15,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
@@ -31,7 +31,13 @@ const (
 
 var env *environment.Environment
 
-func TestMain(m *testing.M) { os.Exit(environment.Main(m, &env)) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if flag.Lookup("test.bench").Value.String() == "" { // nothing to measure: no cluster for nothing
+		os.Exit(m.Run())
+	}
+	os.Exit(environment.Main(m, &env))
+}
 
 // site is a namespace with manifests, each held by a definition of its own.
 type site struct {
@@ -177,7 +183,7 @@ func (s site) burst(floor time.Duration) {
 func (s site) watchQuiet(blocked int) {
 	s.b.Helper()
 	s.registry.Forget()
-	before := reconciles(s.b)
+	before := environment.Passes(s.b)
 	timer := time.NewTimer(quiet)
 	<-timer.C
 	ours := s.registry.Count(func(r *http.Request) bool {
@@ -188,28 +194,7 @@ func (s site) watchQuiet(blocked int) {
 		}
 		return false
 	})
-	fmt.Printf("blocked: %d manifests in %s cost %d requests for their repositories and %.0f reconciles\n", blocked, quiet, ours, reconciles(s.b)-before)
-}
-
-// reconciles is the manager's own count of passes over manifests.
-func reconciles(b *testing.B) float64 {
-	b.Helper()
-	families, err := metrics.Registry.Gather()
-	must(b, err)
-	sum := 0.0
-	for _, f := range families {
-		if f.GetName() != "controller_runtime_reconcile_total" {
-			continue
-		}
-		for _, m := range f.GetMetric() {
-			for _, l := range m.GetLabel() {
-				if l.GetName() == "controller" && l.GetValue() == "artifactmanifest" {
-					sum += m.GetCounter().GetValue()
-				}
-			}
-		}
-	}
-	return sum
+	fmt.Printf("blocked: %d manifests in %s cost %d requests for their repositories and %.0f reconciles\n", blocked, quiet, ours, environment.Passes(s.b)-before)
 }
 
 // floor is what the two requests that no untag can do without take, on images of the same kind.

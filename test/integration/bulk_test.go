@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
@@ -269,28 +268,6 @@ func TestUpgradeLeavesTheOldPathAlone(t *testing.T) {
 	s.Expect(s.tombstones()[0].Spec.Artifacts[0].Repository).To(gomega.Equal("acme/m/nginx"))
 }
 
-// passes is how often managers of this process have reconciled a manifest.
-func passes(t *testing.T) (n float64) {
-	t.Helper()
-	families, err := metrics.Registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() != "controller_runtime_reconcile_total" {
-			continue
-		}
-		for _, m := range f.GetMetric() {
-			for _, l := range m.GetLabel() {
-				if l.GetName() == "controller" && l.GetValue() == "artifactmanifest" {
-					n += m.GetCounter().GetValue()
-				}
-			}
-		}
-	}
-	return n
-}
-
 // pollsWithin is longer than the time between two polls of a manifest that misses something.
 const pollsWithin = 6 * time.Second
 
@@ -308,10 +285,10 @@ func TestI10WaitingCostsNothing(t *testing.T) {
 	s.eventually(nfdv, v1alpha1.ConditionResolved, "False/Terminating")
 
 	s.registry.Forget()
-	first := passes(t)
+	first := environment.Passes(t)
 	last, since := first, time.Now()
 	s.Eventually(func() time.Duration {
-		if now := passes(t); now != last {
+		if now := environment.Passes(t); now != last {
 			last, since = now, time.Now()
 		}
 		return time.Since(since)
