@@ -33,6 +33,12 @@ type releaser struct {
 	clock   clock.PassiveClock
 }
 
+// owned are the entries that lie in the manifest's own path (I9). What a manifest has recorded at
+// the store-scoped path, from before its upgrade, is never touched.
+func (j task) owned(l v1alpha1.RegistryLocation) []v1alpha1.ArtifactStatus {
+	return slices.DeleteFunc(slices.Clone(j.entries), func(e v1alpha1.ArtifactStatus) bool { return !l.Owns(j.manifest.Name, e.Repository) })
+}
+
 // released is how a release ended without an error.
 type released struct {
 	// holders, when not empty, is what appeared; nothing was let go.
@@ -85,7 +91,7 @@ func (r *releaser) release(ctx context.Context, job task) (released, error) {
 	if err != nil {
 		return released{}, fmt.Errorf("opening store %s: %w", ev.store.Name, err)
 	}
-	found, err := r.find(ctx, reg, job.entries)
+	found, err := r.find(ctx, reg, job.owned(reg.Location()))
 	if err != nil {
 		return released{}, err
 	}

@@ -71,3 +71,15 @@ func TestI1AReleaseAnewStartsItsGraceAnew(t *testing.T) {
 		})
 	}
 }
+
+func TestI9OnlyTheManifestsOwnPathIsReleased(t *testing.T) {
+	t.Parallel()
+	m := &v1alpha1.ArtifactManifest{}
+	m.Name = "m"
+	old, other := present("sha256:a"), present("sha256:a")
+	old.Repository, other.Repository = "acme/nginx", "acme/m2/nginx"
+	got := task{manifest: m, entries: []v1alpha1.ArtifactStatus{old, present("sha256:a"), other}}.owned(location)
+	if diff := cmp.Diff([]v1alpha1.ArtifactStatus{present("sha256:a")}, got); diff != "" {
+		t.Errorf("a manifest upgraded from the store-scoped path releases what lies there: -want +got\n%s", diff)
+	}
+}

@@ -300,3 +300,27 @@ func TestI10WaitingCostsNothing(t *testing.T) {
 	s.goes(nfdv, m)
 	s.Expect(s.contents()).To(gomega.BeEmpty())
 }
+
+// The upgrade, the removal of an entry and the deletion come while no manager looks: what was
+// recorded at the old path is not taken for an entry to release.
+func TestI9UpgradeAndDeletionUnseenLeaveTheOldPathAlone(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	manager := s.manage()
+	m := storeScoped(s.manifest("m", "nginx:1", "other:1"))
+	s.imageIn("acme/nginx", "1", "one")
+	s.imageIn("acme/other", "1", "two")
+	s.create(s.store("acme"), m)
+	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+	manager.Stop()
+	before := s.contents()
+	change(s, m, func(m *v1alpha1.ArtifactManifest) {
+		m.Spec.UploadPath, m.Spec.Artifacts = v1alpha1.ManifestScoped, m.Spec.Artifacts[:1]
+	})
+	s.delete(m)
+	s.registry.Forget()
+	s.manage()
+	s.goes(m)
+	s.Expect(s.contents()).To(gomega.Equal(before))
+	s.Expect(s.registry.Writes()).To(gomega.BeZero())
+}
