@@ -42,6 +42,9 @@ const (
 	// ReasonUnknown: not known yet.
 	ReasonUnknown = "Unknown"
 
+	// ReasonInvalidAnnotation: nfo.dev/on-delete has a value that it does not know.
+	ReasonInvalidAnnotation = "InvalidAnnotation"
+
 	// Uploaded, Untagged.
 
 	// ReasonComplete: every listed artifact is there.
@@ -99,6 +102,8 @@ const (
 	ReasonSucceeded = "Succeeded"
 	// ReasonFailed: the last purge failed.
 	ReasonFailed = "Failed"
+	// ReasonInvalidSchedule: the API server refuses the CronJob, for its schedule or time zone.
+	ReasonInvalidSchedule = "InvalidSchedule"
 	// ReasonSuspended: spec.purge.suspend, or an empty schedule.
 	ReasonSuspended = "Suspended"
 	// ReasonCronJobDisabled: the manager was started without a purger image.

@@ -59,12 +59,17 @@ func ParseRegistryURL(raw string) (RegistryLocation, error) {
 		return RegistryLocation{}, fmt.Errorf("%w: it has a query or fragment", ErrRegistryURL)
 	}
 	host := strings.ToLower(u.Host)
-	defaultPort := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]
-	l := RegistryLocation{
-		PlainHTTP: u.Scheme == "http",
-		Host:      strings.TrimSuffix(host, defaultPort),
-		Prefix:    strings.Trim(u.Path, "/"),
+	if port := u.Port(); port != "" {
+		host = strings.TrimSuffix(host, ":"+port)
+		port = strings.TrimLeft(port, "0")
+		if port == "" || len(port) > 5 {
+			return RegistryLocation{}, fmt.Errorf("%w: its port is not one", ErrRegistryURL)
+		}
+		if defaultPort := map[string]string{"http": "80", "https": "443"}[u.Scheme]; port != defaultPort {
+			host += ":" + port
+		}
 	}
+	l := RegistryLocation{PlainHTTP: u.Scheme == "http", Host: host, Prefix: strings.Trim(u.Path, "/")}
 	if strings.Contains(l.Prefix, "//") {
 		return RegistryLocation{}, fmt.Errorf("%w: its path has an empty segment", ErrRegistryURL)
 	}

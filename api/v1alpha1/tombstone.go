@@ -243,8 +243,13 @@ func (t *Tombstone) Summarise() {
 	if count[TombstoneUntagged]+count[TombstoneKept] > 0 {
 		c.Status = metav1.ConditionTrue
 	}
-	c.Message = fmt.Sprintf("Of %d tags: %s. Apply ArtifactManifest %s again to restore what is untagged.",
-		len(t.Spec.Artifacts), strings.Join(parts, ", "), t.Spec.Manifest.Name)
+	c.Message = fmt.Sprintf("Tags: %s.", strings.Join(parts, ", "))
+	switch {
+	case t.Spec.Cause == CauseOverwritten:
+		c.Message += " The tag has moved on to another digest; this one is kept for its grace period."
+	case c.Status == metav1.ConditionTrue:
+		c.Message += fmt.Sprintf(" To restore what is untagged or kept, apply ArtifactManifest %s again, listing it, with a store of the URL %s.", t.Spec.Manifest.Name, t.Spec.RegistryURL)
+	}
 	apimeta.SetStatusCondition(&t.Status.Conditions, c)
 }
 

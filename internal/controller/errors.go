@@ -20,6 +20,8 @@ var (
 	errCABundle = errors.New("caBundle holds no PEM certificate")
 	// errStoreNotFound: the manifest's store does not exist, and artifacts were seen in it.
 	errStoreNotFound = errors.New("the store does not exist; create it again")
+	// errOnDelete: somebody asked for something on deletion that is not known.
+	errOnDelete = errors.New("annotation " + v1alpha1.AnnotationOnDelete + " has a value that is not known; the only one is " + v1alpha1.OnDeleteOrphan)
 	// errSuperseded: the object has changed since it was read; the next pass reads again.
 	errSuperseded = errors.New("the object has changed since it was read")
 	// errClaimed: a purge has claimed the tombstone's entry.
@@ -45,6 +47,8 @@ func classify(err error) (class, string) {
 	switch {
 	case errors.Is(err, errSecretNotFound):
 		return stuck, v1alpha1.ReasonSecretNotFound
+	case errors.Is(err, errOnDelete):
+		return stuck, v1alpha1.ReasonInvalidAnnotation
 	case errors.Is(err, errStoreNotFound):
 		return stuck, v1alpha1.ReasonStoreNotFound
 	case errors.Is(err, registry.ErrCredentials):

@@ -77,5 +77,10 @@ func release(ctx context.Context, c client.Client, o client.Object) error {
 func clone[T client.Object](o T) T { return o.DeepCopyObject().(T) }
 
 func orphaned(o client.Object) bool {
-	return o != nil && o.GetAnnotations()[v1alpha1.AnnotationOnDelete] == v1alpha1.OnDeleteOrphan
+	return o.GetAnnotations()[v1alpha1.AnnotationOnDelete] == v1alpha1.OnDeleteOrphan
+}
+
+func unknownOnDelete(o client.Object) bool {
+	v, set := o.GetAnnotations()[v1alpha1.AnnotationOnDelete]
+	return set && v != v1alpha1.OnDeleteOrphan
 }

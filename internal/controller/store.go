@@ -56,6 +56,7 @@ func (r *StoreReconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactSto
 	}
 	verdict := decideStore(seen)
 	actErr := r.act(ctx, s, verdict)
+	verdict.after(actErr)
 	if err := r.report(ctx, s, before, verdict); err != nil {
 		return finish(ctrl.Result{}, err)
 	}

@@ -2,8 +2,10 @@ package controller
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -45,6 +47,19 @@ func decideStore(seen storeSeen) storeVerdict {
 		seen.health(&v)
 	}
 	return v
+}
+
+// after adds that the purge's objects could not be made: what the API server says of a bad
+// schedule or time zone, above all.
+func (v *storeVerdict) after(err error) {
+	switch {
+	case apierrors.IsInvalid(err):
+		v.conditions.set(v1alpha1.ConditionPurgeHealthy, metav1.ConditionFalse, v1alpha1.ReasonInvalidSchedule,
+			fmt.Sprintf("The purge cannot be scheduled as spec.purge says; what was scheduled before stays. Correct it: %v.", err))
+	case err != nil && !apierrors.IsConflict(err):
+		v.conditions.set(v1alpha1.ConditionPurgeHealthy, metav1.ConditionFalse, v1alpha1.ReasonFailed,
+			fmt.Sprintf("The purge cannot be scheduled; it will be tried again: %v.", err))
+	}
 }
 
 // health is what a store that is not being deleted says of itself.
@@ -101,15 +116,15 @@ func (seen storeSeen) purgeHealth() (metav1.ConditionStatus, string, string) {
 	case seen.store.Status.Capabilities.Delete == v1alpha1.Unsupported:
 		return metav1.ConditionFalse, v1alpha1.ReasonUnsupported, "Deletion is disabled at the registry: the tombstones wait. Enable it there. " + next
 	case last != nil && last.Outcome == v1alpha1.PurgeFailed:
-		return metav1.ConditionFalse, v1alpha1.ReasonFailed, "The last purge failed; nothing is lost by that: " + last.Message + " " + next
-	case last != nil && last.Outcome == v1alpha1.PurgeUsageUnknown:
-		return metav1.ConditionFalse, v1alpha1.ReasonUsageUnknown, last.Message + " " + next
+		return metav1.ConditionFalse, v1alpha1.ReasonFailed, "The last purge failed; nothing is lost by that: " + strings.TrimSuffix(last.Message, ".") + ". " + next
+	case last != nil && last.Outcome == v1alpha1.PurgeUsageUnknown && p.ThresholdPercent+p.TargetPercent > 0:
+		return metav1.ConditionFalse, v1alpha1.ReasonUsageUnknown, strings.TrimSuffix(last.Message, ".") + ". " + next
 	case seen.purgerImage == "":
 		return metav1.ConditionUnknown, v1alpha1.ReasonCronJobDisabled, next
 	case schedule == "" || p.Suspend:
 		return metav1.ConditionUnknown, v1alpha1.ReasonSuspended, next
-	case last == nil:
-		return metav1.ConditionTrue, v1alpha1.ReasonScheduled, "No purge has run yet. " + next
+	case last == nil || last.Outcome == v1alpha1.PurgeUsageUnknown:
+		return metav1.ConditionTrue, v1alpha1.ReasonScheduled, "No purge has been done yet. " + next
 	}
 	return metav1.ConditionTrue, v1alpha1.ReasonSucceeded, fmt.Sprintf("The last purge deleted %d digests and kept %d. %s", last.Deleted, last.Kept, next)
 }

@@ -65,8 +65,15 @@ func TestDecideStore(t *testing.T) {
 			"PurgeHealthy=False/Failed Reachable=True/Reachable Ready=True/Ready Referenced=False/Unreferenced",
 		},
 		"UsageUnknown": {
-			"a threshold has nothing to compare with", aStore(last(v1alpha1.PurgeUsageUnknown)), true, false,
+			"a threshold has nothing to compare with", aStore(func(s *storeSeen) {
+				last(v1alpha1.PurgeUsageUnknown)(s)
+				s.store.Spec.Purge.ThresholdPercent = 80
+			}), true, false,
 			"PurgeHealthy=False/UsageUnknown Reachable=True/Reachable Ready=True/Ready Referenced=False/Unreferenced",
+		},
+		"ThresholdGone": {
+			"the threshold that stopped the last purge is there no more", aStore(last(v1alpha1.PurgeUsageUnknown)), true, false,
+			"PurgeHealthy=True/Scheduled Reachable=True/Reachable Ready=True/Ready Referenced=False/Unreferenced",
 		},
 		"Succeeded": {
 			"the last purge succeeded", aStore(last(v1alpha1.PurgeSucceeded)), true, false,

@@ -161,7 +161,7 @@ func (seen versionSeen) resolved() (metav1.ConditionStatus, string, string) {
 	}
 	for _, bad := range []struct{ reason, format string }{
 		{v1alpha1.ReasonNotFound, "It names what does not exist: %s. Create it, or change the reference."},
-		{v1alpha1.ReasonTerminating, "It names what is being deleted: %s. Apply that again once it has gone, or change the reference."},
+		{v1alpha1.ReasonTerminating, "It names what is being deleted, and keeps it from going: %s. Delete this one or change its reference; what it names then goes, and can be applied again."},
 		{v1alpha1.ReasonStoreScoped, "It names manifests that are still StoreScoped: %s. Change their uploadPath to ManifestScoped."},
 	} {
 		if names := found[bad.reason]; len(names) > 0 {
@@ -172,7 +172,7 @@ func (seen versionSeen) resolved() (metav1.ConditionStatus, string, string) {
 		return metav1.ConditionTrue, v1alpha1.ReasonStoreReference,
 			fmt.Sprintf("It names stores in the old form, which holds every manifest there that lists the artifact: %s. Change artifactStoreRef to artifactManifestRef.", strings.Join(old[:min(len(old), reference.NamedHolders)], ", "))
 	}
-	return metav1.ConditionTrue, v1alpha1.ReasonResolved, "All that it names exists and is held by it."
+	return metav1.ConditionTrue, v1alpha1.ReasonResolved, "The objects that it names exist and are held by it."
 }
 
 // report writes the status if the pass changed it, and then tells of transitions.

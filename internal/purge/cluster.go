@@ -30,7 +30,7 @@ var (
 	// ErrRunning: another purge of the store is running.
 	ErrRunning = errors.New("another purge of the store is running")
 
-	errUsageUnknown = fmt.Errorf("%w: UsageUnknown: thresholdPercent or targetPercent is set and this version measures no usage", ErrRefused)
+	errUsageUnknown = fmt.Errorf("%w: UsageUnknown: thresholdPercent or targetPercent is above 0 and this version measures no usage; set both to 0", ErrRefused)
 )
 
 // cluster is what the API server says that concerns one store.

@@ -334,7 +334,7 @@ func TestReferenceToWhatIsNotThere(t *testing.T) {
 	s.eventually(m, v1alpha1.ConditionDeletionBlocked, "True/InUse")
 	late := s.definition("late", "m", "a")
 	s.create(late)
-	s.says(late, v1alpha1.ConditionResolved, "False/Terminating", missing, "Apply that again once it has gone, or change the reference")
+	s.says(late, v1alpha1.ConditionResolved, "False/Terminating", missing, "Delete this one or change its reference")
 	s.eventually(nfdv, v1alpha1.ConditionResolved, "False/Terminating")
 	s.delete(nsdv, nfdv, nfdv2)
 	s.goes(nsdv, nfdv, nfdv2)

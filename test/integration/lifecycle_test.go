@@ -132,6 +132,23 @@ func present(m *v1alpha1.ArtifactManifest) (n int) {
 	return n
 }
 
+func TestI12AnUnknownWishOnDeletionIsAskedAbout(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.manage()
+	d := s.image("m", "a:1", "a").Digest.String()
+	m := s.manifest("m", "a:1")
+	m.Annotations = map[string]string{v1alpha1.AnnotationOnDelete: "orphan"}
+	s.create(s.store("acme"), m)
+	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+	s.delete(m)
+	s.eventually(m, v1alpha1.ConditionDeletionBlocked, "True/InvalidAnnotation")
+	s.Expect(s.at("acme/m/a", "1")).To(gomega.Equal(d))
+	change(s, m, func(m *v1alpha1.ArtifactManifest) { m.Annotations[v1alpha1.AnnotationOnDelete] = v1alpha1.OnDeleteOrphan })
+	s.goes(m)
+	s.Expect(s.at("acme/m/a", "1")).To(gomega.Equal(d))
+}
+
 func TestRemovedEntryIsReleased(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

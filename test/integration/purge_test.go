@@ -359,6 +359,8 @@ func TestCronJobIsKept(t *testing.T) {
 	s.delete(job)
 	s.Eventually(func() error { return env.Client.Get(t.Context(), client.ObjectKeyFromObject(job), job) }).Should(gomega.Succeed())
 
+	change(s, st, func(o *v1alpha1.ArtifactStore) { o.Spec.Purge.Schedule = new("99 * * * *") })
+	s.eventually(st, v1alpha1.ConditionPurgeHealthy, "False/InvalidSchedule")
 	change(s, st, func(o *v1alpha1.ArtifactStore) { o.Spec.Purge.Schedule = new("") })
 	s.goes(job)
 	s.eventually(st, v1alpha1.ConditionPurgeHealthy, "Unknown/Suspended")
