@@ -38,7 +38,7 @@ func (d manifestDone) lost() string {
 func (r *ManifestReconciler) act(ctx context.Context, seen manifestSeen, v manifestVerdict) (manifestDone, error) {
 	var done manifestDone
 	if v.poll > 0 && seen.polled {
-		done.again = r.polls.plan(seen.manifest, v.poll)
+		done.again = r.polls.plan(seen.manifest, v.poll, seen.trouble)
 	}
 	for _, e := range v.overwritten {
 		note, err := r.bury(ctx, seen, e)

@@ -153,6 +153,15 @@ func TestDecideManifest(t *testing.T) {
 			want: outline{Artifacts: []v1alpha1.ArtifactStatus{present("sha256:a")}, Poll: pollTrouble,
 				Conditions: "Ready=False/Unavailable Referenced=False/Unreferenced Uploaded=Unknown/Unavailable"},
 		},
+		"I2RegistryDownBetweenPolls": {
+			reason: "what the last poll could not see is not known before the next one",
+			seen: observed(func(s *manifestSeen) {
+				s.polled, s.tags, s.trouble = false, nil, registry.ErrUnreadable
+				s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{vanished("")}
+			}),
+			want: outline{Artifacts: []v1alpha1.ArtifactStatus{vanished("")}, Poll: pollTrouble,
+				Conditions: "Ready=False/Unreadable Referenced=False/Unreferenced Uploaded=Unknown/Unreadable"},
+		},
 		"NotPolled": {
 			reason: "between polls the recorded facts stand",
 			seen: observed(func(s *manifestSeen) {

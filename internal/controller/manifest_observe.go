@@ -29,8 +29,8 @@ type manifestSeen struct {
 	holders  []reference.Holder
 	// tombstones of this namespace, registry and manifest name that can still be restored from.
 	tombstones []v1alpha1.Tombstone
-	// polled is true when the registry was asked in this pass; tags then has an answer for each
-	// entry, and trouble why it could not be asked.
+	// polled is true when the registry was asked in this pass; tags then has its answers. trouble is
+	// why the last poll did not see everything.
 	polled  bool
 	tags    map[entry]tagSeen
 	trouble error
@@ -112,7 +112,7 @@ func (r *ManifestReconciler) poll(ctx context.Context, seen *manifestSeen) {
 	m := seen.manifest
 	entries := wanted(m, seen.location)
 	if due, wait := r.polls.due(m, seen.store, len(entries)); !due {
-		seen.wait = wait
+		seen.wait, seen.trouble = wait, r.polls.trouble(m)
 		return
 	}
 	seen.polled, seen.tags = true, map[entry]tagSeen{}

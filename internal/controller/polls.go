@@ -38,6 +38,7 @@ type polls struct {
 type poll struct {
 	at         time.Time
 	generation int64
+	trouble    error // why the last one did not see everything
 }
 
 func newPolls(perSecond float64, c clock.PassiveClock) *polls {
@@ -64,13 +65,24 @@ func (p *polls) due(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore, n i
 	return true, 0
 }
 
-// plan sets when a manifest is polled next and returns how long until.
-func (p *polls) plan(m *v1alpha1.ArtifactManifest, after time.Duration) time.Duration {
+// plan sets when a manifest is polled next and returns how long until. trouble is why this poll
+// did not see everything, and what is said of the manifest until the next one.
+func (p *polls) plan(m *v1alpha1.ArtifactManifest, after time.Duration, trouble error) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	after = jitter(after)
-	p.next[m.UID] = poll{at: p.clock.Now().Add(after), generation: m.Generation}
+	p.next[m.UID] = poll{at: p.clock.Now().Add(after), generation: m.Generation, trouble: trouble}
 	return after
+}
+
+// trouble is why the last poll of this generation of a manifest did not see everything.
+func (p *polls) trouble(m *v1alpha1.ArtifactManifest) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if last, known := p.next[m.UID]; known && last.generation == m.Generation {
+		return last.trouble
+	}
+	return nil
 }
 
 // forget makes a manifest due at once, or drops one that has gone.

@@ -201,10 +201,10 @@ func storeScoped(m *v1alpha1.ArtifactManifest) *v1alpha1.ArtifactManifest {
 	return m
 }
 
-// imageIn pushes an image to a path of the store.
-func (s *scene) imageIn(repository, tag, seed string) string {
+// imageIn pushes an image to a path of the store, with the tag 1.
+func (s *scene) imageIn(repository, seed string) string {
 	s.t.Helper()
-	d, err := registrytest.PushImage(s.t.Context(), s.inside.Host, repository, tag, seed)
+	d, err := registrytest.PushImage(s.t.Context(), s.inside.Host, repository, "1", seed)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -217,8 +217,8 @@ func TestStoreScopedManifestGoesAtOnce(t *testing.T) {
 	s.manage()
 	m, held := storeScoped(s.manifest("free", "web/nginx:1")), storeScoped(s.manifest("held", "nginx:1"))
 	nfdv := s.definition("nfdv", "held", "nginx")
-	s.imageIn("acme/web/nginx", "1", "one")
-	s.imageIn("acme/nginx", "1", "two")
+	s.imageIn("acme/web/nginx", "one")
+	s.imageIn("acme/nginx", "two")
 	before := s.contents()
 	s.registry.Forget()
 	s.create(s.store("acme"), m, held, nfdv, oldForm(s.definition("old", "", "nginx")))
@@ -241,7 +241,7 @@ func TestUpgradeLeavesTheOldPathAlone(t *testing.T) {
 	m := storeScoped(s.manifest("m", "nginx:1"))
 	m.Spec.ArtifactManifestState = v1alpha1.ManifestUploaded
 	nfdv := s.definition("nfdv", "m", "nginx")
-	old := s.imageIn("acme/nginx", "1", "one")
+	old := s.imageIn("acme/nginx", "one")
 	s.create(s.store("acme"), m, nfdv)
 	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 	s.Expect(m.Status.Artifacts[0].Repository).To(gomega.Equal("acme/nginx"))
@@ -308,8 +308,8 @@ func TestI9UpgradeAndDeletionUnseenLeaveTheOldPathAlone(t *testing.T) {
 	s := newScene(t)
 	manager := s.manage()
 	m := storeScoped(s.manifest("m", "nginx:1", "other:1"))
-	s.imageIn("acme/nginx", "1", "one")
-	s.imageIn("acme/other", "1", "two")
+	s.imageIn("acme/nginx", "one")
+	s.imageIn("acme/other", "two")
 	s.create(s.store("acme"), m)
 	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 	manager.Stop()

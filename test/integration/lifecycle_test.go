@@ -144,7 +144,9 @@ func TestI12AnUnknownWishOnDeletionIsAskedAbout(t *testing.T) {
 	s.delete(m)
 	s.eventually(m, v1alpha1.ConditionDeletionBlocked, "True/InvalidAnnotation")
 	s.Expect(s.at("acme/m/a", "1")).To(gomega.Equal(d))
-	change(s, m, func(m *v1alpha1.ArtifactManifest) { m.Annotations[v1alpha1.AnnotationOnDelete] = v1alpha1.OnDeleteOrphan })
+	change(s, m, func(m *v1alpha1.ArtifactManifest) {
+		m.Annotations[v1alpha1.AnnotationOnDelete] = v1alpha1.OnDeleteOrphan
+	})
 	s.goes(m)
 	s.Expect(s.at("acme/m/a", "1")).To(gomega.Equal(d))
 }
