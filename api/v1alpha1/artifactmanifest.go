@@ -16,6 +16,7 @@ import (
 // +kubebuilder:resource:shortName=am,categories=nfo
 // +kubebuilder:selectablefield:JSONPath=`.spec.artifactStoreRef.name`
 // +kubebuilder:selectablefield:JSONPath=`.spec.artifactManifestState`
+// +kubebuilder:selectablefield:JSONPath=`.spec.uploadPath`
 // +kubebuilder:selectablefield:JSONPath=`.status.dependentCount`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Uploaded",type=string,JSONPath=`.status.conditions[?(@.type=="Uploaded")].status`

@@ -71,6 +71,14 @@ type evidence struct {
 	holders   []reference.Holder
 	store     *v1alpha1.ArtifactStore
 	untouched string
+	// listed are the tags, as repository:tag, that StoreScoped manifests of the store list. Theirs is
+	// the one form in which two manifests can list one tag.
+	listed map[string]bool
+}
+
+// free are the entries whose tags no other manifest lists. The others' tags stay (I1).
+func (ev evidence) free(entries []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {
+	return slices.DeleteFunc(slices.Clone(entries), func(e v1alpha1.ArtifactStatus) bool { return ev.listed[e.Repository+":"+e.ArtifactVersion] })
 }
 
 // task is what is to be released. Evidence tells whether it still is.
@@ -91,7 +99,7 @@ func (r *releaser) release(ctx context.Context, job task) (released, error) {
 	if err != nil {
 		return released{}, fmt.Errorf("opening store %s: %w", ev.store.Name, err)
 	}
-	found, err := r.find(ctx, reg, job.owned(reg.Location()))
+	found, err := r.find(ctx, reg, ev.free(job.owned(reg.Location())))
 	if err != nil {
 		return released{}, err
 	}
@@ -175,8 +183,8 @@ func (r *releaser) untagOne(ctx context.Context, reg *registry.Client, job task,
 		if *ev, err = r.gather(ctx, job); err != nil || len(ev.holders) > 0 {
 			return false, err
 		}
-		if ev.untouched != "" {
-			return false, fmt.Errorf("%w: %s", errSuperseded, ev.untouched)
+		if ev.untouched != "" || len(ev.free([]v1alpha1.ArtifactStatus{f.ArtifactStatus})) == 0 {
+			return false, fmt.Errorf("untagging %s:%s: %w", f.Repository, f.ArtifactVersion, errSuperseded)
 		}
 	}
 	write, cancel := context.WithTimeout(ctx, maxEvidence-r.clock.Since(ev.at))
@@ -294,6 +302,31 @@ func (r *releaser) gatherStore(ctx context.Context, m *v1alpha1.ArtifactManifest
 		ev.untouched = "Its store does not exist and nothing of it was ever seen in a registry."
 	default:
 		ev.untouched = inert(ev.store, all.Items)
+	}
+	if ev.untouched != "" {
+		return nil
+	}
+	return r.gatherListed(ctx, ev)
+}
+
+// gatherListed reads, live, which tags the StoreScoped manifests of the store list.
+func (r *releaser) gatherListed(ctx context.Context, ev *evidence) error {
+	l, err := v1alpha1.ParseRegistryURL(ev.store.Spec.Registry.URL)
+	if err != nil {
+		return err
+	}
+	var old v1alpha1.ArtifactManifestList
+	if err := r.live.List(ctx, &old, client.InNamespace(ev.store.Namespace), client.MatchingFields{"spec.uploadPath": string(v1alpha1.StoreScoped)}); err != nil {
+		return fmt.Errorf("listing StoreScoped manifests: %w", err)
+	}
+	ev.listed = map[string]bool{}
+	for _, m := range old.Items {
+		if m.Spec.ArtifactStoreRef.Name != ev.store.Name {
+			continue
+		}
+		for _, a := range m.Spec.Artifacts {
+			ev.listed[l.Repository(m.Name, v1alpha1.StoreScoped, a.ArtifactName)+":"+a.ArtifactVersion] = true
+		}
 	}
 	return nil
 }

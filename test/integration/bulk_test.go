@@ -234,6 +234,25 @@ func TestStoreScopedManifestGoesAtOnce(t *testing.T) {
 	s.Expect(s.tombstones()).To(gomega.BeEmpty())
 }
 
+// A StoreScoped manifest may list a tag that lies in another manifest's path.
+func TestI1ATagThatAStoreScopedManifestListsStays(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.manage()
+	d := s.image("m", "nginx:1", "one").Digest.String()
+	s.image("m", "other:1", "two")
+	m, alias := s.manifest("m", "nginx:1", "other:1"), storeScoped(s.manifest("alias", "m/nginx:1"))
+	s.create(s.store("acme"), m, alias)
+	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+	s.eventually(alias, v1alpha1.ConditionUploaded, "True/Complete")
+	s.delete(m)
+	s.goes(m)
+	s.Expect(s.at("acme/m/nginx", "1")).To(gomega.Equal(d))
+	s.Expect(s.at("acme/m/other", "1")).To(gomega.BeEmpty())
+	s.Expect(s.tombstones()).To(gomega.HaveLen(1))
+	s.Expect(s.tombstones()[0].Spec.Artifacts).To(gomega.HaveLen(1))
+}
+
 func TestUpgradeLeavesTheOldPathAlone(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
