@@ -82,6 +82,12 @@ func (l RegistryLocation) Overlaps(o RegistryLocation) bool {
 	return l.Host == o.Host && (within(l.Prefix, o.Prefix) || within(o.Prefix, l.Prefix))
 }
 
+// Same reports whether two locations are one place: what was released from the one can be put
+// back through the other. As in Overlaps the scheme does not matter.
+func (l RegistryLocation) Same(o RegistryLocation) bool {
+	return l.Host == o.Host && l.Prefix == o.Prefix
+}
+
 // within reports whether path lies at or below prefix, by whole segments.
 func within(path, prefix string) bool {
 	return prefix == "" || path == prefix || strings.HasPrefix(path, prefix+"/")

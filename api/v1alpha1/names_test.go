@@ -91,6 +91,29 @@ func TestI9OverlappingStoresHaveOneWinner(t *testing.T) {
 	}
 }
 
+func TestSamePlace(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		a, b string
+		want bool
+	}{
+		"Equal":  {"https://r/x", "https://R:443/x/", true},
+		"Scheme": {"https://r/x", "http://r/x", true},
+		"Below":  {"https://r/x", "https://r/x/y", false},
+		"Host":   {"https://r/x", "https://s/x", false},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, errA := ParseRegistryURL(tc.a)
+			b, errB := ParseRegistryURL(tc.b)
+			if errA != nil || errB != nil || a.Same(b) != tc.want || b.Same(a) != tc.want {
+				t.Errorf("%s and %s: same = %t", tc.a, tc.b, a.Same(b))
+			}
+		})
+	}
+}
+
 func TestI9OwnsOnlyTheManifestsPath(t *testing.T) {
 	t.Parallel()
 	l := RegistryLocation{Host: "r", Prefix: "acme"}

@@ -99,7 +99,7 @@ func (r *ManifestReconciler) tombstones(ctx context.Context, m *v1alpha1.Artifac
 	var mine []v1alpha1.Tombstone
 	for _, t := range all.Items {
 		at, err := v1alpha1.ParseRegistryURL(t.Spec.RegistryURL)
-		if err == nil && at.Host == l.Host && at.Prefix == l.Prefix && t.DeletionTimestamp.IsZero() {
+		if err == nil && at.Same(l) && t.DeletionTimestamp.IsZero() {
 			mine = append(mine, t)
 		}
 	}

@@ -45,15 +45,11 @@ func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*regi
 	have, known := r.open[s.UID]
 	r.mu.Unlock()
 
-	cfg := registry.Config{CABundle: s.Spec.Registry.CABundle, Transport: r.wrap}
-	var err error
-	if cfg.Location, err = v1alpha1.ParseRegistryURL(s.Spec.Registry.URL); err != nil {
-		return nil, err
-	}
 	from := fmt.Sprintf("%s/%d", s.UID, s.Generation)
+	var secret *corev1.Secret
 	if ref := s.Spec.Registry.CredentialsSecretRef; ref != nil {
-		var secret corev1.Secret
-		err = r.secrets.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: ref.Name}, &secret)
+		secret = &corev1.Secret{}
+		err := r.secrets.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: ref.Name}, secret)
 		switch {
 		case apierrors.IsNotFound(err) && known && !s.DeletionTimestamp.IsZero():
 			return have.client, nil
@@ -63,16 +59,18 @@ func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*regi
 			return nil, fmt.Errorf("reading Secret %s/%s: %w", s.Namespace, ref.Name, err)
 		}
 		from += "/" + string(secret.UID) + "/" + secret.ResourceVersion
-		if cfg.Credential, err = registry.CredentialFromSecret(&secret, cfg.Location); err != nil {
-			return nil, err
-		}
-	}
-	if pem := cfg.CABundle; len(pem) > 0 && !x509.NewCertPool().AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("opening %s: %w", cfg.Location.Host, errCABundle)
 	}
 	if known && have.from == from {
 		return have.client, nil
 	}
+	cfg, err := registry.ConfigOf(s, secret)
+	if err != nil {
+		return nil, err
+	}
+	if pem := cfg.CABundle; len(pem) > 0 && !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("opening %s: %w", cfg.Location.Host, errCABundle)
+	}
+	cfg.Transport = r.wrap
 	opening, err := registry.Open(cfg)
 	if err != nil {
 		return nil, err

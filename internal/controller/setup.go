@@ -38,7 +38,6 @@ type Options struct {
 //
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores;artifactmanifests;networkfunctiondefinitionversions;networkservicedesignversions,verbs=get;list;watch;update;patch
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores/status;artifactmanifests/status;networkfunctiondefinitionversions/status;networkservicedesignversions/status;tombstones/status,verbs=get;update;patch
-// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores/finalizers,verbs=update
 // +kubebuilder:rbac:groups=nfo.dev,resources=tombstones,verbs=get;list;watch;create;update;patch;delete
 // +kubebuilder:rbac:groups="",resources=secrets;namespaces,verbs=get
 // +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=get;list;watch;create;update;patch

@@ -52,7 +52,7 @@ func (r *StoreReconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore
 	}
 	for _, t := range graves.Items {
 		at, err := v1alpha1.ParseRegistryURL(t.Spec.RegistryURL)
-		if err == nil && at.Host == here.Host && at.Prefix == here.Prefix {
+		if err == nil && at.Same(here) {
 			seen.tombstones++
 		}
 	}

@@ -245,19 +245,16 @@ func requests(s *v1alpha1.ArtifactStore) int {
 
 // open opens a store's registry with the Secret that it names, read now.
 func open(ctx context.Context, api client.Reader, s *v1alpha1.ArtifactStore) (*registry.Client, error) {
-	cfg := registry.Config{CABundle: s.Spec.Registry.CABundle}
-	var err error
-	if cfg.Location, err = v1alpha1.ParseRegistryURL(s.Spec.Registry.URL); err != nil {
-		return nil, err
-	}
+	var secret *corev1.Secret
 	if ref := s.Spec.Registry.CredentialsSecretRef; ref != nil {
-		var secret corev1.Secret
-		if err = api.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: ref.Name}, &secret); err != nil {
+		secret = &corev1.Secret{}
+		if err := api.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: ref.Name}, secret); err != nil {
 			return nil, fmt.Errorf("reading Secret %s/%s: %w", s.Namespace, ref.Name, err)
 		}
-		if cfg.Credential, err = registry.CredentialFromSecret(&secret, cfg.Location); err != nil {
-			return nil, err
-		}
+	}
+	cfg, err := registry.ConfigOf(s, secret)
+	if err != nil {
+		return nil, err
 	}
 	return registry.Open(cfg)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+	corev1 "k8s.io/api/core/v1"
 	oras "oras.land/oras-go/v2/registry"
 	"oras.land/oras-go/v2/registry/remote/auth"
 
@@ -32,6 +33,21 @@ type Config struct {
 	// Transport, when not nil, wraps the transport below the retries: it sees every request
 	// as it goes out, token requests included.
 	Transport func(http.RoundTripper) http.RoundTripper
+}
+
+// ConfigOf is how to reach a store's registry: where its URL says, with its caBundle and the login
+// in the Secret that it names; nil for none. It is pure. Errors wrap v1alpha1.ErrRegistryURL or
+// ErrCredentials.
+func ConfigOf(s *v1alpha1.ArtifactStore, secret *corev1.Secret) (Config, error) {
+	l, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	if err != nil {
+		return Config{}, err
+	}
+	cfg := Config{Location: l, CABundle: s.Spec.Registry.CABundle}
+	if secret != nil {
+		cfg.Credential, err = CredentialFromSecret(secret, l)
+	}
+	return cfg, err
 }
 
 // Client speaks to one store's registry. It is safe for concurrent use.
