@@ -17,6 +17,7 @@ import (
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.spec.registry.url`
 // +kubebuilder:printcolumn:name="Manifests",type=integer,JSONPath=`.status.manifests`
+// +kubebuilder:printcolumn:name="Used %",type=integer,JSONPath=`.status.usage.percent`
 // +kubebuilder:printcolumn:name="Tombstones",type=integer,JSONPath=`.status.tombstones`
 // +kubebuilder:printcolumn:name="Last Purge",type=date,JSONPath=`.status.lastPurge.completionTime`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -77,7 +78,32 @@ type RegistrySpec struct {
 	CABundle []byte `json:"caBundle,omitempty"`
 }
 
+// UsageSource is how usage is measured.
+// +kubebuilder:validation:Enum=Accounted;Volume
+type UsageSource string
+
+// How usage is measured.
+const (
+	// UsageAccounted: by adding up what manifests and tombstones reach.
+	UsageAccounted UsageSource = "Accounted"
+	// UsageVolume: by asking the file system of the registry's volume.
+	UsageVolume UsageSource = "Volume"
+)
+
+// UndoMode is what keeps a released digest in the registry until the purge.
+// +kubebuilder:validation:Enum=Untagged;QuarantineTag
+type UndoMode string
+
+// What keeps a released digest.
+const (
+	// UndoUntagged: it stays without a tag.
+	UndoUntagged UndoMode = "Untagged"
+	// UndoQuarantineTag: it gets a tag of ours.
+	UndoQuarantineTag UndoMode = "QuarantineTag"
+)
+
 // PurgeSpec says when released artifacts are removed for good.
+// +kubebuilder:validation:XValidation:rule="!has(self.usage) || self.usage != 'Volume' || has(self.persistentVolumeClaim)",message="usage Volume needs persistentVolumeClaim"
 type PurgeSpec struct {
 	// Unix crontab line of the purge CronJob <store>-purge. Empty: no CronJob; a purge then
 	// runs only by hand. Default: every day at midnight.
@@ -92,22 +118,41 @@ type PurgeSpec struct {
 	// +kubebuilder:validation:MaxLength=64
 	TimeZone string `json:"timeZone,omitempty"`
 
-	// A purge starts when at least this percentage of the capacity is used. Default 0:
-	// always. This version cannot measure usage yet: with a value above 0 a purge deletes
-	// nothing and says UsageUnknown.
+	// A purge starts when at least this percentage is used. Default 0: always. Above 0 it
+	// deletes nothing when usage cannot be measured, and says UsageUnknown.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	// +kubebuilder:default=0
 	ThresholdPercent int32 `json:"thresholdPercent,omitempty"`
 
-	// A purge stops when at most this percentage is used. Default 0: sweep all that may go.
-	// As with thresholdPercent, a value above 0 makes a purge delete nothing in this version.
+	// A purge stops when at most this percentage is used, having deleted what was released
+	// first. Default 0: sweep all that may go. Above 0 it deletes nothing when usage cannot be
+	// measured, and says UsageUnknown.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	// +kubebuilder:default=0
 	TargetPercent int32 `json:"targetPercent,omitempty"`
+
+	// How usage is measured. Accounted, the default: the bytes of all blobs that this store's
+	// manifests and tombstones reach, each counted once, against spec.capacity. Volume: what
+	// the file system of persistentVolumeClaim says.
+	// +optional
+	// +kubebuilder:default=Accounted
+	Usage UsageSource `json:"usage,omitempty"`
+
+	// The claim, in this namespace, of the volume that the registry keeps its data on. The
+	// purge mounts it read-only and asks its file system. Only with usage Volume.
+	// +optional
+	PersistentVolumeClaim *LocalReference `json:"persistentVolumeClaim,omitempty"`
+
+	// What keeps a released digest until the purge. Untagged, the default: nothing but the
+	// registry. QuarantineTag: the tag nfo-undo-<first 12 characters of its digest>, for
+	// registries that collect untagged digests on their own; a restore or purge removes it.
+	// +optional
+	// +kubebuilder:default=Untagged
+	Undo UndoMode `json:"undo,omitempty"`
 
 	// How long a released artifact can be brought back, from when it was untagged: a Go
 	// duration such as 24h. 0s ends the grace at once. The longer of the value at release
@@ -175,7 +220,7 @@ type RegistryCapabilities struct {
 }
 
 // PurgeOutcome is how a purge ended.
-// +kubebuilder:validation:Enum=Succeeded;Failed;DryRun;UsageUnknown
+// +kubebuilder:validation:Enum=Succeeded;Failed;DryRun;UsageUnknown;BelowThreshold
 type PurgeOutcome string
 
 // How a purge ended.
@@ -184,7 +229,47 @@ const (
 	PurgeFailed       PurgeOutcome = "Failed"
 	PurgeDryRun       PurgeOutcome = "DryRun"
 	PurgeUsageUnknown PurgeOutcome = "UsageUnknown"
+	// PurgeBelowThreshold: less is used than thresholdPercent, so nothing was deleted.
+	PurgeBelowThreshold PurgeOutcome = "BelowThreshold"
 )
+
+// KeptCount is how many candidate digests were kept for one reason.
+type KeptCount struct {
+	// The reason, as in the purge's report.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason"`
+	// How many.
+	// +required
+	Count int32 `json:"count"`
+}
+
+// StoreUsage is how full a store was when it was last measured.
+type StoreUsage struct {
+	// How it was measured.
+	// +required
+	Source UsageSource `json:"source"`
+	// Bytes used.
+	// +required
+	UsedBytes int64 `json:"usedBytes"`
+	// Bytes that 100 % means; absent when nothing says it.
+	// +optional
+	CapacityBytes *int64 `json:"capacityBytes,omitempty"`
+	// Used of capacity, rounded down; absent without a capacity.
+	// +optional
+	Percent *int32 `json:"percent,omitempty"`
+	// Bytes that a purge could free when it was measured, blobs shared with what is kept not counted.
+	// +required
+	ReclaimableBytes int64 `json:"reclaimableBytes"`
+	// With source Volume: bytes that purges have made reclaimable and that the registry has not
+	// collected yet, as far as the volume shows. Purges count them as free.
+	// +optional
+	UncollectedBytes int64 `json:"uncollectedBytes,omitempty"`
+	// When it was measured.
+	// +required
+	MeasuredAt metav1.Time `json:"measuredAt"`
+}
 
 // PurgeRun is the record of one purge.
 type PurgeRun struct {
@@ -194,7 +279,7 @@ type PurgeRun struct {
 	// When it ended.
 	// +required
 	CompletionTime metav1.Time `json:"completionTime"`
-	// How it ended: Succeeded, Failed, DryRun or UsageUnknown.
+	// How it ended: Succeeded, Failed, DryRun, UsageUnknown or BelowThreshold.
 	// +required
 	Outcome PurgeOutcome `json:"outcome"`
 	// Digests deleted.
@@ -203,6 +288,16 @@ type PurgeRun struct {
 	// Candidate digests kept.
 	// +required
 	Kept int32 `json:"kept"`
+	// Candidate digests kept, by reason.
+	// +optional
+	// +listType=map
+	// +listMapKey=reason
+	// +kubebuilder:validation:MaxItems=64
+	KeptByReason []KeptCount `json:"keptByReason,omitempty"`
+	// Bytes that only the deleted digests reached, each blob counted once. Most registries
+	// free the disk at a collection of their own.
+	// +optional
+	ReclaimedBytes int64 `json:"reclaimedBytes,omitempty"`
 	// What to know of it, in one sentence.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
@@ -224,6 +319,18 @@ type ArtifactStoreStatus struct {
 	// The last purge that ended, well or not. A dry run leaves no record.
 	// +optional
 	LastPurge *PurgeRun `json:"lastPurge,omitempty"`
+
+	// When the last purge ended that succeeded or was not needed.
+	// +optional
+	LastSuccessTime *metav1.Time `json:"lastSuccessTime,omitempty"`
+
+	// Digests deleted by all purges of this store.
+	// +optional
+	DeletedTotal int64 `json:"deletedTotal,omitempty"`
+
+	// How full the store was at the last purge.
+	// +optional
+	Usage *StoreUsage `json:"usage,omitempty"`
 
 	// How many ArtifactManifests name this store.
 	// +optional

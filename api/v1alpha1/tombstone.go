@@ -245,12 +245,24 @@ func (t *Tombstone) Summarise() {
 	}
 	c.Message = fmt.Sprintf("Tags: %s.", strings.Join(parts, ", "))
 	switch {
+	case t.undoLost():
+		c.Status, c.Reason = metav1.ConditionFalse, ReasonUndoLost
+		c.Message += " A digest is no longer in the registry, which may collect untagged digests on its own (spec.purge.undo: QuarantineTag on the store keeps them); that tag can only be pushed again."
+	case t.Spec.Cause == CauseFound:
+		c.Message += " These digests had no tag and nothing keeps them. To keep one, give it a tag in the registry."
 	case t.Spec.Cause == CauseOverwritten:
 		c.Message += " The tag has moved on to another digest; this one is kept for its grace period."
 	case c.Status == metav1.ConditionTrue:
 		c.Message += fmt.Sprintf(" To restore what is untagged or kept, apply ArtifactManifest %s again, listing it, with a store of the URL %s.", t.Spec.Manifest.Name, t.Spec.RegistryURL)
 	}
 	apimeta.SetStatusCondition(&t.Status.Conditions, c)
+}
+
+// undoLost reports whether an entry that would be restored is known to have gone.
+func (t *Tombstone) undoLost() bool {
+	return slices.ContainsFunc(t.Status.Artifacts, func(e TombstoneArtifactStatus) bool {
+		return (e.State == TombstoneUntagged || e.State == TombstoneKept) && strings.HasPrefix(e.Reason, ReasonUndoLost)
+	})
 }
 
 // GraceEnds returns when the grace of an entry ends: untaggedAt plus the longer of the grace

@@ -74,6 +74,15 @@ func SatelliteOf(tag string) (subject digest.Digest, ok bool) {
 	return digest.NewDigestFromEncoded(digest.Algorithm(m[1]), m[2]), true
 }
 
+// UndoTag is the tag of ours that keeps a released digest in registries that collect what has
+// none. It is no root: it keeps nothing from a purge.
+func UndoTag(d digest.Digest) string {
+	if d.Validate() != nil {
+		return ""
+	}
+	return "nfo-undo-" + d.Encoded()[:12]
+}
+
 // Build makes the graph of one repository from its tags and whatever image manifests and
 // indexes were read. The order of nodes does not matter.
 func Build(tags map[string]digest.Digest, nodes []Node) *Graph {
