@@ -158,18 +158,33 @@ func (g *Graph) Reach(roots []Root) map[digest.Digest]Why {
 	return reached
 }
 
-// Parts returns what goes with d when nothing else keeps it: d first, then its children and
-// satellites, parents before children.
-func (g *Graph) Parts(d digest.Digest) []digest.Digest {
-	parts := []digest.Digest{d}
-	seen := map[digest.Digest]bool{d: true}
-	for i := 0; i < len(parts); i++ {
-		for _, e := range g.edges[parts[i]] {
-			if e.reason != Subject && !seen[e.to] {
-				seen[e.to] = true
-				parts = append(parts, e.to)
+// Walk visits what goes with each of ds when nothing else keeps it: the digest itself, then its
+// children and satellites, all the way down. Each digest is visited once, under the first of ds
+// that leads to it; source is the index of that one, and from and by are the edge that led there,
+// "" for the source itself.
+func (g *Graph) Walk(ds []digest.Digest, visit func(source int, d, from digest.Digest, by Reason)) {
+	seen := make(map[digest.Digest]bool, len(ds))
+	for source, d := range ds {
+		if seen[d] {
+			continue
+		}
+		seen[d] = true
+		visit(source, d, "", "")
+		for queue := []digest.Digest{d}; len(queue) > 0; queue = queue[1:] {
+			for _, e := range g.edges[queue[0]] {
+				if e.reason != Subject && !seen[e.to] {
+					seen[e.to] = true
+					visit(source, e.to, queue[0], e.reason)
+					queue = append(queue, e.to)
+				}
 			}
 		}
 	}
+}
+
+// Parts returns what Walk visits, in its order.
+func (g *Graph) Parts(ds ...digest.Digest) []digest.Digest {
+	var parts []digest.Digest
+	g.Walk(ds, func(_ int, d, _ digest.Digest, _ Reason) { parts = append(parts, d) })
 	return parts
 }

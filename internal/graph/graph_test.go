@@ -193,3 +193,86 @@ func TestParts(t *testing.T) {
 		t.Errorf("Parts of a satellite has its subject: %v", got)
 	}
 }
+
+func TestLayers(t *testing.T) {
+	t.Parallel()
+	ds := func(names ...string) []digest.Digest {
+		var out []digest.Digest
+		for _, n := range names {
+			out = append(out, d(n))
+		}
+		return out
+	}
+	for seed := range uint64(500) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		nodes, tags := random(r)
+		g := Build(tags, nodes)
+		var all []digest.Digest
+		for _, n := range nodes {
+			if r.IntN(3) > 0 {
+				all = append(all, n.Digest, n.Digest)
+			}
+		}
+		at := map[digest.Digest]int{}
+		for i, layer := range g.Layers(all) {
+			for _, x := range layer {
+				if _, twice := at[x]; twice {
+					t.Fatalf("seed %d: a digest is in two layers", seed)
+				}
+				at[x] = i
+			}
+		}
+		for _, x := range all {
+			if _, ok := at[x]; !ok {
+				t.Fatalf("seed %d: a digest is in no layer", seed)
+			}
+			for _, e := range g.edges[x] {
+				part := e.to
+				if _, among := at[part]; among && e.reason != Subject && at[part] <= at[x] && !slices.Contains(g.Parts(part), x) {
+					t.Fatalf("seed %d: a part is in no later layer than what it is a part of", seed)
+				}
+			}
+		}
+		before := g.Layers(all)
+		slices.Reverse(all)
+		if diff := cmp.Diff(before, g.Layers(all)); diff != "" {
+			t.Fatalf("seed %d: the layers depend on order:\n%s", seed, diff)
+		}
+	}
+	nodes := []Node{
+		{Digest: d("top"), Children: ds("inner", "shared")}, {Digest: d("inner"), Children: ds("shared", "leaf")},
+		{Digest: d("shared")}, {Digest: d("leaf")}, {Digest: d("signature"), Subject: d("leaf")},
+	}
+	got := Build(nil, nodes).Layers(ds("signature", "leaf", "shared", "inner", "top"))
+	want := [][]digest.Digest{ds("top"), ds("inner"), slices.Sorted(slices.Values(ds("leaf", "shared"))), ds("signature")}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("parents before parts: -want +got\n%s", diff)
+	}
+}
+
+func TestWalkVisitsEachOnce(t *testing.T) {
+	t.Parallel()
+	g := Build(nil, []Node{
+		{Digest: d("a"), Children: []digest.Digest{d("shared")}}, {Digest: d("b"), Children: []digest.Digest{d("shared"), d("own")}},
+	})
+	got := map[digest.Digest]int{}
+	g.Walk([]digest.Digest{d("b"), d("a"), d("b")}, func(source int, x, _ digest.Digest, _ Reason) {
+		if _, twice := got[x]; twice {
+			t.Errorf("%s is visited twice", x)
+		}
+		got[x] = source
+	})
+	if diff := cmp.Diff(map[digest.Digest]int{d("b"): 0, d("shared"): 0, d("own"): 0, d("a"): 1}, got); diff != "" {
+		t.Errorf("source of each: -want +got\n%s", diff)
+	}
+}
+
+func TestUndoTag(t *testing.T) {
+	t.Parallel()
+	if got, want := UndoTag(d("x")), "nfo-undo-"+d("x").Encoded()[:12]; got != want {
+		t.Errorf("UndoTag = %q, want %q", got, want)
+	}
+	if got := UndoTag("garbage"); got != "" {
+		t.Errorf("UndoTag of no digest = %q, want none", got)
+	}
+}

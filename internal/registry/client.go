@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 	corev1 "k8s.io/api/core/v1"
@@ -56,6 +57,7 @@ type Client struct {
 	auth      *auth.Client
 	transport *http.Transport
 	secrets   []string
+	unlisted  atomic.Bool // the registry has said that it has no list; see List
 }
 
 // Open makes a client. It sends nothing. Errors wrap ErrConfig.
@@ -117,6 +119,18 @@ type request struct {
 // send sends a request with authentication and returns an answer with a status of 2xx, which
 // the caller closes.
 func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
+	resp, err := c.do(ctx, r)
+	if err == nil && !succeeded(resp) {
+		defer discard(resp)
+		return nil, c.answered(resp)
+	}
+	return resp, err
+}
+
+func succeeded(resp *http.Response) bool { return resp.StatusCode >= 200 && resp.StatusCode <= 299 }
+
+// do sends a request with authentication and returns the answer, whatever its status.
+func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
 	scheme := "https"
 	if c.location.PlainHTTP {
 		scheme = "http"
@@ -139,10 +153,6 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	resp, err := c.auth.Do(req)
 	if err != nil {
 		return nil, c.sendFailed(err)
-	}
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		defer discard(resp)
-		return nil, c.answered(resp)
 	}
 	return resp, nil
 }

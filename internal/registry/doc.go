@@ -18,4 +18,8 @@
 // remote.Repository. That type has no untag, and its push and delete may read and rewrite
 // the sha256-<hex> referrers index of the repository and delete the old one: writes that no
 // tombstone has recorded. Here one call is one request, or a documented few.
+//
+// Decision: the list of Azure Container Registry is read here too, rather than with its SDK. That
+// panics on a malformed Link, cannot tell an answer without a list from an empty list (I2), reads
+// pages of any size, and meets a 401 with a login of its own.
 package registry

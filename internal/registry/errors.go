@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/errcode"
@@ -22,8 +23,8 @@ var (
 	// ErrNotFound: the registry does not have it.
 	ErrNotFound = errors.New("not found")
 	// ErrDenied: the registry refuses the credentials, what they may do, or this request in
-	// particular (an immutable tag, a digest that another image needs). Trying again does
-	// not help before something else has changed.
+	// particular (an immutable tag, a locked image, a digest that another image needs). Trying
+	// again does not help before something else has changed.
 	ErrDenied = errors.New("denied")
 	// ErrUnsupported: the registry does not do this at all, such as deleting.
 	ErrUnsupported = errors.New("unsupported")
@@ -46,16 +47,31 @@ const (
 	maxErrorBytes = 8 << 10
 	// Errors end up in conditions and events.
 	maxErrorText = 1 << 10
+	// Azure Container Registry's code for what a lock forbids. Its status is 405, as if the
+	// registry deleted nothing at all.
+	codeDisallowed = "REGISTRY_DISALLOWED_OPERATION"
 )
 
 // failure is an error with its class, and a text that is safe to show.
 type failure struct {
 	class, cause error
 	text         string
+	after        time.Duration // what the registry asked to wait
 }
 
 func (f *failure) Error() string   { return f.text }
 func (f *failure) Unwrap() []error { return []error{f.class, f.cause} }
+
+// RetryAfter returns how long the registry asked to wait in the answer that err came from, 5
+// minutes at most; 0 when it did not ask, or did not answer. It is for callers who can wait
+// longer than a call does: they read again what they know before they try again (I3).
+func RetryAfter(err error) time.Duration {
+	var f *failure
+	if !errors.As(err, &f) {
+		return 0
+	}
+	return f.after
+}
 
 // answered makes an error of an answer that is not a success.
 func (c *Client) answered(resp *http.Response) error {
@@ -72,7 +88,9 @@ func (c *Client) answered(resp *http.Response) error {
 		// The 404 page of something before the registry says nothing about the registry.
 		class = ErrUnavailable
 	}
-	return c.fail(class, cause)
+	f := c.fail(class, cause)
+	f.after = retryAfter(resp.Header.Get("Retry-After"))
+	return f
 }
 
 // sendFailed makes an error of a request that got no answer, or none that authenticates.
@@ -110,6 +128,8 @@ func classify(e *errcode.ErrorResponse) error {
 		return ErrDenied
 	case s == http.StatusNotFound:
 		return ErrNotFound
+	case code(codeDisallowed) && s < 500:
+		return ErrDenied
 	case s == http.StatusMethodNotAllowed, deleting && s == http.StatusNotImplemented:
 		return ErrUnsupported
 	// DIGEST_INVALID and TAG_INVALID are how registries from before tag deletion read a tag.
@@ -124,7 +144,7 @@ func classify(e *errcode.ErrorResponse) error {
 }
 
 // fail gives cause a class and a text without secrets.
-func (c *Client) fail(class, cause error) error {
+func (c *Client) fail(class, cause error) *failure {
 	return &failure{class: class, cause: cause, text: class.Error() + ": " + c.scrub(cause.Error())}
 }
 

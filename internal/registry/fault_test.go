@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -38,6 +39,7 @@ func TestStatusToError(t *testing.T) {
 		"bad name":          {"says nothing of deletion", http.StatusBadRequest, "NAME_INVALID", registry.ErrDenied, registry.ErrDenied},
 		"dangling":          {"an index needs it", http.StatusBadRequest, "GOOGLE_MANIFEST_DANGLING_PARENT_IMAGE", registry.ErrDenied, registry.ErrDenied},
 		"conflict":          {"an immutable tag", http.StatusConflict, "DENIED", registry.ErrDenied, registry.ErrDenied},
+		"locked":            {"405 as well, and only this one", http.StatusMethodNotAllowed, "REGISTRY_DISALLOWED_OPERATION", registry.ErrDenied, registry.ErrDenied},
 		"too early":         {"", http.StatusTooEarly, "", registry.ErrUnavailable, registry.ErrUnavailable},
 	}
 	for name, row := range rows {
@@ -158,6 +160,62 @@ func TestRetryAfterDate(t *testing.T) {
 			t.Errorf("%v after %s, want success after 9 s", err, time.Since(started))
 		}
 	})
+}
+
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	ping := func(ctx context.Context, c *registry.Client) error { return c.Ping(ctx) }
+	list := func(ctx context.Context, c *registry.Client) error { _, err := c.List(ctx, "app"); return err }
+	remove := func(ctx context.Context, c *registry.Client) error {
+		return c.Delete(ctx, "app", digest.FromString("x"))
+	}
+	rows := map[string]struct {
+		reason string
+		act    func(context.Context, *registry.Client) error
+		status int
+		asked  string
+		want   time.Duration
+	}{
+		"write":         {"longer than a write may take", remove, 429, "20", 20 * time.Second},
+		"read":          {"longer than a read waits", ping, 429, "90", 90 * time.Second},
+		"list":          {"of image manifests too", list, 503, "40", 40 * time.Second},
+		"given up":      {"it was waited for, four times", ping, 503, "2", 2 * time.Second},
+		"an hour":       {"nobody waits so long", remove, 429, "3600", 5 * time.Minute},
+		"a century":     {"nor does it overflow", remove, 429, "99999999999999", 5 * time.Minute},
+		"date":          {"the other form", remove, 429, "+70s", 70 * time.Second},
+		"far date":      {"cut as well", remove, 429, "+24h", 5 * time.Minute},
+		"past":          {"the time has come", remove, 503, "-10s", 0},
+		"negative":      {"is nonsense", remove, 503, "-5", 0},
+		"words":         {"so is this", remove, 503, "soon", 0},
+		"does not ask":  {"", remove, 503, "", 0},
+		"with an error": {"whatever the error", remove, 403, "7", 7 * time.Second},
+	}
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				asked := row.asked
+				if d, err := time.ParseDuration(asked); err == nil {
+					asked = time.Now().Add(d).UTC().Format(http.TimeFormat)
+				}
+				var tries atomic.Int64
+				c := open(t, registry.Config{
+					Location: v1alpha1.RegistryLocation{PlainHTTP: true, Host: "r.example"},
+					Transport: func(http.RoundTripper) http.RoundTripper {
+						return flaky(99, row.status, http.Header{"Retry-After": {asked}}, &tries)
+					},
+				})
+				err := row.act(t.Context(), c)
+				if got := registry.RetryAfter(fmt.Errorf("purging: %w", err)); err == nil || got != row.want {
+					t.Errorf("%s, want %s, of %v: %s", got, row.want, err, row.reason)
+				}
+			})
+		})
+	}
+	for _, err := range []error{nil, context.Canceled} {
+		if got := registry.RetryAfter(err); got != 0 {
+			t.Errorf("%v: %s, want 0: no registry has said anything", err, got)
+		}
+	}
 }
 
 func TestRetryStopsWithTheContext(t *testing.T) {

@@ -17,6 +17,8 @@ const (
 	firstWait = 100 * time.Millisecond
 	// A registry that asks for a longer wait gets it from the caller's queue, not from here.
 	maxWait = 30 * time.Second
+	// What a registry asks for beyond this is cut: it may be wrong, or hostile.
+	maxAsked = 5 * time.Minute
 	// From the first try of a read to the last.
 	readWindow = time.Minute
 	// From the first try of a write to the last (I3).
@@ -116,14 +118,14 @@ func repeatable(method string, resp *http.Response, err error) bool {
 
 // retryAfter reads the header in both its forms (RFC 9110, 10.2.3); 0 when there is none.
 func retryAfter(value string) time.Duration {
-	if seconds, err := strconv.Atoi(value); err == nil && seconds > 0 {
-		// Beyond maxWait the length makes no difference, but the product could overflow.
-		return time.Duration(min(seconds, 1+int(maxWait/time.Second))) * time.Second
+	var wait time.Duration
+	if seconds, err := strconv.Atoi(value); err == nil {
+		// Cut before the product, which could overflow.
+		wait = time.Duration(min(max(seconds, 0), int(maxAsked/time.Second))) * time.Second
+	} else if at, err := http.ParseTime(value); err == nil {
+		wait = time.Until(at)
 	}
-	if at, err := http.ParseTime(value); err == nil {
-		return time.Until(at)
-	}
-	return 0
+	return min(max(wait, 0), maxAsked)
 }
 
 // discard closes an answer. A short rest is read first, so that the connection can be used

@@ -14,12 +14,12 @@ import (
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
-// Bounds of a tag list. Past one of them the list is unreadable, not cut.
+// Bounds of a list. Past one of them it is unreadable, not cut.
 const (
-	tagPageSize     = 1000
-	maxTagPages     = 10_000
-	maxTags         = 1_000_000
-	maxTagPageBytes = 16 << 20 // registries may ignore the page size
+	pageSize     = 1000
+	maxPages     = 10_000
+	maxEntries   = 1_000_000
+	maxPageBytes = 16 << 20 // registries may ignore the page size
 )
 
 // Tags returns all tags of a repository, sorted, each once. It is whole or an error: wrapping
@@ -40,33 +40,47 @@ func (c *Client) tags(ctx context.Context, repository string) ([]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	query := "n=" + strconv.Itoa(tagPageSize)
 	var tags []string
 	seen := map[string]bool{}
-	for range maxTagPages {
+	err = follow("n="+strconv.Itoa(pageSize), func(query string) (had, fresh int, next string, err error) {
 		page, next, err := c.tagPage(ctx, ref, query)
-		if err != nil {
-			return nil, err
-		}
-		before := len(tags)
 		for _, tag := range page {
 			if !seen[tag] {
 				seen[tag] = true
+				fresh++
 				tags = append(tags, tag)
 			}
 		}
+		return len(page), fresh, next, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(tags)
+	return tags, nil
+}
+
+// follow reads one page after the other, from the one with this query on. page returns how
+// many entries the page had, how many of them were new, and the query of the next page, ""
+// after the last.
+func follow(query string, page func(query string) (had, fresh int, next string, err error)) error {
+	entries := 0
+	for range maxPages {
+		had, fresh, next, err := page(query)
+		entries += fresh
 		switch {
+		case err != nil:
+			return err
 		case next == "":
-			slices.Sort(tags)
-			return tags, nil
-		case len(tags) > maxTags:
-			return nil, fmt.Errorf("%w: there are more than %d tags", ErrUnreadable, maxTags)
-		case next == query || (len(page) > 0 && len(tags) == before):
-			return nil, fmt.Errorf("%w: its pages do not move on", ErrUnreadable)
+			return nil
+		case entries > maxEntries:
+			return fmt.Errorf("%w: it has more than %d entries", ErrUnreadable, maxEntries)
+		case next == query || (had > 0 && fresh == 0):
+			return fmt.Errorf("%w: its pages do not move on", ErrUnreadable)
 		}
 		query = next
 	}
-	return nil, fmt.Errorf("%w: there are more than %d pages", ErrUnreadable, maxTagPages)
+	return fmt.Errorf("%w: it has more than %d pages", ErrUnreadable, maxPages)
 }
 
 // tagPage reads one page and the query of the next, "" after the last.
@@ -77,7 +91,7 @@ func (c *Client) tagPage(ctx context.Context, ref oras.Reference, query string) 
 		return nil, "", err
 	}
 	defer discard(resp)
-	data, err := c.readAll(resp, maxTagPageBytes)
+	data, err := c.readAll(resp, maxPageBytes)
 	if err != nil {
 		return nil, "", err
 	}

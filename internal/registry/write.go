@@ -29,7 +29,7 @@ func (c *Client) Untag(ctx context.Context, repository, tag string) error {
 
 // Delete removes one digest, and with it, in most registries, every tag on it. Not found is
 // success (I11). Errors wrap ErrUnsupported when deletion is off, ErrDenied when the registry
-// still needs the digest. Spec: OCI distribution-spec, "Deleting Manifests".
+// still needs the digest or holds it locked. Spec: OCI distribution-spec, "Deleting Manifests".
 func (c *Client) Delete(ctx context.Context, repository string, d digest.Digest) error {
 	err := d.Validate()
 	if err != nil {

@@ -15,21 +15,35 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
+// A Trait is how a registry differs from what Conformance expects.
+type Trait func(*suite)
+
+// WithoutUntag is a registry that refuses to remove a tag, such as distribution 2.8.
+func WithoutUntag() Trait { return func(s *suite) { s.keepsTags = true } }
+
 // Conformance tests what nfo needs of a registry, through the client. The registry must take
-// pushes over plain HTTP without login at the client's host, and delete tags and digests. The
-// repositories below the client's prefix that it uses must be new.
-func Conformance(t *testing.T, c *registry.Client) {
+// pushes over plain HTTP without login at the client's host, and delete digests, and tags if
+// no trait says otherwise. The repositories below the client's prefix that it uses must be new.
+func Conformance(t *testing.T, c *registry.Client, traits ...Trait) {
 	s := suite{c: c, host: c.Location().Host, prefix: c.Location().Prefix}
+	for _, trait := range traits {
+		trait(&s)
+	}
 	t.Run("it answers", func(t *testing.T) { must(t, c.Ping(t.Context())) })
 	t.Run("a tag resolves to what was pushed", s.resolves)
 	t.Run("a manifest is read with its children", s.readsIndex)
 	t.Run("a referrer names its subject", s.readsSubject)
 	t.Run("what is not there is not found", s.notFound)
 	t.Run("I11 removing what is not there is success", s.missingMeansDone)
-	t.Run("I6 untagging leaves digest and sibling tags", s.untags)
+	if s.keepsTags {
+		t.Run("I6 untagging is refused and changes nothing", s.refusesToUntag)
+	} else {
+		t.Run("I6 untagging leaves digest and sibling tags", s.untags)
+		t.Run("I5 a tag comes back at its digest", s.putsBack)
+	}
 	t.Run("I6 the first release learns it", s.learns)
-	t.Run("I5 a tag comes back at its digest", s.putsBack)
 	t.Run("I5 a tag that is there is not overwritten", s.neverOverwrites)
+	t.Run("I6 what was deleted comes back from its bytes", s.restores)
 	t.Run("a digest is deleted with its tags", s.deletes)
 	t.Run("tags are listed over pages", s.lists)
 }
@@ -37,6 +51,7 @@ func Conformance(t *testing.T, c *registry.Client) {
 type suite struct {
 	c            *registry.Client
 	host, prefix string
+	keepsTags    bool
 }
 
 func (s suite) repository(name string) string { return path.Join(s.prefix, "conformance", name) }
@@ -126,7 +141,9 @@ func (s suite) missingMeansDone(t *testing.T) {
 	repository := s.repository("missing")
 	s.push(t, repository, "1.0.0", "a")
 	for _, repo := range []string{repository, s.repository("none")} {
-		must(t, s.c.Untag(t.Context(), repo, "2.0.0"))
+		if !s.keepsTags {
+			must(t, s.c.Untag(t.Context(), repo, "2.0.0"))
+		}
 		must(t, s.c.Delete(t.Context(), repo, digest.FromString("nothing")))
 	}
 }
@@ -143,6 +160,17 @@ func (s suite) untags(t *testing.T) {
 	s.at(t, repository, desc.Digest.String(), desc.Digest)
 }
 
+func (s suite) refusesToUntag(t *testing.T) {
+	repository := s.repository("untag")
+	desc := s.push(t, repository, "1.0.0", "a")
+	for _, tag := range []string{"1.0.0", "2.0.0"} {
+		if err := s.c.Untag(t.Context(), repository, tag); !errors.Is(err, registry.ErrUnsupported) {
+			t.Errorf("Untag(%s): %v, want ErrUnsupported", tag, err)
+		}
+	}
+	s.at(t, repository, "1.0.0", desc.Digest)
+}
+
 func (s suite) learns(t *testing.T) {
 	repository := s.repository("learn")
 	desc := s.push(t, repository, "1.0.0", "a")
@@ -150,10 +178,14 @@ func (s suite) learns(t *testing.T) {
 	other := s.push(t, repository, "2.0.0", "b")
 	support, err := s.c.LearnUntag(t.Context(), repository, "1.0.0", desc.Digest)
 	must(t, err)
-	if support != v1alpha1.Supported {
-		t.Errorf("LearnUntag: %s, want %s", support, v1alpha1.Supported)
+	want, left := v1alpha1.Supported, digest.Digest("")
+	if s.keepsTags {
+		want, left = v1alpha1.Unsupported, desc.Digest
 	}
-	s.at(t, repository, "1.0.0", "")
+	if support != want {
+		t.Errorf("LearnUntag: %s, want %s", support, want)
+	}
+	s.at(t, repository, "1.0.0", left)
 	s.at(t, repository, "stable", desc.Digest)
 	s.at(t, repository, "2.0.0", other.Digest)
 }
@@ -177,6 +209,22 @@ func (s suite) neverOverwrites(t *testing.T) {
 		t.Errorf("PutTag: %v, want ErrTagTaken", err)
 	}
 	s.at(t, repository, "1.0.0", newer.Digest)
+}
+
+func (s suite) restores(t *testing.T) {
+	repository := s.repository("again")
+	desc, err := PushIndex(t.Context(), s.host, repository, "1.0.0", []string{"linux/amd64"}, "a")
+	must(t, err)
+	m, err := s.c.Manifest(t.Context(), repository, desc.Digest)
+	must(t, err)
+	must(t, s.c.Delete(t.Context(), repository, desc.Digest))
+	s.at(t, repository, "1.0.0", "")
+	for range 2 { // the second finds it done
+		must(t, s.c.Restore(t.Context(), repository, m, []string{"1.0.0", "stable"}))
+		s.at(t, repository, "1.0.0", desc.Digest)
+		s.at(t, repository, "stable", desc.Digest)
+		s.at(t, repository, desc.Digest.String(), desc.Digest)
+	}
 }
 
 func (s suite) deletes(t *testing.T) {

@@ -8,13 +8,13 @@ import (
 )
 
 // RefuseTagDelete makes the registry one from before tag deletion, such as distribution 2.8:
-// it deletes digests and answers 405 UNSUPPORTED to DELETE of a tag.
+// it deletes digests, and reads a tag in a DELETE as a digest that is none.
 func (r *Registry) RefuseTagDelete() {
 	r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
 		if !deletesTag(req) {
 			return false
 		}
-		Fail(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "The operation is unsupported.")
+		Fail(w, http.StatusBadRequest, "DIGEST_INVALID", "provided digest did not match uploaded content")
 		return true
 	})
 }

@@ -40,7 +40,7 @@ func ReadOnly() Option { return func(_ testing.TB, s *settings) { s.readOnly = t
 // TLS serves https with a certificate of its own; see Registry.CA.
 func TLS() Option { return func(_ testing.TB, s *settings) { s.tls = true } }
 
-// MaxTags makes pages of tags as short as that, whatever is asked for.
+// MaxTags makes pages as short as that, of tags and of ServeACR, whatever is asked for.
 func MaxTags(n int) Option { return func(_ testing.TB, s *settings) { s.maxTags = n } }
 
 // BasicAuth asks for one user and password by way of an htpasswd file.
@@ -70,7 +70,10 @@ type Registry struct {
 	// App is the registry itself, without records and faults.
 	App http.Handler
 
-	scheme string
+	scheme  string
+	dir     string
+	maxTags int
+	acr     *acr
 
 	mu        sync.Mutex
 	requests  []*http.Request
@@ -92,7 +95,13 @@ func Start(t testing.TB, opts ...Option) *Registry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &Registry{App: app, Tokens: s.tokens, scheme: "http"}
+	return serve(t, app, s)
+}
+
+// serve puts records and faults before a registry.
+func serve(t testing.TB, app http.Handler, s settings) *Registry {
+	t.Helper()
+	r := &Registry{App: app, Tokens: s.tokens, scheme: "http", dir: s.dir, maxTags: s.maxTags}
 	server := httptest.NewUnstartedServer(r)
 	if s.tls {
 		server.EnableHTTP2 = true
@@ -123,14 +132,17 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	record := req.Clone(req.Context())
 	record.Body = http.NoBody
 	r.requests = append(r.requests, record)
-	down, intercept := r.down, r.intercept
+	down, intercept, app := r.down, r.intercept, r.App
+	if r.acr != nil {
+		app = r.acr
+	}
 	r.mu.Unlock()
 	switch {
 	case down:
 		panic(http.ErrAbortHandler) // the connection breaks
 	case intercept != nil && intercept(w, req):
 	default:
-		r.App.ServeHTTP(w, req)
+		app.ServeHTTP(w, req)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,15 +30,17 @@ type TokenServer struct {
 	key            *ecdsa.PrivateKey
 	cert           []byte
 
-	mu     sync.Mutex
-	scopes []string
+	mu       sync.Mutex
+	scopes   []string
+	withheld []string
+	given    map[string][]access
 }
 
 // BearerAuth asks for bearer tokens of a token server, which gives them to one user.
 func BearerAuth(user, password string) Option {
 	return func(t testing.TB, s *settings) {
 		t.Helper()
-		tokens := &TokenServer{user: user, password: password}
+		tokens := &TokenServer{user: user, password: password, given: map[string][]access{}}
 		bundle := tokens.makeKey(t)
 		server := httptest.NewServer(tokens)
 		t.Cleanup(server.Close)
@@ -70,6 +73,22 @@ func (s *TokenServer) Scopes() []string {
 	return append([]string(nil), s.scopes...)
 }
 
+// Withhold leaves actions out of the tokens given from now on.
+func (s *TokenServer) Withhold(actions ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.withheld = actions
+}
+
+// gave says whether a token of this server allows an action on a repository.
+func (s *TokenServer) gave(token, repository, action string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.given[token], func(a access) bool {
+		return a.Type == "repository" && a.Name == repository && slices.Contains(a.Actions, action)
+	})
+}
+
 type access struct {
 	Type    string   `json:"type"`
 	Name    string   `json:"name"`
@@ -83,13 +102,14 @@ func (s *TokenServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	scopes := r.URL.Query()["scope"]
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.scopes = append(s.scopes, strings.Join(scopes, " "))
-	s.mu.Unlock()
 	var granted []access
 	for _, scope := range scopes {
 		kind, rest, _ := strings.Cut(scope, ":")
 		if i := strings.LastIndex(rest, ":"); i >= 0 {
-			granted = append(granted, access{Type: kind, Name: rest[:i], Actions: strings.Split(rest[i+1:], ",")})
+			actions := slices.DeleteFunc(strings.Split(rest[i+1:], ","), func(action string) bool { return slices.Contains(s.withheld, action) })
+			granted = append(granted, access{Type: kind, Name: rest[:i], Actions: actions})
 		}
 	}
 	token, err := s.sign(granted)
@@ -97,6 +117,7 @@ func (s *TokenServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Fail(w, http.StatusInternalServerError, "UNKNOWN", err.Error())
 		return
 	}
+	s.given[token] = granted
 	_ = json.NewEncoder(w).Encode(map[string]string{"token": token})
 }
 

@@ -1,0 +1,15 @@
+package registry_test
+
+import (
+	"testing"
+
+	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+)
+
+// The registry that most people run, in its last version before 3.
+func TestConformanceOfDistribution2(t *testing.T) {
+	t.Parallel()
+	r := registrytest.StartProcess(t)
+	registrytest.Conformance(t, open(t, registry.Config{Location: r.Location("acme")}), registrytest.WithoutUntag())
+}
