@@ -32,7 +32,8 @@ const purgeHelp = `Removes for good, from the registry of one store, what was re
 
 It works from the tombstones of the store's namespace. A digest is deleted only when the grace
 period is over and no tag, manifest, definition, design or other tombstone keeps it; every other
-one is kept, with a reason. Only one purge of a store runs at a time. It can be stopped, and run
+one is kept, with a reason. After deleting it looks at each repository again: what turns out to be
+needed is put back. Only one purge of a store runs at a time. It can be stopped, and run
 again, at any time.
 
 With --dry-run it reports what it would do and writes nothing, neither to the registry nor to the
@@ -50,6 +51,7 @@ Exit codes:
 // purgeFlags are the command line of `nfo purge`.
 type purgeFlags struct {
 	namespace, store, output string
+	volume                   string
 	dryRun                   bool
 	kubeconfig, context      string
 }
@@ -80,6 +82,7 @@ func newPurgeCommand() *cobra.Command {
 	f.StringVar(&flags.store, "store", "", "name of the ArtifactStore (required)")
 	f.BoolVar(&flags.dryRun, "dry-run", false, "report what would be done and write nothing")
 	f.StringVarP(&flags.output, "output", "o", "table", "table, or json: one object a line for each digest, then the summary")
+	f.StringVar(&flags.volume, "volume", "", "where the registry's volume is mounted, for stores with usage Volume")
 	f.StringVar(&flags.kubeconfig, "kubeconfig", "", "kubeconfig file; default: $KUBECONFIG, the cluster that this runs in, ~/.kube/config")
 	f.StringVar(&flags.context, "context", "", "context of the kubeconfig file; default: its current one")
 	return cmd
@@ -156,7 +159,7 @@ func purgeConfig(flags purgeFlags) (purge.Config, error) {
 		host = "" // the rest is unique alone
 	}
 	return purge.Config{
-		Namespace: flags.namespace, Store: flags.store, DryRun: flags.dryRun,
+		Namespace: flags.namespace, Store: flags.store, DryRun: flags.dryRun, Volume: flags.volume,
 		Client: api, Leases: leases, Identity: cmp.Or(host, "nfo-purge") + "_" + rand.Text(),
 	}, nil
 }

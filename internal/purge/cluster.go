@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -29,8 +30,6 @@ var (
 	ErrRefused = errors.New("the store must not be purged now")
 	// ErrRunning: another purge of the store is running.
 	ErrRunning = errors.New("another purge of the store is running")
-
-	errUsageUnknown = fmt.Errorf("%w: UsageUnknown: thresholdPercent or targetPercent is above 0 and this version measures no usage; set both to 0", ErrRefused)
 )
 
 // cluster is what the API server says that concerns one store.
@@ -42,6 +41,8 @@ type cluster struct {
 	tombstones []*v1alpha1.Tombstone   // of this location, by name
 	entries    map[string][]entry      // by repository: what is not consumed
 	recorded   map[string][]graph.Root // by repository: digests in the status of manifests
+	// homes are the repositories that the store's manifests have, or had, and whose they are (I9).
+	homes map[string]v1alpha1.TombstoneManifest
 }
 
 // readCluster reads the cluster, uncached.
@@ -87,19 +88,13 @@ func newCluster(begun time.Time, key client.ObjectKey, stores []v1alpha1.Artifac
 	// refuse has parsed it.
 	c.location, _ = v1alpha1.ParseRegistryURL(c.store.Spec.Registry.URL)
 	held := hold(holders, c.location, stores)
-	c.recorded = held.recorded
+	c.recorded, c.homes = held.recorded, c.homesOf(holders.Manifests())
 	for j := range tombstones {
 		t := &tombstones[j]
 		if l, err := v1alpha1.ParseRegistryURL(t.Spec.RegistryURL); err != nil || l != c.location {
 			continue
 		}
-		c.tombstones = append(c.tombstones, t)
-		for _, a := range t.Spec.Artifacts {
-			if e := newEntry(t, a); !e.consumed() {
-				c.judge(&e, held)
-				c.entries[a.Repository] = append(c.entries[a.Repository], e)
-			}
-		}
+		c.add(t, held)
 	}
 	slices.SortFunc(c.tombstones, func(a, b *v1alpha1.Tombstone) int { return cmp.Compare(a.Name, b.Name) })
 	for _, es := range c.entries {
@@ -108,6 +103,34 @@ func newCluster(begun time.Time, key client.ObjectKey, stores []v1alpha1.Artifac
 		})
 	}
 	return c
+}
+
+// add sorts a tombstone of the store's location.
+func (c *cluster) add(t *v1alpha1.Tombstone, held holding) {
+	c.tombstones = append(c.tombstones, t)
+	for _, a := range t.Spec.Artifacts {
+		if _, lives := c.homes[a.Repository]; !lives && c.location.Owns(t.Spec.Manifest.Name, a.Repository) {
+			c.homes[a.Repository] = t.Spec.Manifest
+		}
+		if e := newEntry(t, a); !e.consumed() {
+			c.judge(&e, held)
+			c.entries[a.Repository] = append(c.entries[a.Repository], e)
+		}
+	}
+}
+
+// homesOf finds the repositories of the store's manifests. StoreScoped ones have none of their own.
+func (c cluster) homesOf(manifests []*v1alpha1.ArtifactManifest) map[string]v1alpha1.TombstoneManifest {
+	homes := map[string]v1alpha1.TombstoneManifest{}
+	for _, m := range manifests {
+		if m.Spec.ArtifactStoreRef.Name != c.store.Name || m.Spec.UploadPath == v1alpha1.StoreScoped {
+			continue
+		}
+		for _, a := range m.Spec.Artifacts {
+			homes[c.location.Repository(m.Name, v1alpha1.ManifestScoped, a.ArtifactName)] = v1alpha1.TombstoneManifest{Name: m.Name, UID: m.UID, Spec: m.Spec}
+		}
+	}
+	return homes
 }
 
 // refuse says why a store must not be purged, nil when it may.
@@ -131,8 +154,6 @@ func refuse(s *v1alpha1.ArtifactStore, stores []v1alpha1.ArtifactStore) error {
 		return because("the manager has not judged this store yet")
 	case ready.Reason == v1alpha1.ReasonPathConflict, ready.Reason == v1alpha1.ReasonInvalidURL:
 		return because("%s: %s", ready.Reason, ready.Message)
-	case s.Spec.Purge.ThresholdPercent > 0, s.Spec.Purge.TargetPercent > 0:
-		return errUsageUnknown
 	}
 	return nil
 }
@@ -218,6 +239,27 @@ func (c cluster) lose(f func(entry) bool) {
 			}
 		}
 	}
+}
+
+// repositories are those in which the store's manifests and tombstones have anything, sorted.
+func (c cluster) repositories() []string {
+	rs := map[string]bool{}
+	for repository := range c.recorded {
+		if c.inside(repository) {
+			rs[repository] = true
+		}
+	}
+	for repository, es := range c.entries {
+		if slices.ContainsFunc(es, func(e entry) bool { return c.owns(&e) }) {
+			rs[repository] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(rs))
+}
+
+// inside reports whether a repository lies below the store's prefix.
+func (c cluster) inside(repository string) bool {
+	return c.location.Prefix == "" || strings.HasPrefix(repository, c.location.Prefix+"/")
 }
 
 // starts are the digests of a repository that a reading of it begins at, beside its tags:

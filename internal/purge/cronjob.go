@@ -27,6 +27,9 @@ const (
 	jobLifetime = 7 * 24 * time.Hour
 	history     = 3
 	tries       = 3
+	// Where a pod has the registry's volume, of stores with usage Volume.
+	volumeName = "registry"
+	volumePath = "/registry"
 )
 
 // Exit codes of the command, as a Job sees them.
@@ -111,7 +114,7 @@ func rules(s *v1alpha1.ArtifactStore) []rbacv1.PolicyRule {
 		{APIGroups: []string{group}, Resources: []string{"artifactstores"}, Verbs: []string{"list"}},
 		{APIGroups: []string{group}, Resources: []string{"artifactstores/status"}, ResourceNames: []string{s.Name}, Verbs: []string{"patch"}},
 		{APIGroups: []string{group}, Resources: []string{"artifactmanifests", "networkfunctiondefinitionversions", "networkservicedesignversions"}, Verbs: []string{"list"}},
-		{APIGroups: []string{group}, Resources: []string{"tombstones"}, Verbs: []string{"get", "list", "update", "delete"}},
+		{APIGroups: []string{group}, Resources: []string{"tombstones"}, Verbs: []string{"create", "get", "list", "update", "delete"}},
 		{APIGroups: []string{group}, Resources: []string{"tombstones/status"}, Verbs: []string{"update"}},
 		{APIGroups: []string{coordinationv1.GroupName}, Resources: []string{"leases"}, Verbs: []string{"create"}},
 		{APIGroups: []string{coordinationv1.GroupName}, Resources: []string{"leases"}, ResourceNames: []string{LeaseName(s.Name)}, Verbs: []string{"get", "update"}},
@@ -168,7 +171,7 @@ func job(s *v1alpha1.ArtifactStore, image string) batchv1.JobSpec {
 
 // pod meets the restricted pod security standard.
 func pod(s *v1alpha1.ArtifactStore, image string) corev1.PodSpec {
-	return corev1.PodSpec{
+	p := corev1.PodSpec{
 		ServiceAccountName: ObjectName(s.Name),
 		RestartPolicy:      corev1.RestartPolicyNever,
 		EnableServiceLinks: new(false),
@@ -193,4 +196,13 @@ func pod(s *v1alpha1.ArtifactStore, image string) corev1.PodSpec {
 			},
 		}},
 	}
+	if claim := s.Spec.Purge.PersistentVolumeClaim; claim != nil && s.Spec.Purge.Usage == v1alpha1.UsageVolume {
+		p.Volumes = []corev1.Volume{{Name: volumeName, VolumeSource: corev1.VolumeSource{
+			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim.Name, ReadOnly: true},
+		}}}
+		c := &p.Containers[0]
+		c.VolumeMounts = []corev1.VolumeMount{{Name: volumeName, MountPath: volumePath, ReadOnly: true}}
+		c.Args = append(c.Args, "--volume="+volumePath)
+	}
+	return p
 }

@@ -110,7 +110,7 @@ func TestRoleHasTheLeast(t *testing.T) {
 		}
 	}
 	want := map[string]bool{
-		"artifactstores/status patch": true, "tombstones update": true, "tombstones delete": true, "tombstones/status update": true,
+		"artifactstores/status patch": true, "tombstones update": true, "tombstones create": true, "tombstones delete": true, "tombstones/status update": true,
 		"leases create": true, "leases update": true,
 	}
 	if diff := cmp.Diff(want, writes); diff != "" {
@@ -123,5 +123,25 @@ func TestRoleHasTheLeast(t *testing.T) {
 		if cmp.Equal(r.Resources, []string{"secrets"}) {
 			t.Error("the Role of an anonymous store reads Secrets")
 		}
+	}
+}
+
+func TestCronJobMountsTheVolume(t *testing.T) {
+	t.Parallel()
+	claim := func(s *v1alpha1.ArtifactStore) {
+		s.Spec.Purge.PersistentVolumeClaim = &v1alpha1.LocalReference{Name: "registry-data"}
+	}
+	job := find[*batchv1.CronJob](t, aStore(claim, func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.Usage = v1alpha1.UsageVolume }), "nfo:1")
+	spec := job.Spec.JobTemplate.Spec.Template.Spec
+	if len(spec.Volumes) != 1 || spec.Volumes[0].PersistentVolumeClaim.ClaimName != "registry-data" || !spec.Volumes[0].PersistentVolumeClaim.ReadOnly {
+		t.Fatalf("the volumes are %+v", spec.Volumes)
+	}
+	mount := spec.Containers[0].VolumeMounts[0]
+	if !mount.ReadOnly || spec.Containers[0].Args[3] != "--volume="+mount.MountPath {
+		t.Errorf("it is mounted as %+v for %v", mount, spec.Containers[0].Args)
+	}
+	spec = find[*batchv1.CronJob](t, aStore(claim), "nfo:1").Spec.JobTemplate.Spec.Template.Spec
+	if len(spec.Volumes) != 0 || len(spec.Containers[0].Args) != 3 {
+		t.Errorf("a store that accounts has %+v and %v", spec.Volumes, spec.Containers[0].Args)
 	}
 }

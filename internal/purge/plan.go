@@ -1,7 +1,6 @@
 package purge
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -12,14 +11,21 @@ import (
 )
 
 // Reason is the one word of a verdict. A digest that may go has the cause of the tombstone that
-// brings it: Released, Removed, Overwritten or Found. One that is kept has one of these, or an
-// edge of the graph: IndexChild, Referrer or Subject.
+// brings it: Released, Removed, Overwritten or Found; or it is an OrphanReferrer. One that is kept
+// has one of the others, or an edge of the graph: IndexChild, Referrer or Subject.
 type Reason = graph.Reason
+
+// OrphanReferrer is the reason to delete a satellite of what is no longer in the registry.
+const OrphanReferrer Reason = "OrphanReferrer"
 
 // Why a digest is kept.
 const (
 	// Tagged: an ordinary tag that is not ours to remove points at it.
 	Tagged Reason = "Tagged"
+	// SharedTag: so it is, and beside it there is one of ours, which can only go with the digest.
+	SharedTag Reason = "SharedTag"
+	// Locked: the registry has it marked as not to be deleted. Locks are never removed by us.
+	Locked Reason = "Locked"
 	// Held: a manifest, definition or design names it, or its tombstone is in other hands.
 	Held Reason = "Held"
 	// GracePeriod: it can still be restored, or its tag has not been seen gone.
@@ -28,6 +34,10 @@ const (
 	Unreadable Reason = "Unreadable"
 	// OverBudget: older ones go first, up to maxDeletions.
 	OverBudget Reason = "OverBudget"
+	// NotNeeded: usage is below the threshold, or has come down to the target without it.
+	NotNeeded Reason = "NotNeeded"
+	// UsageUnknown: there is a threshold or target, and nothing to compare it with.
+	UsageUnknown Reason = "UsageUnknown"
 	// NotOurs: it lies where the store and the manifest's name do not give.
 	NotOurs Reason = "NotOurs"
 	// Unsupported: deletion is disabled at the registry.
@@ -50,16 +60,26 @@ type Verdict struct {
 	// Message says more, for people.
 	Message string `json:"message,omitempty"`
 	// Tombstones that name it or what it is a part of, by name.
-	Tombstones []string `json:"tombstones"`
+	Tombstones []string `json:"tombstones,omitempty"`
 	// UntaggedAt is when the last of the tags went that it was released from.
-	UntaggedAt time.Time `json:"untaggedAt"`
+	UntaggedAt time.Time `json:"untaggedAt,omitzero"`
 }
 
-// plan gives every candidate digest one verdict. It is pure. The order is that of sweeping:
-// by repository, parents before their parts.
+// found reports whether no tombstone brings the digest: the registry lists it, and nothing keeps it.
+func (v Verdict) found() bool { return len(v.Tombstones) == 0 }
+
+// plan gives every candidate digest one verdict. It is pure, and takes one pass over what was read.
+// The order is that of sweeping: by repository, parents before their parts.
 func plan(c cluster, readings map[string]reading) []Verdict {
+	repositories := map[string]bool{}
+	for repository := range c.entries {
+		repositories[repository] = true
+	}
+	for repository := range readings {
+		repositories[repository] = true
+	}
 	var vs []Verdict
-	for _, repository := range slices.Sorted(maps.Keys(c.entries)) {
+	for _, repository := range slices.Sorted(maps.Keys(repositories)) {
 		r, ok := readings[repository]
 		if !ok { // nothing in it may go
 			r.graph = graph.Build(nil, nil)
@@ -75,61 +95,116 @@ func planRepository(repository string, entries []entry, recorded []graph.Root, r
 	if r.err != nil {
 		g = graph.Build(nil, nil)
 	}
-	reached := g.Reach(slices.Concat(recorded, keeping(entries), tagged(entries, g)))
-	byDigest := map[digest.Digest]*Verdict{}
-	for _, e := range entries {
-		if e.candidate {
-			propose(byDigest, e, g)
+	reached := g.Reach(roots(entries, recorded, r.locked, g))
+	byDigest := propose(entries, g, r.missing)
+	unknown := slices.DeleteFunc(slices.Clone(r.listed), func(d digest.Digest) bool {
+		_, kept := reached[d]
+		return kept || byDigest[d] != nil || r.missing[d]
+	})
+	for _, d := range tops(g, unknown) {
+		if byDigest[d] == nil {
+			byDigest[d] = &Verdict{Reason: GracePeriod, Message: "the registry lists it without a tag and it has no tombstone: its grace begins with the one that a purge writes"}
 		}
 	}
-	var vs []Verdict
-	for _, d := range slices.Sorted(maps.Keys(byDigest)) {
-		v := byDigest[d]
-		v.Repository, v.Digest = repository, d
-		why, kept := reached[d]
-		switch {
-		case kept:
-			v.Delete, v.Reason, v.Message = false, why.Reason, explain(why)
-		case d.Validate() != nil:
-			v.Delete, v.Reason, v.Message = false, Unreadable, "it is not a digest"
-		case r.err != nil:
-			v.Delete, v.Reason, v.Message = false, Unreadable, r.err.Error()
-		case r.missing[d]:
-			v.Missing, v.Message = true, "it is no longer in the registry"
+	vs := make([]Verdict, 0, len(byDigest))
+	for _, layer := range g.Layers(slices.Collect(maps.Keys(byDigest))) {
+		for _, d := range layer {
+			v := byDigest[d]
+			v.Repository, v.Digest = repository, d
+			why, kept := reached[d]
+			switch {
+			case kept:
+				v.Delete, v.Reason, v.Message = false, why.Reason, explain(why)
+			case d.Validate() != nil:
+				v.Delete, v.Reason, v.Message = false, Unreadable, "it is not a digest"
+			case r.err != nil:
+				v.Delete, v.Reason, v.Message = false, Unreadable, r.err.Error()
+			case r.missing[d]:
+				v.Missing, v.Message = true, "it is no longer in the registry"
+			}
+			vs = append(vs, *v)
 		}
-		vs = append(vs, *v)
 	}
-	// Whatever has parts has all the parts of each of them, and that one: so it comes before it.
-	parts := make(map[digest.Digest]int, len(vs))
-	for _, v := range vs {
-		parts[v.Digest] = len(g.Parts(v.Digest))
-	}
-	slices.SortStableFunc(vs, func(a, b Verdict) int { return cmp.Compare(parts[b.Digest], parts[a.Digest]) })
 	return vs
 }
 
-// propose adds what an entry brings: its digests and, where they may go, what goes with them.
-// Entries come by tombstone and tag; the first one gives a digest its reason.
-func propose(byDigest map[digest.Digest]*Verdict, e entry, g *graph.Graph) {
-	for _, s := range e.Digests {
-		ds := []digest.Digest{digest.Digest(s)}
-		if e.mayGo() {
-			ds = g.Parts(ds[0])
+// source is a digest that may go, of the entry that names it.
+type source struct {
+	digest digest.Digest
+	entry  *entry
+}
+
+// propose makes a verdict of each digest that entries bring: their own and, where they may go, what
+// goes with these. Entries come by tombstone and tag; the first one gives a digest its reason.
+func propose(entries []entry, g *graph.Graph, missing map[digest.Digest]bool) map[digest.Digest]*Verdict {
+	byDigest, going := own(entries)
+	walk := func(visit func(e *entry, d, from digest.Digest, by Reason)) {
+		ds := make([]digest.Digest, len(going))
+		for i, s := range going {
+			ds[i] = s.digest
 		}
-		for _, d := range ds {
-			v := byDigest[d]
-			if v == nil {
-				v = &Verdict{Delete: true, Reason: Reason(e.tombstone.Spec.Cause)}
-				byDigest[d] = v
+		g.Walk(ds, func(i int, d, from digest.Digest, by Reason) { visit(going[i].entry, d, from, by) })
+	}
+	walk(func(e *entry, d, from digest.Digest, by Reason) {
+		if byDigest[d] != nil {
+			return
+		}
+		v := &Verdict{Delete: true, Reason: byDigest[from].Reason}
+		if by == graph.Referrer && missing[from] {
+			v.Reason = OrphanReferrer
+		}
+		v.broughtBy(e)
+		byDigest[d] = v
+	})
+	// The latest of the entries that lead to a digest counts.
+	slices.SortStableFunc(going, func(a, b source) int { return b.entry.status.UntaggedAt.Compare(a.entry.status.UntaggedAt.Time) })
+	walk(func(e *entry, d, _ digest.Digest, _ Reason) { byDigest[d].untaggedAt(e) })
+	return byDigest
+}
+
+// own makes a verdict of each digest that entries name, and returns those that may go.
+func own(entries []entry) (byDigest map[digest.Digest]*Verdict, going []source) {
+	byDigest = map[digest.Digest]*Verdict{}
+	for i := range entries {
+		e := &entries[i]
+		if !e.candidate {
+			continue
+		}
+		for _, text := range e.Digests {
+			d := digest.Digest(text)
+			if byDigest[d] == nil {
+				byDigest[d] = &Verdict{Delete: true, Reason: Reason(e.tombstone.Spec.Cause)}
 			}
-			if !slices.Contains(v.Tombstones, e.tombstone.Name) {
-				v.Tombstones = append(v.Tombstones, e.tombstone.Name)
-			}
-			if at := e.status.UntaggedAt.Time; at.After(v.UntaggedAt) {
-				v.UntaggedAt = at
+			byDigest[d].broughtBy(e)
+			if e.mayGo() {
+				going = append(going, source{d, e})
 			}
 		}
 	}
+	return byDigest, going
+}
+
+// broughtBy notes an entry. All entries of a tombstone follow one another.
+func (v *Verdict) broughtBy(e *entry) {
+	if n := len(v.Tombstones); n == 0 || v.Tombstones[n-1] != e.tombstone.Name {
+		v.Tombstones = append(v.Tombstones, e.tombstone.Name)
+	}
+	v.untaggedAt(e)
+}
+
+func (v *Verdict) untaggedAt(e *entry) {
+	if at := e.status.UntaggedAt.Time; at.After(v.UntaggedAt) {
+		v.UntaggedAt = at
+	}
+}
+
+// roots are all that is kept for its own sake in one repository.
+func roots(entries []entry, recorded []graph.Root, locked []digest.Digest, g *graph.Graph) []graph.Root {
+	rs := slices.Concat(recorded, keeping(entries), tagged(entries, g))
+	for _, d := range locked {
+		rs = append(rs, graph.Root{Digest: d, Reason: Locked, Because: d.String() + " is locked in the registry"})
+	}
+	return rs
 }
 
 // keeping returns the roots that entries are. Of several graces of a digest the last one counts.
@@ -154,20 +229,27 @@ func keeping(entries []entry) []graph.Root {
 	return roots
 }
 
-// tagged returns the roots that tags are: all ordinary ones but those that are there only
-// because the registry does not remove tags, while their entry may go.
+// tagged returns the roots that tags are: all ordinary ones but those of ours, which are the tags
+// that keep an undo, and those that are there only because the registry does not remove tags,
+// while their entry may go.
 func tagged(entries []entry, g *graph.Graph) []graph.Root {
-	ours := map[string]bool{}
+	ours, shared := map[string]bool{}, map[digest.Digest]bool{}
 	for _, e := range entries {
 		if e.candidate && e.mayGo() && e.ownTag() && slices.Contains(e.valid, g.Target(e.Tag)) {
-			ours[e.Tag] = true
+			ours[e.Tag], shared[g.Target(e.Tag)] = true, true
 		}
 	}
 	var roots []graph.Root
 	for _, tag := range g.Tags() {
-		if !ours[tag] {
-			roots = append(roots, graph.Root{Digest: g.Target(tag), Reason: Tagged, Because: `tag "` + tag + `" points at it`})
+		d := g.Target(tag)
+		if ours[tag] || tag == graph.UndoTag(d) {
+			continue
 		}
+		root := graph.Root{Digest: d, Reason: Tagged, Because: `tag "` + tag + `" points at it`}
+		if shared[d] {
+			root.Reason, root.Because = SharedTag, `tag "`+tag+`", which is not ours to remove, points at it too`
+		}
+		roots = append(roots, root)
 	}
 	return roots
 }
@@ -184,22 +266,28 @@ func explain(w graph.Why) string {
 	return edges[w.Reason] + w.From.String() + ", which is kept with " + w.Root.Digest.String() + ": " + w.Root.Because
 }
 
-// budget keeps what is over the cap: those untagged last. A part is never older than what it is
-// a part of, because every entry that brings the one brings the other; so it is never cut off
-// from above.
+// budget keeps what is over the cap: those untagged last.
 func budget(vs []Verdict, limit int) []Verdict {
+	going := inOrder(vs)
+	if limit <= 0 || len(going) <= limit {
+		return vs
+	}
+	for _, i := range going[limit:] {
+		vs[i].Delete, vs[i].Reason, vs[i].Message = false, OverBudget, "maxDeletions is reached; what was untagged earlier goes first"
+	}
+	return vs
+}
+
+// inOrder returns, as indexes, the digests to be deleted in the order in which they are taken when
+// not all of them are. A part is never older than what it is a part of, because every entry that
+// brings the one brings the other: so a cut in this order never takes a part from what stays.
+func inOrder(vs []Verdict) []int {
 	var going []int
 	for i, v := range vs {
 		if v.Delete && !v.Missing {
 			going = append(going, i)
 		}
 	}
-	if limit <= 0 || len(going) <= limit {
-		return vs
-	}
 	slices.SortStableFunc(going, func(a, b int) int { return vs[a].UntaggedAt.Compare(vs[b].UntaggedAt) })
-	for _, i := range going[limit:] {
-		vs[i].Delete, vs[i].Reason, vs[i].Message = false, OverBudget, "maxDeletions is reached; what was untagged earlier goes first"
-	}
-	return vs
+	return going
 }

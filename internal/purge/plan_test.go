@@ -90,7 +90,7 @@ func TestPlan(t *testing.T) {
 			reason:  "not before all tags on it are ours to remove",
 			objects: []client.Object{aTombstone("t", released(25, "1.0.0", "a"), tagStays())},
 			content: content{tags: map[string]string{"1.0.0": "a", "other": "a"}},
-			want:    map[string]string{"a": "keep Tagged"},
+			want:    map[string]string{"a": "keep SharedTag"},
 		},
 		"I6OwnTagMovedOn": {
 			reason:  "the tag is at another digest: that is not ours, the old one is",

@@ -5,18 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/graph"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -34,6 +37,8 @@ type Config struct {
 	Open func(context.Context, *v1alpha1.ArtifactStore) (Registry, error)
 	// Clock default: the real one.
 	Clock clock.PassiveClock
+	// Volume is where the registry's volume is mounted, for stores with usage Volume; "" nowhere.
+	Volume string
 	// Identity of this run, as the Lease shows it; no two runs share one.
 	Identity string
 	// Progress takes lines for people while the purge runs. Default: none.
@@ -85,12 +90,6 @@ func (cfg Config) run(ctx context.Context, key client.ObjectKey, report *Report)
 		report.URL = c.store.Spec.Registry.URL
 		report.DryRun = report.DryRun || c.store.Spec.Purge.DryRun
 	}
-	if errors.Is(c.refusal, errUsageUnknown) {
-		report.Outcome = v1alpha1.PurgeUsageUnknown
-		if !report.DryRun {
-			return errors.Join(c.refusal, cfg.record(ctx, c.store, *report, c.refusal, ""))
-		}
-	}
 	if c.refusal != nil {
 		return c.refusal
 	}
@@ -100,11 +99,7 @@ func (cfg Config) run(ctx context.Context, key client.ObjectKey, report *Report)
 	}
 	if report.DryRun {
 		p, planErr := cfg.plan(ctx, c, newReader(reg, requests(c.store)))
-		report.judged(p.verdicts)
-		if planErr == nil {
-			report.Outcome = v1alpha1.PurgeDryRun
-		}
-		return planErr
+		return report.conclude(c.store, p, p.verdicts, planErr)
 	}
 	l := lease{client: cfg.Leases, store: key, identity: cfg.Identity, times: cfg.times, tell: teller{cfg.Progress}}
 	return l.hold(ctx, func(ctx context.Context) error { return cfg.sweep(ctx, key, reg, report) })
@@ -122,65 +117,83 @@ func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry,
 	s := &sweeper{
 		api: cfg.Client, registry: reg, reader: newReader(reg, requests(c.store)), clock: cfg.Clock, key: key,
 		requests: requests(c.store), tell: teller{cfg.Progress}, planned: c,
-		plan: map[target]Verdict{}, claims: map[claim]bool{}, settled: map[target]Verdict{},
+		plan: map[target]Verdict{}, claims: map[claim]bool{}, used: map[string]map[digest.Digest]graph.Why{}, settled: map[target]Verdict{},
 		rest: Verdict{Reason: Interrupted, Message: "the purge ended before it came to it; the next one goes on"},
 	}
 	p, planErr := cfg.plan(ctx, c, s.reader)
-	s.readings, s.order = p.readings, p.verdicts
+	s.readings, s.order, s.missing = p.readings, p.verdicts, p.usage.missing
 	for _, v := range p.verdicts {
 		s.plan[target{v.Repository, v.Digest}] = v
 	}
-	err = errors.Join(planErr, s.run(ctx))
+	err = errors.Join(planErr, s.run(ctx), s.bury(ctx))
 	ends := make([]Verdict, 0, len(p.verdicts))
 	for _, v := range p.verdicts {
 		ends = append(ends, s.verdict(target{v.Repository, v.Digest}))
 	}
-	report.judged(ends)
-	if err == nil {
-		report.Outcome = v1alpha1.PurgeSucceeded
-	}
-	return errors.Join(err, cfg.record(ctx, c.store, *report, err, s.learnt(err)))
+	err = report.conclude(c.store, p, ends, err)
+	return errors.Join(err, cfg.record(ctx, c.store, *report, s.learnt(err)))
 }
 
 // planned is a plan and what it was made from.
 type planned struct {
 	readings map[string]reading
 	verdicts []Verdict
+	usage    usage
 }
 
-// plan reads every repository in which something may go, and decides. It writes nothing (I8).
-// The error tells of repositories that could not be read: they keep all, the plan is whole.
+// plan reads every repository in which something may go, or has no tag, and decides. It writes
+// nothing (I8). The error tells of repositories that could not be read: they keep all, the plan is
+// whole.
 func (cfg Config) plan(ctx context.Context, c cluster, r *reader) (planned, error) {
-	var todo []string
-	for repository, es := range c.entries {
-		for _, e := range es {
-			if e.mayGo() {
-				todo = append(todo, repository)
-				break
-			}
-		}
-	}
+	todo := c.todo()
 	p := planned{readings: make(map[string]reading, len(todo))}
 	var mu sync.Mutex
 	var errs []error
 	var g errgroup.Group
 	g.SetLimit(cap(r.slots))
+	looked := 0
 	for _, repository := range todo {
 		g.Go(func() error {
-			found := r.read(ctx, repository, c.starts(repository))
+			found, read, err := r.study(ctx, c, repository)
 			mu.Lock()
 			defer mu.Unlock()
-			p.readings[repository] = found
-			teller{cfg.Progress}.say("Read repository %d of %d: %s", len(p.readings), len(todo), repository)
-			if found.err != nil {
-				errs = append(errs, fmt.Errorf("reading %s: %w", repository, found.err))
+			if looked++; read {
+				p.readings[repository] = found
+				teller{cfg.Progress}.say("Read repository %d of %d: %s", looked, len(todo), repository)
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("reading %s: %w", repository, err))
 			}
 			return nil
 		})
 	}
 	_ = g.Wait() // the errors are in errs: one repository does not stop another
-	p.verdicts = plan(c, p.readings)
+	p.usage = cfg.measure(ctx, c, r, p.readings)
+	p.verdicts = ration(plan(c, p.readings), c.store.Spec.Purge, p.usage)
 	return p, summed(errs)
+}
+
+// todo are the repositories to look at: all that the store's manifests have or had.
+func (c cluster) todo() []string {
+	rs := maps.Clone(c.homes)
+	for repository, es := range c.entries {
+		if slices.ContainsFunc(es, entry.mayGo) {
+			rs[repository] = v1alpha1.TombstoneManifest{}
+		}
+	}
+	return slices.Sorted(maps.Keys(rs))
+}
+
+// study reads a repository, if anything may go in it. That its list cannot be read hides what has
+// no tag and no tombstone, and concerns nothing else.
+func (r *reader) study(ctx context.Context, c cluster, repository string) (found reading, read bool, err error) {
+	listed, locked, err := r.list(ctx, repository)
+	if len(listed) == 0 && !slices.ContainsFunc(c.entries[repository], func(e entry) bool { return e.mayGo() || e.tombstone.Spec.Cause == v1alpha1.CauseFound }) {
+		return reading{}, false, err
+	}
+	found = r.read(ctx, repository, slices.Concat(c.starts(repository), listed, locked))
+	found.listed, found.locked = listed, locked
+	return found, true, errors.Join(err, found.err)
 }
 
 // summed is one error for many: the first in order, and how many there are.
@@ -202,18 +215,18 @@ func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ";
 
 // record writes the run to the store's status, and what was learnt of the registry. Nothing else
 // of the store is written. It writes also when the purge was told to stop.
-func (cfg Config) record(ctx context.Context, store *v1alpha1.ArtifactStore, r Report, err error, learnt v1alpha1.Support) error {
+func (cfg Config) record(ctx context.Context, store *v1alpha1.ArtifactStore, r Report, learnt v1alpha1.Support) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
-	run := v1alpha1.PurgeRun{
-		StartTime: metav1.NewTime(r.Started), CompletionTime: metav1.NewTime(cfg.Clock.Now()),
-		Outcome: r.Outcome, Deleted: int32(r.Deleted), Kept: int32(r.kept()),
-	}
-	if err != nil {
-		run.Message = cut(oneLine(err))
-	}
 	was := store.DeepCopy()
-	store.Status.LastPurge = &run
+	store.Status.LastPurge = r.run(cfg.Clock.Now())
+	if r.Usage != nil {
+		store.Status.Usage = r.Usage
+	}
+	store.Status.DeletedTotal += int64(r.Deleted)
+	if r.Outcome == v1alpha1.PurgeSucceeded || r.Outcome == v1alpha1.PurgeBelowThreshold {
+		store.Status.LastSuccessTime = &store.Status.LastPurge.CompletionTime
+	}
 	if learnt != "" {
 		store.Status.Capabilities.Delete = learnt
 	}

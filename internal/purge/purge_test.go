@@ -38,8 +38,6 @@ func TestRefusals(t *testing.T) {
 		"I9Older":    {"an older store of this one, which the manager has not seen", []*v1alpha1.ArtifactStore{aStore(), aStore(older)}, "older store publisher/older"},
 		"URL":        {"nowhere", []*v1alpha1.ArtifactStore{aStore(func(s *v1alpha1.ArtifactStore) { s.Spec.Registry.URL = "ftp://x" })}, "InvalidURL"},
 		"Deleting":   {"it is on its way out", []*v1alpha1.ArtifactStore{aStore(func(s *v1alpha1.ArtifactStore) { s.DeletionTimestamp, s.Finalizers = ago(1), []string{"x"} })}, "being deleted"},
-		"Threshold":  {"there is no usage to compare with", []*v1alpha1.ArtifactStore{aStore(func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.ThresholdPercent = 80 })}, "UsageUnknown"},
-		"Target":     {"nor to stop at", []*v1alpha1.ArtifactStore{aStore(func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.TargetPercent = 1 })}, "UsageUnknown"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -57,15 +55,8 @@ func TestRefusals(t *testing.T) {
 			if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("%s: the error is %v, want ErrRefused with %q", tc.reason, err, tc.says)
 			}
-			wantWrites := 0
-			if tc.says == "UsageUnknown" {
-				wantWrites = 1
-				if run, _ := w.lastPurge(); run.Outcome != v1alpha1.PurgeUsageUnknown || report.Outcome != v1alpha1.PurgeUsageUnknown {
-					t.Errorf("%s: lastPurge is %+v, the report's outcome %s", tc.reason, run, report.Outcome)
-				}
-			}
-			if w.gate.writes != wantWrites {
-				t.Errorf("%s: %d writes, want %d", tc.reason, w.gate.writes, wantWrites)
+			if w.gate.writes != 0 || report.Outcome != v1alpha1.PurgeFailed {
+				t.Errorf("%s: %d writes, want none; the outcome is %s", tc.reason, w.gate.writes, report.Outcome)
 			}
 		})
 	}

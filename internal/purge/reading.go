@@ -19,6 +19,9 @@ import (
 // maxManifests bounds one reading of one repository. Past it the repository is unreadable.
 const maxManifests = 200_000
 
+// maxHeld bounds, in bytes, the image manifests that are kept in memory for putting back.
+const maxHeld = 64 << 20
+
 // Reader is what planning needs of a registry: nothing that writes (I8).
 type Reader interface {
 	// Tags lists all tags, or fails; registry.ErrNotFound when the repository is not known.
@@ -27,6 +30,8 @@ type Reader interface {
 	Resolve(ctx context.Context, repository, tag string) (ocispec.Descriptor, error)
 	// Manifest returns what is stored at a digest.
 	Manifest(ctx context.Context, repository string, d digest.Digest) (registry.Manifest, error)
+	// List lists image manifests, tagged or not; registry.ErrUnsupported where there is no such list.
+	List(ctx context.Context, repository string) ([]registry.Listed, error)
 }
 
 // reading is what one repository showed.
@@ -34,8 +39,20 @@ type reading struct {
 	graph *graph.Graph
 	// missing are digests that were asked for and are not there.
 	missing map[digest.Digest]bool
+	// dangling are tags that are listed and lead nowhere.
+	dangling []string
+	// listed are digests that the registry's own list, where it has one, shows without a tag, and
+	// locked those that it will not delete.
+	listed, locked []digest.Digest
 	// err says why the repository cannot be read whole; then nothing else of the reading counts.
 	err error
+}
+
+// stored is what is known of an image manifest.
+type stored struct {
+	node  graph.Node
+	size  int64
+	blobs []ocispec.Descriptor
 }
 
 // reader reads repositories. Manifests never change under their digest, so that each is read
@@ -45,17 +62,19 @@ type reader struct {
 	slots chan struct{} // one for each request under way, over all repositories
 
 	mu    sync.Mutex
-	known map[string]map[digest.Digest]graph.Node // by repository
+	known map[string]map[digest.Digest]stored // by repository
+	bytes map[target]registry.Manifest        // some of those known, whole
+	held  int                                 // bytes of these
 }
 
 func newReader(from Reader, requests int) *reader {
-	return &reader{from: from, slots: make(chan struct{}, requests), known: map[string]map[digest.Digest]graph.Node{}}
+	return &reader{from: from, slots: make(chan struct{}, requests), known: map[string]map[digest.Digest]stored{}, bytes: map[target]registry.Manifest{}}
 }
 
 // read reads all tags of a repository and every manifest that they, or starts, lead to by any
 // edge in either direction that a graph has.
 func (r *reader) read(ctx context.Context, repository string, starts []digest.Digest) reading {
-	tags, err := r.tags(ctx, repository)
+	tags, dangling, err := r.tags(ctx, repository)
 	if err != nil {
 		return reading{err: err}
 	}
@@ -65,48 +84,56 @@ func (r *reader) read(ctx context.Context, repository string, starts []digest.Di
 			frontier = append(frontier, subject)
 		}
 	}
-	seen, missing := map[digest.Digest]bool{}, map[digest.Digest]bool{}
-	var nodes []graph.Node
+	found, missing, err := r.walk(ctx, repository, frontier)
+	if err != nil {
+		return reading{err: err}
+	}
+	nodes := make([]graph.Node, len(found))
+	for i, s := range found {
+		nodes[i] = s.node
+	}
+	return reading{graph: graph.Build(tags, nodes), missing: missing, dangling: dangling}
+}
+
+// walk reads the manifests that a frontier leads to. Those that are not there are in missing.
+func (r *reader) walk(ctx context.Context, repository string, frontier []digest.Digest) (found []stored, missing map[digest.Digest]bool, err error) {
+	seen := map[digest.Digest]bool{}
+	missing = map[digest.Digest]bool{}
 	for len(frontier) > 0 {
 		frontier = unseen(seen, frontier)
 		if len(seen) > maxManifests {
-			return reading{err: fmt.Errorf("%w: it has more than %d image manifests", registry.ErrUnreadable, maxManifests)}
+			return nil, nil, fmt.Errorf("%w: it has more than %d image manifests", registry.ErrUnreadable, maxManifests)
 		}
-		found, manifestsErr := r.manifests(ctx, repository, frontier)
-		if manifestsErr != nil {
-			return reading{err: manifestsErr}
+		step, err := r.manifests(ctx, repository, frontier)
+		if err != nil {
+			return nil, nil, err
 		}
-		frontier, nodes = follow(frontier, found, nodes, missing)
+		var next []digest.Digest
+		for i, s := range step {
+			if s.node.Digest == "" {
+				missing[frontier[i]] = true
+				continue
+			}
+			found = append(found, s)
+			next = append(next, s.node.Children...)
+			if s.node.Subject != "" {
+				next = append(next, s.node.Subject)
+			}
+		}
+		frontier = next
 	}
-	return reading{graph: graph.Build(tags, nodes), missing: missing}
+	return found, missing, nil
 }
 
-// follow sorts what a step of the walk found into nodes and missing, and returns where they lead.
-func follow(asked []digest.Digest, found, nodes []graph.Node, missing map[digest.Digest]bool) ([]digest.Digest, []graph.Node) {
-	var next []digest.Digest
-	for i, d := range asked {
-		if found[i].Digest == "" {
-			missing[d] = true
-			continue
-		}
-		nodes = append(nodes, found[i])
-		next = append(next, found[i].Children...)
-		if found[i].Subject != "" {
-			next = append(next, found[i].Subject)
-		}
-	}
-	return next, nodes
-}
-
-// tags resolves every tag. A tag that vanished after it was listed is gone.
-func (r *reader) tags(ctx context.Context, repository string) (map[string]digest.Digest, error) {
+// tags resolves every tag. One that vanished after it was listed is dangling, or gone.
+func (r *reader) tags(ctx context.Context, repository string) (tags map[string]digest.Digest, dangling []string, err error) {
 	var names []string
-	err := r.request(ctx, func() (err error) {
+	err = r.request(ctx, func() (err error) {
 		names, err = r.from.Tags(ctx, repository)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("listing tags: %w", err)
+		return nil, nil, fmt.Errorf("listing tags: %w", err)
 	}
 	targets := make([]digest.Digest, len(names))
 	g, ctx := errgroup.WithContext(ctx)
@@ -121,39 +148,51 @@ func (r *reader) tags(ctx context.Context, repository string) (map[string]digest
 		})
 	}
 	if err = g.Wait(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	tags := make(map[string]digest.Digest, len(names))
+	tags = make(map[string]digest.Digest, len(names))
 	for i, tag := range names {
 		if targets[i] != "" {
 			tags[tag] = targets[i]
+		} else {
+			dangling = append(dangling, tag)
 		}
 	}
-	return tags, nil
+	return tags, dangling, nil
 }
 
-// manifests reads the nodes of digests, in their order; a zero node where nothing is there.
-func (r *reader) manifests(ctx context.Context, repository string, digests []digest.Digest) ([]graph.Node, error) {
-	nodes := make([]graph.Node, len(digests))
+// manifests reads what is stored at digests, in their order; zero where nothing is there.
+func (r *reader) manifests(ctx context.Context, repository string, digests []digest.Digest) ([]stored, error) {
+	found := make([]stored, len(digests))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(cap(r.slots))
 	for i, d := range digests {
-		if n, ok := r.recall(repository, d); ok {
-			nodes[i] = n
+		if s, ok := r.recall(repository, d); ok {
+			found[i] = s
 			continue
 		}
 		g.Go(func() error {
 			return r.request(ctx, func() error {
 				m, err := r.from.Manifest(ctx, repository, d)
 				if err == nil {
-					nodes[i] = node(d, m)
-					r.remember(repository, nodes[i])
+					found[i] = r.remember(repository, d, m)
 				}
 				return err
 			})
 		})
 	}
-	return nodes, g.Wait()
+	return found, g.Wait()
+}
+
+// whole returns an image manifest with its bytes. Errors wrap registry.ErrNotFound.
+func (r *reader) whole(ctx context.Context, at target) (registry.Manifest, error) {
+	r.mu.Lock()
+	m, ok := r.bytes[at]
+	r.mu.Unlock()
+	if ok {
+		return m, nil
+	}
+	return r.from.Manifest(ctx, at.repository, at.digest)
 }
 
 // request takes a slot. What is not found is no error: there is nothing.
@@ -170,38 +209,57 @@ func (r *reader) request(ctx context.Context, f func() error) error {
 	return nil
 }
 
-func (r *reader) recall(repository string, d digest.Digest) (graph.Node, bool) {
+func (r *reader) recall(repository string, d digest.Digest) (stored, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n, ok := r.known[repository][d]
-	return n, ok
+	s, ok := r.known[repository][d]
+	return s, ok
 }
 
-func (r *reader) remember(repository string, n graph.Node) {
+// remember keeps what is needed of a manifest, and its bytes too while there is room.
+func (r *reader) remember(repository string, d digest.Digest, m registry.Manifest) stored {
+	s := stored{node: graph.Node{Digest: d}, size: m.Descriptor.Size, blobs: m.Blobs}
+	for _, c := range m.Children {
+		s.node.Children = append(s.node.Children, c.Digest)
+	}
+	if m.Subject != nil {
+		s.node.Subject = m.Subject.Digest
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.known[repository] == nil {
-		r.known[repository] = map[digest.Digest]graph.Node{}
+		r.known[repository] = map[digest.Digest]stored{}
 	}
-	r.known[repository][n.Digest] = n
+	r.known[repository][d] = s
+	if r.held+len(m.Bytes) <= maxHeld {
+		r.bytes[target{repository, d}] = m
+		r.held += len(m.Bytes)
+	}
+	return s
+}
+
+// without is a reader that knows the same of a repository, but for some digests.
+func (r *reader) without(repository string, digests []digest.Digest) *reader {
+	fresh := newReader(r.from, cap(r.slots))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fresh.known[repository] = maps.Clone(r.known[repository])
+	for _, d := range digests {
+		delete(fresh.known[repository], d)
+	}
+	return fresh
 }
 
 // forget drops a repository that is done with.
 func (r *reader) forget(repository string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for d := range r.known[repository] {
+		at := target{repository, d}
+		r.held -= len(r.bytes[at].Bytes)
+		delete(r.bytes, at)
+	}
 	delete(r.known, repository)
-}
-
-func node(d digest.Digest, m registry.Manifest) graph.Node {
-	n := graph.Node{Digest: d}
-	for _, c := range m.Children {
-		n.Children = append(n.Children, c.Digest)
-	}
-	if m.Subject != nil {
-		n.Subject = m.Subject.Digest
-	}
-	return n
 }
 
 // unseen returns what was not seen before, each once, and marks it as seen.

@@ -155,6 +155,10 @@ func TestRead(t *testing.T) {
 	}
 }
 
+func (s *shelf) List(context.Context, string) ([]registry.Listed, error) {
+	return nil, registry.ErrUnsupported
+}
+
 func TestReadRemembersWhatIsThereOnly(t *testing.T) {
 	t.Parallel()
 	s := &shelf{manifests: map[string]registry.Manifest{"index": index("amd64")}, reads: map[digest.Digest]int{}}
@@ -199,7 +203,7 @@ func TestNode(t *testing.T) {
 	m := index("amd64")
 	m.Subject = &ocispec.Descriptor{Digest: d("x")}
 	want := graph.Node{Digest: d("index"), Children: ds("amd64"), Subject: d("x")}
-	if diff := cmp.Diff(want, node(d("index"), m)); diff != "" {
+	if diff := cmp.Diff(want, newReader(nil, 1).remember(repo, d("index"), m).node); diff != "" {
 		t.Errorf("node: -want +got\n%s", diff)
 	}
 }

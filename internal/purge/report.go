@@ -11,6 +11,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
@@ -33,7 +35,11 @@ type Report struct {
 	// Deleted counts digests: those deleted, or in a dry run those that would be.
 	Deleted int `json:"deleted"`
 	// Kept counts candidates by reason.
-	Kept map[Reason]int `json:"kept"`
+	Kept map[Reason]int `json:"kept,omitempty"`
+	// Reclaimed is how many bytes only the deleted digests reached, or would in a dry run.
+	Reclaimed int64 `json:"reclaimedBytes"`
+	// Usage after the run; nil when it could not be measured.
+	Usage *v1alpha1.StoreUsage `json:"usage,omitempty"`
 	// Verdicts, one for each candidate, by repository, parents first.
 	Verdicts []Verdict `json:"-"`
 }
@@ -60,6 +66,48 @@ func (r *Report) judged(vs []Verdict) {
 	}
 }
 
+// conclude fills in what came of a plan, and returns err, or why the plan was none.
+func (r *Report) conclude(store *v1alpha1.ArtifactStore, p planned, ends []Verdict, err error) error {
+	r.judged(ends)
+	u, spec := p.usage, store.Spec.Purge
+	r.Reclaimed = u.freed(ends, func(v Verdict) bool { return v.Delete && !v.Missing })
+	went := r.Reclaimed
+	if r.DryRun {
+		went = 0
+	}
+	r.Usage = u.status(spec.Usage, r.Started, reclaimable(p.verdicts, u), went)
+	switch {
+	case err != nil:
+		r.Message = oneLine(err)
+	case wanted(spec) && u.err != nil:
+		r.Outcome = v1alpha1.PurgeUsageUnknown
+		err = fmt.Errorf("%w: %s: there is a threshold or target, and nothing to compare it with: %w", ErrRefused, UsageUnknown, u.err)
+		r.Message = oneLine(err)
+	case u.below(spec):
+		r.Outcome, r.Message = v1alpha1.PurgeBelowThreshold, fmt.Sprintf("nothing needs to go: %s, the threshold is %d %%", u.text(), spec.ThresholdPercent)
+	case r.DryRun:
+		r.Outcome = v1alpha1.PurgeDryRun
+	default:
+		r.Outcome = v1alpha1.PurgeSucceeded
+	}
+	if err == nil && spec.Usage == v1alpha1.UsageVolume && went > 0 {
+		r.Message = "The volume gets emptier at the registry's own collection."
+	}
+	return err
+}
+
+// run is the report as the store's status has it.
+func (r Report) run(ended time.Time) *v1alpha1.PurgeRun {
+	run := v1alpha1.PurgeRun{
+		StartTime: metav1.NewTime(r.Started), CompletionTime: metav1.NewTime(ended), Outcome: r.Outcome,
+		Deleted: int32(r.Deleted), Kept: int32(r.kept()), ReclaimedBytes: r.Reclaimed, Message: cut(r.Message),
+	}
+	for _, reason := range slices.Sorted(maps.Keys(r.Kept)) {
+		run.KeptByReason = append(run.KeptByReason, v1alpha1.KeptCount{Reason: string(reason), Count: int32(r.Kept[reason])})
+	}
+	return &run
+}
+
 // Summary is the report in one sentence.
 func (r Report) Summary() string {
 	verb := "deleted"
@@ -73,6 +121,9 @@ func (r Report) Summary() string {
 	}
 	if len(reasons) > 0 {
 		text += " (" + strings.Join(reasons, ", ") + ")"
+	}
+	if r.Reclaimed > 0 {
+		text += fmt.Sprintf(", %s reclaimable by the registry", Bytes(r.Reclaimed))
 	}
 	text += fmt.Sprintf(", in %s", r.Ended.Sub(r.Started).Round(time.Millisecond))
 	if r.Message != "" {

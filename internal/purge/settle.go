@@ -165,8 +165,7 @@ func (s *sweeper) settleTombstone(ctx context.Context, t *v1alpha1.Tombstone) er
 	return errors.New("others keep writing it; the next run goes on")
 }
 
-// outcome sets the entries to what became of their digests and reports whether that is news. An
-// entry in grace is left as it is, unless a purge that died has claimed it.
+// outcome sets the entries to what became of their digests and reports whether that is news.
 func (s *sweeper) outcome(t *v1alpha1.Tombstone, es []entry) (changed bool) {
 	for _, e := range es {
 		i := slices.IndexFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool { return a.Repository == e.Repository && a.Tag == e.Tag })
@@ -177,20 +176,38 @@ func (s *sweeper) outcome(t *v1alpha1.Tombstone, es []entry) (changed bool) {
 		if was.State != v1alpha1.TombstoneUntagged && was.State != v1alpha1.TombstoneKept && was.State != v1alpha1.TombstoneSweeping {
 			continue
 		}
-		if e.keep == GracePeriod && was.State != v1alpha1.TombstoneSweeping {
-			continue
-		}
-		is := was
-		is.State, is.Reason = v1alpha1.TombstonePurged, ""
-		if v, kept := s.keptOf(t.Spec.Artifacts[i]); kept {
-			is.State, is.Reason = v1alpha1.TombstoneKept, reasonOf(v, was)
-		}
-		if is != was {
+		if is := s.become(e, t.Spec.Artifacts[i], was); is != was {
 			t.SetEntry(is)
 			changed = true
 		}
 	}
 	return changed
+}
+
+// become is what an entry has become. One in grace is left as it is, unless a purge that died has
+// claimed it, or it is known that nothing can be restored from it.
+func (s *sweeper) become(e entry, a v1alpha1.TombstoneArtifact, was v1alpha1.TombstoneArtifactStatus) v1alpha1.TombstoneArtifactStatus {
+	is := was
+	if s.backInUse(e) {
+		is.State, is.Reason = v1alpha1.TombstoneRestored, "InUse: something keeps it again"
+		return is
+	}
+	last := target{a.Repository, digest.Digest(a.Digests[len(a.Digests)-1])}
+	if e.keep == GracePeriod && was.State != v1alpha1.TombstoneSweeping {
+		lost := strings.HasPrefix(was.Reason, v1alpha1.ReasonUndoLost)
+		switch {
+		case s.missing[last] && !lost:
+			is.Reason = cut(v1alpha1.ReasonUndoLost + ": " + a.Digests[len(a.Digests)-1] + " is no longer in the registry")
+		case s.missing != nil && !s.missing[last] && lost:
+			is.Reason = ""
+		}
+		return is
+	}
+	is.State, is.Reason = v1alpha1.TombstonePurged, ""
+	if v, kept := s.keptOf(a); kept {
+		is.State, is.Reason = v1alpha1.TombstoneKept, reasonOf(v, was)
+	}
+	return is
 }
 
 // keptOf returns the first verdict that keeps a digest of an entry.
@@ -240,7 +257,11 @@ func (s *sweeper) verdict(at target) Verdict {
 func (s *sweeper) settleVerdict(v Verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.settled[target{v.Repository, v.Digest}] = v
+	at := target{v.Repository, v.Digest}
+	if was := s.settled[at]; was.Delete && !was.Missing {
+		s.deleted--
+	}
+	s.settled[at] = v
 	if v.Delete && !v.Missing {
 		s.deleted++
 	}

@@ -19,22 +19,18 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-const (
-	// maxEvidence is the age up to which what was read may be acted on (I3).
-	maxEvidence = 5 * time.Second
-	// freshEvidence is the age up to which a deletion is begun, so that it has time to end.
-	freshEvidence = 4 * time.Second
-	// sharedCluster is the age up to which one reading of the cluster serves several repositories.
-	sharedCluster = time.Second
-)
-
-var errSlow = fmt.Errorf("%w: the repository cannot be read within 5s", registry.ErrUnreadable)
+// maxWaits bounds how often a registry can ask to wait (429, Retry-After) in one repository.
+const maxWaits = 20
 
 // Registry is what a sweep needs of a registry.
 type Registry interface {
 	Reader
 	// Delete removes a digest and every tag on it. Missing is success.
 	Delete(ctx context.Context, repository string, d digest.Digest) error
+	// Untag removes a tag alone. Missing is success.
+	Untag(ctx context.Context, repository, tag string) error
+	// Put stores a manifest's bytes under its digest.
+	Put(ctx context.Context, repository, reference string, m registry.Manifest) error
 }
 
 // target is one digest of one repository.
@@ -59,12 +55,19 @@ type sweeper struct {
 	plan     map[target]Verdict
 
 	claims map[claim]bool
-	shared *cluster  // the last reading of the cluster
-	latest *evidence // the last evidence
+	used   map[string]map[digest.Digest]graph.Why // by repository: what tags and manifests reached
+	// missing is what the store's manifests and tombstones name and the registry does not have; nil
+	// when that is not known.
+	missing map[target]bool
+	shared  *cluster  // the last reading of the cluster
+	latest  *evidence // the last evidence
+
+	waits int // how often the registry may still ask to wait in this repository
 
 	mu      sync.Mutex
 	settled map[target]Verdict // what has come of the plan
 	deleted int
+	held    map[digest.Digest]registry.Manifest // deleted in this repository, until it is verified
 	// rest is what keeps the digests that the sweep has not come to.
 	rest Verdict
 }
@@ -150,100 +153,77 @@ func (s *sweeper) manifest(ctx context.Context, u unit) error {
 	return errors.Join(append(errs, s.settle(ctx, u))...)
 }
 
-// repository deletes what may go in one repository, level by level: a digest only after all
-// those that it is a part of.
+// repository deletes what may go in one repository, layer by layer: a digest only after all those
+// that it is a part of. However that ends, it looks at what is left.
 func (s *sweeper) repository(ctx context.Context, repository string, todo []Verdict) error {
-	g := s.readings[repository].graph
+	byDigest := make(map[digest.Digest]Verdict, len(todo))
+	for _, v := range todo {
+		byDigest[v.Digest] = v
+	}
 	var failed error
-	for len(todo) > 0 {
-		size := len(g.Parts(todo[0].Digest))
-		n := slices.IndexFunc(todo, func(v Verdict) bool { return len(g.Parts(v.Digest)) != size })
-		if n < 0 {
-			n = len(todo)
+	s.waits, s.held = maxWaits, map[digest.Digest]registry.Manifest{}
+	for _, layer := range s.readings[repository].graph.Layers(slices.Collect(maps.Keys(byDigest))) {
+		level := make([]Verdict, len(layer))
+		for i, d := range layer {
+			level[i] = byDigest[d]
 		}
-		level := todo[:n]
-		todo = todo[n:]
-		denied, left, err := s.deleteLevel(ctx, repository, level)
+		denied, err := s.deleteLevel(ctx, repository, level)
 		failed = errors.Join(failed, denied, err)
 		if err != nil {
-			s.keepRest(ctx, slices.Concat(left, todo), err)
-			return failed
+			s.keepRest(ctx, todo, err)
+			break
 		}
 	}
-	return failed
+	return errors.Join(failed, s.verify(ctx, repository))
 }
 
 // deleteLevel deletes digests of which none is a part of another, reading again whenever the
-// evidence is too old. denied is what the registry would not delete, which does not end the
-// level; err is what does, with the digests that are left.
-func (s *sweeper) deleteLevel(ctx context.Context, repository string, level []Verdict) (denied error, left []Verdict, err error) {
-	for left = level; len(left) > 0; {
-		ev, readErr := s.evidence(ctx, repository)
-		if readErr != nil {
-			return denied, left, readErr
-		}
+// evidence is too old, also after a wait that the registry asked for. denied is what the registry
+// would not delete, which does not end the level; err is what does.
+func (s *sweeper) deleteLevel(ctx context.Context, repository string, level []Verdict) (denied, err error) {
+	for left := level; len(left) > 0; {
 		before := len(left)
-		left, err = s.deleteFresh(ctx, ev, left)
+		left, err = s.deleteSome(ctx, repository, left)
+		if s.full() {
+			err = errors.Join(err, s.verify(ctx, repository))
+		}
 		switch {
 		case err != nil && len(left) == 0 && errors.Is(err, registry.ErrDenied):
 			denied = errors.Join(denied, err)
+		case err != nil && s.wait(ctx, repository, err):
 		case err != nil:
-			return denied, left, err
+			return denied, err
 		case len(left) == before:
-			return denied, left, fmt.Errorf("%w: nothing in it can be deleted within 5s", registry.ErrUnavailable)
+			return denied, fmt.Errorf("%w: nothing in it can be deleted within 5s", registry.ErrUnavailable)
 		}
 	}
-	return denied, nil, nil
+	return denied, nil
 }
 
-// evidence is what a deletion stands on.
-type evidence struct {
-	repository string
-	begun      time.Time
-	graph      *graph.Graph
-	verdicts   map[digest.Digest]Verdict
+// deleteSome deletes what it can on one evidence. It returns the digests that it has not come to.
+func (s *sweeper) deleteSome(ctx context.Context, repository string, level []Verdict) ([]Verdict, error) {
+	ev, err := s.evidence(ctx, repository)
+	if err != nil {
+		return level, err
+	}
+	return s.deleteFresh(ctx, ev, level)
 }
 
-// evidence returns the last evidence of a repository while it is fresh, and else reads again:
-// the cluster first, then tags and what they lead to.
-func (s *sweeper) evidence(ctx context.Context, repository string) (*evidence, error) {
-	if e := s.latest; e != nil && e.repository == repository && s.clock.Since(e.begun) < freshEvidence {
-		return e, nil
+// wait waits as long as the registry asked to, if it did, and reports whether to go on.
+func (s *sweeper) wait(ctx context.Context, repository string, err error) bool {
+	pause := registry.RetryAfter(err)
+	if s.waits--; pause == 0 || s.waits < 0 {
+		return false
 	}
-	s.latest = nil
-	ctx, cancel := context.WithTimeoutCause(ctx, maxEvidence, errSlow)
-	defer cancel()
-	c, err := s.cluster(ctx)
-	var r reading
-	if err == nil {
-		r = s.reader.read(ctx, repository, c.starts(repository))
-		err = r.err
+	s.tell.say("Waiting %s in %s, as the registry asks", pause, repository)
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
-	switch {
-	case errors.Is(context.Cause(ctx), errSlow), err == nil && s.clock.Since(c.begun) >= freshEvidence:
-		return nil, errSlow
-	case err != nil:
-		return nil, err
-	}
-	e := &evidence{repository: repository, begun: c.begun, graph: r.graph, verdicts: map[digest.Digest]Verdict{}}
-	for _, v := range planRepository(repository, c.entries[repository], c.recorded[repository], r) {
-		e.verdicts[v.Digest] = v
-	}
-	s.latest = e
-	return e, nil
-}
-
-// cluster reads the cluster, unless it was read just now. Entries that are not claimed keep.
-func (s *sweeper) cluster(ctx context.Context) (cluster, error) {
-	if s.shared == nil || s.clock.Since(s.shared.begun) >= sharedCluster {
-		c, err := readCluster(ctx, s.api, s.clock, s.key)
-		if err != nil {
-			return cluster{}, err
-		}
-		c.lose(func(e entry) bool { return s.claims[claimOf(e)] && e.status.State == v1alpha1.TombstoneSweeping })
-		s.shared = &c
-	}
-	return *s.shared, s.shared.refusal
 }
 
 // deleteFresh deletes while the evidence is fresh. It returns the digests that it has not come
@@ -291,7 +271,7 @@ func (s *sweeper) deleteOne(ctx context.Context, ev *evidence, v Verdict) (again
 		return true, nil
 	default:
 		v.Missing, v.Message = false, ""
-		err = s.registry.Delete(ctx, ev.repository, v.Digest)
+		err = s.delete(ctx, ev, v.Digest)
 	}
 	switch {
 	case errors.Is(err, registry.ErrDenied):
@@ -305,4 +285,30 @@ func (s *sweeper) deleteOne(ctx context.Context, ev *evidence, v Verdict) (again
 	}
 	s.settleVerdict(v)
 	return false, nil
+}
+
+// delete deletes a digest, and before it the tag of ours that kept it: not every registry removes
+// that with it. Its bytes are kept.
+func (s *sweeper) delete(ctx context.Context, ev *evidence, d digest.Digest) error {
+	m, err := s.reader.whole(ctx, target{ev.repository, d})
+	if err != nil {
+		return missing(err)
+	}
+	if tag := graph.UndoTag(d); ev.graph.Target(tag) == d {
+		if err := s.registry.Untag(ctx, ev.repository, tag); err != nil && !errors.Is(err, registry.ErrUnsupported) {
+			return err
+		}
+	}
+	s.mu.Lock()
+	s.held[d] = m // before it: what is deleted may not be known to be
+	s.mu.Unlock()
+	return s.registry.Delete(ctx, ev.repository, d)
+}
+
+// missing is nil for what is not there: missing means done (I11).
+func missing(err error) error {
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil
+	}
+	return err
 }

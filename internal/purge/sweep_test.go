@@ -325,7 +325,7 @@ func TestI6OwnTagGoesWithItsDigest(t *testing.T) {
 	w.must(err)
 	w.shows([]string{"image"}, nil)
 	state, reason := w.state("t1", repo, "1.0.0")
-	if state != v1alpha1.TombstoneKept || reason != `TagDeleteUnsupported: Tagged: tag "other" points at it` {
+	if state != v1alpha1.TombstoneKept || reason != `TagDeleteUnsupported: SharedTag: tag "other", which is not ours to remove, points at it too` {
 		t.Errorf("with a sibling tag the entry is %s, %s", state, reason)
 	}
 	w.must(w.client.Untag(t.Context(), repo, "other"))

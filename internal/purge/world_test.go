@@ -65,6 +65,17 @@ type hooked struct {
 	mu       sync.Mutex // one hook at a time
 	onTags   func(repository string)
 	onDelete func(repository string, x digest.Digest)
+	// onManifest can fail a reading.
+	onManifest func(x digest.Digest) error
+}
+
+func (h *hooked) Manifest(ctx context.Context, repository string, x digest.Digest) (registry.Manifest, error) {
+	if h.onManifest != nil {
+		if err := h.onManifest(x); err != nil {
+			return registry.Manifest{}, err
+		}
+	}
+	return h.Registry.Manifest(ctx, repository, x)
 }
 
 func (h *hooked) Tags(ctx context.Context, repository string) ([]string, error) {
@@ -74,6 +85,14 @@ func (h *hooked) Tags(ctx context.Context, repository string) ([]string, error) 
 	}
 	h.mu.Unlock()
 	return h.Registry.Tags(ctx, repository)
+}
+
+func (h *hooked) Put(ctx context.Context, repository, reference string, m registry.Manifest) error {
+	return h.gate.pass(ctx, func() error { return h.Registry.Put(ctx, repository, reference, m) })
+}
+
+func (h *hooked) Untag(ctx context.Context, repository, tag string) error {
+	return h.gate.pass(ctx, func() error { return h.Registry.Untag(ctx, repository, tag) })
 }
 
 func (h *hooked) Delete(ctx context.Context, repository string, x digest.Digest) error {

@@ -1,0 +1,75 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+const (
+	// maxEvidence is the age up to which what was read may be acted on (I3).
+	maxEvidence = 5 * time.Second
+	// freshEvidence is the age up to which a deletion is begun, so that it has time to end.
+	freshEvidence = 4 * time.Second
+	// sharedCluster is the age up to which one reading of the cluster serves several repositories.
+	sharedCluster = time.Second
+)
+
+var errSlow = fmt.Errorf("%w: the repository cannot be read within 5s", registry.ErrUnreadable)
+
+// evidence is what a deletion stands on.
+type evidence struct {
+	repository string
+	begun      time.Time
+	graph      *graph.Graph
+	verdicts   map[digest.Digest]Verdict
+}
+
+// evidence returns the last evidence of a repository while it is fresh, and else reads again:
+// the cluster first, then tags and what they lead to.
+func (s *sweeper) evidence(ctx context.Context, repository string) (*evidence, error) {
+	if e := s.latest; e != nil && e.repository == repository && s.clock.Since(e.begun) < freshEvidence {
+		return e, nil
+	}
+	s.latest = nil
+	ctx, cancel := context.WithTimeoutCause(ctx, maxEvidence, errSlow)
+	defer cancel()
+	c, err := s.cluster(ctx)
+	var r reading
+	if err == nil {
+		r = s.reader.read(ctx, repository, c.starts(repository))
+		err = r.err
+	}
+	switch {
+	case errors.Is(context.Cause(ctx), errSlow), err == nil && s.clock.Since(c.begun) >= freshEvidence:
+		return nil, errSlow
+	case err != nil:
+		return nil, err
+	}
+	e := &evidence{repository: repository, begun: c.begun, graph: r.graph, verdicts: map[digest.Digest]Verdict{}}
+	for _, v := range planRepository(repository, c.entries[repository], c.recorded[repository], r) {
+		e.verdicts[v.Digest] = v
+	}
+	s.latest = e
+	return e, nil
+}
+
+// cluster reads the cluster, unless it was read just now. Entries that are not claimed keep.
+func (s *sweeper) cluster(ctx context.Context) (cluster, error) {
+	if s.shared == nil || s.clock.Since(s.shared.begun) >= sharedCluster {
+		c, err := readCluster(ctx, s.api, s.clock, s.key)
+		if err != nil {
+			return cluster{}, err
+		}
+		c.lose(func(e entry) bool { return s.claims[claimOf(e)] && e.status.State == v1alpha1.TombstoneSweeping })
+		s.shared = &c
+	}
+	return *s.shared, s.shared.refusal
+}

@@ -1,0 +1,159 @@
+package purge
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// maxFound bounds the entries of one tombstone of what was found, as the API does.
+const maxFound = 1024
+
+// list asks a registry that has a list of its own which digests have no tag, and which it will not
+// delete. A login that may not read the list is as good as none.
+func (r *reader) list(ctx context.Context, repository string) (untagged, locked []digest.Digest, err error) {
+	var all []registry.Listed
+	err = r.request(ctx, func() (err error) {
+		all, err = r.from.List(ctx, repository)
+		return err
+	})
+	switch {
+	case errors.Is(err, registry.ErrUnsupported), errors.Is(err, registry.ErrDenied):
+		return nil, nil, nil
+	case err != nil:
+		return nil, nil, err
+	}
+	for _, l := range all {
+		if len(l.Tags) == 0 {
+			untagged = append(untagged, l.Digest)
+		}
+		if l.Locked {
+			locked = append(locked, l.Digest)
+		}
+	}
+	return untagged, locked, nil
+}
+
+// tops are those of some digests that are not parts of others among them.
+func tops(g *graph.Graph, ds []digest.Digest) []digest.Digest {
+	var tops []digest.Digest
+	g.Walk(slices.Concat(g.Layers(ds)...), func(_ int, d, from digest.Digest, _ Reason) {
+		if from == "" {
+			tops = append(tops, d)
+		}
+	})
+	return tops
+}
+
+// bury gives what was found without a tag, and that nothing keeps, a tombstone: a full grace from
+// now, because it may be a push that is not done yet. It also ends what a crash has interrupted.
+func (s *sweeper) bury(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return nil // run has said so
+	}
+	byRepository := map[string][]digest.Digest{}
+	for _, v := range s.order {
+		if v.found() {
+			byRepository[v.Repository] = append(byRepository[v.Repository], v.Digest)
+		}
+	}
+	var errs []error
+	for _, t := range s.planned.tombstones {
+		if t.Spec.Cause == v1alpha1.CauseFound {
+			errs = append(errs, s.begin(ctx, t))
+		}
+	}
+	for _, repository := range slices.Sorted(maps.Keys(byRepository)) {
+		err := s.buryIn(ctx, repository, byRepository[repository])
+		if err != nil && !apierrors.IsConflict(err) { // the next run finds it again
+			errs = append(errs, fmt.Errorf("writing a tombstone of what has no tag in %s: %w", repository, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// buryIn adds digests to the one tombstone that a repository has for what was found in it.
+func (s *sweeper) buryIn(ctx context.Context, repository string, ds []digest.Digest) error {
+	home := s.planned.homes[repository]
+	sum := sha256.Sum256([]byte(string(v1alpha1.CauseFound) + " " + repository))
+	t := &v1alpha1.Tombstone{ObjectMeta: metav1.ObjectMeta{Namespace: s.key.Namespace, Name: v1alpha1.TombstoneName(home.Name, home.UID, hex.EncodeToString(sum[:4]))}}
+	err := s.api.Get(ctx, client.ObjectKeyFromObject(t), t)
+	if client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	isNew := apierrors.IsNotFound(err)
+	if isNew {
+		t.Spec = v1alpha1.TombstoneSpec{
+			RegistryURL: s.planned.store.Spec.Registry.URL, Manifest: home,
+			Cause: v1alpha1.CauseFound, GracePeriod: s.planned.store.Spec.Purge.GracePeriod,
+		}
+	}
+	for _, d := range ds {
+		if tag := graph.UndoTag(d); len(t.Spec.Artifacts) < maxFound && !has(t, repository, tag) {
+			t.Spec.Artifacts = append(t.Spec.Artifacts, v1alpha1.TombstoneArtifact{Repository: repository, Tag: tag, Digests: []string{d.String()}})
+		}
+	}
+	s.tell.say("Found %d image manifests without a tag in %s; their grace begins", len(ds), repository)
+	if isNew {
+		err = s.api.Create(ctx, t)
+	} else {
+		err = s.api.Update(ctx, t)
+	}
+	if err != nil {
+		return err
+	}
+	return s.begin(ctx, t)
+}
+
+func has(t *v1alpha1.Tombstone, repository, tag string) bool {
+	return slices.ContainsFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool { return a.Repository == repository && a.Tag == tag })
+}
+
+// begin begins the grace of the entries that have none yet.
+func (s *sweeper) begin(ctx context.Context, t *v1alpha1.Tombstone) error {
+	now, changed := metav1.NewTime(s.clock.Now()), false
+	for _, a := range t.Spec.Artifacts {
+		e := t.Entry(a.Repository, a.Tag)
+		if e.State == v1alpha1.TombstonePending {
+			e.State, e.UntaggedAt, changed = v1alpha1.TombstoneUntagged, &now, true
+			t.SetEntry(e)
+		}
+	}
+	if !changed {
+		return nil
+	}
+	until := metav1.NewTime(now.Add(max(t.Spec.GracePeriod.Duration, time.Duration(0))))
+	t.Status.RestorableUntil = &until
+	t.Summarise()
+	return client.IgnoreNotFound(s.api.Status().Update(ctx, t))
+}
+
+// backInUse reports whether what was found without a tag has a use again: a later loss of it is
+// another one, with a grace of its own.
+func (s *sweeper) backInUse(e entry) bool {
+	r, read := s.readings[e.Repository]
+	if e.tombstone.Spec.Cause != v1alpha1.CauseFound || !read || r.err != nil {
+		return false
+	}
+	if s.used[e.Repository] == nil {
+		s.used[e.Repository] = r.graph.Reach(slices.Concat(s.planned.recorded[e.Repository], tagged(nil, r.graph)))
+	}
+	return slices.ContainsFunc(e.valid, func(d digest.Digest) bool {
+		_, used := s.used[e.Repository][d]
+		return used
+	})
+}

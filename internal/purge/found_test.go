@@ -1,0 +1,227 @@
+package purge
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+)
+
+func TestPlanOfWhatHasNoTag(t *testing.T) {
+	t.Parallel()
+	r := content{
+		tags:     map[string]string{"1.0.0": "x"},
+		indexes:  map[string][]string{"x": {"y"}, "index": {"amd64", "arm64"}, "a": nil, "b": nil, "inner": nil},
+		subjects: map[string]string{"signature": "index"},
+		missing:  []string{"c"},
+	}.reading()
+	r.listed = ds("y", "index", "amd64", "arm64", "signature", "a", "b", "c", "inner")
+	c := clusterOf(t, aStore(), aManifest(records("1", "b")), aTombstone("t", released(25, "9", "a")), aTombstone("u", released(1, "8", "inner")))
+	got := said(plan(c, map[string]reading{repo: r}), names...)
+	want := map[string]string{
+		"a":     "delete Released",  // it has a tombstone already
+		"index": "keep GracePeriod", // its parts go with it
+		"inner": "keep GracePeriod", // in a grace that has begun
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	for _, v := range plan(c, map[string]reading{repo: r}) {
+		if v.found() != (v.Digest == d("index")) {
+			t.Errorf("%s is found: %t", v.Digest, v.found())
+		}
+	}
+}
+
+func TestPlanKeepsWhatIsLocked(t *testing.T) {
+	t.Parallel()
+	r := content{indexes: map[string][]string{"index": {"amd64"}, "amd64": nil}}.reading()
+	r.locked = ds("index")
+	vs := plan(clusterOf(t, aStore(), aTombstone("t", released(25, "9", "index", "amd64"))), map[string]reading{repo: r})
+	if diff := cmp.Diff(map[string]string{"index": "keep Locked", "amd64": "keep IndexChild"}, said(vs, names...)); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+func TestOrphanReferrer(t *testing.T) {
+	t.Parallel()
+	r := content{tags: map[string]string{"sha256-" + d("a").Encoded() + ".sig": "signature"}, indexes: map[string][]string{"signature": nil}, missing: []string{"a"}}.reading()
+	vs := plan(clusterOf(t, aStore(), aTombstone("t", released(25, "9", "a"))), map[string]reading{repo: r})
+	if diff := cmp.Diff(map[string]string{"a": "delete Released", "signature": "delete OrphanReferrer"}, said(vs, names...)); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+// acr is a world whose registry has a list of what it stores, and a live manifest.
+func acr(t *testing.T, change func(*v1alpha1.ArtifactStore)) *world {
+	t.Helper()
+	w := newWorld(t, change)
+	w.ServeACR()
+	w.must(w.raw.Create(t.Context(), aManifest(lists("live"), func(m *v1alpha1.ArtifactManifest) {
+		m.Name, m.Spec.Artifacts[0].ArtifactName = "other", "app"
+	})))
+	for name, tag := range map[string]string{"pushed": "", "kept": "1.0.0"} {
+		desc, err := registrytest.PushImage(t.Context(), w.Host, "acme/other/app", tag, name)
+		w.must(err)
+		w.digest[name] = desc.Digest
+	}
+	stranger, err := registrytest.PushImage(t.Context(), w.Host, "acme/stranger", "", "stranger")
+	w.must(err)
+	w.digest["stranger"] = stranger.Digest
+	return w
+}
+
+func (w *world) hasIn(repository, name string) bool {
+	w.t.Helper()
+	_, err := w.client.Resolve(w.t.Context(), repository, w.digest[name].String())
+	if err != nil && !errors.Is(err, registry.ErrNotFound) {
+		w.t.Fatal(err)
+	}
+	return err == nil
+}
+
+func (w *world) foundTombstones() []v1alpha1.Tombstone {
+	w.t.Helper()
+	var all v1alpha1.TombstoneList
+	w.must(w.raw.List(w.t.Context(), &all, client.InNamespace(namespace)))
+	var found []v1alpha1.Tombstone
+	for _, t := range all.Items {
+		if t.Spec.Cause == v1alpha1.CauseFound {
+			found = append(found, t)
+		}
+	}
+	return found
+}
+
+func TestFoundGetsATombstoneAndAFullGrace(t *testing.T) {
+	t.Parallel()
+	w := acr(t, nil)
+	report, err := w.run()
+	w.must(err)
+	if got := w.verdict(report, "pushed"); got != "keep GracePeriod" {
+		t.Errorf("the verdict on an untagged digest is %q", got)
+	}
+	if got := w.verdict(report, "stranger"); got != "" {
+		t.Errorf("I9: outside of the store's manifests the verdict is %q", got)
+	}
+	found := w.foundTombstones()
+	if len(found) != 1 || len(found[0].Spec.Artifacts) != 1 || found[0].Spec.Manifest.Name != "other" || found[0].Spec.Artifacts[0].Digests[0] != w.digest["pushed"].String() {
+		t.Fatalf("the tombstones are %+v", found)
+	}
+	e := found[0].Entry("acme/other/app", graph.UndoTag(w.digest["pushed"]))
+	if e.State != v1alpha1.TombstoneUntagged || !e.UntaggedAt.Equal(ago(0)) {
+		t.Errorf("the entry is %+v", e)
+	}
+	w.clock.SetTime(now.Add(23 * time.Hour))
+	_, err = w.run()
+	w.must(err)
+	if !w.hasIn("acme/other/app", "pushed") {
+		t.Error("it went before its grace was over")
+	}
+	w.clock.SetTime(now.Add(25 * time.Hour))
+	report, err = w.run()
+	w.must(err)
+	if w.hasIn("acme/other/app", "pushed") || w.verdict(report, "pushed") != "delete Found" {
+		t.Errorf("after its grace: %s", report.Summary())
+	}
+	if !w.hasIn("acme/other/app", "kept") || !w.hasIn("acme/stranger", "stranger") {
+		t.Error("more went than was found")
+	}
+	if left := w.foundTombstones(); len(left) != 0 {
+		t.Errorf("its tombstone is left: %+v", left)
+	}
+}
+
+// A push whose layers and children are there before its tag.
+func TestFoundIsForgottenOnceItIsInUse(t *testing.T) {
+	t.Parallel()
+	w := acr(t, nil)
+	_, err := w.run()
+	w.must(err)
+	w.tag("acme/other/app", "2.0.0", "pushed")
+	_, err = w.run()
+	w.must(err)
+	if left := w.foundTombstones(); len(left) != 0 {
+		t.Fatalf("it is in use and has a tombstone: %+v", left)
+	}
+	w.must(w.client.Untag(t.Context(), "acme/other/app", "2.0.0"))
+	w.clock.SetTime(now.Add(25 * time.Hour))
+	_, err = w.run()
+	w.must(err)
+	if found := w.foundTombstones(); !w.hasIn("acme/other/app", "pushed") || len(found) != 1 {
+		t.Error("the grace of its second find is not a new one")
+	}
+}
+
+func TestI8FoundInADryRunWritesNothing(t *testing.T) {
+	t.Parallel()
+	w := acr(t, func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.DryRun = true })
+	w.gate.left = 0
+	report, err := w.run()
+	w.must(err)
+	if w.verdict(report, "pushed") != "keep GracePeriod" || len(w.foundTombstones()) != 0 {
+		t.Errorf("%s", report.Summary())
+	}
+}
+
+// A crash between the tombstone and its time leaves an entry that the next run ends.
+func TestI4FoundIsResumed(t *testing.T) {
+	t.Parallel()
+	for left := range 40 {
+		w := acr(t, nil)
+		w.gate.left = left
+		_, err := w.run()
+		w.gate.open()
+		_, again := w.run()
+		w.must(again)
+		found := w.foundTombstones()
+		if len(found) != 1 || found[0].Entry("acme/other/app", graph.UndoTag(w.digest["pushed"])).UntaggedAt == nil || !w.hasIn("acme/other/app", "pushed") {
+			t.Fatalf("after a crash at write %d: %+v", left, found)
+		}
+		if err == nil {
+			return // there is no later write
+		}
+	}
+	t.Error("the run never ended by itself")
+}
+
+func TestLockedIsKept(t *testing.T) {
+	t.Parallel()
+	w := acr(t, nil)
+	w.Lock(repo, w.digest["image"])
+	report, err := w.run()
+	w.must(err)
+	w.shows(append([]string{"image"}, stayed...), []string{"index", "amd64", "arm64"})
+	if got := w.verdict(report, "image"); got != "keep Locked" {
+		t.Errorf("the verdict is %q", got)
+	}
+}
+
+func TestUndoLostIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	grace, err := w.client.Manifest(t.Context(), repo, w.digest["grace"])
+	w.must(err)
+	w.must(w.client.Delete(t.Context(), repo, w.digest["grace"])) // the registry's own collection
+	_, err = w.run()
+	w.must(err)
+	var ts v1alpha1.Tombstone
+	w.must(w.get(&ts, "t3"))
+	if e := ts.Entry(repo, "1.0.2"); e.State != v1alpha1.TombstoneUntagged || !strings.HasPrefix(e.Reason, "UndoLost") || ts.Status.Conditions[0].Reason != v1alpha1.ReasonUndoLost {
+		t.Errorf("the entry is %+v, %+v", e, ts.Status.Conditions)
+	}
+	w.must(w.client.Put(t.Context(), repo, w.digest["grace"].String(), grace))
+	_, err = w.run()
+	w.must(err)
+	if state, reason := w.state("t3", repo, "1.0.2"); state != v1alpha1.TombstoneUntagged || reason != "" {
+		t.Errorf("it is back, and the entry says %s, %s", state, reason)
+	}
+}

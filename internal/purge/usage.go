@@ -1,0 +1,222 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// usage is how full the store is.
+type usage struct {
+	// ledger has what the store's manifests and tombstones reach; nil when that could not be read.
+	ledger *ledger
+	// missing is what they name and the registry does not have; nil like ledger.
+	missing map[target]bool
+	used    int64
+	// capacity is what 100 % means; 0 when nothing says it.
+	capacity int64
+	// uncollected bytes of used were made reclaimable by purges before, as far as that shows.
+	uncollected int64
+	// err says why there is nothing to compare a threshold with.
+	err error
+}
+
+// percent is how much a number of used bytes is of the capacity, what purges have made
+// reclaimable counted as free.
+func (u usage) percent(used int64) float64 {
+	return 100 * float64(max(0, used-u.uncollected)) / float64(u.capacity)
+}
+
+// wanted reports whether a purge depends on usage at all.
+func wanted(p v1alpha1.PurgeSpec) bool { return p.ThresholdPercent > 0 || p.TargetPercent > 0 }
+
+// below reports whether so little is used that a purge is not to start.
+func (u usage) below(p v1alpha1.PurgeSpec) bool {
+	return u.err == nil && u.percent(u.used) < float64(p.ThresholdPercent)
+}
+
+// measure finds how full the store is.
+func (cfg Config) measure(ctx context.Context, c cluster, r *reader, readings map[string]reading) usage {
+	var u usage
+	var err error
+	u.ledger, u.missing, err = account(ctx, c, r, readings)
+	u.err = err
+	switch {
+	case c.store.Spec.Purge.Usage == v1alpha1.UsageVolume:
+		u.used, u.capacity, err = cfg.volume()
+		u.err = errors.Join(u.err, err)
+		u.uncollected = uncollected(c.store.Status.Usage, u.used)
+	case err == nil:
+		u.used = u.ledger.total()
+		if q := c.store.Spec.Capacity; q != nil {
+			u.capacity = q.Value()
+		}
+	}
+	if u.err == nil && u.capacity <= 0 {
+		u.err = errors.New("spec.capacity, which is what 100 % means, is not set")
+	}
+	return u
+}
+
+// account reads whatever the store's manifests and tombstones reach.
+func account(ctx context.Context, c cluster, r *reader, readings map[string]reading) (*ledger, map[target]bool, error) {
+	l, missing := newLedger(), map[target]bool{}
+	var mu sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(cap(r.slots))
+	for _, repository := range c.repositories() {
+		starts := c.starts(repository)
+		if seen, ok := readings[repository]; ok && seen.err == nil {
+			starts = seen.graph.Parts(starts...)
+		}
+		g.Go(func() error {
+			found, absent, err := r.walk(ctx, repository, starts)
+			if err != nil {
+				return fmt.Errorf("reading %s: %w", repository, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, s := range found {
+				l.add(repository, s)
+			}
+			for d := range absent {
+				missing[target{repository, d}] = true
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, nil, err
+	}
+	return l, missing, nil
+}
+
+// volume asks the file system of the registry's volume, as df does.
+func (cfg Config) volume() (used, capacity int64, err error) {
+	if cfg.Volume == "" {
+		return 0, 0, errors.New("the registry's volume is not mounted here; the CronJob's pods have it, --volume says where it is")
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(cfg.Volume, &fs); err != nil {
+		return 0, 0, fmt.Errorf("asking the file system of %s: %w", cfg.Volume, err)
+	}
+	block := uint64(max(0, fs.Bsize))
+	if block == 0 || fs.Blocks > math.MaxInt64/block || fs.Bfree > fs.Blocks {
+		return 0, 0, fmt.Errorf("asking the file system of %s: its answer makes no sense", cfg.Volume)
+	}
+	used = int64((fs.Blocks - fs.Bfree) * block)
+	// What only root may still write to is nobody's.
+	return used, used + int64(min(fs.Bavail, fs.Bfree)*block), nil
+}
+
+// uncollected is what purges have made reclaimable on a volume and the registry has not freed
+// yet: what the last purge left, less what the volume has got emptier since. Where the registry has
+// grown meanwhile this is too much, and less is deleted than could be.
+func uncollected(last *v1alpha1.StoreUsage, used int64) int64 {
+	if last == nil || last.Source != v1alpha1.UsageVolume {
+		return 0
+	}
+	return max(0, last.UncollectedBytes-max(0, last.UsedBytes-used))
+}
+
+// ration keeps what usage does not ask for: everything below the threshold or when usage is not
+// known, and what comes after the target is reached. What was untagged first goes first.
+func ration(vs []Verdict, p v1alpha1.PurgeSpec, u usage) []Verdict {
+	if !wanted(p) {
+		return vs
+	}
+	keep := func(i int, reason Reason, message string) {
+		vs[i].Delete, vs[i].Reason, vs[i].Message = false, reason, message
+	}
+	used := u.used
+	below := u.below(p)
+	var rest *ledger
+	if u.err == nil {
+		rest = u.ledger.clone()
+	}
+	for _, i := range inOrder(vs) {
+		switch {
+		case u.err != nil:
+			keep(i, UsageUnknown, "there is a threshold or target, and nothing to compare it with")
+		case below:
+			keep(i, NotNeeded, "usage is below the threshold")
+		case p.TargetPercent > 0 && u.percent(used) <= float64(p.TargetPercent):
+			keep(i, NotNeeded, "the target is reached; what was untagged earlier goes first")
+		default:
+			used -= rest.remove(target{vs[i].Repository, vs[i].Digest})
+		}
+	}
+	return vs
+}
+
+// reclaimable is how many bytes would be free if all went that may go.
+func reclaimable(vs []Verdict, u usage) int64 {
+	return u.freed(vs, func(v Verdict) bool {
+		return v.Delete || v.Reason == OverBudget || v.Reason == NotNeeded || v.Reason == UsageUnknown
+	})
+}
+
+// freed is how many bytes nothing would hold without some digests.
+func (u usage) freed(vs []Verdict, which func(Verdict) bool) int64 {
+	if u.ledger == nil {
+		return 0
+	}
+	var ats []target
+	for _, v := range vs {
+		if which(v) {
+			ats = append(ats, target{v.Repository, v.Digest})
+		}
+	}
+	return u.ledger.without(ats)
+}
+
+// status is what the store says of its usage after a run that made so many bytes reclaimable; nil
+// when it could not be measured.
+func (u usage) status(source v1alpha1.UsageSource, at time.Time, mayGo, went int64) *v1alpha1.StoreUsage {
+	if u.ledger == nil || (source == v1alpha1.UsageVolume && u.err != nil) {
+		return nil
+	}
+	s := &v1alpha1.StoreUsage{Source: source, UsedBytes: u.used, ReclaimableBytes: max(0, mayGo-went), MeasuredAt: metav1.NewTime(at)}
+	if source == v1alpha1.UsageVolume {
+		s.UncollectedBytes = sum(u.uncollected, went)
+	} else {
+		s.Source, s.UsedBytes = v1alpha1.UsageAccounted, max(0, u.used-went)
+	}
+	if u.capacity > 0 {
+		s.CapacityBytes = &u.capacity
+		s.Percent = new(int32(min(100*float64(s.UsedBytes)/float64(u.capacity), math.MaxInt32)))
+	}
+	return s
+}
+
+// text is usage in words, with both numbers.
+func (u usage) text() string {
+	text := fmt.Sprintf("%.1f %% used (%s of %s)", 100*float64(u.used)/float64(u.capacity), Bytes(u.used), Bytes(u.capacity))
+	if u.uncollected > 0 {
+		text += fmt.Sprintf(", of it %s that earlier purges made reclaimable and the registry has not collected", Bytes(u.uncollected))
+	}
+	return text
+}
+
+// Bytes writes a number of bytes for people, in binary units: 1.5 GiB.
+func Bytes(n int64) string {
+	const units = "KMGTPE"
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, i := float64(n)/1024, 0
+	for f >= 1024 && i < len(units)-1 {
+		f, i = f/1024, i+1
+	}
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", f), ".0") + " " + units[i:i+1] + "iB"
+}

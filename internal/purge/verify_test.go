@@ -1,0 +1,200 @@
+package purge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// indexOf pushes, from outside, an index of a digest that is there.
+func (w *world) indexOf(repository, tag string, child digest.Digest) {
+	w.t.Helper()
+	m, err := w.client.Manifest(w.t.Context(), repository, child)
+	w.must(err)
+	body, err := json.Marshal(ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{m.Descriptor}})
+	w.must(err)
+	index, err := registry.ParseManifest(ocispec.MediaTypeImageIndex, body)
+	w.must(err)
+	w.must(w.client.Put(w.t.Context(), repository, tag, index))
+	w.digest[tag] = index.Descriptor.Digest
+}
+
+// whole fails the test unless a tag and all children of its index are there.
+func (w *world) whole(repository, tag string) {
+	w.t.Helper()
+	desc, err := w.client.Resolve(w.t.Context(), repository, tag)
+	w.must(err)
+	m, err := w.client.Manifest(w.t.Context(), repository, desc.Digest)
+	w.must(err)
+	for _, c := range m.Children {
+		if _, err := w.client.Manifest(w.t.Context(), repository, c.Digest); err != nil {
+			t := w.t
+			t.Errorf("%s:%s cannot be pulled: %v", repository, tag, err)
+		}
+	}
+}
+
+func TestI1VerifyPutsBackWhatALatePushNeeds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.hooks.onDelete = func(_ string, x digest.Digest) {
+		if x == w.digest["amd64"] { // after the last look
+			w.indexOf(web, "late", x)
+		}
+	}
+	report, err := w.run()
+	if !errors.Is(err, ErrPutBack) || !strings.Contains(err.Error(), `tag "late"`) {
+		t.Errorf("the error is %v, want ErrPutBack that names the tag", err)
+	}
+	w.whole(web, "late")
+	w.shows(append([]string{"amd64"}, stayed...), []string{"image", "index", "arm64"})
+	if got := w.verdict(report, "amd64"); got != "keep Tagged" || report.Outcome != v1alpha1.PurgeFailed || report.Deleted != 5 {
+		t.Errorf("the verdict on what was put back is %q: %s", got, report.Summary())
+	}
+	if state, reason := w.state("t1", web, "2.0.0"); state != v1alpha1.TombstoneKept || !strings.Contains(reason, "put back") {
+		t.Errorf("the entry is %s, %s", state, reason)
+	}
+	if run, _ := w.lastPurge(); run.Outcome != v1alpha1.PurgeFailed || !strings.Contains(run.Message, "put back") {
+		t.Errorf("lastPurge is %+v", run)
+	}
+	w.hooks.onDelete = nil
+	_, err = w.run()
+	w.must(err)
+	w.whole(web, "late")
+}
+
+func TestI1VerifyPutsBackWhatTheRegistryTookAlong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.indexOf(web, "sibling", w.digest["amd64"])
+	w.hooks.onDelete = func(_ string, x digest.Digest) {
+		if x == w.digest["index"] { // a registry that removes children with their index
+			w.must(w.client.Delete(context.WithoutCancel(t.Context()), web, w.digest["amd64"]))
+		}
+	}
+	if _, err := w.run(); !errors.Is(err, ErrPutBack) {
+		t.Errorf("the error is %v, want ErrPutBack", err)
+	}
+	w.whole(web, "sibling")
+	w.shows(append([]string{"amd64"}, stayed...), []string{"image", "index", "arm64"})
+}
+
+func TestI1VerifyPutsBackAllWhenATagLeadsNowhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	deleted := false
+	w.hooks.onDelete = func(_ string, x digest.Digest) { deleted = deleted || x == w.digest["index"] }
+	// A registry that leaves tags behind: which digest the tag was set to cannot be told any more.
+	w.Intercept(func(rw http.ResponseWriter, r *http.Request) bool {
+		if !deleted || !strings.HasPrefix(r.URL.Path, "/v2/"+web+"/tags/") {
+			return false
+		}
+		_, _ = rw.Write([]byte(`{"name":"` + web + `","tags":["ghost"]}`))
+		return true
+	})
+	report, err := w.run()
+	if !errors.Is(err, ErrPutBack) || !strings.Contains(err.Error(), `tag "ghost" leads nowhere`) {
+		t.Errorf("the error is %v", err)
+	}
+	w.shows(append([]string{"index"}, stayed...), []string{"image"})
+	if got := w.verdict(report, "index"); got != "keep Tagged" {
+		t.Errorf("the verdict is %q", got)
+	}
+}
+
+func TestVerifySaysWhatItCouldNotPutBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.hooks.onDelete = func(_ string, x digest.Digest) {
+		if x == w.digest["amd64"] {
+			w.indexOf(web, "late", x)
+		}
+	}
+	w.Intercept(func(rw http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPut || !strings.Contains(r.URL.Path, "sha256:") {
+			return false
+		}
+		rw.WriteHeader(http.StatusForbidden)
+		return true
+	})
+	_, err := w.run()
+	if !errors.Is(err, ErrPutBack) || !strings.Contains(err.Error(), w.digest["amd64"].String()+" is LOST") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestI2VerifyThatCannotLookIsAnError(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	looks := 0
+	w.Intercept(func(rw http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasPrefix(r.URL.Path, "/v2/"+repo+"/tags/") {
+			return false
+		}
+		if looks++; looks < 3 { // to plan, to delete, to verify
+			return false
+		}
+		rw.WriteHeader(http.StatusForbidden)
+		return true
+	})
+	report, err := w.run()
+	if !errors.Is(err, registry.ErrDenied) || !strings.Contains(err.Error(), "still be pulled") || report.Outcome != v1alpha1.PurgeFailed {
+		t.Errorf("the error is %v: %s", err, report.Summary())
+	}
+}
+
+func TestHeldBytesAreBounded(t *testing.T) {
+	t.Parallel()
+	s := sweeper{held: map[digest.Digest]registry.Manifest{d("a"): {Bytes: make([]byte, maxHeld)}}}
+	if s.full() {
+		t.Error("a full hand is no reason to look already")
+	}
+	s.held[d("b")] = registry.Manifest{Bytes: []byte("x")}
+	if !s.full() {
+		t.Error("more than there is room for is held without a look")
+	}
+	r := newReader(nil, 1)
+	r.remember(repo, d("a"), registry.Manifest{Bytes: make([]byte, maxHeld)})
+	r.remember(repo, d("b"), registry.Manifest{Bytes: []byte("x")})
+	if len(r.bytes) != 1 || r.held != maxHeld {
+		t.Errorf("%d manifests of %d bytes are kept", len(r.bytes), r.held)
+	}
+	r.forget(repo)
+	if len(r.bytes) != 0 || r.held != 0 {
+		t.Errorf("after forgetting %d manifests of %d bytes are kept", len(r.bytes), r.held)
+	}
+}
+
+// The tag that kept an undo goes with its digest, and keeps nothing from a purge.
+func TestSweepRemovesUndoTags(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	tag := "nfo-undo-" + w.digest["image"].Encoded()[:12]
+	w.tag(repo, tag, "image")
+	w.tag(repo, "nfo-undo-"+w.digest["grace"].Encoded()[:12], "grace")
+	w.tag(repo, "nfo-undo-000000000000", "tagged") // not ours: the name is of another digest
+	w.must(w.client.Untag(t.Context(), repo, "handmade"))
+	_, err := w.run()
+	w.must(err)
+	w.shows(stayed, gone)
+	tags, err := w.client.Tags(t.Context(), repo)
+	w.must(err)
+	for _, got := range tags {
+		if got == tag {
+			t.Errorf("the tag %s is left", tag)
+		}
+	}
+	if len(tags) != 3 {
+		t.Errorf("the tags are %v", tags)
+	}
+}
