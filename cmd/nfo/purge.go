@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -106,7 +107,10 @@ func runPurge(ctx context.Context, flags purgeFlags, out, progress io.Writer) er
 	if err != nil {
 		return &exitError{purge.ExitFailed, err}
 	}
-	cfg.Progress = progress
+	cfg.Log = slog.New(slog.NewTextHandler(progress, nil))
+	if flags.output == "json" {
+		cfg.Log = slog.New(slog.NewJSONHandler(progress, nil))
+	}
 	report, err := purge.Run(ctx, cfg)
 	write := report.WriteTable
 	if flags.output == "json" {

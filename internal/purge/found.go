@@ -107,7 +107,7 @@ func (s *sweeper) buryIn(ctx context.Context, repository string, ds []digest.Dig
 			t.Spec.Artifacts = append(t.Spec.Artifacts, v1alpha1.TombstoneArtifact{Repository: repository, Tag: tag, Digests: []string{d.String()}})
 		}
 	}
-	s.tell.say("Found %d image manifests without a tag in %s; their grace begins", len(ds), repository)
+	s.log.Info("Found image manifests without a tag; their grace begins", "repository", repository, "number", len(ds))
 	if isNew {
 		err = s.api.Create(ctx, t)
 	} else {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,7 +33,7 @@ type lease struct {
 	store    client.ObjectKey
 	identity string
 	times    leaseTimes
-	tell     teller
+	log      *slog.Logger
 }
 
 // hold runs act while it holds the lease. The context of act ends when the lease is lost; the
@@ -58,7 +59,7 @@ func (l lease) hold(ctx context.Context, act func(context.Context) error) error 
 			OnStoppedLeading: func() {},
 			OnNewLeader: func(identity string) {
 				if identity != l.identity && identity != "" {
-					l.tell.say("Waiting for the lease, held by %s", identity)
+					l.log.Info("Waiting for the lease", "lease", LeaseName(l.store.Name), "holder", identity)
 				}
 			},
 		},

@@ -3,7 +3,7 @@ package purge
 import (
 	"context"
 	"errors"
-	"io"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,7 +19,7 @@ import (
 
 func aLease(c *clientgofake.Clientset, identity string) lease {
 	return lease{
-		client: c.CoordinationV1(), store: storeKey, identity: identity, tell: teller{io.Discard},
+		client: c.CoordinationV1(), store: storeKey, identity: identity, log: slog.New(slog.DiscardHandler),
 		times: leaseTimes{duration: time.Second, renew: 500 * time.Millisecond, retry: 20 * time.Millisecond, wait: 300 * time.Millisecond},
 	}
 }

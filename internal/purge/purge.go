@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -41,8 +41,8 @@ type Config struct {
 	Volume string
 	// Identity of this run, as the Lease shows it; no two runs share one.
 	Identity string
-	// Progress takes lines for people while the purge runs. Default: none.
-	Progress io.Writer
+	// Log takes a line for each step while the purge runs. Default: none.
+	Log *slog.Logger
 
 	times leaseTimes
 }
@@ -60,6 +60,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 		report.Message = oneLine(err)
 	}
 	report.Ended = cfg.Clock.Now()
+	cfg.Log.Info("Ended", "outcome", report.Outcome, "deleted", report.Deleted, "kept", report.kept(), "reclaimedBytes", report.Reclaimed)
 	return report, err
 }
 
@@ -72,8 +73,8 @@ func (cfg Config) withDefaults() Config {
 	if cfg.Clock == nil {
 		cfg.Clock = clock.RealClock{}
 	}
-	if cfg.Progress == nil {
-		cfg.Progress = io.Discard
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.times == (leaseTimes{}) {
 		cfg.times = usualTimes
@@ -101,7 +102,7 @@ func (cfg Config) run(ctx context.Context, key client.ObjectKey, report *Report)
 		p, planErr := cfg.plan(ctx, c, newReader(reg, requests(c.store)))
 		return report.conclude(c.store, p, p.verdicts, planErr)
 	}
-	l := lease{client: cfg.Leases, store: key, identity: cfg.Identity, times: cfg.times, tell: teller{cfg.Progress}}
+	l := lease{client: cfg.Leases, store: key, identity: cfg.Identity, times: cfg.times, log: cfg.Log}
 	return l.hold(ctx, func(ctx context.Context) error { return cfg.sweep(ctx, key, reg, report) })
 }
 
@@ -116,7 +117,7 @@ func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry,
 	}
 	s := &sweeper{
 		api: cfg.Client, registry: reg, reader: newReader(reg, requests(c.store)), clock: cfg.Clock, key: key,
-		requests: requests(c.store), tell: teller{cfg.Progress}, planned: c,
+		requests: requests(c.store), log: cfg.Log, planned: c,
 		plan: map[target]Verdict{}, claims: map[claim]bool{}, used: map[string]map[digest.Digest]graph.Why{}, settled: map[target]Verdict{},
 		rest: Verdict{Reason: Interrupted, Message: "the purge ended before it came to it; the next one goes on"},
 	}
@@ -159,7 +160,7 @@ func (cfg Config) plan(ctx context.Context, c cluster, r *reader) (planned, erro
 			defer mu.Unlock()
 			if looked++; read {
 				p.readings[repository] = found
-				teller{cfg.Progress}.say("Read repository %d of %d: %s", looked, len(todo), repository)
+				cfg.Log.Info("Read", "repository", repository, "number", looked, "of", len(todo))
 			}
 			if err != nil {
 				errs = append(errs, fmt.Errorf("reading %s: %w", repository, err))

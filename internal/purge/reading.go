@@ -28,6 +28,8 @@ type Reader interface {
 	Tags(ctx context.Context, repository string) ([]string, error)
 	// Resolve returns what a tag points at.
 	Resolve(ctx context.Context, repository, tag string) (ocispec.Descriptor, error)
+	// Tagged returns what a tag points at, whole.
+	Tagged(ctx context.Context, repository, tag string) (registry.Manifest, error)
 	// Manifest returns what is stored at a digest.
 	Manifest(ctx context.Context, repository string, d digest.Digest) (registry.Manifest, error)
 	// List lists image manifests, tagged or not; registry.ErrUnsupported where there is no such list.
@@ -135,14 +137,18 @@ func (r *reader) tags(ctx context.Context, repository string) (tags map[string]d
 	if err != nil {
 		return nil, nil, fmt.Errorf("listing tags: %w", err)
 	}
+	resolve := r.resolve
+	if !r.knows(repository) {
+		resolve = r.readTag
+	}
 	targets := make([]digest.Digest, len(names))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(cap(r.slots))
 	for i, tag := range names {
 		g.Go(func() error {
 			return r.request(ctx, func() error {
-				desc, resolveErr := r.from.Resolve(ctx, repository, tag)
-				targets[i] = desc.Digest
+				var resolveErr error
+				targets[i], resolveErr = resolve(ctx, repository, tag)
 				return resolveErr
 			})
 		})
@@ -159,6 +165,28 @@ func (r *reader) tags(ctx context.Context, repository string) (tags map[string]d
 		}
 	}
 	return tags, dangling, nil
+}
+
+// resolve asks what a tag points at.
+func (r *reader) resolve(ctx context.Context, repository, tag string) (digest.Digest, error) {
+	desc, err := r.from.Resolve(ctx, repository, tag)
+	return desc.Digest, err
+}
+
+// readTag reads what a tag points at, too: the first time in a repository that would be the next
+// request.
+func (r *reader) readTag(ctx context.Context, repository, tag string) (digest.Digest, error) {
+	m, err := r.from.Tagged(ctx, repository, tag)
+	if err == nil {
+		r.remember(repository, m.Descriptor.Digest, m)
+	}
+	return m.Descriptor.Digest, err
+}
+
+func (r *reader) knows(repository string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.known[repository]) > 0
 }
 
 // manifests reads what is stored at digests, in their order; zero where nothing is there.
@@ -229,6 +257,9 @@ func (r *reader) remember(repository string, d digest.Digest, m registry.Manifes
 	defer r.mu.Unlock()
 	if r.known[repository] == nil {
 		r.known[repository] = map[digest.Digest]stored{}
+	}
+	if _, again := r.known[repository][d]; again {
+		return s
 	}
 	r.known[repository][d] = s
 	if r.held+len(m.Bytes) <= maxHeld {

@@ -45,6 +45,16 @@ func (s *shelf) Resolve(_ context.Context, _, tag string) (ocispec.Descriptor, e
 	return ocispec.Descriptor{Digest: d(s.tags[tag])}, nil
 }
 
+func (s *shelf) Tagged(ctx context.Context, repository, tag string) (registry.Manifest, error) {
+	desc, err := s.Resolve(ctx, repository, tag)
+	if err != nil {
+		return registry.Manifest{}, err
+	}
+	m, err := s.Manifest(ctx, repository, desc.Digest)
+	m.Descriptor = desc
+	return m, err
+}
+
 func (s *shelf) Manifest(_ context.Context, _ string, x digest.Digest) (registry.Manifest, error) {
 	if s.broken != "" && x == d(s.broken) {
 		return registry.Manifest{}, registry.ErrUnreadable

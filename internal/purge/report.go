@@ -16,11 +16,6 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// teller takes lines for people while a purge runs. A line that cannot be written is lost.
-type teller struct{ to io.Writer }
-
-func (t teller) say(format string, args ...any) { _, _ = fmt.Fprintf(t.to, format+"\n", args...) }
-
 // Report is what a purge decided and did.
 type Report struct {
 	// Store is namespace/name.

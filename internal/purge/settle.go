@@ -50,7 +50,7 @@ func (s *sweeper) claim(ctx context.Context, u unit) error {
 		err := s.claimEntries(ctx, t, es)
 		switch {
 		case apierrors.IsConflict(err), apierrors.IsNotFound(err):
-			s.tell.say("Tombstone %s/%s changed meanwhile and is left to the next run", t.Namespace, t.Name)
+			s.log.Info("A tombstone changed meanwhile and is left to the next run", "tombstone", t.Name)
 		case err != nil:
 			errs = append(errs, fmt.Errorf("claiming tombstone %s/%s: %w", t.Namespace, t.Name, err))
 		default:

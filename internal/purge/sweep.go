@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -47,7 +48,7 @@ type sweeper struct {
 	clock    clock.PassiveClock
 	key      client.ObjectKey
 	requests int
-	tell     teller
+	log      *slog.Logger
 
 	planned  cluster
 	readings map[string]reading
@@ -82,7 +83,7 @@ func (s *sweeper) run(ctx context.Context) error {
 			break
 		}
 		if len(u.deletions) > 0 {
-			s.tell.say("Sweeping manifest %d of %d: %s, %d repositories", i+1, len(units), u.manifest, len(u.deletions))
+			s.log.Info("Sweeping", "manifest", u.manifest, "repositories", len(u.deletions), "number", i+1, "of", len(units))
 		}
 		err := s.manifest(ctx, u)
 		errs = append(errs, err)
@@ -215,7 +216,7 @@ func (s *sweeper) wait(ctx context.Context, repository string, err error) bool {
 	if s.waits--; pause == 0 || s.waits < 0 {
 		return false
 	}
-	s.tell.say("Waiting %s in %s, as the registry asks", pause, repository)
+	s.log.Info("Waiting, as the registry asks", "repository", repository, "wait", pause)
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {

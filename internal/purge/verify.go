@@ -126,7 +126,7 @@ func (s *sweeper) putBack(ctx context.Context, repository string, needed []survi
 	var errs []error
 	for _, layer := range slices.Backward(g.Layers(slices.Collect(maps.Keys(why)))) {
 		for _, d := range layer {
-			s.tell.say("Putting back %s@%s: %s", repository, d, why[d])
+			s.log.Error("Putting back what turned out to be needed", "repository", repository, "digest", d, "why", why[d])
 			if err := s.registry.Put(ctx, repository, d.String(), s.held[d]); err != nil {
 				errs = append(errs, fmt.Errorf("%s is LOST from %s (%s): %w", d, repository, why[d], err))
 				continue

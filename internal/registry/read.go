@@ -46,6 +46,19 @@ func (c *Client) Manifest(ctx context.Context, repository string, d digest.Diges
 	return m, nil
 }
 
+// Tagged returns the manifest at a tag: Resolve and Manifest in one request. Errors as theirs.
+func (c *Client) Tagged(ctx context.Context, repository, tag string) (Manifest, error) {
+	err := c.checkTag(tag)
+	var m Manifest
+	if err == nil {
+		m, err = c.fetch(ctx, repository, tag)
+	}
+	if err != nil {
+		return Manifest{}, fmt.Errorf("reading %s: %w", c.name(repository, tag), err)
+	}
+	return m, nil
+}
+
 func (c *Client) head(ctx context.Context, repository, reference string) (ocispec.Descriptor, error) {
 	r, err := c.manifestRequest(http.MethodHead, repository, reference, auth.ActionPull)
 	if err != nil {

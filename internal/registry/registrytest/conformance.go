@@ -86,6 +86,11 @@ func (s suite) resolves(t *testing.T) {
 			t.Errorf("Resolve(%s): -pushed +got\n%s", reference, diff)
 		}
 	}
+	m, err := s.c.Tagged(t.Context(), repository, "1.0.0")
+	must(t, err)
+	if diff := cmp.Diff(want, m.Descriptor); diff != "" {
+		t.Errorf("Tagged: -pushed +got\n%s", diff)
+	}
 }
 
 func (s suite) readsIndex(t *testing.T) {
