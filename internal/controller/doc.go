@@ -7,8 +7,9 @@
 // memory, hence that order.
 //
 // The way of one delete: manifest.go (shell) -> manifest_observe.go (who holds it, what the
-// registry shows) -> manifest_decide.go -> release.go (live evidence, tombstone, untag,
-// holders once more) -> manifest.go (finalizer off). restore.go is the way back.
+// registry shows) -> manifest_decide.go -> release.go (evidence.go read live, tombstone, the
+// undo tag of quarantine.go where the store wants one, untag, holders once more) -> manifest.go
+// (finalizer off). restore.go is the way back.
 //
 // Invariants held here:
 //
@@ -16,7 +17,8 @@
 //     at most 5 s old at each write, and reads the holders again after the last untag.
 //   - I2: any read that fails ends the pass with the finalizer in place and a condition.
 //   - I4: tombstone.go stores every digest before the first untag.
-//   - I5, I13: restore.go claims the tombstone's entry before it puts a tag back.
+//   - I5, I13: restore.go claims the tombstone's entry before it puts a tag back. An undo tag
+//     is put before the tag goes, and goes after the tag is back.
 //   - I9: an inert store's manifests are neither observed nor released.
 //   - I10: a blocked object asks for no requeue; watches.go wakes it by its holder's events.
 //   - I12: the annotation nfo.dev/on-delete: Orphan skips the registry, never the holders.
@@ -24,4 +26,7 @@
 // Decision: deletion and the release of single entries share one releaser. Rejected: a
 // controller of its own for tombstones, because the order of writes between a manifest, its
 // tombstone and the registry is the product, and is read best in one place.
+//
+// Decision: which purges have been told of is read from the stored message of PurgeHealthy,
+// which names the last one. Rejected: a field of its own, which would say the same twice.
 package controller

@@ -24,6 +24,8 @@ var (
 	errOnDelete = errors.New("annotation " + v1alpha1.AnnotationOnDelete + " has a value that is not known; the only one is " + v1alpha1.OnDeleteOrphan)
 	// errSuperseded: the object has changed since it was read; the next pass reads again.
 	errSuperseded = errors.New("the object has changed since it was read")
+	// errUndoTagTaken: the tag that is to keep a digest is at another one, so that it keeps nothing.
+	errUndoTagTaken = errors.New("the undo tag is taken")
 	// errClaimed: a purge has claimed the tombstone's entry.
 	errClaimed = errors.New("a purge is deleting these digests")
 )
@@ -51,6 +53,8 @@ func classify(err error) (class, string) {
 		return stuck, v1alpha1.ReasonInvalidAnnotation
 	case errors.Is(err, errStoreNotFound):
 		return stuck, v1alpha1.ReasonStoreNotFound
+	case errors.Is(err, errUndoTagTaken):
+		return stuck, v1alpha1.ReasonTagMoved
 	case errors.Is(err, registry.ErrCredentials):
 		return stuck, v1alpha1.ReasonSecretInvalid
 	case errors.Is(err, errCABundle):
@@ -75,6 +79,7 @@ func classify(err error) (class, string) {
 var remedies = map[string]string{
 	v1alpha1.ReasonSecretInvalid:   "Correct the Secret that the store's credentialsSecretRef names.",
 	v1alpha1.ReasonInvalidCABundle: "Put the certificate of the authority that signed the registry's into it.",
+	v1alpha1.ReasonTagMoved:        "Delete that tag, or set spec.purge.undo of the store to Untagged.",
 	v1alpha1.ReasonDenied:          "Check that the Secret that the store's credentialsSecretRef names has a login that may read, push and delete there.",
 	v1alpha1.ReasonUnavailable:     "Check the registry, the network, and the store's url and caBundle.",
 	v1alpha1.ReasonUnreadable:      "Check that the store's url leads to an OCI registry, and push again what is damaged.",

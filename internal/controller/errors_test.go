@@ -50,6 +50,16 @@ func TestExplain(t *testing.T) {
 			err:    fmt.Errorf("reading a:1: %w", registry.ErrUnreadable),
 			class:  stuck, want: v1alpha1.ReasonUnreadable, says: "push again what is damaged.",
 		},
+		"UndoTagTaken": {
+			reason: "two ways out, and neither loses anything",
+			err:    fmt.Errorf("quarantining a@sha256:0: %w: %w", errUndoTagTaken, registry.ErrTagTaken),
+			class:  stuck, want: v1alpha1.ReasonTagMoved, says: "set spec.purge.undo of the store to Untagged.",
+		},
+		"TagTaken": {
+			reason: "another tag that has moved is looked at again",
+			err:    fmt.Errorf("learning to untag from a:1: %w", registry.ErrTagTaken),
+			class:  retry, want: v1alpha1.ReasonUnknown, says: "tag is at another digest.",
+		},
 		"Claimed": {
 			reason: "nobody need do anything",
 			err:    errClaimed,

@@ -70,7 +70,11 @@ func (r *ManifestReconciler) bury(ctx context.Context, seen manifestSeen, e v1al
 	if err != nil {
 		return "", err
 	}
-	if err := r.releaser.bury(ctx, t, nil, seen.store.Spec.Purge.GracePeriod.Duration); err != nil {
+	reasons, err := r.quarantineOverwritten(ctx, seen, e)
+	if err != nil {
+		return "", err
+	}
+	if err := r.releaser.bury(ctx, t, reasons, seen.store.Spec.Purge.GracePeriod.Duration); err != nil {
 		return "", err
 	}
 	now := seen.tags[keyOf(e)].digest
@@ -80,19 +84,15 @@ func (r *ManifestReconciler) bury(ctx context.Context, seen manifestSeen, e v1al
 // restore puts tags back, after a live look that the manifest still is what it was: an old
 // leader must not bring back tags of a manifest that has gone.
 func (r *ManifestReconciler) restore(ctx context.Context, seen manifestSeen, from restoration, done *manifestDone) error {
-	var m v1alpha1.ArtifactManifest
-	if err := r.releaser.live.Get(ctx, client.ObjectKeyFromObject(seen.manifest), &m); err != nil {
-		return fmt.Errorf("reading manifest %s: %w", seen.manifest.Name, err)
-	}
-	if m.UID != seen.manifest.UID || m.Generation != seen.manifest.Generation {
-		return fmt.Errorf("restoring manifest %s: %w", m.Name, errSuperseded)
+	if err := r.unchanged(ctx, seen.manifest); err != nil {
+		return err
 	}
 	reg, err := r.registries.Open(ctx, seen.store)
 	if err != nil {
 		return err
 	}
 	wanted := func(a v1alpha1.TombstoneArtifact) bool { return from.all || from.entries[a.Repository+":"+a.Tag] }
-	got, err := r.releaser.restore(ctx, reg, &from.tombstone, wanted)
+	got, err := r.releaser.restore(ctx, reg, seen.store, &from.tombstone, wanted)
 	done.undone.back = append(done.undone.back, got.back...)
 	done.undone.lost = append(done.undone.lost, got.lost...)
 	if len(got.back) > 0 && seen.manifest.DeletionTimestamp.IsZero() {
@@ -100,4 +100,16 @@ func (r *ManifestReconciler) restore(ctx context.Context, seen manifestSeen, fro
 		done.again = time.Millisecond
 	}
 	return err
+}
+
+// unchanged looks, live, that a manifest still is what was seen.
+func (r *ManifestReconciler) unchanged(ctx context.Context, seen *v1alpha1.ArtifactManifest) error {
+	var m v1alpha1.ArtifactManifest
+	if err := r.releaser.live.Get(ctx, client.ObjectKeyFromObject(seen), &m); err != nil {
+		return fmt.Errorf("reading manifest %s: %w", seen.Name, err)
+	}
+	if m.UID != seen.UID || m.Generation != seen.Generation {
+		return fmt.Errorf("reading manifest %s: %w", m.Name, errSuperseded)
+	}
+	return nil
 }

@@ -19,9 +19,11 @@ import (
 // undone is how a restore ended: the tags that are back, and those whose digest is gone.
 type undone struct{ back, lost []string }
 
-// restore puts tags back from a tombstone (I5). wanted says which entries. Each entry is claimed first (I13): whoever loses the write reads again. The tombstone
-// goes when nothing of it is left.
-func (r *releaser) restore(ctx context.Context, reg *registry.Client, t *v1alpha1.Tombstone, wanted func(v1alpha1.TombstoneArtifact) bool) (undone, error) {
+// restore puts tags back from a tombstone (I5). wanted says which entries. Each entry is claimed
+// first (I13): whoever loses the write reads again. What is back is recorded also when the next
+// tag fails, so that each try begins where the last one ended. The tombstone goes when nothing of
+// it is left.
+func (r *releaser) restore(ctx context.Context, reg *registry.Client, s *v1alpha1.ArtifactStore, t *v1alpha1.Tombstone, wanted func(v1alpha1.TombstoneArtifact) bool) (undone, error) {
 	claimed, err := r.claim(ctx, t, wanted)
 	if err != nil {
 		return undone{}, err
@@ -32,29 +34,51 @@ func (r *releaser) restore(ctx context.Context, reg *registry.Client, t *v1alpha
 	var out undone
 	write, cancel := context.WithTimeout(ctx, maxEvidence)
 	defer cancel()
-	for _, a := range claimed {
-		ref := a.Repository + ":" + a.Tag
-		e := t.Entry(a.Repository, a.Tag)
-		e.State, e.Reason = v1alpha1.TombstoneRestored, ""
-		err := reg.PutTag(write, a.Repository, a.Tag, digest.Digest(a.Digests[len(a.Digests)-1]))
-		switch {
-		case errors.Is(err, registry.ErrTagTaken):
-			e.Reason = "TagTaken: the tag is there already and was left as it is"
-		case errors.Is(err, registry.ErrNotFound):
-			e.State, e.Reason = v1alpha1.TombstonePurged, "UndoLost: the digest is no longer in the registry"
-			out.lost = append(out.lost, ref)
-		case err != nil:
-			return out, fmt.Errorf("restoring %s: %w", ref, err) // the claim stays; the next pass goes on with it
-		default:
-			out.back = append(out.back, ref)
+	undoTags := &lifting{releaser: r, reg: reg, store: s, tombstone: t}
+	var failed error
+	for i, a := range claimed {
+		if failed = out.add(write, undoTags, a); failed == nil {
+			continue
 		}
-		t.SetEntry(e)
+		failed = fmt.Errorf("restoring %s:%s: %w", a.Repository, a.Tag, failed) // the claim stays; the next pass goes on with it
+		if i == 0 {
+			return out, failed
+		}
+		break
 	}
 	t.Summarise()
 	if err := r.api.Status().Update(ctx, t); err != nil {
-		return out, fmt.Errorf("recording what tombstone %s/%s gave back: %w", t.Namespace, t.Name, err)
+		return out, errors.Join(failed, fmt.Errorf("recording what tombstone %s/%s gave back: %w", t.Namespace, t.Name, err))
+	}
+	if failed != nil {
+		return out, failed
 	}
 	return out, r.clear(ctx, t)
+}
+
+// add puts one tag back and sets its entry. The undo tag goes after the tag is back and before
+// that is recorded, so that an interruption leaves nothing behind that nobody knows of.
+func (u *undone) add(ctx context.Context, l *lifting, a v1alpha1.TombstoneArtifact) error {
+	ref := a.Repository + ":" + a.Tag
+	e := l.tombstone.Entry(a.Repository, a.Tag)
+	e.State, e.Reason = v1alpha1.TombstoneRestored, ""
+	err := l.reg.PutTag(ctx, a.Repository, a.Tag, digest.Digest(restoredDigest(a)))
+	switch {
+	case errors.Is(err, registry.ErrTagTaken):
+		e.Reason = "TagTaken: the tag is there already and was left as it is"
+	case errors.Is(err, registry.ErrNotFound):
+		e.State, e.Reason = v1alpha1.TombstonePurged, digestLost
+		u.lost = append(u.lost, ref)
+	case err != nil:
+		return err
+	default:
+		if err := l.lift(ctx, a); err != nil {
+			return err
+		}
+		u.back = append(u.back, ref)
+	}
+	l.tombstone.SetEntry(e)
+	return nil
 }
 
 // clear deletes a tombstone that nothing is left of, if nobody has written it since.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -29,6 +31,9 @@ type Options struct {
 	PurgerImage string
 	// PollsPerSecond is each store's budget of requests for polling upload states. Above 0.
 	PollsPerSecond float64
+	// Metrics is where the metrics of stores are registered. Default: where controller-runtime
+	// registers its own, which the manager serves.
+	Metrics prometheus.Registerer
 	// Transport, when not nil, sees every request to a registry.
 	Transport func(http.RoundTripper) http.RoundTripper
 }
@@ -55,7 +60,11 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	finder := reference.NewFinder(mgr.GetClient(), mgr.GetAPIReader())
 	registries := NewRegistries(mgr.GetAPIReader(), o.Transport)
 	recorder := mgr.GetEventRecorder("nfo")
+	if o.Metrics == nil {
+		o.Metrics = metrics.Registry
+	}
 	return errors.Join(
+		mgr.Add(&storeMetrics{stores: mgr.GetClient(), to: o.Metrics}),
 		setupStore(mgr, &StoreReconciler{
 			Client: mgr.GetClient(), holders: finder, registries: registries, events: recorder,
 			clock: now, purgerImage: o.PurgerImage, pings: map[types.UID]ping{},

@@ -3,10 +3,12 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -56,7 +58,7 @@ func (r *StoreReconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactSto
 	}
 	verdict := decideStore(seen)
 	actErr := r.act(ctx, s, verdict)
-	verdict.after(actErr)
+	verdict.after(s, actErr)
 	if err := r.report(ctx, s, before, verdict); err != nil {
 		return finish(ctrl.Result{}, err)
 	}
@@ -67,8 +69,8 @@ func (r *StoreReconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactSto
 	return finish(ctrl.Result{RequeueAfter: verdict.again}, actErr)
 }
 
-// report writes the status if the pass changed it, and then tells of transitions. What others
-// write to it, the capabilities and the last purge, is left as it was read.
+// report writes the status if the pass changed it, and then tells of a purge that has ended and of
+// transitions. What others write to it, the capabilities and the purges' results, is left as read.
 func (r *StoreReconciler) report(ctx context.Context, s, before *v1alpha1.ArtifactStore, v storeVerdict) error {
 	s.Status.Manifests, s.Status.Tombstones = &v.manifests, &v.tombstones
 	v.conditions.apply(&s.Status.Conditions, s.Generation)
@@ -78,7 +80,14 @@ func (r *StoreReconciler) report(ctx context.Context, s, before *v1alpha1.Artifa
 	if err := r.Status().Update(ctx, s); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	announce(r.events, s, before.Status.Conditions, s.Status.Conditions)
+	told := s.Status.Conditions
+	if e := purgeToTell(before.Status.Conditions, s); e != nil {
+		tell(r.events, s, e.severity, e.reason, actions[v1alpha1.ConditionPurgeHealthy], e.note)
+		told = slices.DeleteFunc(slices.Clone(told), func(c metav1.Condition) bool {
+			return c.Type == v1alpha1.ConditionPurgeHealthy && c.Reason == e.reason
+		})
+	}
+	announce(r.events, s, before.Status.Conditions, told)
 	return nil
 }
 

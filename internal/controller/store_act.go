@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -77,13 +78,26 @@ func asWanted(want, have client.Object) bool {
 	switch want := want.(type) {
 	case *batchv1.CronJob:
 		have, ok := have.(*batchv1.CronJob)
-		return ok && equality.Semantic.DeepDerivative(want.Spec, have.Spec)
+		return ok && equality.Semantic.DeepDerivative(want.Spec, have.Spec) && samePod(want.Spec.JobTemplate.Spec.Template.Spec, have.Spec.JobTemplate.Spec.Template.Spec)
 	case *rbacv1.Role:
 		have, ok := have.(*rbacv1.Role)
 		return ok && equality.Semantic.DeepEqual(want.Rules, have.Rules)
 	case *rbacv1.RoleBinding:
 		have, ok := have.(*rbacv1.RoleBinding)
 		return ok && equality.Semantic.DeepDerivative(want.RoleRef, have.RoleRef) && equality.Semantic.DeepDerivative(want.Subjects, have.Subjects)
+	}
+	return true
+}
+
+// samePod compares the lists that may be wanted empty, which to DeepDerivative is not wanted at all.
+func samePod(want, have corev1.PodSpec) bool {
+	if len(want.Containers) != len(have.Containers) || !equality.Semantic.DeepEqual(want.Volumes, have.Volumes) {
+		return false
+	}
+	for i, c := range want.Containers {
+		if !equality.Semantic.DeepEqual(c.Args, have.Containers[i].Args) || !equality.Semantic.DeepEqual(c.VolumeMounts, have.Containers[i].VolumeMounts) {
+			return false
+		}
 	}
 	return true
 }

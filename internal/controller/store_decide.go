@@ -51,22 +51,28 @@ func decideStore(seen storeSeen) storeVerdict {
 
 // after adds that the purge's objects could not be made: what the API server says of a bad
 // schedule or time zone, above all.
-func (v *storeVerdict) after(err error) {
+func (v *storeVerdict) after(s *v1alpha1.ArtifactStore, err error) {
 	switch {
 	case apierrors.IsInvalid(err):
-		v.conditions.set(v1alpha1.ConditionPurgeHealthy, metav1.ConditionFalse, v1alpha1.ReasonInvalidSchedule,
+		v.purge(s, metav1.ConditionFalse, v1alpha1.ReasonInvalidSchedule,
 			fmt.Sprintf("The purge cannot be scheduled as spec.purge says; what was scheduled before stays. Correct it: %v.", err))
 	case err != nil && !apierrors.IsConflict(err):
-		v.conditions.set(v1alpha1.ConditionPurgeHealthy, metav1.ConditionFalse, v1alpha1.ReasonFailed,
+		v.purge(s, metav1.ConditionFalse, v1alpha1.ReasonFailed,
 			fmt.Sprintf("The purge cannot be scheduled; it will be tried again: %v.", err))
 	}
+}
+
+// purge sets PurgeHealthy. Whatever else it says, it begins with the last purge: by that is known
+// which purges have been told of.
+func (v *storeVerdict) purge(s *v1alpha1.ArtifactStore, status metav1.ConditionStatus, reason, message string) {
+	v.conditions.set(v1alpha1.ConditionPurgeHealthy, status, reason, strings.TrimSpace(lastPurge(s)+" "+message))
 }
 
 // health is what a store that is not being deleted says of itself.
 func (seen storeSeen) health(v *storeVerdict) {
 	inert := func(reason, message string) {
 		v.conditions.set(v1alpha1.ConditionReachable, metav1.ConditionUnknown, reason, "The registry is not asked.")
-		v.conditions.set(v1alpha1.ConditionPurgeHealthy, metav1.ConditionUnknown, reason, "Nothing is purged.")
+		v.purge(seen.store, metav1.ConditionUnknown, reason, "Nothing is purged.")
 		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
 	}
 	switch {
@@ -90,41 +96,5 @@ func (seen storeSeen) health(v *storeVerdict) {
 		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "The registry answers.")
 	}
 	status, reason, message := seen.purgeHealth()
-	v.conditions.set(v1alpha1.ConditionPurgeHealthy, status, reason, message)
-}
-
-// purgeHealth says how the last purge went and when the next one comes.
-func (seen storeSeen) purgeHealth() (metav1.ConditionStatus, string, string) {
-	p, last := seen.store.Spec.Purge, seen.store.Status.LastPurge
-	schedule := ""
-	if p.Schedule != nil {
-		schedule = *p.Schedule
-	}
-	next := fmt.Sprintf("The next one starts by schedule %q, %s.", schedule, p.TimeZone)
-	switch {
-	case seen.purgerImage == "":
-		next = "The manager runs without --purger-image, so there is no CronJob; run nfo purge by hand."
-	case schedule == "":
-		next = "spec.purge.schedule is empty, so there is no CronJob; run nfo purge by hand."
-	case p.Suspend:
-		next = "spec.purge.suspend is set, so none starts by schedule."
-	}
-	if seen.store.Status.Capabilities.TagDelete == v1alpha1.Unsupported {
-		next = "The registry cannot remove a tag alone: a released tag stays until a purge removes it with its digest. " + next
-	}
-	switch {
-	case seen.store.Status.Capabilities.Delete == v1alpha1.Unsupported:
-		return metav1.ConditionFalse, v1alpha1.ReasonUnsupported, "Deletion is disabled at the registry: the tombstones wait. Enable it there. " + next
-	case last != nil && last.Outcome == v1alpha1.PurgeFailed:
-		return metav1.ConditionFalse, v1alpha1.ReasonFailed, "The last purge failed; nothing is lost by that: " + strings.TrimSuffix(last.Message, ".") + ". " + next
-	case last != nil && last.Outcome == v1alpha1.PurgeUsageUnknown && p.ThresholdPercent+p.TargetPercent > 0:
-		return metav1.ConditionFalse, v1alpha1.ReasonUsageUnknown, strings.TrimSuffix(last.Message, ".") + ". " + next
-	case seen.purgerImage == "":
-		return metav1.ConditionUnknown, v1alpha1.ReasonCronJobDisabled, next
-	case schedule == "" || p.Suspend:
-		return metav1.ConditionUnknown, v1alpha1.ReasonSuspended, next
-	case last == nil || last.Outcome == v1alpha1.PurgeUsageUnknown:
-		return metav1.ConditionTrue, v1alpha1.ReasonScheduled, "No purge has been done yet. " + next
-	}
-	return metav1.ConditionTrue, v1alpha1.ReasonSucceeded, fmt.Sprintf("The last purge deleted %d digests and kept %d. %s", last.Deleted, last.Kept, next)
+	v.purge(seen.store, status, reason, message)
 }

@@ -108,18 +108,15 @@ func reset(t *v1alpha1.Tombstone, found []finding) (changed bool) {
 }
 
 // bury marks entries as untagged from now on. An entry that was marked before keeps its time.
-// stays has, by repository:tag, those whose tag is there still and ours to remove at the purge.
-func (r *releaser) bury(ctx context.Context, t *v1alpha1.Tombstone, stays map[string]bool, keep time.Duration) error {
+// reasons has, by repository:tag, what else there is to say of an entry.
+func (r *releaser) bury(ctx context.Context, t *v1alpha1.Tombstone, reasons map[string]string, keep time.Duration) error {
 	now, changed := metav1.NewTime(r.clock.Now()), false
 	for _, a := range t.Spec.Artifacts {
 		e := t.Entry(a.Repository, a.Tag)
 		if e.State != v1alpha1.TombstonePending {
 			continue
 		}
-		e.State, e.UntaggedAt, e.Reason, changed = v1alpha1.TombstoneUntagged, &now, "", true
-		if stays[a.Repository+":"+a.Tag] {
-			e.Reason = tagStays
-		}
+		e.State, e.UntaggedAt, e.Reason, changed = v1alpha1.TombstoneUntagged, &now, reasons[a.Repository+":"+a.Tag], true
 		t.SetEntry(e)
 	}
 	if !changed {

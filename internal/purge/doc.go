@@ -9,6 +9,8 @@
 //
 //   - I1: nothing that a tag, a manifest or a tombstone in grace reaches is deleted.
 //   - I2: a repository that cannot be read whole keeps all its candidates, and only these.
+//   - I1, after the act: the bytes of what was deleted are kept until the repository has been read
+//     again; what a tag or index turned out to need is put back, and the run has failed loudly.
 //   - I3: a digest is deleted only if it may go in the plan and again in evidence at most 5 s
 //     old, read after its tombstones were claimed; the request ends no later than that.
 //   - I4: the parts of an index are stored in its tombstone before the index is deleted, so
@@ -24,6 +26,17 @@
 // settled together, one write per tombstone each, and swept one after the other, so that each is
 // read as fast as it can be. Rejected: claiming the whole store first, because a restore would
 // wait for the whole purge; and a unit per digest, because it costs two writes for each.
+//
+// Decision: three looks at every tag, to plan, right before deleting, and after it. Rejected: to
+// delete on what the plan has read when that is fresh enough, which is a third of the requests less
+// and a wider window.
+//
+// Decision: usage is a sum over what the store's manifests and tombstones reach, or what the file
+// system says. Rejected: sizes that a registry reports, which count shared layers often or not at
+// all.
+//
+// Decision: what is found without a tag, where a registry lists it, first gets a tombstone. So it
+// has a grace that began when we saw it, not when somebody pushed it, and one path to its end.
 //
 // Decision: parents are deleted before their children. Rejected: children first, which leaves an
 // index that looks restorable and is not, and which some registries refuse.

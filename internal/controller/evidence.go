@@ -1,0 +1,154 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// maxEvidence is the age up to which what was read may be acted on (I3).
+const maxEvidence = 5 * time.Second
+
+// evidence is what a release acts on, and when its reading began, on the monotonic clock.
+type evidence struct {
+	at        time.Time
+	holders   []reference.Holder
+	store     *v1alpha1.ArtifactStore
+	untouched string
+	// listed are the tags, as repository:tag, that StoreScoped manifests of the store list. Theirs is
+	// the one form in which two manifests can list one tag.
+	listed map[string]bool
+}
+
+// free are the entries whose tags no other manifest lists. The others' tags stay (I1).
+func (ev evidence) free(entries []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {
+	return slices.DeleteFunc(slices.Clone(entries), func(e v1alpha1.ArtifactStatus) bool { return ev.listed[e.Repository+":"+e.ArtifactVersion] })
+}
+
+// fresh gathers the evidence anew when it is too old for one more write (I3). The store must
+// still want of a release what it wanted before.
+func (r *releaser) fresh(ctx context.Context, job task, ev *evidence, f finding) error {
+	if r.clock.Since(ev.at) <= maxEvidence/2 {
+		return nil
+	}
+	was := ev.store
+	var err error
+	if *ev, err = r.gather(ctx, job); err != nil || len(ev.holders) > 0 {
+		if ev.store == nil {
+			ev.store = was // holders are looked for first
+		}
+		return err
+	}
+	if ev.untouched != "" || ev.store.Generation != was.Generation || len(ev.free([]v1alpha1.ArtifactStatus{f.ArtifactStatus})) == 0 {
+		return fmt.Errorf("untagging %s:%s: %w", f.Repository, f.ArtifactVersion, errSuperseded)
+	}
+	return nil
+}
+
+// goneNamespace is why nothing can be recorded, and so nothing is untagged (I4).
+const goneNamespace = "The namespace is being deleted, so that nothing can be recorded: the artifacts stay in the registry."
+
+// gather reads, live, all that a release may stand on: that the manifest still is what is to be
+// released, what holds it, where its store is, and that this store is nobody else's (I9).
+func (r *releaser) gather(ctx context.Context, job task) (evidence, error) {
+	ev := evidence{at: r.clock.Now()}
+	var m v1alpha1.ArtifactManifest
+	err := r.live.Get(ctx, client.ObjectKeyFromObject(job.manifest), &m)
+	switch {
+	case apierrors.IsNotFound(err), err == nil && (m.UID != job.manifest.UID || m.Generation != job.manifest.Generation):
+		return ev, fmt.Errorf("reading manifest %s: %w", job.manifest.Name, errSuperseded)
+	case err != nil:
+		return ev, fmt.Errorf("reading manifest %s: %w", job.manifest.Name, err)
+	}
+	if ev.holders, err = r.holders.Live(ctx, &m); err != nil || len(ev.holders) > 0 {
+		return ev, err
+	}
+	var ns corev1.Namespace
+	if err := r.live.Get(ctx, client.ObjectKey{Name: m.Namespace}, &ns); err != nil {
+		return ev, fmt.Errorf("reading namespace %s: %w", m.Namespace, err)
+	}
+	if !ns.DeletionTimestamp.IsZero() {
+		ev.untouched = goneNamespace
+		return ev, nil
+	}
+	return ev, r.gatherStore(ctx, &m, &ev)
+}
+
+// gatherStore reads every store of the cluster, uncached, and finds the manifest's own.
+func (r *releaser) gatherStore(ctx context.Context, m *v1alpha1.ArtifactManifest, ev *evidence) error {
+	var all v1alpha1.ArtifactStoreList
+	if err := r.live.List(ctx, &all); err != nil {
+		return fmt.Errorf("listing stores: %w", err)
+	}
+	for i := range all.Items {
+		if s := &all.Items[i]; s.Namespace == m.Namespace && s.Name == m.Spec.ArtifactStoreRef.Name {
+			ev.store = s
+		}
+	}
+	recorded := slices.ContainsFunc(m.Status.Artifacts, func(a v1alpha1.ArtifactStatus) bool { return a.Digest != "" })
+	switch {
+	case unknownOnDelete(m) || (ev.store != nil && unknownOnDelete(ev.store)):
+		return fmt.Errorf("reading what is wanted on deletion: %w", errOnDelete) // whoever wrote it wanted something else than this
+	case orphaned(m) || (ev.store != nil && orphaned(ev.store)):
+		ev.untouched = "Annotation nfo.dev/on-delete: Orphan: the artifacts stay in the registry."
+	case ev.store == nil && recorded:
+		return fmt.Errorf("finding ArtifactStore %s: %w", m.Spec.ArtifactStoreRef.Name, errStoreNotFound)
+	case ev.store == nil:
+		ev.untouched = "Its store does not exist and nothing of it was ever seen in a registry."
+	default:
+		ev.untouched = inert(ev.store, all.Items)
+	}
+	if ev.untouched != "" {
+		return nil
+	}
+	var err error
+	ev.listed, err = r.listed(ctx, ev.store)
+	return err
+}
+
+// listed reads, live, which tags the StoreScoped manifests of a store list, as repository:tag.
+func (r *releaser) listed(ctx context.Context, s *v1alpha1.ArtifactStore) (map[string]bool, error) {
+	l, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	if err != nil {
+		return nil, err
+	}
+	var old v1alpha1.ArtifactManifestList
+	if err := r.live.List(ctx, &old, client.InNamespace(s.Namespace), client.MatchingFields{"spec.uploadPath": string(v1alpha1.StoreScoped)}); err != nil {
+		return nil, fmt.Errorf("listing StoreScoped manifests: %w", err)
+	}
+	tags := map[string]bool{}
+	for _, m := range old.Items {
+		if m.Spec.ArtifactStoreRef.Name != s.Name {
+			continue
+		}
+		for _, a := range m.Spec.Artifacts {
+			tags[l.Repository(m.Name, v1alpha1.StoreScoped, a.ArtifactName)+":"+a.ArtifactVersion] = true
+		}
+	}
+	return tags, nil
+}
+
+// inert says why a store's manifests go without touching the registry; "" when they do not.
+func inert(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) string {
+	if _, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL); err != nil {
+		return fmt.Sprintf("The URL of store %s is %v: nothing was ever done there.", s.Name, err)
+	}
+	if w := s.Winner(all); w != nil {
+		return fmt.Sprintf("Store %s is inert because the older store %s/%s has an overlapping URL: the artifacts stay in the registry.", s.Name, w.Namespace, w.Name)
+	}
+	return ""
+}
+
+// namespaceGone reports whether the API server refused to create an object because the
+// namespace is being deleted.
+func namespaceGone(err error) bool {
+	return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
+}

@@ -1,0 +1,106 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// scrapeLimit is how long a scrape may wait for the cache.
+const scrapeLimit = 5 * time.Second
+
+func storeMetric(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("nfo_"+name, help, append([]string{"namespace", "store"}, labels...), nil)
+}
+
+// What is told of each store. The values are those of its status, which purges write.
+var (
+	usedBytes        = storeMetric("store_used_bytes", "Bytes used when the store was last measured.")
+	capacityBytes    = storeMetric("store_capacity_bytes", "Bytes that 100 % meant when the store was last measured.")
+	reclaimableBytes = storeMetric("store_reclaimable_bytes", "Bytes that a purge could free when the store was last measured.")
+	tombstoneCount   = storeMetric("store_tombstones", "Tombstones of the store's location.")
+	deletedTotal     = storeMetric("purge_deleted_total", "Digests deleted by all purges of the store.")
+	lastSuccess      = storeMetric("purge_last_success_timestamp_seconds", "Unix time, in seconds, at which the last purge ended that succeeded or was not needed.")
+	lastCompletion   = storeMetric("purge_last_completion_timestamp_seconds", "Unix time, in seconds, at which the last purge ended.")
+	lastOutcome      = storeMetric("purge_last_outcome", "1 for how the last purge ended.", "outcome")
+)
+
+// storeMetrics tells of the stores that are in the cache at the time of a scrape, so that nothing
+// is told of one that has gone. Being a runnable that needs the lease, it tells from one replica
+// only, and sums over the replicas are right.
+type storeMetrics struct {
+	stores client.Reader
+	to     prometheus.Registerer
+	ctx    context.Context // of the runnable, since a scrape brings none
+}
+
+// Start registers until ctx ends. A second manager of the same process finds the first registered
+// and leaves it so.
+func (c *storeMetrics) Start(ctx context.Context) error {
+	c.ctx = ctx
+	var taken prometheus.AlreadyRegisteredError
+	switch err := c.to.Register(c); {
+	case errors.As(err, &taken):
+		log.FromContext(ctx).Info("Another manager of this process tells the metrics of stores")
+	case err != nil:
+		return err
+	default:
+		defer c.to.Unregister(c)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// Describe sends every metric that may be told.
+func (c *storeMetrics) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{usedBytes, capacityBytes, reclaimableBytes, tombstoneCount, deletedTotal, lastSuccess, lastCompletion, lastOutcome} {
+		to <- d
+	}
+}
+
+// Collect tells of every store. What cannot be listed now is left out of this scrape: the metrics
+// of others come from the same page.
+func (c *storeMetrics) Collect(to chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(c.ctx, scrapeLimit)
+	defer cancel()
+	var all v1alpha1.ArtifactStoreList
+	if err := c.stores.List(ctx, &all); err != nil {
+		log.FromContext(ctx).Error(err, "Listing stores for their metrics")
+		return
+	}
+	for i := range all.Items {
+		collectStore(&all.Items[i], to)
+	}
+}
+
+func collectStore(s *v1alpha1.ArtifactStore, to chan<- prometheus.Metric) {
+	send := func(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, kind, value, append([]string{s.Namespace, s.Name}, labels...)...)
+	}
+	seconds := func(t metav1.Time) float64 { return float64(t.Unix()) }
+	if u := s.Status.Usage; u != nil {
+		send(usedBytes, prometheus.GaugeValue, float64(u.UsedBytes))
+		send(reclaimableBytes, prometheus.GaugeValue, float64(u.ReclaimableBytes))
+		if u.CapacityBytes != nil {
+			send(capacityBytes, prometheus.GaugeValue, float64(*u.CapacityBytes))
+		}
+	}
+	if n := s.Status.Tombstones; n != nil {
+		send(tombstoneCount, prometheus.GaugeValue, float64(*n))
+	}
+	send(deletedTotal, prometheus.CounterValue, float64(s.Status.DeletedTotal))
+	if at := s.Status.LastSuccessTime; at != nil {
+		send(lastSuccess, prometheus.GaugeValue, seconds(*at))
+	}
+	if last := s.Status.LastPurge; last != nil {
+		send(lastCompletion, prometheus.GaugeValue, seconds(last.CompletionTime))
+		send(lastOutcome, prometheus.GaugeValue, 1, string(last.Outcome))
+	}
+}
