@@ -129,9 +129,10 @@ func (seen manifestSeen) merge(v *manifestVerdict, e v1alpha1.ArtifactStatus) v1
 	return e
 }
 
-// restorable finds, for every entry that the registry was just seen not to have, the newest
-// release that it can be restored from; and whatever restore a crash has interrupted, its last
-// step included. A digest that was pushed over is never brought back.
+// restorable finds, for every entry that the registry was just seen not to have, or to have only
+// because it removes no tags, the newest release that it can be restored from; and whatever restore
+// a crash has interrupted, its last step included. A digest that was pushed over is never brought
+// back.
 func (seen manifestSeen) restorable(artifacts []v1alpha1.ArtifactStatus) []restoration {
 	if seen.manifest.Spec.UploadPath == v1alpha1.StoreScoped {
 		return nil
@@ -160,8 +161,11 @@ func (seen manifestSeen) restorable(artifacts []v1alpha1.ArtifactStatus) []resto
 func (seen manifestSeen) undo(e v1alpha1.ArtifactStatus) *v1alpha1.Tombstone {
 	tag, asked := seen.tags[keyOf(e)]
 	for _, t := range seen.undos(e.Repository, e.ArtifactVersion) {
-		interrupted := t.Entry(e.Repository, e.ArtifactVersion).State == v1alpha1.TombstoneRestoring
-		if asked && (!tag.there || interrupted) {
+		was := t.Entry(e.Repository, e.ArtifactVersion)
+		interrupted := was.State == v1alpha1.TombstoneRestoring
+		// A tag that could not be removed alone is back without having gone: no purge may take it now.
+		stayed := strings.HasPrefix(was.Reason, v1alpha1.TagDeleteUnsupported)
+		if asked && (!tag.there || interrupted || stayed) {
 			return t
 		}
 	}

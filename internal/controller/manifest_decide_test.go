@@ -207,6 +207,17 @@ func TestDecideManifest(t *testing.T) {
 			want: outline{Artifacts: []v1alpha1.ArtifactStatus{present("sha256:a")}, Restore: []string{"Released000010"}, Poll: pollComplete,
 				Conditions: "Ready=True/Ready Referenced=False/Unreferenced Uploaded=True/Complete"},
 		},
+		"I5TagThatStayedIsOursNoMore": {
+			reason: "the registry removes no tags: the manifest is back before its tag went, and no purge may take it",
+			seen: observed(func(s *manifestSeen) {
+				s.tags[listed] = tagSeen{there: true, digest: "sha256:a"}
+				g := grave(v1alpha1.CauseReleased, v1alpha1.TombstoneUntagged, 10)
+				g.Status.Artifacts[0].Reason = tagStays
+				s.tombstones = []v1alpha1.Tombstone{g}
+			}),
+			want: outline{Artifacts: []v1alpha1.ArtifactStatus{present("sha256:a")}, Restore: []string{"Released000010"}, Poll: pollComplete,
+				Conditions: "Ready=True/Ready Referenced=False/Unreferenced Uploaded=True/Complete"},
+		},
 		"OverwrittenIsNotBroughtBack": {
 			reason: "a digest that was pushed over is no undo",
 			seen: observed(func(s *manifestSeen) {

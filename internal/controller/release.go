@@ -51,6 +51,7 @@ type finding struct {
 	v1alpha1.ArtifactStatus
 	earlier string // the digest recorded before, when the tag has moved since
 	there   bool   // whether the tag is there
+	anew    bool   // whether an earlier release of it is over
 }
 
 func (f finding) digests() []string {

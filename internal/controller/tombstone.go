@@ -52,6 +52,11 @@ func (r *releaser) record(ctx context.Context, t *v1alpha1.Tombstone, found []fi
 	if err != nil {
 		return nil, fmt.Errorf("reading tombstone %s/%s: %w", t.Namespace, t.Name, err)
 	}
+	found = slices.Clone(found)
+	for i := range found {
+		e := stored.Entry(found[i].Repository, found[i].ArtifactVersion)
+		found[i].anew = e.State == v1alpha1.TombstoneRestored || e.State == v1alpha1.TombstonePurged
+	}
 	if reset(stored, found) {
 		if err := r.api.Status().Update(ctx, stored); err != nil {
 			return nil, fmt.Errorf("resetting tombstone %s/%s: %w", t.Namespace, t.Name, err)
@@ -66,7 +71,8 @@ func (r *releaser) record(ctx context.Context, t *v1alpha1.Tombstone, found []fi
 }
 
 // grow adds what was found to the tombstone's list. Digests are only ever added; the one seen
-// now becomes the last, which is the one that a restore takes.
+// now becomes the last, which is the one that a restore takes. What was recorded of a tag that is
+// no longer there may be older than what a release that is not done yet has seen.
 func grow(t *v1alpha1.Tombstone, found []finding) (changed bool) {
 	for _, f := range found {
 		i := slices.IndexFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool {
@@ -77,6 +83,12 @@ func grow(t *v1alpha1.Tombstone, found []finding) (changed bool) {
 			i = len(t.Spec.Artifacts) - 1
 		}
 		a := &t.Spec.Artifacts[i]
+		if !f.there && !f.anew && len(a.Digests) > 0 {
+			if !slices.Contains(a.Digests, f.Digest) {
+				a.Digests, changed = slices.Insert(a.Digests, 0, f.Digest), true
+			}
+			continue
+		}
 		for _, d := range f.digests() {
 			if at := slices.Index(a.Digests, d); at < 0 || (d == f.Digest && at != len(a.Digests)-1) {
 				a.Digests = append(slices.DeleteFunc(a.Digests, func(o string) bool { return o == d }), d)

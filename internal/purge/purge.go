@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -45,6 +46,7 @@ type Config struct {
 	Log *slog.Logger
 
 	times leaseTimes
+	late  time.Duration // default usualLate
 }
 
 // Run purges one store once. The report holds what was done also when there is an error. Errors
@@ -75,6 +77,9 @@ func (cfg Config) withDefaults() Config {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.late == 0 {
+		cfg.late = usualLate
 	}
 	if cfg.times == (leaseTimes{}) {
 		cfg.times = usualTimes
@@ -117,7 +122,7 @@ func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry,
 	}
 	s := &sweeper{
 		api: cfg.Client, registry: reg, reader: newReader(reg, requests(c.store)), clock: cfg.Clock, key: key,
-		requests: requests(c.store), log: cfg.Log, planned: c,
+		requests: requests(c.store), log: cfg.Log, late: cfg.late, planned: c,
 		plan: map[target]Verdict{}, claims: map[claim]bool{}, used: map[string]map[digest.Digest]graph.Why{}, settled: map[target]Verdict{},
 		rest: Verdict{Reason: Interrupted, Message: "the purge ended before it came to it; the next one goes on"},
 	}

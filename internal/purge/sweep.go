@@ -20,8 +20,12 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// maxWaits bounds how often a registry can ask to wait (429, Retry-After) in one repository.
-const maxWaits = 20
+const (
+	// maxWaits bounds how often a registry can ask to wait (429, Retry-After) in one repository.
+	maxWaits = 20
+	// usualLate is how long after its deadline a registry may still do a deletion.
+	usualLate = 30 * time.Second
+)
 
 // Registry is what a sweep needs of a registry.
 type Registry interface {
@@ -64,11 +68,14 @@ type sweeper struct {
 	latest  *evidence // the last evidence
 
 	waits int // how often the registry may still ask to wait in this repository
+	late  time.Duration
 
 	mu      sync.Mutex
 	settled map[target]Verdict // what has come of the plan
 	deleted int
 	held    map[digest.Digest]registry.Manifest // deleted in this repository, until it is verified
+	// unanswered: the registry has not said what came of a deletion, and may do it yet.
+	unanswered bool
 	// rest is what keeps the digests that the sweep has not come to.
 	rest Verdict
 }
@@ -175,7 +182,31 @@ func (s *sweeper) repository(ctx context.Context, repository string, todo []Verd
 			break
 		}
 	}
+	s.linger(ctx, repository)
 	return errors.Join(failed, s.verify(ctx, repository))
+}
+
+// linger waits for deletions that were not answered. While it does, the claims stand: what is
+// restored meanwhile could be lost to a deletion that the registry does late.
+func (s *sweeper) linger(ctx context.Context, repository string) {
+	if !s.unanswered {
+		return
+	}
+	s.unanswered = false
+	s.log.Info("Waiting for a deletion that the registry has not answered", "repository", repository, "wait", s.late)
+	pause(ctx, s.late)
+}
+
+// pause reports whether it was not cut short.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // deleteLevel deletes digests of which none is a part of another, reading again whenever the
@@ -212,19 +243,12 @@ func (s *sweeper) deleteSome(ctx context.Context, repository string, level []Ver
 
 // wait waits as long as the registry asked to, if it did, and reports whether to go on.
 func (s *sweeper) wait(ctx context.Context, repository string, err error) bool {
-	pause := registry.RetryAfter(err)
-	if s.waits--; pause == 0 || s.waits < 0 {
+	d := registry.RetryAfter(err)
+	if s.waits--; d == 0 || s.waits < 0 {
 		return false
 	}
-	s.log.Info("Waiting, as the registry asks", "repository", repository, "wait", pause)
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	s.log.Info("Waiting, as the registry asks", "repository", repository, "wait", d)
+	return pause(ctx, d)
 }
 
 // deleteFresh deletes while the evidence is fresh. It returns the digests that it has not come
@@ -303,7 +327,13 @@ func (s *sweeper) delete(ctx context.Context, ev *evidence, d digest.Digest) err
 	s.mu.Lock()
 	s.held[d] = m // before it: what is deleted may not be known to be
 	s.mu.Unlock()
-	return s.registry.Delete(ctx, ev.repository, d)
+	err = s.registry.Delete(ctx, ev.repository, d)
+	if errors.Is(err, registry.ErrUnavailable) && registry.RetryAfter(err) == 0 {
+		s.mu.Lock()
+		s.unanswered = true
+		s.mu.Unlock()
+	}
+	return err
 }
 
 // missing is nil for what is not there: missing means done (I11).

@@ -1,9 +1,12 @@
 package purge
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,4 +123,60 @@ func TestStoreRefusedDuringTheSweep(t *testing.T) {
 		t.Errorf("the error is %v, want ErrRefused", err)
 	}
 	w.shows(append(gone, stayed...), nil)
+}
+
+// A deletion that the registry did not answer in time, and does later: until then nobody may
+// restore what it takes.
+func TestI13UnansweredDeletionKeepsItsClaim(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.Intercept(func(rw http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodDelete || !strings.HasPrefix(r.URL.Path, "/v2/"+repo) {
+			return false
+		}
+		rw.WriteHeader(http.StatusGatewayTimeout)
+		return true
+	})
+	looks, state := 0, v1alpha1.TombstoneState("")
+	w.hooks.onTags = func(repository string) {
+		if repository != repo {
+			return
+		}
+		if looks++; looks == 3 { // after the wait, to verify
+			state, _ = w.state("t1", repo, "1.0.0")
+		}
+	}
+	var log bytes.Buffer
+	cfg := w.config()
+	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+	if _, err := Run(t.Context(), cfg); !errors.Is(err, registry.ErrUnavailable) {
+		t.Errorf("the error is %v", err)
+	}
+	if state != v1alpha1.TombstoneSweeping || !strings.Contains(log.String(), "Waiting for a deletion that the registry has not answered") {
+		t.Errorf("after the wait the entry is %s; the log is\n%s", state, log.String())
+	}
+	if state, _ := w.state("t1", repo, "1.0.0"); state != v1alpha1.TombstoneKept {
+		t.Errorf("afterwards the entry is %s", state)
+	}
+}
+
+func TestWaitsAsTheRegistryAsks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	var asked atomic.Int64
+	w.Intercept(func(rw http.ResponseWriter, r *http.Request) bool {
+		// More tries than one call makes by itself.
+		if r.Method != http.MethodDelete || asked.Add(1) > 6 {
+			return false
+		}
+		rw.Header().Set("Retry-After", "1")
+		rw.WriteHeader(http.StatusTooManyRequests)
+		return true
+	})
+	report, err := w.run()
+	w.must(err)
+	w.shows(stayed, gone)
+	if asked.Load() <= 6 || report.Outcome != v1alpha1.PurgeSucceeded {
+		t.Errorf("asked %d times: %s", asked.Load(), report.Summary())
+	}
 }

@@ -205,7 +205,7 @@ func (w *world) serve(objects ...client.Object) {
 
 func (w *world) config() Config {
 	return Config{
-		Namespace: namespace, Store: "acme", Client: w.api, Leases: w.leases.CoordinationV1(), Clock: w.clock, Identity: "us",
+		Namespace: namespace, Store: "acme", Client: w.api, Leases: w.leases.CoordinationV1(), Clock: w.clock, Identity: "us", late: 10 * time.Millisecond,
 		Open:  func(context.Context, *v1alpha1.ArtifactStore) (Registry, error) { return w.hooks, nil },
 		times: leaseTimes{duration: 5 * time.Second, renew: 2 * time.Second, retry: 50 * time.Millisecond, wait: 3 * time.Second},
 	}

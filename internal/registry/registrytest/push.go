@@ -180,7 +180,8 @@ func layerOf(text string) (plain, packed []byte, err error) {
 	if _, err := packer.Write(tarred.Bytes()); err != nil {
 		return nil, nil, err
 	}
-	return tarred.Bytes(), zipped.Bytes(), packer.Close()
+	err = packer.Close()
+	return tarred.Bytes(), zipped.Bytes(), err
 }
 
 func parsePlatform(platform string) *ocispec.Platform {

@@ -1,0 +1,331 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/onsi/gomega"
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+)
+
+// soakFor is how long publishers publish: NFO_SOAK, or long enough to have met each other.
+func soakFor(t *testing.T) time.Duration {
+	t.Helper()
+	text := os.Getenv("NFO_SOAK")
+	if text == "" {
+		return 20 * time.Second
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		t.Fatalf("NFO_SOAK should be a duration such as 10m, and is %q", text)
+	}
+	return d
+}
+
+// tally is what a soak has done.
+type tally struct {
+	pushes, releases, restored, pushedAgain, retags, late, back, purges, deleted, troubled atomic.Int64
+}
+
+// actor acts until it is over, and once more where it must leave things as it believes in them.
+type actor func(ctx context.Context, over func() bool) error
+
+// writer is a publisher of one manifest. Nobody else writes it, so that it knows what must be there.
+type writer struct {
+	*scene
+	name  string
+	tally *tally
+	// believes is the digest that each artifact, name:version, was pushed at last.
+	believes map[string]string
+	serial   int
+}
+
+var soaked = []string{"image:1", "image:2", "index:1"}
+
+func newWriter(s *scene, n int, sum *tally) *writer {
+	return &writer{scene: s, name: fmt.Sprintf("w%d", n), tally: sum, believes: map[string]string{}}
+}
+
+// run does what a publisher does: apply, push what is missing, push over, delete, apply again. It
+// ends with everything applied and uploaded, and a tag pushed over.
+func (w *writer) run(ctx context.Context, over func() bool) error {
+	for {
+		if err := w.apply(ctx); err != nil {
+			return fmt.Errorf("applying %s: %w", w.name, err)
+		}
+		for range 1 + rand.IntN(2) {
+			if err := w.push(ctx, soaked[rand.IntN(len(soaked))]); err != nil {
+				return err
+			}
+		}
+		if over() {
+			return nil
+		}
+		if err := w.release(ctx); err != nil {
+			return fmt.Errorf("deleting %s: %w", w.name, err)
+		}
+		// Often at once, and often so late that a purge comes first.
+		if err := pause(ctx, rand.N([]time.Duration{200 * time.Millisecond, 5 * time.Second}[rand.IntN(2)])); err != nil {
+			return err
+		}
+	}
+}
+
+// push pushes bytes that were never there. Two versions of the index share a child, as two builds do.
+func (w *writer) push(ctx context.Context, artifact string) error {
+	w.serial++
+	seed := fmt.Sprintf("%s %s %d", w.name, artifact, w.serial)
+	n, v, _ := strings.Cut(artifact, ":")
+	push := func() (string, error) {
+		d, err := registrytest.PushImage(ctx, w.inside.Host, repository(w.name, n), v, seed)
+		return d.Digest.String(), err
+	}
+	if n == "index" {
+		push = func() (string, error) {
+			d, err := registrytest.PushIndex(ctx, w.inside.Host, repository(w.name, n), v, []string{"linux/amd64", "linux/arm64"}, seed)
+			return d.Digest.String(), err
+		}
+	}
+	d, err := push()
+	if err != nil {
+		return fmt.Errorf("pushing %s: %w", seed, err)
+	}
+	w.believes[artifact] = d
+	w.tally.pushes.Add(1)
+	return nil
+}
+
+// apply applies the manifest and waits until it is uploaded. What was not restored, and cannot be
+// any more, is pushed again.
+func (w *writer) apply(ctx context.Context) error {
+	m := w.manifest(w.name, soaked...)
+	if err := env.Client.Create(ctx, m); err != nil {
+		return err
+	}
+	pushed := map[string]bool{}
+	err := eventually(ctx, func(ctx context.Context) (bool, error) {
+		if err := env.Client.Get(ctx, client.ObjectKeyFromObject(m), m); err != nil {
+			return false, err
+		}
+		c := apimeta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionUploaded)
+		if c == nil || c.Status == metav1.ConditionTrue || c.Reason != v1alpha1.ReasonMissing {
+			return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == m.Generation, nil
+		}
+		return false, w.fill(ctx, m, pushed)
+	})
+	if err != nil {
+		return err
+	}
+	for _, a := range soaked {
+		if pushed[a] {
+			continue
+		}
+		if err := w.whole(a); err != nil {
+			return fmt.Errorf("LOST after a restore: %w", err)
+		}
+		w.tally.restored.Add(1)
+	}
+	return nil
+}
+
+// fill pushes what is missing and has nothing left to be restored from.
+func (w *writer) fill(ctx context.Context, m *v1alpha1.ArtifactManifest, pushed map[string]bool) error {
+	before := len(pushed)
+	for _, a := range m.Status.Artifacts {
+		name := a.ArtifactName + ":" + a.ArtifactVersion
+		if a.State == v1alpha1.ArtifactPresent || pushed[name] {
+			continue
+		}
+		restorable, err := w.restorable(ctx, a.Repository, a.ArtifactVersion)
+		if err != nil {
+			return err
+		}
+		if _, err := pull(w.inside, a.Repository, a.ArtifactVersion); err == nil || restorable {
+			continue
+		}
+		if w.believes[name] != "" {
+			w.tally.pushedAgain.Add(1)
+		}
+		if err := w.push(ctx, name); err != nil {
+			return err
+		}
+		pushed[name] = true
+	}
+	if len(pushed) == before {
+		return nil
+	}
+	// A new generation is looked at at once: a soak has no time for the poll.
+	slices.Reverse(m.Spec.Artifacts)
+	if err := env.Client.Update(ctx, m); !apierrors.IsConflict(err) {
+		return err
+	}
+	return nil
+}
+
+// restorable reports whether a tombstone still has a tag to put back.
+func (w *writer) restorable(ctx context.Context, repository, tag string) (bool, error) {
+	var l v1alpha1.TombstoneList
+	if err := env.Client.List(ctx, &l, client.InNamespace(w.ns), client.MatchingFields{"spec.manifest.name": w.name}); err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(l.Items, func(t v1alpha1.Tombstone) bool {
+		state := t.Entry(repository, tag).State
+		return t.Spec.Cause == v1alpha1.CauseReleased && state != v1alpha1.TombstoneRestored && state != v1alpha1.TombstonePurged
+	}), nil
+}
+
+// whole looks that a tag is at the bytes that were pushed to it last.
+func (w *writer) whole(artifact string) error {
+	n, v, _ := strings.Cut(artifact, ":")
+	got, err := pull(w.inside, repository(w.name, n), v)
+	if err == nil && got != w.believes[artifact] {
+		err = errors.New("other bytes")
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s is at %s, not at %s: %w", repository(w.name, n), v, got, w.believes[artifact], err)
+	}
+	return nil
+}
+
+// release deletes the manifest and waits until it has gone.
+func (w *writer) release(ctx context.Context) error {
+	m := w.manifest(w.name)
+	if err := env.Client.Delete(ctx, m); err != nil {
+		return err
+	}
+	w.tally.releases.Add(1)
+	return eventually(ctx, func(ctx context.Context) (bool, error) {
+		err := env.Client.Get(ctx, client.ObjectKeyFromObject(m), m)
+		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+	})
+}
+
+// eventually polls, within patience, from any goroutine.
+func eventually(ctx context.Context, done func(context.Context) (bool, error)) error {
+	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, patience, true, done)
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// purgesUntil runs purges back to back, of a store whose grace comes and goes, while some tombstones
+// are told to expire, until the others have ended; then it purges all there is.
+func (s *scene) purgesUntil(ctx context.Context, ended <-chan error, sum *tally) error {
+	var result error
+	for running := true; running; {
+		select {
+		case result = <-ended:
+			running = false
+		default:
+		}
+		grace := time.Duration(0)
+		if running && rand.IntN(3) == 0 {
+			grace = time.Hour
+		}
+		if running {
+			for _, grave := range s.tombstones() {
+				if rand.IntN(3) == 0 {
+					was := client.MergeFrom(grave.DeepCopy())
+					grave.Annotations = map[string]string{v1alpha1.AnnotationExpireNow: ""}
+					s.Expect(client.IgnoreNotFound(env.Client.Patch(ctx, &grave, was))).To(gomega.Succeed())
+				}
+			}
+		}
+		change(s, s.store("acme"), func(o *v1alpha1.ArtifactStore) { o.Spec.Purge.GracePeriod.Duration = grace })
+		s.judged()
+		report, err := s.purge(ctx, false, nil)
+		if err != nil {
+			sum.troubled.Add(1)
+			s.t.Logf("a purge gave way: %v", err)
+		}
+		sum.purges.Add(1)
+		sum.deleted.Add(int64(report.Deleted))
+	}
+	return result
+}
+
+// judged waits until the manager has looked at the store as it is now: before that no purge runs.
+func (s *scene) judged() {
+	s.t.Helper()
+	st := s.store("acme")
+	s.Eventually(func() bool {
+		c := s.find(st, v1alpha1.ConditionReady)
+		return c != nil && c.ObservedGeneration == st.Generation
+	}).Should(gomega.BeTrue())
+}
+
+// soak runs actors beside purges, each in a goroutine of its own, and waits for all. On a slow
+// machine it goes on until each of what was tried has happened, within bounds.
+func (s *scene) soak(forAbout time.Duration, sum *tally, tried []*atomic.Int64, actors ...actor) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), forAbout+4*patience)
+	defer cancel()
+	tried = append(tried, &sum.deleted, &sum.releases)
+	missing := func(n *atomic.Int64) bool { return n.Load() == 0 }
+	until := time.Now().Add(forAbout)
+	over := func() bool {
+		late := time.Since(until)
+		return late > 0 && (late > patience || !slices.ContainsFunc(tried, missing))
+	}
+	g, acting := errgroup.WithContext(ctx)
+	for _, act := range actors {
+		g.Go(func() error { return act(acting, over) })
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- g.Wait() }()
+	err := s.purgesUntil(ctx, ended, sum)
+	s.t.Logf("%d pushes, %d releases, %d tags restored, %d pushed again after a purge; %d purges, of which %d gave way; %d digests deleted",
+		sum.pushes.Load(), sum.releases.Load(), sum.restored.Load(), sum.pushedAgain.Load(), sum.purges.Load(), sum.troubled.Load(), sum.deleted.Load())
+	s.Expect(err).NotTo(gomega.HaveOccurred())
+	s.Expect(slices.ContainsFunc(tried, missing)).To(gomega.BeFalse(), "not everything happened that was to be tried")
+}
+
+// Publishers push, push over, delete and apply again while purges run back to back. Whatever they
+// believe in at the end is there, byte for byte, and so was all that was ever restored. Not
+// parallel: purges and publishers are to meet, not to wait for others.
+func TestSoakPublishersLoseNothing(t *testing.T) {
+	s := newScene(t)
+	s.manage(scheduled)
+	s.scheduledStore(noGrace)
+	sum := &tally{}
+	var writers []*writer
+	var actors []actor
+	for n := range 6 {
+		writers = append(writers, newWriter(s, n, sum))
+		actors = append(actors, writers[n].run)
+	}
+	s.soak(soakFor(t), sum, []*atomic.Int64{&sum.restored, &sum.pushedAgain}, actors...)
+	lost, believed := 0, 0
+	for _, w := range writers {
+		for _, a := range soaked {
+			believed++
+			if err := w.whole(a); err != nil {
+				lost++
+				t.Errorf("LOST: %v", err)
+			}
+		}
+	}
+	t.Logf("%d of %d tags lost", lost, believed)
+}
