@@ -60,9 +60,18 @@ test: cluster ## run all tests, with a real Kubernetes API server and a real reg
 test-unit: ## run the tests beside the code only: no cluster, seconds
 	$(GO) test $$($(GO) list ./... | grep -v '/test/')
 
+.PHONY: soak
+soak: cluster ## push, release, restore and purge, all at once, for NFO_SOAK (default 10m)
+	NFO_SOAK=$(or $(NFO_SOAK),10m) $(GO) test ./test/integration -run '^TestSoak' -count=1 -v -timeout 24h
+
 .PHONY: bench
-bench: cluster ## measure, once each, what the operator costs
-	$(GO) test ./test/bench -run '^$$' -bench . -benchtime 1x -timeout 30m
+bench: cluster bin/peers ## measure what a purge and a release cost, beside their peers (12 minutes)
+	$(GO) test ./internal/purge -run '^$$' -bench Plan -benchtime 500ms -timeout 2m
+	$(GO) test ./test/bench -run '^$$' -bench . -benchtime 1x -timeout 10m
+
+bin/peers: tools/peers/go.mod tools/peers/go.sum
+	$(GO) build -C tools/peers -ldflags '-s -w' -o $(CURDIR)/$@/ tool
+	@touch $@
 
 .PHONY: cluster
 cluster: ## build the test cluster's binaries (the first time takes 15 minutes)

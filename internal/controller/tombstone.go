@@ -82,21 +82,26 @@ func grow(t *v1alpha1.Tombstone, found []finding) (changed bool) {
 			t.Spec.Artifacts = append(t.Spec.Artifacts, v1alpha1.TombstoneArtifact{Repository: f.Repository, Tag: f.ArtifactVersion})
 			i = len(t.Spec.Artifacts) - 1
 		}
-		a := &t.Spec.Artifacts[i]
-		if !f.there && !f.anew && len(a.Digests) > 0 {
-			if !slices.Contains(a.Digests, f.Digest) {
-				a.Digests, changed = slices.Insert(a.Digests, 0, f.Digest), true
-			}
-			continue
-		}
-		for _, d := range f.digests() {
-			if at := slices.Index(a.Digests, d); at < 0 || (d == f.Digest && at != len(a.Digests)-1) {
-				a.Digests = append(slices.DeleteFunc(a.Digests, func(o string) bool { return o == d }), d)
-				changed = true
-			}
-		}
-		a.MediaType, a.Size = f.MediaType, f.Size
+		changed = f.growEntry(&t.Spec.Artifacts[i]) || changed
 	}
+	return changed
+}
+
+func (f finding) growEntry(a *v1alpha1.TombstoneArtifact) (changed bool) {
+	if !f.there && !f.anew && len(a.Digests) > 0 {
+		if slices.Contains(a.Digests, f.Digest) {
+			return false
+		}
+		a.Digests = slices.Insert(a.Digests, 0, f.Digest)
+		return true
+	}
+	for _, d := range f.digests() {
+		if at := slices.Index(a.Digests, d); at < 0 || (d == f.Digest && at != len(a.Digests)-1) {
+			a.Digests = append(slices.DeleteFunc(a.Digests, func(o string) bool { return o == d }), d)
+			changed = true
+		}
+	}
+	a.MediaType, a.Size = f.MediaType, f.Size
 	return changed
 }
 

@@ -9,9 +9,9 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// seen is a finding of a tag that is there.
-func seen(now, earlier string) finding {
-	return finding{ArtifactStatus: present(now), earlier: earlier, there: true}
+// seen is a finding of a tag that is there, at b.
+func seen(earlier string) finding {
+	return finding{ArtifactStatus: present("b"), earlier: earlier, there: true}
 }
 
 func TestI4DigestsOnlyGrow(t *testing.T) {
@@ -22,11 +22,11 @@ func TestI4DigestsOnlyGrow(t *testing.T) {
 		found  finding
 		want   []string
 	}{
-		"First":   {"the first digest", nil, seen("b", ""), []string{"b"}},
-		"Same":    {"nothing new", []string{"b"}, seen("b", ""), []string{"b"}},
-		"Moved":   {"the tag has moved: both stay, the new one last", nil, seen("b", "a"), []string{"a", "b"}},
-		"Back":    {"the tag has moved back: the last one is restored", []string{"b", "a"}, seen("b", ""), []string{"a", "b"}},
-		"Another": {"what was recorded stays", []string{"a"}, seen("b", "a"), []string{"a", "b"}},
+		"First":   {"the first digest", nil, seen(""), []string{"b"}},
+		"Same":    {"nothing new", []string{"b"}, seen(""), []string{"b"}},
+		"Moved":   {"the tag has moved: both stay, the new one last", nil, seen("a"), []string{"a", "b"}},
+		"Back":    {"the tag has moved back: the last one is restored", []string{"b", "a"}, seen(""), []string{"a", "b"}},
+		"Another": {"what was recorded stays", []string{"a"}, seen("a"), []string{"a", "b"}},
 		"Gone":    {"what is recorded may be older than what this release has seen", []string{"a", "b"}, finding{ArtifactStatus: present("a")}, []string{"a", "b"}},
 		"Unseen":  {"it is kept, and is not what a restore takes", []string{"b"}, finding{ArtifactStatus: present("a")}, []string{"a", "b"}},
 		"GoneNew": {"nothing else is known of it", nil, finding{ArtifactStatus: present("a")}, []string{"a"}},

@@ -68,7 +68,9 @@ func (s *sweeper) cluster(ctx context.Context) (cluster, error) {
 		if err != nil {
 			return cluster{}, err
 		}
+		s.mu.Lock()
 		c.lose(func(e entry) bool { return s.claims[claimOf(e)] && e.status.State == v1alpha1.TombstoneSweeping })
+		s.mu.Unlock()
 		s.shared = &c
 	}
 	return *s.shared, s.shared.refusal

@@ -149,6 +149,8 @@ func (s *sweeper) backInUse(e entry) bool {
 	if e.tombstone.Spec.Cause != v1alpha1.CauseFound || !read || r.err != nil {
 		return false
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.used[e.Repository] == nil {
 		s.used[e.Repository] = r.graph.Reach(slices.Concat(s.planned.recorded[e.Repository], tagged(nil, r.graph)))
 	}

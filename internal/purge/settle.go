@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -41,24 +42,40 @@ func claimOf(e entry) claim { return claim{e.tombstone.UID, e.Repository, e.Tag}
 // does (I13). A tombstone that somebody else wrote since it was read is not claimed, and so keeps
 // its digests: whoever it was is read again by the next run.
 func (s *sweeper) claim(ctx context.Context, u unit) error {
-	var errs []error
-	for _, t := range u.tombstones {
+	return s.each(u, func(t *v1alpha1.Tombstone) error {
 		es := s.entriesOf(t, func(e entry) bool { return e.mayGo() && len(u.deletions[e.Repository]) > 0 })
 		if len(es) == 0 {
-			continue
+			return nil
 		}
 		err := s.claimEntries(ctx, t, es)
 		switch {
 		case apierrors.IsConflict(err), apierrors.IsNotFound(err):
 			s.log.Info("A tombstone changed meanwhile and is left to the next run", "tombstone", t.Name)
+			return nil
 		case err != nil:
-			errs = append(errs, fmt.Errorf("claiming tombstone %s/%s: %w", t.Namespace, t.Name, err))
-		default:
-			for _, e := range es {
-				s.claims[claimOf(e)] = true
-			}
+			return fmt.Errorf("claiming tombstone %s/%s: %w", t.Namespace, t.Name, err)
 		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, e := range es {
+			s.claims[claimOf(e)] = true
+		}
+		return nil
+	})
+}
+
+// each does something with all tombstones of a unit, some at a time.
+func (s *sweeper) each(u unit, f func(*v1alpha1.Tombstone) error) error {
+	errs := make([]error, len(u.tombstones))
+	var g errgroup.Group
+	g.SetLimit(s.requests)
+	for i, t := range u.tombstones {
+		g.Go(func() error {
+			errs[i] = f(t)
+			return nil // one that fails does not stop another
+		})
 	}
+	_ = g.Wait()
 	return errors.Join(errs...)
 }
 
@@ -126,41 +143,34 @@ func (s *sweeper) entriesOf(t *v1alpha1.Tombstone, which func(entry) bool) []ent
 func (s *sweeper) settle(ctx context.Context, u unit) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
-	var errs []error
-	for _, t := range u.tombstones {
+	return s.each(u, func(t *v1alpha1.Tombstone) error {
 		if err := s.settleTombstone(ctx, t); err != nil {
-			errs = append(errs, fmt.Errorf("settling tombstone %s/%s: %w", t.Namespace, t.Name, err))
+			return fmt.Errorf("settling tombstone %s/%s: %w", t.Namespace, t.Name, err)
 		}
-	}
-	return errors.Join(errs...)
+		return nil
+	})
 }
 
+// settleTombstone writes what became of a tombstone, or deletes it when nothing is left of it:
+// then what would have been written is of no use to anybody.
 func (s *sweeper) settleTombstone(ctx context.Context, t *v1alpha1.Tombstone) error {
 	es := s.entriesOf(t, func(e entry) bool { return e.candidate })
 	for range settleTries {
 		var err error
-		if s.outcome(t, es) {
+		changed := s.outcome(t, es)
+		switch {
+		case len(t.Spec.Artifacts) > 0 && t.Consumed():
+			err = s.api.Delete(ctx, t, client.Preconditions{UID: &t.UID, ResourceVersion: &t.ResourceVersion})
+		case changed:
 			t.Summarise()
 			err = s.api.Status().Update(ctx, t)
 		}
-		switch {
-		case apierrors.IsNotFound(err):
-			return nil
-		case apierrors.IsConflict(err):
-			if err = s.api.Get(ctx, client.ObjectKeyFromObject(t), t); err != nil {
-				return client.IgnoreNotFound(err)
-			}
-			continue
-		case err != nil:
-			return err
+		if !apierrors.IsConflict(err) {
+			return client.IgnoreNotFound(err)
 		}
-		if len(t.Spec.Artifacts) > 0 && t.Consumed() {
-			err = s.api.Delete(ctx, t, client.Preconditions{UID: &t.UID, ResourceVersion: &t.ResourceVersion})
-			if !apierrors.IsConflict(err) { // the next run sees who wrote
-				return client.IgnoreNotFound(err)
-			}
+		if err = s.api.Get(ctx, client.ObjectKeyFromObject(t), t); err != nil {
+			return client.IgnoreNotFound(err)
 		}
-		return nil
 	}
 	return errors.New("others keep writing it; the next run goes on")
 }
@@ -293,7 +303,9 @@ func (s *sweeper) keepRest(ctx context.Context, vs []Verdict, err error) {
 		return // Interrupted, as everything that the sweep has not come to
 	case errors.Is(err, registry.ErrUnsupported):
 		rest = Verdict{Reason: Unsupported, Message: "deletion is disabled at the registry"}
+		s.mu.Lock()
 		s.rest = rest
+		s.mu.Unlock()
 	case errors.Is(err, ErrRefused):
 		return
 	}

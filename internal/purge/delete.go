@@ -1,0 +1,179 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+const (
+	// maxWaits bounds how often a registry can ask to wait (429, Retry-After) in one repository.
+	maxWaits = 20
+	// usualLate is how long after its deadline a registry may still do a deletion.
+	usualLate = 30 * time.Second
+)
+
+// deleteLevel deletes digests of which none is a part of another, reading again whenever the
+// evidence is too old, also after a wait that the registry asked for. denied is what the registry
+// would not delete, which does not end the level; err is what does.
+func (s *sweeper) deleteLevel(ctx context.Context, repository string, level []Verdict) (denied, err error) {
+	for left := level; len(left) > 0; {
+		before := len(left)
+		left, err = s.deleteSome(ctx, repository, left)
+		if s.full() {
+			err = errors.Join(err, s.verify(ctx, repository))
+		}
+		switch {
+		case err != nil && len(left) == 0 && errors.Is(err, registry.ErrDenied):
+			denied = errors.Join(denied, err)
+		case err != nil && s.wait(ctx, repository, err):
+		case err != nil:
+			return denied, err
+		case len(left) == before:
+			return denied, fmt.Errorf("%w: nothing in it can be deleted within 5s", registry.ErrUnavailable)
+		}
+	}
+	return denied, nil
+}
+
+// deleteSome deletes what it can on one evidence. It returns the digests that it has not come to.
+func (s *sweeper) deleteSome(ctx context.Context, repository string, level []Verdict) ([]Verdict, error) {
+	ev, err := s.evidence(ctx, repository)
+	if err != nil {
+		return level, err
+	}
+	return s.deleteFresh(ctx, ev, level)
+}
+
+// wait waits as long as the registry asked to, if it did, and reports whether to go on.
+func (s *sweeper) wait(ctx context.Context, repository string, err error) bool {
+	d := registry.RetryAfter(err)
+	if s.waits--; d == 0 || s.waits < 0 {
+		return false
+	}
+	s.log.Info("Waiting, as the registry asks", "repository", repository, "wait", d)
+	return pause(ctx, d)
+}
+
+// deleteFresh deletes while the evidence is fresh. It returns the digests that it has not come
+// to, in their order. Those denied are not among them.
+func (s *sweeper) deleteFresh(ctx context.Context, ev *evidence, vs []Verdict) ([]Verdict, error) {
+	again, errs := make([]bool, len(vs)), make([]error, len(vs))
+	var g errgroup.Group
+	g.SetLimit(s.requests)
+	deadline, cancel := context.WithTimeout(ctx, maxEvidence-s.clock.Since(ev.begun))
+	defer cancel()
+	for i, v := range vs {
+		g.Go(func() error {
+			again[i], errs[i] = s.deleteOne(deadline, ev, v)
+			return nil // one that fails does not stop those begun
+		})
+	}
+	_ = g.Wait()
+	var left []Verdict
+	for i, v := range vs {
+		if again[i] {
+			left = append(left, v)
+		}
+	}
+	if ctx.Err() != nil {
+		return left, ctx.Err()
+	}
+	return left, errors.Join(errs...)
+}
+
+// deleteOne deletes one digest if the evidence lets it. again: it has not come to it, because of
+// the error or because the evidence has become too old.
+func (s *sweeper) deleteOne(ctx context.Context, ev *evidence, v Verdict) (again bool, err error) {
+	if s.isSettled(v) { // as a part of one that was denied
+		return false, nil
+	}
+	now, known := ev.verdicts[v.Digest]
+	switch {
+	case !known:
+		v.Delete, v.Reason, v.Message = false, Held, "its tombstone changed while the purge ran"
+	case !now.Delete:
+		v.Delete, v.Reason, v.Message = false, now.Reason, now.Message
+	case now.Missing:
+		v.Missing, v.Message = true, now.Message
+	case s.clock.Since(ev.begun) >= freshEvidence || ctx.Err() != nil:
+		return true, nil
+	default:
+		v.Missing, v.Message = false, ""
+		err = s.delete(ctx, ev, v.Digest)
+	}
+	switch {
+	case errors.Is(err, registry.ErrDenied):
+		// What it is made of must stay with it; others need not.
+		s.keepParts(ev, v.Digest, err)
+		return false, err
+	case err != nil && ctx.Err() != nil:
+		return true, nil
+	case err != nil:
+		return true, err
+	}
+	s.settleVerdict(v)
+	return false, nil
+}
+
+// delete deletes a digest, and before it the tag of ours that kept it: not every registry removes
+// that with it. Its bytes are kept.
+func (s *sweeper) delete(ctx context.Context, ev *evidence, d digest.Digest) error {
+	m, err := s.reader.whole(ctx, target{ev.repository, d})
+	if err != nil {
+		return missing(err)
+	}
+	if tag := graph.UndoTag(d); ev.graph.Target(tag) == d {
+		if err = s.registry.Untag(ctx, ev.repository, tag); err != nil && !errors.Is(err, registry.ErrUnsupported) {
+			return err
+		}
+	}
+	s.mu.Lock()
+	s.held[d] = m // before it: what is deleted may not be known to be
+	s.mu.Unlock()
+	err = s.registry.Delete(ctx, ev.repository, d)
+	if errors.Is(err, registry.ErrUnavailable) && registry.RetryAfter(err) == 0 {
+		s.mu.Lock()
+		s.unanswered = true
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// missing is nil for what is not there: missing means done (I11).
+func missing(err error) error {
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// linger waits for deletions that were not answered. While it does, the claims stand: what is
+// restored meanwhile could be lost to a deletion that the registry does late.
+func (s *sweeper) linger(ctx context.Context, repository string) {
+	if !s.unanswered {
+		return
+	}
+	s.unanswered = false
+	s.log.Info("Waiting for a deletion that the registry has not answered", "repository", repository, "wait", s.late)
+	pause(ctx, s.late)
+}
+
+// pause reports whether it was not cut short.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
