@@ -57,6 +57,8 @@ const (
 	ReasonRestored = "Restored"
 	// ReasonUndoLost: a tombstone's digest is no longer in the registry.
 	ReasonUndoLost = "UndoLost"
+	// ReasonLost: a purge deleted a digest that something needs, and could not put it back.
+	ReasonLost = "Lost"
 	// ReasonUntagged: the tags are removed and recorded in a tombstone.
 	ReasonUntagged = "Untagged"
 	// ReasonPending: not done yet.

@@ -240,12 +240,18 @@ func (t *Tombstone) Summarise() {
 			parts = append(parts, fmt.Sprintf("%d %s", n, order[i]))
 		}
 	}
+	if t.says(TagDeleteUnsupported) {
+		parts = append(parts, "where the registry removes no tag alone, it stays until the purge")
+	}
 	if count[TombstoneUntagged]+count[TombstoneKept] > 0 {
 		c.Status = metav1.ConditionTrue
 	}
 	c.Message = fmt.Sprintf("Tags: %s.", strings.Join(parts, ", "))
 	switch {
-	case t.undoLost():
+	case t.says(ReasonLost):
+		c.Status, c.Reason = metav1.ConditionFalse, ReasonLost
+		c.Message += " A purge deleted a digest that something needs, and could not put it back: status.artifacts says which. Push it again, and then delete this tombstone."
+	case t.says(ReasonUndoLost):
 		c.Status, c.Reason = metav1.ConditionFalse, ReasonUndoLost
 		c.Message += " A digest is no longer in the registry, which may collect untagged digests on its own (spec.purge.undo: QuarantineTag on the store keeps them); that tag can only be pushed again."
 	case t.Spec.Cause == CauseFound:
@@ -258,10 +264,10 @@ func (t *Tombstone) Summarise() {
 	apimeta.SetStatusCondition(&t.Status.Conditions, c)
 }
 
-// undoLost reports whether an entry that would be restored is known to have gone.
-func (t *Tombstone) undoLost() bool {
+// says reports whether an entry that is not consumed has a reason that begins so.
+func (t *Tombstone) says(reason string) bool {
 	return slices.ContainsFunc(t.Status.Artifacts, func(e TombstoneArtifactStatus) bool {
-		return (e.State == TombstoneUntagged || e.State == TombstoneKept) && strings.HasPrefix(e.Reason, ReasonUndoLost)
+		return (e.State == TombstoneUntagged || e.State == TombstoneKept) && strings.HasPrefix(e.Reason, reason)
 	})
 }
 

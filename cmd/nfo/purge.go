@@ -42,9 +42,10 @@ API server.
 
 Exit codes:
   0  done, also when there was nothing to do, also after a dry run
-  1  something failed or it was stopped; nothing is lost, run it again
+  1  something failed or it was stopped; run it again, and read what it says: if it says LOST, push
+     that image again
   2  wrong usage
-  3  another purge of the store is running
+  3  another purge of the store is running, after a wait of 20 seconds
   4  the store must not be purged now: there is no such store, it is being deleted, an older store
      has an overlapping URL, the manager has not judged it yet, or it has a threshold and usage is
      unknown`

@@ -66,7 +66,7 @@ func (seen storeSeen) nextPurge() string {
 	case p.Suspend:
 		next = append(next, "spec.purge.suspend is set, so none starts by schedule.")
 	default:
-		next = append(next, fmt.Sprintf("The next one starts by schedule %q, %s.", schedule(p), p.TimeZone))
+		next = append(next, fmt.Sprintf("The next one starts by schedule %q, %s.", schedule(p), cmp.Or(p.TimeZone, "Etc/UTC")))
 	}
 	if p.DryRun {
 		next = append(next, "spec.purge.dryRun is set, so that nothing is deleted and no run is recorded here.")

@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -162,6 +163,7 @@ func refuse(s *v1alpha1.ArtifactStore, stores []v1alpha1.ArtifactStore) error {
 type entry struct {
 	v1alpha1.TombstoneArtifact
 	tombstone *v1alpha1.Tombstone
+	uid       types.UID // of the tombstone, which others may be writing
 	status    v1alpha1.TombstoneArtifactStatus
 	valid     []digest.Digest
 	// candidate: its digests get a verdict. Other entries only keep.
@@ -169,12 +171,14 @@ type entry struct {
 	// keep says why its digests may not go, "" when they may; because says it to people.
 	keep    Reason
 	because string
+	// listed: a manifest that exists lists the tag.
+	listed bool
 	// until is when its grace ends, where keep is GracePeriod and that is known.
 	until time.Time
 }
 
 func newEntry(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact) entry {
-	e := entry{TombstoneArtifact: a, tombstone: t, status: t.Entry(a.Repository, a.Tag)}
+	e := entry{TombstoneArtifact: a, tombstone: t, uid: t.UID, status: t.Entry(a.Repository, a.Tag)}
 	for _, d := range a.Digests {
 		if digest.Digest(d).Validate() == nil {
 			e.valid = append(e.valid, digest.Digest(d))
@@ -221,6 +225,7 @@ func (c cluster) judge(e *entry, held holding) {
 		if by := held.by(*e); by != "" {
 			e.keep, e.because = Held, by
 		}
+		e.listed = held.lists(*e)
 	}
 }
 

@@ -25,6 +25,7 @@ const (
 	timeout = 6 * time.Hour
 	// Jobs go after so long also when no other comes after them.
 	jobLifetime = 7 * 24 * time.Hour
+	termination = 2 * time.Minute
 	history     = 3
 	tries       = 3
 	// Where a pod has the registry's volume, of stores with usage Volume.
@@ -174,7 +175,9 @@ func pod(s *v1alpha1.ArtifactStore, image string) corev1.PodSpec {
 	p := corev1.PodSpec{
 		ServiceAccountName: ObjectName(s.Name),
 		RestartPolicy:      corev1.RestartPolicyNever,
-		EnableServiceLinks: new(false),
+		// To wait for a deletion that is under way, look at what is left, and give the claims back.
+		TerminationGracePeriodSeconds: new(int64(termination / time.Second)),
+		EnableServiceLinks:            new(false),
 		SecurityContext: &corev1.PodSecurityContext{
 			RunAsNonRoot:   new(true),
 			RunAsUser:      new(int64(user)),

@@ -16,7 +16,9 @@ import (
 const (
 	// maxWaits bounds how often a registry can ask to wait (429, Retry-After) in one repository.
 	maxWaits = 20
-	// usualLate is how long after its deadline a registry may still do a deletion.
+	// answerTimeout bounds how long the answer to a deletion is waited for.
+	answerTimeout = time.Minute
+	// usualLate is how long after that a registry may still do a deletion.
 	usualLate = 30 * time.Second
 )
 
@@ -138,8 +140,13 @@ func (s *sweeper) delete(ctx context.Context, ev *evidence, d digest.Digest) err
 	s.mu.Lock()
 	s.held[d] = m // before it: what is deleted may not be known to be
 	s.mu.Unlock()
-	err = s.registry.Delete(ctx, ev.repository, d)
-	if errors.Is(err, registry.ErrUnavailable) && registry.RetryAfter(err) == 0 {
+	// Not to wait for the answer would not stop the registry, which may be slow: only the sending
+	// is bound to the evidence.
+	until, _ := ctx.Deadline()
+	answered, cancel := context.WithTimeout(registry.BeginBefore(context.WithoutCancel(ctx), until), answerTimeout)
+	defer cancel()
+	err = s.registry.Delete(answered, ev.repository, d)
+	if errors.Is(err, registry.ErrUnavailable) && !errors.Is(err, registry.ErrNotSent) && registry.RetryAfter(err) == 0 {
 		s.mu.Lock()
 		s.unanswered = true
 		s.mu.Unlock()

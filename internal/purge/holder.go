@@ -79,10 +79,15 @@ func (h holding) by(e entry) string {
 	if id := h.artifact[lastSegment(e.Repository)]; id != "" {
 		return fmt.Sprintf("%s names artifact %s by its store", id, lastSegment(e.Repository))
 	}
-	if id := h.listed[e.Repository+":"+e.Tag]; id != "" && t.Spec.Cause != v1alpha1.CauseOverwritten {
-		return fmt.Sprintf("%s lists %s", id, e.Tag)
+	if h.lists(e) {
+		return fmt.Sprintf("%s lists %s", h.listed[e.Repository+":"+e.Tag], e.Tag)
 	}
 	return ""
+}
+
+// lists reports whether a manifest lists an entry's tag.
+func (h holding) lists(e entry) bool {
+	return h.listed[e.Repository+":"+e.Tag] != "" && e.tombstone.Spec.Cause != v1alpha1.CauseOverwritten
 }
 
 // first keeps the first of several values by order.

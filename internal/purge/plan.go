@@ -7,6 +7,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
 )
 
@@ -42,6 +43,8 @@ const (
 	NotOurs Reason = "NotOurs"
 	// Unsupported: deletion is disabled at the registry.
 	Unsupported Reason = "Unsupported"
+	// Lost: it was deleted, something turned out to need it, and it could not be put back.
+	Lost Reason = v1alpha1.ReasonLost
 	// Denied: the registry refuses to delete it.
 	Denied Reason = "Denied"
 	// Interrupted: the purge ended before it came to it.
@@ -114,7 +117,10 @@ func planRepository(repository string, entries []entry, recorded []graph.Root, r
 			why, kept := reached[d]
 			switch {
 			case kept:
-				v.Delete, v.Reason, v.Message = false, why.Reason, explain(why)
+				v.Delete, v.Reason, v.Message, v.Missing = false, why.Reason, explain(why), r.missing[d]
+				if v.Missing {
+					v.Message += "; it is not in the registry"
+				}
 			case d.Validate() != nil:
 				v.Delete, v.Reason, v.Message = false, Unreadable, "it is not a digest"
 			case r.err != nil:

@@ -199,7 +199,10 @@ func (r *reader) study(ctx context.Context, c cluster, repository string) (found
 	}
 	found = r.read(ctx, repository, slices.Concat(c.starts(repository), listed, locked))
 	found.listed, found.locked = listed, locked
-	return found, true, errors.Join(err, found.err)
+	if found.err != nil {
+		err = found.err
+	}
+	return found, true, err
 }
 
 // summed is one error for many: the first in order, and how many there are.

@@ -36,7 +36,7 @@ type claim struct {
 	repository, tag string
 }
 
-func claimOf(e entry) claim { return claim{e.tombstone.UID, e.Repository, e.Tag} }
+func claimOf(e entry) claim { return claim{e.uid, e.Repository, e.Tag} }
 
 // claim marks, as Sweeping, every entry of a unit that may go in a repository where something
 // does (I13). A tombstone that somebody else wrote since it was read is not claimed, and so keeps
@@ -130,7 +130,7 @@ func (s *sweeper) entriesOf(t *v1alpha1.Tombstone, which func(entry) bool) []ent
 	var es []entry
 	for _, a := range t.Spec.Artifacts {
 		for _, e := range s.planned.entries[a.Repository] {
-			if e.tombstone.UID == t.UID && e.Tag == a.Tag && which(e) {
+			if e.uid == t.UID && e.Tag == a.Tag && which(e) {
 				es = append(es, e)
 			}
 		}
@@ -211,6 +211,10 @@ func (s *sweeper) become(e entry, a v1alpha1.TombstoneArtifact, was v1alpha1.Tom
 		case s.missing != nil && !s.missing[last] && lost:
 			is.Reason = ""
 		}
+		return is
+	}
+	if strings.HasPrefix(was.Reason, string(Lost)) && slices.ContainsFunc(a.Digests, func(d string) bool { return s.plan[target{a.Repository, digest.Digest(d)}].Missing }) {
+		is.State = v1alpha1.TombstoneKept // until somebody has read it
 		return is
 	}
 	is.State, is.Reason = v1alpha1.TombstonePurged, ""

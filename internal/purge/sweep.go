@@ -27,8 +27,8 @@ type Registry interface {
 	Delete(ctx context.Context, repository string, d digest.Digest) error
 	// Untag removes a tag alone. Missing is success.
 	Untag(ctx context.Context, repository, tag string) error
-	// Put stores a manifest's bytes under its digest.
-	Put(ctx context.Context, repository, reference string, m registry.Manifest) error
+	// Restore puts a manifest back under its digest, and under those of the tags that are absent.
+	Restore(ctx context.Context, repository string, m registry.Manifest, tags []string) error
 }
 
 // target is one digest of one repository.

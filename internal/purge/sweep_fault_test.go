@@ -2,6 +2,7 @@ package purge
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -179,4 +180,25 @@ func TestWaitsAsTheRegistryAsks(t *testing.T) {
 	if asked.Load() <= 6 || report.Outcome != v1alpha1.PurgeSucceeded {
 		t.Errorf("asked %d times: %s", asked.Load(), report.Summary())
 	}
+}
+
+// Told to stop while a deletion is under way: the registry does it all the same, so it is waited
+// for, counted, and looked after.
+func TestStoppedDuringADeletion(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.Concurrency = 1 })
+	ctx, cancel := context.WithCancel(t.Context())
+	w.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodDelete {
+			cancel()
+			<-ctx.Done()
+		}
+		return false
+	})
+	report, err := Run(ctx, w.config())
+	if !errors.Is(err, context.Canceled) || report.Deleted != 1 {
+		t.Errorf("the error is %v: %s", err, report.Summary())
+	}
+	w.Intercept(nil)
+	w.shows(append([]string{"index", "amd64", "arm64", "signature"}, stayed...), []string{"image"})
 }

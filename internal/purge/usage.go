@@ -63,7 +63,7 @@ func (cfg Config) measure(ctx context.Context, c cluster, r *reader, readings ma
 		}
 	}
 	if u.err == nil && u.capacity <= 0 {
-		u.err = errors.New("spec.capacity, which is what 100 % means, is not set")
+		u.err = errors.New("spec.capacity, which is what 100 % means, is not set to a number of bytes above 0")
 	}
 	return u
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/nfo-operator/nfo/internal/graph"
 )
 
 // verifyTimeout bounds the look at a repository after deletions in it, also of a sweep that was
@@ -22,11 +24,14 @@ var ErrPutBack = errors.New("what was deleted turned out to be needed")
 type survivor struct {
 	digest digest.Digest
 	why    string
+	// tags that a manifest lists and that have gone with the digest.
+	tags []string
 }
 
 // verify reads a repository again after deletions: every tag, and whatever else keeps anything,
 // must lead to what is there, all the way down. OCI has no compare-and-set: a tag that somebody set
-// between the last look and the deletion is only seen here. What it needs is put back by digest.
+// between the last look and the deletion is only seen here, and so is a manifest that was applied
+// again meanwhile. What they need is put back.
 func (s *sweeper) verify(ctx context.Context, repository string) error {
 	if len(s.held) == 0 {
 		return nil
@@ -58,7 +63,12 @@ func (s *sweeper) needed(ctx context.Context, repository string) ([]survivor, er
 			s.held[d] = m
 		}
 	}
-	entries, recorded := s.shared.entries[repository], s.shared.recorded[repository]
+	s.shared, s.latest = nil, nil // manifests may have been applied since
+	c, err := s.cluster(ctx)
+	if err != nil && !errors.Is(err, ErrRefused) {
+		return nil, err
+	}
+	entries, recorded := c.entries[repository], c.recorded[repository]
 	starts := slices.Clone(shared)
 	for _, root := range slices.Concat(recorded, keeping(entries)) {
 		starts = append(starts, root.Digest)
@@ -67,9 +77,9 @@ func (s *sweeper) needed(ctx context.Context, repository string) ([]survivor, er
 	if after.err != nil {
 		return nil, after.err
 	}
-	switch lost, err := s.dangling(ctx, repository, after.dangling); {
-	case err != nil:
-		return nil, err
+	switch lost, lookErr := s.dangling(ctx, repository, after.dangling); {
+	case lookErr != nil:
+		return nil, lookErr
 	case len(lost) > 0:
 		return s.all(fmt.Sprintf("tag %q leads nowhere", lost[0])), nil
 	}
@@ -77,10 +87,22 @@ func (s *sweeper) needed(ctx context.Context, repository string) ([]survivor, er
 	reached := after.graph.Reach(roots(entries, recorded, before.locked, after.graph))
 	for d := range s.held {
 		if why, kept := reached[d]; kept && after.missing[d] {
-			needed = append(needed, survivor{d, explain(why)})
+			needed = append(needed, survivor{d, explain(why), listedAt(entries, d, after.graph)})
 		}
 	}
 	return needed, nil
+}
+
+// listedAt are the tags that manifests list, that a restore would put at a digest, and that are not
+// there.
+func listedAt(entries []entry, d digest.Digest, g *graph.Graph) []string {
+	var tags []string
+	for _, e := range entries {
+		if e.listed && e.Digests[len(e.Digests)-1] == d.String() && g.Target(e.Tag) == "" {
+			tags = append(tags, e.Tag)
+		}
+	}
+	return tags
 }
 
 // dangling returns those tags that led somewhere before the deletions, and that a second look
@@ -107,16 +129,17 @@ func (s *sweeper) full() bool {
 func (s *sweeper) all(why string) []survivor {
 	var out []survivor
 	for d := range s.held {
-		out = append(out, survivor{d, why})
+		out = append(out, survivor{digest: d, why: why})
 	}
 	return out
 }
 
 // putBack puts image manifests back with what they are made of, parts first, as registries want it.
 func (s *sweeper) putBack(ctx context.Context, repository string, needed []survivor) error {
-	why := map[digest.Digest]string{}
+	why, tags := map[digest.Digest]string{}, map[digest.Digest][]string{}
 	g := s.readings[repository].graph
 	for _, n := range needed {
+		tags[n.digest] = n.tags
 		for _, d := range g.Parts(n.digest) {
 			if _, have := s.held[d]; have && why[d] == "" {
 				why[d] = n.why
@@ -126,17 +149,18 @@ func (s *sweeper) putBack(ctx context.Context, repository string, needed []survi
 	var errs []error
 	for _, layer := range slices.Backward(g.Layers(slices.Collect(maps.Keys(why)))) {
 		for _, d := range layer {
-			s.log.Error("Putting back what turned out to be needed", "repository", repository, "digest", d, "why", why[d])
-			if err := s.registry.Put(ctx, repository, d.String(), s.held[d]); err != nil {
-				errs = append(errs, fmt.Errorf("%s is LOST from %s (%s): %w", d, repository, why[d], err))
-				continue
+			s.log.Error("Putting back what turned out to be needed", "repository", repository, "digest", d, "tags", tags[d], "why", why[d])
+			v := s.plan[target{repository, d}]
+			v.Repository, v.Digest, v.Delete, v.Reason, v.Message = repository, d, false, Tagged, "it was deleted and put back: "+why[d]
+			if err := s.registry.Restore(ctx, repository, s.held[d], tags[d]); err != nil {
+				v.Reason, v.Message = Lost, fmt.Sprintf("%s was deleted, is needed and could not be put back: %s", d, why[d])
+				// What the registry says of writing teaches nothing of deleting: not wrapped.
+				errs = append(errs, fmt.Errorf("%s is LOST from %s (%s); push it again: %s", d, repository, why[d], err.Error()))
 			}
-			s.settleVerdict(Verdict{
-				Repository: repository, Digest: d, Reason: Tagged, Tombstones: s.plan[target{repository, d}].Tombstones,
-				UntaggedAt: s.plan[target{repository, d}].UntaggedAt, Message: "it was deleted and put back: " + why[d],
-			})
+			s.settleVerdict(v)
 		}
 	}
-	first := needed[0]
-	return errors.Join(append(errs, fmt.Errorf("%w: %d image manifests of %s, such as %s, were put back: %s", ErrPutBack, len(why)-len(errs), repository, first.digest, first.why))...)
+	errs = append(errs, fmt.Errorf("%w: of %d image manifests of %s, such as %s, %d were put back: %s",
+		ErrPutBack, len(why), repository, needed[0].digest, len(why)-len(errs), needed[0].why))
+	return errors.Join(errs...)
 }

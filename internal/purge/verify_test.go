@@ -112,6 +112,25 @@ func TestI1VerifyPutsBackAllWhenATagLeadsNowhere(t *testing.T) {
 	}
 }
 
+// A manifest applied again, and its tag pushed again, while the deletion is under way.
+func TestI1VerifyPutsBackTheTagOfAManifestThatIsBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.hooks.onDelete = func(_ string, x digest.Digest) {
+		if x == w.digest["image"] {
+			w.must(w.raw.Create(context.WithoutCancel(t.Context()), aManifest(lists("1.0.0"))))
+			w.tag(repo, "1.0.0", "image") // it goes with the digest
+		}
+	}
+	if _, err := w.run(); !errors.Is(err, ErrPutBack) || !strings.Contains(err.Error(), "lists 1.0.0") {
+		t.Errorf("the error is %v, want ErrPutBack that names the manifest", err)
+	}
+	w.whole(repo, "1.0.0")
+	if state, reason := w.state("t1", repo, "1.0.0"); state != v1alpha1.TombstoneKept || !strings.Contains(reason, "put back") {
+		t.Errorf("the entry is %s, %s", state, reason)
+	}
+}
+
 func TestVerifySaysWhatItCouldNotPutBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
@@ -128,8 +147,18 @@ func TestVerifySaysWhatItCouldNotPutBack(t *testing.T) {
 		return true
 	})
 	_, err := w.run()
-	if !errors.Is(err, ErrPutBack) || !strings.Contains(err.Error(), w.digest["amd64"].String()+" is LOST") {
+	if !errors.Is(err, ErrPutBack) || !strings.Contains(err.Error(), w.digest["amd64"].String()+" is LOST") || errors.Is(err, registry.ErrDenied) {
 		t.Errorf("the error is %v", err)
+	}
+	w.hooks.onDelete = nil
+	for range 2 { // the next run does not forget it
+		var ts v1alpha1.Tombstone
+		w.must(w.get(&ts, "t1"))
+		if e := ts.Entry(web, "2.0.0"); e.State != v1alpha1.TombstoneKept || !strings.HasPrefix(e.Reason, "Lost") || ts.Status.Conditions[0].Reason != v1alpha1.ReasonLost {
+			t.Errorf("the entry is %+v, %+v", e, ts.Status.Conditions)
+		}
+		_, err = w.run()
+		w.must(err)
 	}
 }
 

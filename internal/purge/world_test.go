@@ -87,8 +87,8 @@ func (h *hooked) Tags(ctx context.Context, repository string) ([]string, error) 
 	return h.Registry.Tags(ctx, repository)
 }
 
-func (h *hooked) Put(ctx context.Context, repository, reference string, m registry.Manifest) error {
-	return h.gate.pass(ctx, func() error { return h.Registry.Put(ctx, repository, reference, m) })
+func (h *hooked) Restore(ctx context.Context, repository string, m registry.Manifest, tags []string) error {
+	return h.gate.pass(ctx, func() error { return h.Registry.Restore(ctx, repository, m, tags) })
 }
 
 func (h *hooked) Untag(ctx context.Context, repository, tag string) error {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -303,4 +304,35 @@ func TestRetriesSendTheBodyAgain(t *testing.T) {
 		t.Errorf("%v after %d tries, want success after 2", err, puts.Load())
 	}
 	wantAt(t, c, map[string]digest.Digest{"1.0.0": desc.Digest})
+}
+
+// Only the sending is bound to a time; the answer is waited for.
+func TestI3BeginBefore(t *testing.T) {
+	t.Parallel()
+	until := time.Now().Add(200 * time.Millisecond)
+	sent := 0
+	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		sent++
+		for time.Now().Before(until) {
+			runtime.Gosched()
+		}
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	ctx := registry.BeginBefore(t.Context(), until)
+	if err := c.Untag(ctx, "app", "1.0.0"); err != nil {
+		t.Errorf("answered after that time: %v", err)
+	}
+	if err := c.Untag(ctx, "app", "1.0.0"); !errors.Is(err, registry.ErrNotSent) || !errors.Is(err, registry.ErrUnavailable) || sent != 1 {
+		t.Errorf("begun after that time: %v, %d requests sent", err, sent)
+	}
+	asked := 0
+	c = serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	err := c.Untag(registry.BeginBefore(t.Context(), time.Now().Add(500*time.Millisecond)), "app", "1.0.0")
+	if asked != 1 || registry.RetryAfter(err) != time.Second {
+		t.Errorf("a write that was to wait past it was sent %d times: %v", asked, err)
+	}
 }

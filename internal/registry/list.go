@@ -128,7 +128,7 @@ func (c *Client) checkListed(resp *http.Response) error {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		unknown = !strings.Contains(answer.Errors.Error(), actionMetadataRead)
 	case http.StatusNotFound:
-		unknown = !slices.ContainsFunc(answer.Errors, func(e errcode.Error) bool { return e.Code == errcode.ErrorCodeNameUnknown })
+		unknown = !slices.ContainsFunc(answer.Errors, isNameUnknown)
 	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusGone, http.StatusNotImplemented:
 		unknown = true
 	default:

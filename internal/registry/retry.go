@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -25,6 +26,23 @@ const (
 	writeWindow = 5 * time.Second
 )
 
+// ErrNotSent is wrapped when the time until which a request could be sent was over; see BeginBefore.
+var ErrNotSent = errors.New("not sent in time")
+
+type beginBefore struct{}
+
+// BeginBefore returns a context under which no request is sent, for the first time or again, after
+// t. Its answer is waited for as long as ctx lasts: who stops waiting does not stop the registry.
+func BeginBefore(ctx context.Context, t time.Time) context.Context {
+	return context.WithValue(ctx, beginBefore{}, t)
+}
+
+// tooLate reports whether a request may not be sent any more after a wait.
+func tooLate(ctx context.Context, wait time.Duration) bool {
+	t, ok := ctx.Value(beginBefore{}).(time.Time)
+	return ok && time.Until(t) < wait
+}
+
 // retrier sends again what may be sent again.
 //
 // A read is repeated after 408, 429, 5xx and a broken connection. A write is repeated only
@@ -36,6 +54,9 @@ type retrier struct{ base http.RoundTripper }
 func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, started := req.Context(), time.Now()
 	for try := 1; ; try++ {
+		if tooLate(ctx, 0) {
+			return nil, ErrNotSent
+		}
 		resp, err := r.base.RoundTrip(req)
 		wait, again := next(req, resp, err, try, started)
 		if !again {
@@ -88,7 +109,7 @@ func next(req *http.Request, resp *http.Response, err error, try int, started ti
 	if isRead(req.Method) {
 		window = readWindow
 	}
-	if wait > maxWait || time.Since(started)+wait > window {
+	if tooLate(req.Context(), wait) || wait > maxWait || time.Since(started)+wait > window {
 		return 0, false
 	}
 	if deadline, ok := req.Context().Deadline(); ok && time.Until(deadline) < wait {

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 
 	oras "oras.land/oras-go/v2/registry"
 	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/errcode"
 )
 
 // Bounds of a list. Past one of them it is unreadable, not cut.
@@ -87,6 +89,11 @@ func follow(query string, page func(query string) (had, fresh int, next string, 
 func (c *Client) tagPage(ctx context.Context, ref oras.Reference, query string) ([]string, string, error) {
 	path := "/v2/" + ref.Repository + "/tags/list?" + query
 	resp, err := c.send(ctx, request{method: http.MethodGet, path: path, repository: ref, actions: []string{auth.ActionPull}})
+	var answer *errcode.ErrorResponse
+	if errors.Is(err, ErrNotFound) && errors.As(err, &answer) && !slices.ContainsFunc(answer.Errors, isNameUnknown) {
+		// Whatever else is not found, it is not said that the repository has no tags (I2).
+		return nil, "", fmt.Errorf("%w: it is not said that the repository is unknown: %s", ErrUnreadable, err.Error())
+	}
 	if err != nil {
 		return nil, "", err
 	}
@@ -114,6 +121,9 @@ func (c *Client) tagPage(ctx context.Context, ref oras.Reference, query string) 
 	}
 	return tags, next, nil
 }
+
+// isNameUnknown: the registry does not know the repository (OCI distribution-spec, "Error Codes").
+func isNameUnknown(e errcode.Error) bool { return e.Code == errcode.ErrorCodeNameUnknown }
 
 // nextPage returns the query of the answer's Link (RFC 8288), "" without one. Only the query
 // is taken: behind a proxy a registry often names an inner host or path there, and it does

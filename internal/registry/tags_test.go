@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
 func TestTags(t *testing.T) {
@@ -59,7 +60,13 @@ func TestTags(t *testing.T) {
 		"wrong shape": {"no list", func(w http.ResponseWriter, _ int) { say(w, `{"tags":{"a":1}}`) }, nil, registry.ErrUnreadable},
 		"bad tag":     {"it could be a path", func(w http.ResponseWriter, _ int) { say(w, `{"tags":["../x"]}`) }, nil, registry.ErrUnreadable},
 		"page":        {"a portal answers", func(w http.ResponseWriter, _ int) { html(http.StatusOK)(w, nil) }, nil, registry.ErrUnreadable},
-		"unknown":     {"the caller knows what that means", func(w http.ResponseWriter, _ int) { w.WriteHeader(http.StatusNotFound) }, nil, registry.ErrNotFound},
+		"unknown": {"the caller knows what that means", func(w http.ResponseWriter, _ int) {
+			registrytest.Fail(w, http.StatusNotFound, "NAME_UNKNOWN", "repository name not known to registry")
+		}, nil, registry.ErrNotFound},
+		"not found": {"I2: it does not say what", func(w http.ResponseWriter, _ int) { w.WriteHeader(http.StatusNotFound) }, nil, registry.ErrUnreadable},
+		"not offered": {"I2: so it may have tags", func(w http.ResponseWriter, _ int) {
+			registrytest.Fail(w, http.StatusNotFound, "UNSUPPORTED", "not here")
+		}, nil, registry.ErrUnreadable},
 		"failed page": {"half a list is none (I2)", func(w http.ResponseWriter, page int) {
 			if page > 0 {
 				w.WriteHeader(http.StatusForbidden)
