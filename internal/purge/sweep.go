@@ -73,28 +73,30 @@ type sweeper struct {
 	rest Verdict
 }
 
-// run sweeps manifest by manifest. The next one is claimed while one is swept, and the one before
-// settled: the API server and the registry need not wait for each other. An error of one does not
-// stop the next, unless it says that nothing more can be done.
+// run sweeps manifest by manifest, and settles the one before meanwhile. None is claimed before its
+// turn: what is claimed cannot be restored. An error of one does not stop the next, unless it says
+// that nothing more can be done.
 func (s *sweeper) run(ctx context.Context) error {
-	claiming, stop := context.WithCancel(ctx)
-	defer stop()
 	var errs failures
 	var settling errgroup.Group
 	settling.SetLimit(1)
-	for c := range s.claimAhead(claiming, s.units()) {
-		errs.add(c.err)
-		if claiming.Err() == nil {
-			err := s.manifest(ctx, c.unit)
-			errs.add(err)
-			if errors.Is(err, registry.ErrUnsupported) || errors.Is(err, ErrRefused) {
-				stop()
-			}
+	units := s.units()
+	for i, u := range units {
+		if ctx.Err() != nil {
+			break
 		}
+		if len(u.deletions) > 0 {
+			s.log.Info("Sweeping", "manifest", u.manifest, "repositories", len(u.deletions), "number", i+1, "of", len(units))
+		}
+		err := s.manifest(ctx, u)
+		errs.add(err)
 		settling.Go(func() error {
-			errs.add(s.settle(ctx, c.unit))
+			errs.add(s.settle(ctx, u))
 			return nil
 		})
+		if errors.Is(err, registry.ErrUnsupported) || errors.Is(err, ErrRefused) {
+			break
+		}
 	}
 	_ = settling.Wait() // the errors are in errs
 	if ctx.Err() != nil {
@@ -119,32 +121,6 @@ func (f *failures) join() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return errors.Join(f.errs...)
-}
-
-// claimed is a unit, and what kept some of its tombstones from being claimed.
-type claimed struct {
-	unit
-	err error
-}
-
-// claimAhead claims unit after unit, one before it is asked for. All that it sends must be settled.
-func (s *sweeper) claimAhead(ctx context.Context, units []unit) <-chan claimed {
-	out := make(chan claimed)
-	go func() {
-		defer close(out)
-		for i, u := range units {
-			if ctx.Err() != nil {
-				return
-			}
-			c := claimed{unit: u}
-			if len(u.deletions) > 0 {
-				s.log.Info("Sweeping", "manifest", u.manifest, "repositories", len(u.deletions), "number", i+1, "of", len(units))
-				c.err = s.claim(ctx, u)
-			}
-			out <- c
-		}
-	}()
-	return out
 }
 
 // unit is what is swept together: the tombstones of one manifest, and by repository what may go.
@@ -183,11 +159,14 @@ func (s *sweeper) manifestOf(repository string) string {
 	return es[slices.IndexFunc(es, entry.mayGo)].tombstone.Spec.Manifest.Name
 }
 
-// manifest sweeps the repositories of one manifest, whose tombstones are claimed.
+// manifest claims the tombstones of one manifest and sweeps its repositories.
 func (s *sweeper) manifest(ctx context.Context, u unit) error {
-	// What was read before the claims does not count any more.
-	s.shared, s.latest = nil, nil
 	var errs []error
+	if len(u.deletions) > 0 {
+		errs = append(errs, s.claim(ctx, u))
+		// What was read before the claims does not count any more.
+		s.shared, s.latest = nil, nil
+	}
 	for _, repository := range slices.Sorted(maps.Keys(u.deletions)) {
 		err := s.repository(ctx, repository, u.deletions[repository])
 		if err != nil {
