@@ -18,6 +18,7 @@ var resources = map[string]string{
 	KindArtifactManifest: "artifactmanifests",
 	KindDefinition:       "networkfunctiondefinitionversions",
 	KindDesign:           "networkservicedesignversions",
+	KindSite:             "sitenetworkservices",
 	KindTombstone:        "tombstones",
 }
 

@@ -22,6 +22,7 @@ const (
 	KindArtifactManifest = "ArtifactManifest"
 	KindDefinition       = "NetworkFunctionDefinitionVersion"
 	KindDesign           = "NetworkServiceDesignVersion"
+	KindSite             = "SiteNetworkService"
 	KindTombstone        = "Tombstone"
 )
 
@@ -31,6 +32,7 @@ func addKnownTypes(s *runtime.Scheme) error {
 		&ArtifactManifest{}, &ArtifactManifestList{},
 		&NetworkFunctionDefinitionVersion{}, &NetworkFunctionDefinitionVersionList{},
 		&NetworkServiceDesignVersion{}, &NetworkServiceDesignVersionList{},
+		&SiteNetworkService{}, &SiteNetworkServiceList{},
 		&Tombstone{}, &TombstoneList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)

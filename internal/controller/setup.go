@@ -41,8 +41,8 @@ type Options struct {
 // The whole of what the manager may do; the generated ClusterRole is made from this. What it
 // grants to purge jobs it must have itself.
 //
-// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores;artifactmanifests;networkfunctiondefinitionversions;networkservicedesignversions,verbs=get;list;watch;update;patch
-// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores/status;artifactmanifests/status;networkfunctiondefinitionversions/status;networkservicedesignversions/status;tombstones/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores;artifactmanifests;networkfunctiondefinitionversions;networkservicedesignversions;sitenetworkservices,verbs=get;list;watch;update;patch
+// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores/status;artifactmanifests/status;networkfunctiondefinitionversions/status;networkservicedesignversions/status;sitenetworkservices/status;tombstones/status,verbs=get;update;patch
 // +kubebuilder:rbac:groups=nfo.dev,resources=tombstones,verbs=get;list;watch;create;update;patch;delete
 // +kubebuilder:rbac:groups="",resources=secrets;namespaces,verbs=get
 // +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=get;list;watch;create;update;patch
@@ -78,6 +78,9 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			Client: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, events: recorder,
 		}),
 		setupDesign(mgr, &VersionReconciler[*v1alpha1.NetworkServiceDesignVersion]{
+			Client: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, events: recorder,
+		}),
+		setupSite(mgr, &VersionReconciler[*v1alpha1.SiteNetworkService]{
 			Client: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, events: recorder,
 		}),
 	)
@@ -127,9 +130,20 @@ func setupDesign(mgr manager.Manager, r *VersionReconciler[*v1alpha1.NetworkServ
 	mine := func() client.ObjectList { return &v1alpha1.NetworkServiceDesignVersionList{} }
 	return ctrl.NewControllerManagedBy(mgr).Named("networkservicedesignversion").
 		For(&v1alpha1.NetworkServiceDesignVersion{}, life).
+		Watches(&v1alpha1.SiteNetworkService{}, subjects(v1alpha1.KindDesign), life).
 		Watches(&v1alpha1.ArtifactManifest{}, holdersOf(mgr.GetClient(), mine), life).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, holdersOf(mgr.GetClient(), mine), life).
 		Watches(&v1alpha1.ArtifactStore{}, holdersOf(mgr.GetClient(), mine), life).
+		WithOptions(workers(4)).
+		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+}
+
+func setupSite(mgr manager.Manager, r *VersionReconciler[*v1alpha1.SiteNetworkService]) error {
+	life := builder.WithPredicates(lifeOnly())
+	mine := func() client.ObjectList { return &v1alpha1.SiteNetworkServiceList{} }
+	return ctrl.NewControllerManagedBy(mgr).Named("sitenetworkservice").
+		For(&v1alpha1.SiteNetworkService{}, life).
+		Watches(&v1alpha1.NetworkServiceDesignVersion{}, holdersOf(mgr.GetClient(), mine), life).
 		WithOptions(workers(4)).
 		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
 }

@@ -16,14 +16,14 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// version is what definitions and designs have in common: they name others, are named by
+// version is what definitions, designs and sites have in common: they name others, are named by
 // others, and nothing of theirs lies in a registry.
 type version interface {
 	client.Object
 	VersionStatus() *v1alpha1.VersionStatus
 }
 
-// VersionReconciler reconciles definitions and designs, which differ only in what they name.
+// VersionReconciler reconciles definitions, designs and sites, which differ only in what they name.
 type VersionReconciler[T version] struct {
 	client.Client
 	live    client.Reader
@@ -104,6 +104,8 @@ func (r *VersionReconciler[T]) look(ctx context.Context, o reference.Object) (ta
 		into = &v1alpha1.ArtifactManifest{}
 	case v1alpha1.KindDefinition:
 		into = &v1alpha1.NetworkFunctionDefinitionVersion{}
+	case v1alpha1.KindDesign:
+		into = &v1alpha1.NetworkServiceDesignVersion{}
 	default:
 		into = &v1alpha1.ArtifactStore{}
 	}

@@ -70,7 +70,7 @@ func holdersOf(r client.Reader, list func() client.ObjectList) handler.EventHand
 }
 
 func users(ctx context.Context, r client.Reader, o reference.Object, list client.ObjectList) []reconcile.Request {
-	err := r.List(ctx, list, client.InNamespace(o.Namespace), client.MatchingFields{reference.Field: reference.Key(o)})
+	err := r.List(ctx, list, client.MatchingFields{reference.Field: reference.Key(o)})
 	if err != nil {
 		log.FromContext(ctx).Error(err, "Finding whom to wake", "object", o.String())
 		return nil

@@ -35,6 +35,9 @@ func Of(o client.Object) []Reference {
 		return ofDefinition(o)
 	case *v1alpha1.NetworkServiceDesignVersion:
 		return ofDesign(o)
+	case *v1alpha1.SiteNetworkService:
+		r := o.Spec.NetworkServiceDesignVersionRef
+		return []Reference{{To: Object{v1alpha1.KindDesign, cmp.Or(r.Namespace, o.Namespace), r.Name}}}
 	}
 	return nil
 }
@@ -131,6 +134,8 @@ func Self(o client.Object) Object {
 		self.Kind = v1alpha1.KindDefinition
 	case *v1alpha1.NetworkServiceDesignVersion:
 		self.Kind = v1alpha1.KindDesign
+	case *v1alpha1.SiteNetworkService:
+		self.Kind = v1alpha1.KindSite
 	}
 	return self
 }

@@ -34,7 +34,7 @@ func (f *Finder) Cached(ctx context.Context, subject client.Object) ([]Holder, e
 	for _, to := range targets(subject) {
 		for _, kind := range holdersOf(Self(subject).Kind) {
 			// No pages here: the cache would cut the list short without saying so.
-			items, err := kind.list(ctx, f.cached, 0, client.InNamespace(subject.GetNamespace()), client.MatchingFields{Field: Key(to)})
+			items, err := kind.list(ctx, f.cached, 0, client.InNamespace(kind.in(subject.GetNamespace())), client.MatchingFields{Field: Key(to)})
 			if err != nil {
 				return nil, err
 			}
@@ -60,18 +60,19 @@ func (f *Finder) Live(ctx context.Context, subject client.Object) ([]Holder, err
 	return all.Holders(subject), nil
 }
 
-// Snapshot is every object of a namespace that can hold another, read at once.
+// Snapshot is every object that can hold another one of a namespace, read at once.
 type Snapshot map[string][]client.Object
 
-// Read takes a snapshot of a namespace from the given reader.
+// Read takes a snapshot of a namespace from the given reader, without what holds from abroad: that
+// holds no manifest and no store.
 func Read(ctx context.Context, r client.Reader, namespace string) (Snapshot, error) {
-	return read(ctx, r, namespace, holderKinds)
+	return read(ctx, r, namespace, slices.DeleteFunc(slices.Clone(holderKinds), func(k holderKind) bool { return k.abroad }))
 }
 
 func read(ctx context.Context, r client.Reader, namespace string, kinds []holderKind) (Snapshot, error) {
 	all := Snapshot{}
 	for _, kind := range kinds {
-		items, err := kind.list(ctx, r, pageSize, client.InNamespace(namespace))
+		items, err := kind.list(ctx, r, pageSize, client.InNamespace(kind.in(namespace)))
 		if err != nil {
 			return nil, err
 		}

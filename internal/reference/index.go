@@ -36,6 +36,7 @@ func Index(ctx context.Context, indexer client.FieldIndexer) error {
 		&v1alpha1.ArtifactManifest{},
 		&v1alpha1.NetworkFunctionDefinitionVersion{},
 		&v1alpha1.NetworkServiceDesignVersion{},
+		&v1alpha1.SiteNetworkService{},
 	} {
 		if err := indexer.IndexField(ctx, o, Field, Keys); err != nil {
 			return fmt.Errorf("indexing references of %T: %w", o, err)

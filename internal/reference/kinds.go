@@ -21,22 +21,35 @@ type holderKind struct {
 	name  string
 	holds []string
 	list  lister
+	// abroad: its objects can hold what is in other namespaces.
+	abroad bool
+}
+
+// in is the namespace to look in for holders of what is in one; "" for all.
+func (k holderKind) in(namespace string) string {
+	if k.abroad {
+		return ""
+	}
+	return namespace
 }
 
 var holderKinds = []holderKind{
 	{
-		v1alpha1.KindArtifactManifest, []string{v1alpha1.KindArtifactStore},
-		list(func(l *v1alpha1.ArtifactManifestList) []v1alpha1.ArtifactManifest { return l.Items }),
+		name: v1alpha1.KindArtifactManifest, holds: []string{v1alpha1.KindArtifactStore},
+		list: list(func(l *v1alpha1.ArtifactManifestList) []v1alpha1.ArtifactManifest { return l.Items }),
 	}, {
-		v1alpha1.KindDefinition, []string{v1alpha1.KindArtifactManifest, v1alpha1.KindArtifactStore},
-		list(func(l *v1alpha1.NetworkFunctionDefinitionVersionList) []v1alpha1.NetworkFunctionDefinitionVersion {
+		name: v1alpha1.KindDefinition, holds: []string{v1alpha1.KindArtifactManifest, v1alpha1.KindArtifactStore},
+		list: list(func(l *v1alpha1.NetworkFunctionDefinitionVersionList) []v1alpha1.NetworkFunctionDefinitionVersion {
 			return l.Items
 		}),
 	}, {
-		v1alpha1.KindDesign, []string{v1alpha1.KindArtifactManifest, v1alpha1.KindDefinition, v1alpha1.KindArtifactStore},
-		list(func(l *v1alpha1.NetworkServiceDesignVersionList) []v1alpha1.NetworkServiceDesignVersion {
+		name: v1alpha1.KindDesign, holds: []string{v1alpha1.KindArtifactManifest, v1alpha1.KindDefinition, v1alpha1.KindArtifactStore},
+		list: list(func(l *v1alpha1.NetworkServiceDesignVersionList) []v1alpha1.NetworkServiceDesignVersion {
 			return l.Items
 		}),
+	}, {
+		name: v1alpha1.KindSite, holds: []string{v1alpha1.KindDesign}, abroad: true,
+		list: list(func(l *v1alpha1.SiteNetworkServiceList) []v1alpha1.SiteNetworkService { return l.Items }),
 	},
 }
 
