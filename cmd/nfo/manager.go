@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -10,7 +11,9 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
+	"github.com/nfo-operator/nfo/internal/admission"
 	"github.com/nfo-operator/nfo/internal/controller"
 )
 
@@ -19,6 +22,8 @@ type managerConfig struct {
 	metrics, probes string
 	leaderElect     bool
 	leaseNamespace  string
+	webhookPort     int
+	webhookCerts    string
 	controller.Options
 }
 
@@ -26,8 +31,8 @@ func newManagerCommand() *cobra.Command {
 	var cfg managerConfig
 	cmd := &cobra.Command{
 		Use:   "manager",
-		Short: "Run the controllers",
-		Long: `Run the controllers: in the cluster, or from outside with what KUBECONFIG or ~/.kube/config says.
+		Short: "Run the controllers and the webhooks",
+		Long: `Run the controllers and the webhooks: in the cluster, or from outside with what KUBECONFIG or ~/.kube/config says.
 
 Exit codes:
   0  it was told to end
@@ -50,6 +55,8 @@ Exit codes:
 	f.StringVar(&cfg.probes, "health-probe-bind-address", ":8081", "host:port of /healthz and /readyz; 0 for none")
 	f.BoolVar(&cfg.leaderElect, "leader-elect", true, "work only while holding the lease nfo-manager, so that one of several replicas works")
 	f.StringVar(&cfg.leaseNamespace, "leader-election-namespace", "", "namespace of the lease (default: the pod's own; outside a cluster it must be given)")
+	f.IntVar(&cfg.webhookPort, "webhook-port", 9443, "port of the webhooks over TLS, which every replica serves; 0 for none")
+	f.StringVar(&cfg.webhookCerts, "webhook-cert-dir", "", "folder with tls.crt and tls.key of the webhooks, read anew when they change")
 	f.StringVar(&cfg.PurgerImage, "purger-image", "", "image of the purge CronJobs, usually this program's own; empty: no CronJobs are made")
 	f.Float64Var(&cfg.PollsPerSecond, "registry-polls-per-second", 5, "requests a second to each store's registry for polling upload states, on average; at least 0.1")
 	return cmd
@@ -60,21 +67,40 @@ func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error
 	if cfg.PollsPerSecond < 0.1 {
 		return fmt.Errorf("--registry-polls-per-second is %g and must be at least 0.1", cfg.PollsPerSecond)
 	}
+	if cfg.webhookPort < 0 || cfg.webhookPort > 65535 {
+		return fmt.Errorf("--webhook-port is %d and must be a port, or 0", cfg.webhookPort)
+	}
 	log := zap.New()
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
 	// A release makes about ten requests; API Priority and Fairness protects the API server.
 	kube.QPS, kube.Burst = 200, 400
-	mgr, err := controller.NewManager(ctx, kube, ctrl.Options{
+	base := ctrl.Options{
 		Metrics:                       metricsserver.Options{BindAddress: cfg.metrics},
 		HealthProbeBindAddress:        cfg.probes,
 		LeaderElection:                cfg.leaderElect,
 		LeaderElectionID:              "nfo-manager",
 		LeaderElectionNamespace:       cfg.leaseNamespace,
 		LeaderElectionReleaseOnCancel: true,
-	}, cfg.Options)
+	}
+	if cfg.webhookPort != 0 {
+		base.WebhookServer = webhook.NewServer(webhookOptions(cfg))
+	}
+	mgr, err := controller.NewManager(ctx, kube, base, cfg.Options)
 	if err != nil {
 		return err
 	}
+	if cfg.webhookPort != 0 {
+		if err := admission.Setup(ctx, mgr); err != nil {
+			return err
+		}
+	}
 	return mgr.Start(ctx)
+}
+
+// webhookOptions is where the webhooks are served, and with which certificate.
+func webhookOptions(cfg managerConfig) webhook.Options {
+	return webhook.Options{Port: cfg.webhookPort, CertDir: cfg.webhookCerts, TLSOpts: []func(*tls.Config){
+		func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 },
+	}}
 }

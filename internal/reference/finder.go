@@ -50,6 +50,23 @@ func (f *Finder) Cached(ctx context.Context, subject client.Object) ([]Holder, e
 	return holders, nil
 }
 
+// Confirm drops the first of a subject's cached holders that stand no more: which are gone, are being
+// deleted, or name something else. It reads up to the first one that stands, for one is enough to
+// refuse; those after it are as the cache has them.
+func (f *Finder) Confirm(ctx context.Context, subject client.Object, cached []Holder) ([]Holder, error) {
+	for i, h := range cached {
+		o := h.Blank()
+		err := f.live.Get(ctx, client.ObjectKey{Namespace: h.Namespace, Name: h.Name}, o)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("reading %s again: %w", h, err)
+		}
+		if now, holds := holderOf(o, h.Kind, subject); err == nil && holds && !now.Terminating {
+			return append([]Holder{now}, cached[i+1:]...), nil
+		}
+	}
+	return nil, nil
+}
+
 // Live returns the stored holders of a subject, sorted, from lists that began after Live was
 // called. It fails rather than leave one out.
 func (f *Finder) Live(ctx context.Context, subject client.Object) ([]Holder, error) {

@@ -33,6 +33,23 @@ func (k holderKind) in(namespace string) string {
 	return namespace
 }
 
+// Blank is an empty object of the kind, to read it into; nil for other kinds.
+func (o Object) Blank() client.Object {
+	switch o.Kind {
+	case v1alpha1.KindArtifactStore:
+		return &v1alpha1.ArtifactStore{}
+	case v1alpha1.KindArtifactManifest:
+		return &v1alpha1.ArtifactManifest{}
+	case v1alpha1.KindDefinition:
+		return &v1alpha1.NetworkFunctionDefinitionVersion{}
+	case v1alpha1.KindDesign:
+		return &v1alpha1.NetworkServiceDesignVersion{}
+	case v1alpha1.KindSite:
+		return &v1alpha1.SiteNetworkService{}
+	}
+	return nil
+}
+
 var holderKinds = []holderKind{
 	{
 		name: v1alpha1.KindArtifactManifest, holds: []string{v1alpha1.KindArtifactStore},

@@ -120,9 +120,10 @@ func (e *Environment) connect(ctx context.Context) error {
 	return e.install(ctx)
 }
 
-// install applies what `kubectl apply -k config` would, but for the Deployment: there is no node.
+// install applies what `kubectl apply -k config` would, but for the Deployment, because there is no
+// node, and for the webhooks, which come and go with the managers that serve them.
 func (e *Environment) install(ctx context.Context) error {
-	for _, pattern := range []string{"config/crd/nfo.dev_*.yaml", "config/rbac/identity.yaml", "config/rbac/role.yaml"} {
+	for _, pattern := range []string{"config/crd/nfo.dev_*.yaml", "config/rbac/identity.yaml", "config/rbac/role.yaml", "config/webhook/tombstones.yaml"} {
 		files, err := filepath.Glob(filepath.Join(Root(), pattern))
 		if err != nil || len(files) == 0 {
 			return fmt.Errorf("finding %s: %w", pattern, errors.Join(err, os.ErrNotExist))
@@ -135,7 +136,7 @@ func (e *Environment) install(ctx context.Context) error {
 	}
 	// A CRD is served a moment after it was stored.
 	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
-		for _, kind := range []string{"ArtifactStoreList", "ArtifactManifestList", "NetworkFunctionDefinitionVersionList", "NetworkServiceDesignVersionList", "TombstoneList"} {
+		for _, kind := range []string{"ArtifactStoreList", "ArtifactManifestList", "NetworkFunctionDefinitionVersionList", "NetworkServiceDesignVersionList", "SiteNetworkServiceList", "TombstoneList"} {
 			l := &unstructured.UnstructuredList{}
 			l.SetAPIVersion("nfo.dev/v1alpha1")
 			l.SetKind(kind)

@@ -1,6 +1,7 @@
 package environment
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/nfo-operator/nfo/internal/admission"
 	"github.com/nfo-operator/nfo/internal/controller"
 )
 
@@ -27,10 +29,14 @@ type ManagerOptions struct {
 	Namespaces []string
 	// API and Registry see the requests to each side.
 	API, Registry Transport
+	// QPS bounds its requests to the API server; 200, as on the command line, when 0.
+	QPS float32
 	// PollsPerSecond is 100 when 0: tests do not wait.
 	PollsPerSecond float64
 	// PurgerImage as in the manager's options.
 	PurgerImage string
+	// Webhooks makes it serve the webhooks for its namespaces.
+	Webhooks bool
 	// Elect makes it work only while it holds the lease in the first of its namespaces.
 	Elect bool
 }
@@ -48,6 +54,9 @@ var logger = func() logr.Logger {
 
 // Manager is a manager that runs in this process under its own ServiceAccount.
 type Manager struct {
+	// Webhooks is the name of the ValidatingWebhookConfiguration that leads to it, "" for none.
+	Webhooks string
+
 	cancel context.CancelFunc
 	done   chan struct{}
 }
@@ -56,7 +65,8 @@ type Manager struct {
 func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	t.Helper()
 	kube := e.As(ManagerUser)
-	kube.QPS, kube.Burst = 200, 400
+	kube.QPS = cmp.Or(o.QPS, 200)
+	kube.Burst = 2 * int(kube.QPS)
 	if o.API != nil {
 		kube.Wrap(func(rt http.RoundTripper) http.RoundTripper { return o.API(rt) })
 	}
@@ -73,10 +83,18 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	if o.PollsPerSecond == 0 {
 		o.PollsPerSecond = 100
 	}
+	var hooks webhooks
+	if o.Webhooks {
+		hooks = e.newWebhooks(t, o.Namespaces)
+		base.WebhookServer = hooks.server()
+	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // Stop ends it, in the test's clean-up
 	mgr, err := controller.NewManager(ctx, kube, base, controller.Options{
 		PollsPerSecond: o.PollsPerSecond, PurgerImage: o.PurgerImage, Transport: o.Registry,
 	})
+	if err == nil && o.Webhooks {
+		err = admission.Setup(ctx, mgr)
+	}
 	if err != nil {
 		cancel()
 		t.Fatalf("making the manager: %v", err)
@@ -91,6 +109,9 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	t.Cleanup(m.Stop)
 	if !o.Elect && !mgr.GetCache().WaitForCacheSync(t.Context()) {
 		t.Fatal("the manager's caches are not filled")
+	}
+	if o.Webhooks {
+		m.Webhooks = hooks.install(t)
 	}
 	return m
 }

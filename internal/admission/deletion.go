@@ -1,0 +1,81 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+const (
+	// reasonDeletionRefused is the reason of the event that a refused deletion leaves.
+	reasonDeletionRefused = "DeletionRefused"
+	// maxNote is the API's bound on an event's note, in bytes.
+	maxNote = 1024
+)
+
+// preflight refuses at once what the finalizer would only block.
+type preflight struct {
+	*lookup
+	events events.EventRecorder
+}
+
+// deletable refuses the deletion of what is held, and leaves an event on it unless nothing may be
+// written. A holder that is itself going does not count: the finalizer waits for it.
+func (p *preflight) deletable(ctx context.Context, subject client.Object) error {
+	if m, ok := subject.(*v1alpha1.ArtifactManifest); ok && m.Spec.UploadPath == v1alpha1.StoreScoped {
+		return nil
+	}
+	if err := p.ready(ctx); err != nil {
+		return err
+	}
+	holders, err := p.standing(ctx, subject)
+	if err != nil {
+		return unread(err)
+	}
+	if len(holders) == 0 {
+		return nil
+	}
+	refusal := inUse(subject, holders)
+	req, err := admission.RequestFromContext(ctx)
+	if err == nil && (req.DryRun == nil || !*req.DryRun) {
+		p.events.Eventf(subject, nil, corev1.EventTypeWarning, reasonDeletionRefused, "Deleting", "%s", cut(refusal.Error(), maxNote))
+	}
+	return refusal
+}
+
+// standing returns the holders that refuse. The cheap questions come first: most deletions are of
+// what nothing holds, and cost no request.
+func (p *preflight) standing(ctx context.Context, subject client.Object) ([]reference.Holder, error) {
+	cached, err := p.holders.Cached(ctx, subject)
+	if err != nil {
+		return nil, fmt.Errorf("finding what holds %s: %w", reference.Self(subject), err)
+	}
+	cached = slices.DeleteFunc(cached, func(h reference.Holder) bool { return h.Terminating })
+	if len(cached) == 0 {
+		return nil, nil
+	}
+	var ns corev1.Namespace
+	if err := p.live.Get(ctx, client.ObjectKey{Name: subject.GetNamespace()}, &ns); err != nil {
+		return nil, fmt.Errorf("reading the namespace %s: %w", subject.GetNamespace(), err)
+	}
+	if !ns.DeletionTimestamp.IsZero() { // its own holders go with it, in any order
+		cached = slices.DeleteFunc(cached, func(h reference.Holder) bool { return h.Namespace == ns.Name })
+	}
+	return p.holders.Confirm(ctx, subject, cached)
+}
+
+// cut shortens a text to a number of bytes.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return text[:most-3] + "..."
+}

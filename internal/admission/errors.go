@@ -1,0 +1,45 @@
+package admission
+
+import (
+	"net/http"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// inUse is the refusal of a deletion. NewConflict would put words of its own before the message.
+func inUse(subject client.Object, holders []reference.Holder) *apierrors.StatusError {
+	self := reference.Self(subject)
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status:  metav1.StatusFailure,
+		Code:    http.StatusConflict,
+		Reason:  metav1.StatusReasonConflict,
+		Message: reference.Refusal(self, holders),
+		Details: &metav1.StatusDetails{Group: v1alpha1.GroupVersion.Group, Kind: self.Kind, Name: self.Name, UID: subject.GetUID()},
+	}}
+}
+
+// unavailable says that a question cannot be answered now. Clients ask again after a second.
+func unavailable(why string) *apierrors.StatusError {
+	err := apierrors.NewServiceUnavailable(why)
+	err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: 1}
+	return err
+}
+
+// unread is the answer when a lookup has failed. Its status is never the lookup's own: a "not found"
+// or "forbidden" of ours would read as the user's.
+func unread(err error) error { return unavailable("the request cannot be checked now: " + err.Error()) }
+
+// invalid is all that is wrong with an object, nil for nothing.
+func invalid(o client.Object, all field.ErrorList) error {
+	if len(all) == 0 {
+		return nil
+	}
+	self := reference.Self(o)
+	return apierrors.NewInvalid(v1alpha1.GroupVersion.WithKind(self.Kind).GroupKind(), self.Name, all)
+}

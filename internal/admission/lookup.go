@@ -1,0 +1,103 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// syncPatience is how long a request waits for caches that are being filled.
+const syncPatience = time.Second
+
+// lookup reads what the rules ask for.
+type lookup struct {
+	cached  client.Reader
+	live    client.Reader
+	synced  func(context.Context) bool
+	holders *reference.Finder
+}
+
+// ready waits a moment for the caches. A cold cache knows no holder, and must not say so (I2).
+func (l *lookup) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, syncPatience)
+	defer cancel()
+	if !l.synced(ctx) {
+		return unavailable("the operator has not read all objects yet, so that it cannot tell what is in use; try again")
+	}
+	return nil
+}
+
+// target is what was read of an object that is named. The zero target does not exist.
+type target struct {
+	exists, terminating bool
+	// storeScoped is true for a manifest in the form before AOSM's 2025-03-30 API.
+	storeScoped bool
+	// ready is true for a sealed manifest, and for a version that is not a preview.
+	ready bool
+	// deprecated is true for a version that nothing new may be deployed from.
+	deprecated bool
+}
+
+// good reports whether nothing is to be said of a target; ready, whether it must be ready.
+func (t target) good(ready bool) bool {
+	return t.exists && !t.terminating && !t.storeScoped && !t.deprecated && (t.ready || !ready)
+}
+
+// targetOf is the target that a stored object is.
+func targetOf(o client.Object) target {
+	t := target{exists: true, terminating: !o.GetDeletionTimestamp().IsZero(), ready: true}
+	var state v1alpha1.VersionState
+	switch o := o.(type) {
+	case *v1alpha1.ArtifactManifest:
+		t.ready = o.Spec.ArtifactManifestState == v1alpha1.ManifestUploaded
+		t.storeScoped = o.Spec.UploadPath == v1alpha1.StoreScoped
+	case *v1alpha1.NetworkFunctionDefinitionVersion:
+		state = o.Spec.VersionState
+		t.ready = state != v1alpha1.VersionPreview
+	case *v1alpha1.NetworkServiceDesignVersion:
+		state = o.Spec.VersionState
+		t.ready = state != v1alpha1.VersionPreview
+	}
+	t.deprecated = state == v1alpha1.VersionDeprecated
+	return t
+}
+
+// target reads a named object. Of the cache it takes good news alone, and asks the API server for
+// everything else: objects applied one after the other arrive faster than the cache learns of them.
+func (l *lookup) target(ctx context.Context, o reference.Object, ready bool) (target, error) {
+	key, into := client.ObjectKey{Namespace: o.Namespace, Name: o.Name}, o.Blank()
+	if err := l.cached.Get(ctx, key, into); err == nil && targetOf(into).good(ready) {
+		return targetOf(into), nil
+	}
+	into = o.Blank()
+	err := l.live.Get(ctx, key, into)
+	if apierrors.IsNotFound(err) {
+		return target{}, nil
+	}
+	if err != nil {
+		return target{}, fmt.Errorf("reading %s: %w", o, err)
+	}
+	return targetOf(into), nil
+}
+
+// targets reads all that an object names, each once.
+func (l *lookup) targets(ctx context.Context, all []named, ready bool) (map[reference.Object]target, error) {
+	found := map[reference.Object]target{}
+	for _, n := range all {
+		if _, known := found[n.to]; known {
+			continue
+		}
+		t, err := l.target(ctx, n.to, ready)
+		if err != nil {
+			return nil, unread(err)
+		}
+		found[n.to] = t
+	}
+	return found, nil
+}

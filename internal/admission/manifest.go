@@ -1,0 +1,152 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+func manifestValidator(p *preflight) *validator[*v1alpha1.ArtifactManifest] {
+	return &validator[*v1alpha1.ArtifactManifest]{
+		preflight: p,
+		spec:      func(m *v1alpha1.ArtifactManifest) any { return &m.Spec },
+		check:     p.checkManifest,
+		late:      "This ArtifactManifest is being deleted. Once it is gone, apply it again to restore it, within the grace period of its store.",
+	}
+}
+
+func (p *preflight) checkManifest(ctx context.Context, was, is *v1alpha1.ArtifactManifest) (admission.Warnings, error) {
+	all := sealErrors(was, is)
+	beside, err := p.beside(ctx, is)
+	if err != nil {
+		return nil, unread(err)
+	}
+	for _, m := range beside {
+		found := pathErrors(was, is, m)
+		if len(found) == 0 {
+			continue
+		}
+		if found, err = p.pathErrorsNow(ctx, was, is, m); err != nil {
+			return nil, unread(err)
+		}
+		if len(found) > 0 { // one such manifest is enough to refuse
+			all = append(all, found...)
+			break
+		}
+	}
+	var ws admission.Warnings
+	if was == nil && is.Spec.ArtifactManifestState == v1alpha1.ManifestUploaded {
+		ws = append(ws, "spec.artifactManifestState is Uploaded from the start: what is missing in the registry and in tombstones can still be uploaded, but the list of artifacts cannot be changed any more")
+	}
+	return ws, invalid(is, all)
+}
+
+// beside lists the manifests of the same store as the cache has them.
+func (p *preflight) beside(ctx context.Context, is *v1alpha1.ArtifactManifest) ([]*v1alpha1.ArtifactManifest, error) {
+	store := reference.Of(is)[0].To
+	var l v1alpha1.ArtifactManifestList
+	if err := p.cached.List(ctx, &l, client.InNamespace(is.Namespace), client.MatchingFields{reference.Field: reference.Key(store)}); err != nil {
+		return nil, fmt.Errorf("listing the manifests of %s: %w", store, err)
+	}
+	var ms []*v1alpha1.ArtifactManifest
+	for i := range l.Items {
+		if m := &l.Items[i]; m.Name != is.Name {
+			ms = append(ms, m)
+		}
+	}
+	return ms, nil
+}
+
+// pathErrorsNow asks again with the other manifest as it is stored.
+func (p *preflight) pathErrorsNow(ctx context.Context, was, is, other *v1alpha1.ArtifactManifest) (field.ErrorList, error) {
+	var now v1alpha1.ArtifactManifest
+	if err := p.live.Get(ctx, client.ObjectKeyFromObject(other), &now); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return pathErrors(was, is, &now), nil
+}
+
+// sealErrors is pure: what the status of the old object does not show present cannot be sealed. A
+// manifest that moves to another path has nothing there yet.
+func sealErrors(was, is *v1alpha1.ArtifactManifest) field.ErrorList {
+	moved := was != nil && was.Spec.UploadPath != is.Spec.UploadPath
+	if was == nil || is.Spec.ArtifactManifestState != v1alpha1.ManifestUploaded ||
+		(was.Spec.ArtifactManifestState == v1alpha1.ManifestUploaded && !moved) {
+		return nil
+	}
+	present := map[string]bool{}
+	for _, a := range was.Status.Artifacts {
+		present[a.ArtifactName+":"+a.ArtifactVersion] = a.State == v1alpha1.ArtifactPresent && !moved
+	}
+	var missing []string
+	for _, a := range is.Spec.Artifacts {
+		if name := a.ArtifactName + ":" + a.ArtifactVersion; !present[name] {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(field.NewPath("spec", "artifactManifestState"), is.Spec.ArtifactManifestState,
+		fmt.Sprintf("a manifest is sealed when all its artifacts are seen in the registry, and these are not: %s; leave it Uploading, upload them, and seal it when its condition Uploaded is True", some(missing)))}
+}
+
+// pathErrors is pure: a manifest of each form must not reach into the other's path. Only what is new is
+// refused.
+func pathErrors(was, is, other *v1alpha1.ArtifactManifest) field.ErrorList {
+	old := func(m *v1alpha1.ArtifactManifest) bool { return m.Spec.UploadPath == v1alpha1.StoreScoped }
+	switch {
+	case old(is) == old(other):
+		return nil
+	case old(is):
+		return artifactErrors(was, is, other)
+	case was != nil && !old(was):
+		return nil
+	}
+	for _, a := range other.Spec.Artifacts {
+		if firstSegment(a.ArtifactName) == is.Name {
+			return field.ErrorList{field.Invalid(field.NewPath("metadata", "name"), is.Name,
+				fmt.Sprintf("it is where the StoreScoped %s has its artifact %s; choose another name, or upgrade that manifest to ManifestScoped first", reference.Self(other), a.ArtifactName))}
+		}
+	}
+	return nil
+}
+
+// artifactErrors are those of the artifacts that a StoreScoped manifest newly lists in the path of a
+// ManifestScoped one.
+func artifactErrors(was, is, other *v1alpha1.ArtifactManifest) field.ErrorList {
+	known := map[string]bool{}
+	if was != nil {
+		for _, a := range was.Spec.Artifacts {
+			known[a.ArtifactName] = true
+		}
+	}
+	var all field.ErrorList
+	for i, a := range is.Spec.Artifacts {
+		if firstSegment(a.ArtifactName) == other.Name && !known[a.ArtifactName] {
+			all = append(all, field.Invalid(field.NewPath("spec", "artifacts").Index(i).Child("artifactName"), a.ArtifactName,
+				fmt.Sprintf("its first segment is the path of the ManifestScoped %s; list it there, or use another name", reference.Self(other))))
+		}
+	}
+	return all
+}
+
+func firstSegment(name string) string {
+	first, _, _ := strings.Cut(name, "/")
+	return first
+}
+
+// some names the first of many.
+func some(names []string) string {
+	if n := len(names); n > reference.NamedHolders {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:reference.NamedHolders], ", "), n-reference.NamedHolders)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,54 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+func siteValidator(p *preflight, a *access) *validator[*v1alpha1.SiteNetworkService] {
+	return &validator[*v1alpha1.SiteNetworkService]{
+		preflight: p,
+		spec:      func(s *v1alpha1.SiteNetworkService) any { return &s.Spec },
+		check: func(ctx context.Context, was, is *v1alpha1.SiteNetworkService) (admission.Warnings, error) {
+			return p.checkSite(ctx, a, was, is)
+		},
+	}
+}
+
+func (p *preflight) checkSite(ctx context.Context, a *access, was, is *v1alpha1.SiteNetworkService) (admission.Warnings, error) {
+	design := reference.Of(is)[0].To
+	if was != nil && reference.Of(was)[0].To == design {
+		return nil, nil // the same one, with its namespace spelled out or left out
+	}
+	if design.Namespace != is.Namespace {
+		if err := a.mayUse(ctx, is.Name, design); err != nil {
+			return nil, err
+		}
+	}
+	found, err := p.target(ctx, design, false)
+	if err != nil {
+		return nil, unread(err)
+	}
+	ws, all := siteFindings(design, found)
+	return ws, invalid(is, all)
+}
+
+// siteFindings is pure: what is to be said of the design that a site is to be deployed from.
+func siteFindings(design reference.Object, found target) (admission.Warnings, field.ErrorList) {
+	at := field.NewPath("spec", "networkServiceDesignVersionRef", "name")
+	switch {
+	case !found.exists:
+		return admission.Warnings{fmt.Sprintf("It names what does not exist (yet): %s. Until it does, the condition Resolved is False.", design)}, nil
+	case found.terminating:
+		return nil, field.ErrorList{field.Invalid(at, design.Name, fmt.Sprintf("%s is being deleted; name another one, or apply it again once it is gone", design))}
+	case found.deprecated:
+		return nil, field.ErrorList{field.Invalid(at, design.Name, fmt.Sprintf("%s is Deprecated and takes no new deployments; name another version", design))}
+	}
+	return nil, nil
+}

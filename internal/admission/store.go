@@ -1,0 +1,141 @@
+package admission
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/robfig/cron/v3"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// maxWarnings bounds how many overlapping stores are named.
+const maxWarnings = 8
+
+func storeValidator(p *preflight) *validator[*v1alpha1.ArtifactStore] {
+	return &validator[*v1alpha1.ArtifactStore]{
+		preflight: p,
+		spec:      func(s *v1alpha1.ArtifactStore) any { return &s.Spec },
+		check:     p.checkStore,
+		leaves:    p.storeLeaves,
+	}
+}
+
+// checkStore looks for other stores at the same place in the whole cluster: URLs are disjoint (I9).
+func (p *preflight) checkStore(ctx context.Context, _, is *v1alpha1.ArtifactStore) (admission.Warnings, error) {
+	var all v1alpha1.ArtifactStoreList
+	if err := p.cached.List(ctx, &all); err != nil {
+		return nil, unread(fmt.Errorf("listing stores: %w", err))
+	}
+	return storeWarnings(is, all.Items), invalid(is, storeErrors(is))
+}
+
+// storeErrors is pure.
+func storeErrors(s *v1alpha1.ArtifactStore) field.ErrorList {
+	var all field.ErrorList
+	spec := field.NewPath("spec")
+	registry := spec.Child("registry")
+	if _, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL); err != nil {
+		all = append(all, field.Invalid(registry.Child("url"), "the URL", err.Error())) // which may carry a secret
+	}
+	if ca := s.Spec.Registry.CABundle; len(ca) > 0 && !x509.NewCertPool().AppendCertsFromPEM(ca) {
+		all = append(all, field.Invalid(registry.Child("caBundle"), "the bundle", "it has no certificate in PEM; give at least one, or leave it out to trust the system's"))
+	}
+	if c := s.Spec.Capacity; c != nil && c.Sign() <= 0 {
+		all = append(all, field.Invalid(spec.Child("capacity"), c.String(), "give a quantity above 0, or leave it out"))
+	}
+	return append(all, purgeErrors(s.Spec.Purge, spec.Child("purge"))...)
+}
+
+func purgeErrors(p v1alpha1.PurgeSpec, at *field.Path) field.ErrorList {
+	var all field.ErrorList
+	if p.Schedule != nil && *p.Schedule != "" {
+		all = append(all, scheduleErrors(*p.Schedule, at.Child("schedule"))...)
+	}
+	if zone := p.TimeZone; zone != "" {
+		if _, err := time.LoadLocation(zone); err != nil || strings.EqualFold(zone, "Local") {
+			all = append(all, field.Invalid(at.Child("timeZone"), zone, "it is no IANA time zone; give one such as Etc/UTC or Europe/Berlin"))
+		}
+	}
+	if p.ThresholdPercent > 0 && p.TargetPercent > p.ThresholdPercent {
+		all = append(all, field.Invalid(at.Child("targetPercent"), p.TargetPercent,
+			fmt.Sprintf("a purge that starts at thresholdPercent %d would stop at once; give at most that", p.ThresholdPercent)))
+	}
+	return all
+}
+
+// scheduleErrors asks the parser that Kubernetes has for CronJobs. It panics on some time zones in a
+// schedule, which Kubernetes refuses anyway.
+func scheduleErrors(schedule string, at *field.Path) field.ErrorList {
+	if strings.Contains(schedule, "TZ") {
+		return field.ErrorList{field.Invalid(at, schedule, "a schedule carries no time zone; set timeZone")}
+	}
+	if _, err := cron.ParseStandard(schedule); err != nil {
+		return field.ErrorList{field.Invalid(at, schedule, fmt.Sprintf("it is no crontab line (%v); give five fields such as \"0 0 * * *\", or \"\" for no CronJob", err))}
+	}
+	return nil
+}
+
+// storeWarnings is pure. An overlap is no error: the older store wins whichever was applied first.
+func storeWarnings(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) admission.Warnings {
+	var ws admission.Warnings
+	if p := s.Spec.Purge; p.PersistentVolumeClaim != nil && p.Usage != v1alpha1.UsageVolume {
+		ws = append(ws, "spec.purge.persistentVolumeClaim has no effect unless spec.purge.usage is Volume")
+	}
+	others := 0
+	for i := range all {
+		o := &all[i]
+		inert := ""
+		switch {
+		case s.Winner(all[i:i+1]) != nil:
+			inert = "this one, the younger, does nothing"
+		case o.UID != s.UID && o.Winner([]v1alpha1.ArtifactStore{*s}) != nil:
+			inert = "that one, the younger, does nothing"
+		default:
+			continue
+		}
+		if others++; others > maxWarnings {
+			break
+		}
+		ws = append(ws, fmt.Sprintf("spec.registry.url overlaps with that of %s: %s while both exist (PathConflict)", v1alpha1.ResourceID(v1alpha1.KindArtifactStore, o.Namespace, o.Name), inert))
+	}
+	return ws
+}
+
+// storeLeaves counts the tombstones that no store will have once this one is gone.
+func (p *preflight) storeLeaves(ctx context.Context, s *v1alpha1.ArtifactStore) (admission.Warnings, error) {
+	var all v1alpha1.TombstoneList
+	if err := p.cached.List(ctx, &all, client.InNamespace(s.Namespace)); err != nil {
+		return nil, unread(fmt.Errorf("listing tombstones: %w", err))
+	}
+	return leftBehind(s, all.Items), nil
+}
+
+// leftBehind is pure.
+func leftBehind(s *v1alpha1.ArtifactStore, all []v1alpha1.Tombstone) admission.Warnings {
+	here, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	if err != nil {
+		return nil
+	}
+	waiting := 0
+	for i := range all {
+		at, err := v1alpha1.ParseRegistryURL(all[i].Spec.RegistryURL)
+		if err == nil && at.Same(here) && !all[i].Consumed() {
+			waiting++
+		}
+	}
+	if waiting == 0 {
+		return nil
+	}
+	size := ""
+	if u := s.Status.Usage; u != nil {
+		size = fmt.Sprintf(" (%d bytes reclaimable when last measured)", u.ReclaimableBytes)
+	}
+	return admission.Warnings{fmt.Sprintf("Tombstones left behind: %d%s. They wait for a store of the same URL in this namespace; until there is one, nothing of them is restored or purged.", waiting, size)}
+}

@@ -1,0 +1,68 @@
+package admission
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+)
+
+// patience ends a request before the API server gives up on it (timeoutSeconds in config/webhook), so
+// that the answer says what could not be read.
+const patience = 4 * time.Second
+
+// validator is the webhook of one kind: an admission.Validator.
+type validator[T client.Object] struct {
+	*preflight
+	spec func(T) any
+	// check says what is wrong with a new spec. was is nil when the object is created.
+	check func(ctx context.Context, was, is T) (admission.Warnings, error)
+	// leaves, when not nil, says what an admitted deletion leaves behind.
+	leaves func(context.Context, T) (admission.Warnings, error)
+	// late, when not empty, is told to whoever changes an object that is being deleted.
+	late string
+}
+
+// ValidateCreate checks a new object.
+func (v *validator[T]) ValidateCreate(ctx context.Context, is T) (admission.Warnings, error) {
+	var none T
+	return v.checked(ctx, none, is)
+}
+
+// ValidateUpdate checks a changed spec. Changes of metadata, and of what is being deleted, pass.
+func (v *validator[T]) ValidateUpdate(ctx context.Context, was, is T) (admission.Warnings, error) {
+	if !is.GetDeletionTimestamp().IsZero() {
+		if v.late == "" {
+			return nil, nil
+		}
+		return admission.Warnings{v.late}, nil
+	}
+	if equality.Semantic.DeepEqual(v.spec(was), v.spec(is)) {
+		return nil, nil
+	}
+	return v.checked(ctx, was, is)
+}
+
+func (v *validator[T]) checked(ctx context.Context, was, is T) (admission.Warnings, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := v.ready(ctx); err != nil {
+		return nil, err
+	}
+	return v.check(ctx, was, is)
+}
+
+// ValidateDelete refuses to delete what is held.
+func (v *validator[T]) ValidateDelete(ctx context.Context, o T) (admission.Warnings, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if !o.GetDeletionTimestamp().IsZero() {
+		return nil, nil
+	}
+	if err := v.deletable(ctx, o); err != nil || v.leaves == nil {
+		return nil, err
+	}
+	return v.leaves(ctx, o)
+}

@@ -1,0 +1,138 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// named is what a version names, and where.
+type named struct {
+	at *field.Path
+	to reference.Object
+}
+
+// sourceNames is what an artifact source names.
+func sourceNames(s v1alpha1.ArtifactSource, namespace string, at *field.Path) []named {
+	var all []named
+	if r := s.ArtifactManifestRef; r != nil {
+		all = append(all, named{at.Child("artifactManifestRef", "name"), reference.Object{Kind: v1alpha1.KindArtifactManifest, Namespace: namespace, Name: r.Name}})
+	}
+	if r := s.ArtifactStoreRef; r != nil {
+		all = append(all, named{at.Child("artifactStoreRef", "name"), reference.Object{Kind: v1alpha1.KindArtifactStore, Namespace: namespace, Name: r.Name}})
+	}
+	return all
+}
+
+// version is what definitions and designs have in common: a state, and what they name.
+type version struct {
+	// was is the state before, "" when the version is created.
+	was, is v1alpha1.VersionState
+	// before and after are what it names.
+	before, after []named
+}
+
+// frozen reports whether nothing but the state may change.
+func (v version) frozen() bool {
+	return v.was == v1alpha1.VersionActive || v.was == v1alpha1.VersionDeprecated
+}
+
+// activates reports whether users may deploy it from now on.
+func (v version) activates() bool {
+	return v.is == v1alpha1.VersionActive && v.was != v1alpha1.VersionActive
+}
+
+// checkVersion reads what the version names and says what is wrong with that.
+func (l *lookup) checkVersion(ctx context.Context, v version) (admission.Warnings, field.ErrorList, error) {
+	found, err := l.targets(ctx, v.after, v.activates())
+	if err != nil {
+		return nil, nil, err
+	}
+	return v.warnings(found), append(v.stateErrors(), v.targetErrors(found)...), nil
+}
+
+func (v version) stateErrors() field.ErrorList {
+	if v.frozen() && v.is == v1alpha1.VersionPreview {
+		return field.ErrorList{field.Invalid(field.NewPath("spec", "versionState"), v.is,
+			fmt.Sprintf("a version that was %s is never a preview again; make a new version", v.was))}
+	}
+	return nil
+}
+
+// targetErrors is pure. A reference from before is never refused for what became of its target since.
+func (v version) targetErrors(found map[reference.Object]target) field.ErrorList {
+	old := map[reference.Object]bool{}
+	for _, n := range v.before {
+		old[n.to] = true
+	}
+	var all field.ErrorList
+	for _, n := range v.after {
+		t := found[n.to]
+		switch {
+		case t.terminating && !old[n.to]:
+			all = append(all, field.Invalid(n.at, n.to.Name, fmt.Sprintf("%s is being deleted; name another one, or apply it again once it is gone", n.to)))
+		case !v.activates():
+		case !t.exists && n.to.Kind != v1alpha1.KindArtifactStore:
+			all = append(all, field.Invalid(n.at, n.to.Name, fmt.Sprintf("%s does not exist, which an Active version needs; create it first, or stay in Preview", n.to)))
+		case t.exists && !t.ready && n.to.Kind == v1alpha1.KindArtifactManifest:
+			all = append(all, field.Invalid(n.at, n.to.Name, fmt.Sprintf("%s is not sealed, which an Active version needs; set its artifactManifestState to Uploaded first, or stay in Preview", n.to)))
+		case t.exists && !t.ready:
+			all = append(all, field.Invalid(n.at, n.to.Name, fmt.Sprintf("%s is in Preview, which an Active version cannot be deployed with; set its versionState to Active first, or stay in Preview", n.to)))
+		}
+	}
+	return all
+}
+
+// warnings is pure.
+func (v version) warnings(found map[reference.Object]target) admission.Warnings {
+	var missing, storeScoped, stores []string
+	seen := map[reference.Object]bool{}
+	for _, n := range v.after {
+		t := found[n.to]
+		switch {
+		case seen[n.to]:
+		case !t.exists:
+			missing = append(missing, n.to.String())
+		case t.storeScoped:
+			storeScoped = append(storeScoped, n.to.String())
+		}
+		if n.to.Kind == v1alpha1.KindArtifactStore && !seen[n.to] {
+			stores = append(stores, n.to.String())
+		}
+		seen[n.to] = true
+	}
+	var ws admission.Warnings
+	for _, w := range []struct {
+		format string
+		names  []string
+	}{
+		{"It names what does not exist (yet): %s. Until it does, the condition Resolved is False.", missing},
+		{"It names manifests that are still StoreScoped: %s. Until their uploadPath is ManifestScoped, the condition Resolved is False.", storeScoped},
+		{"artifactStoreRef is the old form, which holds every manifest there that lists the artifact: %s. Use artifactManifestRef.", stores},
+	} {
+		if len(w.names) > 0 {
+			ws = append(ws, fmt.Sprintf(w.format, some(w.names)))
+		}
+	}
+	return ws
+}
+
+// frozenError is the refusal to change what users may have deployed already.
+func frozenError(part string, state v1alpha1.VersionState) *field.Error {
+	return field.Forbidden(field.NewPath("spec", part),
+		fmt.Sprintf("it cannot be changed any more, because the version is %s; make a new version (only versionState changes, and an artifactStoreRef to an artifactManifestRef)", state))
+}
+
+// upgraded is a source as the old one would look after the upgrade from the old form, which is the one
+// change that a frozen version allows.
+func upgraded(was, is v1alpha1.ArtifactSource) v1alpha1.ArtifactSource {
+	if was.ArtifactStoreRef != nil && is.ArtifactManifestRef != nil && is.ArtifactStoreRef == nil {
+		return is
+	}
+	return was
+}

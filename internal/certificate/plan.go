@@ -1,0 +1,180 @@
+package certificate
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"slices"
+	"time"
+)
+
+const (
+	// overlap is how late an API server may learn of a bundle.
+	overlap = time.Hour
+	// Many more than any rotation needs; whoever writes more into the Secret is cut short.
+	maxAuthorities = 16
+)
+
+// state is what the Secret says. Parts that are missing or cannot be read are nil.
+type state struct {
+	bundle             []*x509.Certificate // what the API servers are to trust, the oldest first
+	signer, next, leaf *tls.Certificate
+	// since is when every configuration was first seen to carry the bundle; zero if it was not.
+	since time.Time
+}
+
+// step is what plan has done, in the words of the log.
+type step string
+
+const (
+	stepNone      step = ""
+	stepIssued    step = "Issued a certificate, because there was none of use"
+	stepRenewed   step = "Renewed the certificate"
+	stepAnnounced step = "Made the next certificate authority"
+	stepPromoted  step = "Issued a certificate by the next authority"
+	stepDropped   step = "Removed authorities that are no longer used"
+)
+
+// observe compares the bundle with what the configurations carry. If somebody else has changed
+// one or the other, what they carry joins the bundle: there may be replicas that still serve a
+// leaf of it. It does not where the bundle has just lost an authority on purpose.
+func (s state) observe(carried [][]byte, now time.Time) state {
+	want, injected := encodeBundle(s.bundle), true
+	var theirs []*x509.Certificate
+	for _, c := range carried {
+		if !bytes.Equal(c, want) {
+			injected = false
+			theirs = append(theirs, parseBundle(c)...)
+		}
+	}
+	if injected && len(s.bundle) > 0 {
+		// A time in the future is one of a clock that has been set back since.
+		if s.since.IsZero() || s.since.After(now.Add(margin)) {
+			s.since = now
+		}
+		return s
+	}
+	missing := func(c *x509.Certificate) bool { return !slices.ContainsFunc(theirs, c.Equal) }
+	dropping := s.since.IsZero() && len(s.bundle) > 0 && !slices.ContainsFunc(s.bundle, missing)
+	s.since = time.Time{}
+	if dropping {
+		return s
+	}
+	for _, c := range theirs {
+		if alive(c, now) {
+			s.trust(c)
+		}
+	}
+	return s
+}
+
+// plan takes at most one step towards a leaf that is young, of an authority that is young, in a
+// bundle without others. Where nothing is left to do the state comes back as it was.
+func plan(s state, names []string, now time.Time) (state, step, error) {
+	s.repair(names, now)
+	var err error
+	switch {
+	case s.leaf == nil:
+		err = s.issueAtOnce(names, now)
+		return s, stepIssued, err
+
+	case s.next == nil && (s.signer == nil || old(s.signer, now)):
+		if s.next, err = newAuthority(now); err == nil {
+			s.trust(s.next.Leaf)
+		}
+		return s, stepAnnounced, err
+
+	case s.next != nil && s.settled(overlap, now):
+		s.leaf, err = issue(s.next, names, now)
+		s.signer, s.next = s.next, nil
+		return s, stepPromoted, err
+
+	// The second half: an authority that is about to end would have it renewed all the time.
+	case s.signer != nil && old(s.leaf, now) && leafEnd(s.signer, now).After(s.leaf.Leaf.NotAfter.Add(margin)):
+		s.leaf, err = issue(s.signer, names, now)
+		return s, stepRenewed, err
+
+	case slices.ContainsFunc(s.bundle, s.unused) && s.settled(2*overlap, now) && !now.Before(s.leaf.Leaf.NotBefore.Add(backdate+overlap)):
+		// Replicas that held a leaf of these changed over an overlap ago, see pick.
+		s.bundle, s.since = slices.DeleteFunc(slices.Clone(s.bundle), s.unused), time.Time{}
+		return s, stepDropped, nil
+	}
+	return s, stepNone, nil
+}
+
+// repair lets go of what cannot be used, and has the bundle hold every authority that can.
+func (s *state) repair(names []string, now time.Time) {
+	if !canSign(s.signer, now) {
+		s.signer = nil
+	}
+	if !canSign(s.next, now) || same(s.next, s.signer) {
+		s.next = nil
+	}
+	for _, a := range []*tls.Certificate{s.signer, s.next} {
+		if a != nil {
+			s.trust(a.Leaf)
+		}
+	}
+	if !good(s.leaf, s.bundle, names, now) {
+		s.leaf = nil
+	}
+}
+
+// issueAtOnce makes a leaf where there is none, by an authority that is trusted already if there
+// is one.
+func (s *state) issueAtOnce(names []string, now time.Time) error {
+	var err error
+	if s.signer == nil {
+		s.signer, s.next = s.next, nil
+	}
+	if s.signer == nil {
+		if s.signer, err = newAuthority(now); err != nil {
+			return err
+		}
+		s.trust(s.signer.Leaf)
+	}
+	s.leaf, err = issue(s.signer, names, now)
+	return err
+}
+
+// trust adds an authority to the bundle, which then waits to be injected.
+func (s *state) trust(c *x509.Certificate) {
+	if slices.ContainsFunc(s.bundle, c.Equal) {
+		return
+	}
+	s.bundle, s.since = append(slices.Clip(s.bundle), c), time.Time{}
+	if len(s.bundle) <= maxAuthorities {
+		return
+	}
+	i := max(0, slices.IndexFunc(s.bundle, s.unused))
+	s.bundle = slices.Delete(slices.Clone(s.bundle), i, i+1)
+}
+
+// unused reports whether an authority of the bundle neither signs nor has signed the leaf.
+func (s *state) unused(c *x509.Certificate) bool {
+	for _, a := range []*tls.Certificate{s.signer, s.next} {
+		if a != nil && a.Leaf.Equal(c) {
+			return false
+		}
+	}
+	return !signedBy(s.leaf, c)
+}
+
+// settled reports whether the bundle has been injected for so long.
+func (s *state) settled(d time.Duration, now time.Time) bool {
+	return !s.since.IsZero() && !now.Before(s.since.Add(d))
+}
+
+// pick says which leaf a replica serves that has served held so far. A leaf of another authority
+// waits until that has been trusted for an overlap, if held is good for so long.
+func (s *state) pick(held *tls.Certificate, names []string, now time.Time) *tls.Certificate {
+	switch {
+	case same(held, s.leaf):
+		return held
+	case !good(held, s.bundle, names, now), s.settled(overlap, now):
+		return s.leaf
+	case slices.ContainsFunc(s.bundle, func(c *x509.Certificate) bool { return signedBy(held, c) && signedBy(s.leaf, c) }):
+		return s.leaf
+	}
+	return held
+}

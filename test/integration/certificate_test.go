@@ -1,0 +1,121 @@
+package integration
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/sync/errgroup"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/internal/certificate"
+)
+
+// Three replicas, all at once, take the webhook's certificate through both rotations and a deleted
+// Secret, with the locks, defaults and validation of a real API server.
+func TestI13TheCertificateIsRotatedByAllReplicas(t *testing.T) {
+	t.Parallel()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "certificate-"}}
+	if err := env.Client.Create(t.Context(), ns); err != nil {
+		t.Fatal(err)
+	}
+	hooks := uncalledWebhooks(t, ns.Name)
+	clk := clocktesting.NewFakeClock(time.Now())
+	var replicas []*certificate.Keeper
+	for range 3 {
+		replicas = append(replicas, certificate.New(certificate.Options{
+			Client: env.Client, Namespace: ns.Name, Secret: "nfo-webhook-certificate", Service: "nfo-webhooks",
+			Webhooks: []string{hooks.Name, "missing"}, Clock: clk, Log: logr.Discard(),
+		}))
+	}
+	const year = 365 * 24 * time.Hour
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns.Name, Name: "nfo-webhook-certificate"}}
+	for _, tc := range []struct {
+		reason      string
+		after       time.Duration
+		deleted     bool
+		authorities int
+	}{
+		{reason: "all is made once", authorities: 1},
+		{reason: "the leaf is renewed", after: 61 * 24 * time.Hour, authorities: 1},
+		{reason: "the next authority is announced", after: 7 * year, authorities: 2},
+		{reason: "the next authority signs", after: time.Hour, authorities: 2},
+		{reason: "the old authority leaves", after: time.Hour, authorities: 1},
+		{reason: "a deleted Secret is made anew, and what it had stays trusted", deleted: true, authorities: 2},
+		{reason: "the new authority signs alone", after: 2 * time.Hour, authorities: 1},
+	} {
+		if tc.deleted {
+			if err := env.Client.Delete(t.Context(), secret); err != nil {
+				t.Fatal(err)
+			}
+		}
+		clk.Step(tc.after)
+		// Twice, because a replica that was ahead of the others serves as it decided then.
+		for range 2 {
+			var all errgroup.Group
+			for _, k := range replicas {
+				all.Go(func() error { return k.Ensure(t.Context()) })
+			}
+			if err := all.Wait(); err != nil {
+				t.Fatalf("%s: %v", tc.reason, err)
+			}
+		}
+		if err := env.Client.Get(t.Context(), client.ObjectKeyFromObject(hooks), hooks); err != nil {
+			t.Fatal(err)
+		}
+		bundle := hooks.Webhooks[0].ClientConfig.CABundle
+		for i, k := range replicas {
+			c, err := k.GetCertificate(&tls.ClientHelloInfo{})
+			if err != nil || k.Ready(nil) != nil {
+				t.Fatalf("%s: replica %d: %v, ready: %v", tc.reason, i, err, k.Ready(nil))
+			}
+			roots := x509.NewCertPool()
+			roots.AppendCertsFromPEM(bundle)
+			if _, err := c.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "nfo-webhooks." + ns.Name + ".svc", CurrentTime: clk.Now()}); err != nil {
+				t.Errorf("%s: replica %d: %v", tc.reason, i, err)
+			}
+		}
+		if err := env.Client.Get(t.Context(), client.ObjectKeyFromObject(secret), secret); err != nil {
+			t.Fatal(err)
+		}
+		if n := countAuthorities(bundle); n != tc.authorities || string(secret.Data["ca.crt"]) != string(bundle) || secret.Type != corev1.SecretTypeTLS {
+			t.Errorf("%s: %d authorities, want %d, in a Secret of type %s", tc.reason, n, tc.authorities, secret.Type)
+		}
+	}
+}
+
+// uncalledWebhooks makes a configuration that matches no request.
+func uncalledWebhooks(t *testing.T, namespace string) *admissionregistrationv1.ValidatingWebhookConfiguration {
+	t.Helper()
+	none := admissionregistrationv1.SideEffectClassNone
+	c := &admissionregistrationv1.ValidatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: namespace},
+		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
+			Name: "uncalled.nfo.dev", SideEffects: &none, AdmissionReviewVersions: []string{"v1"},
+			ClientConfig: admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{Namespace: namespace, Name: "nfo-webhooks"}},
+		}},
+	}
+	if err := env.Client.Create(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func countAuthorities(bundle []byte) int {
+	n := 0
+	for rest := bundle; len(rest) > 0; n++ {
+		block, after := pem.Decode(rest)
+		if block == nil {
+			break
+		}
+		rest = after
+	}
+	return n
+}
