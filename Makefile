@@ -24,7 +24,7 @@ help: ## show this list
 generate: ## write CRDs, roles and deep copies anew from the Go sources
 	$(GO) tool controller-gen object paths=./api/...
 	$(GO) tool controller-gen crd output:crd:dir=config/crd paths=./api/...
-	$(GO) tool controller-gen rbac:roleName=nfo-manager output:rbac:dir=config/rbac 'paths={./internal/controller/...,./internal/admission/...}'
+	$(GO) tool controller-gen rbac:roleName=nfo-manager output:rbac:dir=config/rbac 'paths={./internal/controller/...,./internal/admission/...,./internal/certificate/...}'
 
 .PHONY: verify
 verify: ## fail if generated files or go.mod are not what the sources say

@@ -3,17 +3,20 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/nfo-operator/nfo/internal/admission"
+	"github.com/nfo-operator/nfo/internal/certificate"
 	"github.com/nfo-operator/nfo/internal/controller"
 )
 
@@ -24,6 +27,7 @@ type managerConfig struct {
 	leaseNamespace  string
 	webhookPort     int
 	webhookCerts    string
+	namespace       string
 	controller.Options
 }
 
@@ -56,7 +60,8 @@ Exit codes:
 	f.BoolVar(&cfg.leaderElect, "leader-elect", true, "work only while holding the lease nfo-manager, so that one of several replicas works")
 	f.StringVar(&cfg.leaseNamespace, "leader-election-namespace", "", "namespace of the lease (default: the pod's own; outside a cluster it must be given)")
 	f.IntVar(&cfg.webhookPort, "webhook-port", 9443, "port of the webhooks over TLS, which every replica serves; 0 for none")
-	f.StringVar(&cfg.webhookCerts, "webhook-cert-dir", "", "folder with tls.crt and tls.key of the webhooks, read anew when they change")
+	f.StringVar(&cfg.webhookCerts, "webhook-cert-dir", "", "folder with tls.crt and tls.key of the webhooks, read anew when they change; default: the manager makes and renews its certificate itself")
+	f.StringVar(&cfg.namespace, "namespace", "nfo-system", "namespace of the manager: of the Secret and the Service that its webhooks' certificate is for")
 	f.StringVar(&cfg.PurgerImage, "purger-image", "", "image of the purge CronJobs, usually this program's own; empty: no CronJobs are made")
 	f.Float64Var(&cfg.PollsPerSecond, "registry-polls-per-second", 5, "requests a second to each store's registry for polling upload states, on average; at least 0.1")
 	return cmd
@@ -83,8 +88,15 @@ func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error
 		LeaderElectionNamespace:       cfg.leaseNamespace,
 		LeaderElectionReleaseOnCancel: true,
 	}
+	var keeper *certificate.Keeper
+	if cfg.webhookPort != 0 && cfg.webhookCerts == "" {
+		var err error
+		if keeper, err = newKeeper(kube, cfg.namespace); err != nil {
+			return err
+		}
+	}
 	if cfg.webhookPort != 0 {
-		base.WebhookServer = webhook.NewServer(webhookOptions(cfg))
+		base.WebhookServer = webhook.NewServer(webhookOptions(cfg, keeper))
 	}
 	mgr, err := controller.NewManager(ctx, kube, base, cfg.Options)
 	if err != nil {
@@ -95,12 +107,37 @@ func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error
 			return err
 		}
 	}
+	if keeper != nil {
+		if err := errors.Join(mgr.Add(keeper), mgr.AddReadyzCheck("certificate", keeper.Ready)); err != nil {
+			return fmt.Errorf("adding the certificate: %w", err)
+		}
+	}
 	return mgr.Start(ctx)
 }
 
-// webhookOptions is where the webhooks are served, and with which certificate.
-func webhookOptions(cfg managerConfig) webhook.Options {
-	return webhook.Options{Port: cfg.webhookPort, CertDir: cfg.webhookCerts, TLSOpts: []func(*tls.Config){
-		func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 },
-	}}
+// newKeeper makes the keeper of the webhooks' certificate, with an uncached client.
+func newKeeper(kube *rest.Config, namespace string) (*certificate.Keeper, error) {
+	scheme, err := controller.NewScheme()
+	if err != nil {
+		return nil, fmt.Errorf("registering kinds: %w", err)
+	}
+	live, err := client.New(kube, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the cluster: %w", err)
+	}
+	return certificate.New(certificate.Options{
+		Client: live, Namespace: namespace, Secret: "nfo-webhook-certificate", Service: "nfo-webhooks",
+		Webhooks: []string{"nfo-validating"}, Log: ctrl.Log.WithName("certificate"),
+	}), nil
+}
+
+// webhookOptions is where the webhooks are served, and with which certificate: the keeper's, or
+// without one that of the folder.
+func webhookOptions(cfg managerConfig, keeper *certificate.Keeper) webhook.Options {
+	return webhook.Options{Port: cfg.webhookPort, CertDir: cfg.webhookCerts, TLSOpts: []func(*tls.Config){func(c *tls.Config) {
+		c.MinVersion = tls.VersionTLS12
+		if keeper != nil {
+			c.GetCertificate = keeper.GetCertificate
+		}
+	}}}
 }

@@ -150,6 +150,7 @@ func (e *environment) startManager(ctx context.Context) error {
 		argv: []string{
 			e.nfo(), "manager", "--leader-election-namespace", managerNamespace, "--metrics-bind-address", "127.0.0.1:0",
 			"--health-probe-bind-address", probes, "--purger-image", "nfo:dev",
+			"--webhook-port", "0", // there is no Service that the API server could call it by
 		},
 		env:   []string{"KUBECONFIG=" + e.path("manager.kubeconfig")},
 		ready: func(ctx context.Context) bool { return answers(ctx, "http://"+probes+"/readyz") },

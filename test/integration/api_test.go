@@ -39,6 +39,7 @@ var kinds = map[string]struct {
 	"artifactmanifests":                 {"am", &v1alpha1.ArtifactManifestList{}, []string{"Ready", "Referenced", "Uploaded"}},
 	"networkfunctiondefinitionversions": {"nfdv", &v1alpha1.NetworkFunctionDefinitionVersionList{}, []string{"Ready", "Referenced", "Resolved"}},
 	"networkservicedesignversions":      {"nsdv", &v1alpha1.NetworkServiceDesignVersionList{}, []string{"Ready", "Referenced", "Resolved"}},
+	"sitenetworkservices":               {"sns", &v1alpha1.SiteNetworkServiceList{}, []string{"Ready", "Referenced", "Resolved"}},
 	"tombstones":                        {"ts", &v1alpha1.TombstoneList{}, []string{"Ready"}},
 }
 

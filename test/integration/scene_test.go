@@ -260,6 +260,8 @@ func conditionsOf(o client.Object) []metav1.Condition {
 		return o.Status.Conditions
 	case *v1alpha1.NetworkServiceDesignVersion:
 		return o.Status.Conditions
+	case *v1alpha1.SiteNetworkService:
+		return o.Status.Conditions
 	case *v1alpha1.Tombstone:
 		return o.Status.Conditions
 	}
