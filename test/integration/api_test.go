@@ -320,7 +320,7 @@ func TestConditionsAreOfTheGeneration(t *testing.T) {
 	s.manage()
 	store, m, gone := s.store("acme"), s.manifest("m", "a:1"), s.manifest("gone", "a:1")
 	nfdv, nsdv := s.definition("nfdv", "m", "a"), s.design("nsdv", "m", "a:1", "nfdv")
-	s.create(store, m, gone, nfdv, nsdv)
+	s.create(store, m, gone, nfdv, nsdv, s.site("site", "", "nsdv"))
 	s.image("m", "a:1", "one")
 	s.image("gone", "a:1", "two")
 	s.eventually(gone, v1alpha1.ConditionUploaded, "True/Complete")

@@ -11,6 +11,7 @@ import (
 	"github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/purge"
@@ -130,10 +131,13 @@ func (s *scene) hostile(name, manifest, repository string, digests ...string) {
 		Manifest:  v1alpha1.TombstoneManifest{Name: manifest, UID: "none", Spec: s.manifest("", "a:1").Spec},
 		Artifacts: []v1alpha1.TombstoneArtifact{{Repository: repository, Tag: "9", Digests: digests}},
 	}}
-	s.create(t)
+	// As the operator: nobody else may write one.
+	operator, err := client.New(env.As(environment.ManagerUser), client.Options{Scheme: env.Client.Scheme()})
+	s.Expect(err).NotTo(gomega.HaveOccurred())
+	s.Expect(operator.Create(s.t.Context(), t)).To(gomega.Succeed())
 	long := metav1.NewTime(time.Now().Add(-24 * time.Hour))
 	t.SetEntry(v1alpha1.TombstoneArtifactStatus{Repository: repository, Tag: "9", State: v1alpha1.TombstoneUntagged, UntaggedAt: &long})
-	if err := env.Client.Status().Update(s.t.Context(), t); err != nil {
+	if err := operator.Status().Update(s.t.Context(), t); err != nil {
 		s.t.Fatal(err)
 	}
 }
