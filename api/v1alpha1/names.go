@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/url"
@@ -111,6 +113,13 @@ func (l RegistryLocation) Repository(manifest string, path UploadPath, artifactN
 func (l RegistryLocation) Owns(manifest, repository string) bool {
 	rest, ok := strings.CutPrefix(repository, l.Repository(manifest, ManifestScoped, ""))
 	return ok && rest != "" && !strings.Contains(rest, "/") && !strings.Contains(manifest, "/")
+}
+
+// TombstoneSuffix tells apart the tombstones of one manifest by why and of what they are: eight
+// characters of a hash, for a repository name can be longer than an object's.
+func TombstoneSuffix(cause Cause, of string) string {
+	sum := sha256.Sum256([]byte(string(cause) + " " + of))
+	return hex.EncodeToString(sum[:4])
 }
 
 // TombstoneName names the tombstone of a whole manifest: its name, cut, and the first 8

@@ -224,6 +224,25 @@ func (t *Tombstone) Consumed() bool {
 	return true
 }
 
+// BeginGrace marks as untagged, from now on, what is still pending, and says until when a restore is
+// certain. An entry that was marked before keeps its time. reasons has, by repository:tag, what
+// else there is to say of an entry. It reports whether there was any.
+func (t *Tombstone) BeginGrace(now metav1.Time, graceNow time.Duration, reasons map[string]string) (changed bool) {
+	for _, a := range t.Spec.Artifacts {
+		e := t.Entry(a.Repository, a.Tag)
+		if e.State == TombstonePending {
+			e.State, e.UntaggedAt, e.Reason, changed = TombstoneUntagged, &now, reasons[a.Repository+":"+a.Tag], true
+			t.SetEntry(e)
+		}
+	}
+	if changed {
+		until := metav1.NewTime(now.Add(max(graceNow, t.Spec.GracePeriod.Duration)))
+		t.Status.RestorableUntil = &until
+		t.Summarise()
+	}
+	return changed
+}
+
 // Summarise sets the Ready condition from the entries: its reason is the state that says most
 // about what can still happen, and it is True while something can be restored.
 func (t *Tombstone) Summarise() {

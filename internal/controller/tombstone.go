@@ -2,8 +2,6 @@ package controller
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"time"
@@ -20,8 +18,7 @@ func tombstoneName(m *v1alpha1.ArtifactManifest, cause v1alpha1.Cause, repositor
 	if cause == v1alpha1.CauseReleased {
 		return v1alpha1.TombstoneName(m.Name, m.UID, "")
 	}
-	sum := sha256.Sum256([]byte(string(cause) + " " + repository + ":" + tag))
-	return v1alpha1.TombstoneName(m.Name, m.UID, hex.EncodeToString(sum[:4]))
+	return v1alpha1.TombstoneName(m.Name, m.UID, v1alpha1.TombstoneSuffix(cause, repository+":"+tag))
 }
 
 // newTombstone is the tombstone of a manifest before any digest is in it.
@@ -124,24 +121,11 @@ func reset(t *v1alpha1.Tombstone, found []finding) (changed bool) {
 	return changed
 }
 
-// bury marks entries as untagged from now on. An entry that was marked before keeps its time.
-// reasons has, by repository:tag, what else there is to say of an entry.
+// bury begins the grace of what has lost its tag, and stores that.
 func (r *releaser) bury(ctx context.Context, t *v1alpha1.Tombstone, reasons map[string]string, keep time.Duration) error {
-	now, changed := metav1.NewTime(r.clock.Now()), false
-	for _, a := range t.Spec.Artifacts {
-		e := t.Entry(a.Repository, a.Tag)
-		if e.State != v1alpha1.TombstonePending {
-			continue
-		}
-		e.State, e.UntaggedAt, e.Reason, changed = v1alpha1.TombstoneUntagged, &now, reasons[a.Repository+":"+a.Tag], true
-		t.SetEntry(e)
-	}
-	if !changed {
+	if !t.BeginGrace(metav1.NewTime(r.clock.Now()), keep, reasons) {
 		return nil
 	}
-	until := metav1.NewTime(now.Add(max(keep, t.Spec.GracePeriod.Duration)))
-	t.Status.RestorableUntil = &until
-	t.Summarise()
 	if err := r.api.Status().Update(ctx, t); err != nil {
 		return fmt.Errorf("recording that tags of tombstone %s/%s are removed: %w", t.Namespace, t.Name, err)
 	}

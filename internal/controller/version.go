@@ -98,17 +98,7 @@ func (r *VersionReconciler[T]) observe(ctx context.Context, v T) (versionSeen, e
 
 // look reads one named object from the API server itself.
 func (r *VersionReconciler[T]) look(ctx context.Context, o reference.Object) (target, error) {
-	var into client.Object
-	switch o.Kind {
-	case v1alpha1.KindArtifactManifest:
-		into = &v1alpha1.ArtifactManifest{}
-	case v1alpha1.KindDefinition:
-		into = &v1alpha1.NetworkFunctionDefinitionVersion{}
-	case v1alpha1.KindDesign:
-		into = &v1alpha1.NetworkServiceDesignVersion{}
-	default:
-		into = &v1alpha1.ArtifactStore{}
-	}
+	into := o.Blank()
 	err := r.live.Get(ctx, client.ObjectKey{Namespace: o.Namespace, Name: o.Name}, into)
 	if apierrors.IsNotFound(err) {
 		return target{}, nil

@@ -2,13 +2,10 @@ package purge
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -89,8 +86,9 @@ func (s *sweeper) bury(ctx context.Context) error {
 // buryIn adds digests to the one tombstone that a repository has for what was found in it.
 func (s *sweeper) buryIn(ctx context.Context, repository string, ds []digest.Digest) error {
 	home := s.planned.homes[repository]
-	sum := sha256.Sum256([]byte(string(v1alpha1.CauseFound) + " " + repository))
-	t := &v1alpha1.Tombstone{ObjectMeta: metav1.ObjectMeta{Namespace: s.key.Namespace, Name: v1alpha1.TombstoneName(home.Name, home.UID, hex.EncodeToString(sum[:4]))}}
+	t := &v1alpha1.Tombstone{ObjectMeta: metav1.ObjectMeta{
+		Namespace: s.key.Namespace, Name: v1alpha1.TombstoneName(home.Name, home.UID, v1alpha1.TombstoneSuffix(v1alpha1.CauseFound, repository)),
+	}}
 	err := s.api.Get(ctx, client.ObjectKeyFromObject(t), t)
 	if client.IgnoreNotFound(err) != nil {
 		return err
@@ -125,20 +123,9 @@ func has(t *v1alpha1.Tombstone, repository, tag string) bool {
 
 // begin begins the grace of the entries that have none yet.
 func (s *sweeper) begin(ctx context.Context, t *v1alpha1.Tombstone) error {
-	now, changed := metav1.NewTime(s.clock.Now()), false
-	for _, a := range t.Spec.Artifacts {
-		e := t.Entry(a.Repository, a.Tag)
-		if e.State == v1alpha1.TombstonePending {
-			e.State, e.UntaggedAt, changed = v1alpha1.TombstoneUntagged, &now, true
-			t.SetEntry(e)
-		}
-	}
-	if !changed {
+	if !t.BeginGrace(metav1.NewTime(s.clock.Now()), 0, nil) {
 		return nil
 	}
-	until := metav1.NewTime(now.Add(max(t.Spec.GracePeriod.Duration, time.Duration(0))))
-	t.Status.RestorableUntil = &until
-	t.Summarise()
 	return client.IgnoreNotFound(s.api.Status().Update(ctx, t))
 }
 

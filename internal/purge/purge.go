@@ -51,7 +51,8 @@ type Config struct {
 
 // Run purges one store once. The report holds what was done also when there is an error. Errors
 // wrap ErrRunning when nothing was begun, and ErrRefused when the store must not be purged, which
-// may show during a sweep. After any error nothing is lost, and it can be run again.
+// may show during a sweep. After an error it can be run again. What a purge could not put back is in
+// the error, and stays in the tombstone as Lost.
 func Run(ctx context.Context, cfg Config) (Report, error) {
 	cfg = cfg.withDefaults()
 	key := client.ObjectKey{Namespace: cfg.Namespace, Name: cfg.Store}
@@ -122,7 +123,7 @@ func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry,
 	}
 	s := &sweeper{
 		api: cfg.Client, registry: reg, reader: newReader(reg, requests(c.store)), clock: cfg.Clock, key: key,
-		requests: requests(c.store), log: cfg.Log, late: cfg.late, planned: c,
+		requests: requests(c.store), log: cfg.Log, late: cfg.late, planned: c, byTombstone: c.byTombstone(),
 		plan: map[target]Verdict{}, claims: map[claim]bool{}, used: map[string]map[digest.Digest]graph.Why{}, settled: map[target]Verdict{},
 		rest: Verdict{Reason: Interrupted, Message: "the purge ended before it came to it; the next one goes on"},
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -127,15 +128,18 @@ func (s *sweeper) partsOf(a v1alpha1.TombstoneArtifact, room int) []string {
 
 // entriesOf returns the entries of a tombstone, as planned.
 func (s *sweeper) entriesOf(t *v1alpha1.Tombstone, which func(entry) bool) []entry {
-	var es []entry
-	for _, a := range t.Spec.Artifacts {
-		for _, e := range s.planned.entries[a.Repository] {
-			if e.uid == t.UID && e.Tag == a.Tag && which(e) {
-				es = append(es, e)
-			}
+	return slices.DeleteFunc(slices.Clone(s.byTombstone[t.UID]), func(e entry) bool { return !which(e) })
+}
+
+// byTombstone sorts the entries of a cluster by the tombstone that they are of.
+func (c cluster) byTombstone() map[types.UID][]entry {
+	sorted := map[types.UID][]entry{}
+	for _, repository := range slices.Sorted(maps.Keys(c.entries)) {
+		for _, e := range c.entries[repository] {
+			sorted[e.uid] = append(sorted[e.uid], e)
 		}
 	}
-	return es
+	return sorted
 }
 
 // settle writes what became of a unit's tombstones, also when the sweep was told to stop: a

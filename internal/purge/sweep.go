@@ -12,6 +12,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -47,10 +48,12 @@ type sweeper struct {
 	requests int
 	log      *slog.Logger
 
-	planned  cluster
-	readings map[string]reading
-	order    []Verdict // the plan, in the order of sweeping
-	plan     map[target]Verdict
+	planned cluster
+	// byTombstone are the planned entries by the tombstone that they are of.
+	byTombstone map[types.UID][]entry
+	readings    map[string]reading
+	order       []Verdict // the plan, in the order of sweeping
+	plan        map[target]Verdict
 
 	claims map[claim]bool
 	used   map[string]map[digest.Digest]graph.Why // by repository: what tags and manifests reached
