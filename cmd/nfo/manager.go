@@ -25,6 +25,7 @@ type managerConfig struct {
 	metrics, probes string
 	leaderElect     bool
 	leaseNamespace  string
+	webhookHost     string
 	webhookPort     int
 	webhookCerts    string
 	namespace       string
@@ -59,6 +60,7 @@ Exit codes:
 	f.StringVar(&cfg.probes, "health-probe-bind-address", ":8081", "host:port of /healthz and /readyz; 0 for none")
 	f.BoolVar(&cfg.leaderElect, "leader-elect", true, "work only while holding the lease nfo-manager, so that one of several replicas works")
 	f.StringVar(&cfg.leaseNamespace, "leader-election-namespace", "", "namespace of the lease (default: the pod's own; outside a cluster it must be given)")
+	f.StringVar(&cfg.webhookHost, "webhook-host", "", "address that the webhooks are served on (default: all of this host's)")
 	f.IntVar(&cfg.webhookPort, "webhook-port", 9443, "port of the webhooks over TLS, which every replica serves; 0 for none")
 	f.StringVar(&cfg.webhookCerts, "webhook-cert-dir", "", "folder with tls.crt and tls.key of the webhooks, read anew when they change; default: the manager makes and renews its certificate itself")
 	f.StringVar(&cfg.namespace, "namespace", "nfo-system", "namespace of the manager: of the Secret and the Service that its webhooks' certificate is for")
@@ -134,7 +136,7 @@ func newKeeper(kube *rest.Config, namespace string) (*certificate.Keeper, error)
 // webhookOptions is where the webhooks are served, and with which certificate: the keeper's, or
 // without one that of the folder.
 func webhookOptions(cfg managerConfig, keeper *certificate.Keeper) webhook.Options {
-	return webhook.Options{Port: cfg.webhookPort, CertDir: cfg.webhookCerts, TLSOpts: []func(*tls.Config){func(c *tls.Config) {
+	return webhook.Options{Host: cfg.webhookHost, Port: cfg.webhookPort, CertDir: cfg.webhookCerts, TLSOpts: []func(*tls.Config){func(c *tls.Config) {
 		c.MinVersion = tls.VersionTLS12
 		if keeper != nil {
 			c.GetCertificate = keeper.GetCertificate

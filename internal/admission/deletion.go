@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -62,14 +63,25 @@ func (p *preflight) standing(ctx context.Context, subject client.Object) ([]refe
 	if len(cached) == 0 {
 		return nil, nil
 	}
-	var ns corev1.Namespace
-	if err := p.live.Get(ctx, client.ObjectKey{Name: subject.GetNamespace()}, &ns); err != nil {
-		return nil, fmt.Errorf("reading the namespace %s: %w", subject.GetNamespace(), err)
+	// Both at once, because a person waits for the answer.
+	ns := &corev1.Namespace{}
+	var confirmed []reference.Holder
+	var reads errgroup.Group
+	reads.Go(func() error {
+		if err := p.live.Get(ctx, client.ObjectKey{Name: subject.GetNamespace()}, ns); err != nil {
+			return fmt.Errorf("reading the namespace %s: %w", subject.GetNamespace(), err)
+		}
+		return nil
+	})
+	reads.Go(func() (err error) { confirmed, err = p.holders.Confirm(ctx, subject, cached); return err })
+	if err := reads.Wait(); err != nil {
+		return nil, err
 	}
-	if !ns.DeletionTimestamp.IsZero() { // its own holders go with it, in any order
-		cached = slices.DeleteFunc(cached, func(h reference.Holder) bool { return h.Namespace == ns.Name })
+	if ns.DeletionTimestamp.IsZero() {
+		return confirmed, nil
 	}
-	return p.holders.Confirm(ctx, subject, cached)
+	// Its own holders go with it, in any order.
+	return p.holders.Confirm(ctx, subject, slices.DeleteFunc(cached, func(h reference.Holder) bool { return h.Namespace == ns.Name }))
 }
 
 // cut shortens a text to a number of bytes.

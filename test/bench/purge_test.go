@@ -264,7 +264,7 @@ func (c *contest) print() {
 	}
 }
 
-func median(all []float64) float64 {
+func median[T float64 | time.Duration](all []T) T {
 	sorted := slices.Sorted(slices.Values(all))
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }

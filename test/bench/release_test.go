@@ -94,15 +94,21 @@ func (s site) populate(ctx context.Context, i int) error {
 	if err := env.Client.Create(ctx, m); err != nil {
 		return err
 	}
-	d := s.holder(i)
+	d := s.holding(name(i), "image")
+	return env.Client.Create(ctx, d)
+}
+
+// holding is a definition that names the manifest of the same name.
+func (s site) holding(name, chart string) *v1alpha1.NetworkFunctionDefinitionVersion {
+	d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: s.meta(name)}
 	d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = []v1alpha1.NetworkFunctionApplication{{
 		Name: "app",
 		ArtifactProfile: v1alpha1.HelmApplicationProfile{
-			ArtifactSource:      v1alpha1.ArtifactSource{ArtifactManifestRef: &v1alpha1.LocalReference{Name: name(i)}},
-			HelmArtifactProfile: v1alpha1.HelmArtifactProfile{HelmPackageName: "image", HelmPackageVersionRange: "*"},
+			ArtifactSource:      v1alpha1.ArtifactSource{ArtifactManifestRef: &v1alpha1.LocalReference{Name: name}},
+			HelmArtifactProfile: v1alpha1.HelmArtifactProfile{HelmPackageName: chart, HelmPackageVersionRange: "*"},
 		},
 	}}
-	return env.Client.Create(ctx, d)
+	return d
 }
 
 func (s site) holder(i int) *v1alpha1.NetworkFunctionDefinitionVersion {

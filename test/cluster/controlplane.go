@@ -95,7 +95,8 @@ func etcdArguments(dir string, client *port) []string {
 		"--advertise-client-urls=" + client.url("http"),
 		"--listen-peer-urls=http://127.0.0.1:0", // a single member: nobody calls
 		"--socket-reuse-port=true",
-		"--unsafe-no-fsync=true", // the data does not outlive the process
+		"--unsafe-no-fsync=true",           // the data does not outlive the process
+		"--quota-backend-bytes=8589934592", // 8 GiB: benchmarks store some 100,000 objects
 		"--log-level=warn",
 	}
 }

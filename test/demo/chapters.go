@@ -36,16 +36,25 @@ var story = []chapter{
 		run(`kubectl get -n publisher as,am,nfdv,nsdv`, says("artifactstore.nfo.dev/acme True", "artifactmanifest.nfo.dev/upf-1.0.0 True True 2")),
 		run(`bin/demo tags $REPO | tee bin/dev/released`, lines(7, "@sha256:"), lines(1, "/upf-datapath:1.0.0@sha256:")),
 	}},
-	{"Somebody deletes the manifest. It is in use, so it stays, and says who uses what.", []step{
-		run(`kubectl delete -n publisher am upf-1.0.0 --wait=false`, says("deleted")),
+	{"Somebody deletes the manifest. It is in use: the API server asks the operator first and refuses, saying who uses what. Nothing has changed.", []step{
+		run(`kubectl get -n publisher am upf-1.0.0 -o jsonpath='{.metadata.resourceVersion}{"\n"}' | tee bin/dev/version`),
+		refused(`kubectl delete -n publisher am upf-1.0.0`,
+			says("The resource 'artifactmanifests/publisher/upf-1.0.0' has some resources attached to it. The dependent resources are:",
+				`"networkfunctiondefinitionversions/publisher/upf-1.0.0" (`, `"networkservicedesignversions/publisher/core-1.0.0" (`)),
+		run(`kubectl get -n publisher am upf-1.0.0 -o jsonpath='{.metadata.resourceVersion}{"\n"}' | diff bin/dev/version - && echo "The manifest is as it was."`, says("as it was")),
+		until(`kubectl describe -n publisher am upf-1.0.0 | sed -n '/^Events:/,$p'`, says("Warning DeletionRefused")),
+	}},
+	{"The manifest is deleted together with what uses it, and somebody else's finalizer keeps one of these a little longer. The manifest waits, with all its tags.", []step{
+		run(`kubectl patch -n publisher nfdv upf-1.0.0 --type=json -p '[{"op": "add", "path": "/metadata/finalizers/-", "value": "example.com/teardown"}]'`, says("patched")),
+		run(`kubectl delete -n publisher nsdv/core-1.0.0 nfdv/upf-1.0.0 am/upf-1.0.0 --wait=false`, lines(3, "deleted")),
 		run(`kubectl wait -n publisher am/upf-1.0.0 --for=condition=DeletionBlocked --timeout=60s`, says("condition met")),
-		run(`kubectl describe -n publisher am upf-1.0.0 | grep --before-context=5 'Type: *DeletionBlocked'`,
+		until(`kubectl describe -n publisher am upf-1.0.0 | grep --before-context=5 'Type: *DeletionBlocked'`,
 			says("The resource 'artifactmanifests/publisher/upf-1.0.0' has some resources attached to it",
-				`"networkfunctiondefinitionversions/publisher/upf-1.0.0" (`, `"networkservicedesignversions/publisher/core-1.0.0" (`, "Status: True")),
+				`"networkfunctiondefinitionversions/publisher/upf-1.0.0" (`, "itself being deleted", "Status: True"), omits("networkservicedesignversions")),
 		run(`bin/demo tags $REPO | diff bin/dev/released - && echo "All tags are still there."`, says("still there")),
 	}},
-	{"What uses it is deleted. The manifest then goes by itself, and its tags with it.", []step{
-		run(`kubectl delete -n publisher nsdv/core-1.0.0 nfdv/upf-1.0.0`, lines(2, "deleted")),
+	{"The last user goes. The manifest then goes by itself, and its tags with it.", []step{
+		run(`kubectl patch -n publisher nfdv upf-1.0.0 --type=json -p '[{"op": "remove", "path": "/metadata/finalizers"}]'`, says("patched")),
 		run(`kubectl wait -n publisher am/upf-1.0.0 --for=delete --timeout=60s`),
 		run(`bin/demo tags $REPO`, says("no tags"), omits("sha256")),
 	}},

@@ -74,6 +74,7 @@ func (e *environment) up(ctx context.Context) (err error) {
 		{"registry", e.startRegistry},
 		{"kinds and roles", e.install},
 		{"manager", e.startManager},
+		{"webhooks", e.awaitWebhooks},
 	} {
 		began := time.Now()
 		if err := step.do(ctx); err != nil {
@@ -109,6 +110,7 @@ func (e *environment) install(ctx context.Context) error {
 	for _, args := range [][]string{
 		{"apply", "-k", "config/crd"},
 		{"apply", "-k", "config/rbac"},
+		{"apply", "-k", "config/webhook"},
 		{"wait", "crd", "--all", "--for=condition=Established", "--timeout=30s"},
 	} {
 		if _, err := e.kubectl(ctx, args...); err != nil {
@@ -145,12 +147,22 @@ func (e *environment) startManager(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	webhooks, err := freeAddress(ctx)
+	if err != nil {
+		return err
+	}
+	host, port, err := net.SplitHostPort(webhooks)
+	if err != nil {
+		return fmt.Errorf("reading an address: %w", err)
+	}
+	if err := e.routeWebhooks(ctx, port); err != nil {
+		return err
+	}
 	return e.start(ctx, process{
 		name: managerName,
 		argv: []string{
 			e.nfo(), "manager", "--leader-election-namespace", managerNamespace, "--metrics-bind-address", "127.0.0.1:0",
-			"--health-probe-bind-address", probes, "--purger-image", "nfo:dev",
-			"--webhook-port", "0", // there is no Service that the API server could call it by
+			"--health-probe-bind-address", probes, "--purger-image", "nfo:dev", "--webhook-host", host, "--webhook-port", port,
 		},
 		env:   []string{"KUBECONFIG=" + e.path("manager.kubeconfig")},
 		ready: func(ctx context.Context) bool { return answers(ctx, "http://"+probes+"/readyz") },
