@@ -65,9 +65,9 @@ soak: cluster ## push, release, restore and purge, all at once, for NFO_SOAK (de
 	NFO_SOAK=$(or $(NFO_SOAK),10m) $(GO) test ./test/integration -run '^TestSoak' -count=1 -v -timeout 24h
 
 .PHONY: bench
-bench: cluster bin/peers ## measure what a purge and a release cost, beside their peers (12 minutes)
+bench: cluster bin/peers ## measure what a purge and a release cost, beside their peers (15 minutes)
 	$(GO) test ./internal/purge -run '^$$' -bench Plan -benchtime 500ms -timeout 2m
-	$(GO) test ./test/bench -run '^$$' -bench . -benchtime 1x -timeout 10m
+	$(GO) test ./test/bench -run '^$$' -bench . -benchtime 1x -timeout 15m
 
 bin/peers: tools/peers/go.mod tools/peers/go.sum
 	$(GO) build -C tools/peers -ldflags '-s -w' -o $(CURDIR)/$@/ tool

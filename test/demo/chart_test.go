@@ -114,9 +114,9 @@ func TestChartRenders(t *testing.T) {
 func TestStoryPushesTheSample(t *testing.T) {
 	t.Parallel()
 	var commands strings.Builder
-	for _, c := range story {
-		for _, s := range c.steps {
-			commands.WriteString(s.command + "\n")
+	for _, c := range chapters {
+		for _, s := range c.Steps {
+			commands.WriteString(s.Command + "\n")
 		}
 	}
 	for _, a := range sampleManifest(t).Spec.Artifacts {

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+
+	"github.com/nfo-operator/nfo/test/story"
 )
 
 // TestMain lets the test program stand in for the demo: a background process starts as that.
@@ -90,7 +92,7 @@ func TestStartTellsWhyItEnded(t *testing.T) {
 		name: "failing", argv: []string{"/bin/sh", "-c", "echo no such cluster; exit 1"},
 		ready: func(context.Context) bool { return false },
 	})
-	if err == nil || says("starting the failing: it ended", "no such cluster")(err.Error()) != nil {
+	if err == nil || story.Says("starting the failing: it ended", "no such cluster")(err.Error()) != nil {
 		t.Errorf("got error %v, want one with the log's end", err)
 	}
 }

@@ -33,9 +33,10 @@ type Environment struct {
 	// Client is an uncached client for Admin.
 	Client client.Client
 
-	command *exec.Cmd
-	stdin   io.Closer
-	dir     string
+	managers *rights
+	command  *exec.Cmd
+	stdin    io.Closer
+	dir      string
 }
 
 // Root is the repository's folder: the nearest one above the working directory, which for a
@@ -73,7 +74,7 @@ func start(ctx context.Context) (*Environment, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Environment{dir: dir}
+	e := &Environment{dir: dir, managers: &rights{used: map[right]bool{}, denied: map[string]bool{}}}
 	// The child ends when its standard input closes: also when this process is killed.
 	e.command = exec.Command("go", "run", "-C", filepath.Join(Root(), "test", "cluster"), ".", "run", "--dir", dir, "--stdin")
 	e.command.Stdout, e.command.Stderr = os.Stderr, os.Stderr
@@ -183,6 +184,9 @@ func (e *Environment) Apply(ctx context.Context, file, namespace string, change 
 func (e *Environment) As(user string) *rest.Config {
 	c := rest.CopyConfig(e.Admin)
 	c.Impersonate.UserName = user
+	if user == ManagerUser {
+		c.Wrap(e.managers.record)
+	}
 	return c
 }
 

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -16,27 +17,30 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/internal/certificate"
+	"github.com/nfo-operator/nfo/test/environment"
 )
 
 // Three replicas, all at once, take the webhook's certificate through both rotations and a deleted
-// Secret, with the locks, defaults and validation of a real API server.
+// Secret, with the locks, defaults and validation of a real API server, and the manager's own rights.
 func TestI13TheCertificateIsRotatedByAllReplicas(t *testing.T) {
 	t.Parallel()
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "certificate-"}}
-	if err := env.Client.Create(t.Context(), ns); err != nil {
+	const ns = "nfo-system"
+	live, err := client.New(env.As(environment.ManagerUser), client.Options{Scheme: env.Client.Scheme()})
+	if err != nil {
 		t.Fatal(err)
 	}
-	hooks := uncalledWebhooks(t, ns.Name)
+	hooks := uncalledWebhooks(t, ns)
 	clk := clocktesting.NewFakeClock(time.Now())
 	var replicas []*certificate.Keeper
 	for range 3 {
 		replicas = append(replicas, certificate.New(certificate.Options{
-			Client: env.Client, Namespace: ns.Name, Secret: "nfo-webhook-certificate", Service: "nfo-webhooks",
-			Webhooks: []string{hooks.Name, "missing"}, Clock: clk, Log: logr.Discard(),
+			Client: live, Namespace: ns, Secret: "nfo-webhook-certificate", Service: "nfo-webhooks",
+			Webhooks: []string{hooks.Name}, Clock: clk, Log: logr.Discard(),
 		}))
 	}
 	const year = 365 * 24 * time.Hour
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns.Name, Name: "nfo-webhook-certificate"}}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "nfo-webhook-certificate"}}
+	t.Cleanup(func() { _ = env.Client.Delete(context.WithoutCancel(t.Context()), secret) })
 	for _, tc := range []struct {
 		reason      string
 		after       time.Duration
@@ -78,7 +82,7 @@ func TestI13TheCertificateIsRotatedByAllReplicas(t *testing.T) {
 			}
 			roots := x509.NewCertPool()
 			roots.AppendCertsFromPEM(bundle)
-			if _, err := c.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "nfo-webhooks." + ns.Name + ".svc", CurrentTime: clk.Now()}); err != nil {
+			if _, err := c.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "nfo-webhooks." + ns + ".svc", CurrentTime: clk.Now()}); err != nil {
 				t.Errorf("%s: replica %d: %v", tc.reason, i, err)
 			}
 		}
@@ -96,7 +100,7 @@ func uncalledWebhooks(t *testing.T, namespace string) *admissionregistrationv1.V
 	t.Helper()
 	none := admissionregistrationv1.SideEffectClassNone
 	c := &admissionregistrationv1.ValidatingWebhookConfiguration{
-		ObjectMeta: metav1.ObjectMeta{Name: namespace},
+		ObjectMeta: metav1.ObjectMeta{Name: "nfo-validating"},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
 			Name: "uncalled.nfo.dev", SideEffects: &none, AdmissionReviewVersions: []string{"v1"},
 			ClientConfig: admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{Namespace: namespace, Name: "nfo-webhooks"}},
@@ -105,6 +109,7 @@ func uncalledWebhooks(t *testing.T, namespace string) *admissionregistrationv1.V
 	if err := env.Client.Create(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = env.Client.Delete(context.WithoutCancel(t.Context()), c) })
 	return c
 }
 

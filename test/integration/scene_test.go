@@ -34,7 +34,14 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "10"); err != nil {
 		log.Fatal(err)
 	}
-	os.Exit(environment.Main(m, &env))
+	code := environment.Main(m, &env)
+	if code == 0 && flag.Lookup("test.run").Value.String() == "" { // all tests have run
+		if err := env.LeastPrivilege(); err != nil {
+			log.Print(err)
+			code = 1
+		}
+	}
+	os.Exit(code)
 }
 
 // patience is how long anything that should happen by itself may take.

@@ -1,15 +1,15 @@
-package main
+package story
 
 import (
 	"fmt"
 	"strings"
 )
 
-// expectation is what a command's output has to show. The error says what was expected.
-type expectation func(output string) error
+// Expectation is what a command's output has to show. The error says what was expected.
+type Expectation func(output string) error
 
-// says expects every text, spaces counting as one.
-func says(texts ...string) expectation {
+// Says expects every text, spaces counting as one.
+func Says(texts ...string) Expectation {
 	return func(output string) error {
 		for _, text := range texts {
 			if !strings.Contains(squeeze(output), squeeze(text)) {
@@ -20,8 +20,8 @@ func says(texts ...string) expectation {
 	}
 }
 
-// omits expects none of the texts.
-func omits(texts ...string) expectation {
+// Omits expects none of the texts.
+func Omits(texts ...string) Expectation {
 	return func(output string) error {
 		for _, text := range texts {
 			if strings.Contains(squeeze(output), squeeze(text)) {
@@ -32,8 +32,8 @@ func omits(texts ...string) expectation {
 	}
 }
 
-// lines expects so many lines with a text.
-func lines(n int, text string) expectation {
+// Lines expects so many lines with a text.
+func Lines(n int, text string) Expectation {
 	return func(output string) error {
 		got := 0
 		for line := range strings.Lines(output) {

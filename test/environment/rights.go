@@ -1,0 +1,156 @@
+package environment
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge"
+)
+
+// right is what a rule of a role allows: one verb on one resource.
+type right struct{ group, resource, verb string }
+
+func (r right) String() string { return r.verb + " " + strings.Trim(r.resource+"."+r.group, ".") }
+
+// rights are those that an identity has made use of, and the answers that say that one is missing.
+type rights struct {
+	mu     sync.Mutex
+	used   map[right]bool
+	denied map[string]bool
+}
+
+// record is a transport that notes every request. The API server's answer to one that a role does
+// not allow says what "cannot" be done; other refusals do not.
+func (r *rights) record(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(req *http.Request) (*http.Response, error) {
+		resp, err := next.RoundTrip(req)
+		if err != nil {
+			return resp, err
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if resp.StatusCode != http.StatusForbidden {
+			r.used[rightOf(req)] = true
+			return resp, nil
+		}
+		text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+		resp.Body = io.NopCloser(bytes.NewReader(text))
+		if strings.Contains(string(text), " cannot ") {
+			r.denied[rightOf(req).String()] = true
+		}
+		return resp, err
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// rightOf is what a request to the API server needs: /api/v1/... or /apis/GROUP/VERSION/..., then
+// [namespaces/NAMESPACE/]RESOURCE[/NAME[/SUBRESOURCE]].
+func rightOf(req *http.Request) right {
+	var r right
+	parts := strings.Split(strings.Trim(req.URL.Path, "/"), "/")
+	if parts[0] == "apis" && len(parts) > 1 {
+		r.group, parts = parts[1], parts[1:]
+	}
+	parts = parts[min(2, len(parts)):]
+	if len(parts) > 2 && parts[0] == "namespaces" {
+		parts = parts[2:]
+	}
+	if len(parts) > 0 {
+		r.resource = parts[0]
+	}
+	if len(parts) > 2 {
+		r.resource += "/" + parts[2]
+	}
+	named := len(parts) > 1
+	switch {
+	case req.Method == http.MethodGet && req.URL.Query().Has("watch"):
+		r.verb = "watch"
+	case req.Method == http.MethodGet && !named:
+		r.verb = "list"
+	case req.Method == http.MethodDelete && !named:
+		r.verb = "deletecollection"
+	default:
+		r.verb = map[string]string{http.MethodGet: "get", http.MethodPost: "create", http.MethodPut: "update", http.MethodPatch: "patch", http.MethodDelete: "delete"}[req.Method]
+	}
+	return r
+}
+
+// LeastPrivilege compares the manager's generated roles with all that managers have done so far: a
+// right that is missing, and one that nobody needs, is an error. It is for the end of a run of all tests.
+func (e *Environment) LeastPrivilege() error {
+	r := e.managers
+	granted, err := managerRights()
+	if err != nil {
+		return err
+	}
+	needed := map[right]bool{}
+	// Whoever grants a right must have it: these are the purge jobs'.
+	store := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Name: "acme"}}
+	store.Spec.Registry.CredentialsSecretRef = &v1alpha1.LocalReference{Name: "login"}
+	for _, o := range purge.Objects(store, "") {
+		if role, ok := o.(*rbacv1.Role); ok {
+			addRights(needed, role.Rules)
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var wrong []error
+	for one := range granted {
+		if !needed[one] && !r.used[one] {
+			wrong = append(wrong, fmt.Errorf("the manager's role allows to %s, and nothing does so", one))
+		}
+	}
+	for text := range r.denied {
+		wrong = append(wrong, fmt.Errorf("the manager's role does not allow to %s, and something tried", text))
+	}
+	slices.SortFunc(wrong, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(wrong...)
+}
+
+// managerRights are those of the ClusterRole and of the Role that are generated.
+func managerRights() (map[right]bool, error) {
+	path := filepath.Join(Root(), "config/rbac/role.yaml")
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // only read
+	all := map[right]bool{}
+	for d := yaml.NewYAMLOrJSONDecoder(f, 4096); ; {
+		var role rbacv1.ClusterRole
+		if err := d.Decode(&role); errors.Is(err, io.EOF) {
+			return all, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", path, err)
+		}
+		addRights(all, role.Rules)
+	}
+}
+
+func addRights(to map[right]bool, rules []rbacv1.PolicyRule) {
+	for _, rule := range rules {
+		for _, group := range rule.APIGroups {
+			for _, resource := range rule.Resources {
+				for _, verb := range rule.Verbs {
+					to[right{group, resource, verb}] = true
+				}
+			}
+		}
+	}
+}
