@@ -224,6 +224,26 @@ func (t *Tombstone) Consumed() bool {
 	return true
 }
 
+// Undos returns the tombstones that one tag can be restored from, the newest release first. A digest
+// that was pushed over is never brought back.
+func Undos(all []*Tombstone, repository, tag string) []*Tombstone {
+	undoes := func(t *Tombstone) bool {
+		released := t.Spec.Cause == CauseReleased || t.Spec.Cause == CauseRemoved
+		state := t.Entry(repository, tag).State
+		return released && state != TombstoneRestored && state != TombstonePurged &&
+			slices.ContainsFunc(t.Spec.Artifacts, func(a TombstoneArtifact) bool { return a.Repository == repository && a.Tag == tag })
+	}
+	undos := slices.DeleteFunc(slices.Clone(all), func(t *Tombstone) bool { return !undoes(t) })
+	when := func(t *Tombstone) time.Time {
+		if e := t.Entry(repository, tag); e.UntaggedAt != nil {
+			return e.UntaggedAt.Time
+		}
+		return t.CreationTimestamp.Time
+	}
+	slices.SortStableFunc(undos, func(a, b *Tombstone) int { return when(b).Compare(when(a)) })
+	return undos
+}
+
 // BeginGrace marks as untagged, from now on, what is still pending, and says until when a restore is
 // certain. An entry that was marked before keeps its time. reasons has, by repository:tag, what
 // else there is to say of an entry. It reports whether there was any.

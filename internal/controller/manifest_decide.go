@@ -2,7 +2,6 @@ package controller
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -160,7 +159,11 @@ func (seen manifestSeen) restorable(artifacts []v1alpha1.ArtifactStatus) []resto
 // undo is the tombstone that one entry is to be restored from now; nil for none.
 func (seen manifestSeen) undo(e v1alpha1.ArtifactStatus) *v1alpha1.Tombstone {
 	tag, asked := seen.tags[keyOf(e)]
-	for _, t := range seen.undos(e.Repository, e.ArtifactVersion) {
+	var all []*v1alpha1.Tombstone
+	for i := range seen.tombstones {
+		all = append(all, &seen.tombstones[i])
+	}
+	for _, t := range v1alpha1.Undos(all, e.Repository, e.ArtifactVersion) {
 		was := t.Entry(e.Repository, e.ArtifactVersion)
 		interrupted := was.State == v1alpha1.TombstoneRestoring
 		// A tag that could not be removed alone is back without having gone: no purge may take it now.
@@ -170,28 +173,6 @@ func (seen manifestSeen) undo(e v1alpha1.ArtifactStatus) *v1alpha1.Tombstone {
 		}
 	}
 	return nil
-}
-
-// undos are the tombstones that have a tag to restore, the newest release first.
-func (seen manifestSeen) undos(repository, tag string) []*v1alpha1.Tombstone {
-	var all []*v1alpha1.Tombstone
-	for i := range seen.tombstones {
-		t := &seen.tombstones[i]
-		named := slices.ContainsFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool { return a.Repository == repository && a.Tag == tag })
-		undoes := t.Spec.Cause == v1alpha1.CauseReleased || t.Spec.Cause == v1alpha1.CauseRemoved
-		e := t.Entry(repository, tag)
-		if named && undoes && e.State != v1alpha1.TombstoneRestored && e.State != v1alpha1.TombstonePurged {
-			all = append(all, t)
-		}
-	}
-	when := func(t *v1alpha1.Tombstone) time.Time {
-		if e := t.Entry(repository, tag); e.UntaggedAt != nil {
-			return e.UntaggedAt.Time
-		}
-		return t.CreationTimestamp.Time
-	}
-	slices.SortStableFunc(all, func(a, b *v1alpha1.Tombstone) int { return when(b).Compare(when(a)) })
-	return all
 }
 
 // nextPoll says when the registry is asked again.

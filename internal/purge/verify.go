@@ -10,6 +10,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
 )
 
@@ -87,7 +88,7 @@ func (s *sweeper) needed(ctx context.Context, repository string) ([]survivor, er
 	reached := after.graph.Reach(roots(entries, recorded, before.locked, after.graph))
 	for d := range s.held {
 		if why, kept := reached[d]; kept && after.missing[d] {
-			needed = append(needed, survivor{d, explain(why), listedAt(entries, d, after.graph)})
+			needed = append(needed, survivor{d, explain(why), listedAt(c.tombstones, entries, d, after.graph)})
 		}
 	}
 	return needed, nil
@@ -95,10 +96,13 @@ func (s *sweeper) needed(ctx context.Context, repository string) ([]survivor, er
 
 // listedAt are the tags that manifests list, that a restore would put at a digest, and that are not
 // there.
-func listedAt(entries []entry, d digest.Digest, g *graph.Graph) []string {
+func listedAt(all []*v1alpha1.Tombstone, entries []entry, d digest.Digest, g *graph.Graph) []string {
 	var tags []string
 	for _, e := range entries {
-		if e.listed && e.Digests[len(e.Digests)-1] == d.String() && g.Target(e.Tag) == "" {
+		if !e.listed || e.Digests[len(e.Digests)-1] != d.String() || g.Target(e.Tag) != "" {
+			continue
+		}
+		if undos := v1alpha1.Undos(all, e.Repository, e.Tag); len(undos) > 0 && undos[0].UID == e.uid {
 			tags = append(tags, e.Tag)
 		}
 	}

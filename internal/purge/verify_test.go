@@ -131,6 +131,35 @@ func TestI1VerifyPutsBackTheTagOfAManifestThatIsBack(t *testing.T) {
 	}
 }
 
+// Two releases of one tag, both gone when the manifest is applied again: the tag is put back where a
+// restore would, at what was released last.
+func TestI5VerifyPutsATagBackAtItsLastRelease(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.push("newer", "")
+	w.push("newest", "")
+	older := w.tombstone("t4", in(repo, v1alpha1.TombstoneKept, 27, "1.0.0", w.digest["newer"].String()))
+	newest := w.tombstone("t5", in(repo, v1alpha1.TombstoneUntagged, 26, "1.0.0", w.digest["newest"].String()))
+	w.must(w.raw.Create(t.Context(), older))
+	w.must(w.raw.Create(t.Context(), newest))
+	deleted := 0
+	w.hooks.onDelete = func(_ string, x digest.Digest) {
+		if x != w.digest["image"] && x != w.digest["newer"] && x != w.digest["newest"] {
+			return
+		}
+		if deleted++; deleted == 3 {
+			w.must(w.raw.Create(context.WithoutCancel(t.Context()), aManifest(lists("1.0.0"))))
+		}
+	}
+	if _, err := w.run(); !errors.Is(err, ErrPutBack) {
+		t.Errorf("the error is %v, want ErrPutBack", err)
+	}
+	if desc, err := w.client.Resolve(t.Context(), repo, "1.0.0"); err != nil || desc.Digest != w.digest["newest"] {
+		t.Errorf("the tag is at %s (%v), and what was released last is %s", desc.Digest, err, w.digest["newest"])
+	}
+	w.shows([]string{"image", "newer", "newest"}, nil)
+}
+
 func TestVerifySaysWhatItCouldNotPutBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)

@@ -184,9 +184,13 @@ func (e *Environment) Apply(ctx context.Context, file, namespace string, change 
 func (e *Environment) As(user string) *rest.Config {
 	c := rest.CopyConfig(e.Admin)
 	c.Impersonate.UserName = user
-	if user == ManagerUser {
-		c.Wrap(e.managers.record)
-	}
+	return c
+}
+
+// AsManager is a configuration for a manager, whose use of its rights LeastPrivilege judges.
+func (e *Environment) AsManager() *rest.Config {
+	c := e.As(ManagerUser)
+	c.Wrap(e.managers.record)
 	return c
 }
 

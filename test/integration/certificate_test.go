@@ -17,7 +17,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/internal/certificate"
-	"github.com/nfo-operator/nfo/test/environment"
 )
 
 // Three replicas, all at once, take the webhook's certificate through both rotations and a deleted
@@ -25,7 +24,7 @@ import (
 func TestI13TheCertificateIsRotatedByAllReplicas(t *testing.T) {
 	t.Parallel()
 	const ns = "nfo-system"
-	live, err := client.New(env.As(environment.ManagerUser), client.Options{Scheme: env.Client.Scheme()})
+	live, err := client.New(env.AsManager(), client.Options{Scheme: env.Client.Scheme()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/onsi/gomega"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -96,9 +97,12 @@ func TestRulesAreAsked(t *testing.T) {
 	withdrawn.Spec.VersionState = v1alpha1.VersionDeprecated
 	goes := s.manifest("goes", "a:1")
 	goes.Finalizers = []string{"example.com/wait"}
-	s.create(s.store("acme"), s.manifest("m", "a:1"), sealedFirst(s.manifest("sealed", "a:1")), storeScoped(s.manifest("old", "web/nginx:1")),
+	acme := s.store("acme")
+	s.create(acme, s.manifest("m", "a:1"), sealedFirst(s.manifest("sealed", "a:1")), storeScoped(s.manifest("old", "web/nginx:1")),
 		s.definition("d", "m", "a"), activeDefinition("ready", "sealed"), withdrawn, goes)
 	s.delete(goes)
+	// Of two stores of the same second the UID decides which is the younger.
+	s.Eventually(func() time.Duration { return time.Since(acme.CreationTimestamp.Time) }).Should(gomega.BeNumerically(">", time.Second))
 	ranged := s.definition("x", "m", "a")
 	ranged.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].ArtifactProfile.HelmArtifactProfile.HelmPackageVersionRange = "latest"
 	depends := s.definition("x", "m", "a")
