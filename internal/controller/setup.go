@@ -42,14 +42,16 @@ type Options struct {
 // grants to purge jobs it must have itself.
 //
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores;artifactmanifests;networkfunctiondefinitionversions;networkservicedesignversions;sitenetworkservices,verbs=get;list;watch;patch
-// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores/status;artifactmanifests/status;networkfunctiondefinitionversions/status;networkservicedesignversions/status;sitenetworkservices/status;tombstones/status,verbs=get;update;patch
-// +kubebuilder:rbac:groups=nfo.dev,resources=tombstones,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores/status,verbs=update;patch
+// +kubebuilder:rbac:groups=nfo.dev,resources=artifactmanifests/status;networkfunctiondefinitionversions/status;networkservicedesignversions/status;sitenetworkservices/status;tombstones/status,verbs=update
+// +kubebuilder:rbac:groups=nfo.dev,resources=tombstones,verbs=get;list;watch;create;update;delete
 // +kubebuilder:rbac:groups="",resources=secrets;namespaces,verbs=get
-// +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=get;list;watch;create;patch
-// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch
-// +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update;patch
-// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=list;watch;create;patch
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=list;watch;create;patch
+// +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update
+// +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=patch
 
 // setup registers every controller with the manager.
 func setup(ctx context.Context, mgr manager.Manager, o Options) error {

@@ -42,14 +42,21 @@ func (r *rights) record(next http.RoundTripper) http.RoundTripper {
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
+		one := rightOf(req)
 		if resp.StatusCode != http.StatusForbidden {
-			r.used[rightOf(req)] = true
+			r.used[one] = true
+			if one.verb == "watch" { // an informer lists where a server cannot begin a watch with what is there
+				r.used[right{one.group, one.resource, "list"}] = true
+			}
+			if one.verb == "patch" && resp.StatusCode == http.StatusCreated { // applying made it
+				r.used[right{one.group, one.resource, "create"}] = true
+			}
 			return resp, nil
 		}
 		text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 		resp.Body = io.NopCloser(bytes.NewReader(text))
 		if strings.Contains(string(text), " cannot ") {
-			r.denied[rightOf(req).String()] = true
+			r.denied[one.String()] = true
 		}
 		return resp, err
 	})
