@@ -39,7 +39,7 @@ func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Opt
 		return nil, err
 	}
 	base.Scheme = scheme
-	base.Cache.DefaultTransform, base.Cache.ByObject = cache.TransformStripManagedFields(), madeByUs()
+	base.Cache.DefaultTransform, base.Cache.ByObject = lean, madeByUs()
 	mgr, err := ctrl.NewManager(kube, base)
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
