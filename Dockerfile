@@ -1,24 +1,15 @@
-# The image is the static binary, the public CAs and nothing else: no shell, no packages.
-FROM golang:1.26-bookworm AS build
-WORKDIR /src
-COPY go.mod go.sum ./
-ARG GOPROXY
-RUN go mod download
-COPY api api
-COPY internal internal
-COPY cmd cmd
-ARG VERSION=dev
-# timetzdata: schedules name time zones.
-RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags timetzdata \
-    -ldflags "-s -w -X main.version=$VERSION" -o /nfo ./cmd/nfo
-
+# The image that `make image` writes, for those who build with docker or buildah: run `make image` first, for
+# its binaries and certificates are copied. `make image-check` proves that both images are the same.
 FROM scratch
+ARG TARGETARCH
 ARG VERSION=dev
+ARG REVISION=unknown
 LABEL org.opencontainers.image.title="nfo" \
       org.opencontainers.image.description="Kubernetes operator that keeps what is used in an OCI registry and cleans up the rest" \
       org.opencontainers.image.source="https://github.com/nfo-operator/nfo" \
-      org.opencontainers.image.version="$VERSION"
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-COPY --from=build /nfo /nfo
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
+COPY bin/image/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY bin/image/linux-$TARGETARCH/nfo /nfo
 USER 65532:65532
 ENTRYPOINT ["/nfo"]

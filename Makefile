@@ -4,11 +4,20 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 GO ?= go
-VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),dev)
-IMAGE ?= nfo:$(VERSION)
+VERSION ?= $(or $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null),dev)
+REVISION ?= $(or $(shell git rev-parse HEAD 2>/dev/null),unknown)
+SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
+IMAGE ?= localhost/nfo:$(VERSION)
 LDFLAGS := -s -w -X main.version=$(VERSION)
-# timetzdata: schedules name time zones, and the image has no files but the binary.
-BUILD := $(GO) build -tags timetzdata -ldflags '$(LDFLAGS)'
+# timetzdata: schedules name time zones, and the image has no files of them.
+# No buildvcs: a stray file beside the sources is no reason for other bytes, and VERSION names the commit.
+BUILD := $(GO) build -buildvcs=false -tags timetzdata -ldflags '$(LDFLAGS)'
+ARCHITECTURES := amd64 arm64
+IMAGE_TOOL := $(GO) run -C tools/image .
+ARCHIVE := $(CURDIR)/bin/image/nfo.tar
+ROOTS := $(CURDIR)/bin/image/ca-certificates.crt
+# buildah as `make image-check` uses it: no daemon, no network, and nothing kept outside of bin.
+BUILDAH := buildah --root $(CURDIR)/bin/image/buildah/root --runroot $(CURDIR)/bin/image/buildah/run --storage-driver vfs
 LINT := $(CURDIR)/bin/tools/golangci-lint
 GENERATED := api config
 # The same for programs, tests and tools, so that they share one build cache.
@@ -46,6 +55,7 @@ lint: $(LINT) ## run the linters (the first time builds them, 3 minutes)
 	$(LINT) run ./...
 	cd test/cluster && $(LINT) run ./...
 	cd tools/lint && $(LINT) run ./...
+	cd tools/image && $(LINT) run ./...
 
 $(LINT): tools/lint/go.mod tools/lint/go.sum tools/lint/main.go
 	$(GO) build -C tools/lint -ldflags '-s -w' -o $@ .
@@ -55,6 +65,7 @@ $(LINT): tools/lint/go.mod tools/lint/go.sum tools/lint/main.go
 test: cluster ## run all tests, with a real Kubernetes API server and a real registry
 	$(GO) test -timeout 20m ./...
 	$(GO) test -C test/cluster -timeout 10m ./...
+	$(GO) test -C tools/image -timeout 5m ./...
 
 .PHONY: test-unit
 test-unit: ## run the tests beside the code only: no cluster, seconds
@@ -96,11 +107,28 @@ down: bin/demo ## end what `make up` started
 
 
 .PHONY: image
-image: ## build the container image with docker, podman or buildah
-	@for tool in docker podman buildah; do \
-	  $$tool info >/dev/null 2>&1 || continue; \
-	  set -x; exec $$tool build --build-arg VERSION=$(VERSION) -t $(IMAGE) .; \
-	done; echo 'make image needs docker (with its daemon running), podman or buildah; "make build" needs none of them.' >&2; exit 1
+image: ## write the image for amd64 and arm64 to bin/image/nfo.tar, without a container engine
+	@$(foreach a,$(ARCHITECTURES),GOOS=linux GOARCH=$(a) $(BUILD) -o bin/image/linux-$(a)/nfo ./cmd/nfo;)
+	@$(IMAGE_TOOL) roots $(ROOTS)
+	@chmod 755 bin/image/linux-*/nfo; chmod 644 $(ROOTS) # as the Dockerfile copies them, under any umask
+	@$(IMAGE_TOOL) build --name '$(IMAGE)' --version '$(VERSION)' --revision '$(REVISION)' --epoch '$(SOURCE_DATE_EPOCH)' \
+	  --roots $(ROOTS) --output $(ARCHIVE) $(foreach a,$(ARCHITECTURES),linux/$(a)=$(CURDIR)/bin/image/linux-$(a)/nfo)
+
+.PHONY: push
+push: ## push the image to IMAGE=<registry>/<repository>:<tag>, and print its digest
+	@[[ '$(origin IMAGE)' != file ]] || { echo 'make push needs IMAGE=<registry>/<repository>:<tag>' >&2; exit 1; }
+	@$(MAKE) --no-print-directory image
+	@$(IMAGE_TOOL) push $(ARCHIVE) '$(IMAGE)'
+
+.PHONY: image-check
+image-check: ## build the Dockerfile with buildah, as root, and compare it with the image
+	@command -v buildah >/dev/null || { echo 'make image-check needs buildah: apt-get install buildah' >&2; exit 1; }
+	@$(MAKE) --no-print-directory image
+	rm -rf bin/image/buildah
+	$(BUILDAH) bud --isolation chroot --identity-label=false --platform linux/amd64,linux/arm64 \
+	  --build-arg VERSION='$(VERSION)' --build-arg REVISION='$(REVISION)' --manifest nfo .
+	$(BUILDAH) manifest push --quiet --all nfo oci:$(CURDIR)/bin/image/buildah/layout
+	@$(IMAGE_TOOL) compare $(ARCHIVE) $(CURDIR)/bin/image/buildah/layout
 
 .PHONY: clean
 clean: ## remove everything built, but not Go's caches
