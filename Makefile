@@ -14,10 +14,10 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 BUILD := $(GO) build -buildvcs=false -tags timetzdata -ldflags '$(LDFLAGS)'
 ARCHITECTURES := amd64 arm64
 IMAGE_TOOL := $(GO) run -C tools/image .
-ARCHIVE := $(CURDIR)/bin/image/nfo.tar
-ROOTS := $(CURDIR)/bin/image/ca-certificates.crt
+ARCHIVE := '$(CURDIR)/bin/image/nfo.tar'
+ROOTS := '$(CURDIR)/bin/image/ca-certificates.crt'
 # buildah as `make image-check` uses it: no daemon, no network, and nothing kept outside of bin.
-BUILDAH := buildah --root $(CURDIR)/bin/image/buildah/root --runroot $(CURDIR)/bin/image/buildah/run --storage-driver vfs
+BUILDAH := buildah --root '$(CURDIR)/bin/image/buildah/root' --runroot '$(CURDIR)/bin/image/buildah/run' --storage-driver vfs
 LINT := $(CURDIR)/bin/tools/golangci-lint
 GENERATED := api config
 # The same for programs, tests and tools, so that they share one build cache.
@@ -112,7 +112,7 @@ image: ## write the image for amd64 and arm64 to bin/image/nfo.tar, without a co
 	@$(IMAGE_TOOL) roots $(ROOTS)
 	@chmod 755 bin/image/linux-*/nfo; chmod 644 $(ROOTS) # as the Dockerfile copies them, under any umask
 	@$(IMAGE_TOOL) build --name '$(IMAGE)' --version '$(VERSION)' --revision '$(REVISION)' --epoch '$(SOURCE_DATE_EPOCH)' \
-	  --roots $(ROOTS) --output $(ARCHIVE) $(foreach a,$(ARCHITECTURES),linux/$(a)=$(CURDIR)/bin/image/linux-$(a)/nfo)
+	  --roots $(ROOTS) --output $(ARCHIVE) $(foreach a,$(ARCHITECTURES),linux/$(a)='$(CURDIR)/bin/image/linux-$(a)/nfo')
 
 .PHONY: push
 push: ## push the image to IMAGE=<registry>/<repository>:<tag>, and print its digest
@@ -127,8 +127,8 @@ image-check: ## build the Dockerfile with buildah, as root, and compare it with 
 	rm -rf bin/image/buildah
 	$(BUILDAH) bud --isolation chroot --identity-label=false --platform linux/amd64,linux/arm64 \
 	  --build-arg VERSION='$(VERSION)' --build-arg REVISION='$(REVISION)' --manifest nfo .
-	$(BUILDAH) manifest push --quiet --all nfo oci:$(CURDIR)/bin/image/buildah/layout
-	@$(IMAGE_TOOL) compare $(ARCHIVE) $(CURDIR)/bin/image/buildah/layout
+	$(BUILDAH) manifest push --quiet --all nfo oci:'$(CURDIR)/bin/image/buildah/layout'
+	@$(IMAGE_TOOL) compare $(ARCHIVE) '$(CURDIR)/bin/image/buildah/layout'
 
 .PHONY: clean
 clean: ## remove everything built, but not Go's caches
