@@ -14,6 +14,20 @@ import (
 // ErrRegistryURL is returned, wrapped, for a registry URL that cannot be used.
 var ErrRegistryURL = errors.New("not a registry URL")
 
+// What is installed once in a cluster, by the names that config and the program share.
+const (
+	// ManagerNamespace is where the manager runs unless it is told otherwise.
+	ManagerNamespace = "nfo-system"
+	// ManagerName is that of the manager's Deployment, ServiceAccount, roles and Lease.
+	ManagerName = "nfo-manager"
+	// WebhookConfigurationName is that of the ValidatingWebhookConfiguration.
+	WebhookConfigurationName = "nfo-validating"
+	// WebhookServiceName is that of the Service that leads to the webhooks.
+	WebhookServiceName = "nfo-webhooks"
+	// WebhookSecretName is that of the Secret that the webhooks' certificate is kept in.
+	WebhookSecretName = "nfo-webhook-certificate"
+)
+
 // Plural resource names by kind, as they stand in refusals and on kubectl's command line.
 var resources = map[string]string{
 	KindArtifactStore:    "artifactstores",
@@ -24,13 +38,17 @@ var resources = map[string]string{
 	KindTombstone:        "tombstones",
 }
 
+// Resource is the plural name of a kind: artifactmanifests.
+func Resource(kind string) string {
+	if r, ok := resources[kind]; ok {
+		return r
+	}
+	return strings.ToLower(kind)
+}
+
 // ResourceID names an object in messages: artifactmanifests/publisher/cnfmanifest.
 func ResourceID(kind, namespace, name string) string {
-	r, ok := resources[kind]
-	if !ok {
-		r = strings.ToLower(kind)
-	}
-	return r + "/" + namespace + "/" + name
+	return Resource(kind) + "/" + namespace + "/" + name
 }
 
 // RegistryLocation is a parsed registry URL.

@@ -1,4 +1,5 @@
-// Command nfo is the operator: `nfo manager` runs the controllers, `nfo purge` sweeps one store.
+// Command nfo is the operator: `nfo manager` runs the controllers, `nfo purge` sweeps one store,
+// `nfo remove` is the way out.
 package main
 
 import (
@@ -46,6 +47,6 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newManagerCommand(), newPurgeCommand())
+	root.AddCommand(newManagerCommand(), newPurgeCommand(), newRemoveCommand())
 	return root
 }

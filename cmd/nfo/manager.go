@@ -15,6 +15,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/admission"
 	"github.com/nfo-operator/nfo/internal/certificate"
 	"github.com/nfo-operator/nfo/internal/controller"
@@ -58,12 +59,12 @@ Exit codes:
 	f := cmd.Flags()
 	f.StringVar(&cfg.metrics, "metrics-bind-address", ":8080", "host:port of the metrics over plain HTTP; 0 for none")
 	f.StringVar(&cfg.probes, "health-probe-bind-address", ":8081", "host:port of /healthz and /readyz; 0 for none")
-	f.BoolVar(&cfg.leaderElect, "leader-elect", true, "work only while holding the lease nfo-manager, so that one of several replicas works")
+	f.BoolVar(&cfg.leaderElect, "leader-elect", true, "work only while holding the lease "+v1alpha1.ManagerName+", so that one of several replicas works")
 	f.StringVar(&cfg.leaseNamespace, "leader-election-namespace", "", "namespace of the lease (default: the pod's own; outside a cluster it must be given)")
 	f.StringVar(&cfg.webhookHost, "webhook-host", "", "address that the webhooks are served on (default: all of this host's)")
 	f.IntVar(&cfg.webhookPort, "webhook-port", 9443, "port of the webhooks over TLS, which every replica serves; 0 for none")
 	f.StringVar(&cfg.webhookCerts, "webhook-cert-dir", "", "folder with tls.crt and tls.key of the webhooks, read anew when they change; default: the manager makes and renews its certificate itself")
-	f.StringVar(&cfg.namespace, "namespace", "nfo-system", "namespace of the manager: of the Secret and the Service that its webhooks' certificate is for")
+	f.StringVar(&cfg.namespace, "namespace", v1alpha1.ManagerNamespace, "namespace of the manager: of the Secret and the Service that its webhooks' certificate is for")
 	f.StringVar(&cfg.PurgerImage, "purger-image", "", "image of the purge CronJobs, usually this program's own; empty: no CronJobs are made")
 	f.Float64Var(&cfg.PollsPerSecond, "registry-polls-per-second", 5, "requests a second to each store's registry for polling upload states, on average; at least 0.1")
 	return cmd
@@ -86,7 +87,7 @@ func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error
 		Metrics:                       metricsserver.Options{BindAddress: cfg.metrics},
 		HealthProbeBindAddress:        cfg.probes,
 		LeaderElection:                cfg.leaderElect,
-		LeaderElectionID:              "nfo-manager",
+		LeaderElectionID:              v1alpha1.ManagerName,
 		LeaderElectionNamespace:       cfg.leaseNamespace,
 		LeaderElectionReleaseOnCancel: true,
 	}
@@ -128,8 +129,8 @@ func newKeeper(kube *rest.Config, namespace string) (*certificate.Keeper, error)
 		return nil, fmt.Errorf("connecting to the cluster: %w", err)
 	}
 	return certificate.New(certificate.Options{
-		Client: live, Namespace: namespace, Secret: "nfo-webhook-certificate", Service: "nfo-webhooks",
-		Webhooks: []string{"nfo-validating"}, Log: ctrl.Log.WithName("certificate"),
+		Client: live, Namespace: namespace, Secret: v1alpha1.WebhookSecretName, Service: v1alpha1.WebhookServiceName,
+		Webhooks: []string{v1alpha1.WebhookConfigurationName}, Log: ctrl.Log.WithName("certificate"),
 	}), nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,10 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/config"
 
-	"github.com/nfo-operator/nfo/internal/controller"
 	"github.com/nfo-operator/nfo/internal/purge"
 )
 
@@ -55,7 +51,7 @@ type purgeFlags struct {
 	namespace, store, output string
 	volume                   string
 	dryRun                   bool
-	kubeconfig, context      string
+	clusterFlags
 }
 
 func newPurgeCommand() *cobra.Command {
@@ -85,8 +81,7 @@ func newPurgeCommand() *cobra.Command {
 	f.BoolVar(&flags.dryRun, "dry-run", false, "report what would be done and write nothing")
 	f.StringVarP(&flags.output, "output", "o", "table", "table, or json: one object a line for each digest, then the summary")
 	f.StringVar(&flags.volume, "volume", "", "where the registry's volume is mounted, for stores with usage Volume")
-	f.StringVar(&flags.kubeconfig, "kubeconfig", "", "kubeconfig file; default: $KUBECONFIG, the cluster that this runs in, ~/.kube/config")
-	f.StringVar(&flags.context, "context", "", "context of the kubeconfig file; default: its current one")
+	flags.add(cmd)
 	return cmd
 }
 
@@ -137,25 +132,11 @@ func purgeExitCode(err error) int {
 }
 
 func purgeConfig(flags purgeFlags) (purge.Config, error) {
-	if flags.kubeconfig != "" {
-		// The flag that controller-runtime registers and GetConfig reads.
-		if err := flag.Set(config.KubeconfigFlagName, flags.kubeconfig); err != nil {
-			return purge.Config{}, fmt.Errorf("setting the kubeconfig: %w", err)
-		}
-	}
-	rest, err := config.GetConfigWithContext(flags.context)
+	kube, api, err := flags.connect(0)
 	if err != nil {
-		return purge.Config{}, fmt.Errorf("finding the cluster: %w", err)
+		return purge.Config{}, err
 	}
-	scheme, err := controller.NewScheme()
-	if err != nil {
-		return purge.Config{}, fmt.Errorf("registering kinds: %w", err)
-	}
-	api, err := client.New(rest, client.Options{Scheme: scheme})
-	if err != nil {
-		return purge.Config{}, fmt.Errorf("connecting to the cluster: %w", err)
-	}
-	leases, err := coordinationv1client.NewForConfig(rest)
+	leases, err := coordinationv1client.NewForConfig(kube)
 	if err != nil {
 		return purge.Config{}, fmt.Errorf("connecting to the cluster: %w", err)
 	}

@@ -77,7 +77,7 @@ func TestPurgeExitCode(t *testing.T) {
 
 func TestPurgeWithoutCluster(t *testing.T) {
 	t.Parallel()
-	err := runPurge(t.Context(), purgeFlags{namespace: "publisher", store: "acme", output: "table", kubeconfig: "/nonexistent"}, &bytes.Buffer{}, &bytes.Buffer{})
+	err := runPurge(t.Context(), purgeFlags{namespace: "publisher", store: "acme", output: "table", clusterFlags: clusterFlags{kubeconfig: "/nonexistent"}}, &bytes.Buffer{}, &bytes.Buffer{})
 	var coded *exitError
 	if !errors.As(err, &coded) || coded.code != purge.ExitFailed {
 		t.Errorf("the error is %v, want exit code 1", err)

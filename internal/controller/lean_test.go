@@ -46,7 +46,7 @@ func TestLeanKeepsEqualWordsOnce(t *testing.T) {
 		}
 		return unsafe.StringData(m.Status.Conditions[0].Message)
 	}
-	if words() != words() {
+	if one, other := words(), words(); one != other {
 		t.Error("two objects that say the same keep it twice")
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge"
 )
 
 // NewScheme knows every kind that the program reads or writes.
@@ -59,7 +60,7 @@ func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Opt
 // madeByUs keeps memory small: of the kinds that are not the product's, the cache has only the
 // objects that the manager made.
 func madeByUs() map[client.Object]cache.ByObject {
-	made := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{"app.kubernetes.io/managed-by": "nfo"})}
+	made := cache.ByObject{Label: labels.SelectorFromSet(purge.Labels())}
 	return map[client.Object]cache.ByObject{
 		&batchv1.CronJob{}: made, &rbacv1.Role{}: made, &rbacv1.RoleBinding{}: made, &corev1.ServiceAccount{}: made,
 	}

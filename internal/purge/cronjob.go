@@ -82,7 +82,8 @@ func schedule(s *v1alpha1.ArtifactStore) string {
 	return *s.Spec.Purge.Schedule
 }
 
-func labels() map[string]string {
+// Labels are on everything that a purge runs from, and on its jobs and pods.
+func Labels() map[string]string {
 	return map[string]string{
 		"app.kubernetes.io/name":       "nfo",
 		"app.kubernetes.io/component":  "purge",
@@ -96,7 +97,7 @@ func objectMeta(s *v1alpha1.ArtifactStore) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Namespace: s.Namespace,
 		Name:      ObjectName(s.Name),
-		Labels:    labels(),
+		Labels:    Labels(),
 		OwnerReferences: []metav1.OwnerReference{{
 			APIVersion: v1alpha1.GroupVersion.String(),
 			Kind:       v1alpha1.KindArtifactStore,
@@ -143,7 +144,7 @@ func cronJob(s *v1alpha1.ArtifactStore, image string) *batchv1.CronJob {
 			SuccessfulJobsHistoryLimit: new(int32(history)),
 			FailedJobsHistoryLimit:     new(int32(history)),
 			JobTemplate: batchv1.JobTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: labels()},
+				ObjectMeta: metav1.ObjectMeta{Labels: Labels()},
 				Spec:       job(s, image),
 			},
 		},
@@ -164,7 +165,7 @@ func job(s *v1alpha1.ArtifactStore, image string) batchv1.JobSpec {
 			},
 		}}},
 		Template: corev1.PodTemplateSpec{
-			ObjectMeta: metav1.ObjectMeta{Labels: labels()},
+			ObjectMeta: metav1.ObjectMeta{Labels: Labels()},
 			Spec:       pod(s, image),
 		},
 	}

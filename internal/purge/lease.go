@@ -49,7 +49,7 @@ func (l lease) hold(ctx context.Context, act func(context.Context) error) error 
 			LeaseMeta:  metav1.ObjectMeta{Namespace: l.store.Namespace, Name: LeaseName(l.store.Name)},
 			Client:     l.client,
 			LockConfig: resourcelock.ResourceLockConfig{Identity: l.identity},
-			Labels:     labels(),
+			Labels:     Labels(),
 		},
 		LeaseDuration: l.times.duration, RenewDeadline: l.times.renew, RetryPeriod: l.times.retry,
 		ReleaseOnCancel: true,

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -20,11 +21,17 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller"
 )
 
-// ManagerUser is the identity that managers run under.
-const ManagerUser = "system:serviceaccount:nfo-system:nfo-manager"
+// Identities whose rights are generated.
+const (
+	// ManagerUser is that of managers.
+	ManagerUser = "system:serviceaccount:nfo-system:nfo-manager"
+	// RemoverUser is that of `nfo remove` where a job runs it.
+	RemoverUser = "system:serviceaccount:nfo-system:nfo-remover"
+)
 
 // Environment is a running API server with the product installed.
 type Environment struct {
@@ -33,10 +40,10 @@ type Environment struct {
 	// Client is an uncached client for Admin.
 	Client client.Client
 
-	managers *rights
-	command  *exec.Cmd
-	stdin    io.Closer
-	dir      string
+	rights  map[string]*rights // by user
+	command *exec.Cmd
+	stdin   io.Closer
+	dir     string
 }
 
 // Root is the repository's folder: the nearest one above the working directory, which for a
@@ -74,7 +81,7 @@ func start(ctx context.Context) (*Environment, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Environment{dir: dir, managers: &rights{used: map[right]bool{}, denied: map[string]bool{}}}
+	e := &Environment{dir: dir, rights: map[string]*rights{ManagerUser: newRights(), RemoverUser: newRights()}}
 	// The child ends when its standard input closes: also when this process is killed.
 	e.command = exec.Command("go", "run", "-C", filepath.Join(Root(), "test", "cluster"), ".", "run", "--dir", dir, "--stdin")
 	e.command.Stdout, e.command.Stderr = os.Stderr, os.Stderr
@@ -124,7 +131,7 @@ func (e *Environment) connect(ctx context.Context) error {
 // install applies what `kubectl apply -k config` would, but for the Deployment, because there is no
 // node, and for the webhooks, which come and go with the managers that serve them.
 func (e *Environment) install(ctx context.Context) error {
-	for _, pattern := range []string{"config/crd/nfo.dev_*.yaml", "config/rbac/identity.yaml", "config/rbac/role.yaml", "config/webhook/tombstones.yaml"} {
+	for _, pattern := range []string{"config/crd/nfo.dev_*.yaml", "config/rbac/identity.yaml", "config/rbac/role.yaml", "config/rbac/remover.yaml", "config/webhook/tombstones.yaml"} {
 		files, err := filepath.Glob(filepath.Join(Root(), pattern))
 		if err != nil || len(files) == 0 {
 			return fmt.Errorf("finding %s: %w", pattern, errors.Join(err, os.ErrNotExist))
@@ -134,6 +141,9 @@ func (e *Environment) install(ctx context.Context) error {
 				return err
 			}
 		}
+	}
+	if err := e.bindRemover(ctx); err != nil {
+		return err
 	}
 	// A CRD is served a moment after it was stored.
 	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
@@ -180,6 +190,21 @@ func (e *Environment) Apply(ctx context.Context, file, namespace string, change 
 	}
 }
 
+// bindRemover gives RemoverUser its roles, which `kubectl apply -k config` does not: there an
+// administrator removes.
+func (e *Environment) bindRemover(ctx context.Context) error {
+	subjects := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: RemoverUser}}
+	everywhere, here := &rbacv1.ClusterRoleBinding{Subjects: subjects}, &rbacv1.RoleBinding{Subjects: subjects}
+	everywhere.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "nfo-remover"}
+	here.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "nfo-remover"}
+	for _, o := range []client.Object{everywhere, here} {
+		o.SetName("nfo-remover")
+		o.SetNamespace(v1alpha1.ManagerNamespace)
+	}
+	everywhere.SetNamespace("")
+	return errors.Join(e.Client.Create(ctx, everywhere), e.Client.Create(ctx, here))
+}
+
 // As is a configuration that acts as another user.
 func (e *Environment) As(user string) *rest.Config {
 	c := rest.CopyConfig(e.Admin)
@@ -187,10 +212,12 @@ func (e *Environment) As(user string) *rest.Config {
 	return c
 }
 
-// AsManager is a configuration for a manager, whose use of its rights LeastPrivilege judges.
-func (e *Environment) AsManager() *rest.Config {
-	c := e.As(ManagerUser)
-	c.Wrap(e.managers.record)
+// Judged is As for the product itself: LeastPrivilege judges what is done with it.
+func (e *Environment) Judged(user string) *rest.Config {
+	c := e.As(user)
+	if r := e.rights[user]; r != nil {
+		c.Wrap(r.record)
+	}
 	return c
 }
 

@@ -64,7 +64,7 @@ type Manager struct {
 // StartManager starts a manager and returns when it works. It ends with the test.
 func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	t.Helper()
-	kube := e.AsManager()
+	kube := e.Judged(ManagerUser)
 	kube.QPS = cmp.Or(o.QPS, 200)
 	kube.Burst = 2 * int(kube.QPS)
 	if o.API != nil {

@@ -32,6 +32,8 @@ type rights struct {
 	denied map[string]bool
 }
 
+func newRights() *rights { return &rights{used: map[right]bool{}, denied: map[string]bool{}} }
+
 // record is a transport that notes every request. The API server's answer to one that a role does
 // not allow says what "cannot" be done; other refusals do not.
 func (r *rights) record(next http.RoundTripper) http.RoundTripper {
@@ -98,41 +100,51 @@ func rightOf(req *http.Request) right {
 	return r
 }
 
-// LeastPrivilege compares the manager's generated roles with all that managers have done so far: a
-// right that is missing, and one that nobody needs, is an error. It is for the end of a run of all tests.
-func (e *Environment) LeastPrivilege() error {
-	r := e.managers
-	granted, err := managerRights()
+// LeastPrivilege compares the generated roles of a user, ManagerUser or RemoverUser, with all that was
+// done as this user so far: a right that is missing, and one that nobody needs, is an error. It is for
+// the end of a run of all tests.
+func (e *Environment) LeastPrivilege(user string) error {
+	file := map[string]string{ManagerUser: "config/rbac/role.yaml", RemoverUser: "config/rbac/remover.yaml"}[user]
+	granted, err := grantedBy(file)
 	if err != nil {
 		return err
 	}
 	needed := map[right]bool{}
-	// Whoever grants a right must have it: these are the purge jobs'.
-	store := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Name: "acme"}}
-	store.Spec.Registry.CredentialsSecretRef = &v1alpha1.LocalReference{Name: "login"}
-	for _, o := range purge.Objects(store, "") {
-		if role, ok := o.(*rbacv1.Role); ok {
-			addRights(needed, role.Rules)
-		}
+	if user == ManagerUser {
+		needed = passedOn()
 	}
+	r := e.rights[user]
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var wrong []error
 	for one := range granted {
 		if !needed[one] && !r.used[one] {
-			wrong = append(wrong, fmt.Errorf("the manager's role allows to %s, and nothing does so", one))
+			wrong = append(wrong, fmt.Errorf("%s allows to %s, and nothing does so", file, one))
 		}
 	}
 	for text := range r.denied {
-		wrong = append(wrong, fmt.Errorf("the manager's role does not allow to %s, and something tried", text))
+		wrong = append(wrong, fmt.Errorf("%s does not allow to %s, and something tried", file, text))
 	}
 	slices.SortFunc(wrong, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(wrong...)
 }
 
-// managerRights are those of the ClusterRole and of the Role that are generated.
-func managerRights() (map[right]bool, error) {
-	path := filepath.Join(Root(), "config/rbac/role.yaml")
+// passedOn are the rights that the manager gives to purge jobs: whoever grants a right must have it.
+func passedOn() map[right]bool {
+	all := map[right]bool{}
+	store := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Name: "acme"}}
+	store.Spec.Registry.CredentialsSecretRef = &v1alpha1.LocalReference{Name: "login"}
+	for _, o := range purge.Objects(store, "") {
+		if role, ok := o.(*rbacv1.Role); ok {
+			addRights(all, role.Rules)
+		}
+	}
+	return all
+}
+
+// grantedBy are the rights of a ClusterRole and a Role that are generated into one file.
+func grantedBy(file string) (map[right]bool, error) {
+	path := filepath.Join(Root(), file)
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

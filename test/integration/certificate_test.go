@@ -16,15 +16,17 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/certificate"
+	"github.com/nfo-operator/nfo/test/environment"
 )
 
 // Three replicas, all at once, take the webhook's certificate through both rotations and a deleted
 // Secret, with the locks, defaults and validation of a real API server, and the manager's own rights.
 func TestI13TheCertificateIsRotatedByAllReplicas(t *testing.T) {
 	t.Parallel()
-	const ns = "nfo-system"
-	live, err := client.New(env.AsManager(), client.Options{Scheme: env.Client.Scheme()})
+	const ns = v1alpha1.ManagerNamespace
+	live, err := client.New(env.Judged(environment.ManagerUser), client.Options{Scheme: env.Client.Scheme()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,12 +35,12 @@ func TestI13TheCertificateIsRotatedByAllReplicas(t *testing.T) {
 	var replicas []*certificate.Keeper
 	for range 3 {
 		replicas = append(replicas, certificate.New(certificate.Options{
-			Client: live, Namespace: ns, Secret: "nfo-webhook-certificate", Service: "nfo-webhooks",
+			Client: live, Namespace: ns, Secret: v1alpha1.WebhookSecretName, Service: v1alpha1.WebhookServiceName,
 			Webhooks: []string{hooks.Name}, Clock: clk, Log: logr.Discard(),
 		}))
 	}
 	const year = 365 * 24 * time.Hour
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "nfo-webhook-certificate"}}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: v1alpha1.WebhookSecretName}}
 	t.Cleanup(func() { _ = env.Client.Delete(context.WithoutCancel(t.Context()), secret) })
 	for _, tc := range []struct {
 		reason      string
@@ -81,7 +83,7 @@ func TestI13TheCertificateIsRotatedByAllReplicas(t *testing.T) {
 			}
 			roots := x509.NewCertPool()
 			roots.AppendCertsFromPEM(bundle)
-			if _, err := c.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "nfo-webhooks." + ns + ".svc", CurrentTime: clk.Now()}); err != nil {
+			if _, err := c.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: v1alpha1.WebhookServiceName + "." + ns + ".svc", CurrentTime: clk.Now()}); err != nil {
 				t.Errorf("%s: replica %d: %v", tc.reason, i, err)
 			}
 		}
@@ -99,10 +101,10 @@ func uncalledWebhooks(t *testing.T, namespace string) *admissionregistrationv1.V
 	t.Helper()
 	none := admissionregistrationv1.SideEffectClassNone
 	c := &admissionregistrationv1.ValidatingWebhookConfiguration{
-		ObjectMeta: metav1.ObjectMeta{Name: "nfo-validating"},
+		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.WebhookConfigurationName},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
 			Name: "uncalled.nfo.dev", SideEffects: &none, AdmissionReviewVersions: []string{"v1"},
-			ClientConfig: admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{Namespace: namespace, Name: "nfo-webhooks"}},
+			ClientConfig: admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{Namespace: namespace, Name: v1alpha1.WebhookServiceName}},
 		}},
 	}
 	if err := env.Client.Create(t.Context(), c); err != nil {

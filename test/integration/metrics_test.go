@@ -20,6 +20,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller"
+	"github.com/nfo-operator/nfo/test/environment"
 )
 
 // measuring runs a manager whose metrics of stores go to a registry of the test's own.
@@ -30,7 +31,7 @@ func (s *scene) measuring() *prometheus.Registry {
 	base.Cache.DefaultNamespaces = map[string]cache.Config{s.ns: {}}
 	registry := prometheus.NewRegistry()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
-	mgr, err := controller.NewManager(ctx, env.AsManager(), base, controller.Options{PollsPerSecond: 100, Metrics: registry})
+	mgr, err := controller.NewManager(ctx, env.Judged(environment.ManagerUser), base, controller.Options{PollsPerSecond: 100, Metrics: registry})
 	if err != nil {
 		cancel()
 		s.t.Fatal(err)

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	}
 	code := environment.Main(m, &env)
 	if code == 0 && flag.Lookup("test.run").Value.String() == "" { // all tests have run
-		if err := env.LeastPrivilege(); err != nil {
+		if err := env.LeastPrivilege(environment.ManagerUser); err != nil {
 			log.Print(err)
 			code = 1
 		}

@@ -1,0 +1,154 @@
+package removal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+const (
+	finalizers = "finalizers"
+	// writers bounds how many objects are let go at once.
+	writers = 8
+	// named bounds how many are named in one message.
+	named = 10
+)
+
+// protected are the kinds whose objects carry the finalizer, holders before what they hold.
+var protected = []string{
+	v1alpha1.KindSite, v1alpha1.KindDesign, v1alpha1.KindDefinition, v1alpha1.KindArtifactManifest, v1alpha1.KindArtifactStore,
+}
+
+// backoff is for a write that somebody else came before, or that the API server failed at: four more
+// tries within two seconds.
+var backoff = wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 5}
+
+// removeFinalizers takes our finalizer off every object. A kind that cannot be read, and an object
+// that cannot be written, are told of when all others are done.
+func (r *remover) removeFinalizers(ctx context.Context) error {
+	var failed []error
+	for _, kind := range protected {
+		failed = append(failed, r.letGoAll(ctx, kind))
+	}
+	return errors.Join(failed...)
+}
+
+// letGoAll lets go of every object of a kind.
+func (r *remover) letGoAll(ctx context.Context, kind string) error {
+	var failed failures
+	var removed atomic.Int64
+	resource, verb := v1alpha1.Resource(kind), "removed"
+	if r.DryRun {
+		verb = "would be removed"
+	}
+	err := r.pages(ctx, v1alpha1.GroupVersion.WithKind(kind), nil, func(items []metav1.PartialObjectMetadata, seen, left int64) error {
+		var work errgroup.Group
+		work.SetLimit(writers)
+		for i := range items {
+			o := &items[i]
+			work.Go(func() error {
+				had, err := r.letGo(ctx, o)
+				if had {
+					removed.Add(1)
+				}
+				failed.note(o.Namespace+"/"+o.Name, err)
+				return nil
+			})
+		}
+		_ = work.Wait() // each says itself whether it failed
+		r.say("%s: %d of %d %s, %d %s", finalizers, seen-int64(len(failed.by)), seen+left, resource, removed.Load(), verb)
+		return context.Cause(ctx)
+	})
+	if err != nil {
+		err = fmt.Errorf("%s: %w", finalizers, err)
+	}
+	if err := errors.Join(err, failed.err()); err != nil {
+		return fmt.Errorf("%w; by hand: kubectl edit %s.%s -n NAMESPACE NAME, and take %s out of metadata.finalizers", err, resource, v1alpha1.GroupVersion.Group, v1alpha1.Finalizer)
+	}
+	return nil
+}
+
+// letGo takes our finalizer off one object, and leaves those of others: the write fails, and is done
+// anew on what is there then, when anybody has written since. It reports whether there was one.
+func (r *remover) letGo(ctx context.Context, o *metav1.PartialObjectMetadata) (had bool, err error) {
+	stale := false
+	err = retry.OnError(backoff, transient, func() error {
+		if stale {
+			if err := r.Client.Get(ctx, client.ObjectKeyFromObject(o), o); err != nil {
+				return err
+			}
+		}
+		stale = true
+		if had = controllerutil.ContainsFinalizer(o, v1alpha1.Finalizer); !had || r.DryRun {
+			return nil
+		}
+		patch := client.MergeFromWithOptions(o.DeepCopy(), client.MergeFromWithOptimisticLock{})
+		controllerutil.RemoveFinalizer(o, v1alpha1.Finalizer)
+		return r.Client.Patch(ctx, o, patch)
+	})
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	return had && err == nil, err
+}
+
+// transient errors may not come again. An internal one is, among others, a webhook of somebody that
+// did not answer.
+func transient(err error) bool {
+	return apierrors.IsConflict(err) || apierrors.IsInternalError(err) || apierrors.IsServerTimeout(err)
+}
+
+// failures are the objects that could not be let go, and why.
+type failures struct {
+	mu sync.Mutex
+	by map[string]error
+}
+
+func (f *failures) note(name string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err == nil {
+		delete(f.by, name) // it may have failed before the list was begun anew
+		return
+	}
+	if f.by == nil {
+		f.by = map[string]error{}
+	}
+	f.by[name] = err
+}
+
+func (f *failures) err() error {
+	names := slices.Sorted(maps.Keys(f.by))
+	var all []error
+	for _, name := range names[:min(named, len(names))] {
+		all = append(all, fmt.Errorf("%s of %s: %w", finalizers, name, f.by[name]))
+	}
+	if more := len(names) - len(all); more > 0 {
+		all = append(all, fmt.Errorf("and of %d more", more))
+	}
+	return errors.Join(all...)
+}
+
+// enumerate names the first of many; "" for none.
+func enumerate(names []string) string {
+	if more := len(names) - named; more > 0 {
+		return fmt.Sprintf("%s, and %d more", strings.Join(names[:named], ", "), more)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,153 @@
+package removal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// managerLabels are on the manager's pods. They are needed only when there is no Deployment to ask.
+var managerLabels = labels.Set{"app.kubernetes.io/name": "nfo", "app.kubernetes.io/component": "manager"}
+
+// removeWebhooks deletes the webhooks, unless they lead to a manager in another namespace.
+func (r *remover) removeWebhooks(ctx context.Context) error {
+	const step, what = "webhooks", "ValidatingWebhookConfiguration " + v1alpha1.WebhookConfigurationName
+	const hand = "by hand: kubectl delete validatingwebhookconfiguration " + v1alpha1.WebhookConfigurationName + again
+	var c admissionregistrationv1.ValidatingWebhookConfiguration
+	err := r.Client.Get(ctx, client.ObjectKey{Name: v1alpha1.WebhookConfigurationName}, &c)
+	if apierrors.IsNotFound(err) {
+		r.say("%s: not there: %s", step, what)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading %s: %w; %s", what, err, hand)
+	}
+	for _, w := range c.Webhooks {
+		if s := w.ClientConfig.Service; s != nil && s.Namespace != r.Namespace {
+			return fmt.Errorf("%w: %s leads to %s, not to %s; say --namespace=%s", ErrNamespace, what, s.Namespace, r.Namespace, s.Namespace)
+		}
+	}
+	if !r.DryRun {
+		if err := client.IgnoreNotFound(r.Client.Delete(ctx, &c)); err != nil {
+			return fmt.Errorf("deleting %s: %w; %s", what, err, hand)
+		}
+	}
+	r.did(step, "deleted", what)
+	return nil
+}
+
+// stopManager scales the manager to nothing and waits until none of its pods is left.
+func (r *remover) stopManager(ctx context.Context) error {
+	const step = "manager"
+	d := &appsv1.Deployment{}
+	d.Namespace, d.Name = r.Namespace, v1alpha1.ManagerName
+	what := fmt.Sprintf("Deployment %s/%s", d.Namespace, d.Name)
+	hand := fmt.Sprintf("by hand: kubectl scale -n %s deployment/%s --replicas=0%s", d.Namespace, d.Name, again)
+	pods := labels.SelectorFromSet(managerLabels)
+	err := r.Client.Get(ctx, client.ObjectKeyFromObject(d), d)
+	switch {
+	case apierrors.IsNotFound(err):
+		r.say("%s: not there: %s", step, what)
+	case err != nil:
+		return fmt.Errorf("reading %s: %w; %s", what, err, hand)
+	default:
+		if pods, err = metav1.LabelSelectorAsSelector(d.Spec.Selector); err != nil {
+			return fmt.Errorf("reading the selector of %s: %w", what, err)
+		}
+		if err := r.scaleDown(ctx, d); err != nil {
+			return fmt.Errorf("scaling %s to 0: %w; %s", what, err, hand)
+		}
+	}
+	err = r.until(ctx, step, func(ctx context.Context) (string, error) { return r.runningManager(ctx, pods) })
+	if err != nil {
+		return fmt.Errorf("%w; while it may run nothing else can be done. A pod whose node is gone for good: kubectl delete pod -n %s NAME --force%s", err, d.Namespace, again)
+	}
+	return nil
+}
+
+// scaleDown patches the scale alone: the remover has no right to change what the Deployment runs.
+func (r *remover) scaleDown(ctx context.Context, d *appsv1.Deployment) error {
+	if replicas := d.Spec.Replicas; replicas != nil && *replicas == 0 {
+		return nil
+	}
+	if !r.DryRun {
+		none := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"replicas":0}}`))
+		err := r.Client.SubResource("scale").Patch(ctx, d.DeepCopy(), none, client.WithSubResourceBody(&autoscalingv1.Scale{}))
+		if client.IgnoreNotFound(err) != nil {
+			return err
+		}
+	}
+	r.did("manager", "scaled to 0", fmt.Sprintf("Deployment %s/%s", d.Namespace, d.Name))
+	return nil
+}
+
+// runningManager says what may still run of the manager, "" when nothing does. The Deployment is
+// looked at too: until its controller has seen the change it could make another pod.
+func (r *remover) runningManager(ctx context.Context, selector labels.Selector) (string, error) {
+	d := &appsv1.Deployment{}
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: v1alpha1.ManagerName}, d)
+	if client.IgnoreNotFound(err) != nil {
+		return "", fmt.Errorf("reading Deployment %s/%s: %w", r.Namespace, v1alpha1.ManagerName, err)
+	}
+	var all corev1.PodList
+	if err := r.Client.List(ctx, &all, client.InNamespace(r.Namespace), client.MatchingLabelsSelector{Selector: selector}); err != nil {
+		return "", fmt.Errorf("listing the pods of %s: %w", r.Namespace, err)
+	}
+	var running []string
+	for _, p := range all.Items {
+		if p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
+			running = append(running, podName(p))
+		}
+	}
+	if len(running) == 0 && (d.Status.ObservedGeneration < d.Generation || d.Status.Replicas > 0) {
+		return fmt.Sprintf("Deployment %s/%s to have no replicas", d.Namespace, d.Name), nil
+	}
+	return strings.Join(running, ", "), nil
+}
+
+func podName(p corev1.Pod) string {
+	name := fmt.Sprintf("pod %s/%s", p.Namespace, p.Name)
+	if p.Spec.NodeName != "" {
+		name += " on node " + p.Spec.NodeName
+	}
+	return name
+}
+
+// removeLeftovers deletes what the manager made beside itself: its certificate and its Lease. Whether
+// they are there nobody has a right to see.
+func (r *remover) removeLeftovers(ctx context.Context) error {
+	secret, lease := &corev1.Secret{}, &coordinationv1.Lease{}
+	secret.Name, lease.Name = v1alpha1.WebhookSecretName, v1alpha1.ManagerName
+	var failed []error
+	for _, o := range []client.Object{secret, lease} {
+		o.SetNamespace(r.Namespace)
+		kind := strings.TrimPrefix(fmt.Sprintf("%T", o), "*v1.")
+		what := fmt.Sprintf("%s %s/%s", kind, o.GetNamespace(), o.GetName())
+		if r.DryRun {
+			r.did("manager", "deleted", what+", if it is there")
+			continue
+		}
+		err := r.Client.Delete(ctx, o)
+		switch {
+		case err == nil:
+			r.did("manager", "deleted", what)
+		case !apierrors.IsNotFound(err):
+			failed = append(failed, fmt.Errorf("deleting %s: %w; by hand: kubectl delete %s -n %s %s", what, err, strings.ToLower(kind), o.GetNamespace(), o.GetName()))
+		}
+	}
+	return errors.Join(failed...)
+}

@@ -1,0 +1,125 @@
+package removal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// pollInterval is how often is looked whether what is waited for is done.
+const pollInterval = time.Second
+
+// again ends an error that tells what to do by hand.
+const again = "; then run this again"
+
+// ErrNamespace is returned, wrapped, when the manager is in another namespace than was said. Nothing
+// has been changed then.
+var ErrNamespace = errors.New("the manager is in another namespace")
+
+// Config is one removal.
+type Config struct {
+	// Client is uncached; its scheme has Kubernetes' own kinds.
+	Client client.Client
+	// Namespace is the manager's.
+	Namespace string
+	// Timeout bounds how long is waited for the manager's pods and for purges, in all. Above 0.
+	// Halfway through the time that purges are left, they are ended.
+	Timeout time.Duration
+	// DryRun only reads, and tells what would be done.
+	DryRun bool
+	// Out gets a line for each thing that is done.
+	Out io.Writer
+}
+
+// What a removal may do; the generated roles are made from this. The namespace is the manager's.
+//
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,resourceNames=nfo-validating,verbs=get;delete
+// +kubebuilder:rbac:groups=apps,namespace=nfo-system,resources=deployments,resourceNames=nfo-manager,verbs=get
+// +kubebuilder:rbac:groups=apps,namespace=nfo-system,resources=deployments/scale,resourceNames=nfo-manager,verbs=patch
+// +kubebuilder:rbac:groups="",namespace=nfo-system,resources=pods,verbs=list
+// +kubebuilder:rbac:groups="",namespace=nfo-system,resources=secrets,resourceNames=nfo-webhook-certificate,verbs=delete
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=nfo-system,resources=leases,resourceNames=nfo-manager,verbs=delete
+// +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=list;patch;delete
+// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=list;delete
+// +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=list;delete
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=list;delete
+// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores;artifactmanifests;networkfunctiondefinitionversions;networkservicedesignversions;sitenetworkservices,verbs=get;list;patch
+
+// remover is one removal under way.
+type remover struct {
+	Config
+	// deadline ends all waits.
+	deadline time.Time
+}
+
+// Run removes the operator from the cluster; see the package for the order. It may be run again at
+// any time. The error joins all that failed, each with what to do by hand; it wraps ErrNamespace
+// when nothing was done.
+func Run(ctx context.Context, cfg Config) error {
+	r := &remover{Config: cfg, deadline: time.Now().Add(cfg.Timeout)}
+	if err := r.removeWebhooks(ctx); err != nil {
+		return err
+	}
+	if err := r.stopManager(ctx); err != nil {
+		return err
+	}
+	err := errors.Join(r.removePurges(ctx), r.removeLeftovers(ctx), r.removeFinalizers(ctx))
+	if err != nil {
+		return err
+	}
+	if r.DryRun {
+		r.say("done: nothing was changed")
+		return nil
+	}
+	r.say("done: what was installed can be deleted")
+	return nil
+}
+
+func (r *remover) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(r.Out, format+"\n", args...) // a closed terminal is no reason to stop
+}
+
+// did says what was done, or what a dry run would do.
+func (r *remover) did(step, verb, what string) {
+	if r.DryRun {
+		r.say("%s: would be %s: %s", step, verb, what)
+		return
+	}
+	r.say("%s: %s: %s", step, verb, what)
+}
+
+// until returns when nothing is pending any more, which it looks for every second, and says what is
+// whenever that changes. Past the deadline the error tells what still is. A dry run looks once.
+func (r *remover) until(ctx context.Context, step string, pending func(context.Context) (string, error)) error {
+	waiting, cancel := context.WithDeadline(ctx, r.deadline)
+	defer cancel()
+	var last string
+	err := wait.PollUntilContextCancel(waiting, pollInterval, true, func(ctx context.Context) (bool, error) {
+		what, err := pending(ctx)
+		if err != nil || what == "" {
+			return err == nil, err
+		}
+		switch {
+		case r.DryRun:
+			r.did(step, "waited for", what)
+		case what != last:
+			r.say("%s: waiting for: %s", step, what)
+		}
+		last = what
+		return r.DryRun, nil
+	})
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s: stopped while waiting for %s: %w", step, last, context.Cause(ctx))
+	case waiting.Err() != nil:
+		return fmt.Errorf("%s: still waiting after %s for: %s", step, r.Timeout, last)
+	}
+	return fmt.Errorf("%s: %w", step, err)
+}
