@@ -22,10 +22,10 @@ import (
 // +kubebuilder:printcolumn:name="Uploaded",type=string,JSONPath=`.status.conditions[?(@.type=="Uploaded")].status`
 // +kubebuilder:printcolumn:name="Held By",type=integer,JSONPath=`.status.dependentCount`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.spec.artifactManifestState`
+// +kubebuilder:printcolumn:name="Path",type=string,JSONPath=`.spec.uploadPath`
 // +kubebuilder:printcolumn:name="Store",type=string,JSONPath=`.spec.artifactStoreRef.name`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:printcolumn:name="Path",type=string,priority=1,JSONPath=`.spec.uploadPath`
 // +kubebuilder:validation:XValidation:rule="self.spec.uploadPath == 'StoreScoped' || !has(self.spec.artifacts) || self.spec.artifacts.all(a, self.metadata.name.size() + a.artifactName.size() < 255)",message="a repository name, <manifest>/<artifactName>, has at most 255 characters"
 type ArtifactManifest struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -198,7 +198,7 @@ type Dependents struct {
 
 // ArtifactManifestStatus is what the operator has seen of a manifest.
 type ArtifactManifestStatus struct {
-	// Ready, Uploaded, Referenced; while it is being deleted DeletionBlocked and Untagged.
+	// Ready, Uploaded, Referenced, Migrated; while it is being deleted DeletionBlocked and Untagged.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -211,6 +211,10 @@ type ArtifactManifestStatus struct {
 	// +listMapKey=artifactName
 	// +listMapKey=artifactVersion
 	Artifacts []ArtifactStatus `json:"artifacts,omitempty"`
+
+	// StoreScoped until all artifacts of a manifest that was StoreScoped are at its new path.
+	// +optional
+	UpgradingFrom UploadPath `json:"upgradingFrom,omitempty"`
 
 	Dependents `json:",inline"`
 }

@@ -16,6 +16,9 @@ const (
 	ConditionUntagged = "Untagged"
 	// ConditionResolved of a definition or design: all that it names exists and is admitted.
 	ConditionResolved = "Resolved"
+	// ConditionMigrated of a manifest, definition or design: it is in the form of AOSM's 2025-03-30 API,
+	// and so is what names it.
+	ConditionMigrated = "Migrated"
 	// ConditionReachable of a store: the registry answers and takes the credentials.
 	ConditionReachable = "Reachable"
 	// ConditionPurgeHealthy of a store: purges are scheduled and the last one succeeded.
@@ -125,6 +128,11 @@ const (
 	ReasonStoreReference = "StoreReference"
 	// ReasonStoreScoped: a manifest named is still StoreScoped.
 	ReasonStoreScoped = "StoreScoped"
+
+	// Migrated.
+
+	// ReasonMigrated: nothing is left in the old form.
+	ReasonMigrated = "Migrated"
 )
 
 // TagDeleteUnsupported begins the reason of a tombstone's entry whose tag the registry would not

@@ -165,7 +165,7 @@ type DependsOnProfile struct {
 
 // VersionStatus is what the operator has seen of a definition or design.
 type VersionStatus struct {
-	// Ready, Resolved, Referenced; DeletionBlocked while it is being deleted. Once Resolved
+	// Ready, Resolved, Referenced, and Migrated but of a site; DeletionBlocked while it is being deleted. Once Resolved
 	// is True the version is admitted: what it names cannot be released any more.
 	// +optional
 	// +listType=map

@@ -48,7 +48,7 @@ func (r *ManifestReconciler) Reconcile(ctx context.Context, m *v1alpha1.Artifact
 
 // report writes the status if the pass changed it, and then tells of transitions.
 func (r *ManifestReconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactManifest, v manifestVerdict, done manifestDone) error {
-	m.Status.Artifacts = v.artifacts
+	m.Status.Artifacts, m.Status.UpgradingFrom = v.artifacts, v.upgradingFrom
 	m.Status.Dependents = reference.Dependents(v.holders)
 	v.conditions.apply(&m.Status.Conditions, m.Generation)
 	if equality.Semantic.DeepEqual(before.Status, m.Status) {

@@ -16,6 +16,8 @@ type manifestVerdict struct {
 	artifacts  []v1alpha1.ArtifactStatus
 	holders    []reference.Holder
 	conditions conditions
+	// upgradingFrom is what the status is to say of an upgrade from the old form.
+	upgradingFrom v1alpha1.UploadPath
 	// overwritten are entries as recorded whose tag has moved to another digest since.
 	overwritten []v1alpha1.ArtifactStatus
 	// restore are the tombstones to put tags back from, and which of their tags.
@@ -46,7 +48,7 @@ func decideManifest(seen manifestSeen) manifestVerdict {
 // had begun to take. Otherwise everything is released.
 func decideDeleting(seen manifestSeen) manifestVerdict {
 	m := seen.manifest
-	v := manifestVerdict{artifacts: m.Status.Artifacts, holders: seen.holders}
+	v := manifestVerdict{artifacts: m.Status.Artifacts, holders: seen.holders, upgradingFrom: m.Status.UpgradingFrom}
 	if m.Spec.UploadPath == v1alpha1.StoreScoped {
 		v.letGo = true
 		v.conditions.untouched("The manifest is StoreScoped: its deletion never touches the registry.")
@@ -73,6 +75,7 @@ func decideLive(seen manifestSeen) manifestVerdict {
 	if reason, message := seen.unusable(); reason != "" {
 		v.conditions.set(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, reason, message)
 		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
+		v.upgradingFrom = seen.migrated(&v)
 		return v
 	}
 	v.artifacts = nil
@@ -93,6 +96,7 @@ func decideLive(seen manifestSeen) manifestVerdict {
 	v.restore = seen.restorable(v.artifacts)
 	v.poll = seen.nextPoll(v.artifacts)
 	seen.conclude(&v)
+	v.upgradingFrom = seen.migrated(&v)
 	return v
 }
 

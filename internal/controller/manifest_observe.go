@@ -27,6 +27,7 @@ type manifestSeen struct {
 	location v1alpha1.RegistryLocation
 	inert    *metav1.Condition // the store's Ready condition when it says that the store is inert
 	holders  []reference.Holder
+	byStore  []reference.Holder // those that name its artifacts by the store, the old form
 	// tombstones of this namespace, registry and manifest name that can still be restored from.
 	tombstones []v1alpha1.Tombstone
 	// polled is true when the registry was asked in this pass; tags then has its answers. trouble is
@@ -60,8 +61,8 @@ func (r *ManifestReconciler) observe(ctx context.Context, m *v1alpha1.ArtifactMa
 	if seen.holders, err = r.holders.Cached(ctx, m); err != nil {
 		return seen, fmt.Errorf("finding what holds %s: %w", m.Name, err)
 	}
-	if seen.store == nil {
-		return seen, nil
+	if seen.byStore, err = r.byStore(ctx, m); err != nil || seen.store == nil {
+		return seen, err
 	}
 	if seen.location, err = v1alpha1.ParseRegistryURL(store.Spec.Registry.URL); err != nil {
 		seen.inert = &metav1.Condition{Reason: v1alpha1.ReasonInvalidURL, Message: err.Error()}

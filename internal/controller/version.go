@@ -40,6 +40,8 @@ type versionSeen struct {
 	late    []reference.Holder
 	named   []reference.Reference
 	targets map[reference.Object]target
+	// alternatives are the manifests that list what is named by a store, the old form.
+	alternatives map[reference.Reference][]string
 }
 
 // target is what a live read showed of an object that is named.
@@ -93,7 +95,8 @@ func (r *VersionReconciler[T]) observe(ctx context.Context, v T) (versionSeen, e
 			return seen, fmt.Errorf("reading %s: %w", ref.To, err)
 		}
 	}
-	return seen, nil
+	seen.alternatives, err = r.alternatives(ctx, seen.named)
+	return seen, err
 }
 
 // look reads one named object from the API server itself.
@@ -132,6 +135,9 @@ func decideVersion(seen versionSeen) versionVerdict {
 			reason = v1alpha1.ReasonReady
 		}
 		v.conditions.set(v1alpha1.ConditionReady, status, reason, message)
+		if seen.self.Kind != v1alpha1.KindSite { // which names no artifacts
+			seen.migrated(&v)
+		}
 	}
 	return v
 }
