@@ -26,7 +26,7 @@ export GOFLAGS := $(GOFLAGS) -trimpath
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 
 .PHONY: generate
@@ -88,6 +88,10 @@ bin/peers: tools/peers/go.mod tools/peers/go.sum
 .PHONY: cluster
 cluster: ## build the test cluster's binaries (the first time takes 15 minutes)
 	@$(GO) run -C test/cluster . build
+
+.PHONY: node-cluster
+node-cluster: ## build the node's binaries too (the first time takes 20 minutes)
+	@$(GO) run -C test/cluster . build --node
 
 
 .PHONY: bin/demo

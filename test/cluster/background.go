@@ -10,14 +10,16 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/nfo-operator/nfo/test/cluster/node"
 )
 
-// endIn is what down grants a cluster: three components, each with its grace, and the files.
-const endIn = 30 * time.Second
+// endIn is what down grants a cluster: at most eight components, each with its grace, and the files.
+const endIn = time.Minute
 
 // up returns when a cluster is ready in the directory, starting it unless it runs.
 func up(ctx context.Context, o options, out io.Writer) error {
-	if _, err := buildAll(ctx, out); err != nil { // here, where its progress is seen
+	if _, err := prepare(ctx, o, out); err != nil { // here, where its progress is seen
 		return err
 	}
 	if err := os.MkdirAll(o.dir, 0o755); err != nil {
@@ -39,6 +41,9 @@ func up(ctx context.Context, o options, out io.Writer) error {
 	if err := awaitReady(ctx, o.dir, nil); err != nil {
 		return err
 	}
+	if n, err := node.Open(o.dir); err != nil || n.Exists() != o.node {
+		return errors.Join(err, fmt.Errorf("the cluster that runs in %s was started with --node=%t: end it with 'cluster down --dir %s', then try again", o.dir, !o.node, o.dir))
+	}
 	fmt.Fprintf(out, "cluster %s: export KUBECONFIG=%s\n", state, filepath.Join(o.dir, fileKubeconfig))
 	return nil
 }
@@ -57,7 +62,7 @@ func startRunner(ctx context.Context, o options) error {
 		return fmt.Errorf("starting the cluster: %w", err)
 	}
 	defer log.Close() //nolint:errcheck // the child has its own handle
-	cmd := exec.Command(self, "run", "--dir", o.dir, "--timeout", o.timeout.String(), fmt.Sprintf("--keep=%t", o.keep))
+	cmd := exec.Command(self, "run", "--dir", o.dir, "--timeout", o.timeout.String(), fmt.Sprintf("--keep=%t", o.keep), fmt.Sprintf("--node=%t", o.node))
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -112,7 +117,11 @@ func awaitReady(ctx context.Context, dir string, ended <-chan struct{}) error {
 // with its files. It signals the process that holds the lock and no other.
 func down(ctx context.Context, o options, out io.Writer) error {
 	path := filepath.Join(o.dir, filePID)
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+	n, err := node.Open(o.dir)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && !n.Exists() {
 		fmt.Fprintf(out, "no cluster in %s\n", o.dir)
 		return nil
 	}
@@ -125,7 +134,7 @@ func down(ctx context.Context, o options, out io.Writer) error {
 			return err
 		}
 	}
-	lock, err := claim(o.dir)
+	lock, err := claim(ctx, o.dir)
 	if err != nil {
 		return err
 	}

@@ -12,16 +12,16 @@ import (
 	"time"
 )
 
-// buildAll gives the path of every binary, building those that are neither in
+// buildAll gives the path of every wanted binary, building those that are neither in
 // KUBEBUILDER_ASSETS nor fresh in bin. It says nothing when all are there.
-func buildAll(ctx context.Context, out io.Writer) (map[string]string, error) {
+func buildAll(ctx context.Context, wanted []target, out io.Writer) (map[string]string, error) {
 	src, err := openSource()
 	if err != nil {
 		return nil, err
 	}
 	paths := map[string]string{}
 	var stale []target
-	for _, t := range targets {
+	for _, t := range wanted {
 		paths[t.name] = src.bin(t.name)
 		switch asset := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), t.name); {
 		case filepath.IsAbs(asset) && executable(asset):

@@ -54,15 +54,26 @@ func newAuthority(now time.Time) (*authority, error) {
 	return &authority{pem: encode("CERTIFICATE", der), cert: cert, key: key}, nil
 }
 
-// server issues a certificate for the names that clients and webhooks use for the API server.
-func (a *authority) server(now time.Time) (pair, error) {
+// server issues a certificate for the names that clients and webhooks use for the API server,
+// and for the address where it listens.
+func (a *authority) server(now time.Time, address string) (pair, error) {
 	return a.issue(&x509.Certificate{
 		Subject:     pkix.Name{CommonName: "kube-apiserver"},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames: []string{
 			"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
 		},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(10, 96, 0, 1)}, // 10.96.0.1: first of the service range
+		IPAddresses: []net.IP{net.ParseIP(address), net.IPv4(10, 96, 0, 1)}, // 10.96.0.1: first of the service range
+	}, now)
+}
+
+// kubelet issues a certificate that the API server finds a kubelet by, for logs and the like.
+func (a *authority) kubelet(now time.Time, name, address string) (pair, error) {
+	return a.issue(&x509.Certificate{
+		Subject:     pkix.Name{CommonName: "system:node:" + name, Organization: []string{"system:nodes"}},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames:    []string{name},
+		IPAddresses: []net.IP{net.ParseIP(address)},
 	}, now)
 }
 

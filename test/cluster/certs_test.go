@@ -18,7 +18,7 @@ func TestCertificates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := ca.server(now)
+	server, err := ca.server(now, loopback)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,16 +1,21 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
 	"slices"
+
+	"github.com/nfo-operator/nfo/test/cluster/node"
 )
 
-// A controlPlane is the three components of a running cluster.
+// A controlPlane is the components of a running cluster: the three of a control plane, and
+// those of its node if it has one.
 type controlPlane struct {
 	dir        string
 	binaries   map[string]string
+	node       *node.Node   // nil without
 	components []*component // in the order of their start
 	ports      []*port
 	stopping   chan struct{}
@@ -20,15 +25,11 @@ type controlPlane struct {
 // start returns the administrator's kubeconfig when the cluster is ready. Call stop after
 // it in any case.
 func (p *controlPlane) start(ctx context.Context) (*kubeconfig, error) {
-	etcd, err := p.reserve()
+	etcd, api, err := p.listeners(ctx)
 	if err != nil {
 		return nil, err
 	}
-	api, err := p.reserve()
-	if err != nil {
-		return nil, err
-	}
-	secrets, err := writeCredentials(filepath.Join(p.dir, "pki"), api.url("https"))
+	secrets, err := writeCredentials(filepath.Join(p.dir, "pki"), api, p.node != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -38,27 +39,52 @@ func (p *controlPlane) start(ctx context.Context) (*kubeconfig, error) {
 	if err := p.launch("kube-apiserver", apiserverArguments(etcd, api, secrets)); err != nil {
 		return nil, err
 	}
-	if err := secrets.admin.await(ctx, "/readyz"); err != nil {
+	if p.node != nil { // while the API server gets ready
+		if err := p.startRuntime(ctx, secrets); err != nil {
+			return nil, err
+		}
+	}
+	if err := secrets.admin.await(ctx, "/readyz", nil); err != nil {
 		return nil, err
 	}
 	// Not before: it looks for the API server once a second, and gives up after ten.
 	if err := p.launch("kube-controller-manager", managerArguments(secrets)); err != nil {
 		return nil, err
 	}
-	// Two controllers have a part in this account: when it is there, they all work.
-	return secrets.admin, secrets.admin.await(ctx, "/api/v1/namespaces/default/serviceaccounts/default")
-}
-
-func (p *controlPlane) reserve() (*port, error) {
-	port, err := reservePort()
-	if err == nil {
-		p.ports = append(p.ports, port)
+	if p.node != nil {
+		if err := p.startNode(secrets); err != nil {
+			return nil, err
+		}
+		if err := secrets.admin.await(ctx, "/api/v1/nodes/"+node.Host, nodeReady); err != nil {
+			return nil, err
+		}
 	}
-	return port, err
+	// Two controllers have a part in this account: when it is there, they all work.
+	return secrets.admin, secrets.admin.await(ctx, "/api/v1/namespaces/default/serviceaccounts/default", nil)
 }
 
+// listeners are where etcd and the API server shall listen. A node has a network namespace of
+// its own, where every port is free.
+func (p *controlPlane) listeners(ctx context.Context) (etcd, api *port, err error) {
+	if p.node != nil {
+		return &port{address: loopback, number: 2379}, &port{address: node.Address, number: 6443}, p.node.Up(ctx)
+	}
+	for _, listener := range []**port{&etcd, &api} {
+		if *listener, err = reservePort(); err != nil {
+			return nil, nil, err
+		}
+		p.ports = append(p.ports, *listener)
+	}
+	return etcd, api, nil
+}
+
+// launch starts a component: a binary of ours, or else a program of this machine.
 func (p *controlPlane) launch(name string, arguments []string) error {
-	c, err := startComponent(p.dir, name, p.binaries[name], arguments...)
+	path := cmp.Or(p.binaries[name], name)
+	if p.node != nil {
+		path, arguments = p.node.Inside(path, arguments)
+	}
+	c, err := startComponent(p.dir, name, path, arguments...)
 	if err != nil {
 		return err
 	}
@@ -75,8 +101,8 @@ func (p *controlPlane) launch(name string, arguments []string) error {
 }
 
 // stop ends the components in reverse: an API server without its etcd hangs in its
-// shutdown until it is killed.
-func (p *controlPlane) stop() error {
+// shutdown until it is killed. Then it gives back what the node took.
+func (p *controlPlane) stop(ctx context.Context) error {
 	close(p.stopping)
 	for _, c := range slices.Backward(p.components) {
 		c.stop()
@@ -85,53 +111,8 @@ func (p *controlPlane) stop() error {
 	for _, port := range p.ports {
 		errs = append(errs, port.release())
 	}
+	if p.node != nil {
+		errs = append(errs, p.node.Down(ctx))
+	}
 	return errors.Join(errs...)
-}
-
-func etcdArguments(dir string, client *port) []string {
-	return []string{
-		"--data-dir=" + filepath.Join(dir, "etcd"),
-		"--listen-client-urls=" + client.url("http"),
-		"--advertise-client-urls=" + client.url("http"),
-		"--listen-peer-urls=http://127.0.0.1:0", // a single member: nobody calls
-		"--socket-reuse-port=true",
-		"--unsafe-no-fsync=true",           // the data does not outlive the process
-		"--quota-backend-bytes=8589934592", // 8 GiB: benchmarks store some 100,000 objects
-		"--log-level=warn",
-	}
-}
-
-func apiserverArguments(etcd, own *port, c *credentials) []string {
-	return []string{
-		"--etcd-servers=" + etcd.url("http"),
-		"--bind-address=127.0.0.1",
-		"--advertise-address=127.0.0.1",   // otherwise a machine without a default route cannot start it
-		"--endpoint-reconciler-type=none", // loopback is no valid endpoint, and no pod would use it
-		"--secure-port=" + own.decimal(),
-		"--permit-port-sharing=true",
-		"--tls-cert-file=" + c.serverCert,
-		"--tls-private-key-file=" + c.serverKey,
-		"--client-ca-file=" + c.ca,
-		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-		"--service-account-key-file=" + c.accountKey,
-		"--service-account-signing-key-file=" + c.accountKey,
-		"--service-cluster-ip-range=10.96.0.0/16",
-		"--authorization-mode=RBAC",
-		"--max-requests-inflight=800", // twice the defaults: a test shares them with nobody
-		"--max-mutating-requests-inflight=400",
-	}
-}
-
-func managerArguments(c *credentials) []string {
-	return []string{
-		"--kubeconfig=" + c.manager,
-		"--use-service-account-credentials=true", // each controller with its own rights, as in a real cluster
-		"--service-account-private-key-file=" + c.accountKey,
-		"--root-ca-file=" + c.ca,
-		"--leader-elect=false",
-		"--bind-address=127.0.0.1",
-		"--secure-port=0",    // nobody asks for its metrics
-		"--kube-api-qps=500", // at the default of 20 its first seconds go into fetching own tokens
-		"--kube-api-burst=1000",
-	}
 }

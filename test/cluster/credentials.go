@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/nfo-operator/nfo/test/cluster/node"
 )
 
 // credentials are the files that the components read, and the administrator's kubeconfig.
@@ -12,16 +15,31 @@ type credentials struct {
 	ca, serverCert, serverKey, accountKey, manager string // paths
 
 	admin *kubeconfig
+	node  *nodeCredentials // nil without a node
 }
 
-// writeCredentials makes everything secret that a cluster at server needs, below dir.
-func writeCredentials(dir, server string) (*credentials, error) {
+// nodeCredentials are paths too.
+type nodeCredentials struct {
+	kubelet, proxy, scheduler string // kubeconfigs
+	serving                   node.Files
+	clientCert, clientKey     string // the API server's, for the kubelet
+}
+
+// An issuer makes the secrets of one cluster, below its directory.
+type issuer struct {
+	ca          *authority
+	dir, server string
+	now         time.Time
+	errs        []error
+}
+
+// writeCredentials makes everything secret that a cluster whose API server is at api needs.
+func writeCredentials(dir string, api *port, withNode bool) (*credentials, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("writing credentials: %w", err)
+	}
 	now := time.Now()
 	ca, err := newAuthority(now)
-	if err != nil {
-		return nil, err
-	}
-	serving, err := ca.server(now)
 	if err != nil {
 		return nil, err
 	}
@@ -29,28 +47,59 @@ func writeCredentials(dir, server string) (*credentials, error) {
 	if err != nil {
 		return nil, err
 	}
-	manager, err := ca.client(now, "system:kube-controller-manager")
-	if err != nil {
-		return nil, err
-	}
 	_, accountKey, err := newKey()
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("writing credentials: %w", err)
-	}
-	at := func(name string) string { return filepath.Join(dir, name) }
+	i := &issuer{ca: ca, dir: dir, server: api.url("https"), now: now}
 	c := &credentials{
-		ca: at("ca.crt"), serverCert: at("apiserver.crt"), serverKey: at("apiserver.key"),
-		accountKey: at("service-account.key"), manager: at("controller-manager.kubeconfig"),
-		admin: newKubeconfig(server, ca.pem, "admin", admin),
+		ca:         i.write("ca.crt", ca.pem),
+		accountKey: i.write("service-account.key", accountKey),
+		manager:    i.kubeconfig("controller-manager", "system:kube-controller-manager"),
+		admin:      newKubeconfig(i.server, ca.pem, "admin", admin),
 	}
-	files := map[string][]byte{c.ca: ca.pem, c.serverCert: serving.cert, c.serverKey: serving.key, c.accountKey: accountKey}
-	for path, content := range files {
-		if err := writeFile(path, content); err != nil {
-			return nil, err
-		}
+	c.serverCert, c.serverKey = i.pair("apiserver", func() (pair, error) { return ca.server(now, api.address) })
+	if withNode {
+		c.node = i.node(c.ca)
 	}
-	return c, newKubeconfig(server, ca.pem, "controller-manager", manager).write(c.manager)
+	return c, errors.Join(i.errs...)
+}
+
+func (i *issuer) node(ca string) *nodeCredentials {
+	c := &nodeCredentials{
+		kubelet:   i.kubeconfig("kubelet", "system:node:"+node.Host, "system:nodes"),
+		proxy:     i.kubeconfig("kube-proxy", "system:kube-proxy"),
+		scheduler: i.kubeconfig("kube-scheduler", "system:kube-scheduler"),
+		serving:   node.Files{CA: ca},
+	}
+	c.serving.Certificate, c.serving.Key = i.pair("kubelet", func() (pair, error) {
+		return i.ca.kubelet(i.now, node.Host, node.Address)
+	})
+	c.clientCert, c.clientKey = i.pair("apiserver-kubelet", func() (pair, error) {
+		return i.ca.client(i.now, "kube-apiserver-kubelet-client", "system:masters")
+	})
+	return c
+}
+
+// kubeconfig writes the kubeconfig of a component that is known as user, and gives its path.
+func (i *issuer) kubeconfig(component, user string, groups ...string) string {
+	path := filepath.Join(i.dir, component+".kubeconfig")
+	client, err := i.ca.client(i.now, user, groups...)
+	if err == nil {
+		err = newKubeconfig(i.server, i.ca.pem, component, client).write(path)
+	}
+	i.errs = append(i.errs, err)
+	return path
+}
+
+func (i *issuer) pair(name string, issue func() (pair, error)) (cert, key string) {
+	p, err := issue()
+	i.errs = append(i.errs, err)
+	return i.write(name+".crt", p.cert), i.write(name+".key", p.key)
+}
+
+func (i *issuer) write(name string, content []byte) string {
+	path := filepath.Join(i.dir, name)
+	i.errs = append(i.errs, writeFile(path, content))
+	return path
 }

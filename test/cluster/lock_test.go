@@ -94,7 +94,7 @@ func TestClaimRefusesForeignData(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "etcd"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if f, err := claim(dir); err == nil {
+	if f, err := claim(t.Context(), dir); err == nil {
 		t.Errorf("claimed a directory with somebody's etcd: %v", f.Close())
 	}
 	if _, err := os.Stat(filepath.Join(dir, "etcd")); err != nil {

@@ -1,9 +1,12 @@
 // Command cluster gives tests a real Kubernetes control plane: it builds etcd,
 // kube-apiserver and kube-controller-manager from their Go modules and runs them on
-// 127.0.0.1. There is no kubelet: every controller works, but pods never start.
+// 127.0.0.1. There is no kubelet: every controller works, but pods never start. With --node
+// they do: then scheduler, kubelet, kube-proxy and containerd run too, all in a network
+// namespace, and the machine can have one such cluster.
 //
-// Contract: two clusters in two directories never meet, and nothing outlives the process
-// that asked for it, however that process ends.
+// Contract: two clusters in two directories never meet, and no component outlives the process
+// that asked for it, however that process ends. What a node leaves when that is killed, down
+// or the next start in its directory takes back.
 //
 // Decision: it is a module of its own, and Kubernetes is only named in the tool directives
 // of its go.mod, so that the thousand packages behind it stay out of the operator's go.mod.
@@ -19,22 +22,25 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
-	"time"
 )
 
-const usage = `cluster builds, starts and stops a Kubernetes control plane for tests.
+const usage = `cluster builds, starts and stops a Kubernetes cluster for tests.
 
 Usage: go run -C test/cluster . <command> [flags]
 
 Commands:
-  build   build the binaries that are missing or stale into test/cluster/bin
-  run     run a cluster in the foreground until SIGINT or SIGTERM
-  up      start a cluster in the background; returns when it is ready
-  down    end the cluster that up started, and remove its files
+  build        build the binaries that are missing or stale into test/cluster/bin
+  run          run a cluster in the foreground until SIGINT or SIGTERM
+  up           start a cluster in the background; returns when it is ready
+  down         end the cluster that up started, and remove its files
+  kubeconfig   print the administrator's kubeconfig
+  load-image   give the node the images of the named archives
 
-Every command builds what it needs first. 'cluster <command> --help' lists the flags.
+Without --node a cluster is a control plane: pods are created but never start. With it (build,
+run, up) they run on this machine, which needs root and some packages of Debian.
+
+build, run and up build what they need first. 'cluster <command> --help' lists the flags.
 Environment: KUBEBUILDER_ASSETS, a directory whose binaries are used instead of own ones.
 `
 
@@ -54,14 +60,6 @@ func main() {
 	}
 }
 
-// options are the flags of run, up and down.
-type options struct {
-	dir     string
-	stdin   bool
-	keep    bool
-	timeout time.Duration
-}
-
 func dispatch(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 {
 		fmt.Fprint(os.Stderr, usage)
@@ -72,7 +70,7 @@ func dispatch(ctx context.Context, args []string, out io.Writer) error {
 	case "help", "-h", "-help", "--help":
 		fmt.Fprint(out, usage)
 		return nil
-	case "build", "run", "up", "down":
+	case "build", "run", "up", "down", "kubeconfig", "load-image":
 	default:
 		fmt.Fprintf(os.Stderr, "cluster: no command %q\n\n%s", command, usage)
 		return errUsage
@@ -86,49 +84,17 @@ func dispatch(ctx context.Context, args []string, out io.Writer) error {
 	}
 	switch command {
 	case "build":
-		_, err = buildAll(ctx, out)
+		_, err = buildAll(ctx, wanted(o.node), out)
 	case "run":
 		err = run(ctx, o, out)
 	case "up":
 		err = up(ctx, o, out)
 	case "down":
 		err = down(ctx, o, out)
+	case "kubeconfig":
+		err = printKubeconfig(o, out)
+	case "load-image":
+		err = loadImages(ctx, o, out)
 	}
 	return err
-}
-
-// parse reads the flags that command takes. The returned directory is absolute.
-func parse(command string, args []string) (options, error) {
-	var o options
-	flags := flag.NewFlagSet("cluster "+command, flag.ContinueOnError)
-	if command != "build" {
-		flags.StringVar(&o.dir, "dir", "", "the cluster's `directory`: kubeconfig, ready, *.log (required; use an absolute path with go run -C)")
-	}
-	if command == "run" || command == "up" {
-		flags.BoolVar(&o.keep, "keep", false, "keep the logs at the end; they always stay when a component fails")
-		flags.DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long the cluster may take to get ready")
-	}
-	if command == "run" {
-		flags.BoolVar(&o.stdin, "stdin", false, "end when standard input is closed, so that the caller's death ends the cluster too")
-	}
-	if err := flags.Parse(args); err != nil {
-		return o, errors.Join(errUsage, err)
-	}
-	if flags.NArg() > 0 {
-		fmt.Fprintf(os.Stderr, "cluster %s takes no arguments, only flags: %q\n", command, flags.Args())
-		return o, errUsage
-	}
-	if command == "build" {
-		return o, nil
-	}
-	if o.dir == "" {
-		fmt.Fprintf(os.Stderr, "cluster %s needs --dir\n", command)
-		return o, errUsage
-	}
-	dir, err := filepath.Abs(o.dir)
-	if err != nil {
-		return o, fmt.Errorf("finding the directory: %w", err)
-	}
-	o.dir = dir
-	return o, nil
 }

@@ -7,13 +7,17 @@ import (
 	"syscall"
 )
 
+const loopback = "127.0.0.1"
+
 // soReusePort is SO_REUSEPORT, which package syscall lacks on some architectures.
 const soReusePort = 0xf
 
-// A port of 127.0.0.1 that the kernel gives to nobody else while it is reserved.
+// A port where a server listens. One of 127.0.0.1 may be reserved: the kernel then gives it to
+// nobody else.
 type port struct {
-	number int
-	socket int
+	address string
+	number  int
+	socket  int
 }
 
 // reservePort binds a free port and never listens on it. A server that sets SO_REUSEPORT
@@ -24,7 +28,7 @@ func reservePort() (*port, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reserving a port: %w", err)
 	}
-	p := &port{socket: socket}
+	p := &port{address: loopback, socket: socket}
 	if err := p.bind(); err != nil {
 		return nil, errors.Join(fmt.Errorf("reserving a port: %w", err), p.release())
 	}
@@ -50,4 +54,4 @@ func (p *port) release() error { return syscall.Close(p.socket) }
 
 func (p *port) decimal() string { return strconv.Itoa(p.number) }
 
-func (p *port) url(scheme string) string { return scheme + "://127.0.0.1:" + p.decimal() }
+func (p *port) url(scheme string) string { return scheme + "://" + p.address + ":" + p.decimal() }

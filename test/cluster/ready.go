@@ -25,8 +25,9 @@ func (k *kubeconfig) client() (*http.Client, error) {
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: config}, Timeout: 10 * time.Second}, nil
 }
 
-// await returns nil once the API server has answered path with 200.
-func (k *kubeconfig) await(ctx context.Context, path string) error {
+// await returns nil once the API server has answered path with 200 and check, if there is one,
+// finds nothing wrong with the answer.
+func (k *kubeconfig) await(ctx context.Context, path string, check func(body []byte) error) error {
 	client, err := k.client()
 	if err != nil {
 		return err
@@ -35,7 +36,10 @@ func (k *kubeconfig) await(ctx context.Context, path string) error {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		err := get(ctx, client, k.Clusters[0].Cluster.Server+path)
+		body, err := get(ctx, client, k.Clusters[0].Cluster.Server+path)
+		if err == nil && check != nil {
+			err = check(body)
+		}
 		if err == nil {
 			return nil
 		}
@@ -47,22 +51,22 @@ func (k *kubeconfig) await(ctx context.Context, path string) error {
 	}
 }
 
-func get(ctx context.Context, client *http.Client, url string) error {
+func get(ctx context.Context, client *http.Client, url string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer response.Body.Close() //nolint:errcheck // read to its end
-	body, err := io.ReadAll(io.LimitReader(response.Body, 4096))
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s: %.300s", url, response.Status, body)
+		return nil, fmt.Errorf("%s: %s: %.300s", url, response.Status, body)
 	}
-	return nil
+	return body, nil
 }

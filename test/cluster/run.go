@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/nfo-operator/nfo/test/cluster/node"
 )
 
 // The files of a cluster's directory. Callers wait for ready, then read kubeconfig.
@@ -30,11 +32,11 @@ func run(ctx context.Context, o options, out io.Writer) error {
 			cancel()
 		}()
 	}
-	binaries, err := buildAll(ctx, out)
+	binaries, err := prepare(ctx, o, out)
 	if err != nil {
 		return err
 	}
-	lock, err := claim(o.dir)
+	lock, err := claim(ctx, o.dir)
 	if err != nil {
 		return err
 	}
@@ -46,13 +48,27 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	return errors.Join(err, clean(o.dir, o.keep || err != nil), lock.Close())
 }
 
+// prepare builds what the cluster needs, unless the machine cannot run it.
+func prepare(ctx context.Context, o options, out io.Writer) (map[string]string, error) {
+	if o.node {
+		n, err := node.Open(o.dir)
+		if err != nil {
+			return nil, err
+		}
+		if err := n.Check(); err != nil {
+			return nil, err
+		}
+	}
+	return buildAll(ctx, wanted(o.node), out)
+}
+
 // claim locks dir for a new cluster and removes what an earlier one that was killed left.
-func claim(dir string) (*os.File, error) {
+func claim(ctx context.Context, dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("making the directory: %w", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, filePID)); errors.Is(err, os.ErrNotExist) {
-		for _, name := range []string{"etcd", "pki", fileKubeconfig} {
+		for _, name := range []string{"etcd", "pki", "node", "node.json", fileKubeconfig} {
 			if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
 				return nil, fmt.Errorf("%s has a %s that no cluster here has made: choose another directory", dir, name)
 			}
@@ -65,7 +81,14 @@ func claim(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return lock, cleanData(dir)
+	n, err := node.Open(dir)
+	if err == nil {
+		err = errors.Join(n.Down(ctx), cleanData(dir))
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return lock, nil
 }
 
 // serve starts the control plane, announces it and keeps it until ctx ends.
@@ -73,7 +96,14 @@ func serve(ctx context.Context, o options, binaries map[string]string, announce 
 	living, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	plane := &controlPlane{dir: o.dir, binaries: binaries, stopping: make(chan struct{}), fail: fail}
-	defer func() { err = errors.Join(err, os.RemoveAll(filepath.Join(o.dir, fileReady)), plane.stop()) }()
+	if o.node {
+		if plane.node, err = node.Open(o.dir); err != nil {
+			return err
+		}
+	}
+	defer func() {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(o.dir, fileReady)), plane.stop(context.WithoutCancel(ctx)))
+	}()
 	starting, cancel := context.WithTimeoutCause(living, o.timeout, fmt.Errorf("not ready within %s", o.timeout))
 	defer cancel()
 	admin, err := plane.start(starting)
@@ -117,7 +147,7 @@ func cleanData(dir string) error {
 func clean(dir string, keepLogs bool) error {
 	errs := []error{cleanData(dir)}
 	if !keepLogs {
-		for _, t := range targets {
+		for _, t := range append(wanted(true), target{name: "containerd"}) {
 			errs = append(errs, os.RemoveAll(filepath.Join(dir, t.name+".log")))
 		}
 		errs = append(errs, os.RemoveAll(filepath.Join(dir, fileRunnerLog)))

@@ -74,7 +74,7 @@ func readyz(t *testing.T, dir string) *kubeconfig {
 		t.Fatal(err)
 	}
 	defer client.CloseIdleConnections()
-	if err := get(t.Context(), client, k.Clusters[0].Cluster.Server+"/readyz"); err != nil {
+	if _, err := get(t.Context(), client, k.Clusters[0].Cluster.Server+"/readyz"); err != nil {
 		t.Error(err)
 	}
 	return &k

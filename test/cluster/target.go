@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/sha256"
+	_ "embed" // for the source of pause
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -18,12 +20,34 @@ const module = "github.com/nfo-operator/nfo/test/cluster"
 type target struct {
 	name, pkg string
 	cold      string // what a first build takes on two cores, for the person who waits
+	source    string // of a package of this module, whose versions go.mod does not tell
 }
 
+// targets are what every cluster needs.
 var targets = []target{
 	{name: "etcd", pkg: "go.etcd.io/etcd/server/v3", cold: "a minute or two"},
 	{name: "kube-apiserver", pkg: "k8s.io/kubernetes/cmd/kube-apiserver", cold: "about 10 minutes"},
 	{name: "kube-controller-manager", pkg: "k8s.io/kubernetes/cmd/kube-controller-manager", cold: "about 3 minutes"},
+}
+
+//go:embed pause/main.go
+var pauseSource string
+
+// nodeTargets are what a cluster with a node needs beyond that, and kubectl for who uses it.
+var nodeTargets = []target{
+	{name: "kube-scheduler", pkg: "k8s.io/kubernetes/cmd/kube-scheduler", cold: "half a minute"},
+	{name: "kubelet", pkg: "k8s.io/kubernetes/cmd/kubelet", cold: "about a minute"},
+	{name: "kube-proxy", pkg: "k8s.io/kubernetes/cmd/kube-proxy", cold: "half a minute"},
+	{name: "kubectl", pkg: "k8s.io/kubernetes/cmd/kubectl", cold: "about 2 minutes"},
+	{name: "pause", pkg: module + "/pause", cold: "a second", source: pauseSource},
+}
+
+// wanted are the targets of a cluster with or without a node.
+func wanted(node bool) []target {
+	if node {
+		return slices.Concat(targets, nodeTargets)
+	}
+	return targets
 }
 
 // A source is this module's directory and what in it decides how the binaries turn out.
@@ -84,7 +108,7 @@ func (s *source) bin(name string) string { return filepath.Join(s.dir, "bin", na
 func (s *source) stamp(t target) string {
 	h := sha256.New()
 	h.Write(s.mod)
-	fmt.Fprintf(h, "\x00%s\x00%q\x00%s/%s", t.pkg, s.flags, runtime.GOOS, runtime.GOARCH)
+	fmt.Fprintf(h, "\x00%s\x00%q\x00%s/%s%s", t.pkg, s.flags, runtime.GOOS, runtime.GOARCH, t.source)
 	return hex.EncodeToString(h.Sum(nil))
 }
 

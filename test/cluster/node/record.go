@@ -1,0 +1,146 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// sysctls are the kernel's parameters, below /proc/sys, that a kubelet sets for the whole machine.
+var sysctls = []string{
+	"vm/overcommit_memory", "vm/panic_on_oom",
+	"kernel/panic", "kernel/panic_on_oops",
+	"kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes",
+}
+
+// compiledIn are paths that no setting moves, and sharedFolders those around them, which others
+// may use too.
+var (
+	compiledIn = []string{
+		"/run/containerd/s", // sockets of shims
+		"/run/xtables.lock",
+		"/var/lib/cni/results",
+		"/var/lib/kubelet/device-plugins",
+		"/var/log/containers",
+	}
+	sharedFolders = []string{"/run/containerd", "/run/mount", "/var/lib/cni", "/var/lib/kubelet"}
+)
+
+// A record is what Down has to give back. Up writes it before it changes anything.
+type record struct {
+	Boot    string            // the kernel's mark of this boot: parameters do not outlive it
+	Sysctls map[string]string // as they were
+	Absent  []string          // those of the paths above that were not there
+}
+
+func (n *Node) writeRecord() error {
+	boot, err := bootID()
+	if err != nil {
+		return err
+	}
+	r := record{Boot: boot, Sysctls: map[string]string{}}
+	for _, key := range sysctls {
+		value, err := os.ReadFile(filepath.Join("/proc/sys", key))
+		if err != nil {
+			return fmt.Errorf("reading the kernel's parameters: %w", err)
+		}
+		r.Sysctls[key] = strings.TrimSpace(string(value))
+	}
+	for _, path := range slices.Concat(compiledIn, sharedFolders) {
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			r.Absent = append(r.Absent, path)
+		}
+	}
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing what to restore: %w", err)
+	}
+	temp := n.recordPath() + ".new"
+	if err := os.WriteFile(temp, text, 0o600); err != nil {
+		return fmt.Errorf("writing what to restore: %w", err)
+	}
+	return os.Rename(temp, n.recordPath())
+}
+
+// readRecord returns an empty record if there is none: then Up has changed nothing.
+func (n *Node) readRecord() (record, error) {
+	var r record
+	text, err := os.ReadFile(n.recordPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err != nil {
+		return r, fmt.Errorf("reading what to restore: %w", err)
+	}
+	if err := json.Unmarshal(text, &r); err != nil {
+		return r, fmt.Errorf("reading what to restore from %s: %w", n.recordPath(), err)
+	}
+	return r, nil
+}
+
+func (r record) restoreSysctls() error {
+	boot, err := bootID()
+	if err != nil || boot != r.Boot {
+		return err
+	}
+	var errs []error
+	for key, value := range r.Sysctls {
+		path := filepath.Join("/proc/sys", key)
+		if now, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(now)) == value {
+			continue
+		}
+		if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
+			errs = append(errs, fmt.Errorf("restoring a parameter of the kernel: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// removePaths removes the compiled-in paths that Up did not find, and the folders around them
+// unless there is something else in them by now.
+func (r record) removePaths() error {
+	var errs []error
+	for _, path := range r.Absent {
+		if slices.Contains(sharedFolders, path) {
+			_ = os.Remove(path) // fails, as it should, if anything is left in it
+			continue
+		}
+		if err := os.RemoveAll(path); err != nil {
+			errs = append(errs, fmt.Errorf("removing what the node left: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// removeSockets removes the sockets of the node's shims, whose folder may be shared with another
+// containerd. Each shim has left a file that says where its socket is.
+func (n *Node) removeSockets() error {
+	files, err := filepath.Glob(n.path("containerd/state/io.containerd.runtime.v2.task/*/*/address"))
+	if err != nil {
+		return fmt.Errorf("finding the sockets of shims: %w", err)
+	}
+	for _, file := range files {
+		address, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("finding the sockets of shims: %w", err)
+		}
+		path := strings.TrimPrefix(string(address), "unix://")
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing the socket of a shim: %w", err)
+		}
+	}
+	return nil
+}
+
+func bootID() (string, error) {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("telling this boot from others: %w", err)
+	}
+	return strings.TrimSpace(string(id)), nil
+}

@@ -1,0 +1,54 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"time"
+)
+
+const socket = "containerd.sock"
+
+// RuntimeArguments are those of containerd.
+func (n *Node) RuntimeArguments() []string {
+	return []string{"--config", n.path(configPaths["containerd.toml"])}
+}
+
+// KubeletArguments are those of the kubelet that tell where its files are.
+func (n *Node) KubeletArguments() []string {
+	return []string{
+		"--config=" + n.path(configPaths["kubelet.yaml"]),
+		"--root-dir=" + n.path("kubelet"),
+		"--cert-dir=" + n.path("kubelet/pki"),
+	}
+}
+
+// AwaitRuntime returns once containerd takes calls.
+func (n *Node) AwaitRuntime(ctx context.Context) error {
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", n.path(socket))
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for containerd: %w (last: %w)", context.Cause(ctx), err)
+		case <-ticker.C:
+		}
+	}
+}
+
+// Import gives the node the images of an archive, which is an OCI layout in a tar file or what
+// `docker save` writes. Of an image for several platforms the node takes its own.
+func (n *Node) Import(ctx context.Context, archive string) error {
+	if _, err := os.Stat(archive); err != nil {
+		return fmt.Errorf("reading the image: %w", err)
+	}
+	if err := run(ctx, "", "ctr", "--address", n.path(socket), "--namespace", "k8s.io", "images", "import", archive); err != nil {
+		return fmt.Errorf("importing %s: %w", archive, err)
+	}
+	return nil
+}
