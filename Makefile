@@ -19,7 +19,8 @@ ROOTS := '$(CURDIR)/bin/image/ca-certificates.crt'
 # buildah as `make image-check` uses it: no daemon, no network, and nothing kept outside of bin.
 BUILDAH := buildah --root '$(CURDIR)/bin/image/buildah/root' --runroot '$(CURDIR)/bin/image/buildah/run' --storage-driver vfs
 LINT := $(CURDIR)/bin/tools/golangci-lint
-GENERATED := api config
+HELM := bin/tools/helm
+GENERATED := api config charts
 # The same for programs, tests and tools, so that they share one build cache.
 export CGO_ENABLED := 0
 export GOFLAGS := $(GOFLAGS) -trimpath
@@ -35,6 +36,16 @@ generate: ## write CRDs, roles and deep copies anew from the Go sources
 	$(GO) tool controller-gen crd output:crd:dir=config/crd paths=./api/...
 	$(GO) tool controller-gen rbac:roleName=nfo-manager output:rbac:dir=config/rbac 'paths={./internal/controller/...,./internal/admission/...,./internal/certificate/...}'
 	$(GO) tool controller-gen rbac:roleName=nfo-remover,fileName=remover.yaml output:rbac:dir=config/rbac paths=./internal/removal/...
+	$(MAKE) --no-print-directory charts/nfo/files
+
+# What the chart is made of: `helm` reads no file outside its folder.
+.PHONY: charts/nfo/files
+charts/nfo/files:
+	rm -rf $@
+	mkdir -p $@/crd $@/rbac $@/webhook
+	cp config/crd/nfo.dev_*.yaml $@/crd
+	cp config/rbac/identity.yaml config/rbac/role.yaml $@/rbac
+	cp config/webhook/webhook.yaml config/webhook/tombstones.yaml $@/webhook
 
 .PHONY: verify
 verify: ## fail if generated files or go.mod are not what the sources say
@@ -52,7 +63,8 @@ fmt: $(LINT) ## format the Go sources, imports in order
 	$(LINT) fmt ./...
 
 .PHONY: lint
-lint: $(LINT) ## run the linters (the first time builds them, 3 minutes)
+lint: $(LINT) $(HELM) ## run the linters (the first time builds them, 6 minutes)
+	$(HELM) lint --strict --quiet charts/nfo --set image.repository=registry.example.com/nfo
 	$(LINT) run ./...
 	cd test/cluster && $(LINT) run ./...
 	cd tools/lint && $(LINT) run ./...
@@ -60,6 +72,13 @@ lint: $(LINT) ## run the linters (the first time builds them, 3 minutes)
 
 $(LINT): tools/lint/go.mod tools/lint/go.sum tools/lint/main.go
 	$(GO) build -C tools/lint -ldflags '-s -w' -o $@ .
+
+# Without these flags it believes in Kubernetes 1.20, where it has no cluster to ask.
+$(HELM): tools/helm/go.mod tools/helm/go.sum
+	helm=helm.sh/helm/v3; version=$$($(GO) list -C tools/helm -m -f '{{.Version}}' $$helm); \
+	minor=$$($(GO) list -C tools/helm -m -f '{{.Version}}' k8s.io/client-go | cut -d. -f2); \
+	$(GO) build -C tools/helm -o $(CURDIR)/$@ -ldflags "-s -w -X $$helm/internal/version.version=$$version \
+	  $$(printf -- " -X $$helm/pkg/%s.k8sVersionMajor=1 -X $$helm/pkg/%s.k8sVersionMinor=$$minor" chartutil chartutil lint/rules lint/rules)" $$helm/cmd/helm
 
 
 .PHONY: test
