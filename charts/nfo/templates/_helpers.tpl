@@ -87,3 +87,74 @@ capabilities:
 
 {{/* The Secret that cert-manager writes; the operator's own is nfo-webhook-certificate. */}}
 {{- define "nfo.issuedSecret" -}}nfo-webhook-issued{{- end }}
+
+{{/* The annotations of a hook's object. It takes the hook and the weight: lower comes first. */}}
+{{- define "nfo.hook" -}}
+helm.sh/hook: {{ .hook }}
+helm.sh/hook-weight: {{ .weight | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+helm.sh/hook-output-log-policy: hook-succeeded,hook-failed
+{{- end }}
+
+{{/*
+The ServiceAccount of a hook's pod, with the roles of a file and a binding for each of them; they
+come and go with the hook. It takes the root, the file, the name and the hook.
+*/}}
+{{- define "nfo.hookIdentity" -}}
+{{- $annotations := include "nfo.hook" (dict "hook" .hook "weight" -1) | fromYaml }}
+{{- $subject := dict "kind" "ServiceAccount" "namespace" .root.Release.Namespace "name" .name }}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ .name }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "nfo.labels" .root | nindent 4 }}
+  annotations:
+    {{- toYaml $annotations | nindent 4 }}
+{{- range include "nfo.objects" (dict "root" .root "file" .file) | fromJsonArray }}
+{{- $metadata := merge (dict "annotations" $annotations) .metadata }}
+---
+{{ set . "metadata" $metadata | toYaml }}
+---
+apiVersion: {{ .apiVersion }}
+kind: {{ .kind }}Binding
+metadata:
+  {{- toYaml $metadata | nindent 2 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: {{ .kind }}, name: {{ .metadata.name }}}
+subjects: [{{ toJson $subject }}]
+{{- end }}
+{{- end }}
+
+{{/* What the pods of hooks have in common. It takes the root, the name and the command's arguments. */}}
+{{- define "nfo.hookPod" -}}
+serviceAccountName: {{ .name }}
+restartPolicy: Never
+enableServiceLinks: false
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- include "nfo.podSecurityContext" . | nindent 2 }}
+containers:
+- name: {{ .name }}
+  image: {{ include "nfo.image" .root }}
+  imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+  args:
+    {{- toYaml .args | nindent 4 }}
+  resources:
+    requests: {cpu: 50m, memory: 64Mi}
+    limits: {memory: 256Mi}
+  securityContext:
+    {{- include "nfo.securityContext" . | nindent 4 }}
+{{- with .root.Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// value is one value, or a group of them.
+type value struct {
+	name string
+	// about is empty for a group.
+	about string
+	// byDefault is what it is when nobody sets it.
+	byDefault any
+	schemaOf  map[string]any
+	// values are those of a group, in order.
+	values []value
+}
+
+// types are the schema's for what YAML resolves a default to. Null says nothing.
+var types = map[string]string{"!!str": "string", "!!int": "integer", "!!float": "number", "!!bool": "boolean", "!!seq": "array", "!!map": "object"}
+
+// parse reads a values.yaml as the group of all.
+func parse(text []byte) (value, error) {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return value{}, err
+	}
+	if len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
+		return value{}, errors.New("it is no mapping")
+	}
+	return group("", doc.Content[0])
+}
+
+func group(name string, node *yaml.Node) (value, error) {
+	g := value{name: name}
+	for i := 0; i < len(node.Content); i += 2 {
+		key, content := node.Content[i], node.Content[i+1]
+		about, extra, err := comment(key.HeadComment)
+		var v value
+		switch {
+		case err != nil:
+		case about == "" && content.Kind == yaml.MappingNode && len(content.Content) > 0:
+			v, err = group(key.Value, content)
+		case about == "":
+			err = errors.New(`it is not described: begin a comment above it with "# --"`)
+		default:
+			v, err = leaf(key.Value, about, extra, content)
+		}
+		if err != nil {
+			return value{}, fmt.Errorf("%s, line %d: %w", key.Value, key.Line, err)
+		}
+		g.values = append(g.values, v)
+	}
+	return g, nil
+}
+
+// leaf is closed: what it may hold is in its default or in its comment.
+func leaf(name, about string, extra map[string]any, content *yaml.Node) (value, error) {
+	v := value{name: name, about: about, schemaOf: map[string]any{"description": about}}
+	if err := content.Decode(&v.byDefault); err != nil {
+		return value{}, err
+	}
+	v.schemaOf["default"] = v.byDefault
+	if is := types[content.Tag]; is != "" {
+		v.schemaOf["type"] = is
+	}
+	if v.schemaOf["type"] == "object" {
+		v.schemaOf["additionalProperties"] = false
+	}
+	maps.Copy(v.schemaOf, extra)
+	_, properties := v.schemaOf["properties"]
+	switch {
+	case v.schemaOf["type"] == nil:
+		return value{}, errors.New(`null has no type: add "# @schema type: ..."`)
+	case v.schemaOf["type"] == "array" && v.schemaOf["items"] == nil:
+		return value{}, errors.New(`nobody knows of what it is a list: add "# @schema items: ..."`)
+	case v.schemaOf["additionalProperties"] == false && !properties:
+		return value{}, errors.New(`nothing could be in it: add "# @schema properties: ..." or additionalProperties`)
+	}
+	return v, nil
+}
+
+// comment takes a description and the schema's lines out of a comment. Lines before the
+// description, such as those about all of a file, are not a value's.
+func comment(text string) (string, map[string]any, error) {
+	var about []string
+	extra := map[string]any{}
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "#"))
+		begins, described := strings.CutPrefix(line, "-- ")
+		schema, isSchema := strings.CutPrefix(line, "@schema ")
+		switch {
+		case described:
+			about = []string{begins}
+		case len(about) == 0:
+		case !isSchema:
+			about = append(about, line)
+		default:
+			if err := yaml.Unmarshal([]byte(schema), &extra); err != nil {
+				return "", nil, fmt.Errorf("reading @schema %s: %w", schema, err)
+			}
+		}
+	}
+	return strings.Join(about, " "), extra, nil
+}
+
+// schema is all of values.schema.json.
+func (v value) schema() ([]byte, error) {
+	all := v.asSchema()
+	all["$schema"] = "http://json-schema.org/draft-07/schema#"
+	all["properties"].(map[string]any)["global"] = map[string]any{
+		"description": "What a chart that this one is part of gives to all of its charts. It is not used here.", "type": "object",
+	}
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	err := e.Encode(all)
+	return out.Bytes(), err
+}
+
+func (v value) asSchema() map[string]any {
+	if v.about != "" {
+		return v.schemaOf
+	}
+	properties := map[string]any{}
+	for _, one := range v.values {
+		properties[one.name] = one.asSchema()
+	}
+	return map[string]any{"type": "object", "additionalProperties": false, "properties": properties}
+}
+
+// table is that of README.md.
+func (v value) table() []byte {
+	var out bytes.Buffer
+	out.WriteString("| value | default | what it is |\n|---|---|---|\n")
+	v.rows("", &out)
+	return out.Bytes()
+}
+
+func (v value) rows(path string, out *bytes.Buffer) {
+	for _, one := range v.values {
+		if one.about == "" {
+			one.rows(path+one.name+".", out)
+			continue
+		}
+		text, err := json.Marshal(one.byDefault)
+		if err != nil {
+			text = []byte(err.Error()) // what YAML has and JSON has not, such as a key that is a list
+		}
+		fmt.Fprintf(out, "| `%s%s` | `%s` | %s |\n", path, one.name, text, strings.ReplaceAll(one.about, "|", `\|`))
+	}
+}
