@@ -36,8 +36,9 @@ generate: ## write CRDs, roles and deep copies anew from the Go sources
 	$(GO) tool controller-gen crd output:crd:dir=config/crd paths=./api/...
 	$(GO) tool controller-gen rbac:roleName=nfo-manager output:rbac:dir=config/rbac 'paths={./internal/controller/...,./internal/admission/...,./internal/certificate/...}'
 	$(GO) tool controller-gen rbac:roleName=nfo-remover,fileName=remover.yaml output:rbac:dir=config/rbac paths=./internal/removal/...
+	$(GO) tool controller-gen rbac:roleName=nfo-checker,fileName=checker.yaml output:rbac:dir=config/rbac paths=./cmd/nfo
 	$(MAKE) --no-print-directory charts/nfo/files
-	$(GO) run -C tools/chart . $(CURDIR)/charts/nfo
+	$(GO) run -C tools/chart . '$(CURDIR)/charts/nfo'
 
 # What the chart is made of: `helm` reads no file outside its folder.
 .PHONY: charts/nfo/files
@@ -45,8 +46,8 @@ charts/nfo/files:
 	rm -rf $@
 	mkdir -p $@/crd $@/rbac $@/webhook
 	cp config/crd/nfo.dev_*.yaml $@/crd
-	cp config/rbac/identity.yaml config/rbac/role.yaml $@/rbac
-	cp config/webhook/webhook.yaml config/webhook/tombstones.yaml $@/webhook
+	cp config/rbac/{identity,role,remover,checker}.yaml $@/rbac
+	cp config/webhook/{webhook,tombstones}.yaml $@/webhook
 
 .PHONY: verify
 verify: ## fail if generated files or go.mod are not what the sources say
@@ -79,7 +80,7 @@ $(LINT): tools/lint/go.mod tools/lint/go.sum tools/lint/main.go
 $(HELM): tools/helm/go.mod tools/helm/go.sum
 	helm=helm.sh/helm/v3; version=$$($(GO) list -C tools/helm -m -f '{{.Version}}' $$helm); \
 	minor=$$($(GO) list -C tools/helm -m -f '{{.Version}}' k8s.io/client-go | cut -d. -f2); \
-	$(GO) build -C tools/helm -o $(CURDIR)/$@ -ldflags "-s -w -X $$helm/internal/version.version=$$version \
+	$(GO) build -C tools/helm -o '$(CURDIR)/$@' -ldflags "-s -w -X $$helm/internal/version.version=$$version \
 	  $$(printf -- " -X $$helm/pkg/%s.k8sVersionMajor=1 -X $$helm/pkg/%s.k8sVersionMinor=$$minor" chartutil chartutil lint/rules lint/rules)" $$helm/cmd/helm
 
 

@@ -1,5 +1,5 @@
 // Command nfo is the operator: `nfo manager` runs the controllers, `nfo purge` sweeps one store,
-// `nfo remove` is the way out.
+// `nfo check` looks whether it works, `nfo remove` is the way out.
 package main
 
 import (
@@ -47,6 +47,6 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newManagerCommand(), newPurgeCommand(), newRemoveCommand())
+	root.AddCommand(newManagerCommand(), newPurgeCommand(), newRemoveCommand(), newCheckCommand())
 	return root
 }

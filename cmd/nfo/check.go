@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge"
+)
+
+const checkHelp = `Looks whether the operator works, from inside the cluster or from outside: that the API server has its
+kinds, that its Deployment is available, and that its webhooks answer through their Service with a
+certificate that the API server trusts. For that it asks the API server, as a dry run, to create an
+ArtifactStore that only a webhook can refuse. It changes nothing.
+
+What is not so yet is waited for.
+
+Exit codes:
+  0  it works
+  1  it does not; do what is said, and run this again
+  2  wrong usage`
+
+// checkInterval is how often is asked for what is waited for.
+const checkInterval = time.Second
+
+// checkFlags are the command line of `nfo check`.
+type checkFlags struct {
+	namespace string
+	timeout   time.Duration
+	clusterFlags
+}
+
+func newCheckCommand() *cobra.Command {
+	var flags checkFlags
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Look whether the operator works",
+		Long:  checkHelp,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &exitError{purge.ExitUsage, fmt.Errorf("unexpected argument %q", args[0])}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, api, err := flags.connect(requestTimeout)
+			if err == nil {
+				err = runCheck(cmd.Context(), api, flags, cmd.OutOrStdout())
+			}
+			if err != nil {
+				return &exitError{purge.ExitFailed, err}
+			}
+			return nil
+		},
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{purge.ExitUsage, err} })
+	f := cmd.Flags()
+	f.StringVarP(&flags.namespace, "namespace", "n", v1alpha1.ManagerNamespace, "namespace of the operator")
+	f.DurationVar(&flags.timeout, "timeout", time.Minute, "how long to wait for what is not so yet, in all; 0: not at all")
+	flags.add(cmd)
+	return cmd
+}
+
+// +kubebuilder:rbac:groups=apps,namespace=nfo-system,resources=deployments,resourceNames=nfo-manager,verbs=get
+// +kubebuilder:rbac:groups=nfo.dev,namespace=nfo-system,resources=artifactstores,verbs=create
+
+// runCheck tells of each step that holds, and returns why the first one does not within the timeout.
+func runCheck(ctx context.Context, api client.Client, flags checkFlags, out io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, flags.timeout)
+	defer cancel()
+	for _, step := range []struct {
+		holds string
+		check func(context.Context, client.Client, string) error
+	}{
+		{"the API server has the operator's kinds", checkKinds},
+		{"the operator runs", checkManager},
+		{"the webhooks answer", checkWebhooks},
+	} {
+		var why error
+		err := wait.PollUntilContextCancel(ctx, checkInterval, true, func(ctx context.Context) (bool, error) {
+			// What the end of the wait has interrupted says nothing of the operator.
+			if err := step.check(context.WithoutCancel(ctx), api, flags.namespace); err != nil {
+				why = err
+				return false, nil
+			}
+			return true, nil
+		})
+		if err != nil {
+			return errors.Join(why, context.Cause(ctx))
+		}
+		fmt.Fprintln(out, "ok:", step.holds)
+	}
+	return nil
+}
+
+// checkKinds is for all kinds of the version that this program has.
+func checkKinds(_ context.Context, api client.Client, _ string) error {
+	v := v1alpha1.GroupVersion
+	for _, kind := range []string{
+		v1alpha1.KindArtifactStore, v1alpha1.KindArtifactManifest, v1alpha1.KindDefinition,
+		v1alpha1.KindDesign, v1alpha1.KindSite, v1alpha1.KindTombstone,
+	} {
+		_, err := api.RESTMapper().RESTMapping(schema.GroupKind{Group: v.Group, Kind: kind}, v.Version)
+		switch {
+		case apimeta.IsNoMatchError(err):
+			return fmt.Errorf("the API server does not have the kind %s of %s: its CustomResourceDefinition is missing, or of another version of nfo; upgrade the chart with crds.install=true", kind, v)
+		case err != nil:
+			return fmt.Errorf("asking the API server for its kinds: %w", err)
+		}
+	}
+	return nil
+}
+
+// checkManager wants a replica of the Deployment's present form.
+func checkManager(ctx context.Context, api client.Client, namespace string) error {
+	var d appsv1.Deployment
+	err := api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.ManagerName}, &d)
+	switch {
+	case apierrors.IsNotFound(err):
+		return fmt.Errorf("there is no Deployment %s in the namespace %s: if nfo is in another one, say so with --namespace; otherwise install it", v1alpha1.ManagerName, namespace)
+	case err != nil:
+		return fmt.Errorf("reading the Deployment %s/%s: %w", namespace, v1alpha1.ManagerName, err)
+	case d.Spec.Replicas != nil && *d.Spec.Replicas == 0:
+		return fmt.Errorf("the operator is stopped: Deployment %s/%s has no replicas; start it with kubectl scale -n %[1]s deployment/%[2]s --replicas=1", namespace, d.Name)
+	case d.Status.ObservedGeneration >= d.Generation && d.Status.AvailableReplicas > 0 && d.Status.UpdatedReplicas > 0:
+		return nil
+	}
+	var said []string
+	for _, c := range d.Status.Conditions {
+		if (c.Status == corev1.ConditionTrue) == (c.Type == appsv1.DeploymentReplicaFailure) && c.Message != "" {
+			said = append(said, c.Message)
+		}
+	}
+	return fmt.Errorf("the operator does not run: Deployment %s/%s has no replica that is ready (%s); see kubectl describe pod -n %[1]s -l app.kubernetes.io/component=manager, and kubectl logs -n %[1]s deployment/%[2]s",
+		namespace, d.Name, strings.Join(append(said, fmt.Sprintf("%d of %d updated, %d available", d.Status.UpdatedReplicas, d.Status.Replicas, d.Status.AvailableReplicas)), " "))
+}
