@@ -44,7 +44,9 @@ var backoff = wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 
 func (r *remover) removeFinalizers(ctx context.Context) error {
 	var failed []error
 	for _, kind := range protected {
-		failed = append(failed, r.letGoAll(ctx, kind))
+		if failed = append(failed, r.letGoAll(ctx, kind)); ctx.Err() != nil {
+			break
+		}
 	}
 	return errors.Join(failed...)
 }
@@ -75,6 +77,9 @@ func (r *remover) letGoAll(ctx context.Context, kind string) error {
 		r.say("%s: %d of %d %s, %d %s", finalizers, seen-int64(len(failed.by)), seen+left, resource, removed.Load(), verb)
 		return context.Cause(ctx)
 	})
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: stopped at %s: %w; run this again", finalizers, resource, context.Cause(ctx))
+	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", finalizers, err)
 	}

@@ -68,8 +68,13 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := r.stopManager(ctx); err != nil {
 		return err
 	}
-	err := errors.Join(r.removePurges(ctx), r.removeLeftovers(ctx), r.removeFinalizers(ctx))
-	if err != nil {
+	var failed []error
+	for _, step := range []func(context.Context) error{r.removePurges, r.removeLeftovers, r.removeFinalizers} {
+		if failed = append(failed, step(ctx)); ctx.Err() != nil {
+			break
+		}
+	}
+	if err := errors.Join(failed...); err != nil {
 		return err
 	}
 	if r.DryRun {

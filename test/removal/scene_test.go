@@ -161,6 +161,7 @@ func (s *scene) bind(namespace string) {
 type remover struct {
 	removal.Config
 	user string
+	ctx  context.Context
 	// through sees the requests.
 	through environment.Transport
 	// on are done once, when a line with the text is said.
@@ -170,7 +171,7 @@ type remover struct {
 // remove runs `nfo remove` and returns what it said.
 func (s *scene) remove(change ...func(*remover)) (string, error) {
 	s.t.Helper()
-	r := remover{user: environment.RemoverUser, on: map[string]func(){}}
+	r := remover{user: environment.RemoverUser, ctx: s.t.Context(), on: map[string]func(){}}
 	r.Namespace, r.Timeout = v1alpha1.ManagerNamespace, patience
 	for _, c := range change {
 		c(&r)
@@ -185,7 +186,7 @@ func (s *scene) remove(change ...func(*remover)) (string, error) {
 	}
 	said := &listener{on: r.on}
 	r.Client, r.Out = c, said
-	err = removal.Run(s.t.Context(), r.Config)
+	err = removal.Run(r.ctx, r.Config)
 	s.t.Logf("%s%v", said.text.String(), err)
 	return said.text.String(), err
 }
@@ -333,11 +334,9 @@ func (s *scene) condition(o client.Object, all *[]metav1.Condition, kind string)
 }
 
 // purgeObjects makes what the manager makes for a store.
-func (s *scene) purgeObjects(store *v1alpha1.ArtifactStore) []client.Object {
+func (s *scene) purgeObjects(store *v1alpha1.ArtifactStore) {
 	s.t.Helper()
-	all := purge.Objects(store, image)
-	s.create(all...)
-	return all
+	s.create(purge.Objects(store, image)...)
 }
 
 // runs starts the purge of a store by hand, as `kubectl create job --from` does.
