@@ -47,7 +47,7 @@ func newRemoveCommand() *cobra.Command {
 		Use:     "remove",
 		Short:   "Take the operator out of the cluster, and leave nothing stuck",
 		Long:    removeHelp,
-		Example: "  nfo remove --dry-run\n  nfo remove && kubectl delete -k config",
+		Example: "  nfo remove --dry-run\n  nfo remove && kubectl delete -k config --ignore-not-found",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return &exitError{purge.ExitUsage, fmt.Errorf("unexpected argument %q", args[0])}

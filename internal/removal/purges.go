@@ -10,6 +10,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -102,8 +103,8 @@ func (r *remover) deleteAll(ctx context.Context, kind schema.GroupVersionKind, a
 	for i := range all {
 		o := &all[i]
 		if !r.DryRun {
-			err := r.Client.Delete(ctx, o, append(opts, client.Preconditions{UID: &o.UID})...)
-			if client.IgnoreNotFound(err) != nil {
+			err := ignoreGone(r.Client.Delete(ctx, o, append(opts, client.Preconditions{UID: &o.UID})...))
+			if err != nil {
 				failed = append(failed, fmt.Errorf("deleting %s %s/%s: %w; by hand: kubectl delete %s -n %s %s%s",
 					kind.Kind, o.Namespace, o.Name, err, strings.ToLower(kind.Kind), o.Namespace, o.Name, again))
 				continue
@@ -112,6 +113,14 @@ func (r *remover) deleteAll(ctx context.Context, kind schema.GroupVersionKind, a
 		r.did(purges, "deleted", fmt.Sprintf("%s %s/%s (%d of %d)", kind.Kind, o.Namespace, o.Name, i+1, len(all)))
 	}
 	return errors.Join(failed...)
+}
+
+// ignoreGone is nil for what is no longer there, also when another has its name.
+func ignoreGone(err error) error {
+	if apierrors.IsConflict(err) {
+		return nil
+	}
+	return client.IgnoreNotFound(err)
 }
 
 // cronJobs says which CronJobs are still there, "" when none is.
@@ -148,7 +157,7 @@ func (r *remover) awaitJobs(ctx context.Context) error {
 
 // endJob deletes a job in the foreground: it goes when its pods have ended.
 func (r *remover) endJob(ctx context.Context, j *batchv1.Job) error {
-	if err := r.Client.Delete(ctx, j, client.PropagationPolicy(metav1.DeletePropagationForeground), client.Preconditions{UID: &j.UID}); client.IgnoreNotFound(err) != nil {
+	if err := ignoreGone(r.Client.Delete(ctx, j, client.PropagationPolicy(metav1.DeletePropagationForeground), client.Preconditions{UID: &j.UID})); err != nil {
 		return fmt.Errorf("ending Job %s/%s: %w", j.Namespace, j.Name, err)
 	}
 	r.did(purges, "ended", fmt.Sprintf("Job %s/%s, which has not within half of the time", j.Namespace, j.Name))

@@ -1,6 +1,9 @@
 package removal
 
 import (
+	"net/http"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -108,4 +111,27 @@ func TestPurgesThatAreDeniedStopNothingElse(t *testing.T) {
 	s.Expect(err).To(gomega.MatchError(gomega.And(gomega.ContainSubstring("cronjobs.batch is forbidden"), gomega.ContainSubstring("kubectl delete cronjob -A -l app.kubernetes.io/component=purge"))))
 	s.Expect(s.finalizers(store)).To(gomega.BeEmpty())
 	s.Expect(s.left()).To(gomega.HaveLen(4), "what a purge that starts now needs is there")
+}
+
+// An account of somebody else takes the name of one that was about to be deleted.
+func TestWhatTakesTheNameIsKept(t *testing.T) {
+	s := newScene(t)
+	store := s.store("acme")
+	s.create(store)
+	s.purgeObjects(store)
+	theirs := &corev1.ServiceAccount{ObjectMeta: s.meta(purge.ObjectName("acme"))}
+	once := sync.OnceFunc(func() {
+		s.forget(&corev1.ServiceAccount{ObjectMeta: s.meta(theirs.Name)})
+		s.create(theirs)
+	})
+	_, err := s.remove(func(r *remover) {
+		r.through = before(func(req *http.Request) {
+			if req.Method == http.MethodDelete && strings.HasSuffix(req.URL.Path, "/serviceaccounts/"+theirs.Name) {
+				once()
+			}
+		})
+	})
+	s.Expect(err).NotTo(gomega.HaveOccurred())
+	s.Expect(s.read(theirs)).To(gomega.BeTrue())
+	s.Expect(s.left()).To(gomega.BeEmpty())
 }
