@@ -98,8 +98,11 @@ func runCheck(ctx context.Context, api client.Client, flags checkFlags, out io.W
 			}
 			return true, nil
 		})
+		if errors.Is(err, context.DeadlineExceeded) {
+			return why
+		}
 		if err != nil {
-			return errors.Join(why, context.Cause(ctx))
+			return errors.Join(why, err)
 		}
 		fmt.Fprintln(out, "ok:", step.holds)
 	}
