@@ -59,11 +59,22 @@ func Root() string {
 }
 
 // Main runs the tests of a package in an environment that they share, and returns the exit code.
-func Main(m *testing.M, shared **Environment) int {
+func Main(m *testing.M, shared **Environment) int { return run(m, shared, (*Environment).install) }
+
+// Empty is Main without the product, for tests that install it themselves.
+func Empty(m *testing.M, shared **Environment) int { return run(m, shared, nil) }
+
+func run(m *testing.M, shared **Environment, install func(*Environment, context.Context) error) int {
 	e, err := start(context.Background())
 	if err != nil {
 		log.Print(err)
 		return 1
+	}
+	if install != nil {
+		if err := install(e, context.Background()); err != nil {
+			log.Print(errors.Join(err, e.close(context.Background())))
+			return 1
+		}
 	}
 	*shared = e
 	code := m.Run()
@@ -74,8 +85,8 @@ func Main(m *testing.M, shared **Environment) int {
 	return code
 }
 
-// start starts the API server and installs the CRDs and roles. The first time ever it builds
-// the server, which takes minutes and is shown on standard error.
+// start starts the API server. The first time ever it builds the server, which takes minutes and is
+// shown on standard error.
 func start(ctx context.Context) (*Environment, error) {
 	dir, err := os.MkdirTemp("", "nfo-test-")
 	if err != nil {
@@ -97,7 +108,7 @@ func start(ctx context.Context) (*Environment, error) {
 	return e, nil
 }
 
-// connect waits for the cluster and installs the product.
+// connect waits for the cluster.
 func (e *Environment) connect(ctx context.Context) error {
 	ended := make(chan error, 1)
 	go func() { ended <- e.command.Wait() }()
@@ -114,7 +125,7 @@ func (e *Environment) connect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("waiting for the cluster: %w", err)
 	}
-	if e.Admin, err = clientcmd.BuildConfigFromFlags("", filepath.Join(e.dir, "kubeconfig")); err != nil {
+	if e.Admin, err = clientcmd.BuildConfigFromFlags("", e.Kubeconfig()); err != nil {
 		return err
 	}
 	e.Admin.QPS, e.Admin.Burst = 500, 1000
@@ -122,11 +133,12 @@ func (e *Environment) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if e.Client, err = client.New(e.Admin, client.Options{Scheme: scheme}); err != nil {
-		return err
-	}
-	return e.install(ctx)
+	e.Client, err = client.New(e.Admin, client.Options{Scheme: scheme})
+	return err
 }
+
+// Kubeconfig is a file by which programs are Admin.
+func (e *Environment) Kubeconfig() string { return filepath.Join(e.dir, "kubeconfig") }
 
 // install applies what `kubectl apply -k config` would, but for the Deployment, because there is no
 // node, and for the webhooks, which come and go with the managers that serve them.

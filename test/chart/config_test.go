@@ -1,0 +1,178 @@
+package chart
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/nfo-operator/nfo/test/environment"
+)
+
+// asInConfig renders the chart as config has it.
+func asInConfig(t *testing.T) objects {
+	t.Helper()
+	out, err := helm(t, "", "template", "nfo", folder, "--namespace", "nfo-system", "--set", "image.repository=nfo,image.tag=latest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return decode(t, strings.NewReader(out))
+}
+
+// fromConfig are the objects of config, those of hooks too.
+func fromConfig(t *testing.T) objects {
+	t.Helper()
+	all := objects{}
+	for _, pattern := range []string{"crd/nfo.dev_*", "rbac/*", "webhook/*", "manager/*"} {
+		files, err := filepath.Glob("../../config/" + pattern + ".yaml")
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			maps.Copy(all, decode(t, bytes.NewReader(text)))
+		}
+	}
+	return all
+}
+
+func TestInstallsWhatConfigDoes(t *testing.T) {
+	t.Parallel()
+	rendered, config := asInConfig(t), fromConfig(t)
+	delete(config, "Kustomization/") // says only which files there are
+	delete(config, "Namespace/nfo-system")
+	for name, want := range config {
+		got := rendered[name]
+		if got == nil {
+			t.Errorf("the chart has no %s", name)
+			continue
+		}
+		if diff := cmp.Diff(plain(want), plain(got)); diff != "" {
+			t.Errorf("%s (-config +chart):\n%s", name, diff)
+		}
+	}
+	// What the chart has in addition.
+	want := []string{
+		"ClusterRoleBinding/nfo-remover", "Job/nfo-remover", "Pod/nfo-checker", "RoleBinding/nfo-checker", "RoleBinding/nfo-remover",
+		"Service/nfo-metrics", "ServiceAccount/nfo-checker", "ServiceAccount/nfo-remover",
+	}
+	maps.DeleteFunc(rendered, func(name string, _ *unstructured.Unstructured) bool { return config[name] != nil })
+	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(rendered))); diff != "" {
+		t.Errorf("what only the chart has (-want +got):\n%s", diff)
+	}
+}
+
+// plain is an object without what the chart adds to every one: labels, and what Helm goes by.
+func plain(o *unstructured.Unstructured) map[string]any {
+	o = o.DeepCopy()
+	unstructured.RemoveNestedField(o.Object, "metadata", "labels")
+	if o.GetKind() == "Deployment" {
+		unstructured.RemoveNestedField(o.Object, "spec", "template", "metadata", "labels")
+	}
+	annotations := o.GetAnnotations()
+	maps.DeleteFunc(annotations, func(key, _ string) bool { return strings.HasPrefix(key, "helm.sh/") })
+	o.SetAnnotations(annotations)
+	if len(annotations) == 0 {
+		unstructured.RemoveNestedField(o.Object, "metadata", "annotations")
+	}
+	return o.Object
+}
+
+// TestFindsItsPods is for what finds the manager's pods by labels.
+func TestFindsItsPods(t *testing.T) {
+	t.Parallel()
+	all := render(t, "replicas: 2\nnetworkPolicy: {enabled: true}\nmetrics: {serviceMonitor: {enabled: true}}")
+	labels := func(object string, at ...string) map[string]string {
+		found, ok, err := unstructured.NestedStringMap(all[object].Object, at...)
+		if !ok || err != nil || len(found) == 0 {
+			t.Fatalf("%s has no labels at %v: %v", object, at, err)
+		}
+		return found
+	}
+	pod := labels(manager, "spec", "template", "metadata", "labels")
+	for _, tc := range []struct {
+		object string
+		at     []string
+		of     map[string]string
+	}{
+		{manager, []string{"spec", "selector", "matchLabels"}, pod},
+		{"Service/nfo-webhooks", []string{"spec", "selector"}, pod},
+		{"Service/nfo-metrics", []string{"spec", "selector"}, pod},
+		{"PodDisruptionBudget/nfo-manager", []string{"spec", "selector", "matchLabels"}, pod},
+		{"NetworkPolicy/nfo-manager", []string{"spec", "podSelector", "matchLabels"}, pod},
+		{"ServiceMonitor/nfo-manager", []string{"spec", "selector", "matchLabels"}, labels("Service/nfo-metrics", "metadata", "labels")},
+	} {
+		selector := labels(tc.object, tc.at...)
+		has := func(of map[string]string) bool {
+			for key, value := range selector {
+				if of[key] != value {
+					return false
+				}
+			}
+			return true
+		}
+		if !has(tc.of) {
+			t.Errorf("%s selects %v and not %v", tc.object, selector, tc.of)
+		}
+		for _, hook := range []map[string]string{labels("Pod/nfo-checker", "metadata", "labels"), labels("Job/nfo-remover", "spec", "template", "metadata", "labels")} {
+			if has(hook) {
+				t.Errorf("%s selects a hook's pod too: %v", tc.object, hook)
+			}
+		}
+	}
+}
+
+// TestProgramKnowsItsArguments runs the program with the arguments of every container. It ends with
+// its help, unless there is a command or flag that it does not have.
+func TestProgramKnowsItsArguments(t *testing.T) {
+	t.Parallel()
+	program := filepath.Join(t.TempDir(), "nfo")
+	build := exec.CommandContext(t.Context(), "go", "build", "-C", environment.Root(), "-o", program, "./cmd/nfo")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building nfo: %v: %s", err, out)
+	}
+	runs := 0
+	for name, o := range render(t, "certificate: {mode: certManager}") {
+		path := []string{"spec", "template", "spec", "containers"}
+		if o.GetKind() == "Pod" {
+			path = path[2:]
+			path[0] = "spec"
+		}
+		containers, _, err := unstructured.NestedSlice(o.Object, path...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range containers {
+			args, _, err := unstructured.NestedStringSlice(c.(map[string]any), "args")
+			if err != nil {
+				t.Fatal(err)
+			}
+			runs++
+			if out, err := help(t.Context(), program, args); err != nil || !strings.Contains(out, "nfo "+args[0]) {
+				t.Errorf("%s: nfo %s: %v: %s", name, strings.Join(args, " "), err, out)
+			}
+		}
+	}
+	if runs != 3 {
+		t.Errorf("there are %d containers, want those of the manager and of the two hooks", runs)
+	}
+	if _, err := help(t.Context(), program, []string{"manager", "--no-such-flag"}); err == nil {
+		t.Error("a flag that it does not have goes unnoticed")
+	}
+}
+
+func help(ctx context.Context, program string, args []string) (string, error) {
+	out, err := exec.CommandContext(ctx, program, append(slices.Clone(args), "--help")...).CombinedOutput()
+	return string(out), err
+}

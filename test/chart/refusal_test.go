@@ -1,0 +1,66 @@
+package chart
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason, values string
+		says           []string
+	}{
+		"NoImage":        {"nobody knows where the nodes can pull it", "image: {repository: \"\"}", []string{"image.repository is not set", "make image", "--set image.repository=registry.example.com/nfo"}},
+		"TagInImage":     {"it would have two", "image: {repository: \"registry.example.com:5000/nfo:v1\"}", []string{`"registry.example.com:5000/nfo:v1", which has a tag or a digest`, "image.tag or image.digest"}},
+		"DigestInImage":  {"it would have two", "image: {repository: \"registry.example.com/nfo@sha256:00\"}", []string{"which has a tag or a digest"}},
+		"Digest":         {"it is none", "image: {digest: latest}", []string{"/image/digest"}},
+		"PullPolicy":     {"Kubernetes has no such", "image: {pullPolicy: Sometimes}", []string{"/image/pullPolicy", "'IfNotPresent'"}},
+		"Typo":           {"it would have no effect", "replica: 2", []string{"additional properties 'replica' not allowed"}},
+		"TypoInGroup":    {"it would have no effect", "image: {tga: v1}", []string{"/image", "'tga' not allowed"}},
+		"TypoBelow":      {"it would have no effect", "metrics: {serviceMonitor: {enable: true}}", []string{"/metrics/serviceMonitor", "'enable' not allowed"}},
+		"TypoInResource": {"it would have no effect", "resources: {limit: {memory: 1Gi}}", []string{"/resources", "'limit' not allowed"}},
+		"TypoInIssuer":   {"it would have no effect", "certificate: {issuerRef: {nmae: ca}}", []string{"/certificate/issuerRef", "'nmae' not allowed"}},
+		"NoIssuer":       {"nobody knows which", "certificate: {mode: certManager, issuerRef: {kind: ClusterIssuer}}", []string{"certificate.issuerRef has no name"}},
+		"FailurePolicy":  {"what is in use could be deleted while no manager runs", "webhooks: {failurePolicy: Ignore}", []string{"'failurePolicy' not allowed"}},
+		"Scale":          {"there are three", "scale: huge", []string{"/scale", "'small', 'medium', 'large'"}},
+		"Mode":           {"there are two", "certificate: {mode: none}", []string{"/certificate/mode", "'self', 'certManager'"}},
+		"NoReplicas":     {"without one every change is refused", "replicas: 0", []string{"/replicas", "minimum"}},
+		"Replicas":       {"it is no number", "replicas: two", []string{"/replicas"}},
+		"Polls":          {"the manager refuses it", "pollsPerSecond: 0.05", []string{"/pollsPerSecond"}},
+		"Timeout":        {"the webhook takes up to 4 seconds to say what is wrong", "webhooks: {timeoutSeconds: 3}", []string{"/webhooks/timeoutSeconds"}},
+		"LongTimeout":    {"the API server refuses more", "webhooks: {timeoutSeconds: 31}", []string{"/webhooks/timeoutSeconds"}},
+		"Port":           {"there is no such port", "networkPolicy: {egressPorts: [65536]}", []string{"/networkPolicy/egressPorts/0"}},
+		"Label":          {"a label is text", "podLabels: {version: 1}", []string{"/podLabels/version"}},
+		"Interval":       {"Prometheus knows no such", "metrics: {serviceMonitor: {interval: often}}", []string{"/metrics/serviceMonitor/interval"}},
+		"Percent":        {"nothing is fuller than full", "metrics: {prometheusRule: {storeFullPercent: 101}}", []string{"/metrics/prometheusRule/storeFullPercent"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			// Not with --set, which would go before the row's.
+			_, err := helm(t, "image: {repository: "+repository+"}\n"+tc.values, "template", "nfo", folder, "--values", "-")
+			if strings.HasPrefix(tc.values, "image:") {
+				_, err = helm(t, tc.values, "template", "nfo", folder, "--values", "-")
+			}
+			if err == nil {
+				t.Fatalf("%s, and it was rendered", tc.reason)
+			}
+			for _, text := range tc.says {
+				if !strings.Contains(err.Error(), text) {
+					t.Errorf("%s: it says %q, which has no %q", tc.reason, err, text)
+				}
+			}
+		})
+	}
+}
+
+func TestOldKubernetes(t *testing.T) {
+	t.Parallel()
+	_, err := helm(t, "", "template", "nfo", folder, "--set", "image.repository="+repository, "--kube-version", "1.31.9")
+	if err == nil || !strings.Contains(err.Error(), ">=1.32.0-0") {
+		t.Errorf("an API server that does not know the fields that bulk deletion selects by: %v", err)
+	}
+	if _, err := helm(t, "", "template", "nfo", folder, "--set", "image.repository="+repository, "--kube-version", "v1.32.4-eks-abc"); err != nil {
+		t.Errorf("a vendor's version is one too: %v", err)
+	}
+}

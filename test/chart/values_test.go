@@ -1,0 +1,232 @@
+package chart
+
+import (
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/util/jsonpath"
+	"sigs.k8s.io/yaml"
+)
+
+// expect is what is at a JSONPath of an object, as kubectl would print it. Without a path the object
+// is not there.
+type expect struct{ object, path, text string }
+
+const manager = "Deployment/nfo-manager"
+
+func TestValues(t *testing.T) {
+	t.Parallel()
+	const container = "{.spec.template.spec.containers[0]"
+	untold := documented(t)
+	for name, tc := range map[string]struct {
+		reason, values string
+		want           []expect
+	}{
+		"Small": {"one replica needs neither a budget nor a node of its own", "", []expect{
+			{manager, "{.spec.replicas}", "1"},
+			{manager, container + ".resources}", `{"limits":{"memory":"256Mi"},"requests":{"cpu":"50m","memory":"64Mi"}}`},
+			{manager, container + ".args}", `["manager","--namespace=operators","--leader-election-namespace=operators","--purger-image=registry.example.com:5000/nfo:0.1.0","--registry-polls-per-second=5"]`},
+			{manager, "{.spec.template.spec.affinity}{.spec.template.spec.topologySpreadConstraints}", ""},
+			{"PodDisruptionBudget/nfo-manager", "", ""},
+			{"NetworkPolicy/nfo-manager", "", ""},
+			{"ServiceMonitor/nfo-manager", "", ""},
+			{"PrometheusRule/nfo-manager", "", ""},
+			{"Certificate/nfo-webhooks", "", ""},
+			{"Namespace/nfo-system", "", ""},
+		}},
+		"Medium": {"a node and a zone can go", "scale: medium", []expect{
+			{manager, "{.spec.replicas}", "2"},
+			{manager, container + ".resources}", `{"limits":{"memory":"1Gi"},"requests":{"cpu":"200m","memory":"256Mi"}}`},
+			{manager, container + ".args[4]}", "--registry-polls-per-second=10"},
+			{manager, "{.spec.template.spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.topologyKey}", "kubernetes.io/hostname"},
+			{manager, "{.spec.template.spec.topologySpreadConstraints[0].topologyKey}", "topology.kubernetes.io/zone"},
+			{"PodDisruptionBudget/nfo-manager", "{.spec.maxUnavailable}", "1"},
+		}},
+		"Large": {"more of all", "scale: large", []expect{
+			{manager, "{.spec.replicas}", "2"},
+			{manager, container + ".resources}", `{"limits":{"memory":"4Gi"},"requests":{"cpu":"500m","memory":"1Gi"}}`},
+			{manager, container + ".args[4]}", "--registry-polls-per-second=20"},
+		}},
+		"OverScale": {"what is said goes before the scale", "scale: large\nreplicas: 1\nresources: {limits: {memory: 300Mi}}\npollsPerSecond: 0.5", []expect{
+			{manager, "{.spec.replicas}", "1"},
+			{manager, container + ".resources}", `{"limits":{"memory":"300Mi"}}`},
+			{manager, container + ".args[4]}", "--registry-polls-per-second=0.5"},
+			{"PodDisruptionBudget/nfo-manager", "", ""},
+		}},
+		"NoBudget": {"somebody else has one", "replicas: 3\npodDisruptionBudget: {enabled: false}", []expect{
+			{manager, "{.spec.replicas}", "3"},
+			{"PodDisruptionBudget/nfo-manager", "", ""},
+		}},
+		"Image": {"the purge jobs and the hooks run the manager's", "image: {tag: v2, digest: sha256:" + digest + ", pullPolicy: Always}\nimagePullSecrets: [{name: login}]", []expect{
+			{manager, container + ".image}", "registry.example.com:5000/nfo:v2@sha256:" + digest},
+			{manager, container + ".args[3]}", "--purger-image=registry.example.com:5000/nfo:v2@sha256:" + digest},
+			{manager, container + ".imagePullPolicy}", "Always"},
+			{manager, "{.spec.template.spec.imagePullSecrets[*].name}", "login"},
+			{"Job/nfo-remover", container + ".image}", "registry.example.com:5000/nfo:v2@sha256:" + digest},
+			{"Job/nfo-remover", "{.spec.template.spec.imagePullSecrets[*].name}", "login"},
+			{"Pod/nfo-checker", "{.spec.containers[0].image}", "registry.example.com:5000/nfo:v2@sha256:" + digest},
+			{"Pod/nfo-checker", "{.spec.containers[0].imagePullPolicy}", "Always"},
+		}},
+		"Placement": {"nodes for what a cluster needs", "nodeSelector: {pool: control}\ntolerations: [{key: control, operator: Exists}]\npriorityClassName: system-cluster-critical\nreplicas: 2\n" +
+			"affinity: {nodeAffinity: {}}\ntopologySpreadConstraints: [{maxSkew: 2, topologyKey: rack, whenUnsatisfiable: DoNotSchedule}]", []expect{
+			{manager, "{.spec.template.spec.nodeSelector}", `{"kubernetes.io/os":"linux","pool":"control"}`},
+			{manager, "{.spec.template.spec.tolerations}", `[{"key":"control","operator":"Exists"}]`},
+			{manager, "{.spec.template.spec.priorityClassName}", "system-cluster-critical"},
+			{manager, "{.spec.template.spec.affinity}", `{"nodeAffinity":{}}`},
+			{manager, "{.spec.template.spec.topologySpreadConstraints[*].topologyKey}", "rack"},
+			{"Job/nfo-remover", "{.spec.template.spec.nodeSelector.pool}{.spec.template.spec.tolerations[0].key}", "controlcontrol"},
+			{"Pod/nfo-checker", "{.spec.nodeSelector.pool}{.spec.tolerations[0].key}", "controlcontrol"},
+		}},
+		"Labels": {"ours are not overwritten, for by them all is found", "commonLabels: {team: core, app.kubernetes.io/name: other}\npodLabels: {mesh: none, app.kubernetes.io/component: other}\npodAnnotations: {note: here}", []expect{
+			{manager, `{.metadata.labels.team} {.metadata.labels.app\.kubernetes\.io/name}`, "core nfo"},
+			{manager, `{.spec.template.metadata.labels.team} {.spec.template.metadata.labels.mesh} {.spec.template.metadata.labels.app\.kubernetes\.io/component}`, "core none manager"},
+			{manager, "{.spec.template.metadata.annotations.note}", "here"},
+			{manager, "{.spec.selector.matchLabels}", `{"app.kubernetes.io/component":"manager","app.kubernetes.io/name":"nfo"}`},
+			{"CustomResourceDefinition/tombstones.nfo.dev", "{.metadata.labels.team}", "core"},
+			{"ClusterRole/nfo-manager", "{.metadata.labels.team}", "core"},
+			{"ValidatingWebhookConfiguration/nfo-validating", "{.metadata.labels.team}", "core"},
+		}},
+		"NoCRDs": {"somebody else installs them", "crds: {install: false}", []expect{
+			{"CustomResourceDefinition/artifactstores.nfo.dev", "", ""},
+			{"CustomResourceDefinition/tombstones.nfo.dev", "", ""},
+		}},
+		"CRDs": {"with them objects would go that people made", "", []expect{
+			{"CustomResourceDefinition/artifactstores.nfo.dev", `{.metadata.annotations.helm\.sh/resource-policy}`, "keep"},
+			{"CustomResourceDefinition/tombstones.nfo.dev", `{.metadata.annotations.helm\.sh/resource-policy}`, "keep"},
+		}},
+		"SelfCertificate": {"the manager makes it and tells the API server", "", []expect{
+			{manager, "{.spec.template.spec.volumes}", ""},
+			{"ValidatingWebhookConfiguration/nfo-validating", "{.metadata.annotations}", ""},
+		}},
+		"CertManager": {"the authority stays when the leaf is renewed", "certificate: {mode: certManager}", []expect{
+			{manager, container + ".args[5]}", "--webhook-cert-dir=/certificate"},
+			{manager, container + ".volumeMounts[0].mountPath} {.spec.template.spec.volumes[0].name}", "/certificate certificate"},
+			{manager, "{.spec.template.spec.volumes[0].secret.secretName}", "nfo-webhook-issued"},
+			{"Certificate/nfo-webhooks", "{.spec.secretName} {.spec.dnsNames[0]}", "nfo-webhook-issued nfo-webhooks.operators.svc"},
+			{"Certificate/nfo-webhooks", "{.spec.issuerRef}", `{"kind":"Issuer","name":"nfo-webhook-authority"}`},
+			{"Issuer/nfo-webhook-authority", "{.spec.ca.secretName}", "nfo-webhook-authority"},
+			{"Certificate/nfo-webhook-authority", "{.spec.isCA} {.spec.secretName} {.spec.issuerRef.name}", "true nfo-webhook-authority nfo-selfsigned"},
+			{"Issuer/nfo-selfsigned", "{.spec.selfSigned}", "{}"},
+			{"ValidatingWebhookConfiguration/nfo-validating", `{.metadata.annotations.cert-manager\.io/inject-ca-from}`, "operators/nfo-webhooks"},
+		}},
+		"Issuer": {"the authority is the company's", "certificate: {mode: certManager, issuerRef: {name: ca, kind: ClusterIssuer}}", []expect{
+			{"Certificate/nfo-webhooks", "{.spec.issuerRef}", `{"kind":"ClusterIssuer","name":"ca"}`},
+			{"Certificate/nfo-webhook-authority", "", ""},
+			{"Issuer/nfo-selfsigned", "", ""},
+		}},
+		"WebhookTimeout": {"a slow network", "webhooks: {timeoutSeconds: 9}", []expect{
+			{"ValidatingWebhookConfiguration/nfo-validating", "{.webhooks[*].timeoutSeconds}", "9 9 9 9 9"},
+			{"ValidatingWebhookConfiguration/nfo-validating", "{.webhooks[*].failurePolicy}", "Fail Fail Fail Fail Fail"},
+			{"ValidatingWebhookConfiguration/nfo-validating", "{.webhooks[*].clientConfig.service.namespace}", "operators operators operators operators operators"},
+		}},
+		"ServiceMonitor": {"the namespace of a metric is its store's", "metrics: {serviceMonitor: {enabled: true, interval: 1m, labels: {release: prometheus}}}", []expect{
+			{"ServiceMonitor/nfo-manager", "{.metadata.labels.release} {.spec.endpoints[0].port} {.spec.endpoints[0].interval} {.spec.endpoints[0].honorLabels}", "prometheus metrics 1m true"},
+			{"Service/nfo-metrics", "{.spec.ports[0].name}", "metrics"},
+			{"PrometheusRule/nfo-manager", "", ""},
+		}},
+		"Alerts": {"each has a number of its own", "metrics: {prometheusRule: {enabled: true, purgeOverdueHours: 200, storeFullPercent: 70, labels: {release: prometheus}}}", []expect{
+			{"PrometheusRule/nfo-manager", "{.metadata.labels.release}", "prometheus"},
+			{"PrometheusRule/nfo-manager", "{.spec.groups[0].rules[*].alert}", "NfoNotWorking NfoWebhooksFail NfoReconcileErrors NfoPurgeFailed NfoPurgeOverdue NfoStoreFull"},
+			{"PrometheusRule/nfo-manager", `{.spec.groups[0].rules[?(@.alert=="NfoPurgeOverdue")].expr}`, "time() - nfo_purge_last_success_timestamp_seconds > 200 * 3600"},
+			{"PrometheusRule/nfo-manager", `{.spec.groups[0].rules[?(@.alert=="NfoStoreFull")].expr}`, "100 * nfo_store_used_bytes / nfo_store_capacity_bytes > 70"},
+			{"PrometheusRule/nfo-manager", `{.spec.groups[0].rules[?(@.alert=="NfoPurgeFailed")].annotations.summary}`, "The last purge of the store {{ $labels.namespace }}/{{ $labels.store }} ended as {{ $labels.outcome }}. " +
+				"The condition PurgeHealthy in `kubectl describe artifactstore -n {{ $labels.namespace }} {{ $labels.store }}` says why and what to do."},
+		}},
+		"FewerAlerts": {"some stores are purged by hand, and others are always full", "metrics: {prometheusRule: {enabled: true, purgeOverdueHours: 0, storeFullPercent: 0}}", []expect{
+			{"PrometheusRule/nfo-manager", "{.spec.groups[0].rules[*].alert}", "NfoNotWorking NfoWebhooksFail NfoReconcileErrors NfoPurgeFailed"},
+		}},
+		"NetworkPolicy": {"DNS is needed to reach anything", "networkPolicy: {enabled: true, egressPorts: [443, 30500], metricsFrom: [{namespaceSelector: {matchLabels: {name: monitoring}}}]}", []expect{
+			{"NetworkPolicy/nfo-manager", "{.spec.podSelector.matchLabels}", `{"app.kubernetes.io/component":"manager","app.kubernetes.io/name":"nfo"}`},
+			{"NetworkPolicy/nfo-manager", "{.spec.policyTypes}", `["Ingress","Egress"]`},
+			{"NetworkPolicy/nfo-manager", "{.spec.egress[0].ports[*].port}", "53 53 443 30500"},
+			{"NetworkPolicy/nfo-manager", "{.spec.egress[0].to}{.spec.ingress[0].from}", ""},
+			{"NetworkPolicy/nfo-manager", "{.spec.ingress[0].ports[*].port}", "webhooks probes"},
+			{"NetworkPolicy/nfo-manager", "{.spec.ingress[1]}", `{"from":[{"namespaceSelector":{"matchLabels":{"name":"monitoring"}}}],"ports":[{"port":"metrics","protocol":"TCP"}]}`},
+		}},
+		"Rolling": {"a replica serves before another one ends", "", []expect{
+			{manager, "{.spec.strategy}", `{"rollingUpdate":{"maxSurge":1,"maxUnavailable":0},"type":"RollingUpdate"}`},
+			{manager, container + ".lifecycle.preStop.sleep.seconds}", "5"},
+		}},
+		"Remover": {"it comes before anything is deleted, and says why it failed", "", []expect{
+			{"Job/nfo-remover", container + ".args}", `["remove","--namespace=operators","--timeout=4m"]`},
+			{"Job/nfo-remover", `{.metadata.annotations.helm\.sh/hook} {.metadata.annotations.helm\.sh/hook-weight}`, "pre-delete 0"},
+			{"Job/nfo-remover", `{.metadata.annotations.helm\.sh/hook-delete-policy}`, "before-hook-creation,hook-succeeded"},
+			{"Job/nfo-remover", "{.spec.activeDeadlineSeconds} {.spec.backoffLimit} {.spec.template.spec.serviceAccountName}", "600 2 nfo-remover"},
+			{"ClusterRoleBinding/nfo-remover", `{.metadata.annotations.helm\.sh/hook} {.metadata.annotations.helm\.sh/hook-weight}`, "pre-delete -1"},
+			{"ClusterRoleBinding/nfo-remover", "{.roleRef.kind} {.roleRef.name} {.subjects[0].namespace} {.subjects[0].name}", "ClusterRole nfo-remover operators nfo-remover"},
+			{"RoleBinding/nfo-remover", "{.metadata.namespace} {.roleRef.kind} {.roleRef.name} {.subjects[0].name}", "operators Role nfo-remover nfo-remover"},
+			{"ServiceAccount/nfo-remover", `{.metadata.namespace} {.metadata.annotations.helm\.sh/hook}`, "operators pre-delete"},
+		}},
+		"Checker": {"it has rights of its own, while it runs", "", []expect{
+			{"Pod/nfo-checker", "{.spec.containers[0].args}", `["check","--namespace=operators","--timeout=1m"]`},
+			{"Pod/nfo-checker", `{.metadata.annotations.helm\.sh/hook} {.spec.serviceAccountName}`, "test nfo-checker"},
+			{"RoleBinding/nfo-checker", `{.metadata.annotations.helm\.sh/hook} {.roleRef.name} {.subjects[0].name}`, "test nfo-checker nfo-checker"},
+			{"ClusterRoleBinding/nfo-checker", "", ""},
+		}},
+		"PartOfAnother": {"the chart above gives global values to all", "global: {registry: example.com}", []expect{{manager, "{.spec.replicas}", "1"}}},
+	} {
+		var values map[string]any
+		if err := yaml.Unmarshal([]byte(tc.values), &values); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		maps.DeleteFunc(untold, func(path string, _ bool) bool {
+			_, found, _ := unstructured.NestedFieldNoCopy(values, strings.Split(path, ".")...) // no error: a part that is no mapping has not got it
+			return found
+		})
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			all := render(t, tc.values)
+			for _, e := range tc.want {
+				if got := all.read(t, e); got != e.text {
+					t.Errorf("%s: %s has %q at %s, want %q", tc.reason, e.object, got, e.path, e.text)
+				}
+			}
+		})
+	}
+	delete(untold, "image.repository") // every row has it
+	if len(untold) > 0 {
+		t.Errorf("no row says what these values do: %v", slices.Sorted(maps.Keys(untold)))
+	}
+}
+
+// documented are the values of README.md's table.
+func documented(t *testing.T) map[string]bool {
+	t.Helper()
+	text, err := os.ReadFile(folder + "/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllSubmatch(text, -1) {
+		all[string(row[1])] = true
+	}
+	return all
+}
+
+const digest = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+// read is what is there; a field that is not reads as nothing.
+func (all objects) read(t *testing.T, e expect) string {
+	t.Helper()
+	o := all[e.object]
+	if (o != nil) != (e.path != "") {
+		t.Fatalf("%s is there: %t", e.object, o != nil)
+	}
+	if o == nil {
+		return ""
+	}
+	path := jsonpath.New(e.object).AllowMissingKeys(true)
+	if err := path.Parse(e.path); err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	if err := path.Execute(&text, o.Object); err != nil {
+		t.Fatal(err)
+	}
+	return text.String()
+}
