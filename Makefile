@@ -95,6 +95,11 @@ test: cluster ## run all tests, with a real Kubernetes API server and a real reg
 test-unit: ## run the tests beside the code only: no cluster, seconds
 	$(GO) test $$($(GO) list ./... | grep -v '/test/')
 
+.PHONY: e2e
+e2e: build node-cluster bin/demo bin/peers $(HELM) ## install the chart on a node of a real cluster, as root, and tell the whole story (15 minutes)
+	@$(MAKE) --no-print-directory image IMAGE=registry.example.com/nfo:e2e
+	NFO_E2E=1 $(GO) test ./test/e2e -count=1 -v -timeout 40m
+
 .PHONY: soak
 soak: cluster ## push, release, restore and purge, all at once, for NFO_SOAK (default 10m)
 	NFO_SOAK=$(or $(NFO_SOAK),10m) $(GO) test ./test/integration -run '^TestSoak' -count=1 -v -timeout 24h

@@ -25,7 +25,7 @@ func (seen manifestSeen) conclude(v *manifestVerdict) {
 		v.conditions.set(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, v1alpha1.ReasonPending, "The registry has not been asked yet.")
 		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonPending, "The registry has not been asked yet.")
 	case len(gone) > 0:
-		message := fmt.Sprintf("%d of %d artifacts are not in the registry: %s. Push them to these paths.", len(gone), len(listed), atMost(gone, reference.NamedHolders))
+		message := fmt.Sprintf("%d of %d artifacts are not in the registry: %s. Push them to these paths.", len(gone), len(listed), atMost(gone))
 		v.conditions.set(v1alpha1.ConditionUploaded, metav1.ConditionFalse, v1alpha1.ReasonMissing, message)
 		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonMissing, message)
 	default:
@@ -45,7 +45,7 @@ func (cs *conditions) entryInUse(m *v1alpha1.ArtifactManifest, left []v1alpha1.A
 	}
 	cs.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonEntryInUse,
 		fmt.Sprintf("%s left spec.artifacts and is kept in the registry while the manifest is held. %s. List it again, or delete these first.",
-			atMost(names, reference.NamedHolders), reference.Refusal(reference.Self(m), holders)))
+			atMost(names), reference.Refusal(reference.Self(m), holders)))
 }
 
 // untouched says that the manifest goes and its artifacts stay.
@@ -135,9 +135,10 @@ func (r released) tombstoned() string {
 	return fmt.Sprintf("Its tags are removed and recorded in tombstone %s. Apply the manifest again to restore them.", names)
 }
 
-func atMost(names []string, n int) string {
-	if len(names) <= n {
-		return strings.Join(names, ", ")
+// atMost names the first of many, as many as a refusal does.
+func atMost(names []string) string {
+	if n := len(names); n > reference.NamedHolders {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:reference.NamedHolders], ", "), n-reference.NamedHolders)
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:n], ", "), len(names)-n)
+	return strings.Join(names, ", ")
 }

@@ -51,7 +51,7 @@ func (seen manifestSeen) migrated(v *manifestVerdict) v1alpha1.UploadPath {
 		switch gone := missing(v.artifacts[:min(len(v.artifacts), len(m.Spec.Artifacts))]); {
 		case len(gone) > 0:
 			reason = cmp.Or(reason, v1alpha1.ReasonMissing)
-			left = append(left, fmt.Sprintf("push what is not at its new path yet: %s", atMost(gone, reference.NamedHolders)))
+			left = append(left, fmt.Sprintf("push what is not at its new path yet: %s", atMost(gone)))
 		case seen.polled && seen.trouble == nil:
 			from = ""
 		default:
@@ -73,7 +73,7 @@ func namesOf(holders []reference.Holder) string {
 	for _, h := range holders {
 		names = append(names, h.String())
 	}
-	return atMost(names, reference.NamedHolders)
+	return atMost(names)
 }
 
 // alternatives finds, for each artifact that a version names by its store, the manifests that list it
@@ -110,7 +110,7 @@ func (seen versionSeen) migrated(v *versionVerdict) {
 		reason = v1alpha1.ReasonStoreReference
 		where := "no manifest there lists it: make one"
 		if ms := seen.alternatives[ref]; len(ms) > 0 {
-			where = "listed by " + atMost(ms, reference.NamedHolders)
+			where = "listed by " + atMost(ms)
 		}
 		left = append(left, fmt.Sprintf("%s for artifact %s of %s (%s)", changeTheRef, ref.Artifact, ref.Application, where))
 	}
@@ -125,5 +125,5 @@ func (seen versionSeen) migrated(v *versionVerdict) {
 		return
 	}
 	v.conditions.set(v1alpha1.ConditionMigrated, metav1.ConditionFalse, reason,
-		"It names artifacts in the form before AOSM's 2025-03-30 API. To upgrade: "+atMost(slices.Compact(left), reference.NamedHolders)+".")
+		"It names artifacts in the form before AOSM's 2025-03-30 API. To upgrade: "+atMost(slices.Compact(left))+".")
 }

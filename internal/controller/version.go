@@ -163,7 +163,7 @@ func (seen versionSeen) resolved() (metav1.ConditionStatus, string, string) {
 		{v1alpha1.ReasonStoreScoped, "It names manifests that are still StoreScoped: %s. Change their uploadPath to ManifestScoped."},
 	} {
 		if names := found[bad.reason]; len(names) > 0 {
-			return metav1.ConditionFalse, bad.reason, fmt.Sprintf(bad.format, atMost(names, reference.NamedHolders))
+			return metav1.ConditionFalse, bad.reason, fmt.Sprintf(bad.format, atMost(names))
 		}
 	}
 	if old := found[v1alpha1.ReasonStoreReference]; len(old) > 0 {

@@ -102,7 +102,8 @@ func (n *node) down(ctx context.Context) error {
 
 // cluster runs a command of test/cluster and shows what it says.
 func (n *node) cluster(ctx context.Context, args ...string) error {
-	cmd := n.command(ctx, nil, "go", append([]string{"run", "-C", filepath.Join(n.root, "test/cluster"), "."}, args...)...)
+	home := []string{"HOME=" + os.Getenv("HOME")} // of Go's caches
+	cmd := n.command(ctx, home, "go", append([]string{"run", "-C", filepath.Join(n.root, "test/cluster"), "."}, args...)...)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("running cluster %s: %w", args[0], err)
@@ -114,7 +115,7 @@ func (n *node) cluster(ctx context.Context, args ...string) error {
 func (n *node) command(ctx context.Context, env []string, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = n.root
-	tools := strings.Join([]string{"bin", "bin/tools", "bin/peers", "test/cluster/bin"}, ":"+n.root+"/")
+	tools := strings.Join([]string{"bin", "bin/tools", "bin/peers", "test/cluster/bin", "test/e2e/testdata/bin"}, ":"+n.root+"/")
 	cmd.Env = append(os.Environ(),
 		"PATH="+n.root+"/"+tools+":"+os.Getenv("PATH"), "KUBECONFIG="+n.kubeconfig(), "HOME="+n.dir,
 		"REGISTRY="+registryHost, "IMAGE="+image, "E2E="+n.dir, "YAML="+filepath.Join(n.root, "test/e2e/testdata"))

@@ -1,0 +1,57 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nfo-operator/nfo/test/story"
+)
+
+// helm lines are typed as the README has them; only the image is this run's own.
+const (
+	install = `helm install nfo charts/nfo --namespace nfo-system --set image.repository=$IMAGE,image.tag=e2e --wait --timeout 2m`
+	upgrade = `helm upgrade nfo charts/nfo --namespace nfo-system --set image.repository=$IMAGE,image.tag=e2e --wait --timeout 2m`
+	// previous is this chart as it might have been one version ago: with a schema that lacks a column.
+	previous = `rm -rf $E2E/previous && cp -r charts/nfo $E2E/previous && sed -i 's/^version: .*/version: 0.0.1/' $E2E/previous/Chart.yaml && ` +
+		`sed -i '/name: Restorable Until/,+1d;/jsonPath: .status.restorableUntil/,+1d' $E2E/previous/files/crd/nfo.dev_tombstones.yaml`
+
+	samples = `kubectl kustomize config/samples | sed "s#registry.example.com#$REGISTRY#" | kubectl apply -f -`
+	// filled is the registry with what a store of 64 MiB needs to be told from an empty one.
+	registryUp = `sed "s#E2E#$E2E#;s#IMAGE#$IMAGE#;s#PEERS#$PWD/bin/peers#" $YAML/registry/registry.yaml | kubectl apply -f -`
+)
+
+// TestNfo is the life of the product on a cluster, in one story: each chapter begins with what the one
+// before it has left.
+func TestNfo(t *testing.T) {
+	var all []story.Chapter
+	for _, part := range [][]story.Chapter{installing, publishing, purging, failing, removing} {
+		all = append(all, part...)
+	}
+	tell(t, all)
+}
+
+var installing = []story.Chapter{
+	{Title: "An older chart is installed into a namespace that admits only pods of the restricted security standard.", Steps: []story.Step{
+		story.Run(`kubectl create namespace nfo-system`, story.Says("created")),
+		story.Run(`kubectl label namespace nfo-system pod-security.kubernetes.io/enforce=restricted`, story.Says("labeled")),
+		story.Run(previous),
+		story.Run(`helm install nfo $E2E/previous --namespace nfo-system --set image.repository=$IMAGE,image.tag=e2e --wait --timeout 2m`, story.Says("STATUS: deployed")).Within(3 * time.Minute),
+		story.Run(`kubectl get crd tombstones.nfo.dev -o yaml`, story.Omits("Restorable Until")),
+	}},
+	{Title: "A mistyped value is refused, and nothing changes.", Steps: []story.Step{
+		story.Refused(`helm upgrade nfo charts/nfo --namespace nfo-system --set image.repository=$IMAGE --set scael=large`, story.Says("scael")),
+		story.Run(`helm list --namespace nfo-system`, story.Says("nfo-0.0.1")),
+	}},
+	{Title: "It is upgraded, and its schemas with it.", Steps: []story.Step{
+		story.Run(upgrade, story.Says("STATUS: deployed")).Within(3 * time.Minute),
+		story.Until(`kubectl get crd tombstones.nfo.dev -o yaml`, story.Says("Restorable Until")),
+		story.Run(`kubectl get pods -n nfo-system`, story.Lines(1, "1/1 Running")),
+	}},
+	{Title: "It tests itself.", Steps: []story.Step{
+		story.Run(`helm test nfo --namespace nfo-system`, story.Says("ok: the webhooks answer", "Phase: Succeeded"), story.Omits("Failed")),
+	}},
+	{Title: "A registry is started in the publisher's namespace, on a volume of 64 MiB.", Steps: []story.Step{
+		story.Run(registryUp, story.Says("deployment.apps/registry created")),
+		story.Run(`kubectl rollout status -n publisher deployment/registry --timeout=60s`, story.Says("successfully rolled out")),
+	}},
+}
