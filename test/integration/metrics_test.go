@@ -2,6 +2,8 @@ package integration
 
 import (
 	"context"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -90,10 +93,26 @@ nfo_store_tombstones{` + label + `} 0
 `
 	names := []string{"nfo_purge_deleted_total", "nfo_purge_last_outcome", "nfo_purge_last_success_timestamp_seconds", "nfo_store_used_bytes", "nfo_store_tombstones"}
 	s.Eventually(func() error { return testutil.GatherAndCompare(registry, strings.NewReader(want), names...) }).Should(gomega.Succeed())
+	s.alertsAreOnWhatIsTold(registry)
 
 	s.delete(st)
 	s.goes(st)
 	s.Eventually(func() (int, error) { return testutil.GatherAndCount(registry) }).Should(gomega.BeZero(), "a store that has gone has no values")
+}
+
+// alertsAreOnWhatIsTold wants values of every metric of the manager that an alert of the chart names.
+func (s *scene) alertsAreOnWhatIsTold(stores prometheus.Gatherer) {
+	s.t.Helper()
+	alerts, err := os.ReadFile("../../charts/nfo/templates/alerts.yaml")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	names := regexp.MustCompile(`\b(nfo|controller_runtime)_[a-z_]+`).FindAllString(string(alerts), -1)
+	s.Expect(names).To(gomega.ContainElements("nfo_store_used_bytes", "controller_runtime_reconcile_errors_total"))
+	for _, name := range names {
+		n, err := testutil.GatherAndCount(prometheus.Gatherers{stores, metrics.Registry}, name)
+		s.Expect(n, err).NotTo(gomega.BeZero(), "nobody tells %s", name)
+	}
 }
 
 // purgeNotes are the notes of the events about the store "acme" that have this reason.
