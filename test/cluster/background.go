@@ -31,15 +31,17 @@ func up(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	state := "already running"
+	started, state := time.Now(), "already running"
 	if pid == 0 {
-		state = "started"
 		if err := startRunner(ctx, o); err != nil {
 			return err
 		}
 	}
 	if err := awaitReady(ctx, o.dir, nil); err != nil {
 		return err
+	}
+	if pid == 0 {
+		state = fmt.Sprintf("started in %.1fs", time.Since(started).Seconds())
 	}
 	if n, err := node.Open(o.dir); err != nil || n.Exists() != o.node {
 		return errors.Join(err, fmt.Errorf("the cluster that runs in %s was started with --node=%t: end it with 'cluster down --dir %s', then try again", o.dir, !o.node, o.dir))
@@ -116,7 +118,7 @@ func awaitReady(ctx context.Context, dir string, ended <-chan struct{}) error {
 // down ends the cluster in the directory, whoever started it, and returns when it is gone
 // with its files. It signals the process that holds the lock and no other.
 func down(ctx context.Context, o options, out io.Writer) error {
-	path := filepath.Join(o.dir, filePID)
+	started, path := time.Now(), filepath.Join(o.dir, filePID)
 	n, err := node.Open(o.dir)
 	if err != nil {
 		return err
@@ -138,8 +140,11 @@ func down(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "cluster in %s is down\n", o.dir)
-	return errors.Join(clean(o.dir, false), lock.Close())
+	if err := errors.Join(clean(o.dir, false), lock.Close()); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "cluster in %s is down after %.1fs\n", o.dir, time.Since(started).Seconds())
+	return nil
 }
 
 // end asks the runner to end, and kills it if it does not; its children die with it.

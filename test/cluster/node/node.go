@@ -33,6 +33,7 @@ const (
 
 // A Node belongs to one directory.
 type Node struct {
+	link  string // names the directory whose node the machine has
 	owner string // the cluster's directory, without symbolic links
 	dir   string // the node's folder in it
 }
@@ -43,20 +44,26 @@ func Open(dir string) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the directory: %w", err)
 	}
-	resolved, err := filepath.EvalSymlinks(dir) // the kernel's books have none
-	if errors.Is(err, fs.ErrNotExist) {
-		resolved, err = dir, nil
-	}
-	if err != nil {
+	if dir, err = resolve(dir); err != nil {
 		return nil, fmt.Errorf("finding the directory: %w", err)
 	}
-	return &Node{owner: resolved, dir: filepath.Join(resolved, folder)}, nil
+	return &Node{link: ownerLink, owner: dir, dir: filepath.Join(dir, folder)}, nil
+}
+
+// resolve follows symbolic links, which the kernel's books have none of, as far as dir exists.
+func resolve(dir string) (string, error) {
+	resolved, err := filepath.EvalSymlinks(dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return resolved, err
+	}
+	parent, err := resolve(filepath.Dir(dir))
+	return filepath.Join(parent, filepath.Base(dir)), err
 }
 
 // Exists says whether the directory has a node, or remains of one.
 func (n *Node) Exists() bool {
 	_, err := os.Lstat(n.recordPath())
-	owner, _ := os.Readlink(ownerLink)
+	owner, _ := os.Readlink(n.link)
 	return err == nil || owner == n.owner
 }
 
@@ -66,7 +73,7 @@ func (n *Node) Up(ctx context.Context) error {
 	if _, err := os.Lstat(n.dir); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is there already, and would be removed with the node: choose another directory", n.dir)
 	}
-	if err := os.Symlink(n.owner, ownerLink); err != nil {
+	if err := os.Symlink(n.owner, n.link); err != nil {
 		return errors.Join(n.checkOwner(), fmt.Errorf("claiming this machine for a node: %w", err))
 	}
 	if err := n.writeRecord(); err != nil {
@@ -80,7 +87,7 @@ func (n *Node) Up(ctx context.Context) error {
 
 // checkOwner fails if another directory has a node.
 func (n *Node) checkOwner() error {
-	owner, err := os.Readlink(ownerLink)
+	owner, err := os.Readlink(n.link)
 	if errors.Is(err, fs.ErrNotExist) || owner == n.owner {
 		return nil
 	}
@@ -93,7 +100,7 @@ func (n *Node) checkOwner() error {
 // Down ends all processes of the node and gives back what it took. It stops at what fails, and
 // can then be tried again.
 func (n *Node) Down(ctx context.Context) error {
-	owner, err := os.Readlink(ownerLink)
+	owner, err := os.Readlink(n.link)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("finding out whose node this machine has: %w", err)
 	}
@@ -131,7 +138,7 @@ func (n *Node) steps(ctx context.Context, owner string, r record) []func() error
 		steps = append(steps, n.removeFiles)
 	}
 	if owner == n.owner {
-		steps = append(steps, func() error { return os.Remove(ownerLink) })
+		steps = append(steps, func() error { return os.Remove(n.link) })
 	}
 	return steps
 }

@@ -35,7 +35,8 @@ var (
 type record struct {
 	Boot    string            // the kernel's mark of this boot: parameters do not outlive it
 	Sysctls map[string]string // as they were
-	Absent  []string          // those of the paths above that were not there
+	Trees   []string          // those of the compiled-in paths that were not there
+	Folders []string          // those of the shared folders that were not there
 }
 
 func (n *Node) writeRecord() error {
@@ -43,18 +44,13 @@ func (n *Node) writeRecord() error {
 	if err != nil {
 		return err
 	}
-	r := record{Boot: boot, Sysctls: map[string]string{}}
+	r := record{Boot: boot, Sysctls: map[string]string{}, Trees: absent(compiledIn), Folders: absent(sharedFolders)}
 	for _, key := range sysctls {
 		value, err := os.ReadFile(filepath.Join("/proc/sys", key))
 		if err != nil {
 			return fmt.Errorf("reading the kernel's parameters: %w", err)
 		}
 		r.Sysctls[key] = strings.TrimSpace(string(value))
-	}
-	for _, path := range slices.Concat(compiledIn, sharedFolders) {
-		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-			r.Absent = append(r.Absent, path)
-		}
 	}
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -101,18 +97,24 @@ func (r record) restoreSysctls() error {
 	return errors.Join(errs...)
 }
 
+func absent(paths []string) []string {
+	return slices.DeleteFunc(slices.Clone(paths), func(path string) bool {
+		_, err := os.Lstat(path)
+		return !errors.Is(err, fs.ErrNotExist)
+	})
+}
+
 // removePaths removes the compiled-in paths that Up did not find, and the folders around them
 // unless there is something else in them by now.
 func (r record) removePaths() error {
 	var errs []error
-	for _, path := range r.Absent {
-		if slices.Contains(sharedFolders, path) {
-			_ = os.Remove(path) // fails, as it should, if anything is left in it
-			continue
-		}
+	for _, path := range r.Trees {
 		if err := os.RemoveAll(path); err != nil {
 			errs = append(errs, fmt.Errorf("removing what the node left: %w", err))
 		}
+	}
+	for _, path := range r.Folders {
+		_ = os.Remove(path) // fails, as it should, if anything is left in it
 	}
 	return errors.Join(errs...)
 }
