@@ -47,6 +47,6 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newManagerCommand(), newPurgeCommand(), newRemoveCommand(), newCheckCommand())
+	root.AddCommand(newManagerCommand(), newPurgeCommand(), newRemoveCommand(), newCheckCommand(), newChartCommand())
 	return root
 }

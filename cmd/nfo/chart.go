@@ -1,0 +1,27 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// newChartCommand is what the manager starts to read a chart. It is of no use to people.
+func newChartCommand() *cobra.Command {
+	var limits reference.ChartLimits
+	cmd := &cobra.Command{
+		Use:    "chart",
+		Short:  "Read the chart of a request on standard input, confined; started by the manager",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := reference.ServeChart(limits, cmd.InOrStdin(), cmd.OutOrStdout()); err != nil {
+				return &exitError{reference.ChartChildFailed, err}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().DurationVar(&limits.Timeout, "timeout", 0, "how much processor time it may take; default: 10s")
+	cmd.Flags().Int64Var(&limits.Memory, "memory", 0, "bytes of memory that it may take; default: 256 MiB")
+	return cmd
+}

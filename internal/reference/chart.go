@@ -1,0 +1,184 @@
+package reference
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// What can be wrong with a chart. An error of [ChartReader.Read] that wraps one of these is a fact
+// about the chart: reading it again gives the same. With every one of them the chart may name
+// more images than were found, so that whoever asks keeps everything (I2).
+var (
+	// ErrNotChart: the bytes are no chart archive, or one with what no chart has: a path out of
+	// the chart, a link, no Chart.yaml, a name or version that Helm refuses.
+	ErrNotChart = errors.New("not a chart")
+	// ErrChartTooLarge: the archive, its content, what it renders or what it names is over a bound.
+	ErrChartTooLarge = errors.New("the chart is too large")
+	// ErrChartRender: Helm cannot load or render it, or a rendered document is no YAML.
+	ErrChartRender = errors.New("the chart cannot be rendered")
+	// ErrChartImage: it names an image by a reference that no container runtime takes.
+	ErrChartImage = errors.New("the chart names an unreadable image")
+	// ErrChartTimeout: reading took longer than [ChartLimits] allow.
+	ErrChartTimeout = errors.New("reading the chart took too long")
+	// ErrChartMemory: reading needed more memory than [ChartLimits] allow.
+	ErrChartMemory = errors.New("reading the chart ran out of memory")
+	// ErrChartCrashed: the process that read it ended in another way than these.
+	ErrChartCrashed = errors.New("reading the chart crashed")
+)
+
+// ChartRegistry is the registry that charts are rendered with at their registryValuesPaths. The
+// reference of an image whose origin is OriginOurs begins with it.
+const ChartRegistry = "registry.nfo.invalid"
+
+// ChartRequest is a chart and how a definition deploys it.
+type ChartRequest struct {
+	// Archive is the chart as `helm package` packs it and as it lies in a registry under the
+	// media type application/vnd.cncf.helm.chart.content.v1.tar+gzip. At most 8 MiB, and 32 MiB
+	// unpacked.
+	Archive []byte
+	// RegistryValuesPaths and ImagePullSecretsValuesPaths are those of the definition, in the
+	// syntax of `helm --set`. They may be empty.
+	RegistryValuesPaths, ImagePullSecretsValuesPaths []string
+}
+
+// Chart is what was read of a chart. Strings of the chart are cut to 256 bytes, references to 1024,
+// and what cannot be printed is left out of them.
+type Chart struct {
+	Name, Version, AppVersion string
+	// Type is application or library. A library renders nothing and so names no image.
+	Type string
+	// Dependencies are in order of their paths, those of dependencies too.
+	Dependencies []ChartDependency
+	// Images are in order of their references, each with its origin once.
+	Images []ChartImage
+	// Unread says what could not be read of the dependencies that are switched off. They may name
+	// more images.
+	Unread []string
+}
+
+// DependencyState says whether a dependency is deployed with the chart.
+type DependencyState string
+
+// States of a dependency, with the chart's default values.
+const (
+	DependencyEnabled  DependencyState = "Enabled"  // deployed
+	DependencyDisabled DependencyState = "Disabled" // switched off by its condition or tags, or that of the chart above it
+	DependencyMissing  DependencyState = "Missing"  // not in the archive
+)
+
+// ChartDependency is a chart that another one declares, or carries undeclared, which Helm renders too.
+type ChartDependency struct {
+	// Path leads to it, by aliases where there are some: db, or app.db. It is also where its values are.
+	Path string
+	// Name is the dependency's own, Alias the name it is deployed under, "" for its own.
+	Name, Alias string
+	// Range is the version asked for, "" if undeclared. Version is that in the archive, "" if Missing.
+	Range, Version string
+	// Condition and Tags are those of its declaration.
+	Condition string
+	Tags      []string
+	State     DependencyState
+}
+
+// ImageOrigin says where the host of an image comes from.
+type ImageOrigin string
+
+// Origins of an image.
+const (
+	// OriginOurs: it follows registryValuesPaths, so it is pulled from the store's registry.
+	OriginOurs ImageOrigin = "Ours"
+	// OriginForeign: it does not, so it is pulled from the host that it names, whatever is set.
+	OriginForeign ImageOrigin = "Foreign"
+	// OriginReplaced: it is there with the default values alone. With the registry set another
+	// image, or none, is in its place.
+	OriginReplaced ImageOrigin = "Replaced"
+)
+
+// ChartImage is an image that a chart names.
+type ChartImage struct {
+	// Reference is as found. Host, Repository, Tag and Digest are its parts, normalised as
+	// container runtimes do: nginx is docker.io, library/nginx, latest. All are empty for
+	// a reference that cannot be parsed. Tag is also empty if there is a digest and no tag, and,
+	// for images in values and in fields of custom resources, if they do not name a tag: then
+	// any one may be meant.
+	Reference, Host, Repository, Tag, Digest string
+	Origin                                   ImageOrigin
+	// Optional is true for what only dependencies name that are switched off.
+	Optional bool
+	// Sources are the places that name it, in order; at least one.
+	Sources []ChartSource
+}
+
+// ChartSource is a place in a chart that names an image: a template, or the values.
+type ChartSource struct {
+	// Template is the file, such as app/charts/db/templates/pod.yaml. Kind and Name are those of
+	// the object and Field is where in it, with list members by their names:
+	// spec.template.spec.containers.web.image.
+	Template, Kind, Name, Field string
+	// Hook is the object's annotation helm.sh/hook: pre-install, test. "" for what is no hook.
+	Hook string
+	// Values is the path in the values, such as db.image. Then the others are empty.
+	Values string
+}
+
+// chartProblem is an error of the child, on its way to the parent.
+type chartProblem struct{ Class, Text string }
+
+// chartClasses are the errors that the child can send.
+var chartClasses = map[string]error{
+	"NotChart": ErrNotChart, "TooLarge": ErrChartTooLarge, "Render": ErrChartRender, "Image": ErrChartImage,
+}
+
+func problemOf(err error) chartProblem {
+	text := clip(err.Error(), maxChartText)
+	for class, is := range chartClasses {
+		if errors.Is(err, is) {
+			return chartProblem{class, text}
+		}
+	}
+	return chartProblem{"Render", clip(ErrChartRender.Error()+": "+text, maxChartText)}
+}
+
+// chartFailure is a chartProblem as an error again.
+type chartFailure struct {
+	class error
+	text  string
+}
+
+func (f *chartFailure) Error() string { return f.text }
+func (f *chartFailure) Unwrap() error { return f.class }
+
+func (p chartProblem) err() error {
+	class, ok := chartClasses[p.Class]
+	if !ok {
+		return fmt.Errorf("%w: unknown answer %q", ErrChartCrashed, p.Class)
+	}
+	return &chartFailure{class, p.Text}
+}
+
+const (
+	maxChartText   = 1 << 10 // of one error, which ends up in a condition
+	maxChartString = 256     // of a name or path
+	// A repository's name has 255 bytes, a tag 128, a digest 135 at most.
+	maxChartReference = 1 << 10
+)
+
+// clip cuts a text of a chart to at most n bytes of what can be printed, on one line. Of a long one
+// it leaves out the middle: errors tell at the end what has happened.
+func clip(s string, n int) string {
+	if len(s) > n {
+		const gap = " ... "
+		s = s[:(n-len(gap))/2] + gap + s[len(s)-(n-len(gap))/2:]
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case unicode.IsPrint(r):
+			return r
+		}
+		return -1
+	}, strings.ToValidUTF8(s, ""))
+}

@@ -1,0 +1,171 @@
+package reference
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/strvals"
+)
+
+const maxDependencyTags = 32
+
+// loadChart loads a chart. An error with a chart that has metadata is one of its other files. Helm
+// changes what it is given, so each rendering loads the chart anew.
+func loadChart(files []*loader.BufferedFile) (c *chart.Chart, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: loading it: %v", ErrNotChart, r)
+		}
+	}()
+	own := make([]*loader.BufferedFile, len(files))
+	for i, f := range files {
+		file := *f
+		own[i] = &file
+	}
+	c, err = loader.LoadFiles(own)
+	switch {
+	case err == nil:
+		return c, nil
+	case c != nil && c.Metadata != nil && c.Validate() == nil:
+		return c, fmt.Errorf("%w: loading it: %w", ErrChartRender, err)
+	}
+	return nil, fmt.Errorf("%w: loading it: %w", ErrNotChart, err)
+}
+
+// chartStage is one way to deploy a chart.
+type chartStage struct {
+	name string
+	// set: the registry and the pull secrets are set where the definition says.
+	set bool
+	// all: every dependency is deployed, whatever its condition and tags say.
+	all bool
+}
+
+// setValues are the values that the operator sets. With an error they are those that can be set.
+func setValues(q ChartRequest) (map[string]any, error) {
+	values := map[string]any{}
+	var errs []error
+	set := func(path, assign, value string) {
+		if err := strvals.ParseIntoString(path+assign+value, values); err != nil {
+			errs = append(errs, fmt.Errorf("%w: setting the values path %q: %w", ErrChartRender, clip(path, maxChartString), err))
+		}
+	}
+	for _, path := range q.ImagePullSecretsValuesPaths {
+		set(path, "[0].name=", "pull-secret")
+	}
+	for _, path := range q.RegistryValuesPaths {
+		set(path, "=", ChartRegistry)
+	}
+	return values, errors.Join(errs...)
+}
+
+// values are the values that a stage sets.
+func (s chartStage) values(q ChartRequest) map[string]any {
+	if !s.set {
+		return map[string]any{}
+	}
+	values, _ := setValues(q) // the error has been reported once
+	return values
+}
+
+// deploy loads the chart and takes out or renames its dependencies as Helm does when it installs it.
+func (s chartStage) deploy(files []*loader.BufferedFile, q ChartRequest) (c *chart.Chart, declared map[*chart.Dependency]chart.Dependency, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: processing its dependencies: %v", ErrChartRender, r)
+		}
+	}()
+	c, err = loadChart(files)
+	if err != nil {
+		return c, nil, err
+	}
+	declared = declarations(c)
+	if s.all {
+		for d := range declared {
+			d.Condition, d.Tags = "", nil
+		}
+	}
+	if err := chartutil.ProcessDependenciesWithMerge(c, s.values(q)); err != nil {
+		return c, declared, fmt.Errorf("%w: processing its dependencies: %w", ErrChartRender, err)
+	}
+	return c, declared, nil
+}
+
+// declarations are the declared dependencies of a chart and those below it, as they are before Helm
+// writes aliases over names.
+func declarations(c *chart.Chart) map[*chart.Dependency]chart.Dependency {
+	declared := map[*chart.Dependency]chart.Dependency{}
+	for _, d := range c.Metadata.Dependencies {
+		declared[d] = *d
+	}
+	for _, sub := range c.Dependencies() {
+		maps.Copy(declared, declarations(sub))
+	}
+	return declared
+}
+
+// missingDependencies is the check that Helm makes before it installs a chart.
+func missingDependencies(c *chart.Chart) error {
+	var missing []string
+	for _, d := range c.Metadata.Dependencies {
+		if !slices.ContainsFunc(c.Dependencies(), func(sub *chart.Chart) bool { return sub.Name() == d.Name }) {
+			missing = append(missing, d.Name)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%w: dependencies are in Chart.yaml and not in charts/: %s", ErrChartRender, strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// deployedPaths are the paths of the dependencies that a chart is deployed with.
+func deployedPaths(c *chart.Chart, at string, paths map[string]bool) map[string]bool {
+	for _, sub := range c.Dependencies() {
+		path := at + sub.Name()
+		paths[path] = true
+		deployedPaths(sub, path+".", paths)
+	}
+	return paths
+}
+
+// listDependencies lists the dependencies of a chart that has them all, and their state by the paths
+// of those that are deployed.
+func listDependencies(c *chart.Chart, declared map[*chart.Dependency]chart.Dependency, at string, deployed map[string]bool) []ChartDependency {
+	byName := map[string]*ChartDependency{}
+	for _, d := range c.Metadata.Dependencies {
+		was := declared[d]
+		byName[d.Name] = &ChartDependency{
+			Path: clip(at+d.Name, maxChartString), Name: clip(was.Name, maxChartString), Alias: clip(was.Alias, maxChartString),
+			Range: clip(was.Version, maxChartString), Condition: clip(was.Condition, maxChartString), State: DependencyMissing,
+		}
+		for _, tag := range was.Tags[:min(len(was.Tags), maxDependencyTags)] {
+			byName[d.Name].Tags = append(byName[d.Name].Tags, clip(tag, maxChartString))
+		}
+	}
+	var list []ChartDependency
+	for _, sub := range c.Dependencies() {
+		path := at + sub.Name()
+		d := byName[sub.Name()]
+		if d == nil {
+			d = &ChartDependency{Path: clip(path, maxChartString), Name: clip(sub.Name(), maxChartString)}
+			byName[sub.Name()] = d
+		}
+		d.Version, d.State = clip(sub.Metadata.Version, maxChartString), DependencyDisabled
+		if deployed[path] {
+			d.State = DependencyEnabled
+		}
+		list = append(list, listDependencies(sub, declared, path+".", deployed)...)
+	}
+	for _, d := range byName {
+		list = append(list, *d)
+	}
+	slices.SortFunc(list, func(a, b ChartDependency) int { return cmp.Compare(a.Path, b.Path) })
+	return list
+}

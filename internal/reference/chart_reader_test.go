@@ -1,0 +1,166 @@
+package reference
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func gzipped(data []byte) []byte {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if err := errors.Join(write(w, data), w.Close()); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+func chartWith(template string) []byte {
+	return pack(map[string][]byte{"Chart.yaml": []byte(plainChart), "templates/a.yaml": []byte(template)})
+}
+
+// misbehave is a child that does not do what it should: see TestMain.
+func misbehave(t *testing.T, how string, limits ChartLimits) *ChartReader {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := NewChartReader(limits, 1, self, "misbehave", how)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestChildrenThatMisbehave(t *testing.T) {
+	t.Parallel()
+	read, err := json.Marshal(chartAnswer{Chart: Chart{Name: "app"}, Read: true, Unread: "with all"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		reason, how string
+		want        error
+		says        string
+	}{
+		"Hang":       {"the deadline ends it, and what it started", "hang", ErrChartTimeout, "more than 1s"},
+		"Silent":     {"it ends and has said nothing", "exit", ErrChartCrashed, "ended early"},
+		"Panic":      {"Go's own message, first line", "panic", ErrChartCrashed, "exit status 2: panic: on purpose"},
+		"Killed":     {"by the kernel, where memory is short for all", "kill", ErrChartMemory, "the kernel killed"},
+		"Abort":      {"by another signal", "abort", ErrChartCrashed, ""},
+		"Flood":      {"more than is read", "flood", ErrChartTooLarge, "33554432 bytes"},
+		"Garbage":    {"no JSON", "garbage", ErrChartCrashed, ""},
+		"Unknown":    {"a class of a newer program", `{"Done":true,"Problems":[{"Class":"New"}]}`, ErrChartCrashed, "unknown answer"},
+		"Unconfined": {"it could not limit itself: not about the chart", "fail", nil, "starting the process"},
+		"ReadBefore": {"what is needed had been read", string(read), nil, ""},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			chart, err := misbehave(t, tc.how, ChartLimits{Timeout: time.Second}).Read(t.Context(), ChartRequest{Archive: []byte("x")})
+			if tc.want != nil && !errors.Is(err, tc.want) || err != nil && !strings.Contains(err.Error(), tc.says) || err == nil && tc.says != "" {
+				t.Errorf("%s: the error is %v, want %v: %s", tc.reason, err, tc.want, tc.says)
+			}
+			for _, is := range []error{ErrNotChart, ErrChartTooLarge, ErrChartRender, ErrChartImage, ErrChartTimeout, ErrChartMemory, ErrChartCrashed} {
+				if errors.Is(err, is) && !errors.Is(tc.want, is) {
+					t.Errorf("%s: the error is also %v", tc.reason, is)
+				}
+			}
+			if name == "ReadBefore" && (chart.Name != "app" || len(chart.Unread) != 1 || !strings.HasPrefix(chart.Unread[0], "with all: ")) {
+				t.Errorf("%s: %+v", tc.reason, chart)
+			}
+		})
+	}
+}
+
+func TestChildIsConfined(t *testing.T) {
+	t.Setenv("NFO_SECRET", "x")
+	here, err := os.Open(".") // stays open, and is not the child's
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = here.Close() })
+	chart, err := misbehave(t, "confined", ChartLimits{}).Read(t.Context(), ChartRequest{Archive: []byte("x")})
+	if err != nil || chart.Name != "confined" {
+		t.Errorf("the child says %q, %v", chart.Name, err)
+	}
+}
+
+func TestReadWaitsItsTurn(t *testing.T) {
+	t.Parallel()
+	r := misbehave(t, "hang", ChartLimits{Timeout: time.Minute})
+	ctx, cancel := context.WithCancel(t.Context())
+	first := make(chan error, 1)
+	go func() {
+		_, err := r.Read(ctx, ChartRequest{Archive: []byte("x")})
+		first <- err
+	}()
+	for len(r.slots) == 0 {
+		select {
+		case err := <-first:
+			t.Fatalf("it did not hang: %v", err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	short, done := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer done()
+	if _, err := r.Read(short, ChartRequest{Archive: []byte("x")}); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrChartTimeout) {
+		t.Errorf("the second one did not wait: %v", err)
+	}
+	cancel()
+	if err := <-first; !errors.Is(err, context.Canceled) || errors.Is(err, ErrChartTimeout) {
+		t.Errorf("the first one was not canceled: %v", err)
+	}
+}
+
+func TestNoSuchProgram(t *testing.T) {
+	t.Parallel()
+	r, err := NewChartReader(ChartLimits{}, 1, filepath.Join(t.TempDir(), "none"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.Read(t.Context(), ChartRequest{Archive: []byte("x")})
+	if !errors.Is(err, os.ErrNotExist) || errors.Is(err, ErrChartCrashed) {
+		t.Errorf("the error is %v, want one that is not about the chart", err)
+	}
+}
+
+func TestAChildStartsNoChild(t *testing.T) {
+	t.Setenv(chartChild, "1")
+	if _, err := chartReader(t, ChartLimits{}).Read(t.Context(), ChartRequest{Archive: chartWith("")}); err == nil {
+		t.Error("it started one")
+	}
+}
+
+// A bomb must not cost the manager its memory, whatever it costs the child.
+func TestBombLeavesTheManagerAlone(t *testing.T) {
+	t.Parallel()
+	r := chartReader(t, ChartLimits{})
+	for _, template := range []string{`{{ repeat 4294967296 "x" }}`, `{{ until 1000000000 | len }}`, `{{ $x := "x" }}{{ range until 40 }}{{ $x = cat $x $x }}{{ end }}`} {
+		if _, err := r.Read(t.Context(), ChartRequest{Archive: chartWith(template)}); !errors.Is(err, ErrChartMemory) {
+			t.Errorf("%s: the error is %v", template, err)
+		}
+	}
+	if _, err := r.Read(t.Context(), ChartRequest{Archive: chartWith("")}); err != nil {
+		t.Errorf("the next chart: %v", err)
+	}
+}
+
+func TestErrorsAreBounded(t *testing.T) {
+	t.Parallel()
+	chart, err := chartReader(t, ChartLimits{}).Read(t.Context(), ChartRequest{Archive: chartWith(`{{ fail (repeat 100000 "no\u001b[31m\n") }}`)})
+	if !errors.Is(err, ErrChartRender) || len(err.Error()) > maxChartText || strings.ContainsAny(err.Error(), "\n\x1b") {
+		t.Errorf("%d bytes: %.100q", len(err.Error()), err)
+	}
+	if !strings.Contains(err.Error(), "app/templates/a.yaml:1") || chart.Version != "1.0.0" {
+		t.Errorf("%+v: %.100q", chart, err)
+	}
+}

@@ -1,0 +1,110 @@
+package reference
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestMain makes the test binary the program that a ChartReader starts: with chart as its first
+// argument it is `nfo chart`, with misbehave it is one that does not do what it should.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == "misbehave" {
+		os.Exit(misbehaveMain(os.Args[2]))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "chart" {
+		os.Exit(chartMain(os.Args[2:]))
+	}
+	os.Exit(m.Run())
+}
+
+func chartMain(args []string) int {
+	var limits ChartLimits
+	flags := flag.NewFlagSet("chart", flag.ExitOnError)
+	flags.DurationVar(&limits.Timeout, "timeout", 0, "")
+	flags.Int64Var(&limits.Memory, "memory", 0, "")
+	if err := flags.Parse(args); err != nil {
+		return ChartChildFailed
+	}
+	if err := ServeChart(limits, os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "Error:", err)
+		return ChartChildFailed
+	}
+	return 0
+}
+
+func misbehaveMain(how string) int {
+	self := os.Getpid()
+	switch how {
+	case "exit":
+	case "hang":
+		// What it starts keeps its output open.
+		child := exec.Command("/proc/self/exe", "misbehave", "wait")
+		child.Stdout, child.Stderr = os.Stdout, os.Stderr
+		if err := child.Run(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	case "wait":
+		<-time.After(time.Hour)
+	case "panic":
+		panic("on purpose")
+	case "kill":
+		_ = syscall.Kill(self, syscall.SIGKILL)
+	case "abort":
+		_ = syscall.Kill(self, syscall.SIGABRT)
+		<-time.After(time.Hour)
+	case "flood":
+		for line := []byte(strings.Repeat("[]", 1<<15)); ; {
+			if _, err := os.Stdout.Write(line); err != nil {
+				return 1
+			}
+		}
+	case "garbage":
+		fmt.Println("{{{")
+	case "fail":
+		return ChartChildFailed
+	case "confined":
+		fmt.Printf(`{"Chart":{"Name":%q},"Done":true}`+"\n", confinement())
+	default:
+		fmt.Println(how)
+	}
+	return 0
+}
+
+// confinement says what a confined process can do after all.
+func confinement() string {
+	if env := os.Environ(); len(env) != 4 {
+		return fmt.Sprint("environment: ", env)
+	}
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err.Error()
+	}
+	for _, fd := range open {
+		// Go's own, and the one that lists these.
+		to, err := os.Readlink("/proc/self/fd/" + fd.Name())
+		if err == nil && fd.Name() > "2" && !strings.HasPrefix(to, "anon_inode:") && !strings.HasPrefix(to, "/sys/fs/cgroup/") && !strings.HasPrefix(to, "/proc/") {
+			return fd.Name() + " is open: " + to
+		}
+	}
+	if err := confine(ChartLimits{}.withDefaults()); err != nil {
+		return err.Error()
+	}
+	if dir, err := os.Getwd(); err != nil || dir != "/" {
+		return "it is in " + dir
+	}
+	if _, err := os.Open("/"); !errors.Is(err, syscall.EMFILE) {
+		return fmt.Sprint("opening a file: ", err)
+	}
+	if _, err := net.Listen("tcp", "127.0.0.1:0"); !errors.Is(err, syscall.EMFILE) {
+		return fmt.Sprint("opening a socket: ", err)
+	}
+	return "confined"
+}
