@@ -66,6 +66,7 @@ const (
 	DependencyEnabled  DependencyState = "Enabled"  // deployed
 	DependencyDisabled DependencyState = "Disabled" // switched off by its condition or tags, or that of the chart above it
 	DependencyMissing  DependencyState = "Missing"  // not in the archive
+	DependencyUnknown  DependencyState = "Unknown"  // the chart cannot be loaded
 )
 
 // ChartDependency is a chart that another one declares, or carries undeclared, which Helm renders too.
@@ -74,7 +75,8 @@ type ChartDependency struct {
 	Path string
 	// Name is the dependency's own, Alias the name it is deployed under, "" for its own.
 	Name, Alias string
-	// Range is the version asked for, "" if undeclared. Version is that in the archive, "" if Missing.
+	// Range is the version asked for, "" if undeclared. Version is that in the archive, "" if
+	// Missing or Unknown.
 	Range, Version string
 	// Condition and Tags are those of its declaration.
 	Condition string

@@ -45,13 +45,13 @@ func judge(f imageFinding, registry string) (placedImage, error) {
 }
 
 // need adds what the chart renders as it is deployed. A reference that cannot be parsed is kept, and
-// an error too.
-func (c *chartImages) need(found []imageFinding, registry string) (problems []error) {
+// an error too; but not of a lenient rendering, in which the required part of it may be what is missing.
+func (c *chartImages) need(found []imageFinding, registry string, lenient bool) (problems []error) {
 	c.needed = map[chartPlace]placedImage{}
 	for _, f := range found {
 		image, err := judge(f, registry)
 		switch {
-		case err != nil && f.guessed:
+		case err != nil && (f.guessed || lenient):
 			continue
 		case err != nil:
 			problems = append(problems, atPlace(f, err))
@@ -147,9 +147,10 @@ type imageIdentity struct {
 }
 
 type imageList struct {
-	images []ChartImage
-	parts  []imageParts // of the images
-	at     map[imageIdentity]int
+	images  []ChartImage
+	parts   []imageParts // of the images
+	at      map[imageIdentity]int
+	sources int
 }
 
 func (l *imageList) put(p placedImage) {
@@ -173,8 +174,12 @@ func (l *imageList) put(p placedImage) {
 	l.name(i, p)
 }
 
+// name adds a source to an image. Each has one at least.
 func (l *imageList) name(i int, p placedImage) {
 	l.images[i].Optional = l.images[i].Optional && p.optional
+	if l.sources++; l.sources > maxChartSources && len(l.images[i].Sources) > 0 {
+		return
+	}
 	l.images[i].Sources = append(l.images[i].Sources, p.source)
 }
 

@@ -108,7 +108,10 @@ func (r *chartReading) load() []chartStage {
 
 // partly tells what is known of a chart that Helm loads or deploys in part.
 func (r *chartReading) partly(c *chart.Chart, declared map[*chart.Dependency]chart.Dependency) {
-	r.list(listDependencies(c, declared, "", nil))
+	r.list(listDependencies(&chart.Chart{Metadata: c.Metadata}, declared, "", nil))
+	for i := range r.answer.Chart.Dependencies {
+		r.answer.Chart.Dependencies[i].State = DependencyUnknown
+	}
 	r.images.addValues(findValueImages(c.Values, ""), nil)
 }
 
@@ -176,13 +179,14 @@ func (r *chartReading) off() []string {
 // deployed renders the chart as it is deployed, and adds its images.
 func (r *chartReading) deployed(stage chartStage) {
 	rendered, err := stage.render(r.files, r.request, false)
-	if err != nil {
+	lenient := err != nil
+	if lenient {
 		r.problem(err)
 		// Without what required and fail insist on, there is more to see.
 		rendered, _ = stage.render(r.files, r.request, true)
 	}
 	found, problems := findImages(rendered)
-	for _, err := range append(problems, r.images.need(found, r.registry(stage))...) {
+	for _, err := range append(problems, r.images.need(found, r.registry(stage), lenient)...) {
 		r.problem(err)
 	}
 }

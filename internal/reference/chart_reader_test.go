@@ -164,3 +164,34 @@ func TestErrorsAreBounded(t *testing.T) {
 		t.Errorf("%+v: %.100q", chart, err)
 	}
 }
+
+func TestImagesAreBounded(t *testing.T) {
+	t.Parallel()
+	const head = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n"
+	for name, tc := range map[string]struct {
+		reason, template, values string
+		images                   int
+		want                     error
+	}{
+		"Many": {
+			"more than are read: the first ones are told",
+			head + `{{ range until 5000 }}  - {name: c{{ . }}, image: "example.com/a:{{ . }}"}` + "\n{{ end }}", "",
+			maxChartSources, ErrChartTooLarge,
+		},
+		"ManySources": {
+			"values that may mean each of many images: the images are all told",
+			head + `{{ range until 2000 }}  - {name: c{{ . }}, image: "example.com/a:{{ . }}"}` + "\n{{ end }}",
+			"list:\n" + strings.Repeat("- image: example.com/a\n", 2000),
+			2000, nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			archive := pack(map[string][]byte{"Chart.yaml": []byte(plainChart), "templates/a.yaml": []byte(tc.template), "values.yaml": []byte(tc.values)})
+			chart, err := chartReader(t, ChartLimits{}).Read(t.Context(), ChartRequest{Archive: archive})
+			if !errors.Is(err, tc.want) || len(chart.Images) != tc.images {
+				t.Errorf("%s: %d images, %v", tc.reason, len(chart.Images), err)
+			}
+		})
+	}
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"os"
+	"testing"
+
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// TestMain makes the test binary the program itself where it is started as `nfo chart`.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "chart" {
+		os.Exit(run(context.Background(), os.Args[1:]))
+	}
+	os.Exit(m.Run())
+}
+
+func packChart(t *testing.T, files map[string]string) []byte {
+	t.Helper()
+	var buffer bytes.Buffer
+	zipped := gzip.NewWriter(&buffer)
+	archive := tar.NewWriter(zipped)
+	for name, text := range files {
+		header := &tar.Header{Name: "app/" + name, Mode: 0o644, Size: int64(len(text))}
+		if err := archive.WriteHeader(header); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := archive.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(archive.Close(), zipped.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return buffer.Bytes()
+}
+
+func TestChart(t *testing.T) {
+	t.Parallel()
+	r, err := reference.NewChartReader(reference.ChartLimits{}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	metadata := "{apiVersion: v2, name: app, version: 1.0.0}"
+	for name, tc := range map[string]struct {
+		reason, template string
+		images           int
+		want             error
+	}{
+		"Image": {"a chart that is none's enemy", "{kind: Pod, spec: {containers: [{image: nginx}]}}", 1, nil},
+		"Bomb":  {"one that is", `{{ repeat 4294967296 "x" }}`, 0, reference.ErrChartMemory},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			archive := packChart(t, map[string]string{"Chart.yaml": metadata, "templates/a.yaml": tc.template})
+			chart, err := r.Read(t.Context(), reference.ChartRequest{Archive: archive})
+			if !errors.Is(err, tc.want) || chart.Name != "app" || len(chart.Images) != tc.images {
+				t.Errorf("%s: read %+v, %v", tc.reason, chart, err)
+			}
+		})
+	}
+}
+
+func TestChartThatIsToldNothing(t *testing.T) {
+	t.Parallel()
+	cmd := newChartCommand()
+	if !cmd.Hidden {
+		t.Error("it is shown in the help")
+	}
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.SetArgs([]string{"file.tgz"})
+	if err := cmd.ExecuteContext(t.Context()); err == nil {
+		t.Error("it takes arguments")
+	}
+}

@@ -1,0 +1,125 @@
+package reference
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/tools/txtar"
+)
+
+// chartSeeds are the charts of testdata, as text: fuzzing changes text to some purpose, and archives
+// hardly ever.
+func chartSeeds(f *testing.F) [][]byte {
+	f.Helper()
+	names, err := filepath.Glob("testdata/charts/*.txtar")
+	if err != nil || len(names) == 0 {
+		f.Fatalf("no charts: %v", err)
+	}
+	var seeds [][]byte
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		seeds = append(seeds, text)
+	}
+	return seeds
+}
+
+// readUnrendered is a reading up to the first rendering.
+func readUnrendered(q ChartRequest) *chartReading {
+	r := &chartReading{request: q, tell: func(chartAnswer) error { return nil }}
+	r.load()
+	return r
+}
+
+// FuzzChart unpacks and loads anything: an archive, or the files of one.
+func FuzzChart(f *testing.F) {
+	for _, seed := range chartSeeds(f) {
+		f.Add(seed)
+		f.Add(parseChartCase(seed).request.Archive)
+	}
+	f.Add(nested(maxPackedDepth + 1))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		q := ChartRequest{Archive: data, RegistryValuesPaths: []string{"global.registry"}, ImagePullSecretsValuesPaths: []string{"global.secrets"}}
+		if !bytes.HasPrefix(data, []byte("\x1f\x8b")) {
+			files := map[string][]byte{}
+			for _, file := range txtar.Parse(data).Files {
+				files[file.Name] = file.Data
+			}
+			if q.Archive = tryPack(files); q.Archive == nil {
+				t.Skip("names that no archive takes")
+			}
+		}
+		checkBounds(t, readUnrendered(q))
+	})
+}
+
+func tryPack(files map[string][]byte) (archive []byte) {
+	defer func() { _ = recover() }()
+	return pack(files)
+}
+
+// FuzzRequest sets any values path in a chart, and reads anything as what the chart rendered.
+func FuzzRequest(f *testing.F) {
+	for _, seed := range chartSeeds(f) {
+		c := parseChartCase(seed)
+		for _, file := range c.file.Files {
+			if filepath.Dir(file.Name) == "templates" || file.Name == "values.yaml" {
+				f.Add(append(c.request.RegistryValuesPaths, "image.registry")[0], file.Data)
+			}
+		}
+	}
+	archive := pack(map[string][]byte{
+		"Chart.yaml":           []byte("{apiVersion: v2, name: app, version: 1.0.0, dependencies: [{name: db, version: 1.0.0, condition: db.enabled}]}"),
+		"values.yaml":          []byte("{global: {registry: x}, image: {repository: y}, db: {enabled: false}, list: [{host: z}]}"),
+		"charts/db/Chart.yaml": []byte("{apiVersion: v2, name: db, version: 1.0.0}"),
+	})
+	f.Fuzz(func(t *testing.T, path string, rendered []byte) {
+		if len(path) > 253 {
+			t.Skip("the API server takes none that long")
+		}
+		r := readUnrendered(ChartRequest{Archive: archive, RegistryValuesPaths: []string{path}, ImagePullSecretsValuesPaths: []string{path}})
+		found, problems := findImages(map[string]string{"app/templates/a.yaml": string(rendered)})
+		for _, err := range append(problems, r.images.need(found, ChartRegistry, false)...) {
+			r.problem(err)
+		}
+		for _, err := range r.images.addOptional(found, "") {
+			r.problem(err)
+		}
+		r.images.addReplaced(found)
+		checkBounds(t, r)
+	})
+}
+
+// checkBounds checks what is promised of any chart.
+func checkBounds(t *testing.T, r *chartReading) {
+	t.Helper()
+	images, err := r.images.list()
+	if err != nil {
+		r.problem(err)
+	}
+	sources := 0
+	for _, image := range images {
+		sources += len(image.Sources)
+		if len(image.Reference) > maxChartReference || len(image.Sources) == 0 || image.Origin == "" {
+			t.Errorf("%+v", image)
+		}
+		if (image.Host == "") != (image.Repository == "") {
+			t.Errorf("half a reference: %+v", image)
+		}
+	}
+	if sources > 2*maxChartSources {
+		t.Errorf("%d sources", sources)
+	}
+	for _, p := range r.answer.Problems {
+		if len(p.Text) > maxChartText || chartClasses[p.Class] == nil {
+			t.Errorf("%d bytes of class %q", len(p.Text), p.Class)
+		}
+	}
+	if len(r.answer.Problems) > maxProblems || len(r.answer.Chart.Dependencies) > maxDependencies {
+		t.Error("too much is told")
+	}
+}
