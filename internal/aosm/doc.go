@@ -1,0 +1,23 @@
+// Package aosm reads the JSON of Azure Operator Service Manager and makes objects of this product of it.
+//
+// Contract: Import is pure: it reads one input, talks to nobody, and makes the same of the same. The
+// input is a deployment template (Microsoft.HybridNetwork resources, nested ones and nested deployments'
+// too), what `az ... show` and `az ... list` print, or what the REST API answers, of the API versions
+// 2023-09-01 to 2025-03-30. What it makes is valid by the schemas of its kinds.
+//
+// Invariants:
+//
+//   - Nothing is dropped silently: every member of the input is mapped, or is in a finding with its path.
+//   - Nothing is guessed: an expression whose value is not in the input is told, with what would decide it.
+//   - Ids are parsed and compared whole and in any case. cnfmanifest is not cnfmanifest2.
+//   - A hostile input costs bounded time and memory: its bytes, depth, values, and what its expressions
+//     expand to are bounded, and beyond a bound nothing is made at all.
+//
+// How names become names: a publisher is a namespace; a store, manifest or site keeps its name; a version
+// is called <group>-<version>. Names go to lower case; where more has to change, or two objects would
+// have one name, a hash follows. Labels have the publisher and the group, AnnotationID the id in AOSM.
+//
+// Decision: a reader of its own for the few functions of the template language that such templates use.
+// Rejected: the Azure SDK, which decodes answers but no templates, drops members that it does not know
+// without a word, and is a large dependency for that.
+package aosm

@@ -1,0 +1,136 @@
+package aosm
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// readDocuments finds the resources of all documents, templates and answers alike.
+func (im *importer) readDocuments(documents []*node) {
+	declared := map[string]bool{}
+	for _, d := range documents {
+		if !isTemplate(d) {
+			im.readAnswer(value{node: d, scope: &scope{session: im.session}})
+			continue
+		}
+		if parameters := d.member("parameters"); parameters != nil {
+			for _, p := range parameters.items {
+				declared[fold(p.key)] = true
+			}
+		}
+		t := newTemplate(im.session, d, im.options.Parameters.values(im.session))
+		own := &scope{session: im.session, template: t}
+		im.readTemplate(value{node: d, scope: own}, t)
+	}
+	for _, name := range im.options.Parameters.names() {
+		if !declared[name] {
+			im.findings = append(im.findings, Finding{Level: NotMapped, Path: "--parameters", Reason: fmt.Sprintf("no template of the input declares a parameter %q", clip(name))})
+		}
+	}
+}
+
+func isTemplate(d *node) bool {
+	if schema := d.member("$schema"); schema != nil && strings.Contains(fold(schema.text), "deploymenttemplate.json") {
+		return true
+	}
+	return d.member("resources") != nil && d.member("id") == nil && d.member("type") == nil
+}
+
+// readAnswer reads what the az command line or the REST API says: a resource, several, or a page of them.
+func (im *importer) readAnswer(v value) {
+	v.open()
+	if v.kind == array {
+		for _, item := range v.items() {
+			im.readOne(item)
+		}
+		return
+	}
+	if list := v.get("value"); list.there() && list.kind == array {
+		for _, item := range list.items() {
+			im.readOne(item)
+		}
+		if next := v.get("nextLink"); next.there() && next.text != "" {
+			im.unmapped(next.node, "this is one page, and there are more: fetch all of them, and import them together")
+		}
+		return
+	}
+	im.readOne(v)
+}
+
+// readOne reads one resource of an answer.
+func (im *importer) readOne(v value) {
+	switch {
+	case v.node == nil || v.kind != object:
+		im.unmapped(v.node, "it is no resource, which is an object")
+	case v.get("error").there():
+		im.unmapped(v.node, "it is an answer that tells of an error, not a resource")
+	case strings.Contains(fold(v.get("$schema").text1()), "deploymentparameters.json"):
+		im.unmapped(v.node, "it is a parameter file; give it with --parameters @FILE, beside its template")
+	case v.get("id").there():
+		im.readIdentified(v)
+	default:
+		im.readNamed(v)
+	}
+}
+
+func (im *importer) readIdentified(v value) {
+	raw := v.get("id")
+	id, err := parseID(raw.text1())
+	if err != nil {
+		im.unmapped(v.node, "%v", err)
+		return
+	}
+	if name := v.get("name").text1(); name != "" && fold(name) != fold(id.name()) {
+		im.tell(Note, v.get("name").node, "the id ends in %q, and counts", clip(id.name()))
+	}
+	im.add(resource{id: id, named: raw.text, api: im.options.APIVersion, value: v})
+}
+
+// readNamed reads a resource without an id. A type and a name are enough where there is nothing above it.
+func (im *importer) readNamed(v value) {
+	typ, name := v.get("type").text1(), v.get("name").text1()
+	id, err := identify(resourceID{}, typ, name)
+	switch {
+	case typ == "" || name == "":
+		im.unmapped(v.node, "nothing says what it is: there is neither an id nor a type and a name")
+	case err != nil:
+		im.unmapped(v.node, "without an id, its type and name have to say what it lies in: %v", err)
+	default:
+		im.add(resource{id: id, api: im.options.APIVersion, value: v})
+	}
+}
+
+// text1 is the text of a text, "" of anything else.
+func (v value) text1() string {
+	if v.node == nil || v.kind != text {
+		return ""
+	}
+	return v.text
+}
+
+// identify makes the id of a resource from its type and name, each with or without what it lies in.
+func identify(parent resourceID, typ, name string) (resourceID, error) {
+	types, names := strings.Split(typ, "/"), strings.Split(name, "/")
+	for _, part := range slices.Concat(types, names) {
+		if part == "" || len(part) > maxSegment {
+			return resourceID{}, errors.New("a part of its type or name is empty or too long")
+		}
+		if strings.Contains(part, mark) {
+			return resourceID{}, errors.New("its type or name is known at deployment only")
+		}
+	}
+	id := parent
+	if strings.Contains(types[0], ".") { // a provider: the type is whole, and the name may be
+		if len(types)-1 == len(parent.names)+len(names) {
+			names = slices.Concat(parent.names, names)
+		}
+		id = resourceID{subscription: parent.subscription, group: parent.group, provider: types[0]}
+		types = types[1:]
+	}
+	if id.provider == "" || len(types) == 0 || len(types) != len(names) {
+		return resourceID{}, errors.New("its name has not as many parts as its type")
+	}
+	return id.child(types, names), nil
+}

@@ -1,0 +1,160 @@
+package aosm
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+const (
+	maxExpression = 24576 // bytes, which is ARM's own bound
+	maxNesting    = 64
+)
+
+// term is one step of a template's expression.
+type term struct {
+	kind kind   // text, number, or object for a call
+	text string // the literal, or the function's folded name
+	args []*term
+	// of, when not nil, is what a member (text) or an item (args[0]) is taken of.
+	of *term
+}
+
+// expressionOf returns the expression that a text of a template is; ok is false when the text means
+// itself, which is then in literal. ARM writes a literal [ at the beginning as [[.
+func expressionOf(s string) (expression, literal string, ok bool) {
+	switch {
+	case !strings.HasPrefix(s, "[") || !strings.HasSuffix(s, "]"):
+		return "", s, false
+	case strings.HasPrefix(s, "[["):
+		return "", s[1:], false
+	}
+	return s[1 : len(s)-1], "", true
+}
+
+type scanner struct {
+	rest  string
+	depth int
+}
+
+// parseExpression reads what stands between the brackets.
+func parseExpression(s string) (*term, error) {
+	if len(s) > maxExpression {
+		return nil, fmt.Errorf("the expression has more than %d bytes", maxExpression)
+	}
+	sc := &scanner{rest: s}
+	t, err := sc.term()
+	if err != nil {
+		return nil, err
+	}
+	if sc.skip(); sc.rest != "" {
+		return nil, fmt.Errorf("the expression goes on with %q, where it should end", clip(sc.rest))
+	}
+	return t, nil
+}
+
+func (s *scanner) skip() { s.rest = strings.TrimLeft(s.rest, " \t\r\n") }
+
+// take takes a character if it is the next one.
+func (s *scanner) take(c byte) bool {
+	s.skip()
+	if s.rest == "" || s.rest[0] != c {
+		return false
+	}
+	s.rest = s.rest[1:]
+	return true
+}
+
+func (s *scanner) term() (*term, error) {
+	if s.depth++; s.depth > maxNesting {
+		return nil, fmt.Errorf("the expression nests more than %d deep", maxNesting)
+	}
+	defer func() { s.depth-- }()
+	t, err := s.primary()
+	for links := 0; err == nil; links++ {
+		switch {
+		case links > maxNesting:
+			return nil, fmt.Errorf("the expression takes more than %d members of members", maxNesting)
+		case s.take('.'):
+			name := s.word()
+			if name == "" {
+				return nil, errors.New("a member's name is missing after the dot")
+			}
+			t = &term{kind: object, text: name, of: t}
+		case s.take('['):
+			var index *term
+			if index, err = s.term(); err == nil && !s.take(']') {
+				return nil, errors.New("a closing ] is missing")
+			}
+			t = &term{kind: object, args: []*term{index}, of: t}
+		default:
+			return t, nil
+		}
+	}
+	return nil, err
+}
+
+func (s *scanner) primary() (*term, error) {
+	s.skip()
+	if s.take('\'') {
+		return s.quoted()
+	}
+	word := s.word()
+	if word == "" {
+		return nil, fmt.Errorf("a value is missing before %q", clip(s.rest))
+	}
+	if strings.Trim(word, "0123456789") == "" {
+		return &term{kind: number, text: word}, nil
+	}
+	if !s.take('(') {
+		return nil, fmt.Errorf("%q is neither a value nor a function", clip(word))
+	}
+	t := &term{kind: object, text: fold(word)}
+	if s.take(')') {
+		return t, nil
+	}
+	for {
+		arg, err := s.term()
+		if err != nil {
+			return nil, err
+		}
+		t.args = append(t.args, arg)
+		if s.take(')') {
+			return t, nil
+		}
+		if !s.take(',') {
+			return nil, fmt.Errorf("a comma or a closing ) is missing after an argument of %s", clip(word))
+		}
+	}
+}
+
+// quoted reads a text in which ' is written as ”.
+func (s *scanner) quoted() (*term, error) {
+	var b strings.Builder
+	for {
+		part, rest, ok := strings.Cut(s.rest, "'")
+		if !ok {
+			return nil, errors.New("a closing quote is missing")
+		}
+		b.WriteString(part)
+		if s.rest = rest; !strings.HasPrefix(rest, "'") {
+			return &term{kind: text, text: b.String()}, nil
+		}
+		b.WriteByte('\'')
+		s.rest = rest[1:]
+	}
+}
+
+// word reads a name or a number.
+func (s *scanner) word() string {
+	s.skip()
+	end := strings.IndexFunc(s.rest, func(r rune) bool {
+		return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	})
+	if end < 0 {
+		end = len(s.rest)
+	}
+	word := s.rest[:end]
+	s.rest = s.rest[end:]
+	return word
+}

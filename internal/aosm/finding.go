@@ -1,0 +1,98 @@
+package aosm
+
+import "fmt"
+
+// Level says how much a finding matters.
+type Level string
+
+// The levels.
+const (
+	// NotMapped: something that matters here has no counterpart, or cannot be decided from the input.
+	NotMapped Level = "NotMapped"
+	// Note: something was mapped in a way to know of.
+	Note Level = "Note"
+	// Ignored: something means nothing here, such as a location.
+	Ignored Level = "Ignored"
+)
+
+// Finding is one thing to know of an import.
+type Finding struct {
+	Level Level
+	// Path is the JSON path in the input.
+	Path string
+	// Name is the name of the member that was ignored; "" for other levels.
+	Name string
+	// Reason says why, in one sentence without a full stop.
+	Reason string
+}
+
+// String writes the finding on one line.
+func (f Finding) String() string { return f.Path + ": " + f.Reason }
+
+func (im *importer) tell(level Level, at *node, format string, args ...any) {
+	im.findings = append(im.findings, Finding{Level: level, Path: at.path(), Reason: fmt.Sprintf(format, args...)})
+}
+
+// ignore tells that a member means nothing here, and closes it.
+func (im *importer) ignore(at *node, reason string) {
+	at.close()
+	im.findings = append(im.findings, Finding{Level: Ignored, Path: at.path(), Name: at.key, Reason: reason})
+}
+
+// unmapped tells that a node has no counterpart as a whole.
+func (im *importer) unmapped(at *node, format string, args ...any) {
+	at.close()
+	im.tell(NotMapped, at, format, args...)
+}
+
+// meaningless are members that mean nothing here, by folded name, and why.
+var meaningless = map[string]string{
+	"location": place, "extendedlocation": place, "managedresourcegroupconfiguration": place, "replicationstrategy": place,
+	"backingresourcepublicnetworkaccess": place, "storageresourceid": place,
+	"tags": "tags of Azure are no labels of the cluster", "systemdata": azure, "etag": azure, "resourcegroup": azure, "managedby": azure,
+	"provisioningstate": azure, "identity": azure, "additionalproperties": azure, "sku": azure, "scope": azure, "idtype": azure,
+	"metadata": prose, "description": prose, "comments": prose, "contentversion": prose, "$schema": prose, "languageversion": prose, "apiprofile": prose,
+	"dependson": "the order in which objects are applied follows from their kinds", "outputs": "outputs are a deployment's own",
+	"definitions": "the types of parameters are a deployment's own", "deploymentname": azure,
+	"deployparameters": values, "deployparametersmappingruleprofile": values, "parametervalues": values, "templatetype": values,
+	"configurationgroupschemareferences": values, "desiredstateconfigurationgroupvaluereferences": values,
+	"laststateconfigurationgroupvaluereferences": values, "nfvisfromsite": values, "nfvitype": values, "networkfunctiontype": values,
+	"sitereference": "there is no kind for a place alone", "laststatenetworkservicedesignversionname": azure,
+	"publishername": echo, "publisherscope": echo, "networkservicedesigngroupname": echo, "networkservicedesignversionname": echo,
+	"networkservicedesignversionofferinglocation": echo,
+}
+
+const (
+	place  = "where Azure keeps it is nothing to a cluster"
+	azure  = "it is Azure's own bookkeeping"
+	prose  = "it is for readers of the file"
+	values = "values and settings of deployments have no place in the objects"
+	echo   = "it repeats what an id says"
+)
+
+// leftovers tells of every node below one that nothing has dealt with.
+func (im *importer) leftovers(n *node) {
+	if n.state == closed {
+		return
+	}
+	n.close() // once
+	for _, m := range n.items {
+		if m.state != unread {
+			im.leftovers(m)
+			continue
+		}
+		m.close()
+		if m.kind == null {
+			continue
+		}
+		reason, known := meaningless[fold(m.key)]
+		if known && n.kind == object {
+			im.ignore(m, reason)
+			continue
+		}
+		im.tell(NotMapped, m, "there is no counterpart to it")
+	}
+	for _, made := range im.session.became[n] {
+		im.leftovers(made)
+	}
+}

@@ -1,0 +1,92 @@
+package aosm
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// copyIndex is the turn of the loop that it stands in, or of one further out by its name.
+func copyIndex(s *scope, at *node, args []value) (value, error) {
+	name, offset := "", 0
+	for _, a := range args {
+		w, err := a.word()
+		if err != nil {
+			return value{}, err
+		}
+		if a.kind != number {
+			name = w
+		} else if offset, err = strconv.Atoi(w); err != nil {
+			return value{}, errors.New("the offset of copyIndex() is no number")
+		}
+	}
+	for l := s.loop; l != nil; l = l.outer {
+		if name == "" || fold(l.name) == fold(name) {
+			return s.make(at, number, strconv.Itoa(l.index+offset))
+		}
+	}
+	return value{}, errors.New("copyIndex() stands in no such loop")
+}
+
+// idOf is resourceId([subscription,] [group,] type, name...).
+func idOf(s *scope, at *node, args []value) (value, error) {
+	all, err := words(args)
+	if err != nil {
+		return value{}, err
+	}
+	i := slices.IndexFunc(all, func(w string) bool { return strings.Contains(w, "/") })
+	if i < 0 || i > 2 {
+		return value{}, errors.New("resourceId() names no type, or too much before it")
+	}
+	subscription, group := s.template.subscription, s.template.group
+	switch i {
+	case 1:
+		group = all[0]
+	case 2:
+		subscription, group = all[0], all[1]
+	}
+	return s.makeID(at, "/subscriptions/"+subscription+"/resourceGroups/"+group, all[i], all[i+1:])
+}
+
+// extensionID is extensionResourceId(id, type, name...).
+func extensionID(s *scope, at *node, args []value) (value, error) {
+	all, err := words(args)
+	if err != nil {
+		return value{}, err
+	}
+	return s.makeID(at, all[0], all[1], all[2:])
+}
+
+func (s *scope) makeID(at *node, base, typ string, names []string) (value, error) {
+	types := strings.Split(typ, "/")
+	if len(types)-1 != len(names) {
+		return value{}, fmt.Errorf("the type %q needs %d names, and %d are given", clip(typ), len(types)-1, len(names))
+	}
+	var b strings.Builder
+	b.WriteString(base + "/providers/" + types[0])
+	for i, name := range names {
+		b.WriteString("/" + types[i+1] + "/" + name)
+	}
+	return s.make(at, text, b.String())
+}
+
+func subscription(s *scope, at *node, _ []value) (value, error) {
+	id := s.template.subscription
+	return s.makeObject(at, "subscriptionId", id, "id", "/subscriptions/"+id)
+}
+
+func resourceGroup(s *scope, at *node, _ []value) (value, error) {
+	t := s.template
+	return s.makeObject(at, "name", t.group, "id", "/subscriptions/"+t.subscription+"/resourceGroups/"+t.group)
+}
+
+// makeObject makes an object of texts. What else the object has at a deployment is not there.
+func (s *scope) makeObject(at *node, pairs ...string) (value, error) {
+	v, err := s.make(at, object, "")
+	for i := 0; i < len(pairs); i += 2 {
+		v.node.items = append(v.node.items, &node{kind: text, text: pairs[i+1], state: opened, parent: v.node, key: pairs[i]})
+	}
+	return v, err
+}

@@ -1,0 +1,112 @@
+package aosm
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// hostile is a template of one manifest whose artifacts are an expression.
+func hostile(variables, artifacts string) string {
+	return fmt.Sprintf(`{"$schema": "deploymentTemplate.json#", "variables": {%s}, "resources": [{"type": "Microsoft.HybridNetwork/publishers/artifactStores/artifactManifests",
+		"apiVersion": "2025-03-30", "name": "p/s/m", "properties": {"artifacts": %s}}]}`, variables, artifacts)
+}
+
+func doubling(first, step string) string {
+	var b strings.Builder
+	b.WriteString(`"v0": ` + first)
+	for i := 1; i <= 60; i++ {
+		fmt.Fprintf(&b, `, "v%d": "[`+step+`]"`, i, i-1, i-1)
+	}
+	return b.String()
+}
+
+func TestHostileInput(t *testing.T) {
+	t.Parallel()
+	resources := strings.Repeat(`{"copy": {"name": "c", "count": 800}, "type": "Microsoft.Resources/deployments", "name": "d", "properties": {"template": {"resources": [`, 6)
+	tests := map[string]struct{ reason, input, says string }{
+		"Empty":       {"nothing is no input", " ", "it is empty"},
+		"Broken":      {"no JSON", `{"a": [1, }`, "at $.a, before byte 10"},
+		"Cut":         {"the end is missing", `{"a": [1`, "unexpected EOF"},
+		"Twice":       {"one name, two values", `{"a": {"b c": 1, "b c": 2}}`, `$.a["b c"] is there twice`},
+		"Document":    {"in the second document", `{} {"a": 1, "a": 2}`, "document 2: $.a is there twice"},
+		"TwoCases":    {"one name in two cases, where it matters", `{"id": "/providers/a.b/c/d", "ID": "/providers/a.b/c/e"}`, "differ in case only"},
+		"Deep":        {"deeper than anything real", strings.Repeat("[", 200), "deep in each other"},
+		"UTF16":       {"PowerShell's encoding", "\xff\xfe{\x00}\x00", "UTF-16"},
+		"Laughs":      {"each variable twice the one before", hostile(doubling(`"ha"`, "concat(variables('v%d'), variables('v%d'))"), `[{"artifactName": "[variables('v60')]", "artifactVersion": "1"}]`), "expand beyond"},
+		"FormatLaugh": {"the same with format", hostile(doubling(`"ha"`, "format('{0}{1}', variables('v%d'), variables('v%d'))"), `[{"artifactName": "[variables('v60')]", "artifactVersion": "1"}]`), "expand beyond"},
+		"ArrayLaugh":  {"the same with arrays", hostile(doubling(`["ha"]`, "concat(variables('v%d'), variables('v%d'))"), `"[variables('v60')]"`), "expand beyond"},
+		"TreeLaugh":   {"the same when written", hostile(doubling(`["ha"]`, "createArray(variables('v%d'), variables('v%d'))"), `[{"artifactName": "[string(variables('v60'))]", "artifactVersion": "1"}]`), "expand beyond"},
+		"Replaced":    {"one character by many", hostile(`"w": "[replace(replace(replace(concat('`+strings.Repeat("a", 10000)+`'), 'a', '`+strings.Repeat("b", 10000)+`'), 'b', 'c'), 'c', 'd')]"`, `[{"artifactName": "[variables('w')]", "artifactVersion": "1"}]`), "expand beyond"},
+		"Loops":       {"loops in loops in loops", `{"$schema": "deploymentTemplate.json#", "resources": [` + resources + strings.Repeat("]}}}", 6) + "]}", "expand beyond"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, err := Import(strings.NewReader(tc.input), Options{})
+			if !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), tc.says) || r != nil {
+				t.Errorf("%s: %v, error %v, want one that says %q", tc.reason, r, err, tc.says)
+			}
+		})
+	}
+}
+
+// endless is a reader that never ends.
+type endless struct{ read int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	e.read += len(p)
+	return len(p), nil
+}
+
+func TestInputHasABound(t *testing.T) {
+	t.Parallel()
+	e := &endless{}
+	if _, err := Import(e, Options{}); !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), "67108864 bytes") {
+		t.Errorf("the error is %v", err)
+	}
+	if e.read > 2*MaxBytes {
+		t.Errorf("%d bytes were read of an input that has no end", e.read)
+	}
+	many := "[" + strings.Repeat("0,", MaxValues) + "0]"
+	if _, err := Import(strings.NewReader(many), Options{}); !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), "1000000 values") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestParameterFile(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		reason, file, says string
+		names              int
+	}{
+		"File":   {reason: "as Azure writes it", file: `{"$schema": "deploymentParameters.json#", "parameters": {"a": {"value": 1}, "b": {"value": [2]}}}`, names: 2},
+		"Short":  {reason: "as az takes it, too", file: `{"a": {"value": 1}}`, names: 1},
+		"Secret": {reason: "a secret elsewhere has no value here", file: `{"a": {"reference": {"keyVault": {}}}}`},
+		"Values": {reason: "a bare value is no parameter file's", file: `{"a": 1}`, says: "$.a has neither"},
+		"Cases":  {reason: "one name, two values", file: `{"a": {"value": 1}, "A": {"value": 2}}`, says: "differ in case only"},
+		"Array":  {reason: "not an object", file: `[]`, says: "no parameter file"},
+		"Broken": {reason: "no JSON", file: `{`, says: "unexpected EOF"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var p Parameters
+			err := p.Read(strings.NewReader(tc.file))
+			if (err == nil) != (tc.says == "") || (err != nil && (!strings.Contains(err.Error(), tc.says) || !errors.Is(err, ErrInput))) {
+				t.Errorf("%s: error %v", tc.reason, err)
+			}
+			if len(p.names()) != tc.names && err == nil {
+				t.Errorf("%s: %v", tc.reason, p.names())
+			}
+		})
+	}
+	var p Parameters
+	if err := p.Set("novalue"); err == nil {
+		t.Error("a parameter without a value was taken")
+	}
+}

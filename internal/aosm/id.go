@@ -1,0 +1,156 @@
+package aosm
+
+import (
+	"fmt"
+	"strings"
+)
+
+// The resource types that are known, folded.
+const (
+	typePublisher        = "microsoft.hybridnetwork/publishers"
+	typeStore            = typePublisher + "/artifactstores"
+	typeManifest         = typeStore + "/artifactmanifests"
+	typeDefinitionGroup  = typePublisher + "/networkfunctiondefinitiongroups"
+	typeDefinition       = typeDefinitionGroup + "/networkfunctiondefinitionversions"
+	typeDesignGroup      = typePublisher + "/networkservicedesigngroups"
+	typeDesign           = typeDesignGroup + "/networkservicedesignversions"
+	typeSchema           = typePublisher + "/configurationgroupschemas"
+	typeSite             = "microsoft.hybridnetwork/sitenetworkservices"
+	typeRegistry         = "microsoft.containerregistry/registries"
+	typeDeployment       = "microsoft.resources/deployments"
+	typePrefix           = "microsoft.hybridnetwork/"
+	maxSegment           = 128 // AOSM's names have at most 64 characters, those of resource groups 90
+	ownSubscription      = "\x00subscription"
+	ownGroup             = "\x00resourceGroup"
+	mark                 = "\x00" // begins what stands for the deployment's own scope, which no template can know
+	singularArtifactType = "artifactstore"
+)
+
+// resourceID is a parsed ARM resource id.
+type resourceID struct {
+	// subscription and group are the scope, "" where the id does not say, as in a template that
+	// means its own.
+	subscription, group string
+	// provider is Microsoft.HybridNetwork or another; types and names are in pairs, as written.
+	provider     string
+	types, names []string
+}
+
+// parseID reads a whole resource id: [/subscriptions/S][/resourceGroups/G]/providers/P/type/name...
+// What it names is compared whole and in any case.
+func parseID(s string) (resourceID, error) {
+	var id resourceID
+	rest, ok := strings.CutPrefix(s, "/")
+	if !ok {
+		return id, fmt.Errorf("%q is no resource id: it does not begin with /", clip(s))
+	}
+	segments := strings.Split(rest, "/")
+	for len(segments) >= 2 && fold(segments[0]) != "providers" {
+		switch fold(segments[0]) {
+		case "subscriptions":
+			id.subscription = segments[1]
+		case "resourcegroups":
+			id.group = segments[1]
+		default:
+			return id, fmt.Errorf("%q is no resource id: %q is neither subscriptions, resourceGroups nor providers", clip(s), clip(segments[0]))
+		}
+		segments = segments[2:]
+	}
+	if len(segments) < 4 || len(segments)%2 != 0 {
+		return id, fmt.Errorf("%q is no resource id: it does not end in /providers/<provider>/<type>/<name>", clip(s))
+	}
+	id.provider = segments[1]
+	for i := 2; i < len(segments); i += 2 {
+		id.types = append(id.types, segments[i])
+		id.names = append(id.names, segments[i+1])
+	}
+	for _, part := range append(segments, id.subscription, id.group) {
+		if len(part) > maxSegment {
+			return id, fmt.Errorf("%q is no resource id: a part of it has more than %d bytes", clip(s), maxSegment)
+		}
+	}
+	for _, part := range segments {
+		if part == "" || strings.Contains(part, mark) {
+			return id, fmt.Errorf("%q is no resource id: a part of it is empty or not known before deployment", clip(s))
+		}
+	}
+	return id.relative(), nil
+}
+
+// relative drops the marks of a deployment's own scope.
+func (id resourceID) relative() resourceID {
+	if strings.Contains(id.subscription, mark) {
+		id.subscription = ""
+	}
+	if strings.Contains(id.group, mark) {
+		id.group = ""
+	}
+	return id
+}
+
+// typ is the whole type, folded. Azure's own example of a design spells artifactStores in the
+// singular, which means nothing else.
+func (id resourceID) typ() string {
+	t := fold(id.provider)
+	for _, part := range id.types {
+		if part = fold(part); part == singularArtifactType {
+			part += "s"
+		}
+		t += "/" + part
+	}
+	return t
+}
+
+// name is the last name.
+func (id resourceID) name() string { return id.names[len(id.names)-1] }
+
+// publisher is the first name: of what lies below a publisher, the publisher's.
+func (id resourceID) publisher() string { return id.names[0] }
+
+// key is the same for ids of the same resource. A publisher's name stands for its scope.
+func (id resourceID) key() string {
+	key := id.typ() + "\n" + fold(strings.Join(id.names, "\n"))
+	if !strings.HasPrefix(id.typ(), typePublisher) {
+		key += "\n" + fold(id.subscription) + "\n" + fold(id.group)
+	}
+	return key
+}
+
+// parent is the id of what the resource lies in.
+func (id resourceID) parent() resourceID {
+	last := len(id.names) - 1
+	id.types, id.names = id.types[:last:last], id.names[:last:last]
+	return id
+}
+
+// child is the id of something in the resource.
+func (id resourceID) child(types, names []string) resourceID {
+	id.types = append(id.types[:len(id.types):len(id.types)], types...)
+	id.names = append(id.names[:len(id.names):len(id.names)], names...)
+	return id
+}
+
+// String writes the id as far as it is known.
+func (id resourceID) String() string {
+	var b strings.Builder
+	if id.subscription != "" {
+		b.WriteString("/subscriptions/" + id.subscription)
+	}
+	if id.group != "" {
+		b.WriteString("/resourceGroups/" + id.group)
+	}
+	b.WriteString("/providers/" + id.provider)
+	for i := range id.types {
+		b.WriteString("/" + id.types[i] + "/" + id.names[i])
+	}
+	return b.String()
+}
+
+// clip shortens what an input says for a message.
+func clip(s string) string {
+	s = strings.ReplaceAll(s, mark, "?")
+	if len(s) > 200 {
+		return strings.ToValidUTF8(s[:200], "") + "..."
+	}
+	return s
+}

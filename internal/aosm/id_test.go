@@ -1,0 +1,89 @@
+package aosm
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParseID(t *testing.T) {
+	t.Parallel()
+	const base = "/subscriptions/s/resourceGroups/g/providers/Microsoft.HybridNetwork/publishers/p"
+	tests := map[string]struct {
+		reason   string
+		id       string
+		typ, key string
+		bad      bool
+	}{
+		"Store":    {reason: "a whole id", id: base + "/artifactStores/A", typ: typeStore, key: typeStore + "\np\na"},
+		"Manifest": {reason: "one deeper", id: base + "/artifactStores/a/artifactManifests/m", typ: typeManifest, key: typeManifest + "\np\na\nm"},
+		"Longer":   {reason: "names compare whole", id: base + "/artifactStores/a/artifactManifests/m2", typ: typeManifest, key: typeManifest + "\np\na\nm2"},
+		"Case":     {reason: "ids have no case", id: strings.ToUpper(base) + "/ARTIFACTSTORES/A", typ: typeStore, key: typeStore + "\np\na"},
+		"NoGroup":  {reason: "as in the public examples", id: "/subscriptions/s/providers/Microsoft.HybridNetwork/publishers/p/ArtifactStore/a", typ: typeStore, key: typeStore + "\np\na"},
+		"NoScope":  {reason: "as a template may write it", id: "/providers/Microsoft.HybridNetwork/publishers/p", typ: typePublisher, key: typePublisher + "\np"},
+		"Site":     {reason: "what is no publisher's has its scope in its key", id: "/subscriptions/S/resourceGroups/g/providers/Microsoft.HybridNetwork/siteNetworkServices/n", typ: typeSite, key: typeSite + "\nn\ns\ng"},
+		"Contains": {reason: "a name that looks like a type is a name", id: base + "/artifactStores/artifactManifests", typ: typeStore, key: typeStore + "\np\nartifactmanifests"},
+		"Own":      {reason: "a deployment's own scope is none", id: "/subscriptions/" + ownSubscription + "/resourceGroups/" + ownGroup + "/providers/a.b/c/d", typ: "a.b/c", key: "a.b/c\nd\n\n"},
+		"Unknown":  {reason: "a name that is not known is no name", id: base + "/artifactStores/" + ownGroup, bad: true},
+		"Relative": {reason: "it begins with a slash", id: "subscriptions/s", bad: true},
+		"Odd":      {reason: "types and names are pairs", id: base + "/artifactStores", bad: true},
+		"Empty":    {reason: "no part is empty", id: base + "/artifactStores/", bad: true},
+		"Other":    {reason: "not below a provider", id: "/tenants/t/providers/a/b/c", bad: true},
+		"Scope":    {reason: "a scope alone is no resource", id: "/subscriptions/s/resourceGroups/g", bad: true},
+		"Long":     {reason: "AOSM's names are short", id: base + "/artifactStores/" + strings.Repeat("a", 129), bad: true},
+		"Nothing":  {reason: "nothing is no id", id: "", bad: true},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			id, err := parseID(tc.id)
+			if (err != nil) != tc.bad {
+				t.Fatalf("%s: error %v", tc.reason, err)
+			}
+			if err != nil {
+				return
+			}
+			if diff := cmp.Diff([]string{tc.typ, tc.key}, []string{id.typ(), id.key()}); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", tc.reason, diff)
+			}
+			again, err := parseID(id.String())
+			if err != nil || again.key() != id.key() {
+				t.Errorf("%s: written as %q it is %q, %v", tc.reason, id, again.key(), err)
+			}
+		})
+	}
+}
+
+func TestObjectName(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		reason    string
+		raw       string
+		namespace bool
+		want      string
+	}{
+		"Plain":      {"it stays", "upf-1.0.0", false, "upf-1.0.0"},
+		"Case":       {"ARM tells no case apart", "UPF", false, "upf"},
+		"Underscore": {"what is changed gets a hash", "a_b", false, "a-b-648fa9b3"},
+		"Dash":       {"so that it is not another name", "a-b", false, "a-b"},
+		"Label":      {"a namespace has no dots", "a.b", true, "a-b-2e7336dc"},
+		"Dots":       {"no part is empty", "a..b.", false, "a.b-83b3199d"},
+		"Nothing":    {"some name is left", "___", false, "x-bda25155"},
+		"Reserved":   {"not into Kubernetes' own namespaces", "Kube-System", true, "kube-system-88007f70"},
+		"Default":    {"nor into that of nobody", "default", true, "default-37a8eec1"},
+		"Long":       {"cut, without a separator at the end", strings.Repeat("a", 53) + "_" + strings.Repeat("b", 20), true, strings.Repeat("a", 53) + "-4fa2c8ef"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			limit := 253
+			if tc.namespace {
+				limit = 63
+			}
+			if got, _ := objectName(tc.raw, limit, tc.namespace); got != tc.want {
+				t.Errorf("%s: %q becomes %q, want %q", tc.reason, tc.raw, got, tc.want)
+			}
+		})
+	}
+}

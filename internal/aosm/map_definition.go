@@ -1,0 +1,160 @@
+package aosm
+
+import (
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+func (im *importer) mapDefinition(r resource) {
+	p := r.properties()
+	if t := im.text(p, "networkFunctionType"); t != "" && fold(t) != "containerizednetworkfunction" {
+		im.unmapped(r.value.node, "a definition of type %q has no Helm charts, and nothing else is handled: it keeps nothing here", clip(t))
+		return
+	}
+	o := &v1alpha1.NetworkFunctionDefinitionVersion{}
+	o.Spec.VersionState = im.versionState(p)
+	template := im.object(p, "networkFunctionTemplate")
+	known := map[string]*node{}
+	for _, item := range im.array(template, "networkFunctionApplications", 128) {
+		app, ok := im.application(item, r)
+		if !ok {
+			im.left(item.node, "the application")
+			continue
+		}
+		if known[app.Name] != nil {
+			im.unmapped(item.node, "an application is called %q already", clip(app.Name))
+			continue
+		}
+		known[app.Name] = item.node
+		apps := &o.Spec.NetworkFunctionTemplate.NetworkFunctionApplications
+		*apps = append(*apps, app)
+	}
+	if len(known) == 0 {
+		im.unmapped(r.value.node, "nothing is left of its applications")
+		return
+	}
+	im.orderApplications(o, known)
+	im.putPublished(o, &o.ObjectMeta, v1alpha1.KindDefinition, r)
+	o.Labels[LabelDefinitionGroup] = labelValue(fold(r.id.names[1]))
+}
+
+// orderApplications drops from the order of applications those that were not mapped.
+func (im *importer) orderApplications(o *v1alpha1.NetworkFunctionDefinitionVersion, known map[string]*node) {
+	apps := o.Spec.NetworkFunctionTemplate.NetworkFunctionApplications
+	for i := range apps {
+		d := apps[i].DependsOnProfile
+		if d == nil {
+			continue
+		}
+		for _, names := range []*[]string{&d.InstallDependsOn, &d.UninstallDependsOn, &d.UpdateDependsOn} {
+			var kept []string
+			for _, name := range *names {
+				if known[name] != nil && name != apps[i].Name {
+					kept = append(kept, name)
+					continue
+				}
+				im.tell(NotMapped, known[apps[i].Name], "it depends on an application %q, which there is none of", clip(name))
+			}
+			*names = kept
+		}
+		if len(d.InstallDependsOn)+len(d.UninstallDependsOn)+len(d.UpdateDependsOn) == 0 {
+			apps[i].DependsOnProfile = nil
+		}
+	}
+}
+
+func (im *importer) versionState(p value) v1alpha1.VersionState {
+	state := im.text(p, "versionState")
+	switch fold(state) {
+	case "active":
+		return v1alpha1.VersionActive
+	case "deprecated":
+		return v1alpha1.VersionDeprecated
+	case "", "preview":
+	default:
+		im.tell(Note, p.get("versionState").node, "the state %q is taken to be Preview", clip(state))
+	}
+	return v1alpha1.VersionPreview
+}
+
+func (im *importer) application(item value, r resource) (app v1alpha1.NetworkFunctionApplication, ok bool) {
+	item, ok = im.element(item, "an application")
+	if !ok {
+		return app, false
+	}
+	if app.Name, ok = im.need(item, "name", 253); !ok {
+		return app, false
+	}
+	if kind := im.text(item, "artifactType"); kind != "" && fold(kind) != "helmpackage" {
+		im.unmapped(item.node, "an application of type %q is no Helm chart", clip(kind))
+		return app, false
+	}
+	app.ArtifactType = "HelmPackage"
+	profile := im.object(item, "artifactProfile")
+	source, ok := im.source(profile, "artifactStore", r, item.node)
+	if !ok {
+		return app, false
+	}
+	app.ArtifactProfile.ArtifactSource = source
+	helm := im.object(profile, "helmArtifactProfile")
+	if !helm.there() {
+		im.tell(NotMapped, item.node, "it names no chart")
+		return app, false
+	}
+	h := &app.ArtifactProfile.HelmArtifactProfile
+	h.HelmPackageName, ok = im.repositoryName(helm, "helmPackageName")
+	wanted, known := im.need(helm, "helmPackageVersionRange", 128)
+	h.HelmPackageVersionRange = wanted
+	h.RegistryValuesPaths = im.texts(helm, "registryValuesPaths", 64)
+	h.ImagePullSecretsValuesPaths = im.texts(helm, "imagePullSecretsValuesPaths", 64)
+	if d := im.object(item, "dependsOnProfile"); d.there() {
+		app.DependsOnProfile = &v1alpha1.DependsOnProfile{
+			InstallDependsOn:   im.texts(d, "installDependsOn", 128),
+			UninstallDependsOn: im.texts(d, "uninstallDependsOn", 128),
+			UpdateDependsOn:    im.texts(d, "updateDependsOn", 128),
+		}
+	}
+	return app, ok && known
+}
+
+// element is an item of an array that has to be an object.
+func (im *importer) element(item value, what string) (value, bool) {
+	out, err := item.resolve()
+	switch {
+	case err != nil:
+		im.undecided(item.node, what, err)
+		return value{}, false
+	case out.node == nil || out.kind != object:
+		im.unmapped(item.node, "%s is no object", what)
+		return value{}, false
+	}
+	return out, true
+}
+
+// source is what a profile takes its artifact from. Both API styles write it at the same place: the id
+// of a store is the old form, the id of a manifest the new one.
+func (im *importer) source(profile value, member string, r resource, owner *node) (s v1alpha1.ArtifactSource, ok bool) {
+	id, at, ok := im.reference(profile, member)
+	if !ok {
+		if at == nil || at.state != closed {
+			im.tell(NotMapped, owner, "it does not say where its artifact lies")
+		}
+		return s, false
+	}
+	if t := id.typ(); t != typeStore && t != typeManifest {
+		im.unmapped(at, "it refers to neither an artifact store nor an artifact manifest")
+		return s, false
+	}
+	if !im.near(r, id, at) {
+		return s, false
+	}
+	ref := &v1alpha1.LocalReference{}
+	if id.typ() == typeStore {
+		s.ArtifactStoreRef = ref
+		im.link(&ref.Name, v1alpha1.KindArtifactStore, id, nil)
+		return s, true
+	}
+	im.manifests[id.key()] = true
+	s.ArtifactManifestRef = ref
+	im.link(&ref.Name, v1alpha1.KindArtifactManifest, id, nil)
+	return s, true
+}

@@ -1,0 +1,124 @@
+package aosm
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+func (im *importer) mapManifest(r resource) {
+	p := r.properties()
+	o := &v1alpha1.ArtifactManifest{}
+	o.Spec.UploadPath = im.uploadPath(r)
+	o.Spec.ArtifactManifestState = im.manifestState(p)
+	listed := im.array(p, "artifacts", 512)
+	known := map[string]bool{}
+	for _, item := range listed {
+		a, ok := im.artifact(item, o.Spec.UploadPath, r)
+		if !ok {
+			im.left(item.node, "the artifact")
+			continue
+		}
+		if key := a.ArtifactName + ":" + a.ArtifactVersion; known[key] {
+			im.unmapped(item.node, "the artifact %s is listed twice", key)
+		} else {
+			known[key] = true
+			o.Spec.Artifacts = append(o.Spec.Artifacts, a)
+		}
+	}
+	if len(listed) > 0 && len(o.Spec.Artifacts) == 0 {
+		im.unmapped(r.value.node, "none of its artifacts lies in an OCI registry")
+		return
+	}
+	im.putPublished(o, &o.ObjectMeta, v1alpha1.KindArtifactManifest, r)
+	im.link(&o.Spec.ArtifactStoreRef.Name, v1alpha1.KindArtifactStore, r.id.parent(), nil)
+}
+
+// uploadPath is where the artifacts lie: from the API version 2025-03-30 on, at a path of the
+// manifest's own. Answers do not say their version, but only such a manifest can be referred to. What
+// remains is taken to be of before, because the registry is then never touched.
+func (im *importer) uploadPath(r resource) v1alpha1.UploadPath {
+	named := im.manifests[r.id.key()]
+	switch {
+	case r.api >= cleanUp, r.api == "" && named:
+		return v1alpha1.ManifestScoped
+	case r.api == "":
+		im.tell(Note, r.value.node, "nothing says which API version it was made with: it is taken to be StoreScoped, of before %s (--api-version says otherwise)", cleanUp)
+	case named:
+		im.tell(Note, r.value.node, "a version refers to it, which needs it to be made with the API version %s: it stays StoreScoped, and keeps nothing, until its uploadPath is changed to ManifestScoped", cleanUp)
+	}
+	return v1alpha1.StoreScoped
+}
+
+func (im *importer) manifestState(p value) v1alpha1.ManifestState {
+	state := im.text(p, "artifactManifestState")
+	switch fold(state) {
+	case "uploaded":
+		return v1alpha1.ManifestUploaded
+	case "", "uploading":
+	default:
+		im.tell(Note, p.get("artifactManifestState").node, "the state %q is taken to be Uploading", clip(state))
+	}
+	return v1alpha1.ManifestUploading
+}
+
+var (
+	repository = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+	tag        = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+)
+
+// artifact is one entry of a manifest. Only what lies in an OCI registry is one: images, charts, and
+// the templates and image files that are pushed there as artifacts.
+func (im *importer) artifact(item value, path v1alpha1.UploadPath, r resource) (a v1alpha1.Artifact, ok bool) {
+	item, ok = im.element(item, "an artifact")
+	if !ok {
+		return a, false
+	}
+	name, version, ok := im.artifactName(item, "artifactName", "artifactVersion")
+	if !ok {
+		return a, false
+	}
+	switch kind := im.text(item, "artifactType"); fold(kind) {
+	case "", "ociartifact":
+	case "armtemplate", "imagefile":
+		im.tell(Note, item.node, "the %s %s is listed as the OCIArtifact that it lies in the registry as", clip(kind), name)
+	default:
+		im.unmapped(item.node, "an artifact of type %q does not lie in an OCI registry", clip(kind))
+		return a, false
+	}
+	// The manifest's name can get 9 characters more, and both share a repository's name.
+	if limit := 254 - len(r.id.name()) - 9; path == v1alpha1.ManifestScoped && (strings.Contains(name, "/") || len(name) > limit) {
+		im.unmapped(item.node, "the artifactName %q is not one path segment of at most %d characters", clip(name), limit)
+		return a, false
+	}
+	return v1alpha1.Artifact{ArtifactName: name, ArtifactType: "OCIArtifact", ArtifactVersion: version}, true
+}
+
+// artifactName reads the name and the version of an artifact as they are in a registry, where names are
+// in lower case and versions have an _ for each +.
+func (im *importer) artifactName(v value, nameMember, versionMember string) (name, version string, ok bool) {
+	name, ok = im.repositoryName(v, nameMember)
+	written, known := im.need(v, versionMember, 128)
+	version = strings.ReplaceAll(written, "+", "_")
+	if known && !tag.MatchString(version) {
+		im.unmapped(v.get(versionMember).node, "the version %q cannot be a tag", clip(written))
+		known = false
+	}
+	return name, version, ok && known
+}
+
+func (im *importer) repositoryName(v value, member string) (string, bool) {
+	written, ok := im.need(v, member, 255)
+	name := strings.ToLower(written)
+	switch {
+	case !ok:
+		return "", false
+	case !repository.MatchString(name) || len(name) > 255:
+		im.unmapped(v.get(member).node, "the name %q cannot be a repository's", clip(written))
+		return "", false
+	case name != written:
+		im.tell(Note, v.get(member).node, "the artifact %s is looked for as %s: repositories are in lower case", clip(written), name)
+	}
+	return name, true
+}

@@ -1,0 +1,158 @@
+package aosm
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// Labels and the annotation of what an import makes.
+const (
+	// LabelPublisher has the publisher's name, in lower case, on what is the publisher's and on its Namespace.
+	LabelPublisher = "nfo.dev/publisher"
+	// LabelDefinitionGroup and LabelDesignGroup have the group's name, in lower case, on its versions.
+	LabelDefinitionGroup = "nfo.dev/network-function-definition-group"
+	LabelDesignGroup     = "nfo.dev/network-service-design-group"
+	// AnnotationID has the resource's id in AOSM, as it was written.
+	AnnotationID = "nfo.dev/aosm-id"
+)
+
+const kindNamespace = "Namespace"
+
+// link is a name that is filled in when all names are known.
+type link struct {
+	into *string
+	kind string
+	id   resourceID
+	// at is where the object is that is called so; nil for a reference to it.
+	at *node
+}
+
+func (im *importer) link(into *string, kind string, id resourceID, at *node) {
+	im.links = append(im.links, link{into, kind, id, at})
+}
+
+// raw is the name in AOSM's words, and how long it may be here.
+func (l link) raw() (name string, limit int) {
+	switch l.kind {
+	case kindNamespace:
+		return l.id.publisher(), validation.DNS1123LabelMaxLength
+	case v1alpha1.KindArtifactStore:
+		return l.id.name(), 46
+	case v1alpha1.KindDefinition, v1alpha1.KindDesign:
+		return l.id.names[1] + "-" + l.id.names[2], validation.DNS1123SubdomainMaxLength
+	}
+	return l.id.name(), validation.DNS1123SubdomainMaxLength
+}
+
+// identity is the same for links to the same object, and place for those whose names must differ.
+func (l link) identity(place string) (identity, in string) {
+	switch {
+	case l.kind == kindNamespace:
+		return fold(l.id.publisher()), ""
+	case place == "" && l.kind != v1alpha1.KindSite:
+		place = fold(l.id.publisher())
+	}
+	return l.id.key(), place
+}
+
+// settle gives every object its name and fills it in wherever it is named. Two objects that would have
+// the same name both get a suffix, so that the order of the input does not matter.
+func (im *importer) settle() {
+	claims := map[string][]string{}
+	claim := func(l link) (key, base, identity string, changed bool) {
+		name, limit := l.raw()
+		base, changed = objectName(name, limit, l.kind == kindNamespace)
+		identity, place := l.identity(im.options.Namespace)
+		return strings.Join([]string{l.kind, place, base}, "\n"), base, identity, changed
+	}
+	for _, l := range im.links {
+		key, _, identity, _ := claim(l)
+		if !slices.Contains(claims[key], identity) {
+			claims[key] = append(claims[key], identity)
+		}
+	}
+	for _, l := range im.links {
+		key, base, identity, changed := claim(l)
+		_, limit := l.raw()
+		*l.into = base
+		collides := len(claims[key]) > 1
+		if collides {
+			*l.into = suffixed(base, identity, limit)
+		}
+		if l.at != nil && (changed || collides) {
+			im.tellName(l, *l.into, collides)
+		}
+	}
+}
+
+func (im *importer) tellName(l link, name string, collides bool) {
+	raw, _ := l.raw()
+	why := "which is no name in Kubernetes"
+	if collides {
+		why = "as another one is called, too"
+	}
+	path := ""
+	if l.kind == v1alpha1.KindArtifactManifest {
+		path = "; unless it is StoreScoped, its artifacts are looked for at " + name + "/<artifactName>"
+	}
+	im.tell(Note, l.at, "the %s is called %s: in AOSM it is %q, %s%s", l.kind, name, clip(raw), why, path)
+}
+
+// objectName is the name that an object gets: in lower case, which ARM does not tell apart, and with a
+// hash of the original when anything else has to be changed. A namespace's name has no dots, and is
+// none of those that Kubernetes and this product have for themselves.
+func objectName(raw string, limit int, namespace bool) (name string, changed bool) {
+	lower := fold(raw)
+	if name = cleaned(lower); !namespace {
+		var parts []string
+		for _, part := range strings.Split(lower, ".") {
+			if part = cleaned(part); part != "" {
+				parts = append(parts, part)
+			}
+		}
+		name = strings.Join(parts, ".")
+	}
+	reserved := namespace && (name == "default" || name == "nfo-system" || strings.HasPrefix(name, "kube-"))
+	if name == lower && name != "" && len(name) <= limit && !reserved {
+		return name, false
+	}
+	return suffixed(name, lower, limit), true
+}
+
+// cleaned is what a part of a name may be of it.
+func cleaned(part string) string {
+	return strings.Trim(strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, part), "-")
+}
+
+// suffixed is a name with a hash, 8 digits long, of what it is made from.
+func suffixed(name, of string, limit int) string {
+	sum := sha256.Sum256([]byte(of))
+	tail := "-" + hex.EncodeToString(sum[:4])
+	if room := limit - len(tail); len(name) > room {
+		name = strings.TrimRight(name[:room], "-.")
+	}
+	if name == "" {
+		name = "x"
+	}
+	return name + tail
+}
+
+// labelValue is a name as the value of a label.
+func labelValue(raw string) string {
+	if len(validation.IsValidLabelValue(raw)) == 0 {
+		return raw
+	}
+	name, _ := objectName(raw, validation.LabelValueMaxLength, false)
+	return name
+}

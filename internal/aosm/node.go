@@ -1,0 +1,101 @@
+package aosm
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+type kind byte
+
+const (
+	null kind = iota
+	boolean
+	number
+	text
+	array
+	object
+)
+
+// judgement says what became of a node of the input.
+type judgement byte
+
+const (
+	// unread: nothing has looked at it. What stays so is told as not mapped.
+	unread judgement = iota
+	// opened: looked at; each of its members is judged on its own.
+	opened
+	// closed: dealt with as a whole.
+	closed
+)
+
+// node is one value of a JSON document. One that an expression made has the place of that expression.
+type node struct {
+	kind  kind
+	state judgement
+	// twin is true for a member whose name another member has in another case.
+	twin   bool
+	text   string           // of a text, a number or a boolean
+	items  []*node          // of an array or an object, in order
+	folded map[string]*node // of a large object, its members by folded name
+
+	parent *node
+	key    string // in an object; of a document, its own name
+	index  int    // in an array
+}
+
+// fold makes names comparable as ARM compares them: in any case.
+func fold(s string) string { return strings.ToLower(s) }
+
+// member returns the member of an object by its name in any case; nil for none.
+func (n *node) member(name string) *node {
+	if n == nil || n.kind != object {
+		return nil
+	}
+	name = fold(name)
+	if n.folded != nil {
+		return n.folded[name]
+	}
+	for _, m := range n.items {
+		if fold(m.key) == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// open marks a node as looked at; close, as dealt with, whatever is in it.
+func (n *node) open() {
+	if n != nil && n.state == unread {
+		n.state = opened
+	}
+}
+
+func (n *node) close() {
+	if n != nil {
+		n.state = closed
+	}
+}
+
+var plainKey = regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$]*$`)
+
+// path is the JSON path of a node, such as $.resources[0].name.
+func (n *node) path() string {
+	var parts []string
+	for ; n.parent != nil; n = n.parent {
+		switch {
+		case n.parent.kind == array:
+			parts = append(parts, fmt.Sprintf("[%d]", n.index))
+		case plainKey.MatchString(n.key):
+			parts = append(parts, "."+n.key)
+		default:
+			parts = append(parts, fmt.Sprintf("[%q]", n.key))
+		}
+	}
+	var b strings.Builder
+	b.WriteString(n.key)
+	for i := len(parts) - 1; i >= 0; i-- {
+		b.WriteString(parts[i])
+	}
+	return b.String()
+}

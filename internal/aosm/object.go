@@ -1,0 +1,26 @@
+package aosm
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Applied is an object with the fields alone that an import decides, as it is applied and printed.
+// The typed object has every field of its kind: applied as it is, it would claim and reset, for one,
+// how a store is purged.
+func Applied(o client.Object) (*unstructured.Unstructured, error) {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+	if err != nil {
+		return nil, fmt.Errorf("converting %s %s: %w", o.GetObjectKind().GroupVersionKind().Kind, o.GetName(), err)
+	}
+	unstructured.RemoveNestedField(content, "status")
+	unstructured.RemoveNestedField(content, "metadata", "creationTimestamp")
+	unstructured.RemoveNestedField(content, "spec", "purge")
+	if spec, ok := content["spec"].(map[string]any); ok && len(spec) == 0 { // a namespace's
+		delete(content, "spec")
+	}
+	return &unstructured.Unstructured{Object: content}, nil
+}

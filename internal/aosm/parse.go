@@ -1,0 +1,149 @@
+package aosm
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// The bounds of an input. AOSM's own templates and answers are far below all of them.
+const (
+	// MaxBytes bounds an input, in bytes.
+	MaxBytes = 64 << 20
+	// MaxDepth bounds how deep values lie in each other.
+	MaxDepth = 100
+	// MaxValues bounds how many values an input has, every member and item counted.
+	MaxValues = 1_000_000
+)
+
+// ErrInput is returned, wrapped, for an input that cannot be used as a whole: it is no JSON, it names
+// something twice, or it is beyond a bound.
+var ErrInput = errors.New("the input cannot be used")
+
+// read reads a whole input within its bound.
+func read(r io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, MaxBytes+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading the input: %w", err)
+	case len(data) > MaxBytes:
+		return nil, fmt.Errorf("%w: it has more than %d bytes; import its resources in parts", ErrInput, MaxBytes)
+	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
+		return nil, fmt.Errorf("%w: it is UTF-16, as PowerShell writes it; save it as UTF-8", ErrInput)
+	}
+	return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), nil
+}
+
+// parse reads JSON documents, one after the other. Errors wrap ErrInput and say where.
+func parse(data []byte) ([]*node, error) {
+	r := reader{json: json.NewDecoder(bytes.NewReader(data))}
+	r.json.UseNumber()
+	var documents []*node
+	for {
+		token, err := r.json.Token()
+		if errors.Is(err, io.EOF) {
+			return documents, nil
+		}
+		root := &node{key: "$"}
+		if len(documents) > 0 {
+			root.key = fmt.Sprintf("document %d: $", len(documents)+1)
+		}
+		if err != nil {
+			return nil, r.fail(root, err)
+		}
+		if err := r.fill(root, token, 0); err != nil {
+			return nil, err
+		}
+		documents = append(documents, root)
+	}
+}
+
+type reader struct {
+	json   *json.Decoder
+	values int
+}
+
+func (r *reader) fail(n *node, err error) error {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("%w: at %s, before byte %d: %w", ErrInput, n.path(), r.json.InputOffset(), err)
+}
+
+// fill reads the value that begins with a token.
+func (r *reader) fill(n *node, token json.Token, depth int) error {
+	if r.values++; r.values > MaxValues {
+		return fmt.Errorf("%w: at %s: it has more than %d values; import its resources in parts", ErrInput, n.path(), MaxValues)
+	}
+	switch t := token.(type) {
+	case json.Delim:
+		if depth == MaxDepth {
+			return fmt.Errorf("%w: at %s: values lie more than %d deep in each other", ErrInput, n.path(), MaxDepth)
+		}
+		if t == '[' {
+			n.kind = array
+			return r.fillArray(n, depth+1)
+		}
+		n.kind = object
+		return r.fillObject(n, depth+1)
+	case string:
+		n.kind, n.text = text, t
+	case json.Number:
+		n.kind, n.text = number, t.String()
+	case bool:
+		n.kind, n.text = boolean, fmt.Sprint(t)
+	}
+	return nil
+}
+
+func (r *reader) fillArray(n *node, depth int) error {
+	for {
+		token, err := r.json.Token()
+		if err != nil {
+			return r.fail(n, err)
+		}
+		if token == json.Delim(']') {
+			return nil
+		}
+		item := &node{parent: n, index: len(n.items)}
+		n.items = append(n.items, item)
+		if err := r.fill(item, token, depth); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *reader) fillObject(n *node, depth int) error {
+	seen := map[string]*node{}
+	for {
+		token, err := r.json.Token()
+		if err != nil {
+			return r.fail(n, err)
+		}
+		if token == json.Delim('}') {
+			break
+		}
+		m := &node{parent: n}
+		m.key, _ = token.(string) // the decoder lets nothing else be a key
+		if first := seen[fold(m.key)]; first == nil {
+			seen[fold(m.key)] = m
+		} else if first.key == m.key {
+			return fmt.Errorf("%w: %s is there twice", ErrInput, m.path())
+		} else {
+			first.twin = true
+		}
+		n.items = append(n.items, m)
+		if token, err = r.json.Token(); err != nil {
+			return r.fail(m, err)
+		}
+		if err := r.fill(m, token, depth); err != nil {
+			return err
+		}
+	}
+	if len(n.items) > 8 {
+		n.folded = seen
+	}
+	return nil
+}
