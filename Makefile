@@ -118,7 +118,7 @@ cluster: ## build the test cluster's binaries (the first time takes 15 minutes)
 	@$(GO) run -C test/cluster . build
 
 .PHONY: node-cluster
-node-cluster: ## build the node's binaries too (the first time takes 20 minutes)
+node-cluster: ## build the node's binaries too (the first time takes 17 minutes)
 	@$(GO) run -C test/cluster . build --node
 
 
