@@ -44,7 +44,9 @@ const (
 
 // NetworkFunctionDefinitionVersionSpec says what a network function is made of.
 type NetworkFunctionDefinitionVersionSpec struct {
-	// Preview, Active or Deprecated; the version holds its manifests in each. Default Preview.
+	// The version holds its manifests in each state. Preview: the version can be changed. Active:
+	// it cannot, and the manifests that it names must be sealed. Deprecated: not for new
+	// deployments; it cannot be changed either, and can become Active again. Default Preview.
 	// +optional
 	// +kubebuilder:default=Preview
 	VersionState VersionState `json:"versionState,omitempty"`

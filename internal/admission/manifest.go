@@ -3,6 +3,7 @@ package admission
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -45,7 +46,35 @@ func (p *preflight) checkManifest(ctx context.Context, was, is *v1alpha1.Artifac
 	if was == nil && is.Spec.ArtifactManifestState == v1alpha1.ManifestUploaded {
 		ws = append(ws, "spec.artifactManifestState is Uploaded from the start: what is missing in the registry and in tombstones can still be uploaded, but the list of artifacts cannot be changed any more")
 	}
-	return ws, invalid(is, all)
+	late, err := p.keptEntries(ctx, was, is)
+	if err != nil {
+		return nil, unread(err)
+	}
+	return append(ws, late...), invalid(is, all)
+}
+
+// keptEntries warns that what leaves the list of a manifest that is held is not released yet.
+func (p *preflight) keptEntries(ctx context.Context, was, is *v1alpha1.ArtifactManifest) (admission.Warnings, error) {
+	if was == nil || is.Spec.UploadPath == v1alpha1.StoreScoped {
+		return nil, nil
+	}
+	var left []string
+	for _, a := range was.Spec.Artifacts {
+		if !slices.ContainsFunc(is.Spec.Artifacts, func(b v1alpha1.Artifact) bool {
+			return a.ArtifactName == b.ArtifactName && a.ArtifactVersion == b.ArtifactVersion
+		}) {
+			left = append(left, a.ArtifactName+":"+a.ArtifactVersion)
+		}
+	}
+	if len(left) == 0 {
+		return nil, nil
+	}
+	holders, err := p.holders.Cached(ctx, is)
+	if err != nil || len(holders) == 0 {
+		return nil, err
+	}
+	return admission.Warnings{fmt.Sprintf("%s: kept in the registry while the manifest is in use, and released when it no longer is. %s. List it again to keep it",
+		some(left), reference.Refusal(reference.Self(is), holders))}, nil
 }
 
 // beside lists the manifests of the same store as the cache has them.

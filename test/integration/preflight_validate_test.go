@@ -161,6 +161,22 @@ func TestRulesAreAsked(t *testing.T) {
 	}
 }
 
+// What leaves the list of a manifest in use is not refused, but is not released either.
+func TestAnEntryThatLeavesWhileInUseIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.manage(hooked)
+	m := s.manifest("m", "a:1", "b:1")
+	s.create(s.store("acme"), m, s.definition("d", "m", "a"))
+	s.eventually(m, v1alpha1.ConditionReferenced, "True/InUse")
+	warned, c := s.warned()
+	change := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"artifacts":[{"artifactName":"a","artifactVersion":"1"}]}}`))
+	s.Expect(c.Patch(t.Context(), m, change, dryRun)).To(gomega.Succeed())
+	s.Expect(warned()).To(gomega.ConsistOf(gomega.And(gomega.HavePrefix("b:1: kept in the registry"), gomega.ContainSubstring("networkfunctiondefinitionversions/"+s.ns+"/d"))))
+	s.Expect(c.Patch(t.Context(), m, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"x":"y"}}}`)))).To(gomega.Succeed())
+	s.Expect(warned()).To(gomega.BeEmpty())
+}
+
 // dryRun asks everything and stores nothing.
 var dryRun = client.DryRunAll
 
