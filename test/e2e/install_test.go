@@ -7,16 +7,16 @@ import (
 	"github.com/nfo-operator/nfo/test/story"
 )
 
-// helm lines are typed as the README has them; only the image is this run's own.
+// helm lines are typed as the README has them; only the image is this run's own, and the registry is
+// polled more often, for there are manifests of hundreds of artifacts and nobody wants to wait.
 const (
-	install = `helm install nfo charts/nfo --namespace nfo-system --set image.repository=$IMAGE,image.tag=e2e --wait --timeout 2m`
-	upgrade = `helm upgrade nfo charts/nfo --namespace nfo-system --set image.repository=$IMAGE,image.tag=e2e --wait --timeout 2m`
+	install = `helm install nfo charts/nfo --namespace nfo-system --set image.repository=$IMAGE,image.tag=e2e,pollsPerSecond=200 --wait --timeout 2m`
+	upgrade = `helm upgrade nfo charts/nfo --namespace nfo-system --set image.repository=$IMAGE,image.tag=e2e,pollsPerSecond=200 --wait --timeout 2m`
 	// previous is this chart as it might have been one version ago: with a schema that lacks a column.
 	previous = `rm -rf $E2E/previous && cp -r charts/nfo $E2E/previous && sed -i 's/^version: .*/version: 0.0.1/' $E2E/previous/Chart.yaml && ` +
 		`sed -i '/name: Restorable Until/,+1d;/jsonPath: .status.restorableUntil/,+1d' $E2E/previous/files/crd/nfo.dev_tombstones.yaml`
 
-	samples = `kubectl kustomize config/samples | sed "s#registry.example.com#$REGISTRY#" | kubectl apply -f -`
-	// filled is the registry with what a store of 64 MiB needs to be told from an empty one.
+	samples    = `kubectl kustomize config/samples | sed "s#registry.example.com#$REGISTRY#" | kubectl apply -f -`
 	registryUp = `sed "s#E2E#$E2E#;s#IMAGE#$IMAGE#;s#PEERS#$PWD/bin/peers#" $YAML/registry/registry.yaml | kubectl apply -f -`
 )
 

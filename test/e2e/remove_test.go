@@ -8,10 +8,10 @@ import (
 
 const (
 	// ours prints what must not be left when the product has been uninstalled.
-	ours = `kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations,validatingadmissionpolicies -o name | grep nfo; ` +
+	ours = `kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations,validatingadmissionpolicies -o name | grep /nfo-; ` +
 		`kubectl get cronjobs,jobs,pods -A -l app.kubernetes.io/managed-by=nfo -o name; ` +
 		`kubectl get as,am,nfdv,nsdv,sns -A -o jsonpath='{range .items[*]}{.metadata.name}{" "}{.metadata.finalizers}{"\n"}{end}' | grep nfo.dev; ` +
-		`kubectl get clusterroles,clusterrolebindings,all -n nfo-system -o name | grep nfo; true`
+		`kubectl get clusterroles,clusterrolebindings,all -n nfo-system -o name | grep /nfo-; true`
 	everyPublisher = `for n in $(seq 1000); do printf -- '---\n'; sed "s/NAME/udm-$n/" $YAML/releases/udm.yaml; done | kubectl apply -f - | grep -c created`
 )
 
@@ -24,6 +24,7 @@ var removing = []story.Chapter{
 	}},
 	{Title: "The chart is uninstalled with everything in place: nothing of it is left, no object is stuck, no artifact is touched.", Steps: []story.Step{
 		story.Run(samples+` | grep artifactmanifest`, story.Says("upf-1.0.0 created")),
+		story.Run(`demo push chart $REPO/upf:1.0.0 test/demo/chart/upf && demo push file $REPO/nf-template:1.0.0 test/demo/nf-template.json`, story.Lines(2, "@sha256:")),
 		story.Run(uploaded, story.Says("condition met")),
 		story.Run(`kubectl wait -n publisher nfdv/upf-1.0.0 nsdv/core-1.0.0 --for=condition=Ready --timeout=60s`, story.Lines(2, "condition met")),
 		story.Run(`demo tags $REGISTRY/acme | tee $E2E/before`, story.Says("@sha256:")),
@@ -41,13 +42,17 @@ var removing = []story.Chapter{
 	{Title: "It is uninstalled when its manager has long been dead, and a deletion is under way.", Steps: []story.Step{
 		story.Run(`kubectl patch -n publisher nfdv upf-1.0.0 --type=json -p '[{"op": "add", "path": "/metadata/finalizers/-", "value": "example.com/teardown"}]'`, story.Says("patched")),
 		story.Run(`kubectl delete -n publisher nsdv/core-1.0.0 nfdv/upf-1.0.0 am/upf-1.0.0 --wait=false`, story.Lines(3, "deleted")),
+		story.Run(`kubectl scale -n nfo-system deployment/nfo-manager --replicas=0`, story.Says("scaled")),
+		story.Until(`kubectl get pods -n nfo-system`, story.Says("No resources found")),
 		story.Run(`kubectl set image -n nfo-system deployment/nfo-manager '*=registry.example.com/none:none'`, story.Says("image updated")),
-		story.Run(`kubectl delete pod -n nfo-system -l app.kubernetes.io/component=manager --grace-period=0 --force`, story.Says("deleted")),
+		story.Run(`kubectl scale -n nfo-system deployment/nfo-manager --replicas=1`, story.Says("scaled")),
+		story.Until(`kubectl get pods -n nfo-system`, story.Says("ImagePull")),
 		story.Until(`kubectl delete -n publisher as acme --dry-run=server 2>&1; true`, story.Says("failed calling webhook")),
 		story.Run(`helm uninstall nfo --namespace nfo-system --wait --timeout 5m`, story.Says("uninstalled")).Within(6 * time.Minute),
 		story.Until(ours, story.Omits("nfo")),
 		story.Run(`kubectl wait -n publisher am/upf-1.0.0 --for=delete --timeout=60s`),
 		story.Run(`demo tags $REGISTRY/acme | diff $E2E/before -`),
+		story.Run(`kubectl patch -n publisher nfdv upf-1.0.0 --type=json -p '[{"op": "remove", "path": "/metadata/finalizers"}]'`, story.Says("patched")),
 		story.Run(`kubectl delete namespace publisher restricted --timeout=120s`, story.Lines(2, "deleted")).Within(3 * time.Minute),
 	}},
 }
