@@ -11,7 +11,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -70,7 +69,7 @@ func replaceTable(readme, table []byte) ([]byte, error) {
 	before, rest, begins := bytes.Cut(readme, []byte(tableBegins))
 	_, after, ends := bytes.Cut(rest, []byte(tableEnds))
 	if !begins || !ends {
-		return nil, errors.New("README.md has no place for the table: put these two lines there:\n" + tableBegins + tableEnds)
+		return nil, fmt.Errorf("README.md has no place for the table: it goes between the lines %q and %q", tableBegins, tableEnds)
 	}
 	return bytes.Join([][]byte{before, []byte(tableBegins), table, []byte(tableEnds), after}, nil), nil
 }

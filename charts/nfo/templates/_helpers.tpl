@@ -3,7 +3,7 @@
 small:
   replicas: 1
   pollsPerSecond: 5
-  resources: {requests: {cpu: 50m, memory: 64Mi}, limits: {memory: 256Mi}}
+  resources: {requests: {cpu: 50m, memory: 96Mi}, limits: {memory: 256Mi}}
 medium:
   replicas: 2
   pollsPerSecond: 10
