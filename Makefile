@@ -57,8 +57,8 @@ verify: ## fail if generated files or go.mod are not what the sources say
 	$(GO) mod tidy -diff
 
 .PHONY: build
-build: ## build bin/nfo
-	$(BUILD) -o bin/ ./cmd/nfo
+build: ## build bin/nfo, and bin/kubectl-nfo, which on the PATH is `kubectl nfo`
+	$(BUILD) -o bin/ ./cmd/nfo ./cmd/kubectl-nfo
 
 .PHONY: fmt
 fmt: $(LINT) ## format the Go sources, imports in order

@@ -2,6 +2,7 @@ package aosm
 
 import (
 	"fmt"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -24,3 +25,22 @@ func Applied(o client.Object) (*unstructured.Unstructured, error) {
 	}
 	return &unstructured.Unstructured{Object: content}, nil
 }
+
+// SameResource reports whether two ids, as AnnotationID has them, can be of one resource: a part of the
+// scope that one of them does not say is no difference.
+func SameResource(a, b string) bool {
+	x, err := parseID(a)
+	if err != nil {
+		return a == b
+	}
+	y, err := parseID(b)
+	if err != nil {
+		return false
+	}
+	differ := func(a, b string) bool { return a != "" && b != "" && fold(a) != fold(b) }
+	return x.typ() == y.typ() && fold(strings.Join(x.names, "/")) == fold(strings.Join(y.names, "/")) &&
+		!differ(x.subscription, y.subscription) && !differ(x.group, y.group)
+}
+
+// IsAPIVersion reports whether a text is an API version of Azure: a date, and perhaps -preview.
+func IsAPIVersion(s string) bool { return date.MatchString(s) }

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/cli-runtime/pkg/printers"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/internal/aosm"
+)
+
+// fieldManager is who the API server says has set the fields.
+const fieldManager = "kubectl-nfo"
+
+// deliver applies the objects as --dry-run says, and prints them as --output says.
+func (f *importFlags) deliver(ctx context.Context, result *aosm.Result) error {
+	printer, err := f.printer()
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	apply := func(context.Context, *unstructured.Unstructured) error { return nil }
+	if f.dryRun != "client" && len(result.Objects) > 0 {
+		api, err := connect(f.config, f.streams)
+		if err != nil {
+			return &exitError{exitFailed, err}
+		}
+		apply = func(ctx context.Context, u *unstructured.Unstructured) error { return f.apply(ctx, api, u) }
+	}
+	failed := 0
+	list := &unstructured.UnstructuredList{Object: map[string]any{"apiVersion": "v1", "kind": "List"}}
+	for _, o := range result.Objects {
+		u, err := aosm.Applied(o)
+		if err == nil {
+			err = apply(ctx, u)
+		}
+		if err != nil {
+			failed++
+			fmt.Fprintf(f.streams.ErrOut, "error: %s %s: %v\n", o.GetObjectKind().GroupVersionKind().Kind, client.ObjectKeyFromObject(o), err)
+			continue
+		}
+		if *f.print.OutputFormat == "json" {
+			list.Items = append(list.Items, *u)
+			continue
+		}
+		if err := printer.PrintObj(u, f.streams.Out); err != nil {
+			return &exitError{exitFailed, fmt.Errorf("printing: %w", err)}
+		}
+	}
+	if *f.print.OutputFormat == "json" {
+		if err := printer.PrintObj(list, f.streams.Out); err != nil {
+			return &exitError{exitFailed, fmt.Errorf("printing: %w", err)}
+		}
+	}
+	if failed > 0 {
+		return &exitError{exitFailed, fmt.Errorf("the cluster did not take %d of %d objects; mend what is said of each, and import again", failed, len(result.Objects))}
+	}
+	return nil
+}
+
+// printer prints as kubectl does.
+func (f *importFlags) printer() (printers.ResourcePrinter, error) {
+	success := map[string]string{"none": "%s", "client": "%s (dry run)", "server": "%s (server dry run)"}
+	if err := f.print.Complete(success[f.dryRun]); err != nil {
+		return nil, err
+	}
+	return f.print.ToPrinter()
+}
+
+// apply applies one object server-side, unless another resource of AOSM has become what is there.
+func (f *importFlags) apply(ctx context.Context, api client.Client, u *unstructured.Unstructured) error {
+	there := &metav1.PartialObjectMetadata{}
+	there.SetGroupVersionKind(u.GroupVersionKind())
+	err := api.Get(ctx, client.ObjectKeyFromObject(u), there)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("reading what is there: %w", err)
+	}
+	if other := there.Annotations[aosm.AnnotationID]; err == nil && other != "" && !aosm.SameResource(other, u.GetAnnotations()[aosm.AnnotationID]) {
+		return fmt.Errorf("it is there already and stands for %q; import into another namespace (-n), or delete it first", other)
+	}
+	options := []client.ApplyOption{client.FieldOwner(fieldManager)}
+	if f.forceConflicts {
+		options = append(options, client.ForceOwnership)
+	}
+	if f.dryRun == "server" {
+		options = append(options, client.DryRunAll)
+	}
+	err = api.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), options...)
+	switch {
+	case apierrors.IsConflict(err):
+		return fmt.Errorf("%w; --force-conflicts takes these fields over", err)
+	case f.dryRun == "server" && apierrors.IsNotFound(err) && u.GetNamespace() != "":
+		return errors.Join(err, errors.New("a dry run on the server needs its namespace to exist"))
+	}
+	return err
+}

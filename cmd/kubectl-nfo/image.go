@@ -1,0 +1,178 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// image is a reference to something in a registry: by tag or, when it has one, by digest.
+type image struct {
+	written          string
+	host, repository string
+	tag              string
+	digest           digest.Digest
+}
+
+var (
+	repositoryName = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+	tagName        = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+)
+
+// parseImage reads HOST/REPOSITORY:TAG or HOST/REPOSITORY[:TAG]@DIGEST. There is no default host.
+func parseImage(s string) (image, error) {
+	i := image{written: s}
+	rest := s
+	if name, d, ok := strings.Cut(s, "@"); ok {
+		rest, i.digest = name, digest.Digest(d)
+		if err := i.digest.Validate(); err != nil {
+			return i, fmt.Errorf("the digest of %q: %w", s, err)
+		}
+	}
+	var ok bool
+	if i.host, rest, ok = strings.Cut(rest, "/"); !ok || i.host == "" {
+		return i, fmt.Errorf("%q does not begin with a registry's host, such as registry.example.com/", s)
+	}
+	i.repository, i.tag, ok = strings.Cut(rest, ":")
+	switch {
+	case !repositoryName.MatchString(i.repository):
+		return i, fmt.Errorf("%q names no repository", s)
+	case ok && !tagName.MatchString(i.tag):
+		return i, fmt.Errorf("%q has no tag that can be one", s)
+	case i.tag == "" && i.digest == "":
+		return i, fmt.Errorf("%q has neither a tag nor a digest", s)
+	}
+	if _, err := v1alpha1.ParseRegistryURL("https://" + i.host); err != nil {
+		return i, errors.New("the host is none that a registry can have")
+	}
+	if subject, ok := graph.SatelliteOf(i.tag); ok && i.digest == "" {
+		i.digest = subject // it lives and goes with its subject
+	}
+	return i, nil
+}
+
+// in is the store that an image lies in, the longest path first; nil for none.
+func (i image) in(stores []v1alpha1.ArtifactStore) *v1alpha1.ArtifactStore {
+	var best *v1alpha1.ArtifactStore
+	for n := range stores {
+		s := &stores[n]
+		l, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+		if err != nil || !i.at(l) || s.Winner(stores) != nil {
+			continue
+		}
+		if best == nil || cmp.Compare(len(s.Spec.Registry.URL), len(best.Spec.Registry.URL)) > 0 {
+			best = s
+		}
+	}
+	return best
+}
+
+// at reports whether an image lies in a location.
+func (i image) at(l v1alpha1.RegistryLocation) bool {
+	scheme := "https://"
+	if l.PlainHTTP {
+		scheme = "http://"
+	}
+	here, err := v1alpha1.ParseRegistryURL(scheme + i.host)
+	return err == nil && here.Host == l.Host && (l.Prefix == "" || strings.HasPrefix(i.repository, l.Prefix+"/"))
+}
+
+// names reports whether an image reference is of a tag that was last seen at a digest.
+func (i image) names(tag string, digests ...string) bool {
+	if i.digest == "" {
+		return tag == i.tag || slices.ContainsFunc(digests, func(d string) bool { return graph.UndoTag(digest.Digest(d)) == i.tag })
+	}
+	return slices.Contains(digests, i.digest.String())
+}
+
+// found is an artifact of a manifest that an image is.
+type found struct {
+	manifest *v1alpha1.ArtifactManifest
+	says     string
+}
+
+// listed are the manifests, in the store of a URL, that list an image or have seen its digest.
+func (e *evidence) listed(i image, url string) []found {
+	at, err := v1alpha1.ParseRegistryURL(url)
+	if err != nil {
+		return nil
+	}
+	var all []found
+	for _, o := range e.objects {
+		m, ok := o.(*v1alpha1.ArtifactManifest)
+		if !ok {
+			continue
+		}
+		if s := e.store(m.Spec.ArtifactStoreRef.Name); s != nil {
+			if l, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL); err != nil || !l.Same(at) {
+				continue
+			}
+		}
+		if says := i.listedBy(m, at); says != "" {
+			all = append(all, found{m, says})
+		}
+	}
+	slices.SortFunc(all, func(a, b found) int { return strings.Compare(a.manifest.Name, b.manifest.Name) })
+	return all
+}
+
+// listedBy says how a manifest lists an image; "" when it does not.
+func (i image) listedBy(m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation) string {
+	for _, a := range m.Status.Artifacts {
+		if a.Repository == i.repository && i.names(a.ArtifactVersion, a.Digest) {
+			return strings.TrimSpace(fmt.Sprintf("lists %s:%s, %s %s", a.ArtifactName, a.ArtifactVersion, a.State, a.Digest))
+		}
+	}
+	for _, a := range m.Spec.Artifacts {
+		if l.Repository(m.Name, m.Spec.UploadPath, a.ArtifactName) == i.repository && i.names(a.ArtifactVersion) {
+			return fmt.Sprintf("lists %s:%s", a.ArtifactName, a.ArtifactVersion)
+		}
+	}
+	return ""
+}
+
+// elsewhere is the answer where no store is.
+func (i image) elsewhere(unseen string) *answer {
+	a := &answer{Subject: i.written, Verdict: "No ArtifactStore has it in its path: nothing here keeps it, and nothing here deletes it."}
+	if unseen != "" {
+		a.Verdict, a.Incomplete = "No ArtifactStore that could be looked at has it in its path.", []string{unseen}
+	}
+	return a
+}
+
+// aboutImage says what keeps an image of a store.
+func (e *evidence) aboutImage(i image, store *v1alpha1.ArtifactStore) *answer {
+	a := &answer{Subject: i.written, Incomplete: e.Incomplete}
+	here, err := v1alpha1.ParseRegistryURL(store.Spec.Registry.URL)
+	a.Released = e.releases(func(t *v1alpha1.Tombstone, r v1alpha1.TombstoneArtifact) bool {
+		there, thereErr := v1alpha1.ParseRegistryURL(t.Spec.RegistryURL)
+		return err == nil && thereErr == nil && here.Same(there) && r.Repository == i.repository && i.names(r.Tag, r.Digests...)
+	})
+	var verdicts []string
+	for _, f := range e.listed(i, store.Spec.Registry.URL) {
+		self := reference.Self(f.manifest).String()
+		chain := e.chain(f.manifest)
+		a.KeptBy = append(a.KeptBy, &link{Object: self, Because: f.says, Terminating: f.manifest.DeletionTimestamp != nil, KeptBy: chain})
+		about := &answer{KeptBy: chain, Roots: roots(chain), Kept: len(chain) > 0}
+		verdicts = append(verdicts, self+": "+e.verdict(f.manifest, about))
+	}
+	a.Kept, a.Roots = len(a.KeptBy) > 0, roots(a.KeptBy)
+	switch {
+	case a.Kept:
+		a.Verdict = "As long as a manifest lists it, no purge deletes it. " + strings.Join(verdicts, " ")
+	case len(a.Released) > 0:
+		a.Verdict = "No manifest lists it; what was released of it is below."
+	default:
+		a.Verdict = fmt.Sprintf("No manifest lists it and no tombstone has it: nothing here deletes it. It lies in the path of %s.", reference.Self(store))
+	}
+	return a
+}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+const whyHelp = `Says what keeps an object or an image, up to what nothing keeps in its turn, such as a site.
+
+KIND/NAME is an object of the namespace: am/upf-1.0.0. An image is HOST/REPOSITORY:TAG or
+HOST/REPOSITORY@DIGEST. Both are looked up in the cluster, as it is now; no registry is asked and no Secret
+is read. What a registry alone shows, such as an index that lists an image, is in the report of
+'nfo purge --dry-run'.
+
+Exit codes:
+  0  this is the answer
+  1  something failed: there is no such object, or the cluster cannot be asked
+  2  wrong usage`
+
+const whyExample = `  # Why can this manifest not be deleted?
+  kubectl nfo why am/upf-1.0.0 -n publisher
+
+  # Who needs this image, and until when can it come back?
+  kubectl nfo why registry.example.com/acme/upf-1.0.0/upf:1.0.0`
+
+// whyFlags are the command line of `kubectl nfo why`.
+type whyFlags struct {
+	output  string
+	config  *genericclioptions.ConfigFlags
+	streams genericiooptions.IOStreams
+}
+
+func newWhyCommand(streams genericiooptions.IOStreams, config *genericclioptions.ConfigFlags) *cobra.Command {
+	flags := &whyFlags{config: config, streams: streams}
+	cmd := &cobra.Command{
+		Use:     "why KIND/NAME | IMAGE",
+		Short:   "Say what keeps an object or an image, up to the roots",
+		Long:    whyHelp,
+		Example: whyExample,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usage("one argument is needed: KIND/NAME, or HOST/REPOSITORY with :TAG or @DIGEST")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return flags.run(cmd.Context(), args[0]) },
+	}
+	cmd.Flags().StringVarP(&flags.output, "output", "o", "tree", "tree or json")
+	return cmd
+}
+
+func (f *whyFlags) run(ctx context.Context, what string) error {
+	if f.output != "tree" && f.output != "json" {
+		return usage("--output is tree or json, not %q", f.output)
+	}
+	ask := f.object
+	if strings.ContainsAny(what, ":@") {
+		ask = f.image
+	} else if parts := strings.Split(what, "/"); len(parts) != 2 || parts[0] == "" || parts[1] == "" {
+		return usage("%q is neither KIND/NAME nor an image with a tag or digest", what)
+	}
+	answer, err := ask(ctx, what)
+	if err != nil {
+		return err
+	}
+	if f.output == "tree" {
+		return answer.write(f.streams.Out)
+	}
+	e := json.NewEncoder(f.streams.Out)
+	e.SetIndent("", "  ")
+	return e.Encode(answer)
+}
+
+// object says what keeps one object.
+func (f *whyFlags) object(ctx context.Context, what string) (*answer, error) {
+	resource, name, _ := strings.Cut(what, "/")
+	namespace, _, err := f.config.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return nil, &exitError{exitFailed, fmt.Errorf("finding the namespace: %w", err)}
+	}
+	api, err := connect(f.config, f.streams)
+	if err != nil {
+		return nil, &exitError{exitFailed, err}
+	}
+	kind, err := f.kind(resource)
+	if err != nil {
+		return nil, err
+	}
+	e, err := gather(ctx, api, namespace)
+	if err != nil {
+		return nil, &exitError{exitFailed, err}
+	}
+	a, found := e.aboutObject(reference.Object{Kind: kind, Namespace: namespace, Name: name})
+	if !found {
+		return nil, &exitError{exitFailed, fmt.Errorf("%s does not exist, and no tombstone is of it", v1alpha1.ResourceID(kind, namespace, name))}
+	}
+	return a, nil
+}
+
+// kinds are those that can be asked for.
+var kinds = []string{
+	v1alpha1.KindArtifactStore, v1alpha1.KindArtifactManifest, v1alpha1.KindDefinition,
+	v1alpha1.KindDesign, v1alpha1.KindSite, v1alpha1.KindTombstone,
+}
+
+// kind is the kind that a person means by a resource's name in the plural, singular or short.
+func (f *whyFlags) kind(resource string) (string, error) {
+	mapper, err := f.config.ToRESTMapper()
+	if err != nil {
+		return "", &exitError{exitFailed, fmt.Errorf("asking the cluster for its kinds: %w", err)}
+	}
+	full, short := schema.ParseResourceArg(strings.ToLower(resource))
+	if full == nil {
+		withoutVersion := short.WithVersion("")
+		full = &withoutVersion
+	}
+	kind, err := mapper.KindFor(*full)
+	if err != nil {
+		return "", &exitError{exitFailed, fmt.Errorf("finding the kind %q: %w", resource, err)}
+	}
+	if kind.Group != v1alpha1.GroupVersion.Group || !slices.Contains(kinds, kind.Kind) {
+		return "", usage("%q is none of as, am, nfdv, nsdv, sns and ts", resource)
+	}
+	return kind.Kind, nil
+}
+
+// image says what keeps an image.
+func (f *whyFlags) image(ctx context.Context, what string) (*answer, error) {
+	i, err := parseImage(what)
+	if err != nil {
+		return nil, usage("%w", err)
+	}
+	api, err := connect(f.config, f.streams)
+	if err != nil {
+		return nil, &exitError{exitFailed, err}
+	}
+	namespace, _, err := f.config.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return nil, &exitError{exitFailed, fmt.Errorf("finding the namespace: %w", err)}
+	}
+	stores, unseen, err := anywhere(ctx, api, namespace, &v1alpha1.ArtifactStoreList{}, "artifactstores")
+	if err != nil {
+		return nil, &exitError{exitFailed, err}
+	}
+	store := i.in(stores.(*v1alpha1.ArtifactStoreList).Items)
+	if store == nil {
+		return i.elsewhere(unseen), nil
+	}
+	e, err := gather(ctx, api, store.Namespace)
+	if err != nil {
+		return nil, &exitError{exitFailed, err}
+	}
+	return e.aboutImage(i, store), nil
+}
+
+// gather reads all that can keep something in one namespace, as it is now.
+func gather(ctx context.Context, api client.Client, namespace string) (*evidence, error) {
+	e := &evidence{namespace: namespace, now: time.Now()}
+	snapshot, err := reference.Read(ctx, api, namespace)
+	if err != nil {
+		return nil, fmt.Errorf("reading what is in the namespace %s: %w", namespace, err)
+	}
+	sites, unseen, err := anywhere(ctx, api, namespace, &v1alpha1.SiteNetworkServiceList{}, "sitenetworkservices")
+	if err != nil {
+		return nil, err
+	}
+	items := sites.(*v1alpha1.SiteNetworkServiceList).Items
+	for i := range items {
+		snapshot[v1alpha1.KindSite] = append(snapshot[v1alpha1.KindSite], &items[i])
+	}
+	if unseen != "" {
+		e.Incomplete = append(e.Incomplete, unseen)
+	}
+	var stores v1alpha1.ArtifactStoreList
+	if err := api.List(ctx, &stores, client.InNamespace(namespace)); err != nil {
+		return nil, fmt.Errorf("reading the stores of the namespace %s: %w", namespace, err)
+	}
+	var tombstones v1alpha1.TombstoneList
+	if err := api.List(ctx, &tombstones, client.InNamespace(namespace)); err != nil {
+		return nil, fmt.Errorf("reading the tombstones of the namespace %s: %w", namespace, err)
+	}
+	e.stores, e.tombstones = stores.Items, tombstones.Items
+	e.use(snapshot)
+	return e, nil
+}
