@@ -1,0 +1,353 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+const (
+	one = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+	two = "sha256:2222222222222222222222222222222222222222222222222222222222222222"
+)
+
+// now is when all tests ask.
+var now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+
+func meta(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: "p", Name: name} }
+
+func manifest(name string, edit ...func(*v1alpha1.ArtifactManifest)) *v1alpha1.ArtifactManifest {
+	m := &v1alpha1.ArtifactManifest{ObjectMeta: meta(name)}
+	m.Spec.ArtifactStoreRef.Name = "acme"
+	m.Spec.Artifacts = []v1alpha1.Artifact{{ArtifactName: "upf", ArtifactVersion: "1"}, {ArtifactName: "new", ArtifactVersion: "1"}}
+	m.Status.Artifacts = []v1alpha1.ArtifactStatus{{ArtifactName: "upf", ArtifactVersion: "1", Repository: "acme/" + name + "/upf", Digest: one, State: v1alpha1.ArtifactPresent}}
+	for _, e := range edit {
+		e(m)
+	}
+	return m
+}
+
+// definition names charts of manifests, or of the store.
+func definition(name string, manifests ...string) *v1alpha1.NetworkFunctionDefinitionVersion {
+	d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: meta(name)}
+	for _, m := range manifests {
+		app := v1alpha1.NetworkFunctionApplication{Name: "on-" + m}
+		app.ArtifactProfile.ArtifactManifestRef = &v1alpha1.LocalReference{Name: m}
+		if m == "acme" {
+			app.ArtifactProfile.ArtifactSource = v1alpha1.ArtifactSource{ArtifactStoreRef: &v1alpha1.LocalReference{Name: m}}
+		}
+		app.ArtifactProfile.HelmArtifactProfile = v1alpha1.HelmArtifactProfile{HelmPackageName: "upf", HelmPackageVersionRange: "~1"}
+		d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = append(d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications, app)
+	}
+	return d
+}
+
+func design(name, definition, manifest string) *v1alpha1.NetworkServiceDesignVersion {
+	d := &v1alpha1.NetworkServiceDesignVersion{ObjectMeta: meta(name)}
+	t := v1alpha1.ResourceElementTemplate{Name: "site"}
+	t.Configuration.NetworkFunctionDefinitionVersionRef = &v1alpha1.LocalReference{Name: definition}
+	if manifest != "" {
+		t.Configuration.ArtifactProfile = &v1alpha1.TemplateArtifactProfile{ArtifactName: "upf", ArtifactVersion: "1"}
+		t.Configuration.ArtifactProfile.ArtifactManifestRef = &v1alpha1.LocalReference{Name: manifest}
+	}
+	d.Spec.ResourceElementTemplates = []v1alpha1.ResourceElementTemplate{t}
+	return d
+}
+
+func site(namespace, name, design string) *v1alpha1.SiteNetworkService {
+	s := &v1alpha1.SiteNetworkService{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	s.Spec.NetworkServiceDesignVersionRef = v1alpha1.DesignReference{Namespace: "p", Name: design}
+	return s
+}
+
+// tombstone has one tag, upf:1, in one state, untagged an hour ago with a grace of a day.
+func tombstone(name, of string, state v1alpha1.TombstoneState, edit ...func(*v1alpha1.Tombstone)) v1alpha1.Tombstone {
+	t := v1alpha1.Tombstone{ObjectMeta: meta(name)}
+	t.Spec = v1alpha1.TombstoneSpec{
+		RegistryURL: "https://R.example.com:443/acme/", Cause: v1alpha1.CauseReleased, GracePeriod: metav1.Duration{Duration: 24 * time.Hour},
+		Manifest:  v1alpha1.TombstoneManifest{Name: of},
+		Artifacts: []v1alpha1.TombstoneArtifact{{Repository: "acme/" + of + "/upf", Tag: "1", Digests: []string{two, one}}},
+	}
+	e := v1alpha1.TombstoneArtifactStatus{Repository: "acme/" + of + "/upf", Tag: "1", State: state}
+	if state != v1alpha1.TombstonePending {
+		at := metav1.NewTime(now.Add(-time.Hour))
+		e.UntaggedAt = &at
+	}
+	t.SetEntry(e)
+	for _, f := range edit {
+		f(&t)
+	}
+	return t
+}
+
+func store(edit ...func(*v1alpha1.ArtifactStore)) v1alpha1.ArtifactStore {
+	s := v1alpha1.ArtifactStore{ObjectMeta: meta("acme")}
+	s.Spec.Registry.URL = "https://r.example.com/acme"
+	s.Spec.Purge.GracePeriod = metav1.Duration{Duration: 12 * time.Hour}
+	for _, e := range edit {
+		e(&s)
+	}
+	return s
+}
+
+// seen is what a cluster shows that has these objects.
+func seen(stores []v1alpha1.ArtifactStore, tombstones []v1alpha1.Tombstone, objects ...client.Object) *evidence {
+	e := &evidence{namespace: "p", now: now, stores: stores, tombstones: tombstones}
+	s := reference.Snapshot{}
+	for _, o := range objects {
+		kind := reference.Self(o).Kind
+		s[kind] = append(s[kind], o)
+	}
+	e.use(s)
+	return e
+}
+
+func going[T client.Object](o T) T {
+	o.SetDeletionTimestamp(&metav1.Time{Time: now})
+	return o
+}
+
+func TestWhyObject(t *testing.T) {
+	t.Parallel()
+	am := func(name string) reference.Object {
+		return reference.Object{Kind: v1alpha1.KindArtifactManifest, Namespace: "p", Name: name}
+	}
+	stores := []v1alpha1.ArtifactStore{store()}
+	storeScoped := func(m *v1alpha1.ArtifactManifest) { m.Spec.UploadPath = v1alpha1.StoreScoped }
+	for name, tc := range map[string]struct {
+		reason string
+		seen   *evidence
+		ask    reference.Object
+		want   string
+	}{
+		"Chain": {"up to the sites, each object followed once", seen(stores, nil, manifest("m"), manifest("m2"), definition("d", "m"), definition("d2", "m2"), design("n", "d", "m"), site("edge", "b", "n"), site("p", "a", "n")), am("m"), `
+artifactmanifests/p/m
+├── networkfunctiondefinitionversions/p/d (artifact upf:~1, by on-m)
+│   └── networkservicedesignversions/p/n (by site)
+│       ├── sitenetworkservices/edge/b
+│       └── sitenetworkservices/p/a
+└── networkservicedesignversions/p/n (artifact upf:1, by site), kept as above
+
+Kept, in the end by sitenetworkservices/edge/b, sitenetworkservices/p/a: deleting it is refused. To let it go, delete these or change what they name, and then what is between.
+`},
+		"OldForm": {"a reference to a store keeps what lists the artifact", seen(stores, nil, manifest("m"), definition("d", "acme")), am("m"), `
+artifactmanifests/p/m
+└── networkfunctiondefinitionversions/p/d (artifact upf:~1, by on-acme, of any manifest of its store)
+
+Kept, in the end by networkfunctiondefinitionversions/p/d: deleting it is refused. To let it go, delete these or change what they name, and then what is between.
+`},
+		"Going": {"what is going still keeps", seen(stores, nil, going(manifest("m")), going(definition("d", "m"))), am("m"), `
+artifactmanifests/p/m
+└── networkfunctiondefinitionversions/p/d (artifact upf:~1, by on-m), itself being deleted
+
+Kept, in the end by networkfunctiondefinitionversions/p/d: deleting it waits for what keeps it, which is being deleted. To let it go, delete these or change what they name, and then what is between.
+`},
+		"Free": {"nothing keeps it", seen(stores, nil, manifest("m"), definition("d", "m2")), am("m"), `
+artifactmanifests/p/m
+
+Nothing keeps it: deleting is allowed; after deletion it can be restored until 2026-05-02T00:00:00Z, if that is now: the grace period is 12h0m0s.
+`},
+		"StoreScoped": {"the form of before is never blocked", seen(stores, nil, manifest("m", storeScoped), definition("d", "m")), am("m"), `
+artifactmanifests/p/m
+└── networkfunctiondefinitionversions/p/d (artifact upf:~1, by on-m)
+
+It is StoreScoped: deleting is allowed, whatever names it, and never touches the registry.
+`},
+		"NoStore": {"a deletion would wait", seen(nil, nil, manifest("m")), am("m"), `
+artifactmanifests/p/m
+
+Nothing keeps it: deleting is allowed, but waits until its store acme exists.
+`},
+		"Orphan": {"a deletion would leave all as it is", seen([]v1alpha1.ArtifactStore{store(func(s *v1alpha1.ArtifactStore) {
+			s.Annotations = map[string]string{v1alpha1.AnnotationOnDelete: v1alpha1.OnDeleteOrphan}
+		})}, nil, manifest("m")), am("m"), `
+artifactmanifests/p/m
+
+Nothing keeps it: deleting is allowed, and does not touch the registry, as nfo.dev/on-delete says.
+`},
+		"Gone": {"its tombstone says how it can come back", seen(stores, []v1alpha1.Tombstone{tombstone("m-1", "m", v1alpha1.TombstoneUntagged), tombstone("x-1", "x", v1alpha1.TombstoneUntagged)}), am("m"), `
+artifactmanifests/p/m
+
+It does not exist any more. To restore what can be restored, apply it again.
+
+Released:
+  acme/m/upf:1 (tombstone m-1, Untagged): it can be restored until 2026-05-02T11:00:00Z, by applying ArtifactManifest m again.
+`},
+		"Tombstone": {"a definition that is stored keeps it from the purge", seen(stores, []v1alpha1.Tombstone{tombstone("m-1", "m", v1alpha1.TombstoneKept, func(t *v1alpha1.Tombstone) {
+			t.Annotations = map[string]string{v1alpha1.AnnotationExpireNow: ""}
+		})}, definition("d", "m")), reference.Object{Kind: v1alpha1.KindTombstone, Namespace: "p", Name: "m-1"}, `
+tombstones/p/m-1
+
+A tombstone keeps nothing and nothing keeps it. Deleting it forgets how to restore, and leaves the digests in the registry.
+
+Released:
+  acme/m/upf:1 (tombstone m-1, Kept): its grace ended 2026-05-01T11:00:00Z: the next purge deletes it, if nothing keeps it; until then it can be restored, by applying ArtifactManifest m again; networkfunctiondefinitionversions/p/d names artifactmanifests/p/m, which keeps it from a purge.
+`},
+		"Store": {"its manifests keep it", seen(stores, nil, manifest("m")), reference.Object{Kind: v1alpha1.KindArtifactStore, Namespace: "p", Name: "acme"}, `
+artifactstores/p/acme
+└── artifactmanifests/p/m
+
+Kept, in the end by artifactmanifests/p/m: deleting it is refused. To let it go, delete these or change what they name, and then what is between.
+`},
+		"Site": {"a site is a root", seen(stores, nil, site("p", "a", "n")), reference.Object{Kind: v1alpha1.KindSite, Namespace: "p", Name: "a"}, `
+sitenetworkservices/p/a
+
+Nothing keeps it: deleting is allowed, and applying it again brings it back.
+`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, found := tc.seen.aboutObject(tc.ask)
+			var b bytes.Buffer
+			if err := a.write(&b); err != nil || !found {
+				t.Fatalf("%s: found %t, error %v", tc.reason, found, err)
+			}
+			if diff := cmp.Diff(strings.TrimPrefix(tc.want, "\n"), b.String()); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestWhyImage(t *testing.T) {
+	t.Parallel()
+	stores := []v1alpha1.ArtifactStore{store()}
+	released := []v1alpha1.Tombstone{tombstone("m-1", "m", v1alpha1.TombstoneUntagged)}
+	const kept = `
+└── artifactmanifests/p/m (lists upf:1, Present ` + one + `)
+    └── networkfunctiondefinitionversions/p/d (artifact upf:~1, by on-m)
+
+As long as a manifest lists it, no purge deletes it. artifactmanifests/p/m: Kept, in the end by networkfunctiondefinitionversions/p/d: deleting it is refused. To let it go, delete these or change what they name, and then what is between.
+`
+	const free = `
+
+Released:
+  acme/m/upf:1 (tombstone m-1, Untagged): it can be restored until 2026-05-02T11:00:00Z, by applying ArtifactManifest m again.
+`
+	for name, tc := range map[string]struct {
+		reason string
+		seen   *evidence
+		image  string
+		want   string
+	}{
+		"Tag":       {"by tag", seen(stores, nil, manifest("m"), definition("d", "m")), "r.example.com/acme/m/upf:1", kept},
+		"Digest":    {"by digest, as it was last seen", seen(stores, nil, manifest("m"), definition("d", "m")), "R.example.com:443/acme/m/upf@" + one, kept},
+		"Satellite": {"a signature lives with what it signs", seen(stores, nil, manifest("m"), definition("d", "m")), "r.example.com/acme/m/upf:sha256-" + strings.TrimPrefix(one, "sha256:") + ".sig", kept},
+		"NotYet": {"listed, and not seen yet", seen(stores, nil, manifest("m")), "r.example.com/acme/m/new:1", `
+└── artifactmanifests/p/m (lists new:1)
+
+As long as a manifest lists it, no purge deletes it. artifactmanifests/p/m: Nothing keeps it: deleting is allowed; after deletion it can be restored until 2026-05-02T00:00:00Z, if that is now: the grace period is 12h0m0s.
+`},
+		"Released":   {"by tag, from its tombstone", seen(stores, released), "r.example.com/acme/m/upf:1", "\n\nNo manifest lists it; what was released of it is below.\n" + free[1:]},
+		"Quarantine": {"by the tag that keeps it for the purge", seen(stores, released), "r.example.com/acme/m/upf:nfo-undo-111111111111", "\n\nNo manifest lists it; what was released of it is below.\n" + free[1:]},
+		"Purged": {"gone for good", seen(stores, []v1alpha1.Tombstone{tombstone("m-1", "m", v1alpha1.TombstonePurged)}), "r.example.com/acme/m/upf@" + two,
+			"\n\nNo manifest lists it; what was released of it is below.\n\nReleased:\n  acme/m/upf:1 (tombstone m-1, Purged): it is deleted from the registry for good.\n"},
+		"Nobody": {"in the path, and nobody's", seen(stores, released, manifest("m")), "r.example.com/acme/m2/upf:1", "\n\nNo manifest lists it and no tombstone has it: nothing here deletes it. It lies in the path of artifactstores/p/acme.\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			i, err := parseImage(tc.image)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := i.in(tc.seen.stores)
+			if s == nil {
+				t.Fatalf("%s: it is in no store", tc.reason)
+			}
+			var b bytes.Buffer
+			if err := tc.seen.aboutImage(i, s).write(&b); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.image+tc.want, b.String()); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestWhatCannotBeSeenIsSaid(t *testing.T) {
+	t.Parallel()
+	e := seen([]v1alpha1.ArtifactStore{store()}, nil, design("n", "d", ""))
+	e.Incomplete = []string{"sites were not looked at"}
+	a, _ := e.aboutObject(reference.Object{Kind: v1alpha1.KindDesign, Namespace: "p", Name: "n"})
+	if !strings.Contains(a.Verdict, "What could not be, may") || strings.Contains(a.Verdict, "allowed") {
+		t.Errorf("the verdict is %q", a.Verdict)
+	}
+	j, err := json.Marshal(a)
+	if err != nil || !strings.Contains(string(j), `"incomplete":["sites were not looked at"]`) || !strings.Contains(string(j), `"kept":false`) {
+		t.Errorf("as JSON: %s, %v", j, err)
+	}
+	if _, found := e.aboutObject(reference.Object{Kind: v1alpha1.KindArtifactManifest, Namespace: "p", Name: "nobody"}); found {
+		t.Error("something was found that nobody has made")
+	}
+}
+
+func TestParseImage(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason, image string
+		want          image
+		bad           string
+	}{
+		"Tag":       {reason: "host, repository, tag", image: "r:5000/a/b:1", want: image{host: "r:5000", repository: "a/b", tag: "1"}},
+		"Digest":    {reason: "by digest", image: "r/a@" + one, want: image{host: "r", repository: "a", digest: one}},
+		"Both":      {reason: "the digest counts", image: "r/a:1@" + one, want: image{host: "r", repository: "a", tag: "1", digest: one}},
+		"NoHost":    {reason: "there is no default", image: "nginx:1", bad: "registry's host"},
+		"NoTag":     {reason: "nor a default tag", image: "r:5000/a", bad: "neither a tag nor a digest"},
+		"BadTag":    {reason: "no tag", image: "r/a:-", bad: "no tag"},
+		"BadName":   {reason: "no repository", image: "r/A:1", bad: "names no repository"},
+		"BadDigest": {reason: "no digest", image: "r/a@sha256:12", bad: "the digest"},
+		"BadHost":   {reason: "no host", image: "r:99999999/a:1", bad: "the host"},
+		"Scheme":    {reason: "no URL", image: "https://r/a:1", bad: "names no repository"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := parseImage(tc.image)
+			if tc.bad != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.bad) {
+					t.Errorf("%s: error %v, want %q", tc.reason, err, tc.bad)
+				}
+				return
+			}
+			tc.want.written = tc.image
+			if err != nil || got != tc.want {
+				t.Errorf("%s: %+v, error %v", tc.reason, got, err)
+			}
+		})
+	}
+}
+
+func TestImageIsInOneStore(t *testing.T) {
+	t.Parallel()
+	at := func(name, url string, age int64) v1alpha1.ArtifactStore {
+		s := store()
+		s.Name, s.UID, s.Spec.Registry.URL, s.CreationTimestamp = name, types.UID(name), url, metav1.Unix(age, 0)
+		return s
+	}
+	all := []v1alpha1.ArtifactStore{at("a", "https://r/acme", 1), at("b", "http://r:5000", 1), at("c", "https://r/other", 1), at("none", "nonsense", 1), at("younger", "https://r/acme/m", 2)}
+	for reference, want := range map[string]string{
+		"r/acme/m/a:1": "a", "r:443/acme/m/a:1": "a", "r:80/acme/m/a:1": "", "r/acme2/m/a:1": "", "r:5000/any/thing:1": "b", "r/acme:1": "", "R/other/x:1": "c", "s/acme/x:1": "",
+	} {
+		i, err := parseImage(reference)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if s := i.in(all); s != nil {
+			got = s.Name
+		}
+		if got != want {
+			t.Errorf("%s is in store %q, want %q", reference, got, want)
+		}
+	}
+}
