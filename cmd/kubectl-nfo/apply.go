@@ -23,43 +23,50 @@ func (f *importFlags) deliver(ctx context.Context, result *aosm.Result) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	apply := func(context.Context, *unstructured.Unstructured) error { return nil }
-	if f.dryRun != "client" && len(result.Objects) > 0 {
-		api, err := connect(f.config, f.streams)
-		if err != nil {
-			return &exitError{exitFailed, err}
-		}
-		apply = func(ctx context.Context, u *unstructured.Unstructured) error { return f.apply(ctx, api, u) }
+	apply, err := f.applier()
+	if err != nil {
+		return err
 	}
-	failed := 0
-	list := &unstructured.UnstructuredList{Object: map[string]any{"apiVersion": "v1", "kind": "List"}}
+	done := &unstructured.UnstructuredList{Object: map[string]any{"apiVersion": "v1", "kind": "List"}}
+	asList := *f.print.OutputFormat == "json"
 	for _, o := range result.Objects {
 		u, err := aosm.Applied(o)
 		if err == nil {
 			err = apply(ctx, u)
 		}
 		if err != nil {
-			failed++
 			fmt.Fprintf(f.streams.ErrOut, "error: %s %s: %v\n", o.GetObjectKind().GroupVersionKind().Kind, client.ObjectKeyFromObject(o), err)
 			continue
 		}
-		if *f.print.OutputFormat == "json" {
-			list.Items = append(list.Items, *u)
+		done.Items = append(done.Items, *u)
+		if asList {
 			continue
 		}
-		if err := printer.PrintObj(u, f.streams.Out); err != nil {
+		if err := printer.PrintObj(u, f.streams.Out); err != nil { // at once: who waits sees how far it is
 			return &exitError{exitFailed, fmt.Errorf("printing: %w", err)}
 		}
 	}
-	if *f.print.OutputFormat == "json" {
-		if err := printer.PrintObj(list, f.streams.Out); err != nil {
+	if asList {
+		if err := printer.PrintObj(done, f.streams.Out); err != nil {
 			return &exitError{exitFailed, fmt.Errorf("printing: %w", err)}
 		}
 	}
-	if failed > 0 {
+	if failed := len(result.Objects) - len(done.Items); failed > 0 {
 		return &exitError{exitFailed, fmt.Errorf("the cluster did not take %d of %d objects; mend what is said of each, and import again", failed, len(result.Objects))}
 	}
 	return nil
+}
+
+// applier applies one object as --dry-run says.
+func (f *importFlags) applier() (func(context.Context, *unstructured.Unstructured) error, error) {
+	if f.dryRun == "client" {
+		return func(context.Context, *unstructured.Unstructured) error { return nil }, nil
+	}
+	api, err := connect(f.config, f.streams)
+	if err != nil {
+		return nil, &exitError{exitFailed, err}
+	}
+	return func(ctx context.Context, u *unstructured.Unstructured) error { return f.apply(ctx, api, u) }, nil
 }
 
 // printer prints as kubectl does.

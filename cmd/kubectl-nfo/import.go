@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -131,25 +130,14 @@ func (f *importFlags) read() ([]byte, error) {
 // options checks the command line.
 func (f *importFlags) options() (aosm.Options, error) {
 	o := aosm.Options{Namespace: *f.config.Namespace, SiteNamespace: f.siteNamespace, APIVersion: f.apiVersion, Registries: map[string]string{}}
-	if f.file == "" {
-		return o, usage("-f is required: the file to import, or - for standard input")
-	}
 	if f.dryRun == "" {
 		f.dryRun = "none"
 		if *f.print.OutputFormat != "" {
 			f.dryRun = "client"
 		}
 	}
-	if !slices.Contains([]string{"none", "client", "server"}, f.dryRun) {
-		return o, usage("--dry-run is none, client or server, not %q", f.dryRun)
-	}
-	for _, namespace := range []string{o.Namespace, o.SiteNamespace} {
-		if problems := validation.IsDNS1123Label(namespace); namespace != "" && len(problems) > 0 {
-			return o, usage("%q is no name of a namespace: %s", namespace, problems[0])
-		}
-	}
-	if o.APIVersion != "" && !aosm.IsAPIVersion(o.APIVersion) {
-		return o, usage("--api-version is a date such as 2025-03-30, not %q", o.APIVersion)
+	if err := f.check(o); err != nil {
+		return o, err
 	}
 	for _, pair := range f.registries {
 		store, url, ok := strings.Cut(pair, "=")
@@ -169,6 +157,23 @@ func (f *importFlags) options() (aosm.Options, error) {
 	return o, nil
 }
 
+func (f *importFlags) check(o aosm.Options) error {
+	switch {
+	case f.file == "":
+		return usage("-f is required: the file to import, or - for standard input")
+	case !slices.Contains([]string{"none", "client", "server"}, f.dryRun):
+		return usage("--dry-run is none, client or server, not %q", f.dryRun)
+	case o.APIVersion != "" && !aosm.IsAPIVersion(o.APIVersion):
+		return usage("--api-version is a date such as 2025-03-30, not %q", o.APIVersion)
+	}
+	for _, namespace := range []string{o.Namespace, o.SiteNamespace} {
+		if problems := validation.IsDNS1123Label(namespace); namespace != "" && len(problems) > 0 {
+			return usage("%q is no name of a namespace: %s", namespace, problems[0])
+		}
+	}
+	return nil
+}
+
 func parameter(into *aosm.Parameters, p string) error {
 	name, ok := strings.CutPrefix(p, "@")
 	if !ok {
@@ -186,49 +191,4 @@ func parameter(into *aosm.Parameters, p string) error {
 		return &exitError{exitFailed, fmt.Errorf("reading the parameters in %s: %w", name, err)}
 	}
 	return nil
-}
-
-// tellFindings writes what is to be known of an import: what was not mapped, and what to know of, each on
-// a line; what means nothing here, each name once.
-func tellFindings(w io.Writer, findings []aosm.Finding) {
-	titles := map[aosm.Level]string{aosm.NotMapped: "Not mapped:", aosm.Note: "To know:"}
-	for _, level := range []aosm.Level{aosm.NotMapped, aosm.Note} {
-		title := titles[level]
-		for _, f := range findings {
-			if f.Level == level {
-				if title != "" {
-					fmt.Fprintln(w, title)
-					title = ""
-				}
-				fmt.Fprintln(w, " ", f)
-			}
-		}
-	}
-	type ignored struct {
-		aosm.Finding
-		count int
-	}
-	byName := map[string]*ignored{}
-	var order []*ignored
-	for _, f := range findings {
-		if f.Level != aosm.Ignored {
-			continue
-		}
-		if byName[f.Name] == nil {
-			byName[f.Name] = &ignored{Finding: f}
-			order = append(order, byName[f.Name])
-		}
-		byName[f.Name].count++
-	}
-	if len(order) > 0 {
-		fmt.Fprintln(w, "Means nothing here:")
-	}
-	slices.SortFunc(order, func(a, b *ignored) int { return cmp.Compare(a.Name, b.Name) })
-	for _, i := range order {
-		more := ""
-		if i.count > 1 {
-			more = fmt.Sprintf(" (and %d more)", i.count-1)
-		}
-		fmt.Fprintf(w, "  %s%s: %s\n", i.Path, more, i.Reason)
-	}
 }

@@ -122,12 +122,12 @@ func (f *whyFlags) kind(resource string) (string, error) {
 	if err != nil {
 		return "", &exitError{exitFailed, fmt.Errorf("asking the cluster for its kinds: %w", err)}
 	}
+	// As kubectl reads it: am.v1alpha1.nfo.dev, or am.nfo.dev.
 	full, short := schema.ParseResourceArg(strings.ToLower(resource))
-	if full == nil {
-		withoutVersion := short.WithVersion("")
-		full = &withoutVersion
+	kind, err := mapper.KindFor(short.WithVersion(""))
+	if err != nil && full != nil {
+		kind, err = mapper.KindFor(*full)
 	}
-	kind, err := mapper.KindFor(*full)
 	if err != nil {
 		return "", &exitError{exitFailed, fmt.Errorf("finding the kind %q: %w", resource, err)}
 	}

@@ -72,7 +72,6 @@ func TestImportApplies(t *testing.T) {
 	s.Expect(code).To(gomega.Equal(3), errOut)
 	s.Expect(out).To(gomega.Equal(fmt.Sprintf(applied, "")))
 	s.Expect(errOut).To(gomega.ContainSubstring("$.resources[5]: a configuration group schema has no counterpart"))
-	s.Expect(errOut).To(gomega.ContainSubstring("Warning: It names what"), "the API server's warnings are told")
 
 	s.Expect(env.Client.Get(t.Context(), client.ObjectKey{Namespace: s.ns, Name: "contoso-store"}, &store)).To(gomega.Succeed())
 	s.Expect(store.Spec.Purge.GracePeriod.Duration).To(gomega.Equal(24*time.Hour), "the import does not decide how a store is purged")

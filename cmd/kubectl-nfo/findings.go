@@ -1,0 +1,49 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/nfo-operator/nfo/internal/aosm"
+)
+
+// tellFindings writes what is to be known of an import: what was not mapped, and what to know of, each on
+// a line; what means nothing here, each name once.
+func tellFindings(w io.Writer, findings []aosm.Finding) {
+	tell(w, "Not mapped:", ofLevel(findings, aosm.NotMapped))
+	tell(w, "To know:", ofLevel(findings, aosm.Note))
+	tell(w, "Means nothing here:", once(ofLevel(findings, aosm.Ignored)))
+}
+
+func ofLevel(findings []aosm.Finding, level aosm.Level) []aosm.Finding {
+	return slices.DeleteFunc(slices.Clone(findings), func(f aosm.Finding) bool { return f.Level != level })
+}
+
+func tell(w io.Writer, title string, findings []aosm.Finding) {
+	for i, f := range findings {
+		if i == 0 {
+			fmt.Fprintln(w, title)
+		}
+		fmt.Fprintln(w, " ", f)
+	}
+}
+
+// once keeps the first finding of each name, with how many more there are.
+func once(findings []aosm.Finding) []aosm.Finding {
+	count := map[string]int{}
+	var firsts []aosm.Finding
+	for _, f := range findings {
+		if count[f.Name]++; count[f.Name] == 1 {
+			firsts = append(firsts, f)
+		}
+	}
+	for i, f := range firsts {
+		if n := count[f.Name]; n > 1 {
+			firsts[i].Path += fmt.Sprintf(" (and %d more)", n-1)
+		}
+	}
+	slices.SortFunc(firsts, func(a, b aosm.Finding) int { return cmp.Compare(a.Name, b.Name) })
+	return firsts
+}
