@@ -78,7 +78,7 @@ type ChartDependency struct {
 	// Range is the version asked for, "" if undeclared. Version is that in the archive, "" if
 	// Missing or Unknown.
 	Range, Version string
-	// Condition and Tags are those of its declaration.
+	// Condition and Tags are those of its declaration, the first 8 of the tags.
 	Condition string
 	Tags      []string
 	State     DependencyState

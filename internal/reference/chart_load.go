@@ -14,7 +14,7 @@ import (
 	"helm.sh/helm/v3/pkg/strvals"
 )
 
-const maxDependencyTags = 32
+const maxDependencyTags = 8
 
 // loadChart loads a chart. An error with a chart that has metadata is one of its other files. Helm
 // changes what it is given, so each rendering loads the chart anew.

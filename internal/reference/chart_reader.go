@@ -20,8 +20,8 @@ import (
 const (
 	defaultChartTimeout = 10 * time.Second
 	defaultChartMemory  = 256 << 20
-	// What a chart can make of its bounds, and some.
-	maxAnswerBytes = 32 << 20
+	// All answers of one child. The manager holds them in memory, once as text and once as read.
+	maxAnswerBytes = 8 << 20
 	maxStderrBytes = 4 << 10
 	// Files that a program is started with have the lowest numbers.
 	maxInheritedFile = 1024
@@ -35,7 +35,8 @@ type ChartLimits struct {
 	// seconds, rounded up. Default 10 s.
 	Timeout time.Duration
 	// Memory is how much its data may take, in bytes. It is on top of what the manager itself needs,
-	// in the same container, once for each chart that is read at a time. Default 256 MiB.
+	// in the same container, once for each chart that is read at a time. Default 256 MiB, which is
+	// enough for 13 MB of templates. With less than 96 MiB small charts fail too.
 	Memory int64
 }
 
@@ -45,7 +46,8 @@ func (l ChartLimits) withDefaults() ChartLimits {
 
 // ChartReader reads charts, each in a process of its own, for templates can neither be stopped nor
 // kept from taking memory: a chart can take down that process and nothing else. Its processes are
-// given no environment, no file and no network.
+// given no environment, no file and no network. The same bytes give the same answer, as long as their
+// templates do not draw random values: callers keep it by the digest of the chart.
 type ChartReader struct {
 	command []string
 	limits  ChartLimits

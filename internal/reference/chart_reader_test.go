@@ -56,7 +56,7 @@ func TestChildrenThatMisbehave(t *testing.T) {
 		"Panic":      {"Go's own message, first line", "panic", ErrChartCrashed, "exit status 2: panic: on purpose"},
 		"Killed":     {"by the kernel, where memory is short for all", "kill", ErrChartMemory, "the kernel killed"},
 		"Abort":      {"by another signal", "abort", ErrChartCrashed, ""},
-		"Flood":      {"more than is read", "flood", ErrChartTooLarge, "33554432 bytes"},
+		"Flood":      {"more than is read", "flood", ErrChartTooLarge, "8388608 bytes"},
 		"Garbage":    {"no JSON", "garbage", ErrChartCrashed, ""},
 		"Unknown":    {"a class of a newer program", `{"Done":true,"Problems":[{"Class":"New"}]}`, ErrChartCrashed, "unknown answer"},
 		"Unconfined": {"it could not limit itself: not about the chart", "fail", nil, "starting the process"},
