@@ -1,22 +1,27 @@
 package chart
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // TestRelease is the life of a release where no node is, and so no hook can run: those are left out.
 func TestRelease(t *testing.T) {
 	t.Parallel()
+	t.Cleanup(func() { forget(t) })
 	run := func(args ...string) {
 		t.Helper()
 		if _, err := helm(t, "", args...); err != nil {
@@ -66,6 +71,24 @@ func TestRelease(t *testing.T) {
 	}
 	run("install", "other", folder, "--namespace", "elsewhere", "--create-namespace", "--set", set, "--take-ownership")
 	run("uninstall", "other", "--namespace", "elsewhere", "--no-hooks")
+}
+
+// forget deletes the CRDs, which uninstalling leaves.
+func forget(t *testing.T) {
+	ctx := context.WithoutCancel(t.Context())
+	all := &unstructured.UnstructuredList{}
+	all.SetAPIVersion("apiextensions.k8s.io/v1")
+	all.SetKind("CustomResourceDefinitionList")
+	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+		err := env.Client.List(ctx, all, client.MatchingLabels{"app.kubernetes.io/name": "nfo"})
+		for i := range all.Items {
+			err = errors.Join(err, client.IgnoreNotFound(env.Client.Delete(ctx, &all.Items[i])))
+		}
+		return len(all.Items) == 0, err
+	})
+	if err != nil {
+		t.Errorf("deleting the CRDs: %v", err)
+	}
 }
 
 func get(t *testing.T, key client.ObjectKey, o client.Object) {

@@ -156,7 +156,7 @@ func TestValues(t *testing.T) {
 			{"Job/nfo-remover", container + ".args}", `["remove","--namespace=operators","--timeout=4m"]`},
 			{"Job/nfo-remover", `{.metadata.annotations.helm\.sh/hook} {.metadata.annotations.helm\.sh/hook-weight}`, "pre-delete 0"},
 			{"Job/nfo-remover", `{.metadata.annotations.helm\.sh/hook-delete-policy}`, "before-hook-creation,hook-succeeded"},
-			{"Job/nfo-remover", "{.spec.activeDeadlineSeconds} {.spec.backoffLimit} {.spec.template.spec.serviceAccountName}", "600 2 nfo-remover"},
+			{"Job/nfo-remover", "{.spec.activeDeadlineSeconds} {.spec.backoffLimit} {.spec.ttlSecondsAfterFinished} {.spec.template.spec.serviceAccountName}", "600 2 86400 nfo-remover"},
 			{"ClusterRoleBinding/nfo-remover", `{.metadata.annotations.helm\.sh/hook} {.metadata.annotations.helm\.sh/hook-weight}`, "pre-delete -1"},
 			{"ClusterRoleBinding/nfo-remover", "{.roleRef.kind} {.roleRef.name} {.subjects[0].namespace} {.subjects[0].name}", "ClusterRole nfo-remover operators nfo-remover"},
 			{"RoleBinding/nfo-remover", "{.metadata.namespace} {.roleRef.kind} {.roleRef.name} {.subjects[0].name}", "operators Role nfo-remover nfo-remover"},
