@@ -48,7 +48,7 @@ type release struct {
 
 // aboutObject says what keeps one object. found is false when neither it nor a tombstone of it is there.
 func (e *evidence) aboutObject(o reference.Object) (a *answer, found bool) {
-	a = &answer{Subject: o.String(), Incomplete: e.Incomplete}
+	a = &answer{Subject: o.String(), Incomplete: e.unseen}
 	if o.Kind == v1alpha1.KindTombstone {
 		return a, e.aboutTombstone(a, o.Name)
 	}
@@ -92,7 +92,7 @@ func (e *evidence) verdict(subject client.Object, a *answer) string {
 	if subject.GetDeletionTimestamp() != nil {
 		return "Nothing keeps it, and it is being deleted; its conditions say what that waits for."
 	}
-	if len(e.Incomplete) > 0 && reference.Self(subject).Kind == v1alpha1.KindDesign {
+	if len(e.unseen) > 0 && reference.Self(subject).Kind == v1alpha1.KindDesign {
 		return "Nothing that could be looked at keeps it. What could not be, may: then deleting it is refused."
 	}
 	return "Nothing keeps it: deleting is allowed" + e.afterwards(subject) + "."

@@ -35,8 +35,8 @@ type evidence struct {
 	now        time.Time
 	stores     []v1alpha1.ArtifactStore
 	tombstones []v1alpha1.Tombstone
-	// Incomplete says what could not be seen.
-	Incomplete []string
+	// unseen says what could not be seen.
+	unseen []string
 
 	objects map[reference.Object]client.Object
 	naming  map[string][]client.Object // what names something, by its key

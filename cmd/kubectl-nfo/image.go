@@ -2,12 +2,11 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
+	imageref "github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -23,36 +22,30 @@ type image struct {
 	digest           digest.Digest
 }
 
-var (
-	repositoryName = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
-	tagName        = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
-)
-
-// parseImage reads HOST/REPOSITORY:TAG or HOST/REPOSITORY[:TAG]@DIGEST. There is no default host.
+// parseImage reads HOST/REPOSITORY:TAG or HOST/REPOSITORY[:TAG]@DIGEST. There is no default host and no
+// default tag.
 func parseImage(s string) (image, error) {
 	i := image{written: s}
-	rest := s
-	if name, d, ok := strings.Cut(s, "@"); ok {
-		rest, i.digest = name, digest.Digest(d)
-		if err := i.digest.Validate(); err != nil {
-			return i, fmt.Errorf("the digest of %q: %w", s, err)
-		}
+	ref, err := imageref.Parse(s)
+	if err != nil {
+		return i, fmt.Errorf("%q is no image: %w", s, err)
 	}
-	var ok bool
-	if i.host, rest, ok = strings.Cut(rest, "/"); !ok || i.host == "" {
+	named, ok := ref.(imageref.Named)
+	if !ok || imageref.Domain(named) == "" {
 		return i, fmt.Errorf("%q does not begin with a registry's host, such as registry.example.com/", s)
 	}
-	i.repository, i.tag, ok = strings.Cut(rest, ":")
-	switch {
-	case !repositoryName.MatchString(i.repository):
-		return i, fmt.Errorf("%q names no repository", s)
-	case ok && !tagName.MatchString(i.tag):
-		return i, fmt.Errorf("%q has no tag that can be one", s)
-	case i.tag == "" && i.digest == "":
-		return i, fmt.Errorf("%q has neither a tag nor a digest", s)
-	}
+	i.host, i.repository = imageref.Domain(named), imageref.Path(named)
 	if _, err := v1alpha1.ParseRegistryURL("https://" + i.host); err != nil {
-		return i, errors.New("the host is none that a registry can have")
+		return i, fmt.Errorf("the host of %q is none that a registry can have", s)
+	}
+	if t, ok := ref.(imageref.Tagged); ok {
+		i.tag = t.Tag()
+	}
+	if d, ok := ref.(imageref.Digested); ok {
+		i.digest = d.Digest()
+	}
+	if i.tag == "" && i.digest == "" {
+		return i, fmt.Errorf("%q has neither a tag nor a digest", s)
 	}
 	if subject, ok := graph.SatelliteOf(i.tag); ok && i.digest == "" {
 		i.digest = subject // it lives and goes with its subject
@@ -151,7 +144,7 @@ func (i image) elsewhere(unseen string) *answer {
 
 // aboutImage says what keeps an image of a store.
 func (e *evidence) aboutImage(i image, store *v1alpha1.ArtifactStore) *answer {
-	a := &answer{Subject: i.written, Incomplete: e.Incomplete}
+	a := &answer{Subject: i.written, Incomplete: e.unseen}
 	here, err := v1alpha1.ParseRegistryURL(store.Spec.Registry.URL)
 	a.Released = e.releases(func(t *v1alpha1.Tombstone, r v1alpha1.TombstoneArtifact) bool {
 		there, thereErr := v1alpha1.ParseRegistryURL(t.Spec.RegistryURL)

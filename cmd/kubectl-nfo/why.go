@@ -182,7 +182,7 @@ func gather(ctx context.Context, api client.Client, namespace string) (*evidence
 		snapshot[v1alpha1.KindSite] = append(snapshot[v1alpha1.KindSite], &items[i])
 	}
 	if unseen != "" {
-		e.Incomplete = append(e.Incomplete, unseen)
+		e.unseen = append(e.unseen, unseen)
 	}
 	var stores v1alpha1.ArtifactStoreList
 	if err := api.List(ctx, &stores, client.InNamespace(namespace)); err != nil {

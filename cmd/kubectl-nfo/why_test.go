@@ -278,7 +278,7 @@ As long as a manifest lists it, no purge deletes it. artifactmanifests/p/m: Noth
 func TestWhatCannotBeSeenIsSaid(t *testing.T) {
 	t.Parallel()
 	e := seen([]v1alpha1.ArtifactStore{store()}, nil, design("n", "d", ""))
-	e.Incomplete = []string{"sites were not looked at"}
+	e.unseen = []string{"sites were not looked at"}
 	a, _ := e.aboutObject(reference.Object{Kind: v1alpha1.KindDesign, Namespace: "p", Name: "n"})
 	if !strings.Contains(a.Verdict, "What could not be, may") || strings.Contains(a.Verdict, "allowed") {
 		t.Errorf("the verdict is %q", a.Verdict)
@@ -304,11 +304,11 @@ func TestParseImage(t *testing.T) {
 		"Both":      {reason: "the digest counts", image: "r/a:1@" + one, want: image{host: "r", repository: "a", tag: "1", digest: one}},
 		"NoHost":    {reason: "there is no default", image: "nginx:1", bad: "registry's host"},
 		"NoTag":     {reason: "nor a default tag", image: "r:5000/a", bad: "neither a tag nor a digest"},
-		"BadTag":    {reason: "no tag", image: "r/a:-", bad: "no tag"},
-		"BadName":   {reason: "no repository", image: "r/A:1", bad: "names no repository"},
-		"BadDigest": {reason: "no digest", image: "r/a@sha256:12", bad: "the digest"},
+		"BadTag":    {reason: "no tag", image: "r/a:-", bad: "is no image"},
+		"BadName":   {reason: "no repository", image: "r/A:1", bad: "lowercase"},
+		"BadDigest": {reason: "no digest", image: "r/a@sha256:12", bad: "is no image"},
 		"BadHost":   {reason: "no host", image: "r:99999999/a:1", bad: "the host"},
-		"Scheme":    {reason: "no URL", image: "https://r/a:1", bad: "names no repository"},
+		"Scheme":    {reason: "no URL", image: "https://r/a:1", bad: "is no image"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -62,6 +62,7 @@ func (im *importer) orderApplications(o *v1alpha1.NetworkFunctionDefinitionVersi
 	}
 }
 
+// versionState is left to its default for a preview: what is activated here meanwhile stays so.
 func (im *importer) versionState(p value) v1alpha1.VersionState {
 	state := im.text(p, "versionState")
 	switch fold(state) {
@@ -73,7 +74,7 @@ func (im *importer) versionState(p value) v1alpha1.VersionState {
 	default:
 		im.tell(Note, p.get("versionState").node, "the state %q is taken to be Preview", clip(state))
 	}
-	return v1alpha1.VersionPreview
+	return ""
 }
 
 func (im *importer) application(item value, r resource) (app v1alpha1.NetworkFunctionApplication, ok bool) {

@@ -51,6 +51,7 @@ func (im *importer) uploadPath(r resource) v1alpha1.UploadPath {
 	return v1alpha1.StoreScoped
 }
 
+// manifestState is Uploaded or left to its default: what is sealed here meanwhile is not to be unsealed.
 func (im *importer) manifestState(p value) v1alpha1.ManifestState {
 	state := im.text(p, "artifactManifestState")
 	switch fold(state) {
@@ -60,7 +61,7 @@ func (im *importer) manifestState(p value) v1alpha1.ManifestState {
 	default:
 		im.tell(Note, p.get("artifactManifestState").node, "the state %q is taken to be Uploading", clip(state))
 	}
-	return v1alpha1.ManifestUploading
+	return ""
 }
 
 var (
