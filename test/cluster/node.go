@@ -25,17 +25,14 @@ func (p *controlPlane) startRuntime(ctx context.Context, c *credentials) error {
 	if err := p.node.Adopt(p.components[len(p.components)-1].process.Pid); err != nil {
 		return err
 	}
-	archive := filepath.Join(p.dir, "pause.tar")
+	archive := p.node.Path("pause.tar")
 	if err := writePauseImage(archive, p.binaries["pause"]); err != nil {
 		return err
 	}
 	if err := p.node.AwaitRuntime(ctx); err != nil {
 		return err
 	}
-	if err := p.node.Import(ctx, archive); err != nil {
-		return err
-	}
-	return os.Remove(archive)
+	return p.node.Import(ctx, archive)
 }
 
 // startNode starts what needs an API server that is ready.

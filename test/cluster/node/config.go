@@ -33,7 +33,7 @@ func (n *Node) WriteConfig(f Files) error {
 		if err != nil {
 			return err
 		}
-		path = n.path(path)
+		path = n.Path(path)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return fmt.Errorf("writing the node's configuration: %w", err)
 		}
@@ -46,7 +46,7 @@ func (n *Node) WriteConfig(f Files) error {
 
 func (n *Node) render(name string, f Files) ([]byte, error) {
 	// TOML, YAML and JSON all read a quoted string of Go.
-	path := func(name string) string { return strconv.Quote(n.path(name)) }
+	path := func(name string) string { return strconv.Quote(n.Path(name)) }
 	t, err := template.New(name).Funcs(template.FuncMap{"path": path}).ParseFS(configs, "config/"+name)
 	if err != nil {
 		return nil, fmt.Errorf("reading the template of %s: %w", name, err)

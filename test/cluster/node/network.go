@@ -12,7 +12,7 @@ import (
 
 // networkUp makes a network namespace that is one wire away from the host's.
 func (n *Node) networkUp(ctx context.Context) error {
-	namespace := n.path("netns")
+	namespace := n.Path("netns")
 	if err := os.WriteFile(namespace, nil, 0o600); err != nil {
 		return fmt.Errorf("making the network namespace: %w", err)
 	}
@@ -62,7 +62,7 @@ func (n *Node) ip(ctx context.Context, inside bool, commands ...string) error {
 // Inside gives the command that runs path in the node's network namespace. It has the same
 // process, and so the same number, throughout.
 func (n *Node) Inside(path string, args []string) (string, []string) {
-	return "nsenter", append([]string{"--net=" + n.path("netns"), path}, args...)
+	return "nsenter", append([]string{"--net=" + n.Path("netns"), path}, args...)
 }
 
 // run runs a command whose output matters only if it fails.

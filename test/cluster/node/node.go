@@ -152,4 +152,5 @@ func (n *Node) removeFiles() error {
 
 func (n *Node) recordPath() string { return n.dir + ".json" }
 
-func (n *Node) path(name string) string { return filepath.Join(n.dir, name) }
+// Path gives the path of a file in the node's folder, which is there from Up to Down.
+func (n *Node) Path(name string) string { return filepath.Join(n.dir, name) }

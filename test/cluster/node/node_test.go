@@ -83,7 +83,7 @@ func TestUpRefuses(t *testing.T) {
 		},
 		"somebody's folder": {
 			reason:  "the node's folder is removed at the end",
-			prepare: func(t *testing.T, n *Node) { write(t, n.path("notes.txt"), "mine") },
+			prepare: func(t *testing.T, n *Node) { write(t, n.Path("notes.txt"), "mine") },
 			want:    "choose another directory",
 		},
 	}
@@ -112,11 +112,11 @@ func TestDownSparesOthers(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		write(t, n.path("notes.txt"), "mine")
+		write(t, n.Path("notes.txt"), "mine")
 		if err := n.Down(t.Context()); err != nil {
 			t.Errorf("owner %q: %v", owner, err)
 		}
-		if !exists(n.path("notes.txt")) {
+		if !exists(n.Path("notes.txt")) {
 			t.Errorf("owner %q: a file that no node made is gone", owner)
 		}
 		if got, _ := os.Readlink(n.link); got != owner {
@@ -142,7 +142,7 @@ func TestDownAfterReboot(t *testing.T) {
 			n := newNode(t, t.TempDir())
 			path := filepath.Join(t.TempDir(), "results/pod")
 			write(t, path, "10.0.0.1")
-			write(t, n.path("kubelet/file"), "")
+			write(t, n.Path("kubelet/file"), "")
 			// A parameter that does not exist: setting it would fail.
 			write(t, n.recordPath(), `{"Boot":"another","Sysctls":{"no/such/parameter":"1"},"Trees":["`+filepath.Dir(path)+`"]}`)
 			if test.owner != "" {

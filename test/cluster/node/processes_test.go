@@ -43,7 +43,7 @@ func TestUnmount(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "data")
 	write(t, filepath.Join(outside, "precious"), "")
 	for _, name := range []string{"volume", "with space"} {
-		if err := os.MkdirAll(n.path(name), 0o755); err != nil {
+		if err := os.MkdirAll(n.Path(name), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -53,13 +53,13 @@ func TestUnmount(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = unix.Unmount(target, unix.MNT_DETACH) })
 	}
-	mount("tmpfs", n.path("with space"), "tmpfs", 0)
-	mount("tmpfs", n.path("with space"), "tmpfs", 0) // on top of the first
-	if err := os.Mkdir(n.path("with space/inner"), 0o755); err != nil {
+	mount("tmpfs", n.Path("with space"), "tmpfs", 0)
+	mount("tmpfs", n.Path("with space"), "tmpfs", 0) // on top of the first
+	if err := os.Mkdir(n.Path("with space/inner"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	mount(outside, n.path("with space/inner"), "", unix.MS_BIND)
-	mount(outside, n.path("volume"), "", unix.MS_BIND)
+	mount(outside, n.Path("with space/inner"), "", unix.MS_BIND)
+	mount(outside, n.Path("volume"), "", unix.MS_BIND)
 	neighbour := n.dir + "-2"
 	if err := os.Mkdir(neighbour, 0o755); err != nil {
 		t.Fatal(err)
@@ -72,7 +72,7 @@ func TestUnmount(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if exists(n.path("volume/precious")) || exists(n.path("with space/inner")) {
+	if exists(n.Path("volume/precious")) || exists(n.Path("with space/inner")) {
 		t.Error("something is still mounted in the folder")
 	}
 	if !exists(filepath.Join(outside, "precious")) || !exists(filepath.Join(neighbour, "kept")) {

@@ -122,7 +122,7 @@ func (r record) removePaths() error {
 // removeSockets removes the sockets of the node's shims, whose folder may be shared with another
 // containerd. Each shim has left a file that says where its socket is.
 func (n *Node) removeSockets() error {
-	files, err := filepath.Glob(n.path("containerd/state/io.containerd.runtime.v2.task/*/*/address"))
+	files, err := filepath.Glob(n.Path("containerd/state/io.containerd.runtime.v2.task/*/*/address"))
 	if err != nil {
 		return fmt.Errorf("finding the sockets of shims: %w", err)
 	}

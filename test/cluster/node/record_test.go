@@ -80,7 +80,7 @@ func TestRemoveSockets(t *testing.T) {
 	write(t, filepath.Join(sockets, "ours"), "")
 	write(t, filepath.Join(sockets, "theirs"), "")
 	for task, name := range map[string]string{"a": "ours", "b": "gone"} {
-		write(t, n.path("containerd/state/io.containerd.runtime.v2.task/k8s.io/"+task+"/address"), "unix://"+filepath.Join(sockets, name))
+		write(t, n.Path("containerd/state/io.containerd.runtime.v2.task/k8s.io/"+task+"/address"), "unix://"+filepath.Join(sockets, name))
 	}
 	if err := n.removeSockets(); err != nil {
 		t.Fatal(err)

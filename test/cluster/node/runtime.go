@@ -12,15 +12,15 @@ const socket = "containerd.sock"
 
 // RuntimeArguments are those of containerd.
 func (n *Node) RuntimeArguments() []string {
-	return []string{"--config", n.path(configPaths["containerd.toml"])}
+	return []string{"--config", n.Path(configPaths["containerd.toml"])}
 }
 
 // KubeletArguments are those of the kubelet that tell where its files are.
 func (n *Node) KubeletArguments() []string {
 	return []string{
-		"--config=" + n.path(configPaths["kubelet.yaml"]),
-		"--root-dir=" + n.path("kubelet"),
-		"--cert-dir=" + n.path("kubelet/pki"),
+		"--config=" + n.Path(configPaths["kubelet.yaml"]),
+		"--root-dir=" + n.Path("kubelet"),
+		"--cert-dir=" + n.Path("kubelet/pki"),
 	}
 }
 
@@ -29,7 +29,7 @@ func (n *Node) AwaitRuntime(ctx context.Context) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", n.path(socket))
+		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", n.Path(socket))
 		if err == nil {
 			return conn.Close()
 		}
@@ -47,7 +47,7 @@ func (n *Node) Import(ctx context.Context, archive string) error {
 	if _, err := os.Stat(archive); err != nil {
 		return fmt.Errorf("reading the image: %w", err)
 	}
-	if err := run(ctx, "", "ctr", "--address", n.path(socket), "--namespace", "k8s.io", "images", "import", archive); err != nil {
+	if err := run(ctx, "", "ctr", "--address", n.Path(socket), "--namespace", "k8s.io", "images", "import", archive); err != nil {
 		return fmt.Errorf("importing %s: %w", archive, err)
 	}
 	return nil
