@@ -114,11 +114,11 @@ func (v value) text1() string {
 func identify(parent resourceID, typ, name string) (resourceID, error) {
 	types, names := strings.Split(typ, "/"), strings.Split(name, "/")
 	for _, part := range slices.Concat(types, names) {
-		if part == "" || len(part) > maxSegment {
-			return resourceID{}, errors.New("a part of its type or name is empty or too long")
+		if part == "" {
+			return resourceID{}, errors.New("a part of its type or name is empty")
 		}
-		if strings.Contains(part, mark) {
-			return resourceID{}, errors.New("its type or name is known at deployment only")
+		if err := checkPart(part); err != nil {
+			return resourceID{}, fmt.Errorf("its type or name: %w", err)
 		}
 	}
 	id := parent

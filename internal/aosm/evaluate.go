@@ -53,7 +53,7 @@ func (t *template) parameter(name string) (value, error) {
 		if !declared.there() {
 			return value{}, fmt.Errorf("the template declares no parameter %q", clip(name))
 		}
-		if given, ok := t.given[fold(name)]; ok {
+		if given, ok := t.given[fold(name)]; ok && given.node != nil {
 			return given.as(declared.get("type"))
 		}
 		if d := declared.get("defaultValue"); d.node != nil {

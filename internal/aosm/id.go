@@ -1,8 +1,11 @@
 package aosm
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"unicode"
 )
 
 // The resource types that are known, folded.
@@ -64,17 +67,34 @@ func parseID(s string) (resourceID, error) {
 		id.types = append(id.types, segments[i])
 		id.names = append(id.names, segments[i+1])
 	}
+	id = id.relative()
+	if slices.Contains(segments, "") {
+		return id, fmt.Errorf("%q is no resource id: a part of it is empty", clip(s))
+	}
 	for _, part := range append(segments, id.subscription, id.group) {
-		if len(part) > maxSegment {
-			return id, fmt.Errorf("%q is no resource id: a part of it has more than %d bytes", clip(s), maxSegment)
+		if err := checkPart(part); err != nil {
+			return id, fmt.Errorf("%q is no resource id: %w", clip(s), err)
 		}
 	}
-	for _, part := range segments {
-		if part == "" || strings.Contains(part, mark) {
-			return id, fmt.Errorf("%q is no resource id: a part of it is empty or not known before deployment", clip(s))
-		}
+	return id, nil
+}
+
+// checkPart says why a text cannot be a part of an id or of a name.
+func checkPart(part string) error {
+	switch {
+	case strings.Contains(part, mark):
+		return errors.New("a part of it is known at deployment only")
+	case len(part) > maxSegment:
+		return fmt.Errorf("a part of it has more than %d bytes", maxSegment)
+	case !printable(part):
+		return errors.New("a part of it has characters that cannot be printed")
 	}
-	return id.relative(), nil
+	return nil
+}
+
+// printable reports whether a text has neither control characters nor others that no name has.
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // relative drops the marks of a deployment's own scope.

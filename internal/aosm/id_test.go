@@ -32,6 +32,8 @@ func TestParseID(t *testing.T) {
 		"Other":    {reason: "not below a provider", id: "/tenants/t/providers/a/b/c", bad: true},
 		"Scope":    {reason: "a scope alone is no resource", id: "/subscriptions/s/resourceGroups/g", bad: true},
 		"Long":     {reason: "AOSM's names are short", id: base + "/artifactStores/" + strings.Repeat("a", 129), bad: true},
+		"Control":  {reason: "no name has a character that cannot be printed", id: base + "/artifactStores/a\x7f", bad: true},
+		"Bidi":     {reason: "nor one that turns what follows around", id: base + "/artifactStores/a\u202e", bad: true},
 		"Nothing":  {reason: "nothing is no id", id: "", bad: true},
 	}
 	for name, tc := range tests {

@@ -104,6 +104,9 @@ func (im *importer) need(v value, name string, limit int) (string, bool) {
 	case strings.Contains(word, mark):
 		im.unmapped(at, "%s is known at deployment only", name)
 		return "", false
+	case !printable(word):
+		im.unmapped(at, "%s has characters that cannot be printed", name)
+		return "", false
 	}
 	return word, true
 }
@@ -142,8 +145,8 @@ func (im *importer) texts(v value, name string, limit int) []string {
 		switch {
 		case err != nil:
 			im.undecided(item.node, "an item of "+name, err)
-		case word == "" || len(word) > 253:
-			im.unmapped(item.node, "an item of %s has to have from 1 to 253 characters", name)
+		case word == "" || len(word) > 253 || !printable(word):
+			im.unmapped(item.node, "an item of %s has to have from 1 to 253 characters that can be printed", name)
 		default:
 			all = append(all, word)
 		}

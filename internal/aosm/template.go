@@ -149,7 +149,9 @@ func (im *importer) readNested(v value, to *template) {
 	}
 	if given.node != nil {
 		for _, m := range given.node.items {
-			t.given[fold(m.key)] = value{node: m, scope: given.scope}.get("value")
+			if v := (value{node: m, scope: given.scope}).get("value"); v.node != nil { // a reference is to a secret elsewhere
+				t.given[fold(m.key)] = v
+			}
 		}
 	}
 	im.readTemplate(value{node: inner.node, scope: &scope{session: im.session, template: t}}, t)

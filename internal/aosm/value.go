@@ -106,6 +106,9 @@ func (v value) loop(name string) value {
 		return v
 	}
 	input := v.get("input")
+	if input.node == nil {
+		return v
+	}
 	all := value{node: &node{kind: array, parent: v.parent, index: v.index, state: opened}, scope: v.scope, list: []value{}}
 	for i := range count {
 		all.list = append(all.list, value{node: input.node, scope: v.scope.turn(name, i)})
