@@ -130,7 +130,7 @@ func (im *importer) readNested(v value, to *template) {
 	p.get("mode").close()
 	options := p.get("expressionEvaluationOptions")
 	options.close()
-	t := newTemplate(im.session, inner.node, map[string]value{})
+	t := newTemplate(im.session, inner.node, givenIn(p.get("parameters")))
 	t.subscription, t.group = to.subscription, to.group
 	for name, into := range map[string]*string{"subscriptionId": &t.subscription, "resourceGroup": &t.group} {
 		if !v.get(name).there() {
@@ -141,20 +141,26 @@ func (im *importer) readNested(v value, to *template) {
 			return
 		}
 	}
-	given := p.get("parameters")
-	given.close()
 	if fold(options.get("scope").text1()) != "inner" { // ARM's default: its expressions are the outer template's
 		im.readTemplate(value{node: inner.node, scope: v.scope}, t)
 		return
 	}
-	if given.node != nil {
-		for _, m := range given.node.items {
-			if v := (value{node: m, scope: given.scope}).get("value"); v.node != nil { // a reference is to a secret elsewhere
-				t.given[fold(m.key)] = v
-			}
+	im.readTemplate(value{node: inner.node, scope: &scope{session: im.session, template: t}}, t)
+}
+
+// givenIn are the values that a nested deployment gives its template's parameters.
+func givenIn(parameters value) map[string]value {
+	given := map[string]value{}
+	parameters.close()
+	if parameters.node == nil {
+		return given
+	}
+	for _, m := range parameters.node.items {
+		if v := (value{node: m, scope: parameters.scope}).get("value"); v.node != nil { // a reference is to a secret elsewhere
+			given[fold(m.key)] = v
 		}
 	}
-	im.readTemplate(value{node: inner.node, scope: &scope{session: im.session, template: t}}, t)
+	return given
 }
 
 // word is a member that has to be a text, evaluated.
