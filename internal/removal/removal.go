@@ -104,8 +104,8 @@ func (r *remover) until(ctx context.Context, step string, pending func(context.C
 	waiting, cancel := context.WithDeadline(ctx, r.deadline)
 	defer cancel()
 	var last string
-	err := wait.PollUntilContextCancel(waiting, pollInterval, true, func(ctx context.Context) (bool, error) {
-		what, err := pending(ctx)
+	err := wait.PollUntilContextCancel(waiting, pollInterval, true, func(context.Context) (bool, error) {
+		what, err := pending(ctx) // not bound to the deadline: the last look is to say what is waited for
 		if err != nil || what == "" {
 			return err == nil, err
 		}

@@ -36,9 +36,9 @@ var kinds = map[string]struct {
 	conditions []string
 }{
 	"artifactstores":                    {"as", &v1alpha1.ArtifactStoreList{}, []string{"PurgeHealthy", "Reachable", "Ready", "Referenced"}},
-	"artifactmanifests":                 {"am", &v1alpha1.ArtifactManifestList{}, []string{"Ready", "Referenced", "Uploaded"}},
-	"networkfunctiondefinitionversions": {"nfdv", &v1alpha1.NetworkFunctionDefinitionVersionList{}, []string{"Ready", "Referenced", "Resolved"}},
-	"networkservicedesignversions":      {"nsdv", &v1alpha1.NetworkServiceDesignVersionList{}, []string{"Ready", "Referenced", "Resolved"}},
+	"artifactmanifests":                 {"am", &v1alpha1.ArtifactManifestList{}, []string{"Migrated", "Ready", "Referenced", "Uploaded"}},
+	"networkfunctiondefinitionversions": {"nfdv", &v1alpha1.NetworkFunctionDefinitionVersionList{}, []string{"Migrated", "Ready", "Referenced", "Resolved"}},
+	"networkservicedesignversions":      {"nsdv", &v1alpha1.NetworkServiceDesignVersionList{}, []string{"Migrated", "Ready", "Referenced", "Resolved"}},
 	"sitenetworkservices":               {"sns", &v1alpha1.SiteNetworkServiceList{}, []string{"Ready", "Referenced", "Resolved"}},
 	"tombstones":                        {"ts", &v1alpha1.TombstoneList{}, []string{"Ready"}},
 }

@@ -268,7 +268,7 @@ func TestI13PurgeAgainstRestore(t *testing.T) {
 			once.Do(func() { s.create(again) })
 			s.Eventually(func() bool {
 				s.condition(again, "")
-				return len(again.Status.Artifacts) == 2 && len(conditionsOf(again)) == 3
+				return len(again.Status.Artifacts) == 2 && s.find(again, v1alpha1.ConditionUploaded) != nil
 			}).Should(gomega.BeTrue())
 			s.Eventually(func() bool {
 				tag, digest := s.at(repository("m", "a"), "1"), s.at(repository("m", "a"), a)
