@@ -23,10 +23,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/controller"
 )
 
-// gcPercent has garbage collected twice as early as usual: most of the heap is the cache, which stays,
-// and what comes beside it is little and rare. GOGC goes before it.
-const gcPercent = 50
-
 // managerConfig is the command line of `nfo manager`.
 type managerConfig struct {
 	metrics, probes string
@@ -84,9 +80,7 @@ func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error
 	if cfg.webhookPort < 0 || cfg.webhookPort > 65535 {
 		return fmt.Errorf("--webhook-port is %d and must be a port, or 0", cfg.webhookPort)
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	collectEarly()
 	log := zap.New()
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
@@ -125,6 +119,14 @@ func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error
 		}
 	}
 	return mgr.Start(ctx)
+}
+
+// collectEarly has garbage collected twice as early as usual: most of the heap is the cache, which
+// stays, and what comes beside it is little and rare. GOGC goes before it.
+func collectEarly() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
 }
 
 // newKeeper makes the keeper of the webhooks' certificate, with an uncached client.
