@@ -121,11 +121,11 @@ func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error
 	return mgr.Start(ctx)
 }
 
-// collectEarly has garbage collected twice as early as usual: most of the heap is the cache, which
+// collectEarly has garbage collected three times as early as usual: most of the heap is the cache, which
 // stays, and what comes beside it is little and rare. GOGC goes before it.
 func collectEarly() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(33)
 	}
 }
 

@@ -27,6 +27,7 @@ var removing = []story.Chapter{
 		story.Until(rest, story.Says("MiB")).Within(5 * time.Minute),
 	}},
 	{Title: "The chart is uninstalled with everything in place: nothing of it is left, no object is stuck, no artifact is touched.", Steps: []story.Step{
+		story.Run(upgrade, story.Says("STATUS: deployed")).Within(3 * time.Minute),
 		story.Run(samples+` | grep artifactmanifest`, story.Says("upf-1.0.0 created")),
 		story.Run(`demo push chart $REPO/upf:1.0.0 test/demo/chart/upf && demo push file $REPO/nf-template:1.0.0 test/demo/nf-template.json`, story.Lines(2, "@sha256:")),
 		story.Run(uploaded, story.Says("condition met")),
