@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/distribution/distribution/v3/registry/storage"
 	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
@@ -95,8 +94,7 @@ func TestCase08RewrittenReference(t *testing.T) {
 	m := s.applied("lives", "a:1")
 	prey := s.prey()
 
-	// Age is told in seconds.
-	s.Eventually(func() bool { return time.Now().Truncate(time.Second).After(first.CreationTimestamp.Time) }).Should(gomega.BeTrue())
+	s.ages(first)
 	younger, theirs := s.store("younger", noGrace, at("http://"+host+"/acme/lives")), s.manifest("a", "x:1")
 	theirs.Spec.ArtifactStoreRef.Name = "younger"
 	x := s.imageIn("acme/lives/a/x", "x")

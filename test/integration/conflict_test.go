@@ -2,7 +2,6 @@ package integration
 
 import (
 	"testing"
-	"time"
 
 	"github.com/onsi/gomega"
 
@@ -44,8 +43,7 @@ func TestI9NewerStoreOfAnOverlappingURLIsInert(t *testing.T) {
 			s.manage(func(o *environment.ManagerOptions) { o.Namespaces = append(o.Namespaces, other.ns) })
 			s.create(older)
 			s.eventually(older, v1alpha1.ConditionReady, "True/Ready")
-			// Age is told in seconds.
-			s.Eventually(func() bool { return time.Now().Truncate(time.Second).After(older.CreationTimestamp.Time) }).Should(gomega.BeTrue())
+			s.ages(older)
 
 			stays, goes := other.manifest("stays", "a:1"), other.manifest("goes", "a:1")
 			kept, keptAt := other.imageAt(c.newer, "stays")

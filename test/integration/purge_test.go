@@ -83,6 +83,12 @@ func (s *scene) scheduledStore(change ...func(*v1alpha1.ArtifactStore)) *v1alpha
 	return st
 }
 
+// ages waits until whatever is created next is younger than o: age is told in seconds.
+func (s *scene) ages(o client.Object) {
+	s.t.Helper()
+	s.Eventually(func() bool { return time.Now().Truncate(time.Second).After(o.GetCreationTimestamp().Time) }).Should(gomega.BeTrue())
+}
+
 // releasedImages pushes, uploads and deletes a manifest with the artifacts a:1 and b:1.
 func (s *scene) releasedImages() (a, b string) {
 	s.t.Helper()
@@ -295,8 +301,9 @@ func TestI9PurgeOfTwoStoresOnOverlappingPaths(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	s.manage(scheduled)
-	s.scheduledStore(noGrace)
+	elder := s.scheduledStore(noGrace)
 	a, _ := s.releasedImages()
+	s.ages(elder)
 	s.create(s.store("younger", noGrace, func(o *v1alpha1.ArtifactStore) { o.Spec.Registry.URL = s.registry.URL("acme/m") }))
 	younger := s.store("younger")
 	s.eventually(younger, v1alpha1.ConditionReady, "False/PathConflict")
