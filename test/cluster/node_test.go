@@ -134,21 +134,14 @@ func runPod(t *testing.T, o options, binaries map[string]string) {
 			t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, output)
 		}
 	}
+	kubectl("create", "namespace", "strict")
+	kubectl("label", "namespace", "strict", "pod-security.kubernetes.io/enforce=restricted")
+	kubectl("wait", "--for=create", "--timeout=30s", "--namespace=strict", "serviceaccount/default")
 	kubectl("apply", "-f", "-")
 	kubectl("wait", "--for=condition=Ready", "--timeout=60s", "--namespace=strict", "pod/pause")
 }
 
 const pod = `
-apiVersion: v1
-kind: Namespace
-metadata:
-  name: strict
-  labels: {pod-security.kubernetes.io/enforce: restricted}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: default, namespace: strict}
----
 apiVersion: v1
 kind: Pod
 metadata: {name: pause, namespace: strict}
@@ -167,7 +160,7 @@ func machine(t *testing.T, dir string) []string {
 	t.Helper()
 	var found []string
 	for _, pattern := range []string{
-		"/run/*", "/run/containerd/*", "/run/containerd/s/*", "/run/netns/*", "/var/lib/cni/*", "/var/lib/cni/results/*", "/var/lib/kubelet/*",
+		"/run/*", "/run/containerd/*", "/run/containerd/s/*", "/run/netns/*", "/var/lib/cni/*", "/var/lib/cni/results/*", "/var/lib/kubelet/*", "/var/lib/kubelet/device-plugins/*",
 		"/var/lib/containerd", "/var/log/containers/*", "/var/log/pods", "/opt/*", "/etc/cni/net.d/*", "/sys/class/net/*", "/sys/fs/cgroup/*/nfo-node", "/sys/fs/cgroup/nfo-node",
 	} {
 		matches, err := filepath.Glob(pattern)

@@ -33,9 +33,10 @@ const (
 
 // A Node belongs to one directory.
 type Node struct {
-	link  string // names the directory whose node the machine has
-	owner string // the cluster's directory, without symbolic links
-	dir   string // the node's folder in it
+	link   string   // names the directory whose node the machine has
+	shared []string // patterns of files that are not the node's alone
+	owner  string   // the cluster's directory, without symbolic links
+	dir    string   // the node's folder in it
 }
 
 // Open names the node of a directory, which need not exist. It changes nothing.
@@ -47,7 +48,7 @@ func Open(dir string) (*Node, error) {
 	if dir, err = resolve(dir); err != nil {
 		return nil, fmt.Errorf("finding the directory: %w", err)
 	}
-	return &Node{link: ownerLink, owner: dir, dir: filepath.Join(dir, folder)}, nil
+	return &Node{link: ownerLink, shared: sharedFiles, owner: dir, dir: filepath.Join(dir, folder)}, nil
 }
 
 // resolve follows symbolic links, which the kernel's books have none of, as far as dir exists.
@@ -126,7 +127,7 @@ func (n *Node) steps(ctx context.Context, owner string, r record) []func() error
 			func() error { return networkDown(ctx) })
 	}
 	if r.Boot != "" {
-		steps = append(steps, n.unmount, n.removeSockets)
+		steps = append(steps, n.unmount, n.removeTraces, n.removeSockets)
 	}
 	if owner == n.owner {
 		steps = append(steps, removeGroup, r.restoreSysctls)

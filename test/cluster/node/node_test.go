@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// newNode opens a node whose link is not the machine's.
+// newNode opens a node that shares nothing with the machine.
 func newNode(t *testing.T, dir string) *Node {
 	t.Helper()
 	n, err := Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.link = filepath.Join(t.TempDir(), "link")
+	n.link, n.shared = filepath.Join(t.TempDir(), "link"), nil
 	return n
 }
 

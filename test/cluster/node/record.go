@@ -25,6 +25,7 @@ var (
 		"/run/containerd/s", // sockets of shims
 		"/run/xtables.lock",
 		"/var/lib/cni/results",
+		"/var/lib/kubelet/device-plugins/kubelet.sock",
 		"/var/lib/kubelet/device-plugins",
 		"/var/log/containers",
 	}
@@ -117,26 +118,6 @@ func (r record) removePaths() error {
 		_ = os.Remove(path) // fails, as it should, if anything is left in it
 	}
 	return errors.Join(errs...)
-}
-
-// removeSockets removes the sockets of the node's shims, whose folder may be shared with another
-// containerd. Each shim has left a file that says where its socket is.
-func (n *Node) removeSockets() error {
-	files, err := filepath.Glob(n.Path("containerd/state/io.containerd.runtime.v2.task/*/*/address"))
-	if err != nil {
-		return fmt.Errorf("finding the sockets of shims: %w", err)
-	}
-	for _, file := range files {
-		address, err := os.ReadFile(file)
-		if err != nil {
-			return fmt.Errorf("finding the sockets of shims: %w", err)
-		}
-		path := strings.TrimPrefix(string(address), "unix://")
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("removing the socket of a shim: %w", err)
-		}
-	}
-	return nil
 }
 
 func bootID() (string, error) {

@@ -72,20 +72,3 @@ func TestRemovePaths(t *testing.T) {
 		}
 	}
 }
-
-func TestRemoveSockets(t *testing.T) {
-	t.Parallel()
-	n := newNode(t, t.TempDir())
-	sockets := t.TempDir()
-	write(t, filepath.Join(sockets, "ours"), "")
-	write(t, filepath.Join(sockets, "theirs"), "")
-	for task, name := range map[string]string{"a": "ours", "b": "gone"} {
-		write(t, n.Path("containerd/state/io.containerd.runtime.v2.task/k8s.io/"+task+"/address"), "unix://"+filepath.Join(sockets, name))
-	}
-	if err := n.removeSockets(); err != nil {
-		t.Fatal(err)
-	}
-	if exists(filepath.Join(sockets, "ours")) || !exists(filepath.Join(sockets, "theirs")) {
-		t.Error("the sockets of the node's shims should be gone, and no other")
-	}
-}
