@@ -122,13 +122,14 @@ type Artifact struct {
 }
 
 // ArtifactState is what the registry showed of an artifact.
-// +kubebuilder:validation:Enum=Missing;Present;Untagged
+// +kubebuilder:validation:Enum=Missing;Present;Moved;Untagged
 type ArtifactState string
 
 // The states of an artifact.
 const (
 	ArtifactMissing  ArtifactState = "Missing"
 	ArtifactPresent  ArtifactState = "Present"
+	ArtifactMoved    ArtifactState = "Moved"
 	ArtifactUntagged ArtifactState = "Untagged"
 )
 
@@ -146,8 +147,9 @@ type ArtifactStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	Repository string `json:"repository,omitempty"`
-	// The digest that the tag was last seen at. It is kept from every purge while the
-	// manifest exists, also when the tag has vanished.
+	// The digest that the tag was last seen at; once the manifest is sealed, the digest that
+	// it was first seen at. It is kept from every purge while the manifest exists, also when
+	// the tag has vanished or moved.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Digest string `json:"digest,omitempty"`
@@ -158,7 +160,12 @@ type ArtifactStatus struct {
 	// Bytes of what the tag points at: the image manifest or index alone.
 	// +optional
 	Size int64 `json:"size,omitempty"`
-	// Missing: the tag is not there. Present: it is. Untagged: released, the tag removed.
+	// The digest that the tag was last seen at, of an entry of a sealed manifest that is Moved.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	MovedTo string `json:"movedTo,omitempty"`
+	// Missing: the tag is not there. Present: it is. Moved: the manifest is sealed and somebody
+	// has pushed over the tag. Untagged: released, the tag removed.
 	// +required
 	State ArtifactState `json:"state"`
 }

@@ -45,7 +45,8 @@ const (
 	// ReasonUnknown: not known yet.
 	ReasonUnknown = "Unknown"
 
-	// ReasonInvalidAnnotation: nfo.dev/on-delete has a value that it does not know.
+	// ReasonInvalidAnnotation: nfo.dev/on-delete has a value that it does not know, or
+	// nfo.dev/restore-digest one that nothing can be done for.
 	ReasonInvalidAnnotation = "InvalidAnnotation"
 
 	// Uploaded, Untagged.
@@ -54,9 +55,11 @@ const (
 	ReasonComplete = "Complete"
 	// ReasonMissing: at least one artifact is not in the registry.
 	ReasonMissing = "Missing"
+	// ReasonTampered: a tag of a sealed manifest points at another digest than the sealed one.
+	ReasonTampered = "Tampered"
 	// ReasonTagMoved: a tag points at another digest than before.
 	ReasonTagMoved = "TagMoved"
-	// ReasonRestored: tags were put back from a tombstone.
+	// ReasonRestored: tags were put back, from a tombstone or at the digest they were sealed at.
 	ReasonRestored = "Restored"
 	// ReasonUndoLost: a tombstone's digest is no longer in the registry.
 	ReasonUndoLost = "UndoLost"
@@ -146,6 +149,11 @@ const (
 	AnnotationOnDelete = "nfo.dev/on-delete"
 	// OnDeleteOrphan is the one value of AnnotationOnDelete.
 	OnDeleteOrphan = "Orphan"
+	// AnnotationRestoreDigest on a sealed, manifest-scoped manifest, with the digest that an entry
+	// of it was recorded at (sha256:...), asks once to put the tags back that were recorded there
+	// and are Moved or Missing, also over what was pushed there since: a tombstone keeps that. The
+	// operator removes the annotation when it is done. Ignored while the manifest is being deleted.
+	AnnotationRestoreDigest = "nfo.dev/restore-digest"
 	// AnnotationExpireNow on a tombstone, with any value, ends its grace at once.
 	AnnotationExpireNow = "nfo.dev/expire-now"
 )
