@@ -20,6 +20,7 @@ import (
 // +kubebuilder:selectablefield:JSONPath=`.status.dependentCount`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Uploaded",type=string,JSONPath=`.status.conditions[?(@.type=="Uploaded")].status`
+// +kubebuilder:printcolumn:name="Complete",type=string,JSONPath=`.status.conditions[?(@.type=="Complete")].status`
 // +kubebuilder:printcolumn:name="Held By",type=integer,JSONPath=`.status.dependentCount`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.spec.artifactManifestState`
 // +kubebuilder:printcolumn:name="Path",type=string,JSONPath=`.spec.uploadPath`
@@ -157,6 +158,11 @@ type ArtifactStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	MediaType string `json:"mediaType,omitempty"`
+	// The media type of the image manifest's config, which tells a chart from an image. Empty for an
+	// index, and while it is not known.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	ConfigMediaType string `json:"configMediaType,omitempty"`
 	// Bytes of what the tag points at: the image manifest or index alone.
 	// +optional
 	Size int64 `json:"size,omitempty"`
@@ -205,7 +211,7 @@ type Dependents struct {
 
 // ArtifactManifestStatus is what the operator has seen of a manifest.
 type ArtifactManifestStatus struct {
-	// Ready, Uploaded, Referenced, Migrated; while it is being deleted DeletionBlocked and Untagged.
+	// Ready, Uploaded, Complete, Referenced, Migrated; while it is being deleted DeletionBlocked and Untagged.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -218,6 +224,13 @@ type ArtifactManifestStatus struct {
 	// +listMapKey=artifactName
 	// +listMapKey=artifactVersion
 	Artifacts []ArtifactStatus `json:"artifacts,omitempty"`
+
+	// The charts among the artifacts, each with the images that it needs.
+	// +optional
+	// +listType=map
+	// +listMapKey=artifactName
+	// +listMapKey=artifactVersion
+	Charts []ChartStatus `json:"charts,omitempty"`
 
 	// StoreScoped until all artifacts of a manifest that was StoreScoped are at its new path.
 	// +optional

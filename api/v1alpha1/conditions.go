@@ -7,6 +7,9 @@ const (
 	ConditionReady = "Ready"
 	// ConditionUploaded of a manifest: every listed artifact is in the registry.
 	ConditionUploaded = "Uploaded"
+	// ConditionComplete of a manifest: the images that its charts need are in it, or in other manifests
+	// of the store. It says nothing of the upload.
+	ConditionComplete = "Complete"
 	// ConditionReferenced: something holds the object (True/InUse), nothing does
 	// (False/Unreferenced), or it is not known (Unknown).
 	ConditionReferenced = "Referenced"
@@ -14,7 +17,8 @@ const (
 	ConditionDeletionBlocked = "DeletionBlocked"
 	// ConditionUntagged of a manifest is there while it is being deleted.
 	ConditionUntagged = "Untagged"
-	// ConditionResolved of a definition or design: all that it names exists and is admitted.
+	// ConditionResolved of a definition or design: all that it names exists and is admitted, and the
+	// manifests that it names list the artifacts.
 	ConditionResolved = "Resolved"
 	// ConditionMigrated of a manifest, definition or design: it is in the form of AOSM's 2025-03-30 API,
 	// and so is what names it.
@@ -131,6 +135,20 @@ const (
 	ReasonStoreReference = "StoreReference"
 	// ReasonStoreScoped: a manifest named is still StoreScoped.
 	ReasonStoreScoped = "StoreScoped"
+
+	// ReasonNotListed: a manifest does not list the artifact that is named, or none of that version.
+	ReasonNotListed = "NotListed"
+
+	// Complete.
+
+	// ReasonMissingImage: no manifest of the store lists an image that a chart needs.
+	ReasonMissingImage = "MissingImage"
+	// ReasonForeignImage: a chart names an image of another registry, whatever registryValuesPaths set.
+	ReasonForeignImage = "ForeignImage"
+	// ReasonOtherManifest: an image that a chart needs is in another manifest of the store.
+	ReasonOtherManifest = "OtherManifest"
+	// ReasonChartUnreadable: not all of a chart can be read, so that it may need more.
+	ReasonChartUnreadable = "ChartUnreadable"
 
 	// Migrated.
 

@@ -28,7 +28,7 @@ type NetworkFunctionDefinitionVersion struct {
 
 	// What the operator has seen of it. Written by the operator only.
 	// +optional
-	Status VersionStatus `json:"status,omitempty"`
+	Status DefinitionStatus `json:"status,omitempty"`
 }
 
 // VersionState is AOSM's versionState.
@@ -165,7 +165,7 @@ type DependsOnProfile struct {
 	UpdateDependsOn []string `json:"updateDependsOn,omitempty"`
 }
 
-// VersionStatus is what the operator has seen of a definition or design.
+// VersionStatus is what the operator has seen of a definition, design or site.
 type VersionStatus struct {
 	// Ready, Resolved, Referenced, and Migrated but of a site; DeletionBlocked while it is being deleted. Once Resolved
 	// is True the version is admitted: what it names cannot be released any more.
@@ -177,8 +177,21 @@ type VersionStatus struct {
 	Dependents `json:",inline"`
 }
 
-// VersionStatus returns the object's status, to read and to change.
-func (v *NetworkFunctionDefinitionVersion) VersionStatus() *VersionStatus { return &v.Status }
+// DefinitionStatus is what the operator has seen of a definition.
+type DefinitionStatus struct {
+	VersionStatus `json:",inline"`
+
+	// What each application is deployed from, as far as it could be resolved.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Applications []ApplicationStatus `json:"applications,omitempty"`
+}
+
+// VersionStatus returns what its status has in common with other versions, to read and to change.
+func (v *NetworkFunctionDefinitionVersion) VersionStatus() *VersionStatus {
+	return &v.Status.VersionStatus
+}
 
 // NetworkFunctionDefinitionVersionList is a list of NetworkFunctionDefinitionVersions.
 // +kubebuilder:object:root=true

@@ -75,6 +75,11 @@ func classify(err error) (class, string) {
 	return retry, v1alpha1.ReasonUnknown
 }
 
+func reasonOf(err error) string {
+	_, reason := classify(err)
+	return reason
+}
+
 // remedies say what a person can do, by reason, where the error does not say it itself.
 var remedies = map[string]string{
 	v1alpha1.ReasonSecretInvalid:   "Correct the Secret that the store's credentialsSecretRef names.",

@@ -17,6 +17,7 @@ const maxNote = 1024
 var actions = map[string]string{
 	v1alpha1.ConditionDeletionBlocked: "Deleting",
 	v1alpha1.ConditionUploaded:        "Observing",
+	v1alpha1.ConditionComplete:        "Reading",
 	v1alpha1.ConditionUntagged:        "Untagging",
 	v1alpha1.ConditionResolved:        "Resolving",
 	v1alpha1.ConditionReachable:       "Connecting",

@@ -27,6 +27,7 @@ func lean(o any) (any, error) {
 		shareConditions(o.Status.Conditions)
 		for i := range o.Status.Artifacts {
 			share(&o.Status.Artifacts[i].MediaType)
+			share(&o.Status.Artifacts[i].ConfigMediaType)
 		}
 	case *v1alpha1.Tombstone:
 		shareConditions(o.Status.Conditions)

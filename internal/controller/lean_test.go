@@ -20,7 +20,7 @@ func TestLeanChangesNothingButManagedFields(t *testing.T) {
 	}
 	for name, o := range map[string]client.Object{
 		"Manifest":   &v1alpha1.ArtifactManifest{ObjectMeta: meta, Status: v1alpha1.ArtifactManifestStatus{Conditions: said(), Artifacts: []v1alpha1.ArtifactStatus{{MediaType: "a/b"}}}},
-		"Definition": &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: meta, Status: v1alpha1.VersionStatus{Conditions: said()}},
+		"Definition": &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: meta, Status: v1alpha1.DefinitionStatus{VersionStatus: v1alpha1.VersionStatus{Conditions: said()}}},
 		"Tombstone":  &v1alpha1.Tombstone{ObjectMeta: meta, Status: v1alpha1.TombstoneStatus{Conditions: said()}},
 		"Store":      &v1alpha1.ArtifactStore{ObjectMeta: meta},
 	} {

@@ -19,6 +19,8 @@ type ManifestReconciler struct {
 	registries *Registries
 	releaser   *releaser
 	polls      *polls
+	readings   *readings
+	catalogues *catalogues
 	events     events.EventRecorder
 }
 
@@ -48,7 +50,7 @@ func (r *ManifestReconciler) Reconcile(ctx context.Context, m *v1alpha1.Artifact
 
 // report writes the status if the pass changed it, and then tells of transitions.
 func (r *ManifestReconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactManifest, v manifestVerdict, done manifestDone) error {
-	m.Status.Artifacts, m.Status.UpgradingFrom = v.artifacts, v.upgradingFrom
+	m.Status.Artifacts, m.Status.Charts, m.Status.UpgradingFrom = v.artifacts, v.charts, v.upgradingFrom
 	m.Status.Dependents = reference.Dependents(v.holders)
 	v.conditions.apply(&m.Status.Conditions, m.Generation)
 	if equality.Semantic.DeepEqual(before.Status, m.Status) {
@@ -57,6 +59,7 @@ func (r *ManifestReconciler) report(ctx context.Context, m, before *v1alpha1.Art
 	if err := r.Status().Update(ctx, m); err != nil {
 		return client.IgnoreNotFound(err)
 	}
+	r.readings.written(m)
 	announce(r.events, m, before.Status.Conditions, m.Status.Conditions)
 	for _, note := range done.moved {
 		tagMoved(r.events, m, note)

@@ -59,6 +59,9 @@ func (v manifestVerdict) after(seen manifestSeen, done manifestDone, err error) 
 	if v.again = done.again; v.again == 0 {
 		v.again = seen.wait
 	}
+	if v.looksElsewhere() && (v.again == 0 || v.again > pollComplete) {
+		v.again = jitter(pollComplete)
+	}
 	if len(done.release.holders) > 0 {
 		v.holders = done.release.holders
 		v.conditions.referenced(reference.Self(seen.manifest), v.holders)

@@ -15,6 +15,7 @@ import (
 type manifestVerdict struct {
 	artifacts  []v1alpha1.ArtifactStatus
 	holders    []reference.Holder
+	charts     []v1alpha1.ChartStatus
 	conditions conditions
 	// upgradingFrom is what the status is to say of an upgrade from the old form.
 	upgradingFrom v1alpha1.UploadPath
@@ -48,7 +49,7 @@ func decideManifest(seen manifestSeen) manifestVerdict {
 // had begun to take. Otherwise everything is released.
 func decideDeleting(seen manifestSeen) manifestVerdict {
 	m := seen.manifest
-	v := manifestVerdict{artifacts: m.Status.Artifacts, holders: seen.holders, upgradingFrom: m.Status.UpgradingFrom}
+	v := manifestVerdict{artifacts: m.Status.Artifacts, charts: m.Status.Charts, holders: seen.holders, upgradingFrom: m.Status.UpgradingFrom}
 	if m.Spec.UploadPath == v1alpha1.StoreScoped {
 		v.letGo = true
 		v.conditions.untouched("The manifest is StoreScoped: its deletion never touches the registry.")
@@ -70,10 +71,11 @@ func decideDeleting(seen manifestSeen) manifestVerdict {
 
 // decideLive: compare what is listed, what was recorded, and what the registry shows.
 func decideLive(seen manifestSeen) manifestVerdict {
-	v := manifestVerdict{holders: seen.holders, artifacts: seen.manifest.Status.Artifacts}
+	v := manifestVerdict{holders: seen.holders, artifacts: seen.manifest.Status.Artifacts, charts: seen.manifest.Status.Charts}
 	v.conditions.referenced(reference.Self(seen.manifest), seen.holders)
 	if reason, message := seen.unusable(); reason != "" {
 		v.conditions.set(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, reason, message)
+		v.conditions.set(v1alpha1.ConditionComplete, metav1.ConditionUnknown, reason, message)
 		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
 		v.upgradingFrom = seen.migrated(&v)
 		return v
@@ -96,6 +98,7 @@ func decideLive(seen manifestSeen) manifestVerdict {
 	v.restore = seen.restorable(v.artifacts)
 	v.poll = seen.nextPoll(v.artifacts)
 	seen.conclude(&v)
+	seen.charts(&v)
 	v.upgradingFrom = seen.migrated(&v)
 	return v
 }
@@ -129,6 +132,7 @@ func (seen manifestSeen) merge(v *manifestVerdict, e v1alpha1.ArtifactStatus) v1
 		v.overwritten = append(v.overwritten, e)
 	}
 	e.State, e.Digest, e.MediaType, e.Size = v1alpha1.ArtifactPresent, tag.digest, tag.mediaType, tag.size
+	e.ConfigMediaType = tag.config
 	return e
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,6 +17,9 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
+
+// maxMediaType bounds what a status says of a media type, in bytes.
+const maxMediaType = 256
 
 // entry identifies an artifact of a manifest.
 type entry struct{ name, version string }
@@ -35,15 +39,19 @@ type manifestSeen struct {
 	polled  bool
 	tags    map[entry]tagSeen
 	trouble error
+	// read is what was read of its charts since its status was written; elsewhere is what other manifests
+	// of the store list, if that matters.
+	read      reading
+	elsewhere catalogue
 	// wait is how long the store's request budget makes the next poll wait.
 	wait time.Duration
 }
 
 // tagSeen is what the registry said of one tag. there is false when the tag is not there.
 type tagSeen struct {
-	there             bool
-	digest, mediaType string
-	size              int64
+	there                     bool
+	digest, mediaType, config string
+	size                      int64
 }
 
 // observe reads. It asks the registry only for a manifest that is not being deleted, and only
@@ -72,10 +80,14 @@ func (r *ManifestReconciler) observe(ctx context.Context, m *v1alpha1.ArtifactMa
 	if seen.tombstones, err = r.tombstones(ctx, m, seen.location); err != nil {
 		return seen, err
 	}
-	if m.DeletionTimestamp.IsZero() && seen.inert == nil {
-		r.poll(ctx, &seen)
+	if !m.DeletionTimestamp.IsZero() || seen.inert != nil {
+		return seen, nil
 	}
-	return seen, nil
+	r.poll(ctx, &seen)
+	if seen.read = r.readings.get(m.UID); seen.lacksImages() {
+		seen.elsewhere, err = r.catalogues.get(ctx, seen.store, seen.location)
+	}
+	return seen, err
 }
 
 // inertness returns why nothing may be done in a store: its URL is another's, or cannot be
@@ -123,19 +135,43 @@ func (r *ManifestReconciler) poll(ctx context.Context, seen *manifestSeen) {
 		return
 	}
 	for _, e := range entries {
-		d, err := reg.Resolve(ctx, e.Repository, e.ArtifactVersion)
+		tag, err := look(ctx, reg, e)
 		switch {
-		case errors.Is(err, registry.ErrNotFound):
-			seen.tags[keyOf(e)] = tagSeen{}
 		case errors.Is(err, registry.ErrUnreadable):
 			seen.trouble = cmp.Or(seen.trouble, err)
 		case err != nil:
 			seen.trouble = err
 			return
 		default:
-			seen.tags[keyOf(e)] = tagSeen{there: true, digest: d.Digest.String(), mediaType: d.MediaType, size: d.Size}
+			seen.tags[keyOf(e)] = tag
 		}
 	}
+}
+
+// look resolves an entry's tag. Of a digest that is new it reads the image manifest too: the type of its
+// config tells a chart from an image.
+func look(ctx context.Context, reg *registry.Client, e v1alpha1.ArtifactStatus) (tagSeen, error) {
+	d, err := reg.Resolve(ctx, e.Repository, e.ArtifactVersion)
+	switch {
+	case errors.Is(err, registry.ErrNotFound):
+		return tagSeen{}, nil
+	case err != nil:
+		return tagSeen{}, err
+	}
+	tag := tagSeen{there: true, digest: d.Digest.String(), mediaType: d.MediaType, size: d.Size}
+	if tag.digest == e.Digest {
+		tag.config = e.ConfigMediaType
+	}
+	if tag.config != "" || (d.MediaType != ocispec.MediaTypeImageManifest && d.MediaType != registry.MediaTypeDockerManifest) {
+		return tag, nil
+	}
+	m, err := reg.Manifest(ctx, e.Repository, d.Digest)
+	if errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrUnreadable) {
+		return tag, nil // the tag is there all the same
+	}
+	tag.config = m.ConfigMediaType()
+	tag.config = tag.config[:min(len(tag.config), maxMediaType)]
+	return tag, err
 }
 
 func keyOf(e v1alpha1.ArtifactStatus) entry { return entry{e.ArtifactName, e.ArtifactVersion} }

@@ -78,8 +78,8 @@ func namesOf(holders []reference.Holder) string {
 
 // alternatives finds, for each artifact that a version names by its store, the manifests that list it
 // there.
-func (r *VersionReconciler[T]) alternatives(ctx context.Context, named []reference.Reference) (map[reference.Reference][]string, error) {
-	found := map[reference.Reference][]string{}
+func (r *VersionReconciler[T]) alternatives(ctx context.Context, named []reference.Reference) (map[reference.Reference][]*v1alpha1.ArtifactManifest, error) {
+	found := map[reference.Reference][]*v1alpha1.ArtifactManifest{}
 	for _, ref := range named {
 		if ref.To.Kind != v1alpha1.KindArtifactStore {
 			continue
@@ -89,12 +89,13 @@ func (r *VersionReconciler[T]) alternatives(ctx context.Context, named []referen
 			return nil, fmt.Errorf("listing the manifests of %s: %w", ref.To, err)
 		}
 		found[ref] = nil
-		for _, m := range l.Items {
+		for i := range l.Items {
+			m := &l.Items[i]
 			if slices.ContainsFunc(m.Spec.Artifacts, func(a v1alpha1.Artifact) bool { return a.ArtifactName == ref.Artifact }) {
-				found[ref] = append(found[ref], m.Name)
+				found[ref] = append(found[ref], m)
 			}
 		}
-		slices.Sort(found[ref])
+		slices.SortFunc(found[ref], func(a, b *v1alpha1.ArtifactManifest) int { return cmp.Compare(a.Name, b.Name) })
 	}
 	return found, nil
 }
@@ -109,8 +110,12 @@ func (seen versionSeen) migrated(v *versionVerdict) {
 		}
 		reason = v1alpha1.ReasonStoreReference
 		where := "no manifest there lists it: make one"
-		if ms := seen.alternatives[ref]; len(ms) > 0 {
-			where = "listed by " + atMost(ms)
+		var names []string
+		for _, m := range seen.alternatives[ref] {
+			names = append(names, m.Name)
+		}
+		if len(names) > 0 {
+			where = "listed by " + atMost(names)
 		}
 		left = append(left, fmt.Sprintf("%s for artifact %s of %s (%s)", changeTheRef, ref.Artifact, ref.Application, where))
 	}

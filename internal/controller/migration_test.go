@@ -82,6 +82,20 @@ func TestManifestMigrated(t *testing.T) {
 	}
 }
 
+// lists is a manifest that lists artifacts, each present at the digest sha256:<version>.
+func lists(name string, artifacts ...string) *v1alpha1.ArtifactManifest {
+	m := &v1alpha1.ArtifactManifest{}
+	m.Namespace, m.Name = "ns", name
+	for _, a := range artifacts {
+		n, v, _ := strings.Cut(a, ":")
+		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: n, ArtifactVersion: v})
+		m.Status.Artifacts = append(m.Status.Artifacts, v1alpha1.ArtifactStatus{
+			ArtifactName: n, ArtifactVersion: v, Repository: "acme/" + name + "/" + n, Digest: "sha256:" + v, State: v1alpha1.ArtifactPresent,
+		})
+	}
+	return m
+}
+
 func TestVersionMigrated(t *testing.T) {
 	t.Parallel()
 	store := reference.Reference{To: reference.Object{Kind: v1alpha1.KindArtifactStore, Namespace: "ns", Name: "acme"}, Artifact: "nginx", Application: "app"}
@@ -94,7 +108,7 @@ func TestVersionMigrated(t *testing.T) {
 		says   []string
 	}{
 		"New":         {"names a manifest of the new form", v1alpha1.KindDefinition, versionSeen{named: []reference.Reference{manifest}}, "True/Migrated", nil},
-		"Store":       {"names a store", v1alpha1.KindDesign, versionSeen{named: []reference.Reference{store}, alternatives: map[reference.Reference][]string{store: {"m1", "m2"}}}, "False/StoreReference", []string{"artifact nginx of app", "listed by m1, m2"}},
+		"Store":       {"names a store", v1alpha1.KindDesign, versionSeen{named: []reference.Reference{store}, alternatives: map[reference.Reference][]*v1alpha1.ArtifactManifest{store: {lists("m1"), lists("m2")}}}, "False/StoreReference", []string{"artifact nginx of app", "listed by m1, m2"}},
 		"Nowhere":     {"names a store where no manifest lists it", v1alpha1.KindDefinition, versionSeen{named: []reference.Reference{store}}, "False/StoreReference", []string{"make one"}},
 		"StoreScoped": {"names a manifest of the old form", v1alpha1.KindDefinition, versionSeen{named: []reference.Reference{manifest}, targets: map[reference.Object]target{manifest.To: {found: true, storeScoped: true}}}, "False/StoreScoped", []string{"artifactmanifests/ns/m to ManifestScoped"}},
 	}

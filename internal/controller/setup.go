@@ -17,9 +17,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/reference"
@@ -34,6 +37,9 @@ type Options struct {
 	// Metrics is where the metrics of stores are registered. Default: where controller-runtime
 	// registers its own, which the manager serves.
 	Metrics prometheus.Registerer
+	// ChartCommand starts the process that reads a chart; see reference.NewChartReader. Default: this
+	// program's own.
+	ChartCommand []string
 	// Transport, when not nil, sees every request to a registry.
 	Transport func(http.RoundTripper) http.RoundTripper
 }
@@ -62,6 +68,11 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	finder := reference.NewFinder(mgr.GetClient(), mgr.GetAPIReader())
 	registries := NewRegistries(mgr.GetAPIReader(), o.Transport)
 	recorder := mgr.GetEventRecorder("nfo")
+	reader, err := reference.NewChartReader(reference.ChartLimits{}, 1, o.ChartCommand...)
+	if err != nil {
+		return err
+	}
+	read, wake := newReadings(), make(chan event.GenericEvent)
 	if o.Metrics == nil {
 		o.Metrics = metrics.Registry
 	}
@@ -73,8 +84,11 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		}),
 		setupManifest(mgr, &ManifestReconciler{
 			Client: mgr.GetClient(), holders: finder, registries: registries, events: recorder,
-			polls:    newPolls(o.PollsPerSecond, now),
+			polls: newPolls(o.PollsPerSecond, now), readings: read, catalogues: newCatalogues(mgr.GetClient(), now),
 			releaser: &releaser{api: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, open: registries.Open, clock: now},
+		}, wake),
+		setupChart(mgr, &ChartReconciler{
+			Client: mgr.GetClient(), holders: finder, registries: registries, reader: reader, readings: read, wake: wake,
 		}),
 		setupDefinition(mgr, &VersionReconciler[*v1alpha1.NetworkFunctionDefinitionVersion]{
 			Client: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, events: recorder,
@@ -102,16 +116,29 @@ func setupStore(mgr manager.Manager, r *StoreReconciler) error {
 		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
 }
 
-func setupManifest(mgr manager.Manager, r *ManifestReconciler) error {
+func setupManifest(mgr manager.Manager, r *ManifestReconciler, wake <-chan event.GenericEvent) error {
 	life := builder.WithPredicates(lifeOnly())
 	return ctrl.NewControllerManagedBy(mgr).Named("artifactmanifest").
 		For(&v1alpha1.ArtifactManifest{}, life).
-		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, subjects(v1alpha1.KindArtifactManifest), life).
+		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, subjects(v1alpha1.KindArtifactManifest), builder.WithPredicates(lifeOrApplications())).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, subjects(v1alpha1.KindArtifactManifest), life).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, manifestsByStore(mgr.GetClient()), life).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, manifestsByStore(mgr.GetClient()), life).
 		Watches(&v1alpha1.ArtifactStore{}, holdersOf(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} }), builder.WithPredicates(lifeOrHealth())).
+		WatchesRawSource(source.Channel(wake, &handler.EnqueueRequestForObject{})).
 		WithOptions(workers(32)). // most of a release is waiting, for lists that those who wait share
+		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+}
+
+// setupChart gives the reading of charts one worker: it is the one that may take long.
+func setupChart(mgr manager.Manager, r *ChartReconciler) error {
+	life := builder.WithPredicates(lifeOnly())
+	return ctrl.NewControllerManagedBy(mgr).Named("chart").
+		For(&v1alpha1.ArtifactManifest{}, builder.WithPredicates(lifeOrArtifacts())).
+		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, subjects(v1alpha1.KindArtifactManifest), life).
+		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, manifestsByStore(mgr.GetClient()), life).
+		Watches(&v1alpha1.ArtifactStore{}, holdersOf(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} }), builder.WithPredicates(lifeOrHealth())).
+		WithOptions(workers(1)).
 		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
 }
 
@@ -121,7 +148,7 @@ func setupDefinition(mgr manager.Manager, r *VersionReconciler[*v1alpha1.Network
 	return ctrl.NewControllerManagedBy(mgr).Named("networkfunctiondefinitionversion").
 		For(&v1alpha1.NetworkFunctionDefinitionVersion{}, life).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, subjects(v1alpha1.KindDefinition), life).
-		Watches(&v1alpha1.ArtifactManifest{}, holdersOf(mgr.GetClient(), mine), life).
+		Watches(&v1alpha1.ArtifactManifest{}, holdersOf(mgr.GetClient(), mine), builder.WithPredicates(lifeOrArtifacts())).
 		Watches(&v1alpha1.ArtifactStore{}, holdersOf(mgr.GetClient(), mine), life).
 		WithOptions(workers(4)).
 		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
@@ -133,7 +160,7 @@ func setupDesign(mgr manager.Manager, r *VersionReconciler[*v1alpha1.NetworkServ
 	return ctrl.NewControllerManagedBy(mgr).Named("networkservicedesignversion").
 		For(&v1alpha1.NetworkServiceDesignVersion{}, life).
 		Watches(&v1alpha1.SiteNetworkService{}, subjects(v1alpha1.KindDesign), life).
-		Watches(&v1alpha1.ArtifactManifest{}, holdersOf(mgr.GetClient(), mine), life).
+		Watches(&v1alpha1.ArtifactManifest{}, holdersOf(mgr.GetClient(), mine), builder.WithPredicates(lifeOrArtifacts())).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, holdersOf(mgr.GetClient(), mine), life).
 		Watches(&v1alpha1.ArtifactStore{}, holdersOf(mgr.GetClient(), mine), life).
 		WithOptions(workers(4)).

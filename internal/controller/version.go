@@ -41,17 +41,23 @@ type versionSeen struct {
 	named   []reference.Reference
 	targets map[reference.Object]target
 	// alternatives are the manifests that list what is named by a store, the old form.
-	alternatives map[reference.Reference][]string
+	alternatives map[reference.Reference][]*v1alpha1.ArtifactManifest
+	// definition is the version itself, if it is one.
+	definition *v1alpha1.NetworkFunctionDefinitionVersion
 }
 
 // target is what a live read showed of an object that is named.
-type target struct{ found, terminating, storeScoped bool }
+type target struct {
+	found, terminating, storeScoped bool
+	manifest                        *v1alpha1.ArtifactManifest // if it is one
+}
 
 // versionVerdict is what a version's status is to say, and whether it may go.
 type versionVerdict struct {
-	holders    []reference.Holder
-	conditions conditions
-	letGo      bool
+	holders      []reference.Holder
+	conditions   conditions
+	applications []v1alpha1.ApplicationStatus
+	letGo        bool
 }
 
 // Reconcile runs one pass over one version.
@@ -77,6 +83,7 @@ func (r *VersionReconciler[T]) Reconcile(ctx context.Context, v T) (ctrl.Result,
 // stored, may call it resolved.
 func (r *VersionReconciler[T]) observe(ctx context.Context, v T) (versionSeen, error) {
 	seen := versionSeen{self: reference.Self(v), deleting: !v.GetDeletionTimestamp().IsZero(), named: reference.Of(v), targets: map[reference.Object]target{}}
+	seen.definition, _ = any(v).(*v1alpha1.NetworkFunctionDefinitionVersion)
 	var err error
 	if seen.holders, err = r.holders.Cached(ctx, v); err != nil {
 		return seen, fmt.Errorf("finding what holds %s: %w", seen.self, err)
@@ -106,17 +113,16 @@ func (r *VersionReconciler[T]) look(ctx context.Context, o reference.Object) (ta
 	if apierrors.IsNotFound(err) {
 		return target{}, nil
 	}
-	m, isManifest := into.(*v1alpha1.ArtifactManifest)
-	return target{
-		found:       err == nil,
-		terminating: !into.GetDeletionTimestamp().IsZero(),
-		storeScoped: isManifest && m.Spec.UploadPath == v1alpha1.StoreScoped,
-	}, err
+	t := target{found: err == nil, terminating: !into.GetDeletionTimestamp().IsZero()}
+	if m, ok := into.(*v1alpha1.ArtifactManifest); ok {
+		t.manifest, t.storeScoped = m, m.Spec.UploadPath == v1alpha1.StoreScoped
+	}
+	return t, err
 }
 
 // decideVersion is pure.
 func decideVersion(seen versionSeen) versionVerdict {
-	v := versionVerdict{holders: seen.holders}
+	v := versionVerdict{holders: seen.holders, applications: seen.recorded()}
 	if len(v.holders) == 0 {
 		v.holders = seen.late
 	}
@@ -131,8 +137,9 @@ func decideVersion(seen versionSeen) versionVerdict {
 	default:
 		status, reason, message := seen.resolved()
 		v.conditions.set(v1alpha1.ConditionResolved, status, reason, message)
+		v.applications = seen.applications()
 		if reason == v1alpha1.ReasonResolved {
-			reason = v1alpha1.ReasonReady
+			status, reason, message = seen.deployable()
 		}
 		v.conditions.set(v1alpha1.ConditionReady, status, reason, message)
 		if seen.self.Kind != v1alpha1.KindSite { // which names no artifacts
@@ -155,12 +162,17 @@ func (seen versionSeen) resolved() (metav1.ConditionStatus, string, string) {
 			found[v1alpha1.ReasonStoreScoped] = append(found[v1alpha1.ReasonStoreScoped], ref.To.String())
 		case ref.To.Kind == v1alpha1.KindArtifactStore:
 			found[v1alpha1.ReasonStoreReference] = append(found[v1alpha1.ReasonStoreReference], ref.To.String())
+		case ref.To.Kind == v1alpha1.KindArtifactManifest:
+			if _, unlisted := choose(ref, t.manifest); unlisted != "" {
+				found[v1alpha1.ReasonNotListed] = append(found[v1alpha1.ReasonNotListed], unlisted)
+			}
 		}
 	}
 	for _, bad := range []struct{ reason, format string }{
 		{v1alpha1.ReasonNotFound, "It names what does not exist: %s. Create it, or change the reference."},
 		{v1alpha1.ReasonTerminating, "It names what is being deleted, and keeps it from going: %s. Delete this one or change its reference; what it names then goes, and can be applied again."},
 		{v1alpha1.ReasonStoreScoped, "It names manifests that are still StoreScoped: %s. Change their uploadPath to ManifestScoped."},
+		{v1alpha1.ReasonNotListed, "It names artifacts that their manifests do not list: %s. List them there, or change the reference."},
 	} {
 		if names := found[bad.reason]; len(names) > 0 {
 			return metav1.ConditionFalse, bad.reason, fmt.Sprintf(bad.format, atMost(names))
@@ -175,11 +187,14 @@ func (seen versionSeen) resolved() (metav1.ConditionStatus, string, string) {
 
 // report writes the status if the pass changed it, and then tells of transitions.
 func (r *VersionReconciler[T]) report(ctx context.Context, v T, verdict versionVerdict) error {
-	status := v.VersionStatus()
-	before := status.DeepCopy()
+	status, was := v.VersionStatus(), clone(v)
+	before := was.VersionStatus()
 	status.Dependents = reference.Dependents(verdict.holders)
 	verdict.conditions.apply(&status.Conditions, v.GetGeneration())
-	if equality.Semantic.DeepEqual(before, status) {
+	if d, ok := any(v).(*v1alpha1.NetworkFunctionDefinitionVersion); ok {
+		d.Status.Applications = verdict.applications
+	}
+	if equality.Semantic.DeepEqual(was, v) {
 		return nil
 	}
 	if err := r.Status().Update(ctx, v); err != nil {

@@ -9,12 +9,17 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
+func state(m *v1alpha1.ArtifactManifest, s v1alpha1.ArtifactState) *v1alpha1.ArtifactManifest {
+	m.Status.Artifacts[0].State = s
+	return m
+}
+
 func TestDecideVersion(t *testing.T) {
 	t.Parallel()
 	manifest := reference.Object{Kind: v1alpha1.KindArtifactManifest, Namespace: "ns", Name: "m"}
 	second := reference.Object{Kind: v1alpha1.KindArtifactManifest, Namespace: "ns", Name: "m2"}
 	store := reference.Object{Kind: v1alpha1.KindArtifactStore, Namespace: "ns", Name: "acme"}
-	there := target{found: true}
+	there := target{found: true, manifest: lists("m", "a:1")}
 	names := func(targets map[reference.Object]target) versionSeen {
 		seen := versionSeen{self: reference.Object{Kind: v1alpha1.KindDefinition, Namespace: "ns", Name: "v"}, targets: targets}
 		for _, o := range []reference.Object{manifest, second, store} {
@@ -37,6 +42,10 @@ func TestDecideVersion(t *testing.T) {
 		"NotFound":    {"one that is not there is enough", names(map[reference.Object]target{manifest: there, second: {}}), false, "Ready=False/NotFound Referenced=False/Unreferenced Resolved=False/NotFound"},
 		"I3Deleting":  {"nobody is admitted to what is being deleted", names(map[reference.Object]target{manifest: {found: true, terminating: true}}), false, "Ready=False/Terminating Referenced=False/Unreferenced Resolved=False/Terminating"},
 		"StoreScoped": {"a manifest that is still in the old form", names(map[reference.Object]target{manifest: {found: true, storeScoped: true}}), false, "Ready=False/StoreScoped Referenced=False/Unreferenced Resolved=False/StoreScoped"},
+		"NotListed":   {"the manifest does not list the artifact", names(map[reference.Object]target{manifest: {found: true, manifest: lists("m", "b:1")}}), false, "Ready=False/NotListed Referenced=False/Unreferenced Resolved=False/NotListed"},
+		"Unlisted":    {"nor in that version", names(map[reference.Object]target{manifest: {found: true, manifest: lists("m", "a:2")}}), false, "Ready=False/NotListed Referenced=False/Unreferenced Resolved=False/NotListed"},
+		"NotPushed":   {"it is held, and not there yet", names(map[reference.Object]target{manifest: {found: true, manifest: state(lists("m", "a:1"), v1alpha1.ArtifactMissing)}}), false, "Ready=False/Missing Referenced=False/Unreferenced Resolved=True/Resolved"},
+		"Tampered":    {"it is held, and its tag has been pushed over", names(map[reference.Object]target{manifest: {found: true, manifest: state(lists("m", "a:1"), v1alpha1.ArtifactMoved)}}), false, "Ready=False/Tampered Referenced=False/Unreferenced Resolved=True/Resolved"},
 		"OldForm":     {"a reference to a store", names(map[reference.Object]target{store: there}), false, "Ready=True/StoreReference Referenced=False/Unreferenced Resolved=True/StoreReference"},
 		"Worst":       {"what is missing says more than the old form", names(map[reference.Object]target{store: there, manifest: {}}), false, "Ready=False/NotFound Referenced=False/Unreferenced Resolved=False/NotFound"},
 		"Held":        {"a version that is held stays", deleted(holders, nil), false, "DeletionBlocked=True/InUse Ready=False/Deleting Referenced=True/InUse"},

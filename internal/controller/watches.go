@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -34,12 +35,12 @@ func index(ctx context.Context, indexer client.FieldIndexer) error {
 	})
 }
 
-// subjects wakes what an object names, of one kind. On an update the handler asks for the old
-// and the new object, so that what is no longer named wakes too.
+// subjects wakes what an object keeps, of one kind. On an update the handler asks for the old
+// and the new object, so that what is no longer kept wakes too.
 func subjects(kind string) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
 		var out []reconcile.Request
-		for _, ref := range reference.Of(o) {
+		for _, ref := range reference.Kept(o) {
 			if ref.To.Kind == kind {
 				out = append(out, request(ref.To.Namespace, ref.To.Name))
 			}
@@ -128,6 +129,24 @@ func lifeOrHealth() predicate.Predicate {
 		}
 		a, b := readiness(was), readiness(is)
 		return a.Status != b.Status || a.Reason != b.Reason
+	}})
+}
+
+// lifeOrArtifacts lets pass, besides, what a manifest says of its artifacts and charts.
+func lifeOrArtifacts() predicate.Predicate {
+	return predicate.Or(lifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		was, ok1 := e.ObjectOld.(*v1alpha1.ArtifactManifest)
+		is, ok2 := e.ObjectNew.(*v1alpha1.ArtifactManifest)
+		return ok1 && ok2 && !(equality.Semantic.DeepEqual(was.Status.Artifacts, is.Status.Artifacts) && equality.Semantic.DeepEqual(was.Status.Charts, is.Status.Charts))
+	}})
+}
+
+// lifeOrApplications lets pass, besides, what a definition says of its applications.
+func lifeOrApplications() predicate.Predicate {
+	return predicate.Or(lifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		was, ok1 := e.ObjectOld.(*v1alpha1.NetworkFunctionDefinitionVersion)
+		is, ok2 := e.ObjectNew.(*v1alpha1.NetworkFunctionDefinitionVersion)
+		return ok1 && ok2 && !equality.Semantic.DeepEqual(was.Status.Applications, is.Status.Applications)
 	}})
 }
 

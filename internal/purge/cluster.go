@@ -41,7 +41,7 @@ type cluster struct {
 	refusal    error                   // why the store must not be purged, or nil
 	tombstones []*v1alpha1.Tombstone   // of this location, by name
 	entries    map[string][]entry      // by repository: what is not consumed
-	recorded   map[string][]graph.Root // by repository: digests in the status of manifests
+	recorded   map[string][]graph.Root // by repository: digests in the status of manifests and definitions
 	// homes are the repositories that the store's manifests have, or had, and whose they are (I9).
 	homes map[string]v1alpha1.TombstoneManifest
 }

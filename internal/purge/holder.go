@@ -1,6 +1,7 @@
 package purge
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/opencontainers/go-digest"
@@ -15,8 +16,8 @@ import (
 // the holder that comes first by name, so that a verdict's words do not depend on order.
 type holding struct {
 	listed   map[string]string       // repository:tag -> the manifest that lists it
-	recorded map[string][]graph.Root // repository -> digests in the status of manifests
-	named    map[string]string       // manifest -> the definition or design that names it
+	recorded map[string][]graph.Root // repository -> digests in the status of manifests and definitions
+	named    map[string]string       // manifest -> the definition or design that keeps it
 	artifact map[string]string       // artifact -> who names it by its store, the old form
 }
 
@@ -28,14 +29,16 @@ func hold(s reference.Snapshot, location v1alpha1.RegistryLocation, stores []v1a
 		l, err := v1alpha1.ParseRegistryURL(o.Spec.Registry.URL)
 		elsewhere[o.Name] = err == nil && !l.Overlaps(location)
 	}
+	abroad := map[string]bool{} // manifests of other places
 	for _, m := range s.Manifests() {
-		if !elsewhere[m.Spec.ArtifactStoreRef.Name] {
+		if abroad[m.Name] = elsewhere[m.Spec.ArtifactStoreRef.Name]; !abroad[m.Name] {
 			h.manifest(m, location)
 		}
 	}
 	for _, kind := range []string{v1alpha1.KindDefinition, v1alpha1.KindDesign} {
 		for _, o := range s[kind] {
 			h.version(o, elsewhere)
+			h.deployed(o, abroad)
 		}
 	}
 	return h
@@ -56,10 +59,10 @@ func (h holding) manifest(m *v1alpha1.ArtifactManifest, location v1alpha1.Regist
 	}
 }
 
-// version notes which manifests, and which artifacts by the old form, a definition or design names.
+// version notes which manifests, and which artifacts by the old form, a definition or design keeps.
 func (h holding) version(o client.Object, elsewhere map[string]bool) {
 	id := reference.Self(o).String()
-	for _, r := range reference.Of(o) {
+	for _, r := range reference.Kept(o) {
 		switch {
 		case r.To.Kind == v1alpha1.KindArtifactManifest:
 			first(h.named, r.To.Name, id)
@@ -69,12 +72,33 @@ func (h holding) version(o client.Object, elsewhere map[string]bool) {
 	}
 }
 
+// deployed notes the digests that a definition's applications came to (I1): a tag that was pushed over
+// since does not free them.
+func (h holding) deployed(o client.Object, abroad map[string]bool) {
+	d, ok := o.(*v1alpha1.NetworkFunctionDefinitionVersion)
+	if !ok {
+		return
+	}
+	for _, app := range d.Status.Applications {
+		because := fmt.Sprintf("%s deploys it as %s", reference.Self(d), app.Name)
+		at := func(manifest, repository, of string) {
+			if of != "" && !abroad[manifest] {
+				h.recorded[repository] = append(h.recorded[repository], graph.Root{Digest: digest.Digest(of), Reason: Held, Because: because})
+			}
+		}
+		at(app.Manifest, app.Repository, app.Digest)
+		for _, image := range app.Images {
+			at(cmp.Or(image.Manifest, app.Manifest), image.Repository, image.Digest)
+		}
+	}
+}
+
 // by returns what holds an entry (I13), "" for nothing. The manifest itself does not hold what
 // its tag has moved on from: it could never be restored over the tag.
 func (h holding) by(e entry) string {
 	t := e.tombstone
 	if id := h.named[t.Spec.Manifest.Name]; id != "" {
-		return fmt.Sprintf("%s names %s", id, v1alpha1.ResourceID(v1alpha1.KindArtifactManifest, t.Namespace, t.Spec.Manifest.Name))
+		return fmt.Sprintf("%s keeps %s", id, v1alpha1.ResourceID(v1alpha1.KindArtifactManifest, t.Namespace, t.Spec.Manifest.Name))
 	}
 	if id := h.artifact[lastSegment(e.Repository)]; id != "" {
 		return fmt.Sprintf("%s names artifact %s by its store", id, lastSegment(e.Repository))

@@ -201,7 +201,7 @@ func TestPlan(t *testing.T) {
 			reason:  "a definition names the manifest, though that is gone",
 			objects: []client.Object{aTombstone("t", released(25, "1.0.0", "a")), aDefinition("nfdv", "cnf", "")},
 			want:    map[string]string{"a": "keep Held"},
-			says:    "networkfunctiondefinitionversions/publisher/nfdv names artifactmanifests/publisher/cnf",
+			says:    "networkfunctiondefinitionversions/publisher/nfdv keeps artifactmanifests/publisher/cnf",
 		},
 		"I13OverwrittenHeldByDefinition": {
 			reason:  "a definition holds what was overwritten, too",

@@ -28,6 +28,19 @@ var (
 	ErrChartCrashed = errors.New("reading the chart crashed")
 )
 
+// AboutChart reports whether an error of [ChartReader.Read] is a fact about the chart.
+func AboutChart(err error) bool {
+	for _, is := range []error{ErrNotChart, ErrChartTooLarge, ErrChartRender, ErrChartImage, ErrChartTimeout, ErrChartMemory, ErrChartCrashed} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
+}
+
+// MaxChartBytes bounds the archive of a chart.
+const MaxChartBytes = maxArchiveBytes
+
 // ChartRegistry is the registry that charts are rendered with at their registryValuesPaths. The
 // reference of an image whose origin is OriginOurs begins with it.
 const ChartRegistry = "registry.nfo.invalid"

@@ -3,6 +3,7 @@ package reference
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -85,6 +86,39 @@ func ofSource(s v1alpha1.ArtifactSource, namespace string, r Reference) []Refere
 	return refs
 }
 
+// Kept returns what an object keeps: what it names, and the manifests besides in which images lie that
+// the charts of a definition need. Those are known from its status alone, so from when its charts have
+// been read. It is pure.
+func Kept(o client.Object) []Reference {
+	refs := Of(o)
+	d, ok := o.(*v1alpha1.NetworkFunctionDefinitionVersion)
+	if !ok {
+		return refs
+	}
+	for _, app := range d.Status.Applications {
+		for _, image := range app.Images {
+			if image.Manifest == "" {
+				continue
+			}
+			name, version := splitImage(image.Image)
+			refs = append(refs, Reference{
+				To: Object{v1alpha1.KindArtifactManifest, d.Namespace, image.Manifest}, Artifact: name, Version: version, Application: app.Name,
+			})
+		}
+	}
+	return refs
+}
+
+// splitImage returns the last segment of an image's name, and its digest or tag.
+func splitImage(image string) (name, version string) {
+	name, digest, pinned := strings.Cut(image, "@")
+	name, tag, _ := strings.Cut(name[strings.LastIndex(name, "/")+1:], ":")
+	if pinned {
+		return name, digest
+	}
+	return name, tag
+}
+
 // Holder is an object that holds a subject, and by which of its references.
 type Holder struct {
 	Object
@@ -97,12 +131,31 @@ type Holder struct {
 // holderOf returns o as a holder of the subject, if it holds it.
 func holderOf(o client.Object, kind string, subject client.Object) (Holder, bool) {
 	h := Holder{Object: Object{kind, o.GetNamespace(), o.GetName()}, Terminating: !o.GetDeletionTimestamp().IsZero()}
-	for _, r := range Of(o) {
+	for _, r := range Kept(o) {
 		if holds(r, subject) {
+			r.Version = chosen(o, r, subject.GetName())
 			h.References = append(h.References, r)
 		}
 	}
 	return h, len(h.References) > 0
+}
+
+// chosen is the version of a manifest that a reference of a definition comes to, by the definition's
+// status; as given while that is not known.
+func chosen(o client.Object, r Reference, manifest string) string {
+	d, ok := o.(*v1alpha1.NetworkFunctionDefinitionVersion)
+	if !ok {
+		return r.Version
+	}
+	for _, app := range d.Status.Applications {
+		if app.Name != r.Application || app.Manifest != manifest || app.ArtifactName != r.Artifact {
+			continue
+		}
+		if _, fits, err := ResolveChart(r.Artifact, r.Version, []ChartCandidate{{app.ArtifactName, app.ArtifactVersion}}); fits && err == nil {
+			return app.ArtifactVersion
+		}
+	}
+	return r.Version
 }
 
 // holds reports whether a reference keeps the subject. The old form, a reference to a store,

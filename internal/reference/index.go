@@ -10,18 +10,18 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Field is the name of the field index of what an object names.
+// Field is the name of the field index of what an object keeps.
 const Field = "nfo.dev/references"
 
 // Key is an object's index key. No part of an object's identity can contain a slash, so
 // that two objects never share a key and no key is another's prefix up to its end.
 func Key(o Object) string { return strings.Join([]string{o.Kind, o.Namespace, o.Name}, "/") }
 
-// Keys are the index keys of what an object names, each once.
+// Keys are the index keys of what an object keeps, each once.
 func Keys(o client.Object) []string {
 	var keys []string
 	seen := map[string]bool{}
-	for _, r := range Of(o) {
+	for _, r := range Kept(o) {
 		if k := Key(r.To); !seen[k] {
 			seen[k] = true
 			keys = append(keys, k)

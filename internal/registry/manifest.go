@@ -40,6 +40,15 @@ type Manifest struct {
 	Bytes []byte
 }
 
+// ConfigMediaType is the media type of an image's config, "" for what has none.
+func (m Manifest) ConfigMediaType() string {
+	switch m.Descriptor.MediaType {
+	case ocispec.MediaTypeImageManifest, MediaTypeDockerManifest:
+		return m.Blobs[0].MediaType
+	}
+	return ""
+}
+
 // body has the fields of every form of manifest, so that a body of two forms shows.
 type body struct {
 	MediaType string                `json:"mediaType"`

@@ -59,6 +59,37 @@ func (c *Client) Tagged(ctx context.Context, repository, tag string) (Manifest, 
 	return m, nil
 }
 
+// Blob returns the bytes of a blob, verified. At most limit bytes are read. Errors wrap ErrNotFound, or
+// ErrUnreadable when it is larger or has another digest.
+// Spec: OCI distribution-spec, "Pulling blobs".
+func (c *Client) Blob(ctx context.Context, repository string, d digest.Digest, limit int64) ([]byte, error) {
+	data, err := c.blob(ctx, repository, d, limit)
+	if err != nil {
+		return nil, fmt.Errorf("reading blob %s: %w", c.name(repository, d.String()), err)
+	}
+	return data, nil
+}
+
+func (c *Client) blob(ctx context.Context, repository string, d digest.Digest, limit int64) ([]byte, error) {
+	ref, err := c.repository(repository)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.Validate(); err != nil {
+		return nil, fmt.Errorf("%w: %q is not a digest", ErrConfig, d)
+	}
+	resp, err := c.send(ctx, request{method: http.MethodGet, path: "/v2/" + repository + "/blobs/" + d.String(), repository: ref, actions: []string{auth.ActionPull}})
+	if err != nil {
+		return nil, err
+	}
+	defer discard(resp)
+	data, err := c.readAll(resp, limit)
+	if err == nil && d.Algorithm().FromBytes(data) != d {
+		err = fmt.Errorf("%w: it has another digest", ErrUnreadable)
+	}
+	return data, err
+}
+
 func (c *Client) head(ctx context.Context, repository, reference string) (ocispec.Descriptor, error) {
 	r, err := c.manifestRequest(http.MethodHead, repository, reference, auth.ActionPull)
 	if err != nil {

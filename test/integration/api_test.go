@@ -36,7 +36,7 @@ var kinds = map[string]struct {
 	conditions []string
 }{
 	"artifactstores":                    {"as", &v1alpha1.ArtifactStoreList{}, []string{"PurgeHealthy", "Reachable", "Ready", "Referenced"}},
-	"artifactmanifests":                 {"am", &v1alpha1.ArtifactManifestList{}, []string{"Migrated", "Ready", "Referenced", "Uploaded"}},
+	"artifactmanifests":                 {"am", &v1alpha1.ArtifactManifestList{}, []string{"Complete", "Migrated", "Ready", "Referenced", "Uploaded"}},
 	"networkfunctiondefinitionversions": {"nfdv", &v1alpha1.NetworkFunctionDefinitionVersionList{}, []string{"Migrated", "Ready", "Referenced", "Resolved"}},
 	"networkservicedesignversions":      {"nsdv", &v1alpha1.NetworkServiceDesignVersionList{}, []string{"Migrated", "Ready", "Referenced", "Resolved"}},
 	"sitenetworkservices":               {"sns", &v1alpha1.SiteNetworkServiceList{}, []string{"Ready", "Referenced", "Resolved"}},

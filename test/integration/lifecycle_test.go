@@ -61,7 +61,7 @@ func TestDeletionWaitsForHoldersAndReleases(t *testing.T) {
 	s.eventually(m, v1alpha1.ConditionDeletionBlocked, "True/InUse")
 	s.Expect(s.find(m, v1alpha1.ConditionDeletionBlocked).Message).To(gomega.HavePrefix(
 		`The resource 'artifactmanifests/` + s.ns + `/cnf' has some resources attached to it. The dependent resources are: ` +
-			`"networkfunctiondefinitionversions/` + s.ns + `/nfdv" (artifact nginx:~1.0.0, application app), ` +
+			`"networkfunctiondefinitionversions/` + s.ns + `/nfdv" (artifact nginx:1, application app), ` +
 			`"networkservicedesignversions/` + s.ns + `/nsdv" (artifact nginx:1.0.0, application site)`))
 	s.Eventually(func() []string { return s.events("cnf") }).Should(gomega.ContainElement("Warning InUse Deleting"))
 	s.Expect(s.at("acme/cnf/nginx", "1.0.0")).To(gomega.Equal(d))

@@ -79,7 +79,7 @@ func TestDeletionOfWhatIsHeldIsRefused(t *testing.T) {
 		resource, holders string
 	}{
 		{store, "artifactstores", fmt.Sprintf(`"artifactmanifests/%s/m"`, s.ns)},
-		{m, "artifactmanifests", fmt.Sprintf(`"networkfunctiondefinitionversions/%s/nfdv" (artifact a:~1.0.0, application app), "networkservicedesignversions/%s/nsdv" (artifact a:1, application site)`, s.ns, s.ns)},
+		{m, "artifactmanifests", fmt.Sprintf(`"networkfunctiondefinitionversions/%s/nfdv" (artifact a:1, application app), "networkservicedesignversions/%s/nsdv" (artifact a:1, application site)`, s.ns, s.ns)},
 		{nfdv, "networkfunctiondefinitionversions", fmt.Sprintf(`"networkservicedesignversions/%s/nsdv" (application site)`, s.ns)},
 		{nsdv, "networkservicedesignversions", fmt.Sprintf(`"sitenetworkservices/%s/edge-1"`, s.ns)},
 	} {

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -151,14 +152,15 @@ func (s *scene) manifest(name string, artifacts ...string) *v1alpha1.ArtifactMan
 	return o
 }
 
-// definition names a manifest and a chart in it.
+// definition names a manifest and a chart in it, in version 1 or in the range that follows a colon.
 func (s *scene) definition(name, manifest, chart string) *v1alpha1.NetworkFunctionDefinitionVersion {
+	chart, versions, _ := strings.Cut(chart, ":")
 	o := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: s.meta(name)}
 	o.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = []v1alpha1.NetworkFunctionApplication{{
 		Name: "app",
 		ArtifactProfile: v1alpha1.HelmApplicationProfile{
 			ArtifactSource:      v1alpha1.ArtifactSource{ArtifactManifestRef: &v1alpha1.LocalReference{Name: manifest}},
-			HelmArtifactProfile: v1alpha1.HelmArtifactProfile{HelmPackageName: chart, HelmPackageVersionRange: "~1.0.0"},
+			HelmArtifactProfile: v1alpha1.HelmArtifactProfile{HelmPackageName: chart, HelmPackageVersionRange: cmp.Or(versions, "1")},
 		},
 	}}
 	return o

@@ -1,0 +1,142 @@
+package v1alpha1
+
+// Media types of a Helm chart in a registry (Helm, "Use OCI-based registries").
+const (
+	MediaTypeChartConfig = "application/vnd.cncf.helm.config.v1+json"
+	MediaTypeChartLayer  = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+)
+
+// Bounds of what a status says of images. What is beyond them is counted, and keeps Complete from True.
+const (
+	MaxImagesOfChart = 128
+	MaxImages        = 512
+)
+
+// ImageState says where an image lies that a chart needs.
+// +kubebuilder:validation:Enum=InManifest;OtherManifest;Foreign;Missing
+type ImageState string
+
+// The states of an image.
+const (
+	ImageInManifest    ImageState = "InManifest"
+	ImageOtherManifest ImageState = "OtherManifest"
+	ImageForeign       ImageState = "Foreign"
+	ImageMissing       ImageState = "Missing"
+)
+
+// ChartImage is an image that a chart names, and where it lies.
+type ChartImage struct {
+	// As the chart names it. What follows the definition's registryValuesPaths, and so comes from the
+	// store, is named without the registry: upf:1.0.0. Without tag and digest any version may be meant.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Image string `json:"image"`
+	// InManifest: an artifact of the chart's manifest. OtherManifest: one of another manifest of the
+	// store, which the definitions that deploy the chart then hold, too. Foreign: it comes from
+	// another registry, whatever is set. Missing: no manifest of the store lists it.
+	// +required
+	State ImageState `json:"state"`
+	// The other manifest.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Manifest string `json:"manifest,omitempty"`
+	// Where it lies, of InManifest and OtherManifest: the whole repository name, without the host.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Repository string `json:"repository,omitempty"`
+	// The digest that it was last seen at there.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Digest string `json:"digest,omitempty"`
+	// True for what is not deployed by default: it belongs to a dependency that is switched off, or is
+	// named in the values and by no template.
+	// +optional
+	Optional bool `json:"optional,omitempty"`
+}
+
+// ChartStatus is what was read of a chart of a manifest.
+type ChartStatus struct {
+	// The artifact, as the spec names it.
+	// +required
+	// +kubebuilder:validation:MaxLength=255
+	ArtifactName string `json:"artifactName"`
+	// Its version, as the spec names it.
+	// +required
+	// +kubebuilder:validation:MaxLength=128
+	ArtifactVersion string `json:"artifactVersion"`
+	// The digest of the artifact that was read.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Digest string `json:"digest,omitempty"`
+	// The chart's own name.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Name string `json:"name,omitempty"`
+	// The chart's own version.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Version string `json:"version,omitempty"`
+	// The version of what it deploys.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	AppVersion string `json:"appVersion,omitempty"`
+	// The paths that it was rendered with: those of the definitions that deploy it from this manifest.
+	// +optional
+	// +listType=atomic
+	RegistryValuesPaths []string `json:"registryValuesPaths,omitempty"`
+	// The paths of pull secrets that it was rendered with.
+	// +optional
+	// +listType=atomic
+	ImagePullSecretsValuesPaths []string `json:"imagePullSecretsValuesPaths,omitempty"`
+	// The images that it needs, in order; the first 128, and at most 512 of all charts of a manifest.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=128
+	Images []ChartImage `json:"images,omitempty"`
+	// How many images it names.
+	// +optional
+	ImageCount int32 `json:"imageCount,omitempty"`
+	// Why there may be more images than are listed. Empty when all of it could be read.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1100
+	Problem string `json:"problem,omitempty"`
+}
+
+// ApplicationStatus is what an application of a definition is deployed from.
+type ApplicationStatus struct {
+	// The application's name.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// The manifest that lists the chart.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Manifest string `json:"manifest"`
+	// The chart's artifactName there.
+	// +required
+	// +kubebuilder:validation:MaxLength=255
+	ArtifactName string `json:"artifactName"`
+	// The artifactVersion that helmPackageVersionRange chooses.
+	// +required
+	// +kubebuilder:validation:MaxLength=128
+	ArtifactVersion string `json:"artifactVersion"`
+	// Where it lies: the whole repository name, without the host.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Repository string `json:"repository,omitempty"`
+	// The digest that it was at. Of an Active or Deprecated definition the first one stays, and no
+	// purge takes it, also when the tag is pushed over.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Digest string `json:"digest,omitempty"`
+	// The images that the chart needs; at most 512 of all applications together, those in other
+	// manifests first.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=128
+	Images []ChartImage `json:"images,omitempty"`
+	// How many images it needs. Absent until the chart was read.
+	// +optional
+	ImageCount *int32 `json:"imageCount,omitempty"`
+}

@@ -1,0 +1,110 @@
+package controller
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// catalogueAge is how long one reading of a store's manifests serves all passes that look for images
+// in other manifests: with many manifests each pass would read them all.
+const catalogueAge = 10 * time.Second
+
+// catalogue is what the manifests of a store list, by the last segment of its name.
+type catalogue map[string][]listing
+
+// listing is an artifact of a manifest.
+type listing struct{ manifest, artifact, repository, version, digest string }
+
+// find returns where another manifest has an image: preferably the one that was found before, so
+// that what is held does not change, then one that is named by its path, then the first by name.
+func (c catalogue) find(w wantedImage, self, before string) *listing {
+	var best *listing
+	rank := func(l *listing) int {
+		switch {
+		case l.manifest == before:
+			return 0
+		case slices.Contains(w.places, l.repository):
+			return 1
+		}
+		return 2
+	}
+	all := c[lastSegment(w.name)]
+	for i := range all {
+		l := &all[i]
+		named := w
+		if l.artifact == w.name {
+			named.places = append(slices.Clip(w.places), l.repository)
+		}
+		if l.manifest == self || !named.is(l.repository, l.version, l.digest) {
+			continue
+		}
+		if best == nil || cmp.Or(cmp.Compare(rank(l), rank(best)), cmp.Compare(l.manifest, best.manifest)) < 0 {
+			best = l
+		}
+	}
+	return best
+}
+
+func lastSegment(name string) string { return name[strings.LastIndex(name, "/")+1:] }
+
+// catalogues keeps the catalogue of each store for a moment.
+type catalogues struct {
+	client.Reader
+	clock clock.PassiveClock
+
+	mu sync.Mutex
+	of map[reference.Object]dated
+}
+
+type dated struct {
+	at time.Time
+	catalogue
+}
+
+func newCatalogues(r client.Reader, c clock.PassiveClock) *catalogues {
+	return &catalogues{Reader: r, clock: c, of: map[reference.Object]dated{}}
+}
+
+// get returns a store's catalogue. Manifests that are being deleted are in it, and what has left a
+// manifest and is not released: they may be held.
+func (c *catalogues) get(ctx context.Context, s *v1alpha1.ArtifactStore, l v1alpha1.RegistryLocation) (catalogue, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now, self := c.clock.Now(), reference.Self(s)
+	for o, d := range c.of {
+		if now.Sub(d.at) >= catalogueAge {
+			delete(c.of, o)
+		}
+	}
+	if d, ok := c.of[self]; ok {
+		return d.catalogue, nil
+	}
+	var all v1alpha1.ArtifactManifestList
+	if err := c.List(ctx, &all, client.InNamespace(s.Namespace), client.MatchingFields{reference.Field: reference.Key(self)}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing the manifests of store %s: %w", s.Name, err)
+	}
+	found := catalogue{}
+	for i := range all.Items {
+		found.add(&all.Items[i], l)
+	}
+	c.of[self] = dated{now, found}
+	return found, nil
+}
+
+func (c catalogue) add(m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation) {
+	for _, a := range wanted(m, l) {
+		name := lastSegment(a.ArtifactName)
+		c[name] = append(c[name], listing{m.Name, a.ArtifactName, a.Repository, a.ArtifactVersion, a.Digest})
+	}
+}

@@ -1,0 +1,140 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// ChartReconciler reads the charts of ArtifactManifests, one at a time, and writes nothing:
+// ManifestReconciler takes what was read and tells of it. The two are apart so that no chart, however
+// slow to read, keeps a deletion waiting.
+type ChartReconciler struct {
+	client.Client
+	holders    *reference.Finder
+	registries *Registries
+	reader     *reference.ChartReader
+	readings   *readings
+	// wake makes ManifestReconciler look at a manifest.
+	wake chan<- event.GenericEvent
+}
+
+// Reconcile reads the charts of one manifest that have not been read as they are deployed now.
+func (r *ChartReconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest) (ctrl.Result, error) {
+	todo, err := r.unread(ctx, m)
+	if err != nil || len(todo) == 0 {
+		return finish(ctrl.Result{}, err)
+	}
+	var store v1alpha1.ArtifactStore
+	if err := r.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}, &store); client.IgnoreNotFound(err) != nil {
+		return finish(ctrl.Result{}, fmt.Errorf("reading store %s: %w", m.Spec.ArtifactStoreRef.Name, err))
+	}
+	if store.UID == "" || inertness(&store) != nil {
+		return ctrl.Result{}, nil // the store's event wakes the manifest
+	}
+	for _, c := range todo {
+		read, err := r.read(ctx, &store, c)
+		r.readings.put(m.UID, read, err)
+		select {
+		case r.wake <- event.GenericEvent{Object: m}:
+		case <-ctx.Done():
+			return finish(ctrl.Result{}, ctx.Err())
+		}
+		if err != nil {
+			return finish(ctrl.Result{}, err)
+		}
+	}
+	return ctrl.Result{}, nil
+}
+
+// chartToRead is a chart in a registry, and how definitions deploy it.
+type chartToRead struct {
+	v1alpha1.ChartStatus
+	repository string
+}
+
+// unread finds the charts of a manifest that neither its status nor the readings have as they are
+// deployed now.
+func (r *ChartReconciler) unread(ctx context.Context, m *v1alpha1.ArtifactManifest) ([]chartToRead, error) {
+	var charts []v1alpha1.ArtifactStatus
+	if m.DeletionTimestamp.IsZero() {
+		charts = chartsOf(m)
+	}
+	if len(charts) == 0 {
+		r.readings.forget(m.UID)
+		return nil, nil
+	}
+	deployed, err := r.deployed(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	have := r.readings.merged(m)
+	var todo []chartToRead
+	for _, a := range charts {
+		c := chartToRead{deployed.profile(a), a.Repository}
+		if was, known := have[keyOf(a)]; !known || !sameReading(was, c.ChartStatus) {
+			todo = append(todo, c)
+		}
+	}
+	return todo, nil
+}
+
+// chartsOf are the charts that a manifest lists and that are in the registry.
+func chartsOf(m *v1alpha1.ArtifactManifest) []v1alpha1.ArtifactStatus {
+	listed := map[entry]bool{}
+	for _, a := range m.Spec.Artifacts {
+		listed[entry{a.ArtifactName, a.ArtifactVersion}] = true
+	}
+	var charts []v1alpha1.ArtifactStatus
+	for _, a := range m.Status.Artifacts {
+		if listed[keyOf(a)] && a.ConfigMediaType == v1alpha1.MediaTypeChartConfig && a.Digest != "" {
+			charts = append(charts, a)
+		}
+	}
+	return charts
+}
+
+// read reads a chart. An error is not about the chart: it can be read again.
+func (r *ChartReconciler) read(ctx context.Context, s *v1alpha1.ArtifactStore, c chartToRead) (v1alpha1.ChartStatus, error) {
+	reg, err := r.registries.Open(ctx, s)
+	if err != nil {
+		return c.ChartStatus, err
+	}
+	archive, err := chartArchive(ctx, reg, c.repository, digest.Digest(c.Digest))
+	switch {
+	case errors.Is(err, registry.ErrUnreadable), errors.Is(err, registry.ErrNotFound):
+		return c.with(reference.Chart{}, reg.Location(), err), nil
+	case err != nil:
+		return c.ChartStatus, err
+	}
+	chart, err := r.reader.Read(ctx, reference.ChartRequest{
+		Archive: archive, RegistryValuesPaths: c.RegistryValuesPaths, ImagePullSecretsValuesPaths: c.ImagePullSecretsValuesPaths,
+	})
+	if err != nil && !reference.AboutChart(err) {
+		return c.ChartStatus, fmt.Errorf("reading chart %s:%s: %w", c.ArtifactName, c.ArtifactVersion, err)
+	}
+	return c.with(chart, reg.Location(), err), nil
+}
+
+// chartArchive fetches a chart as Helm pushes it.
+func chartArchive(ctx context.Context, reg *registry.Client, repository string, d digest.Digest) ([]byte, error) {
+	m, err := reg.Manifest(ctx, repository, d)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range m.Blobs {
+		if b.MediaType == v1alpha1.MediaTypeChartLayer {
+			return reg.Blob(ctx, repository, b.Digest, reference.MaxChartBytes)
+		}
+	}
+	return nil, fmt.Errorf("reading %s@%s: %w: it has no layer of type %s", repository, d, registry.ErrUnreadable, v1alpha1.MediaTypeChartLayer)
+}

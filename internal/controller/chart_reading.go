@@ -1,0 +1,158 @@
+package controller
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// maxProblem bounds ChartStatus.Problem, in bytes.
+const maxProblem = 1024
+
+// readings are charts that have been read and are in no status yet, by manifest.
+type readings struct {
+	mu sync.Mutex
+	of map[types.UID]reading
+}
+
+type reading struct {
+	charts map[entry]v1alpha1.ChartStatus
+	// trouble is why the last chart could not be read; it is tried again.
+	trouble error
+}
+
+func newReadings() *readings { return &readings{of: map[types.UID]reading{}} }
+
+// put keeps what was read, or why it could not be.
+func (r *readings) put(uid types.UID, c v1alpha1.ChartStatus, trouble error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	charts := map[entry]v1alpha1.ChartStatus{}
+	for k, v := range r.of[uid].charts { // others may be reading the old one
+		charts[k] = v
+	}
+	if trouble == nil {
+		charts[entry{c.ArtifactName, c.ArtifactVersion}] = c
+	}
+	r.of[uid] = reading{charts, trouble}
+}
+
+// get returns what was read for a manifest and is not in its status.
+func (r *readings) get(uid types.UID) reading {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.of[uid]
+}
+
+// merged is what is known of a manifest's charts, with or without its status.
+func (r *readings) merged(m *v1alpha1.ArtifactManifest) map[entry]v1alpha1.ChartStatus {
+	return r.get(m.UID).over(m.Status.Charts)
+}
+
+// over is a reading and, for what it does not have, what was recorded.
+func (r reading) over(recorded []v1alpha1.ChartStatus) map[entry]v1alpha1.ChartStatus {
+	all := map[entry]v1alpha1.ChartStatus{}
+	for _, c := range recorded {
+		all[entry{c.ArtifactName, c.ArtifactVersion}] = c
+	}
+	for k, c := range r.charts {
+		all[k] = c
+	}
+	return all
+}
+
+// written drops what a status has now.
+func (r *readings) written(m *v1alpha1.ArtifactManifest) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	have, ok := r.of[m.UID]
+	if !ok {
+		return
+	}
+	left := map[entry]v1alpha1.ChartStatus{}
+	stored := reading{}.over(m.Status.Charts)
+	for k, c := range have.charts {
+		if !sameReading(stored[k], c) {
+			left[k] = c
+		}
+	}
+	if r.of[m.UID] = (reading{left, have.trouble}); len(left) == 0 && have.trouble == nil {
+		delete(r.of, m.UID)
+	}
+}
+
+func (r *readings) forget(uid types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.of, uid)
+}
+
+// sameReading reports whether two charts are the same bytes, read the same way.
+func sameReading(a, b v1alpha1.ChartStatus) bool {
+	return a.Digest == b.Digest && slices.Equal(a.RegistryValuesPaths, b.RegistryValuesPaths) &&
+		slices.Equal(a.ImagePullSecretsValuesPaths, b.ImagePullSecretsValuesPaths)
+}
+
+// with completes a chart with what was read of it. Where its images lie is not said yet.
+func (c chartToRead) with(chart reference.Chart, l v1alpha1.RegistryLocation, err error) v1alpha1.ChartStatus {
+	out := c.ChartStatus
+	out.Name, out.Version, out.AppVersion = chart.Name, chart.Version, chart.AppVersion
+	out.Images = imagesOf(chart, l)
+	out.ImageCount = int32(len(out.Images))
+	problem := ""
+	if err != nil {
+		problem = err.Error()
+	}
+	for _, u := range chart.Unread {
+		problem = strings.TrimPrefix(problem+"; "+u, "; ")
+	}
+	if n := len(out.Images); n > v1alpha1.MaxImagesOfChart {
+		out.Images = out.Images[:v1alpha1.MaxImagesOfChart]
+		problem = strings.TrimPrefix(fmt.Sprintf("%s; it names %d images, of which the first %d are looked for", problem, n, v1alpha1.MaxImagesOfChart), "; ")
+	}
+	out.Problem = strings.ToValidUTF8(problem[:min(len(problem), maxProblem)], "")
+	return out
+}
+
+// imagesOf lists the images that a chart needs, each once, those that are deployed by default first.
+// What it names only while no registry is set is not needed.
+func imagesOf(chart reference.Chart, l v1alpha1.RegistryLocation) []v1alpha1.ChartImage {
+	optional := map[v1alpha1.ChartImage]bool{}
+	for _, i := range chart.Images {
+		if i.Origin == reference.OriginReplaced || i.Host == "" {
+			continue
+		}
+		image := v1alpha1.ChartImage{Image: i.Repository, State: v1alpha1.ImageMissing}
+		if i.Origin != reference.OriginOurs && !strings.EqualFold(i.Host, l.Host) {
+			image.Image, image.State = i.Host+"/"+i.Repository, v1alpha1.ImageForeign
+		}
+		if i.Tag != "" {
+			image.Image += ":" + i.Tag
+		}
+		if i.Digest != "" {
+			image.Image += "@" + i.Digest
+		}
+		spare := i.Optional || !slices.ContainsFunc(i.Sources, func(s reference.ChartSource) bool { return s.Values == "" })
+		if was, seen := optional[image]; !seen || was {
+			optional[image] = spare
+		}
+	}
+	var all []v1alpha1.ChartImage
+	for image, spare := range optional {
+		image.Optional = spare
+		all = append(all, image)
+	}
+	rank := map[bool]int{true: 1}
+	slices.SortFunc(all, func(a, b v1alpha1.ChartImage) int {
+		return cmp.Or(cmp.Compare(rank[a.Optional], rank[b.Optional]), cmp.Compare(a.Image, b.Image))
+	})
+	return all
+}
+

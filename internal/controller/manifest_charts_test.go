@@ -1,0 +1,178 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// charted is a manifest with nginx:1.0.0 and the chart app:1.0.0, which needs the given images.
+func charted(images ...v1alpha1.ChartImage) manifestSeen {
+	return observed(func(s *manifestSeen) {
+		s.manifest.Spec.Artifacts = append(s.manifest.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: "app", ArtifactVersion: "1.0.0"})
+		chart := v1alpha1.ArtifactStatus{
+			ArtifactName: "app", ArtifactVersion: "1.0.0", Repository: "acme/m/app", Digest: "sha256:c",
+			State: v1alpha1.ArtifactPresent, ConfigMediaType: v1alpha1.MediaTypeChartConfig,
+		}
+		s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{present("sha256:a"), chart}
+		s.read = reading{charts: map[entry]v1alpha1.ChartStatus{{"app", "1.0.0"}: {ArtifactName: "app", ArtifactVersion: "1.0.0", Digest: "sha256:c", Images: images}}}
+		s.elsewhere = catalogue{"lib": {{"base", "lib", "acme/base/lib", "1", "sha256:l"}, {"alt", "lib", "acme/alt/lib", "1", "sha256:l"}}, "old": {{"was", "team/old", "acme/team/old", "1", ""}}}
+	})
+}
+
+func ours(image string) v1alpha1.ChartImage {
+	return v1alpha1.ChartImage{Image: image, State: v1alpha1.ImageMissing}
+}
+
+func TestWhereImagesAre(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason string
+		image  v1alpha1.ChartImage
+		want   string // state, manifest, repository, digest
+	}{
+		"ByManifest":     {"the registry that is set is the manifest's path", ours("nginx:1.0.0"), "InManifest  acme/m/nginx sha256:a"},
+		"ByStore":        {"it is the store's URL", ours("m/nginx:1.0.0"), "InManifest  acme/m/nginx sha256:a"},
+		"ByHost":         {"it is the host alone", ours("acme/m/nginx:1.0.0"), "InManifest  acme/m/nginx sha256:a"},
+		"OtherVersion":   {"a tag is compared whole", ours("nginx:1.0"), "Missing   "},
+		"NoVersion":      {"any may be meant", ours("nginx"), "InManifest  acme/m/nginx sha256:a"},
+		"Digest":         {"a digest is the image, whatever the tag", ours("nginx:9@sha256:a"), "InManifest  acme/m/nginx sha256:a"},
+		"OtherDigest":    {"and nothing else is", ours("nginx:1.0.0@sha256:b"), "Missing   "},
+		"Nested":         {"part of a name is another name", ours("library/nginx:1.0.0"), "Missing   "},
+		"Elsewhere":      {"the first by name of those that list it", ours("lib:1"), "OtherManifest alt acme/alt/lib sha256:l"},
+		"ElsewhereBy":    {"its path says which", ours("base/lib:1"), "OtherManifest base acme/base/lib sha256:l"},
+		"ElsewhereStays": {"what was found before is not changed for another", v1alpha1.ChartImage{Image: "lib:1", Manifest: "base"}, "OtherManifest base acme/base/lib sha256:l"},
+		"StoreScoped":    {"a name of several segments, as before 2025-03-30", ours("team/old:1"), "OtherManifest was acme/team/old "},
+		"Foreign":        {"it stays where it is", v1alpha1.ChartImage{Image: "quay.io/nginx:1.0.0", State: v1alpha1.ImageForeign}, "Foreign   "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			seen := charted(tc.image)
+			alone := seen
+			alone.elsewhere = nil
+			if lacks := alone.lacksImages(); lacks != (strings.HasPrefix(tc.want, "Missing") || strings.HasPrefix(tc.want, "Other")) {
+				t.Errorf("other manifests are asked: %t", lacks)
+			}
+			v := decideManifest(seen)
+			if len(v.charts) != 1 {
+				t.Fatalf("%s: %d charts", tc.reason, len(v.charts))
+			}
+			i := v.charts[0].Images[0]
+			got := fmt.Sprintf("%s %s %s %s", i.State, i.Manifest, i.Repository, i.Digest)
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("%s: %s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestComplete(t *testing.T) {
+	t.Parallel()
+	foreign := v1alpha1.ChartImage{Image: "quay.io/x:1", State: v1alpha1.ImageForeign}
+	spare := ours("none:1")
+	spare.Optional = true
+	for name, tc := range map[string]struct {
+		reason string
+		seen   manifestSeen
+		change func(*manifestSeen)
+		want   string
+		says   string
+	}{
+		"All":      {"one image, and it is there", charted(ours("nginx:1.0.0"), spare), nil, "True/Complete", "all of the 1 images"},
+		"Other":    {"in another manifest", charted(ours("nginx:1.0.0"), ours("lib:1")), nil, "True/OtherManifest", "lib:1 in alt (chart app:1.0.0)"},
+		"Foreign":  {"in another registry", charted(foreign, ours("lib:1")), nil, "False/ForeignImage", "quay.io/x:1 (chart app:1.0.0)"},
+		"Missing":  {"what is nowhere comes before", charted(foreign, ours("none:1")), nil, "False/MissingImage", "none:1 (chart app:1.0.0)"},
+		"NoCharts": {"nothing needs anything", observed(func(s *manifestSeen) { s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{present("sha256:a")} }), nil, "True/Complete", "0 charts"},
+		"Problem": {"what is not known may be anything", charted(ours("nginx:1.0.0")), func(s *manifestSeen) {
+			c := s.read.charts[entry{"app", "1.0.0"}]
+			c.Problem = "it is broken"
+			s.read.charts[entry{"app", "1.0.0"}] = c
+		}, "False/ChartUnreadable", "app:1.0.0: it is broken"},
+		"Unread":  {"it has not been read", charted(), func(s *manifestSeen) { s.read = reading{} }, "Unknown/Pending", "0 of 1 charts"},
+		"Trouble": {"it cannot be read now", charted(), func(s *manifestSeen) { s.read = reading{trouble: fmt.Errorf("no: %w", registry.ErrUnavailable)} }, "Unknown/Unavailable", "Check the registry"},
+		"Stale": {"what was read is of another digest", charted(), func(s *manifestSeen) {
+			s.manifest.Status.Artifacts[1].Digest = "sha256:new"
+		}, "Unknown/Pending", "0 of 1 charts"},
+		"NotUploaded": {"it may be a chart", charted(), func(s *manifestSeen) { s.manifest.Status.Artifacts = nil }, "Unknown/Pending", "2 artifacts have not been seen"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if tc.change != nil {
+				tc.change(&tc.seen)
+			}
+			v := decideManifest(tc.seen)
+			for _, c := range v.conditions {
+				if c.Type != v1alpha1.ConditionComplete {
+					continue
+				}
+				if got := string(c.Status) + "/" + c.Reason; got != tc.want || !strings.Contains(c.Message, tc.says) {
+					t.Errorf("%s: %s %q", tc.reason, got, c.Message)
+				}
+				return
+			}
+			t.Errorf("%s: no condition", tc.reason)
+		})
+	}
+}
+
+func TestImagesOfAChart(t *testing.T) {
+	t.Parallel()
+	rendered, values := []reference.ChartSource{{Template: "a.yaml"}}, []reference.ChartSource{{Values: "image"}}
+	chart := reference.Chart{Name: "app", Unread: []string{"db: too large"}, Images: []reference.ChartImage{
+		{Host: reference.ChartRegistry, Repository: "b", Tag: "1", Origin: reference.OriginOurs, Sources: rendered},
+		{Host: "R", Repository: "acme/m/a", Tag: "1", Digest: "sha256:a", Origin: reference.OriginForeign, Sources: rendered},
+		{Host: "quay.io", Repository: "x", Tag: "1", Origin: reference.OriginForeign, Sources: values},
+		{Host: "quay.io", Repository: "x", Tag: "1", Origin: reference.OriginForeign, Sources: rendered, Optional: true},
+		{Host: reference.ChartRegistry, Repository: "b", Tag: "1", Origin: reference.OriginOurs, Sources: values, Optional: true},
+		{Host: "docker.io", Repository: "library/b", Tag: "1", Origin: reference.OriginReplaced, Sources: rendered},
+		{Reference: "///", Origin: reference.OriginForeign, Sources: rendered},
+	}}
+	got := chartToRead{}.with(chart, location, errors.New("it is broken"))
+	want := v1alpha1.ChartStatus{
+		Name: "app", ImageCount: 3, Problem: "it is broken; db: too large",
+		Images: []v1alpha1.ChartImage{
+			{Image: "acme/m/a:1@sha256:a", State: v1alpha1.ImageMissing}, // the host is the store's
+			{Image: "b:1", State: v1alpha1.ImageMissing},
+			{Image: "quay.io/x:1", State: v1alpha1.ImageForeign, Optional: true},
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestChartOfTooManyImages(t *testing.T) {
+	t.Parallel()
+	var chart reference.Chart
+	for i := range v1alpha1.MaxImagesOfChart + 1 {
+		chart.Images = append(chart.Images, reference.ChartImage{Host: "r", Repository: fmt.Sprintf("i%03d", i), Sources: []reference.ChartSource{{Template: "a"}}})
+	}
+	got := chartToRead{}.with(chart, location, nil)
+	if len(got.Images) != v1alpha1.MaxImagesOfChart || got.ImageCount != v1alpha1.MaxImagesOfChart+1 || !strings.Contains(got.Problem, "129 images") {
+		t.Errorf("%d of %d images, %q", len(got.Images), got.ImageCount, got.Problem)
+	}
+}
+
+func TestProfileOfAChart(t *testing.T) {
+	t.Parallel()
+	all := deployments{
+		{HelmPackageName: "app", HelmPackageVersionRange: "~1.0.0", RegistryValuesPaths: []string{"b", "a"}},
+		{HelmPackageName: "app", HelmPackageVersionRange: ">=1.0.0", RegistryValuesPaths: []string{"b"}, ImagePullSecretsValuesPaths: []string{"s"}},
+		{HelmPackageName: "app", HelmPackageVersionRange: "~2.0.0", RegistryValuesPaths: []string{"other version"}},
+		{HelmPackageName: "db", HelmPackageVersionRange: "~1.0.0", RegistryValuesPaths: []string{"other chart"}},
+	}
+	got := all.profile(v1alpha1.ArtifactStatus{ArtifactName: "app", ArtifactVersion: "1.0.1", Digest: "sha256:c"})
+	want := v1alpha1.ChartStatus{
+		ArtifactName: "app", ArtifactVersion: "1.0.1", Digest: "sha256:c", RegistryValuesPaths: []string{"a", "b"}, ImagePullSecretsValuesPaths: []string{"s"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -1,0 +1,181 @@
+package integration
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onsi/gomega"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+	"github.com/nfo-operator/nfo/test/environment"
+)
+
+// chart packs a chart of one template and pushes it as Helm does.
+func (s *scene) chart(manifest, artifact, values, template string) ocispec.Descriptor {
+	s.t.Helper()
+	name, version, _ := strings.Cut(artifact, ":")
+	var packed bytes.Buffer
+	zipped := gzip.NewWriter(&packed)
+	archive := tar.NewWriter(zipped)
+	for _, file := range [][2]string{
+		{"Chart.yaml", "{apiVersion: v2, name: " + name + ", version: " + version + "}"}, {"values.yaml", values}, {"templates/all.yaml", template},
+	} {
+		err := archive.WriteHeader(&tar.Header{Name: name + "/" + file[0], Mode: 0o644, Size: int64(len(file[1]))})
+		if _, writeErr := archive.Write([]byte(file[1])); err != nil || writeErr != nil {
+			s.t.Fatal(err, writeErr)
+		}
+	}
+	if err := errors.Join(archive.Close(), zipped.Close()); err != nil {
+		s.t.Fatal(err)
+	}
+	d, err := registrytest.PushArtifact(s.t.Context(), s.inside.Host, repository(manifest, name), version,
+		v1alpha1.MediaTypeChartConfig, v1alpha1.MediaTypeChartLayer, []byte(`{"name":"`+name+`"}`), packed.Bytes())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return d
+}
+
+// images are where a manifest's status says that the images of its charts are.
+func (s *scene) images(m *v1alpha1.ArtifactManifest) map[string]string {
+	found := map[string]string{}
+	if err := env.Client.Get(s.t.Context(), client.ObjectKeyFromObject(m), m); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, c := range m.Status.Charts {
+		for _, i := range c.Images {
+			found[i.Image] = strings.TrimSuffix(string(i.State)+" "+i.Repository, " ")
+		}
+	}
+	return found
+}
+
+const deployment = `
+kind: Deployment
+spec:
+  template:
+    spec:
+      initContainers: [{name: init, image: "{{ .Values.registry }}/init:1"}]
+      containers:
+      - {name: main, image: "{{ .Values.registry }}/main:1"}
+      - {name: proxy, image: "{{ .Values.registry }}/base/proxy:1"}
+`
+
+// What a chart needs is found, wherever it lies in the store; what lies in another manifest is held
+// too, and who asks is told by which application.
+func TestI1ImagesInAnotherManifestAreHeld(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.manage()
+	s.create(s.store("acme"))
+	s.image("upf", "main:1", "main")
+	s.image("base", "init:1", "init")
+	proxy := s.image("base", "proxy:1", "proxy")
+	s.chart("upf", "app:1.0.0", "registry: docker.io/acme", deployment)
+	m, base := s.manifest("upf", "app:1.0.0", "main:1"), s.manifest("base", "init:1", "proxy:1", "other:1")
+	s.create(base, m)
+
+	s.says(m, v1alpha1.ConditionComplete, "False/ForeignImage", "docker.io/acme/main:1 (chart app:1.0.0)", "registryValuesPaths")
+	nfdv := s.definition("nfdv", "upf", "app:~1.0.0")
+	nfdv.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].ArtifactProfile.HelmArtifactProfile.RegistryValuesPaths = []string{"registry"}
+	s.create(nfdv)
+	s.says(m, v1alpha1.ConditionComplete, "True/OtherManifest", "base/proxy:1 in base", "init:1 in base")
+	want := map[string]string{
+		"main:1": "InManifest acme/upf/main", "init:1": "OtherManifest acme/base/init", "base/proxy:1": "OtherManifest acme/base/proxy",
+	}
+	if diff := cmp.Diff(want, s.images(m)); diff != "" {
+		t.Error(diff)
+	}
+
+	s.says(base, v1alpha1.ConditionReferenced, "True/InUse", `"networkfunctiondefinitionversions/`+s.ns+`/nfdv" (artifact proxy:1, application app)`)
+	s.says(m, v1alpha1.ConditionReferenced, "True/InUse", "(artifact app:1.0.0, application app)")
+	s.eventually(nfdv, v1alpha1.ConditionReady, "True/Ready")
+	apps := nfdv.Status.Applications
+	s.Expect(apps).To(gomega.HaveLen(1))
+	s.Expect(apps[0].Digest).To(gomega.Equal(s.at(repository("upf", "app"), "1.0.0")))
+	s.Expect(slices.ContainsFunc(apps[0].Images, func(i v1alpha1.ChartImage) bool { return i.Digest == proxy.Digest.String() })).To(gomega.BeTrue())
+
+	s.delete(base)
+	s.eventually(base, v1alpha1.ConditionDeletionBlocked, "True/InUse")
+	s.Expect(s.at(repository("base", "proxy"), "1")).To(gomega.Equal(proxy.Digest.String()))
+	s.delete(nfdv)
+	s.goes(nfdv, base)
+	s.Expect(s.at(repository("base", "proxy"), "1")).To(gomega.BeEmpty())
+}
+
+// What cannot be read of a chart is told, and keeps everything (I2).
+func TestI2ChartsThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.manage()
+	s.create(s.store("acme"))
+	for name, c := range map[string]struct{ template, says string }{
+		"broken":  {`{{ fail "not today" }}`, "not today"},
+		"hungry":  {`{{ repeat 4294967296 "x" }}`, "memory"},
+		"nothing": {"", ""},
+	} {
+		s.chart(name, name+":1.0.0", "", c.template)
+		m := s.manifest(name, name+":1.0.0")
+		s.create(m)
+		if c.says == "" {
+			s.says(m, v1alpha1.ConditionComplete, "True/Complete", "0 images", "1 charts")
+			continue
+		}
+		s.says(m, v1alpha1.ConditionComplete, "False/ChartUnreadable", name+":1.0.0: ", c.says, "everything is kept")
+		s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+	}
+	none, err := registrytest.PushArtifact(t.Context(), s.inside.Host, repository("none", "none"), "1.0.0",
+		v1alpha1.MediaTypeChartConfig, "application/octet-stream", []byte("{}"), []byte("no chart"))
+	s.Expect(err).NotTo(gomega.HaveOccurred(), "%v", none)
+	m := s.manifest("none", "none:1.0.0")
+	s.create(m)
+	s.says(m, v1alpha1.ConditionComplete, "False/ChartUnreadable", "no layer of type")
+}
+
+// A definition names an artifact in a version that its manifest does not list; then it is listed.
+func TestDefinitionOfWhatIsNotListed(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.manage()
+	s.create(s.store("acme"))
+	m, nfdv := s.manifest("m", "app:2.0.0"), s.definition("nfdv", "m", "app:~1.0.0")
+	s.create(m, nfdv)
+	s.says(nfdv, v1alpha1.ConditionResolved, "False/NotListed", "app:~1.0.0", "has 2.0.0")
+	s.eventually(m, v1alpha1.ConditionReferenced, "True/InUse") // rather one holder too many
+	change(s, m, func(o *v1alpha1.ArtifactManifest) {
+		o.Spec.Artifacts = append(o.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: "app", ArtifactVersion: "1.0.3"}, v1alpha1.Artifact{ArtifactName: "app", ArtifactVersion: "1.0.12"})
+	})
+	s.eventually(nfdv, v1alpha1.ConditionResolved, "True/Resolved")
+	s.says(nfdv, v1alpha1.ConditionReady, "False/Missing", "app:1.0.12 of m (application app)")
+	digest := s.image("m", "app:1.0.12", "app").Digest.String()
+	s.eventually(nfdv, v1alpha1.ConditionReady, "True/Ready")
+	s.Expect(nfdv.Status.Applications).To(gomega.HaveLen(1))
+	s.Expect(nfdv.Status.Applications[0].Digest).To(gomega.Equal(digest))
+}
+
+// A chart that takes as long as it may does not keep a deletion waiting.
+func TestSlowChartsKeepNoDeletionWaiting(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.manage(func(o *environment.ManagerOptions) { o.PollsPerSecond = 1000 })
+	s.create(s.store("acme"))
+	loop := `{{ range until 100000000 }}{{ range until 100000000 }}{{ end }}{{ end }}`
+	s.chart("slow", "slow:1.0.0", "", loop)
+	slow, quick := s.manifest("slow", "slow:1.0.0"), s.manifest("quick", "a:1")
+	s.image("quick", "a:1", "a")
+	s.create(slow, quick)
+	s.eventually(slow, v1alpha1.ConditionUploaded, "True/Complete")
+	s.says(slow, v1alpha1.ConditionComplete, "Unknown/Pending", "0 of 1 charts have been read")
+	s.eventually(quick, v1alpha1.ConditionUploaded, "True/Complete")
+	s.delete(quick, slow)
+	s.goes(quick, slow)
+}
