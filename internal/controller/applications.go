@@ -78,18 +78,7 @@ func (seen versionSeen) application(ref reference.Reference) (v1alpha1.Applicati
 	if t := seen.targets[ref.To]; t.found && t.manifest != nil {
 		from = []*v1alpha1.ArtifactManifest{t.manifest}
 	}
-	var best *v1alpha1.ArtifactManifest
-	var version string
-	for _, m := range from {
-		chosen, unlisted := choose(ref, m)
-		if unlisted != "" {
-			continue
-		}
-		higher := []reference.ChartCandidate{{Name: ref.Artifact, Version: version}, {Name: ref.Artifact, Version: chosen}}
-		if top, ok, err := reference.ResolveChart(ref.Artifact, ref.Version, higher); best == nil || (ok && err == nil && top.Version == chosen && chosen != version) {
-			best, version = m, chosen
-		}
-	}
+	best, version := highest(ref, from)
 	if best == nil {
 		return v1alpha1.ApplicationStatus{}, false
 	}
@@ -106,6 +95,23 @@ func (seen versionSeen) application(ref reference.Reference) (v1alpha1.Applicati
 		}
 	}
 	return app, true
+}
+
+// highest finds which of several manifests has the highest version that a reference takes; nil for none.
+func highest(ref reference.Reference, from []*v1alpha1.ArtifactManifest) (best *v1alpha1.ArtifactManifest, version string) {
+	in := map[string]*v1alpha1.ArtifactManifest{}
+	var all []reference.ChartCandidate
+	for _, m := range from {
+		if v, unlisted := choose(ref, m); unlisted == "" && in[v] == nil {
+			in[v] = m
+			all = append(all, reference.ChartCandidate{Name: ref.Artifact, Version: v})
+		}
+	}
+	found, ok, err := reference.ResolveChart(ref.Artifact, ref.Version, all)
+	if !ok || err != nil {
+		return nil, ""
+	}
+	return in[found.Version], found.Version
 }
 
 // pinned keeps the digests that a version had when it became one that is deployed.

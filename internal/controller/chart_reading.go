@@ -121,6 +121,21 @@ func (c chartToRead) with(chart reference.Chart, l v1alpha1.RegistryLocation, er
 	return out
 }
 
+// imageOf names an image: without a host if it comes from the store's registry.
+func imageOf(i reference.ChartImage, l v1alpha1.RegistryLocation) v1alpha1.ChartImage {
+	image := v1alpha1.ChartImage{Image: i.Repository, State: v1alpha1.ImageMissing}
+	if i.Origin != reference.OriginOurs && !strings.EqualFold(i.Host, l.Host) {
+		image.Image, image.State = i.Host+"/"+i.Repository, v1alpha1.ImageForeign
+	}
+	if i.Tag != "" {
+		image.Image += ":" + i.Tag
+	}
+	if i.Digest != "" {
+		image.Image += "@" + i.Digest
+	}
+	return image
+}
+
 // imagesOf lists the images that a chart needs, each once, those that are deployed by default first.
 // What it names only while no registry is set is not needed.
 func imagesOf(chart reference.Chart, l v1alpha1.RegistryLocation) []v1alpha1.ChartImage {
@@ -129,16 +144,7 @@ func imagesOf(chart reference.Chart, l v1alpha1.RegistryLocation) []v1alpha1.Cha
 		if i.Origin == reference.OriginReplaced || i.Host == "" {
 			continue
 		}
-		image := v1alpha1.ChartImage{Image: i.Repository, State: v1alpha1.ImageMissing}
-		if i.Origin != reference.OriginOurs && !strings.EqualFold(i.Host, l.Host) {
-			image.Image, image.State = i.Host+"/"+i.Repository, v1alpha1.ImageForeign
-		}
-		if i.Tag != "" {
-			image.Image += ":" + i.Tag
-		}
-		if i.Digest != "" {
-			image.Image += "@" + i.Digest
-		}
+		image := imageOf(i, l)
 		spare := i.Optional || !slices.ContainsFunc(i.Sources, func(s reference.ChartSource) bool { return s.Values == "" })
 		if was, seen := optional[image]; !seen || was {
 			optional[image] = spare
@@ -155,4 +161,3 @@ func imagesOf(chart reference.Chart, l v1alpha1.RegistryLocation) []v1alpha1.Cha
 	})
 	return all
 }
-

@@ -137,7 +137,7 @@ func lifeOrArtifacts() predicate.Predicate {
 	return predicate.Or(lifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, ok1 := e.ObjectOld.(*v1alpha1.ArtifactManifest)
 		is, ok2 := e.ObjectNew.(*v1alpha1.ArtifactManifest)
-		return ok1 && ok2 && !(equality.Semantic.DeepEqual(was.Status.Artifacts, is.Status.Artifacts) && equality.Semantic.DeepEqual(was.Status.Charts, is.Status.Charts))
+		return ok1 && ok2 && (!equality.Semantic.DeepEqual(was.Status.Artifacts, is.Status.Artifacts) || !equality.Semantic.DeepEqual(was.Status.Charts, is.Status.Charts))
 	}})
 }
 

@@ -180,7 +180,7 @@ func TestI2OldFormHoldsWhatListsTheArtifact(t *testing.T) {
 	before := s.contents()
 	s.delete(first, second, unlike, store)
 	s.goes(unlike) // its artifact is called otherwise
-	s.says(first, v1alpha1.ConditionDeletionBlocked, "True/InUse", `"networkfunctiondefinitionversions/`+s.ns+`/old" (artifact testapp:1, application app)`)
+	s.says(first, v1alpha1.ConditionDeletionBlocked, "True/InUse", `"networkfunctiondefinitionversions/`+s.ns+`/old" (artifact testapp:1.0.0, application app)`)
 	s.Expect(s.find(first, v1alpha1.ConditionDeletionBlocked).Message).NotTo(gomega.ContainSubstring("/later"))
 	s.says(second, v1alpha1.ConditionDeletionBlocked, "True/InUse", "/old", "/later")
 	delete(before, "acme/cnfmanifest3/testapp2:1.0.0")

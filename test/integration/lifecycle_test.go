@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/onsi/gomega"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -39,7 +40,7 @@ func TestUploadedFollowsTheRegistry(t *testing.T) {
 	s.Expect(m.Status.Artifacts).To(gomega.HaveLen(2))
 	s.Expect(m.Status.Artifacts[0]).To(gomega.Equal(v1alpha1.ArtifactStatus{
 		ArtifactName: "nginx", ArtifactVersion: "1.0.0", Repository: "acme/m/nginx", Digest: d.Digest.String(),
-		MediaType: d.MediaType, Size: d.Size, State: v1alpha1.ArtifactPresent,
+		MediaType: d.MediaType, ConfigMediaType: ocispec.MediaTypeImageConfig, Size: d.Size, State: v1alpha1.ArtifactPresent,
 	}))
 }
 
@@ -61,7 +62,7 @@ func TestDeletionWaitsForHoldersAndReleases(t *testing.T) {
 	s.eventually(m, v1alpha1.ConditionDeletionBlocked, "True/InUse")
 	s.Expect(s.find(m, v1alpha1.ConditionDeletionBlocked).Message).To(gomega.HavePrefix(
 		`The resource 'artifactmanifests/` + s.ns + `/cnf' has some resources attached to it. The dependent resources are: ` +
-			`"networkfunctiondefinitionversions/` + s.ns + `/nfdv" (artifact nginx:1, application app), ` +
+			`"networkfunctiondefinitionversions/` + s.ns + `/nfdv" (artifact nginx:1.0.0, application app), ` +
 			`"networkservicedesignversions/` + s.ns + `/nsdv" (artifact nginx:1.0.0, application site)`))
 	s.Eventually(func() []string { return s.events("cnf") }).Should(gomega.ContainElement("Warning InUse Deleting"))
 	s.Expect(s.at("acme/cnf/nginx", "1.0.0")).To(gomega.Equal(d))

@@ -1,9 +1,9 @@
-{{/* What each scale means. The memory is for the cache, of which every replica has its own. */}}
+{{/* What each scale means. The memory is for the cache, of which every replica has its own, and 256Mi of it for the process that reads a chart. */}}
 {{- define "nfo.scales" -}}
 small:
   replicas: 1
   pollsPerSecond: 5
-  resources: {requests: {cpu: 50m, memory: 96Mi}, limits: {memory: 256Mi}}
+  resources: {requests: {cpu: 50m, memory: 96Mi}, limits: {memory: 512Mi}}
 medium:
   replicas: 2
   pollsPerSecond: 10
