@@ -166,7 +166,8 @@ type ArtifactStatus struct {
 	// Bytes of what the tag points at: the image manifest or index alone.
 	// +optional
 	Size int64 `json:"size,omitempty"`
-	// The digest that the tag was last seen at, of an entry of a sealed manifest that is Moved.
+	// The digest that the tag was last seen at, where the manifest is sealed and that is another
+	// one than digest. mediaType and size stay those of digest.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	MovedTo string `json:"movedTo,omitempty"`
@@ -174,6 +175,11 @@ type ArtifactStatus struct {
 	// has pushed over the tag. Untagged: released, the tag removed.
 	// +required
 	State ArtifactState `json:"state"`
+	// Why a restore that was asked for could not be done, in one word and a sentence. Absent
+	// otherwise, and from when the tag is seen Present.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Reason string `json:"reason,omitempty"`
 }
 
 // Dependent is an object that holds another one.

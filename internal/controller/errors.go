@@ -26,6 +26,8 @@ var (
 	errSuperseded = errors.New("the object has changed since it was read")
 	// errUndoTagTaken: the tag that is to keep a digest is at another one, so that it keeps nothing.
 	errUndoTagTaken = errors.New("the undo tag is taken")
+	// errShared: a StoreScoped manifest lists the tag too.
+	errShared = errors.New("a StoreScoped manifest of the store lists this tag, and what it lists is never touched; take it from that list, or push the sealed artifact yourself")
 	// errClaimed: a purge has claimed the tombstone's entry.
 	errClaimed = errors.New("a purge is deleting these digests")
 )
@@ -53,6 +55,8 @@ func classify(err error) (class, string) {
 		return stuck, v1alpha1.ReasonInvalidAnnotation
 	case errors.Is(err, errStoreNotFound):
 		return stuck, v1alpha1.ReasonStoreNotFound
+	case errors.Is(err, errShared):
+		return stuck, v1alpha1.ReasonNotOurs
 	case errors.Is(err, errUndoTagTaken):
 		return stuck, v1alpha1.ReasonTagMoved
 	case errors.Is(err, registry.ErrCredentials):

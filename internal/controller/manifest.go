@@ -41,6 +41,11 @@ func (r *ManifestReconciler) Reconcile(ctx context.Context, m *v1alpha1.Artifact
 		r.polls.forget(m.UID) // what was seen has not been written: look again
 		return finish(ctrl.Result{}, err)
 	}
+	if verdict.answered {
+		if err := r.answer(ctx, m); err != nil {
+			return finish(ctrl.Result{}, err)
+		}
+	}
 	if verdict.letGo {
 		r.polls.forget(m.UID)
 		return finish(ctrl.Result{}, release(ctx, r.Client, m))
@@ -53,11 +58,14 @@ func (r *ManifestReconciler) report(ctx context.Context, m, before *v1alpha1.Art
 	m.Status.Artifacts, m.Status.Charts, m.Status.UpgradingFrom = v.artifacts, v.charts, v.upgradingFrom
 	m.Status.Dependents = reference.Dependents(v.holders)
 	v.conditions.apply(&m.Status.Conditions, m.Generation)
-	if equality.Semantic.DeepEqual(before.Status, m.Status) {
+	same := equality.Semantic.DeepEqual(before.Status, m.Status)
+	if same && len(done.putBack) == 0 { // a tag may have moved and be back in one pass
 		return nil
 	}
-	if err := r.Status().Update(ctx, m); err != nil {
-		return client.IgnoreNotFound(err)
+	if !same {
+		if err := r.Status().Update(ctx, m); err != nil {
+			return client.IgnoreNotFound(err)
+		}
 	}
 	r.readings.written(m)
 	announce(r.events, m, before.Status.Conditions, m.Status.Conditions)
@@ -70,5 +78,6 @@ func (r *ManifestReconciler) report(ctx context.Context, m, before *v1alpha1.Art
 	if note := done.lost(); note != "" {
 		undoLost(r.events, m, note)
 	}
+	done.putBack.tell(r.events, m)
 	return nil
 }

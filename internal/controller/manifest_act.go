@@ -16,7 +16,10 @@ type manifestDone struct {
 	release released
 	moved   []string // a note for each tag that was pushed over
 	undone  undone
-	again   time.Duration // when the next pass is wanted; 0 for no matter
+	putBack putBack
+	// recorded is true when all that was pushed over is in a tombstone, whatever failed after that.
+	recorded bool
+	again    time.Duration // when the next pass is wanted; 0 for no matter
 }
 
 func (d manifestDone) restored() string {
@@ -41,18 +44,23 @@ func (r *ManifestReconciler) act(ctx context.Context, seen manifestSeen, v manif
 		done.again = r.polls.plan(seen.manifest, v.poll, seen.trouble)
 	}
 	for _, e := range v.overwritten {
-		note, err := r.bury(ctx, seen, e)
+		grave, err := r.bury(ctx, seen, e)
 		if err != nil {
 			r.polls.forget(seen.manifest.UID)
 			return done, err
 		}
-		done.moved = append(done.moved, note)
+		done.moved = append(done.moved, fmt.Sprintf("Tag %s:%s was pushed over: it was at %s and is at %s. The old digest is kept in tombstone %s.",
+			e.Repository, e.ArtifactVersion, e.Digest, seen.tags[keyOf(e)].digest, grave))
 	}
 	for _, from := range v.restore {
 		if err := r.restore(ctx, seen, from, &done); err != nil {
 			r.polls.forget(seen.manifest.UID)
 			return done, err
 		}
+	}
+	if err := r.putBack(ctx, seen, v.putBack, &done); err != nil {
+		r.polls.forget(seen.manifest.UID)
+		return done, err
 	}
 	if v.release == nil {
 		return done, nil
@@ -62,7 +70,8 @@ func (r *ManifestReconciler) act(ctx context.Context, seen manifestSeen, v manif
 	return done, err
 }
 
-// bury records a digest whose tag has moved on, before the status forgets it.
+// bury records a digest whose tag has moved on, before the status forgets it, or that is to lose its
+// tag to a restore. It returns the tombstone's name.
 func (r *ManifestReconciler) bury(ctx context.Context, seen manifestSeen, e v1alpha1.ArtifactStatus) (string, error) {
 	name := tombstoneName(seen.manifest, v1alpha1.CauseOverwritten, e.Repository, e.ArtifactVersion)
 	t := newTombstone(seen.manifest, seen.store, v1alpha1.CauseOverwritten, name)
@@ -77,8 +86,7 @@ func (r *ManifestReconciler) bury(ctx context.Context, seen manifestSeen, e v1al
 	if err := r.releaser.bury(ctx, t, reasons, seen.store.Spec.Purge.GracePeriod.Duration); err != nil {
 		return "", err
 	}
-	now := seen.tags[keyOf(e)].digest
-	return fmt.Sprintf("Tag %s:%s was pushed over: it was at %s and is at %s. The old digest is kept in tombstone %s.", e.Repository, e.ArtifactVersion, e.Digest, now, t.Name), nil
+	return t.Name, nil
 }
 
 // restore puts tags back, after a live look that the manifest still is what it was: an old
@@ -108,7 +116,7 @@ func (r *ManifestReconciler) unchanged(ctx context.Context, seen *v1alpha1.Artif
 	if err := r.releaser.live.Get(ctx, client.ObjectKeyFromObject(seen), &m); err != nil {
 		return fmt.Errorf("reading manifest %s: %w", seen.Name, err)
 	}
-	if m.UID != seen.UID || m.Generation != seen.Generation {
+	if m.UID != seen.UID || m.Generation != seen.Generation || m.Annotations[v1alpha1.AnnotationRestoreDigest] != seen.Annotations[v1alpha1.AnnotationRestoreDigest] {
 		return fmt.Errorf("reading manifest %s: %w", m.Name, errSuperseded)
 	}
 	return nil

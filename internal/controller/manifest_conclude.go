@@ -13,7 +13,6 @@ import (
 // conclude adds what a manifest that is not being deleted says of itself.
 func (seen manifestSeen) conclude(v *manifestVerdict) {
 	listed := v.artifacts[:len(seen.manifest.Spec.Artifacts)]
-	gone := missing(listed)
 	known := seen.polled || len(seen.manifest.Status.Artifacts) > 0 || len(listed) == 0
 	switch {
 	case seen.trouble != nil:
@@ -24,10 +23,10 @@ func (seen manifestSeen) conclude(v *manifestVerdict) {
 	case !known:
 		v.conditions.set(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, v1alpha1.ReasonPending, "The registry has not been asked yet.")
 		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonPending, "The registry has not been asked yet.")
-	case len(gone) > 0:
-		message := fmt.Sprintf("%d of %d artifacts are not in the registry: %s. Push them to these paths.", len(gone), len(listed), atMost(gone))
-		v.conditions.set(v1alpha1.ConditionUploaded, metav1.ConditionFalse, v1alpha1.ReasonMissing, message)
-		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonMissing, message)
+	case len(missing(listed))+len(moved(listed)) > 0:
+		reason, message := seen.shortfall(listed)
+		v.conditions.set(v1alpha1.ConditionUploaded, metav1.ConditionFalse, reason, message)
+		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
 	default:
 		v.conditions.set(v1alpha1.ConditionUploaded, metav1.ConditionTrue, v1alpha1.ReasonComplete, fmt.Sprintf("All %d artifacts are in the registry.", len(listed)))
 		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "All artifacts are in the registry.")
@@ -66,17 +65,28 @@ func (v manifestVerdict) after(seen manifestSeen, done manifestDone, err error) 
 		v.holders = done.release.holders
 		v.conditions.referenced(reference.Self(seen.manifest), v.holders)
 	}
-	if seen.manifest.DeletionTimestamp.IsZero() {
-		return v.afterLive(seen, done, err)
+	if !seen.manifest.DeletionTimestamp.IsZero() {
+		return v.afterDeleting(seen, done, err)
 	}
-	return v.afterDeleting(seen, done, err)
+	v = v.afterLive(seen, done, err)
+	if seen.sealing() && (err != nil || !seen.polled || seen.trouble != nil) {
+		v.conditions.asOf(v1alpha1.ConditionUploaded, seen.uploaded().ObservedGeneration)
+	}
+	return v
 }
 
 func (v manifestVerdict) afterLive(seen manifestSeen, done manifestDone, err error) manifestVerdict {
 	listed := min(len(seen.manifest.Spec.Artifacts), len(v.artifacts))
+	v.answered = v.answered && err == nil
+	if done.recorded {
+		v.artifacts = done.putBack.mark(v.artifacts)
+		seen.conclude(&v)
+	}
 	switch {
 	case err != nil:
-		v.artifacts = seen.manifest.Status.Artifacts // what could not be recorded has not been seen
+		if !done.recorded {
+			v.artifacts = seen.manifest.Status.Artifacts // what could not be recorded has not been seen
+		}
 		class, reason := classify(err)
 		if class != again {
 			v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, "It will be tried again: "+explain(err))

@@ -19,10 +19,14 @@ type manifestVerdict struct {
 	conditions conditions
 	// upgradingFrom is what the status is to say of an upgrade from the old form.
 	upgradingFrom v1alpha1.UploadPath
-	// overwritten are entries as recorded whose tag has moved to another digest since.
+	// overwritten are entries, at the digests that their tags were last seen at and are no longer.
 	overwritten []v1alpha1.ArtifactStatus
 	// restore are the tombstones to put tags back from, and which of their tags.
 	restore []restoration
+	// putBack are entries of a sealed manifest whose tags a person wants back where they were sealed;
+	// answered, that this order is done with when the acts have succeeded.
+	putBack  []v1alpha1.ArtifactStatus
+	answered bool
 	// release is what is to be let go, if anything.
 	release *task
 	// letGo is true when the finalizer is to come off.
@@ -99,6 +103,7 @@ func decideLive(seen manifestSeen) manifestVerdict {
 	v.poll = seen.nextPoll(v.artifacts)
 	seen.conclude(&v)
 	seen.charts(&v)
+	seen.order(&v)
 	v.upgradingFrom = seen.migrated(&v)
 	return v
 }
@@ -118,7 +123,7 @@ func (seen manifestSeen) unusable() (reason, message string) {
 }
 
 // merge brings one entry up to date with what its tag showed. The digest of a tag that has
-// vanished stays recorded: it keeps the digest from every purge.
+// vanished, or was sealed, stays recorded: it keeps the digest from every purge.
 func (seen manifestSeen) merge(v *manifestVerdict, e v1alpha1.ArtifactStatus) v1alpha1.ArtifactStatus {
 	tag, asked := seen.tags[keyOf(e)]
 	switch {
@@ -128,11 +133,17 @@ func (seen manifestSeen) merge(v *manifestVerdict, e v1alpha1.ArtifactStatus) v1
 		e.State = v1alpha1.ArtifactMissing
 		return e
 	}
-	if e.Digest != "" && e.Digest != tag.digest && seen.location.Owns(seen.manifest.Name, e.Repository) {
-		v.overwritten = append(v.overwritten, e)
+	own := seen.location.Owns(seen.manifest.Name, e.Repository)
+	if was := lastSeen(e); was.Digest != "" && was.Digest != tag.digest && own {
+		v.overwritten = append(v.overwritten, was)
+	}
+	if own && e.Digest != "" && e.Digest != tag.digest && seen.promised() {
+		e.State, e.MovedTo = v1alpha1.ArtifactMoved, tag.digest
+		return e
 	}
 	e.State, e.Digest, e.MediaType, e.Size = v1alpha1.ArtifactPresent, tag.digest, tag.mediaType, tag.size
 	e.ConfigMediaType = tag.config
+	e.MovedTo, e.Reason = "", ""
 	return e
 }
 
@@ -176,7 +187,7 @@ func (seen manifestSeen) undo(e v1alpha1.ArtifactStatus) *v1alpha1.Tombstone {
 		interrupted := was.State == v1alpha1.TombstoneRestoring
 		// A tag that could not be removed alone is back without having gone: no purge may take it now.
 		stayed := strings.HasPrefix(was.Reason, v1alpha1.TagDeleteUnsupported)
-		if asked && (!tag.there || interrupted || stayed) {
+		if asked && (interrupted || stayed || (!tag.there && seen.mayGive(t, e))) {
 			return t
 		}
 	}
@@ -192,21 +203,22 @@ func (seen manifestSeen) nextPoll(artifacts []v1alpha1.ArtifactStatus) time.Dura
 		return 0
 	case len(missing(artifacts)) > 0:
 		return pollMissing
-	case seen.manifest.Spec.ArtifactManifestState == v1alpha1.ManifestUploaded:
+	case seen.manifest.Spec.ArtifactManifestState == v1alpha1.ManifestUploaded && len(moved(artifacts)) == 0:
 		return pollSealed
 	}
 	return pollComplete
 }
 
+// missing are the artifacts whose tags are not there, and where they were.
 func missing(artifacts []v1alpha1.ArtifactStatus) []string {
 	var names []string
 	for _, a := range artifacts {
-		if a.State == v1alpha1.ArtifactPresent {
+		if a.State == v1alpha1.ArtifactPresent || a.State == v1alpha1.ArtifactMoved {
 			continue
 		}
 		name := a.Repository + ":" + a.ArtifactVersion
 		if a.Digest != "" {
-			name += " (last seen at " + a.Digest + ")"
+			name += " (last seen at " + a.Digest + lost(a) + ")"
 		}
 		names = append(names, name)
 	}

@@ -83,6 +83,9 @@ func (r *ManifestReconciler) observe(ctx context.Context, m *v1alpha1.ArtifactMa
 	if !m.DeletionTimestamp.IsZero() || seen.inert != nil {
 		return seen, nil
 	}
+	if asksBack(m) {
+		r.polls.forget(m.UID) // what overwrites a tag acts on a fresh look
+	}
 	r.poll(ctx, &seen)
 	if seen.read = r.readings.get(m.UID); seen.lacksImages() {
 		seen.elsewhere, err = r.catalogues.get(ctx, seen.store, seen.location)

@@ -57,7 +57,7 @@ func (c *Client) delete(ctx context.Context, repository, reference string) error
 }
 
 // Put stores a manifest's bytes under a tag or under its digest, and overwrites a tag that is
-// there: PutTag does not. The bytes are checked against the digest first. Errors wrap
+// there: PutTag does not, MoveTag only as told. The bytes are checked against the digest first. Errors wrap
 // ErrNotFound when layers or children that it names are gone.
 // Spec: OCI distribution-spec, "Pushing Manifests".
 func (c *Client) Put(ctx context.Context, repository, reference string, m Manifest) error {
@@ -127,7 +127,7 @@ func (c *Client) tagAt(ctx context.Context, repository, tag string, d digest.Dig
 	return true, nil
 }
 
-// putTag writes a tag that is absent and looks whether it is there.
+// putTag writes a tag, and looks whether it is there.
 func (c *Client) putTag(ctx context.Context, repository, tag string, m Manifest) error {
 	if err := c.Put(ctx, repository, tag, m); err != nil {
 		return err
@@ -137,6 +137,35 @@ func (c *Client) putTag(ctx context.Context, repository, tag string, m Manifest)
 		err = c.fail(ErrUnavailable, errors.New("the registry took the tag and does not have it"))
 	}
 	return err
+}
+
+// MoveTag brings a tag back to a digest that the registry still has, over the digest from that somebody
+// pushed there; from "" says that the tag is to be absent. It is the one write that takes a tag from
+// another digest, and only a person orders it. A tag that is there already is left alone, and so is
+// one at a third digest: ErrTagTaken. The caller has recorded from, and gives ctx a deadline of 5 s or
+// less. Errors wrap ErrNotFound when the digest, or what it names, is gone.
+//
+// As with PutTag, who pushes between the look and the write loses the tag to us.
+func (c *Client) MoveTag(ctx context.Context, repository, tag string, from, to digest.Digest) error {
+	m, err := c.Manifest(ctx, repository, to) // first, so that the look is right before the write
+	if err == nil {
+		err = c.moveTag(ctx, repository, tag, from, m)
+	}
+	if err != nil {
+		return fmt.Errorf("moving back %s: %w", c.name(repository, tag), err)
+	}
+	return nil
+}
+
+func (c *Client) moveTag(ctx context.Context, repository, tag string, from digest.Digest, m Manifest) error {
+	there, err := c.tagAt(ctx, repository, tag, m.Descriptor.Digest)
+	if errors.Is(err, ErrTagTaken) && from != "" {
+		_, err = c.tagAt(ctx, repository, tag, from)
+	}
+	if err != nil || there {
+		return err
+	}
+	return c.putTag(ctx, repository, tag, m)
 }
 
 // Restore puts a manifest back from its bytes, under its digest and under those of the tags

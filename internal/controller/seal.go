@@ -1,0 +1,116 @@
+package controller
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// sealed reports whether a manifest promises digests: it is sealed, and its artifacts are its own.
+func sealed(m *v1alpha1.ArtifactManifest) bool {
+	return m.Spec.ArtifactManifestState == v1alpha1.ManifestUploaded && m.Spec.UploadPath != v1alpha1.StoreScoped
+}
+
+func (seen manifestSeen) uploaded() *metav1.Condition {
+	return apimeta.FindStatusCondition(seen.manifest.Status.Conditions, v1alpha1.ConditionUploaded)
+}
+
+// sealing reports whether the registry has not been asked for everything yet since the manifest was
+// sealed. What that look finds is what is sealed: the last one before may be minutes old, and the
+// publisher may have pushed since.
+func (seen manifestSeen) sealing() bool {
+	c := seen.uploaded()
+	return sealed(seen.manifest) && c != nil && c.ObservedGeneration < seen.manifest.Generation
+}
+
+// promised reports whether the digests recorded of the manifest are what was sealed.
+func (seen manifestSeen) promised() bool { return sealed(seen.manifest) && !seen.sealing() }
+
+// lastSeen is an entry at the digest that its tag was last seen at.
+func lastSeen(e v1alpha1.ArtifactStatus) v1alpha1.ArtifactStatus {
+	if e.MovedTo != "" {
+		e.Digest, e.MediaType, e.Size = e.MovedTo, "", 0
+	}
+	return e
+}
+
+// mayGive reports whether a tombstone may give an entry its tag back: that must not put a sealed tag
+// at another digest.
+func (seen manifestSeen) mayGive(t *v1alpha1.Tombstone, e v1alpha1.ArtifactStatus) bool {
+	if e.Digest == "" || !seen.promised() {
+		return true
+	}
+	return slices.ContainsFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool {
+		return a.Repository == e.Repository && a.Tag == e.ArtifactVersion && restoredDigest(a) == e.Digest
+	})
+}
+
+// moved are the artifacts whose tags are not at the digests that were sealed.
+func moved(artifacts []v1alpha1.ArtifactStatus) []string {
+	var names []string
+	for _, a := range artifacts {
+		if a.State == v1alpha1.ArtifactMoved {
+			names = append(names, fmt.Sprintf("%s:%s (sealed at %s%s, now at %s)", a.Repository, a.ArtifactVersion, a.Digest, lost(a), a.MovedTo))
+		}
+	}
+	return names
+}
+
+// lost says that an entry's recorded digest could not be put back, for it is gone.
+func lost(a v1alpha1.ArtifactStatus) string {
+	if a.Reason == "" {
+		return ""
+	}
+	return ", which is no longer in the registry: push it again"
+}
+
+// shortfall says which of the listed artifacts are not there, or not what was sealed, and what to do.
+func (seen manifestSeen) shortfall(listed []v1alpha1.ArtifactStatus) (reason, message string) {
+	reason = v1alpha1.ReasonMissing
+	var says []string
+	if over := moved(listed); len(over) > 0 {
+		reason = v1alpha1.ReasonTampered
+		says = append(says, fmt.Sprintf("%d of %d tags of this sealed manifest were pushed over: %s.", len(over), len(listed), atMost(over)))
+	}
+	if gone := missing(listed); len(gone) > 0 {
+		says = append(says, fmt.Sprintf("%d of %d artifacts are not in the registry: %s. Push them to these paths.", len(gone), len(listed), atMost(gone)))
+	}
+	if sealed(seen.manifest) {
+		says = append(says, seen.remedy(listed)...)
+	}
+	return reason, strings.Join(says, " ")
+}
+
+// remedy says how what was sealed comes back.
+func (seen manifestSeen) remedy(listed []v1alpha1.ArtifactStatus) []string {
+	var says, digests []string
+	for _, a := range recoverable(listed) {
+		if a.Reason == "" {
+			digests = append(digests, a.Digest)
+		}
+	}
+	slices.Sort(digests)
+	switch digests = slices.Compact(digests); len(digests) {
+	case 0:
+	case 1:
+		says = append(says, fmt.Sprintf("To put back what was sealed: kubectl annotate am %s %s=%s.", seen.manifest.Name, v1alpha1.AnnotationRestoreDigest, digests[0]))
+	default:
+		says = append(says, fmt.Sprintf("To put back what was sealed, for each: kubectl annotate am %s %s=<sealed digest>.", seen.manifest.Name, v1alpha1.AnnotationRestoreDigest))
+	}
+	if len(moved(listed)) > 0 {
+		says = append(says, "For other contents make a new manifest for a new version.")
+	}
+	return says
+}
+
+// recoverable are the entries that can be put back at the digests recorded of them.
+func recoverable(listed []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {
+	return slices.DeleteFunc(slices.Clone(listed), func(a v1alpha1.ArtifactStatus) bool {
+		return a.Digest == "" || a.State == v1alpha1.ArtifactPresent
+	})
+}
