@@ -13,7 +13,8 @@ import (
 )
 
 // decideManifest is total: any observation gives a verdict, the same each time, and never one
-// that lets go or releases while a holder is known.
+// that lets go or releases while a holder is known, forgets what was sealed, or writes over a tag
+// without an order or a look at it.
 func TestI1DecideIsTotal(t *testing.T) {
 	t.Parallel()
 	states := []v1alpha1.TombstoneState{v1alpha1.TombstonePending, v1alpha1.TombstoneUntagged, v1alpha1.TombstoneRestoring, v1alpha1.TombstoneRestored, v1alpha1.TombstoneSweeping, v1alpha1.TombstonePurged, v1alpha1.TombstoneKept}
@@ -35,10 +36,16 @@ func TestI1DecideIsTotal(t *testing.T) {
 			if r.IntN(4) == 0 {
 				s.manifest.Spec.UploadPath = v1alpha1.StoreScoped
 			}
-			s.manifest.Status.Artifacts = [][]v1alpha1.ArtifactStatus{nil, {present("sha256:a")}, {vanished("sha256:a")}, {vanished("")}}[r.IntN(4)]
+			if coin() {
+				s.manifest.Spec.ArtifactManifestState = v1alpha1.ManifestUploaded
+			}
+			if coin() {
+				asking([]string{sealedAt, intruder, "sha256:a"}[r.IntN(3)])(s)
+			}
+			s.manifest.Status.Artifacts = [][]v1alpha1.ArtifactStatus{nil, {present(sealedAt)}, {vanished(sealedAt)}, {vanished("")}, {drifted(intruder)}, {goneFrom(intruder)}}[r.IntN(6)]
 			s.polled = coin()
 			if s.polled && coin() {
-				s.tags[listed] = tagSeen{there: coin(), digest: []string{"sha256:a", "sha256:b"}[r.IntN(2)]}
+				s.tags[listed] = tagSeen{there: coin(), digest: []string{sealedAt, intruder, third}[r.IntN(3)]}
 			}
 			switch r.IntN(6) {
 			case 0:
@@ -62,6 +69,14 @@ func TestI1DecideIsTotal(t *testing.T) {
 		}
 		if !scoped && v.release != nil && len(v.release.entries) > 0 && seen.manifest.DeletionTimestamp != nil {
 			t.Fatalf("seed %d: a store-scoped manifest is released", seed)
+		}
+		for _, e := range v.putBack {
+			if _, looked := seen.tags[keyOf(e)]; !looked || !sealed(seen.manifest) || seen.manifest.Annotations[v1alpha1.AnnotationRestoreDigest] != e.Digest {
+				t.Fatalf("seed %d: a tag is put back that nobody asked for, or that was not looked at", seed)
+			}
+		}
+		if was := seen.manifest.Status.Artifacts; sealed(seen.manifest) && len(was) > 0 && was[0].Digest != "" && len(v.artifacts) > 0 && v.artifacts[0].Digest != was[0].Digest {
+			t.Fatalf("seed %d: a sealed digest is forgotten", seed)
 		}
 		if v.release != nil && v.release.cause == v1alpha1.CauseRemoved && slices.ContainsFunc(v.release.entries, func(a v1alpha1.ArtifactStatus) bool { return !location.Owns("m", a.Repository) }) {
 			t.Fatalf("seed %d: an entry outside of the manifest's path is released", seed)

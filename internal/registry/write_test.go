@@ -133,6 +133,81 @@ func TestI5PutTagLooksAfterwards(t *testing.T) {
 	}
 }
 
+func TestMoveTagTakesATagFromOneDigestOnly(t *testing.T) {
+	t.Parallel()
+	r, c := start(t)
+	old := push(t, r.Host, "app", "1.0.0", "a").Digest
+	third := push(t, r.Host, "app", "2.0.0", "c").Digest
+	rows := map[string]struct {
+		reason string
+		tag    string
+		from   digest.Digest
+		want   error
+		at     digest.Digest
+		writes int
+	}{
+		"there":   {"pushed over, as was seen", "b", "now", nil, old, 1},
+		"moved":   {"somebody pushed it once more", "b", third, registry.ErrTagTaken, "now", 0},
+		"came":    {"it was absent, and is no longer", "b", "", registry.ErrTagTaken, "now", 0},
+		"back":    {"somebody was faster", "a", third, nil, old, 0},
+		"absent":  {"as was seen", "", "", nil, old, 1},
+		"went":    {"nothing is overwritten", "", third, nil, old, 1},
+		"no tags": {"a digest is none", "@", third, registry.ErrConfig, "", 0},
+	}
+	for name, row := range rows {
+		tag := "moves"
+		var now digest.Digest
+		switch row.tag {
+		case "@":
+			tag = old.String()
+		case "":
+			if err := c.Untag(t.Context(), "app", tag); err != nil {
+				t.Fatal(err)
+			}
+		default:
+			now = push(t, r.Host, "app", tag, row.tag).Digest
+		}
+		named := func(d digest.Digest) digest.Digest {
+			if d == "now" {
+				return now
+			}
+			return d
+		}
+		r.Forget()
+		if err := c.MoveTag(t.Context(), "app", tag, named(row.from), old); !errors.Is(err, row.want) {
+			t.Errorf("%s: %v, want %v: %s", name, err, row.want, row.reason)
+		}
+		if n := r.Writes(); n != row.writes {
+			t.Errorf("%s: %d writes, want %d: %s", name, n, row.writes, row.reason)
+		}
+		if row.at != "" {
+			wantAt(t, c, map[string]digest.Digest{tag: named(row.at)})
+		}
+	}
+}
+
+func TestMoveTagLooksBeforeAndAfterwards(t *testing.T) {
+	t.Parallel()
+	r, c := start(t)
+	old := push(t, r.Host, "app", "1.0.0", "a").Digest
+	now := push(t, r.Host, "app", "1.0.0", "b").Digest
+	if err := c.MoveTag(t.Context(), "app", "1.0.0", now, digest.FromString("gone")); !errors.Is(err, registry.ErrNotFound) || r.Count(func(req *http.Request) bool {
+		return req.Method == http.MethodPut && req.URL.Path == "/v2/app/manifests/1.0.0"
+	}) != 2 {
+		t.Errorf("MoveTag to what is gone: %v, want ErrNotFound and no third push", err)
+	}
+	r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
+		if req.Method != http.MethodPut {
+			return false
+		}
+		w.WriteHeader(http.StatusCreated) // somebody else pushes right after us
+		return true
+	})
+	if err := c.MoveTag(t.Context(), "app", "1.0.0", now, old); !errors.Is(err, registry.ErrTagTaken) {
+		t.Errorf("MoveTag: %v, want ErrTagTaken: it is not there", err)
+	}
+}
+
 func TestI5PutTagOfWhatIsGone(t *testing.T) {
 	t.Parallel()
 	r, c := start(t)
