@@ -121,8 +121,12 @@ func (e *evidence) listed(i image, url string) []found {
 // listedBy says how a manifest lists an image; "" when it does not.
 func (i image) listedBy(m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation) string {
 	for _, a := range m.Status.Artifacts {
-		if a.Repository == i.repository && i.names(a.ArtifactVersion, a.Digest) {
-			return strings.TrimSpace(fmt.Sprintf("lists %s:%s, %s %s", a.ArtifactName, a.ArtifactVersion, a.State, a.Digest))
+		digests, says := []string{a.Digest}, string(a.State)+" "+a.Digest
+		if a.State == v1alpha1.ArtifactMoved { // the tag keeps what it is at
+			digests, says = append(digests, a.MovedTo), "sealed at "+a.Digest+", Moved to "+a.MovedTo
+		}
+		if a.Repository == i.repository && i.names(a.ArtifactVersion, digests...) {
+			return strings.TrimSpace(fmt.Sprintf("lists %s:%s, %s", a.ArtifactName, a.ArtifactVersion, says))
 		}
 	}
 	for _, a := range m.Spec.Artifacts {

@@ -248,6 +248,13 @@ Released:
 
 As long as a manifest lists it, no purge deletes it. artifactmanifests/p/m: Nothing keeps it: deleting is allowed; after deletion it can be restored until 2026-05-02T00:00:00Z, if that is now: the grace period is 12h0m0s.
 `},
+		"Moved": {"by the digest that somebody pushed over a sealed tag", seen(stores, nil, manifest("m", func(m *v1alpha1.ArtifactManifest) {
+			m.Status.Artifacts[0].State, m.Status.Artifacts[0].MovedTo = v1alpha1.ArtifactMoved, two
+		})), "r.example.com/acme/m/upf@" + two, `
+└── artifactmanifests/p/m (lists upf:1, sealed at ` + one + `, Moved to ` + two + `)
+
+As long as a manifest lists it, no purge deletes it. artifactmanifests/p/m: Nothing keeps it: deleting is allowed; after deletion it can be restored until 2026-05-02T00:00:00Z, if that is now: the grace period is 12h0m0s.
+`},
 		"Released":   {"by tag, from its tombstone", seen(stores, released), "r.example.com/acme/m/upf:1", "\n\nNo manifest lists it; what was released of it is below.\n" + free[1:]},
 		"Quarantine": {"by the tag that keeps it for the purge", seen(stores, released), "r.example.com/acme/m/upf:nfo-undo-111111111111", "\n\nNo manifest lists it; what was released of it is below.\n" + free[1:]},
 		"Purged": {"gone for good", seen(stores, []v1alpha1.Tombstone{tombstone("m-1", "m", v1alpha1.TombstonePurged)}), "r.example.com/acme/m/upf@" + two,

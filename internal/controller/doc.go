@@ -19,6 +19,8 @@
 //   - I4: tombstone.go stores every digest before the first untag.
 //   - I5, I13: restore.go claims the tombstone's entry before it puts a tag back. An undo tag
 //     is put before the tag goes, and goes after the tag is back.
+//   - I1, I4: what was sealed stays recorded whatever its tag is at (seal.go). putback.go overwrites
+//     a tag only at a person's order, given once, after a fresh look, with what was there recorded.
 //   - I9: an inert store's manifests are neither observed nor released.
 //   - I10: a blocked object asks for no requeue; watches.go wakes it by its holder's events.
 //   - I12: the annotation nfo.dev/on-delete: Orphan skips the registry, never the holders.
@@ -26,6 +28,14 @@
 // Decision: deletion and the release of single entries share one releaser. Rejected: a
 // controller of its own for tombstones, because the order of writes between a manifest, its
 // tombstone and the registry is the product, and is read best in one place.
+//
+// Decision: a sealed tag that moved is told and left alone until a person decides. Rejected: putting
+// it back by itself, or an annotation that stays, for two automata would push over each other for ever
+// and nobody would be told which of them is wrong.
+//
+// Decision: sealed is what the first look after the sealing finds. Rejected: what was recorded before,
+// which is up to 5 minutes old: a publisher who mends a tag and seals at once would be told of tampering,
+// and no way would lead back from a seal.
 //
 // Decision: which purges have been told of is read from the stored message of PurgeHealthy,
 // which names the last one. Rejected: a field of its own, which would say the same twice.

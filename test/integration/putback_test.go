@@ -76,7 +76,6 @@ func TestASealedDigestIsPutBackOnOrder(t *testing.T) {
 			s := newScene(t)
 			manager := s.manage()
 			m, a := s.sealedOne(tc.store...)
-			s.recordsBefore(a, nil)
 			want := map[string]string{"acme/m/a:1": a}
 			var b string
 			if tc.untag {
@@ -87,6 +86,7 @@ func TestASealedDigestIsPutBackOnOrder(t *testing.T) {
 			if tc.undoTag {
 				want["acme/m/a:"+undoTag(a)], want["acme/m/a:"+undoTag(b)] = a, b
 			}
+			s.recordsBefore(a, nil)
 			if tc.seen {
 				s.looksAgain(manager)
 				s.Eventually(func() string { return s.condition(m, v1alpha1.ConditionReady) }).Should(gomega.HavePrefix("False/"))
