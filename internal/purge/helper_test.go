@@ -96,6 +96,16 @@ func aDefinition(name, manifest, store string) *v1alpha1.NetworkFunctionDefiniti
 	return o
 }
 
+// deploying gives a definition's application the digest that it came to in repo, "" for none, and images.
+func deploying(name string, o *v1alpha1.NetworkFunctionDefinitionVersion, images ...v1alpha1.ChartImage) *v1alpha1.NetworkFunctionDefinitionVersion {
+	app := v1alpha1.ApplicationStatus{Name: "app", Manifest: "cnf2", Repository: repo, Images: images}
+	if name != "" {
+		app.Digest = d(name).String()
+	}
+	o.Status.Applications = []v1alpha1.ApplicationStatus{app}
+	return o
+}
+
 // aTombstone is one of manifest cnf, released with a grace of a day.
 func aTombstone(name string, change ...func(*v1alpha1.Tombstone)) *v1alpha1.Tombstone {
 	t := &v1alpha1.Tombstone{

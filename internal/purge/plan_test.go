@@ -208,6 +208,31 @@ func TestPlan(t *testing.T) {
 			objects: []client.Object{aTombstone("t", because(v1alpha1.CauseOverwritten), released(25, "1.0.0", "a")), aManifest(lists("1.0.0")), aDefinition("nfdv", "cnf", "")},
 			want:    map[string]string{"a": "keep Held"},
 		},
+		"I1Deployed": {
+			reason:  "a definition came to the digest, wherever its tag is now",
+			objects: []client.Object{aTombstone("t", released(25, "1.0.0", "a")), deploying("a", aDefinition("nfdv", "cnf2", ""))},
+			want:    map[string]string{"a": "keep Held"},
+			says:    "networkfunctiondefinitionversions/publisher/nfdv deploys it as app",
+		},
+		"DeployedElsewhere": {
+			reason: "it came to that digest in another registry",
+			objects: []client.Object{
+				aTombstone("t", released(25, "1.0.0", "a")), deploying("a", aDefinition("nfdv", "cnf2", "")),
+				aManifest(func(m *v1alpha1.ArtifactManifest) { m.Name, m.UID, m.Spec.ArtifactStoreRef.Name = "cnf2", "cnf2", "other" }),
+				aStore(func(s *v1alpha1.ArtifactStore) {
+					s.Name, s.UID, s.Spec.Registry.URL = "other", "other", "https://other.example.com"
+				}),
+			},
+			want: map[string]string{"a": "delete Released"},
+		},
+		"I1NeedsAnImage": {
+			reason: "a chart of another manifest needs an image of the one that is gone",
+			objects: []client.Object{aTombstone("t", released(25, "1.0.0", "a")), deploying("", aDefinition("nfdv", "cnf2", ""), v1alpha1.ChartImage{
+				Image: "cnf/nginx:1.0.0", State: v1alpha1.ImageOtherManifest, Manifest: "cnf",
+			})},
+			want: map[string]string{"a": "keep Held"},
+			says: "networkfunctiondefinitionversions/publisher/nfdv keeps artifactmanifests/publisher/cnf",
+		},
 		"I13HeldByOldForm": {
 			reason:  "a definition names the artifact by its store",
 			objects: []client.Object{aTombstone("t", released(25, "1.0.0", "a")), aDefinition("nfdv", "", "acme")},

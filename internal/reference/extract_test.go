@@ -108,6 +108,37 @@ func TestOf(t *testing.T) {
 	}
 }
 
+// A definition keeps, besides, the manifests that its charts need images of; and it is told by the
+// version that it came to.
+func TestI1Kept(t *testing.T) {
+	t.Parallel()
+	d := definition("d", byManifest("m"), "chart")
+	d.Status.Applications = []v1alpha1.ApplicationStatus{{Name: "app", Manifest: "m", ArtifactName: "chart", ArtifactVersion: "1.0.7", Images: []v1alpha1.ChartImage{
+		{Image: "nginx:1"}, {Image: "base/proxy:1.2", Manifest: "base"}, {Image: "team/tool@sha256:a", Manifest: "tools"},
+	}}}
+	want := []Reference{
+		{To: Object{"ArtifactManifest", "ns", "m"}, Artifact: "chart", Version: "~1.0.0", Application: "app"},
+		{To: Object{"ArtifactManifest", "ns", "base"}, Artifact: "proxy", Version: "1.2", Application: "app"},
+		{To: Object{"ArtifactManifest", "ns", "tools"}, Artifact: "tool", Version: "sha256:a", Application: "app"},
+	}
+	if diff := cmp.Diff(want, Kept(d)); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	if diff := cmp.Diff(want[:1], Of(d)); diff != "" {
+		t.Errorf("what it needs is not what it names: -want +got\n%s", diff)
+	}
+	for subject, version := range map[string]string{"m": "1.0.7", "base": "1.2"} {
+		h, holds := holderOf(d, v1alpha1.KindDefinition, manifest(subject))
+		if !holds || len(h.References) != 1 || h.References[0].Version != version {
+			t.Errorf("%s: held %t, by %v", subject, holds, h.References)
+		}
+	}
+	d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].ArtifactProfile.HelmArtifactProfile.HelmPackageVersionRange = "~2.0.0"
+	if h, _ := holderOf(d, v1alpha1.KindDefinition, manifest("m")); h.References[0].Version != "~2.0.0" {
+		t.Errorf("the status is of another range, and it is told by %v", h.References)
+	}
+}
+
 func TestSnapshotHolders(t *testing.T) {
 	t.Parallel()
 	storeScoped := manifest("m", "chart")
