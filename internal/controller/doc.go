@@ -11,6 +11,9 @@
 // undo tag of quarantine.go where the store wants one, untag, holders once more) -> manifest.go
 // (finalizer off). restore.go is the way back.
 //
+// Beside that way: chart.go reads charts, manifest_charts.go says where their images are, and applications.go
+// what a definition comes to by them.
+//
 // Invariants held here:
 //
 //   - I1, I3: release.go lets go only on evidence read live after the deletion was observed,
@@ -28,6 +31,13 @@
 // Decision: deletion and the release of single entries share one releaser. Rejected: a
 // controller of its own for tombstones, because the order of writes between a manifest, its
 // tombstone and the registry is the product, and is read best in one place.
+//
+// Decision: charts are read by a controller that writes nothing and hands what it read to the manifests' one.
+// Rejected: to read them in the pass over a manifest, which would keep deletions waiting; and a second
+// writer of the same status, which would make the two run into each other's writes.
+//
+// Decision: what was read of a chart is kept in the manifest's status, under its digest. Rejected: to
+// keep it in memory, from which every new leader would read all charts again.
 //
 // Decision: a sealed tag that moved is told and left alone until a person decides. Rejected: putting
 // it back by itself, or an annotation that stays, for two automata would push over each other for ever

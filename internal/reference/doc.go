@@ -13,6 +13,8 @@
 //     of them can contain, so that cnfmanifest is not cnfmanifest2.
 //   - I2: a list that fails is an error, never "nobody holds it".
 //   - I2: a chart of which not all could be read is an error beside what was read.
+//   - I1: a definition holds, besides what it names, the manifests in which its status says that images of
+//     its charts are (Kept).
 //   - A chart costs nobody more than one process, bounded in time and memory, without files or network.
 //   - I3: Finder.Live answers from lists begun after it was asked. Askers that wait
 //     together share one list.
