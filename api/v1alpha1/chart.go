@@ -10,6 +10,9 @@ const (
 const (
 	MaxImagesOfChart = 128
 	MaxImages        = 512
+	// MaxValuesPaths is how many paths of each kind a chart is rendered with. With fewer than the
+	// definitions give, images may be told as Foreign that are not.
+	MaxValuesPaths = 256
 )
 
 // ImageState says where an image lies that a chart needs.
@@ -81,13 +84,18 @@ type ChartStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	AppVersion string `json:"appVersion,omitempty"`
-	// The paths that it was rendered with: those of the definitions that deploy it from this manifest.
+	// The paths that it was rendered with: those of the definitions that deploy it from this manifest, the
+	// first 256 in order.
 	// +optional
 	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=253
 	RegistryValuesPaths []string `json:"registryValuesPaths,omitempty"`
-	// The paths of pull secrets that it was rendered with.
+	// The paths of pull secrets that it was rendered with, likewise.
 	// +optional
 	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=253
 	ImagePullSecretsValuesPaths []string `json:"imagePullSecretsValuesPaths,omitempty"`
 	// The images that it needs, in order; the first 128, and at most 512 of all charts of a manifest.
 	// +optional

@@ -61,6 +61,7 @@ func (d deployments) profile(a v1alpha1.ArtifactStatus) v1alpha1.ChartStatus {
 	for _, paths := range []*[]string{&c.RegistryValuesPaths, &c.ImagePullSecretsValuesPaths} {
 		slices.Sort(*paths)
 		*paths = slices.Compact(*paths)
+		*paths = (*paths)[:min(len(*paths), v1alpha1.MaxValuesPaths)]
 	}
 	return c
 }

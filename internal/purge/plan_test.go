@@ -218,7 +218,9 @@ func TestPlan(t *testing.T) {
 			reason: "it came to that digest in another registry",
 			objects: []client.Object{
 				aTombstone("t", released(25, "1.0.0", "a")), deploying("a", aDefinition("nfdv", "cnf2", "")),
-				aManifest(func(m *v1alpha1.ArtifactManifest) { m.Name, m.UID, m.Spec.ArtifactStoreRef.Name = "cnf2", "cnf2", "other" }),
+				aManifest(func(m *v1alpha1.ArtifactManifest) {
+					m.Name, m.UID, m.Spec.ArtifactStoreRef.Name = "cnf2", "cnf2", "other"
+				}),
 				aStore(func(s *v1alpha1.ArtifactStore) {
 					s.Name, s.UID, s.Spec.Registry.URL = "other", "other", "https://other.example.com"
 				}),
