@@ -53,11 +53,12 @@ func ConfigOf(s *v1alpha1.ArtifactStore, secret *corev1.Secret) (Config, error) 
 
 // Client speaks to one store's registry. It is safe for concurrent use.
 type Client struct {
-	location  v1alpha1.RegistryLocation
-	auth      *auth.Client
-	transport *http.Transport
-	secrets   []string
-	unlisted  atomic.Bool // the registry has said that it has no list; see List
+	location   v1alpha1.RegistryLocation
+	auth       *auth.Client
+	blobs      *auth.Client // without a limit of time; see Copy
+	transports transports
+	secrets    []string
+	unlisted   atomic.Bool // the registry has said that it has no list; see List
 }
 
 // Open makes a client. It sends nothing. Errors wrap ErrConfig.
@@ -66,26 +67,27 @@ func Open(cfg Config) (*Client, error) {
 	if err := host.ValidateRegistry(); err != nil || cfg.Location.Host == "" {
 		return nil, fmt.Errorf("opening a registry: %w: its location has no valid host", ErrConfig)
 	}
-	httpClient, transport, err := newHTTPClient(cfg.CABundle, cfg.Transport)
+	transports, err := newTransports(cfg.CABundle)
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", cfg.Location.Host, err)
 	}
-	return &Client{
-		location: cfg.Location,
-		auth: &auth.Client{
-			Client:     httpClient,
-			Header:     http.Header{"User-Agent": {"nfo"}},
-			Cache:      auth.NewCache(),
-			ClientID:   "nfo",
-			Credential: auth.StaticCredential(cfg.Location.Host, cfg.Credential.oras()),
-		},
-		transport: transport,
-		secrets:   secretsOf(cfg.Credential),
-	}, nil
+	calls := &auth.Client{
+		Client:     newHTTPClient(transports.calls, cfg.Transport, callTimeout),
+		Header:     http.Header{"User-Agent": {"nfo"}},
+		Cache:      auth.NewCache(),
+		ClientID:   "nfo",
+		Credential: auth.StaticCredential(cfg.Location.Host, cfg.Credential.oras()),
+	}
+	blobs := *calls
+	blobs.Client = newHTTPClient(transports.blobs, cfg.Transport, 0)
+	return &Client{location: cfg.Location, auth: calls, blobs: &blobs, transports: transports, secrets: secretsOf(cfg.Credential)}, nil
 }
 
 // Close lets idle connections go. The client stays usable.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.transports.calls.CloseIdleConnections()
+	c.transports.blobs.CloseIdleConnections()
+}
 
 // Location returns what the client was opened for.
 func (c *Client) Location() v1alpha1.RegistryLocation { return c.location }

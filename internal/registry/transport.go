@@ -16,24 +16,29 @@ const (
 	headerTimeout = 30 * time.Second
 	// From a call's first byte to its last, retries and redirects included. The caller's
 	// context may be shorter: 5 s at most for writes.
-	callTimeout  = 2 * time.Minute
-	maxIdleConns = 32
-	maxRedirects = 5
+	callTimeout = 2 * time.Minute
+	// A registry that has taken a blob of gigabytes can need minutes to move it to where it stays.
+	blobHeaderTimeout = 10 * time.Minute
+	maxIdleConns      = 32
+	maxRedirects      = 5
 )
 
 var errRedirect = errors.New("redirect not followed")
 
-// newHTTPClient builds the HTTP client of one store. caBundle, when not empty, replaces the
-// system's roots.
-func newHTTPClient(caBundle []byte, wrap func(http.RoundTripper) http.RoundTripper) (*http.Client, *http.Transport, error) {
+// transports are those of one store: for calls, and for blobs, which take as long as they take.
+type transports struct{ calls, blobs *http.Transport }
+
+// newTransports builds the transports of one store. caBundle, when not empty, replaces the system's
+// roots.
+func newTransports(caBundle []byte) (transports, error) {
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
 	if len(caBundle) > 0 {
 		tlsConfig.RootCAs = x509.NewCertPool()
 		if !tlsConfig.RootCAs.AppendCertsFromPEM(caBundle) {
-			return nil, nil, fmt.Errorf("reading the CA bundle: %w: there is no PEM certificate in it", ErrConfig)
+			return transports{}, fmt.Errorf("reading the CA bundle: %w: there is no PEM certificate in it", ErrConfig)
 		}
 	}
-	transport := &http.Transport{
+	calls := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
 		ForceAttemptHTTP2:     true,
@@ -46,11 +51,17 @@ func newHTTPClient(caBundle []byte, wrap func(http.RoundTripper) http.RoundTripp
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: 64 << 10,
 	}
+	blobs := calls.Clone()
+	blobs.ResponseHeaderTimeout = blobHeaderTimeout
+	return transports{calls, blobs}, nil
+}
+
+func newHTTPClient(transport *http.Transport, wrap func(http.RoundTripper) http.RoundTripper, timeout time.Duration) *http.Client {
 	var base http.RoundTripper = transport
 	if wrap != nil {
 		base = wrap(base)
 	}
-	return &http.Client{Transport: &retrier{base: base}, Timeout: callTimeout, CheckRedirect: checkRedirect}, transport, nil
+	return &http.Client{Transport: &retrier{base: base}, Timeout: timeout, CheckRedirect: checkRedirect}
 }
 
 // checkRedirect lets reads follow, as registries send them to object storage, but never from

@@ -1,0 +1,159 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2"
+	"oras.land/oras-go/v2/content"
+	"oras.land/oras-go/v2/errdef"
+	"oras.land/oras-go/v2/registry/remote"
+	"oras.land/oras-go/v2/registry/remote/errcode"
+)
+
+// copiesAtOnce is how many blobs of an artifact are uploaded at a time.
+const copiesAtOnce = 3
+
+// Copy uploads what a repository does not have of an artifact, blobs first, then the manifests, all
+// at their digests and byte by byte as they are, an index with all its platforms. It sets no tag: Tag
+// does. Blobs of the same registry are mounted rather than uploaded where the login allows it. moved,
+// which is called from several goroutines, is told of bytes that are done, those that were there
+// included; they come to about s.Size. What was copied before an error stays, and copying again goes on.
+// It takes as long as it takes, until ctx ends. Errors wrap ErrUnavailable when trying again can help.
+func (c *Client) Copy(ctx context.Context, repository string, s *Source, moved func(bytes int64)) error {
+	to, err := c.bulk(repository)
+	if err == nil {
+		options := oras.CopyGraphOptions{Concurrency: copiesAtOnce, MaxMetadataBytes: MaxManifestBytes}
+		done := func(_ context.Context, d ocispec.Descriptor) error { moved(d.Size); return nil }
+		options.OnCopySkipped, options.OnMounted = done, done
+		if s.host == c.location.Host && s.repository != repository && s.repository != "" {
+			options.MountFrom = func(context.Context, ocispec.Descriptor) ([]string, error) { return []string{s.repository}, nil }
+		}
+		err = oras.CopyGraph(ctx, reading{s, moved}, target{to}, s.Root.Descriptor, options)
+	}
+	if err != nil {
+		return fmt.Errorf("copying %s to %s: %w", s.name, c.name(repository, s.Root.Descriptor.Digest.String()), err)
+	}
+	return nil
+}
+
+// Tag puts a tag on what Copy has copied. A tag that is there at the same digest is left alone; one
+// that is at another is ErrTagTaken, without a write, unless overwrite is set. OCI has no
+// compare-and-set: who sets the tag between our look and our write loses it.
+func (c *Client) Tag(ctx context.Context, repository, tag string, s *Source, overwrite bool) error {
+	there, err := c.tagAt(ctx, repository, tag, s.Root.Descriptor.Digest)
+	if overwrite && errors.Is(err, ErrTagTaken) {
+		err = nil
+	}
+	if err == nil && !there {
+		err = c.putTag(ctx, repository, tag, s.Root)
+	}
+	if err != nil {
+		return fmt.Errorf("tagging %s: %w", c.name(repository, tag), err)
+	}
+	return nil
+}
+
+// Verify looks that a tag is at an artifact's digest and that every manifest and blob of the artifact is
+// there, the manifests byte by byte. Errors wrap ErrNotFound when something is missing, ErrTagTaken
+// when the tag is elsewhere.
+func (c *Client) Verify(ctx context.Context, repository, tag string, root ocispec.Descriptor) error {
+	there, err := c.tagAt(ctx, repository, tag, root.Digest)
+	if err == nil && !there {
+		err = fmt.Errorf("%w: the tag is not there", ErrNotFound)
+	}
+	var b *bulk
+	if err == nil {
+		b, err = c.bulk(repository)
+	}
+	if err == nil {
+		found := &Source{name: repository, storage: b}
+		err = found.find(ctx, ocispec.Descriptor{MediaType: root.MediaType, Digest: root.Digest, Size: root.Size}, true)
+	}
+	if err != nil {
+		return fmt.Errorf("verifying %s: %w", c.name(repository, tag), err)
+	}
+	return nil
+}
+
+// bulk is one repository as oras-go copies from and to it. Its errors are this package's.
+type bulk struct {
+	client *Client
+	repo   *remote.Repository
+}
+
+func (c *Client) bulk(repository string) (*bulk, error) {
+	ref, err := c.repository(repository)
+	if err != nil {
+		return nil, err
+	}
+	repo := &remote.Repository{Client: c.blobs, Reference: ref, PlainHTTP: c.location.PlainHTTP}
+	// What has a subject is found through the registry's referrers API, where it has one. Without
+	// this oras-go could write the tag sha256-<hex>, and delete what it was at, which nobody asked for.
+	return &bulk{c, repo}, repo.SetReferrersCapability(true)
+}
+
+func (b *bulk) Fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
+	body, err := b.repo.Fetch(ctx, d)
+	return body, b.client.copyFailed(err)
+}
+
+func (b *bulk) Exists(ctx context.Context, d ocispec.Descriptor) (bool, error) {
+	there, err := b.repo.Exists(ctx, d)
+	return there, b.client.copyFailed(err)
+}
+
+// target is a repository to copy to.
+type target struct{ *bulk }
+
+// Exists looks for blobs alone. A manifest that is there does not show that all it names is there,
+// such as after a copy that was interrupted; putting it again costs one request.
+func (t target) Exists(ctx context.Context, d ocispec.Descriptor) (bool, error) {
+	if isManifest(d.MediaType) {
+		return false, nil
+	}
+	return t.bulk.Exists(ctx, d)
+}
+
+func (t target) Push(ctx context.Context, d ocispec.Descriptor, data io.Reader) error {
+	return t.client.copyFailed(t.repo.Push(ctx, d, data))
+}
+
+// Mount uploads what the login may not mount.
+func (t target) Mount(ctx context.Context, d ocispec.Descriptor, from string, open func() (io.ReadCloser, error)) error {
+	opened := false
+	err := t.client.copyFailed(t.repo.Mount(ctx, d, from, func() (io.ReadCloser, error) { opened = true; return open() }))
+	if opened || !errors.Is(err, ErrDenied) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrUnsupported) {
+		return err
+	}
+	data, err := open()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = data.Close() }() // only read
+	return t.Push(ctx, d, data)
+}
+
+// copyFailed makes an error of oras-go one of this package.
+func (c *Client) copyFailed(err error) error {
+	var known *failure
+	var answer *errcode.ErrorResponse
+	var sending *url.Error
+	switch {
+	case err == nil || errors.As(err, &known):
+		return err
+	case errors.As(err, &answer):
+		return c.fail(classify(answer), err)
+	case errors.Is(err, errdef.ErrNotFound):
+		return c.fail(ErrNotFound, err)
+	case errors.As(err, &sending):
+		return c.fail(ErrUnavailable, err)
+	case errors.Is(err, content.ErrMismatchedDigest), errors.Is(err, content.ErrTrailingData), errors.Is(err, content.ErrInvalidDescriptorSize):
+		return c.fail(ErrUnreadable, err)
+	}
+	return c.sendFailed(err)
+}

@@ -1,0 +1,188 @@
+package registry
+
+import (
+	"archive/tar"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/content"
+	"oras.land/oras-go/v2/content/oci"
+)
+
+// maxLayoutBytes bounds a layout's index.json.
+const maxLayoutBytes = MaxManifestBytes
+
+// Layout is an OCI image layout, as skopeo, buildah and docker write it: a folder, or a tar archive
+// that is not compressed. Nothing outside of it is read, whatever its links say.
+// Spec: OCI image-spec, "Image Layout".
+//
+// oras-go's own reading of index.json is not used: it has no bound, and reads all that is named.
+type Layout struct {
+	// Images are the entries of its index.json, as they stand there.
+	Images []ocispec.Descriptor
+
+	path    string
+	storage content.ReadOnlyStorage
+	close   func() error
+}
+
+// OpenLayout opens a folder. Errors wrap ErrUnreadable when it is no layout.
+func OpenLayout(name string) (*Layout, error) {
+	root, err := os.OpenRoot(name)
+	if err != nil {
+		return nil, fmt.Errorf("opening the layout: %w", err)
+	}
+	fsys := root.FS()
+	l := &Layout{path: name, storage: layoutStorage{oci.NewStorageFromFS(fsys), fsys}, close: root.Close}
+	files := map[string][]byte{}
+	for _, file := range []string{ocispec.ImageLayoutFile, ocispec.ImageIndexFile} {
+		if files[file], err = readRegular(fsys, file); err != nil {
+			return nil, errors.Join(fmt.Errorf("opening the layout %s: %w", name, err), root.Close())
+		}
+	}
+	if err := l.read(files); err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return l, nil
+}
+
+// OpenLayoutArchive opens a tar archive. Errors wrap ErrUnreadable when it has no layout in it.
+func OpenLayoutArchive(name string) (*Layout, error) {
+	files, err := readArchive(name)
+	if err != nil {
+		return nil, fmt.Errorf("opening the layout %s: %w", name, err)
+	}
+	storage, err := oci.NewStorageFromTar(name)
+	if err != nil {
+		return nil, fmt.Errorf("opening the layout: %w", err)
+	}
+	l := &Layout{path: name, storage: layoutStorage{storage, nil}, close: func() error { return nil }}
+	return l, l.read(files)
+}
+
+// Close lets the files go. No Source of it can be used afterwards.
+func (l *Layout) Close() error { return l.close() }
+
+// Source finds an image of the layout. Every part of it is there, and each manifest at its digest.
+// Errors wrap ErrNotFound when a part is missing.
+func (l *Layout) Source(ctx context.Context, image ocispec.Descriptor) (*Source, error) {
+	s := &Source{name: l.path, storage: l.storage}
+	if !isManifest(image.MediaType) {
+		return nil, fmt.Errorf("reading %.100q of %s: %w: its media type is %.100q", image.Digest, l.path, ErrUnreadable, image.MediaType)
+	}
+	return s, s.find(ctx, ocispec.Descriptor{MediaType: image.MediaType, Digest: image.Digest, Size: image.Size}, true)
+}
+
+// read takes the layout's two files.
+func (l *Layout) read(files map[string][]byte) error {
+	var version ocispec.ImageLayout
+	var index ocispec.Index
+	if err := json.Unmarshal(files[ocispec.ImageLayoutFile], &version); err != nil || version.Version != ocispec.ImageLayoutVersion {
+		return fmt.Errorf("opening the layout %s: %w: its %s does not say version %s", l.path, ErrUnreadable, ocispec.ImageLayoutFile, ocispec.ImageLayoutVersion)
+	}
+	if err := json.Unmarshal(files[ocispec.ImageIndexFile], &index); err != nil {
+		return fmt.Errorf("opening the layout %s: %w: %s: %w", l.path, ErrUnreadable, ocispec.ImageIndexFile, err)
+	}
+	l.Images = index.Manifests
+	return nil
+}
+
+// readRegular reads a small regular file; a pipe would never end.
+func readRegular(fsys fs.FS, name string) ([]byte, error) {
+	info, err := fs.Stat(fsys, name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s is no regular file", ErrUnreadable, name)
+	}
+	file, err := fsys.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	defer func() { _ = file.Close() }() // only read
+	return readSmall(file, name)
+}
+
+func readSmall(r io.Reader, name string) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxLayoutBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	if len(data) > maxLayoutBytes {
+		return nil, fmt.Errorf("%w: %s is larger than %d bytes", ErrUnreadable, name, maxLayoutBytes)
+	}
+	return data, nil
+}
+
+// readArchive reads the layout's two files from a tar archive.
+func readArchive(name string) (map[string][]byte, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // only read
+	files := map[string][]byte{}
+	for archive := tar.NewReader(file); ; {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return files, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: it is no tar archive, or a compressed one: %w", ErrUnreadable, err)
+		}
+		entry := path.Clean(header.Name)
+		if header.Typeflag != tar.TypeReg || (entry != ocispec.ImageLayoutFile && entry != ocispec.ImageIndexFile) {
+			continue
+		}
+		if files[entry], err = readSmall(archive, entry); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// layoutStorage reads the blobs of a layout.
+type layoutStorage struct {
+	content.ReadOnlyStorage
+	folder fs.FS // nil for an archive
+}
+
+// Exists looks that a blob is a regular file of its size.
+func (l layoutStorage) Exists(ctx context.Context, d ocispec.Descriptor) (bool, error) {
+	info, err := l.stat(ctx, d)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && info == nil:
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	case !info.Mode().IsRegular() || info.Size() != d.Size:
+		return false, fmt.Errorf("%w: it is no file of %d bytes", ErrUnreadable, d.Size)
+	}
+	return true, nil
+}
+
+func (l layoutStorage) stat(ctx context.Context, d ocispec.Descriptor) (fs.FileInfo, error) {
+	if l.folder != nil {
+		return fs.Stat(l.folder, path.Join(ocispec.ImageBlobsDir, d.Digest.Algorithm().String(), d.Digest.Encoded()))
+	}
+	if there, err := l.ReadOnlyStorage.Exists(ctx, d); err != nil || !there {
+		return nil, err
+	}
+	blob, err := l.Fetch(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = blob.Close() }() // only read
+	file, ok := blob.(fs.File)
+	if !ok {
+		return nil, errors.New("it is no file")
+	}
+	return file.Stat()
+}

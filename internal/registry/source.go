@@ -1,0 +1,215 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/content"
+	"oras.land/oras-go/v2/content/memory"
+)
+
+// maxParts bounds the manifests and blobs of one artifact. An index for every platform there is has
+// hundreds.
+const maxParts = 10_000
+
+// Source is an artifact that can be copied into a repository, of which every manifest has been read.
+// It is safe for concurrent use.
+type Source struct {
+	// Root is what a tag of it will point at.
+	Root Manifest
+	// Size is the bytes of all its manifests and blobs, each counted once.
+	Size int64
+
+	name       string
+	storage    content.ReadOnlyStorage
+	manifests  map[digest.Digest]Manifest
+	host       string // of the registry that it lies in, or ""
+	repository string
+}
+
+// Source finds an artifact at a tag or digest, to copy it elsewhere. It reads the manifests and no
+// blob. Errors wrap ErrNotFound when it is not there, ErrUnreadable when it is none that Copy can copy.
+func (c *Client) Source(ctx context.Context, repository, reference string) (*Source, error) {
+	root, err := c.fetch(ctx, repository, reference)
+	var b *bulk
+	if err == nil {
+		b, err = c.bulk(repository)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", c.name(repository, reference), err)
+	}
+	s := &Source{name: c.name(repository, reference), storage: b, host: c.location.Host, repository: repository}
+	s.manifests = map[digest.Digest]Manifest{root.Descriptor.Digest: root}
+	return s, s.find(ctx, root.Descriptor, false)
+}
+
+// Blob is a part of an artifact that is made here.
+type Blob struct {
+	MediaType string
+	Data      []byte
+}
+
+// Pack makes an artifact of a config and layers, in their order. The same parts give the same digest.
+func Pack(ctx context.Context, name string, config Blob, layers []Blob, annotations map[string]string) (*Source, error) {
+	parts := memory.New()
+	add := func(b Blob) (ocispec.Descriptor, error) {
+		d := content.NewDescriptorFromBytes(b.MediaType, b.Data)
+		return d, parts.Push(ctx, d, bytes.NewReader(b.Data))
+	}
+	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Annotations: annotations}
+	var err error
+	if m.Config, err = add(config); err != nil {
+		return nil, fmt.Errorf("packing %s: %w", name, err)
+	}
+	for _, b := range layers {
+		d, err := add(b)
+		if err != nil {
+			return nil, fmt.Errorf("packing %s: %w", name, err)
+		}
+		m.Layers = append(m.Layers, d)
+	}
+	data, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("packing %s: %w", name, err)
+	}
+	root, err := add(Blob{m.MediaType, data})
+	if err != nil {
+		return nil, fmt.Errorf("packing %s: %w", name, err)
+	}
+	s := &Source{name: name, storage: parts}
+	return s, s.find(ctx, root, true)
+}
+
+// find reads all manifests from root on. With look it looks that the blobs are there, too.
+func (s *Source) find(ctx context.Context, root ocispec.Descriptor, look bool) error {
+	if s.manifests == nil {
+		s.manifests = map[digest.Digest]Manifest{}
+	}
+	known := map[digest.Digest]bool{root.Digest: true}
+	for queue := []ocispec.Descriptor{root}; len(queue) > 0; queue = queue[1:] {
+		next, err := s.visit(ctx, queue[0], look)
+		if err != nil {
+			return fmt.Errorf("reading %.100q of %s: %w", queue[0].Digest, s.name, err)
+		}
+		for _, d := range next {
+			if !known[d.Digest] {
+				known[d.Digest] = true
+				queue = append(queue, d)
+			}
+		}
+		if len(known) > maxParts {
+			return fmt.Errorf("reading %s: %w: it has more than %d parts", s.name, ErrUnreadable, maxParts)
+		}
+	}
+	s.Root = s.manifests[root.Digest]
+	return nil
+}
+
+// visit reads one part, and returns what it names.
+func (s *Source) visit(ctx context.Context, d ocispec.Descriptor, look bool) ([]ocispec.Descriptor, error) {
+	switch {
+	case d.Digest.Validate() != nil:
+		return nil, fmt.Errorf("%w: it is no digest", ErrUnreadable)
+	case elsewhere(d):
+		return nil, nil
+	case d.Size < 0, s.Size+d.Size < s.Size:
+		return nil, fmt.Errorf("%w: its size is said to be %d", ErrUnreadable, d.Size)
+	}
+	s.Size += d.Size
+	if look {
+		there, err := s.storage.Exists(ctx, d)
+		if err == nil && !there {
+			err = fmt.Errorf("%w: it is named and is not there", ErrNotFound)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if !isManifest(d.MediaType) {
+		return nil, nil
+	}
+	m, err := s.manifest(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	s.manifests[d.Digest] = m
+	next := append(append([]ocispec.Descriptor(nil), m.Children...), m.Blobs...)
+	if m.Subject != nil {
+		next = append(next, *m.Subject)
+	}
+	return next, nil
+}
+
+// manifest reads one manifest, and checks its size and digest.
+func (s *Source) manifest(ctx context.Context, d ocispec.Descriptor) (Manifest, error) {
+	if m, ok := s.manifests[d.Digest]; ok {
+		return m, nil
+	}
+	if d.Size > MaxManifestBytes {
+		return Manifest{}, fmt.Errorf("%w: it has %d bytes, at most %d are read", ErrUnreadable, d.Size, MaxManifestBytes)
+	}
+	data, err := content.FetchAll(ctx, s.storage, d)
+	if failed := (*failure)(nil); err != nil && !errors.As(err, &failed) {
+		err = fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	if err != nil {
+		return Manifest{}, err
+	}
+	m, err := ParseManifest(d.MediaType, data)
+	m.Descriptor.Digest = d.Digest // which may be of another algorithm
+	return m, err
+}
+
+// reading is a Source that tells how many bytes have been read from it.
+type reading struct {
+	*Source
+	read func(int64)
+}
+
+func (r reading) Exists(ctx context.Context, d ocispec.Descriptor) (bool, error) {
+	return r.storage.Exists(ctx, d)
+}
+
+func (r reading) Fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
+	body := io.NopCloser(bytes.NewReader(r.manifests[d.Digest].Bytes))
+	if _, ok := r.manifests[d.Digest]; !ok {
+		var err error
+		if body, err = r.storage.Fetch(ctx, d); err != nil {
+			return nil, err
+		}
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.TeeReader(body, counter(r.read)), body}, nil
+}
+
+type counter func(int64)
+
+func (c counter) Write(p []byte) (int, error) {
+	c(int64(len(p)))
+	return len(p), nil
+}
+
+func isManifest(mediaType string) bool {
+	switch mediaType {
+	case ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex, MediaTypeDockerManifest, MediaTypeDockerManifestList, MediaTypeArtifactManifest:
+		return true
+	}
+	return false
+}
+
+// elsewhere: layers that may not be distributed lie where their descriptor says, in no registry, and
+// are not copied. OCI image-spec, "Non-Distributable Layers".
+func elsewhere(d ocispec.Descriptor) bool {
+	return strings.HasPrefix(d.MediaType, "application/vnd.oci.image.layer.nondistributable.") ||
+		d.MediaType == "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+}
