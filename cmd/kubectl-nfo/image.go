@@ -22,9 +22,19 @@ type image struct {
 	digest           digest.Digest
 }
 
-// parseImage reads HOST/REPOSITORY:TAG or HOST/REPOSITORY[:TAG]@DIGEST. There is no default host and no
-// default tag.
+// parseImage reads an image reference as parseReference does. What belongs to an image, such as a
+// signature, stands for it.
 func parseImage(s string) (image, error) {
+	i, err := parseReference(s)
+	if subject, ok := graph.SatelliteOf(i.tag); err == nil && ok && i.digest == "" {
+		i.digest = subject // it lives and goes with its subject
+	}
+	return i, err
+}
+
+// parseReference reads HOST/REPOSITORY:TAG or HOST/REPOSITORY[:TAG]@DIGEST. There is no default host and no
+// default tag.
+func parseReference(s string) (image, error) {
 	i := image{written: s}
 	ref, err := imageref.Parse(s)
 	if err != nil {
@@ -46,9 +56,6 @@ func parseImage(s string) (image, error) {
 	}
 	if i.tag == "" && i.digest == "" {
 		return i, fmt.Errorf("%q has neither a tag nor a digest", s)
-	}
-	if subject, ok := graph.SatelliteOf(i.tag); ok && i.digest == "" {
-		i.digest = subject // it lives and goes with its subject
 	}
 	return i, nil
 }

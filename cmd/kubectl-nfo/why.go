@@ -95,7 +95,7 @@ func (f *whyFlags) object(ctx context.Context, what string) (*answer, error) {
 	if err != nil {
 		return nil, &exitError{exitFailed, err}
 	}
-	kind, err := f.kind(resource)
+	kind, err := kindOf(f.config, resource)
 	if err != nil {
 		return nil, err
 	}
@@ -116,9 +116,9 @@ var kinds = []string{
 	v1alpha1.KindDesign, v1alpha1.KindSite, v1alpha1.KindTombstone,
 }
 
-// kind is the kind that a person means by a resource's name in the plural, singular or short.
-func (f *whyFlags) kind(resource string) (string, error) {
-	mapper, err := f.config.ToRESTMapper()
+// kindOf is the kind that a person means by a resource's name in the plural, singular or short.
+func kindOf(config *genericclioptions.ConfigFlags, resource string) (string, error) {
+	mapper, err := config.ToRESTMapper()
 	if err != nil {
 		return "", &exitError{exitFailed, fmt.Errorf("asking the cluster for its kinds: %w", err)}
 	}

@@ -46,7 +46,9 @@ func userStores() ([]*credentials.DynamicStore, error) {
 		return nil
 	}
 	file := func(name string) error {
-		return add(name, func() (*credentials.DynamicStore, error) { return credentials.NewStore(name, credentials.StoreOptions{}) })
+		return add(name, func() (*credentials.DynamicStore, error) {
+			return credentials.NewStore(name, credentials.StoreOptions{})
+		})
 	}
 	var errs []error
 	if name := os.Getenv("REGISTRY_AUTH_FILE"); name != "" {

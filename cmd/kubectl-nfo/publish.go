@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+)
+
+const publishHelp = `Pushes what an ArtifactManifest lists to where it lists it:
+<store URL>/<manifest>/<artifactName>:<artifactVersion>.
+
+A SOURCE is
+  FILE.tgz                    a chart as 'helm package' makes it, with FILE.tgz.prov if that is there
+  oci:FOLDER[:TAG]            an OCI image layout, as skopeo, buildah or 'docker buildx' write it
+  oci-archive:FILE.tar[:TAG]  the same as a tar archive, not compressed
+  HOST/REPOSITORY:TAG         an image or other artifact in a registry; also with @DIGEST, and with
+                              docker:// or oci:// before it
+
+Each goes to the entry that it is for: a chart by its name and version (with _ for +), an image by the
+last part of its repository and its tag, a layout by the names that its index.json gives its images: all of
+them, or the one named TAG. A name that is a tag alone stands for the folder's or file's name with that
+tag, or else for the only entry of that version. NAME:VERSION=SOURCE says which entry, whatever the source is called.
+What fits no entry, or the same entry twice, is refused. All is looked at before anything is pushed.
+
+Digests stay as they are, and an index is copied with all its platforms. What is there already is skipped,
+down to single blobs. A tag that is at another digest is refused without --overwrite, and always when
+the manifest is sealed. At the end every tag, manifest and blob is verified.
+
+Without a source it says what is missing, and where it belongs.
+
+The store's registry and those of sources are logged in to as 'docker login' or 'podman login' have left
+it, credential helpers included. Sources are read over https; the registry of the store as the store's URL and
+caBundle say. Interrupted, run it again: it goes on.
+
+Exit codes:
+  0  all is where it belongs; without a source: nothing is missing
+  1  something failed, was refused or, without a source, is missing: standard error says what
+  2  wrong usage, such as a source that fits no entry; nothing was pushed`
+
+const publishExample = `  # What is missing?
+  kubectl nfo publish am/upf-1.0.0 -n publisher
+
+  # Push a chart, an image layout, and an image from another registry
+  kubectl nfo publish am/upf-1.0.0 upf-1.0.0.tgz oci:./upf-control:1.0.0 docker.io/library/nginx:1.25
+
+  # An image that is called otherwise
+  kubectl nfo publish am/upf-1.0.0 upf-datapath:1.0.0=ci.example.com/build/dp:4711 --dry-run`
+
+// publishFlags are the command line of `kubectl nfo publish`.
+type publishFlags struct {
+	overwrite, dryRun, quiet bool
+	storeCredentials         bool
+	plainHosts               []string
+	output                   string
+	config                   *genericclioptions.ConfigFlags
+	streams                  genericiooptions.IOStreams
+}
+
+func newPublishCommand(streams genericiooptions.IOStreams, config *genericclioptions.ConfigFlags) *cobra.Command {
+	flags := &publishFlags{config: config, streams: streams}
+	cmd := &cobra.Command{
+		Use:     "publish am/NAME [[ARTIFACTNAME:VERSION=]SOURCE...]",
+		Short:   "Push charts and images to where a manifest lists them",
+		Long:    publishHelp,
+		Example: publishExample,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage("the first argument is a manifest: am/NAME")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return flags.run(cmd.Context(), args[0], args[1:]) },
+	}
+	f := cmd.Flags()
+	f.BoolVar(&flags.dryRun, "dry-run", false, "say what would be pushed, and write nothing")
+	f.BoolVar(&flags.overwrite, "overwrite", false, "replace tags that are at another digest, if the manifest is not sealed")
+	f.BoolVar(&flags.storeCredentials, "use-store-credentials", false, "log in to the store's registry with the Secret that the store names, which takes the right to read it")
+	f.StringSliceVar(&flags.plainHosts, "source-plain-http", nil, "HOST[:PORT] of a source's registry that speaks plain HTTP; can be given several times")
+	f.BoolVarP(&flags.quiet, "quiet", "q", false, "show no progress")
+	f.StringVarP(&flags.output, "output", "o", "table", "table or json")
+	return cmd
+}
+
+func (f *publishFlags) run(ctx context.Context, manifest string, args []string) error {
+	if f.output != "table" && f.output != "json" {
+		return usage("--output is table or json, not %q", f.output)
+	}
+	named, err := parseSources(args)
+	if err != nil {
+		return err
+	}
+	t, err := f.target(ctx, manifest)
+	if err != nil {
+		return err
+	}
+	defer t.client.Close()
+	opener := &opener{flags: f, target: t}
+	defer opener.close()
+	found, err := opener.open(ctx, named)
+	if err != nil {
+		return err
+	}
+	p, err := newPublication(t, found)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	if err := p.prepare(ctx, f.overwrite); err != nil {
+		return &exitError{exitFailed, err}
+	}
+	if !f.dryRun && len(found) > 0 {
+		bars := newProgress(f.streams.ErrOut, f.quiet)
+		p.execute(ctx, bars)
+		bars.wait()
+	}
+	if err := p.write(f.streams.Out, f.output); err != nil {
+		return &exitError{exitFailed, fmt.Errorf("printing: %w", err)}
+	}
+	if err := p.outcome(ctx); err != nil {
+		return &exitError{exitFailed, err}
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// tries: a registry that does not answer is asked again after 1 s and 2 s. What it has by then is not
+// sent again.
+var tries = wait.Backoff{Steps: 3, Duration: time.Second, Factor: 2}
+
+// execute pushes one artifact after the other, and verifies what was pushed. It goes on after a
+// failure; each item says what became of it.
+func (p *publication) execute(ctx context.Context, bars *progress) {
+	for _, i := range p.items {
+		if i.source != nil {
+			p.conclude(ctx, i, p.push(ctx, i, bars))
+		}
+	}
+	for _, i := range p.items {
+		if i.result == resultPushed || i.result == resultOverwritten {
+			p.conclude(ctx, i, p.verify(ctx, i))
+		}
+	}
+}
+
+func (p *publication) conclude(ctx context.Context, i *item, err error) {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		i.result = resultInterrupted
+	case err != nil:
+		i.result, i.err = resultFailed, err
+	}
+}
+
+// push pushes one artifact. One that is there is looked at, and what is missing of it is pushed.
+func (p *publication) push(ctx context.Context, i *item, bars *progress) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	done := resultPushed
+	switch i.result {
+	case resultOverwrite:
+		done = resultOverwritten
+	case resultPresent:
+		err := p.verify(ctx, i)
+		if !errors.Is(err, registry.ErrNotFound) || i.sameContent {
+			if err == nil {
+				bars.say("%s: there already", entryName(i.entry))
+			}
+			return err
+		}
+	}
+	bar := bars.start(entryName(i.entry), i.source.Size)
+	err := p.copy(ctx, i, bar)
+	bar.end(err)
+	if err == nil {
+		i.result = done
+	}
+	return err
+}
+
+func (p *publication) copy(ctx context.Context, i *item, bar *bar) error {
+	overwrite := i.result == resultOverwrite
+	var last error
+	err := wait.ExponentialBackoffWithContext(ctx, tries, func(ctx context.Context) (bool, error) {
+		bar.restart(last)
+		if last = p.target.client.Copy(ctx, i.repository, i.source, bar.add); last == nil {
+			last = p.target.client.Tag(ctx, i.repository, i.entry.ArtifactVersion, i.source, overwrite)
+		}
+		if errors.Is(last, registry.ErrUnavailable) && ctx.Err() == nil {
+			return false, nil
+		}
+		return true, last
+	})
+	if wait.Interrupted(err) && last != nil { // all tries are over
+		return last
+	}
+	return err
+}
+
+func (p *publication) verify(ctx context.Context, i *item) error {
+	return p.target.client.Verify(ctx, i.repository, i.entry.ArtifactVersion, i.want())
+}
+
+// outcome is the error that the command ends with.
+func (p *publication) outcome(ctx context.Context) error {
+	var errs []error
+	asked, done, missing := 0, 0, 0
+	for _, i := range p.items {
+		if i.result == resultMissing {
+			missing++
+		}
+		if i.source == nil {
+			continue
+		}
+		asked++
+		if i.result == resultPushed || i.result == resultOverwritten || i.result == resultPresent {
+			done++
+		}
+		if i.err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", entryName(i.entry), i.err))
+		}
+	}
+	switch {
+	case ctx.Err() != nil && asked > 0 && done < asked:
+		errs = append(errs, fmt.Errorf("interrupted: %d of %d artifacts are done; the same command goes on", done, asked))
+	case len(errs) > 0:
+		errs = append(errs, fmt.Errorf("%d of %d artifacts failed; the same command goes on", len(errs), asked))
+	case asked == 0 && missing > 0:
+		errs = append(errs, fmt.Errorf("%d of %d artifacts are missing", missing, len(p.items)))
+	}
+	return errors.Join(errs...)
+}

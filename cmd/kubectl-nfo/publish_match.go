@@ -1,0 +1,120 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// identity is what a source says that it is.
+type identity struct{ name, version string }
+
+// labelled is a source and what it is matched by.
+type labelled struct {
+	// written is the source in messages.
+	written string
+	// entry is NAME:VERSION if the command line says it. Then nothing else counts.
+	entry string
+	// identities are tried in order.
+	identities []identity
+	// version stands for the only entry of that version, if no identity fits one; "" for none.
+	version string
+}
+
+// maxNamedEntries is how many entries of a manifest an error lists.
+const maxNamedEntries = 20
+
+// match finds the entry of each source, by their indices. Its error says all that is wrong, and lists
+// the manifest's entries.
+func match(entries []v1alpha1.Artifact, sources []labelled) ([]int, error) {
+	matched := make([]int, len(sources))
+	taken := map[int]string{}
+	var errs []error
+	for i, s := range sources {
+		fit := s.fitting(entries)
+		switch {
+		case len(fit) == 0:
+			errs = append(errs, fmt.Errorf("%s fits no entry", s.described()))
+			continue
+		case len(fit) > 1:
+			errs = append(errs, fmt.Errorf("%s fits several entries: %s; say which with NAME:VERSION=SOURCE", s.described(), listed(entries, fit)))
+			continue
+		}
+		if first, ok := taken[fit[0]]; ok {
+			errs = append(errs, fmt.Errorf("%s and %s are both for %s", first, s.described(), entryName(entries[fit[0]])))
+		}
+		taken[fit[0]], matched[i] = s.described(), fit[0]
+	}
+	if len(errs) == 0 {
+		return matched, nil
+	}
+	every := make([]int, len(entries))
+	for i := range every {
+		every[i] = i
+	}
+	known := "the manifest lists nothing"
+	if len(entries) > 0 {
+		known = "the manifest lists " + listed(entries, every)
+	}
+	return nil, errors.Join(append(errs, errors.New(known+"; NAME:VERSION=SOURCE says which one a source is for. Nothing was pushed"))...)
+}
+
+func (s labelled) fitting(entries []v1alpha1.Artifact) []int {
+	find := func(fits func(v1alpha1.Artifact) bool) (found []int) {
+		for i, a := range entries {
+			if fits(a) {
+				found = append(found, i)
+			}
+		}
+		return found
+	}
+	if s.entry != "" {
+		return find(func(a v1alpha1.Artifact) bool { return entryName(a) == s.entry })
+	}
+	for _, is := range s.identities {
+		// The name of an artifact that lies at the store's own path can have several segments.
+		if found := find(func(a v1alpha1.Artifact) bool {
+			return path.Base(a.ArtifactName) == is.name && a.ArtifactVersion == is.version
+		}); len(found) > 0 {
+			return found
+		}
+	}
+	if s.version == "" {
+		return nil
+	}
+	return find(func(a v1alpha1.Artifact) bool { return a.ArtifactVersion == s.version })
+}
+
+// described is a source with what it says that it is.
+func (s labelled) described() string {
+	var names []string
+	for _, is := range s.identities {
+		if name := is.name + ":" + is.version; !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	switch {
+	case s.entry != "":
+		return s.written
+	case len(names) == 0:
+		return s.written + " (which says no name)"
+	}
+	return fmt.Sprintf("%s (%s)", s.written, strings.Join(names, " or "))
+}
+
+func entryName(a v1alpha1.Artifact) string { return a.ArtifactName + ":" + a.ArtifactVersion }
+
+func listed(entries []v1alpha1.Artifact, which []int) string {
+	var names []string
+	for _, i := range which[:min(len(which), maxNamedEntries)] {
+		names = append(names, entryName(entries[i]))
+	}
+	if more := len(which) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	imageref "github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// imageNameAnnotation is the whole name of an image in a layout, as containerd and docker write it.
+const imageNameAnnotation = "io.containerd.image.name"
+
+// maxProvenanceBytes bounds the signature of a chart, which repeats its Chart.yaml.
+const maxProvenanceBytes = 4 << 20
+
+// candidate is a source that has been opened.
+type candidate struct {
+	labelled
+	// read reads its manifests.
+	read func(context.Context) (*registry.Source, error)
+	// content is the digest of a chart's archive, by which a chart that Helm has pushed is known.
+	content digest.Digest
+}
+
+// opener opens sources, and holds what has to be closed when all is done.
+type opener struct {
+	flags   *publishFlags
+	target  *target
+	layouts []*registry.Layout
+	clients map[string]*registry.Client
+}
+
+func (o *opener) close() {
+	for _, l := range o.layouts {
+		_ = l.Close() // only read
+	}
+	for _, c := range o.clients {
+		c.Close()
+	}
+}
+
+// open opens all sources, and says at once all that is wrong.
+func (o *opener) open(ctx context.Context, arguments []sourceArgument) ([]candidate, error) {
+	var all []candidate
+	var errs []error
+	for _, s := range arguments {
+		var found []candidate
+		var err error
+		switch {
+		case s.chart != "":
+			found, err = o.chart(ctx, s)
+		case s.layout != nil:
+			found, err = o.layout(s)
+		default:
+			found, err = o.image(ctx, s)
+		}
+		all, errs = append(all, found...), append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, &exitError{exitFailed, fmt.Errorf("%w; nothing was pushed", err)}
+	}
+	return all, nil
+}
+
+// chart reads a chart as `helm push` does, with the provenance that lies beside it.
+func (o *opener) chart(ctx context.Context, s sourceArgument) ([]candidate, error) {
+	file, err := os.Open(s.chart)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // only read
+	chart, err := reference.ReadChartArchive(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the chart archive %s: %w", s.chart, err)
+	}
+	layers := []registry.Blob{{MediaType: reference.ChartContentMediaType, Data: chart.Bytes}}
+	provenance, err := readProvenance(s.chart + ".prov")
+	if err != nil {
+		return nil, err
+	}
+	if provenance != nil {
+		layers = append(layers, registry.Blob{MediaType: reference.ChartProvenanceMediaType, Data: provenance})
+		slices.SortFunc(layers, func(a, b registry.Blob) int { return cmp.Compare(digest.FromBytes(a.Data), digest.FromBytes(b.Data)) })
+	}
+	source, err := registry.Pack(ctx, s.chart, registry.Blob{MediaType: reference.ChartConfigMediaType, Data: chart.Config}, layers, chart.Annotations)
+	if err != nil {
+		return nil, err
+	}
+	return []candidate{{
+		labelled: labelled{written: s.written, entry: s.entry, identities: []identity{{chart.Name, chart.Tag()}}},
+		read:     func(context.Context) (*registry.Source, error) { return source, nil },
+		content:  digest.FromBytes(chart.Bytes),
+	}}, nil
+}
+
+// readProvenance reads a signature; nil when there is none.
+func readProvenance(name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular() || info.Size() > maxProvenanceBytes:
+		return nil, fmt.Errorf("%s is no regular file of at most %d bytes", name, maxProvenanceBytes)
+	}
+	return os.ReadFile(name)
+}
+
+// layout opens a layout: all its images, or the one that is named.
+func (o *opener) layout(s sourceArgument) ([]candidate, error) {
+	open := registry.OpenLayout
+	if s.layout.archive {
+		open = registry.OpenLayoutArchive
+	}
+	l, err := open(s.layout.path)
+	if err != nil {
+		return nil, err
+	}
+	o.layouts = append(o.layouts, l)
+	var found []candidate
+	for _, image := range l.Images {
+		name := image.Annotations[ocispec.AnnotationRefName]
+		if s.layout.tag != "" && name != s.layout.tag {
+			continue
+		}
+		c := candidate{labelled: labelled{written: s.written, entry: s.entry}}
+		c.read = func(ctx context.Context) (*registry.Source, error) { return l.Source(ctx, image) }
+		c.identities, c.version = identities(s.layout.path, image)
+		if s.layout.tag == "" && name != "" {
+			c.written += ":" + name
+		}
+		found = append(found, c)
+	}
+	switch {
+	case len(found) == 0 && s.layout.tag != "":
+		return nil, fmt.Errorf("the layout %s has no image with the name %q", s.layout.path, s.layout.tag)
+	case len(found) == 0:
+		return nil, fmt.Errorf("the layout %s has no image in it", s.layout.path)
+	case len(found) > 1 && s.entry != "":
+		return nil, fmt.Errorf("the layout %s has %d images: say which one is for %s with :TAG", s.layout.path, len(found), s.entry)
+	}
+	return found, nil
+}
+
+// identities are what the names of an image in a layout can mean.
+func identities(layout string, image ocispec.Descriptor) (all []identity, version string) {
+	for _, key := range []string{imageNameAnnotation, ocispec.AnnotationRefName} {
+		ref, err := imageref.Parse(image.Annotations[key])
+		if named, ok := ref.(imageref.NamedTagged); err == nil && ok {
+			all = append(all, identity{path.Base(imageref.Path(named)), named.Tag()})
+		}
+	}
+	// skopeo writes oci:upf:1.0.0 as an image 1.0.0 in the folder upf.
+	if tag := image.Annotations[ocispec.AnnotationRefName]; tag != "" && !strings.ContainsAny(tag, "/:@") {
+		version = tag
+		base := filepath.Base(filepath.Clean(layout))
+		all = append(all, identity{strings.TrimSuffix(base, ".tar"), tag})
+	}
+	return all, version
+}
+
+// image finds an image in its registry.
+func (o *opener) image(ctx context.Context, s sourceArgument) ([]candidate, error) {
+	c, err := o.client(ctx, s.image.host)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", s.image.written, err)
+	}
+	at := cmp.Or(s.image.digest.String(), s.image.tag)
+	found := candidate{labelled: labelled{written: s.written, entry: s.entry}}
+	if s.image.tag != "" {
+		found.identities = []identity{{path.Base(s.image.repository), s.image.tag}}
+	}
+	found.read = func(ctx context.Context) (*registry.Source, error) { return c.Source(ctx, s.image.repository, at) }
+	return []candidate{found}, nil
+}
+
+// client is one for the registry of sources. The store's own registry is spoken to as the store says.
+func (o *opener) client(ctx context.Context, host string) (*registry.Client, error) {
+	if c, ok := o.clients[host]; ok {
+		return c, nil
+	}
+	config := registry.Config{}
+	config.Location.Host = host
+	config.Location.PlainHTTP = slices.Contains(o.flags.plainHosts, host)
+	if host == o.target.config.Location.Host {
+		config = o.target.config
+		config.Location.Prefix = ""
+	}
+	login, err := registry.UserCredential(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	if login != (registry.Credential{}) { // else the store's, if it is the store's host
+		config.Credential = login
+	}
+	c, err := registry.Open(config)
+	if err != nil {
+		return nil, err
+	}
+	if o.clients == nil {
+		o.clients = map[string]*registry.Client{}
+	}
+	o.clients[host] = c
+	return c, nil
+}

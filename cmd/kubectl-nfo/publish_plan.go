@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// looksAtOnce is how many entries are looked at at a time.
+const looksAtOnce = 8
+
+// publication is what is done for a manifest.
+type publication struct {
+	target *target
+	// items are the manifest's entries, in its order.
+	items []*item
+}
+
+// item is one entry of a manifest.
+type item struct {
+	entry      v1alpha1.Artifact
+	repository string
+	// recorded is the digest that the operator has last seen, "" for none.
+	recorded digest.Digest
+	// candidate is nil if no source is for the entry.
+	candidate *candidate
+	source    *registry.Source
+	// there is what the tag is at; no digest if it is not there.
+	there ocispec.Descriptor
+	// sameContent: what is there is the same chart, which Helm has pushed with annotations of its own.
+	sameContent bool
+
+	result result
+	err    error
+}
+
+// result is what became of an entry, or with --dry-run would.
+type result string
+
+const (
+	resultMissing     result = "Missing"
+	resultPresent     result = "Present"
+	resultPush        result = "WouldPush"
+	resultOverwrite   result = "WouldOverwrite"
+	resultPushed      result = "Pushed"
+	resultOverwritten result = "Overwritten"
+	resultFailed      result = "Failed"
+	resultInterrupted result = "Interrupted"
+)
+
+// want is what the tag is to be at: what is there already, or the source.
+func (i *item) want() ocispec.Descriptor {
+	if i.source == nil || i.sameContent {
+		return i.there
+	}
+	return i.source.Root.Descriptor
+}
+
+// newPublication matches sources with entries.
+func newPublication(t *target, found []candidate) (*publication, error) {
+	entries := t.manifest.Spec.Artifacts
+	labels := make([]labelled, len(found))
+	for i := range found {
+		labels[i] = found[i].labelled
+	}
+	matched, err := match(entries, labels)
+	if err != nil {
+		return nil, err
+	}
+	p := &publication{target: t}
+	for _, a := range entries {
+		i := &item{entry: a, repository: t.repository(a)}
+		for _, s := range t.manifest.Status.Artifacts {
+			if s.ArtifactName == a.ArtifactName && s.ArtifactVersion == a.ArtifactVersion && s.Repository == i.repository {
+				i.recorded = digest.Digest(s.Digest)
+			}
+		}
+		p.items = append(p.items, i)
+	}
+	for n, entry := range matched {
+		p.items[entry].candidate = &found[n]
+	}
+	return p, nil
+}
+
+// prepare looks at every source and every tag, and decides. It writes nothing.
+func (p *publication) prepare(ctx context.Context, overwrite bool) error {
+	looks, ctx := errgroup.WithContext(ctx)
+	looks.SetLimit(looksAtOnce)
+	for _, i := range p.items {
+		looks.Go(func() error { return p.look(ctx, i) })
+	}
+	if err := looks.Wait(); err != nil {
+		return err
+	}
+	var errs []error
+	for _, i := range p.items {
+		var err error
+		if i.result, err = decide(i, p.target.sealed(), overwrite); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", entryName(i.entry), err))
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(append(errs, errors.New("nothing was pushed"))...)
+	}
+	return nil
+}
+
+func (p *publication) look(ctx context.Context, i *item) (err error) {
+	if i.candidate != nil {
+		if i.source, err = i.candidate.read(ctx); err != nil {
+			return err
+		}
+	}
+	i.there, err = p.target.client.Resolve(ctx, i.repository, i.entry.ArtifactVersion)
+	switch {
+	case errors.Is(err, registry.ErrNotFound):
+		return nil
+	case errors.Is(err, registry.ErrDenied):
+		return fmt.Errorf("%w; log in with 'docker login %s' or 'podman login', or use --use-store-credentials", err, p.target.config.Location.Host)
+	case err != nil || i.source == nil || i.candidate.content == "" || i.there.Digest == i.source.Root.Descriptor.Digest:
+		return err
+	}
+	m, err := p.target.client.Manifest(ctx, i.repository, i.there.Digest)
+	i.sameContent = slices.ContainsFunc(m.Blobs, func(d ocispec.Descriptor) bool { return d.Digest == i.candidate.content })
+	if errors.Is(err, registry.ErrUnreadable) {
+		return nil // what is there is no chart
+	}
+	return err
+}
+
+// decide says what is to be done for an entry. The error says why nothing may be, and what to do.
+func decide(i *item, sealed, overwrite bool) (result, error) {
+	if i.source == nil {
+		if i.there.Digest == "" {
+			return resultMissing, nil
+		}
+		return resultPresent, nil
+	}
+	want := i.want().Digest
+	const another = "make another manifest for what is new (a sealed one, artifactManifestState Uploaded, stays as it is)"
+	switch {
+	case i.there.Digest == want:
+		return resultPresent, nil
+	case i.there.Digest == "" && sealed && i.recorded != "" && i.recorded != want:
+		return resultFailed, fmt.Errorf("it was %s when the manifest was sealed, and %s is %s: push what it was, or %s", i.recorded, i.candidate.written, want, another)
+	case i.there.Digest == "":
+		return resultPush, nil
+	case sealed:
+		return resultFailed, fmt.Errorf("the tag is at %s, and %s is %s: %s", i.there.Digest, i.candidate.written, want, another)
+	case !overwrite:
+		return resultFailed, fmt.Errorf("the tag is at %s, and %s is %s: --overwrite replaces it, and what it was at is kept through the grace period", i.there.Digest, i.candidate.written, want)
+	}
+	return resultOverwrite, nil
+}

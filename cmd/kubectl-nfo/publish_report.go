@@ -1,0 +1,98 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/vbauerster/mpb/v8/decor"
+)
+
+// row is what is said of one entry.
+type row struct {
+	Artifact string `json:"artifact"`
+	// At is where it belongs: host, repository and tag.
+	At string `json:"at"`
+	// Digest is what the tag is at or, with --dry-run, would be; "" if it is missing.
+	Digest string `json:"digest,omitempty"`
+	Result result `json:"result"`
+	// Message is the error of what failed.
+	Message string `json:"message,omitempty"`
+
+	says string
+}
+
+// rows are the entries that sources were given for, and those that are missing; without sources all.
+func (p *publication) rows() []row {
+	all := []row{}
+	for _, i := range p.items {
+		if i.source == nil && i.result == resultPresent && p.sources() > 0 {
+			continue
+		}
+		r := row{
+			Artifact: entryName(i.entry), Result: i.result, Digest: i.want().Digest.String(), says: i.says(),
+			At: p.target.config.Location.Host + "/" + i.repository + ":" + i.entry.ArtifactVersion,
+		}
+		if i.err != nil {
+			r.Message = i.err.Error()
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+func (p *publication) sources() int {
+	n := 0
+	for _, i := range p.items {
+		if i.source != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// says is a result for people.
+func (i *item) says() string {
+	switch i.result {
+	case resultMissing:
+		return "missing"
+	case resultPresent:
+		if i.sameContent {
+			return "there already, as Helm pushed it"
+		}
+		return "there already"
+	case resultPush:
+		return fmt.Sprintf("would be pushed (%s)", size(i.source.Size))
+	case resultOverwrite:
+		return fmt.Sprintf("would be pushed (%s) over %s", size(i.source.Size), i.there.Digest)
+	case resultPushed:
+		return "pushed"
+	case resultOverwritten:
+		return "pushed over " + i.there.Digest.String()
+	case resultInterrupted:
+		return "interrupted"
+	}
+	return "failed"
+}
+
+func size(bytes int64) string { return fmt.Sprintf("% .1f", decor.SizeB1024(bytes)) }
+
+func (p *publication) write(out io.Writer, format string) error {
+	rows := p.rows()
+	if format == "json" {
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		return e.Encode(map[string]any{"manifest": p.target.manifest.Name, "namespace": p.target.manifest.Namespace, "artifacts": rows})
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ARTIFACT\tDIGEST\tRESULT\tAT")
+	for _, r := range rows {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.Artifact, cmp.Or(r.Digest, "-"), r.says, r.At)
+	}
+	return table.Flush()
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	imageref "github.com/distribution/reference"
+)
+
+// sourceArgument is a source as it stands on the command line.
+type sourceArgument struct {
+	written string
+	// entry is NAME:VERSION if it is said.
+	entry string
+	// One of these three is set.
+	chart  string
+	layout *layoutArgument
+	image  *image
+}
+
+// layoutArgument is a layout, and the name of one image in it, or "".
+type layoutArgument struct {
+	path    string
+	archive bool
+	tag     string
+}
+
+const (
+	layoutPrefix  = "oci:"
+	archivePrefix = "oci-archive:"
+)
+
+var entryPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._/-]*:[A-Za-z0-9_][A-Za-z0-9._-]*$`)
+
+func parseSources(args []string) ([]sourceArgument, error) {
+	var all []sourceArgument
+	var errs []error
+	for _, arg := range args {
+		s, err := parseSource(arg)
+		all, errs = append(all, s), append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	return all, nil
+}
+
+// parseSource reads [NAME:VERSION=]SOURCE.
+func parseSource(arg string) (sourceArgument, error) {
+	s := sourceArgument{written: arg}
+	if left, right, ok := strings.Cut(arg, "="); ok && entryPattern.MatchString(left) && !isLayout(left) {
+		s.entry, arg = left, right
+	}
+	for _, scheme := range []string{"docker://", "oci://"} {
+		if image, ok := strings.CutPrefix(arg, scheme); ok {
+			return s, s.setImage(image)
+		}
+	}
+	if isLayout(arg) {
+		return s, s.setLayout(arg)
+	}
+	info, err := os.Stat(arg)
+	switch {
+	case err == nil && info.IsDir():
+		return s, fmt.Errorf("%s is a folder: an image layout is given as %s%s, a chart as the archive that 'helm package' makes", arg, layoutPrefix, arg)
+	case err == nil && info.Mode().IsRegular() && filepath.Ext(arg) == ".tar":
+		return s, fmt.Errorf("%s is a tar archive: an image layout in one is given as %s%s", arg, archivePrefix, arg)
+	case err == nil && info.Mode().IsRegular():
+		s.chart = arg
+		return s, nil
+	case strings.HasSuffix(arg, ".tgz"), strings.HasPrefix(arg, "."), filepath.IsAbs(arg):
+		return s, fmt.Errorf("there is no file %s", arg)
+	}
+	return s, s.setImage(arg)
+}
+
+func isLayout(arg string) bool {
+	return strings.HasPrefix(arg, layoutPrefix) || strings.HasPrefix(arg, archivePrefix)
+}
+
+func (s *sourceArgument) setLayout(arg string) error {
+	l := &layoutArgument{}
+	rest, ok := strings.CutPrefix(arg, archivePrefix)
+	if l.archive = ok; !ok {
+		rest = strings.TrimPrefix(arg, layoutPrefix)
+	}
+	volume := filepath.VolumeName(rest)
+	path, tag, tagged := strings.Cut(rest[len(volume):], ":")
+	l.path, l.tag = volume+path, tag
+	if l.path == "" || tagged && tag == "" {
+		return fmt.Errorf("%q is neither %sFOLDER[:TAG] nor %sFILE[:TAG]", arg, layoutPrefix, archivePrefix)
+	}
+	s.layout = l
+	return nil
+}
+
+// setImage takes an image reference, whose host has to be said: a mistyped file name should not become
+// an image of docker.io.
+func (s *sourceArgument) setImage(arg string) error {
+	host, _, _ := strings.Cut(arg, "/")
+	if !strings.Contains(arg, "/") || host != "localhost" && !strings.ContainsAny(host, ".:") {
+		return fmt.Errorf("%q is no file, and no image with its registry's host, such as docker.io/library/nginx:1.25", arg)
+	}
+	i, err := parseReference(arg)
+	if err != nil {
+		return err
+	}
+	// docker.io/nginx is docker.io/library/nginx.
+	if named, err := imageref.ParseNormalizedNamed(arg); err == nil {
+		i.host, i.repository = imageref.Domain(named), imageref.Path(named)
+	}
+	s.image = &i
+	return nil
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// target is where a manifest's artifacts belong.
+type target struct {
+	manifest *v1alpha1.ArtifactManifest
+	config   registry.Config
+	client   *registry.Client
+}
+
+// repository is that of an entry.
+func (t *target) repository(a v1alpha1.Artifact) string {
+	return t.config.Location.Repository(t.manifest.Name, t.manifest.Spec.UploadPath, a.ArtifactName)
+}
+
+func (t *target) sealed() bool {
+	return t.manifest.Spec.ArtifactManifestState == v1alpha1.ManifestUploaded
+}
+
+// target finds a manifest, given as am/NAME, and the registry of its store.
+func (f *publishFlags) target(ctx context.Context, manifest string) (*target, error) {
+	resource, name, ok := strings.Cut(manifest, "/")
+	if !ok || name == "" || strings.Contains(name, "/") {
+		return nil, usage("the first argument is a manifest, am/NAME, not %q", manifest)
+	}
+	namespace, _, err := f.config.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return nil, &exitError{exitFailed, fmt.Errorf("finding the namespace: %w", err)}
+	}
+	api, err := connect(f.config, f.streams)
+	if err != nil {
+		return nil, &exitError{exitFailed, err}
+	}
+	kind, err := kindOf(f.config, resource)
+	if err != nil {
+		return nil, err
+	}
+	if kind != v1alpha1.KindArtifactManifest {
+		return nil, usage("%s is no manifest: artifacts are published for am/NAME", manifest)
+	}
+	t, err := f.find(ctx, api, client.ObjectKey{Namespace: namespace, Name: name})
+	if err != nil {
+		return nil, &exitError{exitFailed, err}
+	}
+	return t, nil
+}
+
+func (f *publishFlags) find(ctx context.Context, api client.Client, key client.ObjectKey) (*target, error) {
+	t := &target{manifest: &v1alpha1.ArtifactManifest{}}
+	if err := api.Get(ctx, key, t.manifest); err != nil {
+		return nil, fmt.Errorf("reading the manifest: %w", err)
+	}
+	store := &v1alpha1.ArtifactStore{}
+	if err := api.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: t.manifest.Spec.ArtifactStoreRef.Name}, store); err != nil {
+		return nil, fmt.Errorf("reading the store of the manifest: %w", err)
+	}
+	if err := publishable(t.manifest, store); err != nil {
+		return nil, err
+	}
+	var secret *corev1.Secret
+	var err error
+	if f.storeCredentials {
+		if secret, err = storeSecret(ctx, api, store); err != nil {
+			return nil, err
+		}
+	}
+	if t.config, err = registry.ConfigOf(store, secret); err != nil {
+		return nil, fmt.Errorf("reading what store %s says of its registry: %w", store.Name, err)
+	}
+	if secret == nil {
+		if t.config.Credential, err = registry.UserCredential(ctx, t.config.Location.Host); err != nil {
+			return nil, err
+		}
+	}
+	t.client, err = registry.Open(t.config)
+	return t, err
+}
+
+// publishable refuses what the operator would not keep.
+func publishable(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore) error {
+	if m.DeletionTimestamp != nil {
+		return fmt.Errorf("%s is being deleted, and what is pushed for it would go with it: wait until it has gone, apply it again, and publish then",
+			v1alpha1.ResourceID(v1alpha1.KindArtifactManifest, m.Namespace, m.Name))
+	}
+	if c := apimeta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady); c != nil && c.Reason == v1alpha1.ReasonPathConflict {
+		return fmt.Errorf("%s does nothing, for another store is in its path: delete one of the two (%s)",
+			v1alpha1.ResourceID(v1alpha1.KindArtifactStore, s.Namespace, s.Name), c.Message)
+	}
+	return nil
+}
+
+func storeSecret(ctx context.Context, api client.Client, s *v1alpha1.ArtifactStore) (*corev1.Secret, error) {
+	if s.Spec.Registry.CredentialsSecretRef == nil {
+		return nil, fmt.Errorf("store %s names no Secret: leave out --use-store-credentials", s.Name)
+	}
+	secret := &corev1.Secret{}
+	err := api.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: s.Spec.Registry.CredentialsSecretRef.Name}, secret)
+	if apierrors.IsForbidden(err) {
+		err = errors.Join(err, errors.New("log in with docker login, and leave out --use-store-credentials"))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the Secret of store %s: %w", s.Name, err)
+	}
+	return secret, nil
+}
