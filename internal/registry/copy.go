@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -33,7 +34,7 @@ func (c *Client) Copy(ctx context.Context, repository string, s *Source, moved f
 		if s.host == c.location.Host && s.repository != repository && s.repository != "" {
 			options.MountFrom = func(context.Context, ocispec.Descriptor) ([]string, error) { return []string{s.repository}, nil }
 		}
-		err = oras.CopyGraph(ctx, reading{s, moved}, target{to}, s.Root.Descriptor, options)
+		err = c.copyFailed(oras.CopyGraph(ctx, reading{s, moved}, target{to}, s.Root.Descriptor, options))
 	}
 	if err != nil {
 		return fmt.Errorf("copying %s to %s: %w", s.name, c.name(repository, s.Root.Descriptor.Digest.String()), err)
@@ -143,9 +144,12 @@ func (c *Client) copyFailed(err error) error {
 	var known *failure
 	var answer *errcode.ErrorResponse
 	var sending *url.Error
+	var reading *fs.PathError
 	switch {
-	case err == nil || errors.As(err, &known):
+	case err == nil, errors.As(err, &known), errors.Is(err, ErrUnreadable), errors.Is(err, ErrNotFound):
 		return err
+	case errors.As(err, &reading): // of a layout
+		return c.fail(ErrUnreadable, err)
 	case errors.As(err, &answer):
 		return c.fail(classify(answer), err)
 	case errors.Is(err, errdef.ErrNotFound):

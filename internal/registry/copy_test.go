@@ -1,0 +1,283 @@
+package registry_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+)
+
+func unwatched(int64) {}
+
+// uploads counts the blobs that were sent.
+func uploads(r *registrytest.Registry) int {
+	return r.Count(func(req *http.Request) bool {
+		return req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/blobs/uploads/")
+	})
+}
+
+// indexAt pushes an index of two platforms, and finds it.
+func indexAt(t *testing.T) (*registrytest.Registry, *registry.Source) {
+	t.Helper()
+	r, c := start(t)
+	if _, err := registrytest.PushIndex(t.Context(), r.Host, "from/app", "1.0.0", []string{"linux/amd64", "linux/arm64"}, "copy"); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Source(t.Context(), "from/app", "1.0.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, s
+}
+
+func TestCopy(t *testing.T) {
+	t.Parallel()
+	_, s := indexAt(t)
+	r, c := start(t)
+	var moved atomic.Int64
+	if err := c.Copy(t.Context(), "acme/app", s, func(n int64) { moved.Add(n) }); err != nil {
+		t.Fatal(err)
+	}
+	if moved.Load() != s.Size {
+		t.Errorf("%d bytes were told of, want %d", moved.Load(), s.Size)
+	}
+	wantAt(t, c, map[string]digest.Digest{})
+	for range 2 {
+		if err := c.Tag(t.Context(), "acme/app", "1", s, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Verify(t.Context(), "acme/app", "1", s.Root.Descriptor); err != nil {
+		t.Error(err)
+	}
+	// What is there is not sent again, and what is missing is.
+	first := uploads(r)
+	if first != 4 {
+		t.Errorf("%d blobs were sent, want a config and a layer for each platform", first)
+	}
+	if err := c.Copy(t.Context(), "acme/app", s, unwatched); err != nil || uploads(r) != first {
+		t.Errorf("copying again: %v, %d blobs were sent", err, uploads(r)-first)
+	}
+}
+
+func TestCopyGoesOn(t *testing.T) {
+	t.Parallel()
+	_, s := indexAt(t)
+	r, c := start(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var sent atomic.Int64
+	r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
+		if req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/manifests/") && sent.Add(1) == 2 {
+			cancel() // one platform is there, the other is half there
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	})
+	err := c.Copy(ctx, "acme/app", s, unwatched)
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, registry.ErrUnavailable) {
+		t.Fatalf("an interrupted copy: %v", err)
+	}
+	r.Intercept(nil)
+	r.Forget()
+	if err := errors.Join(c.Copy(t.Context(), "acme/app", s, unwatched), c.Tag(t.Context(), "acme/app", "1", s, false)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Verify(t.Context(), "acme/app", "1", s.Root.Descriptor); err != nil {
+		t.Error(err)
+	}
+	if n := uploads(r); n != 0 {
+		t.Errorf("%d blobs were sent again", n)
+	}
+}
+
+// A manifest that is there shows nothing of its blobs: a collection, or a restored backup, can lose them.
+func TestCopyMendsAnImage(t *testing.T) {
+	t.Parallel()
+	_, s := indexAt(t)
+	dir := t.TempDir()
+	r, c := start(t, registrytest.InDir(dir))
+	if err := errors.Join(c.Copy(t.Context(), "acme/app", s, unwatched), c.Tag(t.Context(), "acme/app", "1", s, false)); err != nil {
+		t.Fatal(err)
+	}
+	child, err := c.Manifest(t.Context(), "acme/app", s.Root.Children[0].Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := child.Blobs[1].Digest
+	files, err := filepath.Glob(dir + "/docker/registry/v2/*/*/*/" + lost.Encoded())
+	if linked := dir + "/docker/registry/v2/repositories/acme/app/_layers/sha256/" + lost.Encoded(); err == nil {
+		err = errors.Join(os.RemoveAll(linked), os.RemoveAll(filepath.Join(append(files, "none")[0])))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.App = registrytest.Start(t, registrytest.InDir(dir)).App // which forgets what it had in its cache
+	if err := c.Verify(t.Context(), "acme/app", "1", s.Root.Descriptor); !errors.Is(err, registry.ErrNotFound) {
+		t.Errorf("a blob is gone: %v, want ErrNotFound", err)
+	}
+	if err := c.Copy(t.Context(), "acme/app", s, unwatched); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Verify(t.Context(), "acme/app", "1", s.Root.Descriptor); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCopyWithinARegistryMounts(t *testing.T) {
+	t.Parallel()
+	for name, mounts := range map[string]bool{"allowed": true, "denied": false} {
+		r, s := indexAt(t)
+		c := open(t, registry.Config{Location: r.Location("acme")})
+		r.Forget()
+		if !mounts {
+			r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
+				denied := req.URL.Query().Get("mount") != ""
+				if denied {
+					registrytest.Fail(w, http.StatusForbidden, "DENIED", "no")
+				}
+				return denied
+			})
+		}
+		if err := errors.Join(c.Copy(t.Context(), "acme/app", s, unwatched), c.Tag(t.Context(), "acme/app", "1", s, false)); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err := c.Verify(t.Context(), "acme/app", "1", s.Root.Descriptor); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := uploads(r); (n == 0) != mounts {
+			t.Errorf("%s: %d blobs were sent", name, n)
+		}
+	}
+}
+
+func TestTagIsNotOverwritten(t *testing.T) {
+	t.Parallel()
+	_, s := indexAt(t)
+	r, c := start(t)
+	other := push(t, r.Host, "app", "1.0.0", "other")
+	if err := c.Copy(t.Context(), "app", s, unwatched); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Tag(t.Context(), "app", "1.0.0", s, false); !errors.Is(err, registry.ErrTagTaken) {
+		t.Errorf("Tag: %v, want ErrTagTaken", err)
+	}
+	if err := c.Verify(t.Context(), "app", "1.0.0", s.Root.Descriptor); !errors.Is(err, registry.ErrTagTaken) {
+		t.Errorf("Verify: %v, want ErrTagTaken", err)
+	}
+	wantAt(t, c, map[string]digest.Digest{"1.0.0": other.Digest})
+	if err := c.Tag(t.Context(), "app", "1.0.0", s, true); err != nil {
+		t.Error(err)
+	}
+	wantAt(t, c, map[string]digest.Digest{"1.0.0": s.Root.Descriptor.Digest})
+}
+
+// What has a subject brings it along, and writes no tag that nobody asked for.
+func TestCopyOfAReferrer(t *testing.T) {
+	t.Parallel()
+	from, reader := start(t)
+	subject := push(t, from.Host, "app", "1.0.0", "subject")
+	referrer, err := registrytest.PushReferrer(t.Context(), from.Host, "app", subject, "application/vnd.example.signature", []byte("s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := reader.Source(t.Context(), "app", referrer.Digest.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, c := start(t)
+	if err := errors.Join(c.Copy(t.Context(), "app", s, unwatched), c.Tag(t.Context(), "app", "signature", s, false)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Resolve(t.Context(), "app", subject.Digest.String()); err != nil {
+		t.Errorf("the subject: %v", err)
+	}
+	if n := r.Count(func(req *http.Request) bool {
+		return req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/manifests/sha256-")
+	}); n != 0 {
+		t.Errorf("%d tags were written for the subject", n)
+	}
+}
+
+func TestPackIsTheSameEachTime(t *testing.T) {
+	t.Parallel()
+	_, c := start(t)
+	var digests []digest.Digest
+	for range 2 {
+		s, err := registry.Pack(t.Context(), "chart", registry.Blob{MediaType: "application/json", Data: []byte("{}")},
+			[]registry.Blob{{MediaType: "text/plain", Data: []byte("text")}}, map[string]string{"b": "2", "a": "1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Copy(t.Context(), "chart", s, unwatched); err != nil {
+			t.Fatal(err)
+		}
+		digests = append(digests, s.Root.Descriptor.Digest)
+	}
+	if digests[0] != digests[1] {
+		t.Errorf("the digests are %s", digests)
+	}
+	m, err := c.Manifest(t.Context(), "chart", digests[0])
+	if err != nil || m.Descriptor.MediaType != ocispec.MediaTypeImageManifest || len(m.Blobs) != 2 {
+		t.Errorf("%+v, %v", m.Descriptor, err)
+	}
+}
+
+func TestCopyErrors(t *testing.T) {
+	t.Parallel()
+	_, s := indexAt(t)
+	credential := registry.Credential{Username: "acme", Password: password}
+	for name, tc := range map[string]struct {
+		reason string
+		answer http.HandlerFunc
+		want   error
+	}{
+		"Refused": {"a login that may not push", func(w http.ResponseWriter, _ *http.Request) {
+			registrytest.Fail(w, http.StatusForbidden, "DENIED", password)
+		}, registry.ErrDenied},
+		"Broken": {"the registry is ill", func(w http.ResponseWriter, _ *http.Request) {
+			registrytest.Fail(w, http.StatusInternalServerError, "UNKNOWN", password)
+		}, registry.ErrUnavailable},
+		"ReadOnly": {"maintenance", status(http.StatusMethodNotAllowed), registry.ErrUnsupported},
+		"Elsewhere": {"an upload that would take the login elsewhere", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "http://elsewhere.example.com/?secret="+password)
+			w.WriteHeader(http.StatusAccepted)
+		}, registry.ErrDenied},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := registrytest.Start(t)
+			c := open(t, registry.Config{Location: r.Location(""), Credential: credential})
+			r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
+				if req.Method != http.MethodPost {
+					return false
+				}
+				tc.answer(w, req)
+				return true
+			})
+			err := c.Copy(t.Context(), "app", s, unwatched)
+			if !errors.Is(err, tc.want) {
+				t.Errorf("%s: %v, want %v", tc.reason, err, tc.want)
+			}
+			wantNoSecret(t, err, credential)
+		})
+	}
+	r, c := start(t)
+	r.Down()
+	if err := c.Copy(t.Context(), "app", s, unwatched); !errors.Is(err, registry.ErrUnavailable) {
+		t.Errorf("a registry that is down: %v", err)
+	}
+	inside := open(t, registry.Config{Location: r.Location("acme")})
+	if err := inside.Copy(t.Context(), "other/app", s, unwatched); !errors.Is(err, registry.ErrConfig) {
+		t.Errorf("outside of the prefix (I9): %v", err)
+	}
+}

@@ -1,0 +1,39 @@
+package registrytest
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"oras.land/oras-go/v2"
+	"oras.land/oras-go/v2/content/oci"
+)
+
+// WriteLayout copies what a tag is at, over plain HTTP, into an OCI image layout under a name, as
+// `skopeo copy` does. The layout may have other images in it.
+func WriteLayout(ctx context.Context, host, repository, tag, folder, name string) error {
+	repo, err := open(host, repository)
+	if err != nil {
+		return err
+	}
+	layout, err := oci.New(folder)
+	if err != nil {
+		return fmt.Errorf("opening the layout %s: %w", folder, err)
+	}
+	if _, err := oras.Copy(ctx, repo, tag, layout, name, oras.DefaultCopyOptions); err != nil {
+		return fmt.Errorf("copying to the layout %s: %w", folder, err)
+	}
+	return nil
+}
+
+// PackLayout writes a folder as a tar archive.
+func PackLayout(folder, archive string) error {
+	file, err := os.Create(archive)
+	if err != nil {
+		return err
+	}
+	w := tar.NewWriter(file)
+	return errors.Join(w.AddFS(os.DirFS(folder)), w.Close(), file.Close())
+}
