@@ -33,17 +33,28 @@ var pluginDir = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
-// plugin runs `kubectl nfo` as a person would.
-func (s *scene) plugin(args ...string) (code int, out, errOut string) {
+// pluginCommand is `kubectl nfo` as a person types it.
+func (s *scene) pluginCommand(args ...string) *exec.Cmd {
 	s.t.Helper()
 	dir, err := pluginDir()
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	return exec.CommandContext(s.t.Context(), filepath.Join(dir, "kubectl-nfo"), append(args, "--kubeconfig", env.Kubeconfig(), "--cache-dir", filepath.Join(dir, "cache"))...)
+}
+
+// plugin runs `kubectl nfo` as a person would.
+func (s *scene) plugin(args ...string) (code int, out, errOut string) {
+	s.t.Helper()
+	return s.run(s.pluginCommand(args...))
+}
+
+// run runs a command to its end.
+func (s *scene) run(cmd *exec.Cmd) (code int, out, errOut string) {
+	s.t.Helper()
 	var o, e bytes.Buffer
-	cmd := exec.CommandContext(s.t.Context(), filepath.Join(dir, "kubectl-nfo"), append(args, "--kubeconfig", env.Kubeconfig(), "--cache-dir", filepath.Join(dir, "cache"))...)
 	cmd.Stdout, cmd.Stderr = &o, &e
-	err = cmd.Run()
+	err := cmd.Run()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		return exit.ExitCode(), o.String(), e.String()
 	}
