@@ -24,8 +24,12 @@ func (p *publication) execute(ctx context.Context, bars *progress) {
 		}
 	}
 	for _, i := range p.items {
-		if i.result == resultPushed || i.result == resultOverwritten {
-			p.conclude(ctx, i, p.verify(ctx, i))
+		if i.result != resultPushed && i.result != resultOverwritten {
+			continue
+		}
+		err := p.verify(ctx, i)
+		if i.unverified = err != nil && ctx.Err() != nil; !i.unverified {
+			p.conclude(ctx, i, err)
 		}
 	}
 }

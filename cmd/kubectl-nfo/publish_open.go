@@ -130,10 +130,14 @@ func (o *opener) layout(s sourceArgument) ([]candidate, error) {
 		return nil, err
 	}
 	o.layouts = append(o.layouts, l)
+	named := slices.ContainsFunc(l.Images, func(d ocispec.Descriptor) bool { return refName(d) != "" })
 	var found []candidate
 	for _, image := range l.Images {
-		name := image.Annotations[ocispec.AnnotationRefName]
+		name := refName(image)
 		if s.layout.tag != "" && name != s.layout.tag {
+			continue
+		}
+		if named && name == "" { // a part of one that has a name, which oras lists too
 			continue
 		}
 		c := candidate{labelled: labelled{written: s.written, entry: s.entry}}
@@ -153,6 +157,10 @@ func (o *opener) layout(s sourceArgument) ([]candidate, error) {
 		return nil, fmt.Errorf("the layout %s has %d images: say which one is for %s with :TAG", s.layout.path, len(found), s.entry)
 	}
 	return found, nil
+}
+
+func refName(d ocispec.Descriptor) string {
+	return cmp.Or(d.Annotations[ocispec.AnnotationRefName], d.Annotations[imageNameAnnotation])
 }
 
 // identities are what the names of an image in a layout can mean.

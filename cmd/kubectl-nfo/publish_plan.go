@@ -40,6 +40,8 @@ type item struct {
 
 	result result
 	err    error
+	// unverified: there was no time for it.
+	unverified bool
 }
 
 // result is what became of an entry, or with --dry-run would.

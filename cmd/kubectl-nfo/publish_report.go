@@ -55,6 +55,9 @@ func (p *publication) sources() int {
 
 // says is a result for people.
 func (i *item) says() string {
+	if i.unverified {
+		return "pushed, not verified"
+	}
 	switch i.result {
 	case resultMissing:
 		return "missing"

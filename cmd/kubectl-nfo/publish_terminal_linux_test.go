@@ -1,0 +1,62 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// terminal opens a pseudo-terminal: what is written to the second can be read from the first.
+func terminal(t *testing.T) (*os.File, *os.File) {
+	t.Helper()
+	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("there are no pseudo-terminals: %v", err)
+	}
+	t.Cleanup(func() { _ = screen.Close() })
+	number, err := unix.IoctlGetInt(int(screen.Fd()), unix.TIOCGPTN)
+	err = errors.Join(err, unix.IoctlSetPointerInt(int(screen.Fd()), unix.TIOCSPTLCK, 0),
+		unix.IoctlSetWinsize(int(screen.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 120}))
+	if err != nil {
+		t.Skipf("opening a pseudo-terminal: %v", err)
+	}
+	program, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("opening a pseudo-terminal: %v", err)
+	}
+	return screen, program
+}
+
+func TestProgressOnATerminal(t *testing.T) {
+	t.Parallel()
+	screen, program := terminal(t)
+	shown := make(chan []byte)
+	go func() {
+		all, _ := io.ReadAll(screen) // it ends with an error, when the other end is closed
+		shown <- all
+	}()
+	p := newProgress(program, false)
+	first := p.start("upf:1.0.0", 2<<20)
+	first.add(1 << 20)
+	first.restart(errors.New("the line broke"))
+	first.add(2 << 20)
+	first.end(nil)
+	empty := p.start("empty:1", 0)
+	empty.end(nil)
+	last := p.start("nginx:1.25", 2<<20)
+	last.add(1 << 20)
+	last.end(errors.New("refused"))
+	p.wait()
+	_ = program.Close()
+	got := <-shown
+	for _, want := range []string{"upf:1.0.0", "done", "nginx:1.25", "failed", "trying again: the line broke", "[=", "\x1b["} {
+		if !bytes.Contains(got, []byte(want)) {
+			t.Errorf("the screen does not show %q: %q", want, got)
+		}
+	}
+}

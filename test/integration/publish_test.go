@@ -1,0 +1,408 @@
+package integration
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/onsi/gomega"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+	"github.com/nfo-operator/nfo/test/environment"
+)
+
+// workplace is where somebody publishes: a machine of their own, with files and logins.
+type workplace struct {
+	*scene
+	// home is the working directory.
+	home string
+	// elsewhere is a registry that images are built into.
+	elsewhere *registrytest.Registry
+}
+
+func (s *scene) workplace() *workplace {
+	p := &workplace{scene: s, home: s.t.TempDir(), elsewhere: registrytest.Start(s.t)}
+	p.login(nil)
+	return p
+}
+
+// login writes docker's file.
+func (p *workplace) login(passwords map[string]string) {
+	p.t.Helper()
+	auths := map[string]any{}
+	for host, password := range passwords {
+		auths[host] = map[string]string{"auth": login(user, password)}
+	}
+	raw, err := json.Marshal(map[string]any{"auths": auths})
+	if err == nil {
+		err = os.WriteFile(filepath.Join(p.home, "config.json"), raw, 0o600)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *workplace) command(args ...string) *exec.Cmd {
+	p.t.Helper()
+	cmd := p.pluginCommand(append([]string{"publish", "-n", p.ns, "--source-plain-http", p.elsewhere.Host}, args...)...)
+	cmd.Dir = p.home
+	cmd.Env = append(os.Environ(), "DOCKER_CONFIG="+p.home, "REGISTRY_AUTH_FILE=", "XDG_RUNTIME_DIR="+p.home, "XDG_CONFIG_HOME="+p.home)
+	return cmd
+}
+
+func (p *workplace) publish(args ...string) (code int, out, errOut string) {
+	p.t.Helper()
+	return p.run(p.command(args...))
+}
+
+// chart writes a chart archive, as `helm package` would.
+func (p *workplace) chart(file, name, version string) {
+	p.t.Helper()
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	w := tar.NewWriter(z)
+	for path, text := range map[string]string{"Chart.yaml": "apiVersion: v2\nname: " + name + "\nversion: " + version + "\n"} {
+		if err := w.WriteHeader(&tar.Header{Name: name + "/" + path, Mode: 0o644, Size: int64(len(text))}); err != nil {
+			p.t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(text)); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	for _, close := range []func() error{w.Close, z.Close, func() error { return os.WriteFile(filepath.Join(p.home, file), packed.Bytes(), 0o600) }} {
+		if err := close(); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+// build puts an image, or an index for two platforms, into the registry that images are built into.
+func (p *workplace) build(repository, tag, seed string, platforms ...string) ocispec.Descriptor {
+	p.t.Helper()
+	d, err := registrytest.PushImage(p.t.Context(), p.elsewhere.Host, repository, tag, seed)
+	if len(platforms) > 0 {
+		d, err = registrytest.PushIndex(p.t.Context(), p.elsewhere.Host, repository, tag, platforms, seed)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return d
+}
+
+// layout writes what was built into a layout in the working directory.
+func (p *workplace) layout(repository, tag, folder, name string) {
+	p.t.Helper()
+	if err := registrytest.WriteLayout(p.t.Context(), p.elsewhere.Host, repository, tag, filepath.Join(p.home, folder), name); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func blobUploads(req *http.Request) bool {
+	return req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/blobs/uploads/")
+}
+
+// column is one column of the table, by artifact.
+func column(table string, n int) map[string]string {
+	all := map[string]string{}
+	for _, line := range strings.Split(table, "\n")[1:] {
+		if fields := strings.Fields(line); len(fields) > n {
+			all[fields[0]] = fields[n]
+		}
+	}
+	return all
+}
+
+func TestPublish(t *testing.T) {
+	t.Parallel()
+	p := newScene(t).workplace()
+	p.manage()
+	m := p.manifest("m", "upf:1.0.0_b.7", "control:1.0.0", "datapath:1.0.0", "nginx:1.25", "renamed:1")
+	p.create(p.store("acme"), m)
+	p.chart("chart.tgz", "upf", "1.0.0+b.7")
+	control := p.build("build/control", "x", "control")
+	p.layout("build/control", "x", "control", "1.0.0")
+	datapath := p.build("build/dp", "x", "datapath", "linux/amd64", "linux/arm64")
+	p.layout("build/dp", "x", "dp", "acme.example.com/build/datapath:1.0.0")
+	p.Expect(registrytest.PackLayout(filepath.Join(p.home, "dp"), filepath.Join(p.home, "dp.tar"))).To(gomega.Succeed())
+	nginx := p.build("library/nginx", "1.25", "nginx", "linux/amd64", "linux/arm64/v8")
+	renamed := p.build("ci/other", "4711", "other")
+
+	// What is missing, and where it belongs.
+	code, out, errOut := p.publish("am/m")
+	p.Expect(code).To(gomega.Equal(1), errOut)
+	p.Expect(out).To(gomega.ContainSubstring(p.registry.Host + "/acme/m/upf:1.0.0_b.7"))
+	p.Expect(errOut).To(gomega.ContainSubstring("5 of 5 artifacts are missing"))
+
+	sources := []string{"am/m", "chart.tgz", "oci:control", "oci-archive:dp.tar", p.elsewhere.Host + "/library/nginx:1.25",
+		"renamed:1=docker://" + p.elsewhere.Host + "/ci/other@" + renamed.Digest.String()}
+	p.registry.Forget()
+	code, out, errOut = p.publish(append(sources, "--dry-run")...)
+	p.Expect(code).To(gomega.BeZero(), errOut)
+	p.Expect(strings.Count(out, "would be pushed")).To(gomega.Equal(5), out)
+	p.Expect(p.registry.Writes()).To(gomega.BeZero(), "a dry run wrote something")
+	p.Expect(p.contents()).To(gomega.BeEmpty())
+
+	code, out, errOut = p.publish(sources...)
+	p.Expect(code).To(gomega.BeZero(), errOut)
+	digests := column(out, 1)
+	p.Expect(digests).To(gomega.HaveKeyWithValue("control:1.0.0", control.Digest.String()), out)
+	p.Expect(digests).To(gomega.HaveKeyWithValue("datapath:1.0.0", datapath.Digest.String()), out)
+	p.Expect(digests).To(gomega.HaveKeyWithValue("nginx:1.25", nginx.Digest.String()), out)
+	p.Expect(digests).To(gomega.HaveKeyWithValue("renamed:1", renamed.Digest.String()), out)
+	for name, d := range digests {
+		n, v, _ := strings.Cut(name, ":")
+		p.Expect(pullsWhole(t, p.inside, repository("m", n), v)).To(gomega.Equal(d), name)
+	}
+	p.Expect(errOut).To(gomega.ContainSubstring("upf:1.0.0_b.7: pushing "), "no progress without a terminal")
+	p.Expect(errOut).NotTo(gomega.ContainSubstring("\x1b"), "control characters without a terminal")
+	p.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+
+	// Again it sends nothing, and says so; as JSON too.
+	p.registry.Forget()
+	code, out, errOut = p.publish(append(sources, "-o", "json", "--quiet")...)
+	p.Expect(code).To(gomega.BeZero(), errOut)
+	p.Expect(errOut).To(gomega.BeEmpty())
+	p.Expect(p.registry.Writes()).To(gomega.BeZero())
+	var answer struct {
+		Artifacts []struct{ Artifact, Digest, Result string }
+	}
+	p.Expect(json.Unmarshal([]byte(out), &answer)).To(gomega.Succeed(), out)
+	p.Expect(answer.Artifacts).To(gomega.HaveLen(5))
+	for _, a := range answer.Artifacts {
+		p.Expect(a.Result).To(gomega.Equal("Present"), a.Artifact)
+		p.Expect(a.Digest).To(gomega.Equal(digests[a.Artifact]))
+	}
+	code, _, errOut = p.publish("am/m")
+	p.Expect(code).To(gomega.BeZero(), errOut)
+	p.helmPulls("upf", "1.0.0+b.7", "chart.tgz")
+}
+
+// helmPulls looks that Helm gets the very archive that was published.
+func (p *workplace) helmPulls(name, version, file string) {
+	p.t.Helper()
+	p.helm("pull", "oci://"+p.registry.Host+"/acme/m/"+name, "--version", version, "--plain-http", "--destination", filepath.Join(p.home, "pulled"))
+	want, err := os.ReadFile(filepath.Join(p.home, file))
+	p.Expect(err).NotTo(gomega.HaveOccurred())
+	pulled, err := filepath.Glob(filepath.Join(p.home, "pulled", name+"-*.tgz"))
+	p.Expect(err).NotTo(gomega.HaveOccurred())
+	p.Expect(pulled).To(gomega.HaveLen(1))
+	got, err := os.ReadFile(pulled[0])
+	p.Expect(err).NotTo(gomega.HaveOccurred())
+	p.Expect(got).To(gomega.Equal(want))
+}
+
+// helm runs the helm that `make test` builds.
+func (p *workplace) helm(args ...string) {
+	p.t.Helper()
+	program := filepath.Join(environment.Root(), "bin", "tools", "helm")
+	if _, err := os.Stat(program); err != nil {
+		p.t.Skip("there is no bin/tools/helm: make bin/tools/helm")
+	}
+	if err := os.MkdirAll(filepath.Join(p.home, "pulled"), 0o700); err != nil {
+		p.t.Fatal(err)
+	}
+	cmd := exec.CommandContext(p.t.Context(), program, args...)
+	cmd.Dir = p.home
+	cmd.Env = append(os.Environ(), "HELM_CONFIG_HOME="+p.home, "HELM_CACHE_HOME="+p.home, "HELM_DATA_HOME="+p.home, "DOCKER_CONFIG="+p.home)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		p.t.Fatalf("helm %v: %v: %s", args, err, out)
+	}
+}
+
+func TestPublishKnowsWhatHelmHasPushed(t *testing.T) {
+	t.Parallel()
+	p := newScene(t).workplace()
+	p.create(p.store("acme"), p.manifest("m", "upf:1.0.0"))
+	p.chart("chart.tgz", "upf", "1.0.0")
+	p.helm("push", "chart.tgz", "oci://"+p.registry.Host+"/acme/m", "--plain-http")
+	at := p.at(repository("m", "upf"), "1.0.0")
+	p.registry.Forget()
+	code, out, errOut := p.publish("am/m", "chart.tgz")
+	p.Expect(code).To(gomega.BeZero(), errOut)
+	p.Expect(out).To(gomega.ContainSubstring("there already, as Helm pushed it"))
+	p.Expect(column(out, 1)).To(gomega.HaveKeyWithValue("upf:1.0.0", at))
+	p.Expect(p.registry.Writes()).To(gomega.BeZero())
+}
+
+func TestPublishRefuses(t *testing.T) {
+	t.Parallel()
+	p := newScene(t).workplace()
+	m := p.manifest("m", "a:1", "b:1")
+	p.create(p.store("acme"), m)
+	old := p.image("m", "a:1", "old").Digest.String()
+	fresh := p.build("x/a", "1", "new")
+	p.build("x/c", "1", "c")
+	a, c := p.elsewhere.Host+"/x/a:1", p.elsewhere.Host+"/x/c:1"
+
+	// Nothing is pushed unless everything can be.
+	for name, tc := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"NoEntry":  {[]string{"b:1=" + a, c}, 2, "c:1) fits no entry\nthe manifest lists a:1, b:1"},
+		"Twice":    {[]string{"b:1=" + a, "b:1=" + c}, 2, "are both for b:1"},
+		"Another":  {[]string{"b:1=" + c, a}, 1, "a:1: the tag is at " + old},
+		"NotThere": {[]string{"b:1=" + p.elsewhere.Host + "/x/none:1", c}, 2, "fits no entry"},
+		"NoSource": {[]string{"b:1=" + p.elsewhere.Host + "/x/none:1"}, 1, "not found"},
+	} {
+		p.registry.Forget()
+		code, out, errOut := p.publish(append([]string{"am/m"}, tc.args...)...)
+		p.Expect(code).To(gomega.Equal(tc.code), "%s: %s", name, errOut)
+		p.Expect(errOut).To(gomega.ContainSubstring(tc.says), name)
+		p.Expect(out).To(gomega.BeEmpty(), name)
+		p.Expect(p.registry.Writes()).To(gomega.BeZero(), name)
+	}
+
+	code, out, errOut := p.publish("am/m", a, "--overwrite")
+	p.Expect(code).To(gomega.BeZero(), errOut)
+	p.Expect(out).To(gomega.ContainSubstring("pushed over " + old))
+	p.Expect(out).To(gomega.ContainSubstring("missing"), "b:1 is")
+	p.Expect(p.at(repository("m", "a"), "1")).To(gomega.Equal(fresh.Digest.String()))
+
+	// Sealed stays sealed; what it misses can be pushed.
+	change(p.scene, m, func(o *v1alpha1.ArtifactManifest) { o.Spec.ArtifactManifestState = v1alpha1.ManifestUploaded })
+	code, _, errOut = p.publish("am/m", "a:1="+c, "--overwrite")
+	p.Expect(code).To(gomega.Equal(1))
+	p.Expect(errOut).To(gomega.ContainSubstring("make another manifest"))
+	p.Expect(p.at(repository("m", "a"), "1")).To(gomega.Equal(fresh.Digest.String()))
+	code, _, errOut = p.publish("am/m", "b:1="+c)
+	p.Expect(code).To(gomega.BeZero(), errOut)
+
+	// What is being deleted is not published; what does not exist neither.
+	m.Finalizers = append(m.Finalizers, "example.com/held")
+	p.Expect(env.Client.Update(t.Context(), m)).To(gomega.Succeed())
+	p.delete(m)
+	code, _, errOut = p.publish("am/m", a)
+	p.Expect(code).To(gomega.Equal(1))
+	p.Expect(errOut).To(gomega.ContainSubstring("is being deleted"))
+	change(p.scene, m, func(o *v1alpha1.ArtifactManifest) { o.Finalizers = nil })
+	code, _, errOut = p.publish("am/none", a)
+	p.Expect(code).To(gomega.Equal(1))
+	p.Expect(errOut).To(gomega.ContainSubstring("not found"))
+	code, _, errOut = p.publish("as/acme", a)
+	p.Expect(code).To(gomega.Equal(2))
+	p.Expect(errOut).To(gomega.ContainSubstring("no manifest"))
+}
+
+func TestPublishGoesOnAfterAnInterruption(t *testing.T) {
+	t.Parallel()
+	p := newScene(t).workplace()
+	p.create(p.store("acme"), p.manifest("m", "a:1", "b:1", "c:1"))
+	args := []string{"am/m"}
+	for _, name := range []string{"a", "b", "c"} {
+		p.build("x/"+name, "1", name)
+		args = append(args, p.elsewhere.Host+"/x/"+name+":1")
+	}
+	reached := make(chan struct{}, 1)
+	p.registry.Intercept(func(_ http.ResponseWriter, req *http.Request) bool {
+		if req.Method != http.MethodPut || !strings.Contains(req.URL.Path, "/m/b/manifests/") {
+			return false
+		}
+		_, _ = io.Copy(io.Discard, req.Body) // only then does the server see that the client has gone
+		reached <- struct{}{}
+		<-req.Context().Done()
+		return true
+	})
+	cmd := p.command(args...)
+	go func() {
+		<-reached
+		_ = cmd.Process.Signal(syscall.SIGINT)
+	}()
+	code, out, errOut := p.run(cmd)
+	p.registry.Intercept(nil)
+	p.Expect(code).To(gomega.Equal(1), out)
+	p.Expect(errOut).To(gomega.ContainSubstring("interrupted: 1 of 3 artifacts are done; the same command goes on"))
+	p.Expect(out).To(gomega.ContainSubstring("pushed, not verified"))
+	p.Expect(column(out, 2)).To(gomega.Equal(map[string]string{"a:1": "pushed,", "b:1": "interrupted", "c:1": "interrupted"}))
+
+	p.registry.Forget()
+	code, out, errOut = p.publish(args...)
+	p.Expect(code).To(gomega.BeZero(), errOut)
+	p.Expect(out).To(gomega.ContainSubstring("there already"))
+	p.Expect(p.registry.Count(blobUploads)).To(gomega.Equal(2), "only the blobs of c are sent")
+	for _, name := range []string{"a", "b", "c"} {
+		pullsWhole(t, p.inside, repository("m", name), "1")
+	}
+}
+
+func TestPublishTriesAgain(t *testing.T) {
+	t.Parallel()
+	p := newScene(t).workplace()
+	p.create(p.store("acme"), p.manifest("m", "a:1"))
+	p.build("x/a", "1", "a")
+	failed := false
+	p.registry.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
+		if failed || !blobUploads(req) {
+			return false
+		}
+		failed = true
+		registrytest.Fail(w, http.StatusServiceUnavailable, "UNAVAILABLE", "one moment")
+		return true
+	})
+	code, out, errOut := p.publish("am/m", p.elsewhere.Host+"/x/a:1")
+	p.Expect(code).To(gomega.BeZero(), errOut)
+	p.Expect(errOut).To(gomega.ContainSubstring("a:1: trying again: "))
+	p.Expect(column(out, 2)).To(gomega.Equal(map[string]string{"a:1": "pushed"}))
+}
+
+func TestPublishLogsIn(t *testing.T) {
+	t.Parallel()
+	p := newGuardedScene(t, registrytest.BasicAuth(user, password), registrytest.TLS()).workplace()
+	p.create(p.basicAuth(password), p.store("acme", func(o *v1alpha1.ArtifactStore) {
+		o.Spec.Registry.CABundle = p.registry.CA
+		o.Spec.Registry.CredentialsSecretRef = &v1alpha1.LocalReference{Name: "push"}
+	}), p.manifest("m", "a:1", "b:1"))
+	p.build("x/a", "1", "a")
+	source := p.elsewhere.Host + "/x/a:1"
+	for name, passwords := range map[string]map[string]string{"wrong": {p.registry.Host: mistaken}, "none": nil} {
+		p.login(passwords)
+		code, out, errOut := p.publish("am/m", source)
+		p.Expect(code).To(gomega.Equal(1), name)
+		p.Expect(errOut).To(gomega.ContainSubstring("docker login "+p.registry.Host), name)
+		for _, secret := range []string{mistaken, login(user, mistaken)} {
+			p.Expect(out+errOut).NotTo(gomega.ContainSubstring(secret), name)
+		}
+	}
+	p.Expect(p.contents()).To(gomega.BeEmpty())
+
+	// Who may not read the Secret is told, and sends nothing.
+	reader := p.reader()
+	code, _, errOut := p.publish("am/m", source, "--use-store-credentials", "--as", reader)
+	p.Expect(code).To(gomega.Equal(1))
+	p.Expect(errOut).To(gomega.ContainSubstring("leave out --use-store-credentials"))
+	code, out, errOut := p.publish("am/m", source, "--use-store-credentials")
+	p.Expect(code).To(gomega.BeZero(), errOut)
+	p.Expect(out + errOut).NotTo(gomega.ContainSubstring(password))
+
+	// A source in the store's own registry is read as the store is; its blobs need no upload.
+	p.login(map[string]string{p.registry.Host: password})
+	p.registry.Forget()
+	code, _, errOut = p.publish("am/m", "b:1="+p.registry.Host+"/acme/m/a:1", "--as", reader)
+	p.Expect(code).To(gomega.BeZero(), errOut)
+	p.Expect(p.registry.Count(blobUploads)).To(gomega.BeZero())
+	p.Expect(p.at(repository("m", "b"), "1")).To(gomega.Equal(p.at(repository("m", "a"), "1")))
+}
+
+func TestPublishStoreScoped(t *testing.T) {
+	t.Parallel()
+	p := newScene(t).workplace()
+	m := p.manifest("m", "charts/upf:1.0.0")
+	m.Spec.UploadPath = v1alpha1.StoreScoped
+	p.create(p.store("acme"), m)
+	p.chart("chart.tgz", "upf", "1.0.0")
+	code, out, errOut := p.publish("artifactmanifests/m", "chart.tgz")
+	p.Expect(code).To(gomega.BeZero(), errOut)
+	p.Expect(p.at("acme/charts/upf", "1.0.0")).To(gomega.Equal(column(out, 1)["charts/upf:1.0.0"]))
+}
