@@ -54,7 +54,7 @@ func TestProgressOnATerminal(t *testing.T) {
 	p.wait()
 	_ = program.Close()
 	got := <-shown
-	for _, want := range []string{"upf:1.0.0", "done", "nginx:1.25", "failed", "trying again: the line broke", "[=", "\x1b["} {
+	for _, want := range []string{"upf:1.0.0", "done", "nginx:1.25", "failed", "trying again: the line broke", "[=", ">--"} {
 		if !bytes.Contains(got, []byte(want)) {
 			t.Errorf("the screen does not show %q: %q", want, got)
 		}

@@ -76,7 +76,7 @@ func TestCopyGoesOn(t *testing.T) {
 	r, c := start(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	var sent atomic.Int64
-	r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
+	r.Intercept(func(_ http.ResponseWriter, req *http.Request) bool {
 		if req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/manifests/") && sent.Add(1) == 2 {
 			cancel() // one platform is there, the other is half there
 			panic(http.ErrAbortHandler)

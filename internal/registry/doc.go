@@ -14,10 +14,14 @@
 //     registry makes of it is learnt by Trial, which puts back all that it took.
 //   - I11: not found on Untag and Delete is success.
 //
+// A [Source] is read from a registry, or from a [Layout], and copied into a repository by Copy, byte by
+// byte and blobs first. Its form and its parts are checked, and bounded, before anything is sent.
+//
 // Decision: requests are built here, on oras-go's auth client, rather than with its
 // remote.Repository. That type has no untag, and its push and delete may read and rewrite
 // the sha256-<hex> referrers index of the repository and delete the old one: writes that no
-// tombstone has recorded. Here one call is one request, or a documented few.
+// tombstone has recorded. Here one call is one request, or a documented few. Only copying whole artifacts
+// is oras-go's, told to leave that index alone.
 //
 // Decision: the list of Azure Container Registry is read here too, rather than with its SDK. That
 // panics on a malformed Link, cannot tell an answer without a list from an empty list (I2), reads

@@ -101,7 +101,7 @@ func TestHostileLayouts(t *testing.T) {
 		want   error
 		folder bool // an archive has no such thing
 	}{
-		"NoIndex":   {"a folder that is no layout", func(t *testing.T, f string, _ digest.Digest) { _ = os.Remove(f + "/index.json") }, registry.ErrUnreadable, false},
+		"NoIndex":   {"a folder that is no layout", func(_ *testing.T, f string, _ digest.Digest) { _ = os.Remove(f + "/index.json") }, registry.ErrUnreadable, false},
 		"NoVersion": {"nor this", func(t *testing.T, f string, _ digest.Digest) { write(t, f+"/oci-layout", "{}") }, registry.ErrUnreadable, false},
 		"NoJSON":    {"an index that is none", func(t *testing.T, f string, _ digest.Digest) { write(t, f+"/index.json", "[") }, registry.ErrUnreadable, false},
 		"HugeIndex": {"it would fill the memory", func(t *testing.T, f string, _ digest.Digest) { write(t, f+"/index.json", strings.Repeat(" ", 4<<20+1)) }, registry.ErrUnreadable, false},
@@ -124,7 +124,7 @@ func TestHostileLayouts(t *testing.T) {
 			data, _ := os.ReadFile(blobFile(f, d))
 			write(t, blobFile(f, d), strings.Replace(string(data), "amd64", "amd46", 1))
 		}, registry.ErrUnreadable, false},
-		"Gone":        {"half a layout", func(t *testing.T, f string, d digest.Digest) { _ = os.Remove(blobFile(f, d)) }, registry.ErrNotFound, false},
+		"Gone":        {"half a layout", func(_ *testing.T, f string, d digest.Digest) { _ = os.Remove(blobFile(f, d)) }, registry.ErrNotFound, false},
 		"LinkedIndex": {"a link out of the layout", func(t *testing.T, f string, _ digest.Digest) { link(t, outside, f+"/index.json") }, registry.ErrUnreadable, true},
 		"LinkedBlob": {"the secret would be published", func(t *testing.T, f string, _ digest.Digest) {
 			link(t, outside, blobFile(f, secret))

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -37,12 +38,17 @@ func (s *scene) workplace() *workplace {
 	return p
 }
 
+// authOf is a password as docker's file has it.
+func authOf(password string) string {
+	return base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+}
+
 // login writes docker's file.
 func (p *workplace) login(passwords map[string]string) {
 	p.t.Helper()
 	auths := map[string]any{}
 	for host, password := range passwords {
-		auths[host] = map[string]string{"auth": login(user, password)}
+		auths[host] = map[string]string{"auth": authOf(password)}
 	}
 	raw, err := json.Marshal(map[string]any{"auths": auths})
 	if err == nil {
@@ -371,7 +377,7 @@ func TestPublishLogsIn(t *testing.T) {
 		code, out, errOut := p.publish("am/m", source)
 		p.Expect(code).To(gomega.Equal(1), name)
 		p.Expect(errOut).To(gomega.ContainSubstring("docker login "+p.registry.Host), name)
-		for _, secret := range []string{mistaken, login(user, mistaken)} {
+		for _, secret := range []string{mistaken, authOf(mistaken)} {
 			p.Expect(out+errOut).NotTo(gomega.ContainSubstring(secret), name)
 		}
 	}
