@@ -156,6 +156,9 @@ func decide(i *item, sealed, overwrite bool) (result, error) {
 		return resultFailed, fmt.Errorf("it was %s when the manifest was sealed, and %s is %s: push what it was, or %s", i.recorded, i.candidate.written, want, another)
 	case i.there.Digest == "":
 		return resultPush, nil
+	case sealed && i.recorded == want:
+		return resultFailed, fmt.Errorf("the manifest is sealed with %s, and the tag was moved to %s: the annotation %s=%s on the manifest puts it back, with no upload",
+			want, i.there.Digest, v1alpha1.AnnotationRestoreDigest, want)
 	case sealed:
 		return resultFailed, fmt.Errorf("the tag is at %s, and %s is %s: %s", i.there.Digest, i.candidate.written, want, another)
 	case !overwrite:

@@ -172,6 +172,7 @@ func TestDecide(t *testing.T) {
 		"Other":            {reason: "somebody pushed something else", source: "a", there: "b", want: resultFailed, says: "--overwrite replaces it"},
 		"Overwrite":        {reason: "it is meant", source: "a", there: "b", overwrite: true, want: resultOverwrite},
 		"OtherSealed":      {reason: "sealed stays sealed", source: "a", there: "b", sealed: true, overwrite: true, want: resultFailed, says: "make another manifest"},
+		"SealedMoved":      {reason: "the operator moves it back", source: "a", there: "b", recorded: "a", sealed: true, overwrite: true, want: resultFailed, says: "nfo.dev/restore-digest=sha256:"},
 		"SealedMissing":    {reason: "what a sealed one misses can be pushed", source: "a", recorded: "a", sealed: true, want: resultPush},
 		"SealedNeverSeen":  {reason: "nobody knows what it was", source: "a", sealed: true, want: resultPush},
 		"SealedOther":      {reason: "but not as something else", source: "a", recorded: "b", sealed: true, overwrite: true, want: resultFailed, says: "when the manifest was sealed"},
