@@ -21,14 +21,12 @@ func lean(o any) (any, error) {
 	}
 	if o, ok := o.(client.Object); ok {
 		shareAll(o.GetFinalizers())
+		o.SetNamespace(unique.Make(o.GetNamespace()).Value())
 	}
 	switch o := o.(type) {
 	case *v1alpha1.ArtifactManifest:
 		shareConditions(o.Status.Conditions)
-		for i := range o.Status.Artifacts {
-			share(&o.Status.Artifacts[i].MediaType)
-			share(&o.Status.Artifacts[i].ConfigMediaType)
-		}
+		shareManifest(o)
 	case *v1alpha1.Tombstone:
 		shareConditions(o.Status.Conditions)
 		for i := range o.Spec.Artifacts {
@@ -36,8 +34,32 @@ func lean(o any) (any, error) {
 		}
 	case version:
 		shareConditions(o.VersionStatus().Conditions)
+		shareDependents(o.VersionStatus().Dependents)
 	}
 	return o, nil
+}
+
+func shareManifest(m *v1alpha1.ArtifactManifest) {
+	share(&m.Spec.ArtifactStoreRef.Name)
+	share(&m.Spec.ArtifactManifestState)
+	share(&m.Spec.UploadPath)
+	for i := range m.Spec.Artifacts {
+		share(&m.Spec.Artifacts[i].ArtifactType)
+	}
+	for i := range m.Status.Artifacts {
+		a := &m.Status.Artifacts[i]
+		share(&a.MediaType)
+		share(&a.ConfigMediaType)
+		share(&a.State)
+	}
+	shareDependents(m.Status.Dependents)
+}
+
+func shareDependents(d v1alpha1.Dependents) {
+	for i := range d.Dependents {
+		share(&d.Dependents[i].Kind)
+		share(&d.Dependents[i].Namespace)
+	}
 }
 
 func shareConditions(cs []metav1.Condition) {
