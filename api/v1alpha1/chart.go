@@ -6,10 +6,11 @@ const (
 	MediaTypeChartLayer  = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 )
 
-// Bounds of what a status says of images. What is beyond them is counted, and keeps Complete from True.
+// Bounds of what is kept of charts.
 const (
-	MaxImagesOfChart = 128
-	MaxImages        = 512
+	// MaxImages is how many images a status tells of: of all charts of a manifest, or of all applications
+	// of a definition. What is beyond is counted, and keeps Complete from True.
+	MaxImages = 512
 	// MaxValuesPaths is how many paths of each kind a chart is rendered with. With fewer than the
 	// definitions give, images may be told as Foreign that are not.
 	MaxValuesPaths = 256
@@ -97,10 +98,10 @@ type ChartStatus struct {
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MaxLength=253
 	ImagePullSecretsValuesPaths []string `json:"imagePullSecretsValuesPaths,omitempty"`
-	// The images that it needs, in order; the first 128, and at most 512 of all charts of a manifest.
+	// The images that it needs, in order; the first 512 of all charts of a manifest.
 	// +optional
 	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=128
+	// +kubebuilder:validation:MaxItems=512
 	Images []ChartImage `json:"images,omitempty"`
 	// How many images it names.
 	// +optional
@@ -142,7 +143,7 @@ type ApplicationStatus struct {
 	// manifests first.
 	// +optional
 	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=128
+	// +kubebuilder:validation:MaxItems=512
 	Images []ChartImage `json:"images,omitempty"`
 	// How many images it needs. Absent until the chart was read.
 	// +optional

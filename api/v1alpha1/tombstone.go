@@ -111,7 +111,8 @@ type TombstoneArtifact struct {
 	// +required
 	// +kubebuilder:validation:MaxLength=128
 	Tag string `json:"tag"`
-	// The digests that the tag was seen at, oldest first; the last one is restored. Only grows:
+	// The digests that the tag was seen at, oldest first; the last one is restored, which of a sealed
+	// manifest is the one that was sealed. Only grows:
 	// a purge adds, in front, what it is about to delete with them, such as an index's children.
 	// +required
 	// +listType=atomic

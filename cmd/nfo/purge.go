@@ -33,6 +33,9 @@ one is kept, with a reason. After deleting it looks at each repository again: wh
 needed is put back. Only one purge of a store runs at a time. It can be stopped, and run
 again, at any time.
 
+Only the operator writes tombstones, so that an administrator purges as the account of the store's purge
+jobs: --as system:serviceaccount:NAMESPACE:STORE-purge.
+
 With --dry-run it reports what it would do and writes nothing, neither to the registry nor to the
 API server.
 
@@ -57,10 +60,11 @@ type purgeFlags struct {
 func newPurgeCommand() *cobra.Command {
 	var flags purgeFlags
 	cmd := &cobra.Command{
-		Use:     "purge --namespace NAMESPACE --store STORE",
-		Short:   "Delete what was released from a store and nothing keeps",
-		Long:    purgeHelp,
-		Example: "  nfo purge --namespace publisher --store acme --dry-run",
+		Use:   "purge --namespace NAMESPACE --store STORE",
+		Short: "Delete what was released from a store and nothing keeps",
+		Long:  purgeHelp,
+		Example: `  nfo purge --namespace publisher --store acme --dry-run
+  nfo purge --namespace publisher --store acme --as system:serviceaccount:publisher:acme-purge`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return &exitError{purge.ExitUsage, fmt.Errorf("unexpected argument %q", args[0])}

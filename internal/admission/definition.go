@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 func definitionValidator(p *preflight) *validator[*v1alpha1.NetworkFunctionDefinitionVersion] {
@@ -24,6 +25,9 @@ func (p *preflight) checkDefinition(ctx context.Context, was, is *v1alpha1.Netwo
 	v := version{is: is.Spec.VersionState, after: definitionNames(is)}
 	if was != nil {
 		v.was, v.before = was.Spec.VersionState, definitionNames(was)
+	}
+	if v.activates() {
+		v.after = append(v.after, imageNames(is)...)
 	}
 	ws, all, err := p.checkVersion(ctx, v)
 	if err != nil {
@@ -45,6 +49,26 @@ func definitionNames(d *v1alpha1.NetworkFunctionDefinitionVersion) []named {
 	var all []named
 	for i, app := range d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications {
 		all = append(all, sourceNames(app.ArtifactProfile.ArtifactSource, d.Namespace, applicationsPath.Index(i).Child("artifactProfile"))...)
+	}
+	return all
+}
+
+// imageNames are the other manifests in which, by its status, images are that a definition's charts need.
+func imageNames(d *v1alpha1.NetworkFunctionDefinitionVersion) []named {
+	at := map[string]*field.Path{}
+	for i, app := range d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications {
+		at[app.Name] = applicationsPath.Index(i).Child("artifactProfile")
+	}
+	of := map[named]bool{}
+	var all []named
+	for _, app := range d.Status.Applications {
+		for _, image := range app.Images {
+			n := named{at[app.Name], reference.Object{Kind: v1alpha1.KindArtifactManifest, Namespace: d.Namespace, Name: image.Manifest}}
+			if image.Manifest != "" && n.at != nil && !of[n] {
+				of[n] = true
+				all = append(all, n)
+			}
+		}
 	}
 	return all
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -40,6 +42,8 @@ type target struct {
 	storeScoped bool
 	// ready is true for a sealed manifest, and for a version that is not a preview.
 	ready bool
+	// incomplete is what charts of a manifest need and do not find, "" for nothing.
+	incomplete string
 	// deprecated is true for a version that nothing new may be deployed from.
 	deprecated bool
 }
@@ -57,6 +61,9 @@ func targetOf(o client.Object) target {
 	case *v1alpha1.ArtifactManifest:
 		t.ready = o.Spec.ArtifactManifestState == v1alpha1.ManifestUploaded
 		t.storeScoped = o.Spec.UploadPath == v1alpha1.StoreScoped
+		if c := apimeta.FindStatusCondition(o.Status.Conditions, v1alpha1.ConditionComplete); c != nil && c.Status == metav1.ConditionFalse {
+			t.incomplete = c.Message
+		}
 	case *v1alpha1.NetworkFunctionDefinitionVersion:
 		state = o.Spec.VersionState
 		t.ready = state != v1alpha1.VersionPreview

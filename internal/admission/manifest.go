@@ -123,7 +123,12 @@ func sealErrors(was, is *v1alpha1.ArtifactManifest) field.ErrorList {
 	if len(missing) == 0 {
 		return nil
 	}
-	return field.ErrorList{field.Invalid(field.NewPath("spec", "artifactManifestState"), is.Spec.ArtifactManifestState,
+	at := field.NewPath("spec", "artifactManifestState")
+	if moved {
+		return field.ErrorList{field.Invalid(at, is.Spec.ArtifactManifestState,
+			fmt.Sprintf("with its uploadPath a sealed manifest goes back to Uploading: set artifactManifestState to Uploading in the same change, upload its artifacts below the new path (%s), and seal it again when its condition Uploaded is True", some(missing)))}
+	}
+	return field.ErrorList{field.Invalid(at, is.Spec.ArtifactManifestState,
 		fmt.Sprintf("a manifest is sealed when all its artifacts are seen in the registry, and these are not: %s; leave it Uploading, upload them, and seal it when its condition Uploaded is True", some(missing)))}
 }
 

@@ -3,6 +3,7 @@ package admission
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -90,7 +91,7 @@ func (v version) targetErrors(found map[reference.Object]target) field.ErrorList
 
 // warnings is pure.
 func (v version) warnings(found map[reference.Object]target) admission.Warnings {
-	var missing, storeScoped, stores []string
+	var missing, storeScoped, stores, incomplete []string
 	seen := map[reference.Object]bool{}
 	for _, n := range v.after {
 		t := found[n.to]
@@ -100,6 +101,8 @@ func (v version) warnings(found map[reference.Object]target) admission.Warnings 
 			missing = append(missing, n.to.String())
 		case t.storeScoped:
 			storeScoped = append(storeScoped, n.to.String())
+		case t.incomplete != "" && v.activates():
+			incomplete = append(incomplete, fmt.Sprintf("%s (%s)", n.to, strings.TrimSuffix(t.incomplete, ".")))
 		}
 		if n.to.Kind == v1alpha1.KindArtifactStore && !seen[n.to] {
 			stores = append(stores, n.to.String())
@@ -113,6 +116,7 @@ func (v version) warnings(found map[reference.Object]target) admission.Warnings 
 	}{
 		{"It names what does not exist (yet): %s. Until it does, the condition Resolved is False.", missing},
 		{"It names manifests that are still StoreScoped: %s. Until their uploadPath is ManifestScoped, the condition Resolved is False.", storeScoped},
+		{"It becomes Active, and its charts need what no manifest has: %s. No seal and no definition keeps that.", incomplete},
 		{"artifactStoreRef is the old form, which holds every manifest there that lists the artifact: %s. Use artifactManifestRef.", stores},
 	} {
 		if len(w.names) > 0 {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
@@ -114,7 +112,13 @@ func highest(ref reference.Reference, from []*v1alpha1.ArtifactManifest) (best *
 	return in[found.Version], found.Version
 }
 
-// pinned keeps the digests that a version had when it became one that is deployed.
+// listedInStore reports whether a manifest of the store lists what a reference of the old form names.
+func (seen versionSeen) listedInStore(ref reference.Reference) bool {
+	m, _ := highest(ref, seen.alternatives[ref])
+	return m != nil
+}
+
+// pinned keeps what a version came to when it became one that is deployed.
 func pinned(now, before v1alpha1.ApplicationStatus) v1alpha1.ApplicationStatus {
 	same := now.Manifest == before.Manifest && now.ArtifactName == before.ArtifactName && now.ArtifactVersion == before.ArtifactVersion
 	switch {
@@ -123,13 +127,17 @@ func pinned(now, before v1alpha1.ApplicationStatus) v1alpha1.ApplicationStatus {
 	case before.Digest != now.Digest:
 		return before
 	}
-	digests := map[string]string{}
+	was := map[string]v1alpha1.ChartImage{}
 	for _, i := range before.Images {
-		digests[i.Image+" "+i.Repository] = i.Digest
+		was[i.Image] = i
 	}
 	for i := range now.Images {
-		if d := digests[now.Images[i].Image+" "+now.Images[i].Repository]; d != "" {
-			now.Images[i].Digest = d
+		image := &now.Images[i]
+		switch old := was[image.Image]; {
+		case image.State == v1alpha1.ImageMissing && old.Repository != "":
+			*image = old // what it held it goes on holding
+		case image.Repository == old.Repository && old.Digest != "":
+			image.Digest = old.Digest
 		}
 	}
 	return now
@@ -154,36 +162,4 @@ func bound(apps []v1alpha1.ApplicationStatus) {
 		apps[i].Images = images[:min(len(images), room, v1alpha1.MaxImages/len(apps))]
 		room -= len(apps[i].Images)
 	}
-}
-
-// deployable says whether all that a version is deployed from is in the registry.
-func (seen versionSeen) deployable() (metav1.ConditionStatus, string, string) {
-	var gone, moved []string
-	for _, ref := range seen.named {
-		m := seen.targets[ref.To].manifest
-		if m == nil || ref.Artifact == "" {
-			continue
-		}
-		version, _ := choose(ref, m)
-		name := fmt.Sprintf("%s:%s of %s (application %s)", ref.Artifact, version, m.Name, ref.Application)
-		state := v1alpha1.ArtifactMissing
-		for _, a := range m.Status.Artifacts {
-			if a.ArtifactName == ref.Artifact && a.ArtifactVersion == version {
-				state = a.State
-			}
-		}
-		switch state {
-		case v1alpha1.ArtifactMissing:
-			gone = append(gone, name)
-		case v1alpha1.ArtifactMoved:
-			moved = append(moved, name)
-		}
-	}
-	switch {
-	case len(moved) > 0:
-		return metav1.ConditionFalse, v1alpha1.ReasonTampered, fmt.Sprintf("It is held, but these tags were pushed over after their manifest was sealed: %s. The manifest says how to restore them.", atMost(moved))
-	case len(gone) > 0:
-		return metav1.ConditionFalse, v1alpha1.ReasonMissing, fmt.Sprintf("It is held, but not in the registry (yet): %s. Push them; the manifest says where.", atMost(gone))
-	}
-	return metav1.ConditionTrue, v1alpha1.ReasonReady, "What it names is held by it and in the registry."
 }

@@ -50,6 +50,10 @@ func TestApplications(t *testing.T) {
 	fresh.Digest = "sha256:new"
 	notRead := with("sha256:c", "")
 	notRead.Status.Charts = nil
+	elsewhere := web("sha256:c", "")
+	elsewhere.Images = []v1alpha1.ChartImage{{Image: "base/a:1", State: v1alpha1.ImageOtherManifest, Manifest: "base", Repository: "acme/base/a", Digest: "sha256:a"}}
+	lost := with("sha256:c", "")
+	lost.Status.Charts[0].Images = []v1alpha1.ChartImage{{Image: "base/a:1", State: v1alpha1.ImageMissing}}
 	for name, tc := range map[string]struct {
 		reason string
 		seen   versionSeen
@@ -61,6 +65,7 @@ func TestApplications(t *testing.T) {
 		"Unlisted":   {"there is no such version", deploys(lists("m", "app:2.0.0"), v1alpha1.VersionPreview), nil},
 		"Preview":    {"a preview follows its manifest", deploys(with("sha256:new", "sha256:b"), v1alpha1.VersionPreview, web("sha256:c", "sha256:a")), []v1alpha1.ApplicationStatus{web("sha256:new", "sha256:b")}},
 		"Active":     {"what is deployed stays what it was", deploys(with("sha256:new", "sha256:b"), v1alpha1.VersionActive, web("sha256:c", "sha256:a")), []v1alpha1.ApplicationStatus{web("sha256:c", "sha256:a")}},
+		"Gone":       {"what it held in another manifest it goes on holding", deploys(lost, v1alpha1.VersionActive, elsewhere), []v1alpha1.ApplicationStatus{elsewhere}},
 		"Deprecated": {"an image of it, too", deploys(with("sha256:c", "sha256:b"), v1alpha1.VersionDeprecated, web("sha256:c", "sha256:a")), []v1alpha1.ApplicationStatus{web("sha256:c", "sha256:a")}},
 		"First":      {"the first digests are taken as they come", deploys(with("sha256:c", "sha256:a"), v1alpha1.VersionActive, web("", "")), []v1alpha1.ApplicationStatus{web("sha256:c", "sha256:a")}},
 		"NotOne":     {"designs have no applications", versionSeen{named: []reference.Reference{byManifest}}, nil},
@@ -101,12 +106,13 @@ func TestChoose(t *testing.T) {
 // What does not fit into a status is left out, but not that by which other manifests are held.
 func TestI1ImagesOfAllApplicationsAreBounded(t *testing.T) {
 	t.Parallel()
+	const perApp = 128
 	apps := make([]v1alpha1.ApplicationStatus, 8)
 	for i := range apps {
-		for j := range v1alpha1.MaxImagesOfChart {
+		for j := range perApp {
 			apps[i].Images = append(apps[i].Images, v1alpha1.ChartImage{Image: fmt.Sprint(j)})
 		}
-		apps[i].Images[v1alpha1.MaxImagesOfChart-1].Manifest = "other"
+		apps[i].Images[perApp-1].Manifest = "other"
 	}
 	bound(apps)
 	total := 0
@@ -118,5 +124,33 @@ func TestI1ImagesOfAllApplicationsAreBounded(t *testing.T) {
 	}
 	if total > v1alpha1.MaxImages {
 		t.Errorf("%d images", total)
+	}
+}
+
+func TestDrifted(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason string
+		seen   versionSeen
+		want   string
+	}{
+		"Chart":   {"the chart was pushed over", deploys(with("sha256:new", "sha256:a"), v1alpha1.VersionActive, web("sha256:c", "sha256:a")), "app:1.0.0 (was at sha256:c, is at sha256:new)"},
+		"Image":   {"an image was", deploys(with("sha256:c", "sha256:b"), v1alpha1.VersionDeprecated, web("sha256:c", "sha256:a")), "a:1 (was at sha256:a, is at sha256:b)"},
+		"Same":    {"nothing was", deploys(with("sha256:c", "sha256:a"), v1alpha1.VersionActive, web("sha256:c", "sha256:a")), ""},
+		"Preview": {"a preview follows its manifest", deploys(with("sha256:new", "sha256:a"), v1alpha1.VersionPreview, web("sha256:c", "sha256:a")), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := strings.Join(tc.seen.drifted(), ", "); got != tc.want {
+				t.Errorf("%s: %q, want %q", tc.reason, got, tc.want)
+			}
+			want := "True/Ready"
+			if tc.want != "" {
+				want = "False/TagMoved"
+			}
+			if status, reason, _ := tc.seen.deployable(); string(status)+"/"+reason != want {
+				t.Errorf("%s: %s/%s", tc.reason, status, reason)
+			}
+		})
 	}
 }

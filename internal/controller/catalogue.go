@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +12,9 @@ import (
 
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/reference"
@@ -102,9 +106,82 @@ func (c *catalogues) get(ctx context.Context, s *v1alpha1.ArtifactStore, l v1alp
 	return found, nil
 }
 
+// forget makes the next look at a store a new one.
+func (c *catalogues) forget(store reference.Object) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.of, store)
+}
+
 func (c catalogue) add(m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation) {
 	for _, a := range wanted(m, l) {
 		name := lastSegment(a.ArtifactName)
 		c[name] = append(c[name], listing{m.Name, a.ArtifactName, a.Repository, a.ArtifactVersion, a.Digest})
 	}
+}
+
+// imagesElsewhere is the field index of manifests by the last segment of images that their charts need
+// and that they do not list.
+const imagesElsewhere = "status.charts.images"
+
+func wantsElsewhere(o client.Object) []string {
+	m, ok := o.(*v1alpha1.ArtifactManifest)
+	if !ok {
+		return nil
+	}
+	names := map[string]bool{}
+	for _, c := range m.Status.Charts {
+		for _, i := range c.Images {
+			if i.State == v1alpha1.ImageMissing || i.State == v1alpha1.ImageOtherManifest {
+				names[lastSegment(parseWanted(i.Image).name)] = true
+			}
+		}
+	}
+	return slices.Collect(maps.Keys(names))
+}
+
+// wanting wakes the manifests whose charts need, from other manifests, what an object lists, or did.
+func wanting(r client.Reader, c *catalogues) handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
+		m, ok := o.(*v1alpha1.ArtifactManifest)
+		if !ok {
+			return nil
+		}
+		var out []reconcile.Request
+		for name := range listedNames(m) {
+			out = append(out, wantedBy(ctx, r, m, name)...)
+		}
+		if len(out) > 0 {
+			c.forget(reference.Of(m)[0].To)
+		}
+		return out
+	})
+}
+
+// listedNames are the last segments of what a manifest lists, or has not released yet.
+func listedNames(m *v1alpha1.ArtifactManifest) map[string]bool {
+	names := map[string]bool{}
+	for _, a := range m.Spec.Artifacts {
+		names[lastSegment(a.ArtifactName)] = true
+	}
+	for _, a := range m.Status.Artifacts {
+		names[lastSegment(a.ArtifactName)] = true
+	}
+	return names
+}
+
+// wantedBy are the other manifests of the namespace whose charts need an image of a name elsewhere.
+func wantedBy(ctx context.Context, r client.Reader, m *v1alpha1.ArtifactManifest, name string) []reconcile.Request {
+	var l v1alpha1.ArtifactManifestList
+	if err := r.List(ctx, &l, client.InNamespace(m.Namespace), client.MatchingFields{imagesElsewhere: name}, client.UnsafeDisableDeepCopy); err != nil {
+		log.FromContext(ctx).Error(err, "Finding whose charts to look at again", "image", name)
+		return nil
+	}
+	var out []reconcile.Request
+	for i := range l.Items {
+		if l.Items[i].Name != m.Name {
+			out = append(out, request(m.Namespace, l.Items[i].Name))
+		}
+	}
+	return out
 }

@@ -2,7 +2,6 @@ package controller
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -113,10 +112,7 @@ func (c chartToRead) with(chart reference.Chart, l v1alpha1.RegistryLocation, er
 	for _, u := range chart.Unread {
 		problem = strings.TrimPrefix(problem+"; "+u, "; ")
 	}
-	if n := len(out.Images); n > v1alpha1.MaxImagesOfChart {
-		out.Images = out.Images[:v1alpha1.MaxImagesOfChart]
-		problem = strings.TrimPrefix(fmt.Sprintf("%s; it names %d images, of which the first %d are looked for", problem, n, v1alpha1.MaxImagesOfChart), "; ")
-	}
+	out.Images = out.Images[:min(len(out.Images), v1alpha1.MaxImages)]
 	out.Problem = strings.ToValidUTF8(problem[:min(len(problem), maxProblem)], "")
 	return out
 }

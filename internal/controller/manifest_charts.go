@@ -52,15 +52,6 @@ func (seen manifestSeen) lacksImages() bool {
 	return false
 }
 
-// looksElsewhere reports whether another manifest has, or could have, what charts need.
-func (v manifestVerdict) looksElsewhere() bool {
-	return slices.ContainsFunc(v.charts, func(c v1alpha1.ChartStatus) bool {
-		return slices.ContainsFunc(c.Images, func(i v1alpha1.ChartImage) bool {
-			return i.State == v1alpha1.ImageMissing || i.State == v1alpha1.ImageOtherManifest
-		})
-	})
-}
-
 // place says where an image lies. One that comes from another registry stays there.
 func (seen manifestSeen) place(image *v1alpha1.ChartImage, listed []v1alpha1.ArtifactStatus) {
 	if image.State == v1alpha1.ImageForeign {
@@ -68,7 +59,8 @@ func (seen manifestSeen) place(image *v1alpha1.ChartImage, listed []v1alpha1.Art
 	}
 	before := image.Manifest
 	image.State, image.Manifest, image.Repository, image.Digest = v1alpha1.ImageMissing, "", "", ""
-	want := parseWanted(image.Image, seen.location, seen.manifest)
+	want, l, m := parseWanted(image.Image), seen.location, seen.manifest
+	want.places = []string{l.Repository(m.Name, m.Spec.UploadPath, want.name), l.Repository("", v1alpha1.StoreScoped, want.name), want.name}
 	for _, a := range listed {
 		if want.is(a.Repository, a.ArtifactVersion, a.Digest) {
 			image.State, image.Repository, image.Digest = v1alpha1.ImageInManifest, a.Repository, a.Digest
@@ -87,12 +79,10 @@ type wantedImage struct {
 	places            []string
 }
 
-func parseWanted(image string, l v1alpha1.RegistryLocation, m *v1alpha1.ArtifactManifest) wantedImage {
+func parseWanted(image string) wantedImage {
 	rest, digest, _ := strings.Cut(image, "@")
 	name, tag, _ := strings.Cut(rest, ":")
-	return wantedImage{name, tag, digest, []string{
-		l.Repository(m.Name, m.Spec.UploadPath, name), l.Repository("", v1alpha1.StoreScoped, name), name,
-	}}
+	return wantedImage{name: name, tag: tag, digest: digest}
 }
 
 // is reports whether an artifact is the image. A digest counts more than a tag.
@@ -106,49 +96,78 @@ func (w wantedImage) is(repository, version, digest string) bool {
 	return w.tag == "" || w.tag == version
 }
 
-// complete concludes whether all images are there that the charts need.
-func (seen manifestSeen) complete(v *manifestVerdict, unseen, unread int) {
-	var problems, missing, foreign, other []string
-	needed := 0
-	for _, c := range v.charts {
-		by := fmt.Sprintf(" (chart %s:%s)", c.ArtifactName, c.ArtifactVersion)
+// needs is what the charts of a manifest need and do not find in it, by what is to be done about it.
+type needs struct {
+	problems, missing, foreign, other []string
+	images                            int // that are needed
+}
+
+func needsOf(charts []v1alpha1.ChartStatus) needs {
+	var n needs
+	for _, c := range charts {
+		chart := c.ArtifactName + ":" + c.ArtifactVersion
 		if c.Problem != "" {
-			problems = append(problems, c.ArtifactName+":"+c.ArtifactVersion+": "+c.Problem)
+			n.problems = append(n.problems, chart+": "+strings.TrimSuffix(c.Problem, "."))
+		}
+		if int(c.ImageCount) > len(c.Images) {
+			n.problems = append(n.problems, fmt.Sprintf("%s names %d images, of which the first %d are looked for", chart, c.ImageCount, len(c.Images)))
 		}
 		for _, i := range c.Images {
-			if i.Optional {
-				continue
-			}
-			needed++
-			switch i.State {
-			case v1alpha1.ImageMissing:
-				missing = append(missing, i.Image+by)
-			case v1alpha1.ImageForeign:
-				foreign = append(foreign, i.Image+by)
-			case v1alpha1.ImageOtherManifest:
-				other = append(other, fmt.Sprintf("%s in %s%s", i.Image, i.Manifest, by))
+			if !i.Optional {
+				n.add(i, " (chart "+chart+")")
 			}
 		}
 	}
-	set := func(status metav1.ConditionStatus, reason, format string, args ...any) {
-		v.conditions.set(v1alpha1.ConditionComplete, status, reason, fmt.Sprintf(format, args...))
+	return n
+}
+
+func (n *needs) add(i v1alpha1.ChartImage, by string) {
+	n.images++
+	switch i.State {
+	case v1alpha1.ImageMissing:
+		n.missing = append(n.missing, i.Image+by)
+	case v1alpha1.ImageForeign:
+		n.foreign = append(n.foreign, i.Image+by)
+	case v1alpha1.ImageOtherManifest:
+		n.other = append(n.other, fmt.Sprintf("%s in %s%s", i.Image, i.Manifest, by))
+	}
+}
+
+// complete concludes whether all images are there that the charts need: the worst finding gives the
+// reason, and all are told.
+func (seen manifestSeen) complete(v *manifestVerdict, unseen, unread int) {
+	n := needsOf(v.charts)
+	status, reason := metav1.ConditionStatus(""), ""
+	var says []string
+	found := func(s metav1.ConditionStatus, r, format string, args ...any) {
+		if reason == "" {
+			status, reason = s, r
+		}
+		says = append(says, fmt.Sprintf(format, args...))
+	}
+	if len(n.problems) > 0 {
+		found(metav1.ConditionFalse, v1alpha1.ReasonChartUnreadable, "Not all is known of what charts need: %s. What is in this manifest is kept all the same; in other manifests only what is known is held.", atMost(n.problems))
+	}
+	if len(n.missing) > 0 {
+		found(metav1.ConditionFalse, v1alpha1.ReasonMissingImage, "No manifest of the store lists %s. List them here and push them, or correct the charts' values.", atMost(n.missing))
+	}
+	if len(n.foreign) > 0 {
+		found(metav1.ConditionFalse, v1alpha1.ReasonForeignImage,
+			"Charts name images of other registries, which nothing here keeps: %s. Set registryValuesPaths in the definition to where the charts take their registry, or change the charts.", atMost(n.foreign))
 	}
 	switch {
-	case len(problems) > 0:
-		set(metav1.ConditionFalse, v1alpha1.ReasonChartUnreadable, "What charts need is not all known; everything is kept: %s.", strings.TrimSuffix(atMost(problems), "."))
-	case len(missing) > 0:
-		set(metav1.ConditionFalse, v1alpha1.ReasonMissingImage, "No manifest of the store lists %s. List them here and push them, or correct the charts' values.", atMost(missing))
-	case len(foreign) > 0:
-		set(metav1.ConditionFalse, v1alpha1.ReasonForeignImage, "Charts name images of other registries, which nothing here keeps: %s. Set registryValuesPaths in the definition, or change the charts.", atMost(foreign))
 	case unread > 0 && seen.read.trouble != nil:
-		set(metav1.ConditionUnknown, reasonOf(seen.read.trouble), "%d of %d charts have been read: %s", len(v.charts), len(v.charts)+unread, explain(seen.read.trouble))
+		found(metav1.ConditionUnknown, reasonOf(seen.read.trouble), "%d of %d charts have been read: %s", len(v.charts), len(v.charts)+unread, explain(seen.read.trouble))
 	case unread > 0:
-		set(metav1.ConditionUnknown, v1alpha1.ReasonPending, "%d of %d charts have been read.", len(v.charts), len(v.charts)+unread)
+		found(metav1.ConditionUnknown, v1alpha1.ReasonPending, "%d of %d charts have been read.", len(v.charts), len(v.charts)+unread)
 	case unseen > 0:
-		set(metav1.ConditionUnknown, v1alpha1.ReasonPending, "%d artifacts have not been seen in the registry yet; there may be charts among them.", unseen)
-	case len(other) > 0:
-		set(metav1.ConditionTrue, v1alpha1.ReasonOtherManifest, "Some of the %d images that its charts need are in other manifests, which the definitions that deploy the charts hold, too: %s.", needed, atMost(other))
-	default:
-		set(metav1.ConditionTrue, v1alpha1.ReasonComplete, "It has all of the %d images that its %d charts need.", needed, len(v.charts))
+		found(metav1.ConditionUnknown, v1alpha1.ReasonPending, "%d artifacts have not been seen in the registry yet; there may be charts among them.", unseen)
 	}
+	if len(n.other) > 0 {
+		found(metav1.ConditionTrue, v1alpha1.ReasonOtherManifest, "Of the %d images that its charts need, some are in other manifests, which the definitions that deploy the charts hold, too: %s.", n.images, atMost(n.other))
+	}
+	if len(says) == 0 {
+		found(metav1.ConditionTrue, v1alpha1.ReasonComplete, "It has all of the %d images that its %d charts need.", n.images, len(v.charts))
+	}
+	v.conditions.set(v1alpha1.ConditionComplete, status, reason, strings.Join(says, " "))
 }

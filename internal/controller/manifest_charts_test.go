@@ -151,12 +151,13 @@ func TestImagesOfAChart(t *testing.T) {
 func TestChartOfTooManyImages(t *testing.T) {
 	t.Parallel()
 	var chart reference.Chart
-	for i := range v1alpha1.MaxImagesOfChart + 1 {
+	for i := range v1alpha1.MaxImages + 1 {
 		chart.Images = append(chart.Images, reference.ChartImage{Host: "r", Repository: fmt.Sprintf("i%03d", i), Sources: []reference.ChartSource{{Template: "a"}}})
 	}
 	got := chartToRead{}.with(chart, location, nil)
-	if len(got.Images) != v1alpha1.MaxImagesOfChart || got.ImageCount != v1alpha1.MaxImagesOfChart+1 || !strings.Contains(got.Problem, "129 images") {
-		t.Errorf("%d of %d images, %q", len(got.Images), got.ImageCount, got.Problem)
+	n := needsOf([]v1alpha1.ChartStatus{got})
+	if len(got.Images) != v1alpha1.MaxImages || len(n.problems) != 1 || !strings.Contains(n.problems[0], "513 images, of which the first 512") {
+		t.Errorf("%d of %d images, %q", len(got.Images), got.ImageCount, n.problems)
 	}
 }
 

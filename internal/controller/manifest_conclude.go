@@ -58,9 +58,6 @@ func (v manifestVerdict) after(seen manifestSeen, done manifestDone, err error) 
 	if v.again = done.again; v.again == 0 {
 		v.again = seen.wait
 	}
-	if v.looksElsewhere() && (v.again == 0 || v.again > pollComplete) {
-		v.again = jitter(pollComplete)
-	}
 	if len(done.release.holders) > 0 {
 		v.holders = done.release.holders
 		v.conditions.referenced(reference.Self(seen.manifest), v.holders)
@@ -69,8 +66,8 @@ func (v manifestVerdict) after(seen manifestSeen, done manifestDone, err error) 
 		return v.afterDeleting(seen, done, err)
 	}
 	v = v.afterLive(seen, done, err)
-	if seen.sealing() && (err != nil || !seen.polled || seen.trouble != nil) {
-		v.conditions.asOf(v1alpha1.ConditionUploaded, seen.uploaded().ObservedGeneration)
+	if sealing(seen.manifest) && (err != nil || !seen.polled || seen.trouble != nil) {
+		v.conditions.asOf(v1alpha1.ConditionUploaded, uploaded(seen.manifest).ObservedGeneration)
 	}
 	return v
 }

@@ -137,7 +137,7 @@ func (seen manifestSeen) merge(v *manifestVerdict, e v1alpha1.ArtifactStatus) v1
 	if was := lastSeen(e); was.Digest != "" && was.Digest != tag.digest && own {
 		v.overwritten = append(v.overwritten, was)
 	}
-	if own && e.Digest != "" && e.Digest != tag.digest && seen.promised() {
+	if own && e.Digest != "" && e.Digest != tag.digest && promised(seen.manifest) {
 		e.State, e.MovedTo = v1alpha1.ArtifactMoved, tag.digest
 		return e
 	}

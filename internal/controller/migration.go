@@ -46,7 +46,11 @@ func (seen manifestSeen) migrated(v *manifestVerdict) v1alpha1.UploadPath {
 	from := m.Status.UpgradingFrom
 	if m.Spec.UploadPath == v1alpha1.StoreScoped {
 		from, reason = v1alpha1.StoreScoped, v1alpha1.ReasonStoreScoped
-		left = append(left, "set spec.uploadPath to ManifestScoped", fmt.Sprintf("push its artifacts again, below %s", seen.location.Repository(m.Name, v1alpha1.ManifestScoped, "")))
+		set := "set spec.uploadPath to ManifestScoped"
+		if m.Spec.ArtifactManifestState == v1alpha1.ManifestUploaded {
+			set += " and artifactManifestState to Uploading in one change (it can be sealed again later)"
+		}
+		left = append(left, set, fmt.Sprintf("push its artifacts again, below %s", seen.location.Repository(m.Name, v1alpha1.ManifestScoped, "")))
 	} else if from != "" {
 		switch gone := missing(v.artifacts[:min(len(v.artifacts), len(m.Spec.Artifacts))]); {
 		case len(gone) > 0:

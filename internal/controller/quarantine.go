@@ -47,7 +47,7 @@ func (r *releaser) quarantine(ctx context.Context, reg *registry.Client, job tas
 	}
 	write, cancel := context.WithTimeout(ctx, maxEvidence-r.clock.Since(ev.at))
 	defer cancel()
-	err = putUndoTag(write, reg, f.Repository, f.Digest)
+	err = putUndoTag(write, reg, f.Repository, f.kept().Digest)
 	if !f.there && errors.Is(err, registry.ErrNotFound) {
 		return true, nil
 	}

@@ -52,13 +52,29 @@ type finding struct {
 	earlier string // the digest recorded before, when the tag has moved since
 	there   bool   // whether the tag is there
 	anew    bool   // whether an earlier release of it is over
+	// sealed is the entry at the digest that it was sealed at, where the tag is at another one: a restore
+	// takes that. nil for what is not sealed, or is where it was.
+	sealed *v1alpha1.ArtifactStatus
 }
 
-func (f finding) digests() []string {
-	if f.earlier == "" || f.earlier == f.Digest {
-		return []string{f.Digest}
+// kept is the entry at the digest that a restore is to take.
+func (f finding) kept() v1alpha1.ArtifactStatus {
+	if f.sealed != nil {
+		return *f.sealed
 	}
-	return []string{f.earlier, f.Digest}
+	return f.ArtifactStatus
+}
+
+// digests are those that the tag was seen at, the one that a restore takes last.
+func (f finding) digests() []string {
+	var all []string
+	for _, d := range []string{f.earlier, f.Digest, f.kept().Digest} {
+		all = slices.DeleteFunc(all, func(o string) bool { return o == d })
+		if d != "" {
+			all = append(all, d)
+		}
+	}
+	return all
 }
 
 // task is what is to be released. Evidence tells whether it still is.
@@ -79,7 +95,7 @@ func (r *releaser) release(ctx context.Context, job task) (released, error) {
 	if err != nil {
 		return released{}, fmt.Errorf("opening store %s: %w", ev.store.Name, err)
 	}
-	found, err := r.find(ctx, reg, ev.free(job.owned(reg.Location())))
+	found, err := r.find(ctx, reg, ev.free(job.owned(reg.Location())), promised(job.manifest))
 	if err != nil {
 		return released{}, err
 	}
@@ -162,7 +178,7 @@ func (r *releaser) untagOne(ctx context.Context, reg *registry.Client, job task,
 	if trial == nil {
 		return "", reg.Untag(write, f.Repository, f.ArtifactVersion)
 	}
-	if quarantines(ev.store) { // it came after the tags were read: what the registry takes is put back whole
+	if quarantines(ev.store) && f.kept().Digest == f.Digest { // it came after the tags were read: what the registry takes is put back whole
 		trial.Tags = append(trial.Tags, graph.UndoTag(trial.Manifest.Descriptor.Digest))
 	}
 	return r.learn(write, trial, ev.store)
@@ -219,7 +235,8 @@ func (r *releaser) learn(ctx context.Context, trial *registry.Trial, s *v1alpha1
 }
 
 // find resolves every entry. An entry that was never there has nothing to release.
-func (r *releaser) find(ctx context.Context, reg *registry.Client, entries []v1alpha1.ArtifactStatus) ([]finding, error) {
+// What promises digests is to come back at those, as long as the registry has them.
+func (r *releaser) find(ctx context.Context, reg *registry.Client, entries []v1alpha1.ArtifactStatus, promised bool) ([]finding, error) {
 	var found []finding
 	for _, e := range entries {
 		d, err := reg.Resolve(ctx, e.Repository, e.ArtifactVersion)
@@ -234,6 +251,15 @@ func (r *releaser) find(ctx context.Context, reg *registry.Client, entries []v1a
 		default:
 			f.earlier, f.there = e.Digest, true
 			f.Digest, f.MediaType, f.Size = d.Digest.String(), d.MediaType, d.Size
+		}
+		if promised && e.Digest != "" && f.Digest != e.Digest {
+			_, err := reg.Resolve(ctx, e.Repository, e.Digest)
+			switch {
+			case err == nil:
+				f.sealed = &e
+			case !errors.Is(err, registry.ErrNotFound):
+				return nil, fmt.Errorf("resolving %s@%s: %w", e.Repository, e.Digest, err)
+			}
 		}
 		found = append(found, f)
 	}

@@ -16,20 +16,23 @@ func sealed(m *v1alpha1.ArtifactManifest) bool {
 	return m.Spec.ArtifactManifestState == v1alpha1.ManifestUploaded && m.Spec.UploadPath != v1alpha1.StoreScoped
 }
 
-func (seen manifestSeen) uploaded() *metav1.Condition {
-	return apimeta.FindStatusCondition(seen.manifest.Status.Conditions, v1alpha1.ConditionUploaded)
+func uploaded(m *v1alpha1.ArtifactManifest) *metav1.Condition {
+	return apimeta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionUploaded)
 }
 
 // sealing reports whether the registry has not been asked for everything yet since the manifest was
 // sealed. What that look finds is what is sealed: the last one before may be minutes old, and the
 // publisher may have pushed since.
-func (seen manifestSeen) sealing() bool {
-	c := seen.uploaded()
-	return sealed(seen.manifest) && c != nil && c.ObservedGeneration < seen.manifest.Generation
+func sealing(m *v1alpha1.ArtifactManifest) bool {
+	c, generation := uploaded(m), m.Generation
+	if !m.DeletionTimestamp.IsZero() {
+		generation-- // the begin of the deletion
+	}
+	return sealed(m) && c != nil && c.ObservedGeneration < generation
 }
 
 // promised reports whether the digests recorded of the manifest are what was sealed.
-func (seen manifestSeen) promised() bool { return sealed(seen.manifest) && !seen.sealing() }
+func promised(m *v1alpha1.ArtifactManifest) bool { return sealed(m) && !sealing(m) }
 
 // lastSeen is an entry at the digest that its tag was last seen at.
 func lastSeen(e v1alpha1.ArtifactStatus) v1alpha1.ArtifactStatus {
@@ -42,7 +45,7 @@ func lastSeen(e v1alpha1.ArtifactStatus) v1alpha1.ArtifactStatus {
 // mayGive reports whether a tombstone may give an entry its tag back: that must not put a sealed tag
 // at another digest.
 func (seen manifestSeen) mayGive(t *v1alpha1.Tombstone, e v1alpha1.ArtifactStatus) bool {
-	if e.Digest == "" || !seen.promised() {
+	if e.Digest == "" || !promised(seen.manifest) {
 		return true
 	}
 	return slices.ContainsFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool {

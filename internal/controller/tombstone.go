@@ -68,7 +68,7 @@ func (r *releaser) record(ctx context.Context, t *v1alpha1.Tombstone, found []fi
 }
 
 // grow adds what was found to the tombstone's list. Digests are only ever added; the one seen
-// now becomes the last, which is the one that a restore takes. What was recorded of a tag that is
+// now, or that was sealed, becomes the last, which is the one that a restore takes. What was recorded of a tag that is
 // no longer there may be older than what a release that is not done yet has seen.
 func grow(t *v1alpha1.Tombstone, found []finding) (changed bool) {
 	for _, f := range found {
@@ -93,12 +93,12 @@ func (f finding) growEntry(a *v1alpha1.TombstoneArtifact) (changed bool) {
 		return true
 	}
 	for _, d := range f.digests() {
-		if at := slices.Index(a.Digests, d); at < 0 || (d == f.Digest && at != len(a.Digests)-1) {
+		if at := slices.Index(a.Digests, d); at < 0 || (d == f.kept().Digest && at != len(a.Digests)-1) {
 			a.Digests = append(slices.DeleteFunc(a.Digests, func(o string) bool { return o == d }), d)
 			changed = true
 		}
 	}
-	a.MediaType, a.Size = f.MediaType, f.Size
+	a.MediaType, a.Size = f.kept().MediaType, f.kept().Size
 	return changed
 }
 

@@ -160,6 +160,8 @@ func (seen versionSeen) resolved() (metav1.ConditionStatus, string, string) {
 			found[v1alpha1.ReasonTerminating] = append(found[v1alpha1.ReasonTerminating], ref.To.String())
 		case t.storeScoped:
 			found[v1alpha1.ReasonStoreScoped] = append(found[v1alpha1.ReasonStoreScoped], ref.To.String())
+		case ref.To.Kind == v1alpha1.KindArtifactStore && ref.Artifact != "" && !seen.listedInStore(ref):
+			found[v1alpha1.ReasonNotListed] = append(found[v1alpha1.ReasonNotListed], fmt.Sprintf("%s:%s (no manifest of %s has it)", ref.Artifact, ref.Version, ref.To))
 		case ref.To.Kind == v1alpha1.KindArtifactStore:
 			found[v1alpha1.ReasonStoreReference] = append(found[v1alpha1.ReasonStoreReference], ref.To.String())
 		case ref.To.Kind == v1alpha1.KindArtifactManifest:

@@ -29,6 +29,10 @@ func TestDecideVersion(t *testing.T) {
 		}
 		return seen
 	}
+	inStore := func(seen versionSeen) versionSeen {
+		seen.alternatives = map[reference.Reference][]*v1alpha1.ArtifactManifest{seen.named[len(seen.named)-1]: {lists("m", "a:1")}}
+		return seen
+	}
 	deleted := func(cached, live []reference.Holder) versionSeen {
 		return versionSeen{deleting: true, holders: cached, late: live}
 	}
@@ -46,7 +50,8 @@ func TestDecideVersion(t *testing.T) {
 		"Unlisted":    {"nor in that version", names(map[reference.Object]target{manifest: {found: true, manifest: lists("m", "a:2")}}), false, "Ready=False/NotListed Referenced=False/Unreferenced Resolved=False/NotListed"},
 		"NotPushed":   {"it is held, and not there yet", names(map[reference.Object]target{manifest: {found: true, manifest: state(lists("m", "a:1"), v1alpha1.ArtifactMissing)}}), false, "Ready=False/Missing Referenced=False/Unreferenced Resolved=True/Resolved"},
 		"Tampered":    {"it is held, and its tag has been pushed over", names(map[reference.Object]target{manifest: {found: true, manifest: state(lists("m", "a:1"), v1alpha1.ArtifactMoved)}}), false, "Ready=False/Tampered Referenced=False/Unreferenced Resolved=True/Resolved"},
-		"OldForm":     {"a reference to a store", names(map[reference.Object]target{store: there}), false, "Ready=True/StoreReference Referenced=False/Unreferenced Resolved=True/StoreReference"},
+		"OldUnlisted": {"no manifest of the store lists it, so that nothing is held", names(map[reference.Object]target{store: {found: true}}), false, "Ready=False/NotListed Referenced=False/Unreferenced Resolved=False/NotListed"},
+		"OldForm":     {"a reference to a store", inStore(names(map[reference.Object]target{store: {found: true}})), false, "Ready=True/StoreReference Referenced=False/Unreferenced Resolved=True/StoreReference"},
 		"Worst":       {"what is missing says more than the old form", names(map[reference.Object]target{store: there, manifest: {}}), false, "Ready=False/NotFound Referenced=False/Unreferenced Resolved=False/NotFound"},
 		"Held":        {"a version that is held stays", deleted(holders, nil), false, "DeletionBlocked=True/InUse Ready=False/Deleting Referenced=True/InUse"},
 		"I3HeldLive":  {"the cache knows no holder and the API server does", deleted(nil, holders), false, "DeletionBlocked=True/InUse Ready=False/Deleting Referenced=True/InUse"},

@@ -27,6 +27,9 @@ func index(ctx context.Context, indexer client.FieldIndexer) error {
 	if err := reference.Index(ctx, indexer); err != nil {
 		return err
 	}
+	if err := indexer.IndexField(ctx, &v1alpha1.ArtifactManifest{}, imagesElsewhere, wantsElsewhere); err != nil {
+		return err
+	}
 	return indexer.IndexField(ctx, &v1alpha1.Tombstone{}, tombstoneByManifest, func(o client.Object) []string {
 		if t, ok := o.(*v1alpha1.Tombstone); ok {
 			return []string{t.Spec.Manifest.Name}

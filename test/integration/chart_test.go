@@ -130,7 +130,7 @@ func TestI2ChartsThatCannotBeRead(t *testing.T) {
 			s.says(m, v1alpha1.ConditionComplete, "True/Complete", "0 images", "1 charts")
 			continue
 		}
-		s.says(m, v1alpha1.ConditionComplete, "False/ChartUnreadable", name+":1.0.0: ", c.says, "everything is kept")
+		s.says(m, v1alpha1.ConditionComplete, "False/ChartUnreadable", name+":1.0.0: ", c.says, "is kept all the same")
 		s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 	}
 	none, err := registrytest.PushArtifact(t.Context(), s.inside.Host, repository("none", "none"), "1.0.0",
@@ -178,4 +178,35 @@ func TestSlowChartsKeepNoDeletionWaiting(t *testing.T) {
 	s.eventually(quick, v1alpha1.ConditionUploaded, "True/Complete")
 	s.delete(quick, slow)
 	s.goes(quick, slow)
+}
+
+// A manifest with what another one's charts need comes later, and goes: both are noticed at once, sealed or not.
+func TestImagesThatComeAndGo(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.manage()
+	s.create(s.store("acme"))
+	s.chart("upf", "app:1.0.0", "registry: none", `{kind: Pod, spec: {containers: [{image: "{{ .Values.registry }}/base/proxy:1"}]}}`)
+	m, nfdv := s.manifest("upf", "app:1.0.0"), s.definition("nfdv", "upf", "app:1.0.0")
+	m.Spec.ArtifactManifestState = v1alpha1.ManifestUploaded
+	nfdv.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].ArtifactProfile.HelmArtifactProfile.RegistryValuesPaths = []string{"registry"}
+	s.create(m, nfdv)
+	s.eventually(m, v1alpha1.ConditionComplete, "False/MissingImage")
+
+	base := s.manifest("base", "proxy:1")
+	proxy := s.image("base", "proxy:1", "proxy")
+	s.create(base)
+	s.eventually(m, v1alpha1.ConditionComplete, "True/OtherManifest")
+	s.eventually(base, v1alpha1.ConditionReferenced, "True/InUse")
+	s.Eventually(func() string {
+		s.condition(nfdv, "")
+		return nfdv.Status.Applications[0].Images[0].Digest
+	}).Should(gomega.Equal(proxy.Digest.String()))
+
+	s.delete(nfdv)
+	s.goes(nfdv)
+	s.delete(base)
+	s.goes(base)
+	s.eventually(m, v1alpha1.ConditionComplete, "False/ForeignImage") // no definition, no registryValuesPaths
+	s.Expect(m.Status.Charts[0].Images[0].Manifest).To(gomega.BeEmpty())
 }

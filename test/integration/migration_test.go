@@ -25,7 +25,7 @@ func TestMigrationStepByStep(t *testing.T) {
 	left := func() string { return s.find(m, v1alpha1.ConditionMigrated).Message }
 	s.eventually(m, v1alpha1.ConditionMigrated, "False/StoreScoped")
 	s.Eventually(left).Should(gomega.And(gomega.ContainSubstring("networkfunctiondefinitionversions/"+s.ns+"/nfdv, networkservicedesignversions/"+s.ns+"/nsdv; then"),
-		gomega.ContainSubstring("set spec.uploadPath to ManifestScoped; then"), gomega.ContainSubstring("below acme/cnfmanifest/")))
+		gomega.ContainSubstring("set spec.uploadPath to ManifestScoped and artifactManifestState to Uploading in one change"), gomega.ContainSubstring("below acme/cnfmanifest/")))
 	s.says(nfdv, v1alpha1.ConditionMigrated, "False/StoreReference", "artifact testapp of app (listed by cnfmanifest)")
 	s.says(nsdv, v1alpha1.ConditionMigrated, "False/StoreReference", "artifact nginx of site (listed by cnfmanifest)")
 
