@@ -75,7 +75,7 @@ func (p *publication) copy(ctx context.Context, i *item, bar *bar) error {
 	var last error
 	err := wait.ExponentialBackoffWithContext(ctx, tries, func(ctx context.Context) (bool, error) {
 		bar.restart(last)
-		if last = p.target.client.Copy(ctx, i.repository, i.source, bar.add); last == nil {
+		if last = p.target.client.Copy(ctx, i.repository, i.source, bar.add); last == nil && !i.untagged {
 			last = p.target.client.Tag(ctx, i.repository, i.entry.ArtifactVersion, i.source, overwrite)
 		}
 		if errors.Is(last, registry.ErrUnavailable) && ctx.Err() == nil {
@@ -90,16 +90,23 @@ func (p *publication) copy(ctx context.Context, i *item, bar *bar) error {
 }
 
 func (p *publication) verify(ctx context.Context, i *item) error {
-	return p.target.client.Verify(ctx, i.repository, i.entry.ArtifactVersion, i.want())
+	tag := i.entry.ArtifactVersion
+	if i.untagged {
+		tag = ""
+	}
+	return p.target.client.Verify(ctx, i.repository, tag, i.want())
 }
 
 // outcome is the error that the command ends with.
 func (p *publication) outcome(ctx context.Context) error {
 	var errs []error
-	asked, done, missing := 0, 0, 0
+	asked, done, missing, moved := 0, 0, 0, 0
 	for _, i := range p.items {
-		if i.result == resultMissing {
+		switch i.result {
+		case resultMissing:
 			missing++
+		case resultMoved:
+			moved++
 		}
 		if i.source == nil {
 			continue
@@ -119,6 +126,9 @@ func (p *publication) outcome(ctx context.Context) error {
 		errs = append(errs, fmt.Errorf("%d of %d artifacts failed; the same command goes on", len(errs), asked))
 	case asked == 0 && missing > 0:
 		errs = append(errs, fmt.Errorf("%d of %d artifacts are missing", missing, len(p.items)))
+	}
+	if asked == 0 && moved > 0 {
+		errs = append(errs, fmt.Errorf("%d of %d tags are not where they were when the manifest was sealed; its condition Ready says how they come back", moved, len(p.items)))
 	}
 	return errors.Join(errs...)
 }

@@ -30,6 +30,10 @@ type item struct {
 	repository string
 	// recorded is the digest that the operator has last seen, "" for none.
 	recorded digest.Digest
+	// gone: what a sealed entry was recorded at is no longer in the registry.
+	gone bool
+	// untagged: it is pushed without its tag, which only the manager moves.
+	untagged bool
 	// candidate is nil if no source is for the entry.
 	candidate *candidate
 	source    *registry.Source
@@ -50,6 +54,7 @@ type result string
 const (
 	resultMissing     result = "Missing"
 	resultPresent     result = "Present"
+	resultMoved       result = "Moved"
 	resultPush        result = "WouldPush"
 	resultOverwrite   result = "WouldOverwrite"
 	resultPushed      result = "Pushed"
@@ -106,7 +111,7 @@ func (p *publication) prepare(ctx context.Context, overwrite bool) error {
 	var errs []error
 	for _, i := range p.items {
 		var err error
-		if i.result, err = decide(i, p.target.sealed(), overwrite); err != nil {
+		if i.result, err = i.decide(p.target.sealed(), overwrite); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", entryName(i.entry), err))
 		}
 	}
@@ -123,6 +128,10 @@ func (p *publication) look(ctx context.Context, i *item) (err error) {
 		}
 	}
 	i.there, err = p.target.client.Resolve(ctx, i.repository, i.entry.ArtifactVersion)
+	if err == nil && p.target.sealed() && i.recorded != "" && i.there.Digest != i.recorded {
+		_, lost := p.target.client.Resolve(ctx, i.repository, i.recorded.String())
+		i.gone = errors.Is(lost, registry.ErrNotFound)
+	}
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
 		return nil
@@ -140,11 +149,14 @@ func (p *publication) look(ctx context.Context, i *item) (err error) {
 }
 
 // decide says what is to be done for an entry. The error says why nothing may be, and what to do.
-func decide(i *item, sealed, overwrite bool) (result, error) {
-	if i.source == nil {
-		if i.there.Digest == "" {
-			return resultMissing, nil
-		}
+func (i *item) decide(sealed, overwrite bool) (result, error) {
+	moved := sealed && i.recorded != "" && i.there.Digest != "" && i.there.Digest != i.recorded
+	switch {
+	case i.source == nil && i.there.Digest == "":
+		return resultMissing, nil
+	case i.source == nil && moved:
+		return resultMoved, nil
+	case i.source == nil:
 		return resultPresent, nil
 	}
 	want := i.want().Digest
@@ -156,11 +168,16 @@ func decide(i *item, sealed, overwrite bool) (result, error) {
 		return resultFailed, fmt.Errorf("it was %s when the manifest was sealed, and %s is %s: push what it was, or %s", i.recorded, i.candidate.written, want, another)
 	case i.there.Digest == "":
 		return resultPush, nil
-	case sealed && i.recorded == want:
+	case moved && i.recorded == want && i.gone:
+		i.untagged = true
+		return resultPush, nil
+	case moved && i.recorded == want:
 		return resultFailed, fmt.Errorf("the manifest is sealed with %s, and the tag was moved to %s: the annotation %s=%s on the manifest puts it back, with no upload",
 			want, i.there.Digest, v1alpha1.AnnotationRestoreDigest, want)
 	case sealed:
 		return resultFailed, fmt.Errorf("the tag is at %s, and %s is %s: %s", i.there.Digest, i.candidate.written, want, another)
+	case !overwrite && i.recorded != i.there.Digest:
+		return resultFailed, fmt.Errorf("the tag is at %s, and %s is %s: --overwrite replaces it, but the operator has not seen yet what is there, so that nothing will keep it", i.there.Digest, i.candidate.written, want)
 	case !overwrite:
 		return resultFailed, fmt.Errorf("the tag is at %s, and %s is %s: --overwrite replaces it, and what it was at is kept through the grace period", i.there.Digest, i.candidate.written, want)
 	}

@@ -8,6 +8,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
 // row is what is said of one entry.
@@ -66,11 +68,16 @@ func (i *item) says() string {
 			return "there already, as Helm pushed it"
 		}
 		return "there already"
+	case resultMoved:
+		return "moved: it was sealed at " + i.recorded.String()
 	case resultPush:
 		return fmt.Sprintf("would be pushed (%s)", size(i.source.Size))
 	case resultOverwrite:
 		return fmt.Sprintf("would be pushed (%s) over %s", size(i.source.Size), i.there.Digest)
 	case resultPushed:
+		if i.untagged {
+			return fmt.Sprintf("pushed without its tag, which comes back with the annotation %s=%s", v1alpha1.AnnotationRestoreDigest, i.recorded)
+		}
 		return "pushed"
 	case resultOverwritten:
 		return "pushed over " + i.there.Digest.String()
@@ -80,7 +87,12 @@ func (i *item) says() string {
 	return "failed"
 }
 
-func size(bytes int64) string { return fmt.Sprintf("% .1f", decor.SizeB1024(bytes)) }
+func size(bytes int64) string {
+	if bytes < 1<<10 {
+		return fmt.Sprintf("%d B", bytes)
+	}
+	return fmt.Sprintf("% .1f", decor.SizeB1024(bytes))
+}
 
 func (p *publication) write(out io.Writer, format string) error {
 	rows := p.rows()

@@ -72,6 +72,8 @@ func parseSource(arg string) (sourceArgument, error) {
 	case err == nil && info.Mode().IsRegular():
 		s.chart = arg
 		return s, nil
+	case err == nil:
+		return s, fmt.Errorf("%s is no regular file", arg)
 	case strings.HasSuffix(arg, ".tgz"), strings.HasPrefix(arg, "."), filepath.IsAbs(arg):
 		return s, fmt.Errorf("there is no file %s", arg)
 	}

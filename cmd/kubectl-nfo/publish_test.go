@@ -160,7 +160,7 @@ func TestDecide(t *testing.T) {
 		reason                  string
 		source, there, recorded string
 		sameContent             bool
-		sealed, overwrite       bool
+		sealed, overwrite, gone bool
 		want                    result
 		says                    string
 	}{
@@ -170,6 +170,10 @@ func TestDecide(t *testing.T) {
 		"Skip":             {reason: "it is there", source: "a", there: "a", want: resultPresent},
 		"SkipSealed":       {reason: "a sealed one too", source: "a", there: "a", sealed: true, overwrite: true, want: resultPresent},
 		"Other":            {reason: "somebody pushed something else", source: "a", there: "b", want: resultFailed, says: "--overwrite replaces it"},
+		"OtherSeen":        {reason: "the operator has recorded it", source: "a", there: "b", recorded: "b", want: resultFailed, says: "is kept through the grace period"},
+		"OtherUnseen":      {reason: "nobody would keep it", source: "a", there: "b", recorded: "c", want: resultFailed, says: "nothing will keep it"},
+		"Moved":            {reason: "what is there is not what was sealed", there: "b", recorded: "a", sealed: true, want: resultMoved},
+		"SealedGone":       {reason: "it has to be there before the tag can come back", source: "a", there: "b", recorded: "a", sealed: true, gone: true, want: resultPush},
 		"Overwrite":        {reason: "it is meant", source: "a", there: "b", overwrite: true, want: resultOverwrite},
 		"OtherSealed":      {reason: "sealed stays sealed", source: "a", there: "b", sealed: true, overwrite: true, want: resultFailed, says: "make another manifest"},
 		"SealedMoved":      {reason: "the operator moves it back", source: "a", there: "b", recorded: "a", sealed: true, overwrite: true, want: resultFailed, says: "nfo.dev/restore-digest=sha256:"},
@@ -183,7 +187,8 @@ func TestDecide(t *testing.T) {
 		if tc.source != "" {
 			i.source = &registry.Source{Root: registry.Manifest{Descriptor: ocispec.Descriptor{Digest: at(tc.source)}}}
 		}
-		got, err := decide(i, tc.sealed, tc.overwrite)
+		i.gone = tc.gone
+		got, err := i.decide(tc.sealed, tc.overwrite)
 		if got != tc.want || (err != nil) != (tc.says != "") || err != nil && !strings.Contains(err.Error(), tc.says) {
 			t.Errorf("%s: %s, error %v; want %s, %q: %s", name, got, err, tc.want, tc.says, tc.reason)
 		}
@@ -226,7 +231,7 @@ func TestProgressWithoutTerminal(t *testing.T) {
 	empty.add(0)
 	empty.end(errors.New("refused"))
 	p.wait()
-	const want = "a:1: pushing 1.0 MiB\na:1: 25 %\na:1: 50 %\na:1: 75 %\na:1: trying again: the line broke\na:1: pushed\nb:1: pushing 0.0 b\nb:1: failed\n"
+	const want = "a:1: pushing 1.0 MiB\na:1: 25 %\na:1: 50 %\na:1: 75 %\na:1: trying again: the line broke\na:1: pushed\nb:1: pushing 0 B\nb:1: failed\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

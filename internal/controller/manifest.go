@@ -62,6 +62,7 @@ func (r *ManifestReconciler) report(ctx context.Context, m, before *v1alpha1.Art
 	if same && len(done.putBack) == 0 { // a tag may have moved and be back in one pass
 		return nil
 	}
+	defer done.tell(r.events, m) // also if the write fails: it is done, and the next pass will not know
 	if !same {
 		if err := r.Status().Update(ctx, m); err != nil {
 			return client.IgnoreNotFound(err)
@@ -72,12 +73,5 @@ func (r *ManifestReconciler) report(ctx context.Context, m, before *v1alpha1.Art
 	for _, note := range done.moved {
 		tagMoved(r.events, m, note)
 	}
-	if note := done.restored(); note != "" {
-		restored(r.events, m, note)
-	}
-	if note := done.lost(); note != "" {
-		undoLost(r.events, m, note)
-	}
-	done.putBack.tell(r.events, m)
 	return nil
 }

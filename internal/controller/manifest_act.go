@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -34,6 +35,17 @@ func (d manifestDone) lost() string {
 		return ""
 	}
 	return fmt.Sprintf("The recorded digests of %s are no longer in the registry; push these artifacts again.", strings.Join(d.undone.lost, ", "))
+}
+
+// tell tells of the tags that are back, and of those that cannot be.
+func (d manifestDone) tell(to events.EventRecorder, m *v1alpha1.ArtifactManifest) {
+	if note := d.restored(); note != "" {
+		restored(to, m, note)
+	}
+	if note := d.lost(); note != "" {
+		undoLost(to, m, note)
+	}
+	d.putBack.tell(to, m)
 }
 
 // act does what the verdict says, in the order that loses nothing: record what was pushed

@@ -59,13 +59,16 @@ func (c *Client) Tag(ctx context.Context, repository, tag string, s *Source, ove
 	return nil
 }
 
-// Verify looks that a tag is at an artifact's digest and that every manifest and blob of the artifact is
+// Verify looks that a tag, "" for none, is at an artifact's digest and that every manifest and blob of the artifact is
 // there, the manifests byte by byte. Errors wrap ErrNotFound when something is missing, ErrTagTaken
 // when the tag is elsewhere.
 func (c *Client) Verify(ctx context.Context, repository, tag string, root ocispec.Descriptor) error {
-	there, err := c.tagAt(ctx, repository, tag, root.Digest)
-	if err == nil && !there {
-		err = fmt.Errorf("%w: the tag is not there", ErrNotFound)
+	var err error
+	if tag != "" {
+		var there bool
+		if there, err = c.tagAt(ctx, repository, tag, root.Digest); err == nil && !there {
+			err = fmt.Errorf("%w: the tag is not there", ErrNotFound)
+		}
 	}
 	var b *bulk
 	if err == nil {

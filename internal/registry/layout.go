@@ -43,7 +43,11 @@ func OpenLayout(name string) (*Layout, error) {
 	l := &Layout{path: name, storage: layoutStorage{oci.NewStorageFromFS(fsys), fsys}, close: root.Close}
 	files := map[string][]byte{}
 	for _, file := range []string{ocispec.ImageLayoutFile, ocispec.ImageIndexFile} {
-		if files[file], err = readRegular(fsys, file); err != nil {
+		files[file], err = readRegular(fsys, file)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: it is no OCI image layout, for it has no file %s", ErrUnreadable, file)
+		}
+		if err != nil {
 			return nil, errors.Join(fmt.Errorf("opening the layout %s: %w", name, err), root.Close())
 		}
 	}

@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -165,5 +166,38 @@ func TestLayoutArchiveIsATar(t *testing.T) {
 	}
 	if _, err := registry.OpenLayoutArchive(file); !errors.Is(err, registry.ErrUnreadable) {
 		t.Errorf("%v, want ErrUnreadable", err)
+	}
+}
+
+// The registry would refuse the blob too, in words that sound as if the login lacked a right.
+func TestCopyOfADamagedLayout(t *testing.T) {
+	t.Parallel()
+	folder, want := writeLayout(t, "1.0.0")
+	s, err := openLayout(t, folder, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	amd64 := s.Root.Children[0].Digest
+	var m ocispec.Manifest
+	data, err := os.ReadFile(folder + "/blobs/sha256/" + amd64.Encoded())
+	if err == nil {
+		err = json.Unmarshal(data, &m)
+	}
+	if err != nil || len(m.Layers) == 0 {
+		t.Fatalf("%s has no layers: %v", want.Digest, err)
+	}
+	layer := folder + "/blobs/sha256/" + m.Layers[0].Digest.Encoded()
+	blob, err := os.ReadFile(layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob[len(blob)/2] ^= 1
+	if err := errors.Join(os.Chmod(layer, 0o600), os.WriteFile(layer, blob, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	_, c := start(t)
+	err = c.Copy(t.Context(), "acme/app", s, unwatched)
+	if !errors.Is(err, registry.ErrUnreadable) || !strings.Contains(err.Error(), m.Layers[0].Digest.String()) || !strings.Contains(err.Error(), "do not have this digest") {
+		t.Errorf("a blob with a flipped bit: %v", err)
 	}
 }

@@ -186,10 +186,30 @@ func (r reading) Fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser
 			return nil, err
 		}
 	}
+	checked := &checkedReader{Reader: io.TeeReader(body, counter(r.read)), name: r.name, d: d, verifier: d.Digest.Verifier(), left: d.Size}
 	return struct {
 		io.Reader
 		io.Closer
-	}{io.TeeReader(body, counter(r.read)), body}, nil
+	}{checked, body}, nil
+}
+
+// checkedReader fails instead of giving the last bytes of what does not have its digest. The registry would
+// refuse them too, in words that sound as if the login lacked a right.
+type checkedReader struct {
+	io.Reader
+	name     string
+	d        ocispec.Descriptor
+	verifier digest.Verifier
+	left     int64
+}
+
+func (c *checkedReader) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	_, _ = c.verifier.Write(p[:n]) // a hash takes everything
+	if c.left -= int64(n); n > 0 && c.left <= 0 && !c.verifier.Verified() {
+		return 0, fmt.Errorf("%w: the bytes of blob %s in %s do not have this digest", ErrUnreadable, c.d.Digest, c.name)
+	}
+	return n, err
 }
 
 type counter func(int64)
