@@ -9,6 +9,7 @@
 //
 //   - Nothing is dropped silently: every member of the input is mapped, or is in a finding with its path.
 //   - Nothing is guessed: an expression whose value is not in the input is told, with what would decide it.
+//   - A manifest's list is whole or the manifest is left out: one that is applied with less releases the rest.
 //   - Ids are parsed and compared whole and in any case. cnfmanifest is not cnfmanifest2.
 //   - A hostile input costs bounded time and memory: its bytes, depth, values, and what its expressions
 //     expand to are bounded, and beyond a bound nothing is made at all.

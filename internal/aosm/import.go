@@ -88,6 +88,7 @@ type importer struct {
 
 	objects  []client.Object
 	findings []Finding
+	doubts   int // findings of what cannot be known
 }
 
 // resource is one AOSM resource in the input.

@@ -102,7 +102,7 @@ func (im *importer) need(v value, name string, limit int) (string, bool) {
 		im.unmapped(at, "%s has to have from 1 to %d characters", name, limit)
 		return "", false
 	case strings.Contains(word, mark):
-		im.unmapped(at, "%s is known at deployment only", name)
+		im.doubt(at, "%s is known at deployment only", name)
 		return "", false
 	case !printable(word):
 		im.unmapped(at, "%s has characters that cannot be printed", name)
@@ -123,7 +123,7 @@ func (im *importer) array(v value, name string, limit int) []value {
 		im.undecided(m.node, name, err)
 		return nil
 	case out.node == nil || out.kind != array:
-		im.unmapped(m.node, "%s is no array, or is made by a loop that cannot be decided", name)
+		im.doubt(m.node, "%s is no array, or is made by a loop that cannot be decided", name)
 		return nil
 	}
 	items := out.items()

@@ -125,7 +125,7 @@ func (im *importer) element(item value, what string) (value, bool) {
 		im.undecided(item.node, what, err)
 		return value{}, false
 	case out.node == nil || out.kind != object:
-		im.unmapped(item.node, "%s is no object", what)
+		im.doubt(item.node, "%s is no object", what)
 		return value{}, false
 	}
 	return out, true

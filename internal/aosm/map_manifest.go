@@ -12,6 +12,25 @@ func (im *importer) mapManifest(r resource) {
 	o := &v1alpha1.ArtifactManifest{}
 	o.Spec.UploadPath = im.uploadPath(r)
 	o.Spec.ArtifactManifestState = im.manifestState(p)
+	if !im.listArtifacts(o, p, r) {
+		return
+	}
+	im.putPublished(o, &o.ObjectMeta, v1alpha1.KindArtifactManifest, r)
+	im.link(&o.Spec.ArtifactStoreRef.Name, v1alpha1.KindArtifactStore, r.id.parent(), nil)
+}
+
+// listArtifacts fills in what a manifest lists. It reports false, and tells why, where the input does not
+// decide the whole list: applied with a part of it, a manifest that is there would release the rest.
+func (im *importer) listArtifacts(o *v1alpha1.ArtifactManifest, p value, r resource) bool {
+	before := im.doubts
+	if whole := r.value.get("properties"); whole.there() {
+		_, err := whole.resolve()
+		im.undecided(whole.node, "its properties", err)
+	}
+	if im.doubts == before && !p.get("artifacts").there() {
+		im.unmapped(r.value.node, "it does not say which artifacts it lists, so that the manifest is left out; one that lists none has \"artifacts\": []")
+		return false
+	}
 	listed := im.array(p, "artifacts", 512)
 	known := map[string]bool{}
 	for _, item := range listed {
@@ -27,12 +46,15 @@ func (im *importer) mapManifest(r resource) {
 			o.Spec.Artifacts = append(o.Spec.Artifacts, a)
 		}
 	}
-	if len(listed) > 0 && len(o.Spec.Artifacts) == 0 {
+	switch {
+	case im.doubts > before:
+		im.unmapped(r.value.node, "not all of its artifacts can be decided, so that the manifest is left out: with a part of them it would release the others")
+		return false
+	case len(listed) > 0 && len(o.Spec.Artifacts) == 0:
 		im.unmapped(r.value.node, "none of its artifacts lies in an OCI registry")
-		return
+		return false
 	}
-	im.putPublished(o, &o.ObjectMeta, v1alpha1.KindArtifactManifest, r)
-	im.link(&o.Spec.ArtifactStoreRef.Name, v1alpha1.KindArtifactStore, r.id.parent(), nil)
+	return true
 }
 
 // uploadPath is where the artifacts lie: from the API version 2025-03-30 on, at a path of the

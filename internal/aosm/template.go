@@ -179,11 +179,18 @@ func (im *importer) word(v value, name string) (string, error) {
 	return word, err
 }
 
+// doubt tells that a node is left out since what it is cannot be known, rather than because it is known
+// to have no counterpart.
+func (im *importer) doubt(at *node, format string, args ...any) {
+	im.doubts++
+	im.unmapped(at, format, args...)
+}
+
 // undecided tells that something cannot be known from the input, and closes what depends on it.
 func (im *importer) undecided(at *node, what string, errs ...error) {
 	for _, err := range errs {
 		if err != nil && !im.session.fail(err) {
-			im.unmapped(at, "%s cannot be decided: %v", what, err)
+			im.doubt(at, "%s cannot be decided: %v", what, err)
 		}
 	}
 }
