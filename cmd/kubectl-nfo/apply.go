@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/cli-runtime/pkg/printers"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -32,7 +31,7 @@ func (f *importFlags) deliver(ctx context.Context, result *aosm.Result) error {
 	for _, o := range result.Objects {
 		u, err := aosm.Applied(o)
 		if err == nil {
-			err = apply(ctx, u)
+			err = apply(ctx, o, u)
 		}
 		if err != nil {
 			fmt.Fprintf(f.streams.ErrOut, "error: %s %s: %v\n", o.GetObjectKind().GroupVersionKind().Kind, client.ObjectKeyFromObject(o), err)
@@ -58,15 +57,17 @@ func (f *importFlags) deliver(ctx context.Context, result *aosm.Result) error {
 }
 
 // applier applies one object as --dry-run says.
-func (f *importFlags) applier() (func(context.Context, *unstructured.Unstructured) error, error) {
+func (f *importFlags) applier() (func(context.Context, client.Object, *unstructured.Unstructured) error, error) {
 	if f.dryRun == "client" {
-		return func(context.Context, *unstructured.Unstructured) error { return nil }, nil
+		return func(context.Context, client.Object, *unstructured.Unstructured) error { return nil }, nil
 	}
 	api, err := connect(f.config, f.streams)
 	if err != nil {
 		return nil, &exitError{exitFailed, err}
 	}
-	return func(ctx context.Context, u *unstructured.Unstructured) error { return f.apply(ctx, api, u) }, nil
+	return func(ctx context.Context, o client.Object, u *unstructured.Unstructured) error {
+		return f.apply(ctx, api, o, u)
+	}, nil
 }
 
 // printer prints as kubectl does.
@@ -78,29 +79,38 @@ func (f *importFlags) printer() (printers.ResourcePrinter, error) {
 	return f.print.ToPrinter()
 }
 
-// apply applies one object server-side, unless another resource of AOSM has become what is there.
-func (f *importFlags) apply(ctx context.Context, api client.Client, u *unstructured.Unstructured) error {
-	there := &metav1.PartialObjectMetadata{}
-	there.SetGroupVersionKind(u.GroupVersionKind())
-	err := api.Get(ctx, client.ObjectKeyFromObject(u), there)
-	if client.IgnoreNotFound(err) != nil {
+// apply applies one object server-side: o, with the fields alone that u has of it. What is there stays when
+// another resource of AOSM has become it, or when a manifest would lose entries unasked.
+func (f *importFlags) apply(ctx context.Context, api client.Client, o client.Object, u *unstructured.Unstructured) error {
+	there, err := read(ctx, api, o)
+	if err != nil {
 		return fmt.Errorf("reading what is there: %w", err)
 	}
-	if other := there.Annotations[aosm.AnnotationID]; err == nil && other != "" && !aosm.SameResource(other, u.GetAnnotations()[aosm.AnnotationID]) {
-		return fmt.Errorf("it is there already and stands for %q; import into another namespace (-n), or delete it first", other)
+	if there != nil {
+		if other := there.GetAnnotations()[aosm.AnnotationID]; other != "" && !aosm.SameResource(other, u.GetAnnotations()[aosm.AnnotationID]) {
+			return fmt.Errorf("it is there already and stands for %q; import into another namespace (-n), or delete it first", other)
+		}
+		if err := f.checkRemoval(ctx, api, there, o, u); err != nil {
+			return err
+		}
 	}
+	return f.send(ctx, api, u, f.dryRun == "server")
+}
+
+// send applies one object, or asks the API server what it would become, which u then is.
+func (f *importFlags) send(ctx context.Context, api client.Client, u *unstructured.Unstructured, dryRun bool) error {
 	options := []client.ApplyOption{client.FieldOwner(fieldManager)}
 	if f.forceConflicts {
 		options = append(options, client.ForceOwnership)
 	}
-	if f.dryRun == "server" {
+	if dryRun {
 		options = append(options, client.DryRunAll)
 	}
-	err = api.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), options...)
+	err := api.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), options...)
 	switch {
 	case apierrors.IsConflict(err):
 		return fmt.Errorf("%w; --force-conflicts takes these fields over", err)
-	case f.dryRun == "server" && apierrors.IsNotFound(err) && u.GetNamespace() != "":
+	case dryRun && apierrors.IsNotFound(err) && u.GetNamespace() != "":
 		return errors.Join(err, errors.New("a dry run on the server needs its namespace to exist"))
 	}
 	return err

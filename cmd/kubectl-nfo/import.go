@@ -25,7 +25,11 @@ several can follow each other on standard input. A publisher becomes a namespace
 manifests, definitions and designs; a site goes to the namespace of its design.
 
 Everything that has no counterpart, or that the file alone cannot decide, is told on standard error,
-with its JSON path. Nothing is guessed.
+with its JSON path. Nothing is guessed: a manifest is left out if not all of its artifacts can be decided.
+
+An import again adds and changes. It does not take entries out of the list of a manifest that is there,
+which would release their tags: it says which, and leaves that manifest as it is. With --allow-removal it
+takes them out.
 
 With --output the objects are printed and nothing is applied, unless --dry-run says otherwise.
 
@@ -52,6 +56,7 @@ type importFlags struct {
 	siteNamespace          string
 	dryRun                 string
 	forceConflicts         bool
+	allowRemoval           bool
 	print                  *genericclioptions.PrintFlags
 	config                 *genericclioptions.ConfigFlags
 	streams                genericiooptions.IOStreams
@@ -75,6 +80,7 @@ func newImportCommand(streams genericiooptions.IOStreams, config *genericcliopti
 	f.StringVar(&flags.siteNamespace, "site-namespace", "", "namespace for sites; default: each in that of its design")
 	f.StringVar(&flags.dryRun, "dry-run", "", `"none", "client" (nothing is sent) or "server" (nothing is stored); default: none, with --output client`)
 	f.BoolVar(&flags.forceConflicts, "force-conflicts", false, "take over fields that somebody else has set")
+	f.BoolVar(&flags.allowRemoval, "allow-removal", false, "release what a manifest of the cluster lists and the file does not")
 	flags.print.AddFlags(cmd)
 	return cmd
 }

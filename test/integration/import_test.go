@@ -1,13 +1,16 @@
 package integration
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/onsi/gomega"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/aosm"
 	"github.com/nfo-operator/nfo/test/environment"
 )
@@ -55,4 +58,61 @@ func TestImportedObjectsAreValid(t *testing.T) {
 			t.Errorf("no %s is in the test data", kind)
 		}
 	}
+}
+
+// imports runs `kubectl nfo import` on an input in the scene's namespace.
+func (s *scene) imports(input string, args ...string) (code int, out, errOut string) {
+	s.t.Helper()
+	cmd := s.pluginCommand(append([]string{"import", "-f", "-", "-n", s.ns}, args...)...)
+	cmd.Stdin = strings.NewReader(input)
+	return s.run(cmd)
+}
+
+// listing is an answer of the REST API that has one manifest of the store acme, m.
+func listing(artifacts ...string) string {
+	var entries []string
+	for _, a := range artifacts {
+		name, version, _ := strings.Cut(a, ":")
+		entries = append(entries, fmt.Sprintf(`{"artifactName": %q, "artifactVersion": %q}`, name, version))
+	}
+	return `{"id": "/providers/Microsoft.HybridNetwork/publishers/p/artifactStores/acme/artifactManifests/m", "properties": {"artifacts": [` + strings.Join(entries, ", ") + `]}}`
+}
+
+func TestImportAgainReleasesNothingUnasked(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	m := &v1alpha1.ArtifactManifest{ObjectMeta: s.meta("m")}
+	lists := func() string {
+		s.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(m), m)).To(gomega.Succeed())
+		var all []string
+		for _, a := range m.Spec.Artifacts {
+			all = append(all, a.ArtifactName+":"+a.ArtifactVersion)
+		}
+		return strings.Join(all, " ")
+	}
+	code, _, errOut := s.imports(listing("a:1", "a:2", "b:1"), "--api-version", "2025-03-30")
+	s.Expect(code).To(gomega.BeZero(), errOut)
+	for _, dryRun := range []string{"--dry-run=server", "--dry-run=none"} {
+		for _, less := range []string{listing("a:2"), listing("a:2", "c:1")} {
+			code, out, errOut := s.imports(less, "--api-version", "2025-03-30", dryRun)
+			s.Expect(code).To(gomega.Equal(1), out)
+			s.Expect(errOut).To(gomega.ContainSubstring("it lists what the file does not, and would release it: a:1, b:1; import a file that has all of it, or release it with --allow-removal"))
+			s.Expect(lists()).To(gomega.Equal("a:1 a:2 b:1"))
+		}
+	}
+	code, _, errOut = s.imports(listing(), "--api-version", "2025-03-30")
+	s.Expect(code).To(gomega.Equal(1), errOut)
+	code, _, errOut = s.imports(strings.Replace(listing(), `"artifacts": []`, "", 1), "--api-version", "2025-03-30")
+	s.Expect(code).To(gomega.Equal(3), errOut)
+	s.Expect(lists()).To(gomega.Equal("a:1 a:2 b:1"))
+
+	// What somebody else has set is not this import's to take out, and stays.
+	change(s, m, func(m *v1alpha1.ArtifactManifest) {
+		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: "mine", ArtifactVersion: "1"})
+	})
+	code, _, errOut = s.imports(listing("a:1", "a:2", "b:1"), "--api-version", "2025-03-30")
+	s.Expect(code).To(gomega.BeZero(), errOut)
+	code, _, errOut = s.imports(listing("a:2"), "--api-version", "2025-03-30", "--allow-removal")
+	s.Expect(code).To(gomega.BeZero(), errOut)
+	s.Expect(lists()).To(gomega.Equal("a:2 mine:1"))
 }
