@@ -28,13 +28,14 @@ func (f *importFlags) deliver(ctx context.Context, result *aosm.Result) error {
 	}
 	done := &unstructured.UnstructuredList{Object: map[string]any{"apiVersion": "v1", "kind": "List"}}
 	asList := *f.print.OutputFormat == "json"
+	failed := 0
 	for _, o := range result.Objects {
 		u, err := aosm.Applied(o)
 		if err == nil {
 			err = apply(ctx, o, u)
 		}
 		if err != nil {
-			fmt.Fprintf(f.streams.ErrOut, "error: %s %s: %v\n", o.GetObjectKind().GroupVersionKind().Kind, client.ObjectKeyFromObject(o), err)
+			failed += f.tellNotApplied(o, err)
 			continue
 		}
 		done.Items = append(done.Items, *u)
@@ -50,10 +51,20 @@ func (f *importFlags) deliver(ctx context.Context, result *aosm.Result) error {
 			return &exitError{exitFailed, fmt.Errorf("printing: %w", err)}
 		}
 	}
-	if failed := len(result.Objects) - len(done.Items); failed > 0 {
+	if failed > 0 {
 		return &exitError{exitFailed, fmt.Errorf("the cluster did not take %d of %d objects; mend what is said of each, and import again", failed, len(result.Objects))}
 	}
 	return nil
+}
+
+// tellNotApplied says why an object was not applied, and returns how many failures that is.
+func (f *importFlags) tellNotApplied(o client.Object, err error) int {
+	level, failures := "error", 1
+	if errors.Is(err, errLeft) {
+		level, failures = "note", 0
+	}
+	fmt.Fprintf(f.streams.ErrOut, "%s: %s %s: %v\n", level, o.GetObjectKind().GroupVersionKind().Kind, client.ObjectKeyFromObject(o), err)
+	return failures
 }
 
 // applier applies one object as --dry-run says.
@@ -89,6 +100,9 @@ func (f *importFlags) apply(ctx context.Context, api client.Client, o client.Obj
 	if there != nil {
 		if other := there.GetAnnotations()[aosm.AnnotationID]; other != "" && !aosm.SameResource(other, u.GetAnnotations()[aosm.AnnotationID]) {
 			return fmt.Errorf("it is there already and stands for %q; import into another namespace (-n), or delete it first", other)
+		}
+		if newForm(there, o) {
+			return leave(there, o)
 		}
 		if err := f.checkRemoval(ctx, api, there, o, u); err != nil {
 			return err

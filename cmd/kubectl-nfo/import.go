@@ -29,7 +29,8 @@ with its JSON path. Nothing is guessed: a manifest is left out if not all of its
 
 An import again adds and changes. It does not take entries out of the list of a manifest that is there,
 which would release their tags: it says which, and leaves that manifest as it is. With --allow-removal it
-takes them out.
+takes them out. What has been migrated to the form of the API version 2025-03-30 is left as it is where the
+file has the old form.
 
 With --output the objects are printed and nothing is applied, unless --dry-run says otherwise.
 

@@ -33,6 +33,56 @@ func read(ctx context.Context, api client.Client, o client.Object) (client.Objec
 	return there, err
 }
 
+// errLeft is no failure: what is there is the better of the two.
+var errLeft = errors.New("it is in the new form already, and the file has the old one: it is left as it is")
+
+// newForm reports whether what is there was made, or was migrated to, as of the API version 2025-03-30, and
+// what is wanted is of before. There is no way back.
+func newForm(there, wanted client.Object) bool {
+	if m, ok := wanted.(*v1alpha1.ArtifactManifest); ok {
+		before, same := there.(*v1alpha1.ArtifactManifest)
+		return same && before.Spec.UploadPath == v1alpha1.ManifestScoped && m.Spec.UploadPath == v1alpha1.StoreScoped
+	}
+	was := sources(there)
+	for name, s := range sources(wanted) {
+		if s.ArtifactStoreRef != nil && was[name].ArtifactManifestRef != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// sources are what the applications of a definition, or the templates of a design, are taken from, by name.
+func sources(o client.Object) map[string]v1alpha1.ArtifactSource {
+	all := map[string]v1alpha1.ArtifactSource{}
+	switch o := o.(type) {
+	case *v1alpha1.NetworkFunctionDefinitionVersion:
+		for _, app := range o.Spec.NetworkFunctionTemplate.NetworkFunctionApplications {
+			all[app.Name] = app.ArtifactProfile.ArtifactSource
+		}
+	case *v1alpha1.NetworkServiceDesignVersion:
+		for _, t := range o.Spec.ResourceElementTemplates {
+			if p := t.Configuration.ArtifactProfile; p != nil {
+				all[t.Name] = p.ArtifactSource
+			}
+		}
+	}
+	return all
+}
+
+// leave says that what is there is left as it is; as a failure, if the file lists what it does not.
+func leave(there, wanted client.Object) error {
+	before, ok := there.(*v1alpha1.ArtifactManifest)
+	m, same := wanted.(*v1alpha1.ArtifactManifest)
+	if !ok || !same {
+		return errLeft
+	}
+	if more := lacking(before, m); len(more) > 0 {
+		return fmt.Errorf("it is ManifestScoped already, which the file is not, and does not list %s of it; add to its spec.artifacts what it needs, or import an answer with --api-version 2025-03-30", strings.Join(more, ", "))
+	}
+	return errLeft
+}
+
 // checkRemoval refuses to take entries out of the list of a manifest that is there, which releases them.
 // What goes the API server says itself: entries that somebody else has set, too, stay.
 func (f *importFlags) checkRemoval(ctx context.Context, api client.Client, there, o client.Object, u *unstructured.Unstructured) error {

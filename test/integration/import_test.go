@@ -116,3 +116,37 @@ func TestImportAgainReleasesNothingUnasked(t *testing.T) {
 	s.Expect(code).To(gomega.BeZero(), errOut)
 	s.Expect(lists()).To(gomega.Equal("a:2 mine:1"))
 }
+
+func TestImportAgainLeavesWhatWasMigrated(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	const old = "2024-04-15"
+	version := `{"id": "/providers/Microsoft.HybridNetwork/publishers/p/networkFunctionDefinitionGroups/g/networkFunctionDefinitionVersions/1", "properties": {"networkFunctionTemplate":
+		{"networkFunctionApplications": [{"name": "a", "artifactProfile": {"artifactStore": {"id": "/providers/Microsoft.HybridNetwork/publishers/p/artifactStores/acme"},
+		"helmArtifactProfile": {"helmPackageName": "a", "helmPackageVersionRange": "1"}}}]}}}`
+	estate := "[" + listing("a:1") + "," + version + "]"
+	code, _, errOut := s.imports(estate, "--api-version", old)
+	s.Expect(code).To(gomega.BeZero(), errOut)
+	m, d := &v1alpha1.ArtifactManifest{ObjectMeta: s.meta("m")}, &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: s.meta("g-1")}
+	change(s, m, func(m *v1alpha1.ArtifactManifest) { m.Spec.UploadPath = v1alpha1.ManifestScoped })
+	change(s, d, func(d *v1alpha1.NetworkFunctionDefinitionVersion) {
+		d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].ArtifactProfile.ArtifactSource = v1alpha1.ArtifactSource{ArtifactManifestRef: &v1alpha1.LocalReference{Name: "m"}}
+	})
+	for _, args := range [][]string{{"--dry-run=server"}, {}, {"--force-conflicts"}} {
+		code, out, errOut := s.imports(estate, append(args, "--api-version", old)...)
+		s.Expect(code).To(gomega.BeZero(), errOut)
+		s.Expect(out).To(gomega.BeEmpty())
+		for _, kind := range []string{"ArtifactManifest " + s.ns + "/m", "NetworkFunctionDefinitionVersion " + s.ns + "/g-1"} {
+			s.Expect(errOut).To(gomega.ContainSubstring("note: " + kind + ": it is in the new form already, and the file has the old one: it is left as it is\n"))
+		}
+	}
+	for _, o := range []client.Object{m, d} {
+		generation := o.GetGeneration()
+		s.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(o), o)).To(gomega.Succeed())
+		s.Expect(o.GetGeneration()).To(gomega.Equal(generation))
+	}
+	// What the file has besides is not left out without being told as what it is.
+	code, _, errOut = s.imports(listing("a:1", "b:1"), "--api-version", old)
+	s.Expect(code).To(gomega.Equal(1))
+	s.Expect(errOut).To(gomega.ContainSubstring("does not list b:1"))
+}
