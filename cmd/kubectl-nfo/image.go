@@ -169,10 +169,18 @@ func (e *evidence) aboutImage(i image, store *v1alpha1.ArtifactStore) *answer {
 		about := &answer{KeptBy: chain, Roots: roots(chain), Kept: len(chain) > 0}
 		verdicts = append(verdicts, self+": "+e.verdict(f.manifest, about))
 	}
+	listed := len(a.KeptBy) > 0
+	for _, h := range e.pinned(store.Spec.Registry.URL, i.repository, i.digest.String()) {
+		l := e.follow(h)
+		l.Because = deploysAs(h)
+		a.KeptBy = append(a.KeptBy, l)
+	}
 	a.Kept, a.Roots = len(a.KeptBy) > 0, roots(a.KeptBy)
 	switch {
-	case a.Kept:
+	case listed:
 		a.Verdict = "As long as a manifest lists it, no purge deletes it. " + strings.Join(verdicts, " ")
+	case a.Kept:
+		a.Verdict = fmt.Sprintf("No manifest lists it. As long as a definition deploys it, no purge deletes it: it is kept, in the end by %s.", some(a.Roots))
 	case len(a.Released) > 0:
 		a.Verdict = "No manifest lists it; what was released of it is below."
 	default:

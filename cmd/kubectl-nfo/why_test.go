@@ -52,6 +52,14 @@ func definition(name string, manifests ...string) *v1alpha1.NetworkFunctionDefin
 	return d
 }
 
+// deploying has in its status what its first application came to.
+func deploying(d *v1alpha1.NetworkFunctionDefinitionVersion, digest string, images ...v1alpha1.ChartImage) *v1alpha1.NetworkFunctionDefinitionVersion {
+	app := d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].Name
+	m := strings.TrimPrefix(app, "on-")
+	d.Status.Applications = []v1alpha1.ApplicationStatus{{Name: app, Manifest: m, ArtifactName: "upf", ArtifactVersion: "1", Repository: "acme/" + m + "/upf", Digest: digest, Images: images}}
+	return d
+}
+
 func design(name, definition, manifest string) *v1alpha1.NetworkServiceDesignVersion {
 	d := &v1alpha1.NetworkServiceDesignVersion{ObjectMeta: meta(name)}
 	t := v1alpha1.ResourceElementTemplate{Name: "site"}
@@ -259,6 +267,21 @@ As long as a manifest lists it, no purge deletes it. artifactmanifests/p/m: Noth
 		"Quarantine": {"by the tag that keeps it for the purge", seen(stores, released), "r.example.com/acme/m/upf:nfo-undo-111111111111", "\n\nNo manifest lists it; what was released of it is below.\n" + free[1:]},
 		"Purged": {"gone for good", seen(stores, []v1alpha1.Tombstone{tombstone("m-1", "m", v1alpha1.TombstonePurged)}), "r.example.com/acme/m/upf@" + two,
 			"\n\nNo manifest lists it; what was released of it is below.\n\nReleased:\n  acme/m/upf:1 (tombstone m-1, Purged): it is deleted from the registry for good.\n"},
+		"Pinned": {"a definition deploys what no manifest lists any more", seen(stores, nil, manifest("m"), deploying(definition("d", "m"), two), design("n", "d", "")), "r.example.com/acme/m/upf@" + two, `
+└── networkfunctiondefinitionversions/p/d (deploys it as on-m)
+    └── networkservicedesignversions/p/n (by site)
+
+No manifest lists it. As long as a definition deploys it, no purge deletes it: it is kept, in the end by networkservicedesignversions/p/n.
+`},
+		"PinnedImage": {"as an image of its chart", seen(stores, nil, deploying(definition("d", "m"), one, v1alpha1.ChartImage{Repository: "acme/m/img", Digest: two})), "r.example.com/acme/m/img@" + two, `
+└── networkfunctiondefinitionversions/p/d (deploys it as on-m)
+
+No manifest lists it. As long as a definition deploys it, no purge deletes it: it is kept, in the end by networkfunctiondefinitionversions/p/d.
+`},
+		"PinnedElsewhere": {"the same name in a repository of another place", seen([]v1alpha1.ArtifactStore{stores[0], store(func(s *v1alpha1.ArtifactStore) {
+			s.Name, s.Spec.Registry.URL = "other", "https://other.example.com/acme"
+		})}, nil, manifest("m", func(m *v1alpha1.ArtifactManifest) { m.Spec.ArtifactStoreRef.Name = "other" }), deploying(definition("d", "m"), two)), "r.example.com/acme/m/upf@" + two,
+			"\n\nNo manifest lists it and no tombstone has it: nothing here deletes it. It lies in the path of artifactstores/p/acme.\n"},
 		"Nobody": {"in the path, and nobody's", seen(stores, released, manifest("m")), "r.example.com/acme/m2/upf:1", "\n\nNo manifest lists it and no tombstone has it: nothing here deletes it. It lies in the path of artifactstores/p/acme.\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// pinned are the definitions that deploy one of the digests of a repository, as their status has it, in the
+// place of a registry URL. A purge keeps these, also when no manifest lists them any more.
+func (e *evidence) pinned(url, repository string, digests ...string) []reference.Holder {
+	here, err := v1alpha1.ParseRegistryURL(url)
+	if err != nil {
+		return nil
+	}
+	var all []reference.Holder
+	for _, o := range e.objects {
+		d, ok := o.(*v1alpha1.NetworkFunctionDefinitionVersion)
+		if !ok {
+			continue
+		}
+		h := reference.Holder{Object: reference.Self(d), Terminating: d.DeletionTimestamp != nil}
+		for _, app := range d.Status.Applications {
+			if e.deploys(app, here, repository, digests) {
+				h.References = append(h.References, reference.Reference{Application: app.Name})
+			}
+		}
+		if len(h.References) > 0 {
+			all = append(all, h)
+		}
+	}
+	slices.SortFunc(all, func(a, b reference.Holder) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}
+
+// deploys reports whether an application's chart, or one of its images, is at one of the digests.
+func (e *evidence) deploys(app v1alpha1.ApplicationStatus, here v1alpha1.RegistryLocation, repository string, digests []string) bool {
+	at := func(manifest, in, digest string) bool {
+		return digest != "" && in == repository && slices.Contains(digests, digest) && !e.abroad(manifest, here)
+	}
+	return at(app.Manifest, app.Repository, app.Digest) || slices.ContainsFunc(app.Images, func(i v1alpha1.ChartImage) bool {
+		return at(cmp.Or(i.Manifest, app.Manifest), i.Repository, i.Digest)
+	})
+}
+
+// abroad reports whether a manifest is known to lie in another place. What cannot be told is here.
+func (e *evidence) abroad(manifest string, here v1alpha1.RegistryLocation) bool {
+	m, ok := e.objects[reference.Object{Kind: v1alpha1.KindArtifactManifest, Namespace: e.namespace, Name: manifest}].(*v1alpha1.ArtifactManifest)
+	if !ok {
+		return false
+	}
+	s := e.store(m.Spec.ArtifactStoreRef.Name)
+	if s == nil {
+		return false
+	}
+	l, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	return err == nil && !l.Overlaps(here)
+}
+
+// deploysAs puts into words what a definition deploys.
+func deploysAs(h reference.Holder) string {
+	var names []string
+	for _, r := range h.References {
+		names = append(names, r.Application)
+	}
+	return fmt.Sprintf("deploys it as %s", some(names))
+}
