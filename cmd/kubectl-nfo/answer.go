@@ -53,7 +53,7 @@ func (e *evidence) aboutObject(o reference.Object) (a *answer, found bool) {
 		return a, e.aboutTombstone(a, o.Name)
 	}
 	if o.Kind == v1alpha1.KindArtifactManifest {
-		a.Released = e.releases(func(t *v1alpha1.Tombstone, _ v1alpha1.TombstoneArtifact) bool { return t.Spec.Manifest.Name == o.Name })
+		a.Released = e.releases(func(t *v1alpha1.Tombstone, _ v1alpha1.TombstoneArtifact) bool { return t.Spec.Manifest.Name == o.Name }, restored)
 	}
 	subject := e.objects[o]
 	if subject == nil {
@@ -68,7 +68,7 @@ func (e *evidence) aboutObject(o reference.Object) (a *answer, found bool) {
 }
 
 func (e *evidence) aboutTombstone(a *answer, name string) bool {
-	a.Released = e.releases(func(t *v1alpha1.Tombstone, _ v1alpha1.TombstoneArtifact) bool { return t.Name == name })
+	a.Released = e.releases(func(t *v1alpha1.Tombstone, _ v1alpha1.TombstoneArtifact) bool { return t.Name == name }, restored)
 	for _, r := range a.Released {
 		a.Kept = a.Kept || r.KeptBy != ""
 	}

@@ -94,6 +94,16 @@ func (i image) names(tag string, digests ...string) bool {
 	return slices.Contains(digests, i.digest.String())
 }
 
+// meant is which of the digests of a released tag an image is.
+func (i image) meant(digests []string) string {
+	for _, d := range digests {
+		if d == i.digest.String() || i.digest == "" && graph.UndoTag(digest.Digest(d)) == i.tag {
+			return d
+		}
+	}
+	return restored(digests)
+}
+
 // found is an artifact of a manifest that an image is.
 type found struct {
 	manifest *v1alpha1.ArtifactManifest
@@ -160,7 +170,7 @@ func (e *evidence) aboutImage(i image, store *v1alpha1.ArtifactStore) *answer {
 	a.Released = e.releases(func(t *v1alpha1.Tombstone, r v1alpha1.TombstoneArtifact) bool {
 		there, thereErr := v1alpha1.ParseRegistryURL(t.Spec.RegistryURL)
 		return err == nil && thereErr == nil && here.Same(there) && r.Repository == i.repository && i.names(r.Tag, r.Digests...)
-	})
+	}, i.meant)
 	var verdicts []string
 	for _, f := range e.listed(i, store.Spec.Registry.URL) {
 		self := reference.Self(f.manifest).String()

@@ -2,22 +2,34 @@ package main
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
+
+	godigest "github.com/opencontainers/go-digest"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// releases are the entries of tombstones that are asked for, in the order of their names.
-func (e *evidence) releases(which func(*v1alpha1.Tombstone, v1alpha1.TombstoneArtifact) bool) []release {
+// restored is the digest that an entry's tag comes back at, the last one.
+func restored(digests []string) string {
+	if len(digests) == 0 {
+		return ""
+	}
+	return digests[len(digests)-1]
+}
+
+// releases are the entries of tombstones that are asked for, in the order of their names. Each is told
+// of one of its digests, which meant chooses.
+func (e *evidence) releases(which func(*v1alpha1.Tombstone, v1alpha1.TombstoneArtifact) bool, meant func([]string) string) []release {
 	var all []release
 	for i := range e.tombstones {
 		t := &e.tombstones[i]
 		for _, a := range t.Spec.Artifacts {
 			if which(t, a) {
-				all = append(all, e.release(t, a))
+				all = append(all, e.release(t, a, meant(a.Digests)))
 			}
 		}
 	}
@@ -25,7 +37,7 @@ func (e *evidence) releases(which func(*v1alpha1.Tombstone, v1alpha1.TombstoneAr
 	return all
 }
 
-func (e *evidence) release(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact) release {
+func (e *evidence) release(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact, digest string) release {
 	entry := t.Entry(a.Repository, a.Tag)
 	r := release{Tombstone: t.Name, Repository: a.Repository, Tag: a.Tag, Digests: a.Digests, State: string(entry.State)}
 	if entry.State == v1alpha1.TombstoneRestored || entry.State == v1alpha1.TombstonePurged {
@@ -34,7 +46,7 @@ func (e *evidence) release(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact) 
 		}[entry.State]
 		return r
 	}
-	r.KeptBy = e.keeps(t, a)
+	r.KeptBy = e.keeps(t, a, digest)
 	var graceNow time.Duration
 	if s := e.storeAt(t.Spec.RegistryURL); s != nil {
 		graceNow = s.Spec.Purge.GracePeriod.Duration
@@ -43,13 +55,16 @@ func (e *evidence) release(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact) 
 	if counts {
 		r.RestorableUntil = &end
 	}
-	r.Says = e.saysOf(t, r)
+	r.Says = e.saysOf(t, r, digest)
 	return r
 }
 
 // saysOf puts the rest of a release into words.
-func (e *evidence) saysOf(t *v1alpha1.Tombstone, r release) string {
+func (e *evidence) saysOf(t *v1alpha1.Tombstone, r release, digest string) string {
 	var b strings.Builder
+	if t.Spec.Cause == v1alpha1.CauseOverwritten { // the tag itself may be listed, at what it is at now
+		fmt.Fprintf(&b, "of %s, which the tag was at before it was pushed over: ", digest)
+	}
 	restore := fmt.Sprintf("by applying ArtifactManifest %s again", t.Spec.Manifest.Name)
 	if t.Spec.Cause == v1alpha1.CauseOverwritten || t.Spec.Cause == v1alpha1.CauseFound {
 		restore = "by giving its digest a tag in the registry"
@@ -59,6 +74,8 @@ func (e *evidence) saysOf(t *v1alpha1.Tombstone, r release) string {
 		b.WriteString("its tag is not seen gone yet, so that its grace has not begun")
 	case r.RestorableUntil.After(e.now):
 		fmt.Fprintf(&b, "it can be restored until %s, %s", stamp(*r.RestorableUntil), restore)
+	case r.KeptBy != "":
+		fmt.Fprintf(&b, "its grace ended %s; it can be restored, %s", stamp(*r.RestorableUntil), restore)
 	default:
 		fmt.Fprintf(&b, "its grace ended %s: the next purge deletes it, if nothing keeps it; until then it can be restored, %s", stamp(*r.RestorableUntil), restore)
 	}
@@ -68,8 +85,22 @@ func (e *evidence) saysOf(t *v1alpha1.Tombstone, r release) string {
 	return b.String()
 }
 
-// keeps says what keeps a released entry from a purge, as far as the cluster shows; "" for nothing.
-func (e *evidence) keeps(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact) string {
+// keeps says what keeps a digest of a released entry from a purge, as far as the cluster shows; "" for nothing.
+func (e *evidence) keeps(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact, digest string) string {
+	if by := e.keepsEntry(t, a); by != "" {
+		return by
+	}
+	if all := e.listed(image{repository: a.Repository, digest: godigest.Digest(digest)}, t.Spec.RegistryURL); len(all) > 0 {
+		return fmt.Sprintf("%s %s", reference.Self(all[0].manifest), all[0].says)
+	}
+	if all := e.pinned(t.Spec.RegistryURL, a.Repository, digest); len(all) > 0 {
+		return fmt.Sprintf("%s %s", all[0].Object, deploysAs(all[0]))
+	}
+	return ""
+}
+
+// keepsEntry says what keeps a released entry as a whole.
+func (e *evidence) keepsEntry(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact) string {
 	manifest := reference.Object{Kind: v1alpha1.KindArtifactManifest, Namespace: t.Namespace, Name: t.Spec.Manifest.Name}
 	var names []string
 	for _, o := range e.naming[reference.Key(manifest)] {
@@ -77,6 +108,9 @@ func (e *evidence) keeps(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact) st
 	}
 	if len(names) > 0 {
 		return slices.Min(names) + " names " + manifest.String()
+	}
+	if names = e.namingByStore(t.Spec.RegistryURL, path.Base(a.Repository)); len(names) > 0 {
+		return slices.Min(names) + " names artifact " + path.Base(a.Repository) + " by its store"
 	}
 	if t.Spec.Cause == v1alpha1.CauseOverwritten {
 		return ""
@@ -88,6 +122,27 @@ func (e *evidence) keeps(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact) st
 		return "artifactmanifests/" + slices.Min(names) + " lists " + a.Tag
 	}
 	return ""
+}
+
+// namingByStore are those that name an artifact by its store, the old form, in the place of a registry URL.
+func (e *evidence) namingByStore(url, artifact string) []string {
+	here, err := v1alpha1.ParseRegistryURL(url)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for i := range e.stores {
+		store := reference.Self(&e.stores[i])
+		if l, err := v1alpha1.ParseRegistryURL(e.stores[i].Spec.Registry.URL); err == nil && !l.Overlaps(here) {
+			continue
+		}
+		for _, o := range e.naming[reference.Key(store)] {
+			if slices.ContainsFunc(reference.Kept(o), func(r reference.Reference) bool { return r.To == store && r.Artifact == artifact }) {
+				names = append(names, reference.Self(o).String())
+			}
+		}
+	}
+	return names
 }
 
 // storeAt is the store of a registry URL; nil for none.

@@ -199,7 +199,7 @@ tombstones/p/m-1
 A tombstone keeps nothing and nothing keeps it. Deleting it forgets how to restore, and leaves the digests in the registry.
 
 Released:
-  acme/m/upf:1 (tombstone m-1, Kept): its grace ended 2026-05-01T11:00:00Z: the next purge deletes it, if nothing keeps it; until then it can be restored, by applying ArtifactManifest m again; networkfunctiondefinitionversions/p/d names artifactmanifests/p/m, which keeps it from a purge.
+  acme/m/upf:1 (tombstone m-1, Kept): its grace ended 2026-05-01T11:00:00Z; it can be restored, by applying ArtifactManifest m again; networkfunctiondefinitionversions/p/d names artifactmanifests/p/m, which keeps it from a purge.
 `},
 		"Store": {"its manifests keep it", seen(stores, nil, manifest("m")), reference.Object{Kind: v1alpha1.KindArtifactStore, Namespace: "p", Name: "acme"}, `
 artifactstores/p/acme
