@@ -77,6 +77,10 @@ func (im *importer) readOne(v value) {
 
 func (im *importer) readIdentified(v value) {
 	raw := v.get("id")
+	if raw.kind != text {
+		im.unmapped(v.node, "its id is no text")
+		return
+	}
 	id, err := parseID(raw.text1())
 	if err != nil {
 		im.unmapped(v.node, "%v", err)

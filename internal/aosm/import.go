@@ -54,6 +54,9 @@ func Import(r io.Reader, o Options) (*Result, error) {
 		namespaces: map[string]bool{}, registries: map[string]bool{}, manifests: map[string]bool{},
 	}
 	im.readDocuments(documents)
+	if len(im.found) == 0 && len(im.findings) == 0 {
+		im.tell(Note, documents[0], "there is no resource in it, so that nothing is imported")
+	}
 	for _, manifests := range []bool{false, true} { // last: they are what references made them
 		for _, r := range im.found {
 			if (r.id.typ() == typeManifest) == manifests {
@@ -119,6 +122,10 @@ func (im *importer) add(r resource) {
 			im.tell(Note, r.value.node, "the same is at %s, too", first.path())
 			return
 		}
+		if id := im.found[i].id; differ(id.subscription, r.id.subscription) || differ(id.group, r.id.group) {
+			im.unmapped(r.value.node, "it is another resource than that of the same name at %s, which was taken, of subscription %q, resource group %q; import it alone, with a namespace of its own (-n)", first.path(), clip(id.subscription), clip(id.group))
+			return
+		}
 		im.unmapped(r.value.node, "the same resource is at %s with other content, which was taken", first.path())
 		return
 	}
@@ -182,11 +189,13 @@ func (im *importer) checkVersion(r resource) resource {
 	return r
 }
 
+// differ reports whether two parts of a scope are known, and are not the same.
+func differ(a, b string) bool { return a != "" && b != "" && fold(a) != fold(b) }
+
 // knows reports whether an id is of the one publisher of its name: a namespace stands for one.
 func (im *importer) knows(id resourceID, at *node) bool {
 	name := fold(id.publisher())
 	seen, ok := im.scopes[name]
-	differ := func(a, b string) bool { return a != "" && b != "" && fold(a) != fold(b) }
 	if ok && im.options.Namespace == "" && (differ(seen.subscription, id.subscription) || differ(seen.group, id.group)) {
 		im.unmapped(at, "its publisher %s is another one than that of subscription %q, resource group %q; import it alone, with a namespace of its own (-n)", clip(id.publisher()), clip(seen.subscription), clip(seen.group))
 		return false

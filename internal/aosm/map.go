@@ -127,8 +127,11 @@ func (im *importer) array(v value, name string, limit int) []value {
 		return nil
 	}
 	items := out.items()
+	if len(items) > limit {
+		im.tell(NotMapped, m.node, "%s has %d items, and more than %d cannot be: the last %d are left out", name, len(items), limit, len(items)-limit)
+	}
 	for _, over := range items[min(limit, len(items)):] {
-		im.unmapped(over.node, "%s has more than %d items", name, limit)
+		over.close()
 	}
 	return items[:min(limit, len(items))]
 }

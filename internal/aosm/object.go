@@ -37,7 +37,6 @@ func SameResource(a, b string) bool {
 	if err != nil {
 		return false
 	}
-	differ := func(a, b string) bool { return a != "" && b != "" && fold(a) != fold(b) }
 	return x.typ() == y.typ() && fold(strings.Join(x.names, "/")) == fold(strings.Join(y.names, "/")) &&
 		!differ(x.subscription, y.subscription) && !differ(x.group, y.group)
 }
