@@ -27,7 +27,8 @@ What fits no entry, or the same entry twice, is refused. All is looked at before
 
 Digests stay as they are, and an index is copied with all its platforms. What is there already is skipped,
 down to single blobs. A tag that is at another digest is refused without --overwrite, and always when
-the manifest is sealed. At the end every tag, manifest and blob is verified.
+the manifest is sealed or the manager has not seen that digest yet, for then nothing would keep it. (Of a
+StoreScoped manifest nothing is kept.) At the end every tag, manifest and blob is verified.
 
 Without a source it says what is missing, and where it belongs.
 
@@ -76,7 +77,7 @@ func newPublishCommand(streams genericiooptions.IOStreams, config *genericcliopt
 	}
 	f := cmd.Flags()
 	f.BoolVar(&flags.dryRun, "dry-run", false, "say what would be pushed, and write nothing")
-	f.BoolVar(&flags.overwrite, "overwrite", false, "replace tags that are at another digest, if the manifest is not sealed")
+	f.BoolVar(&flags.overwrite, "overwrite", false, "replace tags that are at another digest, if the manifest is not sealed and the manager has seen that digest, so that a tombstone keeps it")
 	f.BoolVar(&flags.storeCredentials, "use-store-credentials", false, "log in to the store's registry with the Secret that the store names, which takes the right to read it")
 	f.StringSliceVar(&flags.plainHosts, "source-plain-http", nil, "HOST[:PORT] of a source's registry that speaks plain HTTP; can be given several times")
 	f.BoolVarP(&flags.quiet, "quiet", "q", false, "show no progress")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -71,12 +72,15 @@ func (p *publication) push(ctx context.Context, i *item, bars *progress) error {
 }
 
 func (p *publication) copy(ctx context.Context, i *item, bar *bar) error {
-	overwrite := i.result == resultOverwrite
+	var over digest.Digest
+	if i.result == resultOverwrite {
+		over = i.there.Digest
+	}
 	var last error
 	err := wait.ExponentialBackoffWithContext(ctx, tries, func(ctx context.Context) (bool, error) {
 		bar.restart(last)
 		if last = p.target.client.Copy(ctx, i.repository, i.source, bar.add); last == nil && !i.untagged {
-			last = p.target.client.Tag(ctx, i.repository, i.entry.ArtifactVersion, i.source, overwrite)
+			last = p.target.client.Tag(ctx, i.repository, i.entry.ArtifactVersion, i.source, over)
 		}
 		if errors.Is(last, registry.ErrUnavailable) && ctx.Err() == nil {
 			return false, nil

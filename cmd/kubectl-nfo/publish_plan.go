@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,12 +29,15 @@ type publication struct {
 type item struct {
 	entry      v1alpha1.Artifact
 	repository string
-	// recorded is the digest that the operator has last seen, "" for none.
-	recorded digest.Digest
 	// gone: what a sealed entry was recorded at is no longer in the registry.
 	gone bool
 	// untagged: it is pushed without its tag, which only the manager moves.
 	untagged bool
+	// recorded is the digest that the operator keeps for the entry, seen the one that it has last seen, which
+	// it buries once another is there; "" for none.
+	recorded, seen digest.Digest
+	// foreign: the repository is not the manifest's own, and what is pushed over there is not buried.
+	foreign bool
 	// candidate is nil if no source is for the entry.
 	candidate *candidate
 	source    *registry.Source
@@ -84,10 +88,10 @@ func newPublication(t *target, found []candidate) (*publication, error) {
 	}
 	p := &publication{target: t}
 	for _, a := range entries {
-		i := &item{entry: a, repository: t.repository(a)}
+		i := &item{entry: a, repository: t.repository(a), foreign: t.manifest.Spec.UploadPath == v1alpha1.StoreScoped}
 		for _, s := range t.manifest.Status.Artifacts {
 			if s.ArtifactName == a.ArtifactName && s.ArtifactVersion == a.ArtifactVersion && s.Repository == i.repository {
-				i.recorded = digest.Digest(s.Digest)
+				i.recorded, i.seen = digest.Digest(s.Digest), digest.Digest(cmp.Or(s.MovedTo, s.Digest))
 			}
 		}
 		p.items = append(p.items, i)
@@ -176,10 +180,21 @@ func (i *item) decide(sealed, overwrite bool) (result, error) {
 			want, i.there.Digest, v1alpha1.AnnotationRestoreDigest, want)
 	case sealed:
 		return resultFailed, fmt.Errorf("the tag is at %s, and %s is %s: %s", i.there.Digest, i.candidate.written, want, another)
-	case !overwrite && i.recorded != i.there.Digest:
-		return resultFailed, fmt.Errorf("the tag is at %s, and %s is %s: --overwrite replaces it, but the operator has not seen yet what is there, so that nothing will keep it", i.there.Digest, i.candidate.written, want)
+	}
+	return i.replace(overwrite)
+}
+
+// replace says whether the tag of an entry that is not sealed may leave what it is at.
+func (i *item) replace(overwrite bool) (result, error) {
+	is := fmt.Sprintf("the tag is at %s, and %s is %s", i.there.Digest, i.candidate.written, i.want().Digest)
+	switch {
+	case !i.foreign && i.seen != i.there.Digest:
+		return resultFailed, fmt.Errorf("%s: the manager has not seen yet what is there, so that nothing would keep it. "+
+			"Wait until status.artifacts of the manifest has that digest (seconds while something is missing, else up to 5 minutes), then run this with --overwrite", is)
+	case !overwrite && i.foreign:
+		return resultFailed, fmt.Errorf("%s: --overwrite replaces it, and nothing keeps what it was at, for the manifest is %s", is, v1alpha1.StoreScoped)
 	case !overwrite:
-		return resultFailed, fmt.Errorf("the tag is at %s, and %s is %s: --overwrite replaces it, and what it was at is kept through the grace period", i.there.Digest, i.candidate.written, want)
+		return resultFailed, fmt.Errorf("%s: --overwrite replaces it, and a tombstone keeps what it was at through the grace period", is)
 	}
 	return resultOverwrite, nil
 }

@@ -159,7 +159,8 @@ func TestDecide(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason                  string
 		source, there, recorded string
-		sameContent             bool
+		seen                    string
+		sameContent, foreign    bool
 		sealed, overwrite, gone bool
 		want                    result
 		says                    string
@@ -169,12 +170,15 @@ func TestDecide(t *testing.T) {
 		"Push":             {reason: "an ordinary push", source: "a", want: resultPush},
 		"Skip":             {reason: "it is there", source: "a", there: "a", want: resultPresent},
 		"SkipSealed":       {reason: "a sealed one too", source: "a", there: "a", sealed: true, overwrite: true, want: resultPresent},
-		"Other":            {reason: "somebody pushed something else", source: "a", there: "b", want: resultFailed, says: "--overwrite replaces it"},
-		"OtherSeen":        {reason: "the operator has recorded it", source: "a", there: "b", recorded: "b", want: resultFailed, says: "is kept through the grace period"},
-		"OtherUnseen":      {reason: "nobody would keep it", source: "a", there: "b", recorded: "c", want: resultFailed, says: "nothing will keep it"},
 		"Moved":            {reason: "what is there is not what was sealed", there: "b", recorded: "a", sealed: true, want: resultMoved},
 		"SealedGone":       {reason: "it has to be there before the tag can come back", source: "a", there: "b", recorded: "a", sealed: true, gone: true, want: resultPush},
-		"Overwrite":        {reason: "it is meant", source: "a", there: "b", overwrite: true, want: resultOverwrite},
+		"Other":            {reason: "somebody pushed something else", source: "a", there: "b", seen: "b", want: resultFailed, says: "--overwrite replaces it, and a tombstone keeps"},
+		"Overwrite":        {reason: "it is meant", source: "a", there: "b", seen: "b", overwrite: true, want: resultOverwrite},
+		"Unseen":           {reason: "no undo is promised that will not be", source: "a", there: "b", want: resultFailed, says: "has not seen yet what is there"},
+		"UnseenOverwrite":  {reason: "it would be lost", source: "a", there: "b", overwrite: true, want: resultFailed, says: "Wait until status.artifacts"},
+		"SeenOther":        {reason: "pushed over twice between two looks", source: "a", there: "b", recorded: "c", seen: "c", overwrite: true, want: resultFailed, says: "Wait until status.artifacts"},
+		"Foreign":          {reason: "the manager buries nothing at a store's own path", source: "a", there: "b", foreign: true, want: resultFailed, says: "nothing keeps what it was at"},
+		"ForeignOverwrite": {reason: "waiting would not help", source: "a", there: "b", foreign: true, overwrite: true, want: resultOverwrite},
 		"OtherSealed":      {reason: "sealed stays sealed", source: "a", there: "b", sealed: true, overwrite: true, want: resultFailed, says: "make another manifest"},
 		"SealedMoved":      {reason: "the operator moves it back", source: "a", there: "b", recorded: "a", sealed: true, overwrite: true, want: resultFailed, says: "nfo.dev/restore-digest=sha256:"},
 		"SealedMissing":    {reason: "what a sealed one misses can be pushed", source: "a", recorded: "a", sealed: true, want: resultPush},
@@ -183,7 +187,7 @@ func TestDecide(t *testing.T) {
 		"UnsealedRecorded": {reason: "an unsealed one can change", source: "a", recorded: "b", want: resultPush},
 		"HelmPushed":       {reason: "the same chart, by helm push", source: "a", there: "b", sameContent: true, sealed: true, want: resultPresent},
 	} {
-		i := &item{there: ocispec.Descriptor{Digest: at(tc.there)}, recorded: at(tc.recorded), sameContent: tc.sameContent, candidate: &candidate{}}
+		i := &item{there: ocispec.Descriptor{Digest: at(tc.there)}, recorded: at(tc.recorded), seen: at(tc.seen), foreign: tc.foreign, sameContent: tc.sameContent, candidate: &candidate{}}
 		if tc.source != "" {
 			i.source = &registry.Source{Root: registry.Manifest{Descriptor: ocispec.Descriptor{Digest: at(tc.source)}}}
 		}

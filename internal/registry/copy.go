@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/url"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/content"
@@ -43,17 +44,10 @@ func (c *Client) Copy(ctx context.Context, repository string, s *Source, moved f
 }
 
 // Tag puts a tag on what Copy has copied. A tag that is there at the same digest is left alone; one
-// that is at another is ErrTagTaken, without a write, unless overwrite is set. OCI has no
-// compare-and-set: who sets the tag between our look and our write loses it.
-func (c *Client) Tag(ctx context.Context, repository, tag string, s *Source, overwrite bool) error {
-	there, err := c.tagAt(ctx, repository, tag, s.Root.Descriptor.Digest)
-	if overwrite && errors.Is(err, ErrTagTaken) {
-		err = nil
-	}
-	if err == nil && !there {
-		err = c.putTag(ctx, repository, tag, s.Root)
-	}
-	if err != nil {
+// that is at another than over, which it replaces, is ErrTagTaken, without a write; "" replaces none. OCI
+// has no compare-and-set: who sets the tag between our look and our write loses it.
+func (c *Client) Tag(ctx context.Context, repository, tag string, s *Source, over digest.Digest) error {
+	if err := c.moveTag(ctx, repository, tag, over, s.Root); err != nil {
 		return fmt.Errorf("tagging %s: %w", c.name(repository, tag), err)
 	}
 	return nil

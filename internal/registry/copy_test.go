@@ -53,7 +53,7 @@ func TestCopy(t *testing.T) {
 	}
 	wantAt(t, c, map[string]digest.Digest{})
 	for range 2 {
-		if err := c.Tag(t.Context(), "acme/app", "1", s, false); err != nil {
+		if err := c.Tag(t.Context(), "acme/app", "1", s, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -89,7 +89,7 @@ func TestCopyGoesOn(t *testing.T) {
 	}
 	r.Intercept(nil)
 	r.Forget()
-	if err := errors.Join(c.Copy(t.Context(), "acme/app", s, unwatched), c.Tag(t.Context(), "acme/app", "1", s, false)); err != nil {
+	if err := errors.Join(c.Copy(t.Context(), "acme/app", s, unwatched), c.Tag(t.Context(), "acme/app", "1", s, "")); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Verify(t.Context(), "acme/app", "1", s.Root.Descriptor); err != nil {
@@ -106,7 +106,7 @@ func TestCopyMendsAnImage(t *testing.T) {
 	_, s := indexAt(t)
 	dir := t.TempDir()
 	r, c := start(t, registrytest.InDir(dir))
-	if err := errors.Join(c.Copy(t.Context(), "acme/app", s, unwatched), c.Tag(t.Context(), "acme/app", "1", s, false)); err != nil {
+	if err := errors.Join(c.Copy(t.Context(), "acme/app", s, unwatched), c.Tag(t.Context(), "acme/app", "1", s, "")); err != nil {
 		t.Fatal(err)
 	}
 	child, err := c.Manifest(t.Context(), "acme/app", s.Root.Children[0].Digest)
@@ -148,7 +148,7 @@ func TestCopyWithinARegistryMounts(t *testing.T) {
 				return denied
 			})
 		}
-		if err := errors.Join(c.Copy(t.Context(), "acme/app", s, unwatched), c.Tag(t.Context(), "acme/app", "1", s, false)); err != nil {
+		if err := errors.Join(c.Copy(t.Context(), "acme/app", s, unwatched), c.Tag(t.Context(), "acme/app", "1", s, "")); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if err := c.Verify(t.Context(), "acme/app", "1", s.Root.Descriptor); err != nil {
@@ -168,14 +168,18 @@ func TestTagIsNotOverwritten(t *testing.T) {
 	if err := c.Copy(t.Context(), "app", s, unwatched); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Tag(t.Context(), "app", "1.0.0", s, false); !errors.Is(err, registry.ErrTagTaken) {
+	if err := c.Tag(t.Context(), "app", "1.0.0", s, ""); !errors.Is(err, registry.ErrTagTaken) {
 		t.Errorf("Tag: %v, want ErrTagTaken", err)
 	}
 	if err := c.Verify(t.Context(), "app", "1.0.0", s.Root.Descriptor); !errors.Is(err, registry.ErrTagTaken) {
 		t.Errorf("Verify: %v, want ErrTagTaken", err)
 	}
 	wantAt(t, c, map[string]digest.Digest{"1.0.0": other.Digest})
-	if err := c.Tag(t.Context(), "app", "1.0.0", s, true); err != nil {
+	if err := c.Tag(t.Context(), "app", "1.0.0", s, digest.FromString("third")); !errors.Is(err, registry.ErrTagTaken) {
+		t.Errorf("somebody has pushed since: %v, want ErrTagTaken", err)
+	}
+	wantAt(t, c, map[string]digest.Digest{"1.0.0": other.Digest})
+	if err := c.Tag(t.Context(), "app", "1.0.0", s, other.Digest); err != nil {
 		t.Error(err)
 	}
 	wantAt(t, c, map[string]digest.Digest{"1.0.0": s.Root.Descriptor.Digest})
@@ -195,7 +199,7 @@ func TestCopyOfAReferrer(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, c := start(t)
-	if err := errors.Join(c.Copy(t.Context(), "app", s, unwatched), c.Tag(t.Context(), "app", "signature", s, false)); err != nil {
+	if err := errors.Join(c.Copy(t.Context(), "app", s, unwatched), c.Tag(t.Context(), "app", "signature", s, "")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Resolve(t.Context(), "app", subject.Digest.String()); err != nil {

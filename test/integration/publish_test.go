@@ -101,7 +101,7 @@ func TestPublishRefuses(t *testing.T) {
 	m := p.manifest("m", "a:1", "b:1")
 	p.create(p.store("acme"), m)
 	old := p.image("m", "a:1", "old").Digest.String()
-	fresh := p.build("x/a", "1", "new")
+	p.build("x/a", "1", "new")
 	p.build("x/c", "1", "c")
 	a, c := p.elsewhere.Host+"/x/a:1", p.elsewhere.Host+"/x/c:1"
 
@@ -114,6 +114,7 @@ func TestPublishRefuses(t *testing.T) {
 		"NoEntry":  {[]string{"b:1=" + a, c}, 2, "c:1) fits no entry\nthe manifest lists a:1, b:1"},
 		"Twice":    {[]string{"b:1=" + a, "b:1=" + c}, 2, "are both for b:1"},
 		"Another":  {[]string{"b:1=" + c, a}, 1, "a:1: the tag is at " + old},
+		"Unseen":   {[]string{"b:1=" + c, a, "--overwrite"}, 1, "the manager has not seen yet what is there"},
 		"NotThere": {[]string{"b:1=" + p.elsewhere.Host + "/x/none:1", c}, 2, "fits no entry"},
 		"NoSource": {[]string{"b:1=" + p.elsewhere.Host + "/x/none:1"}, 1, "not found"},
 	} {
@@ -125,18 +126,12 @@ func TestPublishRefuses(t *testing.T) {
 		p.Expect(p.registry.Writes()).To(gomega.BeZero(), name)
 	}
 
-	code, out, errOut := p.publish("am/m", a, "--overwrite")
-	p.Expect(code).To(gomega.BeZero(), errOut)
-	p.Expect(out).To(gomega.ContainSubstring("pushed over " + old))
-	p.Expect(out).To(gomega.ContainSubstring("missing"), "b:1 is")
-	p.Expect(p.at(repository("m", "a"), "1")).To(gomega.Equal(fresh.Digest.String()))
-
 	// Sealed stays sealed; what it misses can be pushed.
 	change(p.scene, m, func(o *v1alpha1.ArtifactManifest) { o.Spec.ArtifactManifestState = v1alpha1.ManifestUploaded })
-	code, _, errOut = p.publish("am/m", "a:1="+c, "--overwrite")
+	code, _, errOut := p.publish("am/m", "a:1="+c, "--overwrite")
 	p.Expect(code).To(gomega.Equal(1))
 	p.Expect(errOut).To(gomega.ContainSubstring("make another manifest"))
-	p.Expect(p.at(repository("m", "a"), "1")).To(gomega.Equal(fresh.Digest.String()))
+	p.Expect(p.at(repository("m", "a"), "1")).To(gomega.Equal(old))
 	code, _, errOut = p.publish("am/m", "b:1="+c)
 	p.Expect(code).To(gomega.BeZero(), errOut)
 
@@ -154,6 +149,40 @@ func TestPublishRefuses(t *testing.T) {
 	code, _, errOut = p.publish("as/acme", a)
 	p.Expect(code).To(gomega.Equal(2))
 	p.Expect(errOut).To(gomega.ContainSubstring("no manifest"))
+}
+
+// What is pushed over is kept: the manager has seen it, and buries it.
+func TestPublishOverwrites(t *testing.T) {
+	t.Parallel()
+	p := newScene(t).workplace()
+	m := p.manifest("m", "a:1", "b:1")
+	p.create(p.store("acme"), m)
+	old := p.image("m", "a:1", "old").Digest.String()
+	fresh := p.build("x/a", "1", "new")
+	source := p.elsewhere.Host + "/x/a:1"
+	code, _, errOut := p.publish("am/m", source, "--overwrite")
+	p.Expect(code).To(gomega.Equal(1))
+	p.Expect(errOut).To(gomega.ContainSubstring("the manager has not seen yet what is there"))
+	p.Expect(p.at(repository("m", "a"), "1")).To(gomega.Equal(old))
+
+	p.manage()
+	p.eventually(m, v1alpha1.ConditionUploaded, "False/Missing")
+	code, _, errOut = p.publish("am/m", source)
+	p.Expect(code).To(gomega.Equal(1))
+	p.Expect(errOut).To(gomega.ContainSubstring("a tombstone keeps what it was at"))
+	code, out, errOut := p.publish("am/m", source, "--overwrite")
+	p.Expect(code).To(gomega.BeZero(), errOut)
+	p.Expect(out).To(gomega.ContainSubstring("pushed over " + old))
+	p.Expect(out).To(gomega.ContainSubstring("missing"), "b:1 is")
+	p.Expect(p.at(repository("m", "a"), "1")).To(gomega.Equal(fresh.Digest.String()))
+	p.Eventually(func() (kept []string) {
+		for _, tomb := range p.tombstones() {
+			for _, a := range tomb.Spec.Artifacts {
+				kept = append(kept, a.Digests...)
+			}
+		}
+		return kept
+	}, patience).Should(gomega.ConsistOf(old))
 }
 
 func TestPublishGoesOnAfterAnInterruption(t *testing.T) {
