@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
 	"github.com/opencontainers/go-digest"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -127,7 +128,11 @@ func (p *publication) outcome(ctx context.Context) error {
 	case ctx.Err() != nil && asked > 0 && done < asked:
 		errs = append(errs, fmt.Errorf("interrupted: %d of %d artifacts are done; the same command goes on", done, asked))
 	case len(errs) > 0:
-		errs = append(errs, fmt.Errorf("%d of %d artifacts failed; the same command goes on", len(errs), asked))
+		next := ""
+		if slices.ContainsFunc(errs, func(err error) bool { return !errors.Is(err, registry.ErrUnreadable) }) {
+			next = "; the same command goes on"
+		}
+		errs = append(errs, fmt.Errorf("%d of %d artifacts failed%s", len(errs), asked, next))
 	case asked == 0 && missing > 0:
 		errs = append(errs, fmt.Errorf("%d of %d artifacts are missing", missing, len(p.items)))
 	}

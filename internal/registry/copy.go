@@ -25,7 +25,8 @@ const copiesAtOnce = 3
 // does. Blobs of the same registry are mounted rather than uploaded where the login allows it. moved,
 // which is called from several goroutines, is told of bytes that are done, those that were there
 // included; they come to about s.Size. What was copied before an error stays, and copying again goes on.
-// It takes as long as it takes, until ctx ends. Errors wrap ErrUnavailable when trying again can help.
+// It takes as long as it takes, until ctx ends. Errors wrap ErrUnavailable when trying again can
+// help, ErrUnreadable when a blob of s is not of its digest.
 func (c *Client) Copy(ctx context.Context, repository string, s *Source, moved func(bytes int64)) error {
 	to, err := c.bulk(repository)
 	if err == nil {
@@ -35,7 +36,11 @@ func (c *Client) Copy(ctx context.Context, repository string, s *Source, moved f
 		if s.host == c.location.Host && s.repository != repository && s.repository != "" {
 			options.MountFrom = func(context.Context, ocispec.Descriptor) ([]string, error) { return []string{s.repository}, nil }
 		}
-		err = c.copyFailed(oras.CopyGraph(ctx, reading{s, moved}, target{to}, s.Root.Descriptor, options))
+		from := &reading{Source: s, read: moved}
+		err = c.copyFailed(oras.CopyGraph(ctx, from, target{to}, s.Root.Descriptor, options))
+		if spoiled := from.spoiled.Load(); spoiled != nil {
+			err = *spoiled
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("copying %s to %s: %w", s.name, c.name(repository, s.Root.Descriptor.Digest.String()), err)

@@ -285,3 +285,66 @@ func TestCopyErrors(t *testing.T) {
 		t.Errorf("outside of the prefix (I9): %v", err)
 	}
 }
+
+// Whatever the registry makes of it, the source is at fault.
+func TestCopyOfASpoiledBlob(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason string
+		spoil  func([]byte) []byte
+		late   bool // after the source was read, which compares the size of each blob
+		says   string
+	}{
+		"Changed": {"other bytes of the same length", func(b []byte) []byte { b[len(b)-1] ^= 1; return b }, false, "do not have this digest"},
+		"Cut":     {"the disk was full", func(b []byte) []byte { return b[:len(b)-1] }, true, "are fewer than"},
+		"Grown":   {"something was appended", func(b []byte) []byte { return append(b, 0) }, true, "are more than"},
+	} {
+		for _, archive := range []bool{false, true} {
+			if archive && tc.late {
+				continue // it was packed before
+			}
+			folder, _ := writeLayout(t, "1.0.0")
+			s, err := openLayout(t, folder, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			blob := childOf(t, folder, s).Blobs[1].Digest
+			data, err := os.ReadFile(blobFile(folder, blob))
+			if err == nil {
+				err = os.WriteFile(blobFile(folder, blob), tc.spoil(data), 0o600)
+			}
+			if err == nil && !tc.late {
+				s, err = openLayout(t, folder, archive)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, c := start(t)
+			err = c.Copy(t.Context(), "app", s, unwatched)
+			if !errors.Is(err, registry.ErrUnreadable) || errors.Is(err, registry.ErrDenied) ||
+				!strings.Contains(err.Error(), "the bytes of blob "+blob.String()+" in "+folder) || !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("%s: %s, archive %t: %v, want ErrUnreadable and %q", name, tc.reason, archive, err, tc.says)
+			}
+			if n := r.Count(func(req *http.Request) bool {
+				return req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/manifests/") && strings.HasSuffix(req.URL.Path, s.Root.Descriptor.Digest.String())
+			}); n != 0 {
+				t.Errorf("%s: the image was put without the blob", name)
+			}
+		}
+	}
+}
+
+// childOf is the first image of a layout's index.
+func childOf(t *testing.T, folder string, s *registry.Source) registry.Manifest {
+	t.Helper()
+	d := s.Root.Children[0]
+	data, err := os.ReadFile(blobFile(folder, d.Digest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := registry.ParseManifest(d.MediaType, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -168,46 +169,63 @@ func (s *Source) manifest(ctx context.Context, d ocispec.Descriptor) (Manifest, 
 	return m, err
 }
 
-// reading is a Source that tells how many bytes have been read from it.
+// reading is a Source that tells how many bytes have been read from it, and whether they are what their
+// digests say. It serves one copy.
 type reading struct {
 	*Source
 	read func(int64)
+	// spoiled is the first blob that is not. The copy's own error may not show it: the transport, or the
+	// registry that was sent less than announced, speaks first.
+	spoiled atomic.Pointer[error]
 }
 
-func (r reading) Exists(ctx context.Context, d ocispec.Descriptor) (bool, error) {
+func (r *reading) Exists(ctx context.Context, d ocispec.Descriptor) (bool, error) {
 	return r.storage.Exists(ctx, d)
 }
 
-func (r reading) Fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
+func (r *reading) Fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
 	body := io.NopCloser(bytes.NewReader(r.manifests[d.Digest].Bytes))
 	if _, ok := r.manifests[d.Digest]; !ok {
-		var err error
-		if body, err = r.storage.Fetch(ctx, d); err != nil {
+		found, err := r.storage.Fetch(ctx, d)
+		if err != nil {
 			return nil, err
 		}
+		body = &checked{ReadCloser: found, verifier: d.Digest.Verifier(), size: d.Size, left: d.Size, failed: func(why string) error {
+			err := fmt.Errorf("%w: the bytes of blob %s in %s %s: make the source anew", ErrUnreadable, d.Digest, r.name, why)
+			r.spoiled.CompareAndSwap(nil, &err)
+			return err
+		}}
 	}
-	checked := &checkedReader{Reader: io.TeeReader(body, counter(r.read)), name: r.name, d: d, verifier: d.Digest.Verifier(), left: d.Size}
 	return struct {
 		io.Reader
 		io.Closer
-	}{checked, body}, nil
+	}{io.TeeReader(body, counter(r.read)), body}, nil
 }
 
-// checkedReader fails instead of giving the last bytes of what does not have its digest. The registry would
-// refuse them too, in words that sound as if the login lacked a right.
-type checkedReader struct {
-	io.Reader
-	name     string
-	d        ocispec.Descriptor
+// checked is a blob that ends with an error if it is not of its digest and size. Its last bytes are held
+// back then, so that no registry can take it for whole.
+//
+// content.VerifyReader gives the last bytes away before it looks, and calls a short file what it calls a
+// line that broke.
+type checked struct {
+	io.ReadCloser
 	verifier digest.Verifier
+	size     int64
 	left     int64
+	failed   func(why string) error
 }
 
-func (c *checkedReader) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
+func (c *checked) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
 	_, _ = c.verifier.Write(p[:n]) // a hash takes everything
-	if c.left -= int64(n); n > 0 && c.left <= 0 && !c.verifier.Verified() {
-		return 0, fmt.Errorf("%w: the bytes of blob %s in %s do not have this digest", ErrUnreadable, c.d.Digest, c.name)
+	c.left -= int64(n)
+	switch {
+	case c.left < 0:
+		return 0, c.failed(fmt.Sprintf("are more than the %d that it is said to have", c.size))
+	case c.left == 0 && !c.verifier.Verified():
+		return 0, c.failed("do not have this digest")
+	case c.left > 0 && errors.Is(err, io.EOF):
+		return 0, c.failed(fmt.Sprintf("are fewer than the %d that it is said to have", c.size))
 	}
 	return n, err
 }
