@@ -25,8 +25,8 @@ type labelled struct {
 	version string
 }
 
-// maxNamedEntries is how many entries of a manifest an error lists.
-const maxNamedEntries = 20
+// maxNamed is how many entries of a manifest, or images of a layout, an error lists.
+const maxNamed = 20
 
 // match finds the entry of each source, by their indices. Its error says all that is wrong, and lists
 // the manifest's entries.
@@ -110,11 +110,15 @@ func entryName(a v1alpha1.Artifact) string { return a.ArtifactName + ":" + a.Art
 
 func listed(entries []v1alpha1.Artifact, which []int) string {
 	var names []string
-	for _, i := range which[:min(len(which), maxNamedEntries)] {
+	for _, i := range which {
 		names = append(names, entryName(entries[i]))
 	}
-	if more := len(which) - len(names); more > 0 {
-		names = append(names, fmt.Sprintf("and %d more", more))
+	return shortened(names)
+}
+
+func shortened(names []string) string {
+	if more := len(names) - maxNamed; more > 0 {
+		names = append(slices.Clone(names[:maxNamed]), fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(names, ", ")
 }

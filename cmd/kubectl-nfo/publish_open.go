@@ -150,13 +150,27 @@ func (o *opener) layout(s sourceArgument) ([]candidate, error) {
 	}
 	switch {
 	case len(found) == 0 && s.layout.tag != "":
-		return nil, fmt.Errorf("the layout %s has no image with the name %q", s.layout.path, s.layout.tag)
+		return nil, fmt.Errorf("the layout %s has no image with the name %q: %s", s.layout.path, s.layout.tag, imageNames(l.Images))
 	case len(found) == 0:
 		return nil, fmt.Errorf("the layout %s has no image in it", s.layout.path)
 	case len(found) > 1 && s.entry != "":
 		return nil, fmt.Errorf("the layout %s has %d images: say which one is for %s with :TAG", s.layout.path, len(found), s.entry)
 	}
 	return found, nil
+}
+
+// imageNames says which names a layout gives its images.
+func imageNames(images []ocispec.Descriptor) string {
+	var names []string
+	for _, d := range images {
+		if name := refName(d); name != "" {
+			names = append(names, fmt.Sprintf("%.100q", name))
+		}
+	}
+	if len(names) == 0 {
+		return "it names none; leave :TAG out"
+	}
+	return "it has " + shortened(names)
 }
 
 func refName(d ocispec.Descriptor) string {

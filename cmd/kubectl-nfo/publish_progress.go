@@ -68,10 +68,12 @@ func (p *progress) start(name string, total int64) *bar {
 	}
 	b.bar = p.bars.AddBar(0, // a total would end the bar before the tag is set
 		mpb.PrependDecorators(decor.Name(name+" ", decor.WCSyncSpaceR)),
-		mpb.AppendDecorators(decor.OnAbort(decor.OnComplete(decor.CountersKibiByte("% .1f / % .1f"), "done"), "failed")))
+		mpb.AppendDecorators(decor.OnAbort(decor.OnComplete(decor.Any(counters), "done"), "failed")))
 	b.bar.SetTotal(total, false)
 	return b
 }
+
+func counters(s decor.Statistics) string { return size(s.Current) + " / " + size(s.Total) }
 
 // add says that bytes are done.
 func (b *bar) add(bytes int64) {

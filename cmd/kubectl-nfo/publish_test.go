@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
@@ -124,6 +125,7 @@ func TestParseSource(t *testing.T) {
 		"NoFileHere":  {"nor this", "./x", sourceArgument{}, "there is no file ./x"},
 		"Folder":      {"a folder alone says nothing", dir, sourceArgument{}, "given as oci:" + dir},
 		"Tar":         {"nor a tar", filepath.Join(dir, "l.tar"), sourceArgument{}, "given as oci-archive:"},
+		"Device":      {"it is there, and is none", os.DevNull, sourceArgument{}, os.DevNull + " is no regular file"},
 		"UserInfo":    {"no login in a reference", "u:secret@r.example.com/a:1", sourceArgument{}, "is no image"},
 		"WeirdHost":   {"no host", "r.example.com:99999999/a:1", sourceArgument{}, "none that a registry can have"},
 		"Up":          {"no repository", "r.example.com/../a:1", sourceArgument{}, "is no image"},
@@ -254,6 +256,41 @@ func TestPublishHelp(t *testing.T) {
 	for _, code := range []int{0, exitFailed, exitUsage} {
 		if !strings.Contains(out, fmt.Sprintf("\n  %d  ", code)) {
 			t.Errorf("the help does not say what exit code %d means", code)
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	t.Parallel()
+	for bytes, want := range map[int64]string{0: "0 B", 696: "696 B", 1023: "1023 B", 1 << 10: "1.0 KiB", 1536 << 10: "1.5 MiB", 3 << 30: "3.0 GiB"} {
+		if got := size(bytes); got != want {
+			t.Errorf("%d bytes are %q, want %q", bytes, got, want)
+		}
+	}
+	if got := counters(decor.Statistics{Current: 696, Total: 1 << 20}); got != "696 B / 1.0 MiB" {
+		t.Errorf("a bar says %q", got)
+	}
+}
+
+func TestImageNames(t *testing.T) {
+	t.Parallel()
+	named := func(names ...string) (all []ocispec.Descriptor) {
+		for _, n := range names {
+			all = append(all, ocispec.Descriptor{Annotations: map[string]string{ocispec.AnnotationRefName: n}})
+		}
+		return all
+	}
+	for _, tc := range []struct {
+		reason string
+		images []ocispec.Descriptor
+		want   string
+	}{
+		{"what could be meant", named("1.0.0", "", "nginx:1.25"), `it has "1.0.0", "nginx:1.25"`},
+		{"nothing could", named("", ""), "it names none; leave :TAG out"},
+		{"a list has an end", named(strings.Split(strings.Repeat("x ", 24)+"x", " ")...), "and 5 more"},
+	} {
+		if got := imageNames(tc.images); !strings.Contains(got, tc.want) {
+			t.Errorf("%s: %q, want %q", tc.reason, got, tc.want)
 		}
 	}
 }

@@ -43,11 +43,7 @@ func OpenLayout(name string) (*Layout, error) {
 	l := &Layout{path: name, storage: layoutStorage{oci.NewStorageFromFS(fsys), fsys}, close: root.Close}
 	files := map[string][]byte{}
 	for _, file := range []string{ocispec.ImageLayoutFile, ocispec.ImageIndexFile} {
-		files[file], err = readRegular(fsys, file)
-		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%w: it is no OCI image layout, for it has no file %s", ErrUnreadable, file)
-		}
-		if err != nil {
+		if files[file], err = readRegular(fsys, file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, errors.Join(fmt.Errorf("opening the layout %s: %w", name, err), root.Close())
 		}
 	}
@@ -86,6 +82,11 @@ func (l *Layout) Source(ctx context.Context, image ocispec.Descriptor) (*Source,
 
 // read takes the layout's two files.
 func (l *Layout) read(files map[string][]byte) error {
+	for _, file := range []string{ocispec.ImageLayoutFile, ocispec.ImageIndexFile} {
+		if files[file] == nil {
+			return fmt.Errorf("opening the layout %s: %w: it is no OCI image layout, for it has no file %s", l.path, ErrUnreadable, file)
+		}
+	}
 	var version ocispec.ImageLayout
 	var index ocispec.Index
 	if err := json.Unmarshal(files[ocispec.ImageLayoutFile], &version); err != nil || version.Version != ocispec.ImageLayoutVersion {
@@ -128,6 +129,13 @@ func readSmall(r io.Reader, name string) ([]byte, error) {
 
 // readArchive reads the layout's two files from a tar archive.
 func readArchive(name string) (map[string][]byte, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() { // opening a pipe could wait forever
+		return nil, fmt.Errorf("%w: it is no regular file", ErrUnreadable)
+	}
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, err

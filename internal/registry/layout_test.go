@@ -201,3 +201,28 @@ func TestCopyOfADamagedLayout(t *testing.T) {
 		t.Errorf("a blob with a flipped bit: %v", err)
 	}
 }
+
+func TestWhatIsNoLayout(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	pipe, empty, archive := filepath.Join(dir, "pipe"), filepath.Join(dir, "empty"), filepath.Join(dir, "empty.tar")
+	if err := errors.Join(syscall.Mkfifo(pipe, 0o600), os.Mkdir(empty, 0o700), registrytest.PackLayout(empty, archive)); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		reason, path string
+		open         func(string) (*registry.Layout, error)
+		says         string
+	}{
+		{"a folder of something else", empty, registry.OpenLayout, "it is no OCI image layout, for it has no file oci-layout"},
+		{"an archive of something else", archive, registry.OpenLayoutArchive, "it is no OCI image layout, for it has no file oci-layout"},
+		{"opening it would wait forever", pipe, registry.OpenLayoutArchive, "no regular file"},
+		{"a folder where an archive should be", empty, registry.OpenLayoutArchive, "no regular file"},
+		{"a device", os.DevNull, registry.OpenLayoutArchive, "no regular file"},
+	} {
+		_, err := tc.open(tc.path)
+		if !errors.Is(err, registry.ErrUnreadable) || !strings.Contains(err.Error(), tc.says) || strings.Count(err.Error(), tc.path) != 1 {
+			t.Errorf("%s: %v, want ErrUnreadable, the path once and %q", tc.reason, err, tc.says)
+		}
+	}
+}

@@ -37,26 +37,23 @@ func UserCredential(ctx context.Context, host string) (Credential, error) {
 
 func userStores() ([]*credentials.DynamicStore, error) {
 	var stores []*credentials.DynamicStore
-	add := func(file string, open func() (*credentials.DynamicStore, error)) error {
-		store, err := open()
+	file := func(name string) error {
+		store, err := credentials.NewStore(name, credentials.StoreOptions{})
 		if err != nil {
-			return unreadableLogin("reading "+file, err)
+			return unreadableLogin("reading "+name, err)
 		}
 		stores = append(stores, store)
 		return nil
-	}
-	file := func(name string) error {
-		return add(name, func() (*credentials.DynamicStore, error) {
-			return credentials.NewStore(name, credentials.StoreOptions{})
-		})
 	}
 	var errs []error
 	if name := os.Getenv("REGISTRY_AUTH_FILE"); name != "" {
 		errs = append(errs, file(name))
 	}
-	errs = append(errs, add("docker's config.json", func() (*credentials.DynamicStore, error) {
-		return credentials.NewStoreFromDocker(credentials.StoreOptions{})
-	}))
+	if dir := os.Getenv("DOCKER_CONFIG"); dir != "" {
+		errs = append(errs, file(filepath.Join(dir, "config.json")))
+	} else if home, err := os.UserHomeDir(); err == nil {
+		errs = append(errs, file(filepath.Join(home, ".docker", "config.json")))
+	}
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
 		errs = append(errs, file(filepath.Join(dir, "containers", "auth.json")))
 	}
@@ -77,5 +74,5 @@ func unreadableLogin(doing string, err error) error {
 	case errors.As(err, &file):
 		return fmt.Errorf("%s: %w: %w", doing, ErrCredentials, file)
 	}
-	return fmt.Errorf("%s: %w: it has none that can be read", doing, ErrCredentials)
+	return fmt.Errorf("%s: %w: it is not what 'docker login' or 'podman login' writes", doing, ErrCredentials)
 }
