@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -35,6 +36,10 @@ Without a source it says what is missing, and where it belongs.
 The store's registry and those of sources are logged in to as 'docker login' or 'podman login' have left
 it, credential helpers included. Sources are read over https; the registry of the store as the store's URL and
 caBundle say. Interrupted, run it again: it goes on.
+
+-o json prints what becomes of every artifact, also when some are refused, which say why in their message
+(result Failed; WouldPush is then what would have been pushed). What fails before the tags have been looked
+at, such as a source that cannot be read, is on standard error alone.
 
 Exit codes:
   0  all is where it belongs; without a source: nothing is missing
@@ -95,7 +100,7 @@ func (f *publishFlags) run(ctx context.Context, manifest string, args []string) 
 	}
 	t, err := f.target(ctx, manifest)
 	if err != nil {
-		return err
+		return unpushed(err, named)
 	}
 	defer t.client.Close()
 	opener := &opener{flags: f, target: t}
@@ -108,7 +113,13 @@ func (f *publishFlags) run(ctx context.Context, manifest string, args []string) 
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	if err := p.prepare(ctx, f.overwrite); err != nil {
+	if err := p.lookAtAll(ctx); err != nil {
+		return unpushed(&exitError{exitFailed, err}, named)
+	}
+	if err := p.decide(f.overwrite); err != nil {
+		if f.output == "json" {
+			err = errors.Join(err, p.write(f.streams.Out, f.output))
+		}
 		return &exitError{exitFailed, err}
 	}
 	if !f.dryRun && len(found) > 0 {
@@ -123,4 +134,12 @@ func (f *publishFlags) run(ctx context.Context, manifest string, args []string) 
 		return &exitError{exitFailed, err}
 	}
 	return nil
+}
+
+// unpushed says of an error that it came before anything was pushed, if anything was to be.
+func unpushed(err error, sources []sourceArgument) error {
+	if len(sources) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w; nothing was pushed", err)
 }

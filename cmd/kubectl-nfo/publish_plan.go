@@ -102,21 +102,22 @@ func newPublication(t *target, found []candidate) (*publication, error) {
 	return p, nil
 }
 
-// prepare looks at every source and every tag, and decides. It writes nothing.
-func (p *publication) prepare(ctx context.Context, overwrite bool) error {
+// lookAtAll looks at every source and every tag. It writes nothing.
+func (p *publication) lookAtAll(ctx context.Context) error {
 	looks, ctx := errgroup.WithContext(ctx)
 	looks.SetLimit(looksAtOnce)
 	for _, i := range p.items {
 		looks.Go(func() error { return p.look(ctx, i) })
 	}
-	if err := looks.Wait(); err != nil {
-		return err
-	}
+	return looks.Wait()
+}
+
+// decide says what is to be done for each entry. The error says all that may not be done.
+func (p *publication) decide(overwrite bool) error {
 	var errs []error
 	for _, i := range p.items {
-		var err error
-		if i.result, err = i.decide(p.target.sealed(), overwrite); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", entryName(i.entry), err))
+		if i.result, i.err = i.decide(p.target.sealed(), overwrite); i.err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", entryName(i.entry), i.err))
 		}
 	}
 	if len(errs) > 0 {

@@ -122,13 +122,27 @@ func TestPublishRefuses(t *testing.T) {
 		code, out, errOut := p.publish(append([]string{"am/m"}, tc.args...)...)
 		p.Expect(code).To(gomega.Equal(tc.code), "%s: %s", name, errOut)
 		p.Expect(errOut).To(gomega.ContainSubstring(tc.says), name)
+		p.Expect(strings.ToLower(errOut)).To(gomega.ContainSubstring("nothing was pushed"), name)
 		p.Expect(out).To(gomega.BeEmpty(), name)
 		p.Expect(p.registry.Writes()).To(gomega.BeZero(), name)
 	}
 
+	// A program is told which and why, too.
+	code, out, errOut := p.publish("am/m", "b:1="+c, a, "-o", "json")
+	p.Expect(code).To(gomega.Equal(1), errOut)
+	var answer struct {
+		Artifacts []struct{ Artifact, Result, Message string }
+	}
+	p.Expect(json.Unmarshal([]byte(out), &answer)).To(gomega.Succeed(), out)
+	p.Expect(answer.Artifacts).To(gomega.HaveLen(2))
+	p.Expect(answer.Artifacts[0].Result).To(gomega.Equal("Failed"))
+	p.Expect(answer.Artifacts[0].Message).To(gomega.ContainSubstring("the tag is at " + old))
+	p.Expect(answer.Artifacts[1].Result).To(gomega.Equal("WouldPush"))
+	p.Expect(p.registry.Writes()).To(gomega.BeZero())
+
 	// Sealed stays sealed; what it misses can be pushed.
 	change(p.scene, m, func(o *v1alpha1.ArtifactManifest) { o.Spec.ArtifactManifestState = v1alpha1.ManifestUploaded })
-	code, _, errOut := p.publish("am/m", "a:1="+c, "--overwrite")
+	code, _, errOut = p.publish("am/m", "a:1="+c, "--overwrite")
 	p.Expect(code).To(gomega.Equal(1))
 	p.Expect(errOut).To(gomega.ContainSubstring("make another manifest"))
 	p.Expect(p.at(repository("m", "a"), "1")).To(gomega.Equal(old))
@@ -145,7 +159,7 @@ func TestPublishRefuses(t *testing.T) {
 	change(p.scene, m, func(o *v1alpha1.ArtifactManifest) { o.Finalizers = nil })
 	code, _, errOut = p.publish("am/none", a)
 	p.Expect(code).To(gomega.Equal(1))
-	p.Expect(errOut).To(gomega.ContainSubstring("not found"))
+	p.Expect(errOut).To(gomega.And(gomega.ContainSubstring("not found"), gomega.ContainSubstring("; nothing was pushed")))
 	code, _, errOut = p.publish("as/acme", a)
 	p.Expect(code).To(gomega.Equal(2))
 	p.Expect(errOut).To(gomega.ContainSubstring("no manifest"))
