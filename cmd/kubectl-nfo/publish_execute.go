@@ -128,11 +128,7 @@ func (p *publication) outcome(ctx context.Context) error {
 	case ctx.Err() != nil && asked > 0 && done < asked:
 		errs = append(errs, fmt.Errorf("interrupted: %d of %d artifacts are done; the same command goes on", done, asked))
 	case len(errs) > 0:
-		next := ""
-		if slices.ContainsFunc(errs, func(err error) bool { return !errors.Is(err, registry.ErrUnreadable) }) {
-			next = "; the same command goes on"
-		}
-		errs = append(errs, fmt.Errorf("%d of %d artifacts failed%s", len(errs), asked, next))
+		errs = append(errs, fmt.Errorf("%d of %d artifacts failed%s", len(errs), asked, advice(errs)))
 	case asked == 0 && missing > 0:
 		errs = append(errs, fmt.Errorf("%d of %d artifacts are missing", missing, len(p.items)))
 	}
@@ -140,4 +136,12 @@ func (p *publication) outcome(ctx context.Context) error {
 		errs = append(errs, fmt.Errorf("%d of %d tags are not where they were when the manifest was sealed; its condition Ready says how they come back", moved, len(p.items)))
 	}
 	return errors.Join(errs...)
+}
+
+// advice is what to do after failures. What cannot be read cannot be read the next time either.
+func advice(failures []error) string {
+	if slices.ContainsFunc(failures, func(err error) bool { return !errors.Is(err, registry.ErrUnreadable) }) {
+		return "; the same command goes on"
+	}
+	return ""
 }

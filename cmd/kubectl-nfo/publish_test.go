@@ -294,3 +294,21 @@ func TestImageNames(t *testing.T) {
 		}
 	}
 }
+
+func TestAdvice(t *testing.T) {
+	t.Parallel()
+	spoiled, down := fmt.Errorf("a:1: %w", registry.ErrUnreadable), fmt.Errorf("b:1: %w", registry.ErrUnavailable)
+	for _, tc := range []struct {
+		reason   string
+		failures []error
+		want     string
+	}{
+		{"a spoiled source stays so", []error{spoiled}, ""},
+		{"a registry comes back", []error{down}, "; the same command goes on"},
+		{"the others can go on", []error{spoiled, down}, "; the same command goes on"},
+	} {
+		if got := advice(tc.failures); got != tc.want {
+			t.Errorf("%s: %q, want %q", tc.reason, got, tc.want)
+		}
+	}
+}

@@ -303,7 +303,7 @@ func TestCopyOfASpoiledBlob(t *testing.T) {
 			if archive && tc.late {
 				continue // it was packed before
 			}
-			folder, _ := writeLayout(t, "1.0.0")
+			folder, _ := writeLayout(t)
 			s, err := openLayout(t, folder, false)
 			if err != nil {
 				t.Fatal(err)

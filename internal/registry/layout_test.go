@@ -17,7 +17,7 @@ import (
 )
 
 // writeLayout writes a layout with an index of two platforms, and returns the folder and its digest.
-func writeLayout(t *testing.T, name string) (string, ocispec.Descriptor) {
+func writeLayout(t *testing.T) (string, ocispec.Descriptor) {
 	t.Helper()
 	r := registrytest.Start(t)
 	d, err := registrytest.PushIndex(t.Context(), r.Host, "app", "1.0.0", []string{"linux/amd64", "linux/arm64"}, "layout")
@@ -25,7 +25,7 @@ func writeLayout(t *testing.T, name string) (string, ocispec.Descriptor) {
 		t.Fatal(err)
 	}
 	folder := filepath.Join(t.TempDir(), "app")
-	if err := registrytest.WriteLayout(t.Context(), r.Host, "app", "1.0.0", folder, name); err != nil {
+	if err := registrytest.WriteLayout(t.Context(), r.Host, "app", "1.0.0", folder, "1.0.0"); err != nil {
 		t.Fatal(err)
 	}
 	return folder, d
@@ -58,7 +58,7 @@ func openLayout(t *testing.T, folder string, archive bool) (*registry.Source, er
 
 func TestLayout(t *testing.T) {
 	t.Parallel()
-	folder, want := writeLayout(t, "1.0.0")
+	folder, want := writeLayout(t)
 	for _, archive := range []bool{false, true} {
 		s, err := openLayout(t, folder, archive)
 		if err != nil {
@@ -144,7 +144,7 @@ func TestHostileLayouts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			folder, d := writeLayout(t, "1.0.0")
+			folder, d := writeLayout(t)
 			tc.spoil(t, folder, d.Digest)
 			for _, archive := range []bool{false, true} {
 				if archive && tc.folder {
@@ -172,7 +172,7 @@ func TestLayoutArchiveIsATar(t *testing.T) {
 // The registry would refuse the blob too, in words that sound as if the login lacked a right.
 func TestCopyOfADamagedLayout(t *testing.T) {
 	t.Parallel()
-	folder, want := writeLayout(t, "1.0.0")
+	folder, want := writeLayout(t)
 	s, err := openLayout(t, folder, false)
 	if err != nil {
 		t.Fatal(err)
