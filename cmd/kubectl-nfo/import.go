@@ -28,8 +28,8 @@ Everything that has no counterpart, or that the file alone cannot decide, is tol
 with its JSON path. Nothing is guessed: a manifest is left out if not all of its artifacts can be decided.
 
 An import again adds and changes. It does not take entries out of the list of a manifest that is there,
-which would release their tags: it says which, and leaves that manifest as it is. With --allow-removal it
-takes them out. What has been migrated to the form of the API version 2025-03-30 is left as it is where the
+which would release their tags, nor out of a definition, design or site what it names and so holds: it says
+which, and leaves that object as it is. With --allow-removal it takes them out. What has been migrated to the form of the API version 2025-03-30 is left as it is where the
 file has the old form.
 
 With --output the objects are printed and nothing is applied, unless --dry-run says otherwise.
@@ -81,7 +81,7 @@ func newImportCommand(streams genericiooptions.IOStreams, config *genericcliopti
 	f.StringVar(&flags.siteNamespace, "site-namespace", "", "namespace for sites; default: each in that of its design")
 	f.StringVar(&flags.dryRun, "dry-run", "", `"none", "client" (nothing is sent) or "server" (nothing is stored); default: none, with --output client`)
 	f.BoolVar(&flags.forceConflicts, "force-conflicts", false, "take over fields that somebody else has set")
-	f.BoolVar(&flags.allowRemoval, "allow-removal", false, "release what a manifest of the cluster lists and the file does not")
+	f.BoolVar(&flags.allowRemoval, "allow-removal", false, "let go of what an object of the cluster lists or names and the file does not")
 	flags.print.AddFlags(cmd)
 	return cmd
 }

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 // read reads the object that is there under the name of o; nil for none.
@@ -83,37 +84,61 @@ func leave(there, wanted client.Object) error {
 	return errLeft
 }
 
-// checkRemoval refuses to take entries out of the list of a manifest that is there, which releases them.
-// What goes the API server says itself: entries that somebody else has set, too, stay.
+// checkRemoval refuses to take entries out of the list of a manifest that is there, which releases them, and
+// references out of a definition, design or site, which then hold no more what they named. What goes the API
+// server says itself: entries that somebody else has set, too, stay.
 func (f *importFlags) checkRemoval(ctx context.Context, api client.Client, there, o client.Object, u *unstructured.Unstructured) error {
-	before, ok := there.(*v1alpha1.ArtifactManifest)
-	wanted, same := o.(*v1alpha1.ArtifactManifest)
-	if !ok || !same || f.allowRemoval || len(lacking(wanted, before)) == 0 {
+	if f.allowRemoval || len(lacking(o, there)) == 0 {
 		return nil
 	}
 	would := u.DeepCopy()
 	if err := f.send(ctx, api, would, true); err != nil {
 		return err
 	}
-	after := &v1alpha1.ArtifactManifest{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(would.Object, after); err != nil {
+	after, err := api.Scheme().New(o.GetObjectKind().GroupVersionKind())
+	if err == nil {
+		err = runtime.DefaultUnstructuredConverter.FromUnstructured(would.Object, after)
+	}
+	if err != nil {
 		return fmt.Errorf("reading what it would become: %w", err)
 	}
-	gone := lacking(after, before)
+	became, ok := after.(client.Object)
+	if !ok {
+		return fmt.Errorf("reading what it would become: %T is no object", after)
+	}
+	gone := lacking(became, there)
 	if len(gone) == 0 {
 		return nil
 	}
-	return fmt.Errorf("it lists what the file does not, and would release it: %s; import a file that has all of it, or release it with --allow-removal", strings.Join(gone, ", "))
+	does := "names what the file does not, and would hold it no more"
+	if _, ok := there.(*v1alpha1.ArtifactManifest); ok {
+		does = "lists what the file does not, and would release it"
+	}
+	return fmt.Errorf("it %s: %s; import a file that has all of it, or let go of it with --allow-removal", does, strings.Join(gone, ", "))
 }
 
-// lacking are the entries of one manifest that another one does not list.
-func lacking(m, of *v1alpha1.ArtifactManifest) []string {
+// lacking are the entries of one manifest that another one does not list, or what one definition, design or
+// site names and another does not.
+func lacking(o, of client.Object) []string {
+	have := map[string]bool{}
+	for _, name := range content(o) {
+		have[name] = true
+	}
+	return slices.DeleteFunc(content(of), func(name string) bool { return have[name] })
+}
+
+// content is what a manifest lists, or what another object names.
+func content(o client.Object) []string {
 	var all []string
-	for _, a := range of.Spec.Artifacts {
-		if !slices.ContainsFunc(m.Spec.Artifacts, func(b v1alpha1.Artifact) bool {
-			return a.ArtifactName == b.ArtifactName && a.ArtifactVersion == b.ArtifactVersion
-		}) {
+	if m, ok := o.(*v1alpha1.ArtifactManifest); ok {
+		for _, a := range m.Spec.Artifacts {
 			all = append(all, a.ArtifactName+":"+a.ArtifactVersion)
+		}
+		return all
+	}
+	for _, r := range reference.Of(o) {
+		if name := r.To.String(); !slices.Contains(all, name) {
+			all = append(all, name)
 		}
 	}
 	return all

@@ -96,7 +96,7 @@ func TestImportAgainReleasesNothingUnasked(t *testing.T) {
 		for _, less := range []string{listing("a:2"), listing("a:2", "c:1")} {
 			code, out, errOut := s.imports(less, "--api-version", "2025-03-30", dryRun)
 			s.Expect(code).To(gomega.Equal(1), out)
-			s.Expect(errOut).To(gomega.ContainSubstring("it lists what the file does not, and would release it: a:1, b:1; import a file that has all of it, or release it with --allow-removal"))
+			s.Expect(errOut).To(gomega.ContainSubstring("it lists what the file does not, and would release it: a:1, b:1; import a file that has all of it, or let go of it with --allow-removal"))
 			s.Expect(lists()).To(gomega.Equal("a:1 a:2 b:1"))
 		}
 	}
@@ -115,6 +115,30 @@ func TestImportAgainReleasesNothingUnasked(t *testing.T) {
 	code, _, errOut = s.imports(listing("a:2"), "--api-version", "2025-03-30", "--allow-removal")
 	s.Expect(code).To(gomega.BeZero(), errOut)
 	s.Expect(lists()).To(gomega.Equal("a:2 mine:1"))
+}
+
+// A definition whose file says less goes on holding what it held.
+func TestImportAgainDropsNoHold(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	app := func(name, manifest string) string {
+		return `{"name": "` + name + `", "artifactProfile": {"artifactStore": {"id": "/providers/Microsoft.HybridNetwork/publishers/p/artifactStores/acme/artifactManifests/` + manifest + `"},
+			"helmArtifactProfile": {"helmPackageName": "a", "helmPackageVersionRange": "1"}}}`
+	}
+	version := func(apps string) string {
+		return `{"id": "/providers/Microsoft.HybridNetwork/publishers/p/networkFunctionDefinitionGroups/g/networkFunctionDefinitionVersions/1", "properties": {"networkFunctionTemplate":
+			{"networkFunctionApplications": [` + apps + `]}}}`
+	}
+	code, _, errOut := s.imports(version(app("a", "m") + "," + app("b", "n")))
+	s.Expect(code).To(gomega.BeZero(), errOut)
+	code, _, errOut = s.imports(version(app("a", "m")))
+	s.Expect(code).To(gomega.Equal(1), errOut)
+	s.Expect(errOut).To(gomega.ContainSubstring("it names what the file does not, and would hold it no more: artifactmanifests/" + s.ns + "/n;"))
+	d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: s.meta("g-1")}
+	s.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(d), d)).To(gomega.Succeed())
+	s.Expect(d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications).To(gomega.HaveLen(2))
+	code, _, errOut = s.imports(version(app("a", "m")), "--allow-removal")
+	s.Expect(code).To(gomega.BeZero(), errOut)
 }
 
 func TestImportAgainLeavesWhatWasMigrated(t *testing.T) {
