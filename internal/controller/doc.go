@@ -11,7 +11,7 @@
 // undo tag of quarantine.go where the store wants one, untag, holders once more) -> manifest.go
 // (finalizer off). restore.go is the way back.
 //
-// Beside that way: chart.go reads charts, manifest_charts.go says where their images are, and applications.go
+// Beside that way: chart.go reads charts, manifest_charts.go says where their images are, and version_applications.go
 // what a definition comes to by them.
 //
 // Invariants held here:
