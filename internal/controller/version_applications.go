@@ -59,6 +59,7 @@ func (seen versionSeen) applications() []v1alpha1.ApplicationStatus {
 		}
 		if app, ok := seen.application(ref); ok {
 			known[ref.Application] = true
+			app = unread(app, before[app.Name])
 			if seen.definition.Spec.VersionState != v1alpha1.VersionPreview {
 				app = pinned(app, before[app.Name])
 			}
@@ -118,6 +119,15 @@ func (seen versionSeen) listedInStore(ref reference.Reference) bool {
 	return m != nil
 }
 
+// unread goes on with the images that a chart needed when it was read last, until it has been read as it is
+// now: what they lie in must not go meanwhile (I2).
+func unread(now, before v1alpha1.ApplicationStatus) v1alpha1.ApplicationStatus {
+	if now.ImageCount == nil && now.Manifest == before.Manifest && now.ArtifactName == before.ArtifactName && now.ArtifactVersion == before.ArtifactVersion {
+		now.Images = slices.Clone(before.Images)
+	}
+	return now
+}
+
 // pinned keeps what a version came to when it became one that is deployed.
 func pinned(now, before v1alpha1.ApplicationStatus) v1alpha1.ApplicationStatus {
 	same := now.Manifest == before.Manifest && now.ArtifactName == before.ArtifactName && now.ArtifactVersion == before.ArtifactVersion
@@ -155,7 +165,7 @@ func bound(apps []v1alpha1.ApplicationStatus) {
 	}
 	room, rank := v1alpha1.MaxImages, map[bool]int{true: 1}
 	for i := range apps {
-		images := apps[i].Images
+		images := slices.Clone(apps[i].Images) // they may be the stored status's
 		slices.SortStableFunc(images, func(a, b v1alpha1.ChartImage) int {
 			return cmp.Compare(rank[a.Manifest == ""], rank[b.Manifest == ""])
 		})
