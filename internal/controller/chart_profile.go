@@ -17,9 +17,7 @@ type deployments []v1alpha1.HelmArtifactProfile
 
 // deployed finds how definitions deploy what is in a manifest.
 func (r *ChartReconciler) deployed(ctx context.Context, m *v1alpha1.ArtifactManifest) (deployments, error) {
-	upgraded := m.DeepCopy() // those that will hold a StoreScoped manifest deploy from it already
-	upgraded.Spec.UploadPath = v1alpha1.ManifestScoped
-	holders, err := r.holders.Cached(ctx, upgraded)
+	holders, err := r.holders.Cached(ctx, upgraded(m)) // those that will hold a StoreScoped manifest deploy from it already
 	if err != nil {
 		return nil, fmt.Errorf("finding what deploys %s: %w", m.Name, err)
 	}

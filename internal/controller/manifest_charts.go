@@ -41,8 +41,12 @@ func (seen manifestSeen) charts(v *manifestVerdict) {
 
 // lacksImages reports whether charts need images that are not in the manifest.
 func (seen manifestSeen) lacksImages() bool {
+	charts := seen.read.over(seen.manifest.Status.Charts)
+	if len(charts) == 0 {
+		return false
+	}
 	listed := wanted(seen.manifest, seen.location)[:len(seen.manifest.Spec.Artifacts)]
-	for _, c := range seen.read.over(seen.manifest.Status.Charts) {
+	for _, c := range charts {
 		for _, image := range c.Images {
 			if seen.place(&image, listed); image.State == v1alpha1.ImageMissing {
 				return true

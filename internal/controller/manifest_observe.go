@@ -69,7 +69,7 @@ func (r *ManifestReconciler) observe(ctx context.Context, m *v1alpha1.ArtifactMa
 	if seen.holders, err = r.holders.Cached(ctx, m); err != nil {
 		return seen, fmt.Errorf("finding what holds %s: %w", m.Name, err)
 	}
-	if seen.byStore, err = r.byStore(ctx, m); err != nil || seen.store == nil {
+	if seen.byStore, err = r.byStore(ctx, m, seen.holders); err != nil || seen.store == nil {
 		return seen, err
 	}
 	if seen.location, err = v1alpha1.ParseRegistryURL(store.Spec.Registry.URL); err != nil {

@@ -21,16 +21,23 @@ const (
 
 // byStore finds who names a manifest's artifacts by its store, the old form. A StoreScoped manifest is
 // not held that way, but will be once it is upgraded.
-func (r *ManifestReconciler) byStore(ctx context.Context, m *v1alpha1.ArtifactManifest) ([]reference.Holder, error) {
-	upgraded := m.DeepCopy()
-	upgraded.Spec.UploadPath = v1alpha1.ManifestScoped
-	holders, err := r.holders.Cached(ctx, upgraded)
-	if err != nil {
-		return nil, fmt.Errorf("finding what names the artifacts of %s by their store: %w", m.Name, err)
+func (r *ManifestReconciler) byStore(ctx context.Context, m *v1alpha1.ArtifactManifest, holders []reference.Holder) ([]reference.Holder, error) {
+	if m.Spec.UploadPath == v1alpha1.StoreScoped {
+		var err error
+		if holders, err = r.holders.Cached(ctx, upgraded(m)); err != nil {
+			return nil, fmt.Errorf("finding what names the artifacts of %s by their store: %w", m.Name, err)
+		}
 	}
-	return slices.DeleteFunc(holders, func(h reference.Holder) bool {
+	return slices.DeleteFunc(slices.Clone(holders), func(h reference.Holder) bool {
 		return !slices.ContainsFunc(h.References, func(ref reference.Reference) bool { return ref.To.Kind == v1alpha1.KindArtifactStore })
 	}), nil
+}
+
+// upgraded is a manifest as it is once it is ManifestScoped.
+func upgraded(m *v1alpha1.ArtifactManifest) *v1alpha1.ArtifactManifest {
+	m = m.DeepCopy()
+	m.Spec.UploadPath = v1alpha1.ManifestScoped
+	return m
 }
 
 // migrated says what is left to do until a manifest is in the new form, in AOSM's order: references,
