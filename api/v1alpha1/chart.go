@@ -1,11 +1,5 @@
 package v1alpha1
 
-// Media types of a Helm chart in a registry (Helm, "Use OCI-based registries").
-const (
-	MediaTypeChartConfig = "application/vnd.cncf.helm.config.v1+json"
-	MediaTypeChartLayer  = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
-)
-
 // Bounds of what is kept of charts.
 const (
 	// MaxImages is how many images a status tells of: of all charts of a manifest, or of all applications

@@ -23,9 +23,10 @@ func (e *evidence) pinned(url, repository string, digests ...string) []reference
 			continue
 		}
 		h := reference.Holder{Object: reference.Self(d), Terminating: d.DeletionTimestamp != nil}
-		for _, app := range d.Status.Applications {
-			if e.deploys(app, here, repository, digests) {
-				h.References = append(h.References, reference.Reference{Application: app.Name})
+		for _, p := range reference.Pins(d) {
+			by := reference.Reference{Application: p.Application}
+			if p.Repository == repository && slices.Contains(digests, p.Digest) && !e.abroad(p.Manifest, here) && !slices.Contains(h.References, by) {
+				h.References = append(h.References, by)
 			}
 		}
 		if len(h.References) > 0 {
@@ -34,16 +35,6 @@ func (e *evidence) pinned(url, repository string, digests ...string) []reference
 	}
 	slices.SortFunc(all, func(a, b reference.Holder) int { return cmp.Compare(a.Name, b.Name) })
 	return all
-}
-
-// deploys reports whether an application's chart, or one of its images, is at one of the digests.
-func (e *evidence) deploys(app v1alpha1.ApplicationStatus, here v1alpha1.RegistryLocation, repository string, digests []string) bool {
-	at := func(manifest, in, digest string) bool {
-		return digest != "" && in == repository && slices.Contains(digests, digest) && !e.abroad(manifest, here)
-	}
-	return at(app.Manifest, app.Repository, app.Digest) || slices.ContainsFunc(app.Images, func(i v1alpha1.ChartImage) bool {
-		return at(cmp.Or(i.Manifest, app.Manifest), i.Repository, i.Digest)
-	})
 }
 
 // abroad reports whether a manifest is known to lie in another place. What cannot be told is here.

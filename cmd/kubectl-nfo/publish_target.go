@@ -37,15 +37,7 @@ func (f *publishFlags) target(ctx context.Context, manifest string) (*target, er
 	if !ok || name == "" || strings.Contains(name, "/") {
 		return nil, usage("the first argument is a manifest, am/NAME, not %q", manifest)
 	}
-	namespace, _, err := f.config.ToRawKubeConfigLoader().Namespace()
-	if err != nil {
-		return nil, &exitError{exitFailed, fmt.Errorf("finding the namespace: %w", err)}
-	}
-	api, err := connect(f.config, f.streams)
-	if err != nil {
-		return nil, &exitError{exitFailed, err}
-	}
-	kind, err := kindOf(f.config, resource)
+	api, namespace, kind, err := connectFor(f.config, f.streams, resource)
 	if err != nil {
 		return nil, err
 	}

@@ -87,15 +87,7 @@ func (f *whyFlags) run(ctx context.Context, what string) error {
 // object says what keeps one object.
 func (f *whyFlags) object(ctx context.Context, what string) (*answer, error) {
 	resource, name, _ := strings.Cut(what, "/")
-	namespace, _, err := f.config.ToRawKubeConfigLoader().Namespace()
-	if err != nil {
-		return nil, &exitError{exitFailed, fmt.Errorf("finding the namespace: %w", err)}
-	}
-	api, err := connect(f.config, f.streams)
-	if err != nil {
-		return nil, &exitError{exitFailed, err}
-	}
-	kind, err := kindOf(f.config, resource)
+	api, namespace, kind, err := connectFor(f.config, f.streams, resource)
 	if err != nil {
 		return nil, err
 	}
@@ -108,6 +100,18 @@ func (f *whyFlags) object(ctx context.Context, what string) (*answer, error) {
 		return nil, &exitError{exitFailed, fmt.Errorf("%s does not exist, and no tombstone is of it", v1alpha1.ResourceID(kind, namespace, name))}
 	}
 	return a, nil
+}
+
+// connectFor connects to the cluster, for a resource of the namespace that the flags name.
+func connectFor(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, resource string) (api client.Client, namespace, kind string, err error) {
+	if namespace, _, err = config.ToRawKubeConfigLoader().Namespace(); err != nil {
+		return nil, "", "", &exitError{exitFailed, fmt.Errorf("finding the namespace: %w", err)}
+	}
+	if api, err = connect(config, streams); err != nil {
+		return nil, "", "", &exitError{exitFailed, err}
+	}
+	kind, err = kindOf(config, resource)
+	return api, namespace, kind, err
 }
 
 // kinds are those that can be asked for.

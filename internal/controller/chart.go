@@ -77,7 +77,7 @@ func (r *ChartReconciler) unread(ctx context.Context, m *v1alpha1.ArtifactManife
 	if err != nil {
 		return nil, err
 	}
-	have := r.readings.merged(m)
+	have := r.readings.get(m.UID).over(m.Status.Charts)
 	var todo []chartToRead
 	for _, a := range charts {
 		c := chartToRead{deployed.profile(a), a.Repository}
@@ -96,7 +96,7 @@ func chartsOf(m *v1alpha1.ArtifactManifest) []v1alpha1.ArtifactStatus {
 	}
 	var charts []v1alpha1.ArtifactStatus
 	for _, a := range m.Status.Artifacts {
-		if listed[keyOf(a)] && a.ConfigMediaType == v1alpha1.MediaTypeChartConfig && a.Digest != "" {
+		if listed[keyOf(a)] && a.ConfigMediaType == reference.ChartConfigMediaType && a.Digest != "" {
 			charts = append(charts, a)
 		}
 	}
@@ -132,9 +132,9 @@ func chartArchive(ctx context.Context, reg *registry.Client, repository string, 
 		return nil, err
 	}
 	for _, b := range m.Blobs {
-		if b.MediaType == v1alpha1.MediaTypeChartLayer {
+		if b.MediaType == reference.ChartContentMediaType {
 			return reg.Blob(ctx, repository, b.Digest, reference.MaxChartBytes)
 		}
 	}
-	return nil, fmt.Errorf("reading %s@%s: %w: it has no layer of type %s", repository, d, registry.ErrUnreadable, v1alpha1.MediaTypeChartLayer)
+	return nil, fmt.Errorf("reading %s@%s: %w: it has no layer of type %s", repository, d, registry.ErrUnreadable, reference.ChartContentMediaType)
 }

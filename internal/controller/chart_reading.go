@@ -50,11 +50,6 @@ func (r *readings) get(uid types.UID) reading {
 	return r.of[uid]
 }
 
-// merged is what is known of a manifest's charts, with or without its status.
-func (r *readings) merged(m *v1alpha1.ArtifactManifest) map[entry]v1alpha1.ChartStatus {
-	return r.get(m.UID).over(m.Status.Charts)
-}
-
 // over is a reading and, for what it does not have, what was recorded.
 func (r reading) over(recorded []v1alpha1.ChartStatus) map[entry]v1alpha1.ChartStatus {
 	all := map[entry]v1alpha1.ChartStatus{}

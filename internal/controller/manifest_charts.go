@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 // charts says of each chart where the images are that it needs, and what follows for the manifest.
@@ -21,7 +22,7 @@ func (seen manifestSeen) charts(v *manifestVerdict) {
 		if a.Digest == "" {
 			unseen++ // it may be a chart
 		}
-		if a.ConfigMediaType != v1alpha1.MediaTypeChartConfig || a.Digest == "" {
+		if a.ConfigMediaType != reference.ChartConfigMediaType || a.Digest == "" {
 			continue
 		}
 		c, ok := known[keyOf(a)]

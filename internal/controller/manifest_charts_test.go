@@ -19,7 +19,7 @@ func charted(images ...v1alpha1.ChartImage) manifestSeen {
 		s.manifest.Spec.Artifacts = append(s.manifest.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: "app", ArtifactVersion: "1.0.0"})
 		chart := v1alpha1.ArtifactStatus{
 			ArtifactName: "app", ArtifactVersion: "1.0.0", Repository: "acme/m/app", Digest: "sha256:c",
-			State: v1alpha1.ArtifactPresent, ConfigMediaType: v1alpha1.MediaTypeChartConfig,
+			State: v1alpha1.ArtifactPresent, ConfigMediaType: reference.ChartConfigMediaType,
 		}
 		s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{present("sha256:a"), chart}
 		s.read = reading{charts: map[entry]v1alpha1.ChartStatus{{"app", "1.0.0"}: {ArtifactName: "app", ArtifactVersion: "1.0.0", Digest: "sha256:c", Images: images}}}

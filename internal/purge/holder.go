@@ -1,7 +1,6 @@
 package purge
 
 import (
-	"cmp"
 	"fmt"
 
 	"github.com/opencontainers/go-digest"
@@ -79,16 +78,10 @@ func (h holding) deployed(o client.Object, abroad map[string]bool) {
 	if !ok {
 		return
 	}
-	for _, app := range d.Status.Applications {
-		because := fmt.Sprintf("%s deploys it as %s", reference.Self(d), app.Name)
-		at := func(manifest, repository, of string) {
-			if of != "" && !abroad[manifest] {
-				h.recorded[repository] = append(h.recorded[repository], graph.Root{Digest: digest.Digest(of), Reason: Held, Because: because})
-			}
-		}
-		at(app.Manifest, app.Repository, app.Digest)
-		for _, image := range app.Images {
-			at(cmp.Or(image.Manifest, app.Manifest), image.Repository, image.Digest)
+	for _, p := range reference.Pins(d) {
+		if !abroad[p.Manifest] {
+			because := fmt.Sprintf("%s deploys it as %s", reference.Self(d), p.Application)
+			h.recorded[p.Repository] = append(h.recorded[p.Repository], graph.Root{Digest: digest.Digest(p.Digest), Reason: Held, Because: because})
 		}
 	}
 }

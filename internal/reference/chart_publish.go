@@ -10,7 +10,7 @@ import (
 	"helm.sh/helm/v3/pkg/chart"
 )
 
-// What Helm calls the parts of a chart in a registry.
+// What Helm calls the parts of a chart in a registry (Helm, "Use OCI-based registries").
 const (
 	ChartConfigMediaType     = "application/vnd.cncf.helm.config.v1+json"
 	ChartContentMediaType    = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"

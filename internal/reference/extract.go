@@ -109,6 +109,30 @@ func Kept(o client.Object) []Reference {
 	return refs
 }
 
+// Pin is a digest that an application of a definition came to: its chart, or an image of that.
+type Pin struct {
+	Application string
+	// Manifest is the one that it lies in, Repository where.
+	Manifest, Repository, Digest string
+}
+
+// Pins returns the digests that a definition came to, in the order of its status. It is pure.
+func Pins(d *v1alpha1.NetworkFunctionDefinitionVersion) []Pin {
+	var all []Pin
+	add := func(p Pin) {
+		if p.Digest != "" {
+			all = append(all, p)
+		}
+	}
+	for _, app := range d.Status.Applications {
+		add(Pin{app.Name, app.Manifest, app.Repository, app.Digest})
+		for _, image := range app.Images {
+			add(Pin{app.Name, cmp.Or(image.Manifest, app.Manifest), image.Repository, image.Digest})
+		}
+	}
+	return all
+}
+
 // splitImage returns the last segment of an image's name, and its digest or tag.
 func splitImage(image string) (name, version string) {
 	name, digest, pinned := strings.Cut(image, "@")

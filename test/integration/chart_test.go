@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 	"github.com/nfo-operator/nfo/test/environment"
 )
@@ -38,7 +39,7 @@ func (s *scene) chart(manifest, artifact, values, template string) ocispec.Descr
 		s.t.Fatal(err)
 	}
 	d, err := registrytest.PushArtifact(s.t.Context(), s.inside.Host, repository(manifest, name), version,
-		v1alpha1.MediaTypeChartConfig, v1alpha1.MediaTypeChartLayer, []byte(`{"name":"`+name+`"}`), packed.Bytes())
+		reference.ChartConfigMediaType, reference.ChartContentMediaType, []byte(`{"name":"`+name+`"}`), packed.Bytes())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -134,7 +135,7 @@ func TestI2ChartsThatCannotBeRead(t *testing.T) {
 		s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 	}
 	none, err := registrytest.PushArtifact(t.Context(), s.inside.Host, repository("none", "none"), "1.0.0",
-		v1alpha1.MediaTypeChartConfig, "application/octet-stream", []byte("{}"), []byte("no chart"))
+		reference.ChartConfigMediaType, "application/octet-stream", []byte("{}"), []byte("no chart"))
 	s.Expect(err).NotTo(gomega.HaveOccurred(), "%v", none)
 	m := s.manifest("none", "none:1.0.0")
 	s.create(m)
