@@ -57,8 +57,9 @@ type ArtifactStoreSpec struct {
 type RegistrySpec struct {
 	// Scheme, host and optional repository prefix: https://registry.example.com/acme.
 	// http:// means plain HTTP. No user, query or fragment. Cannot be changed. URLs are
-	// disjoint over the whole cluster: where two stores' URLs are equal or one is a prefix
-	// of the other by path segments, the older store wins and the other does nothing.
+	// disjoint over the whole cluster, whatever their scheme: where two stores' URLs are equal or
+	// one is a prefix of the other by path segments, the store that was Ready first wins, and of
+	// stores that never were Ready the older one. The other does nothing.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
@@ -304,6 +305,26 @@ type PurgeRun struct {
 	Message string `json:"message,omitempty"`
 }
 
+// MaxUnresolved is how many unresolved references a store remembers. Purges go on treating those
+// beyond it as seen for the first time.
+const MaxUnresolved = 256
+
+// UnresolvedReference is a tag that the registry lists, or a digest that something refers to, which
+// the registry says does not exist.
+type UnresolvedReference struct {
+	// The whole repository name in the registry, without the host.
+	// +required
+	// +kubebuilder:validation:MaxLength=512
+	Repository string `json:"repository"`
+	// The tag or digest.
+	// +required
+	// +kubebuilder:validation:MaxLength=256
+	Reference string `json:"reference"`
+	// When a purge first saw it unresolved. Every purge since has.
+	// +required
+	Since metav1.Time `json:"since"`
+}
+
 // ArtifactStoreStatus is what the operator has seen of a store.
 type ArtifactStoreStatus struct {
 	// Ready, Reachable, PurgeHealthy, Referenced; DeletionBlocked while it is being deleted.
@@ -332,6 +353,20 @@ type ArtifactStoreStatus struct {
 	// +optional
 	Usage *StoreUsage `json:"usage,omitempty"`
 
+	// When the store became Ready for the first time. Of stores with overlapping URLs the first one wins.
+	// +optional
+	FirstReadyTime *metav1.Time `json:"firstReadyTime,omitempty"`
+
+	// References that the last purges found in the registry and could not resolve, at most 256. What
+	// such a reference may protect is unknown, so a purge deletes nothing in its repository until a
+	// purge has seen the same a grace period later, and at least a minute.
+	// +optional
+	// +listType=map
+	// +listMapKey=repository
+	// +listMapKey=reference
+	// +kubebuilder:validation:MaxItems=256
+	Unresolved []UnresolvedReference `json:"unresolved,omitempty"`
+
 	// How many ArtifactManifests name this store.
 	// +optional
 	Manifests *int32 `json:"manifests,omitempty"`
@@ -349,9 +384,10 @@ type ArtifactStoreList struct {
 	Items           []ArtifactStore `json:"items"`
 }
 
-// Winner returns the store among others that this one must yield to: an older one with an
-// equal or overlapping URL, in any namespace. Age is creationTimestamp, then UID. nil when
-// there is none. Stores whose URL cannot be parsed win over nobody.
+// Winner returns the store among others that this one must yield to: one with an equal or
+// overlapping URL, in any namespace, that was Ready before this one or, if neither ever was Ready, is
+// older (creationTimestamp, then UID). nil when there is none. Stores whose URL cannot be parsed win
+// over nobody.
 func (s *ArtifactStore) Winner(others []ArtifactStore) *ArtifactStore {
 	here, err := ParseRegistryURL(s.Spec.Registry.URL)
 	if err != nil {
@@ -360,12 +396,24 @@ func (s *ArtifactStore) Winner(others []ArtifactStore) *ArtifactStore {
 	for i := range others {
 		o := &others[i]
 		there, err := ParseRegistryURL(o.Spec.Registry.URL)
-		if err != nil || o.UID == s.UID || !here.Overlaps(there) {
-			continue
-		}
-		if age := o.CreationTimestamp.Compare(s.CreationTimestamp.Time); age < 0 || (age == 0 && o.UID < s.UID) {
+		if err == nil && o.UID != s.UID && here.Overlaps(there) && o.precedes(s) {
 			return o
 		}
 	}
 	return nil
+}
+
+// Settled reports whether the store has been Ready at some time, so that no store which never was
+// wins over it.
+func (s *ArtifactStore) Settled() bool { return s.Status.FirstReadyTime != nil }
+
+func (s *ArtifactStore) precedes(o *ArtifactStore) bool {
+	if s.Settled() != o.Settled() {
+		return s.Settled()
+	}
+	if s.Settled() && !s.Status.FirstReadyTime.Equal(o.Status.FirstReadyTime) {
+		return s.Status.FirstReadyTime.Before(o.Status.FirstReadyTime)
+	}
+	age := s.CreationTimestamp.Compare(o.CreationTimestamp.Time)
+	return age < 0 || (age == 0 && s.UID < o.UID)
 }

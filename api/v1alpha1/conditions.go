@@ -48,6 +48,9 @@ const (
 	ReasonReleased = "Released"
 	// ReasonUnknown: not known yet.
 	ReasonUnknown = "Unknown"
+	// ReasonHoldersUnknown: objects that may reference this one cannot be listed reliably, such as while
+	// their CustomResourceDefinition is missing or newer than this object.
+	ReasonHoldersUnknown = "HoldersUnknown"
 
 	// ReasonInvalidAnnotation: nfo.dev/on-delete has a value that it does not know, or
 	// nfo.dev/restore-digest one that nothing can be done for.
@@ -65,14 +68,18 @@ const (
 	ReasonTagMoved = "TagMoved"
 	// ReasonRestored: tags were put back, from a tombstone or at the digest they were sealed at.
 	ReasonRestored = "Restored"
-	// ReasonUndoLost: a tombstone's digest is no longer in the registry.
+	// ReasonUndoLost: the registry says that a tombstone's digest does not exist.
 	ReasonUndoLost = "UndoLost"
+	// ReasonTagTaken: the tag of a tombstone's entry is at another digest, which a restore never overwrites.
+	ReasonTagTaken = "TagTaken"
 	// ReasonLost: a purge deleted a digest that something needs, and could not put it back.
 	ReasonLost = "Lost"
 	// ReasonUntagged: the tags are removed and recorded in a tombstone.
 	ReasonUntagged = "Untagged"
 	// ReasonPending: not done yet.
 	ReasonPending = "Pending"
+	// ReasonUnprotected: an object was deleted after somebody had removed its finalizer. Of events only.
+	ReasonUnprotected = "Unprotected"
 	// ReasonEntryInUse: an entry left the spec while a holder names the manifest; it is kept.
 	ReasonEntryInUse = "EntryInUse"
 	// ReasonNotOurs: nothing was done in the registry: orphaned, store-scoped, inert store, or
@@ -172,6 +179,13 @@ const (
 	// and are Moved or Missing, also over what was pushed there since: a tombstone keeps that. The
 	// operator removes the annotation when it is done. Ignored while the manifest is being deleted.
 	AnnotationRestoreDigest = "nfo.dev/restore-digest"
+	// AnnotationSealedDigests on a sealed, manifest-scoped manifest records at which digests its artifacts
+	// were sealed, in their order, separated by commas, so that a lost status does not lose the seal. Written
+	// by the operator.
+	AnnotationSealedDigests = "nfo.dev/sealed-digests"
+	// AnnotationObjectsRestored on a CustomResourceDefinition of this group, with any value, says that all
+	// objects of its kind are there again after it was deleted and applied anew.
+	AnnotationObjectsRestored = "nfo.dev/objects-restored"
 	// AnnotationExpireNow on a tombstone, with any value, ends its grace at once.
 	AnnotationExpireNow = "nfo.dev/expire-now"
 )

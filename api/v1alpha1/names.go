@@ -5,7 +5,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -37,6 +39,9 @@ var resources = map[string]string{
 	KindSite:             "sitenetworkservices",
 	KindTombstone:        "tombstones",
 }
+
+// Kinds returns the kinds of this package, sorted.
+func Kinds() []string { return slices.Sorted(maps.Keys(resources)) }
 
 // Resource is the plural name of a kind: artifactmanifests.
 func Resource(kind string) string {
@@ -97,16 +102,32 @@ func ParseRegistryURL(raw string) (RegistryLocation, error) {
 	return l, nil
 }
 
-// Overlaps reports whether two locations are equal or one is a prefix of the other by whole
-// path segments. The scheme does not matter: the same host is the same registry.
-func (l RegistryLocation) Overlaps(o RegistryLocation) bool {
-	return l.Host == o.Host && (within(l.Prefix, o.Prefix) || within(o.Prefix, l.Prefix))
+// CanonicalHost returns the one name by which a registry host is compared: lower case, and docker.io
+// for the three names of Docker Hub.
+func CanonicalHost(host string) string {
+	switch host = strings.ToLower(host); host {
+	case "index.docker.io", "registry-1.docker.io":
+		return "docker.io"
+	}
+	return host
 }
 
-// Same reports whether two locations are one place: what was released from the one can be put
-// back through the other. As in Overlaps the scheme does not matter.
+// SameRegistry reports whether two locations are in one registry. The scheme does not matter, nor
+// which of its known names the host has.
+func (l RegistryLocation) SameRegistry(o RegistryLocation) bool {
+	return CanonicalHost(l.Host) == CanonicalHost(o.Host)
+}
+
+// Overlaps reports whether two locations are equal or one is a prefix of the other by whole
+// path segments, in one registry.
+func (l RegistryLocation) Overlaps(o RegistryLocation) bool {
+	return l.SameRegistry(o) && (within(l.Prefix, o.Prefix) || within(o.Prefix, l.Prefix))
+}
+
+// Same reports whether two locations are one place: what was released from the one is restored and
+// purged through the other.
 func (l RegistryLocation) Same(o RegistryLocation) bool {
-	return l.Host == o.Host && l.Prefix == o.Prefix
+	return l.SameRegistry(o) && l.Prefix == o.Prefix
 }
 
 // within reports whether path lies at or below prefix, by whole segments.

@@ -167,6 +167,16 @@ type TombstoneArtifactStatus struct {
 	// Pending, Untagged, Restoring, Restored, Sweeping, Purged or Kept.
 	// +required
 	State TombstoneState `json:"state"`
+	// When the registry first said that a digest of the entry does not exist, as it has ever since.
+	// Only after a whole grace period of this, and at least a minute, is the entry given up.
+	// +optional
+	MissingSince *metav1.Time `json:"missingSince,omitempty"`
+	// The digests that purges have deleted while others of the entry are kept.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=256
+	Deleted []string `json:"deleted,omitempty"`
 	// Why, in one word and a sentence.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
@@ -293,7 +303,7 @@ func (t *Tombstone) Summarise() {
 		c.Message += " A purge deleted a digest that something needs, and could not put it back: status.artifacts says which. Push it again, and then delete this tombstone."
 	case t.says(ReasonUndoLost):
 		c.Status, c.Reason = metav1.ConditionFalse, ReasonUndoLost
-		c.Message += " A digest is no longer in the registry, which may collect untagged digests on its own (spec.purge.undo: QuarantineTag on the store keeps them); that tag can only be pushed again."
+		c.Message += " The registry says that a digest does not exist. nfo restores the tag if the digest is there again within the grace period; otherwise push it again. A registry that collects untagged digests on its own needs spec.purge.undo: QuarantineTag on the store."
 	case t.Spec.Cause == CauseFound:
 		c.Message += " These digests had no tag and nothing keeps them. To keep one, give it a tag in the registry."
 	case t.Spec.Cause == CauseOverwritten:

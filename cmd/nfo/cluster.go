@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/transport"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 
@@ -23,8 +24,9 @@ func (f *clusterFlags) add(cmd *cobra.Command) {
 	to.StringVar(&f.context, "context", "", "context of the kubeconfig file; default: its current one")
 }
 
-// connect makes an uncached client for the cluster. timeout bounds a request; 0 is no bound.
-func (f *clusterFlags) connect(timeout time.Duration) (*rest.Config, client.Client, error) {
+// connect makes an uncached client for the cluster. timeout bounds a request; 0 is no bound. Each of
+// transports sees every request.
+func (f *clusterFlags) connect(timeout time.Duration, transports ...transport.WrapperFunc) (*rest.Config, client.Client, error) {
 	if f.kubeconfig != "" {
 		// The flag that controller-runtime registers and GetConfig reads.
 		if err := flag.Set(config.KubeconfigFlagName, f.kubeconfig); err != nil {
@@ -36,6 +38,9 @@ func (f *clusterFlags) connect(timeout time.Duration) (*rest.Config, client.Clie
 		return nil, nil, fmt.Errorf("finding the cluster: %w", err)
 	}
 	kube.Timeout, kube.Impersonate.UserName = timeout, f.as
+	for _, t := range transports {
+		kube.Wrap(t)
+	}
 	scheme, err := controller.NewScheme()
 	if err != nil {
 		return nil, nil, fmt.Errorf("registering kinds: %w", err)

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 
+	"github.com/nfo-operator/nfo/internal/apitime"
 	"github.com/nfo-operator/nfo/internal/purge"
 )
 
@@ -45,9 +46,9 @@ Exit codes:
      that image again
   2  wrong usage
   3  another purge of the store is running, after a wait of 20 seconds
-  4  the store must not be purged now: there is no such store, it is being deleted, an older store
-     has an overlapping URL, the manager has not judged it yet, or it has a threshold and usage is
-     unknown`
+  4  the store must not be purged now: there is no such store, it is being deleted, another store
+     with an overlapping URL precedes it, the manager has not judged it yet, it has a threshold and
+     usage is unknown, or this host's clock is more than a minute off the API server's`
 
 // purgeFlags are the command line of `nfo purge`.
 type purgeFlags struct {
@@ -136,7 +137,8 @@ func purgeExitCode(err error) int {
 }
 
 func purgeConfig(flags purgeFlags) (purge.Config, error) {
-	kube, api, err := flags.connect(0)
+	server := &apitime.Clock{}
+	kube, api, err := flags.connect(0, server.Wrap)
 	if err != nil {
 		return purge.Config{}, err
 	}
@@ -150,6 +152,6 @@ func purgeConfig(flags purgeFlags) (purge.Config, error) {
 	}
 	return purge.Config{
 		Namespace: flags.namespace, Store: flags.store, DryRun: flags.dryRun, Volume: flags.volume,
-		Client: api, Leases: leases, Identity: cmp.Or(host, "nfo-purge") + "_" + rand.Text(),
+		Client: api, Leases: leases, Now: server.Now, Skew: server.Skew, Identity: cmp.Or(host, "nfo-purge") + "_" + rand.Text(),
 	}, nil
 }

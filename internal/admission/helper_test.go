@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -140,7 +141,7 @@ func newWorld(t *testing.T, cached, live []client.Object) world {
 func worldOf(cached, live client.Client) world {
 	r := events.NewFakeRecorder(10)
 	return world{live: live, events: r, preflight: &preflight{events: r, lookup: &lookup{
-		cached: cached, live: live, synced: func(context.Context) bool { return true }, holders: reference.NewFinder(cached, live),
+		cached: cached, live: live, synced: func(context.Context) bool { return true }, holders: reference.NewFinder(cached, live, time.Now),
 	}}}
 }
 

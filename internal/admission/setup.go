@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -31,7 +32,7 @@ func Setup(ctx context.Context, mgr manager.Manager) error {
 	}
 	l := &lookup{
 		cached: mgr.GetClient(), live: mgr.GetAPIReader(), synced: mgr.GetCache().WaitForCacheSync,
-		holders: reference.NewFinder(mgr.GetClient(), mgr.GetAPIReader()),
+		holders: reference.NewFinder(mgr.GetClient(), mgr.GetAPIReader(), time.Now),
 	}
 	p := &preflight{lookup: l, events: mgr.GetEventRecorder("nfo")}
 	a := &access{reviews: mgr.GetClient()}

@@ -20,9 +20,12 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// catalogueAge is how long one reading of a store's manifests serves all passes that look for images
-// in other manifests: with many manifests each pass would read them all.
-const catalogueAge = 10 * time.Second
+// With many manifests each pass that looks for images in others would read them all, so one reading of a
+// store's manifests serves all passes for a while.
+const (
+	catalogueAge = 10 * time.Second // while no event has told of a change
+	changedAge   = time.Second      // otherwise
+)
 
 // catalogue is what the manifests of a store list, by the last segment of its name.
 type catalogue map[string][]listing
@@ -69,20 +72,24 @@ type catalogues struct {
 
 	mu sync.Mutex
 	of map[reference.Object]dated
+	// changes counts the changes that events have told of, by store.
+	changes map[reference.Object]int
 }
 
+// dated is a catalogue, when it was made, and the number of changes before that.
 type dated struct {
-	at time.Time
+	at      time.Time
+	changes int
 	catalogue
 }
 
 func newCatalogues(r client.Reader, c clock.PassiveClock) *catalogues {
-	return &catalogues{Reader: r, clock: c, of: map[reference.Object]dated{}}
+	return &catalogues{Reader: r, clock: c, of: map[reference.Object]dated{}, changes: map[reference.Object]int{}}
 }
 
 // get returns a store's catalogue. Manifests that are being deleted are in it, and what has left a
 // manifest and is not released: they may be held.
-func (c *catalogues) get(ctx context.Context, s *v1alpha1.ArtifactStore, l v1alpha1.RegistryLocation) (catalogue, error) {
+func (c *catalogues) get(ctx context.Context, s *v1alpha1.ArtifactStore, l v1alpha1.RegistryLocation) (dated, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, self := c.clock.Now(), reference.Self(s)
@@ -91,26 +98,41 @@ func (c *catalogues) get(ctx context.Context, s *v1alpha1.ArtifactStore, l v1alp
 			delete(c.of, o)
 		}
 	}
-	if d, ok := c.of[self]; ok {
-		return d.catalogue, nil
+	if d, ok := c.of[self]; ok && (d.changes == c.changes[self] || now.Sub(d.at) < changedAge) {
+		return d, nil
 	}
+	d := dated{now, c.changes[self], catalogue{}}
 	var all v1alpha1.ArtifactManifestList
 	if err := c.List(ctx, &all, client.InNamespace(s.Namespace), client.MatchingFields{reference.Field: reference.Key(self)}, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing the manifests of store %s: %w", s.Name, err)
+		return dated{}, fmt.Errorf("listing the manifests of store %s: %w", s.Name, err)
 	}
-	found := catalogue{}
 	for i := range all.Items {
-		found.add(&all.Items[i], l)
+		d.add(&all.Items[i], l)
 	}
-	c.of[self] = dated{now, found}
-	return found, nil
+	c.of[self] = d
+	return d, nil
 }
 
-// forget makes the next look at a store a new one.
-func (c *catalogues) forget(store reference.Object) {
+// change notes that what the manifests of a store list has changed.
+func (c *catalogues) change(store reference.Object) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changes[store]++
+}
+
+// current reports whether a store's catalogue has all changes that events have told of.
+func (c *catalogues) current(store reference.Object, d dated) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return d.changes == c.changes[store]
+}
+
+// drop forgets a store that has gone.
+func (c *catalogues) drop(store reference.Object) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.of, store)
+	delete(c.changes, store)
 }
 
 func (c catalogue) add(m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation) {
@@ -147,12 +169,11 @@ func wanting(r client.Reader, c *catalogues) handler.EventHandler {
 		if !ok {
 			return nil
 		}
+		// Before anybody is woken, and also for those who do not know yet that they need it.
+		c.change(reference.Of(m)[0].To)
 		var out []reconcile.Request
 		for name := range listedNames(m) {
 			out = append(out, wantedBy(ctx, r, m, name)...)
-		}
-		if len(out) > 0 {
-			c.forget(reference.Of(m)[0].To)
 		}
 		return out
 	})

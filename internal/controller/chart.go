@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,19 +42,18 @@ func (r *ChartReconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactMan
 	if store.UID == "" || inertness(&store) != nil {
 		return ctrl.Result{}, nil // the store's event wakes the manifest
 	}
-	for _, c := range todo {
+	var trouble error
+	for _, c := range todo { // one that cannot be read does not keep the others from it
 		read, err := r.read(ctx, &store, c)
-		r.readings.put(m.UID, read, err)
+		trouble = cmp.Or(trouble, err)
+		r.readings.put(m.UID, read, err == nil, trouble)
 		select {
 		case r.wake <- event.GenericEvent{Object: m}:
 		case <-ctx.Done():
 			return finish(ctrl.Result{}, ctx.Err())
 		}
-		if err != nil {
-			return finish(ctrl.Result{}, err)
-		}
 	}
-	return ctrl.Result{}, nil
+	return finish(ctrl.Result{}, trouble)
 }
 
 // chartToRead is a chart in a registry, and how definitions deploy it.
@@ -111,10 +111,10 @@ func (r *ChartReconciler) read(ctx context.Context, s *v1alpha1.ArtifactStore, c
 	}
 	archive, err := chartArchive(ctx, reg, c.repository, digest.Digest(c.Digest))
 	switch {
-	case errors.Is(err, registry.ErrUnreadable), errors.Is(err, registry.ErrNotFound):
+	case errors.Is(err, errNoChart):
 		return c.with(reference.Chart{}, reg.Location(), err), nil
-	case err != nil:
-		return c.ChartStatus, err
+	case err != nil: // the registry may well have it, and as it should be, a moment later
+		return c.ChartStatus, fmt.Errorf("fetching chart %s:%s: %w", c.ArtifactName, c.ArtifactVersion, err)
 	}
 	chart, err := r.reader.Read(ctx, reference.ChartRequest{
 		Archive: archive, RegistryValuesPaths: c.RegistryValuesPaths, ImagePullSecretsValuesPaths: c.ImagePullSecretsValuesPaths,
@@ -125,7 +125,10 @@ func (r *ChartReconciler) read(ctx context.Context, s *v1alpha1.ArtifactStore, c
 	return c.with(chart, reg.Location(), err), nil
 }
 
-// chartArchive fetches a chart as Helm pushes it.
+// errNoChart: the image manifest, read whole, is not that of a chart.
+var errNoChart = errors.New("not a chart")
+
+// chartArchive fetches a chart as Helm pushes it. Only errNoChart is about what is stored.
 func chartArchive(ctx context.Context, reg *registry.Client, repository string, d digest.Digest) ([]byte, error) {
 	m, err := reg.Manifest(ctx, repository, d)
 	if err != nil {
@@ -136,5 +139,5 @@ func chartArchive(ctx context.Context, reg *registry.Client, repository string, 
 			return reg.Blob(ctx, repository, b.Digest, reference.MaxChartBytes)
 		}
 	}
-	return nil, fmt.Errorf("reading %s@%s: %w: it has no layer of type %s", repository, d, registry.ErrUnreadable, reference.ChartContentMediaType)
+	return nil, fmt.Errorf("reading %s@%s: %w: it has no layer of type %s", repository, d, errNoChart, reference.ChartContentMediaType)
 }

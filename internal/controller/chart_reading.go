@@ -23,21 +23,21 @@ type readings struct {
 
 type reading struct {
 	charts map[entry]v1alpha1.ChartStatus
-	// trouble is why the last chart could not be read; it is tried again.
+	// trouble is why a chart could not be read; it is tried again.
 	trouble error
 }
 
 func newReadings() *readings { return &readings{of: map[types.UID]reading{}} }
 
-// put keeps what was read, or why it could not be.
-func (r *readings) put(uid types.UID, c v1alpha1.ChartStatus, trouble error) {
+// put keeps a chart if it was read, and why not all charts of the manifest could be read this time.
+func (r *readings) put(uid types.UID, c v1alpha1.ChartStatus, wasRead bool, trouble error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	charts := map[entry]v1alpha1.ChartStatus{}
 	for k, v := range r.of[uid].charts { // others may be reading the old one
 		charts[k] = v
 	}
-	if trouble == nil {
+	if wasRead {
 		charts[entry{c.ArtifactName, c.ArtifactVersion}] = c
 	}
 	r.of[uid] = reading{charts, trouble}
@@ -115,7 +115,7 @@ func (c chartToRead) with(chart reference.Chart, l v1alpha1.RegistryLocation, er
 // imageOf names an image: without a host if it comes from the store's registry.
 func imageOf(i reference.ChartImage, l v1alpha1.RegistryLocation) v1alpha1.ChartImage {
 	image := v1alpha1.ChartImage{Image: i.Repository, State: v1alpha1.ImageMissing}
-	if i.Origin != reference.OriginOurs && !strings.EqualFold(i.Host, l.Host) {
+	if i.Origin != reference.OriginOurs && v1alpha1.CanonicalHost(i.Host) != v1alpha1.CanonicalHost(l.Host) {
 		image.Image, image.State = i.Host+"/"+i.Repository, v1alpha1.ImageForeign
 	}
 	if i.Tag != "" {

@@ -10,6 +10,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -30,6 +31,8 @@ var (
 	errShared = errors.New("a StoreScoped manifest of the store lists this tag, and what it lists is never touched; take it from that list, or push the sealed artifact yourself")
 	// errClaimed: a purge has claimed the tombstone's entry.
 	errClaimed = errors.New("a purge is deleting these digests")
+	// errStillThere: the registry took the deletion of a tag and still has the tag.
+	errStillThere = errors.New("the registry accepted the deletion of the tag and still has it")
 )
 
 // stuckRetry is how often something is tried again that only a person can mend and that no
@@ -49,6 +52,8 @@ const (
 // condition reason.
 func classify(err error) (class, string) {
 	switch {
+	case errors.Is(err, reference.ErrHoldersUnknown):
+		return stuck, v1alpha1.ReasonHoldersUnknown
 	case errors.Is(err, errSecretNotFound):
 		return stuck, v1alpha1.ReasonSecretNotFound
 	case errors.Is(err, errOnDelete):
@@ -71,7 +76,9 @@ func classify(err error) (class, string) {
 		return stuck, v1alpha1.ReasonUnsupported
 	case errors.Is(err, registry.ErrUnreadable):
 		return stuck, v1alpha1.ReasonUnreadable
-	case errors.Is(err, registry.ErrUnavailable):
+	case errors.Is(err, registry.ErrNotFound):
+		return retry, v1alpha1.ReasonMissing
+	case errors.Is(err, registry.ErrUnavailable), errors.Is(err, errStillThere):
 		return retry, v1alpha1.ReasonUnavailable
 	case apierrors.IsConflict(err), errors.Is(err, errSuperseded), errors.Is(err, errClaimed):
 		return again, v1alpha1.ReasonPending
@@ -106,12 +113,14 @@ func finish(result ctrl.Result, err error) (ctrl.Result, error) {
 	if err == nil {
 		return result, nil
 	}
-	switch c, _ := classify(err); c {
-	case stuck:
+	c, _ := classify(err)
+	switch wait := registry.RetryAfter(err); {
+	case c == stuck:
 		return ctrl.Result{RequeueAfter: stuckRetry}, nil
-	case again:
+	case c == again:
 		return ctrl.Result{RequeueAfter: time.Second}, nil
-	default:
-		return ctrl.Result{}, err
+	case wait > 0:
+		return ctrl.Result{RequeueAfter: wait}, nil
 	}
+	return ctrl.Result{}, err
 }

@@ -53,8 +53,11 @@ func (r *releaser) fresh(ctx context.Context, job task, ev *evidence, f finding)
 	return nil
 }
 
-// goneNamespace is why nothing can be recorded, and so nothing is untagged (I4).
-const goneNamespace = "The namespace is being deleted, so that nothing can be recorded: the artifacts stay in the registry."
+// Why nothing can be recorded, and so nothing is untagged (I4).
+const (
+	goneNamespace = "The namespace is being deleted, so nothing can be recorded: the artifacts stay in the registry."
+	goneKind      = "The CustomResourceDefinition of ArtifactManifests is being deleted with all manifests, so nothing is released: the artifacts stay in the registry."
+)
 
 // gather reads, live, all that a release may stand on: that the manifest still is what is to be
 // released, what holds it, where its store is, and that this store is nobody else's (I9).
@@ -68,8 +71,16 @@ func (r *releaser) gather(ctx context.Context, job task) (evidence, error) {
 	case err != nil:
 		return ev, fmt.Errorf("reading manifest %s: %w", job.manifest.Name, err)
 	}
-	if ev.holders, err = r.holders.Live(ctx, &m); err != nil || len(ev.holders) > 0 {
+	found, err := r.holders.Live(ctx, &m)
+	if ev.holders = found.Holders; err != nil || len(ev.holders) > 0 {
 		return ev, err
+	}
+	if ev.holders, err = r.recordedHolders(ctx, &m); err != nil || len(ev.holders) > 0 {
+		return ev, err
+	}
+	if found.KindGoing {
+		ev.untouched = goneKind
+		return ev, nil
 	}
 	var ns corev1.Namespace
 	if err := r.live.Get(ctx, client.ObjectKey{Name: m.Namespace}, &ns); err != nil {
@@ -82,17 +93,46 @@ func (r *releaser) gather(ctx context.Context, job task) (evidence, error) {
 	return ev, r.gatherStore(ctx, &m, &ev)
 }
 
-// gatherStore reads every store of the cluster, uncached, and finds the manifest's own.
-func (r *releaser) gatherStore(ctx context.Context, m *v1alpha1.ArtifactManifest, ev *evidence) error {
-	var all v1alpha1.ArtifactStoreList
-	if err := r.live.List(ctx, &all); err != nil {
-		return fmt.Errorf("listing stores: %w", err)
+// recordedHolders reads, by name, the holders that the manifest's status still names although no list
+// shows them. A list that left one out would else release what is in use (I2).
+func (r *releaser) recordedHolders(ctx context.Context, m *v1alpha1.ArtifactManifest) ([]reference.Holder, error) {
+	var recorded []reference.Holder
+	for _, d := range m.Status.Dependents.Dependents {
+		recorded = append(recorded, reference.Holder{Object: reference.Object{Kind: d.Kind, Namespace: d.Namespace, Name: d.Name}})
 	}
-	for i := range all.Items {
-		if s := &all.Items[i]; s.Namespace == m.Namespace && s.Name == m.Spec.ArtifactStoreRef.Name {
-			ev.store = s
+	return r.holders.Still(ctx, m, recorded)
+}
+
+// readStores reads every store of the cluster, uncached, and finds the manifest's own, which is read by
+// name if the list does not have it.
+func (r *releaser) readStores(ctx context.Context, m *v1alpha1.ArtifactManifest) (own *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore, err error) {
+	var list v1alpha1.ArtifactStoreList
+	if err := r.live.List(ctx, &list); err != nil {
+		return nil, nil, fmt.Errorf("listing stores: %w", err)
+	}
+	for i := range list.Items {
+		if s := &list.Items[i]; s.Namespace == m.Namespace && s.Name == m.Spec.ArtifactStoreRef.Name {
+			return s, list.Items, nil
 		}
 	}
+	own = &v1alpha1.ArtifactStore{}
+	err = r.live.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}, own)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, list.Items, nil
+	case err != nil:
+		return nil, nil, fmt.Errorf("reading store %s: %w", m.Spec.ArtifactStoreRef.Name, err)
+	}
+	return nil, nil, fmt.Errorf("listing stores: %w: store %s exists and is not listed", errSuperseded, own.Name)
+}
+
+// gatherStore reads the manifest's store, and whether anything may be done in it.
+func (r *releaser) gatherStore(ctx context.Context, m *v1alpha1.ArtifactManifest, ev *evidence) error {
+	own, all, err := r.readStores(ctx, m)
+	if err != nil {
+		return err
+	}
+	ev.store = own
 	recorded := slices.ContainsFunc(m.Status.Artifacts, func(a v1alpha1.ArtifactStatus) bool { return a.Digest != "" })
 	switch {
 	case unknownOnDelete(m) || (ev.store != nil && unknownOnDelete(ev.store)):
@@ -104,12 +144,13 @@ func (r *releaser) gatherStore(ctx context.Context, m *v1alpha1.ArtifactManifest
 	case ev.store == nil:
 		ev.untouched = "Its store does not exist and nothing of it was ever seen in a registry."
 	default:
-		ev.untouched = inert(ev.store, all.Items)
+		if ev.untouched, err = inert(ev.store, all); err != nil {
+			return err
+		}
 	}
 	if ev.untouched != "" {
 		return nil
 	}
-	var err error
 	ev.listed, err = r.listed(ctx, ev.store)
 	return err
 }
@@ -136,15 +177,20 @@ func (r *releaser) listed(ctx context.Context, s *v1alpha1.ArtifactStore) (map[s
 	return tags, nil
 }
 
-// inert says why a store's manifests go without touching the registry; "" when they do not.
-func inert(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) string {
+// inert says why a store's manifests go without touching the registry; "" when they do not. Errors wrap
+// errSuperseded while the store's status says that another store has its place and no list shows that
+// store: either of them may be wrong for a moment (I2).
+func inert(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) (string, error) {
 	if _, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL); err != nil {
-		return fmt.Sprintf("The URL of store %s is %v: nothing was ever done there.", s.Name, err)
+		return fmt.Sprintf("The URL of store %s is %v: nothing was ever done there.", s.Name, err), nil
 	}
 	if w := s.Winner(all); w != nil {
-		return fmt.Sprintf("Store %s is inert because the older store %s/%s has an overlapping URL: the artifacts stay in the registry.", s.Name, w.Namespace, w.Name)
+		return fmt.Sprintf("Store %s is inert because store %s/%s has an overlapping URL and precedes it: the artifacts stay in the registry.", s.Name, w.Namespace, w.Name), nil
 	}
-	return ""
+	if c := inertness(s); c != nil && c.Reason == v1alpha1.ReasonPathConflict {
+		return "", fmt.Errorf("reading which store has the place of %s: %w", s.Name, errSuperseded)
+	}
+	return "", nil
 }
 
 // namespaceGone reports whether the API server refused to create an object because the

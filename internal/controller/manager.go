@@ -20,7 +20,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/apitime"
 	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 // NewScheme knows every kind that the program reads or writes.
@@ -41,6 +43,10 @@ func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Opt
 	}
 	base.Scheme = scheme
 	base.Cache.DefaultTransform, base.Cache.ByObject = lean, madeByUs()
+	server := &apitime.Clock{}
+	kube = rest.CopyConfig(kube)
+	kube.Wrap(server.Wrap)
+	o.now = server.Now
 	mgr, err := ctrl.NewManager(kube, base)
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
@@ -61,7 +67,9 @@ func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Opt
 // objects that the manager made.
 func madeByUs() map[client.Object]cache.ByObject {
 	made := cache.ByObject{Label: labels.SelectorFromSet(purge.Labels())}
+	own := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{"app.kubernetes.io/name": "nfo"})}
 	return map[client.Object]cache.ByObject{
 		&batchv1.CronJob{}: made, &rbacv1.Role{}: made, &rbacv1.RoleBinding{}: made, &corev1.ServiceAccount{}: made,
+		reference.BlankDefinition(): own,
 	}
 }

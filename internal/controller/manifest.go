@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/client-go/tools/events"
@@ -41,16 +42,24 @@ func (r *ManifestReconciler) Reconcile(ctx context.Context, m *v1alpha1.Artifact
 		r.polls.forget(m.UID) // what was seen has not been written: look again
 		return finish(ctrl.Result{}, err)
 	}
-	if verdict.answered {
-		if err := r.answer(ctx, m); err != nil {
-			return finish(ctrl.Result{}, err)
-		}
+	if err := r.annotate(ctx, m, verdict.answered); err != nil {
+		return finish(ctrl.Result{}, err)
 	}
 	if verdict.letGo {
 		r.polls.forget(m.UID)
+		r.holders.Forget(m.UID)
 		return finish(ctrl.Result{}, release(ctx, r.Client, m))
 	}
-	return finish(ctrl.Result{RequeueAfter: verdict.again}, actErr)
+	return finish(ctrl.Result{RequeueAfter: r.soonest(seen, verdict)}, actErr)
+}
+
+// soonest is when the next pass is wanted: soon, if an image seems to be missing that another manifest
+// lists since the catalogue was made, for that manifest could not wake this one yet.
+func (r *ManifestReconciler) soonest(seen manifestSeen, v manifestVerdict) time.Duration {
+	if seen.elsewhere.catalogue != nil && len(needsOf(v.charts).missing) > 0 && !r.catalogues.current(reference.Self(seen.store), seen.elsewhere) {
+		return changedAge
+	}
+	return v.again
 }
 
 // report writes the status if the pass changed it, and then tells of transitions.
@@ -58,6 +67,9 @@ func (r *ManifestReconciler) report(ctx context.Context, m, before *v1alpha1.Art
 	m.Status.Artifacts, m.Status.Charts, m.Status.UpgradingFrom = v.artifacts, v.charts, v.upgradingFrom
 	m.Status.Dependents = reference.Dependents(v.holders)
 	v.conditions.apply(&m.Status.Conditions, m.Generation)
+	if c := uploaded(m); c != nil && v.uploadedAsOf != nil {
+		c.ObservedGeneration = *v.uploadedAsOf
+	}
 	same := equality.Semantic.DeepEqual(before.Status, m.Status)
 	if same && len(done.putBack) == 0 { // a tag may have moved and be back in one pass
 		return nil

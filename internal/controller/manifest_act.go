@@ -1,8 +1,11 @@
 package controller
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,7 +13,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
 )
+
+// maxOverwritten bounds how many tombstones of overwritten digests one manifest has at a time.
+const maxOverwritten = 128
 
 // manifestDone is how the acts of a pass ended.
 type manifestDone struct {
@@ -34,7 +41,7 @@ func (d manifestDone) lost() string {
 	if len(d.undone.lost) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("The recorded digests of %s are no longer in the registry; push these artifacts again.", strings.Join(d.undone.lost, ", "))
+	return fmt.Sprintf("The registry says that the recorded digests of %s do not exist. nfo restores the tags if the digests are there again within the grace period; otherwise push these artifacts again.", strings.Join(d.undone.lost, ", "))
 }
 
 // tell tells of the tags that are back, and of those that cannot be.
@@ -55,14 +62,18 @@ func (r *ManifestReconciler) act(ctx context.Context, seen manifestSeen, v manif
 	if v.poll > 0 && seen.polled {
 		done.again = r.polls.plan(seen.manifest, v.poll, seen.trouble)
 	}
-	for _, e := range v.overwritten {
-		grave, err := r.bury(ctx, seen, e)
-		if err != nil {
-			r.polls.forget(seen.manifest.UID)
-			return done, err
+	for i, e := range v.overwritten {
+		kept := fmt.Sprintf("More than %d digests of this manifest wait for their grace period to end, so this one is not recorded: it stays in the registry, and no purge deletes it.", maxOverwritten)
+		if seen.overwritten+i < maxOverwritten {
+			grave, err := r.bury(ctx, seen, e)
+			if err != nil {
+				r.polls.forget(seen.manifest.UID)
+				return done, err
+			}
+			kept = fmt.Sprintf("The old digest is kept in tombstone %s.", grave)
 		}
-		done.moved = append(done.moved, fmt.Sprintf("Tag %s:%s was pushed over: it was at %s and is at %s. The old digest is kept in tombstone %s.",
-			e.Repository, e.ArtifactVersion, e.Digest, seen.tags[keyOf(e)].digest, grave))
+		done.moved = append(done.moved, fmt.Sprintf("Tag %s:%s was overwritten: it was at %s and is at %s. %s",
+			e.Repository, e.ArtifactVersion, e.Digest, seen.tags[keyOf(e)].digest, kept))
 	}
 	for _, from := range v.restore {
 		if err := r.restore(ctx, seen, from, &done); err != nil {
@@ -79,14 +90,24 @@ func (r *ManifestReconciler) act(ctx context.Context, seen manifestSeen, v manif
 	}
 	var err error
 	done.release, err = r.releaser.release(ctx, *v.release)
+	if errors.Is(err, reference.ErrHoldersUnknown) { // what an interrupted release has taken may be in use
+		for _, from := range seen.interrupted() {
+			err = errors.Join(err, r.restore(ctx, seen, from, &done))
+		}
+	}
+	done.again = cmp.Or(done.release.wait, done.again)
 	return done, err
 }
 
 // bury records a digest whose tag has moved on, before the status forgets it, or that is to lose its
 // tag to a restore. It returns the tombstone's name.
 func (r *ManifestReconciler) bury(ctx context.Context, seen manifestSeen, e v1alpha1.ArtifactStatus) (string, error) {
-	name := tombstoneName(seen.manifest, v1alpha1.CauseOverwritten, e.Repository, e.ArtifactVersion)
+	// Each digest has a tombstone of its own, and so a grace period of its own.
+	name := tombstoneName(seen.manifest, v1alpha1.CauseOverwritten, e.Repository+":"+e.ArtifactVersion+"@"+e.Digest)
 	t := newTombstone(seen.manifest, seen.store, v1alpha1.CauseOverwritten, name)
+	t.Spec.Manifest.Spec.Artifacts = slices.DeleteFunc(slices.Clone(t.Spec.Manifest.Spec.Artifacts), func(a v1alpha1.Artifact) bool {
+		return a.ArtifactName != e.ArtifactName || a.ArtifactVersion != e.ArtifactVersion
+	})
 	t, err := r.releaser.record(ctx, t, []finding{{ArtifactStatus: e, there: true}})
 	if err != nil {
 		return "", err
@@ -104,18 +125,16 @@ func (r *ManifestReconciler) bury(ctx context.Context, seen manifestSeen, e v1al
 // restore puts tags back, after a live look that the manifest still is what it was: an old
 // leader must not bring back tags of a manifest that has gone.
 func (r *ManifestReconciler) restore(ctx context.Context, seen manifestSeen, from restoration, done *manifestDone) error {
-	if err := r.unchanged(ctx, seen.manifest); err != nil {
-		return err
-	}
 	reg, err := r.registries.Open(ctx, seen.store)
 	if err != nil {
 		return err
 	}
 	wanted := func(a v1alpha1.TombstoneArtifact) bool { return from.all || from.entries[a.Repository+":"+a.Tag] }
-	got, err := r.releaser.restore(ctx, reg, seen.store, &from.tombstone, wanted)
+	still := func(ctx context.Context) error { return r.unchanged(ctx, seen.manifest) }
+	got, err := r.releaser.restore(ctx, reg, seen.store, &from.tombstone, wanted, still)
 	done.undone.back = append(done.undone.back, got.back...)
 	done.undone.lost = append(done.undone.lost, got.lost...)
-	if len(got.back) > 0 && seen.manifest.DeletionTimestamp.IsZero() {
+	if got.more || (len(got.back) > 0 && seen.manifest.DeletionTimestamp.IsZero()) {
 		r.polls.forget(seen.manifest.UID)
 		done.again = time.Millisecond
 	}

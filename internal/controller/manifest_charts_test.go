@@ -23,7 +23,7 @@ func charted(images ...v1alpha1.ChartImage) manifestSeen {
 		}
 		s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{present("sha256:a"), chart}
 		s.read = reading{charts: map[entry]v1alpha1.ChartStatus{{"app", "1.0.0"}: {ArtifactName: "app", ArtifactVersion: "1.0.0", Digest: "sha256:c", Images: images}}}
-		s.elsewhere = catalogue{"lib": {{"base", "lib", "acme/base/lib", "1", "sha256:l"}, {"alt", "lib", "acme/alt/lib", "1", "sha256:l"}}, "old": {{"was", "team/old", "acme/team/old", "1", ""}}}
+		s.elsewhere.catalogue = catalogue{"lib": {{"base", "lib", "acme/base/lib", "1", "sha256:l"}, {"alt", "lib", "acme/alt/lib", "1", "sha256:l"}}, "old": {{"was", "team/old", "acme/team/old", "1", ""}}}
 	})
 }
 
@@ -56,7 +56,7 @@ func TestWhereImagesAre(t *testing.T) {
 			t.Parallel()
 			seen := charted(tc.image)
 			alone := seen
-			alone.elsewhere = nil
+			alone.elsewhere = dated{}
 			if lacks := alone.lacksImages(); lacks != (strings.HasPrefix(tc.want, "Missing") || strings.HasPrefix(tc.want, "Other")) {
 				t.Errorf("other manifests are asked: %t", lacks)
 			}

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -66,8 +67,12 @@ func (v manifestVerdict) after(seen manifestSeen, done manifestDone, err error) 
 		return v.afterDeleting(seen, done, err)
 	}
 	v = v.afterLive(seen, done, err)
-	if sealing(seen.manifest) && (err != nil || !seen.polled || seen.trouble != nil) {
-		v.conditions.asOf(v1alpha1.ConditionUploaded, uploaded(seen.manifest).ObservedGeneration)
+	if sealing(seen.manifest) && (err != nil || !seen.polled || seen.trouble != nil || v.unsteady) {
+		before := int64(0)
+		if c := uploaded(seen.manifest); c != nil {
+			before = c.ObservedGeneration
+		}
+		v.uploadedAsOf = &before
 	}
 	return v
 }
@@ -91,6 +96,7 @@ func (v manifestVerdict) afterLive(seen manifestSeen, done manifestDone, err err
 	case v.release == nil:
 	case len(done.release.holders) > 0:
 		v.conditions.entryInUse(seen.manifest, v.artifacts[listed:], v.holders)
+	case done.release.wait > 0: // they stay recorded until it is certain that their tags are gone
 	default:
 		v.artifacts = v.artifacts[:listed]
 	}
@@ -102,16 +108,18 @@ func (v manifestVerdict) afterDeleting(seen manifestSeen, done manifestDone, err
 	switch {
 	case err != nil:
 		class, reason := classify(err)
-		if class == again && v.release == nil {
+		if class == again { // it is tried again within a second: no state to tell of
 			return v
 		}
-		v.conditions.set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, reason,
-			fmt.Sprintf("Nothing holds it, but it cannot be let go yet: %s It will be tried again. If the registry is gone for good, annotate the manifest or its store with %s=%s.",
-				explain(err), v1alpha1.AnnotationOnDelete, v1alpha1.OnDeleteOrphan))
+		v.conditions.set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, reason, seen.stuck(err))
 		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted; DeletionBlocked says what it waits for.")
 	case v.release == nil:
 	case len(done.release.holders) > 0:
 		v.conditions.blocked(self, v.holders)
+	case done.release.wait > 0:
+		v.conditions.set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, v1alpha1.ReasonPending, fmt.Sprintf(
+			"No object references this manifest. The registry says that these tags do not exist, which nfo asks once more before it lets the manifest go: %s.", atMost(done.release.absent)))
+		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted; DeletionBlocked says what it waits for.")
 	case done.release.untouched != "":
 		v.letGo = true
 		v.conditions.untouched(done.release.untouched)
@@ -123,6 +131,15 @@ func (v manifestVerdict) afterDeleting(seen manifestSeen, done manifestDone, err
 		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It has been released.")
 	}
 	return v
+}
+
+// stuck says why a manifest that nothing is known to hold is not let go.
+func (seen manifestSeen) stuck(err error) string {
+	if errors.Is(err, reference.ErrHoldersUnknown) {
+		return fmt.Sprintf("This manifest may be in use: %s", explain(err))
+	}
+	return fmt.Sprintf("Nothing holds it, but it cannot be let go yet: %s It will be tried again. If the registry is gone for good, annotate the manifest or its store with %s=%s.",
+		explain(err), v1alpha1.AnnotationOnDelete, v1alpha1.OnDeleteOrphan)
 }
 
 func untagged(artifacts []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {

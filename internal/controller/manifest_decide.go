@@ -31,6 +31,10 @@ type manifestVerdict struct {
 	release *task
 	// letGo is true when the finalizer is to come off.
 	letGo bool
+	// uploadedAsOf is the generation that Uploaded speaks of, where that is an earlier one.
+	uploadedAsOf *int64
+	// unsteady: the look after the sealing differs from what was recorded, so that another one decides.
+	unsteady bool
 	// poll is when the registry is to be asked next; 0 for never. again is set from it.
 	poll, again time.Duration
 }
@@ -60,17 +64,24 @@ func decideDeleting(seen manifestSeen) manifestVerdict {
 		return v
 	}
 	if len(seen.holders) > 0 {
-		for _, t := range seen.tombstones {
-			if t.Spec.Cause == v1alpha1.CauseReleased && t.Spec.Manifest.UID == m.UID {
-				v.restore = append(v.restore, restoration{tombstone: t, all: true})
-			}
-		}
+		v.restore = seen.interrupted()
 		v.conditions.referenced(reference.Self(m), v.holders)
 		v.conditions.blocked(reference.Self(m), v.holders)
 		return v
 	}
 	v.release = &task{manifest: m, entries: wanted(m, seen.location), cause: v1alpha1.CauseReleased}
 	return v
+}
+
+// interrupted are the restorations that bring back what a release of this manifest has taken already.
+func (seen manifestSeen) interrupted() []restoration {
+	var all []restoration
+	for _, t := range seen.tombstones {
+		if t.Spec.Cause == v1alpha1.CauseReleased && t.Spec.Manifest.UID == seen.manifest.UID {
+			all = append(all, restoration{tombstone: t, all: true})
+		}
+	}
+	return all
 }
 
 // decideLive: compare what is listed, what was recorded, and what the registry shows.
@@ -100,7 +111,7 @@ func decideLive(seen manifestSeen) manifestVerdict {
 	}
 	v.artifacts = append(v.artifacts, leaving...)
 	v.restore = seen.restorable(v.artifacts)
-	v.poll = seen.nextPoll(v.artifacts)
+	v.poll = seen.nextPoll(v.artifacts, v.unsteady)
 	seen.conclude(&v)
 	seen.charts(&v)
 	seen.order(&v)
@@ -134,6 +145,7 @@ func (seen manifestSeen) merge(v *manifestVerdict, e v1alpha1.ArtifactStatus) v1
 		return e
 	}
 	own := seen.location.Owns(seen.manifest.Name, e.Repository)
+	v.unsteady = v.unsteady || (sealing(seen.manifest) && e.Digest != tag.digest)
 	if was := lastSeen(e); was.Digest != "" && was.Digest != tag.digest && own {
 		v.overwritten = append(v.overwritten, was)
 	}
@@ -195,13 +207,13 @@ func (seen manifestSeen) undo(e v1alpha1.ArtifactStatus) *v1alpha1.Tombstone {
 }
 
 // nextPoll says when the registry is asked again.
-func (seen manifestSeen) nextPoll(artifacts []v1alpha1.ArtifactStatus) time.Duration {
+func (seen manifestSeen) nextPoll(artifacts []v1alpha1.ArtifactStatus, unsteady bool) time.Duration {
 	switch {
 	case seen.trouble != nil:
 		return pollTrouble
 	case len(artifacts) == 0:
 		return 0
-	case len(missing(artifacts)) > 0:
+	case len(missing(artifacts)) > 0, unsteady:
 		return pollMissing
 	case seen.manifest.Spec.ArtifactManifestState == v1alpha1.ManifestUploaded && len(moved(artifacts)) == 0:
 		return pollSealed

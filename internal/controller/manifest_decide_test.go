@@ -30,7 +30,7 @@ func present(digest string) v1alpha1.ArtifactStatus {
 	return v1alpha1.ArtifactStatus{ArtifactName: "nginx", ArtifactVersion: "1.0.0", Repository: repo, Digest: digest, State: v1alpha1.ArtifactPresent}
 }
 
-func vanished(digest string) v1alpha1.ArtifactStatus {
+func tagGone(digest string) v1alpha1.ArtifactStatus {
 	a := present(digest)
 	a.State = v1alpha1.ArtifactMissing
 	return a
@@ -110,7 +110,7 @@ func TestDecideManifest(t *testing.T) {
 		"NotUploaded": {
 			reason: "a listed tag that is not there",
 			seen:   observed(func(s *manifestSeen) { s.tags[listed] = tagSeen{} }),
-			want: outline{Artifacts: []v1alpha1.ArtifactStatus{vanished("")}, Poll: pollMissing,
+			want: outline{Artifacts: []v1alpha1.ArtifactStatus{tagGone("")}, Poll: pollMissing,
 				Conditions: "Ready=False/Missing Referenced=False/Unreferenced Uploaded=False/Missing"},
 		},
 		"Uploaded": {
@@ -123,9 +123,19 @@ func TestDecideManifest(t *testing.T) {
 			reason: "what is sealed and complete is polled daily",
 			seen: observed(func(s *manifestSeen) {
 				s.manifest.Spec.ArtifactManifestState = v1alpha1.ManifestUploaded
+				s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{present("sha256:a")}
 				s.tags[listed] = tagSeen{there: true, digest: "sha256:a"}
 			}),
 			want: outline{Artifacts: []v1alpha1.ArtifactStatus{present("sha256:a")}, Poll: pollSealed,
+				Conditions: "Ready=True/Ready Referenced=False/Unreferenced Uploaded=True/Complete"},
+		},
+		"SealedAtOnce": {
+			reason: "one look alone does not settle what was sealed",
+			seen: observed(func(s *manifestSeen) {
+				s.manifest.Spec.ArtifactManifestState = v1alpha1.ManifestUploaded
+				s.tags[listed] = tagSeen{there: true, digest: "sha256:a"}
+			}),
+			want: outline{Artifacts: []v1alpha1.ArtifactStatus{present("sha256:a")}, Poll: pollMissing,
 				Conditions: "Ready=True/Ready Referenced=False/Unreferenced Uploaded=True/Complete"},
 		},
 		"I1VanishedTagKeepsItsDigest": {
@@ -134,7 +144,7 @@ func TestDecideManifest(t *testing.T) {
 				s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{present("sha256:a")}
 				s.tags[listed] = tagSeen{}
 			}),
-			want: outline{Artifacts: []v1alpha1.ArtifactStatus{vanished("sha256:a")}, Poll: pollMissing,
+			want: outline{Artifacts: []v1alpha1.ArtifactStatus{tagGone("sha256:a")}, Poll: pollMissing,
 				Conditions: "Ready=False/Missing Referenced=False/Unreferenced Uploaded=False/Missing"},
 		},
 		"TagMoved": {
@@ -159,9 +169,9 @@ func TestDecideManifest(t *testing.T) {
 			reason: "what the last poll could not see is not known before the next one",
 			seen: observed(func(s *manifestSeen) {
 				s.polled, s.tags, s.trouble = false, nil, registry.ErrUnreadable
-				s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{vanished("")}
+				s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{tagGone("")}
 			}),
-			want: outline{Artifacts: []v1alpha1.ArtifactStatus{vanished("")}, Poll: pollTrouble,
+			want: outline{Artifacts: []v1alpha1.ArtifactStatus{tagGone("")}, Poll: pollTrouble,
 				Conditions: "Ready=False/Unreadable Referenced=False/Unreferenced Uploaded=Unknown/Unreadable"},
 		},
 		"NotPolled": {
@@ -179,7 +189,7 @@ func TestDecideManifest(t *testing.T) {
 				s.tags[listed] = tagSeen{}
 				s.tombstones = []v1alpha1.Tombstone{grave(v1alpha1.CauseReleased, v1alpha1.TombstoneUntagged, 10), grave(v1alpha1.CauseReleased, v1alpha1.TombstoneUntagged, 30), grave(v1alpha1.CauseRemoved, v1alpha1.TombstoneUntagged, 20)}
 			}),
-			want: outline{Artifacts: []v1alpha1.ArtifactStatus{vanished("")}, Restore: []string{"Released000030"}, Poll: pollMissing,
+			want: outline{Artifacts: []v1alpha1.ArtifactStatus{tagGone("")}, Restore: []string{"Released000030"}, Poll: pollMissing,
 				Conditions: "Ready=False/Missing Referenced=False/Unreferenced Uploaded=False/Missing"},
 		},
 		"I5NeverOverwritesATag": {
@@ -226,7 +236,7 @@ func TestDecideManifest(t *testing.T) {
 				s.tags[listed] = tagSeen{}
 				s.tombstones = []v1alpha1.Tombstone{grave(v1alpha1.CauseOverwritten, v1alpha1.TombstoneUntagged, 10)}
 			}),
-			want: outline{Artifacts: []v1alpha1.ArtifactStatus{vanished("")}, Poll: pollMissing,
+			want: outline{Artifacts: []v1alpha1.ArtifactStatus{tagGone("")}, Poll: pollMissing,
 				Conditions: "Ready=False/Missing Referenced=False/Unreferenced Uploaded=False/Missing"},
 		},
 		"RemovedEntry": {
@@ -251,7 +261,7 @@ func TestDecideManifest(t *testing.T) {
 			reason: "an entry that was never pushed has nothing to release",
 			seen: observed(func(s *manifestSeen) {
 				s.manifest.Spec.Artifacts = nil
-				s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{vanished("")}
+				s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{tagGone("")}
 			}),
 			want: outline{Conditions: "Ready=True/Ready Referenced=False/Unreferenced Uploaded=True/Complete"},
 		},
@@ -263,7 +273,7 @@ func TestDecideManifest(t *testing.T) {
 				s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{old}
 				s.tags[listed] = tagSeen{}
 			}),
-			want: outline{Artifacts: []v1alpha1.ArtifactStatus{vanished("")}, Poll: pollMissing,
+			want: outline{Artifacts: []v1alpha1.ArtifactStatus{tagGone("")}, Poll: pollMissing,
 				Conditions: "Ready=False/Missing Referenced=False/Unreferenced Uploaded=False/Missing"},
 		},
 		"NoStore": {

@@ -34,6 +34,8 @@ type manifestSeen struct {
 	byStore  []reference.Holder // those that name its artifacts by the store, the old form
 	// tombstones of this namespace, registry and manifest name that can still be restored from.
 	tombstones []v1alpha1.Tombstone
+	// overwritten is how many of them are of overwritten digests of this manifest.
+	overwritten int
 	// polled is true when the registry was asked in this pass; tags then has its answers. trouble is
 	// why the last poll did not see everything.
 	polled  bool
@@ -42,7 +44,7 @@ type manifestSeen struct {
 	// read is what was read of its charts since its status was written; elsewhere is what other manifests
 	// of the store list, if that matters.
 	read      reading
-	elsewhere catalogue
+	elsewhere dated
 	// wait is how long the store's request budget makes the next poll wait.
 	wait time.Duration
 }
@@ -80,11 +82,16 @@ func (r *ManifestReconciler) observe(ctx context.Context, m *v1alpha1.ArtifactMa
 	if seen.tombstones, err = r.tombstones(ctx, m, seen.location); err != nil {
 		return seen, err
 	}
+	for i := range seen.tombstones {
+		if s := seen.tombstones[i].Spec; s.Cause == v1alpha1.CauseOverwritten && s.Manifest.UID == m.UID {
+			seen.overwritten++
+		}
+	}
 	if !m.DeletionTimestamp.IsZero() || seen.inert != nil {
 		return seen, nil
 	}
-	if asksBack(m) {
-		r.polls.forget(m.UID) // what overwrites a tag acts on a fresh look
+	if asksBack(m) || len(m.Status.Artifacts) == 0 {
+		r.polls.forget(m.UID) // what overwrites a tag acts on a fresh look; a status that was lost is seen anew
 	}
 	r.poll(ctx, &seen)
 	if seen.read = r.readings.get(m.UID); seen.lacksImages() {
@@ -122,8 +129,8 @@ func (r *ManifestReconciler) tombstones(ctx context.Context, m *v1alpha1.Artifac
 	return mine, nil
 }
 
-// poll resolves every entry, if it is due. One that cannot be read does not concern the others
-// (I2); any other trouble would meet them too.
+// poll resolves every entry, if it is due. Trouble with one of them does not concern the others (I2); any
+// other trouble would meet them too.
 func (r *ManifestReconciler) poll(ctx context.Context, seen *manifestSeen) {
 	m := seen.manifest
 	entries := wanted(m, seen.location)
@@ -140,7 +147,7 @@ func (r *ManifestReconciler) poll(ctx context.Context, seen *manifestSeen) {
 	for _, e := range entries {
 		tag, err := look(ctx, reg, e)
 		switch {
-		case errors.Is(err, registry.ErrUnreadable):
+		case registry.OfOne(err):
 			seen.trouble = cmp.Or(seen.trouble, err)
 		case err != nil:
 			seen.trouble = err
@@ -152,8 +159,21 @@ func (r *ManifestReconciler) poll(ctx context.Context, seen *manifestSeen) {
 }
 
 // look resolves an entry's tag. Of a digest that is new it reads the image manifest too: the type of its
-// config tells a chart from an image.
+// config tells a chart from an image. What was not there at the last look is asked for by that alone, for
+// only its answer can say why it is not.
 func look(ctx context.Context, reg *registry.Client, e v1alpha1.ArtifactStatus) (tagSeen, error) {
+	if e.State == v1alpha1.ArtifactMissing {
+		m, err := reg.Tagged(ctx, e.Repository, e.ArtifactVersion)
+		switch {
+		case errors.Is(err, registry.ErrNotFound):
+			return tagSeen{}, nil
+		case err == nil:
+			d := m.Descriptor
+			return tagSeen{there: true, digest: d.Digest.String(), mediaType: d.MediaType, size: d.Size, config: clipped(m.ConfigMediaType())}, nil
+		case !errors.Is(err, registry.ErrUnreadable): // of an unreadable manifest the tag is there all the same
+			return tagSeen{}, err
+		}
+	}
 	d, err := reg.Resolve(ctx, e.Repository, e.ArtifactVersion)
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
@@ -172,10 +192,11 @@ func look(ctx context.Context, reg *registry.Client, e v1alpha1.ArtifactStatus) 
 	if errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrUnreadable) {
 		return tag, nil // the tag is there all the same
 	}
-	tag.config = m.ConfigMediaType()
-	tag.config = tag.config[:min(len(tag.config), maxMediaType)]
+	tag.config = clipped(m.ConfigMediaType())
 	return tag, err
 }
+
+func clipped(mediaType string) string { return mediaType[:min(len(mediaType), maxMediaType)] }
 
 func keyOf(e v1alpha1.ArtifactStatus) entry { return entry{e.ArtifactName, e.ArtifactVersion} }
 
@@ -187,10 +208,14 @@ func wanted(m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation) []v1alpha
 		recorded[keyOf(a)] = a
 	}
 	var all []v1alpha1.ArtifactStatus
-	for _, a := range m.Spec.Artifacts {
+	seal := sealedDigests(m)
+	for i, a := range m.Spec.Artifacts {
 		e := v1alpha1.ArtifactStatus{
 			ArtifactName: a.ArtifactName, ArtifactVersion: a.ArtifactVersion, State: v1alpha1.ArtifactMissing,
 			Repository: l.Repository(m.Name, m.Spec.UploadPath, a.ArtifactName),
+		}
+		if seal != nil {
+			e.Digest = seal[i] // of which the status may know nothing any more
 		}
 		if was, ok := recorded[keyOf(e)]; ok && was.Repository == e.Repository {
 			e = was

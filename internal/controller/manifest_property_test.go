@@ -42,7 +42,7 @@ func TestI1DecideIsTotal(t *testing.T) {
 			if coin() {
 				asking([]string{sealedAt, intruder, "sha256:a"}[r.IntN(3)])(s)
 			}
-			s.manifest.Status.Artifacts = [][]v1alpha1.ArtifactStatus{nil, {present(sealedAt)}, {vanished(sealedAt)}, {vanished("")}, {drifted(intruder)}, {goneFrom(intruder)}}[r.IntN(6)]
+			s.manifest.Status.Artifacts = [][]v1alpha1.ArtifactStatus{nil, {present(sealedAt)}, {tagGone(sealedAt)}, {tagGone("")}, {drifted(intruder)}, {goneFrom(intruder)}}[r.IntN(6)]
 			s.polled = coin()
 			if s.polled && coin() {
 				s.tags[listed] = tagSeen{there: coin(), digest: []string{sealedAt, intruder, third}[r.IntN(3)]}

@@ -165,10 +165,13 @@ func (r *ManifestReconciler) sanction(ctx context.Context, seen manifestSeen, e 
 		return nil, fmt.Errorf("listing stores: %w", err)
 	}
 	i := slices.IndexFunc(all.Items, func(s v1alpha1.ArtifactStore) bool { return s.UID == seen.store.UID })
-	if i < 0 || inert(&all.Items[i], all.Items) != "" {
+	if i < 0 {
 		return nil, fmt.Errorf("reading store %s: %w", seen.store.Name, errSuperseded)
 	}
 	s := &all.Items[i]
+	if why, err := inert(s, all.Items); err != nil || why != "" {
+		return nil, errors.Join(err, fmt.Errorf("reading store %s: %w", s.Name, errSuperseded))
+	}
 	listed, err := r.releaser.listed(ctx, s)
 	if err != nil {
 		return nil, err
@@ -179,9 +182,23 @@ func (r *ManifestReconciler) sanction(ctx context.Context, seen manifestSeen, e 
 	return r.registries.Open(ctx, s)
 }
 
-// answer removes the annotation nfo.dev/restore-digest, unless the manifest was written since.
-func (r *ManifestReconciler) answer(ctx context.Context, m *v1alpha1.ArtifactManifest) error {
+// annotate removes the annotation nfo.dev/restore-digest when it was answered, and keeps
+// nfo.dev/sealed-digests, unless the manifest was written since.
+func (r *ManifestReconciler) annotate(ctx context.Context, m *v1alpha1.ArtifactManifest, answered bool) error {
+	if !m.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	want := seal(m)
+	if !answered && want == m.Annotations[v1alpha1.AnnotationSealedDigests] {
+		return nil
+	}
 	patch := client.MergeFromWithOptions(clone(m), client.MergeFromWithOptimisticLock{})
-	delete(m.Annotations, v1alpha1.AnnotationRestoreDigest)
+	if answered {
+		delete(m.Annotations, v1alpha1.AnnotationRestoreDigest)
+	}
+	delete(m.Annotations, v1alpha1.AnnotationSealedDigests)
+	if want != "" {
+		metav1.SetMetaDataAnnotation(&m.ObjectMeta, v1alpha1.AnnotationSealedDigests, want)
+	}
 	return client.IgnoreNotFound(r.Patch(ctx, m, patch))
 }

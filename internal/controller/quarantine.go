@@ -16,7 +16,7 @@ import (
 )
 
 // digestLost is the reason of a tombstone's entry whose digest the registry does not have.
-const digestLost = v1alpha1.ReasonUndoLost + ": the digest is no longer in the registry"
+const digestLost = v1alpha1.ReasonUndoLost + ": the registry says that the digest does not exist"
 
 func quarantines(s *v1alpha1.ArtifactStore) bool {
 	return s.Spec.Purge.Undo == v1alpha1.UndoQuarantineTag
@@ -25,7 +25,7 @@ func quarantines(s *v1alpha1.ArtifactStore) bool {
 // putUndoTag gives a digest the tag that keeps it until the purge. One that is there is left alone.
 func putUndoTag(ctx context.Context, reg *registry.Client, repository, d string) error {
 	at := digest.Digest(d)
-	err := reg.PutTag(ctx, repository, graph.UndoTag(at), at)
+	_, err := reg.PutTag(ctx, repository, graph.UndoTag(at), at)
 	if errors.Is(err, registry.ErrTagTaken) {
 		err = fmt.Errorf("%w: %w", errUndoTagTaken, err)
 	}
@@ -49,7 +49,7 @@ func (r *releaser) quarantine(ctx context.Context, reg *registry.Client, job tas
 	defer cancel()
 	err = putUndoTag(write, reg, f.Repository, f.kept().Digest)
 	if !f.there && errors.Is(err, registry.ErrNotFound) {
-		return true, nil
+		return true, nil // find has told since when the tag is said not to exist
 	}
 	return false, err
 }
@@ -110,9 +110,15 @@ type lifting struct {
 	listed    map[string]bool      // what manifests list, as repository:tag
 }
 
-// lift removes the undo tag of an entry whose tag is back, unless something else needs it. What
-// no further try can mend does not hold the restore up: the tag then stays until the purge.
-func (l *lifting) lift(ctx context.Context, a v1alpha1.TombstoneArtifact) error {
+// lift removes the undo tag of an entry whose tag is back, unless something else needs it. listed are
+// the tags of the repository, nil if they are not known. What no further try can mend does not hold the
+// restore up: the tag then stays until the purge.
+func (l *lifting) lift(ctx context.Context, a v1alpha1.TombstoneArtifact, listed []string) error {
+	if tag := graph.UndoTag(digest.Digest(restoredDigest(a))); listed != nil && !slices.Contains(listed, tag) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxEvidence)
+	defer cancel()
 	err := l.try(ctx, a)
 	if err == nil {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"k8s.io/utils/clock"
@@ -25,7 +26,9 @@ type releaser struct {
 	live    client.Reader
 	holders *reference.Finder
 	open    func(context.Context, *v1alpha1.ArtifactStore) (*registry.Client, error)
-	clock   clock.PassiveClock
+	purges  *purges
+	clock   clock.PassiveClock // for ages
+	now     func() time.Time   // the API server's time, for graces
 }
 
 // owned are the entries that lie in the manifest's own path (I9). What a manifest has recorded at
@@ -44,6 +47,10 @@ type released struct {
 	tombstones []string
 	// stay is true when tags stay until the purge, for the registry cannot remove them alone.
 	stay bool
+	// absent are entries, as repository:tag, whose tags the registry says do not exist although nfo did not
+	// remove them. It is asked again after wait before the release is done.
+	absent []string
+	wait   time.Duration
 }
 
 // finding is an entry of a manifest as the registry shows it right before its release.
@@ -95,11 +102,11 @@ func (r *releaser) release(ctx context.Context, job task) (released, error) {
 	if err != nil {
 		return released{}, fmt.Errorf("opening store %s: %w", ev.store.Name, err)
 	}
-	found, err := r.find(ctx, reg, ev.free(job.owned(reg.Location())), promised(job.manifest))
+	var out released
+	found, err := r.find(ctx, reg, ev.free(job.owned(reg.Location())), promised(job.manifest), &out)
 	if err != nil {
 		return released{}, err
 	}
-	var out released
 	for name, group := range r.group(job, found) {
 		t, err := r.record(ctx, newTombstone(job.manifest, ev.store, job.cause, name), group)
 		if namespaceGone(err) {
@@ -125,8 +132,11 @@ func (r *releaser) untag(ctx context.Context, reg *registry.Client, job task, ev
 		if !f.there || ev.store.Status.Capabilities.TagDelete != v1alpha1.Unsupported {
 			var err error
 			reason, err = r.untagOne(ctx, reg, job, ev, t, f)
+			if len(ev.holders) > 0 || errors.Is(err, reference.ErrHoldersUnknown) {
+				err = errors.Join(err, r.undo(ctx, reg, ev.store, t))
+			}
 			if err != nil || len(ev.holders) > 0 {
-				return ev.holders, errors.Join(err, r.undo(ctx, reg, ev.store, t, ev.holders))
+				return ev.holders, err
 			}
 		}
 		reasons[f.Repository+":"+f.ArtifactVersion] = reason
@@ -135,18 +145,18 @@ func (r *releaser) untag(ctx context.Context, reg *registry.Client, job task, ev
 		return nil, err
 	}
 	late, err := r.holders.Live(ctx, job.manifest)
-	if err != nil {
+	if errors.Is(err, reference.ErrHoldersUnknown) {
+		return nil, errors.Join(err, r.undo(ctx, reg, ev.store, t))
+	}
+	if err != nil || len(late.Holders) == 0 {
 		return nil, err
 	}
-	return late, r.undo(ctx, reg, ev.store, t, late)
+	return late.Holders, r.undo(ctx, reg, ev.store, t)
 }
 
-// undo puts the tags of a tombstone back when a holder has appeared meanwhile.
-func (r *releaser) undo(ctx context.Context, reg *registry.Client, s *v1alpha1.ArtifactStore, t *v1alpha1.Tombstone, holders []reference.Holder) error {
-	if len(holders) == 0 {
-		return nil
-	}
-	_, err := r.restore(ctx, reg, s, t, func(v1alpha1.TombstoneArtifact) bool { return true })
+// undo puts the tags of a tombstone back when a holder has appeared meanwhile, or may have.
+func (r *releaser) undo(ctx context.Context, reg *registry.Client, s *v1alpha1.ArtifactStore, t *v1alpha1.Tombstone) error {
+	_, err := r.restore(ctx, reg, s, t, func(v1alpha1.TombstoneArtifact) bool { return true }, nil)
 	return err
 }
 
@@ -176,12 +186,29 @@ func (r *releaser) untagOne(ctx context.Context, reg *registry.Client, job task,
 	write, cancel := context.WithTimeout(ctx, maxEvidence-r.clock.Since(ev.at))
 	defer cancel()
 	if trial == nil {
-		return "", reg.Untag(write, f.Repository, f.ArtifactVersion)
+		if err := reg.Untag(write, f.Repository, f.ArtifactVersion); err != nil {
+			return "", err
+		}
+		return "", isGone(write, reg, f)
 	}
 	if quarantines(ev.store) && f.kept().Digest == f.Digest { // it came after the tags were read: what the registry takes is put back whole
 		trial.Tags = append(trial.Tags, graph.UndoTag(trial.Manifest.Descriptor.Digest))
 	}
 	return r.learn(write, trial, ev.store)
+}
+
+// isGone is nil if the registry says that a tag does not exist whose deletion it has just accepted.
+func isGone(ctx context.Context, reg *registry.Client, f finding) error {
+	m, err := reg.Tagged(ctx, f.Repository, f.ArtifactVersion)
+	switch {
+	case errors.Is(err, registry.ErrNotFound):
+		return nil
+	case err == nil && m.Descriptor.Digest.String() != f.Digest: // pushed again meanwhile
+		return fmt.Errorf("untagging %s:%s: %w", f.Repository, f.ArtifactVersion, errSuperseded)
+	case err == nil, errors.Is(err, registry.ErrUnreadable):
+		return fmt.Errorf("untagging %s:%s: %w", f.Repository, f.ArtifactVersion, errStillThere)
+	}
+	return err
 }
 
 // follow looks where the tag is now. If it has moved, the tombstone gets the new digest first (I4).
@@ -190,9 +217,8 @@ func (r *releaser) follow(ctx context.Context, reg *registry.Client, t *v1alpha1
 		return f, nil
 	}
 	now, err := reg.Resolve(ctx, f.Repository, f.ArtifactVersion)
-	if errors.Is(err, registry.ErrNotFound) {
-		f.there = false
-		return f, nil
+	if errors.Is(err, registry.ErrNotFound) { // it was there when it was found: look at everything again
+		return f, fmt.Errorf("resolving %s:%s: %w", f.Repository, f.ArtifactVersion, errSuperseded)
 	}
 	if err != nil {
 		return f, fmt.Errorf("resolving %s:%s: %w", f.Repository, f.ArtifactVersion, err)
@@ -234,15 +260,18 @@ func (r *releaser) learn(ctx context.Context, trial *registry.Trial, s *v1alpha1
 	return "", nil
 }
 
-// find resolves every entry. An entry that was never there has nothing to release.
-// What promises digests is to come back at those, as long as the registry has them.
-func (r *releaser) find(ctx context.Context, reg *registry.Client, entries []v1alpha1.ArtifactStatus, promised bool) ([]finding, error) {
+// find resolves every entry. One that was never there has nothing to release, once that is certain.
+// What promises digests is to come back at those.
+func (r *releaser) find(ctx context.Context, reg *registry.Client, entries []v1alpha1.ArtifactStatus, promised bool, out *released) ([]finding, error) {
 	var found []finding
 	for _, e := range entries {
 		d, err := reg.Resolve(ctx, e.Repository, e.ArtifactVersion)
 		f := finding{ArtifactStatus: e}
 		switch {
 		case errors.Is(err, registry.ErrNotFound):
+			if wait := registry.SettlesIn(err); wait > 0 {
+				out.absent, out.wait = append(out.absent, e.Repository+":"+e.ArtifactVersion), max(out.wait, wait)
+			}
 			if e.Digest == "" {
 				continue
 			}
@@ -253,13 +282,7 @@ func (r *releaser) find(ctx context.Context, reg *registry.Client, entries []v1a
 			f.Digest, f.MediaType, f.Size = d.Digest.String(), d.MediaType, d.Size
 		}
 		if promised && e.Digest != "" && f.Digest != e.Digest {
-			_, err := reg.Resolve(ctx, e.Repository, e.Digest)
-			switch {
-			case err == nil:
-				f.sealed = &e
-			case !errors.Is(err, registry.ErrNotFound):
-				return nil, fmt.Errorf("resolving %s@%s: %w", e.Repository, e.Digest, err)
-			}
+			f.sealed = &e
 		}
 		found = append(found, f)
 	}
@@ -270,7 +293,7 @@ func (r *releaser) find(ctx context.Context, reg *registry.Client, entries []v1a
 func (r *releaser) group(job task, found []finding) map[string][]finding {
 	groups := map[string][]finding{}
 	for _, f := range found {
-		name := tombstoneName(job.manifest, job.cause, f.Repository, f.ArtifactVersion)
+		name := tombstoneName(job.manifest, job.cause, f.Repository+":"+f.ArtifactVersion)
 		groups[name] = append(groups[name], f)
 	}
 	return groups

@@ -4,80 +4,195 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	coordinationv1 "k8s.io/api/coordination/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// undone is how a restore ended: the tags that are back, and those whose digest is gone.
-type undone struct{ back, lost []string }
+// restoresAtOnce is how many tags of a tombstone are restored at a time.
+const restoresAtOnce = 8
 
-// restore puts tags back from a tombstone (I5). wanted says which entries. Each entry is claimed
-// first (I13): whoever loses the write reads again. What is back is recorded also when the next
-// tag fails, so that each try begins where the last one ended. The tombstone goes when nothing of
-// it is left.
-func (r *releaser) restore(ctx context.Context, reg *registry.Client, s *v1alpha1.ArtifactStore, t *v1alpha1.Tombstone, wanted func(v1alpha1.TombstoneArtifact) bool) (undone, error) {
-	claimed, err := r.claim(ctx, t, wanted)
-	if err != nil {
-		return undone{}, err
-	}
-	if len(claimed) == 0 {
-		return undone{}, r.clear(ctx, t)
-	}
-	var out undone
-	write, cancel := context.WithTimeout(ctx, maxEvidence)
-	defer cancel()
-	undoTags := &lifting{releaser: r, reg: reg, store: s, tombstone: t}
-	var failed error
-	for i, a := range claimed {
-		if failed = out.add(write, undoTags, a); failed == nil {
-			continue
-		}
-		failed = fmt.Errorf("restoring %s:%s: %w", a.Repository, a.Tag, failed) // the claim stays; the next pass goes on with it
-		if i == 0 {
-			return out, failed
-		}
-		break
-	}
-	t.Summarise()
-	if err := r.api.Status().Update(ctx, t); err != nil {
-		return out, errors.Join(failed, fmt.Errorf("recording what tombstone %s/%s gave back: %w", t.Namespace, t.Name, err))
-	}
-	if failed != nil {
-		return out, failed
-	}
-	return out, r.clear(ctx, t)
+// undone is how a restore ended.
+type undone struct {
+	back []string // the tags that are back
+	lost []string // those whose digest the registry says does not exist, and did not say before
+	more bool     // some are back, and others can be tried again at once
 }
 
-// add puts one tag back and sets its entry. The undo tag goes after the tag is back and before
-// that is recorded, so that an interruption leaves nothing behind that nobody knows of.
-func (u *undone) add(ctx context.Context, l *lifting, a v1alpha1.TombstoneArtifact) error {
+// restoring is the restore of tags from one tombstone (I5). Each entry is claimed first (I13): whoever
+// loses the write reads again. A claim stays until its entry is settled, so that an interrupted restore
+// is taken up again.
+type restoring struct {
+	*releaser
+	reg       *registry.Client
+	tombstone *v1alpha1.Tombstone
+	evidence  *standing
+	undoTags  *lifting
+}
+
+// restore puts back those tags of a tombstone that wanted says. still, when not nil, checks that the tags
+// are still to come back; it is asked again whenever its last answer is too old. The tombstone is
+// deleted when nothing of it is left.
+func (r *releaser) restore(ctx context.Context, reg *registry.Client, s *v1alpha1.ArtifactStore, t *v1alpha1.Tombstone,
+	wanted func(v1alpha1.TombstoneArtifact) bool, still func(context.Context) error,
+) (undone, error) {
+	run := &restoring{
+		releaser: r, reg: reg, tombstone: t, evidence: &standing{check: still, clock: r.clock},
+		undoTags: &lifting{releaser: r, reg: reg, store: s, tombstone: t},
+	}
+	todo, err := run.open(ctx, wanted)
+	if err != nil || len(todo) == 0 {
+		return undone{}, errors.Join(err, r.clear(ctx, t))
+	}
+	var out undone
+	claimed, err := run.claim(ctx, todo)
+	if err != nil || len(claimed) == 0 {
+		return out, err
+	}
+	failed := run.putAll(ctx, claimed, &out)
+	t.Summarise()
+	if err := r.api.Status().Update(ctx, t); err != nil {
+		return out, errors.Join(failed, fmt.Errorf("recording what was restored from tombstone %s/%s: %w", t.Namespace, t.Name, err))
+	}
+	if failed == nil {
+		return out, r.clear(ctx, t)
+	}
+	if len(out.back) > 0 { // what can be restored is; the rest is another pass's
+		log.FromContext(ctx).Info("Restored some tags of a tombstone, goes on with the others", "tombstone", t.Name, "restored", len(out.back), "trouble", failed.Error())
+		out.more = true
+		return out, nil
+	}
+	return out, failed
+}
+
+// open reads the tombstone, live, and returns the entries that are wanted and can be restored. The
+// tombstone's UID is empty if it has gone.
+func (r *restoring) open(ctx context.Context, wanted func(v1alpha1.TombstoneArtifact) bool) ([]v1alpha1.TombstoneArtifact, error) {
+	t := r.tombstone
+	key := client.ObjectKeyFromObject(t)
+	*t = v1alpha1.Tombstone{}
+	if err := r.live.Get(ctx, key, t); err != nil {
+		t.UID = ""
+		return nil, client.IgnoreNotFound(err)
+	}
+	var todo []v1alpha1.TombstoneArtifact
+	claimedByPurge := false
+	for _, a := range t.Spec.Artifacts {
+		if !wanted(a) {
+			continue
+		}
+		switch t.Entry(a.Repository, a.Tag).State {
+		case v1alpha1.TombstoneRestored, v1alpha1.TombstonePurged:
+			continue
+		case v1alpha1.TombstoneSweeping:
+			claimedByPurge = true
+		}
+		todo = append(todo, a)
+	}
+	if !claimedByPurge {
+		return todo, nil
+	}
+	running, err := r.purges.running(ctx, r.live, t.Namespace)
+	if err == nil && running {
+		err = errClaimed
+	}
+	if err != nil {
+		return nil, fmt.Errorf("restoring from tombstone %s/%s: %w", t.Namespace, t.Name, err)
+	}
+	return todo, nil
+}
+
+// claim marks the entries Restoring in one write that fails if anybody else wrote. Those that are known
+// as lost are claimed only if their digest exists again.
+func (r *restoring) claim(ctx context.Context, todo []v1alpha1.TombstoneArtifact) ([]v1alpha1.TombstoneArtifact, error) {
+	var claimed []v1alpha1.TombstoneArtifact
+	for _, a := range todo {
+		e := r.tombstone.Entry(a.Repository, a.Tag)
+		if strings.HasPrefix(e.Reason, v1alpha1.ReasonUndoLost) {
+			_, err := r.reg.Resolve(ctx, a.Repository, restoredDigest(a))
+			if errors.Is(err, registry.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("restoring %s:%s: %w", a.Repository, a.Tag, err)
+			}
+		}
+		e.State, e.Reason, e.MissingSince = v1alpha1.TombstoneRestoring, "", nil
+		r.tombstone.SetEntry(e)
+		claimed = append(claimed, a)
+	}
+	if len(claimed) == 0 {
+		return nil, nil
+	}
+	r.tombstone.Summarise()
+	if err := r.api.Status().Update(ctx, r.tombstone); err != nil {
+		return nil, fmt.Errorf("claiming tombstone %s/%s: %w", r.tombstone.Namespace, r.tombstone.Name, err)
+	}
+	return claimed, nil
+}
+
+// putAll puts the claimed tags back, some at a time, and sets their entries. One that fails keeps its
+// claim and does not stop the others.
+func (r *restoring) putAll(ctx context.Context, claimed []v1alpha1.TombstoneArtifact, out *undone) error {
+	listed, errs := make([][]string, len(claimed)), make([]error, len(claimed))
+	var g errgroup.Group
+	g.SetLimit(restoresAtOnce)
+	for i, a := range claimed {
+		g.Go(func() error {
+			errs[i] = r.evidence.act(ctx, func(ctx context.Context) (err error) {
+				listed[i], err = r.reg.PutTag(ctx, a.Repository, a.Tag, digest.Digest(restoredDigest(a)))
+				return err
+			})
+			return nil // one that fails does not stop the others
+		})
+	}
+	_ = g.Wait()
+	var failed error
+	for i, a := range claimed {
+		if err := r.settle(ctx, a, listed[i], errs[i], out); err != nil && failed == nil {
+			failed = fmt.Errorf("restoring %s:%s: %w", a.Repository, a.Tag, err)
+		}
+	}
+	return failed
+}
+
+// settle sets the entry of a tag by how putting it back ended. The undo tag goes after the tag is back
+// and before that is recorded, so that an interruption leaves nothing behind that nobody knows of.
+func (r *restoring) settle(ctx context.Context, a v1alpha1.TombstoneArtifact, listed []string, putErr error, out *undone) error {
 	ref := a.Repository + ":" + a.Tag
-	e := l.tombstone.Entry(a.Repository, a.Tag)
-	e.State, e.Reason = v1alpha1.TombstoneRestored, ""
-	err := l.reg.PutTag(ctx, a.Repository, a.Tag, digest.Digest(restoredDigest(a)))
+	e := r.tombstone.Entry(a.Repository, a.Tag)
+	e.State = v1alpha1.TombstoneUntagged
+	if e.UntaggedAt == nil {
+		e.State = v1alpha1.TombstonePending
+	}
 	switch {
-	case errors.Is(err, registry.ErrTagTaken):
-		e.Reason = "TagTaken: the tag is there already and was left as it is"
-	case errors.Is(err, registry.ErrNotFound):
-		e.State, e.Reason = v1alpha1.TombstonePurged, digestLost
-		u.lost = append(u.lost, ref)
-	case err != nil:
-		return err
+	case errors.Is(putErr, registry.ErrTagTaken):
+		if e.UntaggedAt == nil {
+			e.State, e.UntaggedAt = v1alpha1.TombstoneUntagged, new(metav1.NewTime(r.now()))
+		}
+		e.Reason = v1alpha1.ReasonTagTaken + ": the tag is at another digest and was left there"
+	case errors.Is(putErr, registry.ErrNotFound): // the undo lives through its grace, whatever the registry says now
+		e.Reason, e.MissingSince = digestLost, new(metav1.NewTime(r.now()))
+		out.lost = append(out.lost, ref)
+	case putErr != nil:
+		return putErr
 	default:
-		if err := l.lift(ctx, a); err != nil {
+		if err := r.undoTags.lift(ctx, a, listed); err != nil {
 			return err
 		}
-		u.back = append(u.back, ref)
+		e.State = v1alpha1.TombstoneRestored
+		out.back = append(out.back, ref)
 	}
-	l.tombstone.SetEntry(e)
+	r.tombstone.SetEntry(e)
 	return nil
 }
 
@@ -90,63 +205,42 @@ func (r *releaser) clear(ctx context.Context, t *v1alpha1.Tombstone) error {
 	return client.IgnoreNotFound(err)
 }
 
-// claim marks the wanted entries Restoring in one write that fails if anybody else wrote. t
-// becomes what is stored; its UID is empty when it has gone.
-func (r *releaser) claim(ctx context.Context, t *v1alpha1.Tombstone, wanted func(v1alpha1.TombstoneArtifact) bool) ([]v1alpha1.TombstoneArtifact, error) {
-	key := client.ObjectKeyFromObject(t)
-	*t = v1alpha1.Tombstone{}
-	if err := r.live.Get(ctx, key, t); err != nil {
-		t.UID = ""
-		return nil, client.IgnoreNotFound(err)
+// standing is what writes stand on that were not asked for anew: a check, and when it began. It is safe
+// for concurrent use.
+type standing struct {
+	check func(context.Context) error // nil: nothing has to be checked
+	clock interface {
+		Now() time.Time
+		Since(time.Time) time.Duration
 	}
-	var claimed []v1alpha1.TombstoneArtifact
-	for _, a := range t.Spec.Artifacts {
-		if !wanted(a) {
-			continue
-		}
-		e := t.Entry(a.Repository, a.Tag)
-		switch e.State {
-		case v1alpha1.TombstoneRestored, v1alpha1.TombstonePurged:
-			continue
-		case v1alpha1.TombstoneSweeping:
-			if running, err := r.purging(ctx, t); running || err != nil {
-				return nil, errors.Join(err, fmt.Errorf("restoring %s:%s: %w", a.Repository, a.Tag, errClaimed))
-			}
-		}
-		e.State, e.Reason = v1alpha1.TombstoneRestoring, ""
-		t.SetEntry(e)
-		claimed = append(claimed, a)
-	}
-	if len(claimed) == 0 {
-		return nil, nil
-	}
-	t.Summarise()
-	if err := r.api.Status().Update(ctx, t); err != nil {
-		return nil, fmt.Errorf("claiming tombstone %s/%s: %w", t.Namespace, t.Name, err)
-	}
-	return claimed, nil
+
+	mu sync.Mutex
+	at time.Time // of the last check; zero for none
 }
 
-// purging reports whether a purge that may have claimed the tombstone is alive: it holds the
-// Lease of a store of the namespace. The claim of a purge that died is nobody's.
-func (r *releaser) purging(ctx context.Context, t *v1alpha1.Tombstone) (bool, error) {
-	var stores v1alpha1.ArtifactStoreList
-	if err := r.live.List(ctx, &stores, client.InNamespace(t.Namespace)); err != nil {
-		return true, err
+// act writes within the time for which the check counts, after checking again if that is half over (I3).
+func (s *standing) act(ctx context.Context, write func(context.Context) error) error {
+	left, err := s.left(ctx)
+	if err != nil {
+		return err
 	}
-	for _, s := range stores.Items {
-		var lease coordinationv1.Lease
-		err := r.live.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: purge.LeaseName(s.Name)}, &lease)
-		if apierrors.IsNotFound(err) {
-			continue
-		}
-		if err != nil {
-			return true, err
-		}
-		if l := lease.Spec; l.HolderIdentity != nil && *l.HolderIdentity != "" && l.RenewTime != nil && l.LeaseDurationSeconds != nil &&
-			r.clock.Since(l.RenewTime.Time) < 2*time.Duration(*l.LeaseDurationSeconds)*time.Second {
-			return true, nil
-		}
+	ctx, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	return write(ctx)
+}
+
+func (s *standing) left(ctx context.Context) (time.Duration, error) {
+	if s.check == nil {
+		return maxEvidence, nil
 	}
-	return false, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.at.IsZero() || s.clock.Since(s.at) > maxEvidence/2 {
+		at := s.clock.Now()
+		if err := s.check(ctx); err != nil {
+			return 0, err
+		}
+		s.at = at
+	}
+	return maxEvidence - s.clock.Since(s.at), nil
 }

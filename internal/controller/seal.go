@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -20,15 +21,56 @@ func uploaded(m *v1alpha1.ArtifactManifest) *metav1.Condition {
 	return apimeta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionUploaded)
 }
 
-// sealing reports whether the registry has not been asked for everything yet since the manifest was
-// sealed. What that look finds is what is sealed: the last one before may be minutes old, and the
-// publisher may have pushed since.
+// sealing reports whether it is not settled yet what was sealed: that is the first look after the sealing
+// which finds what was recorded before it. The last look before may be minutes old, and the publisher may
+// have pushed since; one look alone may be wrong. Where the status was lost, the annotation
+// nfo.dev/sealed-digests has what was sealed.
 func sealing(m *v1alpha1.ArtifactManifest) bool {
 	c, generation := uploaded(m), m.Generation
 	if !m.DeletionTimestamp.IsZero() {
 		generation-- // the begin of the deletion
 	}
-	return sealed(m) && c != nil && c.ObservedGeneration < generation
+	if !sealed(m) || sealedDigests(m) != nil {
+		return false
+	}
+	if c == nil { // never looked at, or the status was lost
+		return !slices.ContainsFunc(m.Status.Artifacts, func(a v1alpha1.ArtifactStatus) bool { return a.Digest != "" })
+	}
+	return c.ObservedGeneration < generation
+}
+
+// sealedDigests are the digests that the annotation nfo.dev/sealed-digests records for the artifacts of a
+// sealed manifest, in their order; nil when it has none that fit.
+func sealedDigests(m *v1alpha1.ArtifactManifest) []string {
+	if !sealed(m) || len(m.Spec.Artifacts) == 0 {
+		return nil
+	}
+	digests := strings.Split(m.Annotations[v1alpha1.AnnotationSealedDigests], ",")
+	if len(digests) != len(m.Spec.Artifacts) || slices.ContainsFunc(digests, func(d string) bool { return digest.Digest(d).Validate() != nil }) {
+		return nil
+	}
+	return digests
+}
+
+// seal is what the annotation nfo.dev/sealed-digests of a manifest is to be: the digests that were sealed,
+// so that they outlive the status. "" for a manifest that has promised none.
+func seal(m *v1alpha1.ArtifactManifest) string {
+	if !promised(m) || len(m.Spec.Artifacts) == 0 {
+		return ""
+	}
+	recorded := map[entry]string{}
+	for _, a := range m.Status.Artifacts {
+		recorded[keyOf(a)] = a.Digest
+	}
+	var digests []string
+	for _, a := range m.Spec.Artifacts {
+		d := recorded[entry{a.ArtifactName, a.ArtifactVersion}]
+		if d == "" {
+			return m.Annotations[v1alpha1.AnnotationSealedDigests]
+		}
+		digests = append(digests, d)
+	}
+	return strings.Join(digests, ",")
 }
 
 // promised reports whether the digests recorded of the manifest are what was sealed.

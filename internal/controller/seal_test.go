@@ -69,20 +69,28 @@ func TestDecideSealed(t *testing.T) {
 		poll    time.Duration
 		want    string
 	}{
-		"I1Moved":           {reason: "the sealed digest stays recorded, and is buried", seen: sealedManifest(present(sealedAt), intruder), entry: drifted(intruder), buries: sealedAt, poll: pollComplete, want: tampered},
-		"I4MovedStill":      {reason: "one drift is buried once", seen: sealedManifest(drifted(intruder), intruder), entry: drifted(intruder), poll: pollComplete, want: tampered},
-		"I1MovedOn":         {reason: "a second drift buries what the first one brought", seen: sealedManifest(drifted(intruder), third), entry: drifted(third), buries: intruder, poll: pollComplete, want: tampered},
-		"MovedBack":         {reason: "by anyone: all is as it was sealed, and what was there meanwhile is buried", seen: sealedManifest(drifted(intruder), sealedAt), entry: present(sealedAt), buries: intruder, poll: pollSealed, want: complete},
-		"MovedBackLost":     {reason: "what could not be put back is there again", seen: sealedManifest(unrecoverable(drifted(intruder)), sealedAt), entry: present(sealedAt), buries: intruder, poll: pollSealed, want: complete},
-		"MovedThenGone":     {reason: "where it was stays known, so that it is not buried twice", seen: sealedManifest(drifted(intruder), ""), entry: goneFrom(intruder), poll: pollMissing, want: strings.ReplaceAll(tampered, "Tampered", "Missing")},
-		"GoneThenMoved":     {reason: "the same drift as before", seen: sealedManifest(goneFrom(intruder), intruder), entry: drifted(intruder), poll: pollComplete, want: tampered},
-		"Gone":              {reason: "a missing tag of a sealed manifest is missing", seen: sealedManifest(present(sealedAt), ""), entry: vanished(sealedAt), poll: pollMissing, want: strings.ReplaceAll(tampered, "Tampered", "Missing")},
-		"FirstSeen":         {reason: "a manifest that was born sealed seals what is pushed first", seen: sealedManifest(vanished(""), intruder, uploadedAsOf(3)), entry: present(intruder), poll: pollSealed, want: complete},
-		"Sealing":           {reason: "the first look after the sealing finds what is sealed", seen: sealedManifest(present(sealedAt), intruder, uploadedAsOf(2)), entry: present(intruder), buries: sealedAt, poll: pollSealed, want: complete},
+		"I1Moved":          {reason: "the sealed digest stays recorded, and is buried", seen: sealedManifest(present(sealedAt), intruder), entry: drifted(intruder), buries: sealedAt, poll: pollComplete, want: tampered},
+		"I4MovedStill":     {reason: "one drift is buried once", seen: sealedManifest(drifted(intruder), intruder), entry: drifted(intruder), poll: pollComplete, want: tampered},
+		"I1MovedOn":        {reason: "a second drift buries what the first one brought", seen: sealedManifest(drifted(intruder), third), entry: drifted(third), buries: intruder, poll: pollComplete, want: tampered},
+		"MovedBack":        {reason: "by anyone: all is as it was sealed, and what was there meanwhile is buried", seen: sealedManifest(drifted(intruder), sealedAt), entry: present(sealedAt), buries: intruder, poll: pollSealed, want: complete},
+		"MovedBackLost":    {reason: "what could not be put back is there again", seen: sealedManifest(unrecoverable(drifted(intruder)), sealedAt), entry: present(sealedAt), buries: intruder, poll: pollSealed, want: complete},
+		"MovedThenGone":    {reason: "where it was stays known, so that it is not buried twice", seen: sealedManifest(drifted(intruder), ""), entry: goneFrom(intruder), poll: pollMissing, want: strings.ReplaceAll(tampered, "Tampered", "Missing")},
+		"GoneThenMoved":    {reason: "the same drift as before", seen: sealedManifest(goneFrom(intruder), intruder), entry: drifted(intruder), poll: pollComplete, want: tampered},
+		"Gone":             {reason: "a missing tag of a sealed manifest is missing", seen: sealedManifest(present(sealedAt), ""), entry: tagGone(sealedAt), poll: pollMissing, want: strings.ReplaceAll(tampered, "Tampered", "Missing")},
+		"FirstSeen":        {reason: "a manifest that was born sealed seals what is pushed first", seen: sealedManifest(tagGone(""), intruder, uploadedAsOf(3)), entry: present(intruder), poll: pollSealed, want: complete},
+		"Sealing":          {reason: "the first look after the sealing that finds what was recorded settles it", seen: sealedManifest(present(intruder), intruder, uploadedAsOf(2)), entry: present(intruder), poll: pollSealed, want: complete},
+		"I2SealingDiffers": {reason: "one that finds something else is followed by another look", seen: sealedManifest(present(sealedAt), intruder, uploadedAsOf(2)), entry: present(intruder), buries: sealedAt, poll: pollMissing, want: complete},
+		"I2StatusLost": {reason: "what was sealed outlives the status", seen: sealedManifest(v1alpha1.ArtifactStatus{}, intruder, func(s *manifestSeen) {
+			s.manifest.Status = v1alpha1.ArtifactManifestStatus{}
+			s.manifest.Annotations = map[string]string{v1alpha1.AnnotationSealedDigests: sealedAt}
+		}), entry: drifted(intruder), buries: sealedAt, poll: pollComplete, want: tampered},
+		"I2StatusAndSealLost": {reason: "two looks have to agree then", seen: sealedManifest(v1alpha1.ArtifactStatus{}, intruder, func(s *manifestSeen) {
+			s.manifest.Status = v1alpha1.ArtifactManifestStatus{}
+		}), entry: present(intruder), poll: pollMissing, want: complete},
 		"Sealed":            {reason: "the registry has been asked since", seen: sealedManifest(present(sealedAt), intruder, uploadedAsOf(3)), entry: drifted(intruder), buries: sealedAt, poll: pollComplete, want: tampered},
 		"Between":           {reason: "between polls what was recorded stands", seen: sealedManifest(drifted(intruder), intruder, unpolled), entry: drifted(intruder), poll: pollComplete, want: tampered},
-		"I5NotTheSealedOne": {reason: "an undo must not put a sealed tag at another digest", seen: sealedManifest(present(sealedAt), "", func(s *manifestSeen) { s.tombstones = []v1alpha1.Tombstone{undo} }), entry: vanished(sealedAt), poll: pollMissing, want: strings.ReplaceAll(tampered, "Tampered", "Missing")},
-		"I5TheSealedOne":    {reason: "one that has the sealed digest may", seen: sealedManifest(present("sha256:a"), "", func(s *manifestSeen) { s.tombstones = []v1alpha1.Tombstone{undo} }), entry: vanished("sha256:a"), restore: []string{undo.Name}, poll: pollMissing, want: strings.ReplaceAll(tampered, "Tampered", "Missing")},
+		"I5NotTheSealedOne": {reason: "an undo must not put a sealed tag at another digest", seen: sealedManifest(present(sealedAt), "", func(s *manifestSeen) { s.tombstones = []v1alpha1.Tombstone{undo} }), entry: tagGone(sealedAt), poll: pollMissing, want: strings.ReplaceAll(tampered, "Tampered", "Missing")},
+		"I5TheSealedOne":    {reason: "one that has the sealed digest may", seen: sealedManifest(present("sha256:a"), "", func(s *manifestSeen) { s.tombstones = []v1alpha1.Tombstone{undo} }), entry: tagGone("sha256:a"), restore: []string{undo.Name}, poll: pollMissing, want: strings.ReplaceAll(tampered, "Tampered", "Missing")},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -136,7 +144,7 @@ func TestSealedSaysWhatToDo(t *testing.T) {
 		"Missing": {"a missing tag can be put back too", sealedManifest(present(sealedAt), ""), []string{"1 of 1 artifacts", "last seen at " + sealedAt, "Push them", command + sealedAt + "."}, "new manifest"},
 		"Both":    {"both in one message", sealedManifest(present(sealedAt), "", both), []string{"1 of 2 tags", "acme/m/other:1.0.0 (sealed at " + third, "1 of 2 artifacts", repo + ":1.0.0 (last seen at", command + "<sealed digest>."}, sealedAt + "."},
 		"Lost":    {"nothing is asked for that was tried in vain", sealedManifest(unrecoverable(drifted(intruder)), intruder), []string{sealedAt + ", which is no longer in the registry: push it again, now at", "new manifest"}, command},
-		"Never":   {"what was never there cannot be put back", sealedManifest(vanished(""), ""), []string{"Push them"}, command},
+		"Never":   {"what was never there cannot be put back", sealedManifest(tagGone(""), ""), []string{"Push them"}, command},
 		"Unsealed": {"an order has no effect there", observed(func(s *manifestSeen) {
 			s.manifest.Status.Artifacts, s.tags[listed] = []v1alpha1.ArtifactStatus{present(sealedAt)}, tagSeen{}
 		}), []string{"Push them"}, command},
@@ -259,6 +267,7 @@ func TestSealingLastsUntilTheRegistryWasAsked(t *testing.T) {
 		want   int64
 	}{
 		"Asked":     {"this pass has", func(*manifestSeen) {}, nil, 3},
+		"Differs":   {"it found something else than was recorded", func(s *manifestSeen) { s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{present(sealedAt)} }, nil, 2},
 		"Later":     {"the store's budget makes it wait", unpolled, nil, 2},
 		"Trouble":   {"not all of it could be seen", func(s *manifestSeen) { s.trouble = registry.ErrUnreadable }, nil, 2},
 		"NotBuried": {"what was seen could not be recorded", func(*manifestSeen) {}, errors.New("down"), 2},
@@ -266,9 +275,13 @@ func TestSealingLastsUntilTheRegistryWasAsked(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			seen := sealedManifest(present(sealedAt), intruder, uploadedAsOf(2), tc.change)
+			seen := sealedManifest(present(intruder), intruder, uploadedAsOf(2), tc.change)
 			v := decideManifest(seen).after(seen, manifestDone{}, tc.err)
-			if got := saidOf(v.conditions, v1alpha1.ConditionUploaded).ObservedGeneration; got != tc.want {
+			got := seen.manifest.Generation
+			if v.uploadedAsOf != nil {
+				got = *v.uploadedAsOf
+			}
+			if got != tc.want {
 				t.Errorf("%s: Uploaded is of generation %d, want %d", tc.reason, got, tc.want)
 			}
 		})

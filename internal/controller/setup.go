@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -42,6 +43,8 @@ type Options struct {
 	ChartCommand []string
 	// Transport, when not nil, sees every request to a registry.
 	Transport func(http.RoundTripper) http.RoundTripper
+
+	now func() time.Time // the API server's time
 }
 
 // The whole of what the manager may do; the generated ClusterRole is made from this. What it
@@ -51,6 +54,7 @@ type Options struct {
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores/status,verbs=update;patch
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifactmanifests/status;networkfunctiondefinitionversions/status;networkservicedesignversions/status;sitenetworkservices/status;tombstones/status,verbs=update
 // +kubebuilder:rbac:groups=nfo.dev,resources=tombstones,verbs=get;list;watch;create;update;delete
+// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=secrets;namespaces,verbs=get
 // +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=list;watch;create;patch
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=list;watch;create;patch
@@ -65,7 +69,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		return err
 	}
 	now := clock.RealClock{}
-	finder := reference.NewFinder(mgr.GetClient(), mgr.GetAPIReader())
+	finder := reference.NewFinder(mgr.GetClient(), mgr.GetAPIReader(), o.now)
 	registries := NewRegistries(mgr.GetAPIReader(), o.Transport)
 	recorder := mgr.GetEventRecorder("nfo")
 	reader, err := reference.NewChartReader(reference.ChartLimits{}, 1, o.ChartCommand...)
@@ -76,16 +80,20 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	if o.Metrics == nil {
 		o.Metrics = metrics.Registry
 	}
+	letGo := &releaser{
+		api: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, open: registries.Open, purges: newPurges(now), clock: now, now: o.now,
+	}
 	return errors.Join(
 		mgr.Add(&storeMetrics{stores: mgr.GetClient(), to: o.Metrics}),
+		setupVanished(mgr, &VanishedReconciler{releaser: letGo, vanished: newVanished(), events: recorder}),
 		setupStore(mgr, &StoreReconciler{
 			Client: mgr.GetClient(), holders: finder, registries: registries, events: recorder,
-			clock: now, purgerImage: o.PurgerImage, pings: map[types.UID]ping{},
+			clock: now, now: o.now, purgerImage: o.PurgerImage, pings: map[types.UID]ping{},
 		}),
 		setupManifest(mgr, &ManifestReconciler{
 			Client: mgr.GetClient(), holders: finder, registries: registries, events: recorder,
 			polls: newPolls(o.PollsPerSecond, now), readings: read, catalogues: newCatalogues(mgr.GetClient(), now),
-			releaser: &releaser{api: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, open: registries.Open, clock: now},
+			releaser: letGo,
 		}, wake),
 		setupChart(mgr, &ChartReconciler{
 			Client: mgr.GetClient(), holders: finder, registries: registries, reader: reader, readings: read, wake: wake,
@@ -105,9 +113,10 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 func setupStore(mgr manager.Manager, r *StoreReconciler) error {
 	life := builder.WithPredicates(lifeOnly())
 	return ctrl.NewControllerManagedBy(mgr).Named("artifactstore").
-		For(&v1alpha1.ArtifactStore{}, builder.WithPredicates(lifeOrPurge())).
+		For(&v1alpha1.ArtifactStore{}, builder.WithPredicates(predicate.Or(lifeOrPurge(), lifeOrLoss()))).
+		Watches(reference.BlankDefinition(), definitions(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactStoreList{} })).
 		Owns(&batchv1.CronJob{}, life).Owns(&rbacv1.Role{}, life).Owns(&rbacv1.RoleBinding{}, life).Owns(&corev1.ServiceAccount{}, life).
-		Watches(&v1alpha1.ArtifactStore{}, stores(mgr.GetClient(), true), life).
+		Watches(&v1alpha1.ArtifactStore{}, stores(mgr.GetClient(), true), builder.WithPredicates(lifeOrReady())).
 		Watches(&v1alpha1.ArtifactManifest{}, subjects(v1alpha1.KindArtifactStore), life).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, subjects(v1alpha1.KindArtifactStore), life).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, subjects(v1alpha1.KindArtifactStore), life).
@@ -119,7 +128,8 @@ func setupStore(mgr manager.Manager, r *StoreReconciler) error {
 func setupManifest(mgr manager.Manager, r *ManifestReconciler, wake <-chan event.GenericEvent) error {
 	life := builder.WithPredicates(lifeOnly())
 	return ctrl.NewControllerManagedBy(mgr).Named("artifactmanifest").
-		For(&v1alpha1.ArtifactManifest{}, life).
+		For(&v1alpha1.ArtifactManifest{}, builder.WithPredicates(lifeOrLoss())).
+		Watches(reference.BlankDefinition(), definitions(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} })).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, subjects(v1alpha1.KindArtifactManifest), builder.WithPredicates(lifeOrApplications())).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, subjects(v1alpha1.KindArtifactManifest), life).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, manifestsByStore(mgr.GetClient()), life).
@@ -147,7 +157,8 @@ func setupDefinition(mgr manager.Manager, r *VersionReconciler[*v1alpha1.Network
 	life := builder.WithPredicates(lifeOnly())
 	mine := func() client.ObjectList { return &v1alpha1.NetworkFunctionDefinitionVersionList{} }
 	return ctrl.NewControllerManagedBy(mgr).Named("networkfunctiondefinitionversion").
-		For(&v1alpha1.NetworkFunctionDefinitionVersion{}, life).
+		For(&v1alpha1.NetworkFunctionDefinitionVersion{}, builder.WithPredicates(lifeOrLoss())).
+		Watches(reference.BlankDefinition(), definitions(mgr.GetClient(), mine)).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, subjects(v1alpha1.KindDefinition), life).
 		Watches(&v1alpha1.ArtifactManifest{}, holdersOf(mgr.GetClient(), mine), builder.WithPredicates(lifeOrArtifacts())).
 		Watches(&v1alpha1.ArtifactStore{}, holdersOf(mgr.GetClient(), mine), life).
@@ -159,7 +170,8 @@ func setupDesign(mgr manager.Manager, r *VersionReconciler[*v1alpha1.NetworkServ
 	life := builder.WithPredicates(lifeOnly())
 	mine := func() client.ObjectList { return &v1alpha1.NetworkServiceDesignVersionList{} }
 	return ctrl.NewControllerManagedBy(mgr).Named("networkservicedesignversion").
-		For(&v1alpha1.NetworkServiceDesignVersion{}, life).
+		For(&v1alpha1.NetworkServiceDesignVersion{}, builder.WithPredicates(lifeOrLoss())).
+		Watches(reference.BlankDefinition(), definitions(mgr.GetClient(), mine)).
 		Watches(&v1alpha1.SiteNetworkService{}, subjects(v1alpha1.KindDesign), life).
 		Watches(&v1alpha1.ArtifactManifest{}, holdersOf(mgr.GetClient(), mine), builder.WithPredicates(lifeOrArtifacts())).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, holdersOf(mgr.GetClient(), mine), life).
@@ -169,13 +181,24 @@ func setupDesign(mgr manager.Manager, r *VersionReconciler[*v1alpha1.NetworkServ
 }
 
 func setupSite(mgr manager.Manager, r *VersionReconciler[*v1alpha1.SiteNetworkService]) error {
-	life := builder.WithPredicates(lifeOnly())
 	mine := func() client.ObjectList { return &v1alpha1.SiteNetworkServiceList{} }
 	return ctrl.NewControllerManagedBy(mgr).Named("sitenetworkservice").
-		For(&v1alpha1.SiteNetworkService{}, life).
-		Watches(&v1alpha1.NetworkServiceDesignVersion{}, holdersOf(mgr.GetClient(), mine), life).
+		For(&v1alpha1.SiteNetworkService{}, builder.WithPredicates(lifeOrLoss())).
+		Watches(&v1alpha1.NetworkServiceDesignVersion{}, holdersOf(mgr.GetClient(), mine), builder.WithPredicates(lifeOnly())).
 		WithOptions(workers(4)).
 		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+}
+
+// setupVanished watches every kind that has the finalizer for objects that are deleted without it.
+func setupVanished(mgr manager.Manager, r *VanishedReconciler) error {
+	return ctrl.NewControllerManagedBy(mgr).Named("vanished").
+		Watches(&v1alpha1.ArtifactStore{}, r.vanished.handler()).
+		Watches(&v1alpha1.ArtifactManifest{}, r.vanished.handler()).
+		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, r.vanished.handler()).
+		Watches(&v1alpha1.NetworkServiceDesignVersion{}, r.vanished.handler()).
+		Watches(&v1alpha1.SiteNetworkService{}, r.vanished.handler()).
+		WithOptions(workers(1)).
+		Complete(r)
 }
 
 // workers bounds how many objects of a kind are worked on at once, and the backoff of what

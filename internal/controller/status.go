@@ -43,20 +43,16 @@ func (cs *conditions) blocked(subject reference.Object, holders []reference.Hold
 	cs.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted and waits for what holds it.")
 }
 
-// asOf says that a condition is what was seen of an earlier generation.
-func (cs conditions) asOf(kind string, generation int64) {
-	for i := range cs {
-		if cs[i].Type == kind {
-			cs[i].ObservedGeneration = generation
-		}
-	}
+// doubted adds the conditions of an object that is being deleted while it is unknown what holds it.
+func (cs *conditions) doubted(why error) {
+	cs.set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, v1alpha1.ReasonHoldersUnknown, "This object may be in use: "+explain(why))
+	cs.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted; DeletionBlocked says what it waits for.")
 }
 
-// apply merges the pass's conditions into an object's, each with the object's generation unless it
-// has its own.
+// apply merges the pass's conditions into an object's, each with the object's generation.
 func (cs conditions) apply(to *[]metav1.Condition, generation int64) {
 	for _, c := range cs {
-		c.ObservedGeneration = cmp.Or(c.ObservedGeneration, generation)
+		c.ObservedGeneration = generation
 		apimeta.SetStatusCondition(to, c)
 	}
 	slices.SortFunc(*to, func(a, b metav1.Condition) int { return cmp.Compare(a.Type, b.Type) })

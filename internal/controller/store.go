@@ -33,6 +33,7 @@ type StoreReconciler struct {
 	registries  *Registries
 	events      events.EventRecorder
 	clock       clock.PassiveClock
+	now         func() time.Time // the API server's
 	purgerImage string
 
 	mu    sync.Mutex
@@ -64,6 +65,7 @@ func (r *StoreReconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactSto
 	}
 	if verdict.letGo {
 		r.forget(s.UID)
+		r.holders.Forget(s.UID)
 		return finish(ctrl.Result{}, release(ctx, r.Client, s))
 	}
 	return finish(ctrl.Result{RequeueAfter: verdict.again}, actErr)
@@ -73,6 +75,9 @@ func (r *StoreReconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactSto
 // transitions. What others write to it, the capabilities and the purges' results, is left as read.
 func (r *StoreReconciler) report(ctx context.Context, s, before *v1alpha1.ArtifactStore, v storeVerdict) error {
 	s.Status.Manifests, s.Status.Tombstones = &v.manifests, &v.tombstones
+	if v.firstReady && s.Status.FirstReadyTime == nil {
+		s.Status.FirstReadyTime = new(metav1.NewTime(r.now()))
+	}
 	v.conditions.apply(&s.Status.Conditions, s.Generation)
 	if equality.Semantic.DeepEqual(before.Status, s.Status) {
 		return nil

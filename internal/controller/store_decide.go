@@ -17,10 +17,10 @@ type storeVerdict struct {
 	holders               []reference.Holder
 	manifests, tombstones int32
 	conditions            conditions
-	// scheduled is true when the purge's objects are to exist.
-	scheduled bool
-	letGo     bool
-	again     time.Duration
+	// scheduled is true when the purge's objects are to exist, firstReady when the registry answers.
+	scheduled, firstReady bool
+	letGo                 bool
+	again                 time.Duration
 }
 
 // decideStore is pure.
@@ -39,6 +39,9 @@ func decideStore(seen storeSeen) storeVerdict {
 	switch deleting := !seen.store.DeletionTimestamp.IsZero(); {
 	case deleting && len(v.holders) > 0:
 		v.conditions.blocked(self, v.holders)
+	case deleting && seen.doubt != nil:
+		v.again = stuckRetry
+		v.conditions.doubted(seen.doubt)
 	case deleting:
 		v.letGo = true
 		v.conditions.set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, v1alpha1.ReasonReleased, "Nothing holds it.")
@@ -68,6 +71,14 @@ func (v *storeVerdict) purge(s *v1alpha1.ArtifactStore, status metav1.ConditionS
 	v.conditions.set(v1alpha1.ConditionPurgeHealthy, status, reason, strings.TrimSpace(lastPurge(s)+" "+message))
 }
 
+// precedence says why a store wins over another one.
+func precedence(winner *v1alpha1.ArtifactStore) string {
+	if winner.Settled() {
+		return "was Ready first"
+	}
+	return "is older"
+}
+
 // health is what a store that is not being deleted says of itself.
 func (seen storeSeen) health(v *storeVerdict) {
 	inert := func(reason, message string) {
@@ -79,11 +90,13 @@ func (seen storeSeen) health(v *storeVerdict) {
 	case seen.invalid != nil:
 		inert(v1alpha1.ReasonInvalidURL, fmt.Sprintf("spec.registry.url is %v. Make another store.", seen.invalid))
 		return
-	case seen.winner != nil:
-		inert(v1alpha1.ReasonPathConflict, fmt.Sprintf("The older store %s/%s has the overlapping URL %s; this store does nothing. One path belongs to one store: delete one of the two.",
-			seen.winner.Namespace, seen.winner.Name, seen.winner.Spec.Registry.URL))
+	case seen.winner != nil && (seen.winner.Settled() || seen.ping.err != nil):
+		inert(v1alpha1.ReasonPathConflict, fmt.Sprintf("Store %s/%s has the overlapping URL %s and %s; this store does nothing. One path belongs to one store: delete one of the two.",
+			seen.winner.Namespace, seen.winner.Name, seen.winner.Spec.Registry.URL, precedence(seen.winner)))
+		v.again = pingWell
 		return
 	}
+	v.firstReady = seen.ping.err == nil
 	v.scheduled = seen.purgerImage != ""
 	v.again = seen.ping.lasts()
 	if err := seen.ping.err; err != nil {

@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -17,6 +18,12 @@ func aStore(change func(*storeSeen)) storeSeen {
 	seen := storeSeen{store: s, purgerImage: "image"}
 	change(&seen)
 	return seen
+}
+
+func settled() *v1alpha1.ArtifactStore {
+	s := &v1alpha1.ArtifactStore{}
+	s.Status.FirstReadyTime = new(metav1.Unix(1000, 0))
+	return s
 }
 
 func TestDecideStore(t *testing.T) {
@@ -45,8 +52,20 @@ func TestDecideStore(t *testing.T) {
 			"PurgeHealthy=True/Scheduled Reachable=False/SecretNotFound Ready=False/SecretNotFound Referenced=False/Unreferenced",
 		},
 		"I9Conflict": {
-			"an older store has the path: nothing is asked and nothing is scheduled", aStore(func(s *storeSeen) { s.winner = &v1alpha1.ArtifactStore{} }), false, false,
+			"another store has the path: nothing is asked and nothing is scheduled", aStore(func(s *storeSeen) { s.winner = settled() }), false, false,
 			"PurgeHealthy=Unknown/PathConflict Reachable=Unknown/PathConflict Ready=False/PathConflict Referenced=False/Unreferenced",
+		},
+		"I9Squatter": {
+			"an older store that never was Ready keeps nobody from it", aStore(func(s *storeSeen) { s.winner = &v1alpha1.ArtifactStore{} }), true, false,
+			"PurgeHealthy=True/Scheduled Reachable=True/Reachable Ready=True/Ready Referenced=False/Unreferenced",
+		},
+		"I9NeitherReady": {
+			"of two that never were Ready the older one wins", aStore(func(s *storeSeen) { s.winner, s.ping.err = &v1alpha1.ArtifactStore{}, errSecretNotFound }), false, false,
+			"PurgeHealthy=Unknown/PathConflict Reachable=Unknown/PathConflict Ready=False/PathConflict Referenced=False/Unreferenced",
+		},
+		"I2Doubt": {
+			"it is unknown what holds it", aStore(func(s *storeSeen) { s.store.DeletionTimestamp, s.doubt = &gone, reference.ErrHoldersUnknown }), false, false,
+			"DeletionBlocked=True/HoldersUnknown Ready=False/Deleting Referenced=False/Unreferenced",
 		},
 		"BadURL": {
 			"the URL cannot be used", aStore(func(s *storeSeen) { s.invalid = v1alpha1.ErrRegistryURL }), false, false,

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -17,8 +18,10 @@ type storeSeen struct {
 	winner  *v1alpha1.ArtifactStore // the older store with an overlapping URL
 	ping    ping
 	holders []reference.Holder
-	// late are the holders read live, when the cache has none and the store is being deleted.
+	// late are the holders read live, when the cache has none and the store is being deleted; doubt is why
+	// they are unknown.
 	late        []reference.Holder
+	doubt       error
 	tombstones  int32
 	purgerImage string
 }
@@ -35,11 +38,11 @@ func (r *StoreReconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore
 		seen.invalid = err
 	}
 	if !s.DeletionTimestamp.IsZero() {
+		err = nil
 		if len(seen.holders) == 0 {
-			seen.late, err = r.holders.Live(ctx, s)
-			return seen, err
+			seen.late, seen.doubt, err = liveHolders(ctx, r.holders, s)
 		}
-		return seen, nil
+		return seen, err
 	}
 	var all v1alpha1.ArtifactStoreList
 	if err := r.List(ctx, &all); err != nil {
@@ -56,8 +59,19 @@ func (r *StoreReconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore
 			seen.tombstones++
 		}
 	}
-	if seen.invalid == nil && seen.winner == nil {
+	// A store that never was Ready keeps nobody from becoming it.
+	if seen.invalid == nil && (seen.winner == nil || !seen.winner.Settled()) {
 		seen.ping = r.ping(ctx, s)
 	}
 	return seen, nil
+}
+
+// liveHolders reads the holders of an object that is being deleted. doubt says that they are unknown; any
+// other error is one.
+func liveHolders(ctx context.Context, f *reference.Finder, o client.Object) (holders []reference.Holder, doubt, err error) {
+	found, err := f.Live(ctx, o)
+	if errors.Is(err, reference.ErrHoldersUnknown) {
+		return nil, err, nil
+	}
+	return found.Holders, nil, err
 }

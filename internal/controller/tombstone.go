@@ -13,13 +13,17 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// tombstoneName names the tombstone of a manifest (cause Released) or of one of its entries.
-func tombstoneName(m *v1alpha1.ArtifactManifest, cause v1alpha1.Cause, repository, tag string) string {
+// tombstoneName names the tombstone of a manifest (cause Released), or of one thing of it: of an entry
+// that was removed, as repository:tag, or of a digest that was overwritten, as repository:tag@digest.
+func tombstoneName(m *v1alpha1.ArtifactManifest, cause v1alpha1.Cause, of string) string {
 	if cause == v1alpha1.CauseReleased {
 		return v1alpha1.TombstoneName(m.Name, m.UID, "")
 	}
-	return v1alpha1.TombstoneName(m.Name, m.UID, v1alpha1.TombstoneSuffix(cause, repository+":"+tag))
+	return v1alpha1.TombstoneName(m.Name, m.UID, v1alpha1.TombstoneSuffix(cause, of))
 }
+
+// maxDigests is the API's bound on the digests of one entry.
+const maxDigests = 256
 
 // newTombstone is the tombstone of a manifest before any digest is in it.
 func newTombstone(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore, cause v1alpha1.Cause, name string) *v1alpha1.Tombstone {
@@ -93,6 +97,9 @@ func (f finding) growEntry(a *v1alpha1.TombstoneArtifact) (changed bool) {
 		return true
 	}
 	for _, d := range f.digests() {
+		if len(a.Digests) >= maxDigests && !slices.Contains(a.Digests, d) {
+			a.Digests = slices.Delete(a.Digests, 0, 1) // the oldest stays in the registry, and nothing purges it
+		}
 		if at := slices.Index(a.Digests, d); at < 0 || (d == f.kept().Digest && at != len(a.Digests)-1) {
 			a.Digests = append(slices.DeleteFunc(a.Digests, func(o string) bool { return o == d }), d)
 			changed = true
@@ -123,7 +130,7 @@ func reset(t *v1alpha1.Tombstone, found []finding) (changed bool) {
 
 // bury begins the grace of what has lost its tag, and stores that.
 func (r *releaser) bury(ctx context.Context, t *v1alpha1.Tombstone, reasons map[string]string, keep time.Duration) error {
-	if !t.BeginGrace(metav1.NewTime(r.clock.Now()), keep, reasons) {
+	if !t.BeginGrace(metav1.NewTime(r.now()), keep, reasons) {
 		return nil
 	}
 	if err := r.api.Status().Update(ctx, t); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -36,8 +37,10 @@ type versionSeen struct {
 	self     reference.Object
 	deleting bool
 	holders  []reference.Holder
-	// late are the holders read live, when the cache has none and the object is being deleted.
+	// late are the holders read live, when the cache has none and the object is being deleted; doubt is why
+	// they are unknown.
 	late    []reference.Holder
+	doubt   error
 	named   []reference.Reference
 	targets map[reference.Object]target
 	// alternatives are the manifests that list what is named by a store, the old form.
@@ -58,6 +61,7 @@ type versionVerdict struct {
 	conditions   conditions
 	applications []v1alpha1.ApplicationStatus
 	letGo        bool
+	again        time.Duration
 }
 
 // Reconcile runs one pass over one version.
@@ -74,9 +78,10 @@ func (r *VersionReconciler[T]) Reconcile(ctx context.Context, v T) (ctrl.Result,
 		return finish(ctrl.Result{}, err)
 	}
 	if verdict.letGo {
+		r.holders.Forget(v.GetUID())
 		return finish(ctrl.Result{}, release(ctx, r.Client, v))
 	}
-	return ctrl.Result{}, nil
+	return ctrl.Result{RequeueAfter: verdict.again}, nil
 }
 
 // observe reads what the version names live: only such a read, begun after the version was
@@ -90,7 +95,7 @@ func (r *VersionReconciler[T]) observe(ctx context.Context, v T) (versionSeen, e
 	}
 	if seen.deleting {
 		if len(seen.holders) == 0 {
-			seen.late, err = r.holders.Live(ctx, v)
+			seen.late, seen.doubt, err = liveHolders(ctx, r.holders, v)
 		}
 		return seen, err
 	}
@@ -130,6 +135,9 @@ func decideVersion(seen versionSeen) versionVerdict {
 	switch {
 	case seen.deleting && len(v.holders) > 0:
 		v.conditions.blocked(seen.self, v.holders)
+	case seen.deleting && seen.doubt != nil:
+		v.again = stuckRetry
+		v.conditions.doubted(seen.doubt)
 	case seen.deleting:
 		v.letGo = true
 		v.conditions.set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, v1alpha1.ReasonReleased, "Nothing holds it.")

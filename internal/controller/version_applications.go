@@ -57,9 +57,11 @@ func (seen versionSeen) applications() []v1alpha1.ApplicationStatus {
 		if known[ref.Application] { // it names a manifest and a store, and the manifest comes first
 			continue
 		}
-		if app, ok := seen.application(ref); ok {
+		if app, whole, ok := seen.application(ref); ok {
 			known[ref.Application] = true
-			app = unread(app, before[app.Name])
+			if !whole {
+				app = unread(app, before[app.Name])
+			}
 			if seen.definition.Spec.VersionState != v1alpha1.VersionPreview {
 				app = pinned(app, before[app.Name])
 			}
@@ -71,17 +73,18 @@ func (seen versionSeen) applications() []v1alpha1.ApplicationStatus {
 }
 
 // application resolves one reference: in the manifest that it names, or in the one of those that list
-// the artifact in the store that it names which has the highest version of the range.
-func (seen versionSeen) application(ref reference.Reference) (v1alpha1.ApplicationStatus, bool) {
+// the artifact in the store that it names which has the highest version of the range. whole is false while
+// its chart may need more images than are known.
+func (seen versionSeen) application(ref reference.Reference) (app v1alpha1.ApplicationStatus, whole, ok bool) {
 	from := seen.alternatives[ref]
 	if t := seen.targets[ref.To]; t.found && t.manifest != nil {
 		from = []*v1alpha1.ArtifactManifest{t.manifest}
 	}
 	best, version := highest(ref, from)
 	if best == nil {
-		return v1alpha1.ApplicationStatus{}, false
+		return app, false, false
 	}
-	app := v1alpha1.ApplicationStatus{Name: ref.Application, Manifest: best.Name, ArtifactName: ref.Artifact, ArtifactVersion: version}
+	app = v1alpha1.ApplicationStatus{Name: ref.Application, Manifest: best.Name, ArtifactName: ref.Artifact, ArtifactVersion: version}
 	for _, a := range best.Status.Artifacts {
 		if a.ArtifactName == ref.Artifact && a.ArtifactVersion == version {
 			app.Repository, app.Digest = a.Repository, a.Digest
@@ -91,9 +94,10 @@ func (seen versionSeen) application(ref reference.Reference) (v1alpha1.Applicati
 		if c.ArtifactName == ref.Artifact && c.ArtifactVersion == version && c.Digest == app.Digest {
 			count := c.ImageCount
 			app.Images, app.ImageCount = slices.Clone(c.Images), &count
+			whole = c.Problem == ""
 		}
 	}
-	return app, true
+	return app, whole, true
 }
 
 // highest finds which of several manifests has the highest version that a reference takes; nil for none.
@@ -119,11 +123,20 @@ func (seen versionSeen) listedInStore(ref reference.Reference) bool {
 	return m != nil
 }
 
-// unread goes on with the images that a chart needed when it was read last, until it has been read as it is
-// now: what they lie in must not go meanwhile (I2).
+// unread carries over the images of the last reading of a chart while the chart as it is now has not been
+// read, or not whole, so that the manifests that contain them stay protected (I2).
 func unread(now, before v1alpha1.ApplicationStatus) v1alpha1.ApplicationStatus {
-	if now.ImageCount == nil && now.Manifest == before.Manifest && now.ArtifactName == before.ArtifactName && now.ArtifactVersion == before.ArtifactVersion {
-		now.Images = slices.Clone(before.Images)
+	if now.Manifest != before.Manifest || now.ArtifactName != before.ArtifactName || now.ArtifactVersion != before.ArtifactVersion {
+		return now
+	}
+	known := map[string]bool{}
+	for _, i := range now.Images {
+		known[i.Image] = true
+	}
+	for _, i := range before.Images {
+		if !known[i.Image] {
+			now.Images = append(now.Images, i)
+		}
 	}
 	return now
 }

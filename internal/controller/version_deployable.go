@@ -69,7 +69,7 @@ func (seen versionSeen) drifted() []string {
 	}
 	var all []string
 	for _, ref := range seen.named {
-		now, ok := seen.application(ref)
+		now, _, ok := seen.application(ref)
 		was := before[ref.Application]
 		if !ok || was.Digest == "" || was.ArtifactVersion != now.ArtifactVersion || was.Repository != now.Repository {
 			continue

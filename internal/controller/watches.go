@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -79,9 +80,14 @@ func users(ctx context.Context, r client.Reader, o reference.Object, list client
 		log.FromContext(ctx).Error(err, "Finding whom to wake", "object", o.String())
 		return nil
 	}
+	return requests(list, func(metav1.Object) bool { return true })
+}
+
+// requests are those for the items of a list.
+func requests(list client.ObjectList, which func(metav1.Object) bool) []reconcile.Request {
 	var out []reconcile.Request
 	_ = apimeta.EachListItem(list, func(item runtime.Object) error {
-		if m, err := apimeta.Accessor(item); err == nil {
+		if m, err := apimeta.Accessor(item); err == nil && which(m) {
 			out = append(out, request(m.GetNamespace(), m.GetName()))
 		}
 		return nil
@@ -122,6 +128,34 @@ func lifeOnly() predicate.Predicate {
 	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
 }
 
+// lifeOrLoss lets pass, besides, that somebody took away what the operator had written: the finalizer, or
+// the status.
+func lifeOrLoss() predicate.Predicate {
+	return predicate.Or(lifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		if e.ObjectOld == nil || e.ObjectNew == nil {
+			return false
+		}
+		lost := controllerutil.ContainsFinalizer(e.ObjectOld, v1alpha1.Finalizer) && !controllerutil.ContainsFinalizer(e.ObjectNew, v1alpha1.Finalizer)
+		return lost || (len(conditionsIn(e.ObjectOld)) > 0 && len(conditionsIn(e.ObjectNew)) == 0)
+	}})
+}
+
+// definitions wakes the objects of one kind that are being deleted when a CustomResourceDefinition comes,
+// goes or is annotated: it may have become known what holds them.
+func definitions(r client.Reader, list func() client.ObjectList) handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
+		if reference.KindOf(o.GetName()) == "" {
+			return nil
+		}
+		all := list()
+		if err := r.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
+			log.FromContext(ctx).Error(err, "Finding what waits for a CustomResourceDefinition", "definition", o.GetName())
+			return nil
+		}
+		return requests(all, func(m metav1.Object) bool { return !m.GetDeletionTimestamp().IsZero() })
+	})
+}
+
 // lifeOrHealth lets pass, besides, that a store became inert, or no longer is.
 func lifeOrHealth() predicate.Predicate {
 	return predicate.Or(lifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
@@ -159,6 +193,15 @@ func lifeOrPurge() predicate.Predicate {
 		was, ok1 := e.ObjectOld.(*v1alpha1.ArtifactStore)
 		is, ok2 := e.ObjectNew.(*v1alpha1.ArtifactStore)
 		return ok1 && ok2 && (was.Status.Capabilities != is.Status.Capabilities || !equalRuns(was.Status.LastPurge, is.Status.LastPurge))
+	}})
+}
+
+// lifeOrReady lets pass, besides, that a store became Ready for the first time, by which others lose.
+func lifeOrReady() predicate.Predicate {
+	return predicate.Or(lifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		was, ok1 := e.ObjectOld.(*v1alpha1.ArtifactStore)
+		is, ok2 := e.ObjectNew.(*v1alpha1.ArtifactStore)
+		return ok1 && ok2 && was.Settled() != is.Settled()
 	}})
 }
 

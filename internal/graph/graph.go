@@ -83,6 +83,19 @@ func UndoTag(d digest.Digest) string {
 	return "nfo-undo-" + d.Encoded()[:12]
 }
 
+// TagsThatFollow returns the tags at a digest that keep nothing and go with it, sorted: satellite tags
+// and the undo tag.
+func (g *Graph) TagsThatFollow(d digest.Digest) []string {
+	var tags []string
+	for tag, at := range g.tags {
+		if _, satellite := SatelliteOf(tag); at == d && (satellite || tag == UndoTag(d)) {
+			tags = append(tags, tag)
+		}
+	}
+	slices.Sort(tags)
+	return tags
+}
+
 // Build makes the graph of one repository from its tags and whatever image manifests and
 // indexes were read. The order of nodes does not matter.
 func Build(tags map[string]digest.Digest, nodes []Node) *Graph {
@@ -125,6 +138,11 @@ func (g *Graph) Tags() []string {
 	}
 	slices.Sort(ts)
 	return ts
+}
+
+// Targets returns what all tags point at, satellites' tags included, sorted, each once.
+func (g *Graph) Targets() []digest.Digest {
+	return slices.Compact(slices.Sorted(maps.Values(g.tags)))
 }
 
 // Target returns what a tag points at; "" for a tag that is not there.

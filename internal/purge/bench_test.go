@@ -111,7 +111,7 @@ func (s *stock) read(b *testing.B) (cluster, map[string]reading) {
 	for _, m := range s.alive {
 		holders[v1alpha1.KindArtifactManifest] = append(holders[v1alpha1.KindArtifactManifest], m)
 	}
-	c := newCluster(now, storeKey, []v1alpha1.ArtifactStore{*aStore()}, holders, s.tombstones)
+	c := newCluster(clusterRead{begun: now, now: now, key: storeKey, stores: []v1alpha1.ArtifactStore{*aStore()}, holders: holders, tombstones: s.tombstones, definitions: known})
 	if c.refusal != nil {
 		b.Fatalf("the store is refused: %v", c.refusal)
 	}

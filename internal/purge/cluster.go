@@ -33,9 +33,13 @@ var (
 	ErrRunning = errors.New("another purge of the store is running")
 )
 
+// errContradiction: two answers of the API server cannot both be true.
+var errContradiction = errors.New("the answers of the API server contradict each other")
+
 // cluster is what the API server says that concerns one store.
 type cluster struct {
 	begun      time.Time // when its reading began
+	now        time.Time // the API server's time, with which graces are compared
 	store      *v1alpha1.ArtifactStore
 	location   v1alpha1.RegistryLocation
 	refusal    error                   // why the store must not be purged, or nil
@@ -44,6 +48,10 @@ type cluster struct {
 	recorded   map[string][]graph.Root // by repository: digests in the status of manifests and definitions
 	// homes are the repositories that the store's manifests have, or had, and whose they are (I9).
 	homes map[string]v1alpha1.TombstoneManifest
+	// alive are the UIDs of the namespace's manifests.
+	alive map[types.UID]bool
+	// unresolved is since when purges have seen references unresolved, by repository and reference.
+	unresolved map[[2]string]time.Time
 }
 
 // readCluster reads the cluster, uncached.
@@ -51,32 +59,80 @@ type cluster struct {
 // Manifests are read before tombstones, and both before tags. A release writes the tombstone
 // before the manifest goes, and a restore puts the tag before the tombstone goes: in this order
 // what passes from one to the other while we read is seen at least once.
-func readCluster(ctx context.Context, api client.Reader, c clock.PassiveClock, key client.ObjectKey) (cluster, error) {
-	begun := c.Now()
+//
+// The definitions of the kinds are read after their objects, because they say what the lists are worth.
+func readCluster(ctx context.Context, api client.Reader, c clock.PassiveClock, now func() time.Time, key client.ObjectKey) (cluster, error) {
+	r := clusterRead{begun: c.Now(), key: key}
 	var stores v1alpha1.ArtifactStoreList
 	if err := api.List(ctx, &stores, client.InNamespace(key.Namespace)); err != nil {
 		return cluster{}, fmt.Errorf("listing stores: %w", err)
 	}
-	holders, err := reference.Read(ctx, api, key.Namespace)
-	if err != nil {
+	r.stores = stores.Items
+	var err error
+	if r.holders, err = reference.Read(ctx, api, key.Namespace); err != nil {
 		return cluster{}, err
 	}
-	var tombstones []v1alpha1.Tombstone
+	if r.tombstones, err = readTombstones(ctx, api, key.Namespace); err != nil {
+		return cluster{}, err
+	}
+	if r.definitions, err = reference.ReadDefinitions(ctx, api, holderKinds...); err != nil {
+		return cluster{}, err
+	}
+	r.now = now()
+	return newCluster(r), contradiction(r)
+}
+
+// holderKinds are the kinds whose objects can keep a digest.
+var holderKinds = []string{v1alpha1.KindArtifactManifest, v1alpha1.KindDefinition, v1alpha1.KindDesign}
+
+func readTombstones(ctx context.Context, api client.Reader, namespace string) ([]v1alpha1.Tombstone, error) {
+	var all []v1alpha1.Tombstone
 	for token := ""; ; {
 		var page v1alpha1.TombstoneList
-		if err = api.List(ctx, &page, client.InNamespace(key.Namespace), client.Limit(pageSize), client.Continue(token)); err != nil {
-			return cluster{}, fmt.Errorf("listing tombstones: %w", err)
+		if err := api.List(ctx, &page, client.InNamespace(namespace), client.Limit(pageSize), client.Continue(token)); err != nil {
+			return nil, fmt.Errorf("listing tombstones: %w", err)
 		}
-		tombstones = append(tombstones, page.Items...)
+		all = append(all, page.Items...)
 		if token = page.Continue; token == "" {
-			return newCluster(begun, key, stores.Items, holders, tombstones), nil
+			return all, nil
 		}
 	}
 }
 
-// newCluster sorts what was read. It is pure; begun is also the time that graces are compared with.
-func newCluster(begun time.Time, key client.ObjectKey, stores []v1alpha1.ArtifactStore, holders reference.Snapshot, tombstones []v1alpha1.Tombstone) cluster {
-	c := cluster{begun: begun, entries: map[string][]entry{}}
+// clusterRead is what was read for a cluster.
+type clusterRead struct {
+	begun, now  time.Time
+	key         client.ObjectKey
+	stores      []v1alpha1.ArtifactStore
+	holders     reference.Snapshot
+	tombstones  []v1alpha1.Tombstone
+	definitions reference.Definitions
+}
+
+// contradiction is not nil if a list is empty although another object shows that it cannot be (I2). It is
+// pure.
+func contradiction(r clusterRead) error {
+	manifests := r.holders.Manifests()
+	for i := range r.stores {
+		if n := r.stores[i].Status.Manifests; r.stores[i].Name == r.key.Name && n != nil && *n > 0 && len(manifests) == 0 {
+			return fmt.Errorf("%w: status.manifests of store %s is %d, and no manifest is listed", errContradiction, r.key, *n)
+		}
+	}
+	if len(r.holders[v1alpha1.KindDefinition])+len(r.holders[v1alpha1.KindDesign]) > 0 {
+		return nil
+	}
+	for _, m := range manifests {
+		if n := m.Status.DependentCount; n != nil && *n > 0 {
+			return fmt.Errorf("%w: status.dependentCount of manifest %s/%s is %d, and no definition or design is listed", errContradiction, m.Namespace, m.Name, *n)
+		}
+	}
+	return nil
+}
+
+// newCluster sorts what was read. It is pure.
+func newCluster(r clusterRead) cluster {
+	c := cluster{begun: r.begun, now: r.now, entries: map[string][]entry{}, unresolved: map[[2]string]time.Time{}, alive: map[types.UID]bool{}}
+	key, stores, holders, tombstones := r.key, r.stores, r.holders, r.tombstones
 	i := slices.IndexFunc(stores, func(s v1alpha1.ArtifactStore) bool { return s.Name == key.Name })
 	if i < 0 {
 		c.refusal = fmt.Errorf("%w: there is no store %s", ErrRefused, key)
@@ -90,11 +146,18 @@ func newCluster(begun time.Time, key client.ObjectKey, stores []v1alpha1.Artifac
 	c.location, _ = v1alpha1.ParseRegistryURL(c.store.Spec.Registry.URL)
 	held := hold(holders, c.location, stores)
 	c.recorded, c.homes = held.recorded, c.homesOf(holders.Manifests())
+	for _, m := range holders.Manifests() {
+		c.alive[m.UID] = true
+	}
+	for _, u := range c.store.Status.Unresolved {
+		c.unresolved[[2]string{u.Repository, u.Reference}] = u.Since.Time
+	}
 	for j := range tombstones {
 		t := &tombstones[j]
-		if l, err := v1alpha1.ParseRegistryURL(t.Spec.RegistryURL); err != nil || l != c.location {
+		if l, err := v1alpha1.ParseRegistryURL(t.Spec.RegistryURL); err != nil || !l.Same(c.location) {
 			continue
 		}
+		held.doubt = r.definitions.Doubt(holderKinds, t.CreationTimestamp.Time, r.now, reference.NeverMet)
 		c.add(t, held)
 	}
 	slices.SortFunc(c.tombstones, func(a, b *v1alpha1.Tombstone) int { return cmp.Compare(a.Name, b.Name) })
@@ -204,6 +267,7 @@ func (e entry) id() string {
 
 // judge decides whether an entry may go, as far as the cluster knows.
 func (c cluster) judge(e *entry, held holding) {
+	e.listed = held.lists(*e)
 	switch e.status.State {
 	case v1alpha1.TombstoneUntagged, v1alpha1.TombstoneKept, v1alpha1.TombstoneSweeping:
 		e.candidate = e.status.UntaggedAt != nil
@@ -219,14 +283,36 @@ func (c cluster) judge(e *entry, held holding) {
 		e.keep, e.because = Unreadable, e.id()+" has a digest that is none"
 	case !c.owns(e):
 		e.keep, e.because = NotOurs, fmt.Sprintf("%s names a repository that is not one of manifest %s in this store", e.id(), e.tombstone.Spec.Manifest.Name)
-	case c.begun.Before(end):
+	case c.now.Before(end):
 		e.keep, e.because, e.until = GracePeriod, fmt.Sprintf("%s restores it until %s", e.id(), end.UTC().Format(time.RFC3339)), end
 	default:
 		if by := held.by(*e); by != "" {
 			e.keep, e.because = Held, by
 		}
-		e.listed = held.lists(*e)
 	}
+}
+
+// minAbsence is the least time for which the registry must say that something does not exist before
+// that is believed, where the grace period is shorter.
+const minAbsence = time.Minute
+
+// settles is how long the registry must say that a digest of a tombstone does not exist before the
+// tombstone gives it up: a whole grace period.
+func (c cluster) settles(t *v1alpha1.Tombstone) time.Duration {
+	return max(t.Spec.GracePeriod.Duration, c.store.Spec.Purge.GracePeriod.Duration, minAbsence)
+}
+
+// givesUp reports whether an entry may be done with a digest that the registry says does not exist:
+// purges deleted it, or it has been so through a whole grace period.
+func (c cluster) givesUp(e *entry, d digest.Digest) bool {
+	since := e.status.MissingSince
+	return slices.Contains(e.status.Deleted, d.String()) || (since != nil && c.now.Sub(since.Time) >= c.settles(e.tombstone))
+}
+
+// settled reports whether a reference that does not resolve has been so since a purge a grace period ago.
+func (c cluster) settled(repository, reference string) bool {
+	since, seen := c.unresolved[[2]string{repository, reference}]
+	return seen && c.now.Sub(since) >= max(c.store.Spec.Purge.GracePeriod.Duration, minAbsence)
 }
 
 // owns reports whether the repository is one that the entry's manifest has in this store (I9).

@@ -9,7 +9,6 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/nfo-operator/nfo/internal/graph"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -23,26 +22,25 @@ const (
 )
 
 // deleteLevel deletes digests of which none is a part of another, reading again whenever the
-// evidence is too old, also after a wait that the registry asked for. denied is what the registry
-// would not delete, which does not end the level; err is what does.
-func (s *sweeper) deleteLevel(ctx context.Context, repository string, level []Verdict) (denied, err error) {
+// evidence is too old, also after a wait that the registry asked for. What the registry refuses to
+// delete does not end the level.
+func (s *sweeper) deleteLevel(ctx context.Context, repository string, level []Verdict) error {
 	for left := level; len(left) > 0; {
 		before := len(left)
+		var err error
 		left, err = s.deleteSome(ctx, repository, left)
 		if s.full() {
 			err = errors.Join(err, s.verify(ctx, repository))
 		}
 		switch {
-		case err != nil && len(left) == 0 && errors.Is(err, registry.ErrDenied):
-			denied = errors.Join(denied, err)
 		case err != nil && s.wait(ctx, repository, err):
 		case err != nil:
-			return denied, err
+			return err
 		case len(left) == before:
-			return denied, fmt.Errorf("%w: nothing in it can be deleted within 5s", registry.ErrUnavailable)
+			return fmt.Errorf("%w: nothing in it can be deleted within 5s", registry.ErrUnavailable)
 		}
 	}
-	return denied, nil
+	return nil
 }
 
 // deleteSome deletes what it can on one evidence. It returns the digests that it has not come to.
@@ -98,11 +96,14 @@ func (s *sweeper) deleteOne(ctx context.Context, ev *evidence, v Verdict) (again
 		return false, nil
 	}
 	now, known := ev.verdicts[v.Digest]
+	attempted := s.attempted(v.Digest)
 	switch {
 	case !known:
 		v.Delete, v.Reason, v.Message = false, Held, "its tombstone changed while the purge ran"
+	case now.Missing && attempted: // the answer to our deletion was lost, not the deletion
+		v.Missing, v.Message = false, ""
 	case !now.Delete:
-		v.Delete, v.Reason, v.Message = false, now.Reason, now.Message
+		v.Delete, v.Missing, v.Reason, v.Message = false, now.Missing, now.Reason, now.Message
 	case now.Missing:
 		v.Missing, v.Message = true, now.Message
 	case s.clock.Since(ev.begun) >= freshEvidence || ctx.Err() != nil:
@@ -112,10 +113,13 @@ func (s *sweeper) deleteOne(ctx context.Context, ev *evidence, v Verdict) (again
 		err = s.delete(ctx, ev, v.Digest)
 	}
 	switch {
+	case errors.Is(err, registry.ErrNotFound) && !attempted: // it was there a moment ago
+		v.Delete, v.Missing, v.Reason, v.Message = false, true, Unsettled, "the registry says that it does not exist, and had it a moment ago"
+	case errors.Is(err, registry.ErrNotFound):
 	case errors.Is(err, registry.ErrDenied):
 		// What it is made of must stay with it; others need not.
 		s.keepParts(ev, v.Digest, err)
-		return false, err
+		return false, nil
 	case err != nil && ctx.Err() != nil:
 		return true, nil
 	case err != nil:
@@ -125,14 +129,23 @@ func (s *sweeper) deleteOne(ctx context.Context, ev *evidence, v Verdict) (again
 	return false, nil
 }
 
-// delete deletes a digest, and before it the tag of ours that kept it: not every registry removes
-// that with it. Its bytes are kept.
+// attempted reports whether the sweep has tried to delete a digest of the repository at hand.
+func (s *sweeper) attempted(d digest.Digest) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, held := s.held[d]
+	return held
+}
+
+// delete deletes a digest, and before it its tags that are no roots, a satellite's and the undo tag: some
+// registries refuse to delete what a tag points at, others leave the tag behind. Its bytes are kept.
+// Errors wrap registry.ErrNotFound when the registry says that it does not exist.
 func (s *sweeper) delete(ctx context.Context, ev *evidence, d digest.Digest) error {
 	m, err := s.reader.whole(ctx, target{ev.repository, d})
 	if err != nil {
-		return missing(err)
+		return err
 	}
-	if tag := graph.UndoTag(d); ev.graph.Target(tag) == d {
+	for _, tag := range ev.graph.TagsThatFollow(d) {
 		if err = s.registry.Untag(ctx, ev.repository, tag); err != nil && !errors.Is(err, registry.ErrUnsupported) {
 			return err
 		}
@@ -150,14 +163,6 @@ func (s *sweeper) delete(ctx context.Context, ev *evidence, d digest.Digest) err
 		s.mu.Lock()
 		s.unanswered = true
 		s.mu.Unlock()
-	}
-	return err
-}
-
-// missing is nil for what is not there: missing means done (I11).
-func missing(err error) error {
-	if errors.Is(err, registry.ErrNotFound) {
-		return nil
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -22,7 +23,10 @@ const (
 	sharedCluster = time.Second
 )
 
-var errSlow = fmt.Errorf("%w: the repository cannot be read within 5s", registry.ErrUnreadable)
+var (
+	errSlow     = fmt.Errorf("%w: the repository cannot be read within 5s", registry.ErrUnreadable)
+	errUnsteady = fmt.Errorf("%w: the registry listed no tags, and then some", registry.ErrUnreadable)
+)
 
 // evidence is what a deletion stands on.
 type evidence struct {
@@ -47,6 +51,9 @@ func (s *sweeper) evidence(ctx context.Context, repository string) (*evidence, e
 		r = s.reader.read(ctx, repository, c.starts(repository))
 		err = r.err
 	}
+	if err == nil {
+		err = s.confirmUntagged(ctx, repository, r)
+	}
 	switch {
 	case errors.Is(context.Cause(ctx), errSlow), err == nil && s.clock.Since(c.begun) >= freshEvidence:
 		return nil, errSlow
@@ -54,17 +61,33 @@ func (s *sweeper) evidence(ctx context.Context, repository string) (*evidence, e
 		return nil, err
 	}
 	e := &evidence{repository: repository, begun: c.begun, graph: r.graph, verdicts: map[digest.Digest]Verdict{}}
-	for _, v := range planRepository(repository, c.entries[repository], c.recorded[repository], r) {
+	for _, v := range c.planRepository(repository, r) {
 		e.verdicts[v.Digest] = v
 	}
 	s.latest = e
 	return e, nil
 }
 
+// confirmUntagged lists the tags of a repository again if it seems to have no ordinary one. That is the
+// one answer which cannot be compared with another, and the usual one where a digest may go.
+func (s *sweeper) confirmUntagged(ctx context.Context, repository string, r reading) error {
+	if len(r.graph.Tags()) > 0 {
+		return nil
+	}
+	names, err := s.reader.names(ctx, repository)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(names, func(tag string) bool { return r.graph.Target(tag) == "" }) {
+		return errUnsteady
+	}
+	return nil
+}
+
 // cluster reads the cluster, unless it was read just now. Entries that are not claimed keep.
 func (s *sweeper) cluster(ctx context.Context) (cluster, error) {
 	if s.shared == nil || s.clock.Since(s.shared.begun) >= sharedCluster {
-		c, err := readCluster(ctx, s.api, s.clock, s.key)
+		c, err := readCluster(ctx, s.api, s.clock, s.now, s.key)
 		if err != nil {
 			return cluster{}, err
 		}

@@ -123,7 +123,7 @@ func has(t *v1alpha1.Tombstone, repository, tag string) bool {
 
 // begin begins the grace of the entries that have none yet.
 func (s *sweeper) begin(ctx context.Context, t *v1alpha1.Tombstone) error {
-	if !t.BeginGrace(metav1.NewTime(s.clock.Now()), 0, nil) {
+	if !t.BeginGrace(metav1.NewTime(s.now()), 0, nil) {
 		return nil
 	}
 	return client.IgnoreNotFound(s.api.Status().Update(ctx, t))

@@ -54,9 +54,13 @@ func TestPlanKeepsWhatIsLocked(t *testing.T) {
 func TestOrphanReferrer(t *testing.T) {
 	t.Parallel()
 	r := content{tags: map[string]string{"sha256-" + d("a").Encoded() + ".sig": "signature"}, indexes: map[string][]string{"signature": nil}, missing: []string{"a"}}.reading()
-	vs := plan(clusterOf(t, aStore(), aTombstone("t", released(25, "9", "a"))), map[string]reading{repo: r})
+	vs := plan(clusterOf(t, aStore(), aTombstone("t", released(60, "9", "a"), missing(24))), map[string]reading{repo: r})
 	if diff := cmp.Diff(map[string]string{"a": "delete Released", "signature": "delete OrphanReferrer"}, said(vs, names...)); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
+	}
+	vs = plan(clusterOf(t, aStore(), aTombstone("t", released(60, "9", "a"), missing(23))), map[string]reading{repo: r})
+	if diff := cmp.Diff(map[string]string{"a": "keep Unsettled", "signature": "keep Referrer"}, said(vs, names...)); diff != "" {
+		t.Errorf("while the subject may be there: -want +got\n%s", diff)
 	}
 }
 

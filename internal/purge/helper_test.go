@@ -1,6 +1,7 @@
 package purge
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,13 @@ var (
 	now      = time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)
 	storeKey = client.ObjectKey{Namespace: namespace, Name: "acme"}
 )
+
+// known are definitions that are older than everything.
+var known = reference.Definitions{
+	v1alpha1.KindArtifactManifest: {Created: now.AddDate(-1, 0, 0)},
+	v1alpha1.KindDefinition:       {Created: now.AddDate(-1, 0, 0)},
+	v1alpha1.KindDesign:           {Created: now.AddDate(-1, 0, 0)},
+}
 
 func d(s string) digest.Digest { return digest.FromString(s) }
 
@@ -109,7 +117,7 @@ func deploying(name string, o *v1alpha1.NetworkFunctionDefinitionVersion, images
 // aTombstone is one of manifest cnf, released with a grace of a day.
 func aTombstone(name string, change ...func(*v1alpha1.Tombstone)) *v1alpha1.Tombstone {
 	t := &v1alpha1.Tombstone{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID("ts-" + name)},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID("ts-" + name), CreationTimestamp: *ago(1000)},
 		Spec: v1alpha1.TombstoneSpec{
 			RegistryURL: "https://registry.example.com/acme",
 			Manifest:    v1alpha1.TombstoneManifest{Name: "cnf", UID: "old"},
@@ -146,6 +154,22 @@ func because(cause v1alpha1.Cause) func(*v1alpha1.Tombstone) {
 	return func(t *v1alpha1.Tombstone) { t.Spec.Cause = cause }
 }
 
+// missing: the registry has said for so many hours that a digest of each entry does not exist.
+func missing(hours int) func(*v1alpha1.Tombstone) {
+	return func(t *v1alpha1.Tombstone) {
+		for i := range t.Status.Artifacts {
+			t.Status.Artifacts[i].MissingSince = ago(hours)
+		}
+	}
+}
+
+// unresolved is a store that remembers since so many hours ago that a reference of repo does not resolve.
+func unresolved(name string, hours int) *v1alpha1.ArtifactStore {
+	return aStore(func(s *v1alpha1.ArtifactStore) {
+		s.Status.Unresolved = []v1alpha1.UnresolvedReference{{Repository: repo, Reference: name, Since: *ago(hours)}}
+	})
+}
+
 // tagStays: the registry would not remove the entries' tags.
 func tagStays() func(*v1alpha1.Tombstone) {
 	return func(t *v1alpha1.Tombstone) {
@@ -164,6 +188,7 @@ func clusterOf(t *testing.T, objects ...client.Object) cluster {
 	for _, o := range objects {
 		switch o := o.(type) {
 		case *v1alpha1.ArtifactStore:
+			stores = slices.DeleteFunc(stores, func(s v1alpha1.ArtifactStore) bool { return s.Name == o.Name }) // the last one counts
 			stores = append(stores, *o)
 		case *v1alpha1.Tombstone:
 			tombstones = append(tombstones, *o)
@@ -172,7 +197,7 @@ func clusterOf(t *testing.T, objects ...client.Object) cluster {
 			holders[kind] = append(holders[kind], o)
 		}
 	}
-	c := newCluster(now, storeKey, stores, holders, tombstones)
+	c := newCluster(clusterRead{begun: now, now: now, key: storeKey, stores: stores, holders: holders, tombstones: tombstones, definitions: known})
 	if c.refusal != nil {
 		t.Fatalf("the store is refused: %v", c.refusal)
 	}
@@ -185,6 +210,8 @@ type content struct {
 	indexes  map[string][]string // children
 	subjects map[string]string
 	missing  []string
+	opaque   []string
+	dangling []string
 	err      error
 }
 
@@ -200,7 +227,10 @@ func (c content) reading() reading {
 	for name, subject := range c.subjects {
 		nodes = append(nodes, graph.Node{Digest: d(name), Subject: d(subject)})
 	}
-	r := reading{graph: graph.Build(tags, nodes), missing: map[digest.Digest]bool{}, err: c.err}
+	r := reading{graph: graph.Build(tags, nodes), missing: map[digest.Digest]bool{}, opaque: map[digest.Digest]bool{}, dangling: c.dangling, err: c.err}
+	for _, name := range c.opaque {
+		r.opaque[d(name)] = true
+	}
 	for _, name := range c.missing {
 		r.missing[d(name)] = true
 	}

@@ -2,6 +2,7 @@ package purge
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -18,6 +19,8 @@ type holding struct {
 	recorded map[string][]graph.Root // repository -> digests in the status of manifests and definitions
 	named    map[string]string       // manifest -> the definition or design that keeps it
 	artifact map[string]string       // artifact -> who names it by its store, the old form
+	// doubt says why what holds a tombstone is unknown; "" when it is known.
+	doubt string
 }
 
 // hold finds what holds. A reference to a store that cannot be told from ours counts (I2).
@@ -99,12 +102,12 @@ func (h holding) by(e entry) string {
 	if h.lists(e) {
 		return fmt.Sprintf("%s lists %s", h.listed[e.Repository+":"+e.Tag], e.Tag)
 	}
-	return ""
+	return h.doubt
 }
 
-// lists reports whether a manifest lists an entry's tag.
+// lists reports whether a manifest lists an entry's tag, so that applying it could have restored it.
 func (h holding) lists(e entry) bool {
-	return h.listed[e.Repository+":"+e.Tag] != "" && e.tombstone.Spec.Cause != v1alpha1.CauseOverwritten
+	return h.listed[e.Repository+":"+e.Tag] != "" && e.tombstone.Spec.Cause != v1alpha1.CauseOverwritten && !strings.HasPrefix(e.status.Reason, v1alpha1.ReasonTagTaken)
 }
 
 // first keeps the first of several values by order.

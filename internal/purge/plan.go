@@ -1,11 +1,13 @@
 package purge
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
@@ -33,6 +35,9 @@ const (
 	GracePeriod Reason = "GracePeriod"
 	// Unreadable: something that could name it cannot be read.
 	Unreadable Reason = "Unreadable"
+	// Unsettled: the registry says that it, or something that could refer to it, does not exist, and has
+	// not said so for long enough.
+	Unsettled Reason = "Unsettled"
 	// OverBudget: older ones go first, up to maxDeletions.
 	OverBudget Reason = "OverBudget"
 	// NotNeeded: usage is below the threshold, or has come down to the target without it.
@@ -87,18 +92,19 @@ func plan(c cluster, readings map[string]reading) []Verdict {
 		if !ok { // nothing in it may go
 			r.graph = graph.Build(nil, nil)
 		}
-		vs = append(vs, planRepository(repository, c.entries[repository], c.recorded[repository], r)...)
+		vs = append(vs, c.planRepository(repository, r)...)
 	}
 	return budget(vs, int(c.store.Spec.Purge.MaxDeletions))
 }
 
 // planRepository gives the candidates of one repository their verdicts.
-func planRepository(repository string, entries []entry, recorded []graph.Root, r reading) []Verdict {
-	g := r.graph
+func (c cluster) planRepository(repository string, r reading) []Verdict {
+	g, entries := r.graph, c.entries[repository]
 	if r.err != nil {
 		g = graph.Build(nil, nil)
 	}
-	reached := g.Reach(roots(entries, recorded, r.locked, g))
+	kept := roots(entries, c.recorded[repository], r.locked, g)
+	reached, unsettled := g.Reach(append(kept, c.absent(entries, r)...)), c.unsettled(repository, r, kept)
 	byDigest := propose(entries, g, r.missing)
 	unknown := slices.DeleteFunc(slices.Clone(r.listed), func(d digest.Digest) bool {
 		_, kept := reached[d]
@@ -118,7 +124,7 @@ func planRepository(repository string, entries []entry, recorded []graph.Root, r
 			switch {
 			case kept:
 				v.Delete, v.Reason, v.Message, v.Missing = false, why.Reason, explain(why), r.missing[d]
-				if v.Missing {
+				if v.Missing && v.Reason != Unsettled {
 					v.Message += "; it is not in the registry"
 				}
 			case d.Validate() != nil:
@@ -127,11 +133,79 @@ func planRepository(repository string, entries []entry, recorded []graph.Root, r
 				v.Delete, v.Reason, v.Message = false, Unreadable, r.err.Error()
 			case r.missing[d]:
 				v.Missing, v.Message = true, "it is no longer in the registry"
+			case unsettled != "" && v.Delete:
+				v.Delete, v.Reason, v.Message = false, Unsettled, unsettled
 			}
 			vs = append(vs, *v)
 		}
 	}
 	return vs
+}
+
+// absent makes roots of the digests that may go and that the registry says do not exist, until all entries
+// that name them may give them up: what belongs to them stays with them.
+func (c cluster) absent(entries []entry, r reading) []graph.Root {
+	var roots []graph.Root
+	for i := range entries {
+		e := &entries[i]
+		for _, d := range e.valid {
+			if !e.mayGo() || !r.missing[d] || c.givesUp(e, d) {
+				continue
+			}
+			since := c.now
+			if e.status.MissingSince != nil {
+				since = e.status.MissingSince.Time
+			}
+			roots = append(roots, graph.Root{Digest: d, Reason: Unsettled, Because: fmt.Sprintf(
+				"the registry says since %s that it does not exist; %s is kept until a purge sees the same from %s on",
+				since.UTC().Format(time.RFC3339), e.id(), since.Add(c.settles(e.tombstone)).UTC().Format(time.RFC3339))})
+		}
+	}
+	return roots
+}
+
+// unsettled says why it is unknown what else a repository may keep, "" when it is known: a tag, or a
+// digest that is kept, does not resolve, and whatever it leads to does not show.
+func (c cluster) unsettled(repository string, r reading, kept []graph.Root) string {
+	for _, reference := range r.unresolved(kept) {
+		if c.settled(repository, reference) {
+			continue
+		}
+		since, seen := c.unresolved[[2]string{repository, reference}]
+		if !seen {
+			since = c.now
+		}
+		return fmt.Sprintf("%s is referred to and does not resolve, since %s: what it may protect is unknown until a purge sees the same from %s on",
+			reference, since.UTC().Format(time.RFC3339), since.Add(max(c.store.Spec.Purge.GracePeriod.Duration, minAbsence)).UTC().Format(time.RFC3339))
+	}
+	return ""
+}
+
+// unresolvedIn updates what a store remembers of references that do not resolve: those of repositories
+// that were not read stay.
+func (c cluster) unresolvedIn(readings map[string]reading) []v1alpha1.UnresolvedReference {
+	var all []v1alpha1.UnresolvedReference
+	for _, u := range c.store.Status.Unresolved {
+		if r, read := readings[u.Repository]; !read || r.err != nil {
+			all = append(all, u)
+		}
+	}
+	for _, repository := range slices.Sorted(maps.Keys(readings)) {
+		r := readings[repository]
+		if r.err != nil {
+			continue
+		}
+		for _, reference := range r.unresolved(roots(c.entries[repository], c.recorded[repository], r.locked, r.graph)) {
+			since, seen := c.unresolved[[2]string{repository, reference}]
+			if !seen {
+				since = c.now
+			}
+			all = append(all, v1alpha1.UnresolvedReference{Repository: repository, Reference: reference, Since: metav1.NewTime(since)})
+		}
+	}
+	// Those that have waited longest are remembered.
+	slices.SortStableFunc(all, func(a, b v1alpha1.UnresolvedReference) int { return a.Since.Compare(b.Since.Time) })
+	return all[:min(len(all), v1alpha1.MaxUnresolved)]
 }
 
 // source is a digest that may go, of the entry that names it.

@@ -63,8 +63,104 @@ func TestPlan(t *testing.T) {
 		},
 		"Resumed": {
 			reason:  "an entry that a purge which died has claimed",
-			objects: []client.Object{aTombstone("t", in(repo, v1alpha1.TombstoneSweeping, 25, "1.0.0", "a"))},
+			objects: []client.Object{aTombstone("t", in(repo, v1alpha1.TombstoneSweeping, 60, "1.0.0", "a"), missing(24))},
 			content: content{missing: []string{"a"}},
+			want:    map[string]string{"a": "delete Released"},
+		},
+		"I2MissingOnce": {
+			reason:  "an undo is not given up because a registry says once that it is not there",
+			objects: []client.Object{aTombstone("t", released(60, "1.0.0", "a"))},
+			content: content{missing: []string{"a"}},
+			want:    map[string]string{"a": "keep Unsettled"},
+			says:    "is kept until a purge sees the same from 2026-08-02T12:00:00Z on",
+		},
+		"I2MissingForLessThanAGrace": {
+			reason:  "nor because it says so twice",
+			objects: []client.Object{aTombstone("t", released(60, "1.0.0", "a"), missing(23))},
+			content: content{missing: []string{"a"}},
+			want:    map[string]string{"a": "keep Unsettled"},
+			says:    "since 2026-07-31T13:00:00Z",
+		},
+		"I2MissingForOneTombstone": {
+			reason:  "each tombstone gives up by itself",
+			objects: []client.Object{aTombstone("t1", released(60, "1.0.0", "a"), missing(30)), aTombstone("t2", released(60, "2.0.0", "a"))},
+			content: content{missing: []string{"a"}},
+			want:    map[string]string{"a": "keep Unsettled"},
+			says:    "tombstones/publisher/t2",
+		},
+		"DeletedByUs": {
+			reason: "a purge before this one deleted it",
+			objects: []client.Object{aTombstone("t", released(60, "1.0.0", "a"), func(t *v1alpha1.Tombstone) {
+				t.Status.Artifacts[0].Deleted = []string{d("a").String()}
+			})},
+			content: content{missing: []string{"a"}},
+			want:    map[string]string{"a": "delete Released"},
+		},
+		"I2DanglingTag": {
+			reason:  "a tag that is listed and does not resolve could be at any digest",
+			objects: []client.Object{aTombstone("t", released(60, "1.0.0", "a"))},
+			content: content{dangling: []string{"stable"}},
+			want:    map[string]string{"a": "keep Unsettled"},
+			says:    "stable is referred to and does not resolve, since 2026-08-01T12:00:00Z",
+		},
+		"I2DanglingTagForAGrace": {
+			reason:  "a purge a grace period ago saw the same",
+			objects: []client.Object{aTombstone("t", released(60, "1.0.0", "a")), unresolved("stable", 24)},
+			content: content{dangling: []string{"stable"}},
+			want:    map[string]string{"a": "delete Released"},
+		},
+		"I2DanglingTagForLess": {
+			reason:  "one less than a grace period ago",
+			objects: []client.Object{aTombstone("t", released(60, "1.0.0", "a")), unresolved("stable", 23)},
+			content: content{dangling: []string{"stable"}},
+			want:    map[string]string{"a": "keep Unsettled"},
+			says:    "2026-08-01T13:00:00Z",
+		},
+		"I2MissingRoot": {
+			reason:  "what a live manifest has recorded may be an index of the candidate",
+			objects: []client.Object{aManifest(lists("2"), records("2", "b")), aTombstone("t", released(60, "1.0.0", "a"))},
+			content: content{missing: []string{"b"}},
+			want:    map[string]string{"a": "keep Unsettled"},
+			says:    d("b").String() + " is referred to",
+		},
+		"I2MissingTarget": {
+			reason:  "so may be what a tag is at",
+			objects: []client.Object{aTombstone("t", released(60, "1.0.0", "a"))},
+			content: content{tags: map[string]string{"stable": "b"}, missing: []string{"b"}},
+			want:    map[string]string{"a": "keep Unsettled"},
+		},
+		"I2MissingSatellite": {
+			reason:  "and what a satellite's tag is at",
+			objects: []client.Object{aTombstone("t", released(60, "1.0.0", "a"))},
+			content: content{tags: map[string]string{"sha256-" + d("x").Encoded(): "b"}, missing: []string{"b"}},
+			want:    map[string]string{"a": "keep Unsettled"},
+		},
+		"I2MissingNestedIndex": {
+			reason:  "and an index within an index",
+			objects: []client.Object{aTombstone("t", released(60, "1.0.0", "a"))},
+			content: content{tags: map[string]string{"stable": "index"}, indexes: map[string][]string{"index": {"inner"}}, missing: []string{"inner"}, opaque: []string{"inner"}},
+			want:    map[string]string{"a": "keep Unsettled"},
+		},
+		"SparseIndex": {
+			reason:  "an image of an index that was never pushed leads to nothing",
+			objects: []client.Object{aTombstone("t", released(60, "1.0.0", "a"))},
+			content: content{tags: map[string]string{"stable": "index"}, indexes: map[string][]string{"index": {"amd64"}}, missing: []string{"amd64"}},
+			want:    map[string]string{"a": "delete Released"},
+		},
+		"I2UnresolvedElsewhere": {
+			reason: "what is unknown in another repository concerns that one",
+			objects: []client.Object{aManifest(lists("2"), func(m *v1alpha1.ArtifactManifest) {
+				m.Status.Artifacts = []v1alpha1.ArtifactStatus{{ArtifactName: "web", ArtifactVersion: "2", Repository: web, Digest: d("b").String()}}
+			}), aTombstone("t", released(60, "1.0.0", "a"))},
+			content: content{missing: []string{"b"}},
+			want:    map[string]string{"a": "delete Released"},
+		},
+		"TagTaken": {
+			reason: "the manifest's tag is at another digest, so applying it cannot restore this one",
+			objects: []client.Object{aManifest(lists("1.0.0"), records("1.0.0", "b")), aTombstone("t", released(60, "1.0.0", "a"), func(t *v1alpha1.Tombstone) {
+				t.Status.Artifacts[0].Reason = v1alpha1.ReasonTagTaken + ": the tag is at another digest"
+			})},
+			content: content{tags: map[string]string{"1.0.0": "b"}},
 			want:    map[string]string{"a": "delete Released"},
 		},
 		"I1HandTaggedSibling": {
@@ -394,7 +490,7 @@ func TestBudget(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			store := aStore(func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.MaxDeletions = tc.limit })
-			c := clusterOf(t, store, aTombstone("t1", released(30, "1.0.1", "a")), aTombstone("t2", released(40, "1.0.0", "index")))
+			c := clusterOf(t, store, aTombstone("t1", released(30, "1.0.1", "a")), aTombstone("t2", released(60, "1.0.0", "index"), missing(30)))
 			r := content{indexes: map[string][]string{"index": {"amd64"}}, missing: tc.missing}
 			got := said(plan(c, map[string]reading{repo: r.reading()}), names...)
 			if diff := cmp.Diff(tc.want, got); diff != "" {

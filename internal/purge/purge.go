@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/apitime"
 	"github.com/nfo-operator/nfo/internal/graph"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -36,8 +37,16 @@ type Config struct {
 	Leases coordinationv1client.LeasesGetter
 	// Open opens the store's registry. Default: with the credentials that the store names.
 	Open func(context.Context, *v1alpha1.ArtifactStore) (Registry, error)
-	// Clock default: the real one.
+	// Clock measures ages. Default: the real one.
 	Clock clock.PassiveClock
+	// Now tells the API server's time, which graces are compared with. Default: Clock's.
+	Now func() time.Time
+	// Skew tells how far this host's clock is from the API server's; beyond apitime.MaxSkew nothing is
+	// purged. Default: not at all.
+	Skew func() time.Duration
+	// SecondLook is the least time between the two looks at a repository that a deletion needs. Default:
+	// registry.SecondLook.
+	SecondLook time.Duration
 	// Volume is where the registry's volume is mounted, for stores with usage Volume; "" nowhere.
 	Volume string
 	// Identity of this run, as the Lease shows it; no two runs share one.
@@ -56,13 +65,13 @@ type Config struct {
 func Run(ctx context.Context, cfg Config) (Report, error) {
 	cfg = cfg.withDefaults()
 	key := client.ObjectKey{Namespace: cfg.Namespace, Name: cfg.Store}
-	report := Report{Store: key.String(), DryRun: cfg.DryRun, Started: cfg.Clock.Now(), Outcome: v1alpha1.PurgeFailed}
+	report := Report{Store: key.String(), DryRun: cfg.DryRun, Started: cfg.Now(), Outcome: v1alpha1.PurgeFailed}
 	err := cfg.run(ctx, key, &report)
 	if err != nil {
 		err = fmt.Errorf("purging store %s: %w", key, err)
 		report.Message = oneLine(err)
 	}
-	report.Ended = cfg.Clock.Now()
+	report.Ended = cfg.Now()
 	cfg.Log.Info("Ended", "outcome", report.Outcome, "deleted", report.Deleted, "kept", report.kept(), "reclaimedBytes", report.Reclaimed)
 	return report, err
 }
@@ -75,6 +84,15 @@ func (cfg Config) withDefaults() Config {
 	}
 	if cfg.Clock == nil {
 		cfg.Clock = clock.RealClock{}
+	}
+	if cfg.Now == nil {
+		cfg.Now = cfg.Clock.Now
+	}
+	if cfg.Skew == nil {
+		cfg.Skew = func() time.Duration { return 0 }
+	}
+	if cfg.SecondLook == 0 {
+		cfg.SecondLook = registry.SecondLook
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -89,9 +107,13 @@ func (cfg Config) withDefaults() Config {
 }
 
 func (cfg Config) run(ctx context.Context, key client.ObjectKey, report *Report) error {
-	c, err := readCluster(ctx, cfg.Client, cfg.Clock, key)
+	c, err := readCluster(ctx, cfg.Client, cfg.Clock, cfg.Now, key)
 	if err != nil {
 		return err
+	}
+	if skew := cfg.Skew(); skew > apitime.MaxSkew {
+		return fmt.Errorf("%w: the clock of this host is %s off the API server's, and at most %s is trusted; set it right (NTP) and run the purge again",
+			ErrRefused, skew.Round(time.Second), apitime.MaxSkew)
 	}
 	if c.store != nil {
 		report.URL = c.store.Spec.Registry.URL
@@ -105,7 +127,7 @@ func (cfg Config) run(ctx context.Context, key client.ObjectKey, report *Report)
 		return fmt.Errorf("opening the registry: %w", err)
 	}
 	if report.DryRun {
-		p, planErr := cfg.plan(ctx, c, newReader(reg, requests(c.store)))
+		p, planErr := cfg.plan(ctx, c, newReader(reg, cfg.Clock, requests(c.store)))
 		return report.conclude(c.store, p, p.verdicts, planErr)
 	}
 	l := lease{client: cfg.Leases, store: key, identity: cfg.Identity, times: cfg.times, log: cfg.Log}
@@ -114,7 +136,7 @@ func (cfg Config) run(ctx context.Context, key client.ObjectKey, report *Report)
 
 // sweep plans anew, under the lease, acts, and records the run.
 func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry, report *Report) error {
-	c, err := readCluster(ctx, cfg.Client, cfg.Clock, key)
+	c, err := readCluster(ctx, cfg.Client, cfg.Clock, cfg.Now, key)
 	if err != nil {
 		return err
 	}
@@ -122,7 +144,7 @@ func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry,
 		return c.refusal
 	}
 	s := &sweeper{
-		api: cfg.Client, registry: reg, reader: newReader(reg, requests(c.store)), clock: cfg.Clock, key: key,
+		api: cfg.Client, registry: reg, reader: newReader(reg, cfg.Clock, requests(c.store)), clock: cfg.Clock, now: cfg.Now, apart: cfg.SecondLook, key: key,
 		requests: requests(c.store), log: cfg.Log, late: cfg.late, planned: c, byTombstone: c.byTombstone(),
 		plan: map[target]Verdict{}, claims: map[claim]bool{}, used: map[string]map[digest.Digest]graph.Why{}, settled: map[target]Verdict{},
 		rest: Verdict{Reason: Interrupted, Message: "the purge ended before it came to it; the next one goes on"},
@@ -132,13 +154,14 @@ func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry,
 	for _, v := range p.verdicts {
 		s.plan[target{v.Repository, v.Digest}] = v
 	}
-	err = errors.Join(planErr, s.run(ctx), s.bury(ctx))
+	err = errors.Join(planErr, s.run(ctx), s.bury(ctx), s.revive(ctx))
 	ends := make([]Verdict, 0, len(p.verdicts))
 	for _, v := range p.verdicts {
 		ends = append(ends, s.verdict(target{v.Repository, v.Digest}))
 	}
 	err = report.conclude(c.store, p, ends, err)
-	return errors.Join(err, cfg.record(ctx, c.store, *report, s.learnt(err)))
+	report.explainDenied(s.denied)
+	return errors.Join(err, cfg.record(ctx, c.store, *report, s.learnt(err), c.unresolvedIn(p.readings)))
 }
 
 // planned is a plan and what it was made from.
@@ -195,7 +218,9 @@ func (c cluster) todo() []string {
 // no tag and no tombstone, and concerns nothing else.
 func (r *reader) study(ctx context.Context, c cluster, repository string) (found reading, read bool, err error) {
 	listed, locked, err := r.list(ctx, repository)
-	if len(listed) == 0 && !slices.ContainsFunc(c.entries[repository], func(e entry) bool { return e.mayGo() || e.tombstone.Spec.Cause == v1alpha1.CauseFound }) {
+	if len(listed) == 0 && !slices.ContainsFunc(c.entries[repository], func(e entry) bool {
+		return e.mayGo() || e.tombstone.Spec.Cause == v1alpha1.CauseFound || c.forgotten(e)
+	}) {
 		return reading{}, false, err
 	}
 	found = r.read(ctx, repository, slices.Concat(c.starts(repository), listed, locked))
@@ -225,11 +250,11 @@ func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ";
 
 // record writes the run to the store's status, and what was learnt of the registry. Nothing else
 // of the store is written. It writes also when the purge was told to stop.
-func (cfg Config) record(ctx context.Context, store *v1alpha1.ArtifactStore, r Report, learnt v1alpha1.Support) error {
+func (cfg Config) record(ctx context.Context, store *v1alpha1.ArtifactStore, r Report, learnt v1alpha1.Support, unresolved []v1alpha1.UnresolvedReference) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	was := store.DeepCopy()
-	store.Status.LastPurge = r.run(cfg.Clock.Now())
+	store.Status.LastPurge, store.Status.Unresolved = r.run(cfg.Now()), unresolved
 	if r.Usage != nil {
 		store.Status.Usage = r.Usage
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -100,7 +101,7 @@ func TestI1ManifestsAreReadBeforeTombstones(t *testing.T) {
 			return nil
 		},
 	}).Build()
-	if _, err := readCluster(t.Context(), api, clock.RealClock{}, storeKey); err != nil {
+	if _, err := readCluster(t.Context(), api, clock.RealClock{}, time.Now, storeKey); err != nil {
 		t.Fatal(err)
 	}
 	if order[len(order)-1] != v1alpha1.KindTombstone || len(order) != 5 {

@@ -7,10 +7,12 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/utils/clock"
 
 	"github.com/nfo-operator/nfo/internal/graph"
 	"github.com/nfo-operator/nfo/internal/registry"
@@ -38,10 +40,13 @@ type Reader interface {
 
 // reading is what one repository showed.
 type reading struct {
+	begun time.Time // when it began
 	graph *graph.Graph
-	// missing are digests that were asked for and are not there.
+	// missing are digests that were asked for and that the registry says do not exist.
 	missing map[digest.Digest]bool
-	// dangling are tags that are listed and lead nowhere.
+	// opaque are those of them that an index refers to as another index: what they refer to is unknown.
+	opaque map[digest.Digest]bool
+	// dangling are tags that are listed and do not resolve.
 	dangling []string
 	// listed are digests that the registry's own list, where it has one, shows without a tag, and
 	// locked those that it will not delete.
@@ -50,17 +55,46 @@ type reading struct {
 	err error
 }
 
+// unresolved are the references of the repository that lead to something unknown, sorted: tags, and
+// digests that are kept or that may be indexes.
+func (r reading) unresolved(kept []graph.Root) []string {
+	if r.err != nil {
+		return nil
+	}
+	all := map[string]bool{}
+	for _, tag := range r.dangling {
+		all[tag] = true
+	}
+	for d := range r.opaque {
+		all[d.String()] = true
+	}
+	for _, root := range kept {
+		if r.missing[root.Digest] {
+			all[root.Digest.String()] = true
+		}
+	}
+	for _, d := range r.graph.Targets() {
+		if r.missing[d] {
+			all[d.String()] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
 // stored is what is known of an image manifest.
 type stored struct {
-	node  graph.Node
-	size  int64
-	blobs []ocispec.Descriptor
+	node graph.Node
+	// nested are the children that may be indexes themselves.
+	nested []digest.Digest
+	size   int64
+	blobs  []ocispec.Descriptor
 }
 
 // reader reads repositories. Manifests never change under their digest, so that each is read
 // once a run. That one is missing is not remembered: it may have been pushed since.
 type reader struct {
 	from  Reader
+	clock clock.PassiveClock
 	slots chan struct{} // one for each request under way, over all repositories
 
 	mu    sync.Mutex
@@ -69,13 +103,14 @@ type reader struct {
 	held  int                                 // bytes of these
 }
 
-func newReader(from Reader, requests int) *reader {
-	return &reader{from: from, slots: make(chan struct{}, requests), known: map[string]map[digest.Digest]stored{}, bytes: map[target]registry.Manifest{}}
+func newReader(from Reader, c clock.PassiveClock, requests int) *reader {
+	return &reader{from: from, clock: c, slots: make(chan struct{}, requests), known: map[string]map[digest.Digest]stored{}, bytes: map[target]registry.Manifest{}}
 }
 
 // read reads all tags of a repository and every manifest that they, or starts, lead to by any
 // edge in either direction that a graph has.
 func (r *reader) read(ctx context.Context, repository string, starts []digest.Digest) reading {
+	begun := r.clock.Now()
 	tags, dangling, err := r.tags(ctx, repository)
 	if err != nil {
 		return reading{err: err}
@@ -94,7 +129,14 @@ func (r *reader) read(ctx context.Context, repository string, starts []digest.Di
 	for i, s := range found {
 		nodes[i] = s.node
 	}
-	return reading{graph: graph.Build(tags, nodes), missing: missing, dangling: dangling}
+	opaque := map[digest.Digest]bool{}
+	for _, s := range found {
+		for _, d := range s.nested {
+			opaque[d] = missing[d]
+		}
+	}
+	maps.DeleteFunc(opaque, func(_ digest.Digest, missing bool) bool { return !missing })
+	return reading{begun: begun, graph: graph.Build(tags, nodes), missing: missing, opaque: opaque, dangling: dangling}
 }
 
 // walk reads the manifests that a frontier leads to. Those that are not there are in missing.
@@ -127,28 +169,36 @@ func (r *reader) walk(ctx context.Context, repository string, frontier []digest.
 	return found, missing, nil
 }
 
-// tags resolves every tag. One that vanished after it was listed is dangling, or gone.
-func (r *reader) tags(ctx context.Context, repository string) (tags map[string]digest.Digest, dangling []string, err error) {
-	var names []string
+// names lists the tags of a repository; none if the registry does not know it.
+func (r *reader) names(ctx context.Context, repository string) (names []string, err error) {
 	err = r.request(ctx, func() (err error) {
 		names, err = r.from.Tags(ctx, repository)
 		return err
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("listing tags: %w", err)
+		return nil, fmt.Errorf("listing tags: %w", err)
+	}
+	return names, nil
+}
+
+// tags resolves every tag. One that does not resolve is dangling if it is still listed then.
+func (r *reader) tags(ctx context.Context, repository string) (tags map[string]digest.Digest, dangling []string, err error) {
+	names, err := r.names(ctx, repository)
+	if err != nil {
+		return nil, nil, err
 	}
 	resolve := r.resolve
 	if !r.knows(repository) {
 		resolve = r.readTag
 	}
 	targets := make([]digest.Digest, len(names))
-	g, ctx := errgroup.WithContext(ctx)
+	g, resolving := errgroup.WithContext(ctx)
 	g.SetLimit(cap(r.slots))
 	for i, tag := range names {
 		g.Go(func() error {
-			return r.request(ctx, func() error {
+			return r.request(resolving, func() error {
 				var resolveErr error
-				targets[i], resolveErr = resolve(ctx, repository, tag)
+				targets[i], resolveErr = resolve(resolving, repository, tag)
 				return resolveErr
 			})
 		})
@@ -164,7 +214,12 @@ func (r *reader) tags(ctx context.Context, repository string) (tags map[string]d
 			dangling = append(dangling, tag)
 		}
 	}
-	return tags, dangling, nil
+	if len(dangling) == 0 {
+		return tags, nil, nil
+	}
+	names, err = r.names(ctx, repository)
+	dangling = slices.DeleteFunc(dangling, func(tag string) bool { return !slices.Contains(names, tag) })
+	return tags, dangling, err
 }
 
 // resolve asks what a tag points at.
@@ -223,7 +278,7 @@ func (r *reader) whole(ctx context.Context, at target) (registry.Manifest, error
 	return r.from.Manifest(ctx, at.repository, at.digest)
 }
 
-// request takes a slot. What is not found is no error: there is nothing.
+// request takes a slot. What the registry says does not exist is no error: there is nothing.
 func (r *reader) request(ctx context.Context, f func() error) error {
 	select {
 	case r.slots <- struct{}{}:
@@ -249,6 +304,9 @@ func (r *reader) remember(repository string, d digest.Digest, m registry.Manifes
 	s := stored{node: graph.Node{Digest: d}, size: m.Descriptor.Size, blobs: m.Blobs}
 	for _, c := range m.Children {
 		s.node.Children = append(s.node.Children, c.Digest)
+		if c.MediaType != ocispec.MediaTypeImageManifest && c.MediaType != registry.MediaTypeDockerManifest {
+			s.nested = append(s.nested, c.Digest)
+		}
 	}
 	if m.Subject != nil {
 		s.node.Subject = m.Subject.Digest
@@ -271,7 +329,7 @@ func (r *reader) remember(repository string, d digest.Digest, m registry.Manifes
 
 // without is a reader that knows the same of a repository, but for some digests.
 func (r *reader) without(repository string, digests []digest.Digest) *reader {
-	fresh := newReader(r.from, cap(r.slots))
+	fresh := newReader(r.from, r.clock, cap(r.slots))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	fresh.known[repository] = maps.Clone(r.known[repository])

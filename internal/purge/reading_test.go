@@ -9,6 +9,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"k8s.io/utils/clock"
+
 	"github.com/nfo-operator/nfo/internal/graph"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -136,7 +138,7 @@ func TestRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tc.shelf.reads = map[digest.Digest]int{}
-			r := newReader(&tc.shelf, 1).read(t.Context(), repo, ds(tc.starts...))
+			r := newReader(&tc.shelf, clock.RealClock{}, 1).read(t.Context(), repo, ds(tc.starts...))
 			if !errors.Is(r.err, tc.err) {
 				t.Fatalf("%s: the error is %v, want %v", tc.reason, r.err, tc.err)
 			}
@@ -172,7 +174,7 @@ func (s *shelf) List(context.Context, string) ([]registry.Listed, error) {
 func TestReadRemembersWhatIsThereOnly(t *testing.T) {
 	t.Parallel()
 	s := &shelf{manifests: map[string]registry.Manifest{"index": index("amd64")}, reads: map[digest.Digest]int{}}
-	r := newReader(s, 1)
+	r := newReader(s, clock.RealClock{}, 1)
 	first := r.read(t.Context(), repo, ds("index"))
 	s.manifests["amd64"] = index("arm64") // pushed since
 	second := r.read(t.Context(), repo, ds("index"))
@@ -193,7 +195,7 @@ func TestReadEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	r := newReader(&shelf{}, 1)
+	r := newReader(&shelf{}, clock.RealClock{}, 1)
 	r.slots <- struct{}{} // all slots are taken
 	if got := r.read(ctx, repo, nil); !errors.Is(got.err, context.Canceled) {
 		t.Errorf("the error is %v, want context.Canceled", got.err)
@@ -213,7 +215,7 @@ func TestNode(t *testing.T) {
 	m := index("amd64")
 	m.Subject = &ocispec.Descriptor{Digest: d("x")}
 	want := graph.Node{Digest: d("index"), Children: ds("amd64"), Subject: d("x")}
-	if diff := cmp.Diff(want, newReader(nil, 1).remember(repo, d("index"), m).node); diff != "" {
+	if diff := cmp.Diff(want, newReader(nil, clock.RealClock{}, 1).remember(repo, d("index"), m).node); diff != "" {
 		t.Errorf("node: -want +got\n%s", diff)
 	}
 }

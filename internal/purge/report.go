@@ -91,6 +91,13 @@ func (r *Report) conclude(store *v1alpha1.ArtifactStore, p planned, ends []Verdi
 	return err
 }
 
+// explainDenied says why the registry refused to delete digests that are kept for it.
+func (r *Report) explainDenied(denied []error) {
+	if n := r.Kept[Denied]; n > 0 && len(denied) > 0 && r.Outcome == v1alpha1.PurgeSucceeded {
+		r.Message = strings.TrimSpace(fmt.Sprintf("%s The registry refuses to delete %d of the digests that are kept, such as: %s.", r.Message, n, strings.TrimSuffix(oneLine(denied[0]), ".")))
+	}
+}
+
 // run is the report as the store's status has it.
 func (r Report) run(ended time.Time) *v1alpha1.PurgeRun {
 	run := v1alpha1.PurgeRun{

@@ -11,7 +11,9 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -190,7 +192,7 @@ func (s *sweeper) outcome(t *v1alpha1.Tombstone, es []entry) (changed bool) {
 		if was.State != v1alpha1.TombstoneUntagged && was.State != v1alpha1.TombstoneKept && was.State != v1alpha1.TombstoneSweeping {
 			continue
 		}
-		if is := s.become(e, t.Spec.Artifacts[i], was); is != was {
+		if is := s.become(e, t.Spec.Artifacts[i], was); !equality.Semantic.DeepEqual(is, was) {
 			t.SetEntry(is)
 			changed = true
 		}
@@ -206,12 +208,13 @@ func (s *sweeper) become(e entry, a v1alpha1.TombstoneArtifact, was v1alpha1.Tom
 		is.State, is.Reason = v1alpha1.TombstoneRestored, "InUse: something keeps it again"
 		return is
 	}
+	is.MissingSince = s.missingSince(a, was)
 	last := target{a.Repository, digest.Digest(a.Digests[len(a.Digests)-1])}
 	if e.keep == GracePeriod && was.State != v1alpha1.TombstoneSweeping {
 		lost := strings.HasPrefix(was.Reason, v1alpha1.ReasonUndoLost)
 		switch {
 		case s.missing[last] && !lost:
-			is.Reason = cut(v1alpha1.ReasonUndoLost + ": " + a.Digests[len(a.Digests)-1] + " is no longer in the registry")
+			is.Reason = cut(v1alpha1.ReasonUndoLost + ": the registry says that " + a.Digests[len(a.Digests)-1] + " does not exist")
 		case s.missing != nil && !s.missing[last] && lost:
 			is.Reason = ""
 		}
@@ -223,9 +226,42 @@ func (s *sweeper) become(e entry, a v1alpha1.TombstoneArtifact, was v1alpha1.Tom
 	}
 	is.State, is.Reason = v1alpha1.TombstonePurged, ""
 	if v, kept := s.keptOf(a); kept {
-		is.State, is.Reason = v1alpha1.TombstoneKept, reasonOf(v, was)
+		is.State, is.Reason, is.Deleted = v1alpha1.TombstoneKept, reasonOf(v, was), s.deletedOf(a, was)
 	}
 	return is
+}
+
+// missingSince is since when the registry says that a digest of an entry does not exist which no purge
+// has deleted; nil when it does not say so. What was not asked stays as it was.
+func (s *sweeper) missingSince(a v1alpha1.TombstoneArtifact, was v1alpha1.TombstoneArtifactStatus) *metav1.Time {
+	asked := false
+	for _, d := range a.Digests {
+		at := target{a.Repository, digest.Digest(d)}
+		v := s.verdict(at)
+		missing := s.missing[at] || (v.Missing && !v.Delete)
+		asked = asked || s.missing != nil || s.plan[at].Digest != ""
+		if missing && !slices.Contains(was.Deleted, d) {
+			if was.MissingSince != nil {
+				return was.MissingSince
+			}
+			return new(metav1.NewTime(s.planned.now))
+		}
+	}
+	if !asked {
+		return was.MissingSince
+	}
+	return nil
+}
+
+// deletedOf are the digests of an entry that this purge and those before have deleted.
+func (s *sweeper) deletedOf(a v1alpha1.TombstoneArtifact, was v1alpha1.TombstoneArtifactStatus) []string {
+	var all []string
+	for _, d := range a.Digests {
+		if v := s.verdict(target{a.Repository, digest.Digest(d)}); slices.Contains(was.Deleted, d) || (v.Delete && !v.Missing) {
+			all = append(all, d)
+		}
+	}
+	return all
 }
 
 // keptOf returns the first verdict that keeps a digest of an entry.
@@ -292,8 +328,11 @@ func (s *sweeper) isSettled(v Verdict) bool {
 	return ok
 }
 
-// keepParts keeps a digest that the registry would not delete, and all that it is made of.
+// keepParts keeps a digest that the registry refused to delete, and all that it is made of.
 func (s *sweeper) keepParts(ev *evidence, d digest.Digest, err error) {
+	s.mu.Lock()
+	s.denied = append(s.denied, err)
+	s.mu.Unlock()
 	for _, part := range ev.graph.Parts(d) {
 		at := target{ev.repository, part}
 		if v, planned := s.plan[at]; planned && v.Delete && !s.isSettled(v) {

@@ -24,7 +24,7 @@ import (
 // Registry is what a sweep needs of a registry.
 type Registry interface {
 	Reader
-	// Delete removes a digest and every tag on it. Missing is success.
+	// Delete removes a digest and every tag on it; registry.ErrNotFound when it does not exist.
 	Delete(ctx context.Context, repository string, d digest.Digest) error
 	// Untag removes a tag alone. Missing is success.
 	Untag(ctx context.Context, repository, tag string) error
@@ -44,6 +44,8 @@ type sweeper struct {
 	registry Registry
 	reader   *reader
 	clock    clock.PassiveClock
+	now      func() time.Time // the API server's time
+	apart    time.Duration    // between the two looks that a deletion needs
 	key      client.ObjectKey
 	requests int
 	log      *slog.Logger
@@ -70,6 +72,8 @@ type sweeper struct {
 	settled map[target]Verdict // what has come of the plan
 	deleted int
 	held    map[digest.Digest]registry.Manifest // deleted in this repository, until it is verified
+	// denied is what the registry refused to delete, in no order.
+	denied []error
 	// unanswered: the registry has not said what came of a deletion, and may do it yet.
 	unanswered bool
 	// rest is what keeps the digests that the sweep has not come to.
@@ -86,6 +90,9 @@ func (s *sweeper) run(ctx context.Context) error {
 	units := s.units()
 	for i, u := range units {
 		if ctx.Err() != nil {
+			break
+		}
+		if !s.secondLook(ctx, u) {
 			break
 		}
 		if len(u.deletions) > 0 {
@@ -105,7 +112,34 @@ func (s *sweeper) run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		errs.add(fmt.Errorf("stopped before its end (%w); run it again", context.Cause(ctx)))
 	}
+	errs.add(s.refused())
 	return errs.join()
+}
+
+// refused is an error if the registry let nothing be deleted at all: then the login may not delete. What it
+// refuses besides what it deletes is kept, each with its reason, and is no failure.
+func (s *sweeper) refused() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.deleted > 0 || !slices.ContainsFunc(s.denied, func(err error) bool { return !errors.Is(err, registry.ErrProtected) }) {
+		return nil
+	}
+	return fmt.Errorf("the registry let none of %d digests be deleted: %w", len(s.denied), errors.Join(s.denied[:min(len(s.denied), 3)]...))
+}
+
+// secondLook waits until the plan's look at a unit's repositories is old enough for the second one,
+// which decides, to be another one: what shortly answers for a registry, or a replica that lags behind,
+// is not asked twice. Nothing is claimed yet. It reports whether it was not cut short.
+func (s *sweeper) secondLook(ctx context.Context, u unit) bool {
+	var wait time.Duration
+	for repository := range u.deletions {
+		wait = max(wait, s.apart-s.clock.Since(s.readings[repository].begun))
+	}
+	if wait <= 0 {
+		return true
+	}
+	s.log.Info("Waiting for the second look at the registry", "manifest", u.manifest, "wait", wait)
+	return pause(ctx, wait)
 }
 
 // failures collects errors. It is safe for concurrent use.
@@ -197,9 +231,8 @@ func (s *sweeper) repository(ctx context.Context, repository string, todo []Verd
 		for i, d := range layer {
 			level[i] = byDigest[d]
 		}
-		denied, err := s.deleteLevel(ctx, repository, level)
-		failed = errors.Join(failed, denied, err)
-		if err != nil {
+		if err := s.deleteLevel(ctx, repository, level); err != nil {
+			failed = err
 			s.keepRest(ctx, todo, err)
 			break
 		}

@@ -101,12 +101,47 @@ func TestDeniedKeepsThePartsAndStopsNoOther(t *testing.T) {
 		return false
 	})
 	report, err := w.run()
-	if !errors.Is(err, registry.ErrDenied) {
-		t.Errorf("the error is %v, want ErrDenied", err)
+	w.must(err) // other digests were deleted, so that the login may delete
+	if !strings.Contains(report.Message, "immutable") || report.Kept[Denied] != 5 {
+		t.Errorf("it does not say what was refused: %s", report.Summary())
 	}
 	w.shows([]string{"index", "amd64", "arm64", "signature"}, []string{"image"})
 	if got := w.verdict(report, "amd64"); got != "keep Denied" {
 		t.Errorf("the verdict on a child is %q, want keep Denied", got)
+	}
+}
+
+// A login that may delete nothing is a failure; objects that the registry protects are not.
+func TestNothingCanBeDeleted(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		reason string
+		status int
+		code   string
+		want   error
+	}{
+		"login":     {"the right to delete is missing", http.StatusForbidden, "DENIED", registry.ErrDenied},
+		"protected": {"something refers to each of them", http.StatusBadRequest, "GOOGLE_MANIFEST_DANGLING_TAG", nil},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			w.Intercept(func(rw http.ResponseWriter, r *http.Request) bool {
+				if r.Method == http.MethodDelete {
+					registrytest.Fail(rw, tc.status, tc.code, "no")
+				}
+				return r.Method == http.MethodDelete
+			})
+			report, err := w.run()
+			if !errors.Is(err, tc.want) || report.Kept[Denied] == 0 {
+				t.Errorf("%v, %s; want %v: %s", err, report.Summary(), tc.want, tc.reason)
+			}
+			w.shows(append(gone, stayed...), nil)
+			if state, reason := w.state("t1", repo, "1.0.0"); state != v1alpha1.TombstoneKept || !strings.HasPrefix(reason, "Denied: ") {
+				t.Errorf("the entry is %s, %s", state, reason)
+			}
+		})
 	}
 }
 

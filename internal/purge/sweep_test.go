@@ -136,7 +136,16 @@ func TestI4CrashAtAnyStepIsResumed(t *testing.T) {
 				w.leases = clientgofake.NewClientset() // the dead one's lease has expired
 				_, err := w.run()
 				w.must(err)
-				w.shows(stayed, gone)
+				w.shows(stayed, nil)
+				// What the dead one deleted is missing, and is given up a grace period later.
+				w.clock.SetTime(now.Add(20 * time.Hour))
+				_, err = w.run()
+				w.must(err)
+				w.shows(stayed, nil)
+				w.clock.SetTime(now.Add(25 * time.Hour))
+				_, err = w.run()
+				w.must(err)
+				w.shows([]string{"tagged", "live"}, gone)
 				if state, reason := w.state("t1", repo, "1.0.0"); state != "" {
 					t.Errorf("t1 is %s, %s", state, reason)
 				}

@@ -12,6 +12,8 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"k8s.io/utils/clock"
+
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -221,7 +223,7 @@ func TestHeldBytesAreBounded(t *testing.T) {
 	if !s.full() {
 		t.Error("more than there is room for is held without a look")
 	}
-	r := newReader(nil, 1)
+	r := newReader(nil, clock.RealClock{}, 1)
 	r.remember(repo, d("a"), registry.Manifest{Bytes: make([]byte, maxHeld)})
 	r.remember(repo, d("b"), registry.Manifest{Bytes: []byte("x")})
 	if len(r.bytes) != 1 || r.held != maxHeld {

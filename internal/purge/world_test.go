@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference/referencetest"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
@@ -178,7 +179,7 @@ func (w *world) serve(objects ...client.Object) {
 	w.t.Helper()
 	scheme := runtime.NewScheme()
 	w.must(v1alpha1.AddToScheme(scheme))
-	base := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&v1alpha1.ArtifactStore{}, &v1alpha1.Tombstone{}).Build()
+	base := fake.NewClientBuilder().WithScheme(scheme).WithObjects(append(referencetest.Definitions(now.AddDate(-1, 0, 0)), objects...)...).WithStatusSubresource(&v1alpha1.ArtifactStore{}, &v1alpha1.Tombstone{}).Build()
 	w.raw = base
 	w.api = interceptor.NewClient(base, interceptor.Funcs{
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
@@ -205,7 +206,7 @@ func (w *world) serve(objects ...client.Object) {
 
 func (w *world) config() Config {
 	return Config{
-		Namespace: namespace, Store: "acme", Client: w.api, Leases: w.leases.CoordinationV1(), Clock: w.clock, Identity: "us", late: 10 * time.Millisecond,
+		Namespace: namespace, Store: "acme", Client: w.api, Leases: w.leases.CoordinationV1(), Clock: w.clock, SecondLook: time.Nanosecond, Identity: "us", late: 10 * time.Millisecond,
 		Open:  func(context.Context, *v1alpha1.ArtifactStore) (Registry, error) { return w.hooks, nil },
 		times: leaseTimes{duration: 5 * time.Second, renew: 2 * time.Second, retry: 50 * time.Millisecond, wait: 3 * time.Second},
 	}

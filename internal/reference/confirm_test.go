@@ -38,7 +38,7 @@ func TestConfirm(t *testing.T) {
 				reads++
 				return c.Get(ctx, k, o, opts...)
 			}}, tc.stored...)
-			f, subject := NewFinder(reader(t, interceptor.Funcs{}, a, b, c), live), manifest("m", "chart")
+			f, subject := NewFinder(reader(t, interceptor.Funcs{}, a, b, c), live, time.Now), manifest("m", "chart")
 			cached, err := f.Cached(t.Context(), subject)
 			if err != nil || len(cached) != 3 {
 				t.Fatalf("the cache has %v, %v", cached, err)

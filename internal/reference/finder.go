@@ -6,7 +6,9 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -15,16 +17,22 @@ import (
 // Finder finds the holders of a subject.
 type Finder struct {
 	cached, live client.Reader
+	now          func() time.Time // the API server's
 
 	mu    sync.Mutex
 	queue map[question]*batch // the list that has not begun yet
 	lists map[question]chan struct{}
+	// met is, by subject that is being deleted and kind, the creation of the latest holder that was seen.
+	met map[types.UID]map[string]time.Time
 }
 
 // NewFinder makes a Finder. cached must have the index of Index; live must read from the API
-// server itself.
-func NewFinder(cached, live client.Reader) *Finder {
-	return &Finder{cached: cached, live: live, queue: map[question]*batch{}, lists: map[question]chan struct{}{}}
+// server itself, whose time now tells.
+func NewFinder(cached, live client.Reader, now func() time.Time) *Finder {
+	return &Finder{
+		cached: cached, live: live, now: now,
+		queue: map[question]*batch{}, lists: map[question]chan struct{}{}, met: map[types.UID]map[string]time.Time{},
+	}
 }
 
 // Cached returns the holders of a subject that the cache knows, sorted. It may lag behind: use
@@ -41,6 +49,7 @@ func (f *Finder) Cached(ctx context.Context, subject client.Object) ([]Holder, e
 			for _, o := range items {
 				if h, ok := holderOf(o, kind.name, subject); ok {
 					found[h.Object] = h
+					f.meet(subject, kind.name, o)
 				}
 			}
 		}
@@ -67,14 +76,77 @@ func (f *Finder) Confirm(ctx context.Context, subject client.Object, cached []Ho
 	return nil, nil
 }
 
-// Live returns the stored holders of a subject, sorted, from lists that began after Live was
-// called. It fails rather than leave one out.
-func (f *Finder) Live(ctx context.Context, subject client.Object) ([]Holder, error) {
-	all, err := f.snapshot(ctx, question{subject.GetNamespace(), Self(subject).Kind})
-	if err != nil {
-		return nil, fmt.Errorf("listing what holds %s: %w", Self(subject), err)
+// Still returns those of a subject's holders, as they were known before, that still exist and hold it. Each
+// is read from the API server by its name.
+func (f *Finder) Still(ctx context.Context, subject client.Object, known []Holder) ([]Holder, error) {
+	var still []Holder
+	for _, h := range known {
+		o := h.Blank()
+		if o == nil {
+			continue
+		}
+		err := f.live.Get(ctx, client.ObjectKey{Namespace: h.Namespace, Name: h.Name}, o)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("reading %s again: %w", h, err)
+		}
+		if now, holds := holderOf(o, h.Kind, subject); err == nil && holds {
+			still = append(still, now)
+		}
 	}
-	return all.Holders(subject), nil
+	return still, nil
+}
+
+// Found is what a live look at the holders of a subject showed.
+type Found struct {
+	// Holders, sorted.
+	Holders []Holder
+	// KindGoing: the subject's own CustomResourceDefinition is being deleted, with all its objects.
+	KindGoing bool
+}
+
+// Live returns the stored holders of a subject from lists that began after Live was called. It
+// fails rather than leave one out: errors wrap ErrHoldersUnknown when the lists show none and that
+// proves nothing (I2). Where the subject's own kind is being deleted, the kinds of its holders may
+// be, too.
+func (f *Finder) Live(ctx context.Context, subject client.Object) (Found, error) {
+	self := Self(subject)
+	b, err := f.snapshot(ctx, question{subject.GetNamespace(), self.Kind})
+	if err != nil {
+		return Found{}, fmt.Errorf("listing what holds %s: %w", self, err)
+	}
+	found := Found{Holders: b.all.Holders(subject), KindGoing: b.definitions[self.Kind].Terminating}
+	if len(found.Holders) > 0 || found.KindGoing {
+		return found, nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	met := func(kind string) time.Time { return f.met[subject.GetUID()][kind] }
+	return found, doubtful(b.definitions.Doubt(HolderKindsOf(self.Kind), subject.GetCreationTimestamp().Time, f.now(), met))
+}
+
+// meet remembers a holder of a subject that is being deleted. When it is gone later, it was deleted
+// under the same CustomResourceDefinition, and not lost with an older one.
+func (f *Finder) meet(subject client.Object, kind string, holder client.Object) {
+	if subject.GetDeletionTimestamp().IsZero() {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	kinds := f.met[subject.GetUID()]
+	if kinds == nil {
+		kinds = map[string]time.Time{}
+		f.met[subject.GetUID()] = kinds
+	}
+	if created := holder.GetCreationTimestamp().Time; created.After(kinds[kind]) {
+		kinds[kind] = created
+	}
+}
+
+// Forget drops what is remembered of a subject that has gone.
+func (f *Finder) Forget(subject types.UID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.met, subject)
 }
 
 // Snapshot is every object that can hold another one of a namespace, read at once.
@@ -138,14 +210,15 @@ type question struct{ namespace, kind string }
 
 // batch is one list that several askers wait for.
 type batch struct {
-	done chan struct{}
-	all  Snapshot
-	err  error
+	done        chan struct{}
+	all         Snapshot
+	definitions Definitions // read after the list
+	err         error
 }
 
 // snapshot answers a question by a list. Callers that come while a list runs share the next one, which
 // begins after all of them asked.
-func (f *Finder) snapshot(ctx context.Context, q question) (Snapshot, error) {
+func (f *Finder) snapshot(ctx context.Context, q question) (*batch, error) {
 	f.mu.Lock()
 	if b, waiting := f.queue[q]; waiting {
 		f.mu.Unlock()
@@ -167,16 +240,19 @@ func (f *Finder) snapshot(ctx context.Context, q question) (Snapshot, error) {
 	f.lists[q] = b.done
 	f.mu.Unlock()
 	b.all, b.err = read(ctx, f.live, q.namespace, holdersOf(q.kind))
+	if b.err == nil {
+		b.definitions, b.err = ReadDefinitions(ctx, f.live, append(HolderKindsOf(q.kind), q.kind)...)
+	}
 	close(b.done)
-	return b.all, b.err
+	return b, b.err
 }
 
 // wait takes the shared answer. When the asker that listed gave up, the others fail too and
 // try again in their next pass: no evidence means keep.
-func (b *batch) wait(ctx context.Context) (Snapshot, error) {
+func (b *batch) wait(ctx context.Context) (*batch, error) {
 	select {
 	case <-b.done:
-		return b.all, b.err
+		return b, b.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -14,7 +15,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference/referencetest"
 )
+
+// made is when the objects and kinds of the tests were made.
+var made = time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)
 
 func reader(t *testing.T, f interceptor.Funcs, objects ...client.Object) client.Client {
 	t.Helper()
@@ -22,6 +27,7 @@ func reader(t *testing.T, f interceptor.Funcs, objects ...client.Object) client.
 	if err := v1alpha1.AddToScheme(s); err != nil {
 		t.Fatal(err)
 	}
+	objects = append(referencetest.Definitions(made), objects...)
 	b := fake.NewClientBuilder().WithScheme(s).WithObjects(objects...).WithInterceptorFuncs(f)
 	for _, o := range []client.Object{&v1alpha1.ArtifactManifest{}, &v1alpha1.NetworkFunctionDefinitionVersion{}, &v1alpha1.NetworkServiceDesignVersion{}} {
 		b = b.WithIndex(o, Field, Keys)
@@ -35,7 +41,7 @@ func TestCachedAgreesWithLive(t *testing.T) {
 		manifest("m", "chart"), manifest("m2", "chart"),
 		definition("a", byManifest("m"), "chart"), definition("b", byStore("acme"), "chart"), definition("c", byManifest("m2"), "chart"),
 		design("d", byManifest("m"), "x", "a"))
-	f := NewFinder(c, c)
+	f := NewFinder(c, c, time.Now)
 	for _, subject := range []client.Object{manifest("m", "chart"), manifest("m2", "chart"), definition("a", byManifest("m"), "chart")} {
 		cached, err := f.Cached(t.Context(), subject)
 		if err != nil {
@@ -45,12 +51,12 @@ func TestCachedAgreesWithLive(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(cached) == 0 || len(cached) != len(live) {
-			t.Fatalf("%s: cached %d holders, live %d", subject.GetName(), len(cached), len(live))
+		if len(cached) == 0 || len(cached) != len(live.Holders) {
+			t.Fatalf("%s: cached %d holders, live %d", subject.GetName(), len(cached), len(live.Holders))
 		}
-		for i := range live {
-			if cached[i].Object != live[i].Object {
-				t.Errorf("%s: holder %d is %v cached and %v live", subject.GetName(), i, cached[i].Object, live[i].Object)
+		for i, h := range live.Holders {
+			if cached[i].Object != h.Object {
+				t.Errorf("%s: holder %d is %v cached and %v live", subject.GetName(), i, cached[i].Object, h.Object)
 			}
 		}
 	}
@@ -68,7 +74,7 @@ func TestI2AFailedListIsAnError(t *testing.T) {
 				}
 				return c.List(ctx, l, o...)
 			}})
-			f := NewFinder(c, c)
+			f := NewFinder(c, c, time.Now)
 			if _, err := f.Live(t.Context(), manifest("m")); !errors.Is(err, down) {
 				t.Errorf("Live with a failing list = %v, want %v", err, down)
 			}
@@ -88,7 +94,7 @@ func TestI3LiveListsBeginAfterTheQuestion(t *testing.T) {
 		lists.Add(1)
 		return c.List(ctx, l, o...)
 	}})
-	f := NewFinder(c, c)
+	f := NewFinder(c, c, time.Now)
 	const askers = 200
 	var wg sync.WaitGroup
 	for i := range askers {
@@ -98,9 +104,9 @@ func TestI3LiveListsBeginAfterTheQuestion(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			holders, err := f.Live(t.Context(), manifest(name))
-			if err != nil || len(holders) != 1 {
-				t.Errorf("the holder of %s, stored before the question, is not in the answer: %v, %v", name, holders, err)
+			found, err := f.Live(t.Context(), manifest(name))
+			if err != nil || len(found.Holders) != 1 {
+				t.Errorf("the holder of %s, stored before the question, is not in the answer: %v, %v", name, found.Holders, err)
 			}
 		})
 	}

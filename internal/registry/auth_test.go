@@ -70,7 +70,7 @@ func TestBearerAuth(t *testing.T) {
 	if err := c.Untag(t.Context(), "acme/app", "1.0.0"); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.PutTag(t.Context(), "acme/app", "1.0.0", desc.Digest); err != nil {
+	if _, err := c.PutTag(t.Context(), "acme/app", "1.0.0", desc.Digest); err != nil {
 		t.Fatal(err)
 	}
 	counts := map[string]int{}

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	corev1 "k8s.io/api/core/v1"
@@ -34,6 +36,8 @@ type Config struct {
 	// Transport, when not nil, wraps the transport below the retries: it sees every request
 	// as it goes out, token requests included.
 	Transport func(http.RoundTripper) http.RoundTripper
+	// SecondLook replaces the time of that name. Default: SecondLook. It is for tests.
+	SecondLook time.Duration
 }
 
 // ConfigOf is how to reach a store's registry: where its URL says, with its caBundle and the login
@@ -58,7 +62,9 @@ type Client struct {
 	blobs      *auth.Client // without a limit of time; see Copy
 	transports transports
 	secrets    []string
-	unlisted   atomic.Bool // the registry has said that it has no list; see List
+	absences   *absences
+	unlisted   atomic.Bool               // the registry has said that it has no list; see List
+	tookMore   atomic.Pointer[time.Time] // when a DELETE of a tag first took more than the tag; see Trial
 }
 
 // Open makes a client. It sends nothing. Errors wrap ErrConfig.
@@ -80,7 +86,7 @@ func Open(cfg Config) (*Client, error) {
 	}
 	blobs := *calls
 	blobs.Client = newHTTPClient(transports.blobs, cfg.Transport, 0)
-	return &Client{location: cfg.Location, auth: calls, blobs: &blobs, transports: transports, secrets: secretsOf(cfg.Credential)}, nil
+	return &Client{location: cfg.Location, auth: calls, blobs: &blobs, transports: transports, secrets: secretsOf(cfg.Credential), absences: newAbsences(cmp.Or(cfg.SecondLook, SecondLook))}, nil
 }
 
 // Close lets idle connections go. The client stays usable.
@@ -97,7 +103,7 @@ func (c *Client) Location() v1alpha1.RegistryLocation { return c.location }
 func (c *Client) Ping(ctx context.Context) error {
 	resp, err := c.send(ctx, request{method: http.MethodGet, path: "/v2/"})
 	switch {
-	case errors.Is(err, ErrNotFound): // must not be taken for a missing artifact
+	case errors.Is(err, errUnproven):
 		return fmt.Errorf("reaching %s: %w", c.location.Host, c.fail(ErrUnavailable, errors.New("there is no registry API at this host")))
 	case err != nil:
 		return fmt.Errorf("reaching %s: %w", c.location.Host, err)
@@ -116,6 +122,7 @@ type request struct {
 	body         []byte
 	repository   oras.Reference
 	actions      []string // what a token must allow on the repository
+	about        subject
 }
 
 // send sends a request with authentication and returns an answer with a status of 2xx, which
@@ -124,7 +131,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	resp, err := c.do(ctx, r)
 	if err == nil && !succeeded(resp) {
 		defer discard(resp)
-		return nil, c.answered(resp)
+		return nil, c.answered(resp, r)
 	}
 	return resp, err
 }
@@ -169,7 +176,7 @@ func (c *Client) manifestRequest(method, repository, reference string, actions .
 	if err := ref.ValidateReference(); err != nil || reference == "" {
 		return request{}, fmt.Errorf("%w: %q is neither a tag nor a digest", ErrConfig, reference)
 	}
-	return request{method: method, path: "/v2/" + repository + "/manifests/" + reference, repository: ref, actions: actions}, nil
+	return request{method: method, path: "/v2/" + repository + "/manifests/" + reference, repository: ref, actions: actions, about: aManifest}, nil
 }
 
 // repository checks a repository's name and that it is ours (I9): below the prefix.

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -130,7 +131,7 @@ func serve(t *testing.T, h http.Handler) *registry.Client {
 func start(t *testing.T, opts ...registrytest.Option) (*registrytest.Registry, *registry.Client) {
 	t.Helper()
 	r := registrytest.Start(t, opts...)
-	return r, open(t, registry.Config{Location: r.Location(""), CABundle: r.CA})
+	return r, open(t, registry.Config{Location: r.Location(""), CABundle: r.CA, SecondLook: time.Millisecond})
 }
 
 func push(t *testing.T, host, repository, tag, seed string) ocispec.Descriptor {
@@ -161,6 +162,13 @@ func say(w http.ResponseWriter, text string) { _, _ = io.WriteString(w, text) }
 
 func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+}
+
+// unknown answers as a registry does for what it does not have.
+func unknown(code string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		registrytest.Fail(w, http.StatusNotFound, code, "not here")
+	}
 }
 
 func html(code int) http.HandlerFunc {

@@ -137,7 +137,7 @@ func keyPath(key string, l v1alpha1.RegistryLocation) (string, bool) {
 		scheme = "http://"
 	}
 	entry, err := v1alpha1.ParseRegistryURL(scheme + key)
-	if err != nil || hubHost(entry.Host) != hubHost(l.Host) {
+	if err != nil || !entry.SameRegistry(l) {
 		return "", false
 	}
 	path := entry.Prefix
@@ -145,13 +145,4 @@ func keyPath(key string, l v1alpha1.RegistryLocation) (string, bool) {
 		path = ""
 	}
 	return path, path == "" || l.Prefix == path || strings.HasPrefix(l.Prefix, path+"/")
-}
-
-// hubHost: one registry has three host names, and its logins are kept under the second.
-func hubHost(host string) string {
-	switch host {
-	case "index.docker.io", "registry-1.docker.io":
-		return "docker.io"
-	}
-	return host
 }

@@ -20,12 +20,16 @@ import (
 
 // What can go wrong. Every error of this package wraps one of these.
 var (
-	// ErrNotFound: the registry does not have it.
+	// ErrNotFound: the registry itself says that it does not have it; see absence.go for which answers
+	// count, and SettlesIn for how long it has said so.
 	ErrNotFound = errors.New("not found")
 	// ErrDenied: the registry refuses the credentials, what they may do, or this request in
 	// particular (an immutable tag, a locked image, a digest that another image needs). Trying
 	// again does not help before something else has changed.
 	ErrDenied = errors.New("denied")
+	// ErrProtected: the registry refuses to delete this object in particular, because something refers
+	// to it, it is locked, or its tag is immutable. It wraps ErrDenied.
+	ErrProtected = fmt.Errorf("%w for this object", ErrDenied)
 	// ErrUnsupported: the registry does not do this at all, such as deleting.
 	ErrUnsupported = errors.New("unsupported")
 	// ErrUnavailable: no answer, or none that counts: network, TLS, time, 429, 5xx.
@@ -57,6 +61,8 @@ type failure struct {
 	class, cause error
 	text         string
 	after        time.Duration // what the registry asked to wait
+	absentSince  time.Time     // of ErrNotFound: since when the registry has said so
+	secondLook   time.Duration // how long it has to
 }
 
 func (f *failure) Error() string   { return f.text }
@@ -73,8 +79,8 @@ func RetryAfter(err error) time.Duration {
 	return f.after
 }
 
-// answered makes an error of an answer that is not a success.
-func (c *Client) answered(resp *http.Response) error {
+// answered makes an error of an answer to r that is not a success.
+func (c *Client) answered(resp *http.Response, r request) error {
 	cause := &errcode.ErrorResponse{Method: resp.Request.Method, URL: cleanURL(resp.Request.URL), StatusCode: resp.StatusCode}
 	var body struct {
 		Errors errcode.Errors `json:"errors"`
@@ -83,12 +89,10 @@ func (c *Client) answered(resp *http.Response) error {
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxErrorBytes)).Decode(&body); err == nil {
 		cause.Errors = body.Errors
 	}
-	class := classify(cause)
-	if errors.Is(class, ErrNotFound) && isHTML(resp.Header) {
-		// The 404 page of something before the registry says nothing about the registry.
-		class = ErrUnavailable
+	f := c.fail(classify(cause), cause)
+	if errors.Is(f, ErrNotFound) && !r.about.absent(r.repository.Repository, cause) {
+		f = c.fail(ErrUnavailable, fmt.Errorf("%w: %w", errUnproven, cause))
 	}
-	f := c.fail(class, cause)
 	f.after = retryAfter(resp.Header.Get("Retry-After"))
 	return f
 }
@@ -128,8 +132,8 @@ func classify(e *errcode.ErrorResponse) error {
 		return ErrDenied
 	case s == http.StatusNotFound:
 		return ErrNotFound
-	case code(codeDisallowed) && s < 500:
-		return ErrDenied
+	case code(codeDisallowed) && s < 500, deleting && protects(e):
+		return ErrProtected
 	case s == http.StatusMethodNotAllowed, deleting && s == http.StatusNotImplemented:
 		return ErrUnsupported
 	// DIGEST_INVALID and TAG_INVALID are how registries from before tag deletion read a tag.
@@ -141,6 +145,20 @@ func classify(e *errcode.ErrorResponse) error {
 		return ErrUnavailable
 	}
 	return ErrDenied
+}
+
+// protects reports whether an answer to a DELETE refuses this object alone: another manifest or a tag
+// refers to it (zot, Google), it is immutable or locked (Harbor), or the state of the object forbids it.
+func protects(e *errcode.ErrorResponse) bool {
+	switch e.StatusCode {
+	case http.StatusConflict, http.StatusPreconditionFailed, http.StatusLocked:
+		return true
+	case http.StatusBadRequest, http.StatusMethodNotAllowed:
+		return slices.ContainsFunc(e.Errors, func(ee errcode.Error) bool {
+			return strings.Contains(ee.Code, "DANGLING") || strings.Contains(ee.Code, "REFERENCED") || (ee.Code == errcode.ErrorCodeDenied && e.StatusCode == http.StatusMethodNotAllowed)
+		})
+	}
+	return false
 }
 
 // fail gives cause a class and a text without secrets.

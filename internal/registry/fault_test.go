@@ -31,16 +31,19 @@ func TestStatusToError(t *testing.T) {
 		read, del error
 	}{
 		"denied":            {"", http.StatusForbidden, "DENIED", registry.ErrDenied, registry.ErrDenied},
-		"gone":              {"I11: deleting it is done", http.StatusNotFound, "MANIFEST_UNKNOWN", registry.ErrNotFound, nil},
+		"no 404 of its own": {"I2: anything between us and the registry says this", http.StatusNotFound, "", registry.ErrUnavailable, registry.ErrUnavailable},
+		"404 of a blob":     {"I2: it was not asked for a blob", http.StatusNotFound, "BLOB_UNKNOWN", registry.ErrUnavailable, registry.ErrUnavailable},
 		"off":               {"deletion disabled, distribution", http.StatusMethodNotAllowed, "UNSUPPORTED", registry.ErrUnsupported, registry.ErrUnsupported},
 		"off, 400":          {"deletion disabled, by the specification", http.StatusBadRequest, "UNSUPPORTED", registry.ErrDenied, registry.ErrUnsupported},
 		"off, no code":      {"the same without a word", http.StatusBadRequest, "", registry.ErrDenied, registry.ErrUnsupported},
 		"tag read as wrong": {"registries from before tag deletion", http.StatusBadRequest, "DIGEST_INVALID", registry.ErrDenied, registry.ErrUnsupported},
 		"not implemented":   {"", http.StatusNotImplemented, "", registry.ErrUnavailable, registry.ErrUnsupported},
 		"bad name":          {"says nothing of deletion", http.StatusBadRequest, "NAME_INVALID", registry.ErrDenied, registry.ErrDenied},
-		"dangling":          {"an index needs it", http.StatusBadRequest, "GOOGLE_MANIFEST_DANGLING_PARENT_IMAGE", registry.ErrDenied, registry.ErrDenied},
-		"conflict":          {"an immutable tag", http.StatusConflict, "DENIED", registry.ErrDenied, registry.ErrDenied},
-		"locked":            {"405 as well, and only this one", http.StatusMethodNotAllowed, "REGISTRY_DISALLOWED_OPERATION", registry.ErrDenied, registry.ErrDenied},
+		"dangling":          {"an index needs it", http.StatusBadRequest, "GOOGLE_MANIFEST_DANGLING_PARENT_IMAGE", registry.ErrDenied, registry.ErrProtected},
+		"conflict":          {"an immutable tag", http.StatusConflict, "DENIED", registry.ErrDenied, registry.ErrProtected},
+		"precondition":      {"an immutable tag, Harbor", http.StatusPreconditionFailed, "PRECONDITION", registry.ErrDenied, registry.ErrProtected},
+		"referenced":        {"405 as well, zot: an index refers to it", http.StatusMethodNotAllowed, "DENIED", registry.ErrUnsupported, registry.ErrProtected},
+		"locked":            {"405 as well, and only this one", http.StatusMethodNotAllowed, "REGISTRY_DISALLOWED_OPERATION", registry.ErrDenied, registry.ErrProtected},
 		"too early":         {"", http.StatusTooEarly, "", registry.ErrUnavailable, registry.ErrUnavailable},
 	}
 	for name, row := range rows {
@@ -300,7 +303,7 @@ func TestRetriesSendTheBodyAgain(t *testing.T) {
 		w.WriteHeader(http.StatusTooManyRequests)
 		return true
 	})
-	if err := c.PutTag(t.Context(), "app", "1.0.0", desc.Digest); err != nil || puts.Load() != 2 {
+	if _, err := c.PutTag(t.Context(), "app", "1.0.0", desc.Digest); err != nil || puts.Load() != 2 {
 		t.Errorf("%v after %d tries, want success after 2", err, puts.Load())
 	}
 	wantAt(t, c, map[string]digest.Digest{"1.0.0": desc.Digest})

@@ -87,12 +87,13 @@ func (c *Client) list(ctx context.Context, repository string) ([]Listed, error) 
 // listPage reads one page and the query of the next, "" after the last.
 func (c *Client) listPage(ctx context.Context, ref oras.Reference, query string) ([]Listed, string, error) {
 	path := "/acr/v1/" + ref.Repository + "/_manifests?" + query
-	resp, err := c.do(ctx, request{method: http.MethodGet, path: path, repository: ref, actions: []string{actionMetadataRead}})
+	r := request{method: http.MethodGet, path: path, repository: ref, actions: []string{actionMetadataRead}, about: tagList}
+	resp, err := c.do(ctx, r)
 	if err != nil {
 		return nil, "", err
 	}
 	defer discard(resp)
-	if err := c.checkListed(resp); err != nil {
+	if err := c.checkListed(resp, r); err != nil {
 		return nil, "", err
 	}
 	data, err := c.readAll(resp, maxPageBytes)
@@ -113,12 +114,12 @@ func (c *Client) listPage(ctx context.Context, ref oras.Reference, query string)
 // checkListed is nil for an answer that may be a list. It tells a registry that does not know
 // the path, and answers as its web server does to any other, from one that does and has no
 // such repository or denies it.
-func (c *Client) checkListed(resp *http.Response) error {
+func (c *Client) checkListed(resp *http.Response, r request) error {
 	portal := isHTML(resp.Header)
 	if succeeded(resp) && !portal {
 		return nil
 	}
-	err := c.answered(resp)
+	err := c.answered(resp, r)
 	var answer *errcode.ErrorResponse
 	if !errors.As(err, &answer) {
 		return err
@@ -128,7 +129,7 @@ func (c *Client) checkListed(resp *http.Response) error {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		unknown = !strings.Contains(answer.Errors.Error(), actionMetadataRead)
 	case http.StatusNotFound:
-		unknown = !slices.ContainsFunc(answer.Errors, isNameUnknown)
+		unknown = !errors.Is(err, ErrNotFound)
 	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusGone, http.StatusNotImplemented:
 		unknown = true
 	default:

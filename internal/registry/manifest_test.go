@@ -160,7 +160,8 @@ func TestResolveOfABadRegistry(t *testing.T) {
 		"other digest":    {"it was asked for by digest", good.String(), header(digest.FromString("x").String()), registry.ErrUnreadable},
 		"page":            {"a portal answers", "1.0.0", html(http.StatusOK), registry.ErrUnreadable},
 		"missing page":    {"absence is the registry's to say", "1.0.0", html(http.StatusNotFound), registry.ErrUnavailable},
-		"missing":         {"", "1.0.0", status(http.StatusNotFound), registry.ErrNotFound},
+		"404":             {"I2: it is not said that the tag does not exist", "1.0.0", status(http.StatusNotFound), registry.ErrUnavailable},
+		"missing":         {"", "1.0.0", unknown("MANIFEST_UNKNOWN"), registry.ErrNotFound},
 	}
 	for name, row := range rows {
 		desc, err := serve(t, row.answer).Resolve(t.Context(), "app", row.reference)

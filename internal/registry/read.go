@@ -21,9 +21,10 @@ var accept = http.Header{"Accept": {strings.Join([]string{
 	MediaTypeDockerManifest, MediaTypeDockerManifestList, MediaTypeArtifactManifest,
 }, ", ")}}
 
-// Resolve returns media type, digest and size of a tag or digest, by HEAD. A registry that
-// leaves digest or size out is asked for the body instead. Errors wrap ErrNotFound when it is
-// not there, ErrUnreadable when the answer makes no sense.
+// Resolve returns media type, digest and size of a tag or digest, by HEAD. Where the answer leaves
+// out digest or size, or cannot say why there is nothing, the manifest itself is asked for: one
+// request more for what does not exist, for which Tagged needs only one. Errors wrap ErrNotFound when
+// the registry says that it does not exist, ErrUnreadable when the answer makes no sense.
 func (c *Client) Resolve(ctx context.Context, repository, reference string) (ocispec.Descriptor, error) {
 	desc, err := c.head(ctx, repository, reference)
 	if err != nil {
@@ -78,7 +79,7 @@ func (c *Client) blob(ctx context.Context, repository string, d digest.Digest, l
 	if err := d.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: %q is not a digest", ErrConfig, d)
 	}
-	resp, err := c.send(ctx, request{method: http.MethodGet, path: "/v2/" + repository + "/blobs/" + d.String(), repository: ref, actions: []string{auth.ActionPull}})
+	resp, err := c.send(ctx, request{method: http.MethodGet, path: "/v2/" + repository + "/blobs/" + d.String(), repository: ref, actions: []string{auth.ActionPull}, about: aBlob})
 	if err != nil {
 		return nil, err
 	}
@@ -96,19 +97,37 @@ func (c *Client) head(ctx context.Context, repository, reference string) (ocispe
 		return ocispec.Descriptor{}, err
 	}
 	r.header = accept
-	resp, err := c.send(ctx, r)
+	resp, err := c.do(ctx, r)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
 	defer discard(resp)
-	if isHTML(resp.Header) {
-		return ocispec.Descriptor{}, fmt.Errorf("%w: a web page answers", ErrUnreadable)
-	}
-	answered := digest.Digest(resp.Header.Get(digestHeader))
-	if answered == "" || resp.ContentLength < 0 {
+	switch {
+	case !headSpeaks(resp):
 		m, err := c.fetch(ctx, repository, reference)
 		return m.Descriptor, err
+	case !succeeded(resp):
+		return ocispec.Descriptor{}, c.answered(resp, r)
+	case isHTML(resp.Header):
+		return ocispec.Descriptor{}, fmt.Errorf("%w: a web page answers", ErrUnreadable)
 	}
+	desc, err := described(resp, reference)
+	return desc, c.absences.note(repository, reference, err)
+}
+
+// headSpeaks reports whether an answer to HEAD says all there is to say. It has no body that could say
+// why something does not exist; some registries refuse HEAD, or leave out digest or size.
+func headSpeaks(resp *http.Response) bool {
+	switch resp.StatusCode {
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusBadRequest, http.StatusNotImplemented:
+		return false
+	}
+	return !succeeded(resp) || isHTML(resp.Header) || (resp.Header.Get(digestHeader) != "" && resp.ContentLength >= 0)
+}
+
+// described reads the headers of an answer to HEAD.
+func described(resp *http.Response, reference string) (ocispec.Descriptor, error) {
+	answered := digest.Digest(resp.Header.Get(digestHeader))
 	if err := answered.Validate(); err != nil {
 		return ocispec.Descriptor{}, fmt.Errorf("%w: the registry answers the digest %.100q", ErrUnreadable, answered)
 	}
@@ -124,6 +143,11 @@ func (c *Client) head(ctx context.Context, repository, reference string) (ocispe
 
 // fetch reads the manifest at a tag or digest.
 func (c *Client) fetch(ctx context.Context, repository, reference string) (Manifest, error) {
+	m, err := c.get(ctx, repository, reference)
+	return m, c.absences.note(repository, reference, err)
+}
+
+func (c *Client) get(ctx context.Context, repository, reference string) (Manifest, error) {
 	r, err := c.manifestRequest(http.MethodGet, repository, reference, auth.ActionPull)
 	if err != nil {
 		return Manifest{}, err
@@ -172,7 +196,7 @@ func (c *Client) readAll(resp *http.Response, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// missing turns "not found" into nil: on the way out, missing means done (I11).
+// missing turns "not found" into nil: what the registry says it does not have is removed (I11).
 func missing(err error) error {
 	if errors.Is(err, ErrNotFound) {
 		return nil

@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -13,7 +12,6 @@ import (
 
 	oras "oras.land/oras-go/v2/registry"
 	"oras.land/oras-go/v2/registry/remote/auth"
-	"oras.land/oras-go/v2/registry/remote/errcode"
 )
 
 // Bounds of a list. Past one of them it is unreadable, not cut.
@@ -26,8 +24,8 @@ const (
 
 // Tags returns all tags of a repository, sorted, each once. It is whole or an error: wrapping
 // ErrNotFound when the registry does not know the repository (the caller knows whether one
-// was to be expected), ErrUnreadable when a page is not a list of tags, the pages go round in
-// circles, or there are more than 10,000 pages or 1,000,000 tags.
+// was to be expected), ErrUnreadable when a page is not this repository's list of tags, the pages go
+// round in circles, or there are more than 10,000 pages or 1,000,000 tags.
 // Spec: OCI distribution-spec, "Listing Tags".
 func (c *Client) Tags(ctx context.Context, repository string) ([]string, error) {
 	tags, err := c.tags(ctx, repository)
@@ -88,12 +86,7 @@ func follow(query string, page func(query string) (had, fresh int, next string, 
 // tagPage reads one page and the query of the next, "" after the last.
 func (c *Client) tagPage(ctx context.Context, ref oras.Reference, query string) ([]string, string, error) {
 	path := "/v2/" + ref.Repository + "/tags/list?" + query
-	resp, err := c.send(ctx, request{method: http.MethodGet, path: path, repository: ref, actions: []string{auth.ActionPull}})
-	var answer *errcode.ErrorResponse
-	if errors.Is(err, ErrNotFound) && errors.As(err, &answer) && !slices.ContainsFunc(answer.Errors, isNameUnknown) {
-		// Whatever else is not found, it is not said that the repository has no tags (I2).
-		return nil, "", fmt.Errorf("%w: it is not said that the repository is unknown: %s", ErrUnreadable, err.Error())
-	}
+	resp, err := c.send(ctx, request{method: http.MethodGet, path: path, repository: ref, actions: []string{auth.ActionPull}, about: tagList})
 	if err != nil {
 		return nil, "", err
 	}
@@ -103,12 +96,16 @@ func (c *Client) tagPage(ctx context.Context, ref oras.Reference, query string) 
 		return nil, "", err
 	}
 	var page struct {
+		Name string          `json:"name"`
 		Tags json.RawMessage `json:"tags"`
 	}
 	var tags []string
 	// A document without the field is not a repository without tags (I2); null is.
 	if json.Unmarshal(data, &page) != nil || page.Tags == nil || json.Unmarshal(page.Tags, &tags) != nil {
 		return nil, "", fmt.Errorf("%w: it is not a list of tags", ErrUnreadable)
+	}
+	if page.Name != "" && page.Name != ref.Repository {
+		return nil, "", fmt.Errorf("%w: it is the list of %.255q", ErrUnreadable, page.Name)
 	}
 	for _, tag := range tags {
 		if err := (oras.Reference{Reference: tag}).ValidateReferenceAsTag(); err != nil {
@@ -121,9 +118,6 @@ func (c *Client) tagPage(ctx context.Context, ref oras.Reference, query string) 
 	}
 	return tags, next, nil
 }
-
-// isNameUnknown: the registry does not know the repository (OCI distribution-spec, "Error Codes").
-func isNameUnknown(e errcode.Error) bool { return e.Code == errcode.ErrorCodeNameUnknown }
 
 // nextPage returns the query of the answer's Link (RFC 8288), "" without one. Only the query
 // is taken: behind a proxy a registry often names an inner host or path there, and it does

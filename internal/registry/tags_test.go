@@ -63,10 +63,11 @@ func TestTags(t *testing.T) {
 		"unknown": {"the caller knows what that means", func(w http.ResponseWriter, _ int) {
 			registrytest.Fail(w, http.StatusNotFound, "NAME_UNKNOWN", "repository name not known to registry")
 		}, nil, registry.ErrNotFound},
-		"not found": {"I2: it does not say what", func(w http.ResponseWriter, _ int) { w.WriteHeader(http.StatusNotFound) }, nil, registry.ErrUnreadable},
+		"not found": {"I2: it does not say what", func(w http.ResponseWriter, _ int) { w.WriteHeader(http.StatusNotFound) }, nil, registry.ErrUnavailable},
 		"not offered": {"I2: so it may have tags", func(w http.ResponseWriter, _ int) {
 			registrytest.Fail(w, http.StatusNotFound, "UNSUPPORTED", "not here")
-		}, nil, registry.ErrUnreadable},
+		}, nil, registry.ErrUnavailable},
+		"another list": {"of another repository", func(w http.ResponseWriter, _ int) { say(w, `{"name":"apps","tags":[]}`) }, nil, registry.ErrUnreadable},
 		"failed page": {"half a list is none (I2)", func(w http.ResponseWriter, page int) {
 			if page > 0 {
 				w.WriteHeader(http.StatusForbidden)

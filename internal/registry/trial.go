@@ -83,8 +83,8 @@ func (t *Trial) still(ctx context.Context, d digest.Digest) error {
 	return err
 }
 
-// at returns those of the tags that are at d, sorted, each once. One that cannot be resolved
-// fails them all.
+// at returns those of the tags that are at d, sorted, each once. One that cannot be resolved fails
+// them all, and so does one that is listed and not there, until that has been so for SecondLook.
 func (t *Trial) at(ctx context.Context, tags []string, d digest.Digest) ([]string, error) {
 	var mu sync.Mutex
 	var found []string
@@ -92,14 +92,13 @@ func (t *Trial) at(ctx context.Context, tags []string, d digest.Digest) ([]strin
 	group.SetLimit(trialWorkers)
 	for _, tag := range tags {
 		group.Go(func() error {
-			there, err := t.client.tagAt(ctx, t.Repository, tag, d)
+			now, err := t.client.Resolve(ctx, t.Repository, tag)
 			switch {
-			case errors.Is(err, ErrTagTaken): // not of this digest
-				return nil
+			case errors.Is(err, ErrNotFound) && SettlesIn(err) > 0:
+				return fmt.Errorf("%w: the tag %s is listed and does not resolve: %s", ErrUnreadable, tag, err.Error()) // not as ErrNotFound
 			case err != nil:
-				return err
-			}
-			if there {
+				return missing(err)
+			case now.Digest == d:
 				mu.Lock()
 				defer mu.Unlock()
 				found = append(found, tag)
@@ -117,12 +116,13 @@ func (t *Trial) at(ctx context.Context, tags []string, d digest.Digest) ([]strin
 // Untag removes the tag and looks at what became of its digest and of the other tags on it.
 //
 //   - Supported, nil: the tag is gone and nothing else.
-//   - Unsupported, nil: the registry refused, or it took more than the tag and all of it is
-//     back. Either way the tag is still there.
+//   - Unsupported, nil: the registry refused, or it took more than the tag for the second time, at
+//     least SecondLook after the first, and all of it is back. Either way the tag is still there.
 //   - Unsupported, error: it took more, and not all of it could be put back.
 //   - Unknown, nil: the tag was gone already; nothing was learnt.
-//   - Unknown, error: nothing was learnt. ErrTagTaken: the tag has moved since PrepareTrial.
-//     Otherwise it is not known either whether the tag is still there.
+//   - Unknown, error: nothing was learnt, or it took more for the first time and all of it is back;
+//     RetryAfter then says when the second time may be. ErrTagTaken: the tag has moved since
+//     PrepareTrial. Otherwise it is not known either whether the tag is still there.
 //
 // What a registry itself removes together with a digest, such as the images whose subject it
 // is, is not put back.
@@ -135,6 +135,9 @@ func (t *Trial) Untag(ctx context.Context) (v1alpha1.Support, error) {
 }
 
 func (t *Trial) untag(ctx context.Context) (v1alpha1.Support, error) {
+	if err := t.client.tooSoon(); err != nil {
+		return v1alpha1.SupportUnknown, err
+	}
 	err := t.still(ctx, t.Manifest.Descriptor.Digest)
 	if err != nil {
 		return v1alpha1.SupportUnknown, missing(err)
@@ -161,7 +164,7 @@ func (t *Trial) look(ctx context.Context, untagErr error) (v1alpha1.Support, err
 	case err != nil: // what cannot be seen may be gone
 		return v1alpha1.SupportUnknown, errors.Join(untagErr, err, t.client.Restore(ctx, t.Repository, t.Manifest, t.Tags))
 	case more:
-		return v1alpha1.Unsupported, t.client.Restore(ctx, t.Repository, t.Manifest, t.Tags)
+		return t.took(ctx)
 	}
 	there, err := t.client.tagAt(ctx, t.Repository, t.Tag, t.Manifest.Descriptor.Digest)
 	switch {
@@ -173,6 +176,31 @@ func (t *Trial) look(ctx context.Context, untagErr error) (v1alpha1.Support, err
 		return v1alpha1.Unsupported, nil
 	}
 	return v1alpha1.Supported, nil
+}
+
+// took puts all of it back. That the registry removes more than a tag is believed at the second time:
+// a wrong answer after the first DELETE would leave every later release without an untag.
+func (t *Trial) took(ctx context.Context) (v1alpha1.Support, error) {
+	if err := t.client.Restore(ctx, t.Repository, t.Manifest, t.Tags); err != nil {
+		return v1alpha1.Unsupported, err
+	}
+	now := time.Now()
+	if t.client.tookMore.CompareAndSwap(nil, &now) {
+		return v1alpha1.SupportUnknown, t.client.tooSoon()
+	}
+	return v1alpha1.Unsupported, nil
+}
+
+// tooSoon is not nil while it is too early for the second trial after one that took more than a tag.
+func (c *Client) tooSoon() error {
+	first := c.tookMore.Load()
+	if first == nil || time.Since(*first) >= c.absences.secondLook {
+		return nil
+	}
+	f := c.fail(ErrUnavailable, fmt.Errorf(
+		"the registry seems to delete the digest, or other tags on it, together with a tag; all of it was put back, and nfo tries once more %s after the first time", c.absences.secondLook))
+	f.after = c.absences.secondLook - time.Since(*first)
+	return f
 }
 
 // tookMore says whether the digest went with the tag, or another tag on it. One that its

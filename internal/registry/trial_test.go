@@ -30,22 +30,23 @@ func TestI6LearnUntagPutsBackWhatATagDeleteTook(t *testing.T) {
 		want   v1alpha1.Support
 		err    error
 		kept   kept
+		twice  bool // it takes two trials to learn it
 	}{
-		"removes the tag alone": {"as the specification says", func(*registrytest.Registry) {}, v1alpha1.Supported, nil, kept{false, true}},
-		"refuses":               {"nothing has changed", (*registrytest.Registry).RefuseTagDelete, v1alpha1.Unsupported, nil, kept{true, true}},
-		"takes the digest":      {"all of it is back", (*registrytest.Registry).TagDeleteTakesDigest, v1alpha1.Unsupported, nil, kept{true, true}},
+		"removes the tag alone": {"as the specification says", func(*registrytest.Registry) {}, v1alpha1.Supported, nil, kept{false, true}, false},
+		"refuses":               {"nothing has changed", (*registrytest.Registry).RefuseTagDelete, v1alpha1.Unsupported, nil, kept{true, true}, false},
+		"takes the digest":      {"all of it is back", (*registrytest.Registry).TagDeleteTakesDigest, v1alpha1.Unsupported, nil, kept{true, true}, true},
 		"takes the digest, answers 500": {"the answer does not matter", func(r *registrytest.Registry) {
 			onTagDelete(r, func(w http.ResponseWriter, req *http.Request) {
 				r.DeleteDigestOf(discard{}, req)
 				w.WriteHeader(http.StatusInternalServerError)
 			})
-		}, v1alpha1.Unsupported, nil, kept{true, true}},
+		}, v1alpha1.Unsupported, nil, kept{true, true}, true},
 		"takes the digest, breaks": {"nor does a lost one", func(r *registrytest.Registry) {
 			onTagDelete(r, func(_ http.ResponseWriter, req *http.Request) {
 				r.DeleteDigestOf(discard{}, req)
 				panic(http.ErrAbortHandler)
 			})
-		}, v1alpha1.Unsupported, nil, kept{true, true}},
+		}, v1alpha1.Unsupported, nil, kept{true, true}, true},
 		"takes the sibling": {"no sibling is ever lost", func(r *registrytest.Registry) {
 			onTagDelete(r, func(w http.ResponseWriter, req *http.Request) {
 				r.App.ServeHTTP(w, req)
@@ -53,19 +54,19 @@ func TestI6LearnUntagPutsBackWhatATagDeleteTook(t *testing.T) {
 				other.URL.Path = strings.Replace(req.URL.Path, "1.0.0", "stable", 1)
 				r.App.ServeHTTP(discard{}, other)
 			})
-		}, v1alpha1.Unsupported, nil, kept{true, true}},
+		}, v1alpha1.Unsupported, nil, kept{true, true}, true},
 		"removes the tag, answers 500": {"it did", func(r *registrytest.Registry) {
 			onTagDelete(r, func(w http.ResponseWriter, req *http.Request) {
 				r.App.ServeHTTP(discard{}, req)
 				w.WriteHeader(http.StatusInternalServerError)
 			})
-		}, v1alpha1.Supported, nil, kept{false, true}},
+		}, v1alpha1.Supported, nil, kept{false, true}, false},
 		"says yes, does nothing": {"it cannot", func(r *registrytest.Registry) {
 			onTagDelete(r, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })
-		}, v1alpha1.Unsupported, nil, kept{true, true}},
+		}, v1alpha1.Unsupported, nil, kept{true, true}, false},
 		"fails": {"nothing was learnt", func(r *registrytest.Registry) {
 			onTagDelete(r, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
-		}, v1alpha1.SupportUnknown, registry.ErrUnavailable, kept{true, true}},
+		}, v1alpha1.SupportUnknown, registry.ErrUnavailable, kept{true, true}, false},
 		"takes the digest, then denies to look": {"what cannot be seen may be gone", func(r *registrytest.Registry) {
 			var blind atomic.Bool
 			r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
@@ -82,12 +83,12 @@ func TestI6LearnUntagPutsBackWhatATagDeleteTook(t *testing.T) {
 				}
 				return true
 			})
-		}, v1alpha1.SupportUnknown, registry.ErrDenied, kept{true, true}},
+		}, v1alpha1.SupportUnknown, registry.ErrDenied, kept{true, true}, false},
 		"denies": {"nothing was learnt: the right is missing, not the feature", func(r *registrytest.Registry) {
 			onTagDelete(r, func(w http.ResponseWriter, _ *http.Request) {
 				registrytest.Fail(w, http.StatusForbidden, "DENIED", "no")
 			})
-		}, v1alpha1.SupportUnknown, registry.ErrDenied, kept{true, true}},
+		}, v1alpha1.SupportUnknown, registry.ErrDenied, kept{true, true}, false},
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
@@ -103,6 +104,10 @@ func TestI6LearnUntagPutsBackWhatATagDeleteTook(t *testing.T) {
 			other := push(t, r.Host, "app", "2.0.0", "b")
 			row.kind(r)
 			support, err := c.LearnUntag(t.Context(), "app", "1.0.0", desc.Digest)
+			if row.twice && support == v1alpha1.SupportUnknown && errors.Is(err, registry.ErrUnavailable) {
+				<-time.After(registry.RetryAfter(err))
+				support, err = c.LearnUntag(t.Context(), "app", "1.0.0", desc.Digest)
+			}
 			if support != row.want || !errors.Is(err, row.err) {
 				t.Errorf("LearnUntag: %s, %v; want %s, %v: %s", support, err, row.want, row.err, row.reason)
 			}
@@ -130,7 +135,9 @@ func TestI6LearnUntagWritesNothingUnlessSure(t *testing.T) {
 		"no manifest":         {"without its bytes it could not be put back", "/manifests/sha256:", http.StatusForbidden, registry.ErrDenied, v1alpha1.SupportUnknown},
 		"no tags":             {"a sibling could be lost", "/tags/list", http.StatusForbidden, registry.ErrDenied, v1alpha1.SupportUnknown},
 		"a tag is unreadable": {"it could be a sibling", "/manifests/stable", http.StatusForbidden, registry.ErrDenied, v1alpha1.SupportUnknown},
-		"tag is gone":         {"I11: it is done, and nothing was learnt", "/manifests/1.0.0", http.StatusNotFound, nil, v1alpha1.SupportUnknown},
+		"tag may be gone":     {"I2: it is not said that it is", "/manifests/1.0.0", http.StatusNotFound, registry.ErrUnavailable, v1alpha1.SupportUnknown},
+		"tag is gone":         {"I11: it is done, and nothing was learnt", "/manifests/1.0.0", 0, nil, v1alpha1.SupportUnknown},
+		"a tag is gone":       {"I2: it is listed, so it could be a sibling", "/manifests/stable", 0, registry.ErrUnreadable, v1alpha1.SupportUnknown},
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
@@ -142,6 +149,10 @@ func TestI6LearnUntagWritesNothingUnlessSure(t *testing.T) {
 			r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
 				if !strings.Contains(req.URL.Path, row.path) {
 					return false
+				}
+				if row.code == 0 {
+					unknown("MANIFEST_UNKNOWN")(w, req)
+					return true
 				}
 				w.WriteHeader(row.code)
 				return true
@@ -212,8 +223,32 @@ func TestI6PutsBackAfterTheDeadline(t *testing.T) {
 		cancel() // the lease is lost, the deadline is over
 		w.WriteHeader(http.StatusAccepted)
 	})
-	if support, err := trial.Untag(ctx); support != v1alpha1.Unsupported || err != nil {
-		t.Errorf("Untag: %s, %v; want %s", support, err, v1alpha1.Unsupported)
+	if support, err := trial.Untag(ctx); support != v1alpha1.SupportUnknown || !errors.Is(err, registry.ErrUnavailable) {
+		t.Errorf("Untag: %s, %v; want %s, ErrUnavailable", support, err, v1alpha1.SupportUnknown)
+	}
+	wantAt(t, c, map[string]digest.Digest{"1.0.0": desc.Digest})
+}
+
+// That a registry deletes the digest with a tag is believed at the second time, a while after the first.
+func TestI6LearnsFromTwoTrials(t *testing.T) {
+	t.Parallel()
+	r := registrytest.Start(t)
+	c := open(t, registry.Config{Location: r.Location(""), SecondLook: 300 * time.Millisecond})
+	desc := push(t, r.Host, "app", "1.0.0", "a")
+	r.TagDeleteTakesDigest()
+	learn := func() (v1alpha1.Support, error) { return c.LearnUntag(t.Context(), "app", "1.0.0", desc.Digest) }
+	support, err := learn()
+	if support != v1alpha1.SupportUnknown || !errors.Is(err, registry.ErrUnavailable) {
+		t.Errorf("first time: %s, %v; want %s, ErrUnavailable", support, err, v1alpha1.SupportUnknown)
+	}
+	writes := r.Writes()
+	support, err = learn()
+	if wait := registry.RetryAfter(err); support != v1alpha1.SupportUnknown || wait <= 0 || wait > 300*time.Millisecond || r.Writes() != writes {
+		t.Errorf("too soon: %s, %v after %d more writes, to be repeated in %s; want %s, without a write, within 300ms", support, err, r.Writes()-writes, wait, v1alpha1.SupportUnknown)
+	}
+	<-time.After(300 * time.Millisecond)
+	if support, err := learn(); support != v1alpha1.Unsupported || err != nil {
+		t.Errorf("second time: %s, %v; want %s", support, err, v1alpha1.Unsupported)
 	}
 	wantAt(t, c, map[string]digest.Digest{"1.0.0": desc.Digest})
 }

@@ -19,7 +19,7 @@ import (
 func (c *Client) Untag(ctx context.Context, repository, tag string) error {
 	err := c.checkTag(tag)
 	if err == nil {
-		err = c.delete(ctx, repository, tag)
+		err = missing(c.delete(ctx, repository, tag))
 	}
 	if err != nil {
 		return fmt.Errorf("untagging %s: %w", c.name(repository, tag), err)
@@ -27,9 +27,10 @@ func (c *Client) Untag(ctx context.Context, repository, tag string) error {
 	return nil
 }
 
-// Delete removes one digest, and with it, in most registries, every tag on it. Not found is
-// success (I11). Errors wrap ErrUnsupported when deletion is off, ErrDenied when the registry
-// still needs the digest or holds it locked. Spec: OCI distribution-spec, "Deleting Manifests".
+// Delete removes one digest, and with it, in most registries, every tag on it. Errors wrap
+// ErrNotFound when the registry says that it does not exist, and nothing was done; ErrUnsupported when
+// deletion is off; ErrDenied when the registry still needs the digest or holds it locked.
+// Spec: OCI distribution-spec, "Deleting Manifests".
 func (c *Client) Delete(ctx context.Context, repository string, d digest.Digest) error {
 	err := d.Validate()
 	if err != nil {
@@ -50,7 +51,7 @@ func (c *Client) delete(ctx context.Context, repository, reference string) error
 	}
 	resp, err := c.send(ctx, r)
 	if err != nil {
-		return missing(err)
+		return err
 	}
 	discard(resp)
 	return nil
@@ -77,7 +78,7 @@ func (c *Client) put(ctx context.Context, repository, reference string, m Manife
 		return err
 	}
 	r.header = http.Header{"Content-Type": {m.Descriptor.MediaType}}
-	r.body = m.Bytes
+	r.body, r.about = m.Bytes, contents
 	resp, err := c.send(ctx, r)
 	if err != nil {
 		return err
@@ -86,28 +87,30 @@ func (c *Client) put(ctx context.Context, repository, reference string, m Manife
 	if stored := digest.Digest(resp.Header.Get(digestHeader)); stored != "" && stored != d {
 		return fmt.Errorf("%w: the registry stored %.100q instead of %s", ErrUnreadable, stored, d)
 	}
-	return nil
+	return c.absences.note(repository, reference, nil)
 }
 
 // PutTag brings a tag back at a digest that the registry still has (I5). A tag that is there
-// at the same digest is left alone, at another it is ErrTagTaken; both without a write. Errors
-// wrap ErrNotFound when the digest is gone.
+// at the same digest is left alone, at another it is ErrTagTaken; both without a write. A tag that is
+// listed and does not resolve is ErrUnreadable. Errors wrap ErrNotFound when the registry says that
+// the digest, or something that it refers to, does not exist. listed are the tags that the repository
+// had before; nil where nothing was written.
 //
 // OCI has no compare-and-set. Who pushes the tag between the look and the write loses it to
 // us; the look afterwards finds only who pushed later. The claim on the tombstone (I13) keeps
 // other operators out, not people.
-func (c *Client) PutTag(ctx context.Context, repository, tag string, d digest.Digest) error {
-	there, err := c.tagAt(ctx, repository, tag, d)
+func (c *Client) PutTag(ctx context.Context, repository, tag string, d digest.Digest) (listed []string, err error) {
+	there, err := c.tagProbablyGone(ctx, repository, tag, d)
 	if err == nil && !there {
 		var m Manifest
 		if m, err = c.Manifest(ctx, repository, d); err == nil {
-			err = c.putTag(ctx, repository, tag, m)
+			listed, err = c.putAbsentTag(ctx, repository, tag, m)
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("putting back %s: %w", c.name(repository, tag), err)
+		return listed, fmt.Errorf("putting back %s: %w", c.name(repository, tag), err)
 	}
-	return nil
+	return listed, nil
 }
 
 // tagAt says whether a tag is there at d; ErrTagTaken when it is elsewhere.
@@ -116,18 +119,41 @@ func (c *Client) tagAt(ctx context.Context, repository, tag string, d digest.Dig
 		return false, err
 	}
 	now, err := c.Resolve(ctx, repository, tag)
+	return isAt(tag, now.Digest, err, d)
+}
+
+// tagProbablyGone is tagAt in one request where the tag does not exist.
+func (c *Client) tagProbablyGone(ctx context.Context, repository, tag string, d digest.Digest) (bool, error) {
+	now, err := c.Tagged(ctx, repository, tag)
+	if errors.Is(err, ErrUnreadable) { // it may exist, and be of a type that we do not know
+		return c.tagAt(ctx, repository, tag, d)
+	}
+	return isAt(tag, now.Descriptor.Digest, err, d)
+}
+
+func isAt(tag string, now digest.Digest, err error, d digest.Digest) (bool, error) {
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return false, nil
 	case err != nil:
 		return false, err
-	case now.Digest != d:
-		return false, fmt.Errorf("%w: %s is at %s, not %s", ErrTagTaken, tag, now.Digest, d)
+	case now != d:
+		return false, fmt.Errorf("%w: %s is at %s, not %s", ErrTagTaken, tag, now, d)
 	}
 	return true, nil
 }
 
-// putTag writes a tag, and looks whether it is there.
+// putAbsentTag writes a tag that the registry has just said does not exist, if its tag list agrees. It
+// returns that list.
+func (c *Client) putAbsentTag(ctx context.Context, repository, tag string, m Manifest) ([]string, error) {
+	tags, err := c.Tags(ctx, repository)
+	if err := notListed(tag, tags, err); err != nil {
+		return nil, err
+	}
+	return tags, c.putTag(ctx, repository, tag, m)
+}
+
+// putTag writes a tag, and checks that it is there.
 func (c *Client) putTag(ctx context.Context, repository, tag string, m Manifest) error {
 	if err := c.Put(ctx, repository, tag, m); err != nil {
 		return err
@@ -142,8 +168,9 @@ func (c *Client) putTag(ctx context.Context, repository, tag string, m Manifest)
 // MoveTag brings a tag back to a digest that the registry still has, over the digest from that somebody
 // pushed there; from "" says that the tag is to be absent. It is the one write that takes a tag from
 // another digest, and only a person orders it. A tag that is there already is left alone, and so is
-// one at a third digest: ErrTagTaken. The caller has recorded from, and gives ctx a deadline of 5 s or
-// less. Errors wrap ErrNotFound when the digest, or what it names, is gone.
+// one at a third digest: ErrTagTaken. One that is listed and does not resolve is ErrUnreadable. The
+// caller has recorded from, and gives ctx a deadline of 5 s or less. Errors wrap ErrNotFound when the
+// registry says that the digest, or something that it refers to, does not exist.
 //
 // As with PutTag, who pushes between the look and the write loses the tag to us.
 func (c *Client) MoveTag(ctx context.Context, repository, tag string, from, to digest.Digest) error {
@@ -160,12 +187,15 @@ func (c *Client) MoveTag(ctx context.Context, repository, tag string, from, to d
 func (c *Client) moveTag(ctx context.Context, repository, tag string, from digest.Digest, m Manifest) error {
 	there, err := c.tagAt(ctx, repository, tag, m.Descriptor.Digest)
 	if errors.Is(err, ErrTagTaken) && from != "" {
-		_, err = c.tagAt(ctx, repository, tag, from)
+		if there, err = c.tagAt(ctx, repository, tag, from); err == nil && there {
+			return c.putTag(ctx, repository, tag, m)
+		}
 	}
 	if err != nil || there {
 		return err
 	}
-	return c.putTag(ctx, repository, tag, m)
+	_, err = c.putAbsentTag(ctx, repository, tag, m)
+	return err
 }
 
 // Restore puts a manifest back from its bytes, under its digest and under those of the tags
@@ -176,7 +206,7 @@ func (c *Client) Restore(ctx context.Context, repository string, m Manifest, tag
 	for _, tag := range tags {
 		there, err := c.tagAt(ctx, repository, tag, m.Descriptor.Digest)
 		if err == nil && !there {
-			err = c.putTag(ctx, repository, tag, m)
+			_, err = c.putAbsentTag(ctx, repository, tag, m)
 		}
 		if !errors.Is(err, ErrTagTaken) {
 			errs = append(errs, err)

@@ -133,7 +133,7 @@ func (s suite) notFound(t *testing.T) {
 		"a manifest":                func() error { _, err := s.c.Manifest(ctx, repository, none); return err },
 		"a tag of a new repository": func() error { _, err := s.c.Resolve(ctx, s.repository("none"), "1.0.0"); return err },
 		"the tags of a new one":     func() error { _, err := s.c.Tags(ctx, s.repository("none")); return err },
-		"a digest to put back":      func() error { return s.c.PutTag(ctx, repository, "2.0.0", none) },
+		"a digest to put back":      func() error { _, err := s.c.PutTag(ctx, repository, "2.0.0", none); return err },
 	}
 	for name, call := range calls {
 		if err := call(); !errors.Is(err, registry.ErrNotFound) {
@@ -149,7 +149,9 @@ func (s suite) missingMeansDone(t *testing.T) {
 		if !s.keepsTags {
 			must(t, s.c.Untag(t.Context(), repo, "2.0.0"))
 		}
-		must(t, s.c.Delete(t.Context(), repo, digest.FromString("nothing")))
+		if err := s.c.Delete(t.Context(), repo, digest.FromString("nothing")); !errors.Is(err, registry.ErrNotFound) {
+			t.Errorf("deleting a digest that is not there: %v, want ErrNotFound", err)
+		}
 	}
 }
 
@@ -201,7 +203,8 @@ func (s suite) putsBack(t *testing.T) {
 	must(t, err)
 	must(t, s.c.Untag(t.Context(), repository, "1.0.0"))
 	for range 2 { // the second finds it done
-		must(t, s.c.PutTag(t.Context(), repository, "1.0.0", desc.Digest))
+		_, err := s.c.PutTag(t.Context(), repository, "1.0.0", desc.Digest)
+		must(t, err)
 		s.at(t, repository, "1.0.0", desc.Digest)
 	}
 }
@@ -210,7 +213,7 @@ func (s suite) neverOverwrites(t *testing.T) {
 	repository := s.repository("taken")
 	desc := s.push(t, repository, "1.0.0", "a")
 	newer := s.push(t, repository, "1.0.0", "b")
-	if err := s.c.PutTag(t.Context(), repository, "1.0.0", desc.Digest); !errors.Is(err, registry.ErrTagTaken) {
+	if _, err := s.c.PutTag(t.Context(), repository, "1.0.0", desc.Digest); !errors.Is(err, registry.ErrTagTaken) {
 		t.Errorf("PutTag: %v, want ErrTagTaken", err)
 	}
 	s.at(t, repository, "1.0.0", newer.Digest)

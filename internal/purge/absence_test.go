@@ -1,0 +1,328 @@
+package purge
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+)
+
+// lie answers the next requests of a kind, and then none.
+func lie(w *world, times int, kind func(*http.Request) bool, answer http.HandlerFunc) *atomic.Int64 {
+	left := &atomic.Int64{}
+	left.Store(int64(times))
+	w.Intercept(func(rw http.ResponseWriter, r *http.Request) bool {
+		if !kind(r) || left.Add(-1) < 0 {
+			return false
+		}
+		answer(rw, r)
+		return true
+	})
+	return left
+}
+
+func fails(code string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		registrytest.Fail(w, http.StatusNotFound, code, "not here")
+	}
+}
+
+func read(path string) func(*http.Request) bool {
+	return func(r *http.Request) bool { return r.Method != http.MethodDelete && strings.Contains(r.URL.Path, path) }
+}
+
+// Whatever a registry says wrongly once or twice, nothing that is kept is lost, and what may go goes in
+// the end.
+func TestI2WrongAnswers(t *testing.T) {
+	t.Parallel()
+	noTags := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"tags":[]}`))
+	}
+	tests := map[string]struct {
+		kind   func(w *world) func(*http.Request) bool
+		answer http.HandlerFunc
+	}{
+		"tag":          {func(*world) func(*http.Request) bool { return read("/manifests/handmade") }, fails("MANIFEST_UNKNOWN")},
+		"live tag":     {func(*world) func(*http.Request) bool { return read("/manifests/live") }, fails("MANIFEST_UNKNOWN")},
+		"candidate":    {func(w *world) func(*http.Request) bool { return read(w.digest["image"].String()) }, fails("MANIFEST_UNKNOWN")},
+		"index":        {func(w *world) func(*http.Request) bool { return read(w.digest["index"].String()) }, fails("MANIFEST_UNKNOWN")},
+		"undo":         {func(w *world) func(*http.Request) bool { return read(w.digest["grace"].String()) }, fails("MANIFEST_UNKNOWN")},
+		"signature":    {func(*world) func(*http.Request) bool { return read("/manifests/sha256-") }, fails("MANIFEST_UNKNOWN")},
+		"list unknown": {func(*world) func(*http.Request) bool { return read(repo + "/tags/list") }, fails("NAME_UNKNOWN")},
+		"list empty":   {func(*world) func(*http.Request) bool { return read(repo + "/tags/list") }, noTags},
+		"bare 404":     {func(*world) func(*http.Request) bool { return read("/manifests/") }, http.NotFound},
+	}
+	for name, tc := range tests {
+		for _, times := range []int{1, 2} {
+			t.Run(strings.Join([]string{name, []string{"", "once", "twice"}[times]}, " "), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, nil)
+				left := lie(w, times, tc.kind(w), tc.answer)
+				_, _ = w.run() // it may fail, and loses nothing
+				if left.Load() >= int64(times) {
+					t.Fatal("nothing was asked that could be answered wrongly")
+				}
+				w.shows(stayed, nil)
+				w.Intercept(nil)
+				for day := 1; day <= 3; day++ {
+					w.clock.SetTime(now.Add(time.Duration(day) * 25 * time.Hour))
+					_, err := w.run()
+					w.must(err)
+				}
+				w.shows([]string{"tagged", "live"}, append(gone, "grace"))
+				if state, reason := w.state("t1", repo, "1.0.0"); state != "" {
+					t.Errorf("t1 is %s, %s", state, reason)
+				}
+			})
+		}
+	}
+}
+
+// What deletes a digest looks first, and is told that it does not exist: nothing was deleted.
+func TestI2DeletionOfWhatSeemsMissing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	lie(w, 1, func(r *http.Request) bool {
+		return r.Method == http.MethodDelete && strings.HasSuffix(r.URL.Path, w.digest["image"].String())
+	}, fails("MANIFEST_UNKNOWN"))
+	report, err := w.run()
+	w.must(err)
+	if got := w.verdict(report, "image"); got != "keep Unsettled" {
+		t.Errorf("the verdict is %q, want keep Unsettled", got)
+	}
+	w.shows([]string{"image"}, nil)
+	w.Intercept(nil)
+	w.clock.SetTime(now.Add(25 * time.Hour))
+	_, err = w.run()
+	w.must(err)
+	w.shows(nil, gone)
+}
+
+// A deletion whose answer is lost was done by us all the same.
+func TestLostAnswerIsNoAbsence(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	lie(w, 1, func(r *http.Request) bool {
+		return r.Method == http.MethodDelete && strings.HasSuffix(r.URL.Path, w.digest["image"].String())
+	}, func(rw http.ResponseWriter, r *http.Request) {
+		w.App.ServeHTTP(httptest.NewRecorder(), r)
+		rw.Header().Set("Retry-After", "1")
+		rw.WriteHeader(http.StatusServiceUnavailable)
+	})
+	_, err := w.run()
+	w.must(err)
+	if state, reason := w.state("t1", repo, "1.0.0"); state != "" {
+		t.Errorf("t1 is %s, %s", state, reason)
+	}
+}
+
+// A store remembers what did not resolve, as long as that is so, and forgets it when it resolves.
+func TestI2UnresolvedIsRemembered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	remembered := func() []v1alpha1.UnresolvedReference {
+		var s v1alpha1.ArtifactStore
+		w.must(w.get(&s, "acme"))
+		return s.Status.Unresolved
+	}
+	w.Intercept(func(rw http.ResponseWriter, r *http.Request) bool {
+		if !read("/manifests/handmade")(r) {
+			return false
+		}
+		fails("MANIFEST_UNKNOWN")(rw, r)
+		return true
+	})
+	for day := range 2 {
+		w.clock.SetTime(now.Add(time.Duration(day) * 12 * time.Hour))
+		report, err := w.run()
+		w.must(err)
+		want := []v1alpha1.UnresolvedReference{{Repository: repo, Reference: "handmade", Since: metav1.NewTime(now)}}
+		if diff := cmp.Diff(want, remembered()); diff != "" {
+			t.Errorf("day %d: -want +got\n%s", day, diff)
+		}
+		if got := w.verdict(report, "tagged"); got != "keep Unsettled" {
+			t.Errorf("day %d: the verdict is %q, want keep Unsettled", day, got)
+		}
+	}
+	w.Intercept(nil)
+	_, err := w.run()
+	w.must(err)
+	if left := remembered(); len(left) > 0 {
+		t.Errorf("it resolves again and is remembered: %v", left)
+	}
+	w.shows([]string{"tagged"}, nil)
+}
+
+func TestUnresolvedIsBounded(t *testing.T) {
+	t.Parallel()
+	r := content{}.reading()
+	for i := range 2 * v1alpha1.MaxUnresolved {
+		r.dangling = append(r.dangling, digest.FromString(strings.Repeat("x", i)).Encoded()[:20])
+	}
+	c := clusterOf(t, unresolved("oldest", 20))
+	r.dangling = append(r.dangling, "oldest")
+	all := c.unresolvedIn(map[string]reading{repo: r})
+	if len(all) != v1alpha1.MaxUnresolved || all[0].Reference != "oldest" {
+		t.Errorf("%d are remembered, the first is %s; want %d, the oldest first", len(all), all[0].Reference, v1alpha1.MaxUnresolved)
+	}
+}
+
+func TestI2ContradictionsOfTheAPIServer(t *testing.T) {
+	t.Parallel()
+	counts := func(n int32) func(*v1alpha1.ArtifactStore) {
+		return func(s *v1alpha1.ArtifactStore) { s.Status.Manifests = &n }
+	}
+	held := func(m *v1alpha1.ArtifactManifest) { m.Status.DependentCount = new(int32(1)) }
+	tests := map[string]struct {
+		reason string
+		read   []client.Object
+		want   bool
+	}{
+		"nothing":              {"an empty namespace", nil, false},
+		"manifests are gone":   {"the manager has counted them", []client.Object{aStore(counts(2))}, true},
+		"fewer manifests":      {"one was deleted just now", []client.Object{aStore(counts(2)), aManifest()}, false},
+		"definitions are gone": {"one holds the manifest", []client.Object{aStore(), aManifest(held)}, true},
+		"other definitions":    {"the holder was deleted just now", []client.Object{aStore(), aManifest(held), aDefinition("a", "other", "")}, false},
+		"free":                 {"no definition is needed", []client.Object{aStore(), aManifest()}, false},
+	}
+	for name, tc := range tests {
+		r := clusterRead{key: storeKey, holders: reference.Snapshot{}}
+		for _, o := range tc.read {
+			if s, ok := o.(*v1alpha1.ArtifactStore); ok {
+				r.stores = append(r.stores, *s)
+				continue
+			}
+			kind := reference.Self(o).Kind
+			r.holders[kind] = append(r.holders[kind], o)
+		}
+		if err := contradiction(r); (err != nil) != tc.want {
+			t.Errorf("%s: %v, want an error: %t: %s", name, err, tc.want, tc.reason)
+		}
+	}
+}
+
+// While it is unknown what holds a tombstone, it keeps.
+func TestI2UnknownHoldersKeep(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(reference.Definitions){
+		"missing":     func(ds reference.Definitions) { delete(ds, v1alpha1.KindDesign) },
+		"terminating": func(ds reference.Definitions) { ds[v1alpha1.KindDefinition] = reference.Definition{Terminating: true} },
+		"younger": func(ds reference.Definitions) {
+			ds[v1alpha1.KindArtifactManifest] = reference.Definition{Created: now.Add(-time.Hour)}
+		},
+	} {
+		ds := reference.Definitions{}
+		for kind, d := range known {
+			ds[kind] = d
+		}
+		change(ds)
+		c := newCluster(clusterRead{begun: now, now: now, key: storeKey, stores: []v1alpha1.ArtifactStore{*aStore()}, tombstones: []v1alpha1.Tombstone{*aTombstone("t", released(30, "1", "a"))}, definitions: ds})
+		vs := plan(c, map[string]reading{repo: content{}.reading()})
+		if diff := cmp.Diff(map[string]string{"a": "keep Held"}, said(vs, "a")); diff != "" || !strings.Contains(vs[0].Message, "CustomResourceDefinition") {
+			t.Errorf("%s: %q, -want +got\n%s", name, vs[0].Message, diff)
+		}
+	}
+}
+
+// One host is one registry, with http and with https, and whatever its names.
+func TestI9OnePlaceOneRule(t *testing.T) {
+	t.Parallel()
+	for _, urls := range [][2]string{
+		{"https://registry.example.com/acme", "http://registry.example.com/acme"},
+		{"https://Registry.Example.com:443/acme/", "https://registry.example.com/acme"},
+		{"https://docker.io/acme", "https://registry-1.docker.io/acme"},
+	} {
+		store := aStore(func(s *v1alpha1.ArtifactStore) { s.Spec.Registry.URL = urls[0] })
+		grace := aTombstone("t1", released(2, "1", "a"), func(t *v1alpha1.Tombstone) { t.Spec.RegistryURL = urls[1] })
+		over := aTombstone("t2", released(30, "2", "a", "b"), func(t *v1alpha1.Tombstone) { t.Spec.RegistryURL = urls[1] })
+		got := said(plan(clusterOf(t, store, grace, over), map[string]reading{repo: content{}.reading()}), names...)
+		if diff := cmp.Diff(map[string]string{"a": "keep GracePeriod", "b": "delete Released"}, got); diff != "" {
+			t.Errorf("%v: -want +got\n%s", urls, diff)
+		}
+	}
+}
+
+func TestSkewStopsThePurge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	cfg := w.config()
+	cfg.Skew = func() time.Duration { return 49 * time.Hour }
+	_, err := Run(t.Context(), cfg)
+	if err == nil || !strings.Contains(err.Error(), "49h0m0s off the API server's") {
+		t.Errorf("%v, want the skew", err)
+	}
+	w.shows(append(gone, stayed...), nil)
+}
+
+// Grace is compared with the API server's time, whatever the host's clock says.
+func TestGraceIsTheAPIServersTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	cfg := w.config()
+	w.clock.SetTime(now.Add(49 * time.Hour))
+	cfg.Now = func() time.Time { return now }
+	_, err := Run(t.Context(), cfg)
+	w.must(err)
+	w.shows(stayed, gone)
+}
+
+// Tombstones that were restored without their status are taken up again, with a full grace from now.
+func TestReviveForgottenTombstones(t *testing.T) {
+	t.Parallel()
+	forget := func(tag, name string) func(*v1alpha1.Tombstone) {
+		return func(t *v1alpha1.Tombstone) {
+			t.Spec.Artifacts = []v1alpha1.TombstoneArtifact{{Repository: repo, Tag: tag, Digests: []string{name}}}
+		}
+	}
+	w := newWorld(t, nil)
+	d := func(name string) string { return w.digest[name].String() }
+	w.must(w.raw.Create(t.Context(), aManifest(lists("live"))))
+	for _, o := range []client.Object{
+		w.tombstone("gone", forget("old", d("image"))),
+		w.tombstone("there", forget("handmade", d("tagged"))),
+		w.tombstone("alive", forget("live", d("live"))),
+		w.tombstone("taken", forget("handmade", d("live"))),
+		w.tombstone("busy", forget("older", d("image")), func(t *v1alpha1.Tombstone) { t.Spec.Manifest.UID = "am-cnf" }),
+	} {
+		w.must(w.raw.Create(t.Context(), o))
+	}
+	_, err := w.run()
+	w.must(err)
+	for name, want := range map[string]struct {
+		tag    string
+		state  v1alpha1.TombstoneState
+		reason string
+	}{
+		"gone":  {"old", v1alpha1.TombstoneUntagged, ""},
+		"there": {"handmade", v1alpha1.TombstonePending, "NotUntagged"},
+		"alive": {"live", v1alpha1.TombstoneRestored, ""},
+		"taken": {"handmade", v1alpha1.TombstoneUntagged, "TagTaken"},
+		"busy":  {"older", v1alpha1.TombstonePending, ""},
+	} {
+		state, reason := w.state(name, repo, want.tag)
+		if state != want.state || !strings.HasPrefix(reason, want.reason) || (want.reason == "" && reason != "") {
+			t.Errorf("%s is %s, %q; want %s, %q", name, state, reason, want.state, want.reason)
+		}
+	}
+	w.clock.SetTime(now.Add(23 * time.Hour))
+	_, err = w.run()
+	w.must(err)
+	w.shows([]string{"image"}, nil)
+	w.must(w.raw.Delete(t.Context(), &v1alpha1.Tombstone{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "busy"}}))
+	w.clock.SetTime(now.Add(25 * time.Hour))
+	_, err = w.run()
+	w.must(err)
+	w.shows([]string{"live", "tagged"}, []string{"image"})
+}

@@ -1,0 +1,121 @@
+package reference
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// DefinitionSettles is how long after the creation of a CustomResourceDefinition its objects may still
+// be on their way back, as when a cluster or a kind is restored.
+const DefinitionSettles = 24 * time.Hour
+
+// ErrHoldersUnknown is wrapped when the objects that may hold a subject cannot be listed reliably.
+var ErrHoldersUnknown = errors.New("it is unknown what references this object")
+
+// DefinitionKind is the kind of a CustomResourceDefinition, for reading its metadata.
+var DefinitionKind = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
+
+// Definition is what the API server says of the CustomResourceDefinition of a kind.
+type Definition struct {
+	Created     time.Time
+	Terminating bool
+	// Restored is true when an administrator has said, by the annotation nfo.dev/objects-restored, that
+	// all its objects are there again.
+	Restored bool
+}
+
+// Definitions are those of some kinds. A kind that is not among them has none.
+type Definitions map[string]Definition
+
+// ReadDefinitions reads the definitions of kinds of the product from the API server itself. Read after
+// their objects were listed, they say what that list is worth: a definition that is not being deleted
+// now has been there, with all its objects, since it was created.
+func ReadDefinitions(ctx context.Context, r client.Reader, kinds ...string) (Definitions, error) {
+	all := Definitions{}
+	for _, kind := range kinds {
+		crd := BlankDefinition()
+		err := r.Get(ctx, client.ObjectKey{Name: definitionName(kind)}, crd)
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading CustomResourceDefinition %s: %w", definitionName(kind), err)
+		}
+		_, restored := crd.Annotations[v1alpha1.AnnotationObjectsRestored]
+		all[kind] = Definition{Created: crd.CreationTimestamp.Time, Terminating: !crd.DeletionTimestamp.IsZero(), Restored: restored}
+	}
+	return all, nil
+}
+
+// BlankDefinition is an empty CustomResourceDefinition, to read the metadata of one into.
+func BlankDefinition() *metav1.PartialObjectMetadata {
+	crd := &metav1.PartialObjectMetadata{}
+	crd.SetGroupVersionKind(DefinitionKind)
+	return crd
+}
+
+func definitionName(kind string) string {
+	return v1alpha1.Resource(kind) + "." + v1alpha1.GroupVersion.Group
+}
+
+// KindOf returns the kind of the product that a CustomResourceDefinition defines; "" for others.
+func KindOf(definition string) string {
+	for _, kind := range v1alpha1.Kinds() {
+		if definitionName(kind) == definition {
+			return kind
+		}
+	}
+	return ""
+}
+
+// Doubt says why an object's absence from the lists of some kinds does not prove that it does not
+// exist, and what to do; "" when it does. since is when the object that they could reference was
+// created, now the API server's time. met is the creation of the latest object of a kind that was
+// seen to reference it, and zero if none was.
+func (ds Definitions) Doubt(kinds []string, since, now time.Time, met func(kind string) time.Time) string {
+	for _, kind := range kinds {
+		name := definitionName(kind)
+		d, ok := ds[kind]
+		switch {
+		case !ok:
+			return fmt.Sprintf("CustomResourceDefinition %s does not exist. Apply it and its objects again; until then nothing that they may reference is released.", name)
+		case d.Terminating:
+			return fmt.Sprintf("CustomResourceDefinition %s is being deleted with its objects. Until it is applied again, with them, nothing that they may reference is released.", name)
+		case d.Restored, d.Created.Before(since), !met(kind).Before(d.Created) && !met(kind).IsZero():
+		case now.Before(d.Created.Add(DefinitionSettles)):
+			return fmt.Sprintf("CustomResourceDefinition %s was created at %s, after this object, so %s that reference it may have been lost. Apply them again. nfo goes on at %s, or when you say that they are all there: kubectl annotate crd %s %s=",
+				name, d.Created.UTC().Format(time.RFC3339), v1alpha1.Resource(kind), d.Created.Add(DefinitionSettles).UTC().Format(time.RFC3339), name, v1alpha1.AnnotationObjectsRestored)
+		}
+	}
+	return ""
+}
+
+// NeverMet is for Doubt when nobody has watched.
+func NeverMet(string) time.Time { return time.Time{} }
+
+// HolderKindsOf returns the kinds whose objects can hold an object of a kind, sorted.
+func HolderKindsOf(subject string) []string {
+	var kinds []string
+	for _, k := range holdersOf(subject) {
+		kinds = append(kinds, k.name)
+	}
+	return kinds
+}
+
+// doubtful is an error for a doubt, nil for none.
+func doubtful(doubt string) error {
+	if doubt == "" {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrHoldersUnknown, strings.TrimSuffix(doubt, "."))
+}

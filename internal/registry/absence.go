@@ -1,0 +1,151 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"oras.land/oras-go/v2/registry/remote/errcode"
+)
+
+// SecondLook is how long the registry must have said, without a break, that something does not
+// exist before that may be acted on where the operator did not remove it itself; see SettlesIn. Load balancers,
+// restarts and replicated storage give wrong answers for seconds.
+const SecondLook = 15 * time.Second
+
+// maxAbsences bounds how many absent things a client remembers.
+const maxAbsences = 16_384
+
+// errUnproven is wrapped by ErrUnavailable for a 404 that does not prove that anything is missing.
+var errUnproven = errors.New("the answer is 404 without the error code that a registry gives for what does not exist, so it proves nothing; a proxy or a registry that is starting may have answered")
+
+// subject is what a request asks about. It decides which error codes prove that it does not exist.
+type subject int
+
+const (
+	anything  subject = iota // no 404 proves anything
+	aManifest                // by tag or digest
+	aBlob
+	tagList
+	contents // what a pushed manifest refers to
+)
+
+// absenceCodes are the codes that prove the absence of a subject. A repository that does not exist
+// contains nothing. Spec: OCI distribution-spec, "Error Codes".
+var absenceCodes = map[subject][]string{
+	aManifest: {errcode.ErrorCodeManifestUnknown, errcode.ErrorCodeNameUnknown, "TAG_EXPIRED"}, // the last one is Quay's, for a deleted tag
+	aBlob:     {errcode.ErrorCodeBlobUnknown, errcode.ErrorCodeNameUnknown},
+	tagList:   {errcode.ErrorCodeNameUnknown},
+	contents:  {errcode.ErrorCodeManifestBlobUnknown, errcode.ErrorCodeBlobUnknown, errcode.ErrorCodeManifestUnknown},
+}
+
+// absent reports whether an error answer proves that what was asked for does not exist in a
+// repository. It is the one rule of this package for that; every other 404 is no answer (I2).
+func (s subject) absent(repository string, answer *errcode.ErrorResponse) bool {
+	return slices.ContainsFunc(answer.Errors, func(e errcode.Error) bool {
+		switch {
+		case strings.Contains(e.Message, "accept header"):
+			return false // distribution gives MANIFEST_UNKNOWN to a manifest of a type that was not asked for, too
+		case slices.Contains(absenceCodes[s], e.Code):
+			return true
+		}
+		return s != anything && e.Code == "NOT_FOUND" && harborSays(repository, e.Message)
+	})
+}
+
+// harborSays recognises how Harbor says that something does not exist, with a code of its own:
+// "artifact library/app:1 not found", "repository library/app not found", "blob sha256:... not found".
+func harborSays(repository, message string) bool {
+	rest, ok := strings.CutSuffix(message, " not found")
+	if !ok {
+		return false
+	}
+	kind, name, _ := strings.Cut(rest, " ")
+	switch kind {
+	case "artifact":
+		return strings.HasPrefix(name, repository+":") || strings.HasPrefix(name, repository+"@")
+	case "repository":
+		return name == repository
+	}
+	return kind == "blob" && isDigest(name)
+}
+
+// SettlesIn returns how much longer the registry has to say that what err is about does not exist until
+// that counts as settled: until it has said so for SecondLook, without a break, to this client. 0 means
+// settled. For errors that do not wrap ErrNotFound it returns SecondLook.
+func SettlesIn(err error) time.Duration {
+	var f *failure
+	if !errors.Is(err, ErrNotFound) || !errors.As(err, &f) || f.absentSince.IsZero() {
+		return SecondLook
+	}
+	return max(0, f.secondLook-time.Since(f.absentSince))
+}
+
+// OfOne reports whether an error concerns the one thing that was asked for, so that others may well be
+// read: there was an answer, and it cannot be understood or proves nothing.
+func OfOne(err error) bool { return errors.Is(err, ErrUnreadable) || errors.Is(err, errUnproven) }
+
+// absences remembers since when each thing is said not to exist. It is safe for concurrent use.
+type absences struct {
+	secondLook time.Duration
+
+	mu    sync.Mutex
+	since map[string]time.Time
+}
+
+func newAbsences(secondLook time.Duration) *absences {
+	return &absences{secondLook: secondLook, since: map[string]time.Time{}}
+}
+
+// note remembers an answer about a manifest, and gives an absence its beginning. An answer that
+// proves nothing changes nothing.
+func (a *absences) note(repository, reference string, err error) error {
+	key := repository + "@" + reference
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err == nil {
+		delete(a.since, key)
+		return nil
+	}
+	var f *failure
+	if !errors.Is(err, ErrNotFound) || !errors.As(err, &f) {
+		return err
+	}
+	since, known := a.since[key]
+	if !known {
+		since = time.Now()
+		a.makeRoom()
+		a.since[key] = since
+	}
+	f.absentSince, f.secondLook = since, a.secondLook
+	return err
+}
+
+// makeRoom drops an arbitrary absence when there are too many: its time then begins anew.
+func (a *absences) makeRoom() {
+	if len(a.since) < maxAbsences {
+		return
+	}
+	for key := range a.since {
+		delete(a.since, key)
+		return
+	}
+}
+
+// notListed is nil if the tag list of a repository confirms that a tag does not exist. It is asked
+// before a tag is written where none seems to be: a wrong 404 must not overwrite a tag (I5), and two
+// different answers of a registry are rarely wrong in the same way.
+func notListed(tag string, tags []string, err error) error {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case slices.Contains(tags, tag):
+		return fmt.Errorf("%w: the registry lists the tag %s and says that it does not exist", ErrUnreadable, tag)
+	}
+	return nil
+}

@@ -1,0 +1,218 @@
+package registry_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+)
+
+// Which answers of a registry prove that something does not exist, by what was asked for.
+func TestI2AbsenceIsTheRegistrysWord(t *testing.T) {
+	t.Parallel()
+	const repository = "acme/app"
+	d := digest.FromString("x")
+	asks := map[string]func(*testing.T, *registry.Client) error{
+		"manifest": func(t *testing.T, c *registry.Client) error {
+			_, err := c.Manifest(t.Context(), repository, d)
+			return err
+		},
+		"tag": func(t *testing.T, c *registry.Client) error {
+			_, err := c.Resolve(t.Context(), repository, "1")
+			return err
+		},
+		"blob": func(t *testing.T, c *registry.Client) error {
+			_, err := c.Blob(t.Context(), repository, d, 10)
+			return err
+		},
+		"tags":   func(t *testing.T, c *registry.Client) error { _, err := c.Tags(t.Context(), repository); return err },
+		"delete": func(t *testing.T, c *registry.Client) error { return c.Delete(t.Context(), repository, d) },
+	}
+	rows := map[string]struct {
+		reason        string
+		status        int
+		code, message string
+		proves        string // the asks to which it is proof
+	}{
+		"manifest unknown":    {"the code for it", http.StatusNotFound, "MANIFEST_UNKNOWN", "manifest unknown", "manifest tag delete"},
+		"name unknown":        {"an unknown repository contains nothing", http.StatusNotFound, "NAME_UNKNOWN", "repository name not known", "manifest tag blob tags delete"},
+		"blob unknown":        {"the code for it", http.StatusNotFound, "BLOB_UNKNOWN", "blob unknown", "blob"},
+		"tag expired":         {"Quay's code for a deleted tag", http.StatusNotFound, "TAG_EXPIRED", "Tag has expired", "manifest tag delete"},
+		"harbor's artifact":   {"Harbor has a code of its own", http.StatusNotFound, "NOT_FOUND", "artifact acme/app:1 not found", "manifest tag blob tags delete"},
+		"harbor's repository": {"", http.StatusNotFound, "NOT_FOUND", "repository acme/app not found", "manifest tag blob tags delete"},
+		"another repository":  {"an answer to another question", http.StatusNotFound, "NOT_FOUND", "repository acme/ap not found", ""},
+		"another not found":   {"a gateway's JSON", http.StatusNotFound, "NOT_FOUND", "route not found", ""},
+		"not acceptable":      {"it exists, in a form that was not asked for", http.StatusNotFound, "MANIFEST_UNKNOWN", "OCI index found, but accept header does not support OCI indexes", ""},
+		"unsupported":         {"says nothing of what exists", http.StatusNotFound, "UNSUPPORTED", "no such route", ""},
+		"no code":             {"a proxy's JSON", http.StatusNotFound, "", "not found", ""},
+		"503":                 {"a status for what is down, whatever it says", http.StatusServiceUnavailable, "MANIFEST_UNKNOWN", "manifest unknown", ""},
+	}
+	for name, row := range rows {
+		for ask, act := range asks {
+			t.Run(name+"/"+ask, func(t *testing.T) {
+				t.Parallel()
+				server := func(req *http.Request) (*http.Response, error) {
+					body := `{"errors":[{"code":"` + row.code + `","message":"` + row.message + `"}]}`
+					if row.code == "" {
+						body = `{"message":"not found"}`
+					}
+					return &http.Response{StatusCode: row.status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: req}, nil
+				}
+				synctest.Test(t, func(t *testing.T) {
+					c := open(t, registry.Config{
+						Location:  v1alpha1.RegistryLocation{PlainHTTP: true, Host: "r.example"},
+						Transport: func(http.RoundTripper) http.RoundTripper { return roundTripper(server) },
+					})
+					want := registry.ErrUnavailable
+					if strings.Contains(" "+row.proves+" ", " "+ask+" ") {
+						want = registry.ErrNotFound
+					}
+					if err := act(t, c); !errors.Is(err, want) {
+						t.Errorf("%v, want %v: %s", err, want, row.reason)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A HEAD has no body to say why, and some registries refuse it.
+func TestResolveAsksAgainByGet(t *testing.T) {
+	t.Parallel()
+	rows := map[string]struct {
+		reason string
+		head   int
+		get    http.HandlerFunc // nil: the registry's own answer
+		want   error
+		tag    string
+	}{
+		"404, there":     {"the answer that has the manifest counts", http.StatusNotFound, nil, nil, "1.0.0"},
+		"405":            {"a registry that refuses HEAD can be used", http.StatusMethodNotAllowed, nil, nil, "1.0.0"},
+		"501":            {"so can this", http.StatusNotImplemented, nil, nil, "1.0.0"},
+		"404, not there": {"the registry says so itself", http.StatusNotFound, nil, registry.ErrNotFound, "2.0.0"},
+		"404 twice":      {"nobody who knows has said it", http.StatusNotFound, http.NotFound, registry.ErrUnavailable, "1.0.0"},
+		"403":            {"is an answer", http.StatusForbidden, nil, registry.ErrDenied, "1.0.0"},
+	}
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, c := start(t)
+			pushed := push(t, r.Host, "app", "1.0.0", "a")
+			r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
+				switch {
+				case req.Method == http.MethodHead:
+					w.WriteHeader(row.head)
+				case row.get != nil:
+					row.get(w, req)
+				default:
+					return false
+				}
+				return true
+			})
+			desc, err := c.Resolve(t.Context(), "app", row.tag)
+			if !errors.Is(err, row.want) || (err == nil && desc.Digest != pushed.Digest) {
+				t.Errorf("%s, %v; want %s, %v: %s", desc.Digest, err, pushed.Digest, row.want, row.reason)
+			}
+		})
+	}
+}
+
+// An absence settles when the registry has said the same for a while, without a break.
+func TestI2AbsenceSettles(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		there := &atomic.Bool{}
+		broken := &atomic.Bool{}
+		server := func(req *http.Request) (*http.Response, error) {
+			status, body := http.StatusNotFound, `{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`
+			switch {
+			case broken.Load():
+				status, body = http.StatusBadGateway, ""
+			case there.Load():
+				status, body = http.StatusOK, `{"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`
+			}
+			return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: req, ContentLength: -1}, nil
+		}
+		c := open(t, registry.Config{
+			Location:  v1alpha1.RegistryLocation{PlainHTTP: true, Host: "r.example"},
+			Transport: func(http.RoundTripper) http.RoundTripper { return roundTripper(server) },
+		})
+		look := func() error { _, err := c.Resolve(t.Context(), "app", "1"); return err }
+		wants := func(when string, want time.Duration) {
+			t.Helper()
+			if err := look(); !errors.Is(err, registry.ErrNotFound) || registry.SettlesIn(err) != want {
+				t.Errorf("%s: %v, settles in %s; want %s", when, err, registry.SettlesIn(err), want)
+			}
+		}
+		wants("the first time", registry.SecondLook)
+		time.Sleep(10 * time.Second)
+		wants("after 10 s", 5*time.Second)
+		broken.Store(true)
+		if err := look(); registry.SettlesIn(err) != registry.SecondLook {
+			t.Errorf("%v settles in %s: it is no absence", err, registry.SettlesIn(err))
+		}
+		broken.Store(false)
+		time.Sleep(10 * time.Second)
+		wants("after 20 s, with a break of the service", 0)
+		there.Store(true)
+		if err := look(); err != nil {
+			t.Fatal(err)
+		}
+		there.Store(false)
+		wants("it was there meanwhile", registry.SecondLook)
+		if _, err := c.Resolve(t.Context(), "app", "2"); registry.SettlesIn(err) != registry.SecondLook {
+			t.Error("what is said of one tag counts for another")
+		}
+	})
+}
+
+// A wrong 404 must not overwrite a tag: the tag list has to agree.
+func TestI5WrongAbsenceOverwritesNoTag(t *testing.T) {
+	t.Parallel()
+	acts := map[string]func(*testing.T, *registry.Client, digest.Digest, registry.Manifest) error{
+		"PutTag": func(t *testing.T, c *registry.Client, d digest.Digest, _ registry.Manifest) error {
+			_, err := c.PutTag(t.Context(), "app", "1.0.0", d)
+			return err
+		},
+		"MoveTag": func(t *testing.T, c *registry.Client, d digest.Digest, _ registry.Manifest) error {
+			return c.MoveTag(t.Context(), "app", "1.0.0", "", d)
+		},
+		"Restore": func(t *testing.T, c *registry.Client, _ digest.Digest, m registry.Manifest) error {
+			return c.Restore(t.Context(), "app", m, []string{"1.0.0"})
+		},
+	}
+	for name, act := range acts {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, c := start(t)
+			old := push(t, r.Host, "app", "", "old")
+			now := push(t, r.Host, "app", "1.0.0", "now")
+			m, err := c.Manifest(t.Context(), "app", old.Digest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
+				if !strings.HasSuffix(req.URL.Path, "/manifests/1.0.0") || req.Method == http.MethodPut {
+					return false
+				}
+				registrytest.Fail(w, http.StatusNotFound, "MANIFEST_UNKNOWN", "not here")
+				return true
+			})
+			if err := act(t, c, old.Digest, m); !errors.Is(err, registry.ErrUnreadable) {
+				t.Errorf("%v, want ErrUnreadable", err)
+			}
+			r.Intercept(nil)
+			wantAt(t, c, map[string]digest.Digest{"1.0.0": now.Digest})
+		})
+	}
+}
