@@ -75,7 +75,7 @@ func (r *releaser) gather(ctx context.Context, job task) (evidence, error) {
 	if ev.holders = found.Holders; err != nil || len(ev.holders) > 0 {
 		return ev, err
 	}
-	if ev.holders, err = r.recordedHolders(ctx, &m); err != nil || len(ev.holders) > 0 {
+	if ev.holders, err = r.unlistedHolders(ctx, &m); err != nil || len(ev.holders) > 0 {
 		return ev, err
 	}
 	if found.KindGoing {
@@ -93,14 +93,17 @@ func (r *releaser) gather(ctx context.Context, job task) (evidence, error) {
 	return ev, r.gatherStore(ctx, &m, &ev)
 }
 
-// recordedHolders reads, by name, the holders that the manifest's status still names although no list
-// shows them. A list that left one out would else release what is in use (I2).
-func (r *releaser) recordedHolders(ctx context.Context, m *v1alpha1.ArtifactManifest) ([]reference.Holder, error) {
-	var recorded []reference.Holder
-	for _, d := range m.Status.Dependents.Dependents {
-		recorded = append(recorded, reference.Holder{Object: reference.Object{Kind: d.Kind, Namespace: d.Namespace, Name: d.Name}})
+// unlistedHolders reads, by name, the holders that the cache or the manifest's status knows although no
+// live list shows them. A list that left one out would else release what is in use (I2).
+func (r *releaser) unlistedHolders(ctx context.Context, m *v1alpha1.ArtifactManifest) ([]reference.Holder, error) {
+	known, err := r.holders.Cached(ctx, m)
+	if err != nil {
+		return nil, err
 	}
-	return r.holders.Still(ctx, m, recorded)
+	for _, d := range m.Status.Dependents.Dependents {
+		known = append(known, reference.Holder{Object: reference.Object{Kind: d.Kind, Namespace: d.Namespace, Name: d.Name}})
+	}
+	return r.holders.Still(ctx, m, known)
 }
 
 // readStores reads every store of the cluster, uncached, and finds the manifest's own, which is read by

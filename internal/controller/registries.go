@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,8 +21,9 @@ import (
 // shared by all that use a store. The Secret is read each time, uncached: a changed password
 // counts at once.
 type Registries struct {
-	secrets client.Reader
-	wrap    func(http.RoundTripper) http.RoundTripper
+	secrets    client.Reader
+	wrap       func(http.RoundTripper) http.RoundTripper
+	secondLook time.Duration // see registry.Config
 
 	mu   sync.Mutex
 	open map[types.UID]opened
@@ -32,9 +34,10 @@ type opened struct {
 	client *registry.Client
 }
 
-// NewRegistries makes the pool. wrap, when not nil, sees every request to a registry.
-func NewRegistries(secrets client.Reader, wrap func(http.RoundTripper) http.RoundTripper) *Registries {
-	return &Registries{secrets: secrets, wrap: wrap, open: map[types.UID]opened{}}
+// NewRegistries makes the pool. wrap, when not nil, sees every request to a registry. secondLook is as in
+// registry.Config.
+func NewRegistries(secrets client.Reader, wrap func(http.RoundTripper) http.RoundTripper, secondLook time.Duration) *Registries {
+	return &Registries{secrets: secrets, wrap: wrap, secondLook: secondLook, open: map[types.UID]opened{}}
 }
 
 // Open returns the client of a store. A store that is being deleted keeps the credentials it
@@ -70,7 +73,7 @@ func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*regi
 	if pem := cfg.CABundle; len(pem) > 0 && !x509.NewCertPool().AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("opening %s: %w", cfg.Location.Host, errCABundle)
 	}
-	cfg.Transport = r.wrap
+	cfg.Transport, cfg.SecondLook = r.wrap, r.secondLook
 	opening, err := registry.Open(cfg)
 	if err != nil {
 		return nil, err

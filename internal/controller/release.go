@@ -148,6 +148,9 @@ func (r *releaser) untag(ctx context.Context, reg *registry.Client, job task, ev
 	if errors.Is(err, reference.ErrHoldersUnknown) {
 		return nil, errors.Join(err, r.undo(ctx, reg, ev.store, t))
 	}
+	if err == nil && len(late.Holders) == 0 {
+		late.Holders, err = r.unlistedHolders(ctx, job.manifest)
+	}
 	if err != nil || len(late.Holders) == 0 {
 		return nil, err
 	}

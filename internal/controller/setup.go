@@ -43,6 +43,9 @@ type Options struct {
 	ChartCommand []string
 	// Transport, when not nil, sees every request to a registry.
 	Transport func(http.RoundTripper) http.RoundTripper
+	// SecondLook is how long a registry must have said that something does not exist before that is acted
+	// on. Default: registry.SecondLook.
+	SecondLook time.Duration
 
 	now func() time.Time // the API server's time
 }
@@ -70,7 +73,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	}
 	now := clock.RealClock{}
 	finder := reference.NewFinder(mgr.GetClient(), mgr.GetAPIReader(), o.now)
-	registries := NewRegistries(mgr.GetAPIReader(), o.Transport)
+	registries := NewRegistries(mgr.GetAPIReader(), o.Transport, o.SecondLook)
 	recorder := mgr.GetEventRecorder("nfo")
 	reader, err := reference.NewChartReader(reference.ChartLimits{}, 1, o.ChartCommand...)
 	if err != nil {

@@ -1,6 +1,8 @@
 package purge
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/reference"
@@ -179,37 +182,48 @@ func TestUnresolvedIsBounded(t *testing.T) {
 	}
 }
 
+// A list that is empty although objects exist is found out: by the names that statuses and tombstones have.
 func TestI2ContradictionsOfTheAPIServer(t *testing.T) {
 	t.Parallel()
-	counts := func(n int32) func(*v1alpha1.ArtifactStore) {
-		return func(s *v1alpha1.ArtifactStore) { s.Status.Manifests = &n }
-	}
-	held := func(m *v1alpha1.ArtifactManifest) { m.Status.DependentCount = new(int32(1)) }
+	held := aManifest(func(m *v1alpha1.ArtifactManifest) {
+		m.Name = "other"
+		m.Status.Dependents.Dependents = []v1alpha1.Dependent{{Kind: v1alpha1.KindDefinition, Namespace: namespace, Name: "a"}}
+	})
 	tests := map[string]struct {
-		reason string
-		read   []client.Object
-		want   bool
+		reason  string
+		objects []client.Object
+		empty   client.ObjectList // whose list is empty
+		want    error
 	}{
-		"nothing":              {"an empty namespace", nil, false},
-		"manifests are gone":   {"the manager has counted them", []client.Object{aStore(counts(2))}, true},
-		"fewer manifests":      {"one was deleted just now", []client.Object{aStore(counts(2)), aManifest()}, false},
-		"definitions are gone": {"one holds the manifest", []client.Object{aStore(), aManifest(held)}, true},
-		"other definitions":    {"the holder was deleted just now", []client.Object{aStore(), aManifest(held), aDefinition("a", "other", "")}, false},
-		"free":                 {"no definition is needed", []client.Object{aStore(), aManifest()}, false},
+		"manifests":        {"the manifest was applied again", []client.Object{aManifest(lists("1.0.0"))}, &v1alpha1.ArtifactManifestList{}, errContradiction},
+		"definitions":      {"a manifest's status names one", []client.Object{held, aDefinition("a", "other", "")}, &v1alpha1.NetworkFunctionDefinitionVersionList{}, errContradiction},
+		"holder is gone":   {"the status is older than that", []client.Object{held}, &v1alpha1.NetworkFunctionDefinitionVersionList{}, nil},
+		"nothing is there": {"an empty list may be true", nil, &v1alpha1.ArtifactManifestList{}, nil},
 	}
 	for name, tc := range tests {
-		r := clusterRead{key: storeKey, holders: reference.Snapshot{}}
-		for _, o := range tc.read {
-			if s, ok := o.(*v1alpha1.ArtifactStore); ok {
-				r.stores = append(r.stores, *s)
-				continue
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			for _, o := range tc.objects {
+				w.must(w.raw.Create(t.Context(), o.DeepCopyObject().(client.Object))) //nolint:forcetypeassert // it is one
 			}
-			kind := reference.Self(o).Kind
-			r.holders[kind] = append(r.holders[kind], o)
-		}
-		if err := contradiction(r); (err != nil) != tc.want {
-			t.Errorf("%s: %v, want an error: %t: %s", name, err, tc.want, tc.reason)
-		}
+			cfg := w.config()
+			cfg.Client = interceptor.NewClient(w.api.(client.WithWatch), interceptor.Funcs{ //nolint:forcetypeassert // it is one
+				List: func(ctx context.Context, c client.WithWatch, l client.ObjectList, opts ...client.ListOption) error {
+					if runtimeType(l) == runtimeType(tc.empty) {
+						return nil
+					}
+					return c.List(ctx, l, opts...)
+				},
+			})
+			_, err := Run(t.Context(), cfg)
+			if !errors.Is(err, tc.want) {
+				t.Errorf("%v, want %v: %s", err, tc.want, tc.reason)
+			}
+			if tc.want != nil {
+				w.shows(append(gone, stayed...), nil)
+			}
+		})
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -48,8 +49,9 @@ type cluster struct {
 	recorded   map[string][]graph.Root // by repository: digests in the status of manifests and definitions
 	// homes are the repositories that the store's manifests have, or had, and whose they are (I9).
 	homes map[string]v1alpha1.TombstoneManifest
-	// alive are the UIDs of the namespace's manifests.
+	// alive are the UIDs of the namespace's manifests; asked are the names that were read besides.
 	alive map[types.UID]bool
+	asked map[string]bool
 	// unresolved is since when purges have seen references unresolved, by repository and reference.
 	unresolved map[[2]string]time.Time
 }
@@ -79,7 +81,7 @@ func readCluster(ctx context.Context, api client.Reader, c clock.PassiveClock, n
 		return cluster{}, err
 	}
 	r.now = now()
-	return newCluster(r), contradiction(r)
+	return newCluster(r), contradiction(ctx, api, r)
 }
 
 // holderKinds are the kinds whose objects can keep a digest.
@@ -109,29 +111,51 @@ type clusterRead struct {
 	definitions reference.Definitions
 }
 
-// contradiction is not nil if a list is empty although another object shows that it cannot be (I2). It is
-// pure.
-func contradiction(r clusterRead) error {
-	manifests := r.holders.Manifests()
-	for i := range r.stores {
-		if n := r.stores[i].Status.Manifests; r.stores[i].Name == r.key.Name && n != nil && *n > 0 && len(manifests) == 0 {
-			return fmt.Errorf("%w: status.manifests of store %s is %d, and no manifest is listed", errContradiction, r.key, *n)
-		}
-	}
+// maxRecorded bounds how many recorded holders are asked for by name.
+const maxRecorded = 64
+
+// contradiction is not nil if no definition and no design is listed although one exists that a manifest's
+// status names (I2).
+func contradiction(ctx context.Context, api client.Reader, r clusterRead) error {
 	if len(r.holders[v1alpha1.KindDefinition])+len(r.holders[v1alpha1.KindDesign]) > 0 {
 		return nil
 	}
-	for _, m := range manifests {
-		if n := m.Status.DependentCount; n != nil && *n > 0 {
-			return fmt.Errorf("%w: status.dependentCount of manifest %s/%s is %d, and no definition or design is listed", errContradiction, m.Namespace, m.Name, *n)
+	asked := map[reference.Object]bool{}
+	for _, m := range r.holders.Manifests() {
+		for _, d := range m.Status.Dependents.Dependents {
+			o := reference.Object{Kind: d.Kind, Namespace: d.Namespace, Name: d.Name}
+			if o.Blank() == nil || asked[o] || len(asked) >= maxRecorded {
+				continue
+			}
+			asked[o] = true
+			err := api.Get(ctx, client.ObjectKey{Namespace: o.Namespace, Name: o.Name}, o.Blank())
+			if client.IgnoreNotFound(err) != nil {
+				return fmt.Errorf("reading %s: %w", o, err)
+			}
+			if err == nil {
+				return fmt.Errorf("%w: %s exists, and no definition or design is listed", errContradiction, o)
+			}
 		}
 	}
 	return nil
 }
 
+// unlisted is not nil if a manifest of a name exists that was not listed: what it keeps is unknown (I2).
+func (c cluster) unlisted(ctx context.Context, api client.Reader, namespace, name string) error {
+	var m v1alpha1.ArtifactManifest
+	err := api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &m)
+	switch {
+	case apierrors.IsNotFound(err), err == nil && c.alive[m.UID]:
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading manifest %s/%s: %w", namespace, name, err)
+	}
+	return fmt.Errorf("%w: manifest %s/%s exists and is not listed", errContradiction, namespace, name)
+}
+
 // newCluster sorts what was read. It is pure.
 func newCluster(r clusterRead) cluster {
-	c := cluster{begun: r.begun, now: r.now, entries: map[string][]entry{}, unresolved: map[[2]string]time.Time{}, alive: map[types.UID]bool{}}
+	c := cluster{begun: r.begun, now: r.now, entries: map[string][]entry{}, unresolved: map[[2]string]time.Time{}, alive: map[types.UID]bool{}, asked: map[string]bool{}}
 	key, stores, holders, tombstones := r.key, r.stores, r.holders, r.tombstones
 	i := slices.IndexFunc(stores, func(s v1alpha1.ArtifactStore) bool { return s.Name == key.Name })
 	if i < 0 {

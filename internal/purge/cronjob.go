@@ -115,7 +115,7 @@ func rules(s *v1alpha1.ArtifactStore) []rbacv1.PolicyRule {
 	rs := []rbacv1.PolicyRule{
 		{APIGroups: []string{group}, Resources: []string{"artifactstores"}, Verbs: []string{"list"}},
 		{APIGroups: []string{group}, Resources: []string{"artifactstores/status"}, ResourceNames: []string{s.Name}, Verbs: []string{"patch"}},
-		{APIGroups: []string{group}, Resources: []string{"artifactmanifests", "networkfunctiondefinitionversions", "networkservicedesignversions"}, Verbs: []string{"list"}},
+		{APIGroups: []string{group}, Resources: []string{"artifactmanifests", "networkfunctiondefinitionversions", "networkservicedesignversions"}, Verbs: []string{"get", "list"}},
 		{APIGroups: []string{group}, Resources: []string{"tombstones"}, Verbs: []string{"create", "get", "list", "update", "delete"}},
 		{APIGroups: []string{group}, Resources: []string{"tombstones/status"}, Verbs: []string{"update"}},
 		{APIGroups: []string{coordinationv1.GroupName}, Resources: []string{"leases"}, Verbs: []string{"create"}},

@@ -145,7 +145,8 @@ func (s *sweeper) delete(ctx context.Context, ev *evidence, d digest.Digest) err
 	if err != nil {
 		return err
 	}
-	for _, tag := range ev.graph.TagsThatFollow(d) {
+	following := ev.graph.TagsThatFollow(d)
+	for _, tag := range following {
 		if err = s.registry.Untag(ctx, ev.repository, tag); err != nil && !errors.Is(err, registry.ErrUnsupported) {
 			return err
 		}
@@ -163,6 +164,9 @@ func (s *sweeper) delete(ctx context.Context, ev *evidence, d digest.Digest) err
 		s.mu.Lock()
 		s.unanswered = true
 		s.mu.Unlock()
+	}
+	if len(following) > 0 && errors.Is(err, registry.ErrNotFound) {
+		return nil // some registries delete a digest with its last tag
 	}
 	return err
 }

@@ -45,7 +45,7 @@ func (s *sweeper) evidence(ctx context.Context, repository string) (*evidence, e
 	s.latest = nil
 	ctx, cancel := context.WithTimeoutCause(ctx, maxEvidence, errSlow)
 	defer cancel()
-	c, err := s.cluster(ctx)
+	c, err := s.clusterOf(ctx, s.manifestOf(repository))
 	var r reading
 	if err == nil {
 		r = s.reader.read(ctx, repository, c.starts(repository))
@@ -82,6 +82,26 @@ func (s *sweeper) confirmUntagged(ctx context.Context, repository string, r read
 		return errUnsteady
 	}
 	return nil
+}
+
+// clusterOf is cluster, with a look by its name at the manifest that keeps what is in one of its repositories.
+// One that is not listed may have been applied just then, so the cluster is read once more.
+func (s *sweeper) clusterOf(ctx context.Context, manifest string) (cluster, error) {
+	c, err := s.cluster(ctx)
+	if err != nil || c.asked[manifest] {
+		return c, err
+	}
+	err = c.unlisted(ctx, s.api, s.key.Namespace, manifest)
+	if errors.Is(err, errContradiction) {
+		s.shared = nil
+		if c, err = s.cluster(ctx); err == nil {
+			err = c.unlisted(ctx, s.api, s.key.Namespace, manifest)
+		}
+	}
+	if err == nil {
+		c.asked[manifest] = true
+	}
+	return c, err
 }
 
 // cluster reads the cluster, unless it was read just now. Entries that are not claimed keep.

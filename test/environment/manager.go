@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
@@ -35,6 +36,8 @@ type ManagerOptions struct {
 	PollsPerSecond float64
 	// PurgerImage as in the manager's options.
 	PurgerImage string
+	// SecondLook is a second when 0.
+	SecondLook time.Duration
 	// Webhooks makes it serve the webhooks for its namespaces.
 	Webhooks bool
 	// Elect makes it work only while it holds the lease in the first of its namespaces.
@@ -90,7 +93,7 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // Stop ends it, in the test's clean-up
 	mgr, err := controller.NewManager(ctx, kube, base, controller.Options{
-		PollsPerSecond: o.PollsPerSecond, PurgerImage: o.PurgerImage, Transport: o.Registry,
+		PollsPerSecond: o.PollsPerSecond, PurgerImage: o.PurgerImage, Transport: o.Registry, SecondLook: cmp.Or(o.SecondLook, time.Second),
 	})
 	if err == nil && o.Webhooks {
 		err = admission.Setup(ctx, mgr)

@@ -1,0 +1,219 @@
+package registrytest
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Ask is a kind of request that reads.
+type Ask string
+
+// What a client asks a registry.
+const (
+	AskBase       Ask = "GET base"
+	AskTags       Ask = "GET tags"
+	AskTagHead    Ask = "HEAD tag"
+	AskTag        Ask = "GET tag"
+	AskDigestHead Ask = "HEAD digest"
+	AskDigest     Ask = "GET digest"
+	AskBlob       Ask = "GET blob"
+)
+
+// Asks are all kinds of requests that read, but for blobs, which only the reading of charts needs.
+func Asks() []Ask {
+	return []Ask{AskBase, AskTags, AskTagHead, AskTag, AskDigestHead, AskDigest}
+}
+
+// askOf is what a request asks; "" for a write.
+func askOf(req *http.Request) Ask {
+	read := req.Method == http.MethodGet || req.Method == http.MethodHead
+	last := req.URL.Path[strings.LastIndex(req.URL.Path, "/")+1:]
+	switch {
+	case !read:
+		return ""
+	case req.URL.Path == "/v2/":
+		return AskBase
+	case strings.HasSuffix(req.URL.Path, "/tags/list"):
+		return AskTags
+	case strings.Contains(req.URL.Path, "/blobs/"):
+		return AskBlob
+	case strings.Contains(req.URL.Path, "/manifests/") && strings.Contains(last, ":"):
+		return Ask(req.Method + " digest")
+	case strings.Contains(req.URL.Path, "/manifests/"):
+		return Ask(req.Method + " tag")
+	}
+	return ""
+}
+
+// Lie is a wrong answer: of something before the registry, or of a registry that is starting, restored or
+// behind.
+type Lie struct {
+	Name string
+	// about are the asks that it can be an answer to; none for all.
+	about  []Ask
+	answer func(l *Liar, w http.ResponseWriter, req *http.Request)
+}
+
+// Fits reports whether the lie can be an answer to an ask.
+func (l Lie) Fits(a Ask) bool { return len(l.about) == 0 || slices.Contains(l.about, a) }
+
+// Lies are all lies.
+func Lies() []Lie {
+	say := func(status int, contentType, body string) func(*Liar, http.ResponseWriter, *http.Request) {
+		return func(_ *Liar, w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", contentType)
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body))
+		}
+	}
+	fails := func(code func(Ask) string) func(*Liar, http.ResponseWriter, *http.Request) {
+		return func(_ *Liar, w http.ResponseWriter, req *http.Request) {
+			Fail(w, http.StatusNotFound, code(askOf(req)), "not known to the registry")
+		}
+	}
+	return []Lie{
+		{Name: "404 text", answer: say(http.StatusNotFound, "text/plain; charset=utf-8", "404 page not found\n")},
+		{Name: "404 page", answer: say(http.StatusNotFound, "text/html", "<html>default backend</html>")},
+		{Name: "404 JSON", answer: say(http.StatusNotFound, "application/json", `{"message":"no route matched"}`)},
+		{Name: "404 wrong code", answer: fails(func(a Ask) string {
+			if a == AskBlob {
+				return "MANIFEST_UNKNOWN"
+			}
+			return "BLOB_UNKNOWN"
+		})},
+		{Name: "404 right code", answer: fails(func(a Ask) string {
+			switch a {
+			case AskTags:
+				return "NAME_UNKNOWN"
+			case AskBlob:
+				return "BLOB_UNKNOWN"
+			}
+			return "MANIFEST_UNKNOWN"
+		})},
+		{Name: "200 nothing", answer: say(http.StatusOK, "application/json", "")},
+		{Name: "200 empty list", about: []Ask{AskTags}, answer: say(http.StatusOK, "application/json", `{"tags":[]}`)},
+		{Name: "503", answer: say(http.StatusServiceUnavailable, "text/plain", "starting")},
+		{Name: "hang", answer: func(_ *Liar, _ http.ResponseWriter, req *http.Request) {
+			select {
+			case <-req.Context().Done():
+			case <-time.After(10 * time.Second):
+			}
+			panic(http.ErrAbortHandler)
+		}},
+		{Name: "stale", about: []Ask{AskTags, AskTagHead, AskTag, AskDigestHead, AskDigest}, answer: (*Liar).stale},
+	}
+}
+
+// Liar answers requests of one kind wrongly for a while. It is safe for concurrent use.
+type Liar struct {
+	registry *Registry
+	ask      Ask
+	lie      Lie
+
+	mu    sync.Mutex
+	until time.Time         // it lies until then, or
+	left  int               // so often
+	told  int               // how often it has lied
+	now   map[string]answer // the last true answers, by request
+	then  map[string]answer // those when the lying began
+}
+
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// NewLiar puts a liar before a registry. It does not lie before it is told to.
+func NewLiar(r *Registry, ask Ask, lie Lie) *Liar {
+	l := &Liar{registry: r, ask: ask, lie: lie, now: map[string]answer{}}
+	r.Intercept(l.intercept)
+	return l
+}
+
+// Times makes it lie to the next requests of its kind, so many of them.
+func (l *Liar) Times(n int) { l.begin(n, time.Time{}) }
+
+// For makes it lie for a time.
+func (l *Liar) For(d time.Duration) { l.begin(0, time.Now().Add(d)) }
+
+func (l *Liar) begin(n int, until time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.left, l.until = n, until
+	l.then = map[string]answer{}
+	for k, v := range l.now {
+		l.then[k] = v
+	}
+}
+
+// Stop ends the lying.
+func (l *Liar) Stop() { l.begin(0, time.Time{}) }
+
+// Told is how often it has lied.
+func (l *Liar) Told() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.told
+}
+
+func (l *Liar) intercept(w http.ResponseWriter, req *http.Request) bool {
+	if askOf(req) != l.ask {
+		return false
+	}
+	l.mu.Lock()
+	lying := l.left > 0 || time.Now().Before(l.until)
+	if lying {
+		l.told++
+		l.left = max(0, l.left-1)
+	}
+	l.mu.Unlock()
+	if lying {
+		l.lie.answer(l, w, req)
+		return true
+	}
+	if l.lie.Name == "stale" {
+		l.remember(w, req)
+		return true
+	}
+	return false
+}
+
+func key(req *http.Request) string { return fmt.Sprintf("%s %s", req.Method, req.URL) }
+
+// remember answers truly and keeps the answer.
+func (l *Liar) remember(w http.ResponseWriter, req *http.Request) {
+	seen := httptest.NewRecorder()
+	l.registry.App.ServeHTTP(seen, req)
+	a := answer{seen.Code, seen.Header().Clone(), bytes.Clone(seen.Body.Bytes())}
+	l.mu.Lock()
+	l.now[key(req)] = a
+	l.mu.Unlock()
+	a.write(w)
+}
+
+// stale answers as when the lying began; what was not asked before is answered truly.
+func (l *Liar) stale(w http.ResponseWriter, req *http.Request) {
+	l.mu.Lock()
+	a, known := l.then[key(req)]
+	l.mu.Unlock()
+	if !known {
+		l.registry.App.ServeHTTP(w, req)
+		return
+	}
+	a.write(w)
+}
+
+func (a answer) write(w http.ResponseWriter) {
+	for k, v := range a.header {
+		w.Header()[k] = v
+	}
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.body)
+}
