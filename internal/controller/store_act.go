@@ -33,7 +33,7 @@ func (r *StoreReconciler) act(ctx context.Context, s *v1alpha1.ArtifactStore, v 
 			return fmt.Errorf("keeping %T %s: %w", want, want.GetName(), err)
 		}
 	}
-	if s.Spec.Purge.Schedule != nil && *s.Spec.Purge.Schedule != "" {
+	if s.Spec.Purge.CronSchedule() != "" {
 		return nil
 	}
 	job := &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: purge.ObjectName(s.Name)}}

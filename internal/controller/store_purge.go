@@ -32,7 +32,7 @@ func (seen storeSeen) purgeHealth() (metav1.ConditionStatus, string, string) {
 		return metav1.ConditionFalse, v1alpha1.ReasonUsageUnknown, next
 	case seen.purgerImage == "":
 		return metav1.ConditionUnknown, v1alpha1.ReasonCronJobDisabled, next
-	case schedule(p) == "" || p.Suspend:
+	case p.CronSchedule() == "" || p.Suspend:
 		return metav1.ConditionUnknown, v1alpha1.ReasonSuspended, next
 	case last == nil:
 		return metav1.ConditionTrue, v1alpha1.ReasonScheduled, "No purge has been done yet. " + next
@@ -42,13 +42,6 @@ func (seen storeSeen) purgeHealth() (metav1.ConditionStatus, string, string) {
 		return metav1.ConditionTrue, string(v1alpha1.PurgeBelowThreshold), next
 	}
 	return metav1.ConditionTrue, v1alpha1.ReasonSucceeded, next
-}
-
-func schedule(p v1alpha1.PurgeSpec) string {
-	if p.Schedule == nil {
-		return ""
-	}
-	return *p.Schedule
 }
 
 // nextPurge says when the next purge starts, and what it will not do.
@@ -61,12 +54,12 @@ func (seen storeSeen) nextPurge() string {
 	switch {
 	case seen.purgerImage == "":
 		next = append(next, "The manager runs without --purger-image, so there is no CronJob; run nfo purge by hand.")
-	case schedule(p) == "":
+	case p.CronSchedule() == "":
 		next = append(next, "spec.purge.schedule is empty, so there is no CronJob; run nfo purge by hand.")
 	case p.Suspend:
 		next = append(next, "spec.purge.suspend is set, so none starts by schedule.")
 	default:
-		next = append(next, fmt.Sprintf("The next one starts by schedule %q, %s.", schedule(p), cmp.Or(p.TimeZone, "Etc/UTC")))
+		next = append(next, fmt.Sprintf("The next one starts by schedule %q, %s.", p.CronSchedule(), p.CronTimeZone()))
 	}
 	if p.DryRun {
 		next = append(next, "spec.purge.dryRun is set, so that nothing is deleted and no run is recorded here.")

@@ -15,8 +15,6 @@ import (
 )
 
 const (
-	defaultSchedule = "0 0 * * *"
-	defaultTimeZone = "Etc/UTC"
 	// user is nobody's in particular; the image has no user of its own to rely on.
 	user = 65532
 	// A run that could not start for so long is left out.
@@ -68,18 +66,10 @@ func Objects(store *v1alpha1.ArtifactStore, image string) []client.Object {
 			Subjects:   []rbacv1.Subject{subject},
 		},
 	}
-	if schedule(store) != "" && image != "" {
+	if store.Spec.Purge.CronSchedule() != "" && image != "" {
 		objects = append(objects, cronJob(store, image))
 	}
 	return objects
-}
-
-// schedule is the default only where none is given: an empty one means no CronJob.
-func schedule(s *v1alpha1.ArtifactStore) string {
-	if s.Spec.Purge.Schedule == nil {
-		return defaultSchedule
-	}
-	return *s.Spec.Purge.Schedule
 }
 
 // Labels are on everything that a purge runs from, and on its jobs and pods.
@@ -128,16 +118,12 @@ func rules(s *v1alpha1.ArtifactStore) []rbacv1.PolicyRule {
 }
 
 func cronJob(s *v1alpha1.ArtifactStore, image string) *batchv1.CronJob {
-	zone := s.Spec.Purge.TimeZone
-	if zone == "" {
-		zone = defaultTimeZone
-	}
 	return &batchv1.CronJob{
 		TypeMeta:   metav1.TypeMeta{APIVersion: batchv1.SchemeGroupVersion.String(), Kind: "CronJob"},
 		ObjectMeta: objectMeta(s),
 		Spec: batchv1.CronJobSpec{
-			Schedule:                   schedule(s),
-			TimeZone:                   &zone,
+			Schedule:                   s.Spec.Purge.CronSchedule(),
+			TimeZone:                   new(s.Spec.Purge.CronTimeZone()),
 			Suspend:                    new(s.Spec.Purge.Suspend),
 			ConcurrencyPolicy:          batchv1.ForbidConcurrent,
 			StartingDeadlineSeconds:    new(int64(startingDeadline / time.Second)),
