@@ -25,13 +25,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 // Options is what the manager's command line decides for the controllers.
 type Options struct {
-	// PurgerImage is the image of the purge CronJobs; "" means that none are made.
-	PurgerImage string
+	// Purger are the image and the resources of purge pods; without an image no CronJobs are made.
+	Purger purge.Settings
 	// PollsPerSecond is each store's budget of requests for polling upload states. Above 0.
 	PollsPerSecond float64
 	// Metrics is where the metrics of stores are registered. Default: where controller-runtime
@@ -80,7 +81,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		mgr.Add(&storeMetrics{stores: mgr.GetClient(), to: o.Metrics}),
 		setupStore(mgr, &StoreReconciler{
 			Client: mgr.GetClient(), holders: finder, registries: registries, events: recorder,
-			clock: now, purgerImage: o.PurgerImage, pings: map[types.UID]ping{},
+			clock: now, purger: o.Purger, pings: map[types.UID]ping{},
 		}),
 		setupManifest(mgr, &ManifestReconciler{
 			Client: mgr.GetClient(), holders: finder, registries: registries, events: recorder,

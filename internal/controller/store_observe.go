@@ -25,7 +25,7 @@ type storeSeen struct {
 
 // observe reads; the registry is only asked for a sign of life.
 func (r *StoreReconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore) (storeSeen, error) {
-	seen := storeSeen{store: s, purgerImage: r.purgerImage}
+	seen := storeSeen{store: s, purgerImage: r.purger.Image}
 	var err error
 	if seen.holders, err = r.holders.Cached(ctx, s); err != nil {
 		return seen, fmt.Errorf("finding what holds %s: %w", s.Name, err)

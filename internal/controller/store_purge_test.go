@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -174,6 +175,18 @@ func TestACronJobLosesWhatIsNoLongerWanted(t *testing.T) {
 		return j
 	}
 	plain := func(*corev1.PodSpec) {}
+	limited := func(memory, cpu string) corev1.ResourceRequirements {
+		r := corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(memory)}}
+		if cpu != "" {
+			r.Limits[corev1.ResourceCPU] = resource.MustParse(cpu)
+		}
+		return r
+	}
+	memory := func(bytes string, others ...corev1.EnvVar) func(*corev1.PodSpec) {
+		return func(p *corev1.PodSpec) {
+			p.Containers[0].Env = append([]corev1.EnvVar{{Name: "GOMEMLIMIT", Value: bytes}}, others...)
+		}
+	}
 	tests := map[string]struct {
 		reason     string
 		want, have *batchv1.CronJob
@@ -184,7 +197,20 @@ func TestACronJobLosesWhatIsNoLongerWanted(t *testing.T) {
 		"Volume":   {"a volume that is no longer wanted", job(plain), job(func(p *corev1.PodSpec) { p.Volumes = []corev1.Volume{{Name: "data"}} }), false},
 		"Mount":    {"its mount", job(plain), job(func(p *corev1.PodSpec) { p.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "data"}} }), false},
 		"Argument": {"an argument at the end", job(plain), job(func(p *corev1.PodSpec) { p.Containers[0].Args = []string{"purge", "--volume"} }), false},
-		"Gone":     {"the container itself", job(plain), job(func(p *corev1.PodSpec) { p.Containers = nil }), false},
+		"Limit": {"a limit that is no longer wanted", job(func(p *corev1.PodSpec) { p.Containers[0].Resources = limited("512Mi", "") }),
+			job(func(p *corev1.PodSpec) { p.Containers[0].Resources = limited("512Mi", "1") }), false},
+		"Lowered": {"a limit that was edited", job(func(p *corev1.PodSpec) { p.Containers[0].Resources = limited("512Mi", "") }),
+			job(func(p *corev1.PodSpec) { p.Containers[0].Resources = limited("64Mi", "") }), false},
+		"Spelling": {"the same quantity in other words", job(func(p *corev1.PodSpec) { p.Containers[0].Resources = limited("1Gi", "1") }),
+			job(func(p *corev1.PodSpec) { p.Containers[0].Resources = limited("1024Mi", "1000m") }), true},
+		"Memory":   {"what the Go runtime was told of the limit that has gone", job(plain), job(memory("100")), false},
+		"Edited":   {"what the Go runtime is told", job(memory("100")), job(memory("200")), false},
+		"Variable": {"a variable that somebody else adds is theirs", job(memory("100")), job(memory("100", corev1.EnvVar{Name: "HTTPS_PROXY"})), true},
+		"Policy": {"where the error of a crash comes from", job(func(p *corev1.PodSpec) {
+			p.Containers[0].TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
+		}),
+			job(func(p *corev1.PodSpec) { p.Containers[0].TerminationMessagePolicy = corev1.TerminationMessageReadFile }), false},
+		"Gone": {"the container itself", job(plain), job(func(p *corev1.PodSpec) { p.Containers = nil }), false},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/nfo-operator/nfo/internal/admission"
 	"github.com/nfo-operator/nfo/internal/controller"
+	"github.com/nfo-operator/nfo/internal/purge"
 )
 
 // Transport sees and may refuse the requests of a manager.
@@ -33,8 +35,10 @@ type ManagerOptions struct {
 	QPS float32
 	// PollsPerSecond is 100 when 0: tests do not wait.
 	PollsPerSecond float64
-	// PurgerImage as in the manager's options.
+	// PurgerImage as on the command line.
 	PurgerImage string
+	// PurgerResources are the defaults of the command line when nil.
+	PurgerResources *corev1.ResourceRequirements
 	// Webhooks makes it serve the webhooks for its namespaces.
 	Webhooks bool
 	// Elect makes it work only while it holds the lease in the first of its namespaces.
@@ -83,6 +87,9 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	if o.PollsPerSecond == 0 {
 		o.PollsPerSecond = 100
 	}
+	if o.PurgerResources == nil {
+		o.PurgerResources = new(purge.DefaultResources())
+	}
 	var hooks webhooks
 	if o.Webhooks {
 		hooks = e.newWebhooks(t, o.Namespaces)
@@ -90,7 +97,7 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // Stop ends it, in the test's clean-up
 	mgr, err := controller.NewManager(ctx, kube, base, controller.Options{
-		PollsPerSecond: o.PollsPerSecond, PurgerImage: o.PurgerImage, Transport: o.Registry,
+		PollsPerSecond: o.PollsPerSecond, Purger: purge.Settings{Image: o.PurgerImage, Resources: *o.PurgerResources}, Transport: o.Registry,
 	})
 	if err == nil && o.Webhooks {
 		err = admission.Setup(ctx, mgr)
