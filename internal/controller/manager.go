@@ -58,10 +58,12 @@ func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Opt
 }
 
 // madeByUs keeps memory small: of the kinds that are not the product's, the cache has only the
-// objects that the manager made.
+// objects that the manager made, and the Jobs of its CronJobs, which have their labels.
 func madeByUs() map[client.Object]cache.ByObject {
 	made := cache.ByObject{Label: labels.SelectorFromSet(purge.Labels())}
+	cronJobs, jobs := made, made
+	cronJobs.Transform, jobs.Transform = leanCronJob, leanJob
 	return map[client.Object]cache.ByObject{
-		&batchv1.CronJob{}: made, &rbacv1.Role{}: made, &rbacv1.RoleBinding{}: made, &corev1.ServiceAccount{}: made,
+		&batchv1.CronJob{}: cronJobs, &batchv1.Job{}: jobs, &rbacv1.Role{}: made, &rbacv1.RoleBinding{}: made, &corev1.ServiceAccount{}: made,
 	}
 }

@@ -41,6 +41,8 @@ type Options struct {
 	// ChartCommand starts the process that reads a chart; see reference.NewChartReader. Default: this
 	// program's own.
 	ChartCommand []string
+	// Clock default: the real one.
+	Clock clock.PassiveClock
 	// Transport, when not nil, sees every request to a registry.
 	Transport func(http.RoundTripper) http.RoundTripper
 }
@@ -56,6 +58,8 @@ type Options struct {
 // +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=list;watch;create;patch
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=list;watch;create;patch
 // +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=list;watch
+// +kubebuilder:rbac:groups="",resources=pods;events,verbs=list
 // +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=patch
@@ -65,7 +69,10 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	now := clock.RealClock{}
+	now := o.Clock
+	if now == nil {
+		now = clock.RealClock{}
+	}
 	finder := reference.NewFinder(mgr.GetClient(), mgr.GetAPIReader())
 	registries := NewRegistries(mgr.GetAPIReader(), o.Transport)
 	recorder := mgr.GetEventRecorder("nfo")
@@ -80,7 +87,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	return errors.Join(
 		mgr.Add(&storeMetrics{stores: mgr.GetClient(), to: o.Metrics}),
 		setupStore(mgr, &StoreReconciler{
-			Client: mgr.GetClient(), holders: finder, registries: registries, events: recorder,
+			Client: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, registries: registries, events: recorder,
 			clock: now, purger: o.Purger, pings: map[types.UID]ping{},
 		}),
 		setupManifest(mgr, &ManifestReconciler{
@@ -107,6 +114,7 @@ func setupStore(mgr manager.Manager, r *StoreReconciler) error {
 	life := builder.WithPredicates(lifeOnly())
 	return ctrl.NewControllerManagedBy(mgr).Named("artifactstore").
 		For(&v1alpha1.ArtifactStore{}, builder.WithPredicates(lifeOrPurge())).
+		Watches(&batchv1.Job{}, storeOfJob()).
 		Owns(&batchv1.CronJob{}, life).Owns(&rbacv1.Role{}, life).Owns(&rbacv1.RoleBinding{}, life).Owns(&corev1.ServiceAccount{}, life).
 		Watches(&v1alpha1.ArtifactStore{}, stores(mgr.GetClient(), true), life).
 		Watches(&v1alpha1.ArtifactManifest{}, subjects(v1alpha1.KindArtifactStore), life).

@@ -30,6 +30,7 @@ const (
 // StoreReconciler reconciles ArtifactStores.
 type StoreReconciler struct {
 	client.Client
+	live       client.Reader
 	holders    *reference.Finder
 	registries *Registries
 	events     events.EventRecorder

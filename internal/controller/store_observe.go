@@ -21,6 +21,7 @@ type storeSeen struct {
 	late        []reference.Holder
 	tombstones  int32
 	purgerImage string
+	runs        purgeRuns // of the purge, unless the store is inert or being deleted
 }
 
 // observe reads; the registry is only asked for a sign of life.
@@ -56,8 +57,10 @@ func (r *StoreReconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore
 			seen.tombstones++
 		}
 	}
-	if seen.invalid == nil && seen.winner == nil {
-		seen.ping = r.ping(ctx, s)
+	if seen.invalid != nil || seen.winner != nil {
+		return seen, nil
 	}
-	return seen, nil
+	seen.ping = r.ping(ctx, s)
+	seen.runs, err = r.runs(ctx, s)
+	return seen, err
 }

@@ -25,6 +25,13 @@ func purged(outcome v1alpha1.PurgeOutcome, change func(*v1alpha1.ArtifactStore))
 	})
 }
 
+// running is what a pass has seen of the purge's Jobs, too.
+func (seen storeSeen) running(runs purgeRuns) storeSeen {
+	seen.runs = runs
+	seen.runs.recorded = seen.store.Status.LastPurge
+	return seen
+}
+
 func measured(s *v1alpha1.ArtifactStore) {
 	s.Spec.Purge.ThresholdPercent, s.Spec.Purge.TargetPercent = 80, 60
 	s.Status.Usage = &v1alpha1.StoreUsage{UsedBytes: 71 << 30, CapacityBytes: new(int64(100 << 30)), Percent: new(int32(71))}
@@ -83,6 +90,22 @@ func TestPurgeHealthySays(t *testing.T) {
 				s.store.Spec.Purge.TimeZone, s.store.Spec.Purge.DryRun = "Etc/UTC", true
 			}), "True/Scheduled No purge has been done yet." + next + " spec.purge.dryRun is set, so that nothing is deleted and no run is recorded here.",
 		},
+		"JobFailed": {
+			"a run that could not record itself comes after the last one that could", purged(v1alpha1.PurgeSucceeded, func(*v1alpha1.ArtifactStore) {}).running(
+				theRuns(aJob("j", hour, failedBy("BackoffLimitExceeded", "", hour))).fact("j", runFact{pod: aPod(corev1.PodFailed, hour, exited("purge", "OOMKilled", "", 137, hour, hour))})),
+			"False/Failed The last recorded purge ended at 2026-01-02T03:04:05Z: it deleted 0 digests, reclaimed 0 B and kept 0. " +
+				"Job ns/j failed with BackoffLimitExceeded: pod pod-x ended with OOMKilled (exit code 137). Raise the memory limit of purge pods (purge.resources in the chart's values). " +
+				"To purge at once: `kubectl create job -n ns --from=cronjob/acme-purge NAME`. " +
+				`The next one is due at 2026-01-03T00:00:00Z, by schedule "0 0 * * *", Etc/UTC.`,
+		},
+		"NoDelete": {
+			"what else stops purges is not forgotten", aStore(func(s *storeSeen) {
+				s.store.Status.Capabilities.Delete = v1alpha1.Unsupported
+				s.runs = theRuns(aJob("j", hour))
+			}), "False/NotStarted Job ns/j has not started: it has no pod, and no event says why. `kubectl describe job -n ns j` shows more. " +
+				"Kubernetes then starts it automatically. If you change the image or purge.resources, delete the Job too, which keeps its template: `kubectl delete job -n ns j`. " +
+				`Deletion is disabled at the registry: the tombstones wait. Enable it there. The next one is due at 2026-01-03T00:00:00Z, by schedule "0 0 * * *", Etc/UTC.`,
+		},
 		"Suspended": {
 			"the last purge is told of also when none comes", purged(v1alpha1.PurgeSucceeded, func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.Suspend = true }),
 			"Unknown/Suspended The last purge ended at 2026-01-02T03:04:05Z: it deleted 0 digests, reclaimed 0 B and kept 0. spec.purge.suspend is set, so none starts by schedule.",
@@ -95,6 +118,29 @@ func TestPurgeHealthySays(t *testing.T) {
 			c := apimeta.FindStatusCondition(v.conditions, v1alpha1.ConditionPurgeHealthy)
 			if diff := cmp.Diff(tc.want, string(c.Status)+"/"+c.Reason+" "+c.Message); diff != "" {
 				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// A store wakes itself when a run would be late or should have started, and not later than to ping.
+func TestAStoreWakesForItsPurge(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason string
+		runs   purgeRuns
+		want   time.Duration
+	}{
+		"Ping":  {"nothing is due before the registry is asked again", theRuns(), pingWell},
+		"Young": {"a Job has half of its minute left", theRuns(aJob("j", 30*second)), 30 * second},
+		"Due": {"a run was due 8 minutes ago", theRuns().with(func(r *purgeRuns) {
+			r.cron.Spec.Schedule, r.cron.Status.LastScheduleTime = "52 11 * * *", new(ago(24*hour))
+		}), 2 * minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := decideStore(aStore(func(s *storeSeen) { s.runs = tc.runs })).again; got != tc.want {
+				t.Errorf("%s: it wakes after %s, want %s", tc.reason, got, tc.want)
 			}
 		})
 	}

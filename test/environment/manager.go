@@ -10,6 +10,7 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/config"
@@ -39,6 +40,8 @@ type ManagerOptions struct {
 	PurgerImage string
 	// PurgerResources are the defaults of the command line when nil.
 	PurgerResources *corev1.ResourceRequirements
+	// Clock is the real one when nil.
+	Clock clock.PassiveClock
 	// Webhooks makes it serve the webhooks for its namespaces.
 	Webhooks bool
 	// Elect makes it work only while it holds the lease in the first of its namespaces.
@@ -97,7 +100,7 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // Stop ends it, in the test's clean-up
 	mgr, err := controller.NewManager(ctx, kube, base, controller.Options{
-		PollsPerSecond: o.PollsPerSecond, Purger: purge.Settings{Image: o.PurgerImage, Resources: *o.PurgerResources}, Transport: o.Registry,
+		PollsPerSecond: o.PollsPerSecond, Purger: purge.Settings{Image: o.PurgerImage, Resources: *o.PurgerResources}, Clock: o.Clock, Transport: o.Registry,
 	})
 	if err == nil && o.Webhooks {
 		err = admission.Setup(ctx, mgr)
