@@ -78,16 +78,21 @@ Exit codes:
 	return cmd
 }
 
+// validate refuses values that no flag's type refuses.
+func (cfg managerConfig) validate() error {
+	switch {
+	case cfg.PollsPerSecond < 0.1:
+		return fmt.Errorf("--registry-polls-per-second is %g and must be at least 0.1", cfg.PollsPerSecond)
+	case cfg.webhookPort < 0 || cfg.webhookPort > 65535:
+		return fmt.Errorf("--webhook-port is %d and must be a port, or 0", cfg.webhookPort)
+	}
+	return checkResources(cfg.Purger.Resources)
+}
+
 // runManager runs until ctx ends.
 func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error {
-	if cfg.PollsPerSecond < 0.1 {
-		return fmt.Errorf("--registry-polls-per-second is %g and must be at least 0.1", cfg.PollsPerSecond)
-	}
-	if err := checkResources(cfg.Purger.Resources); err != nil {
+	if err := cfg.validate(); err != nil {
 		return err
-	}
-	if cfg.webhookPort < 0 || cfg.webhookPort > 65535 {
-		return fmt.Errorf("--webhook-port is %d and must be a port, or 0", cfg.webhookPort)
 	}
 	collectEarly()
 	log := zap.New()

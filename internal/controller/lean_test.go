@@ -55,7 +55,7 @@ func TestLeanCronJobKeepsWhenWeChangedIt(t *testing.T) {
 	t.Parallel()
 	at := metav1.Unix(1000, 0)
 	job := &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{
-		{Manager: "nfo-manager", Operation: metav1.ManagedFieldsOperationApply, Time: &at, FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{}}`)}},
+		{Manager: "nfo-manager", Operation: metav1.ManagedFieldsOperationApply, Time: &at, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{}}`)},
 		{Manager: "kube-controller-manager", Subresource: "status", Time: new(metav1.Unix(2000, 0))},
 	}}}
 	job.Spec.Schedule = "0 0 * * *"

@@ -51,11 +51,10 @@ func aJob(name string, age time.Duration, change ...func(*batchv1.Job)) batchv1.
 	return j
 }
 
-func succeeded(at time.Duration) func(*batchv1.Job) {
-	return func(j *batchv1.Job) {
-		j.Status.Succeeded = 1
-		j.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue, LastTransitionTime: ago(at)}}
-	}
+// succeeded is a Job that ended well an hour ago.
+func succeeded(j *batchv1.Job) {
+	j.Status.Succeeded = 1
+	j.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue, LastTransitionTime: ago(hour)}}
 }
 
 func failedBy(reason, message string, at time.Duration) func(*batchv1.Job) {
@@ -101,7 +100,7 @@ func TestJudgeJobs(t *testing.T) {
 	}{
 		"NoCronJob": {"nothing runs by itself", purgeRuns{now: noon}, "", nil, 0},
 		"Quiet":     {"no Job is left, and the last run was on time", theRuns(), "", nil, untilLate},
-		"Succeeded": {"the newest Job is well, whatever older ones were", theRuns(aJob("new", hour, succeeded(hour)), aJob("old", 12*hour, exceeded), aJob("stuck", 13*hour)), "", nil, untilLate},
+		"Succeeded": {"the newest Job is well, whatever older ones were", theRuns(aJob("new", hour, succeeded), aJob("old", 12*hour, exceeded), aJob("stuck", 13*hour)), "", nil, untilLate},
 		"Young":     {"a Job may take a minute to start", theRuns(aJob("j", 40*second)), "", nil, 20 * second},
 		"Running":   {"its pod runs", theRuns(aJob("j", hour, runs)), "", nil, untilLate},
 
@@ -170,7 +169,7 @@ func TestJudgeJobs(t *testing.T) {
 		"RecordedNoPod":  {"its pods were deleted", theRuns(aJob("j", 12*hour, exceeded)).record(v1alpha1.PurgeFailed, ago(10*hour+5*second)), "", nil, untilLate},
 		"PurgedByHand":   {"a purge without a Job has succeeded since", theRuns(aJob("j", 12*hour, exceeded)).record(v1alpha1.PurgeSucceeded, ago(hour)), "", nil, untilLate},
 		"StuckForAll":    {"a Job that waits goes on waiting, whoever purged by hand", theRuns(aJob("j", 5*hour)).record(v1alpha1.PurgeSucceeded, ago(hour)).fact("j", runFact{warning: quota}), "FailedCreate", nil, minute},
-		"RetryAfterFail": {"a Job by hand succeeded", theRuns(aJob("now", hour, succeeded(hour)), aJob("j", 12*hour, exceeded)), "", nil, untilLate},
+		"RetryAfterFail": {"a Job by hand succeeded", theRuns(aJob("now", hour, succeeded), aJob("j", 12*hour, exceeded)), "", nil, untilLate},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -222,9 +221,9 @@ func TestLateRuns(t *testing.T) {
 		"ChangedByOther": {"the status is written by another", yesterday().with(func(r *purgeRuns) {
 			r.cron.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager", Subresource: "status", Time: new(ago(hour))}}
 		}), "due at", 0},
-		"ByHand":   {"a Job by hand came after", yesterday().with(func(r *purgeRuns) { r.jobs = []batchv1.Job{aJob("now", hour, succeeded(hour))} }), "", 12*hour + 10*minute},
+		"ByHand":   {"a Job by hand came after", yesterday().with(func(r *purgeRuns) { r.jobs = []batchv1.Job{aJob("now", hour, succeeded)} }), "", 12*hour + 10*minute},
 		"ByNfo":    {"a purge without a Job came after", yesterday().record(v1alpha1.PurgeSucceeded, ago(hour)), "", 12*hour + 10*minute},
-		"LongRun":  {"the run before took until an hour ago", scheduled("0 */3 * * *", ago(12*hour)).with(func(r *purgeRuns) { r.jobs = []batchv1.Job{aJob("j", 12*hour, succeeded(time.Hour))} }), "", 10 * minute},
+		"LongRun":  {"the run before took until an hour ago", scheduled("0 */3 * * *", ago(12*hour)).with(func(r *purgeRuns) { r.jobs = []batchv1.Job{aJob("j", 12*hour, succeeded)} }), "", 10 * minute},
 		"Never":    {"there is no 30 February", scheduled("0 0 30 2 *", ago(24*hour)), "", 0},
 		"Unparsed": {"Kubernetes tells of it", scheduled("never", ago(24*hour)), "", 0},
 		"Why": {"nothing may be created there", yesterday().fact("cron", runFact{warning: warning{reason: "FailedCreate", text: "jobs.batch is forbidden"}}),

@@ -30,8 +30,8 @@ func early(by time.Duration) func(*environment.ManagerOptions) {
 	return func(o *environment.ManagerOptions) { o.Clock = ahead(by) }
 }
 
-// almostAMinute lets a Job be noticed ten seconds after it was made, instead of a minute.
-const almostAMinute = 50 * time.Second
+// headStart lets a Job be noticed ten seconds after it was made, instead of a minute.
+const headStart = 50 * time.Second
 
 func everyMinute(s *v1alpha1.ArtifactStore) { s.Spec.Purge.Schedule = new("* * * * *") }
 
@@ -48,7 +48,7 @@ func (s *scene) quota(name corev1.ResourceName, most string) *corev1.ResourceQuo
 }
 
 // byHand starts a purge as `kubectl create job NAME --from=cronjob/acme-purge` does.
-func (s *scene) byHand(name string, change ...func(*batchv1.Job)) *batchv1.Job {
+func (s *scene) byHand(name string, change ...func(*batchv1.Job)) {
 	s.t.Helper()
 	cron := &batchv1.CronJob{ObjectMeta: s.meta("acme-purge")}
 	s.Expect(env.Client.Get(s.t.Context(), client.ObjectKeyFromObject(cron), cron)).To(gomega.Succeed())
@@ -59,7 +59,6 @@ func (s *scene) byHand(name string, change ...func(*batchv1.Job)) *batchv1.Job {
 		c(j)
 	}
 	s.create(j)
-	return j
 }
 
 // jobs are those of the scene.
@@ -110,7 +109,7 @@ func TestAQuotaRefusesPurges(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	q := s.quota(corev1.ResourceLimitsCPU, "500m")
-	s.manage(scheduled, early(almostAMinute))
+	s.manage(scheduled, early(headStart))
 	st := s.scheduledStore(everyMinute)
 	s.SetDefaultEventuallyTimeout(time.Minute + patience) // for the schedule
 	s.eventually(st, v1alpha1.ConditionPurgeHealthy, "False/FailedCreate")
@@ -128,7 +127,7 @@ func TestAQuotaRefusesTheJobItself(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	q := s.quota("count/jobs.batch", "0")
-	s.manage(scheduled, early(9*time.Minute+almostAMinute)) // ten minutes late is ten seconds after the time
+	s.manage(scheduled, early(9*time.Minute+headStart)) // ten minutes late is ten seconds after the time
 	st := s.scheduledStore(everyMinute)
 	s.SetDefaultEventuallyTimeout(time.Minute + patience)
 	s.eventually(st, v1alpha1.ConditionPurgeHealthy, "False/Late")
@@ -167,7 +166,7 @@ func TestACronJobShowsWhenItsScheduleChanged(t *testing.T) {
 func TestAPurgeThatDoesNotStart(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.manage(scheduled, early(almostAMinute))
+	s.manage(scheduled, early(headStart))
 	st := s.scheduledStore()
 	s.byHand("now")
 	s.kubelet("now", corev1.PodPending, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "Back-off pulling image"}})
@@ -183,7 +182,7 @@ func TestAPurgeThatDoesNotStart(t *testing.T) {
 func TestAPurgeThatNobodySchedules(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.manage(scheduled, early(almostAMinute))
+	s.manage(scheduled, early(headStart))
 	st := s.scheduledStore()
 	s.byHand("now")
 	pod := s.podOf("now")
