@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"cmp"
+
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -185,6 +187,24 @@ type PurgeSpec struct {
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 }
+
+// Defaults of a purge's schedule, as the API server fills them in.
+const (
+	defaultSchedule = "0 0 * * *"
+	defaultTimeZone = "Etc/UTC"
+)
+
+// CronSchedule returns the crontab line of the purge CronJob: the default where schedule is absent,
+// "" where it is empty, which means that there is no CronJob.
+func (p PurgeSpec) CronSchedule() string {
+	if p.Schedule == nil {
+		return defaultSchedule
+	}
+	return *p.Schedule
+}
+
+// CronTimeZone returns the IANA time zone of the schedule, the default where timeZone is empty.
+func (p PurgeSpec) CronTimeZone() string { return cmp.Or(p.TimeZone, defaultTimeZone) }
 
 // LocalReference names an object of the same namespace.
 type LocalReference struct {

@@ -119,8 +119,14 @@ const (
 	ReasonScheduled = "Scheduled"
 	// ReasonSucceeded: the last purge succeeded.
 	ReasonSucceeded = "Succeeded"
-	// ReasonFailed: the last purge failed.
+	// ReasonFailed: the last purge failed, or its Job did.
 	ReasonFailed = "Failed"
+	// ReasonFailedCreate: the API server refuses the pod of a purge's Job, such as for a quota.
+	ReasonFailedCreate = "FailedCreate"
+	// ReasonNotStarted: a purge's Job exists for more than a minute and its pod does not run.
+	ReasonNotStarted = "NotStarted"
+	// ReasonLate: no purge has started within 10 minutes after it was due by the schedule.
+	ReasonLate = "Late"
 	// ReasonInvalidSchedule: the API server refuses the CronJob, for its schedule or time zone.
 	ReasonInvalidSchedule = "InvalidSchedule"
 	// ReasonSuspended: spec.purge.suspend, or an empty schedule.

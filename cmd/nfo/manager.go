@@ -21,6 +21,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/admission"
 	"github.com/nfo-operator/nfo/internal/certificate"
 	"github.com/nfo-operator/nfo/internal/controller"
+	"github.com/nfo-operator/nfo/internal/purge"
 )
 
 // managerConfig is the command line of `nfo manager`.
@@ -35,8 +36,10 @@ type managerConfig struct {
 	controller.Options
 }
 
-func newManagerCommand() *cobra.Command {
-	var cfg managerConfig
+func newManagerCommand() *cobra.Command { return managerCommand(&managerConfig{}) }
+
+// managerCommand is `nfo manager`, whose flags are in cfg.
+func managerCommand(cfg *managerConfig) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "manager",
 		Short: "Run the controllers and the webhooks",
@@ -52,7 +55,7 @@ Exit codes:
 			if err != nil {
 				return &exitError{code: 1, err: fmt.Errorf("finding the cluster: %w", err)}
 			}
-			if err := runManager(cmd.Context(), kube, cfg); err != nil {
+			if err := runManager(cmd.Context(), kube, *cfg); err != nil {
 				return &exitError{code: 1, err: err}
 			}
 			return nil
@@ -67,18 +70,29 @@ Exit codes:
 	f.IntVar(&cfg.webhookPort, "webhook-port", 9443, "port of the webhooks over TLS, which every replica serves; 0 for none")
 	f.StringVar(&cfg.webhookCerts, "webhook-cert-dir", "", "folder with tls.crt and tls.key of the webhooks, read anew when they change; default: the manager makes and renews its certificate itself")
 	f.StringVar(&cfg.namespace, "namespace", v1alpha1.ManagerNamespace, "namespace of the manager: of the Secret and the Service that its webhooks' certificate is for")
-	f.StringVar(&cfg.PurgerImage, "purger-image", "", "image of the purge CronJobs, usually this program's own; empty: no CronJobs are made")
+	f.StringVar(&cfg.Purger.Image, "purger-image", "", "image of the purge CronJobs, usually this program's own; empty: no CronJobs are made")
+	cfg.Purger.Resources = purge.DefaultResources()
+	f.Var(resourceList{&cfg.Purger.Resources.Requests}, "purger-requests", "what a purge pod requests: a list of cpu, memory and ephemeral-storage; empty for nothing")
+	f.Var(resourceList{&cfg.Purger.Resources.Limits}, "purger-limits", "what a purge pod is limited to: as --purger-requests, memory at least 32Mi; empty for no limits")
 	f.Float64Var(&cfg.PollsPerSecond, "registry-polls-per-second", 5, "requests a second to each store's registry for polling upload states, on average; at least 0.1")
 	return cmd
 }
 
+// validate refuses values that no flag's type refuses.
+func (cfg managerConfig) validate() error {
+	switch {
+	case cfg.PollsPerSecond < 0.1:
+		return fmt.Errorf("--registry-polls-per-second is %g and must be at least 0.1", cfg.PollsPerSecond)
+	case cfg.webhookPort < 0 || cfg.webhookPort > 65535:
+		return fmt.Errorf("--webhook-port is %d and must be a port, or 0", cfg.webhookPort)
+	}
+	return checkResources(cfg.Purger.Resources)
+}
+
 // runManager runs until ctx ends.
 func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error {
-	if cfg.PollsPerSecond < 0.1 {
-		return fmt.Errorf("--registry-polls-per-second is %g and must be at least 0.1", cfg.PollsPerSecond)
-	}
-	if cfg.webhookPort < 0 || cfg.webhookPort > 65535 {
-		return fmt.Errorf("--webhook-port is %d and must be a port, or 0", cfg.webhookPort)
+	if err := cfg.validate(); err != nil {
+		return err
 	}
 	collectEarly()
 	log := zap.New()

@@ -9,8 +9,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 
 	"github.com/nfo-operator/nfo/internal/apitime"
@@ -55,11 +57,20 @@ type purgeFlags struct {
 	namespace, store, output string
 	volume                   string
 	dryRun                   bool
+	// termination is the file by which a container tells the kubelet why it ended.
+	termination string
 	clusterFlags
 }
 
+const (
+	// terminationLog is where the kubelet reads it, by default.
+	terminationLog = corev1.TerminationMessagePathDefault
+	// terminationLimit is how much of it the kubelet keeps, in bytes.
+	terminationLimit = 4096
+)
+
 func newPurgeCommand() *cobra.Command {
-	var flags purgeFlags
+	flags := purgeFlags{termination: terminationLog}
 	cmd := &cobra.Command{
 		Use:   "purge --namespace NAMESPACE --store STORE",
 		Short: "Delete what was released from a store and nothing keeps",
@@ -102,8 +113,29 @@ func (f purgeFlags) validate() error {
 	return nil
 }
 
-// runPurge purges and writes the report, as far as there is one, also after an error.
+// runPurge purges and writes the report, as far as there is one, also after an error. In a container
+// the error is then in the pod's status too.
 func runPurge(ctx context.Context, flags purgeFlags, out, progress io.Writer) error {
+	err := purgeAndReport(ctx, flags, out, progress)
+	if err != nil {
+		terminate(flags.termination, err)
+	}
+	return err
+}
+
+// terminate writes an error, as one line, for the kubelet. Outside of a container the file is not there,
+// and it is not made. What cannot be written is in the log as well, where the kubelet then takes it from.
+func terminate(file string, err error) {
+	f, openErr := os.OpenFile(file, os.O_WRONLY|os.O_TRUNC, 0)
+	if openErr != nil {
+		return
+	}
+	defer func() { _ = f.Close() }()
+	line := strings.ReplaceAll(err.Error(), "\n", "; ")
+	_, _ = f.WriteString(strings.ToValidUTF8(line[:min(len(line), terminationLimit)], ""))
+}
+
+func purgeAndReport(ctx context.Context, flags purgeFlags, out, progress io.Writer) error {
 	cfg, err := purgeConfig(flags)
 	if err != nil {
 		return &exitError{purge.ExitFailed, err}

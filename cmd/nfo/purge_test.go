@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -77,9 +79,45 @@ func TestPurgeExitCode(t *testing.T) {
 
 func TestPurgeWithoutCluster(t *testing.T) {
 	t.Parallel()
-	err := runPurge(t.Context(), purgeFlags{namespace: "publisher", store: "acme", output: "table", clusterFlags: clusterFlags{kubeconfig: "/nonexistent"}}, &bytes.Buffer{}, &bytes.Buffer{})
-	var coded *exitError
-	if !errors.As(err, &coded) || coded.code != purge.ExitFailed {
-		t.Errorf("the error is %v, want exit code 1", err)
+	dir := t.TempDir()
+	there, missing := filepath.Join(dir, "termination-log"), filepath.Join(dir, "missing")
+	if err := os.WriteFile(there, []byte("what was there before, and is longer than the error that follows it: "+strings.Repeat("x", 4096)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{there, missing} {
+		flags := purgeFlags{namespace: "publisher", store: "acme", output: "table", termination: file, clusterFlags: clusterFlags{kubeconfig: "/nonexistent"}}
+		err := runPurge(t.Context(), flags, &bytes.Buffer{}, &bytes.Buffer{})
+		var coded *exitError
+		if !errors.As(err, &coded) || coded.code != purge.ExitFailed {
+			t.Fatalf("the error is %v, want exit code 1", err)
+		}
+		if told, readErr := os.ReadFile(file); file == there && (readErr != nil || string(told) != err.Error()) {
+			t.Errorf("the kubelet is told %q (%v), want %q", told, readErr, err)
+		}
+	}
+	if _, err := os.Stat(missing); !os.IsNotExist(err) {
+		t.Errorf("outside of a container a file is left behind: %v", err)
+	}
+}
+
+func TestWhatTheKubeletIsTold(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason, text, want string
+	}{
+		"Lines": {"one line, as in the report", "two things failed\nboth badly", "two things failed; both badly"},
+		"Long":  {"what the kubelet keeps, cut between characters", strings.Repeat("x", 4095) + "é", strings.Repeat("x", 4095)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "termination-log")
+			if err := os.WriteFile(file, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			terminate(file, errors.New(tc.text))
+			if told, err := os.ReadFile(file); err != nil || string(told) != tc.want {
+				t.Errorf("%s: it is told %d bytes, %.60q (%v)", tc.reason, len(told), told, err)
+			}
+		})
 	}
 }

@@ -4,15 +4,13 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
-	"strings"
-	"time"
 
-	"github.com/robfig/cron/v3"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/schedule"
 )
 
 // maxWarnings bounds how many overlapping stores are named.
@@ -55,31 +53,19 @@ func storeErrors(s *v1alpha1.ArtifactStore) field.ErrorList {
 
 func purgeErrors(p v1alpha1.PurgeSpec, at *field.Path) field.ErrorList {
 	var all field.ErrorList
-	if p.Schedule != nil && *p.Schedule != "" {
-		all = append(all, scheduleErrors(*p.Schedule, at.Child("schedule"))...)
-	}
-	if zone := p.TimeZone; zone != "" {
-		if _, err := time.LoadLocation(zone); err != nil || strings.EqualFold(zone, "Local") {
-			all = append(all, field.Invalid(at.Child("timeZone"), zone, "it is no IANA time zone; give one such as Etc/UTC or Europe/Berlin"))
+	if line := p.CronSchedule(); line != "" {
+		if err := schedule.CheckLine(line); err != nil {
+			all = append(all, field.Invalid(at.Child("schedule"), line, err.Error()))
 		}
+	}
+	if err := schedule.CheckZone(p.CronTimeZone()); err != nil {
+		all = append(all, field.Invalid(at.Child("timeZone"), p.TimeZone, err.Error()))
 	}
 	if p.ThresholdPercent > 0 && p.TargetPercent > p.ThresholdPercent {
 		all = append(all, field.Invalid(at.Child("targetPercent"), p.TargetPercent,
 			fmt.Sprintf("a purge that starts at thresholdPercent %d would stop at once; give at most that", p.ThresholdPercent)))
 	}
 	return all
-}
-
-// scheduleErrors asks the parser that Kubernetes has for CronJobs. It panics on some time zones in a
-// schedule, which Kubernetes refuses anyway.
-func scheduleErrors(schedule string, at *field.Path) field.ErrorList {
-	if strings.Contains(schedule, "TZ") {
-		return field.ErrorList{field.Invalid(at, schedule, "a schedule carries no time zone; set timeZone")}
-	}
-	if _, err := cron.ParseStandard(schedule); err != nil {
-		return field.ErrorList{field.Invalid(at, schedule, fmt.Sprintf("it is no crontab line (%v); give five fields such as \"0 0 * * *\", or \"\" for no CronJob", err))}
-	}
-	return nil
 }
 
 // storeWarnings is pure. An overlap is no error: the older store wins whichever was applied first.

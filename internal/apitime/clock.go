@@ -80,10 +80,13 @@ func (c *Clock) offset() time.Duration {
 }
 
 // Now returns the API server's time.
-func (c *Clock) Now() time.Time {
+func (c *Clock) Now() time.Time { return c.At(time.Now()) }
+
+// At returns what the API server's clock showed when this host's showed t.
+func (c *Clock) At(t time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return time.Now().Add(c.offset())
+	return t.Add(c.offset())
 }
 
 // Skew returns the largest difference between the two clocks that answers have shown within the last

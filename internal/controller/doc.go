@@ -12,7 +12,8 @@
 // (finalizer off). restore.go is the way back.
 //
 // Beside that way: chart.go reads charts, manifest_charts.go says where their images are, and version_applications.go
-// what a definition comes to by them.
+// what a definition comes to by them. store_jobs.go judges whether purges run: store_jobs_read.go reads
+// their Jobs, and store_jobs_explain.go says what is wrong.
 //
 // Invariants held here:
 //
@@ -46,6 +47,13 @@
 // Decision: sealed is what the first look after the sealing finds. Rejected: what was recorded before,
 // which is up to 5 minutes old: a publisher who mends a tag and seals at once would be told of tampering,
 // and no way would lead back from a seal.
+//
+// Decision: Jobs of purges are watched, and pods and events are read live for at most two of them in a
+// pass, one that waits and one that failed. Rejected: watching pods or events, which would
+// hold those of the whole cluster.
+//
+// Decision: since when a CronJob has its schedule is read from its managedFields. Rejected: to remember
+// it in memory, which a restart would forget together with every run that is late.
 //
 // Decision: which purges have been told of is read from the stored message of PurgeHealthy,
 // which names the last one. Rejected: a field of its own, which would say the same twice.

@@ -3,6 +3,8 @@ package controller
 import (
 	"unique"
 
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -37,6 +39,40 @@ func lean(o any) (any, error) {
 		shareDependents(o.VersionStatus().Dependents)
 	}
 	return o, nil
+}
+
+// leanCronJob is lean, but keeps when the manager changed the CronJob last.
+func leanCronJob(o any) (any, error) {
+	job, ok := o.(*batchv1.CronJob)
+	if !ok {
+		return lean(o)
+	}
+	var ours []metav1.ManagedFieldsEntry
+	for _, f := range job.ManagedFields {
+		if f.Manager == string(fieldOwner) {
+			f.FieldsV1 = nil
+			ours = append(ours, f)
+		}
+	}
+	out, err := lean(job)
+	job.ManagedFields = ours
+	return out, err
+}
+
+// leanJob is lean, and keeps only what judging a run needs. Anybody in a namespace may make Jobs of any
+// size with our labels.
+func leanJob(o any) (any, error) {
+	job, ok := o.(*batchv1.Job)
+	if !ok {
+		return lean(o)
+	}
+	job.Annotations = nil
+	spec := batchv1.JobSpec{Suspend: job.Spec.Suspend}
+	if looksOnly(job) {
+		spec.Template.Spec.Containers = []corev1.Container{{Args: []string{dryRunFlag}}}
+	}
+	job.Spec = spec
+	return lean(job)
 }
 
 func shareManifest(m *v1alpha1.ArtifactManifest) {

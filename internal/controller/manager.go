@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -46,7 +48,10 @@ func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Opt
 	server := &apitime.Clock{}
 	kube = rest.CopyConfig(kube)
 	kube.Wrap(server.Wrap)
-	o.now = server.Now
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	o.now = func() time.Time { return server.At(o.Clock.Now()) }
 	mgr, err := ctrl.NewManager(kube, base)
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
@@ -64,12 +69,14 @@ func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Opt
 }
 
 // madeByUs keeps memory small: of the kinds that are not the product's, the cache has only the
-// objects that the manager made.
+// objects that the manager made, and the Jobs of its CronJobs, which have their labels.
 func madeByUs() map[client.Object]cache.ByObject {
 	made := cache.ByObject{Label: labels.SelectorFromSet(purge.Labels())}
 	own := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{"app.kubernetes.io/name": "nfo"})}
+	cronJobs, jobs := made, made
+	cronJobs.Transform, jobs.Transform = leanCronJob, leanJob
 	return map[client.Object]cache.ByObject{
-		&batchv1.CronJob{}: made, &rbacv1.Role{}: made, &rbacv1.RoleBinding{}: made, &corev1.ServiceAccount{}: made,
+		&batchv1.CronJob{}: cronJobs, &batchv1.Job{}: jobs, &rbacv1.Role{}: made, &rbacv1.RoleBinding{}: made, &corev1.ServiceAccount{}: made,
 		reference.BlankDefinition(): own,
 	}
 }

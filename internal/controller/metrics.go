@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -20,7 +21,7 @@ func storeMetric(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("nfo_"+name, help, append([]string{"namespace", "store"}, labels...), nil)
 }
 
-// What is told of each store. The values are those of its status, which purges write.
+// What is told of each store. The values are those of its status.
 var (
 	usedBytes        = storeMetric("store_used_bytes", "Bytes used when the store was last measured.")
 	capacityBytes    = storeMetric("store_capacity_bytes", "Bytes that 100 % meant when the store was last measured.")
@@ -29,6 +30,7 @@ var (
 	deletedTotal     = storeMetric("purge_deleted_total", "Digests deleted by all purges of the store.")
 	lastSuccess      = storeMetric("purge_last_success_timestamp_seconds", "Unix time, in seconds, at which the last purge ended that succeeded or was not needed.")
 	lastCompletion   = storeMetric("purge_last_completion_timestamp_seconds", "Unix time, in seconds, at which the last purge ended.")
+	purgeHealthy     = storeMetric("purge_healthy", "1 while the condition PurgeHealthy of the store is True, 0 while it is False; absent while it is Unknown, such as for a suspended purge.")
 	lastOutcome      = storeMetric("purge_last_outcome", "1 for how the last purge ended.", "outcome")
 )
 
@@ -60,7 +62,7 @@ func (c *storeMetrics) Start(ctx context.Context) error {
 
 // Describe sends every metric that may be told.
 func (c *storeMetrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{usedBytes, capacityBytes, reclaimableBytes, tombstoneCount, deletedTotal, lastSuccess, lastCompletion, lastOutcome} {
+	for _, d := range []*prometheus.Desc{usedBytes, capacityBytes, reclaimableBytes, tombstoneCount, deletedTotal, lastSuccess, lastCompletion, lastOutcome, purgeHealthy} {
 		to <- d
 	}
 }
@@ -98,6 +100,13 @@ func collectStore(s *v1alpha1.ArtifactStore, to chan<- prometheus.Metric) {
 	send(deletedTotal, prometheus.CounterValue, float64(s.Status.DeletedTotal))
 	if at := s.Status.LastSuccessTime; at != nil {
 		send(lastSuccess, prometheus.GaugeValue, seconds(*at))
+	}
+	switch c := apimeta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionPurgeHealthy); {
+	case c == nil || c.Status == metav1.ConditionUnknown:
+	case c.Status == metav1.ConditionTrue:
+		send(purgeHealthy, prometheus.GaugeValue, 1)
+	default:
+		send(purgeHealthy, prometheus.GaugeValue, 0)
 	}
 	if last := s.Status.LastPurge; last != nil {
 		send(lastCompletion, prometheus.GaugeValue, seconds(last.CompletionTime))

@@ -39,6 +39,12 @@ func TestStoreMetrics(t *testing.T) {
 	}
 	fresh := v1alpha1.ArtifactStore{}
 	fresh.Namespace, fresh.Name = "ns", "new"
+	judged := func(name string, status metav1.ConditionStatus) v1alpha1.ArtifactStore {
+		s := v1alpha1.ArtifactStore{}
+		s.Namespace, s.Name = "ns", name
+		s.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionPurgeHealthy, Status: status}}
+		return s
+	}
 	tests := map[string]struct {
 		reason string
 		cache  storeList
@@ -74,6 +80,19 @@ nfo_store_used_bytes{namespace="ns",store="acme"} 70
 # HELP nfo_purge_deleted_total Digests deleted by all purges of the store.
 # TYPE nfo_purge_deleted_total counter
 nfo_purge_deleted_total{namespace="ns",store="new"} 0
+`},
+		"Health": {"whether purges run; not where none is to", storeList{stores: []v1alpha1.ArtifactStore{
+			judged("bad", metav1.ConditionFalse), judged("off", metav1.ConditionUnknown), judged("well", metav1.ConditionTrue),
+		}}, `
+# HELP nfo_purge_deleted_total Digests deleted by all purges of the store.
+# TYPE nfo_purge_deleted_total counter
+nfo_purge_deleted_total{namespace="ns",store="bad"} 0
+nfo_purge_deleted_total{namespace="ns",store="off"} 0
+nfo_purge_deleted_total{namespace="ns",store="well"} 0
+# HELP nfo_purge_healthy 1 while the condition PurgeHealthy of the store is True, 0 while it is False; absent while it is Unknown, such as for a suspended purge.
+# TYPE nfo_purge_healthy gauge
+nfo_purge_healthy{namespace="ns",store="bad"} 0
+nfo_purge_healthy{namespace="ns",store="well"} 1
 `},
 		"Gone":       {"a store that has gone has no values", storeList{}, ""},
 		"Unreadable": {"what cannot be listed spoils no other metric", storeList{err: errors.New("no cache")}, ""},

@@ -26,13 +26,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 // Options is what the manager's command line decides for the controllers.
 type Options struct {
-	// PurgerImage is the image of the purge CronJobs; "" means that none are made.
-	PurgerImage string
+	// Purger are the image and the resources of purge pods; without an image no CronJobs are made.
+	Purger purge.Settings
 	// PollsPerSecond is each store's budget of requests for polling upload states. Above 0.
 	PollsPerSecond float64
 	// Metrics is where the metrics of stores are registered. Default: where controller-runtime
@@ -41,6 +42,8 @@ type Options struct {
 	// ChartCommand starts the process that reads a chart; see reference.NewChartReader. Default: this
 	// program's own.
 	ChartCommand []string
+	// Clock default: the real one.
+	Clock clock.PassiveClock
 	// Transport, when not nil, sees every request to a registry.
 	Transport func(http.RoundTripper) http.RoundTripper
 	// SecondLook is how long a registry must have said that something does not exist before that is acted
@@ -62,6 +65,8 @@ type Options struct {
 // +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=list;watch;create;patch
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=list;watch;create;patch
 // +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=list;watch
+// +kubebuilder:rbac:groups="",resources=pods;events,verbs=list
 // +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=patch
@@ -71,7 +76,6 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	now := clock.RealClock{}
 	finder := reference.NewFinder(mgr.GetClient(), mgr.GetAPIReader(), o.now)
 	registries := NewRegistries(mgr.GetAPIReader(), o.Transport, o.SecondLook)
 	recorder := mgr.GetEventRecorder("nfo")
@@ -84,18 +88,18 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		o.Metrics = metrics.Registry
 	}
 	letGo := &releaser{
-		api: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, open: registries.Open, purges: newPurges(now), clock: now, now: o.now,
+		api: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, open: registries.Open, purges: newPurges(o.Clock), clock: o.Clock, now: o.now,
 	}
 	return errors.Join(
 		mgr.Add(&storeMetrics{stores: mgr.GetClient(), to: o.Metrics}),
 		setupVanished(mgr, &VanishedReconciler{releaser: letGo, vanished: newVanished(), events: recorder}),
 		setupStore(mgr, &StoreReconciler{
-			Client: mgr.GetClient(), holders: finder, registries: registries, events: recorder,
-			clock: now, now: o.now, purgerImage: o.PurgerImage, pings: map[types.UID]ping{},
+			Client: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, registries: registries, events: recorder,
+			clock: o.Clock, now: o.now, purger: o.Purger, pings: map[types.UID]ping{},
 		}),
 		setupManifest(mgr, &ManifestReconciler{
 			Client: mgr.GetClient(), holders: finder, registries: registries, events: recorder,
-			polls: newPolls(o.PollsPerSecond, now), readings: read, catalogues: newCatalogues(mgr.GetClient(), now),
+			polls: newPolls(o.PollsPerSecond, o.Clock), readings: read, catalogues: newCatalogues(mgr.GetClient(), o.Clock),
 			releaser: letGo,
 		}, wake),
 		setupChart(mgr, &ChartReconciler{
@@ -118,6 +122,7 @@ func setupStore(mgr manager.Manager, r *StoreReconciler) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("artifactstore").
 		For(&v1alpha1.ArtifactStore{}, builder.WithPredicates(predicate.Or(lifeOrPurge(), lifeOrLoss()))).
 		Watches(reference.BlankDefinition(), definitions(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactStoreList{} })).
+		Watches(&batchv1.Job{}, storeOfJob()).
 		Owns(&batchv1.CronJob{}, life).Owns(&rbacv1.Role{}, life).Owns(&rbacv1.RoleBinding{}, life).Owns(&corev1.ServiceAccount{}, life).
 		Watches(&v1alpha1.ArtifactStore{}, stores(mgr.GetClient(), true), builder.WithPredicates(lifeOrReady())).
 		Watches(&v1alpha1.ArtifactManifest{}, subjects(v1alpha1.KindArtifactStore), life).

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -29,12 +30,13 @@ const (
 // StoreReconciler reconciles ArtifactStores.
 type StoreReconciler struct {
 	client.Client
-	holders     *reference.Finder
-	registries  *Registries
-	events      events.EventRecorder
-	clock       clock.PassiveClock
-	now         func() time.Time // the API server's
-	purgerImage string
+	live       client.Reader
+	holders    *reference.Finder
+	registries *Registries
+	events     events.EventRecorder
+	clock      clock.PassiveClock
+	now        func() time.Time // the API server's
+	purger     purge.Settings
 
 	mu    sync.Mutex
 	pings map[types.UID]ping

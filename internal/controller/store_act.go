@@ -28,12 +28,12 @@ func (r *StoreReconciler) act(ctx context.Context, s *v1alpha1.ArtifactStore, v 
 	if !v.scheduled {
 		return nil
 	}
-	for _, want := range purge.Objects(s, r.purgerImage) {
+	for _, want := range purge.Objects(s, r.purger) {
 		if err := r.keep(ctx, want); err != nil {
 			return fmt.Errorf("keeping %T %s: %w", want, want.GetName(), err)
 		}
 	}
-	if s.Spec.Purge.Schedule != nil && *s.Spec.Purge.Schedule != "" {
+	if s.Spec.Purge.CronSchedule() != "" {
 		return nil
 	}
 	job := &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: purge.ObjectName(s.Name)}}
@@ -89,15 +89,33 @@ func asWanted(want, have client.Object) bool {
 	return true
 }
 
-// samePod compares the lists that may be wanted empty, which to DeepDerivative is not wanted at all.
+// samePod compares what may be wanted empty, which to DeepDerivative is not wanted at all.
 func samePod(want, have corev1.PodSpec) bool {
 	if len(want.Containers) != len(have.Containers) || !equality.Semantic.DeepEqual(want.Volumes, have.Volumes) {
 		return false
 	}
-	for i, c := range want.Containers {
-		if !equality.Semantic.DeepEqual(c.Args, have.Containers[i].Args) || !equality.Semantic.DeepEqual(c.VolumeMounts, have.Containers[i].VolumeMounts) {
+	for i := range want.Containers {
+		if !sameContainer(want.Containers[i], have.Containers[i]) {
 			return false
 		}
 	}
 	return true
+}
+
+func sameContainer(want, have corev1.Container) bool {
+	return equality.Semantic.DeepEqual(want.Args, have.Args) &&
+		equality.Semantic.DeepEqual(want.VolumeMounts, have.VolumeMounts) &&
+		equality.Semantic.DeepEqual(want.Resources, have.Resources) &&
+		memoryOf(want) == memoryOf(have)
+}
+
+// memoryOf is what a container tells the Go runtime of its memory, "" for nothing. Variables that
+// others have added are theirs.
+func memoryOf(c corev1.Container) string {
+	for _, v := range c.Env {
+		if v.Name == purge.MemoryVariable {
+			return v.Value
+		}
+	}
+	return ""
 }

@@ -108,6 +108,14 @@ func (seen storeSeen) health(v *storeVerdict) {
 		v.conditions.set(v1alpha1.ConditionReachable, metav1.ConditionTrue, v1alpha1.ReasonReachable, "The registry answers and takes the credentials.")
 		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "The registry answers.")
 	}
+	found, again := seen.runs.judge()
+	if again > 0 {
+		v.again = min(v.again, again)
+	}
+	if found != nil {
+		v.conditions.set(v1alpha1.ConditionPurgeHealthy, metav1.ConditionFalse, found.reason, strings.TrimSpace(lastRecorded(seen.store)+" "+found.message+" "+seen.furtherOn()))
+		return
+	}
 	status, reason, message := seen.purgeHealth()
 	v.purge(seen.store, status, reason, message)
 }

@@ -79,6 +79,10 @@ func TestDecideStore(t *testing.T) {
 			"an empty schedule means no CronJob", aStore(func(s *storeSeen) { s.store.Spec.Purge.Schedule = new("") }), true, false,
 			"PurgeHealthy=Unknown/Suspended Reachable=True/Reachable Ready=True/Ready Referenced=False/Unreferenced",
 		},
+		"ScheduleAbsent": {
+			"an absent schedule is the default one, as for the CronJob", aStore(func(s *storeSeen) { s.store.Spec.Purge.Schedule = nil }), true, false,
+			"PurgeHealthy=True/Scheduled Reachable=True/Reachable Ready=True/Ready Referenced=False/Unreferenced",
+		},
 		"Failed": {
 			"the last purge failed", aStore(last(v1alpha1.PurgeFailed)), true, false,
 			"PurgeHealthy=False/Failed Reachable=True/Reachable Ready=True/Ready Referenced=False/Unreferenced",

@@ -24,11 +24,12 @@ type storeSeen struct {
 	doubt       error
 	tombstones  int32
 	purgerImage string
+	runs        purgeRuns // of the purge, unless the store is inert or being deleted
 }
 
 // observe reads; the registry is only asked for a sign of life.
 func (r *StoreReconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore) (storeSeen, error) {
-	seen := storeSeen{store: s, purgerImage: r.purgerImage}
+	seen := storeSeen{store: s, purgerImage: r.purger.Image}
 	var err error
 	if seen.holders, err = r.holders.Cached(ctx, s); err != nil {
 		return seen, fmt.Errorf("finding what holds %s: %w", s.Name, err)
@@ -59,11 +60,15 @@ func (r *StoreReconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore
 			seen.tombstones++
 		}
 	}
-	// A store that never was Ready keeps nobody from becoming it.
-	if seen.invalid == nil && (seen.winner == nil || !seen.winner.Settled()) {
-		seen.ping = r.ping(ctx, s)
+	if seen.invalid != nil || (seen.winner != nil && seen.winner.Settled()) {
+		return seen, nil
 	}
-	return seen, nil
+	seen.ping = r.ping(ctx, s) // also beside a store that never was Ready: that one keeps nobody from becoming it
+	if seen.winner != nil {
+		return seen, nil
+	}
+	seen.runs, err = r.runs(ctx, s)
+	return seen, err
 }
 
 // liveHolders reads the holders of an object that is being deleted. doubt says that they are unknown; any

@@ -17,9 +17,9 @@ import (
 // purgeHealth says how the last purge went and when the next one comes.
 func (seen storeSeen) purgeHealth() (metav1.ConditionStatus, string, string) {
 	p, last := seen.store.Spec.Purge, seen.store.Status.LastPurge
-	next := seen.nextPurge()
+	next := seen.nextPurge(time.Time{})
 	if seen.store.Status.Capabilities.Delete == v1alpha1.Unsupported {
-		return metav1.ConditionFalse, v1alpha1.ReasonUnsupported, "Deletion is disabled at the registry: the tombstones wait. Enable it there. " + next
+		return metav1.ConditionFalse, v1alpha1.ReasonUnsupported, deleteDisabled + " " + next
 	}
 	outcome := v1alpha1.PurgeOutcome("")
 	if last != nil {
@@ -32,7 +32,7 @@ func (seen storeSeen) purgeHealth() (metav1.ConditionStatus, string, string) {
 		return metav1.ConditionFalse, v1alpha1.ReasonUsageUnknown, next
 	case seen.purgerImage == "":
 		return metav1.ConditionUnknown, v1alpha1.ReasonCronJobDisabled, next
-	case schedule(p) == "" || p.Suspend:
+	case p.CronSchedule() == "" || p.Suspend:
 		return metav1.ConditionUnknown, v1alpha1.ReasonSuspended, next
 	case last == nil:
 		return metav1.ConditionTrue, v1alpha1.ReasonScheduled, "No purge has been done yet. " + next
@@ -44,15 +44,20 @@ func (seen storeSeen) purgeHealth() (metav1.ConditionStatus, string, string) {
 	return metav1.ConditionTrue, v1alpha1.ReasonSucceeded, next
 }
 
-func schedule(p v1alpha1.PurgeSpec) string {
-	if p.Schedule == nil {
-		return ""
+const deleteDisabled = "Deletion is disabled at the registry: the tombstones wait. Enable it there."
+
+// furtherOn follows what is said of a run that went wrong: what else there is to mend, and when the next
+// one is due.
+func (seen storeSeen) furtherOn() string {
+	next := seen.nextPurge(seen.runs.next())
+	if seen.store.Status.Capabilities.Delete == v1alpha1.Unsupported {
+		return deleteDisabled + " " + next
 	}
-	return *p.Schedule
+	return next
 }
 
-// nextPurge says when the next purge starts, and what it will not do.
-func (seen storeSeen) nextPurge() string {
+// nextPurge says when the next purge starts, as exactly as at is, and what it will not do.
+func (seen storeSeen) nextPurge(at time.Time) string {
 	p := seen.store.Spec.Purge
 	var next []string
 	if seen.store.Status.Capabilities.TagDelete == v1alpha1.Unsupported {
@@ -61,12 +66,14 @@ func (seen storeSeen) nextPurge() string {
 	switch {
 	case seen.purgerImage == "":
 		next = append(next, "The manager runs without --purger-image, so there is no CronJob; run nfo purge by hand.")
-	case schedule(p) == "":
+	case p.CronSchedule() == "":
 		next = append(next, "spec.purge.schedule is empty, so there is no CronJob; run nfo purge by hand.")
 	case p.Suspend:
 		next = append(next, "spec.purge.suspend is set, so none starts by schedule.")
+	case !at.IsZero():
+		next = append(next, fmt.Sprintf("The next one is due at %s, by schedule %q, %s.", rfc3339(at), p.CronSchedule(), p.CronTimeZone()))
 	default:
-		next = append(next, fmt.Sprintf("The next one starts by schedule %q, %s.", schedule(p), cmp.Or(p.TimeZone, "Etc/UTC")))
+		next = append(next, fmt.Sprintf("The next one starts by schedule %q, %s.", p.CronSchedule(), p.CronTimeZone()))
 	}
 	if p.DryRun {
 		next = append(next, "spec.purge.dryRun is set, so that nothing is deleted and no run is recorded here.")
@@ -104,6 +111,11 @@ func lastPurge(s *v1alpha1.ArtifactStore) string {
 		text = fmt.Sprintf("The last purge%s and deleted nothing: %s.", ended(last), cmp.Or(why, "less than thresholdPercent was used"))
 	}
 	return text + used(s)
+}
+
+// lastRecorded is lastPurge beside what is said of a run that wrote no result.
+func lastRecorded(s *v1alpha1.ArtifactStore) string {
+	return strings.Replace(lastPurge(s), "The last purge", "The last recorded purge", 1)
 }
 
 // ended is what tells one purge from another in a text.

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -22,6 +23,13 @@ func purged(outcome v1alpha1.PurgeOutcome, change func(*v1alpha1.ArtifactStore))
 		s.store.Status.LastPurge = &v1alpha1.PurgeRun{Outcome: outcome, CompletionTime: metav1.NewTime(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
 		change(s.store)
 	})
+}
+
+// running is what a pass has seen of the purge's Jobs, too.
+func (seen storeSeen) running(runs purgeRuns) storeSeen {
+	seen.runs = runs
+	seen.runs.recorded = seen.store.Status.LastPurge
+	return seen
 }
 
 func measured(s *v1alpha1.ArtifactStore) {
@@ -82,6 +90,22 @@ func TestPurgeHealthySays(t *testing.T) {
 				s.store.Spec.Purge.TimeZone, s.store.Spec.Purge.DryRun = "Etc/UTC", true
 			}), "True/Scheduled No purge has been done yet." + next + " spec.purge.dryRun is set, so that nothing is deleted and no run is recorded here.",
 		},
+		"JobFailed": {
+			"a run that could not record itself comes after the last one that could", purged(v1alpha1.PurgeSucceeded, func(*v1alpha1.ArtifactStore) {}).running(
+				theRuns(aJob("j", hour, failedBy("BackoffLimitExceeded", "", hour))).fact("j", runFact{pod: aPod(corev1.PodFailed, hour, exited("purge", "OOMKilled", "", 137, hour, hour))})),
+			"False/Failed The last recorded purge ended at 2026-01-02T03:04:05Z: it deleted 0 digests, reclaimed 0 B and kept 0. " +
+				"Job ns/j failed with BackoffLimitExceeded: pod pod-x ended with OOMKilled (exit code 137). Raise the memory limit of purge pods (purge.resources in the chart's values). " +
+				"To purge at once: `kubectl create job -n ns --from=cronjob/acme-purge NAME`. " +
+				`The next one is due at 2026-01-03T00:00:00Z, by schedule "0 0 * * *", Etc/UTC.`,
+		},
+		"NoDelete": {
+			"what else stops purges is not forgotten", aStore(func(s *storeSeen) {
+				s.store.Status.Capabilities.Delete = v1alpha1.Unsupported
+				s.runs = theRuns(aJob("j", hour))
+			}), "False/NotStarted Job ns/j has not started: it has no pod, and no event says why. `kubectl describe job -n ns j` shows more. " +
+				"Kubernetes then starts it automatically. If you change the image or purge.resources, delete the Job too, which keeps its template: `kubectl delete job -n ns j`. " +
+				`Deletion is disabled at the registry: the tombstones wait. Enable it there. The next one is due at 2026-01-03T00:00:00Z, by schedule "0 0 * * *", Etc/UTC.`,
+		},
 		"Suspended": {
 			"the last purge is told of also when none comes", purged(v1alpha1.PurgeSucceeded, func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.Suspend = true }),
 			"Unknown/Suspended The last purge ended at 2026-01-02T03:04:05Z: it deleted 0 digests, reclaimed 0 B and kept 0. spec.purge.suspend is set, so none starts by schedule.",
@@ -94,6 +118,29 @@ func TestPurgeHealthySays(t *testing.T) {
 			c := apimeta.FindStatusCondition(v.conditions, v1alpha1.ConditionPurgeHealthy)
 			if diff := cmp.Diff(tc.want, string(c.Status)+"/"+c.Reason+" "+c.Message); diff != "" {
 				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// A store wakes itself when a run would be late or should have started, and not later than to ping.
+func TestAStoreWakesForItsPurge(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason string
+		runs   purgeRuns
+		want   time.Duration
+	}{
+		"Ping":  {"nothing is due before the registry is asked again", theRuns(), pingWell},
+		"Young": {"a Job has half of its minute left", theRuns(aJob("j", 30*second)), 30 * second},
+		"Due": {"a run was due 8 minutes ago", theRuns().with(func(r *purgeRuns) {
+			r.cron.Spec.Schedule, r.cron.Status.LastScheduleTime = "52 11 * * *", new(ago(24*hour))
+		}), 2 * minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := decideStore(aStore(func(s *storeSeen) { s.runs = tc.runs })).again; got != tc.want {
+				t.Errorf("%s: it wakes after %s, want %s", tc.reason, got, tc.want)
 			}
 		})
 	}
@@ -174,6 +221,18 @@ func TestACronJobLosesWhatIsNoLongerWanted(t *testing.T) {
 		return j
 	}
 	plain := func(*corev1.PodSpec) {}
+	limited := func(memory, cpu string) corev1.ResourceRequirements {
+		r := corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(memory)}}
+		if cpu != "" {
+			r.Limits[corev1.ResourceCPU] = resource.MustParse(cpu)
+		}
+		return r
+	}
+	memory := func(bytes string, others ...corev1.EnvVar) func(*corev1.PodSpec) {
+		return func(p *corev1.PodSpec) {
+			p.Containers[0].Env = append([]corev1.EnvVar{{Name: "GOMEMLIMIT", Value: bytes}}, others...)
+		}
+	}
 	tests := map[string]struct {
 		reason     string
 		want, have *batchv1.CronJob
@@ -184,7 +243,20 @@ func TestACronJobLosesWhatIsNoLongerWanted(t *testing.T) {
 		"Volume":   {"a volume that is no longer wanted", job(plain), job(func(p *corev1.PodSpec) { p.Volumes = []corev1.Volume{{Name: "data"}} }), false},
 		"Mount":    {"its mount", job(plain), job(func(p *corev1.PodSpec) { p.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "data"}} }), false},
 		"Argument": {"an argument at the end", job(plain), job(func(p *corev1.PodSpec) { p.Containers[0].Args = []string{"purge", "--volume"} }), false},
-		"Gone":     {"the container itself", job(plain), job(func(p *corev1.PodSpec) { p.Containers = nil }), false},
+		"Limit": {"a limit that is no longer wanted", job(func(p *corev1.PodSpec) { p.Containers[0].Resources = limited("512Mi", "") }),
+			job(func(p *corev1.PodSpec) { p.Containers[0].Resources = limited("512Mi", "1") }), false},
+		"Lowered": {"a limit that was edited", job(func(p *corev1.PodSpec) { p.Containers[0].Resources = limited("512Mi", "") }),
+			job(func(p *corev1.PodSpec) { p.Containers[0].Resources = limited("64Mi", "") }), false},
+		"Spelling": {"the same quantity in other words", job(func(p *corev1.PodSpec) { p.Containers[0].Resources = limited("1Gi", "1") }),
+			job(func(p *corev1.PodSpec) { p.Containers[0].Resources = limited("1024Mi", "1000m") }), true},
+		"Memory":   {"what the Go runtime was told of the limit that has gone", job(plain), job(memory("100")), false},
+		"Edited":   {"what the Go runtime is told", job(memory("100")), job(memory("200")), false},
+		"Variable": {"a variable that somebody else adds is theirs", job(memory("100")), job(memory("100", corev1.EnvVar{Name: "HTTPS_PROXY"})), true},
+		"Policy": {"where the error of a crash comes from", job(func(p *corev1.PodSpec) {
+			p.Containers[0].TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
+		}),
+			job(func(p *corev1.PodSpec) { p.Containers[0].TerminationMessagePolicy = corev1.TerminationMessageReadFile }), false},
+		"Gone": {"the container itself", job(plain), job(func(p *corev1.PodSpec) { p.Containers = nil }), false},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 
+	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -29,6 +31,15 @@ func index(ctx context.Context, indexer client.FieldIndexer) error {
 		return err
 	}
 	if err := indexer.IndexField(ctx, &v1alpha1.ArtifactManifest{}, imagesElsewhere, wantsElsewhere); err != nil {
+		return err
+	}
+	err := indexer.IndexField(ctx, &batchv1.Job{}, jobByCronJob, func(o client.Object) []string {
+		if owner := ownerCronJob(o); owner.Name != "" {
+			return []string{owner.Name}
+		}
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	return indexer.IndexField(ctx, &v1alpha1.Tombstone{}, tombstoneByManifest, func(o client.Object) []string {
@@ -115,6 +126,16 @@ func stores(r client.Reader, everywhere bool) handler.EventHandler {
 			}
 		}
 		return out
+	})
+}
+
+// storeOfJob wakes the store whose purge CronJob owns a Job.
+func storeOfJob() handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
+		if store := purge.StoreName(ownerCronJob(o).Name); store != "" {
+			return []reconcile.Request{request(o.GetNamespace(), store)}
+		}
+		return nil
 	})
 }
 

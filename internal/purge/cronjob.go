@@ -1,13 +1,13 @@
 package purge
 
 import (
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -15,8 +15,6 @@ import (
 )
 
 const (
-	defaultSchedule = "0 0 * * *"
-	defaultTimeZone = "Etc/UTC"
 	// user is nobody's in particular; the image has no user of its own to rely on.
 	user = 65532
 	// A run that could not start for so long is left out.
@@ -28,6 +26,8 @@ const (
 	termination = 2 * time.Minute
 	history     = 3
 	tries       = 3
+	// What the name of a store's objects ends with.
+	objectSuffix = "-purge"
 	// Where a pod has the registry's volume, of stores with usage Volume.
 	volumeName = "registry"
 	volumePath = "/registry"
@@ -43,13 +43,22 @@ const (
 )
 
 // ObjectName is the name of the CronJob of a store and of what belongs to it.
-func ObjectName(store string) string { return store + "-purge" }
+func ObjectName(store string) string { return store + objectSuffix }
+
+// StoreName is the store whose CronJob has this name; "" for the name of another CronJob.
+func StoreName(cronJob string) string {
+	store, ours := strings.CutSuffix(cronJob, objectSuffix)
+	if !ours {
+		return ""
+	}
+	return store
+}
 
 // Objects returns what a store's purge needs in its namespace, each with its kind set and the
 // store as its controller: ServiceAccount, Role and RoleBinding and, where the store has a
-// schedule and image is not empty, the CronJob. It is pure. What is not in the answer must not be
+// schedule and the settings an image, the CronJob. It is pure. What is not in the answer must not be
 // there: whoever applies it deletes a CronJob that is.
-func Objects(store *v1alpha1.ArtifactStore, image string) []client.Object {
+func Objects(store *v1alpha1.ArtifactStore, settings Settings) []client.Object {
 	subject := rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: store.Namespace, Name: ObjectName(store.Name)}
 	objects := []client.Object{
 		&corev1.ServiceAccount{
@@ -68,18 +77,10 @@ func Objects(store *v1alpha1.ArtifactStore, image string) []client.Object {
 			Subjects:   []rbacv1.Subject{subject},
 		},
 	}
-	if schedule(store) != "" && image != "" {
-		objects = append(objects, cronJob(store, image))
+	if store.Spec.Purge.CronSchedule() != "" && settings.Image != "" {
+		objects = append(objects, cronJob(store, settings))
 	}
 	return objects
-}
-
-// schedule is the default only where none is given: an empty one means no CronJob.
-func schedule(s *v1alpha1.ArtifactStore) string {
-	if s.Spec.Purge.Schedule == nil {
-		return defaultSchedule
-	}
-	return *s.Spec.Purge.Schedule
 }
 
 // Labels are on everything that a purge runs from, and on its jobs and pods.
@@ -127,17 +128,13 @@ func rules(s *v1alpha1.ArtifactStore) []rbacv1.PolicyRule {
 	return rs
 }
 
-func cronJob(s *v1alpha1.ArtifactStore, image string) *batchv1.CronJob {
-	zone := s.Spec.Purge.TimeZone
-	if zone == "" {
-		zone = defaultTimeZone
-	}
+func cronJob(s *v1alpha1.ArtifactStore, settings Settings) *batchv1.CronJob {
 	return &batchv1.CronJob{
 		TypeMeta:   metav1.TypeMeta{APIVersion: batchv1.SchemeGroupVersion.String(), Kind: "CronJob"},
 		ObjectMeta: objectMeta(s),
 		Spec: batchv1.CronJobSpec{
-			Schedule:                   schedule(s),
-			TimeZone:                   &zone,
+			Schedule:                   s.Spec.Purge.CronSchedule(),
+			TimeZone:                   new(s.Spec.Purge.CronTimeZone()),
 			Suspend:                    new(s.Spec.Purge.Suspend),
 			ConcurrencyPolicy:          batchv1.ForbidConcurrent,
 			StartingDeadlineSeconds:    new(int64(startingDeadline / time.Second)),
@@ -145,14 +142,14 @@ func cronJob(s *v1alpha1.ArtifactStore, image string) *batchv1.CronJob {
 			FailedJobsHistoryLimit:     new(int32(history)),
 			JobTemplate: batchv1.JobTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: Labels()},
-				Spec:       job(s, image),
+				Spec:       job(s, settings),
 			},
 		},
 	}
 }
 
 // job runs once to its end. Trying again helps after a failure, not after a refusal.
-func job(s *v1alpha1.ArtifactStore, image string) batchv1.JobSpec {
+func job(s *v1alpha1.ArtifactStore, settings Settings) batchv1.JobSpec {
 	return batchv1.JobSpec{
 		BackoffLimit:            new(int32(tries)),
 		ActiveDeadlineSeconds:   new(int64(timeout / time.Second)),
@@ -166,13 +163,13 @@ func job(s *v1alpha1.ArtifactStore, image string) batchv1.JobSpec {
 		}}},
 		Template: corev1.PodTemplateSpec{
 			ObjectMeta: metav1.ObjectMeta{Labels: Labels()},
-			Spec:       pod(s, image),
+			Spec:       pod(s, settings),
 		},
 	}
 }
 
 // pod meets the restricted pod security standard.
-func pod(s *v1alpha1.ArtifactStore, image string) corev1.PodSpec {
+func pod(s *v1alpha1.ArtifactStore, settings Settings) corev1.PodSpec {
 	p := corev1.PodSpec{
 		ServiceAccountName: ObjectName(s.Name),
 		RestartPolicy:      corev1.RestartPolicyNever,
@@ -186,13 +183,13 @@ func pod(s *v1alpha1.ArtifactStore, image string) corev1.PodSpec {
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
 		Containers: []corev1.Container{{
-			Name:  "purge",
-			Image: image,
-			Args:  []string{"purge", "--namespace=" + s.Namespace, "--store=" + s.Name},
-			Resources: corev1.ResourceRequirements{
-				Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("64Mi")},
-				Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")},
-			},
+			Name:      ContainerName,
+			Image:     settings.Image,
+			Args:      []string{"purge", "--namespace=" + s.Namespace, "--store=" + s.Name},
+			Env:       settings.env(),
+			Resources: settings.Resources,
+			// The program writes its error there; of one that crashes, the end of its log is taken.
+			TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 			SecurityContext: &corev1.SecurityContext{
 				AllowPrivilegeEscalation: new(false),
 				ReadOnlyRootFilesystem:   new(true),

@@ -5,7 +5,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -14,7 +16,7 @@ import (
 
 func find[T client.Object](t *testing.T, s *v1alpha1.ArtifactStore, image string) T {
 	t.Helper()
-	for _, o := range Objects(s, image) {
+	for _, o := range Objects(s, Settings{Image: image, Resources: DefaultResources()}) {
 		if found, ok := o.(T); ok {
 			return found
 		}
@@ -46,7 +48,7 @@ func TestObjects(t *testing.T) {
 			if tc.change != nil {
 				tc.change(s)
 			}
-			for _, o := range Objects(s, tc.image) {
+			for _, o := range Objects(s, Settings{Image: tc.image}) {
 				kinds = append(kinds, o.GetObjectKind().GroupVersionKind().Kind)
 				owner := metav1.GetControllerOf(o)
 				if o.GetName() != "acme-purge" || o.GetNamespace() != namespace || owner == nil || owner.UID != s.UID || owner.Kind != v1alpha1.KindArtifactStore {
@@ -74,6 +76,9 @@ func TestCronJob(t *testing.T) {
 	spec := job.JobTemplate.Spec.Template.Spec
 	if diff := cmp.Diff([]string{"purge", "--namespace=publisher", "--store=acme"}, spec.Containers[0].Args); diff != "" {
 		t.Errorf("arguments: -want +got\n%s", diff)
+	}
+	if got := spec.Containers[0].TerminationMessagePolicy; got != corev1.TerminationMessageFallbackToLogsOnError {
+		t.Errorf("a run that crashes says why by the policy %q", got)
 	}
 	c := spec.Containers[0].SecurityContext
 	if !*spec.SecurityContext.RunAsNonRoot || *spec.SecurityContext.RunAsUser == 0 || *c.AllowPrivilegeEscalation || !*c.ReadOnlyRootFilesystem || c.Capabilities.Drop[0] != "ALL" {
@@ -143,5 +148,57 @@ func TestCronJobMountsTheVolume(t *testing.T) {
 	spec = find[*batchv1.CronJob](t, aStore(claim), "nfo:1").Spec.JobTemplate.Spec.Template.Spec
 	if len(spec.Volumes) != 0 || len(spec.Containers[0].Args) != 3 {
 		t.Errorf("a store that accounts has %+v and %v", spec.Volumes, spec.Containers[0].Args)
+	}
+}
+
+func TestCronJobHasTheSettings(t *testing.T) {
+	t.Parallel()
+	list := func(cpu, memory string) corev1.ResourceList {
+		all := corev1.ResourceList{}
+		if cpu != "" {
+			all[corev1.ResourceCPU] = resource.MustParse(cpu)
+		}
+		if memory != "" {
+			all[corev1.ResourceMemory] = resource.MustParse(memory)
+		}
+		return all
+	}
+	tests := map[string]struct {
+		reason string
+		limits corev1.ResourceList
+		env    []corev1.EnvVar
+	}{
+		"Default":  {"the runtime is told 90 % of the limit, in bytes", DefaultResources().Limits, []corev1.EnvVar{{Name: "GOMEMLIMIT", Value: "483183810"}}},
+		"Larger":   {"it follows the limit", list("2", "4Gi"), []corev1.EnvVar{{Name: "GOMEMLIMIT", Value: "3865470480"}}},
+		"NoMemory": {"without a limit there is nothing to stay below", list("1", ""), nil},
+		"None":     {"no limits at all", nil, nil},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			want := corev1.ResourceRequirements{Requests: list("10m", "32Mi"), Limits: tc.limits}
+			for _, o := range Objects(aStore(), Settings{Image: "nfo:1", Resources: want}) {
+				job, ok := o.(*batchv1.CronJob)
+				if !ok {
+					continue
+				}
+				c := job.Spec.JobTemplate.Spec.Template.Spec.Containers[0]
+				if diff := cmp.Diff(want, c.Resources); diff != "" {
+					t.Errorf("%s: resources: -want +got\n%s", tc.reason, diff)
+				}
+				if diff := cmp.Diff(tc.env, c.Env); diff != "" {
+					t.Errorf("%s: environment: -want +got\n%s", tc.reason, diff)
+				}
+			}
+		})
+	}
+}
+
+func TestStoreName(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{ObjectName("acme"): "acme", ObjectName("a-purge"): "a-purge", "backup": "", "purge": ""} {
+		if got := StoreName(name); got != want {
+			t.Errorf("CronJob %s is of the store %q, want %q", name, got, want)
+		}
 	}
 }

@@ -20,6 +20,7 @@ func TestRefusals(t *testing.T) {
 		"TypoInGroup":    {"it would have no effect", "image: {tga: v1}", []string{"/image", "'tga' not allowed"}},
 		"TypoBelow":      {"it would have no effect", "metrics: {serviceMonitor: {enable: true}}", []string{"/metrics/serviceMonitor", "'enable' not allowed"}},
 		"TypoInResource": {"it would have no effect", "resources: {limit: {memory: 1Gi}}", []string{"/resources", "'limit' not allowed"}},
+		"TypoInPurge":    {"the manager refuses it", "purge: {resources: {limits: {mem: 1Gi}}}", []string{"/purge/resources/limits", "'mem' not allowed"}},
 		"TypoInIssuer":   {"it would have no effect", "certificate: {issuerRef: {nam: ca}}", []string{"/certificate/issuerRef", "'nam' not allowed"}},
 		"NoIssuer":       {"nobody knows which", "certificate: {mode: certManager, issuerRef: {kind: ClusterIssuer}}", []string{"certificate.issuerRef has no name"}},
 		"FailurePolicy":  {"what is in use could be deleted while no manager runs", "webhooks: {failurePolicy: Ignore}", []string{"'failurePolicy' not allowed"}},

@@ -30,7 +30,7 @@ func TestValues(t *testing.T) {
 		"Small": {"one replica needs neither a budget nor a node of its own", "", []expect{
 			{manager, "{.spec.replicas}", "1"},
 			{manager, container + ".resources}", `{"limits":{"memory":"512Mi"},"requests":{"cpu":"50m","memory":"96Mi"}}`},
-			{manager, container + ".args}", `["manager","--namespace=operators","--leader-election-namespace=operators","--purger-image=registry.example.com:5000/nfo:0.1.0","--registry-polls-per-second=5"]`},
+			{manager, container + ".args}", `["manager","--namespace=operators","--leader-election-namespace=operators","--purger-image=registry.example.com:5000/nfo:0.1.0","--purger-requests=cpu=50m,memory=64Mi","--purger-limits=cpu=1,memory=512Mi","--registry-polls-per-second=5"]`},
 			{manager, "{.spec.template.spec.affinity}{.spec.template.spec.topologySpreadConstraints}", ""},
 			{"PodDisruptionBudget/nfo-manager", "", ""},
 			{"NetworkPolicy/nfo-manager", "", ""},
@@ -42,7 +42,7 @@ func TestValues(t *testing.T) {
 		"Medium": {"a node and a zone can go", "scale: medium", []expect{
 			{manager, "{.spec.replicas}", "2"},
 			{manager, container + ".resources}", `{"limits":{"memory":"1Gi"},"requests":{"cpu":"200m","memory":"256Mi"}}`},
-			{manager, container + ".args[4]}", "--registry-polls-per-second=10"},
+			{manager, container + ".args[6]}", "--registry-polls-per-second=10"},
 			{manager, "{.spec.template.spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.topologyKey}", "kubernetes.io/hostname"},
 			{manager, "{.spec.template.spec.topologySpreadConstraints[0].topologyKey}", "topology.kubernetes.io/zone"},
 			{"PodDisruptionBudget/nfo-manager", "{.spec.maxUnavailable}", "1"},
@@ -50,12 +50,12 @@ func TestValues(t *testing.T) {
 		"Large": {"more of all", "scale: large", []expect{
 			{manager, "{.spec.replicas}", "2"},
 			{manager, container + ".resources}", `{"limits":{"memory":"4Gi"},"requests":{"cpu":"500m","memory":"1Gi"}}`},
-			{manager, container + ".args[4]}", "--registry-polls-per-second=20"},
+			{manager, container + ".args[6]}", "--registry-polls-per-second=20"},
 		}},
 		"OverScale": {"what is said goes before the scale", "scale: large\nreplicas: 1\nresources: {limits: {memory: 300Mi}}\npollsPerSecond: 0.5", []expect{
 			{manager, "{.spec.replicas}", "1"},
 			{manager, container + ".resources}", `{"limits":{"memory":"300Mi"}}`},
-			{manager, container + ".args[4]}", "--registry-polls-per-second=0.5"},
+			{manager, container + ".args[6]}", "--registry-polls-per-second=0.5"},
 			{"PodDisruptionBudget/nfo-manager", "", ""},
 		}},
 		"NoBudget": {"somebody else has one", "replicas: 3\npodDisruptionBudget: {enabled: false}", []expect{
@@ -71,6 +71,14 @@ func TestValues(t *testing.T) {
 			{"Job/nfo-remover", "{.spec.template.spec.imagePullSecrets[*].name}", "login"},
 			{"Pod/nfo-checker", "{.spec.containers[0].image}", "registry.example.com:5000/nfo:v2@sha256:" + digest},
 			{"Pod/nfo-checker", "{.spec.containers[0].imagePullPolicy}", "Always"},
+		}},
+		"PurgeResources": {"what a ResourceQuota of the stores' namespaces asks for", "purge: {resources: {requests: {memory: 32Mi, cpu: null}, limits: {cpu: 0.5, memory: 1073741824, ephemeral-storage: 1Gi}}}", []expect{
+			{manager, container + ".args[4]}", "--purger-requests=memory=32Mi"},
+			{manager, container + ".args[5]}", "--purger-limits=cpu=0.5,ephemeral-storage=1Gi,memory=1.073741824e+09"},
+		}},
+		"NoPurgeResources": {"purges take what they get", "purge: {resources: {requests: null, limits: {cpu: null, memory: null}}}", []expect{
+			{manager, container + ".args[4]}", "--purger-requests="},
+			{manager, container + ".args[5]}", "--purger-limits="},
 		}},
 		"Placement": {"nodes for what a cluster needs", "nodeSelector: {pool: control}\ntolerations: [{key: control, operator: Exists}]\npriorityClassName: system-cluster-critical\nreplicas: 2\n" +
 			"affinity: {nodeAffinity: {}}\ntopologySpreadConstraints: [{maxSkew: 2, topologyKey: rack, whenUnsatisfiable: DoNotSchedule}]", []expect{
@@ -104,7 +112,7 @@ func TestValues(t *testing.T) {
 			{"ValidatingWebhookConfiguration/nfo-validating", "{.metadata.annotations}", ""},
 		}},
 		"CertManager": {"the authority stays when the leaf is renewed", "certificate: {mode: certManager}", []expect{
-			{manager, container + ".args[5]}", "--webhook-cert-dir=/certificate"},
+			{manager, container + ".args[7]}", "--webhook-cert-dir=/certificate"},
 			{manager, container + ".volumeMounts[0].mountPath} {.spec.template.spec.volumes[0].name}", "/certificate certificate"},
 			{manager, "{.spec.template.spec.volumes[0].secret.secretName}", "nfo-webhook-issued"},
 			{"Certificate/nfo-webhooks", "{.spec.secretName} {.spec.dnsNames[0]}", "nfo-webhook-issued nfo-webhooks.operators.svc"},
@@ -131,14 +139,14 @@ func TestValues(t *testing.T) {
 		}},
 		"Alerts": {"each has a number of its own", "metrics: {prometheusRule: {enabled: true, purgeOverdueHours: 200, storeFullPercent: 70, labels: {release: prometheus}}}", []expect{
 			{"PrometheusRule/nfo-manager", "{.metadata.labels.release}", "prometheus"},
-			{"PrometheusRule/nfo-manager", "{.spec.groups[0].rules[*].alert}", "NfoNotWorking NfoWebhooksFail NfoReconcileErrors NfoPurgeFailed NfoPurgeOverdue NfoStoreFull"},
+			{"PrometheusRule/nfo-manager", "{.spec.groups[0].rules[*].alert}", "NfoNotWorking NfoWebhooksFail NfoReconcileErrors NfoPurgeFailed NfoPurgeUnhealthy NfoPurgeOverdue NfoStoreFull"},
 			{"PrometheusRule/nfo-manager", `{.spec.groups[0].rules[?(@.alert=="NfoPurgeOverdue")].expr}`, "time() - nfo_purge_last_success_timestamp_seconds > 200 * 3600"},
 			{"PrometheusRule/nfo-manager", `{.spec.groups[0].rules[?(@.alert=="NfoStoreFull")].expr}`, "100 * nfo_store_used_bytes / nfo_store_capacity_bytes > 70"},
 			{"PrometheusRule/nfo-manager", `{.spec.groups[0].rules[?(@.alert=="NfoPurgeFailed")].annotations.summary}`, "The last purge of the store {{ $labels.namespace }}/{{ $labels.store }} ended as {{ $labels.outcome }}. " +
 				"The condition PurgeHealthy in `kubectl describe artifactstore -n {{ $labels.namespace }} {{ $labels.store }}` says why and what to do."},
 		}},
 		"FewerAlerts": {"some stores are purged by hand, and others are always full", "metrics: {prometheusRule: {enabled: true, purgeOverdueHours: 0, storeFullPercent: 0}}", []expect{
-			{"PrometheusRule/nfo-manager", "{.spec.groups[0].rules[*].alert}", "NfoNotWorking NfoWebhooksFail NfoReconcileErrors NfoPurgeFailed"},
+			{"PrometheusRule/nfo-manager", "{.spec.groups[0].rules[*].alert}", "NfoNotWorking NfoWebhooksFail NfoReconcileErrors NfoPurgeFailed NfoPurgeUnhealthy"},
 		}},
 		"NetworkPolicy": {"DNS is needed to reach anything", "networkPolicy: {enabled: true, egressPorts: [443, 30500], metricsFrom: [{namespaceSelector: {matchLabels: {name: monitoring}}}]}", []expect{
 			{"NetworkPolicy/nfo-manager", "{.spec.podSelector.matchLabels}", `{"app.kubernetes.io/component":"manager","app.kubernetes.io/name":"nfo"}`},

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/config"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/nfo-operator/nfo/internal/admission"
 	"github.com/nfo-operator/nfo/internal/controller"
+	"github.com/nfo-operator/nfo/internal/purge"
 )
 
 // Transport sees and may refuse the requests of a manager.
@@ -34,8 +37,12 @@ type ManagerOptions struct {
 	QPS float32
 	// PollsPerSecond is 100 when 0: tests do not wait.
 	PollsPerSecond float64
-	// PurgerImage as in the manager's options.
+	// PurgerImage as on the command line.
 	PurgerImage string
+	// PurgerResources are the defaults of the command line when nil.
+	PurgerResources *corev1.ResourceRequirements
+	// Clock is the real one when nil.
+	Clock clock.PassiveClock
 	// SecondLook is a second when 0.
 	SecondLook time.Duration
 	// Webhooks makes it serve the webhooks for its namespaces.
@@ -86,6 +93,9 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	if o.PollsPerSecond == 0 {
 		o.PollsPerSecond = 100
 	}
+	if o.PurgerResources == nil {
+		o.PurgerResources = new(purge.DefaultResources())
+	}
 	var hooks webhooks
 	if o.Webhooks {
 		hooks = e.newWebhooks(t, o.Namespaces)
@@ -93,7 +103,8 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // Stop ends it, in the test's clean-up
 	mgr, err := controller.NewManager(ctx, kube, base, controller.Options{
-		PollsPerSecond: o.PollsPerSecond, PurgerImage: o.PurgerImage, Transport: o.Registry, SecondLook: cmp.Or(o.SecondLook, time.Second),
+		PollsPerSecond: o.PollsPerSecond, Purger: purge.Settings{Image: o.PurgerImage, Resources: *o.PurgerResources}, Clock: o.Clock, Transport: o.Registry,
+		SecondLook: cmp.Or(o.SecondLook, time.Second),
 	})
 	if err == nil && o.Webhooks {
 		err = admission.Setup(ctx, mgr)

@@ -134,7 +134,7 @@ func passedOn() map[right]bool {
 	all := map[right]bool{}
 	store := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Name: "acme"}}
 	store.Spec.Registry.CredentialsSecretRef = &v1alpha1.LocalReference{Name: "login"}
-	for _, o := range purge.Objects(store, "") {
+	for _, o := range purge.Objects(store, purge.Settings{}) {
 		if role, ok := o.(*rbacv1.Role); ok {
 			addRights(all, role.Rules)
 		}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller"
+	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
@@ -34,7 +35,9 @@ func (s *scene) measuring() *prometheus.Registry {
 	base.Cache.DefaultNamespaces = map[string]cache.Config{s.ns: {}}
 	registry := prometheus.NewRegistry()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
-	mgr, err := controller.NewManager(ctx, env.Judged(environment.ManagerUser), base, controller.Options{PollsPerSecond: 100, Metrics: registry})
+	mgr, err := controller.NewManager(ctx, env.Judged(environment.ManagerUser), base, controller.Options{
+		PollsPerSecond: 100, Metrics: registry, Purger: purge.Settings{Image: purgerImage, Resources: purge.DefaultResources()},
+	})
 	if err != nil {
 		cancel()
 		s.t.Fatal(err)
@@ -78,6 +81,9 @@ func TestMetricsTellOfTheStoresThatAre(t *testing.T) {
 # HELP nfo_purge_deleted_total Digests deleted by all purges of the store.
 # TYPE nfo_purge_deleted_total counter
 nfo_purge_deleted_total{` + label + `} 12
+# HELP nfo_purge_healthy 1 while the condition PurgeHealthy of the store is True, 0 while it is False; absent while it is Unknown, such as for a suspended purge.
+# TYPE nfo_purge_healthy gauge
+nfo_purge_healthy{` + label + `} 1
 # HELP nfo_purge_last_outcome 1 for how the last purge ended.
 # TYPE nfo_purge_last_outcome gauge
 nfo_purge_last_outcome{namespace="` + s.ns + `",outcome="Succeeded",store="acme"} 1
@@ -91,7 +97,7 @@ nfo_store_used_bytes{` + label + `} 70
 # TYPE nfo_store_tombstones gauge
 nfo_store_tombstones{` + label + `} 0
 `
-	names := []string{"nfo_purge_deleted_total", "nfo_purge_last_outcome", "nfo_purge_last_success_timestamp_seconds", "nfo_store_used_bytes", "nfo_store_tombstones"}
+	names := []string{"nfo_purge_deleted_total", "nfo_purge_healthy", "nfo_purge_last_outcome", "nfo_purge_last_success_timestamp_seconds", "nfo_store_used_bytes", "nfo_store_tombstones"}
 	s.Eventually(func() error { return testutil.GatherAndCompare(registry, strings.NewReader(want), names...) }).Should(gomega.Succeed())
 	s.alertsAreOnWhatIsTold(registry)
 

@@ -336,7 +336,7 @@ func (s *scene) condition(o client.Object, all *[]metav1.Condition, kind string)
 // purgeObjects makes what the manager makes for a store.
 func (s *scene) purgeObjects(store *v1alpha1.ArtifactStore) {
 	s.t.Helper()
-	s.create(purge.Objects(store, image)...)
+	s.create(purge.Objects(store, purge.Settings{Image: image, Resources: purge.DefaultResources()})...)
 }
 
 // runs starts the purge of a store by hand, as `kubectl create job --from` does.

@@ -20,6 +20,15 @@ large:
 {{- index .root.Values .name | default (index $scale .name) | toJson }}
 {{- end }}
 
+{{/* Requests or limits as a flag of the manager has them: cpu=1,memory=512Mi, in the order of the names. */}}
+{{- define "nfo.resourceList" -}}
+{{- $parts := list }}
+{{- range $name, $quantity := . }}
+{{- $parts = append $parts (printf "%s=%v" $name $quantity) }}
+{{- end }}
+{{- join "," $parts }}
+{{- end }}
+
 {{- define "nfo.image" -}}
 {{- $image := .Values.image }}
 {{- if not $image.repository }}

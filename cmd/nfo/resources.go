@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// leastMemory is the smallest memory limit of a purge pod. Below it the program may not start at all, and
+// a quantity such as 512m, which is half a byte, is a mistake.
+var leastMemory = resource.MustParse("32Mi")
+
+// resourceList is a flag: what a container requests or is limited to, as cpu=1,memory=512Mi. "" is nothing.
+type resourceList struct{ to *corev1.ResourceList }
+
+// String is the list in the order of the names.
+func (l resourceList) String() string {
+	if l.to == nil {
+		return ""
+	}
+	var parts []string
+	for name, quantity := range *l.to {
+		parts = append(parts, string(name)+"="+quantity.String())
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ",")
+}
+
+// Type is how the help calls such a value.
+func (l resourceList) Type() string { return "resources" }
+
+// Set replaces the list.
+func (l resourceList) Set(text string) error {
+	all := corev1.ResourceList{}
+	for part := range strings.SplitSeq(text, ",") {
+		if text == "" {
+			break
+		}
+		key, value, found := strings.Cut(part, "=")
+		name := corev1.ResourceName(key)
+		switch name {
+		case corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage:
+		default:
+			return fmt.Errorf("%q is not cpu, memory or ephemeral-storage; use a list such as cpu=1,memory=512Mi", key)
+		}
+		if _, twice := all[name]; twice {
+			return fmt.Errorf("%s is given twice", name)
+		}
+		quantity, err := resource.ParseQuantity(value)
+		if !found || err != nil {
+			return fmt.Errorf("%q is not a quantity of %s; use one such as 500m or 512Mi", value, name)
+		}
+		if quantity.Sign() <= 0 {
+			return fmt.Errorf("%s is %s and must be above 0", name, value)
+		}
+		all[name] = quantity
+	}
+	*l.to = all
+	return nil
+}
+
+// checkResources refuses what the API server would refuse in every purge CronJob, and too little memory.
+func checkResources(r corev1.ResourceRequirements) error {
+	if limit, set := r.Limits[corev1.ResourceMemory]; set && limit.Cmp(leastMemory) < 0 {
+		return fmt.Errorf("--purger-limits has memory=%s and must have at least %s", limit.String(), leastMemory.String())
+	}
+	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage} {
+		request, limit := r.Requests[name], r.Limits[name]
+		if _, set := r.Limits[name]; set && request.Cmp(limit) > 0 {
+			return fmt.Errorf("--purger-requests has %s=%s, which is more than the %s of --purger-limits", name, request.String(), limit.String())
+		}
+	}
+	return nil
+}

@@ -1,0 +1,44 @@
+package purge
+
+import (
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+const (
+	// ContainerName is the container of a purge's pod that runs the program.
+	ContainerName = "purge"
+	// MemoryVariable bounds, in bytes, the memory that the Go runtime aims at: it collects garbage rather
+	// than be killed at the container's limit.
+	MemoryVariable = "GOMEMLIMIT"
+	// memoryPercent is the part of the memory limit for the Go runtime; the rest is for what it does
+	// not count, such as the program itself.
+	memoryPercent = 90
+)
+
+// Settings are what the manager's command line decides for the pods of all purges.
+type Settings struct {
+	// Image of the container; "" means that there is no CronJob.
+	Image string
+	// Resources of the container, as they are: empty lists are no requests and no limits.
+	Resources corev1.ResourceRequirements
+}
+
+// DefaultResources are requests of 50 millicores and 64 MiB, and limits of one core and 512 MiB.
+func DefaultResources() corev1.ResourceRequirements {
+	return corev1.ResourceRequirements{
+		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("64Mi")},
+		Limits:   corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1"), corev1.ResourceMemory: resource.MustParse("512Mi")},
+	}
+}
+
+// env is what the Go runtime is told of the memory limit; nil without a limit.
+func (s Settings) env() []corev1.EnvVar {
+	limit, set := s.Resources.Limits[corev1.ResourceMemory]
+	if !set {
+		return nil
+	}
+	return []corev1.EnvVar{{Name: MemoryVariable, Value: strconv.FormatInt(limit.Value()/100*memoryPercent, 10)}}
+}
