@@ -44,7 +44,7 @@ func (cs *conditions) entryInUse(m *v1alpha1.ArtifactManifest, left []v1alpha1.A
 	}
 	cs.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonEntryInUse,
 		fmt.Sprintf("%s left spec.artifacts and is kept in the registry while the manifest is held. %s. List it again, or delete these first.",
-			atMost(names), reference.Refusal(reference.Self(m), holders)))
+			v1alpha1.FirstOf(names, reference.NamedHolders), reference.Refusal(reference.Self(m), holders)))
 }
 
 // untouched says that the manifest goes and its artifacts stay.
@@ -143,12 +143,4 @@ func (r released) tombstoned() string {
 		return fmt.Sprintf("Its tags are recorded in tombstone %s. The registry cannot remove a tag alone: those that are there stay until a purge removes them with their digests.", names)
 	}
 	return fmt.Sprintf("Its tags are removed and recorded in tombstone %s. Apply the manifest again to restore them.", names)
-}
-
-// atMost names the first of many, as many as a refusal does.
-func atMost(names []string) string {
-	if n := len(names); n > reference.NamedHolders {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:reference.NamedHolders], ", "), n-reference.NamedHolders)
-	}
-	return strings.Join(names, ", ")
 }

@@ -172,8 +172,7 @@ func look(ctx context.Context, reg *registry.Client, e v1alpha1.ArtifactStatus) 
 	if errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrUnreadable) {
 		return tag, nil // the tag is there all the same
 	}
-	tag.config = m.ConfigMediaType()
-	tag.config = tag.config[:min(len(tag.config), maxMediaType)]
+	tag.config = v1alpha1.Clip(m.ConfigMediaType(), maxMediaType)
 	return tag, err
 }
 
