@@ -73,6 +73,27 @@ func TestInstallsWhatConfigDoes(t *testing.T) {
 	}
 }
 
+// TestKindsAreFoundByTheirLabel is for `kubectl delete crd -l app.kubernetes.io/name=nfo`, which README.md
+// says removes every kind of nfo, however it was installed. Decoding fails where a label is set twice.
+func TestKindsAreFoundByTheirLabel(t *testing.T) {
+	t.Parallel()
+	for from, all := range map[string]objects{"config": fromConfig(t), "the chart": asInConfig(t)} {
+		kinds := 0
+		for name, o := range all {
+			if o.GetKind() != "CustomResourceDefinition" {
+				continue
+			}
+			kinds++
+			if label := o.GetLabels()["app.kubernetes.io/name"]; label != "nfo" {
+				t.Errorf("%s of %s has the label %q", name, from, label)
+			}
+		}
+		if kinds != 6 {
+			t.Errorf("%s has %d kinds, want 6", from, kinds)
+		}
+	}
+}
+
 // plain is an object without what the chart adds to every one: labels, and what Helm goes by.
 func plain(o *unstructured.Unstructured) map[string]any {
 	o = o.DeepCopy()
