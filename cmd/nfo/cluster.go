@@ -19,7 +19,7 @@ type clusterFlags struct{ kubeconfig, context, as string }
 func (f *clusterFlags) add(cmd *cobra.Command) {
 	to := cmd.Flags()
 	to.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig file; default: $KUBECONFIG, the cluster that this runs in, ~/.kube/config")
-	to.StringVar(&f.as, "as", "", "user to impersonate, as with kubectl")
+	to.StringVar(&f.as, "as", "", "user to impersonate, as with kubectl; default: the one of the kubeconfig file")
 	to.StringVar(&f.context, "context", "", "context of the kubeconfig file; default: its current one")
 }
 
@@ -35,7 +35,10 @@ func (f *clusterFlags) connect(timeout time.Duration) (*rest.Config, client.Clie
 	if err != nil {
 		return nil, nil, fmt.Errorf("finding the cluster: %w", err)
 	}
-	kube.Timeout, kube.Impersonate.UserName = timeout, f.as
+	kube.Timeout = timeout
+	if f.as != "" {
+		kube.Impersonate = rest.ImpersonationConfig{UserName: f.as}
+	}
 	scheme, err := controller.NewScheme()
 	if err != nil {
 		return nil, nil, fmt.Errorf("registering kinds: %w", err)
