@@ -21,9 +21,14 @@ BUILDAH := buildah --root '$(CURDIR)/bin/image/buildah/root' --runroot '$(CURDIR
 LINT := $(CURDIR)/bin/tools/golangci-lint
 HELM := bin/tools/helm
 GENERATED := api config charts
+UNIT = $$($(GO) list ./... | grep -v '/test/')
 # The same for programs, tests and tools, so that they share one build cache.
 export CGO_ENABLED := 0
 export GOFLAGS := $(GOFLAGS) -trimpath
+# Only tests use cgo, for the race detector, and only if a C compiler can build it here.
+RACE = $(eval RACE := $$(shell GOFLAGS='$(GOFLAGS)' CGO_ENABLED=1 $(GO) build -race runtime/cgo 2>/dev/null && echo -race))$(RACE)
+TEST = $(if $(RACE),CGO_ENABLED=1 )$(GO) test
+SAY_RACE = @$(if $(RACE),:,echo 'The tests run without the race detector, which needs a C compiler and its headers: apt-get install gcc libc6-dev')
 
 .PHONY: help
 help: ## show this list
@@ -86,14 +91,23 @@ $(HELM): tools/helm/go.mod tools/helm/go.sum
 
 .PHONY: test
 test: cluster $(HELM) ## run all tests, with a real Kubernetes API server and a real registry
-	$(GO) test -timeout 20m ./...
-	$(GO) test -C test/cluster -timeout 10m ./...
-	$(GO) test -C tools/image -timeout 5m ./...
-	$(GO) test -C tools/chart ./...
+	$(SAY_RACE)
+	$(TEST) $(RACE) -timeout 30m ./...
+	$(TEST) -C test/cluster $(RACE) -timeout 10m ./...
+	$(TEST) -C tools/image $(RACE) -timeout 5m ./...
+	$(TEST) -C tools/chart $(RACE) ./...
 
 .PHONY: test-unit
-test-unit: ## run the tests beside the code only: no cluster, seconds
-	$(GO) test $$($(GO) list ./... | grep -v '/test/')
+test-unit: ## run the tests beside the code only: no cluster, 2 minutes
+	$(SAY_RACE)
+	$(TEST) $(RACE) $(UNIT)
+
+.PHONY: cover
+cover: ## print which part of each package the tests beside its code cover
+	@mkdir -p bin
+	@$(GO) test -coverprofile=bin/coverage.out $(UNIT) > bin/coverage.txt || { cat bin/coverage.txt; exit 1; }
+	@sed -nE 's#.*nfo-operator/nfo/([^[:space:]]+).*coverage: ([0-9.]+%).*#\2 \1#p' bin/coverage.txt | sort -k 2 | xargs -n 2 printf '%6s  %s\n'
+	@$(GO) tool cover -func=bin/coverage.out | awk 'END {printf "%6s  total\n", $$NF}'
 
 .PHONY: e2e
 e2e: build node-cluster bin/demo bin/peers $(HELM) ## install the chart on a node of a real cluster, as root, and tell the whole story (15 minutes)

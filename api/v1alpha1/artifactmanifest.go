@@ -13,6 +13,7 @@ import (
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
+// +kubebuilder:metadata:labels="app.kubernetes.io/name=nfo"
 // +kubebuilder:resource:shortName=am,categories=nfo
 // +kubebuilder:selectablefield:JSONPath=`.spec.artifactStoreRef.name`
 // +kubebuilder:selectablefield:JSONPath=`.spec.artifactManifestState`

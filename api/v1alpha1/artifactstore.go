@@ -13,6 +13,7 @@ import (
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
+// +kubebuilder:metadata:labels="app.kubernetes.io/name=nfo"
 // +kubebuilder:resource:shortName=as,categories=nfo
 // +kubebuilder:selectablefield:JSONPath=`.spec.registry.url`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`

@@ -10,6 +10,7 @@ import (
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
+// +kubebuilder:metadata:labels="app.kubernetes.io/name=nfo"
 // +kubebuilder:resource:shortName=nsdv,categories=nfo
 // +kubebuilder:selectablefield:JSONPath=`.spec.versionState`
 // +kubebuilder:selectablefield:JSONPath=`.status.dependentCount`

@@ -19,6 +19,7 @@ import (
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
+// +kubebuilder:metadata:labels="app.kubernetes.io/name=nfo"
 // +kubebuilder:resource:shortName=ts,categories=nfo
 // +kubebuilder:selectablefield:JSONPath=`.spec.manifest.name`
 // +kubebuilder:selectablefield:JSONPath=`.spec.cause`

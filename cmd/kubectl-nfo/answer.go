@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -87,7 +86,7 @@ func (e *evidence) verdict(subject client.Object, a *answer) string {
 		if terminating(a.KeptBy) {
 			deleting = "deleting it waits for what keeps it, which is being deleted"
 		}
-		return fmt.Sprintf("Kept, in the end by %s: %s. To let it go, delete these or change what they name, and then what is between.", some(a.Roots), deleting)
+		return fmt.Sprintf("Kept, in the end by %s: %s. To let it go, delete these or change what they name, and then what is between.", v1alpha1.FirstOf(a.Roots, reference.NamedHolders), deleting)
 	}
 	if subject.GetDeletionTimestamp() != nil {
 		return "Nothing keeps it, and it is being deleted; its conditions say what that waits for."
@@ -126,14 +125,6 @@ func (e *evidence) store(name string) *v1alpha1.ArtifactStore {
 // terminating reports whether all that keeps something is itself going.
 func terminating(links []*link) bool {
 	return !slices.ContainsFunc(links, func(l *link) bool { return !l.Terminating })
-}
-
-// some names the first of many.
-func some(names []string) string {
-	if n := len(names); n > reference.NamedHolders {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:reference.NamedHolders], ", "), n-reference.NamedHolders)
-	}
-	return strings.Join(names, ", ")
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -190,7 +190,7 @@ func (e *evidence) aboutImage(i image, store *v1alpha1.ArtifactStore) *answer {
 	case listed:
 		a.Verdict = "As long as a manifest lists it, no purge deletes it. " + strings.Join(verdicts, " ")
 	case a.Kept:
-		a.Verdict = fmt.Sprintf("No manifest lists it. As long as a definition deploys it, no purge deletes it: it is kept, in the end by %s.", some(a.Roots))
+		a.Verdict = fmt.Sprintf("No manifest lists it. As long as a definition deploys it, no purge deletes it: it is kept, in the end by %s.", v1alpha1.FirstOf(a.Roots, reference.NamedHolders))
 	case len(a.Released) > 0:
 		a.Verdict = "No manifest lists it; what was released of it is below."
 	default:

@@ -57,5 +57,5 @@ func deploysAs(h reference.Holder) string {
 	for _, r := range h.References {
 		names = append(names, r.Application)
 	}
-	return fmt.Sprintf("deploys it as %s", some(names))
+	return fmt.Sprintf("deploys it as %s", v1alpha1.FirstOf(names, reference.NamedHolders))
 }

@@ -113,12 +113,5 @@ func listed(entries []v1alpha1.Artifact, which []int) string {
 	for _, i := range which {
 		names = append(names, entryName(entries[i]))
 	}
-	return shortened(names)
-}
-
-func shortened(names []string) string {
-	if more := len(names) - maxNamed; more > 0 {
-		names = append(slices.Clone(names[:maxNamed]), fmt.Sprintf("and %d more", more))
-	}
-	return strings.Join(names, ", ")
+	return v1alpha1.FirstOf(names, maxNamed)
 }

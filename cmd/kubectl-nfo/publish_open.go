@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -170,7 +171,7 @@ func imageNames(images []ocispec.Descriptor) string {
 	if len(names) == 0 {
 		return "it names none; leave :TAG out"
 	}
-	return "it has " + shortened(names)
+	return "it has " + v1alpha1.FirstOf(names, maxNamed)
 }
 
 func refName(d ocispec.Descriptor) string {

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"flag"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/transport"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
@@ -20,24 +20,21 @@ type clusterFlags struct{ kubeconfig, context, as string }
 func (f *clusterFlags) add(cmd *cobra.Command) {
 	to := cmd.Flags()
 	to.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig file; default: $KUBECONFIG, the cluster that this runs in, ~/.kube/config")
-	to.StringVar(&f.as, "as", "", "user to impersonate, as with kubectl")
+	to.StringVar(&f.as, "as", "", "user to impersonate, as with kubectl; default: the one of the kubeconfig file")
 	to.StringVar(&f.context, "context", "", "context of the kubeconfig file; default: its current one")
 }
 
 // connect makes an uncached client for the cluster. timeout bounds a request; 0 is no bound. Each of
 // transports sees every request.
 func (f *clusterFlags) connect(timeout time.Duration, transports ...transport.WrapperFunc) (*rest.Config, client.Client, error) {
-	if f.kubeconfig != "" {
-		// The flag that controller-runtime registers and GetConfig reads.
-		if err := flag.Set(config.KubeconfigFlagName, f.kubeconfig); err != nil {
-			return nil, nil, fmt.Errorf("setting the kubeconfig: %w", err)
-		}
-	}
-	kube, err := config.GetConfigWithContext(f.context)
+	kube, err := f.load()
 	if err != nil {
 		return nil, nil, fmt.Errorf("finding the cluster: %w", err)
 	}
-	kube.Timeout, kube.Impersonate.UserName = timeout, f.as
+	kube.Timeout = timeout
+	if f.as != "" {
+		kube.Impersonate = rest.ImpersonationConfig{UserName: f.as}
+	}
 	for _, t := range transports {
 		kube.Wrap(t)
 	}
@@ -50,4 +47,17 @@ func (f *clusterFlags) connect(timeout time.Duration, transports ...transport.Wr
 		return nil, nil, fmt.Errorf("connecting to the cluster: %w", err)
 	}
 	return kube, api, nil
+}
+
+// load finds the cluster: in the file of --kubeconfig alone, or where the flag's help says.
+func (f *clusterFlags) load() (*rest.Config, error) {
+	if f.kubeconfig == "" {
+		return config.GetConfigWithContext(f.context)
+	}
+	rules := &clientcmd.ClientConfigLoadingRules{ExplicitPath: f.kubeconfig}
+	kube, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: f.context}).ClientConfig()
+	if err == nil && kube.QPS == 0 {
+		kube.QPS = -1 // unlimited, as GetConfigWithContext has it: the API server limits requests
+	}
+	return kube, err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/internal/apitime"
 	"github.com/nfo-operator/nfo/internal/purge"
@@ -36,8 +37,10 @@ one is kept, with a reason. After deleting it looks at each repository again: wh
 needed is put back. Only one purge of a store runs at a time. It can be stopped, and run
 again, at any time.
 
-Only the operator writes tombstones, so that an administrator purges as the account of the store's purge
-jobs: --as system:serviceaccount:NAMESPACE:STORE-purge.
+Only the operator and its purge jobs may write tombstones. A user who may impersonate the ServiceAccount
+STORE-purge in the store's namespace therefore runs a purge as that account, which is logged; --as names
+another user. Without that right, start a purge in the cluster:
+  kubectl create job --from=cronjob/STORE-purge purge-now -n NAMESPACE
 
 With --dry-run it reports what it would do and writes nothing, neither to the registry nor to the
 API server.
@@ -50,7 +53,8 @@ Exit codes:
   3  another purge of the store is running, after a wait of 20 seconds
   4  the store must not be purged now: there is no such store, it is being deleted, another store
      with an overlapping URL precedes it, the manager has not judged it yet, it has a threshold and
-     usage is unknown, or this host's clock is more than a minute off the API server's`
+     usage is unknown, or this host's clock is more than a minute off the API server's. Or the user
+     may not run as the account of its purge jobs, or that account is missing`
 
 // purgeFlags are the command line of `nfo purge`.
 type purgeFlags struct {
@@ -76,7 +80,7 @@ func newPurgeCommand() *cobra.Command {
 		Short: "Delete what was released from a store and nothing keeps",
 		Long:  purgeHelp,
 		Example: `  nfo purge --namespace publisher --store acme --dry-run
-  nfo purge --namespace publisher --store acme --as system:serviceaccount:publisher:acme-purge`,
+  nfo purge --namespace publisher --store acme`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return &exitError{purge.ExitUsage, fmt.Errorf("unexpected argument %q", args[0])}
@@ -136,14 +140,18 @@ func terminate(file string, err error) {
 }
 
 func purgeAndReport(ctx context.Context, flags purgeFlags, out, progress io.Writer) error {
+	log := slog.New(slog.NewTextHandler(progress, nil))
+	if flags.output == "json" {
+		log = slog.New(slog.NewJSONHandler(progress, nil))
+	}
+	if err := flags.impersonate(ctx, log); err != nil {
+		return &exitError{purgeExitCode(err), err}
+	}
 	cfg, err := purgeConfig(flags)
 	if err != nil {
 		return &exitError{purge.ExitFailed, err}
 	}
-	cfg.Log = slog.New(slog.NewTextHandler(progress, nil))
-	if flags.output == "json" {
-		cfg.Log = slog.New(slog.NewJSONHandler(progress, nil))
-	}
+	cfg.Log = log
 	report, err := purge.Run(ctx, cfg)
 	write := report.WriteTable
 	if flags.output == "json" {
@@ -162,10 +170,30 @@ func purgeExitCode(err error) int {
 	switch {
 	case errors.Is(err, purge.ErrRunning):
 		return purge.ExitRunning
-	case errors.Is(err, purge.ErrRefused):
+	case errors.Is(err, purge.ErrRefused), errors.Is(err, purge.ErrAccount):
 		return purge.ExitRefused
 	}
 	return purge.ExitFailed
+}
+
+// impersonate sets --as to the store's purge account if the command line and the kubeconfig file name no user
+// and the process has to act as that account. A dry run writes nothing and needs no account.
+func (f *purgeFlags) impersonate(ctx context.Context, log *slog.Logger) error {
+	if f.dryRun || f.as != "" {
+		return nil
+	}
+	kube, api, err := f.connect(requestTimeout)
+	if err != nil {
+		return err
+	}
+	if kube.Impersonate.UserName != "" {
+		return nil
+	}
+	f.as, err = purge.Impersonation(ctx, api, client.ObjectKey{Namespace: f.namespace, Name: f.store})
+	if err == nil && f.as != "" {
+		log.Info("Running as the store's own account, which may write tombstones", "user", f.as)
+	}
+	return err
 }
 
 func purgeConfig(flags purgeFlags) (purge.Config, error) {

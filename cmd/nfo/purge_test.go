@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,6 +66,7 @@ func TestPurgeExitCode(t *testing.T) {
 	}{
 		"Running": {"somebody else holds the lease", fmt.Errorf("purging: %w: x", purge.ErrRunning), 3},
 		"Refused": {"not now", fmt.Errorf("purging: %w: x", purge.ErrRefused), 4},
+		"Account": {"nothing was begun", fmt.Errorf("%w: x", purge.ErrAccount), 4},
 		"Failed":  {"anything else", errors.New("x"), 1},
 	}
 	for name, tc := range tests {
@@ -117,6 +119,33 @@ func TestWhatTheKubeletIsTold(t *testing.T) {
 			terminate(file, errors.New(tc.text))
 			if told, err := os.ReadFile(file); err != nil || string(told) != tc.want {
 				t.Errorf("%s: it is told %d bytes, %.60q (%v)", tc.reason, len(told), told, err)
+			}
+		})
+	}
+}
+
+// Who says as whom to purge, and who only looks, is not asked who they are: there is no API server here.
+func TestPurgeAsSaid(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	text := `{clusters: [{name: c, cluster: {server: "http://127.0.0.1:1"}}], users: [{name: u, user: {as: jane}}],
+contexts: [{name: c, context: {cluster: c}}, {name: as, context: {cluster: c, user: u}}], current-context: c}`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		reason, context, as string
+		dryRun, asks        bool
+	}{
+		"Itself":     {reason: "it has to know who it is", context: "c", asks: true},
+		"DryRun":     {reason: "it writes nothing", context: "c", dryRun: true},
+		"Flag":       {reason: "the command line says who", context: "c", as: "joe"},
+		"Kubeconfig": {reason: "the kubeconfig says who", context: "as"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := purgeFlags{namespace: "publisher", store: "acme", dryRun: tc.dryRun, clusterFlags: clusterFlags{kubeconfig: file, context: tc.context, as: tc.as}}
+			err := f.impersonate(t.Context(), slog.New(slog.DiscardHandler))
+			if (err != nil) != tc.asks || f.as != tc.as {
+				t.Errorf("%s: as %q, %v", tc.reason, f.as, err)
 			}
 		})
 	}

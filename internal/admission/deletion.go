@@ -47,7 +47,7 @@ func (p *preflight) deletable(ctx context.Context, subject client.Object) error 
 	refusal := inUse(subject, holders)
 	req, err := admission.RequestFromContext(ctx)
 	if err == nil && (req.DryRun == nil || !*req.DryRun) {
-		p.events.Eventf(subject, nil, corev1.EventTypeWarning, reasonDeletionRefused, "Deleting", "%s", cut(refusal.Error(), maxNote))
+		p.events.Eventf(subject, nil, corev1.EventTypeWarning, reasonDeletionRefused, "Deleting", "%s", v1alpha1.Clip(refusal.Error(), maxNote))
 	}
 	return refusal
 }
@@ -82,12 +82,4 @@ func (p *preflight) standing(ctx context.Context, subject client.Object) ([]refe
 	}
 	// Its own holders go with it, in any order.
 	return p.holders.Confirm(ctx, subject, slices.DeleteFunc(cached, func(h reference.Holder) bool { return h.Namespace == ns.Name }))
-}
-
-// cut shortens a text to a number of bytes.
-func cut(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	return text[:most-3] + "..."
 }

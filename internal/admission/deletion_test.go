@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -164,18 +165,22 @@ func TestMostDeletionsCostNoRequest(t *testing.T) {
 
 func TestNoteFits(t *testing.T) {
 	t.Parallel()
-	var objects []client.Object
-	for range 10 {
-		objects = append(objects, definition(strings.Repeat("n", 200)+string(rune('a'+len(objects))), v1alpha1.VersionPreview, byManifest("m")))
-	}
-	w := newWorld(t, objects, append(objects, home()))
-	_, err := manifestValidator(w.preflight).ValidateDelete(asked(t, false), manifest("m"))
-	if len(statusOf(err).Message) < maxNote {
-		t.Fatalf("the refusal is short: %v", err)
-	}
-	told := w.told()
-	if len(told) != 1 || len(told[0])-len("Warning DeletionRefused ") != maxNote || !strings.HasSuffix(told[0], "...") {
-		t.Errorf("the event is %q", told)
+	for shift := range 3 { // one of them would cut the character of 3 bytes
+		var objects []client.Object
+		for range 10 {
+			d := definition(strings.Repeat("n", 100)+string(rune('a'+len(objects))), v1alpha1.VersionPreview, byManifest("m"))
+			d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].Name = strings.Repeat("x", shift) + strings.Repeat("€", 500)
+			objects = append(objects, d)
+		}
+		w := newWorld(t, objects, append(objects, home()))
+		_, err := manifestValidator(w.preflight).ValidateDelete(asked(t, false), manifest("m"))
+		if len(statusOf(err).Message) < maxNote {
+			t.Fatalf("the refusal is short: %v", err)
+		}
+		told := w.told()
+		if len(told) != 1 || len(told[0])-len("Warning DeletionRefused ") > maxNote || !utf8.ValidString(told[0]) || !strings.HasSuffix(told[0], "€...") {
+			t.Errorf("the event is %q", told)
+		}
 	}
 }
 

@@ -74,7 +74,7 @@ func (p *preflight) keptEntries(ctx context.Context, was, is *v1alpha1.ArtifactM
 		return nil, err
 	}
 	return admission.Warnings{fmt.Sprintf("%s: kept in the registry while the manifest is in use, and released when it no longer is. %s. List it again to keep it",
-		some(left), reference.Refusal(reference.Self(is), holders))}, nil
+		v1alpha1.FirstOf(left, reference.NamedHolders), reference.Refusal(reference.Self(is), holders))}, nil
 }
 
 // beside lists the manifests of the same store as the cache has them.
@@ -126,10 +126,10 @@ func sealErrors(was, is *v1alpha1.ArtifactManifest) field.ErrorList {
 	at := field.NewPath("spec", "artifactManifestState")
 	if moved {
 		return field.ErrorList{field.Invalid(at, is.Spec.ArtifactManifestState,
-			fmt.Sprintf("with its uploadPath a sealed manifest goes back to Uploading: set artifactManifestState to Uploading in the same change, upload its artifacts below the new path (%s), and seal it again when its condition Uploaded is True", some(missing)))}
+			fmt.Sprintf("with its uploadPath a sealed manifest goes back to Uploading: set artifactManifestState to Uploading in the same change, upload its artifacts below the new path (%s), and seal it again when its condition Uploaded is True", v1alpha1.FirstOf(missing, reference.NamedHolders)))}
 	}
 	return field.ErrorList{field.Invalid(at, is.Spec.ArtifactManifestState,
-		fmt.Sprintf("a manifest is sealed when all its artifacts are seen in the registry, and these are not: %s; leave it Uploading, upload them, and seal it when its condition Uploaded is True", some(missing)))}
+		fmt.Sprintf("a manifest is sealed when all its artifacts are seen in the registry, and these are not: %s; leave it Uploading, upload them, and seal it when its condition Uploaded is True", v1alpha1.FirstOf(missing, reference.NamedHolders)))}
 }
 
 // pathErrors is pure: a manifest of each form must not reach into the other's path. Only what is new is
@@ -175,12 +175,4 @@ func artifactErrors(was, is, other *v1alpha1.ArtifactManifest) field.ErrorList {
 func firstSegment(name string) string {
 	first, _, _ := strings.Cut(name, "/")
 	return first
-}
-
-// some names the first of many.
-func some(names []string) string {
-	if n := len(names); n > reference.NamedHolders {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:reference.NamedHolders], ", "), n-reference.NamedHolders)
-	}
-	return strings.Join(names, ", ")
 }

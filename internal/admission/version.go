@@ -120,7 +120,7 @@ func (v version) warnings(found map[reference.Object]target) admission.Warnings 
 		{"artifactStoreRef is the old form, which holds every manifest there that lists the artifact: %s. Use artifactManifestRef.", stores},
 	} {
 		if len(w.names) > 0 {
-			ws = append(ws, fmt.Sprintf(w.format, some(w.names)))
+			ws = append(ws, fmt.Sprintf(w.format, v1alpha1.FirstOf(w.names, reference.NamedHolders)))
 		}
 	}
 	return ws

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
 // The resource types that are known, folded.
@@ -166,11 +168,8 @@ func (id resourceID) String() string {
 	return b.String()
 }
 
-// clip shortens what an input says for a message.
-func clip(s string) string {
-	s = strings.ReplaceAll(s, mark, "?")
-	if len(s) > 200 {
-		return strings.ToValidUTF8(s[:200], "") + "..."
-	}
-	return s
-}
+// maxQuoted is how much of a text of the input a message quotes, in bytes.
+const maxQuoted = 200
+
+// clip returns a text of the input as messages quote it, in at most maxQuoted bytes.
+func clip(s string) string { return v1alpha1.Clip(strings.ReplaceAll(s, mark, "?"), maxQuoted) }

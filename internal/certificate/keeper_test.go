@@ -7,6 +7,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -293,14 +294,14 @@ func TestReady(t *testing.T) {
 func TestStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var fails bool
-		passes := 0
+		var fails atomic.Bool
+		var passes atomic.Int64
 		c := interceptor.NewClient(aCluster(aConfiguration()), interceptor.Funcs{
 			Get: func(ctx context.Context, w client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 				if key.Name == hookName {
-					passes++
+					passes.Add(1)
 				}
-				if fails {
+				if fails.Load() {
 					return errors.New("no API server")
 				}
 				return w.Get(ctx, key, o, opts...)
@@ -317,17 +318,18 @@ func TestStart(t *testing.T) {
 		for _, tc := range []struct {
 			reason string
 			fails  bool
-			want   int
+			want   int64
 		}{
 			{reason: "one look every 30 s", want: 20},
 			{reason: "one every 5 s after one that failed, the first of them 30 s after one that did not", fails: true, want: 115},
 			{reason: "and back", want: 20},
 		} {
-			fails, passes = tc.fails, 0
+			fails.Store(tc.fails)
+			passes.Store(0)
 			<-time.After(10 * time.Minute)
 			synctest.Wait()
-			if d := passes - tc.want; d < -1 || d > 1 {
-				t.Errorf("%s: %d looks in ten minutes, want about %d", tc.reason, passes, tc.want)
+			if d := passes.Load() - tc.want; d < -1 || d > 1 {
+				t.Errorf("%s: %d looks in ten minutes, want about %d", tc.reason, passes.Load(), tc.want)
 			}
 		}
 		cancel()

@@ -108,7 +108,7 @@ func (c chartToRead) with(chart reference.Chart, l v1alpha1.RegistryLocation, er
 		problem = strings.TrimPrefix(problem+"; "+u, "; ")
 	}
 	out.Images = out.Images[:min(len(out.Images), v1alpha1.MaxImages)]
-	out.Problem = strings.ToValidUTF8(problem[:min(len(problem), maxProblem)], "")
+	out.Problem = v1alpha1.Clip(problem, maxProblem)
 	return out
 }
 

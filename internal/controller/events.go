@@ -69,8 +69,5 @@ func undoLost(to events.EventRecorder, m *v1alpha1.ArtifactManifest, note string
 }
 
 func tell(to events.EventRecorder, about runtime.Object, severity, reason, action, note string) {
-	if len(note) > maxNote {
-		note = note[:maxNote-3] + "..."
-	}
-	to.Eventf(about, nil, severity, reason, action, "%s", note)
+	to.Eventf(about, nil, severity, reason, action, "%s", v1alpha1.Clip(note, maxNote))
 }

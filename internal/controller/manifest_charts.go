@@ -151,14 +151,14 @@ func (seen manifestSeen) complete(v *manifestVerdict, unseen, unread int) {
 		says = append(says, fmt.Sprintf(format, args...))
 	}
 	if len(n.problems) > 0 {
-		found(metav1.ConditionFalse, v1alpha1.ReasonChartUnreadable, "Not all is known of what charts need: %s. What is in this manifest is kept all the same; in other manifests only what is known is held.", atMost(n.problems))
+		found(metav1.ConditionFalse, v1alpha1.ReasonChartUnreadable, "Not all is known of what charts need: %s. What is in this manifest is kept all the same; in other manifests only what is known is held.", v1alpha1.FirstOf(n.problems, reference.NamedHolders))
 	}
 	if len(n.missing) > 0 {
-		found(metav1.ConditionFalse, v1alpha1.ReasonMissingImage, "No manifest of the store lists %s. List them here and push them, or correct the charts' values.", atMost(n.missing))
+		found(metav1.ConditionFalse, v1alpha1.ReasonMissingImage, "No manifest of the store lists %s. List them here and push them, or correct the charts' values.", v1alpha1.FirstOf(n.missing, reference.NamedHolders))
 	}
 	if len(n.foreign) > 0 {
 		found(metav1.ConditionFalse, v1alpha1.ReasonForeignImage,
-			"Charts name images of other registries, which nothing here keeps: %s. Set registryValuesPaths in the definition to where the charts take their registry, or change the charts.", atMost(n.foreign))
+			"Charts name images of other registries, which nothing here keeps: %s. Set registryValuesPaths in the definition to where the charts take their registry, or change the charts.", v1alpha1.FirstOf(n.foreign, reference.NamedHolders))
 	}
 	switch {
 	case unread > 0 && seen.read.trouble != nil:
@@ -169,7 +169,7 @@ func (seen manifestSeen) complete(v *manifestVerdict, unseen, unread int) {
 		found(metav1.ConditionUnknown, v1alpha1.ReasonPending, "%d artifacts have not been seen in the registry yet; there may be charts among them.", unseen)
 	}
 	if len(n.other) > 0 {
-		found(metav1.ConditionTrue, v1alpha1.ReasonOtherManifest, "Of the %d images that its charts need, some are in other manifests, which the definitions that deploy the charts hold, too: %s.", n.images, atMost(n.other))
+		found(metav1.ConditionTrue, v1alpha1.ReasonOtherManifest, "Of the %d images that its charts need, some are in other manifests, which the definitions that deploy the charts hold, too: %s.", n.images, v1alpha1.FirstOf(n.other, reference.NamedHolders))
 	}
 	if len(says) == 0 {
 		found(metav1.ConditionTrue, v1alpha1.ReasonComplete, "It has all of the %d images that its %d charts need.", n.images, len(v.charts))

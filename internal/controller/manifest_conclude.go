@@ -45,7 +45,7 @@ func (cs *conditions) entryInUse(m *v1alpha1.ArtifactManifest, left []v1alpha1.A
 	}
 	cs.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonEntryInUse,
 		fmt.Sprintf("%s left spec.artifacts and is kept in the registry while the manifest is held. %s. List it again, or delete these first.",
-			atMost(names), reference.Refusal(reference.Self(m), holders)))
+			v1alpha1.FirstOf(names, reference.NamedHolders), reference.Refusal(reference.Self(m), holders)))
 }
 
 // untouched says that the manifest goes and its artifacts stay.
@@ -118,7 +118,7 @@ func (v manifestVerdict) afterDeleting(seen manifestSeen, done manifestDone, err
 		v.conditions.blocked(self, v.holders)
 	case done.release.wait > 0:
 		v.conditions.set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, v1alpha1.ReasonPending, fmt.Sprintf(
-			"No object references this manifest. The registry says that these tags do not exist, which nfo asks once more before it lets the manifest go: %s.", atMost(done.release.absent)))
+			"No object references this manifest. The registry says that these tags do not exist, which nfo asks once more before it lets the manifest go: %s.", v1alpha1.FirstOf(done.release.absent, reference.NamedHolders)))
 		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted; DeletionBlocked says what it waits for.")
 	case done.release.untouched != "":
 		v.letGo = true
@@ -160,12 +160,4 @@ func (r released) tombstoned() string {
 		return fmt.Sprintf("Its tags are recorded in tombstone %s. The registry cannot remove a tag alone: those that are there stay until a purge removes them with their digests.", names)
 	}
 	return fmt.Sprintf("Its tags are removed and recorded in tombstone %s. Apply the manifest again to restore them.", names)
-}
-
-// atMost names the first of many, as many as a refusal does.
-func atMost(names []string) string {
-	if n := len(names); n > reference.NamedHolders {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:reference.NamedHolders], ", "), n-reference.NamedHolders)
-	}
-	return strings.Join(names, ", ")
 }

@@ -169,7 +169,7 @@ func look(ctx context.Context, reg *registry.Client, e v1alpha1.ArtifactStatus) 
 			return tagSeen{}, nil
 		case err == nil:
 			d := m.Descriptor
-			return tagSeen{there: true, digest: d.Digest.String(), mediaType: d.MediaType, size: d.Size, config: clipped(m.ConfigMediaType())}, nil
+			return tagSeen{there: true, digest: d.Digest.String(), mediaType: d.MediaType, size: d.Size, config: v1alpha1.Clip(m.ConfigMediaType(), maxMediaType)}, nil
 		case !errors.Is(err, registry.ErrUnreadable): // of an unreadable manifest the tag is there all the same
 			return tagSeen{}, err
 		}
@@ -192,11 +192,9 @@ func look(ctx context.Context, reg *registry.Client, e v1alpha1.ArtifactStatus) 
 	if errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrUnreadable) {
 		return tag, nil // the tag is there all the same
 	}
-	tag.config = clipped(m.ConfigMediaType())
+	tag.config = v1alpha1.Clip(m.ConfigMediaType(), maxMediaType)
 	return tag, err
 }
-
-func clipped(mediaType string) string { return mediaType[:min(len(mediaType), maxMediaType)] }
 
 func keyOf(e v1alpha1.ArtifactStatus) entry { return entry{e.ArtifactName, e.ArtifactVersion} }
 

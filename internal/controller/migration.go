@@ -62,7 +62,7 @@ func (seen manifestSeen) migrated(v *manifestVerdict) v1alpha1.UploadPath {
 		switch gone := missing(v.artifacts[:min(len(v.artifacts), len(m.Spec.Artifacts))]); {
 		case len(gone) > 0:
 			reason = cmp.Or(reason, v1alpha1.ReasonMissing)
-			left = append(left, fmt.Sprintf("push what is not at its new path yet: %s", atMost(gone)))
+			left = append(left, fmt.Sprintf("push what is not at its new path yet: %s", v1alpha1.FirstOf(gone, reference.NamedHolders)))
 		case seen.polled && seen.trouble == nil:
 			from = ""
 		default:
@@ -84,7 +84,7 @@ func namesOf(holders []reference.Holder) string {
 	for _, h := range holders {
 		names = append(names, h.String())
 	}
-	return atMost(names)
+	return v1alpha1.FirstOf(names, reference.NamedHolders)
 }
 
 // alternatives finds, for each artifact that a version names by its store, the manifests that list it
@@ -126,7 +126,7 @@ func (seen versionSeen) migrated(v *versionVerdict) {
 			names = append(names, m.Name)
 		}
 		if len(names) > 0 {
-			where = "listed by " + atMost(names)
+			where = "listed by " + v1alpha1.FirstOf(names, reference.NamedHolders)
 		}
 		left = append(left, fmt.Sprintf("%s for artifact %s of %s (%s)", changeTheRef, ref.Artifact, ref.Application, where))
 	}
@@ -141,5 +141,5 @@ func (seen versionSeen) migrated(v *versionVerdict) {
 		return
 	}
 	v.conditions.set(v1alpha1.ConditionMigrated, metav1.ConditionFalse, reason,
-		"It names artifacts in the form before AOSM's 2025-03-30 API. To upgrade: "+atMost(slices.Compact(left))+".")
+		"It names artifacts in the form before AOSM's 2025-03-30 API. To upgrade: "+v1alpha1.FirstOf(slices.Compact(left), reference.NamedHolders)+".")
 }

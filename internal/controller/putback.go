@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -72,7 +73,7 @@ func choices(manifest, remove string, listed []v1alpha1.ArtifactStatus) string {
 	if len(names) == 0 {
 		return fmt.Sprintf("No tag was seen to be missing or pushed over; remove the annotation: %s.", remove)
 	}
-	return fmt.Sprintf("It can be one of: %s. Correct it (kubectl annotate am %s --overwrite %s=<digest>) or remove it (%s).", atMost(names), manifest, v1alpha1.AnnotationRestoreDigest, remove)
+	return fmt.Sprintf("It can be one of: %s. Correct it (kubectl annotate am %s --overwrite %s=<digest>) or remove it (%s).", v1alpha1.FirstOf(names, reference.NamedHolders), manifest, v1alpha1.AnnotationRestoreDigest, remove)
 }
 
 // putBack is how the tags ended that a person wanted back: the reason, Restored or UndoLost, and what

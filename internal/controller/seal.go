@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 // sealed reports whether a manifest promises digests: it is sealed, and its artifacts are its own.
@@ -120,10 +121,10 @@ func (seen manifestSeen) shortfall(listed []v1alpha1.ArtifactStatus) (reason, me
 	var says []string
 	if over := moved(listed); len(over) > 0 {
 		reason = v1alpha1.ReasonTampered
-		says = append(says, fmt.Sprintf("%d of %d tags of this sealed manifest were pushed over: %s.", len(over), len(listed), atMost(over)))
+		says = append(says, fmt.Sprintf("%d of %d tags of this sealed manifest were pushed over: %s.", len(over), len(listed), v1alpha1.FirstOf(over, reference.NamedHolders)))
 	}
 	if gone := missing(listed); len(gone) > 0 {
-		says = append(says, fmt.Sprintf("%d of %d artifacts are not in the registry: %s. Push them to these paths.", len(gone), len(listed), atMost(gone)))
+		says = append(says, fmt.Sprintf("%d of %d artifacts are not in the registry: %s. Push them to these paths.", len(gone), len(listed), v1alpha1.FirstOf(gone, reference.NamedHolders)))
 	}
 	if sealed(seen.manifest) {
 		says = append(says, seen.remedy(listed)...)

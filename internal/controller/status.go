@@ -21,10 +21,7 @@ const maxMessage = 32768
 type conditions []metav1.Condition
 
 func (cs *conditions) set(kind string, status metav1.ConditionStatus, reason, message string) {
-	if len(message) > maxMessage {
-		message = message[:maxMessage]
-	}
-	*cs = append(*cs, metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message})
+	*cs = append(*cs, metav1.Condition{Type: kind, Status: status, Reason: reason, Message: v1alpha1.Clip(message, maxMessage)})
 }
 
 // referenced adds the condition that tells of holders.

@@ -65,7 +65,7 @@ func (seen storeSeen) nextPurge(at time.Time) string {
 	}
 	switch {
 	case seen.purgerImage == "":
-		next = append(next, "The manager runs without --purger-image, so there is no CronJob; run nfo purge by hand.")
+		next = append(next, "The manager runs without --purger-image, so there is no CronJob and no account for a purge. Start the manager with --purger-image.")
 	case p.CronSchedule() == "":
 		next = append(next, "spec.purge.schedule is empty, so there is no CronJob; run nfo purge by hand.")
 	case p.Suspend:

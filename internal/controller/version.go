@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -185,12 +184,12 @@ func (seen versionSeen) resolved() (metav1.ConditionStatus, string, string) {
 		{v1alpha1.ReasonNotListed, "It names artifacts that their manifests do not list: %s. List them there, or change the reference."},
 	} {
 		if names := found[bad.reason]; len(names) > 0 {
-			return metav1.ConditionFalse, bad.reason, fmt.Sprintf(bad.format, atMost(names))
+			return metav1.ConditionFalse, bad.reason, fmt.Sprintf(bad.format, v1alpha1.FirstOf(names, reference.NamedHolders))
 		}
 	}
 	if old := found[v1alpha1.ReasonStoreReference]; len(old) > 0 {
 		return metav1.ConditionTrue, v1alpha1.ReasonStoreReference,
-			fmt.Sprintf("It names stores in the old form, which holds every manifest there that lists the artifact: %s. Change artifactStoreRef to artifactManifestRef.", strings.Join(old[:min(len(old), reference.NamedHolders)], ", "))
+			fmt.Sprintf("It names stores in the old form, which holds every manifest there that lists the artifact: %s. Change artifactStoreRef to artifactManifestRef.", v1alpha1.FirstOf(old, reference.NamedHolders))
 	}
 	return metav1.ConditionTrue, v1alpha1.ReasonResolved, "The objects that it names exist and are held by it."
 }

@@ -31,7 +31,7 @@ func choose(ref reference.Reference, m *v1alpha1.ArtifactManifest) (version, unl
 	case len(names) == 0:
 		return "", fmt.Sprintf("%s:%s (%s has none of that name)", ref.Artifact, ref.Version, reference.Self(m))
 	}
-	return "", fmt.Sprintf("%s:%s (%s has %s)", ref.Artifact, ref.Version, reference.Self(m), atMost(names))
+	return "", fmt.Sprintf("%s:%s (%s has %s)", ref.Artifact, ref.Version, reference.Self(m), v1alpha1.FirstOf(names, reference.NamedHolders))
 }
 
 // recorded is what the definition's status says of its applications.

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 // deployable says whether all that a version is deployed from is in the registry.
@@ -33,16 +34,16 @@ func (seen versionSeen) deployable() (metav1.ConditionStatus, string, string) {
 	drifted := seen.drifted()
 	switch {
 	case len(moved) > 0:
-		return metav1.ConditionFalse, v1alpha1.ReasonTampered, fmt.Sprintf("It is held, but these tags were pushed over after their manifest was sealed: %s. The manifest says how to restore them.", atMost(moved))
+		return metav1.ConditionFalse, v1alpha1.ReasonTampered, fmt.Sprintf("It is held, but these tags were pushed over after their manifest was sealed: %s. The manifest says how to restore them.", v1alpha1.FirstOf(moved, reference.NamedHolders))
 	case len(drifted) > 0:
 		return metav1.ConditionFalse, v1alpha1.ReasonTagMoved,
-			fmt.Sprintf("It is held, and what it was made Active with is kept, but tags are elsewhere now: %s. Push to them again what they were at, or make a new version.", atMost(drifted))
+			fmt.Sprintf("It is held, and what it was made Active with is kept, but tags are elsewhere now: %s. Push to them again what they were at, or make a new version.", v1alpha1.FirstOf(drifted, reference.NamedHolders))
 	case len(gone) > 0:
-		return metav1.ConditionFalse, v1alpha1.ReasonMissing, fmt.Sprintf("It is held, but not in the registry (yet): %s. Push them; the manifest says where.", atMost(gone))
+		return metav1.ConditionFalse, v1alpha1.ReasonMissing, fmt.Sprintf("It is held, but not in the registry (yet): %s. Push them; the manifest says where.", v1alpha1.FirstOf(gone, reference.NamedHolders))
 	}
 	says := "What it names is held by it and in the registry."
 	if len(incomplete) > 0 {
-		says += fmt.Sprintf(" But its charts need more than that: see the condition Complete of %s.", atMost(slices.Compact(incomplete)))
+		says += fmt.Sprintf(" But its charts need more than that: see the condition Complete of %s.", v1alpha1.FirstOf(slices.Compact(incomplete), reference.NamedHolders))
 	}
 	return metav1.ConditionTrue, v1alpha1.ReasonReady, says
 }

@@ -3,7 +3,8 @@
 // Contract: [Run] is one purge of one store. It works from the store's tombstones: it plans,
 // which only reads and gives every candidate digest one [Verdict], and, unless it is a dry run,
 // sweeps, which acts on the plan. [Objects] are what the manager creates so that a purge runs
-// from a CronJob. The package needs no running manager to be safe.
+// from a CronJob, and [Impersonation] is the account that a purge by hand acts as. The package
+// needs no running manager to be safe.
 //
 // Invariants held here:
 //
@@ -37,6 +38,10 @@
 //
 // Decision: what is found without a tag, where a registry lists it, first gets a tombstone. So it
 // has a grace that began when we saw it, not when somebody pushed it, and one path to its end.
+//
+// Decision: a purge by hand acts as the store's own account, because the policy nfo-tombstones lets nobody else
+// write tombstones. Rejected: to let administrators write them, because a tombstone that anybody else wrote
+// could then make a purge delete what is used.
 //
 // Decision: parents are deleted before their children. Rejected: children first, which leaves an
 // index that looks restorable and is not, and which some registries refuse.

@@ -214,7 +214,7 @@ func (s *sweeper) become(e entry, a v1alpha1.TombstoneArtifact, was v1alpha1.Tom
 		lost := strings.HasPrefix(was.Reason, v1alpha1.ReasonUndoLost)
 		switch {
 		case s.missing[last] && !lost:
-			is.Reason = cut(v1alpha1.ReasonUndoLost + ": the registry says that " + a.Digests[len(a.Digests)-1] + " does not exist")
+			is.Reason = v1alpha1.Clip(v1alpha1.ReasonUndoLost+": the registry says that "+a.Digests[len(a.Digests)-1]+" does not exist", maxReason)
 		case s.missing != nil && !s.missing[last] && lost:
 			is.Reason = ""
 		}
@@ -281,14 +281,7 @@ func reasonOf(v Verdict, was v1alpha1.TombstoneArtifactStatus) string {
 	if strings.HasPrefix(was.Reason, v1alpha1.TagDeleteUnsupported) {
 		text = v1alpha1.TagDeleteUnsupported + ": " + text
 	}
-	return cut(text)
-}
-
-func cut(text string) string {
-	if len(text) > maxReason {
-		text = strings.ToValidUTF8(text[:maxReason-3], "") + "..."
-	}
-	return text
+	return v1alpha1.Clip(text, maxReason)
 }
 
 // verdict is what became of a digest so far. One that the sweep has not come to is kept.

@@ -154,7 +154,7 @@ func or(s string) string {
 
 func chartReader(t *testing.T, limits ChartLimits) *ChartReader {
 	t.Helper()
-	r, err := NewChartReader(limits, 2)
+	r, err := NewChartReader(limits, 2, chartCommand...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,10 +7,13 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nfo-operator/nfo/test/program"
 )
 
 // TestMain makes the test binary the program that a ChartReader starts: with chart as its first
@@ -22,7 +25,28 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "chart" {
 		os.Exit(chartMain(os.Args[2:]))
 	}
-	os.Exit(m.Run())
+	os.Exit(runTests(m))
+}
+
+// chartCommand starts the program that reads charts in tests: this one, if it is empty.
+var chartCommand []string
+
+// runTests runs the tests. Those with the race detector start `nfo chart` itself, without the detector, which
+// alone needs more memory than a chart may take.
+func runTests(m *testing.M) int {
+	if program.Racing {
+		dir, err := os.MkdirTemp("", "nfo-chart-")
+		if err == nil {
+			err = program.Build(dir, false, "nfo")
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer func() { _ = os.RemoveAll(dir) }() // in the folder for what is temporary
+		chartCommand = []string{filepath.Join(dir, "nfo"), "chart"}
+	}
+	return m.Run()
 }
 
 func chartMain(args []string) int {

@@ -13,19 +13,11 @@ const NamedHolders = 10
 // Refusal is the sentence that says why a subject cannot go: AOSM's words, then each holder
 // with the first artifact and application concerned.
 func Refusal(subject Object, holders []Holder) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "The resource '%s' has some resources attached to it. The dependent resources are: ", subject)
+	names := make([]string, len(holders))
 	for i, h := range holders {
-		if i == NamedHolders {
-			fmt.Fprintf(&b, " and %d more", len(holders)-i)
-			break
-		}
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "%q%s", h.String(), h.detail())
+		names[i] = fmt.Sprintf("%q%s", h.String(), h.detail())
 	}
-	return b.String()
+	return fmt.Sprintf("The resource '%s' has some resources attached to it. The dependent resources are: %s", subject, v1alpha1.FirstOf(names, NamedHolders))
 }
 
 func (h Holder) detail() string {

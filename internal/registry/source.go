@@ -190,7 +190,7 @@ func (r *reading) Fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadClose
 		if err != nil {
 			return nil, err
 		}
-		body = &checked{ReadCloser: found, verifier: d.Digest.Verifier(), size: d.Size, left: d.Size, failed: func(why string) error {
+		body = &checked{ReadCloser: &requestBody{body: found}, verifier: d.Digest.Verifier(), size: d.Size, left: d.Size, failed: func(why string) error {
 			err := fmt.Errorf("%w: the bytes of blob %s in %s %s: make the source anew", ErrUnreadable, d.Digest, r.name, why)
 			r.spoiled.CompareAndSwap(nil, &err)
 			return err

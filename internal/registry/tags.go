@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 
 	oras "oras.land/oras-go/v2/registry"
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -117,20 +115,4 @@ func (c *Client) tagPage(ctx context.Context, ref oras.Reference, query string) 
 		return nil, "", err
 	}
 	return tags, next, nil
-}
-
-// nextPage returns the query of the answer's Link (RFC 8288), "" without one. Only the query
-// is taken: behind a proxy a registry often names an inner host or path there, and it does
-// not get to send our credentials about.
-func nextPage(resp *http.Response) (string, error) {
-	link := resp.Header.Get("Link")
-	if link == "" {
-		return "", nil
-	}
-	target, _, ok := strings.Cut(strings.TrimPrefix(link, "<"), ">")
-	parsed, err := url.Parse(target)
-	if !ok || link[0] != '<' || err != nil || parsed.RawQuery == "" {
-		return "", fmt.Errorf("%w: its link to the next page is malformed", ErrUnreadable)
-	}
-	return parsed.RawQuery, nil
 }

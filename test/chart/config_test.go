@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/nfo-operator/nfo/test/environment"
+	"github.com/nfo-operator/nfo/test/program"
 )
 
 // asInConfig renders the chart as config has it.
@@ -70,6 +70,27 @@ func TestInstallsWhatConfigDoes(t *testing.T) {
 	maps.DeleteFunc(rendered, func(name string, _ *unstructured.Unstructured) bool { return config[name] != nil })
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(rendered))); diff != "" {
 		t.Errorf("what only the chart has (-want +got):\n%s", diff)
+	}
+}
+
+// TestKindsAreFoundByTheirLabel is for `kubectl delete crd -l app.kubernetes.io/name=nfo`, which README.md
+// says removes every kind of nfo, however it was installed. Decoding fails where a label is set twice.
+func TestKindsAreFoundByTheirLabel(t *testing.T) {
+	t.Parallel()
+	for from, all := range map[string]objects{"config": fromConfig(t), "the chart": asInConfig(t)} {
+		kinds := 0
+		for name, o := range all {
+			if o.GetKind() != "CustomResourceDefinition" {
+				continue
+			}
+			kinds++
+			if label := o.GetLabels()["app.kubernetes.io/name"]; label != "nfo" {
+				t.Errorf("%s of %s has the label %q", name, from, label)
+			}
+		}
+		if kinds != 6 {
+			t.Errorf("%s has %d kinds, want 6", from, kinds)
+		}
 	}
 }
 
@@ -137,11 +158,11 @@ func TestFindsItsPods(t *testing.T) {
 // its help, unless there is a command or flag that it does not have.
 func TestProgramKnowsItsArguments(t *testing.T) {
 	t.Parallel()
-	program := filepath.Join(t.TempDir(), "nfo")
-	build := exec.CommandContext(t.Context(), "go", "build", "-C", environment.Root(), "-o", program, "./cmd/nfo")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building nfo: %v: %s", err, out)
+	dir := t.TempDir()
+	if err := program.Build(dir, false, "nfo"); err != nil {
+		t.Fatal(err)
 	}
+	nfo := filepath.Join(dir, "nfo")
 	runs := 0
 	for name, o := range render(t, "certificate: {mode: certManager}") {
 		path := []string{"spec", "template", "spec", "containers"}
@@ -159,7 +180,7 @@ func TestProgramKnowsItsArguments(t *testing.T) {
 				t.Fatal(err)
 			}
 			runs++
-			if out, err := help(t.Context(), program, args); err != nil || !strings.Contains(out, "nfo "+args[0]) {
+			if out, err := help(t.Context(), nfo, args); err != nil || !strings.Contains(out, "nfo "+args[0]) {
 				t.Errorf("%s: nfo %s: %v: %s", name, strings.Join(args, " "), err, out)
 			}
 		}
@@ -167,12 +188,12 @@ func TestProgramKnowsItsArguments(t *testing.T) {
 	if runs != 3 {
 		t.Errorf("there are %d containers, want those of the manager and of the two hooks", runs)
 	}
-	if _, err := help(t.Context(), program, []string{"manager", "--no-such-flag"}); err == nil {
+	if _, err := help(t.Context(), nfo, []string{"manager", "--no-such-flag"}); err == nil {
 		t.Error("a flag that it does not have goes unnoticed")
 	}
 }
 
-func help(ctx context.Context, program string, args []string) (string, error) {
-	out, err := exec.CommandContext(ctx, program, append(slices.Clone(args), "--help")...).CombinedOutput()
+func help(ctx context.Context, nfo string, args []string) (string, error) {
+	out, err := exec.CommandContext(ctx, nfo, append(slices.Clone(args), "--help")...).CombinedOutput()
 	return string(out), err
 }

@@ -4,9 +4,21 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/test/program"
 )
+
+// buildChartReader builds the program that reads charts where a test has the race detector, which alone needs
+// more memory than a chart may take.
+func (e *Environment) buildChartReader() error {
+	if !program.Racing {
+		return nil
+	}
+	e.chartCommand = []string{filepath.Join(e.dir, "nfo"), "chart"}
+	return program.Build(e.dir, false, "nfo")
+}
 
 // A manager starts its own program, with the argument chart, to read a chart. In a test that is the
 // test binary, which must then be `nfo chart` and run no test.

@@ -40,10 +40,12 @@ type Environment struct {
 	// Client is an uncached client for Admin.
 	Client client.Client
 
-	rights  map[string]*rights // by user
-	command *exec.Cmd
-	stdin   io.Closer
-	dir     string
+	rights map[string]*rights // by user
+	// chartCommand starts the program that reads charts for managers: this one, if it is empty.
+	chartCommand []string
+	command      *exec.Cmd
+	stdin        io.Closer
+	dir          string
 }
 
 // Root is the repository's folder: the nearest one above the working directory, which for a
@@ -96,13 +98,14 @@ func start(ctx context.Context) (*Environment, error) {
 	// The child ends when its standard input closes: also when this process is killed.
 	e.command = exec.Command("go", "run", "-C", filepath.Join(Root(), "test", "cluster"), ".", "run", "--dir", dir, "--stdin")
 	e.command.Stdout, e.command.Stderr = os.Stderr, os.Stderr
+	e.command.Env = append(os.Environ(), "CGO_ENABLED=0") // as `make cluster` has built it
 	if e.stdin, err = e.command.StdinPipe(); err != nil {
 		return nil, err
 	}
 	if err := e.command.Start(); err != nil {
 		return nil, fmt.Errorf("starting the cluster: %w", err)
 	}
-	if err := e.connect(ctx); err != nil {
+	if err := errors.Join(e.buildChartReader(), e.connect(ctx)); err != nil {
 		return nil, errors.Join(err, e.close(ctx))
 	}
 	return e, nil

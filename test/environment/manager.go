@@ -104,7 +104,7 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // Stop ends it, in the test's clean-up
 	mgr, err := controller.NewManager(ctx, kube, base, controller.Options{
 		PollsPerSecond: o.PollsPerSecond, Purger: purge.Settings{Image: o.PurgerImage, Resources: *o.PurgerResources}, Clock: o.Clock, Transport: o.Registry,
-		SecondLook: cmp.Or(o.SecondLook, time.Second),
+		SecondLook: cmp.Or(o.SecondLook, time.Second), ChartCommand: e.chartCommand,
 	})
 	if err == nil && o.Webhooks {
 		err = admission.Setup(ctx, mgr)

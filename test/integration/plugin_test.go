@@ -20,23 +20,19 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/test/environment"
+	"github.com/nfo-operator/nfo/test/program"
 )
 
-// pluginDir is where the plugin is built, for all tests once.
-var pluginDir = sync.OnceValues(func() (string, error) {
-	dir := filepath.Join(filepath.Dir(env.Kubeconfig()), "plugin")
-	cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/kubectl-nfo")
-	cmd.Dir = environment.Root()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the plugin: %w: %s", err, out)
-	}
-	return dir, nil
+// programs is where kubectl-nfo and nfo are built, for all tests once.
+var programs = sync.OnceValues(func() (string, error) {
+	dir := filepath.Join(filepath.Dir(env.Kubeconfig()), "programs")
+	return dir, program.Build(dir, program.Racing, "kubectl-nfo", "nfo")
 })
 
 // pluginCommand is `kubectl nfo` as a person types it.
 func (s *scene) pluginCommand(args ...string) *exec.Cmd {
 	s.t.Helper()
-	dir, err := pluginDir()
+	dir, err := programs()
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -131,7 +131,7 @@ func TestI3AnOrderTakenBackIsNotObeyed(t *testing.T) {
 		"TakenBack": {
 			"the annotation is gone, live",
 			func(s *scene, m *v1alpha1.ArtifactManifest) {
-				change(s, m.DeepCopy(), func(m *v1alpha1.ArtifactManifest) { m.Annotations = nil })
+				change(s, m, func(m *v1alpha1.ArtifactManifest) { m.Annotations = nil })
 			},
 			func(s *scene, m *v1alpha1.ArtifactManifest) {
 				s.eventually(m, v1alpha1.ConditionReady, "False/Tampered")
@@ -139,7 +139,7 @@ func TestI3AnOrderTakenBackIsNotObeyed(t *testing.T) {
 		},
 		"Deleted": {
 			"it is being deleted",
-			func(s *scene, m *v1alpha1.ArtifactManifest) { s.delete(m.DeepCopy()) },
+			func(s *scene, m *v1alpha1.ArtifactManifest) { s.delete(m) },
 			func(s *scene, m *v1alpha1.ArtifactManifest) { s.goes(m) },
 		},
 	} {
@@ -150,9 +150,10 @@ func TestI3AnOrderTakenBackIsNotObeyed(t *testing.T) {
 			m, a := s.sealedOne()
 			b := s.image("m", "a:1", "second").Digest.String()
 			var once sync.Once
+			copied := m.DeepCopy()                                                   // the test itself goes on reading m
 			s.registry.Intercept(func(_ http.ResponseWriter, r *http.Request) bool { // the look of the pass
 				if r.Method == http.MethodHead && r.URL.Path == "/v2/acme/m/a/manifests/1" {
-					once.Do(func() { tc.meddle(s, m) })
+					once.Do(func() { tc.meddle(s, copied) })
 				}
 				return false
 			})
