@@ -340,7 +340,7 @@ type UnresolvedReference struct {
 	// The tag or digest.
 	// +required
 	// +kubebuilder:validation:MaxLength=256
-	Reference string `json:"reference"`
+	TagOrDigest string `json:"tagOrDigest"`
 	// When a purge first saw it unresolved. Every purge since has.
 	// +required
 	Since metav1.Time `json:"since"`

@@ -36,16 +36,16 @@ func TestClock(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := &Clock{}
 				for _, a := range row.answers {
-					time.Sleep(a.after)
+					<-time.After(a.after)
 					rt := c.Wrap(roundTripper(func(*http.Request) (*http.Response, error) {
-						time.Sleep(a.took)
+						<-time.After(a.took)
 						return &http.Response{Header: http.Header{"Date": {time.Now().Add(a.ahead).UTC().Format(http.TimeFormat)}}}, nil
 					}))
 					if _, err := rt.RoundTrip(httptest.NewRequest(http.MethodGet, "/", nil)); err != nil { //nolint:bodyclose // there is none
 						t.Fatal(err)
 					}
 				}
-				if offset := c.Now().Sub(time.Now()); offset < row.low || offset > row.high {
+				if offset := time.Until(c.Now()); offset < row.low || offset > row.high {
 					t.Errorf("the offset is %s, want %s to %s: %s", offset, row.low, row.high, row.reason)
 				}
 				if skew := c.Skew(); skew < row.skew || (row.skew == 0 && skew != 0) {

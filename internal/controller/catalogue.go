@@ -72,19 +72,18 @@ type catalogues struct {
 
 	mu sync.Mutex
 	of map[reference.Object]dated
-	// changes counts the changes that events have told of, by store.
-	changes map[reference.Object]int
+	// changed is when an event has told of a change, by store, if that is not longer ago than a catalogue lasts.
+	changed map[reference.Object]time.Time
 }
 
-// dated is a catalogue, when it was made, and the number of changes before that.
+// dated is a catalogue and when it was begun.
 type dated struct {
-	at      time.Time
-	changes int
+	at time.Time
 	catalogue
 }
 
 func newCatalogues(r client.Reader, c clock.PassiveClock) *catalogues {
-	return &catalogues{Reader: r, clock: c, of: map[reference.Object]dated{}, changes: map[reference.Object]int{}}
+	return &catalogues{Reader: r, clock: c, of: map[reference.Object]dated{}, changed: map[reference.Object]time.Time{}}
 }
 
 // get returns a store's catalogue. Manifests that are being deleted are in it, and what has left a
@@ -93,15 +92,12 @@ func (c *catalogues) get(ctx context.Context, s *v1alpha1.ArtifactStore, l v1alp
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, self := c.clock.Now(), reference.Self(s)
-	for o, d := range c.of {
-		if now.Sub(d.at) >= catalogueAge {
-			delete(c.of, o)
-		}
-	}
-	if d, ok := c.of[self]; ok && (d.changes == c.changes[self] || now.Sub(d.at) < changedAge) {
+	maps.DeleteFunc(c.of, func(_ reference.Object, d dated) bool { return now.Sub(d.at) >= catalogueAge })
+	maps.DeleteFunc(c.changed, func(_ reference.Object, at time.Time) bool { return now.Sub(at) >= catalogueAge })
+	if d, ok := c.of[self]; ok && (c.isCurrent(self, d) || now.Sub(d.at) < changedAge) {
 		return d, nil
 	}
-	d := dated{now, c.changes[self], catalogue{}}
+	d := dated{now, catalogue{}}
 	var all v1alpha1.ArtifactManifestList
 	if err := c.List(ctx, &all, client.InNamespace(s.Namespace), client.MatchingFields{reference.Field: reference.Key(self)}, client.UnsafeDisableDeepCopy); err != nil {
 		return dated{}, fmt.Errorf("listing the manifests of store %s: %w", s.Name, err)
@@ -117,22 +113,19 @@ func (c *catalogues) get(ctx context.Context, s *v1alpha1.ArtifactStore, l v1alp
 func (c *catalogues) change(store reference.Object) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.changes[store]++
+	c.changed[store] = c.clock.Now()
 }
 
 // current reports whether a store's catalogue has all changes that events have told of.
 func (c *catalogues) current(store reference.Object, d dated) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return d.changes == c.changes[store]
+	return c.isCurrent(store, d)
 }
 
-// drop forgets a store that has gone.
-func (c *catalogues) drop(store reference.Object) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.of, store)
-	delete(c.changes, store)
+func (c *catalogues) isCurrent(store reference.Object, d dated) bool {
+	changed, told := c.changed[store]
+	return c.clock.Since(d.at) < catalogueAge && (!told || changed.Before(d.at))
 }
 
 func (c catalogue) add(m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation) {

@@ -62,26 +62,7 @@ func (r *ManifestReconciler) act(ctx context.Context, seen manifestSeen, v manif
 	if v.poll > 0 && seen.polled {
 		done.again = r.polls.plan(seen.manifest, v.poll, seen.trouble)
 	}
-	for i, e := range v.overwritten {
-		kept := fmt.Sprintf("More than %d digests of this manifest wait for their grace period to end, so this one is not recorded: it stays in the registry, and no purge deletes it.", maxOverwritten)
-		if seen.overwritten+i < maxOverwritten {
-			grave, err := r.bury(ctx, seen, e)
-			if err != nil {
-				r.polls.forget(seen.manifest.UID)
-				return done, err
-			}
-			kept = fmt.Sprintf("The old digest is kept in tombstone %s.", grave)
-		}
-		done.moved = append(done.moved, fmt.Sprintf("Tag %s:%s was overwritten: it was at %s and is at %s. %s",
-			e.Repository, e.ArtifactVersion, e.Digest, seen.tags[keyOf(e)].digest, kept))
-	}
-	for _, from := range v.restore {
-		if err := r.restore(ctx, seen, from, &done); err != nil {
-			r.polls.forget(seen.manifest.UID)
-			return done, err
-		}
-	}
-	if err := r.putBack(ctx, seen, v.putBack, &done); err != nil {
+	if err := r.recover(ctx, seen, v, &done); err != nil {
 		r.polls.forget(seen.manifest.UID)
 		return done, err
 	}
@@ -97,6 +78,28 @@ func (r *ManifestReconciler) act(ctx context.Context, seen manifestSeen, v manif
 	}
 	done.again = cmp.Or(done.release.wait, done.again)
 	return done, err
+}
+
+// recover keeps what was pushed over, and puts back what was removed.
+func (r *ManifestReconciler) recover(ctx context.Context, seen manifestSeen, v manifestVerdict, done *manifestDone) error {
+	for i, e := range v.overwritten {
+		kept := fmt.Sprintf("More than %d digests of this manifest wait for their grace period to end, so this one is not recorded: it stays in the registry, and no purge deletes it.", maxOverwritten)
+		if seen.overwritten+i < maxOverwritten {
+			grave, err := r.bury(ctx, seen, e)
+			if err != nil {
+				return err
+			}
+			kept = fmt.Sprintf("The old digest is kept in tombstone %s.", grave)
+		}
+		done.moved = append(done.moved, fmt.Sprintf("Tag %s:%s was overwritten: it was at %s and is at %s. %s",
+			e.Repository, e.ArtifactVersion, e.Digest, seen.tags[keyOf(e)].digest, kept))
+	}
+	for _, from := range v.restore {
+		if err := r.restore(ctx, seen, from, done); err != nil {
+			return err
+		}
+	}
+	return r.putBack(ctx, seen, v.putBack, done)
 }
 
 // bury records a digest whose tag has moved on, before the status forgets it, or that is to lose its

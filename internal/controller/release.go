@@ -144,17 +144,20 @@ func (r *releaser) untag(ctx context.Context, reg *registry.Client, job task, ev
 	if err := r.bury(ctx, t, reasons, ev.store.Spec.Purge.GracePeriod.Duration); err != nil {
 		return nil, err
 	}
-	late, err := r.holders.Live(ctx, job.manifest)
-	if errors.Is(err, reference.ErrHoldersUnknown) {
-		return nil, errors.Join(err, r.undo(ctx, reg, ev.store, t))
-	}
-	if err == nil && len(late.Holders) == 0 {
-		late.Holders, err = r.unlistedHolders(ctx, job.manifest)
-	}
-	if err != nil || len(late.Holders) == 0 {
+	late, err := r.lateHolders(ctx, job.manifest)
+	if len(late) == 0 && !errors.Is(err, reference.ErrHoldersUnknown) {
 		return nil, err
 	}
-	return late.Holders, r.undo(ctx, reg, ev.store, t)
+	return late, errors.Join(err, r.undo(ctx, reg, ev.store, t))
+}
+
+// lateHolders looks once more for what holds a manifest whose tags are gone.
+func (r *releaser) lateHolders(ctx context.Context, m *v1alpha1.ArtifactManifest) ([]reference.Holder, error) {
+	found, err := r.holders.Live(ctx, m)
+	if err != nil || len(found.Holders) > 0 {
+		return found.Holders, err
+	}
+	return r.unlistedHolders(ctx, m)
 }
 
 // undo puts the tags of a tombstone back when a holder has appeared meanwhile, or may have.

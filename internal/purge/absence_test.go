@@ -151,7 +151,7 @@ func TestI2UnresolvedIsRemembered(t *testing.T) {
 		w.clock.SetTime(now.Add(time.Duration(day) * 12 * time.Hour))
 		report, err := w.run()
 		w.must(err)
-		want := []v1alpha1.UnresolvedReference{{Repository: repo, Reference: "handmade", Since: metav1.NewTime(now)}}
+		want := []v1alpha1.UnresolvedReference{{Repository: repo, TagOrDigest: "handmade", Since: metav1.NewTime(now)}}
 		if diff := cmp.Diff(want, remembered()); diff != "" {
 			t.Errorf("day %d: -want +got\n%s", day, diff)
 		}
@@ -177,8 +177,8 @@ func TestUnresolvedIsBounded(t *testing.T) {
 	c := clusterOf(t, unresolved("oldest", 20))
 	r.dangling = append(r.dangling, "oldest")
 	all := c.unresolvedIn(map[string]reading{repo: r})
-	if len(all) != v1alpha1.MaxUnresolved || all[0].Reference != "oldest" {
-		t.Errorf("%d are remembered, the first is %s; want %d, the oldest first", len(all), all[0].Reference, v1alpha1.MaxUnresolved)
+	if len(all) != v1alpha1.MaxUnresolved || all[0].TagOrDigest != "oldest" {
+		t.Errorf("%d are remembered, the first is %s; want %d, the oldest first", len(all), all[0].TagOrDigest, v1alpha1.MaxUnresolved)
 	}
 }
 

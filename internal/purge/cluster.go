@@ -174,7 +174,7 @@ func newCluster(r clusterRead) cluster {
 		c.alive[m.UID] = true
 	}
 	for _, u := range c.store.Status.Unresolved {
-		c.unresolved[[2]string{u.Repository, u.Reference}] = u.Since.Time
+		c.unresolved[[2]string{u.Repository, u.TagOrDigest}] = u.Since.Time
 	}
 	for j := range tombstones {
 		t := &tombstones[j]

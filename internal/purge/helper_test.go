@@ -166,7 +166,7 @@ func missing(hours int) func(*v1alpha1.Tombstone) {
 // unresolved is a store that remembers since so many hours ago that a reference of repo does not resolve.
 func unresolved(name string, hours int) *v1alpha1.ArtifactStore {
 	return aStore(func(s *v1alpha1.ArtifactStore) {
-		s.Status.Unresolved = []v1alpha1.UnresolvedReference{{Repository: repo, Reference: name, Since: *ago(hours)}}
+		s.Status.Unresolved = []v1alpha1.UnresolvedReference{{Repository: repo, TagOrDigest: name, Since: *ago(hours)}}
 	})
 }
 

@@ -120,26 +120,36 @@ func (c cluster) planRepository(repository string, r reading) []Verdict {
 		for _, d := range layer {
 			v := byDigest[d]
 			v.Repository, v.Digest = repository, d
-			why, kept := reached[d]
-			switch {
-			case kept:
-				v.Delete, v.Reason, v.Message, v.Missing = false, why.Reason, explain(why), r.missing[d]
-				if v.Missing && v.Reason != Unsettled {
+			if why, kept := reached[d]; kept {
+				v.keep(why.Reason, explain(why))
+				if v.Missing = r.missing[d]; v.Missing && v.Reason != Unsettled {
 					v.Message += "; it is not in the registry"
 				}
-			case d.Validate() != nil:
-				v.Delete, v.Reason, v.Message = false, Unreadable, "it is not a digest"
-			case r.err != nil:
-				v.Delete, v.Reason, v.Message = false, Unreadable, r.err.Error()
-			case r.missing[d]:
-				v.Missing, v.Message = true, "it is no longer in the registry"
-			case unsettled != "" && v.Delete:
-				v.Delete, v.Reason, v.Message = false, Unsettled, unsettled
+			} else {
+				v.judge(r, unsettled)
 			}
 			vs = append(vs, *v)
 		}
 	}
 	return vs
+}
+
+func (v *Verdict) keep(why Reason, message string) {
+	v.Delete, v.Reason, v.Message = false, why, message
+}
+
+// judge completes the verdict of a candidate that nothing reaches.
+func (v *Verdict) judge(r reading, unsettled string) {
+	switch {
+	case v.Digest.Validate() != nil:
+		v.keep(Unreadable, "it is not a digest")
+	case r.err != nil:
+		v.keep(Unreadable, r.err.Error())
+	case r.missing[v.Digest]:
+		v.Missing, v.Message = true, "it is no longer in the registry"
+	case unsettled != "" && v.Delete:
+		v.keep(Unsettled, unsettled)
+	}
 }
 
 // absent makes roots of the digests that may go and that the registry says do not exist, until all entries
@@ -200,7 +210,7 @@ func (c cluster) unresolvedIn(readings map[string]reading) []v1alpha1.Unresolved
 			if !seen {
 				since = c.now
 			}
-			all = append(all, v1alpha1.UnresolvedReference{Repository: repository, Reference: reference, Since: metav1.NewTime(since)})
+			all = append(all, v1alpha1.UnresolvedReference{Repository: repository, TagOrDigest: reference, Since: metav1.NewTime(since)})
 		}
 	}
 	// Those that have waited longest are remembered.

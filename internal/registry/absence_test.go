@@ -61,17 +61,17 @@ func TestI2AbsenceIsTheRegistrysWord(t *testing.T) {
 		for ask, act := range asks {
 			t.Run(name+"/"+ask, func(t *testing.T) {
 				t.Parallel()
-				server := func(req *http.Request) (*http.Response, error) {
+				server := serverOf(func(req *http.Request) *http.Response {
 					body := `{"errors":[{"code":"` + row.code + `","message":"` + row.message + `"}]}`
 					if row.code == "" {
 						body = `{"message":"not found"}`
 					}
-					return &http.Response{StatusCode: row.status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: req}, nil
-				}
+					return &http.Response{StatusCode: row.status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: req}
+				})
 				synctest.Test(t, func(t *testing.T) {
 					c := open(t, registry.Config{
 						Location:  v1alpha1.RegistryLocation{PlainHTTP: true, Host: "r.example"},
-						Transport: func(http.RoundTripper) http.RoundTripper { return roundTripper(server) },
+						Transport: func(http.RoundTripper) http.RoundTripper { return server },
 					})
 					want := registry.ErrUnavailable
 					if strings.Contains(" "+row.proves+" ", " "+ask+" ") {
@@ -133,7 +133,7 @@ func TestI2AbsenceSettles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		there := &atomic.Bool{}
 		broken := &atomic.Bool{}
-		server := func(req *http.Request) (*http.Response, error) {
+		server := serverOf(func(req *http.Request) *http.Response {
 			status, body := http.StatusNotFound, `{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`
 			switch {
 			case broken.Load():
@@ -141,11 +141,11 @@ func TestI2AbsenceSettles(t *testing.T) {
 			case there.Load():
 				status, body = http.StatusOK, `{"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`
 			}
-			return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: req, ContentLength: -1}, nil
-		}
+			return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: req, ContentLength: -1}
+		})
 		c := open(t, registry.Config{
 			Location:  v1alpha1.RegistryLocation{PlainHTTP: true, Host: "r.example"},
-			Transport: func(http.RoundTripper) http.RoundTripper { return roundTripper(server) },
+			Transport: func(http.RoundTripper) http.RoundTripper { return server },
 		})
 		look := func() error { _, err := c.Resolve(t.Context(), "app", "1"); return err }
 		wants := func(when string, want time.Duration) {
@@ -155,14 +155,14 @@ func TestI2AbsenceSettles(t *testing.T) {
 			}
 		}
 		wants("the first time", registry.SecondLook)
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		wants("after 10 s", 5*time.Second)
 		broken.Store(true)
 		if err := look(); registry.SettlesIn(err) != registry.SecondLook {
 			t.Errorf("%v settles in %s: it is no absence", err, registry.SettlesIn(err))
 		}
 		broken.Store(false)
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		wants("after 20 s, with a break of the service", 0)
 		there.Store(true)
 		if err := look(); err != nil {
@@ -216,3 +216,8 @@ func TestI5WrongAbsenceOverwritesNoTag(t *testing.T) {
 		})
 	}
 }
+
+// serverOf is a server that needs no network.
+type serverOf func(*http.Request) *http.Response
+
+func (f serverOf) RoundTrip(req *http.Request) (*http.Response, error) { return f(req), nil }
