@@ -384,7 +384,7 @@ type ArtifactStoreStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=repository
-	// +listMapKey=reference
+	// +listMapKey=tagOrDigest
 	// +kubebuilder:validation:MaxItems=256
 	Unresolved []UnresolvedReference `json:"unresolved,omitempty"`
 

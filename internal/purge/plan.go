@@ -120,13 +120,13 @@ func (c cluster) planRepository(repository string, r reading) []Verdict {
 		for _, d := range layer {
 			v := byDigest[d]
 			v.Repository, v.Digest = repository, d
-			if why, kept := reached[d]; kept {
+			why, kept := reached[d]
+			v.judge(r, unsettled)
+			if kept {
 				v.keep(why.Reason, explain(why))
-				if v.Missing = r.missing[d]; v.Missing && v.Reason != Unsettled {
-					v.Message += "; it is not in the registry"
-				}
-			} else {
-				v.judge(r, unsettled)
+			}
+			if kept && v.Missing && why.Reason != Unsettled {
+				v.Message += "; it is not in the registry"
 			}
 			vs = append(vs, *v)
 		}
