@@ -106,23 +106,30 @@ func (r *releaser) unlistedHolders(ctx context.Context, m *v1alpha1.ArtifactMani
 	return r.holders.Still(ctx, m, known)
 }
 
+// everywhere is the key of what is read for the whole cluster.
+const everywhere = ""
+
 // readStores reads every store of the cluster, uncached, and finds the manifest's own, which is read by
 // name if the list does not have it.
 func (r *releaser) readStores(ctx context.Context, m *v1alpha1.ArtifactManifest) (own *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore, err error) {
-	var list v1alpha1.ArtifactStoreList
-	if err := r.live.List(ctx, &list); err != nil {
+	all, err = r.stores.Do(ctx, everywhere, func(ctx context.Context) ([]v1alpha1.ArtifactStore, error) {
+		var list v1alpha1.ArtifactStoreList
+		err := r.live.List(ctx, &list)
+		return list.Items, err
+	})
+	if err != nil {
 		return nil, nil, fmt.Errorf("listing stores: %w", err)
 	}
-	for i := range list.Items {
-		if s := &list.Items[i]; s.Namespace == m.Namespace && s.Name == m.Spec.ArtifactStoreRef.Name {
-			return s, list.Items, nil
+	for i := range all {
+		if s := &all[i]; s.Namespace == m.Namespace && s.Name == m.Spec.ArtifactStoreRef.Name {
+			return s.DeepCopy(), all, nil
 		}
 	}
 	own = &v1alpha1.ArtifactStore{}
 	err = r.live.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}, own)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, list.Items, nil
+		return nil, all, nil
 	case err != nil:
 		return nil, nil, fmt.Errorf("reading store %s: %w", m.Spec.ArtifactStoreRef.Name, err)
 	}
@@ -164,12 +171,16 @@ func (r *releaser) listed(ctx context.Context, s *v1alpha1.ArtifactStore) (map[s
 	if err != nil {
 		return nil, err
 	}
-	var old v1alpha1.ArtifactManifestList
-	if err := r.live.List(ctx, &old, client.InNamespace(s.Namespace), client.MatchingFields{"spec.uploadPath": string(v1alpha1.StoreScoped)}); err != nil {
+	old, err := r.scoped.Do(ctx, s.Namespace, func(ctx context.Context) ([]v1alpha1.ArtifactManifest, error) {
+		var list v1alpha1.ArtifactManifestList
+		err := r.live.List(ctx, &list, client.InNamespace(s.Namespace), client.MatchingFields{"spec.uploadPath": string(v1alpha1.StoreScoped)})
+		return list.Items, err
+	})
+	if err != nil {
 		return nil, fmt.Errorf("listing StoreScoped manifests: %w", err)
 	}
 	tags := map[string]bool{}
-	for _, m := range old.Items {
+	for _, m := range old {
 		if m.Spec.ArtifactStoreRef.Name != s.Name {
 			continue
 		}

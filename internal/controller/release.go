@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/batch"
 	"github.com/nfo-operator/nfo/internal/graph"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
@@ -27,8 +28,10 @@ type releaser struct {
 	holders *reference.Finder
 	open    func(context.Context, *v1alpha1.ArtifactStore) (*registry.Client, error)
 	purges  *purges
-	clock   clock.PassiveClock // for ages
-	now     func() time.Time   // the API server's time, for graces
+	stores  batch.Reads[string, []v1alpha1.ArtifactStore]    // of the cluster
+	scoped  batch.Reads[string, []v1alpha1.ArtifactManifest] // the StoreScoped ones of a namespace
+	clock   clock.PassiveClock                               // for ages
+	now     func() time.Time                                 // the API server's time, for graces
 }
 
 // owned are the entries that lie in the manifest's own path (I9). What a manifest has recorded at

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/batch"
 )
 
 // Finder finds the holders of a subject.
@@ -19,9 +20,9 @@ type Finder struct {
 	cached, live client.Reader
 	now          func() time.Time // the API server's
 
-	mu    sync.Mutex
-	queue map[question]*batch // the list that has not begun yet
-	lists map[question]chan struct{}
+	lists batch.Reads[question, answer]
+
+	mu sync.Mutex
 	// met is, by subject that is being deleted and kind, the creation of the latest holder that was seen.
 	met map[types.UID]map[string]time.Time
 }
@@ -29,10 +30,7 @@ type Finder struct {
 // NewFinder makes a Finder. cached must have the index of Index; live must read from the API
 // server itself, whose time now tells.
 func NewFinder(cached, live client.Reader, now func() time.Time) *Finder {
-	return &Finder{
-		cached: cached, live: live, now: now,
-		queue: map[question]*batch{}, lists: map[question]chan struct{}{}, met: map[types.UID]map[string]time.Time{},
-	}
+	return &Finder{cached: cached, live: live, now: now, met: map[types.UID]map[string]time.Time{}}
 }
 
 // Cached returns the holders of a subject that the cache knows, sorted. It may lag behind: use
@@ -208,52 +206,18 @@ func targets(subject client.Object) []Object {
 // question is what a live list answers: what holds the objects of one kind in one namespace.
 type question struct{ namespace, kind string }
 
-// batch is one list that several askers wait for.
-type batch struct {
-	done        chan struct{}
+// answer is what a live list showed.
+type answer struct {
 	all         Snapshot
 	definitions Definitions // read after the list
-	err         error
 }
 
-// snapshot answers a question by a list. Callers that come while a list runs share the next one, which
-// begins after all of them asked.
-func (f *Finder) snapshot(ctx context.Context, q question) (*batch, error) {
-	f.mu.Lock()
-	if b, waiting := f.queue[q]; waiting {
-		f.mu.Unlock()
-		return b.wait(ctx)
-	}
-	b := &batch{done: make(chan struct{})}
-	f.queue[q] = b
-	running := f.lists[q]
-	f.mu.Unlock()
-
-	if running != nil {
-		select {
-		case <-running:
-		case <-ctx.Done(): // Read then fails at once, and so do those who wait for it
+// snapshot answers a question by a list that begins after it was asked.
+func (f *Finder) snapshot(ctx context.Context, q question) (answer, error) {
+	return f.lists.Do(ctx, q, func(ctx context.Context) (a answer, err error) {
+		if a.all, err = read(ctx, f.live, q.namespace, holdersOf(q.kind)); err == nil {
+			a.definitions, err = ReadDefinitions(ctx, f.live, append(HolderKindsOf(q.kind), q.kind)...)
 		}
-	}
-	f.mu.Lock()
-	delete(f.queue, q)
-	f.lists[q] = b.done
-	f.mu.Unlock()
-	b.all, b.err = read(ctx, f.live, q.namespace, holdersOf(q.kind))
-	if b.err == nil {
-		b.definitions, b.err = ReadDefinitions(ctx, f.live, append(HolderKindsOf(q.kind), q.kind)...)
-	}
-	close(b.done)
-	return b, b.err
-}
-
-// wait takes the shared answer. When the asker that listed gave up, the others fail too and
-// try again in their next pass: no evidence means keep.
-func (b *batch) wait(ctx context.Context) (*batch, error) {
-	select {
-	case <-b.done:
-		return b, b.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+		return a, err
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -24,6 +25,15 @@ import (
 func (s *scene) chart(manifest, artifact, values, template string) ocispec.Descriptor {
 	s.t.Helper()
 	name, version, _ := strings.Cut(artifact, ":")
+	d, err := pushChart(s.t.Context(), s.inside.Host, repository(manifest, name), version, values, template)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return d
+}
+
+func pushChart(ctx context.Context, host, repository, version, values, template string) (ocispec.Descriptor, error) {
+	name := repository[strings.LastIndex(repository, "/")+1:]
 	var packed bytes.Buffer
 	zipped := gzip.NewWriter(&packed)
 	archive := tar.NewWriter(zipped)
@@ -32,18 +42,14 @@ func (s *scene) chart(manifest, artifact, values, template string) ocispec.Descr
 	} {
 		err := archive.WriteHeader(&tar.Header{Name: name + "/" + file[0], Mode: 0o644, Size: int64(len(file[1]))})
 		if _, writeErr := archive.Write([]byte(file[1])); err != nil || writeErr != nil {
-			s.t.Fatal(err, writeErr)
+			return ocispec.Descriptor{}, errors.Join(err, writeErr)
 		}
 	}
 	if err := errors.Join(archive.Close(), zipped.Close()); err != nil {
-		s.t.Fatal(err)
+		return ocispec.Descriptor{}, err
 	}
-	d, err := registrytest.PushArtifact(s.t.Context(), s.inside.Host, repository(manifest, name), version,
+	return registrytest.PushArtifact(ctx, host, repository, version,
 		reference.ChartConfigMediaType, reference.ChartContentMediaType, []byte(`{"name":"`+name+`"}`), packed.Bytes())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return d
 }
 
 // images are where a manifest's status says that the images of its charts are.

@@ -215,8 +215,7 @@ func TestAPurgeThatFailsWithoutARecord(t *testing.T) {
 	s.jobEnds("now", batchv1.JobFailed)
 	s.says(st, v1alpha1.ConditionPurgeHealthy, "False/Failed", "The last recorded purge ended at", "Job "+s.ns+"/now failed with PodFailurePolicy",
 		"exited with code 4: purging store x/acme: the manager has not judged it yet. ")
-	notes := s.purgeNotes("Failed")
-	s.Expect(notes).To(gomega.HaveLen(1), "that one only looked and failed is no event: %v", notes)
+	s.Eventually(func() []string { return s.purgeNotes("Failed") }).Should(gomega.HaveLen(1))
 
 	s.byHand("again")
 	s.kubelet("again", corev1.PodSucceeded, exits(0, "Completed", ""))
@@ -241,7 +240,7 @@ func TestAPurgeThatFailsWithARecord(t *testing.T) {
 	s.eventually(st, v1alpha1.ConditionPurgeHealthy, "False/Failed")
 	s.Consistently(func() string { return s.find(st, v1alpha1.ConditionPurgeHealthy).Message }, time.Second).Should(gomega.And(
 		gomega.HavePrefix("The last purge ended at"), gomega.ContainSubstring("failed: the registry is down. It deleted"), gomega.Not(gomega.ContainSubstring("Job"))))
-	s.Expect(s.purgeNotes("Failed")).To(gomega.HaveLen(1))
+	s.Eventually(func() []string { return s.purgeNotes("Failed") }).Should(gomega.HaveLen(1))
 }
 
 // jobEnds waits for how Kubernetes ends a Job.

@@ -16,6 +16,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -37,8 +38,8 @@ func scheduled(o *environment.ManagerOptions) { o.PurgerImage = purgerImage }
 // through, when not nil, sees the requests to both sides.
 func (s *scene) purge(ctx context.Context, dryRun bool, through environment.Transport) (purge.Report, error) {
 	s.t.Helper()
-	kube := env.As("system:serviceaccount:" + s.ns + ":acme-purge")
-	cfg := purge.Config{Namespace: s.ns, Store: "acme", DryRun: dryRun, SecondLook: time.Second, Identity: fmt.Sprintf("%s-%d", s.t.Name(), time.Now().UnixNano())}
+	cfg, kube := s.purgeConfig("acme")
+	cfg.DryRun, cfg.SecondLook = dryRun, time.Second
 	if through != nil {
 		kube.Wrap(func(rt http.RoundTripper) http.RoundTripper { return through(rt) })
 		cfg.Open = func(_ context.Context, st *v1alpha1.ArtifactStore) (purge.Registry, error) {
@@ -49,17 +50,29 @@ func (s *scene) purge(ctx context.Context, dryRun bool, through environment.Tran
 			return registry.Open(registry.Config{Location: l, Transport: through})
 		}
 	}
-	scheme, err := controller.NewScheme()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if cfg.Client, err = client.New(kube, client.Options{Scheme: scheme}); err != nil {
-		s.t.Fatal(err)
-	}
-	if cfg.Leases, err = coordinationv1client.NewForConfig(kube); err != nil {
+	if err := purgeThrough(&cfg, kube); err != nil {
 		s.t.Fatal(err)
 	}
 	return purge.Run(ctx, cfg)
+}
+
+// purgeConfig is that of a store's purge, and how its account connects.
+func (s *scene) purgeConfig(store string) (purge.Config, *rest.Config) {
+	return purge.Config{Namespace: s.ns, Store: store, Identity: fmt.Sprintf("%s-%d", s.t.Name(), time.Now().UnixNano())},
+		env.As("system:serviceaccount:" + s.ns + ":" + store + "-purge")
+}
+
+// purgeThrough makes the clients of a purge.
+func purgeThrough(cfg *purge.Config, kube *rest.Config) error {
+	scheme, err := controller.NewScheme()
+	if err != nil {
+		return err
+	}
+	if cfg.Client, err = client.New(kube, client.Options{Scheme: scheme}); err != nil {
+		return err
+	}
+	cfg.Leases, err = coordinationv1client.NewForConfig(kube)
+	return err
 }
 
 // verdicts are a report's as "reason" by digest.

@@ -3,6 +3,7 @@ package registrytest
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -23,11 +24,12 @@ const (
 	AskDigestHead Ask = "HEAD digest"
 	AskDigest     Ask = "GET digest"
 	AskBlob       Ask = "GET blob"
+	AskList       Ask = "GET list" // of image manifests, after ServeACR
 )
 
-// Asks are all kinds of requests that read, but for blobs, which only the reading of charts needs.
+// Asks are all kinds of requests that read.
 func Asks() []Ask {
-	return []Ask{AskBase, AskTags, AskTagHead, AskTag, AskDigestHead, AskDigest}
+	return []Ask{AskBase, AskTags, AskTagHead, AskTag, AskDigestHead, AskDigest, AskBlob, AskList}
 }
 
 // askOf is what a request asks; "" for a write.
@@ -41,6 +43,8 @@ func askOf(req *http.Request) Ask {
 		return AskBase
 	case strings.HasSuffix(req.URL.Path, "/tags/list"):
 		return AskTags
+	case strings.HasSuffix(req.URL.Path, "/_manifests"):
+		return AskList
 	case strings.Contains(req.URL.Path, "/blobs/"):
 		return AskBlob
 	case strings.Contains(req.URL.Path, "/manifests/") && strings.Contains(last, ":"):
@@ -89,7 +93,7 @@ func Lies() []Lie {
 		})},
 		{Name: "404 right code", answer: fails(func(a Ask) string {
 			switch a {
-			case AskTags:
+			case AskTags, AskList:
 				return "NAME_UNKNOWN"
 			case AskBlob:
 				return "BLOB_UNKNOWN"
@@ -97,7 +101,7 @@ func Lies() []Lie {
 			return "MANIFEST_UNKNOWN"
 		})},
 		{Name: "200 nothing", answer: say(http.StatusOK, "application/json", "")},
-		{Name: "200 empty list", about: []Ask{AskTags}, answer: say(http.StatusOK, "application/json", `{"tags":[]}`)},
+		{Name: "200 empty list", about: []Ask{AskTags, AskList}, answer: (*Liar).empty},
 		{Name: "503", answer: say(http.StatusServiceUnavailable, "text/plain", "starting")},
 		{Name: "hang", answer: func(_ *Liar, _ http.ResponseWriter, req *http.Request) {
 			select {
@@ -106,7 +110,7 @@ func Lies() []Lie {
 			}
 			panic(http.ErrAbortHandler)
 		}},
-		{Name: "stale", about: []Ask{AskTags, AskTagHead, AskTag, AskDigestHead, AskDigest}, answer: (*Liar).stale},
+		{Name: "stale", about: []Ask{AskTags, AskTagHead, AskTag, AskDigestHead, AskDigest, AskList}, answer: (*Liar).stale},
 	}
 }
 
@@ -117,6 +121,7 @@ type Liar struct {
 	lie      Lie
 
 	mu    sync.Mutex
+	armed func()            // begins, at the next write
 	until time.Time         // it lies until then, or
 	left  int               // so often
 	told  int               // how often it has lied
@@ -146,11 +151,17 @@ func (l *Liar) For(d time.Duration) { l.begin(0, time.Now().Add(d)) }
 func (l *Liar) begin(n int, until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.left, l.until = n, until
+	l.armed, l.left, l.until = nil, n, until
 	l.then = map[string]answer{}
-	for k, v := range l.now {
-		l.then[k] = v
-	}
+	maps.Copy(l.then, l.now)
+}
+
+// AtWrite lets it begin by Times or For only once something is written to the registry: what follows is
+// how a client looks at what it has done.
+func (l *Liar) AtWrite(begin func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.armed = begin
 }
 
 // Stop ends the lying.
@@ -164,7 +175,16 @@ func (l *Liar) Told() int {
 }
 
 func (l *Liar) intercept(w http.ResponseWriter, req *http.Request) bool {
-	if askOf(req) != l.ask {
+	ask := askOf(req)
+	if ask == "" {
+		l.mu.Lock()
+		begin := l.armed
+		l.mu.Unlock()
+		if begin != nil {
+			begin()
+		}
+	}
+	if ask != l.ask {
 		return false
 	}
 	l.mu.Lock()
@@ -190,7 +210,7 @@ func key(req *http.Request) string { return fmt.Sprintf("%s %s", req.Method, req
 // remember answers truly and keeps the answer.
 func (l *Liar) remember(w http.ResponseWriter, req *http.Request) {
 	seen := httptest.NewRecorder()
-	l.registry.App.ServeHTTP(seen, req)
+	l.registry.answer(seen, req)
 	a := answer{seen.Code, seen.Header().Clone(), bytes.Clone(seen.Body.Bytes())}
 	l.mu.Lock()
 	l.now[key(req)] = a
@@ -204,10 +224,22 @@ func (l *Liar) stale(w http.ResponseWriter, req *http.Request) {
 	a, known := l.then[key(req)]
 	l.mu.Unlock()
 	if !known {
-		l.registry.App.ServeHTTP(w, req)
+		l.registry.answer(w, req)
 		return
 	}
 	a.write(w)
+}
+
+// empty answers with a list of nothing, as a registry does whose files are not mounted.
+func (l *Liar) empty(w http.ResponseWriter, req *http.Request) {
+	name, _ := strings.CutPrefix(req.URL.Path, "/v2/")
+	body := fmt.Sprintf(`{"name":%q,"tags":[]}`, strings.TrimSuffix(name, "/tags/list"))
+	if l.ask == AskList {
+		name, _ = strings.CutPrefix(req.URL.Path, "/acr/v1/")
+		body = fmt.Sprintf(`{"imageName":%q,"manifests":[]}`, strings.TrimSuffix(name, "/_manifests"))
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write([]byte(body))
 }
 
 func (a answer) write(w http.ResponseWriter) {

@@ -132,18 +132,26 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	record := req.Clone(req.Context())
 	record.Body = http.NoBody
 	r.requests = append(r.requests, record)
-	down, intercept, app := r.down, r.intercept, r.App
-	if r.acr != nil {
-		app = r.acr
-	}
+	down, intercept := r.down, r.intercept
 	r.mu.Unlock()
 	switch {
 	case down:
 		panic(http.ErrAbortHandler) // the connection breaks
 	case intercept != nil && intercept(w, req):
 	default:
-		app.ServeHTTP(w, req)
+		r.answer(w, req)
 	}
+}
+
+// answer is the true answer.
+func (r *Registry) answer(w http.ResponseWriter, req *http.Request) {
+	r.mu.Lock()
+	app := r.App
+	if r.acr != nil {
+		app = r.acr
+	}
+	r.mu.Unlock()
+	app.ServeHTTP(w, req)
 }
 
 // Requests returns what has been asked so far, in order, without bodies.
