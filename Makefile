@@ -118,6 +118,10 @@ e2e: build node-cluster bin/demo bin/peers $(HELM) ## install the chart on a nod
 soak: cluster ## push, release, restore and purge, all at once, for NFO_SOAK (default 10m)
 	NFO_SOAK=$(or $(NFO_SOAK),10m) $(GO) test ./test/integration -run '^TestSoak' -count=1 -v -timeout 24h
 
+.PHONY: lies
+lies: cluster ## let registries give every wrong answer to every question, three doses of each (15 minutes)
+	NFO_LIES=1 $(GO) test ./test/integration -run '^TestI2RegistriesThatLie$$' -count=1 -v -timeout 40m
+
 .PHONY: bench
 bench: cluster bin/peers ## measure what a purge and a release cost, beside their peers (15 minutes)
 	$(GO) test ./internal/purge -run '^$$' -bench Plan -benchtime 500ms -timeout 2m

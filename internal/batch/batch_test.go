@@ -15,11 +15,11 @@ func TestI3ReadsBeginAfterTheQuestion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r Reads[string, time.Time]
 		begun := 0
-		do := func(context.Context) (time.Time, error) {
+		do := func(ctx context.Context) (time.Time, error) {
 			began := time.Now()
 			begun++
 			<-time.After(time.Second)
-			return began, nil
+			return began, ctx.Err()
 		}
 		var all sync.WaitGroup
 		for range 100 {

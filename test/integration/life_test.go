@@ -36,20 +36,6 @@ type life struct {
 	truth map[string]string // the digest of each
 }
 
-func newLife(s *scene, name string, ask registrytest.Ask, lie registrytest.Lie, dose string) *life {
-	r := registrytest.Start(s.t)
-	if ask == registrytest.AskList {
-		r.ServeACR()
-	}
-	own := *s
-	own.registry, own.inside = r, r
-	l := &life{scene: &own, name: name, liar: registrytest.NewLiar(r, ask, lie), lie: doses[dose], lists: []string{"image:1", "image:2", "index:1"}, truth: map[string]string{}}
-	if ask == registrytest.AskBlob {
-		l.lists = append(l.lists, "chart:1.0.0")
-	}
-	return l
-}
-
 // live goes through all phases; in each the registry lies from its begin or from the first write on, and then
 // tells the truth.
 func (l *life) live(ctx context.Context) error {

@@ -25,11 +25,25 @@ const (
 	AskDigest     Ask = "GET digest"
 	AskBlob       Ask = "GET blob"
 	AskList       Ask = "GET list" // of image manifests, after ServeACR
+	// What is before the registry, or has happened to its files, lies to more than one of them.
+	AskManifests  Ask = "manifests"
+	AskEverything Ask = "everything"
 )
+
+// includes reports whether whoever lies to a lies to one, too.
+func (a Ask) includes(one Ask) bool {
+	switch a {
+	case AskEverything:
+		return one != ""
+	case AskManifests:
+		return slices.Contains([]Ask{AskTagHead, AskTag, AskDigestHead, AskDigest}, one)
+	}
+	return a == one
+}
 
 // Asks are all kinds of requests that read.
 func Asks() []Ask {
-	return []Ask{AskBase, AskTags, AskTagHead, AskTag, AskDigestHead, AskDigest, AskBlob, AskList}
+	return []Ask{AskBase, AskTags, AskTagHead, AskTag, AskDigestHead, AskDigest, AskBlob, AskList, AskManifests, AskEverything}
 }
 
 // askOf is what a request asks; "" for a write.
@@ -59,13 +73,13 @@ func askOf(req *http.Request) Ask {
 // behind.
 type Lie struct {
 	Name string
-	// about are the asks that it can be an answer to; none for all.
+	// about are the asks that it can be an answer to, none for all; others get the truth.
 	about  []Ask
 	answer func(l *Liar, w http.ResponseWriter, req *http.Request)
 }
 
 // Fits reports whether the lie can be an answer to an ask.
-func (l Lie) Fits(a Ask) bool { return len(l.about) == 0 || slices.Contains(l.about, a) }
+func (l Lie) Fits(a Ask) bool { return len(l.about) == 0 || slices.ContainsFunc(l.about, a.includes) }
 
 // Lies are all lies.
 func Lies() []Lie {
@@ -184,7 +198,7 @@ func (l *Liar) intercept(w http.ResponseWriter, req *http.Request) bool {
 			begin()
 		}
 	}
-	if ask != l.ask {
+	if !l.ask.includes(ask) || !l.lie.Fits(ask) {
 		return false
 	}
 	l.mu.Lock()
@@ -234,7 +248,7 @@ func (l *Liar) stale(w http.ResponseWriter, req *http.Request) {
 func (l *Liar) empty(w http.ResponseWriter, req *http.Request) {
 	name, _ := strings.CutPrefix(req.URL.Path, "/v2/")
 	body := fmt.Sprintf(`{"name":%q,"tags":[]}`, strings.TrimSuffix(name, "/tags/list"))
-	if l.ask == AskList {
+	if askOf(req) == AskList {
 		name, _ = strings.CutPrefix(req.URL.Path, "/acr/v1/")
 		body = fmt.Sprintf(`{"imageName":%q,"manifests":[]}`, strings.TrimSuffix(name, "/_manifests"))
 	}
