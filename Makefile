@@ -119,7 +119,7 @@ soak: cluster ## push, release, restore and purge, all at once, for NFO_SOAK (de
 	NFO_SOAK=$(or $(NFO_SOAK),10m) $(GO) test ./test/integration -run '^TestSoak' -count=1 -v -timeout 24h
 
 .PHONY: lies
-lies: cluster ## let registries give every wrong answer to every question, three doses of each (15 minutes)
+lies: cluster ## let registries give every wrong answer to every question, three doses of each (10 minutes)
 	NFO_LIES=1 $(GO) test ./test/integration -run '^TestI2RegistriesThatLie$$' -count=1 -v -timeout 40m
 
 .PHONY: bench

@@ -147,9 +147,17 @@ func (l RegistryLocation) Repository(manifest string, path UploadPath, artifactN
 	return strings.Join(segments, "/")
 }
 
+// MaxRepositoryName is the longest repository name, in bytes, that registries agree on: nothing was ever
+// in one with a longer name.
+const MaxRepositoryName = 255
+
 // Owns reports whether repository is one that a ManifestScoped manifest of this name has in
-// this location: the prefix, the manifest's name, and exactly one segment more.
+// this location: the prefix, the manifest's name, and exactly one segment more, in a length that
+// registries take.
 func (l RegistryLocation) Owns(manifest, repository string) bool {
+	if len(repository) > MaxRepositoryName {
+		return false
+	}
 	rest, ok := strings.CutPrefix(repository, l.Repository(manifest, ManifestScoped, ""))
 	return ok && rest != "" && !strings.Contains(rest, "/") && !strings.Contains(manifest, "/")
 }

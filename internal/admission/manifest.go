@@ -1,8 +1,10 @@
 package admission
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,12 +21,17 @@ func manifestValidator(p *preflight) *validator[*v1alpha1.ArtifactManifest] {
 		preflight: p,
 		spec:      func(m *v1alpha1.ArtifactManifest) any { return &m.Spec },
 		check:     p.checkManifest,
+		leaves:    p.manifestLeaves,
 		late:      "This ArtifactManifest is being deleted. Once it is gone, apply it again to restore it, within the grace period of its store.",
 	}
 }
 
 func (p *preflight) checkManifest(ctx context.Context, was, is *v1alpha1.ArtifactManifest) (admission.Warnings, error) {
-	all := sealErrors(was, is)
+	long, err := p.lengthErrors(ctx, was, is)
+	if err != nil {
+		return nil, unread(err)
+	}
+	all := append(sealErrors(was, is), long...)
 	beside, err := p.beside(ctx, is)
 	if err != nil {
 		return nil, unread(err)
@@ -51,6 +58,50 @@ func (p *preflight) checkManifest(ctx context.Context, was, is *v1alpha1.Artifac
 		return nil, unread(err)
 	}
 	return append(ws, late...), invalid(is, all)
+}
+
+// manifestLeaves warns that tags stay which a manifest of another store lists, too, and says how a publisher
+// moves from one store to another.
+func (p *preflight) manifestLeaves(ctx context.Context, m *v1alpha1.ArtifactManifest) (admission.Warnings, error) {
+	var stores v1alpha1.ArtifactStoreList
+	if err := p.cached.List(ctx, &stores); err != nil {
+		return nil, unread(fmt.Errorf("listing stores: %w", err))
+	}
+	own := slices.IndexFunc(stores.Items, func(s v1alpha1.ArtifactStore) bool {
+		return s.Namespace == m.Namespace && s.Name == m.Spec.ArtifactStoreRef.Name
+	})
+	if own < 0 {
+		return nil, nil
+	}
+	s := &stores.Items[own]
+	mine, theirs := reference.Listed{}, reference.Listed{}
+	mine.Add(s, []v1alpha1.ArtifactManifest{*m})
+	for _, o := range reference.Beside(s, stores.Items) {
+		var beside v1alpha1.ArtifactManifestList
+		if err := p.cached.List(ctx, &beside, client.InNamespace(o.Namespace)); err != nil {
+			return nil, unread(fmt.Errorf("listing the manifests of namespace %s: %w", o.Namespace, err))
+		}
+		theirs.Add(o, beside.Items)
+	}
+	return listedBeside(mine, theirs), nil
+}
+
+// listedBeside is pure.
+func listedBeside(mine, theirs reference.Listed) admission.Warnings {
+	by := map[reference.Object]int{}
+	for tag := range mine {
+		if o, ok := theirs[tag]; ok {
+			by[o]++
+		}
+	}
+	var ws admission.Warnings
+	for _, o := range slices.SortedFunc(maps.Keys(by), func(a, b reference.Object) int { return cmp.Compare(a.String(), b.String()) }) {
+		if len(ws) == maxWarnings {
+			break
+		}
+		ws = append(ws, fmt.Sprintf("%s lists %d of the same tags through another store of this place: these stay in the registry, and this deletion records no undo for them", o, by[o]))
+	}
+	return ws
 }
 
 // keptEntries warns that what leaves the list of a manifest that is held is not released yet.

@@ -27,8 +27,8 @@ var (
 	errSuperseded = errors.New("the object has changed since it was read")
 	// errUndoTagTaken: the tag that is to keep a digest is at another one, so that it keeps nothing.
 	errUndoTagTaken = errors.New("the undo tag is taken")
-	// errShared: a StoreScoped manifest lists the tag too.
-	errShared = errors.New("a StoreScoped manifest of the store lists this tag, and what it lists is never touched; take it from that list, or push the sealed artifact yourself")
+	// errShared: another manifest lists the tag too.
+	errShared = errors.New("this manifest lists the tag too, and what another manifest lists is never touched; take it from that list, or push the sealed artifact yourself")
 	// errClaimed: a purge has claimed the tombstone's entry.
 	errClaimed = errors.New("a purge is deleting these digests")
 	// errStillThere: the registry took the deletion of a tag and still has the tag.

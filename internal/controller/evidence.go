@@ -23,14 +23,28 @@ type evidence struct {
 	holders   []reference.Holder
 	store     *v1alpha1.ArtifactStore
 	untouched string
-	// listed are the tags, as repository:tag, that StoreScoped manifests of the store list. Theirs is
-	// the one form in which two manifests can list one tag.
-	listed map[string]bool
+	// listed are the tags that other manifests list: StoreScoped ones of the store, and those of stores
+	// of the same place, as when a publisher moves to another namespace.
+	listed reference.Listed
 }
 
 // free are the entries whose tags no other manifest lists. The others' tags stay (I1).
 func (ev evidence) free(entries []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {
-	return slices.DeleteFunc(slices.Clone(entries), func(e v1alpha1.ArtifactStatus) bool { return ev.listed[e.Repository+":"+e.ArtifactVersion] })
+	return slices.DeleteFunc(slices.Clone(entries), func(e v1alpha1.ArtifactStatus) bool {
+		_, others := ev.listed[e.Repository+":"+e.ArtifactVersion]
+		return others
+	})
+}
+
+// others are the entries whose tags stay, each with the manifest that lists it, in their order.
+func (ev evidence) others(entries []v1alpha1.ArtifactStatus) (stay []string) {
+	for _, e := range entries {
+		tag := e.Repository + ":" + e.ArtifactVersion
+		if by, ok := ev.listed[tag]; ok {
+			stay = append(stay, fmt.Sprintf("%s (%s)", tag, by))
+		}
+	}
+	return stay
 }
 
 // fresh gathers the evidence anew when it is too old for one more write (I3). The store must
@@ -75,12 +89,12 @@ func (r *releaser) gather(ctx context.Context, job task) (evidence, error) {
 	if ev.holders = found.Holders; err != nil || len(ev.holders) > 0 {
 		return ev, err
 	}
-	if ev.holders, err = r.unlistedHolders(ctx, &m); err != nil || len(ev.holders) > 0 {
-		return ev, err
-	}
 	if found.KindGoing {
 		ev.untouched = goneKind
 		return ev, nil
+	}
+	if ev.holders, err = r.unlistedHolders(ctx, &m); err != nil || len(ev.holders) > 0 {
+		return ev, err
 	}
 	var ns corev1.Namespace
 	if err := r.live.Get(ctx, client.ObjectKey{Name: m.Namespace}, &ns); err != nil {
@@ -109,16 +123,24 @@ func (r *releaser) unlistedHolders(ctx context.Context, m *v1alpha1.ArtifactMani
 // everywhere is the key of what is read for the whole cluster.
 const everywhere = ""
 
-// readStores reads every store of the cluster, uncached, and finds the manifest's own, which is read by
-// name if the list does not have it.
-func (r *releaser) readStores(ctx context.Context, m *v1alpha1.ArtifactManifest) (own *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore, err error) {
-	all, err = r.stores.Do(ctx, everywhere, func(ctx context.Context) ([]v1alpha1.ArtifactStore, error) {
+// allStores reads every store of the cluster, uncached.
+func (r *releaser) allStores(ctx context.Context) ([]v1alpha1.ArtifactStore, error) {
+	all, err := r.stores.Do(ctx, everywhere, func(ctx context.Context) ([]v1alpha1.ArtifactStore, error) {
 		var list v1alpha1.ArtifactStoreList
 		err := r.live.List(ctx, &list)
 		return list.Items, err
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("listing stores: %w", err)
+		return nil, fmt.Errorf("listing stores: %w", err)
+	}
+	return all, nil
+}
+
+// readStores reads every store of the cluster, and finds the manifest's own, which is read by name if the
+// list does not have it.
+func (r *releaser) readStores(ctx context.Context, m *v1alpha1.ArtifactManifest) (own *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore, err error) {
+	if all, err = r.allStores(ctx); err != nil {
+		return nil, nil, err
 	}
 	for i := range all {
 		if s := &all[i]; s.Namespace == m.Namespace && s.Name == m.Spec.ArtifactStoreRef.Name {
@@ -161,34 +183,36 @@ func (r *releaser) gatherStore(ctx context.Context, m *v1alpha1.ArtifactManifest
 	if ev.untouched != "" {
 		return nil
 	}
-	ev.listed, err = r.listed(ctx, ev.store)
+	ev.listed, err = r.listed(ctx, ev.store, all)
 	return err
 }
 
-// listed reads, live, which tags the StoreScoped manifests of a store list, as repository:tag.
-func (r *releaser) listed(ctx context.Context, s *v1alpha1.ArtifactStore) (map[string]bool, error) {
-	l, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
-	if err != nil {
-		return nil, err
+// listed reads, live, which tags manifests list besides the one in whose own path they are: the StoreScoped
+// manifests of the store, and all manifests of stores in the same place, though these are inert.
+func (r *releaser) listed(ctx context.Context, s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) (reference.Listed, error) {
+	tags := reference.Listed{}
+	err := r.addListed(ctx, tags, s, client.MatchingFields{"spec.uploadPath": string(v1alpha1.StoreScoped)})
+	for _, o := range reference.Beside(s, all) {
+		if err == nil {
+			err = r.addListed(ctx, tags, o, client.MatchingFields{})
+		}
 	}
-	old, err := r.scoped.Do(ctx, s.Namespace, func(ctx context.Context) ([]v1alpha1.ArtifactManifest, error) {
+	return tags, err
+}
+
+// addListed adds what the manifests of a store with some fields list.
+func (r *releaser) addListed(ctx context.Context, tags reference.Listed, s *v1alpha1.ArtifactStore, fields client.MatchingFields) error {
+	key := scope{s.Namespace, fields["spec.uploadPath"]}
+	found, err := r.manifests.Do(ctx, key, func(ctx context.Context) ([]v1alpha1.ArtifactManifest, error) {
 		var list v1alpha1.ArtifactManifestList
-		err := r.live.List(ctx, &list, client.InNamespace(s.Namespace), client.MatchingFields{"spec.uploadPath": string(v1alpha1.StoreScoped)})
+		err := r.live.List(ctx, &list, client.InNamespace(s.Namespace), fields)
 		return list.Items, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("listing StoreScoped manifests: %w", err)
+		return fmt.Errorf("listing the manifests of namespace %s: %w", s.Namespace, err)
 	}
-	tags := map[string]bool{}
-	for _, m := range old {
-		if m.Spec.ArtifactStoreRef.Name != s.Name {
-			continue
-		}
-		for _, a := range m.Spec.Artifacts {
-			tags[l.Repository(m.Name, v1alpha1.StoreScoped, a.ArtifactName)+":"+a.ArtifactVersion] = true
-		}
-	}
-	return tags, nil
+	tags.Add(s, found)
+	return nil
 }
 
 // inert says why a store's manifests go without touching the registry; "" when they do not. Errors wrap

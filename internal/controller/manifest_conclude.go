@@ -153,7 +153,13 @@ func untagged(artifacts []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {
 
 func (r released) tombstoned() string {
 	names := strings.Join(r.tombstones, ", ")
+	others := fmt.Sprintf("Other manifests list these tags, which stay: %s.", v1alpha1.FirstOf(r.listed, reference.NamedHolders))
 	switch {
+	case len(r.listed) > 0 && names == "":
+		return others
+	case len(r.listed) > 0:
+		r.listed = nil
+		return r.tombstoned() + " " + others
 	case names == "":
 		return "No artifact of it was in the registry."
 	case r.stay:

@@ -87,6 +87,9 @@ func (r *ManifestReconciler) observe(ctx context.Context, m *v1alpha1.ArtifactMa
 			seen.overwritten++
 		}
 	}
+	if seen.inert != nil {
+		r.polls.forget(m.UID) // what it says now is not what a poll found
+	}
 	if !m.DeletionTimestamp.IsZero() || seen.inert != nil {
 		return seen, nil
 	}

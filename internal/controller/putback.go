@@ -161,24 +161,24 @@ func (r *ManifestReconciler) sanction(ctx context.Context, seen manifestSeen, e 
 	if err := r.unchanged(ctx, seen.manifest); err != nil { // the begin of a deletion is a generation too
 		return nil, err
 	}
-	var all v1alpha1.ArtifactStoreList
-	if err := r.releaser.live.List(ctx, &all); err != nil {
-		return nil, fmt.Errorf("listing stores: %w", err)
-	}
-	i := slices.IndexFunc(all.Items, func(s v1alpha1.ArtifactStore) bool { return s.UID == seen.store.UID })
-	if i < 0 {
-		return nil, fmt.Errorf("reading store %s: %w", seen.store.Name, errSuperseded)
-	}
-	s := &all.Items[i]
-	if why, err := inert(s, all.Items); err != nil || why != "" {
-		return nil, errors.Join(err, fmt.Errorf("reading store %s: %w", s.Name, errSuperseded))
-	}
-	listed, err := r.releaser.listed(ctx, s)
+	all, err := r.releaser.allStores(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if listed[e.Repository+":"+e.ArtifactVersion] {
-		return nil, errShared
+	i := slices.IndexFunc(all, func(s v1alpha1.ArtifactStore) bool { return s.UID == seen.store.UID })
+	if i < 0 {
+		return nil, fmt.Errorf("reading store %s: %w", seen.store.Name, errSuperseded)
+	}
+	s := all[i].DeepCopy() // the list is shared
+	if why, err := inert(s, all); err != nil || why != "" {
+		return nil, errors.Join(err, fmt.Errorf("reading store %s: %w", s.Name, errSuperseded))
+	}
+	listed, err := r.releaser.listed(ctx, s, all)
+	if err != nil {
+		return nil, err
+	}
+	if by, shared := listed[e.Repository+":"+e.ArtifactVersion]; shared {
+		return nil, fmt.Errorf("%s: %w", by, errShared)
 	}
 	return r.registries.Open(ctx, s)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -107,7 +108,7 @@ type lifting struct {
 	read      bool
 	removable bool                 // the registry removes a tag alone
 	others    []v1alpha1.Tombstone // of the same manifest
-	listed    map[string]bool      // what manifests list, as repository:tag
+	listed    reference.Listed
 }
 
 // lift removes the undo tag of an entry whose tag is back, unless something else needs it. listed are
@@ -147,7 +148,7 @@ func (l *lifting) try(ctx context.Context, a v1alpha1.TombstoneArtifact) error {
 	if err := l.observe(ctx); err != nil {
 		return err
 	}
-	if !l.removable || l.listed[a.Repository+":"+tag] || l.needed(a, d.String()) {
+	if _, listed := l.listed[a.Repository+":"+tag]; !l.removable || listed || l.needed(a, d.String()) {
 		return nil
 	}
 	return l.reg.Untag(ctx, a.Repository, tag)
@@ -169,16 +170,18 @@ func (l *lifting) observe(ctx context.Context) error {
 		return fmt.Errorf("listing tombstones: %w", err)
 	}
 	l.others = slices.DeleteFunc(graves.Items, func(t v1alpha1.Tombstone) bool { return t.UID == l.tombstone.UID })
-	if l.listed, err = l.releaser.listed(ctx, s); err != nil {
+	all, err := l.releaser.allStores(ctx)
+	if err != nil {
+		return err
+	}
+	if l.listed, err = l.releaser.listed(ctx, s, all); err != nil {
 		return err
 	}
 	var m v1alpha1.ArtifactManifest
 	if err := l.releaser.live.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: name}, &m); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("reading manifest %s: %w", name, err)
 	}
-	for _, e := range wanted(&m, l.reg.Location()) {
-		l.listed[e.Repository+":"+e.ArtifactVersion] = true
-	}
+	l.listed.Add(s, []v1alpha1.ArtifactManifest{m})
 	l.read = true
 	return nil
 }

@@ -28,11 +28,15 @@ type releaser struct {
 	holders *reference.Finder
 	open    func(context.Context, *v1alpha1.ArtifactStore) (*registry.Client, error)
 	purges  *purges
-	stores  batch.Reads[string, []v1alpha1.ArtifactStore]    // of the cluster
-	scoped  batch.Reads[string, []v1alpha1.ArtifactManifest] // the StoreScoped ones of a namespace
-	clock   clock.PassiveClock                               // for ages
-	now     func() time.Time                                 // the API server's time, for graces
+	stores  batch.Reads[string, []v1alpha1.ArtifactStore] // of the cluster
+	// manifests are those of a namespace, or of one upload path in it.
+	manifests batch.Reads[scope, []v1alpha1.ArtifactManifest]
+	clock     clock.PassiveClock // for ages
+	now       func() time.Time   // the API server's time, for graces
 }
+
+// scope is what manifests are listed of. Without a path it is the whole namespace.
+type scope struct{ namespace, path string }
 
 // owned are the entries that lie in the manifest's own path (I9). What a manifest has recorded at
 // the store-scoped path, from before its upgrade, is never touched.
@@ -48,6 +52,8 @@ type released struct {
 	untouched string
 	// tombstones are the names of what was written.
 	tombstones []string
+	// listed are tags that stay because other manifests list them, each with the manifest.
+	listed []string
 	// stay is true when tags stay until the purge, for the registry cannot remove them alone.
 	stay bool
 	// absent are entries, as repository:tag, whose tags the registry says do not exist although nfo did not
@@ -105,8 +111,9 @@ func (r *releaser) release(ctx context.Context, job task) (released, error) {
 	if err != nil {
 		return released{}, fmt.Errorf("opening store %s: %w", ev.store.Name, err)
 	}
-	var out released
-	found, err := r.find(ctx, reg, ev.free(job.owned(reg.Location())), promised(job.manifest), &out)
+	owned := job.owned(reg.Location())
+	out := released{listed: ev.others(owned)}
+	found, err := r.find(ctx, reg, ev.free(owned), promised(job.manifest), &out)
 	if err != nil {
 		return released{}, err
 	}
@@ -157,7 +164,7 @@ func (r *releaser) untag(ctx context.Context, reg *registry.Client, job task, ev
 // lateHolders looks once more for what holds a manifest whose tags are gone.
 func (r *releaser) lateHolders(ctx context.Context, m *v1alpha1.ArtifactManifest) ([]reference.Holder, error) {
 	found, err := r.holders.Live(ctx, m)
-	if err != nil || len(found.Holders) > 0 {
+	if err != nil || len(found.Holders) > 0 || found.KindGoing {
 		return found.Holders, err
 	}
 	return r.unlistedHolders(ctx, m)
@@ -203,7 +210,7 @@ func (r *releaser) untagOne(ctx context.Context, reg *registry.Client, job task,
 	if quarantines(ev.store) && f.kept().Digest == f.Digest { // it came after the tags were read: what the registry takes is put back whole
 		trial.Tags = append(trial.Tags, graph.UndoTag(trial.Manifest.Descriptor.Digest))
 	}
-	return r.learn(write, trial, ev.store)
+	return r.learn(ctx, write, trial, ev.store)
 }
 
 // isGone is nil if the registry says that a tag does not exist whose deletion it has just accepted.
@@ -252,9 +259,10 @@ func (r *releaser) prepare(ctx context.Context, reg *registry.Client, s *v1alpha
 	return reg.PrepareTrial(ctx, f.Repository, f.ArtifactVersion, digest.Digest(f.Digest))
 }
 
-// learn removes the tag, and records whether the registry did so without taking the digest.
-func (r *releaser) learn(ctx context.Context, trial *registry.Trial, s *v1alpha1.ArtifactStore) (reason string, err error) {
-	learnt, err := trial.Untag(ctx)
+// learn removes the tag before the evidence is too old, which write ends with, and records whether the
+// registry did so without taking the digest: that stays true however long it took to find out.
+func (r *releaser) learn(ctx, write context.Context, trial *registry.Trial, s *v1alpha1.ArtifactStore) (reason string, err error) {
+	learnt, err := trial.Untag(write)
 	if err != nil || learnt == v1alpha1.SupportUnknown {
 		return "", err
 	}

@@ -215,7 +215,10 @@ func (c cluster) homesOf(manifests []*v1alpha1.ArtifactManifest) map[string]v1al
 			continue
 		}
 		for _, a := range m.Spec.Artifacts {
-			homes[c.location.Repository(m.Name, v1alpha1.ManifestScoped, a.ArtifactName)] = v1alpha1.TombstoneManifest{Name: m.Name, UID: m.UID, Spec: m.Spec}
+			home := c.location.Repository(m.Name, v1alpha1.ManifestScoped, a.ArtifactName)
+			if c.location.Owns(m.Name, home) {
+				homes[home] = v1alpha1.TombstoneManifest{Name: m.Name, UID: m.UID, Spec: m.Spec}
+			}
 		}
 	}
 	return homes

@@ -39,9 +39,9 @@
 // Decision: what is found without a tag, where a registry lists it, first gets a tombstone. So it
 // has a grace that began when we saw it, not when somebody pushed it, and one path to its end.
 //
-// Decision: a purge by hand acts as the store's own account, because the policy nfo-tombstones lets nobody else
-// write tombstones. Rejected: to let administrators write them, because a tombstone that anybody else wrote
-// could then make a purge delete what is used.
+// Decision: a purge by hand acts as the store's own account, because the policy nfo-tombstones lets only that, the
+// manager, and who restores a backup of all namespaces write tombstones. Rejected: to let the users of a
+// namespace write them, because a forged tombstone could then make a purge delete what is used.
 //
 // Decision: parents are deleted before their children. Rejected: children first, which leaves an
 // index that looks restorable and is not, and which some registries refuse.

@@ -34,7 +34,8 @@ func NewFinder(cached, live client.Reader, now func() time.Time) *Finder {
 }
 
 // Cached returns the holders of a subject that the cache knows, sorted. It may lag behind: use
-// it to refuse and to wait, never to let go.
+// it to refuse and to wait, never to let go. What goes because its CustomResourceDefinition is being deleted
+// has none: nobody can stop that, and to hold the definition up would keep it from being applied again.
 func (f *Finder) Cached(ctx context.Context, subject client.Object) ([]Holder, error) {
 	found := map[Object]Holder{}
 	for _, to := range targets(subject) {
@@ -54,7 +55,23 @@ func (f *Finder) Cached(ctx context.Context, subject client.Object) ([]Holder, e
 	}
 	holders := slices.Collect(maps.Values(found))
 	sortHolders(holders)
+	if len(holders) > 0 && !subject.GetDeletionTimestamp().IsZero() {
+		if going, err := f.going(ctx, Self(subject).Kind); err != nil || going {
+			return nil, err
+		}
+	}
 	return holders, nil
+}
+
+// going reports whether the CustomResourceDefinition of a kind is being deleted. The cache alone may still
+// show one that has been replaced.
+func (f *Finder) going(ctx context.Context, kind string) (bool, error) {
+	for _, r := range []client.Reader{f.cached, f.live} {
+		if ds, err := ReadDefinitions(ctx, r, kind); err != nil || !ds[kind].Terminating {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // Confirm drops the first of a subject's cached holders that stand no more: which are gone, are being
@@ -96,24 +113,27 @@ func (f *Finder) Still(ctx context.Context, subject client.Object, known []Holde
 
 // Found is what a live look at the holders of a subject showed.
 type Found struct {
-	// Holders, sorted.
+	// Holders, sorted; none if KindGoing.
 	Holders []Holder
-	// KindGoing: the subject's own CustomResourceDefinition is being deleted, with all its objects.
+	// KindGoing: the subject's own CustomResourceDefinition is being deleted, with all its objects. Whatever
+	// they hold in a registry stays there.
 	KindGoing bool
 }
 
 // Live returns the stored holders of a subject from lists that began after Live was called. It
 // fails rather than leave one out: errors wrap ErrHoldersUnknown when the lists show none and that
-// proves nothing (I2). Where the subject's own kind is being deleted, the kinds of its holders may
-// be, too.
+// proves nothing (I2).
 func (f *Finder) Live(ctx context.Context, subject client.Object) (Found, error) {
 	self := Self(subject)
 	b, err := f.snapshot(ctx, question{subject.GetNamespace(), self.Kind})
 	if err != nil {
 		return Found{}, fmt.Errorf("listing what holds %s: %w", self, err)
 	}
-	found := Found{Holders: b.all.Holders(subject), KindGoing: b.definitions[self.Kind].Terminating}
-	if len(found.Holders) > 0 || found.KindGoing {
+	if b.definitions[self.Kind].Terminating {
+		return Found{KindGoing: true}, nil
+	}
+	found := Found{Holders: b.all.Holders(subject)}
+	if len(found.Holders) > 0 {
 		return found, nil
 	}
 	f.mu.Lock()

@@ -85,8 +85,10 @@ func SettlesIn(err error) time.Duration {
 }
 
 // OfOne reports whether an error concerns the one thing that was asked for, so that others may well be
-// read: there was an answer, and it cannot be understood or proves nothing.
-func OfOne(err error) bool { return errors.Is(err, ErrUnreadable) || errors.Is(err, errUnproven) }
+// read: there was an answer, and it cannot be understood or proves nothing; or nothing can have that name.
+func OfOne(err error) bool {
+	return errors.Is(err, ErrUnreadable) || errors.Is(err, errUnproven) || errors.Is(err, errName)
+}
 
 // absences remembers since when each thing is said not to exist. It is safe for concurrent use.
 type absences struct {

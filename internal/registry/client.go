@@ -20,9 +20,6 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// maxRepositoryName is the longest repository name, in bytes, that registries agree on.
-const maxRepositoryName = 255
-
 // Config says how to reach one store's registry.
 type Config struct {
 	// Location is scheme, host and prefix. Calls for repositories outside the prefix fail.
@@ -182,8 +179,8 @@ func (c *Client) manifestRequest(method, repository, reference string, actions .
 // repository checks a repository's name and that it is ours (I9): below the prefix.
 func (c *Client) repository(name string) (oras.Reference, error) {
 	ref := oras.Reference{Registry: c.location.Host, Repository: name}
-	if err := ref.ValidateRepository(); err != nil || len(name) > maxRepositoryName {
-		return ref, fmt.Errorf("%w: %q is not a repository name", ErrConfig, name)
+	if err := ref.ValidateRepository(); err != nil || len(name) > v1alpha1.MaxRepositoryName {
+		return ref, fmt.Errorf("%w: %q, of %d characters, is not a repository name", errName, name, len(name))
 	}
 	if c.location.Prefix != "" && !strings.HasPrefix(name, c.location.Prefix+"/") {
 		return ref, fmt.Errorf("%w: the repository %s is outside of %s/%s", ErrConfig, name, c.location.Host, c.location.Prefix)

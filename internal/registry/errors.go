@@ -44,6 +44,8 @@ var (
 	// ErrConfig: the client was asked for what it cannot be: a bad location, CA bundle or
 	// name, or a repository outside its location.
 	ErrConfig = errors.New("unusable configuration")
+	// errName: a repository cannot have this name, in any registry.
+	errName = fmt.Errorf("%w of one artifact", ErrConfig)
 )
 
 const (

@@ -214,6 +214,28 @@ func TestI2OneUnreadableArtifactHidesNoOther(t *testing.T) {
 	s.says(m, v1alpha1.ConditionUploaded, "False/Missing", "1 of 3 artifacts are not in the registry: acme/m/absent:1")
 }
 
+func TestANameThatNoRegistryTakesConcernsItsArtifactOnly(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.manage(scheduled)
+	s.scheduledStore(noGrace)
+	long := strings.Repeat("n", 250)
+	m := s.manifest("m", long+":1", "good:1")
+	good := s.image("m", "good:1", "one").Digest.String()
+	s.create(m)
+	s.says(m, v1alpha1.ConditionUploaded, "Unknown/InvalidURL", "of 257 characters, is not a repository name")
+	s.Expect(m.Status.Artifacts[1].Digest).To(gomega.Equal(good))
+	report, err := s.purge(t.Context(), false, nil)
+	s.Expect(err).NotTo(gomega.HaveOccurred(), report.Summary())
+	s.delete(m)
+	s.goes(m)
+	s.Eventually(func() string {
+		_, err = s.purge(t.Context(), false, nil)
+		return s.at("acme/m/good", good)
+	}).Should(gomega.BeEmpty())
+	s.Expect(err).NotTo(gomega.HaveOccurred())
+}
+
 func TestVanishedTagIsMissingAndItsDigestStaysKnown(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

@@ -272,8 +272,8 @@ func (l *life) purgeOnce(ctx context.Context) error {
 }
 
 func (l *life) purges(ctx context.Context) (purge.Report, error) {
-	cfg, kube := l.purgeConfig(l.name)
-	if err := purgeThrough(&cfg, kube); err != nil {
+	cfg, err := env.PurgeOf(client.ObjectKey{Namespace: l.ns, Name: l.name}, nil)
+	if err != nil {
 		return purge.Report{}, err
 	}
 	return purge.Run(ctx, cfg)

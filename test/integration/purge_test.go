@@ -16,11 +16,9 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/controller"
 	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
@@ -38,10 +36,12 @@ func scheduled(o *environment.ManagerOptions) { o.PurgerImage = purgerImage }
 // through, when not nil, sees the requests to both sides.
 func (s *scene) purge(ctx context.Context, dryRun bool, through environment.Transport) (purge.Report, error) {
 	s.t.Helper()
-	cfg, kube := s.purgeConfig("acme")
+	cfg, err := env.PurgeOf(client.ObjectKey{Namespace: s.ns, Name: "acme"}, through)
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	cfg.DryRun, cfg.SecondLook = dryRun, time.Second
 	if through != nil {
-		kube.Wrap(func(rt http.RoundTripper) http.RoundTripper { return through(rt) })
 		cfg.Open = func(_ context.Context, st *v1alpha1.ArtifactStore) (purge.Registry, error) {
 			l, err := v1alpha1.ParseRegistryURL(st.Spec.Registry.URL)
 			if err != nil {
@@ -50,29 +50,7 @@ func (s *scene) purge(ctx context.Context, dryRun bool, through environment.Tran
 			return registry.Open(registry.Config{Location: l, Transport: through})
 		}
 	}
-	if err := purgeThrough(&cfg, kube); err != nil {
-		s.t.Fatal(err)
-	}
 	return purge.Run(ctx, cfg)
-}
-
-// purgeConfig is that of a store's purge, and how its account connects.
-func (s *scene) purgeConfig(store string) (purge.Config, *rest.Config) {
-	return purge.Config{Namespace: s.ns, Store: store, Identity: fmt.Sprintf("%s-%d", s.t.Name(), time.Now().UnixNano())},
-		env.As("system:serviceaccount:" + s.ns + ":" + store + "-purge")
-}
-
-// purgeThrough makes the clients of a purge.
-func purgeThrough(cfg *purge.Config, kube *rest.Config) error {
-	scheme, err := controller.NewScheme()
-	if err != nil {
-		return err
-	}
-	if cfg.Client, err = client.New(kube, client.Options{Scheme: scheme}); err != nil {
-		return err
-	}
-	cfg.Leases, err = coordinationv1client.NewForConfig(kube)
-	return err
 }
 
 // verdicts are a report's as "reason" by digest.

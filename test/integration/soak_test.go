@@ -306,7 +306,22 @@ func (s *scene) soak(forAbout time.Duration, sum *tally, tried []*atomic.Int64, 
 // believe in at the end is there, byte for byte, and so was all that was ever restored. Not
 // parallel: purges and publishers are to meet, not to wait for others.
 func TestSoakPublishersLoseNothing(t *testing.T) {
-	s := newScene(t)
+	newScene(t).publishersLoseNothing(soakFor(t))
+}
+
+// The same before a registry that gives a wrong answer to one read in a hundred.
+func TestSoakWithARegistryThatLies(t *testing.T) {
+	s := newGuardedScene(t)
+	told := registrytest.LieAtRandom(s.registry, 0.01)
+	s.publishersLoseNothing(soakFor(t))
+	t.Logf("%d wrong answers", told())
+	if told() == 0 {
+		t.Error("the registry has not lied")
+	}
+}
+
+func (s *scene) publishersLoseNothing(forAbout time.Duration) {
+	s.t.Helper()
 	s.manage(scheduled)
 	s.scheduledStore(noGrace)
 	sum := &tally{}
@@ -316,16 +331,16 @@ func TestSoakPublishersLoseNothing(t *testing.T) {
 		writers = append(writers, newWriter(s, n, sum))
 		actors = append(actors, writers[n].run)
 	}
-	s.soak(soakFor(t), sum, []*atomic.Int64{&sum.restored, &sum.pushedAgain}, actors...)
+	s.soak(forAbout, sum, []*atomic.Int64{&sum.restored, &sum.pushedAgain}, actors...)
 	lost, believed := 0, 0
 	for _, w := range writers {
 		for _, a := range soaked {
 			believed++
 			if err := w.whole(a); err != nil {
 				lost++
-				t.Errorf("LOST: %v", err)
+				s.t.Errorf("LOST: %v", err)
 			}
 		}
 	}
-	t.Logf("%d of %d tags lost", lost, believed)
+	s.t.Logf("%d of %d tags lost", lost, believed)
 }

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -219,6 +221,27 @@ func (l *Liar) intercept(w http.ResponseWriter, req *http.Request) bool {
 	return false
 }
 
+// LieAtRandom lets a registry answer a share of all reads wrongly, in any way that fits and needs no memory.
+// It returns how often it has lied.
+func LieAtRandom(r *Registry, share float64) (told func() int64) {
+	var count atomic.Int64
+	lies := slices.DeleteFunc(Lies(), func(l Lie) bool { return l.Name == "stale" || l.Name == "hang" })
+	r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
+		ask := askOf(req)
+		if ask == "" || rand.Float64() >= share {
+			return false
+		}
+		lie := lies[rand.IntN(len(lies))]
+		if !lie.Fits(ask) {
+			return false
+		}
+		count.Add(1)
+		lie.answer(nil, w, req)
+		return true
+	})
+	return count.Load
+}
+
 func key(req *http.Request) string { return fmt.Sprintf("%s %s", req.Method, req.URL) }
 
 // remember answers truly and keeps the answer.
@@ -245,7 +268,7 @@ func (l *Liar) stale(w http.ResponseWriter, req *http.Request) {
 }
 
 // empty answers with a list of nothing, as a registry does whose files are not mounted.
-func (l *Liar) empty(w http.ResponseWriter, req *http.Request) {
+func (*Liar) empty(w http.ResponseWriter, req *http.Request) {
 	name, _ := strings.CutPrefix(req.URL.Path, "/v2/")
 	body := fmt.Sprintf(`{"name":%q,"tags":[]}`, strings.TrimSuffix(name, "/tags/list"))
 	if askOf(req) == AskList {

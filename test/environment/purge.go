@@ -1,0 +1,28 @@
+package environment
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/internal/purge"
+)
+
+// PurgeOf is `nfo purge` of a store, under the account that the manager made for it. through, when not nil,
+// sees the requests to the API server.
+func (e *Environment) PurgeOf(store client.ObjectKey, through Transport) (purge.Config, error) {
+	kube := e.As(purge.UserName(store))
+	if through != nil {
+		kube.Wrap(func(rt http.RoundTripper) http.RoundTripper { return through(rt) })
+	}
+	cfg := purge.Config{Namespace: store.Namespace, Store: store.Name, Identity: fmt.Sprintf("%s-%d", store, time.Now().UnixNano())}
+	var err error
+	if cfg.Client, err = client.New(kube, client.Options{Scheme: e.Client.Scheme()}); err != nil {
+		return cfg, err
+	}
+	cfg.Leases, err = coordinationv1client.NewForConfig(kube)
+	return cfg, err
+}
