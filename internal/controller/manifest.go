@@ -23,6 +23,7 @@ type ManifestReconciler struct {
 	readings   *readings
 	catalogues *catalogues
 	events     events.EventRecorder
+	statuses   statuses
 }
 
 // Reconcile runs one pass over one manifest.
@@ -47,6 +48,7 @@ func (r *ManifestReconciler) Reconcile(ctx context.Context, m *v1alpha1.Artifact
 	}
 	if verdict.letGo {
 		r.polls.forget(m.UID)
+		r.statuses.forget(m.UID)
 		r.holders.Forget(m.UID)
 		return finish(ctrl.Result{}, release(ctx, r.Client, m))
 	}
@@ -72,12 +74,12 @@ func (r *ManifestReconciler) report(ctx context.Context, m, before *v1alpha1.Art
 	}
 	same := equality.Semantic.DeepEqual(before.Status, m.Status)
 	if same && len(done.putBack) == 0 { // a tag may have moved and be back in one pass
-		return nil
+		return r.statuses.told(before)
 	}
 	defer done.tell(r.events, m) // also if the write fails: it is done, and the next pass will not know
 	if !same {
-		if err := r.Status().Update(ctx, m); err != nil {
-			return client.IgnoreNotFound(err)
+		if err := r.statuses.write(ctx, r.Client, m); err != nil {
+			return err
 		}
 	}
 	r.readings.written(m)

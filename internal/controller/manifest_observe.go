@@ -87,14 +87,13 @@ func (r *ManifestReconciler) observe(ctx context.Context, m *v1alpha1.ArtifactMa
 			seen.overwritten++
 		}
 	}
-	if seen.inert != nil {
-		r.polls.forget(m.UID) // what it says now is not what a poll found
+	if seen.inert != nil || asksBack(m) || len(m.Status.Artifacts) == 0 {
+		// What is said beside an inert store is not what a poll found, what overwrites a tag acts on a fresh
+		// look, and a status that was lost is seen anew.
+		r.polls.forget(m.UID)
 	}
 	if !m.DeletionTimestamp.IsZero() || seen.inert != nil {
 		return seen, nil
-	}
-	if asksBack(m) || len(m.Status.Artifacts) == 0 {
-		r.polls.forget(m.UID) // what overwrites a tag acts on a fresh look; a status that was lost is seen anew
 	}
 	r.poll(ctx, &seen)
 	if seen.read = r.readings.get(m.UID); seen.lacksImages() {

@@ -37,6 +37,7 @@ type StoreReconciler struct {
 	clock      clock.PassiveClock
 	now        func() time.Time // the API server's
 	purger     purge.Settings
+	statuses   statuses
 
 	mu    sync.Mutex
 	pings map[types.UID]ping
@@ -67,6 +68,7 @@ func (r *StoreReconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactSto
 	}
 	if verdict.letGo {
 		r.forget(s.UID)
+		r.statuses.forget(s.UID)
 		r.holders.Forget(s.UID)
 		return finish(ctrl.Result{}, release(ctx, r.Client, s))
 	}
@@ -82,10 +84,10 @@ func (r *StoreReconciler) report(ctx context.Context, s, before *v1alpha1.Artifa
 	}
 	v.conditions.apply(&s.Status.Conditions, s.Generation)
 	if equality.Semantic.DeepEqual(before.Status, s.Status) {
-		return nil
+		return r.statuses.told(before)
 	}
-	if err := r.Status().Update(ctx, s); err != nil {
-		return client.IgnoreNotFound(err)
+	if err := r.statuses.write(ctx, r.Client, s); err != nil {
+		return err
 	}
 	told := s.Status.Conditions
 	if e := purgeToTell(before.Status.Conditions, s); e != nil {

@@ -29,6 +29,8 @@ type VersionReconciler[T version] struct {
 	live    client.Reader
 	holders *reference.Finder
 	events  events.EventRecorder
+
+	statuses statuses
 }
 
 // versionSeen is all that a pass over a version knows.
@@ -77,6 +79,7 @@ func (r *VersionReconciler[T]) Reconcile(ctx context.Context, v T) (ctrl.Result,
 		return finish(ctrl.Result{}, err)
 	}
 	if verdict.letGo {
+		r.statuses.forget(v.GetUID())
 		r.holders.Forget(v.GetUID())
 		return finish(ctrl.Result{}, release(ctx, r.Client, v))
 	}
@@ -204,10 +207,10 @@ func (r *VersionReconciler[T]) report(ctx context.Context, v T, verdict versionV
 		d.Status.Applications = verdict.applications
 	}
 	if equality.Semantic.DeepEqual(was, v) {
-		return nil
+		return r.statuses.told(was)
 	}
-	if err := r.Status().Update(ctx, v); err != nil {
-		return client.IgnoreNotFound(err)
+	if err := r.statuses.write(ctx, r.Client, v); err != nil {
+		return err
 	}
 	announce(r.events, v, before.Conditions, status.Conditions)
 	return nil

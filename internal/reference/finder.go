@@ -37,6 +37,18 @@ func NewFinder(cached, live client.Reader, now func() time.Time) *Finder {
 // it to refuse and to wait, never to let go. What goes because its CustomResourceDefinition is being deleted
 // has none: nobody can stop that, and to hold the definition up would keep it from being applied again.
 func (f *Finder) Cached(ctx context.Context, subject client.Object) ([]Holder, error) {
+	holders, err := f.indexed(ctx, subject)
+	if err != nil || len(holders) == 0 || subject.GetDeletionTimestamp().IsZero() {
+		return holders, err
+	}
+	if going, err := f.going(ctx, Self(subject).Kind); err != nil || going {
+		return nil, err
+	}
+	return holders, nil
+}
+
+// indexed returns the holders of a subject that the cache's index has, sorted.
+func (f *Finder) indexed(ctx context.Context, subject client.Object) ([]Holder, error) {
 	found := map[Object]Holder{}
 	for _, to := range targets(subject) {
 		for _, kind := range holdersOf(Self(subject).Kind) {
@@ -55,11 +67,6 @@ func (f *Finder) Cached(ctx context.Context, subject client.Object) ([]Holder, e
 	}
 	holders := slices.Collect(maps.Values(found))
 	sortHolders(holders)
-	if len(holders) > 0 && !subject.GetDeletionTimestamp().IsZero() {
-		if going, err := f.going(ctx, Self(subject).Kind); err != nil || going {
-			return nil, err
-		}
-	}
 	return holders, nil
 }
 

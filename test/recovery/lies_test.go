@@ -116,10 +116,10 @@ func TestI2ListsThatLie(t *testing.T) {
 					t.Logf("the purge gave way: %v", err)
 				}
 				p.nothingIsLost()
-				time.Sleep(2 * time.Second)
+				<-time.After(2 * time.Second)
 				m.Stop()
 				s.manage(through)
-				time.Sleep(2 * time.Second)
+				<-time.After(2 * time.Second)
 				if _, err := p.purge(l.between); err != nil {
 					t.Logf("the purge gave way: %v", err)
 				}

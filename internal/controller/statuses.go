@@ -1,0 +1,50 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// statuses remembers over which version of an object its status was last written. A pass that reads that
+// version again has a cache that does not know of the write, and what it takes for told may not be.
+// The zero value is ready. It is safe for concurrent use.
+type statuses struct {
+	mu   sync.Mutex
+	over map[types.UID]string
+}
+
+// write stores an object's status. An object that has gone has none.
+func (w *statuses) write(ctx context.Context, api client.Client, o client.Object) error {
+	over := o.GetResourceVersion()
+	if err := api.Status().Update(ctx, o); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over == nil {
+		w.over = map[types.UID]string{}
+	}
+	w.over[o.GetUID()] = over
+	return nil
+}
+
+// told is nil if the status of an object as it was read is what was stored last. Errors wrap errSuperseded.
+func (w *statuses) told(o client.Object) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if over, known := w.over[o.GetUID()]; known && over == o.GetResourceVersion() {
+		return fmt.Errorf("reading %s %s: %w", o.GetNamespace(), o.GetName(), errSuperseded)
+	}
+	return nil
+}
+
+// forget drops an object that has gone.
+func (w *statuses) forget(uid types.UID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.over, uid)
+}
