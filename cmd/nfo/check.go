@@ -119,7 +119,7 @@ func checkKinds(_ context.Context, api client.Client, _ string) error {
 		_, err := api.RESTMapper().RESTMapping(schema.GroupKind{Group: v.Group, Kind: kind}, v.Version)
 		switch {
 		case apimeta.IsNoMatchError(err):
-			return fmt.Errorf("the API server does not have the kind %s of %s: its CustomResourceDefinition is missing, or of another version of nfo; upgrade the chart with crds.install=true", kind, v)
+			return fmt.Errorf("the API server does not have the kind %s of %s: its CustomResourceDefinition is missing, or of another version of nfo; upgrade the chart with crds.install=true, and if it was deleted apply its objects again, which went with it", kind, v)
 		case err != nil:
 			return fmt.Errorf("asking the API server for its kinds: %w", err)
 		}

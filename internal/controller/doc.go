@@ -19,7 +19,9 @@
 //
 //   - I1, I3: release.go lets go only on evidence read live after the deletion was observed,
 //     at most 5 s old at each write, and reads the holders again after the last untag.
-//   - I2: any read that fails ends the pass with the finalizer in place and a condition.
+//   - I2: any read that fails ends the pass with the finalizer in place and a condition. So does a list that
+//     lacks what the cache or the status knows, until that is read by name.
+//   - I1: a tag that another manifest lists stays: a StoreScoped one, or one of a store in the same place.
 //   - I4: tombstone.go stores every digest before the first untag.
 //   - I5, I13: restore.go claims the tombstone's entry before it puts a tag back. An undo tag
 //     is put before the tag goes, and goes after the tag is back.
@@ -43,6 +45,12 @@
 // Decision: a sealed tag that moved is told and left alone until a person decides. Rejected: putting
 // it back by itself, or an annotation that stays, for two automata would push over each other for ever
 // and nobody would be told which of them is wrong.
+//
+// Decision: what was sealed is kept in an annotation, and what can be undone in a tombstone's spec. Rejected: to
+// keep either in a status, which backups leave out and people wipe.
+//
+// Decision: objects that vanish without their finalizer leave an event, and of a manifest a tombstone
+// (vanished.go). Rejected: to release them, for whoever took the finalizer off may have wanted the artifacts.
 //
 // Decision: sealed is what the first look after the sealing finds. Rejected: what was recorded before,
 // which is up to 5 minutes old: a publisher who mends a tag and seals at once would be told of tampering,

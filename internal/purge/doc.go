@@ -9,7 +9,11 @@
 // Invariants held here:
 //
 //   - I1: nothing that a tag, a manifest or a tombstone in grace reaches is deleted.
-//   - I2: a repository that cannot be read whole keeps all its candidates, and only these.
+//   - I2: a repository that cannot be read whole keeps all its candidates, and only these. A tag that is
+//     listed and does not resolve makes it so. What the registry says does not exist is dangling, or an undo
+//     that is lost, only after it has said so in two looks a grace apart (absence.go of package registry
+//     says which answers count).
+//   - I2: while objects that may hold something cannot be listed reliably, it is kept.
 //   - I1, after the act: the bytes of what was deleted are kept until the repository has been read
 //     again; what a tag or index turned out to need is put back, and the run has failed loudly.
 //   - I3: a digest is deleted only if it may go in the plan and again in evidence at most 5 s
@@ -31,6 +35,12 @@
 // Decision: three looks at every tag, to plan, right before deleting, and after it. Rejected: to
 // delete on what the plan has read when that is fresh enough, which is a third of the requests less
 // and a wider window.
+//
+// Decision: grace is counted and compared by the API server's clock, and a purge whose own differs by more
+// than a minute does not run. Rejected: to trust the node's clock, which was seen 49 hours ahead.
+//
+// Decision: what an interrupted sweep deleted and did not record is unsettled for one more grace. Rejected: to
+// believe at once that it has gone, which is what a registry that fails would say, too.
 //
 // Decision: usage is a sum over what the store's manifests and tombstones reach, or what the file
 // system says. Rejected: sizes that a registry reports, which count shared layers often or not at

@@ -11,7 +11,9 @@
 //
 //   - Names compare whole: a key is kind, namespace and name, joined by a separator that none
 //     of them can contain, so that cnfmanifest is not cnfmanifest2.
-//   - I2: a list that fails is an error, never "nobody holds it".
+//   - I2: a list that fails is an error, never "nobody holds it". Nor is a list that shows nobody where
+//     the CustomResourceDefinition of a kind that could hold is missing, being deleted, or younger than the
+//     subject (definition.go).
 //   - I2: a chart of which not all could be read is an error beside what was read.
 //   - I1: a definition holds, besides what it names, the manifests in which its status says that images of
 //     its charts are (Kept).
@@ -22,6 +24,9 @@
 // Decision: the cache's field indexes are the graph between objects. Rejected: a graph of our
 // own kept up to date by watches, which would need locks and differ between replicas and
 // the purger.
+//
+// Decision: what is being deleted because its CustomResourceDefinition is has no holders. Rejected: to hold the
+// definition up, for nobody can take its deletion back, and it could not be applied again.
 //
 // Decision: what a chart needs is what it renders with its default values and the registry set, as
 // the operator deploys it, hooks and tests included, and what its values name in the usual forms. What

@@ -9,6 +9,9 @@
 // Invariants held here:
 //   - I2: what cannot be read whole and understood is ErrUnreadable or ErrUnavailable, never
 //     an empty answer; a page of HTML is not the registry's word, whatever its status.
+//   - I2: ErrNotFound is said only on the registry's own error code for the very thing that was asked for.
+//     absence.go is the one rule for that, and SettlesIn tells how long the registry must go on saying so
+//     before it may be acted on.
 //   - I5: a tag that is there is never overwritten by PutTag or Restore.
 //   - I6: nothing is probed by writing. A tag is removed by DELETE of that tag alone; what a
 //     registry makes of it is learnt by Trial, which puts back all that it took.
@@ -22,6 +25,9 @@
 // the sha256-<hex> referrers index of the repository and delete the old one: writes that no
 // tombstone has recorded. Here one call is one request, or a documented few. Only copying whole artifacts
 // is oras-go's, told to leave that index alone.
+//
+// Decision: one right answer is enough to tell of an absence, not to act on it. Rejected: to ask several times in
+// a row, for what makes a registry give wrong answers lasts for seconds.
 //
 // Decision: the list of Azure Container Registry is read here too, rather than with its SDK. That
 // panics on a malformed Link, cannot tell an answer without a list from an empty list (I2), reads
