@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -27,6 +29,10 @@ type ChartReconciler struct {
 	readings   *readings
 	// wake makes ManifestReconciler look at a manifest.
 	wake chan<- event.GenericEvent
+	lane *lane
+	// turns counts, by manifest, the charts whose turn has come: one that cannot be read must not keep the
+	// others from it.
+	turns turns
 }
 
 // Reconcile reads the charts of one manifest that have not been read as they are deployed now.
@@ -43,9 +49,17 @@ func (r *ChartReconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactMan
 		return ctrl.Result{}, nil // the store's event wakes the manifest
 	}
 	var trouble error
-	for _, c := range todo { // one that cannot be read does not keep the others from it
+	first := r.turns.next(m.UID, 0)
+	for i := range todo {
+		c := todo[(first+i)%len(todo)]
+		leave, wait := r.lane.enter(&store, m.UID)
+		if leave == nil {
+			return ctrl.Result{RequeueAfter: wait}, nil
+		}
 		read, err := r.read(ctx, &store, c)
+		leave()
 		trouble = cmp.Or(trouble, err)
+		r.turns.next(m.UID, 1)
 		r.readings.put(m.UID, read, err == nil, trouble)
 		select {
 		case r.wake <- event.GenericEvent{Object: m}:
@@ -54,6 +68,31 @@ func (r *ChartReconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactMan
 		}
 	}
 	return finish(ctrl.Result{}, trouble)
+}
+
+// turns are counters. The zero value is ready. They are safe for concurrent use.
+type turns struct {
+	mu sync.Mutex
+	of map[types.UID]int
+}
+
+// next adds to a counter and returns it.
+func (t *turns) next(uid types.UID, n int) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n > 0 && t.of == nil {
+		t.of = map[types.UID]int{}
+	}
+	if n > 0 {
+		t.of[uid] += n
+	}
+	return t.of[uid]
+}
+
+func (t *turns) forget(uid types.UID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.of, uid)
 }
 
 // chartToRead is a chart in a registry, and how definitions deploy it.
@@ -71,6 +110,7 @@ func (r *ChartReconciler) unread(ctx context.Context, m *v1alpha1.ArtifactManife
 	}
 	if len(charts) == 0 {
 		r.readings.forget(m.UID)
+		r.turns.forget(m.UID)
 		return nil, nil
 	}
 	deployed, err := r.deployed(ctx, m)

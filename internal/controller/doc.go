@@ -31,6 +31,11 @@
 //   - I10: a blocked object asks for no requeue; watches.go wakes it by its holder's events.
 //   - I12: the annotation nfo.dev/on-delete: Orphan skips the registry, never the holders.
 //
+// Decision: a pass that needs a registry needs a place there, which lanes.go bounds by store, by namespace, and for
+// all registries that are slow; who gets none comes again. A poll of many entries is a round of turns
+// (polls.go). Rejected: workers for each tenant, of which there can be thousands; and deadlines alone, after
+// which a registry that always takes longer would never be read.
+//
 // Decision: deletion and the release of single entries share one releaser. Rejected: a
 // controller of its own for tombstones, because the order of writes between a manifest, its
 // tombstone and the registry is the product, and is read best in one place.

@@ -29,6 +29,8 @@ var (
 	errUndoTagTaken = errors.New("the undo tag is taken")
 	// errShared: another manifest lists the tag too.
 	errShared = errors.New("this manifest lists the tag too, and what another manifest lists is never touched; take it from that list, or push the sealed artifact yourself")
+	// errBusy: others are in the registry; see lane.
+	errBusy = errors.New("as many are at work in this registry as may be at once")
 	// errClaimed: a purge has claimed the tombstone's entry.
 	errClaimed = errors.New("a purge is deleting these digests")
 	// errStillThere: the registry took the deletion of a tag and still has the tag.
@@ -80,7 +82,7 @@ func classify(err error) (class, string) {
 		return retry, v1alpha1.ReasonMissing
 	case errors.Is(err, registry.ErrUnavailable), errors.Is(err, errStillThere):
 		return retry, v1alpha1.ReasonUnavailable
-	case apierrors.IsConflict(err), errors.Is(err, errSuperseded), errors.Is(err, errClaimed):
+	case apierrors.IsConflict(err), errors.Is(err, errSuperseded), errors.Is(err, errClaimed), errors.Is(err, errBusy):
 		return again, v1alpha1.ReasonPending
 	}
 	return retry, v1alpha1.ReasonUnknown

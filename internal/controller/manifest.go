@@ -24,6 +24,8 @@ type ManifestReconciler struct {
 	catalogues *catalogues
 	events     events.EventRecorder
 	statuses   statuses
+	polling    *lane
+	releasing  *lane
 }
 
 // Reconcile runs one pass over one manifest.
@@ -33,6 +35,7 @@ func (r *ManifestReconciler) Reconcile(ctx context.Context, m *v1alpha1.Artifact
 	}
 	before := m.DeepCopy()
 	seen, err := r.observe(ctx, m)
+	defer seen.leave()
 	if err != nil {
 		return finish(ctrl.Result{}, err)
 	}
@@ -40,7 +43,7 @@ func (r *ManifestReconciler) Reconcile(ctx context.Context, m *v1alpha1.Artifact
 	done, actErr := r.act(ctx, seen, verdict)
 	verdict = verdict.after(seen, done, actErr)
 	if err := r.report(ctx, m, before, verdict, done); err != nil {
-		r.polls.forget(m.UID) // what was seen has not been written: look again
+		r.polls.again(m) // what was seen has not been written: look again
 		return finish(ctrl.Result{}, err)
 	}
 	if err := r.annotate(ctx, m, verdict.answered); err != nil {

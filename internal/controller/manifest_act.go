@@ -59,17 +59,24 @@ func (d manifestDone) tell(to events.EventRecorder, m *v1alpha1.ArtifactManifest
 // over, put back, let go.
 func (r *ManifestReconciler) act(ctx context.Context, seen manifestSeen, v manifestVerdict) (manifestDone, error) {
 	var done manifestDone
+	leave, err := r.enter(seen, v)
+	if err != nil {
+		return done, err
+	}
+	defer leave()
+	if v.unsteady {
+		r.polls.again(seen.manifest) // a whole round must find what is recorded now
+	}
 	if v.poll > 0 && seen.polled {
-		done.again = r.polls.plan(seen.manifest, v.poll, seen.trouble)
+		done.again = r.polls.plan(seen.manifest, v.poll)
 	}
 	if err := r.recover(ctx, seen, v, &done); err != nil {
-		r.polls.forget(seen.manifest.UID)
+		r.polls.again(seen.manifest)
 		return done, err
 	}
 	if v.release == nil {
 		return done, nil
 	}
-	var err error
 	done.release, err = r.releaser.release(ctx, *v.release)
 	if errors.Is(err, reference.ErrHoldersUnknown) { // what an interrupted release has taken may be in use
 		for _, from := range seen.interrupted() {
@@ -78,6 +85,19 @@ func (r *ManifestReconciler) act(ctx context.Context, seen manifestSeen, v manif
 	}
 	done.again = cmp.Or(done.release.wait, done.again)
 	return done, err
+}
+
+// enter waits for nobody: it gives a pass that is to act in a registry a place there, which one that has
+// polled has already, or errBusy.
+func (r *ManifestReconciler) enter(seen manifestSeen, v manifestVerdict) (leave func(), err error) {
+	acts := v.release != nil || len(v.overwritten)+len(v.restore)+len(v.putBack) > 0
+	if !acts || seen.store == nil || seen.polled {
+		return func() {}, nil
+	}
+	if leave, _ = r.releasing.enter(seen.store, seen.manifest.UID); leave == nil {
+		return nil, errBusy
+	}
+	return leave, nil
 }
 
 // recover keeps what was pushed over, and puts back what was removed.
@@ -138,7 +158,7 @@ func (r *ManifestReconciler) restore(ctx context.Context, seen manifestSeen, fro
 	done.undone.back = append(done.undone.back, got.back...)
 	done.undone.lost = append(done.undone.lost, got.lost...)
 	if got.more || (len(got.back) > 0 && seen.manifest.DeletionTimestamp.IsZero()) {
-		r.polls.forget(seen.manifest.UID)
+		r.polls.again(seen.manifest)
 		done.again = time.Millisecond
 	}
 	return err

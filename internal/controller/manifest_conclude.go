@@ -24,6 +24,10 @@ func (seen manifestSeen) conclude(v *manifestVerdict) {
 	case !known:
 		v.conditions.set(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, v1alpha1.ReasonPending, "The registry has not been asked yet.")
 		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonPending, "The registry has not been asked yet.")
+	case seen.unasked > 0 && !seen.told():
+		message := fmt.Sprintf("The registry has been asked for %d of %d artifacts; the others follow.", len(listed)-seen.unasked, len(listed))
+		v.conditions.set(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, v1alpha1.ReasonPending, message)
+		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonPending, message)
 	case len(missing(listed))+len(moved(listed)) > 0:
 		reason, message := seen.shortfall(listed)
 		v.conditions.set(v1alpha1.ConditionUploaded, metav1.ConditionFalse, reason, message)
@@ -35,6 +39,12 @@ func (seen manifestSeen) conclude(v *manifestVerdict) {
 	if left := v.artifacts[len(listed):]; len(left) > 0 && len(v.holders) > 0 {
 		v.conditions.entryInUse(seen.manifest, left, v.holders)
 	}
+}
+
+// told reports whether it was said of this generation what the registry has: somebody has asked for all.
+func (seen manifestSeen) told() bool {
+	c := uploaded(seen.manifest)
+	return c != nil && c.Status != metav1.ConditionUnknown && c.ObservedGeneration == seen.manifest.Generation
 }
 
 // entryInUse says that an entry left the spec and is kept, for the whole manifest is held.
@@ -67,7 +77,7 @@ func (v manifestVerdict) after(seen manifestSeen, done manifestDone, err error) 
 		return v.afterDeleting(seen, done, err)
 	}
 	v = v.afterLive(seen, done, err)
-	if sealing(seen.manifest) && (err != nil || !seen.polled || seen.trouble != nil || v.unsteady) {
+	if sealing(seen.manifest) && (err != nil || !seen.polled || seen.partial || seen.trouble != nil || v.unsteady) {
 		before := int64(0)
 		if c := uploaded(seen.manifest); c != nil {
 			before = c.ObservedGeneration

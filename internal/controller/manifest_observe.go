@@ -45,8 +45,14 @@ type manifestSeen struct {
 	// of the store list, if that matters.
 	read      reading
 	elsewhere dated
-	// wait is how long the store's request budget makes the next poll wait.
+	// wait is how long until the next turn of a poll.
 	wait time.Duration
+	// unasked is how many of the listed entries nobody has asked the registry for; partial, that not all
+	// entries were asked for in this generation.
+	unasked int
+	partial bool
+	// leave gives up the place of a poll in the registry, which the acts of the pass need, too.
+	leave func()
 }
 
 // tagSeen is what the registry said of one tag. there is false when the tag is not there.
@@ -59,7 +65,7 @@ type tagSeen struct {
 // observe reads. It asks the registry only for a manifest that is not being deleted, and only
 // when a poll is due and the store's budget allows it.
 func (r *ManifestReconciler) observe(ctx context.Context, m *v1alpha1.ArtifactManifest) (manifestSeen, error) {
-	seen := manifestSeen{manifest: m}
+	seen := manifestSeen{manifest: m, leave: func() {}}
 	var store v1alpha1.ArtifactStore
 	err := r.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}, &store)
 	switch {
@@ -90,7 +96,7 @@ func (r *ManifestReconciler) observe(ctx context.Context, m *v1alpha1.ArtifactMa
 	if seen.inert != nil || asksBack(m) || len(m.Status.Artifacts) == 0 {
 		// What is said beside an inert store is not what a poll found, what overwrites a tag acts on a fresh
 		// look, and a status that was lost is seen anew.
-		r.polls.forget(m.UID)
+		r.polls.again(m)
 	}
 	if !m.DeletionTimestamp.IsZero() || seen.inert != nil {
 		return seen, nil
@@ -131,33 +137,48 @@ func (r *ManifestReconciler) tombstones(ctx context.Context, m *v1alpha1.Artifac
 	return mine, nil
 }
 
-// poll resolves every entry, if it is due. Trouble with one of them does not concern the others (I2); any
-// other trouble would meet them too.
+// poll resolves entries, if they are due and there is a place for their store.
 func (r *ManifestReconciler) poll(ctx context.Context, seen *manifestSeen) {
 	m := seen.manifest
 	entries := wanted(m, seen.location)
-	if due, wait := r.polls.due(m, seen.store, len(entries)); !due {
-		seen.wait, seen.trouble = wait, r.polls.trouble(m)
-		return
+	defer func() { seen.unasked, seen.partial = r.polls.unasked(m, entries[:len(m.Spec.Artifacts)]) }()
+	mine, wait, due := r.polls.due(m, seen.store, len(entries))
+	if due {
+		var leave func()
+		if leave, wait = r.polling.enter(seen.store, m.UID); leave != nil {
+			seen.leave = leave
+			seen.polled, seen.tags = true, map[entry]tagSeen{}
+			asked, err := r.ask(ctx, seen, mine.of(entries))
+			seen.trouble = r.polls.took(m, asked, err)
+			return
+		}
 	}
-	seen.polled, seen.tags = true, map[entry]tagSeen{}
+	seen.wait, seen.trouble = wait, r.polls.trouble(m)
+}
+
+// ask resolves the entries of a turn, and returns those that it came to. Trouble with one of them does not
+// concern the others (I2); any other trouble would meet them too.
+func (r *ManifestReconciler) ask(ctx context.Context, seen *manifestSeen, entries []v1alpha1.ArtifactStatus) (asked []v1alpha1.ArtifactStatus, trouble error) {
 	reg, err := r.registries.Open(ctx, seen.store)
 	if err != nil {
-		seen.trouble = err
-		return
+		return nil, err
 	}
-	for _, e := range entries {
+	began := r.polls.clock.Now()
+	for i, e := range entries {
 		tag, err := look(ctx, reg, e)
 		switch {
 		case registry.OfOne(err):
-			seen.trouble = cmp.Or(seen.trouble, err)
+			trouble = cmp.Or(trouble, err)
 		case err != nil:
-			seen.trouble = err
-			return
+			return entries[:i+1], err
 		default:
 			seen.tags[keyOf(e)] = tag
 		}
+		if r.polls.clock.Since(began) > turnTime {
+			return entries[:i+1], trouble
+		}
 	}
+	return entries, trouble
 }
 
 // look resolves an entry's tag. Of a digest that is new it reads the image manifest too: the type of its

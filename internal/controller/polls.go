@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry"
 )
 
 // How often a manifest's upload state is polled, before a jitter of up to a tenth.
@@ -18,14 +20,26 @@ const (
 	pollComplete = 5 * time.Minute // all is there and may still be pushed over
 	pollSealed   = 24 * time.Hour  // all is there and the manifest is sealed
 	pollTrouble  = 15 * time.Second
+	// turnGap is the least between two turns of one poll: others have theirs.
+	turnGap = 50 * time.Millisecond
 )
 
 // pollBurst is the most requests that a store's budget saves up: those of the largest
 // manifest, which can so be polled at once.
 const pollBurst = 512
 
+// pollTurn is the most entries that are asked for before other manifests have their turn.
+const pollTurn = 64
+
+// turnTime is how long a turn goes on with a registry that is slow to answer.
+const turnTime = 5 * time.Second
+
 // polls remembers when each manifest is to be polled next, and keeps each store's budget of
 // requests. It is forgotten with the process: a new leader polls everything once, within budget.
+//
+// A poll of a manifest is a round of turns. Each turn asks for some entries, from where the last one stopped,
+// when the budget has come to it: first come, first served, so that many small manifests keep no large one
+// from being asked for.
 type polls struct {
 	rate  rate.Limit
 	clock clock.PassiveClock
@@ -38,44 +52,131 @@ type polls struct {
 type poll struct {
 	at         time.Time
 	generation int64
-	trouble    error // why the last one did not see everything
+	trouble    error // why the round, or the one before it, did not see everything
+	from, left int   // where the next turn begins, and how many entries the round has left; 0 before its begin
+	fresh      bool  // whether the round has had no turn yet
+	granted    int   // how many entries the budget has granted for the next turn; 0 if it was not asked
+	// asked are the entries that were asked for, until all were.
+	asked map[entry]bool
+	whole bool
+}
+
+// turn is a part of a poll: so many entries, from one on, and round to the first one.
+type turn struct{ from, count int }
+
+// of are the entries of a turn, in its order.
+func (t turn) of(entries []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {
+	var mine []v1alpha1.ArtifactStatus
+	for i := range t.count {
+		mine = append(mine, entries[(t.from+i)%len(entries)])
+	}
+	return mine
 }
 
 func newPolls(perSecond float64, c clock.PassiveClock) *polls {
 	return &polls{rate: rate.Limit(perSecond), clock: c, next: map[types.UID]poll{}, budgets: map[types.UID]*rate.Limiter{}}
 }
 
-// due reports whether a manifest of n entries is to be polled now, and if not, how long until.
-func (p *polls) due(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore, n int) (bool, time.Duration) {
+// due returns which of a manifest's n entries are to be asked for now, or how long until; then ok is false.
+func (p *polls) due(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore, n int) (mine turn, wait time.Duration, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.clock.Now()
-	if at, known := p.next[m.UID]; known && at.generation == m.Generation && now.Before(at.at) {
-		return false, at.at.Sub(now)
+	of := p.next[m.UID]
+	if of.generation != m.Generation {
+		of = poll{generation: m.Generation, at: now}
 	}
-	budget := p.budgets[s.UID]
-	if budget == nil {
-		budget = rate.NewLimiter(p.rate, pollBurst)
-		p.budgets[s.UID] = budget
+	if now.Before(of.at) {
+		return turn{}, of.at.Sub(now), false
 	}
-	if n = min(n, pollBurst); !budget.AllowN(now, n) {
-		short := float64(n) - budget.TokensAt(now)
-		return false, jitter(time.Duration(short/float64(p.rate)*float64(time.Second)) + time.Second)
+	if of.left == 0 || of.left > n {
+		of.left, of.fresh = n, true
 	}
-	return true, 0
+	if of.granted = min(of.granted, of.left); of.granted == 0 && n > 0 {
+		of.granted = min(of.left, pollTurn)
+		of.at = now.Add(p.budget(s.UID, now).ReserveN(now, of.granted).DelayFrom(now))
+	}
+	p.next[m.UID] = of
+	if now.Before(of.at) {
+		return turn{}, of.at.Sub(now), false
+	}
+	return turn{of.from % max(n, 1), of.granted}, 0, true
 }
 
-// plan sets when a manifest is polled next and returns how long until. trouble is why this poll
-// did not see everything, and what is said of the manifest until the next one.
-func (p *polls) plan(m *v1alpha1.ArtifactManifest, after time.Duration, trouble error) time.Duration {
+// budget is a store's. Those that are full again are no other than new ones.
+func (p *polls) budget(store types.UID, now time.Time) *rate.Limiter {
+	if p.budgets[store] == nil {
+		maps.DeleteFunc(p.budgets, func(_ types.UID, l *rate.Limiter) bool { return l.TokensAt(now) >= pollBurst })
+		p.budgets[store] = rate.NewLimiter(p.rate, pollBurst)
+	}
+	return p.budgets[store]
+}
+
+// took notes a turn in which some entries were asked for, and what trouble it had; trouble that meets all
+// entries ends the round here. It returns the trouble of the whole round so far.
+func (p *polls) took(m *v1alpha1.ArtifactManifest, entries []v1alpha1.ArtifactStatus, trouble error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	of := p.next[m.UID]
+	if of.fresh {
+		of.fresh, of.trouble = false, nil
+	}
+	if trouble != nil {
+		of.trouble = trouble
+	}
+	of.from, of.left, of.granted = of.from+len(entries), max(0, of.left-len(entries)), 0
+	if of.left == 0 {
+		of.asked, of.whole = nil, true
+	}
+	if trouble != nil && !registry.OfOne(trouble) {
+		of.left = 0
+	}
+	if !of.whole {
+		asked := maps.Clone(of.asked)
+		if asked == nil {
+			asked = map[entry]bool{}
+		}
+		for _, e := range entries {
+			asked[keyOf(e)] = true
+		}
+		of.asked = asked
+	}
+	p.next[m.UID] = of
+	return of.trouble
+}
+
+// unasked counts the entries of a manifest that were never asked for, as far as this process knows. partial says
+// that not all entries were asked for in this generation.
+func (p *polls) unasked(m *v1alpha1.ArtifactManifest, entries []v1alpha1.ArtifactStatus) (n int, partial bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	of := p.next[m.UID]
+	if of.whole && of.generation == m.Generation {
+		return 0, false
+	}
+	for _, e := range entries {
+		if e.Digest == "" && !of.asked[keyOf(e)] {
+			n++
+		}
+	}
+	return n, true
+}
+
+// plan sets when a manifest's next round begins and returns how long until. The present one goes on first.
+func (p *polls) plan(m *v1alpha1.ArtifactManifest, after time.Duration) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	of := p.next[m.UID]
+	if of.left > 0 {
+		after = turnGap
+	}
 	after = jitter(after)
-	p.next[m.UID] = poll{at: p.clock.Now().Add(after), generation: m.Generation, trouble: trouble}
+	of.at, of.generation = p.clock.Now().Add(after), m.Generation
+	p.next[m.UID] = of
 	return after
 }
 
-// trouble is why the last poll of this generation of a manifest did not see everything.
+// trouble is why the present round of this generation of a manifest, or the last one, did not see everything.
 func (p *polls) trouble(m *v1alpha1.ArtifactManifest) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -85,7 +186,14 @@ func (p *polls) trouble(m *v1alpha1.ArtifactManifest) error {
 	return nil
 }
 
-// forget makes a manifest due at once, or drops one that has gone.
+// again makes a manifest due at once: all of it, from where the last turn stopped.
+func (p *polls) again(m *v1alpha1.ArtifactManifest) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next[m.UID] = poll{generation: m.Generation, from: p.next[m.UID].from}
+}
+
+// forget drops a manifest that has gone.
 func (p *polls) forget(uid types.UID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

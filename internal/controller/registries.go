@@ -23,6 +23,7 @@ import (
 type Registries struct {
 	secrets    client.Reader
 	wrap       func(http.RoundTripper) http.RoundTripper
+	speeds     *speeds
 	secondLook time.Duration // see registry.Config
 
 	mu   sync.Mutex
@@ -34,10 +35,10 @@ type opened struct {
 	client *registry.Client
 }
 
-// NewRegistries makes the pool. wrap, when not nil, sees every request to a registry. secondLook is as in
-// registry.Config.
-func NewRegistries(secrets client.Reader, wrap func(http.RoundTripper) http.RoundTripper, secondLook time.Duration) *Registries {
-	return &Registries{secrets: secrets, wrap: wrap, secondLook: secondLook, open: map[types.UID]opened{}}
+// newRegistries makes the pool. wrap, when not nil, sees every request to a registry, and timed learns how long
+// each takes. secondLook is as in registry.Config.
+func newRegistries(secrets client.Reader, wrap func(http.RoundTripper) http.RoundTripper, timed *speeds, secondLook time.Duration) *Registries {
+	return &Registries{secrets: secrets, wrap: wrap, speeds: timed, secondLook: secondLook, open: map[types.UID]opened{}}
 }
 
 // Open returns the client of a store. A store that is being deleted keeps the credentials it
@@ -73,7 +74,13 @@ func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*regi
 	if pem := cfg.CABundle; len(pem) > 0 && !x509.NewCertPool().AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("opening %s: %w", cfg.Location.Host, errCABundle)
 	}
-	cfg.Transport, cfg.SecondLook = r.wrap, r.secondLook
+	cfg.SecondLook = r.secondLook
+	cfg.Transport = func(next http.RoundTripper) http.RoundTripper {
+		if r.wrap != nil {
+			next = r.wrap(next)
+		}
+		return r.speeds.timed(s.UID, next)
+	}
 	opening, err := registry.Open(cfg)
 	if err != nil {
 		return nil, err
@@ -89,4 +96,5 @@ func (r *Registries) Forget(uid types.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.open, uid)
+	r.speeds.forget(uid)
 }

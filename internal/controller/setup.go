@@ -77,7 +77,8 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		return err
 	}
 	finder := reference.NewFinder(mgr.GetClient(), mgr.GetAPIReader(), o.now)
-	registries := NewRegistries(mgr.GetAPIReader(), o.Transport, o.SecondLook)
+	timed := newSpeeds(o.Clock)
+	registries := newRegistries(mgr.GetAPIReader(), o.Transport, timed, o.SecondLook)
 	recorder := mgr.GetEventRecorder("nfo")
 	reader, err := reference.NewChartReader(reference.ChartLimits{}, 1, o.ChartCommand...)
 	if err != nil {
@@ -95,15 +96,16 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		setupVanished(mgr, &VanishedReconciler{releaser: letGo, vanished: newVanished(), events: recorder}),
 		setupStore(mgr, &StoreReconciler{
 			Client: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, registries: registries, events: recorder,
-			clock: o.Clock, now: o.now, purger: o.Purger, pings: map[types.UID]ping{},
+			clock: o.Clock, now: o.now, purger: o.Purger, pings: map[types.UID]ping{}, lane: newLane(pingLane, timed, o.Clock),
 		}),
 		setupManifest(mgr, &ManifestReconciler{
 			Client: mgr.GetClient(), holders: finder, registries: registries, events: recorder,
 			polls: newPolls(o.PollsPerSecond, o.Clock), readings: read, catalogues: newCatalogues(mgr.GetClient(), o.Clock),
-			releaser: letGo,
+			releaser: letGo, polling: newLane(pollLane, timed, o.Clock), releasing: newLane(releaseLane, timed, o.Clock),
 		}, wake),
 		setupChart(mgr, &ChartReconciler{
 			Client: mgr.GetClient(), holders: finder, registries: registries, reader: reader, readings: read, wake: wake,
+			lane: newLane(chartLane, timed, o.Clock),
 		}),
 		setupDefinition(mgr, &VersionReconciler[*v1alpha1.NetworkFunctionDefinitionVersion]{
 			Client: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, events: recorder,
@@ -129,7 +131,7 @@ func setupStore(mgr manager.Manager, r *StoreReconciler) error {
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, subjects(v1alpha1.KindArtifactStore), life).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, subjects(v1alpha1.KindArtifactStore), life).
 		Watches(&v1alpha1.Tombstone{}, stores(mgr.GetClient(), false), life).
-		WithOptions(workers(4)).
+		WithOptions(workers(16)). // pingLane.all and some
 		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
 }
 
@@ -149,7 +151,7 @@ func setupManifest(mgr manager.Manager, r *ManifestReconciler, wake <-chan event
 		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
 }
 
-// setupChart gives the reading of charts one worker: it is the one that may take long.
+// setupChart gives the reading of charts workers of its own: it is what may take long.
 func setupChart(mgr manager.Manager, r *ChartReconciler) error {
 	life := builder.WithPredicates(lifeOnly())
 	return ctrl.NewControllerManagedBy(mgr).Named("chart").
@@ -157,7 +159,7 @@ func setupChart(mgr manager.Manager, r *ChartReconciler) error {
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, subjects(v1alpha1.KindArtifactManifest), life).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, manifestsByStore(mgr.GetClient()), life).
 		Watches(&v1alpha1.ArtifactStore{}, holdersOf(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} }), builder.WithPredicates(lifeOrHealth())).
-		WithOptions(workers(1)).
+		WithOptions(workers(8)). // chartLane.all and some
 		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
 }
 

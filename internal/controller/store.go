@@ -38,6 +38,7 @@ type StoreReconciler struct {
 	now        func() time.Time // the API server's
 	purger     purge.Settings
 	statuses   statuses
+	lane       *lane
 
 	mu    sync.Mutex
 	pings map[types.UID]ping
@@ -100,14 +101,24 @@ func (r *StoreReconciler) report(ctx context.Context, s, before *v1alpha1.Artifa
 	return nil
 }
 
-// ping asks the registry whether it answers, at most as often as pingWell and pingDown say.
-func (r *StoreReconciler) ping(ctx context.Context, s *v1alpha1.ArtifactStore) ping {
+// ping asks the registry whether it answers, at most as often as pingWell and pingDown say. The error is
+// errBusy, when it was never asked and there is no place.
+func (r *StoreReconciler) ping(ctx context.Context, s *v1alpha1.ArtifactStore) (ping, error) {
 	r.mu.Lock()
 	last, asked := r.pings[s.UID]
 	r.mu.Unlock()
-	if asked && last.generation == s.Generation && r.clock.Since(last.at) < last.lasts() {
-		return last
+	asked = asked && last.generation == s.Generation
+	if asked && r.clock.Since(last.at) < last.lasts() {
+		return last, nil
 	}
+	leave, _ := r.lane.enter(s, s.UID)
+	switch {
+	case leave == nil && asked:
+		return last, nil
+	case leave == nil:
+		return last, errBusy
+	}
+	defer leave()
 	now := ping{at: r.clock.Now(), generation: s.Generation}
 	reg, err := r.registries.Open(ctx, s)
 	if now.err = err; err == nil {
@@ -121,7 +132,7 @@ func (r *StoreReconciler) ping(ctx context.Context, s *v1alpha1.ArtifactStore) p
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.pings[s.UID] = now
-	return now
+	return now, nil
 }
 
 func (p ping) lasts() time.Duration {

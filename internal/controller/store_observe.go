@@ -46,29 +46,36 @@ func (r *StoreReconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore
 		return seen, err
 	}
 	var all v1alpha1.ArtifactStoreList
-	if err := r.List(ctx, &all); err != nil {
+	if err := r.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil { // it is only read
 		return seen, fmt.Errorf("listing stores: %w", err)
 	}
 	seen.winner = s.Winner(all.Items)
-	var graves v1alpha1.TombstoneList
-	if err := r.List(ctx, &graves, client.InNamespace(s.Namespace)); err != nil {
-		return seen, fmt.Errorf("listing tombstones: %w", err)
-	}
-	for _, t := range graves.Items {
-		at, err := v1alpha1.ParseRegistryURL(t.Spec.RegistryURL)
-		if err == nil && at.Same(here) {
-			seen.tombstones++
-		}
+	if seen.tombstones, err = r.tombstonesAt(ctx, s.Namespace, here); err != nil {
+		return seen, err
 	}
 	if seen.invalid != nil || (seen.winner != nil && seen.winner.Settled()) {
 		return seen, nil
 	}
-	seen.ping = r.ping(ctx, s) // also beside a store that never was Ready: that one keeps nobody from becoming it
-	if seen.winner != nil {
-		return seen, nil
+	// Also beside a store that never was Ready: that one keeps nobody from becoming it.
+	if seen.ping, err = r.ping(ctx, s); err != nil || seen.winner != nil {
+		return seen, err
 	}
 	seen.runs, err = r.runs(ctx, s)
 	return seen, err
+}
+
+// tombstonesAt counts those of a place.
+func (r *StoreReconciler) tombstonesAt(ctx context.Context, namespace string, here v1alpha1.RegistryLocation) (n int32, err error) {
+	var graves v1alpha1.TombstoneList
+	if err := r.List(ctx, &graves, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return 0, fmt.Errorf("listing tombstones: %w", err)
+	}
+	for i := range graves.Items {
+		if at, err := v1alpha1.ParseRegistryURL(graves.Items[i].Spec.RegistryURL); err == nil && at.Same(here) {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // liveHolders reads the holders of an object that is being deleted. doubt says that they are unknown; any

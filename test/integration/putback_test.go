@@ -247,7 +247,7 @@ func TestI9ATagThatAStoreScopedManifestListsIsNotOverwritten(t *testing.T) {
 	b := s.image("m", "a:1", "second").Digest.String()
 	s.registry.Forget()
 	s.orders(m, a)
-	s.says(m, v1alpha1.ConditionReady, "False/NotTouched", "a StoreScoped manifest of the store lists this tag")
+	s.says(m, v1alpha1.ConditionReady, "False/NotTouched", "old: this manifest lists the tag too")
 	s.Expect(s.ordered(m)).To(gomega.BeTrue())
 	s.Expect(s.registry.Writes()).To(gomega.BeZero())
 	s.Expect(s.at("acme/m/a", "1")).To(gomega.Equal(b))

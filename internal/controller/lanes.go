@@ -1,0 +1,247 @@
+package controller
+
+import (
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+const (
+	// slowAfter is how long a registry may take for one answer before it counts as slow.
+	slowAfter = 3 * time.Second
+	// slowFor is how long it counts as slow after that.
+	slowFor = time.Minute
+	// laneRetry is when a pass that was not let in comes again, before a jitter, and laneQueue what it waits
+	// longer for each other one of its store that waits.
+	laneRetry = 500 * time.Millisecond
+	laneQueue = 10 * time.Millisecond
+)
+
+// bounds are how many passes may be in registries at once: of all, of those whose registry is slow, of one
+// namespace, and of one store.
+type bounds struct{ all, slow, namespace, store int }
+
+// The lanes share the workers of their controller; what is left of these is for passes that need no registry.
+var (
+	pollLane    = bounds{all: 12, slow: 4, namespace: 8, store: 4}
+	releaseLane = bounds{all: 28, slow: 4, namespace: 24, store: 24}
+	pingLane    = bounds{all: 12, slow: 4, namespace: 4, store: 1}
+	// chartLane: they are fetched side by side, and rendered one after the other.
+	chartLane = bounds{all: 4, slow: 2, namespace: 1, store: 1}
+)
+
+// lane lets passes into registries so that nobody's keep others waiting: they are bounded by store and by
+// namespace, slow ones share a few places, and the last places go to the namespace that was let in longest ago.
+// Nobody waits inside of it: who is not let in comes again. It is safe for concurrent use.
+type lane struct {
+	bounds
+	speeds *speeds
+	clock  clock.PassiveClock
+
+	mu         sync.Mutex
+	inside     map[types.UID]*visitors         // by store
+	served     map[string]time.Time            // when a namespace was let in last
+	waiting    map[string]time.Time            // until when a namespace that was not let in counts as waiting
+	storeQueue map[types.UID]map[any]time.Time // the same for who of a store was not let in
+}
+
+type visitors struct {
+	namespace string
+	count     int
+}
+
+func newLane(b bounds, s *speeds, c clock.PassiveClock) *lane {
+	return &lane{
+		bounds: b, speeds: s, clock: c, inside: map[types.UID]*visitors{}, served: map[string]time.Time{},
+		waiting: map[string]time.Time{}, storeQueue: map[types.UID]map[any]time.Time{},
+	}
+}
+
+// enter lets a pass for somebody into the registry of a store, until leave is called. leave is nil if there is
+// no place; then wait is when to come again.
+func (l *lane) enter(s *v1alpha1.ArtifactStore, who any) (leave func(), wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.clock.Now()
+	l.tidy(now)
+	all, full := l.full(s)
+	crowded := !full && (all >= l.all || l.before(s.Namespace) >= l.all-all)
+	if full || crowded {
+		queue := l.storeQueue[s.UID]
+		if queue == nil {
+			queue = map[any]time.Time{}
+			l.storeQueue[s.UID] = queue
+		}
+		wait = laneRetry + time.Duration(len(queue))*laneQueue
+		queue[who] = now.Add(2 * wait)
+		if crowded { // whom its own bounds keep out needs no place that others could have
+			l.waiting[s.Namespace] = now.Add(2 * wait)
+		}
+		return nil, wait + rand.N(laneRetry)
+	}
+	delete(l.waiting, s.Namespace)
+	delete(l.storeQueue[s.UID], who)
+	l.served[s.Namespace] = now
+	in := l.inside[s.UID]
+	if in == nil {
+		in = &visitors{namespace: s.Namespace}
+		l.inside[s.UID] = in
+	}
+	in.count++
+	return sync.OnceFunc(func() { l.leave(s.UID) }), 0
+}
+
+func (l *lane) leave(uid types.UID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if in := l.inside[uid]; in.count > 1 {
+		in.count--
+		return
+	}
+	delete(l.inside, uid)
+}
+
+// full reports whether a store, its namespace or all that are slow have as many places as they may. all is how
+// many places are taken.
+func (l *lane) full(s *v1alpha1.ArtifactStore) (all int, full bool) {
+	slow, namespace, store := 0, 0, 0
+	for uid, in := range l.inside {
+		all += in.count
+		if l.speeds.slow(uid) {
+			slow += in.count
+		}
+		if in.namespace == s.Namespace {
+			namespace += in.count
+		}
+		if uid == s.UID {
+			store = in.count
+		}
+	}
+	return all, namespace >= l.namespace || store >= l.store || (slow >= l.slow && l.speeds.slow(s.UID))
+}
+
+// before counts the namespaces that wait and were let in longer ago than one.
+func (l *lane) before(namespace string) (n int) {
+	for other := range l.waiting {
+		if other != namespace && l.served[other].Before(l.served[namespace]) {
+			n++
+		}
+	}
+	return n
+}
+
+// tidy forgets who no longer waits, and namespaces that nobody is compared with any more.
+func (l *lane) tidy(now time.Time) {
+	maps.DeleteFunc(l.waiting, func(_ string, until time.Time) bool { return now.After(until) })
+	for uid, queue := range l.storeQueue {
+		maps.DeleteFunc(queue, func(_ any, until time.Time) bool { return now.After(until) })
+		if len(queue) == 0 {
+			delete(l.storeQueue, uid)
+		}
+	}
+	maps.DeleteFunc(l.served, func(_ string, at time.Time) bool { return now.Sub(at) > slowFor })
+}
+
+// speeds knows which registries are slow. It is safe for concurrent use.
+type speeds struct {
+	clock clock.PassiveClock
+
+	mu     sync.Mutex
+	stores map[types.UID]*speed
+}
+
+type speed struct {
+	begun  map[int64]time.Time // of the requests that have no answer yet
+	serial int64
+	slowAt time.Time // when an answer was slow last
+}
+
+func newSpeeds(c clock.PassiveClock) *speeds {
+	return &speeds{clock: c, stores: map[types.UID]*speed{}}
+}
+
+// slow reports whether a store's registry takes long to answer, now or a while ago.
+func (s *speeds) slow(uid types.UID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := s.stores[uid]
+	if of == nil {
+		return false
+	}
+	now := s.clock.Now()
+	for _, at := range of.begun {
+		if now.Sub(at) > slowAfter {
+			return true
+		}
+	}
+	return !of.slowAt.IsZero() && now.Sub(of.slowAt) < slowFor
+}
+
+// begin notes a request, and end its answer.
+func (s *speeds) begin(uid types.UID) (end func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := s.stores[uid]
+	if of == nil {
+		of = &speed{begun: map[int64]time.Time{}}
+		s.stores[uid] = of
+	}
+	of.serial++
+	mine, at := of.serial, s.clock.Now()
+	of.begun[mine] = at
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(of.begun, mine)
+		if now := s.clock.Now(); now.Sub(at) > slowAfter {
+			of.slowAt = now
+		}
+	}
+}
+
+func (s *speeds) forget(uid types.UID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.stores, uid)
+}
+
+// timed is a transport that tells how long the answers of a store's registry take.
+func (s *speeds) timed(uid types.UID, next http.RoundTripper) http.RoundTripper {
+	return timedTransport{speeds: s, uid: uid, next: next}
+}
+
+type timedTransport struct {
+	speeds *speeds
+	uid    types.UID
+	next   http.RoundTripper
+}
+
+func (t timedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	end := sync.OnceFunc(t.speeds.begin(t.uid))
+	resp, err := t.next.RoundTrip(req)
+	if err != nil {
+		end()
+		return resp, err
+	}
+	resp.Body = timedBody{resp.Body, end}
+	return resp, nil
+}
+
+// timedBody is an answer that ends when it is closed.
+type timedBody struct {
+	io.ReadCloser
+	end func()
+}
+
+func (b timedBody) Close() error {
+	b.end()
+	return b.ReadCloser.Close()
+}
