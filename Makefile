@@ -51,7 +51,7 @@ charts/nfo/files:
 	rm -rf $@
 	mkdir -p $@/crd $@/rbac $@/webhook
 	cp config/crd/nfo.dev_*.yaml $@/crd
-	cp config/rbac/{identity,role,remover,checker}.yaml $@/rbac
+	cp config/rbac/{identity,role,remover,checker,tenants}.yaml $@/rbac
 	cp config/webhook/{webhook,tombstones}.yaml $@/webhook
 
 .PHONY: verify

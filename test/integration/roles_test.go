@@ -1,0 +1,51 @@
+package integration
+
+import (
+	"testing"
+
+	"github.com/onsi/gomega"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// What the roles of people allow, and what they do not.
+func TestRolesOfPeople(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	roles := []string{"nfo-view", "nfo-edit", "nfo-admin"}
+	for _, role := range roles {
+		s.create(&rbacv1.RoleBinding{
+			ObjectMeta: s.meta(role),
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: role}},
+		})
+	}
+	for _, tc := range []struct {
+		verb, kind string
+		may        string // of view, edit, admin
+	}{
+		{"get", v1alpha1.KindTombstone, "y--"},
+		{"list", v1alpha1.KindArtifactStore, "y--"},
+		{"create", v1alpha1.KindArtifactManifest, "-y-"},
+		{"delete", v1alpha1.KindDefinition, "-y-"},
+		{"use", v1alpha1.KindDesign, "-y-"},
+		{"create", v1alpha1.KindArtifactStore, "--y"},
+		{"patch", v1alpha1.KindTombstone, "--y"},
+		{"create", v1alpha1.KindTombstone, "---"},
+		{"restore", v1alpha1.KindTombstone, "---"},
+		{"update", v1alpha1.KindTombstone, "---"},
+	} {
+		for i, role := range roles {
+			review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Namespace: s.ns, Verb: tc.verb, Group: v1alpha1.GroupVersion.Group, Resource: v1alpha1.Resource(tc.kind),
+			}}}
+			s.Eventually(func() bool {
+				review.Status = authorizationv1.SubjectAccessReviewStatus{}
+				s.Expect(s.as(role).Create(t.Context(), review)).To(gomega.Succeed())
+				return review.Status.Allowed
+			}).Should(gomega.Equal(tc.may[i] == 'y'), "%s may %s a %s", role, tc.verb, tc.kind)
+		}
+	}
+}
