@@ -33,17 +33,17 @@ type blob struct {
 // once however many hold it, in whatever repository: registries store it once.
 type ledger struct {
 	manifests map[target]stored
-	held      map[contentID]usesOf
+	held      map[contentID]weight
 }
 
-// usesOf is how often something is held, and its size in bytes.
-type usesOf struct {
+// weight is how often something is held, and its size in bytes.
+type weight struct {
 	uses int
 	size int64
 }
 
 func newLedger() *ledger {
-	return &ledger{manifests: map[target]stored{}, held: map[contentID]usesOf{}}
+	return &ledger{manifests: map[target]stored{}, held: map[contentID]weight{}}
 }
 
 // add counts an image manifest, once.
@@ -62,7 +62,7 @@ func (l *ledger) add(repository string, s stored) {
 // hold counts one use of a blob. Of what manifests claim of its size the largest counts.
 func (l *ledger) hold(d contentID, size int64) {
 	h := l.held[d]
-	l.held[d] = usesOf{h.uses + 1, max(h.size, size, 0)}
+	l.held[d] = weight{h.uses + 1, max(h.size, size, 0)}
 }
 
 // remove takes an image manifest out and returns how many bytes nothing holds any more.

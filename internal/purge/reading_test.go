@@ -224,10 +224,10 @@ func TestNode(t *testing.T) {
 	}
 }
 
-// What a purge remembers of the image manifests of a store fits in its pod: of 60,000 with 10 layers of their own, 117
+// What a purge remembers of the image manifests of a store fits in its pod: of 60,000 with 10 layers of their own, 120
 // MiB. The test is not parallel: what other tests allocate would count.
 func TestManifestsInMemoryAreSmall(t *testing.T) {
-	const manifests, layers, most = 5_000, 10, 2048
+	const manifests, layers, most = 5_000, 10, 2500
 	r := newReader(nil, clock.RealClock{}, 1)
 	heap := func() int64 {
 		var stats runtime.MemStats

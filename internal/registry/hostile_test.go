@@ -3,7 +3,11 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +15,7 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
@@ -150,4 +155,45 @@ func TestTenantsLeaveRoomForOthers(t *testing.T) {
 	}
 	cancel()
 	slow.Wait()
+}
+
+// A tenant reads one long list at a time, another tenant one of its own.
+func TestLongListsAreCounted(t *testing.T) {
+	t.Parallel()
+	held := make(chan struct{}, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		page, _ := strconv.Atoi(r.URL.Query().Get("last"))
+		switch {
+		case page == 11 && strings.Contains(r.URL.Path, "/held/"):
+			held <- struct{}{}
+			<-r.Context().Done()
+			return
+		case page < 11:
+			w.Header().Set("Link", fmt.Sprintf(`<%s?last=%d>; rel="next"`, r.URL.Path, page+1))
+		}
+		var tags []string
+		for i := range 1000 {
+			tags = append(tags, strconv.Quote(strconv.Itoa(page*1000+i)))
+		}
+		say(w, `{"tags":[`+strings.Join(tags, ",")+`]}`)
+	}))
+	t.Cleanup(server.Close)
+	budget := registry.NewBudget(4)
+	client := func(tenant string) *registry.Client {
+		return open(t, registry.Config{Location: v1alpha1.RegistryLocation{PlainHTTP: true, Host: server.Listener.Addr().String()}, Budget: budget, Tenant: tenant})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var holding sync.WaitGroup
+	holding.Go(func() { _, _ = client("bad").Tags(ctx, "held") })
+	<-held
+	soon, end := context.WithTimeout(ctx, 500*time.Millisecond)
+	defer end()
+	if _, err := client("bad").Tags(soon, "app"); !errors.Is(err, registry.ErrUnavailable) || !strings.Contains(err.Error(), "too much is being read") {
+		t.Errorf("a second long list of the same tenant: %v, want ErrUnavailable", err)
+	}
+	if tags, err := client("good").Tags(ctx, "app"); err != nil || len(tags) != 12_000 {
+		t.Errorf("another tenant lists %d tags (%v), want 12,000", len(tags), err)
+	}
+	cancel()
+	holding.Wait()
 }

@@ -2,9 +2,13 @@ package integration
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -117,4 +121,34 @@ func TestMediaTypeThatNoStatusCanStore(t *testing.T) {
 	s.delete(upf)
 	s.goes(upf)
 	s.Expect(s.at("acme/upf/a", "1")).To(gomega.BeEmpty())
+}
+
+// A status that the API server refuses must not keep a manifest for ever whose artifacts are released.
+func TestManifestGoesWithoutItsStatus(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	var refusing atomic.Bool
+	s.manage(func(o *environment.ManagerOptions) {
+		o.API = func(rt http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(req *http.Request) (*http.Response, error) {
+				if !refusing.Load() || req.Method == http.MethodGet || !strings.HasSuffix(req.URL.Path, "/artifactmanifests/upf/status") {
+					return rt.RoundTrip(req)
+				}
+				answer := httptest.NewRecorder()
+				answer.Header().Set("Content-Type", "application/json")
+				answer.WriteHeader(http.StatusUnprocessableEntity)
+				_, _ = answer.WriteString(`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Invalid","code":422,"message":"by the test"}`)
+				return answer.Result(), nil
+			})
+		}
+	})
+	upf := s.manifest("upf", "a:1")
+	s.image("upf", "a:1", "one")
+	s.create(s.store("acme"), upf)
+	s.eventually(upf, v1alpha1.ConditionUploaded, "True/Complete")
+	refusing.Store(true)
+	s.delete(upf)
+	s.goes(upf)
+	s.Expect(s.at("acme/upf/a", "1")).To(gomega.BeEmpty())
+	s.Expect(s.tombstones()).To(gomega.HaveLen(1))
 }
