@@ -22,7 +22,7 @@ const (
 	budgetTimeout = 30 * time.Second
 	// bodyTimeout bounds how long the body of one answer may take, so that a registry that sends its bytes
 	// slowly returns its share to the others.
-	bodyTimeout = 30 * time.Second
+	bodyTimeout = time.Minute
 	// listTimeout bounds how long a long list may take, all of its pages together.
 	listTimeout = 5 * time.Minute
 )

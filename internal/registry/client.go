@@ -40,7 +40,7 @@ type Config struct {
 	Tenant string
 	// SecondLook replaces the time of that name. Default: SecondLook. It is for tests.
 	SecondLook time.Duration
-	// BodyTimeout replaces how long the body of one answer may take. Default: 30 seconds. It is for tests.
+	// BodyTimeout replaces how long the body of one answer may take. Default: 1 minute. It is for tests.
 	BodyTimeout time.Duration
 }
 

@@ -19,7 +19,7 @@
 //
 // What a registry answers costs a small, fixed multiple of its bytes. Lists are decoded one element at a time and are
 // unreadable past a count, only fields that something depends on are kept, and all clients with the same [Budget]
-// share what is read and decoded at a time. A body that takes more than 30 seconds gives its share back.
+// share what is read and decoded at a time. A body that takes more than a minute gives its share back.
 //
 // A [Source] is read from a registry, or from a [Layout], and copied into a repository by Copy, byte by
 // byte and blobs first. Its form and its parts are checked, and bounded, before anything is sent.

@@ -41,7 +41,7 @@ func TestRegistriesThatFillTheMemory(t *testing.T) {
 				manifests = append(manifests, m)
 			}
 			for _, m := range manifests {
-				bad.Eventually(func() int { return bad.registry.Count(touches(m.Name)) }).Should(gomega.BeNumerically(">=", 2), "%s was not asked for", m.Name)
+				bad.Eventually(func() int { return bad.registry.Count(touches(m.Name)) }).Should(gomega.BeNumerically(">=", 1), "%s was not asked for", m.Name)
 			}
 
 			upf := good.manifest("upf", "a:1")
