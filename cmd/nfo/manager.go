@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strconv"
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
@@ -95,6 +96,9 @@ func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error
 		return err
 	}
 	collectEarly()
+	if err := limitMemory(); err != nil {
+		return err
+	}
 	log := zap.New()
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
@@ -141,6 +145,25 @@ func collectEarly() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(33)
 	}
+}
+
+// containerMemory is the environment variable with the memory limit of the manager's container, in bytes. The
+// Deployment sets it from the limit itself.
+const containerMemory = "NFO_CONTAINER_MEMORY"
+
+// limitMemory has the Go runtime collect garbage rather than exceed 90 % of the container's memory limit, if that is
+// known. GOMEMLIMIT overrides it.
+func limitMemory() error {
+	text := os.Getenv(containerMemory)
+	if text == "" || os.Getenv(purge.MemoryVariable) != "" {
+		return nil
+	}
+	limit, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || limit <= 0 {
+		return fmt.Errorf("the environment variable %s is %.40q and must be a number of bytes above 0", containerMemory, text)
+	}
+	debug.SetMemoryLimit(purge.RuntimeMemory(limit))
+	return nil
 }
 
 // newKeeper makes the keeper of the webhooks' certificate, with an uncached client.

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"runtime/debug"
 	"strings"
 	"testing"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/nfo-operator/nfo/internal/purge"
 )
 
 func TestManagerUsage(t *testing.T) {
@@ -25,6 +28,34 @@ func TestManagerUsage(t *testing.T) {
 			tc.cfg(&cfg)
 			if err := runManager(t.Context(), &rest.Config{}, cfg); err == nil || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("%s: the error is %v, want %q", tc.reason, err, tc.says)
+			}
+		})
+	}
+}
+
+func TestMemoryLimit(t *testing.T) { // not parallel: it is of the whole process
+	before := debug.SetMemoryLimit(-1)
+	t.Cleanup(func() { debug.SetMemoryLimit(before) })
+	for name, tc := range map[string]struct {
+		reason, container, runtime string
+		want                       int64
+		says                       string
+	}{
+		"Limit":    {"garbage is collected before the container is killed", "1000000000", "", 900_000_000, ""},
+		"NoLimit":  {"nothing is known outside a cluster", "", "", before, ""},
+		"Override": {"the runtime has read its own variable when it started", "1000000000", "2GiB", before, ""},
+		"NoNumber": {"the Deployment is wrong", "512Mi", "", before, "NFO_CONTAINER_MEMORY"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			debug.SetMemoryLimit(before)
+			t.Setenv(containerMemory, tc.container)
+			t.Setenv(purge.MemoryVariable, tc.runtime)
+			err := limitMemory()
+			if (err == nil) != (tc.says == "") || (err != nil && !strings.Contains(err.Error(), tc.says)) {
+				t.Errorf("%s: the error is %v, want %q", tc.reason, err, tc.says)
+			}
+			if got := debug.SetMemoryLimit(-1); got != tc.want {
+				t.Errorf("%s: the limit is %d, want %d", tc.reason, got, tc.want)
 			}
 		})
 	}

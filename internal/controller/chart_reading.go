@@ -12,8 +12,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// maxProblem bounds ChartStatus.Problem, in bytes.
-const maxProblem = 1024
+// The API's bounds of what a status says of a chart, in bytes.
+const (
+	maxProblem = 1024
+	maxImage   = 1024
+)
 
 // readings are charts that have been read and are in no status yet, by manifest.
 type readings struct {
@@ -124,6 +127,7 @@ func imageOf(i reference.ChartImage, l v1alpha1.RegistryLocation) v1alpha1.Chart
 	if i.Digest != "" {
 		image.Image += "@" + i.Digest
 	}
+	image.Image = v1alpha1.Clip(image.Image, maxImage) // a host may have any length
 	return image
 }
 

@@ -37,6 +37,16 @@ var (
 	errStillThere = errors.New("the registry accepted the deletion of the tag and still has it")
 )
 
+// unstorable reports whether the API server refuses what was sent to it whatever is done, because a field is invalid or
+// the whole is too large for its storage.
+func unstorable(err error) bool {
+	if err == nil {
+		return false
+	}
+	return apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err) ||
+		strings.Contains(err.Error(), "etcdserver: request is too large") || strings.Contains(err.Error(), "trying to send message larger than max")
+}
+
 // stuckRetry is how often something is tried again that only a person can mend and that no
 // watch tells of, such as a Secret.
 const stuckRetry = time.Minute

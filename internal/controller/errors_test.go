@@ -1,13 +1,17 @@
 package controller
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -75,6 +79,34 @@ func TestExplain(t *testing.T) {
 				t.Errorf("%s: it says %q, want the error and %q at the end", c.reason, got, c.says)
 			}
 		})
+	}
+}
+
+func TestUnstorable(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		reason string
+		err    error
+		want   bool
+	}{
+		"None":     {"it is stored", nil, false},
+		"Invalid":  {"a field breaks its schema, and will at every try", apierrors.NewInvalid(schema.GroupKind{Kind: "ArtifactManifest"}, "upf", nil), true},
+		"TooLarge": {"the API server takes no such request", apierrors.NewRequestEntityTooLargeError("limit is 3145728"), true},
+		"Etcd":     {"its storage takes no such object", apierrors.NewInternalError(errors.New("etcdserver: request is too large")), true},
+		"Conflict": {"the next pass reads it again", apierrors.NewConflict(schema.GroupResource{}, "upf", nil), false},
+		"Down":     {"it may be stored later", errors.New("connection refused"), false},
+	} {
+		if got := unstorable(c.err); got != c.want {
+			t.Errorf("%s: %v, want %v: %s", name, got, c.want, c.reason)
+		}
+	}
+}
+
+func TestNamesOfImagesFitAStatus(t *testing.T) {
+	t.Parallel()
+	image := imageOf(reference.ChartImage{Host: strings.Repeat("a", 2000), Repository: "upf", Tag: "1"}, v1alpha1.RegistryLocation{Host: "registry.example.com"})
+	if image.State != v1alpha1.ImageForeign || len(image.Image) != maxImage {
+		t.Errorf("it is %s, named in %d bytes, want Foreign in %d: the host is as long as a chart likes", image.State, len(image.Image), maxImage)
 	}
 }
 

@@ -42,7 +42,11 @@ func (r *ManifestReconciler) Reconcile(ctx context.Context, m *v1alpha1.Artifact
 	verdict := decideManifest(seen)
 	done, actErr := r.act(ctx, seen, verdict)
 	verdict = verdict.after(seen, done, actErr)
-	if err := r.report(ctx, m, before, verdict, done); err != nil {
+	err = r.report(ctx, m, before, verdict, done)
+	if verdict.letGo && unstorable(err) {
+		err = nil // the status goes with the manifest; what was released is in tombstones
+	}
+	if err != nil {
 		r.polls.again(m) // what was seen has not been written: look again
 		return finish(ctrl.Result{}, err)
 	}

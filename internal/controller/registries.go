@@ -17,6 +17,9 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
+// budgetParts: the registries of one namespace use at most a quarter of the memory for what is being read.
+const budgetParts = 4
+
 // Registries opens stores and keeps them open, so that connections and bearer tokens are
 // shared by all that use a store. The Secret is read each time, uncached: a changed password
 // counts at once.
@@ -25,6 +28,7 @@ type Registries struct {
 	wrap       func(http.RoundTripper) http.RoundTripper
 	speeds     *speeds
 	secondLook time.Duration // see registry.Config
+	budget     *registry.Budget
 
 	mu   sync.Mutex
 	open map[types.UID]opened
@@ -38,7 +42,7 @@ type opened struct {
 // newRegistries makes the pool. wrap, when not nil, sees every request to a registry, and timed learns how long
 // each takes. secondLook is as in registry.Config.
 func newRegistries(secrets client.Reader, wrap func(http.RoundTripper) http.RoundTripper, timed *speeds, secondLook time.Duration) *Registries {
-	return &Registries{secrets: secrets, wrap: wrap, speeds: timed, secondLook: secondLook, open: map[types.UID]opened{}}
+	return &Registries{secrets: secrets, wrap: wrap, speeds: timed, secondLook: secondLook, budget: registry.NewBudget(budgetParts), open: map[types.UID]opened{}}
 }
 
 // Open returns the client of a store. A store that is being deleted keeps the credentials it
@@ -74,7 +78,7 @@ func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*regi
 	if pem := cfg.CABundle; len(pem) > 0 && !x509.NewCertPool().AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("opening %s: %w", cfg.Location.Host, errCABundle)
 	}
-	cfg.SecondLook = r.secondLook
+	cfg.SecondLook, cfg.Budget = r.secondLook, r.budget
 	cfg.Transport = func(next http.RoundTripper) http.RoundTripper {
 		if r.wrap != nil {
 			next = r.wrap(next)

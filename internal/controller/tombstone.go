@@ -90,8 +90,8 @@ func grow(t *v1alpha1.Tombstone, found []finding) (changed bool) {
 
 func (f finding) growEntry(a *v1alpha1.TombstoneArtifact) (changed bool) {
 	if !f.there && !f.anew && len(a.Digests) > 0 {
-		if slices.Contains(a.Digests, f.Digest) {
-			return false
+		if slices.Contains(a.Digests, f.Digest) || len(a.Digests) >= maxDigests {
+			return false // a digest that is not recorded stays in the registry, and nothing purges it
 		}
 		a.Digests = slices.Insert(a.Digests, 0, f.Digest)
 		return true

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,6 +13,16 @@ import (
 // seen is a finding of a tag that is there, at b.
 func seen(earlier string) finding {
 	return finding{ArtifactStatus: present("b"), earlier: earlier, there: true}
+}
+
+// filled are as many digests as a tombstone's entry has room for, the last one is given.
+func filled(last string) []string {
+	ds := make([]string, maxDigests)
+	for i := range ds {
+		ds[i] = "d" + strconv.Itoa(i)
+	}
+	ds[maxDigests-1] = last
+	return ds
 }
 
 func TestI4DigestsOnlyGrow(t *testing.T) {
@@ -29,6 +40,8 @@ func TestI4DigestsOnlyGrow(t *testing.T) {
 		"Another": {"what was recorded stays", []string{"a"}, seen("a"), []string{"a", "b"}},
 		"Gone":    {"what is recorded may be older than what this release has seen", []string{"a", "b"}, finding{ArtifactStatus: present("a")}, []string{"a", "b"}},
 		"Unseen":  {"it is kept, and is not what a restore takes", []string{"b"}, finding{ArtifactStatus: present("a")}, []string{"a", "b"}},
+		"Full":    {"the API server takes no more digests, and a tombstone that cannot be written ends every release", filled("b"), finding{ArtifactStatus: present("a")}, filled("b")},
+		"FullNew": {"the oldest one makes room", filled("c"), seen(""), append(filled("c")[1:], "b")},
 		"GoneNew": {"nothing else is known of it", nil, finding{ArtifactStatus: present("a")}, []string{"a"}},
 		"Anew":    {"the earlier release is over, so that what is recorded is newer", []string{"a", "b"}, finding{ArtifactStatus: present("a"), anew: true}, []string{"b", "a"}},
 	}

@@ -1,22 +1,49 @@
 package purge
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"maps"
 	"math"
 
 	"github.com/opencontainers/go-digest"
 )
 
+// contentID identifies what is stored at a digest in fewer bytes than the digest has.
+type contentID [sha256.Size]byte
+
+// contentOf is the hash in a SHA-256 digest, and the SHA-256 of any other digest.
+func contentOf(d digest.Digest) contentID {
+	var c contentID
+	if d.Validate() == nil && d.Algorithm() == digest.SHA256 {
+		if n, err := hex.Decode(c[:], []byte(d.Encoded())); err == nil && n == len(c) {
+			return c
+		}
+	}
+	return sha256.Sum256([]byte(d))
+}
+
+// blob is what the ledger needs of a config or a layer.
+type blob struct {
+	content contentID
+	size    int64
+}
+
 // ledger counts the bytes that image manifests hold: their own and those of their blobs, each blob
 // once however many hold it, in whatever repository: registries store it once.
 type ledger struct {
 	manifests map[target]stored
-	uses      map[digest.Digest]int
-	size      map[digest.Digest]int64
+	held      map[contentID]weight
+}
+
+// weight is how often something is held, and its size in bytes.
+type weight struct {
+	uses int
+	size int64
 }
 
 func newLedger() *ledger {
-	return &ledger{manifests: map[target]stored{}, uses: map[digest.Digest]int{}, size: map[digest.Digest]int64{}}
+	return &ledger{manifests: map[target]stored{}, held: map[contentID]weight{}}
 }
 
 // add counts an image manifest, once.
@@ -26,16 +53,16 @@ func (l *ledger) add(repository string, s stored) {
 		return
 	}
 	l.manifests[at] = s
-	l.hold(s.node.Digest, s.size)
+	l.hold(contentOf(s.node.Digest), s.size)
 	for _, b := range s.blobs {
-		l.hold(b.Digest, b.Size)
+		l.hold(b.content, b.size)
 	}
 }
 
 // hold counts one use of a blob. Of what manifests claim of its size the largest counts.
-func (l *ledger) hold(d digest.Digest, size int64) {
-	l.uses[d]++
-	l.size[d] = max(l.size[d], size, 0)
+func (l *ledger) hold(d contentID, size int64) {
+	h := l.held[d]
+	l.held[d] = weight{h.uses + 1, max(h.size, size, 0)}
 }
 
 // remove takes an image manifest out and returns how many bytes nothing holds any more.
@@ -45,25 +72,27 @@ func (l *ledger) remove(at target) (freed int64) {
 		return 0
 	}
 	delete(l.manifests, at)
-	freed = l.letGo(s.node.Digest)
+	freed = l.letGo(contentOf(s.node.Digest))
 	for _, b := range s.blobs {
-		freed = sum(freed, l.letGo(b.Digest))
+		freed = sum(freed, l.letGo(b.content))
 	}
 	return freed
 }
 
-func (l *ledger) letGo(d digest.Digest) int64 {
-	if l.uses[d]--; l.uses[d] > 0 {
+func (l *ledger) letGo(d contentID) int64 {
+	h := l.held[d]
+	if h.uses--; h.uses > 0 {
+		l.held[d] = h
 		return 0
 	}
-	delete(l.uses, d)
-	return l.size[d]
+	delete(l.held, d)
+	return h.size
 }
 
 // total is how many bytes are held.
 func (l *ledger) total() (n int64) {
-	for d := range l.uses {
-		n = sum(n, l.size[d])
+	for _, h := range l.held {
+		n = sum(n, h.size)
 	}
 	return n
 }
@@ -78,7 +107,7 @@ func (l *ledger) without(ats []target) (freed int64) {
 }
 
 func (l *ledger) clone() *ledger {
-	return &ledger{manifests: maps.Clone(l.manifests), uses: maps.Clone(l.uses), size: l.size}
+	return &ledger{manifests: maps.Clone(l.manifests), held: maps.Clone(l.held)}
 }
 
 // sum does not overflow: a manifest may claim any size.

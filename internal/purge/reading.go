@@ -21,6 +21,10 @@ import (
 // maxManifests bounds one reading of one repository. Past it the repository is unreadable.
 const maxManifests = 200_000
 
+// maxParts bounds the digests that the image manifests in memory refer to, over all repositories. Each takes about
+// 100 bytes at most. Past it the repository is unreadable.
+const maxParts = 2_000_000
+
 // maxHeld bounds, in bytes, the image manifests that are kept in memory for putting back.
 const maxHeld = 64 << 20
 
@@ -87,8 +91,11 @@ type stored struct {
 	// nested are the children that may be indexes themselves.
 	nested []digest.Digest
 	size   int64
-	blobs  []ocispec.Descriptor
+	blobs  []blob
 }
+
+// parts is how many digests it refers to.
+func (s stored) parts() int { return len(s.node.Children) + len(s.blobs) }
 
 // reader reads repositories. Manifests never change under their digest, so that each is read
 // once a run. That one is missing is not remembered: it may have been pushed since.
@@ -101,6 +108,7 @@ type reader struct {
 	known map[string]map[digest.Digest]stored // by repository
 	bytes map[target]registry.Manifest        // some of those known, whole
 	held  int                                 // bytes of these
+	parts int                                 // of those known
 }
 
 func newReader(from Reader, c clock.PassiveClock, requests int) *reader {
@@ -233,7 +241,7 @@ func (r *reader) resolve(ctx context.Context, repository, tag string) (digest.Di
 func (r *reader) readTag(ctx context.Context, repository, tag string) (digest.Digest, error) {
 	m, err := r.from.Tagged(ctx, repository, tag)
 	if err == nil {
-		r.remember(repository, m.Descriptor.Digest, m)
+		_, err = r.remember(repository, m.Descriptor.Digest, m)
 	}
 	return m.Descriptor.Digest, err
 }
@@ -258,7 +266,7 @@ func (r *reader) manifests(ctx context.Context, repository string, digests []dig
 			return r.request(ctx, func() error {
 				m, err := r.from.Manifest(ctx, repository, d)
 				if err == nil {
-					found[i] = r.remember(repository, d, m)
+					found[i], err = r.remember(repository, d, m)
 				}
 				return err
 			})
@@ -299,11 +307,15 @@ func (r *reader) recall(repository string, d digest.Digest) (stored, bool) {
 	return s, ok
 }
 
-// remember keeps what is needed of a manifest, and its bytes too while there is room.
-func (r *reader) remember(repository string, d digest.Digest, m registry.Manifest) stored {
-	s := stored{node: graph.Node{Digest: d}, size: m.Descriptor.Size, blobs: m.Blobs}
-	for _, c := range m.Children {
-		s.node.Children = append(s.node.Children, c.Digest)
+// remember keeps what is needed of a manifest, and its bytes too while there is room. Errors wrap
+// registry.ErrUnreadable if that is too much.
+func (r *reader) remember(repository string, d digest.Digest, m registry.Manifest) (stored, error) {
+	s := stored{node: graph.Node{Digest: d, Children: make([]digest.Digest, len(m.Children))}, size: m.Descriptor.Size, blobs: make([]blob, len(m.Blobs))}
+	for i, b := range m.Blobs {
+		s.blobs[i] = blob{contentOf(b.Digest), b.Size}
+	}
+	for i, c := range m.Children {
+		s.node.Children[i] = c.Digest
 		if c.MediaType != ocispec.MediaTypeImageManifest && c.MediaType != registry.MediaTypeDockerManifest {
 			s.nested = append(s.nested, c.Digest)
 		}
@@ -317,14 +329,18 @@ func (r *reader) remember(repository string, d digest.Digest, m registry.Manifes
 		r.known[repository] = map[digest.Digest]stored{}
 	}
 	if _, again := r.known[repository][d]; again {
-		return s
+		return s, nil
+	}
+	if r.parts+s.parts() > maxParts {
+		return stored{}, fmt.Errorf("%w: the image manifests that were read refer to more than %d digests together", registry.ErrUnreadable, maxParts)
 	}
 	r.known[repository][d] = s
+	r.parts += s.parts()
 	if r.held+len(m.Bytes) <= maxHeld {
-		r.bytes[target{repository, d}] = m
+		r.bytes[target{repository, d}] = registry.Manifest{Descriptor: m.Descriptor, Bytes: m.Bytes} // all that a write needs
 		r.held += len(m.Bytes)
 	}
-	return s
+	return s, nil
 }
 
 // without is a reader that knows the same of a repository, but for some digests.
@@ -343,7 +359,8 @@ func (r *reader) without(repository string, digests []digest.Digest) *reader {
 func (r *reader) forget(repository string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for d := range r.known[repository] {
+	for d, s := range r.known[repository] {
+		r.parts -= s.parts()
 		at := target{repository, d}
 		r.held -= len(r.bytes[at].Bytes)
 		delete(r.bytes, at)

@@ -3,6 +3,9 @@ package purge
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -215,7 +218,57 @@ func TestNode(t *testing.T) {
 	m := index("amd64")
 	m.Subject = &ocispec.Descriptor{Digest: d("x")}
 	want := graph.Node{Digest: d("index"), Children: ds("amd64"), Subject: d("x")}
-	if diff := cmp.Diff(want, newReader(nil, clock.RealClock{}, 1).remember(repo, d("index"), m).node); diff != "" {
-		t.Errorf("node: -want +got\n%s", diff)
+	got, err := newReader(nil, clock.RealClock{}, 1).remember(repo, d("index"), m)
+	if diff := cmp.Diff(want, got.node); diff != "" || err != nil {
+		t.Errorf("node: %v, -want +got\n%s", err, diff)
+	}
+}
+
+// What a purge remembers of the image manifests of a store fits in its pod: of 60,000 with 10 layers of their own, 120
+// MiB. The test is not parallel: what other tests allocate would count.
+func TestManifestsInMemoryAreSmall(t *testing.T) {
+	const manifests, layers, most = 5_000, 10, 2500
+	r := newReader(nil, clock.RealClock{}, 1)
+	heap := func() int64 {
+		var stats runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&stats)
+		return int64(stats.HeapAlloc)
+	}
+	before := heap()
+	l := newLedger()
+	for i := range manifests {
+		var m registry.Manifest
+		for j := range layers {
+			m.Blobs = append(m.Blobs, ocispec.Descriptor{MediaType: strings.Clone(ocispec.MediaTypeImageLayerGzip), Digest: d(fmt.Sprint(i, "/", j)), Size: 1})
+		}
+		s, err := r.remember(repo, d(fmt.Sprint(i)), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.add(repo, s)
+	}
+	each := (heap() - before) / manifests
+	t.Logf("%d bytes for each image manifest", each)
+	if each > most {
+		t.Errorf("an image manifest of %d layers takes %d bytes with its part of the ledger, want at most %d", layers, each, most)
+	}
+	runtime.KeepAlive(r)
+	runtime.KeepAlive(l)
+}
+
+func TestPartsInMemoryAreBounded(t *testing.T) {
+	t.Parallel()
+	r := newReader(nil, clock.RealClock{}, 1)
+	m := registry.Manifest{Blobs: make([]ocispec.Descriptor, 2)}
+	r.parts = maxParts - 2
+	if _, err := r.remember(repo, d("a"), m); err != nil {
+		t.Errorf("what fits is refused: %v", err)
+	}
+	if _, err := r.remember(repo, d("b"), m); !errors.Is(err, registry.ErrUnreadable) {
+		t.Errorf("%v, want ErrUnreadable, so that the repository is kept", err)
+	}
+	if r.forget(repo); r.parts != maxParts-2 {
+		t.Errorf("%d parts are counted of a forgotten repository", r.parts-(maxParts-2))
 	}
 }

@@ -40,5 +40,8 @@ func (s Settings) env() []corev1.EnvVar {
 	if !set {
 		return nil
 	}
-	return []corev1.EnvVar{{Name: MemoryVariable, Value: strconv.FormatInt(limit.Value()/100*memoryPercent, 10)}}
+	return []corev1.EnvVar{{Name: MemoryVariable, Value: strconv.FormatInt(RuntimeMemory(limit.Value()), 10)}}
 }
+
+// RuntimeMemory is the part of a container's memory limit that the Go runtime aims at: 90 %, in bytes.
+func RuntimeMemory(limit int64) int64 { return limit / 100 * memoryPercent }

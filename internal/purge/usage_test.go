@@ -12,20 +12,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
 )
 
-func weighs(name string, size int64, blobs ...ocispec.Descriptor) stored {
+func weighs(name string, size int64, blobs ...blob) stored {
 	return stored{node: graph.Node{Digest: d(name)}, size: size, blobs: blobs}
 }
 
-func layer(name string, size int64) ocispec.Descriptor {
-	return ocispec.Descriptor{Digest: d(name), Size: size}
-}
+func layer(name string, size int64) blob { return blob{contentOf(d(name)), size} }
 
 func TestLedger(t *testing.T) {
 	t.Parallel()

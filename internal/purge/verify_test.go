@@ -224,8 +224,11 @@ func TestHeldBytesAreBounded(t *testing.T) {
 		t.Error("more than there is room for is held without a look")
 	}
 	r := newReader(nil, clock.RealClock{}, 1)
-	r.remember(repo, d("a"), registry.Manifest{Bytes: make([]byte, maxHeld)})
-	r.remember(repo, d("b"), registry.Manifest{Bytes: []byte("x")})
+	for _, m := range []registry.Manifest{{Bytes: make([]byte, maxHeld)}, {Bytes: []byte("x")}} {
+		if _, err := r.remember(repo, d(string(m.Bytes[:1])), m); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if len(r.bytes) != 1 || r.held != maxHeld {
 		t.Errorf("%d manifests of %d bytes are kept", len(r.bytes), r.held)
 	}

@@ -33,8 +33,15 @@ type Config struct {
 	// Transport, when not nil, wraps the transport below the retries: it sees every request
 	// as it goes out, token requests included.
 	Transport func(http.RoundTripper) http.RoundTripper
+	// Budget bounds the memory of what is read, together with all other clients that have it. Default: one of the
+	// client's own.
+	Budget *Budget
+	// Tenant is whose part of the budget the client uses. Default: the host of Location.
+	Tenant string
 	// SecondLook replaces the time of that name. Default: SecondLook. It is for tests.
 	SecondLook time.Duration
+	// BodyTimeout replaces how long the body of one answer may take. Default: 1 minute. It is for tests.
+	BodyTimeout time.Duration
 }
 
 // ConfigOf is how to reach a store's registry: where its URL says, with its caBundle and the login
@@ -45,7 +52,7 @@ func ConfigOf(s *v1alpha1.ArtifactStore, secret *corev1.Secret) (Config, error) 
 	if err != nil {
 		return Config{}, err
 	}
-	cfg := Config{Location: l, CABundle: s.Spec.Registry.CABundle}
+	cfg := Config{Location: l, CABundle: s.Spec.Registry.CABundle, Tenant: s.Namespace}
 	if secret != nil {
 		cfg.Credential, err = CredentialFromSecret(secret, l)
 	}
@@ -60,8 +67,12 @@ type Client struct {
 	transports transports
 	secrets    []string
 	absences   *absences
-	unlisted   atomic.Bool               // the registry has said that it has no list; see List
-	tookMore   atomic.Pointer[time.Time] // when a DELETE of a tag first took more than the tag; see Trial
+	budget     *Budget
+	tenant     string // whose part of the budget it uses
+	// bodyTimeout bounds how long the body of one answer may take.
+	bodyTimeout time.Duration
+	unlisted    atomic.Bool               // the registry has said that it has no list; see List
+	tookMore    atomic.Pointer[time.Time] // when a DELETE of a tag first took more than the tag; see Trial
 }
 
 // Open makes a client. It sends nothing. Errors wrap ErrConfig.
@@ -83,7 +94,15 @@ func Open(cfg Config) (*Client, error) {
 	}
 	blobs := *calls
 	blobs.Client = newHTTPClient(transports.blobs, cfg.Transport, 0)
-	return &Client{location: cfg.Location, auth: calls, blobs: &blobs, transports: transports, secrets: secretsOf(cfg.Credential), absences: newAbsences(cmp.Or(cfg.SecondLook, SecondLook))}, nil
+	budget := cfg.Budget
+	if budget == nil {
+		budget = NewBudget(1)
+	}
+	return &Client{
+		location: cfg.Location, auth: calls, blobs: &blobs, transports: transports, secrets: secretsOf(cfg.Credential),
+		absences: newAbsences(cmp.Or(cfg.SecondLook, SecondLook)),
+		budget:   budget, tenant: cmp.Or(cfg.Tenant, cfg.Location.Host), bodyTimeout: cmp.Or(cfg.BodyTimeout, bodyTimeout),
+	}, nil
 }
 
 // Close lets idle connections go. The client stays usable.
@@ -135,7 +154,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 
 func succeeded(resp *http.Response) bool { return resp.StatusCode >= 200 && resp.StatusCode <= 299 }
 
-// do sends a request with authentication and returns the answer, whatever its status.
+// do sends a request with authentication and returns the answer, whatever its status. Its body is an answerBody.
 func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
 	scheme := "https"
 	if c.location.PlainHTTP {
@@ -149,8 +168,10 @@ func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
 		body = bytes.NewReader(r.body)
 	}
 	host := oras.Reference{Registry: c.location.Host}.Host()
+	ctx, end := context.WithCancelCause(ctx)
 	req, err := http.NewRequestWithContext(ctx, r.method, scheme+"://"+host+r.path, body)
 	if err != nil {
+		end(err)
 		return nil, c.fail(ErrConfig, err)
 	}
 	for key, values := range r.header {
@@ -158,8 +179,10 @@ func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
 	}
 	resp, err := c.auth.Do(req)
 	if err != nil {
+		end(err)
 		return nil, c.sendFailed(err)
 	}
+	resp.Body = &answerBody{resp.Body, end}
 	return resp, nil
 }
 

@@ -17,6 +17,10 @@
 //     registry makes of it is learnt by Trial, which puts back all that it took.
 //   - I11: not found on Untag and Delete is success.
 //
+// What a registry answers costs a small, fixed multiple of its bytes. Lists are decoded one element at a time and are
+// unreadable past a count, only fields that something depends on are kept, and all clients with the same [Budget]
+// share what is read and decoded at a time. A body that takes more than a minute gives its share back.
+//
 // A [Source] is read from a registry, or from a [Layout], and copied into a repository by Copy, byte by
 // byte and blobs first. Its form and its parts are checked, and bounded, before anything is sent.
 //
@@ -25,6 +29,9 @@
 // the sha256-<hex> referrers index of the repository and delete the old one: writes that no
 // tombstone has recorded. Here one call is one request, or a documented few. Only copying whole artifacts
 // is oras-go's, told to leave that index alone.
+//
+// Decision: encoding/json decodes the elements of a list, which checks the whole document first. Rejected: its Decoder
+// for whole documents, which would take what follows the first value for nothing (I2).
 //
 // Decision: one right answer is enough to tell of an absence, not to act on it. Rejected: to ask several times in
 // a row, for what makes a registry give wrong answers lasts for seconds.

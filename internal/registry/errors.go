@@ -16,6 +16,8 @@ import (
 
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/errcode"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
 // What can go wrong. Every error of this package wraps one of these.
@@ -51,6 +53,8 @@ var (
 const (
 	// An error answer of a registry is a few hundred bytes.
 	maxErrorBytes = 8 << 10
+	// An error answer has one or two of them.
+	maxErrors = 16
 	// Errors end up in conditions and events.
 	maxErrorText = 1 << 10
 	// Azure Container Registry's code for what a lock forbids. Its status is 405, as if the
@@ -85,11 +89,11 @@ func RetryAfter(err error) time.Duration {
 func (c *Client) answered(resp *http.Response, r request) error {
 	cause := &errcode.ErrorResponse{Method: resp.Request.Method, URL: cleanURL(resp.Request.URL), StatusCode: resp.StatusCode}
 	var body struct {
-		Errors errcode.Errors `json:"errors"`
+		Errors errorList `json:"errors"`
 	}
 	// A body that is no error document leaves the status alone to speak.
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxErrorBytes)).Decode(&body); err == nil {
-		cause.Errors = body.Errors
+		cause.Errors = body.Errors.list
 	}
 	f := c.fail(classify(cause), cause)
 	if errors.Is(f, ErrNotFound) && !r.about.absent(r.repository.Repository, cause) {
@@ -99,12 +103,50 @@ func (c *Client) answered(resp *http.Response, r request) error {
 	return f
 }
 
+// errorList is what an error answer says.
+type errorList struct{ list errcode.Errors }
+
+// UnmarshalJSON reads the first maxErrors.
+func (l *errorList) UnmarshalJSON(data []byte) error {
+	if l.list = nil; string(data) == "null" {
+		return nil
+	}
+	type said struct {
+		Code    string          `json:"code"`
+		Message string          `json:"message"`
+		Detail  json.RawMessage `json:"detail"`
+	}
+	return eachOf(data, func(e said) error {
+		if len(l.list) == maxErrors {
+			return nil
+		}
+		one := errcode.Error{Code: e.Code, Message: e.Message}
+		if detail := string(e.Detail); detail != "" && detail != "null" {
+			one.Detail = v1alpha1.Clip(detail, maxErrorText)
+		}
+		l.list = append(l.list, one)
+		return nil
+	})
+}
+
+// fewErrors are the first maxErrors, the details of each as a text. An error may be kept for as long as it lasts.
+func fewErrors(all errcode.Errors) errcode.Errors {
+	few := slices.Clone(all[:min(len(all), maxErrors)])
+	for i := range few {
+		if few[i].Detail != nil {
+			few[i].Detail = v1alpha1.Clip(fmt.Sprint(few[i].Detail), maxErrorText)
+		}
+	}
+	return few
+}
+
 // sendFailed makes an error of a request that got no answer, or none that authenticates.
 func (c *Client) sendFailed(err error) error {
 	var answer *errcode.ErrorResponse
 	var sending *url.Error
 	switch {
 	case errors.As(err, &answer): // from the token server
+		answer.Errors = fewErrors(answer.Errors)
 		class := classify(answer)
 		if !errors.Is(class, ErrUnavailable) {
 			class = ErrDenied

@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 	oras "oras.land/oras-go/v2/registry"
 	"oras.land/oras-go/v2/registry/remote/errcode"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
 // actionMetadataRead is what a token must allow for Azure Container Registry to show a list.
@@ -59,9 +60,14 @@ func (c *Client) list(ctx context.Context, repository string) ([]Listed, error) 
 	}
 	var all []Listed
 	seen := map[digest.Digest]int{}
-	err = follow("n="+strconv.Itoa(pageSize), func(query string) (had, fresh int, next string, err error) {
-		page, next, err := c.listPage(ctx, ref, query)
-		for _, l := range page {
+	err = c.follow(ctx, func(ctx context.Context, query string) (page, error) {
+		listed, next, err := c.listPage(ctx, ref, query)
+		p := page{entries: len(listed), next: next}
+		for _, l := range listed {
+			p.entries += len(l.Tags)
+			for _, tag := range l.Tags {
+				p.bytes += len(tag)
+			}
 			i, again := seen[l.Digest]
 			if again { // it has changed between two pages: what protects it counts
 				all[i].Tags = append(all[i].Tags, l.Tags...)
@@ -69,10 +75,11 @@ func (c *Client) list(ctx context.Context, repository string) ([]Listed, error) 
 				continue
 			}
 			seen[l.Digest] = len(all)
-			fresh++
+			p.fresh++
+			p.bytes += len(l.Digest)
 			all = append(all, l)
 		}
-		return len(page), fresh, next, err
+		return p, err
 	})
 	if err != nil {
 		return nil, err
@@ -85,7 +92,7 @@ func (c *Client) list(ctx context.Context, repository string) ([]Listed, error) 
 }
 
 // listPage reads one page and the query of the next, "" after the last.
-func (c *Client) listPage(ctx context.Context, ref oras.Reference, query string) ([]Listed, string, error) {
+func (c *Client) listPage(ctx context.Context, ref oras.Reference, query string) (page []Listed, next string, err error) {
 	path := "/acr/v1/" + ref.Repository + "/_manifests?" + query
 	r := request{method: http.MethodGet, path: path, repository: ref, actions: []string{actionMetadataRead}, about: tagList}
 	resp, err := c.do(ctx, r)
@@ -96,19 +103,15 @@ func (c *Client) listPage(ctx context.Context, ref oras.Reference, query string)
 	if err := c.checkListed(resp, r); err != nil {
 		return nil, "", err
 	}
-	data, err := c.readAll(resp, maxPageBytes)
+	err = c.consume(resp, maxPageBytes, func(data []byte) (err error) {
+		page, err = parseListed(ref.Repository, data)
+		return err
+	})
 	if err != nil {
 		return nil, "", err
 	}
-	page, err := parseListed(ref.Repository, data)
-	if err != nil {
-		return nil, "", err
-	}
-	next, err := nextPage(resp)
-	if err != nil {
-		return nil, "", err
-	}
-	return page, next, nil
+	next, err = nextPage(resp)
+	return page, next, err
 }
 
 // checkListed is nil for an answer that may be a list. It tells a registry that does not know
@@ -147,7 +150,7 @@ type listedManifest struct {
 	Digest    digest.Digest `json:"digest"`
 	MediaType string        `json:"mediaType"`
 	ImageSize int64         `json:"imageSize"`
-	Tags      []string      `json:"tags"` // absent, null and empty all mean none
+	Tags      tagNames      `json:"tags"` // absent, null and empty all mean none
 	// Either one set to false keeps the digest from being deleted.
 	Attributes struct {
 		DeleteEnabled *bool `json:"deleteEnabled"`
@@ -155,36 +158,50 @@ type listedManifest struct {
 	} `json:"changeableAttributes"`
 }
 
+// listedManifests is a list of them.
+type listedManifests struct {
+	field
+	list    []Listed
+	entries int // with the tags
+}
+
+// UnmarshalJSON reads at most maxEntries image manifests and tags.
+func (m *listedManifests) UnmarshalJSON(data []byte) error {
+	if err := m.begin(data); err != nil || m.null {
+		return err
+	}
+	isFalse := func(b *bool) bool { return b != nil && !*b }
+	return eachOf(data, func(e listedManifest) error {
+		if e.Digest.Validate() != nil || e.ImageSize < 0 {
+			return fmt.Errorf("%w: it lists the digest %.100q with a size of %d", ErrUnreadable, e.Digest, e.ImageSize)
+		}
+		if m.entries += 1 + len(e.Tags.list); m.entries > maxEntries {
+			return tooLong(m.entries)
+		}
+		m.list = append(m.list, Listed{
+			Digest: e.Digest, MediaType: v1alpha1.Clip(e.MediaType, maxMediaType), Size: e.ImageSize, Tags: e.Tags.list,
+			Locked: isFalse(e.Attributes.DeleteEnabled) || isFalse(e.Attributes.WriteEnabled),
+		})
+		return nil
+	})
+}
+
 // parseListed reads a page. One entry that makes no sense spoils them all (I2): it could be
 // the one that names the others.
 func parseListed(repository string, data []byte) ([]Listed, error) {
 	var page struct {
 		ImageName string          `json:"imageName"`
-		Manifests json.RawMessage `json:"manifests"`
+		Manifests listedManifests `json:"manifests"`
 	}
-	var entries []listedManifest
+	if err := json.Unmarshal(data, &page); err != nil {
+		return nil, notJSON(err)
+	}
 	// A document without the field is not a repository without manifests; null is.
-	if json.Unmarshal(data, &page) != nil || json.Unmarshal(page.Manifests, &entries) != nil {
+	if !page.Manifests.seen {
 		return nil, fmt.Errorf("%w: it is not a list of image manifests", ErrUnreadable)
 	}
 	if page.ImageName != "" && page.ImageName != repository {
 		return nil, fmt.Errorf("%w: it is the list of %.255q", ErrUnreadable, page.ImageName)
 	}
-	listed := make([]Listed, 0, len(entries))
-	for _, e := range entries {
-		if e.Digest.Validate() != nil || e.ImageSize < 0 {
-			return nil, fmt.Errorf("%w: it lists the digest %.100q with a size of %d", ErrUnreadable, e.Digest, e.ImageSize)
-		}
-		for _, tag := range e.Tags {
-			if err := (oras.Reference{Reference: tag}).ValidateReferenceAsTag(); err != nil {
-				return nil, fmt.Errorf("%w: it lists the tag %.140q", ErrUnreadable, tag)
-			}
-		}
-		isFalse := func(b *bool) bool { return b != nil && !*b }
-		listed = append(listed, Listed{
-			Digest: e.Digest, MediaType: e.MediaType, Size: e.ImageSize, Tags: e.Tags,
-			Locked: isFalse(e.Attributes.DeleteEnabled) || isFalse(e.Attributes.WriteEnabled),
-		})
-	}
-	return listed, nil
+	return page.Manifests.list, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -13,6 +12,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
+
+// maxMediaType is the longest media type that is believed, in bytes. RFC 6838, section 4.2, allows no longer one.
+const maxMediaType = 255
 
 const digestHeader = "Docker-Content-Digest"
 
@@ -84,10 +86,14 @@ func (c *Client) blob(ctx context.Context, repository string, d digest.Digest, l
 		return nil, err
 	}
 	defer discard(resp)
-	data, err := c.readAll(resp, limit)
-	if err == nil && d.Algorithm().FromBytes(data) != d {
-		err = fmt.Errorf("%w: it has another digest", ErrUnreadable)
-	}
+	var data []byte
+	err = c.consume(resp, limit, func(whole []byte) error {
+		data = whole
+		if d.Algorithm().FromBytes(data) != d {
+			return fmt.Errorf("%w: it has another digest", ErrUnreadable)
+		}
+		return nil
+	})
 	return data, err
 }
 
@@ -135,7 +141,7 @@ func described(resp *http.Response, reference string) (ocispec.Descriptor, error
 		return ocispec.Descriptor{}, fmt.Errorf("%w: the registry answers the digest %s", ErrUnreadable, answered)
 	}
 	mediaType, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if err != nil {
+	if err != nil || len(mediaType) > maxMediaType {
 		mediaType = "" // the digest is what counts; Manifest insists on a type
 	}
 	return ocispec.Descriptor{MediaType: mediaType, Digest: answered, Size: resp.ContentLength}, nil
@@ -158,17 +164,23 @@ func (c *Client) get(ctx context.Context, repository, reference string) (Manifes
 		return Manifest{}, err
 	}
 	defer discard(resp)
-	data, err := c.readAll(resp, MaxManifestBytes)
-	if err != nil {
-		return Manifest{}, err
-	}
-	m, err := ParseManifest(resp.Header.Get("Content-Type"), data)
+	var m Manifest
+	err = c.consume(resp, MaxManifestBytes, func(data []byte) (err error) {
+		m, err = manifestAnswered(resp.Header, reference, data)
+		return err
+	})
+	return m, err
+}
+
+// manifestAnswered reads a manifest that was asked for by a reference, and verifies its digest.
+func manifestAnswered(header http.Header, reference string, data []byte) (Manifest, error) {
+	m, err := ParseManifest(header.Get("Content-Type"), data)
 	if err != nil {
 		return Manifest{}, err
 	}
 	want := digest.Digest(reference)
 	if !isDigest(reference) {
-		want = digest.Digest(resp.Header.Get(digestHeader))
+		want = digest.Digest(header.Get(digestHeader))
 	}
 	if want == "" {
 		return m, nil
@@ -178,22 +190,6 @@ func (c *Client) get(ctx context.Context, repository, reference string) (Manifes
 	}
 	m.Descriptor.Digest = want
 	return m, nil
-}
-
-// readAll reads a body of at most limit bytes.
-func (c *Client) readAll(resp *http.Response, limit int64) ([]byte, error) {
-	tooLarge := fmt.Errorf("%w: it is larger than %d bytes", ErrUnreadable, limit)
-	if resp.ContentLength > limit {
-		return nil, tooLarge
-	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
-	switch {
-	case err != nil:
-		return nil, c.fail(ErrUnavailable, err)
-	case int64(len(data)) > limit:
-		return nil, tooLarge
-	}
-	return data, nil
 }
 
 // missing turns "not found" into nil: what the registry says it does not have is removed (I11).

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -16,14 +17,21 @@ import (
 const (
 	pageSize     = 1000
 	maxPages     = 10_000
-	maxEntries   = 1_000_000
-	maxPageBytes = 16 << 20 // registries may ignore the page size
+	maxPageBytes = 8 << 20 // registries may ignore the page size
+	// maxEntries bounds the tags, or image manifests and their tags, of a list. A purge reads no repository with
+	// more image manifests than that.
+	maxEntries = 200_000
+	// maxListBytes bounds the names in a list together.
+	maxListBytes = 8 << 20
+	// manyEntries is how many entries a list has before it counts as long; see Budget.
+	manyEntries = 10_000
 )
 
 // Tags returns all tags of a repository, sorted, each once. It is whole or an error: wrapping
 // ErrNotFound when the registry does not know the repository (the caller knows whether one
 // was to be expected), ErrUnreadable when a page is not this repository's list of tags, the pages go
-// round in circles, or there are more than 10,000 pages or 1,000,000 tags.
+// round in circles, or there are more than 10,000 pages, 200,000 tags or 8 MiB of them; ErrUnavailable when a long
+// list is not whole after 5 minutes.
 // Spec: OCI distribution-spec, "Listing Tags".
 func (c *Client) Tags(ctx context.Context, repository string) ([]string, error) {
 	tags, err := c.tags(ctx, repository)
@@ -38,81 +46,129 @@ func (c *Client) tags(ctx context.Context, repository string) ([]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	var tags []string
-	seen := map[string]bool{}
-	err = follow("n="+strconv.Itoa(pageSize), func(query string) (had, fresh int, next string, err error) {
-		page, next, err := c.tagPage(ctx, ref, query)
-		for _, tag := range page {
-			if !seen[tag] {
-				seen[tag] = true
-				fresh++
-				tags = append(tags, tag)
+	seen := map[string]struct{}{}
+	err = c.follow(ctx, func(ctx context.Context, query string) (page, error) {
+		tags, next, err := c.tagPage(ctx, ref, query)
+		p := page{entries: len(tags), next: next}
+		for _, tag := range tags {
+			if _, again := seen[tag]; !again {
+				seen[tag] = struct{}{}
+				p.fresh++
+				p.bytes += len(tag)
 			}
 		}
-		return len(page), fresh, next, err
+		return p, err
 	})
 	if err != nil {
 		return nil, err
 	}
+	tags := slices.AppendSeq(slices.Grow([]string(nil), len(seen)), maps.Keys(seen))
 	slices.Sort(tags)
 	return tags, nil
 }
 
-// follow reads one page after the other, from the one with this query on. page returns how
-// many entries the page had, how many of them were new, and the query of the next page, ""
-// after the last.
-func follow(query string, page func(query string) (had, fresh int, next string, err error)) error {
-	entries := 0
+// page is what follow is told of one page of a list: its entries, how many of them were new and how many bytes these
+// are, and the query of the next page, "" after the last.
+type page struct {
+	entries, fresh, bytes int
+	next                  string
+}
+
+// follow reads one page after the other. Once a list is long, follow counts it against the budget and against
+// listTimeout.
+func (c *Client) follow(ctx context.Context, read func(ctx context.Context, query string) (page, error)) error {
+	query := "n=" + strconv.Itoa(pageSize)
+	entries, bytes, long := 0, 0, false
 	for range maxPages {
-		had, fresh, next, err := page(query)
-		entries += fresh
+		p, err := read(ctx, query)
+		entries, bytes = entries+p.entries, bytes+p.bytes
 		switch {
 		case err != nil:
 			return err
-		case next == "":
+		case entries > maxEntries || bytes > maxListBytes:
+			return tooLong(entries)
+		case p.next == "":
 			return nil
-		case entries > maxEntries:
-			return fmt.Errorf("%w: it has more than %d entries", ErrUnreadable, maxEntries)
-		case next == query || (had > 0 && fresh == 0):
+		case p.next == query || (p.entries > 0 && p.fresh == 0):
 			return fmt.Errorf("%w: its pages do not move on", ErrUnreadable)
 		}
-		query = next
+		query = p.next
+		if long || entries <= manyEntries {
+			continue
+		}
+		long = true
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, listTimeout)
+		defer cancel()
+		release, err := c.reserve(ctx, c.budget.lists, 1)
+		if err != nil {
+			return err
+		}
+		defer release()
 	}
 	return fmt.Errorf("%w: it has more than %d pages", ErrUnreadable, maxPages)
 }
 
+func tooLong(entries int) error {
+	return fmt.Errorf("%w: it has %d entries; nfo reads at most %d, of %d bytes together", ErrUnreadable, entries, maxEntries, maxListBytes)
+}
+
+// tagNames is a list of tags.
+type tagNames struct {
+	field
+	list []string
+}
+
+// UnmarshalJSON reads at most maxEntries valid tags.
+func (n *tagNames) UnmarshalJSON(data []byte) error {
+	if err := n.begin(data); err != nil || n.null {
+		return err
+	}
+	return eachOf(data, func(tag string) error {
+		if err := (oras.Reference{Reference: tag}).ValidateReferenceAsTag(); err != nil {
+			return fmt.Errorf("%w: it lists the tag %.140q", ErrUnreadable, tag)
+		}
+		if n.list = append(n.list, tag); len(n.list) > maxEntries {
+			return tooLong(len(n.list))
+		}
+		return nil
+	})
+}
+
 // tagPage reads one page and the query of the next, "" after the last.
-func (c *Client) tagPage(ctx context.Context, ref oras.Reference, query string) ([]string, string, error) {
+func (c *Client) tagPage(ctx context.Context, ref oras.Reference, query string) (tags []string, next string, err error) {
 	path := "/v2/" + ref.Repository + "/tags/list?" + query
 	resp, err := c.send(ctx, request{method: http.MethodGet, path: path, repository: ref, actions: []string{auth.ActionPull}, about: tagList})
 	if err != nil {
 		return nil, "", err
 	}
 	defer discard(resp)
-	data, err := c.readAll(resp, maxPageBytes)
+	err = c.consume(resp, maxPageBytes, func(data []byte) (err error) {
+		tags, err = parseTags(ref.Repository, data)
+		return err
+	})
 	if err != nil {
 		return nil, "", err
 	}
+	next, err = nextPage(resp)
+	return tags, next, err
+}
+
+// parseTags reads a page of the tags of a repository.
+func parseTags(repository string, data []byte) ([]string, error) {
 	var page struct {
-		Name string          `json:"name"`
-		Tags json.RawMessage `json:"tags"`
+		Name string   `json:"name"`
+		Tags tagNames `json:"tags"`
 	}
-	var tags []string
+	if err := json.Unmarshal(data, &page); err != nil {
+		return nil, notJSON(err)
+	}
 	// A document without the field is not a repository without tags (I2); null is.
-	if json.Unmarshal(data, &page) != nil || page.Tags == nil || json.Unmarshal(page.Tags, &tags) != nil {
-		return nil, "", fmt.Errorf("%w: it is not a list of tags", ErrUnreadable)
+	if !page.Tags.seen {
+		return nil, fmt.Errorf("%w: it is not a list of tags", ErrUnreadable)
 	}
-	if page.Name != "" && page.Name != ref.Repository {
-		return nil, "", fmt.Errorf("%w: it is the list of %.255q", ErrUnreadable, page.Name)
+	if page.Name != "" && page.Name != repository {
+		return nil, fmt.Errorf("%w: it is the list of %.255q", ErrUnreadable, page.Name)
 	}
-	for _, tag := range tags {
-		if err := (oras.Reference{Reference: tag}).ValidateReferenceAsTag(); err != nil {
-			return nil, "", fmt.Errorf("%w: it lists the tag %.140q", ErrUnreadable, tag)
-		}
-	}
-	next, err := nextPage(resp)
-	if err != nil {
-		return nil, "", err
-	}
-	return tags, next, nil
+	return page.Tags.list, nil
 }

@@ -30,6 +30,7 @@ func TestValues(t *testing.T) {
 		"Small": {"one replica needs neither a budget nor a node of its own", "", []expect{
 			{manager, "{.spec.replicas}", "1"},
 			{manager, container + ".resources}", `{"limits":{"memory":"512Mi"},"requests":{"cpu":"50m","memory":"96Mi"}}`},
+			{manager, container + ".env}", `[{"name":"NFO_CONTAINER_MEMORY","valueFrom":{"resourceFieldRef":{"resource":"limits.memory"}}}]`},
 			{manager, container + ".args}", `["manager","--namespace=operators","--leader-election-namespace=operators","--purger-image=registry.example.com:5000/nfo:0.1.0","--purger-requests=cpu=50m,memory=64Mi","--purger-limits=cpu=1,memory=512Mi","--registry-polls-per-second=5"]`},
 			{manager, "{.spec.template.spec.affinity}{.spec.template.spec.topologySpreadConstraints}", ""},
 			{"PodDisruptionBudget/nfo-manager", "", ""},

@@ -1,0 +1,176 @@
+package registrytest
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Attack is an answer that is made to cost its reader more than it costs its sender.
+type Attack struct {
+	Name string
+	// Body is what is answered, where it is always the same.
+	Body []byte
+	// about are the asks that it answers; other requests get the true answer.
+	about  []Ask
+	answer http.HandlerFunc
+}
+
+// Attack makes a registry answer so until Intercept(nil).
+func (r *Registry) Attack(a Attack) {
+	r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
+		ask := askOf(req)
+		if !slices.ContainsFunc(a.about, func(about Ask) bool { return about.includes(ask) }) {
+			return false
+		}
+		a.answer(w, req)
+		return true
+	})
+}
+
+// manifestBytes is the most that an image manifest may have.
+const manifestBytes = 4 << 20
+
+// EmptyChildren answers every request for a manifest with an index of 4 MiB whose children are empty objects. HEAD
+// says no digest, so that the index has to be read.
+func EmptyChildren() Attack { return index("empty children", func(int) string { return "{}" }) }
+
+// ManyChildren answers so with an index of 4 MiB of valid children.
+func ManyChildren() Attack {
+	return index("many children", func(i int) string {
+		return `{"mediaType":"` + ocispec.MediaTypeImageManifest + `","size":1,"digest":"` + digest.FromString(strconv.Itoa(i)).String() + `"}`
+	})
+}
+
+// RichChildren answers so with an index of 4 MiB whose few children have annotations, URLs and data.
+func RichChildren() Attack {
+	var rest strings.Builder
+	for i := range 400 {
+		fmt.Fprintf(&rest, `"%x":"",`, i)
+	}
+	extra := `"annotations":{` + strings.TrimSuffix(rest.String(), ",") + `},"urls":[` + strings.Repeat(`"",`, 200) + `""],"data":"` + strings.Repeat("A", 400) + `"`
+	return index("rich children", func(i int) string {
+		return `{"size":1,` + extra + `,"digest":"` + digest.FromString(strconv.Itoa(i)).String() + `"}`
+	})
+}
+
+func index(name string, child func(i int) string) Attack {
+	body := fill(`{"manifests":[`, child, `]}`, manifestBytes)
+	return Attack{name, body, []Ask{AskManifests}, sending(ocispec.MediaTypeImageIndex, body)}
+}
+
+// LongConfigType answers every request for a manifest with an image of 4 MiB, nearly all of it the config's media type.
+func LongConfigType() Attack {
+	body := []byte(`{"config":{"size":1,"digest":"` + digest.FromString("").String() + `","mediaType":"` + strings.Repeat("x", manifestBytes-200) + `"},"layers":[]}`)
+	return Attack{"long config type", body, []Ask{AskManifests}, sending(ocispec.MediaTypeImageManifest, body)}
+}
+
+// LongNumber answers every request for a manifest with an image of 4 MiB, nearly all of it the size of a layer.
+func LongNumber() Attack {
+	body := []byte(`{"config":{"size":` + strings.Repeat("1", manifestBytes-200) + `,"digest":"` + digest.FromString("").String() + `"},"layers":[]}`)
+	return Attack{"long number", body, []Ask{AskManifests}, sending(ocispec.MediaTypeImageManifest, body)}
+}
+
+// LongType says HEAD of every manifest that it has a media type of 300 characters. The rest of its answer is true.
+func (r *Registry) LongType() Attack {
+	return Attack{"long media type", nil, []Ask{AskTagHead, AskDigestHead}, func(w http.ResponseWriter, req *http.Request) {
+		truth := httptest.NewRecorder()
+		r.answer(truth, req)
+		if truth.Code == http.StatusOK {
+			truth.Header().Set("Content-Type", "application/"+strings.Repeat("x", 288))
+		}
+		answer{status: truth.Code, header: truth.Header()}.write(w)
+	}}
+}
+
+// ManyTags answers a request for tags with one page of so many bytes of different tags.
+func ManyTags(bytes int) Attack {
+	body := fill(`{"tags":[`, func(i int) string { return strconv.Quote(strconv.FormatInt(int64(i), 36)) }, `]}`, bytes)
+	return Attack{"many tags", body, []Ask{AskTags}, sending("application/json", body)}
+}
+
+// EndlessTags answers a request for tags with pages of 1,000 tags of 128 characters that have no end.
+func EndlessTags() Attack {
+	return Attack{"endless tags", nil, []Ask{AskTags}, func(w http.ResponseWriter, req *http.Request) {
+		page, _ := strconv.Atoi(req.URL.Query().Get("last"))
+		w.Header().Set("Link", fmt.Sprintf(`<%s?last=%d>; rel="next"`, req.URL.Path, page+1))
+		var tags []string
+		for i := range 1000 {
+			tags = append(tags, fmt.Sprintf(`"%0128d"`, page*1000+i))
+		}
+		sending("application/json", []byte(`{"tags":[`+strings.Join(tags, ",")+`]}`))(w, req)
+	}}
+}
+
+// ManyErrors answers every request for a manifest with 404 and 8 KiB of empty errors.
+func ManyErrors() Attack {
+	body := fill(`{"errors":[`, func(int) string { return "{}" }, `]}`, 8<<10)
+	return Attack{"many errors", body, []Ask{AskManifests}, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = w.Write(body)
+	}}
+}
+
+// Drip announces a manifest of 4 MiB and sends one byte of it every 10 milliseconds.
+func Drip() Attack {
+	return Attack{"drip", nil, []Ask{AskManifests}, func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Content-Type", ocispec.MediaTypeImageIndex)
+		if req.Method == http.MethodHead {
+			return
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(manifestBytes))
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			if _, err := w.Write([]byte(" ")); err != nil {
+				return
+			}
+			if flusher, ok := w.(http.Flusher); ok {
+				flusher.Flush()
+			}
+			select {
+			case <-req.Context().Done():
+				return
+			case <-tick.C:
+			}
+		}
+	}}
+}
+
+// fill makes a list of as many elements as fit in a number of bytes.
+func fill(begin string, element func(i int) string, end string, most int) []byte {
+	var b bytes.Buffer
+	b.WriteString(begin)
+	for i := 0; ; i++ {
+		e := element(i)
+		if b.Len()+len(e)+len(end)+1 > most {
+			break
+		}
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(e)
+	}
+	b.WriteString(end)
+	return b.Bytes()
+}
+
+// sending answers GET with a body, and HEAD without its digest.
+func sending(contentType string, body []byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		if req.Method == http.MethodHead {
+			return
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		_, _ = w.Write(body)
+	}
+}
