@@ -2,6 +2,7 @@ package purge
 
 import (
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -41,4 +42,15 @@ func (s Settings) env() []corev1.EnvVar {
 		return nil
 	}
 	return []corev1.EnvVar{{Name: MemoryVariable, Value: strconv.FormatInt(limit.Value()/100*memoryPercent, 10)}}
+}
+
+// pullPolicy is Always for an image whose tag is missing or "latest" and IfNotPresent for any other, which
+// is the API server's default.
+func (s Settings) pullPolicy() corev1.PullPolicy {
+	name, _, digested := strings.Cut(s.Image, "@")
+	_, tag, tagged := strings.Cut(name[strings.LastIndex(name, "/")+1:], ":")
+	if tag == "latest" || (!tagged && !digested) {
+		return corev1.PullAlways
+	}
+	return corev1.PullIfNotPresent
 }
