@@ -72,6 +72,9 @@ type RegistrySpec struct {
 
 	// A Secret of this namespace, of type kubernetes.io/dockerconfigjson or
 	// kubernetes.io/basic-auth, with the right to read, push and delete. Absent: anonymous.
+	// The user who sets or changes this field needs the right to get that Secret. Over http://
+	// to another machine, only dockerconfigjson entries whose key begins with http:// and
+	// basic-auth logins are sent.
 	// +optional
 	CredentialsSecretRef *LocalReference `json:"credentialsSecretRef,omitempty"`
 

@@ -129,6 +129,9 @@ const (
 	ReasonLate = "Late"
 	// ReasonInvalidSchedule: the API server refuses the CronJob, for its schedule or time zone.
 	ReasonInvalidSchedule = "InvalidSchedule"
+	// ReasonNameTaken: another object has the name of the store's CronJob, ServiceAccount, Role or
+	// RoleBinding.
+	ReasonNameTaken = "NameTaken"
 	// ReasonSuspended: spec.purge.suspend, or an empty schedule.
 	ReasonSuspended = "Suspended"
 	// ReasonCronJobDisabled: the manager was started without a purger image.

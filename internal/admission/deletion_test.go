@@ -226,7 +226,7 @@ func TestStoreLeavesTombstones(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, tc.graves, nil)
-			ws, err := storeValidator(w.preflight).ValidateDelete(asked(t, false), tc.store)
+			ws, err := storeValidator(w.preflight, &access{}).ValidateDelete(asked(t, false), tc.store)
 			if err != nil {
 				t.Fatalf("%s: refused: %v", tc.reason, err)
 			}

@@ -12,7 +12,8 @@
 //   - I3: the cache may only refuse. What it would refuse is read once more first, because whoever
 //     deletes or applies one object after another is faster than the cache.
 //   - I7: a refused deletion names the holders, in the words of the condition DeletionBlocked.
-//   - I12: an object that is being deleted is never refused, nor is a change of metadata alone.
+//   - I12: an object that is being deleted is never refused, nor is a change of metadata alone. The one
+//     exception is a change of spec that takes a right which the user lacks: it takes nothing from a deletion.
 //     config/webhook keeps the latter away from here, so that finalizers can be removed without a
 //     running manager.
 //

@@ -37,7 +37,7 @@ func Setup(ctx context.Context, mgr manager.Manager) error {
 	p := &preflight{lookup: l, events: mgr.GetEventRecorder("nfo")}
 	a := &access{reviews: mgr.GetClient()}
 	err := errors.Join(
-		builder.WebhookManagedBy(mgr, &v1alpha1.ArtifactStore{}).WithValidator(storeValidator(p)).Complete(),
+		builder.WebhookManagedBy(mgr, &v1alpha1.ArtifactStore{}).WithValidator(storeValidator(p, a)).Complete(),
 		builder.WebhookManagedBy(mgr, &v1alpha1.ArtifactManifest{}).WithValidator(manifestValidator(p)).Complete(),
 		builder.WebhookManagedBy(mgr, &v1alpha1.NetworkFunctionDefinitionVersion{}).WithValidator(definitionValidator(p)).Complete(),
 		builder.WebhookManagedBy(mgr, &v1alpha1.NetworkServiceDesignVersion{}).WithValidator(designValidator(p)).Complete(),

@@ -52,7 +52,7 @@ func TestSite(t *testing.T) {
 		"Abroad":       {reason: "with the right", judge: judge{allowed: true}, is: abroad, cached: []client.Object{nsdv}, asked: 1},
 		"Denied":       {reason: "without", is: abroad, cached: []client.Object{nsdv}, asked: 1, wrong: []string{denied}},
 		"DeniedBlind":  {reason: "who has no right learns nothing of the design", is: abroad, asked: 1, wrong: []string{denied}},
-		"I2Unknown":    {reason: "nobody can say", judge: judge{allowed: true, err: errors.New("down")}, is: abroad, cached: []client.Object{nsdv}, asked: 1, wrong: []string{"the request cannot be checked now: asking whether networkservicedesignversions/publisher/nsdv may be used: down"}},
+		"I2Unknown":    {reason: "nobody can say", judge: judge{allowed: true, err: errors.New("down")}, is: abroad, cached: []client.Object{nsdv}, asked: 1, wrong: []string{`the request cannot be checked now: asking whether user "jane" has the verb "use" on networkservicedesignversions/publisher/nsdv: down`}},
 		"Same":         {reason: "spelled out", was: near, is: site("publisher", "edge-1", "publisher", "nsdv")},
 		"Changed":      {reason: "another version needs the right again", judge: judge{allowed: true}, was: site("edge", "edge-1", "publisher", "nsdv0"), is: abroad, cached: []client.Object{nsdv}, asked: 1},
 		"Missing":      {reason: "it may come", is: near, warnings: []string{none}},

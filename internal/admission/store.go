@@ -16,13 +16,41 @@ import (
 // maxWarnings bounds how many overlapping stores are named.
 const maxWarnings = 8
 
-func storeValidator(p *preflight) *validator[*v1alpha1.ArtifactStore] {
+func storeValidator(p *preflight, a *access) *validator[*v1alpha1.ArtifactStore] {
 	return &validator[*v1alpha1.ArtifactStore]{
 		preflight: p,
 		spec:      func(s *v1alpha1.ArtifactStore) any { return &s.Spec },
 		check:     p.checkStore,
 		leaves:    p.storeLeaves,
+		allowed: func(ctx context.Context, was, is *v1alpha1.ArtifactStore) error {
+			if secret := newSecret(was, is); secret != "" {
+				return a.mayRead(ctx, is, secret)
+			}
+			return nil
+		},
 	}
+}
+
+// newSecret is the Secret that a store names if the change decides that it is sent to a host it was not sent
+// to before: the store is new, or names another Secret or another host. Otherwise it is "". was is nil if the
+// store is new. It is pure.
+func newSecret(was, is *v1alpha1.ArtifactStore) string {
+	ref := is.Spec.Registry.CredentialsSecretRef
+	if ref == nil {
+		return ""
+	}
+	if was == nil || was.Spec.Registry.CredentialsSecretRef == nil || was.Spec.Registry.CredentialsSecretRef.Name != ref.Name {
+		return ref.Name
+	}
+	if was.Spec.Registry.URL == is.Spec.Registry.URL {
+		return ""
+	}
+	before, err1 := v1alpha1.ParseRegistryURL(was.Spec.Registry.URL)
+	after, err2 := v1alpha1.ParseRegistryURL(is.Spec.Registry.URL)
+	if err1 == nil && err2 == nil && before.Host == after.Host && before.PlainHTTP == after.PlainHTTP {
+		return ""
+	}
+	return ref.Name
 }
 
 // checkStore looks for other stores at the same place in the whole cluster: URLs are disjoint (I9).

@@ -6,12 +6,14 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -189,7 +191,7 @@ func TestUpdatesThatPassUnseen(t *testing.T) {
 	worse := going(wrong.DeepCopy())
 	worse.Spec.Purge.Schedule = new("never")
 	w := newWorld(t, nil, nil)
-	v := storeValidator(w.preflight)
+	v := storeValidator(w.preflight, &access{})
 	if _, err := v.ValidateUpdate(asked(t, false), wrong, annotated); err != nil {
 		t.Errorf("a change of metadata alone is refused for what was wrong before: %v", err)
 	}
@@ -200,5 +202,68 @@ func TestUpdatesThatPassUnseen(t *testing.T) {
 	changed.Spec.Purge.MaxDeletions = 1
 	if _, err := v.ValidateUpdate(asked(t, false), wrong, changed); err == nil {
 		t.Error("a changed spec with a wrong time zone passes")
+	}
+}
+
+func TestStoreNeedsItsSecret(t *testing.T) {
+	t.Parallel()
+	names := func(secret string, change ...func(*v1alpha1.ArtifactStore)) *v1alpha1.ArtifactStore {
+		return store(append(change, func(s *v1alpha1.ArtifactStore) {
+			s.Spec.Registry.CredentialsSecretRef = &v1alpha1.LocalReference{Name: secret}
+		})...)
+	}
+	at := func(url string) func(*v1alpha1.ArtifactStore) {
+		return func(s *v1alpha1.ArtifactStore) { s.Spec.Registry.URL = url }
+	}
+	capped := func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.MaxDeletions = 1 }
+	denied := `artifactstores.nfo.dev "acme" is forbidden: user "jane" cannot get resource "secrets" in API group "" in the namespace "publisher"; ` +
+		`grant the verb "get" on secrets/publisher/push to this user, or have somebody apply the store who has it: spec.registry.credentialsSecretRef sends that Secret to the registry of the store`
+	for name, tc := range map[string]struct {
+		reason  string
+		judge   judge
+		was, is *v1alpha1.ArtifactStore
+		asked   []string
+		wrong   []string
+	}{
+		"Anonymous":    {reason: "it names none", is: store()},
+		"Allowed":      {reason: "the user may read it anyway", judge: judge{allowed: true}, is: names("push"), asked: []string{"push"}},
+		"Denied":       {reason: "making a store is not reading a Secret", is: names("push"), asked: []string{"push"}, wrong: []string{denied}},
+		"Added":        {reason: "an update names one", was: store(), is: names("push"), asked: []string{"push"}, wrong: []string{denied}},
+		"Changed":      {reason: "an update names another one", was: names("pull"), is: names("push"), asked: []string{"push"}, wrong: []string{denied}},
+		"OtherHost":    {reason: "the same Secret goes to another host", was: names("push", at("https://other.example.com")), is: names("push"), asked: []string{"push"}, wrong: []string{denied}},
+		"OtherScheme":  {reason: "the same Secret goes in clear", was: names("push"), is: names("push", at("http://registry.example.com/acme")), asked: []string{"push"}, wrong: []string{denied}},
+		"OtherPath":    {reason: "the same host has it already", was: names("push", at("https://registry.example.com")), is: names("push")},
+		"Unchanged":    {reason: "who changes something else need not read it", was: names("push"), is: names("push", capped)},
+		"Dropped":      {reason: "nothing is sent any more", was: names("push"), is: store()},
+		"Unknown":      {reason: "I2: nobody can say", judge: judge{allowed: true, err: errors.New("down")}, is: names("push"), asked: []string{"push"}, wrong: []string{`the request cannot be checked now: asking whether user "jane" has the verb "get" on secrets/publisher/push: down`}},
+		"GoingAdded":   {reason: "what is being deleted still logs in to remove tags", was: going(store()), is: going(names("push")), asked: []string{"push"}, wrong: []string{denied}},
+		"GoingCapped":  {reason: "I12: any other change of what is being deleted passes", was: going(names("push")), is: going(names("push", capped))},
+		"GoingDropped": {reason: "I12: it goes without a login", was: going(names("push")), is: going(store())},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := storeValidator(newWorld(t, nil, nil).preflight, tc.judge.access(t))
+			for _, dryRun := range []bool{false, true} {
+				tc.judge.asked = nil
+				var err error
+				if tc.was == nil {
+					_, err = v.ValidateCreate(asked(t, dryRun), tc.is)
+				} else {
+					_, err = v.ValidateUpdate(asked(t, dryRun), tc.was, tc.is)
+				}
+				matches(t, tc.reason, tc.wrong, causes(err))
+				var secrets []string
+				for _, q := range tc.judge.asked {
+					want := authorizationv1.ResourceAttributes{Namespace: "publisher", Verb: "get", Version: "v1", Resource: "secrets", Name: q.ResourceAttributes.Name}
+					if q.User != "jane" || *q.ResourceAttributes != want {
+						t.Errorf("%s: asked %+v", tc.reason, q)
+					}
+					secrets = append(secrets, q.ResourceAttributes.Name)
+				}
+				if diff := cmp.Diff(tc.asked, secrets); diff != "" {
+					t.Errorf("%s: asked: -want +got\n%s", tc.reason, diff)
+				}
+			}
+		})
 	}
 }

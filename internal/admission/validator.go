@@ -19,6 +19,9 @@ type validator[T client.Object] struct {
 	spec func(T) any
 	// check says what is wrong with a new spec. was is nil when the object is created.
 	check func(ctx context.Context, was, is T) (admission.Warnings, error)
+	// allowed, when not nil, refuses a new spec that takes a right which the user does not have. Unlike check
+	// it is asked about objects that are being deleted, too: the manager still acts on their spec.
+	allowed func(ctx context.Context, was, is T) error
 	// leaves, when not nil, says what an admitted deletion leaves behind.
 	leaves func(context.Context, T) (admission.Warnings, error)
 	// late, when not empty, is told to whoever changes an object that is being deleted.
@@ -31,15 +34,24 @@ func (v *validator[T]) ValidateCreate(ctx context.Context, is T) (admission.Warn
 	return v.checked(ctx, none, is)
 }
 
-// ValidateUpdate checks a changed spec. Changes of metadata, and of what is being deleted, pass.
+// ValidateUpdate checks a changed spec. Changes of metadata pass, and so do those of an object that is being
+// deleted unless they take a right that the user does not have.
 func (v *validator[T]) ValidateUpdate(ctx context.Context, was, is T) (admission.Warnings, error) {
+	same := equality.Semantic.DeepEqual(v.spec(was), v.spec(is))
 	if !is.GetDeletionTimestamp().IsZero() {
+		if !same && v.allowed != nil {
+			ctx, cancel := context.WithTimeout(ctx, patience)
+			defer cancel()
+			if err := v.allowed(ctx, was, is); err != nil {
+				return nil, err
+			}
+		}
 		if v.late == "" {
 			return nil, nil
 		}
 		return admission.Warnings{v.late}, nil
 	}
-	if equality.Semantic.DeepEqual(v.spec(was), v.spec(is)) {
+	if same {
 		return nil, nil
 	}
 	return v.checked(ctx, was, is)
@@ -48,6 +60,11 @@ func (v *validator[T]) ValidateUpdate(ctx context.Context, was, is T) (admission
 func (v *validator[T]) checked(ctx context.Context, was, is T) (admission.Warnings, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	if v.allowed != nil {
+		if err := v.allowed(ctx, was, is); err != nil {
+			return nil, err
+		}
+	}
 	if err := v.ready(ctx); err != nil {
 		return nil, err
 	}

@@ -68,6 +68,8 @@ func classify(err error) (class, string) {
 		return stuck, v1alpha1.ReasonHoldersUnknown
 	case errors.Is(err, errSecretNotFound):
 		return stuck, v1alpha1.ReasonSecretNotFound
+	case errors.As(err, new(*nameTakenError)):
+		return stuck, v1alpha1.ReasonNameTaken
 	case errors.Is(err, errOnDelete):
 		return stuck, v1alpha1.ReasonInvalidAnnotation
 	case errors.Is(err, errStoreNotFound):

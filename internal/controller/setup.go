@@ -62,9 +62,9 @@ type Options struct {
 // +kubebuilder:rbac:groups=nfo.dev,resources=tombstones,verbs=get;list;watch;create;update;delete
 // +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=secrets;namespaces,verbs=get
-// +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=list;watch;create;patch
-// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=list;watch;create;patch
-// +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=get;list;watch;create;update
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;update
+// +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=get;list;watch;create;update;delete
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=pods;events,verbs=list
 // +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update
@@ -120,12 +120,12 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 }
 
 func setupStore(mgr manager.Manager, r *StoreReconciler) error {
-	life := builder.WithPredicates(lifeOnly())
+	life, content := builder.WithPredicates(lifeOnly()), builder.WithPredicates(lifeOrContent())
 	return ctrl.NewControllerManagedBy(mgr).Named("artifactstore").
 		For(&v1alpha1.ArtifactStore{}, builder.WithPredicates(predicate.Or(lifeOrPurge(), lifeOrLoss()))).
 		Watches(reference.BlankDefinition(), definitions(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactStoreList{} })).
 		Watches(&batchv1.Job{}, storeOfJob()).
-		Owns(&batchv1.CronJob{}, life).Owns(&rbacv1.Role{}, life).Owns(&rbacv1.RoleBinding{}, life).Owns(&corev1.ServiceAccount{}, life).
+		Owns(&batchv1.CronJob{}, content).Owns(&rbacv1.Role{}, content).Owns(&rbacv1.RoleBinding{}, content).Owns(&corev1.ServiceAccount{}, content).
 		Watches(&v1alpha1.ArtifactStore{}, stores(mgr.GetClient(), true), builder.WithPredicates(lifeOrReady())).
 		Watches(&v1alpha1.ArtifactManifest{}, subjects(v1alpha1.KindArtifactStore), life).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, subjects(v1alpha1.KindArtifactStore), life).

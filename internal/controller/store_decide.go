@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -52,14 +53,17 @@ func decideStore(seen storeSeen) storeVerdict {
 	return v
 }
 
-// after adds that the purge's objects could not be made: what the API server says of a bad
-// schedule or time zone, above all.
+// after adds that the purge's objects could not be made: that another object has their name, or what the
+// API server says of a bad schedule or time zone.
 func (v *storeVerdict) after(s *v1alpha1.ArtifactStore, err error) {
+	var taken *nameTakenError
 	switch {
+	case errors.As(err, &taken):
+		v.purge(s, metav1.ConditionFalse, v1alpha1.ReasonNameTaken, taken.Error())
 	case apierrors.IsInvalid(err):
 		v.purge(s, metav1.ConditionFalse, v1alpha1.ReasonInvalidSchedule,
 			fmt.Sprintf("The purge cannot be scheduled as spec.purge says; what was scheduled before stays. Correct it: %v.", err))
-	case err != nil && !apierrors.IsConflict(err):
+	case err != nil && !apierrors.IsConflict(err) && !errors.Is(err, errSuperseded):
 		v.purge(s, metav1.ConditionFalse, v1alpha1.ReasonFailed,
 			fmt.Sprintf("The purge cannot be scheduled; it will be tried again: %v.", err))
 	}

@@ -5,11 +5,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -208,62 +206,5 @@ func TestAPurgeThatNoConditionNamesIsNotTold(t *testing.T) {
 	seen.store.Status.Conditions = concluded(seen, nil)
 	if e := purgeToTell(nil, seen.store); e != nil {
 		t.Errorf("told %+v", e)
-	}
-}
-
-func TestACronJobLosesWhatIsNoLongerWanted(t *testing.T) {
-	t.Parallel()
-	job := func(change func(*corev1.PodSpec)) *batchv1.CronJob {
-		j := &batchv1.CronJob{}
-		pod := &j.Spec.JobTemplate.Spec.Template.Spec
-		pod.Containers = []corev1.Container{{Name: "purge", Args: []string{"purge"}}}
-		change(pod)
-		return j
-	}
-	plain := func(*corev1.PodSpec) {}
-	limited := func(memory, cpu string) corev1.ResourceRequirements {
-		r := corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(memory)}}
-		if cpu != "" {
-			r.Limits[corev1.ResourceCPU] = resource.MustParse(cpu)
-		}
-		return r
-	}
-	memory := func(bytes string, others ...corev1.EnvVar) func(*corev1.PodSpec) {
-		return func(p *corev1.PodSpec) {
-			p.Containers[0].Env = append([]corev1.EnvVar{{Name: "GOMEMLIMIT", Value: bytes}}, others...)
-		}
-	}
-	tests := map[string]struct {
-		reason     string
-		want, have *batchv1.CronJob
-		same       bool
-	}{
-		"Same":     {"nothing has changed", job(plain), job(plain), true},
-		"Default":  {"what the API server fills in is not ours", job(plain), job(func(p *corev1.PodSpec) { p.DNSPolicy = corev1.DNSClusterFirst }), true},
-		"Volume":   {"a volume that is no longer wanted", job(plain), job(func(p *corev1.PodSpec) { p.Volumes = []corev1.Volume{{Name: "data"}} }), false},
-		"Mount":    {"its mount", job(plain), job(func(p *corev1.PodSpec) { p.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "data"}} }), false},
-		"Argument": {"an argument at the end", job(plain), job(func(p *corev1.PodSpec) { p.Containers[0].Args = []string{"purge", "--volume"} }), false},
-		"Limit": {"a limit that is no longer wanted", job(func(p *corev1.PodSpec) { p.Containers[0].Resources = limited("512Mi", "") }),
-			job(func(p *corev1.PodSpec) { p.Containers[0].Resources = limited("512Mi", "1") }), false},
-		"Lowered": {"a limit that was edited", job(func(p *corev1.PodSpec) { p.Containers[0].Resources = limited("512Mi", "") }),
-			job(func(p *corev1.PodSpec) { p.Containers[0].Resources = limited("64Mi", "") }), false},
-		"Spelling": {"the same quantity in other words", job(func(p *corev1.PodSpec) { p.Containers[0].Resources = limited("1Gi", "1") }),
-			job(func(p *corev1.PodSpec) { p.Containers[0].Resources = limited("1024Mi", "1000m") }), true},
-		"Memory":   {"what the Go runtime was told of the limit that has gone", job(plain), job(memory("100")), false},
-		"Edited":   {"what the Go runtime is told", job(memory("100")), job(memory("200")), false},
-		"Variable": {"a variable that somebody else adds is theirs", job(memory("100")), job(memory("100", corev1.EnvVar{Name: "HTTPS_PROXY"})), true},
-		"Policy": {"where the error of a crash comes from", job(func(p *corev1.PodSpec) {
-			p.Containers[0].TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
-		}),
-			job(func(p *corev1.PodSpec) { p.Containers[0].TerminationMessagePolicy = corev1.TerminationMessageReadFile }), false},
-		"Gone": {"the container itself", job(plain), job(func(p *corev1.PodSpec) { p.Containers = nil }), false},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			if got := asWanted(tc.want, tc.have); got != tc.same {
-				t.Errorf("%s: asWanted = %t", tc.reason, got)
-			}
-		})
 	}
 }

@@ -149,6 +149,21 @@ func lifeOnly() predicate.Predicate {
 	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
 }
 
+// lifeOrContent passes, besides, changes of labels and owners and, of objects without a generation such as
+// Roles, every change.
+func lifeOrContent() predicate.Predicate {
+	return predicate.Or(lifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		if e.ObjectOld == nil || e.ObjectNew == nil {
+			return false
+		}
+		if e.ObjectNew.GetGeneration() == 0 {
+			return e.ObjectOld.GetResourceVersion() != e.ObjectNew.GetResourceVersion()
+		}
+		return !equality.Semantic.DeepEqual(e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels()) ||
+			!equality.Semantic.DeepEqual(e.ObjectOld.GetOwnerReferences(), e.ObjectNew.GetOwnerReferences())
+	}})
+}
+
 // lifeOrLoss lets pass, besides, that somebody took away what the operator had written: the finalizer, or
 // the status.
 func lifeOrLoss() predicate.Predicate {

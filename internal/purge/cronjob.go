@@ -56,8 +56,9 @@ func StoreName(cronJob string) string {
 
 // Objects returns what a store's purge needs in its namespace, each with its kind set and the
 // store as its controller: ServiceAccount, Role and RoleBinding and, where the store has a
-// schedule and the settings an image, the CronJob. It is pure. What is not in the answer must not be
-// there: whoever applies it deletes a CronJob that is.
+// schedule and the settings an image, the CronJob. Every field that the API server would fill in is
+// set, so that an object in the cluster can be compared with it as a whole. It is pure. If it returns
+// no CronJob, the caller deletes the one that it made earlier.
 func Objects(store *v1alpha1.ArtifactStore, settings Settings) []client.Object {
 	subject := rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: store.Namespace, Name: ObjectName(store.Name)}
 	objects := []client.Object{
@@ -176,6 +177,10 @@ func pod(s *v1alpha1.ArtifactStore, settings Settings) corev1.PodSpec {
 		// To wait for a deletion that is under way, look at what is left, and give the claims back.
 		TerminationGracePeriodSeconds: new(int64(termination / time.Second)),
 		EnableServiceLinks:            new(false),
+		// The API server's defaults.
+		DeprecatedServiceAccount: ObjectName(s.Name),
+		DNSPolicy:                corev1.DNSClusterFirst,
+		SchedulerName:            corev1.DefaultSchedulerName,
 		SecurityContext: &corev1.PodSecurityContext{
 			RunAsNonRoot:   new(true),
 			RunAsUser:      new(int64(user)),
@@ -183,13 +188,15 @@ func pod(s *v1alpha1.ArtifactStore, settings Settings) corev1.PodSpec {
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
 		Containers: []corev1.Container{{
-			Name:      ContainerName,
-			Image:     settings.Image,
-			Args:      []string{"purge", "--namespace=" + s.Namespace, "--store=" + s.Name},
-			Env:       settings.env(),
-			Resources: settings.Resources,
+			Name:            ContainerName,
+			Image:           settings.Image,
+			ImagePullPolicy: settings.pullPolicy(),
+			Args:            []string{"purge", "--namespace=" + s.Namespace, "--store=" + s.Name},
+			Env:             settings.env(),
+			Resources:       settings.Resources,
 			// The program writes its error there; of one that crashes, the end of its log is taken.
 			TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
+			TerminationMessagePath:   corev1.TerminationMessagePathDefault,
 			SecurityContext: &corev1.SecurityContext{
 				AllowPrivilegeEscalation: new(false),
 				ReadOnlyRootFilesystem:   new(true),

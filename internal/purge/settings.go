@@ -2,6 +2,7 @@ package purge
 
 import (
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -45,3 +46,14 @@ func (s Settings) env() []corev1.EnvVar {
 
 // RuntimeMemory is the part of a container's memory limit that the Go runtime aims at: 90 %, in bytes.
 func RuntimeMemory(limit int64) int64 { return limit / 100 * memoryPercent }
+
+// pullPolicy is Always for an image whose tag is missing or "latest" and IfNotPresent for any other, which
+// is the API server's default.
+func (s Settings) pullPolicy() corev1.PullPolicy {
+	name, _, digested := strings.Cut(s.Image, "@")
+	_, tag, tagged := strings.Cut(name[strings.LastIndex(name, "/")+1:], ":")
+	if tag == "latest" || (!tagged && !digested) {
+		return corev1.PullAlways
+	}
+	return corev1.PullIfNotPresent
+}

@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -44,7 +46,9 @@ func (c Credential) usable() bool {
 // CredentialFromSecret reads the credential for a location from a Secret of type
 // kubernetes.io/basic-auth or kubernetes.io/dockerconfigjson. Of the latter's entries it takes
 // the one with the location's host, port included, whose path is the longest prefix of the
-// location's by whole segments; https://host/v1/ and /v2/ are written forms of the host.
+// location's by whole segments; https://host/v1/ and /v2/ are written forms of the host. For a location
+// of plain HTTP on another machine it takes only entries whose key begins with http://: any other login was
+// stored for TLS, and is never sent in clear.
 // Errors wrap ErrCredentials and hold nothing of the Secret's data.
 func CredentialFromSecret(s *corev1.Secret, l v1alpha1.RegistryLocation) (Credential, error) {
 	cred, err := credentialFrom(s, l)
@@ -94,6 +98,12 @@ func fromDockerConfig(raw []byte, l v1alpha1.RegistryLocation) (Credential, erro
 	}
 	key, found := longestMatch(config.Auths, l)
 	if !found {
+		tls := l
+		tls.PlainHTTP = false
+		if _, stored := longestMatch(config.Auths, tls); stored && exposed(l) {
+			return Credential{}, fmt.Errorf("%w: the entry for %s is for HTTPS and is not sent over plain HTTP; use a store with an https:// URL or, if this login may be read on the network, store the entry under the key http://%s",
+				ErrCredentials, l.Host, l.Host)
+		}
 		return Credential{}, fmt.Errorf("%w: there is no entry for %s", ErrCredentials, l.Host)
 	}
 	entry := config.Auths[key]
@@ -127,10 +137,27 @@ func longestMatch(entries map[string]dockerEntry, l v1alpha1.RegistryLocation) (
 	return best, length >= 0
 }
 
-// keyPath returns an entry's path if the entry covers the location.
+// exposed reports whether requests to a location go over a network in clear.
+func exposed(l v1alpha1.RegistryLocation) bool {
+	if !l.PlainHTTP {
+		return false
+	}
+	host := l.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	address, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host != "localhost" && (err != nil || !address.Unmap().IsLoopback())
+}
+
+// keyPath returns an entry's path if the entry covers the location and may be sent there.
 func keyPath(key string, l v1alpha1.RegistryLocation) (string, bool) {
-	if _, rest, ok := strings.Cut(key, "://"); ok {
+	storedFor, rest, ok := strings.Cut(key, "://")
+	if ok {
 		key = rest
+	}
+	if exposed(l) && !(ok && strings.EqualFold(storedFor, "http")) {
+		return "", false
 	}
 	scheme := "https://"
 	if l.PlainHTTP {

@@ -30,10 +30,22 @@ func TestCredentialFromDockerConfig(t *testing.T) {
 		"registry token":  {"or one for the registry", "https://r.io", `{"auths":{"r.io":{"registrytoken":"s3cret"}}}`, registry.Credential{RegistryToken: "s3cret"}, nil},
 		"v1":              {"docker login writes this", "https://r.io", `{"auths":{"https://r.io/v1/":{"auth":"` + secret + `"}}}`, acme, nil},
 		"v2":              {"and others this", "https://r.io/acme", `{"auths":{"https://r.io/v2/":{"auth":"` + secret + `"}}}`, acme, nil},
-		"port":            {"the port is part of the host", "http://r.io:5000/acme", `{"auths":{"r.io:5000":{"auth":"` + secret + `"}}}`, acme, nil},
+		"port":            {"the port is part of the host", "https://r.io:5000/acme", `{"auths":{"r.io:5000":{"auth":"` + secret + `"}}}`, acme, nil},
 		"default port":    {"the scheme's port is the same host", "https://r.io", `{"auths":{"R.io:443":{"auth":"` + secret + `"}}}`, acme, nil},
 		"docker hub":      {"its logins are kept under another name", "https://docker.io/acme", `{"auths":{"https://index.docker.io/v1/":{"auth":"` + secret + `"}}}`, acme, nil},
 		"longest":         {"the nearest entry is meant", "https://r.io/acme/a", `{"auths":{"r.io":{"username":"x","password":"x"},"r.io/acme":{"auth":"` + secret + `"},"r.io/acme/ab":{"username":"y","password":"y"}}}`, acme, nil},
+		"loopback name":   {"nothing leaves this machine", "http://localhost:5000", `{"auths":{"localhost:5000":{"auth":"` + secret + `"}}}`, acme, nil},
+		"loopback":        {"nor here", "http://127.1.2.3", `{"auths":{"https://127.1.2.3":{"auth":"` + secret + `"}}}`, acme, nil},
+		"plain":           {"stored for plain HTTP", "http://r.io:5000/acme", `{"auths":{"http://r.io:5000":{"auth":"` + secret + `"}}}`, acme, nil},
+		"plain, any case": {"a scheme has no case", "http://r.io", `{"auths":{"HTTP://r.io/v2/":{"auth":"` + secret + `"}}}`, acme, nil},
+		"plain and TLS":   {"the nearer one is for TLS", "http://r.io/acme", `{"auths":{"http://r.io":{"auth":"` + secret + `"},"r.io/acme":{"username":"x","password":"s3cret"}}}`, acme, nil},
+		"plain for TLS":   {"HTTPS shows nobody anything", "https://r.io:5000", `{"auths":{"http://r.io:5000":{"auth":"` + secret + `"}}}`, acme, nil},
+		"TLS":             {"stored for HTTPS", "http://r.io:5000", `{"auths":{"https://r.io:5000":{"auth":"` + secret + `"}}}`, registry.Credential{}, registry.ErrCredentials},
+		"no scheme":       {"docker login without a scheme is for HTTPS", "http://r.io:5000", `{"auths":{"r.io:5000":{"auth":"` + secret + `"}}}`, registry.Credential{}, registry.ErrCredentials},
+		"TLS port":        {"the default ports differ", "http://r.io", `{"auths":{"r.io":{"auth":"` + secret + `"}}}`, registry.Credential{}, registry.ErrCredentials},
+		"like loopback":   {"a name is not an address", "http://127.0.0.1.r.io", `{"auths":{"127.0.0.1.r.io":{"auth":"` + secret + `"}}}`, registry.Credential{}, registry.ErrCredentials},
+		"like localhost":  {"nor this one", "http://localhost.r.io", `{"auths":{"localhost.r.io":{"auth":"` + secret + `"}}}`, registry.Credential{}, registry.ErrCredentials},
+		"private":         {"a private network is a network", "http://10.0.0.1", `{"auths":{"10.0.0.1":{"auth":"` + secret + `"}}}`, registry.Credential{}, registry.ErrCredentials},
 		"other port":      {"another port is another registry", "https://r.io", `{"auths":{"r.io:5000":{"auth":"` + secret + `"}}}`, registry.Credential{}, registry.ErrCredentials},
 		"below":           {"an entry for a part is not for the whole", "https://r.io", `{"auths":{"r.io/acme":{"auth":"` + secret + `"}}}`, registry.Credential{}, registry.ErrCredentials},
 		"by letter":       {"paths are whole segments", "https://r.io/acmecorp", `{"auths":{"r.io/acme":{"auth":"` + secret + `"}}}`, registry.Credential{}, registry.ErrCredentials},
@@ -50,6 +62,22 @@ func TestCredentialFromDockerConfig(t *testing.T) {
 			t.Parallel()
 			checkCredential(t, row.reason, row.url, corev1.SecretTypeDockerConfigJson, map[string]string{corev1.DockerConfigJsonKey: row.config}, row.want, row.err)
 		})
+	}
+}
+
+func TestALoginForTLSSaysWhyItIsNotSent(t *testing.T) {
+	t.Parallel()
+	l, err := v1alpha1.ParseRegistryURL("http://r.io:5000/acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &corev1.Secret{Type: corev1.SecretTypeDockerConfigJson, Data: map[string][]byte{
+		corev1.DockerConfigJsonKey: []byte(`{"auths":{"r.io:5000":{"username":"acme","password":"s3cret"}}}`),
+	}}
+	_, err = registry.CredentialFromSecret(s, l)
+	want := "the entry for r.io:5000 is for HTTPS and is not sent over plain HTTP; use a store with an https:// URL or, if this login may be read on the network, store the entry under the key http://r.io:5000"
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("it says %v", err)
 	}
 }
 
