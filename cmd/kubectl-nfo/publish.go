@@ -20,6 +20,9 @@ A SOURCE is
   HOST/REPOSITORY:TAG         an image or other artifact in a registry; also with @DIGEST, and with
                               docker:// or oci:// before it
 
+FILE.tgz.prov must be a regular file that holds one clear-signed text, as 'helm package --sign' writes it. A link
+to it is not followed, and a link in a layout's folder is not followed out of that folder.
+
 Each goes to the entry that it is for: a chart by its name and version (with _ for +), an image by the
 last part of its repository and its tag, a layout by the names that its index.json gives its images: all of
 them, or the one named TAG. A name that is a tag alone stands for the folder's or file's name with that
