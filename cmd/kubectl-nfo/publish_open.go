@@ -241,17 +241,13 @@ func (o *opener) client(ctx context.Context, host string) (*registry.Client, err
 	}
 	config := registry.Config{}
 	config.Location.Host = host
-	config.Location.PlainHTTP = slices.Contains(o.flags.plainHosts, host)
+	config.Location.PlainHTTP = slices.ContainsFunc(o.flags.plainHosts, func(plain string) bool { return sameHost(plain, host) })
 	if host == o.target.config.Location.Host {
 		config = o.target.config
 		config.Location.Prefix = ""
 	}
-	login, err := registry.UserCredential(ctx, host)
-	if err != nil {
+	if _, err := o.flags.login(ctx, &config); err != nil { // without one it is the store's, if it is the store's host
 		return nil, err
-	}
-	if login != (registry.Credential{}) { // else the store's, if it is the store's host
-		config.Credential = login
 	}
 	c, err := registry.Open(config)
 	if err != nil {
