@@ -22,6 +22,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/certificate"
 	"github.com/nfo-operator/nfo/internal/controller"
 	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
 // managerConfig is the command line of `nfo manager`.
@@ -95,7 +96,7 @@ func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error
 		return err
 	}
 	collectEarly()
-	log := zap.New()
+	log := zap.New(zap.WriteTo(terminal.JSON(os.Stderr)))
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
 	// A release makes about ten requests; API Priority and Fairness protects the API server.

@@ -16,8 +16,10 @@ import (
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/apitime"
 	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
 // exitError ends the program with a code of its own.
@@ -135,14 +137,13 @@ func terminate(file string, err error) {
 		return
 	}
 	defer func() { _ = f.Close() }()
-	line := strings.ReplaceAll(err.Error(), "\n", "; ")
-	_, _ = f.WriteString(strings.ToValidUTF8(line[:min(len(line), terminationLimit)], ""))
+	_, _ = f.WriteString(v1alpha1.Clip(v1alpha1.Line(strings.ReplaceAll(err.Error(), "\n", "; ")), terminationLimit))
 }
 
 func purgeAndReport(ctx context.Context, flags purgeFlags, out, progress io.Writer) error {
-	log := slog.New(slog.NewTextHandler(progress, nil))
+	log := slog.New(slog.NewTextHandler(terminal.Text(progress), nil))
 	if flags.output == "json" {
-		log = slog.New(slog.NewJSONHandler(progress, nil))
+		log = slog.New(slog.NewJSONHandler(terminal.JSON(progress), nil))
 	}
 	if err := flags.impersonate(ctx, log); err != nil {
 		return &exitError{purgeExitCode(err), err}

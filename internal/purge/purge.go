@@ -246,7 +246,7 @@ func summed(errs []error) error {
 }
 
 // oneLine is an error as a report and a status show it.
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+func oneLine(err error) string { return v1alpha1.Line(strings.ReplaceAll(err.Error(), "\n", "; ")) }
 
 // record writes the run to the store's status, and what was learnt of the registry. Nothing else
 // of the store is written. It writes also when the purge was told to stop.

@@ -58,7 +58,7 @@ type Client struct {
 	auth       *auth.Client
 	blobs      *auth.Client // without a limit of time; see Copy
 	transports transports
-	secrets    []string
+	secrets    *secrets
 	absences   *absences
 	unlisted   atomic.Bool               // the registry has said that it has no list; see List
 	tookMore   atomic.Pointer[time.Time] // when a DELETE of a tag first took more than the tag; see Trial
@@ -74,16 +74,17 @@ func Open(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", cfg.Location.Host, err)
 	}
+	secrets := newSecrets(cfg.Credential)
 	calls := &auth.Client{
-		Client:     newHTTPClient(transports.calls, cfg.Transport, callTimeout),
+		Client:     newHTTPClient(transports.calls, cfg.Transport, secrets, callTimeout),
 		Header:     http.Header{"User-Agent": {"nfo"}},
 		Cache:      auth.NewCache(),
 		ClientID:   "nfo",
 		Credential: auth.StaticCredential(cfg.Location.Host, cfg.Credential.oras()),
 	}
 	blobs := *calls
-	blobs.Client = newHTTPClient(transports.blobs, cfg.Transport, 0)
-	return &Client{location: cfg.Location, auth: calls, blobs: &blobs, transports: transports, secrets: secretsOf(cfg.Credential), absences: newAbsences(cmp.Or(cfg.SecondLook, SecondLook))}, nil
+	blobs.Client = newHTTPClient(transports.blobs, cfg.Transport, secrets, 0)
+	return &Client{location: cfg.Location, auth: calls, blobs: &blobs, transports: transports, secrets: secrets, absences: newAbsences(cmp.Or(cfg.SecondLook, SecondLook))}, nil
 }
 
 // Close lets idle connections go. The client stays usable.

@@ -56,12 +56,12 @@ func newTransports(caBundle []byte) (transports, error) {
 	return transports{calls, blobs}, nil
 }
 
-func newHTTPClient(transport *http.Transport, wrap func(http.RoundTripper) http.RoundTripper, timeout time.Duration) *http.Client {
+func newHTTPClient(transport *http.Transport, wrap func(http.RoundTripper) http.RoundTripper, s *secrets, timeout time.Duration) *http.Client {
 	var base http.RoundTripper = transport
 	if wrap != nil {
 		base = wrap(base)
 	}
-	return &http.Client{Transport: &retrier{base: base}, Timeout: timeout, CheckRedirect: checkRedirect}
+	return &http.Client{Transport: &learner{base: &retrier{base: base}, secrets: s}, Timeout: timeout, CheckRedirect: checkRedirect}
 }
 
 // checkRedirect lets reads follow, as registries send them to object storage, but never from
