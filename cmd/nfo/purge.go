@@ -63,6 +63,7 @@ type purgeFlags struct {
 	namespace, store, output string
 	volume                   string
 	dryRun                   bool
+	allowLoopback            bool
 	// termination is the file by which a container tells the kubelet why it ended.
 	termination string
 	clusterFlags
@@ -103,6 +104,7 @@ func newPurgeCommand() *cobra.Command {
 	f.BoolVar(&flags.dryRun, "dry-run", false, "report what would be done and write nothing")
 	f.StringVarP(&flags.output, "output", "o", "table", "table, or json: one object a line for each digest, then the summary")
 	f.StringVar(&flags.volume, "volume", "", "where the registry's volume is mounted, for stores with usage Volume")
+	f.BoolVar(&flags.allowLoopback, purge.AllowLoopbackFlag, false, "connect to a registry at a loopback address, such as 127.0.0.1, too")
 	flags.add(cmd)
 	return cmd
 }
@@ -212,7 +214,7 @@ func purgeConfig(flags purgeFlags) (purge.Config, error) {
 		host = "" // the rest is unique alone
 	}
 	return purge.Config{
-		Namespace: flags.namespace, Store: flags.store, DryRun: flags.dryRun, Volume: flags.volume,
+		Namespace: flags.namespace, Store: flags.store, DryRun: flags.dryRun, Volume: flags.volume, AllowLoopback: flags.allowLoopback,
 		Client: api, Leases: leases, Now: server.Now, Skew: server.Skew, Identity: cmp.Or(host, "nfo-purge") + "_" + rand.Text(),
 	}, nil
 }

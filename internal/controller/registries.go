@@ -24,6 +24,7 @@ type Registries struct {
 	secrets    client.Reader
 	wrap       func(http.RoundTripper) http.RoundTripper
 	secondLook time.Duration // see registry.Config
+	addresses  registry.Addresses
 
 	mu   sync.Mutex
 	open map[types.UID]opened
@@ -34,10 +35,10 @@ type opened struct {
 	client *registry.Client
 }
 
-// NewRegistries makes the pool. wrap, when not nil, sees every request to a registry. secondLook is as in
-// registry.Config.
-func NewRegistries(secrets client.Reader, wrap func(http.RoundTripper) http.RoundTripper, secondLook time.Duration) *Registries {
-	return &Registries{secrets: secrets, wrap: wrap, secondLook: secondLook, open: map[types.UID]opened{}}
+// NewRegistries makes the pool. wrap, when not nil, sees every request to a registry. secondLook and addresses are
+// as in registry.Config.
+func NewRegistries(secrets client.Reader, wrap func(http.RoundTripper) http.RoundTripper, secondLook time.Duration, addresses registry.Addresses) *Registries {
+	return &Registries{secrets: secrets, wrap: wrap, secondLook: secondLook, addresses: addresses, open: map[types.UID]opened{}}
 }
 
 // Open returns the client of a store. A store that is being deleted keeps the credentials it
@@ -73,7 +74,7 @@ func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*regi
 	if pem := cfg.CABundle; len(pem) > 0 && !x509.NewCertPool().AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("opening %s: %w", cfg.Location.Host, errCABundle)
 	}
-	cfg.Transport, cfg.SecondLook = r.wrap, r.secondLook
+	cfg.Transport, cfg.SecondLook, cfg.Addresses = r.wrap, r.secondLook, r.addresses
 	opening, err := registry.Open(cfg)
 	if err != nil {
 		return nil, err

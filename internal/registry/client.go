@@ -30,6 +30,8 @@ type Config struct {
 	// CABundle is PEM. When not empty the registry's certificate must chain to it, and the
 	// system's roots do not count.
 	CABundle []byte
+	// Addresses says to which addresses the client connects. Default: AnyAddress.
+	Addresses Addresses
 	// Transport, when not nil, wraps the transport below the retries: it sees every request
 	// as it goes out, token requests included.
 	Transport func(http.RoundTripper) http.RoundTripper
@@ -70,7 +72,7 @@ func Open(cfg Config) (*Client, error) {
 	if err := host.ValidateRegistry(); err != nil || cfg.Location.Host == "" {
 		return nil, fmt.Errorf("opening a registry: %w: its location has no valid host", ErrConfig)
 	}
-	transports, err := newTransports(cfg.CABundle)
+	transports, err := newTransports(cfg.CABundle, cfg.Addresses)
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", cfg.Location.Host, err)
 	}

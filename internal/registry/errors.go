@@ -103,6 +103,8 @@ func (c *Client) sendFailed(err error) error {
 	var answer *errcode.ErrorResponse
 	var sending *url.Error
 	switch {
+	case errors.Is(err, ErrAddress):
+		return c.fail(ErrAddress, err)
 	case errors.As(err, &answer): // from the token server
 		class := classify(answer)
 		if !errors.Is(class, ErrUnavailable) {
