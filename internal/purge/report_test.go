@@ -128,7 +128,7 @@ func TestReportsCanBeShown(t *testing.T) {
 	const controls = "\x1b\r\u202e\u2066\u009b"
 	r := aReport(false)
 	r.Verdicts[0].Message = hostile + "\r\ndelete\tReleased\tacme/fake"
-	r.Message = oneLine(errors.New(hostile + "\npublisher/acme: Succeeded"))
+	r.Message = hostile
 	var table, lines bytes.Buffer
 	if err := errors.Join(r.WriteTable(&table), r.WriteJSON(&lines)); err != nil {
 		t.Fatal(err)
@@ -142,6 +142,9 @@ func TestReportsCanBeShown(t *testing.T) {
 	var first Verdict
 	if err := json.Unmarshal([]byte(strings.SplitN(lines.String(), "\n", 2)[0]), &first); err != nil || first.Message != r.Verdicts[0].Message {
 		t.Errorf("%v: %q, want the message as it is: %q", err, first.Message, r.Verdicts[0].Message)
+	}
+	if line := oneLine(errors.New(hostile + "\npublisher/acme: Succeeded")); strings.ContainsAny(line, controls+"\n") {
+		t.Errorf("an error is %q, want one line that can be shown", line)
 	}
 	if run := r.run(r.Ended); strings.ContainsAny(run.Message, controls) {
 		t.Errorf("the status says %q, want nothing that controls a terminal", run.Message)
