@@ -46,10 +46,10 @@ func Line(text string) string {
 // isUnprintable reports whether a character may not be shown. utf8.RuneError stands for an invalid byte; who
 // writes it as a character loses it.
 func isUnprintable(r rune) bool {
-	switch {
-	case r == '\n', r == '\t':
+	switch r {
+	case '\n', '\t':
 		return false
-	case r == utf8.RuneError:
+	case utf8.RuneError:
 		return true
 	}
 	return unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp)

@@ -113,7 +113,7 @@ func TestLoginOfSecret(t *testing.T) {
 // A registry of this machine may be sent a login, and can name any token server.
 func TestLoginOfTokenServers(t *testing.T) {
 	t.Parallel()
-	r := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	r := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="http://tokens.invalid/token",service="registry"`)
 		w.WriteHeader(http.StatusUnauthorized)
 	}))

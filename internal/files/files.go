@@ -19,9 +19,9 @@ import (
 )
 
 var (
-	// ErrNotRegular: it is a folder, a device, a pipe, a socket or a link that may not be followed.
+	// ErrNotRegular means that a name is that of a folder, a device, a pipe, a socket or a link that may not be followed.
 	ErrNotRegular = errors.New("not a regular file")
-	// ErrTooLarge: it has more bytes than are read.
+	// ErrTooLarge means that a file has more bytes than are read.
 	ErrTooLarge = errors.New("too large")
 )
 

@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// ErrAddress: the registry, what it redirects to, or its token server is at an address that this client does
-// not connect to. It wraps ErrConfig.
+// ErrAddress means that the registry, what it redirects to, or its token server is at an address that this
+// client does not connect to. It wraps ErrConfig.
 var ErrAddress = fmt.Errorf("%w: refused address", ErrConfig)
 
 // Addresses says to which addresses a client connects. They are checked after names have been resolved, at
