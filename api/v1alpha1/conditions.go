@@ -94,6 +94,8 @@ const (
 	ReasonPathConflict = "PathConflict"
 	// ReasonInvalidURL: the URL cannot be parsed.
 	ReasonInvalidURL = "InvalidURL"
+	// ReasonAddressRefused: the registry, or what it leads to, is at an address that is not connected to.
+	ReasonAddressRefused = "AddressRefused"
 	// ReasonInvalidCABundle: caBundle holds no certificate.
 	ReasonInvalidCABundle = "InvalidCABundle"
 	// ReasonSecretNotFound: the named Secret does not exist.

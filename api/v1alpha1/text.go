@@ -3,14 +3,63 @@ package v1alpha1
 import (
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
-// Clip returns text in at most that many bytes of valid UTF-8, because the API server bounds messages,
+// unprintable replaces what may not be shown.
+const unprintable = '?'
+
+// Printable returns text as valid UTF-8 in which nothing moves a terminal's cursor, changes its state or
+// reorders what stands around it. Each run of invalid bytes, of control characters (C0, which escape sequences
+// begin with, DEL and C1), of bidirectional controls and of line and paragraph separators becomes a question
+// mark. Line feeds and tabs stay.
+func Printable(text string) string {
+	if !strings.ContainsFunc(text, isUnprintable) {
+		return text
+	}
+	var b strings.Builder
+	b.Grow(len(text))
+	replaced := false
+	for _, r := range text { // an invalid byte is a utf8.RuneError
+		if !isUnprintable(r) {
+			b.WriteRune(r)
+		} else if !replaced {
+			b.WriteRune(unprintable)
+		}
+		replaced = isUnprintable(r)
+	}
+	return b.String()
+}
+
+// Line returns text as Printable does, on one line: each white-space character becomes a space. It is for cells
+// of tables, list items and quotations, which a text from outside could otherwise add to.
+func Line(text string) string {
+	return Printable(strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) {
+			return ' '
+		}
+		return r
+	}, text))
+}
+
+// isUnprintable reports whether a character may not be shown. utf8.RuneError stands for an invalid byte; who
+// writes it as a character loses it.
+func isUnprintable(r rune) bool {
+	switch r {
+	case '\n', '\t':
+		return false
+	case utf8.RuneError:
+		return true
+	}
+	return unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp)
+}
+
+// Clip returns text as Printable does, in at most that many bytes, because the API server bounds messages,
 // notes and reasons. A longer text is cut between two characters and ends in "..."; with fewer than 3
-// bytes it is only cut. Each run of invalid bytes becomes a question mark.
+// bytes it is only cut.
 func Clip(text string, most int) string {
-	text = strings.ToValidUTF8(text, "?")
+	text = Printable(text)
 	if len(text) <= most {
 		return text
 	}

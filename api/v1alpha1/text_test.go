@@ -39,6 +39,36 @@ func TestClip(t *testing.T) {
 	}
 }
 
+func TestPrintable(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ reason, text, want, line string }{
+		"Plain":    {"letters of any script, and emoji", "café ليبيا 😀", "café ليبيا 😀", "café ليبيا 😀"},
+		"Lines":    {"a message can have several, a cell cannot", "a\n\tb", "a\n\tb", "a  b"},
+		"Return":   {"what follows would be written over what is there", "refused\rok     ", "refused?ok     ", "refused ok     "},
+		"Color":    {"an escape sequence", "\x1b[31mred", "?[31mred", "?[31mred"},
+		"Title":    {"one that ends with a bell", "\x1b]0;t\a", "?]0;t?", "?]0;t?"},
+		"C1":       {"the same in one character", "\u009b31mred", "?31mred", "?31mred"},
+		"Delete":   {"it is a control too", "a\x7fb\bc", "a?b?c", "a?b?c"},
+		"Override": {"what follows would be read from right to left", "upf\u202e0.1", "upf?0.1", "upf?0.1"},
+		"Isolates": {"each of them", "\u2066a\u2067b\u2068c\u2069", "?a?b?c?", "?a?b?c?"},
+		"Embeds":   {"each of them", "\u202aa\u202bb\u202cc\u202d", "?a?b?c?", "?a?b?c?"},
+		"Marks":    {"each of them", "\u200ea\u200fb\u061c", "?a?b?", "?a?b?"},
+		"Separate": {"what some take for line ends", "a\u2028b\u2029c\u0085d", "a?b?c?d", "a b c d"},
+		"Runs":     {"one mark for many", "a\x00\x01\x1b\u202e\xffb", "a?b", "a?b"},
+		"Invalid":  {"what is no UTF-8", "a\xff\xfeb", "a?b", "a?b"},
+	} {
+		if got := Printable(tc.text); got != tc.want {
+			t.Errorf("%s: %s: %q, want %q", name, tc.reason, got, tc.want)
+		}
+		if got := Line(tc.text); got != tc.line {
+			t.Errorf("%s: %s: on a line %q, want %q", name, tc.reason, got, tc.line)
+		}
+		if got := Clip(tc.text, 100); got != tc.want {
+			t.Errorf("%s: %s: clipped %q, want %q", name, tc.reason, got, tc.want)
+		}
+	}
+}
+
 func TestClipIsValidAtEveryLength(t *testing.T) {
 	t.Parallel()
 	text := strings.Repeat("a é € 😀 \xff", 5)

@@ -28,6 +28,7 @@ func (f *importFlags) deliver(ctx context.Context, result *aosm.Result) error {
 	}
 	done := &unstructured.UnstructuredList{Object: map[string]any{"apiVersion": "v1", "kind": "List"}}
 	asList := *f.print.OutputFormat == "json"
+	out := dataOut(f.streams.Out, *f.print.OutputFormat)
 	failed := 0
 	for _, o := range result.Objects {
 		u, err := aosm.Applied(o)
@@ -42,12 +43,12 @@ func (f *importFlags) deliver(ctx context.Context, result *aosm.Result) error {
 		if asList {
 			continue
 		}
-		if err := printer.PrintObj(u, f.streams.Out); err != nil { // at once: who waits sees how far it is
+		if err := printer.PrintObj(u, out); err != nil { // at once: who waits sees how far it is
 			return &exitError{exitFailed, fmt.Errorf("printing: %w", err)}
 		}
 	}
 	if asList {
-		if err := printer.PrintObj(done, f.streams.Out); err != nil {
+		if err := printer.PrintObj(done, out); err != nil {
 			return &exitError{exitFailed, fmt.Errorf("printing: %w", err)}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/aosm"
 )
 
@@ -26,7 +27,7 @@ func tell(w io.Writer, title string, findings []aosm.Finding) {
 		if i == 0 {
 			fmt.Fprintln(w, title)
 		}
-		fmt.Fprintln(w, " ", f)
+		fmt.Fprintln(w, " ", v1alpha1.Line(fmt.Sprint(f)))
 	}
 }
 

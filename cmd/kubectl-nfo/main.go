@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
 // version is set by the linker.
@@ -58,8 +59,10 @@ func usage(format string, args ...any) error {
 	return &exitError{exitUsage, fmt.Errorf(format, args...)}
 }
 
-// run executes the command line and returns the exit code.
+// run executes the command line and returns the exit code. Whatever is written for people, such as a status
+// that others have set or a registry's error, goes through writers that a terminal can trust.
 func run(ctx context.Context, streams genericiooptions.IOStreams, args []string) int {
+	streams.Out, streams.ErrOut = terminal.Text(streams.Out), terminal.Text(streams.ErrOut)
 	root := newRootCommand(streams)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)

@@ -20,6 +20,9 @@ A SOURCE is
   HOST/REPOSITORY:TAG         an image or other artifact in a registry; also with @DIGEST, and with
                               docker:// or oci:// before it
 
+FILE.tgz.prov must be a regular file that holds one clear-signed text, as 'helm package --sign' writes it. A link
+to it is not followed, and a link in a layout's folder is not followed out of that folder.
+
 Each goes to the entry that it is for: a chart by its name and version (with _ for +), an image by the
 last part of its repository and its tag, a layout by the names that its index.json gives its images: all of
 them, or the one named TAG. A name that is a tag alone stands for the folder's or file's name with that
@@ -34,8 +37,10 @@ StoreScoped manifest nothing is kept.) At the end every tag, manifest and blob i
 Without a source it says what is missing, and where it belongs.
 
 The store's registry and those of sources are logged in to as 'docker login' or 'podman login' have left
-it, credential helpers included. Sources are read over https; the registry of the store as the store's URL and
-caBundle say. Interrupted, run it again: it goes on.
+it, credential helpers included. Sources are read over https, or over http from a host that --plain-http names;
+the registry of the store is spoken to as the store's URL and caBundle say. No login is sent over http, to a
+store's registry either, unless --plain-http names the host or it is this machine (localhost, 127.0.0.1, ::1).
+Interrupted, run it again: it goes on.
 
 -o json prints what becomes of every artifact, also when some are refused, which say why in their message
 (result Failed; WouldPush is then what would have been pushed). What fails before the tags have been looked
@@ -84,7 +89,7 @@ func newPublishCommand(streams genericiooptions.IOStreams, config *genericcliopt
 	f.BoolVar(&flags.dryRun, "dry-run", false, "say what would be pushed, and write nothing")
 	f.BoolVar(&flags.overwrite, "overwrite", false, "replace tags that are at another digest, if the manifest is not sealed and the manager has seen that digest, so that a tombstone keeps it")
 	f.BoolVar(&flags.storeCredentials, "use-store-credentials", false, "log in to the store's registry with the Secret that the store names, which takes the right to read it")
-	f.StringSliceVar(&flags.plainHosts, "source-plain-http", nil, "HOST[:PORT] of a source's registry that speaks plain HTTP; can be given several times")
+	f.StringSliceVar(&flags.plainHosts, "plain-http", nil, "HOST[:PORT] of a registry that speaks plain HTTP, and that is sent your login unencrypted; can be given several times")
 	f.BoolVarP(&flags.quiet, "quiet", "q", false, "show no progress")
 	f.StringVarP(&flags.output, "output", "o", "table", "table or json")
 	return cmd

@@ -128,7 +128,7 @@ func (p *publication) outcome(ctx context.Context) error {
 	case ctx.Err() != nil && asked > 0 && done < asked:
 		errs = append(errs, fmt.Errorf("interrupted: %d of %d artifacts are done; the same command goes on", done, asked))
 	case len(errs) > 0:
-		errs = append(errs, fmt.Errorf("%d of %d artifacts failed%s", len(errs), asked, advice(errs)))
+		errs = append(errs, fmt.Errorf("%d of %d artifacts failed%s", len(errs), asked, advice(errs)), p.target.deniedWithheld(errs))
 	case asked == 0 && missing > 0:
 		errs = append(errs, fmt.Errorf("%d of %d artifacts are missing", missing, len(p.items)))
 	}

@@ -1,11 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"path"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/files"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -25,6 +27,13 @@ const imageNameAnnotation = "io.containerd.image.name"
 
 // maxProvenanceBytes bounds the signature of a chart, which repeats its Chart.yaml.
 const maxProvenanceBytes = 4 << 20
+
+// The lines that a clear-signed text and its signature begin and end with.
+const (
+	clearSignedBegins = "-----BEGIN PGP SIGNED MESSAGE-----"
+	signatureBegins   = "-----BEGIN PGP SIGNATURE-----"
+	signatureEnds     = "-----END PGP SIGNATURE-----"
+)
 
 // candidate is a source that has been opened.
 type candidate struct {
@@ -77,9 +86,9 @@ func (o *opener) open(ctx context.Context, arguments []sourceArgument) ([]candid
 
 // chart reads a chart as `helm push` does, with the provenance that lies beside it.
 func (o *opener) chart(ctx context.Context, s sourceArgument) ([]candidate, error) {
-	file, err := os.Open(s.chart)
+	file, err := files.Open(s.chart)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("opening the chart archive %s: %w", s.chart, err)
 	}
 	defer func() { _ = file.Close() }() // only read
 	chart, err := reference.ReadChartArchive(file)
@@ -87,7 +96,7 @@ func (o *opener) chart(ctx context.Context, s sourceArgument) ([]candidate, erro
 		return nil, fmt.Errorf("reading the chart archive %s: %w", s.chart, err)
 	}
 	layers := []registry.Blob{{MediaType: reference.ChartContentMediaType, Data: chart.Bytes}}
-	provenance, err := readProvenance(s.chart + ".prov")
+	provenance, err := readProvenance(s.chart)
 	if err != nil {
 		return nil, err
 	}
@@ -106,18 +115,33 @@ func (o *opener) chart(ctx context.Context, s sourceArgument) ([]candidate, erro
 	}}, nil
 }
 
-// readProvenance reads a signature; nil when there is none.
-func readProvenance(name string) ([]byte, error) {
-	info, err := os.Stat(name)
+// readProvenance reads the provenance file that `helm package --sign` writes beside a chart; nil if there is
+// none. Only a clear-signed text counts as one: anything else that has its name, such as a private key or a link
+// to one, is an error.
+func readProvenance(chart string) ([]byte, error) {
+	name := filepath.Base(chart) + ".prov"
+	data, err := files.ReadBeside(chart, name, maxProvenanceBytes)
 	switch {
-	case errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
+	case errors.Is(err, files.ErrNotRegular):
+		return nil, fmt.Errorf("%w: the provenance of a chart is pushed with it, and links are not followed; replace it with the file itself, or remove it", err)
 	case err != nil:
 		return nil, err
-	case !info.Mode().IsRegular() || info.Size() > maxProvenanceBytes:
-		return nil, fmt.Errorf("%s is no regular file of at most %d bytes", name, maxProvenanceBytes)
+	case !isClearSigned(data):
+		return nil, fmt.Errorf("reading %s: it is not a provenance file, which is a text signed in clear (%q): sign the chart with 'helm package --sign', or remove the file",
+			filepath.Join(filepath.Dir(chart), name), clearSignedBegins)
 	}
-	return os.ReadFile(name)
+	return data, nil
+}
+
+// isClearSigned reports whether a text is one clear-signed message with its signature, and nothing else
+// (RFC 9580, section 7).
+func isClearSigned(data []byte) bool {
+	text, begins := bytes.CutPrefix(bytes.TrimSpace(data), []byte(clearSignedBegins))
+	_, signature, signed := bytes.Cut(text, []byte("\n"+signatureBegins))
+	rest, ends := bytes.CutSuffix(signature, []byte(signatureEnds))
+	return begins && signed && ends && !bytes.Contains(rest, []byte("-----"))
 }
 
 // layout opens a layout: all its images, or the one that is named.
@@ -217,17 +241,13 @@ func (o *opener) client(ctx context.Context, host string) (*registry.Client, err
 	}
 	config := registry.Config{}
 	config.Location.Host = host
-	config.Location.PlainHTTP = slices.Contains(o.flags.plainHosts, host)
+	config.Location.PlainHTTP = slices.ContainsFunc(o.flags.plainHosts, func(plain string) bool { return sameHost(plain, host) })
 	if host == o.target.config.Location.Host {
 		config = o.target.config
 		config.Location.Prefix = ""
 	}
-	login, err := registry.UserCredential(ctx, host)
-	if err != nil {
+	if _, err := o.flags.login(ctx, &config); err != nil { // without one it is the store's, if it is the store's host
 		return nil, err
-	}
-	if login != (registry.Credential{}) { // else the store's, if it is the store's host
-		config.Credential = login
 	}
 	c, err := registry.Open(config)
 	if err != nil {

@@ -141,7 +141,7 @@ func (p *publication) look(ctx context.Context, i *item) (err error) {
 	case errors.Is(err, registry.ErrNotFound):
 		return nil
 	case errors.Is(err, registry.ErrDenied):
-		return fmt.Errorf("%w; log in with 'docker login %s' or 'podman login', or use --use-store-credentials", err, p.target.config.Location.Host)
+		return fmt.Errorf("%w; %s", err, p.target.denied())
 	case err != nil || i.source == nil || i.candidate.content == "" || i.there.Digest == i.source.Root.Descriptor.Digest:
 		return err
 	}

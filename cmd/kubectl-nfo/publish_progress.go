@@ -3,12 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"sync/atomic"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
-	"golang.org/x/term"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
 const (
@@ -28,7 +28,7 @@ func newProgress(out io.Writer, quiet bool) *progress {
 		out = io.Discard
 	}
 	p := &progress{out: out}
-	if file, ok := out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+	if file := terminalOf(out); file != nil {
 		p.bars = mpb.New(mpb.WithOutput(file), mpb.WithWidth(barWidth))
 	}
 	return p
@@ -47,7 +47,7 @@ func (p *progress) say(format string, args ...any) {
 	if p.bars != nil {
 		out = p.bars
 	}
-	fmt.Fprintf(out, format+"\n", args...)
+	fmt.Fprintln(out, v1alpha1.Printable(fmt.Sprintf(format, args...)))
 }
 
 // bar is the progress of one artifact. Its add is safe for concurrent use.
@@ -67,7 +67,7 @@ func (p *progress) start(name string, total int64) *bar {
 		return b
 	}
 	b.bar = p.bars.AddBar(0, // a total would end the bar before the tag is set
-		mpb.PrependDecorators(decor.Name(name+" ", decor.WCSyncSpaceR)),
+		mpb.PrependDecorators(decor.Name(v1alpha1.Line(name)+" ", decor.WCSyncSpaceR)),
 		mpb.AppendDecorators(decor.OnAbort(decor.OnComplete(decor.Any(counters), "done"), "failed")))
 	b.bar.SetTotal(total, false)
 	return b

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -97,9 +96,7 @@ func size(bytes int64) string {
 func (p *publication) write(out io.Writer, format string) error {
 	rows := p.rows()
 	if format == "json" {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		return e.Encode(map[string]any{"manifest": p.target.manifest.Name, "namespace": p.target.manifest.Namespace, "artifacts": rows})
+		return writeJSON(out, map[string]any{"manifest": p.target.manifest.Name, "namespace": p.target.manifest.Namespace, "artifacts": rows})
 	}
 	if len(rows) == 0 {
 		return nil
@@ -107,7 +104,7 @@ func (p *publication) write(out io.Writer, format string) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ARTIFACT\tDIGEST\tRESULT\tAT")
 	for _, r := range rows {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.Artifact, cmp.Or(r.Digest, "-"), r.says, r.At)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", v1alpha1.Line(r.Artifact), v1alpha1.Line(cmp.Or(r.Digest, "-")), v1alpha1.Line(r.says), v1alpha1.Line(r.At))
 	}
 	return table.Flush()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,6 +21,8 @@ type target struct {
 	manifest *v1alpha1.ArtifactManifest
 	config   registry.Config
 	client   *registry.Client
+	// withheld: the person has a login for the registry, which was not used because it would be sent in clear.
+	withheld bool
 }
 
 // repository is that of an entry.
@@ -73,13 +76,40 @@ func (f *publishFlags) find(ctx context.Context, api client.Client, key client.O
 	if t.config, err = registry.ConfigOf(store, secret); err != nil {
 		return nil, fmt.Errorf("reading what store %s says of its registry: %w", store.Name, err)
 	}
-	if secret == nil {
-		if t.config.Credential, err = registry.UserCredential(ctx, t.config.Location.Host); err != nil {
-			return nil, err
-		}
+	if err := f.logIn(ctx, t, secret != nil); err != nil {
+		return nil, err
 	}
 	t.client, err = registry.Open(t.config)
 	return t, err
+}
+
+// logIn decides which login the registry of the store is sent: that of its Secret, or the person's own.
+func (f *publishFlags) logIn(ctx context.Context, t *target, fromSecret bool) (err error) {
+	switch host := t.config.Location.Host; {
+	case !fromSecret:
+		t.withheld, err = f.login(ctx, &t.config)
+		return err
+	case f.inClear(t.config.Location):
+		return fmt.Errorf("the URL of store %s says http://, and the login of its Secret would be sent unencrypted: --plain-http %s sends it", t.manifest.Spec.ArtifactStoreRef.Name, host)
+	}
+	t.config.Transport = f.guard
+	return nil
+}
+
+// denied says what to do when the registry of the store has refused.
+func (t *target) denied() string {
+	if t.withheld {
+		return withheldLogin(t.config.Location.Host)
+	}
+	return fmt.Sprintf("log in with 'docker login %s' or 'podman login', or use --use-store-credentials", t.config.Location.Host)
+}
+
+// deniedWithheld is why some of many failures may come from a login that was not sent; nil for none.
+func (t *target) deniedWithheld(failures []error) error {
+	if t.withheld && slices.ContainsFunc(failures, func(err error) bool { return errors.Is(err, registry.ErrDenied) }) {
+		return errors.New(t.denied())
+	}
+	return nil
 }
 
 // publishable refuses what the operator would not keep.

@@ -9,10 +9,12 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
-// terminal opens a pseudo-terminal: what is written to the second can be read from the first.
-func terminal(t *testing.T) (*os.File, *os.File) {
+// pseudoTerminal opens a pseudo-terminal: what is written to the second can be read from the first.
+func pseudoTerminal(t *testing.T) (*os.File, *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -34,13 +36,13 @@ func terminal(t *testing.T) (*os.File, *os.File) {
 
 func TestProgressOnATerminal(t *testing.T) {
 	t.Parallel()
-	screen, program := terminal(t)
+	screen, program := pseudoTerminal(t)
 	shown := make(chan []byte)
 	go func() {
 		all, _ := io.ReadAll(screen) // it ends with an error, when the other end is closed
 		shown <- all
 	}()
-	p := newProgress(program, false)
+	p := newProgress(terminal.Text(program), false)
 	first := p.start("upf:1.0.0", 2<<20)
 	first.add(1 << 20)
 	first.restart(errors.New("the line broke"))
@@ -58,5 +60,14 @@ func TestProgressOnATerminal(t *testing.T) {
 		if !bytes.Contains(got, []byte(want)) {
 			t.Errorf("the screen does not show %q: %q", want, got)
 		}
+	}
+}
+
+func TestDataOnATerminal(t *testing.T) {
+	t.Parallel()
+	_, program := pseudoTerminal(t)
+	t.Cleanup(func() { _ = program.Close() })
+	if out := terminal.Text(program); dataOut(out, "yaml") != io.Writer(out) {
+		t.Error("a terminal gets YAML as it is, want it through the writer of texts")
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -79,9 +78,7 @@ func (f *whyFlags) run(ctx context.Context, what string) error {
 	if f.output == "tree" {
 		return answer.write(f.streams.Out)
 	}
-	e := json.NewEncoder(f.streams.Out)
-	e.SetIndent("", "  ")
-	return e.Encode(answer)
+	return writeJSON(f.streams.Out, answer)
 }
 
 // object says what keeps one object.

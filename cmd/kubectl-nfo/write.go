@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
 // write writes the answer for people: the chain as a tree, then what follows.
@@ -32,9 +34,10 @@ type writer struct {
 	err error
 }
 
+// line writes one line, whatever the arguments have in them.
 func (w *writer) line(format string, args ...any) {
 	if w.err == nil {
-		_, w.err = fmt.Fprintf(w.out, format+"\n", args...)
+		_, w.err = fmt.Fprintln(w.out, v1alpha1.Line(fmt.Sprintf(format, args...)))
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
 const checkHelp = `Looks whether the operator works, from inside the cluster or from outside: that the API server has its
@@ -58,7 +59,7 @@ func newCheckCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, api, err := flags.connect(requestTimeout)
 			if err == nil {
-				err = runCheck(cmd.Context(), api, flags, cmd.OutOrStdout())
+				err = runCheck(cmd.Context(), api, flags, terminal.Text(cmd.OutOrStdout()))
 			}
 			if err != nil {
 				return &exitError{purge.ExitFailed, err}

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
 // version is set by the linker.
@@ -31,7 +33,7 @@ func run(ctx context.Context, args []string) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(os.Stderr, "Error:", err)
+	fmt.Fprintln(terminal.Text(os.Stderr), "Error:", err)
 	var coded *exitError
 	if errors.As(err, &coded) {
 		return coded.code

@@ -23,6 +23,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/certificate"
 	"github.com/nfo-operator/nfo/internal/controller"
 	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
 // managerConfig is the command line of `nfo manager`.
@@ -75,6 +76,7 @@ Exit codes:
 	cfg.Purger.Resources = purge.DefaultResources()
 	f.Var(resourceList{&cfg.Purger.Resources.Requests}, "purger-requests", "what a purge pod requests: a list of cpu, memory and ephemeral-storage; empty for nothing")
 	f.Var(resourceList{&cfg.Purger.Resources.Limits}, "purger-limits", "what a purge pod is limited to: as --purger-requests, memory at least 32Mi; empty for no limits")
+	f.BoolVar(&cfg.Purger.AllowLoopback, purge.AllowLoopbackFlag, false, "connect to registries at loopback addresses too, such as a registry in the same pod; purge pods do the same")
 	f.Float64Var(&cfg.PollsPerSecond, "registry-polls-per-second", 5, "requests a second to each store's registry for polling upload states, on average; at least 0.1")
 	return cmd
 }
@@ -99,7 +101,7 @@ func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error
 	if err := limitMemory(); err != nil {
 		return err
 	}
-	log := zap.New()
+	log := zap.New(zap.WriteTo(terminal.JSON(os.Stderr)))
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
 	// A release makes about ten requests; API Priority and Fairness protects the API server.

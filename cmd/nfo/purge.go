@@ -16,8 +16,10 @@ import (
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/apitime"
 	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
 // exitError ends the program with a code of its own.
@@ -61,6 +63,7 @@ type purgeFlags struct {
 	namespace, store, output string
 	volume                   string
 	dryRun                   bool
+	allowLoopback            bool
 	// termination is the file by which a container tells the kubelet why it ended.
 	termination string
 	clusterFlags
@@ -101,6 +104,7 @@ func newPurgeCommand() *cobra.Command {
 	f.BoolVar(&flags.dryRun, "dry-run", false, "report what would be done and write nothing")
 	f.StringVarP(&flags.output, "output", "o", "table", "table, or json: one object a line for each digest, then the summary")
 	f.StringVar(&flags.volume, "volume", "", "where the registry's volume is mounted, for stores with usage Volume")
+	f.BoolVar(&flags.allowLoopback, purge.AllowLoopbackFlag, false, "connect to a registry at a loopback address, such as 127.0.0.1, too")
 	flags.add(cmd)
 	return cmd
 }
@@ -135,14 +139,13 @@ func terminate(file string, err error) {
 		return
 	}
 	defer func() { _ = f.Close() }()
-	line := strings.ReplaceAll(err.Error(), "\n", "; ")
-	_, _ = f.WriteString(strings.ToValidUTF8(line[:min(len(line), terminationLimit)], ""))
+	_, _ = f.WriteString(v1alpha1.Clip(v1alpha1.Line(strings.ReplaceAll(err.Error(), "\n", "; ")), terminationLimit))
 }
 
 func purgeAndReport(ctx context.Context, flags purgeFlags, out, progress io.Writer) error {
-	log := slog.New(slog.NewTextHandler(progress, nil))
+	log := slog.New(slog.NewTextHandler(terminal.Text(progress), nil))
 	if flags.output == "json" {
-		log = slog.New(slog.NewJSONHandler(progress, nil))
+		log = slog.New(slog.NewJSONHandler(terminal.JSON(progress), nil))
 	}
 	if err := flags.impersonate(ctx, log); err != nil {
 		return &exitError{purgeExitCode(err), err}
@@ -211,7 +214,7 @@ func purgeConfig(flags purgeFlags) (purge.Config, error) {
 		host = "" // the rest is unique alone
 	}
 	return purge.Config{
-		Namespace: flags.namespace, Store: flags.store, DryRun: flags.dryRun, Volume: flags.volume,
+		Namespace: flags.namespace, Store: flags.store, DryRun: flags.dryRun, Volume: flags.volume, AllowLoopback: flags.allowLoopback,
 		Client: api, Leases: leases, Now: server.Now, Skew: server.Skew, Identity: cmp.Or(host, "nfo-purge") + "_" + rand.Text(),
 	}, nil
 }

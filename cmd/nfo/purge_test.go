@@ -107,8 +107,9 @@ func TestWhatTheKubeletIsTold(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason, text, want string
 	}{
-		"Lines": {"one line, as in the report", "two things failed\nboth badly", "two things failed; both badly"},
-		"Long":  {"what the kubelet keeps, cut between characters", strings.Repeat("x", 4095) + "é", strings.Repeat("x", 4095)},
+		"Lines":    {"one line, as in the report", "two things failed\nboth badly", "two things failed; both badly"},
+		"Long":     {"what the kubelet keeps, cut between characters", strings.Repeat("x", 4092) + "éxxx", strings.Repeat("x", 4092) + "..."},
+		"Controls": {"nothing that a terminal obeys", "refused\x1b[2J\u202e", "refused?[2J?"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -12,6 +12,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/removal"
+	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
 const removeHelp = `Takes the operator out of the cluster, before what was installed is deleted. It works also when the
@@ -58,7 +59,7 @@ func newRemoveCommand() *cobra.Command {
 			if err := flags.validate(); err != nil {
 				return &exitError{purge.ExitUsage, err}
 			}
-			return runRemove(cmd.Context(), flags, cmd.OutOrStdout())
+			return runRemove(cmd.Context(), flags, terminal.Text(cmd.OutOrStdout()))
 		},
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{purge.ExitUsage, err} })

@@ -82,6 +82,8 @@ func classify(err error) (class, string) {
 		return stuck, v1alpha1.ReasonSecretInvalid
 	case errors.Is(err, errCABundle):
 		return stuck, v1alpha1.ReasonInvalidCABundle
+	case errors.Is(err, registry.ErrAddress):
+		return stuck, v1alpha1.ReasonAddressRefused
 	case errors.Is(err, v1alpha1.ErrRegistryURL), errors.Is(err, registry.ErrConfig):
 		return stuck, v1alpha1.ReasonInvalidURL
 	case errors.Is(err, registry.ErrDenied):
@@ -108,6 +110,7 @@ func reasonOf(err error) string {
 // remedies say what a person can do, by reason, where the error does not say it itself.
 var remedies = map[string]string{
 	v1alpha1.ReasonSecretInvalid:   "Correct the Secret that the store's credentialsSecretRef names.",
+	v1alpha1.ReasonAddressRefused:  "Use a host that does not lead to this machine, its link or a cloud's metadata. An administrator can allow loopback addresses with --allow-loopback-registries (Helm: allowLoopbackRegistries).",
 	v1alpha1.ReasonInvalidCABundle: "Put the certificate of the authority that signed the registry's into it.",
 	v1alpha1.ReasonTagMoved:        "Delete that tag, or set spec.purge.undo of the store to Untagged.",
 	v1alpha1.ReasonDenied:          "Check that the Secret that the store's credentialsSecretRef names has a login that may read, push and delete there.",

@@ -34,6 +34,11 @@ func TestExplain(t *testing.T) {
 			err:    fmt.Errorf("reading Secret ns/push: %w", registry.ErrCredentials),
 			class:  stuck, want: v1alpha1.ReasonSecretInvalid, says: "Correct the Secret that the store's credentialsSecretRef names.",
 		},
+		"Address": {
+			reason: "an address that is refused does not make the URL wrong for ever, and so the store not inert",
+			err:    fmt.Errorf("reaching host: %w", registry.ErrAddress),
+			class:  stuck, want: v1alpha1.ReasonAddressRefused, says: "(Helm: allowLoopbackRegistries).",
+		},
 		"CABundle": {
 			reason: "a bundle without a certificate does not make the URL wrong, and so the store not inert",
 			err:    fmt.Errorf("opening host: %w", errCABundle),

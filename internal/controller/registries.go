@@ -29,6 +29,7 @@ type Registries struct {
 	speeds     *speeds
 	secondLook time.Duration // see registry.Config
 	budget     *registry.Budget
+	addresses  registry.Addresses
 
 	mu   sync.Mutex
 	open map[types.UID]opened
@@ -40,9 +41,11 @@ type opened struct {
 }
 
 // newRegistries makes the pool. wrap, when not nil, sees every request to a registry, and timed learns how long
-// each takes. secondLook is as in registry.Config.
-func newRegistries(secrets client.Reader, wrap func(http.RoundTripper) http.RoundTripper, timed *speeds, secondLook time.Duration) *Registries {
-	return &Registries{secrets: secrets, wrap: wrap, speeds: timed, secondLook: secondLook, budget: registry.NewBudget(budgetParts), open: map[types.UID]opened{}}
+// each takes. secondLook and addresses are as in registry.Config.
+func newRegistries(secrets client.Reader, wrap func(http.RoundTripper) http.RoundTripper, timed *speeds, secondLook time.Duration, addresses registry.Addresses) *Registries {
+	return &Registries{
+		secrets: secrets, wrap: wrap, speeds: timed, secondLook: secondLook, addresses: addresses, budget: registry.NewBudget(budgetParts), open: map[types.UID]opened{},
+	}
 }
 
 // Open returns the client of a store. A store that is being deleted keeps the credentials it
@@ -78,7 +81,7 @@ func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*regi
 	if pem := cfg.CABundle; len(pem) > 0 && !x509.NewCertPool().AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("opening %s: %w", cfg.Location.Host, errCABundle)
 	}
-	cfg.SecondLook, cfg.Budget = r.secondLook, r.budget
+	cfg.SecondLook, cfg.Budget, cfg.Addresses = r.secondLook, r.budget, r.addresses
 	cfg.Transport = func(next http.RoundTripper) http.RoundTripper {
 		if r.wrap != nil {
 			next = r.wrap(next)

@@ -28,11 +28,13 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/registry"
 )
 
 // Options is what the manager's command line decides for the controllers.
 type Options struct {
-	// Purger are the image and the resources of purge pods; without an image no CronJobs are made.
+	// Purger are the image and the resources of purge pods; without an image no CronJobs are made. Whether
+	// registries at loopback addresses are allowed counts for the controllers too.
 	Purger purge.Settings
 	// PollsPerSecond is each store's budget of requests for polling upload states. Above 0.
 	PollsPerSecond float64
@@ -78,7 +80,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	}
 	finder := reference.NewFinder(mgr.GetClient(), mgr.GetAPIReader(), o.now)
 	timed := newSpeeds(o.Clock)
-	registries := newRegistries(mgr.GetAPIReader(), o.Transport, timed, o.SecondLook)
+	registries := newRegistries(mgr.GetAPIReader(), o.Transport, timed, o.SecondLook, registry.AddressesOf(o.Purger.AllowLoopback))
 	recorder := mgr.GetEventRecorder("nfo")
 	reader, err := reference.NewChartReader(reference.ChartLimits{}, 1, o.ChartCommand...)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -212,15 +211,5 @@ func lastWords(message string) string {
 
 // quote makes one line of text from elsewhere, at most maxQuote bytes of it, without a full stop.
 func quote(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) || !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, ""))
-	text = strings.TrimSuffix(strings.Join(strings.Fields(text), " "), ".")
-	if len(text) > maxQuote {
-		text = strings.ToValidUTF8(text[:maxQuote], "") + "..."
-	}
-	return text
+	return v1alpha1.Clip(strings.TrimSuffix(strings.Join(strings.Fields(v1alpha1.Line(text)), " "), "."), maxQuote)
 }

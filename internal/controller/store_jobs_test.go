@@ -250,8 +250,8 @@ func TestQuote(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"It is so.":                   "It is so",
-		" two\nlines\tand\x1b[31m ":   "two lines and [31m",
-		strings.Repeat("é", maxQuote): strings.Repeat("é", maxQuote/2) + "...",
+		" two\nlines\tand\x1b[31m ":   "two lines and?[31m",
+		strings.Repeat("é", maxQuote): strings.Repeat("é", (maxQuote-3)/2) + "...",
 	} {
 		if got := quote(text); got != want {
 			t.Errorf("%q is quoted as %q, want %q", text, got, want)

@@ -191,7 +191,7 @@ func pod(s *v1alpha1.ArtifactStore, settings Settings) corev1.PodSpec {
 			Name:            ContainerName,
 			Image:           settings.Image,
 			ImagePullPolicy: settings.pullPolicy(),
-			Args:            []string{"purge", "--namespace=" + s.Namespace, "--store=" + s.Name},
+			Args:            settings.args(s),
 			Env:             settings.env(),
 			Resources:       settings.Resources,
 			// The program writes its error there; of one that crashes, the end of its log is taken.

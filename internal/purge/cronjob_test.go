@@ -1,6 +1,7 @@
 package purge
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -86,6 +87,22 @@ func TestCronJob(t *testing.T) {
 	}
 	if codes := job.JobTemplate.Spec.PodFailurePolicy.Rules[0].OnExitCodes.Values; !cmp.Equal(codes, []int32{ExitUsage, ExitRunning, ExitRefused}) {
 		t.Errorf("not tried again are %v", codes)
+	}
+}
+
+func TestCronJobAllowsWhatTheManagerDoes(t *testing.T) {
+	t.Parallel()
+	for _, allow := range []bool{false, true} {
+		for _, o := range Objects(aStore(), Settings{Image: "nfo:1", AllowLoopback: allow}) {
+			job, ok := o.(*batchv1.CronJob)
+			if !ok {
+				continue
+			}
+			args := job.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Args
+			if got := slices.Contains(args, "--allow-loopback-registries"); got != allow {
+				t.Errorf("loopback allowed: %t: the arguments are %v", allow, args)
+			}
+		}
 	}
 }
 

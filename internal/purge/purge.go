@@ -35,6 +35,8 @@ type Config struct {
 	Client client.Client
 	// Leases is where the store's Lease is.
 	Leases coordinationv1client.LeasesGetter
+	// AllowLoopback lets the store's registry be at a loopback address; see registry.Addresses.
+	AllowLoopback bool
 	// Open opens the store's registry. Default: with the credentials that the store names.
 	Open func(context.Context, *v1alpha1.ArtifactStore) (Registry, error)
 	// Clock measures ages. Default: the real one.
@@ -79,7 +81,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 func (cfg Config) withDefaults() Config {
 	if cfg.Open == nil {
 		cfg.Open = func(ctx context.Context, s *v1alpha1.ArtifactStore) (Registry, error) {
-			return open(ctx, cfg.Client, s)
+			return open(ctx, cfg.Client, s, registry.AddressesOf(cfg.AllowLoopback))
 		}
 	}
 	if cfg.Clock == nil {
@@ -246,7 +248,7 @@ func summed(errs []error) error {
 }
 
 // oneLine is an error as a report and a status show it.
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+func oneLine(err error) string { return v1alpha1.Line(strings.ReplaceAll(err.Error(), "\n", "; ")) }
 
 // record writes the run to the store's status, and what was learnt of the registry. Nothing else
 // of the store is written. It writes also when the purge was told to stop.
@@ -292,7 +294,7 @@ func requests(s *v1alpha1.ArtifactStore) int {
 }
 
 // open opens a store's registry with the Secret that it names, read now.
-func open(ctx context.Context, api client.Reader, s *v1alpha1.ArtifactStore) (*registry.Client, error) {
+func open(ctx context.Context, api client.Reader, s *v1alpha1.ArtifactStore, addresses registry.Addresses) (*registry.Client, error) {
 	var secret *corev1.Secret
 	if ref := s.Spec.Registry.CredentialsSecretRef; ref != nil {
 		secret = &corev1.Secret{}
@@ -304,5 +306,6 @@ func open(ctx context.Context, api client.Reader, s *v1alpha1.ArtifactStore) (*r
 	if err != nil {
 		return nil, err
 	}
+	cfg.Addresses = addresses
 	return registry.Open(cfg)
 }

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
 // Report is what a purge decided and did.
@@ -146,8 +147,9 @@ func (r Report) WriteTable(w io.Writer) error {
 			verdict = "delete"
 		}
 		why := cmp.Or(v.Message, "tombstones "+strings.Join(v.Tombstones, ", "))
-		rows.WriteString(strings.Join([]string{verdict, string(v.Reason), v.Repository, v.Digest.String(), why}, "\t") + "\n")
+		rows.WriteString(strings.Join([]string{verdict, string(v.Reason), v1alpha1.Line(v.Repository), v1alpha1.Line(v.Digest.String()), v1alpha1.Line(why)}, "\t") + "\n")
 	}
+	w = terminal.Text(w)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, err := io.WriteString(table, rows.String())
 	if err == nil {
@@ -164,7 +166,7 @@ func (r Report) WriteTable(w io.Writer) error {
 
 // WriteJSON writes an object for each digest and one for the summary, a line each.
 func (r Report) WriteJSON(w io.Writer) error {
-	lines := json.NewEncoder(w)
+	lines := json.NewEncoder(terminal.JSON(w))
 	for _, v := range r.Verdicts {
 		if err := lines.Encode(v); err != nil {
 			return fmt.Errorf("writing the report: %w", err)

@@ -120,3 +120,33 @@ func TestReasonOf(t *testing.T) {
 		})
 	}
 }
+
+// A report is read in a terminal, and has in it what a registry said.
+func TestReportsCanBeShown(t *testing.T) {
+	t.Parallel()
+	const hostile = "refused\x1b[2J\u202e\u2066\u009b31m"
+	const controls = "\x1b\r\u202e\u2066\u009b"
+	r := aReport(false)
+	r.Verdicts[0].Message = hostile + "\r\ndelete\tReleased\tacme/fake"
+	r.Message = hostile
+	var table, lines bytes.Buffer
+	if err := errors.Join(r.WriteTable(&table), r.WriteJSON(&lines)); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(table.String()+lines.String(), controls) {
+		t.Errorf("%q and %q, want none of what controls a terminal", table.String(), lines.String())
+	}
+	if want := len(r.Verdicts) + 2; strings.Count(table.String(), "\n") != want || !strings.Contains(table.String(), "refused?[2J?31m") {
+		t.Errorf("%q, want %d lines with what can be shown of the message", table.String(), want)
+	}
+	var first Verdict
+	if err := json.Unmarshal([]byte(strings.SplitN(lines.String(), "\n", 2)[0]), &first); err != nil || first.Message != r.Verdicts[0].Message {
+		t.Errorf("%v: %q, want the message as it is: %q", err, first.Message, r.Verdicts[0].Message)
+	}
+	if line := oneLine(errors.New(hostile + "\npublisher/acme: Succeeded")); strings.ContainsAny(line, controls+"\n") {
+		t.Errorf("an error is %q, want one line that can be shown", line)
+	}
+	if run := r.run(r.Ended); strings.ContainsAny(run.Message, controls) {
+		t.Errorf("the status says %q, want nothing that controls a terminal", run.Message)
+	}
+}

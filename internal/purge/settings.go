@@ -6,11 +6,15 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
 const (
 	// ContainerName is the container of a purge's pod that runs the program.
 	ContainerName = "purge"
+	// AllowLoopbackFlag is the flag of the manager and of a purge that lets registries be at loopback addresses.
+	AllowLoopbackFlag = "allow-loopback-registries"
 	// MemoryVariable bounds, in bytes, the memory that the Go runtime aims at: it collects garbage rather
 	// than be killed at the container's limit.
 	MemoryVariable = "GOMEMLIMIT"
@@ -25,6 +29,8 @@ type Settings struct {
 	Image string
 	// Resources of the container, as they are: empty lists are no requests and no limits.
 	Resources corev1.ResourceRequirements
+	// AllowLoopback lets registries be at loopback addresses; see registry.Addresses. Default: refused.
+	AllowLoopback bool
 }
 
 // DefaultResources are requests of 50 millicores and 64 MiB, and limits of one core and 512 MiB.
@@ -33,6 +39,15 @@ func DefaultResources() corev1.ResourceRequirements {
 		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("64Mi")},
 		Limits:   corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1"), corev1.ResourceMemory: resource.MustParse("512Mi")},
 	}
+}
+
+// args are the arguments of a store's purge.
+func (s Settings) args(store *v1alpha1.ArtifactStore) []string {
+	all := []string{"purge", "--namespace=" + store.Namespace, "--store=" + store.Name}
+	if s.AllowLoopback {
+		all = append(all, "--"+AllowLoopbackFlag)
+	}
+	return all
 }
 
 // env is what the Go runtime is told of the memory limit; nil without a limit.

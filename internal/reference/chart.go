@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
 // What can be wrong with a chart. An error of [ChartReader.Read] that wraps one of these is a fact
@@ -185,15 +186,7 @@ const (
 func clip(s string, n int) string {
 	if len(s) > n {
 		const gap = " ... "
-		s = s[:(n-len(gap))/2] + gap + s[len(s)-(n-len(gap))/2:]
+		s = strings.ToValidUTF8(s[:(n-len(gap))/2], "") + gap + strings.ToValidUTF8(s[len(s)-(n-len(gap))/2:], "")
 	}
-	return strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.IsPrint(r):
-			return r
-		}
-		return -1
-	}, strings.ToValidUTF8(s, ""))
+	return v1alpha1.Line(s)
 }

@@ -225,6 +225,11 @@ func TestRefusal(t *testing.T) {
 	if got := Refusal(Self(m), one.Holders(m)); got != want {
 		t.Errorf("I7: Refusal\n got %s\nwant %s", got, want)
 	}
+	hostile := one.Holders(m)
+	hostile[0].References[0].Application = "a\x1b[2J\u202eb\nThe resource is free"
+	if got, want := Refusal(Self(m), hostile), "application a?[2J?b The resource is free)"; !strings.HasSuffix(got, want) {
+		t.Errorf("Refusal says %q, want one line that a terminal can be shown and that ends with %q", got, want)
+	}
 	many := Snapshot{}
 	for i := range 12 {
 		many["NetworkServiceDesignVersion"] = append(many["NetworkServiceDesignVersion"], design(fmt.Sprintf("d%02d", i), byManifest("cnfmanifest"), "x", ""))

@@ -17,7 +17,8 @@ func Refusal(subject Object, holders []Holder) string {
 	for i, h := range holders {
 		names[i] = fmt.Sprintf("%q%s", h.String(), h.detail())
 	}
-	return fmt.Sprintf("The resource '%s' has some resources attached to it. The dependent resources are: %s", subject, v1alpha1.FirstOf(names, NamedHolders))
+	// The names of applications are of no pattern, and other tenants read the refusal.
+	return v1alpha1.Line(fmt.Sprintf("The resource '%s' has some resources attached to it. The dependent resources are: %s", subject, v1alpha1.FirstOf(names, NamedHolders)))
 }
 
 func (h Holder) detail() string {

@@ -30,6 +30,8 @@ type Config struct {
 	// CABundle is PEM. When not empty the registry's certificate must chain to it, and the
 	// system's roots do not count.
 	CABundle []byte
+	// Addresses says to which addresses the client connects. Default: AnyAddress.
+	Addresses Addresses
 	// Transport, when not nil, wraps the transport below the retries: it sees every request
 	// as it goes out, token requests included.
 	Transport func(http.RoundTripper) http.RoundTripper
@@ -65,7 +67,7 @@ type Client struct {
 	auth       *auth.Client
 	blobs      *auth.Client // without a limit of time; see Copy
 	transports transports
-	secrets    []string
+	secrets    *secrets
 	absences   *absences
 	budget     *Budget
 	tenant     string // whose part of the budget it uses
@@ -81,25 +83,26 @@ func Open(cfg Config) (*Client, error) {
 	if err := host.ValidateRegistry(); err != nil || cfg.Location.Host == "" {
 		return nil, fmt.Errorf("opening a registry: %w: its location has no valid host", ErrConfig)
 	}
-	transports, err := newTransports(cfg.CABundle)
+	transports, err := newTransports(cfg.CABundle, cfg.Addresses)
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", cfg.Location.Host, err)
 	}
+	secrets := newSecrets(cfg.Credential)
 	calls := &auth.Client{
-		Client:     newHTTPClient(transports.calls, cfg.Transport, callTimeout),
+		Client:     newHTTPClient(transports.calls, cfg.Transport, secrets, callTimeout),
 		Header:     http.Header{"User-Agent": {"nfo"}},
 		Cache:      auth.NewCache(),
 		ClientID:   "nfo",
 		Credential: auth.StaticCredential(cfg.Location.Host, cfg.Credential.oras()),
 	}
 	blobs := *calls
-	blobs.Client = newHTTPClient(transports.blobs, cfg.Transport, 0)
+	blobs.Client = newHTTPClient(transports.blobs, cfg.Transport, secrets, 0)
 	budget := cfg.Budget
 	if budget == nil {
 		budget = NewBudget(1)
 	}
 	return &Client{
-		location: cfg.Location, auth: calls, blobs: &blobs, transports: transports, secrets: secretsOf(cfg.Credential),
+		location: cfg.Location, auth: calls, blobs: &blobs, transports: transports, secrets: secrets,
 		absences: newAbsences(cmp.Or(cfg.SecondLook, SecondLook)),
 		budget:   budget, tenant: cmp.Or(cfg.Tenant, cfg.Location.Host), bodyTimeout: cmp.Or(cfg.BodyTimeout, bodyTimeout),
 	}, nil

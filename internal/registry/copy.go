@@ -150,6 +150,8 @@ func (c *Client) copyFailed(err error) error {
 	switch {
 	case err == nil, errors.As(err, &known), errors.Is(err, ErrUnreadable), errors.Is(err, ErrNotFound):
 		return err
+	case errors.Is(err, ErrAddress):
+		return c.fail(ErrAddress, err)
 	case errors.As(err, &reading): // of a layout
 		return c.fail(ErrUnreadable, err)
 	case errors.As(err, &answer):

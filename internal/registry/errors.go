@@ -2,18 +2,17 @@ package registry
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	oras "oras.land/oras-go/v2/registry"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/errcode"
 
@@ -145,6 +144,8 @@ func (c *Client) sendFailed(err error) error {
 	var answer *errcode.ErrorResponse
 	var sending *url.Error
 	switch {
+	case errors.Is(err, ErrAddress):
+		return c.fail(ErrAddress, err)
 	case errors.As(err, &answer): // from the token server
 		answer.Errors = fewErrors(answer.Errors)
 		class := classify(answer)
@@ -207,41 +208,23 @@ func protects(e *errcode.ErrorResponse) bool {
 
 // fail gives cause a class and a text without secrets.
 func (c *Client) fail(class, cause error) *failure {
-	return &failure{class: class, cause: cause, text: class.Error() + ": " + c.scrub(cause.Error())}
+	return &failure{class: class, cause: cause, text: class.Error() + ": " + c.scrub(c.ownText(cause))}
 }
 
-var urlPattern = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]+`)
-
-// scrub removes what a registry may have echoed (our secrets) or put in a redirect (user
-// info, signed queries) and bounds the length.
-func (c *Client) scrub(text string) string {
-	for _, secret := range c.secrets {
-		text = strings.ReplaceAll(text, secret, "[redacted]")
+// ownText is the text of an error. Of an answer that came from elsewhere than the registry, such as after a
+// redirect or from a token server, it has the status alone: a registry could send us to read an internal
+// service, and what that answers is for nobody who sees a condition.
+func (c *Client) ownText(cause error) string {
+	var answer *errcode.ErrorResponse
+	if errors.As(cause, &answer) && !c.isOwn(answer.URL) {
+		cause = &errcode.ErrorResponse{Method: answer.Method, URL: answer.URL, StatusCode: answer.StatusCode}
 	}
-	text = urlPattern.ReplaceAllStringFunc(text, func(raw string) string {
-		u, err := url.Parse(raw)
-		if err != nil {
-			return "[url]"
-		}
-		return cleanURL(u).String()
-	})
-	text = strings.ToValidUTF8(text, "?")
-	if len(text) > maxErrorText {
-		text = strings.ToValidUTF8(text[:maxErrorText], "") + "..."
-	}
-	return text
+	return cause.Error()
 }
 
-// secretsOf lists every form in which a credential goes over the wire.
-func secretsOf(cred Credential) []string {
-	forms := []string{cred.Password, cred.IdentityToken, cred.RegistryToken}
-	if cred.Password != "" {
-		forms = append(forms, base64.StdEncoding.EncodeToString([]byte(cred.Username+":"+cred.Password)), url.QueryEscape(cred.Password))
-	}
-	if cred.IdentityToken != "" {
-		forms = append(forms, url.QueryEscape(cred.IdentityToken))
-	}
-	return slices.DeleteFunc(forms, func(s string) bool { return s == "" })
+// isOwn reports whether a URL is of the registry itself.
+func (c *Client) isOwn(u *url.URL) bool {
+	return u != nil && (u.Scheme == "http") == c.location.PlainHTTP && strings.EqualFold(u.Host, oras.Reference{Registry: c.location.Host}.Host())
 }
 
 func cleanURL(u *url.URL) *url.URL {

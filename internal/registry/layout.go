@@ -14,6 +14,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/content/oci"
+
+	"github.com/nfo-operator/nfo/internal/files"
 )
 
 // maxLayoutBytes bounds a layout's index.json.
@@ -39,15 +41,15 @@ func OpenLayout(name string) (*Layout, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the layout: %w", err)
 	}
-	fsys := root.FS()
-	l := &Layout{path: name, storage: layoutStorage{oci.NewStorageFromFS(fsys), fsys}, close: root.Close}
-	files := map[string][]byte{}
+	folder := files.Regular{FS: root.FS()}
+	l := &Layout{path: name, storage: layoutStorage{oci.NewStorageFromFS(folder), folder}, close: root.Close}
+	texts := map[string][]byte{}
 	for _, file := range []string{ocispec.ImageLayoutFile, ocispec.ImageIndexFile} {
-		if files[file], err = readRegular(fsys, file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if texts[file], err = readText(folder, file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, errors.Join(fmt.Errorf("opening the layout %s: %w", name, err), root.Close())
 		}
 	}
-	if err := l.read(files); err != nil {
+	if err := l.read(texts); err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
 	return l, nil
@@ -55,7 +57,7 @@ func OpenLayout(name string) (*Layout, error) {
 
 // OpenLayoutArchive opens a tar archive. Errors wrap ErrUnreadable when it has no layout in it.
 func OpenLayoutArchive(name string) (*Layout, error) {
-	files, err := readArchive(name)
+	texts, err := readArchive(name)
 	if err != nil {
 		return nil, fmt.Errorf("opening the layout %s: %w", name, err)
 	}
@@ -64,7 +66,7 @@ func OpenLayoutArchive(name string) (*Layout, error) {
 		return nil, fmt.Errorf("opening the layout: %w", err)
 	}
 	l := &Layout{path: name, storage: layoutStorage{storage, nil}, close: func() error { return nil }}
-	return l, l.read(files)
+	return l, l.read(texts)
 }
 
 // Close lets the files go. No Source of it can be used afterwards.
@@ -81,34 +83,27 @@ func (l *Layout) Source(ctx context.Context, image ocispec.Descriptor) (*Source,
 }
 
 // read takes the layout's two files.
-func (l *Layout) read(files map[string][]byte) error {
+func (l *Layout) read(texts map[string][]byte) error {
 	for _, file := range []string{ocispec.ImageLayoutFile, ocispec.ImageIndexFile} {
-		if files[file] == nil {
+		if texts[file] == nil {
 			return fmt.Errorf("opening the layout %s: %w: it is no OCI image layout, for it has no file %s", l.path, ErrUnreadable, file)
 		}
 	}
 	var version ocispec.ImageLayout
 	var index ocispec.Index
-	if err := json.Unmarshal(files[ocispec.ImageLayoutFile], &version); err != nil || version.Version != ocispec.ImageLayoutVersion {
+	if err := json.Unmarshal(texts[ocispec.ImageLayoutFile], &version); err != nil || version.Version != ocispec.ImageLayoutVersion {
 		return fmt.Errorf("opening the layout %s: %w: its %s does not say version %s", l.path, ErrUnreadable, ocispec.ImageLayoutFile, ocispec.ImageLayoutVersion)
 	}
-	if err := json.Unmarshal(files[ocispec.ImageIndexFile], &index); err != nil {
+	if err := json.Unmarshal(texts[ocispec.ImageIndexFile], &index); err != nil {
 		return fmt.Errorf("opening the layout %s: %w: %s: %w", l.path, ErrUnreadable, ocispec.ImageIndexFile, err)
 	}
 	l.Images = index.Manifests
 	return nil
 }
 
-// readRegular reads a small regular file; a pipe would never end.
-func readRegular(fsys fs.FS, name string) ([]byte, error) {
-	info, err := fs.Stat(fsys, name)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: %s is no regular file", ErrUnreadable, name)
-	}
-	file, err := fsys.Open(name)
+// readText reads one of the layout's two files. Errors wrap ErrUnreadable, and fs.ErrNotExist if there is none.
+func readText(folder fs.FS, name string) ([]byte, error) {
+	file, err := folder.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
@@ -117,35 +112,28 @@ func readRegular(fsys fs.FS, name string) ([]byte, error) {
 }
 
 func readSmall(r io.Reader, name string) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxLayoutBytes+1))
+	data, err := files.Read(r, maxLayoutBytes)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
-	}
-	if len(data) > maxLayoutBytes {
-		return nil, fmt.Errorf("%w: %s is larger than %d bytes", ErrUnreadable, name, maxLayoutBytes)
+		return nil, fmt.Errorf("%w: reading %s: %w", ErrUnreadable, name, err)
 	}
 	return data, nil
 }
 
 // readArchive reads the layout's two files from a tar archive.
 func readArchive(name string) (map[string][]byte, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, err
+	file, err := files.Open(name)
+	if errors.Is(err, files.ErrNotRegular) {
+		err = fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
-	if !info.Mode().IsRegular() { // opening a pipe could wait forever
-		return nil, fmt.Errorf("%w: it is no regular file", ErrUnreadable)
-	}
-	file, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }() // only read
-	files := map[string][]byte{}
+	texts := map[string][]byte{}
 	for archive := tar.NewReader(file); ; {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
-			return files, nil
+			return texts, nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: it is no tar archive, or a compressed one: %w", ErrUnreadable, err)
@@ -154,7 +142,7 @@ func readArchive(name string) (map[string][]byte, error) {
 		if header.Typeflag != tar.TypeReg || (entry != ocispec.ImageLayoutFile && entry != ocispec.ImageIndexFile) {
 			continue
 		}
-		if files[entry], err = readSmall(archive, entry); err != nil {
+		if texts[entry], err = readSmall(archive, entry); err != nil {
 			return nil, err
 		}
 	}

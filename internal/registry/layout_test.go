@@ -216,9 +216,9 @@ func TestWhatIsNoLayout(t *testing.T) {
 	}{
 		{"a folder of something else", empty, registry.OpenLayout, "it is no OCI image layout, for it has no file oci-layout"},
 		{"an archive of something else", archive, registry.OpenLayoutArchive, "it is no OCI image layout, for it has no file oci-layout"},
-		{"opening it would wait forever", pipe, registry.OpenLayoutArchive, "no regular file"},
-		{"a folder where an archive should be", empty, registry.OpenLayoutArchive, "no regular file"},
-		{"a device", os.DevNull, registry.OpenLayoutArchive, "no regular file"},
+		{"opening it would wait forever", pipe, registry.OpenLayoutArchive, "not a regular file"},
+		{"a folder where an archive should be", empty, registry.OpenLayoutArchive, "not a regular file"},
+		{"a device", os.DevNull, registry.OpenLayoutArchive, "not a regular file"},
 	} {
 		_, err := tc.open(tc.path)
 		if !errors.Is(err, registry.ErrUnreadable) || !strings.Contains(err.Error(), tc.says) || strings.Count(err.Error(), tc.path) != 1 {

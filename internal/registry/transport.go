@@ -5,13 +5,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
 )
 
 const (
 	dialTimeout = 10 * time.Second
+	keepAlive   = 30 * time.Second
 	// A registry that has not begun to answer by then is down.
 	headerTimeout = 30 * time.Second
 	// From a call's first byte to its last, retries and redirects included. The caller's
@@ -26,11 +26,11 @@ const (
 var errRedirect = errors.New("redirect not followed")
 
 // transports are those of one store: for calls, and for blobs, which take as long as they take.
-type transports struct{ calls, blobs *http.Transport }
+type transports struct{ calls, blobs *route }
 
 // newTransports builds the transports of one store. caBundle, when not empty, replaces the system's
 // roots.
-func newTransports(caBundle []byte) (transports, error) {
+func newTransports(caBundle []byte, a Addresses) (transports, error) {
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
 	if len(caBundle) > 0 {
 		tlsConfig.RootCAs = x509.NewCertPool()
@@ -39,8 +39,6 @@ func newTransports(caBundle []byte) (transports, error) {
 		}
 	}
 	calls := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
 		ForceAttemptHTTP2:     true,
 		TLSClientConfig:       tlsConfig,
 		TLSHandshakeTimeout:   dialTimeout,
@@ -53,15 +51,15 @@ func newTransports(caBundle []byte) (transports, error) {
 	}
 	blobs := calls.Clone()
 	blobs.ResponseHeaderTimeout = blobHeaderTimeout
-	return transports{calls, blobs}, nil
+	return transports{newRoute(calls, a), newRoute(blobs, a)}, nil
 }
 
-func newHTTPClient(transport *http.Transport, wrap func(http.RoundTripper) http.RoundTripper, timeout time.Duration) *http.Client {
-	var base http.RoundTripper = transport
+func newHTTPClient(transport http.RoundTripper, wrap func(http.RoundTripper) http.RoundTripper, s *secrets, timeout time.Duration) *http.Client {
+	base := transport
 	if wrap != nil {
 		base = wrap(base)
 	}
-	return &http.Client{Transport: &retrier{base: base}, Timeout: timeout, CheckRedirect: checkRedirect}
+	return &http.Client{Transport: &learner{base: &retrier{base: base}, secrets: s}, Timeout: timeout, CheckRedirect: checkRedirect}
 }
 
 // checkRedirect lets reads follow, as registries send them to object storage, but never from

@@ -48,6 +48,9 @@ func TestValues(t *testing.T) {
 			{manager, "{.spec.template.spec.topologySpreadConstraints[0].topologyKey}", "topology.kubernetes.io/zone"},
 			{"PodDisruptionBudget/nfo-manager", "{.spec.maxUnavailable}", "1"},
 		}},
+		"Loopback": {"the manager hands it to purges", "allowLoopbackRegistries: true", []expect{
+			{manager, container + ".args[7]}", "--allow-loopback-registries"},
+		}},
 		"Large": {"more of all", "scale: large", []expect{
 			{manager, "{.spec.replicas}", "2"},
 			{manager, container + ".resources}", `{"limits":{"memory":"4Gi"},"requests":{"cpu":"500m","memory":"1Gi"}}`},

@@ -94,13 +94,13 @@ var chapters = []story.Chapter{
 		story.Refused(`kubectl --kubeconfig bin/dev/purge.kubeconfig delete -n publisher as acme`, story.Says("forbidden")),
 	}},
 	{Title: "When the ten seconds are over, a dry run shows what a purge would do, and why. It writes nothing.", Steps: []story.Step{
-		story.Until(`bin/nfo purge --kubeconfig bin/dev/purge.kubeconfig --namespace publisher --store acme --dry-run | tee bin/dev/plan`,
+		story.Until(`bin/nfo purge --kubeconfig bin/dev/purge.kubeconfig --namespace publisher --store acme --allow-loopback-registries --dry-run | tee bin/dev/plan`,
 			story.Lines(7, "delete Released"), story.Lines(1, "keep Tagged acme/upf-1.0.0/upf-control"), story.Lines(1, "keep IndexChild acme/upf-1.0.0/upf-init"),
 			story.Says("7 would be deleted, 2 kept (1 IndexChild, 1 Tagged)")),
 		story.Run(`bin/demo resolve $(cat bin/dev/released)`, story.Lines(7, "200 OK")),
 	}},
 	{Title: "Now for good: what nothing uses is gone, what is used is kept.", Steps: []story.Step{
-		story.Run(`bin/nfo purge --kubeconfig bin/dev/purge.kubeconfig --namespace publisher --store acme`, story.Says("publisher/acme: Succeeded: 7 deleted, 2 kept (1 IndexChild, 1 Tagged)")),
+		story.Run(`bin/nfo purge --kubeconfig bin/dev/purge.kubeconfig --namespace publisher --store acme --allow-loopback-registries`, story.Says("publisher/acme: Succeeded: 7 deleted, 2 kept (1 IndexChild, 1 Tagged)")),
 		story.Refused(`bin/demo resolve $(awk -v host=$REGISTRY '$1 == "delete" {print host "/" $3 "@" $4}' bin/dev/plan)`, story.Lines(7, "404 Not Found"), story.Omits("200 OK")),
 		story.Run(`bin/demo resolve $(awk -v host=$REGISTRY '$1 == "keep" {print host "/" $3 "@" $4}' bin/dev/plan)`, story.Lines(2, "200 OK"), story.Omits("404")),
 		story.Run(`bin/demo tags $REPO`, story.Lines(2, "@sha256:"), story.Says("/upf-control:handmade@", "/upf-init:bundle@")),

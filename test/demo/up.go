@@ -162,7 +162,7 @@ func (e *environment) startManager(ctx context.Context) error {
 		name: managerName,
 		argv: []string{
 			e.nfo(), "manager", "--leader-election-namespace", managerNamespace, "--metrics-bind-address", "127.0.0.1:0",
-			"--health-probe-bind-address", probes, "--purger-image", "nfo:dev", "--webhook-host", host, "--webhook-port", port,
+			"--health-probe-bind-address", probes, "--allow-loopback-registries", "--purger-image", "nfo:dev", "--webhook-host", host, "--webhook-port", port,
 		},
 		env:   []string{"KUBECONFIG=" + e.path("manager.kubeconfig")},
 		ready: func(ctx context.Context) bool { return answers(ctx, "http://"+probes+"/readyz") },

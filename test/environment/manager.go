@@ -39,6 +39,9 @@ type ManagerOptions struct {
 	PollsPerSecond float64
 	// PurgerImage as on the command line.
 	PurgerImage string
+	// RefuseLoopback makes it refuse registries at loopback addresses, as on the command line. All registries of
+	// tests are at one.
+	RefuseLoopback bool
 	// PurgerResources are the defaults of the command line when nil.
 	PurgerResources *corev1.ResourceRequirements
 	// Clock is the real one when nil.
@@ -103,7 +106,7 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // Stop ends it, in the test's clean-up
 	mgr, err := controller.NewManager(ctx, kube, base, controller.Options{
-		PollsPerSecond: o.PollsPerSecond, Purger: purge.Settings{Image: o.PurgerImage, Resources: *o.PurgerResources}, Clock: o.Clock, Transport: o.Registry,
+		PollsPerSecond: o.PollsPerSecond, Purger: purge.Settings{Image: o.PurgerImage, Resources: *o.PurgerResources, AllowLoopback: !o.RefuseLoopback}, Clock: o.Clock, Transport: o.Registry,
 		SecondLook: cmp.Or(o.SecondLook, time.Second), ChartCommand: e.chartCommand,
 	})
 	if err == nil && o.Webhooks {

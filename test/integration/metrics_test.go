@@ -36,7 +36,7 @@ func (s *scene) measuring() *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
 	mgr, err := controller.NewManager(ctx, env.Judged(environment.ManagerUser), base, controller.Options{
-		PollsPerSecond: 100, Metrics: registry, Purger: purge.Settings{Image: purgerImage, Resources: purge.DefaultResources()},
+		PollsPerSecond: 100, Metrics: registry, Purger: purge.Settings{Image: purgerImage, Resources: purge.DefaultResources(), AllowLoopback: true},
 	})
 	if err != nil {
 		cancel()

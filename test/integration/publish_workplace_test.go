@@ -57,7 +57,7 @@ func (p *workplace) login(passwords map[string]string) {
 
 func (p *workplace) command(args ...string) *exec.Cmd {
 	p.t.Helper()
-	cmd := p.pluginCommand(append([]string{"publish", "-n", p.ns, "--source-plain-http", p.elsewhere.Host}, args...)...)
+	cmd := p.pluginCommand(append([]string{"publish", "-n", p.ns, "--plain-http", p.elsewhere.Host}, args...)...)
 	cmd.Dir = p.home
 	cmd.Env = append(os.Environ(), "DOCKER_CONFIG="+p.home, "REGISTRY_AUTH_FILE=", "XDG_RUNTIME_DIR="+p.home, "XDG_CONFIG_HOME="+p.home)
 	return cmd

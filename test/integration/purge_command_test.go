@@ -42,7 +42,7 @@ func (s *scene) purgeByHand(kubeconfig string, args ...string) (code int, out, e
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	args = append([]string{"purge", "--kubeconfig", kubeconfig, "--namespace", s.ns, "--store", "acme"}, args...)
+	args = append([]string{"purge", "--kubeconfig", kubeconfig, "--namespace", s.ns, "--store", "acme", "--allow-loopback-registries"}, args...)
 	return s.run(exec.CommandContext(s.t.Context(), filepath.Join(dir, "nfo"), args...))
 }
 
