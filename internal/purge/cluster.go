@@ -324,8 +324,11 @@ func (c cluster) judge(e *entry, held holding) {
 const minAbsence = time.Minute
 
 // settles is how long the registry must say that a digest of a tombstone does not exist before the
-// tombstone gives it up: a whole grace period.
+// tombstone gives it up: a whole grace period, or only minAbsence where somebody has ended that.
 func (c cluster) settles(t *v1alpha1.Tombstone) time.Duration {
+	if _, now := t.Annotations[v1alpha1.AnnotationExpireNow]; now {
+		return minAbsence
+	}
 	return max(t.Spec.GracePeriod.Duration, c.store.Spec.Purge.GracePeriod.Duration, minAbsence)
 }
 

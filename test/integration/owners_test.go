@@ -20,6 +20,9 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge"
 )
 
+// purgerSettings are those of the managers of these tests.
+var purgerSettings = purge.Settings{Image: purgerImage, Resources: purge.DefaultResources(), AllowLoopback: true}
+
 // foreign are objects with the name of the purge of the store "acme" that somebody else made.
 func (s *scene) foreign() map[string]client.Object {
 	pod := corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "backup", Image: "registry.example.com/backup:1"}}}
@@ -63,7 +66,7 @@ func (s *scene) purgeObjects() []client.Object {
 // whole reports whether all objects of a store's purge exist and are as the manager makes them.
 func (s *scene) whole(st *v1alpha1.ArtifactStore) error {
 	s.t.Helper()
-	for _, want := range purge.Objects(st, purge.Settings{Image: purgerImage, Resources: purge.DefaultResources()}) {
+	for _, want := range purge.Objects(st, purgerSettings) {
 		have := want.DeepCopyObject().(client.Object)
 		switch have.(type) {
 		case *corev1.ServiceAccount:
@@ -173,7 +176,7 @@ func TestTheAPIServerAddsNothing(t *testing.T) {
 			s := newScene(t)
 			st := s.store("acme", edit)
 			s.create(st)
-			for _, o := range purge.Objects(st, purge.Settings{Image: purgerImage, Resources: purge.DefaultResources()}) {
+			for _, o := range purge.Objects(st, purgerSettings) {
 				s.create(o)
 			}
 			s.Expect(s.whole(st)).To(gomega.Succeed())
