@@ -156,7 +156,7 @@ func keyPath(key string, l v1alpha1.RegistryLocation) (string, bool) {
 	if ok {
 		key = rest
 	}
-	if exposed(l) && !(ok && strings.EqualFold(storedFor, "http")) {
+	if exposed(l) && (!ok || !strings.EqualFold(storedFor, "http")) {
 		return "", false
 	}
 	scheme := "https://"
