@@ -90,6 +90,8 @@ func newPublishCommand(streams genericiooptions.IOStreams, config *genericcliopt
 	f.BoolVar(&flags.overwrite, "overwrite", false, "replace tags that are at another digest, if the manifest is not sealed and the manager has seen that digest, so that a tombstone keeps it")
 	f.BoolVar(&flags.storeCredentials, "use-store-credentials", false, "log in to the store's registry with the Secret that the store names, which takes the right to read it")
 	f.StringSliceVar(&flags.plainHosts, "plain-http", nil, "HOST[:PORT] of a registry that speaks plain HTTP, and that is sent your login unencrypted; can be given several times")
+	f.StringSliceVar(&flags.plainHosts, "source-plain-http", nil, "the same")
+	_ = f.MarkDeprecated("source-plain-http", "use --plain-http")
 	f.BoolVarP(&flags.quiet, "quiet", "q", false, "show no progress")
 	f.StringVarP(&flags.output, "output", "o", "table", "table or json")
 	return cmd
