@@ -2,11 +2,13 @@ package admission
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -41,15 +43,37 @@ func (p *preflight) deletable(ctx context.Context, subject client.Object) error 
 	if err != nil {
 		return unread(err)
 	}
-	if len(holders) == 0 {
-		return nil
-	}
 	refusal := inUse(subject, holders)
+	if len(holders) == 0 {
+		if refusal, err = p.doubted(ctx, subject); refusal == nil {
+			return err
+		}
+	}
 	req, err := admission.RequestFromContext(ctx)
 	if err == nil && (req.DryRun == nil || !*req.DryRun) {
 		p.events.Eventf(subject, nil, corev1.EventTypeWarning, reasonDeletionRefused, "Deleting", "%s", v1alpha1.Clip(refusal.Error(), maxNote))
 	}
 	return refusal
+}
+
+// doubted refuses the deletion of what may be in use by objects that are gone or on their way back: once it is
+// being deleted, no object that names it is admitted any more. What its namespace takes along goes.
+func (p *preflight) doubted(ctx context.Context, subject client.Object) (*apierrors.StatusError, error) {
+	doubt := p.holders.Doubt(ctx, subject)
+	switch {
+	case doubt == nil:
+		return nil, nil
+	case !errors.Is(doubt, reference.ErrHoldersUnknown):
+		return nil, unread(doubt)
+	}
+	ns := &corev1.Namespace{}
+	if err := p.live.Get(ctx, client.ObjectKey{Name: subject.GetNamespace()}, ns); err != nil {
+		return nil, unread(fmt.Errorf("reading the namespace %s: %w", subject.GetNamespace(), err))
+	}
+	if !ns.DeletionTimestamp.IsZero() {
+		return nil, nil
+	}
+	return maybeInUse(subject, doubt), nil
 }
 
 // standing returns the holders that refuse. The cheap questions come first: most deletions are of

@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"fmt"
 	"net/http"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -12,14 +13,24 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// inUse is the refusal of a deletion. NewConflict would put words of its own before the message.
+// inUse is the refusal of a deletion of what is held.
 func inUse(subject client.Object, holders []reference.Holder) *apierrors.StatusError {
+	return refused(subject, reference.Refusal(reference.Self(subject), holders))
+}
+
+// maybeInUse is that of what may be held by objects that cannot be listed reliably.
+func maybeInUse(subject client.Object, doubt error) *apierrors.StatusError {
+	return refused(subject, fmt.Sprintf("%s may be in use: %v", reference.Self(subject), doubt))
+}
+
+// refused is the refusal of a deletion. NewConflict would put words of its own before the message.
+func refused(subject client.Object, why string) *apierrors.StatusError {
 	self := reference.Self(subject)
 	return &apierrors.StatusError{ErrStatus: metav1.Status{
 		Status:  metav1.StatusFailure,
 		Code:    http.StatusConflict,
 		Reason:  metav1.StatusReasonConflict,
-		Message: reference.Refusal(self, holders),
+		Message: why,
 		Details: &metav1.StatusDetails{Group: v1alpha1.GroupVersion.Group, Kind: self.Kind, Name: self.Name, UID: subject.GetUID()},
 	}}
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/reference/referencetest"
 )
 
 func meta(name string) metav1.ObjectMeta {
@@ -126,6 +127,7 @@ func api(t *testing.T, f interceptor.Funcs, objects ...client.Object) client.Wit
 	if err := v1alpha1.AddToScheme(s); err != nil {
 		t.Fatal(err)
 	}
+	objects = append(referencetest.Definitions(time.Unix(1, 0)), objects...)
 	b := fake.NewClientBuilder().WithScheme(s).WithObjects(objects...).WithInterceptorFuncs(f)
 	for _, o := range []client.Object{&v1alpha1.ArtifactManifest{}, &v1alpha1.NetworkFunctionDefinitionVersion{}, &v1alpha1.NetworkServiceDesignVersion{}, &v1alpha1.SiteNetworkService{}} {
 		b = b.WithIndex(o, reference.Field, reference.Keys)

@@ -47,6 +47,7 @@ type cluster struct {
 	tombstones []*v1alpha1.Tombstone   // of this location, by name
 	entries    map[string][]entry      // by repository: what is not consumed
 	recorded   map[string][]graph.Root // by repository: digests in the status of manifests and definitions
+	unseen     map[string][]string     // by repository: tags that a manifest lists of which no status says anything
 	// homes are the repositories that the store's manifests have, or had, and whose they are (I9).
 	homes map[string]v1alpha1.TombstoneManifest
 	// alive are the UIDs of the namespace's manifests; asked are the names that were read besides.
@@ -169,7 +170,7 @@ func newCluster(r clusterRead) cluster {
 	// refuse has parsed it.
 	c.location, _ = v1alpha1.ParseRegistryURL(c.store.Spec.Registry.URL)
 	held := hold(holders, c.location, stores)
-	c.recorded, c.homes = held.recorded, c.homesOf(holders.Manifests())
+	c.recorded, c.unseen, c.homes = held.recorded, held.unseen, c.homesOf(holders.Manifests())
 	for _, m := range holders.Manifests() {
 		c.alive[m.UID] = true
 	}

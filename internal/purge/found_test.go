@@ -71,6 +71,7 @@ func acr(t *testing.T, change func(*v1alpha1.ArtifactStore)) *world {
 	w.ServeACR()
 	w.must(w.raw.Create(t.Context(), aManifest(lists("live"), func(m *v1alpha1.ArtifactManifest) {
 		m.Name, m.Spec.Artifacts[0].ArtifactName = "other", "app"
+		m.Status.Artifacts = []v1alpha1.ArtifactStatus{{ArtifactName: "app", ArtifactVersion: "live", Repository: "acme/other/app", State: v1alpha1.ArtifactMissing}}
 	})))
 	for name, tag := range map[string]string{"pushed": "", "kept": "1.0.0"} {
 		desc, err := registrytest.PushImage(t.Context(), w.Host, "acme/other/app", tag, name)

@@ -89,6 +89,13 @@ func records(version, name string) func(*v1alpha1.ArtifactManifest) {
 	}
 }
 
+// looked says that the operator has looked at a manifest, and not seen its artifact.
+func looked(version string) func(*v1alpha1.ArtifactManifest) {
+	return func(m *v1alpha1.ArtifactManifest) {
+		m.Status.Artifacts = append(m.Status.Artifacts, v1alpha1.ArtifactStatus{ArtifactName: "nginx", ArtifactVersion: version, Repository: repo, State: v1alpha1.ArtifactMissing})
+	}
+}
+
 // aDefinition names chart nginx of a manifest or, with a store, by the old form.
 func aDefinition(name, manifest, store string) *v1alpha1.NetworkFunctionDefinitionVersion {
 	app := v1alpha1.NetworkFunctionApplication{Name: "app"}

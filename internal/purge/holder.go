@@ -19,13 +19,14 @@ type holding struct {
 	recorded map[string][]graph.Root // repository -> digests in the status of manifests and definitions
 	named    map[string]string       // manifest -> the definition or design that keeps it
 	artifact map[string]string       // artifact -> who names it by its store, the old form
+	unseen   map[string][]string     // repository -> tags that a manifest lists of which no status says anything
 	// doubt says why what holds a tombstone is unknown; "" when it is known.
 	doubt string
 }
 
 // hold finds what holds. A reference to a store that cannot be told from ours counts (I2).
 func hold(s reference.Snapshot, location v1alpha1.RegistryLocation, stores []v1alpha1.ArtifactStore) holding {
-	h := holding{listed: map[string]string{}, recorded: map[string][]graph.Root{}, named: map[string]string{}, artifact: map[string]string{}}
+	h := holding{listed: map[string]string{}, recorded: map[string][]graph.Root{}, named: map[string]string{}, artifact: map[string]string{}, unseen: map[string][]string{}}
 	elsewhere := map[string]bool{}
 	for _, o := range stores {
 		l, err := v1alpha1.ParseRegistryURL(o.Spec.Registry.URL)
@@ -50,7 +51,11 @@ func hold(s reference.Snapshot, location v1alpha1.RegistryLocation, stores []v1a
 func (h holding) manifest(m *v1alpha1.ArtifactManifest, location v1alpha1.RegistryLocation) {
 	id := v1alpha1.ResourceID(v1alpha1.KindArtifactManifest, m.Namespace, m.Name)
 	for _, a := range m.Spec.Artifacts {
-		first(h.listed, location.Repository(m.Name, m.Spec.UploadPath, a.ArtifactName)+":"+a.ArtifactVersion, id)
+		repository := location.Repository(m.Name, m.Spec.UploadPath, a.ArtifactName)
+		first(h.listed, repository+":"+a.ArtifactVersion, id)
+		if len(m.Status.Artifacts) == 0 { // nobody has looked yet, or its status was lost
+			h.unseen[repository] = append(h.unseen[repository], a.ArtifactVersion)
+		}
 	}
 	for _, a := range m.Status.Artifacts {
 		first(h.listed, a.Repository+":"+a.ArtifactVersion, id)

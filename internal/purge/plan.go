@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -177,7 +178,7 @@ func (c cluster) absent(entries []entry, r reading) []graph.Root {
 // unsettled says why it is unknown what else a repository may keep, "" when it is known: a tag, or a
 // digest that is kept, does not resolve, and whatever it leads to does not show.
 func (c cluster) unsettled(repository string, r reading, kept []graph.Root) string {
-	for _, reference := range r.unresolved(kept) {
+	for _, reference := range c.unresolvedOf(repository, r, kept) {
 		if c.settled(repository, reference) {
 			continue
 		}
@@ -189,6 +190,37 @@ func (c cluster) unsettled(repository string, r reading, kept []graph.Root) stri
 			reference, since.UTC().Format(time.RFC3339), since.Add(max(c.store.Spec.Purge.GracePeriod.Duration, minAbsence)).UTC().Format(time.RFC3339))
 	}
 	return ""
+}
+
+// unresolvedOf are the references of a repository that lead to something unknown, sorted. Besides those that the
+// registry shows, they are the tags that manifests without a status list and that are not there; and
+// the digests that an earlier purge kept for what was in the registry, where now not a single tag is.
+func (c cluster) unresolvedOf(repository string, r reading, kept []graph.Root) []string {
+	all := r.unresolved(kept)
+	if r.err != nil || len(c.entries[repository]) == 0 {
+		return all
+	}
+	for _, tag := range c.unseen[repository] {
+		if r.graph.Target(tag) == "" {
+			all = append(all, tag)
+		}
+	}
+	if len(r.graph.Tags()) == 0 {
+		for _, e := range c.entries[repository] {
+			if len(e.valid) > 0 && e.keptByContent() {
+				all = append(all, e.valid[len(e.valid)-1].String())
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// keptByContent reports whether the last purge kept an entry because something in the registry needed it.
+func (e entry) keptByContent() bool {
+	return e.status.State == v1alpha1.TombstoneKept && slices.ContainsFunc([]Reason{Tagged, SharedTag, graph.IndexChild}, func(by Reason) bool {
+		return strings.HasPrefix(e.status.Reason, string(by))
+	})
 }
 
 // unresolvedIn updates what a store remembers of references that do not resolve: those of repositories
@@ -205,7 +237,7 @@ func (c cluster) unresolvedIn(readings map[string]reading) []v1alpha1.Unresolved
 		if r.err != nil {
 			continue
 		}
-		for _, reference := range r.unresolved(roots(c.entries[repository], c.recorded[repository], r.locked, r.graph)) {
+		for _, reference := range c.unresolvedOf(repository, r, roots(c.entries[repository], c.recorded[repository], r.locked, r.graph)) {
 			since, seen := c.unresolved[[2]string{repository, reference}]
 			if !seen {
 				since = c.now

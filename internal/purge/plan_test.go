@@ -370,8 +370,20 @@ func TestPlan(t *testing.T) {
 		},
 		"OtherVersionListed": {
 			reason:  "the manifest has moved on to another version",
-			objects: []client.Object{aTombstone("t", released(25, "1.0.0", "a")), aManifest(lists("1.0.1"))},
+			objects: []client.Object{aTombstone("t", released(25, "1.0.0", "a")), aManifest(lists("1.0.1"), looked("1.0.1"))},
 			want:    map[string]string{"a": "delete Released"},
+		},
+		"I2TagThatKeptItIsNotListed": {
+			reason: "an earlier purge saw a tag of others, and now the list is empty",
+			objects: []client.Object{aTombstone("t", in(repo, v1alpha1.TombstoneKept, 25, "1.0.0", "a"), func(t *v1alpha1.Tombstone) {
+				t.Status.Artifacts[0].Reason = `Tagged: tag "keep" points at it`
+			})},
+			want: map[string]string{"a": "keep Unsettled"},
+		},
+		"I2OtherVersionNeverSeen": {
+			reason:  "nobody has looked where the other version's tag is, and the registry may be wrong for a moment",
+			objects: []client.Object{aTombstone("t", released(25, "1.0.0", "a")), aManifest(lists("1.0.1"))},
+			want:    map[string]string{"a": "keep Unsettled"},
 		},
 		"OverwrittenNotHeldByManifest": {
 			reason:  "the tag has moved on: the manifest could never get the old digest back",

@@ -149,6 +149,21 @@ func (f *Finder) Live(ctx context.Context, subject client.Object) (Found, error)
 	return found, doubtful(b.definitions.Doubt(HolderKindsOf(self.Kind), subject.GetCreationTimestamp().Time, f.now(), met))
 }
 
+// Doubt is nil if it is known what holds an object that nobody is known to hold: the kinds that could are served,
+// and older than it. It looks at their definitions in the cache. Errors wrap ErrHoldersUnknown.
+func (f *Finder) Doubt(ctx context.Context, subject client.Object) error {
+	self := Self(subject)
+	kinds := HolderKindsOf(self.Kind)
+	ds, err := ReadDefinitions(ctx, f.cached, append(kinds, self.Kind)...)
+	if err != nil || ds[self.Kind].Terminating {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	met := func(kind string) time.Time { return f.met[subject.GetUID()][kind] }
+	return doubtful(ds.Doubt(kinds, subject.GetCreationTimestamp().Time, f.now(), met))
+}
+
 // meet remembers a holder of a subject that is being deleted. When it is gone later, it was deleted
 // under the same CustomResourceDefinition, and not lost with an older one.
 func (f *Finder) meet(subject client.Object, kind string, holder client.Object) {

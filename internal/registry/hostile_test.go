@@ -18,6 +18,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+	"github.com/nfo-operator/nfo/test/program"
 )
 
 // What a registry says costs a small multiple of its bytes: allocated is all that the call allocates, garbage
@@ -59,6 +60,9 @@ func TestAnswersCostAMultipleOfTheirBytes(t *testing.T) {
 			})
 			size := float64(max(floor, len(row.attack.Body)))
 			t.Logf("allocated %.1f times the bytes, holds %.1f times the bytes", allocated/size, held/size)
+			if program.Racing { // its detector needs memory of its own
+				return
+			}
 			if allocated > row.allocated*size || held > row.held*size {
 				t.Errorf("%d bytes cost %.0f and then %.0f, want at most %.1f times and %.1f times: %s", len(row.attack.Body), allocated, held, row.allocated, row.held, row.reason)
 			}

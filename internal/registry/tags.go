@@ -167,7 +167,8 @@ func parseTags(repository string, data []byte) ([]string, error) {
 	if !page.Tags.seen {
 		return nil, fmt.Errorf("%w: it is not a list of tags", ErrUnreadable)
 	}
-	if page.Name != "" && page.Name != repository {
+	// An empty list that does not say of what is not the registry's word (I2).
+	if page.Name != repository && (page.Name != "" || len(page.Tags.list) == 0) {
 		return nil, fmt.Errorf("%w: it is the list of %.255q", ErrUnreadable, page.Name)
 	}
 	return page.Tags.list, nil
