@@ -5,12 +5,27 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/reference/referencetest"
 )
+
+// What waits for its holders to be applied again can be named by them, though it is being deleted.
+func TestI2HoldersThatComeBackAreAdmitted(t *testing.T) {
+	t.Parallel()
+	m := manifest("m", "a:1")
+	m.DeletionTimestamp = &metav1.Time{Time: time.Unix(2, 0)}
+	if !targetOf(m).terminating {
+		t.Error("what is being deleted can be named anew")
+	}
+	m.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionDeletionBlocked, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonHoldersUnknown}}
+	if targetOf(m).terminating {
+		t.Error("what waits for its holders cannot be named by them")
+	}
+}
 
 // While a kind that could hold it is not there, or may not have all its objects back, nothing that nobody is seen
 // to hold is let go.

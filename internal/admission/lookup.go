@@ -55,7 +55,7 @@ func (t target) good(ready bool) bool {
 
 // targetOf is the target that a stored object is.
 func targetOf(o client.Object) target {
-	t := target{exists: true, terminating: !o.GetDeletionTimestamp().IsZero(), ready: true}
+	t := target{exists: true, terminating: !o.GetDeletionTimestamp().IsZero() && !awaitsHolders(o), ready: true}
 	var state v1alpha1.VersionState
 	switch o := o.(type) {
 	case *v1alpha1.ArtifactManifest:
@@ -73,6 +73,19 @@ func targetOf(o client.Object) target {
 	}
 	t.deprecated = state == v1alpha1.VersionDeprecated
 	return t
+}
+
+// awaitsHolders reports whether an object's deletion waits for objects that may hold it to be applied again.
+func awaitsHolders(o client.Object) bool {
+	var all []metav1.Condition
+	switch o := o.(type) {
+	case *v1alpha1.ArtifactManifest:
+		all = o.Status.Conditions
+	case interface{ VersionStatus() *v1alpha1.VersionStatus }:
+		all = o.VersionStatus().Conditions
+	}
+	c := apimeta.FindStatusCondition(all, v1alpha1.ConditionDeletionBlocked)
+	return c != nil && c.Reason == v1alpha1.ReasonHoldersUnknown
 }
 
 // target reads a named object. Of the cache it takes good news alone, and asks the API server for
