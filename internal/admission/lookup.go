@@ -81,7 +81,9 @@ func awaitsHolders(o client.Object) bool {
 	switch o := o.(type) {
 	case *v1alpha1.ArtifactManifest:
 		all = o.Status.Conditions
-	case interface{ VersionStatus() *v1alpha1.VersionStatus }:
+	case interface {
+		VersionStatus() *v1alpha1.VersionStatus
+	}:
 		all = o.VersionStatus().Conditions
 	}
 	c := apimeta.FindStatusCondition(all, v1alpha1.ConditionDeletionBlocked)
