@@ -64,7 +64,7 @@ func TestLinkToTheNextPage(t *testing.T) {
 				if queries = append(queries, r.URL.RawQuery); len(queries) == 1 {
 					w.Header()["Link"] = row.headers
 				}
-				say(w, `{"tags":[]}`)
+				say(w, `{"name":"app","tags":[]}`)
 			}))
 			_, err := c.Tags(t.Context(), "app")
 			if !errors.Is(err, row.err) || (err != nil) != (row.err != nil) {

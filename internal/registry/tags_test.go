@@ -39,14 +39,14 @@ func TestTags(t *testing.T) {
 		"empty page": {"more may follow", func(w http.ResponseWriter, page int) {
 			if page == 0 {
 				w.Header().Set("Link", `</v2/app/tags/list?last=a>; rel="next"`)
-				say(w, `{"tags":[]}`)
+				say(w, `{"name":"app","tags":[]}`)
 				return
 			}
 			say(w, `{"tags":["z"]}`)
 		}, []string{"z"}, nil},
 		"same link": {"it would never end", func(w http.ResponseWriter, _ int) {
 			w.Header().Set("Link", `</v2/app/tags/list?n=1000>; rel="next"`)
-			say(w, `{"tags":[]}`)
+			say(w, `{"name":"app","tags":[]}`)
 		}, nil, registry.ErrUnreadable},
 		"same tags": {"nor would this", func(w http.ResponseWriter, page int) {
 			w.Header().Set("Link", `</v2/app/tags/list?last=`+strconv.Itoa(page)+`>; rel="next"`)
@@ -67,6 +67,7 @@ func TestTags(t *testing.T) {
 		"not offered": {"I2: so it may have tags", func(w http.ResponseWriter, _ int) {
 			registrytest.Fail(w, http.StatusNotFound, "UNSUPPORTED", "not here")
 		}, nil, registry.ErrUnavailable},
+		"nameless":     {"an empty list of nothing", func(w http.ResponseWriter, _ int) { say(w, `{"tags":[]}`) }, nil, registry.ErrUnreadable},
 		"another list": {"of another repository", func(w http.ResponseWriter, _ int) { say(w, `{"name":"apps","tags":[]}`) }, nil, registry.ErrUnreadable},
 		"failed page": {"half a list is none (I2)", func(w http.ResponseWriter, page int) {
 			if page > 0 {
