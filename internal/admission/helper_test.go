@@ -127,8 +127,11 @@ func api(t *testing.T, f interceptor.Funcs, objects ...client.Object) client.Wit
 	if err := v1alpha1.AddToScheme(s); err != nil {
 		t.Fatal(err)
 	}
-	objects = append(referencetest.Definitions(time.Unix(1, 0)), objects...)
-	b := fake.NewClientBuilder().WithScheme(s).WithObjects(objects...).WithInterceptorFuncs(f)
+	all := referencetest.Definitions(time.Unix(1, 0))
+	for _, o := range objects { // rows share them
+		all = append(all, o.DeepCopyObject().(client.Object))
+	}
+	b := fake.NewClientBuilder().WithScheme(s).WithObjects(all...).WithInterceptorFuncs(f)
 	for _, o := range []client.Object{&v1alpha1.ArtifactManifest{}, &v1alpha1.NetworkFunctionDefinitionVersion{}, &v1alpha1.NetworkServiceDesignVersion{}, &v1alpha1.SiteNetworkService{}} {
 		b = b.WithIndex(o, reference.Field, reference.Keys)
 	}

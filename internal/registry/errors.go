@@ -147,8 +147,9 @@ func (c *Client) sendFailed(err error) error {
 	case errors.Is(err, ErrAddress):
 		return c.fail(ErrAddress, err)
 	case errors.As(err, &answer): // from the token server
-		answer.Errors = fewErrors(answer.Errors)
-		class := classify(answer)
+		few := *answer // requests that wait for one token share its answer
+		few.Errors = fewErrors(answer.Errors)
+		class := classify(&few)
 		if !errors.Is(class, ErrUnavailable) {
 			class = ErrDenied
 		}
