@@ -84,7 +84,7 @@ func (p *polls) due(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore, n i
 	now := p.clock.Now()
 	of := p.next[m.UID]
 	if of.generation != m.Generation {
-		of = poll{generation: m.Generation, at: now}
+		of = of.anew(m.Generation)
 	}
 	if now.Before(of.at) {
 		return turn{}, of.at.Sub(now), false
@@ -190,7 +190,17 @@ func (p *polls) trouble(m *v1alpha1.ArtifactManifest) error {
 func (p *polls) again(m *v1alpha1.ArtifactManifest) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.next[m.UID] = poll{generation: m.Generation, from: p.next[m.UID].from}
+	p.next[m.UID] = p.next[m.UID].anew(m.Generation)
+}
+
+// anew is a poll of which nothing is asked for yet. What the budget has granted, for a moment to come, is kept: to
+// ask for it again would put the manifest off for ever.
+func (of poll) anew(generation int64) poll {
+	fresh := poll{generation: generation, from: of.from, granted: of.granted}
+	if of.granted > 0 {
+		fresh.at = of.at
+	}
+	return fresh
 }
 
 // forget drops a manifest that has gone.

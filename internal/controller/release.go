@@ -117,9 +117,6 @@ func (r *releaser) release(ctx context.Context, job task) (released, error) {
 	if err != nil {
 		return released{}, err
 	}
-	if err := r.keepOverwritten(ctx, job, ev.store, found); err != nil {
-		return released{}, err
-	}
 	for name, group := range r.group(job, found) {
 		t, err := r.record(ctx, newTombstone(job.manifest, ev.store, job.cause, name), group)
 		if namespaceGone(err) {
@@ -135,28 +132,6 @@ func (r *releaser) release(ctx context.Context, job task) (released, error) {
 	}
 	out.stay = ev.store.Status.Capabilities.TagDelete == v1alpha1.Unsupported
 	return out, nil
-}
-
-// keepOverwritten records the digests that tags have moved on from and that no poll has seen go: a restore
-// brings only one of an entry's digests back, and forgets its tombstone then.
-func (r *releaser) keepOverwritten(ctx context.Context, job task, s *v1alpha1.ArtifactStore, found []finding) error {
-	kept := 0
-	for _, f := range found {
-		for _, d := range f.digests() {
-			if d == f.kept().Digest || kept == maxOverwritten {
-				continue
-			}
-			kept++
-			e := f.ArtifactStatus
-			if e.Digest != d {
-				e.Digest, e.MediaType, e.Size = d, "", 0
-			}
-			if _, err := r.buryOverwritten(ctx, job.manifest, s, e, nil); err != nil && !namespaceGone(err) {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // buryOverwritten records a digest that its tag has moved on from in a tombstone of its own, so that it has a

@@ -161,7 +161,7 @@ func TestI2UploadedIsUnknownWhileTheRegistryFails(t *testing.T) {
 		"Garbage": {
 			reason: "where HEAD tells no digest the body is read, and this one is nonsense",
 			begin:  answering(reads, headless),
-			want:   v1alpha1.ReasonUnreadable, says: []string{"not a manifest", "Check"},
+			want:   v1alpha1.ReasonUnreadable, says: []string{"no list where one must be", "Check"},
 		},
 		"Denied": {
 			reason: "a login that may not read says nothing about what is there",

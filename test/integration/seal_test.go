@@ -116,27 +116,6 @@ func TestI1WhatMovesASealedTagIsTampering(t *testing.T) {
 }
 
 // What was pushed between the last poll and the sealing is what is sealed.
-// A tag that was pushed over and whose manifest is deleted before anybody has looked: a restore brings back what was
-// there last, and what was there before has a grace of its own.
-func TestI5AnOverwriteThatNobodySawIsRecorded(t *testing.T) {
-	t.Parallel()
-	s := newScene(t)
-	s.manage()
-	m := s.manifest("m", "a:1")
-	first := s.image("m", "a:1", "first").Digest.String()
-	s.create(s.store("acme"), m)
-	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
-	second := s.image("m", "a:1", "second").Digest.String()
-	s.delete(m)
-	s.goes(m)
-	again := s.manifest("m", "a:1")
-	s.create(again)
-	s.eventually(again, v1alpha1.ConditionUploaded, "True/Complete")
-	s.Expect(s.at("acme/m/a", "1")).To(gomega.Equal(second))
-	s.Eventually(s.overwritten).Should(gomega.Equal([]string{first}))
-	s.Expect(s.tombstones()).To(gomega.HaveEach(gomega.HaveField("Spec.Cause", v1alpha1.CauseOverwritten)))
-}
-
 func TestTheFirstLookAfterTheSealingFindsWhatIsSealed(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
