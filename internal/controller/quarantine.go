@@ -181,7 +181,9 @@ func (l *lifting) observe(ctx context.Context) error {
 	if err := l.releaser.live.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: name}, &m); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("reading manifest %s: %w", name, err)
 	}
-	l.listed.Add(s, []v1alpha1.ArtifactManifest{m})
+	for _, e := range wanted(&m, l.reg.Location()) {
+		l.listed[e.Repository+":"+e.ArtifactVersion] = reference.Self(&m)
+	}
 	l.read = true
 	return nil
 }
