@@ -60,11 +60,10 @@ func (p *preflight) checkManifest(ctx context.Context, was, is *v1alpha1.Artifac
 	return append(ws, late...), invalid(is, all)
 }
 
-// manifestLeaves warns that tags stay which a manifest of another store lists, too, and says how a publisher
-// moves from one store to another.
+// manifestLeaves warns that tags stay which a manifest of another store lists, too.
 func (p *preflight) manifestLeaves(ctx context.Context, m *v1alpha1.ArtifactManifest) (admission.Warnings, error) {
 	var stores v1alpha1.ArtifactStoreList
-	if err := p.cached.List(ctx, &stores); err != nil {
+	if err := p.cached.List(ctx, &stores, client.UnsafeDisableDeepCopy); err != nil { // it is only read
 		return nil, unread(fmt.Errorf("listing stores: %w", err))
 	}
 	own := slices.IndexFunc(stores.Items, func(s v1alpha1.ArtifactStore) bool {
@@ -76,14 +75,14 @@ func (p *preflight) manifestLeaves(ctx context.Context, m *v1alpha1.ArtifactMani
 	s := &stores.Items[own]
 	mine, theirs := reference.Listed{}, reference.Listed{}
 	mine.Add(s, []v1alpha1.ArtifactManifest{*m})
-	for _, o := range reference.Beside(s, stores.Items) {
-		var beside v1alpha1.ArtifactManifestList
-		if err := p.cached.List(ctx, &beside, client.InNamespace(o.Namespace)); err != nil {
-			return nil, unread(fmt.Errorf("listing the manifests of namespace %s: %w", o.Namespace, err))
+	err := theirs.AddBeside(s, stores.Items, func(namespace string) ([]v1alpha1.ArtifactManifest, error) {
+		var all v1alpha1.ArtifactManifestList
+		if err := p.cached.List(ctx, &all, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+			return nil, unread(fmt.Errorf("listing the manifests of namespace %s: %w", namespace, err))
 		}
-		theirs.Add(o, beside.Items)
-	}
-	return listedBeside(mine, theirs), nil
+		return all.Items, nil
+	})
+	return listedBeside(mine, theirs), err
 }
 
 // listedBeside is pure.

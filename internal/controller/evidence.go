@@ -190,29 +190,32 @@ func (r *releaser) gatherStore(ctx context.Context, m *v1alpha1.ArtifactManifest
 // listed reads, live, which tags manifests list besides the one in whose own path they are: the StoreScoped
 // manifests of the store, and all manifests of stores in the same place, though these are inert.
 func (r *releaser) listed(ctx context.Context, s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) (reference.Listed, error) {
-	tags := reference.Listed{}
-	err := r.addListed(ctx, tags, s, client.MatchingFields{"spec.uploadPath": string(v1alpha1.StoreScoped)})
-	for _, o := range reference.Beside(s, all) {
-		if err == nil {
-			err = r.addListed(ctx, tags, o, client.MatchingFields{})
-		}
+	old, err := r.manifestsOf(ctx, scope{s.Namespace, v1alpha1.StoreScoped})
+	if err != nil {
+		return nil, err
 	}
-	return tags, err
+	tags := reference.Listed{}
+	tags.Add(s, old)
+	return tags, tags.AddBeside(s, all, func(namespace string) ([]v1alpha1.ArtifactManifest, error) {
+		return r.manifestsOf(ctx, scope{namespace: namespace})
+	})
 }
 
-// addListed adds what the manifests of a store with some fields list.
-func (r *releaser) addListed(ctx context.Context, tags reference.Listed, s *v1alpha1.ArtifactStore, fields client.MatchingFields) error {
-	key := scope{s.Namespace, fields["spec.uploadPath"]}
-	found, err := r.manifests.Do(ctx, key, func(ctx context.Context) ([]v1alpha1.ArtifactManifest, error) {
+// manifestsOf reads, live, the manifests of a scope. They are shared, and only read.
+func (r *releaser) manifestsOf(ctx context.Context, in scope) ([]v1alpha1.ArtifactManifest, error) {
+	found, err := r.manifests.Do(ctx, in, func(ctx context.Context) ([]v1alpha1.ArtifactManifest, error) {
+		fields := client.MatchingFields{}
+		if in.path != "" {
+			fields["spec.uploadPath"] = string(in.path)
+		}
 		var list v1alpha1.ArtifactManifestList
-		err := r.live.List(ctx, &list, client.InNamespace(s.Namespace), fields)
+		err := r.live.List(ctx, &list, client.InNamespace(in.namespace), fields)
 		return list.Items, err
 	})
 	if err != nil {
-		return fmt.Errorf("listing the manifests of namespace %s: %w", s.Namespace, err)
+		return nil, fmt.Errorf("listing the manifests of namespace %s: %w", in.namespace, err)
 	}
-	tags.Add(s, found)
-	return nil
+	return found, nil
 }
 
 // inert says why a store's manifests go without touching the registry; "" when they do not. Errors wrap

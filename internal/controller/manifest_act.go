@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,9 +125,24 @@ func (r *ManifestReconciler) recover(ctx context.Context, seen manifestSeen, v m
 // bury records a digest whose tag has moved on, before the status forgets it, or that is to lose its
 // tag to a restore. It returns the tombstone's name.
 func (r *ManifestReconciler) bury(ctx context.Context, seen manifestSeen, e v1alpha1.ArtifactStatus) (string, error) {
-	return r.releaser.buryOverwritten(ctx, seen.manifest, seen.store, e, func() (map[string]string, error) {
-		return r.quarantineOverwritten(ctx, seen, e)
+	// Each digest has a tombstone of its own, and so a grace period of its own.
+	name := tombstoneName(seen.manifest, v1alpha1.CauseOverwritten, e.Repository+":"+e.ArtifactVersion+"@"+e.Digest)
+	t := newTombstone(seen.manifest, seen.store, v1alpha1.CauseOverwritten, name)
+	t.Spec.Manifest.Spec.Artifacts = slices.DeleteFunc(slices.Clone(t.Spec.Manifest.Spec.Artifacts), func(a v1alpha1.Artifact) bool {
+		return a.ArtifactName != e.ArtifactName || a.ArtifactVersion != e.ArtifactVersion
 	})
+	t, err := r.releaser.record(ctx, t, []finding{{ArtifactStatus: e, there: true}})
+	if err != nil {
+		return "", err
+	}
+	reasons, err := r.quarantineOverwritten(ctx, seen, e)
+	if err != nil {
+		return "", err
+	}
+	if err := r.releaser.bury(ctx, t, reasons, seen.store.Spec.Purge.GracePeriod.Duration); err != nil {
+		return "", err
+	}
+	return t.Name, nil
 }
 
 // restore puts tags back, after a live look that the manifest still is what it was: an old

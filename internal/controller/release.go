@@ -23,20 +23,22 @@ const tagStays = v1alpha1.TagDeleteUnsupported + ": the registry cannot remove a
 
 // releaser lets artifacts go: evidence, tombstone, untag, holders once more.
 type releaser struct {
-	api     client.Client
-	live    client.Reader
-	holders *reference.Finder
-	open    func(context.Context, *v1alpha1.ArtifactStore) (*registry.Client, error)
-	purges  *purges
-	stores  batch.Reads[string, []v1alpha1.ArtifactStore] // of the cluster
-	// manifests are those of a namespace, or of one upload path in it.
+	api       client.Client
+	live      client.Reader
+	holders   *reference.Finder
+	open      func(context.Context, *v1alpha1.ArtifactStore) (*registry.Client, error)
+	purges    *purges
+	stores    batch.Reads[string, []v1alpha1.ArtifactStore] // of the cluster
 	manifests batch.Reads[scope, []v1alpha1.ArtifactManifest]
 	clock     clock.PassiveClock // for ages
 	now       func() time.Time   // the API server's time, for graces
 }
 
-// scope is what manifests are listed of. Without a path it is the whole namespace.
-type scope struct{ namespace, path string }
+// scope is what manifests are listed of: a namespace, or those of one upload path in it.
+type scope struct {
+	namespace string
+	path      v1alpha1.UploadPath
+}
 
 // owned are the entries that lie in the manifest's own path (I9). What a manifest has recorded at
 // the store-scoped path, from before its upgrade, is never touched.
@@ -132,27 +134,6 @@ func (r *releaser) release(ctx context.Context, job task) (released, error) {
 	}
 	out.stay = ev.store.Status.Capabilities.TagDelete == v1alpha1.Unsupported
 	return out, nil
-}
-
-// buryOverwritten records a digest that its tag has moved on from in a tombstone of its own, so that it has a
-// grace period of its own, and returns the tombstone's name. reasons, when not nil, is asked what else there is to
-// say of it before the grace begins.
-func (r *releaser) buryOverwritten(ctx context.Context, m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore, e v1alpha1.ArtifactStatus, reasons func() (map[string]string, error)) (string, error) {
-	t := newTombstone(m, s, v1alpha1.CauseOverwritten, tombstoneName(m, v1alpha1.CauseOverwritten, e.Repository+":"+e.ArtifactVersion+"@"+e.Digest))
-	t.Spec.Manifest.Spec.Artifacts = slices.DeleteFunc(slices.Clone(t.Spec.Manifest.Spec.Artifacts), func(a v1alpha1.Artifact) bool {
-		return a.ArtifactName != e.ArtifactName || a.ArtifactVersion != e.ArtifactVersion
-	})
-	t, err := r.record(ctx, t, []finding{{ArtifactStatus: e, there: true}})
-	if err != nil {
-		return "", err
-	}
-	var said map[string]string
-	if reasons != nil {
-		if said, err = reasons(); err != nil {
-			return "", err
-		}
-	}
-	return t.Name, r.bury(ctx, t, said, s.Spec.Purge.GracePeriod.Duration)
 }
 
 // untag removes the tags of one tombstone, and looks at the holders once more.

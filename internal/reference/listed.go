@@ -25,9 +25,27 @@ func (l Listed) Add(s *v1alpha1.ArtifactStore, manifests []v1alpha1.ArtifactMani
 	}
 }
 
-// Beside returns the other stores of the cluster that lie in the place of s, wholly or in part. Their
+// AddBeside adds the tags that the manifests of the other stores in the place of s list. manifests is asked once
+// for each namespace that has such stores, however many it has.
+func (l Listed) AddBeside(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore, manifests func(namespace string) ([]v1alpha1.ArtifactManifest, error)) error {
+	read := map[string][]v1alpha1.ArtifactManifest{}
+	for _, o := range beside(s, all) {
+		found, known := read[o.Namespace]
+		if !known {
+			var err error
+			if found, err = manifests(o.Namespace); err != nil {
+				return err
+			}
+			read[o.Namespace] = found
+		}
+		l.Add(o, found)
+	}
+	return nil
+}
+
+// beside returns the other stores of the cluster that lie in the place of s, wholly or in part. Their
 // manifests can list the same tags as those of s.
-func Beside(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) (beside []*v1alpha1.ArtifactStore) {
+func beside(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) (others []*v1alpha1.ArtifactStore) {
 	at, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
 	if err != nil {
 		return nil
@@ -38,8 +56,8 @@ func Beside(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) (beside []*
 			continue
 		}
 		if there, err := v1alpha1.ParseRegistryURL(o.Spec.Registry.URL); err == nil && at.Overlaps(there) {
-			beside = append(beside, o)
+			others = append(others, o)
 		}
 	}
-	return beside
+	return others
 }
