@@ -1,5 +1,7 @@
 package v1alpha1
 
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 // Condition types. Every kind has Ready. Messages are one sentence for people and name
 // objects as resource/namespace/name.
 const (
@@ -203,3 +205,18 @@ const (
 
 // Finalizer is on every object of this group but tombstones: deletion waits for the operator.
 const Finalizer = "nfo.dev/protect"
+
+// ConditionsOf returns the status conditions of an object of this package; nil for any other.
+func ConditionsOf(o any) []metav1.Condition {
+	switch o := o.(type) {
+	case *ArtifactStore:
+		return o.Status.Conditions
+	case *ArtifactManifest:
+		return o.Status.Conditions
+	case *Tombstone:
+		return o.Status.Conditions
+	case interface{ VersionStatus() *VersionStatus }:
+		return o.VersionStatus().Conditions
+	}
+	return nil
+}

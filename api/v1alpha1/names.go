@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -145,6 +147,18 @@ func (l RegistryLocation) Repository(manifest string, path UploadPath, artifactN
 		segments = segments[1:]
 	}
 	return strings.Join(segments, "/")
+}
+
+// InClear reports whether requests to the location go over a network unencrypted: by plain HTTP, and not to
+// this machine itself.
+func (l RegistryLocation) InClear() bool {
+	host := l.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	address, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	loopback := strings.EqualFold(host, "localhost") || err == nil && address.Unmap().IsLoopback()
+	return l.PlainHTTP && !loopback
 }
 
 // MaxRepositoryName is the longest repository name, in bytes, that registries agree on: nothing was ever

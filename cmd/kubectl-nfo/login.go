@@ -3,11 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
@@ -33,7 +30,7 @@ func (f *publishFlags) login(ctx context.Context, config *registry.Config) (with
 // inClear reports whether a login for a location would be sent unencrypted without having been asked for: over
 // plain HTTP, neither to this machine nor to a host of --plain-http.
 func (f *publishFlags) inClear(l v1alpha1.RegistryLocation) bool {
-	return l.PlainHTTP && !isLoopback(l.Host) && !slices.ContainsFunc(f.plainHosts, func(host string) bool { return sameHost(host, l.Host) })
+	return l.InClear() && !slices.ContainsFunc(f.plainHosts, func(host string) bool { return sameHost(host, l.Host) })
 }
 
 // sameHost reports whether two hosts of plain HTTP are written forms of one.
@@ -41,15 +38,6 @@ func sameHost(a, b string) bool {
 	l, errA := v1alpha1.ParseRegistryURL("http://" + a)
 	m, errB := v1alpha1.ParseRegistryURL("http://" + b)
 	return errA == nil && errB == nil && l.Same(m)
-}
-
-// isLoopback reports whether a host, with a port or without, is this machine itself.
-func isLoopback(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
 }
 
 // withheldLogin says why a login was not sent, and what to do.

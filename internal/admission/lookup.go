@@ -77,16 +77,7 @@ func targetOf(o client.Object) target {
 
 // awaitsHolders reports whether an object's deletion waits for objects that may hold it to be applied again.
 func awaitsHolders(o client.Object) bool {
-	var all []metav1.Condition
-	switch o := o.(type) {
-	case *v1alpha1.ArtifactManifest:
-		all = o.Status.Conditions
-	case interface {
-		VersionStatus() *v1alpha1.VersionStatus
-	}:
-		all = o.VersionStatus().Conditions
-	}
-	c := apimeta.FindStatusCondition(all, v1alpha1.ConditionDeletionBlocked)
+	c := apimeta.FindStatusCondition(v1alpha1.ConditionsOf(o), v1alpha1.ConditionDeletionBlocked)
 	return c != nil && c.Reason == v1alpha1.ReasonHoldersUnknown
 }
 

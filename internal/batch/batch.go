@@ -1,7 +1,6 @@
 // Package batch lets many that need to read the same at the same time read it once.
 //
-// Contract: what Do returns was read after Do was called, so that it can be evidence for whoever
-// called. A caller that gives up does not spoil the read of the others.
+// Contract: what Do returns was read after Do was called, so that the caller can use it as evidence. A caller that gives up does not spoil the read of the others.
 //
 // Decision: callers that come while a read runs share the next one. Rejected: a cache with an age,
 // which answers with what was read before the question; and singleflight of golang.org/x/sync, whose
@@ -14,10 +13,10 @@ import (
 	"time"
 )
 
-// limit is the most time that one read may take, whoever asked for it.
+// limit is the most time that one read may take.
 const limit = time.Minute
 
-// Reads are the reads of what is told apart by a key. The zero value is ready for use, and it is safe
+// Reads are reads by key. The zero value is ready for use, and it is safe
 // for concurrent use. Values are shared: nobody may change them.
 type Reads[K comparable, V any] struct {
 	mu sync.Mutex

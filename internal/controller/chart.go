@@ -5,10 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"math/rand/v2"
 
 	"github.com/opencontainers/go-digest"
-	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -30,9 +29,6 @@ type ChartReconciler struct {
 	// wake makes ManifestReconciler look at a manifest.
 	wake chan<- event.GenericEvent
 	lane *lane
-	// turns counts, by manifest, the charts whose turn has come: one that cannot be read must not keep the
-	// others from it.
-	turns turns
 }
 
 // Reconcile reads the charts of one manifest that have not been read as they are deployed now.
@@ -49,9 +45,8 @@ func (r *ChartReconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactMan
 		return ctrl.Result{}, nil // the store's event wakes the manifest
 	}
 	var trouble error
-	first := r.turns.next(m.UID, 0)
-	for i := range todo {
-		c := todo[(first+i)%len(todo)]
+	for _, i := range rand.Perm(len(todo)) { // one that cannot be read does not keep the others from it
+		c := todo[i]
 		leave, wait := r.lane.enter(&store, m.UID)
 		if leave == nil {
 			return ctrl.Result{RequeueAfter: wait}, nil
@@ -59,7 +54,6 @@ func (r *ChartReconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactMan
 		read, err := r.read(ctx, &store, c)
 		leave()
 		trouble = cmp.Or(trouble, err)
-		r.turns.next(m.UID, 1)
 		r.readings.put(m.UID, read, err == nil, trouble)
 		select {
 		case r.wake <- event.GenericEvent{Object: m}:
@@ -68,31 +62,6 @@ func (r *ChartReconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactMan
 		}
 	}
 	return finish(ctrl.Result{}, trouble)
-}
-
-// turns are counters. The zero value is ready. They are safe for concurrent use.
-type turns struct {
-	mu sync.Mutex
-	of map[types.UID]int
-}
-
-// next adds to a counter and returns it.
-func (t *turns) next(uid types.UID, n int) int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if n > 0 && t.of == nil {
-		t.of = map[types.UID]int{}
-	}
-	if n > 0 {
-		t.of[uid] += n
-	}
-	return t.of[uid]
-}
-
-func (t *turns) forget(uid types.UID) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.of, uid)
 }
 
 // chartToRead is a chart in a registry, and how definitions deploy it.
@@ -110,7 +79,6 @@ func (r *ChartReconciler) unread(ctx context.Context, m *v1alpha1.ArtifactManife
 	}
 	if len(charts) == 0 {
 		r.readings.forget(m.UID)
-		r.turns.forget(m.UID)
 		return nil, nil
 	}
 	deployed, err := r.deployed(ctx, m)

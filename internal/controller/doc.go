@@ -55,7 +55,7 @@
 // keep either in a status, which backups leave out and people wipe.
 //
 // Decision: objects that vanish without their finalizer leave an event, and of a manifest a tombstone
-// (vanished.go). Rejected: to release them, for whoever took the finalizer off may have wanted the artifacts.
+// (vanished.go). Rejected: to release them, because the user who removed the finalizer may want the artifacts.
 //
 // Decision: sealed is what the first look after the sealing finds. Rejected: what was recorded before,
 // which is up to 5 minutes old: a publisher who mends a tag and seals at once would be told of tampering,

@@ -81,7 +81,7 @@ func (r *ManifestReconciler) report(ctx context.Context, m, before *v1alpha1.Art
 	}
 	same := equality.Semantic.DeepEqual(before.Status, m.Status)
 	if same && len(done.putBack) == 0 { // a tag may have moved and be back in one pass
-		return r.statuses.told(before)
+		return r.statuses.current(before)
 	}
 	defer done.tell(r.events, m) // also if the write fails: it is done, and the next pass will not know
 	if !same {

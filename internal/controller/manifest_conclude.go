@@ -137,7 +137,7 @@ func (v manifestVerdict) afterDeleting(seen manifestSeen, done manifestDone, err
 		v.letGo = true
 		v.artifacts = untagged(v.artifacts)
 		v.conditions.set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, v1alpha1.ReasonReleased, "Nothing holds it.")
-		v.conditions.set(v1alpha1.ConditionUntagged, metav1.ConditionTrue, v1alpha1.ReasonUntagged, done.release.tombstoned())
+		v.conditions.set(v1alpha1.ConditionUntagged, metav1.ConditionTrue, v1alpha1.ReasonUntagged, done.release.outcome())
 		v.conditions.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It has been released.")
 	}
 	return v
@@ -161,15 +161,21 @@ func untagged(artifacts []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {
 	return out
 }
 
+// outcome says what became of the tags of a manifest.
+func (r released) outcome() string {
+	if len(r.listed) == 0 {
+		return r.tombstoned()
+	}
+	others := fmt.Sprintf("Other manifests list these tags, which stay: %s.", v1alpha1.FirstOf(r.listed, reference.NamedHolders))
+	if len(r.tombstones) == 0 {
+		return others
+	}
+	return r.tombstoned() + " " + others
+}
+
 func (r released) tombstoned() string {
 	names := strings.Join(r.tombstones, ", ")
-	others := fmt.Sprintf("Other manifests list these tags, which stay: %s.", v1alpha1.FirstOf(r.listed, reference.NamedHolders))
 	switch {
-	case len(r.listed) > 0 && names == "":
-		return others
-	case len(r.listed) > 0:
-		r.listed = nil
-		return r.tombstoned() + " " + others
 	case names == "":
 		return "No artifact of it was in the registry."
 	case r.stay:

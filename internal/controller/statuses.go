@@ -32,8 +32,8 @@ func (w *statuses) write(ctx context.Context, api client.Client, o client.Object
 	return nil
 }
 
-// told is nil if the status of an object as it was read is what was stored last. Errors wrap errSuperseded.
-func (w *statuses) told(o client.Object) error {
+// current is nil if the status of an object as it was read is what was stored last. Errors wrap errSuperseded.
+func (w *statuses) current(o client.Object) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if over, known := w.over[o.GetUID()]; known && over == o.GetResourceVersion() {

@@ -25,24 +25,24 @@ func TestStatusesKnowWhatTheCacheDoesNot(t *testing.T) {
 	}
 	old := m.DeepCopy()
 	var w statuses
-	if err := w.told(m); err != nil {
+	if err := w.current(m); err != nil {
 		t.Errorf("nothing was written: %v", err)
 	}
 	m.Status.UpgradingFrom = v1alpha1.StoreScoped
 	if err := w.write(t.Context(), c, m); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.told(m); err != nil {
+	if err := w.current(m); err != nil {
 		t.Errorf("as it is stored: %v", err)
 	}
-	if err := w.told(old); !errors.Is(err, errSuperseded) {
+	if err := w.current(old); !errors.Is(err, errSuperseded) {
 		t.Errorf("as it was before the write: %v", err)
 	}
 	if err := w.write(t.Context(), c, old); err == nil {
 		t.Error("a write over the old version is a conflict")
 	}
 	w.forget(m.UID)
-	if err := w.told(old); err != nil {
+	if err := w.current(old); err != nil {
 		t.Errorf("it has gone: %v", err)
 	}
 }

@@ -85,7 +85,7 @@ func (r *StoreReconciler) report(ctx context.Context, s, before *v1alpha1.Artifa
 	}
 	v.conditions.apply(&s.Status.Conditions, s.Generation)
 	if equality.Semantic.DeepEqual(before.Status, s.Status) {
-		return r.statuses.told(before)
+		return r.statuses.current(before)
 	}
 	if err := r.statuses.write(ctx, r.Client, s); err != nil {
 		return err
@@ -102,7 +102,7 @@ func (r *StoreReconciler) report(ctx context.Context, s, before *v1alpha1.Artifa
 }
 
 // ping asks the registry whether it answers, at most as often as pingWell and pingDown say. The error is
-// errBusy, when it was never asked and there is no place.
+// errBusy if the registry was never asked and no place in the lane is free.
 func (r *StoreReconciler) ping(ctx context.Context, s *v1alpha1.ArtifactStore) (ping, error) {
 	r.mu.Lock()
 	last, asked := r.pings[s.UID]

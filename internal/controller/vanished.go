@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -37,20 +36,8 @@ func newVanished() *vanished { return &vanished{all: map[reconcile.Request]clien
 
 // unprotected reports whether an object that has been deleted was not let go by nfo.
 func unprotected(o client.Object) bool {
-	c := apimeta.FindStatusCondition(conditionsIn(o), v1alpha1.ConditionDeletionBlocked)
+	c := apimeta.FindStatusCondition(v1alpha1.ConditionsOf(o), v1alpha1.ConditionDeletionBlocked)
 	return c == nil || c.Reason != v1alpha1.ReasonReleased
-}
-
-func conditionsIn(o client.Object) (all []metav1.Condition) {
-	switch o := o.(type) {
-	case *v1alpha1.ArtifactStore:
-		return o.Status.Conditions
-	case *v1alpha1.ArtifactManifest:
-		return o.Status.Conditions
-	case version:
-		return o.VersionStatus().Conditions
-	}
-	return nil
 }
 
 // handler queues objects that vanished.

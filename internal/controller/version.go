@@ -207,7 +207,7 @@ func (r *VersionReconciler[T]) report(ctx context.Context, v T, verdict versionV
 		d.Status.Applications = verdict.applications
 	}
 	if equality.Semantic.DeepEqual(was, v) {
-		return r.statuses.told(was)
+		return r.statuses.current(was)
 	}
 	if err := r.statuses.write(ctx, r.Client, v); err != nil {
 		return err

@@ -172,7 +172,7 @@ func lifeOrLoss() predicate.Predicate {
 			return false
 		}
 		lost := controllerutil.ContainsFinalizer(e.ObjectOld, v1alpha1.Finalizer) && !controllerutil.ContainsFinalizer(e.ObjectNew, v1alpha1.Finalizer)
-		return lost || (len(conditionsIn(e.ObjectOld)) > 0 && len(conditionsIn(e.ObjectNew)) == 0)
+		return lost || (len(v1alpha1.ConditionsOf(e.ObjectOld)) > 0 && len(v1alpha1.ConditionsOf(e.ObjectNew)) == 0)
 	}})
 }
 

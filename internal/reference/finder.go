@@ -34,8 +34,8 @@ func NewFinder(cached, live client.Reader, now func() time.Time) *Finder {
 }
 
 // Cached returns the holders of a subject that the cache knows, sorted. It may lag behind: use
-// it to refuse and to wait, never to let go. What goes because its CustomResourceDefinition is being deleted
-// has none: nobody can stop that, and to hold the definition up would keep it from being applied again.
+// it to refuse and to wait, never to let go. An object whose CustomResourceDefinition is being deleted has no holders:
+// nobody can stop that deletion, and a definition that waits for it cannot be applied again.
 func (f *Finder) Cached(ctx context.Context, subject client.Object) ([]Holder, error) {
 	holders, err := f.indexed(ctx, subject)
 	if err != nil || len(holders) == 0 || subject.GetDeletionTimestamp().IsZero() {

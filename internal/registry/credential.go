@@ -4,8 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -100,7 +98,7 @@ func fromDockerConfig(raw []byte, l v1alpha1.RegistryLocation) (Credential, erro
 	if !found {
 		tls := l
 		tls.PlainHTTP = false
-		if _, stored := longestMatch(config.Auths, tls); stored && exposed(l) {
+		if _, stored := longestMatch(config.Auths, tls); stored && l.InClear() {
 			return Credential{}, fmt.Errorf("%w: the entry for %s is for HTTPS and is not sent over plain HTTP; use a store with an https:// URL or, if this login may be read on the network, store the entry under the key http://%s",
 				ErrCredentials, l.Host, l.Host)
 		}
@@ -137,26 +135,13 @@ func longestMatch(entries map[string]dockerEntry, l v1alpha1.RegistryLocation) (
 	return best, length >= 0
 }
 
-// exposed reports whether requests to a location go over a network in clear.
-func exposed(l v1alpha1.RegistryLocation) bool {
-	if !l.PlainHTTP {
-		return false
-	}
-	host := l.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	address, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return host != "localhost" && (err != nil || !address.Unmap().IsLoopback())
-}
-
 // keyPath returns an entry's path if the entry covers the location and may be sent there.
 func keyPath(key string, l v1alpha1.RegistryLocation) (string, bool) {
 	storedFor, rest, ok := strings.Cut(key, "://")
 	if ok {
 		key = rest
 	}
-	if exposed(l) && (!ok || !strings.EqualFold(storedFor, "http")) {
+	if l.InClear() && (!ok || !strings.EqualFold(storedFor, "http")) {
 		return "", false
 	}
 	scheme := "https://"

@@ -33,7 +33,7 @@
 // Decision: encoding/json decodes the elements of a list, which checks the whole document first. Rejected: its Decoder
 // for whole documents, which would take what follows the first value for nothing (I2).
 //
-// Decision: one right answer is enough to tell of an absence, not to act on it. Rejected: to ask several times in
+// Decision: one right answer is enough to report an absence, not to act on it. Rejected: to ask several times in
 // a row, for what makes a registry give wrong answers lasts for seconds.
 //
 // Decision: the list of Azure Container Registry is read here too, rather than with its SDK. That

@@ -67,7 +67,7 @@ func (c *Client) tags(ctx context.Context, repository string) ([]string, error) 
 	return tags, nil
 }
 
-// page is what follow is told of one page of a list: its entries, how many of them were new and how many bytes these
+// page describes one page of a list to follow: its entries, how many of them were new and how many bytes these
 // are, and the query of the next page, "" after the last.
 type page struct {
 	entries, fresh, bytes int
@@ -167,7 +167,7 @@ func parseTags(repository string, data []byte) ([]string, error) {
 	if !page.Tags.seen {
 		return nil, fmt.Errorf("%w: it is not a list of tags", ErrUnreadable)
 	}
-	// An empty list that does not say of what is not the registry's word (I2).
+	// An empty list has to name its repository, or else anything may have answered (I2).
 	if page.Name != repository && (page.Name != "" || len(page.Tags.list) == 0) {
 		return nil, fmt.Errorf("%w: it is the list of %.255q", ErrUnreadable, page.Name)
 	}

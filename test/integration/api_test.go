@@ -353,7 +353,7 @@ func (s *scene) settles() {
 			for _, item := range items {
 				o := item.(client.Object)
 				var have []string
-				for _, c := range conditionsOf(o) {
+				for _, c := range v1alpha1.ConditionsOf(o) {
 					have = append(have, c.Type)
 					if c.ObservedGeneration != o.GetGeneration() || c.Reason == "" || c.Message == "" {
 						wrong = append(wrong, fmt.Sprintf("%s %s of generation %d: %+v", resource, o.GetName(), o.GetGeneration(), c))

@@ -256,32 +256,14 @@ func (s *scene) find(o client.Object, kind string) *metav1.Condition {
 		}
 		return nil
 	}
-	return apimeta.FindStatusCondition(conditionsOf(o), kind)
-}
-
-func conditionsOf(o client.Object) []metav1.Condition {
-	switch o := o.(type) {
-	case *v1alpha1.ArtifactStore:
-		return o.Status.Conditions
-	case *v1alpha1.ArtifactManifest:
-		return o.Status.Conditions
-	case *v1alpha1.NetworkFunctionDefinitionVersion:
-		return o.Status.Conditions
-	case *v1alpha1.NetworkServiceDesignVersion:
-		return o.Status.Conditions
-	case *v1alpha1.SiteNetworkService:
-		return o.Status.Conditions
-	case *v1alpha1.Tombstone:
-		return o.Status.Conditions
-	}
-	return nil
+	return apimeta.FindStatusCondition(v1alpha1.ConditionsOf(o), kind)
 }
 
 // eventually waits for a condition and explains the object when it does not come.
 func (s *scene) eventually(o client.Object, kind, want string) {
 	s.t.Helper()
 	s.Eventually(func() string { return s.condition(o, kind) }).Should(gomega.Equal(want), func() string {
-		return fmt.Sprintf("%T %s should have %s=%s; it has %+v", o, o.GetName(), kind, want, conditionsOf(o))
+		return fmt.Sprintf("%T %s should have %s=%s; it has %+v", o, o.GetName(), kind, want, v1alpha1.ConditionsOf(o))
 	})
 }
 
@@ -292,7 +274,7 @@ func (s *scene) goes(objects ...client.Object) {
 		s.Eventually(func() bool {
 			return apierrors.IsNotFound(env.Client.Get(s.t.Context(), client.ObjectKeyFromObject(o), o))
 		}).Should(gomega.BeTrue(), func() string {
-			return fmt.Sprintf("%T %s should be gone; it has %+v", o, o.GetName(), conditionsOf(o))
+			return fmt.Sprintf("%T %s should be gone; it has %+v", o, o.GetName(), v1alpha1.ConditionsOf(o))
 		})
 	}
 }
@@ -301,7 +283,7 @@ func (s *scene) goes(objects ...client.Object) {
 func (s *scene) says(o client.Object, kind, want string, parts ...string) {
 	s.t.Helper()
 	s.eventually(o, kind, want)
-	c := apimeta.FindStatusCondition(conditionsOf(o), kind)
+	c := apimeta.FindStatusCondition(v1alpha1.ConditionsOf(o), kind)
 	for _, part := range parts {
 		s.Expect(c.Message).To(gomega.ContainSubstring(part), "%s of %T %s", kind, o, o.GetName())
 	}

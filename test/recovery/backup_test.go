@@ -85,8 +85,8 @@ func TestI4BackupsComeBack(t *testing.T) {
 	}
 }
 
-// Who pushes over a sealed tag while the cluster is away is told of when it is back, and the sealed digest
-// stays recorded.
+// A sealed tag that was overwritten while the cluster was away is reported when it is back, and the sealed
+// digest stays recorded.
 func TestI1ARestoredSealIsNotBelieved(t *testing.T) {
 	for name, status := range map[string]bool{"without status": withoutStatus, "with status": withStatus} {
 		t.Run(name, func(t *testing.T) {

@@ -16,7 +16,6 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -150,7 +149,7 @@ func (s *scene) goes(objects ...client.Object) {
 	s.t.Helper()
 	for _, o := range objects {
 		s.Eventually(func() bool { return s.read(o) }).Should(gomega.BeFalse(), func() string {
-			return fmt.Sprintf("%T %s should be gone; it has %+v", o, o.GetName(), conditionsOf(o))
+			return fmt.Sprintf("%T %s should be gone; it has %+v", o, o.GetName(), v1alpha1.ConditionsOf(o))
 		})
 	}
 }
@@ -161,7 +160,7 @@ func (s *scene) condition(o client.Object, kind string) string {
 	if !s.read(o) {
 		return ""
 	}
-	c := apimeta.FindStatusCondition(conditionsOf(o), kind)
+	c := apimeta.FindStatusCondition(v1alpha1.ConditionsOf(o), kind)
 	if c == nil {
 		return ""
 	}
@@ -172,24 +171,8 @@ func (s *scene) condition(o client.Object, kind string) string {
 func (s *scene) eventually(o client.Object, kind, want string) {
 	s.t.Helper()
 	s.Eventually(func() string { return s.condition(o, kind) }).Should(gomega.Equal(want), func() string {
-		return fmt.Sprintf("%T %s should have %s=%s; it has %+v", o, o.GetName(), kind, want, conditionsOf(o))
+		return fmt.Sprintf("%T %s should have %s=%s; it has %+v", o, o.GetName(), kind, want, v1alpha1.ConditionsOf(o))
 	})
-}
-
-func conditionsOf(o client.Object) (all []metav1.Condition) {
-	u, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
-	if err != nil {
-		return nil
-	}
-	var status struct {
-		Status struct {
-			Conditions []metav1.Condition `json:"conditions"`
-		} `json:"status"`
-	}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u, &status); err != nil {
-		return nil
-	}
-	return status.Status.Conditions
 }
 
 // dropDefinitions deletes the CustomResourceDefinitions of kinds, with all their objects.

@@ -32,7 +32,7 @@ const (
 	AskEverything Ask = "everything"
 )
 
-// includes reports whether whoever lies to a lies to one, too.
+// includes reports whether one is among the questions of a.
 func (a Ask) includes(one Ask) bool {
 	switch a {
 	case AskEverything:
