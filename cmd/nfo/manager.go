@@ -8,8 +8,10 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -72,6 +74,7 @@ Exit codes:
 	f.IntVar(&cfg.webhookPort, "webhook-port", 9443, "port of the webhooks over TLS, which every replica serves; 0 for none")
 	f.StringVar(&cfg.webhookCerts, "webhook-cert-dir", "", "folder with tls.crt and tls.key of the webhooks, read anew when they change; default: the manager makes and renews its certificate itself")
 	f.StringVar(&cfg.namespace, "namespace", v1alpha1.ManagerNamespace, "namespace of the manager: of the Secret and the Service that its webhooks' certificate is for")
+	f.StringSliceVar((*[]string)(&cfg.Watched), "watch-namespaces", nil, "namespaces to act in, as a list with commas; default: all. Elsewhere nothing can be created, and what is there keeps its artifacts")
 	f.StringVar(&cfg.Purger.Image, "purger-image", "", "image of the purge CronJobs, usually this program's own; empty: no CronJobs are made")
 	cfg.Purger.Resources = purge.DefaultResources()
 	f.Var(resourceList{&cfg.Purger.Resources.Requests}, "purger-requests", "what a purge pod requests: a list of cpu, memory and ephemeral-storage; empty for nothing")
@@ -88,6 +91,11 @@ func (cfg managerConfig) validate() error {
 		return fmt.Errorf("--registry-polls-per-second is %g and must be at least 0.1", cfg.PollsPerSecond)
 	case cfg.webhookPort < 0 || cfg.webhookPort > 65535:
 		return fmt.Errorf("--webhook-port is %d and must be a port, or 0", cfg.webhookPort)
+	}
+	for _, namespace := range cfg.Watched {
+		if wrong := validation.IsDNS1123Label(namespace); len(wrong) > 0 {
+			return fmt.Errorf("--watch-namespaces has %q: %s", namespace, strings.Join(wrong, "; "))
+		}
 	}
 	return checkResources(cfg.Purger.Resources)
 }
@@ -129,7 +137,7 @@ func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error
 		return err
 	}
 	if cfg.webhookPort != 0 {
-		if err := admission.Setup(ctx, mgr); err != nil {
+		if err := admission.Setup(ctx, mgr, cfg.Watched); err != nil {
 			return err
 		}
 	}

@@ -41,7 +41,7 @@ again, at any time.
 
 Only the operator and its purge jobs may write tombstones. A user who may impersonate the ServiceAccount
 STORE-purge in the store's namespace therefore runs a purge as that account, which is logged; --as names
-another user. Without that right, start a purge in the cluster:
+another user. The Secret of the store is read as the user of the kubeconfig file in any case. Without that right, start a purge in the cluster:
   kubectl create job --from=cronjob/STORE-purge purge-now -n NAMESPACE
 
 With --dry-run it reports what it would do and writes nothing, neither to the registry nor to the
@@ -61,7 +61,7 @@ Exit codes:
 // purgeFlags are the command line of `nfo purge`.
 type purgeFlags struct {
 	namespace, store, output string
-	volume                   string
+	volume, credentials      string
 	dryRun                   bool
 	allowLoopback            bool
 	// termination is the file by which a container tells the kubelet why it ended.
@@ -104,6 +104,7 @@ func newPurgeCommand() *cobra.Command {
 	f.BoolVar(&flags.dryRun, "dry-run", false, "report what would be done and write nothing")
 	f.StringVarP(&flags.output, "output", "o", "table", "table, or json: one object a line for each digest, then the summary")
 	f.StringVar(&flags.volume, "volume", "", "where the registry's volume is mounted, for stores with usage Volume")
+	f.StringVar(&flags.credentials, "credentials", "", "where the store's Secret is mounted; default: it is read from the API server, as the kubeconfig file's user")
 	f.BoolVar(&flags.allowLoopback, purge.AllowLoopbackFlag, false, "connect to a registry at a loopback address, such as 127.0.0.1, too")
 	flags.add(cmd)
 	return cmd
@@ -147,6 +148,10 @@ func purgeAndReport(ctx context.Context, flags purgeFlags, out, progress io.Writ
 	if flags.output == "json" {
 		log = slog.New(slog.NewJSONHandler(terminal.JSON(progress), nil))
 	}
+	secrets, err := flags.secrets()
+	if err != nil {
+		return &exitError{purge.ExitFailed, err}
+	}
 	if err := flags.impersonate(ctx, log); err != nil {
 		return &exitError{purgeExitCode(err), err}
 	}
@@ -154,6 +159,7 @@ func purgeAndReport(ctx context.Context, flags purgeFlags, out, progress io.Writ
 	if err != nil {
 		return &exitError{purge.ExitFailed, err}
 	}
+	cfg.Secrets = secrets
 	cfg.Log = log
 	report, err := purge.Run(ctx, cfg)
 	write := report.WriteTable
@@ -197,6 +203,21 @@ func (f *purgeFlags) impersonate(ctx context.Context, log *slog.Logger) error {
 		log.Info("Running as the store's own account, which may write tombstones", "user", f.as)
 	}
 	return err
+}
+
+// secrets reads from the mounted Secret, or from the API server as the kubeconfig file's user: the store's purge
+// account, which the command may run as, reads none.
+func (f *purgeFlags) secrets() (purge.SecretReader, error) {
+	if f.credentials != "" {
+		return purge.MountedSecret(f.credentials), nil
+	}
+	own := f.clusterFlags
+	own.as = ""
+	_, api, err := own.connect(requestTimeout)
+	if err != nil {
+		return nil, err
+	}
+	return purge.StoredSecrets(api), nil
 }
 
 func purgeConfig(flags purgeFlags) (purge.Config, error) {

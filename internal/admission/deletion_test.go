@@ -250,3 +250,39 @@ func TestRefusalIsTheConditionsWords(t *testing.T) {
 		t.Errorf("-condition +pre-flight\n%s", diff)
 	}
 }
+
+func TestUnwatchedNamespaces(t *testing.T) {
+	t.Parallel()
+	st := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: "b", Name: "acme"}}
+	st.Spec.Registry.URL = "https://registry.example.com/acme"
+	for name, tc := range map[string]struct {
+		reason  string
+		watched reference.Watched
+		creates bool
+		deletes bool
+	}{
+		"All":  {"none named means all", nil, true, true},
+		"This": {"it is one of them", reference.Watched{"a", "b"}, true, true},
+		"Else": {"nobody would look after it", reference.Watched{"a", "c"}, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil, nil)
+			w.preflight.watched = tc.watched
+			v := storeValidator(w.preflight, &access{})
+			_, err := v.ValidateCreate(asked(t, false), st.DeepCopy())
+			if (err == nil) != tc.creates || (err != nil && (!apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "watched (a, c)") || !strings.Contains(err.Error(), "watchNamespaces"))) {
+				t.Errorf("%s: creating it: %v", tc.reason, err)
+			}
+			bare := st.DeepCopy()
+			if _, err := v.ValidateDelete(asked(t, false), bare); err != nil {
+				t.Errorf("%s: without a finalizer nothing keeps it: %v", tc.reason, err)
+			}
+			bare.Finalizers = []string{v1alpha1.Finalizer}
+			_, err = v.ValidateDelete(asked(t, false), bare)
+			if (err == nil) != tc.deletes || (err != nil && (!apierrors.IsConflict(err) || !strings.Contains(err.Error(), v1alpha1.Finalizer))) {
+				t.Errorf("%s: deleting it: %v", tc.reason, err)
+			}
+		})
+	}
+}

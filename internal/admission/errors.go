@@ -3,9 +3,11 @@ package admission
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -33,6 +35,23 @@ func refused(subject client.Object, why string) *apierrors.StatusError {
 		Message: why,
 		Details: &metav1.StatusDetails{Group: v1alpha1.GroupVersion.Group, Kind: self.Kind, Name: self.Name, UID: subject.GetUID()},
 	}}
+}
+
+// unwatched is the refusal to create what the operator would not look after.
+func unwatched(o client.Object, w reference.Watched) *apierrors.StatusError {
+	self := reference.Self(o)
+	return apierrors.NewForbidden(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: self.Kind}, self.Name, fmt.Errorf(
+		"nfo does not watch the namespace %s, so that nobody would look after this object; create it in one that is watched (%s), "+
+			"or have an administrator add the namespace to watchNamespaces of the chart (--watch-namespaces of the manager)",
+		self.Namespace, strings.Join(w, ", ")))
+}
+
+// stranded is the refusal to delete what has the finalizer of an operator that does not act there any more.
+func stranded(o client.Object) *apierrors.StatusError {
+	self := reference.Self(o)
+	return refused(o, fmt.Sprintf("%s cannot be deleted: nfo does not watch the namespace %s any more, so that nobody would release what it names and take its finalizer off. "+
+		"Have an administrator add the namespace to watchNamespaces of the chart (--watch-namespaces of the manager), then delete it. To leave all artifacts in the registry, remove the finalizer %s first",
+		self, self.Namespace, v1alpha1.Finalizer))
 }
 
 // unavailable says that a question cannot be answered now. Clients ask again after a second.

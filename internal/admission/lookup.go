@@ -23,6 +23,7 @@ type lookup struct {
 	live    client.Reader
 	synced  func(context.Context) bool
 	holders *reference.Finder
+	watched reference.Watched
 }
 
 // ready waits a moment for the caches. A cold cache knows no holder, and must not say so (I2).

@@ -14,13 +14,18 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// What the webhooks need beside the rights of the controllers.
+// What every replica needs beside the rights of the controllers: to ask who may do what, and, where the manager
+// itself is, the lease by which one is elected.
 //
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=nfo-system,resources=leases,verbs=create
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=nfo-system,resources=leases,resourceNames=nfo-manager,verbs=get;update
+// +kubebuilder:rbac:groups="";events.k8s.io,namespace=nfo-system,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 
 // Setup registers the webhook of every kind with the manager's webhook server, and makes readiness
-// wait for that. The manager's cache must have the indexes of package reference.
-func Setup(ctx context.Context, mgr manager.Manager) error {
+// wait for that. Where the operator watches some namespaces only, nothing can be created elsewhere, where nobody would
+// look after it. The manager's cache must have the indexes of package reference.
+func Setup(ctx context.Context, mgr manager.Manager, watched reference.Watched) error {
 	// Controllers fill the cache on the leader alone; the webhooks answer in every replica.
 	for _, o := range []client.Object{
 		&v1alpha1.ArtifactStore{}, &v1alpha1.ArtifactManifest{}, &v1alpha1.NetworkFunctionDefinitionVersion{},
@@ -33,6 +38,7 @@ func Setup(ctx context.Context, mgr manager.Manager) error {
 	l := &lookup{
 		cached: mgr.GetClient(), live: mgr.GetAPIReader(), synced: mgr.GetCache().WaitForCacheSync,
 		holders: reference.NewFinder(mgr.GetClient(), mgr.GetAPIReader(), time.Now),
+		watched: watched,
 	}
 	p := &preflight{lookup: l, events: mgr.GetEventRecorder("nfo")}
 	a := &access{reviews: mgr.GetClient()}

@@ -76,7 +76,7 @@ func idleManager(t *testing.T) manager.Manager {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Setup(t.Context(), mgr); err != nil {
+	if err := Setup(t.Context(), mgr, nil); err != nil {
 		t.Fatal(err)
 	}
 	return mgr

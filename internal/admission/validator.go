@@ -6,7 +6,10 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
 // patience ends a request before the API server gives up on it (timeoutSeconds in config/webhook), so
@@ -30,6 +33,9 @@ type validator[T client.Object] struct {
 
 // ValidateCreate checks a new object.
 func (v *validator[T]) ValidateCreate(ctx context.Context, is T) (admission.Warnings, error) {
+	if !v.watched.Has(is.GetNamespace()) {
+		return nil, unwatched(is, v.watched)
+	}
 	var none T
 	return v.checked(ctx, none, is)
 }
@@ -77,6 +83,9 @@ func (v *validator[T]) ValidateDelete(ctx context.Context, o T) (admission.Warni
 	defer cancel()
 	if !o.GetDeletionTimestamp().IsZero() {
 		return nil, nil
+	}
+	if !v.watched.Has(o.GetNamespace()) && controllerutil.ContainsFinalizer(o, v1alpha1.Finalizer) {
+		return nil, stranded(o)
 	}
 	if err := v.deletable(ctx, o); err != nil || v.leaves == nil {
 		return nil, err

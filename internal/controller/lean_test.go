@@ -43,7 +43,7 @@ func TestLeanChangesNothingButManagedFields(t *testing.T) {
 // transformOf is what the manager's cache does to objects of a kind.
 func transformOf[T client.Object](t *testing.T) toolscache.TransformFunc {
 	t.Helper()
-	for o, by := range madeByUs() {
+	for o, by := range madeByUs(nil) {
 		if _, ok := o.(T); ok && by.Transform != nil {
 			return by.Transform
 		}

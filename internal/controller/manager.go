@@ -44,7 +44,7 @@ func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Opt
 		return nil, err
 	}
 	base.Scheme = scheme
-	base.Cache.DefaultTransform, base.Cache.ByObject = lean, madeByUs()
+	base.Cache.DefaultTransform, base.Cache.ByObject = lean, madeByUs(o.Watched)
 	server := &apitime.Clock{}
 	kube = rest.CopyConfig(kube)
 	kube.Wrap(server.Wrap)
@@ -70,13 +70,13 @@ func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Opt
 
 // madeByUs keeps memory small: of the kinds that are not the product's, the cache has only the
 // objects that the manager made, and the Jobs of its CronJobs, which have their labels.
-func madeByUs() map[client.Object]cache.ByObject {
-	made := cache.ByObject{Label: labels.SelectorFromSet(purge.Labels())}
+func madeByUs(w reference.Watched) map[client.Object]cache.ByObject {
+	made := cache.ByObject{Label: labels.SelectorFromSet(purge.Labels()), Namespaces: cachedIn(w)}
 	own := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{"app.kubernetes.io/name": "nfo"})}
 	cronJobs, jobs := made, made
 	cronJobs.Transform, jobs.Transform = leanCronJob, leanJob
 	return map[client.Object]cache.ByObject{
-		&batchv1.CronJob{}: cronJobs, &batchv1.Job{}: jobs, &rbacv1.Role{}: made, &rbacv1.RoleBinding{}: made, &corev1.ServiceAccount{}: made,
+		&batchv1.CronJob{}: cronJobs, &batchv1.Job{}: jobs, &rbacv1.RoleBinding{}: made, &corev1.ServiceAccount{}: made,
 		reference.BlankDefinition(): own,
 	}
 }

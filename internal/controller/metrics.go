@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 // scrapeLimit is how long a scrape may wait for the cache.
@@ -34,13 +35,14 @@ var (
 	lastOutcome      = storeMetric("purge_last_outcome", "1 for how the last purge ended.", "outcome")
 )
 
-// storeMetrics tells of the stores that are in the cache at the time of a scrape, so that nothing
+// storeMetrics tells of the watched stores that are in the cache at the time of a scrape, so that nothing
 // is told of one that has gone. Being a runnable that needs the lease, it tells from one replica
 // only, and sums over the replicas are right.
 type storeMetrics struct {
-	stores client.Reader
-	to     prometheus.Registerer
-	ctx    context.Context // of the runnable, since a scrape brings none
+	stores  client.Reader
+	watched reference.Watched
+	to      prometheus.Registerer
+	ctx     context.Context // of the runnable, since a scrape brings none
 }
 
 // Start registers until ctx ends. A second manager of the same process finds the first registered
@@ -78,7 +80,9 @@ func (c *storeMetrics) Collect(to chan<- prometheus.Metric) {
 		return
 	}
 	for i := range all.Items {
-		collectStore(&all.Items[i], to)
+		if c.watched.Has(all.Items[i].Namespace) {
+			collectStore(&all.Items[i], to)
+		}
 	}
 }
 

@@ -36,6 +36,8 @@ type Options struct {
 	// Purger are the image and the resources of purge pods; without an image no CronJobs are made. Whether
 	// registries at loopback addresses are allowed counts for the controllers too.
 	Purger purge.Settings
+	// Watched are the namespaces whose objects the controllers act on. Default: all.
+	Watched reference.Watched
 	// PollsPerSecond is each store's budget of requests for polling upload states. Above 0.
 	PollsPerSecond float64
 	// Metrics is where the metrics of stores are registered. Default: where controller-runtime
@@ -55,21 +57,22 @@ type Options struct {
 	now func() time.Time // the API server's time
 }
 
-// The whole of what the manager may do; the generated ClusterRole is made from this. What it
-// grants to purge jobs it must have itself.
+// What the manager may do in the namespaces that it watches; the ClusterRole nfo-manager-watched is made from
+// this. What it reads in all of them is in package reference. It holds few of the rights of purge jobs, to
+// whose accounts it binds one ClusterRole, by name.
 //
-// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores;artifactmanifests;networkfunctiondefinitionversions;networkservicedesignversions;sitenetworkservices,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores;artifactmanifests;networkfunctiondefinitionversions;networkservicedesignversions;sitenetworkservices,verbs=patch
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores/status,verbs=update;patch
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifactmanifests/status;networkfunctiondefinitionversions/status;networkservicedesignversions/status;sitenetworkservices/status;tombstones/status,verbs=update
-// +kubebuilder:rbac:groups=nfo.dev,resources=tombstones,verbs=get;list;watch;create;update;delete
-// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,verbs=get;list;watch
+// +kubebuilder:rbac:groups=nfo.dev,resources=tombstones,verbs=create;update;delete
 // +kubebuilder:rbac:groups="",resources=secrets;namespaces,verbs=get
 // +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=get;list;watch;create;update
-// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;update
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=rolebindings,verbs=get;list;watch;create;update
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles,resourceNames=nfo-purger,verbs=bind
 // +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=get;list;watch;create;update;delete
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=pods;events,verbs=list
-// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=patch
 
@@ -94,50 +97,50 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		api: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, open: registries.Open, purges: newPurges(o.Clock), clock: o.Clock, now: o.now,
 	}
 	return errors.Join(
-		mgr.Add(&storeMetrics{stores: mgr.GetClient(), to: o.Metrics}),
-		setupVanished(mgr, &VanishedReconciler{releaser: letGo, vanished: newVanished(), events: recorder}),
-		setupStore(mgr, &StoreReconciler{
+		mgr.Add(&storeMetrics{stores: mgr.GetClient(), watched: o.Watched, to: o.Metrics}),
+		setupVanished(mgr, o.Watched, &VanishedReconciler{releaser: letGo, vanished: newVanished(), events: recorder}),
+		setupStore(mgr, o.Watched, &StoreReconciler{
 			Client: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, registries: registries, events: recorder,
 			clock: o.Clock, now: o.now, purger: o.Purger, pings: map[types.UID]ping{}, lane: newLane(pingLane, timed, o.Clock),
 		}),
-		setupManifest(mgr, &ManifestReconciler{
+		setupManifest(mgr, o.Watched, &ManifestReconciler{
 			Client: mgr.GetClient(), holders: finder, registries: registries, events: recorder,
 			polls: newPolls(o.PollsPerSecond, o.Clock), readings: read, catalogues: newCatalogues(mgr.GetClient(), o.Clock),
 			releaser: letGo, polling: newLane(pollLane, timed, o.Clock), releasing: newLane(releaseLane, timed, o.Clock),
 		}, wake),
-		setupChart(mgr, &ChartReconciler{
+		setupChart(mgr, o.Watched, &ChartReconciler{
 			Client: mgr.GetClient(), holders: finder, registries: registries, reader: reader, readings: read, wake: wake,
 			lane: newLane(chartLane, timed, o.Clock),
 		}),
-		setupDefinition(mgr, &VersionReconciler[*v1alpha1.NetworkFunctionDefinitionVersion]{
+		setupDefinition(mgr, o.Watched, &VersionReconciler[*v1alpha1.NetworkFunctionDefinitionVersion]{
 			Client: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, events: recorder,
 		}),
-		setupDesign(mgr, &VersionReconciler[*v1alpha1.NetworkServiceDesignVersion]{
+		setupDesign(mgr, o.Watched, &VersionReconciler[*v1alpha1.NetworkServiceDesignVersion]{
 			Client: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, events: recorder,
 		}),
-		setupSite(mgr, &VersionReconciler[*v1alpha1.SiteNetworkService]{
+		setupSite(mgr, o.Watched, &VersionReconciler[*v1alpha1.SiteNetworkService]{
 			Client: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, events: recorder,
 		}),
 	)
 }
 
-func setupStore(mgr manager.Manager, r *StoreReconciler) error {
+func setupStore(mgr manager.Manager, w reference.Watched, r *StoreReconciler) error {
 	life, content := builder.WithPredicates(lifeOnly()), builder.WithPredicates(lifeOrContent())
 	return ctrl.NewControllerManagedBy(mgr).Named("artifactstore").
 		For(&v1alpha1.ArtifactStore{}, builder.WithPredicates(predicate.Or(lifeOrPurge(), lifeOrLoss()))).
 		Watches(reference.BlankDefinition(), definitions(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactStoreList{} })).
 		Watches(&batchv1.Job{}, storeOfJob()).
-		Owns(&batchv1.CronJob{}, content).Owns(&rbacv1.Role{}, content).Owns(&rbacv1.RoleBinding{}, content).Owns(&corev1.ServiceAccount{}, content).
+		Owns(&batchv1.CronJob{}, content).Owns(&rbacv1.RoleBinding{}, content).Owns(&corev1.ServiceAccount{}, content).
 		Watches(&v1alpha1.ArtifactStore{}, stores(mgr.GetClient(), true), builder.WithPredicates(lifeOrReady())).
 		Watches(&v1alpha1.ArtifactManifest{}, subjects(v1alpha1.KindArtifactStore), life).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, subjects(v1alpha1.KindArtifactStore), life).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, subjects(v1alpha1.KindArtifactStore), life).
 		Watches(&v1alpha1.Tombstone{}, stores(mgr.GetClient(), false), life).
 		WithOptions(workers(16)). // pingLane.all and some
-		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))
 }
 
-func setupManifest(mgr manager.Manager, r *ManifestReconciler, wake <-chan event.GenericEvent) error {
+func setupManifest(mgr manager.Manager, w reference.Watched, r *ManifestReconciler, wake <-chan event.GenericEvent) error {
 	life := builder.WithPredicates(lifeOnly())
 	return ctrl.NewControllerManagedBy(mgr).Named("artifactmanifest").
 		For(&v1alpha1.ArtifactManifest{}, builder.WithPredicates(lifeOrLoss())).
@@ -150,11 +153,11 @@ func setupManifest(mgr manager.Manager, r *ManifestReconciler, wake <-chan event
 		Watches(&v1alpha1.ArtifactManifest{}, wanting(mgr.GetClient(), r.catalogues), builder.WithPredicates(lifeOrArtifacts())).
 		WatchesRawSource(source.Channel(wake, &handler.EnqueueRequestForObject{})).
 		WithOptions(workers(32)). // most of a release is waiting, for lists that those who wait share
-		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))
 }
 
 // setupChart gives the reading of charts workers of its own: it is what may take long.
-func setupChart(mgr manager.Manager, r *ChartReconciler) error {
+func setupChart(mgr manager.Manager, w reference.Watched, r *ChartReconciler) error {
 	life := builder.WithPredicates(lifeOnly())
 	return ctrl.NewControllerManagedBy(mgr).Named("chart").
 		For(&v1alpha1.ArtifactManifest{}, builder.WithPredicates(lifeOrArtifacts())).
@@ -162,10 +165,10 @@ func setupChart(mgr manager.Manager, r *ChartReconciler) error {
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, manifestsByStore(mgr.GetClient()), life).
 		Watches(&v1alpha1.ArtifactStore{}, holdersOf(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} }), builder.WithPredicates(lifeOrHealth())).
 		WithOptions(workers(8)). // chartLane.all and some
-		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))
 }
 
-func setupDefinition(mgr manager.Manager, r *VersionReconciler[*v1alpha1.NetworkFunctionDefinitionVersion]) error {
+func setupDefinition(mgr manager.Manager, w reference.Watched, r *VersionReconciler[*v1alpha1.NetworkFunctionDefinitionVersion]) error {
 	life := builder.WithPredicates(lifeOnly())
 	mine := func() client.ObjectList { return &v1alpha1.NetworkFunctionDefinitionVersionList{} }
 	return ctrl.NewControllerManagedBy(mgr).Named("networkfunctiondefinitionversion").
@@ -175,10 +178,10 @@ func setupDefinition(mgr manager.Manager, r *VersionReconciler[*v1alpha1.Network
 		Watches(&v1alpha1.ArtifactManifest{}, holdersOf(mgr.GetClient(), mine), builder.WithPredicates(lifeOrArtifacts())).
 		Watches(&v1alpha1.ArtifactStore{}, holdersOf(mgr.GetClient(), mine), life).
 		WithOptions(workers(4)).
-		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))
 }
 
-func setupDesign(mgr manager.Manager, r *VersionReconciler[*v1alpha1.NetworkServiceDesignVersion]) error {
+func setupDesign(mgr manager.Manager, w reference.Watched, r *VersionReconciler[*v1alpha1.NetworkServiceDesignVersion]) error {
 	life := builder.WithPredicates(lifeOnly())
 	mine := func() client.ObjectList { return &v1alpha1.NetworkServiceDesignVersionList{} }
 	return ctrl.NewControllerManagedBy(mgr).Named("networkservicedesignversion").
@@ -189,20 +192,20 @@ func setupDesign(mgr manager.Manager, r *VersionReconciler[*v1alpha1.NetworkServ
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, holdersOf(mgr.GetClient(), mine), life).
 		Watches(&v1alpha1.ArtifactStore{}, holdersOf(mgr.GetClient(), mine), life).
 		WithOptions(workers(4)).
-		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))
 }
 
-func setupSite(mgr manager.Manager, r *VersionReconciler[*v1alpha1.SiteNetworkService]) error {
+func setupSite(mgr manager.Manager, w reference.Watched, r *VersionReconciler[*v1alpha1.SiteNetworkService]) error {
 	mine := func() client.ObjectList { return &v1alpha1.SiteNetworkServiceList{} }
 	return ctrl.NewControllerManagedBy(mgr).Named("sitenetworkservice").
 		For(&v1alpha1.SiteNetworkService{}, builder.WithPredicates(lifeOrLoss())).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, holdersOf(mgr.GetClient(), mine), builder.WithPredicates(lifeOnly())).
 		WithOptions(workers(4)).
-		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))
 }
 
 // setupVanished watches every kind that has the finalizer for objects that are deleted without it.
-func setupVanished(mgr manager.Manager, r *VanishedReconciler) error {
+func setupVanished(mgr manager.Manager, w reference.Watched, r *VanishedReconciler) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("vanished").
 		Watches(&v1alpha1.ArtifactStore{}, r.vanished.handler()).
 		Watches(&v1alpha1.ArtifactManifest{}, r.vanished.handler()).
@@ -210,7 +213,7 @@ func setupVanished(mgr manager.Manager, r *VanishedReconciler) error {
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, r.vanished.handler()).
 		Watches(&v1alpha1.SiteNetworkService{}, r.vanished.handler()).
 		WithOptions(workers(1)).
-		Complete(r)
+		Complete(within(w, r))
 }
 
 // workers bounds how many objects of a kind are worked on at once, and the backoff of what

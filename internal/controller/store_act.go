@@ -159,9 +159,6 @@ func asWanted(want, have client.Object) bool {
 	case *batchv1.CronJob:
 		have, ok := have.(*batchv1.CronJob)
 		return ok && equality.Semantic.DeepEqual(want.Spec, have.Spec)
-	case *rbacv1.Role:
-		have, ok := have.(*rbacv1.Role)
-		return ok && equality.Semantic.DeepEqual(want.Rules, have.Rules)
 	case *rbacv1.RoleBinding:
 		have, ok := have.(*rbacv1.RoleBinding)
 		return ok && have.RoleRef == want.RoleRef && equality.Semantic.DeepEqual(want.Subjects, have.Subjects)
@@ -186,10 +183,6 @@ func correct(want, have client.Object) {
 	case *batchv1.CronJob:
 		if want, ok := want.(*batchv1.CronJob); ok {
 			have.Spec = want.Spec
-		}
-	case *rbacv1.Role:
-		if want, ok := want.(*rbacv1.Role); ok {
-			have.Rules = want.Rules
 		}
 	case *rbacv1.RoleBinding:
 		if want, ok := want.(*rbacv1.RoleBinding); ok {

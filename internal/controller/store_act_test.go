@@ -102,14 +102,13 @@ func TestEditsByHandAreUndone(t *testing.T) {
 	container := func(edit func(*corev1.Container)) client.Object {
 		return pod(func(p *corev1.PodSpec) { edit(&p.Containers[0]) })
 	}
-	role := func(edit func(*rbacv1.Role)) client.Object { return edited(made[*rbacv1.Role](t, s), edit) }
 	binding := func(edit func(*rbacv1.RoleBinding)) client.Object {
 		return edited(made[*rbacv1.RoleBinding](t, s), edit)
 	}
 	account := func(edit func(*corev1.ServiceAccount)) client.Object {
 		return edited(made[*corev1.ServiceAccount](t, s), edit)
 	}
-	const ofJob, ofRole, ofBinding, ofAccount = "update CronJob", "update Role", "update RoleBinding", "update ServiceAccount"
+	const ofJob, ofBinding, ofAccount = "update CronJob", "update RoleBinding", "update ServiceAccount"
 	for name, tc := range map[string]struct {
 		reason string
 		have   client.Object
@@ -118,7 +117,7 @@ func TestEditsByHandAreUndone(t *testing.T) {
 		"Same":          {"nothing has changed", cron(func(*batchv1.CronJob) {}), ""},
 		"Spelling":      {"the same quantity in other words", container(func(c *corev1.Container) { c.Resources.Limits[corev1.ResourceCPU] = resource.MustParse("1000m") }), ""},
 		"Annotated":     {"annotations are for other tools", cron(func(j *batchv1.CronJob) { j.Annotations = map[string]string{"team": "a"} }), ""},
-		"Labelled":      {"so are other labels", role(func(r *rbacv1.Role) { r.Labels["team"] = "a" }), ""},
+		"Labelled":      {"so are other labels", binding(func(b *rbacv1.RoleBinding) { b.Labels["team"] = "a" }), ""},
 		"PullSecret":    {"that is where a purge pod gets its pull secrets from", account(func(a *corev1.ServiceAccount) { a.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "pull"}} }), ""},
 		"Schedule":      {"the store says when", cron(func(j *batchv1.CronJob) { j.Spec.Schedule = "1 1 1 1 *" }), ofJob},
 		"Container":     {"a container more, which has the purge's rights", pod(func(p *corev1.PodSpec) { p.Containers = append(p.Containers, corev1.Container{Name: "x", Image: "x"}) }), ofJob},
@@ -139,10 +138,7 @@ func TestEditsByHandAreUndone(t *testing.T) {
 		"Node":          {"a node of somebody's choice", pod(func(p *corev1.PodSpec) { p.NodeName = "x" }), ofJob},
 		"JobLabels":     {"labels of the Jobs", cron(func(j *batchv1.CronJob) { j.Spec.JobTemplate.Labels = nil }), ofJob},
 		"Parallelism":   {"many pods at once", cron(func(j *batchv1.CronJob) { j.Spec.JobTemplate.Spec.Parallelism = new(int32(9)) }), ofJob},
-		"Unlabelled":    {"without the labels the cache does not see it", role(func(r *rbacv1.Role) { r.Labels = nil }), ofRole},
-		"Rule":          {"a rule more, which the subjects get", role(func(r *rbacv1.Role) { r.Rules = append(r.Rules, rbacv1.PolicyRule{Verbs: []string{"*"}}) }), ofRole},
-		"RuleLess":      {"a rule less, so that no purge can work", role(func(r *rbacv1.Role) { r.Rules = r.Rules[1:] }), ofRole},
-		"Verb":          {"a verb more", role(func(r *rbacv1.Role) { r.Rules[0].Verbs = append(r.Rules[0].Verbs, "delete") }), ofRole},
+		"Unlabelled":    {"without the labels the cache does not see it", binding(func(b *rbacv1.RoleBinding) { b.Labels = nil }), ofBinding},
 		"Subject": {"somebody else gets the purge's rights", binding(func(b *rbacv1.RoleBinding) {
 			b.Subjects = append(b.Subjects, rbacv1.Subject{Kind: "User", Name: "mallory"})
 		}), ofBinding},
@@ -258,15 +254,15 @@ func TestAWriteMeetsWhatWasRead(t *testing.T) {
 	for name, mine := range map[string]bool{"Created": false, "Changed": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			stale := edited(made[*rbacv1.Role](t, s), func(r *rbacv1.Role) { r.Rules = nil })
+			stale := edited(made[*rbacv1.RoleBinding](t, s), func(b *rbacv1.RoleBinding) { b.Subjects = nil })
 			c := newCluster(t)
 			if mine {
 				c = newCluster(t, stale)
 			}
-			theirs := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: "acme-purge"}}
+			theirs := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: "acme-purger"}}
 			live := interceptor.NewClient(c.Client.(client.WithWatch), interceptor.Funcs{Get: func(ctx context.Context, w client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 				err := w.Get(ctx, key, o, opts...)
-				if _, ok := o.(*rbacv1.Role); !ok {
+				if _, ok := o.(*rbacv1.RoleBinding); !ok {
 					return err
 				}
 				_ = client.IgnoreNotFound(w.Delete(ctx, clone(theirs)))
@@ -278,12 +274,12 @@ func TestAWriteMeetsWhatWasRead(t *testing.T) {
 			r := c.reconciler()
 			r.live = live
 			err := r.act(t.Context(), s, storeVerdict{scheduled: true})
-			if kind, reason := classify(err); err == nil || kind != again || reason != v1alpha1.ReasonPending || !strings.HasPrefix(err.Error(), "keeping Role publisher/acme-purge: ") {
+			if kind, reason := classify(err); err == nil || kind != again || reason != v1alpha1.ReasonPending || !strings.HasPrefix(err.Error(), "keeping RoleBinding publisher/acme-purger: ") {
 				t.Errorf("it says %v", err)
 			}
-			have := &rbacv1.Role{}
-			if err := c.Get(t.Context(), client.ObjectKeyFromObject(theirs), have); err != nil || len(have.Rules) > 0 || len(have.OwnerReferences) > 0 {
-				t.Errorf("their Role is %+v, %v", have, err)
+			have := &rbacv1.RoleBinding{}
+			if err := c.Get(t.Context(), client.ObjectKeyFromObject(theirs), have); err != nil || len(have.Subjects) > 0 || len(have.OwnerReferences) > 0 {
+				t.Errorf("their RoleBinding is %+v, %v", have, err)
 			}
 		})
 	}
@@ -321,11 +317,11 @@ func TestATakenNameIsSaid(t *testing.T) {
 	t.Parallel()
 	seen := aStore(func(*storeSeen) {})
 	v := decideStore(seen)
-	v.after(seen.store, &nameTakenError{objects: []string{"Role ns/acme-purge", "RoleBinding ns/acme-purge"}})
+	v.after(seen.store, &nameTakenError{objects: []string{"ServiceAccount ns/acme-purge", "RoleBinding ns/acme-purger"}})
 	var all []metav1.Condition
 	v.conditions.apply(&all, 1)
 	got := apimeta.FindStatusCondition(all, v1alpha1.ConditionPurgeHealthy)
-	want := "Another object has the name that the purge of this store needs: Role ns/acme-purge, RoleBinding ns/acme-purge. " +
+	want := "Another object has the name that the purge of this store needs: ServiceAccount ns/acme-purge, RoleBinding ns/acme-purger. " +
 		"nfo changes nothing under this name, because they were not made for this store. " +
 		"Delete or rename them, or make a store with another name. nfo checks again every minute."
 	if got.Status != metav1.ConditionFalse || got.Reason != v1alpha1.ReasonNameTaken || got.Message != want {

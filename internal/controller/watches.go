@@ -150,7 +150,7 @@ func lifeOnly() predicate.Predicate {
 }
 
 // lifeOrContent passes, besides, changes of labels and owners and, of objects without a generation such as
-// Roles, every change.
+// RoleBindings, every change.
 func lifeOrContent() predicate.Predicate {
 	return predicate.Or(lifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		if e.ObjectOld == nil || e.ObjectNew == nil {

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,8 +25,13 @@ const (
 	termination = 2 * time.Minute
 	history     = 3
 	tries       = 3
-	// What the name of a store's objects ends with.
-	objectSuffix = "-purge"
+	// What the name of a store's objects ends with, and that of its RoleBinding.
+	objectSuffix, bindingSuffix = "-purge", "-purger"
+	// The ClusterRole of all purges, in config/rbac/purger.yaml.
+	roleName = "nfo-purger"
+	// Where a pod has the keys of the store's Secret.
+	credentialsVolume = "credentials"
+	credentialsPath   = "/credentials"
 	// Where a pod has the registry's volume, of stores with usage Volume.
 	volumeName = "registry"
 	volumePath = "/registry"
@@ -42,8 +46,12 @@ const (
 	ExitRefused = 4
 )
 
-// ObjectName is the name of the CronJob of a store and of what belongs to it.
+// ObjectName is the name of the CronJob of a store and of its ServiceAccount.
 func ObjectName(store string) string { return store + objectSuffix }
+
+// BindingName is the name of the RoleBinding of a store. An earlier version bound a Role of the store's own
+// under ObjectName, and what a RoleBinding binds cannot be changed.
+func BindingName(store string) string { return store + bindingSuffix }
 
 // StoreName is the store whose CronJob has this name; "" for the name of another CronJob.
 func StoreName(cronJob string) string {
@@ -55,8 +63,8 @@ func StoreName(cronJob string) string {
 }
 
 // Objects returns what a store's purge needs in its namespace, each with its kind set and the
-// store as its controller: ServiceAccount, Role and RoleBinding and, where the store has a
-// schedule and the settings an image, the CronJob. Every field that the API server would fill in is
+// store as its controller: ServiceAccount, RoleBinding and, where the store has a schedule and the
+// settings an image, the CronJob. Every field that the API server would fill in is
 // set, so that an object in the cluster can be compared with it as a whole. It is pure. If it returns
 // no CronJob, the caller deletes the one that it made earlier.
 func Objects(store *v1alpha1.ArtifactStore, settings Settings) []client.Object {
@@ -64,17 +72,12 @@ func Objects(store *v1alpha1.ArtifactStore, settings Settings) []client.Object {
 	objects := []client.Object{
 		&corev1.ServiceAccount{
 			TypeMeta:   metav1.TypeMeta{APIVersion: corev1.SchemeGroupVersion.String(), Kind: "ServiceAccount"},
-			ObjectMeta: objectMeta(store),
-		},
-		&rbacv1.Role{
-			TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "Role"},
-			ObjectMeta: objectMeta(store),
-			Rules:      rules(store),
+			ObjectMeta: objectMeta(store, ObjectName(store.Name)),
 		},
 		&rbacv1.RoleBinding{
 			TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"},
-			ObjectMeta: objectMeta(store),
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: ObjectName(store.Name)},
+			ObjectMeta: objectMeta(store, BindingName(store.Name)),
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: roleName},
 			Subjects:   []rbacv1.Subject{subject},
 		},
 	}
@@ -95,10 +98,10 @@ func Labels() map[string]string {
 
 // objectMeta has the store as controller, without blockOwnerDeletion: that would need a right on
 // the store's finalizers, and nothing waits for these objects.
-func objectMeta(s *v1alpha1.ArtifactStore) metav1.ObjectMeta {
+func objectMeta(s *v1alpha1.ArtifactStore, name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Namespace: s.Namespace,
-		Name:      ObjectName(s.Name),
+		Name:      name,
 		Labels:    Labels(),
 		OwnerReferences: []metav1.OwnerReference{{
 			APIVersion: v1alpha1.GroupVersion.String(),
@@ -110,29 +113,21 @@ func objectMeta(s *v1alpha1.ArtifactStore) metav1.ObjectMeta {
 	}
 }
 
-// rules are all that a purge may do. It changes tombstones, its Lease and the record in the
-// store's status, and reads one Secret. A lease cannot be created by name.
-func rules(s *v1alpha1.ArtifactStore) []rbacv1.PolicyRule {
-	group := v1alpha1.GroupVersion.Group
-	rs := []rbacv1.PolicyRule{
-		{APIGroups: []string{group}, Resources: []string{"artifactstores"}, Verbs: []string{"list"}},
-		{APIGroups: []string{group}, Resources: []string{"artifactstores/status"}, ResourceNames: []string{s.Name}, Verbs: []string{"patch"}},
-		{APIGroups: []string{group}, Resources: []string{"artifactmanifests", "networkfunctiondefinitionversions", "networkservicedesignversions"}, Verbs: []string{"get", "list"}},
-		{APIGroups: []string{group}, Resources: []string{"tombstones"}, Verbs: []string{"create", "get", "list", "update", "delete"}},
-		{APIGroups: []string{group}, Resources: []string{"tombstones/status"}, Verbs: []string{"update"}},
-		{APIGroups: []string{coordinationv1.GroupName}, Resources: []string{"leases"}, Verbs: []string{"create"}},
-		{APIGroups: []string{coordinationv1.GroupName}, Resources: []string{"leases"}, ResourceNames: []string{LeaseName(s.Name)}, Verbs: []string{"get", "update"}},
-	}
-	if ref := s.Spec.Registry.CredentialsSecretRef; ref != nil {
-		rs = append(rs, rbacv1.PolicyRule{APIGroups: []string{corev1.GroupName}, Resources: []string{"secrets"}, ResourceNames: []string{ref.Name}, Verbs: []string{"get"}})
-	}
-	return rs
-}
+// All that a purge may do, in the namespace of its store: the ClusterRole nfo-purger is made from this. It
+// changes tombstones, Leases and what the status of a store records, and reads no Secret: its pod mounts that
+// of its store.
+//
+// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores,verbs=list
+// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores/status,verbs=patch
+// +kubebuilder:rbac:groups=nfo.dev,resources=artifactmanifests;networkfunctiondefinitionversions;networkservicedesignversions,verbs=get;list
+// +kubebuilder:rbac:groups=nfo.dev,resources=tombstones,verbs=create;get;list;update;delete
+// +kubebuilder:rbac:groups=nfo.dev,resources=tombstones/status,verbs=update
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=create;get;update
 
 func cronJob(s *v1alpha1.ArtifactStore, settings Settings) *batchv1.CronJob {
 	return &batchv1.CronJob{
 		TypeMeta:   metav1.TypeMeta{APIVersion: batchv1.SchemeGroupVersion.String(), Kind: "CronJob"},
-		ObjectMeta: objectMeta(s),
+		ObjectMeta: objectMeta(s, ObjectName(s.Name)),
 		Spec: batchv1.CronJobSpec{
 			Schedule:                   s.Spec.Purge.CronSchedule(),
 			TimeZone:                   new(s.Spec.Purge.CronTimeZone()),
@@ -205,12 +200,23 @@ func pod(s *v1alpha1.ArtifactStore, settings Settings) corev1.PodSpec {
 		}},
 	}
 	if claim := s.Spec.Purge.PersistentVolumeClaim; claim != nil && s.Spec.Purge.Usage == v1alpha1.UsageVolume {
-		p.Volumes = []corev1.Volume{{Name: volumeName, VolumeSource: corev1.VolumeSource{
+		mount(&p, volumeName, volumePath, "--volume="+volumePath, corev1.VolumeSource{
 			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim.Name, ReadOnly: true},
-		}}}
-		c := &p.Containers[0]
-		c.VolumeMounts = []corev1.VolumeMount{{Name: volumeName, MountPath: volumePath, ReadOnly: true}}
-		c.Args = append(c.Args, "--volume="+volumePath)
+		})
+	}
+	if ref := s.Spec.Registry.CredentialsSecretRef; ref != nil {
+		// Optional: the program says what is missing more plainly than a pod that never starts.
+		mount(&p, credentialsVolume, credentialsPath, "--credentials="+credentialsPath, corev1.VolumeSource{
+			Secret: &corev1.SecretVolumeSource{SecretName: ref.Name, DefaultMode: new(corev1.SecretVolumeSourceDefaultMode), Optional: new(true)},
+		})
 	}
 	return p
+}
+
+// mount gives the program a volume, which it only reads, and the flag that says where it is.
+func mount(p *corev1.PodSpec, name, path, flag string, from corev1.VolumeSource) {
+	p.Volumes = append(p.Volumes, corev1.Volume{Name: name, VolumeSource: from})
+	c := &p.Containers[0]
+	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: path, ReadOnly: true})
+	c.Args = append(c.Args, flag)
 }

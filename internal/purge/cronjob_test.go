@@ -29,7 +29,7 @@ func find[T client.Object](t *testing.T, s *v1alpha1.ArtifactStore, image string
 
 func TestObjects(t *testing.T) {
 	t.Parallel()
-	all := []string{"ServiceAccount", "Role", "RoleBinding", "CronJob"}
+	all := []string{"ServiceAccount", "RoleBinding", "CronJob"}
 	tests := map[string]struct {
 		reason string
 		change func(*v1alpha1.ArtifactStore)
@@ -38,8 +38,8 @@ func TestObjects(t *testing.T) {
 	}{
 		"Default":    {"no schedule given means the default one", nil, "nfo:1", all},
 		"Schedule":   {"a schedule", func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.Schedule = new("@hourly") }, "nfo:1", all},
-		"NoSchedule": {"an empty one means by hand only", func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.Schedule = new("") }, "nfo:1", all[:3]},
-		"NoImage":    {"there is nothing to run", nil, "", all[:3]},
+		"NoSchedule": {"an empty one means by hand only", func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.Schedule = new("") }, "nfo:1", all[:2]},
+		"NoImage":    {"there is nothing to run", nil, "", all[:2]},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -52,7 +52,7 @@ func TestObjects(t *testing.T) {
 			for _, o := range Objects(s, Settings{Image: tc.image}) {
 				kinds = append(kinds, o.GetObjectKind().GroupVersionKind().Kind)
 				owner := metav1.GetControllerOf(o)
-				if o.GetName() != "acme-purge" || o.GetNamespace() != namespace || owner == nil || owner.UID != s.UID || owner.Kind != v1alpha1.KindArtifactStore {
+				if want := map[bool]string{false: "acme-purge", true: "acme-purger"}[kinds[len(kinds)-1] == "RoleBinding"]; o.GetName() != want || o.GetNamespace() != namespace || owner == nil || owner.UID != s.UID || owner.Kind != v1alpha1.KindArtifactStore {
 					t.Errorf("%s: %T is %s/%s, owned by %v", tc.reason, o, o.GetNamespace(), o.GetName(), owner)
 				}
 				if o.GetLabels()["app.kubernetes.io/component"] != "purge" {
@@ -106,45 +106,32 @@ func TestCronJobAllowsWhatTheManagerDoes(t *testing.T) {
 	}
 }
 
-func TestRoleHasTheLeast(t *testing.T) {
+func TestThePodMountsTheSecret(t *testing.T) {
 	t.Parallel()
-	with := aStore(func(s *v1alpha1.ArtifactStore) {
-		s.Spec.Registry.CredentialsSecretRef = &v1alpha1.LocalReference{Name: "acme-push"}
-	})
-	writes := map[string]bool{}
-	secrets := false
-	for _, r := range find[*rbacv1.Role](t, with, "nfo:1").Rules {
-		for _, resource := range r.Resources {
-			for _, verb := range r.Verbs {
-				if verb != "get" && verb != "list" {
-					writes[resource+" "+verb] = true
+	for name, ref := range map[string]*v1alpha1.LocalReference{"Anonymous": nil, "Login": {Name: "acme-push"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			job := find[*batchv1.CronJob](t, aStore(func(s *v1alpha1.ArtifactStore) { s.Spec.Registry.CredentialsSecretRef = ref }), "nfo:1")
+			pod := job.Spec.JobTemplate.Spec.Template.Spec
+			flag := slices.Contains(pod.Containers[0].Args, "--credentials=/credentials")
+			if ref == nil {
+				if flag || len(pod.Volumes)+len(pod.Containers[0].VolumeMounts) > 0 {
+					t.Errorf("an anonymous store mounts %v", pod.Volumes)
 				}
-				if verb == "*" || resource == "*" {
-					t.Errorf("the Role allows %s on %s", verb, resource)
-				}
+				return
 			}
-			if resource == "secrets" {
-				secrets = true
-				if !cmp.Equal(r.ResourceNames, []string{"acme-push"}) || !cmp.Equal(r.Verbs, []string{"get"}) {
-					t.Errorf("the Role reads the Secrets %v with %v", r.ResourceNames, r.Verbs)
-				}
+			if !flag || len(pod.Volumes) != 1 || pod.Volumes[0].Secret.SecretName != ref.Name || pod.Containers[0].VolumeMounts[0].MountPath != "/credentials" {
+				t.Errorf("mounted is %v at %v, with %v", pod.Volumes, pod.Containers[0].VolumeMounts, pod.Containers[0].Args)
 			}
-		}
+		})
 	}
-	want := map[string]bool{
-		"artifactstores/status patch": true, "tombstones update": true, "tombstones create": true, "tombstones delete": true, "tombstones/status update": true,
-		"leases create": true, "leases update": true,
-	}
-	if diff := cmp.Diff(want, writes); diff != "" {
-		t.Errorf("writes: -want +got\n%s", diff)
-	}
-	if !secrets {
-		t.Error("the Role does not read the store's Secret")
-	}
-	for _, r := range find[*rbacv1.Role](t, aStore(), "nfo:1").Rules {
-		if cmp.Equal(r.Resources, []string{"secrets"}) {
-			t.Error("the Role of an anonymous store reads Secrets")
-		}
+}
+
+func TestPurgesShareOneRole(t *testing.T) {
+	t.Parallel()
+	binding := find[*rbacv1.RoleBinding](t, aStore(), "nfo:1")
+	if want := (rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "nfo-purger"}); binding.RoleRef != want || binding.Name == ObjectName("acme") {
+		t.Errorf("the binding %s is to %v", binding.Name, binding.RoleRef)
 	}
 }
 

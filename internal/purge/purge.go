@@ -33,6 +33,8 @@ type Config struct {
 	DryRun bool
 	// Client reads and writes the API server itself, without a cache.
 	Client client.Client
+	// Secrets reads the Secret that the store names. Default: StoredSecrets of Client.
+	Secrets SecretReader
 	// Leases is where the store's Lease is.
 	Leases coordinationv1client.LeasesGetter
 	// AllowLoopback lets the store's registry be at a loopback address; see registry.Addresses.
@@ -79,9 +81,12 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 }
 
 func (cfg Config) withDefaults() Config {
+	if cfg.Secrets == nil {
+		cfg.Secrets = StoredSecrets(cfg.Client)
+	}
 	if cfg.Open == nil {
 		cfg.Open = func(ctx context.Context, s *v1alpha1.ArtifactStore) (Registry, error) {
-			return open(ctx, cfg.Client, s, registry.AddressesOf(cfg.AllowLoopback))
+			return open(ctx, cfg.Secrets, s, registry.AddressesOf(cfg.AllowLoopback))
 		}
 	}
 	if cfg.Clock == nil {
@@ -294,12 +299,12 @@ func requests(s *v1alpha1.ArtifactStore) int {
 }
 
 // open opens a store's registry with the Secret that it names, read now.
-func open(ctx context.Context, api client.Reader, s *v1alpha1.ArtifactStore, addresses registry.Addresses) (*registry.Client, error) {
+func open(ctx context.Context, secrets SecretReader, s *v1alpha1.ArtifactStore, addresses registry.Addresses) (*registry.Client, error) {
 	var secret *corev1.Secret
 	if ref := s.Spec.Registry.CredentialsSecretRef; ref != nil {
-		secret = &corev1.Secret{}
-		if err := api.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: ref.Name}, secret); err != nil {
-			return nil, fmt.Errorf("reading Secret %s/%s: %w", s.Namespace, ref.Name, err)
+		var err error
+		if secret, err = secrets(ctx, client.ObjectKey{Namespace: s.Namespace, Name: ref.Name}); err != nil {
+			return nil, err
 		}
 	}
 	cfg, err := registry.ConfigOf(s, secret)

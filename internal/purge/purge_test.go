@@ -148,14 +148,14 @@ func TestOpenReadsTheSecret(t *testing.T) {
 		s.Spec.Registry.CredentialsSecretRef = &v1alpha1.LocalReference{Name: "acme-push"}
 	})
 	builder := fake.NewClientBuilder().WithScheme(scheme)
-	if _, err := open(t.Context(), builder.Build(), store, registry.RemoteAndLoopback); err == nil || !strings.Contains(err.Error(), "publisher/acme-push") {
+	if _, err := open(t.Context(), StoredSecrets(builder.Build()), store, registry.RemoteAndLoopback); err == nil || !strings.Contains(err.Error(), "publisher/acme-push") {
 		t.Errorf("without the Secret the error is %v", err)
 	}
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "acme-push"}, Type: corev1.SecretTypeBasicAuth,
 		Data: map[string][]byte{"username": []byte("nfo"), "password": []byte("secret")},
 	}
-	c, err := open(t.Context(), fake.NewClientBuilder().WithScheme(scheme).WithObjects(secret).Build(), store, registry.RemoteAndLoopback)
+	c, err := open(t.Context(), StoredSecrets(fake.NewClientBuilder().WithScheme(scheme).WithObjects(secret).Build()), store, registry.RemoteAndLoopback)
 	if err != nil {
 		t.Fatal(err)
 	}

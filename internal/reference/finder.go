@@ -27,6 +27,12 @@ type Finder struct {
 	met map[types.UID]map[string]time.Time
 }
 
+// What the manager reads, in all namespaces, also where it watches some only: what keeps an artifact is never
+// out of its sight. The ClusterRole nfo-manager is made from this, and from package admission and certificate.
+//
+// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores;artifactmanifests;networkfunctiondefinitionversions;networkservicedesignversions;sitenetworkservices;tombstones,verbs=get;list;watch
+// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,verbs=get;list;watch
+
 // NewFinder makes a Finder. cached must have the index of Index; live must read from the API
 // server itself, whose time now tells.
 func NewFinder(cached, live client.Reader, now func() time.Time) *Finder {

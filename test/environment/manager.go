@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/admission"
 	"github.com/nfo-operator/nfo/internal/controller"
 	"github.com/nfo-operator/nfo/internal/purge"
@@ -50,7 +51,7 @@ type ManagerOptions struct {
 	SecondLook time.Duration
 	// Webhooks makes it serve the webhooks for its namespaces.
 	Webhooks bool
-	// Elect makes it work only while it holds the lease in the first of its namespaces.
+	// Elect makes it work only while it holds the lease, of which there is one.
 	Elect bool
 }
 
@@ -90,7 +91,7 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 		base.Cache.DefaultNamespaces[ns] = cache.Config{}
 	}
 	if o.Elect {
-		base.LeaderElection, base.LeaderElectionID, base.LeaderElectionNamespace = true, "nfo-manager", o.Namespaces[0]
+		base.LeaderElection, base.LeaderElectionID, base.LeaderElectionNamespace = true, v1alpha1.ManagerName, v1alpha1.ManagerNamespace
 		base.LeaderElectionReleaseOnCancel = true
 	}
 	if o.PollsPerSecond == 0 {
@@ -110,7 +111,7 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 		SecondLook: cmp.Or(o.SecondLook, time.Second), ChartCommand: e.chartCommand,
 	})
 	if err == nil && o.Webhooks {
-		err = admission.Setup(ctx, mgr)
+		err = admission.Setup(ctx, mgr, nil)
 	}
 	if err != nil {
 		cancel()

@@ -23,6 +23,7 @@ func (e *Environment) PurgeOf(store client.ObjectKey, through Transport) (purge.
 	if cfg.Client, err = client.New(kube, client.Options{Scheme: e.Client.Scheme()}); err != nil {
 		return cfg, err
 	}
+	cfg.Secrets = purge.StoredSecrets(e.Client) // a pod mounts it, and its account reads none
 	cfg.Leases, err = coordinationv1client.NewForConfig(kube)
 	return cfg, err
 }

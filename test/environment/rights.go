@@ -13,11 +13,7 @@ import (
 	"sync"
 
 	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/yaml"
-
-	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/purge"
 )
 
 // right is what a rule of a role allows: one verb on one resource.
@@ -104,59 +100,44 @@ func rightOf(req *http.Request) right {
 // done as this user so far: a right that is missing, and one that nobody needs, is an error. It is for
 // the end of a run of all tests.
 func (e *Environment) LeastPrivilege(user string) error {
-	file := map[string]string{ManagerUser: "config/rbac/role.yaml", RemoverUser: "config/rbac/remover.yaml"}[user]
-	granted, err := grantedBy(file)
-	if err != nil {
-		return err
+	roles := map[string][]string{ManagerUser: {"role.yaml", "watched.yaml"}, RemoverUser: {"remover.yaml"}}[user]
+	granted := map[right]bool{}
+	for _, role := range roles {
+		if err := grantedBy(role, granted); err != nil {
+			return err
+		}
 	}
-	needed := map[right]bool{}
-	if user == ManagerUser {
-		needed = passedOn()
-	}
+	delete(granted, right{rbacv1.GroupName, "clusterroles", "bind"}) // it is used by creating a RoleBinding
 	r := e.rights[user]
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var wrong []error
 	for one := range granted {
-		if !needed[one] && !r.used[one] {
-			wrong = append(wrong, fmt.Errorf("%s allows to %s, and nothing does so", file, one))
+		if !r.used[one] {
+			wrong = append(wrong, fmt.Errorf("%s allows to %s, and nothing does so", strings.Join(roles, " or "), one))
 		}
 	}
 	for text := range r.denied {
-		wrong = append(wrong, fmt.Errorf("%s does not allow to %s, and something tried", file, text))
+		wrong = append(wrong, fmt.Errorf("%s does not allow to %s, and something tried", strings.Join(roles, " or "), text))
 	}
 	slices.SortFunc(wrong, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(wrong...)
 }
 
-// passedOn are the rights that the manager gives to purge jobs: whoever grants a right must have it.
-func passedOn() map[right]bool {
-	all := map[right]bool{}
-	store := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Name: "acme"}}
-	store.Spec.Registry.CredentialsSecretRef = &v1alpha1.LocalReference{Name: "login"}
-	for _, o := range purge.Objects(store, purge.Settings{}) {
-		if role, ok := o.(*rbacv1.Role); ok {
-			addRights(all, role.Rules)
-		}
-	}
-	return all
-}
-
-// grantedBy are the rights of a ClusterRole and a Role that are generated into one file.
-func grantedBy(file string) (map[right]bool, error) {
-	path := filepath.Join(Root(), file)
+// grantedBy adds the rights of a ClusterRole and a Role that are generated into one file of config/rbac.
+func grantedBy(file string, all map[right]bool) error {
+	path := filepath.Join(Root(), "config", "rbac", file)
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = f.Close() }() // only read
-	all := map[right]bool{}
 	for d := yaml.NewYAMLOrJSONDecoder(f, 4096); ; {
 		var role rbacv1.ClusterRole
 		if err := d.Decode(&role); errors.Is(err, io.EOF) {
-			return all, nil
+			return nil
 		} else if err != nil {
-			return nil, fmt.Errorf("reading %s: %w", path, err)
+			return fmt.Errorf("reading %s: %w", path, err)
 		}
 		addRights(all, role.Rules)
 	}

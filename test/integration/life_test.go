@@ -323,7 +323,7 @@ func (l *life) expire(ctx context.Context) error {
 	for i := range graves {
 		was := client.MergeFrom(graves[i].DeepCopy())
 		graves[i].Annotations = map[string]string{v1alpha1.AnnotationExpireNow: ""}
-		err = errors.Join(err, env.Client.Patch(ctx, &graves[i], was))
+		err = errors.Join(err, client.IgnoreNotFound(env.Client.Patch(ctx, &graves[i], was)))
 	}
 	return err
 }
@@ -363,8 +363,12 @@ func (l *life) purged(ctx context.Context) error {
 	return l.purgesUntilGone(ctx, "image:1")
 }
 
+// purgesUntilGone purges, and ends the grace of what a stale answer has made look pushed over meanwhile.
 func (l *life) purgesUntilGone(ctx context.Context, artifacts ...string) error {
 	for until := time.Now().Add(afterLies); ; {
+		if err := l.expire(ctx); err != nil {
+			return err
+		}
 		report, err := l.purges(ctx)
 		left := slices.DeleteFunc(slices.Clone(artifacts), func(a string) bool {
 			n, _, _ := strings.Cut(a, ":")

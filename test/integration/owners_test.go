@@ -28,9 +28,7 @@ func (s *scene) foreign() map[string]client.Object {
 	pod := corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "backup", Image: "registry.example.com/backup:1"}}}
 	return map[string]client.Object{
 		"ServiceAccount": &corev1.ServiceAccount{ObjectMeta: s.meta("acme-purge")},
-		"Role": &rbacv1.Role{ObjectMeta: s.meta("acme-purge"),
-			Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get"}}}},
-		"RoleBinding": &rbacv1.RoleBinding{ObjectMeta: s.meta("acme-purge"), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "acme-purge"},
+		"RoleBinding": &rbacv1.RoleBinding{ObjectMeta: s.meta("acme-purger"), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "auditors"},
 			Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "auditor"}}},
 		"CronJob": &batchv1.CronJob{ObjectMeta: s.meta("acme-purge"), Spec: batchv1.CronJobSpec{
 			Schedule: "1 1 1 1 *", JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: pod}}},
@@ -58,8 +56,8 @@ func (s *scene) content(o client.Object) string {
 // purgeObjects are those that the manager makes for a store, read from the cluster.
 func (s *scene) purgeObjects() []client.Object {
 	return []client.Object{
-		&corev1.ServiceAccount{ObjectMeta: s.meta("acme-purge")}, &rbacv1.Role{ObjectMeta: s.meta("acme-purge")},
-		&rbacv1.RoleBinding{ObjectMeta: s.meta("acme-purge")}, &batchv1.CronJob{ObjectMeta: s.meta("acme-purge")},
+		&corev1.ServiceAccount{ObjectMeta: s.meta("acme-purge")}, &rbacv1.RoleBinding{ObjectMeta: s.meta("acme-purger")},
+		&batchv1.CronJob{ObjectMeta: s.meta("acme-purge")},
 	}
 }
 
@@ -71,8 +69,6 @@ func (s *scene) whole(st *v1alpha1.ArtifactStore) error {
 		switch have.(type) {
 		case *corev1.ServiceAccount:
 			have = &corev1.ServiceAccount{}
-		case *rbacv1.Role:
-			have = &rbacv1.Role{}
 		case *rbacv1.RoleBinding:
 			have = &rbacv1.RoleBinding{}
 		case *batchv1.CronJob:
@@ -83,8 +79,6 @@ func (s *scene) whole(st *v1alpha1.ArtifactStore) error {
 		}
 		same := metav1.IsControlledBy(have, st) && equality.Semantic.DeepDerivative(want.GetLabels(), have.GetLabels())
 		switch have := have.(type) {
-		case *rbacv1.Role:
-			same = same && equality.Semantic.DeepEqual(want.(*rbacv1.Role).Rules, have.Rules)
 		case *rbacv1.RoleBinding:
 			same = same && equality.Semantic.DeepEqual(want.(*rbacv1.RoleBinding).Subjects, have.Subjects)
 		case *batchv1.CronJob:
@@ -111,7 +105,7 @@ func TestAForeignObjectOutlivesTheStore(t *testing.T) {
 			s.manage(scheduled)
 			st := s.store("acme")
 			s.create(st)
-			says := []string{kind + " " + s.ns + "/acme-purge", "changes nothing", "Delete or rename it"}
+			says := []string{kind + " " + s.ns + "/" + theirs.GetName(), "changes nothing", "Delete or rename it"}
 			s.says(st, v1alpha1.ConditionPurgeHealthy, "False/NameTaken", says...)
 			s.eventually(st, v1alpha1.ConditionReady, "True/Ready")
 			untouched := func() {
@@ -201,11 +195,8 @@ func TestEditsOfPurgeObjectsAreUndone(t *testing.T) {
 				pod.Containers[0].Env = append(pod.Containers[0].Env, corev1.EnvVar{Name: "HTTPS_PROXY", Value: "http://proxy.example.com"})
 			})
 		},
-		"a rule": func() {
-			change(s, &rbacv1.Role{ObjectMeta: name}, func(r *rbacv1.Role) { r.Rules = append(r.Rules, secrets) })
-		},
 		"a subject": func() {
-			change(s, &rbacv1.RoleBinding{ObjectMeta: name}, func(b *rbacv1.RoleBinding) {
+			change(s, &rbacv1.RoleBinding{ObjectMeta: s.meta("acme-purger")}, func(b *rbacv1.RoleBinding) {
 				b.Subjects = append(b.Subjects, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "mallory"})
 			})
 		},

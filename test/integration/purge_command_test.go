@@ -3,6 +3,7 @@ package integration
 import (
 	"maps"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -121,6 +122,18 @@ func (s *scene) guarded(artifact, digest string) string {
 	return behind(s.registry, req)
 }
 
+// mounted is a folder as the volume of the store's Secret is in a pod.
+func (s *scene) mounted() string {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	for key, value := range s.basicAuth(password).StringData {
+		if err := os.WriteFile(filepath.Join(dir, key), []byte(value), 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return dir
+}
+
 func TestPurgeByHand(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -130,9 +143,9 @@ func TestPurgeByHand(t *testing.T) {
 		tells      bool // that it runs as the store's account
 	}{
 		"Admin":        {"an administrator gives no flag", func(*scene) string { return env.Kubeconfig() }, nil, true},
-		"Impersonator": {"all is done as the store's account, which has all other rights", func(s *scene) string { return s.account("jane", impersonate) }, nil, true},
+		"Impersonator": {"all but reading the Secret is done as the store's account", func(s *scene) string { return s.account("jane", secrets, impersonate) }, nil, true},
 		"As":           {"whoever says as whom is not told", func(*scene) string { return env.Kubeconfig() }, func(s *scene) []string { return []string{"--as", "system:serviceaccount:" + s.ns + ":acme-purge"} }, false},
-		"Job":          {"the account itself may impersonate nobody, and need not", func(s *scene) string { return s.account("acme-purge") }, nil, false},
+		"Job":          {"the account itself may impersonate nobody, and need not", func(s *scene) string { return s.account("acme-purge") }, func(s *scene) []string { return []string{"--credentials", s.mounted()} }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
