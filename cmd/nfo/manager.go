@@ -22,6 +22,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/admission"
+	"github.com/nfo-operator/nfo/internal/caller"
 	"github.com/nfo-operator/nfo/internal/certificate"
 	"github.com/nfo-operator/nfo/internal/controller"
 	"github.com/nfo-operator/nfo/internal/purge"
@@ -36,6 +37,7 @@ type managerConfig struct {
 	webhookHost     string
 	webhookPort     int
 	webhookCerts    string
+	secretPaths     bool
 	namespace       string
 	controller.Options
 }
@@ -73,6 +75,7 @@ Exit codes:
 	f.StringVar(&cfg.webhookHost, "webhook-host", "", "address that the webhooks are served on (default: all of this host's)")
 	f.IntVar(&cfg.webhookPort, "webhook-port", 9443, "port of the webhooks over TLS, which every replica serves; 0 for none")
 	f.StringVar(&cfg.webhookCerts, "webhook-cert-dir", "", "folder with tls.crt and tls.key of the webhooks, read anew when they change; default: the manager makes and renews its certificate itself")
+	f.BoolVar(&cfg.secretPaths, "webhook-secret-paths", true, "put a secret into the webhooks' paths, in the ValidatingWebhookConfiguration, so that the API server alone can ask them")
 	f.StringVar(&cfg.namespace, "namespace", v1alpha1.ManagerNamespace, "namespace of the manager: of the Secret and the Service that its webhooks' certificate is for")
 	f.StringSliceVar((*[]string)(&cfg.Watched), "watch-namespaces", nil, "namespaces to act in, as a list with commas; default: all. Elsewhere nothing can be created, and what is there keeps its artifacts")
 	f.StringVar(&cfg.Purger.Image, "purger-image", "", "image of the purge CronJobs, usually this program's own; empty: no CronJobs are made")
@@ -122,23 +125,41 @@ func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error
 		LeaderElectionNamespace:       cfg.leaseNamespace,
 		LeaderElectionReleaseOnCancel: true,
 	}
-	var keeper *certificate.Keeper
-	if cfg.webhookPort != 0 && cfg.webhookCerts == "" {
-		var err error
-		if keeper, err = newKeeper(kube, cfg.namespace); err != nil {
+	if cfg.webhookPort == 0 {
+		mgr, err := controller.NewManager(ctx, kube, base, cfg.Options)
+		if err != nil {
 			return err
 		}
+		return mgr.Start(ctx)
 	}
-	if cfg.webhookPort != 0 {
-		base.WebhookServer = webhook.NewServer(webhookOptions(cfg, keeper))
+	return runWithWebhooks(ctx, kube, base, cfg)
+}
+
+// runWithWebhooks runs the controllers, and the webhooks with what they are reached by: a certificate and paths that
+// the API server alone knows.
+func runWithWebhooks(ctx context.Context, kube *rest.Config, base ctrl.Options, cfg managerConfig) error {
+	live, err := liveClient(kube)
+	if err != nil {
+		return err
 	}
+	var keeper *certificate.Keeper
+	if cfg.webhookCerts == "" {
+		keeper = newKeeper(live, cfg.namespace)
+	}
+	gate := caller.New(caller.Options{
+		Client: live, Configuration: v1alpha1.WebhookConfigurationName, Deployment: client.ObjectKey{Namespace: cfg.namespace, Name: v1alpha1.ManagerName},
+	})
+	base.WebhookServer = gate.Server(webhook.NewServer(webhookOptions(cfg, keeper)))
 	mgr, err := controller.NewManager(ctx, kube, base, cfg.Options)
 	if err != nil {
 		return err
 	}
-	if cfg.webhookPort != 0 {
-		if err := admission.Setup(ctx, mgr, cfg.Watched); err != nil {
-			return err
+	if err := admission.Setup(ctx, mgr, cfg.Watched); err != nil {
+		return err
+	}
+	if cfg.secretPaths {
+		if err := mgr.Add(gate); err != nil {
+			return fmt.Errorf("adding the paths of the webhooks: %w", err)
 		}
 	}
 	if keeper != nil {
@@ -176,8 +197,8 @@ func limitMemory() error {
 	return nil
 }
 
-// newKeeper makes the keeper of the webhooks' certificate, with an uncached client.
-func newKeeper(kube *rest.Config, namespace string) (*certificate.Keeper, error) {
+// liveClient reads and writes the API server itself.
+func liveClient(kube *rest.Config) (client.Client, error) {
 	scheme, err := controller.NewScheme()
 	if err != nil {
 		return nil, fmt.Errorf("registering kinds: %w", err)
@@ -186,10 +207,15 @@ func newKeeper(kube *rest.Config, namespace string) (*certificate.Keeper, error)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the cluster: %w", err)
 	}
+	return live, nil
+}
+
+// newKeeper makes the keeper of the webhooks' certificate.
+func newKeeper(live client.Client, namespace string) *certificate.Keeper {
 	return certificate.New(certificate.Options{
 		Client: live, Namespace: namespace, Secret: v1alpha1.WebhookSecretName, Service: v1alpha1.WebhookServiceName,
 		Webhooks: []string{v1alpha1.WebhookConfigurationName}, Log: ctrl.Log.WithName("certificate"),
-	}), nil
+	})
 }
 
 // webhookOptions is where the webhooks are served, and with which certificate: the keeper's, or

@@ -12,7 +12,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -69,7 +71,9 @@ func TestRelease(t *testing.T) {
 	if _, err := helm(t, "", "install", "other", folder, "--namespace", "elsewhere", "--set", set); err == nil || !strings.Contains(err.Error(), "CustomResourceDefinition") {
 		t.Errorf("the CRDs that stay are the first release's: %v", err)
 	}
-	run("install", "other", folder, "--namespace", "elsewhere", "--create-namespace", "--set", set, "--take-ownership")
+	create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "watched"}})
+	run("install", "other", folder, "--namespace", "elsewhere", "--create-namespace", "--set", set+",watchNamespaces={watched}", "--take-ownership")
+	watches(t, "elsewhere")
 	run("uninstall", "other", "--namespace", "elsewhere", "--no-hooks")
 }
 

@@ -51,6 +51,15 @@ func TestValues(t *testing.T) {
 		"Loopback": {"the manager hands it to purges", "allowLoopbackRegistries: true", []expect{
 			{manager, container + ".args[7]}", "--allow-loopback-registries"},
 		}},
+		"Watched": {"the manager acts in them alone", "watchNamespaces: [a]", []expect{
+			{manager, container + ".args[7]}", "--watch-namespaces=a"},
+			{"RoleBinding/nfo-manager-watched", "{.roleRef.kind} {.roleRef.name} {.subjects[0].namespace} {.subjects[0].name}", "ClusterRole nfo-manager-watched operators nfo-manager"},
+			{"ClusterRoleBinding/nfo-manager-watched", "", ""},
+			{"ClusterRoleBinding/nfo-manager", "{.roleRef.name}", "nfo-manager"},
+		}},
+		"PlainPaths": {"for tools that undo changes", "webhooks: {secretPaths: false}", []expect{
+			{manager, container + ".args[7]}", "--webhook-secret-paths=false"},
+		}},
 		"Large": {"more of all", "scale: large", []expect{
 			{manager, "{.spec.replicas}", "2"},
 			{manager, container + ".resources}", `{"limits":{"memory":"4Gi"},"requests":{"cpu":"500m","memory":"1Gi"}}`},

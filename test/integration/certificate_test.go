@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/onsi/gomega"
 	"golang.org/x/sync/errgroup"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/caller"
 	"github.com/nfo-operator/nfo/internal/certificate"
 	"github.com/nfo-operator/nfo/test/environment"
 )
@@ -31,6 +34,7 @@ func TestI13TheCertificateIsRotatedByAllReplicas(t *testing.T) {
 		t.Fatal(err)
 	}
 	hooks := uncalledWebhooks(t, ns)
+	newScene(t).hides(live, hooks)
 	clk := clocktesting.NewFakeClock(time.Now())
 	var replicas []*certificate.Keeper
 	for range 3 {
@@ -94,6 +98,22 @@ func TestI13TheCertificateIsRotatedByAllReplicas(t *testing.T) {
 			t.Errorf("%s: %d authorities, want %d, in a Secret of type %s", tc.reason, n, tc.authorities, secret.Type)
 		}
 	}
+	if path := *hooks.Webhooks[0].ClientConfig.Service.Path; len(path) < len("/uncalled")+26 || !strings.HasSuffix(path, "/uncalled") {
+		t.Errorf("beside the certificate the path became %q", path)
+	}
+}
+
+// hides has a replica put a secret into the paths of the webhooks, and waits until they have it.
+func (s *scene) hides(live client.Client, hooks *admissionregistrationv1.ValidatingWebhookConfiguration) {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(s.t.Context())
+	s.t.Cleanup(cancel)
+	gate := caller.New(caller.Options{Client: live, Configuration: hooks.Name, Deployment: client.ObjectKey{Namespace: v1alpha1.ManagerNamespace, Name: v1alpha1.ManagerName}})
+	go func() { _ = gate.Start(ctx) }() // it ends with ctx, and has no error
+	s.Eventually(func() (string, error) {
+		err := env.Client.Get(ctx, client.ObjectKeyFromObject(hooks), hooks)
+		return *hooks.Webhooks[0].ClientConfig.Service.Path, err
+	}, time.Minute).Should(gomega.MatchRegexp("^/.{26}/uncalled$"))
 }
 
 // uncalledWebhooks makes a configuration that matches no request.
@@ -104,7 +124,7 @@ func uncalledWebhooks(t *testing.T, namespace string) *admissionregistrationv1.V
 		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.WebhookConfigurationName},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
 			Name: "uncalled.nfo.dev", SideEffects: &none, AdmissionReviewVersions: []string{"v1"},
-			ClientConfig: admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{Namespace: namespace, Name: v1alpha1.WebhookServiceName}},
+			ClientConfig: admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{Namespace: namespace, Name: v1alpha1.WebhookServiceName, Path: new("/uncalled")}},
 		}},
 	}
 	if err := env.Client.Create(t.Context(), c); err != nil {
