@@ -7,6 +7,7 @@ import (
 )
 
 const (
+	account = `system:serviceaccount:nfo-system:nfo-manager`
 	// ours prints what must not be left when the product has been uninstalled.
 	ours = `kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations,validatingadmissionpolicies -o name | grep /nfo-; ` +
 		`kubectl get cronjobs,jobs,pods -A -l app.kubernetes.io/managed-by=nfo -o name; ` +
@@ -25,6 +26,20 @@ var removing = []story.Chapter{
 		story.Until(`kubectl get -n publisher am -o jsonpath='{range .items[*]}{.status.conditions[?(@.type=="Ready")].reason}{"\n"}{end}' | grep -c .`, story.Says("1000")),
 		story.Run(`helm upgrade nfo charts/nfo --namespace nfo-system --set image.repository=$IMAGE,image.tag=e2e --wait --timeout 2m`, story.Says("STATUS: deployed")).Within(3 * time.Minute),
 		story.Until(rest, story.Says("MiB")).Within(5 * time.Minute),
+	}},
+	{Title: "The operator is kept to the publisher's namespace, where all goes on, and has no right elsewhere.", Steps: []story.Step{
+		story.Run(`kubectl create namespace customer`, story.Says("created")),
+		story.Run(upgrade+` --set 'watchNamespaces={publisher}'`, story.Says("STATUS: deployed", "It acts in publisher alone")).Within(3 * time.Minute),
+		story.Run(`helm test nfo --namespace nfo-system`, story.Says("Phase: Succeeded"), story.Omits("Failed")),
+		story.Refused(`kubectl get -n publisher as acme -o yaml | sed 's/namespace: publisher/namespace: customer/;/uid:/d;/resourceVersion:/d' | kubectl create -f -`, story.Says("nfo does not watch the namespace customer")),
+		story.Run(`kubectl auth can-i get secrets -n publisher --as=`+account, story.Says("yes")),
+		story.Refused(`kubectl auth can-i get secrets -n customer --as=`+account, story.Says("no")),
+		story.Refused(`kubectl auth can-i create cronjobs -n customer --as=`+account, story.Says("no")),
+		story.Run(`sed "s/NAME/watched/" $YAML/releases/udm.yaml | kubectl apply -f -`, story.Says("created")),
+		story.Until(`kubectl get -n publisher am watched -o jsonpath='{.metadata.finalizers}'`, story.Says("nfo.dev")),
+		story.Run(`kubectl delete -n publisher am watched --timeout=60s`, story.Says("deleted")),
+		story.Run(`kubectl create job -n publisher watched --from=cronjob/acme-purge`, story.Says("created")),
+		story.Until(`kubectl get job -n publisher watched`, story.Says("Complete")),
 	}},
 	{Title: "The chart is uninstalled with everything in place: nothing of it is left, no object is stuck, no artifact is touched.", Steps: []story.Step{
 		story.Run(upgrade, story.Says("STATUS: deployed")).Within(3 * time.Minute),
