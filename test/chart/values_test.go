@@ -51,8 +51,8 @@ func TestValues(t *testing.T) {
 		"Loopback": {"the manager hands it to purges", "allowLoopbackRegistries: true", []expect{
 			{manager, container + ".args[7]}", "--allow-loopback-registries"},
 		}},
-		"Watched": {"the manager acts in them alone", "watchNamespaces: [a]", []expect{
-			{manager, container + ".args[7]}", "--watch-namespaces=a"},
+		"Watched": {"the manager acts in them alone", "watchNamespaces: [default]", []expect{
+			{manager, container + ".args[7]}", "--watch-namespaces=default"},
 			{"RoleBinding/nfo-manager-watched", "{.roleRef.kind} {.roleRef.name} {.subjects[0].namespace} {.subjects[0].name}", "ClusterRole nfo-manager-watched operators nfo-manager"},
 			{"ClusterRoleBinding/nfo-manager-watched", "", ""},
 			{"ClusterRoleBinding/nfo-manager", "{.roleRef.name}", "nfo-manager"},
