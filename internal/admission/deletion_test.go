@@ -268,7 +268,7 @@ func TestUnwatchedNamespaces(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, nil, nil)
-			w.preflight.watched = tc.watched
+			w.watched = tc.watched
 			v := storeValidator(w.preflight, &access{})
 			_, err := v.ValidateCreate(asked(t, false), st.DeepCopy())
 			if (err == nil) != tc.creates || (err != nil && (!apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "watched (a, c)") || !strings.Contains(err.Error(), "watchNamespaces"))) {

@@ -75,7 +75,7 @@ func (c *cluster) gate() *Gate {
 func (c *cluster) paths(t *testing.T) []string {
 	t.Helper()
 	var have admissionregistrationv1.ValidatingWebhookConfiguration
-	if err := c.Client.Get(t.Context(), client.ObjectKey{Name: "hooks"}, &have); err != nil {
+	if err := c.Get(t.Context(), client.ObjectKey{Name: "hooks"}, &have); err != nil {
 		t.Fatal(err)
 	}
 	var all []string
@@ -90,7 +90,7 @@ func served(t *testing.T, g *Gate) func(path string) int {
 	t.Helper()
 	s := g.Server(webhook.NewServer(webhook.Options{}))
 	for _, path := range []string{stores, sites} {
-		s.Register(path, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") }))
+		s.Register(path, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "{}") }))
 	}
 	return func(path string) int {
 		w := httptest.NewRecorder()
