@@ -34,6 +34,10 @@ down to single blobs. A tag that is at another digest is refused without --overw
 the manifest is sealed or the manager has not seen that digest yet, for then nothing would keep it. (Of a
 StoreScoped manifest nothing is kept.) At the end every tag, manifest and blob is verified.
 
+With an image go its satellites, and those of its platforms: signatures, attestations and SBOMs at the tags of cosign
+(sha256-HEX.sig, .att, .sbom), and referrers, from the registry's API or its tag sha256-HEX, in a layout from
+index.json. They are pushed before the image's tag, counted and verified. --without-signatures leaves them behind.
+
 Without a source it says what is missing, and where it belongs.
 
 The store's registry and those of sources are logged in to as 'docker login' or 'podman login' have left
@@ -64,6 +68,7 @@ const publishExample = `  # What is missing?
 type publishFlags struct {
 	overwrite, dryRun, quiet bool
 	storeCredentials         bool
+	withoutSatellites        bool
 	plainHosts               []string
 	output                   string
 	config                   *genericclioptions.ConfigFlags
@@ -89,6 +94,7 @@ func newPublishCommand(streams genericiooptions.IOStreams, config *genericcliopt
 	f.BoolVar(&flags.dryRun, "dry-run", false, "say what would be pushed, and write nothing")
 	f.BoolVar(&flags.overwrite, "overwrite", false, "replace tags that are at another digest, if the manifest is not sealed and the manager has seen that digest, so that a tombstone keeps it")
 	f.BoolVar(&flags.storeCredentials, "use-store-credentials", false, "log in to the store's registry with the Secret that the store names, which takes the right to read it")
+	f.BoolVar(&flags.withoutSatellites, "without-signatures", false, "leave signatures, attestations and SBOMs of images behind")
 	f.StringSliceVar(&flags.plainHosts, "plain-http", nil, "HOST[:PORT] of a registry that speaks plain HTTP, and that is sent your login unencrypted; can be given several times")
 	f.StringSliceVar(&flags.plainHosts, "source-plain-http", nil, "the same")
 	_ = f.MarkDeprecated("source-plain-http", "use --plain-http")
@@ -120,6 +126,7 @@ func (f *publishFlags) run(ctx context.Context, manifest string, args []string) 
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
+	p.withoutSatellites = f.withoutSatellites
 	if err := p.lookAtAll(ctx); err != nil {
 		return unpushed(&exitError{exitFailed, err}, named)
 	}

@@ -57,13 +57,16 @@ func (p *publication) push(ctx context.Context, i *item, bars *progress) error {
 	case resultPresent:
 		err := p.verify(ctx, i)
 		if !errors.Is(err, registry.ErrNotFound) || i.sameContent {
+			if err == nil && len(i.unattached()) > 0 {
+				break
+			}
 			if err == nil {
 				bars.say("%s: there already", entryName(i.entry))
 			}
 			return err
 		}
 	}
-	bar := bars.start(entryName(i.entry), i.source.Size)
+	bar := bars.start(entryName(i.entry), i.size())
 	err := p.copy(ctx, i, bar)
 	bar.end(err)
 	if err == nil {
@@ -80,7 +83,10 @@ func (p *publication) copy(ctx context.Context, i *item, bar *bar) error {
 	var last error
 	err := wait.ExponentialBackoffWithContext(ctx, tries, func(ctx context.Context) (bool, error) {
 		bar.restart(last)
-		if last = p.target.client.Copy(ctx, i.repository, i.source, bar.add); last == nil && !i.untagged {
+		if last = p.target.client.Copy(ctx, i.repository, i.source, bar.add); last == nil {
+			last = p.attach(ctx, i, bar)
+		}
+		if last == nil && !i.untagged {
 			last = p.target.client.Tag(ctx, i.repository, i.entry.ArtifactVersion, i.source, over)
 		}
 		if errors.Is(last, registry.ErrUnavailable) && ctx.Err() == nil {
@@ -99,7 +105,13 @@ func (p *publication) verify(ctx context.Context, i *item) error {
 	if i.untagged {
 		tag = ""
 	}
-	return p.target.client.Verify(ctx, i.repository, tag, i.want())
+	if err := p.target.client.Verify(ctx, i.repository, tag, i.want()); err != nil {
+		return err
+	}
+	if i.result == resultPresent {
+		return nil // its satellites were looked at
+	}
+	return p.verifySatellites(ctx, i)
 }
 
 // outcome is the error that the command ends with.

@@ -40,6 +40,8 @@ type candidate struct {
 	labelled
 	// read reads its manifests.
 	read func(context.Context) (*registry.Source, error)
+	// satellites finds what is attached to it; nil if nothing can be.
+	satellites func(context.Context, *registry.Source) ([]registry.Satellite, error)
 	// content is the digest of a chart's archive, by which a chart that Helm has pushed is known.
 	content digest.Digest
 }
@@ -72,7 +74,7 @@ func (o *opener) open(ctx context.Context, arguments []sourceArgument) ([]candid
 		case s.chart != "":
 			found, err = o.chart(ctx, s)
 		case s.layout != nil:
-			found, err = o.layout(s)
+			found, err = o.layout(ctx, s)
 		default:
 			found, err = o.image(ctx, s)
 		}
@@ -145,7 +147,7 @@ func isClearSigned(data []byte) bool {
 }
 
 // layout opens a layout: all its images, or the one that is named.
-func (o *opener) layout(s sourceArgument) ([]candidate, error) {
+func (o *opener) layout(ctx context.Context, s sourceArgument) ([]candidate, error) {
 	open := registry.OpenLayout
 	if s.layout.archive {
 		open = registry.OpenLayoutArchive
@@ -155,17 +157,14 @@ func (o *opener) layout(s sourceArgument) ([]candidate, error) {
 		return nil, err
 	}
 	o.layouts = append(o.layouts, l)
-	named := slices.ContainsFunc(l.Images, func(d ocispec.Descriptor) bool { return refName(d) != "" })
+	images, err := chosen(ctx, l, s.layout.tag)
+	if err != nil {
+		return nil, err
+	}
 	var found []candidate
-	for _, image := range l.Images {
+	for _, image := range images {
 		name := refName(image)
-		if s.layout.tag != "" && name != s.layout.tag {
-			continue
-		}
-		if named && name == "" { // a part of one that has a name, which oras lists too
-			continue
-		}
-		c := candidate{labelled: labelled{written: s.written, entry: s.entry}}
+		c := candidate{labelled: labelled{written: s.written, entry: s.entry}, satellites: l.Satellites}
 		c.read = func(ctx context.Context) (*registry.Source, error) { return l.Source(ctx, image) }
 		c.identities, c.version = identities(s.layout.path, image)
 		if s.layout.tag == "" && name != "" {
@@ -182,6 +181,32 @@ func (o *opener) layout(s sourceArgument) ([]candidate, error) {
 		return nil, fmt.Errorf("the layout %s has %d images: say which one is for %s with :TAG", s.layout.path, len(found), s.entry)
 	}
 	return found, nil
+}
+
+// chosen are the images of a layout that a tag names or, without one, all that are attached to no other.
+func chosen(ctx context.Context, l *registry.Layout, tag string) ([]ocispec.Descriptor, error) {
+	named := slices.ContainsFunc(l.Images, func(d ocispec.Descriptor) bool { return refName(d) != "" })
+	var all []ocispec.Descriptor
+	for _, image := range l.Images {
+		name := refName(image)
+		if tag != "" {
+			if name == tag {
+				all = append(all, image)
+			}
+			continue
+		}
+		if named && name == "" { // a part of one that has a name, which oras lists too
+			continue
+		}
+		attached, err := l.IsSatellite(ctx, image)
+		if err != nil {
+			return nil, err
+		}
+		if !attached {
+			all = append(all, image)
+		}
+	}
+	return all, nil
 }
 
 // imageNames says which names a layout gives its images.
@@ -231,6 +256,9 @@ func (o *opener) image(ctx context.Context, s sourceArgument) ([]candidate, erro
 		found.identities = []identity{{path.Base(s.image.repository), s.image.tag}}
 	}
 	found.read = func(ctx context.Context) (*registry.Source, error) { return c.Source(ctx, s.image.repository, at) }
+	found.satellites = func(ctx context.Context, of *registry.Source) ([]registry.Satellite, error) {
+		return c.Satellites(ctx, s.image.repository, of)
+	}
 	return []candidate{found}, nil
 }
 

@@ -21,6 +21,8 @@ const looksAtOnce = 8
 // publication is what is done for a manifest.
 type publication struct {
 	target *target
+	// withoutSatellites: signatures and what else is attached to images stay where they are.
+	withoutSatellites bool
 	// items are the manifest's entries, in its order.
 	items []*item
 }
@@ -41,6 +43,8 @@ type item struct {
 	// candidate is nil if no source is for the entry.
 	candidate *candidate
 	source    *registry.Source
+	// satellites are attached to the source.
+	satellites []satellite
 	// there is what the tag is at; no digest if it is not there.
 	there ocispec.Descriptor
 	// sameContent: what is there is the same chart, which Helm has pushed with annotations of its own.
@@ -116,7 +120,12 @@ func (p *publication) lookAtAll(ctx context.Context) error {
 func (p *publication) decide(overwrite bool) error {
 	var errs []error
 	for _, i := range p.items {
-		if i.result, i.err = i.decide(p.target.sealed(), overwrite); i.err != nil {
+		if i.result, i.err = i.decide(p.target.sealed(), overwrite); i.err == nil {
+			if i.err = i.attachable(overwrite); i.err != nil {
+				i.result = resultFailed
+			}
+		}
+		if i.err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", entryName(i.entry), i.err))
 		}
 	}
@@ -126,7 +135,14 @@ func (p *publication) decide(overwrite bool) error {
 	return nil
 }
 
-func (p *publication) look(ctx context.Context, i *item) (err error) {
+func (p *publication) look(ctx context.Context, i *item) error {
+	if err := p.lookAtTag(ctx, i); err != nil {
+		return err
+	}
+	return p.lookAtSatellites(ctx, i)
+}
+
+func (p *publication) lookAtTag(ctx context.Context, i *item) (err error) {
 	if i.candidate != nil {
 		if i.source, err = i.candidate.read(ctx); err != nil {
 			return err

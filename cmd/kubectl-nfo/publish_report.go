@@ -19,6 +19,8 @@ type row struct {
 	// Digest is what the tag is at or, with --dry-run, would be; "" if it is missing.
 	Digest string `json:"digest,omitempty"`
 	Result result `json:"result"`
+	// Satellites is how many signatures, attestations and SBOMs go with it.
+	Satellites int `json:"satellites,omitempty"`
 	// Message is the error of what failed.
 	Message string `json:"message,omitempty"`
 
@@ -33,7 +35,7 @@ func (p *publication) rows() []row {
 			continue
 		}
 		r := row{
-			Artifact: entryName(i.entry), Result: i.result, Digest: i.want().Digest.String(), says: i.says(),
+			Artifact: entryName(i.entry), Result: i.result, Digest: i.want().Digest.String(), Satellites: len(i.satellites), says: i.says(),
 			At: p.target.config.Location.Host + "/" + i.repository + ":" + i.entry.ArtifactVersion,
 		}
 		if i.err != nil {
@@ -66,20 +68,23 @@ func (i *item) says() string {
 		if i.sameContent {
 			return "there already, as Helm pushed it"
 		}
-		return "there already"
+		if len(i.unattached()) > 0 {
+			return i.withSatellites("there already, would be signed")
+		}
+		return i.withSatellites("there already")
 	case resultMoved:
 		return "moved: it was sealed at " + i.recorded.String()
 	case resultPush:
-		return fmt.Sprintf("would be pushed (%s)", size(i.source.Size))
+		return i.withSatellites(fmt.Sprintf("would be pushed (%s)", size(i.size())))
 	case resultOverwrite:
-		return fmt.Sprintf("would be pushed (%s) over %s", size(i.source.Size), i.there.Digest)
+		return i.withSatellites(fmt.Sprintf("would be pushed (%s) over %s", size(i.size()), i.there.Digest))
 	case resultPushed:
 		if i.untagged {
 			return fmt.Sprintf("pushed without its tag, which comes back with the annotation %s=%s", v1alpha1.AnnotationRestoreDigest, i.recorded)
 		}
-		return "pushed"
+		return i.withSatellites("pushed")
 	case resultOverwritten:
-		return "pushed over " + i.there.Digest.String()
+		return i.withSatellites("pushed over " + i.there.Digest.String())
 	case resultInterrupted:
 		return "interrupted"
 	}

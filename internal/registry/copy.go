@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/url"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -35,6 +36,12 @@ func (c *Client) Copy(ctx context.Context, repository string, s *Source, moved f
 		options.OnCopySkipped, options.OnMounted = done, done
 		if s.host == c.location.Host && s.repository != repository && s.repository != "" {
 			options.MountFrom = func(context.Context, ocispec.Descriptor) ([]string, error) { return []string{s.repository}, nil }
+		}
+		if s.alone {
+			options.FindSuccessors = func(_ context.Context, _ content.Fetcher, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+				m := s.manifests[d.Digest] // none of a blob
+				return slices.Concat(m.Children, m.Blobs), nil
+			}
 		}
 		from := &reading{Source: s, read: moved}
 		err = c.copyFailed(oras.CopyGraph(ctx, from, target{to}, s.Root.Descriptor, options))

@@ -34,6 +34,7 @@ type Source struct {
 	manifests  map[digest.Digest]Manifest
 	host       string // of the registry that it lies in, or ""
 	repository string
+	alone      bool // its subject is no part of it
 }
 
 // Source finds an artifact at a tag or digest, to copy it elsewhere. It reads the manifests and no
@@ -143,7 +144,7 @@ func (s *Source) visit(ctx context.Context, d ocispec.Descriptor, look bool) ([]
 	}
 	s.manifests[d.Digest] = m
 	next := append(append([]ocispec.Descriptor(nil), m.Children...), m.Blobs...)
-	if m.Subject != nil {
+	if m.Subject != nil && !s.alone {
 		next = append(next, *m.Subject)
 	}
 	return next, nil

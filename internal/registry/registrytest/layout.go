@@ -28,6 +28,22 @@ func WriteLayout(ctx context.Context, host, repository, tag, folder, name string
 	return nil
 }
 
+// WriteWholeLayout is WriteLayout with the referrers of everything that is copied, as `oras copy --recursive` does.
+func WriteWholeLayout(ctx context.Context, host, repository, tag, folder, name string) error {
+	repo, err := open(host, repository)
+	if err != nil {
+		return err
+	}
+	layout, err := oci.New(folder)
+	if err != nil {
+		return fmt.Errorf("opening the layout %s: %w", folder, err)
+	}
+	if _, err := oras.ExtendedCopy(ctx, repo, tag, layout, name, oras.DefaultExtendedCopyOptions); err != nil {
+		return fmt.Errorf("copying to the layout %s: %w", folder, err)
+	}
+	return nil
+}
+
 // PackLayout writes a folder as a tar archive.
 func PackLayout(folder, archive string) error {
 	file, err := os.Create(archive)

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// satellite is a signature, an attestation or an SBOM that goes with an artifact.
+type satellite struct {
+	registry.Satellite
+	// there: the store's registry has it already. over is the digest that its tag is at there otherwise, "" for none.
+	there bool
+	over  digest.Digest
+}
+
+// lookAtSatellites finds what is attached to an entry's source, and looks which of it the store's registry has.
+func (p *publication) lookAtSatellites(ctx context.Context, i *item) error {
+	if p.withoutSatellites || i.candidate == nil || i.candidate.satellites == nil || i.sameContent {
+		return nil
+	}
+	found, err := i.candidate.satellites(ctx, i.source)
+	if err != nil {
+		return fmt.Errorf("%w; --without-signatures copies the image alone", err)
+	}
+	for _, s := range found {
+		one := satellite{Satellite: s}
+		if one.there, err = p.target.client.Attached(ctx, i.repository, s); err != nil {
+			return err
+		}
+		if s.Tag != "" && !one.there {
+			at, err := p.target.client.Resolve(ctx, i.repository, s.Tag)
+			if err != nil && !errors.Is(err, registry.ErrNotFound) {
+				return err
+			}
+			one.over = at.Digest
+		}
+		i.satellites = append(i.satellites, one)
+	}
+	return nil
+}
+
+// attachable says why the satellites of an entry may not be pushed, and what to do.
+func (i *item) attachable(overwrite bool) error {
+	for _, s := range i.satellites {
+		if s.over != "" && !overwrite {
+			return fmt.Errorf("the tag %s of a signature is at %s, and %s has another one: --overwrite replaces it, and nothing keeps what it was at; --without-signatures leaves it",
+				s.Tag, s.over, i.candidate.written)
+		}
+	}
+	return nil
+}
+
+// unattached are the satellites that the store's registry does not have.
+func (i *item) unattached() []*satellite {
+	var all []*satellite
+	for n := range i.satellites {
+		if !i.satellites[n].there {
+			all = append(all, &i.satellites[n])
+		}
+	}
+	return all
+}
+
+// size is the bytes of an entry and of the satellites that have to be pushed.
+func (i *item) size() int64 {
+	n := i.source.Size
+	for _, s := range i.unattached() {
+		n += s.Source.Size
+	}
+	return n
+}
+
+// attach copies the satellites that are not there. What is attached to a satellite comes after it.
+func (p *publication) attach(ctx context.Context, i *item, bar *bar) error {
+	for _, s := range i.unattached() {
+		if err := p.target.client.Copy(ctx, i.repository, s.Source, bar.add); err != nil {
+			return err
+		}
+		if err := p.target.client.Attach(ctx, i.repository, s.Satellite, s.over); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// verifySatellites looks that each is there, with all its parts, and where it is found.
+func (p *publication) verifySatellites(ctx context.Context, i *item) error {
+	for _, s := range i.satellites {
+		if err := p.target.client.Verify(ctx, i.repository, s.Tag, s.Source.Root.Descriptor); err != nil {
+			return err
+		}
+		attached, err := p.target.client.Attached(ctx, i.repository, s.Satellite)
+		if err == nil && !attached {
+			err = fmt.Errorf("%w: %s is not found among the referrers of %s", registry.ErrNotFound, s.Source.Root.Descriptor.Digest, s.Subject)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withSatellites adds to a result for people how many satellites go with the entry.
+func (i *item) withSatellites(says string) string {
+	switch n := len(i.satellites); n {
+	case 0:
+		return says
+	case 1:
+		return says + ", with 1 signature or other satellite"
+	default:
+		return fmt.Sprintf("%s, with %d signatures and other satellites", says, n)
+	}
+}
