@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -19,8 +20,8 @@ import (
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 
 // Setup registers the webhook of every kind with the manager's webhook server, and makes readiness
-// wait for that. The manager's cache must have the indexes of package reference.
-func Setup(ctx context.Context, mgr manager.Manager) error {
+// wait for that. The manager's cache must have the indexes of package reference. places are those of the controllers.
+func Setup(ctx context.Context, mgr manager.Manager, places place.Rules) error {
 	// Controllers fill the cache on the leader alone; the webhooks answer in every replica.
 	for _, o := range []client.Object{
 		&v1alpha1.ArtifactStore{}, &v1alpha1.ArtifactManifest{}, &v1alpha1.NetworkFunctionDefinitionVersion{},
@@ -34,7 +35,7 @@ func Setup(ctx context.Context, mgr manager.Manager) error {
 		cached: mgr.GetClient(), live: mgr.GetAPIReader(), synced: mgr.GetCache().WaitForCacheSync,
 		holders: reference.NewFinder(mgr.GetClient(), mgr.GetAPIReader(), time.Now),
 	}
-	p := &preflight{lookup: l, events: mgr.GetEventRecorder("nfo")}
+	p := &preflight{lookup: l, events: mgr.GetEventRecorder("nfo"), places: places}
 	a := &access{reviews: mgr.GetClient()}
 	err := errors.Join(
 		builder.WebhookManagedBy(mgr, &v1alpha1.ArtifactStore{}).WithValidator(storeValidator(p, a)).Complete(),

@@ -3,7 +3,9 @@ package controller
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
@@ -44,6 +47,11 @@ type Options struct {
 	// ChartCommand starts the process that reads a chart; see reference.NewChartReader. Default: this
 	// program's own.
 	ChartCommand []string
+	// Places are the administrator's list of who may have stores where.
+	Places place.Rules
+	// Lookup resolves the hosts of registries, to recognise one registry under two names. Default: the
+	// system's resolver.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Clock default: the real one.
 	Clock clock.PassiveClock
 	// Transport, when not nil, sees every request to a registry.
@@ -87,18 +95,24 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		return err
 	}
 	read, wake := newReadings(), make(chan event.GenericEvent)
+	if o.Lookup == nil {
+		o.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
 	if o.Metrics == nil {
 		o.Metrics = metrics.Registry
 	}
 	letGo := &releaser{
 		api: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, open: registries.Open, purges: newPurges(o.Clock), clock: o.Clock, now: o.now,
+		places: o.Places,
 	}
 	return errors.Join(
 		mgr.Add(&storeMetrics{stores: mgr.GetClient(), to: o.Metrics}),
 		setupVanished(mgr, &VanishedReconciler{releaser: letGo, vanished: newVanished(), events: recorder}),
 		setupStore(mgr, &StoreReconciler{
 			Client: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, registries: registries, events: recorder,
-			clock: o.Clock, now: o.now, purger: o.Purger, pings: map[types.UID]ping{}, lane: newLane(pingLane, timed, o.Clock),
+			clock: o.Clock, now: o.now, purger: o.Purger, places: o.Places, lookup: o.Lookup, pings: map[types.UID]ping{}, lane: newLane(pingLane, timed, o.Clock),
 		}),
 		setupManifest(mgr, &ManifestReconciler{
 			Client: mgr.GetClient(), holders: finder, registries: registries, events: recorder,

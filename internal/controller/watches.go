@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -232,12 +233,13 @@ func lifeOrPurge() predicate.Predicate {
 	}})
 }
 
-// lifeOrReady lets pass, besides, that a store became Ready for the first time, by which others lose.
+// lifeOrReady lets pass, besides, that a store became Ready for the first time, by which others lose, and that
+// its registry has other addresses, by which others may be in doubt.
 func lifeOrReady() predicate.Predicate {
 	return predicate.Or(lifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, ok1 := e.ObjectOld.(*v1alpha1.ArtifactStore)
 		is, ok2 := e.ObjectNew.(*v1alpha1.ArtifactStore)
-		return ok1 && ok2 && was.Settled() != is.Settled()
+		return ok1 && ok2 && (was.Settled() != is.Settled() || !slices.Equal(was.Status.Addresses, is.Status.Addresses))
 	}})
 }
 

@@ -1,0 +1,154 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/place"
+)
+
+// lookupLimit is the most time that resolving a registry's host takes.
+const lookupLimit = 2 * time.Second
+
+// sharing is another store that may be in the same registry under another name, and why that matters.
+type sharing struct {
+	with *v1alpha1.ArtifactStore
+	// address is one that both hosts resolve to; repository is one that both stores have artifacts in.
+	address, repository string
+}
+
+// says is what PurgeHealthy says of it; "" for none.
+func (s *sharing) says() string {
+	if s == nil {
+		return ""
+	}
+	return fmt.Sprintf("Store %s/%s (%s) may be in the same registry under another name: both hosts resolve to %s, and both stores have artifacts in repository %s. "+
+		"Purges of this store delete nothing, and its releases leave tags that manifests of that store list. "+
+		"If it is one registry, delete one of the two stores. If there are two, ask an administrator to name the places of both (Helm: places.list).",
+		s.with.Namespace, s.with.Name, s.with.Spec.Registry.URL, s.address, s.repository)
+}
+
+// addresses resolves a registry's host; nil if that fails, as where only a proxy can resolve it.
+func (r *StoreReconciler) addresses(ctx context.Context, l v1alpha1.RegistryLocation) []string {
+	host, port := l.Host, "443"
+	if l.PlainHTTP {
+		port = "80"
+	}
+	if name, p, err := net.SplitHostPort(l.Host); err == nil {
+		host, port = name, p
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupLimit)
+	defer cancel()
+	found, err := r.lookup(ctx, strings.Trim(host, "[]"))
+	if err != nil {
+		return nil
+	}
+	return endpoints(found, port)
+}
+
+// endpoints are addresses with a port as a status has them: each once, sorted, the first v1alpha1.MaxAddresses.
+func endpoints(found []netip.Addr, port string) []string {
+	all := make([]string, 0, len(found))
+	for _, a := range found {
+		all = append(all, net.JoinHostPort(a.Unmap().WithZone("").String(), port))
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
+	return all[:min(len(all), v1alpha1.MaxAddresses)]
+}
+
+// remembered is what a status has after a ping found addresses. A part of those that are known changes nothing,
+// since resolvers answer with a part of many addresses in turn.
+func remembered(known, found []string) []string {
+	if !slices.ContainsFunc(found, func(a string) bool { return !slices.Contains(known, a) }) {
+		return known
+	}
+	return found
+}
+
+// sharing returns the first of the stores in doubt that has artifacts in a repository of s; nil for none. Where
+// they have no repository in common neither can delete what the other one has.
+func (r *StoreReconciler) sharing(ctx context.Context, s *v1alpha1.ArtifactStore, doubts []*v1alpha1.ArtifactStore) (*sharing, error) {
+	if len(doubts) == 0 {
+		return nil, nil
+	}
+	own, err := r.contents(ctx, s.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	mine := own.of(s)
+	read := map[string]*contents{s.Namespace: own}
+	for _, o := range doubts {
+		if read[o.Namespace] == nil {
+			if read[o.Namespace], err = r.contents(ctx, o.Namespace); err != nil {
+				return nil, err
+			}
+		}
+		var common []string
+		for repository := range read[o.Namespace].of(o) {
+			if mine[repository] {
+				common = append(common, repository)
+			}
+		}
+		if len(common) > 0 {
+			return &sharing{with: o, address: place.SharedAddress(s, o), repository: slices.Min(common)}, nil
+		}
+	}
+	return nil, nil
+}
+
+// contents are a namespace's manifests and tombstones. They are only read.
+type contents struct {
+	manifests  v1alpha1.ArtifactManifestList
+	tombstones v1alpha1.TombstoneList
+}
+
+func (r *StoreReconciler) contents(ctx context.Context, namespace string) (*contents, error) {
+	var c contents
+	if err := r.List(ctx, &c.manifests, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing the manifests of namespace %s: %w", namespace, err)
+	}
+	if err := r.List(ctx, &c.tombstones, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing the tombstones of namespace %s: %w", namespace, err)
+	}
+	return &c, nil
+}
+
+// of are the repositories that the manifests and tombstones of a store are about.
+func (c *contents) of(s *v1alpha1.ArtifactStore) map[string]bool {
+	all := map[string]bool{}
+	at, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	if err != nil {
+		return all
+	}
+	for i := range c.manifests.Items {
+		m := &c.manifests.Items[i]
+		if m.Spec.ArtifactStoreRef.Name != s.Name {
+			continue
+		}
+		for _, a := range m.Spec.Artifacts {
+			all[at.Repository(m.Name, m.Spec.UploadPath, a.ArtifactName)] = true
+		}
+		for _, a := range m.Status.Artifacts {
+			all[a.Repository] = true
+		}
+	}
+	for i := range c.tombstones.Items {
+		t := &c.tombstones.Items[i]
+		if there, err := v1alpha1.ParseRegistryURL(t.Spec.RegistryURL); err != nil || !there.Same(at) {
+			continue
+		}
+		for _, a := range t.Spec.Artifacts {
+			all[a.Repository] = true
+		}
+	}
+	return all
+}
