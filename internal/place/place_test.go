@@ -1,6 +1,7 @@
 package place
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -113,6 +114,22 @@ func TestAListThatIsWrongIsRefused(t *testing.T) {
 				t.Errorf("%s: the error is %v, want %q", tc.reason, err, tc.says)
 			}
 		})
+	}
+}
+
+// The chart refuses what the manager would refuse at its start.
+func TestTheChartKnowsHowAPlaceIsWritten(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../charts/nfo/values.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pattern, err := json.Marshal(written.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), fmt.Sprintf(`"pattern": %s`, pattern)) {
+		t.Errorf("values.schema.json has no pattern %s: correct charts/nfo/values.yaml and run make generate", pattern)
 	}
 }
 
