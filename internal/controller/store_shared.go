@@ -105,21 +105,32 @@ func (r *StoreReconciler) sharing(ctx context.Context, s *v1alpha1.ArtifactStore
 	return nil, nil
 }
 
-// contents are a namespace's manifests and tombstones. They are only read.
+// contents are a namespace's manifests by their store's name and its tombstones by their registry's URL. They
+// are only read.
 type contents struct {
-	manifests  v1alpha1.ArtifactManifestList
-	tombstones v1alpha1.TombstoneList
+	manifests  map[string][]*v1alpha1.ArtifactManifest
+	tombstones map[string][]*v1alpha1.Tombstone
 }
 
 func (r *StoreReconciler) contents(ctx context.Context, namespace string) (*contents, error) {
-	var c contents
-	if err := r.List(ctx, &c.manifests, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+	var manifests v1alpha1.ArtifactManifestList
+	if err := r.List(ctx, &manifests, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the manifests of namespace %s: %w", namespace, err)
 	}
-	if err := r.List(ctx, &c.tombstones, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+	var tombstones v1alpha1.TombstoneList
+	if err := r.List(ctx, &tombstones, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the tombstones of namespace %s: %w", namespace, err)
 	}
-	return &c, nil
+	c := &contents{manifests: map[string][]*v1alpha1.ArtifactManifest{}, tombstones: map[string][]*v1alpha1.Tombstone{}}
+	for i := range manifests.Items {
+		m := &manifests.Items[i]
+		c.manifests[m.Spec.ArtifactStoreRef.Name] = append(c.manifests[m.Spec.ArtifactStoreRef.Name], m)
+	}
+	for i := range tombstones.Items {
+		t := &tombstones.Items[i]
+		c.tombstones[t.Spec.RegistryURL] = append(c.tombstones[t.Spec.RegistryURL], t)
+	}
+	return c, nil
 }
 
 // of are the repositories that the manifests and tombstones of a store are about.
@@ -129,11 +140,7 @@ func (c *contents) of(s *v1alpha1.ArtifactStore) map[string]bool {
 	if err != nil {
 		return all
 	}
-	for i := range c.manifests.Items {
-		m := &c.manifests.Items[i]
-		if m.Spec.ArtifactStoreRef.Name != s.Name {
-			continue
-		}
+	for _, m := range c.manifests[s.Name] {
 		for _, a := range m.Spec.Artifacts {
 			all[at.Repository(m.Name, m.Spec.UploadPath, a.ArtifactName)] = true
 		}
@@ -141,13 +148,14 @@ func (c *contents) of(s *v1alpha1.ArtifactStore) map[string]bool {
 			all[a.Repository] = true
 		}
 	}
-	for i := range c.tombstones.Items {
-		t := &c.tombstones.Items[i]
-		if there, err := v1alpha1.ParseRegistryURL(t.Spec.RegistryURL); err != nil || !there.Same(at) {
+	for url, ts := range c.tombstones {
+		if there, err := v1alpha1.ParseRegistryURL(url); err != nil || !there.Same(at) {
 			continue
 		}
-		for _, a := range t.Spec.Artifacts {
-			all[a.Repository] = true
+		for _, t := range ts {
+			for _, a := range t.Spec.Artifacts {
+				all[a.Repository] = true
+			}
 		}
 	}
 	return all

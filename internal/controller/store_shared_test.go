@@ -9,8 +9,12 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
@@ -148,5 +152,37 @@ func TestAFailureDoesNotHideThatARegistryMayBeShared(t *testing.T) {
 				t.Errorf("after %v it says %s", err, c.Reason)
 			}
 		}
+	}
+}
+
+// A name server that answers differently each time wakes the stores that share an address, and nobody else's.
+func TestOnlyStoresThatShareAnAddressAreWoken(t *testing.T) {
+	t.Parallel()
+	store := func(name string, addresses ...string) *v1alpha1.ArtifactStore {
+		s := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID(name)}}
+		s.Status.Addresses = addresses
+		return s
+	}
+	scheme, err := NewScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	was, is := store("acme", "192.0.2.1:443"), store("acme", "192.0.2.2:443")
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(is, store("before", "192.0.2.1:443"), store("now", "192.0.2.9:443", "192.0.2.2:443"), store("other", "192.0.2.3:443"), store("none")).Build()
+	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
+	defer queue.ShutDown()
+	update := event.UpdateEvent{ObjectOld: was, ObjectNew: is}
+	if p := newAddresses(); !p.Update(update) || p.Update(event.UpdateEvent{ObjectOld: is, ObjectNew: is}) {
+		t.Error("a change of addresses passes, and nothing else")
+	}
+	storesSharing(c).Update(t.Context(), update, queue)
+	var woken []string
+	for queue.Len() > 0 {
+		r, _ := queue.Get()
+		woken = append(woken, r.Name)
+	}
+	slices.Sort(woken)
+	if !slices.Equal(woken, []string{"before", "now"}) {
+		t.Errorf("woken are %v", woken)
 	}
 }

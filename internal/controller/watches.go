@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
@@ -130,6 +131,26 @@ func stores(r client.Reader, everywhere bool) handler.EventHandler {
 	})
 }
 
+// storesSharing wakes the other stores that share an address with a store, or did. Nobody wakes stores that he has
+// nothing to do with by having his name server answer differently each time.
+func storesSharing(r client.Reader) handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
+		s, ok := o.(*v1alpha1.ArtifactStore)
+		var all v1alpha1.ArtifactStoreList
+		if err := r.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil || !ok { // it is only read
+			log.FromContext(ctx).Error(err, "Finding which stores to wake")
+			return nil
+		}
+		var out []reconcile.Request
+		for i := range all.Items {
+			if other := &all.Items[i]; other.UID != s.UID && place.SharedAddress(s, other) != "" {
+				out = append(out, request(other.Namespace, other.Name))
+			}
+		}
+		return out
+	})
+}
+
 // storeOfJob wakes the store whose purge CronJob owns a Job.
 func storeOfJob() handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
@@ -233,14 +254,26 @@ func lifeOrPurge() predicate.Predicate {
 	}})
 }
 
-// lifeOrReady lets pass, besides, that a store became Ready for the first time, by which others lose, and that
-// its registry has other addresses, by which others may be in doubt.
+// lifeOrReady lets pass, besides, that a store became Ready for the first time, by which others lose.
 func lifeOrReady() predicate.Predicate {
 	return predicate.Or(lifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, ok1 := e.ObjectOld.(*v1alpha1.ArtifactStore)
 		is, ok2 := e.ObjectNew.(*v1alpha1.ArtifactStore)
-		return ok1 && ok2 && (was.Settled() != is.Settled() || !slices.Equal(was.Status.Addresses, is.Status.Addresses))
+		return ok1 && ok2 && was.Settled() != is.Settled()
 	}})
+}
+
+// newAddresses lets pass only that a store's registry has other addresses.
+func newAddresses() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			was, ok1 := e.ObjectOld.(*v1alpha1.ArtifactStore)
+			is, ok2 := e.ObjectNew.(*v1alpha1.ArtifactStore)
+			return ok1 && ok2 && !slices.Equal(was.Status.Addresses, is.Status.Addresses)
+		},
+	}
 }
 
 func equalRuns(a, b *v1alpha1.PurgeRun) bool {
