@@ -108,7 +108,8 @@ func (r *ManifestReconciler) observe(ctx context.Context, m *v1alpha1.ArtifactMa
 	return seen, err
 }
 
-// inertness is the function of this name, and says that a store is refused before its status does.
+// inertness returns why nothing may be done in a store, also before the store's status says that its place is
+// refused; nil if it may.
 func (r *releaser) inertness(s *v1alpha1.ArtifactStore, at v1alpha1.RegistryLocation) *metav1.Condition {
 	if refusal := r.places.Refusal(s.Namespace, at); refusal != nil {
 		return &metav1.Condition{Reason: v1alpha1.ReasonPlaceRefused, Message: refusal.Error()}

@@ -144,6 +144,7 @@ func setupStore(mgr manager.Manager, r *StoreReconciler) error {
 		Owns(&batchv1.CronJob{}, content).Owns(&rbacv1.Role{}, content).Owns(&rbacv1.RoleBinding{}, content).Owns(&corev1.ServiceAccount{}, content).
 		Watches(&v1alpha1.ArtifactStore{}, stores(mgr.GetClient(), true), builder.WithPredicates(lifeOrReady())).
 		Watches(&v1alpha1.ArtifactStore{}, storesSharing(mgr.GetClient()), builder.WithPredicates(newAddresses())).
+		Watches(&v1alpha1.ArtifactManifest{}, storesSharing(mgr.GetClient()), life).
 		Watches(&v1alpha1.ArtifactManifest{}, subjects(v1alpha1.KindArtifactStore), life).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, subjects(v1alpha1.KindArtifactStore), life).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, subjects(v1alpha1.KindArtifactStore), life).

@@ -53,7 +53,8 @@ type ping struct {
 	at         time.Time
 	generation int64
 	err        error
-	// addresses are those of the registry's host, if the registry answered and they are known.
+	// addresses are those that the registry's host resolved to; nil if the registry did not answer or they are
+	// unknown.
 	addresses []string
 }
 

@@ -54,11 +54,17 @@ func (r *StoreReconciler) addresses(ctx context.Context, l v1alpha1.RegistryLoca
 	return endpoints(found, port)
 }
 
+// thisMachine stands for all of its own addresses.
+var thisMachine = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
 // endpoints are addresses with a port as a status has them: each once, sorted, the first v1alpha1.MaxAddresses.
 func endpoints(found []netip.Addr, port string) []string {
 	all := make([]string, 0, len(found))
 	for _, a := range found {
-		all = append(all, net.JoinHostPort(a.Unmap().WithZone("").String(), port))
+		if a = a.Unmap().WithZone(""); a.IsLoopback() || a.IsUnspecified() {
+			a = thisMachine
+		}
+		all = append(all, net.JoinHostPort(a.String(), port))
 	}
 	slices.Sort(all)
 	all = slices.Compact(all)

@@ -88,7 +88,7 @@ func TestOneRegistryUnderTwoNamesMattersWhereRepositoriesMeet(t *testing.T) {
 
 func TestAddressesOfARegistry(t *testing.T) {
 	t.Parallel()
-	answers := map[string][]string{"r.example": {"192.0.2.2", "::ffff:192.0.2.1", "192.0.2.2", "fe80::1%eth0"}, "2001:db8::1": {"2001:db8::1"}}
+	answers := map[string][]string{"r.example": {"192.0.2.2", "::ffff:192.0.2.1", "192.0.2.2", "fe80::1%eth0"}, "2001:db8::1": {"2001:db8::1"}, "this.example": {"::1", "127.0.1.1", "127.0.0.1"}}
 	for i := range 40 {
 		answers["many.example"] = append(answers["many.example"], netip.AddrFrom4([4]byte{192, 0, 2, byte(100 + i)}).String())
 	}
@@ -109,6 +109,7 @@ func TestAddressesOfARegistry(t *testing.T) {
 		"http://r.example":         {"192.0.2.1:80", "192.0.2.2:80", "[fe80::1]:80"},
 		"https://r.example:5000":   {"192.0.2.1:5000", "192.0.2.2:5000", "[fe80::1]:5000"},
 		"https://[2001:db8::1]/a":  {"[2001:db8::1]:443"},
+		"http://this.example:5000": {"127.0.0.1:5000"},
 		"https://nowhere.example/": nil,
 	} {
 		l, err := v1alpha1.ParseRegistryURL(url)
@@ -175,14 +176,25 @@ func TestOnlyStoresThatShareAnAddressAreWoken(t *testing.T) {
 	if p := newAddresses(); !p.Update(update) || p.Update(event.UpdateEvent{ObjectOld: is, ObjectNew: is}) {
 		t.Error("a change of addresses passes, and nothing else")
 	}
-	storesSharing(c).Update(t.Context(), update, queue)
-	var woken []string
-	for queue.Len() > 0 {
-		r, _ := queue.Get()
-		woken = append(woken, r.Name)
+	woken := func() (all []string) {
+		for queue.Len() > 0 {
+			r, _ := queue.Get()
+			queue.Done(r)
+			all = append(all, r.Name)
+		}
+		slices.Sort(all)
+		return all
 	}
-	slices.Sort(woken)
-	if !slices.Equal(woken, []string{"before", "now"}) {
-		t.Errorf("woken are %v", woken)
+	storesSharing(c).Update(t.Context(), update, queue)
+	if got := woken(); !slices.Equal(got, []string{"before", "now"}) {
+		t.Errorf("woken are %v", got)
+	}
+	m := &v1alpha1.ArtifactManifest{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "m"}}
+	for name, want := range map[string][]string{"acme": {"now"}, "none": nil, "missing": nil} {
+		m.Spec.ArtifactStoreRef.Name = name
+		storesSharing(c).Create(t.Context(), event.CreateEvent{Object: m}, queue)
+		if got := woken(); !slices.Equal(got, want) {
+			t.Errorf("by a manifest of %s are woken %v, want %v", name, got, want)
+		}
 	}
 }

@@ -131,13 +131,16 @@ func stores(r client.Reader, everywhere bool) handler.EventHandler {
 	})
 }
 
-// storesSharing wakes the other stores that share an address with a store, or did. Nobody wakes stores that he has
-// nothing to do with by having his name server answer differently each time.
+// storesSharing wakes the other stores that share an address with a store, or did, or with the store of a manifest.
+// Nobody wakes stores that he has nothing to do with by having his name server answer differently each time.
 func storesSharing(r client.Reader) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
-		s, ok := o.(*v1alpha1.ArtifactStore)
+		s := storeAbout(ctx, r, o)
+		if s == nil || len(s.Status.Addresses) == 0 {
+			return nil
+		}
 		var all v1alpha1.ArtifactStoreList
-		if err := r.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil || !ok { // it is only read
+		if err := r.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil { // it is only read
 			log.FromContext(ctx).Error(err, "Finding which stores to wake")
 			return nil
 		}
@@ -149,6 +152,21 @@ func storesSharing(r client.Reader) handler.EventHandler {
 		}
 		return out
 	})
+}
+
+// storeAbout is a store itself, or that of a manifest; nil if it does not exist, in which case its addresses wake
+// others later.
+func storeAbout(ctx context.Context, r client.Reader, o client.Object) *v1alpha1.ArtifactStore {
+	switch o := o.(type) {
+	case *v1alpha1.ArtifactStore:
+		return o
+	case *v1alpha1.ArtifactManifest:
+		var s v1alpha1.ArtifactStore
+		if err := r.Get(ctx, client.ObjectKey{Namespace: o.Namespace, Name: o.Spec.ArtifactStoreRef.Name}, &s); err == nil {
+			return &s
+		}
+	}
+	return nil
 }
 
 // storeOfJob wakes the store whose purge CronJob owns a Job.

@@ -162,7 +162,9 @@ func sharedRegistry(s, other *scene) {
 	s.eventually(leaves, v1alpha1.ConditionUploaded, "True/Complete")
 	s.delete(leaves)
 	s.goes(leaves)
-	other.create(theirs, second)
+	other.create(second)
+	other.eventually(second, v1alpha1.ConditionPurgeHealthy, "True/Scheduled") // nothing in common yet
+	other.create(theirs)
 	other.says(second, v1alpha1.ConditionPurgeHealthy, "False/MayShareRegistry", s.ns+"/acme", "192.0.2.1:80", repository("m", "a"), "delete one of the two stores")
 	s.says(first, v1alpha1.ConditionPurgeHealthy, "False/MayShareRegistry", other.ns+"/acme")
 	for _, o := range []*scene{s, other} {
