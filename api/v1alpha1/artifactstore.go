@@ -62,7 +62,8 @@ type RegistrySpec struct {
 	// http:// means plain HTTP. No user, query or fragment. Cannot be changed. URLs are
 	// disjoint over the whole cluster, whatever their scheme: where two stores' URLs are equal or
 	// one is a prefix of the other by path segments, the store that was Ready first wins, and of
-	// stores that never were Ready the older one. The other does nothing.
+	// stores that never were Ready the older one. The other does nothing. Where the administrator's
+	// list of places names a place, only stores of its namespaces are admitted there and count.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
@@ -333,6 +334,9 @@ type PurgeRun struct {
 // beyond it as seen for the first time.
 const MaxUnresolved = 256
 
+// MaxAddresses is how many addresses of its registry a store remembers.
+const MaxAddresses = 16
+
 // UnresolvedReference is a tag that the registry lists, or a digest that something refers to, which
 // the registry says does not exist.
 type UnresolvedReference struct {
@@ -377,9 +381,18 @@ type ArtifactStoreStatus struct {
 	// +optional
 	Usage *StoreUsage `json:"usage,omitempty"`
 
-	// When the store became Ready for the first time. Of stores with overlapping URLs the first one wins.
+	// When the store became Ready for the first time. Of stores with overlapping URLs the first one wins. It
+	// is removed while the administrator's list of places refuses the store.
 	// +optional
 	FirstReadyTime *metav1.Time `json:"firstReadyTime,omitempty"`
+
+	// Addresses and port that the registry's host resolved to when the registry last answered, sorted, the
+	// first 16. Two stores of different host names that share one may be in the same registry.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=64
+	Addresses []string `json:"addresses,omitempty"`
 
 	// References that the last purges found in the registry and could not resolve, at most 256. What
 	// such a reference may protect is unknown, so a purge deletes nothing in its repository until a
@@ -406,38 +419,4 @@ type ArtifactStoreList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata,omitempty"`
 	Items           []ArtifactStore `json:"items"`
-}
-
-// Winner returns the store among others that this one must yield to: one with an equal or
-// overlapping URL, in any namespace, that was Ready before this one or, if neither ever was Ready, is
-// older (creationTimestamp, then UID). nil when there is none. Stores whose URL cannot be parsed win
-// over nobody.
-func (s *ArtifactStore) Winner(others []ArtifactStore) *ArtifactStore {
-	here, err := ParseRegistryURL(s.Spec.Registry.URL)
-	if err != nil {
-		return nil
-	}
-	for i := range others {
-		o := &others[i]
-		there, err := ParseRegistryURL(o.Spec.Registry.URL)
-		if err == nil && o.UID != s.UID && here.Overlaps(there) && o.precedes(s) {
-			return o
-		}
-	}
-	return nil
-}
-
-// Settled reports whether the store has been Ready at some time, so that no store which never was
-// wins over it.
-func (s *ArtifactStore) Settled() bool { return s.Status.FirstReadyTime != nil }
-
-func (s *ArtifactStore) precedes(o *ArtifactStore) bool {
-	if s.Settled() != o.Settled() {
-		return s.Settled()
-	}
-	if s.Settled() && !s.Status.FirstReadyTime.Equal(o.Status.FirstReadyTime) {
-		return s.Status.FirstReadyTime.Before(o.Status.FirstReadyTime)
-	}
-	age := s.CreationTimestamp.Compare(o.CreationTimestamp.Time)
-	return age < 0 || (age == 0 && s.UID < o.UID)
 }

@@ -94,6 +94,9 @@ const (
 	ReasonReachable = "Reachable"
 	// ReasonPathConflict: an older store has an equal or overlapping URL; this one is inert.
 	ReasonPathConflict = "PathConflict"
+	// ReasonPlaceRefused: the administrator's list of places does not let the store's namespace use its URL;
+	// the store is inert.
+	ReasonPlaceRefused = "PlaceRefused"
 	// ReasonInvalidURL: the URL cannot be parsed.
 	ReasonInvalidURL = "InvalidURL"
 	// ReasonAddressRefused: the registry, or what it leads to, is at an address that is not connected to.
@@ -140,6 +143,9 @@ const (
 	ReasonSuspended = "Suspended"
 	// ReasonCronJobDisabled: the manager was started without a purger image.
 	ReasonCronJobDisabled = "CronJobDisabled"
+	// ReasonMayShareRegistry: another store may be in the same registry under another host name, so that
+	// purges delete nothing.
+	ReasonMayShareRegistry = "MayShareRegistry"
 	// ReasonUsageUnknown: there is a threshold and no usage to compare it with.
 	ReasonUsageUnknown = "UsageUnknown"
 

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -87,6 +88,9 @@ func ParseRegistryURL(raw string) (RegistryLocation, error) {
 		return RegistryLocation{}, fmt.Errorf("%w: it has a query or fragment", ErrRegistryURL)
 	}
 	host := strings.ToLower(u.Host)
+	if strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return RegistryLocation{}, fmt.Errorf("%w: its host is not ASCII; write an internationalized name in its xn-- form", ErrRegistryURL)
+	}
 	if port := u.Port(); port != "" {
 		host = strings.TrimSuffix(host, ":"+port)
 		port = strings.TrimLeft(port, "0")
@@ -104,26 +108,27 @@ func ParseRegistryURL(raw string) (RegistryLocation, error) {
 	return l, nil
 }
 
-// CanonicalHost returns the one name by which a registry host is compared: lower case, and docker.io
-// for the three names of Docker Hub.
-func CanonicalHost(host string) string {
-	switch host = strings.ToLower(host); host {
-	case "index.docker.io", "registry-1.docker.io":
-		return "docker.io"
-	}
-	return host
+// SameRegistry reports whether two locations are known to be in one registry. The scheme does not matter, nor
+// which of its known names the host has; see placeHost.
+func (l RegistryLocation) SameRegistry(o RegistryLocation) bool {
+	return placeHost(l.Host) == placeHost(o.Host)
 }
 
-// SameRegistry reports whether two locations are in one registry. The scheme does not matter, nor
-// which of its known names the host has.
-func (l RegistryLocation) SameRegistry(o RegistryLocation) bool {
-	return CanonicalHost(l.Host) == CanonicalHost(o.Host)
+// Contains reports whether the other location is this one or below it, in one registry.
+func (l RegistryLocation) Contains(o RegistryLocation) bool {
+	return l.SameRegistry(o) && within(o.Prefix, l.Prefix)
 }
 
 // Overlaps reports whether two locations are equal or one is a prefix of the other by whole
 // path segments, in one registry.
 func (l RegistryLocation) Overlaps(o RegistryLocation) bool {
-	return l.SameRegistry(o) && (within(l.Prefix, o.Prefix) || within(o.Prefix, l.Prefix))
+	return l.SameRegistry(o) && l.OverlapsPath(o)
+}
+
+// OverlapsPath reports whether the prefixes of two locations are equal or one is a prefix of the other by
+// whole path segments, whatever their hosts.
+func (l RegistryLocation) OverlapsPath(o RegistryLocation) bool {
+	return within(l.Prefix, o.Prefix) || within(o.Prefix, l.Prefix)
 }
 
 // Same reports whether two locations are one place: what was released from the one is restored and

@@ -314,6 +314,11 @@ func (in *ArtifactStoreStatus) DeepCopyInto(out *ArtifactStoreStatus) {
 		in, out := &in.FirstReadyTime, &out.FirstReadyTime
 		*out = (*in).DeepCopy()
 	}
+	if in.Addresses != nil {
+		in, out := &in.Addresses, &out.Addresses
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Unresolved != nil {
 		in, out := &in.Unresolved, &out.Unresolved
 		*out = make([]UnresolvedReference, len(*in))

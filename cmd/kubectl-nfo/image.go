@@ -62,6 +62,7 @@ func parseReference(s string) (image, error) {
 
 // in is the store that an image lies in, the longest path first; nil for none.
 func (i image) in(stores []v1alpha1.ArtifactStore) *v1alpha1.ArtifactStore {
+	stores = slices.DeleteFunc(slices.Clone(stores), func(s v1alpha1.ArtifactStore) bool { return s.Refused() })
 	var best *v1alpha1.ArtifactStore
 	for n := range stores {
 		s := &stores[n]

@@ -118,7 +118,11 @@ func publishable(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore) error 
 		return fmt.Errorf("%s is being deleted, and what is pushed for it would go with it: wait until it has gone, apply it again, and publish then",
 			v1alpha1.ResourceID(v1alpha1.KindArtifactManifest, m.Namespace, m.Name))
 	}
-	if c := apimeta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady); c != nil && c.Reason == v1alpha1.ReasonPathConflict {
+	c := apimeta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady)
+	if s.Refused() {
+		return fmt.Errorf("%s does nothing: %s", v1alpha1.ResourceID(v1alpha1.KindArtifactStore, s.Namespace, s.Name), c.Message)
+	}
+	if c != nil && c.Reason == v1alpha1.ReasonPathConflict {
 		return fmt.Errorf("%s does nothing, for another store is in its path: delete one of the two (%s)",
 			v1alpha1.ResourceID(v1alpha1.KindArtifactStore, s.Namespace, s.Name), c.Message)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/caller"
 	"github.com/nfo-operator/nfo/internal/certificate"
 	"github.com/nfo-operator/nfo/internal/controller"
+	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/terminal"
 )
@@ -39,6 +40,7 @@ type managerConfig struct {
 	webhookCerts    string
 	secretPaths     bool
 	namespace       string
+	places          string
 	controller.Options
 }
 
@@ -83,6 +85,7 @@ Exit codes:
 	f.Var(resourceList{&cfg.Purger.Resources.Requests}, "purger-requests", "what a purge pod requests: a list of cpu, memory and ephemeral-storage; empty for nothing")
 	f.Var(resourceList{&cfg.Purger.Resources.Limits}, "purger-limits", "what a purge pod is limited to: as --purger-requests, memory at least 32Mi; empty for no limits")
 	f.BoolVar(&cfg.Purger.AllowLoopback, purge.AllowLoopbackFlag, false, "connect to registries at loopback addresses too, such as a registry in the same pod; purge pods do the same")
+	f.StringVar(&cfg.places, "places", "", "YAML file that says which namespaces may use which registries or prefixes, read at start: {default: Allow or Deny, places: [{registry: host[:port][/prefix], namespaces: [...]}]}; default: every namespace may use every place")
 	f.Float64Var(&cfg.PollsPerSecond, "registry-polls-per-second", 5, "requests a second to each store's registry for polling upload states, on average; at least 0.1")
 	return cmd
 }
@@ -106,6 +109,10 @@ func (cfg managerConfig) validate() error {
 // runManager runs until ctx ends.
 func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error {
 	if err := cfg.validate(); err != nil {
+		return err
+	}
+	var err error
+	if cfg.Places, err = place.Read(cfg.places); err != nil {
 		return err
 	}
 	collectEarly()
@@ -154,7 +161,7 @@ func runWithWebhooks(ctx context.Context, kube *rest.Config, base ctrl.Options, 
 	if err != nil {
 		return err
 	}
-	if err := admission.Setup(ctx, mgr, cfg.Watched); err != nil {
+	if err := admission.Setup(ctx, mgr, cfg.Watched, cfg.Places); err != nil {
 		return err
 	}
 	if cfg.secretPaths {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"testing"
@@ -66,5 +68,20 @@ func TestWebhooksAreServedByDefault(t *testing.T) {
 	port := newManagerCommand().Flags().Lookup("webhook-port")
 	if port == nil || port.DefValue != "9443" { // as the Deployment's container port
 		t.Errorf("the flag is %+v", port)
+	}
+}
+
+func TestAListOfPlacesThatIsWrongEndsTheManagerAtItsStart(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "places.yaml")
+	if err := os.WriteFile(file, []byte("places: [{registry: r.example.com, namespace: [a]}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, says := range map[string]string{file: `unknown field "namespace"`, file + ".missing": "no such file"} {
+		cfg := managerConfig{webhookPort: 9443, places: name}
+		cfg.PollsPerSecond, cfg.Purger.Resources = 5, purge.DefaultResources()
+		if err := runManager(t.Context(), &rest.Config{}, cfg); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), file) {
+			t.Errorf("the error is %v, want %q and the file's name", err, says)
+		}
 	}
 }

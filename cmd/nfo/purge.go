@@ -54,7 +54,8 @@ Exit codes:
   2  wrong usage
   3  another purge of the store is running, after a wait of 20 seconds
   4  the store must not be purged now: there is no such store, it is being deleted, another store
-     with an overlapping URL precedes it, the manager has not judged it yet, it has a threshold and
+     with an overlapping URL precedes it, the administrator's list of places refuses it, another store may
+     share its registry under another name, the manager has not judged it yet, it has a threshold and
      usage is unknown, or this host's clock is more than a minute off the API server's. Or the user
      may not run as the account of its purge jobs, or that account is missing`
 

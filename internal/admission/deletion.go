@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -28,6 +29,7 @@ const (
 type preflight struct {
 	*lookup
 	events events.EventRecorder
+	places place.Rules
 }
 
 // deletable refuses the deletion of what is held, and leaves an event on it unless nothing may be

@@ -75,7 +75,7 @@ func (p *preflight) manifestLeaves(ctx context.Context, m *v1alpha1.ArtifactMani
 	s := &stores.Items[own]
 	mine, theirs := reference.Listed{}, reference.Listed{}
 	mine.Add(s, []v1alpha1.ArtifactManifest{*m})
-	err := theirs.AddBeside(s, stores.Items, func(namespace string) ([]v1alpha1.ArtifactManifest, error) {
+	err := theirs.AddBeside(p.places.Beside(s, stores.Items), func(namespace string) ([]v1alpha1.ArtifactManifest, error) {
 		var all v1alpha1.ArtifactManifestList
 		if err := p.cached.List(ctx, &all, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 			return nil, unread(fmt.Errorf("listing the manifests of namespace %s: %w", namespace, err))

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -24,8 +25,8 @@ import (
 
 // Setup registers the webhook of every kind with the manager's webhook server, and makes readiness
 // wait for that. Where the operator watches some namespaces only, nothing can be created elsewhere, where nobody would
-// look after it. The manager's cache must have the indexes of package reference.
-func Setup(ctx context.Context, mgr manager.Manager, watched reference.Watched) error {
+// look after it; places are those of the controllers. The manager's cache must have the indexes of package reference.
+func Setup(ctx context.Context, mgr manager.Manager, watched reference.Watched, places place.Rules) error {
 	// Controllers fill the cache on the leader alone; the webhooks answer in every replica.
 	for _, o := range []client.Object{
 		&v1alpha1.ArtifactStore{}, &v1alpha1.ArtifactManifest{}, &v1alpha1.NetworkFunctionDefinitionVersion{},
@@ -40,7 +41,7 @@ func Setup(ctx context.Context, mgr manager.Manager, watched reference.Watched) 
 		holders: reference.NewFinder(mgr.GetClient(), mgr.GetAPIReader(), time.Now),
 		watched: watched,
 	}
-	p := &preflight{lookup: l, events: mgr.GetEventRecorder("nfo")}
+	p := &preflight{lookup: l, events: mgr.GetEventRecorder("nfo"), places: places}
 	a := &access{reviews: mgr.GetClient()}
 	err := errors.Join(
 		builder.WebhookManagedBy(mgr, &v1alpha1.ArtifactStore{}).WithValidator(storeValidator(p, a)).Complete(),

@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/schedule"
 )
 
@@ -59,7 +61,20 @@ func (p *preflight) checkStore(ctx context.Context, _, is *v1alpha1.ArtifactStor
 	if err := p.cached.List(ctx, &all); err != nil {
 		return nil, unread(fmt.Errorf("listing stores: %w", err))
 	}
-	return storeWarnings(is, all.Items), invalid(is, storeErrors(is))
+	admitted := slices.DeleteFunc(all.Items, func(o v1alpha1.ArtifactStore) bool { return !p.places.Admits(&o) })
+	return storeWarnings(is, admitted), invalid(is, append(storeErrors(is), placeErrors(p.places, is)...))
+}
+
+// placeErrors refuses a place that the administrator's list keeps from the store's namespace. It is pure.
+func placeErrors(rules place.Rules, s *v1alpha1.ArtifactStore) field.ErrorList {
+	at, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	if err != nil {
+		return nil // an error of its own
+	}
+	if err := rules.Refusal(s.Namespace, at); err != nil {
+		return field.ErrorList{field.Forbidden(field.NewPath("spec", "registry", "url"), err.Error())}
+	}
+	return nil
 }
 
 // storeErrors is pure.

@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -18,8 +19,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/place"
 )
 
 // outline is a list of errors as "path: detail".
@@ -265,5 +269,42 @@ func TestStoreNeedsItsSecret(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAPlaceOfAnotherNamespaceIsRefused(t *testing.T) {
+	t.Parallel()
+	rules, err := place.Parse([]byte("places: [{registry: registry.example.com/acme, namespaces: [owner]}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const says = "registry.example.com/acme is reserved for namespace owner by the administrator's list of places"
+	theirs := store()
+	theirs.Spec.Registry.URL = "http://REGISTRY.example.com:80/acme/team"
+	mine := theirs.DeepCopy()
+	mine.Namespace, mine.UID = "owner", "owner"
+	changed := theirs.DeepCopy()
+	changed.Spec.Purge.TimeZone = "Europe/Berlin"
+	annotated := theirs.DeepCopy()
+	annotated.Annotations = map[string]string{v1alpha1.AnnotationOnDelete: v1alpha1.OnDeleteOrphan}
+	w := newWorld(t, []client.Object{theirs}, nil)
+	w.places = rules
+	v := storeValidator(w.preflight, &access{})
+	for name, ask := range map[string]func(context.Context) (admission.Warnings, error){
+		"Create": func(ctx context.Context) (admission.Warnings, error) { return v.ValidateCreate(ctx, theirs) },
+		"Update": func(ctx context.Context) (admission.Warnings, error) { return v.ValidateUpdate(ctx, theirs, changed) },
+	} {
+		if _, err := ask(asked(t, false)); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "spec.registry.url: Forbidden") {
+			t.Errorf("%s: the error is %v, want %q", name, err, says)
+		}
+	}
+	if _, err := v.ValidateUpdate(asked(t, false), theirs, annotated); err != nil {
+		t.Errorf("a change of metadata is refused: %v", err)
+	}
+	if _, err := v.ValidateUpdate(asked(t, false), going(theirs.DeepCopy()), going(changed.DeepCopy())); err != nil {
+		t.Errorf("I12: a change of what is being deleted is refused: %v", err)
+	}
+	if ws, err := v.ValidateCreate(asked(t, false), mine); err != nil || len(ws) > 0 {
+		t.Errorf("who is named is told %v, %v; a store that does not count is no conflict", ws, err)
 	}
 }

@@ -27,7 +27,8 @@
 //     is put before the tag goes, and goes after the tag is back.
 //   - I1, I4: what was sealed stays recorded whatever its tag is at (seal.go). putback.go overwrites
 //     a tag only at a person's order, given once, after a fresh look, with what was there recorded.
-//   - I9: an inert store's manifests are neither observed nor released.
+//   - I9: an inert store's manifests are neither observed nor released. What package place refuses is inert
+//     before its status says so. store_shared.go looks for stores that may be in one registry.
 //   - I10: a blocked object asks for no requeue; watches.go wakes it by its holder's events.
 //   - I12: the annotation nfo.dev/on-delete: Orphan skips the registry, never the holders.
 //

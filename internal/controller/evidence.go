@@ -176,7 +176,7 @@ func (r *releaser) gatherStore(ctx context.Context, m *v1alpha1.ArtifactManifest
 	case ev.store == nil:
 		ev.untouched = "Its store does not exist and nothing of it was ever seen in a registry."
 	default:
-		if ev.untouched, err = inert(ev.store, all); err != nil {
+		if ev.untouched, err = r.inert(ev.store, all); err != nil {
 			return err
 		}
 	}
@@ -188,7 +188,8 @@ func (r *releaser) gatherStore(ctx context.Context, m *v1alpha1.ArtifactManifest
 }
 
 // listed reads, live, which tags manifests list besides the one in whose own path they are: the StoreScoped
-// manifests of the store, and all manifests of stores in the same place, though these are inert.
+// manifests of the store, and all manifests of stores in the same place, though these are inert, and of stores
+// that may be there under another name.
 func (r *releaser) listed(ctx context.Context, s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) (reference.Listed, error) {
 	old, err := r.manifestsOf(ctx, scope{s.Namespace, v1alpha1.StoreScoped})
 	if err != nil {
@@ -196,7 +197,7 @@ func (r *releaser) listed(ctx context.Context, s *v1alpha1.ArtifactStore, all []
 	}
 	tags := reference.Listed{}
 	tags.Add(s, old)
-	return tags, tags.AddBeside(s, all, func(namespace string) ([]v1alpha1.ArtifactManifest, error) {
+	return tags, tags.AddBeside(r.places.Beside(s, all), func(namespace string) ([]v1alpha1.ArtifactManifest, error) {
 		return r.manifestsOf(ctx, scope{namespace: namespace})
 	})
 }
@@ -219,16 +220,20 @@ func (r *releaser) manifestsOf(ctx context.Context, in scope) ([]v1alpha1.Artifa
 }
 
 // inert says why a store's manifests go without touching the registry; "" when they do not. Errors wrap
-// errSuperseded while the store's status says that another store has its place and no list shows that
-// store: either of them may be wrong for a moment (I2).
-func inert(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) (string, error) {
-	if _, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL); err != nil {
+// errSuperseded while the store's status says that it must not use its place and nothing that is read now says
+// so: either of them may be wrong for a moment (I2).
+func (r *releaser) inert(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) (string, error) {
+	at, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	if err != nil {
 		return fmt.Sprintf("The URL of store %s is %v: nothing was ever done there.", s.Name, err), nil
 	}
-	if w := s.Winner(all); w != nil {
+	if err := r.places.Refusal(s.Namespace, at); err != nil {
+		return fmt.Sprintf("Store %s is inert, and the artifacts stay in the registry: %v.", s.Name, err), nil
+	}
+	if w := r.places.Winner(s, all); w != nil {
 		return fmt.Sprintf("Store %s is inert because store %s/%s has an overlapping URL and precedes it: the artifacts stay in the registry.", s.Name, w.Namespace, w.Name), nil
 	}
-	if c := inertness(s); c != nil && c.Reason == v1alpha1.ReasonPathConflict {
+	if c := inertness(s); c != nil && (c.Reason == v1alpha1.ReasonPathConflict || c.Reason == v1alpha1.ReasonPlaceRefused) {
 		return "", fmt.Errorf("reading which store has the place of %s: %w", s.Name, errSuperseded)
 	}
 	return "", nil

@@ -84,7 +84,7 @@ func (r *ManifestReconciler) observe(ctx context.Context, m *v1alpha1.ArtifactMa
 		seen.inert = &metav1.Condition{Reason: v1alpha1.ReasonInvalidURL, Message: err.Error()}
 		return seen, nil
 	}
-	seen.inert = inertness(&store)
+	seen.inert = r.releaser.inertness(&store, seen.location)
 	if seen.tombstones, err = r.tombstones(ctx, m, seen.location); err != nil {
 		return seen, err
 	}
@@ -108,14 +108,23 @@ func (r *ManifestReconciler) observe(ctx context.Context, m *v1alpha1.ArtifactMa
 	return seen, err
 }
 
-// inertness returns why nothing may be done in a store: its URL is another's, or cannot be
+// inertness returns why nothing may be done in a store, also before the store's status says that its place is
+// refused; nil if it may.
+func (r *releaser) inertness(s *v1alpha1.ArtifactStore, at v1alpha1.RegistryLocation) *metav1.Condition {
+	if refusal := r.places.Refusal(s.Namespace, at); refusal != nil {
+		return &metav1.Condition{Reason: v1alpha1.ReasonPlaceRefused, Message: refusal.Error()}
+	}
+	return inertness(s)
+}
+
+// inertness returns why nothing may be done in a store: its URL is another's, is refused, or cannot be
 // read, or has not been judged yet. nil for a store that works, also while it is unreachable.
 func inertness(s *v1alpha1.ArtifactStore) *metav1.Condition {
 	c := apimeta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady)
 	switch {
 	case c == nil:
 		return &metav1.Condition{Reason: v1alpha1.ReasonPending}
-	case c.Reason == v1alpha1.ReasonPathConflict || c.Reason == v1alpha1.ReasonInvalidURL:
+	case c.Reason == v1alpha1.ReasonPathConflict, c.Reason == v1alpha1.ReasonPlaceRefused, c.Reason == v1alpha1.ReasonInvalidURL:
 		return c
 	}
 	return nil

@@ -170,7 +170,7 @@ func (r *ManifestReconciler) sanction(ctx context.Context, seen manifestSeen, e 
 		return nil, fmt.Errorf("reading store %s: %w", seen.store.Name, errSuperseded)
 	}
 	s := all[i].DeepCopy() // the list is shared
-	if why, err := inert(s, all); err != nil || why != "" {
+	if why, err := r.releaser.inert(s, all); err != nil || why != "" {
 		return nil, errors.Join(err, fmt.Errorf("reading store %s: %w", s.Name, errSuperseded))
 	}
 	listed, err := r.releaser.listed(ctx, s, all)

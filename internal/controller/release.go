@@ -14,6 +14,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/batch"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -32,6 +33,7 @@ type releaser struct {
 	manifests batch.Reads[scope, []v1alpha1.ArtifactManifest]
 	clock     clock.PassiveClock // for ages
 	now       func() time.Time   // the API server's time, for graces
+	places    place.Rules
 }
 
 // scope is what manifests are listed of: a namespace, or those of one upload path in it.

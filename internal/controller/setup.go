@@ -3,7 +3,9 @@ package controller
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
@@ -46,6 +49,11 @@ type Options struct {
 	// ChartCommand starts the process that reads a chart; see reference.NewChartReader. Default: this
 	// program's own.
 	ChartCommand []string
+	// Places are the administrator's list of who may have stores where.
+	Places place.Rules
+	// Lookup resolves the hosts of registries, to recognise one registry under two names. Default: the
+	// system's resolver.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Clock default: the real one.
 	Clock clock.PassiveClock
 	// Transport, when not nil, sees every request to a registry.
@@ -90,18 +98,24 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		return err
 	}
 	read, wake := newReadings(), make(chan event.GenericEvent)
+	if o.Lookup == nil {
+		o.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
 	if o.Metrics == nil {
 		o.Metrics = metrics.Registry
 	}
 	letGo := &releaser{
 		api: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, open: registries.Open, purges: newPurges(o.Clock), clock: o.Clock, now: o.now,
+		places: o.Places,
 	}
 	return errors.Join(
 		mgr.Add(&storeMetrics{stores: mgr.GetClient(), watched: o.Watched, to: o.Metrics}),
 		setupVanished(mgr, o.Watched, &VanishedReconciler{releaser: letGo, vanished: newVanished(), events: recorder}),
 		setupStore(mgr, o.Watched, &StoreReconciler{
 			Client: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, registries: registries, events: recorder,
-			clock: o.Clock, now: o.now, purger: o.Purger, pings: map[types.UID]ping{}, lane: newLane(pingLane, timed, o.Clock),
+			clock: o.Clock, now: o.now, purger: o.Purger, places: o.Places, lookup: o.Lookup, pings: map[types.UID]ping{}, lane: newLane(pingLane, timed, o.Clock),
 		}),
 		setupManifest(mgr, o.Watched, &ManifestReconciler{
 			Client: mgr.GetClient(), holders: finder, registries: registries, events: recorder,
@@ -132,6 +146,8 @@ func setupStore(mgr manager.Manager, w reference.Watched, r *StoreReconciler) er
 		Watches(&batchv1.Job{}, storeOfJob()).
 		Owns(&batchv1.CronJob{}, content).Owns(&rbacv1.RoleBinding{}, content).Owns(&corev1.ServiceAccount{}, content).
 		Watches(&v1alpha1.ArtifactStore{}, stores(mgr.GetClient(), true), builder.WithPredicates(lifeOrReady())).
+		Watches(&v1alpha1.ArtifactStore{}, storesSharing(mgr.GetClient()), builder.WithPredicates(newAddresses())).
+		Watches(&v1alpha1.ArtifactManifest{}, storesSharing(mgr.GetClient()), life).
 		Watches(&v1alpha1.ArtifactManifest{}, subjects(v1alpha1.KindArtifactStore), life).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, subjects(v1alpha1.KindArtifactStore), life).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, subjects(v1alpha1.KindArtifactStore), life).

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
@@ -37,6 +39,8 @@ type StoreReconciler struct {
 	clock      clock.PassiveClock
 	now        func() time.Time // the API server's
 	purger     purge.Settings
+	places     place.Rules
+	lookup     func(ctx context.Context, host string) ([]netip.Addr, error)
 	statuses   statuses
 	lane       *lane
 
@@ -49,6 +53,9 @@ type ping struct {
 	at         time.Time
 	generation int64
 	err        error
+	// addresses are those that the registry's host resolved to; nil if the registry did not answer or they are
+	// unknown.
+	addresses []string
 }
 
 // Reconcile runs one pass over one store.
@@ -80,7 +87,10 @@ func (r *StoreReconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactSto
 // transitions. What others write to it, the capabilities and the purges' results, is left as read.
 func (r *StoreReconciler) report(ctx context.Context, s, before *v1alpha1.ArtifactStore, v storeVerdict) error {
 	s.Status.Manifests, s.Status.Tombstones = &v.manifests, &v.tombstones
-	if v.firstReady && s.Status.FirstReadyTime == nil {
+	switch {
+	case v.refused:
+		s.Status.FirstReadyTime, s.Status.Addresses = nil, nil
+	case v.firstReady && s.Status.FirstReadyTime == nil:
 		s.Status.FirstReadyTime = new(metav1.NewTime(r.now()))
 	}
 	v.conditions.apply(&s.Status.Conditions, s.Generation)
@@ -124,7 +134,9 @@ func (r *StoreReconciler) ping(ctx context.Context, s *v1alpha1.ArtifactStore) (
 	if now.err = err; err == nil {
 		limited, cancel := context.WithTimeout(ctx, pingLimit)
 		defer cancel()
-		now.err = reg.Ping(limited)
+		if now.err = reg.Ping(limited); now.err == nil {
+			now.addresses = r.addresses(ctx, reg.Location())
+		}
 	}
 	if now.err != nil {
 		now.err = fmt.Errorf("connecting to the registry: %w", now.err)

@@ -21,7 +21,11 @@ type storeVerdict struct {
 	// scheduled is true when the purge's objects are to exist, firstReady when the registry answers.
 	scheduled, firstReady bool
 	letGo                 bool
-	again                 time.Duration
+	// refused is true when the administrator's list does not let the store be where it is.
+	refused bool
+	// shared says with which store the registry may be shared, "" for none; while it says so PurgeHealthy does.
+	shared string
+	again  time.Duration
 }
 
 // decideStore is pure.
@@ -71,7 +75,12 @@ func (v *storeVerdict) after(s *v1alpha1.ArtifactStore, err error) {
 
 // purge sets PurgeHealthy. Whatever else it says, it begins with the last purge: by that is known
 // which purges have been told of.
+//
+// A registry that may be shared goes before everything else, because purges are stopped by this condition.
 func (v *storeVerdict) purge(s *v1alpha1.ArtifactStore, status metav1.ConditionStatus, reason, message string) {
+	if v.shared != "" {
+		status, reason, message = metav1.ConditionFalse, v1alpha1.ReasonMayShareRegistry, v.shared
+	}
 	v.conditions.set(v1alpha1.ConditionPurgeHealthy, status, reason, strings.TrimSpace(lastPurge(s)+" "+message))
 }
 
@@ -94,12 +103,17 @@ func (seen storeSeen) health(v *storeVerdict) {
 	case seen.invalid != nil:
 		inert(v1alpha1.ReasonInvalidURL, fmt.Sprintf("spec.registry.url is %v. Make another store.", seen.invalid))
 		return
+	case seen.refused != nil:
+		v.refused = true
+		inert(v1alpha1.ReasonPlaceRefused, fmt.Sprintf("This store does nothing: %v.", seen.refused))
+		return
 	case seen.winner != nil && (seen.winner.Settled() || seen.ping.err != nil):
 		inert(v1alpha1.ReasonPathConflict, fmt.Sprintf("Store %s/%s has the overlapping URL %s and %s; this store does nothing. One path belongs to one store: delete one of the two.",
 			seen.winner.Namespace, seen.winner.Name, seen.winner.Spec.Registry.URL, precedence(seen.winner)))
 		v.again = pingWell
 		return
 	}
+	v.shared = seen.shared.says()
 	v.firstReady = seen.ping.err == nil
 	v.scheduled = seen.purgerImage != ""
 	v.again = seen.ping.lasts()
@@ -116,7 +130,7 @@ func (seen storeSeen) health(v *storeVerdict) {
 	if again > 0 {
 		v.again = min(v.again, again)
 	}
-	if found != nil {
+	if found != nil && v.shared == "" {
 		v.conditions.set(v1alpha1.ConditionPurgeHealthy, metav1.ConditionFalse, found.reason, strings.TrimSpace(lastRecorded(seen.store)+" "+found.message+" "+seen.furtherOn()))
 		return
 	}

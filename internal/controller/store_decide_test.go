@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -66,6 +67,26 @@ func TestDecideStore(t *testing.T) {
 		"I2Doubt": {
 			"it is unknown what holds it", aStore(func(s *storeSeen) { s.store.DeletionTimestamp, s.doubt = &gone, reference.ErrHoldersUnknown }), false, false,
 			"DeletionBlocked=True/HoldersUnknown Ready=False/Deleting Referenced=False/Unreferenced",
+		},
+		"I9Refused": {
+			"the place is for other namespaces: nothing is asked and nothing is scheduled", aStore(func(s *storeSeen) { s.refused = errors.New("reserved for namespace x") }), false, false,
+			"PurgeHealthy=Unknown/PlaceRefused Reachable=Unknown/PlaceRefused Ready=False/PlaceRefused Referenced=False/Unreferenced",
+		},
+		"I9Shared": {
+			"it may be another's registry: all goes on but purges", aStore(func(s *storeSeen) { s.shared = &sharing{with: &v1alpha1.ArtifactStore{}} }), true, false,
+			"PurgeHealthy=False/MayShareRegistry Reachable=True/Reachable Ready=True/Ready Referenced=False/Unreferenced",
+		},
+		"I9SharedAndBroken": {
+			"what else is wrong with purges does not start them", aStore(func(s *storeSeen) {
+				s.shared, s.runs = &sharing{with: &v1alpha1.ArtifactStore{}}, theRuns(aJob("j", hour))
+			}), true, false,
+			"PurgeHealthy=False/MayShareRegistry Reachable=True/Reachable Ready=True/Ready Referenced=False/Unreferenced",
+		},
+		"I9SharedAndDown": {
+			"a registry that does not answer may still be shared", aStore(func(s *storeSeen) {
+				s.shared, s.ping.err = &sharing{with: &v1alpha1.ArtifactStore{}}, registry.ErrUnavailable
+			}), true, false,
+			"PurgeHealthy=False/MayShareRegistry Reachable=False/Unavailable Ready=False/Unavailable Referenced=False/Unreferenced",
 		},
 		"BadURL": {
 			"the URL cannot be used", aStore(func(s *storeSeen) { s.invalid = v1alpha1.ErrRegistryURL }), false, false,

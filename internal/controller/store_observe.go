@@ -15,7 +15,9 @@ import (
 type storeSeen struct {
 	store   *v1alpha1.ArtifactStore
 	invalid error                   // why the URL cannot be used
+	refused error                   // why the administrator's list keeps the place from the namespace
 	winner  *v1alpha1.ArtifactStore // the older store with an overlapping URL
+	shared  *sharing                // a store that may be in the same registry under another name
 	ping    ping
 	holders []reference.Holder
 	// late are the holders read live, when the cache has none and the store is being deleted; doubt is why
@@ -49,15 +51,22 @@ func (r *StoreReconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore
 	if err := r.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil { // it is only read
 		return seen, fmt.Errorf("listing stores: %w", err)
 	}
-	seen.winner = s.Winner(all.Items)
+	if seen.invalid == nil {
+		seen.refused = r.places.Refusal(s.Namespace, here)
+	}
+	seen.winner = r.places.Winner(s, all.Items)
 	if seen.tombstones, err = r.tombstonesAt(ctx, s.Namespace, here); err != nil {
 		return seen, err
 	}
-	if seen.invalid != nil || (seen.winner != nil && seen.winner.Settled()) {
+	if seen.invalid != nil || seen.refused != nil || (seen.winner != nil && seen.winner.Settled()) {
 		return seen, nil
 	}
 	// Also beside a store that never was Ready: that one keeps nobody from becoming it.
-	if seen.ping, err = r.ping(ctx, s); err != nil || seen.winner != nil {
+	if seen.ping, err = r.ping(ctx, s); err != nil {
+		return seen, err
+	}
+	s.Status.Addresses = remembered(s.Status.Addresses, seen.ping.addresses)
+	if seen.shared, err = r.sharing(ctx, s, r.places.Doubts(s, all.Items)); err != nil || seen.winner != nil {
 		return seen, err
 	}
 	seen.runs, err = r.runs(ctx, s)

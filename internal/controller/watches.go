@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
@@ -127,6 +129,44 @@ func stores(r client.Reader, everywhere bool) handler.EventHandler {
 		}
 		return out
 	})
+}
+
+// storesSharing wakes the other stores that share an address with a store, or did, or with the store of a manifest.
+// Nobody wakes stores that he has nothing to do with by having his name server answer differently each time.
+func storesSharing(r client.Reader) handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
+		s := storeAbout(ctx, r, o)
+		if s == nil || len(s.Status.Addresses) == 0 {
+			return nil
+		}
+		var all v1alpha1.ArtifactStoreList
+		if err := r.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil { // it is only read
+			log.FromContext(ctx).Error(err, "Finding which stores to wake")
+			return nil
+		}
+		var out []reconcile.Request
+		for i := range all.Items {
+			if other := &all.Items[i]; other.UID != s.UID && place.SharedAddress(s, other) != "" {
+				out = append(out, request(other.Namespace, other.Name))
+			}
+		}
+		return out
+	})
+}
+
+// storeAbout is a store itself, or that of a manifest; nil if it does not exist, in which case its addresses wake
+// others later.
+func storeAbout(ctx context.Context, r client.Reader, o client.Object) *v1alpha1.ArtifactStore {
+	switch o := o.(type) {
+	case *v1alpha1.ArtifactStore:
+		return o
+	case *v1alpha1.ArtifactManifest:
+		var s v1alpha1.ArtifactStore
+		if err := r.Get(ctx, client.ObjectKey{Namespace: o.Namespace, Name: o.Spec.ArtifactStoreRef.Name}, &s); err == nil {
+			return &s
+		}
+	}
+	return nil
 }
 
 // storeOfJob wakes the store whose purge CronJob owns a Job.
@@ -239,6 +279,19 @@ func lifeOrReady() predicate.Predicate {
 		is, ok2 := e.ObjectNew.(*v1alpha1.ArtifactStore)
 		return ok1 && ok2 && was.Settled() != is.Settled()
 	}})
+}
+
+// newAddresses lets pass only that a store's registry has other addresses.
+func newAddresses() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			was, ok1 := e.ObjectOld.(*v1alpha1.ArtifactStore)
+			is, ok2 := e.ObjectNew.(*v1alpha1.ArtifactStore)
+			return ok1 && ok2 && !slices.Equal(was.Status.Addresses, is.Status.Addresses)
+		},
+	}
 }
 
 func equalRuns(a, b *v1alpha1.PurgeRun) bool {

@@ -236,16 +236,20 @@ func refuse(s *v1alpha1.ArtifactStore, stores []v1alpha1.ArtifactStore) error {
 	if _, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL); err != nil {
 		return because("%s: %w", v1alpha1.ReasonInvalidURL, err)
 	}
-	if w := s.Winner(stores); w != nil {
+	admitted := slices.DeleteFunc(slices.Clone(stores), func(o v1alpha1.ArtifactStore) bool { return o.Refused() })
+	if w := s.Winner(admitted); w != nil {
 		return because("%s: the older store %s/%s has an overlapping URL", v1alpha1.ReasonPathConflict, w.Namespace, w.Name)
 	}
-	// Only the manager sees the stores of other namespaces (I9).
+	// Only the manager sees the stores of other namespaces, and knows the administrator's list of places (I9).
 	ready := apimeta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady)
 	switch {
 	case ready == nil, ready.Status == metav1.ConditionUnknown, ready.ObservedGeneration != s.Generation:
 		return because("the manager has not judged this store yet")
-	case ready.Reason == v1alpha1.ReasonPathConflict, ready.Reason == v1alpha1.ReasonInvalidURL:
+	case ready.Reason == v1alpha1.ReasonPathConflict, ready.Reason == v1alpha1.ReasonPlaceRefused, ready.Reason == v1alpha1.ReasonInvalidURL:
 		return because("%s: %s", ready.Reason, ready.Message)
+	}
+	if c := apimeta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionPurgeHealthy); c != nil && c.Reason == v1alpha1.ReasonMayShareRegistry {
+		return because("%s: %s", c.Reason, c.Message)
 	}
 	return nil
 }

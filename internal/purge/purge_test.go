@@ -37,8 +37,14 @@ func TestRefusals(t *testing.T) {
 		"Unknown":    {"the manager does not know", []*v1alpha1.ArtifactStore{aStore(func(s *v1alpha1.ArtifactStore) { s.Status.Conditions[0].Status = metav1.ConditionUnknown })}, "not judged"},
 		"I9Conflict": {"an older store of any namespace", []*v1alpha1.ArtifactStore{aStore(func(s *v1alpha1.ArtifactStore) { s.Status.Conditions[0].Reason = v1alpha1.ReasonPathConflict })}, "PathConflict"},
 		"I9Older":    {"an older store of this one, which the manager has not seen", []*v1alpha1.ArtifactStore{aStore(), aStore(older)}, "older store publisher/older"},
-		"URL":        {"nowhere", []*v1alpha1.ArtifactStore{aStore(func(s *v1alpha1.ArtifactStore) { s.Spec.Registry.URL = "ftp://x" })}, "InvalidURL"},
-		"Deleting":   {"it is on its way out", []*v1alpha1.ArtifactStore{aStore(func(s *v1alpha1.ArtifactStore) { s.DeletionTimestamp, s.Finalizers = ago(1), []string{"x"} })}, "being deleted"},
+		"Place": {"the administrator gave the place to others", []*v1alpha1.ArtifactStore{aStore(func(s *v1alpha1.ArtifactStore) {
+			s.Status.Conditions[0].Status, s.Status.Conditions[0].Reason, s.Status.Conditions[0].Message = metav1.ConditionFalse, v1alpha1.ReasonPlaceRefused, "reserved for another"
+		})}, "PlaceRefused: reserved for another"},
+		"Shared": {"another store may be in the same registry", []*v1alpha1.ArtifactStore{aStore(func(s *v1alpha1.ArtifactStore) {
+			s.Status.Conditions = append(s.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionPurgeHealthy, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonMayShareRegistry, Message: "store x/y"})
+		})}, "MayShareRegistry: store x/y"},
+		"URL":      {"nowhere", []*v1alpha1.ArtifactStore{aStore(func(s *v1alpha1.ArtifactStore) { s.Spec.Registry.URL = "ftp://x" })}, "InvalidURL"},
+		"Deleting": {"it is on its way out", []*v1alpha1.ArtifactStore{aStore(func(s *v1alpha1.ArtifactStore) { s.DeletionTimestamp, s.Finalizers = ago(1), []string{"x"} })}, "being deleted"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
@@ -147,18 +150,44 @@ func TestNothingCanBeDeleted(t *testing.T) {
 
 func TestStoreRefusedDuringTheSweep(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
-	w.hooks.onTags = func(string) {
-		var s v1alpha1.ArtifactStore
-		w.must(w.get(&s, "acme"))
-		s.Status.Conditions[0].Reason = v1alpha1.ReasonPathConflict
-		w.must(w.raw.Status().Update(t.Context(), &s))
+	for reason, change := range map[string]func(*v1alpha1.ArtifactStore){
+		v1alpha1.ReasonPathConflict: func(s *v1alpha1.ArtifactStore) { s.Status.Conditions[0].Reason = v1alpha1.ReasonPathConflict },
+		v1alpha1.ReasonPlaceRefused: func(s *v1alpha1.ArtifactStore) { s.Status.Conditions[0].Reason = v1alpha1.ReasonPlaceRefused },
+		v1alpha1.ReasonMayShareRegistry: func(s *v1alpha1.ArtifactStore) {
+			apimeta.SetStatusCondition(&s.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionPurgeHealthy, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonMayShareRegistry})
+		},
+	} {
+		t.Run(reason, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			w.hooks.onTags = func(string) {
+				var s v1alpha1.ArtifactStore
+				w.must(w.get(&s, "acme"))
+				change(&s)
+				w.must(w.raw.Status().Update(t.Context(), &s))
+			}
+			if _, err := w.run(); !errors.Is(err, ErrRefused) {
+				t.Errorf("the error is %v, want ErrRefused", err)
+			}
+			w.shows(append(gone, stayed...), nil)
+		})
 	}
-	_, err := w.run()
-	if !errors.Is(err, ErrRefused) {
-		t.Errorf("the error is %v, want ErrRefused", err)
+}
+
+// An older store of the namespace that the administrator's list refuses does not keep the one that it admits
+// from being purged.
+func TestAStoreThatIsRefusedWinsOverNobody(t *testing.T) {
+	t.Parallel()
+	s, older := aStore(), aStore(func(s *v1alpha1.ArtifactStore) {
+		s.Name, s.UID, s.CreationTimestamp, s.Spec.Registry.URL = "older", "older", *ago(200), "https://registry.example.com"
+	})
+	if err := refuse(s, []v1alpha1.ArtifactStore{*s, *older}); !errors.Is(err, ErrRefused) {
+		t.Errorf("beside an older store the error is %v", err)
 	}
-	w.shows(append(gone, stayed...), nil)
+	older.Status.Conditions[0].Status, older.Status.Conditions[0].Reason = metav1.ConditionFalse, v1alpha1.ReasonPlaceRefused
+	if err := refuse(s, []v1alpha1.ArtifactStore{*s, *older}); err != nil {
+		t.Errorf("beside one that is refused the error is %v", err)
+	}
 }
 
 // A deletion that the registry did not answer in time, and does later: until then nobody may

@@ -25,11 +25,11 @@ func (l Listed) Add(s *v1alpha1.ArtifactStore, manifests []v1alpha1.ArtifactMani
 	}
 }
 
-// AddBeside adds the tags that the manifests of the other stores in the place of s list. manifests is asked once
-// for each namespace that has such stores, however many it has.
-func (l Listed) AddBeside(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore, manifests func(namespace string) ([]v1alpha1.ArtifactManifest, error)) error {
+// AddBeside adds the tags that the manifests of other stores list, which are in the place of one store or may be;
+// see place.Rules.Beside. manifests is asked once for each namespace that has such stores, however many it has.
+func (l Listed) AddBeside(others []*v1alpha1.ArtifactStore, manifests func(namespace string) ([]v1alpha1.ArtifactManifest, error)) error {
 	read := map[string][]v1alpha1.ArtifactManifest{}
-	for _, o := range beside(s, all) {
+	for _, o := range others {
 		found, known := read[o.Namespace]
 		if !known {
 			var err error
@@ -41,23 +41,4 @@ func (l Listed) AddBeside(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStor
 		l.Add(o, found)
 	}
 	return nil
-}
-
-// beside returns the other stores of the cluster that lie in the place of s, wholly or in part. Their
-// manifests can list the same tags as those of s.
-func beside(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) (others []*v1alpha1.ArtifactStore) {
-	at, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
-	if err != nil {
-		return nil
-	}
-	for i := range all {
-		o := &all[i]
-		if o.Namespace == s.Namespace && o.Name == s.Name {
-			continue
-		}
-		if there, err := v1alpha1.ParseRegistryURL(o.Spec.Registry.URL); err == nil && at.Overlaps(there) {
-			others = append(others, o)
-		}
-	}
-	return others
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/place"
 )
 
 // However many stores somebody makes in a place of others, their manifests are read once for each namespace.
@@ -25,7 +26,7 @@ func TestI1WhatIsListedBesideIsReadOnceForEachNamespace(t *testing.T) {
 	}
 	asked := map[string]int{}
 	tags := Listed{}
-	err := tags.AddBeside(&own, all, func(namespace string) ([]v1alpha1.ArtifactManifest, error) {
+	err := tags.AddBeside(place.Rules{}.Beside(&own, all), func(namespace string) ([]v1alpha1.ArtifactManifest, error) {
 		asked[namespace]++
 		m := v1alpha1.ArtifactManifest{}
 		m.Namespace, m.Name, m.Spec.ArtifactStoreRef.Name = namespace, "m", "last"
@@ -40,7 +41,7 @@ func TestI1WhatIsListedBesideIsReadOnceForEachNamespace(t *testing.T) {
 		t.Errorf("listed (-want +got):\n%s", diff)
 	}
 	down := errors.New("down")
-	if err := tags.AddBeside(&own, all, func(string) ([]v1alpha1.ArtifactManifest, error) { return nil, down }); !errors.Is(err, down) {
+	if err := tags.AddBeside(place.Rules{}.Beside(&own, all), func(string) ([]v1alpha1.ArtifactManifest, error) { return nil, down }); !errors.Is(err, down) {
 		t.Errorf("a list that fails is an error, not %v", err)
 	}
 }

@@ -149,7 +149,7 @@ func keyPath(key string, l v1alpha1.RegistryLocation) (string, bool) {
 		scheme = "http://"
 	}
 	entry, err := v1alpha1.ParseRegistryURL(scheme + key)
-	if err != nil || !entry.SameRegistry(l) {
+	if err != nil || v1alpha1.CanonicalHost(entry.Host) != v1alpha1.CanonicalHost(l.Host) {
 		return "", false
 	}
 	path := entry.Prefix

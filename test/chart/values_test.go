@@ -19,6 +19,9 @@ type expect struct{ object, path, text string }
 
 const manager = "Deployment/nfo-manager"
 
+// placesSum is the checksum of the list in the row Places.
+const placesSum = "9c6623f305acb5afb27c0feb5ea5354a8e9a3185c8d35fcf6681223d68bfe1e0"
+
 func TestValues(t *testing.T) {
 	t.Parallel()
 	const container = "{.spec.template.spec.containers[0]"
@@ -59,6 +62,21 @@ func TestValues(t *testing.T) {
 		}},
 		"PlainPaths": {"for tools that undo changes", "webhooks: {secretPaths: false}", []expect{
 			{manager, container + ".args[7]}", "--webhook-secret-paths=false"},
+		}},
+		"NoPlaces": {"every namespace may use every place", "", []expect{
+			{"ConfigMap/nfo-places", "", ""},
+			{manager, "{.spec.template.metadata.annotations}{.spec.template.spec.volumes}", ""},
+		}},
+		"Places": {"a list, and a manager that starts anew when it changes", "places: {list: [{registry: registry.example.com/acme, namespaces: [acme]}, {registry: closed.example.com}]}\npodAnnotations: {note: here}", []expect{
+			{"ConfigMap/nfo-places", `{.data.places\.yaml}`, "default: Allow\nplaces:\n- namespaces:\n  - acme\n  registry: registry.example.com/acme\n- registry: closed.example.com\n"},
+			{manager, container + ".args[7]}", "--places=/places/places.yaml"},
+			{manager, container + ".volumeMounts}", `[{"mountPath":"/places","name":"places","readOnly":true}]`},
+			{manager, "{.spec.template.spec.volumes}", `[{"configMap":{"name":"nfo-places"},"name":"places"}]`},
+			{manager, `{.spec.template.metadata.annotations.note} {.spec.template.metadata.annotations.nfo\.dev/places}`, "here " + placesSum},
+		}},
+		"PlacesDenied": {"only what is listed", "places: {default: Deny}\ncertificate: {mode: certManager}", []expect{
+			{"ConfigMap/nfo-places", `{.data.places\.yaml}`, "default: Deny\nplaces: []\n"},
+			{manager, container + ".volumeMounts[*].name} {.spec.template.spec.volumes[*].name}", "certificate places certificate places"},
 		}},
 		"Large": {"more of all", "scale: large", []expect{
 			{manager, "{.spec.replicas}", "2"},

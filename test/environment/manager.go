@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"net/netip"
 	"os"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/admission"
 	"github.com/nfo-operator/nfo/internal/controller"
+	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge"
 )
 
@@ -45,6 +47,10 @@ type ManagerOptions struct {
 	RefuseLoopback bool
 	// PurgerResources are the defaults of the command line when nil.
 	PurgerResources *corev1.ResourceRequirements
+	// Places is a list of places as on the command line, read.
+	Places place.Rules
+	// Lookup resolves hosts of registries. When nil only those that are addresses resolve: tests ask no name server.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Clock is the real one when nil.
 	Clock clock.PassiveClock
 	// SecondLook is a second when 0.
@@ -108,10 +114,11 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // Stop ends it, in the test's clean-up
 	mgr, err := controller.NewManager(ctx, kube, base, controller.Options{
 		PollsPerSecond: o.PollsPerSecond, Purger: purge.Settings{Image: o.PurgerImage, Resources: *o.PurgerResources, AllowLoopback: !o.RefuseLoopback}, Clock: o.Clock, Transport: o.Registry,
+		Places: o.Places, Lookup: o.resolver(),
 		SecondLook: cmp.Or(o.SecondLook, time.Second), ChartCommand: e.chartCommand,
 	})
 	if err == nil && o.Webhooks {
-		err = admission.Setup(ctx, mgr, nil)
+		err = admission.Setup(ctx, mgr, nil, o.Places)
 	}
 	if err != nil {
 		cancel()
@@ -132,6 +139,16 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 		m.Webhooks = hooks.install(t)
 	}
 	return m
+}
+
+func (o ManagerOptions) resolver() func(context.Context, string) ([]netip.Addr, error) {
+	if o.Lookup != nil {
+		return o.Lookup
+	}
+	return func(_ context.Context, host string) ([]netip.Addr, error) {
+		addr, err := netip.ParseAddr(host)
+		return []netip.Addr{addr}, err
+	}
 }
 
 // Stop ends the manager and waits until it has. It may be called more than once.

@@ -29,6 +29,13 @@ large:
 {{- join "," $parts }}
 {{- end }}
 
+{{/* The list of places as the manager reads it; empty where every namespace may use every place. */}}
+{{- define "nfo.places" -}}
+{{- if or .Values.places.list (eq .Values.places.default "Deny") }}
+{{- dict "default" .Values.places.default "places" .Values.places.list | toYaml }}
+{{- end }}
+{{- end }}
+
 {{- define "nfo.image" -}}
 {{- $image := .Values.image }}
 {{- if not $image.repository }}

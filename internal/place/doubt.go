@@ -1,0 +1,64 @@
+package place
+
+import (
+	"slices"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// Beside returns the other stores whose manifests can list the same tags as those of s: stores in its place,
+// wholly or in part, and stores that may be there under another name. Stores that the list does not admit are
+// left out, so that nobody keeps anything in a place of others.
+func (r Rules) Beside(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) []*v1alpha1.ArtifactStore {
+	at, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	if err != nil {
+		return nil
+	}
+	var others []*v1alpha1.ArtifactStore
+	for i := range all {
+		o := &all[i]
+		there, err := v1alpha1.ParseRegistryURL(o.Spec.Registry.URL)
+		if err == nil && !same(s, o) && at.Overlaps(there) && r.Admits(o) {
+			others = append(others, o)
+		}
+	}
+	return append(others, r.Doubts(s, all)...)
+}
+
+// Doubts returns the other stores that may be in the place of s, wholly or in part, under another name of its
+// host: their hosts resolved to an address and port that the host of s resolved to as well. That proves nothing,
+// since one address can serve many registries.
+//
+// A store in a place that the list names has no doubts: whose the place is has been said, and nobody can raise
+// doubts about it by giving its address another name. The other store keeps its doubts unless the list names
+// its place too.
+func (r Rules) Doubts(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) []*v1alpha1.ArtifactStore {
+	at, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	if err != nil || len(s.Status.Addresses) == 0 || r.governing(at) != nil {
+		return nil
+	}
+	var others []*v1alpha1.ArtifactStore
+	for i := range all {
+		o := &all[i]
+		if same(s, o) || SharedAddress(s, o) == "" {
+			continue
+		}
+		there, err := v1alpha1.ParseRegistryURL(o.Spec.Registry.URL)
+		if err == nil && !at.SameRegistry(there) && at.OverlapsPath(there) && r.Admits(o) {
+			others = append(others, o)
+		}
+	}
+	return others
+}
+
+func same(a, b *v1alpha1.ArtifactStore) bool { return a.Namespace == b.Namespace && a.Name == b.Name }
+
+// SharedAddress is an address and port at which both stores' registries answered; "" for none.
+func SharedAddress(a, b *v1alpha1.ArtifactStore) string {
+	for _, address := range a.Status.Addresses {
+		if slices.Contains(b.Status.Addresses, address) {
+			return address
+		}
+	}
+	return ""
+}
