@@ -53,7 +53,7 @@ var installing = []story.Chapter{
 	{Title: "Its webhooks answer nobody but the API server, which alone knows their paths.", Steps: []story.Step{
 		story.Until(`kubectl get validatingwebhookconfiguration nfo-validating -o jsonpath='{.webhooks[*].clientConfig.service.path}' | grep -cE '^(/[a-z2-7]{26}/validate[^ ]* ?){5}$'`, story.Lines(1, "1")).Within(2 * time.Minute),
 		story.Run(`curl -sk -d '{}' https://$(kubectl get pod -n nfo-system -l app.kubernetes.io/component=manager -o jsonpath='{.items[0].status.podIP}'):9443/guess/validate-nfo-dev-v1alpha1-artifactstore`, story.Says("only the API server may ask")),
-		story.Refused(`kubectl create -n default --dry-run=server -f - <<< '{"apiVersion": "nfo.dev/v1alpha1", "kind": "ArtifactStore", "metadata": {"name": "wrong"}, "spec": {"registry": {"url": "https://registry.example.com/wrong"}, "purge": {"schedule": "never"}}}'`, story.Says("denied the request")),
+		story.Refused(`kubectl create -n default --dry-run=server -f - <<< '{"apiVersion": "nfo.dev/v1alpha1", "kind": "ArtifactStore", "metadata": {"name": "wrong"}, "spec": {"registry": {"url": "https://registry.example.com/wrong"}, "purge": {"schedule": "never"}}}'`, story.Says("not a crontab line")),
 	}},
 	{Title: "A registry is started in the publisher's namespace, on a volume of 64 MiB.", Steps: []story.Step{
 		story.Run(registryUp, story.Says("deployment.apps/registry created")),
