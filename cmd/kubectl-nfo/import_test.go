@@ -32,7 +32,7 @@ const template = `{
 func TestImportUsage(t *testing.T) {
 	t.Parallel()
 	broken := filepath.Join(t.TempDir(), "parameters.json")
-	if err := os.WriteFile(broken, []byte(`{"name": 1}`), 0o600); err != nil {
+	if err := os.WriteFile(broken, []byte(`{"parameters": {"name": 1}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct {
@@ -52,7 +52,7 @@ func TestImportUsage(t *testing.T) {
 		"Namespace":   {"a name", "", []string{"-f", "-", "-n", "A_B"}, 2, "no name of a namespace"},
 		"Parameter":   {"a name and a value", "", []string{"-f", "-", "--parameters", "name"}, 2, "NAME=VALUE"},
 		"ParamFile":   {"a file that is there", "", []string{"-f", "-", "--parameters", "@" + broken + "x"}, 1, "no such file"},
-		"ParamBroken": {"a parameter file", "", []string{"-f", "-", "--parameters", "@" + broken}, 1, "$.name has neither"},
+		"ParamBroken": {"a parameter file", "", []string{"-f", "-", "--parameters", "@" + broken}, 1, "$.parameters.name has neither"},
 		"Missing":     {"a file that is there", "", []string{"-f", broken + "x"}, 1, "no such file"},
 		"NoJSON":      {"an input that can be read", "{", []string{"-f", "-"}, 1, "the input cannot be used"},
 	} {

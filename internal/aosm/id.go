@@ -25,9 +25,6 @@ const (
 	typeDeployment       = "microsoft.resources/deployments"
 	typePrefix           = "microsoft.hybridnetwork/"
 	maxSegment           = 128 // AOSM's names have at most 64 characters, those of resource groups 90
-	ownSubscription      = "\x00subscription"
-	ownGroup             = "\x00resourceGroup"
-	mark                 = "\x00" // begins what stands for the deployment's own scope, which no template can know
 	singularArtifactType = "artifactstore"
 )
 
@@ -78,14 +75,17 @@ func parseID(s string) (resourceID, error) {
 			return id, fmt.Errorf("%q is no resource id: %w", clip(s), err)
 		}
 	}
+	if err := id.checkNames(); err != nil {
+		return id, fmt.Errorf("%q is no resource id: %w", clip(s), err)
+	}
 	return id, nil
 }
 
 // checkPart says why a text cannot be a part of an id or of a name.
 func checkPart(part string) error {
 	switch {
-	case strings.Contains(part, mark):
-		return errors.New("a part of it is known at deployment only")
+	case undecidable(part):
+		return errors.New("a part of it is known at deployment only; import what `az ... show` prints after the deployment")
 	case len(part) > maxSegment:
 		return fmt.Errorf("a part of it has more than %d bytes", maxSegment)
 	case !printable(part):
@@ -99,12 +99,12 @@ func printable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-// relative drops the marks of a deployment's own scope.
+// relative drops of the scope what only a deployment knows.
 func (id resourceID) relative() resourceID {
-	if strings.Contains(id.subscription, mark) {
+	if undecidable(id.subscription) {
 		id.subscription = ""
 	}
-	if strings.Contains(id.group, mark) {
+	if undecidable(id.group) {
 		id.group = ""
 	}
 	return id
@@ -172,4 +172,4 @@ func (id resourceID) String() string {
 const maxQuoted = 200
 
 // clip returns a text of the input as messages quote it, in at most maxQuoted bytes.
-func clip(s string) string { return v1alpha1.Clip(strings.ReplaceAll(s, mark, "?"), maxQuoted) }
+func clip(s string) string { return v1alpha1.Clip(show(s), maxQuoted) }

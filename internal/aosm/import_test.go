@@ -63,7 +63,7 @@ func TestGolden(t *testing.T) {
 		"answer-page":        {"a page of the REST API's answer", "answer-page.json", Options{}},
 		"answer-flat":        {"what az prints, properties lifted up", "answer-flat.json", Options{}},
 		"answer-flat-new":    {"answers of a known API version", "answer-flat.json", Options{APIVersion: "2025-03-30"}},
-		"names":              {"names that are none in Kubernetes, or are two", "names.json", Options{}},
+		"names":              {"names that are none in Kubernetes, or are two", "names.json", Options{APIVersion: "2024-04-15"}},
 		"answer-page-placed": {"in namespaces of one's own", "answer-page.json", Options{Namespace: "publisher", SiteNamespace: "edge"}},
 	}
 	for name, tc := range tests {

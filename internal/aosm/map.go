@@ -74,7 +74,18 @@ func (im *importer) left(at *node, what string) {
 }
 
 // mapGroup makes nothing: a group is a label of its versions.
-func (im *importer) mapGroup(r resource) { r.properties() }
+func (im *importer) mapGroup(r resource) {
+	r.properties()
+	if im.doubts > 0 { // its versions may be what cannot be decided
+		return
+	}
+	for _, other := range im.found {
+		if strings.HasPrefix(other.id.key(), r.id.typ()+"/") && fold(strings.Join(other.id.names[:2], "/")) == fold(strings.Join(r.id.names, "/")) {
+			return
+		}
+	}
+	im.tell(Note, r.value.node, "a group alone becomes nothing: it is a label of its versions; import those")
+}
 
 // text is an optional member that has to be a text; "" where it is absent, or told of.
 func (im *importer) text(v value, name string) string {
@@ -83,7 +94,13 @@ func (im *importer) text(v value, name string) string {
 		return ""
 	}
 	word, err := im.word(v, name)
+	if err == nil {
+		err = known(word)
+	}
 	im.undecided(m.node, name, err)
+	if err != nil {
+		return ""
+	}
 	return word
 }
 
@@ -101,8 +118,11 @@ func (im *importer) need(v value, name string, limit int) (string, bool) {
 	case word == "" || len(word) > limit:
 		im.unmapped(at, "%s has to have from 1 to %d characters", name, limit)
 		return "", false
-	case strings.Contains(word, mark):
+	case undecidable(word):
 		im.doubt(at, "%s is known at deployment only", name)
+		return "", false
+	case placeholders.MatchString(word):
+		im.doubt(at, "%s %q is a placeholder, which is filled in at deployment", name, clip(word))
 		return "", false
 	case !printable(word):
 		im.unmapped(at, "%s has characters that cannot be printed", name)
@@ -144,6 +164,9 @@ func (im *importer) texts(v value, name string, limit int) []string {
 		var word string
 		if err == nil {
 			word, err = out.word()
+		}
+		if err == nil {
+			err = known(word)
 		}
 		switch {
 		case err != nil:

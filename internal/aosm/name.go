@@ -1,6 +1,7 @@
 package aosm
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
@@ -31,10 +32,13 @@ type link struct {
 	id   resourceID
 	// at is where the object is that is called so; nil for a reference to it.
 	at *node
+	// in, when not nil, has the namespace of the object once the names of namespaces are filled in; else it
+	// is that of the publisher.
+	in *string
 }
 
 func (im *importer) link(into *string, kind string, id resourceID, at *node) {
-	im.links = append(im.links, link{into, kind, id, at})
+	im.links = append(im.links, link{into: into, kind: kind, id: id, at: at})
 }
 
 // raw is the name in AOSM's words, and how long it may be here.
@@ -61,34 +65,81 @@ func (l link) identity(place string) (identity, in string) {
 	return l.id.key(), place
 }
 
-// settle gives every object its name and fills it in wherever it is named. Two objects that would have
-// the same name both get a suffix, so that the order of the input does not matter.
+// claim is a name that an object would have.
+type claim struct {
+	// key is the same for objects that would have the same name, identity for links to the same object.
+	key, identity string
+	base          string
+	// changed is true where the name in AOSM is none in Kubernetes.
+	changed bool
+}
+
+func (im *importer) claim(l link) claim {
+	name, limit := l.raw()
+	base, changed := objectName(name, limit, l.kind == kindNamespace)
+	identity, place := l.identity(im.options.Namespace)
+	return claim{key: strings.Join([]string{l.kind, place, base}, "\n"), identity: identity, base: base, changed: changed}
+}
+
+// settle gives every object its name and fills it in wherever it is named. Two objects that would have the
+// same name both get a suffix, so that the order of the input does not matter. An object that is there keeps
+// its name. Namespaces come first, for an object is there in one.
 func (im *importer) settle() {
 	claims := map[string][]string{}
-	claim := func(l link) (key, base, identity string, changed bool) {
-		name, limit := l.raw()
-		base, changed = objectName(name, limit, l.kind == kindNamespace)
-		identity, place := l.identity(im.options.Namespace)
-		return strings.Join([]string{l.kind, place, base}, "\n"), base, identity, changed
-	}
 	for _, l := range im.links {
-		key, _, identity, _ := claim(l)
-		if !slices.Contains(claims[key], identity) {
-			claims[key] = append(claims[key], identity)
+		c := im.claim(l)
+		if !slices.Contains(claims[c.key], c.identity) {
+			claims[c.key] = append(claims[c.key], c.identity)
 		}
 	}
+	collides := func(l link) bool { return len(claims[im.claim(l).key]) > 1 }
+	namespaces := map[string]string{}
 	for _, l := range im.links {
-		key, base, identity, changed := claim(l)
-		_, limit := l.raw()
-		*l.into = base
-		collides := len(claims[key]) > 1
-		if collides {
-			*l.into = suffixed(base, identity, limit)
-		}
-		if l.at != nil && (changed || collides) {
-			im.tellName(l, *l.into, collides)
+		if l.kind == kindNamespace {
+			im.name(l, collides(l), "")
+			namespaces[fold(l.id.publisher())] = *l.into
 		}
 	}
+	var site *link // the first one, which tells for all
+	for _, l := range im.links {
+		if l.kind == kindNamespace {
+			continue
+		}
+		in := cmp.Or(im.options.Namespace, namespaces[fold(l.id.publisher())])
+		if l.in != nil {
+			in = *l.in
+		}
+		if im.name(l, collides(l), in) && site == nil {
+			site = &l
+		}
+	}
+	if site != nil {
+		im.tell(Note, site.at, "the SiteNetworkService is called %s: sites of one name can be in many resource groups, so that the name of each ends in a hash of where it is", *site.into)
+	}
+}
+
+// name fills in one name, and reports whether it is that of a site with a suffix, which is told once.
+func (im *importer) name(l link, collides bool, in string) (site bool) {
+	c := im.claim(l)
+	_, limit := l.raw()
+	scoped := l.kind == v1alpha1.KindSite && (l.id.subscription != "" || l.id.group != "")
+	*l.into = c.base
+	if collides || scoped {
+		*l.into = suffixed(c.base, c.identity, limit)
+	}
+	if l.kind != kindNamespace {
+		if there := im.thereIn(l.kind, l.id, in); there.Name != "" {
+			*l.into = there.Name
+			return false
+		}
+	}
+	if scoped && !c.changed {
+		return true
+	}
+	if l.at != nil && (c.changed || collides) {
+		im.tellName(l, *l.into, collides)
+	}
+	return false
 }
 
 func (im *importer) tellName(l link, name string, collides bool) {

@@ -1,0 +1,124 @@
+package aosm
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// referenceForms are the forms of references to a store and to its manifests.
+type referenceForms struct{ old, new bool }
+
+// question is what the input does not say of the manifests of one store: which API version they were made
+// with. It is asked once, or answered once.
+type question struct {
+	store resourceID
+	at    *node
+	names []string
+	path  v1alpha1.UploadPath // "" where there is no answer
+}
+
+// uploadPath is where the artifacts lie: from the API version 2025-03-30 on, at a path of the manifest's own.
+// Answers do not say their version. What is there already, and a reference to the manifest, do: only a
+// manifest of that version can be referred to. Else the other references to the store and its manifests
+// decide, if all of them have one form; else it is asked, and the manifest left out.
+// It returns "" where there is no answer, and false where one may be asked.
+func (im *importer) uploadPath(r resource) (v1alpha1.UploadPath, bool) {
+	named := im.manifests[r.id.key()]
+	there := im.there(v1alpha1.KindArtifactManifest, r.id).UploadPath
+	switch {
+	case r.api >= cleanUp:
+		return v1alpha1.ManifestScoped, true
+	case r.api != "":
+		if named {
+			im.tell(Note, r.value.node, "a version refers to it, which needs it to be made with the API version %s: it stays StoreScoped, and keeps nothing, until its uploadPath is changed to ManifestScoped", cleanUp)
+		}
+		return v1alpha1.StoreScoped, true
+	case named:
+		return v1alpha1.ManifestScoped, true
+	case there != "":
+		return there, true
+	}
+	switch im.forms[r.id.parent().key()] {
+	case referenceForms{new: true}:
+		return v1alpha1.ManifestScoped, false
+	case referenceForms{old: true}:
+		return v1alpha1.StoreScoped, false
+	}
+	return "", false
+}
+
+func (im *importer) ask(r resource, path v1alpha1.UploadPath) {
+	store := r.id.parent()
+	for _, q := range im.questions {
+		if q.store.key() == store.key() {
+			q.names = append(q.names, r.id.name())
+			return
+		}
+	}
+	im.questions = append(im.questions, &question{store, r.value.node, []string{r.id.name()}, path})
+}
+
+// tellQuestions tells of each store once.
+func (im *importer) tellQuestions() {
+	for _, q := range im.questions {
+		store := clip(q.store.publisher() + "/" + q.store.name())
+		which := fmt.Sprintf("nothing says which API version %s of the store %s %s made with", some("manifest", q.names), store, wereWas(q.names))
+		switch q.path {
+		case "":
+			im.tell(NotMapped, q.at, "%s, and so where the artifacts lie: left out; import again with --api-version %s, or with an earlier one such as %s (for this store alone: --api-version %s=%s)", which, cleanUp, versions[1], store, cleanUp)
+		case v1alpha1.ManifestScoped:
+			im.tell(Note, q.at, "%s: taken to be %s, as other manifests of the store are, which versions refer to (--api-version %s=%s says otherwise)", which, cleanUp, store, versions[1])
+		default:
+			im.tell(Note, q.at, "%s: taken to be of before %s, as all versions refer to the store itself (--api-version %s=%s says otherwise)", which, cleanUp, store, cleanUp)
+		}
+	}
+}
+
+// some are the first of several names.
+func some(what string, names []string) string {
+	const most = 3
+	quoted := make([]string, 0, most)
+	for _, name := range names[:min(most, len(names))] {
+		quoted = append(quoted, clip(name))
+	}
+	out := strings.Join(quoted, ", ")
+	if more := len(names) - len(quoted); more > 0 {
+		out += fmt.Sprintf(" and %d more", more)
+	}
+	if len(names) == 1 {
+		return "the " + what + " " + out
+	}
+	return "the " + what + "s " + out
+}
+
+func wereWas(names []string) string {
+	if len(names) == 1 {
+		return "was"
+	}
+	return "were"
+}
+
+// setAPI is the API version of an answer: that which was given for it, which it says itself, or which was
+// given for all.
+func (im *importer) setAPI(r *resource) {
+	names := []string{}
+	for _, name := range r.id.names {
+		names = append(names, fold(name))
+	}
+	if len(names) >= 2 {
+		for _, key := range []string{strings.Join(names, "/"), names[0] + "/" + names[1], names[1]} {
+			if given, ok := im.options.APIVersions[key]; ok && strings.HasPrefix(r.id.typ(), typeStore) {
+				im.apis[key] = true
+				r.api = given
+				return
+			}
+		}
+	}
+	if said := r.value.get("apiVersion"); said.text1() != "" {
+		r.api = said.text1()
+		return
+	}
+	r.api = im.options.APIVersion
+}
