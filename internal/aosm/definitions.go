@@ -28,7 +28,10 @@ func (im *importer) definitionOf(c, t value, r resource, e *v1alpha1.ResourceEle
 			return
 		}
 		named.scan(word)
-		im.ignore(parameters.node, values)
+		parameters.close()
+		if named.unread() == nil && len(named.ids) < 2 {
+			im.ignore(parameters.node, values)
+		}
 	}
 	switch {
 	case len(named.ids) > 1:

@@ -112,6 +112,21 @@ func (p Parameters) over(others Parameters) Parameters {
 	return Parameters{given: all}
 }
 
+// differs returns the name of a parameter that others give another value.
+func (p Parameters) differs(others Parameters) (string, bool) {
+	for _, name := range others.names() {
+		mine, ok := p.given[name]
+		if !ok {
+			continue
+		}
+		as := func(s setting) value { return value{node: s.value, scope: &scope{session: newSession()}} }
+		if yes, err := same(as(mine), as(others.given[name])); err != nil || !yes {
+			return mine.name, true
+		}
+	}
+	return "", false
+}
+
 // names are the folded names of the parameters that are given, sorted.
 func (p *Parameters) names() []string { return slices.Sorted(maps.Keys(p.given)) }
 

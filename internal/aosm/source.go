@@ -112,24 +112,44 @@ func giveParameters(documents []*document) ([]*document, error) {
 			others = append(others, d)
 		}
 	}
-	slices.SortStableFunc(files, func(a, b *document) int { return len(partners(a, others)) - len(partners(b, others)) })
-	slices.Reverse(files) // what is for one template alone counts more
-	for _, f := range files {
-		var p Parameters
-		if err := p.readDocument(f.node); err != nil {
+	for _, own := range []bool{true, false} { // what is for one template alone counts more
+		if err := giveValues(files, others, own); err != nil {
 			return nil, err
-		}
-		for _, t := range partners(f, others) {
-			t.given = t.given.over(p)
 		}
 	}
 	return others, nil
 }
 
-// partners are the templates that a parameter file is for.
-func partners(file *document, documents []*document) []*document {
+// giveValues gives templates the values of their own files, or of those that are for all. Two files that
+// contradict each other are an error: their order says nothing.
+func giveValues(files, documents []*document, own bool) error {
+	given := map[*document]Parameters{}
+	for _, f := range files {
+		templates, paired := partners(f, documents)
+		if paired != own {
+			continue
+		}
+		var p Parameters
+		if err := p.readDocument(f.node); err != nil {
+			return err
+		}
+		for _, t := range templates {
+			if name, differs := given[t].differs(p); differs {
+				return fmt.Errorf("%w: two parameter files give %q different values for one template; import each template with its own", ErrInput, clip(name))
+			}
+			given[t] = given[t].over(p)
+		}
+	}
+	for t, p := range given {
+		t.given = t.given.over(p)
+	}
+	return nil
+}
+
+// partners are the templates that a parameter file is for: its own, beside it, or all.
+func partners(file *document, documents []*document) (templates []*document, paired bool) {
 	dir, base := filepath.Dir(file.source), fold(filepath.Base(file.source))
-	base, paired := strings.CutSuffix(base, parametersFile)
+	base, named := strings.CutSuffix(base, parametersFile)
 	var own, all []*document
 	for _, d := range documents {
 		if !d.template {
@@ -137,12 +157,12 @@ func partners(file *document, documents []*document) []*document {
 		}
 		all = append(all, d)
 		name := fold(filepath.Base(d.source))
-		if paired && filepath.Dir(d.source) == dir && strings.TrimSuffix(name, filepath.Ext(name)) == base {
+		if named && filepath.Dir(d.source) == dir && strings.TrimSuffix(name, filepath.Ext(name)) == base {
 			own = append(own, d)
 		}
 	}
 	if len(own) > 0 {
-		return own
+		return own, true
 	}
-	return all
+	return all, false
 }
