@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/aosm"
@@ -107,15 +108,22 @@ func (f *importFlags) run(ctx context.Context) error {
 	if err != nil {
 		return &exitError{exitFailed, err}
 	}
-	result, err := aosm.ImportAll(sources, options)
-	if err != nil {
-		return &exitError{exitFailed, fmt.Errorf("importing %s: %w", strings.Join(f.files, ", "), err)}
-	}
 	var cluster *applier
 	if f.dryRun != "client" {
 		if cluster, err = f.connect(); err != nil {
 			return err
 		}
+	}
+	return f.importInto(ctx, cluster, sources, options, printer)
+}
+
+// importInto imports files into a cluster. Without one the objects are only printed.
+func (f *importFlags) importInto(ctx context.Context, cluster *applier, sources []aosm.Source, options aosm.Options, printer printers.ResourcePrinter) error {
+	result, err := aosm.ImportAll(sources, options)
+	if err != nil {
+		return &exitError{exitFailed, fmt.Errorf("importing %s: %w", strings.Join(f.files, ", "), err)}
+	}
+	if cluster != nil {
 		if result, err = cluster.again(ctx, result, sources, options); err != nil {
 			return &exitError{exitFailed, err}
 		}
