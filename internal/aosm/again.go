@@ -36,12 +36,12 @@ func (im *importer) add(r resource) {
 		im.unmapped(r.value.node, "it is another resource than that of the same name at %s, which was taken, of subscription %q, resource group %q; import it alone, with a namespace of its own (-n)", first.value.path(), clip(id.subscription), clip(id.group))
 		return
 	}
-	taken, other := *first, r
+	taken, other, also := *first, r, first.also
 	if prefers(r, b, *first, a) {
 		taken, other = r, *first
 	}
-	taken.also = append(slices.Concat(taken.also, other.also), other)
-	taken.also[len(taken.also)-1].also = nil
+	other.also = nil
+	taken.also = append(also, other)
 	taken.api = cmp.Or(taken.api, other.api)
 	taken.id.subscription, taken.id.group = cmp.Or(taken.id.subscription, other.id.subscription), cmp.Or(taken.id.group, other.id.group)
 	*first = taken
@@ -62,17 +62,16 @@ func (im *importer) mapAll(r resource) {
 	im.mapResource(r)
 	mine := im.needs(links, objects)
 	for _, other := range r.also {
-		before := *im
-		before.namespaces = maps.Clone(im.namespaces)
-		before.questions = nil
-		links, objects := len(im.links), len(im.objects)
+		links, objects, findings, doubts, made := len(im.links), len(im.objects), len(im.findings), im.doubts, len(im.made)
 		if other.api == "" {
 			other.api = cmp.Or(r.api, cleanUp) // what is compared is not where it lies
 		}
 		im.mapResource(other)
 		theirs := im.needs(links, objects)
-		im.links, im.objects, im.findings, im.doubts = before.links, before.objects, before.findings, before.doubts
-		im.namespaces, im.locations = before.namespaces, before.locations
+		for _, name := range im.made[made:] {
+			delete(im.namespaces, name)
+		}
+		im.links, im.objects, im.findings, im.doubts, im.made = im.links[:links], im.objects[:objects], im.findings[:findings], doubts, im.made[:made]
 		other.value.close()
 		im.compare(r, other, mine, theirs)
 	}

@@ -122,8 +122,12 @@ type importer struct {
 	namespaces map[string]bool           // those made, by the publisher's folded name
 	manifests  map[string]bool           // named by a definition or design, by key
 	forms      map[string]referenceForms // of references, by the key of their store
-	locations  []located
+	locations  map[string][]located // of stores, by host
 	questions  []*question
+	asked      map[string]*question // by the key of their store
+	grouped    map[string]bool      // keys of the groups with a version; nil until it is needed
+	owners     map[string][]string  // publishers of stores, by the store's folded name; nil until it is needed
+	made       []string             // of namespaces, in order
 	links      []link
 	earlier    map[string][]There
 	stray      bool // the document that is read was found in a directory
@@ -138,7 +142,7 @@ func newImporter(o Options) *importer {
 	return &importer{
 		options: o, session: newSession(), resources: map[string]int{}, scopes: map[string]resourceID{},
 		registries: map[string]bool{}, apis: map[string]bool{}, namespaces: map[string]bool{}, manifests: map[string]bool{},
-		forms: map[string]referenceForms{}, earlier: earlier(o.There), assumed: map[client.Object]bool{},
+		forms: map[string]referenceForms{}, asked: map[string]*question{}, locations: map[string][]located{}, earlier: earlier(o.There), assumed: map[client.Object]bool{},
 	}
 }
 

@@ -3,7 +3,6 @@ package aosm
 import (
 	"cmp"
 	"fmt"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -44,6 +43,7 @@ func (im *importer) putNamespace(id resourceID, at *node) {
 		return
 	}
 	im.namespaces[name] = true
+	im.made = append(im.made, name)
 	ns := &corev1.Namespace{}
 	ns.GetObjectKind().SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kindNamespace))
 	ns.Labels = map[string]string{LabelPublisher: labelValue(fold(id.publisher()))}
@@ -79,10 +79,16 @@ func (im *importer) mapGroup(r resource) {
 	if im.doubts > 0 { // its versions may be what cannot be decided
 		return
 	}
-	for _, other := range im.found {
-		if strings.HasPrefix(other.id.key(), r.id.typ()+"/") && fold(strings.Join(other.id.names[:2], "/")) == fold(strings.Join(r.id.names, "/")) {
-			return
+	if im.grouped == nil {
+		im.grouped = map[string]bool{}
+		for _, other := range im.found {
+			if t := other.id.typ(); t == typeDefinition || t == typeDesign {
+				im.grouped[other.id.parent().key()] = true
+			}
 		}
+	}
+	if im.grouped[r.id.key()] {
+		return
 	}
 	im.tell(Note, r.value.node, "a group alone becomes nothing: it is a label of its versions; import those")
 }

@@ -71,19 +71,30 @@ func (im *importer) givenURL(r resource) (url string, given, ok bool) {
 			continue
 		}
 		im.registries[short] = true
-		publishers := map[string]bool{}
-		for _, other := range im.found {
-			if other.id.typ() == typeStore && fold(other.id.name()) == short {
-				publishers[fold(other.id.publisher())] = true
-			}
-		}
-		if len(publishers) > 1 {
-			im.unmapped(r.value.node, "several publishers have a store %s (%s), and one URL was given for it; give each its own, such as --registry %s=%s", clip(r.id.name()), strings.Join(slices.Sorted(maps.Keys(publishers)), ", "), storeName(r.id), url)
+		if owners := im.ownersOf(short); len(owners) > 1 {
+			im.unmapped(r.value.node, "several publishers have a store %s (%s), and one URL was given for it; give each its own, such as --registry %s=%s", clip(r.id.name()), some("publisher", owners), storeName(r.id), url)
 			return "", false, false
 		}
 		return url, true, true
 	}
 	return "", false, true
+}
+
+// ownersOf are the publishers with a store of a name.
+func (im *importer) ownersOf(store string) []string {
+	if im.owners == nil {
+		im.owners = map[string][]string{}
+		for _, r := range im.found { // each once
+			if r.id.typ() == typeStore {
+				name := fold(r.id.name())
+				im.owners[name] = append(im.owners[name], fold(r.id.publisher()))
+			}
+		}
+		for _, owners := range im.owners {
+			slices.Sort(owners)
+		}
+	}
+	return im.owners[store]
 }
 
 // derivedURL is the URL of the registry which Azure keeps the store in; "" where the input does not say it.
@@ -119,13 +130,13 @@ func (im *importer) apart(r resource, url string) bool {
 		im.unmapped(r.value.node, "its URL cannot be used: %v", err)
 		return false
 	}
-	for _, other := range im.locations {
-		if overlap(location, other.location) {
+	for _, other := range im.locations[location.Host] {
+		if other.id.key() != r.id.key() && overlap(location, other.location) {
 			im.unmapped(r.value.node, "its URL %s overlaps with %s, the URL of the store %s, and one store's artifacts cannot lie in another store; give it its own with --registry %s=URL", url, other.url, storeName(other.id), storeName(r.id))
 			return false
 		}
 	}
-	im.locations = append(im.locations, located{r.id, url, location})
+	im.locations[location.Host] = append(im.locations[location.Host], located{r.id, url, location})
 	return true
 }
 

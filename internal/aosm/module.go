@@ -107,6 +107,9 @@ func (s *scope) findModule(word string) (*module, error) {
 	if notID == nil {
 		name = fold(id.name())
 	}
+	if err := s.spend(1+len(all)/8, 0); err != nil {
+		return nil, err
+	}
 	var found *module
 	for _, m := range all {
 		if (notID != nil && m.symbol != name) || (notID == nil && (m.name != name || differ(m.to.subscription, id.subscription) || differ(m.to.group, id.group))) {
@@ -179,6 +182,9 @@ func (t *template) eachResource(do func(symbol string, v value) error) error {
 		return nil
 	}
 	for _, n := range t.resources.node.items {
+		if err := t.resources.scope.spend(1, 0); err != nil {
+			return err
+		}
 		if err := each(n.key, t.resources.of(n)); err != nil {
 			return err
 		}

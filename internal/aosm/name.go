@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -85,14 +84,15 @@ func (im *importer) claim(l link) claim {
 // same name both get a suffix, so that the order of the input does not matter. An object that is there keeps
 // its name. Namespaces come first, for an object is there in one.
 func (im *importer) settle() {
-	claims := map[string][]string{}
+	claims, several := map[string]string{}, map[string]bool{}
 	for _, l := range im.links {
 		c := im.claim(l)
-		if !slices.Contains(claims[c.key], c.identity) {
-			claims[c.key] = append(claims[c.key], c.identity)
+		if first, ok := claims[c.key]; ok && first != c.identity {
+			several[c.key] = true
 		}
+		claims[c.key] = c.identity
 	}
-	collides := func(l link) bool { return len(claims[im.claim(l).key]) > 1 }
+	collides := func(l link) bool { return several[im.claim(l).key] }
 	namespaces := map[string]string{}
 	for _, l := range im.links {
 		if l.kind == kindNamespace {

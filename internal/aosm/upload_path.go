@@ -51,13 +51,13 @@ func (im *importer) uploadPath(r resource) (v1alpha1.UploadPath, bool) {
 
 func (im *importer) ask(r resource, path v1alpha1.UploadPath) {
 	store := r.id.parent()
-	for _, q := range im.questions {
-		if q.store.key() == store.key() {
-			q.names = append(q.names, r.id.name())
-			return
-		}
+	q := im.asked[store.key()]
+	if q == nil {
+		q = &question{store: store, at: r.value.node, path: path}
+		im.asked[store.key()] = q
+		im.questions = append(im.questions, q)
 	}
-	im.questions = append(im.questions, &question{store, r.value.node, []string{r.id.name()}, path})
+	q.names = append(q.names, r.id.name())
 }
 
 // tellQuestions tells of each store once.
