@@ -41,30 +41,9 @@ type resourceID struct {
 // parseID reads a whole resource id: [/subscriptions/S][/resourceGroups/G]/providers/P/type/name...
 // What it names is compared whole and in any case.
 func parseID(s string) (resourceID, error) {
-	var id resourceID
-	rest, ok := strings.CutPrefix(s, "/")
-	if !ok {
-		return id, fmt.Errorf("%q is no resource id: it does not begin with /", clip(s))
-	}
-	segments := strings.Split(rest, "/")
-	for len(segments) >= 2 && fold(segments[0]) != "providers" {
-		switch fold(segments[0]) {
-		case "subscriptions":
-			id.subscription = segments[1]
-		case "resourcegroups":
-			id.group = segments[1]
-		default:
-			return id, fmt.Errorf("%q is no resource id: %q is neither subscriptions, resourceGroups nor providers", clip(s), clip(segments[0]))
-		}
-		segments = segments[2:]
-	}
-	if len(segments) < 4 || len(segments)%2 != 0 {
-		return id, fmt.Errorf("%q is no resource id: it does not end in /providers/<provider>/<type>/<name>", clip(s))
-	}
-	id.provider = segments[1]
-	for i := 2; i < len(segments); i += 2 {
-		id.types = append(id.types, segments[i])
-		id.names = append(id.names, segments[i+1])
+	id, segments, err := splitID(s)
+	if err != nil {
+		return id, err
 	}
 	id = id.relative()
 	if slices.Contains(segments, "") {
@@ -79,6 +58,35 @@ func parseID(s string) (resourceID, error) {
 		return id, fmt.Errorf("%q is no resource id: %w", clip(s), err)
 	}
 	return id, nil
+}
+
+// splitID reads the parts of an id, whatever these are, and returns those after the scope, too.
+func splitID(s string) (id resourceID, segments []string, err error) {
+	rest, ok := strings.CutPrefix(s, "/")
+	if !ok {
+		return id, nil, fmt.Errorf("%q is no resource id: it does not begin with /", clip(s))
+	}
+	segments = strings.Split(rest, "/")
+	for len(segments) >= 2 && fold(segments[0]) != "providers" {
+		switch fold(segments[0]) {
+		case "subscriptions":
+			id.subscription = segments[1]
+		case "resourcegroups":
+			id.group = segments[1]
+		default:
+			return id, nil, fmt.Errorf("%q is no resource id: %q is neither subscriptions, resourceGroups nor providers", clip(s), clip(segments[0]))
+		}
+		segments = segments[2:]
+	}
+	if len(segments) < 4 || len(segments)%2 != 0 {
+		return id, nil, fmt.Errorf("%q is no resource id: it does not end in /providers/<provider>/<type>/<name>", clip(s))
+	}
+	id.provider = segments[1]
+	for i := 2; i < len(segments); i += 2 {
+		id.types = append(id.types, segments[i])
+		id.names = append(id.names, segments[i+1])
+	}
+	return id, segments, nil
 }
 
 // checkPart says why a text cannot be a part of an id or of a name.

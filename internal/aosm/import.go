@@ -28,7 +28,7 @@ type Options struct {
 	// APIVersion is the one that answers are of, which do not say it; "" where it is not known.
 	APIVersion string
 	// APIVersions are those of a store's manifests by STORE or PUBLISHER/STORE, or of one manifest by
-	// PUBLISHER/STORE/artifactManifests/MANIFEST without the word artifactManifests, in lower case.
+	// PUBLISHER/STORE/MANIFEST, in lower case. They go before APIVersion.
 	APIVersions map[string]string
 	// There are the objects of earlier imports, whose names are kept.
 	There []There
@@ -122,7 +122,7 @@ type importer struct {
 	namespaces map[string]bool           // those made, by the publisher's folded name
 	manifests  map[string]bool           // named by a definition or design, by key
 	forms      map[string]referenceForms // of references, by the key of their store
-	locations  map[string][]located // of stores, by host
+	locations  map[string][]located      // of stores, by host
 	questions  []*question
 	asked      map[string]*question // by the key of their store
 	grouped    map[string]bool      // keys of the groups with a version; nil until it is needed

@@ -99,6 +99,9 @@ func (im *importer) text(v value, name string) string {
 	if !m.there() {
 		return ""
 	}
+	if out, err := m.resolve(); err == nil && !out.there() {
+		return ""
+	}
 	word, err := im.word(v, name)
 	if err == nil {
 		err = known(word)
@@ -148,7 +151,9 @@ func (im *importer) array(v value, name string, limit int) []value {
 	case err != nil:
 		im.undecided(m.node, name, err)
 		return nil
-	case out.node == nil || out.kind != array:
+	case !out.there():
+		return nil
+	case out.kind != array:
 		im.doubt(m.node, "%s is no array, or is made by a loop that cannot be decided", name)
 		return nil
 	}
@@ -197,8 +202,10 @@ func (im *importer) object(v value, name string) value {
 		im.undecided(m.node, name, err)
 		return value{}
 	}
-	if out.node == nil || out.kind != object {
+	if out.there() && out.kind != object {
 		im.unmapped(m.node, "%s is no object", name)
+	}
+	if !out.there() || out.kind != object {
 		return value{}
 	}
 	return out

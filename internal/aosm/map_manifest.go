@@ -39,7 +39,7 @@ func (im *importer) listArtifacts(o *v1alpha1.ArtifactManifest, p value, r resou
 		_, err := whole.resolve()
 		im.undecided(whole.node, "its properties", err)
 	}
-	if im.doubts == before && !p.get("artifacts").there() {
+	if list, err := p.get("artifacts").resolve(); im.doubts == before && err == nil && !list.there() {
 		im.unmapped(r.value.node, "it does not say which artifacts it lists, so that the manifest is left out; one that lists none has \"artifacts\": []")
 		return false
 	}

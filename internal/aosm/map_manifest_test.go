@@ -26,6 +26,7 @@ func TestAManifestIsWholeOrLeftOut(t *testing.T) {
 		"OtherType":   {"what lies in no OCI registry has nothing to release", template(`[` + one + `, {"artifactName": "v", "artifactVersion": "1", "artifactType": "VhdImageFile"}]`), 1, "does not lie in an OCI registry"},
 		"Absent":      {"an answer without a list", answer(`"artifactManifestState": "Uploading"`), -1, "it does not say which artifacts it lists"},
 		"Null":        {"null is no list", answer(`"artifacts": null`), -1, "it does not say which artifacts it lists"},
+		"NullByIf":    {"null by a function", template(`"[if(equals(1, 2), variables('v'), null())]"`), -1, "it does not say which artifacts it lists"},
 		"Parameter":   {"a list without a value", template(`"[parameters('arts')]"`), -1, "artifacts cannot be decided"},
 		"Function":    {"a list by a function that is not evaluated", template(`"[cidrSubnet(variables('v'), 1)]"`), -1, "cidrsubnet() is not among"},
 		"NoArray":     {"a list that is none", template(`"[variables('v')]"`), -1, "artifacts is no array"},

@@ -187,3 +187,22 @@ func TestNamesDoNotChange(t *testing.T) {
 		"References": {reason: "a reference to what is there under another name", input: named, options: renamed, has: []string{"name: cnf-x\n"}},
 	})
 }
+
+// TestNothingIsToldTwice: what an expression makes is looked at once, and nothing of it is told as unknown.
+func TestNothingIsToldTwice(t *testing.T) {
+	t.Parallel()
+	const list = `"variables": {"l": [{"artifactName": "a", "artifactVersion": "1"}], "p": {"artifacts": [{"artifactName": "a", "artifactVersion": "1"}]}}, `
+	of := func(properties string) string { return inTemplate(list, resourceOf(manifestType, "p/s/m", properties)) }
+	cases := map[string]trial{}
+	for name, properties := range map[string]string{
+		"Union": `{"artifacts": "[union(variables('l'), createArray(createObject('artifactName', 'b', 'artifactVersion', '1')))]"}`, "Properties": `"[union(variables('p'), createObject())]"`,
+		"JSON": `"[json('{\"artifacts\": [{\"artifactName\": \"a\", \"artifactVersion\": \"1\"}]}')]"`, "Map": `{"artifacts": "[map(range(0, 2), lambda('i', createObject('artifactName', 'a', 'artifactVersion', string(lambdaVariables('i')))))]"}`,
+		"Copy":     `{"copy": [{"name": "artifacts", "count": 2, "input": {"artifactName": "a", "artifactVersion": "[string(copyIndex('artifacts'))]"}}]}`,
+		"CopyText": `{"copy": [{"name": "artifacts", "count": 2, "input": "[createObject('artifactName', 'a', 'artifactVersion', string(copyIndex('artifacts')))]"}]}`,
+	} {
+		cases[name] = trial{reason: properties, input: of(properties), has: []string{"artifactName: a"}, lacks: []string{"no counterpart"}}
+	}
+	unknown := trial{reason: "but what is unknown is", lost: true, input: of(`{"artifacts": "[union(variables('l'), createArray(createObject('artifactName', 'b', 'artifactVersion', '1', 'colour', 'blue')))]"}`), has: []string{"artifactName: b", "colour: there is no counterpart to it"}}
+	cases["Unknown"] = unknown
+	checkAll(t, cases)
+}

@@ -95,7 +95,7 @@ func reference(s *scope, at *node, args []value) (value, error) {
 // findModule finds a deployment in the template by its id or its symbolic name.
 func (s *scope) findModule(word string) (*module, error) {
 	elsewhere := errors.New("what reference() says is known at deployment only; import what `az ... show` prints after the deployment")
-	id, notID := parseID(word)
+	id, _, notID := splitID(word) // its name can contain what only the deployment knows, the same in both places
 	if notID == nil && id.typ() != typeDeployment {
 		return nil, elsewhere
 	}

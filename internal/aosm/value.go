@@ -19,13 +19,17 @@ type session struct {
 	steps, made, chain int
 	// became has, by the node of an expression, the arrays and objects that it turned out to be.
 	became map[*node][]*node
+	// resolved has the arrays and objects that expressions turned out to be, so that each is made once.
+	resolved map[value]value
 	// unknowns are the characters that stand for results of functions that only a deployment can call.
 	unknowns map[string]rune
 	// fatal is the first thing that makes the input unusable.
 	fatal error
 }
 
-func newSession() *session { return &session{became: map[*node][]*node{}} }
+func newSession() *session {
+	return &session{became: map[*node][]*node{}, resolved: map[value]value{}}
+}
 
 func (s *session) spend(steps, made int) error {
 	s.steps += steps
@@ -253,6 +257,9 @@ func (v value) resolve() (value, error) {
 		return v.scope.make(v.node, text, literal)
 	}
 	s := v.scope
+	if out, again := s.resolved[v]; again {
+		return out, s.spend(1, 0)
+	}
 	done, err := s.deeper()
 	if err != nil {
 		return value{}, err
@@ -269,6 +276,8 @@ func (v value) resolve() (value, error) {
 	if err == nil && out.node != nil && (out.kind == array || out.kind == object) {
 		from := v.original()
 		s.became[from] = append(s.became[from], out.node)
+		s.resolved[v] = out
+		err = s.spend(0, 100)
 	}
 	return out, err
 }

@@ -126,7 +126,7 @@ func TestImportAgainDropsNoHold(t *testing.T) {
 			"helmArtifactProfile": {"helmPackageName": "a", "helmPackageVersionRange": "1"}}}`
 	}
 	version := func(apps string) string {
-		return `{"id": "/providers/Microsoft.HybridNetwork/publishers/p/networkFunctionDefinitionGroups/g/networkFunctionDefinitionVersions/1", "properties": {"networkFunctionTemplate":
+		return `{"id": "/providers/Microsoft.HybridNetwork/publishers/p/networkFunctionDefinitionGroups/g/networkFunctionDefinitionVersions/1.0.0", "properties": {"networkFunctionTemplate":
 			{"networkFunctionApplications": [` + apps + `]}}}`
 	}
 	code, _, errOut := s.imports(version(app("a", "m") + "," + app("b", "n")))
@@ -134,7 +134,7 @@ func TestImportAgainDropsNoHold(t *testing.T) {
 	code, _, errOut = s.imports(version(app("a", "m")))
 	s.Expect(code).To(gomega.Equal(1), errOut)
 	s.Expect(errOut).To(gomega.ContainSubstring("it names what the file does not, and would hold it no more: artifactmanifests/" + s.ns + "/n;"))
-	d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: s.meta("g-1")}
+	d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: s.meta("g-1.0.0")}
 	s.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(d), d)).To(gomega.Succeed())
 	s.Expect(d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications).To(gomega.HaveLen(2))
 	code, _, errOut = s.imports(version(app("a", "m")), "--allow-removal")
@@ -145,13 +145,13 @@ func TestImportAgainLeavesWhatWasMigrated(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	const old = "2024-04-15"
-	version := `{"id": "/providers/Microsoft.HybridNetwork/publishers/p/networkFunctionDefinitionGroups/g/networkFunctionDefinitionVersions/1", "properties": {"networkFunctionTemplate":
+	version := `{"id": "/providers/Microsoft.HybridNetwork/publishers/p/networkFunctionDefinitionGroups/g/networkFunctionDefinitionVersions/1.0.0", "properties": {"networkFunctionTemplate":
 		{"networkFunctionApplications": [{"name": "a", "artifactProfile": {"artifactStore": {"id": "/providers/Microsoft.HybridNetwork/publishers/p/artifactStores/acme"},
 		"helmArtifactProfile": {"helmPackageName": "a", "helmPackageVersionRange": "1"}}}]}}}`
 	estate := "[" + listing("a:1") + "," + version + "]"
 	code, _, errOut := s.imports(estate, "--api-version", old)
 	s.Expect(code).To(gomega.BeZero(), errOut)
-	m, d := &v1alpha1.ArtifactManifest{ObjectMeta: s.meta("m")}, &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: s.meta("g-1")}
+	m, d := &v1alpha1.ArtifactManifest{ObjectMeta: s.meta("m")}, &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: s.meta("g-1.0.0")}
 	change(s, m, func(m *v1alpha1.ArtifactManifest) { m.Spec.UploadPath = v1alpha1.ManifestScoped })
 	change(s, d, func(d *v1alpha1.NetworkFunctionDefinitionVersion) {
 		d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].ArtifactProfile.ArtifactSource = v1alpha1.ArtifactSource{ArtifactManifestRef: &v1alpha1.LocalReference{Name: "m"}}
@@ -160,7 +160,7 @@ func TestImportAgainLeavesWhatWasMigrated(t *testing.T) {
 		code, out, errOut := s.imports(estate, append(args, "--api-version", old)...)
 		s.Expect(code).To(gomega.BeZero(), errOut)
 		s.Expect(out).To(gomega.BeEmpty())
-		for _, kind := range []string{"ArtifactManifest " + s.ns + "/m", "NetworkFunctionDefinitionVersion " + s.ns + "/g-1"} {
+		for _, kind := range []string{"ArtifactManifest " + s.ns + "/m", "NetworkFunctionDefinitionVersion " + s.ns + "/g-1.0.0"} {
 			s.Expect(errOut).To(gomega.ContainSubstring("note: " + kind + ": it is in the new form already, and the file has the old one: it is left as it is\n"))
 		}
 	}
