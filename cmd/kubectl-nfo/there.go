@@ -44,31 +44,38 @@ func (a *applier) again(ctx context.Context, first *aosm.Result, sources []aosm.
 			v1alpha1.KindDefinition: &v1alpha1.NetworkFunctionDefinitionVersionList{}, v1alpha1.KindDesign: &v1alpha1.NetworkServiceDesignVersionList{},
 			v1alpha1.KindSite: &v1alpha1.SiteNetworkServiceList{},
 		} {
-			err := a.api.List(ctx, list, client.InNamespace(namespace))
-			if apierrors.IsForbidden(err) {
-				fmt.Fprintf(a.streams.ErrOut, "note: you may not list objects of the kind %s in the namespace %s: one that is there under another name is not found\n", kind, namespace)
-				continue
-			}
+			there, err := a.imported(ctx, kind, list, namespace)
 			if err != nil {
 				return nil, fmt.Errorf("reading what is there: %w", err)
 			}
-			err = apimeta.EachListItem(list, func(item runtime.Object) error {
-				if o, ok := item.(client.Object); ok {
-					if t, made := aosm.ThereOf(o, kind); made {
-						options.There = append(options.There, t)
-					}
-				}
-				return nil
-			})
-			if err != nil {
-				return nil, fmt.Errorf("reading what is there: %w", err)
-			}
+			options.There = append(options.There, there...)
 		}
 	}
 	if len(options.There) == 0 {
 		return first, nil
 	}
 	return aosm.ImportAll(sources, options)
+}
+
+// imported lists what earlier imports have made in a namespace. Who may not list can still import.
+func (a *applier) imported(ctx context.Context, kind string, list client.ObjectList, namespace string) (all []aosm.There, err error) {
+	err = a.api.List(ctx, list, client.InNamespace(namespace))
+	if apierrors.IsForbidden(err) {
+		fmt.Fprintf(a.streams.ErrOut, "note: you may not list objects of the kind %s in the namespace %s: one that is there under another name is not found\n", kind, namespace)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = apimeta.EachListItem(list, func(item runtime.Object) error {
+		if o, ok := item.(client.Object); ok {
+			if t, made := aosm.ThereOf(o, kind); made {
+				all = append(all, t)
+			}
+		}
+		return nil
+	})
+	return all, err
 }
 
 // otherRegistry refuses to give a store that is there another URL, which would be another store.

@@ -148,25 +148,29 @@ func (s *scope) evalPart(t *term, at *node) (value, error) {
 			return value{}, err
 		}
 		if index.node != nil && index.kind == number {
-			i, err := strconv.Atoi(index.text)
-			item := of.item(i)
-			if err != nil || item.node == nil {
-				return value{}, fmt.Errorf("there is no item %s", clip(index.text))
-			}
-			return item.resolve()
+			return of.numbered(index.text)
 		}
-		if name, err = index.word(); err != nil {
+		names, err := knownWords([]value{index})
+		if err != nil {
 			return value{}, err
 		}
-		if err := known(name); err != nil {
-			return value{}, err
-		}
+		name = names[0]
 	}
 	part := of.get(name)
 	if part.node == nil {
 		return value{}, fmt.Errorf("there is no member %q, or it is known at deployment only", clip(name))
 	}
 	return part.resolve()
+}
+
+// numbered is an item of an array by its number.
+func (v value) numbered(index string) (value, error) {
+	i, err := strconv.Atoi(index)
+	item := v.item(i)
+	if err != nil || item.node == nil {
+		return value{}, fmt.Errorf("there is no item %s", clip(index))
+	}
+	return item.resolve()
 }
 
 // truth is a boolean's value.

@@ -254,28 +254,33 @@ func intersection(s *scope, at *node, args []value) (value, error) {
 		if !a.isArray() {
 			return value{}, errors.New("intersection() takes arrays, or objects, alone")
 		}
-		others, err := allRendered(a.items())
-		if err != nil {
+		var err error
+		if all, err = s.alsoIn(all, a); err != nil {
 			return value{}, err
 		}
-		var kept []value
-		for _, item := range all {
-			one, err := item.rendered()
-			if err != nil {
-				return value{}, err
-			}
-			if err := s.spend(1+len(others)/8, 0); err != nil {
-				return value{}, err
-			}
-			i, err := among(others, one)
-			if err != nil {
-				return value{}, err
-			}
-			if i >= 0 {
-				kept = append(kept, item)
-			}
-		}
-		all = kept
 	}
 	return s.makeArray(at, all)
+}
+
+// alsoIn are the items that an array has, too.
+func (s *scope) alsoIn(all []value, in value) ([]value, error) {
+	others, err := allRendered(in.items())
+	if err != nil {
+		return nil, err
+	}
+	var kept []value
+	for _, item := range all {
+		one, err := item.rendered()
+		if err != nil {
+			return nil, err
+		}
+		i, err := among(others, one)
+		if err = errors.Join(err, s.spend(1+len(others)/8, 0)); err != nil {
+			return nil, err
+		}
+		if i >= 0 {
+			kept = append(kept, item)
+		}
+	}
+	return kept, nil
 }

@@ -112,23 +112,30 @@ func (s *scope) common(at *node, objects []value) (value, error) {
 		if o.node == nil || o.kind != object {
 			return value{}, errors.New("intersection() takes arrays, or objects, alone")
 		}
-		var kept []field
-		for _, m := range all {
-			other := o.get(m.key)
-			if other.node == nil {
-				continue
-			}
-			yes, err := same(m.value, other)
-			if err != nil {
-				return value{}, err
-			}
-			if yes {
-				kept = append(kept, m)
-			}
+		if all, err = sameIn(all, o); err != nil {
+			return value{}, err
 		}
-		all = kept
 	}
 	return s.makeObject(at, all)
+}
+
+// sameIn are the members that an object has with the same value.
+func sameIn(all []field, o value) ([]field, error) {
+	var kept []field
+	for _, m := range all {
+		other := o.get(m.key)
+		if other.node == nil {
+			continue
+		}
+		yes, err := same(m.value, other)
+		if err != nil {
+			return nil, err
+		}
+		if yes {
+			kept = append(kept, m)
+		}
+	}
+	return kept, nil
 }
 
 // itemsOf is an object as an array of its members, each with key and value, in the order of their names.

@@ -151,20 +151,9 @@ func split(s *scope, at *node, args []value) (value, error) {
 		if err != nil || w == "" {
 			return value{}, errors.New("split() needs a delimiter")
 		}
-		if w != "/" {
-			if err := known(in, w); err != nil {
-				return value{}, err
-			}
+		if parts, err = s.cut(parts, w); err != nil {
+			return value{}, err
 		}
-		var cut []string
-		for _, p := range parts {
-			n := strings.Count(p, w) + 1
-			if err := s.spend(n, 100*n); err != nil {
-				return value{}, err
-			}
-			cut = append(cut, strings.Split(p, w)...)
-		}
-		parts = cut
 	}
 	all := make([]value, len(parts))
 	for i, p := range parts {
@@ -173,6 +162,24 @@ func split(s *scope, at *node, args []value) (value, error) {
 		}
 	}
 	return s.makeArray(at, all)
+}
+
+// cut splits texts.
+func (s *scope) cut(parts []string, by string) ([]string, error) {
+	var cut []string
+	for _, p := range parts {
+		if by != "/" {
+			if err := known(p, by); err != nil {
+				return nil, err
+			}
+		}
+		n := strings.Count(p, by) + 1
+		if err := s.spend(n, 100*n); err != nil {
+			return nil, err
+		}
+		cut = append(cut, strings.Split(p, by)...)
+	}
+	return cut, nil
 }
 
 func substring(s *scope, at *node, args []value) (value, error) {

@@ -161,23 +161,6 @@ func (s *scope) modulesOf() ([]*module, error) {
 // eachResource calls a function for each resource of a template, as often as its loop turns, with its
 // symbolic name.
 func (t *template) eachResource(do func(symbol string, v value) error) error {
-	each := func(symbol string, v value) error {
-		loop := v.get("copy")
-		if !loop.there() {
-			return do(symbol, v)
-		}
-		count, err := loop.count()
-		name, nameErr := loop.get("name").resolve()
-		if err != nil || nameErr != nil {
-			return nil // it is told where it is read
-		}
-		for i := range count {
-			if err := do(fmt.Sprintf("%s[%d]", symbol, i), value{node: v.node, scope: v.scope.turn(name.text1(), i)}); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 	if t.resources.node == nil {
 		return nil
 	}
@@ -185,7 +168,26 @@ func (t *template) eachResource(do func(symbol string, v value) error) error {
 		if err := t.resources.scope.spend(1, 0); err != nil {
 			return err
 		}
-		if err := each(n.key, t.resources.of(n)); err != nil {
+		if err := eachTurn(n.key, t.resources.of(n), do); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachTurn calls a function for each turn of a resource.
+func eachTurn(symbol string, v value, do func(symbol string, v value) error) error {
+	loop := v.get("copy")
+	if !loop.there() {
+		return do(symbol, v)
+	}
+	count, err := loop.count()
+	name, nameErr := loop.get("name").resolve()
+	if err != nil || nameErr != nil {
+		return nil // it is told where it is read
+	}
+	for i := range count {
+		if err := do(fmt.Sprintf("%s[%d]", symbol, i), value{node: v.node, scope: v.scope.turn(name.text1(), i)}); err != nil {
 			return err
 		}
 	}

@@ -100,22 +100,24 @@ func (im *importer) settle() {
 			namespaces[fold(l.id.publisher())] = *l.into
 		}
 	}
-	var site *link // the first one, which tells for all
+	told := false
 	for _, l := range im.links {
 		if l.kind == kindNamespace {
 			continue
 		}
-		in := cmp.Or(im.options.Namespace, namespaces[fold(l.id.publisher())])
-		if l.in != nil {
-			in = *l.in
-		}
-		if im.name(l, collides(l), in) && site == nil {
-			site = &l
+		if im.name(l, collides(l), l.namespace(im.options, namespaces)) && !told {
+			told = true
+			im.tell(Note, l.at, "the SiteNetworkService is called %s: sites of one name can be in many resource groups, so that the name of each ends in a hash of where it is", *l.into)
 		}
 	}
-	if site != nil {
-		im.tell(Note, site.at, "the SiteNetworkService is called %s: sites of one name can be in many resource groups, so that the name of each ends in a hash of where it is", *site.into)
+}
+
+// namespace is where the object is, by the names of publishers' namespaces.
+func (l link) namespace(o Options, namespaces map[string]string) string {
+	if l.in != nil {
+		return *l.in
 	}
+	return cmp.Or(o.Namespace, namespaces[fold(l.id.publisher())])
 }
 
 // name fills in one name, and reports whether it is that of a site with a suffix, which is told once.

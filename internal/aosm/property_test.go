@@ -15,7 +15,6 @@ type templateWriter struct {
 	names     int
 	variables []string
 	given     []string // members of parameters
-	modules   []string
 	outputs   []string
 }
 

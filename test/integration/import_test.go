@@ -174,3 +174,53 @@ func TestImportAgainLeavesWhatWasMigrated(t *testing.T) {
 	s.Expect(code).To(gomega.Equal(1))
 	s.Expect(errOut).To(gomega.ContainSubstring("does not list b:1"))
 }
+
+// Answers have states and ids with a scope; a template that follows has neither, and takes nothing back.
+func TestImportKeepsWhatAnswersSaid(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	const publisher = "/providers/Microsoft.HybridNetwork/publishers/p/"
+	answers := func(scope string) string {
+		return `[{"id": "` + scope + publisher + `artifactStores/acme/artifactManifests/m", "properties": {"artifactManifestState": "Uploaded", "artifacts": [{"artifactName": "a", "artifactVersion": "1"}]}},
+			{"id": "` + scope + publisher + `networkFunctionDefinitionGroups/g/networkFunctionDefinitionVersions/1.0.0", "properties": {"versionState": "Active", "networkFunctionTemplate": {"networkFunctionApplications": [{"name": "a",
+			"artifactProfile": {"artifactStore": {"id": "` + publisher + `artifactStores/acme/artifactManifests/m"}, "helmArtifactProfile": {"helmPackageName": "a", "helmPackageVersionRange": "1"}}}]}}}]`
+	}
+	const first, second = "/subscriptions/1/resourceGroups/rg", "/subscriptions/2/resourceGroups/rg"
+	template := `{"$schema": "deploymentTemplate.json#", "resources": [
+		{"type": "Microsoft.HybridNetwork/publishers/artifactStores/artifactManifests", "apiVersion": "2025-03-30", "name": "p/acme/m", "properties": {"artifacts": [{"artifactName": "a", "artifactVersion": "1"}]}},
+		{"type": "Microsoft.HybridNetwork/publishers/networkFunctionDefinitionGroups/networkFunctionDefinitionVersions", "apiVersion": "2025-03-30", "name": "p/g/1.0.0", "properties": {"networkFunctionTemplate": {"networkFunctionApplications": [{"name": "a",
+		"artifactProfile": {"artifactStore": {"id": "` + publisher + `artifactStores/acme/artifactManifests/m"}, "helmArtifactProfile": {"helmPackageName": "a", "helmPackageVersionRange": "1"}}}]}}}]}`
+	code, _, errOut := s.imports(answers(first))
+	s.Expect(code).To(gomega.BeZero(), errOut)
+	m, d := &v1alpha1.ArtifactManifest{ObjectMeta: s.meta("m")}, &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: s.meta("g-1.0.0")}
+	for _, args := range [][]string{{"--dry-run=server"}, {}, {"--force-conflicts"}} {
+		code, _, errOut = s.imports(template, args...)
+		s.Expect(code).To(gomega.BeZero(), errOut)
+		for _, o := range []client.Object{m, d} {
+			s.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(o), o)).To(gomega.Succeed())
+			s.Expect(o.GetAnnotations()[aosm.AnnotationID]).To(gomega.HavePrefix(first))
+			s.Expect(o.GetGeneration()).To(gomega.BeEquivalentTo(1), "a template that follows changes nothing")
+		}
+		s.Expect(m.Spec.ArtifactManifestState).To(gomega.Equal(v1alpha1.ManifestUploaded))
+		s.Expect(d.Spec.VersionState).To(gomega.Equal(v1alpha1.VersionActive))
+	}
+	code, _, errOut = s.imports(answers(second))
+	s.Expect(code).To(gomega.Equal(1), errOut)
+	s.Expect(errOut).To(gomega.ContainSubstring("stands for \"" + first))
+}
+
+// A definition that a design names through an id of the deployment's own scope is held like any other.
+func TestImportedDesignHoldsItsDefinition(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.manage(hooked)
+	s.create(s.store("acme"), s.manifest("m", "a:1"), s.definition("smf-1.0.0", "m", "a"))
+	code, _, errOut := s.imports(`{"$schema": "deploymentTemplate.json#", "resources": [{"type": "Microsoft.HybridNetwork/publishers/networkServiceDesignGroups/networkServiceDesignVersions", "apiVersion": "2025-03-30", "name": "p/core/1.0.0",
+		"properties": {"resourceElementTemplates": [{"name": "smf", "type": "ArmResourceDefinition", "configuration": {"parameterValues":
+		"[format('{{\"nfdvId\": \"{0}\"}}', resourceId('Microsoft.HybridNetwork/publishers/networkFunctionDefinitionGroups/networkFunctionDefinitionVersions', 'p', 'smf', '1.0.0'))]"}}]}}]}`)
+	s.Expect(code).To(gomega.BeZero(), errOut)
+	design := &v1alpha1.NetworkServiceDesignVersion{ObjectMeta: s.meta("core-1.0.0")}
+	s.eventually(design, v1alpha1.ConditionResolved, "True/Resolved")
+	err := env.Client.Delete(t.Context(), &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: s.meta("smf-1.0.0")})
+	s.Expect(err).To(gomega.MatchError(gomega.ContainSubstring("core-1.0.0")))
+}
