@@ -118,7 +118,7 @@ e2e: build node-cluster bin/demo bin/peers $(HELM) ## install the chart on a nod
 
 .PHONY: fuzz-import
 fuzz-import: ## look for inputs that break kubectl nfo import, for NFO_FUZZ (default 10m)
-	$(GO) test ./internal/aosm -run '^$$' -fuzz '^FuzzImport$$' -fuzztime "$${NFO_FUZZ:-10m}"
+	$(GO) test ./internal/aosm -run '^$$' -fuzz '^FuzzImport$$' -fuzztime "$${NFO_FUZZ:-10m}" -fuzzminimizetime 2s
 
 .PHONY: soak
 soak: cluster ## push, release, restore and purge, all at once, for NFO_SOAK (default 10m)

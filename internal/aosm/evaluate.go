@@ -125,7 +125,10 @@ func (s *scope) eval(t *term, at *node) (value, error) {
 	args := make([]value, len(t.args))
 	for i, a := range t.args {
 		var err error
-		if args[i], err = s.eval(a, at); err != nil {
+		if args[i], err = s.eval(a, at); err == nil {
+			err = args[i].charge()
+		}
+		if err != nil {
 			return value{}, err
 		}
 	}
@@ -151,7 +154,7 @@ func (s *scope) evalPart(t *term, at *node) (value, error) {
 			return of.numbered(index.text)
 		}
 		names, err := knownWords([]value{index})
-		if err != nil {
+		if err = errors.Join(err, index.charge()); err != nil {
 			return value{}, err
 		}
 		name = names[0]
@@ -161,6 +164,14 @@ func (s *scope) evalPart(t *term, at *node) (value, error) {
 		return value{}, fmt.Errorf("there is no member %q, or it is known at deployment only", clip(name))
 	}
 	return part.resolve()
+}
+
+// charge counts the reading of a text.
+func (v value) charge() error {
+	if v.node == nil || v.kind != text {
+		return nil
+	}
+	return v.scope.spend(len(v.text)/64, 0)
 }
 
 // numbered is an item of an array by its number.

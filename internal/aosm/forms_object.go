@@ -42,7 +42,7 @@ func (l *lambda) key(item value) (string, error) {
 		return "", err
 	}
 	word, err := v.word()
-	return word, errors.Join(err, known(word))
+	return word, errors.Join(err, v.charge(), known(word))
 }
 
 // evalMapValues is mapValues(object, lambda).

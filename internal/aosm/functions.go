@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // function is a function of ARM's template language whose result follows from its arguments.
@@ -183,6 +184,6 @@ func length(s *scope, at *node, args []value) (value, error) {
 		if err := known(v.text); err != nil {
 			return value{}, err
 		}
-		return s.number(at, len([]rune(v.text)))
+		return s.number(at, utf8.RuneCountInString(v.text))
 	}
 }

@@ -64,6 +64,9 @@ func (n *node) member(name string) *node {
 		return n.folded[name]
 	}
 	for _, m := range n.items {
+		if len(m.key) > 4*len(name) { // no other case of a name is so much longer, and folding it costs time
+			continue
+		}
 		if fold(m.key) == name {
 			return m
 		}
