@@ -130,7 +130,7 @@ func (a *applier) applyOver(ctx context.Context, there, o client.Object, assumed
 	}
 	if unsealed {
 		a.unsealed++
-		fmt.Fprintf(a.streams.ErrOut, "note: %s %s: it moves to a path of its own (ManifestScoped), and is Uploading until its artifacts are seen there; when its condition Uploaded is True, import again to seal it\n",
+		fmt.Fprintf(a.streams.ErrOut, "Not mapped:\n  %s %s: its state Uploaded: it moves to a path of its own (ManifestScoped), and is Uploading until its artifacts are seen there; when its condition Uploaded is True, import again to seal it\n",
 			o.GetObjectKind().GroupVersionKind().Kind, client.ObjectKeyFromObject(o))
 	}
 	return u, nil

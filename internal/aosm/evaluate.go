@@ -79,7 +79,7 @@ func (t *template) typeOf(declared value) value {
 		if !ok {
 			break
 		}
-		declared = t.types.get(name)
+		declared = value{node: t.types.member(name), scope: t.types.scope} // not opened: types mean nothing else here
 	}
 	return declared.get("type")
 }

@@ -206,7 +206,7 @@ var ownValue = regexp.MustCompile(`^\$\.(?:variables|parameters)\.[xol]([0-9]+)`
 // finding says that it is not.
 func TestNoReferenceIsDropped(t *testing.T) {
 	t.Parallel()
-	const seed, rounds = 20250330, 4000
+	const seed, rounds = 20250330, 2000
 	w := &templateWriter{Rand: rand.New(rand.NewPCG(seed, seed))}
 	found, told := 0, 0
 	for round := range rounds {

@@ -209,6 +209,26 @@ func TestImportKeepsWhatAnswersSaid(t *testing.T) {
 	s.Expect(errOut).To(gomega.ContainSubstring("stands for \"" + first))
 }
 
+// The API version of an answer that is known later moves a sealed manifest, which is unsealed until it is seen.
+func TestImportMovesASealedManifest(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	sealed := strings.Replace(listing("a:1"), `"properties": {`, `"properties": {"artifactManifestState": "Uploaded", `, 1)
+	code, _, errOut := s.imports(sealed)
+	s.Expect(code).To(gomega.Equal(3), errOut)
+	s.Expect(errOut).To(gomega.ContainSubstring("nothing says which API version the manifest m of the store p/acme was made with"))
+	m := &v1alpha1.ArtifactManifest{ObjectMeta: s.meta("m")}
+	s.Expect(s.gone(m)).To(gomega.BeTrue())
+	code, _, errOut = s.imports(sealed, "--api-version", "2024-04-15")
+	s.Expect(code).To(gomega.BeZero(), errOut)
+	code, _, errOut = s.imports(sealed, "--api-version", "p/acme=2025-03-30")
+	s.Expect(code).To(gomega.Equal(3), errOut)
+	s.Expect(errOut).To(gomega.ContainSubstring("import again to seal it"))
+	s.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(m), m)).To(gomega.Succeed())
+	s.Expect(m.Spec.UploadPath).To(gomega.Equal(v1alpha1.ManifestScoped))
+	s.Expect(m.Spec.ArtifactManifestState).To(gomega.Equal(v1alpha1.ManifestUploading))
+}
+
 // A definition that a design names through an id of the deployment's own scope is held like any other.
 func TestImportedDesignHoldsItsDefinition(t *testing.T) {
 	t.Parallel()
