@@ -26,12 +26,12 @@ the template NAME.json beside it; any other one, to all templates.
 
 A publisher becomes a namespace, with its stores, manifests, definitions and designs; a site goes to the namespace of its design.
 
-Everything that has no counterpart, or that the files alone cannot decide, is told on standard error,
-with its JSON path. Nothing is guessed: a manifest is left out if not all of its artifacts can be decided, or if
-nothing says which API version it was made with.
+Everything that has no counterpart, or that the files alone cannot decide, is reported on standard error with its
+JSON path. Nothing is guessed: a manifest is not imported if not all of its artifacts can be decided, or if its API
+version is unknown.
 
-An import can be repeated, with answers and templates in any order. An object keeps its name, its place in a registry,
-the fullest id that was imported, and a state that the files do not say. An import does not take entries out of the list of a
+An import can be repeated, with answers and templates in any order. An existing object keeps its name, the URL of its registry,
+the most complete id that was imported, and any state that the files do not contain. An import does not take entries out of the list of a
 manifest that is there, which would release their tags, nor out of a definition, design or site what it names and so holds:
 it says which, and leaves that object as it is. With --allow-removal it takes them out. What has been migrated to the form of
 the API version 2025-03-30 is left as it is where the file has the old form.

@@ -85,7 +85,7 @@ func otherRegistry(there, o client.Object) error {
 	if !ok || !same || before.Spec.Registry.URL == store.Spec.Registry.URL {
 		return nil
 	}
-	return fmt.Errorf("it is there with the URL %s, which cannot be changed; import without --registry for it, or with this URL as before", before.Spec.Registry.URL)
+	return fmt.Errorf("it exists with the URL %s, which cannot be changed; import without --registry for it, or with this URL", before.Spec.Registry.URL)
 }
 
 // errLeft is no failure: what is there is the better of the two.

@@ -98,7 +98,7 @@ func (im *importer) readOnly(r resource, at *node, member string) bool {
 	if !r.template {
 		return false
 	}
-	im.tell(Note, at, "a template does not decide %s: AOSM sets it, at first to the default; an object that is there keeps its state", member)
+	im.tell(Note, at, "a template does not set %s, which is read-only in AOSM: a new object gets the default state, an existing one keeps its state", member)
 	return true
 }
 

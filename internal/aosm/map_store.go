@@ -72,7 +72,7 @@ func (im *importer) givenURL(r resource) (url string, given, ok bool) {
 		}
 		im.registries[short] = true
 		if owners := im.ownersOf(short); len(owners) > 1 {
-			im.unmapped(r.value.node, "several publishers have a store %s (%s), and one URL was given for it; give each its own, such as --registry %s=%s", clip(r.id.name()), some("publisher", owners), storeName(r.id), url)
+			im.unmapped(r.value.node, "several publishers have a store %s (%s), but --registry gives one URL; give each store its own, such as --registry %s=%s", clip(r.id.name()), some("publisher", owners), storeName(r.id), url)
 			return "", false, false
 		}
 		return url, true, true
@@ -115,7 +115,7 @@ func (im *importer) derivedURL(r resource, p value) string {
 	}
 	url := "https://" + strings.ToLower(id.name()) + ".azurecr.io"
 	if there := im.there(v1alpha1.KindArtifactStore, r.id); there.URL != "" && there.URL != url {
-		im.tell(Note, backing.node, "the store is there with the URL %s, and keeps it", there.URL)
+		im.tell(Note, backing.node, "the store exists with the URL %s, and keeps it", there.URL)
 		return there.URL
 	}
 	im.tell(Note, backing.node, "the store's URL is taken to be %s, as in Azure's public cloud; if it is another one, "+give, url, clip(r.id.name()))
@@ -132,7 +132,7 @@ func (im *importer) apart(r resource, url string) bool {
 	}
 	for _, other := range im.locations[location.Host] {
 		if other.id.key() != r.id.key() && overlap(location, other.location) {
-			im.unmapped(r.value.node, "its URL %s overlaps with %s, the URL of the store %s, and one store's artifacts cannot lie in another store; give it its own with --registry %s=URL", url, other.url, storeName(other.id), storeName(r.id))
+			im.unmapped(r.value.node, "its URL %s overlaps with %s, the URL of the store %s, and two stores cannot share a place in a registry; give it its own with --registry %s=URL", url, other.url, storeName(other.id), storeName(r.id))
 			return false
 		}
 	}

@@ -55,17 +55,17 @@ func TestUploadPathOfAnswers(t *testing.T) {
 	}
 	old, scope := []string{"uploadPath: StoreScoped"}, []string{"uploadPath: ManifestScoped"}
 	checkAll(t, map[string]trial{
-		"Asked":      {reason: "nothing says it", lost: true, input: list(manifest("s", "a"), manifest("s", "b")), has: []string{"the manifests a, b of the store p/s were made with", "--api-version 2025-03-30"}, lacks: []string{"kind: ArtifactManifest"}},
-		"AskedEach":  {reason: "once for each store", lost: true, input: list(manifest("s", "a"), manifest("t", "b")), has: []string{"the manifest a of the store p/s was", "the manifest b of the store p/t was"}},
+		"Asked":      {reason: "nothing says it", lost: true, input: list(manifest("s", "a"), manifest("s", "b")), has: []string{"the API version of the manifests a, b of the store p/s is not in the input", "--api-version 2025-03-30"}, lacks: []string{"kind: ArtifactManifest"}},
+		"AskedEach":  {reason: "once for each store", lost: true, input: list(manifest("s", "a"), manifest("t", "b")), has: []string{"the API version of the manifest a of the store p/s is", "the API version of the manifest b of the store p/t is"}},
 		"Given":      {reason: "given for all", options: Options{APIVersion: cleanUp}, input: list(manifest("s", "a"), manifest("t", "b")), has: scope, lacks: old},
-		"GivenStore": {reason: "given for one store", lost: true, options: Options{APIVersions: map[string]string{"s": cleanUp}}, input: list(manifest("S", "a"), manifest("t", "b")), has: append(scope, "the manifest b of the store p/t was"), lacks: old},
+		"GivenStore": {reason: "given for one store", lost: true, options: Options{APIVersions: map[string]string{"s": cleanUp}}, input: list(manifest("S", "a"), manifest("t", "b")), has: append(scope, "the API version of the manifest b of the store p/t is"), lacks: old},
 		"GivenMixed": {reason: "a publisher that is on its way", options: Options{APIVersion: "2024-04-15", APIVersions: map[string]string{"p/s": cleanUp, "p/s/b": "2023-09-01"}}, input: list(manifest("s", "a"), manifest("s", "b"), manifest("t", "c")), has: append(scope, old...)},
 		"GivenNone":  {reason: "given for a store that is not there", lost: true, options: Options{APIVersion: cleanUp, APIVersions: map[string]string{"x": cleanUp}}, input: manifest("s", "a"), has: []string{`--api-version: no store of the input that can be mapped is called "x"`}},
 		"Named":      {reason: "a version names it", input: list(manifest("s", "a"), named("p/artifactStores/s/artifactManifests/a")), has: scope, lacks: old},
-		"Sibling":    {reason: "a version names another one of the store", input: list(manifest("s", "a"), manifest("s", "b"), named("p/artifactStores/s/artifactManifests/b")), has: append(scope, "taken to be 2025-03-30"), lacks: old},
-		"OtherStore": {reason: "one of another store says nothing", lost: true, input: list(manifest("s", "a"), manifest("t", "b"), named("p/artifactStores/t/artifactManifests/b")), has: []string{"the manifest a of the store p/s was"}},
-		"OldForm":    {reason: "all versions name the store itself", input: list(manifest("s", "a"), named("p/artifactStores/s")), has: append(old, "taken to be of before"), lacks: scope},
-		"BothForms":  {reason: "a store that is on its way", lost: true, input: list(manifest("s", "a"), manifest("s", "b"), named("p/artifactStores/s/artifactManifests/b"), answerOf(scoped("p/networkFunctionDefinitionGroups/g/networkFunctionDefinitionVersions/2.0.0"), chartOf(scoped("p/artifactStores/s")))), has: append(scope, "the manifest a of the store p/s was"), lacks: old},
+		"Sibling":    {reason: "a version names another one of the store", input: list(manifest("s", "a"), manifest("s", "b"), named("p/artifactStores/s/artifactManifests/b")), has: append(scope, ": 2025-03-30 is assumed"), lacks: old},
+		"OtherStore": {reason: "one of another store says nothing", lost: true, input: list(manifest("s", "a"), manifest("t", "b"), named("p/artifactStores/t/artifactManifests/b")), has: []string{"the API version of the manifest a of the store p/s is"}},
+		"OldForm":    {reason: "all versions name the store itself", input: list(manifest("s", "a"), named("p/artifactStores/s")), has: append(old, "a version before 2025-03-30 is assumed"), lacks: scope},
+		"BothForms":  {reason: "a store that is on its way", lost: true, input: list(manifest("s", "a"), manifest("s", "b"), named("p/artifactStores/s/artifactManifests/b"), answerOf(scoped("p/networkFunctionDefinitionGroups/g/networkFunctionDefinitionVersions/2.0.0"), chartOf(scoped("p/artifactStores/s")))), has: append(scope, "the API version of the manifest a of the store p/s is"), lacks: old},
 		"Template":   {reason: "a template beside the answer says it", input: list(manifest("s", "a")) + inTemplate("", resourceOf(manifestType, "p/s/a", artifactsOf("a:1"))), has: scope, lacks: old},
 		"There":      {reason: "the manifest is there", input: manifest("s", "a"), has: scope, options: Options{There: []There{{Kind: v1alpha1.KindArtifactManifest, Namespace: "p", Name: "a", ID: scoped("p/artifactStores/s/artifactManifests/A"), UploadPath: v1alpha1.ManifestScoped}}}},
 		"ThereOther": {reason: "another one is", lost: true, input: manifest("s", "a"), options: Options{There: []There{{Kind: v1alpha1.KindArtifactManifest, Namespace: "p", Name: "a", ID: scoped("p/artifactStores/t/artifactManifests/a"), UploadPath: v1alpha1.ManifestScoped}}}},
@@ -107,7 +107,7 @@ func TestStates(t *testing.T) {
 	const m, v, d = "artifactStores/s/artifactManifests/m", "networkFunctionDefinitionGroups/g/networkFunctionDefinitionVersions/1.0.0", "networkServiceDesignGroups/g/networkServiceDesignVersions/1.0.0"
 	design := strings.Replace(designOf("ArmResourceDefinition", `"{}"`), "{", `{"versionState": "Active", `, 1)
 	o := Options{APIVersion: cleanUp}
-	const told = "a template does not decide "
+	const told = "a template does not set "
 	checkAll(t, map[string]trial{
 		"Uploaded":         {reason: "sealed", options: o, input: answer(m, manifest("Uploaded")), has: []string{"artifactManifestState: Uploaded"}},
 		"Succeeded":        {reason: "after the seal", options: o, input: answer(m, manifest("Succeeded")), has: []string{"artifactManifestState: Uploaded", "taken to be Uploaded"}},

@@ -107,7 +107,7 @@ func (im *importer) settle() {
 		}
 		if im.name(l, collides(l), l.namespace(im.options, namespaces)) && !told {
 			told = true
-			im.tell(Note, l.at, "the SiteNetworkService is called %s: sites of one name can be in many resource groups, so that the name of each ends in a hash of where it is", *l.into)
+			im.tell(Note, l.at, "the SiteNetworkService is called %s: several resource groups can have a site of the same name, so the name of each ends in a hash of its subscription and resource group", *l.into)
 		}
 	}
 }

@@ -64,14 +64,14 @@ func (im *importer) ask(r resource, path v1alpha1.UploadPath) {
 func (im *importer) tellQuestions() {
 	for _, q := range im.questions {
 		store := clip(q.store.publisher() + "/" + q.store.name())
-		which := fmt.Sprintf("nothing says which API version %s of the store %s %s made with", some("manifest", q.names), store, wereWas(q.names))
+		which := fmt.Sprintf("the API version of %s of the store %s is not in the input", some("manifest", q.names), store)
 		switch q.path {
 		case "":
-			im.tell(NotMapped, q.at, "%s, and so where the artifacts lie: left out; import again with --api-version %s, or with an earlier one such as %s (for this store alone: --api-version %s=%s)", which, cleanUp, versions[1], store, cleanUp)
+			im.tell(NotMapped, q.at, "%s, so the repositories of the artifacts are unknown: not imported; import again with --api-version %s, or with an earlier version such as %s (for this store only: --api-version %s=%s)", which, cleanUp, versions[1], store, cleanUp)
 		case v1alpha1.ManifestScoped:
-			im.tell(Note, q.at, "%s: taken to be %s, as other manifests of the store are, which versions refer to (--api-version %s=%s says otherwise)", which, cleanUp, store, versions[1])
+			im.tell(Note, q.at, "%s: %s is assumed, because definitions or designs refer to other manifests of the store; set another one with --api-version %s=%s", which, cleanUp, store, versions[1])
 		default:
-			im.tell(Note, q.at, "%s: taken to be of before %s, as all versions refer to the store itself (--api-version %s=%s says otherwise)", which, cleanUp, store, cleanUp)
+			im.tell(Note, q.at, "%s: a version before %s is assumed, because all definitions and designs refer to the store itself; set another one with --api-version %s=%s", which, cleanUp, store, cleanUp)
 		}
 	}
 }
@@ -91,13 +91,6 @@ func some(what string, names []string) string {
 		return "the " + what + " " + out
 	}
 	return "the " + what + "s " + out
-}
-
-func wereWas(names []string) string {
-	if len(names) == 1 {
-		return "was"
-	}
-	return "were"
 }
 
 // setAPI is the API version of an answer: that which was given for it, which it says itself, or which was

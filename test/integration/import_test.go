@@ -216,7 +216,7 @@ func TestImportMovesASealedManifest(t *testing.T) {
 	sealed := strings.Replace(listing("a:1"), `"properties": {`, `"properties": {"artifactManifestState": "Uploaded", `, 1)
 	code, _, errOut := s.imports(sealed)
 	s.Expect(code).To(gomega.Equal(3), errOut)
-	s.Expect(errOut).To(gomega.ContainSubstring("nothing says which API version the manifest m of the store p/acme was made with"))
+	s.Expect(errOut).To(gomega.ContainSubstring("the API version of the manifest m of the store p/acme is not in the input"))
 	m := &v1alpha1.ArtifactManifest{ObjectMeta: s.meta("m")}
 	s.Expect(s.gone(m)).To(gomega.BeTrue())
 	code, _, errOut = s.imports(sealed, "--api-version", "2024-04-15")
