@@ -42,9 +42,11 @@ func (im *importer) definitionOf(c, t value, r resource, e *v1alpha1.ResourceEle
 		e.Configuration.NetworkFunctionDefinitionVersionRef = ref
 		im.link(&ref.Name, v1alpha1.KindDefinition, named.ids[0], nil)
 	}
-	switch {
-	case named.unread() != nil:
-		im.tell(NotMapped, parameters.node, "it may name a definition, and which one cannot be read: %v; %s", named.unread(), setReference)
+	switch unread := named.unread(); {
+	case errors.Is(unread, errFilledIn), errors.Is(unread, errUnknownPart):
+		im.tell(NotMapped, parameters.node, "which definition it deploys is decided at deployment: %v; %s", unread, setReference)
+	case unread != nil:
+		im.tell(NotMapped, parameters.node, "it may name a definition, and which one cannot be read: %v; %s", unread, setReference)
 	case len(named.ids) == 0 && e.Type == v1alpha1.NetworkFunctionDefinition:
 		im.tell(NotMapped, t.node, "which definition it deploys is decided at deployment; %s", setReference)
 	}
@@ -131,7 +133,7 @@ func (m *mentions) walk(n *node, depth int) bool {
 	}
 	for _, c := range n.items {
 		if n.kind == object && !found && c.kind != null && (c.kind != text || c.text != "") {
-			m.doubt(c.key, fmt.Errorf("the value of %q is no whole id", clip(c.key)))
+			m.doubt(c.key, fmt.Errorf("the value of %q: %w", clip(c.key), c.noID()))
 		}
 	}
 	return found
@@ -158,9 +160,17 @@ func (m *mentions) read(s string, depth int) bool {
 	case err == nil:
 		m.doubt(s, fmt.Errorf("%q is no definition version", clip(s)))
 	case !strings.HasPrefix(s, "/"):
-		m.doubt(s, fmt.Errorf("%q is no whole id", clip(s)))
+		m.doubt(s, fmt.Errorf("%q: %w", clip(s), (&node{kind: text, text: s}).noID()))
 	default:
 		m.doubt(s, err)
 	}
 	return false
+}
+
+// noID says why a value is no whole id.
+func (n *node) noID() error {
+	if n.kind == text && placeholders.MatchString(n.text) {
+		return errFilledIn
+	}
+	return errors.New("it is no whole id")
 }

@@ -93,7 +93,7 @@ func splitID(s string) (id resourceID, segments []string, err error) {
 func checkPart(part string) error {
 	switch {
 	case undecidable(part):
-		return errors.New("a part of it is known at deployment only; import what `az ... show` prints after the deployment")
+		return errUnknownPart
 	case len(part) > maxSegment:
 		return fmt.Errorf("a part of it has more than %d bytes", maxSegment)
 	case !printable(part):

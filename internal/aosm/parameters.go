@@ -70,7 +70,7 @@ func isEntry(n *node) bool {
 		return false
 	}
 	return !slices.ContainsFunc(n.items, func(m *node) bool {
-		return !slices.Contains([]string{"value", "reference", "metadata"}, fold(m.key))
+		return !slices.Contains([]string{"value", "reference", "metadata", "type"}, fold(m.key))
 	})
 }
 

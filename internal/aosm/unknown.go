@@ -27,6 +27,9 @@ var shown = strings.NewReplacer(ownSubscription, "<subscription>", ownGroup, "<r
 // errUnknown is the reason for what cannot be decided without the deployment.
 var errUnknown = errors.New("it depends on what is known at deployment only; import what `az ... show` prints after the deployment")
 
+// errUnknownPart is the reason for a name or an id with such a part.
+var errUnknownPart = errors.New("a part of it is known at deployment only; import what `az ... show` prints after the deployment")
+
 func isUnknown(r rune) bool { return r >= firstUnknown && r <= lastUnknown }
 
 // undecidable reports whether a text contains what only a deployment knows.
