@@ -118,6 +118,10 @@ e2e: build node-cluster bin/demo bin/peers $(HELM) ## install the chart on a nod
 	@$(MAKE) --no-print-directory image IMAGE=registry.example.com/nfo:e2e
 	NFO_E2E=1 $(GO) test ./test/e2e -count=1 -v -timeout 40m
 
+.PHONY: fuzz-import
+fuzz-import: ## look for inputs that break kubectl nfo import, for NFO_FUZZ (default 10m)
+	$(GO) test ./internal/aosm -run '^$$' -fuzz '^FuzzImport$$' -fuzztime "$${NFO_FUZZ:-10m}" -fuzzminimizetime 2s
+
 .PHONY: soak
 soak: cluster ## push, release, restore and purge, all at once, for NFO_SOAK (default 10m)
 	NFO_SOAK=$(or $(NFO_SOAK),10m) $(GO) test ./test/integration -run '^TestSoak' -count=1 -v -timeout 24h

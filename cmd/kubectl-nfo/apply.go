@@ -16,25 +16,15 @@ import (
 // fieldManager is who the API server says has set the fields.
 const fieldManager = "kubectl-nfo"
 
-// deliver applies the objects as --dry-run says, and prints them as --output says.
-func (f *importFlags) deliver(ctx context.Context, result *aosm.Result) error {
-	printer, err := f.printer()
-	if err != nil {
-		return &exitError{exitUsage, err}
-	}
-	apply, err := f.applier()
-	if err != nil {
-		return err
-	}
+// deliver applies the objects as --dry-run says, and prints them as --output says. No cluster: they are only
+// printed.
+func (f *importFlags) deliver(ctx context.Context, result *aosm.Result, cluster *applier, printer printers.ResourcePrinter) error {
 	done := &unstructured.UnstructuredList{Object: map[string]any{"apiVersion": "v1", "kind": "List"}}
 	asList := *f.print.OutputFormat == "json"
 	out := dataOut(f.streams.Out, *f.print.OutputFormat)
 	failed := 0
 	for _, o := range result.Objects {
-		u, err := aosm.Applied(o)
-		if err == nil {
-			err = apply(ctx, o, u)
-		}
+		u, err := cluster.apply(ctx, o, result.Assumed[o])
 		if err != nil {
 			failed += f.tellNotApplied(o, err)
 			continue
@@ -68,19 +58,24 @@ func (f *importFlags) tellNotApplied(o client.Object, err error) int {
 	return failures
 }
 
-// applier applies one object as --dry-run says.
-func (f *importFlags) applier() (func(context.Context, client.Object, *unstructured.Unstructured) error, error) {
-	if f.dryRun == "client" {
-		return func(context.Context, client.Object, *unstructured.Unstructured) error { return nil }, nil
-	}
+// applier applies objects to a cluster as the flags say.
+type applier struct {
+	*importFlags
+	api client.Client
+	// unsealed counts the manifests that an import has left unsealed, although they are sealed in AOSM.
+	unsealed int
+}
+
+func (f *importFlags) connect() (*applier, error) {
 	api, err := connect(f.config, f.streams)
 	if err != nil {
 		return nil, &exitError{exitFailed, err}
 	}
-	return func(ctx context.Context, o client.Object, u *unstructured.Unstructured) error {
-		return f.apply(ctx, api, o, u)
-	}, nil
+	return &applier{importFlags: f, api: api}, nil
 }
+
+// lost reports whether something that the files say is not in the cluster.
+func (a *applier) lost() bool { return a != nil && a.unsealed > 0 }
 
 // printer prints as kubectl does.
 func (f *importFlags) printer() (printers.ResourcePrinter, error) {
@@ -91,37 +86,66 @@ func (f *importFlags) printer() (printers.ResourcePrinter, error) {
 	return f.print.ToPrinter()
 }
 
-// apply applies one object server-side: o, with the fields alone that u has of it. What is there stays when
-// another resource of AOSM has become it, or when a manifest would lose entries unasked.
-func (f *importFlags) apply(ctx context.Context, api client.Client, o client.Object, u *unstructured.Unstructured) error {
-	there, err := read(ctx, api, o)
+// apply applies one object server-side, and returns it with the fields alone that the import decides. What is
+// there stays when another resource of AOSM has become it, or when a manifest would lose entries unasked.
+func (a *applier) apply(ctx context.Context, o client.Object, assumed bool) (*unstructured.Unstructured, error) {
+	if a == nil {
+		return aosm.Applied(o)
+	}
+	there, err := read(ctx, a.api, o)
 	if err != nil {
-		return fmt.Errorf("reading what is there: %w", err)
+		return nil, fmt.Errorf("reading what is there: %w", err)
 	}
-	if there != nil {
-		if other := there.GetAnnotations()[aosm.AnnotationID]; other != "" && !aosm.SameResource(other, u.GetAnnotations()[aosm.AnnotationID]) {
-			return fmt.Errorf("it is there already and stands for %q; import into another namespace (-n), or delete it first", other)
+	if there == nil {
+		u, err := aosm.Applied(o)
+		if err != nil {
+			return nil, err
 		}
-		if newForm(there, o) {
-			return leave(there, o)
-		}
-		if err := f.checkRemoval(ctx, api, there, o, u); err != nil {
-			return err
-		}
+		return u, a.send(ctx, u, a.dryRun == "server")
 	}
-	return f.send(ctx, api, u, f.dryRun == "server")
+	return a.applyOver(ctx, there, o, assumed)
+}
+
+// applyOver applies an object over the one that is there.
+func (a *applier) applyOver(ctx context.Context, there, o client.Object, assumed bool) (*unstructured.Unstructured, error) {
+	if other := there.GetAnnotations()[aosm.AnnotationID]; other != "" && !aosm.SameResource(other, o.GetAnnotations()[aosm.AnnotationID]) {
+		return nil, fmt.Errorf("it is there already and stands for %q; import into another namespace (-n), or delete it first", other)
+	}
+	if newForm(there, o) {
+		return nil, leave(there, o)
+	}
+	unsealed := aosm.Keep(there, o, assumed)
+	if err := otherRegistry(there, o); err != nil {
+		return nil, err
+	}
+	u, err := aosm.Applied(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.checkRemoval(ctx, there, o, u); err != nil {
+		return nil, err
+	}
+	if err := a.send(ctx, u, a.dryRun == "server"); err != nil {
+		return nil, err
+	}
+	if unsealed {
+		a.unsealed++
+		fmt.Fprintf(a.streams.ErrOut, "Not mapped:\n  %s %s: its state Uploaded: it moves to a path of its own (ManifestScoped), and is Uploading until its artifacts are seen there; when its condition Uploaded is True, import again to seal it\n",
+			o.GetObjectKind().GroupVersionKind().Kind, client.ObjectKeyFromObject(o))
+	}
+	return u, nil
 }
 
 // send applies one object, or asks the API server what it would become, which u then is.
-func (f *importFlags) send(ctx context.Context, api client.Client, u *unstructured.Unstructured, dryRun bool) error {
+func (a *applier) send(ctx context.Context, u *unstructured.Unstructured, dryRun bool) error {
 	options := []client.ApplyOption{client.FieldOwner(fieldManager)}
-	if f.forceConflicts {
+	if a.forceConflicts {
 		options = append(options, client.ForceOwnership)
 	}
 	if dryRun {
 		options = append(options, client.DryRunAll)
 	}
-	err := api.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), options...)
+	err := a.api.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), options...)
 	switch {
 	case apierrors.IsConflict(err):
 		return fmt.Errorf("%w; --force-conflicts takes these fields over", err)

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -13,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/aosm"
@@ -20,40 +19,42 @@ import (
 
 const importHelp = `Reads resources of Azure Operator Service Manager and applies the objects that they become.
 
-FILE is a deployment template, what 'az ... show' or 'az ... list' prints, or an answer of the REST API;
-several can follow each other on standard input. A publisher becomes a namespace, with its stores,
-manifests, definitions and designs; a site goes to the namespace of its design.
+FILE is a deployment template, what 'az ... show' or 'az ... list' prints, an answer of the REST API, or a
+parameter file; several can follow each other on standard input. A directory is all of its files that end in
+.json. All files are read as one input, in any order. A parameter file NAME.parameters.json gives its values to
+the template NAME.json beside it; any other one, to all templates.
 
-Everything that has no counterpart, or that the file alone cannot decide, is told on standard error,
-with its JSON path. Nothing is guessed: a manifest is left out if not all of its artifacts can be decided.
+A publisher becomes a namespace, with its stores, manifests, definitions and designs; a site goes to the namespace of its design.
 
-An import again adds and changes. It does not take entries out of the list of a manifest that is there,
-which would release their tags, nor out of a definition, design or site what it names and so holds: it says
-which, and leaves that object as it is. With --allow-removal it takes them out. What has been migrated to the form of the API version 2025-03-30 is left as it is where the
-file has the old form.
+Everything that has no counterpart, or that the files alone cannot decide, is reported on standard error with its
+JSON path. Nothing is guessed: a manifest is not imported if not all of its artifacts can be decided, or if its API
+version is unknown.
+
+An import can be repeated, with answers and templates in any order. An existing object keeps its name, the URL of its registry,
+the most complete id that was imported, and any state that the files do not contain. An import does not take entries out of the list of a
+manifest that is there, which would release their tags, nor out of a definition, design or site what it names and so holds:
+it says which, and leaves that object as it is. With --allow-removal it takes them out. What has been migrated to the form of
+the API version 2025-03-30 is left as it is where the file has the old form.
 
 With --output the objects are printed and nothing is applied, unless --dry-run says otherwise.
 
-Exit codes:
-  0  everything that matters here was mapped
-  1  something failed: the file cannot be used, or the cluster did not take an object
-  2  wrong usage
-  3  all went well, but something was not mapped: standard error says what`
+Exit codes:`
 
 const importExample = `  # What would it be? (prints YAML, changes nothing)
   kubectl nfo import -f template.json --parameters @parameters.json --registry main=https://registry.example.com/acme -o yaml
 
-  # Apply it
-  kubectl nfo import -f template.json --parameters version=1.0.0 --registry main=https://registry.example.com/acme
+  # Apply the files of az aosm, and the values beside them
+  kubectl nfo import -f base.json -f manifest.json -f definition.json -f all_deploy.parameters.json --registry main=https://registry.example.com/acme
 
-  # From what Azure has
-  az aosm publisher artifact-manifest list -g rg --publisher-name contoso --artifact-store-name main | kubectl nfo import -f -`
+  # From what Azure has, which does not say its API version
+  az aosm publisher artifact-manifest list -g rg --publisher-name contoso --artifact-store-name main --output json | kubectl nfo import -f - --api-version 2025-03-30`
 
-// importFlags are the command line of `kubectl nfo import`.
+// importFlags are the command line of 'kubectl nfo import'.
 type importFlags struct {
-	file                   string
+	files                  []string
+	recursive              bool
 	parameters, registries []string
-	apiVersion             string
+	apiVersions            []string
 	siteNamespace          string
 	dryRun                 string
 	forceConflicts         bool
@@ -66,18 +67,19 @@ type importFlags struct {
 func newImportCommand(streams genericiooptions.IOStreams, config *genericclioptions.ConfigFlags) *cobra.Command {
 	flags := &importFlags{print: genericclioptions.NewPrintFlags("serverside-applied"), config: config, streams: streams}
 	cmd := &cobra.Command{
-		Use:     "import -f FILE",
+		Use:     "import -f FILE...",
 		Short:   "Apply what AOSM's templates and answers describe",
-		Long:    importHelp,
+		Long:    importHelp + exitHelp(),
 		Example: importExample,
 		Args:    noArguments,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return flags.run(cmd.Context()) },
 	}
 	f := cmd.Flags()
-	f.StringVarP(&flags.file, "filename", "f", "", "file to read, - for standard input (required)")
+	f.StringSliceVarP(&flags.files, "filename", "f", nil, "file or directory to read, - for standard input; can be given several times (required)")
+	f.BoolVarP(&flags.recursive, "recursive", "R", false, "read the directories in directories, too")
 	f.StringArrayVar(&flags.parameters, "parameters", nil, "a value for a parameter of a template, NAME=VALUE, or @FILE for a parameter file; can be given several times")
-	f.StringArrayVar(&flags.registries, "registry", nil, "the URL of a store's registry, STORE=https://HOST[/PATH], which templates do not say; can be given several times")
-	f.StringVar(&flags.apiVersion, "api-version", "", "the API version that the resources of answers were made with, such as 2025-03-30, which answers do not say")
+	f.StringArrayVar(&flags.registries, "registry", nil, "the URL of a store's registry, STORE=https://HOST[/PATH], which templates do not say; PUBLISHER/STORE where several publishers have a store of the name; can be given several times")
+	f.StringArrayVar(&flags.apiVersions, "api-version", nil, "the API version that the resources of answers were made with, such as 2025-03-30, which answers do not say; NAME=DATE for the manifests of one store, STORE or PUBLISHER/STORE, or for one, PUBLISHER/STORE/MANIFEST; can be given several times")
 	f.StringVar(&flags.siteNamespace, "site-namespace", "", "namespace for sites; default: each in that of its design")
 	f.StringVar(&flags.dryRun, "dry-run", "", `"none", "client" (nothing is sent) or "server" (nothing is stored); default: none, with --output client`)
 	f.BoolVar(&flags.forceConflicts, "force-conflicts", false, "take over fields that somebody else has set")
@@ -98,45 +100,47 @@ func (f *importFlags) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	data, err := f.read()
+	printer, err := f.printer()
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	sources, err := f.sources()
 	if err != nil {
 		return &exitError{exitFailed, err}
 	}
-	result, err := aosm.Import(bytes.NewReader(data), options)
+	var cluster *applier
+	if f.dryRun != "client" {
+		if cluster, err = f.connect(); err != nil {
+			return err
+		}
+	}
+	return f.importInto(ctx, cluster, sources, options, printer)
+}
+
+// importInto imports files into a cluster. Without one the objects are only printed.
+func (f *importFlags) importInto(ctx context.Context, cluster *applier, sources []aosm.Source, options aosm.Options, printer printers.ResourcePrinter) error {
+	result, err := aosm.ImportAll(sources, options)
 	if err != nil {
-		return &exitError{exitFailed, fmt.Errorf("importing %s: %w", f.file, err)}
+		return &exitError{exitFailed, fmt.Errorf("importing %s: %w", strings.Join(f.files, ", "), err)}
+	}
+	if cluster != nil {
+		if result, err = cluster.again(ctx, result, sources, options); err != nil {
+			return &exitError{exitFailed, err}
+		}
 	}
 	tellFindings(f.streams.ErrOut, result.Findings)
-	if err := f.deliver(ctx, result); err != nil {
+	if err := f.deliver(ctx, result, cluster, printer); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(result.Findings, func(x aosm.Finding) bool { return x.Level == aosm.NotMapped }) {
+	if cluster.lost() || slices.ContainsFunc(result.Findings, func(x aosm.Finding) bool { return x.Level == aosm.NotMapped }) {
 		return &exitError{code: exitNotMapped}
 	}
 	return nil
 }
 
-// read reads the input, one byte more than an import takes at most.
-func (f *importFlags) read() ([]byte, error) {
-	in := f.streams.In
-	if f.file != "-" {
-		file, err := os.Open(f.file)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = file.Close() }() // only read
-		in = file
-	}
-	data, err := io.ReadAll(io.LimitReader(in, aosm.MaxBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", f.file, err)
-	}
-	return data, nil
-}
-
 // options checks the command line.
 func (f *importFlags) options() (aosm.Options, error) {
-	o := aosm.Options{Namespace: *f.config.Namespace, SiteNamespace: f.siteNamespace, APIVersion: f.apiVersion, Registries: map[string]string{}}
+	o := aosm.Options{Namespace: *f.config.Namespace, SiteNamespace: f.siteNamespace, Registries: map[string]string{}, APIVersions: map[string]string{}}
 	if f.dryRun == "" {
 		f.dryRun = "none"
 		if *f.print.OutputFormat != "" {
@@ -147,14 +151,14 @@ func (f *importFlags) options() (aosm.Options, error) {
 		return o, err
 	}
 	for _, pair := range f.registries {
-		store, url, ok := strings.Cut(pair, "=")
-		if !ok || store == "" {
-			return o, usage("--registry is STORE=URL, not %q", pair)
+		if err := registryOf(&o, pair); err != nil {
+			return o, err
 		}
-		if _, err := v1alpha1.ParseRegistryURL(url); err != nil {
-			return o, usage("--registry %s: %w", store, err)
+	}
+	for _, given := range f.apiVersions {
+		if err := apiVersionOf(&o, given); err != nil {
+			return o, err
 		}
-		o.Registries[store] = url
 	}
 	for _, p := range f.parameters {
 		if err := parameter(&o.Parameters, p); err != nil {
@@ -164,14 +168,55 @@ func (f *importFlags) options() (aosm.Options, error) {
 	return o, nil
 }
 
+// registryOf reads one --registry.
+func registryOf(o *aosm.Options, pair string) error {
+	store, url, ok := strings.Cut(pair, "=")
+	if !ok || store == "" || strings.Count(store, "/") > 1 {
+		return usage("--registry is STORE=URL or PUBLISHER/STORE=URL, not %q", pair)
+	}
+	if _, err := v1alpha1.ParseRegistryURL(url); err != nil {
+		return usage("--registry %s: %w", store, err)
+	}
+	store = strings.ToLower(store)
+	if other, again := o.Registries[store]; again && other != url {
+		return usage("--registry gives %s two URLs, %s and %s; PUBLISHER/STORE=URL tells stores of one name apart", store, other, url)
+	}
+	o.Registries[store] = url
+	return nil
+}
+
+// apiVersionOf reads one --api-version.
+func apiVersionOf(o *aosm.Options, given string) error {
+	name, date, one := strings.Cut(given, "=")
+	if !one {
+		name, date = "", given
+	}
+	switch {
+	case !aosm.IsAPIVersion(date):
+		return usage("--api-version is a date such as 2025-03-30, or NAME=DATE, not %q", given)
+	case one && (name == "" || strings.Count(name, "/") > 2):
+		return usage("--api-version is for STORE, PUBLISHER/STORE or PUBLISHER/STORE/MANIFEST, not %q", name)
+	case one:
+		o.APIVersions[strings.ToLower(name)] = date
+	case o.APIVersion != "" && o.APIVersion != date:
+		return usage("--api-version is given twice; NAME=DATE is for one store")
+	default:
+		o.APIVersion = date
+	}
+	return nil
+}
+
 func (f *importFlags) check(o aosm.Options) error {
 	switch {
-	case f.file == "":
-		return usage("-f is required: the file to import, or - for standard input")
+	case len(f.files) == 0 || slices.Contains(f.files, ""):
+		return usage("-f is required: a file or directory to import, or - for standard input")
 	case !slices.Contains([]string{"none", "client", "server"}, f.dryRun):
 		return usage("--dry-run is none, client or server, not %q", f.dryRun)
-	case o.APIVersion != "" && !aosm.IsAPIVersion(o.APIVersion):
-		return usage("--api-version is a date such as 2025-03-30, not %q", o.APIVersion)
+	}
+	for i, name := range f.files {
+		if slices.Contains(f.files[:i], name) {
+			return usage("-f %s is given twice", name)
+		}
 	}
 	for _, namespace := range []string{o.Namespace, o.SiteNamespace} {
 		if problems := validation.IsDNS1123Label(namespace); namespace != "" && len(problems) > 0 {

@@ -25,13 +25,6 @@ import (
 // version is set by the linker.
 var version = "dev"
 
-// Exit codes.
-const (
-	exitFailed    = 1
-	exitUsage     = 2
-	exitNotMapped = 3
-)
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}, os.Args[1:])

@@ -8,11 +8,13 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/aosm"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -32,6 +34,58 @@ func read(ctx context.Context, api client.Client, o client.Object) (client.Objec
 		return nil, nil
 	}
 	return there, err
+}
+
+// again imports again, with the names and places that objects of earlier imports have.
+func (a *applier) again(ctx context.Context, first *aosm.Result, sources []aosm.Source, options aosm.Options) (*aosm.Result, error) {
+	for _, namespace := range first.Namespaces {
+		for kind, list := range map[string]client.ObjectList{
+			v1alpha1.KindArtifactStore: &v1alpha1.ArtifactStoreList{}, v1alpha1.KindArtifactManifest: &v1alpha1.ArtifactManifestList{},
+			v1alpha1.KindDefinition: &v1alpha1.NetworkFunctionDefinitionVersionList{}, v1alpha1.KindDesign: &v1alpha1.NetworkServiceDesignVersionList{},
+			v1alpha1.KindSite: &v1alpha1.SiteNetworkServiceList{},
+		} {
+			there, err := a.imported(ctx, kind, list, namespace)
+			if err != nil {
+				return nil, fmt.Errorf("reading what is there: %w", err)
+			}
+			options.There = append(options.There, there...)
+		}
+	}
+	if len(options.There) == 0 {
+		return first, nil
+	}
+	return aosm.ImportAll(sources, options)
+}
+
+// imported lists what earlier imports have made in a namespace. Who may not list can still import.
+func (a *applier) imported(ctx context.Context, kind string, list client.ObjectList, namespace string) (all []aosm.There, err error) {
+	err = a.api.List(ctx, list, client.InNamespace(namespace))
+	if apierrors.IsForbidden(err) {
+		fmt.Fprintf(a.streams.ErrOut, "note: you may not list objects of the kind %s in the namespace %s: one that is there under another name is not found\n", kind, namespace)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = apimeta.EachListItem(list, func(item runtime.Object) error {
+		if o, ok := item.(client.Object); ok {
+			if t, made := aosm.ThereOf(o, kind); made {
+				all = append(all, t)
+			}
+		}
+		return nil
+	})
+	return all, err
+}
+
+// otherRegistry refuses to give a store that is there another URL, which would be another store.
+func otherRegistry(there, o client.Object) error {
+	before, ok := there.(*v1alpha1.ArtifactStore)
+	store, same := o.(*v1alpha1.ArtifactStore)
+	if !ok || !same || before.Spec.Registry.URL == store.Spec.Registry.URL {
+		return nil
+	}
+	return fmt.Errorf("it exists with the URL %s, which cannot be changed; import without --registry for it, or with this URL", before.Spec.Registry.URL)
 }
 
 // errLeft is no failure: what is there is the better of the two.
@@ -87,15 +141,15 @@ func leave(there, wanted client.Object) error {
 // checkRemoval refuses to take entries out of the list of a manifest that is there, which releases them, and
 // references out of a definition, design or site, which then hold no more what they named. What goes the API
 // server says itself: entries that somebody else has set, too, stay.
-func (f *importFlags) checkRemoval(ctx context.Context, api client.Client, there, o client.Object, u *unstructured.Unstructured) error {
-	if f.allowRemoval || len(lacking(o, there)) == 0 {
+func (a *applier) checkRemoval(ctx context.Context, there, o client.Object, u *unstructured.Unstructured) error {
+	if a.allowRemoval || len(lacking(o, there)) == 0 {
 		return nil
 	}
 	would := u.DeepCopy()
-	if err := f.send(ctx, api, would, true); err != nil {
+	if err := a.send(ctx, would, true); err != nil {
 		return err
 	}
-	after, err := api.Scheme().New(o.GetObjectKind().GroupVersionKind())
+	after, err := a.api.Scheme().New(o.GetObjectKind().GroupVersionKind())
 	if err == nil {
 		err = runtime.DefaultUnstructuredConverter.FromUnstructured(would.Object, after)
 	}

@@ -8,11 +8,12 @@ import (
 )
 
 // readDocuments finds the resources of all documents, templates and answers alike.
-func (im *importer) readDocuments(documents []*node) {
+func (im *importer) readDocuments(documents []*document) {
 	declared := map[string]bool{}
 	for _, d := range documents {
-		if !isTemplate(d) {
-			im.readAnswer(value{node: d, scope: &scope{session: im.session}})
+		if !d.template {
+			im.stray = d.stray
+			im.readAnswer(value{node: d.node, scope: &scope{session: im.session}})
 			continue
 		}
 		if parameters := d.member("parameters"); parameters != nil {
@@ -20,15 +21,12 @@ func (im *importer) readDocuments(documents []*node) {
 				declared[fold(p.key)] = true
 			}
 		}
-		t := newTemplate(im.session, d, im.options.Parameters.values(im.session))
+		given := im.options.Parameters.over(d.given)
+		t := newTemplate(im.session, d.node, given.values(im.session))
 		own := &scope{session: im.session, template: t}
-		im.readTemplate(value{node: d, scope: own}, t)
+		im.readTemplate(value{node: d.node, scope: own}, t)
 	}
-	for _, name := range im.options.Parameters.names() {
-		if !declared[name] {
-			im.findings = append(im.findings, Finding{Level: NotMapped, Path: "--parameters", Reason: fmt.Sprintf("no template of the input declares a parameter %q", clip(name))})
-		}
-	}
+	im.tellUndeclared(declared)
 }
 
 func isTemplate(d *node) bool {
@@ -47,16 +45,30 @@ func (im *importer) readAnswer(v value) {
 		}
 		return
 	}
-	if list := v.get("value"); list.there() && list.kind == array {
+	for _, name := range []string{"value", "data"} { // of the REST API, and of az graph query
+		list := v.get(name)
+		if !list.there() || list.kind != array || v.get("id").there() {
+			continue
+		}
 		for _, item := range list.items() {
 			im.readOne(item)
 		}
-		if next := v.get("nextLink"); next.there() && next.text != "" {
-			im.unmapped(next.node, "this is one page, and there are more: fetch all of them, and import them together")
-		}
+		im.tellMore(v)
 		return
 	}
 	im.readOne(v)
+}
+
+// tellMore tells that an answer is one page of several.
+func (im *importer) tellMore(v value) {
+	for _, name := range []string{"nextLink", "skip_token", "$skipToken"} {
+		if next := v.get(name); next.there() && next.text != "" {
+			im.unmapped(next.node, "this is one page, and there are more: fetch all of them, and import them together")
+		}
+	}
+	for _, name := range []string{"count", "total_records", "totalRecords", "resultTruncated"} {
+		v.get(name).close()
+	}
 }
 
 // readOne reads one resource of an answer.
@@ -67,7 +79,7 @@ func (im *importer) readOne(v value) {
 	case v.get("error").there():
 		im.unmapped(v.node, "it is an answer that tells of an error, not a resource")
 	case strings.Contains(fold(v.get("$schema").text1()), "deploymentparameters.json"):
-		im.unmapped(v.node, "it is a parameter file; give it with --parameters @FILE, beside its template")
+		im.unmapped(v.node, "it is a parameter file; give it with --parameters @FILE, or import it together with its template")
 	case v.get("id").there():
 		im.readIdentified(v)
 	default:
@@ -87,9 +99,9 @@ func (im *importer) readIdentified(v value) {
 		return
 	}
 	if name := v.get("name").text1(); name != "" && fold(name) != fold(id.name()) {
-		im.tell(Note, v.get("name").node, "the id ends in %q, and counts", clip(id.name()))
+		im.tell(Note, v.get("name").node, "the name differs from that in the id, %q; the id is used", clip(id.name()))
 	}
-	im.add(resource{id: id, named: raw.text, api: im.options.APIVersion, value: v})
+	im.addAnswer(resource{id: id, named: raw.text, value: v})
 }
 
 // readNamed reads a resource without an id. A type and a name are enough where there is nothing above it.
@@ -97,12 +109,15 @@ func (im *importer) readNamed(v value) {
 	typ, name := v.get("type").text1(), v.get("name").text1()
 	id, err := identify(resourceID{}, typ, name)
 	switch {
+	case (typ == "" || name == "" || err != nil) && im.stray && v.parent == nil:
+		v.close()
+		im.tell(Note, v.node, "the file has nothing of AOSM, and is passed over")
 	case typ == "" || name == "":
-		im.unmapped(v.node, "nothing says what it is: there is neither an id nor a type and a name")
+		im.unmapped(v.node, "nothing says what it is: there is neither an id nor a type and a name; import what `az ... show --output json` prints without --query, or a template")
 	case err != nil:
 		im.unmapped(v.node, "without an id, its type and name have to say what it lies in: %v", err)
 	default:
-		im.add(resource{id: id, api: im.options.APIVersion, value: v})
+		im.addAnswer(resource{id: id, value: v})
 	}
 }
 
@@ -136,5 +151,9 @@ func identify(parent resourceID, typ, name string) (resourceID, error) {
 	if id.provider == "" || len(types) == 0 || len(types) != len(names) {
 		return resourceID{}, errors.New("its name has not as many parts as its type")
 	}
-	return id.child(types, names), nil
+	id = id.child(types, names)
+	if err := id.checkNames(); err != nil {
+		return resourceID{}, fmt.Errorf("its name: %w", err)
+	}
+	return id, nil
 }

@@ -99,14 +99,21 @@ func (s *scanner) primary() (*term, error) {
 	if s.take('\'') {
 		return s.quoted()
 	}
+	sign := ""
+	if s.take('-') {
+		sign = "-"
+	}
 	word := s.word()
 	if word == "" {
 		return nil, fmt.Errorf("a value is missing before %q", clip(s.rest))
 	}
 	if strings.Trim(word, "0123456789") == "" {
-		return &term{kind: number, text: word}, nil
+		return &term{kind: number, text: sign + word}, nil
 	}
-	if !s.take('(') {
+	if s.take('.') { // a function of the template's own, in its namespace
+		word += "." + s.word()
+	}
+	if sign != "" || !s.take('(') {
 		return nil, fmt.Errorf("%q is neither a value nor a function", clip(word))
 	}
 	t := &term{kind: object, text: fold(word)}

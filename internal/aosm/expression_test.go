@@ -15,16 +15,23 @@ func evaluated(t *testing.T, expression string) (string, error) {
 		},
 		"variables": {
 			"object": {"Member": {"inner": "[concat(parameters('name'), '!')]"}, "n": 1, "nothing": null},
+			"looped": {"copy": [{"name": "list", "count": 2, "input": "[copyIndex('list')]"}]},
 			"loop": "[variables('loop')]", "endless": {"x": "[variables('endless')]"},
 			"copy": [{"name": "made", "count": "[parameters('count')]", "input": "[copyIndex('made')]"}]
 		},
+		"functions": [{"namespace": "Contoso", "members": {
+			"greet": {"parameters": [{"name": "who", "type": "string"}], "output": {"type": "string", "value": "[format('hello {0} from {1}', parameters('who'), 'upf')]"}},
+			"twice": {"parameters": [{"name": "who", "type": "string"}], "output": {"type": "string", "value": "[format('{0} {0}', contoso.greet(parameters('who')))]"}},
+			"endless": {"parameters": [{"name": "who", "type": "string"}], "output": {"type": "string", "value": "[contoso.endless(parameters('who'))]"}},
+			"outer": {"parameters": [], "output": {"type": "string", "value": "[parameters('name')]"}}
+		}}],
 		"value": "placeholder"
 	}`
 	documents, err := parse([]byte(sections))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &session{became: map[*node][]*node{}}
+	s := newSession()
 	p := given(t, "COUNT=3", "on=true")
 	scope := &scope{session: s, template: newTemplate(s, documents[0], p.values(s))}
 	n := documents[0].member("value")
@@ -71,8 +78,8 @@ func TestEvaluate(t *testing.T) {
 		"Circle":        {reason: "a variable of itself", expression: "[variables('loop')]", bad: true, want: "refers to itself"},
 		"Endless":       {reason: "an object that holds itself", expression: "[string(variables('endless'))]", bad: true, want: "in turn"},
 		"Runtime":       {reason: "a deployment knows", expression: "[reference('x').outputs.y]", bad: true, want: "deployment only"},
-		"Location":      {reason: "a deployment knows", expression: "[resourceGroup().location]", bad: true, want: "deployment only"},
-		"Unknown":       {reason: "not evaluated here", expression: "[split('a', ',')]", bad: true, want: "not among the functions"},
+		"Location":      {reason: "a deployment knows", expression: "[length(resourceGroup().location)]", bad: true, want: "deployment only"},
+		"Unknown":       {reason: "not evaluated here", expression: "[parseCidr('10.0.0.0/8')]", bad: true, want: "not among the functions"},
 		"Arguments":     {reason: "too many", expression: "[empty('a', 'b')]", bad: true, want: "2 arguments"},
 		"WrongKind":     {reason: "a text is needed", expression: "[toLower(parameters('list'))]", bad: true, want: "text is needed"},
 		"WrongIndex":    {reason: "no such item", expression: "[parameters('list')[2]]", bad: true, want: "no item 2"},

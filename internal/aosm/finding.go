@@ -51,6 +51,7 @@ var meaningless = map[string]string{
 	"backingresourcepublicnetworkaccess": place, "storageresourceid": place,
 	"tags": "tags of Azure are no labels of the cluster", "systemdata": azure, "etag": azure, "resourcegroup": azure, "managedby": azure,
 	"provisioningstate": azure, "identity": azure, "additionalproperties": azure, "sku": azure, "scope": azure, "idtype": azure,
+	"createdtime": azure, "changedtime": azure, "kind": azure, "plan": azure, "zones": azure, "tenantid": azure, "subscriptionid": azure,
 	"metadata": prose, "description": prose, "comments": prose, "contentversion": prose, "$schema": prose, "languageversion": prose, "apiprofile": prose,
 	"dependson": "the order in which objects are applied follows from their kinds", "outputs": "outputs are a deployment's own",
 	"definitions": "the types of parameters are a deployment's own", "deploymentname": azure,

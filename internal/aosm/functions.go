@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // function is a function of ARM's template language whose result follows from its arguments.
@@ -15,28 +16,30 @@ type function struct {
 
 const many = 1000
 
-// functions are those that AOSM's templates use. It is filled at the start because some evaluate
-// parameters, which evaluates functions.
+// functions are those that an import evaluates, besides forms. It is filled at the start because some
+// evaluate parameters, which evaluates functions.
 var functions map[string]function
 
-// atDeployment are the functions that only a deployment can answer.
+// atDeployment are the functions that only a deployment can answer, and whose result is no text.
 var atDeployment = map[string]bool{
-	"reference": true, "deployment": true, "environment": true, "utcnow": true, "newguid": true,
-	"uniquestring": true, "guid": true, "listkeys": true, "listcredential": true, "tenant": true,
+	"environment": true, "listkeys": true, "listcredential": true, "listaccountsas": true, "listsecrets": true, "providers": true,
+	"pickzones": true, "managementgroup": true, "datetimeadd": true, "datetimefromepoch": true, "datetimetoepoch": true, "externalinput": true,
 }
 
 func init() {
 	functions = map[string]function{
 		"parameters": {1, 1, named((*template).parameter)}, "variables": {1, 1, named((*template).variable)},
-		"concat": {1, many, concat}, "format": {1, many, format}, "string": {1, 1, asString}, "json": {1, 1, asJSON},
-		"tolower": {1, 1, worded(strings.ToLower)}, "toupper": {1, 1, worded(strings.ToUpper)}, "replace": {3, 3, replace},
-		"length": {1, 1, length}, "empty": {1, 1, empty}, "equals": {2, 2, equals}, "createarray": {0, many, createArray},
-		"not":  {1, 1, logic(func(b []bool) bool { return !b[0] })},
-		"and":  {2, many, logic(func(b []bool) bool { return !slices.Contains(b, false) })},
-		"or":   {2, many, logic(func(b []bool) bool { return slices.Contains(b, true) })},
 		"true": {0, 0, constant(boolean, "true")}, "false": {0, 0, constant(boolean, "false")}, "null": {0, 0, constant(null, "")},
-		"copyindex": {0, 2, copyIndex}, "resourceid": {2, many, idOf}, "extensionresourceid": {3, many, extensionID},
-		"subscription": {0, 0, subscription}, "resourcegroup": {0, 0, resourceGroup},
+		"not": {1, 1, not}, "copyindex": {0, 2, copyIndex}, "reference": {1, 3, reference}, "resourceinfo": {1, 1, resourceInfo},
+		"resourceid": {2, many, idOf}, "extensionresourceid": {3, many, extensionID}, "subscriptionresourceid": {2, many, subscriptionID},
+		"tenantresourceid": {2, many, tenantID}, "subscription": {0, 0, subscription}, "resourcegroup": {0, 0, resourceGroup},
+		"deployment": {0, 0, deployment}, "tenant": {0, 0, tenant}, "deployer": {0, 0, deployer},
+		"uniquestring": {1, many, unanswered("uniqueString")}, "guid": {1, many, unanswered("guid")}, "newguid": {0, 0, unanswered("newGuid")}, "utcnow": {0, 1, unanswered("utcNow")},
+	}
+	for _, more := range []map[string]function{textFunctions, arrayFunctions, objectFunctions, numberFunctions} {
+		for name, f := range more {
+			functions[name] = f
+		}
 	}
 }
 
@@ -54,27 +57,34 @@ func constant(k kind, word string) func(*scope, *node, []value) (value, error) {
 	return func(s *scope, at *node, _ []value) (value, error) { return s.make(at, k, word) }
 }
 
-func worded(change func(string) string) func(*scope, *node, []value) (value, error) {
+// unanswered is a function whose result is a text that only a deployment knows.
+func unanswered(name string) func(*scope, *node, []value) (value, error) {
 	return func(s *scope, at *node, args []value) (value, error) {
-		w, err := args[0].word()
-		if err != nil {
-			return value{}, err
-		}
-		return s.make(at, text, change(w))
-	}
-}
-
-func logic(judge func([]bool) bool) func(*scope, *node, []value) (value, error) {
-	return func(s *scope, at *node, args []value) (value, error) {
-		all := make([]bool, len(args))
-		for i, a := range args {
-			var err error
-			if all[i], err = a.truth(); err != nil {
+		var b strings.Builder
+		b.WriteString(name)
+		for _, a := range args {
+			b.WriteByte(',')
+			if err := a.render(&b); err != nil {
 				return value{}, err
 			}
 		}
-		return s.make(at, boolean, strconv.FormatBool(judge(all)))
+		if err := s.spend(1, b.Len()); err != nil {
+			return value{}, err
+		}
+		word, err := s.unknown(b.String())
+		if err != nil {
+			return value{}, err
+		}
+		return s.make(at, text, word)
 	}
+}
+
+func not(s *scope, at *node, args []value) (value, error) {
+	yes, err := args[0].truth()
+	if err != nil {
+		return value{}, err
+	}
+	return s.make(at, boolean, strconv.FormatBool(!yes))
 }
 
 // words are the texts of all arguments.
@@ -89,31 +99,91 @@ func words(args []value) ([]string, error) {
 	return all, nil
 }
 
-func length(s *scope, at *node, args []value) (value, error) {
-	n := 0
-	switch v := args[0]; {
-	case v.node == nil || v.kind == null || v.kind == number || v.kind == boolean:
-		return value{}, errors.New("length() takes a text, an array or an object")
-	case v.kind == text:
-		n = len([]rune(v.text))
-	default:
-		n = v.size()
+// knownWords are the texts of all arguments, none of which depends on the deployment.
+func knownWords(args []value) ([]string, error) {
+	all, err := words(args)
+	if err != nil {
+		return nil, err
 	}
-	return s.make(at, number, strconv.Itoa(n))
+	return all, known(all...)
+}
+
+// rendered is a value as JSON.
+func (v value) rendered() (string, error) {
+	var b strings.Builder
+	err := v.render(&b)
+	return b.String(), err
+}
+
+// same reports whether two values are equal, which what only a deployment knows is with itself alone.
+func same(a, b value) (bool, error) {
+	x, errA := a.rendered()
+	y, errB := b.rendered()
+	switch err := errors.Join(errA, errB); {
+	case err != nil:
+		return false, err
+	case x == y:
+		return true, nil
+	case a.there() != b.there() || x == `""` || y == `""`: // what a deployment knows is neither null nor empty
+		return false, nil
+	}
+	return false, known(x, y)
+}
+
+func equals(s *scope, at *node, args []value) (value, error) {
+	yes, err := same(args[0], args[1])
+	if err != nil {
+		return value{}, err
+	}
+	return s.make(at, boolean, strconv.FormatBool(yes))
+}
+
+// among reports whether a value is equal to one of others, given as JSON.
+func among(all []string, one string) (int, error) {
+	i := slices.Index(all, one)
+	if i >= 0 || one == "null" {
+		return i, nil
+	}
+	return i, known(append([]string{one}, all...)...)
+}
+
+// allRendered are the items of an array as JSON.
+func allRendered(items []value) ([]string, error) {
+	all := make([]string, len(items))
+	for i, item := range items {
+		var err error
+		if all[i], err = item.rendered(); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 func empty(s *scope, at *node, args []value) (value, error) {
 	v := args[0]
-	none := !v.there() || (v.kind == text && v.text == "") || ((v.kind == array || v.kind == object) && v.size() == 0)
+	none := !v.there() || (v.kind == text && v.text == "")
+	if v.there() && (v.kind == array || v.kind == object) {
+		none = v.size() == 0
+	}
 	return s.make(at, boolean, strconv.FormatBool(none))
 }
 
-func equals(s *scope, at *node, args []value) (value, error) {
-	var a, b strings.Builder
-	if err := errors.Join(args[0].render(&a), args[1].render(&b)); err != nil {
-		return value{}, err
+func length(s *scope, at *node, args []value) (value, error) {
+	switch v := args[0]; {
+	case v.node == nil || v.kind == null || v.kind == number || v.kind == boolean:
+		return value{}, errors.New("length() takes a text, an array or an object")
+	case v.kind == object:
+		all, err := v.members()
+		if err != nil {
+			return value{}, err
+		}
+		return s.number(at, len(all))
+	case v.kind == array:
+		return s.number(at, v.size())
+	default:
+		if err := known(v.text); err != nil {
+			return value{}, err
+		}
+		return s.number(at, utf8.RuneCountInString(v.text))
 	}
-	return s.make(at, boolean, strconv.FormatBool(a.String() == b.String()))
 }
-
-func createArray(s *scope, at *node, args []value) (value, error) { return s.makeArray(at, args) }

@@ -59,6 +59,28 @@ func extensionID(s *scope, at *node, args []value) (value, error) {
 	return s.makeID(at, all[0], all[1], all[2:])
 }
 
+// subscriptionID is subscriptionResourceId([subscription,] type, name...).
+func subscriptionID(s *scope, at *node, args []value) (value, error) {
+	all, err := words(args)
+	if err != nil {
+		return value{}, err
+	}
+	subscription := s.template.subscription
+	if !strings.Contains(all[0], "/") {
+		subscription, all = all[0], all[1:]
+	}
+	return s.makeID(at, "/subscriptions/"+subscription, all[0], all[1:])
+}
+
+// tenantID is tenantResourceId(type, name...).
+func tenantID(s *scope, at *node, args []value) (value, error) {
+	all, err := words(args)
+	if err != nil {
+		return value{}, err
+	}
+	return s.makeID(at, "", all[0], all[1:])
+}
+
 func (s *scope) makeID(at *node, base, typ string, names []string) (value, error) {
 	types := strings.Split(typ, "/")
 	if len(types)-1 != len(names) {
@@ -74,19 +96,20 @@ func (s *scope) makeID(at *node, base, typ string, names []string) (value, error
 
 func subscription(s *scope, at *node, _ []value) (value, error) {
 	id := s.template.subscription
-	return s.makeObject(at, "subscriptionId", id, "id", "/subscriptions/"+id)
+	return s.texts(at, "subscriptionId", id, "id", "/subscriptions/"+id, "tenantId", ownTenant)
 }
 
 func resourceGroup(s *scope, at *node, _ []value) (value, error) {
 	t := s.template
-	return s.makeObject(at, "name", t.group, "id", "/subscriptions/"+t.subscription+"/resourceGroups/"+t.group)
+	return s.texts(at, "name", t.group, "id", "/subscriptions/"+t.subscription+"/resourceGroups/"+t.group, "location", ownLocation)
 }
 
-// makeObject makes an object of texts. What else the object has at a deployment is not there.
-func (s *scope) makeObject(at *node, pairs ...string) (value, error) {
-	v, err := s.make(at, object, "")
-	for i := 0; i < len(pairs); i += 2 {
-		v.node.items = append(v.node.items, &node{kind: text, text: pairs[i+1], state: opened, parent: v.node, key: pairs[i]})
-	}
-	return v, err
+func deployment(s *scope, at *node, _ []value) (value, error) {
+	return s.texts(at, "name", ownDeployment, "location", ownLocation)
+}
+
+func tenant(s *scope, at *node, _ []value) (value, error) { return s.texts(at, "tenantId", ownTenant) }
+
+func deployer(s *scope, at *node, _ []value) (value, error) {
+	return s.texts(at, "tenantId", ownTenant)
 }

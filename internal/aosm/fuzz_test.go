@@ -1,8 +1,8 @@
 package aosm
 
 import (
-	"bytes"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// FuzzImport looks that no input makes an import panic or run away, that what it makes is valid, and
-// that it makes the same again.
+// FuzzImport looks that no input makes an import panic or run away, that what it makes is valid, and that it makes
+// the same again.
 func FuzzImport(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.json")
 	if err != nil || len(files) == 0 {
@@ -22,19 +22,30 @@ func FuzzImport(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(data, "version=1.0.0", "")
-		f.Add(data, "names=[\"a_b\"]", "publisher")
+		f.Add(data, []byte("[]"), "version=1.0.0", "")
+		f.Add(data, data, "names=[\"a_b\"]", "publisher")
 	}
-	f.Add([]byte(hostile(`"v": {"x": "[variables('v')]"}`, `[{"artifactName": "[string(variables('v'))]"}]`)), "", "")
-	f.Fuzz(func(t *testing.T, data []byte, pair, namespace string) {
-		var o Options
+	f.Add([]byte(hostile(`"v": {"x": "[variables('v')]"}`, `[{"artifactName": "[string(variables('v'))]"}]`)), []byte(`{"parameters": {"v": {"value": 1}}}`), "", "")
+	w := &templateWriter{Rand: rand.New(rand.NewPCG(1, 1))}
+	for range 30 {
+		first, _ := w.write()
+		second, _ := w.write()
+		f.Add([]byte(first), []byte(second), "on=true", "")
+	}
+	for _, expression := range []string{"[union(variables('v'), createObject('a', range(0, 9)))]", "[map(variables('v'), lambda('x', 'i', toObject(range(0, 3), lambda('k', string(lambdaVariables('k'))))))]",
+		"[contoso.f(split('a/b', '/'))]", "[reference('m').outputs.x.value]", "[sort(createArray(3, -1), lambda('a', 'b', less(lambdaVariables('a'), lambdaVariables('b'))))]", "[padLeft(base64('x'), 100, '0')]"} {
+		f.Add([]byte(hostile(`"v": ["x", {"y": 1}]`, quote(expression))), []byte("/* c */ [] // d"), "", "")
+	}
+	f.Fuzz(func(t *testing.T, one, two []byte, pair, namespace string) {
+		o := Options{APIVersion: cleanUp}
 		if o.Parameters.Set(pair) != nil {
 			o.Parameters = Parameters{}
 		}
 		if namespace != "" {
 			o.Namespace = "publisher"
 		}
-		first, err := Import(bytes.NewReader(data), o)
+		sources := []Source{{Name: "one.json", Data: one}, {Name: "one.parameters.json", Data: two}}
+		first, err := ImportAll(sources, o)
 		if err != nil {
 			if first != nil || !errors.Is(err, ErrInput) {
 				t.Fatalf("the error is %v, beside %v", err, first)
@@ -47,7 +58,7 @@ func FuzzImport(f *testing.F) {
 				t.Errorf("a finding says nothing: %+v", finding)
 			}
 		}
-		again, err := Import(bytes.NewReader(data), o)
+		again, err := ImportAll(sources, o)
 		if err != nil {
 			t.Fatal(err)
 		}

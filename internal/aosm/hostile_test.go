@@ -39,6 +39,12 @@ func TestHostileInput(t *testing.T) {
 		"ArrayLaugh":  {"the same with arrays", hostile(doubling(`["ha"]`, "concat(variables('v%d'), variables('v%d'))"), `"[variables('v60')]"`), "expand beyond"},
 		"TreeLaugh":   {"the same when written", hostile(doubling(`["ha"]`, "createArray(variables('v%d'), variables('v%d'))"), `[{"artifactName": "[string(variables('v60'))]", "artifactVersion": "1"}]`), "expand beyond"},
 		"Replaced":    {"one character by many", hostile(`"w": "[replace(replace(replace(concat('`+strings.Repeat("a", 10000)+`'), 'a', '`+strings.Repeat("b", 10000)+`'), 'b', 'c'), 'c', 'd')]"`, `[{"artifactName": "[variables('w')]", "artifactVersion": "1"}]`), "expand beyond"},
+		"Ranges":      {"ranges in ranges", hostile(`"v": "[map(range(0, 10000), lambda('x', map(range(0, 10000), lambda('y', range(0, 10000)))))]"`, `"[variables('v')]"`), "expand beyond"},
+		"UnionLaugh":  {"objects in objects", hostile(doubling(`{"a": {}}`, "union(createObject('a', variables('v%d')), createObject('b', variables('v%d')))"), `[{"artifactName": "[string(variables('v60'))]", "artifactVersion": "1"}]`), "expand beyond"},
+		"Reduced":     {"a text that doubles with each item", hostile(`"v": "[reduce(range(0, 60), 'ha', lambda('s', 'x', concat(lambdaVariables('s'), lambdaVariables('s'))))]"`, `[{"artifactName": "[variables('v')]", "artifactVersion": "1"}]`), "expand beyond"},
+		"Recursive":   {"a function that calls itself twice", strings.Replace(hostile(`"v": "[a.f('x')]"`, `[{"artifactName": "[variables('v')]", "artifactVersion": "1"}]`), `"variables"`, `"functions": [{"namespace": "a", "members": {"f": {"parameters": [{"name": "x", "type": "string"}], "output": {"type": "string", "value": "[coalesce(tryGet(createObject(), 'a'), concat(if(less(1, 2), a.g(parameters('x')), ''), a.g(parameters('x'))))]"}}, "g": {"parameters": [{"name": "x", "type": "string"}], "output": {"type": "string", "value": "[concat(a.h(parameters('x')), a.h(parameters('x')))]"}}, "h": {"parameters": [{"name": "x", "type": "string"}], "output": {"type": "string", "value": "[join(map(range(0, 10000), lambda('i', join(map(range(0, 10000), lambda('j', parameters('x'))), ''))), '')]"}}}}], "variables"`, 1), "expand beyond"},
+		"LongTexts":   {"a long text looked at often", hostile(`"big": "[join(map(range(0, 10000), lambda('x', '`+strings.Repeat("a", 1000)+`')), '')]", "v": "[filter(range(0, 10000), lambda('x', filter(range(0, 10000), lambda('y', contains(variables('big'), 'b')))))]"`, `"[variables('v')]"`), "expand beyond"},
+		"Sorted":      {"a comparison that costs much", hostile(`"v": "[sort(range(0, 10000), lambda('a', 'b', less(length(range(0, 10000)), length(range(0, 10000)))))]"`, `"[variables('v')]"`), "expand beyond"},
 		"Loops":       {"loops in loops in loops", `{"$schema": "deploymentTemplate.json#", "resources": [` + resources + strings.Repeat("]}}}", 6) + "]}", "expand beyond"},
 	}
 	for name, tc := range tests {
@@ -87,7 +93,8 @@ func TestParameterFile(t *testing.T) {
 		"File":   {reason: "as Azure writes it", file: `{"$schema": "deploymentParameters.json#", "parameters": {"a": {"value": 1}, "b": {"value": [2]}}}`, names: 2},
 		"Short":  {reason: "as az takes it, too", file: `{"a": {"value": 1}}`, names: 1},
 		"Secret": {reason: "a secret elsewhere has no value here", file: `{"a": {"reference": {"keyVault": {}}}}`},
-		"Values": {reason: "a bare value is no parameter file's", file: `{"a": 1}`, says: "$.a has neither"},
+		"Values": {reason: "names and values, as az aosm writes them", file: `{"a": 1, "b": "x", "c": {"d": 1}}`, names: 3},
+		"Mixed":  {reason: "a value alone has no place in ARM's form", file: `{"parameters": {"a": 1}}`, says: "$.parameters.a has neither"},
 		"Cases":  {reason: "one name, two values", file: `{"a": {"value": 1}, "A": {"value": 2}}`, says: "differ in case only"},
 		"Array":  {reason: "not an object", file: `[]`, says: "no parameter file"},
 		"Broken": {reason: "no JSON", file: `{`, says: "unexpected EOF"},

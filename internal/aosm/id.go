@@ -25,9 +25,6 @@ const (
 	typeDeployment       = "microsoft.resources/deployments"
 	typePrefix           = "microsoft.hybridnetwork/"
 	maxSegment           = 128 // AOSM's names have at most 64 characters, those of resource groups 90
-	ownSubscription      = "\x00subscription"
-	ownGroup             = "\x00resourceGroup"
-	mark                 = "\x00" // begins what stands for the deployment's own scope, which no template can know
 	singularArtifactType = "artifactstore"
 )
 
@@ -44,30 +41,9 @@ type resourceID struct {
 // parseID reads a whole resource id: [/subscriptions/S][/resourceGroups/G]/providers/P/type/name...
 // What it names is compared whole and in any case.
 func parseID(s string) (resourceID, error) {
-	var id resourceID
-	rest, ok := strings.CutPrefix(s, "/")
-	if !ok {
-		return id, fmt.Errorf("%q is no resource id: it does not begin with /", clip(s))
-	}
-	segments := strings.Split(rest, "/")
-	for len(segments) >= 2 && fold(segments[0]) != "providers" {
-		switch fold(segments[0]) {
-		case "subscriptions":
-			id.subscription = segments[1]
-		case "resourcegroups":
-			id.group = segments[1]
-		default:
-			return id, fmt.Errorf("%q is no resource id: %q is neither subscriptions, resourceGroups nor providers", clip(s), clip(segments[0]))
-		}
-		segments = segments[2:]
-	}
-	if len(segments) < 4 || len(segments)%2 != 0 {
-		return id, fmt.Errorf("%q is no resource id: it does not end in /providers/<provider>/<type>/<name>", clip(s))
-	}
-	id.provider = segments[1]
-	for i := 2; i < len(segments); i += 2 {
-		id.types = append(id.types, segments[i])
-		id.names = append(id.names, segments[i+1])
+	id, segments, err := splitID(s)
+	if err != nil {
+		return id, err
 	}
 	id = id.relative()
 	if slices.Contains(segments, "") {
@@ -78,14 +54,46 @@ func parseID(s string) (resourceID, error) {
 			return id, fmt.Errorf("%q is no resource id: %w", clip(s), err)
 		}
 	}
+	if err := id.checkNames(); err != nil {
+		return id, fmt.Errorf("%q is no resource id: %w", clip(s), err)
+	}
 	return id, nil
+}
+
+// splitID reads the parts of an id, whatever these are, and returns those after the scope, too.
+func splitID(s string) (id resourceID, segments []string, err error) {
+	rest, ok := strings.CutPrefix(s, "/")
+	if !ok {
+		return id, nil, fmt.Errorf("%q is no resource id: it does not begin with /", clip(s))
+	}
+	segments = strings.Split(rest, "/")
+	for len(segments) >= 2 && fold(segments[0]) != "providers" {
+		switch fold(segments[0]) {
+		case "subscriptions":
+			id.subscription = segments[1]
+		case "resourcegroups":
+			id.group = segments[1]
+		default:
+			return id, nil, fmt.Errorf("%q is no resource id: %q is neither subscriptions, resourceGroups nor providers", clip(s), clip(segments[0]))
+		}
+		segments = segments[2:]
+	}
+	if len(segments) < 4 || len(segments)%2 != 0 {
+		return id, nil, fmt.Errorf("%q is no resource id: it does not end in /providers/<provider>/<type>/<name>", clip(s))
+	}
+	id.provider = segments[1]
+	for i := 2; i < len(segments); i += 2 {
+		id.types = append(id.types, segments[i])
+		id.names = append(id.names, segments[i+1])
+	}
+	return id, segments, nil
 }
 
 // checkPart says why a text cannot be a part of an id or of a name.
 func checkPart(part string) error {
 	switch {
-	case strings.Contains(part, mark):
-		return errors.New("a part of it is known at deployment only")
+	case undecidable(part):
+		return errUnknownPart
 	case len(part) > maxSegment:
 		return fmt.Errorf("a part of it has more than %d bytes", maxSegment)
 	case !printable(part):
@@ -99,12 +107,12 @@ func printable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-// relative drops the marks of a deployment's own scope.
+// relative drops of the scope what only a deployment knows.
 func (id resourceID) relative() resourceID {
-	if strings.Contains(id.subscription, mark) {
+	if undecidable(id.subscription) {
 		id.subscription = ""
 	}
-	if strings.Contains(id.group, mark) {
+	if undecidable(id.group) {
 		id.group = ""
 	}
 	return id
@@ -172,4 +180,4 @@ func (id resourceID) String() string {
 const maxQuoted = 200
 
 // clip returns a text of the input as messages quote it, in at most maxQuoted bytes.
-func clip(s string) string { return v1alpha1.Clip(strings.ReplaceAll(s, mark, "?"), maxQuoted) }
+func clip(s string) string { return v1alpha1.Clip(show(s), maxQuoted) }

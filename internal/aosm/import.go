@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -21,16 +23,25 @@ type Options struct {
 	Namespace string
 	// SiteNamespace is where sites go; "" is where their designs are.
 	SiteNamespace string
-	// Registries are the URLs of stores by the store's name in AOSM, in any case.
+	// Registries are the URLs of stores by the store's name in AOSM, or PUBLISHER/STORE, in any case.
 	Registries map[string]string
 	// APIVersion is the one that answers are of, which do not say it; "" where it is not known.
 	APIVersion string
+	// APIVersions are those of a store's manifests by STORE or PUBLISHER/STORE, or of one manifest by
+	// PUBLISHER/STORE/MANIFEST, in lower case. They go before APIVersion.
+	APIVersions map[string]string
+	// There are the objects of earlier imports, whose names are kept.
+	There []There
 }
 
 // Result is what an import makes.
 type Result struct {
 	// Objects in the order in which they can be applied.
 	Objects []client.Object
+	// Assumed has the stores whose URL was not given, but follows from the input.
+	Assumed map[client.Object]bool
+	// Namespaces are those in which its objects are, or would be, sorted.
+	Namespaces []string
 	// Findings, what was not mapped first.
 	Findings []Finding
 }
@@ -42,38 +53,60 @@ func Import(r io.Reader, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	documents, err := parse(data)
+	return ImportAll([]Source{{Data: data}}, o)
+}
+
+// ImportAll is Import of several files, which are read as one input: their order does not matter.
+func ImportAll(sources []Source, o Options) (*Result, error) {
+	documents, err := readSources(sources)
 	if err != nil {
+		return nil, err
+	}
+	if documents, err = giveParameters(documents); err != nil {
 		return nil, err
 	}
 	if len(documents) == 0 {
 		return nil, fmt.Errorf("%w: it is empty", ErrInput)
 	}
-	im := &importer{
-		options: o, session: &session{became: map[*node][]*node{}}, resources: map[string]int{}, scopes: map[string]resourceID{},
-		namespaces: map[string]bool{}, registries: map[string]bool{}, manifests: map[string]bool{},
-	}
+	im := newImporter(o)
 	im.readDocuments(documents)
 	if len(im.found) == 0 && len(im.findings) == 0 {
-		im.tell(Note, documents[0], "there is no resource in it, so that nothing is imported")
+		im.tell(Note, documents[0].node, "there is no resource in it, so that nothing is imported")
 	}
 	for _, manifests := range []bool{false, true} { // last: they are what references made them
 		for _, r := range im.found {
 			if (r.id.typ() == typeManifest) == manifests {
-				im.mapResource(r)
+				im.mapAll(r)
 			}
 		}
 	}
-	im.unusedRegistries()
+	im.tellQuestions()
+	im.unused()
 	im.settle()
 	for _, d := range documents {
-		im.leftovers(d)
+		im.leftovers(d.node)
 	}
 	if im.session.fatal != nil {
 		return nil, im.session.fatal
 	}
 	im.sort()
-	return &Result{Objects: im.objects, Findings: im.findings}, nil
+	return &Result{Objects: im.objects, Assumed: im.assumed, Namespaces: im.everyNamespace(), Findings: im.findings}, nil
+}
+
+// everyNamespace is where objects are, and where those of resources that were left out would be.
+func (im *importer) everyNamespace() []string {
+	all := map[string]bool{im.options.Namespace: true, im.options.SiteNamespace: true}
+	for _, o := range im.objects {
+		all[o.GetNamespace()] = true
+	}
+	for _, r := range im.found {
+		if im.options.Namespace == "" && strings.HasPrefix(r.id.typ(), typePublisher) {
+			name, _ := objectName(r.id.publisher(), validation.DNS1123LabelMaxLength, true)
+			all[name] = true
+		}
+	}
+	delete(all, "")
+	return slices.Sorted(maps.Keys(all))
 }
 
 // importer is one import under way.
@@ -82,24 +115,46 @@ type importer struct {
 	session *session
 
 	found      []resource
-	resources  map[string]int        // of found, by key
-	scopes     map[string]resourceID // of publishers, by folded name: the fullest id seen
-	registries map[string]bool       // those given that a store took
-	namespaces map[string]bool       // those made, by the publisher's folded name
-	manifests  map[string]bool       // named by a definition or design, by key
+	resources  map[string]int            // of found, by key
+	scopes     map[string]resourceID     // of publishers, by folded name: the fullest id seen
+	registries map[string]bool           // those given that a store took
+	apis       map[string]bool           // API versions given that a manifest took
+	namespaces map[string]bool           // those made, by the publisher's folded name
+	manifests  map[string]bool           // named by a definition or design, by key
+	forms      map[string]referenceForms // of references, by the key of their store
+	locations  map[string][]located      // of stores, by host
+	questions  []*question
+	asked      map[string]*question // by the key of their store
+	grouped    map[string]bool      // keys of the groups with a version; nil until it is needed
+	owners     map[string][]string  // publishers of stores, by the store's folded name; nil until it is needed
+	made       []string             // of namespaces, in order
 	links      []link
+	earlier    map[string][]There
+	stray      bool // the document that is read was found in a directory
 
 	objects  []client.Object
+	assumed  map[client.Object]bool
 	findings []Finding
 	doubts   int // findings of what cannot be known
 }
 
+func newImporter(o Options) *importer {
+	return &importer{
+		options: o, session: newSession(), resources: map[string]int{}, scopes: map[string]resourceID{},
+		registries: map[string]bool{}, apis: map[string]bool{}, namespaces: map[string]bool{}, manifests: map[string]bool{},
+		forms: map[string]referenceForms{}, asked: map[string]*question{}, locations: map[string][]located{}, earlier: earlier(o.There), assumed: map[client.Object]bool{},
+	}
+}
+
 // resource is one AOSM resource in the input.
 type resource struct {
-	id    resourceID
-	named string // the id as it was written, "" where a template has only a name
-	api   string // its API version, "" where it is not known
-	value value
+	id       resourceID
+	named    string // the id as it was written, "" where a template has only a name
+	api      string // its API version, "" where it is not known
+	template bool   // a template has it, not an answer
+	value    value
+	// also is the same resource elsewhere in the input, with other content.
+	also []resource
 }
 
 // properties are a resource's own members. The az command line lifts them up to the resource itself.
@@ -110,27 +165,6 @@ func (r resource) properties() value {
 		}
 	}
 	return r.value
-}
-
-// add notes a resource. The same one again is the same or a contradiction.
-func (im *importer) add(r resource) {
-	if i, again := im.resources[r.id.key()]; again {
-		first := im.found[i].value
-		var a, b strings.Builder
-		if first.render(&a) == nil && r.value.render(&b) == nil && a.String() == b.String() {
-			r.value.close()
-			im.tell(Note, r.value.node, "the same is at %s, too", first.path())
-			return
-		}
-		if id := im.found[i].id; differ(id.subscription, r.id.subscription) || differ(id.group, r.id.group) {
-			im.unmapped(r.value.node, "it is another resource than that of the same name at %s, which was taken, of subscription %q, resource group %q; import it alone, with a namespace of its own (-n)", first.path(), clip(id.subscription), clip(id.group))
-			return
-		}
-		im.unmapped(r.value.node, "the same resource is at %s with other content, which was taken", first.path())
-		return
-	}
-	im.resources[r.id.key()] = len(im.found)
-	im.found = append(im.found, r)
 }
 
 // mapper makes objects of resources of one type.
@@ -144,12 +178,14 @@ var mappers = map[string]mapper{
 
 // foreign are types of AOSM without a counterpart, and what follows from that.
 var foreign = map[string]string{
+	typeDeployment:                          "what a deployment answers does not have what it deployed; import its template, or what `az ... show` prints of its resources",
 	typeSchema:                              "a configuration group schema has no counterpart: values of deployments are not kept here",
 	typePrefix + "configurationgroupvalues": "a configuration group value has no counterpart: values of deployments are not kept here",
 	typePrefix + "sites":                    "a site alone has no counterpart: a SiteNetworkService stands for a service at a place",
 	typePrefix + "networkfunctions":         "a network function has no counterpart, and keeps nothing here: what runs is kept by its SiteNetworkService, through the design",
 }
 
+// mapResource makes the object that a resource becomes, or tells why there is none.
 func (im *importer) mapResource(r resource) {
 	t := r.id.typ()
 	if m, ok := mappers[t]; ok {

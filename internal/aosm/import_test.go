@@ -55,15 +55,17 @@ func TestGolden(t *testing.T) {
 	}{
 		"template-new": {"the API style from 2025-03-30 on, as bicep compiles it", "template-new.json",
 			Options{Parameters: given(t, "VERSION=1.0.0"), Registries: map[string]string{"Contoso-Store": "https://registry.example.com/contoso"}}},
-		"template-new-bare":  {"without a value for a parameter, and without a registry", "template-new.json", Options{Parameters: given(t, "verson=1.0.0")}},
-		"template-old":       {"the API style of before, nested resources, mixed case", "template-old.json", Options{Registries: map[string]string{"main": "https://registry.example.com"}}},
-		"template-loops":     {"loops, conditions, symbolic names, nested deployments", "template-loops.json", Options{}},
+		"template-new-bare": {"without a value for a parameter, and without a registry", "template-new.json", Options{Parameters: given(t, "verson=1.0.0")}},
+		"template-old":      {"the API style of before, nested resources, mixed case", "template-old.json", Options{Registries: map[string]string{"main": "https://registry.example.com"}}},
+		"template-loops":    {"loops, conditions, symbolic names, nested deployments", "template-loops.json", Options{}},
+		"template-bicep": {"what Bicep makes of types, functions, modules and unions", "template-bicep.json",
+			Options{Parameters: given(t, "publisherName=acme", `images=[{"name": "nginx", "version": "1.25"}]`)}},
 		"template-preview":   {"given values are of the types that are declared", "template-loops.json", Options{Parameters: given(t, "preview=true", `names=["upf"]`)}},
 		"undecidable":        {"what no input can decide is told", "undecidable.json", Options{}},
 		"answer-page":        {"a page of the REST API's answer", "answer-page.json", Options{}},
 		"answer-flat":        {"what az prints, properties lifted up", "answer-flat.json", Options{}},
 		"answer-flat-new":    {"answers of a known API version", "answer-flat.json", Options{APIVersion: "2025-03-30"}},
-		"names":              {"names that are none in Kubernetes, or are two", "names.json", Options{}},
+		"names":              {"names that are none in Kubernetes, or are two", "names.json", Options{APIVersion: "2024-04-15"}},
 		"answer-page-placed": {"in namespaces of one's own", "answer-page.json", Options{Namespace: "publisher", SiteNamespace: "edge"}},
 	}
 	for name, tc := range tests {

@@ -3,7 +3,6 @@ package aosm
 import (
 	"cmp"
 	"fmt"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -44,6 +43,7 @@ func (im *importer) putNamespace(id resourceID, at *node) {
 		return
 	}
 	im.namespaces[name] = true
+	im.made = append(im.made, name)
 	ns := &corev1.Namespace{}
 	ns.GetObjectKind().SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kindNamespace))
 	ns.Labels = map[string]string{LabelPublisher: labelValue(fold(id.publisher()))}
@@ -74,7 +74,24 @@ func (im *importer) left(at *node, what string) {
 }
 
 // mapGroup makes nothing: a group is a label of its versions.
-func (im *importer) mapGroup(r resource) { r.properties() }
+func (im *importer) mapGroup(r resource) {
+	r.properties()
+	if im.doubts > 0 { // its versions may be what cannot be decided
+		return
+	}
+	if im.grouped == nil {
+		im.grouped = map[string]bool{}
+		for _, other := range im.found {
+			if t := other.id.typ(); t == typeDefinition || t == typeDesign {
+				im.grouped[other.id.parent().key()] = true
+			}
+		}
+	}
+	if im.grouped[r.id.key()] {
+		return
+	}
+	im.tell(Note, r.value.node, "a group alone becomes nothing: it is a label of its versions; import those")
+}
 
 // text is an optional member that has to be a text; "" where it is absent, or told of.
 func (im *importer) text(v value, name string) string {
@@ -82,8 +99,17 @@ func (im *importer) text(v value, name string) string {
 	if !m.there() {
 		return ""
 	}
+	if out, err := m.resolve(); err == nil && !out.there() {
+		return ""
+	}
 	word, err := im.word(v, name)
+	if err == nil {
+		err = known(word)
+	}
 	im.undecided(m.node, name, err)
+	if err != nil {
+		return ""
+	}
 	return word
 }
 
@@ -101,8 +127,11 @@ func (im *importer) need(v value, name string, limit int) (string, bool) {
 	case word == "" || len(word) > limit:
 		im.unmapped(at, "%s has to have from 1 to %d characters", name, limit)
 		return "", false
-	case strings.Contains(word, mark):
+	case undecidable(word):
 		im.doubt(at, "%s is known at deployment only", name)
+		return "", false
+	case placeholders.MatchString(word):
+		im.doubt(at, "%s %q is a placeholder, which is filled in at deployment", name, clip(word))
 		return "", false
 	case !printable(word):
 		im.unmapped(at, "%s has characters that cannot be printed", name)
@@ -122,7 +151,9 @@ func (im *importer) array(v value, name string, limit int) []value {
 	case err != nil:
 		im.undecided(m.node, name, err)
 		return nil
-	case out.node == nil || out.kind != array:
+	case !out.there():
+		return nil
+	case out.kind != array:
 		im.doubt(m.node, "%s is no array, or is made by a loop that cannot be decided", name)
 		return nil
 	}
@@ -144,6 +175,9 @@ func (im *importer) texts(v value, name string, limit int) []string {
 		var word string
 		if err == nil {
 			word, err = out.word()
+		}
+		if err == nil {
+			err = known(word)
 		}
 		switch {
 		case err != nil:
@@ -168,8 +202,10 @@ func (im *importer) object(v value, name string) value {
 		im.undecided(m.node, name, err)
 		return value{}
 	}
-	if out.node == nil || out.kind != object {
+	if out.there() && out.kind != object {
 		im.unmapped(m.node, "%s is no object", name)
+	}
+	if !out.there() || out.kind != object {
 		return value{}
 	}
 	return out

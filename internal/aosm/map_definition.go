@@ -11,7 +11,7 @@ func (im *importer) mapDefinition(r resource) {
 		return
 	}
 	o := &v1alpha1.NetworkFunctionDefinitionVersion{}
-	o.Spec.VersionState = im.versionState(p)
+	o.Spec.VersionState = im.versionState(p, r)
 	template := im.object(p, "networkFunctionTemplate")
 	known := map[string]*node{}
 	for _, item := range im.array(template, "networkFunctionApplications", 128) {
@@ -63,18 +63,25 @@ func (im *importer) orderApplications(o *v1alpha1.NetworkFunctionDefinitionVersi
 }
 
 // versionState is left to its default for a preview: what is activated here meanwhile stays so.
-func (im *importer) versionState(p value) v1alpha1.VersionState {
+func (im *importer) versionState(p value, r resource) v1alpha1.VersionState {
 	state := im.text(p, "versionState")
+	at := p.get("versionState").node
+	var is v1alpha1.VersionState
 	switch fold(state) {
-	case "active":
-		return v1alpha1.VersionActive
-	case "deprecated":
-		return v1alpha1.VersionDeprecated
 	case "", "preview":
+		return ""
+	case "active":
+		is = v1alpha1.VersionActive
+	case "deprecated":
+		is = v1alpha1.VersionDeprecated
 	default:
-		im.tell(Note, p.get("versionState").node, "the state %q is taken to be Preview", clip(state))
+		im.tell(Note, at, "the state %q is taken to be Preview", clip(state))
+		return ""
 	}
-	return ""
+	if im.readOnly(r, at, "versionState") {
+		return ""
+	}
+	return is
 }
 
 func (im *importer) application(item value, r resource) (app v1alpha1.NetworkFunctionApplication, ok bool) {
@@ -150,11 +157,15 @@ func (im *importer) source(profile value, member string, r resource, owner *node
 	}
 	ref := &v1alpha1.LocalReference{}
 	if id.typ() == typeStore {
+		f := im.forms[id.key()]
+		im.forms[id.key()] = referenceForms{old: true, new: f.new}
 		s.ArtifactStoreRef = ref
 		im.link(&ref.Name, v1alpha1.KindArtifactStore, id, nil)
 		return s, true
 	}
 	im.manifests[id.key()] = true
+	f := im.forms[id.parent().key()]
+	im.forms[id.parent().key()] = referenceForms{old: f.old, new: true}
 	s.ArtifactManifestRef = ref
 	im.link(&ref.Name, v1alpha1.KindArtifactManifest, id, nil)
 	return s, true

@@ -7,12 +7,23 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
+// maxArtifacts is how many artifacts a manifest lists at most.
+const maxArtifacts = 512
+
 func (im *importer) mapManifest(r resource) {
 	p := r.properties()
 	o := &v1alpha1.ArtifactManifest{}
-	o.Spec.UploadPath = im.uploadPath(r)
-	o.Spec.ArtifactManifestState = im.manifestState(p)
+	path, decided := im.uploadPath(r)
+	o.Spec.UploadPath = path
+	o.Spec.ArtifactManifestState = im.manifestState(p, r)
 	if !im.listArtifacts(o, p, r) {
+		return
+	}
+	if !decided {
+		im.ask(r, path)
+	}
+	if path == "" {
+		r.value.close() // the question is asked once for its store
 		return
 	}
 	im.putPublished(o, &o.ObjectMeta, v1alpha1.KindArtifactManifest, r)
@@ -20,35 +31,40 @@ func (im *importer) mapManifest(r resource) {
 }
 
 // listArtifacts fills in what a manifest lists. It reports false, and tells why, where the input does not
-// decide the whole list: applied with a part of it, a manifest that is there would release the rest.
+// decide the whole list: applied with a part of it, a manifest that is there would release the rest, and one
+// that is sealed could never be completed.
 func (im *importer) listArtifacts(o *v1alpha1.ArtifactManifest, p value, r resource) bool {
 	before := im.doubts
 	if whole := r.value.get("properties"); whole.there() {
 		_, err := whole.resolve()
 		im.undecided(whole.node, "its properties", err)
 	}
-	if im.doubts == before && !p.get("artifacts").there() {
+	if list, err := p.get("artifacts").resolve(); im.doubts == before && err == nil && !list.there() {
 		im.unmapped(r.value.node, "it does not say which artifacts it lists, so that the manifest is left out; one that lists none has \"artifacts\": []")
 		return false
 	}
-	listed := im.array(p, "artifacts", 512)
-	known := map[string]bool{}
+	listed := im.array(p, "artifacts", MaxValues)
+	if len(listed) > maxArtifacts {
+		im.unmapped(r.value.node, "it lists %d artifacts, and a manifest here lists at most %d, so that the manifest is left out; split it into several", len(listed), maxArtifacts)
+		return false
+	}
+	seen := map[string]bool{}
 	for _, item := range listed {
 		a, ok := im.artifact(item, o.Spec.UploadPath, r)
-		if !ok {
+		key := a.ArtifactName + ":" + a.ArtifactVersion
+		switch {
+		case !ok:
 			im.left(item.node, "the artifact")
-			continue
-		}
-		if key := a.ArtifactName + ":" + a.ArtifactVersion; known[key] {
-			im.unmapped(item.node, "the artifact %s is listed twice", key)
-		} else {
-			known[key] = true
+		case seen[key]:
+			im.tell(Note, item.node, "the artifact %s is listed twice", key)
+		default:
+			seen[key] = true
 			o.Spec.Artifacts = append(o.Spec.Artifacts, a)
 		}
 	}
 	switch {
 	case im.doubts > before:
-		im.unmapped(r.value.node, "not all of its artifacts can be decided, so that the manifest is left out: with a part of them it would release the others")
+		im.unmapped(r.value.node, "not all of its artifacts can be decided and listed here, so that the manifest is left out: with a part of them it would release the others")
 		return false
 	case len(listed) > 0 && len(o.Spec.Artifacts) == 0:
 		im.unmapped(r.value.node, "none of its artifacts lies in an OCI registry")
@@ -57,33 +73,33 @@ func (im *importer) listArtifacts(o *v1alpha1.ArtifactManifest, p value, r resou
 	return true
 }
 
-// uploadPath is where the artifacts lie: from the API version 2025-03-30 on, at a path of the
-// manifest's own. Answers do not say their version, but only such a manifest can be referred to. What
-// remains is taken to be of before, because the registry is then never touched.
-func (im *importer) uploadPath(r resource) v1alpha1.UploadPath {
-	named := im.manifests[r.id.key()]
-	switch {
-	case r.api >= cleanUp, r.api == "" && named:
-		return v1alpha1.ManifestScoped
-	case r.api == "":
-		im.tell(Note, r.value.node, "nothing says which API version it was made with: it is taken to be StoreScoped, of before %s (--api-version says otherwise)", cleanUp)
-	case named:
-		im.tell(Note, r.value.node, "a version refers to it, which needs it to be made with the API version %s: it stays StoreScoped, and keeps nothing, until its uploadPath is changed to ManifestScoped", cleanUp)
+// manifestState is Uploaded or left to its default: what is sealed here meanwhile is not to be unsealed.
+func (im *importer) manifestState(p value, r resource) v1alpha1.ManifestState {
+	state := im.text(p, "artifactManifestState")
+	at := p.get("artifactManifestState").node
+	switch fold(state) {
+	case "", "uploading":
+		return ""
+	case "uploaded", "succeeded":
+		if im.readOnly(r, at, "artifactManifestState") {
+			return ""
+		}
+		if fold(state) != "uploaded" {
+			im.tell(Note, at, "the state %q, which AOSM lists after the seal, is taken to be Uploaded", clip(state))
+		}
+		return v1alpha1.ManifestUploaded
 	}
-	return v1alpha1.StoreScoped
+	im.tell(Note, at, "the state %q is taken to be Uploading", clip(state))
+	return ""
 }
 
-// manifestState is Uploaded or left to its default: what is sealed here meanwhile is not to be unsealed.
-func (im *importer) manifestState(p value) v1alpha1.ManifestState {
-	state := im.text(p, "artifactManifestState")
-	switch fold(state) {
-	case "uploaded":
-		return v1alpha1.ManifestUploaded
-	case "", "uploading":
-	default:
-		im.tell(Note, p.get("artifactManifestState").node, "the state %q is taken to be Uploading", clip(state))
+// readOnly tells that a template does not decide a state, which AOSM lets only its answers have.
+func (im *importer) readOnly(r resource, at *node, member string) bool {
+	if !r.template {
+		return false
 	}
-	return ""
+	im.tell(Note, at, "a template does not set %s, which is read-only in AOSM: a new object gets the default state, an existing one keeps its state", member)
+	return true
 }
 
 var (
@@ -98,21 +114,24 @@ func (im *importer) artifact(item value, path v1alpha1.UploadPath, r resource) (
 	if !ok {
 		return a, false
 	}
-	name, version, ok := im.artifactName(item, "artifactName", "artifactVersion")
-	if !ok {
-		return a, false
-	}
-	switch kind := im.text(item, "artifactType"); fold(kind) {
-	case "", "ociartifact":
-	case "armtemplate", "imagefile":
-		im.tell(Note, item.node, "the %s %s is listed as the OCIArtifact that it lies in the registry as", clip(kind), name)
-	default:
+	kind := im.text(item, "artifactType")
+	switch fold(kind) {
+	case "", "ociartifact", "armtemplate", "imagefile":
+	default: // it has nothing to release
 		im.unmapped(item.node, "an artifact of type %q does not lie in an OCI registry", clip(kind))
 		return a, false
 	}
+	name, version, ok := im.artifactName(item, "artifactName", "artifactVersion")
+	if !ok {
+		im.doubts++
+		return a, false
+	}
+	if lower := fold(kind); lower == "armtemplate" || lower == "imagefile" {
+		im.tell(Note, item.node, "the %s %s is listed as the OCIArtifact that it lies in the registry as", clip(kind), name)
+	}
 	// The manifest's name can get 9 characters more, and both share a repository's name.
 	if limit := 254 - len(r.id.name()) - 9; path == v1alpha1.ManifestScoped && (strings.Contains(name, "/") || len(name) > limit) {
-		im.unmapped(item.node, "the artifactName %q is not one path segment of at most %d characters", clip(name), limit)
+		im.doubt(item.node, "the artifactName %q is not one path segment of at most %d characters, and a manifest of the API version %s can list nothing else here; push it under a name without /", clip(name), limit, cleanUp)
 		return a, false
 	}
 	return v1alpha1.Artifact{ArtifactName: name, ArtifactType: "OCIArtifact", ArtifactVersion: version}, true

@@ -26,6 +26,7 @@ func (im *importer) mapSite(r resource) {
 	}
 	o := &v1alpha1.SiteNetworkService{}
 	im.put(o, &o.ObjectMeta, v1alpha1.KindSite, r)
+	im.links[len(im.links)-1].in = &o.Namespace
 	to := &o.Spec.NetworkServiceDesignVersionRef
 	im.inNamespace(&to.Namespace, id, at)
 	im.link(&to.Name, v1alpha1.KindDesign, id, nil)

@@ -1,9 +1,9 @@
 package aosm
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -31,10 +31,13 @@ type link struct {
 	id   resourceID
 	// at is where the object is that is called so; nil for a reference to it.
 	at *node
+	// in, when not nil, has the namespace of the object once the names of namespaces are filled in; else it
+	// is that of the publisher.
+	in *string
 }
 
 func (im *importer) link(into *string, kind string, id resourceID, at *node) {
-	im.links = append(im.links, link{into, kind, id, at})
+	im.links = append(im.links, link{into: into, kind: kind, id: id, at: at})
 }
 
 // raw is the name in AOSM's words, and how long it may be here.
@@ -61,34 +64,84 @@ func (l link) identity(place string) (identity, in string) {
 	return l.id.key(), place
 }
 
-// settle gives every object its name and fills it in wherever it is named. Two objects that would have
-// the same name both get a suffix, so that the order of the input does not matter.
+// claim is a name that an object would have.
+type claim struct {
+	// key is the same for objects that would have the same name, identity for links to the same object.
+	key, identity string
+	base          string
+	// changed is true where the name in AOSM is none in Kubernetes.
+	changed bool
+}
+
+func (im *importer) claim(l link) claim {
+	name, limit := l.raw()
+	base, changed := objectName(name, limit, l.kind == kindNamespace)
+	identity, place := l.identity(im.options.Namespace)
+	return claim{key: strings.Join([]string{l.kind, place, base}, "\n"), identity: identity, base: base, changed: changed}
+}
+
+// settle gives every object its name and fills it in wherever it is named. Two objects that would have the
+// same name both get a suffix, so that the order of the input does not matter. An object that is there keeps
+// its name. Namespaces come first, for an object is there in one.
 func (im *importer) settle() {
-	claims := map[string][]string{}
-	claim := func(l link) (key, base, identity string, changed bool) {
-		name, limit := l.raw()
-		base, changed = objectName(name, limit, l.kind == kindNamespace)
-		identity, place := l.identity(im.options.Namespace)
-		return strings.Join([]string{l.kind, place, base}, "\n"), base, identity, changed
-	}
+	claims, several := map[string]string{}, map[string]bool{}
 	for _, l := range im.links {
-		key, _, identity, _ := claim(l)
-		if !slices.Contains(claims[key], identity) {
-			claims[key] = append(claims[key], identity)
+		c := im.claim(l)
+		if first, ok := claims[c.key]; ok && first != c.identity {
+			several[c.key] = true
 		}
+		claims[c.key] = c.identity
 	}
+	collides := func(l link) bool { return several[im.claim(l).key] }
+	namespaces := map[string]string{}
 	for _, l := range im.links {
-		key, base, identity, changed := claim(l)
-		_, limit := l.raw()
-		*l.into = base
-		collides := len(claims[key]) > 1
-		if collides {
-			*l.into = suffixed(base, identity, limit)
-		}
-		if l.at != nil && (changed || collides) {
-			im.tellName(l, *l.into, collides)
+		if l.kind == kindNamespace {
+			im.name(l, collides(l), "")
+			namespaces[fold(l.id.publisher())] = *l.into
 		}
 	}
+	told := false
+	for _, l := range im.links {
+		if l.kind == kindNamespace {
+			continue
+		}
+		if im.name(l, collides(l), l.namespace(im.options, namespaces)) && !told {
+			told = true
+			im.tell(Note, l.at, "the SiteNetworkService is called %s: several resource groups can have a site of the same name, so the name of each ends in a hash of its subscription and resource group", *l.into)
+		}
+	}
+}
+
+// namespace is where the object is, by the names of publishers' namespaces.
+func (l link) namespace(o Options, namespaces map[string]string) string {
+	if l.in != nil {
+		return *l.in
+	}
+	return cmp.Or(o.Namespace, namespaces[fold(l.id.publisher())])
+}
+
+// name fills in one name, and reports whether it is that of a site with a suffix, which is told once.
+func (im *importer) name(l link, collides bool, in string) (site bool) {
+	c := im.claim(l)
+	_, limit := l.raw()
+	scoped := l.kind == v1alpha1.KindSite && (l.id.subscription != "" || l.id.group != "")
+	*l.into = c.base
+	if collides || scoped {
+		*l.into = suffixed(c.base, c.identity, limit)
+	}
+	if l.kind != kindNamespace {
+		if there := im.thereIn(l.kind, l.id, in); there.Name != "" {
+			*l.into = there.Name
+			return false
+		}
+	}
+	if scoped && !c.changed {
+		return true
+	}
+	if l.at != nil && (c.changed || collides) {
+		im.tellName(l, *l.into, collides)
+	}
+	return false
 }
 
 func (im *importer) tellName(l link, name string, collides bool) {

@@ -42,7 +42,14 @@ type node struct {
 	parent *node
 	key    string // in an object; of a document, its own name
 	index  int    // in an array
+	// scope, when not nil, is that of the expressions in it, of what an expression made of several places.
+	scope *scope
+	// origin, when not nil, is the node that this one is a copy of.
+	origin *node
 }
+
+// manyMembers is how many members of an object are searched one by one.
+const manyMembers = 8
 
 // fold makes names comparable as ARM compares them: in any case.
 func fold(s string) string { return strings.ToLower(s) }
@@ -57,6 +64,9 @@ func (n *node) member(name string) *node {
 		return n.folded[name]
 	}
 	for _, m := range n.items {
+		if len(m.key) > 4*len(name) { // no other case of a name is so much longer, and folding it costs time
+			continue
+		}
 		if fold(m.key) == name {
 			return m
 		}
@@ -74,7 +84,16 @@ func (n *node) open() {
 func (n *node) close() {
 	if n != nil {
 		n.state = closed
+		n.origin.close()
 	}
+}
+
+// original is the node that a copy was made of, or the node itself.
+func (n *node) original() *node {
+	if n.origin != nil {
+		return n.origin
+	}
+	return n
 }
 
 var plainKey = regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$]*$`)

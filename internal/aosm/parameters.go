@@ -10,7 +10,15 @@ import (
 
 // Parameters are the values that a template's parameters are given.
 type Parameters struct {
-	given map[string]*node
+	given map[string]setting
+}
+
+// setting is one value, with the parameter's name as it was written.
+type setting struct {
+	name  string
+	value *node
+	// shared is true for a value of a file, which can be for other templates, too.
+	shared bool
 }
 
 // Set gives one parameter a value, written NAME=VALUE. A later value of the same name, in any case,
@@ -20,47 +28,103 @@ func (p *Parameters) Set(pair string) error {
 	if !ok || name == "" {
 		return fmt.Errorf("%q is not NAME=VALUE", clip(pair))
 	}
-	p.put(name, newText(text))
+	p.put(setting{name, newText(text), false})
 	return nil
 }
 
-// Read gives parameters the values of an ARM parameter file. Errors wrap ErrInput.
+// Read gives parameters the values of a parameter file: ARM's, or the names and values that az aosm writes.
+// Errors wrap ErrInput.
 func (p *Parameters) Read(r io.Reader) error {
 	data, err := read(r)
 	if err != nil {
+		return err
+	}
+	if err := checkText(data); err != nil {
 		return err
 	}
 	documents, err := parse(data)
 	if err != nil {
 		return err
 	}
-	if len(documents) != 1 || documents[0].kind != object {
-		return fmt.Errorf("%w: it is no parameter file, which is one object with parameters", ErrInput)
+	if len(documents) != 1 {
+		return errNoParameterFile
 	}
-	root := documents[0]
-	if inner := root.member("parameters"); inner != nil {
-		root = inner
+	return p.readDocument(documents[0])
+}
+
+var errNoParameterFile = fmt.Errorf("%w: it is no parameter file, which is one object with parameters", ErrInput)
+
+func (p *Parameters) readDocument(root *node) error {
+	if root.kind != object {
+		return errNoParameterFile
 	}
+	if inner := root.member("parameters"); inner != nil && inner.kind == object && !isEntry(inner) {
+		return p.readMembers(inner, true)
+	}
+	return p.readMembers(root, false)
+}
+
+// isEntry reports whether a node gives a parameter its value as ARM writes it.
+func isEntry(n *node) bool {
+	if n.kind != object || (n.member("value") == nil && n.member("reference") == nil) {
+		return false
+	}
+	return !slices.ContainsFunc(n.items, func(m *node) bool {
+		return !slices.Contains([]string{"value", "reference", "metadata", "type"}, fold(m.key))
+	})
+}
+
+// readMembers reads the members of an object of parameters. With strict set, each is an entry as ARM writes it.
+func (p *Parameters) readMembers(root *node, strict bool) error {
 	for _, m := range root.items {
-		v := m.member("value")
+		v := m
+		if strict || isEntry(m) {
+			v = m.member("value")
+		}
 		switch {
 		case m.twin:
 			return fmt.Errorf("%w: %s and another parameter differ in case only", ErrInput, m.path())
-		case v != nil:
-			p.put(m.key, v)
-		case m.member("reference") != nil: // a secret elsewhere: it has no value here
-		default:
+		case v == nil && m.member("reference") == nil:
 			return fmt.Errorf("%w: %s has neither a value nor a reference", ErrInput, m.path())
+		case v == nil: // a secret elsewhere: it has no value here
+		case !strict && (fold(m.key) == "$schema" || fold(m.key) == "contentversion"):
+		default:
+			p.put(setting{m.key, v, true})
 		}
 	}
 	return nil
 }
 
-func (p *Parameters) put(name string, n *node) {
+func (p *Parameters) put(g setting) {
 	if p.given == nil {
-		p.given = map[string]*node{}
+		p.given = map[string]setting{}
 	}
-	p.given[fold(name)] = n
+	p.given[fold(g.name)] = g
+}
+
+// over are the parameters with those of others below them.
+func (p Parameters) over(others Parameters) Parameters {
+	all := maps.Clone(others.given)
+	if all == nil {
+		all = map[string]setting{}
+	}
+	maps.Copy(all, p.given)
+	return Parameters{given: all}
+}
+
+// differs returns the name of a parameter that others give another value.
+func (p Parameters) differs(others Parameters) (string, bool) {
+	for _, name := range others.names() {
+		mine, ok := p.given[name]
+		if !ok {
+			continue
+		}
+		as := func(s setting) value { return value{node: s.value, scope: &scope{session: newSession()}} }
+		if yes, err := same(as(mine), as(others.given[name])); err != nil || !yes {
+			return mine.name, true
+		}
+	}
+	return "", false
 }
 
 // names are the folded names of the parameters that are given, sorted.
@@ -71,8 +135,8 @@ func newText(s string) *node { return &node{kind: text, text: s, key: "--paramet
 // values are the parameters as a template takes them.
 func (p *Parameters) values(s *session) map[string]value {
 	all := make(map[string]value, len(p.given))
-	for name, n := range p.given {
-		all[name] = value{node: n, scope: &scope{session: s}}
+	for name, g := range p.given {
+		all[name] = value{node: g.value, scope: &scope{session: s}}
 	}
 	return all
 }
@@ -94,4 +158,20 @@ func (v value) as(typ value) (value, error) {
 	}
 	documents[0].key = "--parameters"
 	return value{node: documents[0], scope: &scope{session: v.scope.session}}, v.scope.spend(1, len(v.text))
+}
+
+// tellUndeclared tells of values for parameters that no template declares. A file of values can be for other
+// templates, too; who types a name means it.
+func (im *importer) tellUndeclared(declared map[string]bool) {
+	for _, name := range im.options.Parameters.names() {
+		if declared[name] {
+			continue
+		}
+		g := im.options.Parameters.given[name]
+		f := Finding{Level: NotMapped, Path: "--parameters", Reason: fmt.Sprintf("no template of the input declares a parameter %q", clip(g.name))}
+		if g.shared {
+			f.Level, f.Name = Ignored, g.name
+		}
+		im.findings = append(im.findings, f)
+	}
 }

@@ -30,15 +30,23 @@ func read(r io.Reader) ([]byte, error) {
 		return nil, fmt.Errorf("reading the input: %w", err)
 	case len(data) > MaxBytes:
 		return nil, fmt.Errorf("%w: it has more than %d bytes; import its resources in parts", ErrInput, MaxBytes)
-	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
-		return nil, fmt.Errorf("%w: it is UTF-16, as PowerShell writes it; save it as UTF-8", ErrInput)
 	}
-	return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), nil
+	return data, nil
 }
 
 // parse reads JSON documents, one after the other. Errors wrap ErrInput and say where.
 func parse(data []byte) ([]*node, error) {
-	r := reader{json: json.NewDecoder(bytes.NewReader(data))}
+	values := 0
+	return parseNamed("", data, &values)
+}
+
+// parseNamed reads the documents of a file, whose name the paths begin with, and adds to the number of values.
+func parseNamed(name string, data []byte, values *int) ([]*node, error) {
+	if name != "" {
+		name += ": "
+	}
+	p := newPlain(data)
+	r := reader{json: json.NewDecoder(bytes.NewReader(p.data)), plain: p, values: values}
 	r.json.UseNumber()
 	var documents []*node
 	for {
@@ -46,9 +54,9 @@ func parse(data []byte) ([]*node, error) {
 		if errors.Is(err, io.EOF) {
 			return documents, nil
 		}
-		root := &node{key: "$"}
+		root := &node{key: name + "$"}
 		if len(documents) > 0 {
-			root.key = fmt.Sprintf("document %d: $", len(documents)+1)
+			root.key = fmt.Sprintf("%sdocument %d: $", name, len(documents)+1)
 		}
 		if err != nil {
 			return nil, r.fail(root, err)
@@ -62,19 +70,20 @@ func parse(data []byte) ([]*node, error) {
 
 type reader struct {
 	json   *json.Decoder
-	values int
+	plain  plain
+	values *int // shared by the files of an import
 }
 
 func (r *reader) fail(n *node, err error) error {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
-	return fmt.Errorf("%w: at %s, before byte %d: %w", ErrInput, n.path(), r.json.InputOffset(), err)
+	return fmt.Errorf("%w: at %s, before byte %d: %w", ErrInput, n.path(), r.plain.offset(r.json.InputOffset()), err)
 }
 
 // fill reads the value that begins with a token.
 func (r *reader) fill(n *node, token json.Token, depth int) error {
-	if r.values++; r.values > MaxValues {
+	if *r.values++; *r.values > MaxValues {
 		return fmt.Errorf("%w: at %s: it has more than %d values; import its resources in parts", ErrInput, n.path(), MaxValues)
 	}
 	switch t := token.(type) {
@@ -142,7 +151,7 @@ func (r *reader) fillObject(n *node, depth int) error {
 			return err
 		}
 	}
-	if len(n.items) > 8 {
+	if len(n.items) > manyMembers {
 		n.folded = seen
 	}
 	return nil

@@ -1,24 +1,35 @@
 package aosm
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // readTemplate finds the resources of a template. Its expressions are evaluated in the value's scope;
 // to says what it is deployed to.
 func (im *importer) readTemplate(v value, to *template) {
 	v.open()
-	if f := v.get("functions"); f.there() {
-		f.close() // calls of them are told where they matter
-	}
-	resources := v.get("resources")
-	if resources.there() && resources.kind == object { // by symbolic name
+	im.readChildren(v, resourceID{}, to)
+}
+
+// readChildren reads the resources of a template, or those in another resource: a list, or by symbolic name.
+func (im *importer) readChildren(v value, parent resourceID, to *template) {
+	resources, err := v.get("resources").resolve()
+	switch {
+	case err != nil:
+		im.undecided(v.node, "its resources", err)
+	case !resources.there():
+	case resources.kind == object:
 		for _, n := range resources.node.items {
 			n.open()
-			im.readTurns(value{node: n, scope: v.scope}, resourceID{}, to)
+			im.readTurns(resources.of(n), parent, to)
 		}
-		return
-	}
-	for _, r := range resources.items() {
-		im.readTurns(r, resourceID{}, to)
+	case resources.kind == array:
+		for _, r := range resources.items() {
+			im.readTurns(r, parent, to)
+		}
+	default:
+		im.unmapped(resources.node, "resources is neither a list nor an object of resources")
 	}
 }
 
@@ -80,14 +91,12 @@ func (im *importer) readResource(v value, parent resourceID, to *template) {
 		id.subscription, id.group = to.subscription, to.group
 		id = id.relative()
 	}
-	r := resource{id: id, value: v}
+	r := resource{id: id, value: v, template: true}
 	if api, err := im.word(v, "apiVersion"); err == nil {
 		r.api = api
 	}
 	im.add(r)
-	for _, child := range v.get("resources").items() {
-		im.readTurns(child, id, to)
-	}
+	im.readChildren(v, id, to)
 }
 
 // deployed reports whether a resource's condition holds.
@@ -114,53 +123,16 @@ func (im *importer) deployed(v value) bool {
 
 // readNested reads the template that a deployment within a template deploys.
 func (im *importer) readNested(v value, to *template) {
-	p, err := v.get("properties").resolve()
-	if err != nil {
-		im.undecided(v.node, "what it deploys", err)
+	m, err := newModule(v, to)
+	switch {
+	case errors.Is(err, errNotInInput):
+		im.unmapped(v.node, "%v", err)
+		return
+	case err != nil:
+		im.undecided(v.node, "the deployment", err)
 		return
 	}
-	inner := p.get("template")
-	if !inner.there() || inner.kind != object {
-		im.unmapped(v.node, "the template that it deploys is not in the input; import it, too")
-		return
-	}
-	for _, known := range []string{"type", "apiVersion", "name"} {
-		v.get(known)
-	}
-	p.get("mode").close()
-	options := p.get("expressionEvaluationOptions")
-	options.close()
-	t := newTemplate(im.session, inner.node, givenIn(p.get("parameters")))
-	t.subscription, t.group = to.subscription, to.group
-	for name, into := range map[string]*string{"subscriptionId": &t.subscription, "resourceGroup": &t.group} {
-		if !v.get(name).there() {
-			continue
-		}
-		if *into, err = im.word(v, name); err != nil {
-			im.undecided(v.node, "where it deploys to", err)
-			return
-		}
-	}
-	if fold(options.get("scope").text1()) != "inner" { // ARM's default: its expressions are the outer template's
-		im.readTemplate(value{node: inner.node, scope: v.scope}, t)
-		return
-	}
-	im.readTemplate(value{node: inner.node, scope: &scope{session: im.session, template: t}}, t)
-}
-
-// givenIn are the values that a nested deployment gives its template's parameters.
-func givenIn(parameters value) map[string]value {
-	given := map[string]value{}
-	parameters.close()
-	if parameters.node == nil {
-		return given
-	}
-	for _, m := range parameters.node.items {
-		if v := (value{node: m, scope: parameters.scope}).get("value"); v.node != nil { // a reference is to a secret elsewhere
-			given[fold(m.key)] = v
-		}
-	}
-	return given
+	im.readTemplate(value{node: m.body, scope: m.scope}, m.to)
 }
 
 // word is a member that has to be a text, evaluated.

@@ -3,7 +3,6 @@ package aosm
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 )
 
@@ -20,8 +19,16 @@ type session struct {
 	steps, made, chain int
 	// became has, by the node of an expression, the arrays and objects that it turned out to be.
 	became map[*node][]*node
+	// resolved has the arrays and objects that expressions turned out to be, so that each is made once.
+	resolved map[value]value
+	// unknowns are the characters that stand for results of functions that only a deployment can call.
+	unknowns map[string]rune
 	// fatal is the first thing that makes the input unusable.
 	fatal error
+}
+
+func newSession() *session {
+	return &session{became: map[*node][]*node{}, resolved: map[value]value{}}
 }
 
 func (s *session) spend(steps, made int) error {
@@ -44,11 +51,22 @@ func (s *session) fail(err error) bool {
 	return true
 }
 
+// deeper counts one level of values that refer to others. The caller calls the function that it returns
+// when it is done.
+func (s *session) deeper() (func(), error) {
+	if s.chain++; s.chain > maxChain {
+		s.chain--
+		return func() {}, fmt.Errorf("it refers to more than %d others in turn", maxChain)
+	}
+	return func() { s.chain-- }, nil
+}
+
 // scope is where a value's expressions look up what they name.
 type scope struct {
 	*session
 	template *template // nil where no text is an expression
 	loop     *loop
+	bound    *binding
 }
 
 // loop is one turn of a copy loop.
@@ -58,9 +76,25 @@ type loop struct {
 	outer *loop
 }
 
+// binding is one variable of a lambda.
+type binding struct {
+	name  string
+	value value
+	outer *binding
+}
+
 // turn is the scope of one turn of a loop.
 func (s *scope) turn(name string, index int) *scope {
-	return &scope{session: s.session, template: s.template, loop: &loop{name, index, s.loop}}
+	c := *s
+	c.loop = &loop{name, index, s.loop}
+	return &c
+}
+
+// bind is the scope with a variable of a lambda.
+func (s *scope) bind(name string, v value) *scope {
+	c := *s
+	c.bound = &binding{name, v, s.bound}
+	return &c
 }
 
 // value is a node as its scope makes it: an expression in it is evaluated when it is looked at. The
@@ -68,12 +102,18 @@ func (s *scope) turn(name string, index int) *scope {
 type value struct {
 	*node
 	scope *scope
-	// list, when not nil, are the items of an array that an expression or a loop made.
-	list []value
 }
 
 // there reports whether there is a value; null is none.
 func (v value) there() bool { return v.node != nil && v.kind != null }
+
+// of is a node in a value as a value: what an expression made of several places has a scope of its own.
+func (v value) of(n *node) value {
+	if n.scope != nil {
+		return value{node: n, scope: n.scope}
+	}
+	return value{node: n, scope: v.scope}
+}
 
 // get returns a member of an object, opening both.
 func (v value) get(name string) value {
@@ -83,18 +123,56 @@ func (v value) get(name string) value {
 			v.scope.fail(fmt.Errorf("%w: %s and another member differ in case only, which is the same name here", ErrInput, m.path()))
 		}
 		m.open()
-		return value{node: m, scope: v.scope}
+		return v.of(m)
 	}
-	if v.node == nil || v.kind != object || v.scope.template == nil {
-		return value{}
-	}
-	for _, c := range (value{node: v.member("copy"), scope: v.scope}).items() {
+	for _, c := range v.copies() {
 		if n, err := c.get("name").resolve(); err == nil && n.node != nil && fold(n.text) == fold(name) {
 			v.member("copy").open()
 			return c.loop(name)
 		}
 	}
 	return value{}
+}
+
+// copies are the entries of an object's copy, each of which makes a member.
+func (v value) copies() []value {
+	if v.node == nil || v.kind != object || v.scope.template == nil {
+		return nil
+	}
+	m := v.member("copy")
+	if m == nil {
+		return nil
+	}
+	return v.of(m).items()
+}
+
+// field is one member of an object.
+type field struct {
+	key   string
+	value value
+}
+
+// members are the members of an object in order, with those that its copy makes. None is opened.
+func (v value) members() ([]field, error) {
+	if v.node == nil || v.kind != object {
+		return nil, nil
+	}
+	var all []field
+	copies := v.copies()
+	for _, m := range v.node.items {
+		if len(copies) > 0 && fold(m.key) == "copy" {
+			continue
+		}
+		all = append(all, field{m.key, v.of(m)})
+	}
+	for _, c := range copies {
+		n, err := c.get("name").resolve()
+		if err != nil || n.text1() == "" {
+			return nil, errors.Join(errors.New("the name of a loop cannot be decided"), err)
+		}
+		all = append(all, field{n.text, c.loop(n.text)})
+	}
+	return all, v.scope.spend(len(all), 0)
 }
 
 // loop is the array that an entry of an object's copy makes. Where it cannot be made, it is the entry
@@ -109,11 +187,15 @@ func (v value) loop(name string) value {
 	if input.node == nil {
 		return v
 	}
-	all := value{node: &node{kind: array, parent: v.parent, index: v.index, state: opened}, scope: v.scope, list: []value{}}
-	for i := range count {
-		all.list = append(all.list, value{node: input.node, scope: v.scope.turn(name, i)})
+	all := make([]value, count)
+	for i := range all {
+		all[i] = value{node: input.node, scope: v.scope.turn(name, i)}
 	}
-	return all
+	out, err := v.scope.makeArray(&node{parent: v.parent, index: v.index, key: v.key}, all)
+	if v.scope.fail(err) {
+		return v
+	}
+	return out
 }
 
 // count is how many turns a loop has.
@@ -139,37 +221,26 @@ func (v value) items() []value {
 	}
 	v.open()
 	v.scope.steps += v.size() // the next to spend is told
-	if v.list != nil {
-		return slices.Clone(v.list)
-	}
 	all := make([]value, 0, len(v.node.items))
 	for _, n := range v.node.items {
 		n.open()
-		all = append(all, value{node: n, scope: v.scope})
+		all = append(all, v.of(n))
 	}
 	return all
 }
 
 // size is how many items an array has, or members an object.
-func (v value) size() int {
-	if v.list != nil {
-		return len(v.list)
-	}
-	return len(v.node.items)
-}
+func (v value) size() int { return len(v.node.items) }
 
 // item returns an item of an array; the zero value where there is none.
 func (v value) item(i int) value {
-	switch {
-	case v.node == nil || v.kind != array || i < 0 || i >= v.size():
+	if v.node == nil || v.kind != array || i < 0 || i >= v.size() {
 		return value{}
-	case v.list != nil:
-		return v.list[i]
 	}
 	n := v.node.items[i]
 	v.open()
 	n.open()
-	return value{node: n, scope: v.scope}
+	return v.of(n)
 }
 
 // resolve evaluates a value that is an expression. What lies in an array or object is evaluated when
@@ -186,10 +257,14 @@ func (v value) resolve() (value, error) {
 		return v.scope.make(v.node, text, literal)
 	}
 	s := v.scope
-	if s.chain++; s.chain > maxChain {
-		return value{}, fmt.Errorf("it refers to more than %d others in turn", maxChain)
+	if out, again := s.resolved[v]; again {
+		return out, s.spend(1, 0)
 	}
-	defer func() { s.chain-- }()
+	done, err := s.deeper()
+	if err != nil {
+		return value{}, err
+	}
+	defer done()
 	if err := s.spend(1+len(source)/100, 0); err != nil {
 		return value{}, err
 	}
@@ -199,10 +274,10 @@ func (v value) resolve() (value, error) {
 	}
 	out, err := s.eval(t, v.node)
 	if err == nil && out.node != nil && (out.kind == array || out.kind == object) {
-		s.became[v.node] = append(s.became[v.node], out.node)
-		for _, item := range out.list {
-			s.became[v.node] = append(s.became[v.node], item.node)
-		}
+		from := v.original()
+		s.became[from] = append(s.became[from], out.node)
+		s.resolved[v] = out
+		err = s.spend(0, 100)
 	}
 	return out, err
 }
@@ -215,7 +290,49 @@ func (s *scope) make(at *node, k kind, content string) (value, error) {
 
 // makeArray makes an array of values.
 func (s *scope) makeArray(at *node, items []value) (value, error) {
+	if err := s.spend(len(items), 100*len(items)); err != nil { // before it is made
+		return value{}, err
+	}
 	v, err := s.make(at, array, "")
-	v.list = append([]value{}, items...)
-	return v, errors.Join(err, s.spend(len(items), 100*len(items)))
+	for i, item := range items {
+		v.node.items = append(v.node.items, s.place(item, v.node, "", i))
+	}
+	return v, err
+}
+
+// makeObject makes an object of members. Of those of the same name the last one counts.
+func (s *scope) makeObject(at *node, members []field) (value, error) {
+	if err := s.spend(len(members), 200*len(members)); err != nil { // before it is made
+		return value{}, err
+	}
+	v, err := s.make(at, object, "")
+	places := make(map[string]int, len(members))
+	for _, m := range members {
+		n := s.place(m.value, v.node, m.key, 0)
+		if i, again := places[fold(m.key)]; again {
+			v.node.items[i] = n
+			continue
+		}
+		places[fold(m.key)] = len(v.node.items)
+		v.node.items = append(v.node.items, n)
+	}
+	if len(v.node.items) > manyMembers {
+		v.folded = make(map[string]*node, len(places))
+		for name, i := range places {
+			v.folded[name] = v.node.items[i]
+		}
+	}
+	return v, err
+}
+
+// place is a copy of a value's node in something that an expression makes. It keeps its scope.
+func (s *scope) place(v value, parent *node, key string, index int) *node {
+	n := &node{kind: null, scope: &scope{session: s.session}}
+	if v.node != nil {
+		c := *v.node
+		n = &c
+		n.scope, n.origin = v.scope, v.original()
+	}
+	n.parent, n.key, n.index, n.state, n.twin = parent, key, index, unread, false
+	return n
 }

@@ -126,7 +126,7 @@ func TestImportAgainDropsNoHold(t *testing.T) {
 			"helmArtifactProfile": {"helmPackageName": "a", "helmPackageVersionRange": "1"}}}`
 	}
 	version := func(apps string) string {
-		return `{"id": "/providers/Microsoft.HybridNetwork/publishers/p/networkFunctionDefinitionGroups/g/networkFunctionDefinitionVersions/1", "properties": {"networkFunctionTemplate":
+		return `{"id": "/providers/Microsoft.HybridNetwork/publishers/p/networkFunctionDefinitionGroups/g/networkFunctionDefinitionVersions/1.0.0", "properties": {"networkFunctionTemplate":
 			{"networkFunctionApplications": [` + apps + `]}}}`
 	}
 	code, _, errOut := s.imports(version(app("a", "m") + "," + app("b", "n")))
@@ -134,7 +134,7 @@ func TestImportAgainDropsNoHold(t *testing.T) {
 	code, _, errOut = s.imports(version(app("a", "m")))
 	s.Expect(code).To(gomega.Equal(1), errOut)
 	s.Expect(errOut).To(gomega.ContainSubstring("it names what the file does not, and would hold it no more: artifactmanifests/" + s.ns + "/n;"))
-	d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: s.meta("g-1")}
+	d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: s.meta("g-1.0.0")}
 	s.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(d), d)).To(gomega.Succeed())
 	s.Expect(d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications).To(gomega.HaveLen(2))
 	code, _, errOut = s.imports(version(app("a", "m")), "--allow-removal")
@@ -145,13 +145,13 @@ func TestImportAgainLeavesWhatWasMigrated(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	const old = "2024-04-15"
-	version := `{"id": "/providers/Microsoft.HybridNetwork/publishers/p/networkFunctionDefinitionGroups/g/networkFunctionDefinitionVersions/1", "properties": {"networkFunctionTemplate":
+	version := `{"id": "/providers/Microsoft.HybridNetwork/publishers/p/networkFunctionDefinitionGroups/g/networkFunctionDefinitionVersions/1.0.0", "properties": {"networkFunctionTemplate":
 		{"networkFunctionApplications": [{"name": "a", "artifactProfile": {"artifactStore": {"id": "/providers/Microsoft.HybridNetwork/publishers/p/artifactStores/acme"},
 		"helmArtifactProfile": {"helmPackageName": "a", "helmPackageVersionRange": "1"}}}]}}}`
 	estate := "[" + listing("a:1") + "," + version + "]"
 	code, _, errOut := s.imports(estate, "--api-version", old)
 	s.Expect(code).To(gomega.BeZero(), errOut)
-	m, d := &v1alpha1.ArtifactManifest{ObjectMeta: s.meta("m")}, &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: s.meta("g-1")}
+	m, d := &v1alpha1.ArtifactManifest{ObjectMeta: s.meta("m")}, &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: s.meta("g-1.0.0")}
 	change(s, m, func(m *v1alpha1.ArtifactManifest) { m.Spec.UploadPath = v1alpha1.ManifestScoped })
 	change(s, d, func(d *v1alpha1.NetworkFunctionDefinitionVersion) {
 		d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].ArtifactProfile.ArtifactSource = v1alpha1.ArtifactSource{ArtifactManifestRef: &v1alpha1.LocalReference{Name: "m"}}
@@ -160,7 +160,7 @@ func TestImportAgainLeavesWhatWasMigrated(t *testing.T) {
 		code, out, errOut := s.imports(estate, append(args, "--api-version", old)...)
 		s.Expect(code).To(gomega.BeZero(), errOut)
 		s.Expect(out).To(gomega.BeEmpty())
-		for _, kind := range []string{"ArtifactManifest " + s.ns + "/m", "NetworkFunctionDefinitionVersion " + s.ns + "/g-1"} {
+		for _, kind := range []string{"ArtifactManifest " + s.ns + "/m", "NetworkFunctionDefinitionVersion " + s.ns + "/g-1.0.0"} {
 			s.Expect(errOut).To(gomega.ContainSubstring("note: " + kind + ": it is in the new form already, and the file has the old one: it is left as it is\n"))
 		}
 	}
@@ -173,4 +173,74 @@ func TestImportAgainLeavesWhatWasMigrated(t *testing.T) {
 	code, _, errOut = s.imports(listing("a:1", "b:1"), "--api-version", old)
 	s.Expect(code).To(gomega.Equal(1))
 	s.Expect(errOut).To(gomega.ContainSubstring("does not list b:1"))
+}
+
+// Answers have states and ids with a scope; a template that follows has neither, and takes nothing back.
+func TestImportKeepsWhatAnswersSaid(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	const publisher = "/providers/Microsoft.HybridNetwork/publishers/p/"
+	answers := func(scope string) string {
+		return `[{"id": "` + scope + publisher + `artifactStores/acme/artifactManifests/m", "properties": {"artifactManifestState": "Uploaded", "artifacts": [{"artifactName": "a", "artifactVersion": "1"}]}},
+			{"id": "` + scope + publisher + `networkFunctionDefinitionGroups/g/networkFunctionDefinitionVersions/1.0.0", "properties": {"versionState": "Active", "networkFunctionTemplate": {"networkFunctionApplications": [{"name": "a",
+			"artifactProfile": {"artifactStore": {"id": "` + publisher + `artifactStores/acme/artifactManifests/m"}, "helmArtifactProfile": {"helmPackageName": "a", "helmPackageVersionRange": "1"}}}]}}}]`
+	}
+	const first, second = "/subscriptions/1/resourceGroups/rg", "/subscriptions/2/resourceGroups/rg"
+	template := `{"$schema": "deploymentTemplate.json#", "resources": [
+		{"type": "Microsoft.HybridNetwork/publishers/artifactStores/artifactManifests", "apiVersion": "2025-03-30", "name": "p/acme/m", "properties": {"artifacts": [{"artifactName": "a", "artifactVersion": "1"}]}},
+		{"type": "Microsoft.HybridNetwork/publishers/networkFunctionDefinitionGroups/networkFunctionDefinitionVersions", "apiVersion": "2025-03-30", "name": "p/g/1.0.0", "properties": {"networkFunctionTemplate": {"networkFunctionApplications": [{"name": "a",
+		"artifactProfile": {"artifactStore": {"id": "` + publisher + `artifactStores/acme/artifactManifests/m"}, "helmArtifactProfile": {"helmPackageName": "a", "helmPackageVersionRange": "1"}}}]}}}]}`
+	code, _, errOut := s.imports(answers(first))
+	s.Expect(code).To(gomega.BeZero(), errOut)
+	m, d := &v1alpha1.ArtifactManifest{ObjectMeta: s.meta("m")}, &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: s.meta("g-1.0.0")}
+	for _, args := range [][]string{{"--dry-run=server"}, {}, {"--force-conflicts"}} {
+		code, _, errOut = s.imports(template, args...)
+		s.Expect(code).To(gomega.BeZero(), errOut)
+		for _, o := range []client.Object{m, d} {
+			s.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(o), o)).To(gomega.Succeed())
+			s.Expect(o.GetAnnotations()[aosm.AnnotationID]).To(gomega.HavePrefix(first))
+			s.Expect(o.GetGeneration()).To(gomega.BeEquivalentTo(1), "a template that follows changes nothing")
+		}
+		s.Expect(m.Spec.ArtifactManifestState).To(gomega.Equal(v1alpha1.ManifestUploaded))
+		s.Expect(d.Spec.VersionState).To(gomega.Equal(v1alpha1.VersionActive))
+	}
+	code, _, errOut = s.imports(answers(second))
+	s.Expect(code).To(gomega.Equal(1), errOut)
+	s.Expect(errOut).To(gomega.ContainSubstring("stands for \"" + first))
+}
+
+// The API version of an answer that is known later moves a sealed manifest, which is unsealed until it is seen.
+func TestImportMovesASealedManifest(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	sealed := strings.Replace(listing("a:1"), `"properties": {`, `"properties": {"artifactManifestState": "Uploaded", `, 1)
+	code, _, errOut := s.imports(sealed)
+	s.Expect(code).To(gomega.Equal(3), errOut)
+	s.Expect(errOut).To(gomega.ContainSubstring("the API version of the manifest m of the store p/acme is not in the input"))
+	m := &v1alpha1.ArtifactManifest{ObjectMeta: s.meta("m")}
+	s.Expect(s.gone(m)).To(gomega.BeTrue())
+	code, _, errOut = s.imports(sealed, "--api-version", "2024-04-15")
+	s.Expect(code).To(gomega.BeZero(), errOut)
+	code, _, errOut = s.imports(sealed, "--api-version", "p/acme=2025-03-30")
+	s.Expect(code).To(gomega.Equal(3), errOut)
+	s.Expect(errOut).To(gomega.ContainSubstring("import again to seal it"))
+	s.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(m), m)).To(gomega.Succeed())
+	s.Expect(m.Spec.UploadPath).To(gomega.Equal(v1alpha1.ManifestScoped))
+	s.Expect(m.Spec.ArtifactManifestState).To(gomega.Equal(v1alpha1.ManifestUploading))
+}
+
+// A definition that a design names through an id of the deployment's own scope is held like any other.
+func TestImportedDesignHoldsItsDefinition(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.manage(hooked)
+	s.create(s.store("acme"), s.manifest("m", "a:1"), s.definition("smf-1.0.0", "m", "a"))
+	code, _, errOut := s.imports(`{"$schema": "deploymentTemplate.json#", "resources": [{"type": "Microsoft.HybridNetwork/publishers/networkServiceDesignGroups/networkServiceDesignVersions", "apiVersion": "2025-03-30", "name": "p/core/1.0.0",
+		"properties": {"resourceElementTemplates": [{"name": "smf", "type": "ArmResourceDefinition", "configuration": {"parameterValues":
+		"[format('{{\"nfdvId\": \"{0}\"}}', resourceId('Microsoft.HybridNetwork/publishers/networkFunctionDefinitionGroups/networkFunctionDefinitionVersions', 'p', 'smf', '1.0.0'))]"}}]}}]}`)
+	s.Expect(code).To(gomega.BeZero(), errOut)
+	design := &v1alpha1.NetworkServiceDesignVersion{ObjectMeta: s.meta("core-1.0.0")}
+	s.eventually(design, v1alpha1.ConditionResolved, "True/Resolved")
+	err := env.Client.Delete(t.Context(), &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: s.meta("smf-1.0.0")})
+	s.Expect(err).To(gomega.MatchError(gomega.ContainSubstring("core-1.0.0")))
 }

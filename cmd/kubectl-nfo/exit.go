@@ -1,0 +1,32 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Exit codes.
+const (
+	exitFailed    = 1
+	exitUsage     = 2
+	exitNotMapped = 3
+)
+
+// importExits are the exit codes of an import, in the words of its help and of the documentation.
+var importExits = []struct {
+	code  int
+	means string
+}{
+	{0, "Everything in the files that matters here is in the objects."},
+	{exitFailed, "Something failed: a file cannot be used, or the cluster did not take an object."},
+	{exitUsage, "The command line is wrong. Nothing was read or changed."},
+	{exitNotMapped, "Everything else is in the objects, but something is not: standard error lists it under \"Not mapped\"."},
+}
+
+func exitHelp() string {
+	var b strings.Builder
+	for _, e := range importExits {
+		fmt.Fprintf(&b, "\n  %d  %s", e.code, e.means)
+	}
+	return b.String()
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/nfo-operator/nfo/internal/aosm"
+)
+
+// sources reads all files, those of directories in the order of their names.
+func (f *importFlags) sources() ([]aosm.Source, error) {
+	r := &fileReader{in: f.streams.In, recursive: f.recursive}
+	for _, name := range f.files {
+		if err := r.add(name); err != nil {
+			return nil, err
+		}
+	}
+	if len(r.sources) == 1 { // the paths of findings need no name then
+		r.sources[0].Name = ""
+	}
+	return r.sources, nil
+}
+
+// fileReader reads files within the bounds of one import.
+type fileReader struct {
+	in        io.Reader
+	recursive bool
+	sources   []aosm.Source
+	size      int
+}
+
+func (r *fileReader) add(name string) error {
+	if name == "-" {
+		return r.read("standard input", r.in, false)
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return r.open(name, false)
+	}
+	found := false
+	err = filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && path != name && !r.recursive:
+			return filepath.SkipDir
+		case entry.IsDir() || !strings.EqualFold(filepath.Ext(path), ".json"):
+			return nil
+		}
+		found = true
+		return r.open(path, true)
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("the directory %s has no file whose name ends in .json", name)
+	}
+	return err
+}
+
+func (r *fileReader) open(name string, stray bool) error {
+	file, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }() // only read
+	return r.read(name, file, stray)
+}
+
+// read reads one file, one byte more than an import takes at most of all.
+func (r *fileReader) read(name string, in io.Reader, stray bool) error {
+	data, err := io.ReadAll(io.LimitReader(in, int64(aosm.MaxBytes-r.size+1)))
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", name, err)
+	}
+	if r.size += len(data); r.size > aosm.MaxBytes && len(r.sources) > 0 {
+		return errors.New("the files have more than 64 MiB; import them in parts")
+	}
+	r.sources = append(r.sources, aosm.Source{Name: name, Data: data, Stray: stray})
+	return nil
+}

@@ -1,0 +1,110 @@
+package aosm
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+const hybrid = "/providers/Microsoft.HybridNetwork/publishers/"
+
+// scoped is an id in a subscription.
+func scoped(rest string) string { return "/subscriptions/0000/resourceGroups/rg" + hybrid + rest }
+
+// inTemplate is a template of resources, with sections such as its variables before them.
+func inTemplate(sections string, resources ...string) string {
+	return `{"$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#", "contentVersion": "1.0.0.0", ` + sections +
+		`"resources": [` + strings.Join(resources, ",\n") + `]}`
+}
+
+// resourceOf is a resource of a template, of a type below publishers.
+func resourceOf(typ, name, properties string) string {
+	return fmt.Sprintf(`{"type": "Microsoft.HybridNetwork/publishers%s", "apiVersion": "2025-03-30", "name": %q, "properties": %s}`, typ, name, properties)
+}
+
+const (
+	manifestType   = "/artifactStores/artifactManifests"
+	definitionType = "/networkFunctionDefinitionGroups/networkFunctionDefinitionVersions"
+	designType     = "/networkServiceDesignGroups/networkServiceDesignVersions"
+)
+
+// answerOf is a resource of an answer.
+func answerOf(id, properties string) string {
+	return fmt.Sprintf(`{"id": %q, "properties": %s}`, id, properties)
+}
+
+// artifactsOf are the artifacts of a manifest, each name:version.
+func artifactsOf(all ...string) string {
+	var entries []string
+	for _, a := range all {
+		name, version, _ := strings.Cut(a, ":")
+		entries = append(entries, fmt.Sprintf(`{"artifactName": %q, "artifactType": "OCIArtifact", "artifactVersion": %q}`, name, version))
+	}
+	return `{"artifacts": [` + strings.Join(entries, ", ") + `]}`
+}
+
+// chartOf are the properties of a definition with one application, whose chart lies where an id says.
+func chartOf(id string) string {
+	return fmt.Sprintf(`{"networkFunctionTemplate": {"networkFunctionApplications": [{"name": "app", "artifactType": "HelmPackage", "artifactProfile":
+		{"artifactStore": {"id": %q}, "helmArtifactProfile": {"helmPackageName": "chart", "helmPackageVersionRange": "1.0.0"}}}]}}`, id)
+}
+
+// trial is one case of what an import makes of files.
+type trial struct {
+	reason string
+	files  []Source
+	// input is the only file where files is empty.
+	input   string
+	options Options
+	// has and lacks are parts of the objects and findings as a golden file has them; lost says whether
+	// something is not mapped.
+	has, lacks []string
+	lost       bool
+	// fails is what the error says.
+	fails string
+}
+
+// check runs the case and returns what it makes.
+func (o trial) check(t *testing.T) string {
+	t.Helper()
+	files := o.files
+	if len(files) == 0 {
+		files = []Source{{Data: []byte(o.input)}}
+	}
+	r, err := ImportAll(files, o.options)
+	if o.fails != "" {
+		if err == nil || !strings.Contains(err.Error(), o.fails) {
+			t.Errorf("%s: error %v, want one that says %q", o.reason, err, o.fails)
+		}
+		return ""
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", o.reason, err)
+	}
+	checkValid(t, r.Objects)
+	got := written(t, r)
+	for _, part := range o.has {
+		if !strings.Contains(got, part) {
+			t.Errorf("%s: there is no %q in\n%s", o.reason, part, got)
+		}
+	}
+	for _, part := range o.lacks {
+		if strings.Contains(got, part) {
+			t.Errorf("%s: there is %q in\n%s", o.reason, part, got)
+		}
+	}
+	if lost := strings.Contains(got, "# "+string(NotMapped)); lost != o.lost {
+		t.Errorf("%s: something is not mapped: %t, want %t\n%s", o.reason, lost, o.lost, got)
+	}
+	return got
+}
+
+func checkAll(t *testing.T, cases map[string]trial) {
+	t.Helper()
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.check(t)
+		})
+	}
+}

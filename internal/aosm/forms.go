@@ -1,0 +1,259 @@
+package aosm
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+)
+
+// form is a function that evaluates its arguments itself: not all of them, or one of them many times.
+type form func(s *scope, t *term, at *node) (value, error)
+
+// forms is filled at the start because they evaluate terms, which looks forms up.
+var forms map[string]form
+
+func init() {
+	forms = map[string]form{
+		"if": evalIf, "coalesce": evalCoalesce, "and": evalLogic(false), "or": evalLogic(true),
+		"map": evalMap, "filter": evalFilter, "reduce": evalReduce, "sort": evalSort,
+		"toobject": evalToObject, "mapvalues": evalMapValues, "groupby": evalGroupBy, "lambdavariables": evalVariable,
+	}
+}
+
+// evalIf evaluates the branch alone that is taken.
+func evalIf(s *scope, t *term, at *node) (value, error) {
+	if len(t.args) != 3 {
+		return value{}, errors.New("if() has not three arguments")
+	}
+	yes, err := s.evalTruth(t.args[0], at)
+	switch {
+	case err != nil:
+		return value{}, err
+	case yes:
+		return s.eval(t.args[1], at)
+	}
+	return s.eval(t.args[2], at)
+}
+
+func (s *scope) evalTruth(t *term, at *node) (bool, error) {
+	v, err := s.eval(t, at)
+	if err != nil {
+		return false, err
+	}
+	return v.truth()
+}
+
+// evalCoalesce evaluates to the first argument that is not null.
+func evalCoalesce(s *scope, t *term, at *node) (value, error) {
+	if len(t.args) == 0 {
+		return value{}, errors.New("coalesce() has no arguments")
+	}
+	for _, a := range t.args {
+		v, err := s.eval(a, at)
+		if err != nil || v.there() {
+			return v, err
+		}
+	}
+	return s.make(at, null, "")
+}
+
+// evalLogic evaluates arguments until one of them decides.
+func evalLogic(decides bool) form {
+	return func(s *scope, t *term, at *node) (value, error) {
+		if len(t.args) < 2 {
+			return value{}, fmt.Errorf("%s() has %d arguments", t.text, len(t.args))
+		}
+		for _, a := range t.args {
+			yes, err := s.evalTruth(a, at)
+			if err != nil {
+				return value{}, err
+			}
+			if yes == decides {
+				return s.make(at, boolean, strconv.FormatBool(decides))
+			}
+		}
+		return s.make(at, boolean, strconv.FormatBool(!decides))
+	}
+}
+
+// evalVariable is lambdaVariables(name).
+func evalVariable(s *scope, t *term, _ *node) (value, error) {
+	if len(t.args) != 1 || t.args[0].kind != text {
+		return value{}, errors.New("lambdaVariables() needs one name")
+	}
+	for b := s.bound; b != nil; b = b.outer {
+		if fold(b.name) == fold(t.args[0].text) {
+			return b.value.resolve()
+		}
+	}
+	return value{}, fmt.Errorf("lambdaVariables(%q) stands in no such lambda", clip(t.args[0].text))
+}
+
+// lambda is a function that is an argument: lambda('name', ..., body).
+type lambda struct {
+	scope *scope
+	at    *node
+	names []string
+	body  *term
+}
+
+// lambdaOf reads a lambda of least to most variables.
+func (s *scope) lambdaOf(t *term, at *node, least, most int) (*lambda, error) {
+	if t.of != nil || t.kind != object || t.text != "lambda" || len(t.args) < 1 {
+		return nil, errors.New("an argument is no lambda()")
+	}
+	l := &lambda{scope: s, at: at, body: t.args[len(t.args)-1]}
+	for _, a := range t.args[:len(t.args)-1] {
+		if a.kind != text || a.of != nil {
+			return nil, errors.New("a variable of a lambda() is no name")
+		}
+		l.names = append(l.names, a.text)
+	}
+	if len(l.names) < least || len(l.names) > most {
+		return nil, fmt.Errorf("a lambda() has %d variables", len(l.names))
+	}
+	return l, nil
+}
+
+func (l *lambda) call(args ...value) (value, error) {
+	s := l.scope
+	for i, name := range l.names {
+		s = s.bind(name, args[i])
+	}
+	done, err := s.deeper()
+	if err != nil {
+		return value{}, err
+	}
+	defer done()
+	return s.eval(l.body, l.at)
+}
+
+func (s *scope) number(at *node, n int) (value, error) { return s.make(at, number, strconv.Itoa(n)) }
+
+// overItems evaluates the array that is the first argument, and calls each for its items with the lambda that
+// is the last one.
+func (s *scope) overItems(t *term, at *node, args, most int, each func(l *lambda, item, index value) error) error {
+	if len(t.args) != args {
+		return fmt.Errorf("%s() has %d arguments", t.text, len(t.args))
+	}
+	v, err := s.eval(t.args[0], at)
+	if err != nil {
+		return err
+	}
+	if v.node == nil || v.kind != array {
+		return fmt.Errorf("the first argument of %s() is no array", t.text)
+	}
+	l, err := s.lambdaOf(t.args[args-1], at, 1, most)
+	if err != nil {
+		return err
+	}
+	for i, item := range v.items() {
+		index, err := s.number(at, i)
+		if err == nil {
+			err = each(l, item, index)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func evalMap(s *scope, t *term, at *node) (value, error) {
+	var all []value
+	err := s.overItems(t, at, 2, 2, func(l *lambda, item, index value) error {
+		v, err := l.call(item, index)
+		all = append(all, v)
+		return err
+	})
+	if err != nil {
+		return value{}, err
+	}
+	return s.makeArray(at, all)
+}
+
+func evalFilter(s *scope, t *term, at *node) (value, error) {
+	var all []value
+	err := s.overItems(t, at, 2, 2, func(l *lambda, item, index value) error {
+		v, err := l.call(item, index)
+		if err != nil {
+			return err
+		}
+		yes, err := v.truth()
+		if yes {
+			all = append(all, item)
+		}
+		return err
+	})
+	if err != nil {
+		return value{}, err
+	}
+	return s.makeArray(at, all)
+}
+
+// evalReduce is reduce(array, start, lambda(current, next)).
+func evalReduce(s *scope, t *term, at *node) (value, error) {
+	if len(t.args) != 3 {
+		return value{}, fmt.Errorf("%s() has %d arguments", t.text, len(t.args))
+	}
+	sum, err := s.eval(t.args[1], at)
+	if err != nil {
+		return value{}, err
+	}
+	err = s.overItems(t, at, 3, 3, func(l *lambda, item, index value) error {
+		if len(l.names) < 2 {
+			return errors.New("the lambda() of reduce() has one variable")
+		}
+		var err error
+		sum, err = l.call(sum, item, index)
+		return err
+	})
+	return sum, err
+}
+
+// evalSort sorts with a lambda that says whether one item comes before another.
+func evalSort(s *scope, t *term, at *node) (value, error) {
+	if len(t.args) != 2 {
+		return value{}, fmt.Errorf("%s() has %d arguments", t.text, len(t.args))
+	}
+	l, err := s.lambdaOf(t.args[1], at, 2, 2)
+	if err != nil {
+		return value{}, err
+	}
+	v, err := s.eval(t.args[0], at)
+	if err != nil {
+		return value{}, err
+	}
+	if v.node == nil || v.kind != array {
+		return value{}, errors.New("the first argument of sort() is no array")
+	}
+	all := v.items()
+	var failed error
+	before := func(a, b value) bool {
+		out, err := l.call(a, b)
+		yes := false
+		if err == nil {
+			yes, err = out.truth()
+		}
+		if failed == nil {
+			failed = err
+		}
+		return yes
+	}
+	slices.SortStableFunc(all, func(a, b value) int {
+		switch {
+		case failed != nil:
+			return 0
+		case before(a, b):
+			return -1
+		case before(b, a):
+			return 1
+		}
+		return 0
+	})
+	if failed != nil {
+		return value{}, failed
+	}
+	return s.makeArray(at, all)
+}

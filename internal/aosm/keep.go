@@ -1,0 +1,101 @@
+package aosm
+
+import (
+	"cmp"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// Keep changes an object that an import has made to what it becomes over the one that is there: a state that
+// the input does not say stays, as do the URL of a store that was only assumed, and the parts of the id that
+// the input does not say. So the order in which answers and templates are imported does not matter.
+//
+// It reports true where a sealed manifest moves to its own path: there it is unsealed until its artifacts are
+// seen, which no import can know.
+func Keep(there, wanted client.Object, assumed bool) (unsealed bool) {
+	annotations := wanted.GetAnnotations()
+	if id := there.GetAnnotations()[AnnotationID]; id != "" && annotations != nil {
+		annotations[AnnotationID] = fuller(id, annotations[AnnotationID])
+		wanted.SetAnnotations(annotations)
+	}
+	switch w := wanted.(type) {
+	case *v1alpha1.ArtifactStore:
+		keepURL(there, w, assumed)
+	case *v1alpha1.ArtifactManifest:
+		return keepSeal(there, w)
+	case *v1alpha1.NetworkFunctionDefinitionVersion:
+		if t, ok := there.(*v1alpha1.NetworkFunctionDefinitionVersion); ok {
+			w.Spec.VersionState = keptState(t.Spec.VersionState, w.Spec.VersionState)
+		}
+	case *v1alpha1.NetworkServiceDesignVersion:
+		if t, ok := there.(*v1alpha1.NetworkServiceDesignVersion); ok {
+			w.Spec.VersionState = keptState(t.Spec.VersionState, w.Spec.VersionState)
+		}
+	}
+	return false
+}
+
+func keepURL(there client.Object, w *v1alpha1.ArtifactStore, assumed bool) {
+	t, ok := there.(*v1alpha1.ArtifactStore)
+	if ok && t.Spec.Registry.URL != "" && (assumed || SameRegistry(t.Spec.Registry.URL, w.Spec.Registry.URL)) {
+		w.Spec.Registry.URL = t.Spec.Registry.URL
+	}
+}
+
+func keepSeal(there client.Object, w *v1alpha1.ArtifactManifest) (unsealed bool) {
+	t, ok := there.(*v1alpha1.ArtifactManifest)
+	if !ok {
+		return false
+	}
+	if w.Spec.ArtifactManifestState == "" && t.Spec.ArtifactManifestState == v1alpha1.ManifestUploaded {
+		w.Spec.ArtifactManifestState = v1alpha1.ManifestUploaded
+	}
+	moves := t.Spec.UploadPath == v1alpha1.StoreScoped && w.Spec.UploadPath == v1alpha1.ManifestScoped
+	if !moves || w.Spec.ArtifactManifestState != v1alpha1.ManifestUploaded {
+		return false
+	}
+	w.Spec.ArtifactManifestState = v1alpha1.ManifestUploading
+	return true
+}
+
+func keptState(there, wanted v1alpha1.VersionState) v1alpha1.VersionState {
+	if wanted == "" && (there == v1alpha1.VersionActive || there == v1alpha1.VersionDeprecated) {
+		return there
+	}
+	return wanted
+}
+
+// SameRegistry reports whether two URLs are of one place.
+func SameRegistry(a, b string) bool {
+	x, errX := v1alpha1.ParseRegistryURL(a)
+	y, errY := v1alpha1.ParseRegistryURL(b)
+	return errX == nil && errY == nil && x == y
+}
+
+// fuller is the one of two ids of a resource that says more of its scope; of two that say the same, the one
+// that sorts first, so that their order does not matter.
+func fuller(a, b string) string {
+	x, errX := parseID(a)
+	y, errY := parseID(b)
+	switch {
+	case errX != nil || b == "":
+		return cmp.Or(b, a)
+	case errY != nil:
+		return a
+	}
+	covers := func(x, y resourceID) bool {
+		return (x.subscription != "" || y.subscription == "") && (x.group != "" || y.group == "")
+	}
+	switch {
+	case covers(x, y) && covers(y, x):
+		return min(a, b)
+	case covers(x, y):
+		return a
+	case covers(y, x):
+		return b
+	}
+	x.subscription, x.group = cmp.Or(x.subscription, y.subscription), cmp.Or(x.group, y.group)
+	return x.String()
+}

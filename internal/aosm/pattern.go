@@ -1,0 +1,63 @@
+package aosm
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// pattern is what AOSM allows as the name of a resource.
+type pattern struct {
+	allows *regexp.Regexp
+	says   string
+}
+
+// maxName is how long AOSM's names are at most, in bytes.
+const maxName = 64
+
+// The patterns of AOSM's specification. It allows a manifest every name without white space; the brackets and
+// quotes of a placeholder are left out here.
+var (
+	plainName = pattern{regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]*$`), "AOSM allows letters, digits, _ and -, and a letter or digit first"}
+	semantic  = pattern{regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*)?(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?$`),
+		"AOSM allows semantic versions such as 1.0.0"}
+	unspaced = pattern{regexp.MustCompile(`^[^\s{}\[\]<>"'\\%&?*#|]+$`), "AOSM allows no white space, and no text with brackets or quotes is a name"}
+)
+
+// patterns are those of the types whose resources become objects.
+var patterns = map[string]pattern{
+	typePublisher: plainName, typeStore: plainName, typeManifest: unspaced, typeDefinitionGroup: plainName, typeDefinition: semantic,
+	typeDesignGroup: plainName, typeDesign: semantic, typeSite: plainName, typeSchema: unspaced,
+}
+
+// placeholders are the texts that AOSM, or who writes templates, fills in at deployment: {configurationparameters('Core').version},
+// {deployParameters.version}, ${version}, [parameters('version')].
+var placeholders = regexp.MustCompile(`[{}]|\[[a-zA-Z]+\(|(?i:configurationparameters\()`)
+
+// errFilledIn is the reason for what contains a placeholder.
+var errFilledIn = errors.New("a part of it is a placeholder, which is filled in at deployment")
+
+// checkNames returns an error if a name in an id is not one that AOSM allows.
+func (id resourceID) checkNames() error {
+	t := resourceID{provider: id.provider}
+	for i, name := range id.names {
+		t.types = id.types[:i+1]
+		p, known := patterns[t.typ()]
+		switch {
+		case placeholders.MatchString(name):
+			return errFilledIn
+		case !known:
+		case len(name) > maxName:
+			return fmt.Errorf("%q is no name of %s: AOSM allows at most %d characters", clip(name), id.types[i], maxName)
+		case !p.allows.MatchString(name):
+			return fmt.Errorf("%q is no name of %s: %s", clip(name), id.types[i], p.says)
+		}
+	}
+	for _, part := range []string{id.subscription, id.group} {
+		if placeholders.MatchString(part) || strings.ContainsAny(part, `[]'"\`) {
+			return errFilledIn
+		}
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package aosm
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// There is an object that an earlier import has made. Its name, and where it is, do not change.
+type There struct {
+	Kind, Namespace, Name string
+	// ID is its id in AOSM.
+	ID string
+	// URL is a store's.
+	URL string
+	// UploadPath is a manifest's.
+	UploadPath v1alpha1.UploadPath
+}
+
+// ThereOf is an object of the cluster as an import takes it. It reports false for one that no import has made.
+func ThereOf(o client.Object, kind string) (There, bool) {
+	t := There{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName(), ID: o.GetAnnotations()[AnnotationID]}
+	switch o := o.(type) {
+	case *v1alpha1.ArtifactStore:
+		t.URL = o.Spec.Registry.URL
+	case *v1alpha1.ArtifactManifest:
+		t.UploadPath = o.Spec.UploadPath
+	}
+	return t, t.ID != ""
+}
+
+// thereKey is the same for ids that can be of one resource.
+func thereKey(kind string, id resourceID) string {
+	return kind + "\n" + id.typ() + "\n" + fold(strings.Join(id.names, "\n"))
+}
+
+// earlier are objects by what they can be of, in the order of their names.
+func earlier(all []There) map[string][]There {
+	by := map[string][]There{}
+	for _, t := range all {
+		if id, err := parseID(t.ID); err == nil {
+			key := thereKey(t.Kind, id)
+			by[key] = append(by[key], t)
+		}
+	}
+	for _, ts := range by {
+		slices.SortFunc(ts, func(a, b There) int {
+			return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+		})
+	}
+	return by
+}
+
+// there is the object that stands for a resource already, in the namespace for all if there is one; the zero
+// There if there is none.
+func (im *importer) there(kind string, id resourceID) There {
+	return im.thereIn(kind, id, im.options.Namespace)
+}
+
+// thereIn is the same in a namespace; "" is any. One whose scope is the same goes before one that does not say
+// its scope, and of several of these none can be known to be it.
+func (im *importer) thereIn(kind string, id resourceID, namespace string) There {
+	var likely []There
+	for _, t := range im.earlier[thereKey(kind, id)] {
+		other, err := parseID(t.ID)
+		if err != nil || (namespace != "" && t.Namespace != namespace) || differ(id.subscription, other.subscription) || differ(id.group, other.group) {
+			continue
+		}
+		if fold(id.subscription) == fold(other.subscription) && fold(id.group) == fold(other.group) {
+			return t
+		}
+		likely = append(likely, t)
+	}
+	if len(likely) == 1 {
+		return likely[0]
+	}
+	return There{}
+}
