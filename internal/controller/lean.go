@@ -10,18 +10,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/livelist"
 )
 
 var stripManagedFields = cache.TransformStripManagedFields()
 
-// lean makes an object lighter before the cache keeps it: nothing reads who manages which field, and
-// what many objects say in the same words is kept once.
+// lean makes an object lighter before the cache keeps it: nothing reads who manages which field or what
+// livelist.Trim drops, and what many objects say in the same words is kept once.
 func lean(o any) (any, error) {
 	o, err := stripManagedFields(o)
 	if err != nil {
 		return o, err
 	}
 	if o, ok := o.(client.Object); ok {
+		livelist.Trim(o)
 		shareAll(o.GetFinalizers())
 		o.SetNamespace(unique.Make(o.GetNamespace()).Value())
 	}

@@ -45,11 +45,9 @@ func (r *StoreReconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore
 		}
 		return seen, err
 	}
-	var all v1alpha1.ArtifactStoreList
-	if err := r.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil { // it is only read
-		return seen, fmt.Errorf("listing stores: %w", err)
+	if seen.winner, err = r.winner(ctx, s, here); err != nil {
+		return seen, err
 	}
-	seen.winner = s.Winner(all.Items)
 	if seen.tombstones, err = r.tombstonesAt(ctx, s.Namespace, here); err != nil {
 		return seen, err
 	}
@@ -64,10 +62,26 @@ func (r *StoreReconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore
 	return seen, err
 }
 
+// winner is the store to which a store yields, nil for none.
+func (r *StoreReconciler) winner(ctx context.Context, s *v1alpha1.ArtifactStore, here v1alpha1.RegistryLocation) (*v1alpha1.ArtifactStore, error) {
+	if here.Host == "" {
+		return nil, nil
+	}
+	var all v1alpha1.ArtifactStoreList
+	if err := r.List(ctx, &all, client.MatchingFields{storeByHost: v1alpha1.CanonicalHost(here.Host)}, client.UnsafeDisableDeepCopy); err != nil { // it is only read
+		return nil, fmt.Errorf("listing stores: %w", err)
+	}
+	return s.Winner(all.Items), nil
+}
+
 // tombstonesAt counts those of a place.
 func (r *StoreReconciler) tombstonesAt(ctx context.Context, namespace string, here v1alpha1.RegistryLocation) (n int32, err error) {
+	if here.Host == "" {
+		return 0, nil
+	}
 	var graves v1alpha1.TombstoneList
-	if err := r.List(ctx, &graves, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+	byHost := client.MatchingFields{tombstoneByHost: v1alpha1.CanonicalHost(here.Host)}
+	if err := r.List(ctx, &graves, client.InNamespace(namespace), byHost, client.UnsafeDisableDeepCopy); err != nil {
 		return 0, fmt.Errorf("listing tombstones: %w", err)
 	}
 	for i := range graves.Items {

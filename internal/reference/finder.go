@@ -13,6 +13,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/batch"
+	"github.com/nfo-operator/nfo/internal/livelist"
 )
 
 // Finder finds the holders of a subject.
@@ -53,7 +54,7 @@ func (f *Finder) indexed(ctx context.Context, subject client.Object) ([]Holder, 
 	for _, to := range targets(subject) {
 		for _, kind := range holdersOf(Self(subject).Kind) {
 			// No pages here: the cache would cut the list short without saying so.
-			items, err := kind.list(ctx, f.cached, 0, client.InNamespace(kind.in(subject.GetNamespace())), client.MatchingFields{Field: Key(to)})
+			items, err := kind.list(ctx, f.cached, 0, client.InNamespace(kind.in(subject.GetNamespace())), client.MatchingFields{Field: Key(to)}, client.UnsafeDisableDeepCopy)
 			if err != nil {
 				return nil, err
 			}
@@ -198,10 +199,10 @@ func Read(ctx context.Context, r client.Reader, namespace string) (Snapshot, err
 	return read(ctx, r, namespace, slices.DeleteFunc(slices.Clone(holderKinds), func(k holderKind) bool { return k.abroad }))
 }
 
-func read(ctx context.Context, r client.Reader, namespace string, kinds []holderKind) (Snapshot, error) {
+func read(ctx context.Context, r client.Reader, namespace string, kinds []holderKind, opts ...client.ListOption) (Snapshot, error) {
 	all := Snapshot{}
 	for _, kind := range kinds {
-		items, err := kind.list(ctx, r, pageSize, client.InNamespace(kind.in(namespace)))
+		items, err := kind.list(ctx, r, pageSize, append(slices.Clip(opts), client.InNamespace(kind.in(namespace)))...)
 		if err != nil {
 			return nil, err
 		}
@@ -254,10 +255,30 @@ type answer struct {
 	definitions Definitions // read after the list
 }
 
+// holdOnly drops from an object what does not say what it holds.
+func holdOnly(o client.Object) {
+	switch o := o.(type) {
+	case *v1alpha1.ArtifactManifest: // which holds its store
+		o.Spec.Artifacts, o.Status = nil, v1alpha1.ArtifactManifestStatus{}
+	case *v1alpha1.NetworkFunctionDefinitionVersion:
+		o.Status.VersionStatus = v1alpha1.VersionStatus{}
+		for i := range o.Spec.NetworkFunctionTemplate.NetworkFunctionApplications {
+			a := &o.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[i]
+			a.DependsOnProfile = nil
+			a.ArtifactProfile.HelmArtifactProfile.RegistryValuesPaths = nil
+			a.ArtifactProfile.HelmArtifactProfile.ImagePullSecretsValuesPaths = nil
+		}
+	case *v1alpha1.NetworkServiceDesignVersion:
+		o.Status = v1alpha1.VersionStatus{}
+	case *v1alpha1.SiteNetworkService:
+		o.Status = v1alpha1.VersionStatus{}
+	}
+}
+
 // snapshot answers a question by a list that begins after it was asked.
 func (f *Finder) snapshot(ctx context.Context, q question) (answer, error) {
 	return f.lists.Do(ctx, q, func(ctx context.Context) (a answer, err error) {
-		if a.all, err = read(ctx, f.live, q.namespace, holdersOf(q.kind)); err == nil {
+		if a.all, err = read(ctx, f.live, q.namespace, holdersOf(q.kind), livelist.Keep(holdOnly)); err == nil {
 			a.definitions, err = ReadDefinitions(ctx, f.live, append(HolderKindsOf(q.kind), q.kind)...)
 		}
 		return a, err
