@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -28,6 +29,10 @@ func (r *ChartReconciler) deployed(ctx context.Context, m *v1alpha1.ArtifactMani
 		}
 		var d v1alpha1.NetworkFunctionDefinitionVersion
 		err := r.Get(ctx, client.ObjectKey{Namespace: h.Namespace, Name: h.Name}, &d, client.UnsafeDisableDeepCopy)
+		if err == nil && livelist.Shortened(&d) {
+			d = v1alpha1.NetworkFunctionDefinitionVersion{}
+			err = r.live.Get(ctx, client.ObjectKey{Namespace: h.Namespace, Name: h.Name}, &d)
+		}
 		if apierrors.IsNotFound(err) {
 			continue
 		}

@@ -84,8 +84,16 @@ func shareManifest(m *v1alpha1.ArtifactManifest) {
 	for i := range m.Spec.Artifacts {
 		share(&m.Spec.Artifacts[i].ArtifactType)
 	}
+	listed := map[entry]*v1alpha1.Artifact{}
+	for i := range m.Spec.Artifacts {
+		a := &m.Spec.Artifacts[i]
+		listed[entry{a.ArtifactName, a.ArtifactVersion}] = a
+	}
 	for i := range m.Status.Artifacts {
 		a := &m.Status.Artifacts[i]
+		if spec := listed[keyOf(*a)]; spec != nil {
+			a.ArtifactName, a.ArtifactVersion = spec.ArtifactName, spec.ArtifactVersion
+		}
 		share(&a.MediaType)
 		share(&a.ConfigMediaType)
 		share(&a.State)

@@ -111,7 +111,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			releaser: letGo, polling: newLane(pollLane, timed, o.Clock), releasing: newLane(releaseLane, timed, o.Clock),
 		}, wake),
 		setupChart(mgr, &ChartReconciler{
-			Client: mgr.GetClient(), holders: finder, registries: registries, reader: reader, readings: read, wake: wake,
+			Client: mgr.GetClient(), live: live, holders: finder, registries: registries, reader: reader, readings: read, wake: wake,
 			lane: newLane(chartLane, timed, o.Clock),
 		}),
 		setupDefinition(mgr, &VersionReconciler[*v1alpha1.NetworkFunctionDefinitionVersion]{

@@ -1,6 +1,7 @@
 package livelist
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -27,7 +28,7 @@ func TestTrim(t *testing.T) {
 	for name, tc := range map[string]struct{ is, want client.Object }{
 		"Store":      {&v1alpha1.ArtifactStore{ObjectMeta: full(), Spec: spec}, &v1alpha1.ArtifactStore{ObjectMeta: trimmed, Spec: without}},
 		"Manifest":   {&v1alpha1.ArtifactManifest{ObjectMeta: full()}, &v1alpha1.ArtifactManifest{ObjectMeta: trimmed}},
-		"Definition": {&v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: full()}, &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: trimmed}},
+		"Definition": {definition(full(), &v1alpha1.DependsOnProfile{InstallDependsOn: []string{"db"}}), definition(trimmed, nil)},
 		"Design":     {&v1alpha1.NetworkServiceDesignVersion{ObjectMeta: full()}, &v1alpha1.NetworkServiceDesignVersion{ObjectMeta: trimmed}},
 		"Site":       {&v1alpha1.SiteNetworkService{ObjectMeta: full()}, &v1alpha1.SiteNetworkService{ObjectMeta: trimmed}},
 		"Tombstone":  {&v1alpha1.Tombstone{ObjectMeta: full()}, &v1alpha1.Tombstone{ObjectMeta: trimmed}},
@@ -38,6 +39,40 @@ func TestTrim(t *testing.T) {
 			Trim(tc.is)
 			if diff := cmp.Diff(tc.want, tc.is); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
+			}
+		})
+	}
+}
+
+func definition(meta metav1.ObjectMeta, order *v1alpha1.DependsOnProfile) *v1alpha1.NetworkFunctionDefinitionVersion {
+	d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: meta}
+	d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = []v1alpha1.NetworkFunctionApplication{{Name: "app", DependsOnProfile: order}}
+	return d
+}
+
+func TestTrimShortensValuesPaths(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason string
+		paths  int
+		want   bool
+	}{
+		"Ordinary": {"every path is kept", 100, false},
+		"Most":     {"as many as are kept", maxPaths/2/64 - 1, false},
+		"TooMany":  {"they are read by name when they are needed", maxPaths / 64, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := definition(metav1.ObjectMeta{Annotations: map[string]string{shortenedMark: "by a user"}}, nil)
+			helm := &d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].ArtifactProfile.HelmArtifactProfile
+			helm.HelmPackageName = "app"
+			for range tc.paths {
+				helm.RegistryValuesPaths = append(helm.RegistryValuesPaths, strings.Repeat("p", 64))
+				helm.ImagePullSecretsValuesPaths = append(helm.ImagePullSecretsValuesPaths, strings.Repeat("p", 64))
+			}
+			Trim(d)
+			if Shortened(d) != tc.want || (len(helm.RegistryValuesPaths) == 0) != tc.want || helm.HelmPackageName != "app" {
+				t.Errorf("shortened %t, and %d paths are left: %s", Shortened(d), len(helm.RegistryValuesPaths), tc.reason)
 			}
 		})
 	}

@@ -1,0 +1,184 @@
+package hostile
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/onsi/gomega"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// Of a large store: each manifest has so many artifacts in so many versions, and each image so many layers.
+const (
+	artifactsEach, versionsEach, layersEach = 10, 50, 10
+	imagesEach                              = artifactsEach * versionsEach
+)
+
+// library is a registry with images that are made when they are asked for. It takes deletions and forgets them.
+type library struct{ *httptest.Server }
+
+// image is what is stored at a tag of a repository.
+func image(repository, tag string) (manifest []byte, d digest.Digest) {
+	var layers []string
+	for i := range layersEach {
+		layers = append(layers, fmt.Sprintf(`{"mediaType":%q,"size":%d,"digest":%q}`, ocispec.MediaTypeImageLayerGzip, i+1, digest.FromString(fmt.Sprint(repository, tag, i))))
+	}
+	manifest = fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"size":7,"digest":%q},"layers":[%s]}`,
+		ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageConfig, digest.FromString(repository+tag), strings.Join(layers, ","))
+	return manifest, digest.FromBytes(manifest)
+}
+
+func version(i int) string { return fmt.Sprint("1.0.", i) }
+
+func newLibrary(t *testing.T) *library {
+	var tags sync.Map // by repository and digest, of what was asked for by its tag
+	l := &library{httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		path := strings.TrimPrefix(req.URL.Path, "/v2/")
+		repository, reference, isManifest := strings.Cut(path, "/manifests/")
+		switch {
+		case path == "":
+		case strings.HasSuffix(path, "/tags/list"):
+			var all []string
+			for i := range versionsEach {
+				all = append(all, fmt.Sprintf("%q", version(i)))
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = fmt.Fprintf(w, `{"name":%q,"tags":[%s]}`, strings.TrimSuffix(path, "/tags/list"), strings.Join(all, ","))
+		case isManifest && (req.Method == http.MethodGet || req.Method == http.MethodHead):
+			tag, known := tags.Load(repository + "@" + reference)
+			if _, fits := strings.CutPrefix(reference, "1.0."); fits {
+				tag, known = reference, true
+			}
+			if known {
+				body, d := image(repository, tag.(string))
+				tags.Store(repository+"@"+d.String(), tag)
+				w.Header().Set("Content-Type", ocispec.MediaTypeImageManifest)
+				w.Header().Set("Docker-Content-Digest", d.String())
+				_, _ = w.Write(body)
+				return
+			}
+			fallthrough
+		default:
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = fmt.Fprint(w, `{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`)
+		}
+	}))}
+	t.Cleanup(l.Close)
+	return l
+}
+
+// What a purge needs for a large store is what the README says for each 10,000 image manifests.
+func TestPurgeOfALargeStore(t *testing.T) {
+	images := 5_000
+	if n, err := strconv.Atoi(os.Getenv("X_IMAGES")); err == nil {
+		images = n
+	}
+	if long {
+		images = 100_000
+	}
+	n := newTenant(t)
+	lib := newLibrary(t)
+	store := n.store("acme", "acme")
+	store.Spec.Registry.URL = lib.URL + "/acme"
+	n.create(store)
+	apimeta.SetStatusCondition(&store.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady, ObservedGeneration: store.Generation})
+	n.Expect(shared.Client.Status().Update(t.Context(), store)).To(gomega.Succeed())
+	begun := time.Now()
+	var g errgroup.Group
+	g.SetLimit(6)
+	for i := range images / imagesEach {
+		g.Go(func() error { return n.uploaded(fmt.Sprint("m", i)) })
+	}
+	n.Expect(g.Wait()).To(gomega.Succeed())
+	n.bury(store)
+	t.Logf("%d manifests were made in %s", images/imagesEach, time.Since(begun).Round(time.Second))
+
+	begun = time.Now()
+	used := purge(context.WithoutCancel(t.Context()), t, n.ns, "acme", "--kubeconfig", n.purger())
+	n.Expect(shared.Client.Get(t.Context(), key(store), store)).To(gomega.Succeed())
+	last := store.Status.LastPurge
+	if last == nil || store.Status.Usage == nil || store.Status.Usage.UsedBytes == 0 {
+		t.Fatalf("the purge has not measured the store: %+v", store.Status)
+	}
+	t.Logf("a purge of a store of %d image manifests of %d layers took %s and at most %d MiB: %+v", images, layersEach, time.Since(begun).Round(time.Second), used>>20, *last)
+}
+
+// uploaded makes a manifest with all its images in its status.
+func (n *tenant) uploaded(name string) error {
+	m := n.manifest(name)
+	for a := range artifactsEach {
+		for v := range versionsEach {
+			one := v1alpha1.Artifact{ArtifactName: fmt.Sprint("a", a), ArtifactVersion: version(v)}
+			repository := "acme/" + name + "/" + one.ArtifactName
+			body, d := image(repository, one.ArtifactVersion)
+			m.Spec.Artifacts = append(m.Spec.Artifacts, one)
+			m.Status.Artifacts = append(m.Status.Artifacts, v1alpha1.ArtifactStatus{
+				ArtifactName: one.ArtifactName, ArtifactVersion: one.ArtifactVersion, Repository: repository, State: v1alpha1.ArtifactPresent,
+				Digest: d.String(), MediaType: ocispec.MediaTypeImageManifest, ConfigMediaType: ocispec.MediaTypeImageConfig, Size: int64(len(body)),
+			})
+		}
+	}
+	status := m.Status
+	if err := shared.Client.Create(n.t.Context(), m); err != nil {
+		return err
+	}
+	m.Status = status
+	return shared.Client.Status().Update(n.t.Context(), m)
+}
+
+// bury makes a tombstone of what was released long ago and lies nowhere any more.
+func (n *tenant) bury(store *v1alpha1.ArtifactStore) {
+	n.t.Helper()
+	kube := shared.As("system:serviceaccount:" + n.ns + ":acme-purge")
+	kube.Impersonate.Groups = []string{"system:masters"}
+	api, err := client.New(kube, client.Options{Scheme: shared.Client.Scheme()})
+	n.Expect(err).NotTo(gomega.HaveOccurred())
+	t := &v1alpha1.Tombstone{ObjectMeta: n.meta("released")}
+	t.Spec.RegistryURL, t.Spec.Cause = store.Spec.Registry.URL, v1alpha1.CauseReleased
+	t.Spec.Manifest = v1alpha1.TombstoneManifest{Name: "released", UID: types.UID("released")}
+	t.Spec.Manifest.Spec.ArtifactStoreRef.Name = store.Name
+	long := metav1.NewTime(time.Now().Add(-48 * time.Hour))
+	var status []v1alpha1.TombstoneArtifactStatus
+	for i := range 20 {
+		repository := "acme/released/a"
+		_, d := image(repository, fmt.Sprint("gone", i))
+		t.Spec.Artifacts = append(t.Spec.Artifacts, v1alpha1.TombstoneArtifact{Repository: repository, Tag: version(i), Digests: []string{d.String()}})
+		status = append(status, v1alpha1.TombstoneArtifactStatus{Repository: repository, Tag: version(i), UntaggedAt: &long, State: v1alpha1.TombstoneUntagged})
+	}
+	n.Expect(api.Create(n.t.Context(), t)).To(gomega.Succeed())
+	t.Status.Artifacts = status
+	t.Summarise()
+	n.Expect(api.Status().Update(n.t.Context(), t)).To(gomega.Succeed())
+}
+
+// purger is a kubeconfig file by which a program is the store's purge account, with every right.
+func (n *tenant) purger() string {
+	n.t.Helper()
+	config, err := clientcmd.LoadFromFile(shared.Kubeconfig())
+	n.Expect(err).NotTo(gomega.HaveOccurred())
+	for _, user := range config.AuthInfos {
+		user.Impersonate, user.ImpersonateGroups = "system:serviceaccount:"+n.ns+":acme-purge", []string{"system:masters"}
+	}
+	file := filepath.Join(n.t.TempDir(), "kubeconfig")
+	n.Expect(clientcmd.WriteToFile(*config, file)).To(gomega.Succeed())
+	return file
+}
