@@ -3,7 +3,6 @@ package purge
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"maps"
 	"math"
 
 	"github.com/opencontainers/go-digest"
@@ -65,28 +64,38 @@ func (l *ledger) hold(d contentID, size int64) {
 	l.held[d] = weight{h.uses + 1, max(h.size, size, 0)}
 }
 
+// removal takes image manifests out of a ledger, which it leaves as it is: a copy of a large store's would take more
+// memory than everything else.
+type removal struct {
+	from *ledger
+	out  map[target]bool
+	gone map[contentID]int // how many uses of each have gone
+}
+
+func (l *ledger) begin() *removal {
+	return &removal{from: l, out: map[target]bool{}, gone: map[contentID]int{}}
+}
+
 // remove takes an image manifest out and returns how many bytes nothing holds any more.
-func (l *ledger) remove(at target) (freed int64) {
-	s, counted := l.manifests[at]
-	if !counted {
+func (r *removal) remove(at target) (freed int64) {
+	s, counted := r.from.manifests[at]
+	if !counted || r.out[at] {
 		return 0
 	}
-	delete(l.manifests, at)
-	freed = l.letGo(contentOf(s.node.Digest))
+	r.out[at] = true
+	freed = r.letGo(contentOf(s.node.Digest))
 	for _, b := range s.blobs {
-		freed = sum(freed, l.letGo(b.content))
+		freed = sum(freed, r.letGo(b.content))
 	}
 	return freed
 }
 
-func (l *ledger) letGo(d contentID) int64 {
-	h := l.held[d]
-	if h.uses--; h.uses > 0 {
-		l.held[d] = h
-		return 0
+func (r *removal) letGo(d contentID) int64 {
+	r.gone[d]++
+	if h := r.from.held[d]; r.gone[d] == h.uses {
+		return h.size
 	}
-	delete(l.held, d)
-	return h.size
+	return 0
 }
 
 // total is how many bytes are held.
@@ -99,15 +108,11 @@ func (l *ledger) total() (n int64) {
 
 // without is how many bytes would be free if digests went.
 func (l *ledger) without(ats []target) (freed int64) {
-	rest := l.clone()
+	r := l.begin()
 	for _, at := range ats {
-		freed = sum(freed, rest.remove(at))
+		freed = sum(freed, r.remove(at))
 	}
 	return freed
-}
-
-func (l *ledger) clone() *ledger {
-	return &ledger{manifests: maps.Clone(l.manifests), held: maps.Clone(l.held)}
 }
 
 // sum does not overflow: a manifest may claim any size.

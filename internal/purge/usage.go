@@ -140,9 +140,9 @@ func ration(vs []Verdict, p v1alpha1.PurgeSpec, u usage) []Verdict {
 	}
 	used := u.used
 	below := u.below(p)
-	var rest *ledger
+	var rest *removal
 	if u.err == nil {
-		rest = u.ledger.clone()
+		rest = u.ledger.begin()
 	}
 	for _, i := range inOrder(vs) {
 		switch {

@@ -196,7 +196,8 @@ type Snapshot map[string][]client.Object
 // Read takes a snapshot of a namespace from the given reader, without what holds from abroad: that
 // holds no manifest and no store.
 func Read(ctx context.Context, r client.Reader, namespace string) (Snapshot, error) {
-	return read(ctx, r, namespace, slices.DeleteFunc(slices.Clone(holderKinds), func(k holderKind) bool { return k.abroad }))
+	kinds := slices.DeleteFunc(slices.Clone(holderKinds), func(k holderKind) bool { return k.abroad })
+	return read(ctx, r, namespace, kinds, livelist.Keep(keepOnly))
 }
 
 func read(ctx context.Context, r client.Reader, namespace string, kinds []holderKind, opts ...client.ListOption) (Snapshot, error) {
@@ -253,6 +254,38 @@ type question struct{ namespace, kind string }
 type answer struct {
 	all         Snapshot
 	definitions Definitions // read after the list
+}
+
+// keepOnly drops from an object what says neither what it holds nor what lies where in a registry, and keeps once
+// what many artifacts of a manifest have in common.
+func keepOnly(o client.Object) {
+	m, ok := o.(*v1alpha1.ArtifactManifest)
+	if !ok {
+		holdOnly(o)
+		return
+	}
+	m.Status.Conditions, m.Status.Charts = nil, nil
+	common := map[string]string{}
+	share := func(text *string) {
+		if have, known := common[*text]; known {
+			*text = have
+		} else {
+			common[*text] = *text
+		}
+	}
+	for i := range m.Spec.Artifacts {
+		a := &m.Spec.Artifacts[i]
+		share(&a.ArtifactName)
+		share(&a.ArtifactType)
+		share(&a.ArtifactVersion)
+	}
+	for i := range m.Status.Artifacts {
+		a := &m.Status.Artifacts[i]
+		a.MediaType, a.ConfigMediaType = "", ""
+		share(&a.ArtifactName)
+		share(&a.ArtifactVersion)
+		share(&a.Repository)
+	}
 }
 
 // holdOnly drops from an object what does not say what it holds.
