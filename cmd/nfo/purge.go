@@ -144,6 +144,7 @@ func terminate(file string, err error) {
 }
 
 func purgeAndReport(ctx context.Context, flags purgeFlags, out, progress io.Writer) error {
+	collectEarly()
 	log := slog.New(slog.NewTextHandler(terminal.Text(progress), nil))
 	if flags.output == "json" {
 		log = slog.New(slog.NewJSONHandler(terminal.JSON(progress), nil))

@@ -3,23 +3,27 @@ package purge
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"math"
 
 	"github.com/opencontainers/go-digest"
 )
 
-// contentID identifies what is stored at a digest in fewer bytes than the digest has.
-type contentID [sha256.Size]byte
+// contentID identifies what is stored at a digest in fewer bytes than the digest has. Half a hash is enough, for it
+// says only what is counted once: with 2^64 hashes a tenant could find two digests that its own usage counts as one.
+type contentID [sha256.Size / 2]byte
 
-// contentOf is the hash in a SHA-256 digest, and the SHA-256 of any other digest.
+// contentOf is the first half of the hash in a SHA-256 digest, and of the SHA-256 of any other digest.
 func contentOf(d digest.Digest) contentID {
-	var c contentID
+	var hash [sha256.Size]byte
+	n, err := 0, errors.New("not a SHA-256 digest")
 	if d.Validate() == nil && d.Algorithm() == digest.SHA256 {
-		if n, err := hex.Decode(c[:], []byte(d.Encoded())); err == nil && n == len(c) {
-			return c
-		}
+		n, err = hex.Decode(hash[:], []byte(d.Encoded()))
 	}
-	return sha256.Sum256([]byte(d))
+	if err != nil || n != len(hash) {
+		hash = sha256.Sum256([]byte(d))
+	}
+	return contentID(hash[:len(contentID{})])
 }
 
 // blob is what the ledger needs of a config or a layer.
