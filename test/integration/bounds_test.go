@@ -36,9 +36,12 @@ func TestLargeBundlesOfOthersCostNothing(t *testing.T) {
 			s.Annotations = map[string]string{"example.com/large": fmt.Sprintf("%0200000d", i)}
 		}))
 	}
+	var making errgroup.Group
+	making.SetLimit(8)
 	for _, s := range all {
-		other.create(s)
+		making.Go(func() error { return env.Client.Create(t.Context(), s) })
 	}
+	mine.Expect(making.Wait()).To(gomega.Succeed())
 	mine.manage(func(o *environment.ManagerOptions) { o.Namespaces = []string{other.ns, mine.ns} })
 	mine.create(mine.store("acme"))
 	var upfs []*v1alpha1.ArtifactManifest
