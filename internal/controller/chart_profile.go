@@ -27,12 +27,7 @@ func (r *ChartReconciler) deployed(ctx context.Context, m *v1alpha1.ArtifactMani
 		if h.Kind != v1alpha1.KindDefinition {
 			continue
 		}
-		var d v1alpha1.NetworkFunctionDefinitionVersion
-		err := r.Get(ctx, client.ObjectKey{Namespace: h.Namespace, Name: h.Name}, &d, client.UnsafeDisableDeepCopy)
-		if err == nil && livelist.Shortened(&d) {
-			d = v1alpha1.NetworkFunctionDefinitionVersion{}
-			err = r.live.Get(ctx, client.ObjectKey{Namespace: h.Namespace, Name: h.Name}, &d)
-		}
+		d, err := r.definition(ctx, client.ObjectKey{Namespace: h.Namespace, Name: h.Name})
 		if apierrors.IsNotFound(err) {
 			continue
 		}
@@ -47,6 +42,16 @@ func (r *ChartReconciler) deployed(ctx context.Context, m *v1alpha1.ArtifactMani
 		}
 	}
 	return all, nil
+}
+
+// definition reads a definition with all its values paths, of which the cache may have none.
+func (r *ChartReconciler) definition(ctx context.Context, key client.ObjectKey) (*v1alpha1.NetworkFunctionDefinitionVersion, error) {
+	d := &v1alpha1.NetworkFunctionDefinitionVersion{}
+	if err := r.Get(ctx, key, d, client.UnsafeDisableDeepCopy); err != nil || !livelist.Shortened(d) {
+		return d, err
+	}
+	d = &v1alpha1.NetworkFunctionDefinitionVersion{}
+	return d, r.live.Get(ctx, key, d)
 }
 
 // profile is a chart and the paths that it is to be rendered with: all that any application gives

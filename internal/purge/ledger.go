@@ -4,9 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"math"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/nfo-operator/nfo/internal/registry"
 )
 
 // contentID identifies what is stored at a digest in fewer bytes than the digest has. Half a hash is enough, for it
@@ -56,6 +59,27 @@ func (l *ledger) add(repository string, s stored) {
 		return
 	}
 	l.manifests[at] = s
+	l.count(s)
+}
+
+// addAll counts the image manifests of a repository. Of one that is not planned nothing is deleted, so that only its
+// bytes count and the rest need not be kept. Errors wrap registry.ErrUnreadable if that is too much.
+func (l *ledger) addAll(repository string, found []stored, planned bool) error {
+	for _, s := range found {
+		if planned {
+			l.add(repository, s)
+		} else {
+			l.count(s)
+		}
+	}
+	if len(l.held) > maxParts {
+		return fmt.Errorf("%w: the image manifests of this store refer to more than %d digests together", registry.ErrUnreadable, maxParts)
+	}
+	return nil
+}
+
+// count counts an image manifest that is never taken out. It is given once.
+func (l *ledger) count(s stored) {
 	l.hold(contentOf(s.node.Digest), s.size)
 	for _, b := range s.blobs {
 		l.hold(b.content, b.size)

@@ -76,7 +76,8 @@ func account(ctx context.Context, c cluster, r *reader, readings map[string]read
 	g.SetLimit(cap(r.slots))
 	for _, repository := range c.repositories() {
 		starts := c.starts(repository)
-		if seen, ok := readings[repository]; ok && seen.err == nil {
+		seen, planned := readings[repository]
+		if planned && seen.err == nil {
 			starts = seen.graph.Parts(starts...)
 		}
 		g.Go(func() error {
@@ -86,13 +87,13 @@ func account(ctx context.Context, c cluster, r *reader, readings map[string]read
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			for _, s := range found {
-				l.add(repository, s)
-			}
 			for d := range absent {
 				missing[target{repository, d}] = true
 			}
-			return nil
+			if !planned {
+				r.forget(repository)
+			}
+			return l.addAll(repository, found, planned)
 		})
 	}
 	if err := g.Wait(); err != nil {

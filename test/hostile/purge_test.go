@@ -2,10 +2,14 @@ package hostile
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -14,10 +18,10 @@ import (
 	"github.com/onsi/gomega"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sync/errgroup"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -99,18 +103,10 @@ func TestPurgeOfALargeStore(t *testing.T) {
 	n.create(store)
 	apimeta.SetStatusCondition(&store.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady, ObservedGeneration: store.Generation})
 	n.Expect(shared.Client.Status().Update(t.Context(), store)).To(gomega.Succeed())
-	begun := time.Now()
-	var g errgroup.Group
-	g.SetLimit(8)
-	for i := range images / imagesEach {
-		g.Go(func() error { return n.uploaded(lib, fmt.Sprint("m", i)) })
-	}
-	n.Expect(g.Wait()).To(gomega.Succeed())
 	n.bury(store)
-	t.Logf("%d manifests were made in %s", images/imagesEach, time.Since(begun).Round(time.Second))
 
-	begun = time.Now()
-	used := purge(context.WithoutCancel(t.Context()), t, n.ns, "acme", "--kubeconfig", n.purger())
+	begun := time.Now()
+	used := purge(context.WithoutCancel(t.Context()), t, n.ns, "acme", "--kubeconfig", n.purger(n.listing(lib, images/imagesEach).URL))
 	n.Expect(shared.Client.Get(t.Context(), key(store), store)).To(gomega.Succeed())
 	last := store.Status.LastPurge
 	if last == nil || store.Status.Usage == nil || store.Status.Usage.UsedBytes == 0 {
@@ -119,12 +115,14 @@ func TestPurgeOfALargeStore(t *testing.T) {
 	t.Logf("a purge of a store of %d image manifests of %d layers took %s and at most %d MiB: %+v", images, layersEach, time.Since(begun).Round(time.Second), used>>20, *last)
 }
 
-// uploaded makes a manifest with all its images in its status.
-func (n *tenant) uploaded(lib *library, name string) error {
+// uploaded is a manifest with all its images in its status.
+func (n *tenant) uploaded(lib *library, name string) *v1alpha1.ArtifactManifest {
 	m := n.manifest(name)
+	m.UID, m.Generation, m.ResourceVersion, m.Finalizers = types.UID(name), 1, "1", []string{v1alpha1.Finalizer}
+	m.APIVersion, m.Kind = v1alpha1.GroupVersion.String(), v1alpha1.KindArtifactManifest
 	for a := range artifactsEach {
 		for v := range versionsEach {
-			one := v1alpha1.Artifact{ArtifactName: fmt.Sprint("a", a), ArtifactVersion: version(v)}
+			one := v1alpha1.Artifact{ArtifactName: fmt.Sprint("a", a), ArtifactType: "OCIArtifact", ArtifactVersion: version(v)}
 			repository := "acme/" + name + "/" + one.ArtifactName
 			body, d := image(repository, one.ArtifactVersion)
 			lib.tags.Store(repository+"@"+d.String(), one.ArtifactVersion)
@@ -135,12 +133,37 @@ func (n *tenant) uploaded(lib *library, name string) error {
 			})
 		}
 	}
-	status := m.Status
-	if err := shared.Client.Create(n.t.Context(), m); err != nil {
-		return err
-	}
-	m.Status = status
-	return shared.Client.Status().Update(n.t.Context(), m)
+	return m
+}
+
+// listing is an API server that lists so many manifests besides what is in the real one, which needs minutes to
+// store them.
+func (n *tenant) listing(lib *library, manifests int) *httptest.Server {
+	n.t.Helper()
+	api, err := url.Parse(shared.Admin.Host)
+	n.Expect(err).NotTo(gomega.HaveOccurred())
+	transport, err := rest.TransportFor(shared.Admin)
+	n.Expect(err).NotTo(gomega.HaveOccurred())
+	proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(api) }, Transport: transport}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method != http.MethodGet || !strings.HasSuffix(req.URL.Path, "/"+n.ns+"/artifactmanifests") {
+			proxy.ServeHTTP(w, req)
+			return
+		}
+		const page = 20
+		from, _ := strconv.Atoi(req.URL.Query().Get("continue"))
+		list := v1alpha1.ArtifactManifestList{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ArtifactManifestList"}}
+		for i := from; i < min(from+page, manifests); i++ {
+			list.Items = append(list.Items, *n.uploaded(lib, fmt.Sprint("m", i)))
+		}
+		if from+page < manifests {
+			list.Continue = strconv.Itoa(from + page)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(list)
+	}))
+	n.t.Cleanup(server.Close)
+	return server
 }
 
 // bury makes a tombstone of what was released long ago and lies nowhere any more.
@@ -168,13 +191,16 @@ func (n *tenant) bury(store *v1alpha1.ArtifactStore) {
 	n.Expect(api.Status().Update(n.t.Context(), t)).To(gomega.Succeed())
 }
 
-// purger is a kubeconfig file by which a program is the store's purge account, with every right.
-func (n *tenant) purger() string {
+// purger is a kubeconfig file by which a program is the store's purge account, with every right, at an API server.
+func (n *tenant) purger(api string) string {
 	n.t.Helper()
 	config, err := clientcmd.LoadFromFile(shared.Kubeconfig())
 	n.Expect(err).NotTo(gomega.HaveOccurred())
 	for _, user := range config.AuthInfos {
 		user.Impersonate, user.ImpersonateGroups = "system:serviceaccount:"+n.ns+":acme-purge", []string{"system:masters"}
+	}
+	for _, cluster := range config.Clusters {
+		cluster.Server, cluster.CertificateAuthorityData = api, nil
 	}
 	file := filepath.Join(n.t.TempDir(), "kubeconfig")
 	n.Expect(clientcmd.WriteToFile(*config, file)).To(gomega.Succeed())
