@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -29,6 +30,7 @@ var everything = []Ask{AskEverything}
 // NeverAnswers takes every request and says nothing.
 func NeverAnswers() Attack {
 	return Attack{Name: "never answers", about: everything, answer: func(_ http.ResponseWriter, req *http.Request) {
+		_, _ = io.Copy(io.Discard, req.Body) // only then a server sees that its client has gone
 		<-req.Context().Done()
 		panic(http.ErrAbortHandler)
 	}}
