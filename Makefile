@@ -130,6 +130,10 @@ soak: cluster ## push, release, restore and purge, all at once, for NFO_SOAK (de
 lies: cluster ## let registries give every wrong answer to every question, three doses of each (10 minutes)
 	NFO_LIES=1 $(GO) test ./test/integration -run '^TestI2RegistriesThatLie$$' -count=1 -v -timeout 40m
 
+.PHONY: hostile
+hostile: cluster ## measure the manager and purges beside hostile registries, objects at every bound and a large store (30 minutes)
+	NFO_HOSTILE=1 $(GO) test ./test/hostile -count=1 -v -timeout 60m
+
 .PHONY: bench
 bench: cluster bin/peers ## measure what a purge and a release cost, beside their peers (15 minutes)
 	$(GO) test ./internal/purge -run '^$$' -bench Plan -benchtime 500ms -timeout 2m

@@ -209,6 +209,10 @@ const (
 	AnnotationExpireNow = "nfo.dev/expire-now"
 )
 
+// Annotations are those that the operator reads, of objects of its kinds and of their CustomResourceDefinitions. The
+// others are not kept in its memory.
+var Annotations = []string{AnnotationOnDelete, AnnotationRestoreDigest, AnnotationSealedDigests, AnnotationObjectsRestored, AnnotationExpireNow}
+
 // Finalizer is on every object of this group but tombstones: deletion waits for the operator.
 const Finalizer = "nfo.dev/protect"
 

@@ -111,8 +111,12 @@ func ParseRegistryURL(raw string) (RegistryLocation, error) {
 // SameRegistry reports whether two locations are known to be in one registry. The scheme does not matter, nor
 // which of its known names the host has; see placeHost.
 func (l RegistryLocation) SameRegistry(o RegistryLocation) bool {
-	return placeHost(l.Host) == placeHost(o.Host)
+	return l.RegistryName() == o.RegistryName()
 }
+
+// RegistryName is the one name of the registry, whatever it is called in the URL: locations with the same name are in
+// the same registry.
+func (l RegistryLocation) RegistryName() string { return placeHost(l.Host) }
 
 // Contains reports whether the other location is this one or below it, in one registry.
 func (l RegistryLocation) Contains(o RegistryLocation) bool {

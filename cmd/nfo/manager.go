@@ -177,8 +177,8 @@ func runWithWebhooks(ctx context.Context, kube *rest.Config, base ctrl.Options, 
 	return mgr.Start(ctx)
 }
 
-// collectEarly has garbage collected three times as early as usual: most of the heap is the cache, which
-// stays, and what comes beside it is little and rare. GOGC goes before it.
+// collectEarly has garbage collected three times as early as usual: most of the heap is what the manager's cache
+// and a purge's reading of its store keep, and what comes beside it is little and rare. GOGC goes before it.
 func collectEarly() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(33)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/apitime"
+	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/terminal"
 )
@@ -145,6 +146,7 @@ func terminate(file string, err error) {
 }
 
 func purgeAndReport(ctx context.Context, flags purgeFlags, out, progress io.Writer) error {
+	collectEarly()
 	log := slog.New(slog.NewTextHandler(terminal.Text(progress), nil))
 	if flags.output == "json" {
 		log = slog.New(slog.NewJSONHandler(terminal.JSON(progress), nil))
@@ -225,6 +227,9 @@ func purgeConfig(flags purgeFlags) (purge.Config, error) {
 	server := &apitime.Clock{}
 	kube, api, err := flags.connect(0, server.Wrap)
 	if err != nil {
+		return purge.Config{}, err
+	}
+	if api, err = livelist.NewClient(api, kube, nil); err != nil {
 		return purge.Config{}, err
 	}
 	leases, err := coordinationv1client.NewForConfig(kube)

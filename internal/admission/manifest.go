@@ -131,7 +131,7 @@ func (p *preflight) keptEntries(ctx context.Context, was, is *v1alpha1.ArtifactM
 func (p *preflight) beside(ctx context.Context, is *v1alpha1.ArtifactManifest) ([]*v1alpha1.ArtifactManifest, error) {
 	store := reference.Of(is)[0].To
 	var l v1alpha1.ArtifactManifestList
-	if err := p.cached.List(ctx, &l, client.InNamespace(is.Namespace), client.MatchingFields{reference.Field: reference.Key(store)}); err != nil {
+	if err := p.cached.List(ctx, &l, client.InNamespace(is.Namespace), client.MatchingFields{reference.Field: reference.Key(store)}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the manifests of %s: %w", store, err)
 	}
 	var ms []*v1alpha1.ArtifactManifest

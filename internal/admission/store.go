@@ -58,7 +58,7 @@ func newSecret(was, is *v1alpha1.ArtifactStore) string {
 // checkStore looks for other stores at the same place in the whole cluster: URLs are disjoint (I9).
 func (p *preflight) checkStore(ctx context.Context, _, is *v1alpha1.ArtifactStore) (admission.Warnings, error) {
 	var all v1alpha1.ArtifactStoreList
-	if err := p.cached.List(ctx, &all); err != nil {
+	if err := p.cached.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, unread(fmt.Errorf("listing stores: %w", err))
 	}
 	admitted := slices.DeleteFunc(all.Items, func(o v1alpha1.ArtifactStore) bool { return !p.places.Admits(&o) })
@@ -140,7 +140,7 @@ func storeWarnings(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) admi
 // storeLeaves counts the tombstones that no store will have once this one is gone.
 func (p *preflight) storeLeaves(ctx context.Context, s *v1alpha1.ArtifactStore) (admission.Warnings, error) {
 	var all v1alpha1.TombstoneList
-	if err := p.cached.List(ctx, &all, client.InNamespace(s.Namespace)); err != nil {
+	if err := p.cached.List(ctx, &all, client.InNamespace(s.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, unread(fmt.Errorf("listing tombstones: %w", err))
 	}
 	return leftBehind(s, all.Items), nil

@@ -22,6 +22,7 @@ import (
 // slow to read, keeps a deletion waiting.
 type ChartReconciler struct {
 	client.Client
+	live       client.Reader
 	holders    *reference.Finder
 	registries *Registries
 	reader     *reference.ChartReader

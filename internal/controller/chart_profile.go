@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -26,8 +27,7 @@ func (r *ChartReconciler) deployed(ctx context.Context, m *v1alpha1.ArtifactMani
 		if h.Kind != v1alpha1.KindDefinition {
 			continue
 		}
-		var d v1alpha1.NetworkFunctionDefinitionVersion
-		err := r.Get(ctx, client.ObjectKey{Namespace: h.Namespace, Name: h.Name}, &d, client.UnsafeDisableDeepCopy)
+		d, err := r.definition(ctx, client.ObjectKey{Namespace: h.Namespace, Name: h.Name})
 		if apierrors.IsNotFound(err) {
 			continue
 		}
@@ -42,6 +42,16 @@ func (r *ChartReconciler) deployed(ctx context.Context, m *v1alpha1.ArtifactMani
 		}
 	}
 	return all, nil
+}
+
+// definition reads a definition with all its values paths, of which the cache may have none.
+func (r *ChartReconciler) definition(ctx context.Context, key client.ObjectKey) (*v1alpha1.NetworkFunctionDefinitionVersion, error) {
+	d := &v1alpha1.NetworkFunctionDefinitionVersion{}
+	if err := r.Get(ctx, key, d, client.UnsafeDisableDeepCopy); err != nil || !livelist.Shortened(d) {
+		return d, err
+	}
+	d = &v1alpha1.NetworkFunctionDefinitionVersion{}
+	return d, r.live.Get(ctx, key, d)
 }
 
 // profile is a chart and the paths that it is to be rendered with: all that any application gives

@@ -37,6 +37,10 @@
 // (polls.go). Rejected: workers for each tenant, of which there can be thousands; and deadlines alone, after
 // which a registry that always takes longer would never be read.
 //
+// Decision: neither the cache nor a live list keeps what no decision reads, such as annotations of others and the
+// certificates of stores (livelist). Rejected: bounds in the schema alone, for a thousand objects of an ordinary size
+// can be large, too.
+//
 // Decision: deletion and the release of single entries share one releaser. Rejected: a
 // controller of its own for tombstones, because the order of writes between a manifest, its
 // tombstone and the registry is the product, and is read best in one place.

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -127,7 +128,11 @@ const everywhere = ""
 func (r *releaser) allStores(ctx context.Context) ([]v1alpha1.ArtifactStore, error) {
 	all, err := r.stores.Do(ctx, everywhere, func(ctx context.Context) ([]v1alpha1.ArtifactStore, error) {
 		var list v1alpha1.ArtifactStoreList
-		err := r.live.List(ctx, &list)
+		err := r.live.List(ctx, &list, livelist.Keep(func(o client.Object) {
+			if s, ok := o.(*v1alpha1.ArtifactStore); ok {
+				s.Status.Unresolved = nil
+			}
+		}))
 		return list.Items, err
 	})
 	if err != nil {
@@ -202,7 +207,7 @@ func (r *releaser) listed(ctx context.Context, s *v1alpha1.ArtifactStore, all []
 	})
 }
 
-// manifestsOf reads, live, the manifests of a scope. They are shared, and only read.
+// manifestsOf reads, live, the manifests of a scope, without their status. They are shared, and only read.
 func (r *releaser) manifestsOf(ctx context.Context, in scope) ([]v1alpha1.ArtifactManifest, error) {
 	found, err := r.manifests.Do(ctx, in, func(ctx context.Context) ([]v1alpha1.ArtifactManifest, error) {
 		fields := client.MatchingFields{}
@@ -210,7 +215,11 @@ func (r *releaser) manifestsOf(ctx context.Context, in scope) ([]v1alpha1.Artifa
 			fields["spec.uploadPath"] = string(in.path)
 		}
 		var list v1alpha1.ArtifactManifestList
-		err := r.live.List(ctx, &list, client.InNamespace(in.namespace), fields)
+		err := r.live.List(ctx, &list, client.InNamespace(in.namespace), fields, livelist.Keep(func(o client.Object) {
+			if m, ok := o.(*v1alpha1.ArtifactManifest); ok {
+				m.Status = v1alpha1.ArtifactManifestStatus{}
+			}
+		}))
 		return list.Items, err
 	})
 	if err != nil {

@@ -47,6 +47,7 @@ type lane struct {
 	clock  clock.PassiveClock
 
 	mu         sync.Mutex
+	tidied     time.Time
 	inside     map[types.UID]*visitors         // by store
 	served     map[string]time.Time            // when a namespace was let in last
 	waiting    map[string]time.Time            // until when a namespace that was not let in counts as waiting
@@ -73,7 +74,7 @@ func (l *lane) enter(s *v1alpha1.ArtifactStore, who any) (leave func(), wait tim
 	now := l.clock.Now()
 	l.tidy(now)
 	all, full := l.full(s)
-	crowded := !full && (all >= l.all || l.before(s.Namespace) >= l.all-all)
+	crowded := !full && (all >= l.all || l.before(s.Namespace, now) >= l.all-all)
 	if full || crowded {
 		queue := l.storeQueue[s.UID]
 		if queue == nil {
@@ -129,17 +130,22 @@ func (l *lane) full(s *v1alpha1.ArtifactStore) (all int, full bool) {
 }
 
 // before counts the namespaces that wait and were let in longer ago than one.
-func (l *lane) before(namespace string) (n int) {
-	for other := range l.waiting {
-		if other != namespace && l.served[other].Before(l.served[namespace]) {
+func (l *lane) before(namespace string, now time.Time) (n int) {
+	for other, until := range l.waiting {
+		if other != namespace && !now.After(until) && l.served[other].Before(l.served[namespace]) {
 			n++
 		}
 	}
 	return n
 }
 
-// tidy forgets who no longer waits, and namespaces that nobody is compared with any more.
+// tidy forgets who no longer waits, and namespaces that nobody is compared with any more. It looks at all who wait
+// at most once in laneRetry, however many ask.
 func (l *lane) tidy(now time.Time) {
+	if now.Sub(l.tidied) < laneRetry {
+		return
+	}
+	l.tidied = now
 	maps.DeleteFunc(l.waiting, func(_ string, until time.Time) bool { return now.After(until) })
 	for uid, queue := range l.storeQueue {
 		maps.DeleteFunc(queue, func(_ any, until time.Time) bool { return now.After(until) })

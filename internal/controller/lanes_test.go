@@ -129,3 +129,16 @@ func TestSpeeds(t *testing.T) {
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (r roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return r(req) }
+
+// BenchmarkCrowdedLane is what it costs to ask for a place while many wait.
+func BenchmarkCrowdedLane(b *testing.B) {
+	clock := testingclock.NewFakePassiveClock(time.Unix(1000, 0))
+	l := newLane(bounds{1, 1, 1, 1}, newSpeeds(clock), clock)
+	l.enter(storeOf("n", "s"), "inside")
+	for i := range 10_000 {
+		l.enter(storeOf("n", "s"), i)
+	}
+	for b.Loop() {
+		l.enter(storeOf("n", "s"), 0)
+	}
+}

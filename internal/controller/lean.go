@@ -10,18 +10,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/livelist"
 )
 
 var stripManagedFields = cache.TransformStripManagedFields()
 
-// lean makes an object lighter before the cache keeps it: nothing reads who manages which field, and
-// what many objects say in the same words is kept once.
+// lean makes an object lighter before the cache keeps it: nothing reads who manages which field or what
+// livelist.Trim drops, and what many objects say in the same words is kept once.
 func lean(o any) (any, error) {
 	o, err := stripManagedFields(o)
 	if err != nil {
 		return o, err
 	}
 	if o, ok := o.(client.Object); ok {
+		livelist.Trim(o)
 		shareAll(o.GetFinalizers())
 		o.SetNamespace(unique.Make(o.GetNamespace()).Value())
 	}
@@ -82,8 +84,16 @@ func shareManifest(m *v1alpha1.ArtifactManifest) {
 	for i := range m.Spec.Artifacts {
 		share(&m.Spec.Artifacts[i].ArtifactType)
 	}
+	listed := map[entry]*v1alpha1.Artifact{}
+	for i := range m.Spec.Artifacts {
+		a := &m.Spec.Artifacts[i]
+		listed[entry{a.ArtifactName, a.ArtifactVersion}] = a
+	}
 	for i := range m.Status.Artifacts {
 		a := &m.Status.Artifacts[i]
+		if spec := listed[keyOf(*a)]; spec != nil {
+			a.ArtifactName, a.ArtifactVersion = spec.ArtifactName, spec.ArtifactVersion
+		}
 		share(&a.MediaType)
 		share(&a.ConfigMediaType)
 		share(&a.State)

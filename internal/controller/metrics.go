@@ -75,7 +75,7 @@ func (c *storeMetrics) Collect(to chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(c.ctx, scrapeLimit)
 	defer cancel()
 	var all v1alpha1.ArtifactStoreList
-	if err := c.stores.List(ctx, &all); err != nil {
+	if err := c.stores.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
 		log.FromContext(ctx).Error(err, "Listing stores for their metrics")
 		return
 	}

@@ -91,13 +91,19 @@ func namesOf(holders []reference.Holder) string {
 // there.
 func (r *VersionReconciler[T]) alternatives(ctx context.Context, named []reference.Reference) (map[reference.Reference][]*v1alpha1.ArtifactManifest, error) {
 	found := map[reference.Reference][]*v1alpha1.ArtifactManifest{}
+	of := map[reference.Object]*v1alpha1.ArtifactManifestList{}
 	for _, ref := range named {
 		if ref.To.Kind != v1alpha1.KindArtifactStore {
 			continue
 		}
-		var l v1alpha1.ArtifactManifestList
-		if err := r.List(ctx, &l, client.InNamespace(ref.To.Namespace), client.MatchingFields{reference.Field: reference.Key(ref.To)}); err != nil {
-			return nil, fmt.Errorf("listing the manifests of %s: %w", ref.To, err)
+		l := of[ref.To]
+		if l == nil {
+			l = &v1alpha1.ArtifactManifestList{}
+			of[ref.To] = l
+			byStore := client.MatchingFields{reference.Field: reference.Key(ref.To)}
+			if err := r.List(ctx, l, client.InNamespace(ref.To.Namespace), byStore, client.UnsafeDisableDeepCopy); err != nil { // they are only read
+				return nil, fmt.Errorf("listing the manifests of %s: %w", ref.To, err)
+			}
 		}
 		found[ref] = nil
 		for i := range l.Items {

@@ -24,7 +24,7 @@ const budgetParts = 4
 // shared by all that use a store. The Secret is read each time, uncached: a changed password
 // counts at once.
 type Registries struct {
-	secrets    client.Reader
+	api        client.Reader
 	wrap       func(http.RoundTripper) http.RoundTripper
 	speeds     *speeds
 	secondLook time.Duration // see registry.Config
@@ -42,9 +42,9 @@ type opened struct {
 
 // newRegistries makes the pool. wrap, when not nil, sees every request to a registry, and timed learns how long
 // each takes. secondLook and addresses are as in registry.Config.
-func newRegistries(secrets client.Reader, wrap func(http.RoundTripper) http.RoundTripper, timed *speeds, secondLook time.Duration, addresses registry.Addresses) *Registries {
+func newRegistries(api client.Reader, wrap func(http.RoundTripper) http.RoundTripper, timed *speeds, secondLook time.Duration, addresses registry.Addresses) *Registries {
 	return &Registries{
-		secrets: secrets, wrap: wrap, speeds: timed, secondLook: secondLook, addresses: addresses, budget: registry.NewBudget(budgetParts), open: map[types.UID]opened{},
+		api: api, wrap: wrap, speeds: timed, secondLook: secondLook, addresses: addresses, budget: registry.NewBudget(budgetParts), open: map[types.UID]opened{},
 	}
 }
 
@@ -60,7 +60,7 @@ func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*regi
 	var secret *corev1.Secret
 	if ref := s.Spec.Registry.CredentialsSecretRef; ref != nil {
 		secret = &corev1.Secret{}
-		err := r.secrets.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: ref.Name}, secret)
+		err := r.api.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: ref.Name}, secret)
 		switch {
 		case apierrors.IsNotFound(err) && known && !s.DeletionTimestamp.IsZero():
 			return have.client, nil
@@ -74,7 +74,11 @@ func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*regi
 	if known && have.from == from {
 		return have.client, nil
 	}
-	cfg, err := registry.ConfigOf(s, secret)
+	whole, err := r.whole(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := registry.ConfigOf(whole, secret)
 	if err != nil {
 		return nil, err
 	}
@@ -96,6 +100,20 @@ func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*regi
 	defer r.mu.Unlock()
 	r.open[s.UID] = opened{from: from, client: opening}
 	return opening, nil
+}
+
+// whole reads a store with its certificates, which neither the cache nor a list keeps. Errors wrap errSuperseded if
+// it has gone.
+func (r *Registries) whole(ctx context.Context, s *v1alpha1.ArtifactStore) (*v1alpha1.ArtifactStore, error) {
+	var now v1alpha1.ArtifactStore
+	err := r.api.Get(ctx, client.ObjectKeyFromObject(s), &now)
+	if apierrors.IsNotFound(err) || err == nil && now.UID != s.UID {
+		err = errSuperseded
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading store %s/%s: %w", s.Namespace, s.Name, err)
+	}
+	return &now, nil
 }
 
 // Forget drops a store that has gone.

@@ -28,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/reference"
@@ -89,9 +90,13 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	finder := reference.NewFinder(mgr.GetClient(), mgr.GetAPIReader(), o.now)
+	live, err := livelist.New(mgr.GetAPIReader(), mgr.GetConfig(), mgr.GetHTTPClient(), mgr.GetScheme(), mgr.GetRESTMapper(), livelist.Trim)
+	if err != nil {
+		return err
+	}
+	finder := reference.NewFinder(mgr.GetClient(), live, o.now)
 	timed := newSpeeds(o.Clock)
-	registries := newRegistries(mgr.GetAPIReader(), o.Transport, timed, o.SecondLook, registry.AddressesOf(o.Purger.AllowLoopback))
+	registries := newRegistries(live, o.Transport, timed, o.SecondLook, registry.AddressesOf(o.Purger.AllowLoopback))
 	recorder := mgr.GetEventRecorder("nfo")
 	reader, err := reference.NewChartReader(reference.ChartLimits{}, 1, o.ChartCommand...)
 	if err != nil {
@@ -107,14 +112,14 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		o.Metrics = metrics.Registry
 	}
 	letGo := &releaser{
-		api: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, open: registries.Open, purges: newPurges(o.Clock), clock: o.Clock, now: o.now,
+		api: mgr.GetClient(), live: live, holders: finder, open: registries.Open, purges: newPurges(o.Clock), clock: o.Clock, now: o.now,
 		places: o.Places,
 	}
 	return errors.Join(
 		mgr.Add(&storeMetrics{stores: mgr.GetClient(), watched: o.Watched, to: o.Metrics}),
 		setupVanished(mgr, o.Watched, &VanishedReconciler{releaser: letGo, vanished: newVanished(), events: recorder}),
 		setupStore(mgr, o.Watched, &StoreReconciler{
-			Client: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, registries: registries, events: recorder,
+			Client: mgr.GetClient(), live: live, holders: finder, registries: registries, events: recorder,
 			clock: o.Clock, now: o.now, purger: o.Purger, places: o.Places, lookup: o.Lookup, pings: map[types.UID]ping{}, lane: newLane(pingLane, timed, o.Clock),
 		}),
 		setupManifest(mgr, o.Watched, &ManifestReconciler{
@@ -127,13 +132,13 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			lane: newLane(chartLane, timed, o.Clock),
 		}),
 		setupDefinition(mgr, o.Watched, &VersionReconciler[*v1alpha1.NetworkFunctionDefinitionVersion]{
-			Client: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, events: recorder,
+			Client: mgr.GetClient(), live: live, holders: finder, events: recorder,
 		}),
 		setupDesign(mgr, o.Watched, &VersionReconciler[*v1alpha1.NetworkServiceDesignVersion]{
-			Client: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, events: recorder,
+			Client: mgr.GetClient(), live: live, holders: finder, events: recorder,
 		}),
 		setupSite(mgr, o.Watched, &VersionReconciler[*v1alpha1.SiteNetworkService]{
-			Client: mgr.GetClient(), live: mgr.GetAPIReader(), holders: finder, events: recorder,
+			Client: mgr.GetClient(), live: live, holders: finder, events: recorder,
 		}),
 	)
 }
@@ -145,13 +150,13 @@ func setupStore(mgr manager.Manager, w reference.Watched, r *StoreReconciler) er
 		Watches(reference.BlankDefinition(), definitions(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactStoreList{} })).
 		Watches(&batchv1.Job{}, storeOfJob()).
 		Owns(&batchv1.CronJob{}, content).Owns(&rbacv1.RoleBinding{}, content).Owns(&corev1.ServiceAccount{}, content).
-		Watches(&v1alpha1.ArtifactStore{}, stores(mgr.GetClient(), true), builder.WithPredicates(lifeOrReady())).
+		Watches(&v1alpha1.ArtifactStore{}, overlapping(mgr.GetClient()), builder.WithPredicates(lifeOrReady())).
 		Watches(&v1alpha1.ArtifactStore{}, storesSharing(mgr.GetClient()), builder.WithPredicates(newAddresses())).
 		Watches(&v1alpha1.ArtifactManifest{}, storesSharing(mgr.GetClient()), life).
 		Watches(&v1alpha1.ArtifactManifest{}, subjects(v1alpha1.KindArtifactStore), life).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, subjects(v1alpha1.KindArtifactStore), life).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, subjects(v1alpha1.KindArtifactStore), life).
-		Watches(&v1alpha1.Tombstone{}, stores(mgr.GetClient(), false), life).
+		Watches(&v1alpha1.Tombstone{}, storesAt(mgr.GetClient()), life).
 		WithOptions(workers(16)). // pingLane.all and some
 		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))
 }

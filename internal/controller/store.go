@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -131,6 +132,9 @@ func (r *StoreReconciler) ping(ctx context.Context, s *v1alpha1.ArtifactStore) (
 	defer leave()
 	now := ping{at: r.clock.Now(), generation: s.Generation}
 	reg, err := r.registries.Open(ctx, s)
+	if errors.Is(err, errSuperseded) {
+		return ping{}, err
+	}
 	if now.err = err; err == nil {
 		limited, cancel := context.WithTimeout(ctx, pingLimit)
 		defer cancel()

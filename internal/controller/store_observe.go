@@ -75,8 +75,12 @@ func (r *StoreReconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore
 
 // tombstonesAt counts those of a place.
 func (r *StoreReconciler) tombstonesAt(ctx context.Context, namespace string, here v1alpha1.RegistryLocation) (n int32, err error) {
+	if here.Host == "" {
+		return 0, nil
+	}
 	var graves v1alpha1.TombstoneList
-	if err := r.List(ctx, &graves, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+	byHost := client.MatchingFields{tombstoneByHost: here.RegistryName()}
+	if err := r.List(ctx, &graves, client.InNamespace(namespace), byHost, client.UnsafeDisableDeepCopy); err != nil {
 		return 0, fmt.Errorf("listing tombstones: %w", err)
 	}
 	for i := range graves.Items {

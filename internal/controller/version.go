@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -50,7 +51,7 @@ type versionSeen struct {
 	definition *v1alpha1.NetworkFunctionDefinitionVersion
 }
 
-// target is what a live read showed of an object that is named.
+// target is what a read showed of an object that is named.
 type target struct {
 	found, terminating, storeScoped bool
 	manifest                        *v1alpha1.ArtifactManifest // if it is one
@@ -86,10 +87,10 @@ func (r *VersionReconciler[T]) Reconcile(ctx context.Context, v T) (ctrl.Result,
 	return ctrl.Result{RequeueAfter: verdict.again}, nil
 }
 
-// observe reads what the version names live: only such a read, begun after the version was
-// stored, may call it resolved.
+// observe reads what the version names live: only such a read, begun after the version was stored, may call it
+// resolved. Once it is, the cache is enough to say that it still is: what is named is held.
 func (r *VersionReconciler[T]) observe(ctx context.Context, v T) (versionSeen, error) {
-	seen := versionSeen{self: reference.Self(v), deleting: !v.GetDeletionTimestamp().IsZero(), named: reference.Of(v), targets: map[reference.Object]target{}}
+	seen := versionSeen{self: reference.Self(v), deleting: !v.GetDeletionTimestamp().IsZero(), named: reference.Of(v)}
 	seen.definition, _ = any(v).(*v1alpha1.NetworkFunctionDefinitionVersion)
 	var err error
 	if seen.holders, err = r.holders.Cached(ctx, v); err != nil {
@@ -101,22 +102,39 @@ func (r *VersionReconciler[T]) observe(ctx context.Context, v T) (versionSeen, e
 		}
 		return seen, err
 	}
-	for _, ref := range seen.named {
-		if _, known := seen.targets[ref.To]; known {
-			continue
+	if seen.alternatives, err = r.alternatives(ctx, seen.named); err != nil {
+		return seen, err
+	}
+	if c := apimeta.FindStatusCondition(v.VersionStatus().Conditions, v1alpha1.ConditionResolved); c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == v.GetGeneration() {
+		if seen.targets, err = targetsOf(ctx, r.Client, seen.named); err != nil {
+			return seen, err
 		}
-		if seen.targets[ref.To], err = r.look(ctx, ref.To); err != nil {
-			return seen, fmt.Errorf("reading %s: %w", ref.To, err)
+		if still, _, _ := seen.resolved(); still == metav1.ConditionTrue {
+			return seen, nil
 		}
 	}
-	seen.alternatives, err = r.alternatives(ctx, seen.named)
+	seen.targets, err = targetsOf(ctx, r.live, seen.named)
 	return seen, err
 }
 
-// look reads one named object from the API server itself.
-func (r *VersionReconciler[T]) look(ctx context.Context, o reference.Object) (target, error) {
+// targetsOf reads every object that is named once.
+func targetsOf(ctx context.Context, from client.Reader, named []reference.Reference) (map[reference.Object]target, error) {
+	targets := map[reference.Object]target{}
+	for _, ref := range named {
+		if _, known := targets[ref.To]; known {
+			continue
+		}
+		var err error
+		if targets[ref.To], err = targetAt(ctx, from, ref.To); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", ref.To, err)
+		}
+	}
+	return targets, nil
+}
+
+func targetAt(ctx context.Context, from client.Reader, o reference.Object) (target, error) {
 	into := o.Blank()
-	err := r.live.Get(ctx, client.ObjectKey{Namespace: o.Namespace, Name: o.Name}, into)
+	err := from.Get(ctx, client.ObjectKey{Namespace: o.Namespace, Name: o.Name}, into)
 	if apierrors.IsNotFound(err) {
 		return target{}, nil
 	}

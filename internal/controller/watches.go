@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -24,8 +25,14 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// tombstoneByManifest is the field index of tombstones by the manifest that they are of.
-const tombstoneByManifest = "spec.manifest.name"
+const (
+	// tombstoneByManifest is the field index of tombstones by the manifest that they are of.
+	tombstoneByManifest = "spec.manifest.name"
+	// storeByHost is the field index of stores, and tombstoneByHost that of tombstones, by the registry's host as
+	// v1alpha1.CanonicalHost has it. Stores of one host alone can overlap.
+	storeByHost     = "spec.registry.url"
+	tombstoneByHost = "spec.registryURL"
+)
 
 // index tells the cache what the controllers look up.
 func index(ctx context.Context, indexer client.FieldIndexer) error {
@@ -33,6 +40,9 @@ func index(ctx context.Context, indexer client.FieldIndexer) error {
 		return err
 	}
 	if err := indexer.IndexField(ctx, &v1alpha1.ArtifactManifest{}, imagesElsewhere, wantsElsewhere); err != nil {
+		return err
+	}
+	if err := indexHosts(ctx, indexer); err != nil {
 		return err
 	}
 	err := indexer.IndexField(ctx, &batchv1.Job{}, jobByCronJob, func(o client.Object) []string {
@@ -50,6 +60,26 @@ func index(ctx context.Context, indexer client.FieldIndexer) error {
 		}
 		return nil
 	})
+}
+
+func indexHosts(ctx context.Context, indexer client.FieldIndexer) error {
+	hostOf := func(url string) []string {
+		at, err := v1alpha1.ParseRegistryURL(url)
+		if err != nil {
+			return nil
+		}
+		return []string{at.RegistryName()}
+	}
+	return errors.Join(
+		indexer.IndexField(ctx, &v1alpha1.ArtifactStore{}, storeByHost, func(o client.Object) []string {
+			s, _ := o.(*v1alpha1.ArtifactStore)
+			return hostOf(s.Spec.Registry.URL)
+		}),
+		indexer.IndexField(ctx, &v1alpha1.Tombstone{}, tombstoneByHost, func(o client.Object) []string {
+			t, _ := o.(*v1alpha1.Tombstone)
+			return hostOf(t.Spec.RegistryURL)
+		}),
+	)
 }
 
 // subjects wakes what an object keeps, of one kind. On an update the handler asks for the old
@@ -71,63 +101,74 @@ func subjects(kind string) handler.EventHandler {
 func manifestsByStore(r client.Reader) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
 		var out []reconcile.Request
-		for _, ref := range reference.Of(o) {
-			if ref.To.Kind == v1alpha1.KindArtifactStore {
-				out = append(out, users(ctx, r, ref.To, &v1alpha1.ArtifactManifestList{})...)
-			}
+		for store, artifacts := range artifactsByStore(reference.Of(o)) {
+			out = append(out, users(ctx, r, store, &v1alpha1.ArtifactManifestList{}, func(m client.Object) bool { return listsAny(m, artifacts) })...)
 		}
 		return out
 	})
 }
 
+// artifactsByStore are the artifacts that references name by their store, the old form.
+func artifactsByStore(refs []reference.Reference) map[reference.Object]map[string]bool {
+	of := map[reference.Object]map[string]bool{}
+	for _, ref := range refs {
+		if ref.To.Kind != v1alpha1.KindArtifactStore {
+			continue
+		}
+		if of[ref.To] == nil {
+			of[ref.To] = map[string]bool{}
+		}
+		of[ref.To][ref.Artifact] = true
+	}
+	return of
+}
+
+// listsAny reports whether a manifest lists an artifact of one of the names, or has not released it yet.
+func listsAny(o client.Object, artifacts map[string]bool) bool {
+	m, ok := o.(*v1alpha1.ArtifactManifest)
+	return ok && (slices.ContainsFunc(m.Spec.Artifacts, func(a v1alpha1.Artifact) bool { return artifacts[a.ArtifactName] }) ||
+		slices.ContainsFunc(m.Status.Artifacts, func(a v1alpha1.ArtifactStatus) bool { return artifacts[a.ArtifactName] }))
+}
+
 // holdersOf wakes the objects of one kind that name an object.
 func holdersOf(r client.Reader, list func() client.ObjectList) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
-		return users(ctx, r, reference.Self(o), list())
+		return users(ctx, r, reference.Self(o), list(), func(client.Object) bool { return true })
 	})
 }
 
-func users(ctx context.Context, r client.Reader, o reference.Object, list client.ObjectList) []reconcile.Request {
-	err := r.List(ctx, list, client.MatchingFields{reference.Field: reference.Key(o)})
+func users(ctx context.Context, r client.Reader, o reference.Object, list client.ObjectList, which func(client.Object) bool) []reconcile.Request {
+	err := r.List(ctx, list, client.MatchingFields{reference.Field: reference.Key(o)}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		log.FromContext(ctx).Error(err, "Finding whom to wake", "object", o.String())
 		return nil
 	}
-	return requests(list, func(metav1.Object) bool { return true })
+	return requests(list, which)
 }
 
 // requests are those for the items of a list.
-func requests(list client.ObjectList, which func(metav1.Object) bool) []reconcile.Request {
+func requests(list client.ObjectList, which func(client.Object) bool) []reconcile.Request {
 	var out []reconcile.Request
 	_ = apimeta.EachListItem(list, func(item runtime.Object) error {
-		if m, err := apimeta.Accessor(item); err == nil && which(m) {
-			out = append(out, request(m.GetNamespace(), m.GetName()))
+		if o, ok := item.(client.Object); ok && which(o) {
+			out = append(out, request(o.GetNamespace(), o.GetName()))
 		}
 		return nil
 	})
 	return out
 }
 
-// stores wakes every store of the cluster, or of the object's namespace: their URLs must be
-// compared anew, or their tombstones counted.
-func stores(r client.Reader, everywhere bool) handler.EventHandler {
+// overlapping wakes the other stores of the cluster whose URLs overlap with that of a store: it is decided anew
+// which of them has the place.
+func overlapping(r client.Reader) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
-		var all v1alpha1.ArtifactStoreList
-		var opts []client.ListOption
-		if !everywhere {
-			opts = append(opts, client.InNamespace(o.GetNamespace()))
-		}
-		if err := r.List(ctx, &all, opts...); err != nil {
-			log.FromContext(ctx).Error(err, "Finding which stores to wake")
+		s, ok := o.(*v1alpha1.ArtifactStore)
+		if !ok {
 			return nil
 		}
-		var out []reconcile.Request
-		for _, s := range all.Items {
-			if s.UID != o.GetUID() {
-				out = append(out, request(s.Namespace, s.Name))
-			}
-		}
-		return out
+		return storesWhere(ctx, r, s.Spec.Registry.URL, func(other *v1alpha1.ArtifactStore, here, there v1alpha1.RegistryLocation) bool {
+			return other.UID != s.UID && here.Overlaps(there)
+		})
 	})
 }
 
@@ -167,6 +208,41 @@ func storeAbout(ctx context.Context, r client.Reader, o client.Object) *v1alpha1
 		}
 	}
 	return nil
+}
+
+// storesAt wakes the stores of a tombstone's namespace and place: their tombstones are counted anew.
+func storesAt(r client.Reader) handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
+		t, ok := o.(*v1alpha1.Tombstone)
+		if !ok {
+			return nil
+		}
+		return storesWhere(ctx, r, t.Spec.RegistryURL, func(s *v1alpha1.ArtifactStore, here, there v1alpha1.RegistryLocation) bool {
+			return s.Namespace == t.Namespace && here.Same(there)
+		})
+	})
+}
+
+// storesWhere are requests for the stores of the registry of a URL for which which is true. It is given the
+// location of the URL and that of the store.
+func storesWhere(ctx context.Context, r client.Reader, url string, which func(s *v1alpha1.ArtifactStore, here, there v1alpha1.RegistryLocation) bool) []reconcile.Request {
+	here, err := v1alpha1.ParseRegistryURL(url)
+	if err != nil {
+		return nil
+	}
+	var all v1alpha1.ArtifactStoreList
+	if err := r.List(ctx, &all, client.MatchingFields{storeByHost: here.RegistryName()}, client.UnsafeDisableDeepCopy); err != nil {
+		log.FromContext(ctx).Error(err, "Finding which stores to wake", "host", here.Host)
+		return nil
+	}
+	var out []reconcile.Request
+	for i := range all.Items {
+		s := &all.Items[i]
+		if there, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL); err == nil && which(s, here, there) {
+			out = append(out, request(s.Namespace, s.Name))
+		}
+	}
+	return out
 }
 
 // storeOfJob wakes the store whose purge CronJob owns a Job.
@@ -228,7 +304,7 @@ func definitions(r client.Reader, list func() client.ObjectList) handler.EventHa
 			log.FromContext(ctx).Error(err, "Finding what waits for a CustomResourceDefinition", "definition", o.GetName())
 			return nil
 		}
-		return requests(all, func(m metav1.Object) bool { return !m.GetDeletionTimestamp().IsZero() })
+		return requests(all, func(o client.Object) bool { return !o.GetDeletionTimestamp().IsZero() })
 	})
 }
 

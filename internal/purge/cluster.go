@@ -20,6 +20,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -67,7 +68,12 @@ type cluster struct {
 func readCluster(ctx context.Context, api client.Reader, c clock.PassiveClock, now func() time.Time, key client.ObjectKey) (cluster, error) {
 	r := clusterRead{begun: c.Now(), key: key}
 	var stores v1alpha1.ArtifactStoreList
-	if err := api.List(ctx, &stores, client.InNamespace(key.Namespace)); err != nil {
+	urls := livelist.Keep(func(o client.Object) { // of the others nothing else is read
+		if s, ok := o.(*v1alpha1.ArtifactStore); ok && s.Name != key.Name {
+			s.Annotations, s.Labels, s.Spec.Registry.CABundle, s.Status.Unresolved = nil, nil, nil, nil
+		}
+	})
+	if err := api.List(ctx, &stores, client.InNamespace(key.Namespace), urls); err != nil {
 		return cluster{}, fmt.Errorf("listing stores: %w", err)
 	}
 	r.stores = stores.Items

@@ -3,24 +3,30 @@ package purge
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"maps"
+	"errors"
+	"fmt"
 	"math"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// contentID identifies what is stored at a digest in fewer bytes than the digest has.
-type contentID [sha256.Size]byte
+// contentID identifies what is stored at a digest in fewer bytes than the digest has. Half a hash is enough, for it
+// says only what is counted once: with 2^64 hashes a tenant could find two digests that its own usage counts as one.
+type contentID [sha256.Size / 2]byte
 
-// contentOf is the hash in a SHA-256 digest, and the SHA-256 of any other digest.
+// contentOf is the first half of the hash in a SHA-256 digest, and of the SHA-256 of any other digest.
 func contentOf(d digest.Digest) contentID {
-	var c contentID
+	var hash [sha256.Size]byte
+	n, err := 0, errors.New("not a SHA-256 digest")
 	if d.Validate() == nil && d.Algorithm() == digest.SHA256 {
-		if n, err := hex.Decode(c[:], []byte(d.Encoded())); err == nil && n == len(c) {
-			return c
-		}
+		n, err = hex.Decode(hash[:], []byte(d.Encoded()))
 	}
-	return sha256.Sum256([]byte(d))
+	if err != nil || n != len(hash) {
+		hash = sha256.Sum256([]byte(d))
+	}
+	return contentID(hash[:len(contentID{})])
 }
 
 // blob is what the ledger needs of a config or a layer.
@@ -53,6 +59,27 @@ func (l *ledger) add(repository string, s stored) {
 		return
 	}
 	l.manifests[at] = s
+	l.count(s)
+}
+
+// addAll counts the image manifests of a repository. Of one that is not planned nothing is deleted, so that only its
+// bytes count and the rest need not be kept. Errors wrap registry.ErrUnreadable if that is too much.
+func (l *ledger) addAll(repository string, found []stored, planned bool) error {
+	for _, s := range found {
+		if planned {
+			l.add(repository, s)
+		} else {
+			l.count(s)
+		}
+	}
+	if len(l.held) > maxParts {
+		return fmt.Errorf("%w: the image manifests of this store refer to more than %d digests together", registry.ErrUnreadable, maxParts)
+	}
+	return nil
+}
+
+// count counts an image manifest that is never taken out. It is given once.
+func (l *ledger) count(s stored) {
 	l.hold(contentOf(s.node.Digest), s.size)
 	for _, b := range s.blobs {
 		l.hold(b.content, b.size)
@@ -65,28 +92,38 @@ func (l *ledger) hold(d contentID, size int64) {
 	l.held[d] = weight{h.uses + 1, max(h.size, size, 0)}
 }
 
+// removal takes image manifests out of a ledger, which it leaves as it is: a copy of a large store's would take more
+// memory than everything else.
+type removal struct {
+	from *ledger
+	out  map[target]bool
+	gone map[contentID]int // how many uses of each have gone
+}
+
+func (l *ledger) begin() *removal {
+	return &removal{from: l, out: map[target]bool{}, gone: map[contentID]int{}}
+}
+
 // remove takes an image manifest out and returns how many bytes nothing holds any more.
-func (l *ledger) remove(at target) (freed int64) {
-	s, counted := l.manifests[at]
-	if !counted {
+func (r *removal) remove(at target) (freed int64) {
+	s, counted := r.from.manifests[at]
+	if !counted || r.out[at] {
 		return 0
 	}
-	delete(l.manifests, at)
-	freed = l.letGo(contentOf(s.node.Digest))
+	r.out[at] = true
+	freed = r.letGo(contentOf(s.node.Digest))
 	for _, b := range s.blobs {
-		freed = sum(freed, l.letGo(b.content))
+		freed = sum(freed, r.letGo(b.content))
 	}
 	return freed
 }
 
-func (l *ledger) letGo(d contentID) int64 {
-	h := l.held[d]
-	if h.uses--; h.uses > 0 {
-		l.held[d] = h
-		return 0
+func (r *removal) letGo(d contentID) int64 {
+	r.gone[d]++
+	if h := r.from.held[d]; r.gone[d] == h.uses {
+		return h.size
 	}
-	delete(l.held, d)
-	return h.size
+	return 0
 }
 
 // total is how many bytes are held.
@@ -99,15 +136,11 @@ func (l *ledger) total() (n int64) {
 
 // without is how many bytes would be free if digests went.
 func (l *ledger) without(ats []target) (freed int64) {
-	rest := l.clone()
+	r := l.begin()
 	for _, at := range ats {
-		freed = sum(freed, rest.remove(at))
+		freed = sum(freed, r.remove(at))
 	}
 	return freed
-}
-
-func (l *ledger) clone() *ledger {
-	return &ledger{manifests: maps.Clone(l.manifests), held: maps.Clone(l.held)}
 }
 
 // sum does not overflow: a manifest may claim any size.

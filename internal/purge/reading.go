@@ -26,7 +26,7 @@ const maxManifests = 200_000
 const maxParts = 2_000_000
 
 // maxHeld bounds, in bytes, the image manifests that are kept in memory for putting back.
-const maxHeld = 64 << 20
+const maxHeld = 16 << 20
 
 // Reader is what planning needs of a registry: nothing that writes (I8).
 type Reader interface {

@@ -76,7 +76,8 @@ func account(ctx context.Context, c cluster, r *reader, readings map[string]read
 	g.SetLimit(cap(r.slots))
 	for _, repository := range c.repositories() {
 		starts := c.starts(repository)
-		if seen, ok := readings[repository]; ok && seen.err == nil {
+		seen, planned := readings[repository]
+		if planned && seen.err == nil {
 			starts = seen.graph.Parts(starts...)
 		}
 		g.Go(func() error {
@@ -86,13 +87,13 @@ func account(ctx context.Context, c cluster, r *reader, readings map[string]read
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			for _, s := range found {
-				l.add(repository, s)
-			}
 			for d := range absent {
 				missing[target{repository, d}] = true
 			}
-			return nil
+			if !planned {
+				r.forget(repository)
+			}
+			return l.addAll(repository, found, planned)
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -140,9 +141,9 @@ func ration(vs []Verdict, p v1alpha1.PurgeSpec, u usage) []Verdict {
 	}
 	used := u.used
 	below := u.below(p)
-	var rest *ledger
+	var rest *removal
 	if u.err == nil {
-		rest = u.ledger.clone()
+		rest = u.ledger.begin()
 	}
 	for _, i := range inOrder(vs) {
 		switch {

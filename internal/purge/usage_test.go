@@ -92,12 +92,15 @@ func TestLedgerAddsUp(t *testing.T) {
 		}
 		r.Shuffle(len(ats), func(i, j int) { ats[i], ats[j] = ats[j], ats[i] })
 		n := r.IntN(len(ats) + 1)
-		before, freed := l.total(), l.without(ats[:n])
-		for _, at := range ats[:n] {
-			l.remove(at)
+		left := newLedger()
+		for at, s := range l.manifests {
+			if !slices.Contains(ats[:n], at) {
+				left.add(at.repository, s)
+			}
 		}
-		if before-freed != l.total() {
-			t.Fatalf("seed %d: %d less %d is not %d", seed, before, freed, l.total())
+		before, freed := l.total(), l.without(slices.Concat(ats[:n], ats[:n])) // twice frees nothing more
+		if before-freed != left.total() || before != l.total() {
+			t.Fatalf("seed %d: %d less %d is not %d", seed, before, freed, left.total())
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/batch"
+	"github.com/nfo-operator/nfo/internal/livelist"
 )
 
 // Finder finds the holders of a subject.
@@ -59,7 +60,7 @@ func (f *Finder) indexed(ctx context.Context, subject client.Object) ([]Holder, 
 	for _, to := range targets(subject) {
 		for _, kind := range holdersOf(Self(subject).Kind) {
 			// No pages here: the cache would cut the list short without saying so.
-			items, err := kind.list(ctx, f.cached, 0, client.InNamespace(kind.in(subject.GetNamespace())), client.MatchingFields{Field: Key(to)})
+			items, err := kind.list(ctx, f.cached, 0, client.InNamespace(kind.in(subject.GetNamespace())), client.MatchingFields{Field: Key(to)}, client.UnsafeDisableDeepCopy)
 			if err != nil {
 				return nil, err
 			}
@@ -201,13 +202,14 @@ type Snapshot map[string][]client.Object
 // Read takes a snapshot of a namespace from the given reader, without what holds from abroad: that
 // holds no manifest and no store.
 func Read(ctx context.Context, r client.Reader, namespace string) (Snapshot, error) {
-	return read(ctx, r, namespace, slices.DeleteFunc(slices.Clone(holderKinds), func(k holderKind) bool { return k.abroad }))
+	kinds := slices.DeleteFunc(slices.Clone(holderKinds), func(k holderKind) bool { return k.abroad })
+	return read(ctx, r, namespace, kinds, livelist.Keep(keepOnly))
 }
 
-func read(ctx context.Context, r client.Reader, namespace string, kinds []holderKind) (Snapshot, error) {
+func read(ctx context.Context, r client.Reader, namespace string, kinds []holderKind, opts ...client.ListOption) (Snapshot, error) {
 	all := Snapshot{}
 	for _, kind := range kinds {
-		items, err := kind.list(ctx, r, pageSize, client.InNamespace(kind.in(namespace)))
+		items, err := kind.list(ctx, r, pageSize, append(slices.Clip(opts), client.InNamespace(kind.in(namespace)))...)
 		if err != nil {
 			return nil, err
 		}
@@ -260,10 +262,62 @@ type answer struct {
 	definitions Definitions // read after the list
 }
 
+// keepOnly drops from an object what says neither what it holds nor what lies where in a registry, and keeps once
+// what many artifacts of a manifest have in common.
+func keepOnly(o client.Object) {
+	m, ok := o.(*v1alpha1.ArtifactManifest)
+	if !ok {
+		holdOnly(o)
+		return
+	}
+	m.Status.Conditions, m.Status.Charts = nil, nil
+	common := map[string]string{}
+	share := func(text *string) {
+		if have, known := common[*text]; known {
+			*text = have
+		} else {
+			common[*text] = *text
+		}
+	}
+	for i := range m.Spec.Artifacts {
+		a := &m.Spec.Artifacts[i]
+		share(&a.ArtifactName)
+		share(&a.ArtifactType)
+		share(&a.ArtifactVersion)
+	}
+	for i := range m.Status.Artifacts {
+		a := &m.Status.Artifacts[i]
+		a.MediaType, a.ConfigMediaType = "", ""
+		share(&a.ArtifactName)
+		share(&a.ArtifactVersion)
+		share(&a.Repository)
+	}
+}
+
+// holdOnly drops from an object what does not say what it holds.
+func holdOnly(o client.Object) {
+	switch o := o.(type) {
+	case *v1alpha1.ArtifactManifest: // which holds its store
+		o.Spec.Artifacts, o.Status = nil, v1alpha1.ArtifactManifestStatus{}
+	case *v1alpha1.NetworkFunctionDefinitionVersion:
+		o.Status.VersionStatus = v1alpha1.VersionStatus{}
+		for i := range o.Spec.NetworkFunctionTemplate.NetworkFunctionApplications {
+			a := &o.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[i]
+			a.DependsOnProfile = nil
+			a.ArtifactProfile.HelmArtifactProfile.RegistryValuesPaths = nil
+			a.ArtifactProfile.HelmArtifactProfile.ImagePullSecretsValuesPaths = nil
+		}
+	case *v1alpha1.NetworkServiceDesignVersion:
+		o.Status = v1alpha1.VersionStatus{}
+	case *v1alpha1.SiteNetworkService:
+		o.Status = v1alpha1.VersionStatus{}
+	}
+}
+
 // snapshot answers a question by a list that begins after it was asked.
 func (f *Finder) snapshot(ctx context.Context, q question) (answer, error) {
 	return f.lists.Do(ctx, q, func(ctx context.Context) (a answer, err error) {
-		if a.all, err = read(ctx, f.live, q.namespace, holdersOf(q.kind)); err == nil {
+		if a.all, err = read(ctx, f.live, q.namespace, holdersOf(q.kind), livelist.Keep(holdOnly)); err == nil {
 			a.definitions, err = ReadDefinitions(ctx, f.live, append(HolderKindsOf(q.kind), q.kind)...)
 		}
 		return a, err

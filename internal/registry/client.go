@@ -91,7 +91,7 @@ func Open(cfg Config) (*Client, error) {
 	calls := &auth.Client{
 		Client:     newHTTPClient(transports.calls, cfg.Transport, secrets, callTimeout),
 		Header:     http.Header{"User-Agent": {"nfo"}},
-		Cache:      auth.NewCache(),
+		Cache:      newTokenCache(),
 		ClientID:   "nfo",
 		Credential: auth.StaticCredential(cfg.Location.Host, cfg.Credential.oras()),
 	}

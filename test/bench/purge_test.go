@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -135,7 +136,9 @@ func (c *contest) purge() (float64, error) {
 	kube := purger(ns)
 	kube.QPS = -1 // as nfo purge has it
 	kube.Wrap(c.api.wrap)
-	api, err := client.New(kube, client.Options{Scheme: env.Client.Scheme()})
+	plain, err := client.New(kube, client.Options{Scheme: env.Client.Scheme()})
+	must(c.b, err)
+	api, err := livelist.NewClient(plain, kube, nil) // as nfo purge has it
 	must(c.b, err)
 	leases, err := coordinationv1client.NewForConfig(kube)
 	must(c.b, err)

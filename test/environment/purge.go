@@ -8,6 +8,7 @@ import (
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/purge"
 )
 
@@ -19,8 +20,11 @@ func (e *Environment) PurgeOf(store client.ObjectKey, through Transport) (purge.
 		kube.Wrap(func(rt http.RoundTripper) http.RoundTripper { return through(rt) })
 	}
 	cfg := purge.Config{Namespace: store.Namespace, Store: store.Name, AllowLoopback: true, Identity: fmt.Sprintf("%s-%d", store, time.Now().UnixNano())}
-	var err error
-	if cfg.Client, err = client.New(kube, client.Options{Scheme: e.Client.Scheme()}); err != nil {
+	api, err := client.New(kube, client.Options{Scheme: e.Client.Scheme()})
+	if err != nil {
+		return cfg, err
+	}
+	if cfg.Client, err = livelist.NewClient(api, kube, nil); err != nil {
 		return cfg, err
 	}
 	cfg.Secrets = purge.StoredSecrets(e.Client) // a pod mounts it, and its account reads none

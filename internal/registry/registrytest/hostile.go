@@ -22,13 +22,21 @@ type Attack struct {
 	// about are the asks that it answers; other requests get the true answer.
 	about  []Ask
 	answer http.HandlerFunc
+	// writes: it answers what writes, and nothing else.
+	writes bool
+}
+
+// OfWrites is the same attack in answer to requests that write; those that read get the true answer.
+func (a Attack) OfWrites() Attack {
+	a.Name, a.about, a.writes = a.Name+" to writes", nil, true
+	return a
 }
 
 // Attack makes a registry answer so until Intercept(nil).
 func (r *Registry) Attack(a Attack) {
 	r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
-		ask := askOf(req)
-		if !slices.ContainsFunc(a.about, func(about Ask) bool { return about.includes(ask) }) {
+		ask, write := askOf(req), req.Method != http.MethodGet && req.Method != http.MethodHead
+		if a.writes != write || !write && !slices.ContainsFunc(a.about, func(about Ask) bool { return about.includes(ask) }) {
 			return false
 		}
 		a.answer(w, req)
@@ -64,24 +72,24 @@ func RichChildren() Attack {
 
 func index(name string, child func(i int) string) Attack {
 	body := fill(`{"manifests":[`, child, `]}`, manifestBytes)
-	return Attack{name, body, []Ask{AskManifests}, sending(ocispec.MediaTypeImageIndex, body)}
+	return Attack{Name: name, Body: body, about: []Ask{AskManifests}, answer: sending(ocispec.MediaTypeImageIndex, body)}
 }
 
 // LongConfigType answers every request for a manifest with an image of 4 MiB, nearly all of it the config's media type.
 func LongConfigType() Attack {
 	body := []byte(`{"config":{"size":1,"digest":"` + digest.FromString("").String() + `","mediaType":"` + strings.Repeat("x", manifestBytes-200) + `"},"layers":[]}`)
-	return Attack{"long config type", body, []Ask{AskManifests}, sending(ocispec.MediaTypeImageManifest, body)}
+	return Attack{Name: "long config type", Body: body, about: []Ask{AskManifests}, answer: sending(ocispec.MediaTypeImageManifest, body)}
 }
 
 // LongNumber answers every request for a manifest with an image of 4 MiB, nearly all of it the size of a layer.
 func LongNumber() Attack {
 	body := []byte(`{"config":{"size":` + strings.Repeat("1", manifestBytes-200) + `,"digest":"` + digest.FromString("").String() + `"},"layers":[]}`)
-	return Attack{"long number", body, []Ask{AskManifests}, sending(ocispec.MediaTypeImageManifest, body)}
+	return Attack{Name: "long number", Body: body, about: []Ask{AskManifests}, answer: sending(ocispec.MediaTypeImageManifest, body)}
 }
 
 // LongType says HEAD of every manifest that it has a media type of 300 characters. The rest of its answer is true.
 func (r *Registry) LongType() Attack {
-	return Attack{"long media type", nil, []Ask{AskTagHead, AskDigestHead}, func(w http.ResponseWriter, req *http.Request) {
+	return Attack{Name: "long media type", about: []Ask{AskTagHead, AskDigestHead}, answer: func(w http.ResponseWriter, req *http.Request) {
 		truth := httptest.NewRecorder()
 		r.answer(truth, req)
 		if truth.Code == http.StatusOK {
@@ -94,12 +102,12 @@ func (r *Registry) LongType() Attack {
 // ManyTags answers a request for tags with one page of so many bytes of different tags.
 func ManyTags(bytes int) Attack {
 	body := fill(`{"tags":[`, func(i int) string { return strconv.Quote(strconv.FormatInt(int64(i), 36)) }, `]}`, bytes)
-	return Attack{"many tags", body, []Ask{AskTags}, sending("application/json", body)}
+	return Attack{Name: "many tags", Body: body, about: []Ask{AskTags}, answer: sending("application/json", body)}
 }
 
 // EndlessTags answers a request for tags with pages of 1,000 tags of 128 characters that have no end.
 func EndlessTags() Attack {
-	return Attack{"endless tags", nil, []Ask{AskTags}, func(w http.ResponseWriter, req *http.Request) {
+	return Attack{Name: "endless tags", about: []Ask{AskTags}, answer: func(w http.ResponseWriter, req *http.Request) {
 		page, _ := strconv.Atoi(req.URL.Query().Get("last"))
 		w.Header().Set("Link", fmt.Sprintf(`<%s?last=%d>; rel="next"`, req.URL.Path, page+1))
 		var tags []string
@@ -113,7 +121,7 @@ func EndlessTags() Attack {
 // ManyErrors answers every request for a manifest with 404 and 8 KiB of empty errors.
 func ManyErrors() Attack {
 	body := fill(`{"errors":[`, func(int) string { return "{}" }, `]}`, 8<<10)
-	return Attack{"many errors", body, []Ask{AskManifests}, func(w http.ResponseWriter, _ *http.Request) {
+	return Attack{Name: "many errors", Body: body, about: []Ask{AskManifests}, answer: func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = w.Write(body)
 	}}
@@ -121,7 +129,7 @@ func ManyErrors() Attack {
 
 // Drip announces a manifest of 4 MiB and sends one byte of it every 10 milliseconds.
 func Drip() Attack {
-	return Attack{"drip", nil, []Ask{AskManifests}, func(w http.ResponseWriter, req *http.Request) {
+	return Attack{Name: "drip", about: []Ask{AskManifests}, answer: func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Content-Type", ocispec.MediaTypeImageIndex)
 		if req.Method == http.MethodHead {
 			return

@@ -1,0 +1,230 @@
+// Package livelist lists the product's objects from the API server with one of them in memory at a time.
+//
+// Contract: a list is whole or an error, as that of any other reader (I2). What is dropped of an object is dropped
+// before the next one is read, so that a list costs what its reader keeps of it, whatever others have written into
+// their objects.
+//
+// Decision: the answers are decoded as a stream. Rejected: small pages, for a page of 500 objects can have 750 MiB,
+// and pages of 10 make thousands of requests of an ordinary list.
+package livelist
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"slices"
+
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/json"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// pageSize is how many objects one request lists where the caller asks for no number.
+const pageSize = 500
+
+// errAnswer: the API server's answer is not the list that was asked for.
+var errAnswer = errors.New("the answer is not a whole list")
+
+// Keep drops from an object of a list what the list's reader does not need. It is a list option of a Reader; other
+// readers ignore it and keep everything.
+type Keep func(client.Object)
+
+// ApplyToList does nothing: a Reader looks for it among its options.
+func (Keep) ApplyToList(*client.ListOptions) {}
+
+// Reader reads lists of the product's kinds as streams, and everything else as the reader that it wraps. It never
+// keeps managedFields. It is safe for concurrent use.
+type Reader struct {
+	client.Reader
+	api    rest.Interface
+	scheme *runtime.Scheme
+	mapper apimeta.RESTMapper
+	trim   Keep
+}
+
+// New makes a Reader beside another one, for the same API server. trim, when not nil, is the Keep of every list.
+func New(beside client.Reader, kube *rest.Config, through *http.Client, scheme *runtime.Scheme, mapper apimeta.RESTMapper, trim Keep) (*Reader, error) {
+	api, err := apiutil.RESTClientForGVK(v1alpha1.GroupVersion.WithKind(""), true, false, kube, serializer.NewCodecFactory(scheme), through)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the API server for lists: %w", err)
+	}
+	if trim == nil {
+		trim = func(client.Object) {}
+	}
+	return &Reader{Reader: beside, api: api, scheme: scheme, mapper: mapper, trim: trim}, nil
+}
+
+// Client is a client whose lists are those of a Reader.
+type Client struct {
+	client.Client
+	lists *Reader
+}
+
+// NewClient makes a Client of another one, for the same API server. trim is as in New.
+func NewClient(of client.Client, kube *rest.Config, trim Keep) (*Client, error) {
+	through, err := rest.HTTPClientFor(kube)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the API server for lists: %w", err)
+	}
+	lists, err := New(of, kube, through, of.Scheme(), of.RESTMapper(), trim)
+	return &Client{of, lists}, err
+}
+
+// List lists as a Reader does.
+func (c *Client) List(ctx context.Context, into client.ObjectList, opts ...client.ListOption) error {
+	return c.lists.List(ctx, into, opts...)
+}
+
+// List lists objects: one page if the options have a limit, and else all. A list that fails may have some objects.
+func (r *Reader) List(ctx context.Context, into client.ObjectList, opts ...client.ListOption) error {
+	gvk, err := apiutil.GVKForObject(into, r.scheme)
+	if err != nil || gvk.Group != v1alpha1.GroupVersion.Group || !r.typed(into, gvk) {
+		return r.Reader.List(ctx, into, opts...)
+	}
+	options := client.ListOptions{}
+	options.ApplyOptions(opts)
+	all, keep := options.Limit == 0, r.keep(opts)
+	if all {
+		options.Limit = pageSize
+	}
+	items := reflect.ValueOf(into).Elem().FieldByName("Items")
+	items.SetZero()
+	for {
+		meta, err := r.page(ctx, gvk, options, items, keep)
+		if err != nil {
+			return err
+		}
+		into.SetResourceVersion(meta.ResourceVersion)
+		into.SetContinue(meta.Continue)
+		into.SetRemainingItemCount(meta.RemainingItemCount)
+		if options.Continue = meta.Continue; !all || meta.Continue == "" {
+			return nil
+		}
+	}
+}
+
+// typed reports whether a list is of the Go type that the scheme has for its kind.
+func (r *Reader) typed(into client.ObjectList, gvk schema.GroupVersionKind) bool {
+	of, err := r.scheme.New(gvk)
+	return err == nil && reflect.TypeOf(of) == reflect.TypeOf(into)
+}
+
+// keep is all that is dropped of each object of a list.
+func (r *Reader) keep(opts []client.ListOption) Keep {
+	return func(o client.Object) {
+		o.SetManagedFields(nil)
+		r.trim(o)
+		for _, opt := range opts {
+			if k, ok := opt.(Keep); ok {
+				k(o)
+			}
+		}
+	}
+}
+
+// page reads one answer and appends its objects to items.
+func (r *Reader) page(ctx context.Context, gvk schema.GroupVersionKind, options client.ListOptions, items reflect.Value, keep Keep) (metav1.ListMeta, error) {
+	single := gvk.Kind[:len(gvk.Kind)-len("List")]
+	mapping, err := r.mapper.RESTMapping(schema.GroupKind{Group: gvk.Group, Kind: single}, gvk.Version)
+	if err != nil {
+		return metav1.ListMeta{}, err
+	}
+	body, err := r.api.Get().NamespaceIfScoped(options.Namespace, options.Namespace != "").Resource(mapping.Resource.Resource).
+		VersionedParams(options.AsListOptions(), runtime.NewParameterCodec(r.scheme)).Stream(ctx)
+	if err != nil {
+		return metav1.ListMeta{}, err
+	}
+	meta, err := decode(body, gvk.Kind, func(one decoder) error {
+		o := reflect.New(items.Type().Elem())
+		if err := one.Decode(o.Interface()); err != nil {
+			return err
+		}
+		keep(o.Interface().(client.Object))
+		items.Set(reflect.Append(items, o.Elem()))
+		return nil
+	})
+	if err != nil {
+		err = fmt.Errorf("reading a %s: %w", gvk.Kind, err)
+	}
+	return meta, errors.Join(err, body.Close())
+}
+
+// decoder is what of a json.Decoder reads one object of a list.
+type decoder interface{ Decode(into any) error }
+
+// decode reads a list and gives the decoder to each, once for every object. Errors wrap errAnswer if it is not a
+// whole list of a kind.
+func decode(from io.Reader, kind string, each func(decoder) error) (meta metav1.ListMeta, err error) {
+	list := json.NewDecoderCaseSensitivePreserveInts(from)
+	if begin, err := list.Token(); err != nil || fmt.Sprint(begin) != "{" {
+		return meta, fmt.Errorf("%w: %w", errAnswer, errors.Join(err, errors.New("it does not begin as an object")))
+	}
+	var seen []string
+	for list.More() {
+		key, err := list.Token()
+		if err != nil {
+			return meta, fmt.Errorf("%w: %w", errAnswer, err)
+		}
+		name := fmt.Sprint(key)
+		seen = append(seen, name)
+		if err := field(list, name, kind, &meta, each); err != nil {
+			return meta, fmt.Errorf("%w: %s: %w", errAnswer, name, err)
+		}
+	}
+	if _, err := list.Token(); err != nil {
+		return meta, fmt.Errorf("%w: %w", errAnswer, err)
+	}
+	for _, must := range []string{"kind", "metadata", "items"} {
+		if !slices.Contains(seen, must) {
+			return meta, fmt.Errorf("%w: it has no %s", errAnswer, must)
+		}
+	}
+	return meta, nil
+}
+
+// field reads one field of a list.
+func field(list json.Decoder, name, kind string, meta *metav1.ListMeta, each func(decoder) error) error {
+	switch name {
+	case "kind":
+		var is string
+		if err := list.Decode(&is); err != nil || is != kind {
+			return errors.Join(err, fmt.Errorf("it is a %.100q", is))
+		}
+		return nil
+	case "metadata":
+		return list.Decode(meta)
+	case "items":
+		return elements(list, each)
+	}
+	var ignored any
+	return list.Decode(&ignored)
+}
+
+// elements reads the objects of a list. null is an empty one.
+func elements(list json.Decoder, each func(decoder) error) error {
+	begin, err := list.Token()
+	if err != nil || begin == nil {
+		return err
+	}
+	if fmt.Sprint(begin) != "[" {
+		return errors.New("there is no list")
+	}
+	for list.More() {
+		if err := each(list); err != nil {
+			return err
+		}
+	}
+	_, err = list.Token()
+	return err
+}

@@ -1,0 +1,75 @@
+package livelist
+
+import (
+	"maps"
+	"slices"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// maxPaths is how many bytes of values paths a definition keeps. An ordinary one has some hundred.
+const maxPaths = 32 << 10
+
+// shortenedMark is an annotation of what Trim has dropped values paths of. Nobody else can set it, for Trim drops it.
+const shortenedMark = "shortened"
+
+// Trim drops from an object of the product's kinds what no decision of the manager reads and users can make large:
+// the annotations that are not the operator's, labels, owners, the order in which applications are installed, and the
+// certificates of a store, which are read by name when its registry is opened. An object that was trimmed is written by patches and by its status alone, which
+// change nothing else. Objects of other kinds stay as they are.
+func Trim(o client.Object) {
+	shortened := false
+	switch o := o.(type) {
+	case *v1alpha1.ArtifactStore:
+		o.Spec.Registry.CABundle = nil
+	case *v1alpha1.NetworkFunctionDefinitionVersion:
+		shortened = trimDefinition(o)
+	case *v1alpha1.ArtifactManifest, *v1alpha1.Tombstone, *v1alpha1.NetworkServiceDesignVersion, *v1alpha1.SiteNetworkService:
+	default:
+		return
+	}
+	o.SetLabels(nil)
+	o.SetOwnerReferences(nil)
+	kept := o.GetAnnotations()
+	maps.DeleteFunc(kept, func(name, _ string) bool { return !slices.Contains(v1alpha1.Annotations, name) })
+	switch {
+	case shortened && kept == nil:
+		kept = map[string]string{shortenedMark: ""}
+	case shortened:
+		kept[shortenedMark] = ""
+	case len(kept) == 0:
+		kept = nil
+	}
+	o.SetAnnotations(kept)
+}
+
+// trimDefinition reports whether it has dropped the values paths too.
+func trimDefinition(d *v1alpha1.NetworkFunctionDefinitionVersion) (shortened bool) {
+	apps, size := d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications, 0
+	for i := range apps {
+		apps[i].DependsOnProfile = nil
+		helm := apps[i].ArtifactProfile.HelmArtifactProfile
+		for _, paths := range [][]string{helm.RegistryValuesPaths, helm.ImagePullSecretsValuesPaths} {
+			for _, path := range paths {
+				size += len(path)
+			}
+		}
+	}
+	if size <= maxPaths {
+		return false
+	}
+	for i := range apps {
+		helm := &apps[i].ArtifactProfile.HelmArtifactProfile
+		helm.RegistryValuesPaths, helm.ImagePullSecretsValuesPaths = nil, nil
+	}
+	return true
+}
+
+// Shortened reports whether Trim has dropped the values paths of a definition, which only who reads its charts needs:
+// they are more than maxPaths bytes. They are to be read by name then.
+func Shortened(d *v1alpha1.NetworkFunctionDefinitionVersion) bool {
+	_, is := d.Annotations[shortenedMark]
+	return is
+}

@@ -1,0 +1,113 @@
+package hostile
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// filled is a text of a length that no other number has.
+func filled(number, length int) string {
+	text := fmt.Sprintf("%d-", number)
+	return text + strings.Repeat("x", length-len(text))
+}
+
+// largest are objects at the bounds of the schema, one of each kind that a tenant can make.
+func (n *tenant) largest(i int) []client.Object {
+	meta := func(kind string) metav1.ObjectMeta {
+		m := n.meta(kind + filled(i, 40))
+		m.Annotations = map[string]string{"example.com/large": filled(i, 250_000)}
+		return m
+	}
+	store := n.store("s"+filled(i, 40), fmt.Sprint("p", i))
+	store.Annotations = meta("").Annotations
+	store.Spec.Registry.CABundle = bytes.Repeat([]byte{byte(i)}, 196_608)
+	manifest := &v1alpha1.ArtifactManifest{ObjectMeta: meta("m")}
+	manifest.Spec.ArtifactStoreRef.Name = store.Name
+	for j := range 512 {
+		manifest.Spec.Artifacts = append(manifest.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: filled(j, 150), ArtifactVersion: filled(j, 128)})
+	}
+	definition := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: meta("d")}
+	for j := range 30 { // an object has at most 1.5 MiB
+		app := n.definition("", manifest.Name, filled(j, 255)).Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0]
+		app.Name = filled(j, 253)
+		for k := range 64 {
+			helm := &app.ArtifactProfile.HelmArtifactProfile
+			helm.RegistryValuesPaths = append(helm.RegistryValuesPaths, filled(i*10_000_000+j*1000+k, 253))
+			helm.ImagePullSecretsValuesPaths = append(helm.ImagePullSecretsValuesPaths, filled(i*10_000_000+j*1000+k, 253))
+		}
+		definition.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = append(definition.Spec.NetworkFunctionTemplate.NetworkFunctionApplications, app)
+	}
+	design := &v1alpha1.NetworkServiceDesignVersion{ObjectMeta: meta("n")}
+	for j := range 128 {
+		design.Spec.ResourceElementTemplates = append(design.Spec.ResourceElementTemplates, v1alpha1.ResourceElementTemplate{
+			Name: filled(j, 253), Type: v1alpha1.NetworkFunctionDefinition, Configuration: v1alpha1.ResourceElementConfiguration{
+				ArtifactProfile: &v1alpha1.TemplateArtifactProfile{
+					ArtifactSource: v1alpha1.ArtifactSource{ArtifactManifestRef: &v1alpha1.LocalReference{Name: manifest.Name}},
+					ArtifactName:   filled(j, 150), ArtifactVersion: filled(j, 128),
+				},
+				NetworkFunctionDefinitionVersionRef: &v1alpha1.LocalReference{Name: definition.Name},
+			},
+		})
+	}
+	site := &v1alpha1.SiteNetworkService{ObjectMeta: meta("w")}
+	site.Spec.NetworkServiceDesignVersionRef.Name = design.Name
+	return []client.Object{store, manifest, definition, design, site}
+}
+
+// Whatever a tenant writes into its objects, in whatever number, the manager does not take more memory than its
+// container has, and another tenant works on.
+func TestObjectsAtEveryBoundStopNobodyElse(t *testing.T) {
+	count := 15
+	if long {
+		count = 200
+	}
+	bad, good := newTenant(t), newTenant(t)
+	manager := startManager(t)
+	alone, beside := slowest{}, slowest{}
+	alone.add(good.works(0))
+	begun := time.Now()
+	var g errgroup.Group
+	g.SetLimit(3)
+	for i := range count {
+		g.Go(func() error {
+			for _, o := range bad.largest(i) {
+				if err := shared.Client.Create(t.Context(), o); err != nil {
+					return fmt.Errorf("creating %T %d: %w", o, i, err)
+				}
+			}
+			return nil
+		})
+	}
+	made := make(chan error, 1)
+	go func() { made <- g.Wait() }()
+	rounds, after := 1, slowest{}
+	for done := false; !done || len(after) == 0; rounds++ {
+		if took := good.works(rounds); done {
+			after.add(took)
+		} else {
+			beside.add(took)
+		}
+		manager.alive()
+		select {
+		case err := <-made:
+			if done = true; err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%d objects were made in %s", 5*count, time.Since(begun).Round(time.Second))
+		default:
+		}
+	}
+	t.Logf("alone: %v; while %d objects at their bounds are made, the slowest of %d: %v; beside them: %v", alone, 5*count, rounds, beside, after)
+	t.Logf("the manager had at most %d of %d MiB", manager.used()>>20, managerMemory>>20)
+	manager.alive()
+	manager.stop()
+}

@@ -1,0 +1,153 @@
+package hostile
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+)
+
+// held is what a hostile tenant's manager and purge have to do with its registry.
+type held struct {
+	*tenant
+	attack registrytest.Attack
+}
+
+// settle has everything in order, so that the attack meets each act and not the first one alone.
+func settle(n *tenant) {
+	n.t.Helper()
+	n.create(n.store("acme", "acme"))
+	var all []*v1alpha1.ArtifactManifest
+	for _, name := range []string{"released", "restored", "purged", "kept"} {
+		n.push(name, "a")
+		all = append(all, n.manifest(name, "a"))
+	}
+	_, err := registrytest.PushArtifact(n.t.Context(), n.registry.Host, "acme/chart/app", "1", reference.ChartConfigMediaType, reference.ChartContentMediaType, []byte(`{"name":"app"}`), []byte("no archive"))
+	n.Expect(err).NotTo(gomega.HaveOccurred())
+	all = append(all, n.manifest("chart", "app"))
+	for _, m := range all {
+		n.create(m)
+	}
+	for _, m := range all {
+		n.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+	}
+	for _, m := range all[1:3] {
+		n.delete(m)
+		n.goes(m)
+	}
+	var graves v1alpha1.TombstoneList
+	n.Expect(shared.Client.List(n.t.Context(), &graves, client.InNamespace(n.ns))).To(gomega.Succeed())
+	for i := range graves.Items {
+		if g := &graves.Items[i]; g.Spec.Manifest.Name == "purged" {
+			n.Expect(shared.Client.Patch(n.t.Context(), g, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"`+v1alpha1.AnnotationExpireNow+`":""}}}`)))).To(gomega.Succeed())
+		}
+	}
+}
+
+// provoke has the manager poll, release, restore, ping and read charts in the hostile registry.
+func (h held) provoke() {
+	h.t.Helper()
+	h.registry.Forget()
+	h.registry.Attack(h.attack)
+	h.create(h.manifest("polled", "a", "b", "c"), h.manifest("restored", "a"), h.store("pinged", "pinged"), h.definition("app", "chart", "app"))
+	h.delete(h.manifest("released"))
+}
+
+// Whatever registries answer, neither the manager nor a purge takes more memory than its container has, and another
+// tenant's uploads are seen, its deletions end, its releases are restored and its new stores become ready.
+func TestRegistriesStopNobodyElse(t *testing.T) {
+	manager := startManager(t)
+	good := newTenant(t)
+	alone := slowest{}
+	alone.add(good.works(0))
+	var all []held
+	for _, attack := range registrytest.Start(t).Attacks() {
+		n := newTenant(t)
+		if attack.Name == "long media type" { // its answers are partly true, so it is its own registry's
+			attack = n.registry.LongType()
+		}
+		settle(n)
+		all = append(all, held{n, attack})
+	}
+	t.Logf("%d hostile registries; the manager has had %d MiB so far", len(all), manager.used()>>20)
+
+	last := 20 * time.Second
+	if long {
+		last = 10 * time.Minute
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), last)
+	defer cancel()
+	for _, h := range all {
+		h.provoke()
+	}
+	purged := purgeAll(ctx, t, all)
+	beside, rounds := slowest{}, 0
+	for ; rounds == 0 || ctx.Err() == nil; rounds++ {
+		beside.add(good.works(rounds + 1))
+		manager.alive()
+	}
+	most := <-purged
+	manager.alive()
+	t.Logf("alone: %v; beside %d hostile registries, the slowest of %d: %v", alone, len(all), rounds, beside)
+	t.Logf("the manager had at most %d of %d MiB, a purge %d of %d MiB", manager.used()>>20, managerMemory>>20, most>>20, purgeMemory>>20)
+	for _, h := range all { // each was asked, and what is given up goes
+		h.Expect(h.registry.Count(nil)).To(gomega.BeNumerically(">", 0))
+		m := h.manifest("kept")
+		h.Expect(shared.Client.Get(t.Context(), key(m), m)).To(gomega.Succeed())
+		m.Annotations = map[string]string{v1alpha1.AnnotationOnDelete: v1alpha1.OnDeleteOrphan}
+		h.Expect(shared.Client.Update(t.Context(), m)).To(gomega.Succeed())
+		h.delete(m)
+		h.goes(m)
+	}
+	manager.alive()
+	manager.stop() // before the registries, which wait for those who ask
+}
+
+// purgeAll purges the stores of hostile registries, some at a time, each for at most some seconds, until all were or
+// ctx ends. The channel gets the most memory that one of them took.
+func purgeAll(ctx context.Context, t *testing.T, all []held) <-chan int64 {
+	t.Helper()
+	const atOnce = 3
+	each := 6 * time.Second
+	if long {
+		each = time.Minute
+	}
+	done, todo := make(chan int64, 1), make(chan held, len(all))
+	for _, h := range all {
+		todo <- h
+	}
+	close(todo)
+	var mu sync.Mutex
+	var most int64
+	who := ""
+	var running sync.WaitGroup
+	for range atOnce {
+		running.Go(func() {
+			for h := range todo {
+				limited, cancel := context.WithTimeout(ctx, each)
+				used := purge(limited, t, h.ns, "acme")
+				cancel()
+				mu.Lock()
+				if used > most {
+					most, who = used, h.attack.Name
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	go func() {
+		running.Wait()
+		fmt.Printf("the purge with the most memory met %q\n", who)
+		done <- most
+	}()
+	return done
+}

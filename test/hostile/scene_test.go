@@ -1,0 +1,160 @@
+package hostile
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+	"github.com/nfo-operator/nfo/test/environment"
+)
+
+var shared *environment.Environment
+
+func TestMain(m *testing.M) { os.Exit(environment.Main(m, &shared)) }
+
+// long is true for `make hostile`.
+var long = os.Getenv("NFO_HOSTILE") != ""
+
+// patience is how long anything that a tenant does may take, whatever the others do. Alone it takes seconds.
+const patience = time.Minute
+
+// tenant is a namespace with a registry of its own.
+type tenant struct {
+	*gomega.WithT
+	t        *testing.T
+	ns       string
+	registry *registrytest.Registry
+}
+
+func newTenant(t *testing.T) *tenant {
+	t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "tenant-"}}
+	if err := shared.Client.Create(t.Context(), ns); err != nil {
+		t.Fatal(err)
+	}
+	g := gomega.NewWithT(t)
+	g.SetDefaultEventuallyTimeout(patience)
+	g.SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
+	return &tenant{WithT: g, t: t, ns: ns.Name, registry: registrytest.Start(t)}
+}
+
+func (n *tenant) meta(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: n.ns, Name: name}
+}
+
+func (n *tenant) store(name, prefix string) *v1alpha1.ArtifactStore {
+	return &v1alpha1.ArtifactStore{ObjectMeta: n.meta(name), Spec: v1alpha1.ArtifactStoreSpec{
+		Registry: v1alpha1.RegistrySpec{URL: n.registry.URL(prefix)}, Purge: v1alpha1.PurgeSpec{GracePeriod: metav1.Duration{Duration: time.Hour}},
+	}}
+}
+
+// manifest lists artifacts of version 1 in the store acme.
+func (n *tenant) manifest(name string, artifacts ...string) *v1alpha1.ArtifactManifest {
+	m := &v1alpha1.ArtifactManifest{ObjectMeta: n.meta(name)}
+	m.Spec.ArtifactStoreRef.Name = "acme"
+	for _, a := range artifacts {
+		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: a, ArtifactVersion: "1"})
+	}
+	return m
+}
+
+// definition deploys the chart of a manifest.
+func (n *tenant) definition(name, manifest, chart string) *v1alpha1.NetworkFunctionDefinitionVersion {
+	d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: n.meta(name)}
+	d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = []v1alpha1.NetworkFunctionApplication{{
+		Name: "app", ArtifactProfile: v1alpha1.HelmApplicationProfile{
+			ArtifactSource:      v1alpha1.ArtifactSource{ArtifactManifestRef: &v1alpha1.LocalReference{Name: manifest}},
+			HelmArtifactProfile: v1alpha1.HelmArtifactProfile{HelmPackageName: chart, HelmPackageVersionRange: "1"},
+		},
+	}}
+	return d
+}
+
+func (n *tenant) push(manifest, artifact string) {
+	n.t.Helper()
+	_, err := registrytest.PushImage(n.t.Context(), n.registry.Host, "acme/"+manifest+"/"+artifact, "1", n.ns+manifest+artifact)
+	n.Expect(err).NotTo(gomega.HaveOccurred())
+}
+
+func (n *tenant) create(objects ...client.Object) {
+	n.t.Helper()
+	for _, o := range objects {
+		if err := shared.Client.Create(n.t.Context(), o); err != nil {
+			n.t.Fatalf("creating %T %s: %v", o, o.GetName(), err)
+		}
+	}
+}
+
+func (n *tenant) delete(o client.Object) {
+	n.t.Helper()
+	n.Expect(client.IgnoreNotFound(shared.Client.Delete(n.t.Context(), o))).To(gomega.Succeed())
+}
+
+// eventually waits for a condition, as Status/Reason.
+func (n *tenant) eventually(o client.Object, kind, want string) {
+	n.t.Helper()
+	n.Eventually(func() string {
+		if err := shared.Client.Get(n.t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
+			return err.Error()
+		}
+		c := apimeta.FindStatusCondition(v1alpha1.ConditionsOf(o), kind)
+		if c == nil {
+			return ""
+		}
+		return string(c.Status) + "/" + c.Reason
+	}).Should(gomega.Equal(want), func() string { return fmt.Sprintf("%T %s has %+v", o, o.GetName(), v1alpha1.ConditionsOf(o)) })
+}
+
+func (n *tenant) goes(o client.Object) {
+	n.t.Helper()
+	n.Eventually(func() bool {
+		return apierrors.IsNotFound(shared.Client.Get(n.t.Context(), client.ObjectKeyFromObject(o), o))
+	}).Should(gomega.BeTrue(),
+		func() string { return fmt.Sprintf("%T %s has %+v", o, o.GetName(), v1alpha1.ConditionsOf(o)) })
+}
+
+// works does what a tenant does, and returns how long each took.
+func (n *tenant) works(round int) map[string]time.Duration {
+	n.t.Helper()
+	took := map[string]time.Duration{}
+	step := func(name string, act func()) {
+		begun := time.Now()
+		act()
+		took[name] = time.Since(begun)
+	}
+	name := fmt.Sprint("good", round)
+	if round == 0 {
+		n.create(n.store("acme", "acme"))
+	}
+	other := n.store(name, "other/"+strings.Repeat("x", round+1))
+	step("new store", func() { n.create(other); n.eventually(other, v1alpha1.ConditionReady, "True/Ready") })
+	m := n.manifest(name, "a")
+	n.push(name, "a")
+	step("upload", func() { n.create(m); n.eventually(m, v1alpha1.ConditionUploaded, "True/Complete") })
+	step("deletion", func() { n.delete(m); n.goes(m) })
+	again := n.manifest(name, "a")
+	step("restore", func() { n.create(again); n.eventually(again, v1alpha1.ConditionUploaded, "True/Complete") })
+	return took
+}
+
+// slowest is the longest that a tenant waited for each, over several rounds.
+type slowest map[string]time.Duration
+
+func (s slowest) add(round map[string]time.Duration) {
+	for name, took := range round {
+		s[name] = max(s[name], took).Round(time.Millisecond)
+	}
+}
+
+func key(o client.Object) client.ObjectKey { return client.ObjectKeyFromObject(o) }

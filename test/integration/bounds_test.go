@@ -1,0 +1,97 @@
+package integration
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/onsi/gomega"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/test/environment"
+)
+
+// bundleBytes is the largest caBundle that a store may have, before base64.
+const bundleBytes = 196_608
+
+// Of the stores of others a decision reads little: their certificates cost it nothing. The test is not parallel: what
+// other tests allocate would count.
+func TestLargeBundlesOfOthersCostNothing(t *testing.T) {
+	const stores, manifests = 200, 30
+	other, mine := newScene(t), newScene(t)
+	var all []*v1alpha1.ArtifactStore
+	for i := range stores {
+		all = append(all, other.store(fmt.Sprint("s", i), func(s *v1alpha1.ArtifactStore) {
+			s.Spec.Registry.URL = other.registry.URL(fmt.Sprint("p", i))
+			s.Spec.Registry.CABundle = largeBundle(t, i)
+			s.Annotations = map[string]string{"example.com/large": fmt.Sprintf("%0200000d", i)}
+		}))
+	}
+	var making errgroup.Group
+	making.SetLimit(8)
+	for _, s := range all {
+		making.Go(func() error { return env.Client.Create(t.Context(), s) })
+	}
+	mine.Expect(making.Wait()).To(gomega.Succeed())
+	mine.manage(func(o *environment.ManagerOptions) { o.Namespaces = []string{other.ns, mine.ns} })
+	mine.create(mine.store("acme"))
+	var upfs []*v1alpha1.ArtifactManifest
+	for i := range manifests {
+		m := mine.manifest(fmt.Sprint("m", i), "a:1")
+		mine.image(m.Name, "a:1", m.Name)
+		mine.create(m)
+		upfs = append(upfs, m)
+	}
+	for _, m := range upfs {
+		mine.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+	}
+	for _, s := range all {
+		other.eventually(s, v1alpha1.ConditionReady, "True/Ready")
+	}
+
+	grown := watchHeap(t)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	begun := time.Now()
+	var g errgroup.Group
+	for _, m := range upfs {
+		g.Go(func() error { return env.Client.Delete(t.Context(), m) })
+	}
+	mine.Expect(g.Wait()).To(gomega.Succeed())
+	for _, m := range upfs {
+		mine.goes(m)
+	}
+	took := time.Since(begun)
+	runtime.ReadMemStats(&after)
+	most, allocated := grown(), int64(after.TotalAlloc-before.TotalAlloc)
+	t.Logf("%d deletions beside %d large stores took %s: the heap grew by %d MiB, and %d MiB were allocated, %d KiB for each", manifests, stores, took.Round(time.Millisecond),
+		most>>20, allocated>>20, allocated>>10/manifests)
+	if most > mayGrow {
+		t.Errorf("the heap has grown by %d MiB, want at most %d", most>>20, mayGrow>>20)
+	}
+}
+
+// largeBundle is a certificate in as much text as a caBundle may have.
+func largeBundle(t *testing.T, number int) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(int64(number)), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return append(bytes.Repeat([]byte("#"), bundleBytes-len(bundle)-1), append([]byte("\n"), bundle...)...)
+}
