@@ -3,20 +3,20 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/chart"
 )
 
 // newChartCommand is what the manager starts to read a chart. It is of no use to people.
 func newChartCommand() *cobra.Command {
-	var limits reference.ChartLimits
+	var limits chart.Limits
 	cmd := &cobra.Command{
 		Use:    "chart",
 		Short:  "Read the chart of a request on standard input, confined; started by the manager",
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := reference.ServeChart(limits, cmd.InOrStdin(), cmd.OutOrStdout()); err != nil {
-				return &exitError{reference.ChartChildFailed, err}
+			if err := chart.Serve(limits, cmd.InOrStdin(), cmd.OutOrStdout()); err != nil {
+				return &exitError{chart.ChildFailed, err}
 			}
 			return nil
 		},

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"github.com/nfo-operator/nfo/internal/chart"
+
 	"github.com/opencontainers/go-digest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,7 +26,7 @@ type ChartReconciler struct {
 	client.Client
 	holders    *reference.Finder
 	registries *Registries
-	reader     *reference.ChartReader
+	reader     *chart.Reader
 	readings   *readings
 	// wake makes ManifestReconciler look at a manifest.
 	wake chan<- event.GenericEvent
@@ -104,7 +106,7 @@ func chartsOf(m *v1alpha1.ArtifactManifest) []v1alpha1.ArtifactStatus {
 	}
 	var charts []v1alpha1.ArtifactStatus
 	for _, a := range m.Status.Artifacts {
-		if listed[keyOf(a)] && a.ConfigMediaType == reference.ChartConfigMediaType && a.Digest != "" {
+		if listed[keyOf(a)] && a.ConfigMediaType == chart.ConfigMediaType && a.Digest != "" {
 			charts = append(charts, a)
 		}
 	}
@@ -120,17 +122,17 @@ func (r *ChartReconciler) read(ctx context.Context, s *v1alpha1.ArtifactStore, c
 	archive, err := chartArchive(ctx, reg, c.repository, digest.Digest(c.Digest))
 	switch {
 	case errors.Is(err, errNoChart):
-		return c.with(reference.Chart{}, reg.Location(), err), nil
+		return c.with(chart.Chart{}, reg.Location(), err), nil
 	case err != nil: // the registry may well have it, and as it should be, a moment later
 		return c.ChartStatus, fmt.Errorf("fetching chart %s:%s: %w", c.ArtifactName, c.ArtifactVersion, err)
 	}
-	chart, err := r.reader.Read(ctx, reference.ChartRequest{
+	read, err := r.reader.Read(ctx, chart.Request{
 		Archive: archive, RegistryValuesPaths: c.RegistryValuesPaths, ImagePullSecretsValuesPaths: c.ImagePullSecretsValuesPaths,
 	})
-	if err != nil && !reference.AboutChart(err) {
+	if err != nil && !chart.AboutChart(err) {
 		return c.ChartStatus, fmt.Errorf("reading chart %s:%s: %w", c.ArtifactName, c.ArtifactVersion, err)
 	}
-	return c.with(chart, reg.Location(), err), nil
+	return c.with(read, reg.Location(), err), nil
 }
 
 // errNoChart: the image manifest, read whole, is not that of a chart.
@@ -143,9 +145,9 @@ func chartArchive(ctx context.Context, reg *registry.Client, repository string, 
 		return nil, err
 	}
 	for _, b := range m.Blobs {
-		if b.MediaType == reference.ChartContentMediaType {
-			return reg.Blob(ctx, repository, b.Digest, reference.MaxChartBytes)
+		if b.MediaType == chart.ContentMediaType {
+			return reg.Blob(ctx, repository, b.Digest, chart.MaxBytes)
 		}
 	}
-	return nil, fmt.Errorf("reading %s@%s: %w: it has no layer of type %s", repository, d, errNoChart, reference.ChartContentMediaType)
+	return nil, fmt.Errorf("reading %s@%s: %w: it has no layer of type %s", repository, d, errNoChart, chart.ContentMediaType)
 }

@@ -6,10 +6,11 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/nfo-operator/nfo/internal/chart"
+
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 // The API's bounds of what a status says of a chart, in bytes.
@@ -98,16 +99,16 @@ func sameReading(a, b v1alpha1.ChartStatus) bool {
 }
 
 // with completes a chart with what was read of it. Where its images lie is not said yet.
-func (c chartToRead) with(chart reference.Chart, l v1alpha1.RegistryLocation, err error) v1alpha1.ChartStatus {
+func (c chartToRead) with(read chart.Chart, l v1alpha1.RegistryLocation, err error) v1alpha1.ChartStatus {
 	out := c.ChartStatus
-	out.Name, out.Version, out.AppVersion = chart.Name, chart.Version, chart.AppVersion
-	out.Images = imagesOf(chart, l)
+	out.Name, out.Version, out.AppVersion = read.Name, read.Version, read.AppVersion
+	out.Images = imagesOf(read, l)
 	out.ImageCount = int32(len(out.Images))
 	problem := ""
 	if err != nil {
 		problem = err.Error()
 	}
-	for _, u := range chart.Unread {
+	for _, u := range read.Unread {
 		problem = strings.TrimPrefix(problem+"; "+u, "; ")
 	}
 	out.Images = out.Images[:min(len(out.Images), v1alpha1.MaxImages)]
@@ -116,9 +117,9 @@ func (c chartToRead) with(chart reference.Chart, l v1alpha1.RegistryLocation, er
 }
 
 // imageOf names an image: without a host if it comes from the store's registry.
-func imageOf(i reference.ChartImage, l v1alpha1.RegistryLocation) v1alpha1.ChartImage {
+func imageOf(i chart.Image, l v1alpha1.RegistryLocation) v1alpha1.ChartImage {
 	image := v1alpha1.ChartImage{Image: i.Repository, State: v1alpha1.ImageMissing}
-	if i.Origin != reference.OriginOurs && v1alpha1.CanonicalHost(i.Host) != v1alpha1.CanonicalHost(l.Host) {
+	if i.Origin != chart.OriginOurs && v1alpha1.CanonicalHost(i.Host) != v1alpha1.CanonicalHost(l.Host) {
 		image.Image, image.State = i.Host+"/"+i.Repository, v1alpha1.ImageForeign
 	}
 	if i.Tag != "" {
@@ -133,14 +134,14 @@ func imageOf(i reference.ChartImage, l v1alpha1.RegistryLocation) v1alpha1.Chart
 
 // imagesOf lists the images that a chart needs, each once, those that are deployed by default first.
 // What it names only while no registry is set is not needed.
-func imagesOf(chart reference.Chart, l v1alpha1.RegistryLocation) []v1alpha1.ChartImage {
+func imagesOf(read chart.Chart, l v1alpha1.RegistryLocation) []v1alpha1.ChartImage {
 	optional := map[v1alpha1.ChartImage]bool{}
-	for _, i := range chart.Images {
-		if i.Origin == reference.OriginReplaced || i.Host == "" {
+	for _, i := range read.Images {
+		if i.Origin == chart.OriginReplaced || i.Host == "" {
 			continue
 		}
 		image := imageOf(i, l)
-		spare := i.Optional || !slices.ContainsFunc(i.Sources, func(s reference.ChartSource) bool { return s.Values == "" })
+		spare := i.Optional || !slices.ContainsFunc(i.Sources, func(s chart.Source) bool { return s.Values == "" })
 		if was, seen := optional[image]; !seen || was {
 			optional[image] = spare
 		}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nfo-operator/nfo/internal/chart"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -22,7 +24,7 @@ func (seen manifestSeen) charts(v *manifestVerdict) {
 		if a.Digest == "" {
 			unseen++ // it may be a chart
 		}
-		if a.ConfigMediaType != reference.ChartConfigMediaType || a.Digest == "" {
+		if a.ConfigMediaType != chart.ConfigMediaType || a.Digest == "" {
 			continue
 		}
 		c, ok := known[keyOf(a)]

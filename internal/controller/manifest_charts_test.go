@@ -6,10 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nfo-operator/nfo/internal/chart"
+
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -19,7 +20,7 @@ func charted(images ...v1alpha1.ChartImage) manifestSeen {
 		s.manifest.Spec.Artifacts = append(s.manifest.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: "app", ArtifactVersion: "1.0.0"})
 		chart := v1alpha1.ArtifactStatus{
 			ArtifactName: "app", ArtifactVersion: "1.0.0", Repository: "acme/m/app", Digest: "sha256:c",
-			State: v1alpha1.ArtifactPresent, ConfigMediaType: reference.ChartConfigMediaType,
+			State: v1alpha1.ArtifactPresent, ConfigMediaType: chart.ConfigMediaType,
 		}
 		s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{present("sha256:a"), chart}
 		s.read = reading{charts: map[entry]v1alpha1.ChartStatus{{"app", "1.0.0"}: {ArtifactName: "app", ArtifactVersion: "1.0.0", Digest: "sha256:c", Images: images}}}
@@ -124,17 +125,17 @@ func TestComplete(t *testing.T) {
 
 func TestImagesOfAChart(t *testing.T) {
 	t.Parallel()
-	rendered, values := []reference.ChartSource{{Template: "a.yaml"}}, []reference.ChartSource{{Values: "image"}}
-	chart := reference.Chart{Name: "app", Unread: []string{"db: too large"}, Images: []reference.ChartImage{
-		{Host: reference.ChartRegistry, Repository: "b", Tag: "1", Origin: reference.OriginOurs, Sources: rendered},
-		{Host: "R", Repository: "acme/m/a", Tag: "1", Digest: "sha256:a", Origin: reference.OriginForeign, Sources: rendered},
-		{Host: "quay.io", Repository: "x", Tag: "1", Origin: reference.OriginForeign, Sources: values},
-		{Host: "quay.io", Repository: "x", Tag: "1", Origin: reference.OriginForeign, Sources: rendered, Optional: true},
-		{Host: reference.ChartRegistry, Repository: "b", Tag: "1", Origin: reference.OriginOurs, Sources: values, Optional: true},
-		{Host: "docker.io", Repository: "library/b", Tag: "1", Origin: reference.OriginReplaced, Sources: rendered},
-		{Reference: "///", Origin: reference.OriginForeign, Sources: rendered},
+	rendered, values := []chart.Source{{Template: "a.yaml"}}, []chart.Source{{Values: "image"}}
+	read := chart.Chart{Name: "app", Unread: []string{"db: too large"}, Images: []chart.Image{
+		{Host: chart.Registry, Repository: "b", Tag: "1", Origin: chart.OriginOurs, Sources: rendered},
+		{Host: "R", Repository: "acme/m/a", Tag: "1", Digest: "sha256:a", Origin: chart.OriginForeign, Sources: rendered},
+		{Host: "quay.io", Repository: "x", Tag: "1", Origin: chart.OriginForeign, Sources: values},
+		{Host: "quay.io", Repository: "x", Tag: "1", Origin: chart.OriginForeign, Sources: rendered, Optional: true},
+		{Host: chart.Registry, Repository: "b", Tag: "1", Origin: chart.OriginOurs, Sources: values, Optional: true},
+		{Host: "docker.io", Repository: "library/b", Tag: "1", Origin: chart.OriginReplaced, Sources: rendered},
+		{Reference: "///", Origin: chart.OriginForeign, Sources: rendered},
 	}}
-	got := chartToRead{}.with(chart, location, errors.New("it is broken"))
+	got := chartToRead{}.with(read, location, errors.New("it is broken"))
 	want := v1alpha1.ChartStatus{
 		Name: "app", ImageCount: 3, Problem: "it is broken; db: too large",
 		Images: []v1alpha1.ChartImage{
@@ -150,11 +151,11 @@ func TestImagesOfAChart(t *testing.T) {
 
 func TestChartOfTooManyImages(t *testing.T) {
 	t.Parallel()
-	var chart reference.Chart
+	var many chart.Chart
 	for i := range v1alpha1.MaxImages + 1 {
-		chart.Images = append(chart.Images, reference.ChartImage{Host: "r", Repository: fmt.Sprintf("i%03d", i), Sources: []reference.ChartSource{{Template: "a"}}})
+		many.Images = append(many.Images, chart.Image{Host: "r", Repository: fmt.Sprintf("i%03d", i), Sources: []chart.Source{{Template: "a"}}})
 	}
-	got := chartToRead{}.with(chart, location, nil)
+	got := chartToRead{}.with(many, location, nil)
 	n := needsOf([]v1alpha1.ChartStatus{got})
 	if len(got.Images) != v1alpha1.MaxImages || len(n.problems) != 1 || !strings.Contains(n.problems[0], "513 images, of which the first 512") {
 		t.Errorf("%d of %d images, %q", len(got.Images), got.ImageCount, n.problems)

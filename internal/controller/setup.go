@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/nfo-operator/nfo/internal/chart"
+
 	"github.com/prometheus/client_golang/prometheus"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -41,7 +43,7 @@ type Options struct {
 	// Metrics is where the metrics of stores are registered. Default: where controller-runtime
 	// registers its own, which the manager serves.
 	Metrics prometheus.Registerer
-	// ChartCommand starts the process that reads a chart; see reference.NewChartReader. Default: this
+	// ChartCommand starts the process that reads a chart; see chart.NewReader. Default: this
 	// program's own.
 	ChartCommand []string
 	// Clock default: the real one.
@@ -82,7 +84,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	timed := newSpeeds(o.Clock)
 	registries := newRegistries(mgr.GetAPIReader(), o.Transport, timed, o.SecondLook, registry.AddressesOf(o.Purger.AllowLoopback))
 	recorder := mgr.GetEventRecorder("nfo")
-	reader, err := reference.NewChartReader(reference.ChartLimits{}, 1, o.ChartCommand...)
+	reader, err := chart.NewReader(chart.Limits{}, 1, o.ChartCommand...)
 	if err != nil {
 		return err
 	}

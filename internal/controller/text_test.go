@@ -5,11 +5,12 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/nfo-operator/nfo/internal/chart"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 // Texts of charts and registries can be long and in any language.
@@ -31,7 +32,7 @@ func TestTextsAreCutBetweenCharacters(t *testing.T) {
 			return strings.TrimPrefix(<-to.Events, "Normal Reason ")
 		}},
 		"Problem": {"the schema bounds it", maxProblem, func(text string) string {
-			return chartToRead{}.with(reference.Chart{Unread: []string{text}}, v1alpha1.RegistryLocation{}, nil).Problem
+			return chartToRead{}.with(chart.Chart{Unread: []string{text}}, v1alpha1.RegistryLocation{}, nil).Problem
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

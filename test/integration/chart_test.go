@@ -10,13 +10,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nfo-operator/nfo/internal/chart"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/onsi/gomega"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 	"github.com/nfo-operator/nfo/test/environment"
 )
@@ -49,7 +50,7 @@ func pushChart(ctx context.Context, host, repository, version, values, template 
 		return ocispec.Descriptor{}, err
 	}
 	return registrytest.PushArtifact(ctx, host, repository, version,
-		reference.ChartConfigMediaType, reference.ChartContentMediaType, []byte(`{"name":"`+name+`"}`), packed.Bytes())
+		chart.ConfigMediaType, chart.ContentMediaType, []byte(`{"name":"`+name+`"}`), packed.Bytes())
 }
 
 // images are where a manifest's status says that the images of its charts are.
@@ -141,7 +142,7 @@ func TestI2ChartsThatCannotBeRead(t *testing.T) {
 		s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 	}
 	none, err := registrytest.PushArtifact(t.Context(), s.inside.Host, repository("none", "none"), "1.0.0",
-		reference.ChartConfigMediaType, "application/octet-stream", []byte("{}"), []byte("no chart"))
+		chart.ConfigMediaType, "application/octet-stream", []byte("{}"), []byte("no chart"))
 	s.Expect(err).NotTo(gomega.HaveOccurred(), "%v", none)
 	m := s.manifest("none", "none:1.0.0")
 	s.create(m)

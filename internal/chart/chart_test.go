@@ -1,4 +1,4 @@
-package reference
+package chart
 
 import (
 	"archive/tar"
@@ -28,8 +28,8 @@ var update = flag.Bool("update", false, "write what was read into the charts of 
 type chartCase struct {
 	file    *txtar.Archive
 	reason  string
-	request ChartRequest
-	limits  ChartLimits
+	request Request
+	limits  Limits
 	want    string
 }
 
@@ -152,9 +152,9 @@ func or(s string) string {
 	return s
 }
 
-func chartReader(t *testing.T, limits ChartLimits) *ChartReader {
+func chartReader(t *testing.T, limits Limits) *Reader {
 	t.Helper()
-	r, err := NewChartReader(limits, 2, chartCommand...)
+	r, err := NewReader(limits, 2, chartCommand...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package reference
+package chart
 
 import (
 	"fmt"
@@ -25,7 +25,7 @@ type imageFinding struct {
 	reference string
 	// guessed is true where an image is what it looks like, not what Kubernetes takes it for.
 	guessed bool
-	source  ChartSource
+	source  Source
 }
 
 // findImages finds the images in rendered files. What cannot be read does not stop the rest.
@@ -35,7 +35,7 @@ func findImages(rendered map[string]string) (found []imageFinding, problems []er
 		total += len(text)
 	}
 	if total > maxRenderedBytes {
-		return nil, []error{fmt.Errorf("%w: it renders %d bytes, at most %d are read", ErrChartTooLarge, total, maxRenderedBytes)}
+		return nil, []error{fmt.Errorf("%w: it renders %d bytes, at most %d are read", ErrTooLarge, total, maxRenderedBytes)}
 	}
 	for _, file := range slices.Sorted(maps.Keys(rendered)) {
 		if path.Base(file) == "NOTES.txt" {
@@ -44,7 +44,7 @@ func findImages(rendered map[string]string) (found []imageFinding, problems []er
 		for i, document := range documentStart.Split(rendered[file], -1) {
 			var object map[string]any
 			if err := yaml.Unmarshal([]byte(document), &object); err != nil {
-				problems = append(problems, fmt.Errorf("%w: document %d of %s is no object: %w", ErrChartRender, i+1, file, err))
+				problems = append(problems, fmt.Errorf("%w: document %d of %s is no object: %w", ErrRender, i+1, file, err))
 				continue
 			}
 			w := objectWalk{found: &found}
@@ -60,7 +60,7 @@ func findImages(rendered map[string]string) (found []imageFinding, problems []er
 // fields that look like an image, for their operators make pods of these.
 type objectWalk struct {
 	found  *[]imageFinding
-	source ChartSource
+	source Source
 	custom bool
 }
 

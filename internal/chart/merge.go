@@ -1,4 +1,4 @@
-package reference
+package chart
 
 import (
 	"cmp"
@@ -14,7 +14,7 @@ const maxChartSources = 4096
 // have a file, kind and name in common.
 type chartPlace struct{ template, kind, name, field string }
 
-func placeOf(s ChartSource) chartPlace { return chartPlace{s.Template, s.Kind, s.Name, s.Field} }
+func placeOf(s Source) chartPlace { return chartPlace{s.Template, s.Kind, s.Name, s.Field} }
 
 // placedImage is an image at a place, judged.
 type placedImage struct {
@@ -102,7 +102,7 @@ func atPlace(f imageFinding, err error) error {
 // addValues adds what values name. off are the paths of dependencies that are switched off.
 func (c *chartImages) addValues(found []imageFinding, off []string) {
 	for _, f := range found {
-		image, err := judge(f, ChartRegistry)
+		image, err := judge(f, Registry)
 		if err != nil {
 			continue // it looked like an image, no more
 		}
@@ -112,10 +112,10 @@ func (c *chartImages) addValues(found []imageFinding, off []string) {
 }
 
 // list merges what was found. What values and templates name both is one image.
-func (c *chartImages) list() ([]ChartImage, error) {
+func (c *chartImages) list() ([]Image, error) {
 	var err error
 	if n := len(c.rendered) + len(c.values); n > maxChartSources {
-		err = fmt.Errorf("%w: it names images at %d places, at most %d are read", ErrChartTooLarge, n, maxChartSources)
+		err = fmt.Errorf("%w: it names images at %d places, at most %d are read", ErrTooLarge, n, maxChartSources)
 		c.rendered = c.rendered[:min(len(c.rendered), maxChartSources)]
 		c.values = c.values[:min(len(c.values), maxChartSources-len(c.rendered))]
 	}
@@ -147,7 +147,7 @@ type imageIdentity struct {
 }
 
 type imageList struct {
-	images  []ChartImage
+	images  []Image
 	parts   []imageParts // of the images
 	at      map[imageIdentity]int
 	sources int
@@ -166,7 +166,7 @@ func (l *imageList) put(p placedImage) {
 		i = len(l.images)
 		l.at[id] = i
 		l.parts = append(l.parts, p.parts)
-		l.images = append(l.images, ChartImage{
+		l.images = append(l.images, Image{
 			Reference: clip(p.reference, maxChartReference), Origin: p.origin, Optional: p.optional,
 			Host: p.parts.host, Repository: p.parts.repository, Tag: p.parts.tag, Digest: p.parts.digest,
 		})
@@ -183,14 +183,14 @@ func (l *imageList) name(i int, p placedImage) {
 	l.images[i].Sources = append(l.images[i].Sources, p.source)
 }
 
-func (l *imageList) sorted() []ChartImage {
+func (l *imageList) sorted() []Image {
 	for _, image := range l.images {
-		slices.SortFunc(image.Sources, func(a, b ChartSource) int {
+		slices.SortFunc(image.Sources, func(a, b Source) int {
 			return cmp.Or(cmp.Compare(a.Template, b.Template), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name),
 				cmp.Compare(a.Field, b.Field), cmp.Compare(a.Values, b.Values))
 		})
 	}
-	slices.SortFunc(l.images, func(a, b ChartImage) int {
+	slices.SortFunc(l.images, func(a, b Image) int {
 		return cmp.Or(cmp.Compare(a.Reference, b.Reference), cmp.Compare(a.Origin, b.Origin))
 	})
 	return l.images

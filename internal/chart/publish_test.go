@@ -1,4 +1,4 @@
-package reference
+package chart
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ maintainers: [{name: A, email: a@example.com}, {name: B}]
 annotations: {example.com/x: z, org.opencontainers.image.title: other, org.opencontainers.image.url: https://example.com/own}
 `
 	archive := packEntries(file("upf/Chart.yaml", []byte(whole)))
-	got, err := ReadChartArchive(bytes.NewReader(archive))
+	got, err := ReadArchive(bytes.NewReader(archive))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,9 +50,9 @@ func TestReadChartArchiveRefuses(t *testing.T) {
 		"NoGzip":  {"no archive", []byte(plainChart), ErrNotChart},
 		"NoChart": {"no Chart.yaml", packEntries(file("upf/values.yaml", nil)), ErrNotChart},
 		"NoName":  {"a Chart.yaml without a name", packEntries(file("upf/Chart.yaml", []byte("apiVersion: v2\nversion: 1.0.0\n"))), ErrNotChart},
-		"Large":   {"one byte too many", make([]byte, maxArchiveBytes+1), ErrChartTooLarge},
+		"Large":   {"one byte too many", make([]byte, maxArchiveBytes+1), ErrTooLarge},
 	} {
-		if _, err := ReadChartArchive(bytes.NewReader(tc.archive)); !errors.Is(err, tc.want) {
+		if _, err := ReadArchive(bytes.NewReader(tc.archive)); !errors.Is(err, tc.want) {
 			t.Errorf("%s: %v, want %v: %s", name, err, tc.want, tc.reason)
 		}
 	}

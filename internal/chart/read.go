@@ -1,11 +1,11 @@
-package reference
+package chart
 
 import (
 	"fmt"
 	"maps"
 	"slices"
 
-	"helm.sh/helm/v3/pkg/chart"
+	helmchart "helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/engine"
@@ -30,7 +30,7 @@ type chartAnswer struct {
 // chartReading is one reading of a chart. It goes from what costs least to what a chart can make
 // cost most, so that what is known at any time has been told.
 type chartReading struct {
-	request ChartRequest
+	request Request
 	files   []*loader.BufferedFile
 	images  chartImages
 	answer  chartAnswer
@@ -38,9 +38,9 @@ type chartReading struct {
 }
 
 // readChart reads a chart in this process. Its templates can take any time and memory: see
-// [ChartReader]. tell is called with what is known so far, the last time with Done; its error ends
+// [Reader]. tell is called with what is known so far, the last time with Done; its error ends
 // the reading.
-func readChart(q ChartRequest, tell func(chartAnswer) error) error {
+func readChart(q Request, tell func(chartAnswer) error) error {
 	r := &chartReading{request: q, tell: tell}
 	stages := r.load()
 	for i, stage := range stages {
@@ -107,15 +107,15 @@ func (r *chartReading) load() []chartStage {
 }
 
 // partly tells what is known of a chart that Helm loads or deploys in part.
-func (r *chartReading) partly(c *chart.Chart, declared map[*chart.Dependency]chart.Dependency) {
-	r.list(listDependencies(&chart.Chart{Metadata: c.Metadata}, declared, "", nil))
+func (r *chartReading) partly(c *helmchart.Chart, declared map[*helmchart.Dependency]helmchart.Dependency) {
+	r.list(listDependencies(&helmchart.Chart{Metadata: c.Metadata}, declared, "", nil))
 	for i := range r.answer.Chart.Dependencies {
 		r.answer.Chart.Dependencies[i].State = DependencyUnknown
 	}
 	r.images.addValues(findValueImages(c.Values, ""), nil)
 }
 
-func (r *chartReading) metadata(c *chart.Chart) {
+func (r *chartReading) metadata(c *helmchart.Chart) {
 	m, known := c.Metadata, &r.answer.Chart
 	known.Name, known.Version, known.AppVersion = clip(m.Name, maxChartString), clip(m.Version, maxChartString), clip(m.AppVersion, maxChartString)
 	known.Type = "application"
@@ -149,9 +149,9 @@ func (r *chartReading) dependencies(deployed, every chartStage) bool {
 	return true
 }
 
-func (r *chartReading) list(dependencies []ChartDependency) {
+func (r *chartReading) list(dependencies []Dependency) {
 	if n := len(dependencies); n > maxDependencies {
-		r.problem(fmt.Errorf("%w: it has %d dependencies, at most %d are read", ErrChartTooLarge, n, maxDependencies))
+		r.problem(fmt.Errorf("%w: it has %d dependencies, at most %d are read", ErrTooLarge, n, maxDependencies))
 		dependencies = dependencies[:maxDependencies]
 	}
 	r.answer.Chart.Dependencies = dependencies
@@ -160,7 +160,7 @@ func (r *chartReading) list(dependencies []ChartDependency) {
 // registry is the registry that a stage sets, "" for none.
 func (r *chartReading) registry(s chartStage) string {
 	if s.set && len(r.request.RegistryValuesPaths) > 0 {
-		return ChartRegistry
+		return Registry
 	}
 	return ""
 }
@@ -210,7 +210,7 @@ func (r *chartReading) further(stage chartStage) {
 }
 
 // render renders the chart. A lenient rendering goes on where the chart calls required or fail.
-func (s chartStage) render(files []*loader.BufferedFile, q ChartRequest, lenient bool) (map[string]string, error) {
+func (s chartStage) render(files []*loader.BufferedFile, q Request, lenient bool) (map[string]string, error) {
 	c, _, err := s.deploy(files, q)
 	if err != nil {
 		return nil, err
@@ -219,11 +219,11 @@ func (s chartStage) render(files []*loader.BufferedFile, q ChartRequest, lenient
 	// No check against values.schema.json: it may name URLs, and Helm would fetch them.
 	top, err := chartutil.ToRenderValuesWithSchemaValidation(c, s.values(q), release, capabilities(), true)
 	if err != nil {
-		return nil, fmt.Errorf("%w: merging its values: %w", ErrChartRender, err)
+		return nil, fmt.Errorf("%w: merging its values: %w", ErrRender, err)
 	}
 	rendered, err := engine.Engine{LintMode: lenient}.Render(c, top)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrChartRender, err)
+		return nil, fmt.Errorf("%w: %w", ErrRender, err)
 	}
 	return rendered, nil
 }

@@ -1,4 +1,4 @@
-package reference
+package chart
 
 import (
 	"cmp"
@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"helm.sh/helm/v3/pkg/chart"
+	helmchart "helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/strvals"
@@ -18,7 +18,7 @@ const maxDependencyTags = 8
 
 // loadChart loads a chart. An error with a chart that has metadata is one of its other files. Helm
 // changes what it is given, so each rendering loads the chart anew.
-func loadChart(files []*loader.BufferedFile) (c *chart.Chart, err error) {
+func loadChart(files []*loader.BufferedFile) (c *helmchart.Chart, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("%w: loading it: %v", ErrNotChart, r)
@@ -34,7 +34,7 @@ func loadChart(files []*loader.BufferedFile) (c *chart.Chart, err error) {
 	case err == nil:
 		return c, nil
 	case c != nil && c.Metadata != nil && c.Validate() == nil:
-		return c, fmt.Errorf("%w: loading it: %w", ErrChartRender, err)
+		return c, fmt.Errorf("%w: loading it: %w", ErrRender, err)
 	}
 	return nil, fmt.Errorf("%w: loading it: %w", ErrNotChart, err)
 }
@@ -49,25 +49,25 @@ type chartStage struct {
 }
 
 // setValues are the values that the operator sets. With an error they are those that can be set.
-func setValues(q ChartRequest) (map[string]any, error) {
+func setValues(q Request) (map[string]any, error) {
 	values := map[string]any{}
 	var errs []error
 	set := func(path, assign, value string) {
 		if err := strvals.ParseIntoString(path+assign+value, values); err != nil {
-			errs = append(errs, fmt.Errorf("%w: setting the values path %q: %w", ErrChartRender, clip(path, maxChartString), err))
+			errs = append(errs, fmt.Errorf("%w: setting the values path %q: %w", ErrRender, clip(path, maxChartString), err))
 		}
 	}
 	for _, path := range q.ImagePullSecretsValuesPaths {
 		set(path, "[0].name=", "pull-secret")
 	}
 	for _, path := range q.RegistryValuesPaths {
-		set(path, "=", ChartRegistry)
+		set(path, "=", Registry)
 	}
 	return values, errors.Join(errs...)
 }
 
 // values are the values that a stage sets.
-func (s chartStage) values(q ChartRequest) map[string]any {
+func (s chartStage) values(q Request) map[string]any {
 	if !s.set {
 		return map[string]any{}
 	}
@@ -76,10 +76,10 @@ func (s chartStage) values(q ChartRequest) map[string]any {
 }
 
 // deploy loads the chart and takes out or renames its dependencies as Helm does when it installs it.
-func (s chartStage) deploy(files []*loader.BufferedFile, q ChartRequest) (c *chart.Chart, declared map[*chart.Dependency]chart.Dependency, err error) {
+func (s chartStage) deploy(files []*loader.BufferedFile, q Request) (c *helmchart.Chart, declared map[*helmchart.Dependency]helmchart.Dependency, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: processing its dependencies: %v", ErrChartRender, r)
+			err = fmt.Errorf("%w: processing its dependencies: %v", ErrRender, r)
 		}
 	}()
 	c, err = loadChart(files)
@@ -93,15 +93,15 @@ func (s chartStage) deploy(files []*loader.BufferedFile, q ChartRequest) (c *cha
 		}
 	}
 	if err := chartutil.ProcessDependenciesWithMerge(c, s.values(q)); err != nil {
-		return c, declared, fmt.Errorf("%w: processing its dependencies: %w", ErrChartRender, err)
+		return c, declared, fmt.Errorf("%w: processing its dependencies: %w", ErrRender, err)
 	}
 	return c, declared, nil
 }
 
 // declarations are the declared dependencies of a chart and those below it, as they are before Helm
 // writes aliases over names.
-func declarations(c *chart.Chart) map[*chart.Dependency]chart.Dependency {
-	declared := map[*chart.Dependency]chart.Dependency{}
+func declarations(c *helmchart.Chart) map[*helmchart.Dependency]helmchart.Dependency {
+	declared := map[*helmchart.Dependency]helmchart.Dependency{}
 	for _, d := range c.Metadata.Dependencies {
 		declared[d] = *d
 	}
@@ -112,21 +112,21 @@ func declarations(c *chart.Chart) map[*chart.Dependency]chart.Dependency {
 }
 
 // missingDependencies is the check that Helm makes before it installs a chart.
-func missingDependencies(c *chart.Chart) error {
+func missingDependencies(c *helmchart.Chart) error {
 	var missing []string
 	for _, d := range c.Metadata.Dependencies {
-		if !slices.ContainsFunc(c.Dependencies(), func(sub *chart.Chart) bool { return sub.Name() == d.Name }) {
+		if !slices.ContainsFunc(c.Dependencies(), func(sub *helmchart.Chart) bool { return sub.Name() == d.Name }) {
 			missing = append(missing, d.Name)
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("%w: dependencies are in Chart.yaml and not in charts/: %s", ErrChartRender, strings.Join(missing, ", "))
+		return fmt.Errorf("%w: dependencies are in Chart.yaml and not in charts/: %s", ErrRender, strings.Join(missing, ", "))
 	}
 	return nil
 }
 
 // deployedPaths are the paths of the dependencies that a chart is deployed with.
-func deployedPaths(c *chart.Chart, at string, paths map[string]bool) map[string]bool {
+func deployedPaths(c *helmchart.Chart, at string, paths map[string]bool) map[string]bool {
 	for _, sub := range c.Dependencies() {
 		path := at + sub.Name()
 		paths[path] = true
@@ -137,11 +137,11 @@ func deployedPaths(c *chart.Chart, at string, paths map[string]bool) map[string]
 
 // listDependencies lists the dependencies of a chart that has them all, and their state by the paths
 // of those that are deployed.
-func listDependencies(c *chart.Chart, declared map[*chart.Dependency]chart.Dependency, at string, deployed map[string]bool) []ChartDependency {
-	byName := map[string]*ChartDependency{}
+func listDependencies(c *helmchart.Chart, declared map[*helmchart.Dependency]helmchart.Dependency, at string, deployed map[string]bool) []Dependency {
+	byName := map[string]*Dependency{}
 	for _, d := range c.Metadata.Dependencies {
 		was := declared[d]
-		byName[d.Name] = &ChartDependency{
+		byName[d.Name] = &Dependency{
 			Path: clip(at+d.Name, maxChartString), Name: clip(was.Name, maxChartString), Alias: clip(was.Alias, maxChartString),
 			Range: clip(was.Version, maxChartString), Condition: clip(was.Condition, maxChartString), State: DependencyMissing,
 		}
@@ -149,12 +149,12 @@ func listDependencies(c *chart.Chart, declared map[*chart.Dependency]chart.Depen
 			byName[d.Name].Tags = append(byName[d.Name].Tags, clip(tag, maxChartString))
 		}
 	}
-	var list []ChartDependency
+	var list []Dependency
 	for _, sub := range c.Dependencies() {
 		path := at + sub.Name()
 		d := byName[sub.Name()]
 		if d == nil {
-			d = &ChartDependency{Path: clip(path, maxChartString), Name: clip(sub.Name(), maxChartString)}
+			d = &Dependency{Path: clip(path, maxChartString), Name: clip(sub.Name(), maxChartString)}
 			byName[sub.Name()] = d
 		}
 		d.Version, d.State = clip(sub.Metadata.Version, maxChartString), DependencyDisabled
@@ -166,6 +166,6 @@ func listDependencies(c *chart.Chart, declared map[*chart.Dependency]chart.Depen
 	for _, d := range byName {
 		list = append(list, *d)
 	}
-	slices.SortFunc(list, func(a, b ChartDependency) int { return cmp.Compare(a.Path, b.Path) })
+	slices.SortFunc(list, func(a, b Dependency) int { return cmp.Compare(a.Path, b.Path) })
 	return list
 }

@@ -1,4 +1,4 @@
-package reference
+package chart
 
 import (
 	"bytes"
@@ -27,13 +27,13 @@ func chartWith(template string) []byte {
 }
 
 // misbehave is a child that does not do what it should: see TestMain.
-func misbehave(t *testing.T, how string, limits ChartLimits) *ChartReader {
+func misbehave(t *testing.T, how string, limits Limits) *Reader {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := NewChartReader(limits, 1, self, "misbehave", how)
+	r, err := NewReader(limits, 1, self, "misbehave", how)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,29 +51,29 @@ func TestChildrenThatMisbehave(t *testing.T) {
 		want        error
 		says        string
 	}{
-		"Hang":       {"the deadline ends it, and what it started", "hang", ErrChartTimeout, "more than 1s"},
-		"Silent":     {"it ends and has said nothing", "exit", ErrChartCrashed, "ended early"},
-		"Panic":      {"Go's own message, first line", "panic", ErrChartCrashed, "exit status 2: panic: on purpose"},
-		"Killed":     {"by the kernel, where memory is short for all", "kill", ErrChartMemory, "the kernel killed"},
-		"Abort":      {"by another signal", "abort", ErrChartCrashed, ""},
-		"Flood":      {"more than is read", "flood", ErrChartTooLarge, "8388608 bytes"},
-		"Garbage":    {"no JSON", "garbage", ErrChartCrashed, ""},
-		"Unknown":    {"a class of a newer program", `{"Done":true,"Problems":[{"Class":"New"}]}`, ErrChartCrashed, "unknown answer"},
+		"Hang":       {"the deadline ends it, and what it started", "hang", ErrTimeout, "more than 1s"},
+		"Silent":     {"it ends and has said nothing", "exit", ErrCrashed, "ended early"},
+		"Panic":      {"Go's own message, first line", "panic", ErrCrashed, "exit status 2: panic: on purpose"},
+		"Killed":     {"by the kernel, where memory is short for all", "kill", ErrMemory, "the kernel killed"},
+		"Abort":      {"by another signal", "abort", ErrCrashed, ""},
+		"Flood":      {"more than is read", "flood", ErrTooLarge, "8388608 bytes"},
+		"Garbage":    {"no JSON", "garbage", ErrCrashed, ""},
+		"Unknown":    {"a class of a newer program", `{"Done":true,"Problems":[{"Class":"New"}]}`, ErrCrashed, "unknown answer"},
 		"Unconfined": {"it could not limit itself: not about the chart", "fail", nil, "starting the process"},
 		"ReadBefore": {"what is needed had been read", string(read), nil, ""},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			limits := ChartLimits{Timeout: time.Minute}
+			limits := Limits{Timeout: time.Minute}
 			if tc.how == "hang" {
 				limits.Timeout = time.Second
 			}
-			chart, err := misbehave(t, tc.how, limits).Read(t.Context(), ChartRequest{Archive: []byte("x")})
+			chart, err := misbehave(t, tc.how, limits).Read(t.Context(), Request{Archive: []byte("x")})
 			if tc.want != nil && !errors.Is(err, tc.want) || err != nil && !strings.Contains(err.Error(), tc.says) || err == nil && tc.says != "" {
 				t.Errorf("%s: the error is %v, want %v: %s", tc.reason, err, tc.want, tc.says)
 			}
-			for _, is := range []error{ErrNotChart, ErrChartTooLarge, ErrChartRender, ErrChartImage, ErrChartTimeout, ErrChartMemory, ErrChartCrashed} {
+			for _, is := range []error{ErrNotChart, ErrTooLarge, ErrRender, ErrImage, ErrTimeout, ErrMemory, ErrCrashed} {
 				if errors.Is(err, is) && !errors.Is(tc.want, is) {
 					t.Errorf("%s: the error is also %v", tc.reason, is)
 				}
@@ -92,7 +92,7 @@ func TestChildIsConfined(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = here.Close() })
-	chart, err := misbehave(t, "confined", ChartLimits{}).Read(t.Context(), ChartRequest{Archive: []byte("x")})
+	chart, err := misbehave(t, "confined", Limits{}).Read(t.Context(), Request{Archive: []byte("x")})
 	if err != nil || chart.Name != "confined" {
 		t.Errorf("the child says %q, %v", chart.Name, err)
 	}
@@ -100,11 +100,11 @@ func TestChildIsConfined(t *testing.T) {
 
 func TestReadWaitsItsTurn(t *testing.T) {
 	t.Parallel()
-	r := misbehave(t, "hang", ChartLimits{Timeout: time.Minute})
+	r := misbehave(t, "hang", Limits{Timeout: time.Minute})
 	ctx, cancel := context.WithCancel(t.Context())
 	first := make(chan error, 1)
 	go func() {
-		_, err := r.Read(ctx, ChartRequest{Archive: []byte("x")})
+		_, err := r.Read(ctx, Request{Archive: []byte("x")})
 		first <- err
 	}()
 	for len(r.slots) == 0 {
@@ -116,30 +116,30 @@ func TestReadWaitsItsTurn(t *testing.T) {
 	}
 	short, done := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer done()
-	if _, err := r.Read(short, ChartRequest{Archive: []byte("x")}); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrChartTimeout) {
+	if _, err := r.Read(short, Request{Archive: []byte("x")}); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrTimeout) {
 		t.Errorf("the second one did not wait: %v", err)
 	}
 	cancel()
-	if err := <-first; !errors.Is(err, context.Canceled) || errors.Is(err, ErrChartTimeout) {
+	if err := <-first; !errors.Is(err, context.Canceled) || errors.Is(err, ErrTimeout) {
 		t.Errorf("the first one was not canceled: %v", err)
 	}
 }
 
 func TestNoSuchProgram(t *testing.T) {
 	t.Parallel()
-	r, err := NewChartReader(ChartLimits{}, 1, filepath.Join(t.TempDir(), "none"))
+	r, err := NewReader(Limits{}, 1, filepath.Join(t.TempDir(), "none"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = r.Read(t.Context(), ChartRequest{Archive: []byte("x")})
-	if !errors.Is(err, os.ErrNotExist) || errors.Is(err, ErrChartCrashed) {
+	_, err = r.Read(t.Context(), Request{Archive: []byte("x")})
+	if !errors.Is(err, os.ErrNotExist) || errors.Is(err, ErrCrashed) {
 		t.Errorf("the error is %v, want one that is not about the chart", err)
 	}
 }
 
 func TestAChildStartsNoChild(t *testing.T) {
 	t.Setenv(chartChild, "1")
-	if _, err := chartReader(t, ChartLimits{}).Read(t.Context(), ChartRequest{Archive: chartWith("")}); err == nil {
+	if _, err := chartReader(t, Limits{}).Read(t.Context(), Request{Archive: chartWith("")}); err == nil {
 		t.Error("it started one")
 	}
 }
@@ -147,21 +147,21 @@ func TestAChildStartsNoChild(t *testing.T) {
 // A bomb must not cost the manager its memory, whatever it costs the child.
 func TestBombLeavesTheManagerAlone(t *testing.T) {
 	t.Parallel()
-	r := chartReader(t, ChartLimits{})
+	r := chartReader(t, Limits{})
 	for _, template := range []string{`{{ repeat 4294967296 "x" }}`, `{{ until 1000000000 | len }}`, `{{ $x := "x" }}{{ range until 40 }}{{ $x = cat $x $x }}{{ end }}`} {
-		if _, err := r.Read(t.Context(), ChartRequest{Archive: chartWith(template)}); !errors.Is(err, ErrChartMemory) {
+		if _, err := r.Read(t.Context(), Request{Archive: chartWith(template)}); !errors.Is(err, ErrMemory) {
 			t.Errorf("%s: the error is %v", template, err)
 		}
 	}
-	if _, err := r.Read(t.Context(), ChartRequest{Archive: chartWith("")}); err != nil {
+	if _, err := r.Read(t.Context(), Request{Archive: chartWith("")}); err != nil {
 		t.Errorf("the next chart: %v", err)
 	}
 }
 
 func TestErrorsAreBounded(t *testing.T) {
 	t.Parallel()
-	chart, err := chartReader(t, ChartLimits{}).Read(t.Context(), ChartRequest{Archive: chartWith(`{{ fail (repeat 100000 "no\u001b[31m\n") }}`)})
-	if !errors.Is(err, ErrChartRender) || len(err.Error()) > maxChartText || strings.ContainsAny(err.Error(), "\n\x1b") {
+	chart, err := chartReader(t, Limits{}).Read(t.Context(), Request{Archive: chartWith(`{{ fail (repeat 100000 "no\u001b[31m\n") }}`)})
+	if !errors.Is(err, ErrRender) || len(err.Error()) > maxChartText || strings.ContainsAny(err.Error(), "\n\x1b") {
 		t.Errorf("%d bytes: %.100q", len(err.Error()), err)
 	}
 	if !strings.Contains(err.Error(), "app/templates/a.yaml:1") || chart.Version != "1.0.0" {
@@ -180,7 +180,7 @@ func TestImagesAreBounded(t *testing.T) {
 		"Many": {
 			"more than are read: the first ones are told",
 			head + `{{ range until 5000 }}  - {name: c{{ . }}, image: "example.com/a:{{ . }}"}` + "\n{{ end }}", "",
-			maxChartSources, ErrChartTooLarge,
+			maxChartSources, ErrTooLarge,
 		},
 		"ManySources": {
 			"values that may mean each of many images: the images are all told",
@@ -192,7 +192,7 @@ func TestImagesAreBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			archive := pack(map[string][]byte{"Chart.yaml": []byte(plainChart), "templates/a.yaml": []byte(tc.template), "values.yaml": []byte(tc.values)})
-			chart, err := chartReader(t, ChartLimits{}).Read(t.Context(), ChartRequest{Archive: archive})
+			chart, err := chartReader(t, Limits{}).Read(t.Context(), Request{Archive: archive})
 			if !errors.Is(err, tc.want) || len(chart.Images) != tc.images {
 				t.Errorf("%s: %d images, %v", tc.reason, len(chart.Images), err)
 			}

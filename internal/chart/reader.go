@@ -1,4 +1,4 @@
-package reference
+package chart
 
 import (
 	"bytes"
@@ -29,8 +29,8 @@ const (
 	chartChild = "NFO_CHART_CHILD"
 )
 
-// ChartLimits bound the reading of one chart.
-type ChartLimits struct {
+// Limits bound the reading of one chart.
+type Limits struct {
 	// Timeout is how long the process may run, and how much processor time it may use, in whole
 	// seconds, rounded up. Default 10 s.
 	Timeout time.Duration
@@ -40,24 +40,24 @@ type ChartLimits struct {
 	Memory int64
 }
 
-func (l ChartLimits) withDefaults() ChartLimits {
-	return ChartLimits{cmp.Or(l.Timeout, defaultChartTimeout), cmp.Or(l.Memory, defaultChartMemory)}
+func (l Limits) withDefaults() Limits {
+	return Limits{cmp.Or(l.Timeout, defaultChartTimeout), cmp.Or(l.Memory, defaultChartMemory)}
 }
 
-// ChartReader reads charts, each in a process of its own, for templates can neither be stopped nor
+// Reader reads charts, each in a process of its own, for templates can neither be stopped nor
 // kept from taking memory: a chart can take down that process and nothing else. Its processes are
 // given no environment, no file and no network. The same bytes give the same answer, as long as their
 // templates do not draw random values: callers keep it by the digest of the chart.
-type ChartReader struct {
+type Reader struct {
 	command []string
-	limits  ChartLimits
+	limits  Limits
 	slots   chan struct{}
 }
 
-// NewChartReader makes a ChartReader that reads at most that many charts at a time; 1 is the least.
-// The command starts a process that calls [ServeChart] with the limits of the flags --timeout and
+// NewReader makes a Reader that reads at most that many charts at a time; 1 is the least.
+// The command starts a process that calls [Serve] with the limits of the flags --timeout and
 // --memory, which are added to it; without one it is this program's own, with the argument chart.
-func NewChartReader(limits ChartLimits, atOnce int, command ...string) (*ChartReader, error) {
+func NewReader(limits Limits, atOnce int, command ...string) (*Reader, error) {
 	if len(command) == 0 {
 		self, err := os.Executable()
 		if err != nil {
@@ -69,13 +69,13 @@ func NewChartReader(limits ChartLimits, atOnce int, command ...string) (*ChartRe
 	for fd := 3; fd < maxInheritedFile; fd++ {
 		unix.CloseOnExec(fd)
 	}
-	return &ChartReader{command, limits.withDefaults(), make(chan struct{}, max(1, atOnce))}, nil
+	return &Reader{command, limits.withDefaults(), make(chan struct{}, max(1, atOnce))}, nil
 }
 
 // Read reads a chart. With an error that wraps one of the ErrChart sentinels or ErrNotChart, the
 // Chart is as much as could be read: name, version, dependencies and images in values often can
 // where templates cannot. Any other error is not about the chart: it can be read again.
-func (r *ChartReader) Read(ctx context.Context, q ChartRequest) (Chart, error) {
+func (r *Reader) Read(ctx context.Context, q Request) (Chart, error) {
 	if os.Getenv(chartChild) != "" {
 		return Chart{}, errors.New("reading a chart: a process that reads one starts no other")
 	}
@@ -117,7 +117,7 @@ func (r *ChartReader) Read(ctx context.Context, q ChartRequest) (Chart, error) {
 }
 
 // run runs a child until it ends, or the context does.
-func (r *ChartReader) run(ctx context.Context, request []byte) (out, stderr []byte, err error) {
+func (r *Reader) run(ctx context.Context, request []byte) (out, stderr []byte, err error) {
 	args := append(r.command[1:len(r.command):len(r.command)],
 		"--timeout="+r.limits.Timeout.String(), "--memory="+strconv.FormatInt(r.limits.Memory, 10))
 	cmd := exec.CommandContext(ctx, r.command[0], args...)
@@ -142,28 +142,28 @@ func (r *ChartReader) run(ctx context.Context, request []byte) (out, stderr []by
 }
 
 // death says why a child ended before it was done. about reports whether that is about the chart.
-func (r *ChartReader) death(ctx context.Context, err error, stderr []byte) (about bool, death error) {
+func (r *Reader) death(ctx context.Context, err error, stderr []byte) (about bool, death error) {
 	said := string(stderr)
 	has := func(text string) bool { return strings.Contains(said, text) }
 	var exit *exec.ExitError
 	switch {
 	case errors.Is(err, errFull):
-		return true, fmt.Errorf("%w: more is to be said of it than %d bytes", ErrChartTooLarge, maxAnswerBytes)
+		return true, fmt.Errorf("%w: more is to be said of it than %d bytes", ErrTooLarge, maxAnswerBytes)
 	case ctx.Err() != nil, has("SIGXCPU"):
-		return true, fmt.Errorf("%w: more than %s", ErrChartTimeout, r.limits.Timeout)
+		return true, fmt.Errorf("%w: more than %s", ErrTimeout, r.limits.Timeout)
 	case err == nil:
-		return true, fmt.Errorf("%w: it ended early", ErrChartCrashed)
+		return true, fmt.Errorf("%w: it ended early", ErrCrashed)
 	case !errors.As(err, &exit):
 		return false, fmt.Errorf("starting the process that reads charts: %w", err)
-	case exit.ExitCode() == ChartChildFailed:
+	case exit.ExitCode() == ChildFailed:
 		return false, fmt.Errorf("starting the process that reads charts: %w: %s", exit, clip(said, maxChartString))
 	case has("out of memory"), has("cannot allocate memory"), has("newosproc"):
-		return true, fmt.Errorf("%w: more than %d MiB", ErrChartMemory, r.limits.Memory>>20)
+		return true, fmt.Errorf("%w: more than %d MiB", ErrMemory, r.limits.Memory>>20)
 	case exit.ExitCode() < 0 && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL:
-		return true, fmt.Errorf("%w: the kernel killed the process", ErrChartMemory)
+		return true, fmt.Errorf("%w: the kernel killed the process", ErrMemory)
 	}
 	first, _, _ := strings.Cut(said, "\n")
-	return true, fmt.Errorf("%w: %w: %s", ErrChartCrashed, exit, clip(first, maxChartString))
+	return true, fmt.Errorf("%w: %w: %s", ErrCrashed, exit, clip(first, maxChartString))
 }
 
 // lastAnswer is the last one that came whole.

@@ -1,4 +1,4 @@
-package reference
+package chart
 
 import (
 	"encoding/json"
@@ -7,18 +7,18 @@ import (
 	"maps"
 	"strings"
 
-	"helm.sh/helm/v3/pkg/chart"
+	helmchart "helm.sh/helm/v3/pkg/chart"
 )
 
 // What Helm calls the parts of a chart in a registry (Helm, "Use OCI-based registries").
 const (
-	ChartConfigMediaType     = "application/vnd.cncf.helm.config.v1+json"
-	ChartContentMediaType    = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
-	ChartProvenanceMediaType = "application/vnd.cncf.helm.chart.provenance.v1.prov"
+	ConfigMediaType     = "application/vnd.cncf.helm.config.v1+json"
+	ContentMediaType    = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+	ProvenanceMediaType = "application/vnd.cncf.helm.chart.provenance.v1.prov"
 )
 
-// ChartArchive is a chart as `helm package` packs it, and what goes with it into a registry.
-type ChartArchive struct {
+// Archive is a chart as `helm package` packs it, and what goes with it into a registry.
+type Archive struct {
 	Name, Version string
 	// Bytes are the archive, at most 8 MiB.
 	Bytes []byte
@@ -30,32 +30,32 @@ type ChartArchive struct {
 }
 
 // Tag is the tag that Helm looks for the chart at: its version, with _ for +.
-func (c ChartArchive) Tag() string { return strings.ReplaceAll(c.Version, "+", "_") }
+func (c Archive) Tag() string { return strings.ReplaceAll(c.Version, "+", "_") }
 
-// ReadChartArchive reads an archive to its end, and checks that Helm can load it. No template is
-// rendered. Errors wrap ErrNotChart, ErrChartTooLarge or ErrChartRender.
-func ReadChartArchive(r io.Reader) (ChartArchive, error) {
+// ReadArchive reads an archive to its end, and checks that Helm can load it. No template is
+// rendered. Errors wrap ErrNotChart, ErrTooLarge or ErrRender.
+func ReadArchive(r io.Reader) (Archive, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxArchiveBytes+1))
 	if err != nil {
-		return ChartArchive{}, fmt.Errorf("reading the chart: %w", err)
+		return Archive{}, fmt.Errorf("reading the chart: %w", err)
 	}
 	files, err := unpackChart(data)
 	if err != nil {
-		return ChartArchive{}, err
+		return Archive{}, err
 	}
 	c, err := loadChart(files)
 	if err != nil {
-		return ChartArchive{}, err
+		return Archive{}, err
 	}
 	config, err := json.Marshal(c.Metadata)
 	if err != nil {
-		return ChartArchive{}, fmt.Errorf("%w: writing its Chart.yaml as JSON: %w", ErrNotChart, err)
+		return Archive{}, fmt.Errorf("%w: writing its Chart.yaml as JSON: %w", ErrNotChart, err)
 	}
-	return ChartArchive{Name: c.Metadata.Name, Version: c.Metadata.Version, Bytes: data, Config: config, Annotations: chartAnnotations(c.Metadata)}, nil
+	return Archive{Name: c.Metadata.Name, Version: c.Metadata.Version, Bytes: data, Config: config, Annotations: chartAnnotations(c.Metadata)}, nil
 }
 
 // chartAnnotations are what Helm's registry client, which does not export it, makes of Chart.yaml.
-func chartAnnotations(m *chart.Metadata) map[string]string {
+func chartAnnotations(m *helmchart.Metadata) map[string]string {
 	const prefix = "org.opencontainers.image."
 	all := map[string]string{}
 	maps.Copy(all, m.Annotations)

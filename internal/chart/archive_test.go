@@ -1,4 +1,4 @@
-package reference
+package chart
 
 import (
 	"archive/tar"
@@ -59,23 +59,23 @@ func TestHostileArchives(t *testing.T) {
 		"Symlink":      {"a link to a file of the machine", packEntries(chart, link(tar.TypeSymlink, "/etc/passwd")), ErrNotChart, "no regular file"},
 		"Hardlink":     {"another kind of link", packEntries(chart, link(tar.TypeLink, "chart/Chart.yaml")), ErrNotChart, "no regular file"},
 		"Device":       {"no file at all", packEntries(chart, link(tar.TypeChar, "")), ErrNotChart, "no regular file"},
-		"Large":        {"one byte too many", make([]byte, maxArchiveBytes+1), ErrChartTooLarge, "8388609 bytes"},
-		"Bomb":         {"35 MiB of zeros in 35 KiB", bomb(7), ErrChartTooLarge, "unpacks to more than 33554432"},
-		"LargeFile":    {"a file larger than Helm loads", packEntries(chart, file("chart/x", make([]byte, 5<<20+1))), ErrChartTooLarge, "5242881 bytes"},
-		"ManyFiles":    {"one file too many", packEntries(append(many, chart)...), ErrChartTooLarge, "more than 10000 files"},
-		"LongName":     {"a path that nobody types", packEntries(chart, file("chart/"+strings.Repeat("charts/a/", 200)+"x", nil)), ErrChartTooLarge, "name has 1807 bytes"},
-		"PackedBomb":   {"the bomb is in a subchart", packEntries(chart, file("chart/charts/a.tgz", bomb(4)), file("chart/charts/b.tgz", bomb(4))), ErrChartTooLarge, "in chart/charts/b.tgz"},
+		"Large":        {"one byte too many", make([]byte, maxArchiveBytes+1), ErrTooLarge, "8388609 bytes"},
+		"Bomb":         {"35 MiB of zeros in 35 KiB", bomb(7), ErrTooLarge, "unpacks to more than 33554432"},
+		"LargeFile":    {"a file larger than Helm loads", packEntries(chart, file("chart/x", make([]byte, 5<<20+1))), ErrTooLarge, "5242881 bytes"},
+		"ManyFiles":    {"one file too many", packEntries(append(many, chart)...), ErrTooLarge, "more than 10000 files"},
+		"LongName":     {"a path that nobody types", packEntries(chart, file("chart/"+strings.Repeat("charts/a/", 200)+"x", nil)), ErrTooLarge, "name has 1807 bytes"},
+		"PackedBomb":   {"the bomb is in a subchart", packEntries(chart, file("chart/charts/a.tgz", bomb(4)), file("chart/charts/b.tgz", bomb(4))), ErrTooLarge, "in chart/charts/b.tgz"},
 		"PackedLink":   {"the link is in a subchart", packEntries(chart, file("chart/charts/a.tgz", packEntries(chart, link(tar.TypeSymlink, "/")))), ErrNotChart, "in chart/charts/a.tgz"},
-		"PackedNoZip":  {"a subchart that is none", packEntries(chart, file("chart/charts/a.tgz", []byte("x"))), ErrChartRender, "error unpacking subchart a.tgz in app"},
+		"PackedNoZip":  {"a subchart that is none", packEntries(chart, file("chart/charts/a.tgz", []byte("x"))), ErrRender, "error unpacking subchart a.tgz in app"},
 		"Deep":         {"as deep as is read", nested(maxPackedDepth), nil, ""},
-		"TooDeep":      {"deeper", nested(maxPackedDepth + 1), ErrChartTooLarge, "more than 8 deep"},
+		"TooDeep":      {"deeper", nested(maxPackedDepth + 1), ErrTooLarge, "more than 8 deep"},
 		"ExtraAtEnd":   {"bytes after the end", append(bytes.Clone(good), good...), nil, ""},
 		"NullMetadata": {"a Chart.yaml of null", packEntries(file("chart/Chart.yaml", []byte("null"))), ErrNotChart, "name is required"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			chart, err := chartReader(t, ChartLimits{}).Read(t.Context(), ChartRequest{Archive: tc.archive})
+			chart, err := chartReader(t, Limits{}).Read(t.Context(), Request{Archive: tc.archive})
 			if !errors.Is(err, tc.want) || tc.want != nil && !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("%s: the error is %v, want %v: %s", tc.reason, err, tc.want, tc.says)
 			}

@@ -1,4 +1,4 @@
-package reference
+package chart
 
 import (
 	"encoding/json"
@@ -12,22 +12,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ChartChildFailed is the exit code of a process for which [ServeChart] failed: it did not come to
+// ChildFailed is the exit code of a process for which [Serve] failed: it did not come to
 // read the chart. Go itself exits with 2.
-const ChartChildFailed = 3
+const ChildFailed = 3
 
 // Deep recursion ends here, well before it has used up the memory.
 const maxStackBytes = 64 << 20
 
-// ServeChart reads one request from in, reads the chart, and writes to out what it finds, as it
-// finds it. It is what the process of a [ChartReader] does: it takes from this process, for good,
+// Serve reads one request from in, reads the chart, and writes to out what it finds, as it
+// finds it. It is what the process of a [Reader] does: it takes from this process, for good,
 // all memory, time and files over the limits, so that only death can follow where a chart wants more.
-func ServeChart(limits ChartLimits, in io.Reader, out io.Writer) error {
+func Serve(limits Limits, in io.Reader, out io.Writer) error {
 	if err := confine(limits.withDefaults()); err != nil {
 		return err
 	}
 	log.SetOutput(io.Discard) // Helm's warnings on charts
-	var q ChartRequest
+	var q Request
 	if err := json.NewDecoder(in).Decode(&q); err != nil {
 		return fmt.Errorf("decoding the request: %w", err)
 	}
@@ -36,7 +36,7 @@ func ServeChart(limits ChartLimits, in io.Reader, out io.Writer) error {
 }
 
 // confine limits this process.
-func confine(limits ChartLimits) error {
+func confine(limits Limits) error {
 	// Where memory is short for all, this process goes first. Not every kernel lets it say so.
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
 	debug.SetMaxStack(maxStackBytes)

@@ -1,4 +1,4 @@
-package reference
+package chart
 
 import (
 	"cmp"
@@ -146,6 +146,6 @@ func (w *valuesWalk) add(t imageTable, at []string) {
 		t.registry = cmp.Or(w.global, t.registry, w.fallback)
 	}
 	if s := t.String(); s != "" {
-		w.found = append(w.found, imageFinding{s, true, ChartSource{Values: clip(strings.Join(at, "."), maxChartString)}})
+		w.found = append(w.found, imageFinding{s, true, Source{Values: clip(strings.Join(at, "."), maxChartString)}})
 	}
 }

@@ -1,4 +1,4 @@
-package reference
+package chart
 
 import (
 	"bytes"
@@ -29,7 +29,7 @@ func chartSeeds(f *testing.F) [][]byte {
 }
 
 // readUnrendered is a reading up to the first rendering.
-func readUnrendered(q ChartRequest) *chartReading {
+func readUnrendered(q Request) *chartReading {
 	r := &chartReading{request: q, tell: func(chartAnswer) error { return nil }}
 	r.load()
 	return r
@@ -43,7 +43,7 @@ func FuzzChart(f *testing.F) {
 	}
 	f.Add(nested(maxPackedDepth + 1))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		q := ChartRequest{Archive: data, RegistryValuesPaths: []string{"global.registry"}, ImagePullSecretsValuesPaths: []string{"global.secrets"}}
+		q := Request{Archive: data, RegistryValuesPaths: []string{"global.registry"}, ImagePullSecretsValuesPaths: []string{"global.secrets"}}
 		if !bytes.HasPrefix(data, []byte("\x1f\x8b")) {
 			files := map[string][]byte{}
 			for _, file := range txtar.Parse(data).Files {
@@ -81,9 +81,9 @@ func FuzzRequest(f *testing.F) {
 		if len(path) > 253 {
 			t.Skip("the API server takes none that long")
 		}
-		r := readUnrendered(ChartRequest{Archive: archive, RegistryValuesPaths: []string{path}, ImagePullSecretsValuesPaths: []string{path}})
+		r := readUnrendered(Request{Archive: archive, RegistryValuesPaths: []string{path}, ImagePullSecretsValuesPaths: []string{path}})
 		found, problems := findImages(map[string]string{"app/templates/a.yaml": string(rendered)})
-		for _, err := range append(problems, r.images.need(found, ChartRegistry, false)...) {
+		for _, err := range append(problems, r.images.need(found, Registry, false)...) {
 			r.problem(err)
 		}
 		for _, err := range r.images.addOptional(found, "") {

@@ -1,4 +1,4 @@
-package reference
+package chart
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ import (
 	"github.com/nfo-operator/nfo/test/program"
 )
 
-// TestMain makes the test binary the program that a ChartReader starts: with chart as its first
+// TestMain makes the test binary the program that a Reader starts: with chart as its first
 // argument it is `nfo chart`, with misbehave it is one that does not do what it should.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "misbehave" {
@@ -50,16 +50,16 @@ func runTests(m *testing.M) int {
 }
 
 func chartMain(args []string) int {
-	var limits ChartLimits
+	var limits Limits
 	flags := flag.NewFlagSet("chart", flag.ExitOnError)
 	flags.DurationVar(&limits.Timeout, "timeout", 0, "")
 	flags.Int64Var(&limits.Memory, "memory", 0, "")
 	if err := flags.Parse(args); err != nil {
-		return ChartChildFailed
+		return ChildFailed
 	}
-	if err := ServeChart(limits, os.Stdin, os.Stdout); err != nil {
+	if err := Serve(limits, os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
-		return ChartChildFailed
+		return ChildFailed
 	}
 	return 0
 }
@@ -93,7 +93,7 @@ func misbehaveMain(how string) int {
 	case "garbage":
 		fmt.Println("{{{")
 	case "fail":
-		return ChartChildFailed
+		return ChildFailed
 	case "confined":
 		fmt.Printf(`{"Chart":{"Name":%q},"Done":true}`+"\n", confinement())
 	default:
@@ -118,7 +118,7 @@ func confinement() string {
 			return fd.Name() + " is open: " + to
 		}
 	}
-	if err := confine(ChartLimits{}.withDefaults()); err != nil {
+	if err := confine(Limits{}.withDefaults()); err != nil {
 		return err.Error()
 	}
 	if dir, err := os.Getwd(); err != nil || dir != "/" {

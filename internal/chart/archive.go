@@ -1,4 +1,4 @@
-package reference
+package chart
 
 import (
 	"archive/tar"
@@ -28,7 +28,7 @@ const (
 // unpackChart unpacks an archive, if it is within bounds, with the checks of paths that Helm makes.
 func unpackChart(archive []byte) ([]*loader.BufferedFile, error) {
 	if len(archive) > maxArchiveBytes {
-		return nil, fmt.Errorf("%w: the archive has %d bytes, at most %d are read", ErrChartTooLarge, len(archive), maxArchiveBytes)
+		return nil, fmt.Errorf("%w: the archive has %d bytes, at most %d are read", ErrTooLarge, len(archive), maxArchiveBytes)
 	}
 	// Helm's own limits are per archive, and it unpacks archives in archives.
 	b := &unpackBudget{bytes: maxUnpackedBytes, files: maxChartFiles}
@@ -43,7 +43,7 @@ func unpackChart(archive []byte) ([]*loader.BufferedFile, error) {
 }
 
 func asNotChart(err error) error {
-	if errors.Is(err, ErrNotChart) || errors.Is(err, ErrChartTooLarge) {
+	if errors.Is(err, ErrNotChart) || errors.Is(err, ErrTooLarge) {
 		return err
 	}
 	return fmt.Errorf("%w: unpacking the archive: %w", ErrNotChart, err)
@@ -61,7 +61,7 @@ type budgetReader struct {
 func (r budgetReader) Read(p []byte) (int, error) {
 	n, err := r.Reader.Read(p)
 	if r.budget.bytes -= int64(n); r.budget.bytes < 0 {
-		return 0, fmt.Errorf("%w: it unpacks to more than %d bytes", ErrChartTooLarge, maxUnpackedBytes)
+		return 0, fmt.Errorf("%w: it unpacks to more than %d bytes", ErrTooLarge, maxUnpackedBytes)
 	}
 	return n, err
 }
@@ -69,7 +69,7 @@ func (r budgetReader) Read(p []byte) (int, error) {
 // measure reads an archive to its end, with those that are packed in it.
 func (b *unpackBudget) measure(archive io.Reader, depth int) error {
 	if depth > maxPackedDepth {
-		return fmt.Errorf("%w: archives lie in it more than %d deep", ErrChartTooLarge, maxPackedDepth)
+		return fmt.Errorf("%w: archives lie in it more than %d deep", ErrTooLarge, maxPackedDepth)
 	}
 	unzipped, err := gzip.NewReader(archive)
 	if err != nil {
@@ -92,23 +92,23 @@ func (b *unpackBudget) measure(archive io.Reader, depth int) error {
 
 func (b *unpackBudget) measureFile(header *tar.Header, content io.Reader, depth int) error {
 	if b.files--; b.files < 0 {
-		return fmt.Errorf("%w: it has more than %d files", ErrChartTooLarge, maxChartFiles)
+		return fmt.Errorf("%w: it has more than %d files", ErrTooLarge, maxChartFiles)
 	}
 	name := strings.ReplaceAll(header.Name, `\`, "/")
 	switch {
 	case len(name) > maxFileName:
-		return fmt.Errorf("%w: a file's name has %d bytes, at most %d are read", ErrChartTooLarge, len(name), maxFileName)
+		return fmt.Errorf("%w: a file's name has %d bytes, at most %d are read", ErrTooLarge, len(name), maxFileName)
 	case header.Typeflag == tar.TypeDir, header.Typeflag == tar.TypeXGlobalHeader:
 		return nil
 	case header.Typeflag != tar.TypeReg:
 		return fmt.Errorf("%w: %q is no regular file", ErrNotChart, clip(name, maxChartString))
 	case header.Size > loader.MaxDecompressedFileSize:
-		return fmt.Errorf("%w: %q has %d bytes, at most %d are read", ErrChartTooLarge, clip(name, maxChartString), header.Size, loader.MaxDecompressedFileSize)
+		return fmt.Errorf("%w: %q has %d bytes, at most %d are read", ErrTooLarge, clip(name, maxChartString), header.Size, loader.MaxDecompressedFileSize)
 	case path.Ext(name) != ".tgz" || path.Base(path.Dir(name)) != "charts":
 		return nil
 	}
 	// A packed subchart that is no archive is for the loader to report.
-	if err := b.measure(content, depth+1); errors.Is(err, ErrChartTooLarge) || errors.Is(err, ErrNotChart) {
+	if err := b.measure(content, depth+1); errors.Is(err, ErrTooLarge) || errors.Is(err, ErrNotChart) {
 		return fmt.Errorf("in %s: %w", clip(name, maxChartString), err)
 	}
 	return nil

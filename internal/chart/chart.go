@@ -1,4 +1,4 @@
-package reference
+package chart
 
 import (
 	"errors"
@@ -8,30 +8,30 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// What can be wrong with a chart. An error of [ChartReader.Read] that wraps one of these is a fact
+// What can be wrong with a chart. An error of [Reader.Read] that wraps one of these is a fact
 // about the chart: reading it again gives the same. With every one of them the chart may name
 // more images than were found, so that whoever asks keeps everything (I2).
 var (
 	// ErrNotChart: the bytes are no chart archive, or one with what no chart has: a path out of
 	// the chart, a link, no Chart.yaml, a name or version that Helm refuses.
 	ErrNotChart = errors.New("not a chart")
-	// ErrChartTooLarge: the archive, its content, what it renders or what it names is over a bound.
-	ErrChartTooLarge = errors.New("the chart is too large")
-	// ErrChartRender: Helm cannot load or render it, or a rendered document is no YAML.
-	ErrChartRender = errors.New("the chart cannot be rendered")
-	// ErrChartImage: it names an image by a reference that no container runtime takes.
-	ErrChartImage = errors.New("the chart names an unreadable image")
-	// ErrChartTimeout: reading took longer than [ChartLimits] allow.
-	ErrChartTimeout = errors.New("reading the chart took too long")
-	// ErrChartMemory: reading needed more memory than [ChartLimits] allow.
-	ErrChartMemory = errors.New("reading the chart ran out of memory")
-	// ErrChartCrashed: the process that read it ended in another way than these.
-	ErrChartCrashed = errors.New("reading the chart crashed")
+	// ErrTooLarge: the archive, its content, what it renders or what it names is over a bound.
+	ErrTooLarge = errors.New("the chart is too large")
+	// ErrRender: Helm cannot load or render it, or a rendered document is no YAML.
+	ErrRender = errors.New("the chart cannot be rendered")
+	// ErrImage: it names an image by a reference that no container runtime takes.
+	ErrImage = errors.New("the chart names an unreadable image")
+	// ErrTimeout: reading took longer than [Limits] allow.
+	ErrTimeout = errors.New("reading the chart took too long")
+	// ErrMemory: reading needed more memory than [Limits] allow.
+	ErrMemory = errors.New("reading the chart ran out of memory")
+	// ErrCrashed: the process that read it ended in another way than these.
+	ErrCrashed = errors.New("reading the chart crashed")
 )
 
-// AboutChart reports whether an error of [ChartReader.Read] is a fact about the chart.
+// AboutChart reports whether an error of [Reader.Read] is a fact about the chart.
 func AboutChart(err error) bool {
-	for _, is := range []error{ErrNotChart, ErrChartTooLarge, ErrChartRender, ErrChartImage, ErrChartTimeout, ErrChartMemory, ErrChartCrashed} {
+	for _, is := range []error{ErrNotChart, ErrTooLarge, ErrRender, ErrImage, ErrTimeout, ErrMemory, ErrCrashed} {
 		if errors.Is(err, is) {
 			return true
 		}
@@ -39,15 +39,15 @@ func AboutChart(err error) bool {
 	return false
 }
 
-// MaxChartBytes bounds the archive of a chart.
-const MaxChartBytes = maxArchiveBytes
+// MaxBytes bounds the archive of a chart.
+const MaxBytes = maxArchiveBytes
 
-// ChartRegistry is the registry that charts are rendered with at their registryValuesPaths. The
+// Registry is the registry that charts are rendered with at their registryValuesPaths. The
 // reference of an image whose origin is OriginOurs begins with it.
-const ChartRegistry = "registry.nfo.invalid"
+const Registry = "registry.nfo.invalid"
 
-// ChartRequest is a chart and how a definition deploys it.
-type ChartRequest struct {
+// Request is a chart and how a definition deploys it.
+type Request struct {
 	// Archive is the chart as `helm package` packs it and as it lies in a registry under the
 	// media type application/vnd.cncf.helm.chart.content.v1.tar+gzip. At most 8 MiB, and 32 MiB
 	// unpacked.
@@ -64,9 +64,9 @@ type Chart struct {
 	// Type is application or library. A library renders nothing and so names no image.
 	Type string
 	// Dependencies are in order of their paths, those of dependencies too.
-	Dependencies []ChartDependency
+	Dependencies []Dependency
 	// Images are in order of their references, each with its origin once.
-	Images []ChartImage
+	Images []Image
 	// Unread says what could not be read of the dependencies that are switched off. They may name
 	// more images.
 	Unread []string
@@ -83,8 +83,8 @@ const (
 	DependencyUnknown  DependencyState = "Unknown"  // the chart cannot be loaded
 )
 
-// ChartDependency is a chart that another one declares, or carries undeclared, which Helm renders too.
-type ChartDependency struct {
+// Dependency is a chart that another one declares, or carries undeclared, which Helm renders too.
+type Dependency struct {
 	// Path leads to it, by aliases where there are some: db, or app.db. It is also where its values are.
 	Path string
 	// Name is the dependency's own, Alias the name it is deployed under, "" for its own.
@@ -112,8 +112,8 @@ const (
 	OriginReplaced ImageOrigin = "Replaced"
 )
 
-// ChartImage is an image that a chart names.
-type ChartImage struct {
+// Image is an image that a chart names.
+type Image struct {
 	// Reference is as found. Host, Repository, Tag and Digest are its parts, normalised as
 	// container runtimes do: nginx is docker.io, library/nginx, latest. All are empty for
 	// a reference that cannot be parsed. Tag is also empty if there is a digest and no tag, and,
@@ -124,11 +124,11 @@ type ChartImage struct {
 	// Optional is true for what only dependencies name that are switched off.
 	Optional bool
 	// Sources are the places that name it, in order; at least one.
-	Sources []ChartSource
+	Sources []Source
 }
 
-// ChartSource is a place in a chart that names an image: a template, or the values.
-type ChartSource struct {
+// Source is a place in a chart that names an image: a template, or the values.
+type Source struct {
 	// Template is the file, such as app/charts/db/templates/pod.yaml. Kind and Name are those of
 	// the object and Field is where in it, with list members by their names:
 	// spec.template.spec.containers.web.image.
@@ -144,7 +144,7 @@ type chartProblem struct{ Class, Text string }
 
 // chartClasses are the errors that the child can send.
 var chartClasses = map[string]error{
-	"NotChart": ErrNotChart, "TooLarge": ErrChartTooLarge, "Render": ErrChartRender, "Image": ErrChartImage,
+	"NotChart": ErrNotChart, "TooLarge": ErrTooLarge, "Render": ErrRender, "Image": ErrImage,
 }
 
 func problemOf(err error) chartProblem {
@@ -154,7 +154,7 @@ func problemOf(err error) chartProblem {
 			return chartProblem{class, text}
 		}
 	}
-	return chartProblem{"Render", clip(ErrChartRender.Error()+": "+text, maxChartText)}
+	return chartProblem{"Render", clip(ErrRender.Error()+": "+text, maxChartText)}
 }
 
 // chartFailure is a chartProblem as an error again.
@@ -169,7 +169,7 @@ func (f *chartFailure) Unwrap() error { return f.class }
 func (p chartProblem) err() error {
 	class, ok := chartClasses[p.Class]
 	if !ok {
-		return fmt.Errorf("%w: unknown answer %q", ErrChartCrashed, p.Class)
+		return fmt.Errorf("%w: unknown answer %q", ErrCrashed, p.Class)
 	}
 	return &chartFailure{class, p.Text}
 }
