@@ -21,7 +21,7 @@ func newChartCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().DurationVar(&limits.Timeout, "timeout", 0, "how much processor time it may take; default: 10s")
-	cmd.Flags().Int64Var(&limits.Memory, "memory", 0, "bytes of memory that it may take; default: 256 MiB")
+	cmd.Flags().DurationVar(&limits.CPU, "cpu", 0, "how much processor time it may take; default: 10s")
+	cmd.Flags().Int64Var(&limits.Memory, "memory", 0, "bytes of memory that it may take; default: 384 MiB")
 	return cmd
 }

@@ -3,6 +3,7 @@ package chart
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -21,7 +22,7 @@ var (
 	ErrRender = errors.New("the chart cannot be rendered")
 	// ErrImage: it names an image by a reference that no container runtime takes.
 	ErrImage = errors.New("the chart names an unreadable image")
-	// ErrTimeout: reading took longer than [Limits] allow.
+	// ErrTimeout: reading took more processor time than [Limits] allow.
 	ErrTimeout = errors.New("reading the chart took too long")
 	// ErrMemory: reading needed more memory than [Limits] allow.
 	ErrMemory = errors.New("reading the chart ran out of memory")
@@ -41,10 +42,6 @@ func AboutChart(err error) bool {
 
 // MaxBytes bounds the archive of a chart.
 const MaxBytes = maxArchiveBytes
-
-// Registry is the registry that charts are rendered with at their registryValuesPaths. The
-// reference of an image whose origin is OriginOurs begins with it.
-const Registry = "registry.nfo.invalid"
 
 // Request is a chart and how a definition deploys it.
 type Request struct {
@@ -67,9 +64,11 @@ type Chart struct {
 	Dependencies []Dependency
 	// Images are in order of their references, each with its origin once.
 	Images []Image
-	// Unread says what could not be read of the dependencies that are switched off. They may name
-	// more images.
-	Unread []string
+	// Remarks tell what does not concern needed images: what could not be read of dependencies that are switched
+	// off, of tests and of files that are no manifests. They may name more images.
+	Remarks []string
+	// Limited is true if one of [Limits] ended the reading: with greater ones there may be more.
+	Limited bool
 }
 
 // DependencyState says whether a dependency is deployed with the chart.
@@ -107,25 +106,41 @@ const (
 	OriginOurs ImageOrigin = "Ours"
 	// OriginForeign: it does not, so it is pulled from the host that it names, whatever is set.
 	OriginForeign ImageOrigin = "Foreign"
-	// OriginReplaced: it is there with the default values alone. With the registry set another
-	// image, or none, is in its place.
-	OriginReplaced ImageOrigin = "Replaced"
 )
+
+// Why says why an image is needed, or why it is not.
+type Why string
+
+// Only what is deployed is needed; all else is optional.
+const (
+	WhyDeployed   Why = "Deployed"   // a template names it, as the chart is deployed by default
+	WhyTest       Why = "Test"       // only `helm test` applies what names it
+	WhyDependency Why = "Dependency" // a template names it only with a dependency that is switched off
+	WhyValues     Why = "Values"     // only the values name it
+)
+
+// rank is 0 for the reason that counts most.
+func (w Why) rank() int {
+	return slices.Index([]Why{WhyDeployed, WhyTest, WhyDependency, WhyValues}, w)
+}
 
 // Image is an image that a chart names.
 type Image struct {
 	// Reference is as found. Host, Repository, Tag and Digest are its parts, normalised as
 	// container runtimes do: nginx is docker.io, library/nginx, latest. All are empty for
 	// a reference that cannot be parsed. Tag is also empty if there is a digest and no tag, and,
-	// for images in values and in fields of custom resources, if they do not name a tag: then
+	// for images in values, in texts and in fields of custom resources, if they do not name a tag: then
 	// any one may be meant.
 	Reference, Host, Repository, Tag, Digest string
 	Origin                                   ImageOrigin
-	// Optional is true for what only dependencies name that are switched off.
-	Optional bool
-	// Sources are the places that name it, in order; at least one.
+	// Why is the reason that counts most of its sources.
+	Why Why
+	// Sources are the places that name it, those of the reason that counts first; at least one.
 	Sources []Source
 }
+
+// Optional reports whether the chart is deployed by default without the image.
+func (i Image) Optional() bool { return i.Why != WhyDeployed }
 
 // Source is a place in a chart that names an image: a template, or the values.
 type Source struct {
@@ -133,10 +148,25 @@ type Source struct {
 	// the object and Field is where in it, with list members by their names:
 	// spec.template.spec.containers.web.image.
 	Template, Kind, Name, Field string
+	// Text is true if the field is a text that names the image among other things: an argument, a file.
+	Text bool
 	// Hook is the object's annotation helm.sh/hook: pre-install, test. "" for what is no hook.
 	Hook string
-	// Values is the path in the values, such as db.image. Then the others are empty.
+	// Values is the path in the values, such as db.image, and . for all of them. Then the others are empty.
 	Values string
+	Why    Why
+}
+
+// String names the place for people, in at most 512 bytes.
+func (s Source) String() string {
+	if s.Values != "" {
+		return clip("values "+s.Values, maxChartPlace)
+	}
+	text := fmt.Sprintf("%s %s/%s %s", s.Template, s.Kind, s.Name, s.Field)
+	if s.Text {
+		text += " (in a text)"
+	}
+	return clip(text, maxChartPlace)
 }
 
 // chartProblem is an error of the child, on its way to the parent.
@@ -148,9 +178,9 @@ var chartClasses = map[string]error{
 }
 
 func problemOf(err error) chartProblem {
-	text := clip(err.Error(), maxChartText)
-	for class, is := range chartClasses {
-		if errors.Is(err, is) {
+	text := clip(Readable(err.Error()), maxChartText)
+	for _, class := range []string{"NotChart", "TooLarge", "Image", "Render"} {
+		if errors.Is(err, chartClasses[class]) {
 			return chartProblem{class, text}
 		}
 	}
@@ -177,6 +207,7 @@ func (p chartProblem) err() error {
 const (
 	maxChartText   = 1 << 10 // of one error, which ends up in a condition
 	maxChartString = 256     // of a name or path
+	maxChartPlace  = 512     // of a place
 	// A repository's name has 255 bytes, a tag 128, a digest 135 at most.
 	maxChartReference = 1 << 10
 )

@@ -23,7 +23,7 @@ import (
 var update = flag.Bool("update", false, "write what was read into the charts of testdata, to be looked at")
 
 // chartCase is one file of testdata/charts: what the chart is for, then lines "registry: path",
-// "pull-secret: path" and "timeout: 2s", the chart's files, and as the last one, want, what is to be read of it. Files
+// "pull-secret: path" and "cpu: 2s", the chart's files, and as the last one, want, what is to be read of it. Files
 // under charts/x.tgz/ are packed into an archive of their own.
 type chartCase struct {
 	file    *txtar.Archive
@@ -44,9 +44,9 @@ func parseChartCase(text []byte) chartCase {
 			c.request.RegistryValuesPaths = append(c.request.RegistryValuesPaths, value)
 		case "pull-secret":
 			c.request.ImagePullSecretsValuesPaths = append(c.request.ImagePullSecretsValuesPaths, value)
-		case "timeout":
+		case "cpu":
 			var err error
-			if c.limits.Timeout, err = time.ParseDuration(value); err != nil {
+			if c.limits.CPU, err = time.ParseDuration(value); err != nil {
 				panic(err)
 			}
 		default:
@@ -127,17 +127,17 @@ func describe(c Chart, err error) string {
 			d.Path, d.State, d.Name, d.Alias, d.Range, d.Version, d.Condition, d.Tags)
 	}
 	for _, i := range c.Images {
-		fmt.Fprintf(&b, "%s%s %s = %s %s %s %s\n", i.Origin, map[bool]string{true: " optional"}[i.Optional], i.Reference, or(i.Host), or(i.Repository), or(i.Tag), or(i.Digest))
+		fmt.Fprintf(&b, "%s%s %s = %s %s %s %s\n", i.Origin, map[bool]string{true: " optional " + string(i.Why)}[i.Optional()], i.Reference, or(i.Host), or(i.Repository), or(i.Tag), or(i.Digest))
 		for _, s := range i.Sources {
 			if s.Values != "" {
 				fmt.Fprintf(&b, "  values %s\n", s.Values)
 				continue
 			}
-			fmt.Fprintf(&b, "  %s %s/%s %s%s\n", s.Template, s.Kind, s.Name, s.Field, map[bool]string{true: " hook " + s.Hook}[s.Hook != ""])
+			fmt.Fprintf(&b, "  %s %s/%s %s%s\n", s.Template, s.Kind, s.Name, s.Field, map[bool]string{true: " hook " + s.Hook}[s.Hook != ""]+map[bool]string{true: " text"}[s.Text])
 		}
 	}
-	for _, u := range c.Unread {
-		fmt.Fprintf(&b, "unread %s\n", u)
+	for _, u := range c.Remarks {
+		fmt.Fprintf(&b, "remark %s\n", u)
 	}
 	if err != nil {
 		fmt.Fprintf(&b, "error %s\n", strings.ReplaceAll(err.Error(), "\n", "\nerror "))

@@ -6,7 +6,9 @@ import (
 	"io"
 	"log"
 	"os"
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +18,9 @@ import (
 // read the chart. Go itself exits with 2.
 const ChildFailed = 3
 
+// childFull is the exit code of a process with more live data than the limits allow.
+const childFull = 4
+
 // Deep recursion ends here, well before it has used up the memory.
 const maxStackBytes = 64 << 20
 
@@ -23,9 +28,11 @@ const maxStackBytes = 64 << 20
 // finds it. It is what the process of a [Reader] does: it takes from this process, for good,
 // all memory, time and files over the limits, so that only death can follow where a chart wants more.
 func Serve(limits Limits, in io.Reader, out io.Writer) error {
-	if err := confine(limits.withDefaults()); err != nil {
+	limits = limits.withDefaults()
+	if err := confine(limits); err != nil {
 		return err
 	}
+	endWhenFull(uint64(limits.live()))
 	log.SetOutput(io.Discard) // Helm's warnings on charts
 	var q Request
 	if err := json.NewDecoder(in).Decode(&q); err != nil {
@@ -35,6 +42,21 @@ func Serve(limits Limits, in io.Reader, out io.Writer) error {
 	return readChart(q, func(a chartAnswer) error { return answers.Encode(a) })
 }
 
+// endWhenFull ends this process if more data than that is live after a collection of garbage. What is mapped says
+// little of what a chart needs: it depends on when garbage is collected.
+func endWhenFull(limit uint64) {
+	type watch struct{ self *watch }
+	var collected func(*watch)
+	collected = func(*watch) {
+		sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+		if metrics.Read(sample); sample[0].Value.Kind() == metrics.KindUint64 && sample[0].Value.Uint64() > limit {
+			os.Exit(childFull)
+		}
+		runtime.SetFinalizer(&watch{}, collected)
+	}
+	runtime.SetFinalizer(&watch{}, collected)
+}
+
 // confine limits this process.
 func confine(limits Limits) error {
 	// Where memory is short for all, this process goes first. Not every kernel lets it say so.
@@ -42,7 +64,7 @@ func confine(limits Limits) error {
 	debug.SetMaxStack(maxStackBytes)
 	// Go opens its poller with the first timer. Later it could not, and would end the process.
 	time.AfterFunc(time.Hour, func() {}).Stop()
-	seconds := uint64((limits.Timeout + time.Second - 1) / time.Second)
+	seconds := uint64((limits.CPU + time.Second - 1) / time.Second)
 	for resource, limit := range map[int]unix.Rlimit{
 		unix.RLIMIT_DATA:   {Cur: uint64(limits.Memory), Max: uint64(limits.Memory)},
 		unix.RLIMIT_CPU:    {Cur: seconds, Max: seconds + 1},

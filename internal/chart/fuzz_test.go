@@ -82,14 +82,13 @@ func FuzzRequest(f *testing.F) {
 			t.Skip("the API server takes none that long")
 		}
 		r := readUnrendered(Request{Archive: archive, RegistryValuesPaths: []string{path}, ImagePullSecretsValuesPaths: []string{path}})
-		found, problems := findImages(map[string]string{"app/templates/a.yaml": string(rendered)})
-		for _, err := range append(problems, r.images.need(found, Registry, false)...) {
+		found, problems := findImages(rendering{files: map[string]string{"app/templates/a.yaml": string(rendered)}})
+		for _, p := range problems {
+			r.problem(p.err)
+		}
+		for _, err := range append(r.images.need(found, Registry, nil), r.images.addOptional(found, "", nil)...) {
 			r.problem(err)
 		}
-		for _, err := range r.images.addOptional(found, "") {
-			r.problem(err)
-		}
-		r.images.addReplaced(found)
 		checkBounds(t, r)
 	})
 }

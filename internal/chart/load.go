@@ -17,7 +17,7 @@ import (
 const maxDependencyTags = 8
 
 // loadChart loads a chart. An error with a chart that has metadata is one of its other files. Helm
-// changes what it is given, so each rendering loads the chart anew.
+// changes what it is given, so each stage loads the chart anew.
 func loadChart(files []*loader.BufferedFile) (c *helmchart.Chart, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -41,11 +41,9 @@ func loadChart(files []*loader.BufferedFile) (c *helmchart.Chart, err error) {
 
 // chartStage is one way to deploy a chart.
 type chartStage struct {
-	name string
-	// set: the registry and the pull secrets are set where the definition says.
-	set bool
-	// all: every dependency is deployed, whatever its condition and tags say.
-	all bool
+	chart    *helmchart.Chart
+	declared map[*helmchart.Dependency]helmchart.Dependency
+	values   map[string]any
 }
 
 // setValues are the values that the operator sets. With an error they are those that can be set.
@@ -66,36 +64,69 @@ func setValues(q Request) (map[string]any, error) {
 	return values, errors.Join(errs...)
 }
 
-// values are the values that a stage sets.
-func (s chartStage) values(q Request) map[string]any {
-	if !s.set {
-		return map[string]any{}
-	}
-	values, _ := setValues(q) // the error has been reported once
-	return values
-}
-
-// deploy loads the chart and takes out or renames its dependencies as Helm does when it installs it.
-func (s chartStage) deploy(files []*loader.BufferedFile, q Request) (c *helmchart.Chart, declared map[*helmchart.Dependency]helmchart.Dependency, err error) {
+// deploy takes out or renames the dependencies of a chart as Helm does when it installs it. With every all of them
+// are deployed, whatever conditions and tags say. An error leaves them as they are at that point.
+func deploy(c *helmchart.Chart, values map[string]any, every bool) (s chartStage, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("%w: processing its dependencies: %v", ErrRender, r)
 		}
 	}()
-	c, err = loadChart(files)
-	if err != nil {
-		return c, nil, err
-	}
-	declared = declarations(c)
-	if s.all {
-		for d := range declared {
+	s = chartStage{c, declarations(c), values}
+	if every {
+		switchOn(c, "", values)
+		for d := range s.declared {
 			d.Condition, d.Tags = "", nil
 		}
 	}
-	if err := chartutil.ProcessDependenciesWithMerge(c, s.values(q)); err != nil {
-		return c, declared, fmt.Errorf("%w: processing its dependencies: %w", ErrRender, err)
+	if err := chartutil.ProcessDependenciesWithMerge(c, values); err != nil {
+		return s, fmt.Errorf("%w: processing its dependencies: %w", ErrRender, err)
 	}
-	return c, declared, nil
+	return s, nil
+}
+
+// switchOn sets the values by which dependencies are deployed: templates of the chart above ask for them, too.
+func switchOn(c *helmchart.Chart, at string, values map[string]any) {
+	for _, d := range c.Metadata.Dependencies {
+		for _, condition := range strings.Split(d.Condition, ",") {
+			if condition = strings.TrimSpace(condition); condition != "" {
+				setTrue(values, strings.Split(at+condition, "."))
+			}
+		}
+		for _, tag := range d.Tags {
+			setTrue(values, []string{"tags", tag})
+		}
+		for _, sub := range c.Dependencies() {
+			if sub.Name() == d.Name {
+				switchOn(sub, at+cmp.Or(d.Alias, d.Name)+".", values)
+			}
+		}
+	}
+}
+
+// setTrue sets a value to true, if what is set already does not stand in the way.
+func setTrue(values map[string]any, at []string) {
+	for _, key := range at[:len(at)-1] {
+		if values[key] == nil {
+			values[key] = map[string]any{}
+		}
+		below, ok := values[key].(map[string]any)
+		if !ok {
+			return
+		}
+		values = below
+	}
+	values[at[len(at)-1]] = true
+}
+
+// switched reports whether any dependency has a condition or tags.
+func switched(c *helmchart.Chart) bool {
+	for _, d := range declarations(c) {
+		if d.Condition != "" || len(d.Tags) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // declarations are the declared dependencies of a chart and those below it, as they are before Helm

@@ -52,7 +52,7 @@ func runTests(m *testing.M) int {
 func chartMain(args []string) int {
 	var limits Limits
 	flags := flag.NewFlagSet("chart", flag.ExitOnError)
-	flags.DurationVar(&limits.Timeout, "timeout", 0, "")
+	flags.DurationVar(&limits.CPU, "cpu", 0, "")
 	flags.Int64Var(&limits.Memory, "memory", 0, "")
 	if err := flags.Parse(args); err != nil {
 		return ChildFailed
@@ -77,6 +77,25 @@ func misbehaveMain(how string) int {
 		}
 	case "wait":
 		<-time.After(time.Hour)
+	case "burn":
+		// The kernel's own limit: its process is not confined.
+		if err := confine(Limits{CPU: time.Second}.withDefaults()); err != nil {
+			return ChildFailed
+		}
+		for n := 0; n >= 0; n++ {
+			_ = strings.Repeat("x", n%100)
+		}
+	case "full":
+		return childFull
+	case "short":
+		return dies("fatal error: runtime: out of memory: cannot allocate 4194304-byte block (12582912 in use)")
+	case "out":
+		return dies("fatal error: runtime: out of memory: cannot allocate 4294967296-byte block (12582912 in use)")
+	case "thread":
+		return dies("runtime: failed to create new OS thread (have 4 already; errno=11)\nfatal error: newosproc")
+	case "term":
+		_ = syscall.Kill(self, syscall.SIGTERM)
+		<-time.After(time.Hour)
 	case "panic":
 		panic("on purpose")
 	case "kill":
@@ -100,6 +119,12 @@ func misbehaveMain(how string) int {
 		fmt.Println(how)
 	}
 	return 0
+}
+
+// dies is what the Go runtime says and returns where it cannot go on.
+func dies(says string) int {
+	fmt.Fprintln(os.Stderr, says)
+	return 2
 }
 
 // confinement says what a confined process can do after all.

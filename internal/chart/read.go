@@ -1,14 +1,16 @@
 package chart
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	helmchart "helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
-	"helm.sh/helm/v3/pkg/engine"
 	"k8s.io/client-go/kubernetes/scheme"
 )
 
@@ -34,41 +36,45 @@ type chartReading struct {
 	files   []*loader.BufferedFile
 	images  chartImages
 	answer  chartAnswer
-	tell    func(chartAnswer) error
+	// failed are the files that fail as the chart is deployed.
+	failed map[string]error
+	tell   func(chartAnswer) error
 }
+
+// everyStage names the stage that is not needed.
+const everyStage = "with all dependencies"
 
 // readChart reads a chart in this process. Its templates can take any time and memory: see
 // [Reader]. tell is called with what is known so far, the last time with Done; its error ends
-// the reading.
+// the reading. The chart is rendered as it is deployed: with its default values, and the registry set if the
+// definition says where. If that leaves dependencies out, it is rendered once more with all of them.
 func readChart(q Request, tell func(chartAnswer) error) error {
 	r := &chartReading{request: q, tell: tell}
-	stages := r.load()
-	for i, stage := range stages {
-		r.answer.Unread = ""
-		if stage.all {
-			r.answer.Unread = stage.name
-		}
+	deployed, every := r.load()
+	if deployed != nil {
 		if err := r.report(); err != nil {
 			return err
 		}
-		if i == 0 {
-			r.deployed(stage)
-		} else {
-			r.further(stage)
+		r.deployed(*deployed)
+	}
+	if every != nil {
+		*deployed = chartStage{} // its memory is free for the next stage
+		r.answer.Read, r.answer.Unread = true, everyStage
+		if err := r.report(); err != nil {
+			return err
 		}
-		r.answer.Read = true
+		r.every(*every)
 	}
 	r.answer.Read, r.answer.Done = true, true
 	return r.report()
 }
 
-// load reads all but the templates, and returns the stages to render them in. The first one is how
-// the chart is deployed: with its default values, and the registry set if the definition says where.
-func (r *chartReading) load() []chartStage {
+// load reads all but the templates, and returns the stages to render them in.
+func (r *chartReading) load() (deployed, every *chartStage) {
 	var err error
 	if r.files, err = unpackChart(r.request.Archive); err != nil {
 		r.problem(err)
-		return nil
+		return nil, nil
 	}
 	c, err := loadChart(r.files)
 	if c != nil {
@@ -78,11 +84,11 @@ func (r *chartReading) load() []chartStage {
 	case err != nil:
 		r.problem(err)
 		if c != nil {
-			r.partly(c, declarations(c))
+			r.partly(chartStage{chart: c, declared: declarations(c)})
 		}
-		return nil
+		return nil, nil
 	case r.answer.Chart.Type == "library":
-		return nil
+		return nil, nil
 	}
 	if err := missingDependencies(c); err != nil {
 		r.problem(err)
@@ -90,29 +96,56 @@ func (r *chartReading) load() []chartStage {
 	if _, err := setValues(r.request); err != nil {
 		r.problem(err)
 	}
-	q := r.request
-	deployed := chartStage{name: "as it is deployed", set: len(q.RegistryValuesPaths)+len(q.ImagePullSecretsValuesPaths) > 0}
-	every := chartStage{name: "with all dependencies", set: deployed.set, all: true}
-	if !r.dependencies(deployed, every) {
-		return nil
+	return r.stages(c)
+}
+
+// stages lists the dependencies and the images in values. deployed is nil if there is nothing to render, every
+// if it would render nothing else.
+func (r *chartReading) stages(c *helmchart.Chart) (deployed, every *chartStage) {
+	optional := switched(c)
+	values, _ := setValues(r.request) // the error has been reported
+	is, err := deploy(c, values, false)
+	if err != nil {
+		r.problem(err)
+		r.partly(is)
+		return nil, nil
 	}
-	stages := []chartStage{deployed}
-	if len(r.off()) > 0 {
-		stages = append(stages, every)
+	all := is
+	if optional {
+		if all, err = r.deployAll(); err != nil {
+			all = is
+			r.remark(everyStage, err)
+		}
 	}
-	if deployed.set {
-		stages = append(stages, chartStage{name: "with no registry set"})
+	r.list(listDependencies(all.chart, all.declared, "", deployedPaths(is.chart, "", map[string]bool{})))
+	merged, err := chartutil.CoalesceValues(all.chart, values)
+	if err != nil {
+		merged = all.chart.Values
 	}
-	return stages
+	r.images.addValues(findValueImages(merged, r.registry()))
+	if !slices.ContainsFunc(r.answer.Chart.Dependencies, func(d Dependency) bool { return d.State == DependencyDisabled }) || all.chart == is.chart {
+		return &is, nil
+	}
+	return &is, &all
+}
+
+// deployAll deploys the chart with all its dependencies.
+func (r *chartReading) deployAll() (chartStage, error) {
+	c, err := loadChart(r.files)
+	if err != nil {
+		return chartStage{}, err
+	}
+	values, _ := setValues(r.request)
+	return deploy(c, values, true)
 }
 
 // partly tells what is known of a chart that Helm loads or deploys in part.
-func (r *chartReading) partly(c *helmchart.Chart, declared map[*helmchart.Dependency]helmchart.Dependency) {
-	r.list(listDependencies(&helmchart.Chart{Metadata: c.Metadata}, declared, "", nil))
+func (r *chartReading) partly(s chartStage) {
+	r.list(listDependencies(&helmchart.Chart{Metadata: s.chart.Metadata}, s.declared, "", nil))
 	for i := range r.answer.Chart.Dependencies {
 		r.answer.Chart.Dependencies[i].State = DependencyUnknown
 	}
-	r.images.addValues(findValueImages(c.Values, ""), nil)
+	r.images.addValues(findValueImages(s.chart.Values, ""))
 }
 
 func (r *chartReading) metadata(c *helmchart.Chart) {
@@ -124,31 +157,6 @@ func (r *chartReading) metadata(c *helmchart.Chart) {
 	}
 }
 
-// dependencies lists the dependencies and the images in values. It reports whether there is anything
-// to render.
-func (r *chartReading) dependencies(deployed, every chartStage) bool {
-	is, declared, err := deployed.deploy(r.files, r.request)
-	if err != nil {
-		r.problem(err)
-		if is != nil {
-			r.partly(is, declared)
-		}
-		return false
-	}
-	all, declaredAll, err := every.deploy(r.files, r.request)
-	if err != nil {
-		all, declaredAll = is, declared
-		r.unread(every, err)
-	}
-	r.list(listDependencies(all, declaredAll, "", deployedPaths(is, "", map[string]bool{})))
-	values, err := chartutil.CoalesceValues(all, deployed.values(r.request))
-	if err != nil {
-		values = all.Values
-	}
-	r.images.addValues(findValueImages(values, r.registry(deployed)), r.off())
-	return true
-}
-
 func (r *chartReading) list(dependencies []Dependency) {
 	if n := len(dependencies); n > maxDependencies {
 		r.problem(fmt.Errorf("%w: it has %d dependencies, at most %d are read", ErrTooLarge, n, maxDependencies))
@@ -157,75 +165,82 @@ func (r *chartReading) list(dependencies []Dependency) {
 	r.answer.Chart.Dependencies = dependencies
 }
 
-// registry is the registry that a stage sets, "" for none.
-func (r *chartReading) registry(s chartStage) string {
-	if s.set && len(r.request.RegistryValuesPaths) > 0 {
+// registry is the registry that is set, "" for none.
+func (r *chartReading) registry() string {
+	if len(r.request.RegistryValuesPaths) > 0 {
 		return Registry
 	}
 	return ""
 }
 
-// off are the paths of the dependencies that are switched off.
-func (r *chartReading) off() []string {
-	var off []string
-	for _, d := range r.answer.Chart.Dependencies {
-		if d.State == DependencyDisabled {
-			off = append(off, d.Path)
-		}
-	}
-	return off
-}
-
 // deployed renders the chart as it is deployed, and adds its images.
-func (r *chartReading) deployed(stage chartStage) {
-	rendered, err := stage.render(r.files, r.request, false)
-	lenient := err != nil
-	if lenient {
+func (r *chartReading) deployed(s chartStage) {
+	out, err := s.render()
+	if err != nil {
 		r.problem(err)
-		// Without what required and fail insist on, there is more to see.
-		rendered, _ = stage.render(r.files, r.request, true)
 	}
-	found, problems := findImages(rendered)
-	for _, err := range append(problems, r.images.need(found, r.registry(stage), lenient)...) {
+	found, problems := findImages(out)
+	for _, file := range slices.Sorted(maps.Keys(out.failed)) {
+		r.failure(out, file, out.failed[file])
+	}
+	for _, p := range problems {
+		r.failure(out, p.file, p.err)
+		out.failed[p.file] = cmp.Or(out.failed[p.file], p.err)
+	}
+	r.failed = out.failed
+	for _, err := range r.images.need(found, r.registry(), out.failed) {
 		r.problem(err)
+	}
+	for _, joined := range r.images.joined {
+		r.remark("", joined)
 	}
 }
 
-// further renders the chart in another stage, and adds what differs. What no registry set renders
-// is not deployed, and often cannot be rendered at all: that is no loss.
-func (r *chartReading) further(stage chartStage) {
-	rendered, err := stage.render(r.files, r.request, true)
-	found, problems := findImages(rendered)
-	if !stage.all {
-		r.images.addReplaced(found)
+// failure reports a file that fails. What fails in no manifest, or in nothing but tests, keeps nothing needed from
+// being known.
+func (r *chartReading) failure(out rendering, file string, err error) {
+	if !errors.Is(err, ErrTooLarge) && (!isManifest(file) || onlyTests(file, out.sources[file])) {
+		r.remark("", err)
 		return
 	}
-	problems = append(problems, r.images.addOptional(found, r.registry(stage))...)
+	r.problem(err)
+}
+
+// every renders the chart with all dependencies, and adds what differs.
+func (r *chartReading) every(s chartStage) {
+	out, err := s.render()
 	if err != nil {
-		problems = append(problems, err)
+		r.remark(everyStage, err)
 	}
-	for _, err := range problems {
-		r.unread(stage, err)
+	found, problems := findImages(out)
+	for _, file := range slices.Sorted(maps.Keys(out.failed)) {
+		problems = append(problems, fileProblem{file, out.failed[file]})
+	}
+	for _, p := range problems {
+		// Else it has been reported, or only values are missing that whoever switches it on sets.
+		if r.failed[p.file] == nil && !errors.Is(p.err, errRefused) {
+			r.remark(everyStage, p.err)
+		}
+	}
+	for _, err := range r.images.addOptional(found, r.registry(), out.failed) {
+		r.remark(everyStage, err)
 	}
 }
 
-// render renders the chart. A lenient rendering goes on where the chart calls required or fail.
-func (s chartStage) render(files []*loader.BufferedFile, q Request, lenient bool) (map[string]string, error) {
-	c, _, err := s.deploy(files, q)
-	if err != nil {
-		return nil, err
-	}
+// render renders a stage, once.
+func (s chartStage) render() (out rendering, err error) {
 	release := chartutil.ReleaseOptions{Name: "release-name", Namespace: "default", Revision: 1, IsInstall: true}
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: merging its values: %v", ErrRender, r)
+		}
+	}()
 	// No check against values.schema.json: it may name URLs, and Helm would fetch them.
-	top, err := chartutil.ToRenderValuesWithSchemaValidation(c, s.values(q), release, capabilities(), true)
+	top, err := chartutil.ToRenderValuesWithSchemaValidation(s.chart, s.values, release, capabilities(), true)
 	if err != nil {
-		return nil, fmt.Errorf("%w: merging its values: %w", ErrRender, err)
+		return rendering{}, fmt.Errorf("%w: merging its values: %w", ErrRender, err)
 	}
-	rendered, err := engine.Engine{LintMode: lenient}.Render(c, top)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRender, err)
-	}
-	return rendered, nil
+	return renderChart(s.chart, top), nil
 }
 
 // capabilities are those of a cluster with everything that Kubernetes has by itself. Charts ask for
@@ -245,7 +260,7 @@ func capabilities() *chartutil.Capabilities {
 
 const (
 	maxProblems     = 8
-	maxUnread       = 16
+	maxRemarks      = 16
 	maxDependencies = 1024
 )
 
@@ -255,9 +270,12 @@ func (r *chartReading) problem(err error) {
 	}
 }
 
-func (r *chartReading) unread(stage chartStage, err error) {
-	if len(r.answer.Chart.Unread) < maxUnread {
-		r.answer.Chart.Unread = append(r.answer.Chart.Unread, clip(stage.name+": "+err.Error(), maxChartText))
+// remark tells what concerns only images that are not needed.
+func (r *chartReading) remark(stage string, err error) {
+	text := strings.TrimPrefix(stage+": "+err.Error(), ": ")
+	text = clip(Readable(text), maxChartText)
+	if len(r.answer.Chart.Remarks) < maxRemarks && !slices.Contains(r.answer.Chart.Remarks, text) {
+		r.answer.Chart.Remarks = append(r.answer.Chart.Remarks, text)
 	}
 }
 

@@ -51,11 +51,17 @@ func TestChildrenThatMisbehave(t *testing.T) {
 		want        error
 		says        string
 	}{
-		"Hang":       {"the deadline ends it, and what it started", "hang", ErrTimeout, "more than 1s"},
+		"Hang":       {"it gets no processor time, which is not about the chart; what it started ends too", "hang", ErrStalled, "the machine is too busy"},
+		"Overtime":   {"it uses up its processor time", "burn", ErrTimeout, "more than 1s"},
+		"Full":       {"more live data than it may have", "full", ErrMemory, "more than 128 MiB of data"},
+		"Short":      {"the machine gave it less than its limit", "short", ErrStalled, "no memory"},
+		"NoMemory":   {"it wanted more than its limit", "out", ErrMemory, "more than 128 MiB of data"},
+		"NoThread":   {"the machine gave it no thread", "thread", ErrStalled, "newosproc"},
 		"Silent":     {"it ends and has said nothing", "exit", ErrCrashed, "ended early"},
 		"Panic":      {"Go's own message, first line", "panic", ErrCrashed, "exit status 2: panic: on purpose"},
-		"Killed":     {"by the kernel, where memory is short for all", "kill", ErrMemory, "the kernel killed"},
+		"Killed":     {"by the kernel, where memory is short for all", "kill", ErrStalled, "killed"},
 		"Abort":      {"by another signal", "abort", ErrCrashed, ""},
+		"Ended":      {"by whoever ends the container", "term", ErrStalled, "terminated"},
 		"Flood":      {"more than is read", "flood", ErrTooLarge, "8388608 bytes"},
 		"Garbage":    {"no JSON", "garbage", ErrCrashed, ""},
 		"Unknown":    {"a class of a newer program", `{"Done":true,"Problems":[{"Class":"New"}]}`, ErrCrashed, "unknown answer"},
@@ -65,20 +71,27 @@ func TestChildrenThatMisbehave(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			limits := Limits{Timeout: time.Minute}
-			if tc.how == "hang" {
-				limits.Timeout = time.Second
+			limits := Limits{CPU: time.Minute}
+			if tc.how == "burn" {
+				limits.CPU = time.Second
 			}
-			chart, err := misbehave(t, tc.how, limits).Read(t.Context(), Request{Archive: []byte("x")})
+			r := misbehave(t, tc.how, limits)
+			if tc.how == "hang" {
+				r.stalled = time.Second
+			}
+			chart, err := r.Read(t.Context(), Request{Archive: []byte("x")})
+			if about := AboutChart(err); about != (tc.want != nil && tc.want != ErrStalled) {
+				t.Errorf("%s: about the chart: %t", tc.reason, about)
+			}
 			if tc.want != nil && !errors.Is(err, tc.want) || err != nil && !strings.Contains(err.Error(), tc.says) || err == nil && tc.says != "" {
 				t.Errorf("%s: the error is %v, want %v: %s", tc.reason, err, tc.want, tc.says)
 			}
-			for _, is := range []error{ErrNotChart, ErrTooLarge, ErrRender, ErrImage, ErrTimeout, ErrMemory, ErrCrashed} {
+			for _, is := range []error{ErrNotChart, ErrTooLarge, ErrRender, ErrImage, ErrTimeout, ErrMemory, ErrCrashed, ErrStalled} {
 				if errors.Is(err, is) && !errors.Is(tc.want, is) {
 					t.Errorf("%s: the error is also %v", tc.reason, is)
 				}
 			}
-			if name == "ReadBefore" && (chart.Name != "app" || len(chart.Unread) != 1 || !strings.HasPrefix(chart.Unread[0], "with all: ")) {
+			if name == "ReadBefore" && (chart.Name != "app" || len(chart.Remarks) != 1 || !strings.HasPrefix(chart.Remarks[0], "with all: ")) {
 				t.Errorf("%s: %+v", tc.reason, chart)
 			}
 		})
@@ -100,7 +113,7 @@ func TestChildIsConfined(t *testing.T) {
 
 func TestReadWaitsItsTurn(t *testing.T) {
 	t.Parallel()
-	r := misbehave(t, "hang", Limits{Timeout: time.Minute})
+	r := misbehave(t, "hang", Limits{})
 	ctx, cancel := context.WithCancel(t.Context())
 	first := make(chan error, 1)
 	go func() {

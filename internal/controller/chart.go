@@ -91,7 +91,7 @@ func (r *ChartReconciler) unread(ctx context.Context, m *v1alpha1.ArtifactManife
 	var todo []chartToRead
 	for _, a := range charts {
 		c := chartToRead{deployed.profile(a), a.Repository}
-		if was, known := have[keyOf(a)]; !known || !sameReading(was, c.ChartStatus) {
+		if was, known := have[keyOf(a)]; !known || !sameReading(was, c.ChartStatus) || !r.reader.Current(was.Reader) {
 			todo = append(todo, c)
 		}
 	}
@@ -122,7 +122,7 @@ func (r *ChartReconciler) read(ctx context.Context, s *v1alpha1.ArtifactStore, c
 	archive, err := chartArchive(ctx, reg, c.repository, digest.Digest(c.Digest))
 	switch {
 	case errors.Is(err, errNoChart):
-		return c.with(chart.Chart{}, reg.Location(), err), nil
+		return c.with(chart.Chart{}, r.reader.Revision(false), reg.Location(), err), nil
 	case err != nil: // the registry may well have it, and as it should be, a moment later
 		return c.ChartStatus, fmt.Errorf("fetching chart %s:%s: %w", c.ArtifactName, c.ArtifactVersion, err)
 	}
@@ -132,7 +132,7 @@ func (r *ChartReconciler) read(ctx context.Context, s *v1alpha1.ArtifactStore, c
 	if err != nil && !chart.AboutChart(err) {
 		return c.ChartStatus, fmt.Errorf("reading chart %s:%s: %w", c.ArtifactName, c.ArtifactVersion, err)
 	}
-	return c.with(read, reg.Location(), err), nil
+	return c.with(read, r.reader.Revision(read.Limited), reg.Location(), err), nil
 }
 
 // errNoChart: the image manifest, read whole, is not that of a chart.

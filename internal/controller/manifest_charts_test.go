@@ -96,6 +96,11 @@ func TestComplete(t *testing.T) {
 			c.Problem = "it is broken"
 			s.read.charts[entry{"app", "1.0.0"}] = c
 		}, "False/ChartUnreadable", "app:1.0.0: it is broken"},
+		"Remark": {"what is optional does not count, and is told", charted(ours("nginx:1.0.0")), func(s *manifestSeen) {
+			c := s.read.charts[entry{"app", "1.0.0"}]
+			c.Remark = "a spare part is broken"
+			s.read.charts[entry{"app", "1.0.0"}] = c
+		}, "True/Complete", "This concerns no image that is needed: app:1.0.0: a spare part is broken."},
 		"Unread":  {"it has not been read", charted(), func(s *manifestSeen) { s.read = reading{} }, "Unknown/Pending", "0 of 1 charts"},
 		"Trouble": {"it cannot be read now", charted(), func(s *manifestSeen) { s.read = reading{trouble: fmt.Errorf("no: %w", registry.ErrUnavailable)} }, "Unknown/Unavailable", "Check the registry"},
 		"Stale": {"what was read is of another digest", charted(), func(s *manifestSeen) {
@@ -125,23 +130,34 @@ func TestComplete(t *testing.T) {
 
 func TestImagesOfAChart(t *testing.T) {
 	t.Parallel()
-	rendered, values := []chart.Source{{Template: "a.yaml"}}, []chart.Source{{Values: "image"}}
-	read := chart.Chart{Name: "app", Unread: []string{"db: too large"}, Images: []chart.Image{
-		{Host: chart.Registry, Repository: "b", Tag: "1", Origin: chart.OriginOurs, Sources: rendered},
-		{Host: "R", Repository: "acme/m/a", Tag: "1", Digest: "sha256:a", Origin: chart.OriginForeign, Sources: rendered},
-		{Host: "quay.io", Repository: "x", Tag: "1", Origin: chart.OriginForeign, Sources: values},
-		{Host: "quay.io", Repository: "x", Tag: "1", Origin: chart.OriginForeign, Sources: rendered, Optional: true},
-		{Host: chart.Registry, Repository: "b", Tag: "1", Origin: chart.OriginOurs, Sources: values, Optional: true},
-		{Host: "docker.io", Repository: "library/b", Tag: "1", Origin: chart.OriginReplaced, Sources: rendered},
-		{Reference: "///", Origin: chart.OriginForeign, Sources: rendered},
+	place := func(why chart.Why, at string) []chart.Source {
+		if why == chart.WhyValues {
+			return []chart.Source{{Values: at, Why: why}}
+		}
+		return []chart.Source{{Template: at, Kind: "Pod", Name: "p", Field: "x", Why: why}}
+	}
+	image := func(host, repository string, origin chart.ImageOrigin, why chart.Why) chart.Image {
+		return chart.Image{Host: host, Repository: repository, Tag: "1", Origin: origin, Why: why, Sources: place(why, "a.yaml")}
+	}
+	read := chart.Chart{Name: "app", Remarks: []string{"db: too large"}, Images: []chart.Image{
+		image(chart.Registry, "b", chart.OriginOurs, chart.WhyDeployed),
+		{Host: "R", Repository: "acme/m/a", Tag: "1", Digest: "sha256:a", Origin: chart.OriginForeign, Why: chart.WhyDeployed, Sources: place(chart.WhyDeployed, "a.yaml")},
+		image("quay.io", "x", chart.OriginForeign, chart.WhyValues),
+		image("quay.io", "x", chart.OriginForeign, chart.WhyDependency),
+		image(chart.Registry, "b", chart.OriginOurs, chart.WhyValues),
+		image("quay.io", "t", chart.OriginForeign, chart.WhyTest),
+		image("quay.io", chart.Registry+"/odd", chart.OriginForeign, chart.WhyValues),
+		{Reference: "///", Origin: chart.OriginForeign, Why: chart.WhyDeployed, Sources: place(chart.WhyDeployed, "a.yaml")},
 	}}
-	got := chartToRead{}.with(read, location, errors.New("it is broken"))
+	got := chartToRead{}.with(read, "1", location, errors.New("it is broken"))
 	want := v1alpha1.ChartStatus{
-		Name: "app", ImageCount: 3, Problem: "it is broken; db: too large",
+		Name: "app", ImageCount: 5, Problem: "it is broken", Remark: "db: too large", Reader: "1",
 		Images: []v1alpha1.ChartImage{
-			{Image: "acme/m/a:1@sha256:a", State: v1alpha1.ImageMissing}, // the host is the store's
-			{Image: "b:1", State: v1alpha1.ImageMissing},
-			{Image: "quay.io/x:1", State: v1alpha1.ImageForeign, Optional: true},
+			{Image: "acme/m/a:1@sha256:a", State: v1alpha1.ImageMissing, Place: "a.yaml Pod/p x"}, // the host is the store's
+			{Image: "b:1", State: v1alpha1.ImageMissing, Place: "a.yaml Pod/p x"},
+			{Image: "quay.io/<registry>/odd:1", State: v1alpha1.ImageForeign, Optional: true, OptionalReason: v1alpha1.OptionalValues, Place: "values a.yaml"},
+			{Image: "quay.io/t:1", State: v1alpha1.ImageForeign, Optional: true, OptionalReason: v1alpha1.OptionalTest, Place: "a.yaml Pod/p x"},
+			{Image: "quay.io/x:1", State: v1alpha1.ImageForeign, Optional: true, OptionalReason: v1alpha1.OptionalDependency, Place: "a.yaml Pod/p x"},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -155,7 +171,7 @@ func TestChartOfTooManyImages(t *testing.T) {
 	for i := range v1alpha1.MaxImages + 1 {
 		many.Images = append(many.Images, chart.Image{Host: "r", Repository: fmt.Sprintf("i%03d", i), Sources: []chart.Source{{Template: "a"}}})
 	}
-	got := chartToRead{}.with(many, location, nil)
+	got := chartToRead{}.with(many, "", location, nil)
 	n := needsOf([]v1alpha1.ChartStatus{got})
 	if len(got.Images) != v1alpha1.MaxImages || len(n.problems) != 1 || !strings.Contains(n.problems[0], "513 images, of which the first 512") {
 		t.Errorf("%d of %d images, %q", len(got.Images), got.ImageCount, n.problems)

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -32,7 +33,10 @@ func TestTextsAreCutBetweenCharacters(t *testing.T) {
 			return strings.TrimPrefix(<-to.Events, "Normal Reason ")
 		}},
 		"Problem": {"the schema bounds it", maxProblem, func(text string) string {
-			return chartToRead{}.with(chart.Chart{Unread: []string{text}}, v1alpha1.RegistryLocation{}, nil).Problem
+			return chartToRead{}.with(chart.Chart{}, "", v1alpha1.RegistryLocation{}, errors.New(text)).Problem
+		}},
+		"Remark": {"the schema bounds it", maxProblem, func(text string) string {
+			return chartToRead{}.with(chart.Chart{Remarks: []string{text}}, "", v1alpha1.RegistryLocation{}, nil).Remark
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

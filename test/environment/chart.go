@@ -29,7 +29,7 @@ func init() {
 	}
 	var limits chart.Limits
 	flags := flag.NewFlagSet("chart", flag.ExitOnError)
-	flags.DurationVar(&limits.Timeout, "timeout", 0, "")
+	flags.DurationVar(&limits.CPU, "cpu", 0, "")
 	flags.Int64Var(&limits.Memory, "memory", 0, "")
 	if err := flags.Parse(os.Args[2:]); err != nil {
 		os.Exit(chart.ChildFailed)
