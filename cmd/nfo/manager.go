@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
@@ -21,6 +22,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/admission"
 	"github.com/nfo-operator/nfo/internal/certificate"
+	"github.com/nfo-operator/nfo/internal/chart"
 	"github.com/nfo-operator/nfo/internal/controller"
 	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/terminal"
@@ -78,6 +80,9 @@ Exit codes:
 	f.Var(resourceList{&cfg.Purger.Resources.Limits}, "purger-limits", "what a purge pod is limited to: as --purger-requests, memory at least 32Mi; empty for no limits")
 	f.BoolVar(&cfg.Purger.AllowLoopback, purge.AllowLoopbackFlag, false, "connect to registries at loopback addresses too, such as a registry in the same pod; purge pods do the same")
 	f.Float64Var(&cfg.PollsPerSecond, "registry-polls-per-second", 5, "requests a second to each store's registry for polling upload states, on average; at least 0.1")
+	f.DurationVar(&cfg.Charts.CPU, "chart-cpu", chart.DefaultCPU, "processor time that reading one chart may take, in whole seconds; at least 1s")
+	cfg.Charts.Memory = chart.DefaultMemory
+	f.Var(byteCount{&cfg.Charts.Memory}, "chart-memory", "memory that the process which reads a chart may have, within the container's limit; at least 96Mi")
 	return cmd
 }
 
@@ -86,6 +91,10 @@ func (cfg managerConfig) validate() error {
 	switch {
 	case cfg.PollsPerSecond < 0.1:
 		return fmt.Errorf("--registry-polls-per-second is %g and must be at least 0.1", cfg.PollsPerSecond)
+	case cfg.Charts.CPU < time.Second:
+		return fmt.Errorf("--chart-cpu is %s and must be at least 1s", cfg.Charts.CPU)
+	case cfg.Charts.Memory < chart.LeastMemory:
+		return fmt.Errorf("--chart-memory is %d bytes and must be at least 96Mi", cfg.Charts.Memory)
 	case cfg.webhookPort < 0 || cfg.webhookPort > 65535:
 		return fmt.Errorf("--webhook-port is %d and must be a port, or 0", cfg.webhookPort)
 	}

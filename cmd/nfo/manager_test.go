@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"github.com/nfo-operator/nfo/internal/chart"
 	"github.com/nfo-operator/nfo/internal/purge"
 )
 
@@ -17,14 +18,16 @@ func TestManagerUsage(t *testing.T) {
 		cfg    func(*managerConfig)
 		says   string
 	}{
-		"NoPolls":  {"nothing would ever be seen", func(c *managerConfig) { c.PollsPerSecond = 0 }, "--registry-polls-per-second is 0"},
-		"NoPort":   {"0 means none, less means nothing", func(c *managerConfig) { c.webhookPort = -1 }, "--webhook-port is -1"},
-		"PortOver": {"there is no such port", func(c *managerConfig) { c.webhookPort = 65536 }, "--webhook-port is 65536"},
+		"NoPolls":     {"nothing would ever be seen", func(c *managerConfig) { c.PollsPerSecond = 0 }, "--registry-polls-per-second is 0"},
+		"NoPort":      {"0 means none, less means nothing", func(c *managerConfig) { c.webhookPort = -1 }, "--webhook-port is -1"},
+		"ChartCPU":    {"no chart could be read", func(c *managerConfig) { c.Charts.CPU = 0 }, "--chart-cpu is 0s"},
+		"ChartMemory": {"no chart could be read", func(c *managerConfig) { c.Charts.Memory = 1 << 20 }, "--chart-memory is 1048576 bytes"},
+		"PortOver":    {"there is no such port", func(c *managerConfig) { c.webhookPort = 65536 }, "--webhook-port is 65536"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cfg := managerConfig{webhookPort: 9443}
-			cfg.PollsPerSecond = 5
+			cfg.PollsPerSecond, cfg.Charts = 5, chart.Limits{CPU: chart.DefaultCPU, Memory: chart.DefaultMemory}
 			tc.cfg(&cfg)
 			if err := runManager(t.Context(), &rest.Config{}, cfg); err == nil || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("%s: the error is %v, want %q", tc.reason, err, tc.says)

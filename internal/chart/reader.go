@@ -18,9 +18,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// The limits by default, and the least memory with which small charts are read.
 const (
-	defaultCPU    = 10 * time.Second
-	defaultMemory = 384 << 20
+	DefaultCPU    = 10 * time.Second
+	DefaultMemory = 384 << 20
+	LeastMemory   = 96 << 20
+)
+
+const (
 	// A process that has had so little of a processor that it takes this many times its CPU time, and a minute at
 	// least, is ended, and the chart is read again later.
 	stalledAfter     = 20
@@ -49,7 +54,7 @@ type Limits struct {
 }
 
 func (l Limits) withDefaults() Limits {
-	return Limits{cmp.Or(l.CPU, defaultCPU), cmp.Or(l.Memory, defaultMemory)}
+	return Limits{cmp.Or(l.CPU, DefaultCPU), cmp.Or(l.Memory, DefaultMemory)}
 }
 
 // live is how much live data the process may have.

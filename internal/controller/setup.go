@@ -43,6 +43,8 @@ type Options struct {
 	// Metrics is where the metrics of stores are registered. Default: where controller-runtime
 	// registers its own, which the manager serves.
 	Metrics prometheus.Registerer
+	// Charts bound the reading of one chart. Default: see chart.Limits.
+	Charts chart.Limits
 	// ChartCommand starts the process that reads a chart; see chart.NewReader. Default: this
 	// program's own.
 	ChartCommand []string
@@ -84,7 +86,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	timed := newSpeeds(o.Clock)
 	registries := newRegistries(mgr.GetAPIReader(), o.Transport, timed, o.SecondLook, registry.AddressesOf(o.Purger.AllowLoopback))
 	recorder := mgr.GetEventRecorder("nfo")
-	reader, err := chart.NewReader(chart.Limits{}, 1, o.ChartCommand...)
+	reader, err := chart.NewReader(o.Charts, 1, o.ChartCommand...)
 	if err != nil {
 		return err
 	}
