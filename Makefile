@@ -124,8 +124,13 @@ soak: cluster ## push, release, restore and purge, all at once, for NFO_SOAK (de
 lies: cluster ## let registries give every wrong answer to every question, three doses of each (10 minutes)
 	NFO_LIES=1 $(GO) test ./test/integration -run '^TestI2RegistriesThatLie$$' -count=1 -v -timeout 40m
 
+.PHONY: fuzz
+fuzz: ## read charts of any template and values, for NFO_FUZZ (default 10m)
+	$(GO) test ./internal/chart -run '^$$' -fuzz '^FuzzReader$$' -fuzztime $(or $(NFO_FUZZ),10m)
+
 .PHONY: bench
 bench: cluster bin/peers ## measure what a purge and a release cost, beside their peers (15 minutes)
+	$(GO) test ./internal/chart -run '^$$' -bench . -benchtime 3x -timeout 5m
 	$(GO) test ./internal/purge -run '^$$' -bench Plan -benchtime 500ms -timeout 2m
 	$(GO) test ./test/bench -run '^$$' -bench . -benchtime 1x -timeout 15m
 

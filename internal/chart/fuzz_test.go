@@ -2,9 +2,14 @@ package chart
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/tools/txtar"
 )
@@ -120,5 +125,65 @@ func checkBounds(t *testing.T, r *chartReading) {
 	}
 	if len(r.answer.Problems) > maxProblems || len(r.answer.Chart.Dependencies) > maxDependencies {
 		t.Error("too much is told")
+	}
+}
+
+// FuzzReader reads charts of any template and values as the manager does, each in a process of its own.
+func FuzzReader(f *testing.F) {
+	for _, c := range corpus(f) {
+		files, err := unpackChart(c.request.Archive)
+		if err != nil {
+			f.Fatal(err)
+		}
+		var template, values []byte
+		for _, file := range files {
+			switch {
+			case strings.HasPrefix(file.Name, "templates/"):
+				template = file.Data
+			case file.Name == "values.yaml":
+				values = file.Data
+			}
+		}
+		f.Add(string(template), string(values), append(c.request.RegistryValuesPaths, "global.registry")[0])
+	}
+	r, err := NewReader(Limits{CPU: time.Second, Memory: LeastMemory}, 2, chartCommand...)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, template, values, path string) {
+		if len(path) > 253 {
+			t.Skip("the API server takes none that long")
+		}
+		q := Request{RegistryValuesPaths: []string{path}, Archive: pack(map[string][]byte{
+			"Chart.yaml":  []byte("{apiVersion: v2, name: app, version: 1.0.0, dependencies: [{name: spare, version: 1.0.0, condition: spare.enabled}]}"),
+			"values.yaml": []byte(values), "templates/a.yaml": []byte(template), "templates/b.yaml": []byte("{kind: Pod, spec: {containers: [{image: example.com/b:1}]}}"),
+			"charts/spare/Chart.yaml": []byte("{apiVersion: v2, name: spare, version: 1.0.0}"), "charts/spare/templates/a.yaml": []byte(template),
+		})}
+		chart, err := r.Read(t.Context(), q)
+		if err != nil && !AboutChart(err) || errors.Is(err, ErrCrashed) && !strings.Contains(err.Error(), "stack exceeds") {
+			t.Errorf("the error is %v", err)
+		}
+		checkAnswer(t, chart, err)
+	})
+}
+
+// checkAnswer checks what is promised of what is read of any chart.
+func checkAnswer(t *testing.T, chart Chart, err error) {
+	t.Helper()
+	said := fmt.Sprint(chart.Remarks, err)
+	needed := err != nil // what fails may hide it
+	for _, i := range chart.Images {
+		needed = needed || shown(i) == "example.com/b:1" && !i.Optional()
+		deployed := slices.ContainsFunc(i.Sources, func(s Source) bool { return s.Why == WhyDeployed })
+		if len(i.Sources) == 0 || i.Sources[0].Why != i.Why || deployed == i.Optional() || len(i.Sources[0].String()) > maxChartPlace {
+			t.Errorf("%+v", i)
+		}
+		said += i.Sources[0].String()
+	}
+	if !needed {
+		t.Errorf("the image of the other template is missing: %+v", chart.Images)
+	}
+	if strings.Contains(said, Registry) {
+		t.Errorf("the placeholder is in a message: %s", said)
 	}
 }

@@ -85,6 +85,8 @@ func misbehaveMain(how string) int {
 		for n := 0; n >= 0; n++ {
 			_ = strings.Repeat("x", n%100)
 		}
+	case "stop":
+		return stopped()
 	case "full":
 		return childFull
 	case "short":
