@@ -200,7 +200,7 @@ func (r *Reader) death(end childEnd) error {
 	case has("SIGXCPU"), overtime:
 		return fmt.Errorf("%w: more than %s of processor time", ErrTimeout, r.limits.CPU)
 	case end.stalled:
-		return fmt.Errorf("%w: in %s it got %s of processor time; the machine is too busy", ErrStalled, r.stalled, end.cpu.Round(time.Millisecond))
+		return fmt.Errorf("%w: in %s its process got %s of processor time. The node is too busy, or the CPU limit of the manager's container too low; nfo tries again", ErrStalled, r.stalled, end.cpu.Round(time.Millisecond))
 	case end.err == nil:
 		return fmt.Errorf("%w: it ended early", ErrCrashed)
 	case !errors.As(end.err, &exit):
@@ -208,13 +208,13 @@ func (r *Reader) death(end childEnd) error {
 	case exit.ExitCode() == ChildFailed:
 		return fmt.Errorf("starting the process that reads charts: %w: %s", exit, clip(said, maxChartString))
 	case has("newosproc"), r.machineShort(said):
-		return fmt.Errorf("%w: the machine has no memory for it: %s", ErrStalled, clip(said, maxChartString))
+		return fmt.Errorf("%w: the node or the manager's container is short of memory or processes; nfo tries again: %s", ErrStalled, clip(said, maxChartString))
 	case exit.ExitCode() == childFull, has("out of memory"), has("cannot allocate memory"):
 		return fmt.Errorf("%w: more than %d MiB of data", ErrMemory, r.limits.live()>>20)
 	}
 	switch s := exit.Sys().(syscall.WaitStatus); {
 	case s.Signaled() && (s.Signal() == syscall.SIGKILL || s.Signal() == syscall.SIGTERM || s.Signal() == syscall.SIGINT || s.Signal() == syscall.SIGHUP):
-		return fmt.Errorf("%w: its process got the signal %q, as where memory is short", ErrStalled, s.Signal())
+		return fmt.Errorf("%w: its process got the signal %q, as where the memory of the node or of the manager's container is short; nfo tries again", ErrStalled, s.Signal().String())
 	}
 	first, _, _ := strings.Cut(said, "\n")
 	return fmt.Errorf("%w: %w: %s", ErrCrashed, exit, clip(first, maxChartString))

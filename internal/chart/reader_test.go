@@ -51,10 +51,10 @@ func TestChildrenThatMisbehave(t *testing.T) {
 		want        error
 		says        string
 	}{
-		"Hang":       {"it gets no processor time, which is not about the chart; what it started ends too", "hang", ErrStalled, "the machine is too busy"},
+		"Hang":       {"it gets no processor time, which is not about the chart; what it started ends too", "hang", ErrStalled, "The node is too busy"},
 		"Overtime":   {"it uses up its processor time", "burn", ErrTimeout, "more than 1s"},
 		"Full":       {"more live data than it may have", "full", ErrMemory, "more than 128 MiB of data"},
-		"Short":      {"the machine gave it less than its limit", "short", ErrStalled, "no memory"},
+		"Short":      {"the machine gave it less than its limit", "short", ErrStalled, "short of memory"},
 		"NoMemory":   {"it wanted more than its limit", "out", ErrMemory, "more than 128 MiB of data"},
 		"NoThread":   {"the machine gave it no thread", "thread", ErrStalled, "newosproc"},
 		"Silent":     {"it ends and has said nothing", "exit", ErrCrashed, "ended early"},

@@ -50,6 +50,11 @@ func TestExplain(t *testing.T) {
 			err:    fmt.Errorf("untagging a:1: %w", registry.ErrDenied),
 			class:  stuck, want: v1alpha1.ReasonDenied, says: "may read, push and delete there.",
 		},
+		"Stalled": {
+			reason: "the machine, and not the chart: it is tried again",
+			err:    fmt.Errorf("reading chart a:1: %w: too busy; nfo tries again", chart.ErrStalled),
+			class:  retry, want: v1alpha1.ReasonPending, says: "nfo tries again.",
+		},
 		"Unavailable": {
 			reason: "a certificate that is not trusted is among these",
 			err:    fmt.Errorf("reaching host: %w", registry.ErrUnavailable),

@@ -104,6 +104,10 @@ func TestI1ImagesInAnotherManifestAreHeld(t *testing.T) {
 		t.Error(diff)
 	}
 
+	code, out, errOut := s.plugin("charts", "am/upf", "-n", s.ns)
+	s.Expect(code).To(gomega.BeZero(), errOut)
+	s.Expect(out).To(gomega.MatchRegexp(`base/proxy:1 +required +acme/base/proxy \(am/base\) +app/templates/\S+ Deployment/ spec.template.spec.containers.proxy.image`))
+
 	s.says(base, v1alpha1.ConditionReferenced, "True/InUse", `"networkfunctiondefinitionversions/`+s.ns+`/nfdv" (artifact proxy:1, application app)`)
 	s.says(m, v1alpha1.ConditionReferenced, "True/InUse", "(artifact app:1.0.0, application app)")
 	s.eventually(nfdv, v1alpha1.ConditionReady, "True/Ready")
