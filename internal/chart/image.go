@@ -14,7 +14,7 @@ type imageParts struct{ host, repository, tag, digest string }
 func parseImage(s string) (imageParts, error) {
 	named, err := reference.ParseNormalizedNamed(s)
 	if err != nil {
-		return imageParts{}, fmt.Errorf("%w: %q: %w", ErrImage, clip(s, maxChartString), err)
+		return imageParts{}, fmt.Errorf("%w: %q: %w", ErrImage, clip(Readable(s), maxChartString), err)
 	}
 	p := imageParts{host: strings.ToLower(reference.Domain(named)), repository: reference.Path(named)}
 	if t, ok := named.(reference.Tagged); ok {

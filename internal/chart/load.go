@@ -142,18 +142,28 @@ func declarations(c *helmchart.Chart) map[*helmchart.Dependency]helmchart.Depend
 	return declared
 }
 
-// missingDependencies is the check that Helm makes before it installs a chart.
-func missingDependencies(c *helmchart.Chart) error {
-	var missing []string
+// missingDependencies are the declared dependencies that are not in charts/. Helm installs no chart without them.
+func missingDependencies(c *helmchart.Chart) (missing []*helmchart.Dependency) {
 	for _, d := range c.Metadata.Dependencies {
 		if !slices.ContainsFunc(c.Dependencies(), func(sub *helmchart.Chart) bool { return sub.Name() == d.Name }) {
-			missing = append(missing, d.Name)
+			missing = append(missing, d)
 		}
 	}
-	if len(missing) > 0 {
-		return fmt.Errorf("%w: dependencies are in Chart.yaml and not in charts/: %s", ErrRender, strings.Join(missing, ", "))
+	return missing
+}
+
+// missingError is the error of missing dependencies that are deployed, or of those that are not; nil for none.
+func missingError(s chartStage, missing []*helmchart.Dependency, deployed bool) error {
+	var names []string
+	for _, d := range missing {
+		if slices.Contains(s.chart.Metadata.Dependencies, d) == deployed {
+			names = append(names, s.declared[d].Name)
+		}
 	}
-	return nil
+	if len(names) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: dependencies are in Chart.yaml and not in charts/: %s", ErrRender, strings.Join(names, ", "))
 }
 
 // deployedPaths are the paths of the dependencies that a chart is deployed with.

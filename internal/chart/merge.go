@@ -47,6 +47,9 @@ func judge(f imageFinding, registry string) (placedImage, error) {
 		}
 	}
 	parts, err := parseImage(image.reference)
+	if err != nil && image.reference != f.reference {
+		err = fmt.Errorf("%w: %q: the chart makes another host of the value of registryValuesPaths", ErrImage, clip(Readable(f.reference), maxChartString))
+	}
 	if !f.guessed {
 		parts = parts.latest()
 	}

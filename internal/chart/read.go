@@ -90,9 +90,6 @@ func (r *chartReading) load() (deployed, every *chartStage) {
 	case r.answer.Chart.Type == "library":
 		return nil, nil
 	}
-	if err := missingDependencies(c); err != nil {
-		r.problem(err)
-	}
 	if _, err := setValues(r.request); err != nil {
 		r.problem(err)
 	}
@@ -102,13 +99,19 @@ func (r *chartReading) load() (deployed, every *chartStage) {
 // stages lists the dependencies and the images in values. deployed is nil if there is nothing to render, every
 // if it would render nothing else.
 func (r *chartReading) stages(c *helmchart.Chart) (deployed, every *chartStage) {
-	optional := switched(c)
+	optional, missing := switched(c), missingDependencies(c)
 	values, _ := setValues(r.request) // the error has been reported
 	is, err := deploy(c, values, false)
 	if err != nil {
 		r.problem(err)
 		r.partly(is)
 		return nil, nil
+	}
+	if err := missingError(is, missing, true); err != nil {
+		r.problem(err)
+	}
+	if err := missingError(is, missing, false); err != nil {
+		r.remark("", err)
 	}
 	all := is
 	if optional {

@@ -39,15 +39,15 @@ const (
 	revision = "2"
 )
 
-// ErrStalled: the machine, and not the chart, kept a reading from its end: its process got no processor time or
-// memory, or was ended from outside. It can be read again.
+// ErrStalled says that the machine, and not the chart, kept a reading from its end: its process got no processor time
+// or memory, or was ended from outside. It can be read again.
 var ErrStalled = errors.New("reading the chart was interrupted")
 
 // Limits bound the reading of one chart. They are about the chart: how busy the machine is does not count.
 type Limits struct {
 	// CPU is how much processor time the process may use, in whole seconds, rounded up. Default 10 s.
 	CPU time.Duration
-	// Memory is how much memory the process may have, in bytes. A third of it is for live data: a chart that needs
+	// Memory is how much memory the process may have, in bytes. Half of it is for live data: a chart that needs
 	// more of that is not read. The rest is for what is not collected yet. It is on top of what the manager itself
 	// needs, in the same container. Default 384 MiB. With less than 96 MiB small charts fail too.
 	Memory int64
@@ -58,7 +58,11 @@ func (l Limits) withDefaults() Limits {
 }
 
 // live is how much live data the process may have.
-func (l Limits) live() int64 { return l.Memory / 3 }
+func (l Limits) live() int64 { return l.Memory / 2 }
+
+// collect is how much memory the process takes before it collects garbage all the time, so that it takes no more for
+// less live data. What it maps is more than that by what is not in one piece.
+func (l Limits) collect() int64 { return l.Memory / 8 * 5 }
 
 // stalled is how long a process may run.
 func (l Limits) stalled() time.Duration { return max(stalledAfter*l.CPU, stalledAtLeast) }
@@ -165,8 +169,7 @@ func (r *Reader) run(ctx context.Context, request []byte) (end childEnd) {
 		chartChild + "=1",
 		"GOMAXPROCS=1",
 		"GOTRACEBACK=none",
-		// From here on garbage is collected all the time, so that no more than that is mapped for less live data.
-		"GOMEMLIMIT=" + strconv.FormatInt(r.limits.Memory/2, 10),
+		"GOMEMLIMIT=" + strconv.FormatInt(r.limits.collect(), 10),
 	}
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -220,7 +223,7 @@ func (r *Reader) death(end childEnd) error {
 	return fmt.Errorf("%w: %w: %s", ErrCrashed, exit, clip(first, maxChartString))
 }
 
-// machineShort reports whether memory ended before the limit: half of it is certain to be there.
+// machineShort reports whether memory ended before the limit: half of it must be there.
 func (r *Reader) machineShort(said string) bool {
 	m := noMemory.FindStringSubmatch(said)
 	if m == nil {
