@@ -109,6 +109,8 @@ fl: {{ fromJsonArray "[1]" }} {{ fromJsonArray "{" }}
 ft: {{ fromToml "a = 1" }} {{ fromToml "[" }}
 l: {{ lookup "v1" "Pod" "" "" }} {{ getHostByName "localhost" }}
 i: {{ include "app.x" . }} {{ tpl "{{ include \"app.x\" . }} {{ .Values.none }}" . }}
+u: {{ tpl "plain }} <no value>" . }} {{ tpl "" . | quote }} {{ range list 1 2 1 }}{{ tpl "{{ . }}{{ tpl \"{{ . }}\" . }}" . }}{{ end }}
+d: {{ tpl "{{ define \"app.y\" }}y{{ . }}{{ end }}{{ include \"app.y\" 1 }}{{ tpl \"\" . }}{{ tpl \"{{/* */}}\" . }}" . }} {{ tpl "{{ define \"app.x\" }}other{{ end }}{{ include \"app.x\" . }}" . }} {{ include "app.x" . }}
 r: {{ required "none" "x" }} {{ .Values.nothing }} {{ .Release.Name }} {{ .Capabilities.KubeVersion }}
 f: {{ .Files.Get "conf/a.txt" | quote }} {{ .Files.Get "none" | quote }} {{ .Files.GetBytes "conf/b.bin" }} {{ .Files.Lines "conf/a.txt" }} {{ .Files.Lines "none" }}
 g: {{ (.Files.Glob "conf/*").AsConfig | quote }} {{ (.Files.Glob "conf/*").AsSecrets | quote }} {{ len (.Files.Glob "[") }}

@@ -69,17 +69,27 @@ func include(t *template.Template, depth map[string]int) func(string, any) (stri
 	}
 }
 
-// tpl executes a text as a template that sees the others.
+// maxParsedTexts is how many texts are kept parsed, for each template that executes some.
+const maxParsedTexts = 32
+
+// tpl executes a text as a template that sees the others. A text is parsed into a copy of all templates, which is what
+// costs most of the time in charts that do so for each of their values: so one without actions is not parsed, and the
+// first texts are parsed once.
 func (e *engine) tpl(parent *template.Template, depth map[string]int) func(string, any) (string, error) {
+	parsed := map[string]*template.Template{}
 	return func(text string, data any) (string, error) {
-		t, err := parent.Clone()
-		if err != nil {
-			return "", fmt.Errorf("cannot clone template: %w", err)
+		if !strings.Contains(text, "{{") {
+			return strings.ReplaceAll(text, "<no value>", ""), nil
 		}
-		t.Option("missingkey=zero") // a clone does not have it
-		t.Funcs(template.FuncMap{"include": include(t, depth), "tpl": e.tpl(t, depth)})
-		if t, err = t.New(parent.Name()).Parse(text); err != nil {
-			return "", fmt.Errorf("cannot parse template %q: %w", text, err)
+		t := parsed[text]
+		if t == nil {
+			var err error
+			if t, err = e.parseText(parent, text, depth); err != nil {
+				return "", err
+			}
+			if len(parsed) < maxParsedTexts {
+				parsed[text] = t
+			}
 		}
 		var out strings.Builder
 		if err := t.Execute(&out, data); err != nil {
@@ -87,6 +97,19 @@ func (e *engine) tpl(parent *template.Template, depth map[string]int) func(strin
 		}
 		return strings.ReplaceAll(out.String(), "<no value>", ""), nil
 	}
+}
+
+func (e *engine) parseText(parent *template.Template, text string, depth map[string]int) (*template.Template, error) {
+	t, err := parent.Clone()
+	if err != nil {
+		return nil, fmt.Errorf("cannot clone template: %w", err)
+	}
+	t.Option("missingkey=zero") // a clone does not have it
+	t.Funcs(template.FuncMap{"include": include(t, depth), "tpl": e.tpl(t, depth)})
+	if t, err = t.New(parent.Name()).Parse(text); err != nil {
+		return nil, fmt.Errorf("cannot parse template %q: %w", text, err)
+	}
+	return t, nil
 }
 
 func toYAML(v any) string {
