@@ -69,7 +69,7 @@ type ChartImage struct {
 	// template, the object's kind and name, and the field; or "values" and the path in them. Only in the status
 	// of the manifest.
 	// +optional
-	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:MaxLength=256
 	Place string `json:"place,omitempty"`
 }
 

@@ -157,7 +157,7 @@ type Source struct {
 	Why    Why
 }
 
-// String names the place for people, in at most 512 bytes.
+// String names the place for people, in at most 256 bytes.
 func (s Source) String() string {
 	if s.Values != "" {
 		return clip("values "+s.Values, maxChartPlace)
@@ -207,7 +207,7 @@ func (p chartProblem) err() error {
 const (
 	maxChartText   = 1 << 10 // of one error, which ends up in a condition
 	maxChartString = 256     // of a name or path
-	maxChartPlace  = 512     // of a place
+	maxChartPlace  = 256     // of a place
 	// A repository's name has 255 bytes, a tag 128, a digest 135 at most.
 	maxChartReference = 1 << 10
 )

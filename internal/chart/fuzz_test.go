@@ -128,6 +128,25 @@ func checkBounds(t *testing.T, r *chartReading) {
 	}
 }
 
+// FuzzText takes images out of any text: each is a reference to the registry that the text has.
+func FuzzText(f *testing.F) {
+	for _, text := range []string{"a:1", "acme/b@sha256:0123456789012345678901234567890123456789012345678901234567890123", ":5000/a/b:1", "a$(X)", "//", "/a/:1", "acme/x.:1."} {
+		f.Add("x="+Registry+"/"+text, "docker://"+Registry+text)
+	}
+	f.Fuzz(func(t *testing.T, before, after string) {
+		text := before + Registry + after
+		for _, image := range imagesInText(text) {
+			parts, err := parseImage(image)
+			if err != nil || parts.host != Registry || !strings.Contains(text, parts.repository) || !strings.Contains(text, parts.tag) || !strings.Contains(text, parts.digest) {
+				t.Errorf("%q of %q: %v", image, text, err)
+			}
+		}
+		if strings.Contains(Readable(text), Registry) {
+			t.Errorf("%q is not readable", text)
+		}
+	})
+}
+
 // FuzzReader reads charts of any template and values as the manager does, each in a process of its own.
 func FuzzReader(f *testing.F) {
 	for _, c := range corpus(f) {

@@ -207,11 +207,13 @@ func (l *imageList) name(i int, p placedImage) {
 }
 
 func (l *imageList) sorted() []Image {
-	for _, image := range l.images {
+	for i := range l.images {
+		image := &l.images[i]
 		slices.SortFunc(image.Sources, func(a, b Source) int {
 			return cmp.Or(cmp.Compare(a.Why.rank(), b.Why.rank()), cmp.Compare(a.Template, b.Template), cmp.Compare(a.Kind, b.Kind),
 				cmp.Compare(a.Name, b.Name), cmp.Compare(a.Field, b.Field), cmp.Compare(a.Values, b.Values))
 		})
+		image.Sources = slices.Compact(image.Sources) // a text can name it twice
 	}
 	slices.SortFunc(l.images, func(a, b Image) int {
 		return cmp.Or(cmp.Compare(a.Reference, b.Reference), cmp.Compare(a.Origin, b.Origin))

@@ -157,6 +157,9 @@ func (w objectWalk) walk(value any, at []string, in string, images bool) {
 			at := append(at, memberName(member, i))
 			if text, ok := member.(string); ok {
 				w.text(text, at)
+				if w.custom && images && wholeReference.MatchString(text) {
+					w.add(text, at, true)
+				}
 			}
 			w.walk(member, at, at[len(at)-2], images)
 		}
@@ -237,7 +240,7 @@ func (w objectWalk) text(text string, at []string) {
 // embedded takes the images of the registry that stand in tables of a text: {registry, repository, tag}.
 func (w objectWalk) embedded(value any, at []string) {
 	w.depth--
-	inner := objectWalk{found: &[]imageFinding{}, source: w.source, custom: true}
+	inner := objectWalk{found: &[]imageFinding{}, source: w.source, custom: true, depth: w.depth}
 	inner.walk(value, []string{""}, "", false)
 	for _, f := range *inner.found {
 		if strings.HasPrefix(f.reference, Registry) {

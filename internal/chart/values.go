@@ -46,8 +46,13 @@ func (w *valuesWalk) walk(value any, at []string, images bool) {
 	case []any:
 		for i, member := range v {
 			at := append(at, strconv.Itoa(i))
-			if table, ok := member.(map[string]any); ok {
-				w.add(imageOfTable("", table), at)
+			switch v := member.(type) {
+			case map[string]any:
+				w.add(imageOfTable("", v), at)
+			case string:
+				if images && wholeReference.MatchString(v) {
+					w.add(imageTable{repository: v}, at)
+				}
 			}
 			w.walk(member, at, images)
 		}
