@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nfo-operator/nfo/internal/chart/render"
+
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
@@ -17,9 +19,9 @@ var (
 	// the chart, a link, no Chart.yaml, a name or version that Helm refuses.
 	ErrNotChart = errors.New("not a chart")
 	// ErrTooLarge: the archive, its content, what it renders or what it names is over a bound.
-	ErrTooLarge = errors.New("the chart is too large")
+	ErrTooLarge = render.ErrTooLarge
 	// ErrRender: Helm cannot load or render it, or a rendered document is no YAML.
-	ErrRender = errors.New("the chart cannot be rendered")
+	ErrRender = render.ErrFailed
 	// ErrImage: it names an image by a reference that no container runtime takes.
 	ErrImage = errors.New("the chart names an unreadable image")
 	// ErrTimeout: reading took more processor time than [Limits] allow.

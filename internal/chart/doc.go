@@ -2,7 +2,7 @@
 //
 // Contract: a [Reader] takes the bytes of a chart and how definitions deploy it, and returns each image with
 // whether it follows the registry that the operator sets, whether the chart is deployed without it, and where it is
-// named. It is the only package that knows Helm.
+// named. It and render, below it, are the only packages that know Helm.
 //
 // Invariants:
 //
@@ -21,9 +21,8 @@
 // the store: in arguments, variables, files and annotations. Rejected: to search for what looks like a reference in
 // texts that do not follow the registry, which finds as much that is none.
 //
-// Decision: templates are executed one by one, by a copy of Helm's engine, which stops at the first one that fails
-// and exports neither its functions nor its files (engine.go, functions.go, files.go; a test compares both on all
-// charts of testdata). Rejected: to render with Helm again and again, without one failing file more each time.
+// Decision: templates are executed one by one, by a copy of Helm's engine (package render), which stops at the first
+// one that fails; a test compares both on all charts of testdata. Rejected: to render with Helm again and again, without one failing file more each time.
 //
 // Decision: templates are rendered in a process of their own. Rejected: to render them in the manager
 // under a deadline, for a template cannot be stopped, takes memory without bound, and can end the process

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfo-operator/nfo/internal/chart/render"
+
 	"golang.org/x/tools/txtar"
 )
 
@@ -87,7 +89,7 @@ func FuzzRequest(f *testing.F) {
 			t.Skip("the API server takes none that long")
 		}
 		r := readUnrendered(Request{Archive: archive, RegistryValuesPaths: []string{path}, ImagePullSecretsValuesPaths: []string{path}})
-		found, problems := findImages(rendering{files: map[string]string{"app/templates/a.yaml": string(rendered)}})
+		found, problems := findImages(render.Rendering{Files: map[string]string{"app/templates/a.yaml": string(rendered)}})
 		for _, p := range problems {
 			r.problem(p.err)
 		}

@@ -11,17 +11,15 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/nfo-operator/nfo/internal/chart/render"
+
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/yaml"
 )
 
-const (
-	// maxRenderedBytes bounds what a chart renders, all files together.
-	maxRenderedBytes = 16 << 20
-	// maxEmbedded is how deep YAML is read in texts in YAML.
-	maxEmbedded = 3
-)
+// maxEmbedded is how deep YAML is read in texts in YAML.
+const maxEmbedded = 3
 
 // documentStart is where Helm cuts a rendered file.
 var documentStart = regexp.MustCompile(`(?:^|\s*\n)---\s*`)
@@ -41,9 +39,9 @@ type fileProblem struct {
 }
 
 // findImages finds the images in rendered files. What cannot be read does not stop the rest.
-func findImages(out rendering) (found []imageFinding, problems []fileProblem) {
-	for _, file := range slices.Sorted(maps.Keys(out.files)) {
-		for i, document := range documentStart.Split(out.files[file], -1) {
+func findImages(out render.Rendering) (found []imageFinding, problems []fileProblem) {
+	for _, file := range slices.Sorted(maps.Keys(out.Files)) {
+		for i, document := range documentStart.Split(out.Files[file], -1) {
 			w := objectWalk{found: &found, depth: maxEmbedded}
 			w.source.Template = clip(Readable(file), maxChartString)
 			object, err := decodeObject(document)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nfo-operator/nfo/internal/chart/render"
+
 	helmchart "helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
@@ -183,15 +185,15 @@ func (r *chartReading) deployed(s chartStage) {
 		r.problem(err)
 	}
 	found, problems := findImages(out)
-	for _, file := range slices.Sorted(maps.Keys(out.failed)) {
-		r.failure(out, file, out.failed[file])
+	for _, file := range slices.Sorted(maps.Keys(out.Failed)) {
+		r.failure(out, file, out.Failed[file])
 	}
 	for _, p := range problems {
 		r.failure(out, p.file, p.err)
-		out.failed[p.file] = cmp.Or(out.failed[p.file], p.err)
+		out.Failed[p.file] = cmp.Or(out.Failed[p.file], p.err)
 	}
-	r.failed = out.failed
-	for _, err := range r.images.need(found, r.registry(), out.failed) {
+	r.failed = out.Failed
+	for _, err := range r.images.need(found, r.registry(), out.Failed) {
 		r.problem(err)
 	}
 	for _, joined := range r.images.joined {
@@ -201,8 +203,8 @@ func (r *chartReading) deployed(s chartStage) {
 
 // failure reports a file that fails. What fails in no manifest, or in nothing but tests, keeps nothing needed from
 // being known.
-func (r *chartReading) failure(out rendering, file string, err error) {
-	if !errors.Is(err, ErrTooLarge) && (!isManifest(file) || onlyTests(file, out.sources[file])) {
+func (r *chartReading) failure(out render.Rendering, file string, err error) {
+	if !errors.Is(err, ErrTooLarge) && (!isManifest(file) || onlyTests(file, out.Sources[file])) {
 		r.remark("", err)
 		return
 	}
@@ -216,22 +218,22 @@ func (r *chartReading) every(s chartStage) {
 		r.remark(everyStage, err)
 	}
 	found, problems := findImages(out)
-	for _, file := range slices.Sorted(maps.Keys(out.failed)) {
-		problems = append(problems, fileProblem{file, out.failed[file]})
+	for _, file := range slices.Sorted(maps.Keys(out.Failed)) {
+		problems = append(problems, fileProblem{file, out.Failed[file]})
 	}
 	for _, p := range problems {
 		// Else it has been reported, or only values are missing that whoever switches it on sets.
-		if r.failed[p.file] == nil && !errors.Is(p.err, errRefused) {
+		if r.failed[p.file] == nil && !errors.Is(p.err, render.ErrRefused) {
 			r.remark(everyStage, p.err)
 		}
 	}
-	for _, err := range r.images.addOptional(found, r.registry(), out.failed) {
+	for _, err := range r.images.addOptional(found, r.registry(), out.Failed) {
 		r.remark(everyStage, err)
 	}
 }
 
 // render renders a stage, once.
-func (s chartStage) render() (out rendering, err error) {
+func (s chartStage) render() (out render.Rendering, err error) {
 	release := chartutil.ReleaseOptions{Name: "release-name", Namespace: "default", Revision: 1, IsInstall: true}
 	defer func() {
 		if r := recover(); r != nil {
@@ -241,9 +243,9 @@ func (s chartStage) render() (out rendering, err error) {
 	// No check against values.schema.json: it may name URLs, and Helm would fetch them.
 	top, err := chartutil.ToRenderValuesWithSchemaValidation(s.chart, s.values, release, capabilities(), true)
 	if err != nil {
-		return rendering{}, fmt.Errorf("%w: merging its values: %w", ErrRender, err)
+		return render.Rendering{}, fmt.Errorf("%w: merging its values: %w", ErrRender, err)
 	}
-	return renderChart(s.chart, top), nil
+	return render.Chart(s.chart, top), nil
 }
 
 // capabilities are those of a cluster with everything that Kubernetes has by itself. Charts ask for

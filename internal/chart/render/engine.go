@@ -1,4 +1,4 @@
-package chart
+package render
 
 import (
 	"errors"
@@ -13,28 +13,41 @@ import (
 	"helm.sh/helm/v3/pkg/chartutil"
 )
 
-const (
-	// maxInclude is how deep a template may include itself, as in Helm.
-	maxInclude = 1000
-	// notesSuffix ends the names of the files that Helm shows to people and applies nothing of.
-	notesSuffix = "NOTES.txt"
+// Why a file fails.
+var (
+	// ErrTooLarge: the chart renders more than MaxBytes.
+	ErrTooLarge = errors.New("the chart is too large")
+	// ErrFailed: the file cannot be parsed or executed.
+	ErrFailed = errors.New("the chart cannot be rendered")
+	// ErrRefused is in every error of the functions required and fail which is all that failed in its file.
+	ErrRefused = errors.New("refused by the chart")
 )
 
-// rendering is what the templates of a chart render.
-type rendering struct {
-	files map[string]string
-	// failed are the errors of the files that fail, by file, in Helm's words. Of these the texts are what they
+const (
+	// MaxBytes bounds what a chart renders, all files together.
+	MaxBytes = 16 << 20
+	// maxInclude is how deep a template may include itself, as in Helm.
+	maxInclude = 1000
+	// NotesSuffix ends the names of the files that Helm shows to people and applies nothing of.
+	NotesSuffix = "NOTES.txt"
+)
+
+// Rendering is what the templates of a chart render.
+type Rendering struct {
+	// Files are the texts, by file, such as app/templates/a.yaml.
+	Files map[string]string
+	// Failed are the errors of the files that fail, by file, in Helm's words. Of these the texts are what they
 	// render if required and fail let them pass, or the documents before the one that fails.
-	failed map[string]error
-	// sources are the templates themselves.
-	sources map[string]string
+	Failed map[string]error
+	// Sources are the templates themselves.
+	Sources map[string]string
 }
 
-// renderChart executes each template of a chart as Helm's engine does, with one difference: a file that cannot be
+// Chart executes each template of a chart as Helm's engine does, with one difference: a file that cannot be
 // parsed or executed is an error beside what the other files render. Helm stops at the first one. Notes are parsed,
 // since other files can include what they define, and are not executed.
-func renderChart(c *helmchart.Chart, top chartutil.Values) rendering {
-	e := &engine{out: rendering{files: map[string]string{}, failed: map[string]error{}, sources: map[string]string{}}, room: maxRenderedBytes}
+func Chart(c *helmchart.Chart, top chartutil.Values) Rendering {
+	e := &engine{out: Rendering{Files: map[string]string{}, Failed: map[string]error{}, Sources: map[string]string{}}, room: MaxBytes}
 	e.root = template.New("gotpl").Option("missingkey=zero")
 	e.root.Funcs(templateFunctions())
 	e.root.Funcs(e.late(e.root, map[string]int{}))
@@ -43,7 +56,7 @@ func renderChart(c *helmchart.Chart, top chartutil.Values) rendering {
 	files := templateOrder(templates)
 	files = slices.DeleteFunc(files, func(file string) bool { return !e.parse(file, templates[file].text) })
 	for _, file := range files {
-		if base := path.Base(file); strings.HasPrefix(base, "_") || strings.HasSuffix(base, notesSuffix) {
+		if base := path.Base(file); strings.HasPrefix(base, "_") || strings.HasSuffix(base, NotesSuffix) {
 			continue
 		}
 		if e.render(file, templates[file]); e.room < 0 {
@@ -56,7 +69,7 @@ func renderChart(c *helmchart.Chart, top chartutil.Values) rendering {
 // engine executes templates.
 type engine struct {
 	root *template.Template
-	out  rendering
+	out  Rendering
 	// room is how many bytes may still be rendered.
 	room int
 	// lenient lets required and fail pass.
@@ -65,11 +78,11 @@ type engine struct {
 
 // parse parses a file. One that cannot be parsed is reported and left out.
 func (e *engine) parse(file, text string) (ok bool) {
-	e.out.sources[file] = text
+	e.out.Sources[file] = text
 	_, err := e.root.New(file).Parse(text)
-	if err != nil && !strings.HasSuffix(file, notesSuffix) {
+	if err != nil && !strings.HasSuffix(file, NotesSuffix) {
 		at, says := place(err)
-		e.out.failed[file] = fmt.Errorf("%w: parse error at (%s): %s", ErrRender, at, says)
+		e.out.Failed[file] = fmt.Errorf("%w: parse error at (%s): %s", ErrFailed, at, says)
 	}
 	return err == nil
 }
@@ -78,13 +91,13 @@ func (e *engine) render(file string, t scopedTemplate) {
 	t.scope["Template"] = chartutil.Values{"Name": file, "BasePath": t.base}
 	text, err := e.execute(file, t.scope)
 	if err != nil {
-		e.out.failed[file] = asHelmSays(err)
+		e.out.Failed[file] = asHelmSays(err)
 	}
-	if errors.Is(err, errRefused) {
+	if errors.Is(err, ErrRefused) {
 		// Without what required and fail insist on, there is more to see.
 		e.lenient = true
 		if text, err = e.execute(file, t.scope); err != nil {
-			e.out.failed[file] = asHelmSays(err)
+			e.out.Failed[file] = asHelmSays(err)
 		}
 		e.lenient = false
 	}
@@ -92,10 +105,10 @@ func (e *engine) render(file string, t scopedTemplate) {
 		text = text[:max(0, strings.LastIndex(text, "\n---"))]
 	}
 	if e.room -= len(text); e.room < 0 {
-		e.out.failed[file] = tooMuchRendered()
+		e.out.Failed[file] = tooMuchRendered()
 		return
 	}
-	e.out.files[file] = strings.ReplaceAll(text, "<no value>", "")
+	e.out.Files[file] = strings.ReplaceAll(text, "<no value>", "")
 }
 
 // execute executes a file. With an error the text is what had been rendered before.
@@ -124,17 +137,14 @@ func (b *boundedText) Write(p []byte) (int, error) {
 }
 
 func tooMuchRendered() error {
-	return fmt.Errorf("%w: it renders more than %d bytes", ErrTooLarge, maxRenderedBytes)
+	return fmt.Errorf("%w: it renders more than %d bytes", ErrTooLarge, MaxBytes)
 }
-
-// errRefused is in every error of the functions required and fail.
-var errRefused = errors.New("refused by the chart")
 
 // refusal is the error of required or fail.
 type refusal struct{ says string }
 
 func (r *refusal) Error() string { return r.says }
-func (r *refusal) Unwrap() error { return errRefused }
+func (r *refusal) Unwrap() error { return ErrRefused }
 
 // errorAt takes the place out of an error of text/template: template: file:line:column: ...
 var errorAt = regexp.MustCompile(`^template: (.+?:\d+(?::\d+)?): `)
@@ -157,9 +167,9 @@ func asHelmSays(err error) error {
 		return tooMuchRendered()
 	case errors.As(err, &refused):
 		at, _ := place(err)
-		return fmt.Errorf("%w: execution error at (%s): %w", ErrRender, at, refused)
+		return fmt.Errorf("%w: execution error at (%s): %w", ErrFailed, at, refused)
 	}
-	return fmt.Errorf("%w: %w", ErrRender, err)
+	return fmt.Errorf("%w: %w", ErrFailed, err)
 }
 
 // scopedTemplate is a template file and what it is executed with.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nfo-operator/nfo/internal/chart/render"
+
 	"github.com/google/go-cmp/cmp"
 	"helm.sh/helm/v3/pkg/chartutil"
 	helmengine "helm.sh/helm/v3/pkg/engine"
@@ -74,22 +76,22 @@ func TestRendersAsHelm(t *testing.T) {
 			continue
 		}
 		again, topAgain := prepared(t, q)
-		got := renderChart(again.chart, topAgain)
+		got := render.Chart(again.chart, topAgain)
 		want, err := helmengine.Engine{}.Render(s.chart, top)
 		if err != nil {
-			if len(got.failed) == 0 && !strings.Contains(err.Error(), notesSuffix) {
+			if len(got.Failed) == 0 && !strings.Contains(err.Error(), render.NotesSuffix) {
 				t.Errorf("%s: Helm says %v, and nothing failed", name, err)
 			}
 			continue
 		}
 		compared++
 		for file := range want {
-			if strings.HasSuffix(file, notesSuffix) {
+			if strings.HasSuffix(file, render.NotesSuffix) {
 				delete(want, file)
 			}
 		}
-		if diff := cmp.Diff(want, got.files); diff != "" || len(got.failed) > 0 {
-			t.Errorf("%s: %v\n-Helm +ours\n%s", name, got.failed, diff)
+		if diff := cmp.Diff(want, got.Files); diff != "" || len(got.Failed) > 0 {
+			t.Errorf("%s: %v\n-Helm +ours\n%s", name, got.Failed, diff)
 		}
 	}
 	if compared < 60 {
@@ -134,7 +136,7 @@ func TestRefusalsAreInHelmsWords(t *testing.T) {
 			})}
 			s, top := prepared(t, q)
 			_, helm := helmengine.Engine{}.Render(s.chart, top)
-			got := renderChart(s.chart, top).failed["app/templates/a.yaml"]
+			got := render.Chart(s.chart, top).Failed["app/templates/a.yaml"]
 			if !errors.Is(got, ErrRender) || helm == nil || !strings.Contains(got.Error(), tc.says) {
 				t.Fatalf("%s: %v, and Helm says %v", tc.reason, got, helm)
 			}
