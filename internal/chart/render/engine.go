@@ -59,9 +59,7 @@ func Chart(c *helmchart.Chart, top chartutil.Values) Rendering {
 		if base := path.Base(file); strings.HasPrefix(base, "_") || strings.HasSuffix(base, NotesSuffix) {
 			continue
 		}
-		if e.render(file, templates[file]); e.room < 0 {
-			break
-		}
+		e.render(file, templates[file])
 	}
 	return e.out
 }
@@ -104,10 +102,7 @@ func (e *engine) render(file string, t scopedTemplate) {
 	if err != nil { // the document that fails may be cut anywhere
 		text = text[:max(0, strings.LastIndex(text, "\n---"))]
 	}
-	if e.room -= len(text); e.room < 0 {
-		e.out.Failed[file] = tooMuchRendered()
-		return
-	}
+	e.room -= len(text)
 	e.out.Files[file] = strings.ReplaceAll(text, "<no value>", "")
 }
 
