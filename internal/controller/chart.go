@@ -91,11 +91,16 @@ func (r *ChartReconciler) unread(ctx context.Context, m *v1alpha1.ArtifactManife
 	var todo []chartToRead
 	for _, a := range charts {
 		c := chartToRead{deployed.profile(a), a.Repository}
-		if was, known := have[keyOf(a)]; !known || !sameReading(was, c.ChartStatus) || !r.reader.Current(was.Reader) {
+		if was, known := have[keyOf(a)]; !known || !upToDate(was, c.ChartStatus, r.reader) {
 			todo = append(todo, c)
 		}
 	}
 	return todo, nil
+}
+
+// upToDate reports whether a reading is of the same bytes, deployed the same way, and would come out the same now.
+func upToDate(was, now v1alpha1.ChartStatus, reader *chart.Reader) bool {
+	return sameReading(was, now) && reader.Current(was.Reader)
 }
 
 // chartsOf are the charts that a manifest lists and that are in the registry.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nfo-operator/nfo/internal/chart"
 
@@ -192,5 +193,39 @@ func TestProfileOfAChart(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestChartsAreReadAgain(t *testing.T) {
+	t.Parallel()
+	reader := func(limits chart.Limits) *chart.Reader {
+		r, err := chart.NewReader(limits, 1, "none")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	now, more := reader(chart.Limits{}), reader(chart.Limits{CPU: time.Minute})
+	c := v1alpha1.ChartStatus{Digest: "sha256:c"}
+	for name, tc := range map[string]struct {
+		reason, was string
+		digest      string
+		reader      *chart.Reader
+		want        bool
+	}{
+		"Same":       {"nothing has changed", now.Revision(false), c.Digest, now, true},
+		"Digest":     {"the bytes are others", now.Revision(false), "sha256:d", now, false},
+		"Older":      {"an older nfo reads charts otherwise", "", c.Digest, now, false},
+		"Limits":     {"no limit has ended the reading", now.Revision(false), c.Digest, more, true},
+		"Limited":    {"the limit that ended it is the same", now.Revision(true), c.Digest, now, true},
+		"LessLimits": {"the limit that ended it is another one", now.Revision(true), c.Digest, more, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			was := v1alpha1.ChartStatus{Digest: tc.digest, Reader: tc.was}
+			if len(tc.was) > 64 || upToDate(was, c, tc.reader) != tc.want {
+				t.Errorf("%s: %q, want %t", tc.reason, tc.was, tc.want)
+			}
+		})
 	}
 }
