@@ -77,17 +77,17 @@ func isManifest(file string) bool {
 }
 
 var (
-	kindLine     = regexp.MustCompile(`(?m)^kind\s*:`)
-	testHookLine = regexp.MustCompile(`(?m)^\s*["']?helm\.sh/hook["']?\s*:\s*["']?test(-success|-failure)?["']?\s*(#.*)?$`)
+	// kindOfObject is where an object of a template says its kind.
+	kindOfObject = regexp.MustCompile(`(?m)^["']?kind["']?\s*:|^\s*\{[^\n]*?\bkind["']?\s*:`)
+	// testOnly is the annotation of an object that is a test and nothing else.
+	testOnly = regexp.MustCompile(`(?m)helm\.sh/hook["']?\s*:\s*(?:"test(?:-success|-failure)?"|'test(?:-success|-failure)?'|test(?:-success|-failure)?\s*(?:[}#]|$))`)
 )
 
-// onlyTests reports whether a template is of nothing but tests.
-func onlyTests(file, source string) bool {
-	if strings.Contains(file, "/templates/tests/") {
-		return true
-	}
-	hooks := len(testHookLine.FindAllString(source, -1))
-	return hooks > 0 && hooks >= len(kindLine.FindAllString(source, -1))
+// onlyTests reports whether a template, which cannot be rendered, certainly has nothing but tests: each of its objects
+// says so.
+func onlyTests(source string) bool {
+	tests := len(testOnly.FindAllString(source, -1))
+	return tests > 0 && tests >= len(kindOfObject.FindAllString(source, -1))
 }
 
 // isTest reports whether an object with that annotation helm.sh/hook is applied by `helm test` only.

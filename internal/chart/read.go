@@ -204,7 +204,7 @@ func (r *chartReading) deployed(s chartStage) {
 // failure reports a file that fails. What fails in no manifest, or in nothing but tests, keeps nothing needed from
 // being known.
 func (r *chartReading) failure(out render.Rendering, file string, err error) {
-	if !errors.Is(err, ErrTooLarge) && (!isManifest(file) || onlyTests(file, out.Sources[file])) {
+	if !errors.Is(err, ErrTooLarge) && (!isManifest(file) || onlyTests(out.Sources[file])) {
 		r.remark("", err)
 		return
 	}
