@@ -164,18 +164,31 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// BenchmarkCorpus prints what reading all charts of the corpus costs: processor time of a chart's process, and the
-// most memory that one of them had.
-func BenchmarkCorpus(b *testing.B) {
+// BenchmarkReader prints what reading charts costs: processor time of a chart's process, and the most memory that
+// any process of the benchmark had until then.
+func BenchmarkReader(b *testing.B) {
+	var small []Request
+	for _, c := range corpus(b) {
+		small = append(small, c.request)
+	}
+	for _, c := range []struct {
+		name   string
+		charts []Request
+	}{{"Corpus", small}, {"Umbrella19x60", []Request{umbrella(19, 60)}}} {
+		b.Run(c.name, func(b *testing.B) { benchmarkReader(b, c.charts) })
+	}
+}
+
+func benchmarkReader(b *testing.B, charts []Request) {
+	b.Helper()
 	r, err := NewReader(Limits{}, 1, chartCommand...)
 	if err != nil {
 		b.Fatal(err)
 	}
-	charts := corpus(b)
 	before := childUsage(b)
 	for b.Loop() {
-		for _, c := range charts {
-			if _, err := r.Read(b.Context(), c.request); err != nil && !AboutChart(err) {
+		for _, q := range charts {
+			if _, err := r.Read(b.Context(), q); err != nil && !AboutChart(err) {
 				b.Fatal(err)
 			}
 		}

@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -77,6 +78,33 @@ func TestSameAnswerUnderLoad(t *testing.T) {
 	}
 	if !strings.Contains(quiet["umbrella"], "acme/part9:1.0.9") || strings.Contains(quiet["umbrella"], "\nerror ") {
 		t.Errorf("the umbrella chart is not read:\n%s", quiet["umbrella"])
+	}
+}
+
+// What a chart costs decides, and greater limits read what smaller ones do not.
+func TestLimitsScale(t *testing.T) {
+	t.Parallel()
+	const pod = "\n{kind: Pod, spec: {containers: [{image: example.com/a:1}]}}"
+	for name, tc := range map[string]struct {
+		reason, template string
+		less             Limits
+		want             error
+	}{
+		"CPU":    {"some seconds of a processor", `{{ range until 2000 }}{{ range until 1500 }}{{ if eq . -1 }}{{ end }}{{ end }}{{ end }}` + pod, Limits{CPU: time.Second}, ErrTimeout},
+		"Memory": {"100 MB at a time", `{{ $a := repeat 50000000 "x" }}{{ $b := repeat 50000000 "y" }}{{ range until 200 }}{{ $c := repeat 1000000 "z" }}{{ end }}{{ len $a }}{{ len $b | printf "#%d" | trunc 0 }}` + "\n---" + pod, Limits{Memory: LeastMemory}, ErrMemory},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			q := Request{Archive: chartWith("#" + tc.template)}
+			chart, err := chartReader(t, tc.less).Read(t.Context(), q)
+			if !errors.Is(err, tc.want) || !chart.Limited {
+				t.Errorf("%s, with less: %v, limited: %t", tc.reason, err, chart.Limited)
+			}
+			chart, err = chartReader(t, Limits{CPU: time.Minute}).Read(t.Context(), q)
+			if err != nil || len(chart.Images) != 1 || chart.Limited {
+				t.Errorf("%s, with more: %+v, %v", tc.reason, chart.Images, err)
+			}
+		})
 	}
 }
 
