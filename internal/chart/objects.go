@@ -188,8 +188,12 @@ func (w objectWalk) field(parent map[string]any, key string, at []string, in str
 		if key == "image" && (in == "containers" || in == "initContainers" || in == "ephemeralContainers") {
 			return w.add(v, at, false)
 		}
+		reference := ""
 		if w.custom {
-			return w.add(besides(key, parent, images).String(), at, true)
+			reference = besides(key, parent, images).String()
+		}
+		if _, err := parseImage(reference); err == nil { // else it can be a text with more in it
+			return w.add(reference, at, true)
 		}
 	case map[string]any:
 		if volume, ok := v["reference"].(string); ok && key == "image" && in == "volumes" {
