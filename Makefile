@@ -134,8 +134,14 @@ lies: cluster ## let registries give every wrong answer to every question, three
 hostile: cluster ## measure the manager and purges beside hostile registries, objects at every bound and a large store (30 minutes)
 	NFO_HOSTILE=1 $(GO) test ./test/hostile -count=1 -v -timeout 60m
 
+.PHONY: fuzz
+fuzz: ## read charts of any template and values, for NFO_FUZZ (default 10m)
+	@# What is new to the parent says little of what the child did: no time to make it smaller.
+	$(GO) test ./internal/chart -run '^$$' -fuzz '^FuzzReader$$' -fuzzminimizetime 1x -fuzztime $(or $(NFO_FUZZ),10m)
+
 .PHONY: bench
 bench: cluster bin/peers ## measure what a purge and a release cost, beside their peers (15 minutes)
+	$(GO) test ./internal/chart -run '^$$' -bench . -benchtime 3x -timeout 5m
 	$(GO) test ./internal/purge -run '^$$' -bench Plan -benchtime 500ms -timeout 2m
 	$(GO) test ./test/bench -run '^$$' -bench . -benchtime 1x -timeout 15m
 

@@ -22,6 +22,17 @@ const (
 	ImageMissing       ImageState = "Missing"
 )
 
+// OptionalReason says why a chart is deployed by default without an image that it names.
+// +kubebuilder:validation:Enum=Test;Dependency;Values
+type OptionalReason string
+
+// The reasons for which an image is optional.
+const (
+	OptionalTest       OptionalReason = "Test"
+	OptionalDependency OptionalReason = "Dependency"
+	OptionalValues     OptionalReason = "Values"
+)
+
 // ChartImage is an image that a chart names, and where it lies.
 type ChartImage struct {
 	// As the chart names it. What follows the definition's registryValuesPaths, and so comes from the
@@ -47,10 +58,19 @@ type ChartImage struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Digest string `json:"digest,omitempty"`
-	// True for what is not deployed by default: it belongs to a dependency that is switched off, or is
-	// named in the values and by no template.
+	// True for what is not deployed by default; optionalReason says why.
 	// +optional
 	Optional bool `json:"optional,omitempty"`
+	// Test: only `helm test` applies what names it. Dependency: a template names it only with a dependency that
+	// is switched off. Values: the values name it and no template does.
+	// +optional
+	OptionalReason OptionalReason `json:"optionalReason,omitempty"`
+	// The place in the chart that names it, the first one of those that decide whether it is optional: the
+	// template, the object's kind and name, and the field; or "values" and the path in them. Only in the status
+	// of the manifest.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Place string `json:"place,omitempty"`
 }
 
 // ChartStatus is what was read of a chart of a manifest.
@@ -104,6 +124,16 @@ type ChartStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1100
 	Problem string `json:"problem,omitempty"`
+	// What was noticed that concerns no needed image, such as that a dependency which is switched off cannot be
+	// rendered, so that not all optional images are known.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1100
+	Remark string `json:"remark,omitempty"`
+	// How it was read: the revision of nfo's chart reader, and its limits if one of them ended the reading. The
+	// manager reads the chart again if either has changed.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Reader string `json:"reader,omitempty"`
 }
 
 // ApplicationStatus is what an application of a definition is deployed from.

@@ -1,5 +1,6 @@
 // Command kubectl-nfo is kubectl's plugin: `kubectl nfo import` takes over what AOSM has, `kubectl nfo publish`
-// pushes artifacts to where a manifest lists them, `kubectl nfo why` says what keeps an object or an image.
+// pushes artifacts to where a manifest lists them, `kubectl nfo charts` shows the images that charts need, and
+// `kubectl nfo why` says what keeps an object or an image.
 package main
 
 import (
@@ -75,7 +76,7 @@ func run(ctx context.Context, streams genericiooptions.IOStreams, args []string)
 func newRootCommand(streams genericiooptions.IOStreams) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "kubectl-nfo",
-		Short:         "Take over what AOSM has, publish artifacts, and see what keeps them",
+		Short:         "Take over what AOSM has, publish artifacts, and see what charts need and what keeps them",
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -87,7 +88,7 @@ func newRootCommand(streams genericiooptions.IOStreams) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
 	flags := genericclioptions.NewConfigFlags(true).WithWarningPrinter(streams)
 	flags.AddFlags(root.PersistentFlags())
-	root.AddCommand(newImportCommand(streams, flags), newPublishCommand(streams, flags), newWhyCommand(streams, flags))
+	root.AddCommand(newImportCommand(streams, flags), newPublishCommand(streams, flags), newWhyCommand(streams, flags), newChartsCommand(streams, flags))
 	return root
 }
 

@@ -12,13 +12,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nfo-operator/nfo/internal/chart"
+
 	imageref "github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/files"
-	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -93,27 +94,27 @@ func (o *opener) chart(ctx context.Context, s sourceArgument) ([]candidate, erro
 		return nil, fmt.Errorf("opening the chart archive %s: %w", s.chart, err)
 	}
 	defer func() { _ = file.Close() }() // only read
-	chart, err := reference.ReadChartArchive(file)
+	read, err := chart.ReadArchive(file)
 	if err != nil {
 		return nil, fmt.Errorf("reading the chart archive %s: %w", s.chart, err)
 	}
-	layers := []registry.Blob{{MediaType: reference.ChartContentMediaType, Data: chart.Bytes}}
+	layers := []registry.Blob{{MediaType: chart.ContentMediaType, Data: read.Bytes}}
 	provenance, err := readProvenance(s.chart)
 	if err != nil {
 		return nil, err
 	}
 	if provenance != nil {
-		layers = append(layers, registry.Blob{MediaType: reference.ChartProvenanceMediaType, Data: provenance})
+		layers = append(layers, registry.Blob{MediaType: chart.ProvenanceMediaType, Data: provenance})
 		slices.SortFunc(layers, func(a, b registry.Blob) int { return cmp.Compare(digest.FromBytes(a.Data), digest.FromBytes(b.Data)) })
 	}
-	source, err := registry.Pack(ctx, s.chart, registry.Blob{MediaType: reference.ChartConfigMediaType, Data: chart.Config}, layers, chart.Annotations)
+	source, err := registry.Pack(ctx, s.chart, registry.Blob{MediaType: chart.ConfigMediaType, Data: read.Config}, layers, read.Annotations)
 	if err != nil {
 		return nil, err
 	}
 	return []candidate{{
-		labelled: labelled{written: s.written, entry: s.entry, identities: []identity{{chart.Name, chart.Tag()}}},
+		labelled: labelled{written: s.written, entry: s.entry, identities: []identity{{read.Name, read.Tag()}}},
 		read:     func(context.Context) (*registry.Source, error) { return source, nil },
-		content:  digest.FromBytes(chart.Bytes),
+		content:  digest.FromBytes(read.Bytes),
 	}}, nil
 }
 

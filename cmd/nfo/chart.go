@@ -3,25 +3,25 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/chart"
 )
 
 // newChartCommand is what the manager starts to read a chart. It is of no use to people.
 func newChartCommand() *cobra.Command {
-	var limits reference.ChartLimits
+	var limits chart.Limits
 	cmd := &cobra.Command{
 		Use:    "chart",
 		Short:  "Read the chart of a request on standard input, confined; started by the manager",
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := reference.ServeChart(limits, cmd.InOrStdin(), cmd.OutOrStdout()); err != nil {
-				return &exitError{reference.ChartChildFailed, err}
+			if err := chart.Serve(limits, cmd.InOrStdin(), cmd.OutOrStdout()); err != nil {
+				return &exitError{chart.ChildFailed, err}
 			}
 			return nil
 		},
 	}
-	cmd.Flags().DurationVar(&limits.Timeout, "timeout", 0, "how much processor time it may take; default: 10s")
-	cmd.Flags().Int64Var(&limits.Memory, "memory", 0, "bytes of memory that it may take; default: 256 MiB")
+	cmd.Flags().DurationVar(&limits.CPU, "cpu", 0, "how much processor time it may take; default: 10s")
+	cmd.Flags().Int64Var(&limits.Memory, "memory", 0, "bytes of memory that it may take; default: 384 MiB")
 	return cmd
 }

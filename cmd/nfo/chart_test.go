@@ -10,7 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/chart"
+
 	"github.com/nfo-operator/nfo/test/program"
 )
 
@@ -52,7 +53,7 @@ func TestChart(t *testing.T) {
 		}
 		command = []string{filepath.Join(dir, "nfo"), "chart"}
 	}
-	r, err := reference.NewChartReader(reference.ChartLimits{}, 1, command...)
+	r, err := chart.NewReader(chart.Limits{}, 1, command...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,12 +64,12 @@ func TestChart(t *testing.T) {
 		want             error
 	}{
 		"Image": {"a chart that is none's enemy", "{kind: Pod, spec: {containers: [{image: nginx}]}}", 1, nil},
-		"Bomb":  {"one that is", `{{ repeat 4294967296 "x" }}`, 0, reference.ErrChartMemory},
+		"Bomb":  {"one that is", `{{ repeat 4294967296 "x" }}`, 0, chart.ErrMemory},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			archive := packChart(t, map[string]string{"Chart.yaml": metadata, "templates/a.yaml": tc.template})
-			chart, err := r.Read(t.Context(), reference.ChartRequest{Archive: archive})
+			chart, err := r.Read(t.Context(), chart.Request{Archive: archive})
 			if !errors.Is(err, tc.want) || chart.Name != "app" || len(chart.Images) != tc.images {
 				t.Errorf("%s: read %+v, %v", tc.reason, chart, err)
 			}

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -24,6 +25,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/admission"
 	"github.com/nfo-operator/nfo/internal/caller"
 	"github.com/nfo-operator/nfo/internal/certificate"
+	"github.com/nfo-operator/nfo/internal/chart"
 	"github.com/nfo-operator/nfo/internal/controller"
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge"
@@ -87,6 +89,9 @@ Exit codes:
 	f.BoolVar(&cfg.Purger.AllowLoopback, purge.AllowLoopbackFlag, false, "connect to registries at loopback addresses too, such as a registry in the same pod; purge pods do the same")
 	f.StringVar(&cfg.places, "places", "", "YAML file that says which namespaces may use which registries or prefixes, read at start: {default: Allow or Deny, places: [{registry: host[:port][/prefix], namespaces: [...]}]}; default: every namespace may use every place")
 	f.Float64Var(&cfg.PollsPerSecond, "registry-polls-per-second", 5, "requests a second to each store's registry for polling upload states, on average; at least 0.1")
+	f.DurationVar(&cfg.Charts.CPU, "chart-cpu", chart.DefaultCPU, "processor time that reading one chart may take, in whole seconds; at least 1s")
+	cfg.Charts.Memory = chart.DefaultMemory
+	f.Var(byteCount{&cfg.Charts.Memory}, "chart-memory", "memory that the process which reads a chart may have, within the container's limit; at least 96Mi")
 	return cmd
 }
 
@@ -95,6 +100,10 @@ func (cfg managerConfig) validate() error {
 	switch {
 	case cfg.PollsPerSecond < 0.1:
 		return fmt.Errorf("--registry-polls-per-second is %g and must be at least 0.1", cfg.PollsPerSecond)
+	case cfg.Charts.CPU < time.Second:
+		return fmt.Errorf("--chart-cpu is %s and must be at least 1s", cfg.Charts.CPU)
+	case cfg.Charts.Memory < chart.LeastMemory:
+		return fmt.Errorf("--chart-memory is %d bytes and must be at least 96Mi", cfg.Charts.Memory)
 	case cfg.webhookPort < 0 || cfg.webhookPort > 65535:
 		return fmt.Errorf("--webhook-port is %d and must be a port, or 0", cfg.webhookPort)
 	}
@@ -116,7 +125,7 @@ func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error
 		return err
 	}
 	collectEarly()
-	if err := limitMemory(); err != nil {
+	if err := limitMemory(cfg.Charts.Memory); err != nil {
 		return err
 	}
 	log := zap.New(zap.WriteTo(terminal.JSON(os.Stderr)))
@@ -190,8 +199,8 @@ func collectEarly() {
 const containerMemory = "NFO_CONTAINER_MEMORY"
 
 // limitMemory has the Go runtime collect garbage rather than exceed 90 % of the container's memory limit, if that is
-// known. GOMEMLIMIT overrides it.
-func limitMemory() error {
+// known, less what the process that reads a chart may have, but not less than half of it. GOMEMLIMIT overrides it.
+func limitMemory(charts int64) error {
 	text := os.Getenv(containerMemory)
 	if text == "" || os.Getenv(purge.MemoryVariable) != "" {
 		return nil
@@ -200,7 +209,7 @@ func limitMemory() error {
 	if err != nil || limit <= 0 {
 		return fmt.Errorf("the environment variable %s is %.40q and must be a number of bytes above 0", containerMemory, text)
 	}
-	debug.SetMemoryLimit(purge.RuntimeMemory(limit))
+	debug.SetMemoryLimit(purge.RuntimeMemory(max(limit-charts, limit/2)))
 	return nil
 }
 

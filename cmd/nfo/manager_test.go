@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"github.com/nfo-operator/nfo/internal/chart"
 	"github.com/nfo-operator/nfo/internal/purge"
 )
 
@@ -19,14 +20,17 @@ func TestManagerUsage(t *testing.T) {
 		cfg    func(*managerConfig)
 		says   string
 	}{
-		"NoPolls":  {"nothing would ever be seen", func(c *managerConfig) { c.PollsPerSecond = 0 }, "--registry-polls-per-second is 0"},
-		"NoPort":   {"0 means none, less means nothing", func(c *managerConfig) { c.webhookPort = -1 }, "--webhook-port is -1"},
-		"PortOver": {"there is no such port", func(c *managerConfig) { c.webhookPort = 65536 }, "--webhook-port is 65536"},
+		"NoPolls":     {"nothing would ever be seen", func(c *managerConfig) { c.PollsPerSecond = 0 }, "--registry-polls-per-second is 0"},
+		"NoPort":      {"0 means none, less means nothing", func(c *managerConfig) { c.webhookPort = -1 }, "--webhook-port is -1"},
+		"Namespace":   {"no namespace has that name", func(c *managerConfig) { c.Watched = []string{"a", "B"} }, `--watch-namespaces has "B"`},
+		"ChartCPU":    {"no chart could be read", func(c *managerConfig) { c.Charts.CPU = 0 }, "--chart-cpu is 0s"},
+		"ChartMemory": {"no chart could be read", func(c *managerConfig) { c.Charts.Memory = 1 << 20 }, "--chart-memory is 1048576 bytes"},
+		"PortOver":    {"there is no such port", func(c *managerConfig) { c.webhookPort = 65536 }, "--webhook-port is 65536"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cfg := managerConfig{webhookPort: 9443}
-			cfg.PollsPerSecond = 5
+			cfg.PollsPerSecond, cfg.Charts = 5, chart.Limits{CPU: chart.DefaultCPU, Memory: chart.DefaultMemory}
 			tc.cfg(&cfg)
 			if err := runManager(t.Context(), &rest.Config{}, cfg); err == nil || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("%s: the error is %v, want %q", tc.reason, err, tc.says)
@@ -43,7 +47,8 @@ func TestMemoryLimit(t *testing.T) { // not parallel: it is of the whole process
 		want                       int64
 		says                       string
 	}{
-		"Limit":    {"garbage is collected before the container is killed", "1000000000", "", 900_000_000, ""},
+		"Limit":    {"garbage is collected before the container is killed", "1000000000", "", 720_000_000, ""},
+		"Half":     {"the cache needs some of it", "300000000", "", 135_000_000, ""},
 		"NoLimit":  {"nothing is known outside a cluster", "", "", before, ""},
 		"Override": {"the runtime has read its own variable when it started", "1000000000", "2GiB", before, ""},
 		"NoNumber": {"the Deployment is wrong", "512Mi", "", before, "NFO_CONTAINER_MEMORY"},
@@ -52,7 +57,7 @@ func TestMemoryLimit(t *testing.T) { // not parallel: it is of the whole process
 			debug.SetMemoryLimit(before)
 			t.Setenv(containerMemory, tc.container)
 			t.Setenv(purge.MemoryVariable, tc.runtime)
-			err := limitMemory()
+			err := limitMemory(200_000_000)
 			if (err == nil) != (tc.says == "") || (err != nil && !strings.Contains(err.Error(), tc.says)) {
 				t.Errorf("%s: the error is %v, want %q", tc.reason, err, tc.says)
 			}
@@ -79,7 +84,7 @@ func TestAListOfPlacesThatIsWrongEndsTheManagerAtItsStart(t *testing.T) {
 	}
 	for name, says := range map[string]string{file: `unknown field "namespace"`, file + ".missing": "no such file"} {
 		cfg := managerConfig{webhookPort: 9443, places: name}
-		cfg.PollsPerSecond, cfg.Purger.Resources = 5, purge.DefaultResources()
+		cfg.PollsPerSecond, cfg.Purger.Resources, cfg.Charts = 5, purge.DefaultResources(), chart.Limits{CPU: chart.DefaultCPU, Memory: chart.DefaultMemory}
 		if err := runManager(t.Context(), &rest.Config{}, cfg); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), file) {
 			t.Errorf("the error is %v, want %q and the file's name", err, says)
 		}

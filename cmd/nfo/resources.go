@@ -62,6 +62,30 @@ func (l resourceList) Set(text string) error {
 	return nil
 }
 
+// byteCount is a flag: a number of bytes, as 384Mi.
+type byteCount struct{ to *int64 }
+
+// String is the shortest form of the number.
+func (b byteCount) String() string {
+	if b.to == nil {
+		return ""
+	}
+	return resource.NewQuantity(*b.to, resource.BinarySI).String()
+}
+
+// Type is how the help calls such a value.
+func (b byteCount) Type() string { return "bytes" }
+
+// Set replaces the number.
+func (b byteCount) Set(text string) error {
+	quantity, err := resource.ParseQuantity(text)
+	if err != nil {
+		return fmt.Errorf("%q is not a number of bytes; use one such as 384Mi", text)
+	}
+	*b.to = quantity.Value()
+	return nil
+}
+
 // checkResources refuses what the API server would refuse in every purge CronJob, and too little memory.
 func checkResources(r corev1.ResourceRequirements) error {
 	if limit, set := r.Limits[corev1.ResourceMemory]; set && limit.Cmp(leastMemory) < 0 {

@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"github.com/nfo-operator/nfo/internal/chart"
 	"github.com/nfo-operator/nfo/internal/purge"
 )
 
@@ -65,7 +66,7 @@ func TestResourcesOfPurges(t *testing.T) {
 func TestManagerChecksTheResources(t *testing.T) {
 	t.Parallel()
 	cfg := managerConfig{webhookPort: 9443}
-	cfg.PollsPerSecond, cfg.Purger.Resources = 5, purge.DefaultResources()
+	cfg.PollsPerSecond, cfg.Purger.Resources, cfg.Charts = 5, purge.DefaultResources(), chart.Limits{CPU: chart.DefaultCPU, Memory: chart.DefaultMemory}
 	if err := (resourceList{&cfg.Purger.Resources.Limits}).Set("memory=1"); err != nil {
 		t.Fatal(err)
 	}
@@ -83,9 +84,21 @@ func TestHelpSaysTheDefaultResources(t *testing.T) {
 	if err := cmd.ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"(default cpu=50m,memory=64Mi)", "(default cpu=1,memory=512Mi)"} {
+	for _, want := range []string{"(default cpu=50m,memory=64Mi)", "(default cpu=1,memory=512Mi)", "(default 10s)", "(default 384Mi)"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the help does not say %q", want)
 		}
+	}
+}
+
+func TestByteCount(t *testing.T) {
+	t.Parallel()
+	var n int64
+	b := byteCount{&n}
+	if err := b.Set("1Gi"); err != nil || n != 1<<30 || b.String() != "1Gi" {
+		t.Errorf("1Gi is %d, %s, %v", n, b, err)
+	}
+	if err := b.Set("many"); err == nil || n != 1<<30 {
+		t.Errorf("%d, %v", n, err)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"github.com/nfo-operator/nfo/internal/chart"
+
 	"github.com/opencontainers/go-digest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -25,7 +27,7 @@ type ChartReconciler struct {
 	live       client.Reader
 	holders    *reference.Finder
 	registries *Registries
-	reader     *reference.ChartReader
+	reader     *chart.Reader
 	readings   *readings
 	// wake makes ManifestReconciler look at a manifest.
 	wake chan<- event.GenericEvent
@@ -90,11 +92,16 @@ func (r *ChartReconciler) unread(ctx context.Context, m *v1alpha1.ArtifactManife
 	var todo []chartToRead
 	for _, a := range charts {
 		c := chartToRead{deployed.profile(a), a.Repository}
-		if was, known := have[keyOf(a)]; !known || !sameReading(was, c.ChartStatus) {
+		if was, known := have[keyOf(a)]; !known || !upToDate(was, c.ChartStatus, r.reader) {
 			todo = append(todo, c)
 		}
 	}
 	return todo, nil
+}
+
+// upToDate reports whether a reading is of the same bytes, deployed the same way, and would come out the same now.
+func upToDate(was, now v1alpha1.ChartStatus, reader *chart.Reader) bool {
+	return sameReading(was, now) && reader.Current(was.Reader)
 }
 
 // chartsOf are the charts that a manifest lists and that are in the registry.
@@ -105,7 +112,7 @@ func chartsOf(m *v1alpha1.ArtifactManifest) []v1alpha1.ArtifactStatus {
 	}
 	var charts []v1alpha1.ArtifactStatus
 	for _, a := range m.Status.Artifacts {
-		if listed[keyOf(a)] && a.ConfigMediaType == reference.ChartConfigMediaType && a.Digest != "" {
+		if listed[keyOf(a)] && a.ConfigMediaType == chart.ConfigMediaType && a.Digest != "" {
 			charts = append(charts, a)
 		}
 	}
@@ -121,17 +128,17 @@ func (r *ChartReconciler) read(ctx context.Context, s *v1alpha1.ArtifactStore, c
 	archive, err := chartArchive(ctx, reg, c.repository, digest.Digest(c.Digest))
 	switch {
 	case errors.Is(err, errNoChart):
-		return c.with(reference.Chart{}, reg.Location(), err), nil
+		return c.with(chart.Chart{}, r.reader.Revision(false), reg.Location(), err), nil
 	case err != nil: // the registry may well have it, and as it should be, a moment later
 		return c.ChartStatus, fmt.Errorf("fetching chart %s:%s: %w", c.ArtifactName, c.ArtifactVersion, err)
 	}
-	chart, err := r.reader.Read(ctx, reference.ChartRequest{
+	read, err := r.reader.Read(ctx, chart.Request{
 		Archive: archive, RegistryValuesPaths: c.RegistryValuesPaths, ImagePullSecretsValuesPaths: c.ImagePullSecretsValuesPaths,
 	})
-	if err != nil && !reference.AboutChart(err) {
+	if err != nil && !chart.AboutChart(err) {
 		return c.ChartStatus, fmt.Errorf("reading chart %s:%s: %w", c.ArtifactName, c.ArtifactVersion, err)
 	}
-	return c.with(chart, reg.Location(), err), nil
+	return c.with(read, r.reader.Revision(read.Limited), reg.Location(), err), nil
 }
 
 // errNoChart: the image manifest, read whole, is not that of a chart.
@@ -144,9 +151,9 @@ func chartArchive(ctx context.Context, reg *registry.Client, repository string, 
 		return nil, err
 	}
 	for _, b := range m.Blobs {
-		if b.MediaType == reference.ChartContentMediaType {
-			return reg.Blob(ctx, repository, b.Digest, reference.MaxChartBytes)
+		if b.MediaType == chart.ContentMediaType {
+			return reg.Blob(ctx, repository, b.Digest, chart.MaxBytes)
 		}
 	}
-	return nil, fmt.Errorf("reading %s@%s: %w: it has no layer of type %s", repository, d, errNoChart, reference.ChartContentMediaType)
+	return nil, fmt.Errorf("reading %s@%s: %w: it has no layer of type %s", repository, d, errNoChart, chart.ContentMediaType)
 }

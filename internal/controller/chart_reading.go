@@ -6,10 +6,11 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/nfo-operator/nfo/internal/chart"
+
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 // The API's bounds of what a status says of a chart, in bytes.
@@ -76,7 +77,7 @@ func (r *readings) written(m *v1alpha1.ArtifactManifest) {
 	left := map[entry]v1alpha1.ChartStatus{}
 	stored := reading{}.over(m.Status.Charts)
 	for k, c := range have.charts {
-		if !sameReading(stored[k], c) {
+		if !sameReading(stored[k], c) || stored[k].Reader != c.Reader {
 			left[k] = c
 		}
 	}
@@ -98,27 +99,23 @@ func sameReading(a, b v1alpha1.ChartStatus) bool {
 }
 
 // with completes a chart with what was read of it. Where its images lie is not said yet.
-func (c chartToRead) with(chart reference.Chart, l v1alpha1.RegistryLocation, err error) v1alpha1.ChartStatus {
+func (c chartToRead) with(read chart.Chart, reader string, l v1alpha1.RegistryLocation, err error) v1alpha1.ChartStatus {
 	out := c.ChartStatus
-	out.Name, out.Version, out.AppVersion = chart.Name, chart.Version, chart.AppVersion
-	out.Images = imagesOf(chart, l)
+	out.Name, out.Version, out.AppVersion, out.Reader = read.Name, read.Version, read.AppVersion, reader
+	out.Images = imagesOf(read, l)
 	out.ImageCount = int32(len(out.Images))
-	problem := ""
-	if err != nil {
-		problem = err.Error()
-	}
-	for _, u := range chart.Unread {
-		problem = strings.TrimPrefix(problem+"; "+u, "; ")
-	}
 	out.Images = out.Images[:min(len(out.Images), v1alpha1.MaxImages)]
-	out.Problem = v1alpha1.Clip(problem, maxProblem)
+	if err != nil {
+		out.Problem = v1alpha1.Clip(err.Error(), maxProblem)
+	}
+	out.Remark = v1alpha1.Clip(strings.Join(read.Remarks, "; "), maxProblem)
 	return out
 }
 
 // imageOf names an image: without a host if it comes from the store's registry.
-func imageOf(i reference.ChartImage, l v1alpha1.RegistryLocation) v1alpha1.ChartImage {
+func imageOf(i chart.Image, l v1alpha1.RegistryLocation) v1alpha1.ChartImage {
 	image := v1alpha1.ChartImage{Image: i.Repository, State: v1alpha1.ImageMissing}
-	if i.Origin != reference.OriginOurs && v1alpha1.CanonicalHost(i.Host) != v1alpha1.CanonicalHost(l.Host) {
+	if i.Origin != chart.OriginOurs && v1alpha1.CanonicalHost(i.Host) != v1alpha1.CanonicalHost(l.Host) {
 		image.Image, image.State = i.Host+"/"+i.Repository, v1alpha1.ImageForeign
 	}
 	if i.Tag != "" {
@@ -127,32 +124,39 @@ func imageOf(i reference.ChartImage, l v1alpha1.RegistryLocation) v1alpha1.Chart
 	if i.Digest != "" {
 		image.Image += "@" + i.Digest
 	}
-	image.Image = v1alpha1.Clip(image.Image, maxImage) // a host may have any length
+	image.Image = v1alpha1.Clip(chart.Readable(image.Image), maxImage) // a host may have any length
 	return image
 }
 
-// imagesOf lists the images that a chart needs, each once, those that are deployed by default first.
-// What it names only while no registry is set is not needed.
-func imagesOf(chart reference.Chart, l v1alpha1.RegistryLocation) []v1alpha1.ChartImage {
-	optional := map[v1alpha1.ChartImage]bool{}
-	for _, i := range chart.Images {
-		if i.Origin == reference.OriginReplaced || i.Host == "" {
+// imagesOf lists the images that a chart names, each once, those that are deployed by default first.
+func imagesOf(read chart.Chart, l v1alpha1.RegistryLocation) []v1alpha1.ChartImage {
+	at := map[string]int{}
+	var all []v1alpha1.ChartImage
+	for _, i := range read.Images {
+		if i.Host == "" {
 			continue
 		}
 		image := imageOf(i, l)
-		spare := i.Optional || !slices.ContainsFunc(i.Sources, func(s reference.ChartSource) bool { return s.Values == "" })
-		if was, seen := optional[image]; !seen || was {
-			optional[image] = spare
+		image.Place, image.Optional = i.Sources[0].String(), i.Optional()
+		if image.Optional {
+			image.OptionalReason = v1alpha1.OptionalReason(i.Why)
+		}
+		j, seen := at[image.Image]
+		switch {
+		case !seen:
+			at[image.Image] = len(all)
+			all = append(all, image)
+		case optionalRank(image) < optionalRank(all[j]):
+			all[j] = image
 		}
 	}
-	var all []v1alpha1.ChartImage
-	for image, spare := range optional {
-		image.Optional = spare
-		all = append(all, image)
-	}
-	rank := map[bool]int{true: 1}
 	slices.SortFunc(all, func(a, b v1alpha1.ChartImage) int {
-		return cmp.Or(cmp.Compare(rank[a.Optional], rank[b.Optional]), cmp.Compare(a.Image, b.Image))
+		return cmp.Or(cmp.Compare(min(optionalRank(a), 1), min(optionalRank(b), 1)), cmp.Compare(a.Image, b.Image))
 	})
 	return all
+}
+
+// optionalRank is 0 for an image that is needed, and more the less is known of its use.
+func optionalRank(i v1alpha1.ChartImage) int {
+	return 1 + slices.Index([]v1alpha1.OptionalReason{v1alpha1.OptionalTest, v1alpha1.OptionalDependency, v1alpha1.OptionalValues}, i.OptionalReason)
 }

@@ -10,6 +10,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/chart"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -92,6 +93,8 @@ func classify(err error) (class, string) {
 		return stuck, v1alpha1.ReasonUnsupported
 	case errors.Is(err, registry.ErrUnreadable):
 		return stuck, v1alpha1.ReasonUnreadable
+	case errors.Is(err, chart.ErrStalled):
+		return retry, v1alpha1.ReasonPending
 	case errors.Is(err, registry.ErrNotFound):
 		return retry, v1alpha1.ReasonMissing
 	case errors.Is(err, registry.ErrUnavailable), errors.Is(err, errStillThere):

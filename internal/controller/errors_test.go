@@ -6,12 +6,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nfo-operator/nfo/internal/chart"
+
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -48,6 +49,11 @@ func TestExplain(t *testing.T) {
 			reason: "what a login must be able to do is said",
 			err:    fmt.Errorf("untagging a:1: %w", registry.ErrDenied),
 			class:  stuck, want: v1alpha1.ReasonDenied, says: "may read, push and delete there.",
+		},
+		"Stalled": {
+			reason: "the machine, and not the chart: it is tried again",
+			err:    fmt.Errorf("reading chart a:1: %w: too busy; nfo tries again", chart.ErrStalled),
+			class:  retry, want: v1alpha1.ReasonPending, says: "nfo tries again.",
 		},
 		"Unavailable": {
 			reason: "a certificate that is not trusted is among these",
@@ -109,7 +115,7 @@ func TestUnstorable(t *testing.T) {
 
 func TestNamesOfImagesFitAStatus(t *testing.T) {
 	t.Parallel()
-	image := imageOf(reference.ChartImage{Host: strings.Repeat("a", 2000), Repository: "upf", Tag: "1"}, v1alpha1.RegistryLocation{Host: "registry.example.com"})
+	image := imageOf(chart.Image{Host: strings.Repeat("a", 2000), Repository: "upf", Tag: "1"}, v1alpha1.RegistryLocation{Host: "registry.example.com"})
 	if image.State != v1alpha1.ImageForeign || len(image.Image) != maxImage {
 		t.Errorf("it is %s, named in %d bytes, want Foreign in %d: the host is as long as a chart likes", image.State, len(image.Image), maxImage)
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nfo-operator/nfo/internal/chart"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -22,7 +24,7 @@ func (seen manifestSeen) charts(v *manifestVerdict) {
 		if a.Digest == "" {
 			unseen++ // it may be a chart
 		}
-		if a.ConfigMediaType != reference.ChartConfigMediaType || a.Digest == "" {
+		if a.ConfigMediaType != chart.ConfigMediaType || a.Digest == "" {
 			continue
 		}
 		c, ok := known[keyOf(a)]
@@ -103,8 +105,8 @@ func (w wantedImage) is(repository, version, digest string) bool {
 
 // needs is what the charts of a manifest need and do not find in it, by what is to be done about it.
 type needs struct {
-	problems, missing, foreign, other []string
-	images                            int // that are needed
+	problems, missing, foreign, other, remarks []string
+	images                                     int // that are needed
 }
 
 func needsOf(charts []v1alpha1.ChartStatus) needs {
@@ -113,6 +115,9 @@ func needsOf(charts []v1alpha1.ChartStatus) needs {
 		chart := c.ArtifactName + ":" + c.ArtifactVersion
 		if c.Problem != "" {
 			n.problems = append(n.problems, chart+": "+strings.TrimSuffix(c.Problem, "."))
+		}
+		if c.Remark != "" {
+			n.remarks = append(n.remarks, chart+": "+strings.TrimSuffix(c.Remark, "."))
 		}
 		if int(c.ImageCount) > len(c.Images) {
 			n.problems = append(n.problems, fmt.Sprintf("%s names %d images, of which the first %d are looked for", chart, c.ImageCount, len(c.Images)))
@@ -173,6 +178,9 @@ func (seen manifestSeen) complete(v *manifestVerdict, unseen, unread int) {
 	}
 	if len(says) == 0 {
 		found(metav1.ConditionTrue, v1alpha1.ReasonComplete, "It has all of the %d images that its %d charts need.", n.images, len(v.charts))
+	}
+	if len(n.remarks) > 0 {
+		says = append(says, fmt.Sprintf("This concerns no image that is needed: %s.", v1alpha1.FirstOf(n.remarks, reference.NamedHolders)))
 	}
 	v.conditions.set(v1alpha1.ConditionComplete, status, reason, strings.Join(says, " "))
 }

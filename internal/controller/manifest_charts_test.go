@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/nfo-operator/nfo/internal/chart"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -19,7 +21,7 @@ func charted(images ...v1alpha1.ChartImage) manifestSeen {
 		s.manifest.Spec.Artifacts = append(s.manifest.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: "app", ArtifactVersion: "1.0.0"})
 		chart := v1alpha1.ArtifactStatus{
 			ArtifactName: "app", ArtifactVersion: "1.0.0", Repository: "acme/m/app", Digest: "sha256:c",
-			State: v1alpha1.ArtifactPresent, ConfigMediaType: reference.ChartConfigMediaType,
+			State: v1alpha1.ArtifactPresent, ConfigMediaType: chart.ConfigMediaType,
 		}
 		s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{present("sha256:a"), chart}
 		s.read = reading{charts: map[entry]v1alpha1.ChartStatus{{"app", "1.0.0"}: {ArtifactName: "app", ArtifactVersion: "1.0.0", Digest: "sha256:c", Images: images}}}
@@ -95,6 +97,11 @@ func TestComplete(t *testing.T) {
 			c.Problem = "it is broken"
 			s.read.charts[entry{"app", "1.0.0"}] = c
 		}, "False/ChartUnreadable", "app:1.0.0: it is broken"},
+		"Remark": {"what is optional does not count, and is told", charted(ours("nginx:1.0.0")), func(s *manifestSeen) {
+			c := s.read.charts[entry{"app", "1.0.0"}]
+			c.Remark = "a spare part is broken"
+			s.read.charts[entry{"app", "1.0.0"}] = c
+		}, "True/Complete", "This concerns no image that is needed: app:1.0.0: a spare part is broken."},
 		"Unread":  {"it has not been read", charted(), func(s *manifestSeen) { s.read = reading{} }, "Unknown/Pending", "0 of 1 charts"},
 		"Trouble": {"it cannot be read now", charted(), func(s *manifestSeen) { s.read = reading{trouble: fmt.Errorf("no: %w", registry.ErrUnavailable)} }, "Unknown/Unavailable", "Check the registry"},
 		"Stale": {"what was read is of another digest", charted(), func(s *manifestSeen) {
@@ -124,23 +131,34 @@ func TestComplete(t *testing.T) {
 
 func TestImagesOfAChart(t *testing.T) {
 	t.Parallel()
-	rendered, values := []reference.ChartSource{{Template: "a.yaml"}}, []reference.ChartSource{{Values: "image"}}
-	chart := reference.Chart{Name: "app", Unread: []string{"db: too large"}, Images: []reference.ChartImage{
-		{Host: reference.ChartRegistry, Repository: "b", Tag: "1", Origin: reference.OriginOurs, Sources: rendered},
-		{Host: "R", Repository: "acme/m/a", Tag: "1", Digest: "sha256:a", Origin: reference.OriginForeign, Sources: rendered},
-		{Host: "quay.io", Repository: "x", Tag: "1", Origin: reference.OriginForeign, Sources: values},
-		{Host: "quay.io", Repository: "x", Tag: "1", Origin: reference.OriginForeign, Sources: rendered, Optional: true},
-		{Host: reference.ChartRegistry, Repository: "b", Tag: "1", Origin: reference.OriginOurs, Sources: values, Optional: true},
-		{Host: "docker.io", Repository: "library/b", Tag: "1", Origin: reference.OriginReplaced, Sources: rendered},
-		{Reference: "///", Origin: reference.OriginForeign, Sources: rendered},
+	place := func(why chart.Why, at string) []chart.Source {
+		if why == chart.WhyValues {
+			return []chart.Source{{Values: at, Why: why}}
+		}
+		return []chart.Source{{Template: at, Kind: "Pod", Name: "p", Field: "x", Why: why}}
+	}
+	image := func(host, repository string, origin chart.ImageOrigin, why chart.Why) chart.Image {
+		return chart.Image{Host: host, Repository: repository, Tag: "1", Origin: origin, Why: why, Sources: place(why, "a.yaml")}
+	}
+	read := chart.Chart{Name: "app", Remarks: []string{"db: too large"}, Images: []chart.Image{
+		image(chart.Registry, "b", chart.OriginOurs, chart.WhyDeployed),
+		{Host: "R", Repository: "acme/m/a", Tag: "1", Digest: "sha256:a", Origin: chart.OriginForeign, Why: chart.WhyDeployed, Sources: place(chart.WhyDeployed, "a.yaml")},
+		image("quay.io", "x", chart.OriginForeign, chart.WhyValues),
+		image("quay.io", "x", chart.OriginForeign, chart.WhyDependency),
+		image(chart.Registry, "b", chart.OriginOurs, chart.WhyValues),
+		image("quay.io", "t", chart.OriginForeign, chart.WhyTest),
+		image("quay.io", chart.Registry+"/odd", chart.OriginForeign, chart.WhyValues),
+		{Reference: "///", Origin: chart.OriginForeign, Why: chart.WhyDeployed, Sources: place(chart.WhyDeployed, "a.yaml")},
 	}}
-	got := chartToRead{}.with(chart, location, errors.New("it is broken"))
+	got := chartToRead{}.with(read, "1", location, errors.New("it is broken"))
 	want := v1alpha1.ChartStatus{
-		Name: "app", ImageCount: 3, Problem: "it is broken; db: too large",
+		Name: "app", ImageCount: 5, Problem: "it is broken", Remark: "db: too large", Reader: "1",
 		Images: []v1alpha1.ChartImage{
-			{Image: "acme/m/a:1@sha256:a", State: v1alpha1.ImageMissing}, // the host is the store's
-			{Image: "b:1", State: v1alpha1.ImageMissing},
-			{Image: "quay.io/x:1", State: v1alpha1.ImageForeign, Optional: true},
+			{Image: "acme/m/a:1@sha256:a", State: v1alpha1.ImageMissing, Place: "a.yaml Pod/p x"}, // the host is the store's
+			{Image: "b:1", State: v1alpha1.ImageMissing, Place: "a.yaml Pod/p x"},
+			{Image: "quay.io/<registry>/odd:1", State: v1alpha1.ImageForeign, Optional: true, OptionalReason: v1alpha1.OptionalValues, Place: "values a.yaml"},
+			{Image: "quay.io/t:1", State: v1alpha1.ImageForeign, Optional: true, OptionalReason: v1alpha1.OptionalTest, Place: "a.yaml Pod/p x"},
+			{Image: "quay.io/x:1", State: v1alpha1.ImageForeign, Optional: true, OptionalReason: v1alpha1.OptionalDependency, Place: "a.yaml Pod/p x"},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -150,11 +168,11 @@ func TestImagesOfAChart(t *testing.T) {
 
 func TestChartOfTooManyImages(t *testing.T) {
 	t.Parallel()
-	var chart reference.Chart
+	var many chart.Chart
 	for i := range v1alpha1.MaxImages + 1 {
-		chart.Images = append(chart.Images, reference.ChartImage{Host: "r", Repository: fmt.Sprintf("i%03d", i), Sources: []reference.ChartSource{{Template: "a"}}})
+		many.Images = append(many.Images, chart.Image{Host: "r", Repository: fmt.Sprintf("i%03d", i), Sources: []chart.Source{{Template: "a"}}})
 	}
-	got := chartToRead{}.with(chart, location, nil)
+	got := chartToRead{}.with(many, "", location, nil)
 	n := needsOf([]v1alpha1.ChartStatus{got})
 	if len(got.Images) != v1alpha1.MaxImages || len(n.problems) != 1 || !strings.Contains(n.problems[0], "513 images, of which the first 512") {
 		t.Errorf("%d of %d images, %q", len(got.Images), got.ImageCount, n.problems)
@@ -175,5 +193,39 @@ func TestProfileOfAChart(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestChartsAreReadAgain(t *testing.T) {
+	t.Parallel()
+	reader := func(limits chart.Limits) *chart.Reader {
+		r, err := chart.NewReader(limits, 1, "none")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	now, more := reader(chart.Limits{}), reader(chart.Limits{CPU: time.Minute})
+	c := v1alpha1.ChartStatus{Digest: "sha256:c"}
+	for name, tc := range map[string]struct {
+		reason, was string
+		digest      string
+		reader      *chart.Reader
+		want        bool
+	}{
+		"Same":       {"nothing has changed", now.Revision(false), c.Digest, now, true},
+		"Digest":     {"the bytes are others", now.Revision(false), "sha256:d", now, false},
+		"Older":      {"an older nfo reads charts otherwise", "", c.Digest, now, false},
+		"Limits":     {"no limit has ended the reading", now.Revision(false), c.Digest, more, true},
+		"Limited":    {"the limit that ended it is the same", now.Revision(true), c.Digest, now, true},
+		"LessLimits": {"the limit that ended it is another one", now.Revision(true), c.Digest, more, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			was := v1alpha1.ChartStatus{Digest: tc.digest, Reader: tc.was}
+			if len(tc.was) > 64 || upToDate(was, c, tc.reader) != tc.want {
+				t.Errorf("%s: %q, want %t", tc.reason, tc.was, tc.want)
+			}
+		})
 	}
 }

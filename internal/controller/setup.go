@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/nfo-operator/nfo/internal/chart"
+
 	"github.com/prometheus/client_golang/prometheus"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -47,7 +49,9 @@ type Options struct {
 	// Metrics is where the metrics of stores are registered. Default: where controller-runtime
 	// registers its own, which the manager serves.
 	Metrics prometheus.Registerer
-	// ChartCommand starts the process that reads a chart; see reference.NewChartReader. Default: this
+	// Charts bound the reading of one chart. Default: see chart.Limits.
+	Charts chart.Limits
+	// ChartCommand starts the process that reads a chart; see chart.NewReader. Default: this
 	// program's own.
 	ChartCommand []string
 	// Places are the administrator's list of who may have stores where.
@@ -98,7 +102,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	timed := newSpeeds(o.Clock)
 	registries := newRegistries(live, o.Transport, timed, o.SecondLook, registry.AddressesOf(o.Purger.AllowLoopback))
 	recorder := mgr.GetEventRecorder("nfo")
-	reader, err := reference.NewChartReader(reference.ChartLimits{}, 1, o.ChartCommand...)
+	reader, err := chart.NewReader(o.Charts, 1, o.ChartCommand...)
 	if err != nil {
 		return err
 	}

@@ -1,15 +1,17 @@
 package controller
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/nfo-operator/nfo/internal/chart"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 // Texts of charts and registries can be long and in any language.
@@ -31,7 +33,10 @@ func TestTextsAreCutBetweenCharacters(t *testing.T) {
 			return strings.TrimPrefix(<-to.Events, "Normal Reason ")
 		}},
 		"Problem": {"the schema bounds it", maxProblem, func(text string) string {
-			return chartToRead{}.with(reference.Chart{Unread: []string{text}}, v1alpha1.RegistryLocation{}, nil).Problem
+			return chartToRead{}.with(chart.Chart{}, "", v1alpha1.RegistryLocation{}, errors.New(text)).Problem
+		}},
+		"Remark": {"the schema bounds it", maxProblem, func(text string) string {
+			return chartToRead{}.with(chart.Chart{Remarks: []string{text}}, "", v1alpha1.RegistryLocation{}, nil).Remark
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

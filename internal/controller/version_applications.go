@@ -94,7 +94,10 @@ func (seen versionSeen) application(ref reference.Reference) (app v1alpha1.Appli
 		if c.ArtifactName == ref.Artifact && c.ArtifactVersion == version && c.Digest == app.Digest {
 			count := c.ImageCount
 			app.Images, app.ImageCount = slices.Clone(c.Images), &count
-			whole = c.Problem == ""
+			for i := range app.Images {
+				app.Images[i].Place = "" // the manifest's status has it
+			}
+			whole = c.Problem == "" && c.Remark == ""
 		}
 	}
 	return app, whole, true

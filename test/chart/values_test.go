@@ -32,9 +32,9 @@ func TestValues(t *testing.T) {
 	}{
 		"Small": {"one replica needs neither a budget nor a node of its own", "", []expect{
 			{manager, "{.spec.replicas}", "1"},
-			{manager, container + ".resources}", `{"limits":{"memory":"512Mi"},"requests":{"cpu":"50m","memory":"96Mi"}}`},
+			{manager, container + ".resources}", `{"limits":{"memory":"768Mi"},"requests":{"cpu":"50m","memory":"96Mi"}}`},
 			{manager, container + ".env}", `[{"name":"NFO_CONTAINER_MEMORY","valueFrom":{"resourceFieldRef":{"resource":"limits.memory"}}}]`},
-			{manager, container + ".args}", `["manager","--namespace=operators","--leader-election-namespace=operators","--purger-image=registry.example.com:5000/nfo:0.1.0","--purger-requests=cpu=50m,memory=64Mi","--purger-limits=cpu=1,memory=512Mi","--registry-polls-per-second=5"]`},
+			{manager, container + ".args}", `["manager","--namespace=operators","--leader-election-namespace=operators","--purger-image=registry.example.com:5000/nfo:0.1.0","--purger-requests=cpu=50m,memory=64Mi","--purger-limits=cpu=1,memory=512Mi","--registry-polls-per-second=5","--chart-cpu=10s","--chart-memory=384Mi"]`},
 			{manager, "{.spec.template.spec.affinity}{.spec.template.spec.topologySpreadConstraints}", ""},
 			{"PodDisruptionBudget/nfo-manager", "", ""},
 			{"NetworkPolicy/nfo-manager", "", ""},
@@ -47,21 +47,22 @@ func TestValues(t *testing.T) {
 			{manager, "{.spec.replicas}", "2"},
 			{manager, container + ".resources}", `{"limits":{"memory":"1Gi"},"requests":{"cpu":"200m","memory":"256Mi"}}`},
 			{manager, container + ".args[6]}", "--registry-polls-per-second=10"},
+			{manager, container + ".args[7]} {" + container[1:] + ".args[8]}", "--chart-cpu=30s --chart-memory=448Mi"},
 			{manager, "{.spec.template.spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.topologyKey}", "kubernetes.io/hostname"},
 			{manager, "{.spec.template.spec.topologySpreadConstraints[0].topologyKey}", "topology.kubernetes.io/zone"},
 			{"PodDisruptionBudget/nfo-manager", "{.spec.maxUnavailable}", "1"},
 		}},
 		"Loopback": {"the manager hands it to purges", "allowLoopbackRegistries: true", []expect{
-			{manager, container + ".args[7]}", "--allow-loopback-registries"},
+			{manager, container + ".args[9]}", "--allow-loopback-registries"},
 		}},
 		"Watched": {"the manager acts in them alone", "watchNamespaces: [default]", []expect{
-			{manager, container + ".args[7]}", "--watch-namespaces=default"},
+			{manager, container + ".args[9]}", "--watch-namespaces=default"},
 			{"RoleBinding/nfo-manager-watched", "{.roleRef.kind} {.roleRef.name} {.subjects[0].namespace} {.subjects[0].name}", "ClusterRole nfo-manager-watched operators nfo-manager"},
 			{"ClusterRoleBinding/nfo-manager-watched", "", ""},
 			{"ClusterRoleBinding/nfo-manager", "{.roleRef.name}", "nfo-manager"},
 		}},
 		"PlainPaths": {"for tools that undo changes", "webhooks: {secretPaths: false}", []expect{
-			{manager, container + ".args[7]}", "--webhook-secret-paths=false"},
+			{manager, container + ".args[9]}", "--webhook-secret-paths=false"},
 		}},
 		"NoPlaces": {"every namespace may use every place", "", []expect{
 			{"ConfigMap/nfo-places", "", ""},
@@ -69,7 +70,7 @@ func TestValues(t *testing.T) {
 		}},
 		"Places": {"a list, and a manager that starts anew when it changes", "places: {list: [{registry: registry.example.com/acme, namespaces: [acme]}, {registry: closed.example.com}]}\npodAnnotations: {note: here}", []expect{
 			{"ConfigMap/nfo-places", `{.data.places\.yaml}`, "default: Allow\nplaces:\n- namespaces:\n  - acme\n  registry: registry.example.com/acme\n- registry: closed.example.com\n"},
-			{manager, container + ".args[7]}", "--places=/places/places.yaml"},
+			{manager, container + ".args[9]}", "--places=/places/places.yaml"},
 			{manager, container + ".volumeMounts}", `[{"mountPath":"/places","name":"places","readOnly":true}]`},
 			{manager, "{.spec.template.spec.volumes}", `[{"configMap":{"name":"nfo-places"},"name":"places"}]`},
 			{manager, `{.spec.template.metadata.annotations.note} {.spec.template.metadata.annotations.nfo\.dev/places}`, "here " + placesSum},
@@ -82,11 +83,13 @@ func TestValues(t *testing.T) {
 			{manager, "{.spec.replicas}", "2"},
 			{manager, container + ".resources}", `{"limits":{"memory":"4Gi"},"requests":{"cpu":"500m","memory":"1Gi"}}`},
 			{manager, container + ".args[6]}", "--registry-polls-per-second=20"},
+			{manager, container + ".args[7]} {" + container[1:] + ".args[8]}", "--chart-cpu=60s --chart-memory=1Gi"},
 		}},
-		"OverScale": {"what is said goes before the scale", "scale: large\nreplicas: 1\nresources: {limits: {memory: 300Mi}}\npollsPerSecond: 0.5", []expect{
+		"OverScale": {"what is said goes before the scale", "scale: large\nreplicas: 1\nresources: {limits: {memory: 300Mi}}\npollsPerSecond: 0.5\nchartSeconds: 25\nchartMemory: 2Gi", []expect{
 			{manager, "{.spec.replicas}", "1"},
 			{manager, container + ".resources}", `{"limits":{"memory":"300Mi"}}`},
 			{manager, container + ".args[6]}", "--registry-polls-per-second=0.5"},
+			{manager, container + ".args[7]} {" + container[1:] + ".args[8]}", "--chart-cpu=25s --chart-memory=2Gi"},
 			{"PodDisruptionBudget/nfo-manager", "", ""},
 		}},
 		"NoBudget": {"somebody else has one", "replicas: 3\npodDisruptionBudget: {enabled: false}", []expect{
@@ -143,7 +146,7 @@ func TestValues(t *testing.T) {
 			{"ValidatingWebhookConfiguration/nfo-validating", "{.metadata.annotations}", ""},
 		}},
 		"CertManager": {"the authority stays when the leaf is renewed", "certificate: {mode: certManager}", []expect{
-			{manager, container + ".args[7]}", "--webhook-cert-dir=/certificate"},
+			{manager, container + ".args[9]}", "--webhook-cert-dir=/certificate"},
 			{manager, container + ".volumeMounts[0].mountPath} {.spec.template.spec.volumes[0].name}", "/certificate certificate"},
 			{manager, "{.spec.template.spec.volumes[0].secret.secretName}", "nfo-webhook-issued"},
 			{"Certificate/nfo-webhooks", "{.spec.secretName} {.spec.dnsNames[0]}", "nfo-webhook-issued nfo-webhooks.operators.svc"},

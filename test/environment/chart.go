@@ -6,7 +6,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/chart"
+
 	"github.com/nfo-operator/nfo/test/program"
 )
 
@@ -26,16 +27,16 @@ func init() {
 	if len(os.Args) < 2 || os.Args[1] != "chart" {
 		return
 	}
-	var limits reference.ChartLimits
+	var limits chart.Limits
 	flags := flag.NewFlagSet("chart", flag.ExitOnError)
-	flags.DurationVar(&limits.Timeout, "timeout", 0, "")
+	flags.DurationVar(&limits.CPU, "cpu", 0, "")
 	flags.Int64Var(&limits.Memory, "memory", 0, "")
 	if err := flags.Parse(os.Args[2:]); err != nil {
-		os.Exit(reference.ChartChildFailed)
+		os.Exit(chart.ChildFailed)
 	}
-	if err := reference.ServeChart(limits, os.Stdin, os.Stdout); err != nil {
+	if err := chart.Serve(limits, os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
-		os.Exit(reference.ChartChildFailed)
+		os.Exit(chart.ChildFailed)
 	}
 	os.Exit(0)
 }

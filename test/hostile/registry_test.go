@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/chart"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
@@ -31,7 +31,7 @@ func settle(n *tenant) {
 		n.push(name, "a")
 		all = append(all, n.manifest(name, "a"))
 	}
-	_, err := registrytest.PushArtifact(n.t.Context(), n.registry.Host, "acme/chart/app", "1", reference.ChartConfigMediaType, reference.ChartContentMediaType, []byte(`{"name":"app"}`), []byte("no archive"))
+	_, err := registrytest.PushArtifact(n.t.Context(), n.registry.Host, "acme/chart/app", "1", chart.ConfigMediaType, chart.ContentMediaType, []byte(`{"name":"app"}`), []byte("no archive"))
 	n.Expect(err).NotTo(gomega.HaveOccurred())
 	all = append(all, n.manifest("chart", "app"))
 	for _, m := range all {

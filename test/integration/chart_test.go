@@ -10,13 +10,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nfo-operator/nfo/internal/chart"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/onsi/gomega"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 	"github.com/nfo-operator/nfo/test/environment"
 )
@@ -49,7 +50,7 @@ func pushChart(ctx context.Context, host, repository, version, values, template 
 		return ocispec.Descriptor{}, err
 	}
 	return registrytest.PushArtifact(ctx, host, repository, version,
-		reference.ChartConfigMediaType, reference.ChartContentMediaType, []byte(`{"name":"`+name+`"}`), packed.Bytes())
+		chart.ConfigMediaType, chart.ContentMediaType, []byte(`{"name":"`+name+`"}`), packed.Bytes())
 }
 
 // images are where a manifest's status says that the images of its charts are.
@@ -103,6 +104,10 @@ func TestI1ImagesInAnotherManifestAreHeld(t *testing.T) {
 		t.Error(diff)
 	}
 
+	code, out, errOut := s.plugin("charts", "am/upf", "-n", s.ns)
+	s.Expect(code).To(gomega.BeZero(), errOut)
+	s.Expect(out).To(gomega.MatchRegexp(`base/proxy:1 +required +acme/base/proxy \(am/base\) +app/templates/\S+ Deployment/ spec.template.spec.containers.proxy.image`))
+
 	s.says(base, v1alpha1.ConditionReferenced, "True/InUse", `"networkfunctiondefinitionversions/`+s.ns+`/nfdv" (artifact proxy:1, application app)`)
 	s.says(m, v1alpha1.ConditionReferenced, "True/InUse", "(artifact app:1.0.0, application app)")
 	s.eventually(nfdv, v1alpha1.ConditionReady, "True/Ready")
@@ -141,7 +146,7 @@ func TestI2ChartsThatCannotBeRead(t *testing.T) {
 		s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 	}
 	none, err := registrytest.PushArtifact(t.Context(), s.inside.Host, repository("none", "none"), "1.0.0",
-		reference.ChartConfigMediaType, "application/octet-stream", []byte("{}"), []byte("no chart"))
+		chart.ConfigMediaType, "application/octet-stream", []byte("{}"), []byte("no chart"))
 	s.Expect(err).NotTo(gomega.HaveOccurred(), "%v", none)
 	m := s.manifest("none", "none:1.0.0")
 	s.create(m)

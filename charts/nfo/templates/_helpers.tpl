@@ -1,16 +1,22 @@
-{{/* What each scale means. The memory is for the cache, of which every replica has its own, and 256Mi of it for the process that reads a chart. */}}
+{{/* What each scale means. The memory is for the cache, of which every replica has its own, and for the process that reads a chart, which may have chartMemory of it. */}}
 {{- define "nfo.scales" -}}
 small:
   replicas: 1
   pollsPerSecond: 5
-  resources: {requests: {cpu: 50m, memory: 96Mi}, limits: {memory: 512Mi}}
+  chartSeconds: 10
+  chartMemory: 384Mi
+  resources: {requests: {cpu: 50m, memory: 96Mi}, limits: {memory: 768Mi}}
 medium:
   replicas: 2
   pollsPerSecond: 10
+  chartSeconds: 30
+  chartMemory: 448Mi
   resources: {requests: {cpu: 200m, memory: 256Mi}, limits: {memory: 1Gi}}
 large:
   replicas: 2
   pollsPerSecond: 20
+  chartSeconds: 60
+  chartMemory: 1Gi
   resources: {requests: {cpu: 500m, memory: 1Gi}, limits: {memory: 4Gi}}
 {{- end }}
 

@@ -1,0 +1,115 @@
+package chart
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"helm.sh/helm/v3/pkg/chart/loader"
+)
+
+const (
+	// A chart with its values and rendered objects must fit into a Secret of 1 MiB, compressed, to
+	// be installed at all.
+	maxArchiveBytes = 8 << 20
+	// Unpacked, headers included, together with the charts packed in it.
+	maxUnpackedBytes = 32 << 20
+	maxChartFiles    = 10_000
+	maxFileName      = 1 << 10
+	// How often an archive may lie in an archive.
+	maxPackedDepth = 8
+)
+
+// unpackChart unpacks an archive, if it is within bounds, with the checks of paths that Helm makes.
+func unpackChart(archive []byte) ([]*loader.BufferedFile, error) {
+	if len(archive) > maxArchiveBytes {
+		return nil, fmt.Errorf("%w: the archive has %d bytes, at most %d are read", ErrTooLarge, len(archive), maxArchiveBytes)
+	}
+	// Helm's own limits are per archive, and it unpacks archives in archives.
+	b := &unpackBudget{bytes: maxUnpackedBytes, files: maxChartFiles}
+	if err := b.measure(bytes.NewReader(archive), 0); err != nil {
+		return nil, asNotChart(err)
+	}
+	files, err := loader.LoadArchiveFiles(bytes.NewReader(archive))
+	if err != nil {
+		return nil, asNotChart(err)
+	}
+	return files, nil
+}
+
+func asNotChart(err error) error {
+	if errors.Is(err, ErrNotChart) || errors.Is(err, ErrTooLarge) {
+		return err
+	}
+	return fmt.Errorf("%w: unpacking the archive: %w", ErrNotChart, err)
+}
+
+// unpackBudget is what unpacking may still cost.
+type unpackBudget struct{ bytes, files int64 }
+
+// Read bounds the sum of all bytes that come out of the decompressors.
+type budgetReader struct {
+	io.Reader
+	budget *unpackBudget
+}
+
+func (r budgetReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if r.budget.bytes -= int64(n); r.budget.bytes < 0 {
+		return 0, fmt.Errorf("%w: it unpacks to more than %d bytes", ErrTooLarge, maxUnpackedBytes)
+	}
+	return n, err
+}
+
+// measure reads an archive to its end, with those that are packed in it.
+func (b *unpackBudget) measure(archive io.Reader, depth int) error {
+	if depth > maxPackedDepth {
+		return fmt.Errorf("%w: archives lie in it more than %d deep", ErrTooLarge, maxPackedDepth)
+	}
+	unzipped, err := gzip.NewReader(archive)
+	if err != nil {
+		return err
+	}
+	files := tar.NewReader(budgetReader{unzipped, b})
+	for {
+		header, err := files.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := b.measureFile(header, files, depth); err != nil {
+			return err
+		}
+	}
+}
+
+func (b *unpackBudget) measureFile(header *tar.Header, content io.Reader, depth int) error {
+	if b.files--; b.files < 0 {
+		return fmt.Errorf("%w: it has more than %d files", ErrTooLarge, maxChartFiles)
+	}
+	name := strings.ReplaceAll(header.Name, `\`, "/")
+	switch {
+	case len(name) > maxFileName:
+		return fmt.Errorf("%w: a file's name has %d bytes, at most %d are read", ErrTooLarge, len(name), maxFileName)
+	case header.Typeflag == tar.TypeDir, header.Typeflag == tar.TypeXGlobalHeader:
+		return nil
+	case header.Typeflag != tar.TypeReg:
+		return fmt.Errorf("%w: %q is no regular file", ErrNotChart, clip(name, maxChartString))
+	case header.Size > loader.MaxDecompressedFileSize:
+		return fmt.Errorf("%w: %q has %d bytes, at most %d are read", ErrTooLarge, clip(name, maxChartString), header.Size, loader.MaxDecompressedFileSize)
+	case path.Ext(name) != ".tgz" || path.Base(path.Dir(name)) != "charts":
+		return nil
+	}
+	// A packed subchart that is no archive is for the loader to report.
+	if err := b.measure(content, depth+1); errors.Is(err, ErrTooLarge) || errors.Is(err, ErrNotChart) {
+		return fmt.Errorf("in %s: %w", clip(name, maxChartString), err)
+	}
+	return nil
+}

@@ -1,0 +1,210 @@
+package chart
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nfo-operator/nfo/internal/chart/render"
+
+	"golang.org/x/tools/txtar"
+)
+
+// chartSeeds are the charts of testdata, as text: fuzzing changes text to some purpose, and archives
+// hardly ever.
+func chartSeeds(f *testing.F) [][]byte {
+	f.Helper()
+	names, err := filepath.Glob("testdata/charts/*.txtar")
+	if err != nil || len(names) == 0 {
+		f.Fatalf("no charts: %v", err)
+	}
+	var seeds [][]byte
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		seeds = append(seeds, text)
+	}
+	return seeds
+}
+
+// readUnrendered is a reading up to the first rendering.
+func readUnrendered(q Request) *chartReading {
+	r := &chartReading{request: q, tell: func(chartAnswer) error { return nil }}
+	r.load()
+	return r
+}
+
+// FuzzChart unpacks and loads anything: an archive, or the files of one.
+func FuzzChart(f *testing.F) {
+	for _, seed := range chartSeeds(f) {
+		f.Add(seed)
+		f.Add(parseChartCase(seed).request.Archive)
+	}
+	f.Add(nested(maxPackedDepth + 1))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		q := Request{Archive: data, RegistryValuesPaths: []string{"global.registry"}, ImagePullSecretsValuesPaths: []string{"global.secrets"}}
+		if !bytes.HasPrefix(data, []byte("\x1f\x8b")) {
+			files := map[string][]byte{}
+			for _, file := range txtar.Parse(data).Files {
+				files[file.Name] = file.Data
+			}
+			if q.Archive = tryPack(files); q.Archive == nil {
+				t.Skip("names that no archive takes")
+			}
+		}
+		checkBounds(t, readUnrendered(q))
+	})
+}
+
+func tryPack(files map[string][]byte) (archive []byte) {
+	defer func() { _ = recover() }()
+	return pack(files)
+}
+
+// FuzzRequest sets any values path in a chart, and reads anything as what the chart rendered.
+func FuzzRequest(f *testing.F) {
+	for _, seed := range chartSeeds(f) {
+		c := parseChartCase(seed)
+		for _, file := range c.file.Files {
+			if filepath.Dir(file.Name) == "templates" || file.Name == "values.yaml" {
+				f.Add(append(c.request.RegistryValuesPaths, "image.registry")[0], file.Data)
+			}
+		}
+	}
+	archive := pack(map[string][]byte{
+		"Chart.yaml":           []byte("{apiVersion: v2, name: app, version: 1.0.0, dependencies: [{name: db, version: 1.0.0, condition: db.enabled}]}"),
+		"values.yaml":          []byte("{global: {registry: x}, image: {repository: y}, db: {enabled: false}, list: [{host: z}]}"),
+		"charts/db/Chart.yaml": []byte("{apiVersion: v2, name: db, version: 1.0.0}"),
+	})
+	f.Fuzz(func(t *testing.T, path string, rendered []byte) {
+		if len(path) > 253 {
+			t.Skip("the API server takes none that long")
+		}
+		r := readUnrendered(Request{Archive: archive, RegistryValuesPaths: []string{path}, ImagePullSecretsValuesPaths: []string{path}})
+		found, problems := findImages(render.Rendering{Files: map[string]string{"app/templates/a.yaml": string(rendered)}})
+		for _, p := range problems {
+			r.problem(p.err)
+		}
+		for _, err := range append(r.images.need(found, Registry, nil), r.images.addOptional(found, "", nil)...) {
+			r.problem(err)
+		}
+		checkBounds(t, r)
+	})
+}
+
+// checkBounds checks what is promised of any chart.
+func checkBounds(t *testing.T, r *chartReading) {
+	t.Helper()
+	images, err := r.images.list()
+	if err != nil {
+		r.problem(err)
+	}
+	sources := 0
+	for _, image := range images {
+		sources += len(image.Sources)
+		if len(image.Reference) > maxChartReference || len(image.Sources) == 0 || image.Origin == "" {
+			t.Errorf("%+v", image)
+		}
+		if (image.Host == "") != (image.Repository == "") {
+			t.Errorf("half a reference: %+v", image)
+		}
+	}
+	if sources > 2*maxChartSources {
+		t.Errorf("%d sources", sources)
+	}
+	for _, p := range r.answer.Problems {
+		if len(p.Text) > maxChartText || chartClasses[p.Class] == nil {
+			t.Errorf("%d bytes of class %q", len(p.Text), p.Class)
+		}
+	}
+	if len(r.answer.Problems) > maxProblems || len(r.answer.Chart.Dependencies) > maxDependencies {
+		t.Error("too much is told")
+	}
+}
+
+// FuzzText takes images out of any text: each is a reference to the registry that the text has.
+func FuzzText(f *testing.F) {
+	for _, text := range []string{"a:1", "acme/b@sha256:0123456789012345678901234567890123456789012345678901234567890123", ":5000/a/b:1", "a$(X)", "//", "/a/:1", "acme/x.:1."} {
+		f.Add("x="+Registry+"/"+text, "docker://"+Registry+text)
+	}
+	f.Fuzz(func(t *testing.T, before, after string) {
+		text := before + Registry + after
+		for _, image := range imagesInText(text) {
+			parts, err := parseImage(image)
+			if err != nil || parts.host != Registry || !strings.Contains(text, parts.repository) || !strings.Contains(text, parts.tag) || !strings.Contains(text, parts.digest) {
+				t.Errorf("%q of %q: %v", image, text, err)
+			}
+		}
+		if strings.Contains(Readable(text), Registry) {
+			t.Errorf("%q is not readable", text)
+		}
+	})
+}
+
+// FuzzReader reads charts of any template and values as the manager does, each in a process of its own.
+func FuzzReader(f *testing.F) {
+	for _, c := range corpus(f) {
+		files, err := unpackChart(c.request.Archive)
+		if err != nil {
+			f.Fatal(err)
+		}
+		var template, values []byte
+		for _, file := range files {
+			switch {
+			case strings.HasPrefix(file.Name, "templates/"):
+				template = file.Data
+			case file.Name == "values.yaml":
+				values = file.Data
+			}
+		}
+		f.Add(string(template), string(values), append(c.request.RegistryValuesPaths, "global.registry")[0])
+	}
+	r, err := NewReader(Limits{CPU: time.Second, Memory: LeastMemory}, 2, chartCommand...)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, template, values, path string) {
+		if len(path) > 253 {
+			t.Skip("the API server takes none that long")
+		}
+		q := Request{RegistryValuesPaths: []string{path}, Archive: pack(map[string][]byte{
+			"Chart.yaml":  []byte("{apiVersion: v2, name: app, version: 1.0.0, dependencies: [{name: spare, version: 1.0.0, condition: spare.enabled}]}"),
+			"values.yaml": []byte(values), "templates/a.yaml": []byte(template), "templates/b.yaml": []byte("{kind: Pod, spec: {containers: [{image: example.com/b:1}]}}"),
+			"charts/spare/Chart.yaml": []byte("{apiVersion: v2, name: spare, version: 1.0.0}"), "charts/spare/templates/a.yaml": []byte(template),
+		})}
+		chart, err := r.Read(t.Context(), q)
+		if err != nil && !AboutChart(err) || errors.Is(err, ErrCrashed) && !strings.Contains(err.Error(), "stack exceeds") {
+			t.Errorf("the error is %v", err)
+		}
+		checkAnswer(t, chart, err)
+	})
+}
+
+// checkAnswer checks what is promised of what is read of any chart.
+func checkAnswer(t *testing.T, chart Chart, err error) {
+	t.Helper()
+	said := fmt.Sprint(chart.Remarks, err)
+	needed := err != nil // what fails may hide it
+	for _, i := range chart.Images {
+		needed = needed || shown(i) == "example.com/b:1" && !i.Optional()
+		deployed := slices.ContainsFunc(i.Sources, func(s Source) bool { return s.Why == WhyDeployed })
+		if len(i.Sources) == 0 || i.Sources[0].Why != i.Why || deployed == i.Optional() || len(i.Sources[0].String()) > maxChartPlace {
+			t.Errorf("%+v", i)
+		}
+		said += i.Sources[0].String()
+	}
+	if !needed {
+		t.Errorf("the image of the other template is missing: %+v", chart.Images)
+	}
+	if strings.Contains(said, Registry) {
+		t.Errorf("the placeholder is in a message: %s", said)
+	}
+}

@@ -1,0 +1,222 @@
+package chart
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// maxChartSources bounds the places of all images together.
+const maxChartSources = 4096
+
+// foundAt is a reference at a place in what a chart renders. Objects are the same one in two renderings if they
+// have a file, kind and name in common.
+type foundAt struct{ template, kind, name, field, reference string }
+
+func (f imageFinding) at() foundAt {
+	return foundAt{f.source.Template, f.source.Kind, f.source.Name, f.source.Field, f.reference}
+}
+
+// placedImage is an image at a place, judged.
+type placedImage struct {
+	imageFinding
+	parts  imageParts
+	origin ImageOrigin
+}
+
+// chartImages collects what the stages of reading a chart find.
+type chartImages struct {
+	rendered []placedImage
+	// deployed is what the chart renders as it is deployed.
+	deployed map[foundAt]bool
+	values   []placedImage
+	// joined are the places where registry and name are joined in another way than by a slash.
+	joined []error
+}
+
+func judge(f imageFinding, registry string) (placedImage, error) {
+	image := placedImage{imageFinding: f, origin: OriginForeign}
+	if registry != "" {
+		if rest, joined := joinedAt(f.reference); joined {
+			if rest == "" || strings.ContainsAny(rest[:1], ":@") {
+				return image, fmt.Errorf("%w: %q: registryValuesPaths names a value that the chart takes for a whole repository, and not for a registry", ErrImage, clip(Readable(f.reference), maxChartString))
+			}
+			image.reference = registry + "/" + rest
+		}
+	}
+	parts, err := parseImage(image.reference)
+	if err != nil && image.reference != f.reference {
+		err = fmt.Errorf("%w: %q: the chart makes another host of the value of registryValuesPaths", ErrImage, clip(Readable(f.reference), maxChartString))
+	}
+	if !f.guessed {
+		parts = parts.latest()
+	}
+	image.parts = parts
+	if registry != "" && parts.host == registry {
+		image.origin = OriginOurs
+	}
+	return image, err
+}
+
+// need adds what the chart renders as it is deployed. A reference that cannot be parsed is kept, and
+// an error too; but not of a file that fails, in which the required part of it may be what is missing.
+func (c *chartImages) need(found []imageFinding, registry string, failed map[string]error) (problems []error) {
+	c.deployed = map[foundAt]bool{}
+	for _, f := range found {
+		f.source.Why = WhyDeployed
+		if isTest(f.source.Hook) {
+			f.source.Why = WhyTest
+		}
+		image, err := judge(f, registry)
+		switch {
+		case err != nil && (f.guessed || failed[f.source.Template] != nil || f.source.Why == WhyTest):
+			continue
+		case err != nil:
+			problems = append(problems, atPlace(f, err))
+			image.parts = imageParts{}
+		case image.reference != f.reference:
+			c.joined = append(c.joined, atPlace(f, errors.New("the chart joins the value of registryValuesPaths and the name "+
+				strings.TrimPrefix(image.reference, registry+"/")+" without a slash, so that the value must end with one")))
+		}
+		c.deployed[f.at()] = true
+		c.rendered = append(c.rendered, image)
+	}
+	return problems
+}
+
+// addOptional adds what the chart renders with all its dependencies.
+func (c *chartImages) addOptional(found []imageFinding, registry string, failed map[string]error) (problems []error) {
+	for _, f := range found {
+		f.source.Why = WhyDependency
+		image, err := judge(f, registry)
+		switch {
+		case c.deployed[f.at()], err != nil && (f.guessed || failed[f.source.Template] != nil):
+		case err != nil:
+			problems = append(problems, atPlace(f, err))
+		default:
+			c.rendered = append(c.rendered, image)
+		}
+	}
+	return problems
+}
+
+func atPlace(f imageFinding, err error) error {
+	return fmt.Errorf("in %s, %s %s: %w", f.source.Template, f.source.Kind, f.source.Name, err)
+}
+
+// addValues adds what values name.
+func (c *chartImages) addValues(found []imageFinding) {
+	for _, f := range found {
+		f.source.Why = WhyValues
+		if image, err := judge(f, Registry); err == nil { // else it looked like an image, no more
+			c.values = append(c.values, image)
+		}
+	}
+}
+
+// list merges what was found. What values and templates name both is one image.
+func (c *chartImages) list() ([]Image, error) {
+	var err error
+	if n := len(c.rendered) + len(c.values); n > maxChartSources {
+		err = fmt.Errorf("%w: it names images at %d places, at most %d are read", ErrTooLarge, n, maxChartSources)
+		c.rendered = c.rendered[:min(len(c.rendered), maxChartSources)]
+		c.values = c.values[:min(len(c.values), maxChartSources-len(c.rendered))]
+	}
+	var l imageList
+	var anyVersion []placedImage
+	for _, p := range c.rendered {
+		if p.source.Text && p.parts.tag == "" && p.parts.digest == "" {
+			anyVersion = append(anyVersion, p)
+			continue
+		}
+		l.put(p)
+	}
+	l.merge(anyVersion, true)
+	l.merge(c.values, false)
+	return l.sorted(), err
+}
+
+// merge adds images of which each may be one that is there, or several. With paths, one that is a path to others is
+// left out.
+func (l *imageList) merge(images []placedImage, paths bool) {
+	there := len(l.images)
+	for _, p := range images {
+		named := false
+		for i := range there {
+			if p.parts.covers(l.parts[i]) {
+				l.name(i, p)
+				named = true
+			}
+			named = named || paths && p.parts.host == l.parts[i].host && strings.HasPrefix(l.parts[i].repository, p.parts.repository+"/")
+		}
+		if !named {
+			l.put(p)
+		}
+	}
+}
+
+// imageIdentity is what makes two places name one image.
+type imageIdentity struct {
+	raw    string // of what cannot be parsed
+	parts  imageParts
+	origin ImageOrigin
+}
+
+type imageList struct {
+	images  []Image
+	parts   []imageParts // of the images
+	at      map[imageIdentity]int
+	sources int
+}
+
+func (l *imageList) put(p placedImage) {
+	id := imageIdentity{parts: p.parts, origin: p.origin}
+	if p.parts == (imageParts{}) {
+		id.raw = p.reference
+	}
+	i, ok := l.at[id]
+	if !ok {
+		if l.at == nil {
+			l.at = map[imageIdentity]int{}
+		}
+		i = len(l.images)
+		l.at[id] = i
+		l.parts = append(l.parts, p.parts)
+		l.images = append(l.images, Image{
+			Reference: clip(p.reference, maxChartReference), Origin: p.origin, Why: p.source.Why,
+			Host: p.parts.host, Repository: p.parts.repository, Tag: p.parts.tag, Digest: p.parts.digest,
+		})
+	}
+	l.name(i, p)
+}
+
+// name adds a source to an image. Each has one at least, of the reason that counts.
+func (l *imageList) name(i int, p placedImage) {
+	image := &l.images[i]
+	more := p.source.Why.rank() < image.Why.rank()
+	if more {
+		image.Why = p.source.Why
+	}
+	if l.sources++; l.sources <= maxChartSources || len(image.Sources) == 0 {
+		image.Sources = append(image.Sources, p.source)
+	} else if more {
+		image.Sources[0] = p.source
+	}
+}
+
+func (l *imageList) sorted() []Image {
+	for i := range l.images {
+		image := &l.images[i]
+		slices.SortFunc(image.Sources, func(a, b Source) int {
+			return cmp.Or(cmp.Compare(a.Why.rank(), b.Why.rank()), cmp.Compare(a.Template, b.Template), cmp.Compare(a.Kind, b.Kind),
+				cmp.Compare(a.Name, b.Name), cmp.Compare(a.Field, b.Field), cmp.Compare(a.Values, b.Values))
+		})
+		image.Sources = slices.Compact(image.Sources) // a text can name it twice
+	}
+	slices.SortFunc(l.images, func(a, b Image) int {
+		return cmp.Or(cmp.Compare(a.Reference, b.Reference), cmp.Compare(a.Origin, b.Origin))
+	})
+	return l.images
+}

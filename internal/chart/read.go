@@ -1,0 +1,295 @@
+package chart
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/nfo-operator/nfo/internal/chart/render"
+
+	helmchart "helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"k8s.io/client-go/kubernetes/scheme"
+)
+
+// kubeVersion is the Kubernetes that charts are rendered for.
+const kubeVersion = "v1.37.0"
+
+// chartAnswer is all that is known of a chart so far.
+type chartAnswer struct {
+	Chart    Chart
+	Problems []chartProblem
+	// Read: what follows concerns only what the chart does without.
+	Read bool
+	// Unread is what is not known of the chart if nothing follows, "" for nothing.
+	Unread string
+	// Done: nothing follows.
+	Done bool
+}
+
+// chartReading is one reading of a chart. It goes from what costs least to what a chart can make
+// cost most, so that what is known at any time has been told.
+type chartReading struct {
+	request Request
+	files   []*loader.BufferedFile
+	images  chartImages
+	answer  chartAnswer
+	// failed are the files that fail as the chart is deployed.
+	failed map[string]error
+	tell   func(chartAnswer) error
+}
+
+// everyStage names the stage that is not needed.
+const everyStage = "with all dependencies"
+
+// readChart reads a chart in this process. Its templates can take any time and memory: see
+// [Reader]. tell is called with what is known so far, the last time with Done; its error ends
+// the reading. The chart is rendered as it is deployed: with its default values, and the registry set if the
+// definition says where. If that leaves dependencies out, it is rendered once more with all of them.
+func readChart(q Request, tell func(chartAnswer) error) error {
+	r := &chartReading{request: q, tell: tell}
+	deployed, every := r.load()
+	if deployed != nil {
+		if err := r.report(); err != nil {
+			return err
+		}
+		r.deployed(*deployed)
+	}
+	if every != nil {
+		*deployed = chartStage{} // its memory is free for the next stage
+		r.answer.Read, r.answer.Unread = true, everyStage
+		if err := r.report(); err != nil {
+			return err
+		}
+		r.every(*every)
+	}
+	r.answer.Read, r.answer.Done = true, true
+	return r.report()
+}
+
+// load reads all but the templates, and returns the stages to render them in.
+func (r *chartReading) load() (deployed, every *chartStage) {
+	var err error
+	if r.files, err = unpackChart(r.request.Archive); err != nil {
+		r.problem(err)
+		return nil, nil
+	}
+	c, err := loadChart(r.files)
+	if c != nil {
+		r.metadata(c)
+	}
+	switch {
+	case err != nil:
+		r.problem(err)
+		if c != nil {
+			r.partly(chartStage{chart: c, declared: declarations(c)})
+		}
+		return nil, nil
+	case r.answer.Chart.Type == "library":
+		return nil, nil
+	}
+	if _, err := setValues(r.request); err != nil {
+		r.problem(err)
+	}
+	return r.stages(c)
+}
+
+// stages lists the dependencies and the images in values. deployed is nil if there is nothing to render, every
+// if it would render nothing else.
+func (r *chartReading) stages(c *helmchart.Chart) (deployed, every *chartStage) {
+	optional, missing := switched(c), missingDependencies(c)
+	values, _ := setValues(r.request) // the error has been reported
+	is, err := deploy(c, values, false)
+	if err != nil {
+		r.problem(err)
+		r.partly(is)
+		return nil, nil
+	}
+	if err := missingError(is, missing, true); err != nil {
+		r.problem(err)
+	}
+	if err := missingError(is, missing, false); err != nil {
+		r.remark("", err)
+	}
+	all := is
+	if optional {
+		if all, err = r.deployAll(); err != nil {
+			all = is
+			r.remark(everyStage, err)
+		}
+	}
+	r.list(listDependencies(all.chart, all.declared, "", deployedPaths(is.chart, "", map[string]bool{})))
+	merged, err := chartutil.CoalesceValues(all.chart, values)
+	if err != nil {
+		merged = all.chart.Values
+	}
+	r.images.addValues(findValueImages(merged, r.registry()))
+	if !slices.ContainsFunc(r.answer.Chart.Dependencies, func(d Dependency) bool { return d.State == DependencyDisabled }) || all.chart == is.chart {
+		return &is, nil
+	}
+	return &is, &all
+}
+
+// deployAll deploys the chart with all its dependencies.
+func (r *chartReading) deployAll() (chartStage, error) {
+	c, err := loadChart(r.files)
+	if err != nil {
+		return chartStage{}, err
+	}
+	values, _ := setValues(r.request)
+	return deploy(c, values, true)
+}
+
+// partly tells what is known of a chart that Helm loads or deploys in part.
+func (r *chartReading) partly(s chartStage) {
+	r.list(listDependencies(&helmchart.Chart{Metadata: s.chart.Metadata}, s.declared, "", nil))
+	for i := range r.answer.Chart.Dependencies {
+		r.answer.Chart.Dependencies[i].State = DependencyUnknown
+	}
+	r.images.addValues(findValueImages(s.chart.Values, ""))
+}
+
+func (r *chartReading) metadata(c *helmchart.Chart) {
+	m, known := c.Metadata, &r.answer.Chart
+	known.Name, known.Version, known.AppVersion = clip(m.Name, maxChartString), clip(m.Version, maxChartString), clip(m.AppVersion, maxChartString)
+	known.Type = "application"
+	if m.Type != "" {
+		known.Type = m.Type
+	}
+}
+
+func (r *chartReading) list(dependencies []Dependency) {
+	if n := len(dependencies); n > maxDependencies {
+		r.problem(fmt.Errorf("%w: it has %d dependencies, at most %d are read", ErrTooLarge, n, maxDependencies))
+		dependencies = dependencies[:maxDependencies]
+	}
+	r.answer.Chart.Dependencies = dependencies
+}
+
+// registry is the registry that is set, "" for none.
+func (r *chartReading) registry() string {
+	if len(r.request.RegistryValuesPaths) > 0 {
+		return Registry
+	}
+	return ""
+}
+
+// deployed renders the chart as it is deployed, and adds its images.
+func (r *chartReading) deployed(s chartStage) {
+	out, err := s.render()
+	if err != nil {
+		r.problem(err)
+	}
+	found, problems := findImages(out)
+	for _, file := range slices.Sorted(maps.Keys(out.Failed)) {
+		r.failure(out, file, out.Failed[file])
+	}
+	for _, p := range problems {
+		r.failure(out, p.file, p.err)
+		out.Failed[p.file] = cmp.Or(out.Failed[p.file], p.err)
+	}
+	r.failed = out.Failed
+	for _, err := range r.images.need(found, r.registry(), out.Failed) {
+		r.problem(err)
+	}
+	for _, joined := range r.images.joined {
+		r.remark("", joined)
+	}
+}
+
+// failure reports a file that fails. What fails in no manifest, or in nothing but tests, keeps nothing needed from
+// being known.
+func (r *chartReading) failure(out render.Rendering, file string, err error) {
+	if !errors.Is(err, ErrTooLarge) && (!isManifest(file) || onlyTests(out.Sources[file])) {
+		r.remark("", err)
+		return
+	}
+	r.problem(err)
+}
+
+// every renders the chart with all dependencies, and adds what differs.
+func (r *chartReading) every(s chartStage) {
+	out, err := s.render()
+	if err != nil {
+		r.remark(everyStage, err)
+	}
+	found, problems := findImages(out)
+	for _, file := range slices.Sorted(maps.Keys(out.Failed)) {
+		problems = append(problems, fileProblem{file, out.Failed[file]})
+	}
+	for _, p := range problems {
+		// Else it has been reported, or only values are missing that whoever switches it on sets.
+		if r.failed[p.file] == nil && !errors.Is(p.err, render.ErrRefused) {
+			r.remark(everyStage, p.err)
+		}
+	}
+	for _, err := range r.images.addOptional(found, r.registry(), out.Failed) {
+		r.remark(everyStage, err)
+	}
+}
+
+// render renders a stage, once.
+func (s chartStage) render() (out render.Rendering, err error) {
+	release := chartutil.ReleaseOptions{Name: "release-name", Namespace: "default", Revision: 1, IsInstall: true}
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: merging its values: %v", ErrRender, r)
+		}
+	}()
+	// No check against values.schema.json: it may name URLs, and Helm would fetch them.
+	top, err := chartutil.ToRenderValuesWithSchemaValidation(s.chart, s.values, release, capabilities(), true)
+	if err != nil {
+		return render.Rendering{}, fmt.Errorf("%w: merging its values: %w", ErrRender, err)
+	}
+	return render.Chart(s.chart, top), nil
+}
+
+// capabilities are those of a cluster with everything that Kubernetes has by itself. Charts ask for
+// versions (apps/v1) and for kinds (apps/v1/Deployment).
+func capabilities() *chartutil.Capabilities {
+	c := chartutil.DefaultCapabilities.Copy()
+	if v, err := chartutil.ParseKubeVersion(kubeVersion); err == nil {
+		c.KubeVersion = *v
+	}
+	known := map[string]bool{}
+	for kind := range scheme.Scheme.AllKnownTypes() {
+		known[kind.GroupVersion().String()+"/"+kind.Kind] = true
+	}
+	c.APIVersions = append(slices.Clone(c.APIVersions), slices.Sorted(maps.Keys(known))...)
+	return c
+}
+
+const (
+	maxProblems     = 8
+	maxRemarks      = 16
+	maxDependencies = 1024
+)
+
+func (r *chartReading) problem(err error) {
+	if len(r.answer.Problems) < maxProblems {
+		r.answer.Problems = append(r.answer.Problems, problemOf(err))
+	}
+}
+
+// remark tells what concerns only images that are not needed.
+func (r *chartReading) remark(stage string, err error) {
+	text := strings.TrimPrefix(stage+": "+err.Error(), ": ")
+	text = clip(Readable(text), maxChartText)
+	if len(r.answer.Chart.Remarks) < maxRemarks && !slices.Contains(r.answer.Chart.Remarks, text) {
+		r.answer.Chart.Remarks = append(r.answer.Chart.Remarks, text)
+	}
+}
+
+// report tells what is known.
+func (r *chartReading) report() error {
+	images, err := r.images.list()
+	r.answer.Chart.Images = images
+	if err != nil && r.answer.Done {
+		r.problem(err)
+	}
+	return r.tell(r.answer)
+}

@@ -1,0 +1,275 @@
+package chart
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The limits by default, and the least memory with which small charts are read.
+const (
+	DefaultCPU    = 10 * time.Second
+	DefaultMemory = 384 << 20
+	LeastMemory   = 96 << 20
+)
+
+const (
+	// A process that has had so little of a processor that it takes this many times its CPU time, and a minute at
+	// least, is ended, and the chart is read again later.
+	stalledAfter     = 20
+	stalledAtLeast   = time.Minute
+	maxAnswerBytes   = 8 << 20 // all answers of one child: the manager holds them in memory, once as text and once as read
+	maxStderrBytes   = 4 << 10
+	maxInheritedFile = 1024 // files that a program is started with have the lowest numbers
+	// chartChild is set in the environment of the processes that read charts.
+	chartChild = "NFO_CHART_CHILD"
+	// revision is that of what is read of a chart. A greater one has all charts read again.
+	revision = "2"
+)
+
+// ErrStalled says that the machine, and not the chart, kept a reading from its end: its process got no processor time
+// or memory, or was ended from outside. It can be read again.
+var ErrStalled = errors.New("reading the chart was interrupted")
+
+// Limits bound the reading of one chart. They are about the chart: how busy the machine is does not count.
+type Limits struct {
+	// CPU is how much processor time the process may use, in whole seconds, rounded up. Default 10 s.
+	CPU time.Duration
+	// Memory is how much memory the process may have, in bytes. Half of it is for live data: a chart that needs
+	// more of that is not read. The rest is for what is not collected yet. It is on top of what the manager itself
+	// needs, in the same container. Default 384 MiB. With less than 96 MiB small charts fail too.
+	Memory int64
+}
+
+func (l Limits) withDefaults() Limits {
+	return Limits{cmp.Or(l.CPU, DefaultCPU), cmp.Or(l.Memory, DefaultMemory)}
+}
+
+// live is how much live data the process may have.
+func (l Limits) live() int64 { return l.Memory / 2 }
+
+// collect is how much memory the process takes before it collects garbage all the time, so that it takes no more for
+// less live data. What it maps is more than that by what is not in one piece.
+func (l Limits) collect() int64 { return l.Memory / 8 * 5 }
+
+// stalled is how long a process may run.
+func (l Limits) stalled() time.Duration { return max(stalledAfter*l.CPU, stalledAtLeast) }
+
+// Revision is how a reading was made, at most 64 bytes: with what is read of charts and, if a limit ended it, with
+// the limits.
+func (r *Reader) Revision(limited bool) string {
+	if !limited {
+		return revision
+	}
+	return fmt.Sprintf("%s, %s of processor time, %d MiB", revision, r.limits.CPU, r.limits.Memory>>20)
+}
+
+// Current reports whether a reading of that revision would be made the same way.
+func (r *Reader) Current(was string) bool { return was == r.Revision(false) || was == r.Revision(true) }
+
+// Reader reads charts, each in a process of its own, for templates can neither be stopped nor
+// kept from taking memory: a chart can take down that process and nothing else. Its processes are
+// given no environment, no file and no network. The same bytes give the same answer, as long as their
+// templates do not draw random values: callers keep it by the digest of the chart.
+type Reader struct {
+	command []string
+	limits  Limits
+	stalled time.Duration
+	slots   chan struct{}
+}
+
+// NewReader makes a Reader that reads at most that many charts at a time; 1 is the least.
+// The command starts a process that calls [Serve] with the limits of the flags --cpu and
+// --memory, which are added to it; without one it is this program's own, with the argument chart.
+func NewReader(limits Limits, atOnce int, command ...string) (*Reader, error) {
+	if len(command) == 0 {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, fmt.Errorf("finding this program: %w", err)
+		}
+		command = []string{self, "chart"}
+	}
+	// Go keeps its own files to itself, but not those that this program was started with.
+	for fd := 3; fd < maxInheritedFile; fd++ {
+		unix.CloseOnExec(fd)
+	}
+	limits = limits.withDefaults()
+	return &Reader{command, limits, limits.stalled(), make(chan struct{}, max(1, atOnce))}, nil
+}
+
+// Read reads a chart. With an error that wraps one of the sentinels of [AboutChart], the
+// Chart is as much as could be read: name, version, dependencies and images in values often can
+// where templates cannot. Any other error is not about the chart: it can be read again.
+func (r *Reader) Read(ctx context.Context, q Request) (Chart, error) {
+	if os.Getenv(chartChild) != "" {
+		return Chart{}, errors.New("reading a chart: a process that reads one starts no other")
+	}
+	if len(q.Archive) > maxArchiveBytes {
+		_, err := unpackChart(q.Archive)
+		return Chart{}, err
+	}
+	select {
+	case r.slots <- struct{}{}:
+		defer func() { <-r.slots }()
+	case <-ctx.Done():
+		return Chart{}, fmt.Errorf("waiting to read a chart: %w", ctx.Err())
+	}
+	request, err := json.Marshal(q)
+	if err != nil {
+		return Chart{}, fmt.Errorf("encoding the request: %w", err)
+	}
+	end := r.run(ctx, request)
+	last := lastAnswer(end.out)
+	switch {
+	case last.Done:
+		return last.Chart, last.err()
+	case ctx.Err() != nil:
+		return Chart{}, fmt.Errorf("reading a chart: %w", ctx.Err())
+	}
+	death := r.death(end)
+	if !AboutChart(death) {
+		return Chart{}, death
+	}
+	last.Chart.Limited = errors.Is(death, ErrTimeout) || errors.Is(death, ErrMemory)
+	if last.Read {
+		last.Chart.Remarks = append(last.Chart.Remarks, last.Unread+": "+death.Error())
+		return last.Chart, last.err()
+	}
+	return last.Chart, errors.Join(last.err(), death)
+}
+
+// childEnd is how a child ended, and what it said.
+type childEnd struct {
+	out, stderr []byte
+	err         error
+	stalled     bool
+	cpu         time.Duration
+}
+
+// run runs a child until it ends, or the context does.
+func (r *Reader) run(ctx context.Context, request []byte) (end childEnd) {
+	limited, cancel := context.WithTimeout(ctx, r.stalled)
+	defer cancel()
+	args := append(r.command[1:len(r.command):len(r.command)],
+		"--cpu="+r.limits.CPU.String(), "--memory="+strconv.FormatInt(r.limits.Memory, 10))
+	cmd := exec.CommandContext(limited, r.command[0], args...)
+	cmd.Env = []string{
+		chartChild + "=1",
+		"GOMAXPROCS=1",
+		"GOTRACEBACK=none",
+		"GOMEMLIMIT=" + strconv.FormatInt(r.limits.collect(), 10),
+	}
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	answers, says := &boundedBuffer{room: maxAnswerBytes}, &boundedBuffer{room: maxStderrBytes, cut: true}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(request), answers, says
+	end.err = cmd.Run()
+	if answers.over {
+		end.err = errFull
+	}
+	if cmd.ProcessState != nil {
+		end.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	}
+	end.out, end.stderr, end.stalled = answers.data, says.data, limited.Err() != nil
+	return end
+}
+
+// noMemory is what the Go runtime says where it gets none: how much it asked for, and how much it has.
+var noMemory = regexp.MustCompile(`cannot allocate ([0-9]+)-byte block \(([0-9]+) in use\)`)
+
+// death says why a child ended before it was done. What the machine did is no error about the chart.
+func (r *Reader) death(end childEnd) error {
+	said := string(end.stderr)
+	has := func(text string) bool { return strings.Contains(said, text) }
+	overtime := end.cpu >= r.limits.CPU
+	var exit *exec.ExitError
+	switch {
+	case errors.Is(end.err, errFull):
+		return fmt.Errorf("%w: more is to be said of it than %d bytes", ErrTooLarge, maxAnswerBytes)
+	case has("SIGXCPU"), overtime:
+		return fmt.Errorf("%w: more than %s of processor time", ErrTimeout, r.limits.CPU)
+	case end.stalled:
+		return fmt.Errorf("%w: in %s its process got %s of processor time. The node is too busy, or the CPU limit of the manager's container too low; nfo tries again", ErrStalled, r.stalled, end.cpu.Round(time.Millisecond))
+	case end.err == nil:
+		return fmt.Errorf("%w: it ended early", ErrCrashed)
+	case !errors.As(end.err, &exit):
+		return fmt.Errorf("starting the process that reads charts: %w", end.err)
+	case exit.ExitCode() == ChildFailed:
+		return fmt.Errorf("starting the process that reads charts: %w: %s", exit, clip(said, maxChartString))
+	case has("newosproc"), r.machineShort(said):
+		return fmt.Errorf("%w: the node or the manager's container is short of memory or processes; nfo tries again: %s", ErrStalled, clip(said, maxChartString))
+	case exit.ExitCode() == childFull, has("out of memory"), has("cannot allocate memory"):
+		return fmt.Errorf("%w: more than %d MiB of data", ErrMemory, r.limits.live()>>20)
+	}
+	switch s := exit.Sys().(syscall.WaitStatus); {
+	case s.Signaled() && (s.Signal() == syscall.SIGKILL || s.Signal() == syscall.SIGTERM || s.Signal() == syscall.SIGINT || s.Signal() == syscall.SIGHUP):
+		return fmt.Errorf("%w: its process got the signal %q, as where the memory of the node or of the manager's container is short; nfo tries again", ErrStalled, s.Signal().String())
+	}
+	first, _, _ := strings.Cut(said, "\n")
+	return fmt.Errorf("%w: %w: %s", ErrCrashed, exit, clip(first, maxChartString))
+}
+
+// machineShort reports whether memory ended before the limit: half of it must be there.
+func (r *Reader) machineShort(said string) bool {
+	m := noMemory.FindStringSubmatch(said)
+	if m == nil {
+		return false
+	}
+	asked, err := strconv.ParseInt(m[1], 10, 64)
+	used, err2 := strconv.ParseInt(m[2], 10, 64)
+	return err == nil && err2 == nil && asked < r.limits.Memory && asked+used < r.limits.Memory/2
+}
+
+// lastAnswer is the last one that came whole.
+func lastAnswer(out []byte) chartAnswer {
+	var last chartAnswer
+	for answers := json.NewDecoder(bytes.NewReader(out)); ; {
+		var next chartAnswer
+		if answers.Decode(&next) != nil {
+			return last
+		}
+		last = next
+	}
+}
+
+func (a chartAnswer) err() error {
+	errs := make([]error, len(a.Problems))
+	for i, p := range a.Problems {
+		errs[i] = p.err()
+	}
+	return errors.Join(errs...)
+}
+
+var errFull = errors.New("buffer is full")
+
+// boundedBuffer takes up to its room. What is more is an error, or is cut. It embeds no buffer: a
+// buffer's ReadFrom, which io.Copy prefers to Write, knows no bound.
+type boundedBuffer struct {
+	data []byte
+	room int
+	cut  bool
+	over bool // more was written than it takes
+}
+
+func (b *boundedBuffer) Write(p []byte) (int, error) {
+	fits := p[:min(len(p), b.room-len(b.data))]
+	b.data = append(b.data, fits...)
+	if b.over = b.over || len(fits) < len(p); b.over && !b.cut {
+		return len(fits), errFull
+	}
+	return len(p), nil
+}

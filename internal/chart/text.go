@@ -1,0 +1,101 @@
+package chart
+
+import (
+	"regexp"
+	"strings"
+)
+
+// Registry is the registry that charts are rendered with at their registryValuesPaths. The
+// reference of an image whose origin is OriginOurs begins with it. It exists nowhere else, so whatever names it in
+// what a chart renders is stored in the store.
+const Registry = "registry.nfo.invalid"
+
+// Readable replaces Registry in a text for people, who have not written it.
+func Readable(text string) string { return strings.ReplaceAll(text, Registry, "<registry>") }
+
+const repositoryPattern = `[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*`
+
+// imageInText is what follows the registry in a text that names an image of it. Some charts add a port.
+var imageInText = regexp.MustCompile(`^(?::[0-9]+)?(/?)(` + repositoryPattern + `)(?::([A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?(?:@(sha256:[0-9a-f]{64}))?`)
+
+// imagesInText finds the images of the store in a text: arguments, variables, files, annotations.
+func imagesInText(text string) []string {
+	var found []string
+	for at := 0; ; {
+		i := strings.Index(text[at:], Registry)
+		if i < 0 || len(found) > maxChartSources {
+			return found
+		}
+		before := text[:at+i]
+		at += i + len(Registry)
+		if !beginsReference(before) {
+			continue
+		}
+		if image := imageAt(text[at:]); image != "" {
+			found = append(found, image)
+		}
+	}
+}
+
+// beginsReference reports whether a reference can begin after a text: not in the middle of a name or a path, and
+// not as the host of a website.
+func beginsReference(before string) bool {
+	if before == "" {
+		return true
+	}
+	switch last := before[len(before)-1]; {
+	case last == '/':
+		return strings.HasSuffix(before, "://") && !strings.HasSuffix(before, "http://") && !strings.HasSuffix(before, "https://")
+	case last == '@', continues(last):
+		return false
+	}
+	return true
+}
+
+// continues reports whether a byte goes on with a name, or is what a program replaces by the rest of it.
+func continues(b byte) bool {
+	return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' || strings.IndexByte("._-", b) >= 0
+}
+
+// imageAt returns the reference of the image that a text after the registry begins with, "" if there is none, or if
+// only the beginning of its name is there.
+func imageAt(text string) string {
+	m := imageInText.FindStringSubmatch(text)
+	if m == nil {
+		return ""
+	}
+	slash, repository, tag, digest := m[1], m[2], strings.TrimRight(m[3], ".-"), m[4]
+	rest := text[len(m[0]):]
+	open := rest != "" && (strings.IndexByte("$%{<*/", rest[0]) >= 0 || continues(rest[0]) && rest[0] != '.')
+	switch {
+	case slash == "" && tag == "" && digest == "":
+		return "" // another name that begins like the registry's
+	case tag == "" && digest == "" && open:
+		return ""
+	case digest == "" && open:
+		tag = "" // its end is written when the program runs
+	}
+	image := Registry + "/" + repository
+	if tag != "" {
+		image += ":" + tag
+	}
+	if digest != "" {
+		image += "@" + digest
+	}
+	return image
+}
+
+// joinedAt splits a reference that begins with the registry and has no slash after it, or a port: the chart expects
+// both of the value that it is given. ok is false for any other reference.
+func joinedAt(reference string) (rest string, ok bool) {
+	rest, ok = strings.CutPrefix(reference, Registry)
+	if !ok || strings.HasPrefix(rest, "/") {
+		return "", false
+	}
+	if port := portPattern.FindString(rest); port != "" {
+		return rest[len(port):], true
+	}
+	return rest, true
+}
+
+var portPattern = regexp.MustCompile(`^:[0-9]+/`)
