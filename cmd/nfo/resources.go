@@ -88,8 +88,9 @@ func (b byteCount) Set(text string) error {
 
 // checkResources refuses what the API server would refuse in every purge CronJob, and too little memory.
 func checkResources(r corev1.ResourceRequirements) error {
-	if limit, set := r.Limits[corev1.ResourceMemory]; set && limit.Cmp(leastMemory) < 0 {
-		return fmt.Errorf("--purger-limits has memory=%s and must have at least %s", limit.String(), leastMemory.String())
+	least := leastMemory.DeepCopy() // String changes what it is called on
+	if limit, set := r.Limits[corev1.ResourceMemory]; set && limit.Cmp(least) < 0 {
+		return fmt.Errorf("--purger-limits has memory=%s and must have at least %s", limit.String(), least.String())
 	}
 	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage} {
 		request, limit := r.Requests[name], r.Limits[name]
