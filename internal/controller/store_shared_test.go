@@ -156,12 +156,18 @@ func TestAFailureDoesNotHideThatARegistryMayBeShared(t *testing.T) {
 	}
 }
 
-// A name server that answers differently each time wakes the stores that share an address, and nobody else's.
+// A name server that answers differently each time wakes the stores that share an address, and nobody else's. Stores in
+// one registry do not wake each other: there can be hundreds.
 func TestOnlyStoresThatShareAnAddressAreWoken(t *testing.T) {
 	t.Parallel()
 	store := func(name string, addresses ...string) *v1alpha1.ArtifactStore {
 		s := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID(name)}}
 		s.Status.Addresses = addresses
+		s.Spec.Registry.URL = "https://" + name + ".example.com/path"
+		return s
+	}
+	at := func(url string, s *v1alpha1.ArtifactStore) *v1alpha1.ArtifactStore {
+		s.Spec.Registry.URL = url
 		return s
 	}
 	scheme, err := NewScheme()
@@ -169,7 +175,8 @@ func TestOnlyStoresThatShareAnAddressAreWoken(t *testing.T) {
 		t.Fatal(err)
 	}
 	was, is := store("acme", "192.0.2.1:443"), store("acme", "192.0.2.2:443")
-	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(is, store("before", "192.0.2.1:443"), store("now", "192.0.2.9:443", "192.0.2.2:443"), store("other", "192.0.2.3:443"), store("none")).Build()
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(is, store("before", "192.0.2.1:443"), store("now", "192.0.2.9:443", "192.0.2.2:443"), store("other", "192.0.2.3:443"), store("none"),
+		at("https://acme.example.com/path", store("same", "192.0.2.2:443")), at("https://b.example.com/other", store("apart", "192.0.2.2:443"))).Build()
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 	defer queue.ShutDown()
 	update := event.UpdateEvent{ObjectOld: was, ObjectNew: is}

@@ -172,7 +172,8 @@ func overlapping(r client.Reader) handler.EventHandler {
 	})
 }
 
-// storesSharing wakes the other stores that share an address with a store, or did, or with the store of a manifest.
+// storesSharing wakes the other stores that may be in the registry of a store, or of a manifest's store, under another
+// name. The many stores in one registry under one name do not wake each other.
 // Nobody wakes stores that he has nothing to do with by having his name server answer differently each time.
 func storesSharing(r client.Reader) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
@@ -187,7 +188,7 @@ func storesSharing(r client.Reader) handler.EventHandler {
 		}
 		var out []reconcile.Request
 		for i := range all.Items {
-			if other := &all.Items[i]; other.UID != s.UID && place.SharedAddress(s, other) != "" {
+			if other := &all.Items[i]; other.UID != s.UID && place.MayShare(s, other) {
 				out = append(out, request(other.Namespace, other.Name))
 			}
 		}

@@ -40,15 +40,25 @@ func (r Rules) Doubts(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) [
 	var others []*v1alpha1.ArtifactStore
 	for i := range all {
 		o := &all[i]
-		if same(s, o) || SharedAddress(s, o) == "" {
-			continue
-		}
-		there, err := v1alpha1.ParseRegistryURL(o.Spec.Registry.URL)
-		if err == nil && !at.SameRegistry(there) && at.OverlapsPath(there) && r.Admits(o) {
+		if !same(s, o) && MayShare(s, o) && r.Admits(o) {
 			others = append(others, o)
 		}
 	}
 	return others
+}
+
+// MayShare reports whether the registries of two stores have different names and a common address, and the stores'
+// paths overlap.
+func MayShare(a, b *v1alpha1.ArtifactStore) bool {
+	if SharedAddress(a, b) == "" {
+		return false
+	}
+	here, err := v1alpha1.ParseRegistryURL(a.Spec.Registry.URL)
+	if err != nil {
+		return false
+	}
+	there, err := v1alpha1.ParseRegistryURL(b.Spec.Registry.URL)
+	return err == nil && !here.SameRegistry(there) && here.OverlapsPath(there)
 }
 
 func same(a, b *v1alpha1.ArtifactStore) bool { return a.Namespace == b.Namespace && a.Name == b.Name }

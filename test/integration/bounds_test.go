@@ -26,8 +26,9 @@ const bundleBytes = 196_608
 // Of the stores of others a decision reads little: their certificates cost it nothing. The test is not parallel: what
 // other tests allocate would count.
 func TestLargeBundlesOfOthersCostNothing(t *testing.T) {
-	const stores, manifests = 200, 30
+	const stores, manifests = 100, 30
 	other, mine := newScene(t), newScene(t)
+	other.SetDefaultEventuallyTimeout(5 * time.Minute) // the race detector reads certificates slowly
 	var all []*v1alpha1.ArtifactStore
 	for i := range stores {
 		all = append(all, other.store(fmt.Sprint("s", i), func(s *v1alpha1.ArtifactStore) {
