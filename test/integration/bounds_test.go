@@ -26,7 +26,7 @@ const bundleBytes = 196_608
 // Of the stores of others a decision reads little: their certificates cost it nothing. The test is not parallel: what
 // other tests allocate would count.
 func TestLargeBundlesOfOthersCostNothing(t *testing.T) {
-	const stores, manifests = 100, 30
+	const stores, manifests = 40, 30 // more of them make an API server under the race detector too slow to delete beside
 	other, mine := newScene(t), newScene(t)
 	other.SetDefaultEventuallyTimeout(5 * time.Minute) // the race detector reads certificates slowly
 	var all []*v1alpha1.ArtifactStore
@@ -76,7 +76,8 @@ func TestLargeBundlesOfOthersCostNothing(t *testing.T) {
 	most, allocated := grown(), int64(after.TotalAlloc-before.TotalAlloc)
 	t.Logf("%d deletions beside %d large stores took %s: the heap grew by %d MiB, and %d MiB were allocated, %d KiB for each", manifests, stores, took.Round(time.Millisecond),
 		most>>20, allocated>>20, allocated>>10/manifests)
-	if most > mayGrow {
+	// A list that keeps what they have makes it grow by 1.7 MiB for each store.
+	if mayGrow := int64(40 << 20); most > mayGrow {
 		t.Errorf("the heap has grown by %d MiB, want at most %d", most>>20, mayGrow>>20)
 	}
 }
