@@ -333,10 +333,13 @@ func (s *scene) condition(o client.Object, all *[]metav1.Condition, kind string)
 	return string(c.Status) + "/" + c.Reason
 }
 
-// purgeObjects makes what the manager makes for a store.
+// purgeObjects makes what the manager makes for a store, and the Role that an earlier version made.
 func (s *scene) purgeObjects(store *v1alpha1.ArtifactStore) {
 	s.t.Helper()
-	s.create(purge.Objects(store, purge.Settings{Image: image, Resources: purge.DefaultResources()})...)
+	all := purge.Objects(store, purge.Settings{Image: image, Resources: purge.DefaultResources()})
+	role := &rbacv1.Role{ObjectMeta: s.meta(purge.ObjectName(store.Name))}
+	role.Labels, role.OwnerReferences = all[0].GetLabels(), all[0].GetOwnerReferences()
+	s.create(append(all, role)...)
 }
 
 // runs starts the purge of a store by hand, as `kubectl create job --from` does.
