@@ -20,7 +20,8 @@ import (
 //
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=nfo-system,resources=leases,verbs=create
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=nfo-system,resources=leases,resourceNames=nfo-manager,verbs=get;update
-// +kubebuilder:rbac:groups="";events.k8s.io,namespace=nfo-system,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups="";events.k8s.io,namespace=nfo-system,resources=events,verbs=create
+// +kubebuilder:rbac:groups=events.k8s.io,namespace=nfo-system,resources=events,verbs=patch
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 
 // Setup registers the webhook of every kind with the manager's webhook server, and makes readiness
