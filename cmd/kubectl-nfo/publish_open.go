@@ -23,9 +23,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// imageNameAnnotation is the whole name of an image in a layout, as containerd and docker write it.
-const imageNameAnnotation = "io.containerd.image.name"
-
 // maxProvenanceBytes bounds the signature of a chart, which repeats its Chart.yaml.
 const maxProvenanceBytes = 4 << 20
 
@@ -164,7 +161,7 @@ func (o *opener) layout(ctx context.Context, s sourceArgument) ([]candidate, err
 	}
 	var found []candidate
 	for _, image := range images {
-		name := refName(image)
+		name := registry.ImageName(image)
 		c := candidate{labelled: labelled{written: s.written, entry: s.entry}, satellites: l.Satellites}
 		c.read = func(ctx context.Context) (*registry.Source, error) { return l.Source(ctx, image) }
 		c.identities, c.version = identities(s.layout.path, image)
@@ -186,10 +183,10 @@ func (o *opener) layout(ctx context.Context, s sourceArgument) ([]candidate, err
 
 // chosen are the images of a layout that a tag names or, without one, all that are attached to no other.
 func chosen(ctx context.Context, l *registry.Layout, tag string) ([]ocispec.Descriptor, error) {
-	named := slices.ContainsFunc(l.Images, func(d ocispec.Descriptor) bool { return refName(d) != "" })
+	named := slices.ContainsFunc(l.Images, func(d ocispec.Descriptor) bool { return registry.ImageName(d) != "" })
 	var all []ocispec.Descriptor
 	for _, image := range l.Images {
-		name := refName(image)
+		name := registry.ImageName(image)
 		if tag != "" {
 			if name == tag {
 				all = append(all, image)
@@ -214,7 +211,7 @@ func chosen(ctx context.Context, l *registry.Layout, tag string) ([]ocispec.Desc
 func imageNames(images []ocispec.Descriptor) string {
 	var names []string
 	for _, d := range images {
-		if name := refName(d); name != "" {
+		if name := registry.ImageName(d); name != "" {
 			names = append(names, fmt.Sprintf("%.100q", name))
 		}
 	}
@@ -224,13 +221,9 @@ func imageNames(images []ocispec.Descriptor) string {
 	return "it has " + v1alpha1.FirstOf(names, maxNamed)
 }
 
-func refName(d ocispec.Descriptor) string {
-	return cmp.Or(d.Annotations[ocispec.AnnotationRefName], d.Annotations[imageNameAnnotation])
-}
-
 // identities are what the names of an image in a layout can mean.
 func identities(layout string, image ocispec.Descriptor) (all []identity, version string) {
-	for _, key := range []string{imageNameAnnotation, ocispec.AnnotationRefName} {
+	for _, key := range []string{registry.ImageNameAnnotation, ocispec.AnnotationRefName} {
 		ref, err := imageref.Parse(image.Annotations[key])
 		if named, ok := ref.(imageref.NamedTagged); err == nil && ok {
 			all = append(all, identity{path.Base(imageref.Path(named)), named.Tag()})

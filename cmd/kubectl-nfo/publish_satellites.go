@@ -28,20 +28,28 @@ func (p *publication) lookAtSatellites(ctx context.Context, i *item) error {
 		return fmt.Errorf("%w; --without-signatures copies the image alone", err)
 	}
 	for _, s := range found {
-		one := satellite{Satellite: s}
-		if one.there, err = p.target.client.Attached(ctx, i.repository, s); err != nil {
+		one, err := p.lookAtSatellite(ctx, i, s)
+		if err != nil {
 			return err
-		}
-		if s.Tag != "" && !one.there {
-			at, err := p.target.client.Resolve(ctx, i.repository, s.Tag)
-			if err != nil && !errors.Is(err, registry.ErrNotFound) {
-				return err
-			}
-			one.over = at.Digest
 		}
 		i.satellites = append(i.satellites, one)
 	}
 	return nil
+}
+
+func (p *publication) lookAtSatellite(ctx context.Context, i *item, s registry.Satellite) (satellite, error) {
+	if s.Tag == "" {
+		there, err := p.target.client.Attached(ctx, i.repository, s)
+		return satellite{Satellite: s, there: there}, err
+	}
+	at, err := p.target.client.Resolve(ctx, i.repository, s.Tag)
+	switch {
+	case errors.Is(err, registry.ErrNotFound):
+		return satellite{Satellite: s}, nil
+	case err == nil && at.Digest == s.Source.Root.Descriptor.Digest:
+		return satellite{Satellite: s, there: true}, nil
+	}
+	return satellite{Satellite: s, over: at.Digest}, err
 }
 
 // attachable says why the satellites of an entry may not be pushed, and what to do.
@@ -88,11 +96,14 @@ func (p *publication) attach(ctx context.Context, i *item, bar *bar) error {
 	return nil
 }
 
-// verifySatellites looks that each is there, with all its parts, and where it is found.
+// verifySatellites checks that each is complete, and is found at its tag or among the referrers of its subject.
 func (p *publication) verifySatellites(ctx context.Context, i *item) error {
 	for _, s := range i.satellites {
 		if err := p.target.client.Verify(ctx, i.repository, s.Tag, s.Source.Root.Descriptor); err != nil {
 			return err
+		}
+		if s.Tag != "" {
+			continue // its tag is where it is found
 		}
 		attached, err := p.target.client.Attached(ctx, i.repository, s.Satellite)
 		if err == nil && !attached {

@@ -33,7 +33,7 @@ func TestMatch(t *testing.T) {
 	}
 	layout := func(path, ref, name string) labelled {
 		l := labelled{written: "oci:" + path}
-		l.identities, l.version = identities(path, ocispec.Descriptor{Annotations: map[string]string{ocispec.AnnotationRefName: ref, imageNameAnnotation: name}})
+		l.identities, l.version = identities(path, ocispec.Descriptor{Annotations: map[string]string{ocispec.AnnotationRefName: ref, registry.ImageNameAnnotation: name}})
 		return l
 	}
 	for name, tc := range map[string]struct {

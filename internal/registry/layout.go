@@ -2,6 +2,7 @@ package registry
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +18,14 @@ import (
 
 	"github.com/nfo-operator/nfo/internal/files"
 )
+
+// ImageNameAnnotation is the whole name of an image in a layout, as containerd and docker write it.
+const ImageNameAnnotation = "io.containerd.image.name"
+
+// ImageName is the name that an entry of a layout's index.json has, "" for none.
+func ImageName(image ocispec.Descriptor) string {
+	return cmp.Or(image.Annotations[ocispec.AnnotationRefName], image.Annotations[ImageNameAnnotation])
+}
 
 // maxLayoutBytes bounds a layout's index.json.
 const maxLayoutBytes = MaxManifestBytes

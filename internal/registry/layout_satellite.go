@@ -38,7 +38,7 @@ func (l *Layout) Satellites(ctx context.Context, of *Source) ([]Satellite, error
 
 // IsSatellite reports whether an entry of index.json is attached to another, so that it is no image of its own.
 func (l *Layout) IsSatellite(ctx context.Context, image ocispec.Descriptor) (bool, error) {
-	name := nameOf(image)
+	name := ImageName(image)
 	_, named := graph.SatelliteOf(name[strings.LastIndex(name, ":")+1:])
 	if named || cosignKinds[image.Annotations[cosignKind]] != "" {
 		return true, nil
@@ -46,9 +46,6 @@ func (l *Layout) IsSatellite(ctx context.Context, image ocispec.Descriptor) (boo
 	subject, err := l.subject(ctx, image)
 	return subject != nil, err
 }
-
-// nameOf is the name that an entry of index.json has, "" for none.
-func nameOf(image ocispec.Descriptor) string { return image.Annotations[ocispec.AnnotationRefName] }
 
 // subject is what a manifest names as its subject, nil for none.
 func (l *Layout) subject(ctx context.Context, image ocispec.Descriptor) (*ocispec.Descriptor, error) {
@@ -94,7 +91,7 @@ func (a *attachedBeside) read(ctx context.Context) error {
 
 func (a *attachedBeside) at(_ context.Context, subject digest.Digest, tag string) (ocispec.Descriptor, bool, error) {
 	for _, image := range a.Images {
-		name := nameOf(image)
+		name := ImageName(image)
 		kind := cosignKinds[image.Annotations[cosignKind]]
 		if name == tag || strings.HasSuffix(name, ":"+tag) || kind != "" && subject == a.root && strings.HasSuffix(tag, kind) {
 			return image, true, nil

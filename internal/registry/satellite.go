@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -256,30 +255,15 @@ func united(one, other []ocispec.Descriptor) []ocispec.Descriptor {
 	return all
 }
 
-// attaching is one at a time for a subject: the list at the referrers tag is read, changed and written.
-var attaching sync.Mutex
-
 // Attach puts a satellite that Copy has copied to where it is found: at its tag, over the digest over, "" for none,
 // or in the list of referrers of its subject, which the registry keeps itself if it has the API. A list at the
-// referrers tag keeps what it has. Errors as those of Tag.
+// referrers tag keeps what it has. Errors as those of Tag: if somebody else changes that list at the same time, it is
+// ErrTagTaken, and attaching again adds to theirs.
 func (c *Client) Attach(ctx context.Context, repository string, s Satellite, over digest.Digest) error {
 	if s.Tag != "" {
 		return c.Tag(ctx, repository, s.Tag, s.Source, over)
 	}
-	attaching.Lock()
-	defer attaching.Unlock()
-	there, err := c.Attached(ctx, repository, s)
-	if err != nil || there {
-		return err
-	}
-	_, has, err := c.referrers(ctx, repository, ocispec.Descriptor{Digest: s.Subject})
-	switch {
-	case err == nil && has:
-		err = c.fail(ErrUnavailable, errors.New("the registry has the referrer and does not list it yet"))
-	case err == nil:
-		err = c.enlist(ctx, repository, s)
-	}
-	if err != nil {
+	if err := c.enlist(ctx, repository, s); err != nil {
 		return fmt.Errorf("attaching %s to %s: %w", s.Source.Root.Descriptor.Digest, c.name(repository, s.Subject.String()), err)
 	}
 	return nil
@@ -293,14 +277,26 @@ func (c *Client) Attached(ctx context.Context, repository string, s Satellite) (
 		return there && d.Digest == s.Source.Root.Descriptor.Digest, err
 	}
 	all, err := in.about(ctx, ocispec.Descriptor{Digest: s.Subject})
-	return slices.ContainsFunc(all, func(d ocispec.Descriptor) bool { return d.Digest == s.Source.Root.Descriptor.Digest }), err
+	return s.in(all), err
 }
 
-// enlist adds a referrer to the list at the referrers tag.
+// in reports whether a list of referrers has the satellite.
+func (s Satellite) in(referrers []ocispec.Descriptor) bool {
+	return slices.ContainsFunc(referrers, func(d ocispec.Descriptor) bool { return d.Digest == s.Source.Root.Descriptor.Digest })
+}
+
+// enlist adds a referrer to the list at the referrers tag, unless it is listed or the registry keeps the list itself.
 func (c *Client) enlist(ctx context.Context, repository string, s Satellite) error {
-	index, was, err := c.taggedReferrers(ctx, repository, s.Subject)
-	if err != nil {
+	listed, has, err := c.referrers(ctx, repository, ocispec.Descriptor{Digest: s.Subject})
+	if err != nil || s.in(listed) {
 		return err
+	}
+	index, was, err := c.taggedReferrers(ctx, repository, s.Subject)
+	switch {
+	case err != nil || s.in(index.Manifests):
+		return err
+	case has:
+		return c.fail(ErrUnavailable, errors.New("the registry has the referrer and does not list it yet"))
 	}
 	index.Versioned, index.MediaType = specs.Versioned{SchemaVersion: 2}, ocispec.MediaTypeImageIndex
 	index.Manifests = append(index.Manifests, s.Source.Root.asReferrer())

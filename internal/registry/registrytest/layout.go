@@ -9,36 +9,36 @@ import (
 
 	"oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/content/oci"
+	"oras.land/oras-go/v2/registry/remote"
 )
 
 // WriteLayout copies what a tag is at, over plain HTTP, into an OCI image layout under a name, as
 // `skopeo copy` does. The layout may have other images in it.
 func WriteLayout(ctx context.Context, host, repository, tag, folder, name string) error {
-	repo, err := open(host, repository)
-	if err != nil {
+	return writeLayout(host, repository, folder, func(from *remote.Repository, to *oci.Store) error {
+		_, err := oras.Copy(ctx, from, tag, to, name, oras.DefaultCopyOptions)
 		return err
-	}
-	layout, err := oci.New(folder)
-	if err != nil {
-		return fmt.Errorf("opening the layout %s: %w", folder, err)
-	}
-	if _, err := oras.Copy(ctx, repo, tag, layout, name, oras.DefaultCopyOptions); err != nil {
-		return fmt.Errorf("copying to the layout %s: %w", folder, err)
-	}
-	return nil
+	})
 }
 
 // WriteWholeLayout is WriteLayout with the referrers of everything that is copied, as `oras copy --recursive` does.
 func WriteWholeLayout(ctx context.Context, host, repository, tag, folder, name string) error {
-	repo, err := open(host, repository)
+	return writeLayout(host, repository, folder, func(from *remote.Repository, to *oci.Store) error {
+		_, err := oras.ExtendedCopy(ctx, from, tag, to, name, oras.DefaultExtendedCopyOptions)
+		return err
+	})
+}
+
+func writeLayout(host, repository, folder string, write func(*remote.Repository, *oci.Store) error) error {
+	from, err := open(host, repository)
 	if err != nil {
 		return err
 	}
-	layout, err := oci.New(folder)
+	to, err := oci.New(folder)
 	if err != nil {
 		return fmt.Errorf("opening the layout %s: %w", folder, err)
 	}
-	if _, err := oras.ExtendedCopy(ctx, repo, tag, layout, name, oras.DefaultExtendedCopyOptions); err != nil {
+	if err := write(from, to); err != nil {
 		return fmt.Errorf("copying to the layout %s: %w", folder, err)
 	}
 	return nil
