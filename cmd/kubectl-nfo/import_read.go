@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/nfo-operator/nfo/internal/aosm"
+	"github.com/nfo-operator/nfo/internal/files"
 )
 
 // sources reads all files, those of directories in the order of their names.
@@ -65,7 +66,14 @@ func (r *fileReader) add(name string) error {
 }
 
 func (r *fileReader) open(name string, stray bool) error {
-	file, err := os.Open(name)
+	open := os.Open
+	if stray { // nobody named it: a pipe could be waited for forever
+		open = files.Open
+	}
+	file, err := open(name)
+	if errors.Is(err, files.ErrNotRegular) {
+		return fmt.Errorf("%s is %w: remove it from the directory, or name the files to import", name, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -141,6 +142,10 @@ func TestImportFiles(t *testing.T) {
 		"base.json": of("base"), "manifest.json": of("manifest"), "all_deploy.parameters.json": `{"location": "uksouth", "v": "1"}`, "notes.txt": "x",
 		"bicepconfig.json": `{}`, "deep/definition.json": of("deep"), "deep/definition.parameters.json": `{"parameters": {"v": {"value": "2"}}}`, "empty/readme.md": "x",
 	})
+	piped := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(piped, "stuck.json"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	at := func(names ...string) (args []string) {
 		for _, name := range names {
 			args = append(args, "-f", filepath.Join(dir, name))
@@ -165,6 +170,7 @@ func TestImportFiles(t *testing.T) {
 		"Twice":      {"one file two times is a mistake", at("base.json", "base.json"), 2, nil, "given twice"},
 		"Missing":    {"one that is not there", at("base.json", "none.json"), 1, nil, "no such file"},
 		"EmptyOne":   {"a directory without any", at("empty"), 1, nil, "no file whose name ends in .json"},
+		"Pipe":       {"in a directory, a pipe that nobody writes to", []string{"-f", piped}, 1, nil, "stuck.json is not a regular file"},
 		"EmptyName":  {"no name", []string{"-f", ""}, 2, nil, "-f is required"},
 		"Registries": {"two URLs for one store", append(at("base.json"), "--registry", "main=https://a", "--registry", "MAIN=https://b"), 2, nil, "two URLs"},
 		"Slashes":    {"no such store", append(at("base.json"), "--registry", "a/b/c=https://a"), 2, nil, "PUBLISHER/STORE=URL"},
