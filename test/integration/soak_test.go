@@ -178,15 +178,18 @@ func (w *writer) fill(ctx context.Context, m *v1alpha1.ArtifactManifest, pushed 
 	return nil
 }
 
-// restorable reports whether a tombstone still has a tag to put back.
+// restorable reports whether a tombstone still has a tag to put back, and no purge has deleted what the tag was at last.
 func (w *writer) restorable(ctx context.Context, repository, tag string) (bool, error) {
 	var l v1alpha1.TombstoneList
 	if err := env.Client.List(ctx, &l, client.InNamespace(w.ns), client.MatchingFields{"spec.manifest.name": w.name}); err != nil {
 		return false, err
 	}
 	return slices.ContainsFunc(l.Items, func(t v1alpha1.Tombstone) bool {
-		state := t.Entry(repository, tag).State
-		return t.Spec.Cause == v1alpha1.CauseReleased && state != v1alpha1.TombstoneRestored && state != v1alpha1.TombstonePurged
+		is := t.Entry(repository, tag)
+		return t.Spec.Cause == v1alpha1.CauseReleased && is.State != v1alpha1.TombstoneRestored && is.State != v1alpha1.TombstonePurged &&
+			!slices.ContainsFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool {
+				return a.Repository == repository && a.Tag == tag && slices.Contains(is.Deleted, a.Digests[len(a.Digests)-1])
+			})
 	}), nil
 }
 
