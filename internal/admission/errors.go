@@ -40,7 +40,7 @@ func refused(subject client.Object, why string) *apierrors.StatusError {
 // unwatched is the refusal to create what the operator would not look after.
 func unwatched(o client.Object, w reference.Watched) *apierrors.StatusError {
 	self := reference.Self(o)
-	return apierrors.NewForbidden(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: self.Kind}, self.Name, fmt.Errorf(
+	return apierrors.NewForbidden(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: v1alpha1.Resource(self.Kind)}, self.Name, fmt.Errorf(
 		"nfo does not watch the namespace %s, so that nobody would look after this object; create it in one that is watched (%s), "+
 			"or have an administrator add the namespace to watchNamespaces of the chart (--watch-namespaces of the manager)",
 		self.Namespace, strings.Join(w, ", ")))

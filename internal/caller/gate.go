@@ -138,7 +138,7 @@ func (g *Gate) learn(c *admissionregistrationv1.ValidatingWebhookConfiguration) 
 	defer g.mu.Unlock()
 	g.read = g.o.Clock.Now()
 	for i := range c.Webhooks {
-		if path := askedAt(&c.Webhooks[i].ClientConfig); path != "" {
+		if path := askedAt(&c.Webhooks[i]); path != "" {
 			g.had[path] = g.read
 		}
 	}
@@ -150,12 +150,12 @@ func (g *Gate) learn(c *admissionregistrationv1.ValidatingWebhookConfiguration) 
 }
 
 // askedAt is the path at which the API server asks a webhook, at a Service or a URL; "" for none that can be read.
-func askedAt(to *admissionregistrationv1.WebhookClientConfig) string {
-	switch {
-	case to.Service != nil && to.Service.Path != nil:
-		return *to.Service.Path
-	case to.URL != nil:
-		if at, err := url.Parse(*to.URL); err == nil {
+func askedAt(w *admissionregistrationv1.ValidatingWebhook) string {
+	if path := pathOf(w); path != nil {
+		return *path
+	}
+	if w.ClientConfig.URL != nil {
+		if at, err := url.Parse(*w.ClientConfig.URL); err == nil {
 			return at.Path
 		}
 	}

@@ -174,7 +174,7 @@ func overlapping(r client.Reader) handler.EventHandler {
 
 // storesSharing wakes the other stores that may be in the registry of a store, or of a manifest's store, under another
 // name. The many stores in one registry under one name do not wake each other.
-// Nobody wakes stores that he has nothing to do with by having his name server answer differently each time.
+// A tenant cannot wake unrelated stores by changing what the host of a registry resolves to.
 func storesSharing(r client.Reader) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
 		s := storeAbout(ctx, r, o)

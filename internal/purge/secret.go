@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/nfo-operator/nfo/internal/files"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -56,16 +56,12 @@ func MountedSecret(dir string) SecretReader {
 	}
 }
 
-// readKey reads a file of at most the size of a Secret.
+// readKey reads a file of at most the size of a Secret. In a volume it is a link, which is followed.
 func readKey(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // only read
-	value, err := io.ReadAll(io.LimitReader(f, corev1.MaxSecretSize+1))
-	if err == nil && len(value) > corev1.MaxSecretSize {
-		err = fmt.Errorf("%s has more than %d bytes", path, corev1.MaxSecretSize)
-	}
-	return value, err
+	return files.Read(f, corev1.MaxSecretSize)
 }
