@@ -56,7 +56,7 @@ func prefers(a resource, textA string, b resource, textB string) bool {
 	return cmp.Or(cmp.Compare(len(textA), len(textB)), strings.Compare(textA, textB)) > 0
 }
 
-// mapAll maps a resource, and looks whether what else the input says of it says more.
+// mapAll maps a resource, and checks whether other parts of the input say more of it.
 func (im *importer) mapAll(r resource) {
 	links, objects := len(im.links), len(im.objects)
 	im.mapResource(r)

@@ -81,7 +81,7 @@ func (s *scope) over(at *node, below, above field, deep bool) (field, error) {
 	a, errA := below.value.resolve()
 	b, errB := above.value.resolve()
 	if errA != nil || errB != nil || a.node == nil || b.node == nil || a.kind != object || b.kind != object {
-		return above, nil // what cannot be decided is told where it matters
+		return above, nil // what cannot be decided is reported where it matters
 	}
 	merged, err := s.merge(at, []value{a, b}, true)
 	return field{above.key, merged}, err

@@ -10,7 +10,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// unused tells of what was given for stores which are not in the input.
+// unused reports what was given for stores which are not in the input.
 func (im *importer) unused() {
 	tell := func(flag, name string) {
 		im.findings = append(im.findings, Finding{Level: NotMapped, Path: flag, Reason: fmt.Sprintf("no store of the input that can be mapped is called %q", clip(name))})

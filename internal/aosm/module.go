@@ -140,7 +140,7 @@ func (s *scope) modulesOf() ([]*module, error) {
 	all := []*module{}
 	err := t.eachResource(func(symbol string, v value) error {
 		if typ, err := v.get("type").resolve(); err != nil || fold(typ.text1()) != typeDeployment {
-			return nil // it is told where it is read
+			return nil // it is reported where it is read
 		}
 		name, err := v.get("name").resolve()
 		if err != nil {
@@ -184,7 +184,7 @@ func eachTurn(symbol string, v value, do func(symbol string, v value) error) err
 	count, err := loop.count()
 	name, nameErr := loop.get("name").resolve()
 	if err != nil || nameErr != nil {
-		return nil // it is told where it is read
+		return nil // it is reported where it is read
 	}
 	for i := range count {
 		if err := do(fmt.Sprintf("%s[%d]", symbol, i), value{node: v.node, scope: v.scope.turn(name.text1(), i)}); err != nil {

@@ -160,7 +160,7 @@ func (v value) as(typ value) (value, error) {
 	return value{node: documents[0], scope: &scope{session: v.scope.session}}, v.scope.spend(1, len(v.text))
 }
 
-// tellUndeclared tells of values for parameters that no template declares. A file of values can be for other
+// tellUndeclared reports values for parameters that no template declares. A file of values can be for other
 // templates, too; who types a name means it.
 func (im *importer) tellUndeclared(declared map[string]bool) {
 	for _, name := range im.options.Parameters.names() {

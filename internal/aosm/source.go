@@ -76,7 +76,7 @@ func unwrapped(n *node, source string) *document {
 			}
 			d.node, d.template = inner, true
 			if given := around.member("parameters"); given != nil && given.kind == object {
-				_ = d.given.readMembers(given, true) // one without a value is told where it matters
+				_ = d.given.readMembers(given, true) // one without a value is reported where it matters
 			}
 			return d
 		}

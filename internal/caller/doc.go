@@ -4,8 +4,8 @@
 // within the last five minutes, for every API server learns of a change a little later. The package puts a secret
 // into the paths, which only the API server and those who may read that configuration know: administrators.
 //
-// What the configuration says decides, not what this process remembers: whoever applies the chart's paths again,
-// without the secret, refuses nothing to anybody. They get a secret again within a minute. A path that is not known
+// What the configuration says decides, not what this process remembers: after the chart's paths are applied
+// again, without the secret, requests at these are answered. They get a secret again within a minute. A path that is not known
 // is looked up before its request is refused.
 //
 // Decision: a secret in the path. Rejected: client certificates, which no API server presents unless its

@@ -21,7 +21,7 @@ const (
 	fresh = 30 * time.Second
 	// remembered is for how long a path is answered after the configuration had it last.
 	remembered = 5 * time.Minute
-	// pace is the least time between two reads, whoever asks.
+	// pace is the least time between two reads.
 	pace = 200 * time.Millisecond
 	// lookLimit bounds one read, in less time than the API server waits for an answer.
 	lookLimit = 2 * time.Second

@@ -25,7 +25,7 @@ const childFull = 4
 const maxStackBytes = 64 << 20
 
 // Serve reads one request from in, reads the chart, and writes to out what it finds, as it
-// finds it. It is what the process of a [Reader] does: it takes from this process, for good,
+// finds it. It is what the process of a [Reader] does: it takes from this process, until its end,
 // all memory, time and files over the limits, so that only death can follow where a chart wants more.
 func Serve(limits Limits, in io.Reader, out io.Writer) error {
 	limits = limits.withDefaults()

@@ -10,7 +10,7 @@
 //     could hide and that are not needed are a remark.
 //   - A file that fails hides nothing of the others; notes, tests and what is switched off spoil nothing.
 //   - A chart costs nobody more than one process, bounded in time and memory, without files or network.
-//   - The same bytes give the same answer: what the machine does to a reading is no error about the chart.
+//   - The same bytes give the same answer: what the machine does to a reading is not an error about the chart.
 //
 // Decision: a chart needs what it renders with its default values and the registry set, as
 // the operator deploys it, hooks included. Images of dependencies that condition or tags switch off, of `helm test`

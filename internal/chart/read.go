@@ -222,7 +222,7 @@ func (r *chartReading) every(s chartStage) {
 		problems = append(problems, fileProblem{file, out.Failed[file]})
 	}
 	for _, p := range problems {
-		// Else it has been reported, or only values are missing that whoever switches it on sets.
+		// Else it has been reported, or only values are missing that the user sets who switches it on.
 		if r.failed[p.file] == nil && !errors.Is(p.err, render.ErrRefused) {
 			r.remark(everyStage, p.err)
 		}

@@ -191,7 +191,7 @@ func (r *Reader) run(ctx context.Context, request []byte) (end childEnd) {
 // noMemory is what the Go runtime says where it gets none: how much it asked for, and how much it has.
 var noMemory = regexp.MustCompile(`cannot allocate ([0-9]+)-byte block \(([0-9]+) in use\)`)
 
-// death says why a child ended before it was done. What the machine did is no error about the chart.
+// death says why a child ended before it was done. What the machine did is not an error about the chart.
 func (r *Reader) death(end childEnd) error {
 	said := string(end.stderr)
 	has := func(text string) bool { return strings.Contains(said, text) }

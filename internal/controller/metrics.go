@@ -35,7 +35,7 @@ var (
 	lastOutcome      = storeMetric("purge_last_outcome", "1 for how the last purge ended.", "outcome")
 )
 
-// storeMetrics tells of the watched stores that are in the cache at the time of a scrape, so that nothing
+// storeMetrics reports the watched stores that are in the cache at the time of a scrape, so that nothing
 // is told of one that has gone. Being a runnable that needs the lease, it tells from one replica
 // only, and sums over the replicas are right.
 type storeMetrics struct {

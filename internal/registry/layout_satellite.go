@@ -36,7 +36,7 @@ func (l *Layout) Satellites(ctx context.Context, of *Source) ([]Satellite, error
 	return all, nil
 }
 
-// IsSatellite reports whether an entry of index.json is attached to another, so that it is no image of its own.
+// IsSatellite reports whether an entry of index.json is attached to another one, and not an image of its own.
 func (l *Layout) IsSatellite(ctx context.Context, image ocispec.Descriptor) (bool, error) {
 	name := ImageName(image)
 	_, named := graph.SatelliteOf(name[strings.LastIndex(name, ":")+1:])

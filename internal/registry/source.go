@@ -34,7 +34,7 @@ type Source struct {
 	manifests  map[digest.Digest]Manifest
 	host       string // of the registry that it lies in, or ""
 	repository string
-	alone      bool // its subject is no part of it
+	alone      bool // its subject does not belong to it
 }
 
 // Source finds an artifact at a tag or digest, to copy it elsewhere. It reads the manifests and no

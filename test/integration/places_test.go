@@ -142,7 +142,7 @@ func TestOneRegistryUnderTwoNames(t *testing.T) {
 	})
 }
 
-// sharedRegistry tells of two publishers at one registry under two names that only their addresses give away.
+// sharedRegistry makes two publishers at one registry under two names that only their addresses give away.
 func sharedRegistry(s, other *scene) {
 	s.t.Helper()
 	first, second := s.named(s.ns+".example.com", noGrace), other.named(other.ns+".example.com", noGrace)

@@ -19,7 +19,7 @@ import (
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
-// What the manager makes for a store is all that it may make: whoever takes it over starts nothing under another
+// What the manager makes for a store is all that it may make: an attacker who controls it starts nothing under another
 // account, gives nobody rights, and changes nothing that runs for others.
 func TestTheManagerMakesPurgesAlone(t *testing.T) {
 	t.Parallel()
