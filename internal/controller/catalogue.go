@@ -72,8 +72,9 @@ type catalogues struct {
 
 	mu sync.Mutex
 	of map[reference.Object]dated
-	// changed is when an event has told of a change, by store, if that is not longer ago than a catalogue lasts.
-	changed map[reference.Object]time.Time
+	// changed is when an event has told of a change, by store and last segment of the artifact's name, if that
+	// is not longer ago than a catalogue lasts.
+	changed map[reference.Object]map[string]time.Time
 }
 
 // dated is a catalogue and when it was begun.
@@ -83,19 +84,21 @@ type dated struct {
 }
 
 func newCatalogues(r client.Reader, c clock.PassiveClock) *catalogues {
-	return &catalogues{Reader: r, clock: c, of: map[reference.Object]dated{}, changed: map[reference.Object]time.Time{}}
+	return &catalogues{Reader: r, clock: c, of: map[reference.Object]dated{}, changed: map[reference.Object]map[string]time.Time{}}
 }
 
-// get returns a store's catalogue. Manifests that are being deleted are in it, and what has left a
-// manifest and is not released: they may be held.
-func (c *catalogues) get(ctx context.Context, s *v1alpha1.ArtifactStore, l v1alpha1.RegistryLocation) (dated, error) {
+// get returns a store's catalogue for somebody who looks for artifacts of some names. Manifests that are being
+// deleted are in it, and what has left a manifest and is not released: they may be held.
+func (c *catalogues) get(ctx context.Context, s *v1alpha1.ArtifactStore, l v1alpha1.RegistryLocation, names []string) (dated, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, self := c.clock.Now(), reference.Self(s)
 	maps.DeleteFunc(c.of, func(_ reference.Object, d dated) bool { return now.Sub(d.at) >= catalogueAge })
-	maps.DeleteFunc(c.changed, func(_ reference.Object, at time.Time) bool { return now.Sub(at) >= catalogueAge })
-	if d, ok := c.of[self]; ok && (c.isCurrent(self, d) || now.Sub(d.at) < changedAge) {
+	if d, ok := c.of[self]; ok && (c.isCurrent(self, d, names) || now.Sub(d.at) < changedAge) {
 		return d, nil
+	}
+	for store := range c.changed {
+		c.tidy(store)
 	}
 	d := dated{now, catalogue{}}
 	var all v1alpha1.ArtifactManifestList
@@ -109,23 +112,40 @@ func (c *catalogues) get(ctx context.Context, s *v1alpha1.ArtifactStore, l v1alp
 	return d, nil
 }
 
-// change notes that what the manifests of a store list has changed.
-func (c *catalogues) change(store reference.Object) {
+// change notes that what the manifests of a store list of some names has changed.
+func (c *catalogues) change(store reference.Object, names map[string]bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.changed[store] = c.clock.Now()
+	c.tidy(store)
+	if c.changed[store] == nil {
+		c.changed[store] = map[string]time.Time{}
+	}
+	for name := range names {
+		c.changed[store][name] = c.clock.Now()
+	}
 }
 
-// current reports whether a store's catalogue has all changes that events have told of.
-func (c *catalogues) current(store reference.Object, d dated) bool {
+// tidy forgets changes of a store that every catalogue has.
+func (c *catalogues) tidy(store reference.Object) {
+	maps.DeleteFunc(c.changed[store], func(_ string, at time.Time) bool { return c.clock.Since(at) >= catalogueAge })
+	if len(c.changed[store]) == 0 {
+		delete(c.changed, store)
+	}
+}
+
+// current reports whether a store's catalogue has all changes to artifacts of some names that events have told of.
+func (c *catalogues) current(store reference.Object, d dated, names []string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.isCurrent(store, d)
+	return c.isCurrent(store, d, names)
 }
 
-func (c *catalogues) isCurrent(store reference.Object, d dated) bool {
-	changed, told := c.changed[store]
-	return c.clock.Since(d.at) < catalogueAge && (!told || changed.Before(d.at))
+func (c *catalogues) isCurrent(store reference.Object, d dated, names []string) bool {
+	missed := func(name string) bool {
+		at, told := c.changed[store][name]
+		return told && !at.Before(d.at)
+	}
+	return c.clock.Since(d.at) < catalogueAge && !slices.ContainsFunc(names, missed)
 }
 
 func (c catalogue) add(m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation) {
@@ -163,9 +183,10 @@ func wanting(r client.Reader, c *catalogues) handler.EventHandler {
 			return nil
 		}
 		// Before anybody is woken, and also for those who do not know yet that they need it.
-		c.change(reference.Of(m)[0].To)
+		names := listedNames(m)
+		c.change(reference.Of(m)[0].To, names)
 		var out []reconcile.Request
-		for name := range listedNames(m) {
+		for name := range names {
 			out = append(out, wantedBy(ctx, r, m, name)...)
 		}
 		return out

@@ -62,10 +62,10 @@ func (r *ManifestReconciler) Reconcile(ctx context.Context, m *v1alpha1.Artifact
 	return finish(ctrl.Result{RequeueAfter: r.soonest(seen, verdict)}, actErr)
 }
 
-// soonest is when the next pass is wanted: soon, if an image seems to be missing that another manifest
-// lists since the catalogue was made, for that manifest could not wake this one yet.
+// soonest is when the next pass is wanted: soon, if other manifests have changed in what this one looks for since
+// the catalogue was made: what they woke was this pass, or they could not wake it yet.
 func (r *ManifestReconciler) soonest(seen manifestSeen, v manifestVerdict) time.Duration {
-	if seen.elsewhere.catalogue != nil && len(needsOf(v.charts).missing) > 0 && !r.catalogues.current(reference.Self(seen.store), seen.elsewhere) {
+	if seen.elsewhere.catalogue != nil && !r.catalogues.current(reference.Self(seen.store), seen.elsewhere, seen.lacking) {
 		return changedAge
 	}
 	return v.again

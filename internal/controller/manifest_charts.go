@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -42,21 +43,22 @@ func (seen manifestSeen) charts(v *manifestVerdict) {
 	seen.complete(v, unseen, unread)
 }
 
-// lacksImages reports whether charts need images that are not in the manifest.
-func (seen manifestSeen) lacksImages() bool {
+// lacks are the last segments of the names of images that charts need and that are not in the manifest.
+func (seen manifestSeen) lacks() []string {
 	charts := seen.read.over(seen.manifest.Status.Charts)
 	if len(charts) == 0 {
-		return false
+		return nil
 	}
 	listed := wanted(seen.manifest, seen.location)[:len(seen.manifest.Spec.Artifacts)]
+	names := map[string]bool{}
 	for _, c := range charts {
 		for _, image := range c.Images {
 			if seen.place(&image, listed); image.State == v1alpha1.ImageMissing {
-				return true
+				names[lastSegment(parseWanted(image.Image).name)] = true
 			}
 		}
 	}
-	return false
+	return slices.Collect(maps.Keys(names))
 }
 
 // place says where an image lies. One that comes from another registry stays there.

@@ -41,9 +41,11 @@ type manifestSeen struct {
 	polled  bool
 	tags    map[entry]tagSeen
 	trouble error
-	// read is what was read of its charts since its status was written; elsewhere is what other manifests
-	// of the store list, if that matters.
+	// read is what was read of its charts since its status was written; lacking are the images that they need and
+	// that are not in the manifest, by the last segments of their names; elsewhere is what other manifests of the
+	// store list, if that matters.
 	read      reading
+	lacking   []string
 	elsewhere dated
 	// wait is how long until the next turn of a poll.
 	wait time.Duration
@@ -102,8 +104,9 @@ func (r *ManifestReconciler) observe(ctx context.Context, m *v1alpha1.ArtifactMa
 		return seen, nil
 	}
 	r.poll(ctx, &seen)
-	if seen.read = r.readings.get(m.UID); seen.lacksImages() {
-		seen.elsewhere, err = r.catalogues.get(ctx, seen.store, seen.location)
+	seen.read = r.readings.get(m.UID)
+	if seen.lacking = seen.lacks(); len(seen.lacking) > 0 {
+		seen.elsewhere, err = r.catalogues.get(ctx, seen.store, seen.location, seen.lacking)
 	}
 	return seen, err
 }
