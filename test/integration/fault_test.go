@@ -77,6 +77,31 @@ func TestI4DeletionStaysWhileTheRegistryFails(t *testing.T) {
 	}
 }
 
+// A tag that is pushed over while its deletion is stuck: a restore takes what was pushed last, and what was there
+// before is in the tombstone too.
+func TestI4WhatIsPushedDuringADeletionIsRecorded(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.SetDefaultEventuallyTimeout(recheck)
+	s.manage()
+	m := s.manifest("m", "a:1")
+	s.create(s.store("acme"), m)
+	one := s.image("m", "a:1", "one").Digest.String()
+	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+	answering(method(http.MethodDelete), failing(http.StatusForbidden, "DENIED"))(s.registry)
+	s.delete(m)
+	s.eventually(m, v1alpha1.ConditionDeletionBlocked, "True/"+v1alpha1.ReasonDenied)
+	s.Expect(s.tombstones()).To(gomega.HaveLen(1))
+
+	two := s.image("m", "a:1", "two").Digest.String()
+	end(s.registry)
+	s.goes(m)
+	s.Expect(s.tombstones()).To(gomega.HaveLen(1))
+	s.Expect(s.tombstones()[0].Spec.Artifacts[0].Digests).To(gomega.Equal([]string{one, two}))
+	s.Expect(s.at("acme/m/a", one)).To(gomega.Equal(one))
+	s.Expect(s.at("acme/m/a", two)).To(gomega.Equal(two))
+}
+
 // once answers the first request that matches and lets the others pass.
 func once(match func(*http.Request) bool, answer func(*registrytest.Registry, http.ResponseWriter, *http.Request)) func(*registrytest.Registry) {
 	return func(r *registrytest.Registry) {
