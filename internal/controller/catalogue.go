@@ -175,8 +175,9 @@ func wantsElsewhere(o client.Object) []string {
 	return slices.Collect(maps.Keys(names))
 }
 
-// wanting wakes the manifests whose charts need, from other manifests, what an object lists, or did.
-func wanting(r client.Reader, c *catalogues) handler.EventHandler {
+// wanting wakes the manifests whose charts need, from other manifests, what an object lists, or did. changed is
+// told first.
+func wanting(r client.Reader, changed func(store reference.Object, names map[string]bool)) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
 		m, ok := o.(*v1alpha1.ArtifactManifest)
 		if !ok {
@@ -184,7 +185,7 @@ func wanting(r client.Reader, c *catalogues) handler.EventHandler {
 		}
 		// Before anybody is woken, and also for those who do not know yet that they need it.
 		names := listedNames(m)
-		c.change(reference.Of(m)[0].To, names)
+		changed(reference.Of(m)[0].To, names)
 		var out []reconcile.Request
 		for name := range names {
 			out = append(out, wantedBy(ctx, r, m, name)...)

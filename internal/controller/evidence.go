@@ -248,6 +248,18 @@ func (r *releaser) inert(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore
 	return "", nil
 }
 
+// unchanged looks, live, that a manifest still is what was seen.
+func (r *releaser) unchanged(ctx context.Context, seen *v1alpha1.ArtifactManifest) error {
+	var m v1alpha1.ArtifactManifest
+	if err := r.live.Get(ctx, client.ObjectKeyFromObject(seen), &m); err != nil {
+		return fmt.Errorf("reading manifest %s: %w", seen.Name, err)
+	}
+	if m.UID != seen.UID || m.Generation != seen.Generation || m.Annotations[v1alpha1.AnnotationRestoreDigest] != seen.Annotations[v1alpha1.AnnotationRestoreDigest] {
+		return fmt.Errorf("reading manifest %s: %w", m.Name, errSuperseded)
+	}
+	return nil
+}
+
 // namespaceGone reports whether the API server refused to create an object because the
 // namespace is being deleted.
 func namespaceGone(err error) bool {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"k8s.io/client-go/tools/events"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/reference"
@@ -135,7 +134,7 @@ func (r *ManifestReconciler) bury(ctx context.Context, seen manifestSeen, e v1al
 	if err != nil {
 		return "", err
 	}
-	reasons, err := r.quarantineOverwritten(ctx, seen, e)
+	reasons, err := r.releaser.quarantineOverwritten(ctx, seen.store, seen.manifest, e)
 	if err != nil {
 		return "", err
 	}
@@ -153,7 +152,7 @@ func (r *ManifestReconciler) restore(ctx context.Context, seen manifestSeen, fro
 		return err
 	}
 	wanted := func(a v1alpha1.TombstoneArtifact) bool { return from.all || from.entries[a.Repository+":"+a.Tag] }
-	still := func(ctx context.Context) error { return r.unchanged(ctx, seen.manifest) }
+	still := func(ctx context.Context) error { return r.releaser.unchanged(ctx, seen.manifest) }
 	got, err := r.releaser.restore(ctx, reg, seen.store, &from.tombstone, wanted, still)
 	done.undone.back = append(done.undone.back, got.back...)
 	done.undone.lost = append(done.undone.lost, got.lost...)
@@ -162,16 +161,4 @@ func (r *ManifestReconciler) restore(ctx context.Context, seen manifestSeen, fro
 		done.again = time.Millisecond
 	}
 	return err
-}
-
-// unchanged looks, live, that a manifest still is what was seen.
-func (r *ManifestReconciler) unchanged(ctx context.Context, seen *v1alpha1.ArtifactManifest) error {
-	var m v1alpha1.ArtifactManifest
-	if err := r.releaser.live.Get(ctx, client.ObjectKeyFromObject(seen), &m); err != nil {
-		return fmt.Errorf("reading manifest %s: %w", seen.Name, err)
-	}
-	if m.UID != seen.UID || m.Generation != seen.Generation || m.Annotations[v1alpha1.AnnotationRestoreDigest] != seen.Annotations[v1alpha1.AnnotationRestoreDigest] {
-		return fmt.Errorf("reading manifest %s: %w", m.Name, errSuperseded)
-	}
-	return nil
 }

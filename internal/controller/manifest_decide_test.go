@@ -2,7 +2,6 @@ package controller
 
 import (
 	"errors"
-	"strings"
 	"testing"
 	"time"
 
@@ -11,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -19,10 +17,7 @@ const repo = "acme/m/nginx"
 
 var (
 	location = v1alpha1.RegistryLocation{Host: "r", Prefix: "acme"}
-	holders  = []reference.Holder{{
-		Object:     reference.Object{Kind: v1alpha1.KindDefinition, Namespace: "ns", Name: "nfdv"},
-		References: []reference.Reference{{Artifact: "nginx", Version: "~1.0.0", Application: "app"}},
-	}}
+	holders  = Holders()
 	listed = entry{"nginx", "1.0.0"}
 )
 
@@ -88,15 +83,7 @@ func outlineOf(v manifestVerdict) outline {
 	if v.release != nil {
 		o.Release = v.release.cause
 	}
-	var all []metav1.Condition
-	v.conditions.apply(&all, 1)
-	var cs []string
-	for _, c := range all {
-		if c.Type != v1alpha1.ConditionMigrated && c.Type != v1alpha1.ConditionComplete { // migration_test.go, manifest_charts_test.go
-			cs = append(cs, c.Type+"="+string(c.Status)+"/"+c.Reason)
-		}
-	}
-	o.Conditions = strings.Join(cs, " ")
+	o.Conditions = Outline(v.conditions)
 	return o
 }
 

@@ -4,35 +4,10 @@ import (
 	"strings"
 	"testing"
 
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
-
-// migrated fails the test unless a verdict's Migrated is as wanted, status/reason, and says all.
-func migrated(t *testing.T, reason string, cs conditions, want string, says ...string) {
-	t.Helper()
-	var all []metav1.Condition
-	cs.apply(&all, 1)
-	c := apimeta.FindStatusCondition(all, v1alpha1.ConditionMigrated)
-	if c == nil {
-		t.Fatalf("%s: there is no condition Migrated", reason)
-	}
-	if got := string(c.Status) + "/" + c.Reason; got != want {
-		t.Errorf("%s: Migrated is %s, want %s: %s", reason, got, want, c.Message)
-	}
-	at := 0
-	for _, text := range says {
-		i := strings.Index(c.Message[at:], text)
-		if i < 0 {
-			t.Errorf("%s: %q does not say %q, or not in that order", reason, c.Message, text)
-			continue
-		}
-		at += i
-	}
-}
 
 func TestManifestMigrated(t *testing.T) {
 	t.Parallel()
@@ -83,7 +58,7 @@ func TestManifestMigrated(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			v := decideManifest(tc.seen)
-			migrated(t, tc.reason, v.conditions, tc.want, tc.says...)
+			Migrated(t, tc.reason, v.conditions, tc.want, tc.says...)
 			if v.upgradingFrom != tc.from {
 				t.Errorf("%s: upgradingFrom is %q, want %q", tc.reason, v.upgradingFrom, tc.from)
 			}
@@ -125,7 +100,7 @@ func TestVersionMigrated(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tc.seen.self.Kind = tc.kind
-			migrated(t, tc.reason, decideVersion(tc.seen).conditions, tc.want, tc.says...)
+			Migrated(t, tc.reason, decideVersion(tc.seen).conditions, tc.want, tc.says...)
 		})
 	}
 }

@@ -158,7 +158,7 @@ func (r *ManifestReconciler) putBackOne(ctx context.Context, seen manifestSeen, 
 // being deleted and asking for it, that its store is nobody else's (I9), and that the tag is not listed
 // by a StoreScoped manifest too.
 func (r *ManifestReconciler) sanction(ctx context.Context, seen manifestSeen, e v1alpha1.ArtifactStatus) (*registry.Client, error) {
-	if err := r.unchanged(ctx, seen.manifest); err != nil { // the begin of a deletion is a generation too
+	if err := r.releaser.unchanged(ctx, seen.manifest); err != nil { // the begin of a deletion is a generation too
 		return nil, err
 	}
 	all, err := r.releaser.allStores(ctx)

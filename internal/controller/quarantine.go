@@ -63,17 +63,17 @@ func isUndoTag(s *v1alpha1.ArtifactStore, f finding) bool {
 
 // quarantineOverwritten puts the undo tag on a digest that has lost its tag by somebody's push, if
 // the store, read live, wants it. The reasons are for the entries of its tombstone.
-func (r *ManifestReconciler) quarantineOverwritten(ctx context.Context, seen manifestSeen, e v1alpha1.ArtifactStatus) (reasons map[string]string, err error) {
+func (r *releaser) quarantineOverwritten(ctx context.Context, in *v1alpha1.ArtifactStore, m *v1alpha1.ArtifactManifest, e v1alpha1.ArtifactStatus) (reasons map[string]string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, maxEvidence)
 	defer cancel()
-	s, err := r.releaser.store(ctx, seen.store)
+	s, err := r.store(ctx, in)
 	if err != nil || !quarantines(s) {
 		return nil, err
 	}
-	if err := r.unchanged(ctx, seen.manifest); err != nil {
+	if err := r.unchanged(ctx, m); err != nil {
 		return nil, err
 	}
-	reg, err := r.registries.Open(ctx, s)
+	reg, err := r.open(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +111,11 @@ type lifting struct {
 	listed    reference.Listed
 }
 
+// hopeless are the errors that no further try mends.
+var hopeless = []error{
+	reference.ErrHoldersUnknown, registry.ErrCredentials, registry.ErrAddress, registry.ErrDenied, registry.ErrUnsupported, registry.ErrUnreadable,
+}
+
 // lift removes the undo tag of an entry whose tag is back, unless something else needs it. listed are
 // the tags of the repository, nil if they are not known. What no further try can mend does not hold the
 // restore up: the tag then stays until the purge.
@@ -125,7 +130,7 @@ func (l *lifting) lift(ctx context.Context, a v1alpha1.TombstoneArtifact, listed
 		return nil
 	}
 	err = fmt.Errorf("removing the undo tag of %s:%s: %w", a.Repository, a.Tag, err)
-	if c, _ := classify(err); c == stuck {
+	if slices.ContainsFunc(hopeless, func(no error) bool { return errors.Is(err, no) }) {
 		log.FromContext(ctx).Info("An undo tag stays until the purge", "reason", err.Error())
 		return nil
 	}

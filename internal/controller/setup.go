@@ -175,7 +175,7 @@ func setupManifest(mgr manager.Manager, w reference.Watched, r *ManifestReconcil
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, manifestsByStore(mgr.GetClient()), life).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, manifestsByStore(mgr.GetClient()), life).
 		Watches(&v1alpha1.ArtifactStore{}, holdersOf(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} }), builder.WithPredicates(lifeOrHealth())).
-		Watches(&v1alpha1.ArtifactManifest{}, wanting(mgr.GetClient(), r.catalogues), builder.WithPredicates(lifeOrArtifacts())).
+		Watches(&v1alpha1.ArtifactManifest{}, wanting(mgr.GetClient(), r.catalogues.change), builder.WithPredicates(lifeOrArtifacts())).
 		WatchesRawSource(source.Channel(wake, &handler.EnqueueRequestForObject{})).
 		WithOptions(workers(32)). // most of a release is waiting, for lists that those who wait share
 		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))

@@ -128,11 +128,11 @@ func TestDecideStore(t *testing.T) {
 			"PurgeHealthy=False/Unsupported Reachable=True/Reachable Ready=True/Ready Referenced=False/Unreferenced",
 		},
 		"I1Held": {
-			"a store that is held stays", aStore(func(s *storeSeen) { s.store.DeletionTimestamp, s.holders = &gone, holders }), false, false,
+			"a store that is held stays", aStore(func(s *storeSeen) { s.store.DeletionTimestamp, s.holders = &gone, Holders() }), false, false,
 			"DeletionBlocked=True/InUse Ready=False/Deleting Referenced=True/InUse",
 		},
 		"I3HeldLive": {
-			"the cache knows no holder and the API server does", aStore(func(s *storeSeen) { s.store.DeletionTimestamp, s.late = &gone, holders }), false, false,
+			"the cache knows no holder and the API server does", aStore(func(s *storeSeen) { s.store.DeletionTimestamp, s.late = &gone, Holders() }), false, false,
 			"DeletionBlocked=True/InUse Ready=False/Deleting Referenced=True/InUse",
 		},
 		"Free": {
@@ -147,7 +147,7 @@ func TestDecideStore(t *testing.T) {
 			if v.letGo != tc.letGo || v.scheduled != tc.scheduled {
 				t.Errorf("%s: letGo %t, scheduled %t", tc.reason, v.letGo, v.scheduled)
 			}
-			if diff := cmp.Diff(tc.conditions, outlineOf(manifestVerdict{conditions: v.conditions}).Conditions); diff != "" {
+			if diff := cmp.Diff(tc.conditions, Outline(v.conditions)); diff != "" {
 				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
 			}
 		})

@@ -1,12 +1,8 @@
 package controller
 
 import (
-	"errors"
 	"strings"
 	"testing"
-	"unicode/utf8"
-
-	"github.com/nfo-operator/nfo/internal/chart"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
@@ -32,22 +28,10 @@ func TestTextsAreCutBetweenCharacters(t *testing.T) {
 			tell(to, &v1alpha1.ArtifactManifest{}, "Normal", "Reason", "Acting", text)
 			return strings.TrimPrefix(<-to.Events, "Normal Reason ")
 		}},
-		"Problem": {"the schema bounds it", maxProblem, func(text string) string {
-			return chartToRead{}.with(chart.Chart{}, "", v1alpha1.RegistryLocation{}, errors.New(text)).Problem
-		}},
-		"Remark": {"the schema bounds it", maxProblem, func(text string) string {
-			return chartToRead{}.with(chart.Chart{Remarks: []string{text}}, "", v1alpha1.RegistryLocation{}, nil).Remark
-		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for shift := range 4 { // one of them would cut the character of 3 bytes
-				text := strings.Repeat("x", shift) + strings.Repeat("€", tc.most)
-				got := tc.shown(text)
-				if len(got) > tc.most || len(got) < tc.most-4 || !utf8.ValidString(got) || !strings.HasSuffix(got, "€...") {
-					t.Errorf("%s: %d bytes end in %q", tc.reason, len(got), got[max(0, len(got)-10):])
-				}
-			}
+			CutBetweenCharacters(t, tc.reason, tc.most, tc.shown)
 		})
 	}
 }

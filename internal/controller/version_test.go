@@ -53,8 +53,8 @@ func TestDecideVersion(t *testing.T) {
 		"OldUnlisted": {"no manifest of the store lists it, so that nothing is held", names(map[reference.Object]target{store: {found: true}}), false, "Ready=False/NotListed Referenced=False/Unreferenced Resolved=False/NotListed"},
 		"OldForm":     {"a reference to a store", inStore(names(map[reference.Object]target{store: {found: true}})), false, "Ready=True/StoreReference Referenced=False/Unreferenced Resolved=True/StoreReference"},
 		"Worst":       {"what is missing says more than the old form", names(map[reference.Object]target{store: there, manifest: {}}), false, "Ready=False/NotFound Referenced=False/Unreferenced Resolved=False/NotFound"},
-		"Held":        {"a version that is held stays", deleted(holders, nil), false, "DeletionBlocked=True/InUse Ready=False/Deleting Referenced=True/InUse"},
-		"I3HeldLive":  {"the cache knows no holder and the API server does", deleted(nil, holders), false, "DeletionBlocked=True/InUse Ready=False/Deleting Referenced=True/InUse"},
+		"Held":        {"a version that is held stays", deleted(Holders(), nil), false, "DeletionBlocked=True/InUse Ready=False/Deleting Referenced=True/InUse"},
+		"I3HeldLive":  {"the cache knows no holder and the API server does", deleted(nil, Holders()), false, "DeletionBlocked=True/InUse Ready=False/Deleting Referenced=True/InUse"},
 		"Free":        {"a version that nothing holds goes", deleted(nil, nil), true, "DeletionBlocked=False/Released Ready=False/Deleting Referenced=False/Unreferenced"},
 	}
 	for name, tc := range tests {
@@ -64,7 +64,7 @@ func TestDecideVersion(t *testing.T) {
 			if v.letGo != tc.letGo {
 				t.Errorf("%s: letGo = %t", tc.reason, v.letGo)
 			}
-			if diff := cmp.Diff(tc.conditions, outlineOf(manifestVerdict{conditions: v.conditions}).Conditions); diff != "" {
+			if diff := cmp.Diff(tc.conditions, Outline(v.conditions)); diff != "" {
 				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
 			}
 		})
