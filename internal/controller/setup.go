@@ -106,7 +106,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	if err != nil {
 		return err
 	}
-	read, wake := newReadings(), make(chan event.GenericEvent)
+	read, woken := newReadings(), make(chan event.GenericEvent)
 	if o.Lookup == nil {
 		o.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
@@ -130,9 +130,9 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			Client: mgr.GetClient(), holders: finder, registries: registries, events: recorder,
 			polls: newPolls(o.PollsPerSecond, o.Clock), readings: read, catalogues: newCatalogues(mgr.GetClient(), o.Clock),
 			releaser: letGo, polling: newLane(pollLane, timed, o.Clock), releasing: newLane(releaseLane, timed, o.Clock),
-		}, wake),
+		}, woken),
 		setupChart(mgr, o.Watched, &ChartReconciler{
-			Client: mgr.GetClient(), holders: finder, registries: registries, reader: reader, readings: read, wake: wake,
+			Client: mgr.GetClient(), holders: finder, registries: registries, reader: reader, readings: read, wake: woken,
 			lane: newLane(chartLane, timed, o.Clock),
 		}),
 		setupDefinition(mgr, o.Watched, &VersionReconciler[*v1alpha1.NetworkFunctionDefinitionVersion]{
@@ -165,7 +165,7 @@ func setupStore(mgr manager.Manager, w reference.Watched, r *StoreReconciler) er
 		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))
 }
 
-func setupManifest(mgr manager.Manager, w reference.Watched, r *ManifestReconciler, wake <-chan event.GenericEvent) error {
+func setupManifest(mgr manager.Manager, w reference.Watched, r *ManifestReconciler, woken <-chan event.GenericEvent) error {
 	life := builder.WithPredicates(lifeOnly())
 	return ctrl.NewControllerManagedBy(mgr).Named("artifactmanifest").
 		For(&v1alpha1.ArtifactManifest{}, builder.WithPredicates(lifeOrLoss())).
@@ -176,7 +176,7 @@ func setupManifest(mgr manager.Manager, w reference.Watched, r *ManifestReconcil
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, manifestsByStore(mgr.GetClient()), life).
 		Watches(&v1alpha1.ArtifactStore{}, holdersOf(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} }), builder.WithPredicates(lifeOrHealth())).
 		Watches(&v1alpha1.ArtifactManifest{}, wanting(mgr.GetClient(), r.catalogues.change), builder.WithPredicates(lifeOrArtifacts())).
-		WatchesRawSource(source.Channel(wake, &handler.EnqueueRequestForObject{})).
+		WatchesRawSource(source.Channel(woken, &handler.EnqueueRequestForObject{})).
 		WithOptions(workers(32)). // most of a release is waiting, for lists that those who wait share
 		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))
 }
