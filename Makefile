@@ -122,6 +122,10 @@ e2e: build node-cluster bin/demo bin/peers $(HELM) ## install the chart on a nod
 fuzz-import: ## look for inputs that break kubectl nfo import, for NFO_FUZZ (default 10m)
 	$(GO) test ./internal/aosm -run '^$$' -fuzz '^FuzzImport$$' -fuzztime "$${NFO_FUZZ:-10m}" -fuzzminimizetime 2s
 
+.PHONY: fuzz-layout
+fuzz-layout: ## read image layouts of any index.json and manifest, for NFO_FUZZ (default 10m)
+	$(GO) test ./internal/registry -run '^$$' -fuzz '^FuzzLayout$$' -fuzzminimizetime 1x -fuzztime "$${NFO_FUZZ:-10m}"
+
 .PHONY: soak
 soak: cluster ## push, release, restore and purge, all at once, for NFO_SOAK (default 10m)
 	NFO_SOAK=$(or $(NFO_SOAK),10m) $(GO) test ./test/integration -run '^TestSoak' -count=1 -v -timeout 24h

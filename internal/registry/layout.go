@@ -99,7 +99,9 @@ func (l *Layout) read(texts map[string][]byte) error {
 		}
 	}
 	var version ocispec.ImageLayout
-	var index ocispec.Index
+	var index struct {
+		Manifests layoutEntries `json:"manifests"`
+	}
 	if err := json.Unmarshal(texts[ocispec.ImageLayoutFile], &version); err != nil || version.Version != ocispec.ImageLayoutVersion {
 		return fmt.Errorf("opening the layout %s: %w: its %s does not say version %s", l.path, ErrUnreadable, ocispec.ImageLayoutFile, ocispec.ImageLayoutVersion)
 	}
@@ -108,6 +110,23 @@ func (l *Layout) read(texts map[string][]byte) error {
 	}
 	l.Images = index.Manifests
 	return nil
+}
+
+// layoutEntries are the entries of an index.json.
+type layoutEntries []ocispec.Descriptor
+
+// UnmarshalJSON reads at most maxDescriptors. A field that is there twice has the entries of both.
+func (l *layoutEntries) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil
+	}
+	return eachOf(data, func(d ocispec.Descriptor) error {
+		if len(*l) == maxDescriptors {
+			return fmt.Errorf("%w: it lists more than %d images", ErrUnreadable, maxDescriptors)
+		}
+		*l = append(*l, d)
+		return nil
+	})
 }
 
 // readText reads one of the layout's two files. Errors wrap ErrUnreadable, and fs.ErrNotExist if there is none.

@@ -115,6 +115,9 @@ func TestHostileLayouts(t *testing.T) {
 		"HugeSize": {"it is not read to its end", func(t *testing.T, f string, d digest.Digest) {
 			write(t, f+"/index.json", index(described(ocispec.MediaTypeImageIndex, d.String(), "4611686018427387904")))
 		}, registry.ErrUnreadable, false},
+		"ManyImages": {"each would take 50 times its bytes", func(t *testing.T, f string, _ digest.Digest) {
+			write(t, f+"/index.json", index(strings.Repeat("{},", 1<<20)+"{}"))
+		}, registry.ErrUnreadable, false},
 		"NegativeOne": {"no size", func(t *testing.T, f string, d digest.Digest) {
 			write(t, f+"/index.json", index(described(ocispec.MediaTypeImageIndex, d.String(), "-1")))
 		}, registry.ErrUnreadable, false},
