@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
@@ -52,7 +52,7 @@ func newCheckCommand() *cobra.Command {
 		Long:  checkHelp,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return &exitError{purge.ExitUsage, fmt.Errorf("unexpected argument %q", args[0])}
+				return &exitError{cronjob.ExitUsage, fmt.Errorf("unexpected argument %q", args[0])}
 			}
 			return nil
 		},
@@ -62,12 +62,12 @@ func newCheckCommand() *cobra.Command {
 				err = runCheck(cmd.Context(), api, flags, terminal.Text(cmd.OutOrStdout()))
 			}
 			if err != nil {
-				return &exitError{purge.ExitFailed, err}
+				return &exitError{cronjob.ExitFailed, err}
 			}
 			return nil
 		},
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{purge.ExitUsage, err} })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{cronjob.ExitUsage, err} })
 	f := cmd.Flags()
 	f.StringVarP(&flags.namespace, "namespace", "n", v1alpha1.ManagerNamespace, "namespace of the operator")
 	f.DurationVar(&flags.timeout, "timeout", time.Minute, "how long to wait for what is not so yet, in all; 0: not at all")

@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/controller"
+	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 // checked is a cluster that `nfo check` looks at.
@@ -48,7 +48,7 @@ func unreached(why string) error {
 
 func (c checked) client(t *testing.T) client.Client {
 	t.Helper()
-	scheme, err := controller.NewScheme()
+	scheme, err := reference.NewScheme()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 
-	"github.com/nfo-operator/nfo/internal/controller"
+	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 // clusterFlags say which cluster a command is for.
@@ -38,7 +38,7 @@ func (f *clusterFlags) connect(timeout time.Duration, transports ...transport.Wr
 	for _, t := range transports {
 		kube.Wrap(t)
 	}
-	scheme, err := controller.NewScheme()
+	scheme, err := reference.NewScheme()
 	if err != nil {
 		return nil, nil, fmt.Errorf("registering kinds: %w", err)
 	}

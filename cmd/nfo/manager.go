@@ -28,7 +28,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/chart"
 	"github.com/nfo-operator/nfo/internal/controller"
 	"github.com/nfo-operator/nfo/internal/place"
-	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
+	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
@@ -83,10 +84,10 @@ Exit codes:
 	f.StringVar(&cfg.namespace, "namespace", v1alpha1.ManagerNamespace, "namespace of the manager: of the Secret and the Service that its webhooks' certificate is for")
 	f.StringSliceVar((*[]string)(&cfg.Watched), "watch-namespaces", nil, "namespaces to act in, as a list with commas; default: all. Elsewhere nothing can be created, and what is there keeps its artifacts")
 	f.StringVar(&cfg.Purger.Image, "purger-image", "", "image of the purge CronJobs, usually this program's own; empty: no CronJobs are made")
-	cfg.Purger.Resources = purge.DefaultResources()
+	cfg.Purger.Resources = cronjob.DefaultResources()
 	f.Var(resourceList{&cfg.Purger.Resources.Requests}, "purger-requests", "what a purge pod requests: a list of cpu, memory and ephemeral-storage; empty for nothing")
 	f.Var(resourceList{&cfg.Purger.Resources.Limits}, "purger-limits", "what a purge pod is limited to: as --purger-requests, memory at least 32Mi; empty for no limits")
-	f.BoolVar(&cfg.Purger.AllowLoopback, purge.AllowLoopbackFlag, false, "connect to registries at loopback addresses too, such as a registry in the same pod; purge pods do the same")
+	f.BoolVar(&cfg.Purger.AllowLoopback, cronjob.AllowLoopbackFlag, false, "connect to registries at loopback addresses too, such as a registry in the same pod; purge pods do the same")
 	f.StringVar(&cfg.places, "places", "", "YAML file that says which namespaces may use which registries or prefixes, read at start: {default: Allow or Deny, places: [{registry: host[:port][/prefix], namespaces: [...]}]}; default: every namespace may use every place")
 	f.Float64Var(&cfg.PollsPerSecond, "registry-polls-per-second", 5, "requests a second to each store's registry for polling upload states, on average; at least 0.1")
 	f.DurationVar(&cfg.Charts.CPU, "chart-cpu", chart.DefaultCPU, "processor time that reading one chart may take, in whole seconds; at least 1s")
@@ -202,20 +203,20 @@ const containerMemory = "NFO_CONTAINER_MEMORY"
 // known, less what the process that reads a chart may have, but not less than half of it. GOMEMLIMIT overrides it.
 func limitMemory(charts int64) error {
 	text := os.Getenv(containerMemory)
-	if text == "" || os.Getenv(purge.MemoryVariable) != "" {
+	if text == "" || os.Getenv(cronjob.MemoryVariable) != "" {
 		return nil
 	}
 	limit, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || limit <= 0 {
 		return fmt.Errorf("the environment variable %s is %.40q and must be a number of bytes above 0", containerMemory, text)
 	}
-	debug.SetMemoryLimit(purge.RuntimeMemory(max(limit-charts, limit/2)))
+	debug.SetMemoryLimit(cronjob.RuntimeMemory(max(limit-charts, limit/2)))
 	return nil
 }
 
 // liveClient reads and writes the API server itself.
 func liveClient(kube *rest.Config) (client.Client, error) {
-	scheme, err := controller.NewScheme()
+	scheme, err := reference.NewScheme()
 	if err != nil {
 		return nil, fmt.Errorf("registering kinds: %w", err)
 	}

@@ -10,7 +10,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/nfo-operator/nfo/internal/chart"
-	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
 func TestManagerUsage(t *testing.T) {
@@ -56,7 +56,7 @@ func TestMemoryLimit(t *testing.T) { // not parallel: it is of the whole process
 		t.Run(name, func(t *testing.T) {
 			debug.SetMemoryLimit(before)
 			t.Setenv(containerMemory, tc.container)
-			t.Setenv(purge.MemoryVariable, tc.runtime)
+			t.Setenv(cronjob.MemoryVariable, tc.runtime)
 			err := limitMemory(200_000_000)
 			if (err == nil) != (tc.says == "") || (err != nil && !strings.Contains(err.Error(), tc.says)) {
 				t.Errorf("%s: the error is %v, want %q", tc.reason, err, tc.says)
@@ -84,7 +84,7 @@ func TestAListOfPlacesThatIsWrongEndsTheManagerAtItsStart(t *testing.T) {
 	}
 	for name, says := range map[string]string{file: `unknown field "namespace"`, file + ".missing": "no such file"} {
 		cfg := managerConfig{webhookPort: 9443, places: name}
-		cfg.PollsPerSecond, cfg.Purger.Resources, cfg.Charts = 5, purge.DefaultResources(), chart.Limits{CPU: chart.DefaultCPU, Memory: chart.DefaultMemory}
+		cfg.PollsPerSecond, cfg.Purger.Resources, cfg.Charts = 5, cronjob.DefaultResources(), chart.Limits{CPU: chart.DefaultCPU, Memory: chart.DefaultMemory}
 		if err := runManager(t.Context(), &rest.Config{}, cfg); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), file) {
 			t.Errorf("the error is %v, want %q and the file's name", err, says)
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/apitime"
 	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
@@ -30,6 +31,7 @@ type exitError struct {
 }
 
 func (e *exitError) Error() string { return e.err.Error() }
+
 func (e *exitError) Unwrap() error { return e.err }
 
 const purgeHelp = `Removes for good, from the registry of one store, what was released and nothing keeps.
@@ -88,18 +90,18 @@ func newPurgeCommand() *cobra.Command {
   nfo purge --namespace publisher --store acme`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return &exitError{purge.ExitUsage, fmt.Errorf("unexpected argument %q", args[0])}
+				return &exitError{cronjob.ExitUsage, fmt.Errorf("unexpected argument %q", args[0])}
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := flags.validate(); err != nil {
-				return &exitError{purge.ExitUsage, err}
+				return &exitError{cronjob.ExitUsage, err}
 			}
 			return runPurge(cmd.Context(), flags, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{purge.ExitUsage, err} })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{cronjob.ExitUsage, err} })
 	f := cmd.Flags()
 	f.StringVarP(&flags.namespace, "namespace", "n", "", "namespace of the store (required)")
 	f.StringVar(&flags.store, "store", "", "name of the ArtifactStore (required)")
@@ -107,7 +109,7 @@ func newPurgeCommand() *cobra.Command {
 	f.StringVarP(&flags.output, "output", "o", "table", "table, or json: one object a line for each digest, then the summary")
 	f.StringVar(&flags.volume, "volume", "", "where the registry's volume is mounted, for stores with usage Volume")
 	f.StringVar(&flags.credentials, "credentials", "", "where the store's Secret is mounted; default: it is read from the API server, as the kubeconfig file's user")
-	f.BoolVar(&flags.allowLoopback, purge.AllowLoopbackFlag, false, "connect to a registry at a loopback address, such as 127.0.0.1, too")
+	f.BoolVar(&flags.allowLoopback, cronjob.AllowLoopbackFlag, false, "connect to a registry at a loopback address, such as 127.0.0.1, too")
 	flags.add(cmd)
 	return cmd
 }
@@ -153,14 +155,14 @@ func purgeAndReport(ctx context.Context, flags purgeFlags, out, progress io.Writ
 	}
 	secrets, err := flags.secrets()
 	if err != nil {
-		return &exitError{purge.ExitFailed, err}
+		return &exitError{cronjob.ExitFailed, err}
 	}
 	if err := flags.impersonate(ctx, log); err != nil {
 		return &exitError{purgeExitCode(err), err}
 	}
 	cfg, err := purgeConfig(flags)
 	if err != nil {
-		return &exitError{purge.ExitFailed, err}
+		return &exitError{cronjob.ExitFailed, err}
 	}
 	cfg.Secrets = secrets
 	cfg.Log = log
@@ -181,11 +183,11 @@ func purgeAndReport(ctx context.Context, flags purgeFlags, out, progress io.Writ
 func purgeExitCode(err error) int {
 	switch {
 	case errors.Is(err, purge.ErrRunning):
-		return purge.ExitRunning
+		return cronjob.ExitRunning
 	case errors.Is(err, purge.ErrRefused), errors.Is(err, purge.ErrAccount):
-		return purge.ExitRefused
+		return cronjob.ExitRefused
 	}
-	return purge.ExitFailed
+	return cronjob.ExitFailed
 }
 
 // impersonate sets --as to the store's purge account if the command line and the kubeconfig file name no user

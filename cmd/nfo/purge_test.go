@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
 func TestPurgeUsage(t *testing.T) {
@@ -34,7 +35,7 @@ func TestPurgeUsage(t *testing.T) {
 			cmd.SetArgs(tc.args)
 			err := cmd.ExecuteContext(t.Context())
 			var coded *exitError
-			if !errors.As(err, &coded) || coded.code != purge.ExitUsage || !strings.Contains(err.Error(), tc.says) {
+			if !errors.As(err, &coded) || coded.code != cronjob.ExitUsage || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("%s: the error is %v, want exit code 2 and %q", tc.reason, err, tc.says)
 			}
 		})
@@ -50,7 +51,7 @@ func TestPurgeHelpTellsEveryExitCode(t *testing.T) {
 	if err := cmd.ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, code := range []int{purge.ExitDone, purge.ExitFailed, purge.ExitUsage, purge.ExitRunning, purge.ExitRefused} {
+	for _, code := range []int{cronjob.ExitDone, cronjob.ExitFailed, cronjob.ExitUsage, cronjob.ExitRunning, cronjob.ExitRefused} {
 		if !strings.Contains(out.String(), fmt.Sprintf("\n  %d  ", code)) {
 			t.Errorf("exit code %d is not in the help", code)
 		}
@@ -90,7 +91,7 @@ func TestPurgeWithoutCluster(t *testing.T) {
 		flags := purgeFlags{namespace: "publisher", store: "acme", output: "table", termination: file, clusterFlags: clusterFlags{kubeconfig: "/nonexistent"}}
 		err := runPurge(t.Context(), flags, &bytes.Buffer{}, &bytes.Buffer{})
 		var coded *exitError
-		if !errors.As(err, &coded) || coded.code != purge.ExitFailed {
+		if !errors.As(err, &coded) || coded.code != cronjob.ExitFailed {
 			t.Fatalf("the error is %v, want exit code 1", err)
 		}
 		if told, readErr := os.ReadFile(file); file == there && (readErr != nil || string(told) != err.Error()) {

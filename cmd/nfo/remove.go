@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/removal"
 	"github.com/nfo-operator/nfo/internal/terminal"
 )
@@ -51,18 +51,18 @@ func newRemoveCommand() *cobra.Command {
 		Example: "  nfo remove --dry-run\n  nfo remove && kubectl delete -k config --ignore-not-found",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return &exitError{purge.ExitUsage, fmt.Errorf("unexpected argument %q", args[0])}
+				return &exitError{cronjob.ExitUsage, fmt.Errorf("unexpected argument %q", args[0])}
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := flags.validate(); err != nil {
-				return &exitError{purge.ExitUsage, err}
+				return &exitError{cronjob.ExitUsage, err}
 			}
 			return runRemove(cmd.Context(), flags, terminal.Text(cmd.OutOrStdout()))
 		},
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{purge.ExitUsage, err} })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{cronjob.ExitUsage, err} })
 	f := cmd.Flags()
 	f.StringVarP(&flags.namespace, "namespace", "n", v1alpha1.ManagerNamespace, "namespace of the manager")
 	f.DurationVar(&flags.timeout, "timeout", 5*time.Minute, "how long to wait for the manager and for purges, in all; purges are ended after half of what the manager has left of it")
@@ -84,14 +84,14 @@ func (f removeFlags) validate() error {
 func runRemove(ctx context.Context, flags removeFlags, out io.Writer) error {
 	_, api, err := flags.connect(requestTimeout)
 	if err != nil {
-		return &exitError{purge.ExitFailed, err}
+		return &exitError{cronjob.ExitFailed, err}
 	}
 	err = removal.Run(ctx, removal.Config{Client: api, Namespace: flags.namespace, Timeout: flags.timeout, DryRun: flags.dryRun, Out: out})
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, removal.ErrNamespace):
-		return &exitError{purge.ExitUsage, err}
+		return &exitError{cronjob.ExitUsage, err}
 	}
-	return &exitError{purge.ExitFailed, err}
+	return &exitError{cronjob.ExitFailed, err}
 }

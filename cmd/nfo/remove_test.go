@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
 func TestRemoveUsage(t *testing.T) {
@@ -32,7 +32,7 @@ func TestRemoveUsage(t *testing.T) {
 			cmd.SetArgs(tc.args)
 			err := cmd.ExecuteContext(t.Context())
 			var coded *exitError
-			if !errors.As(err, &coded) || coded.code != purge.ExitUsage || !strings.Contains(err.Error(), tc.says) {
+			if !errors.As(err, &coded) || coded.code != cronjob.ExitUsage || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("%s: the error is %v, want exit code 2 and %q", tc.reason, err, tc.says)
 			}
 		})
@@ -48,7 +48,7 @@ func TestRemoveHelpTellsEveryExitCode(t *testing.T) {
 	if err := cmd.ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, code := range []int{purge.ExitDone, purge.ExitFailed, purge.ExitUsage} {
+	for _, code := range []int{cronjob.ExitDone, cronjob.ExitFailed, cronjob.ExitUsage} {
 		if !strings.Contains(out.String(), fmt.Sprintf("\n  %d  ", code)) {
 			t.Errorf("exit code %d is not in the help", code)
 		}
@@ -59,7 +59,7 @@ func TestRemoveWithoutCluster(t *testing.T) {
 	t.Parallel()
 	flags := removeFlags{namespace: "nfo-system", timeout: time.Minute, clusterFlags: clusterFlags{kubeconfig: "/nonexistent"}}
 	var coded *exitError
-	if err := runRemove(t.Context(), flags, &bytes.Buffer{}); !errors.As(err, &coded) || coded.code != purge.ExitFailed {
+	if err := runRemove(t.Context(), flags, &bytes.Buffer{}); !errors.As(err, &coded) || coded.code != cronjob.ExitFailed {
 		t.Errorf("the error is %v, want exit code 1", err)
 	}
 }

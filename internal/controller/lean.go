@@ -10,7 +10,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/controller/version"
+	"github.com/nfo-operator/nfo/internal/inventory"
 	"github.com/nfo-operator/nfo/internal/livelist"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
 var stripManagedFields = cache.TransformStripManagedFields()
@@ -36,7 +39,7 @@ func lean(o any) (any, error) {
 		for i := range o.Spec.Artifacts {
 			share(&o.Spec.Artifacts[i].MediaType)
 		}
-	case version:
+	case version.Version:
 		shareConditions(o.VersionStatus().Conditions)
 		shareDependents(o.VersionStatus().Dependents)
 	}
@@ -51,7 +54,7 @@ func leanCronJob(o any) (any, error) {
 	}
 	var ours []metav1.ManagedFieldsEntry
 	for _, f := range job.ManagedFields {
-		if f.Manager == string(fieldOwner) {
+		if f.Manager == string(cronjob.FieldOwner) {
 			f.FieldsV1 = nil
 			ours = append(ours, f)
 		}
@@ -70,8 +73,8 @@ func leanJob(o any) (any, error) {
 	}
 	job.Annotations = nil
 	spec := batchv1.JobSpec{Suspend: job.Spec.Suspend}
-	if looksOnly(job) {
-		spec.Template.Spec.Containers = []corev1.Container{{Args: []string{dryRunFlag}}}
+	if cronjob.LooksOnly(job) {
+		spec.Template.Spec.Containers = []corev1.Container{{Args: []string{cronjob.DryRunFlag}}}
 	}
 	job.Spec = spec
 	return lean(job)
@@ -84,14 +87,14 @@ func shareManifest(m *v1alpha1.ArtifactManifest) {
 	for i := range m.Spec.Artifacts {
 		share(&m.Spec.Artifacts[i].ArtifactType)
 	}
-	listed := map[entry]*v1alpha1.Artifact{}
+	listed := map[inventory.Entry]*v1alpha1.Artifact{}
 	for i := range m.Spec.Artifacts {
 		a := &m.Spec.Artifacts[i]
-		listed[entry{a.ArtifactName, a.ArtifactVersion}] = a
+		listed[inventory.Entry{Name: a.ArtifactName, Version: a.ArtifactVersion}] = a
 	}
 	for i := range m.Status.Artifacts {
 		a := &m.Status.Artifacts[i]
-		if spec := listed[keyOf(*a)]; spec != nil {
+		if spec := listed[inventory.KeyOf(*a)]; spec != nil {
 			a.ArtifactName, a.ArtifactVersion = spec.ArtifactName, spec.ArtifactVersion
 		}
 		share(&a.MediaType)

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
 func TestLeanChangesNothingButManagedFields(t *testing.T) {
@@ -66,7 +67,7 @@ func TestLeanCronJobKeepsWhenWeChangedIt(t *testing.T) {
 	if diff := cmp.Diff(client.Object(want), got); diff != "" || err != nil {
 		t.Errorf("-want +got, %v:\n%s", err, diff)
 	}
-	if since := scheduledSince(job); !since.Equal(at.Time) {
+	if since := cronjob.ScheduledSince(job); !since.Equal(at.Time) {
 		t.Errorf("it is scheduled since %s", since)
 	}
 }
@@ -91,8 +92,8 @@ func TestLeanJobKeepsLittle(t *testing.T) {
 			if _, err := transformOf[*batchv1.Job](t)(job); err != nil {
 				t.Fatal(err)
 			}
-			if !*job.Spec.Suspend || job.Status.Active != 1 || looksOnly(job) != tc.looks {
-				t.Errorf("%s: suspended %t, active %d, looks only %t", tc.reason, *job.Spec.Suspend, job.Status.Active, looksOnly(job))
+			if !*job.Spec.Suspend || job.Status.Active != 1 || cronjob.LooksOnly(job) != tc.looks {
+				t.Errorf("%s: suspended %t, active %d, looks only %t", tc.reason, *job.Spec.Suspend, job.Status.Active, cronjob.LooksOnly(job))
 			}
 			if size := job.Size(); size > 200 {
 				t.Errorf("%s: it keeps %d bytes: %+v", tc.reason, size, job)

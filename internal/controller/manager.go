@@ -11,8 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -21,25 +19,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
-	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/apitime"
-	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
-
-// NewScheme knows every kind that the program reads or writes.
-func NewScheme() (*runtime.Scheme, error) {
-	s := runtime.NewScheme()
-	if err := clientgoscheme.AddToScheme(s); err != nil {
-		return nil, err
-	}
-	return s, v1alpha1.AddToScheme(s)
-}
 
 // NewManager makes a manager with every controller and the two probes. base has what the
 // command line decides: addresses and leader election; scheme and cache are set here.
 func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Options) (manager.Manager, error) {
-	scheme, err := NewScheme()
+	scheme, err := reference.NewScheme()
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +59,7 @@ func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Opt
 // madeByUs keeps memory small: of the kinds that are not the product's, the cache has only the
 // objects that the manager made, and the Jobs of its CronJobs, which have their labels.
 func madeByUs(w reference.Watched) map[client.Object]cache.ByObject {
-	made := cache.ByObject{Label: labels.SelectorFromSet(purge.Labels()), Namespaces: cachedIn(w)}
+	made := cache.ByObject{Label: labels.SelectorFromSet(cronjob.Labels()), Namespaces: cachedIn(w)}
 	own := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{"app.kubernetes.io/name": "nfo"})}
 	cronJobs, jobs := made, made
 	cronJobs.Transform, jobs.Transform = leanCronJob, leanJob

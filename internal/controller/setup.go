@@ -8,8 +8,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/nfo-operator/nfo/internal/chart"
-
 	"github.com/prometheus/client_golang/prometheus"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -30,18 +28,27 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/backend"
+	"github.com/nfo-operator/nfo/internal/chart"
+	chartcontroller "github.com/nfo-operator/nfo/internal/controller/chart"
+	"github.com/nfo-operator/nfo/internal/controller/manifest"
+	"github.com/nfo-operator/nfo/internal/controller/store"
+	"github.com/nfo-operator/nfo/internal/controller/version"
+	"github.com/nfo-operator/nfo/internal/controller/wake"
+	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/place"
-	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/release"
 )
 
 // Options is what the manager's command line decides for the controllers.
 type Options struct {
 	// Purger are the image and the resources of purge pods; without an image no CronJobs are made. Whether
 	// registries at loopback addresses are allowed counts for the controllers too.
-	Purger purge.Settings
+	Purger cronjob.Settings
 	// Watched are the namespaces whose objects the controllers act on. Default: all.
 	Watched reference.Watched
 	// PollsPerSecond is each store's budget of requests for polling upload states. Above 0.
@@ -91,7 +98,7 @@ type Options struct {
 
 // setup registers every controller with the manager.
 func setup(ctx context.Context, mgr manager.Manager, o Options) error {
-	if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
+	if err := wake.Index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
 	live, err := livelist.New(mgr.GetAPIReader(), mgr.GetConfig(), mgr.GetHTTPClient(), mgr.GetScheme(), mgr.GetRESTMapper(), livelist.Trim)
@@ -99,14 +106,14 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		return err
 	}
 	finder := reference.NewFinder(mgr.GetClient(), live, o.now)
-	timed := newSpeeds(o.Clock)
-	registries := newRegistries(live, o.Transport, timed, o.SecondLook, registry.AddressesOf(o.Purger.AllowLoopback))
+	timed := lane.NewSpeeds(o.Clock)
+	registries := backend.NewRegistries(live, o.Transport, timed, o.SecondLook, registry.AddressesOf(o.Purger.AllowLoopback))
 	recorder := mgr.GetEventRecorder("nfo")
 	reader, err := chart.NewReader(o.Charts, 1, o.ChartCommand...)
 	if err != nil {
 		return err
 	}
-	read, woken := newReadings(), make(chan event.GenericEvent)
+	read, woken := chartcontroller.NewReadings(), make(chan event.GenericEvent)
 	if o.Lookup == nil {
 		o.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
@@ -115,128 +122,128 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	if o.Metrics == nil {
 		o.Metrics = metrics.Registry
 	}
-	letGo := &releaser{
-		api: mgr.GetClient(), live: live, holders: finder, open: registries.Open, purges: newPurges(o.Clock), clock: o.Clock, now: o.now,
-		places: o.Places,
+	letGo := &release.Releaser{
+		API: mgr.GetClient(), Live: live, Holders: finder, Open: registries.Open, Purges: release.NewPurges(o.Clock), Clock: o.Clock, Now: o.now,
+		Places: o.Places,
 	}
 	return errors.Join(
 		mgr.Add(&storeMetrics{stores: mgr.GetClient(), watched: o.Watched, to: o.Metrics}),
-		setupVanished(mgr, o.Watched, &VanishedReconciler{releaser: letGo, vanished: newVanished(), events: recorder}),
-		setupStore(mgr, o.Watched, &StoreReconciler{
-			Client: mgr.GetClient(), live: live, holders: finder, registries: registries, events: recorder,
-			clock: o.Clock, now: o.now, purger: o.Purger, places: o.Places, lookup: o.Lookup, pings: map[types.UID]ping{}, lane: newLane(pingLane, timed, o.Clock),
+		setupVanished(mgr, o.Watched, &manifest.VanishedReconciler{Releaser: letGo, Vanished: manifest.NewVanished(), Events: recorder}),
+		setupStore(mgr, o.Watched, &store.Reconciler{
+			Client: mgr.GetClient(), Live: live, Holders: finder, Registries: registries, Events: recorder,
+			Clock: o.Clock, Now: o.now, Purger: o.Purger, Places: o.Places, Lookup: o.Lookup, Pings: map[types.UID]store.Ping{}, Lane: lane.New(lane.Pings, timed, o.Clock),
 		}),
-		setupManifest(mgr, o.Watched, &ManifestReconciler{
-			Client: mgr.GetClient(), holders: finder, registries: registries, events: recorder,
-			polls: newPolls(o.PollsPerSecond, o.Clock), readings: read, catalogues: newCatalogues(mgr.GetClient(), o.Clock),
-			releaser: letGo, polling: newLane(pollLane, timed, o.Clock), releasing: newLane(releaseLane, timed, o.Clock),
+		setupManifest(mgr, o.Watched, &manifest.Reconciler{
+			Client: mgr.GetClient(), Holders: finder, Registries: registries, Events: recorder,
+			Polls: manifest.NewPolls(o.PollsPerSecond, o.Clock), Readings: read, Catalogues: manifest.NewCatalogues(mgr.GetClient(), o.Clock),
+			Releaser: letGo, Polling: lane.New(lane.Polls, timed, o.Clock), Releasing: lane.New(lane.Releases, timed, o.Clock),
 		}, woken),
-		setupChart(mgr, o.Watched, &ChartReconciler{
-			Client: mgr.GetClient(), holders: finder, registries: registries, reader: reader, readings: read, wake: woken,
-			lane: newLane(chartLane, timed, o.Clock),
+		setupChart(mgr, o.Watched, &chartcontroller.Reconciler{
+			Client: mgr.GetClient(), Holders: finder, Registries: registries, Reader: reader, Readings: read, Wake: woken,
+			Lane: lane.New(lane.Charts, timed, o.Clock),
 		}),
-		setupDefinition(mgr, o.Watched, &VersionReconciler[*v1alpha1.NetworkFunctionDefinitionVersion]{
-			Client: mgr.GetClient(), live: live, holders: finder, events: recorder,
+		setupDefinition(mgr, o.Watched, &version.Reconciler[*v1alpha1.NetworkFunctionDefinitionVersion]{
+			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),
-		setupDesign(mgr, o.Watched, &VersionReconciler[*v1alpha1.NetworkServiceDesignVersion]{
-			Client: mgr.GetClient(), live: live, holders: finder, events: recorder,
+		setupDesign(mgr, o.Watched, &version.Reconciler[*v1alpha1.NetworkServiceDesignVersion]{
+			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),
-		setupSite(mgr, o.Watched, &VersionReconciler[*v1alpha1.SiteNetworkService]{
-			Client: mgr.GetClient(), live: live, holders: finder, events: recorder,
+		setupSite(mgr, o.Watched, &version.Reconciler[*v1alpha1.SiteNetworkService]{
+			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),
 	)
 }
 
-func setupStore(mgr manager.Manager, w reference.Watched, r *StoreReconciler) error {
-	life, content := builder.WithPredicates(lifeOnly()), builder.WithPredicates(lifeOrContent())
+func setupStore(mgr manager.Manager, w reference.Watched, r *store.Reconciler) error {
+	life, content := builder.WithPredicates(wake.LifeOnly()), builder.WithPredicates(wake.LifeOrContent())
 	return ctrl.NewControllerManagedBy(mgr).Named("artifactstore").
-		For(&v1alpha1.ArtifactStore{}, builder.WithPredicates(predicate.Or(lifeOrPurge(), lifeOrLoss()))).
-		Watches(reference.BlankDefinition(), definitions(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactStoreList{} })).
-		Watches(&batchv1.Job{}, storeOfJob()).
+		For(&v1alpha1.ArtifactStore{}, builder.WithPredicates(predicate.Or(wake.LifeOrPurge(), wake.LifeOrLoss()))).
+		Watches(reference.BlankDefinition(), wake.Definitions(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactStoreList{} })).
+		Watches(&batchv1.Job{}, wake.StoreOfJob()).
 		Owns(&batchv1.CronJob{}, content).Owns(&rbacv1.RoleBinding{}, content).Owns(&corev1.ServiceAccount{}, content).
-		Watches(&v1alpha1.ArtifactStore{}, overlapping(mgr.GetClient()), builder.WithPredicates(lifeOrReady())).
-		Watches(&v1alpha1.ArtifactStore{}, storesSharing(mgr.GetClient()), builder.WithPredicates(newAddresses())).
-		Watches(&v1alpha1.ArtifactManifest{}, storesSharing(mgr.GetClient()), life).
-		Watches(&v1alpha1.ArtifactManifest{}, subjects(v1alpha1.KindArtifactStore), life).
-		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, subjects(v1alpha1.KindArtifactStore), life).
-		Watches(&v1alpha1.NetworkServiceDesignVersion{}, subjects(v1alpha1.KindArtifactStore), life).
-		Watches(&v1alpha1.Tombstone{}, storesAt(mgr.GetClient()), life).
+		Watches(&v1alpha1.ArtifactStore{}, wake.Overlapping(mgr.GetClient()), builder.WithPredicates(wake.LifeOrReady())).
+		Watches(&v1alpha1.ArtifactStore{}, wake.StoresSharing(mgr.GetClient()), builder.WithPredicates(wake.NewAddresses())).
+		Watches(&v1alpha1.ArtifactManifest{}, wake.StoresSharing(mgr.GetClient()), life).
+		Watches(&v1alpha1.ArtifactManifest{}, wake.Subjects(v1alpha1.KindArtifactStore), life).
+		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, wake.Subjects(v1alpha1.KindArtifactStore), life).
+		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.Subjects(v1alpha1.KindArtifactStore), life).
+		Watches(&v1alpha1.Tombstone{}, wake.StoresAt(mgr.GetClient()), life).
 		WithOptions(workers(16)). // pingLane.all and some
 		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))
 }
 
-func setupManifest(mgr manager.Manager, w reference.Watched, r *ManifestReconciler, woken <-chan event.GenericEvent) error {
-	life := builder.WithPredicates(lifeOnly())
+func setupManifest(mgr manager.Manager, w reference.Watched, r *manifest.Reconciler, woken <-chan event.GenericEvent) error {
+	life := builder.WithPredicates(wake.LifeOnly())
 	return ctrl.NewControllerManagedBy(mgr).Named("artifactmanifest").
-		For(&v1alpha1.ArtifactManifest{}, builder.WithPredicates(lifeOrLoss())).
-		Watches(reference.BlankDefinition(), definitions(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} })).
-		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, subjects(v1alpha1.KindArtifactManifest), builder.WithPredicates(lifeOrApplications())).
-		Watches(&v1alpha1.NetworkServiceDesignVersion{}, subjects(v1alpha1.KindArtifactManifest), life).
-		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, manifestsByStore(mgr.GetClient()), life).
-		Watches(&v1alpha1.NetworkServiceDesignVersion{}, manifestsByStore(mgr.GetClient()), life).
-		Watches(&v1alpha1.ArtifactStore{}, holdersOf(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} }), builder.WithPredicates(lifeOrHealth())).
-		Watches(&v1alpha1.ArtifactManifest{}, wanting(mgr.GetClient(), r.catalogues.change), builder.WithPredicates(lifeOrArtifacts())).
+		For(&v1alpha1.ArtifactManifest{}, builder.WithPredicates(wake.LifeOrLoss())).
+		Watches(reference.BlankDefinition(), wake.Definitions(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} })).
+		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, wake.Subjects(v1alpha1.KindArtifactManifest), builder.WithPredicates(wake.LifeOrApplications())).
+		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.Subjects(v1alpha1.KindArtifactManifest), life).
+		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, wake.ManifestsByStore(mgr.GetClient()), life).
+		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.ManifestsByStore(mgr.GetClient()), life).
+		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} }), builder.WithPredicates(wake.LifeOrHealth())).
+		Watches(&v1alpha1.ArtifactManifest{}, wake.Needing(mgr.GetClient(), r.Catalogues.Change), builder.WithPredicates(wake.LifeOrArtifacts())).
 		WatchesRawSource(source.Channel(woken, &handler.EnqueueRequestForObject{})).
 		WithOptions(workers(32)). // most of a release is waiting, for lists that those who wait share
 		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))
 }
 
 // setupChart gives the reading of charts workers of its own: it is what may take long.
-func setupChart(mgr manager.Manager, w reference.Watched, r *ChartReconciler) error {
-	life := builder.WithPredicates(lifeOnly())
+func setupChart(mgr manager.Manager, w reference.Watched, r *chartcontroller.Reconciler) error {
+	life := builder.WithPredicates(wake.LifeOnly())
 	return ctrl.NewControllerManagedBy(mgr).Named("chart").
-		For(&v1alpha1.ArtifactManifest{}, builder.WithPredicates(lifeOrArtifacts())).
-		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, subjects(v1alpha1.KindArtifactManifest), life).
-		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, manifestsByStore(mgr.GetClient()), life).
-		Watches(&v1alpha1.ArtifactStore{}, holdersOf(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} }), builder.WithPredicates(lifeOrHealth())).
+		For(&v1alpha1.ArtifactManifest{}, builder.WithPredicates(wake.LifeOrArtifacts())).
+		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, wake.Subjects(v1alpha1.KindArtifactManifest), life).
+		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, wake.ManifestsByStore(mgr.GetClient()), life).
+		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} }), builder.WithPredicates(wake.LifeOrHealth())).
 		WithOptions(workers(8)). // chartLane.all and some
 		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))
 }
 
-func setupDefinition(mgr manager.Manager, w reference.Watched, r *VersionReconciler[*v1alpha1.NetworkFunctionDefinitionVersion]) error {
-	life := builder.WithPredicates(lifeOnly())
+func setupDefinition(mgr manager.Manager, w reference.Watched, r *version.Reconciler[*v1alpha1.NetworkFunctionDefinitionVersion]) error {
+	life := builder.WithPredicates(wake.LifeOnly())
 	mine := func() client.ObjectList { return &v1alpha1.NetworkFunctionDefinitionVersionList{} }
 	return ctrl.NewControllerManagedBy(mgr).Named("networkfunctiondefinitionversion").
-		For(&v1alpha1.NetworkFunctionDefinitionVersion{}, builder.WithPredicates(lifeOrLoss())).
-		Watches(reference.BlankDefinition(), definitions(mgr.GetClient(), mine)).
-		Watches(&v1alpha1.NetworkServiceDesignVersion{}, subjects(v1alpha1.KindDefinition), life).
-		Watches(&v1alpha1.ArtifactManifest{}, holdersOf(mgr.GetClient(), mine), builder.WithPredicates(lifeOrArtifacts())).
-		Watches(&v1alpha1.ArtifactStore{}, holdersOf(mgr.GetClient(), mine), life).
+		For(&v1alpha1.NetworkFunctionDefinitionVersion{}, builder.WithPredicates(wake.LifeOrLoss())).
+		Watches(reference.BlankDefinition(), wake.Definitions(mgr.GetClient(), mine)).
+		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.Subjects(v1alpha1.KindDefinition), life).
+		Watches(&v1alpha1.ArtifactManifest{}, wake.HoldersOf(mgr.GetClient(), mine), builder.WithPredicates(wake.LifeOrArtifacts())).
+		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), mine), life).
 		WithOptions(workers(4)).
 		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))
 }
 
-func setupDesign(mgr manager.Manager, w reference.Watched, r *VersionReconciler[*v1alpha1.NetworkServiceDesignVersion]) error {
-	life := builder.WithPredicates(lifeOnly())
+func setupDesign(mgr manager.Manager, w reference.Watched, r *version.Reconciler[*v1alpha1.NetworkServiceDesignVersion]) error {
+	life := builder.WithPredicates(wake.LifeOnly())
 	mine := func() client.ObjectList { return &v1alpha1.NetworkServiceDesignVersionList{} }
 	return ctrl.NewControllerManagedBy(mgr).Named("networkservicedesignversion").
-		For(&v1alpha1.NetworkServiceDesignVersion{}, builder.WithPredicates(lifeOrLoss())).
-		Watches(reference.BlankDefinition(), definitions(mgr.GetClient(), mine)).
-		Watches(&v1alpha1.SiteNetworkService{}, subjects(v1alpha1.KindDesign), life).
-		Watches(&v1alpha1.ArtifactManifest{}, holdersOf(mgr.GetClient(), mine), builder.WithPredicates(lifeOrArtifacts())).
-		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, holdersOf(mgr.GetClient(), mine), life).
-		Watches(&v1alpha1.ArtifactStore{}, holdersOf(mgr.GetClient(), mine), life).
+		For(&v1alpha1.NetworkServiceDesignVersion{}, builder.WithPredicates(wake.LifeOrLoss())).
+		Watches(reference.BlankDefinition(), wake.Definitions(mgr.GetClient(), mine)).
+		Watches(&v1alpha1.SiteNetworkService{}, wake.Subjects(v1alpha1.KindDesign), life).
+		Watches(&v1alpha1.ArtifactManifest{}, wake.HoldersOf(mgr.GetClient(), mine), builder.WithPredicates(wake.LifeOrArtifacts())).
+		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, wake.HoldersOf(mgr.GetClient(), mine), life).
+		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), mine), life).
 		WithOptions(workers(4)).
 		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))
 }
 
-func setupSite(mgr manager.Manager, w reference.Watched, r *VersionReconciler[*v1alpha1.SiteNetworkService]) error {
+func setupSite(mgr manager.Manager, w reference.Watched, r *version.Reconciler[*v1alpha1.SiteNetworkService]) error {
 	mine := func() client.ObjectList { return &v1alpha1.SiteNetworkServiceList{} }
 	return ctrl.NewControllerManagedBy(mgr).Named("sitenetworkservice").
-		For(&v1alpha1.SiteNetworkService{}, builder.WithPredicates(lifeOrLoss())).
-		Watches(&v1alpha1.NetworkServiceDesignVersion{}, holdersOf(mgr.GetClient(), mine), builder.WithPredicates(lifeOnly())).
+		For(&v1alpha1.SiteNetworkService{}, builder.WithPredicates(wake.LifeOrLoss())).
+		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.HoldersOf(mgr.GetClient(), mine), builder.WithPredicates(wake.LifeOnly())).
 		WithOptions(workers(4)).
 		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))
 }
 
 // setupVanished watches every kind that has the finalizer for objects that are deleted without it.
-func setupVanished(mgr manager.Manager, w reference.Watched, r *VanishedReconciler) error {
+func setupVanished(mgr manager.Manager, w reference.Watched, r *manifest.VanishedReconciler) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("vanished").
-		Watches(&v1alpha1.ArtifactStore{}, r.vanished.handler()).
-		Watches(&v1alpha1.ArtifactManifest{}, r.vanished.handler()).
-		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, r.vanished.handler()).
-		Watches(&v1alpha1.NetworkServiceDesignVersion{}, r.vanished.handler()).
-		Watches(&v1alpha1.SiteNetworkService{}, r.vanished.handler()).
+		Watches(&v1alpha1.ArtifactStore{}, r.Vanished.Handler()).
+		Watches(&v1alpha1.ArtifactManifest{}, r.Vanished.Handler()).
+		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, r.Vanished.Handler()).
+		Watches(&v1alpha1.NetworkServiceDesignVersion{}, r.Vanished.Handler()).
+		Watches(&v1alpha1.SiteNetworkService{}, r.Vanished.Handler()).
 		WithOptions(workers(1)).
 		Complete(within(w, r))
 }

@@ -7,6 +7,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/nfo-operator/nfo/internal/controller/wake"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -26,7 +27,7 @@ func TestNothingIsDoneInUnwatchedNamespaces(t *testing.T) {
 				return ctrl.Result{}, nil
 			}))
 			for _, namespace := range []string{"a", "b"} {
-				if _, err := r.Reconcile(t.Context(), request(namespace, "x")); err != nil {
+				if _, err := r.Reconcile(t.Context(), wake.Request(namespace, "x")); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
 // ErrAccount is why a purge does not begin: its user may not act as the store's purge account, or that account
@@ -22,7 +23,7 @@ var ErrAccount = errors.New("cannot run as the store's purge account")
 // UserName is the user name of the ServiceAccount that purges a store. The policy nfo-tombstones lets it write
 // tombstones.
 func UserName(store client.ObjectKey) string {
-	return userPrefix(store.Namespace) + ObjectName(store.Name)
+	return userPrefix(store.Namespace) + cronjob.ObjectName(store.Name)
 }
 
 func userPrefix(namespace string) string { return "system:serviceaccount:" + namespace + ":" }
@@ -41,12 +42,12 @@ func Impersonation(ctx context.Context, api client.Client, store client.ObjectKe
 		return "", fmt.Errorf("asking the API server for the user's name: %w", err)
 	}
 	user := self.Status.UserInfo.Username
-	if strings.HasPrefix(user, userPrefix(store.Namespace)) && strings.HasSuffix(user, ObjectName("")) {
+	if strings.HasPrefix(user, userPrefix(store.Namespace)) && strings.HasSuffix(user, cronjob.ObjectName("")) {
 		return "", nil
 	}
 	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
 		ResourceAttributes: &authorizationv1.ResourceAttributes{
-			Verb: "impersonate", Version: "v1", Resource: "serviceaccounts", Namespace: store.Namespace, Name: ObjectName(store.Name),
+			Verb: "impersonate", Version: "v1", Resource: "serviceaccounts", Namespace: store.Namespace, Name: cronjob.ObjectName(store.Name),
 		},
 	}}
 	if err := api.Create(ctx, review); err != nil {
@@ -66,12 +67,12 @@ func notAllowed(user string, store client.ObjectKey) error {
 	return fmt.Errorf("%w: user %q lacks the verb impersonate on serviceaccounts %q in the namespace %q. "+
 		"Only that account may write tombstones. Ask an administrator for the right, start a purge in the cluster "+
 		"(kubectl create job --from=cronjob/%[3]s purge-now -n %[4]s), or add --dry-run to see what a purge would do",
-		ErrAccount, user, ObjectName(store.Name), store.Namespace)
+		ErrAccount, user, cronjob.ObjectName(store.Name), store.Namespace)
 }
 
 // accountExists tells why the store's purge account does not exist. A user who may not read it is not held up.
 func accountExists(ctx context.Context, api client.Reader, store client.ObjectKey) error {
-	key := client.ObjectKey{Namespace: store.Namespace, Name: ObjectName(store.Name)}
+	key := client.ObjectKey{Namespace: store.Namespace, Name: cronjob.ObjectName(store.Name)}
 	err := api.Get(ctx, key, &corev1.ServiceAccount{})
 	switch {
 	case err == nil, apierrors.IsForbidden(err):

@@ -13,6 +13,8 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
 // errLeaseLost ends a sweep that could not renew its lease in time.
@@ -23,9 +25,6 @@ var errLeaseLost = errors.New("the lease was lost")
 type leaseTimes struct{ duration, renew, retry, wait time.Duration }
 
 var usualTimes = leaseTimes{duration: 15 * time.Second, renew: 10 * time.Second, retry: 2 * time.Second, wait: 20 * time.Second}
-
-// LeaseName is the name of the Lease that one purge of a store at a time holds.
-func LeaseName(store string) string { return store + "-purge" }
 
 // lease is held while a store is swept (I13).
 type lease struct {
@@ -46,20 +45,20 @@ func (l lease) hold(ctx context.Context, act func(context.Context) error) error 
 	leading := make(chan context.Context, 1)
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock: &resourcelock.LeaseLock{
-			LeaseMeta:  metav1.ObjectMeta{Namespace: l.store.Namespace, Name: LeaseName(l.store.Name)},
+			LeaseMeta:  metav1.ObjectMeta{Namespace: l.store.Namespace, Name: cronjob.LeaseName(l.store.Name)},
 			Client:     l.client,
 			LockConfig: resourcelock.ResourceLockConfig{Identity: l.identity},
-			Labels:     Labels(),
+			Labels:     cronjob.Labels(),
 		},
 		LeaseDuration: l.times.duration, RenewDeadline: l.times.renew, RetryPeriod: l.times.retry,
 		ReleaseOnCancel: true,
-		Name:            LeaseName(l.store.Name),
+		Name:            cronjob.LeaseName(l.store.Name),
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(lead context.Context) { leading <- lead },
 			OnStoppedLeading: func() {},
 			OnNewLeader: func(identity string) {
 				if identity != l.identity && identity != "" {
-					l.log.Info("Waiting for the lease", "lease", LeaseName(l.store.Name), "holder", identity)
+					l.log.Info("Waiting for the lease", "lease", cronjob.LeaseName(l.store.Name), "holder", identity)
 				}
 			},
 		},
@@ -92,12 +91,12 @@ func (l lease) hold(ctx context.Context, act func(context.Context) error) error 
 // unheld says why the lease could not be had.
 func (l lease) unheld(ctx context.Context, holder string) error {
 	if holder != "" && holder != l.identity {
-		return fmt.Errorf("%w: %s holds Lease %s/%s", ErrRunning, holder, l.store.Namespace, LeaseName(l.store.Name))
+		return fmt.Errorf("%w: %s holds Lease %s/%s", ErrRunning, holder, l.store.Namespace, cronjob.LeaseName(l.store.Name))
 	}
 	// The elector keeps its errors to itself.
-	_, err := l.client.Leases(l.store.Namespace).Get(ctx, LeaseName(l.store.Name), metav1.GetOptions{})
+	_, err := l.client.Leases(l.store.Namespace).Get(ctx, cronjob.LeaseName(l.store.Name), metav1.GetOptions{})
 	if err == nil {
 		err = errors.New("it cannot be written")
 	}
-	return fmt.Errorf("taking Lease %s/%s: %w", l.store.Namespace, LeaseName(l.store.Name), err)
+	return fmt.Errorf("taking Lease %s/%s: %w", l.store.Namespace, cronjob.LeaseName(l.store.Name), err)
 }

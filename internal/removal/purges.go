@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
 const purges = "purges"
@@ -64,7 +64,7 @@ func (r *remover) removePurges(ctx context.Context) error {
 // made lists what the manager made for its stores, of one kind.
 func (r *remover) made(ctx context.Context, kind schema.GroupVersionKind) ([]metav1.PartialObjectMetadata, error) {
 	var all []metav1.PartialObjectMetadata
-	err := r.pages(ctx, kind, client.MatchingLabels(purge.Labels()), func(items []metav1.PartialObjectMetadata, _, _ int64) error {
+	err := r.pages(ctx, kind, client.MatchingLabels(cronjob.Labels()), func(items []metav1.PartialObjectMetadata, _, _ int64) error {
 		for _, o := range items {
 			owner := metav1.GetControllerOf(&o)
 			if owner == nil || owner.Kind != v1alpha1.KindArtifactStore {
@@ -83,7 +83,7 @@ func (r *remover) made(ctx context.Context, kind schema.GroupVersionKind) ([]met
 }
 
 func selector() string {
-	return metav1.FormatLabelSelector(&metav1.LabelSelector{MatchLabels: purge.Labels()})
+	return metav1.FormatLabelSelector(&metav1.LabelSelector{MatchLabels: cronjob.Labels()})
 }
 
 func (r *remover) suspend(ctx context.Context, o *metav1.PartialObjectMetadata) error {
@@ -168,7 +168,7 @@ func (r *remover) endJob(ctx context.Context, j *batchv1.Job) error {
 func (r *remover) runningJobs(ctx context.Context) (running []batchv1.Job, err error) {
 	for token := ""; ; {
 		var page batchv1.JobList
-		if err := r.Client.List(ctx, &page, client.MatchingLabels(purge.Labels()), client.Limit(pageSize), client.Continue(token)); err != nil {
+		if err := r.Client.List(ctx, &page, client.MatchingLabels(cronjob.Labels()), client.Limit(pageSize), client.Continue(token)); err != nil {
 			return nil, fmt.Errorf("listing jobs: %w", err)
 		}
 		for _, j := range page.Items {

@@ -19,7 +19,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller"
-	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
 // watches runs a manager with the rights of a release that watches the namespace "watched" alone. Its webhooks have
@@ -49,7 +49,7 @@ func watches(t *testing.T, release string) {
 	}
 	mgr, err := controller.NewManager(t.Context(), kube, ctrl.Options{
 		Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", Controller: config.Controller{SkipNameValidation: new(true)},
-	}, controller.Options{PollsPerSecond: 100, Watched: []string{"watched"}, Purger: purge.Settings{Image: repository, Resources: purge.DefaultResources()}})
+	}, controller.Options{PollsPerSecond: 100, Watched: []string{"watched"}, Purger: cronjob.Settings{Image: repository, Resources: cronjob.DefaultResources()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func watches(t *testing.T, release string) {
 	}()
 
 	until(t, "a purge is scheduled in the watched namespace", func() error {
-		return errors.Join(env.Client.Get(t.Context(), client.ObjectKey{Namespace: "watched", Name: purge.ObjectName("acme")}, &batchv1.CronJob{}),
+		return errors.Join(env.Client.Get(t.Context(), client.ObjectKey{Namespace: "watched", Name: cronjob.ObjectName("acme")}, &batchv1.CronJob{}),
 			env.Client.Get(t.Context(), client.ObjectKeyFromObject(inside), inside))
 	})
 	until(t, "its status is written", func() error {

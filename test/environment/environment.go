@@ -22,7 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/controller"
+	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 // Identities whose rights are generated.
@@ -132,7 +132,7 @@ func (e *Environment) connect(ctx context.Context) error {
 		return err
 	}
 	e.Admin.QPS, e.Admin.Burst = 500, 1000
-	scheme, err := controller.NewScheme()
+	scheme, err := reference.NewScheme()
 	if err != nil {
 		return err
 	}

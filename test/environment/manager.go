@@ -24,7 +24,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/admission"
 	"github.com/nfo-operator/nfo/internal/controller"
 	"github.com/nfo-operator/nfo/internal/place"
-	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
 // Transport sees and may refuse the requests of a manager.
@@ -104,7 +104,7 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 		o.PollsPerSecond = 100
 	}
 	if o.PurgerResources == nil {
-		o.PurgerResources = new(purge.DefaultResources())
+		o.PurgerResources = new(cronjob.DefaultResources())
 	}
 	var hooks webhooks
 	if o.Webhooks {
@@ -113,7 +113,7 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // Stop ends it, in the test's clean-up
 	mgr, err := controller.NewManager(ctx, kube, base, controller.Options{
-		PollsPerSecond: o.PollsPerSecond, Purger: purge.Settings{Image: o.PurgerImage, Resources: *o.PurgerResources, AllowLoopback: !o.RefuseLoopback}, Clock: o.Clock, Transport: o.Registry,
+		PollsPerSecond: o.PollsPerSecond, Purger: cronjob.Settings{Image: o.PurgerImage, Resources: *o.PurgerResources, AllowLoopback: !o.RefuseLoopback}, Clock: o.Clock, Transport: o.Registry,
 		Places: o.Places, Lookup: o.resolver(),
 		SecondLook: cmp.Or(o.SecondLook, time.Second), ChartCommand: e.chartCommand,
 	})

@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
@@ -22,7 +22,8 @@ import (
 // ahead is a clock that runs before the real one, so that tests need not wait.
 type ahead time.Duration
 
-func (a ahead) Now() time.Time                  { return time.Now().Add(time.Duration(a)) }
+func (a ahead) Now() time.Time { return time.Now().Add(time.Duration(a)) }
+
 func (a ahead) Since(t time.Time) time.Duration { return a.Now().Sub(t) }
 
 // early is a manager whose clock runs ahead.
@@ -89,7 +90,7 @@ func (s *scene) kubelet(job string, phase corev1.PodPhase, state corev1.Containe
 			return err
 		}
 		pod.Status.Phase = phase
-		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: purge.ContainerName, Image: purgerImage, State: state}}
+		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: cronjob.ContainerName, Image: purgerImage, State: state}}
 		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse}}
 		if phase == corev1.PodRunning {
 			pod.Status.Conditions[0].Status = corev1.ConditionTrue
@@ -208,10 +209,10 @@ func TestAPurgeThatFailsWithoutARecord(t *testing.T) {
 	s.eventually(st, v1alpha1.ConditionPurgeHealthy, "True/Succeeded")
 
 	s.byHand("look", looking)
-	s.kubelet("look", corev1.PodFailed, exits(purge.ExitRefused, "Error", "nothing to see"))
+	s.kubelet("look", corev1.PodFailed, exits(cronjob.ExitRefused, "Error", "nothing to see"))
 	s.jobEnds("look", batchv1.JobFailed)
 	s.byHand("now")
-	s.kubelet("now", corev1.PodFailed, exits(purge.ExitRefused, "Error", "purging store x/acme: the manager has not judged it yet"))
+	s.kubelet("now", corev1.PodFailed, exits(cronjob.ExitRefused, "Error", "purging store x/acme: the manager has not judged it yet"))
 	s.jobEnds("now", batchv1.JobFailed)
 	s.says(st, v1alpha1.ConditionPurgeHealthy, "False/Failed", "The last recorded purge ended at", "Job "+s.ns+"/now failed with PodFailurePolicy",
 		"exited with code 4: purging store x/acme: the manager has not judged it yet. ")
@@ -233,7 +234,7 @@ func TestAPurgeThatFailsWithARecord(t *testing.T) {
 	st := s.scheduledStore()
 	s.byHand("now")
 	s.podOf("now")
-	ended := exits(purge.ExitRefused, "Error", "the registry is down")
+	ended := exits(cronjob.ExitRefused, "Error", "the registry is down")
 	s.purged(st, v1alpha1.PurgeRun{Outcome: v1alpha1.PurgeFailed, CompletionTime: metav1.Now(), Message: "the registry is down"})
 	s.kubelet("now", corev1.PodFailed, ended)
 	s.jobEnds("now", batchv1.JobFailed)

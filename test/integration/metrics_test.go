@@ -23,7 +23,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller"
-	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
@@ -36,7 +36,7 @@ func (s *scene) measuring() *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
 	mgr, err := controller.NewManager(ctx, env.Judged(environment.ManagerUser), base, controller.Options{
-		PollsPerSecond: 100, Metrics: registry, Purger: purge.Settings{Image: purgerImage, Resources: purge.DefaultResources(), AllowLoopback: true},
+		PollsPerSecond: 100, Metrics: registry, Purger: cronjob.Settings{Image: purgerImage, Resources: cronjob.DefaultResources(), AllowLoopback: true},
 	})
 	if err != nil {
 		cancel()

@@ -17,11 +17,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
 // purgerSettings are those of the managers of these tests.
-var purgerSettings = purge.Settings{Image: purgerImage, Resources: purge.DefaultResources(), AllowLoopback: true}
+var purgerSettings = cronjob.Settings{Image: purgerImage, Resources: cronjob.DefaultResources(), AllowLoopback: true}
 
 // foreign are objects with the name of the purge of the store "acme" that somebody else made.
 func (s *scene) foreign() map[string]client.Object {
@@ -64,7 +64,7 @@ func (s *scene) purgeObjects() []client.Object {
 // whole reports whether all objects of a store's purge exist and are as the manager makes them.
 func (s *scene) whole(st *v1alpha1.ArtifactStore) error {
 	s.t.Helper()
-	for _, want := range purge.Objects(st, purgerSettings) {
+	for _, want := range cronjob.Objects(st, purgerSettings) {
 		have := want.DeepCopyObject().(client.Object)
 		switch have.(type) {
 		case *corev1.ServiceAccount:
@@ -143,7 +143,7 @@ func TestObjectsOfAnEarlierStoreAreTakenOver(t *testing.T) {
 	s := newScene(t)
 	before := s.store("acme")
 	before.UID = "6a1ac0b6-0000-4000-8000-000000000000"
-	for _, o := range purge.Objects(before, purge.Settings{Image: "registry.example.com/nfo:old"}) {
+	for _, o := range cronjob.Objects(before, cronjob.Settings{Image: "registry.example.com/nfo:old"}) {
 		s.create(o)
 	}
 	s.manage(scheduled)
@@ -170,7 +170,7 @@ func TestTheAPIServerAddsNothing(t *testing.T) {
 			s := newScene(t)
 			st := s.store("acme", edit)
 			s.create(st)
-			for _, o := range purge.Objects(st, purgerSettings) {
+			for _, o := range cronjob.Objects(st, purgerSettings) {
 				s.create(o)
 			}
 			s.Expect(s.whole(st)).To(gomega.Succeed())

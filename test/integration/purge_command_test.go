@@ -21,7 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
@@ -181,13 +181,13 @@ func TestPurgeByHandWithoutTheRight(t *testing.T) {
 		s.Expect(s.registry.Writes()).To(gomega.BeZero())
 		s.Expect(s.guarded("a", a) + s.guarded("b", b)).To(gomega.Equal(before))
 		s.Expect(s.versions()).To(gomega.Equal(graves), "a tombstone was written")
-		s.Expect(s.gone(&coordinationv1.Lease{ObjectMeta: s.meta(purge.LeaseName("acme"))})).To(gomega.BeTrue(), "the Lease was taken")
+		s.Expect(s.gone(&coordinationv1.Lease{ObjectMeta: s.meta(cronjob.LeaseName("acme"))})).To(gomega.BeTrue(), "the Lease was taken")
 		st := s.store("acme")
 		s.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(st), st)).To(gomega.Succeed())
 		s.Expect(st.Status.LastPurge).To(gomega.BeNil(), "a run was recorded")
 	}
 	code, out, errOut := s.purgeByHand(kubeconfig)
-	s.Expect(code).To(gomega.Equal(purge.ExitRefused), errOut)
+	s.Expect(code).To(gomega.Equal(cronjob.ExitRefused), errOut)
 	s.Expect(out).To(gomega.BeEmpty(), "it was planned")
 	for _, says := range []string{
 		`user "system:serviceaccount:` + s.ns + `:jane" lacks the verb impersonate on serviceaccounts "acme-purge" in the namespace "` + s.ns + `"`,
@@ -199,12 +199,12 @@ func TestPurgeByHandWithoutTheRight(t *testing.T) {
 	unchanged()
 
 	code, out, errOut = s.purgeByHand(kubeconfig, "--as", "system:serviceaccount:"+s.ns+":acme-purge")
-	s.Expect(code).To(gomega.Equal(purge.ExitFailed), out)
+	s.Expect(code).To(gomega.Equal(cronjob.ExitFailed), out)
 	s.Expect(errOut).NotTo(gomega.ContainSubstring("lacks the verb"), "only the API server says so")
 	unchanged()
 
 	code, out, errOut = s.purgeByHand(kubeconfig, "--dry-run")
-	s.Expect(code).To(gomega.Equal(purge.ExitDone), errOut)
+	s.Expect(code).To(gomega.Equal(cronjob.ExitDone), errOut)
 	s.Expect(out).To(gomega.And(gomega.ContainSubstring("2 would be deleted"), gomega.ContainSubstring(a), gomega.ContainSubstring(b)))
 	unchanged()
 }
@@ -227,16 +227,16 @@ func TestPurgeByHandWithoutAnAccount(t *testing.T) {
 	s.create(store)
 	s.eventually(store, v1alpha1.ConditionReady, "True/Ready")
 	code, _, errOut := s.purgeByHand(env.Kubeconfig())
-	s.Expect(code).To(gomega.Equal(purge.ExitRefused), errOut)
+	s.Expect(code).To(gomega.Equal(cronjob.ExitRefused), errOut)
 	s.Expect(errOut).To(gomega.And(gomega.ContainSubstring("ServiceAccount "+s.ns+"/acme-purge does not exist"), gomega.ContainSubstring("--purger-image")))
 	code, _, errOut = s.purgeByHand(env.Kubeconfig(), "--dry-run")
-	s.Expect(code).To(gomega.Equal(purge.ExitDone), errOut)
+	s.Expect(code).To(gomega.Equal(cronjob.ExitDone), errOut)
 	code, _, errOut = s.purgeByHand(s.account("reader", read), "--dry-run")
-	s.Expect(code).To(gomega.Equal(purge.ExitDone), errOut)
+	s.Expect(code).To(gomega.Equal(cronjob.ExitDone), errOut)
 
 	s.delete(store)
 	s.goes(store)
 	code, _, errOut = s.purgeByHand(env.Kubeconfig())
-	s.Expect(code).To(gomega.Equal(purge.ExitRefused), errOut)
+	s.Expect(code).To(gomega.Equal(cronjob.ExitRefused), errOut)
 	s.Expect(errOut).To(gomega.ContainSubstring("there is no store " + s.ns + "/acme"))
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 	"github.com/nfo-operator/nfo/test/environment"
@@ -208,7 +209,7 @@ func TestI4ACrashInASweepLosesNothing(t *testing.T) {
 // leaseExpires does what time would: a crashed purge no longer holds its store.
 func (s *scene) leaseExpires() {
 	s.t.Helper()
-	lease := &coordinationv1.Lease{ObjectMeta: s.meta(purge.LeaseName("acme"))}
+	lease := &coordinationv1.Lease{ObjectMeta: s.meta(cronjob.LeaseName("acme"))}
 	s.delete(lease)
 }
 

@@ -3,6 +3,7 @@ package integration
 import (
 	"testing"
 
+	"github.com/onsi/gomega"
 	batchv1 "k8s.io/api/batch/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -12,10 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/onsi/gomega"
-
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
@@ -107,7 +106,7 @@ func TestTheManagerMakesPurgesAlone(t *testing.T) {
 // purgeOf is what the manager makes for a store.
 func (s *scene) purgeOf(st *v1alpha1.ArtifactStore) (account *corev1.ServiceAccount, binding *rbacv1.RoleBinding, cron *batchv1.CronJob) {
 	s.t.Helper()
-	for _, o := range purge.Objects(st, purgerSettings) {
+	for _, o := range cronjob.Objects(st, purgerSettings) {
 		switch o := o.(type) {
 		case *corev1.ServiceAccount:
 			account = o

@@ -27,7 +27,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller"
-	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 	"github.com/nfo-operator/nfo/test/environment"
 )
@@ -87,7 +87,7 @@ func (s *scene) overheard() *transcript {
 	base.Controller = config.Controller{SkipNameValidation: new(true)}
 	base.Cache.DefaultNamespaces = map[string]cache.Config{s.ns: {}}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
-	mgr, err := controller.NewManager(ctx, env.Judged(environment.ManagerUser), base, controller.Options{PollsPerSecond: 100, Purger: purge.Settings{AllowLoopback: true}})
+	mgr, err := controller.NewManager(ctx, env.Judged(environment.ManagerUser), base, controller.Options{PollsPerSecond: 100, Purger: cronjob.Settings{AllowLoopback: true}})
 	if err != nil {
 		cancel()
 		s.t.Fatal(err)

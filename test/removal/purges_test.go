@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
 // purging is a scene with a store whose purge runs.
@@ -30,12 +30,12 @@ func purging(t *testing.T) (*scene, *v1alpha1.ArtifactStore, *batchv1.Job) {
 func TestARunningPurgeIsAwaited(t *testing.T) {
 	s, store, job := purging(t)
 	other := &batchv1.CronJob{ObjectMeta: s.meta("others"), Spec: batchv1.CronJobSpec{Schedule: "0 0 * * *", JobTemplate: batchv1.JobTemplateSpec{Spec: job.Spec}}}
-	other.Labels = purge.Labels() // which alone do not make it ours
+	other.Labels = cronjob.Labels() // which alone do not make it ours
 	other.Spec.JobTemplate.Spec.Selector, other.Spec.JobTemplate.Spec.Template.Labels = nil, nil
 	s.create(other)
 	said, err := s.remove(func(r *remover) {
 		r.on["waiting for: Job "+s.ns+"/now"] = func() {
-			cron := &batchv1.CronJob{ObjectMeta: s.meta(purge.ObjectName("acme"))}
+			cron := &batchv1.CronJob{ObjectMeta: s.meta(cronjob.ObjectName("acme"))}
 			s.Expect(s.read(cron)).To(gomega.BeTrue())
 			s.Expect(*cron.Spec.Suspend).To(gomega.BeTrue(), "no other purge starts meanwhile")
 			pod := s.pods(t.Context(), s.ns)[0]
@@ -78,7 +78,7 @@ func TestAPurgeThatDoesNotEnd(t *testing.T) {
 		gomega.ContainSubstring("still waiting after 4s for: Job "+s.ns+"/now"), gomega.ContainSubstring("kubectl delete pod -n NAMESPACE NAME --force"))))
 	s.Expect(s.read(job)).To(gomega.BeTrue())
 	s.Expect(job.DeletionTimestamp).NotTo(gomega.BeNil(), "it has been told to end")
-	account := &corev1.ServiceAccount{ObjectMeta: s.meta(purge.ObjectName("acme"))}
+	account := &corev1.ServiceAccount{ObjectMeta: s.meta(cronjob.ObjectName("acme"))}
 	s.Expect(s.read(account)).To(gomega.BeTrue())
 	s.Expect(s.finalizers(store)).To(gomega.BeEmpty())
 
@@ -119,7 +119,7 @@ func TestWhatTakesTheNameIsKept(t *testing.T) {
 	store := s.store("acme")
 	s.create(store)
 	s.purgeObjects(store)
-	theirs := &corev1.ServiceAccount{ObjectMeta: s.meta(purge.ObjectName("acme"))}
+	theirs := &corev1.ServiceAccount{ObjectMeta: s.meta(cronjob.ObjectName("acme"))}
 	once := sync.OnceFunc(func() {
 		s.forget(&corev1.ServiceAccount{ObjectMeta: s.meta(theirs.Name)})
 		s.create(theirs)

@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 	"github.com/nfo-operator/nfo/test/environment"
 )
@@ -47,7 +47,7 @@ func TestI12NothingIsLostBetweenTwoInstallations(t *testing.T) {
 	s.Eventually(resolved).Should(gomega.Equal("True/Resolved"))
 	s.delete(released)
 	s.Eventually(func() bool { return s.read(released) }).Should(gomega.BeFalse())
-	cron := &batchv1.CronJob{ObjectMeta: s.meta(purge.ObjectName("acme"))}
+	cron := &batchv1.CronJob{ObjectMeta: s.meta(cronjob.ObjectName("acme"))}
 	s.Eventually(func() bool { return s.read(cron) }).Should(gomega.BeTrue())
 	secret, lease := &corev1.Secret{ObjectMeta: inManagerNamespace(v1alpha1.WebhookSecretName)}, &coordinationv1.Lease{ObjectMeta: inManagerNamespace(v1alpha1.ManagerName)}
 	s.create(secret, lease)

@@ -27,7 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 	"github.com/nfo-operator/nfo/internal/removal"
 	"github.com/nfo-operator/nfo/test/environment"
@@ -336,8 +336,8 @@ func (s *scene) condition(o client.Object, all *[]metav1.Condition, kind string)
 // purgeObjects makes what the manager makes for a store, and the Role that an earlier version made.
 func (s *scene) purgeObjects(store *v1alpha1.ArtifactStore) {
 	s.t.Helper()
-	all := purge.Objects(store, purge.Settings{Image: image, Resources: purge.DefaultResources()})
-	role := &rbacv1.Role{ObjectMeta: s.meta(purge.ObjectName(store.Name))}
+	all := cronjob.Objects(store, cronjob.Settings{Image: image, Resources: cronjob.DefaultResources()})
+	role := &rbacv1.Role{ObjectMeta: s.meta(cronjob.ObjectName(store.Name))}
 	role.Labels, role.OwnerReferences = all[0].GetLabels(), all[0].GetOwnerReferences()
 	s.create(append(all, role)...)
 }
@@ -345,7 +345,7 @@ func (s *scene) purgeObjects(store *v1alpha1.ArtifactStore) {
 // runs starts the purge of a store by hand, as `kubectl create job --from` does.
 func (s *scene) runs(store string) *batchv1.Job {
 	s.t.Helper()
-	c := &batchv1.CronJob{ObjectMeta: s.meta(purge.ObjectName(store))}
+	c := &batchv1.CronJob{ObjectMeta: s.meta(cronjob.ObjectName(store))}
 	s.Expect(s.read(c)).To(gomega.BeTrue())
 	j := &batchv1.Job{ObjectMeta: s.meta("now"), Spec: c.Spec.JobTemplate.Spec}
 	j.Labels = c.Spec.JobTemplate.Labels
@@ -359,7 +359,7 @@ func (s *scene) runs(store string) *batchv1.Job {
 func (s *scene) left() (names []string) {
 	s.t.Helper()
 	for _, list := range []client.ObjectList{&batchv1.CronJobList{}, &batchv1.JobList{}, &corev1.ServiceAccountList{}, &rbacv1.RoleList{}, &rbacv1.RoleBindingList{}} {
-		if err := env.Client.List(s.t.Context(), list, client.MatchingLabels(purge.Labels())); err != nil {
+		if err := env.Client.List(s.t.Context(), list, client.MatchingLabels(cronjob.Labels())); err != nil {
 			s.t.Fatal(err)
 		}
 		_ = apimeta.EachListItem(list, func(o runtime.Object) error {

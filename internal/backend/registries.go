@@ -1,0 +1,127 @@
+package backend
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/lane"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// budgetParts: the registries of one namespace use at most a quarter of the memory for what is being read.
+const budgetParts = 4
+
+// Registries opens stores and keeps them open, so that connections and bearer tokens are
+// shared by all that use a store. The Secret is read each time, uncached: a changed password
+// counts at once.
+type Registries struct {
+	api        client.Reader
+	wrap       func(http.RoundTripper) http.RoundTripper
+	speeds     *lane.Speeds
+	secondLook time.Duration // see registry.Config
+	budget     *registry.Budget
+	addresses  registry.Addresses
+
+	mu   sync.Mutex
+	open map[types.UID]opened
+}
+
+type opened struct {
+	from   string // the versions of the store and its Secret that it was opened from
+	client *registry.Client
+}
+
+// NewRegistries makes the pool. wrap, when not nil, sees every request to a registry, and timed learns how long
+// each takes. secondLook and addresses are as in registry.Config.
+func NewRegistries(api client.Reader, wrap func(http.RoundTripper) http.RoundTripper, timed *lane.Speeds, secondLook time.Duration, addresses registry.Addresses) *Registries {
+	return &Registries{
+		api: api, wrap: wrap, speeds: timed, secondLook: secondLook, addresses: addresses, budget: registry.NewBudget(budgetParts), open: map[types.UID]opened{},
+	}
+}
+
+// Open returns the client of a store. A store that is being deleted keeps the credentials it
+// had when its Secret goes with it, as in `kubectl delete -f` of both; after a restart these
+// are gone, and the error says which Secret to put back.
+func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*registry.Client, error) {
+	r.mu.Lock()
+	have, known := r.open[s.UID]
+	r.mu.Unlock()
+
+	from := fmt.Sprintf("%s/%d", s.UID, s.Generation)
+	var secret *corev1.Secret
+	if ref := s.Spec.Registry.CredentialsSecretRef; ref != nil {
+		secret = &corev1.Secret{}
+		err := r.api.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: ref.Name}, secret)
+		switch {
+		case apierrors.IsNotFound(err) && known && !s.DeletionTimestamp.IsZero():
+			return have.client, nil
+		case apierrors.IsNotFound(err):
+			return nil, fmt.Errorf("reading Secret %s/%s named by credentialsSecretRef: %w; create it, or change the reference", s.Namespace, ref.Name, ErrSecretNotFound)
+		case err != nil:
+			return nil, fmt.Errorf("reading Secret %s/%s: %w", s.Namespace, ref.Name, err)
+		}
+		from += "/" + string(secret.UID) + "/" + secret.ResourceVersion
+	}
+	if known && have.from == from {
+		return have.client, nil
+	}
+	whole, err := r.whole(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := registry.ConfigOf(whole, secret)
+	if err != nil {
+		return nil, err
+	}
+	if pem := cfg.CABundle; len(pem) > 0 && !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("opening %s: %w", cfg.Location.Host, ErrCABundle)
+	}
+	cfg.SecondLook, cfg.Budget, cfg.Addresses = r.secondLook, r.budget, r.addresses
+	cfg.Transport = func(next http.RoundTripper) http.RoundTripper {
+		if r.wrap != nil {
+			next = r.wrap(next)
+		}
+		return r.speeds.Timed(s.UID, next)
+	}
+	opening, err := registry.Open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.open[s.UID] = opened{from: from, client: opening}
+	return opening, nil
+}
+
+// whole reads a store with its certificates, which neither the cache nor a list keeps. Errors wrap errSuperseded if
+// it has gone.
+func (r *Registries) whole(ctx context.Context, s *v1alpha1.ArtifactStore) (*v1alpha1.ArtifactStore, error) {
+	var now v1alpha1.ArtifactStore
+	err := r.api.Get(ctx, client.ObjectKeyFromObject(s), &now)
+	if apierrors.IsNotFound(err) || err == nil && now.UID != s.UID {
+		err = reference.ErrSuperseded
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading store %s/%s: %w", s.Namespace, s.Name, err)
+	}
+	return &now, nil
+}
+
+// Forget drops a store that has gone.
+func (r *Registries) Forget(uid types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.open, uid)
+	r.speeds.Forget(uid)
+}

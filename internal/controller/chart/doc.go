@@ -1,0 +1,8 @@
+// Package chart reads the charts of ArtifactManifests.
+//
+// Contract: [Reconciler] reads a chart again when its digest, or how a definition deploys it, has changed, and writes
+// nothing: the manifests' reconciler takes what was read from [Readings].
+//
+// Decision: what was read of a chart is kept in the manifest's status, under its digest. Rejected: to
+// keep it in memory, from which every new leader would read all charts again.
+package chart

@@ -1,0 +1,121 @@
+package chart
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/chart"
+)
+
+func TestNamesOfImagesFitAStatus(t *testing.T) {
+	t.Parallel()
+	image := imageOf(chart.Image{Host: strings.Repeat("a", 2000), Repository: "upf", Tag: "1"}, v1alpha1.RegistryLocation{Host: "registry.example.com"})
+	if image.State != v1alpha1.ImageForeign || len(image.Image) != maxImage {
+		t.Errorf("it is %s, named in %d bytes, want Foreign in %d: the host is as long as a chart likes", image.State, len(image.Image), maxImage)
+	}
+}
+
+func TestImagesOfAChart(t *testing.T) {
+	t.Parallel()
+	place := func(why chart.Why, at string) []chart.Source {
+		if why == chart.WhyValues {
+			return []chart.Source{{Values: at, Why: why}}
+		}
+		return []chart.Source{{Template: at, Kind: "Pod", Name: "p", Field: "x", Why: why}}
+	}
+	image := func(host, repository string, origin chart.ImageOrigin, why chart.Why) chart.Image {
+		return chart.Image{Host: host, Repository: repository, Tag: "1", Origin: origin, Why: why, Sources: place(why, "a.yaml")}
+	}
+	read := chart.Chart{Name: "app", Remarks: []string{"db: too large"}, Images: []chart.Image{
+		image(chart.Registry, "b", chart.OriginOurs, chart.WhyDeployed),
+		{Host: "R", Repository: "acme/m/a", Tag: "1", Digest: "sha256:a", Origin: chart.OriginForeign, Why: chart.WhyDeployed, Sources: place(chart.WhyDeployed, "a.yaml")},
+		image("quay.io", "x", chart.OriginForeign, chart.WhyValues),
+		image("quay.io", "x", chart.OriginForeign, chart.WhyDependency),
+		image(chart.Registry, "b", chart.OriginOurs, chart.WhyValues),
+		image("quay.io", "t", chart.OriginForeign, chart.WhyTest),
+		image("quay.io", chart.Registry+"/odd", chart.OriginForeign, chart.WhyValues),
+		{Reference: "///", Origin: chart.OriginForeign, Why: chart.WhyDeployed, Sources: place(chart.WhyDeployed, "a.yaml")},
+	}}
+	got := chartToRead{}.with(read, "1", v1alpha1.RegistryLocation{Host: "r", Prefix: "acme"}, errors.New("it is broken"))
+	want := v1alpha1.ChartStatus{
+		Name: "app", ImageCount: 5, Problem: "it is broken", Remark: "db: too large", Reader: "1",
+		Images: []v1alpha1.ChartImage{
+			{Image: "acme/m/a:1@sha256:a", State: v1alpha1.ImageMissing, Place: "a.yaml Pod/p x"}, // the host is the store's
+			{Image: "b:1", State: v1alpha1.ImageMissing, Place: "a.yaml Pod/p x"},
+			{Image: "quay.io/<registry>/odd:1", State: v1alpha1.ImageForeign, Optional: true, OptionalReason: v1alpha1.OptionalValues, Place: "values a.yaml"},
+			{Image: "quay.io/t:1", State: v1alpha1.ImageForeign, Optional: true, OptionalReason: v1alpha1.OptionalTest, Place: "a.yaml Pod/p x"},
+			{Image: "quay.io/x:1", State: v1alpha1.ImageForeign, Optional: true, OptionalReason: v1alpha1.OptionalDependency, Place: "a.yaml Pod/p x"},
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestProfileOfAChart(t *testing.T) {
+	t.Parallel()
+	all := deployments{
+		{HelmPackageName: "app", HelmPackageVersionRange: "~1.0.0", RegistryValuesPaths: []string{"b", "a"}},
+		{HelmPackageName: "app", HelmPackageVersionRange: ">=1.0.0", RegistryValuesPaths: []string{"b"}, ImagePullSecretsValuesPaths: []string{"s"}},
+		{HelmPackageName: "app", HelmPackageVersionRange: "~2.0.0", RegistryValuesPaths: []string{"other version"}},
+		{HelmPackageName: "db", HelmPackageVersionRange: "~1.0.0", RegistryValuesPaths: []string{"other chart"}},
+	}
+	got := all.profile(v1alpha1.ArtifactStatus{ArtifactName: "app", ArtifactVersion: "1.0.1", Digest: "sha256:c"})
+	want := v1alpha1.ChartStatus{
+		ArtifactName: "app", ArtifactVersion: "1.0.1", Digest: "sha256:c", RegistryValuesPaths: []string{"a", "b"}, ImagePullSecretsValuesPaths: []string{"s"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestChartsAreReadAgain(t *testing.T) {
+	t.Parallel()
+	reader := func(limits chart.Limits) *chart.Reader {
+		r, err := chart.NewReader(limits, 1, "none")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	now, more := reader(chart.Limits{}), reader(chart.Limits{CPU: time.Minute})
+	c := v1alpha1.ChartStatus{Digest: "sha256:c"}
+	for name, tc := range map[string]struct {
+		reason, was string
+		digest      string
+		reader      *chart.Reader
+		want        bool
+	}{
+		"Same":       {"nothing has changed", now.Revision(false), c.Digest, now, true},
+		"Digest":     {"the bytes are others", now.Revision(false), "sha256:d", now, false},
+		"Older":      {"an older nfo reads charts otherwise", "", c.Digest, now, false},
+		"Limits":     {"no limit has ended the reading", now.Revision(false), c.Digest, more, true},
+		"Limited":    {"the limit that ended it is the same", now.Revision(true), c.Digest, now, true},
+		"LessLimits": {"the limit that ended it is another one", now.Revision(true), c.Digest, more, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			was := v1alpha1.ChartStatus{Digest: tc.digest, Reader: tc.was}
+			if len(tc.was) > 64 || upToDate(was, c, tc.reader) != tc.want {
+				t.Errorf("%s: %q, want %t", tc.reason, tc.was, tc.want)
+			}
+		})
+	}
+}
+
+func TestAChartNamesNoMoreImagesThanAStatusTakes(t *testing.T) {
+	t.Parallel()
+	var many chart.Chart
+	for i := range v1alpha1.MaxImages + 1 {
+		many.Images = append(many.Images, chart.Image{Host: "r", Repository: fmt.Sprintf("i%03d", i), Sources: []chart.Source{{Template: "a"}}})
+	}
+	if got := (chartToRead{}).with(many, "", v1alpha1.RegistryLocation{}, nil); len(got.Images) != v1alpha1.MaxImages || got.ImageCount != v1alpha1.MaxImages+1 {
+		t.Errorf("%d of %d images", len(got.Images), got.ImageCount)
+	}
+}

@@ -1,0 +1,162 @@
+package chart
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/opencontainers/go-digest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/backend"
+	"github.com/nfo-operator/nfo/internal/chart"
+	"github.com/nfo-operator/nfo/internal/controller/pass"
+	"github.com/nfo-operator/nfo/internal/inventory"
+	"github.com/nfo-operator/nfo/internal/lane"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// Reconciler reads the charts of ArtifactManifests, one at a time, and writes nothing:
+// the reconciler of manifests takes what was read and tells of it. The two are apart so that no chart, however
+// slow to read, keeps a deletion waiting.
+type Reconciler struct {
+	client.Client
+	live       client.Reader
+	Holders    *reference.Finder
+	Registries *backend.Registries
+	Reader     *chart.Reader
+	Readings   *Readings
+	// Wake makes the reconciler of manifests look at a manifest.
+	Wake chan<- event.GenericEvent
+	Lane *lane.Lane
+}
+
+// Reconcile reads the charts of one manifest that have not been read as they are deployed now.
+func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest) (ctrl.Result, error) {
+	todo, err := r.unread(ctx, m)
+	if err != nil || len(todo) == 0 {
+		return pass.Finish(ctrl.Result{}, err)
+	}
+	var store v1alpha1.ArtifactStore
+	if err := r.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}, &store); client.IgnoreNotFound(err) != nil {
+		return pass.Finish(ctrl.Result{}, fmt.Errorf("reading store %s: %w", m.Spec.ArtifactStoreRef.Name, err))
+	}
+	if store.UID == "" || backend.Inert(&store) != nil {
+		return ctrl.Result{}, nil // the store's event wakes the manifest
+	}
+	var trouble error
+	for _, i := range rand.Perm(len(todo)) { // one that cannot be read does not keep the others from it
+		c := todo[i]
+		leave, wait := r.Lane.Enter(&store, m.UID)
+		if leave == nil {
+			return ctrl.Result{RequeueAfter: wait}, nil
+		}
+		read, err := r.read(ctx, &store, c)
+		leave()
+		trouble = cmp.Or(trouble, err)
+		r.Readings.put(m.UID, read, err == nil, trouble)
+		select {
+		case r.Wake <- event.GenericEvent{Object: m}:
+		case <-ctx.Done():
+			return pass.Finish(ctrl.Result{}, ctx.Err())
+		}
+	}
+	return pass.Finish(ctrl.Result{}, trouble)
+}
+
+// chartToRead is a chart in a registry, and how definitions deploy it.
+type chartToRead struct {
+	v1alpha1.ChartStatus
+	repository string
+}
+
+// unread finds the charts of a manifest that neither its status nor the readings have as they are
+// deployed now.
+func (r *Reconciler) unread(ctx context.Context, m *v1alpha1.ArtifactManifest) ([]chartToRead, error) {
+	var charts []v1alpha1.ArtifactStatus
+	if m.DeletionTimestamp.IsZero() {
+		charts = chartsOf(m)
+	}
+	if len(charts) == 0 {
+		r.Readings.forget(m.UID)
+		return nil, nil
+	}
+	deployed, err := r.deployed(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	have := r.Readings.Get(m.UID).Over(m.Status.Charts)
+	var todo []chartToRead
+	for _, a := range charts {
+		c := chartToRead{deployed.profile(a), a.Repository}
+		if was, known := have[inventory.KeyOf(a)]; !known || !upToDate(was, c.ChartStatus, r.Reader) {
+			todo = append(todo, c)
+		}
+	}
+	return todo, nil
+}
+
+// upToDate reports whether a reading is of the same bytes, deployed the same way, and would come out the same now.
+func upToDate(was, now v1alpha1.ChartStatus, reader *chart.Reader) bool {
+	return sameReading(was, now) && reader.Current(was.Reader)
+}
+
+// chartsOf are the charts that a manifest lists and that are in the registry.
+func chartsOf(m *v1alpha1.ArtifactManifest) []v1alpha1.ArtifactStatus {
+	listed := map[inventory.Entry]bool{}
+	for _, a := range m.Spec.Artifacts {
+		listed[inventory.Entry{Name: a.ArtifactName, Version: a.ArtifactVersion}] = true
+	}
+	var charts []v1alpha1.ArtifactStatus
+	for _, a := range m.Status.Artifacts {
+		if listed[inventory.KeyOf(a)] && a.ConfigMediaType == chart.ConfigMediaType && a.Digest != "" {
+			charts = append(charts, a)
+		}
+	}
+	return charts
+}
+
+// read reads a chart. An error is not about the chart: it can be read again.
+func (r *Reconciler) read(ctx context.Context, s *v1alpha1.ArtifactStore, c chartToRead) (v1alpha1.ChartStatus, error) {
+	reg, err := r.Registries.Open(ctx, s)
+	if err != nil {
+		return c.ChartStatus, err
+	}
+	archive, err := chartArchive(ctx, reg, c.repository, digest.Digest(c.Digest))
+	switch {
+	case errors.Is(err, errNoChart):
+		return c.with(chart.Chart{}, r.Reader.Revision(false), reg.Location(), err), nil
+	case err != nil: // the registry may well have it, and as it should be, a moment later
+		return c.ChartStatus, fmt.Errorf("fetching chart %s:%s: %w", c.ArtifactName, c.ArtifactVersion, err)
+	}
+	read, err := r.Reader.Read(ctx, chart.Request{
+		Archive: archive, RegistryValuesPaths: c.RegistryValuesPaths, ImagePullSecretsValuesPaths: c.ImagePullSecretsValuesPaths,
+	})
+	if err != nil && !chart.AboutChart(err) {
+		return c.ChartStatus, fmt.Errorf("reading chart %s:%s: %w", c.ArtifactName, c.ArtifactVersion, err)
+	}
+	return c.with(read, r.Reader.Revision(read.Limited), reg.Location(), err), nil
+}
+
+// errNoChart: the image manifest, read whole, is not that of a chart.
+var errNoChart = errors.New("not a chart")
+
+// chartArchive fetches a chart as Helm pushes it. Only errNoChart is about what is stored.
+func chartArchive(ctx context.Context, reg *registry.Client, repository string, d digest.Digest) ([]byte, error) {
+	m, err := reg.Manifest(ctx, repository, d)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range m.Blobs {
+		if b.MediaType == chart.ContentMediaType {
+			return reg.Blob(ctx, repository, b.Digest, chart.MaxBytes)
+		}
+	}
+	return nil, fmt.Errorf("reading %s@%s: %w: it has no layer of type %s", repository, d, errNoChart, chart.ContentMediaType)
+}

@@ -1,0 +1,165 @@
+package manifest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/chart"
+	"github.com/nfo-operator/nfo/internal/controller/pass"
+	"github.com/nfo-operator/nfo/internal/inventory"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// charts says of each chart where the images are that it needs, and what follows for the manifest.
+func (seen manifestSeen) charts(v *manifestVerdict) {
+	known := seen.read.Over(seen.manifest.Status.Charts)
+	listed := v.artifacts[:min(len(seen.manifest.Spec.Artifacts), len(v.artifacts))]
+	var unseen, unread int
+	room := v1alpha1.MaxImages
+	v.charts = nil
+	for _, a := range listed {
+		if a.Digest == "" {
+			unseen++ // it may be a chart
+		}
+		if a.ConfigMediaType != chart.ConfigMediaType || a.Digest == "" {
+			continue
+		}
+		c, ok := known[inventory.KeyOf(a)]
+		if !ok || c.Digest != a.Digest {
+			unread++
+			continue
+		}
+		c.Images = slices.Clone(c.Images[:min(len(c.Images), room)])
+		room -= len(c.Images)
+		for i := range c.Images {
+			seen.place(&c.Images[i], listed)
+		}
+		v.charts = append(v.charts, c)
+	}
+	seen.complete(v, unseen, unread)
+}
+
+// lacks are the last segments of the names of images that charts need and that are not in the manifest.
+func (seen manifestSeen) lacks() []string {
+	charts := seen.read.Over(seen.manifest.Status.Charts)
+	if len(charts) == 0 {
+		return nil
+	}
+	listed := inventory.Entries(seen.manifest, seen.location)[:len(seen.manifest.Spec.Artifacts)]
+	names := map[string]bool{}
+	for _, c := range charts {
+		for _, image := range c.Images {
+			if seen.place(&image, listed); image.State == v1alpha1.ImageMissing {
+				names[inventory.LastSegment(inventory.ParseImage(image.Image).Name)] = true
+			}
+		}
+	}
+	return slices.Collect(maps.Keys(names))
+}
+
+// place says where an image lies. One that comes from another registry stays there.
+func (seen manifestSeen) place(image *v1alpha1.ChartImage, listed []v1alpha1.ArtifactStatus) {
+	if image.State == v1alpha1.ImageForeign {
+		return
+	}
+	before := image.Manifest
+	image.State, image.Manifest, image.Repository, image.Digest = v1alpha1.ImageMissing, "", "", ""
+	want, l, m := inventory.ParseImage(image.Image), seen.location, seen.manifest
+	want.Places = []string{l.Repository(m.Name, m.Spec.UploadPath, want.Name), l.Repository("", v1alpha1.StoreScoped, want.Name), want.Name}
+	for _, a := range listed {
+		if want.Is(a.Repository, a.ArtifactVersion, a.Digest) {
+			image.State, image.Repository, image.Digest = v1alpha1.ImageInManifest, a.Repository, a.Digest
+			return
+		}
+	}
+	if o := seen.elsewhere.Find(want, seen.manifest.Name, before); o != nil {
+		image.State, image.Manifest, image.Repository, image.Digest = v1alpha1.ImageOtherManifest, o.Manifest, o.Repository, o.Digest
+	}
+}
+
+// needs is what the charts of a manifest need and do not find in it, by what is to be done about it.
+type needs struct {
+	problems, missing, foreign, other, remarks []string
+	images                                     int // that are needed
+}
+
+func needsOf(charts []v1alpha1.ChartStatus) needs {
+	var n needs
+	for _, c := range charts {
+		chart := c.ArtifactName + ":" + c.ArtifactVersion
+		if c.Problem != "" {
+			n.problems = append(n.problems, chart+": "+strings.TrimSuffix(c.Problem, "."))
+		}
+		if c.Remark != "" {
+			n.remarks = append(n.remarks, chart+": "+strings.TrimSuffix(c.Remark, "."))
+		}
+		if int(c.ImageCount) > len(c.Images) {
+			n.problems = append(n.problems, fmt.Sprintf("%s names %d images, of which the first %d are looked for", chart, c.ImageCount, len(c.Images)))
+		}
+		for _, i := range c.Images {
+			if !i.Optional {
+				n.add(i, " (chart "+chart+")")
+			}
+		}
+	}
+	return n
+}
+
+func (n *needs) add(i v1alpha1.ChartImage, by string) {
+	n.images++
+	switch i.State {
+	case v1alpha1.ImageMissing:
+		n.missing = append(n.missing, i.Image+by)
+	case v1alpha1.ImageForeign:
+		n.foreign = append(n.foreign, i.Image+by)
+	case v1alpha1.ImageOtherManifest:
+		n.other = append(n.other, fmt.Sprintf("%s in %s%s", i.Image, i.Manifest, by))
+	}
+}
+
+// complete concludes whether all images are there that the charts need: the worst finding gives the
+// reason, and all are told.
+func (seen manifestSeen) complete(v *manifestVerdict, unseen, unread int) {
+	n := needsOf(v.charts)
+	status, reason := metav1.ConditionStatus(""), ""
+	var says []string
+	found := func(s metav1.ConditionStatus, r, format string, args ...any) {
+		if reason == "" {
+			status, reason = s, r
+		}
+		says = append(says, fmt.Sprintf(format, args...))
+	}
+	if len(n.problems) > 0 {
+		found(metav1.ConditionFalse, v1alpha1.ReasonChartUnreadable, "Not all is known of what charts need: %s. What is in this manifest is kept all the same; in other manifests only what is known is held.", v1alpha1.FirstOf(n.problems, reference.NamedHolders))
+	}
+	if len(n.missing) > 0 {
+		found(metav1.ConditionFalse, v1alpha1.ReasonMissingImage, "No manifest of the store lists %s. List them here and push them, or correct the charts' values.", v1alpha1.FirstOf(n.missing, reference.NamedHolders))
+	}
+	if len(n.foreign) > 0 {
+		found(metav1.ConditionFalse, v1alpha1.ReasonForeignImage,
+			"Charts name images of other registries, which nothing here keeps: %s. Set registryValuesPaths in the definition to where the charts take their registry, or change the charts.", v1alpha1.FirstOf(n.foreign, reference.NamedHolders))
+	}
+	switch {
+	case unread > 0 && seen.read.Trouble != nil:
+		found(metav1.ConditionUnknown, pass.ReasonOf(seen.read.Trouble), "%d of %d charts have been read: %s", len(v.charts), len(v.charts)+unread, pass.Explain(seen.read.Trouble))
+	case unread > 0:
+		found(metav1.ConditionUnknown, v1alpha1.ReasonPending, "%d of %d charts have been read.", len(v.charts), len(v.charts)+unread)
+	case unseen > 0:
+		found(metav1.ConditionUnknown, v1alpha1.ReasonPending, "%d artifacts have not been seen in the registry yet; there may be charts among them.", unseen)
+	}
+	if len(n.other) > 0 {
+		found(metav1.ConditionTrue, v1alpha1.ReasonOtherManifest, "Of the %d images that its charts need, some are in other manifests, which the definitions that deploy the charts hold, too: %s.", n.images, v1alpha1.FirstOf(n.other, reference.NamedHolders))
+	}
+	if len(says) == 0 {
+		found(metav1.ConditionTrue, v1alpha1.ReasonComplete, "It has all of the %d images that its %d charts need.", n.images, len(v.charts))
+	}
+	if len(n.remarks) > 0 {
+		says = append(says, fmt.Sprintf("This concerns no image that is needed: %s.", v1alpha1.FirstOf(n.remarks, reference.NamedHolders)))
+	}
+	v.conditions.Set(v1alpha1.ConditionComplete, status, reason, strings.Join(says, " "))
+}

@@ -1,0 +1,146 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/controller/pass"
+	"github.com/nfo-operator/nfo/internal/inventory"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// conclude adds what a manifest that is not being deleted says of itself.
+func (seen manifestSeen) conclude(v *manifestVerdict) {
+	listed := v.artifacts[:len(seen.manifest.Spec.Artifacts)]
+	known := seen.polled || len(seen.manifest.Status.Artifacts) > 0 || len(listed) == 0
+	switch {
+	case seen.trouble != nil:
+		_, reason := pass.Classify(seen.trouble)
+		message := "What the registry has is not known: " + pass.Explain(seen.trouble)
+		v.conditions.Set(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, reason, message)
+		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
+	case !known:
+		v.conditions.Set(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, v1alpha1.ReasonPending, "The registry has not been asked yet.")
+		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonPending, "The registry has not been asked yet.")
+	case seen.unasked > 0 && !seen.told():
+		message := fmt.Sprintf("The registry has been asked for %d of %d artifacts; the others follow.", len(listed)-seen.unasked, len(listed))
+		v.conditions.Set(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, v1alpha1.ReasonPending, message)
+		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonPending, message)
+	case len(inventory.Missing(listed))+len(inventory.Moved(listed)) > 0:
+		reason, message := seen.shortfall(listed)
+		v.conditions.Set(v1alpha1.ConditionUploaded, metav1.ConditionFalse, reason, message)
+		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
+	default:
+		v.conditions.Set(v1alpha1.ConditionUploaded, metav1.ConditionTrue, v1alpha1.ReasonComplete, fmt.Sprintf("All %d artifacts are in the registry.", len(listed)))
+		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "All artifacts are in the registry.")
+	}
+	if left := v.artifacts[len(listed):]; len(left) > 0 && len(v.holders) > 0 {
+		v.conditions.EntryInUse(seen.manifest, left, v.holders)
+	}
+}
+
+// told reports whether it was said of this generation what the registry has: somebody has asked for all.
+func (seen manifestSeen) told() bool {
+	c := inventory.Uploaded(seen.manifest)
+	return c != nil && c.Status != metav1.ConditionUnknown && c.ObservedGeneration == seen.manifest.Generation
+}
+
+// after completes a verdict with how the acts ended. It is pure.
+func (v manifestVerdict) after(seen manifestSeen, done manifestDone, err error) manifestVerdict {
+	if v.again = done.again; v.again == 0 {
+		v.again = seen.wait
+	}
+	if len(done.release.Holders) > 0 {
+		v.holders = done.release.Holders
+		v.conditions.Referenced(reference.Self(seen.manifest), v.holders)
+	}
+	if !seen.manifest.DeletionTimestamp.IsZero() {
+		return v.afterDeleting(seen, done, err)
+	}
+	v = v.afterLive(seen, done, err)
+	if inventory.Sealing(seen.manifest) && (err != nil || !seen.polled || seen.partial || seen.trouble != nil || v.unsteady) {
+		before := int64(0)
+		if c := inventory.Uploaded(seen.manifest); c != nil {
+			before = c.ObservedGeneration
+		}
+		v.uploadedAsOf = &before
+	}
+	return v
+}
+
+func (v manifestVerdict) afterLive(seen manifestSeen, done manifestDone, err error) manifestVerdict {
+	listed := min(len(seen.manifest.Spec.Artifacts), len(v.artifacts))
+	v.answered = v.answered && err == nil
+	if done.recorded {
+		v.artifacts = done.putBack.mark(v.artifacts)
+		seen.conclude(&v)
+	}
+	switch {
+	case err != nil:
+		if !done.recorded {
+			v.artifacts = seen.manifest.Status.Artifacts // what could not be recorded has not been seen
+		}
+		class, reason := pass.Classify(err)
+		if class != pass.Again {
+			v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, "It will be tried again: "+pass.Explain(err))
+		}
+	case v.release == nil:
+	case len(done.release.Holders) > 0:
+		v.conditions.EntryInUse(seen.manifest, v.artifacts[listed:], v.holders)
+	case done.release.Wait > 0: // they stay recorded until it is certain that their tags are gone
+	default:
+		v.artifacts = v.artifacts[:listed]
+	}
+	return v
+}
+
+func (v manifestVerdict) afterDeleting(seen manifestSeen, done manifestDone, err error) manifestVerdict {
+	self := reference.Self(seen.manifest)
+	switch {
+	case err != nil:
+		class, reason := pass.Classify(err)
+		if class == pass.Again { // it is tried again within a second: no state to tell of
+			return v
+		}
+		v.conditions.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, reason, seen.stuck(err))
+		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted; DeletionBlocked says what it waits for.")
+	case v.release == nil:
+	case len(done.release.Holders) > 0:
+		v.conditions.Blocked(self, v.holders)
+	case done.release.Wait > 0:
+		v.conditions.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, v1alpha1.ReasonPending, fmt.Sprintf(
+			"No object references this manifest. The registry says that these tags do not exist, which nfo asks once more before it lets the manifest go: %s.", v1alpha1.FirstOf(done.release.Absent, reference.NamedHolders)))
+		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted; DeletionBlocked says what it waits for.")
+	case done.release.Untouched != "":
+		v.letGo = true
+		v.conditions.Untouched(done.release.Untouched)
+	default:
+		v.letGo = true
+		v.artifacts = untagged(v.artifacts)
+		v.conditions.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, v1alpha1.ReasonReleased, "Nothing holds it.")
+		v.conditions.Set(v1alpha1.ConditionUntagged, metav1.ConditionTrue, v1alpha1.ReasonUntagged, done.release.Outcome())
+		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It has been released.")
+	}
+	return v
+}
+
+// stuck says why a manifest that nothing is known to hold is not let go.
+func (seen manifestSeen) stuck(err error) string {
+	if errors.Is(err, reference.ErrHoldersUnknown) {
+		return fmt.Sprintf("This manifest may be in use: %s", pass.Explain(err))
+	}
+	return fmt.Sprintf("Nothing holds it, but it cannot be let go yet: %s It will be tried again. If the registry is gone for good, annotate the manifest or its store with %s=%s.",
+		pass.Explain(err), v1alpha1.AnnotationOnDelete, v1alpha1.OnDeleteOrphan)
+}
+
+func untagged(artifacts []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {
+	var out []v1alpha1.ArtifactStatus
+	for _, a := range artifacts {
+		a.State = v1alpha1.ArtifactUntagged
+		out = append(out, a)
+	}
+	return out
+}

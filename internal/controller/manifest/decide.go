@@ -1,0 +1,225 @@
+package manifest
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/controller/pass"
+	"github.com/nfo-operator/nfo/internal/inventory"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/release"
+)
+
+// manifestVerdict is what is to be done about a manifest and what its status is to say.
+type manifestVerdict struct {
+	artifacts  []v1alpha1.ArtifactStatus
+	holders    []reference.Holder
+	charts     []v1alpha1.ChartStatus
+	conditions pass.Conditions
+	// upgradingFrom is what the status is to say of an upgrade from the old form.
+	upgradingFrom v1alpha1.UploadPath
+	// overwritten are entries, at the digests that their tags were last seen at and are no longer.
+	overwritten []v1alpha1.ArtifactStatus
+	// restore are the tombstones to put tags back from, and which of their tags.
+	restore []restoration
+	// putBack are entries of a sealed manifest whose tags a person wants back where they were sealed;
+	// answered, that this order is done with when the acts have succeeded.
+	putBack  []v1alpha1.ArtifactStatus
+	answered bool
+	// release is what is to be let go, if anything.
+	release *release.Task
+	// letGo is true when the finalizer is to come off.
+	letGo bool
+	// uploadedAsOf is the generation that Uploaded speaks of, where that is an earlier one.
+	uploadedAsOf *int64
+	// unsteady: the look after the sealing differs from what was recorded, so that another one decides.
+	unsteady bool
+	// poll is when the registry is to be asked next; 0 for never. again is set from it.
+	poll, again time.Duration
+}
+
+type restoration struct {
+	tombstone v1alpha1.Tombstone
+	all       bool            // every tag of the tombstone
+	entries   map[string]bool // otherwise these, by repository:tag
+}
+
+// decideManifest is pure: the same observation always gives the same verdict.
+func decideManifest(seen manifestSeen) manifestVerdict {
+	if seen.manifest.DeletionTimestamp.IsZero() {
+		return decideLive(seen)
+	}
+	return decideDeleting(seen)
+}
+
+// decideDeleting: while held, nothing but waiting, and putting back what an interrupted release
+// had begun to take. Otherwise everything is released.
+func decideDeleting(seen manifestSeen) manifestVerdict {
+	m := seen.manifest
+	v := manifestVerdict{artifacts: m.Status.Artifacts, charts: m.Status.Charts, holders: seen.holders, upgradingFrom: m.Status.UpgradingFrom}
+	if m.Spec.UploadPath == v1alpha1.StoreScoped {
+		v.letGo = true
+		v.conditions.Untouched("The manifest is StoreScoped: its deletion never touches the registry.")
+		return v
+	}
+	if len(seen.holders) > 0 {
+		v.restore = seen.interrupted()
+		v.conditions.Referenced(reference.Self(m), v.holders)
+		v.conditions.Blocked(reference.Self(m), v.holders)
+		return v
+	}
+	v.release = &release.Task{Manifest: m, Entries: inventory.Entries(m, seen.location), Cause: v1alpha1.CauseReleased}
+	return v
+}
+
+// interrupted are the restorations that bring back what a release of this manifest has taken already.
+func (seen manifestSeen) interrupted() []restoration {
+	var all []restoration
+	for _, t := range seen.tombstones {
+		if t.Spec.Cause == v1alpha1.CauseReleased && t.Spec.Manifest.UID == seen.manifest.UID {
+			all = append(all, restoration{tombstone: t, all: true})
+		}
+	}
+	return all
+}
+
+// decideLive: compare what is listed, what was recorded, and what the registry shows.
+func decideLive(seen manifestSeen) manifestVerdict {
+	v := manifestVerdict{holders: seen.holders, artifacts: seen.manifest.Status.Artifacts, charts: seen.manifest.Status.Charts}
+	v.conditions.Referenced(reference.Self(seen.manifest), seen.holders)
+	if reason, message := seen.unusable(); reason != "" {
+		v.conditions.Set(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, reason, message)
+		v.conditions.Set(v1alpha1.ConditionComplete, metav1.ConditionUnknown, reason, message)
+		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
+		v.upgradingFrom = seen.migrated(&v)
+		return v
+	}
+	v.artifacts = nil
+	all := inventory.Entries(seen.manifest, seen.location)
+	var leaving []v1alpha1.ArtifactStatus
+	for i, e := range all {
+		now := seen.merge(&v, e)
+		if i < len(seen.manifest.Spec.Artifacts) {
+			v.artifacts = append(v.artifacts, now)
+		} else if now.Digest != "" && seen.location.Owns(seen.manifest.Name, now.Repository) {
+			leaving = append(leaving, now)
+		}
+	}
+	if len(leaving) > 0 && len(seen.holders) == 0 {
+		v.release = &release.Task{Manifest: seen.manifest, Entries: leaving, Cause: v1alpha1.CauseRemoved}
+	}
+	v.artifacts = append(v.artifacts, leaving...)
+	v.restore = seen.restorable(v.artifacts)
+	v.poll = seen.nextPoll(v.artifacts, v.unsteady)
+	seen.conclude(&v)
+	seen.charts(&v)
+	seen.order(&v)
+	v.upgradingFrom = seen.migrated(&v)
+	return v
+}
+
+// unusable says why the manifest's store cannot be worked with, if so.
+func (seen manifestSeen) unusable() (reason, message string) {
+	name := seen.manifest.Spec.ArtifactStoreRef.Name
+	switch {
+	case seen.store == nil:
+		return v1alpha1.ReasonStoreNotFound, fmt.Sprintf("ArtifactStore %s does not exist in this namespace; create it.", name)
+	case seen.inert != nil && seen.inert.Reason == v1alpha1.ReasonPending:
+		return v1alpha1.ReasonPending, fmt.Sprintf("The operator has not looked at ArtifactStore %s yet.", name)
+	case seen.inert != nil:
+		return v1alpha1.ReasonStoreNotReady, fmt.Sprintf("ArtifactStore %s is inert (%s): %s.", name, seen.inert.Reason, strings.TrimSuffix(seen.inert.Message, "."))
+	}
+	return "", ""
+}
+
+// merge brings one entry up to date with what its tag showed. The digest of a tag that has
+// vanished, or was sealed, stays recorded: it keeps the digest from every purge.
+func (seen manifestSeen) merge(v *manifestVerdict, e v1alpha1.ArtifactStatus) v1alpha1.ArtifactStatus {
+	tag, asked := seen.tags[inventory.KeyOf(e)]
+	switch {
+	case !asked:
+		return e
+	case !tag.there:
+		e.State = v1alpha1.ArtifactMissing
+		return e
+	}
+	own := seen.location.Owns(seen.manifest.Name, e.Repository)
+	v.unsteady = v.unsteady || (inventory.Sealing(seen.manifest) && e.Digest != tag.digest)
+	if was := inventory.LastSeen(e); was.Digest != "" && was.Digest != tag.digest && own {
+		v.overwritten = append(v.overwritten, was)
+	}
+	if own && e.Digest != "" && e.Digest != tag.digest && inventory.Promised(seen.manifest) {
+		e.State, e.MovedTo = v1alpha1.ArtifactMoved, tag.digest
+		return e
+	}
+	e.State, e.Digest, e.MediaType, e.Size = v1alpha1.ArtifactPresent, tag.digest, tag.mediaType, tag.size
+	e.ConfigMediaType = tag.config
+	e.MovedTo, e.Reason = "", ""
+	return e
+}
+
+// restorable finds, for every entry that the registry was just seen not to have, or to have only
+// because it removes no tags, the newest release that it can be restored from; and whatever restore
+// a crash has interrupted, its last step included. A digest that was pushed over is never brought
+// back.
+func (seen manifestSeen) restorable(artifacts []v1alpha1.ArtifactStatus) []restoration {
+	if seen.manifest.Spec.UploadPath == v1alpha1.StoreScoped {
+		return nil
+	}
+	chosen := map[string]map[string]bool{} // by tombstone, then repository:tag
+	for _, e := range artifacts {
+		t := seen.undo(e)
+		if t == nil {
+			continue
+		}
+		if chosen[t.Name] == nil {
+			chosen[t.Name] = map[string]bool{}
+		}
+		chosen[t.Name][e.Repository+":"+e.ArtifactVersion] = true
+	}
+	var out []restoration
+	for _, t := range seen.tombstones {
+		if entries := chosen[t.Name]; entries != nil || t.Consumed() {
+			out = append(out, restoration{tombstone: t, entries: entries})
+		}
+	}
+	return out
+}
+
+// undo is the tombstone that one entry is to be restored from now; nil for none.
+func (seen manifestSeen) undo(e v1alpha1.ArtifactStatus) *v1alpha1.Tombstone {
+	tag, asked := seen.tags[inventory.KeyOf(e)]
+	var all []*v1alpha1.Tombstone
+	for i := range seen.tombstones {
+		all = append(all, &seen.tombstones[i])
+	}
+	for _, t := range v1alpha1.Undos(all, e.Repository, e.ArtifactVersion) {
+		was := t.Entry(e.Repository, e.ArtifactVersion)
+		interrupted := was.State == v1alpha1.TombstoneRestoring
+		// A tag that could not be removed alone is back without having gone: no purge may take it now.
+		stayed := strings.HasPrefix(was.Reason, v1alpha1.TagDeleteUnsupported)
+		if asked && (interrupted || stayed || (!tag.there && seen.mayGive(t, e))) {
+			return t
+		}
+	}
+	return nil
+}
+
+// nextPoll says when the registry is asked again.
+func (seen manifestSeen) nextPoll(artifacts []v1alpha1.ArtifactStatus, unsteady bool) time.Duration {
+	switch {
+	case seen.trouble != nil:
+		return pollTrouble
+	case len(artifacts) == 0:
+		return 0
+	case len(inventory.Missing(artifacts)) > 0, unsteady:
+		return pollMissing
+	case seen.manifest.Spec.ArtifactManifestState == v1alpha1.ManifestUploaded && len(inventory.Moved(artifacts)) == 0:
+		return pollSealed
+	}
+	return pollComplete
+}

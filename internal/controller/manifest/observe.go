@@ -1,0 +1,209 @@
+package manifest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	chartcontroller "github.com/nfo-operator/nfo/internal/controller/chart"
+	"github.com/nfo-operator/nfo/internal/inventory"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/tombstone"
+)
+
+// maxMediaType bounds what a status says of a media type, in bytes.
+const maxMediaType = 256
+
+// manifestSeen is all that a pass over a manifest knows. decideManifest reads nothing else.
+type manifestSeen struct {
+	manifest *v1alpha1.ArtifactManifest
+	store    *v1alpha1.ArtifactStore // nil when there is none of that name
+	location v1alpha1.RegistryLocation
+	inert    *metav1.Condition // the store's Ready condition when it says that the store is inert
+	holders  []reference.Holder
+	byStore  []reference.Holder // those that name its artifacts by the store, the old form
+	// tombstones of this namespace, registry and manifest name that can still be restored from.
+	tombstones []v1alpha1.Tombstone
+	// overwritten is how many of them are of overwritten digests of this manifest.
+	overwritten int
+	// polled is true when the registry was asked in this pass; tags then has its answers. trouble is
+	// why the last poll did not see everything.
+	polled  bool
+	tags    map[inventory.Entry]tagSeen
+	trouble error
+	// read is what was read of its charts since its status was written; lacking are the images that they need and
+	// that are not in the manifest, by the last segments of their names; elsewhere is what other manifests of the
+	// store list, if that matters.
+	read      chartcontroller.Reading
+	lacking   []string
+	elsewhere dated
+	// wait is how long until the next turn of a poll.
+	wait time.Duration
+	// unasked is how many of the listed entries nobody has asked the registry for; partial, that not all
+	// entries were asked for in this generation.
+	unasked int
+	partial bool
+	// leave gives up the place of a poll in the registry, which the acts of the pass need, too.
+	leave func()
+}
+
+// tagSeen is what the registry said of one tag. there is false when the tag is not there.
+type tagSeen struct {
+	there                     bool
+	digest, mediaType, config string
+	size                      int64
+}
+
+// observe reads. It asks the registry only for a manifest that is not being deleted, and only
+// when a poll is due and the store's budget allows it.
+func (r *Reconciler) observe(ctx context.Context, m *v1alpha1.ArtifactManifest) (manifestSeen, error) {
+	seen := manifestSeen{manifest: m, leave: func() {}}
+	var store v1alpha1.ArtifactStore
+	err := r.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}, &store)
+	switch {
+	case err == nil:
+		seen.store = &store
+	case !apierrors.IsNotFound(err):
+		return seen, fmt.Errorf("reading store %s: %w", m.Spec.ArtifactStoreRef.Name, err)
+	}
+	if seen.holders, err = r.Holders.Cached(ctx, m); err != nil {
+		return seen, fmt.Errorf("finding what holds %s: %w", m.Name, err)
+	}
+	if seen.byStore, err = r.byStore(ctx, m, seen.holders); err != nil || seen.store == nil {
+		return seen, err
+	}
+	if seen.location, err = v1alpha1.ParseRegistryURL(store.Spec.Registry.URL); err != nil {
+		seen.inert = &metav1.Condition{Reason: v1alpha1.ReasonInvalidURL, Message: err.Error()}
+		return seen, nil
+	}
+	seen.inert = r.Releaser.Inertness(&store, seen.location)
+	if seen.tombstones, err = r.tombstones(ctx, m, seen.location); err != nil {
+		return seen, err
+	}
+	for i := range seen.tombstones {
+		if s := seen.tombstones[i].Spec; s.Cause == v1alpha1.CauseOverwritten && s.Manifest.UID == m.UID {
+			seen.overwritten++
+		}
+	}
+	if seen.inert != nil || asksBack(m) || len(m.Status.Artifacts) == 0 {
+		// What is said beside an inert store is not what a poll found, what overwrites a tag acts on a fresh
+		// look, and a status that was lost is seen anew.
+		r.Polls.again(m)
+	}
+	if !m.DeletionTimestamp.IsZero() || seen.inert != nil {
+		return seen, nil
+	}
+	r.poll(ctx, &seen)
+	seen.read = r.Readings.Get(m.UID)
+	if seen.lacking = seen.lacks(); len(seen.lacking) > 0 {
+		seen.elsewhere, err = r.Catalogues.get(ctx, seen.store, seen.location, seen.lacking)
+	}
+	return seen, err
+}
+
+// tombstones lists what can be restored to this manifest: of its name and its store's place.
+func (r *Reconciler) tombstones(ctx context.Context, m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation) ([]v1alpha1.Tombstone, error) {
+	var all v1alpha1.TombstoneList
+	if err := r.List(ctx, &all, client.InNamespace(m.Namespace), client.MatchingFields{tombstone.ByManifest: m.Name}); err != nil {
+		return nil, fmt.Errorf("listing tombstones: %w", err)
+	}
+	var mine []v1alpha1.Tombstone
+	for _, t := range all.Items {
+		at, err := v1alpha1.ParseRegistryURL(t.Spec.RegistryURL)
+		if err == nil && at.Same(l) && t.DeletionTimestamp.IsZero() {
+			mine = append(mine, t)
+		}
+	}
+	return mine, nil
+}
+
+// poll resolves entries, if they are due and there is a place for their store.
+func (r *Reconciler) poll(ctx context.Context, seen *manifestSeen) {
+	m := seen.manifest
+	entries := inventory.Entries(m, seen.location)
+	defer func() { seen.unasked, seen.partial = r.Polls.unasked(m, entries[:len(m.Spec.Artifacts)]) }()
+	mine, wait, due := r.Polls.due(m, seen.store, len(entries))
+	if due {
+		var leave func()
+		if leave, wait = r.Polling.Enter(seen.store, m.UID); leave != nil {
+			seen.leave = leave
+			seen.polled, seen.tags = true, map[inventory.Entry]tagSeen{}
+			asked, err := r.ask(ctx, seen, mine.of(entries))
+			seen.trouble = r.Polls.took(m, asked, err)
+			return
+		}
+	}
+	seen.wait, seen.trouble = wait, r.Polls.trouble(m)
+}
+
+// ask resolves the entries of a turn, and returns those that it came to. Trouble with one of them does not
+// concern the others (I2); any other trouble would meet them too.
+func (r *Reconciler) ask(ctx context.Context, seen *manifestSeen, entries []v1alpha1.ArtifactStatus) (asked []v1alpha1.ArtifactStatus, trouble error) {
+	reg, err := r.Registries.Open(ctx, seen.store)
+	if err != nil {
+		return nil, err
+	}
+	began := r.Polls.clock.Now()
+	for i, e := range entries {
+		tag, err := look(ctx, reg, e)
+		switch {
+		case registry.OfOne(err):
+			trouble = cmp.Or(trouble, err)
+		case err != nil:
+			return entries[:i+1], err
+		default:
+			seen.tags[inventory.KeyOf(e)] = tag
+		}
+		if r.Polls.clock.Since(began) > turnTime {
+			return entries[:i+1], trouble
+		}
+	}
+	return entries, trouble
+}
+
+// look resolves an entry's tag. Of a digest that is new it reads the image manifest too: the type of its
+// config tells a chart from an image. What was not there at the last look is asked for by that alone, for
+// only its answer can say why it is not.
+func look(ctx context.Context, reg *registry.Client, e v1alpha1.ArtifactStatus) (tagSeen, error) {
+	if e.State == v1alpha1.ArtifactMissing {
+		m, err := reg.Tagged(ctx, e.Repository, e.ArtifactVersion)
+		switch {
+		case errors.Is(err, registry.ErrNotFound):
+			return tagSeen{}, nil
+		case err == nil:
+			d := m.Descriptor
+			return tagSeen{there: true, digest: d.Digest.String(), mediaType: d.MediaType, size: d.Size, config: v1alpha1.Clip(m.ConfigMediaType(), maxMediaType)}, nil
+		case !errors.Is(err, registry.ErrUnreadable): // of an unreadable manifest the tag is there all the same
+			return tagSeen{}, err
+		}
+	}
+	d, err := reg.Resolve(ctx, e.Repository, e.ArtifactVersion)
+	switch {
+	case errors.Is(err, registry.ErrNotFound):
+		return tagSeen{}, nil
+	case err != nil:
+		return tagSeen{}, err
+	}
+	tag := tagSeen{there: true, digest: d.Digest.String(), mediaType: d.MediaType, size: d.Size}
+	if tag.digest == e.Digest {
+		tag.config = e.ConfigMediaType
+	}
+	if tag.config != "" || (d.MediaType != ocispec.MediaTypeImageManifest && d.MediaType != registry.MediaTypeDockerManifest) {
+		return tag, nil
+	}
+	m, err := reg.Manifest(ctx, e.Repository, d.Digest)
+	if errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrUnreadable) {
+		return tag, nil // the tag is there all the same
+	}
+	tag.config = v1alpha1.Clip(m.ConfigMediaType(), maxMediaType)
+	return tag, err
+}

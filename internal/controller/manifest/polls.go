@@ -1,0 +1,217 @@
+package manifest
+
+import (
+	"maps"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/inventory"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// How often a manifest's upload state is polled, before a jitter of up to a tenth.
+const (
+	pollMissing  = 5 * time.Second // something is not there yet
+	pollComplete = 5 * time.Minute // all is there and may still be pushed over
+	pollSealed   = 24 * time.Hour  // all is there and the manifest is sealed
+	pollTrouble  = 15 * time.Second
+	// turnGap is the least between two turns of one poll: others have theirs.
+	turnGap = 50 * time.Millisecond
+)
+
+// pollBurst is the most requests that a store's budget saves up: those of the largest
+// manifest, which can so be polled at once.
+const pollBurst = 512
+
+// pollTurn is the most entries that are asked for before other manifests have their turn.
+const pollTurn = 64
+
+// turnTime is how long a turn goes on with a registry that is slow to answer.
+const turnTime = 5 * time.Second
+
+// Polls remembers when each manifest is to be polled next, and keeps each store's budget of
+// requests. It is forgotten with the process: a new leader polls everything once, within budget.
+//
+// A poll of a manifest is a round of turns. Each turn asks for some entries, from where the last one stopped,
+// when the budget has come to it: first come, first served, so that many small manifests keep no large one
+// from being asked for.
+type Polls struct {
+	rate  rate.Limit
+	clock clock.PassiveClock
+
+	mu      sync.Mutex
+	next    map[types.UID]poll
+	budgets map[types.UID]*rate.Limiter
+}
+
+type poll struct {
+	at         time.Time
+	generation int64
+	trouble    error // why the round, or the one before it, did not see everything
+	from, left int   // where the next turn begins, and how many entries the round has left; 0 before its begin
+	fresh      bool  // whether the round has had no turn yet
+	granted    int   // how many entries the budget has granted for the next turn; 0 if it was not asked
+	// asked are the entries that were asked for, until all were.
+	asked map[inventory.Entry]bool
+	whole bool
+}
+
+// turn is a part of a poll: so many entries, from one on, and round to the first one.
+type turn struct{ from, count int }
+
+// of are the entries of a turn, in its order.
+func (t turn) of(entries []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {
+	var mine []v1alpha1.ArtifactStatus
+	for i := range t.count {
+		mine = append(mine, entries[(t.from+i)%len(entries)])
+	}
+	return mine
+}
+
+// NewPolls plans polls of at most perSecond requests to each store.
+func NewPolls(perSecond float64, c clock.PassiveClock) *Polls {
+	return &Polls{rate: rate.Limit(perSecond), clock: c, next: map[types.UID]poll{}, budgets: map[types.UID]*rate.Limiter{}}
+}
+
+// due returns which of a manifest's n entries are to be asked for now, or how long until; then ok is false.
+func (p *Polls) due(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore, n int) (mine turn, wait time.Duration, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.clock.Now()
+	of := p.next[m.UID]
+	if of.generation != m.Generation {
+		of = of.anew(m.Generation)
+	}
+	if now.Before(of.at) {
+		return turn{}, of.at.Sub(now), false
+	}
+	if of.left == 0 || of.left > n {
+		of.left, of.fresh = n, true
+	}
+	if of.granted = min(of.granted, of.left); of.granted == 0 && n > 0 {
+		of.granted = min(of.left, pollTurn)
+		of.at = now.Add(p.budget(s.UID, now).ReserveN(now, of.granted).DelayFrom(now))
+	}
+	p.next[m.UID] = of
+	if now.Before(of.at) {
+		return turn{}, of.at.Sub(now), false
+	}
+	return turn{of.from % max(n, 1), of.granted}, 0, true
+}
+
+// budget is a store's. Those that are full again are no other than new ones.
+func (p *Polls) budget(store types.UID, now time.Time) *rate.Limiter {
+	if p.budgets[store] == nil {
+		maps.DeleteFunc(p.budgets, func(_ types.UID, l *rate.Limiter) bool { return l.TokensAt(now) >= pollBurst })
+		p.budgets[store] = rate.NewLimiter(p.rate, pollBurst)
+	}
+	return p.budgets[store]
+}
+
+// took notes a turn in which some entries were asked for, and what trouble it had; trouble that meets all
+// entries ends the round here. It returns the trouble of the whole round so far.
+func (p *Polls) took(m *v1alpha1.ArtifactManifest, entries []v1alpha1.ArtifactStatus, trouble error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	of := p.next[m.UID]
+	if of.fresh {
+		of.fresh, of.trouble = false, nil
+	}
+	if trouble != nil {
+		of.trouble = trouble
+	}
+	of.from, of.left, of.granted = of.from+len(entries), max(0, of.left-len(entries)), 0
+	if of.left == 0 {
+		of.asked, of.whole = nil, true
+	}
+	if trouble != nil && !registry.OfOne(trouble) {
+		of.left = 0
+	}
+	if !of.whole {
+		asked := maps.Clone(of.asked)
+		if asked == nil {
+			asked = map[inventory.Entry]bool{}
+		}
+		for _, e := range entries {
+			asked[inventory.KeyOf(e)] = true
+		}
+		of.asked = asked
+	}
+	p.next[m.UID] = of
+	return of.trouble
+}
+
+// unasked counts the entries of a manifest that were never asked for, as far as this process knows. partial says
+// that not all entries were asked for in this generation.
+func (p *Polls) unasked(m *v1alpha1.ArtifactManifest, entries []v1alpha1.ArtifactStatus) (n int, partial bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	of := p.next[m.UID]
+	if of.whole && of.generation == m.Generation {
+		return 0, false
+	}
+	for _, e := range entries {
+		if e.Digest == "" && !of.asked[inventory.KeyOf(e)] {
+			n++
+		}
+	}
+	return n, true
+}
+
+// plan sets when a manifest's next round begins and returns how long until. The present one goes on first.
+func (p *Polls) plan(m *v1alpha1.ArtifactManifest, after time.Duration) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	of := p.next[m.UID]
+	if of.left > 0 {
+		after = turnGap
+	}
+	after = jitter(after)
+	of.at, of.generation = p.clock.Now().Add(after), m.Generation
+	p.next[m.UID] = of
+	return after
+}
+
+// trouble is why the present round of this generation of a manifest, or the last one, did not see everything.
+func (p *Polls) trouble(m *v1alpha1.ArtifactManifest) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if last, known := p.next[m.UID]; known && last.generation == m.Generation {
+		return last.trouble
+	}
+	return nil
+}
+
+// again makes a manifest due at once: all of it, from where the last turn stopped.
+func (p *Polls) again(m *v1alpha1.ArtifactManifest) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next[m.UID] = p.next[m.UID].anew(m.Generation)
+}
+
+// anew is a poll of which nothing is asked for yet. What the budget has granted, for a moment to come, is kept: to
+// ask for it again would put the manifest off for ever.
+func (of poll) anew(generation int64) poll {
+	fresh := poll{generation: generation, from: of.from, granted: of.granted}
+	if of.granted > 0 {
+		fresh.at = of.at
+	}
+	return fresh
+}
+
+// forget drops a manifest that has gone.
+func (p *Polls) forget(uid types.UID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.next, uid)
+}
+
+func jitter(d time.Duration) time.Duration {
+	return d + time.Duration(rand.Int64N(int64(d)/10+1))
+}

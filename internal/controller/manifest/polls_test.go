@@ -1,0 +1,141 @@
+package manifest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	testingclock "k8s.io/utils/clock/testing"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// ofEntries is a manifest and what is wanted of its n artifacts.
+func ofEntries(name string, n int) (*v1alpha1.ArtifactManifest, []v1alpha1.ArtifactStatus) {
+	m := &v1alpha1.ArtifactManifest{}
+	m.UID = types.UID(name)
+	var all []v1alpha1.ArtifactStatus
+	for i := range n {
+		all = append(all, v1alpha1.ArtifactStatus{ArtifactName: fmt.Sprintf("a%d", i), ArtifactVersion: "1"})
+	}
+	return m, all
+}
+
+func TestPollsStayWithinTheBudget(t *testing.T) {
+	t.Parallel()
+	clock := testingclock.NewFakePassiveClock(time.Unix(1000, 0))
+	p := NewPolls(5, clock)
+	m, entries := ofEntries("m", pollBurst)
+	s := &v1alpha1.ArtifactStore{}
+	s.UID = "s"
+	for range pollBurst / pollTurn {
+		mine, wait, due := p.due(m, s, len(entries))
+		if !due || mine.count != pollTurn {
+			t.Fatalf("the largest manifest cannot be polled at first: %v, wait %s", mine, wait)
+		}
+		_ = p.took(m, mine.of(entries), registry.ErrUnreadable)
+		p.plan(m, pollMissing)
+		clock.SetTime(clock.Now().Add(2 * turnGap))
+	}
+	if n, partial := p.unasked(m, entries); n > 0 || partial {
+		t.Errorf("%d entries were not asked for in a whole round", n)
+	}
+	if _, wait, due := p.due(m, s, 1); due || wait < pollMissing-2*turnGap {
+		t.Errorf("before its time: due %t, wait %s", due, wait)
+	}
+	if p.trouble(m) == nil {
+		t.Error("between two polls the trouble of the last one is forgotten")
+	}
+	m.Generation++
+	if err := p.trouble(m); err != nil {
+		t.Errorf("the trouble of another generation is told: %v", err)
+	}
+	if _, wait, due := p.due(m, s, 10); due || wait < time.Second {
+		t.Errorf("a new generation with an empty budget: due %t, wait %s", due, wait)
+	}
+	if n, partial := p.unasked(m, entries[:10]); n != 10 || !partial {
+		t.Errorf("of a new generation %d entries are not asked for, want 10", n)
+	}
+	clock.SetTime(clock.Now().Add(2 * time.Second))
+	if _, _, due := p.due(m, s, 10); !due {
+		t.Error("10 requests are not due after 2 s at 5 a second")
+	}
+	_ = p.took(m, entries[:10], nil)
+	p.plan(m, pollSealed)
+	p.again(m)
+	clock.SetTime(clock.Now().Add(time.Minute))
+	if _, _, due := p.due(m, s, 10); !due {
+		t.Error("what is to be seen again is not due")
+	}
+}
+
+// A round that meets trouble goes on behind it the next time.
+func TestPollsGoOnWhereTheyStopped(t *testing.T) {
+	t.Parallel()
+	clock := testingclock.NewFakePassiveClock(time.Unix(1000, 0))
+	p := NewPolls(100, clock)
+	m, entries := ofEntries("m", 5)
+	s := &v1alpha1.ArtifactStore{}
+	var order []string
+	for range 3 {
+		mine, _, due := p.due(m, s, len(entries))
+		if !due {
+			t.Fatal("it is not due")
+		}
+		asked := mine.of(entries)[:2] // the second one takes too long, or fails for all
+		for _, e := range asked {
+			order = append(order, e.ArtifactName)
+		}
+		_ = p.took(m, asked, registry.ErrUnavailable)
+		p.plan(m, pollTrouble)
+		clock.SetTime(clock.Now().Add(2 * pollTrouble))
+	}
+	if got := fmt.Sprint(order); got != "[a0 a1 a2 a3 a4 a0]" {
+		t.Errorf("asked in the order %s", got)
+	}
+}
+
+// Six manifests that wait for uploads use up a store's budget, and starve no large one beside them.
+func TestPollsStarveNobody(t *testing.T) {
+	t.Parallel()
+	clock := testingclock.NewFakePassiveClock(time.Unix(1000, 0))
+	p := NewPolls(5, clock)
+	s := &v1alpha1.ArtifactStore{}
+	large, entries := ofEntries("large", 300)
+	type small struct {
+		m *v1alpha1.ArtifactManifest
+		e []v1alpha1.ArtifactStatus
+	}
+	var abandoned []small
+	for i := range 6 {
+		m, e := ofEntries(fmt.Sprint("small", i), 10)
+		abandoned = append(abandoned, small{m, e})
+	}
+	began := clock.Now()
+	for clock.Since(began) < time.Hour {
+		for _, a := range abandoned {
+			if mine, _, due := p.due(a.m, s, len(a.e)); due {
+				_ = p.took(a.m, mine.of(a.e), nil)
+				p.plan(a.m, pollMissing)
+			}
+		}
+		// The large one comes late, when there is no budget left.
+		if clock.Since(began) > 10*time.Minute {
+			if mine, _, due := p.due(large, s, len(entries)); due {
+				_ = p.took(large, mine.of(entries), nil)
+				p.plan(large, pollMissing)
+				if n, partial := p.unasked(large, entries); n == 0 && !partial {
+					if took := clock.Since(began) - 10*time.Minute; took > 5*time.Minute {
+						t.Errorf("all entries were asked for after %s", took)
+					}
+					return
+				}
+			}
+		}
+		clock.SetTime(clock.Now().Add(250 * time.Millisecond))
+	}
+	n, _ := p.unasked(large, entries)
+	t.Errorf("after 50 minutes %d of %d entries were not asked for", n, len(entries))
+}

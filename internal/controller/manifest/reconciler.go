@@ -1,0 +1,104 @@
+package manifest
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/backend"
+	chartcontroller "github.com/nfo-operator/nfo/internal/controller/chart"
+	"github.com/nfo-operator/nfo/internal/controller/pass"
+	"github.com/nfo-operator/nfo/internal/inventory"
+	"github.com/nfo-operator/nfo/internal/lane"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/release"
+)
+
+// Reconciler reconciles ArtifactManifests.
+type Reconciler struct {
+	client.Client
+	Holders    *reference.Finder
+	Registries *backend.Registries
+	Releaser   *release.Releaser
+	Polls      *Polls
+	Readings   *chartcontroller.Readings
+	Catalogues *Catalogues
+	Events     events.EventRecorder
+	statuses   pass.Statuses
+	Polling    *lane.Lane
+	Releasing  *lane.Lane
+}
+
+// Reconcile runs one pass over one manifest.
+func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest) (ctrl.Result, error) {
+	if err := pass.Protect(ctx, r.Client, m); err != nil {
+		return pass.Finish(ctrl.Result{}, err)
+	}
+	before := m.DeepCopy()
+	seen, err := r.observe(ctx, m)
+	defer seen.leave()
+	if err != nil {
+		return pass.Finish(ctrl.Result{}, err)
+	}
+	verdict := decideManifest(seen)
+	done, actErr := r.act(ctx, seen, verdict)
+	verdict = verdict.after(seen, done, actErr)
+	err = r.report(ctx, m, before, verdict, done)
+	if verdict.letGo && pass.Unstorable(err) {
+		err = nil // the status goes with the manifest; what was released is in tombstones
+	}
+	if err != nil {
+		r.Polls.again(m) // what was seen has not been written: look again
+		return pass.Finish(ctrl.Result{}, err)
+	}
+	if err := r.annotate(ctx, m, verdict.answered); err != nil {
+		return pass.Finish(ctrl.Result{}, err)
+	}
+	if verdict.letGo {
+		r.Polls.forget(m.UID)
+		r.statuses.Forget(m.UID)
+		r.Holders.Forget(m.UID)
+		return pass.Finish(ctrl.Result{}, pass.Unprotect(ctx, r.Client, m))
+	}
+	return pass.Finish(ctrl.Result{RequeueAfter: r.soonest(seen, verdict)}, actErr)
+}
+
+// soonest is when the next pass is wanted: soon, if other manifests have changed in what this one looks for since
+// the catalogue was made: what they woke was this pass, or they could not wake it yet.
+func (r *Reconciler) soonest(seen manifestSeen, v manifestVerdict) time.Duration {
+	if seen.elsewhere.Catalogue != nil && !r.Catalogues.current(reference.Self(seen.store), seen.elsewhere, seen.lacking) {
+		return changedAge
+	}
+	return v.again
+}
+
+// report writes the status if the pass changed it, and then tells of transitions.
+func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactManifest, v manifestVerdict, done manifestDone) error {
+	m.Status.Artifacts, m.Status.Charts, m.Status.UpgradingFrom = v.artifacts, v.charts, v.upgradingFrom
+	m.Status.Dependents = reference.Dependents(v.holders)
+	v.conditions.Apply(&m.Status.Conditions, m.Generation)
+	if c := inventory.Uploaded(m); c != nil && v.uploadedAsOf != nil {
+		c.ObservedGeneration = *v.uploadedAsOf
+	}
+	same := equality.Semantic.DeepEqual(before.Status, m.Status)
+	if same && len(done.putBack) == 0 { // a tag may have moved and be back in one pass
+		return r.statuses.Current(before)
+	}
+	defer done.tell(r.Events, m) // also if the write fails: it is done, and the next pass will not know
+	if !same {
+		if err := r.statuses.Write(ctx, r.Client, m); err != nil {
+			return err
+		}
+	}
+	r.Readings.Written(m)
+	pass.Announce(r.Events, m, before.Status.Conditions, m.Status.Conditions)
+	for _, note := range done.moved {
+		pass.TagMoved(r.Events, m, note)
+	}
+	return nil
+}

@@ -1,0 +1,27 @@
+package pass
+
+import (
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// EntryInUse says that an entry left the spec and is kept, for the whole manifest is held.
+func (cs *Conditions) EntryInUse(m *v1alpha1.ArtifactManifest, left []v1alpha1.ArtifactStatus, holders []reference.Holder) {
+	var names []string
+	for _, e := range left {
+		names = append(names, e.ArtifactName+":"+e.ArtifactVersion)
+	}
+	cs.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonEntryInUse,
+		fmt.Sprintf("%s left spec.artifacts and is kept in the registry while the manifest is held. %s. List it again, or delete these first.",
+			v1alpha1.FirstOf(names, reference.NamedHolders), reference.Refusal(reference.Self(m), holders)))
+}
+
+// Untouched says that the manifest goes and its artifacts stay.
+func (cs *Conditions) Untouched(why string) {
+	cs.Set(v1alpha1.ConditionUntagged, metav1.ConditionFalse, v1alpha1.ReasonNotOurs, why)
+	cs.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, v1alpha1.ReasonReleased, "Nothing holds it. "+why)
+}

@@ -1,0 +1,143 @@
+package pass
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/backend"
+	"github.com/nfo-operator/nfo/internal/chart"
+	"github.com/nfo-operator/nfo/internal/lane"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/release"
+)
+
+// Unstorable reports whether the API server refuses what was sent to it whatever is done, because a field is invalid or
+// the whole is too large for its storage.
+func Unstorable(err error) bool {
+	if err == nil {
+		return false
+	}
+	return apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err) ||
+		strings.Contains(err.Error(), "etcdserver: request is too large") || strings.Contains(err.Error(), "trying to send message larger than max")
+}
+
+// StuckRetry is how often something is tried again that only a person can mend and that no
+// watch tells of, such as a Secret.
+const StuckRetry = time.Minute
+
+// Class says what to do about an error.
+type Class int
+
+// What to do.
+const (
+	retry Class = iota // by the queue's backoff
+	Stuck              // a person must act: a condition, and a slow re-check
+	Again              // the cache lags or a claim is taken: soon, without noise
+)
+
+// Classify is the one place that tells what an error means for the pass: its class and the
+// condition reason.
+func Classify(err error) (Class, string) {
+	switch {
+	case errors.Is(err, reference.ErrHoldersUnknown):
+		return Stuck, v1alpha1.ReasonHoldersUnknown
+	case errors.Is(err, backend.ErrSecretNotFound):
+		return Stuck, v1alpha1.ReasonSecretNotFound
+	case errors.As(err, new(*NameTakenError)):
+		return Stuck, v1alpha1.ReasonNameTaken
+	case errors.Is(err, release.ErrOnDelete):
+		return Stuck, v1alpha1.ReasonInvalidAnnotation
+	case errors.Is(err, release.ErrStoreNotFound):
+		return Stuck, v1alpha1.ReasonStoreNotFound
+	case errors.Is(err, release.ErrShared):
+		return Stuck, v1alpha1.ReasonNotOurs
+	case errors.Is(err, release.ErrUndoTagTaken):
+		return Stuck, v1alpha1.ReasonTagMoved
+	case errors.Is(err, registry.ErrCredentials):
+		return Stuck, v1alpha1.ReasonSecretInvalid
+	case errors.Is(err, backend.ErrCABundle):
+		return Stuck, v1alpha1.ReasonInvalidCABundle
+	case errors.Is(err, registry.ErrAddress):
+		return Stuck, v1alpha1.ReasonAddressRefused
+	case errors.Is(err, v1alpha1.ErrRegistryURL), errors.Is(err, registry.ErrConfig):
+		return Stuck, v1alpha1.ReasonInvalidURL
+	case errors.Is(err, registry.ErrDenied):
+		return Stuck, v1alpha1.ReasonDenied
+	case errors.Is(err, registry.ErrUnsupported):
+		return Stuck, v1alpha1.ReasonUnsupported
+	case errors.Is(err, registry.ErrUnreadable):
+		return Stuck, v1alpha1.ReasonUnreadable
+	case errors.Is(err, chart.ErrStalled):
+		return retry, v1alpha1.ReasonPending
+	case errors.Is(err, registry.ErrNotFound):
+		return retry, v1alpha1.ReasonMissing
+	case errors.Is(err, registry.ErrUnavailable), errors.Is(err, release.ErrStillThere):
+		return retry, v1alpha1.ReasonUnavailable
+	case apierrors.IsConflict(err), errors.Is(err, reference.ErrSuperseded), errors.Is(err, release.ErrClaimed), errors.Is(err, lane.ErrBusy):
+		return Again, v1alpha1.ReasonPending
+	}
+	return retry, v1alpha1.ReasonUnknown
+}
+
+// ReasonOf is the condition reason of an error.
+func ReasonOf(err error) string {
+	_, reason := Classify(err)
+	return reason
+}
+
+// remedies say what a person can do, by reason, where the error does not say it itself.
+var remedies = map[string]string{
+	v1alpha1.ReasonSecretInvalid:   "Correct the Secret that the store's credentialsSecretRef names.",
+	v1alpha1.ReasonAddressRefused:  "Use a host that does not lead to this machine, its link or a cloud's metadata. An administrator can allow loopback addresses with --allow-loopback-registries (Helm: allowLoopbackRegistries).",
+	v1alpha1.ReasonInvalidCABundle: "Put the certificate of the authority that signed the registry's into it.",
+	v1alpha1.ReasonTagMoved:        "Delete that tag, or set spec.purge.undo of the store to Untagged.",
+	v1alpha1.ReasonDenied:          "Check that the Secret that the store's credentialsSecretRef names has a login that may read, push and delete there.",
+	v1alpha1.ReasonUnavailable:     "Check the registry, the network, and the store's url and caBundle.",
+	v1alpha1.ReasonUnreadable:      "Check that the store's url leads to an OCI registry, and push again what is damaged.",
+}
+
+// Explain tells of an error in whole sentences: what went wrong, and what to do about it.
+func Explain(err error) string {
+	_, reason := Classify(err)
+	return strings.TrimSuffix(fmt.Sprintf("%v. %s", err, remedies[reason]), " ")
+}
+
+// Finish turns the pass's error into controller-runtime's answer. Nothing is ever terminal:
+// on the way of a deletion that would strand the object.
+func Finish(result ctrl.Result, err error) (ctrl.Result, error) {
+	if err == nil {
+		return result, nil
+	}
+	c, _ := Classify(err)
+	switch wait := registry.RetryAfter(err); {
+	case c == Stuck:
+		return ctrl.Result{RequeueAfter: StuckRetry}, nil
+	case c == Again:
+		return ctrl.Result{RequeueAfter: time.Second}, nil
+	case wait > 0:
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	return ctrl.Result{}, err
+}
+
+// NameTakenError says that objects which are not a store's have the name of the store's purge objects.
+type NameTakenError struct {
+	// Objects are at least one, as "Kind namespace/name".
+	Objects []string
+}
+
+func (e *NameTakenError) Error() string {
+	it, them := "it", "it was"
+	if len(e.Objects) > 1 {
+		it, them = "them", "they were"
+	}
+	return fmt.Sprintf("Another object has the name that the purge of this store needs: %s. nfo changes nothing under this name, because %s not made for this store. Delete or rename %s, or make a store with another name. nfo checks again every minute.",
+		strings.Join(e.Objects, ", "), them, it)
+}

@@ -1,0 +1,74 @@
+package pass
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// MaxNote is the API's bound on an event's note, in bytes.
+const MaxNote = 1024
+
+// Actions are the conditions whose transitions are told, and the verb that the event names.
+var Actions = map[string]string{
+	v1alpha1.ConditionDeletionBlocked: "Deleting",
+	v1alpha1.ConditionUploaded:        "Observing",
+	v1alpha1.ConditionComplete:        "Reading",
+	v1alpha1.ConditionUntagged:        "Untagging",
+	v1alpha1.ConditionResolved:        "Resolving",
+	v1alpha1.ConditionReachable:       "Connecting",
+	v1alpha1.ConditionPurgeHealthy:    "Purging",
+}
+
+// Announce tells of every condition whose status or reason the last status write changed.
+func Announce(to events.EventRecorder, about runtime.Object, before, after []metav1.Condition) {
+	for _, c := range after {
+		action, told := Actions[c.Type]
+		was := apimeta.FindStatusCondition(before, c.Type)
+		if !told || (was != nil && was.Status == c.Status && was.Reason == c.Reason) {
+			continue
+		}
+		Tell(to, about, severity(c), c.Reason, action, c.Message)
+	}
+}
+
+// severity of a condition's new state: being blocked is the one True that warns, and not yet
+// known, not wanted and not touched are what does not.
+func severity(c metav1.Condition) string {
+	bad := c.Status != metav1.ConditionTrue
+	switch c.Reason {
+	case v1alpha1.ReasonPending, v1alpha1.ReasonSuspended, v1alpha1.ReasonCronJobDisabled, v1alpha1.ReasonNotOurs:
+		return corev1.EventTypeNormal
+	}
+	if c.Type == v1alpha1.ConditionDeletionBlocked {
+		bad = c.Status == metav1.ConditionTrue
+	}
+	if bad {
+		return corev1.EventTypeWarning
+	}
+	return corev1.EventTypeNormal
+}
+
+// TagMoved tells that a tag was pushed over.
+func TagMoved(to events.EventRecorder, m *v1alpha1.ArtifactManifest, note string) {
+	Tell(to, m, corev1.EventTypeWarning, v1alpha1.ReasonTagMoved, "Observing", note)
+}
+
+// Restored tells that tags came back from a tombstone.
+func Restored(to events.EventRecorder, m *v1alpha1.ArtifactManifest, note string) {
+	Tell(to, m, corev1.EventTypeNormal, v1alpha1.ReasonRestored, "Restoring", note)
+}
+
+// UndoLost tells that a tombstone's digest is no longer in the registry.
+func UndoLost(to events.EventRecorder, m *v1alpha1.ArtifactManifest, note string) {
+	Tell(to, m, corev1.EventTypeWarning, v1alpha1.ReasonUndoLost, "Restoring", note)
+}
+
+// Tell makes one event.
+func Tell(to events.EventRecorder, about runtime.Object, severity, reason, action, note string) {
+	to.Eventf(about, nil, severity, reason, action, "%s", v1alpha1.Clip(note, MaxNote))
+}

@@ -1,0 +1,81 @@
+package pass
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// MaxMessage is the API's bound on a condition's message, in bytes.
+const MaxMessage = 32768
+
+// Conditions collects what one pass decided.
+type Conditions []metav1.Condition
+
+// Set adds a condition, or replaces the one of its type.
+func (cs *Conditions) Set(kind string, status metav1.ConditionStatus, reason, message string) {
+	*cs = append(*cs, metav1.Condition{Type: kind, Status: status, Reason: reason, Message: v1alpha1.Clip(message, MaxMessage)})
+}
+
+// Referenced adds the condition that tells of holders.
+func (cs *Conditions) Referenced(subject reference.Object, holders []reference.Holder) {
+	if len(holders) == 0 {
+		cs.Set(v1alpha1.ConditionReferenced, metav1.ConditionFalse, v1alpha1.ReasonUnreferenced, "Nothing holds it.")
+		return
+	}
+	cs.Set(v1alpha1.ConditionReferenced, metav1.ConditionTrue, v1alpha1.ReasonInUse, reference.Refusal(subject, holders))
+}
+
+// Blocked adds the conditions of an object that is being deleted and held.
+func (cs *Conditions) Blocked(subject reference.Object, holders []reference.Holder) {
+	cs.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, v1alpha1.ReasonInUse,
+		reference.Refusal(subject, holders)+". It goes by itself when these are deleted.")
+	cs.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted and waits for what holds it.")
+}
+
+// Doubted adds the conditions of an object that is being deleted while it is unknown what holds it.
+func (cs *Conditions) Doubted(why error) {
+	cs.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, v1alpha1.ReasonHoldersUnknown, "This object may be in use: "+Explain(why))
+	cs.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted; DeletionBlocked says what it waits for.")
+}
+
+// Apply merges the pass's conditions into an object's, each with the object's generation.
+func (cs Conditions) Apply(to *[]metav1.Condition, generation int64) {
+	for _, c := range cs {
+		c.ObservedGeneration = generation
+		apimeta.SetStatusCondition(to, c)
+	}
+	slices.SortFunc(*to, func(a, b metav1.Condition) int { return cmp.Compare(a.Type, b.Type) })
+}
+
+// Protect puts the finalizer on an object that is not being deleted. It changes the object in
+// place, so that the pass goes on with the server's answer.
+func Protect(ctx context.Context, c client.Client, o client.Object) error {
+	if !o.GetDeletionTimestamp().IsZero() || controllerutil.ContainsFinalizer(o, v1alpha1.Finalizer) {
+		return nil
+	}
+	patch := client.MergeFromWithOptions(Clone(o), client.MergeFromWithOptimisticLock{})
+	controllerutil.AddFinalizer(o, v1alpha1.Finalizer)
+	return c.Patch(ctx, o, patch)
+}
+
+// Unprotect takes the finalizer off. An object that has gone is let go already.
+func Unprotect(ctx context.Context, c client.Client, o client.Object) error {
+	if !controllerutil.ContainsFinalizer(o, v1alpha1.Finalizer) {
+		return nil
+	}
+	patch := client.MergeFromWithOptions(Clone(o), client.MergeFromWithOptimisticLock{})
+	controllerutil.RemoveFinalizer(o, v1alpha1.Finalizer)
+	return client.IgnoreNotFound(c.Patch(ctx, o, patch))
+}
+
+// Clone copies an object. The assertion cannot fail: DeepCopyObject returns the same type.
+func Clone[T client.Object](o T) T { return o.DeepCopyObject().(T) }

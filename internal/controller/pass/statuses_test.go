@@ -1,0 +1,49 @@
+package pass
+
+import (
+	"errors"
+	"testing"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// A pass over a version that was written over since does not take it for told what it would say.
+func TestStatusesKnowWhatTheCacheDoesNot(t *testing.T) {
+	t.Parallel()
+	scheme, err := reference.NewScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &v1alpha1.ArtifactManifest{}
+	m.Namespace, m.Name, m.UID = "publisher", "m", "u1"
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(m).WithStatusSubresource(m).Build()
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(m), m); err != nil {
+		t.Fatal(err)
+	}
+	old := m.DeepCopy()
+	var w Statuses
+	if err := w.Current(m); err != nil {
+		t.Errorf("nothing was written: %v", err)
+	}
+	m.Status.UpgradingFrom = v1alpha1.StoreScoped
+	if err := w.Write(t.Context(), c, m); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Current(m); err != nil {
+		t.Errorf("as it is stored: %v", err)
+	}
+	if err := w.Current(old); !errors.Is(err, reference.ErrSuperseded) {
+		t.Errorf("as it was before the write: %v", err)
+	}
+	if err := w.Write(t.Context(), c, old); err == nil {
+		t.Error("a write over the old version is a conflict")
+	}
+	w.Forget(m.UID)
+	if err := w.Current(old); err != nil {
+		t.Errorf("it has gone: %v", err)
+	}
+}

@@ -1,0 +1,196 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+
+	batchv1 "k8s.io/api/batch/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/controller/pass"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// act keeps the purge's objects: the CronJob and the identity that its pods run under. What was edited or
+// deleted by hand is corrected. The store owns them, and so they are deleted with it. Errors are a
+// *nameTakenError, or those of the API server.
+func (r *Reconciler) act(ctx context.Context, s *v1alpha1.ArtifactStore, v storeVerdict) error {
+	if !v.scheduled {
+		return nil
+	}
+	wanted := cronjob.Objects(s, r.Purger)
+	done, err := r.kept(ctx, s, wanted)
+	if err == nil && !done {
+		err = r.keep(ctx, s, wanted)
+	}
+	if err != nil || s.Spec.Purge.CronSchedule() != "" {
+		return err
+	}
+	return r.unschedule(ctx, s)
+}
+
+// kept reports whether the cache has every wanted object, as it is wanted.
+func (r *Reconciler) kept(ctx context.Context, s *v1alpha1.ArtifactStore, wanted []client.Object) (bool, error) {
+	for _, want := range wanted {
+		have := blank(want)
+		err := r.Get(ctx, client.ObjectKeyFromObject(want), have)
+		if client.IgnoreNotFound(err) != nil {
+			return false, fmt.Errorf("reading %s: %w", objectID(want), err)
+		}
+		if err != nil || !metav1.IsControlledBy(have, s) || !asWanted(want, have) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// keep creates what is missing and corrects what differs. It reads every object from the API server first,
+// because the cache has only those with the purge's labels, and changes none if one is not the store's. An
+// object that appears or changes after that read makes the write fail: it is a create, or an update of the
+// version that was read.
+func (r *Reconciler) keep(ctx context.Context, s *v1alpha1.ArtifactStore, wanted []client.Object) error {
+	found := make([]client.Object, len(wanted))
+	var taken []string
+	for i, want := range wanted {
+		have := blank(want)
+		err := r.Live.Get(ctx, client.ObjectKeyFromObject(want), have)
+		switch {
+		case apierrors.IsNotFound(err):
+		case err != nil:
+			return fmt.Errorf("reading %s: %w", objectID(want), err)
+		case !belongs(s, want, have):
+			taken = append(taken, objectID(want))
+		default:
+			found[i] = have
+		}
+	}
+	if len(taken) > 0 {
+		return &pass.NameTakenError{Objects: taken}
+	}
+	for i, want := range wanted {
+		id := objectID(want) // a write takes the kind away from it
+		if err := r.write(ctx, s, want, found[i]); err != nil {
+			return fmt.Errorf("keeping %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// write creates an object if have is nil, and otherwise updates have if it differs. Errors wrap
+// errSuperseded, or are a conflict, if the object is no longer what was read.
+func (r *Reconciler) write(ctx context.Context, s *v1alpha1.ArtifactStore, want, have client.Object) error {
+	switch {
+	case have == nil:
+		err := r.Create(ctx, want, cronjob.FieldOwner)
+		if apierrors.IsAlreadyExists(err) {
+			return fmt.Errorf("%w: it has just been created", reference.ErrSuperseded)
+		}
+		return err
+	case metav1.IsControlledBy(have, s) && asWanted(want, have):
+		return nil
+	}
+	correct(want, have)
+	return r.Update(ctx, have, cronjob.FieldOwner)
+}
+
+// unschedule deletes the CronJob that was made while the store had a schedule.
+func (r *Reconciler) unschedule(ctx context.Context, s *v1alpha1.ArtifactStore) error {
+	job := &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: cronjob.ObjectName(s.Name)}}
+	if err := r.Get(ctx, client.ObjectKeyFromObject(job), job); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if !metav1.IsControlledBy(job, s) {
+		return nil
+	}
+	as := client.Preconditions{UID: &job.UID, ResourceVersion: &job.ResourceVersion}
+	return client.IgnoreNotFound(r.Delete(ctx, job, as))
+}
+
+// belongs reports whether an object that exists may be changed for a store: the store controls it or, by the
+// object's labels and its controller's kind and name, an earlier store of that name did, such as one that
+// was deleted and applied again before its objects were collected. A RoleBinding to another role cannot be
+// corrected, because its roleRef is immutable.
+func belongs(s *v1alpha1.ArtifactStore, want, have client.Object) bool {
+	if want, ok := want.(*rbacv1.RoleBinding); ok {
+		if have, ok := have.(*rbacv1.RoleBinding); !ok || have.RoleRef != want.RoleRef {
+			return false
+		}
+	}
+	owner := metav1.GetControllerOfNoCopy(have)
+	if owner == nil || owner.UID == s.UID {
+		return owner != nil
+	}
+	gv, err := schema.ParseGroupVersion(owner.APIVersion)
+	return err == nil && gv.Group == v1alpha1.GroupVersion.Group && owner.Kind == v1alpha1.KindArtifactStore && owner.Name == s.Name && labelled(want, have)
+}
+
+// asWanted compares labels and everything that decides what a purge does and may do.
+func asWanted(want, have client.Object) bool {
+	if !labelled(want, have) {
+		return false
+	}
+	switch want := want.(type) {
+	case *batchv1.CronJob:
+		have, ok := have.(*batchv1.CronJob)
+		return ok && equality.Semantic.DeepEqual(want.Spec, have.Spec)
+	case *rbacv1.RoleBinding:
+		have, ok := have.(*rbacv1.RoleBinding)
+		return ok && have.RoleRef == want.RoleRef && equality.Semantic.DeepEqual(want.Subjects, have.Subjects)
+	}
+	return true
+}
+
+// correct makes have as it is wanted. Annotations, other labels and owners, and the pull secrets of a
+// ServiceAccount stay.
+func correct(want, have client.Object) {
+	labels := have.GetLabels()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	for k, v := range want.GetLabels() {
+		labels[k] = v
+	}
+	have.SetLabels(labels)
+	others := slices.DeleteFunc(have.GetOwnerReferences(), func(o metav1.OwnerReference) bool { return o.Controller != nil && *o.Controller })
+	have.SetOwnerReferences(append(others, want.GetOwnerReferences()...))
+	switch have := have.(type) {
+	case *batchv1.CronJob:
+		if want, ok := want.(*batchv1.CronJob); ok {
+			have.Spec = want.Spec
+		}
+	case *rbacv1.RoleBinding:
+		if want, ok := want.(*rbacv1.RoleBinding); ok {
+			have.Subjects = want.Subjects
+		}
+	}
+}
+
+// labelled reports whether have has all labels of want.
+func labelled(want, have client.Object) bool {
+	has := have.GetLabels()
+	for k, v := range want.GetLabels() {
+		if got, ok := has[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
+}
+
+// blank returns a new object of the same Go type. A client that decodes into a filled object would keep
+// fields that the API server's object does not have.
+func blank(o client.Object) client.Object {
+	return reflect.New(reflect.TypeOf(o).Elem()).Interface().(client.Object)
+}
+
+func objectID(o client.Object) string {
+	return fmt.Sprintf("%s %s/%s", o.GetObjectKind().GroupVersionKind().Kind, o.GetNamespace(), o.GetName())
+}

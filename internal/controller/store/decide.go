@@ -1,0 +1,140 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/controller/pass"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// storeVerdict is what a store's status is to say, what is to exist for it, and whether it may go.
+type storeVerdict struct {
+	holders               []reference.Holder
+	manifests, tombstones int32
+	conditions            pass.Conditions
+	// scheduled is true when the purge's objects are to exist, firstReady when the registry answers.
+	scheduled, firstReady bool
+	letGo                 bool
+	// refused is true when the administrator's list does not let the store be where it is.
+	refused bool
+	// shared says with which store the registry may be shared, "" for none; while it says so PurgeHealthy does.
+	shared string
+	again  time.Duration
+}
+
+// decideStore is pure.
+func decideStore(seen storeSeen) storeVerdict {
+	v := storeVerdict{holders: seen.holders, tombstones: seen.tombstones}
+	if len(v.holders) == 0 {
+		v.holders = seen.late
+	}
+	for _, h := range v.holders {
+		if h.Kind == v1alpha1.KindArtifactManifest {
+			v.manifests++
+		}
+	}
+	self := reference.Self(seen.store)
+	v.conditions.Referenced(self, v.holders)
+	switch deleting := !seen.store.DeletionTimestamp.IsZero(); {
+	case deleting && len(v.holders) > 0:
+		v.conditions.Blocked(self, v.holders)
+	case deleting && seen.doubt != nil:
+		v.again = pass.StuckRetry
+		v.conditions.Doubted(seen.doubt)
+	case deleting:
+		v.letGo = true
+		v.conditions.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, v1alpha1.ReasonReleased, "Nothing holds it.")
+		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It has been released. Its tombstones wait for a store of the same URL.")
+	default:
+		seen.health(&v)
+	}
+	return v
+}
+
+// after adds that the purge's objects could not be made: that another object has their name, or what the
+// API server says of a bad schedule or time zone.
+func (v *storeVerdict) after(s *v1alpha1.ArtifactStore, err error) {
+	var taken *pass.NameTakenError
+	switch {
+	case errors.As(err, &taken):
+		v.purge(s, metav1.ConditionFalse, v1alpha1.ReasonNameTaken, taken.Error())
+	case apierrors.IsInvalid(err):
+		v.purge(s, metav1.ConditionFalse, v1alpha1.ReasonInvalidSchedule,
+			fmt.Sprintf("The purge cannot be scheduled as spec.purge says; what was scheduled before stays. Correct it: %v.", err))
+	case err != nil && !apierrors.IsConflict(err) && !errors.Is(err, reference.ErrSuperseded):
+		v.purge(s, metav1.ConditionFalse, v1alpha1.ReasonFailed,
+			fmt.Sprintf("The purge cannot be scheduled; it will be tried again: %v.", err))
+	}
+}
+
+// purge sets PurgeHealthy. Whatever else it says, it begins with the last purge: by that is known
+// which purges have been told of.
+//
+// A registry that may be shared goes before everything else, because purges are stopped by this condition.
+func (v *storeVerdict) purge(s *v1alpha1.ArtifactStore, status metav1.ConditionStatus, reason, message string) {
+	if v.shared != "" {
+		status, reason, message = metav1.ConditionFalse, v1alpha1.ReasonMayShareRegistry, v.shared
+	}
+	v.conditions.Set(v1alpha1.ConditionPurgeHealthy, status, reason, strings.TrimSpace(lastPurge(s)+" "+message))
+}
+
+// precedence says why a store wins over another one.
+func precedence(winner *v1alpha1.ArtifactStore) string {
+	if winner.Settled() {
+		return "was Ready first"
+	}
+	return "is older"
+}
+
+// health is what a store that is not being deleted says of itself.
+func (seen storeSeen) health(v *storeVerdict) {
+	inert := func(reason, message string) {
+		v.conditions.Set(v1alpha1.ConditionReachable, metav1.ConditionUnknown, reason, "The registry is not asked.")
+		v.purge(seen.store, metav1.ConditionUnknown, reason, "Nothing is purged.")
+		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
+	}
+	switch {
+	case seen.invalid != nil:
+		inert(v1alpha1.ReasonInvalidURL, fmt.Sprintf("spec.registry.url is %v. Make another store.", seen.invalid))
+		return
+	case seen.refused != nil:
+		v.refused = true
+		inert(v1alpha1.ReasonPlaceRefused, fmt.Sprintf("This store does nothing: %v.", seen.refused))
+		return
+	case seen.winner != nil && (seen.winner.Settled() || seen.ping.err != nil):
+		inert(v1alpha1.ReasonPathConflict, fmt.Sprintf("Store %s/%s has the overlapping URL %s and %s; this store does nothing. One path belongs to one store: delete one of the two.",
+			seen.winner.Namespace, seen.winner.Name, seen.winner.Spec.Registry.URL, precedence(seen.winner)))
+		v.again = pingWell
+		return
+	}
+	v.shared = seen.shared.says()
+	v.firstReady = seen.ping.err == nil
+	v.scheduled = seen.purgerImage != ""
+	v.again = seen.ping.lasts()
+	if err := seen.ping.err; err != nil {
+		_, reason := pass.Classify(err)
+		message := pass.Explain(err)
+		v.conditions.Set(v1alpha1.ConditionReachable, metav1.ConditionFalse, reason, message)
+		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
+	} else {
+		v.conditions.Set(v1alpha1.ConditionReachable, metav1.ConditionTrue, v1alpha1.ReasonReachable, "The registry answers and takes the credentials.")
+		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "The registry answers.")
+	}
+	found, again := seen.runs.judge()
+	if again > 0 {
+		v.again = min(v.again, again)
+	}
+	if found != nil && v.shared == "" {
+		v.conditions.Set(v1alpha1.ConditionPurgeHealthy, metav1.ConditionFalse, found.reason, strings.TrimSpace(lastRecorded(seen.store)+" "+found.message+" "+seen.furtherOn()))
+		return
+	}
+	status, reason, message := seen.purgeHealth()
+	v.purge(seen.store, status, reason, message)
+}

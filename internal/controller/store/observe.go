@@ -1,0 +1,93 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/controller/pass"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/tombstone"
+)
+
+// storeSeen is all that a pass over a store knows.
+type storeSeen struct {
+	store   *v1alpha1.ArtifactStore
+	invalid error                   // why the URL cannot be used
+	refused error                   // why the administrator's list keeps the place from the namespace
+	winner  *v1alpha1.ArtifactStore // the older store with an overlapping URL
+	shared  *sharing                // a store that may be in the same registry under another name
+	ping    Ping
+	holders []reference.Holder
+	// late are the holders read live, when the cache has none and the store is being deleted; doubt is why
+	// they are unknown.
+	late        []reference.Holder
+	doubt       error
+	tombstones  int32
+	purgerImage string
+	runs        purgeRuns // of the purge, unless the store is inert or being deleted
+}
+
+// observe reads; the registry is only asked for a sign of life.
+func (r *Reconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore) (storeSeen, error) {
+	seen := storeSeen{store: s, purgerImage: r.Purger.Image}
+	var err error
+	if seen.holders, err = r.Holders.Cached(ctx, s); err != nil {
+		return seen, fmt.Errorf("finding what holds %s: %w", s.Name, err)
+	}
+	here, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	if err != nil {
+		seen.invalid = err
+	}
+	if !s.DeletionTimestamp.IsZero() {
+		err = nil
+		if len(seen.holders) == 0 {
+			seen.late, seen.doubt, err = pass.LiveHolders(ctx, r.Holders, s)
+		}
+		return seen, err
+	}
+	var all v1alpha1.ArtifactStoreList
+	if err := r.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil { // it is only read
+		return seen, fmt.Errorf("listing stores: %w", err)
+	}
+	if seen.invalid == nil {
+		seen.refused = r.Places.Refusal(s.Namespace, here)
+	}
+	seen.winner = r.Places.Winner(s, all.Items)
+	if seen.tombstones, err = r.tombstonesAt(ctx, s.Namespace, here); err != nil {
+		return seen, err
+	}
+	if seen.invalid != nil || seen.refused != nil || (seen.winner != nil && seen.winner.Settled()) {
+		return seen, nil
+	}
+	// Also beside a store that never was Ready: that one keeps nobody from becoming it.
+	if seen.ping, err = r.ping(ctx, s); err != nil {
+		return seen, err
+	}
+	s.Status.Addresses = remembered(s.Status.Addresses, seen.ping.addresses)
+	if seen.shared, err = r.sharing(ctx, s, r.Places.Doubts(s, all.Items)); err != nil || seen.winner != nil {
+		return seen, err
+	}
+	seen.runs, err = r.runs(ctx, s)
+	return seen, err
+}
+
+// tombstonesAt counts those of a place.
+func (r *Reconciler) tombstonesAt(ctx context.Context, namespace string, here v1alpha1.RegistryLocation) (n int32, err error) {
+	if here.Host == "" {
+		return 0, nil
+	}
+	var graves v1alpha1.TombstoneList
+	byHost := client.MatchingFields{tombstone.ByHost: here.RegistryName()}
+	if err := r.List(ctx, &graves, client.InNamespace(namespace), byHost, client.UnsafeDisableDeepCopy); err != nil {
+		return 0, fmt.Errorf("listing tombstones: %w", err)
+	}
+	for i := range graves.Items {
+		if at, err := v1alpha1.ParseRegistryURL(graves.Items[i].Spec.RegistryURL); err == nil && at.Same(here) {
+			n++
+		}
+	}
+	return n, nil
+}

@@ -1,0 +1,178 @@
+package store
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge"
+)
+
+// purgeHealth says how the last purge went and when the next one comes.
+func (seen storeSeen) purgeHealth() (metav1.ConditionStatus, string, string) {
+	p, last := seen.store.Spec.Purge, seen.store.Status.LastPurge
+	next := seen.nextPurge(time.Time{})
+	if seen.store.Status.Capabilities.Delete == v1alpha1.Unsupported {
+		return metav1.ConditionFalse, v1alpha1.ReasonUnsupported, deleteDisabled + " " + next
+	}
+	outcome := v1alpha1.PurgeOutcome("")
+	if last != nil {
+		outcome = last.Outcome
+	}
+	switch {
+	case outcome == v1alpha1.PurgeFailed:
+		return metav1.ConditionFalse, v1alpha1.ReasonFailed, next
+	case outcome == v1alpha1.PurgeUsageUnknown && p.ThresholdPercent+p.TargetPercent > 0:
+		return metav1.ConditionFalse, v1alpha1.ReasonUsageUnknown, next
+	case seen.purgerImage == "":
+		return metav1.ConditionUnknown, v1alpha1.ReasonCronJobDisabled, next
+	case p.CronSchedule() == "" || p.Suspend:
+		return metav1.ConditionUnknown, v1alpha1.ReasonSuspended, next
+	case last == nil:
+		return metav1.ConditionTrue, v1alpha1.ReasonScheduled, "No purge has been done yet. " + next
+	case outcome == v1alpha1.PurgeUsageUnknown: // what stopped it is there no more
+		return metav1.ConditionTrue, v1alpha1.ReasonScheduled, next
+	case outcome == v1alpha1.PurgeBelowThreshold:
+		return metav1.ConditionTrue, string(v1alpha1.PurgeBelowThreshold), next
+	}
+	return metav1.ConditionTrue, v1alpha1.ReasonSucceeded, next
+}
+
+const deleteDisabled = "Deletion is disabled at the registry: the tombstones wait. Enable it there."
+
+// furtherOn follows what is said of a run that went wrong: what else there is to mend, and when the next
+// one is due.
+func (seen storeSeen) furtherOn() string {
+	next := seen.nextPurge(seen.runs.next())
+	if seen.store.Status.Capabilities.Delete == v1alpha1.Unsupported {
+		return deleteDisabled + " " + next
+	}
+	return next
+}
+
+// nextPurge says when the next purge starts, as exactly as at is, and what it will not do.
+func (seen storeSeen) nextPurge(at time.Time) string {
+	p := seen.store.Spec.Purge
+	var next []string
+	if seen.store.Status.Capabilities.TagDelete == v1alpha1.Unsupported {
+		next = append(next, "The registry cannot remove a tag alone: a released tag stays until a purge removes it with its digest.")
+	}
+	switch {
+	case seen.purgerImage == "":
+		next = append(next, "The manager runs without --purger-image, so there is no CronJob and no account for a purge. Start the manager with --purger-image.")
+	case p.CronSchedule() == "":
+		next = append(next, "spec.purge.schedule is empty, so there is no CronJob; run nfo purge by hand.")
+	case p.Suspend:
+		next = append(next, "spec.purge.suspend is set, so none starts by schedule.")
+	case !at.IsZero():
+		next = append(next, fmt.Sprintf("The next one is due at %s, by schedule %q, %s.", rfc3339(at), p.CronSchedule(), p.CronTimeZone()))
+	default:
+		next = append(next, fmt.Sprintf("The next one starts by schedule %q, %s.", p.CronSchedule(), p.CronTimeZone()))
+	}
+	if p.DryRun {
+		next = append(next, "spec.purge.dryRun is set, so that nothing is deleted and no run is recorded here.")
+	}
+	return strings.Join(next, " ")
+}
+
+// lastPurge tells of the last purge that is recorded; "" when there is none. It names the time, by
+// which is known whether this purge has been told of.
+func lastPurge(s *v1alpha1.ArtifactStore) string {
+	last := s.Status.LastPurge
+	if last == nil {
+		return ""
+	}
+	did := fmt.Sprintf("deleted %d digests, reclaimed %s and kept %d", last.Deleted, purge.Bytes(last.ReclaimedBytes), last.Kept)
+	var kept []string
+	for _, k := range last.KeptByReason {
+		kept = append(kept, fmt.Sprintf("%d %s", k.Count, k.Reason))
+	}
+	if len(kept) > 0 {
+		did += " (" + strings.Join(kept, ", ") + ")"
+	}
+	why := strings.TrimSuffix(last.Message, ".")
+	text := fmt.Sprintf("The last purge%s: it %s.", ended(last), did)
+	switch last.Outcome {
+	case v1alpha1.PurgeSucceeded:
+		if why != "" {
+			text += " " + why + "."
+		}
+	case v1alpha1.PurgeFailed:
+		text = fmt.Sprintf("The last purge%s and failed: %s. It %s.", ended(last), cmp.Or(why, "it did not say why"), did)
+	case v1alpha1.PurgeUsageUnknown:
+		text = fmt.Sprintf("The last purge%s and deleted nothing: %s.", ended(last), cmp.Or(why, "usage cannot be measured"))
+	case v1alpha1.PurgeBelowThreshold:
+		text = fmt.Sprintf("The last purge%s and deleted nothing: %s.", ended(last), cmp.Or(why, "less than thresholdPercent was used"))
+	}
+	return text + used(s)
+}
+
+// lastRecorded is lastPurge beside what is said of a run that wrote no result.
+func lastRecorded(s *v1alpha1.ArtifactStore) string {
+	return strings.Replace(lastPurge(s), "The last purge", "The last recorded purge", 1)
+}
+
+// ended is what tells one purge from another in a text.
+func ended(run *v1alpha1.PurgeRun) string {
+	return " ended at " + run.CompletionTime.UTC().Format(time.RFC3339)
+}
+
+// used says how full the store was when it was last measured, and what that is compared with; ""
+// when it never was.
+func used(s *v1alpha1.ArtifactStore) string {
+	u, p := s.Status.Usage, s.Spec.Purge
+	if u == nil {
+		return ""
+	}
+	text := " When last measured, " + purge.Bytes(u.UsedBytes)
+	if u.CapacityBytes != nil {
+		text += " of " + purge.Bytes(*u.CapacityBytes)
+	}
+	text += " were used"
+	var more []string
+	say := func(format string, args ...any) { more = append(more, fmt.Sprintf(format, args...)) }
+	if u.Percent != nil {
+		say("%d %%", *u.Percent)
+	}
+	if p.ThresholdPercent > 0 {
+		say("threshold %d %%", p.ThresholdPercent)
+	}
+	if p.TargetPercent > 0 {
+		say("target %d %%", p.TargetPercent)
+	}
+	if u.UncollectedBytes > 0 {
+		say("%s left for the registry to collect", purge.Bytes(u.UncollectedBytes))
+	}
+	if len(more) > 0 {
+		text += " (" + strings.Join(more, ", ") + ")"
+	}
+	return text + "."
+}
+
+// purgeEvent is the event that tells of a purge.
+type purgeEvent struct{ severity, reason, note string }
+
+// purgeToTell is the purge that the last status write has told of for the first time: the message
+// of PurgeHealthy names the purge that it was written after. nil when there is none.
+func purgeToTell(before []metav1.Condition, s *v1alpha1.ArtifactStore) *purgeEvent {
+	last := s.Status.LastPurge
+	if last == nil || tells(before, last) || !tells(s.Status.Conditions, last) {
+		return nil
+	}
+	severity := corev1.EventTypeNormal
+	if last.Outcome == v1alpha1.PurgeFailed || last.Outcome == v1alpha1.PurgeUsageUnknown {
+		severity = corev1.EventTypeWarning
+	}
+	return &purgeEvent{severity, string(last.Outcome), lastPurge(s)}
+}
+
+func tells(conditions []metav1.Condition, of *v1alpha1.PurgeRun) bool {
+	c := apimeta.FindStatusCondition(conditions, v1alpha1.ConditionPurgeHealthy)
+	return c != nil && strings.Contains(c.Message, ended(of))
+}

@@ -1,0 +1,169 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/backend"
+	"github.com/nfo-operator/nfo/internal/controller/pass"
+	"github.com/nfo-operator/nfo/internal/lane"
+	"github.com/nfo-operator/nfo/internal/place"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// How often a store's registry is asked whether it answers.
+const (
+	pingWell  = 5 * time.Minute
+	pingDown  = 15 * time.Second
+	pingLimit = 10 * time.Second // the most that one such question takes
+)
+
+// Reconciler reconciles ArtifactStores.
+type Reconciler struct {
+	client.Client
+	Live       client.Reader
+	Holders    *reference.Finder
+	Registries *backend.Registries
+	Events     events.EventRecorder
+	Clock      clock.PassiveClock
+	Now        func() time.Time // the API server's
+	Purger     cronjob.Settings
+	Places     place.Rules
+	Lookup     func(ctx context.Context, host string) ([]netip.Addr, error)
+	statuses   pass.Statuses
+	Lane       *lane.Lane
+
+	mu    sync.Mutex
+	Pings map[types.UID]Ping
+}
+
+// Ping is when a registry was asked last, about which generation of its store, and what it said.
+type Ping struct {
+	at         time.Time
+	generation int64
+	err        error
+	// addresses are those that the registry's host resolved to; nil if the registry did not answer or they are
+	// unknown.
+	addresses []string
+}
+
+// Reconcile runs one pass over one store.
+func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (ctrl.Result, error) {
+	if err := pass.Protect(ctx, r.Client, s); err != nil {
+		return pass.Finish(ctrl.Result{}, err)
+	}
+	before := s.DeepCopy()
+	seen, err := r.observe(ctx, s)
+	if err != nil {
+		return pass.Finish(ctrl.Result{}, err)
+	}
+	verdict := decideStore(seen)
+	actErr := r.act(ctx, s, verdict)
+	verdict.after(s, actErr)
+	if err := r.report(ctx, s, before, verdict); err != nil {
+		return pass.Finish(ctrl.Result{}, err)
+	}
+	if verdict.letGo {
+		r.forget(s.UID)
+		r.statuses.Forget(s.UID)
+		r.Holders.Forget(s.UID)
+		return pass.Finish(ctrl.Result{}, pass.Unprotect(ctx, r.Client, s))
+	}
+	return pass.Finish(ctrl.Result{RequeueAfter: verdict.again}, actErr)
+}
+
+// report writes the status if the pass changed it, and then tells of a purge that has ended and of
+// transitions. What others write to it, the capabilities and the purges' results, is left as read.
+func (r *Reconciler) report(ctx context.Context, s, before *v1alpha1.ArtifactStore, v storeVerdict) error {
+	s.Status.Manifests, s.Status.Tombstones = &v.manifests, &v.tombstones
+	switch {
+	case v.refused:
+		s.Status.FirstReadyTime, s.Status.Addresses = nil, nil
+	case v.firstReady && s.Status.FirstReadyTime == nil:
+		s.Status.FirstReadyTime = new(metav1.NewTime(r.Now()))
+	}
+	v.conditions.Apply(&s.Status.Conditions, s.Generation)
+	if equality.Semantic.DeepEqual(before.Status, s.Status) {
+		return r.statuses.Current(before)
+	}
+	if err := r.statuses.Write(ctx, r.Client, s); err != nil {
+		return err
+	}
+	told := s.Status.Conditions
+	if e := purgeToTell(before.Status.Conditions, s); e != nil {
+		pass.Tell(r.Events, s, e.severity, e.reason, pass.Actions[v1alpha1.ConditionPurgeHealthy], e.note)
+		told = slices.DeleteFunc(slices.Clone(told), func(c metav1.Condition) bool {
+			return c.Type == v1alpha1.ConditionPurgeHealthy && c.Reason == e.reason
+		})
+	}
+	pass.Announce(r.Events, s, before.Status.Conditions, told)
+	return nil
+}
+
+// ping asks the registry whether it answers, at most as often as pingWell and pingDown say. The error is
+// errBusy if the registry was never asked and no place in the lane is free.
+func (r *Reconciler) ping(ctx context.Context, s *v1alpha1.ArtifactStore) (Ping, error) {
+	r.mu.Lock()
+	last, asked := r.Pings[s.UID]
+	r.mu.Unlock()
+	asked = asked && last.generation == s.Generation
+	if asked && r.Clock.Since(last.at) < last.lasts() {
+		return last, nil
+	}
+	leave, _ := r.Lane.Enter(s, s.UID)
+	switch {
+	case leave == nil && asked:
+		return last, nil
+	case leave == nil:
+		return last, lane.ErrBusy
+	}
+	defer leave()
+	now := Ping{at: r.Clock.Now(), generation: s.Generation}
+	reg, err := r.Registries.Open(ctx, s)
+	if errors.Is(err, reference.ErrSuperseded) {
+		return Ping{}, err
+	}
+	if now.err = err; err == nil {
+		limited, cancel := context.WithTimeout(ctx, pingLimit)
+		defer cancel()
+		if now.err = reg.Ping(limited); now.err == nil {
+			now.addresses = r.addresses(ctx, reg.Location())
+		}
+	}
+	if now.err != nil {
+		now.err = fmt.Errorf("connecting to the registry: %w", now.err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Pings[s.UID] = now
+	return now, nil
+}
+
+func (p Ping) lasts() time.Duration {
+	if p.err != nil {
+		return pingDown
+	}
+	return pingWell
+}
+
+func (r *Reconciler) forget(uid types.UID) {
+	r.Registries.Forget(uid)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.Pings, uid)
+}

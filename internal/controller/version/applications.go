@@ -1,0 +1,191 @@
+package version
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// choose finds which artifact of a manifest a reference means. unlisted says why there is none.
+func choose(ref reference.Reference, m *v1alpha1.ArtifactManifest) (version, unlisted string) {
+	if ref.Artifact == "" {
+		return "", ""
+	}
+	var all []reference.ChartCandidate
+	var names []string
+	for _, a := range m.Spec.Artifacts {
+		if a.ArtifactName == ref.Artifact {
+			all = append(all, reference.ChartCandidate{Name: a.ArtifactName, Version: a.ArtifactVersion})
+			names = append(names, a.ArtifactVersion)
+		}
+	}
+	found, ok, err := reference.ResolveChart(ref.Artifact, ref.Version, all)
+	switch {
+	case ok:
+		return found.Version, ""
+	case err != nil:
+		return "", fmt.Sprintf("%s:%s (%v)", ref.Artifact, ref.Version, err)
+	case len(names) == 0:
+		return "", fmt.Sprintf("%s:%s (%s has none of that name)", ref.Artifact, ref.Version, reference.Self(m))
+	}
+	return "", fmt.Sprintf("%s:%s (%s has %s)", ref.Artifact, ref.Version, reference.Self(m), v1alpha1.FirstOf(names, reference.NamedHolders))
+}
+
+// recorded is what the definition's status says of its applications.
+func (seen versionSeen) recorded() []v1alpha1.ApplicationStatus {
+	if seen.definition == nil {
+		return nil
+	}
+	return seen.definition.Status.Applications
+}
+
+// applications says what each application of a definition is deployed from, as far as that is known.
+func (seen versionSeen) applications() []v1alpha1.ApplicationStatus {
+	if seen.definition == nil {
+		return nil
+	}
+	before := map[string]v1alpha1.ApplicationStatus{}
+	for _, app := range seen.recorded() {
+		before[app.Name] = app
+	}
+	var all []v1alpha1.ApplicationStatus
+	known := map[string]bool{}
+	for _, ref := range seen.named {
+		if known[ref.Application] { // it names a manifest and a store, and the manifest comes first
+			continue
+		}
+		if app, whole, ok := seen.application(ref); ok {
+			known[ref.Application] = true
+			if !whole {
+				app = unread(app, before[app.Name])
+			}
+			if seen.definition.Spec.VersionState != v1alpha1.VersionPreview {
+				app = pinned(app, before[app.Name])
+			}
+			all = append(all, app)
+		}
+	}
+	bound(all)
+	return all
+}
+
+// application resolves one reference: in the manifest that it names, or in the one of those that list
+// the artifact in the store that it names which has the highest version of the range. whole is false while
+// its chart may need more images than are known.
+func (seen versionSeen) application(ref reference.Reference) (app v1alpha1.ApplicationStatus, whole, ok bool) {
+	from := seen.alternatives[ref]
+	if t := seen.targets[ref.To]; t.found && t.manifest != nil {
+		from = []*v1alpha1.ArtifactManifest{t.manifest}
+	}
+	best, version := highest(ref, from)
+	if best == nil {
+		return app, false, false
+	}
+	app = v1alpha1.ApplicationStatus{Name: ref.Application, Manifest: best.Name, ArtifactName: ref.Artifact, ArtifactVersion: version}
+	for _, a := range best.Status.Artifacts {
+		if a.ArtifactName == ref.Artifact && a.ArtifactVersion == version {
+			app.Repository, app.Digest = a.Repository, a.Digest
+		}
+	}
+	for _, c := range best.Status.Charts {
+		if c.ArtifactName == ref.Artifact && c.ArtifactVersion == version && c.Digest == app.Digest {
+			count := c.ImageCount
+			app.Images, app.ImageCount = slices.Clone(c.Images), &count
+			for i := range app.Images {
+				app.Images[i].Place = "" // the manifest's status has it
+			}
+			whole = c.Problem == "" && c.Remark == ""
+		}
+	}
+	return app, whole, true
+}
+
+// highest finds which of several manifests has the highest version that a reference takes; nil for none.
+func highest(ref reference.Reference, from []*v1alpha1.ArtifactManifest) (best *v1alpha1.ArtifactManifest, version string) {
+	in := map[string]*v1alpha1.ArtifactManifest{}
+	var all []reference.ChartCandidate
+	for _, m := range from {
+		if v, unlisted := choose(ref, m); unlisted == "" && in[v] == nil {
+			in[v] = m
+			all = append(all, reference.ChartCandidate{Name: ref.Artifact, Version: v})
+		}
+	}
+	found, ok, err := reference.ResolveChart(ref.Artifact, ref.Version, all)
+	if !ok || err != nil {
+		return nil, ""
+	}
+	return in[found.Version], found.Version
+}
+
+// listedInStore reports whether a manifest of the store lists what a reference of the old form names.
+func (seen versionSeen) listedInStore(ref reference.Reference) bool {
+	m, _ := highest(ref, seen.alternatives[ref])
+	return m != nil
+}
+
+// unread carries over the images of the last reading of a chart while the chart as it is now has not been
+// read, or not whole, so that the manifests that contain them stay protected (I2).
+func unread(now, before v1alpha1.ApplicationStatus) v1alpha1.ApplicationStatus {
+	if now.Manifest != before.Manifest || now.ArtifactName != before.ArtifactName || now.ArtifactVersion != before.ArtifactVersion {
+		return now
+	}
+	known := map[string]bool{}
+	for _, i := range now.Images {
+		known[i.Image] = true
+	}
+	for _, i := range before.Images {
+		if !known[i.Image] {
+			now.Images = append(now.Images, i)
+		}
+	}
+	return now
+}
+
+// pinned keeps what a version came to when it became one that is deployed.
+func pinned(now, before v1alpha1.ApplicationStatus) v1alpha1.ApplicationStatus {
+	same := now.Manifest == before.Manifest && now.ArtifactName == before.ArtifactName && now.ArtifactVersion == before.ArtifactVersion
+	switch {
+	case !same || before.Digest == "" || before.Repository != now.Repository:
+		return now
+	case before.Digest != now.Digest:
+		return before
+	}
+	was := map[string]v1alpha1.ChartImage{}
+	for _, i := range before.Images {
+		was[i.Image] = i
+	}
+	for i := range now.Images {
+		image := &now.Images[i]
+		switch old := was[image.Image]; {
+		case image.State == v1alpha1.ImageMissing && old.Repository != "":
+			*image = old // what it held it goes on holding
+		case image.Repository == old.Repository && old.Digest != "":
+			image.Digest = old.Digest
+		}
+	}
+	return now
+}
+
+// bound cuts the images of all applications to what a status takes. Those in other manifests come
+// first: by them these are held.
+func bound(apps []v1alpha1.ApplicationStatus) {
+	total := 0
+	for _, app := range apps {
+		total += len(app.Images)
+	}
+	if total <= v1alpha1.MaxImages {
+		return
+	}
+	room, rank := v1alpha1.MaxImages, map[bool]int{true: 1}
+	for i := range apps {
+		images := slices.Clone(apps[i].Images) // they may be the stored status's
+		slices.SortStableFunc(images, func(a, b v1alpha1.ChartImage) int {
+			return cmp.Compare(rank[a.Manifest == ""], rank[b.Manifest == ""])
+		})
+		apps[i].Images = images[:min(len(images), room, v1alpha1.MaxImages/len(apps))]
+		room -= len(apps[i].Images)
+	}
+}

@@ -1,0 +1,106 @@
+package wake
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// indexer gives the manager's field indexes to a fake client.
+type indexer struct{ to *fake.ClientBuilder }
+
+func (i indexer) IndexField(_ context.Context, o client.Object, field string, by client.IndexerFunc) error {
+	i.to.WithIndex(o, field, by)
+	return nil
+}
+
+// woken are the requests that an event makes, sorted, and how many lists it needs.
+func woken(t *testing.T, of func(client.Reader) handler.EventHandler, o client.Object, there ...client.Object) (names []string, lists int) {
+	t.Helper()
+	scheme, err := reference.NewScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	build := fake.NewClientBuilder().WithScheme(scheme).WithObjects(there...)
+	if err := Index(t.Context(), indexer{build}); err != nil {
+		t.Fatal(err)
+	}
+	reader := interceptor.NewClient(build.Build(), interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, l client.ObjectList, opts ...client.ListOption) error {
+		lists++
+		return c.List(ctx, l, opts...)
+	}})
+	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
+	of(reader).Create(t.Context(), event.CreateEvent{Object: o}, queue)
+	for queue.Len() > 0 {
+		request, _ := queue.Get()
+		names = append(names, request.String())
+		queue.Done(request)
+	}
+	slices.Sort(names)
+	return names, lists
+}
+
+func at(namespace, name, url string) *v1alpha1.ArtifactStore {
+	s := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID(namespace + name)}}
+	s.Spec.Registry.URL = url
+	return s
+}
+
+func TestEventsWakeWhomTheyConcern(t *testing.T) {
+	t.Parallel()
+	stores := []client.Object{
+		at("ns", "same", "https://r.example.com/acme"), at("other", "below", "http://R.example.com:80/acme/x"), at("other", "same", "https://r.example.com/acme"),
+		at("ns", "beside", "https://r.example.com/acme2"), at("ns", "elsewhere", "https://s.example.com/acme"), at("ns", "broken", "ftp://"),
+	}
+	grave := &v1alpha1.Tombstone{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "t"}, Spec: v1alpha1.TombstoneSpec{RegistryURL: "https://r.example.com/acme"}}
+	manifest := func(name, store, listed, recorded string) client.Object {
+		m := &v1alpha1.ArtifactManifest{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name}}
+		m.Spec.ArtifactStoreRef.Name = store
+		m.Spec.Artifacts = []v1alpha1.Artifact{{ArtifactName: listed, ArtifactVersion: "1"}}
+		m.Status.Artifacts = []v1alpha1.ArtifactStatus{{ArtifactName: recorded, ArtifactVersion: "1"}}
+		return m
+	}
+	manifests := []client.Object{manifest("lists", "acme", "a", ""), manifest("listed", "acme", "z", "b"), manifest("neither", "acme", "z", "y"), manifest("abroad", "other", "a", "a")}
+	old := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "d"}}
+	for _, artifact := range []string{"a", "b", "a", "c"} {
+		app := v1alpha1.NetworkFunctionApplication{Name: "app"}
+		app.ArtifactProfile.ArtifactStoreRef = &v1alpha1.LocalReference{Name: "acme"}
+		app.ArtifactProfile.HelmArtifactProfile.HelmPackageName = artifact
+		old.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = append(old.Spec.NetworkFunctionTemplate.NetworkFunctionApplications, app)
+	}
+	for name, tc := range map[string]struct {
+		reason  string
+		handler func(client.Reader) handler.EventHandler
+		of      client.Object
+		there   []client.Object
+		want    []string
+		lists   int
+	}{
+		"Store":     {"the stores that overlap, in the whole cluster", Overlapping, at("ns", "same", "https://r.example.com/acme"), stores, []string{"other/below", "other/same"}, 1},
+		"NoStore":   {"its URL leads nowhere", Overlapping, at("ns", "new", "ftp://"), stores, nil, 0},
+		"Tombstone": {"the stores of its namespace and place", StoresAt, grave, stores, []string{"ns/same"}, 1},
+		"OldForm":   {"the store's manifests that list an artifact, or did, from one list", ManifestsByStore, old, manifests, []string{"ns/listed", "ns/lists"}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, lists := woken(t, tc.handler, tc.of, tc.there...)
+			if diff := cmp.Diff(tc.want, got); diff != "" || lists != tc.lists {
+				t.Errorf("%s: %d lists, want %d; -want +got\n%s", tc.reason, lists, tc.lists, diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,160 @@
+package lane
+
+import (
+	"errors"
+	"maps"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+const (
+	// slowAfter is how long a registry may take for one answer before it counts as slow.
+	slowAfter = 3 * time.Second
+	// slowFor is how long it counts as slow after that.
+	slowFor = time.Minute
+	// laneRetry is when a pass that was not let in comes again, before a jitter, and laneQueue what it waits
+	// longer for each other one of its store that waits.
+	laneRetry = 500 * time.Millisecond
+	laneQueue = 10 * time.Millisecond
+)
+
+// Bounds are how many passes may be in registries at once: of all, of those whose registry is slow, of one
+// namespace, and of one store.
+type Bounds struct{ All, Slow, Namespace, Store int }
+
+// The lanes share the workers of their controller; what is left of these is for passes that need no registry.
+var (
+	Polls    = Bounds{All: 12, Slow: 4, Namespace: 8, Store: 4}
+	Releases = Bounds{All: 28, Slow: 4, Namespace: 24, Store: 24}
+	Pings    = Bounds{All: 12, Slow: 4, Namespace: 4, Store: 1}
+	// chartLane: they are fetched side by side, and rendered one after the other.
+	Charts = Bounds{All: 4, Slow: 2, Namespace: 1, Store: 1}
+)
+
+// Lane lets passes into registries so that nobody's keep others waiting: they are bounded by store and by
+// namespace, slow ones share a few places, and the last places go to the namespace that was let in longest ago.
+// Nobody waits inside of it: who is not let in comes again. It is safe for concurrent use.
+type Lane struct {
+	Bounds
+	speeds *Speeds
+	clock  clock.PassiveClock
+
+	mu         sync.Mutex
+	tidied     time.Time
+	inside     map[types.UID]*visitors         // by store
+	served     map[string]time.Time            // when a namespace was let in last
+	waiting    map[string]time.Time            // until when a namespace that was not let in counts as waiting
+	storeQueue map[types.UID]map[any]time.Time // the same for who of a store was not let in
+}
+
+type visitors struct {
+	namespace string
+	count     int
+}
+
+// New makes a lane with these bounds.
+func New(b Bounds, s *Speeds, c clock.PassiveClock) *Lane {
+	return &Lane{
+		Bounds: b, speeds: s, clock: c, inside: map[types.UID]*visitors{}, served: map[string]time.Time{},
+		waiting: map[string]time.Time{}, storeQueue: map[types.UID]map[any]time.Time{},
+	}
+}
+
+// Enter lets a pass for somebody into the registry of a store, until leave is called. leave is nil if there is
+// no place; then wait is when to come again.
+func (l *Lane) Enter(s *v1alpha1.ArtifactStore, who any) (leave func(), wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.clock.Now()
+	l.tidy(now)
+	all, full := l.full(s)
+	crowded := !full && (all >= l.All || l.before(s.Namespace, now) >= l.All-all)
+	if full || crowded {
+		queue := l.storeQueue[s.UID]
+		if queue == nil {
+			queue = map[any]time.Time{}
+			l.storeQueue[s.UID] = queue
+		}
+		wait = laneRetry + time.Duration(len(queue))*laneQueue
+		queue[who] = now.Add(2 * wait)
+		if crowded { // whom its own bounds keep out needs no place that others could have
+			l.waiting[s.Namespace] = now.Add(2 * wait)
+		}
+		return nil, wait + rand.N(laneRetry)
+	}
+	delete(l.waiting, s.Namespace)
+	delete(l.storeQueue[s.UID], who)
+	l.served[s.Namespace] = now
+	in := l.inside[s.UID]
+	if in == nil {
+		in = &visitors{namespace: s.Namespace}
+		l.inside[s.UID] = in
+	}
+	in.count++
+	return sync.OnceFunc(func() { l.leave(s.UID) }), 0
+}
+
+func (l *Lane) leave(uid types.UID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if in := l.inside[uid]; in.count > 1 {
+		in.count--
+		return
+	}
+	delete(l.inside, uid)
+}
+
+// full reports whether a store, its namespace or all that are slow have as many places as they may. all is how
+// many places are taken.
+func (l *Lane) full(s *v1alpha1.ArtifactStore) (all int, full bool) {
+	slow, namespace, store := 0, 0, 0
+	for uid, in := range l.inside {
+		all += in.count
+		if l.speeds.slow(uid) {
+			slow += in.count
+		}
+		if in.namespace == s.Namespace {
+			namespace += in.count
+		}
+		if uid == s.UID {
+			store = in.count
+		}
+	}
+	return all, namespace >= l.Namespace || store >= l.Store || (slow >= l.Slow && l.speeds.slow(s.UID))
+}
+
+// before counts the namespaces that wait and were let in longer ago than one.
+func (l *Lane) before(namespace string, now time.Time) (n int) {
+	for other, until := range l.waiting {
+		if other != namespace && !now.After(until) && l.served[other].Before(l.served[namespace]) {
+			n++
+		}
+	}
+	return n
+}
+
+// tidy forgets who no longer waits, and namespaces that nobody is compared with any more. It looks at all who wait
+// at most once in laneRetry, however many ask.
+func (l *Lane) tidy(now time.Time) {
+	if now.Sub(l.tidied) < laneRetry {
+		return
+	}
+	l.tidied = now
+	maps.DeleteFunc(l.waiting, func(_ string, until time.Time) bool { return now.After(until) })
+	for uid, queue := range l.storeQueue {
+		maps.DeleteFunc(queue, func(_ any, until time.Time) bool { return now.After(until) })
+		if len(queue) == 0 {
+			delete(l.storeQueue, uid)
+		}
+	}
+	maps.DeleteFunc(l.served, func(_ string, at time.Time) bool { return now.Sub(at) > slowFor })
+}
+
+// ErrBusy says: others are in the registry; see lane.
+var ErrBusy = errors.New("as many are at work in this registry as may be at once")

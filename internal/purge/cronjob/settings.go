@@ -1,0 +1,74 @@
+package cronjob
+
+import (
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+const (
+	// ContainerName is the container of a purge's pod that runs the program.
+	ContainerName = "purge"
+	// AllowLoopbackFlag is the flag of the manager and of a purge that lets registries be at loopback addresses.
+	AllowLoopbackFlag = "allow-loopback-registries"
+	// MemoryVariable bounds, in bytes, the memory that the Go runtime aims at: it collects garbage rather
+	// than be killed at the container's limit.
+	MemoryVariable = "GOMEMLIMIT"
+	// memoryPercent is the part of the memory limit for the Go runtime; the rest is for what it does
+	// not count, such as the program itself.
+	memoryPercent = 90
+)
+
+// Settings are what the manager's command line decides for the pods of all purges.
+type Settings struct {
+	// Image of the container; "" means that there is no CronJob.
+	Image string
+	// Resources of the container, as they are: empty lists are no requests and no limits.
+	Resources corev1.ResourceRequirements
+	// AllowLoopback lets registries be at loopback addresses; see registry.Addresses. Default: refused.
+	AllowLoopback bool
+}
+
+// DefaultResources are requests of 50 millicores and 64 MiB, and limits of one core and 512 MiB.
+func DefaultResources() corev1.ResourceRequirements {
+	return corev1.ResourceRequirements{
+		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("64Mi")},
+		Limits:   corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1"), corev1.ResourceMemory: resource.MustParse("512Mi")},
+	}
+}
+
+// args are the arguments of a store's purge.
+func (s Settings) args(store *v1alpha1.ArtifactStore) []string {
+	all := []string{"purge", "--namespace=" + store.Namespace, "--store=" + store.Name}
+	if s.AllowLoopback {
+		all = append(all, "--"+AllowLoopbackFlag)
+	}
+	return all
+}
+
+// env is what the Go runtime is told of the memory limit; nil without a limit.
+func (s Settings) env() []corev1.EnvVar {
+	limit, set := s.Resources.Limits[corev1.ResourceMemory]
+	if !set {
+		return nil
+	}
+	return []corev1.EnvVar{{Name: MemoryVariable, Value: strconv.FormatInt(RuntimeMemory(limit.Value()), 10)}}
+}
+
+// RuntimeMemory is the part of a container's memory limit that the Go runtime aims at: 90 %, in bytes.
+func RuntimeMemory(limit int64) int64 { return limit / 100 * memoryPercent }
+
+// pullPolicy is Always for an image whose tag is missing or "latest" and IfNotPresent for any other, which
+// is the API server's default.
+func (s Settings) pullPolicy() corev1.PullPolicy {
+	name, _, digested := strings.Cut(s.Image, "@")
+	_, tag, tagged := strings.Cut(name[strings.LastIndex(name, "/")+1:], ":")
+	if tag == "latest" || (!tagged && !digested) {
+		return corev1.PullAlways
+	}
+	return corev1.PullIfNotPresent
+}

@@ -1,0 +1,278 @@
+package release
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/backend"
+	"github.com/nfo-operator/nfo/internal/livelist"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// MaxEvidence is the age up to which what was read may be acted on (I3).
+const MaxEvidence = 5 * time.Second
+
+// evidence is what a release acts on, and when its reading began, on the monotonic clock.
+type evidence struct {
+	at        time.Time
+	holders   []reference.Holder
+	store     *v1alpha1.ArtifactStore
+	untouched string
+	// listed are the tags that other manifests list: StoreScoped ones of the store, and those of stores
+	// of the same place, as when a publisher moves to another namespace.
+	listed reference.Listed
+}
+
+// free are the entries whose tags no other manifest lists. The others' tags stay (I1).
+func (ev evidence) free(entries []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {
+	return slices.DeleteFunc(slices.Clone(entries), func(e v1alpha1.ArtifactStatus) bool {
+		_, others := ev.listed[e.Repository+":"+e.ArtifactVersion]
+		return others
+	})
+}
+
+// others are the entries whose tags stay, each with the manifest that lists it, in their order.
+func (ev evidence) others(entries []v1alpha1.ArtifactStatus) (stay []string) {
+	for _, e := range entries {
+		tag := e.Repository + ":" + e.ArtifactVersion
+		if by, ok := ev.listed[tag]; ok {
+			stay = append(stay, fmt.Sprintf("%s (%s)", tag, by))
+		}
+	}
+	return stay
+}
+
+// fresh gathers the evidence anew when it is too old for one more write (I3). The store must
+// still want of a release what it wanted before.
+func (r *Releaser) fresh(ctx context.Context, job Task, ev *evidence, f Finding) error {
+	if r.Clock.Since(ev.at) <= MaxEvidence/2 {
+		return nil
+	}
+	was := ev.store
+	var err error
+	if *ev, err = r.gather(ctx, job); err != nil || len(ev.holders) > 0 {
+		if ev.store == nil {
+			ev.store = was // holders are looked for first
+		}
+		return err
+	}
+	if ev.untouched != "" || ev.store.Generation != was.Generation || len(ev.free([]v1alpha1.ArtifactStatus{f.ArtifactStatus})) == 0 {
+		return fmt.Errorf("untagging %s:%s: %w", f.Repository, f.ArtifactVersion, reference.ErrSuperseded)
+	}
+	return nil
+}
+
+// Why nothing can be recorded, and so nothing is untagged (I4).
+const (
+	goneNamespace = "The namespace is being deleted, so nothing can be recorded: the artifacts stay in the registry."
+	goneKind      = "The CustomResourceDefinition of ArtifactManifests is being deleted with all manifests, so nothing is released: the artifacts stay in the registry."
+)
+
+// gather reads, live, all that a release may stand on: that the manifest still is what is to be
+// released, what holds it, where its store is, and that this store is nobody else's (I9).
+func (r *Releaser) gather(ctx context.Context, job Task) (evidence, error) {
+	ev := evidence{at: r.Clock.Now()}
+	var m v1alpha1.ArtifactManifest
+	err := r.Live.Get(ctx, client.ObjectKeyFromObject(job.Manifest), &m)
+	switch {
+	case apierrors.IsNotFound(err), err == nil && (m.UID != job.Manifest.UID || m.Generation != job.Manifest.Generation):
+		return ev, fmt.Errorf("reading manifest %s: %w", job.Manifest.Name, reference.ErrSuperseded)
+	case err != nil:
+		return ev, fmt.Errorf("reading manifest %s: %w", job.Manifest.Name, err)
+	}
+	found, err := r.Holders.Live(ctx, &m)
+	if ev.holders = found.Holders; err != nil || len(ev.holders) > 0 {
+		return ev, err
+	}
+	if found.KindGoing {
+		ev.untouched = goneKind
+		return ev, nil
+	}
+	if ev.holders, err = r.unlistedHolders(ctx, &m); err != nil || len(ev.holders) > 0 {
+		return ev, err
+	}
+	var ns corev1.Namespace
+	if err := r.Live.Get(ctx, client.ObjectKey{Name: m.Namespace}, &ns); err != nil {
+		return ev, fmt.Errorf("reading namespace %s: %w", m.Namespace, err)
+	}
+	if !ns.DeletionTimestamp.IsZero() {
+		ev.untouched = goneNamespace
+		return ev, nil
+	}
+	return ev, r.gatherStore(ctx, &m, &ev)
+}
+
+// unlistedHolders reads, by name, the holders that the cache or the manifest's status knows although no
+// live list shows them. A list that left one out would else release what is in use (I2).
+func (r *Releaser) unlistedHolders(ctx context.Context, m *v1alpha1.ArtifactManifest) ([]reference.Holder, error) {
+	known, err := r.Holders.Cached(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range m.Status.Dependents.Dependents {
+		known = append(known, reference.Holder{Object: reference.Object{Kind: d.Kind, Namespace: d.Namespace, Name: d.Name}})
+	}
+	return r.Holders.Still(ctx, m, known)
+}
+
+// everywhere is the key of what is read for the whole cluster.
+const everywhere = ""
+
+// AllStores reads every store of the cluster, uncached.
+func (r *Releaser) AllStores(ctx context.Context) ([]v1alpha1.ArtifactStore, error) {
+	all, err := r.stores.Do(ctx, everywhere, func(ctx context.Context) ([]v1alpha1.ArtifactStore, error) {
+		var list v1alpha1.ArtifactStoreList
+		err := r.Live.List(ctx, &list, livelist.Keep(func(o client.Object) {
+			if s, ok := o.(*v1alpha1.ArtifactStore); ok {
+				s.Status.Unresolved = nil
+			}
+		}))
+		return list.Items, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing stores: %w", err)
+	}
+	return all, nil
+}
+
+// readStores reads every store of the cluster, and finds the manifest's own, which is read by name if the
+// list does not have it.
+func (r *Releaser) readStores(ctx context.Context, m *v1alpha1.ArtifactManifest) (own *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore, err error) {
+	if all, err = r.AllStores(ctx); err != nil {
+		return nil, nil, err
+	}
+	for i := range all {
+		if s := &all[i]; s.Namespace == m.Namespace && s.Name == m.Spec.ArtifactStoreRef.Name {
+			return s.DeepCopy(), all, nil
+		}
+	}
+	own = &v1alpha1.ArtifactStore{}
+	err = r.Live.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}, own)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, all, nil
+	case err != nil:
+		return nil, nil, fmt.Errorf("reading store %s: %w", m.Spec.ArtifactStoreRef.Name, err)
+	}
+	return nil, nil, fmt.Errorf("listing stores: %w: store %s exists and is not listed", reference.ErrSuperseded, own.Name)
+}
+
+// gatherStore reads the manifest's store, and whether anything may be done in it.
+func (r *Releaser) gatherStore(ctx context.Context, m *v1alpha1.ArtifactManifest, ev *evidence) error {
+	own, all, err := r.readStores(ctx, m)
+	if err != nil {
+		return err
+	}
+	ev.store = own
+	recorded := slices.ContainsFunc(m.Status.Artifacts, func(a v1alpha1.ArtifactStatus) bool { return a.Digest != "" })
+	switch {
+	case unknownOnDelete(m) || (ev.store != nil && unknownOnDelete(ev.store)):
+		return fmt.Errorf("reading what is wanted on deletion: %w", ErrOnDelete) // whoever wrote it wanted something else than this
+	case orphaned(m) || (ev.store != nil && orphaned(ev.store)):
+		ev.untouched = "Annotation nfo.dev/on-delete: Orphan: the artifacts stay in the registry."
+	case ev.store == nil && recorded:
+		return fmt.Errorf("finding ArtifactStore %s: %w", m.Spec.ArtifactStoreRef.Name, ErrStoreNotFound)
+	case ev.store == nil:
+		ev.untouched = "Its store does not exist and nothing of it was ever seen in a registry."
+	default:
+		if ev.untouched, err = r.Inert(ev.store, all); err != nil {
+			return err
+		}
+	}
+	if ev.untouched != "" {
+		return nil
+	}
+	ev.listed, err = r.Listed(ctx, ev.store, all)
+	return err
+}
+
+// Listed reads, live, which tags manifests list besides the one in whose own path they are: the StoreScoped
+// manifests of the store, and all manifests of stores in the same place, though these are inert, and of stores
+// that may be there under another name.
+func (r *Releaser) Listed(ctx context.Context, s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) (reference.Listed, error) {
+	old, err := r.manifestsOf(ctx, scope{s.Namespace, v1alpha1.StoreScoped})
+	if err != nil {
+		return nil, err
+	}
+	tags := reference.Listed{}
+	tags.Add(s, old)
+	return tags, tags.AddBeside(r.Places.Beside(s, all), func(namespace string) ([]v1alpha1.ArtifactManifest, error) {
+		return r.manifestsOf(ctx, scope{namespace: namespace})
+	})
+}
+
+// manifestsOf reads, live, the manifests of a scope, without their status. They are shared, and only read.
+func (r *Releaser) manifestsOf(ctx context.Context, in scope) ([]v1alpha1.ArtifactManifest, error) {
+	found, err := r.manifests.Do(ctx, in, func(ctx context.Context) ([]v1alpha1.ArtifactManifest, error) {
+		fields := client.MatchingFields{}
+		if in.path != "" {
+			fields["spec.uploadPath"] = string(in.path)
+		}
+		var list v1alpha1.ArtifactManifestList
+		err := r.Live.List(ctx, &list, client.InNamespace(in.namespace), fields, livelist.Keep(func(o client.Object) {
+			if m, ok := o.(*v1alpha1.ArtifactManifest); ok {
+				m.Status = v1alpha1.ArtifactManifestStatus{}
+			}
+		}))
+		return list.Items, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing the manifests of namespace %s: %w", in.namespace, err)
+	}
+	return found, nil
+}
+
+// Inert says why a store's manifests go without touching the registry; "" when they do not. Errors wrap
+// errSuperseded while the store's status says that it must not use its place and nothing that is read now says
+// so: either of them may be wrong for a moment (I2).
+func (r *Releaser) Inert(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) (string, error) {
+	at, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	if err != nil {
+		return fmt.Sprintf("The URL of store %s is %v: nothing was ever done there.", s.Name, err), nil
+	}
+	if err := r.Places.Refusal(s.Namespace, at); err != nil {
+		return fmt.Sprintf("Store %s is inert, and the artifacts stay in the registry: %v.", s.Name, err), nil
+	}
+	if w := r.Places.Winner(s, all); w != nil {
+		return fmt.Sprintf("Store %s is inert because store %s/%s has an overlapping URL and precedes it: the artifacts stay in the registry.", s.Name, w.Namespace, w.Name), nil
+	}
+	if c := backend.Inert(s); c != nil && (c.Reason == v1alpha1.ReasonPathConflict || c.Reason == v1alpha1.ReasonPlaceRefused) {
+		return "", fmt.Errorf("reading which store has the place of %s: %w", s.Name, reference.ErrSuperseded)
+	}
+	return "", nil
+}
+
+// Unchanged looks, live, that a manifest still is what was seen.
+func (r *Releaser) Unchanged(ctx context.Context, seen *v1alpha1.ArtifactManifest) error {
+	var m v1alpha1.ArtifactManifest
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(seen), &m); err != nil {
+		return fmt.Errorf("reading manifest %s: %w", seen.Name, err)
+	}
+	if m.UID != seen.UID || m.Generation != seen.Generation || m.Annotations[v1alpha1.AnnotationRestoreDigest] != seen.Annotations[v1alpha1.AnnotationRestoreDigest] {
+		return fmt.Errorf("reading manifest %s: %w", m.Name, reference.ErrSuperseded)
+	}
+	return nil
+}
+
+// NamespaceGone reports whether the API server refused to create an object because the
+// namespace is being deleted.
+func NamespaceGone(err error) bool {
+	return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
+}
+
+// Inertness returns why nothing may be done in a store, also before the store's status says that its place is
+// refused; nil if it may.
+func (r *Releaser) Inertness(s *v1alpha1.ArtifactStore, at v1alpha1.RegistryLocation) *metav1.Condition {
+	if refusal := r.Places.Refusal(s.Namespace, at); refusal != nil {
+		return &metav1.Condition{Reason: v1alpha1.ReasonPlaceRefused, Message: refusal.Error()}
+	}
+	return backend.Inert(s)
+}

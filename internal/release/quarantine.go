@@ -1,0 +1,209 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/inventory"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/tombstone"
+)
+
+func quarantines(s *v1alpha1.ArtifactStore) bool {
+	return s.Spec.Purge.Undo == v1alpha1.UndoQuarantineTag
+}
+
+// putUndoTag gives a digest the tag that keeps it until the purge. One that is there is left alone.
+func putUndoTag(ctx context.Context, reg *registry.Client, repository, d string) error {
+	at := digest.Digest(d)
+	_, err := reg.PutTag(ctx, repository, graph.UndoTag(at), at)
+	if errors.Is(err, registry.ErrTagTaken) {
+		err = fmt.Errorf("%w: %w", ErrUndoTagTaken, err)
+	}
+	if err != nil {
+		return fmt.Errorf("quarantining %s@%s: %w", repository, d, err)
+	}
+	return nil
+}
+
+// quarantine puts the undo tag on what is about to lose its tag, or has lost it already, on
+// evidence that is fresh. Where the registry cannot remove a tag alone, the tag itself stays. lost
+// says that there is nothing to keep any more.
+func (r *Releaser) quarantine(ctx context.Context, reg *registry.Client, job Task, ev *evidence, f Finding) (lost bool, err error) {
+	if !quarantines(ev.store) || ev.store.Status.Capabilities.TagDelete == v1alpha1.Unsupported {
+		return false, nil
+	}
+	if err := r.fresh(ctx, job, ev, f); err != nil || len(ev.holders) > 0 {
+		return false, err
+	}
+	write, cancel := context.WithTimeout(ctx, MaxEvidence-r.Clock.Since(ev.at))
+	defer cancel()
+	err = putUndoTag(write, reg, f.Repository, f.kept().Digest)
+	if !f.There && errors.Is(err, registry.ErrNotFound) {
+		return true, nil // find has told since when the tag is said not to exist
+	}
+	return false, err
+}
+
+// isUndoTag reports whether the entry's own tag is its undo tag: then it is what keeps the digest
+// and stays.
+func isUndoTag(s *v1alpha1.ArtifactStore, f Finding) bool {
+	return quarantines(s) && f.ArtifactVersion == graph.UndoTag(digest.Digest(f.Digest))
+}
+
+// QuarantineOverwritten puts the undo tag on a digest that has lost its tag by somebody's push, if
+// the store, read live, wants it. The reasons are for the entries of its tombstone.
+func (r *Releaser) QuarantineOverwritten(ctx context.Context, in *v1alpha1.ArtifactStore, m *v1alpha1.ArtifactManifest, e v1alpha1.ArtifactStatus) (reasons map[string]string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, MaxEvidence)
+	defer cancel()
+	s, err := r.store(ctx, in)
+	if err != nil || !quarantines(s) {
+		return nil, err
+	}
+	if err := r.Unchanged(ctx, m); err != nil {
+		return nil, err
+	}
+	reg, err := r.Open(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	err = putUndoTag(ctx, reg, e.Repository, e.Digest)
+	if errors.Is(err, registry.ErrNotFound) {
+		return map[string]string{e.Repository + ":" + e.ArtifactVersion: tombstone.DigestLost}, nil
+	}
+	return nil, err
+}
+
+// store reads a store live. It must be the one that was seen.
+func (r *Releaser) store(ctx context.Context, seen *v1alpha1.ArtifactStore) (*v1alpha1.ArtifactStore, error) {
+	var s v1alpha1.ArtifactStore
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(seen), &s); err != nil {
+		return nil, fmt.Errorf("reading store %s: %w", seen.Name, err)
+	}
+	if s.UID != seen.UID {
+		return nil, fmt.Errorf("reading store %s: %w", seen.Name, reference.ErrSuperseded)
+	}
+	return &s, nil
+}
+
+// lifting removes the undo tags of what a restore has put back. Its evidence is read when the
+// first such tag is seen: most restores see none.
+type lifting struct {
+	releaser *Releaser
+	reg      *registry.Client
+	store    *v1alpha1.ArtifactStore
+	// tombstone is the one that is being restored, kept up to date in memory.
+	tombstone *v1alpha1.Tombstone
+
+	read      bool
+	removable bool                 // the registry removes a tag alone
+	others    []v1alpha1.Tombstone // of the same manifest
+	listed    reference.Listed
+}
+
+// hopeless are the errors that no further try mends.
+var hopeless = []error{
+	reference.ErrHoldersUnknown, registry.ErrCredentials, registry.ErrAddress, registry.ErrDenied, registry.ErrUnsupported, registry.ErrUnreadable,
+}
+
+// lift removes the undo tag of an entry whose tag is back, unless something else needs it. listed are
+// the tags of the repository, nil if they are not known. What no further try can mend does not hold the
+// restore up: the tag then stays until the purge.
+func (l *lifting) lift(ctx context.Context, a v1alpha1.TombstoneArtifact, listed []string) error {
+	if tag := graph.UndoTag(digest.Digest(tombstone.RestoredDigest(a))); listed != nil && !slices.Contains(listed, tag) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, MaxEvidence)
+	defer cancel()
+	err := l.try(ctx, a)
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("removing the undo tag of %s:%s: %w", a.Repository, a.Tag, err)
+	if slices.ContainsFunc(hopeless, func(no error) bool { return errors.Is(err, no) }) {
+		log.FromContext(ctx).Info("An undo tag stays until the purge", "reason", err.Error())
+		return nil
+	}
+	return err
+}
+
+func (l *lifting) try(ctx context.Context, a v1alpha1.TombstoneArtifact) error {
+	d := digest.Digest(tombstone.RestoredDigest(a))
+	tag := graph.UndoTag(d)
+	if tag == "" || tag == a.Tag {
+		return nil
+	}
+	now, err := l.reg.Resolve(ctx, a.Repository, tag)
+	switch {
+	case errors.Is(err, registry.ErrNotFound), err == nil && now.Digest != d:
+		return nil
+	case err != nil:
+		return err
+	}
+	if err := l.observe(ctx); err != nil {
+		return err
+	}
+	if _, listed := l.listed[a.Repository+":"+tag]; !l.removable || listed || l.needed(a, d.String()) {
+		return nil
+	}
+	return l.reg.Untag(ctx, a.Repository, tag)
+}
+
+// observe reads, live, what decides whether an undo tag may go.
+func (l *lifting) observe(ctx context.Context) error {
+	if l.read {
+		return nil
+	}
+	s, err := l.releaser.store(ctx, l.store)
+	if err != nil {
+		return err
+	}
+	l.removable = s.Status.Capabilities.TagDelete == v1alpha1.Supported
+	name := l.tombstone.Spec.Manifest.Name
+	var graves v1alpha1.TombstoneList
+	if err := l.releaser.Live.List(ctx, &graves, client.InNamespace(s.Namespace), client.MatchingFields{tombstone.ByManifest: name}); err != nil {
+		return fmt.Errorf("listing tombstones: %w", err)
+	}
+	l.others = slices.DeleteFunc(graves.Items, func(t v1alpha1.Tombstone) bool { return t.UID == l.tombstone.UID })
+	all, err := l.releaser.AllStores(ctx)
+	if err != nil {
+		return err
+	}
+	if l.listed, err = l.releaser.Listed(ctx, s, all); err != nil {
+		return err
+	}
+	var m v1alpha1.ArtifactManifest
+	if err := l.releaser.Live.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: name}, &m); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("reading manifest %s: %w", name, err)
+	}
+	for _, e := range inventory.Entries(&m, l.reg.Location()) {
+		l.listed[e.Repository+":"+e.ArtifactVersion] = reference.Self(&m)
+	}
+	l.read = true
+	return nil
+}
+
+// needed reports whether another entry of a tombstone, which can still be restored or purged, has
+// the digest: the same undo tag keeps it for both.
+func (l *lifting) needed(a v1alpha1.TombstoneArtifact, d string) bool {
+	for _, t := range append([]v1alpha1.Tombstone{*l.tombstone}, l.others...) {
+		for _, o := range t.Spec.Artifacts {
+			self := t.UID == l.tombstone.UID && o.Tag == a.Tag
+			state := t.Entry(o.Repository, o.Tag).State
+			consumed := state == v1alpha1.TombstoneRestored || state == v1alpha1.TombstonePurged
+			if o.Repository == a.Repository && !self && !consumed && slices.Contains(o.Digests, d) {
+				return true
+			}
+		}
+	}
+	return false
+}

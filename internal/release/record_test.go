@@ -1,0 +1,108 @@
+package release
+
+import (
+	"strconv"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/tombstone"
+)
+
+// seen is a finding of a tag that is there, at b.
+func seen(earlier string) Finding {
+	return Finding{ArtifactStatus: present("b"), earlier: earlier, There: true}
+}
+
+// filled are as many digests as a tombstone's entry has room for, the last one is given.
+func filled(last string) []string {
+	ds := make([]string, tombstone.MaxDigests)
+	for i := range ds {
+		ds[i] = "d" + strconv.Itoa(i)
+	}
+	ds[tombstone.MaxDigests-1] = last
+	return ds
+}
+
+func TestI4DigestsOnlyGrow(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		reason string
+		has    []string
+		found  Finding
+		want   []string
+	}{
+		"First":   {"the first digest", nil, seen(""), []string{"b"}},
+		"Same":    {"nothing new", []string{"b"}, seen(""), []string{"b"}},
+		"Moved":   {"the tag has moved: both stay, the new one last", nil, seen("a"), []string{"a", "b"}},
+		"Back":    {"the tag has moved back: the last one is restored", []string{"b", "a"}, seen(""), []string{"a", "b"}},
+		"Another": {"what was recorded stays", []string{"a"}, seen("a"), []string{"a", "b"}},
+		"Gone":    {"what is recorded may be older than what this release has seen", []string{"a", "b"}, Finding{ArtifactStatus: present("a")}, []string{"a", "b"}},
+		"Unseen":  {"it is kept, and is not what a restore takes", []string{"b"}, Finding{ArtifactStatus: present("a")}, []string{"a", "b"}},
+		"Full":    {"the API server takes no more digests, and a tombstone that cannot be written ends every release", filled("b"), Finding{ArtifactStatus: present("a")}, filled("b")},
+		"FullNew": {"the oldest one makes room", filled("c"), seen(""), append(filled("c")[1:], "b")},
+		"GoneNew": {"nothing else is known of it", nil, Finding{ArtifactStatus: present("a")}, []string{"a"}},
+		"Anew":    {"the earlier release is over, so that what is recorded is newer", []string{"a", "b"}, Finding{ArtifactStatus: present("a"), anew: true}, []string{"b", "a"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := &v1alpha1.Tombstone{}
+			if tc.has != nil {
+				g.Spec.Artifacts = []v1alpha1.TombstoneArtifact{{Repository: repo, Tag: "1.0.0", Digests: tc.has}}
+			}
+			grow(g, []Finding{tc.found})
+			if diff := cmp.Diff(tc.want, g.Spec.Artifacts[0].Digests); diff != "" {
+				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// An entry that is released once more must not be a candidate by the grace of the time before.
+func TestI1AReleaseAnewStartsItsGraceAnew(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		reason string
+		state  v1alpha1.TombstoneState
+		there  bool
+		keeps  bool
+	}{
+		"Resumed":       {"the tag was removed and the process died", v1alpha1.TombstoneUntagged, false, true},
+		"Kept":          {"a purge has looked at it meanwhile", v1alpha1.TombstoneKept, false, true},
+		"PushedAgain":   {"the tag is there again", v1alpha1.TombstoneUntagged, true, false},
+		"Restored":      {"it was restored before", v1alpha1.TombstoneRestored, true, false},
+		"RestoredGone":  {"it was restored, and the tag was removed by hand", v1alpha1.TombstoneRestored, false, false},
+		"Sweeping":      {"a purge has claimed what is now ours again", v1alpha1.TombstoneSweeping, true, false},
+		"InterruptedIn": {"a restore was interrupted", v1alpha1.TombstoneRestoring, true, false},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			at := metav1.Unix(10, 0)
+			g := grave(v1alpha1.CauseReleased, tc.state, 10)
+			changed := reset(&g, []Finding{{ArtifactStatus: present("sha256:a"), There: tc.there}})
+			e := g.Entry(repo, "1.0.0")
+			if changed == tc.keeps || (e.UntaggedAt != nil && e.UntaggedAt.Equal(&at)) != tc.keeps {
+				t.Errorf("%s: changed %t, now %+v", tc.reason, changed, e)
+			}
+			if !tc.keeps && e.State != v1alpha1.TombstonePending {
+				t.Errorf("%s: state %s", tc.reason, e.State)
+			}
+		})
+	}
+}
+
+func TestI9OnlyTheManifestsOwnPathIsReleased(t *testing.T) {
+	t.Parallel()
+	m := &v1alpha1.ArtifactManifest{}
+	m.Name = "m"
+	old, other := present("sha256:a"), present("sha256:a")
+	old.Repository, other.Repository = "acme/nginx", "acme/m2/nginx"
+	got := Task{Manifest: m, Entries: []v1alpha1.ArtifactStatus{old, present("sha256:a"), other}}.Owned(location)
+	if diff := cmp.Diff([]v1alpha1.ArtifactStatus{present("sha256:a")}, got); diff != "" {
+		t.Errorf("a manifest upgraded from the store-scoped path releases what lies there: -want +got\n%s", diff)
+	}
+}

@@ -1,0 +1,247 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/tombstone"
+)
+
+// restoresAtOnce is how many tags of a tombstone are restored at a time.
+const restoresAtOnce = 8
+
+// Undone is how a restore ended.
+type Undone struct {
+	Back []string // the tags that are back
+	Lost []string // those whose digest the registry says does not exist, and did not say before
+	More bool     // some are back, and others can be tried again at once
+}
+
+// restoring is the restore of tags from one tombstone (I5). Each entry is claimed first (I13): whoever
+// loses the write reads again. A claim stays until its entry is settled, so that an interrupted restore
+// is taken up again.
+type restoring struct {
+	*Releaser
+	reg       *registry.Client
+	tombstone *v1alpha1.Tombstone
+	evidence  *standing
+	undoTags  *lifting
+}
+
+// Restore puts back those tags of a tombstone that wanted says. still, when not nil, checks that the tags
+// are still to come back; it is asked again whenever its last answer is too old. The tombstone is
+// deleted when nothing of it is left.
+func (r *Releaser) Restore(ctx context.Context, reg *registry.Client, s *v1alpha1.ArtifactStore, t *v1alpha1.Tombstone,
+	wanted func(v1alpha1.TombstoneArtifact) bool, still func(context.Context) error,
+) (Undone, error) {
+	run := &restoring{
+		Releaser: r, reg: reg, tombstone: t, evidence: &standing{check: still, clock: r.Clock},
+		undoTags: &lifting{releaser: r, reg: reg, store: s, tombstone: t},
+	}
+	todo, err := run.open(ctx, wanted)
+	if err != nil || len(todo) == 0 {
+		return Undone{}, errors.Join(err, r.clear(ctx, t))
+	}
+	var out Undone
+	claimed, err := run.claim(ctx, todo)
+	if err != nil || len(claimed) == 0 {
+		return out, err
+	}
+	failed := run.putAll(ctx, claimed, &out)
+	t.Summarise()
+	if err := r.API.Status().Update(ctx, t); err != nil {
+		return out, errors.Join(failed, fmt.Errorf("recording what was restored from tombstone %s/%s: %w", t.Namespace, t.Name, err))
+	}
+	if failed == nil {
+		return out, r.clear(ctx, t)
+	}
+	if len(out.Back) > 0 { // what can be restored is; the rest is another pass's
+		log.FromContext(ctx).Info("Restored some tags of a tombstone, goes on with the others", "tombstone", t.Name, "restored", len(out.Back), "trouble", failed.Error())
+		out.More = true
+		return out, nil
+	}
+	return out, failed
+}
+
+// open reads the tombstone, live, and returns the entries that are wanted and can be restored. The
+// tombstone's UID is empty if it has gone.
+func (r *restoring) open(ctx context.Context, wanted func(v1alpha1.TombstoneArtifact) bool) ([]v1alpha1.TombstoneArtifact, error) {
+	t := r.tombstone
+	key := client.ObjectKeyFromObject(t)
+	*t = v1alpha1.Tombstone{}
+	if err := r.Live.Get(ctx, key, t); err != nil {
+		t.UID = ""
+		return nil, client.IgnoreNotFound(err)
+	}
+	var todo []v1alpha1.TombstoneArtifact
+	claimedByPurge := false
+	for _, a := range t.Spec.Artifacts {
+		if !wanted(a) {
+			continue
+		}
+		switch t.Entry(a.Repository, a.Tag).State {
+		case v1alpha1.TombstoneRestored, v1alpha1.TombstonePurged:
+			continue
+		case v1alpha1.TombstoneSweeping:
+			claimedByPurge = true
+		}
+		todo = append(todo, a)
+	}
+	if !claimedByPurge {
+		return todo, nil
+	}
+	running, err := r.Purges.running(ctx, r.Live, t.Namespace)
+	if err == nil && running {
+		err = ErrClaimed
+	}
+	if err != nil {
+		return nil, fmt.Errorf("restoring from tombstone %s/%s: %w", t.Namespace, t.Name, err)
+	}
+	return todo, nil
+}
+
+// claim marks the entries Restoring in one write that fails if anybody else wrote. Those that are known
+// as lost are claimed only if their digest exists again.
+func (r *restoring) claim(ctx context.Context, todo []v1alpha1.TombstoneArtifact) ([]v1alpha1.TombstoneArtifact, error) {
+	var claimed []v1alpha1.TombstoneArtifact
+	for _, a := range todo {
+		e := r.tombstone.Entry(a.Repository, a.Tag)
+		if strings.HasPrefix(e.Reason, v1alpha1.ReasonUndoLost) {
+			_, err := r.reg.Resolve(ctx, a.Repository, tombstone.RestoredDigest(a))
+			if errors.Is(err, registry.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("restoring %s:%s: %w", a.Repository, a.Tag, err)
+			}
+		}
+		e.State, e.Reason, e.MissingSince = v1alpha1.TombstoneRestoring, "", nil
+		r.tombstone.SetEntry(e)
+		claimed = append(claimed, a)
+	}
+	if len(claimed) == 0 {
+		return nil, nil
+	}
+	r.tombstone.Summarise()
+	if err := r.API.Status().Update(ctx, r.tombstone); err != nil {
+		return nil, fmt.Errorf("claiming tombstone %s/%s: %w", r.tombstone.Namespace, r.tombstone.Name, err)
+	}
+	return claimed, nil
+}
+
+// putAll puts the claimed tags back, some at a time, and sets their entries. One that fails keeps its
+// claim and does not stop the others.
+func (r *restoring) putAll(ctx context.Context, claimed []v1alpha1.TombstoneArtifact, out *Undone) error {
+	listed, errs := make([][]string, len(claimed)), make([]error, len(claimed))
+	var g errgroup.Group
+	g.SetLimit(restoresAtOnce)
+	for i, a := range claimed {
+		g.Go(func() error {
+			errs[i] = r.evidence.act(ctx, func(ctx context.Context) (err error) {
+				listed[i], err = r.reg.PutTag(ctx, a.Repository, a.Tag, digest.Digest(tombstone.RestoredDigest(a)))
+				return err
+			})
+			return nil // one that fails does not stop the others
+		})
+	}
+	_ = g.Wait()
+	var failed error
+	for i, a := range claimed {
+		if err := r.settle(ctx, a, listed[i], errs[i], out); err != nil && failed == nil {
+			failed = fmt.Errorf("restoring %s:%s: %w", a.Repository, a.Tag, err)
+		}
+	}
+	return failed
+}
+
+// settle sets the entry of a tag by how putting it back ended. The undo tag goes after the tag is back
+// and before that is recorded, so that an interruption leaves nothing behind that nobody knows of.
+func (r *restoring) settle(ctx context.Context, a v1alpha1.TombstoneArtifact, listed []string, putErr error, out *Undone) error {
+	ref := a.Repository + ":" + a.Tag
+	e := r.tombstone.Entry(a.Repository, a.Tag)
+	e.State = v1alpha1.TombstoneUntagged
+	if e.UntaggedAt == nil {
+		e.State = v1alpha1.TombstonePending
+	}
+	switch {
+	case errors.Is(putErr, registry.ErrTagTaken):
+		if e.UntaggedAt == nil {
+			e.State, e.UntaggedAt = v1alpha1.TombstoneUntagged, new(metav1.NewTime(r.Now()))
+		}
+		e.Reason = v1alpha1.ReasonTagTaken + ": the tag is at another digest and was left there"
+	case errors.Is(putErr, registry.ErrNotFound): // the undo lives through its grace, whatever the registry says now
+		e.Reason, e.MissingSince = tombstone.DigestLost, new(metav1.NewTime(r.Now()))
+		out.Lost = append(out.Lost, ref)
+	case putErr != nil:
+		return putErr
+	default:
+		if err := r.undoTags.lift(ctx, a, listed); err != nil {
+			return err
+		}
+		e.State = v1alpha1.TombstoneRestored
+		out.Back = append(out.Back, ref)
+	}
+	r.tombstone.SetEntry(e)
+	return nil
+}
+
+// clear deletes a tombstone that nothing is left of, if nobody has written it since.
+func (r *Releaser) clear(ctx context.Context, t *v1alpha1.Tombstone) error {
+	if t.UID == "" || !t.Consumed() {
+		return nil
+	}
+	err := r.API.Delete(ctx, t, client.Preconditions{UID: &t.UID, ResourceVersion: &t.ResourceVersion})
+	return client.IgnoreNotFound(err)
+}
+
+// standing is what writes stand on that were not asked for anew: a check, and when it began. It is safe
+// for concurrent use.
+type standing struct {
+	check func(context.Context) error // nil: nothing has to be checked
+	clock interface {
+		Now() time.Time
+		Since(time.Time) time.Duration
+	}
+
+	mu sync.Mutex
+	at time.Time // of the last check; zero for none
+}
+
+// act writes within the time for which the check counts, after checking again if that is half over (I3).
+func (s *standing) act(ctx context.Context, write func(context.Context) error) error {
+	left, err := s.left(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	return write(ctx)
+}
+
+func (s *standing) left(ctx context.Context) (time.Duration, error) {
+	if s.check == nil {
+		return MaxEvidence, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.at.IsZero() || s.clock.Since(s.at) > MaxEvidence/2 {
+		at := s.clock.Now()
+		if err := s.check(ctx); err != nil {
+			return 0, err
+		}
+		s.at = at
+	}
+	return MaxEvidence - s.clock.Since(s.at), nil
+}

@@ -1,0 +1,44 @@
+package tombstone
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// DigestLost is the reason of a tombstone's entry whose digest the registry does not have.
+const DigestLost = v1alpha1.ReasonUndoLost + ": the registry says that the digest does not exist"
+
+// RestoredDigest is the digest of an entry that a restore takes.
+func RestoredDigest(a v1alpha1.TombstoneArtifact) string { return a.Digests[len(a.Digests)-1] }
+
+// Name names the tombstone of a manifest (cause Released), or of one thing of it: of an entry
+// that was removed, as repository:tag, or of a digest that was overwritten, as repository:tag@digest.
+func Name(m *v1alpha1.ArtifactManifest, cause v1alpha1.Cause, of string) string {
+	if cause == v1alpha1.CauseReleased {
+		return v1alpha1.TombstoneName(m.Name, m.UID, "")
+	}
+	return v1alpha1.TombstoneName(m.Name, m.UID, v1alpha1.TombstoneSuffix(cause, of))
+}
+
+// MaxDigests is the API's bound on the digests of one entry.
+const MaxDigests = 256
+
+// New is the tombstone of a manifest before any digest is in it.
+func New(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore, cause v1alpha1.Cause, name string) *v1alpha1.Tombstone {
+	return &v1alpha1.Tombstone{
+		ObjectMeta: metav1.ObjectMeta{Namespace: m.Namespace, Name: name},
+		Spec: v1alpha1.TombstoneSpec{
+			RegistryURL: s.Spec.Registry.URL,
+			Manifest:    v1alpha1.TombstoneManifest{Name: m.Name, UID: m.UID, Spec: m.Spec},
+			Cause:       cause,
+			GracePeriod: s.Spec.Purge.GracePeriod,
+		},
+	}
+}
+
+// ByManifest is the field index of tombstones by the manifest that they are of.
+const ByManifest = "spec.manifest.name"
+
+// ByHost is the field index of tombstones by the registry's host, as RegistryLocation.RegistryName has it.
+const ByHost = "spec.registryURL"
