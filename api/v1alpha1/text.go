@@ -82,3 +82,16 @@ func FirstOf(names []string, n int) string {
 	}
 	return strings.Join(names, ", ")
 }
+
+// Bytes writes a number of bytes for people, in binary units: 1.5 GiB.
+func Bytes(n int64) string {
+	const units = "KMGTPE"
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, i := float64(n)/1024, 0
+	for f >= 1024 && i < len(units)-1 {
+		f, i = f/1024, i+1
+	}
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", f), ".0") + " " + units[i:i+1] + "iB"
+}

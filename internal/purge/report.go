@@ -126,7 +126,7 @@ func (r Report) Summary() string {
 		text += " (" + strings.Join(reasons, ", ") + ")"
 	}
 	if r.Reclaimed > 0 {
-		text += fmt.Sprintf(", %s reclaimable by the registry", Bytes(r.Reclaimed))
+		text += fmt.Sprintf(", %s reclaimable by the registry", v1alpha1.Bytes(r.Reclaimed))
 	}
 	text += fmt.Sprintf(", in %s", r.Ended.Sub(r.Started).Round(time.Millisecond))
 	if r.Message != "" {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"sync"
 	"time"
 
@@ -202,22 +201,9 @@ func (u usage) status(source v1alpha1.UsageSource, at time.Time, mayGo, went int
 
 // text is usage in words, with both numbers.
 func (u usage) text() string {
-	text := fmt.Sprintf("%.1f %% used (%s of %s)", 100*float64(u.used)/float64(u.capacity), Bytes(u.used), Bytes(u.capacity))
+	text := fmt.Sprintf("%.1f %% used (%s of %s)", 100*float64(u.used)/float64(u.capacity), v1alpha1.Bytes(u.used), v1alpha1.Bytes(u.capacity))
 	if u.uncollected > 0 {
-		text += fmt.Sprintf(", of it %s that earlier purges made reclaimable and the registry has not collected", Bytes(u.uncollected))
+		text += fmt.Sprintf(", of it %s that earlier purges made reclaimable and the registry has not collected", v1alpha1.Bytes(u.uncollected))
 	}
 	return text
-}
-
-// Bytes writes a number of bytes for people, in binary units: 1.5 GiB.
-func Bytes(n int64) string {
-	const units = "KMGTPE"
-	if n < 1024 {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, i := float64(n)/1024, 0
-	for f >= 1024 && i < len(units)-1 {
-		f, i = f/1024, i+1
-	}
-	return strings.TrimSuffix(fmt.Sprintf("%.1f", f), ".0") + " " + units[i:i+1] + "iB"
 }

@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/purge"
 )
 
 // purgeHealth says how the last purge went and when the next one comes.
@@ -88,7 +87,7 @@ func lastPurge(s *v1alpha1.ArtifactStore) string {
 	if last == nil {
 		return ""
 	}
-	did := fmt.Sprintf("deleted %d digests, reclaimed %s and kept %d", last.Deleted, purge.Bytes(last.ReclaimedBytes), last.Kept)
+	did := fmt.Sprintf("deleted %d digests, reclaimed %s and kept %d", last.Deleted, v1alpha1.Bytes(last.ReclaimedBytes), last.Kept)
 	var kept []string
 	for _, k := range last.KeptByReason {
 		kept = append(kept, fmt.Sprintf("%d %s", k.Count, k.Reason))
@@ -130,9 +129,9 @@ func used(s *v1alpha1.ArtifactStore) string {
 	if u == nil {
 		return ""
 	}
-	text := " When last measured, " + purge.Bytes(u.UsedBytes)
+	text := " When last measured, " + v1alpha1.Bytes(u.UsedBytes)
 	if u.CapacityBytes != nil {
-		text += " of " + purge.Bytes(*u.CapacityBytes)
+		text += " of " + v1alpha1.Bytes(*u.CapacityBytes)
 	}
 	text += " were used"
 	var more []string
@@ -147,7 +146,7 @@ func used(s *v1alpha1.ArtifactStore) string {
 		say("target %d %%", p.TargetPercent)
 	}
 	if u.UncollectedBytes > 0 {
-		say("%s left for the registry to collect", purge.Bytes(u.UncollectedBytes))
+		say("%s left for the registry to collect", v1alpha1.Bytes(u.UncollectedBytes))
 	}
 	if len(more) > 0 {
 		text += " (" + strings.Join(more, ", ") + ")"
