@@ -14,8 +14,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// image is a reference to something in a registry: by tag or, when it has one, by digest.
-type image struct {
+// image is what a person asks for.
+type image struct{ imageReference }
+
+// imageReference names something in a registry: by tag or, when it has one, by digest.
+type imageReference struct {
 	written          string
 	host, repository string
 	tag              string
@@ -29,13 +32,13 @@ func parseImage(s string) (image, error) {
 	if subject, ok := graph.SatelliteOf(i.tag); err == nil && ok && i.digest == "" {
 		i.digest = subject // it lives and goes with its subject
 	}
-	return i, err
+	return image{i}, err
 }
 
 // parseReference reads HOST/REPOSITORY:TAG or HOST/REPOSITORY[:TAG]@DIGEST. There is no default host and no
 // default tag.
-func parseReference(s string) (image, error) {
-	i := image{written: s}
+func parseReference(s string) (imageReference, error) {
+	i := imageReference{written: s}
 	ref, err := imageref.Parse(s)
 	if err != nil {
 		return i, fmt.Errorf("%q is no image: %w", s, err)

@@ -19,7 +19,7 @@ type sourceArgument struct {
 	// One of these three is set.
 	chart  string
 	layout *layoutArgument
-	image  *image
+	image  *imageReference
 }
 
 // layoutArgument is a layout, and the name of one image in it, or "".

@@ -92,8 +92,8 @@ func TestParseSource(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	at := func(host, repository, tag string, d digest.Digest) *image {
-		return &image{host: host, repository: repository, tag: tag, digest: d}
+	at := func(host, repository, tag string, d digest.Digest) *imageReference {
+		return &imageReference{host: host, repository: repository, tag: tag, digest: d}
 	}
 	one := digest.FromString("one")
 	for name, tc := range map[string]struct {
@@ -143,7 +143,7 @@ func TestParseSource(t *testing.T) {
 			if tc.want.image != nil {
 				tc.want.image.written = got.image.written
 			}
-			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(sourceArgument{}, layoutArgument{}, image{})); diff != "" || err != nil {
+			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(sourceArgument{}, layoutArgument{}, imageReference{})); diff != "" || err != nil {
 				t.Errorf("%s: error %v (-want +got):\n%s", tc.reason, err, diff)
 			}
 		})

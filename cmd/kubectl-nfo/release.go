@@ -90,7 +90,7 @@ func (e *evidence) keeps(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact, di
 	if by := e.keepsEntry(t, a); by != "" {
 		return by
 	}
-	if all := e.listed(image{repository: a.Repository, digest: godigest.Digest(digest)}, t.Spec.RegistryURL); len(all) > 0 {
+	if all := e.listed(image{imageReference{repository: a.Repository, digest: godigest.Digest(digest)}}, t.Spec.RegistryURL); len(all) > 0 {
 		return fmt.Sprintf("%s %s", reference.Self(all[0].manifest), all[0].says)
 	}
 	if all := e.pinned(t.Spec.RegistryURL, a.Repository, digest); len(all) > 0 {
@@ -115,7 +115,7 @@ func (e *evidence) keepsEntry(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifac
 	if t.Spec.Cause == v1alpha1.CauseOverwritten {
 		return ""
 	}
-	for _, f := range e.listed(image{repository: a.Repository, tag: a.Tag}, t.Spec.RegistryURL) {
+	for _, f := range e.listed(image{imageReference{repository: a.Repository, tag: a.Tag}}, t.Spec.RegistryURL) {
 		names = append(names, f.manifest.Namespace+"/"+f.manifest.Name)
 	}
 	if len(names) > 0 {

@@ -329,9 +329,9 @@ func TestParseImage(t *testing.T) {
 		want          image
 		bad           string
 	}{
-		"Tag":       {reason: "host, repository, tag", image: "r:5000/a/b:1", want: image{host: "r:5000", repository: "a/b", tag: "1"}},
-		"Digest":    {reason: "by digest", image: "r/a@" + one, want: image{host: "r", repository: "a", digest: one}},
-		"Both":      {reason: "the digest counts", image: "r/a:1@" + one, want: image{host: "r", repository: "a", tag: "1", digest: one}},
+		"Tag":       {reason: "host, repository, tag", image: "r:5000/a/b:1", want: image{imageReference{host: "r:5000", repository: "a/b", tag: "1"}}},
+		"Digest":    {reason: "by digest", image: "r/a@" + one, want: image{imageReference{host: "r", repository: "a", digest: one}}},
+		"Both":      {reason: "the digest counts", image: "r/a:1@" + one, want: image{imageReference{host: "r", repository: "a", tag: "1", digest: one}}},
 		"NoHost":    {reason: "there is no default", image: "nginx:1", bad: "registry's host"},
 		"NoTag":     {reason: "nor a default tag", image: "r:5000/a", bad: "neither a tag nor a digest"},
 		"BadTag":    {reason: "no tag", image: "r/a:-", bad: "is no image"},
