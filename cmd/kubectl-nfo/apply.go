@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/internal/aosm"
+	"github.com/nfo-operator/nfo/internal/plugin"
 )
 
 // fieldManager is who the API server says has set the fields.
@@ -21,7 +22,7 @@ const fieldManager = "kubectl-nfo"
 func (f *importFlags) deliver(ctx context.Context, result *aosm.Result, cluster *applier, printer printers.ResourcePrinter) error {
 	done := &unstructured.UnstructuredList{Object: map[string]any{"apiVersion": "v1", "kind": "List"}}
 	asList := *f.print.OutputFormat == "json"
-	out := dataOut(f.streams.Out, *f.print.OutputFormat)
+	out := plugin.DataOut(f.streams.Out, *f.print.OutputFormat)
 	failed := 0
 	for _, o := range result.Objects {
 		u, err := cluster.apply(ctx, o, result.Assumed[o])
@@ -34,16 +35,16 @@ func (f *importFlags) deliver(ctx context.Context, result *aosm.Result, cluster 
 			continue
 		}
 		if err := printer.PrintObj(u, out); err != nil { // at once: who waits sees how far it is
-			return &exitError{exitFailed, fmt.Errorf("printing: %w", err)}
+			return &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("printing: %w", err)}
 		}
 	}
 	if asList {
 		if err := printer.PrintObj(done, out); err != nil {
-			return &exitError{exitFailed, fmt.Errorf("printing: %w", err)}
+			return &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("printing: %w", err)}
 		}
 	}
 	if failed > 0 {
-		return &exitError{exitFailed, fmt.Errorf("the cluster did not take %d of %d objects; mend what is said of each, and import again", failed, len(result.Objects))}
+		return &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("the cluster did not take %d of %d objects; mend what is said of each, and import again", failed, len(result.Objects))}
 	}
 	return nil
 }
@@ -67,9 +68,9 @@ type applier struct {
 }
 
 func (f *importFlags) connect() (*applier, error) {
-	api, err := connect(f.config, f.streams)
+	api, err := plugin.Connect(f.config, f.streams)
 	if err != nil {
-		return nil, &exitError{exitFailed, err}
+		return nil, &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
 	return &applier{importFlags: f, api: api}, nil
 }

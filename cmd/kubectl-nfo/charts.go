@@ -16,6 +16,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/chart"
+	"github.com/nfo-operator/nfo/internal/plugin"
 )
 
 const chartsHelp = `Shows, for each chart that a manifest lists, the images that the chart names: where in the chart, where in
@@ -47,7 +48,7 @@ func newChartsCommand(streams genericiooptions.IOStreams, config *genericcliopti
 		Example: chartsExample,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usage("one argument is needed: am/NAME")
+				return plugin.Usage("one argument is needed: am/NAME")
 			}
 			return nil
 		},
@@ -59,26 +60,26 @@ func newChartsCommand(streams genericiooptions.IOStreams, config *genericcliopti
 
 func (f *chartsFlags) run(ctx context.Context, what string) error {
 	if f.output != "table" && f.output != "json" {
-		return usage("--output is table or json, not %q", f.output)
+		return plugin.Usage("--output is table or json, not %q", f.output)
 	}
 	resource, name, ok := strings.Cut(what, "/")
 	if !ok || name == "" || strings.Contains(name, "/") {
-		return usage("%q is not am/NAME", what)
+		return plugin.Usage("%q is not am/NAME", what)
 	}
-	api, namespace, kind, err := connectFor(f.config, f.streams, resource)
+	api, namespace, kind, err := plugin.ConnectFor(f.config, f.streams, resource)
 	if err != nil {
 		return err
 	}
 	if kind != v1alpha1.KindArtifactManifest {
-		return usage("%q is not am/NAME: only manifests list charts", what)
+		return plugin.Usage("%q is not am/NAME: only manifests list charts", what)
 	}
 	var m v1alpha1.ArtifactManifest
 	if err := api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &m); err != nil {
-		return &exitError{exitFailed, fmt.Errorf("reading %s: %w", v1alpha1.ResourceID(kind, namespace, name), err)}
+		return &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("reading %s: %w", v1alpha1.ResourceID(kind, namespace, name), err)}
 	}
 	report := chartsReport(&m)
 	if f.output == "json" {
-		return writeJSON(f.streams.Out, report)
+		return plugin.WriteJSON(f.streams.Out, report)
 	}
 	return report.write(f.streams.Out)
 }

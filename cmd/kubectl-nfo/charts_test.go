@@ -11,22 +11,24 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/chart"
+	"github.com/nfo-operator/nfo/internal/plugin"
+	"github.com/nfo-operator/nfo/internal/plugin/plugintest"
 )
 
 // charted is a manifest with a chart that was read, one that was not, and an artifact that nobody has seen.
 func charted(m *v1alpha1.ArtifactManifest) {
 	m.Spec.Artifacts = []v1alpha1.Artifact{{ArtifactName: "app", ArtifactVersion: "1"}, {ArtifactName: "db", ArtifactVersion: "2"}, {ArtifactName: "new", ArtifactVersion: "3"}}
 	m.Status.Artifacts = []v1alpha1.ArtifactStatus{
-		{ArtifactName: "app", ArtifactVersion: "1", Digest: one, ConfigMediaType: chart.ConfigMediaType},
-		{ArtifactName: "db", ArtifactVersion: "2", Digest: two, ConfigMediaType: chart.ConfigMediaType},
+		{ArtifactName: "app", ArtifactVersion: "1", Digest: plugintest.One, ConfigMediaType: chart.ConfigMediaType},
+		{ArtifactName: "db", ArtifactVersion: "2", Digest: plugintest.Two, ConfigMediaType: chart.ConfigMediaType},
 	}
 	m.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionComplete, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonMissingImage, Message: "No."}}
 	m.Status.Charts = []v1alpha1.ChartStatus{
 		{
-			ArtifactName: "app", ArtifactVersion: "1", Digest: one, Name: "app", Version: "1.0.0", AppVersion: "7", RegistryValuesPaths: []string{"registry"},
+			ArtifactName: "app", ArtifactVersion: "1", Digest: plugintest.One, Name: "app", Version: "1.0.0", AppVersion: "7", RegistryValuesPaths: []string{"registry"},
 			ImageCount: 7, Problem: "it is broken", Remark: "a spare part too",
 			Images: []v1alpha1.ChartImage{
-				{Image: "app:1", State: v1alpha1.ImageInManifest, Repository: "acme/m/app", Digest: one, Place: "app/templates/a.yaml Pod/a spec.containers.a.image"},
+				{Image: "app:1", State: v1alpha1.ImageInManifest, Repository: "acme/m/app", Digest: plugintest.One, Place: "app/templates/a.yaml Pod/a spec.containers.a.image"},
 				{Image: "base:1", State: v1alpha1.ImageOtherManifest, Manifest: "base", Repository: "acme/base/base"},
 				{Image: "gone:1", State: v1alpha1.ImageMissing, Place: "x"},
 				{Image: "q.io/t:1", State: v1alpha1.ImageForeign, Optional: true, OptionalReason: v1alpha1.OptionalTest, Place: "y"},
@@ -34,7 +36,7 @@ func charted(m *v1alpha1.ArtifactManifest) {
 				{Image: "q.io/v:1", State: v1alpha1.ImageForeign, Optional: true, OptionalReason: v1alpha1.OptionalValues, Place: "values v"},
 			},
 		},
-		{ArtifactName: "db", ArtifactVersion: "2", Digest: one},
+		{ArtifactName: "db", ArtifactVersion: "2", Digest: plugintest.One},
 	}
 }
 
@@ -65,7 +67,7 @@ Not seen in the registry yet, and possibly charts: new:3
 func TestChartsReport(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	report := chartsReport(manifest("m", charted))
+	report := chartsReport(plugintest.Manifest("m", charted))
 	if err := report.write(&out); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +75,7 @@ func TestChartsReport(t *testing.T) {
 		t.Error(diff)
 	}
 	out.Reset()
-	if err := writeJSON(&out, report); err != nil {
+	if err := plugin.WriteJSON(&out, report); err != nil {
 		t.Fatal(err)
 	}
 	var again chartReport
@@ -83,7 +85,7 @@ func TestChartsReport(t *testing.T) {
 	if diff := cmp.Diff(report, again); diff != "" {
 		t.Errorf("JSON: %s", diff)
 	}
-	if i := again.Charts[0].Images; !i[0].Required || i[3].Required || i[0].Digest != one {
+	if i := again.Charts[0].Images; !i[0].Required || i[3].Required || i[0].Digest != plugintest.One {
 		t.Errorf("JSON: %+v", i)
 	}
 }
@@ -91,7 +93,7 @@ func TestChartsReport(t *testing.T) {
 func TestChartsReportOfNone(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	m := manifest("m", func(m *v1alpha1.ArtifactManifest) { m.Spec.Artifacts = m.Spec.Artifacts[:1] })
+	m := plugintest.Manifest("m", func(m *v1alpha1.ArtifactManifest) { m.Spec.Artifacts = m.Spec.Artifacts[:1] })
 	if err := chartsReport(m).write(&out); err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +117,7 @@ func TestChartsUsage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out, errOut bytes.Buffer
-			if code := run(t.Context(), genericiooptions.IOStreams{Out: &out, ErrOut: &errOut}, tc.args); code != exitUsage || errOut.Len() == 0 {
+			if code := run(t.Context(), genericiooptions.IOStreams{Out: &out, ErrOut: &errOut}, tc.args); code != plugin.ExitUsage || errOut.Len() == 0 {
 				t.Errorf("%s: exit code %d, %s", tc.reason, code, errOut.String())
 			}
 		})

@@ -3,13 +3,8 @@ package main
 import (
 	"fmt"
 	"strings"
-)
 
-// Exit codes.
-const (
-	exitFailed    = 1
-	exitUsage     = 2
-	exitNotMapped = 3
+	"github.com/nfo-operator/nfo/internal/plugin"
 )
 
 // importExits are the exit codes of an import, in the words of its help and of the documentation.
@@ -18,9 +13,9 @@ var importExits = []struct {
 	means string
 }{
 	{0, "Everything in the files that matters here is in the objects."},
-	{exitFailed, "Something failed: a file cannot be used, or the cluster did not take an object."},
-	{exitUsage, "The command line is wrong. Nothing was read or changed."},
-	{exitNotMapped, "Everything else is in the objects, but something is not: standard error lists it under \"Not mapped\"."},
+	{plugin.ExitFailed, "Something failed: a file cannot be used, or the cluster did not take an object."},
+	{plugin.ExitUsage, "The command line is wrong. Nothing was read or changed."},
+	{plugin.ExitNotMapped, "Everything else is in the objects, but something is not: standard error lists it under \"Not mapped\"."},
 }
 
 func exitHelp() string {

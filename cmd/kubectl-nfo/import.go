@@ -15,6 +15,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/aosm"
+	"github.com/nfo-operator/nfo/internal/plugin"
 )
 
 const importHelp = `Reads resources of Azure Operator Service Manager and applies the objects that they become.
@@ -90,7 +91,7 @@ func newImportCommand(streams genericiooptions.IOStreams, config *genericcliopti
 
 func noArguments(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usage("unexpected argument %q", args[0])
+		return plugin.Usage("unexpected argument %q", args[0])
 	}
 	return nil
 }
@@ -102,11 +103,11 @@ func (f *importFlags) run(ctx context.Context) error {
 	}
 	printer, err := f.printer()
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return &plugin.Error{Code: plugin.ExitUsage, Err: err}
 	}
 	sources, err := f.sources()
 	if err != nil {
-		return &exitError{exitFailed, err}
+		return &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
 	var cluster *applier
 	if f.dryRun != "client" {
@@ -121,11 +122,11 @@ func (f *importFlags) run(ctx context.Context) error {
 func (f *importFlags) importInto(ctx context.Context, cluster *applier, sources []aosm.Source, options aosm.Options, printer printers.ResourcePrinter) error {
 	result, err := aosm.ImportAll(sources, options)
 	if err != nil {
-		return &exitError{exitFailed, fmt.Errorf("importing %s: %w", strings.Join(f.files, ", "), err)}
+		return &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("importing %s: %w", strings.Join(f.files, ", "), err)}
 	}
 	if cluster != nil {
 		if result, err = cluster.again(ctx, result, sources, options); err != nil {
-			return &exitError{exitFailed, err}
+			return &plugin.Error{Code: plugin.ExitFailed, Err: err}
 		}
 	}
 	tellFindings(f.streams.ErrOut, result.Findings)
@@ -133,7 +134,7 @@ func (f *importFlags) importInto(ctx context.Context, cluster *applier, sources 
 		return err
 	}
 	if cluster.lost() || slices.ContainsFunc(result.Findings, func(x aosm.Finding) bool { return x.Level == aosm.NotMapped }) {
-		return &exitError{code: exitNotMapped}
+		return &plugin.Error{Code: plugin.ExitNotMapped}
 	}
 	return nil
 }
@@ -172,14 +173,14 @@ func (f *importFlags) options() (aosm.Options, error) {
 func registryOf(o *aosm.Options, pair string) error {
 	store, url, ok := strings.Cut(pair, "=")
 	if !ok || store == "" || strings.Count(store, "/") > 1 {
-		return usage("--registry is STORE=URL or PUBLISHER/STORE=URL, not %q", pair)
+		return plugin.Usage("--registry is STORE=URL or PUBLISHER/STORE=URL, not %q", pair)
 	}
 	if _, err := v1alpha1.ParseRegistryURL(url); err != nil {
-		return usage("--registry %s: %w", store, err)
+		return plugin.Usage("--registry %s: %w", store, err)
 	}
 	store = strings.ToLower(store)
 	if other, again := o.Registries[store]; again && other != url {
-		return usage("--registry gives %s two URLs, %s and %s; PUBLISHER/STORE=URL tells stores of one name apart", store, other, url)
+		return plugin.Usage("--registry gives %s two URLs, %s and %s; PUBLISHER/STORE=URL tells stores of one name apart", store, other, url)
 	}
 	o.Registries[store] = url
 	return nil
@@ -193,13 +194,13 @@ func apiVersionOf(o *aosm.Options, given string) error {
 	}
 	switch {
 	case !aosm.IsAPIVersion(date):
-		return usage("--api-version is a date such as 2025-03-30, or NAME=DATE, not %q", given)
+		return plugin.Usage("--api-version is a date such as 2025-03-30, or NAME=DATE, not %q", given)
 	case one && (name == "" || strings.Count(name, "/") > 2):
-		return usage("--api-version is for STORE, PUBLISHER/STORE or PUBLISHER/STORE/MANIFEST, not %q", name)
+		return plugin.Usage("--api-version is for STORE, PUBLISHER/STORE or PUBLISHER/STORE/MANIFEST, not %q", name)
 	case one:
 		o.APIVersions[strings.ToLower(name)] = date
 	case o.APIVersion != "" && o.APIVersion != date:
-		return usage("--api-version is given twice; NAME=DATE is for one store")
+		return plugin.Usage("--api-version is given twice; NAME=DATE is for one store")
 	default:
 		o.APIVersion = date
 	}
@@ -209,18 +210,18 @@ func apiVersionOf(o *aosm.Options, given string) error {
 func (f *importFlags) check(o aosm.Options) error {
 	switch {
 	case len(f.files) == 0 || slices.Contains(f.files, ""):
-		return usage("-f is required: a file or directory to import, or - for standard input")
+		return plugin.Usage("-f is required: a file or directory to import, or - for standard input")
 	case !slices.Contains([]string{"none", "client", "server"}, f.dryRun):
-		return usage("--dry-run is none, client or server, not %q", f.dryRun)
+		return plugin.Usage("--dry-run is none, client or server, not %q", f.dryRun)
 	}
 	for i, name := range f.files {
 		if slices.Contains(f.files[:i], name) {
-			return usage("-f %s is given twice", name)
+			return plugin.Usage("-f %s is given twice", name)
 		}
 	}
 	for _, namespace := range []string{o.Namespace, o.SiteNamespace} {
 		if problems := validation.IsDNS1123Label(namespace); namespace != "" && len(problems) > 0 {
-			return usage("%q is no name of a namespace: %s", namespace, problems[0])
+			return plugin.Usage("%q is no name of a namespace: %s", namespace, problems[0])
 		}
 	}
 	return nil
@@ -230,17 +231,17 @@ func parameter(into *aosm.Parameters, p string) error {
 	name, ok := strings.CutPrefix(p, "@")
 	if !ok {
 		if err := into.Set(p); err != nil {
-			return usage("--parameters: %w", err)
+			return plugin.Usage("--parameters: %w", err)
 		}
 		return nil
 	}
 	file, err := os.Open(name)
 	if err != nil {
-		return &exitError{exitFailed, err}
+		return &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
 	defer func() { _ = file.Close() }() // only read
 	if err := into.Read(file); err != nil {
-		return &exitError{exitFailed, fmt.Errorf("reading the parameters in %s: %w", name, err)}
+		return &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("reading the parameters in %s: %w", name, err)}
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -16,9 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/yaml"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/plugin"
 )
 
 // scratch is a cluster without a manager, for imports one after the other.
@@ -58,8 +58,8 @@ func (s *scratch) imports(input string, change ...func(*importFlags)) (code int,
 		s.t.Fatal(err)
 	}
 	err = f.importInto(s.t.Context(), &applier{importFlags: f, api: s.api}, sources, options, printer)
-	if coded := (*exitError)(nil); errors.As(err, &coded) {
-		return coded.code, fmt.Sprint(out.String(), err)
+	if coded := (*plugin.Error)(nil); errors.As(err, &coded) {
+		return coded.Code, fmt.Sprint(out.String(), err)
 	}
 	return 0, out.String()
 }
@@ -166,7 +166,7 @@ func TestImportInAnyOrder(t *testing.T) {
 		random.Shuffle(len(steps), func(i, j int) { steps[i], steps[j] = steps[j], steps[i] })
 		s := newScratch(t)
 		for _, step := range steps {
-			if code, says := s.imports(step, versioned(newest), register); code == exitFailed || (code == exitNotMapped && strings.Count(says, "no store of the input") != 1) {
+			if code, says := s.imports(step, versioned(newest), register); code == plugin.ExitFailed || (code == plugin.ExitNotMapped && strings.Count(says, "no store of the input") != 1) {
 				t.Fatalf("seed %d, round %d: exit code %d: %s\nof %s", seed, round, code, says, step)
 			}
 		}

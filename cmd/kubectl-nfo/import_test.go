@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/nfo-operator/nfo/internal/plugin"
 )
 
 // execute runs a command line without a cluster.
@@ -229,7 +231,7 @@ func TestExitCodes(t *testing.T) {
 			if code != tc.code || !says[code] {
 				t.Errorf("the exit code is %d, want %d: %s", code, tc.code, errOut)
 			}
-			if strings.Contains(errOut, "Not mapped:") != (code == exitNotMapped) {
+			if strings.Contains(errOut, "Not mapped:") != (code == plugin.ExitNotMapped) {
 				t.Errorf("the exit code is %d, and it says %s", code, errOut)
 			}
 		})

@@ -12,15 +12,13 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/plugin"
+	"github.com/nfo-operator/nfo/internal/publish"
 	"github.com/nfo-operator/nfo/internal/terminal"
+	"github.com/nfo-operator/nfo/internal/why"
 )
 
 // version is set by the linker.
@@ -31,26 +29,6 @@ func main() {
 	code := run(ctx, genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}, os.Args[1:])
 	stop()
 	os.Exit(code)
-}
-
-// exitError ends the program with a code of its own. Without an error all has been said.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e *exitError) Error() string {
-	if e.err == nil {
-		return ""
-	}
-	return e.err.Error()
-}
-
-func (e *exitError) Unwrap() error { return e.err }
-
-// usage is an error in the command line.
-func usage(format string, args ...any) error {
-	return &exitError{exitUsage, fmt.Errorf(format, args...)}
 }
 
 // run executes the command line and returns the exit code. Whatever is written for people, such as a status
@@ -66,11 +44,11 @@ func run(ctx context.Context, streams genericiooptions.IOStreams, args []string)
 	if err.Error() != "" {
 		fmt.Fprintln(streams.ErrOut, "error:", err)
 	}
-	var coded *exitError
+	var coded *plugin.Error
 	if errors.As(err, &coded) {
-		return coded.code
+		return coded.Code
 	}
-	return exitUsage
+	return plugin.ExitUsage
 }
 
 func newRootCommand(streams genericiooptions.IOStreams) *cobra.Command {
@@ -85,33 +63,9 @@ func newRootCommand(streams genericiooptions.IOStreams) *cobra.Command {
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &plugin.Error{Code: plugin.ExitUsage, Err: err} })
 	flags := genericclioptions.NewConfigFlags(true).WithWarningPrinter(streams)
 	flags.AddFlags(root.PersistentFlags())
-	root.AddCommand(newImportCommand(streams, flags), newPublishCommand(streams, flags), newWhyCommand(streams, flags), newChartsCommand(streams, flags))
+	root.AddCommand(newImportCommand(streams, flags), publish.NewCommand(streams, flags), why.NewCommand(streams, flags), newChartsCommand(streams, flags))
 	return root
-}
-
-// connect makes an uncached client for the cluster that the flags name. Warnings of the API server go to
-// standard error, as with kubectl.
-func connect(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) (client.Client, error) {
-	kube, err := flags.ToRESTConfig()
-	if err != nil {
-		return nil, fmt.Errorf("finding the cluster: %w", err)
-	}
-	kube.QPS, kube.Burst = 50, 300 // as kubectl's
-	kube.WarningHandler = rest.NewWarningWriter(streams.ErrOut, rest.WarningWriterOptions{Deduplicate: true})
-	mapper, err := flags.ToRESTMapper()
-	if err != nil {
-		return nil, fmt.Errorf("asking the cluster for its kinds: %w", err)
-	}
-	scheme := runtime.NewScheme()
-	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
-		return nil, fmt.Errorf("registering kinds: %w", err)
-	}
-	api, err := client.New(kube, client.Options{Scheme: scheme, Mapper: mapper})
-	if err != nil {
-		return nil, fmt.Errorf("connecting to the cluster: %w", err)
-	}
-	return api, nil
 }

@@ -6,16 +6,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/plugin/plugintest"
 )
 
 func TestNewForm(t *testing.T) {
 	t.Parallel()
 	scoped := func(path v1alpha1.UploadPath) client.Object {
-		return manifest("m", func(m *v1alpha1.ArtifactManifest) { m.Spec.UploadPath = path })
+		return plugintest.Manifest("m", func(m *v1alpha1.ArtifactManifest) { m.Spec.UploadPath = path })
 	}
-	byStore := design("n2", "d2", "m")
+	byStore := plugintest.Design("n2", "d2", "m")
 	byStore.Spec.ResourceElementTemplates[0].Configuration.ArtifactProfile.ArtifactSource = v1alpha1.ArtifactSource{ArtifactStoreRef: &v1alpha1.LocalReference{Name: "acme"}}
-	renamed := definition("d", "acme")
+	renamed := plugintest.Definition("d", "acme")
 	renamed.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].Name = "on-m"
 	for name, tc := range map[string]struct {
 		reason        string
@@ -25,13 +26,13 @@ func TestNewForm(t *testing.T) {
 		"Manifest":     {"it was migrated", scoped(v1alpha1.ManifestScoped), scoped(v1alpha1.StoreScoped), true},
 		"Migrating":    {"the file migrates it", scoped(v1alpha1.StoreScoped), scoped(v1alpha1.ManifestScoped), false},
 		"SameForm":     {"nothing was migrated", scoped(v1alpha1.StoreScoped), scoped(v1alpha1.StoreScoped), false},
-		"Definition":   {"an application was migrated", definition("d", "m"), renamed, true},
-		"Back":         {"the file migrates one", renamed, definition("d", "m"), false},
-		"Other":        {"another application of it was", definition("d", "m2"), renamed, false},
-		"Design":       {"a template was migrated", design("n2", "d2", "m"), byStore, true},
-		"NoProfile":    {"a template without an artifact has no form", design("n2", "d2", ""), byStore, false},
-		"Site":         {"a site has no form", site("p", "s", "n2"), site("p", "s", "n2"), false},
-		"DefinitionUp": {"the same form", definition("d", "m"), definition("d", "m"), false},
+		"Definition":   {"an application was migrated", plugintest.Definition("d", "m"), renamed, true},
+		"Back":         {"the file migrates one", renamed, plugintest.Definition("d", "m"), false},
+		"Other":        {"another application of it was", plugintest.Definition("d", "m2"), renamed, false},
+		"Design":       {"a template was migrated", plugintest.Design("n2", "d2", "m"), byStore, true},
+		"NoProfile":    {"a template without an artifact has no form", plugintest.Design("n2", "d2", ""), byStore, false},
+		"Site":         {"a site has no form", plugintest.Site("p", "s", "n2"), plugintest.Site("p", "s", "n2"), false},
+		"DefinitionUp": {"the same form", plugintest.Definition("d", "m"), plugintest.Definition("d", "m"), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

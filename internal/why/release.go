@@ -1,4 +1,4 @@
-package main
+package why
 
 import (
 	"fmt"
@@ -10,6 +10,7 @@ import (
 	godigest "github.com/opencontainers/go-digest"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/plugin"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -90,7 +91,7 @@ func (e *evidence) keeps(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact, di
 	if by := e.keepsEntry(t, a); by != "" {
 		return by
 	}
-	if all := e.listed(image{imageReference{repository: a.Repository, digest: godigest.Digest(digest)}}, t.Spec.RegistryURL); len(all) > 0 {
+	if all := e.listed(image{plugin.ImageReference{Repository: a.Repository, Digest: godigest.Digest(digest)}}, t.Spec.RegistryURL); len(all) > 0 {
 		return fmt.Sprintf("%s %s", reference.Self(all[0].manifest), all[0].says)
 	}
 	if all := e.pinned(t.Spec.RegistryURL, a.Repository, digest); len(all) > 0 {
@@ -115,7 +116,7 @@ func (e *evidence) keepsEntry(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifac
 	if t.Spec.Cause == v1alpha1.CauseOverwritten {
 		return ""
 	}
-	for _, f := range e.listed(image{imageReference{repository: a.Repository, tag: a.Tag}}, t.Spec.RegistryURL) {
+	for _, f := range e.listed(image{plugin.ImageReference{Repository: a.Repository, Tag: a.Tag}}, t.Spec.RegistryURL) {
 		names = append(names, f.manifest.Namespace+"/"+f.manifest.Name)
 	}
 	if len(names) > 0 {

@@ -1,4 +1,4 @@
-package main
+package plugin
 
 import (
 	"encoding/json"
@@ -10,9 +10,9 @@ import (
 	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
-// writeJSON writes a document for programs. It means what v says, and shows nothing on a terminal that could
+// WriteJSON writes a document for programs. It means what v says, and shows nothing on a terminal that could
 // take it over.
-func writeJSON(out io.Writer, v any) error {
+func WriteJSON(out io.Writer, v any) error {
 	e := json.NewEncoder(terminal.JSON(unwrap(out)))
 	e.SetIndent("", "  ")
 	return e.Encode(v)
@@ -26,21 +26,21 @@ func unwrap(out io.Writer) io.Writer {
 	return out
 }
 
-// terminalOf returns the terminal that a stream leads to; nil if it leads elsewhere.
-func terminalOf(out io.Writer) *os.File {
+// TerminalOf returns the terminal that a stream leads to; nil if it leads elsewhere.
+func TerminalOf(out io.Writer) *os.File {
 	if file, ok := unwrap(out).(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		return file
 	}
 	return nil
 }
 
-// dataOut is where an object goes that is printed in a format of kubectl: another program may read it, and gets every
+// DataOut is where an object goes that is printed in a format of kubectl: another program may read it, and gets every
 // byte; a person at a terminal gets what can be shown.
-func dataOut(out io.Writer, format string) io.Writer {
+func DataOut(out io.Writer, format string) io.Writer {
 	switch {
 	case format == "json":
 		return terminal.JSON(unwrap(out))
-	case format == "", format == "name", terminalOf(out) != nil:
+	case format == "", format == "name", TerminalOf(out) != nil:
 		return out
 	}
 	return unwrap(out)

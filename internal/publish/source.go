@@ -1,4 +1,4 @@
-package main
+package publish
 
 import (
 	"errors"
@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	imageref "github.com/distribution/reference"
+
+	"github.com/nfo-operator/nfo/internal/plugin"
 )
 
 // sourceArgument is a source as it stands on the command line.
@@ -19,7 +21,7 @@ type sourceArgument struct {
 	// One of these three is set.
 	chart  string
 	layout *layoutArgument
-	image  *imageReference
+	image  *plugin.ImageReference
 }
 
 // layoutArgument is a layout, and the name of one image in it, or "".
@@ -44,7 +46,7 @@ func parseSources(args []string) ([]sourceArgument, error) {
 		all, errs = append(all, s), append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
-		return nil, &exitError{exitUsage, err}
+		return nil, &plugin.Error{Code: plugin.ExitUsage, Err: err}
 	}
 	return all, nil
 }
@@ -107,13 +109,13 @@ func (s *sourceArgument) setImage(arg string) error {
 	if !strings.Contains(arg, "/") || host != "localhost" && !strings.ContainsAny(host, ".:") {
 		return fmt.Errorf("%q is no file, and no image with its registry's host, such as docker.io/library/nginx:1.25", arg)
 	}
-	i, err := parseReference(arg)
+	i, err := plugin.ParseImage(arg)
 	if err != nil {
 		return err
 	}
 	// docker.io/nginx is docker.io/library/nginx.
 	if named, err := imageref.ParseNormalizedNamed(arg); err == nil {
-		i.host, i.repository = imageref.Domain(named), imageref.Path(named)
+		i.Host, i.Repository = imageref.Domain(named), imageref.Path(named)
 	}
 	s.image = &i
 	return nil

@@ -1,4 +1,4 @@
-package main
+package publish
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nfo-operator/nfo/internal/plugin"
 	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
@@ -67,7 +68,7 @@ func TestDataOnATerminal(t *testing.T) {
 	t.Parallel()
 	_, program := pseudoTerminal(t)
 	t.Cleanup(func() { _ = program.Close() })
-	if out := terminal.Text(program); dataOut(out, "yaml") != io.Writer(out) {
+	if out := terminal.Text(program); plugin.DataOut(out, "yaml") != io.Writer(out) {
 		t.Error("a terminal gets YAML as it is, want it through the writer of texts")
 	}
 }

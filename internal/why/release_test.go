@@ -1,4 +1,4 @@
-package main
+package why
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/plugin/plugintest"
 )
 
 // TestAReleaseAgreesWithWhatKeepsIt: what no purge deletes, the next one is not said to delete.
@@ -30,18 +31,18 @@ func TestAReleaseAgreesWithWhatKeepsIt(t *testing.T) {
 		kept          bool
 		says          string
 	}{
-		"Nobody": {"nothing keeps it", "@" + one, seen(stores, over()), false, purges},
-		"Listed": {"its tag is listed again", "@" + one, seen(stores, over(), manifest("m")), true, "artifactmanifests/p/m lists 1"},
-		"OtherTag": {"another tag of a manifest is at it", "@" + one, seen(stores, over(), manifest("m", func(m *v1alpha1.ArtifactManifest) {
+		"Nobody": {"nothing keeps it", "@" + plugintest.One, seen(stores, over()), false, purges},
+		"Listed": {"its tag is listed again", "@" + plugintest.One, seen(stores, over(), plugintest.Manifest("m")), true, "artifactmanifests/p/m lists 1"},
+		"OtherTag": {"another tag of a manifest is at it", "@" + plugintest.One, seen(stores, over(), plugintest.Manifest("m", func(m *v1alpha1.ArtifactManifest) {
 			m.Spec.Artifacts[0].ArtifactVersion, m.Status.Artifacts[0].ArtifactVersion = "2", "2"
-		})), true, "artifactmanifests/p/m lists upf:2, Present " + one},
-		"Overwritten": {"what the listed tag was at before is not kept by it", "@" + two, seen(stores, over(overwritten), manifest("m")), false, "of " + two + ", which the tag was at before it was pushed over: its grace ended"},
-		"PushedBack":  {"what was pushed over is there again", "@" + one, seen(stores, over(overwritten), manifest("m")), true, "lists upf:1"},
-		"Deployed":    {"a definition deploys it", "@" + one, seen(stores, over(), deploying(definition("d", "m2"), ""), deployingAlone()), true, "networkfunctiondefinitionversions/p/d2 deploys it as on-other"},
-		"Other":       {"a definition deploys the other one of its digests", "@" + two, seen(stores, over(), deployingAlone()), false, purges},
-		"UndoTag":     {"the tag for the purge says which one", undo(two), seen(stores, over(), deployingAlone()), false, purges},
+		})), true, "artifactmanifests/p/m lists upf:2, Present " + plugintest.One},
+		"Overwritten": {"what the listed tag was at before is not kept by it", "@" + plugintest.Two, seen(stores, over(overwritten), plugintest.Manifest("m")), false, "of " + plugintest.Two + ", which the tag was at before it was pushed over: its grace ended"},
+		"PushedBack":  {"what was pushed over is there again", "@" + plugintest.One, seen(stores, over(overwritten), plugintest.Manifest("m")), true, "lists upf:1"},
+		"Deployed":    {"a definition deploys it", "@" + plugintest.One, seen(stores, over(), deploying(plugintest.Definition("d", "m2"), ""), deployingAlone()), true, "networkfunctiondefinitionversions/p/d2 deploys it as on-other"},
+		"Other":       {"a definition deploys the other one of its digests", "@" + plugintest.Two, seen(stores, over(), deployingAlone()), false, purges},
+		"UndoTag":     {"the tag for the purge says which one", undo(plugintest.Two), seen(stores, over(), deployingAlone()), false, purges},
 		"Tag":         {"of a tag, the one that would come back", ":1", seen(stores, over(), deployingAlone()), true, "deploys it as on-other"},
-		"ByStore":     {"a definition names it by its store", ":1", seen(stores, over(), definition("d", "acme")), true, "networkfunctiondefinitionversions/p/d names artifact upf by its store"},
+		"ByStore":     {"a definition names it by its store", ":1", seen(stores, over(), plugintest.Definition("d", "acme")), true, "networkfunctiondefinitionversions/p/d names artifact upf by its store"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -67,7 +68,7 @@ func TestAReleaseAgreesWithWhatKeepsIt(t *testing.T) {
 
 // deployingAlone is a definition whose status alone has a digest of the repository: it names another manifest.
 func deployingAlone() *v1alpha1.NetworkFunctionDefinitionVersion {
-	d := deploying(definition("d2", "other"), one)
+	d := deploying(plugintest.Definition("d2", "other"), plugintest.One)
 	d.Status.Applications[0].Repository = "acme/m/upf"
 	return d
 }

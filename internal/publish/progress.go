@@ -1,4 +1,4 @@
-package main
+package publish
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/plugin"
 )
 
 const (
@@ -28,7 +29,7 @@ func newProgress(out io.Writer, quiet bool) *progress {
 		out = io.Discard
 	}
 	p := &progress{out: out}
-	if file := terminalOf(out); file != nil {
+	if file := plugin.TerminalOf(out); file != nil {
 		p.bars = mpb.New(mpb.WithOutput(file), mpb.WithWidth(barWidth))
 	}
 	return p

@@ -1,19 +1,18 @@
-package main
+package why
 
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/plugin"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -42,7 +41,8 @@ type whyFlags struct {
 	streams genericiooptions.IOStreams
 }
 
-func newWhyCommand(streams genericiooptions.IOStreams, config *genericclioptions.ConfigFlags) *cobra.Command {
+// NewCommand makes `kubectl nfo why`.
+func NewCommand(streams genericiooptions.IOStreams, config *genericclioptions.ConfigFlags) *cobra.Command {
 	flags := &whyFlags{config: config, streams: streams}
 	cmd := &cobra.Command{
 		Use:     "why KIND/NAME | IMAGE",
@@ -51,7 +51,7 @@ func newWhyCommand(streams genericiooptions.IOStreams, config *genericclioptions
 		Example: whyExample,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usage("one argument is needed: KIND/NAME, or HOST/REPOSITORY with :TAG or @DIGEST")
+				return plugin.Usage("one argument is needed: KIND/NAME, or HOST/REPOSITORY with :TAG or @DIGEST")
 			}
 			return nil
 		},
@@ -63,13 +63,13 @@ func newWhyCommand(streams genericiooptions.IOStreams, config *genericclioptions
 
 func (f *whyFlags) run(ctx context.Context, what string) error {
 	if f.output != "tree" && f.output != "json" {
-		return usage("--output is tree or json, not %q", f.output)
+		return plugin.Usage("--output is tree or json, not %q", f.output)
 	}
 	ask := f.object
 	if strings.ContainsAny(what, ":@") {
 		ask = f.image
 	} else if parts := strings.Split(what, "/"); len(parts) != 2 || parts[0] == "" || parts[1] == "" {
-		return usage("%q is neither KIND/NAME nor an image with a tag or digest", what)
+		return plugin.Usage("%q is neither KIND/NAME nor an image with a tag or digest", what)
 	}
 	answer, err := ask(ctx, what)
 	if err != nil {
@@ -78,83 +78,44 @@ func (f *whyFlags) run(ctx context.Context, what string) error {
 	if f.output == "tree" {
 		return answer.write(f.streams.Out)
 	}
-	return writeJSON(f.streams.Out, answer)
+	return plugin.WriteJSON(f.streams.Out, answer)
 }
 
 // object says what keeps one object.
 func (f *whyFlags) object(ctx context.Context, what string) (*answer, error) {
 	resource, name, _ := strings.Cut(what, "/")
-	api, namespace, kind, err := connectFor(f.config, f.streams, resource)
+	api, namespace, kind, err := plugin.ConnectFor(f.config, f.streams, resource)
 	if err != nil {
 		return nil, err
 	}
 	e, err := gather(ctx, api, namespace)
 	if err != nil {
-		return nil, &exitError{exitFailed, err}
+		return nil, &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
 	a, found := e.aboutObject(reference.Object{Kind: kind, Namespace: namespace, Name: name})
 	if !found {
-		return nil, &exitError{exitFailed, fmt.Errorf("%s does not exist, and no tombstone is of it", v1alpha1.ResourceID(kind, namespace, name))}
+		return nil, &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("%s does not exist, and no tombstone is of it", v1alpha1.ResourceID(kind, namespace, name))}
 	}
 	return a, nil
-}
-
-// connectFor connects to the cluster, for a resource of the namespace that the flags name.
-func connectFor(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, resource string) (api client.Client, namespace, kind string, err error) {
-	if namespace, _, err = config.ToRawKubeConfigLoader().Namespace(); err != nil {
-		return nil, "", "", &exitError{exitFailed, fmt.Errorf("finding the namespace: %w", err)}
-	}
-	if api, err = connect(config, streams); err != nil {
-		return nil, "", "", &exitError{exitFailed, err}
-	}
-	kind, err = kindOf(config, resource)
-	return api, namespace, kind, err
-}
-
-// kinds are those that can be asked for.
-var kinds = []string{
-	v1alpha1.KindArtifactStore, v1alpha1.KindArtifactManifest, v1alpha1.KindDefinition,
-	v1alpha1.KindDesign, v1alpha1.KindSite, v1alpha1.KindTombstone,
-}
-
-// kindOf is the kind that a person means by a resource's name in the plural, singular or short.
-func kindOf(config *genericclioptions.ConfigFlags, resource string) (string, error) {
-	mapper, err := config.ToRESTMapper()
-	if err != nil {
-		return "", &exitError{exitFailed, fmt.Errorf("asking the cluster for its kinds: %w", err)}
-	}
-	// As kubectl reads it: am.v1alpha1.nfo.dev, or am.nfo.dev.
-	full, short := schema.ParseResourceArg(strings.ToLower(resource))
-	kind, err := mapper.KindFor(short.WithVersion(""))
-	if err != nil && full != nil {
-		kind, err = mapper.KindFor(*full)
-	}
-	if err != nil {
-		return "", &exitError{exitFailed, fmt.Errorf("finding the kind %q: %w", resource, err)}
-	}
-	if kind.Group != v1alpha1.GroupVersion.Group || !slices.Contains(kinds, kind.Kind) {
-		return "", usage("%q is none of as, am, nfdv, nsdv, sns and ts", resource)
-	}
-	return kind.Kind, nil
 }
 
 // image says what keeps an image.
 func (f *whyFlags) image(ctx context.Context, what string) (*answer, error) {
 	i, err := parseImage(what)
 	if err != nil {
-		return nil, usage("%w", err)
+		return nil, plugin.Usage("%w", err)
 	}
-	api, err := connect(f.config, f.streams)
+	api, err := plugin.Connect(f.config, f.streams)
 	if err != nil {
-		return nil, &exitError{exitFailed, err}
+		return nil, &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
 	namespace, _, err := f.config.ToRawKubeConfigLoader().Namespace()
 	if err != nil {
-		return nil, &exitError{exitFailed, fmt.Errorf("finding the namespace: %w", err)}
+		return nil, &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("finding the namespace: %w", err)}
 	}
 	stores, unseen, err := anywhere(ctx, api, namespace, &v1alpha1.ArtifactStoreList{}, "artifactstores")
 	if err != nil {
-		return nil, &exitError{exitFailed, err}
+		return nil, &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
 	store := i.in(stores.(*v1alpha1.ArtifactStoreList).Items)
 	if store == nil {
@@ -162,7 +123,7 @@ func (f *whyFlags) image(ctx context.Context, what string) (*answer, error) {
 	}
 	e, err := gather(ctx, api, store.Namespace)
 	if err != nil {
-		return nil, &exitError{exitFailed, err}
+		return nil, &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
 	return e.aboutImage(i, store), nil
 }

@@ -1,4 +1,4 @@
-package main
+package publish
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/nfo-operator/nfo/internal/plugin"
 )
 
 const publishHelp = `Pushes what an ArtifactManifest lists to where it lists it:
@@ -75,7 +77,8 @@ type publishFlags struct {
 	streams                  genericiooptions.IOStreams
 }
 
-func newPublishCommand(streams genericiooptions.IOStreams, config *genericclioptions.ConfigFlags) *cobra.Command {
+// NewCommand makes `kubectl nfo publish`.
+func NewCommand(streams genericiooptions.IOStreams, config *genericclioptions.ConfigFlags) *cobra.Command {
 	flags := &publishFlags{config: config, streams: streams}
 	cmd := &cobra.Command{
 		Use:     "publish am/NAME [[ARTIFACTNAME:VERSION=]SOURCE...]",
@@ -84,7 +87,7 @@ func newPublishCommand(streams genericiooptions.IOStreams, config *genericcliopt
 		Example: publishExample,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usage("the first argument is a manifest: am/NAME")
+				return plugin.Usage("the first argument is a manifest: am/NAME")
 			}
 			return nil
 		},
@@ -105,7 +108,7 @@ func newPublishCommand(streams genericiooptions.IOStreams, config *genericcliopt
 
 func (f *publishFlags) run(ctx context.Context, manifest string, args []string) error {
 	if f.output != "table" && f.output != "json" {
-		return usage("--output is table or json, not %q", f.output)
+		return plugin.Usage("--output is table or json, not %q", f.output)
 	}
 	named, err := parseSources(args)
 	if err != nil {
@@ -124,17 +127,17 @@ func (f *publishFlags) run(ctx context.Context, manifest string, args []string) 
 	}
 	p, err := newPublication(t, found)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return &plugin.Error{Code: plugin.ExitUsage, Err: err}
 	}
 	p.withoutSatellites = f.withoutSatellites
 	if err := p.lookAtAll(ctx); err != nil {
-		return unpushed(&exitError{exitFailed, err}, named)
+		return unpushed(&plugin.Error{Code: plugin.ExitFailed, Err: err}, named)
 	}
 	if err := p.decide(f.overwrite); err != nil {
 		if f.output == "json" {
 			err = errors.Join(err, p.write(f.streams.Out, f.output))
 		}
-		return &exitError{exitFailed, err}
+		return &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
 	if !f.dryRun && len(found) > 0 {
 		bars := newProgress(f.streams.ErrOut, f.quiet)
@@ -142,10 +145,10 @@ func (f *publishFlags) run(ctx context.Context, manifest string, args []string) 
 		bars.wait()
 	}
 	if err := p.write(f.streams.Out, f.output); err != nil {
-		return &exitError{exitFailed, fmt.Errorf("printing: %w", err)}
+		return &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("printing: %w", err)}
 	}
 	if err := p.outcome(ctx); err != nil {
-		return &exitError{exitFailed, err}
+		return &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
 	return nil
 }

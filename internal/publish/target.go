@@ -1,4 +1,4 @@
-package main
+package publish
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/plugin"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -38,18 +39,18 @@ func (t *target) sealed() bool {
 func (f *publishFlags) target(ctx context.Context, manifest string) (*target, error) {
 	resource, name, ok := strings.Cut(manifest, "/")
 	if !ok || name == "" || strings.Contains(name, "/") {
-		return nil, usage("the first argument is a manifest, am/NAME, not %q", manifest)
+		return nil, plugin.Usage("the first argument is a manifest, am/NAME, not %q", manifest)
 	}
-	api, namespace, kind, err := connectFor(f.config, f.streams, resource)
+	api, namespace, kind, err := plugin.ConnectFor(f.config, f.streams, resource)
 	if err != nil {
 		return nil, err
 	}
 	if kind != v1alpha1.KindArtifactManifest {
-		return nil, usage("%s is no manifest: artifacts are published for am/NAME", manifest)
+		return nil, plugin.Usage("%s is no manifest: artifacts are published for am/NAME", manifest)
 	}
 	t, err := f.find(ctx, api, client.ObjectKey{Namespace: namespace, Name: name})
 	if err != nil {
-		return nil, &exitError{exitFailed, err}
+		return nil, &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
 	return t, nil
 }

@@ -1,4 +1,4 @@
-package main
+package why
 
 import (
 	"cmp"
@@ -6,61 +6,25 @@ import (
 	"slices"
 	"strings"
 
-	imageref "github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/plugin"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 // image is what a person asks for.
-type image struct{ imageReference }
-
-// imageReference names something in a registry: by tag or, when it has one, by digest.
-type imageReference struct {
-	written          string
-	host, repository string
-	tag              string
-	digest           digest.Digest
-}
+type image struct{ plugin.ImageReference }
 
 // parseImage reads an image reference as parseReference does. What belongs to an image, such as a
 // signature, stands for it.
 func parseImage(s string) (image, error) {
-	i, err := parseReference(s)
-	if subject, ok := graph.SatelliteOf(i.tag); err == nil && ok && i.digest == "" {
-		i.digest = subject // it lives and goes with its subject
+	i, err := plugin.ParseImage(s)
+	if subject, ok := graph.SatelliteOf(i.Tag); err == nil && ok && i.Digest == "" {
+		i.Digest = subject // it lives and goes with its subject
 	}
 	return image{i}, err
-}
-
-// parseReference reads HOST/REPOSITORY:TAG or HOST/REPOSITORY[:TAG]@DIGEST. There is no default host and no
-// default tag.
-func parseReference(s string) (imageReference, error) {
-	i := imageReference{written: s}
-	ref, err := imageref.Parse(s)
-	if err != nil {
-		return i, fmt.Errorf("%q is no image: %w", s, err)
-	}
-	named, ok := ref.(imageref.Named)
-	if !ok || imageref.Domain(named) == "" {
-		return i, fmt.Errorf("%q does not begin with a registry's host, such as registry.example.com/", s)
-	}
-	i.host, i.repository = imageref.Domain(named), imageref.Path(named)
-	if _, err := v1alpha1.ParseRegistryURL("https://" + i.host); err != nil {
-		return i, fmt.Errorf("the host of %q is none that a registry can have", s)
-	}
-	if t, ok := ref.(imageref.Tagged); ok {
-		i.tag = t.Tag()
-	}
-	if d, ok := ref.(imageref.Digested); ok {
-		i.digest = d.Digest()
-	}
-	if i.tag == "" && i.digest == "" {
-		return i, fmt.Errorf("%q has neither a tag nor a digest", s)
-	}
-	return i, nil
 }
 
 // in is the store that an image lies in, the longest path first; nil for none.
@@ -86,22 +50,22 @@ func (i image) at(l v1alpha1.RegistryLocation) bool {
 	if l.PlainHTTP {
 		scheme = "http://"
 	}
-	here, err := v1alpha1.ParseRegistryURL(scheme + i.host)
-	return err == nil && here.Host == l.Host && (l.Prefix == "" || strings.HasPrefix(i.repository, l.Prefix+"/"))
+	here, err := v1alpha1.ParseRegistryURL(scheme + i.Host)
+	return err == nil && here.Host == l.Host && (l.Prefix == "" || strings.HasPrefix(i.Repository, l.Prefix+"/"))
 }
 
 // names reports whether an image reference is of a tag that was last seen at a digest.
 func (i image) names(tag string, digests ...string) bool {
-	if i.digest == "" {
-		return tag == i.tag || slices.ContainsFunc(digests, func(d string) bool { return graph.UndoTag(digest.Digest(d)) == i.tag })
+	if i.Digest == "" {
+		return tag == i.Tag || slices.ContainsFunc(digests, func(d string) bool { return graph.UndoTag(digest.Digest(d)) == i.Tag })
 	}
-	return slices.Contains(digests, i.digest.String())
+	return slices.Contains(digests, i.Digest.String())
 }
 
 // meant is which of the digests of a released tag an image is.
 func (i image) meant(digests []string) string {
 	for _, d := range digests {
-		if d == i.digest.String() || i.digest == "" && graph.UndoTag(digest.Digest(d)) == i.tag {
+		if d == i.Digest.String() || i.Digest == "" && graph.UndoTag(digest.Digest(d)) == i.Tag {
 			return d
 		}
 	}
@@ -146,12 +110,12 @@ func (i image) listedBy(m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocatio
 		if a.State == v1alpha1.ArtifactMoved { // the tag keeps what it is at
 			digests, says = append(digests, a.MovedTo), "sealed at "+a.Digest+", Moved to "+a.MovedTo
 		}
-		if a.Repository == i.repository && i.names(a.ArtifactVersion, digests...) {
+		if a.Repository == i.Repository && i.names(a.ArtifactVersion, digests...) {
 			return strings.TrimSpace(fmt.Sprintf("lists %s:%s, %s", a.ArtifactName, a.ArtifactVersion, says))
 		}
 	}
 	for _, a := range m.Spec.Artifacts {
-		if l.Repository(m.Name, m.Spec.UploadPath, a.ArtifactName) == i.repository && i.names(a.ArtifactVersion) {
+		if l.Repository(m.Name, m.Spec.UploadPath, a.ArtifactName) == i.Repository && i.names(a.ArtifactVersion) {
 			return fmt.Sprintf("lists %s:%s", a.ArtifactName, a.ArtifactVersion)
 		}
 	}
@@ -160,7 +124,7 @@ func (i image) listedBy(m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocatio
 
 // elsewhere is the answer where no store is.
 func (i image) elsewhere(unseen string) *answer {
-	a := &answer{Subject: i.written, Verdict: "No ArtifactStore has it in its path: nothing here keeps it, and nothing here deletes it."}
+	a := &answer{Subject: i.Written, Verdict: "No ArtifactStore has it in its path: nothing here keeps it, and nothing here deletes it."}
 	if unseen != "" {
 		a.Verdict, a.Incomplete = "No ArtifactStore that could be looked at has it in its path.", []string{unseen}
 	}
@@ -169,11 +133,11 @@ func (i image) elsewhere(unseen string) *answer {
 
 // aboutImage says what keeps an image of a store.
 func (e *evidence) aboutImage(i image, store *v1alpha1.ArtifactStore) *answer {
-	a := &answer{Subject: i.written, Incomplete: e.unseen}
+	a := &answer{Subject: i.Written, Incomplete: e.unseen}
 	here, err := v1alpha1.ParseRegistryURL(store.Spec.Registry.URL)
 	a.Released = e.releases(func(t *v1alpha1.Tombstone, r v1alpha1.TombstoneArtifact) bool {
 		there, thereErr := v1alpha1.ParseRegistryURL(t.Spec.RegistryURL)
-		return err == nil && thereErr == nil && here.Same(there) && r.Repository == i.repository && i.names(r.Tag, r.Digests...)
+		return err == nil && thereErr == nil && here.Same(there) && r.Repository == i.Repository && i.names(r.Tag, r.Digests...)
 	}, i.meant)
 	var verdicts []string
 	for _, f := range e.listed(i, store.Spec.Registry.URL) {
@@ -184,7 +148,7 @@ func (e *evidence) aboutImage(i image, store *v1alpha1.ArtifactStore) *answer {
 		verdicts = append(verdicts, self+": "+e.verdict(f.manifest, about))
 	}
 	listed := len(a.KeptBy) > 0
-	for _, h := range e.pinned(store.Spec.Registry.URL, i.repository, i.digest.String()) {
+	for _, h := range e.pinned(store.Spec.Registry.URL, i.Repository, i.Digest.String()) {
 		l := e.follow(h)
 		l.Because = deploysAs(h)
 		a.KeptBy = append(a.KeptBy, l)

@@ -1,4 +1,4 @@
-package main
+package publish
 
 import (
 	"cmp"
@@ -9,6 +9,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/plugin"
 )
 
 // row is what is said of one entry.
@@ -101,7 +102,7 @@ func size(bytes int64) string {
 func (p *publication) write(out io.Writer, format string) error {
 	rows := p.rows()
 	if format == "json" {
-		return writeJSON(out, map[string]any{"manifest": p.target.manifest.Name, "namespace": p.target.manifest.Namespace, "artifacts": rows})
+		return plugin.WriteJSON(out, map[string]any{"manifest": p.target.manifest.Name, "namespace": p.target.manifest.Namespace, "artifacts": rows})
 	}
 	if len(rows) == 0 {
 		return nil

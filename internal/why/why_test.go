@@ -1,4 +1,4 @@
-package main
+package why
 
 import (
 	"bytes"
@@ -13,44 +13,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/plugin"
+	"github.com/nfo-operator/nfo/internal/plugin/plugintest"
 	"github.com/nfo-operator/nfo/internal/reference"
-)
-
-const (
-	one = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
-	two = "sha256:2222222222222222222222222222222222222222222222222222222222222222"
 )
 
 // now is when all tests ask.
 var now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-
-func meta(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: "p", Name: name} }
-
-func manifest(name string, edit ...func(*v1alpha1.ArtifactManifest)) *v1alpha1.ArtifactManifest {
-	m := &v1alpha1.ArtifactManifest{ObjectMeta: meta(name)}
-	m.Spec.ArtifactStoreRef.Name = "acme"
-	m.Spec.Artifacts = []v1alpha1.Artifact{{ArtifactName: "upf", ArtifactVersion: "1"}, {ArtifactName: "new", ArtifactVersion: "1"}}
-	m.Status.Artifacts = []v1alpha1.ArtifactStatus{{ArtifactName: "upf", ArtifactVersion: "1", Repository: "acme/" + name + "/upf", Digest: one, State: v1alpha1.ArtifactPresent}}
-	for _, e := range edit {
-		e(m)
-	}
-	return m
-}
-
-// definition names charts of manifests, or of the store.
-func definition(name string, manifests ...string) *v1alpha1.NetworkFunctionDefinitionVersion {
-	d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: meta(name)}
-	for _, m := range manifests {
-		app := v1alpha1.NetworkFunctionApplication{Name: "on-" + m}
-		app.ArtifactProfile.ArtifactManifestRef = &v1alpha1.LocalReference{Name: m}
-		if m == "acme" {
-			app.ArtifactProfile.ArtifactSource = v1alpha1.ArtifactSource{ArtifactStoreRef: &v1alpha1.LocalReference{Name: m}}
-		}
-		app.ArtifactProfile.HelmArtifactProfile = v1alpha1.HelmArtifactProfile{HelmPackageName: "upf", HelmPackageVersionRange: "~1"}
-		d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = append(d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications, app)
-	}
-	return d
-}
 
 // deploying has in its status what its first application came to.
 func deploying(d *v1alpha1.NetworkFunctionDefinitionVersion, digest string, images ...v1alpha1.ChartImage) *v1alpha1.NetworkFunctionDefinitionVersion {
@@ -60,31 +29,13 @@ func deploying(d *v1alpha1.NetworkFunctionDefinitionVersion, digest string, imag
 	return d
 }
 
-func design(name, definition, manifest string) *v1alpha1.NetworkServiceDesignVersion {
-	d := &v1alpha1.NetworkServiceDesignVersion{ObjectMeta: meta(name)}
-	t := v1alpha1.ResourceElementTemplate{Name: "site"}
-	t.Configuration.NetworkFunctionDefinitionVersionRef = &v1alpha1.LocalReference{Name: definition}
-	if manifest != "" {
-		t.Configuration.ArtifactProfile = &v1alpha1.TemplateArtifactProfile{ArtifactName: "upf", ArtifactVersion: "1"}
-		t.Configuration.ArtifactProfile.ArtifactManifestRef = &v1alpha1.LocalReference{Name: manifest}
-	}
-	d.Spec.ResourceElementTemplates = []v1alpha1.ResourceElementTemplate{t}
-	return d
-}
-
-func site(namespace, name, design string) *v1alpha1.SiteNetworkService {
-	s := &v1alpha1.SiteNetworkService{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
-	s.Spec.NetworkServiceDesignVersionRef = v1alpha1.DesignReference{Namespace: "p", Name: design}
-	return s
-}
-
 // tombstone has one tag, upf:1, in one state, untagged an hour ago with a grace of a day.
 func tombstone(name, of string, state v1alpha1.TombstoneState, edit ...func(*v1alpha1.Tombstone)) v1alpha1.Tombstone {
-	t := v1alpha1.Tombstone{ObjectMeta: meta(name)}
+	t := v1alpha1.Tombstone{ObjectMeta: plugintest.Meta(name)}
 	t.Spec = v1alpha1.TombstoneSpec{
 		RegistryURL: "https://R.example.com:443/acme/", Cause: v1alpha1.CauseReleased, GracePeriod: metav1.Duration{Duration: 24 * time.Hour},
 		Manifest:  v1alpha1.TombstoneManifest{Name: of},
-		Artifacts: []v1alpha1.TombstoneArtifact{{Repository: "acme/" + of + "/upf", Tag: "1", Digests: []string{two, one}}},
+		Artifacts: []v1alpha1.TombstoneArtifact{{Repository: "acme/" + of + "/upf", Tag: "1", Digests: []string{plugintest.Two, plugintest.One}}},
 	}
 	e := v1alpha1.TombstoneArtifactStatus{Repository: "acme/" + of + "/upf", Tag: "1", State: state}
 	if state != v1alpha1.TombstonePending {
@@ -99,7 +50,7 @@ func tombstone(name, of string, state v1alpha1.TombstoneState, edit ...func(*v1a
 }
 
 func store(edit ...func(*v1alpha1.ArtifactStore)) v1alpha1.ArtifactStore {
-	s := v1alpha1.ArtifactStore{ObjectMeta: meta("acme")}
+	s := v1alpha1.ArtifactStore{ObjectMeta: plugintest.Meta("acme")}
 	s.Spec.Registry.URL = "https://r.example.com/acme"
 	s.Spec.Purge.GracePeriod = metav1.Duration{Duration: 12 * time.Hour}
 	for _, e := range edit {
@@ -138,7 +89,7 @@ func TestWhyObject(t *testing.T) {
 		ask    reference.Object
 		want   string
 	}{
-		"Chain": {"up to the sites, each object followed once", seen(stores, nil, manifest("m"), manifest("m2"), definition("d", "m"), definition("d2", "m2"), design("n", "d", "m"), site("edge", "b", "n"), site("p", "a", "n")), am("m"), `
+		"Chain": {"up to the sites, each object followed once", seen(stores, nil, plugintest.Manifest("m"), plugintest.Manifest("m2"), plugintest.Definition("d", "m"), plugintest.Definition("d2", "m2"), plugintest.Design("n", "d", "m"), plugintest.Site("edge", "b", "n"), plugintest.Site("p", "a", "n")), am("m"), `
 artifactmanifests/p/m
 ├── networkfunctiondefinitionversions/p/d (artifact upf:~1, by on-m)
 │   └── networkservicedesignversions/p/n (by site)
@@ -148,37 +99,37 @@ artifactmanifests/p/m
 
 Kept, in the end by sitenetworkservices/edge/b, sitenetworkservices/p/a: deleting it is refused. To let it go, delete these or change what they name, and then what is between.
 `},
-		"OldForm": {"a reference to a store keeps what lists the artifact", seen(stores, nil, manifest("m"), definition("d", "acme")), am("m"), `
+		"OldForm": {"a reference to a store keeps what lists the artifact", seen(stores, nil, plugintest.Manifest("m"), plugintest.Definition("d", "acme")), am("m"), `
 artifactmanifests/p/m
 └── networkfunctiondefinitionversions/p/d (artifact upf:~1, by on-acme, of any manifest of its store)
 
 Kept, in the end by networkfunctiondefinitionversions/p/d: deleting it is refused. To let it go, delete these or change what they name, and then what is between.
 `},
-		"Going": {"what is going still keeps", seen(stores, nil, going(manifest("m")), going(definition("d", "m"))), am("m"), `
+		"Going": {"what is going still keeps", seen(stores, nil, going(plugintest.Manifest("m")), going(plugintest.Definition("d", "m"))), am("m"), `
 artifactmanifests/p/m
 └── networkfunctiondefinitionversions/p/d (artifact upf:~1, by on-m), itself being deleted
 
 Kept, in the end by networkfunctiondefinitionversions/p/d: deleting it waits for what keeps it, which is being deleted. To let it go, delete these or change what they name, and then what is between.
 `},
-		"Free": {"nothing keeps it", seen(stores, nil, manifest("m"), definition("d", "m2")), am("m"), `
+		"Free": {"nothing keeps it", seen(stores, nil, plugintest.Manifest("m"), plugintest.Definition("d", "m2")), am("m"), `
 artifactmanifests/p/m
 
 Nothing keeps it: deleting is allowed; after deletion it can be restored until 2026-05-02T00:00:00Z, if that is now: the grace period is 12h0m0s.
 `},
-		"StoreScoped": {"the form of before is never blocked", seen(stores, nil, manifest("m", storeScoped), definition("d", "m")), am("m"), `
+		"StoreScoped": {"the form of before is never blocked", seen(stores, nil, plugintest.Manifest("m", storeScoped), plugintest.Definition("d", "m")), am("m"), `
 artifactmanifests/p/m
 └── networkfunctiondefinitionversions/p/d (artifact upf:~1, by on-m)
 
 It is StoreScoped: deleting is allowed, whatever names it, and never touches the registry.
 `},
-		"NoStore": {"a deletion would wait", seen(nil, nil, manifest("m")), am("m"), `
+		"NoStore": {"a deletion would wait", seen(nil, nil, plugintest.Manifest("m")), am("m"), `
 artifactmanifests/p/m
 
 Nothing keeps it: deleting is allowed, but waits until its store acme exists.
 `},
 		"Orphan": {"a deletion would leave all as it is", seen([]v1alpha1.ArtifactStore{store(func(s *v1alpha1.ArtifactStore) {
 			s.Annotations = map[string]string{v1alpha1.AnnotationOnDelete: v1alpha1.OnDeleteOrphan}
-		})}, nil, manifest("m")), am("m"), `
+		})}, nil, plugintest.Manifest("m")), am("m"), `
 artifactmanifests/p/m
 
 Nothing keeps it: deleting is allowed, and does not touch the registry, as nfo.dev/on-delete says.
@@ -193,7 +144,7 @@ Released:
 `},
 		"Tombstone": {"a definition that is stored keeps it from the purge", seen(stores, []v1alpha1.Tombstone{tombstone("m-1", "m", v1alpha1.TombstoneKept, func(t *v1alpha1.Tombstone) {
 			t.Annotations = map[string]string{v1alpha1.AnnotationExpireNow: ""}
-		})}, definition("d", "m")), reference.Object{Kind: v1alpha1.KindTombstone, Namespace: "p", Name: "m-1"}, `
+		})}, plugintest.Definition("d", "m")), reference.Object{Kind: v1alpha1.KindTombstone, Namespace: "p", Name: "m-1"}, `
 tombstones/p/m-1
 
 A tombstone keeps nothing and nothing keeps it. Deleting it forgets how to restore, and leaves the digests in the registry.
@@ -201,13 +152,13 @@ A tombstone keeps nothing and nothing keeps it. Deleting it forgets how to resto
 Released:
   acme/m/upf:1 (tombstone m-1, Kept): its grace ended 2026-05-01T11:00:00Z; it can be restored, by applying ArtifactManifest m again; networkfunctiondefinitionversions/p/d names artifactmanifests/p/m, which keeps it from a purge.
 `},
-		"Store": {"its manifests keep it", seen(stores, nil, manifest("m")), reference.Object{Kind: v1alpha1.KindArtifactStore, Namespace: "p", Name: "acme"}, `
+		"Store": {"its manifests keep it", seen(stores, nil, plugintest.Manifest("m")), reference.Object{Kind: v1alpha1.KindArtifactStore, Namespace: "p", Name: "acme"}, `
 artifactstores/p/acme
 └── artifactmanifests/p/m
 
 Kept, in the end by artifactmanifests/p/m: deleting it is refused. To let it go, delete these or change what they name, and then what is between.
 `},
-		"Site": {"a site is a root", seen(stores, nil, site("p", "a", "n")), reference.Object{Kind: v1alpha1.KindSite, Namespace: "p", Name: "a"}, `
+		"Site": {"a site is a root", seen(stores, nil, plugintest.Site("p", "a", "n")), reference.Object{Kind: v1alpha1.KindSite, Namespace: "p", Name: "a"}, `
 sitenetworkservices/p/a
 
 Nothing keeps it: deleting is allowed, and applying it again brings it back.
@@ -232,7 +183,7 @@ func TestWhyImage(t *testing.T) {
 	stores := []v1alpha1.ArtifactStore{store()}
 	released := []v1alpha1.Tombstone{tombstone("m-1", "m", v1alpha1.TombstoneUntagged)}
 	const kept = `
-└── artifactmanifests/p/m (lists upf:1, Present ` + one + `)
+└── artifactmanifests/p/m (lists upf:1, Present ` + plugintest.One + `)
     └── networkfunctiondefinitionversions/p/d (artifact upf:~1, by on-m)
 
 As long as a manifest lists it, no purge deletes it. artifactmanifests/p/m: Kept, in the end by networkfunctiondefinitionversions/p/d: deleting it is refused. To let it go, delete these or change what they name, and then what is between.
@@ -248,41 +199,41 @@ Released:
 		image  string
 		want   string
 	}{
-		"Tag":       {"by tag", seen(stores, nil, manifest("m"), definition("d", "m")), "r.example.com/acme/m/upf:1", kept},
-		"Digest":    {"by digest, as it was last seen", seen(stores, nil, manifest("m"), definition("d", "m")), "R.example.com:443/acme/m/upf@" + one, kept},
-		"Satellite": {"a signature lives with what it signs", seen(stores, nil, manifest("m"), definition("d", "m")), "r.example.com/acme/m/upf:sha256-" + strings.TrimPrefix(one, "sha256:") + ".sig", kept},
-		"NotYet": {"listed, and not seen yet", seen(stores, nil, manifest("m")), "r.example.com/acme/m/new:1", `
+		"Tag":       {"by tag", seen(stores, nil, plugintest.Manifest("m"), plugintest.Definition("d", "m")), "r.example.com/acme/m/upf:1", kept},
+		"Digest":    {"by digest, as it was last seen", seen(stores, nil, plugintest.Manifest("m"), plugintest.Definition("d", "m")), "R.example.com:443/acme/m/upf@" + plugintest.One, kept},
+		"Satellite": {"a signature lives with what it signs", seen(stores, nil, plugintest.Manifest("m"), plugintest.Definition("d", "m")), "r.example.com/acme/m/upf:sha256-" + strings.TrimPrefix(plugintest.One, "sha256:") + ".sig", kept},
+		"NotYet": {"listed, and not seen yet", seen(stores, nil, plugintest.Manifest("m")), "r.example.com/acme/m/new:1", `
 └── artifactmanifests/p/m (lists new:1)
 
 As long as a manifest lists it, no purge deletes it. artifactmanifests/p/m: Nothing keeps it: deleting is allowed; after deletion it can be restored until 2026-05-02T00:00:00Z, if that is now: the grace period is 12h0m0s.
 `},
-		"Moved": {"by the digest that somebody pushed over a sealed tag", seen(stores, nil, manifest("m", func(m *v1alpha1.ArtifactManifest) {
-			m.Status.Artifacts[0].State, m.Status.Artifacts[0].MovedTo = v1alpha1.ArtifactMoved, two
-		})), "r.example.com/acme/m/upf@" + two, `
-└── artifactmanifests/p/m (lists upf:1, sealed at ` + one + `, Moved to ` + two + `)
+		"Moved": {"by the digest that somebody pushed over a sealed tag", seen(stores, nil, plugintest.Manifest("m", func(m *v1alpha1.ArtifactManifest) {
+			m.Status.Artifacts[0].State, m.Status.Artifacts[0].MovedTo = v1alpha1.ArtifactMoved, plugintest.Two
+		})), "r.example.com/acme/m/upf@" + plugintest.Two, `
+└── artifactmanifests/p/m (lists upf:1, sealed at ` + plugintest.One + `, Moved to ` + plugintest.Two + `)
 
 As long as a manifest lists it, no purge deletes it. artifactmanifests/p/m: Nothing keeps it: deleting is allowed; after deletion it can be restored until 2026-05-02T00:00:00Z, if that is now: the grace period is 12h0m0s.
 `},
 		"Released":   {"by tag, from its tombstone", seen(stores, released), "r.example.com/acme/m/upf:1", "\n\nNo manifest lists it; what was released of it is below.\n" + free[1:]},
 		"Quarantine": {"by the tag that keeps it for the purge", seen(stores, released), "r.example.com/acme/m/upf:nfo-undo-111111111111", "\n\nNo manifest lists it; what was released of it is below.\n" + free[1:]},
-		"Purged": {"gone for good", seen(stores, []v1alpha1.Tombstone{tombstone("m-1", "m", v1alpha1.TombstonePurged)}), "r.example.com/acme/m/upf@" + two,
+		"Purged": {"gone for good", seen(stores, []v1alpha1.Tombstone{tombstone("m-1", "m", v1alpha1.TombstonePurged)}), "r.example.com/acme/m/upf@" + plugintest.Two,
 			"\n\nNo manifest lists it; what was released of it is below.\n\nReleased:\n  acme/m/upf:1 (tombstone m-1, Purged): it is deleted from the registry for good.\n"},
-		"Pinned": {"a definition deploys what no manifest lists any more", seen(stores, nil, manifest("m"), deploying(definition("d", "m"), two), design("n", "d", "")), "r.example.com/acme/m/upf@" + two, `
+		"Pinned": {"a definition deploys what no manifest lists any more", seen(stores, nil, plugintest.Manifest("m"), deploying(plugintest.Definition("d", "m"), plugintest.Two), plugintest.Design("n", "d", "")), "r.example.com/acme/m/upf@" + plugintest.Two, `
 └── networkfunctiondefinitionversions/p/d (deploys it as on-m)
     └── networkservicedesignversions/p/n (by site)
 
 No manifest lists it. As long as a definition deploys it, no purge deletes it: it is kept, in the end by networkservicedesignversions/p/n.
 `},
-		"PinnedImage": {"as an image of its chart", seen(stores, nil, deploying(definition("d", "m"), one, v1alpha1.ChartImage{Repository: "acme/m/img", Digest: two})), "r.example.com/acme/m/img@" + two, `
+		"PinnedImage": {"as an image of its chart", seen(stores, nil, deploying(plugintest.Definition("d", "m"), plugintest.One, v1alpha1.ChartImage{Repository: "acme/m/img", Digest: plugintest.Two})), "r.example.com/acme/m/img@" + plugintest.Two, `
 └── networkfunctiondefinitionversions/p/d (deploys it as on-m)
 
 No manifest lists it. As long as a definition deploys it, no purge deletes it: it is kept, in the end by networkfunctiondefinitionversions/p/d.
 `},
 		"PinnedElsewhere": {"the same name in a repository of another place", seen([]v1alpha1.ArtifactStore{stores[0], store(func(s *v1alpha1.ArtifactStore) {
 			s.Name, s.Spec.Registry.URL = "other", "https://other.example.com/acme"
-		})}, nil, manifest("m", func(m *v1alpha1.ArtifactManifest) { m.Spec.ArtifactStoreRef.Name = "other" }), deploying(definition("d", "m"), two)), "r.example.com/acme/m/upf@" + two,
+		})}, nil, plugintest.Manifest("m", func(m *v1alpha1.ArtifactManifest) { m.Spec.ArtifactStoreRef.Name = "other" }), deploying(plugintest.Definition("d", "m"), plugintest.Two)), "r.example.com/acme/m/upf@" + plugintest.Two,
 			"\n\nNo manifest lists it and no tombstone has it: nothing here deletes it. It lies in the path of artifactstores/p/acme.\n"},
-		"Nobody": {"in the path, and nobody's", seen(stores, released, manifest("m")), "r.example.com/acme/m2/upf:1", "\n\nNo manifest lists it and no tombstone has it: nothing here deletes it. It lies in the path of artifactstores/p/acme.\n"},
+		"Nobody": {"in the path, and nobody's", seen(stores, released, plugintest.Manifest("m")), "r.example.com/acme/m2/upf:1", "\n\nNo manifest lists it and no tombstone has it: nothing here deletes it. It lies in the path of artifactstores/p/acme.\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -307,7 +258,7 @@ No manifest lists it. As long as a definition deploys it, no purge deletes it: i
 
 func TestWhatCannotBeSeenIsSaid(t *testing.T) {
 	t.Parallel()
-	e := seen([]v1alpha1.ArtifactStore{store()}, nil, design("n", "d", ""))
+	e := seen([]v1alpha1.ArtifactStore{store()}, nil, plugintest.Design("n", "d", ""))
 	e.unseen = []string{"sites were not looked at"}
 	a, _ := e.aboutObject(reference.Object{Kind: v1alpha1.KindDesign, Namespace: "p", Name: "n"})
 	if !strings.Contains(a.Verdict, "What could not be, may") || strings.Contains(a.Verdict, "allowed") {
@@ -329,9 +280,9 @@ func TestParseImage(t *testing.T) {
 		want          image
 		bad           string
 	}{
-		"Tag":       {reason: "host, repository, tag", image: "r:5000/a/b:1", want: image{imageReference{host: "r:5000", repository: "a/b", tag: "1"}}},
-		"Digest":    {reason: "by digest", image: "r/a@" + one, want: image{imageReference{host: "r", repository: "a", digest: one}}},
-		"Both":      {reason: "the digest counts", image: "r/a:1@" + one, want: image{imageReference{host: "r", repository: "a", tag: "1", digest: one}}},
+		"Tag":       {reason: "host, repository, tag", image: "r:5000/a/b:1", want: image{plugin.ImageReference{Host: "r:5000", Repository: "a/b", Tag: "1"}}},
+		"Digest":    {reason: "by digest", image: "r/a@" + plugintest.One, want: image{plugin.ImageReference{Host: "r", Repository: "a", Digest: plugintest.One}}},
+		"Both":      {reason: "the digest counts", image: "r/a:1@" + plugintest.One, want: image{plugin.ImageReference{Host: "r", Repository: "a", Tag: "1", Digest: plugintest.One}}},
 		"NoHost":    {reason: "there is no default", image: "nginx:1", bad: "registry's host"},
 		"NoTag":     {reason: "nor a default tag", image: "r:5000/a", bad: "neither a tag nor a digest"},
 		"BadTag":    {reason: "no tag", image: "r/a:-", bad: "is no image"},
@@ -349,7 +300,7 @@ func TestParseImage(t *testing.T) {
 				}
 				return
 			}
-			tc.want.written = tc.image
+			tc.want.Written = tc.image
 			if err != nil || got != tc.want {
 				t.Errorf("%s: %+v, error %v", tc.reason, got, err)
 			}

@@ -1,4 +1,4 @@
-package main
+package publish
 
 import (
 	"bytes"
@@ -12,14 +12,14 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/nfo-operator/nfo/internal/chart"
-
 	imageref "github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/chart"
 	"github.com/nfo-operator/nfo/internal/files"
+	"github.com/nfo-operator/nfo/internal/plugin"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -79,7 +79,7 @@ func (o *opener) open(ctx context.Context, arguments []sourceArgument) ([]candid
 		all, errs = append(all, found...), append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
-		return nil, &exitError{exitFailed, fmt.Errorf("%w; nothing was pushed", err)}
+		return nil, &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("%w; nothing was pushed", err)}
 	}
 	return all, nil
 }
@@ -240,18 +240,18 @@ func identities(layout string, image ocispec.Descriptor) (all []identity, versio
 
 // image finds an image in its registry.
 func (o *opener) image(ctx context.Context, s sourceArgument) ([]candidate, error) {
-	c, err := o.client(ctx, s.image.host)
+	c, err := o.client(ctx, s.image.Host)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", s.image.written, err)
+		return nil, fmt.Errorf("reading %s: %w", s.image.Written, err)
 	}
-	at := cmp.Or(s.image.digest.String(), s.image.tag)
+	at := cmp.Or(s.image.Digest.String(), s.image.Tag)
 	found := candidate{labelled: labelled{written: s.written, entry: s.entry}}
-	if s.image.tag != "" {
-		found.identities = []identity{{path.Base(s.image.repository), s.image.tag}}
+	if s.image.Tag != "" {
+		found.identities = []identity{{path.Base(s.image.Repository), s.image.Tag}}
 	}
-	found.read = func(ctx context.Context) (*registry.Source, error) { return c.Source(ctx, s.image.repository, at) }
+	found.read = func(ctx context.Context) (*registry.Source, error) { return c.Source(ctx, s.image.Repository, at) }
 	found.satellites = func(ctx context.Context, of *registry.Source) ([]registry.Satellite, error) {
-		return c.Satellites(ctx, s.image.repository, of)
+		return c.Satellites(ctx, s.image.Repository, of)
 	}
 	return []candidate{found}, nil
 }

@@ -1,0 +1,2 @@
+// Package plugintest has objects for tests of commands.
+package plugintest

@@ -1,0 +1,38 @@
+package publish
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/nfo-operator/nfo/internal/plugin/plugintest"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+func TestProgressCanBeShown(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	p := newProgress(&out, false)
+	p.start("upf:1", 1).restart(errors.New(plugintest.HostileText))
+	p.wait()
+	if strings.ContainsAny(out.String(), plugintest.Controls) || !strings.Contains(out.String(), "trying again: a?[2J") {
+		t.Errorf("it says %q, want the error without what plugintest.Controls a terminal", out.String())
+	}
+}
+
+func TestRowsCanBeShown(t *testing.T) {
+	t.Parallel()
+	m := &v1alpha1.ArtifactManifest{}
+	m.Spec.Artifacts = []v1alpha1.Artifact{{ArtifactName: "upf" + plugintest.HostileText, ArtifactVersion: "1\nupf:2\tpushed"}}
+	p, err := newPublication(&target{manifest: m}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.items[0].result = resultMissing
+	var out bytes.Buffer
+	if err := p.write(&out, "table"); err != nil || strings.ContainsAny(out.String(), plugintest.Controls) || strings.Count(out.String(), "\n") != 2 {
+		t.Errorf("%v, %q, want two lines without what plugintest.Controls a terminal", err, out.String())
+	}
+}
