@@ -107,14 +107,14 @@ func shown(i Image) string {
 // check compares a reading with what is wanted of it: the images exactly, and a part of each error and remark.
 func (c corpusChart) check(t *testing.T, chart Chart, err error) {
 	t.Helper()
-	var images, errs, want []string
+	var got, errs, want []string
 	for _, i := range chart.Images {
 		switch {
 		case i.Host == "":
 		case i.Optional():
-			images = append(images, "optional "+shown(i))
+			got = append(got, "optional "+shown(i))
 		default:
-			images = append(images, "needs "+shown(i))
+			got = append(got, "needs "+shown(i))
 		}
 	}
 	said := strings.Join(chart.Remarks, "\n")
@@ -140,8 +140,8 @@ func (c corpusChart) check(t *testing.T, chart Chart, err error) {
 		t.Errorf("unexpected: %v %q", err, chart.Remarks)
 	}
 	slices.Sort(want)
-	slices.Sort(images)
-	if diff := gocmp.Diff(want, images); diff != "" {
+	slices.Sort(got)
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("images -want +got\n%s", diff)
 	}
 	if err != nil {

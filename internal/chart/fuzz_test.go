@@ -103,12 +103,12 @@ func FuzzRequest(f *testing.F) {
 // checkBounds checks what is promised of any chart.
 func checkBounds(t *testing.T, r *chartReading) {
 	t.Helper()
-	images, err := r.images.list()
+	all, err := r.images.list()
 	if err != nil {
 		r.problem(err)
 	}
 	sources := 0
-	for _, image := range images {
+	for _, image := range all {
 		sources += len(image.Sources)
 		if len(image.Reference) > maxChartReference || len(image.Sources) == 0 || image.Origin == "" {
 			t.Errorf("%+v", image)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/nfo-operator/nfo/internal/chart/render"
 )
 
 // maxChartSources bounds the places of all images together.
@@ -120,7 +122,7 @@ func (c *chartImages) addValues(found []imageFinding) {
 func (c *chartImages) list() ([]Image, error) {
 	var err error
 	if n := len(c.rendered) + len(c.values); n > maxChartSources {
-		err = fmt.Errorf("%w: it names images at %d places, at most %d are read", ErrTooLarge, n, maxChartSources)
+		err = fmt.Errorf("%w: it names images at %d places, at most %d are read", render.ErrTooLarge, n, maxChartSources)
 		c.rendered = c.rendered[:min(len(c.rendered), maxChartSources)]
 		c.values = c.values[:min(len(c.values), maxChartSources-len(c.rendered))]
 	}

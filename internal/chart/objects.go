@@ -46,7 +46,7 @@ func findImages(out render.Rendering) (found []imageFinding, problems []fileProb
 			w.source.Template = clip(Readable(file), maxChartString)
 			object, err := decodeObject(document)
 			if err != nil {
-				problems = append(problems, fileProblem{file, fmt.Errorf("%w: document %d of %s is no object: %w", ErrRender, i+1, file, err)})
+				problems = append(problems, fileProblem{file, fmt.Errorf("%w: document %d of %s is no object: %w", render.ErrFailed, i+1, file, err)})
 				w.text(document, nil)
 				continue
 			}
