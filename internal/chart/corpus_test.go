@@ -13,6 +13,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
+
+	"github.com/nfo-operator/nfo/internal/chart/images"
 )
 
 // corpusChart is one of the charts that are written after what public charts were found to do. A file of
@@ -90,9 +92,9 @@ func corpusOf(name string, files map[string][]byte) corpusChart {
 }
 
 // shown names an image as the API does.
-func shown(i Image) string {
+func shown(i images.Image) string {
 	s := i.Repository
-	if i.Origin != OriginOurs {
+	if i.Origin != images.OriginOurs {
 		s = i.Host + "/" + s
 	}
 	if i.Tag != "" {
@@ -101,7 +103,7 @@ func shown(i Image) string {
 	if i.Digest != "" {
 		s += "@" + i.Digest
 	}
-	return Readable(s)
+	return images.Readable(s)
 }
 
 // check compares a reading with what is wanted of it: the images exactly, and a part of each error and remark.
@@ -147,7 +149,7 @@ func (c corpusChart) check(t *testing.T, chart Chart, err error) {
 	if err != nil {
 		said += err.Error()
 	}
-	if strings.Contains(said, Registry) {
+	if strings.Contains(said, images.Registry) {
 		t.Errorf("the placeholder is in a message: %s", said)
 	}
 }

@@ -11,9 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nfo-operator/nfo/internal/chart/render"
-
 	"golang.org/x/tools/txtar"
+
+	"github.com/nfo-operator/nfo/internal/chart/images"
+	"github.com/nfo-operator/nfo/internal/chart/render"
 )
 
 // chartSeeds are the charts of testdata, as text: fuzzing changes text to some purpose, and archives
@@ -89,11 +90,11 @@ func FuzzRequest(f *testing.F) {
 			t.Skip("the API server takes none that long")
 		}
 		r := readUnrendered(Request{Archive: archive, RegistryValuesPaths: []string{path}, ImagePullSecretsValuesPaths: []string{path}})
-		found, problems := findImages(render.Rendering{Files: map[string]string{"app/templates/a.yaml": string(rendered)}})
+		found, problems := images.Find(render.Rendering{Files: map[string]string{"app/templates/a.yaml": string(rendered)}})
 		for _, p := range problems {
-			r.problem(p.err)
+			r.problem(p.Err)
 		}
-		for _, err := range append(r.images.need(found, Registry, nil), r.images.addOptional(found, "", nil)...) {
+		for _, err := range append(r.images.Need(found, images.Registry, nil), r.images.AddOptional(found, "", nil)...) {
 			r.problem(err)
 		}
 		checkBounds(t, r)
@@ -103,25 +104,25 @@ func FuzzRequest(f *testing.F) {
 // checkBounds checks what is promised of any chart.
 func checkBounds(t *testing.T, r *chartReading) {
 	t.Helper()
-	all, err := r.images.list()
+	all, err := r.images.List()
 	if err != nil {
 		r.problem(err)
 	}
 	sources := 0
 	for _, image := range all {
 		sources += len(image.Sources)
-		if len(image.Reference) > maxChartReference || len(image.Sources) == 0 || image.Origin == "" {
+		if len(image.Reference) > images.MaxReference || len(image.Sources) == 0 || image.Origin == "" {
 			t.Errorf("%+v", image)
 		}
 		if (image.Host == "") != (image.Repository == "") {
 			t.Errorf("half a reference: %+v", image)
 		}
 	}
-	if sources > 2*maxChartSources {
+	if sources > 2*images.MaxSources {
 		t.Errorf("%d sources", sources)
 	}
 	for _, p := range r.answer.Problems {
-		if len(p.Text) > maxChartText || chartClasses[p.Class] == nil {
+		if len(p.Text) > images.MaxText || chartClasses[p.Class] == nil {
 			t.Errorf("%d bytes of class %q", len(p.Text), p.Class)
 		}
 	}
@@ -133,17 +134,17 @@ func checkBounds(t *testing.T, r *chartReading) {
 // FuzzText takes images out of any text: each is a reference to the registry that the text has.
 func FuzzText(f *testing.F) {
 	for _, text := range []string{"a:1", "acme/b@sha256:0123456789012345678901234567890123456789012345678901234567890123", ":5000/a/b:1", "a$(X)", "//", "/a/:1", "acme/x.:1."} {
-		f.Add("x="+Registry+"/"+text, "docker://"+Registry+text)
+		f.Add("x="+images.Registry+"/"+text, "docker://"+images.Registry+text)
 	}
 	f.Fuzz(func(t *testing.T, before, after string) {
-		text := before + Registry + after
-		for _, image := range imagesInText(text) {
-			parts, err := parseImage(image)
-			if err != nil || parts.host != Registry || !strings.Contains(text, parts.repository) || !strings.Contains(text, parts.tag) || !strings.Contains(text, parts.digest) {
+		text := before + images.Registry + after
+		for _, image := range images.InText(text) {
+			parts, err := images.ParseImage(image)
+			if err != nil || parts.Host != images.Registry || !strings.Contains(text, parts.Repository) || !strings.Contains(text, parts.Tag) || !strings.Contains(text, parts.Digest) {
 				t.Errorf("%q of %q: %v", image, text, err)
 			}
 		}
-		if strings.Contains(Readable(text), Registry) {
+		if strings.Contains(images.Readable(text), images.Registry) {
 			t.Errorf("%q is not readable", text)
 		}
 	})
@@ -195,8 +196,8 @@ func checkAnswer(t *testing.T, chart Chart, err error) {
 	needed := err != nil // what fails may hide it
 	for _, i := range chart.Images {
 		needed = needed || shown(i) == "example.com/b:1" && !i.Optional()
-		deployed := slices.ContainsFunc(i.Sources, func(s Source) bool { return s.Why == WhyDeployed })
-		if len(i.Sources) == 0 || i.Sources[0].Why != i.Why || deployed == i.Optional() || len(i.Sources[0].String()) > maxChartPlace {
+		deployed := slices.ContainsFunc(i.Sources, func(s images.Source) bool { return s.Why == images.WhyDeployed })
+		if len(i.Sources) == 0 || i.Sources[0].Why != i.Why || deployed == i.Optional() || len(i.Sources[0].String()) > images.MaxPlace {
 			t.Errorf("%+v", i)
 		}
 		said += i.Sources[0].String()
@@ -204,7 +205,7 @@ func checkAnswer(t *testing.T, chart Chart, err error) {
 	if !needed {
 		t.Errorf("the image of the other template is missing: %+v", chart.Images)
 	}
-	if strings.Contains(said, Registry) {
+	if strings.Contains(said, images.Registry) {
 		t.Errorf("the placeholder is in a message: %s", said)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/strvals"
+
+	"github.com/nfo-operator/nfo/internal/chart/images"
 )
 
 const maxDependencyTags = 8
@@ -52,14 +54,14 @@ func setValues(q Request) (map[string]any, error) {
 	var errs []error
 	set := func(path, assign, value string) {
 		if err := strvals.ParseIntoString(path+assign+value, values); err != nil {
-			errs = append(errs, fmt.Errorf("%w: setting the values path %q: %w", ErrRender, clip(path, maxChartString), err))
+			errs = append(errs, fmt.Errorf("%w: setting the values path %q: %w", ErrRender, images.Clip(path, images.MaxName), err))
 		}
 	}
 	for _, path := range q.ImagePullSecretsValuesPaths {
 		set(path, "[0].name=", "pull-secret")
 	}
 	for _, path := range q.RegistryValuesPaths {
-		set(path, "=", Registry)
+		set(path, "=", images.Registry)
 	}
 	return values, errors.Join(errs...)
 }
@@ -183,11 +185,11 @@ func listDependencies(c *helmchart.Chart, declared map[*helmchart.Dependency]hel
 	for _, d := range c.Metadata.Dependencies {
 		was := declared[d]
 		byName[d.Name] = &Dependency{
-			Path: clip(at+d.Name, maxChartString), Name: clip(was.Name, maxChartString), Alias: clip(was.Alias, maxChartString),
-			Range: clip(was.Version, maxChartString), Condition: clip(was.Condition, maxChartString), State: DependencyMissing,
+			Path: images.Clip(at+d.Name, images.MaxName), Name: images.Clip(was.Name, images.MaxName), Alias: images.Clip(was.Alias, images.MaxName),
+			Range: images.Clip(was.Version, images.MaxName), Condition: images.Clip(was.Condition, images.MaxName), State: DependencyMissing,
 		}
 		for _, tag := range was.Tags[:min(len(was.Tags), maxDependencyTags)] {
-			byName[d.Name].Tags = append(byName[d.Name].Tags, clip(tag, maxChartString))
+			byName[d.Name].Tags = append(byName[d.Name].Tags, images.Clip(tag, images.MaxName))
 		}
 	}
 	var list []Dependency
@@ -195,10 +197,10 @@ func listDependencies(c *helmchart.Chart, declared map[*helmchart.Dependency]hel
 		path := at + sub.Name()
 		d := byName[sub.Name()]
 		if d == nil {
-			d = &Dependency{Path: clip(path, maxChartString), Name: clip(sub.Name(), maxChartString)}
+			d = &Dependency{Path: images.Clip(path, images.MaxName), Name: images.Clip(sub.Name(), images.MaxName)}
 			byName[sub.Name()] = d
 		}
-		d.Version, d.State = clip(sub.Metadata.Version, maxChartString), DependencyDisabled
+		d.Version, d.State = images.Clip(sub.Metadata.Version, images.MaxName), DependencyDisabled
 		if deployed[path] {
 			d.State = DependencyEnabled
 		}

@@ -8,12 +8,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/nfo-operator/nfo/internal/chart/render"
-
 	helmchart "helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/nfo-operator/nfo/internal/chart/images"
+	"github.com/nfo-operator/nfo/internal/chart/render"
 )
 
 // kubeVersion is the Kubernetes that charts are rendered for.
@@ -36,7 +37,7 @@ type chartAnswer struct {
 type chartReading struct {
 	request Request
 	files   []*loader.BufferedFile
-	images  chartImages
+	images  images.Found
 	answer  chartAnswer
 	// failed are the files that fail as the chart is deployed.
 	failed map[string]error
@@ -127,7 +128,7 @@ func (r *chartReading) stages(c *helmchart.Chart) (deployed, every *chartStage) 
 	if err != nil {
 		merged = all.chart.Values
 	}
-	r.images.addValues(findValueImages(merged, r.registry()))
+	r.images.AddValues(images.FindInValues(merged, r.registry()))
 	if !slices.ContainsFunc(r.answer.Chart.Dependencies, func(d Dependency) bool { return d.State == DependencyDisabled }) || all.chart == is.chart {
 		return &is, nil
 	}
@@ -150,12 +151,12 @@ func (r *chartReading) partly(s chartStage) {
 	for i := range r.answer.Chart.Dependencies {
 		r.answer.Chart.Dependencies[i].State = DependencyUnknown
 	}
-	r.images.addValues(findValueImages(s.chart.Values, ""))
+	r.images.AddValues(images.FindInValues(s.chart.Values, ""))
 }
 
 func (r *chartReading) metadata(c *helmchart.Chart) {
 	m, known := c.Metadata, &r.answer.Chart
-	known.Name, known.Version, known.AppVersion = clip(m.Name, maxChartString), clip(m.Version, maxChartString), clip(m.AppVersion, maxChartString)
+	known.Name, known.Version, known.AppVersion = images.Clip(m.Name, images.MaxName), images.Clip(m.Version, images.MaxName), images.Clip(m.AppVersion, images.MaxName)
 	known.Type = "application"
 	if m.Type != "" {
 		known.Type = m.Type
@@ -173,7 +174,7 @@ func (r *chartReading) list(dependencies []Dependency) {
 // registry is the registry that is set, "" for none.
 func (r *chartReading) registry() string {
 	if len(r.request.RegistryValuesPaths) > 0 {
-		return Registry
+		return images.Registry
 	}
 	return ""
 }
@@ -184,19 +185,19 @@ func (r *chartReading) deployed(s chartStage) {
 	if err != nil {
 		r.problem(err)
 	}
-	found, problems := findImages(out)
+	found, problems := images.Find(out)
 	for _, file := range slices.Sorted(maps.Keys(out.Failed)) {
 		r.failure(out, file, out.Failed[file])
 	}
 	for _, p := range problems {
-		r.failure(out, p.file, p.err)
-		out.Failed[p.file] = cmp.Or(out.Failed[p.file], p.err)
+		r.failure(out, p.File, p.Err)
+		out.Failed[p.File] = cmp.Or(out.Failed[p.File], p.Err)
 	}
 	r.failed = out.Failed
-	for _, err := range r.images.need(found, r.registry(), out.Failed) {
+	for _, err := range r.images.Need(found, r.registry(), out.Failed) {
 		r.problem(err)
 	}
-	for _, joined := range r.images.joined {
+	for _, joined := range r.images.Joined {
 		r.remark("", joined)
 	}
 }
@@ -204,7 +205,7 @@ func (r *chartReading) deployed(s chartStage) {
 // failure reports a file that fails. What fails in no manifest, or in nothing but tests, keeps nothing needed from
 // being known.
 func (r *chartReading) failure(out render.Rendering, file string, err error) {
-	if !errors.Is(err, ErrTooLarge) && (!isManifest(file) || onlyTests(out.Sources[file])) {
+	if !errors.Is(err, ErrTooLarge) && (!images.IsManifest(file) || images.OnlyTests(out.Sources[file])) {
 		r.remark("", err)
 		return
 	}
@@ -217,17 +218,17 @@ func (r *chartReading) every(s chartStage) {
 	if err != nil {
 		r.remark(everyStage, err)
 	}
-	found, problems := findImages(out)
+	found, problems := images.Find(out)
 	for _, file := range slices.Sorted(maps.Keys(out.Failed)) {
-		problems = append(problems, fileProblem{file, out.Failed[file]})
+		problems = append(problems, images.FileProblem{File: file, Err: out.Failed[file]})
 	}
 	for _, p := range problems {
 		// Else it has been reported, or only values are missing that the user sets who switches it on.
-		if r.failed[p.file] == nil && !errors.Is(p.err, render.ErrRefused) {
-			r.remark(everyStage, p.err)
+		if r.failed[p.File] == nil && !errors.Is(p.Err, render.ErrRefused) {
+			r.remark(everyStage, p.Err)
 		}
 	}
-	for _, err := range r.images.addOptional(found, r.registry(), out.Failed) {
+	for _, err := range r.images.AddOptional(found, r.registry(), out.Failed) {
 		r.remark(everyStage, err)
 	}
 }
@@ -278,7 +279,7 @@ func (r *chartReading) problem(err error) {
 // remark tells what concerns only images that are not needed.
 func (r *chartReading) remark(stage string, err error) {
 	text := strings.TrimPrefix(stage+": "+err.Error(), ": ")
-	text = clip(Readable(text), maxChartText)
+	text = images.Clip(images.Readable(text), images.MaxText)
 	if len(r.answer.Chart.Remarks) < maxRemarks && !slices.Contains(r.answer.Chart.Remarks, text) {
 		r.answer.Chart.Remarks = append(r.answer.Chart.Remarks, text)
 	}
@@ -286,7 +287,7 @@ func (r *chartReading) remark(stage string, err error) {
 
 // report tells what is known.
 func (r *chartReading) report() error {
-	images, err := r.images.list()
+	images, err := r.images.List()
 	r.answer.Chart.Images = images
 	if err != nil && r.answer.Done {
 		r.problem(err)

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nfo-operator/nfo/internal/chart/images"
 )
 
 // The limits by default, and the least memory with which small charts are read.
@@ -209,9 +211,9 @@ func (r *Reader) death(end childEnd) error {
 	case !errors.As(end.err, &exit):
 		return fmt.Errorf("starting the process that reads charts: %w", end.err)
 	case exit.ExitCode() == ChildFailed:
-		return fmt.Errorf("starting the process that reads charts: %w: %s", exit, clip(said, maxChartString))
+		return fmt.Errorf("starting the process that reads charts: %w: %s", exit, images.Clip(said, images.MaxName))
 	case has("newosproc"), r.machineShort(said):
-		return fmt.Errorf("%w: the node or the manager's container is short of memory or processes; nfo tries again: %s", ErrStalled, clip(said, maxChartString))
+		return fmt.Errorf("%w: the node or the manager's container is short of memory or processes; nfo tries again: %s", ErrStalled, images.Clip(said, images.MaxName))
 	case exit.ExitCode() == childFull, has("out of memory"), has("cannot allocate memory"):
 		return fmt.Errorf("%w: more than %d MiB of data", ErrMemory, r.limits.live()>>20)
 	}
@@ -220,7 +222,7 @@ func (r *Reader) death(end childEnd) error {
 		return fmt.Errorf("%w: its process got the signal %q, as where the memory of the node or of the manager's container is short; nfo tries again", ErrStalled, s.Signal().String())
 	}
 	first, _, _ := strings.Cut(said, "\n")
-	return fmt.Errorf("%w: %w: %s", ErrCrashed, exit, clip(first, maxChartString))
+	return fmt.Errorf("%w: %w: %s", ErrCrashed, exit, images.Clip(first, images.MaxName))
 }
 
 // machineShort reports whether memory ended before the limit: half of it must be there.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nfo-operator/nfo/internal/chart/images"
 )
 
 func gzipped(data []byte) []byte {
@@ -86,7 +88,7 @@ func TestChildrenThatMisbehave(t *testing.T) {
 			if tc.want != nil && !errors.Is(err, tc.want) || err != nil && !strings.Contains(err.Error(), tc.says) || err == nil && tc.says != "" {
 				t.Errorf("%s: the error is %v, want %v: %s", tc.reason, err, tc.want, tc.says)
 			}
-			for _, is := range []error{ErrNotChart, ErrTooLarge, ErrRender, ErrImage, ErrTimeout, ErrMemory, ErrCrashed, ErrStalled} {
+			for _, is := range []error{ErrNotChart, ErrTooLarge, ErrRender, images.ErrImage, ErrTimeout, ErrMemory, ErrCrashed, ErrStalled} {
 				if errors.Is(err, is) && !errors.Is(tc.want, is) {
 					t.Errorf("%s: the error is also %v", tc.reason, is)
 				}
@@ -174,7 +176,7 @@ func TestBombLeavesTheManagerAlone(t *testing.T) {
 func TestErrorsAreBounded(t *testing.T) {
 	t.Parallel()
 	chart, err := chartReader(t, Limits{}).Read(t.Context(), Request{Archive: chartWith(`{{ fail (repeat 100000 "no\u001b[31m\n") }}`)})
-	if !errors.Is(err, ErrRender) || len(err.Error()) > maxChartText || strings.ContainsAny(err.Error(), "\n\x1b") {
+	if !errors.Is(err, ErrRender) || len(err.Error()) > images.MaxText || strings.ContainsAny(err.Error(), "\n\x1b") {
 		t.Errorf("%d bytes: %.100q", len(err.Error()), err)
 	}
 	if !strings.Contains(err.Error(), "app/templates/a.yaml:1") || chart.Version != "1.0.0" {
@@ -193,7 +195,7 @@ func TestImagesAreBounded(t *testing.T) {
 		"Many": {
 			"more than are read: the first ones are told",
 			head + `{{ range until 5000 }}  - {name: c{{ . }}, image: "example.com/a:{{ . }}"}` + "\n{{ end }}", "",
-			maxChartSources, ErrTooLarge,
+			images.MaxSources, ErrTooLarge,
 		},
 		"ManySources": {
 			"values that may mean each of many images: the images are all told",

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/chart"
+	"github.com/nfo-operator/nfo/internal/chart/images"
 	"github.com/nfo-operator/nfo/internal/inventory"
 )
 
@@ -115,9 +116,9 @@ func (c chartToRead) with(read chart.Chart, reader string, l v1alpha1.RegistryLo
 }
 
 // imageOf names an image: without a host if it comes from the store's registry.
-func imageOf(i chart.Image, l v1alpha1.RegistryLocation) v1alpha1.ChartImage {
+func imageOf(i images.Image, l v1alpha1.RegistryLocation) v1alpha1.ChartImage {
 	image := v1alpha1.ChartImage{Image: i.Repository, State: v1alpha1.ImageMissing}
-	if i.Origin != chart.OriginOurs && v1alpha1.CanonicalHost(i.Host) != v1alpha1.CanonicalHost(l.Host) {
+	if i.Origin != images.OriginOurs && v1alpha1.CanonicalHost(i.Host) != v1alpha1.CanonicalHost(l.Host) {
 		image.Image, image.State = i.Host+"/"+i.Repository, v1alpha1.ImageForeign
 	}
 	if i.Tag != "" {
@@ -126,7 +127,7 @@ func imageOf(i chart.Image, l v1alpha1.RegistryLocation) v1alpha1.ChartImage {
 	if i.Digest != "" {
 		image.Image += "@" + i.Digest
 	}
-	image.Image = v1alpha1.Clip(chart.Readable(image.Image), maxImage) // a host may have any length
+	image.Image = v1alpha1.Clip(images.Readable(image.Image), maxImage) // a host may have any length
 	return image
 }
 

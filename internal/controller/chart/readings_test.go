@@ -11,11 +11,12 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/chart"
+	"github.com/nfo-operator/nfo/internal/chart/images"
 )
 
 func TestNamesOfImagesFitAStatus(t *testing.T) {
 	t.Parallel()
-	image := imageOf(chart.Image{Host: strings.Repeat("a", 2000), Repository: "upf", Tag: "1"}, v1alpha1.RegistryLocation{Host: "registry.example.com"})
+	image := imageOf(images.Image{Host: strings.Repeat("a", 2000), Repository: "upf", Tag: "1"}, v1alpha1.RegistryLocation{Host: "registry.example.com"})
 	if image.State != v1alpha1.ImageForeign || len(image.Image) != maxImage {
 		t.Errorf("it is %s, named in %d bytes, want Foreign in %d: the host is as long as a chart likes", image.State, len(image.Image), maxImage)
 	}
@@ -23,24 +24,24 @@ func TestNamesOfImagesFitAStatus(t *testing.T) {
 
 func TestImagesOfAChart(t *testing.T) {
 	t.Parallel()
-	place := func(why chart.Why, at string) []chart.Source {
-		if why == chart.WhyValues {
-			return []chart.Source{{Values: at, Why: why}}
+	place := func(why images.Why, at string) []images.Source {
+		if why == images.WhyValues {
+			return []images.Source{{Values: at, Why: why}}
 		}
-		return []chart.Source{{Template: at, Kind: "Pod", Name: "p", Field: "x", Why: why}}
+		return []images.Source{{Template: at, Kind: "Pod", Name: "p", Field: "x", Why: why}}
 	}
-	image := func(host, repository string, origin chart.ImageOrigin, why chart.Why) chart.Image {
-		return chart.Image{Host: host, Repository: repository, Tag: "1", Origin: origin, Why: why, Sources: place(why, "a.yaml")}
+	image := func(host, repository string, origin images.Origin, why images.Why) images.Image {
+		return images.Image{Host: host, Repository: repository, Tag: "1", Origin: origin, Why: why, Sources: place(why, "a.yaml")}
 	}
-	read := chart.Chart{Name: "app", Remarks: []string{"db: too large"}, Images: []chart.Image{
-		image(chart.Registry, "b", chart.OriginOurs, chart.WhyDeployed),
-		{Host: "R", Repository: "acme/m/a", Tag: "1", Digest: "sha256:a", Origin: chart.OriginForeign, Why: chart.WhyDeployed, Sources: place(chart.WhyDeployed, "a.yaml")},
-		image("quay.io", "x", chart.OriginForeign, chart.WhyValues),
-		image("quay.io", "x", chart.OriginForeign, chart.WhyDependency),
-		image(chart.Registry, "b", chart.OriginOurs, chart.WhyValues),
-		image("quay.io", "t", chart.OriginForeign, chart.WhyTest),
-		image("quay.io", chart.Registry+"/odd", chart.OriginForeign, chart.WhyValues),
-		{Reference: "///", Origin: chart.OriginForeign, Why: chart.WhyDeployed, Sources: place(chart.WhyDeployed, "a.yaml")},
+	read := chart.Chart{Name: "app", Remarks: []string{"db: too large"}, Images: []images.Image{
+		image(images.Registry, "b", images.OriginOurs, images.WhyDeployed),
+		{Host: "R", Repository: "acme/m/a", Tag: "1", Digest: "sha256:a", Origin: images.OriginForeign, Why: images.WhyDeployed, Sources: place(images.WhyDeployed, "a.yaml")},
+		image("quay.io", "x", images.OriginForeign, images.WhyValues),
+		image("quay.io", "x", images.OriginForeign, images.WhyDependency),
+		image(images.Registry, "b", images.OriginOurs, images.WhyValues),
+		image("quay.io", "t", images.OriginForeign, images.WhyTest),
+		image("quay.io", images.Registry+"/odd", images.OriginForeign, images.WhyValues),
+		{Reference: "///", Origin: images.OriginForeign, Why: images.WhyDeployed, Sources: place(images.WhyDeployed, "a.yaml")},
 	}}
 	got := chartToRead{}.with(read, "1", v1alpha1.RegistryLocation{Host: "r", Prefix: "acme"}, errors.New("it is broken"))
 	want := v1alpha1.ChartStatus{
@@ -113,7 +114,7 @@ func TestAChartNamesNoMoreImagesThanAStatusTakes(t *testing.T) {
 	t.Parallel()
 	var many chart.Chart
 	for i := range v1alpha1.MaxImages + 1 {
-		many.Images = append(many.Images, chart.Image{Host: "r", Repository: fmt.Sprintf("i%03d", i), Sources: []chart.Source{{Template: "a"}}})
+		many.Images = append(many.Images, images.Image{Host: "r", Repository: fmt.Sprintf("i%03d", i), Sources: []images.Source{{Template: "a"}}})
 	}
 	if got := (chartToRead{}).with(many, "", v1alpha1.RegistryLocation{}, nil); len(got.Images) != v1alpha1.MaxImages || got.ImageCount != v1alpha1.MaxImages+1 {
 		t.Errorf("%d of %d images", len(got.Images), got.ImageCount)

@@ -1,4 +1,4 @@
-package chart
+package images
 
 import (
 	"encoding/base64"
@@ -11,11 +11,11 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/nfo-operator/nfo/internal/chart/render"
-
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/yaml"
+
+	"github.com/nfo-operator/nfo/internal/chart/render"
 )
 
 // maxEmbedded is how deep YAML is read in texts in YAML.
@@ -24,29 +24,29 @@ const maxEmbedded = 3
 // documentStart is where Helm cuts a rendered file.
 var documentStart = regexp.MustCompile(`(?:^|\s*\n)---\s*`)
 
-// imageFinding is a reference at a place.
-type imageFinding struct {
+// Finding is a reference at a place.
+type Finding struct {
 	reference string
 	// guessed is true where an image is what it looks like, not what Kubernetes takes it for.
 	guessed bool
 	source  Source
 }
 
-// fileProblem is an error of one file.
-type fileProblem struct {
-	file string
-	err  error
+// FileProblem is an error of one file.
+type FileProblem struct {
+	File string
+	Err  error
 }
 
-// findImages finds the images in rendered files. What cannot be read does not stop the rest.
-func findImages(out render.Rendering) (found []imageFinding, problems []fileProblem) {
+// Find finds the images in rendered files. What cannot be read does not stop the rest.
+func Find(out render.Rendering) (found []Finding, problems []FileProblem) {
 	for _, file := range slices.Sorted(maps.Keys(out.Files)) {
 		for i, document := range documentStart.Split(out.Files[file], -1) {
 			w := objectWalk{found: &found, depth: maxEmbedded}
-			w.source.Template = clip(Readable(file), maxChartString)
+			w.source.Template = Clip(Readable(file), MaxName)
 			object, err := decodeObject(document)
 			if err != nil {
-				problems = append(problems, fileProblem{file, fmt.Errorf("%w: document %d of %s is no object: %w", render.ErrFailed, i+1, file, err)})
+				problems = append(problems, FileProblem{file, fmt.Errorf("%w: document %d of %s is no object: %w", render.ErrFailed, i+1, file, err)})
 				w.text(document, nil)
 				continue
 			}
@@ -66,9 +66,9 @@ func keepNumbers(d *json.Decoder) *json.Decoder {
 	return d
 }
 
-// isManifest reports whether a file of templates/ is for the API server. Helm takes all but notes for it, and then
+// IsManifest reports whether a file of templates/ is for the API server. Helm takes all but notes for it, and then
 // refuses the chart; such a file hides no image.
-func isManifest(file string) bool {
+func IsManifest(file string) bool {
 	switch path.Ext(file) {
 	case ".txt", ".md":
 		return false
@@ -83,9 +83,9 @@ var (
 	testOnly = regexp.MustCompile(`(?m)helm\.sh/hook["']?\s*:\s*(?:"test(?:-success|-failure)?"|'test(?:-success|-failure)?'|test(?:-success|-failure)?\s*(?:[}#]|$))`)
 )
 
-// onlyTests reports whether a template, which cannot be rendered, certainly has nothing but tests: each of its objects
+// OnlyTests reports whether a template, which cannot be rendered, certainly has nothing but tests: each of its objects
 // says so.
-func onlyTests(source string) bool {
+func OnlyTests(source string) bool {
 	tests := len(testOnly.FindAllString(source, -1))
 	return tests > 0 && tests >= len(kindOfObject.FindAllString(source, -1))
 }
@@ -109,7 +109,7 @@ func isTest(hook string) bool {
 // that makes pods has it, known or not. In kinds that are not Kubernetes' own it also takes
 // fields that look like an image, for their operators make pods of these. In any text it takes what names the registry.
 type objectWalk struct {
-	found  *[]imageFinding
+	found  *[]Finding
 	source Source
 	custom bool
 	// depth is how often YAML may still be read in a text.
@@ -135,7 +135,7 @@ func (w objectWalk) object(o map[string]any) {
 	name, _ := metadata["name"].(string)
 	annotations, _ := metadata["annotations"].(map[string]any)
 	hook, _ := annotations["helm.sh/hook"].(string)
-	w.source.Kind, w.source.Name, w.source.Hook = clip(kind, maxChartString), clip(Readable(name), maxChartString), clip(hook, maxChartString)
+	w.source.Kind, w.source.Name, w.source.Hook = Clip(kind, MaxName), Clip(Readable(name), MaxName), Clip(hook, MaxName)
 	for _, key := range slices.Sorted(maps.Keys(o)) {
 		w.encoded = key == "data" && kind == "Secret" || key == "binaryData"
 		w.member(o, key, []string{key}, "", false)
@@ -192,7 +192,7 @@ func (w objectWalk) field(parent map[string]any, key string, at []string, in str
 		if w.custom {
 			reference = besides(key, parent, images).String()
 		}
-		if _, err := parseImage(reference); err == nil { // else it can be a text with more in it
+		if _, err := ParseImage(reference); err == nil { // else it can be a text with more in it
 			return w.add(reference, at, true)
 		}
 	case map[string]any:
@@ -209,8 +209,8 @@ func (w objectWalk) add(reference string, at []string, guessed bool) (added bool
 	if reference == "" {
 		return false
 	}
-	w.source.Field = clip(Readable(strings.Join(at, ".")), maxChartString)
-	*w.found = append(*w.found, imageFinding{reference, guessed, w.source})
+	w.source.Field = Clip(Readable(strings.Join(at, ".")), MaxName)
+	*w.found = append(*w.found, Finding{reference, guessed, w.source})
 	return true
 }
 
@@ -225,7 +225,7 @@ func (w objectWalk) text(text string, at []string) {
 		return
 	}
 	w.source.Text = true
-	for _, image := range imagesInText(text) {
+	for _, image := range InText(text) {
 		w.add(image, at, true)
 	}
 	if w.depth == 0 || !strings.ContainsAny(text, "\n{") {
@@ -242,7 +242,7 @@ func (w objectWalk) text(text string, at []string) {
 // embedded takes the images of the registry that stand in tables of a text: {registry, repository, tag}.
 func (w objectWalk) embedded(value any, at []string) {
 	w.depth--
-	inner := objectWalk{found: &[]imageFinding{}, source: w.source, custom: true, depth: w.depth}
+	inner := objectWalk{found: &[]Finding{}, source: w.source, custom: true, depth: w.depth}
 	inner.walk(value, []string{""}, "", false)
 	for _, f := range *inner.found {
 		if strings.HasPrefix(f.reference, Registry) {

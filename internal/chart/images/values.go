@@ -1,4 +1,4 @@
-package chart
+package images
 
 import (
 	"cmp"
@@ -14,12 +14,12 @@ type valuesWalk struct {
 	global string
 	// fallback are the parts of images that leave them out.
 	fallback imageTable
-	found    []imageFinding
+	found    []Finding
 }
 
-// findValueImages finds what in a chart's values looks like an image. registry is the one that is
+// FindInValues finds what in a chart's values looks like an image. registry is the one that is
 // set at registryValuesPaths, "" for none: images that name none follow it.
-func findValueImages(values map[string]any, registry string) []imageFinding {
+func FindInValues(values map[string]any, registry string) []Finding {
 	globals, _ := values["global"].(map[string]any)
 	w := &valuesWalk{
 		global: scalar(globals, "imageRegistry", "registry"),
@@ -86,6 +86,6 @@ func (w *valuesWalk) add(t imageTable, at []string) {
 		t.registry = cmp.Or(w.global, t.registry, w.fallback.registry)
 	}
 	if s := t.String(); s != "" {
-		w.found = append(w.found, imageFinding{s, true, Source{Values: clip(Readable(strings.Join(at, ".")), maxChartString)}})
+		w.found = append(w.found, Finding{s, true, Source{Values: Clip(Readable(strings.Join(at, ".")), MaxName)}})
 	}
 }

@@ -1,4 +1,4 @@
-package chart
+package images
 
 import (
 	"fmt"
@@ -7,38 +7,38 @@ import (
 	"github.com/distribution/reference"
 )
 
-// imageParts are the parts of an image reference.
-type imageParts struct{ host, repository, tag, digest string }
+// Parts are the parts of an image reference.
+type Parts struct{ Host, Repository, Tag, Digest string }
 
-// parseImage parses a reference as container runtimes do.
-func parseImage(s string) (imageParts, error) {
+// ParseImage parses a reference as container runtimes do.
+func ParseImage(s string) (Parts, error) {
 	named, err := reference.ParseNormalizedNamed(s)
 	if err != nil {
-		return imageParts{}, fmt.Errorf("%w: %q: %w", ErrImage, clip(Readable(s), maxChartString), err)
+		return Parts{}, fmt.Errorf("%w: %q: %w", ErrImage, Clip(Readable(s), MaxName), err)
 	}
-	p := imageParts{host: strings.ToLower(reference.Domain(named)), repository: reference.Path(named)}
+	p := Parts{Host: strings.ToLower(reference.Domain(named)), Repository: reference.Path(named)}
 	if t, ok := named.(reference.Tagged); ok {
-		p.tag = t.Tag()
+		p.Tag = t.Tag()
 	}
 	if d, ok := named.(reference.Digested); ok {
-		p.digest = d.Digest().String()
+		p.Digest = d.Digest().String()
 	}
 	return p, nil
 }
 
 // latest is the tag that runtimes assume where a reference names neither tag nor digest.
-func (p imageParts) latest() imageParts {
-	if p.tag == "" && p.digest == "" {
-		p.tag = "latest"
+func (p Parts) latest() Parts {
+	if p.Tag == "" && p.Digest == "" {
+		p.Tag = "latest"
 	}
 	return p
 }
 
 // covers reports whether q may be what p, found in values, stands for: values may leave out the host
 // and the tag.
-func (p imageParts) covers(q imageParts) bool {
+func (p Parts) covers(q Parts) bool {
 	short := func(repository string) string { return strings.TrimPrefix(repository, "library/") }
-	return short(p.repository) == short(q.repository) && (p.tag == "" || p.tag == q.tag) && (p.digest == "" || p.digest == q.digest)
+	return short(p.Repository) == short(q.Repository) && (p.Tag == "" || p.Tag == q.Tag) && (p.Digest == "" || p.Digest == q.Digest)
 }
 
 // namesHost reports whether a reference begins with a host.

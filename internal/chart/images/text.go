@@ -1,4 +1,4 @@
-package chart
+package images
 
 import (
 	"regexp"
@@ -18,12 +18,12 @@ const repositoryPattern = `[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:
 // imageInText is what follows the registry in a text that names an image of it. Some charts add a port.
 var imageInText = regexp.MustCompile(`^(?::[0-9]+)?(/?)(` + repositoryPattern + `)(?::([A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?(?:@(sha256:[0-9a-f]{64}))?`)
 
-// imagesInText finds the images of the store in a text: arguments, variables, files, annotations.
-func imagesInText(text string) []string {
+// InText finds the images of the store in a text: arguments, variables, files, annotations.
+func InText(text string) []string {
 	var found []string
 	for at := 0; ; {
 		i := strings.Index(text[at:], Registry)
-		if i < 0 || len(found) > maxChartSources {
+		if i < 0 || len(found) > MaxSources {
 			return found
 		}
 		before := text[:at+i]

@@ -1,4 +1,4 @@
-package chart
+package images
 
 import (
 	"cmp"
@@ -10,61 +10,61 @@ import (
 	"github.com/nfo-operator/nfo/internal/chart/render"
 )
 
-// maxChartSources bounds the places of all images together.
-const maxChartSources = 4096
+// MaxSources bounds the places of all images together.
+const MaxSources = 4096
 
 // foundAt is a reference at a place in what a chart renders. Objects are the same one in two renderings if they
 // have a file, kind and name in common.
 type foundAt struct{ template, kind, name, field, reference string }
 
-func (f imageFinding) at() foundAt {
+func (f Finding) at() foundAt {
 	return foundAt{f.source.Template, f.source.Kind, f.source.Name, f.source.Field, f.reference}
 }
 
 // placedImage is an image at a place, judged.
 type placedImage struct {
-	imageFinding
-	parts  imageParts
-	origin ImageOrigin
+	Finding
+	parts  Parts
+	origin Origin
 }
 
-// chartImages collects what the stages of reading a chart find.
-type chartImages struct {
+// Found collects what the stages of reading a chart find.
+type Found struct {
 	rendered []placedImage
 	// deployed is what the chart renders as it is deployed.
 	deployed map[foundAt]bool
 	values   []placedImage
-	// joined are the places where registry and name are joined in another way than by a slash.
-	joined []error
+	// Joined are the places where registry and name are joined in another way than by a slash.
+	Joined []error
 }
 
-func judge(f imageFinding, registry string) (placedImage, error) {
-	image := placedImage{imageFinding: f, origin: OriginForeign}
+func judge(f Finding, registry string) (placedImage, error) {
+	image := placedImage{Finding: f, origin: OriginForeign}
 	if registry != "" {
 		if rest, joined := joinedAt(f.reference); joined {
 			if rest == "" || strings.ContainsAny(rest[:1], ":@") {
-				return image, fmt.Errorf("%w: %q: registryValuesPaths names a value that the chart takes for a whole repository, and not for a registry", ErrImage, clip(Readable(f.reference), maxChartString))
+				return image, fmt.Errorf("%w: %q: registryValuesPaths names a value that the chart takes for a whole repository, and not for a registry", ErrImage, Clip(Readable(f.reference), MaxName))
 			}
 			image.reference = registry + "/" + rest
 		}
 	}
-	parts, err := parseImage(image.reference)
+	parts, err := ParseImage(image.reference)
 	if err != nil && image.reference != f.reference {
-		err = fmt.Errorf("%w: %q: the chart makes another host of the value of registryValuesPaths", ErrImage, clip(Readable(f.reference), maxChartString))
+		err = fmt.Errorf("%w: %q: the chart makes another host of the value of registryValuesPaths", ErrImage, Clip(Readable(f.reference), MaxName))
 	}
 	if !f.guessed {
 		parts = parts.latest()
 	}
 	image.parts = parts
-	if registry != "" && parts.host == registry {
+	if registry != "" && parts.Host == registry {
 		image.origin = OriginOurs
 	}
 	return image, err
 }
 
-// need adds what the chart renders as it is deployed. A reference that cannot be parsed is kept, and
+// Need adds what the chart renders as it is deployed. A reference that cannot be parsed is kept, and
 // an error too; but not of a file that fails, in which the required part of it may be what is missing.
-func (c *chartImages) need(found []imageFinding, registry string, failed map[string]error) (problems []error) {
+func (c *Found) Need(found []Finding, registry string, failed map[string]error) (problems []error) {
 	c.deployed = map[foundAt]bool{}
 	for _, f := range found {
 		f.source.Why = WhyDeployed
@@ -77,9 +77,9 @@ func (c *chartImages) need(found []imageFinding, registry string, failed map[str
 			continue
 		case err != nil:
 			problems = append(problems, atPlace(f, err))
-			image.parts = imageParts{}
+			image.parts = Parts{}
 		case image.reference != f.reference:
-			c.joined = append(c.joined, atPlace(f, errors.New("the chart joins the value of registryValuesPaths and the name "+
+			c.Joined = append(c.Joined, atPlace(f, errors.New("the chart joins the value of registryValuesPaths and the name "+
 				strings.TrimPrefix(image.reference, registry+"/")+" without a slash, so that the value must end with one")))
 		}
 		c.deployed[f.at()] = true
@@ -88,8 +88,8 @@ func (c *chartImages) need(found []imageFinding, registry string, failed map[str
 	return problems
 }
 
-// addOptional adds what the chart renders with all its dependencies.
-func (c *chartImages) addOptional(found []imageFinding, registry string, failed map[string]error) (problems []error) {
+// AddOptional adds what the chart renders with all its dependencies.
+func (c *Found) AddOptional(found []Finding, registry string, failed map[string]error) (problems []error) {
 	for _, f := range found {
 		f.source.Why = WhyDependency
 		image, err := judge(f, registry)
@@ -104,12 +104,12 @@ func (c *chartImages) addOptional(found []imageFinding, registry string, failed 
 	return problems
 }
 
-func atPlace(f imageFinding, err error) error {
+func atPlace(f Finding, err error) error {
 	return fmt.Errorf("in %s, %s %s: %w", f.source.Template, f.source.Kind, f.source.Name, err)
 }
 
-// addValues adds what values name.
-func (c *chartImages) addValues(found []imageFinding) {
+// AddValues adds what values name.
+func (c *Found) AddValues(found []Finding) {
 	for _, f := range found {
 		f.source.Why = WhyValues
 		if image, err := judge(f, Registry); err == nil { // else it looked like an image, no more
@@ -118,18 +118,18 @@ func (c *chartImages) addValues(found []imageFinding) {
 	}
 }
 
-// list merges what was found. What values and templates name both is one image.
-func (c *chartImages) list() ([]Image, error) {
+// List merges what was found. What values and templates name both is one image.
+func (c *Found) List() ([]Image, error) {
 	var err error
-	if n := len(c.rendered) + len(c.values); n > maxChartSources {
-		err = fmt.Errorf("%w: it names images at %d places, at most %d are read", render.ErrTooLarge, n, maxChartSources)
-		c.rendered = c.rendered[:min(len(c.rendered), maxChartSources)]
-		c.values = c.values[:min(len(c.values), maxChartSources-len(c.rendered))]
+	if n := len(c.rendered) + len(c.values); n > MaxSources {
+		err = fmt.Errorf("%w: it names images at %d places, at most %d are read", render.ErrTooLarge, n, MaxSources)
+		c.rendered = c.rendered[:min(len(c.rendered), MaxSources)]
+		c.values = c.values[:min(len(c.values), MaxSources-len(c.rendered))]
 	}
 	var l imageList
 	var anyVersion []placedImage
 	for _, p := range c.rendered {
-		if p.source.Text && p.parts.tag == "" && p.parts.digest == "" {
+		if p.source.Text && p.parts.Tag == "" && p.parts.Digest == "" {
 			anyVersion = append(anyVersion, p)
 			continue
 		}
@@ -151,7 +151,7 @@ func (l *imageList) merge(images []placedImage, paths bool) {
 				l.name(i, p)
 				named = true
 			}
-			named = named || paths && p.parts.host == l.parts[i].host && strings.HasPrefix(l.parts[i].repository, p.parts.repository+"/")
+			named = named || paths && p.parts.Host == l.parts[i].Host && strings.HasPrefix(l.parts[i].Repository, p.parts.Repository+"/")
 		}
 		if !named {
 			l.put(p)
@@ -162,20 +162,20 @@ func (l *imageList) merge(images []placedImage, paths bool) {
 // imageIdentity is what makes two places name one image.
 type imageIdentity struct {
 	raw    string // of what cannot be parsed
-	parts  imageParts
-	origin ImageOrigin
+	parts  Parts
+	origin Origin
 }
 
 type imageList struct {
 	images  []Image
-	parts   []imageParts // of the images
+	parts   []Parts // of the images
 	at      map[imageIdentity]int
 	sources int
 }
 
 func (l *imageList) put(p placedImage) {
 	id := imageIdentity{parts: p.parts, origin: p.origin}
-	if p.parts == (imageParts{}) {
+	if p.parts == (Parts{}) {
 		id.raw = p.reference
 	}
 	i, ok := l.at[id]
@@ -187,8 +187,8 @@ func (l *imageList) put(p placedImage) {
 		l.at[id] = i
 		l.parts = append(l.parts, p.parts)
 		l.images = append(l.images, Image{
-			Reference: clip(p.reference, maxChartReference), Origin: p.origin, Why: p.source.Why,
-			Host: p.parts.host, Repository: p.parts.repository, Tag: p.parts.tag, Digest: p.parts.digest,
+			Reference: Clip(p.reference, MaxReference), Origin: p.origin, Why: p.source.Why,
+			Host: p.parts.Host, Repository: p.parts.Repository, Tag: p.parts.Tag, Digest: p.parts.Digest,
 		})
 	}
 	l.name(i, p)
@@ -201,7 +201,7 @@ func (l *imageList) name(i int, p placedImage) {
 	if more {
 		image.Why = p.source.Why
 	}
-	if l.sources++; l.sources <= maxChartSources || len(image.Sources) == 0 {
+	if l.sources++; l.sources <= MaxSources || len(image.Sources) == 0 {
 		image.Sources = append(image.Sources, p.source)
 	} else if more {
 		image.Sources[0] = p.source
