@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// copyIndex is the turn of the loop that it stands in, or of one further out by its name.
+// copyIndex is the turn of the loop of its name. Without a name it is that of the resource that it stands in, as
+// Bicep writes it; only where no resource is repeated is it that of the output or property.
 func copyIndex(s *scope, at *node, args []value) (value, error) {
 	name, offset := "", 0
 	for _, a := range args {
@@ -22,12 +23,24 @@ func copyIndex(s *scope, at *node, args []value) (value, error) {
 			return value{}, errors.New("the offset of copyIndex() is no number")
 		}
 	}
-	for l := s.loop; l != nil; l = l.outer {
-		if name == "" || fold(l.name) == fold(name) {
-			return s.make(at, number, strconv.Itoa(l.index+offset))
+	l := s.loop.named(name)
+	if l == nil {
+		return value{}, errors.New("copyIndex() stands in no such loop")
+	}
+	return s.make(at, number, strconv.Itoa(l.index+offset))
+}
+
+// named is the innermost loop of a name. Without a name it is the innermost of a resource, or else the innermost.
+func (l *loop) named(name string) *loop {
+	for o := l; o != nil; o = o.outer {
+		if name == "" && o.resource || name != "" && fold(o.name) == fold(name) {
+			return o
 		}
 	}
-	return value{}, errors.New("copyIndex() stands in no such loop")
+	if name == "" {
+		return l
+	}
+	return nil
 }
 
 // idOf is resourceId([subscription,] [group,] type, name...).

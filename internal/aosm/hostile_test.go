@@ -92,7 +92,7 @@ func TestParameterFile(t *testing.T) {
 	}{
 		"File":   {reason: "as Azure writes it", file: `{"$schema": "deploymentParameters.json#", "parameters": {"a": {"value": 1}, "b": {"value": [2]}}}`, names: 2},
 		"Short":  {reason: "as az takes it, too", file: `{"a": {"value": 1}}`, names: 1},
-		"Secret": {reason: "a secret elsewhere has no value here", file: `{"a": {"reference": {"keyVault": {}}}}`},
+		"Secret": {reason: "a secret elsewhere is a value that is not known here", file: `{"a": {"reference": {"keyVault": {}}}}`, names: 1},
 		"Values": {reason: "names and values, as az aosm writes them", file: `{"a": 1, "b": "x", "c": {"d": 1}}`, names: 3},
 		"Mixed":  {reason: "a value alone has no place in ARM's form", file: `{"parameters": {"a": 1}}`, says: "$.parameters.a has neither"},
 		"Cases":  {reason: "one name, two values", file: `{"a": {"value": 1}, "A": {"value": 2}}`, says: "differ in case only"},

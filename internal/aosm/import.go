@@ -130,6 +130,7 @@ type importer struct {
 	made       []string             // of namespaces, in order
 	links      []link
 	earlier    map[string][]There
+	taken      map[string]bool
 	stray      bool // the document that is read was found in a directory
 
 	objects  []client.Object
@@ -142,7 +143,7 @@ func newImporter(o Options) *importer {
 	return &importer{
 		options: o, session: newSession(), resources: map[string]int{}, scopes: map[string]resourceID{},
 		registries: map[string]bool{}, apis: map[string]bool{}, namespaces: map[string]bool{}, manifests: map[string]bool{},
-		forms: map[string]referenceForms{}, asked: map[string]*question{}, locations: map[string][]located{}, earlier: earlier(o.There), assumed: map[client.Object]bool{},
+		forms: map[string]referenceForms{}, asked: map[string]*question{}, locations: map[string][]located{}, earlier: earlier(o.There), taken: taken(o.There), assumed: map[client.Object]bool{},
 	}
 }
 

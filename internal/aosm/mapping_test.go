@@ -184,6 +184,9 @@ func TestNamesDoNotChange(t *testing.T) {
 		"Template":   {reason: "a template after an answer", input: template, options: there(v1alpha1.KindSite, "p", "core-4a05a6e3", "/subscriptions/0/resourceGroups/rg-york/providers/Microsoft.HybridNetwork/siteNetworkServices/core"), has: []string{york}},
 		"Elsewhere":  {reason: "in another namespace it is another one", input: site("rg-york"), options: there(v1alpha1.KindSite, "q", "core", "/subscriptions/0/resourceGroups/rg-york/providers/Microsoft.HybridNetwork/siteNetworkServices/core"), has: []string{york}},
 		"Manifests":  {reason: "a manifest of the name of another one that is there", input: "[" + m("s") + "," + m("t") + "]", options: old, has: []string{"name: cnf\n", "name: cnf-"}},
+		"NameTaken":  {reason: "a reference to a manifest whose name another one has already", input: named, options: old, has: []string{"name: cnf-", "neither in the input nor in the cluster"}, lacks: []string{"name: cnf\n"}},
+		"NotThere":   {reason: "a reference to what may become another one", input: named, options: Options{APIVersion: cleanUp}, has: []string{"name: cnf\n", "neither in the input nor in the cluster"}},
+		"NamedThere": {reason: "nothing is to be said of what is there", input: named, options: renamed, lacks: []string{"neither in the input"}},
 		"References": {reason: "a reference to what is there under another name", input: named, options: renamed, has: []string{"name: cnf-x\n"}},
 	})
 }

@@ -63,14 +63,15 @@ func givenIn(parameters value) map[string]value {
 		return given
 	}
 	for _, m := range parameters.node.items {
-		if v := parameters.of(m).get("value"); v.node != nil { // a reference is to a secret elsewhere
-			given[fold(m.key)] = v
+		given[fold(m.key)] = parameters.of(m).get("value")
+		if m.member("value") == nil && m.member("reference") != nil {
+			given[fold(m.key)] = value{node: newText(vaultSecret), scope: parameters.scope}
 		}
 	}
 	return given
 }
 
-// reference is reference(id or symbolic name[, version[, 'Full']]) of a deployment in the template, with its
+// reference is reference(id, symbolic name or name[, version[, 'Full']]) of a deployment in the template, with its
 // outputs. What any other resource is only Azure knows.
 func reference(s *scope, at *node, args []value) (value, error) {
 	all, err := words(args)
@@ -92,7 +93,7 @@ func reference(s *scope, at *node, args []value) (value, error) {
 	return s.makeObject(at, []field{{"outputs", outputs}, {"properties", inner}})
 }
 
-// findModule finds a deployment in the template by its id or its symbolic name.
+// findModule finds a deployment in the template by its id, its symbolic name or its name.
 func (s *scope) findModule(word string) (*module, error) {
 	elsewhere := errors.New("what reference() says is known at deployment only; import what `az ... show` prints after the deployment")
 	id, _, notID := splitID(word) // its name can contain what only the deployment knows, the same in both places
@@ -112,7 +113,7 @@ func (s *scope) findModule(word string) (*module, error) {
 	}
 	var found *module
 	for _, m := range all {
-		if (notID != nil && m.symbol != name) || (notID == nil && (m.name != name || differ(m.to.subscription, id.subscription) || differ(m.to.group, id.group))) {
+		if (notID != nil && m.symbol != name && m.name != name) || (notID == nil && (m.name != name || differ(m.to.subscription, id.subscription) || differ(m.to.group, id.group))) {
 			continue
 		}
 		if found != nil {
@@ -177,17 +178,17 @@ func (t *template) eachResource(do func(symbol string, v value) error) error {
 
 // eachTurn calls a function for each turn of a resource.
 func eachTurn(symbol string, v value, do func(symbol string, v value) error) error {
-	loop := v.get("copy")
-	if !loop.there() {
+	turns := v.get("copy")
+	if !turns.there() {
 		return do(symbol, v)
 	}
-	count, err := loop.count()
-	name, nameErr := loop.get("name").resolve()
+	count, err := turns.count()
+	name, nameErr := turns.get("name").resolve()
 	if err != nil || nameErr != nil {
 		return nil // it is reported where it is read
 	}
 	for i := range count {
-		if err := do(fmt.Sprintf("%s[%d]", symbol, i), value{node: v.node, scope: v.scope.turn(name.text1(), i)}); err != nil {
+		if err := do(fmt.Sprintf("%s[%d]", symbol, i), value{node: v.node, scope: v.scope.turn(loop{name: name.text1(), index: i, resource: true})}); err != nil {
 			return err
 		}
 	}

@@ -82,7 +82,7 @@ func (im *importer) claim(l link) claim {
 
 // settle gives every object its name and fills it in wherever it is named. Two objects that would have the
 // same name both get a suffix, so that the order of the input does not matter. An object that is there keeps
-// its name. Namespaces come first, for an object is there in one.
+// its name, and nothing else gets it. Namespaces come first, for an object is there in one.
 func (im *importer) settle() {
 	claims, several := map[string]string{}, map[string]bool{}
 	for _, l := range im.links {
@@ -101,10 +101,17 @@ func (im *importer) settle() {
 		}
 	}
 	told := false
+	made := map[string]bool{} // what nothing more is to be said of
+	for _, l := range im.links {
+		if l.at != nil {
+			made[im.claim(l).identity] = true
+		}
+	}
 	for _, l := range im.links {
 		if l.kind == kindNamespace {
 			continue
 		}
+		im.tellAbsent(l, l.namespace(im.options, namespaces), made)
 		if im.name(l, collides(l), l.namespace(im.options, namespaces)) && !told {
 			told = true
 			im.tell(Note, l.at, "the SiteNetworkService is called %s: several resource groups can have a site of the same name, so the name of each ends in a hash of its subscription and resource group", *l.into)
@@ -134,6 +141,10 @@ func (im *importer) name(l link, collides bool, in string) (site bool) {
 			*l.into = there.Name
 			return false
 		}
+		if im.taken[nameKey(l.kind, in, *l.into)] {
+			collides = true
+			*l.into = suffixed(c.base, c.identity, limit)
+		}
 	}
 	if scoped && !c.changed {
 		return true
@@ -142,6 +153,17 @@ func (im *importer) name(l link, collides bool, in string) (site bool) {
 		im.tellName(l, *l.into, collides)
 	}
 	return false
+}
+
+// tellAbsent tells, once, of a manifest that is named and is neither in the input nor there: manifests of several
+// stores can have one name, and which of them has it here is known when they are there.
+func (im *importer) tellAbsent(l link, in string, made map[string]bool) {
+	identity := im.claim(l).identity
+	if l.kind != v1alpha1.KindArtifactManifest || made[identity] || im.thereIn(l.kind, l.id, in).Name != "" {
+		return
+	}
+	made[identity] = true
+	im.findings = append(im.findings, Finding{Level: Note, Path: show(l.id.String()), Reason: "it is named, and is neither in the input nor in the cluster. If another store has a manifest of this name, import this once more when both are there"})
 }
 
 func (im *importer) tellName(l link, name string, collides bool) {

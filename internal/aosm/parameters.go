@@ -86,7 +86,8 @@ func (p *Parameters) readMembers(root *node, strict bool) error {
 			return fmt.Errorf("%w: %s and another parameter differ in case only", ErrInput, m.path())
 		case v == nil && m.member("reference") == nil:
 			return fmt.Errorf("%w: %s has neither a value nor a reference", ErrInput, m.path())
-		case v == nil: // a secret elsewhere: it has no value here
+		case v == nil:
+			p.put(setting{m.key, newText(vaultSecret), true})
 		case !strict && (fold(m.key) == "$schema" || fold(m.key) == "contentversion"):
 		default:
 			p.put(setting{m.key, v, true})
@@ -151,6 +152,9 @@ func (v value) as(typ value) (value, error) {
 	case "int", "bool", "array", "object", "secureobject":
 	default:
 		return v, nil
+	}
+	if err := known(v.text); err != nil {
+		return value{}, err
 	}
 	documents, err := parse([]byte(v.text))
 	if err != nil || len(documents) != 1 {

@@ -35,20 +35,20 @@ func (im *importer) readChildren(v value, parent resourceID, to *template) {
 
 // readTurns reads a resource of a template as often as its loop says.
 func (im *importer) readTurns(v value, parent resourceID, to *template) {
-	loop := v.get("copy")
-	if !loop.there() {
+	turns := v.get("copy")
+	if !turns.there() {
 		im.readResource(v, parent, to)
 		return
 	}
-	loop.close()
-	count, err := loop.count()
-	name, nameErr := loop.get("name").resolve()
+	turns.close()
+	count, err := turns.count()
+	name, nameErr := turns.get("name").resolve()
 	if err != nil || nameErr != nil {
 		im.undecided(v.node, "how often its loop turns", err, nameErr)
 		return
 	}
 	for i := range count {
-		im.readResource(value{node: v.node, scope: v.scope.turn(name.text1(), i)}, parent, to)
+		im.readResource(value{node: v.node, scope: v.scope.turn(loop{name: name.text1(), index: i, resource: true})}, parent, to)
 	}
 }
 

@@ -55,6 +55,17 @@ func earlier(all []There) map[string][]There {
 	return by
 }
 
+// taken are the names that objects have, as nameKey has them.
+func taken(all []There) map[string]bool {
+	names := map[string]bool{}
+	for _, t := range all {
+		names[nameKey(t.Kind, t.Namespace, t.Name)] = true
+	}
+	return names
+}
+
+func nameKey(kind, namespace, name string) string { return kind + "\n" + namespace + "\n" + name }
+
 // there is the object that stands for a resource already, in the namespace for all if there is one; the zero
 // There if there is none.
 func (im *importer) there(kind string, id resourceID) There {

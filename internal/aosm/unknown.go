@@ -19,10 +19,12 @@ const (
 	ownLocation     = "\U000F0002"
 	ownTenant       = "\U000F0003"
 	ownDeployment   = "\U000F0004"
+	// vaultSecret is the value of a parameter that a Key Vault has.
+	vaultSecret = "\U000F0005"
 )
 
 var shown = strings.NewReplacer(ownSubscription, "<subscription>", ownGroup, "<resourceGroup>", ownLocation, "<location>",
-	ownTenant, "<tenant>", ownDeployment, "<deployment>")
+	ownTenant, "<tenant>", ownDeployment, "<deployment>", vaultSecret, "<a Key Vault's secret>")
 
 // errUnknown is the reason for what cannot be decided without the deployment.
 var errUnknown = errors.New("it depends on what is known at deployment only; import what `az ... show` prints after the deployment")

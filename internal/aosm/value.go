@@ -73,7 +73,9 @@ type scope struct {
 type loop struct {
 	name  string
 	index int
-	outer *loop
+	// resource is true for the loop of a resource, not of a property, variable or output.
+	resource bool
+	outer    *loop
 }
 
 // binding is one variable of a lambda.
@@ -84,9 +86,10 @@ type binding struct {
 }
 
 // turn is the scope of one turn of a loop.
-func (s *scope) turn(name string, index int) *scope {
+func (s *scope) turn(l loop) *scope {
 	c := *s
-	c.loop = &loop{name, index, s.loop}
+	l.outer = s.loop
+	c.loop = &l
 	return &c
 }
 
@@ -189,7 +192,7 @@ func (v value) loop(name string) value {
 	}
 	all := make([]value, count)
 	for i := range all {
-		all[i] = value{node: input.node, scope: v.scope.turn(name, i)}
+		all[i] = value{node: input.node, scope: v.scope.turn(loop{name: name, index: i})}
 	}
 	out, err := v.scope.makeArray(&node{parent: v.parent, index: v.index, key: v.key}, all)
 	if v.scope.fail(err) {
