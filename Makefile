@@ -54,7 +54,7 @@ charts/nfo/files:
 	mkdir -p $@/crd $@/rbac $@/webhook
 	cp config/crd/nfo.dev_*.yaml $@/crd
 	cp config/rbac/{identity,role,watched,purger,remover,checker,tenants}.yaml $@/rbac
-	cp config/webhook/{webhook,tombstones,manager}.yaml $@/webhook
+	cp config/webhook/{webhook,tombstones,manager,purger}.yaml $@/webhook
 
 .PHONY: verify
 verify: ## fail if generated files or go.mod are not what the sources say

@@ -213,10 +213,11 @@ func (p PurgeSpec) CronTimeZone() string { return cmp.Or(p.TimeZone, defaultTime
 
 // LocalReference names an object of the same namespace.
 type LocalReference struct {
-	// The object's whole name. Required.
+	// The object's whole name, as Kubernetes names objects. Required.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
 	Name string `json:"name"`
 }
 
@@ -278,15 +279,19 @@ type StoreUsage struct {
 	Source UsageSource `json:"source"`
 	// Bytes used.
 	// +required
+	// +kubebuilder:validation:Minimum=0
 	UsedBytes int64 `json:"usedBytes"`
 	// Bytes that 100 % means; absent when nothing says it.
 	// +optional
+	// +kubebuilder:validation:Minimum=0
 	CapacityBytes *int64 `json:"capacityBytes,omitempty"`
 	// Used of capacity, rounded down; absent without a capacity.
 	// +optional
+	// +kubebuilder:validation:Minimum=0
 	Percent *int32 `json:"percent,omitempty"`
 	// Bytes that a purge could free when it was measured, blobs shared with what is kept not counted.
 	// +required
+	// +kubebuilder:validation:Minimum=0
 	ReclaimableBytes int64 `json:"reclaimableBytes"`
 	// With source Volume: bytes that purges have made reclaimable and that the registry has not
 	// collected yet, as far as the volume shows. Purges count them as free.

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -94,8 +95,8 @@ func ParseRegistryURL(raw string) (RegistryLocation, error) {
 	if port := u.Port(); port != "" {
 		host = strings.TrimSuffix(host, ":"+port)
 		port = strings.TrimLeft(port, "0")
-		if port == "" || len(port) > 5 {
-			return RegistryLocation{}, fmt.Errorf("%w: its port is not one", ErrRegistryURL)
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return RegistryLocation{}, fmt.Errorf("%w: its port is not from 1 to 65535", ErrRegistryURL)
 		}
 		if defaultPort := map[string]string{"http": "80", "https": "443"}[u.Scheme]; port != defaultPort {
 			host += ":" + port

@@ -45,11 +45,11 @@ func Setup(ctx context.Context, mgr manager.Manager, watched reference.Watched, 
 	p := &preflight{lookup: l, events: mgr.GetEventRecorder("nfo"), places: places}
 	a := &access{reviews: mgr.GetClient()}
 	err := errors.Join(
-		builder.WebhookManagedBy(mgr, &v1alpha1.ArtifactStore{}).WithValidator(storeValidator(p, a)).Complete(),
-		builder.WebhookManagedBy(mgr, &v1alpha1.ArtifactManifest{}).WithValidator(manifestValidator(p)).Complete(),
-		builder.WebhookManagedBy(mgr, &v1alpha1.NetworkFunctionDefinitionVersion{}).WithValidator(definitionValidator(p)).Complete(),
-		builder.WebhookManagedBy(mgr, &v1alpha1.NetworkServiceDesignVersion{}).WithValidator(designValidator(p)).Complete(),
-		builder.WebhookManagedBy(mgr, &v1alpha1.SiteNetworkService{}).WithValidator(siteValidator(p, a)).Complete(),
+		builder.WebhookManagedBy(mgr, &v1alpha1.ArtifactStore{}).WithValidator(printable[*v1alpha1.ArtifactStore]{storeValidator(p, a)}).Complete(),
+		builder.WebhookManagedBy(mgr, &v1alpha1.ArtifactManifest{}).WithValidator(printable[*v1alpha1.ArtifactManifest]{manifestValidator(p)}).Complete(),
+		builder.WebhookManagedBy(mgr, &v1alpha1.NetworkFunctionDefinitionVersion{}).WithValidator(printable[*v1alpha1.NetworkFunctionDefinitionVersion]{definitionValidator(p)}).Complete(),
+		builder.WebhookManagedBy(mgr, &v1alpha1.NetworkServiceDesignVersion{}).WithValidator(printable[*v1alpha1.NetworkServiceDesignVersion]{designValidator(p)}).Complete(),
+		builder.WebhookManagedBy(mgr, &v1alpha1.SiteNetworkService{}).WithValidator(printable[*v1alpha1.SiteNetworkService]{siteValidator(p, a)}).Complete(),
 	)
 	if err != nil {
 		return fmt.Errorf("registering a webhook: %w", err)

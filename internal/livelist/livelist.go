@@ -17,7 +17,9 @@ import (
 	"reflect"
 	"slices"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -65,6 +67,25 @@ func New(beside client.Reader, kube *rest.Config, through *http.Client, scheme *
 	return &Reader{Reader: beside, api: api, scheme: scheme, mapper: mapper, trim: trim}, nil
 }
 
+// Get reads one object. What no object can be called does not exist: the wrapped reader says that it cannot be asked
+// for, which would keep who names it waiting for ever.
+func (r *Reader) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
+	if err := nameless(key, into); err != nil {
+		return err
+	}
+	return r.Reader.Get(ctx, key, into, opts...)
+}
+
+// nameless is a "not found" for a key that cannot be part of a path.
+func nameless(key client.ObjectKey, into client.Object) error {
+	for _, part := range []string{key.Namespace, key.Name} {
+		if len(path.IsValidPathSegmentName(part)) > 0 {
+			return apierrors.NewNotFound(schema.GroupResource{Group: into.GetObjectKind().GroupVersionKind().Group, Resource: fmt.Sprintf("%T", into)}, v1alpha1.Line(key.Name))
+		}
+	}
+	return nil
+}
+
 // Client is a client whose lists are those of a Reader.
 type Client struct {
 	client.Client
@@ -79,6 +100,11 @@ func NewClient(of client.Client, kube *rest.Config, trim Keep) (*Client, error) 
 	}
 	lists, err := New(of, kube, through, of.Scheme(), of.RESTMapper(), trim)
 	return &Client{of, lists}, err
+}
+
+// Get reads as a Reader does.
+func (c *Client) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
+	return c.lists.Get(ctx, key, into, opts...)
 }
 
 // List lists as a Reader does.

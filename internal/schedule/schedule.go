@@ -60,8 +60,14 @@ func parseLine(line string) (cron.Schedule, error) {
 	if err != nil {
 		return nil, fmt.Errorf("not a crontab line (%w); use five fields such as \"0 0 * * *\", or \"\" for no CronJob", err)
 	}
+	if parsed.Next(anyTime).IsZero() {
+		return nil, errors.New("a day that never comes; use one that each year or leap year has, such as \"0 0 1 * *\"")
+	}
 	return parsed, nil
 }
+
+// anyTime is when it is asked whether a schedule ever comes.
+var anyTime = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // loadZone refuses Local, which is another zone on every host.
 func loadZone(zone string) (*time.Location, error) {

@@ -147,3 +147,43 @@ func TestRolesOfAnEarlierVersionStay(t *testing.T) {
 	s.eventually(st, v1alpha1.ConditionPurgeHealthy, "True/Scheduled")
 	s.Eventually(func() error { return s.whole(st) }).Should(gomega.Succeed())
 }
+
+// Who may impersonate the accounts of a namespace can act as its purges, and must not take anybody's place so.
+func TestAPurgeWritesWhatItFindsOut(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.manage(scheduled)
+	st := s.scheduledStore()
+	other := s.store("other")
+	other.Spec.Registry.URL += "-other"
+	s.create(other)
+	s.eventually(other, v1alpha1.ConditionReady, "True/Ready")
+	s.eventually(st, v1alpha1.ConditionPurgeHealthy, "True/Scheduled")
+	purge := s.as("system:serviceaccount:" + s.ns + ":" + st.Name + "-purge")
+	patch := func(of *v1alpha1.ArtifactStore, status string) error {
+		return purge.Status().Patch(t.Context(), of.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"status":`+status+`}`)))
+	}
+	for what, err := range map[string]error{
+		"another store":   patch(other, `{"deletedTotal":1}`),
+		"firstReadyTime":  patch(st, `{"firstReadyTime":"2000-01-01T00:00:00Z"}`),
+		"its own removal": patch(st, `{"firstReadyTime":null}`),
+		"conditions":      patch(st, `{"conditions":[]}`),
+		"addresses":       patch(st, `{"addresses":["192.0.2.1"]}`),
+	} {
+		s.Expect(apierrors.IsForbidden(err)).To(gomega.BeTrue(), "a purge must not write %s: %v", what, err)
+	}
+	s.Expect(patch(st, `{"deletedTotal":1,"capabilities":{"delete":"Supported"}}`)).To(gomega.Succeed())
+}
+
+// A name that no object can have is refused where it is written.
+func TestNamesThatNothingCanHave(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	for _, name := range []string{"..", "a/b", "a%2fb", "UPPER", "a\x1b[31m", "-a"} {
+		m := s.manifest("m", "a:1")
+		m.Spec.ArtifactStoreRef.Name = name
+		err := env.Client.Create(t.Context(), m)
+		s.Expect(apierrors.IsInvalid(err)).To(gomega.BeTrue(), "%q: %v", name, err)
+		s.Expect(err.Error()).To(gomega.ContainSubstring("spec.artifactStoreRef.name"))
+	}
+}

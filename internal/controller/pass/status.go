@@ -20,9 +20,9 @@ const MaxMessage = 32768
 // Conditions collects what one pass decided.
 type Conditions []metav1.Condition
 
-// Set adds a condition, or replaces the one of its type.
+// Set adds a condition, its message on one line that a terminal can show. Of two of a type the later one counts.
 func (cs *Conditions) Set(kind string, status metav1.ConditionStatus, reason, message string) {
-	*cs = append(*cs, metav1.Condition{Type: kind, Status: status, Reason: reason, Message: v1alpha1.Clip(message, MaxMessage)})
+	*cs = append(*cs, metav1.Condition{Type: kind, Status: status, Reason: reason, Message: v1alpha1.Clip(v1alpha1.Line(message), MaxMessage)})
 }
 
 // Referenced adds the condition that tells of holders.
