@@ -101,12 +101,7 @@ func (im *importer) settle() {
 		}
 	}
 	told := false
-	made := map[string]bool{} // what nothing more is to be said of
-	for _, l := range im.links {
-		if l.at != nil {
-			made[im.claim(l).identity] = true
-		}
-	}
+	made := im.madeHere()
 	for _, l := range im.links {
 		if l.kind == kindNamespace {
 			continue
@@ -153,6 +148,17 @@ func (im *importer) name(l link, collides bool, in string) (site bool) {
 		im.tellName(l, *l.into, collides)
 	}
 	return false
+}
+
+// madeHere are the identities of what the input has.
+func (im *importer) madeHere() map[string]bool {
+	made := map[string]bool{}
+	for _, l := range im.links {
+		if l.at != nil {
+			made[im.claim(l).identity] = true
+		}
+	}
+	return made
 }
 
 // tellAbsent tells, once, of a manifest that is named and is neither in the input nor there: manifests of several

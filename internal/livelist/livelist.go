@@ -19,7 +19,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -79,7 +79,7 @@ func (r *Reader) Get(ctx context.Context, key client.ObjectKey, into client.Obje
 // nameless is a "not found" for a key that cannot be part of a path.
 func nameless(key client.ObjectKey, into client.Object) error {
 	for _, part := range []string{key.Namespace, key.Name} {
-		if len(path.IsValidPathSegmentName(part)) > 0 {
+		if len(content.IsPathSegmentName(part)) > 0 {
 			return apierrors.NewNotFound(schema.GroupResource{Group: into.GetObjectKind().GroupVersionKind().Group, Resource: fmt.Sprintf("%T", into)}, v1alpha1.Line(key.Name))
 		}
 	}

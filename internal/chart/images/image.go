@@ -38,7 +38,9 @@ func (p Parts) latest() Parts {
 // and the tag.
 func (p Parts) covers(q Parts) bool {
 	short := func(repository string) string { return strings.TrimPrefix(repository, "library/") }
-	return short(p.Repository) == short(q.Repository) && (p.Tag == "" || p.Tag == q.Tag) && (p.Digest == "" || p.Digest == q.Digest)
+	sameVersion := (p.Tag == "" || p.Tag == q.Tag) && (p.Digest == "" || p.Digest == q.Digest)
+	sameDigest := p.Digest != "" && p.Digest == q.Digest // whatever the tag, which only people read then
+	return short(p.Repository) == short(q.Repository) && (sameVersion || sameDigest)
 }
 
 // namesHost reports whether a reference begins with a host.

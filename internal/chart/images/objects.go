@@ -142,8 +142,8 @@ func (w objectWalk) object(o map[string]any) {
 	}
 }
 
-// walk goes through a value. in is the name of the list that the value is a member of; images is true below a table
-// of that name.
+// walk goes through a value. in is the name of the list that the value is a member of; images is true below a key
+// that lists images.
 func (w objectWalk) walk(value any, at []string, in string, images bool) {
 	switch v := value.(type) {
 	case map[string]any:
@@ -170,7 +170,7 @@ func (w objectWalk) member(parent map[string]any, key string, at []string, in st
 	if text, ok := parent[key].(string); ok && !taken {
 		w.text(text, at)
 	}
-	w.walk(parent[key], at, "", images || strings.EqualFold(key, "images"))
+	w.walk(parent[key], at, "", images || listsImages(key))
 }
 
 func memberName(member any, i int) string {

@@ -27,6 +27,13 @@ func isImage(key string) bool {
 	return key == "image" || key == "imagename"
 }
 
+// listsImages reports whether a key is one under which charts and operators list images: images, sidecarImages,
+// imageList.
+func listsImages(key string) bool {
+	key = plainKey(key)
+	return strings.HasSuffix(key, "images") || strings.HasSuffix(key, "imagelist")
+}
+
 // wholeReference is a text that can hardly be anything but an image: a path with a tag or digest.
 var wholeReference = regexp.MustCompile(`^[A-Za-z0-9][^\s/]*/[^\s]*[^\s/:@](:[A-Za-z0-9_][A-Za-z0-9._-]*|@sha256:[0-9a-f]{64})$`)
 

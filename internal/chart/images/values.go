@@ -36,7 +36,7 @@ func FindInValues(values map[string]any, registry string) []Finding {
 	return w.found
 }
 
-// walk goes through a table or list. images is true below a table of that name.
+// walk goes through a table or list. images is true below a key that lists images.
 func (w *valuesWalk) walk(value any, at []string, images bool) {
 	switch v := value.(type) {
 	case map[string]any:
@@ -66,7 +66,7 @@ func (w *valuesWalk) member(parent map[string]any, key string, at []string, imag
 	case map[string]any:
 		w.add(imageOfTable(key, v), at)
 	}
-	w.walk(parent[key], at, images || strings.EqualFold(key, "images"))
+	w.walk(parent[key], at, images || listsImages(key))
 }
 
 func (w *valuesWalk) add(t imageTable, at []string) {
