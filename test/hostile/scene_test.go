@@ -2,7 +2,9 @@ package hostile
 
 import (
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -155,6 +157,15 @@ func (s slowest) add(round map[string]time.Duration) {
 	for name, took := range round {
 		s[name] = max(s[name], took).Round(time.Millisecond)
 	}
+}
+
+// over is how many times longer each took than in others.
+func (s slowest) over(others slowest) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(s)) {
+		parts = append(parts, fmt.Sprintf("%s %.1f", name, s[name].Seconds()/others[name].Seconds()))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func key(o client.Object) client.ObjectKey { return client.ObjectKeyFromObject(o) }
