@@ -52,7 +52,7 @@ const (
 	ManifestUploaded  ManifestState = "Uploaded"
 )
 
-// UploadPath says where a manifest's artifacts lie in its store.
+// UploadPath says where a manifest's artifacts are in its store.
 // +kubebuilder:validation:Enum=ManifestScoped;StoreScoped
 type UploadPath string
 
@@ -69,7 +69,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="oldSelf.artifactManifestState != 'Uploaded' || self.uploadPath != oldSelf.uploadPath || self.artifactManifestState == 'Uploaded'",message="a sealed manifest (artifactManifestState Uploaded) stays sealed; make a new manifest for a new version"
 // +kubebuilder:validation:XValidation:rule="oldSelf.artifactManifestState != 'Uploaded' || self.uploadPath != oldSelf.uploadPath || (has(self.artifacts) == has(oldSelf.artifacts) && (!has(self.artifacts) || self.artifacts == oldSelf.artifacts))",message="the artifacts of a sealed manifest (artifactManifestState Uploaded) cannot be changed; make a new manifest for a new version"
 type ArtifactManifestSpec struct {
-	// The ArtifactStore of this namespace that the artifacts lie in. Cannot be changed.
+	// The ArtifactStore of this namespace that the artifacts are in. Cannot be changed.
 	// +required
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the store of a manifest cannot be changed; make another manifest"
 	ArtifactStoreRef LocalReference `json:"artifactStoreRef"`
@@ -173,7 +173,7 @@ type ArtifactStatus struct {
 	// +kubebuilder:validation:MaxLength=256
 	MovedTo string `json:"movedTo,omitempty"`
 	// Missing: the tag is not there. Present: it is. Moved: the manifest is sealed and somebody
-	// has pushed over the tag. Untagged: released, the tag removed.
+	// has overwritten the tag. Untagged: released, the tag removed.
 	// +required
 	State ArtifactState `json:"state"`
 	// Why a restore that was asked for could not be done, in one word and a sentence. Absent

@@ -8,7 +8,7 @@ import (
 )
 
 // ArtifactStore is one OCI registry, or one path prefix in a registry, that the
-// artifacts of this namespace's manifests lie in. It is deleted only when no
+// artifacts of this namespace's manifests are in. It is deleted only when no
 // ArtifactManifest and no old-form reference names it.
 //
 // +kubebuilder:object:root=true
@@ -50,7 +50,7 @@ type ArtifactStoreSpec struct {
 	// +optional
 	Capacity *resource.Quantity `json:"capacity,omitempty"`
 
-	// When and how released artifacts are removed for good. Absent: every default below.
+	// When and how released artifacts are removed permanently. Absent: every default below.
 	// +optional
 	// +kubebuilder:default={}
 	Purge PurgeSpec `json:"purge,omitempty"`
@@ -110,7 +110,7 @@ const (
 	UndoQuarantineTag UndoMode = "QuarantineTag"
 )
 
-// PurgeSpec says when released artifacts are removed for good.
+// PurgeSpec says when released artifacts are removed permanently.
 // +kubebuilder:validation:XValidation:rule="!has(self.usage) || self.usage != 'Volume' || has(self.persistentVolumeClaim)",message="usage Volume needs persistentVolumeClaim"
 type PurgeSpec struct {
 	// Unix crontab line of the purge CronJob <store>-purge. Empty: no CronJob; a purge then

@@ -2,7 +2,7 @@ package v1alpha1
 
 // Bounds of what is kept of charts.
 const (
-	// MaxImages is how many images a status tells of: of all charts of a manifest, or of all applications
+	// MaxImages is how many images a status reports: of all charts of a manifest, or of all applications
 	// of a definition. What is beyond is counted, and keeps Complete from True.
 	MaxImages = 512
 	// MaxValuesPaths is how many paths of each kind a chart is rendered with. With fewer than the
@@ -159,7 +159,7 @@ type ApplicationStatus struct {
 	// +kubebuilder:validation:MaxLength=512
 	Repository string `json:"repository,omitempty"`
 	// The digest that it was at. Of an Active or Deprecated definition the first one stays, and no
-	// purge takes it, also when the tag is pushed over.
+	// purge takes it, also when the tag is overwritten.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Digest string `json:"digest,omitempty"`

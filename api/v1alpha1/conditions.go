@@ -46,7 +46,7 @@ const (
 	ReasonInUse = "InUse"
 	// ReasonUnreferenced: nothing holds it.
 	ReasonUnreferenced = "Unreferenced"
-	// ReasonReleased: nothing holds it and it has been let go.
+	// ReasonReleased: nothing holds it and it has been released.
 	ReasonReleased = "Released"
 	// ReasonUnknown: not known yet.
 	ReasonUnknown = "Unknown"

@@ -5,7 +5,7 @@ import (
 )
 
 // NetworkFunctionDefinitionVersion is one version of a network function: the charts it
-// is made of and the manifests that they lie in. It holds these manifests, in every
+// is made of and the manifests that they are in. It holds these manifests, in every
 // versionState; it is itself held by the designs that name it.
 //
 // +kubebuilder:object:root=true

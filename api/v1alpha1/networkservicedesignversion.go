@@ -5,7 +5,7 @@ import (
 )
 
 // NetworkServiceDesignVersion is one version of a network service: the templates it is
-// made of, the manifests that these lie in, and the definitions that they deploy. It
+// made of, the manifests that these are in, and the definitions that they deploy. It
 // holds all of them, in every versionState.
 //
 // +kubebuilder:object:root=true

@@ -32,7 +32,7 @@ type SiteNetworkService struct {
 
 // SiteNetworkServiceSpec says what a site runs.
 type SiteNetworkServiceSpec struct {
-	// The design that the site is deployed from. Whoever sets it to a design of another
+	// The design that the site is deployed from. Anyone who sets it to a design of another
 	// namespace needs the verb "use" on that NetworkServiceDesignVersion. It can be changed to
 	// another version; the one before is held no longer then.
 	// +required

@@ -97,7 +97,7 @@ type TombstoneManifest struct {
 	// The manifest's UID: a manifest applied again is another one.
 	// +required
 	UID types.UID `json:"uid"`
-	// The manifest's spec when it was released, for whoever wants to apply it again.
+	// The manifest's spec when it was released, for anyone who wants to apply it again.
 	// +required
 	Spec ArtifactManifestSpec `json:"spec"`
 }
@@ -237,7 +237,7 @@ func (t *Tombstone) Consumed() bool {
 }
 
 // Undos returns the tombstones that one tag can be restored from, the newest release first. A digest
-// that was pushed over is never brought back.
+// that was overwritten is never brought back.
 func Undos(all []*Tombstone, repository, tag string) []*Tombstone {
 	undoes := func(t *Tombstone) bool {
 		released := t.Spec.Cause == CauseReleased || t.Spec.Cause == CauseRemoved

@@ -84,7 +84,7 @@ func newImportCommand(streams genericiooptions.IOStreams, config *genericcliopti
 	f.StringVar(&flags.siteNamespace, "site-namespace", "", "namespace for sites; default: each in that of its design")
 	f.StringVar(&flags.dryRun, "dry-run", "", `"none", "client" (nothing is sent) or "server" (nothing is stored); default: none, with --output client`)
 	f.BoolVar(&flags.forceConflicts, "force-conflicts", false, "take over fields that somebody else has set")
-	f.BoolVar(&flags.allowRemoval, "allow-removal", false, "let go of what an object of the cluster lists or names and the file does not")
+	f.BoolVar(&flags.allowRemoval, "allow-removal", false, "release what an object of the cluster lists or names and the file does not")
 	flags.print.AddFlags(cmd)
 	return cmd
 }

@@ -168,7 +168,7 @@ func (a *applier) checkRemoval(ctx context.Context, there, o client.Object, u *u
 	if _, ok := there.(*v1alpha1.ArtifactManifest); ok {
 		does = "lists what the file does not, and would release it"
 	}
-	return fmt.Errorf("it %s: %s; import a file that has all of it, or let go of it with --allow-removal", does, strings.Join(gone, ", "))
+	return fmt.Errorf("it %s: %s; import a file that has all of it, or release it with --allow-removal", does, strings.Join(gone, ", "))
 }
 
 // lacking are the entries of one manifest that another one does not list, or what one definition, design or

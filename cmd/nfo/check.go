@@ -78,7 +78,7 @@ func newCheckCommand() *cobra.Command {
 // +kubebuilder:rbac:groups=apps,namespace=nfo-system,resources=deployments,resourceNames=nfo-manager,verbs=get
 // +kubebuilder:rbac:groups=nfo.dev,namespace=nfo-system,resources=artifactstores,verbs=create
 
-// runCheck tells of each step that holds, and returns why the first one does not within the timeout.
+// runCheck reports each step that holds, and returns why the first one does not within the timeout.
 func runCheck(ctx context.Context, api client.Client, flags checkFlags, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, flags.timeout)
 	defer cancel()

@@ -155,7 +155,7 @@ func TestCheckWaits(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()
 	if err := runCheck(ended, late, checkFlags{namespace: "elsewhere", timeout: 30 * checkInterval}, &out); !errors.Is(err, context.Canceled) {
-		t.Errorf("whoever interrupts it sees %v", err)
+		t.Errorf("anyone who interrupts it sees %v", err)
 	}
 }
 

@@ -34,7 +34,7 @@ func (e *exitError) Error() string { return e.err.Error() }
 
 func (e *exitError) Unwrap() error { return e.err }
 
-const purgeHelp = `Removes for good, from the registry of one store, what was released and nothing keeps.
+const purgeHelp = `Removes permanently, from the registry of one store, what was released and nothing keeps.
 
 It works from the tombstones of the store's namespace. A digest is deleted only when the grace
 period is over and no tag, manifest, definition, design or other tombstone keeps it; every other

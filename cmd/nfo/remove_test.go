@@ -19,7 +19,7 @@ func TestRemoveUsage(t *testing.T) {
 		says   string
 	}{
 		"NoNamespace": {"the manager is in one", []string{"--namespace="}, "--namespace must not be empty"},
-		"NoTimeout":   {"whoever waits for nothing ends every purge at once", []string{"--timeout=0s"}, "--timeout is 0s"},
+		"NoTimeout":   {"anyone who waits for nothing ends every purge at once", []string{"--timeout=0s"}, "--timeout is 0s"},
 		"Past":        {"time runs one way", []string{"--timeout=-1m"}, "--timeout is -1m0s"},
 		"Flag":        {"no such flag", []string{"--force"}, "unknown flag"},
 		"Argument":    {"no arguments", []string{"everything"}, "unexpected argument"},

@@ -37,7 +37,7 @@ func (a *access) mayUse(ctx context.Context, site string, design reference.Objec
 	}, resourceSites, site, design.String(), "")
 }
 
-// mayRead refuses a store of a user who may not read the Secret that it names. Whoever names a Secret decides
+// mayRead refuses a store of a user who may not read the Secret that it names. Anyone who names a Secret decides
 // which host the manager sends its contents to, and so can read it. Nothing is read of the Secret.
 func (a *access) mayRead(ctx context.Context, s *v1alpha1.ArtifactStore, secret string) error {
 	return a.may(ctx, authorizationv1.ResourceAttributes{

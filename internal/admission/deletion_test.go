@@ -42,7 +42,7 @@ func TestDeletable(t *testing.T) {
 		"I7HeldTwice":    {"all holders, sorted", m, with(second, holder), with(second, holder), attached + `"networkfunctiondefinitionversions/publisher/nfdv" (artifact chart:~1.0.0, application a), "networkfunctiondefinitionversions/publisher/second" (artifact chart:~1.0.0, application a)`},
 		"Going":          {"the finalizer waits for a holder that is going", m, with(going(holder.DeepCopy())), with(), ""},
 		"OneGoing":       {"and it is not named", m, with(going(holder.DeepCopy()), second), with(second), attached + `"networkfunctiondefinitionversions/publisher/second" (artifact chart:~1.0.0, application a)`},
-		"I3Gone":         {"the cache lags behind whoever deletes holders first", m, with(holder), with(), ""},
+		"I3Gone":         {"the cache lags behind anyone who deletes holders first", m, with(holder), with(), ""},
 		"I3JustGoing":    {"as long as holders have finalizers", m, with(holder), with(going(holder.DeepCopy())), ""},
 		"I3Changed":      {"the holder names something else now", m, with(holder), with(definition("nfdv", v1alpha1.VersionPreview, byManifest("m2"))), ""},
 		"I3OneGone":      {"the next holder stands", m, with(holder, second), with(second), attached + `"networkfunctiondefinitionversions/publisher/second" (artifact chart:~1.0.0, application a)`},

@@ -9,7 +9,7 @@
 //
 //   - I2: before the caches are filled, and whenever something cannot be read, the answer is 503 with
 //     the request to come back, never yes.
-//   - I3: the cache may only refuse. What it would refuse is read once more first, because whoever
+//   - I3: the cache may only refuse. What it would refuse is read once more first, because anyone who
 //     deletes or applies one object after another is faster than the cache.
 //   - I7: a refused deletion names the holders, in the words of the condition DeletionBlocked.
 //   - I12: an object that is being deleted is never refused, nor is a change of metadata alone. The one

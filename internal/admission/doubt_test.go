@@ -28,7 +28,7 @@ func TestI2HoldersThatComeBackAreAdmitted(t *testing.T) {
 }
 
 // While a kind that could hold it is not there, or may not have all its objects back, nothing that nobody is seen
-// to hold is let go.
+// to hold is released.
 func TestI2DeletionWaitsForKindsThatCouldHold(t *testing.T) {
 	t.Parallel()
 	design := referencetest.Definition(v1alpha1.KindDesign, time.Unix(1, 0))

@@ -88,7 +88,7 @@ func TestManifestWebhook(t *testing.T) {
 		"OtherStore":  {reason: "another store is another place", is: storeScoped(manifest("old", "web/nginx:1")), cached: []client.Object{elsewhere}, live: []client.Object{elsewhere}},
 		"Missing":     {reason: "sealing too early", was: manifest("m", "a:1"), is: sealed(manifest("m", "a:1")), wrong: []string{"spec.artifactManifestState: "}},
 		"Both":        {reason: "all at once", was: storeScoped(manifest("old", "a:1")), is: sealed(storeScoped(manifest("old", "web/a:1"))), cached: []client.Object{other}, live: []client.Object{other}, wrong: []string{"spec.artifactManifestState: ", "spec.artifacts[0].artifactName: "}},
-		"Going":       {reason: "whoever applies it now wants it back", was: going(manifest("m", "a:1")), is: going(sealed(manifest("m", "a:1"))), warnings: []string{restorable}},
+		"Going":       {reason: "anyone who applies it now wants it back", was: going(manifest("m", "a:1")), is: going(sealed(manifest("m", "a:1"))), warnings: []string{restorable}},
 		"GoingSame":   {reason: "the same YAML", was: going(manifest("m", "a:1")), is: going(manifest("m", "a:1")), warnings: []string{restorable}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -77,7 +77,7 @@ func (im *importer) readOne(v value) {
 	case v.node == nil || v.kind != object:
 		im.unmapped(v.node, "it is no resource, which is an object")
 	case v.get("error").there():
-		im.unmapped(v.node, "it is an answer that tells of an error, not a resource")
+		im.unmapped(v.node, "it is an answer that reports an error, not a resource")
 	case strings.Contains(fold(v.get("$schema").text1()), "deploymentparameters.json"):
 		im.unmapped(v.node, "it is a parameter file; give it with --parameters @FILE, or import it together with its template")
 	case v.get("id").there():
@@ -115,7 +115,7 @@ func (im *importer) readNamed(v value) {
 	case typ == "" || name == "":
 		im.unmapped(v.node, "nothing says what it is: there is neither an id nor a type and a name; import what `az ... show --output json` prints without --query, or a template")
 	case err != nil:
-		im.unmapped(v.node, "without an id, its type and name have to say what it lies in: %v", err)
+		im.unmapped(v.node, "without an id, its type and name have to say what it is in: %v", err)
 	default:
 		im.addAnswer(resource{id: id, value: v})
 	}
@@ -129,7 +129,7 @@ func (v value) text1() string {
 	return v.text
 }
 
-// identify makes the id of a resource from its type and name, each with or without what it lies in.
+// identify makes the id of a resource from its type and name, each with or without what it is in.
 func identify(parent resourceID, typ, name string) (resourceID, error) {
 	types, names := strings.Split(typ, "/"), strings.Split(name, "/")
 	for _, part := range slices.Concat(types, names) {

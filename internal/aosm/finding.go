@@ -71,7 +71,7 @@ const (
 	echo   = "it repeats what an id says"
 )
 
-// leftovers tells of every node below one that nothing has dealt with.
+// leftovers reports every node below one that nothing has dealt with.
 func (im *importer) leftovers(n *node) {
 	if n.state == closed {
 		return

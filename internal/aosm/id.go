@@ -146,7 +146,7 @@ func (id resourceID) key() string {
 	return key
 }
 
-// parent is the id of what the resource lies in.
+// parent is the id of what the resource is in.
 func (id resourceID) parent() resourceID {
 	last := len(id.names) - 1
 	id.types, id.names = id.types[:last:last], id.names[:last:last]

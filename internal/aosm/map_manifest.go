@@ -67,7 +67,7 @@ func (im *importer) listArtifacts(o *v1alpha1.ArtifactManifest, p value, r resou
 		im.unmapped(r.value.node, "not all of its artifacts can be decided and listed here, so that the manifest is left out: with a part of them it would release the others")
 		return false
 	case len(listed) > 0 && len(o.Spec.Artifacts) == 0:
-		im.unmapped(r.value.node, "none of its artifacts lies in an OCI registry")
+		im.unmapped(r.value.node, "none of its artifacts is in an OCI registry")
 		return false
 	}
 	return true
@@ -107,7 +107,7 @@ var (
 	tag        = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 )
 
-// artifact is one entry of a manifest. Only what lies in an OCI registry is one: images, charts, and
+// artifact is one entry of a manifest. Only what is in an OCI registry is one: images, charts, and
 // the templates and image files that are pushed there as artifacts.
 func (im *importer) artifact(item value, path v1alpha1.UploadPath, r resource) (a v1alpha1.Artifact, ok bool) {
 	item, ok = im.element(item, "an artifact")
@@ -118,7 +118,7 @@ func (im *importer) artifact(item value, path v1alpha1.UploadPath, r resource) (
 	switch fold(kind) {
 	case "", "ociartifact", "armtemplate", "imagefile":
 	default: // it has nothing to release
-		im.unmapped(item.node, "an artifact of type %q does not lie in an OCI registry", clip(kind))
+		im.unmapped(item.node, "an artifact of type %q is not in an OCI registry", clip(kind))
 		return a, false
 	}
 	name, version, ok := im.artifactName(item, "artifactName", "artifactVersion")
@@ -127,7 +127,7 @@ func (im *importer) artifact(item value, path v1alpha1.UploadPath, r resource) (
 		return a, false
 	}
 	if lower := fold(kind); lower == "armtemplate" || lower == "imagefile" {
-		im.tell(Note, item.node, "the %s %s is listed as the OCIArtifact that it lies in the registry as", clip(kind), name)
+		im.tell(Note, item.node, "the %s %s is listed as the OCIArtifact that it is in the registry as", clip(kind), name)
 	}
 	// The manifest's name can get 9 characters more, and both share a repository's name.
 	if limit := 254 - len(r.id.name()) - 9; path == v1alpha1.ManifestScoped && (strings.Contains(name, "/") || len(name) > limit) {

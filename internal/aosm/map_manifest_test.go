@@ -23,7 +23,7 @@ func TestAManifestIsWholeOrLeftOut(t *testing.T) {
 	}{
 		"Whole":       {"all is decided", template(`[` + one + `]`), 1, ""},
 		"Empty":       {"it says that it lists none", answer(`"artifacts": []`), 0, ""},
-		"OtherType":   {"what lies in no OCI registry has nothing to release", template(`[` + one + `, {"artifactName": "v", "artifactVersion": "1", "artifactType": "VhdImageFile"}]`), 1, "does not lie in an OCI registry"},
+		"OtherType":   {"what is in no OCI registry has nothing to release", template(`[` + one + `, {"artifactName": "v", "artifactVersion": "1", "artifactType": "VhdImageFile"}]`), 1, "is not in an OCI registry"},
 		"Absent":      {"an answer without a list", answer(`"artifactManifestState": "Uploading"`), -1, "it does not say which artifacts it lists"},
 		"Null":        {"null is no list", answer(`"artifacts": null`), -1, "it does not say which artifacts it lists"},
 		"NullByIf":    {"null by a function", template(`"[if(equals(1, 2), variables('v'), null())]"`), -1, "it does not say which artifacts it lists"},

@@ -89,7 +89,7 @@ func TestPartsOfManifests(t *testing.T) {
 		"NoTag":       {reason: "a version that is no tag", lost: true, input: sealed(cleanUp, artifactsOf("a:1", "b:not a tag")), has: []string{"the manifest is left out"}, lacks: []string{"kind: ArtifactManifest"}},
 		"NoName":      {reason: "a name that is no repository's", lost: true, input: sealed(cleanUp, artifactsOf("a:1", "b//c:1")), has: []string{"the manifest is left out"}, lacks: []string{"kind: ArtifactManifest"}},
 		"LongName":    {reason: "a name that is too long with the manifest's", lost: true, input: sealed(cleanUp, artifactsOf("a:1", strings.Repeat("b", 250)+":1")), has: []string{"the manifest is left out"}, lacks: []string{"kind: ArtifactManifest"}},
-		"Disk":        {reason: "a disk has nothing to release", lost: true, input: sealed(cleanUp, `{"artifacts": [{"artifactName": "a", "artifactVersion": "1"}, {"artifactName": "Disk 1", "artifactVersion": "1", "artifactType": "VhdImageFile"}]}`), has: []string{"artifactName: a", "does not lie in an OCI registry"}},
+		"Disk":        {reason: "a disk has nothing to release", lost: true, input: sealed(cleanUp, `{"artifacts": [{"artifactName": "a", "artifactVersion": "1"}, {"artifactName": "Disk 1", "artifactVersion": "1", "artifactType": "VhdImageFile"}]}`), has: []string{"artifactName: a", "is not in an OCI registry"}},
 		"Twice":       {reason: "nothing is lost of one that is listed twice", input: sealed(cleanUp, artifactsOf("a:1", "a:1")), has: []string{"is listed twice"}},
 	})
 }

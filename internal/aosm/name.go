@@ -136,7 +136,8 @@ func (im *importer) name(l link, collides bool, in string) (site bool) {
 			*l.into = there.Name
 			return false
 		}
-		if im.taken[nameKey(l.kind, in, *l.into)] {
+		// What differs in its subscription or resource group alone is refused where it is applied.
+		if of, ok := im.taken[nameKey(l.kind, in, *l.into)]; ok && of != thereKey(l.kind, l.id) {
 			collides = true
 			*l.into = suffixed(c.base, c.identity, limit)
 		}

@@ -12,7 +12,7 @@ import (
 const (
 	// MaxBytes bounds an input, in bytes.
 	MaxBytes = 64 << 20
-	// MaxDepth bounds how deep values lie in each other.
+	// MaxDepth bounds how deep values are nested.
 	MaxDepth = 100
 	// MaxValues bounds how many values an input has, every member and item counted.
 	MaxValues = 1_000_000

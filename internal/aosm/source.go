@@ -61,7 +61,7 @@ func readSources(sources []Source) ([]*document, error) {
 	return all, nil
 }
 
-// unwrapped is a template, which can lie in what `az group export`, the request of a deployment or a template
+// unwrapped is a template, which can be in what `az group export`, the request of a deployment or a template
 // spec has around it, with the values that are given there; or any other document as it is.
 func unwrapped(n *node, source string) *document {
 	d := &document{node: n, source: source, template: isTemplate(n)}

@@ -61,7 +61,7 @@ func (im *importer) readResource(v value, parent resourceID, to *template) {
 		return
 	}
 	if existing, err := v.get("existing").resolve(); err == nil && existing.there() && existing.text == "true" {
-		v.close() // named only; whoever uses it names it by its id
+		v.close() // named only; anyone who uses it names it by its id
 		im.tell(Note, v.node, "the template names it as existing, and does not make it")
 		return
 	}

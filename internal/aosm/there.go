@@ -55,11 +55,13 @@ func earlier(all []There) map[string][]There {
 	return by
 }
 
-// taken are the names that objects have, as nameKey has them.
-func taken(all []There) map[string]bool {
-	names := map[string]bool{}
+// taken are what the names that objects have stand for, by nameKey.
+func taken(all []There) map[string]string {
+	names := map[string]string{}
 	for _, t := range all {
-		names[nameKey(t.Kind, t.Namespace, t.Name)] = true
+		if id, err := parseID(t.ID); err == nil {
+			names[nameKey(t.Kind, t.Namespace, t.Name)] = thereKey(t.Kind, id)
+		}
 	}
 	return names
 }

@@ -60,7 +60,7 @@ func (im *importer) ask(r resource, path v1alpha1.UploadPath) {
 	q.names = append(q.names, r.id.name())
 }
 
-// tellQuestions tells of each store once.
+// tellQuestions reports each store once.
 func (im *importer) tellQuestions() {
 	for _, q := range im.questions {
 		store := clip(q.store.publisher() + "/" + q.store.name())

@@ -246,7 +246,7 @@ func (v value) item(i int) value {
 	return v.of(n)
 }
 
-// resolve evaluates a value that is an expression. What lies in an array or object is evaluated when
+// resolve evaluates a value that is an expression. What is in an array or object is evaluated when
 // it is looked at in its turn.
 func (v value) resolve() (value, error) {
 	if v.node == nil || v.kind != text || v.scope.template == nil {

@@ -11,7 +11,7 @@ import (
 const (
 	// overlap is how late an API server may learn of a bundle.
 	overlap = time.Hour
-	// Many more than any rotation needs; whoever writes more into the Secret is cut short.
+	// Many more than any rotation needs; anyone who writes more into the Secret is cut short.
 	maxAuthorities = 16
 )
 

@@ -265,7 +265,7 @@ func TestPlan(t *testing.T) {
 			leaf:   leafSame, bundle: 1,
 		},
 		"ConfigurationOfAnother": {
-			reason: "whoever serves a leaf of the other bundle may do so for the time",
+			reason: "anyone who serves a leaf of the other bundle may do so for the time",
 			given: func(w *world) {
 				w.carried = encodeBundle([]*x509.Certificate{must[*tls.Certificate](w.t)(newAuthority(w.now)).Leaf})
 			},

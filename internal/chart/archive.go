@@ -23,7 +23,7 @@ const (
 	maxUnpackedBytes = 32 << 20
 	maxChartFiles    = 10_000
 	maxFileName      = 1 << 10
-	// How often an archive may lie in an archive.
+	// How deep archives may be nested.
 	maxPackedDepth = 8
 )
 
@@ -71,7 +71,7 @@ func (r budgetReader) Read(p []byte) (int, error) {
 // measure reads an archive to its end, with those that are packed in it.
 func (b *unpackBudget) measure(archive io.Reader, depth int) error {
 	if depth > maxPackedDepth {
-		return fmt.Errorf("%w: archives lie in it more than %d deep", ErrTooLarge, maxPackedDepth)
+		return fmt.Errorf("%w: archives are nested in it more than %d deep", ErrTooLarge, maxPackedDepth)
 	}
 	unzipped, err := gzip.NewReader(archive)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 
 // What can be wrong with a chart. An error of [Reader.Read] that wraps one of these is a fact
 // about the chart: reading it again gives the same. With every one of them the chart may name
-// more images than were found, so that whoever asks keeps everything (I2).
+// more images than were found, so that anyone who asks keeps everything (I2).
 var (
 	// ErrNotChart: the bytes are no chart archive, or one with what no chart has: a path out of
 	// the chart, a link, no Chart.yaml, a name or version that Helm refuses.
@@ -42,7 +42,7 @@ const MaxBytes = maxArchiveBytes
 
 // Request is a chart and how a definition deploys it.
 type Request struct {
-	// Archive is the chart as `helm package` packs it and as it lies in a registry under the
+	// Archive is the chart as `helm package` packs it and as it is in a registry under the
 	// media type application/vnd.cncf.helm.chart.content.v1.tar+gzip. At most 8 MiB, and 32 MiB
 	// unpacked.
 	Archive []byte

@@ -63,7 +63,7 @@ func TestChildrenThatMisbehave(t *testing.T) {
 		"Panic":      {"Go's own message, first line", "panic", ErrCrashed, "exit status 2: panic: on purpose"},
 		"Killed":     {"by the kernel, where memory is short for all", "kill", ErrStalled, "killed"},
 		"Abort":      {"by another signal", "abort", ErrCrashed, ""},
-		"Ended":      {"by whoever ends the container", "term", ErrStalled, "terminated"},
+		"Ended":      {"by anyone who ends the container", "term", ErrStalled, "terminated"},
 		"Flood":      {"more than is read", "flood", ErrTooLarge, "8388608 bytes"},
 		"Garbage":    {"no JSON", "garbage", ErrCrashed, ""},
 		"Unknown":    {"a class of a newer program", `{"Done":true,"Problems":[{"Class":"New"}]}`, ErrCrashed, "unknown answer"},

@@ -69,7 +69,7 @@ func (c *storeMetrics) Describe(to chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect tells of every store. What cannot be listed now is left out of this scrape: the metrics
+// Collect reports every store. What cannot be listed now is left out of this scrape: the metrics
 // of others come from the same page.
 func (c *storeMetrics) Collect(to chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(c.ctx, scrapeLimit)

@@ -169,7 +169,7 @@ func setupStore(mgr manager.Manager, w reference.Watched, r *store.Reconciler) e
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.Subjects(v1alpha1.KindArtifactStore), life).
 		Watches(&v1alpha1.Tombstone{}, wake.StoresAt(mgr.GetClient()), life).
 		WithOptions(workers(16)). // pingLane.all and some
-		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))
+		Complete(newTurns(within(w, reconcile.AsReconciler(mgr.GetClient(), r)), 16))
 }
 
 func setupManifest(mgr manager.Manager, w reference.Watched, r *manifest.Reconciler, woken <-chan event.GenericEvent) error {
@@ -185,7 +185,7 @@ func setupManifest(mgr manager.Manager, w reference.Watched, r *manifest.Reconci
 		Watches(&v1alpha1.ArtifactManifest{}, wake.Needing(mgr.GetClient(), r.Catalogues.Change), builder.WithPredicates(wake.LifeOrArtifacts())).
 		WatchesRawSource(source.Channel(woken, &handler.EnqueueRequestForObject{})).
 		WithOptions(workers(32)). // most of a release is waiting, for lists that those who wait share
-		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))
+		Complete(newTurns(within(w, reconcile.AsReconciler(mgr.GetClient(), r)), 32))
 }
 
 // setupChart gives the reading of charts workers of its own: it is what may take long.
@@ -197,7 +197,7 @@ func setupChart(mgr manager.Manager, w reference.Watched, r *chartcontroller.Rec
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, wake.ManifestsByStore(mgr.GetClient()), life).
 		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} }), builder.WithPredicates(wake.LifeOrHealth())).
 		WithOptions(workers(8)). // chartLane.all and some
-		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))
+		Complete(newTurns(within(w, reconcile.AsReconciler(mgr.GetClient(), r)), 8))
 }
 
 func setupDefinition(mgr manager.Manager, w reference.Watched, r *version.Reconciler[*v1alpha1.NetworkFunctionDefinitionVersion]) error {
@@ -210,7 +210,7 @@ func setupDefinition(mgr manager.Manager, w reference.Watched, r *version.Reconc
 		Watches(&v1alpha1.ArtifactManifest{}, wake.HoldersOf(mgr.GetClient(), mine), builder.WithPredicates(wake.LifeOrArtifacts())).
 		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), mine), life).
 		WithOptions(workers(4)).
-		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))
+		Complete(newTurns(within(w, reconcile.AsReconciler(mgr.GetClient(), r)), 4))
 }
 
 func setupDesign(mgr manager.Manager, w reference.Watched, r *version.Reconciler[*v1alpha1.NetworkServiceDesignVersion]) error {
@@ -224,7 +224,7 @@ func setupDesign(mgr manager.Manager, w reference.Watched, r *version.Reconciler
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, wake.HoldersOf(mgr.GetClient(), mine), life).
 		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), mine), life).
 		WithOptions(workers(4)).
-		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))
+		Complete(newTurns(within(w, reconcile.AsReconciler(mgr.GetClient(), r)), 4))
 }
 
 func setupSite(mgr manager.Manager, w reference.Watched, r *version.Reconciler[*v1alpha1.SiteNetworkService]) error {
@@ -233,7 +233,7 @@ func setupSite(mgr manager.Manager, w reference.Watched, r *version.Reconciler[*
 		For(&v1alpha1.SiteNetworkService{}, builder.WithPredicates(wake.LifeOrLoss())).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.HoldersOf(mgr.GetClient(), mine), builder.WithPredicates(wake.LifeOnly())).
 		WithOptions(workers(4)).
-		Complete(within(w, reconcile.AsReconciler(mgr.GetClient(), r)))
+		Complete(newTurns(within(w, reconcile.AsReconciler(mgr.GetClient(), r)), 4))
 }
 
 // setupVanished watches every kind that has the finalizer for objects that are deleted without it.
@@ -245,14 +245,14 @@ func setupVanished(mgr manager.Manager, w reference.Watched, r *manifest.Vanishe
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, r.Vanished.Handler()).
 		Watches(&v1alpha1.SiteNetworkService{}, r.Vanished.Handler()).
 		WithOptions(workers(1)).
-		Complete(within(w, r))
+		Complete(newTurns(within(w, r), 1))
 }
 
-// workers bounds how many objects of a kind are worked on at once, and the backoff of what
-// fails: at most a minute, for a registry that is back should find us soon.
+// workers bounds how many objects of a kind are worked on at once: n of one namespace (see turns) and half as many of
+// others. It bounds the backoff of what fails, too: at most a minute, for a registry that is back should find us soon.
 func workers(n int) controller.Options {
 	return controller.Options{
-		MaxConcurrentReconciles: n,
+		MaxConcurrentReconciles: n + (n+1)/2,
 		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, time.Minute),
 	}
 }

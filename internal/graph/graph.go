@@ -51,7 +51,7 @@ type Why struct {
 }
 
 // Graph is what one reading of a repository showed. Tags, digests and edges that nobody
-// could read are not in it: whoever deletes by it must keep everything when a part is missing.
+// could read are not in it: anyone who deletes by it must keep everything when a part is missing.
 type Graph struct {
 	tags  map[string]digest.Digest
 	edges map[digest.Digest][]edge

@@ -1,4 +1,4 @@
-// Package inventory says where the artifacts of a store's manifests lie in its registry.
+// Package inventory says where the artifacts of a store's manifests are in its registry.
 //
 // Contract: [Entries] are what a manifest lists with what was recorded of each, [Catalogue] where the images of other
 // manifests are. It is pure: it reads objects that it is given, neither a cluster nor a registry.

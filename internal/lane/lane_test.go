@@ -68,7 +68,7 @@ func TestLanesAreBounded(t *testing.T) {
 	}
 }
 
-// The last place is for whoever was let in longest ago.
+// The last place is for the one that was let in longest ago.
 func TestLanesTakeTurns(t *testing.T) {
 	t.Parallel()
 	clock := testingclock.NewFakePassiveClock(time.Unix(1000, 0))

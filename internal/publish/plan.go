@@ -38,7 +38,7 @@ type item struct {
 	// recorded is the digest that the operator keeps for the entry, seen the one that it has last seen, which
 	// it buries once another is there; "" for none.
 	recorded, seen digest.Digest
-	// foreign: the repository is not the manifest's own, and what is pushed over there is not buried.
+	// foreign: the repository is not the manifest's own, and what is overwritten there is not recorded.
 	foreign bool
 	// candidate is nil if no source is for the entry.
 	candidate *candidate

@@ -179,7 +179,7 @@ func TestDecide(t *testing.T) {
 		"Overwrite":        {reason: "it is meant", source: "a", there: "b", seen: "b", overwrite: true, want: resultOverwrite},
 		"Unseen":           {reason: "no undo is promised that will not be", source: "a", there: "b", want: resultFailed, says: "has not seen yet what is there"},
 		"UnseenOverwrite":  {reason: "it would be lost", source: "a", there: "b", overwrite: true, want: resultFailed, says: "Wait until status.artifacts"},
-		"SeenOther":        {reason: "pushed over twice between two looks", source: "a", there: "b", recorded: "c", seen: "c", overwrite: true, want: resultFailed, says: "Wait until status.artifacts"},
+		"SeenOther":        {reason: "overwritten twice between two looks", source: "a", there: "b", recorded: "c", seen: "c", overwrite: true, want: resultFailed, says: "Wait until status.artifacts"},
 		"Foreign":          {reason: "the manager buries nothing at a store's own path", source: "a", there: "b", foreign: true, want: resultFailed, says: "nothing keeps what it was at"},
 		"ForeignOverwrite": {reason: "waiting would not help", source: "a", there: "b", foreign: true, overwrite: true, want: resultOverwrite},
 		"OtherSealed":      {reason: "sealed stays sealed", source: "a", there: "b", sealed: true, overwrite: true, want: resultFailed, says: "make another manifest"},

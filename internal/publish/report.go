@@ -85,7 +85,7 @@ func (i *item) says() string {
 		}
 		return i.withSatellites("pushed")
 	case resultOverwritten:
-		return i.withSatellites("pushed over " + i.there.Digest.String())
+		return i.withSatellites("overwrote " + i.there.Digest.String())
 	case resultInterrupted:
 		return "interrupted"
 	}

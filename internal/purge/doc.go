@@ -1,4 +1,4 @@
-// Package purge removes for good what was released and nothing keeps.
+// Package purge removes permanently what was released and nothing keeps.
 //
 // Contract: [Run] is one purge of one store. It works from the store's tombstones: it plans,
 // which only reads and gives every candidate digest one [Verdict], and, unless it is a dry run,

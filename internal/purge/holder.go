@@ -79,7 +79,7 @@ func (h holding) version(o client.Object, elsewhere map[string]bool) {
 	}
 }
 
-// deployed notes the digests that a definition's applications came to (I1): a tag that was pushed over
+// deployed notes the digests that a definition's applications came to (I1): a tag that was overwritten
 // since does not free them.
 func (h holding) deployed(o client.Object, abroad map[string]bool) {
 	d, ok := o.(*v1alpha1.NetworkFunctionDefinitionVersion)

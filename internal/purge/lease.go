@@ -20,7 +20,7 @@ import (
 // errLeaseLost ends a sweep that could not renew its lease in time.
 var errLeaseLost = errors.New("the lease was lost")
 
-// leaseTimes are how long what takes. Whoever died with the lease is seen to be dead within
+// leaseTimes are how long what takes. A purge that died with the lease is seen to be dead within
 // duration and one retry, so that wait is a little more than these.
 type leaseTimes struct{ duration, renew, retry, wait time.Duration }
 

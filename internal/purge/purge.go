@@ -179,7 +179,7 @@ type planned struct {
 }
 
 // plan reads every repository in which something may go, or has no tag, and decides. It writes
-// nothing (I8). The error tells of repositories that could not be read: they keep all, the plan is
+// nothing (I8). The error reports repositories that could not be read: they keep all, the plan is
 // whole.
 func (cfg Config) plan(ctx context.Context, c cluster, r *reader) (planned, error) {
 	todo := c.todo()

@@ -43,7 +43,7 @@ func claimOf(e entry) claim { return claim{e.uid, e.Repository, e.Tag} }
 
 // claim marks, as Sweeping, every entry of a unit that may go in a repository where something
 // does (I13). A tombstone that somebody else wrote since it was read is not claimed, and so keeps
-// its digests: whoever it was is read again by the next run.
+// its digests: the next run reads it again.
 func (s *sweeper) claim(ctx context.Context, u unit) error {
 	return s.each(u, func(t *v1alpha1.Tombstone) error {
 		es := s.entriesOf(t, func(e entry) bool { return e.mayGo() && len(u.deletions[e.Repository]) > 0 })

@@ -112,7 +112,7 @@ func Kept(o client.Object) []Reference {
 // Pin is a digest that an application of a definition came to: its chart, or an image of that.
 type Pin struct {
 	Application string
-	// Manifest is the one that it lies in, Repository where.
+	// Manifest is the one that it is in, Repository where.
 	Manifest, Repository, Digest string
 }
 

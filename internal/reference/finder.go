@@ -41,7 +41,7 @@ func NewFinder(cached, live client.Reader, now func() time.Time) *Finder {
 }
 
 // Cached returns the holders of a subject that the cache knows, sorted. It may lag behind: use
-// it to refuse and to wait, never to let go. An object whose CustomResourceDefinition is being deleted has no holders:
+// it to refuse and to wait, never to release. An object whose CustomResourceDefinition is being deleted has no holders:
 // nobody can stop that deletion, and a definition that waits for it cannot be applied again.
 func (f *Finder) Cached(ctx context.Context, subject client.Object) ([]Holder, error) {
 	holders, err := f.indexed(ctx, subject)

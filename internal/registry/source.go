@@ -32,7 +32,7 @@ type Source struct {
 	name       string
 	storage    content.ReadOnlyStorage
 	manifests  map[digest.Digest]Manifest
-	host       string // of the registry that it lies in, or ""
+	host       string // of the registry that it is in, or ""
 	repository string
 	alone      bool // its subject does not belong to it
 }

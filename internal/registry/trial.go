@@ -150,7 +150,7 @@ func (t *Trial) untag(ctx context.Context) (v1alpha1.Support, error) {
 		return v1alpha1.SupportUnknown, err
 	}
 	// From here the registry may have done anything, whatever it answered, and ctx may be at
-	// its end. Putting the same bytes back under names that are absent is safe for whoever
+	// its end. Putting the same bytes back under names that are absent is safe for anyone who
 	// leads by then.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), repairTimeout)
 	defer cancel()

@@ -151,7 +151,7 @@ func TestMoveTagTakesATagFromOneDigestOnly(t *testing.T) {
 		at     digest.Digest
 		writes int
 	}{
-		"there":   {"pushed over, as was seen", "b", "now", nil, old, 1},
+		"there":   {"overwritten, as was seen", "b", "now", nil, old, 1},
 		"moved":   {"somebody pushed it once more", "b", third, registry.ErrTagTaken, "now", 0},
 		"came":    {"it was absent, and is no longer", "b", "", registry.ErrTagTaken, "now", 0},
 		"back":    {"somebody was faster", "a", third, nil, old, 0},

@@ -13,7 +13,7 @@
 //   - I4: record.go stores every digest before the first untag.
 //   - I5, I13: restore.go claims the tombstone's entry before it puts a tag back. An undo tag
 //     is put before the tag goes, and goes after the tag is back.
-//   - I9: only what lies in the manifest's own path is touched.
+//   - I9: only what is in the manifest's own path is touched.
 //   - I12: the annotation nfo.dev/on-delete: Orphan skips the registry, never the holders.
 //
 // Decision: deletion and the release of single entries share one releaser. Rejected: a

@@ -175,7 +175,7 @@ func (r *Releaser) gatherStore(ctx context.Context, m *v1alpha1.ArtifactManifest
 	recorded := slices.ContainsFunc(m.Status.Artifacts, func(a v1alpha1.ArtifactStatus) bool { return a.Digest != "" })
 	switch {
 	case unknownOnDelete(m) || (ev.store != nil && unknownOnDelete(ev.store)):
-		return fmt.Errorf("reading what is wanted on deletion: %w", ErrOnDelete) // whoever wrote it wanted something else than this
+		return fmt.Errorf("reading what is wanted on deletion: %w", ErrOnDelete) // the person who wrote it wanted something else
 	case orphaned(m) || (ev.store != nil && orphaned(ev.store)):
 		ev.untouched = "Annotation nfo.dev/on-delete: Orphan: the artifacts stay in the registry."
 	case ev.store == nil && recorded:

@@ -34,7 +34,7 @@ func (r Released) tombstoned() string {
 	return fmt.Sprintf("Its tags are removed and recorded in tombstone %s. Apply the manifest again to restore them.", names)
 }
 
-// Owned are the entries that lie in the manifest's own path (I9). What a manifest has recorded at
+// Owned are the entries that are in the manifest's own path (I9). What a manifest has recorded at
 // the store-scoped path, from before its upgrade, is never touched.
 func (j Task) Owned(l v1alpha1.RegistryLocation) []v1alpha1.ArtifactStatus {
 	return slices.DeleteFunc(slices.Clone(j.Entries), func(e v1alpha1.ArtifactStatus) bool { return !l.Owns(j.Manifest.Name, e.Repository) })
@@ -42,7 +42,7 @@ func (j Task) Owned(l v1alpha1.RegistryLocation) []v1alpha1.ArtifactStatus {
 
 // Released is how a release ended without an error.
 type Released struct {
-	// Holders, when not empty, is what appeared; nothing was let go.
+	// Holders, when not empty, is what appeared; nothing was released.
 	Holders []reference.Holder
 	// Untouched says why the registry was left alone; "" when it was not.
 	Untouched string

@@ -29,7 +29,7 @@ type Undone struct {
 	More bool     // some are back, and others can be tried again at once
 }
 
-// restoring is the restore of tags from one tombstone (I5). Each entry is claimed first (I13): whoever
+// restoring is the restore of tags from one tombstone (I5). Each entry is claimed first (I13): the one that
 // loses the write reads again. A claim stays until its entry is settled, so that an interrupted restore
 // is taken up again.
 type restoring struct {

@@ -25,7 +25,7 @@
 //   - No registry is spoken to.
 //
 // Tombstones carry no finalizer. The policy nfo-tombstones needs no server and forbids nothing that
-// is done here, so that it may stay until whoever installed it takes it away.
+// is done here, so that it may stay until the person who installed it takes it away.
 //
 // Decision: a command, run before what was installed is deleted. Rejected: a manager that cleans up
 // when it is told to end, because it cannot know an upgrade from the end, and may be dead. Rejected:

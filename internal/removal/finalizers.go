@@ -24,7 +24,7 @@ import (
 
 const (
 	finalizers = "finalizers"
-	// writers bounds how many objects are let go at once.
+	// writers bounds how many objects are released at once.
 	writers = 8
 	// named bounds how many are named in one message.
 	named = 10
@@ -119,7 +119,7 @@ func transient(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsInternalError(err) || apierrors.IsServerTimeout(err)
 }
 
-// failures are the objects that could not be let go, and why.
+// failures are the objects that could not be released, and why.
 type failures struct {
 	mu sync.Mutex
 	by map[string]error

@@ -74,7 +74,7 @@ func (r *remover) stopManager(ctx context.Context) error {
 	}
 	err = r.until(ctx, step, func(ctx context.Context) (string, error) { return r.runningManager(ctx, pods) })
 	if err != nil {
-		return fmt.Errorf("%w; while it may run nothing else can be done. A pod whose node is gone for good: kubectl delete pod -n %s NAME --force%s", err, d.Namespace, again)
+		return fmt.Errorf("%w; while it may run nothing else can be done. A pod whose node is gone permanently: kubectl delete pod -n %s NAME --force%s", err, d.Namespace, again)
 	}
 	return nil
 }

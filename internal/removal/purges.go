@@ -51,7 +51,7 @@ func (r *remover) removePurges(ctx context.Context) error {
 	}
 	if !r.DryRun {
 		if err := r.until(ctx, purges, r.cronJobs); err != nil {
-			return fmt.Errorf("%w; a pod whose node is gone for good: kubectl delete pod -n NAMESPACE NAME --force%s", err, again)
+			return fmt.Errorf("%w; a pod whose node is gone permanently: kubectl delete pod -n NAMESPACE NAME --force%s", err, again)
 		}
 	}
 	for _, kind := range identity {
@@ -150,7 +150,7 @@ func (r *remover) awaitJobs(ctx context.Context) error {
 		return enumerate(names), err
 	})
 	if err != nil {
-		return fmt.Errorf("%w; kubectl describe job says why. A pod whose node is gone for good: kubectl delete pod -n NAMESPACE NAME --force%s", err, again)
+		return fmt.Errorf("%w; kubectl describe job says why. A pod whose node is gone permanently: kubectl delete pod -n NAMESPACE NAME --force%s", err, again)
 	}
 	return nil
 }

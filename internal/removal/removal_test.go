@@ -71,7 +71,7 @@ func TestManagerIsKnownByItsLabels(t *testing.T) {
 	}
 }
 
-// The remover is bound by whoever installs a job that runs it, and by nobody else.
+// The remover is bound by anyone who installs a job that runs it, and by nobody else.
 func TestRemoverIsNotInstalled(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../config/rbac/kustomization.yaml")
@@ -98,7 +98,7 @@ func TestEveryKindThatIsHeldIsLetGo(t *testing.T) {
 	}
 	slices.Sort(want)
 	if diff := cmp.Diff(want, slices.Sorted(slices.Values(protected))); diff != "" {
-		t.Errorf("-in the API +let go\n%s", diff)
+		t.Errorf("-in the API +released\n%s", diff)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// anywhere lists objects of all namespaces or, for whoever may not, of one. unseen then says what was
+// anywhere lists objects of all namespaces or, for anyone who may not, of one. unseen then says what was
 // not seen.
 func anywhere(ctx context.Context, r client.Reader, namespace string, into client.ObjectList, resource string) (list client.ObjectList, unseen string, err error) {
 	err = r.List(ctx, into)

@@ -27,7 +27,7 @@ func parseImage(s string) (image, error) {
 	return image{i}, err
 }
 
-// in is the store that an image lies in, the longest path first; nil for none.
+// in is the store that an image is in, the longest path first; nil for none.
 func (i image) in(stores []v1alpha1.ArtifactStore) *v1alpha1.ArtifactStore {
 	stores = slices.DeleteFunc(slices.Clone(stores), func(s v1alpha1.ArtifactStore) bool { return s.Refused() })
 	var best *v1alpha1.ArtifactStore
@@ -44,7 +44,7 @@ func (i image) in(stores []v1alpha1.ArtifactStore) *v1alpha1.ArtifactStore {
 	return best
 }
 
-// at reports whether an image lies in a location.
+// at reports whether an image is in a location.
 func (i image) at(l v1alpha1.RegistryLocation) bool {
 	scheme := "https://"
 	if l.PlainHTTP {
@@ -162,7 +162,7 @@ func (e *evidence) aboutImage(i image, store *v1alpha1.ArtifactStore) *answer {
 	case len(a.Released) > 0:
 		a.Verdict = "No manifest lists it; what was released of it is below."
 	default:
-		a.Verdict = fmt.Sprintf("No manifest lists it and no tombstone has it: nothing here deletes it. It lies in the path of %s.", reference.Self(store))
+		a.Verdict = fmt.Sprintf("No manifest lists it and no tombstone has it: nothing here deletes it. It is in the path of %s.", reference.Self(store))
 	}
 	return a
 }

@@ -43,7 +43,7 @@ func (e *evidence) release(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact, 
 	r := release{Tombstone: t.Name, Repository: a.Repository, Tag: a.Tag, Digests: a.Digests, State: string(entry.State)}
 	if entry.State == v1alpha1.TombstoneRestored || entry.State == v1alpha1.TombstonePurged {
 		r.Says = map[v1alpha1.TombstoneState]string{
-			v1alpha1.TombstoneRestored: "the tag is back", v1alpha1.TombstonePurged: "it is deleted from the registry for good",
+			v1alpha1.TombstoneRestored: "the tag is back", v1alpha1.TombstonePurged: "it is deleted from the registry permanently",
 		}[entry.State]
 		return r
 	}
@@ -64,7 +64,7 @@ func (e *evidence) release(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact, 
 func (e *evidence) saysOf(t *v1alpha1.Tombstone, r release, digest string) string {
 	var b strings.Builder
 	if t.Spec.Cause == v1alpha1.CauseOverwritten { // the tag itself may be listed, at what it is at now
-		fmt.Fprintf(&b, "of %s, which the tag was at before it was pushed over: ", digest)
+		fmt.Fprintf(&b, "of %s, which the tag was at before it was overwritten: ", digest)
 	}
 	restore := fmt.Sprintf("by applying ArtifactManifest %s again", t.Spec.Manifest.Name)
 	if t.Spec.Cause == v1alpha1.CauseOverwritten || t.Spec.Cause == v1alpha1.CauseFound {

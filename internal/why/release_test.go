@@ -36,8 +36,8 @@ func TestAReleaseAgreesWithWhatKeepsIt(t *testing.T) {
 		"OtherTag": {"another tag of a manifest is at it", "@" + plugintest.One, seen(stores, over(), plugintest.Manifest("m", func(m *v1alpha1.ArtifactManifest) {
 			m.Spec.Artifacts[0].ArtifactVersion, m.Status.Artifacts[0].ArtifactVersion = "2", "2"
 		})), true, "artifactmanifests/p/m lists upf:2, Present " + plugintest.One},
-		"Overwritten": {"what the listed tag was at before is not kept by it", "@" + plugintest.Two, seen(stores, over(overwritten), plugintest.Manifest("m")), false, "of " + plugintest.Two + ", which the tag was at before it was pushed over: its grace ended"},
-		"PushedBack":  {"what was pushed over is there again", "@" + plugintest.One, seen(stores, over(overwritten), plugintest.Manifest("m")), true, "lists upf:1"},
+		"Overwritten": {"what the listed tag was at before is not kept by it", "@" + plugintest.Two, seen(stores, over(overwritten), plugintest.Manifest("m")), false, "of " + plugintest.Two + ", which the tag was at before it was overwritten: its grace ended"},
+		"PushedBack":  {"what was overwritten is there again", "@" + plugintest.One, seen(stores, over(overwritten), plugintest.Manifest("m")), true, "lists upf:1"},
 		"Deployed":    {"a definition deploys it", "@" + plugintest.One, seen(stores, over(), deploying(plugintest.Definition("d", "m2"), ""), deployingAlone()), true, "networkfunctiondefinitionversions/p/d2 deploys it as on-other"},
 		"Other":       {"a definition deploys the other one of its digests", "@" + plugintest.Two, seen(stores, over(), deployingAlone()), false, purges},
 		"UndoTag":     {"the tag for the purge says which one", undo(plugintest.Two), seen(stores, over(), deployingAlone()), false, purges},

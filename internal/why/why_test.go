@@ -207,7 +207,7 @@ Released:
 
 As long as a manifest lists it, no purge deletes it. artifactmanifests/p/m: Nothing keeps it: deleting is allowed; after deletion it can be restored until 2026-05-02T00:00:00Z, if that is now: the grace period is 12h0m0s.
 `},
-		"Moved": {"by the digest that somebody pushed over a sealed tag", seen(stores, nil, plugintest.Manifest("m", func(m *v1alpha1.ArtifactManifest) {
+		"Moved": {"by the digest that somebody pushed to a sealed tag", seen(stores, nil, plugintest.Manifest("m", func(m *v1alpha1.ArtifactManifest) {
 			m.Status.Artifacts[0].State, m.Status.Artifacts[0].MovedTo = v1alpha1.ArtifactMoved, plugintest.Two
 		})), "r.example.com/acme/m/upf@" + plugintest.Two, `
 └── artifactmanifests/p/m (lists upf:1, sealed at ` + plugintest.One + `, Moved to ` + plugintest.Two + `)
@@ -216,8 +216,8 @@ As long as a manifest lists it, no purge deletes it. artifactmanifests/p/m: Noth
 `},
 		"Released":   {"by tag, from its tombstone", seen(stores, released), "r.example.com/acme/m/upf:1", "\n\nNo manifest lists it; what was released of it is below.\n" + free[1:]},
 		"Quarantine": {"by the tag that keeps it for the purge", seen(stores, released), "r.example.com/acme/m/upf:nfo-undo-111111111111", "\n\nNo manifest lists it; what was released of it is below.\n" + free[1:]},
-		"Purged": {"gone for good", seen(stores, []v1alpha1.Tombstone{tombstone("m-1", "m", v1alpha1.TombstonePurged)}), "r.example.com/acme/m/upf@" + plugintest.Two,
-			"\n\nNo manifest lists it; what was released of it is below.\n\nReleased:\n  acme/m/upf:1 (tombstone m-1, Purged): it is deleted from the registry for good.\n"},
+		"Purged": {"gone permanently", seen(stores, []v1alpha1.Tombstone{tombstone("m-1", "m", v1alpha1.TombstonePurged)}), "r.example.com/acme/m/upf@" + plugintest.Two,
+			"\n\nNo manifest lists it; what was released of it is below.\n\nReleased:\n  acme/m/upf:1 (tombstone m-1, Purged): it is deleted from the registry permanently.\n"},
 		"Pinned": {"a definition deploys what no manifest lists any more", seen(stores, nil, plugintest.Manifest("m"), deploying(plugintest.Definition("d", "m"), plugintest.Two), plugintest.Design("n", "d", "")), "r.example.com/acme/m/upf@" + plugintest.Two, `
 └── networkfunctiondefinitionversions/p/d (deploys it as on-m)
     └── networkservicedesignversions/p/n (by site)
@@ -232,8 +232,8 @@ No manifest lists it. As long as a definition deploys it, no purge deletes it: i
 		"PinnedElsewhere": {"the same name in a repository of another place", seen([]v1alpha1.ArtifactStore{stores[0], store(func(s *v1alpha1.ArtifactStore) {
 			s.Name, s.Spec.Registry.URL = "other", "https://other.example.com/acme"
 		})}, nil, plugintest.Manifest("m", func(m *v1alpha1.ArtifactManifest) { m.Spec.ArtifactStoreRef.Name = "other" }), deploying(plugintest.Definition("d", "m"), plugintest.Two)), "r.example.com/acme/m/upf@" + plugintest.Two,
-			"\n\nNo manifest lists it and no tombstone has it: nothing here deletes it. It lies in the path of artifactstores/p/acme.\n"},
-		"Nobody": {"in the path, and nobody's", seen(stores, released, plugintest.Manifest("m")), "r.example.com/acme/m2/upf:1", "\n\nNo manifest lists it and no tombstone has it: nothing here deletes it. It lies in the path of artifactstores/p/acme.\n"},
+			"\n\nNo manifest lists it and no tombstone has it: nothing here deletes it. It is in the path of artifactstores/p/acme.\n"},
+		"Nobody": {"in the path, and nobody's", seen(stores, released, plugintest.Manifest("m")), "r.example.com/acme/m2/upf:1", "\n\nNo manifest lists it and no tombstone has it: nothing here deletes it. It is in the path of artifactstores/p/acme.\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -115,7 +115,7 @@ func awaitReady(ctx context.Context, dir string, ended <-chan struct{}) error {
 	}
 }
 
-// down ends the cluster in the directory, whoever started it, and returns when it is gone
+// down ends the cluster in the directory, no matter who started it, and returns when it is gone
 // with its files. It signals the process that holds the lock and no other.
 func down(ctx context.Context, o options, out io.Writer) error {
 	started, path := time.Now(), filepath.Join(o.dir, filePID)

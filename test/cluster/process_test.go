@@ -35,7 +35,7 @@ func children(t *testing.T, pid int) []int {
 	return found
 }
 
-// gone is true for a zombie too: whoever has to collect it may be slow.
+// gone is true for a zombie too: anyone who has to collect it may be slow.
 func gone(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

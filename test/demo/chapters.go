@@ -76,7 +76,7 @@ var chapters = []story.Chapter{
 		story.Run(`bin/demo tags $REPO | diff bin/dev/released - && echo "The same seven tags are at the same seven digests."`, story.Says("same seven")),
 		story.Until(`kubectl get -n publisher ts`, story.Says("No resources found")),
 	}},
-	{Title: "It was no mistake. For this story the time to change one's mind is cut from a day to ten seconds; then the manifest is deleted for good.", Steps: []story.Step{
+	{Title: "It was no mistake. For this story the time to change one's mind is cut from a day to ten seconds; then the manifest is deleted permanently.", Steps: []story.Step{
 		story.Run(`kubectl patch -n publisher as acme --type=merge -p '{"spec":{"purge":{"gracePeriod":"10s"}}}'`, story.Says("patched")),
 		story.Run(`kubectl delete -n publisher am upf-1.0.0 --timeout=60s`, story.Says("deleted")),
 		story.Run(`kubectl get -n publisher ts`, story.Says("upf-1.0.0 Released Untagged")),
@@ -99,7 +99,7 @@ var chapters = []story.Chapter{
 			story.Says("7 would be deleted, 2 kept (1 IndexChild, 1 Tagged)")),
 		story.Run(`bin/demo resolve $(cat bin/dev/released)`, story.Lines(7, "200 OK")),
 	}},
-	{Title: "Now for good: what nothing uses is gone, what is used is kept.", Steps: []story.Step{
+	{Title: "Now permanently: what nothing uses is gone, what is used is kept.", Steps: []story.Step{
 		story.Run(`bin/nfo purge --kubeconfig bin/dev/purge.kubeconfig --namespace publisher --store acme --allow-loopback-registries`, story.Says("publisher/acme: Succeeded: 7 deleted, 2 kept (1 IndexChild, 1 Tagged)")),
 		story.Refused(`bin/demo resolve $(awk -v host=$REGISTRY '$1 == "delete" {print host "/" $3 "@" $4}' bin/dev/plan)`, story.Lines(7, "404 Not Found"), story.Omits("200 OK")),
 		story.Run(`bin/demo resolve $(awk -v host=$REGISTRY '$1 == "keep" {print host "/" $3 "@" $4}' bin/dev/plan)`, story.Lines(2, "200 OK"), story.Omits("404")),

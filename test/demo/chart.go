@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
-// chart is a Helm chart as it lies in a registry.
+// chart is a Helm chart as it is in a registry.
 type chart struct {
 	name, version string
 	// metadata is Chart.yaml as JSON, the config of the artifact.

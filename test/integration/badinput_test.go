@@ -14,12 +14,12 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// orphan is what lets a manifest or store go whose registry is gone for good.
+// orphan is what lets a manifest or store go whose registry is gone permanently.
 func orphan[T client.Object](o T) {
 	o.SetAnnotations(map[string]string{v1alpha1.AnnotationOnDelete: v1alpha1.OnDeleteOrphan})
 }
 
-// hopeless is how a blocked deletion tells of the way out when the registry never comes back.
+// hopeless is how a blocked deletion reports the way out when the registry never comes back.
 const hopeless = "annotate the manifest or its store with nfo.dev/on-delete=Orphan"
 
 // recheck is how long it may take until something is tried again that only a person can mend.

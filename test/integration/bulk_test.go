@@ -234,7 +234,7 @@ func TestStoreScopedManifestGoesAtOnce(t *testing.T) {
 	s.Expect(s.tombstones()).To(gomega.BeEmpty())
 }
 
-// A StoreScoped manifest may list a tag that lies in another manifest's path.
+// A StoreScoped manifest may list a tag that is in another manifest's path.
 func TestI1ATagThatAStoreScopedManifestListsStays(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

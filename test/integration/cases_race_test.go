@@ -225,7 +225,7 @@ func TestCase18DeniedDeleteReplayed(t *testing.T) {
 		s.scheduledStore()
 		old := s.image("m", "a:1", "old").Digest.String()
 		m := s.applied("m", "a:1")
-		pushed := s.image("m", "a:1", "pushed over, and not looked at since").Digest.String()
+		pushed := s.image("m", "a:1", "overwritten, and not looked at since").Digest.String()
 		s.released(m)
 		s.applied("m", "a:1")
 		s.Expect(pullsWhole(t, s.inside, repo, "1")).To(gomega.Equal(pushed), "the undo brings back what was there, not %s", old)

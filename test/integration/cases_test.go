@@ -28,7 +28,7 @@ import (
 //	 1 an index's children swept         11 scaled to zero, or rolled back
 //	 2 attestation children swept        12 a wrong filter that deletes all
 //	 3 untagged referrers swept          13 an infrastructure image removed
-//	 4 tagged again in the grace         14 a dummy pushed over a tag
+//	 4 tagged again in the grace         14 a dummy pushed to a tag
 //	 5 a digest of several tags          15 the last tag takes the image
 //	 6 a push during a purge             16 another cluster's image
 //	 7 a stale cache after a collection  17 protection that silently is none

@@ -78,7 +78,7 @@ spec:
       - {name: proxy, image: "{{ .Values.registry }}/base/proxy:1"}
 `
 
-// What a chart needs is found, wherever it lies in the store; what lies in another manifest is held
+// What a chart needs is found, wherever it is in the store; what is in another manifest is held
 // too, and who asks is told by which application.
 func TestI1ImagesInAnotherManifestAreHeld(t *testing.T) {
 	t.Parallel()

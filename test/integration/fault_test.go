@@ -77,7 +77,7 @@ func TestI4DeletionStaysWhileTheRegistryFails(t *testing.T) {
 	}
 }
 
-// A tag that is pushed over while its deletion is stuck: a restore takes what was pushed last, and what was there
+// A tag that is overwritten while its deletion is stuck: a restore takes what was pushed last, and what was there
 // before is in the tombstone too.
 func TestI4WhatIsPushedDuringADeletionIsRecorded(t *testing.T) {
 	t.Parallel()

@@ -96,7 +96,7 @@ func TestImportAgainReleasesNothingUnasked(t *testing.T) {
 		for _, less := range []string{listing("a:2"), listing("a:2", "c:1")} {
 			code, out, errOut := s.imports(less, "--api-version", "2025-03-30", dryRun)
 			s.Expect(code).To(gomega.Equal(1), out)
-			s.Expect(errOut).To(gomega.ContainSubstring("it lists what the file does not, and would release it: a:1, b:1; import a file that has all of it, or let go of it with --allow-removal"))
+			s.Expect(errOut).To(gomega.ContainSubstring("it lists what the file does not, and would release it: a:1, b:1; import a file that has all of it, or release it with --allow-removal"))
 			s.Expect(lists()).To(gomega.Equal("a:1 a:2 b:1"))
 		}
 	}

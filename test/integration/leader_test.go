@@ -62,7 +62,7 @@ func TestI3AnOldLeaderThatWakesUpLate(t *testing.T) {
 
 func deletes(r *http.Request) bool { return r.Method == http.MethodDelete }
 
-// Two leaders at once, and holders that come and go: whoever acts, a tag is never gone while an
+// Two leaders at once, and holders that come and go: no matter which acts, a tag is never gone while an
 // admitted holder exists.
 func TestI1TwoLeadersAndAHolder(t *testing.T) {
 	t.Parallel()

@@ -26,7 +26,7 @@ import (
 // hundreds of manifests wait for it at once, and for a second look.
 const afterLies = 4 * time.Minute
 
-// life is one manifest in a registry of its own that lies in every phase of its life.
+// life is one manifest in a registry of its own that gives wrong answers in every phase of its life.
 type life struct {
 	*scene
 	name  string // of the manifest, and of its store
@@ -205,7 +205,7 @@ func (l *life) overwritten(ctx context.Context) error {
 			return err
 		}
 	}
-	return errors.New("LOST: the digest that was pushed over is in no tombstone")
+	return errors.New("LOST: the digest that was overwritten is in no tombstone")
 }
 
 func (l *life) graves(ctx context.Context) ([]v1alpha1.Tombstone, error) {
@@ -363,7 +363,7 @@ func (l *life) purged(ctx context.Context) error {
 	return l.purgesUntilGone(ctx, "image:1")
 }
 
-// purgesUntilGone purges, and ends the grace of what a stale answer has made look pushed over meanwhile.
+// purgesUntilGone purges, and ends the grace of what a stale answer has made look overwritten meanwhile.
 func (l *life) purgesUntilGone(ctx context.Context, artifacts ...string) error {
 	for until := time.Now().Add(afterLies); ; {
 		if err := l.expire(ctx); err != nil {

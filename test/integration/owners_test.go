@@ -211,7 +211,7 @@ func TestEditsOfPurgeObjectsAreUndone(t *testing.T) {
 	}
 	account := &corev1.ServiceAccount{ObjectMeta: name}
 	s.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(account), account)).To(gomega.Succeed())
-	s.Expect(account.ImagePullSecrets).To(gomega.Equal([]corev1.LocalObjectReference{{Name: "pull"}}), "pull secrets belong to whoever adds them")
+	s.Expect(account.ImagePullSecrets).To(gomega.Equal([]corev1.LocalObjectReference{{Name: "pull"}}), "pull secrets belong to the one who adds them")
 }
 
 func TestAStoreNeedsTheRightToReadItsSecret(t *testing.T) {

@@ -165,7 +165,7 @@ func TestPublishRefuses(t *testing.T) {
 	p.Expect(errOut).To(gomega.ContainSubstring("no manifest"))
 }
 
-// What is pushed over is kept: the manager has seen it, and buries it.
+// What is overwritten is kept: the manager has seen it, and buries it.
 func TestPublishOverwrites(t *testing.T) {
 	t.Parallel()
 	p := newScene(t).workplace()
@@ -186,7 +186,7 @@ func TestPublishOverwrites(t *testing.T) {
 	p.Expect(errOut).To(gomega.ContainSubstring("a tombstone keeps what it was at"))
 	code, out, errOut := p.publish("am/m", source, "--overwrite")
 	p.Expect(code).To(gomega.BeZero(), errOut)
-	p.Expect(out).To(gomega.ContainSubstring("pushed over " + old))
+	p.Expect(out).To(gomega.ContainSubstring("overwrote " + old))
 	p.Expect(out).To(gomega.ContainSubstring("missing"), "b:1 is")
 	p.Expect(p.at(repository("m", "a"), "1")).To(gomega.Equal(fresh.Digest.String()))
 	p.Eventually(func() (kept []string) {

@@ -144,7 +144,7 @@ func TestPurgeByHand(t *testing.T) {
 	}{
 		"Admin":        {"an administrator gives no flag", func(*scene) string { return env.Kubeconfig() }, nil, true},
 		"Impersonator": {"all but reading the Secret is done as the store's account", func(s *scene) string { return s.account("jane", secrets, impersonate) }, nil, true},
-		"As":           {"whoever says as whom is not told", func(*scene) string { return env.Kubeconfig() }, func(s *scene) []string { return []string{"--as", "system:serviceaccount:" + s.ns + ":acme-purge"} }, false},
+		"As":           {"anyone who says as whom is not told", func(*scene) string { return env.Kubeconfig() }, func(s *scene) []string { return []string{"--as", "system:serviceaccount:" + s.ns + ":acme-purge"} }, false},
 		"Job":          {"the account itself may impersonate nobody, and need not", func(s *scene) string { return s.account("acme-purge") }, func(s *scene) []string { return []string{"--credentials", s.mounted()} }, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -62,11 +62,11 @@ func TestASealedDigestIsPutBackOnOrder(t *testing.T) {
 		reason  string
 		store   []func(*v1alpha1.ArtifactStore)
 		seen    bool // the drift is seen before the order comes
-		untag   bool // the tag is removed instead of pushed over
+		untag   bool // the tag is removed instead of overwritten
 		buried  bool
 		undoTag bool
 	}{
-		"Moved":      {reason: "what was pushed over it is recorded first", seen: true, buried: true},
+		"Moved":      {reason: "what was pushed in its place is recorded first", seen: true, buried: true},
 		"Unseen":     {reason: "the order is the first to look", buried: true},
 		"Missing":    {reason: "there is nothing to record", seen: true, untag: true},
 		"Quarantine": {reason: "both get their undo tags", store: []func(*v1alpha1.ArtifactStore){quarantining}, seen: true, buried: true, undoTag: true},

@@ -164,7 +164,7 @@ func TestChangeIsRefused(t *testing.T) {
 			want: "an artifactName is one path segment",
 		},
 		"Unseal": {
-			reason: "sealed is for good",
+			reason: "sealed is permanent",
 			state:  v1alpha1.ManifestUploaded,
 			change: func(m *v1alpha1.ArtifactManifest) { m.Spec.ArtifactManifestState = v1alpha1.ManifestUploading },
 			want:   "a sealed manifest (artifactManifestState Uploaded) stays sealed; make a new manifest for a new version",

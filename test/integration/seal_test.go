@@ -134,7 +134,7 @@ func TestTheFirstLookAfterTheSealingFindsWhatIsSealed(t *testing.T) {
 	s.Expect(s.entryOf(m, v1alpha1.ArtifactMoved, late).Digest).To(gomega.Equal(pushed))
 }
 
-// What was sealed comes back, not what was pushed over it: otherwise the undo would make that the sealed one.
+// What was sealed comes back, not what was pushed in its place: otherwise the undo would make that the sealed one.
 func TestI5AReleaseOfATamperedManifestRecordsBoth(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -196,7 +196,7 @@ func TestI1APurgeKeepsWhatWasSealed(t *testing.T) {
 	s.orders(m, a)
 	s.obeyed(m, "True/Ready")
 	got = s.sweeps(s.prey(), nil)
-	s.Expect(got).To(gomega.HaveKeyWithValue(b, "Overwritten"), "what was pushed over a sealed tag goes like any other")
+	s.Expect(got).To(gomega.HaveKeyWithValue(b, "Overwritten"), "what was pushed to a sealed tag goes like any other")
 	s.Expect(s.at("acme/m/a", b)).To(gomega.BeEmpty())
 	s.Expect(pullsWhole(t, s.inside, "acme/m/a", "1")).To(gomega.Equal(a))
 }

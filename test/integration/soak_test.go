@@ -63,7 +63,7 @@ func newWriter(s *scene, n int, sum *tally) *writer {
 }
 
 // run does what a publisher does: apply, push what is missing, push over, delete, apply again. It
-// ends with everything applied and uploaded, and a tag pushed over.
+// ends with everything applied and uploaded, and a tag overwritten.
 func (w *writer) run(ctx context.Context, over func() bool) error {
 	for {
 		if err := w.apply(ctx); err != nil {

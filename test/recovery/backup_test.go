@@ -152,7 +152,7 @@ func (p *publisher) leaves() {
 	p.goes(p.store())
 }
 
-// A publisher moves to another store of the same place: its manifests are let go without their artifacts,
+// A publisher moves to another store of the same place: its manifests are released without their artifacts,
 // and applied again with the other store, which adopts the tombstones.
 func TestI12APublisherMovesToAnotherStore(t *testing.T) {
 	s := newScene(t)

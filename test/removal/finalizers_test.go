@@ -188,7 +188,7 @@ func gone(req *http.Request) (*http.Response, error) {
 	}, err
 }
 
-// Who may not read or write one kind is told so, and all others are let go.
+// Who may not read or write one kind is told so, and all others are released.
 func TestOneKindThatIsDeniedStopsNoOther(t *testing.T) {
 	s := newScene(t)
 	all := s.one(v1alpha1.Finalizer)
@@ -210,7 +210,7 @@ func TestOneKindThatIsDeniedStopsNoOther(t *testing.T) {
 		s.Expect(s.finalizers(o)).To(gomega.Equal(want), kind)
 	}
 	_, err = s.remove()
-	s.Expect(err).NotTo(gomega.HaveOccurred(), "whoever may goes on")
+	s.Expect(err).NotTo(gomega.HaveOccurred(), "anyone who may goes on")
 	s.Expect(s.held()).To(gomega.BeZero())
 }
 

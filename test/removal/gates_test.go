@@ -22,7 +22,7 @@ func (s *scene) replicas() int32 {
 	return *d.Spec.Replicas
 }
 
-// Whoever cannot delete the webhooks must not leave them without a server.
+// Anyone who cannot delete the webhooks must not leave them without a server.
 func TestWhileTheWebhooksStayTheManagerDoes(t *testing.T) {
 	s := newScene(t)
 	m := s.manifest("m", v1alpha1.Finalizer)

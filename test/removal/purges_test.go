@@ -69,7 +69,7 @@ func TestAPurgeThatTakesLongIsEnded(t *testing.T) {
 	s.Expect(s.finalizers(store)).To(gomega.BeEmpty())
 }
 
-// What such a purge runs from stays, so that it can end well; whoever is let go cannot be harmed by it.
+// What such a purge runs from stays, so that it can end well; anyone who is released cannot be harmed by it.
 func TestAPurgeThatDoesNotEnd(t *testing.T) {
 	s, store, job := purging(t)
 	s.bind(s.ns)
@@ -88,7 +88,7 @@ func TestAPurgeThatDoesNotEnd(t *testing.T) {
 	s.Expect(s.left()).To(gomega.BeEmpty())
 }
 
-// A job that has ended is not waited for, whoever started it.
+// A job that has ended is not waited for, no matter who started it.
 func TestAPurgeThatHasEnded(t *testing.T) {
 	s, _, job := purging(t)
 	pod := s.pods(t.Context(), s.ns)[0]

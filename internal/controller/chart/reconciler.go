@@ -23,7 +23,7 @@ import (
 )
 
 // Reconciler reads the charts of ArtifactManifests, one at a time, and writes nothing:
-// the reconciler of manifests takes what was read and tells of it. The two are apart so that no chart, however
+// the reconciler of manifests takes what was read and reports it. The two are apart so that no chart, however
 // slow to read, keeps a deletion waiting.
 type Reconciler struct {
 	client.Client

@@ -26,10 +26,10 @@ const maxOverwritten = 128
 // manifestDone is how the acts of a pass ended.
 type manifestDone struct {
 	release release.Released
-	moved   []string // a note for each tag that was pushed over
+	moved   []string // a note for each tag that was overwritten
 	undone  release.Undone
 	putBack putBack
-	// recorded is true when all that was pushed over is in a tombstone, whatever failed after that.
+	// recorded is true when all that was overwritten is in a tombstone, whatever failed after that.
 	recorded bool
 	again    time.Duration // when the next pass is wanted; 0 for no matter
 }
@@ -48,7 +48,7 @@ func (d manifestDone) lost() string {
 	return fmt.Sprintf("The registry says that the recorded digests of %s do not exist. nfo restores the tags if the digests are there again within the grace period; otherwise push these artifacts again.", strings.Join(d.undone.Lost, ", "))
 }
 
-// tell tells of the tags that are back, and of those that cannot be.
+// tell reports the tags that are back, and those that cannot be.
 func (d manifestDone) tell(to events.EventRecorder, m *v1alpha1.ArtifactManifest) {
 	if note := d.restored(); note != "" {
 		pass.Restored(to, m, note)
@@ -59,8 +59,8 @@ func (d manifestDone) tell(to events.EventRecorder, m *v1alpha1.ArtifactManifest
 	d.putBack.tell(to, m)
 }
 
-// act does what the verdict says, in the order that loses nothing: record what was pushed
-// over, put back, let go.
+// act does what the verdict says, in the order that loses nothing: record what was overwritten,
+// put back, release.
 func (r *Reconciler) act(ctx context.Context, seen manifestSeen, v manifestVerdict) (manifestDone, error) {
 	var done manifestDone
 	leave, err := r.enter(seen, v)
@@ -104,7 +104,7 @@ func (r *Reconciler) enter(seen manifestSeen, v manifestVerdict) (leave func(), 
 	return leave, nil
 }
 
-// recover keeps what was pushed over, and puts back what was removed.
+// recover keeps what was overwritten, and puts back what was removed.
 func (r *Reconciler) recover(ctx context.Context, seen manifestSeen, v manifestVerdict, done *manifestDone) error {
 	for i, e := range v.overwritten {
 		kept := fmt.Sprintf("More than %d digests of this manifest wait for their grace period to end, so this one is not recorded: it stays in the registry, and no purge deletes it.", maxOverwritten)

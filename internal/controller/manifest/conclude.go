@@ -127,12 +127,12 @@ func (v manifestVerdict) afterDeleting(seen manifestSeen, done manifestDone, err
 	return v
 }
 
-// stuck says why a manifest that nothing is known to hold is not let go.
+// stuck says why a manifest that nothing is known to hold is not released.
 func (seen manifestSeen) stuck(err error) string {
 	if errors.Is(err, reference.ErrHoldersUnknown) {
 		return fmt.Sprintf("This manifest may be in use: %s", pass.Explain(err))
 	}
-	return fmt.Sprintf("Nothing holds it, but it cannot be let go yet: %s It will be tried again. If the registry is gone for good, annotate the manifest or its store with %s=%s.",
+	return fmt.Sprintf("Nothing holds it, but it cannot be released yet: %s It will be tried again. If the registry is gone permanently, annotate the manifest or its store with %s=%s.",
 		pass.Explain(err), v1alpha1.AnnotationOnDelete, v1alpha1.OnDeleteOrphan)
 }
 

@@ -30,7 +30,7 @@ type manifestVerdict struct {
 	// answered, that this order is done with when the acts have succeeded.
 	putBack  []v1alpha1.ArtifactStatus
 	answered bool
-	// release is what is to be let go, if anything.
+	// release is what is to be released, if anything.
 	release *release.Task
 	// letGo is true when the finalizer is to come off.
 	letGo bool
@@ -164,7 +164,7 @@ func (seen manifestSeen) merge(v *manifestVerdict, e v1alpha1.ArtifactStatus) v1
 
 // restorable finds, for every entry that the registry was just seen not to have, or to have only
 // because it removes no tags, the newest release that it can be restored from; and whatever restore
-// a crash has interrupted, its last step included. A digest that was pushed over is never brought
+// a crash has interrupted, its last step included. A digest that was overwritten is never brought
 // back.
 func (seen manifestSeen) restorable(artifacts []v1alpha1.ArtifactStatus) []restoration {
 	if seen.manifest.Spec.UploadPath == v1alpha1.StoreScoped {

@@ -138,7 +138,7 @@ func TestDecideManifest(t *testing.T) {
 				Conditions: "Ready=False/Missing Referenced=False/Unreferenced Uploaded=False/Missing"},
 		},
 		"TagMoved": {
-			reason: "a tag that was pushed over: the old digest gets a tombstone",
+			reason: "a tag that was overwritten: the old digest gets a tombstone",
 			seen: observed(func(s *manifestSeen) {
 				s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{present("sha256:a")}
 				s.tags[listed] = tagSeen{there: true, digest: "sha256:b"}
@@ -221,7 +221,7 @@ func TestDecideManifest(t *testing.T) {
 				Conditions: "Ready=True/Ready Referenced=False/Unreferenced Uploaded=True/Complete"},
 		},
 		"OverwrittenIsNotBroughtBack": {
-			reason: "a digest that was pushed over is no undo",
+			reason: "a digest that was overwritten is no undo",
 			seen: observed(func(s *manifestSeen) {
 				s.tags[listed] = tagSeen{}
 				s.tombstones = []v1alpha1.Tombstone{grave(v1alpha1.CauseOverwritten, v1alpha1.TombstoneUntagged, 10)}

@@ -1,6 +1,6 @@
 // Package manifest reconciles ArtifactManifests.
 //
-// Contract: [Reconciler] keeps a manifest's status at what the registry has, keeps what is pushed over in tombstones,
+// Contract: [Reconciler] keeps a manifest's status at what the registry has, keeps what is overwritten in tombstones,
 // and gives a manifest that is deleted, or entries that left it, to package release. [VanishedReconciler] records
 // objects that were deleted without their finalizer.
 //
@@ -19,7 +19,7 @@
 // which a registry that always takes longer would never be read.
 //
 // Decision: a sealed tag that moved is told and left alone until a person decides. Rejected: putting
-// it back by itself, or an annotation that stays, for two automata would push over each other for ever
+// it back by itself, or an annotation that stays, for two automata would overwrite each other for ever
 // and nobody would be told which of them is wrong.
 //
 // Decision: what was sealed is kept in an annotation, and what can be undone in a tombstone's spec. Rejected: to

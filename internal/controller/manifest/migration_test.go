@@ -31,7 +31,7 @@ func TestManifestMigrated(t *testing.T) {
 		"Reference": {"named by its store", observed(func(s *manifestSeen) { s.byStore, s.tags[listed] = holders, uploaded }), "False/StoreReference", "", []string{"networkfunctiondefinitionversions/ns/nfdv"}},
 		"Missing":   {"upgraded, not uploaded again", upgrading(func(s *manifestSeen) { s.tags[listed] = tagSeen{} }), "False/Missing", v1alpha1.StoreScoped, []string{"acme/m/nginx:1.0.0", "never touched"}},
 		"Moved": {
-			"what was pushed over at the new path is there",
+			"what was overwritten at the new path is there",
 			upgrading(func(s *manifestSeen) {
 				s.manifest.Spec.ArtifactManifestState = v1alpha1.ManifestUploaded
 				s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{present(sealedAt)}

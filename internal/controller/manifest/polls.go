@@ -18,7 +18,7 @@ import (
 // How often a manifest's upload state is polled, before a jitter of up to a tenth.
 const (
 	pollMissing  = 5 * time.Second // something is not there yet
-	pollComplete = 5 * time.Minute // all is there and may still be pushed over
+	pollComplete = 5 * time.Minute // all is there and may still be overwritten
 	pollSealed   = 24 * time.Hour  // all is there and the manifest is sealed
 	pollTrouble  = 15 * time.Second
 	// turnGap is the least between two turns of one poll: others have theirs.

@@ -66,7 +66,7 @@ func TestI1DecideIsTotal(t *testing.T) {
 		}
 		scoped := seen.manifest.Spec.UploadPath != v1alpha1.StoreScoped
 		if scoped && len(seen.holders) > 0 && (v.letGo || v.release != nil) {
-			t.Fatalf("seed %d: a held manifest is let go", seed)
+			t.Fatalf("seed %d: a held manifest is released", seed)
 		}
 		if !scoped && v.release != nil && len(v.release.Entries) > 0 && seen.manifest.DeletionTimestamp != nil {
 			t.Fatalf("seed %d: a store-scoped manifest is released", seed)

@@ -59,7 +59,7 @@ func (seen manifestSeen) refuse(d string, listed []v1alpha1.ArtifactStatus) stri
 	case m.Spec.UploadPath == v1alpha1.StoreScoped:
 		return fmt.Sprintf("Annotation %s has no effect here: the artifacts of a StoreScoped manifest are never touched. Push what is wanted yourself, and remove the annotation: %s.", v1alpha1.AnnotationRestoreDigest, remove)
 	case !inventory.Sealed(m):
-		return fmt.Sprintf("Annotation %s has no effect here: the manifest is not sealed (artifactManifestState Uploaded), so that its tags may be pushed over. Push again what is wanted, and remove the annotation: %s.", v1alpha1.AnnotationRestoreDigest, remove)
+		return fmt.Sprintf("Annotation %s has no effect here: the manifest is not sealed (artifactManifestState Uploaded), so that its tags may be overwritten. Push again what is wanted, and remove the annotation: %s.", v1alpha1.AnnotationRestoreDigest, remove)
 	case digest.Digest(d).Validate() != nil:
 		return fmt.Sprintf("Annotation %s is %.100q, which is no digest. ", v1alpha1.AnnotationRestoreDigest, d) + choices(m.Name, remove, listed)
 	case !known:
@@ -75,7 +75,7 @@ func choices(manifest, remove string, listed []v1alpha1.ArtifactStatus) string {
 		names = append(names, fmt.Sprintf("%s (of %s:%s)", a.Digest, a.Repository, a.ArtifactVersion))
 	}
 	if len(names) == 0 {
-		return fmt.Sprintf("No tag was seen to be missing or pushed over; remove the annotation: %s.", remove)
+		return fmt.Sprintf("No tag was seen to be missing or overwritten; remove the annotation: %s.", remove)
 	}
 	return fmt.Sprintf("It can be one of: %s. Correct it (kubectl annotate am %s --overwrite %s=<digest>) or remove it (%s).", v1alpha1.FirstOf(names, reference.NamedHolders), manifest, v1alpha1.AnnotationRestoreDigest, remove)
 }

@@ -77,7 +77,7 @@ func (r *Reconciler) soonest(seen manifestSeen, v manifestVerdict) time.Duration
 	return v.again
 }
 
-// report writes the status if the pass changed it, and then tells of transitions.
+// report writes the status if the pass changed it, and then reports transitions.
 func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactManifest, v manifestVerdict, done manifestDone) error {
 	m.Status.Artifacts, m.Status.Charts, m.Status.UpgradingFrom = v.artifacts, v.charts, v.upgradingFrom
 	m.Status.Dependents = reference.Dependents(v.holders)

@@ -49,7 +49,7 @@ func (seen manifestSeen) shortfall(listed []v1alpha1.ArtifactStatus) (reason, me
 	var says []string
 	if over := inventory.Moved(listed); len(over) > 0 {
 		reason = v1alpha1.ReasonTampered
-		says = append(says, fmt.Sprintf("%d of %d tags of this sealed manifest were pushed over: %s.", len(over), len(listed), v1alpha1.FirstOf(over, reference.NamedHolders)))
+		says = append(says, fmt.Sprintf("%d of %d tags of this sealed manifest were overwritten: %s.", len(over), len(listed), v1alpha1.FirstOf(over, reference.NamedHolders)))
 	}
 	if gone := inventory.Missing(listed); len(gone) > 0 {
 		says = append(says, fmt.Sprintf("%d of %d artifacts are not in the registry: %s. Push them to these paths.", len(gone), len(listed), v1alpha1.FirstOf(gone, reference.NamedHolders)))

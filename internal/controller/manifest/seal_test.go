@@ -202,7 +202,7 @@ func TestOrder(t *testing.T) {
 		"Empty":         {"no value", sealedManifest(drifted(intruder), intruder, asking("")), 0, false, "False/InvalidAnnotation", "is \"\", which is no digest"},
 		"Intruder":      {"nobody sealed that", sealedManifest(drifted(intruder), intruder, asking(intruder)), 0, false, "False/InvalidAnnotation", "no artifact of this manifest was sealed at that. It can be one of: " + sealedAt},
 		"NothingToDo":   {"and no tag has moved", sealedManifest(present(sealedAt), sealedAt, asking(intruder)), 0, false, "False/InvalidAnnotation", "remove the annotation: kubectl annotate am m nfo.dev/restore-digest-"},
-		"Unsealed":      {"its tags may be pushed over", sealedManifest(present(sealedAt), intruder, unsealed, asking(sealedAt)), 0, false, "False/InvalidAnnotation", "not sealed"},
+		"Unsealed":      {"its tags may be overwritten", sealedManifest(present(sealedAt), intruder, unsealed, asking(sealedAt)), 0, false, "False/InvalidAnnotation", "not sealed"},
 		"I9StoreScoped": {"its artifacts are never touched", sealedManifest(present(sealedAt), intruder, func(s *manifestSeen) { s.manifest.Spec.UploadPath = v1alpha1.StoreScoped }, asking(sealedAt)), 0, false, "False/InvalidAnnotation", "never touched"},
 		"I9InertStore":  {"nothing is done in an inert store", sealedManifest(drifted(intruder), intruder, func(s *manifestSeen) { s.inert = &metav1.Condition{Reason: v1alpha1.ReasonPathConflict} }, asking(sealedAt)), 0, false, "False/StoreNotReady", ""},
 		"Deleting":      {"it is released as it is", sealedManifest(drifted(intruder), intruder, func(s *manifestSeen) { s.manifest.DeletionTimestamp = new(metav1.Unix(1, 0)) }, asking(sealedAt)), 0, false, "/", ""},

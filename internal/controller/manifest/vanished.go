@@ -40,7 +40,7 @@ type Vanished struct {
 // NewVanished makes an empty queue of them.
 func NewVanished() *Vanished { return &Vanished{all: map[reconcile.Request]client.Object{}} }
 
-// unprotected reports whether an object that has been deleted was not let go by nfo.
+// unprotected reports whether an object that has been deleted was not released by nfo.
 func unprotected(o client.Object) bool {
 	c := apimeta.FindStatusCondition(v1alpha1.ConditionsOf(o), v1alpha1.ConditionDeletionBlocked)
 	return c == nil || c.Reason != v1alpha1.ReasonReleased
@@ -80,7 +80,7 @@ func (v *Vanished) done(key reconcile.Request) {
 }
 
 // VanishedReconciler records objects that were deleted without their finalizer: an event, and of a manifest
-// a tombstone with what was seen of its artifacts. It removes no tag: whoever removed the finalizer may
+// a tombstone with what was seen of its artifacts. It removes no tag: the person who removed the finalizer may
 // have wanted that the artifacts stay.
 type VanishedReconciler struct {
 	Releaser *release.Releaser

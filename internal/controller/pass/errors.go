@@ -29,7 +29,7 @@ func Unstorable(err error) bool {
 }
 
 // StuckRetry is how often something is tried again that only a person can mend and that no
-// watch tells of, such as a Secret.
+// watch reports, such as a Secret.
 const StuckRetry = time.Minute
 
 // Class says what to do about an error.
@@ -103,7 +103,7 @@ var remedies = map[string]string{
 	v1alpha1.ReasonUnreadable:      "Check that the store's url leads to an OCI registry, and push again what is damaged.",
 }
 
-// Explain tells of an error in whole sentences: what went wrong, and what to do about it.
+// Explain reports an error in whole sentences: what went wrong, and what to do about it.
 func Explain(err error) string {
 	_, reason := Classify(err)
 	return strings.TrimSuffix(fmt.Sprintf("%v. %s", err, remedies[reason]), " ")

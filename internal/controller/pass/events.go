@@ -24,7 +24,7 @@ var Actions = map[string]string{
 	v1alpha1.ConditionPurgeHealthy:    "Purging",
 }
 
-// Announce tells of every condition whose status or reason the last status write changed.
+// Announce reports every condition whose status or reason the last status write changed.
 func Announce(to events.EventRecorder, about runtime.Object, before, after []metav1.Condition) {
 	for _, c := range after {
 		action, told := Actions[c.Type]
@@ -53,7 +53,7 @@ func severity(c metav1.Condition) string {
 	return corev1.EventTypeNormal
 }
 
-// TagMoved tells that a tag was pushed over.
+// TagMoved tells that a tag was overwritten.
 func TagMoved(to events.EventRecorder, m *v1alpha1.ArtifactManifest, note string) {
 	Tell(to, m, corev1.EventTypeWarning, v1alpha1.ReasonTagMoved, "Observing", note)
 }

@@ -25,7 +25,7 @@ func (cs *Conditions) Set(kind string, status metav1.ConditionStatus, reason, me
 	*cs = append(*cs, metav1.Condition{Type: kind, Status: status, Reason: reason, Message: v1alpha1.Clip(v1alpha1.Line(message), MaxMessage)})
 }
 
-// Referenced adds the condition that tells of holders.
+// Referenced adds the condition that reports holders.
 func (cs *Conditions) Referenced(subject reference.Object, holders []reference.Holder) {
 	if len(holders) == 0 {
 		cs.Set(v1alpha1.ConditionReferenced, metav1.ConditionFalse, v1alpha1.ReasonUnreferenced, "Nothing holds it.")
@@ -67,7 +67,7 @@ func Protect(ctx context.Context, c client.Client, o client.Object) error {
 	return c.Patch(ctx, o, patch)
 }
 
-// Unprotect takes the finalizer off. An object that has gone is let go already.
+// Unprotect takes the finalizer off. An object that has gone is released already.
 func Unprotect(ctx context.Context, c client.Client, o client.Object) error {
 	if !controllerutil.ContainsFinalizer(o, v1alpha1.Finalizer) {
 		return nil

@@ -168,7 +168,7 @@ func TestJudgeJobs(t *testing.T) {
 		}), "Failed", []string{"OOMKilled"}, untilLate},
 		"RecordedNoPod":  {"its pods were deleted", theRuns(aJob("j", 12*hour, exceeded)).record(v1alpha1.PurgeFailed, ago(10*hour+5*second)), "", nil, untilLate},
 		"PurgedByHand":   {"a purge without a Job has succeeded since", theRuns(aJob("j", 12*hour, exceeded)).record(v1alpha1.PurgeSucceeded, ago(hour)), "", nil, untilLate},
-		"StuckForAll":    {"a Job that waits goes on waiting, whoever purged by hand", theRuns(aJob("j", 5*hour)).record(v1alpha1.PurgeSucceeded, ago(hour)).fact("j", runFact{warning: quota}), "FailedCreate", nil, minute},
+		"StuckForAll":    {"a Job that waits goes on waiting, no matter who purged by hand", theRuns(aJob("j", 5*hour)).record(v1alpha1.PurgeSucceeded, ago(hour)).fact("j", runFact{warning: quota}), "FailedCreate", nil, minute},
 		"RetryAfterFail": {"a Job by hand succeeded", theRuns(aJob("now", hour, succeeded), aJob("j", 12*hour, exceeded)), "", nil, untilLate},
 	}
 	for name, tc := range tests {
@@ -225,7 +225,7 @@ func TestLateRuns(t *testing.T) {
 		"ByNfo":    {"a purge without a Job came after", yesterday().record(v1alpha1.PurgeSucceeded, ago(hour)), "", 12*hour + 10*minute},
 		"LongRun":  {"the run before took until an hour ago", scheduled("0 */3 * * *", ago(12*hour)).with(func(r *purgeRuns) { r.jobs = []batchv1.Job{aJob("j", 12*hour, succeeded)} }), "", 10 * minute},
 		"Never":    {"there is no 30 February", scheduled("0 0 30 2 *", ago(24*hour)), "", 0},
-		"Unparsed": {"Kubernetes tells of it", scheduled("never", ago(24*hour)), "", 0},
+		"Unparsed": {"Kubernetes reports it", scheduled("never", ago(24*hour)), "", 0},
 		"Why": {"nothing may be created there", yesterday().fact("cron", runFact{warning: warning{reason: "FailedCreate", text: "jobs.batch is forbidden"}}),
 			"The newest warning about CronJob ns/acme-purge is FailedCreate: jobs.batch is forbidden. Check that kube-controller-manager runs", 0},
 		"OverFailed": {"the newest fact wins", yesterday().with(func(r *purgeRuns) {

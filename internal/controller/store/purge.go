@@ -80,7 +80,7 @@ func (seen storeSeen) nextPurge(at time.Time) string {
 	return strings.Join(next, " ")
 }
 
-// lastPurge tells of the last purge that is recorded; "" when there is none. It names the time, by
+// lastPurge reports the last purge that is recorded; "" when there is none. It names the time, by
 // which is known whether this purge has been told of.
 func lastPurge(s *v1alpha1.ArtifactStore) string {
 	last := s.Status.LastPurge
@@ -154,7 +154,7 @@ func used(s *v1alpha1.ArtifactStore) string {
 	return text + "."
 }
 
-// purgeEvent is the event that tells of a purge.
+// purgeEvent is the event that reports a purge.
 type purgeEvent struct{ severity, reason, note string }
 
 // purgeToTell is the purge that the last status write has told of for the first time: the message

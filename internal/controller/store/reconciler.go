@@ -87,7 +87,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (
 	return pass.Finish(ctrl.Result{RequeueAfter: verdict.again}, actErr)
 }
 
-// report writes the status if the pass changed it, and then tells of a purge that has ended and of
+// report writes the status if the pass changed it, and then reports a purge that has ended and
 // transitions. What others write to it, the capabilities and the purges' results, is left as read.
 func (r *Reconciler) report(ctx context.Context, s, before *v1alpha1.ArtifactStore, v storeVerdict) error {
 	s.Status.Manifests, s.Status.Tombstones = &v.manifests, &v.tombstones

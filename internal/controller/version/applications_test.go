@@ -137,7 +137,7 @@ func TestDrifted(t *testing.T) {
 		seen   versionSeen
 		want   string
 	}{
-		"Chart":   {"the chart was pushed over", deploys(with("sha256:new", "sha256:a"), v1alpha1.VersionActive, web("sha256:c", "sha256:a")), "app:1.0.0 (was at sha256:c, is at sha256:new)"},
+		"Chart":   {"the chart was overwritten", deploys(with("sha256:new", "sha256:a"), v1alpha1.VersionActive, web("sha256:c", "sha256:a")), "app:1.0.0 (was at sha256:c, is at sha256:new)"},
 		"Image":   {"an image was", deploys(with("sha256:c", "sha256:b"), v1alpha1.VersionDeprecated, web("sha256:c", "sha256:a")), "a:1 (was at sha256:a, is at sha256:b)"},
 		"Same":    {"nothing was", deploys(with("sha256:c", "sha256:a"), v1alpha1.VersionActive, web("sha256:c", "sha256:a")), ""},
 		"Preview": {"a preview follows its manifest", deploys(with("sha256:new", "sha256:a"), v1alpha1.VersionPreview, web("sha256:c", "sha256:a")), ""},

@@ -34,7 +34,7 @@ func (seen versionSeen) deployable() (metav1.ConditionStatus, string, string) {
 	drifted := seen.drifted()
 	switch {
 	case len(moved) > 0:
-		return metav1.ConditionFalse, v1alpha1.ReasonTampered, fmt.Sprintf("It is held, but these tags were pushed over after their manifest was sealed: %s. The manifest says how to restore them.", v1alpha1.FirstOf(moved, reference.NamedHolders))
+		return metav1.ConditionFalse, v1alpha1.ReasonTampered, fmt.Sprintf("It is held, but these tags were overwritten after their manifest was sealed: %s. The manifest says how to restore them.", v1alpha1.FirstOf(moved, reference.NamedHolders))
 	case len(drifted) > 0:
 		return metav1.ConditionFalse, v1alpha1.ReasonTagMoved,
 			fmt.Sprintf("It is held, and what it was made Active with is kept, but tags are elsewhere now: %s. Push to them again what they were at, or make a new version.", v1alpha1.FirstOf(drifted, reference.NamedHolders))

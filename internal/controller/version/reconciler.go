@@ -19,7 +19,7 @@ import (
 )
 
 // Version is what definitions, designs and sites have in common: they name others, are named by
-// others, and nothing of theirs lies in a registry.
+// others, and nothing of theirs is in a registry.
 type Version interface {
 	client.Object
 	VersionStatus() *v1alpha1.VersionStatus
@@ -216,7 +216,7 @@ func (seen versionSeen) resolved() (metav1.ConditionStatus, string, string) {
 	return metav1.ConditionTrue, v1alpha1.ReasonResolved, "The objects that it names exist and are held by it."
 }
 
-// report writes the status if the pass changed it, and then tells of transitions.
+// report writes the status if the pass changed it, and then reports transitions.
 func (r *Reconciler[T]) report(ctx context.Context, v T, verdict versionVerdict) error {
 	status, was := v.VersionStatus(), pass.Clone(v)
 	before := was.VersionStatus()
