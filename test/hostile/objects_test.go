@@ -68,7 +68,7 @@ func (n *tenant) largest(i int) []client.Object {
 func TestObjectsAtEveryBoundStopNobodyElse(t *testing.T) {
 	count := 15
 	if long {
-		count = 200
+		count = 40
 	}
 	bad, good := newTenant(t), newTenant(t)
 	manager := startManager(t)
