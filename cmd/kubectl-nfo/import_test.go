@@ -201,7 +201,7 @@ func TestImportFiles(t *testing.T) {
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	_, help, _ := execute(t, "", "import", "--help")
-	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "tasks", "migrate-from-aosm.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,8 +211,8 @@ func TestExitCodes(t *testing.T) {
 		if want := fmt.Sprintf("\n  %d  %s\n", e.code, e.means); !strings.Contains(help, want) {
 			t.Errorf("the help does not have %q", want)
 		}
-		if want := fmt.Sprintf("\n| %d | %s |\n", e.code, e.means); !strings.Contains(string(readme), want) {
-			t.Errorf("README.md does not have %q", want)
+		if want := fmt.Sprintf("\n| %d | %s |\n", e.code, e.means); !strings.Contains(string(page), want) {
+			t.Errorf("the documentation does not have %q", want)
 		}
 	}
 	const manifest = `{"id": "/providers/Microsoft.HybridNetwork/publishers/p/artifactStores/s/artifactManifests/m", "properties": {"artifacts": []}}`

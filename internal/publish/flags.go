@@ -53,7 +53,7 @@ Interrupted, run it again: it goes on.
 at, such as a source that cannot be read, is on standard error alone.
 
 Exit codes:
-  0  all is where it belongs; without a source: nothing is missing
+  0  what was given is where it belongs; without a source: nothing is missing
   1  something failed, was refused or, without a source, is missing: standard error says what
   2  wrong usage, such as a source that fits no entry; nothing was pushed`
 

@@ -73,7 +73,7 @@ func TestInstallsWhatConfigDoes(t *testing.T) {
 	}
 }
 
-// TestKindsAreFoundByTheirLabel is for `kubectl delete crd -l app.kubernetes.io/name=nfo`, which README.md
+// TestKindsAreFoundByTheirLabel is for `kubectl delete crd -l app.kubernetes.io/name=nfo`, which docs/tasks/uninstall.md
 // says removes every kind of nfo, however it was installed. Decoding fails where a label is set twice.
 func TestKindsAreFoundByTheirLabel(t *testing.T) {
 	t.Parallel()

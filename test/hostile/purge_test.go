@@ -90,7 +90,7 @@ func newLibrary(t *testing.T) *library {
 	return l
 }
 
-// What a purge needs for a large store is what the README says for each 10,000 image manifests.
+// What a purge needs for a large store is what docs/tasks/purge.md says for each 10,000 image manifests.
 func TestPurgeOfALargeStore(t *testing.T) {
 	images := 5_000
 	if long {

@@ -139,7 +139,7 @@ func (n *tenant) works(round int) map[string]time.Duration {
 	if round == 0 {
 		n.create(n.store("acme", "acme"))
 	}
-	other := n.store(name, "other/"+strings.Repeat("x", round+1))
+	other := n.store(name, fmt.Sprint("other/", round))
 	step("new store", func() { n.create(other); n.eventually(other, v1alpha1.ConditionReady, "True/Ready") })
 	m := n.manifest(name, "a")
 	n.push(name, "a")

@@ -194,7 +194,7 @@ func TestAPurgeThatNobodySchedules(t *testing.T) {
 	s.says(st, v1alpha1.ConditionPurgeHealthy, "False/NotStarted", "is Pending: FailedMount: timed out waiting for the volume")
 }
 
-// looking makes a Job only look, as README.md says.
+// looking makes a Job only look, as docs/tasks/delete-and-undo.md says.
 func looking(j *batchv1.Job) {
 	c := &j.Spec.Template.Spec.Containers[0]
 	c.Args = append(c.Args, "--dry-run")
