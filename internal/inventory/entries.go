@@ -2,22 +2,6 @@ package inventory
 
 import "github.com/nfo-operator/nfo/api/v1alpha1"
 
-// Missing are the artifacts whose tags are not there, and where they were.
-func Missing(artifacts []v1alpha1.ArtifactStatus) []string {
-	var names []string
-	for _, a := range artifacts {
-		if a.State == v1alpha1.ArtifactPresent || a.State == v1alpha1.ArtifactMoved {
-			continue
-		}
-		name := a.Repository + ":" + a.ArtifactVersion
-		if a.Digest != "" {
-			name += " (last seen at " + a.Digest + lost(a) + ")"
-		}
-		names = append(names, name)
-	}
-	return names
-}
-
 // Entry identifies an artifact of a manifest.
 type Entry struct{ Name, Version string }
 
@@ -53,4 +37,20 @@ func Entries(m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation) []v1alph
 		}
 	}
 	return all
+}
+
+// Missing are the artifacts whose tags are not there, and where they were.
+func Missing(artifacts []v1alpha1.ArtifactStatus) []string {
+	var names []string
+	for _, a := range artifacts {
+		if a.State == v1alpha1.ArtifactPresent || a.State == v1alpha1.ArtifactMoved {
+			continue
+		}
+		name := a.Repository + ":" + a.ArtifactVersion
+		if a.Digest != "" {
+			name += " (last seen at " + a.Digest + lost(a) + ")"
+		}
+		names = append(names, name)
+	}
+	return names
 }

@@ -276,3 +276,12 @@ func (r *Releaser) Inertness(s *v1alpha1.ArtifactStore, at v1alpha1.RegistryLoca
 	}
 	return backend.Inert(s)
 }
+
+func orphaned(o client.Object) bool {
+	return o.GetAnnotations()[v1alpha1.AnnotationOnDelete] == v1alpha1.OnDeleteOrphan
+}
+
+func unknownOnDelete(o client.Object) bool {
+	v, set := o.GetAnnotations()[v1alpha1.AnnotationOnDelete]
+	return set && v != v1alpha1.OnDeleteOrphan
+}

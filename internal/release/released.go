@@ -11,35 +11,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
-// Outcome says what became of the tags of a manifest.
-func (r Released) Outcome() string {
-	if len(r.listed) == 0 {
-		return r.tombstoned()
-	}
-	others := fmt.Sprintf("Other manifests list these tags, which stay: %s.", v1alpha1.FirstOf(r.listed, reference.NamedHolders))
-	if len(r.Tombstones) == 0 {
-		return others
-	}
-	return r.tombstoned() + " " + others
-}
-
-func (r Released) tombstoned() string {
-	names := strings.Join(r.Tombstones, ", ")
-	switch {
-	case names == "":
-		return "No artifact of it was in the registry."
-	case r.stay:
-		return fmt.Sprintf("Its tags are recorded in tombstone %s. The registry cannot remove a tag alone: those that are there stay until a purge removes them with their digests.", names)
-	}
-	return fmt.Sprintf("Its tags are removed and recorded in tombstone %s. Apply the manifest again to restore them.", names)
-}
-
-// Owned are the entries that are in the manifest's own path (I9). What a manifest has recorded at
-// the store-scoped path, from before its upgrade, is never touched.
-func (j Task) Owned(l v1alpha1.RegistryLocation) []v1alpha1.ArtifactStatus {
-	return slices.DeleteFunc(slices.Clone(j.Entries), func(e v1alpha1.ArtifactStatus) bool { return !l.Owns(j.Manifest.Name, e.Repository) })
-}
-
 // Released is how a release ended without an error.
 type Released struct {
 	// Holders, when not empty, is what appeared; nothing was released.
@@ -115,4 +86,33 @@ func (f Finding) growEntry(a *v1alpha1.TombstoneArtifact) (changed bool) {
 	}
 	a.MediaType, a.Size = f.kept().MediaType, f.kept().Size
 	return changed
+}
+
+// Owned are the entries that are in the manifest's own path (I9). What a manifest has recorded at
+// the store-scoped path, from before its upgrade, is never touched.
+func (j Task) Owned(l v1alpha1.RegistryLocation) []v1alpha1.ArtifactStatus {
+	return slices.DeleteFunc(slices.Clone(j.Entries), func(e v1alpha1.ArtifactStatus) bool { return !l.Owns(j.Manifest.Name, e.Repository) })
+}
+
+// Outcome says what became of the tags of a manifest.
+func (r Released) Outcome() string {
+	if len(r.listed) == 0 {
+		return r.tombstoned()
+	}
+	others := fmt.Sprintf("Other manifests list these tags, which stay: %s.", v1alpha1.FirstOf(r.listed, reference.NamedHolders))
+	if len(r.Tombstones) == 0 {
+		return others
+	}
+	return r.tombstoned() + " " + others
+}
+
+func (r Released) tombstoned() string {
+	names := strings.Join(r.Tombstones, ", ")
+	switch {
+	case names == "":
+		return "No artifact of it was in the registry."
+	case r.stay:
+		return fmt.Sprintf("Its tags are recorded in tombstone %s. The registry cannot remove a tag alone: those that are there stay until a purge removes them with their digests.", names)
+	}
+	return fmt.Sprintf("Its tags are removed and recorded in tombstone %s. Apply the manifest again to restore them.", names)
 }

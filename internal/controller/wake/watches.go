@@ -27,9 +27,11 @@ import (
 )
 
 const (
-	// storeByHost is the field index of stores, and tombstoneByHost that of tombstones, by the registry's host as
-	// v1alpha1.CanonicalHost has it. Stores of one host alone can overlap.
+	// storeByHost is the field index of stores by the registry's host, as RegistryLocation.RegistryName has it. Stores
+	// of one host alone can overlap.
 	storeByHost = "spec.registry.url"
+	// JobByCronJob is the field index of Jobs by the name of the CronJob that owns them.
+	JobByCronJob = "metadata.ownerReferences.cronJob"
 )
 
 // Index tells the cache what the controllers look up.

@@ -49,6 +49,9 @@ const (
 // ObjectName is the name of the CronJob of a store and of its ServiceAccount.
 func ObjectName(store string) string { return store + objectSuffix }
 
+// LeaseName is the name of the Lease that one purge of a store at a time holds.
+func LeaseName(store string) string { return store + objectSuffix }
+
 // BindingName is the name of the RoleBinding of a store. An earlier version bound a Role of the store's own
 // under ObjectName, and what a RoleBinding binds cannot be changed.
 func BindingName(store string) string { return store + bindingSuffix }

@@ -1,0 +1,235 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	testingclock "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/backend"
+	"github.com/nfo-operator/nfo/internal/inventory"
+	"github.com/nfo-operator/nfo/internal/lane"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/reference/referencetest"
+	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+	"github.com/nfo-operator/nfo/internal/tombstone"
+)
+
+var errCrashed = errors.New("the process is dead")
+
+// crash lets so many writes through, to the API server and to the registry together, and then none, or fails one: at the
+// API server by a conflict.
+type crash struct {
+	mu     sync.Mutex
+	left   int // below 0: no end
+	once   bool
+	writes int
+}
+
+// pass reports whether a write is done.
+func (c *crash) pass() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writes++
+	if c.left == 0 {
+		if c.once {
+			c.left = -1
+		}
+		return false
+	}
+	c.left--
+	return true
+}
+
+// err is what the API server says to a write that is not done.
+func (c *crash) err() error {
+	if c.once {
+		return apierrors.NewConflict(schema.GroupResource{Resource: "any"}, "any", errors.New("somebody else wrote"))
+	}
+	return errCrashed
+}
+
+func (c *crash) set(left int, once bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.left, c.once, c.writes = left, once, 0
+}
+
+// world is a real registry and a fake API server, with one manifest whose artifacts are in the registry.
+type world struct {
+	*registrytest.Registry
+	t        *testing.T
+	crash    *crash
+	api      client.Client
+	manifest *v1alpha1.ArtifactManifest
+	location v1alpha1.RegistryLocation
+	digests  map[string]string // by name
+}
+
+// indexes gives a fake client the field indexes of a cache.
+type indexes struct{ *fake.ClientBuilder }
+
+func (i indexes) IndexField(_ context.Context, o client.Object, field string, of client.IndexerFunc) error {
+	i.WithIndex(o, field, of)
+	return nil
+}
+
+func newWorld(t *testing.T, artifacts ...string) *world {
+	t.Helper()
+	w := &world{Registry: registrytest.Start(t), t: t, crash: &crash{left: -1}, digests: map[string]string{}}
+	created := metav1.NewTime(time.Now().Add(-48 * time.Hour))
+	meta := func(name string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID("uid-of-" + name), Generation: 2, CreationTimestamp: created}
+	}
+	store := &v1alpha1.ArtifactStore{ObjectMeta: meta("acme")}
+	store.Spec.Registry.URL = "http://" + w.Host + "/acme"
+	store.Spec.Purge.GracePeriod.Duration = time.Hour
+	store.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady, LastTransitionTime: created}}
+	store.Status.FirstReadyTime = &created
+	m := &v1alpha1.ArtifactManifest{ObjectMeta: meta("m")}
+	m.Finalizers, m.DeletionTimestamp = []string{v1alpha1.Finalizer}, new(metav1.Now())
+	m.Spec = v1alpha1.ArtifactManifestSpec{ArtifactStoreRef: v1alpha1.LocalReference{Name: "acme"}, UploadPath: v1alpha1.ManifestScoped}
+	for _, name := range artifacts {
+		d, err := registrytest.PushImage(t.Context(), w.Host, "acme/m/"+name, "1", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.digests[name] = d.Digest.String()
+		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: name, ArtifactVersion: "1"})
+		m.Status.Artifacts = append(m.Status.Artifacts, v1alpha1.ArtifactStatus{
+			ArtifactName: name, ArtifactVersion: "1", Repository: "acme/m/" + name, Digest: d.Digest.String(), MediaType: d.MediaType, Size: d.Size, State: v1alpha1.ArtifactPresent,
+		})
+	}
+	w.manifest = m
+	var err error
+	if w.location, err = v1alpha1.ParseRegistryURL(store.Spec.Registry.URL); err != nil {
+		t.Fatal(err)
+	}
+	w.Intercept(func(rw http.ResponseWriter, req *http.Request) bool {
+		if req.Method == http.MethodGet || req.Method == http.MethodHead || w.crash.pass() {
+			return false
+		}
+		rw.WriteHeader(http.StatusForbidden) // it is not tried again
+		return true
+	})
+	w.api = w.cluster(append(referencetest.Definitions(created.Time), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns"}}, store, m))
+	return w
+}
+
+// cluster is a fake API server whose writes end with the crash.
+func (w *world) cluster(objects []client.Object) client.Client {
+	w.t.Helper()
+	scheme, err := reference.NewScheme()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	b := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
+		WithStatusSubresource(&v1alpha1.ArtifactStore{}, &v1alpha1.ArtifactManifest{}, &v1alpha1.Tombstone{})
+	if err := reference.Index(w.t.Context(), indexes{b}); err != nil {
+		w.t.Fatal(err)
+	}
+	b.WithIndex(&v1alpha1.ArtifactManifest{}, "spec.uploadPath", func(o client.Object) []string { // a selectable field
+		m, _ := o.(*v1alpha1.ArtifactManifest)
+		return []string{string(m.Spec.UploadPath)}
+	})
+	b.WithIndex(&v1alpha1.Tombstone{}, tombstone.ByManifest, func(o client.Object) []string {
+		t, _ := o.(*v1alpha1.Tombstone)
+		return []string{t.Spec.Manifest.Name}
+	})
+	return b.WithInterceptorFuncs(interceptor.Funcs{
+		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+			if !w.crash.pass() {
+				return w.crash.err()
+			}
+			o.SetUID(types.UID("uid-of-" + o.GetName())) // which a fake API server does not give
+			return c.Create(ctx, o, opts...)
+		},
+		Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
+			if !w.crash.pass() {
+				return w.crash.err()
+			}
+			return c.Update(ctx, o, opts...)
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
+			if !w.crash.pass() {
+				return w.crash.err()
+			}
+			return c.Delete(ctx, o, opts...)
+		},
+		SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, o client.Object, opts ...client.SubResourceUpdateOption) error {
+			if !w.crash.pass() {
+				return w.crash.err()
+			}
+			return c.SubResource(sub).Update(ctx, o, opts...)
+		},
+		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+			if !w.crash.pass() {
+				return w.crash.err()
+			}
+			return c.SubResource(sub).Patch(ctx, o, p, opts...)
+		},
+	}).Build()
+}
+
+// releaser is one that has just started.
+func (w *world) releaser() *Releaser {
+	clock := testingclock.NewFakePassiveClock(time.Now())
+	open := backend.NewRegistries(w.api, nil, lane.NewSpeeds(clock), time.Nanosecond, registry.AddressesOf(true))
+	return &Releaser{API: w.api, Live: w.api, Holders: reference.NewFinder(w.api, w.api, time.Now), Open: open.Open, Purges: NewPurges(clock), Clock: clock, Now: time.Now}
+}
+
+func (w *world) task() Task {
+	return Task{Manifest: w.manifest, Entries: inventory.Entries(w.manifest, w.location), Cause: v1alpha1.CauseReleased}
+}
+
+func (w *world) tombstones() []v1alpha1.Tombstone {
+	w.t.Helper()
+	var all v1alpha1.TombstoneList
+	if err := w.api.List(w.t.Context(), &all); err != nil {
+		w.t.Fatal(err)
+	}
+	return all.Items
+}
+
+// at is the digest that a tag or digest of an artifact is at; "" if it is not there.
+func (w *world) at(name, reference string) string {
+	w.t.Helper()
+	d, err := registrytest.TagDigest(w.t.Context(), w.Host, "acme/m/"+name, reference)
+	if err != nil {
+		return ""
+	}
+	return d.String()
+}
+
+// whole fails the test unless each digest is in the registry, and each that has no tag is in a tombstone.
+func (w *world) whole(when string) {
+	w.t.Helper()
+	for name, d := range w.digests {
+		if w.at(name, d) != d {
+			w.t.Errorf("%s: the digest of %s is gone", when, name)
+		}
+		recorded := false
+		for _, t := range w.tombstones() {
+			for _, a := range t.Spec.Artifacts {
+				recorded = recorded || a.Repository == "acme/m/"+name && tombstone.RestoredDigest(a) == d
+			}
+		}
+		if w.at(name, "1") == "" && !recorded {
+			w.t.Errorf("%s: the tag of %s is gone, and in no tombstone", when, name)
+		}
+	}
+}
