@@ -130,7 +130,7 @@ type importer struct {
 	made       []string             // of namespaces, in order
 	links      []link
 	earlier    map[string][]There
-	taken      map[string]string
+	taken      map[string]resourceID
 	stray      bool // the document that is read was found in a directory
 
 	objects  []client.Object

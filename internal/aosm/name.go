@@ -136,8 +136,7 @@ func (im *importer) name(l link, collides bool, in string) (site bool) {
 			*l.into = there.Name
 			return false
 		}
-		// What differs in its subscription or resource group alone is refused where it is applied.
-		if of, ok := im.taken[nameKey(l.kind, in, *l.into)]; ok && of != thereKey(l.kind, l.id) {
+		if im.isTaken(l, in, *l.into) {
 			collides = true
 			*l.into = suffixed(c.base, c.identity, limit)
 		}

@@ -56,14 +56,22 @@ func earlier(all []There) map[string][]There {
 }
 
 // taken are what the names that objects have stand for, by nameKey.
-func taken(all []There) map[string]string {
-	names := map[string]string{}
+func taken(all []There) map[string]resourceID {
+	names := map[string]resourceID{}
 	for _, t := range all {
 		if id, err := parseID(t.ID); err == nil {
-			names[nameKey(t.Kind, t.Namespace, t.Name)] = thereKey(t.Kind, id)
+			names[nameKey(t.Kind, t.Namespace, t.Name)] = id
 		}
 	}
 	return names
+}
+
+// isTaken reports whether a name stands for another resource of the same publisher already. One of another publisher,
+// or that differs in its subscription or resource group alone, is refused where it is applied: a namespace stands for
+// one publisher.
+func (im *importer) isTaken(l link, in, name string) bool {
+	id, ok := im.taken[nameKey(l.kind, in, name)]
+	return ok && fold(id.publisher()) == fold(l.id.publisher()) && thereKey(l.kind, id) != thereKey(l.kind, l.id)
 }
 
 func nameKey(kind, namespace, name string) string { return kind + "\n" + namespace + "\n" + name }
