@@ -133,6 +133,7 @@ func TestModules(t *testing.T) {
 	made := func(version string) []string { return []string{"artifactName: a", "artifactVersion: " + version} }
 	checkAll(t, map[string]trial{
 		"Name":         {reason: "by its name", input: inTemplate("", names, use("[reference('names').outputs.version.value]")), has: made("1.0.0")},
+		"NameOfOther":  {reason: "where there are symbolic names a name is none of them", has: made("1.0.0"), input: `{"$schema": "deploymentTemplate.json#", "languageVersion": "2.0", "resources": {"names": ` + names + `, "other": ` + strings.Replace(strings.Replace(names, `"1.0.0"`, `"2.0.0"`, 1), `"name": "names"`, `"name": "NAMES"`, 1) + `, "m": ` + use("[reference('names').outputs.version.value]") + `}}`},
 		"Vault":        {reason: "a parameter that a Key Vault has", lost: true, input: inTemplate("", strings.Replace(names, `"value": "1.0.0"`, `"reference": {"keyVault": {"id": "x"}, "secretName": "s"}`, 1), use("["+id+".outputs.version.value]")), has: []string{"known at deployment only"}, lacks: []string{"artifactName: a"}},
 		"Output":       {reason: "by the id of the deployment", input: inTemplate("", names, use("["+id+".outputs.version.value]")), has: made("1.0.0")},
 		"Order":        {reason: "that comes after", input: inTemplate("", use("["+id+".outputs.version.value]"), names), has: made("1.0.0")},

@@ -9,14 +9,24 @@ import (
 // are evaluated.
 type module struct {
 	name, symbol string
-	body         *node
-	scope        *scope
+	// symbolic is true where the template's resources have symbolic names.
+	symbolic bool
+	body     *node
+	scope    *scope
 	// to is where it deploys to.
 	to *template
 }
 
 // errNotInInput is the reason for a deployment whose template is elsewhere.
 var errNotInInput = errors.New("the template that it deploys is not in the input; import it, too")
+
+// called is what reference() takes: the symbolic name where the template has such, and else the name.
+func (m *module) called() string {
+	if m.symbolic {
+		return m.symbol
+	}
+	return m.name
+}
 
 // newModule reads a deployment that is deployed to what a template is deployed to, unless it says otherwise.
 func newModule(v value, to *template) (*module, error) {
@@ -93,7 +103,7 @@ func reference(s *scope, at *node, args []value) (value, error) {
 	return s.makeObject(at, []field{{"outputs", outputs}, {"properties", inner}})
 }
 
-// findModule finds a deployment in the template by its id, its symbolic name or its name.
+// findModule finds a deployment in the template by its id, or by what it is called.
 func (s *scope) findModule(word string) (*module, error) {
 	elsewhere := errors.New("what reference() says is known at deployment only; import what `az ... show` prints after the deployment")
 	id, _, notID := splitID(word) // its name can contain what only the deployment knows, the same in both places
@@ -113,7 +123,7 @@ func (s *scope) findModule(word string) (*module, error) {
 	}
 	var found *module
 	for _, m := range all {
-		if (notID != nil && m.symbol != name && m.name != name) || (notID == nil && (m.name != name || differ(m.to.subscription, id.subscription) || differ(m.to.group, id.group))) {
+		if (notID != nil && m.called() != name) || (notID == nil && (m.name != name || differ(m.to.subscription, id.subscription) || differ(m.to.group, id.group))) {
 			continue
 		}
 		if found != nil {
@@ -151,7 +161,7 @@ func (s *scope) modulesOf() ([]*module, error) {
 		if err != nil {
 			return nil
 		}
-		m.name, m.symbol = fold(name.text1()), fold(symbol)
+		m.name, m.symbol, m.symbolic = fold(name.text1()), fold(symbol), t.resources.kind == object
 		all = append(all, m)
 		return v.scope.spend(10, 1000)
 	})
