@@ -7,6 +7,9 @@ import (
 	"unicode/utf8"
 )
 
+// MaxMessage is the API's bound on a condition's message, in bytes.
+const MaxMessage = 32768
+
 // unprintable replaces what may not be shown.
 const unprintable = '?'
 

@@ -312,12 +312,9 @@ func (t *Tombstone) Summarise() {
 	case c.Status == metav1.ConditionTrue:
 		c.Message += fmt.Sprintf(" To restore what is untagged or kept, apply ArtifactManifest %s again, listing it, with a store of the URL %s.", t.Spec.Manifest.Name, t.Spec.RegistryURL)
 	}
-	c.Message = Clip(Line(c.Message), maxMessage)
+	c.Message = Clip(Line(c.Message), MaxMessage)
 	apimeta.SetStatusCondition(&t.Status.Conditions, c)
 }
-
-// maxMessage is the API's bound on a condition's message, in bytes.
-const maxMessage = 32768
 
 // says reports whether an entry that is not consumed has a reason that begins so.
 func (t *Tombstone) says(reason string) bool {

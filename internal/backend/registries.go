@@ -104,7 +104,7 @@ func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*regi
 	return opening, nil
 }
 
-// whole reads a store with its certificates, which neither the cache nor a list keeps. Errors wrap errSuperseded if
+// whole reads a store with its certificates, which neither the cache nor a list keeps. Errors wrap reference.ErrSuperseded if
 // it has gone.
 func (r *Registries) whole(ctx context.Context, s *v1alpha1.ArtifactStore) (*v1alpha1.ArtifactStore, error) {
 	var now v1alpha1.ArtifactStore

@@ -156,7 +156,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 
 func setupStore(mgr manager.Manager, w reference.Watched, r *store.Reconciler) error {
 	life, content := builder.WithPredicates(wake.LifeOnly()), builder.WithPredicates(wake.LifeOrContent())
-	return ctrl.NewControllerManagedBy(mgr).Named("artifactstore").
+	b := ctrl.NewControllerManagedBy(mgr).Named("artifactstore").
 		For(&v1alpha1.ArtifactStore{}, builder.WithPredicates(predicate.Or(wake.LifeOrPurge(), wake.LifeOrLoss()))).
 		Watches(reference.BlankDefinition(), wake.Definitions(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactStoreList{} })).
 		Watches(&batchv1.Job{}, wake.StoreOfJob()).
@@ -167,14 +167,14 @@ func setupStore(mgr manager.Manager, w reference.Watched, r *store.Reconciler) e
 		Watches(&v1alpha1.ArtifactManifest{}, wake.Subjects(v1alpha1.KindArtifactStore), life).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, wake.Subjects(v1alpha1.KindArtifactStore), life).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.Subjects(v1alpha1.KindArtifactStore), life).
-		Watches(&v1alpha1.Tombstone{}, wake.StoresAt(mgr.GetClient()), life).
-		WithOptions(workers(16)). // pingLane.all and some
-		Complete(newTurns(within(w, reconcile.AsReconciler(mgr.GetClient(), r)), 16))
+		Watches(&v1alpha1.Tombstone{}, wake.StoresAt(mgr.GetClient()), life)
+	// all of lane.Pings and some
+	return complete(b, w, reconcile.AsReconciler(mgr.GetClient(), r), 16)
 }
 
 func setupManifest(mgr manager.Manager, w reference.Watched, r *manifest.Reconciler, woken <-chan event.GenericEvent) error {
 	life := builder.WithPredicates(wake.LifeOnly())
-	return ctrl.NewControllerManagedBy(mgr).Named("artifactmanifest").
+	b := ctrl.NewControllerManagedBy(mgr).Named("artifactmanifest").
 		For(&v1alpha1.ArtifactManifest{}, builder.WithPredicates(wake.LifeOrLoss())).
 		Watches(reference.BlankDefinition(), wake.Definitions(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} })).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, wake.Subjects(v1alpha1.KindArtifactManifest), builder.WithPredicates(wake.LifeOrApplications())).
@@ -183,76 +183,72 @@ func setupManifest(mgr manager.Manager, w reference.Watched, r *manifest.Reconci
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.ManifestsByStore(mgr.GetClient()), life).
 		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} }), builder.WithPredicates(wake.LifeOrHealth())).
 		Watches(&v1alpha1.ArtifactManifest{}, wake.Needing(mgr.GetClient(), r.Catalogues.Change), builder.WithPredicates(wake.LifeOrArtifacts())).
-		WatchesRawSource(source.Channel(woken, &handler.EnqueueRequestForObject{})).
-		WithOptions(workers(32)). // most of a release is waiting, for lists that those who wait share
-		Complete(newTurns(within(w, reconcile.AsReconciler(mgr.GetClient(), r)), 32))
+		WatchesRawSource(source.Channel(woken, &handler.EnqueueRequestForObject{}))
+	// most of a release is waiting, for lists that those who wait share
+	return complete(b, w, reconcile.AsReconciler(mgr.GetClient(), r), 32)
 }
 
 // setupChart gives the reading of charts workers of its own: it is what may take long.
 func setupChart(mgr manager.Manager, w reference.Watched, r *chartcontroller.Reconciler) error {
 	life := builder.WithPredicates(wake.LifeOnly())
-	return ctrl.NewControllerManagedBy(mgr).Named("chart").
+	b := ctrl.NewControllerManagedBy(mgr).Named("chart").
 		For(&v1alpha1.ArtifactManifest{}, builder.WithPredicates(wake.LifeOrArtifacts())).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, wake.Subjects(v1alpha1.KindArtifactManifest), life).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, wake.ManifestsByStore(mgr.GetClient()), life).
-		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} }), builder.WithPredicates(wake.LifeOrHealth())).
-		WithOptions(workers(8)). // chartLane.all and some
-		Complete(newTurns(within(w, reconcile.AsReconciler(mgr.GetClient(), r)), 8))
+		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} }), builder.WithPredicates(wake.LifeOrHealth()))
+	// all of lane.Charts and some
+	return complete(b, w, reconcile.AsReconciler(mgr.GetClient(), r), 8)
 }
 
 func setupDefinition(mgr manager.Manager, w reference.Watched, r *version.Reconciler[*v1alpha1.NetworkFunctionDefinitionVersion]) error {
 	life := builder.WithPredicates(wake.LifeOnly())
 	mine := func() client.ObjectList { return &v1alpha1.NetworkFunctionDefinitionVersionList{} }
-	return ctrl.NewControllerManagedBy(mgr).Named("networkfunctiondefinitionversion").
+	b := ctrl.NewControllerManagedBy(mgr).Named("networkfunctiondefinitionversion").
 		For(&v1alpha1.NetworkFunctionDefinitionVersion{}, builder.WithPredicates(wake.LifeOrLoss())).
 		Watches(reference.BlankDefinition(), wake.Definitions(mgr.GetClient(), mine)).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.Subjects(v1alpha1.KindDefinition), life).
 		Watches(&v1alpha1.ArtifactManifest{}, wake.HoldersOf(mgr.GetClient(), mine), builder.WithPredicates(wake.LifeOrArtifacts())).
-		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), mine), life).
-		WithOptions(workers(4)).
-		Complete(newTurns(within(w, reconcile.AsReconciler(mgr.GetClient(), r)), 4))
+		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), mine), life)
+	return complete(b, w, reconcile.AsReconciler(mgr.GetClient(), r), 4)
 }
 
 func setupDesign(mgr manager.Manager, w reference.Watched, r *version.Reconciler[*v1alpha1.NetworkServiceDesignVersion]) error {
 	life := builder.WithPredicates(wake.LifeOnly())
 	mine := func() client.ObjectList { return &v1alpha1.NetworkServiceDesignVersionList{} }
-	return ctrl.NewControllerManagedBy(mgr).Named("networkservicedesignversion").
+	b := ctrl.NewControllerManagedBy(mgr).Named("networkservicedesignversion").
 		For(&v1alpha1.NetworkServiceDesignVersion{}, builder.WithPredicates(wake.LifeOrLoss())).
 		Watches(reference.BlankDefinition(), wake.Definitions(mgr.GetClient(), mine)).
 		Watches(&v1alpha1.SiteNetworkService{}, wake.Subjects(v1alpha1.KindDesign), life).
 		Watches(&v1alpha1.ArtifactManifest{}, wake.HoldersOf(mgr.GetClient(), mine), builder.WithPredicates(wake.LifeOrArtifacts())).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, wake.HoldersOf(mgr.GetClient(), mine), life).
-		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), mine), life).
-		WithOptions(workers(4)).
-		Complete(newTurns(within(w, reconcile.AsReconciler(mgr.GetClient(), r)), 4))
+		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), mine), life)
+	return complete(b, w, reconcile.AsReconciler(mgr.GetClient(), r), 4)
 }
 
 func setupSite(mgr manager.Manager, w reference.Watched, r *version.Reconciler[*v1alpha1.SiteNetworkService]) error {
 	mine := func() client.ObjectList { return &v1alpha1.SiteNetworkServiceList{} }
-	return ctrl.NewControllerManagedBy(mgr).Named("sitenetworkservice").
+	b := ctrl.NewControllerManagedBy(mgr).Named("sitenetworkservice").
 		For(&v1alpha1.SiteNetworkService{}, builder.WithPredicates(wake.LifeOrLoss())).
-		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.HoldersOf(mgr.GetClient(), mine), builder.WithPredicates(wake.LifeOnly())).
-		WithOptions(workers(4)).
-		Complete(newTurns(within(w, reconcile.AsReconciler(mgr.GetClient(), r)), 4))
+		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.HoldersOf(mgr.GetClient(), mine), builder.WithPredicates(wake.LifeOnly()))
+	return complete(b, w, reconcile.AsReconciler(mgr.GetClient(), r), 4)
 }
 
 // setupVanished watches every kind that has the finalizer for objects that are deleted without it.
 func setupVanished(mgr manager.Manager, w reference.Watched, r *manifest.VanishedReconciler) error {
-	return ctrl.NewControllerManagedBy(mgr).Named("vanished").
+	b := ctrl.NewControllerManagedBy(mgr).Named("vanished").
 		Watches(&v1alpha1.ArtifactStore{}, r.Vanished.Handler()).
 		Watches(&v1alpha1.ArtifactManifest{}, r.Vanished.Handler()).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, r.Vanished.Handler()).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, r.Vanished.Handler()).
-		Watches(&v1alpha1.SiteNetworkService{}, r.Vanished.Handler()).
-		WithOptions(workers(1)).
-		Complete(newTurns(within(w, r), 1))
+		Watches(&v1alpha1.SiteNetworkService{}, r.Vanished.Handler())
+	return complete(b, w, r, 1)
 }
 
-// workers bounds how many objects of a kind are worked on at once: n of one namespace (see turns) and half as many of
-// others. It bounds the backoff of what fails, too: at most a minute, for a registry that is back should find us soon.
-func workers(n int) controller.Options {
-	return controller.Options{
+// complete makes a controller that works on n objects of one namespace at once (see turns), and on half as many of others.
+// What fails is tried again at most a minute later, for a registry that is back should find us soon.
+func complete(b *builder.Builder, w reference.Watched, r reconcile.Reconciler, n int) error {
+	return b.WithOptions(controller.Options{
 		MaxConcurrentReconciles: n + (n+1)/2,
 		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, time.Minute),
-	}
+	}).Complete(newTurns(within(w, r), n))
 }

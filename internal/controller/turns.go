@@ -18,8 +18,8 @@ const (
 )
 
 // turns lets at most so many passes over objects of one namespace work at once, so that a tenant with many objects, or
-// with large ones, leaves workers to others. Nobody waits inside of it: a pass that is not let in comes again. It is safe
-// for concurrent use.
+// with large ones, leaves workers to others. Nobody waits inside of it: a pass that is not let in comes again, and its
+// backoff begins anew, which costs its own namespace alone. It is safe for concurrent use.
 type turns struct {
 	of   reconcile.Reconciler
 	most int

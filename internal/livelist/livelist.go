@@ -70,20 +70,13 @@ func New(beside client.Reader, kube *rest.Config, through *http.Client, scheme *
 // Get reads one object. What no object can be called does not exist: the wrapped reader says that it cannot be asked
 // for, which would keep who names it waiting for ever.
 func (r *Reader) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
-	if err := nameless(key, into); err != nil {
-		return err
-	}
-	return r.Reader.Get(ctx, key, into, opts...)
-}
-
-// nameless is a "not found" for a key that cannot be part of a path.
-func nameless(key client.ObjectKey, into client.Object) error {
 	for _, part := range []string{key.Namespace, key.Name} {
 		if len(content.IsPathSegmentName(part)) > 0 {
-			return apierrors.NewNotFound(schema.GroupResource{Group: into.GetObjectKind().GroupVersionKind().Group, Resource: fmt.Sprintf("%T", into)}, v1alpha1.Line(key.Name))
+			gvk, err := apiutil.GVKForObject(into, r.scheme)
+			return errors.Join(err, apierrors.NewNotFound(schema.GroupResource{Group: gvk.Group, Resource: gvk.Kind}, v1alpha1.Line(key.Name)))
 		}
 	}
-	return nil
+	return r.Reader.Get(ctx, key, into, opts...)
 }
 
 // Client is a client whose lists are those of a Reader.

@@ -231,7 +231,7 @@ func (r *Releaser) manifestsOf(ctx context.Context, in scope) ([]v1alpha1.Artifa
 }
 
 // Inert says why a store's manifests go without touching the registry; "" when they do not. Errors wrap
-// errSuperseded while the store's status says that it must not use its place and nothing that is read now says
+// reference.ErrSuperseded while the store's status says that it must not use its place and nothing that is read now says
 // so: either of them may be wrong for a moment (I2).
 func (r *Releaser) Inert(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) (string, error) {
 	at, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
@@ -268,9 +268,9 @@ func NamespaceGone(err error) bool {
 	return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
 }
 
-// Inertness returns why nothing may be done in a store, also before the store's status says that its place is
+// InertByStatus returns why nothing may be done in a store, also before the store's status says that its place is
 // refused; nil if it may.
-func (r *Releaser) Inertness(s *v1alpha1.ArtifactStore, at v1alpha1.RegistryLocation) *metav1.Condition {
+func (r *Releaser) InertByStatus(s *v1alpha1.ArtifactStore, at v1alpha1.RegistryLocation) *metav1.Condition {
 	if refusal := r.Places.Refusal(s.Namespace, at); refusal != nil {
 		return &metav1.Condition{Reason: v1alpha1.ReasonPlaceRefused, Message: refusal.Error()}
 	}

@@ -51,13 +51,7 @@ func TestI4DeletionStaysWhileTheRegistryFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
-			s.SetDefaultEventuallyTimeout(recheck)
-			s.manage()
-			m := s.manifest("m", "a:1")
-			s.create(s.store("acme"), m)
-			d := s.image("m", "a:1", "one").Digest.String()
-			s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+			s, m, d := uploadedOne(t)
 			before := s.contents()
 
 			c.begin(s.registry)
@@ -77,17 +71,24 @@ func TestI4DeletionStaysWhileTheRegistryFails(t *testing.T) {
 	}
 }
 
-// A tag that is overwritten while its deletion is stuck: a restore takes what was pushed last, and what was there
-// before is in the tombstone too.
-func TestI4WhatIsPushedDuringADeletionIsRecorded(t *testing.T) {
-	t.Parallel()
+// uploadedOne is a scene with a manifest of one artifact, which is there at a digest. It waits for what a person mends.
+func uploadedOne(t *testing.T) (*scene, *v1alpha1.ArtifactManifest, string) {
+	t.Helper()
 	s := newScene(t)
 	s.SetDefaultEventuallyTimeout(recheck)
 	s.manage()
 	m := s.manifest("m", "a:1")
 	s.create(s.store("acme"), m)
-	one := s.image("m", "a:1", "one").Digest.String()
+	d := s.image("m", "a:1", "one").Digest.String()
 	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+	return s, m, d
+}
+
+// A tag that is overwritten while its deletion is stuck: a restore takes what was pushed last, and what was there
+// before is in the tombstone too.
+func TestI4WhatIsPushedDuringADeletionIsRecorded(t *testing.T) {
+	t.Parallel()
+	s, m, one := uploadedOne(t)
 	answering(method(http.MethodDelete), failing(http.StatusForbidden, "DENIED"))(s.registry)
 	s.delete(m)
 	s.eventually(m, v1alpha1.ConditionDeletionBlocked, "True/"+v1alpha1.ReasonDenied)

@@ -65,7 +65,7 @@ type Source struct {
 	Template, Kind, Name, Field string
 	// Text is true if the field is a text that names the image among other things: an argument, a file.
 	Text bool
-	// Hook is the object's annotation helm.sh/hook: pre-install, test. "" for what is no hook.
+	// Hook is the object's annotation helm.sh/hook: pre-install, test. "" for what is not a hook.
 	Hook string
 	// Values is the path in the values, such as db.image, and . for all of them. Then the others are empty.
 	Values string

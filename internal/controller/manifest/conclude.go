@@ -102,7 +102,7 @@ func (v manifestVerdict) afterDeleting(seen manifestSeen, done manifestDone, err
 	switch {
 	case err != nil:
 		class, reason := pass.Classify(err)
-		if class == pass.Again { // it is tried again within a second: no state to tell of
+		if class == pass.Again { // it is tried again within a second: not a state to report
 			return v
 		}
 		v.conditions.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, reason, seen.stuck(err))

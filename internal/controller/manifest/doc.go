@@ -18,7 +18,7 @@
 // (polls.go). Rejected: workers for each tenant, of which there can be thousands; and deadlines alone, after
 // which a registry that always takes longer would never be read.
 //
-// Decision: a sealed tag that moved is told and left alone until a person decides. Rejected: putting
+// Decision: a sealed tag that moved is reported and left alone until a person decides. Rejected: putting
 // it back by itself, or an annotation that stays, for two automata would overwrite each other for ever
 // and nobody would be told which of them is wrong.
 //

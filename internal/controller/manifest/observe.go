@@ -85,7 +85,7 @@ func (r *Reconciler) observe(ctx context.Context, m *v1alpha1.ArtifactManifest) 
 		seen.inert = &metav1.Condition{Reason: v1alpha1.ReasonInvalidURL, Message: err.Error()}
 		return seen, nil
 	}
-	seen.inert = r.Releaser.Inertness(&store, seen.location)
+	seen.inert = r.Releaser.InertByStatus(&store, seen.location)
 	if seen.tombstones, err = r.tombstones(ctx, m, seen.location); err != nil {
 		return seen, err
 	}

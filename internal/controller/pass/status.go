@@ -14,15 +14,12 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// MaxMessage is the API's bound on a condition's message, in bytes.
-const MaxMessage = 32768
-
 // Conditions collects what one pass decided.
 type Conditions []metav1.Condition
 
 // Set adds a condition, its message on one line that a terminal can show. Of two of a type the later one counts.
 func (cs *Conditions) Set(kind string, status metav1.ConditionStatus, reason, message string) {
-	*cs = append(*cs, metav1.Condition{Type: kind, Status: status, Reason: reason, Message: v1alpha1.Clip(v1alpha1.Line(message), MaxMessage)})
+	*cs = append(*cs, metav1.Condition{Type: kind, Status: status, Reason: reason, Message: v1alpha1.Clip(v1alpha1.Line(message), v1alpha1.MaxMessage)})
 }
 
 // Referenced adds the condition that reports holders.

@@ -34,7 +34,7 @@ func (w *Statuses) Write(ctx context.Context, api client.Client, o client.Object
 	return nil
 }
 
-// Current is nil if the status of an object as it was read is what was stored last. Errors wrap errSuperseded.
+// Current is nil if the status of an object as it was read is what was stored last. Errors wrap reference.ErrSuperseded.
 func (w *Statuses) Current(o client.Object) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

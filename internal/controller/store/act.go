@@ -22,7 +22,7 @@ import (
 
 // act keeps the purge's objects: the CronJob and the identity that its pods run under. What was edited or
 // deleted by hand is corrected. The store owns them, and so they are deleted with it. Errors are a
-// *nameTakenError, or those of the API server.
+// *pass.NameTakenError, or those of the API server.
 func (r *Reconciler) act(ctx context.Context, s *v1alpha1.ArtifactStore, v storeVerdict) error {
 	if !v.scheduled {
 		return nil
@@ -86,7 +86,7 @@ func (r *Reconciler) keep(ctx context.Context, s *v1alpha1.ArtifactStore, wanted
 }
 
 // write creates an object if have is nil, and otherwise updates have if it differs. Errors wrap
-// errSuperseded, or are a conflict, if the object is no longer what was read.
+// reference.ErrSuperseded, or are a conflict, if the object is no longer what was read.
 func (r *Reconciler) write(ctx context.Context, s *v1alpha1.ArtifactStore, want, have client.Object) error {
 	switch {
 	case have == nil:

@@ -1,6 +1,6 @@
 // Package version reconciles definitions, designs and sites, which differ only in what they name.
 //
-// Contract: [Reconciler] holds what a version names, says whether all of it is there, and lets the version go when
+// Contract: [Reconciler] holds what a version names, says whether all of it is there, and takes its finalizer off when
 // nothing holds it. applications.go says what a definition's applications come to, deployable.go whether they can be
 // deployed.
 //

@@ -19,7 +19,7 @@ func TestTextsAreCutBetweenCharacters(t *testing.T) {
 		most   int
 		shown  func(text string) string
 	}{
-		"Condition": {"the API server refuses a longer message", pass.MaxMessage, func(text string) string {
+		"Condition": {"the API server refuses a longer message", v1alpha1.MaxMessage, func(text string) string {
 			var cs pass.Conditions
 			cs.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonFailed, text)
 			return cs[0].Message
