@@ -35,7 +35,10 @@ func woken(t *testing.T, of func(client.Reader) handler.EventHandler, o client.O
 	if err != nil {
 		t.Fatal(err)
 	}
-	build := fake.NewClientBuilder().WithScheme(scheme).WithObjects(there...)
+	build := fake.NewClientBuilder().WithScheme(scheme)
+	for _, each := range there {
+		build.WithObjects(each.DeepCopyObject().(client.Object)) //nolint:forcetypeassert // A copy is of its object's type.
+	}
 	if err := Index(t.Context(), indexer{build}); err != nil {
 		t.Fatal(err)
 	}
