@@ -140,6 +140,9 @@ func (g *Graph) Tags() []string {
 	return ts
 }
 
+// NumTags returns how many tags there are, satellites' tags included.
+func (g *Graph) NumTags() int { return len(g.tags) }
+
 // Targets returns what all tags point at, satellites' tags included, sorted, each once.
 func (g *Graph) Targets() []digest.Digest {
 	return slices.Compact(slices.Sorted(maps.Values(g.tags)))

@@ -41,6 +41,7 @@ var errContradiction = errors.New("the answers of the API server contradict each
 // cluster is what the API server says that concerns one store.
 type cluster struct {
 	begun      time.Time // when its reading began
+	number     int       // of its reading, counted by shared
 	now        time.Time // the API server's time, with which graces are compared
 	store      *v1alpha1.ArtifactStore
 	location   v1alpha1.RegistryLocation
@@ -53,7 +54,7 @@ type cluster struct {
 	homes map[string]v1alpha1.TombstoneManifest
 	// alive are the UIDs of the namespace's manifests; asked are the names that were read besides.
 	alive map[types.UID]bool
-	asked map[string]bool
+	asked *nameSet
 	// unresolved is since when purges have seen references unresolved, by repository and reference.
 	unresolved map[[2]string]time.Time
 }
@@ -162,7 +163,7 @@ func (c cluster) unlisted(ctx context.Context, api client.Reader, namespace, nam
 
 // newCluster sorts what was read. It is pure.
 func newCluster(r clusterRead) cluster {
-	c := cluster{begun: r.begun, now: r.now, entries: map[string][]entry{}, unresolved: map[[2]string]time.Time{}, alive: map[types.UID]bool{}, asked: map[string]bool{}}
+	c := cluster{begun: r.begun, now: r.now, entries: map[string][]entry{}, unresolved: map[[2]string]time.Time{}, alive: map[types.UID]bool{}, asked: &nameSet{all: map[string]bool{}}}
 	key, stores, holders, tombstones := r.key, r.stores, r.holders, r.tombstones
 	i := slices.IndexFunc(stores, func(s v1alpha1.ArtifactStore) bool { return s.Name == key.Name })
 	if i < 0 {

@@ -21,66 +21,79 @@ const (
 	usualLate = 30 * time.Second
 )
 
+var errSlowDeletion = fmt.Errorf("%w: nothing in it can be deleted within 5s", registry.ErrUnavailable)
+
 // deleteLevel deletes digests of which none is a part of another, reading again whenever the
 // evidence is too old, also after a wait that the registry asked for. What the registry refuses to
 // delete does not end the level.
-func (s *sweeper) deleteLevel(ctx context.Context, repository string, level []Verdict) error {
+func (v *visit) deleteLevel(ctx context.Context, level []Verdict) error {
 	for left := level; len(left) > 0; {
 		before := len(left)
 		var err error
-		left, err = s.deleteSome(ctx, repository, left)
-		if s.full() {
-			err = errors.Join(err, s.verify(ctx, repository))
+		left, err = v.deleteSome(ctx, left)
+		if v.full() {
+			err = errors.Join(err, v.verify(ctx))
 		}
-		switch {
-		case err != nil && s.wait(ctx, repository, err):
-		case err != nil:
+		if err == nil && len(left) == before {
+			err = errSlowDeletion
+		}
+		if err != nil && !v.wait(ctx, err) && !v.haste(ctx, err) {
 			return err
-		case len(left) == before:
-			return fmt.Errorf("%w: nothing in it can be deleted within 5s", registry.ErrUnavailable)
 		}
 	}
 	return nil
 }
 
+// haste reports whether to try once more what took too long, now that no other repository is swept beside it.
+func (v *visit) haste(ctx context.Context, err error) bool {
+	if !errors.Is(err, errSlow) && !errors.Is(err, errSlowDeletion) {
+		return false
+	}
+	others, err := v.alone(ctx)
+	return others && err == nil
+}
+
 // deleteSome deletes what it can on one evidence. It returns the digests that it has not come to.
-func (s *sweeper) deleteSome(ctx context.Context, repository string, level []Verdict) ([]Verdict, error) {
-	ev, err := s.evidence(ctx, repository)
+func (v *visit) deleteSome(ctx context.Context, level []Verdict) ([]Verdict, error) {
+	ev, err := v.evidence(ctx)
 	if err != nil {
 		return level, err
 	}
-	return s.deleteFresh(ctx, ev, level)
+	return v.deleteFresh(ctx, ev, level)
 }
 
 // wait waits as long as the registry asked to, if it did, and reports whether to go on.
-func (s *sweeper) wait(ctx context.Context, repository string, err error) bool {
+func (v *visit) wait(ctx context.Context, err error) bool {
 	d := registry.RetryAfter(err)
-	if s.waits--; d == 0 || s.waits < 0 {
+	if v.waits--; d == 0 || v.waits < 0 {
 		return false
 	}
-	s.log.Info("Waiting, as the registry asks", "repository", repository, "wait", d)
+	v.log.Info("Waiting, as the registry asks", "repository", v.repository, "wait", d)
 	return pause(ctx, d)
 }
 
 // deleteFresh deletes while the evidence is fresh. It returns the digests that it has not come
 // to, in their order. Those denied are not among them.
-func (s *sweeper) deleteFresh(ctx context.Context, ev *evidence, vs []Verdict) ([]Verdict, error) {
-	again, errs := make([]bool, len(vs)), make([]error, len(vs))
+func (v *visit) deleteFresh(ctx context.Context, ev *evidence, verdicts []Verdict) ([]Verdict, error) {
+	again, errs := make([]bool, len(verdicts)), make([]error, len(verdicts))
 	var g errgroup.Group
-	g.SetLimit(s.requests)
-	deadline, cancel := context.WithTimeout(ctx, maxEvidence-s.clock.Since(ev.begun))
+	g.SetLimit(cap(v.reader.slots))
+	deadline, cancel := context.WithTimeout(ctx, maxEvidence-v.clock.Since(ev.begun))
 	defer cancel()
-	for i, v := range vs {
+	for i, verdict := range verdicts {
 		g.Go(func() error {
-			again[i], errs[i] = s.deleteOne(deadline, ev, v)
-			return nil // one that fails does not stop those begun
+			again[i] = v.reader.slot(deadline, func() error {
+				again[i], errs[i] = v.deleteOne(deadline, ev, verdict)
+				return nil // one that fails does not stop those begun
+			}) != nil || again[i]
+			return nil
 		})
 	}
 	_ = g.Wait()
 	var left []Verdict
-	for i, v := range vs {
+	for i, verdict := range verdicts {
 		if again[i] {
-			left = append(left, v)
+			left = append(left, verdict)
 		}
 	}
 	if ctx.Err() != nil {
@@ -91,79 +104,77 @@ func (s *sweeper) deleteFresh(ctx context.Context, ev *evidence, vs []Verdict) (
 
 // deleteOne deletes one digest if the evidence lets it. again: it has not come to it, because of
 // the error or because the evidence has become too old.
-func (s *sweeper) deleteOne(ctx context.Context, ev *evidence, v Verdict) (again bool, err error) {
-	if s.isSettled(v) { // as a part of one that was denied
+func (v *visit) deleteOne(ctx context.Context, ev *evidence, verdict Verdict) (again bool, err error) {
+	if v.isSettled(verdict) { // as a part of one that was denied
 		return false, nil
 	}
-	now, known := ev.verdicts[v.Digest]
-	attempted := s.attempted(v.Digest)
+	now, known := ev.verdicts[verdict.Digest]
+	attempted := v.attempted(verdict.Digest)
 	switch {
 	case !known:
-		v.Delete, v.Reason, v.Message = false, Held, "its tombstone changed while the purge ran"
+		verdict.Delete, verdict.Reason, verdict.Message = false, Held, "its tombstone changed while the purge ran"
 	case now.Missing && attempted: // the answer to our deletion was lost, not the deletion
-		v.Missing, v.Message = false, ""
+		verdict.Missing, verdict.Message = false, ""
 	case !now.Delete:
-		v.Delete, v.Missing, v.Reason, v.Message = false, now.Missing, now.Reason, now.Message
+		verdict.Delete, verdict.Missing, verdict.Reason, verdict.Message = false, now.Missing, now.Reason, now.Message
 	case now.Missing:
-		v.Missing, v.Message = true, now.Message
-	case s.clock.Since(ev.begun) >= freshEvidence || ctx.Err() != nil:
+		verdict.Missing, verdict.Message = true, now.Message
+	case v.clock.Since(ev.begun) >= freshEvidence || ctx.Err() != nil:
 		return true, nil
 	default:
-		v.Missing, v.Message = false, ""
-		err = s.delete(ctx, ev, v.Digest)
+		verdict.Missing, verdict.Message = false, ""
+		err = v.delete(ctx, ev, verdict.Digest)
 	}
 	switch {
 	case errors.Is(err, registry.ErrNotFound) && !attempted: // it was there a moment ago
-		v.Delete, v.Missing, v.Reason, v.Message = false, true, Unsettled, "the registry says that it does not exist, and had it a moment ago"
+		verdict.Delete, verdict.Missing, verdict.Reason, verdict.Message = false, true, Unsettled, "the registry says that it does not exist, and had it a moment ago"
 	case errors.Is(err, registry.ErrNotFound):
 	case errors.Is(err, registry.ErrDenied):
 		// What it is made of must stay with it; others need not.
-		s.keepParts(ev, v.Digest, err)
+		v.keepParts(ev, verdict.Digest, err)
 		return false, nil
 	case err != nil && ctx.Err() != nil:
 		return true, nil
 	case err != nil:
 		return true, err
 	}
-	s.settleVerdict(v)
+	v.settleVerdict(verdict)
 	return false, nil
 }
 
-// attempted reports whether the sweep has tried to delete a digest of the repository at hand.
-func (s *sweeper) attempted(d digest.Digest) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, held := s.held[d]
-	return held
+// attempted reports whether the sweep has tried to delete a digest.
+func (v *visit) attempted(d digest.Digest) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	_, tried := v.gone[d]
+	return tried
 }
 
 // delete deletes a digest, and before it its tags that are no roots, a satellite's and the undo tag: some
 // registries refuse to delete what a tag points at, others leave the tag behind. Its bytes are kept.
 // Errors wrap registry.ErrNotFound when the registry says that it does not exist.
-func (s *sweeper) delete(ctx context.Context, ev *evidence, d digest.Digest) error {
-	m, err := s.reader.whole(ctx, target{ev.repository, d})
+func (v *visit) delete(ctx context.Context, ev *evidence, d digest.Digest) error {
+	m, err := v.reader.whole(ctx, target{v.repository, d})
 	if err != nil {
 		return err
 	}
 	following := ev.graph.TagsThatFollow(d)
 	for _, tag := range following {
-		if err = s.registry.Untag(ctx, ev.repository, tag); err != nil && !errors.Is(err, registry.ErrUnsupported) {
+		if err = v.registry.Untag(ctx, v.repository, tag); err != nil && !errors.Is(err, registry.ErrUnsupported) {
 			return err
 		}
 	}
-	s.mu.Lock()
-	s.held[d] = m // before it: what is deleted may not be known to be
-	s.mu.Unlock()
+	v.hold(d, m) // before it: what is deleted may not be known to be
 	// Not to wait for the answer would not stop the registry, which may be slow: only the sending
 	// is bound to the evidence.
 	until, _ := ctx.Deadline()
 	answered, cancel := context.WithTimeout(registry.BeginBefore(context.WithoutCancel(ctx), until), answerTimeout)
 	defer cancel()
-	err = s.registry.Delete(answered, ev.repository, d)
+	err = v.registry.Delete(answered, v.repository, d)
 	if errors.Is(err, registry.ErrUnavailable) && !errors.Is(err, registry.ErrNotSent) && registry.RetryAfter(err) == 0 {
-		s.mu.Lock()
-		s.unanswered = true
-		s.mu.Unlock()
+		v.mu.Lock()
+		v.unanswered = true
+		v.mu.Unlock()
 	}
 	if len(following) > 0 && errors.Is(err, registry.ErrNotFound) {
 		return nil // some registries delete a digest with its last tag
@@ -173,13 +184,13 @@ func (s *sweeper) delete(ctx context.Context, ev *evidence, d digest.Digest) err
 
 // linger waits for deletions that were not answered. While it does, the claims stand: what is
 // restored meanwhile could be lost to a deletion that the registry does late.
-func (s *sweeper) linger(ctx context.Context, repository string) {
-	if !s.unanswered {
+func (v *visit) linger(ctx context.Context) {
+	if !v.unanswered {
 		return
 	}
-	s.unanswered = false
-	s.log.Info("Waiting for a deletion that the registry has not answered", "repository", repository, "wait", s.late)
-	pause(ctx, s.late)
+	v.unanswered = false
+	v.log.Info("Waiting for a deletion that the registry has not answered", "repository", v.repository, "wait", v.late)
+	pause(ctx, v.late)
 }
 
 // pause reports whether it was not cut short.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -19,8 +18,6 @@ const (
 	maxEvidence = 5 * time.Second
 	// freshEvidence is the age up to which a deletion is begun, so that it has time to end.
 	freshEvidence = 4 * time.Second
-	// sharedCluster is the age up to which one reading of the cluster serves several repositories.
-	sharedCluster = time.Second
 )
 
 var (
@@ -30,51 +27,49 @@ var (
 
 // evidence is what a deletion stands on.
 type evidence struct {
-	repository string
-	begun      time.Time
-	graph      *graph.Graph
-	verdicts   map[digest.Digest]Verdict
+	begun    time.Time
+	graph    *graph.Graph
+	verdicts map[digest.Digest]Verdict
 }
 
-// evidence returns the last evidence of a repository while it is fresh, and else reads again:
-// the cluster first, then tags and what they lead to.
-func (s *sweeper) evidence(ctx context.Context, repository string) (*evidence, error) {
-	if e := s.latest; e != nil && e.repository == repository && s.clock.Since(e.begun) < freshEvidence {
+// evidence returns the last evidence while it is fresh, and else reads again: the cluster first, then
+// tags and what they lead to.
+func (v *visit) evidence(ctx context.Context) (*evidence, error) {
+	if e := v.latest; e != nil && v.clock.Since(e.begun) < freshEvidence {
 		return e, nil
 	}
-	s.latest = nil
+	v.latest = nil
 	ctx, cancel := context.WithTimeoutCause(ctx, maxEvidence, errSlow)
 	defer cancel()
-	c, err := s.clusterOf(ctx, s.manifestOf(repository))
+	c, err := v.clusterOf(ctx, v.manifestOf(v.repository), v.claimed)
 	var r reading
 	if err == nil {
-		r = s.reader.read(ctx, repository, c.starts(repository))
+		r = v.reader.read(ctx, v.repository, c.starts(v.repository))
 		err = r.err
 	}
 	if err == nil {
-		err = s.confirmUntagged(ctx, repository, r)
+		err = v.confirmUntagged(ctx, r)
 	}
 	switch {
-	case errors.Is(context.Cause(ctx), errSlow), err == nil && s.clock.Since(c.begun) >= freshEvidence:
+	case errors.Is(context.Cause(ctx), errSlow), err == nil && v.clock.Since(c.begun) >= freshEvidence:
 		return nil, errSlow
 	case err != nil:
 		return nil, err
 	}
-	e := &evidence{repository: repository, begun: c.begun, graph: r.graph, verdicts: map[digest.Digest]Verdict{}}
-	for _, v := range c.planRepository(repository, r) {
-		e.verdicts[v.Digest] = v
+	v.latest = &evidence{begun: c.begun, graph: r.graph, verdicts: map[digest.Digest]Verdict{}}
+	for _, verdict := range c.planRepository(v.repository, r) {
+		v.latest.verdicts[verdict.Digest] = verdict
 	}
-	s.latest = e
-	return e, nil
+	return v.latest, nil
 }
 
 // confirmUntagged lists the tags of a repository again if it seems to have no ordinary one. That is the
 // one answer which cannot be compared with another, and the usual one where a digest may go.
-func (s *sweeper) confirmUntagged(ctx context.Context, repository string, r reading) error {
+func (v *visit) confirmUntagged(ctx context.Context, r reading) error {
 	if len(r.graph.Tags()) > 0 {
 		return nil
 	}
-	names, err := s.reader.names(ctx, repository)
+	names, err := v.reader.names(ctx, v.repository)
 	if err != nil {
 		return err
 	}
@@ -82,39 +77,4 @@ func (s *sweeper) confirmUntagged(ctx context.Context, repository string, r read
 		return errUnsteady
 	}
 	return nil
-}
-
-// clusterOf is cluster, with a look by its name at the manifest that keeps what is in one of its repositories.
-// One that is not listed may have been applied just then, so the cluster is read once more.
-func (s *sweeper) clusterOf(ctx context.Context, manifest string) (cluster, error) {
-	c, err := s.cluster(ctx)
-	if err != nil || c.asked[manifest] {
-		return c, err
-	}
-	err = c.unlisted(ctx, s.api, s.key.Namespace, manifest)
-	if errors.Is(err, errContradiction) {
-		s.shared = nil
-		if c, err = s.cluster(ctx); err == nil {
-			err = c.unlisted(ctx, s.api, s.key.Namespace, manifest)
-		}
-	}
-	if err == nil {
-		c.asked[manifest] = true
-	}
-	return c, err
-}
-
-// cluster reads the cluster, unless it was read just now. Entries that are not claimed keep.
-func (s *sweeper) cluster(ctx context.Context) (cluster, error) {
-	if s.shared == nil || s.clock.Since(s.shared.begun) >= sharedCluster {
-		c, err := readCluster(ctx, s.api, s.clock, s.now, s.key)
-		if err != nil {
-			return cluster{}, err
-		}
-		s.mu.Lock()
-		c.lose(func(e entry) bool { return s.claims[claimOf(e)] && e.status.State == v1alpha1.TombstoneSweeping })
-		s.mu.Unlock()
-		s.shared = &c
-	}
-	return *s.shared, s.shared.refusal
 }

@@ -152,7 +152,7 @@ func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry,
 	}
 	s := &sweeper{
 		api: cfg.Client, registry: reg, reader: newReader(reg, cfg.Clock, requests(c.store)), clock: cfg.Clock, now: cfg.Now, apart: cfg.SecondLook, key: key,
-		requests: requests(c.store), log: cfg.Log, late: cfg.late, planned: c, byTombstone: c.byTombstone(),
+		log: cfg.Log, late: cfg.late, planned: c, byTombstone: c.byTombstone(), shared: newShared(), room: newRoom(requests(c.store)),
 		plan: map[target]Verdict{}, claims: map[claim]bool{}, used: map[string]map[digest.Digest]graph.Why{}, settled: map[target]Verdict{},
 		rest: Verdict{Reason: Interrupted, Message: "the purge ended before it came to it; the next one goes on"},
 	}

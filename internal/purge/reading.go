@@ -59,6 +59,9 @@ type reading struct {
 	err error
 }
 
+// names is how many tags are listed.
+func (r reading) names() int { return r.graph.NumTags() + len(r.dangling) }
+
 // unresolved are the references of the repository that lead to something unknown, sorted: tags, and
 // digests that are kept or that may be indexes.
 func (r reading) unresolved(kept []graph.Root) []string {
@@ -286,18 +289,23 @@ func (r *reader) whole(ctx context.Context, at target) (registry.Manifest, error
 	return r.from.Manifest(ctx, at.repository, at.digest)
 }
 
-// request takes a slot. What the registry says does not exist is no error: there is nothing.
+// request is a slot for a question. What the registry says does not exist is no error: there is nothing.
 func (r *reader) request(ctx context.Context, f func() error) error {
+	if err := r.slot(ctx, f); !errors.Is(err, registry.ErrNotFound) {
+		return err
+	}
+	return nil
+}
+
+// slot does something as one of the requests that may run at the same time.
+func (r *reader) slot(ctx context.Context, f func() error) error {
 	select {
 	case r.slots <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	defer func() { <-r.slots }()
-	if err := f(); err != nil && !errors.Is(err, registry.ErrNotFound) {
-		return err
-	}
-	return nil
+	return f()
 }
 
 func (r *reader) recall(repository string, d digest.Digest) (stored, bool) {
@@ -345,7 +353,8 @@ func (r *reader) remember(repository string, d digest.Digest, m registry.Manifes
 
 // without is a reader that knows the same of a repository, but for some digests.
 func (r *reader) without(repository string, digests []digest.Digest) *reader {
-	fresh := newReader(r.from, r.clock, cap(r.slots))
+	fresh := newReader(r.from, r.clock, 0)
+	fresh.slots = r.slots
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	fresh.known[repository] = maps.Clone(r.known[repository])

@@ -71,7 +71,7 @@ func (s *sweeper) claim(ctx context.Context, u unit) error {
 func (s *sweeper) each(u unit, f func(*v1alpha1.Tombstone) error) error {
 	errs := make([]error, len(u.tombstones))
 	var g errgroup.Group
-	g.SetLimit(s.requests)
+	g.SetLimit(cap(s.reader.slots))
 	for i, t := range u.tombstones {
 		g.Go(func() error {
 			errs[i] = f(t)
@@ -322,15 +322,14 @@ func (s *sweeper) isSettled(v Verdict) bool {
 }
 
 // keepParts keeps a digest that the registry refused to delete, and all that it is made of.
-func (s *sweeper) keepParts(ev *evidence, d digest.Digest, err error) {
-	s.mu.Lock()
-	s.denied = append(s.denied, err)
-	s.mu.Unlock()
+func (v *visit) keepParts(ev *evidence, d digest.Digest, err error) {
+	v.mu.Lock()
+	v.denied = append(v.denied, err)
+	v.mu.Unlock()
 	for _, part := range ev.graph.Parts(d) {
-		at := target{ev.repository, part}
-		if v, planned := s.plan[at]; planned && v.Delete && !s.isSettled(v) {
-			v.Delete, v.Reason, v.Message = false, Denied, err.Error()
-			s.settleVerdict(v)
+		if verdict, planned := v.plan[target{v.repository, part}]; planned && verdict.Delete && !v.isSettled(verdict) {
+			verdict.Delete, verdict.Reason, verdict.Message = false, Denied, err.Error()
+			v.settleVerdict(verdict)
 		}
 	}
 }

@@ -47,7 +47,6 @@ type sweeper struct {
 	now      func() time.Time // the API server's time
 	apart    time.Duration    // between the two looks that a deletion needs
 	key      client.ObjectKey
-	requests int
 	log      *slog.Logger
 
 	planned cluster
@@ -62,53 +61,44 @@ type sweeper struct {
 	// missing is what the store's manifests and tombstones name and the registry does not have; nil
 	// when that is not known.
 	missing map[target]bool
-	shared  *cluster  // the last reading of the cluster
-	latest  *evidence // the last evidence
-
-	waits int // how often the registry may still ask to wait in this repository
-	late  time.Duration
+	shared  *shared
+	late    time.Duration
+	room    *room // for the repositories that are swept at the same time
 
 	mu      sync.Mutex
 	settled map[target]Verdict // what has come of the plan
 	deleted int
-	held    map[digest.Digest]registry.Manifest // deleted in this repository, until it is verified
+	held    int // bytes of what was deleted, in all repositories that are not verified yet
 	// denied is what the registry refused to delete, in no order.
 	denied []error
-	// unanswered: the registry has not said what came of a deletion, and may do it yet.
-	unanswered bool
 	// rest is what keeps the digests that the sweep has not come to.
 	rest Verdict
+	// over: nothing more can be done, as an error has said.
+	over bool
 }
 
-// run sweeps manifest by manifest, and settles the one before meanwhile. None is claimed before its
-// turn: what is claimed cannot be restored. An error of one does not stop the next, unless it says
-// that nothing more can be done.
+// run sweeps manifest after manifest, and the next while there is room beside the last. None is
+// claimed before its turn: what is claimed cannot be restored. An error of one does not stop the
+// next, unless it says that nothing more can be done.
 func (s *sweeper) run(ctx context.Context) error {
 	var errs failures
-	var settling errgroup.Group
-	settling.SetLimit(1)
+	var begun errgroup.Group
 	units := s.units()
 	for i, u := range units {
-		if ctx.Err() != nil {
-			break
-		}
-		if !s.secondLook(ctx, u) {
+		if ctx.Err() != nil || s.isOver() || !s.secondLook(ctx, u) {
 			break
 		}
 		if len(u.deletions) > 0 {
 			s.log.Info("Sweeping", "manifest", u.manifest, "repositories", len(u.deletions), "number", i+1, "of", len(units))
 		}
-		err := s.manifest(ctx, u)
-		errs.add(err)
-		settling.Go(func() error {
+		visits := s.manifest(ctx, u, &errs)
+		begun.Go(func() error {
+			_ = visits.Wait() // the errors are in errs
 			errs.add(s.settle(ctx, u))
 			return nil
 		})
-		if errors.Is(err, registry.ErrUnsupported) || errors.Is(err, ErrRefused) {
-			break
-		}
 	}
-	_ = settling.Wait() // the errors are in errs
+	_ = begun.Wait()
 	if ctx.Err() != nil {
 		errs.add(fmt.Errorf("stopped before its end (%w); run it again", context.Cause(ctx)))
 	}
@@ -196,47 +186,43 @@ func (s *sweeper) manifestOf(repository string) string {
 	return es[slices.IndexFunc(es, entry.mayGo)].tombstone.Spec.Manifest.Name
 }
 
-// manifest claims the tombstones of one manifest and sweeps its repositories.
-func (s *sweeper) manifest(ctx context.Context, u unit) error {
-	var errs []error
-	if len(u.deletions) > 0 {
-		errs = append(errs, s.claim(ctx, u))
-		// What was read before the claims does not count any more.
-		s.shared, s.latest = nil, nil
+// manifest claims the tombstones of one manifest and begins to sweep its repositories, each as soon as there
+// is room. It returns when all have begun, and what to wait for until they have ended.
+func (s *sweeper) manifest(ctx context.Context, u unit, errs *failures) *errgroup.Group {
+	visits := &errgroup.Group{}
+	if len(u.deletions) == 0 {
+		return visits
 	}
+	errs.add(s.claim(ctx, u))
+	claimed := s.shared.mark() // what was read before the claims does not count
 	for _, repository := range slices.Sorted(maps.Keys(u.deletions)) {
-		err := s.repository(ctx, repository, u.deletions[repository])
-		if err != nil {
-			errs = append(errs, fmt.Errorf("sweeping %s: %w", repository, err))
-		}
-		s.reader.forget(repository)
-		if ctx.Err() != nil || errors.Is(err, registry.ErrUnsupported) || errors.Is(err, ErrRefused) {
+		v := &visit{sweeper: s, repository: repository, claimed: claimed, todo: u.deletions[repository], waits: maxWaits, gone: map[digest.Digest]registry.Manifest{}}
+		if v.enter(ctx) != nil || s.isOver() {
+			v.leave()
 			break
 		}
+		visits.Go(func() error {
+			defer v.leave()
+			if err := v.run(ctx); err != nil {
+				errs.add(fmt.Errorf("sweeping %s: %w", repository, err))
+				s.end(err)
+			}
+			s.reader.forget(repository)
+			return nil
+		})
 	}
-	return errors.Join(errs...)
+	return visits
 }
 
-// repository deletes what may go in one repository, layer by layer: a digest only after all those
-// that it is a part of. However that ends, it looks at what is left.
-func (s *sweeper) repository(ctx context.Context, repository string, todo []Verdict) error {
-	byDigest := make(map[digest.Digest]Verdict, len(todo))
-	for _, v := range todo {
-		byDigest[v.Digest] = v
-	}
-	var failed error
-	s.waits, s.held = maxWaits, map[digest.Digest]registry.Manifest{}
-	for _, layer := range s.readings[repository].graph.Layers(slices.Collect(maps.Keys(byDigest))) {
-		level := make([]Verdict, len(layer))
-		for i, d := range layer {
-			level[i] = byDigest[d]
-		}
-		if err := s.deleteLevel(ctx, repository, level); err != nil {
-			failed = err
-			s.keepRest(ctx, todo, err)
-			break
-		}
-	}
-	s.linger(ctx, repository)
-	return errors.Join(failed, s.verify(ctx, repository))
+// end begins no more repositories if an error says that nothing more can be done.
+func (s *sweeper) end(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = s.over || errors.Is(err, registry.ErrUnsupported) || errors.Is(err, ErrRefused)
+}
+
+func (s *sweeper) isOver() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/registry"
 )
 
 // verifyTimeout bounds the look at a repository after deletions in it, also of a sweep that was
@@ -33,60 +34,60 @@ type survivor struct {
 // must lead to what is there, all the way down. OCI has no compare-and-set: a tag that somebody set
 // between the last look and the deletion is only seen here, and so is a manifest that was applied
 // again meanwhile. What they need is put back.
-func (s *sweeper) verify(ctx context.Context, repository string) error {
-	if len(s.held) == 0 {
+func (v *visit) verify(ctx context.Context) error {
+	if len(v.gone) == 0 {
 		return nil
 	}
-	defer clear(s.held)
+	defer v.drop()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), verifyTimeout)
 	defer cancel()
-	needed, err := s.needed(ctx, repository)
+	needed, err := v.needed(ctx)
 	if err != nil {
 		return fmt.Errorf("looking whether all that is left can still be pulled: %w", err)
 	}
 	if len(needed) == 0 {
 		return nil
 	}
-	return s.putBack(ctx, repository, needed)
+	return v.putBack(ctx, needed)
 }
 
 // needed returns which of the image manifests at hand are missing and reached from something kept.
-func (s *sweeper) needed(ctx context.Context, repository string) ([]survivor, error) {
-	before := s.readings[repository]
+func (v *visit) needed(ctx context.Context) ([]survivor, error) {
+	before := v.readings[v.repository]
 	// A part that was kept while what lists it went: some registries take parts along.
 	var shared []digest.Digest
-	for _, d := range before.graph.Parts(slices.Collect(maps.Keys(s.held))...) {
-		if _, deleted := s.held[d]; deleted || before.missing[d] {
+	for _, d := range before.graph.Parts(slices.Collect(maps.Keys(v.gone))...) {
+		if _, deleted := v.gone[d]; deleted || before.missing[d] {
 			continue
 		}
 		shared = append(shared, d)
-		if m, err := s.reader.whole(ctx, target{repository, d}); err == nil {
-			s.held[d] = m
+		if m, err := v.reader.whole(ctx, target{v.repository, d}); err == nil {
+			v.hold(d, m)
 		}
 	}
-	s.shared, s.latest = nil, nil // manifests may have been applied since
-	c, err := s.cluster(ctx)
+	v.latest = nil
+	c, err := v.cluster(ctx, v.shared.mark()) // manifests may have been applied since
 	if err != nil && !errors.Is(err, ErrRefused) {
 		return nil, err
 	}
-	entries, recorded := c.entries[repository], c.recorded[repository]
+	entries, recorded := c.entries[v.repository], c.recorded[v.repository]
 	starts := slices.Clone(shared)
 	for _, root := range slices.Concat(recorded, keeping(entries)) {
 		starts = append(starts, root.Digest)
 	}
-	after := s.reader.without(repository, slices.Concat(slices.Collect(maps.Keys(s.held)), shared)).read(ctx, repository, starts)
+	after := v.reader.without(v.repository, slices.Concat(slices.Collect(maps.Keys(v.gone)), shared)).read(ctx, v.repository, starts)
 	if after.err != nil {
 		return nil, after.err
 	}
-	switch lost, lookErr := s.dangling(ctx, repository, after.dangling); {
+	switch lost, lookErr := v.dangling(ctx, after.dangling); {
 	case lookErr != nil:
 		return nil, lookErr
 	case len(lost) > 0:
-		return s.all(fmt.Sprintf("tag %q leads nowhere", lost[0])), nil
+		return v.all(fmt.Sprintf("tag %q leads nowhere", lost[0])), nil
 	}
 	var needed []survivor
 	reached := after.graph.Reach(roots(entries, recorded, before.locked, after.graph))
-	for d := range s.held {
+	for d := range v.gone {
 		if why, kept := reached[d]; kept && after.missing[d] {
 			needed = append(needed, survivor{d, explain(why), listedAt(c.tombstones, entries, d, after.graph)})
 		}
@@ -111,41 +112,57 @@ func listedAt(all []*v1alpha1.Tombstone, entries []entry, d digest.Digest, g *gr
 
 // dangling returns those tags that led somewhere before the deletions, and that a second look
 // still finds listed and leading nowhere. Where they led since is not known.
-func (s *sweeper) dangling(ctx context.Context, repository string, tags []string) ([]string, error) {
-	tags = slices.DeleteFunc(tags, func(tag string) bool { return slices.Contains(s.readings[repository].dangling, tag) })
+func (v *visit) dangling(ctx context.Context, tags []string) ([]string, error) {
+	tags = slices.DeleteFunc(tags, func(tag string) bool { return slices.Contains(v.readings[v.repository].dangling, tag) })
 	if len(tags) == 0 {
 		return nil, nil
 	}
-	_, again, err := s.reader.tags(ctx, repository)
+	_, again, err := v.reader.tags(ctx, v.repository)
 	return slices.DeleteFunc(tags, func(tag string) bool { return !slices.Contains(again, tag) }), err
 }
 
-// full reports whether too many bytes are at hand to go on without a look.
-func (s *sweeper) full() bool {
-	n := 0
-	for _, m := range s.held {
-		n += len(m.Bytes)
+// hold keeps what is about to be deleted, for putting back.
+func (v *visit) hold(d digest.Digest, m registry.Manifest) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.held += len(m.Bytes) - len(v.gone[d].Bytes)
+	v.gone[d] = m
+}
+
+// drop lets go of what is verified.
+func (v *visit) drop() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, m := range v.gone {
+		v.held -= len(m.Bytes)
 	}
-	return n > maxHeld
+	clear(v.gone)
+}
+
+// full reports whether too many bytes are at hand to go on without a look.
+func (v *visit) full() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.held > maxHeld
 }
 
 // all returns whatever was deleted in the repository.
-func (s *sweeper) all(why string) []survivor {
+func (v *visit) all(why string) []survivor {
 	var out []survivor
-	for d := range s.held {
+	for d := range v.gone {
 		out = append(out, survivor{digest: d, why: why})
 	}
 	return out
 }
 
 // putBack puts image manifests back with what they are made of, parts first, as registries want it.
-func (s *sweeper) putBack(ctx context.Context, repository string, needed []survivor) error {
+func (v *visit) putBack(ctx context.Context, needed []survivor) error {
 	why, tags := map[digest.Digest]string{}, map[digest.Digest][]string{}
-	g := s.readings[repository].graph
+	g := v.readings[v.repository].graph
 	for _, n := range needed {
 		tags[n.digest] = n.tags
 		for _, d := range g.Parts(n.digest) {
-			if _, have := s.held[d]; have && why[d] == "" {
+			if _, have := v.gone[d]; have && why[d] == "" {
 				why[d] = n.why
 			}
 		}
@@ -153,18 +170,18 @@ func (s *sweeper) putBack(ctx context.Context, repository string, needed []survi
 	var errs []error
 	for _, layer := range slices.Backward(g.Layers(slices.Collect(maps.Keys(why)))) {
 		for _, d := range layer {
-			s.log.Error("Putting back what turned out to be needed", "repository", repository, "digest", d, "tags", tags[d], "why", why[d])
-			v := s.plan[target{repository, d}]
-			v.Repository, v.Digest, v.Delete, v.Reason, v.Message = repository, d, false, Tagged, "it was deleted and put back: "+why[d]
-			if err := s.registry.Restore(ctx, repository, s.held[d], tags[d]); err != nil {
-				v.Reason, v.Message = Lost, fmt.Sprintf("%s was deleted, is needed and could not be put back: %s", d, why[d])
+			v.log.Error("Putting back what turned out to be needed", "repository", v.repository, "digest", d, "tags", tags[d], "why", why[d])
+			verdict := v.plan[target{v.repository, d}]
+			verdict.Repository, verdict.Digest, verdict.Delete, verdict.Reason, verdict.Message = v.repository, d, false, Tagged, "it was deleted and put back: "+why[d]
+			if err := v.registry.Restore(ctx, v.repository, v.gone[d], tags[d]); err != nil {
+				verdict.Reason, verdict.Message = Lost, fmt.Sprintf("%s was deleted, is needed and could not be put back: %s", d, why[d])
 				// What the registry says of writing teaches nothing of deleting: not wrapped.
-				errs = append(errs, fmt.Errorf("%s is LOST from %s (%s); push it again: %s", d, repository, why[d], err.Error()))
+				errs = append(errs, fmt.Errorf("%s is LOST from %s (%s); push it again: %s", d, v.repository, why[d], err.Error()))
 			}
-			s.settleVerdict(v)
+			v.settleVerdict(verdict)
 		}
 	}
 	errs = append(errs, fmt.Errorf("%w: of %d image manifests of %s, such as %s, %d were put back: %s",
-		ErrPutBack, len(why), repository, needed[0].digest, len(why)-len(errs), needed[0].why))
+		ErrPutBack, len(why), v.repository, needed[0].digest, len(why)-len(errs), needed[0].why))
 	return errors.Join(errs...)
 }

@@ -215,13 +215,20 @@ func TestI2VerifyThatCannotLookIsAnError(t *testing.T) {
 
 func TestHeldBytesAreBounded(t *testing.T) {
 	t.Parallel()
-	s := sweeper{held: map[digest.Digest]registry.Manifest{d("a"): {Bytes: make([]byte, maxHeld)}}}
-	if s.full() {
+	s := &sweeper{}
+	one, other := &visit{sweeper: s, gone: map[digest.Digest]registry.Manifest{}}, &visit{sweeper: s, gone: map[digest.Digest]registry.Manifest{}}
+	for range 2 { // an attempt that is repeated takes no more room
+		one.hold(d("a"), registry.Manifest{Bytes: make([]byte, maxHeld)})
+	}
+	if one.full() {
 		t.Error("a full hand is no reason to look already")
 	}
-	s.held[d("b")] = registry.Manifest{Bytes: []byte("x")}
-	if !s.full() {
-		t.Error("more than there is room for is held without a look")
+	other.hold(d("b"), registry.Manifest{Bytes: []byte("x")})
+	if !one.full() || !other.full() {
+		t.Error("all visits together hold more than there is room for, without a look")
+	}
+	if one.drop(); one.full() || len(one.gone) != 0 || s.held != 1 {
+		t.Errorf("after the look %d image manifests and %d bytes are held", len(one.gone), s.held)
 	}
 	r := newReader(nil, clock.RealClock{}, 1)
 	for _, m := range []registry.Manifest{{Bytes: make([]byte, maxHeld)}, {Bytes: []byte("x")}} {

@@ -1,9 +1,11 @@
 package integration
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -208,21 +210,21 @@ func TestPublishGoesOnAfterAnInterruption(t *testing.T) {
 		p.build("x/"+name, "1", name)
 		args = append(args, p.elsewhere.Host+"/x/"+name+":1")
 	}
-	reached := make(chan struct{}, 1)
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
 	p.registry.Intercept(func(_ http.ResponseWriter, req *http.Request) bool {
 		if req.Method != http.MethodPut || !strings.Contains(req.URL.Path, "/m/b/manifests/") {
 			return false
 		}
 		_, _ = io.Copy(io.Discard, req.Body) // only then does the server see that the client has gone
-		reached <- struct{}{}
+		interrupt()
 		<-req.Context().Done()
 		return true
 	})
-	cmd := p.command(args...)
-	go func() {
-		<-reached
-		_ = cmd.Process.Signal(syscall.SIGINT)
-	}()
+	usual := p.command(args...)
+	cmd := exec.CommandContext(ctx, usual.Path, usual.Args[1:]...)
+	cmd.Env, cmd.Dir = usual.Env, usual.Dir
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	code, out, errOut := p.run(cmd)
 	p.registry.Intercept(nil)
 	p.Expect(code).To(gomega.Equal(1), out)

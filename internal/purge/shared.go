@@ -1,0 +1,112 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// maxShared is the age up to which one reading of the cluster serves several repositories.
+const maxShared = time.Second
+
+// shared is the last reading of the cluster. One is made at a time; who needs one that begins later than the one
+// under way waits for the next, with all others that do.
+type shared struct {
+	turn chan struct{}
+	last *cluster // by whose turn it is
+
+	mu    sync.Mutex
+	begun int // readings, so far
+}
+
+func newShared() *shared { return &shared{turn: make(chan struct{}, 1)} }
+
+// mark is the number of the last reading that was begun.
+func (s *shared) mark() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.begun
+}
+
+// read returns a reading that was begun after another one, the last if it is fresh.
+func (s *shared) read(ctx context.Context, after int, fresh func(*cluster) bool, read func() (cluster, error)) (cluster, error) {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return cluster{}, ctx.Err()
+	}
+	defer func() { <-s.turn }()
+	if s.last != nil && s.last.number > after && fresh(s.last) {
+		return *s.last, nil
+	}
+	s.mu.Lock()
+	s.begun++
+	number := s.begun
+	s.mu.Unlock()
+	c, err := read()
+	if err != nil {
+		return cluster{}, err
+	}
+	c.number = number
+	s.last = &c
+	return c, nil
+}
+
+// cluster reads the cluster, unless a reading that was begun after another one was made just now. Entries that are
+// not claimed keep.
+func (s *sweeper) cluster(ctx context.Context, after int) (cluster, error) {
+	fresh := func(c *cluster) bool { return s.clock.Since(c.begun) < maxShared }
+	c, err := s.shared.read(ctx, after, fresh, func() (cluster, error) {
+		c, err := readCluster(ctx, s.api, s.clock, s.now, s.key)
+		if err == nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			c.lose(func(e entry) bool { return s.claims[claimOf(e)] && e.status.State == v1alpha1.TombstoneSweeping })
+		}
+		return c, err
+	})
+	if err == nil {
+		err = c.refusal
+	}
+	return c, err
+}
+
+// clusterOf is cluster, with a look by its name at the manifest that keeps what is in one of its repositories.
+// One that is not listed may have been applied just then, so the cluster is read once more.
+func (s *sweeper) clusterOf(ctx context.Context, manifest string, after int) (cluster, error) {
+	c, err := s.cluster(ctx, after)
+	if err != nil || c.asked.has(manifest) {
+		return c, err
+	}
+	err = c.unlisted(ctx, s.api, s.key.Namespace, manifest)
+	if errors.Is(err, errContradiction) {
+		if c, err = s.cluster(ctx, s.shared.mark()); err == nil {
+			err = c.unlisted(ctx, s.api, s.key.Namespace, manifest)
+		}
+	}
+	if err == nil {
+		c.asked.add(manifest)
+	}
+	return c, err
+}
+
+// nameSet is a set of names that is safe for concurrent use.
+type nameSet struct {
+	mu  sync.Mutex
+	all map[string]bool
+}
+
+func (n *nameSet) has(name string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.all[name]
+}
+
+func (n *nameSet) add(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.all[name] = true
+}

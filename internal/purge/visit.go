@@ -1,0 +1,100 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// visit is the sweep of one repository.
+type visit struct {
+	*sweeper
+	repository string
+	// claimed is the last reading of the cluster that was begun before the claims were made.
+	claimed int
+	todo    []Verdict
+
+	taken  int64     // of the room
+	latest *evidence // the last evidence
+	waits  int       // how often the registry may still ask to wait
+
+	// What follows is guarded by the sweeper's lock.
+
+	// gone is what was deleted, or tried to be, until that is verified.
+	gone map[digest.Digest]registry.Manifest
+	// unanswered: the registry has not said what came of a deletion, and may do it yet.
+	unanswered bool
+}
+
+// room is shared by the visits that run at the same time. A small repository takes one of its places, one
+// that keeps all requests busy takes all: it is swept alone, so that evidence of it is read as fast as it can be.
+type room struct {
+	places *semaphore.Weighted
+	all    int64
+}
+
+// newRoom has two places for a request: while one visit reads the cluster, another one asks the registry.
+func newRoom(requests int) *room {
+	all := int64(2 * requests)
+	return &room{semaphore.NewWeighted(all), all}
+}
+
+// requestsOfAPlace is how many tags to resolve and digests to delete a visit may have for each of its places.
+const requestsOfAPlace = 8
+
+// enter waits for the places that the visit needs.
+func (v *visit) enter(ctx context.Context) error {
+	need := 1 + int64(len(v.todo)+v.readings[v.repository].names())/requestsOfAPlace
+	return v.take(ctx, min(need, v.room.all))
+}
+
+// alone waits until no other visit runs, and reports whether others did. An error says why it was cut short.
+func (v *visit) alone(ctx context.Context) (others bool, err error) {
+	if v.taken == v.room.all {
+		return false, nil
+	}
+	v.leave()
+	return true, v.take(ctx, v.room.all)
+}
+
+func (v *visit) take(ctx context.Context, places int64) error {
+	if err := v.room.places.Acquire(ctx, places); err != nil {
+		return err
+	}
+	v.taken = places
+	return nil
+}
+
+func (v *visit) leave() {
+	v.room.places.Release(v.taken)
+	v.taken = 0
+}
+
+// run deletes what may go, layer by layer: a digest only after all those that it is a part of.
+// However that ends, it looks at what is left.
+func (v *visit) run(ctx context.Context) error {
+	byDigest := make(map[digest.Digest]Verdict, len(v.todo))
+	for _, verdict := range v.todo {
+		byDigest[verdict.Digest] = verdict
+	}
+	var failed error
+	for _, layer := range v.readings[v.repository].graph.Layers(slices.Collect(maps.Keys(byDigest))) {
+		level := make([]Verdict, len(layer))
+		for i, d := range layer {
+			level[i] = byDigest[d]
+		}
+		if err := v.deleteLevel(ctx, level); err != nil {
+			failed = err
+			v.keepRest(ctx, v.todo, err)
+			break
+		}
+	}
+	v.linger(ctx)
+	return errors.Join(failed, v.verify(ctx))
+}
