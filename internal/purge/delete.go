@@ -32,7 +32,7 @@ func (v *visit) deleteLevel(ctx context.Context, level []Verdict) error {
 		var err error
 		left, err = v.deleteSome(ctx, left)
 		if v.full() {
-			err = errors.Join(err, v.verify(ctx))
+			err = errors.Join(err, v.verify(ctx, v.shared.mark()))
 		}
 		if err == nil && len(left) == before {
 			err = errSlowDeletion
@@ -123,7 +123,7 @@ func (v *visit) deleteOne(ctx context.Context, ev *evidence, verdict Verdict) (a
 		return true, nil
 	default:
 		verdict.Missing, verdict.Message = false, ""
-		err = v.delete(ctx, ev, verdict.Digest)
+		err = v.deleteDigest(ctx, ev, verdict.Digest)
 	}
 	switch {
 	case errors.Is(err, registry.ErrNotFound) && !attempted: // it was there a moment ago
@@ -150,10 +150,10 @@ func (v *visit) attempted(d digest.Digest) bool {
 	return tried
 }
 
-// delete deletes a digest, and before it its tags that are no roots, a satellite's and the undo tag: some
+// deleteDigest deletes a digest, and before it its tags that are no roots, a satellite's and the undo tag: some
 // registries refuse to delete what a tag points at, others leave the tag behind. Its bytes are kept.
 // Errors wrap registry.ErrNotFound when the registry says that it does not exist.
-func (v *visit) delete(ctx context.Context, ev *evidence, d digest.Digest) error {
+func (v *visit) deleteDigest(ctx context.Context, ev *evidence, d digest.Digest) error {
 	m, err := v.reader.whole(ctx, target{v.repository, d})
 	if err != nil {
 		return err

@@ -27,14 +27,18 @@
 //   - I13: every entry that names a digest is claimed, by a write that fails if anybody else
 //     wrote, before the digest is deleted; one sweep per store at a time, by a Lease.
 //
-// Decision: a manifest is the unit of a sweep. All repositories of one manifest are claimed and
-// settled together, one write per tombstone each, and swept one after the other, so that each is
-// read as fast as it can be. Rejected: claiming the whole store first, because a restore would
-// wait for the whole purge; and a unit per digest, because it costs two writes for each.
+// Decision: a sweep goes in waves of about a second. The repositories of some manifests are claimed and settled
+// together, one write per tombstone each, and swept at the same time, as many requests at once as the store allows
+// in all. One that keeps them all busy is swept alone, so that it is read as fast as it can be, and so is one that
+// was too slow beside others. One reading of the cluster serves all evidence of a wave, and another one all looks
+// after it. Rejected: one repository after the other, which waits for one answer after another where each has one
+// digest; claiming the whole store first, because a restore would wait for the whole purge; no waves, because then
+// the cluster is read without a break; and a claim per digest, because it costs two writes for each.
 //
-// Decision: three looks at every tag, to plan, right before deleting, and after it. Rejected: to
-// delete on what the plan has read when that is fresh enough, which is a third of the requests less
-// and a wider window.
+// Decision: three looks at every tag, to plan, right before deleting, and after it, and a fourth where the one
+// before showed no tag at all: a registry that says so by mistake removes, with the digest, the tags that it hid.
+// A repository of one digest takes six requests so. Rejected: to delete on what the plan has read when that is
+// fresh enough, which is a third of the requests less and a wider window.
 //
 // Decision: grace is counted and compared by the API server's clock, and a purge whose own differs by more
 // than a minute does not run. Rejected: to trust the node's clock, which was seen 49 hours ahead.

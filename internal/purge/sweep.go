@@ -77,28 +77,32 @@ type sweeper struct {
 	over bool
 }
 
-// run sweeps manifest after manifest, and the next while there is room beside the last. None is
-// claimed before its turn: what is claimed cannot be restored. An error of one does not stop the
-// next, unless it says that nothing more can be done.
+// run sweeps wave after wave, and settles the one before meanwhile. None is claimed before its turn: what
+// is claimed cannot be restored. An error of one does not stop the next, unless it says that nothing more
+// can be done.
 func (s *sweeper) run(ctx context.Context) error {
 	var errs failures
-	var begun errgroup.Group
-	units := s.units()
-	for i, u := range units {
+	var settling errgroup.Group
+	settling.SetLimit(1)
+	units, size := s.units(), firstWave
+	for rest := units; len(rest) > 0; {
+		var u unit
+		u, rest = merge(rest, size)
 		if ctx.Err() != nil || s.isOver() || !s.secondLook(ctx, u) {
 			break
 		}
-		if len(u.deletions) > 0 {
-			s.log.Info("Sweeping", "manifest", u.manifest, "repositories", len(u.deletions), "number", i+1, "of", len(units))
+		if n := len(u.deletions); n > 0 {
+			s.log.Info("Sweeping", "repositories", n, "manifests", u.manifests, "done", len(units)-len(rest)-u.manifests, "of", len(units))
+			start := time.Now()
+			s.wave(ctx, u, &errs)
+			size = nextWave(n, time.Since(start))
 		}
-		visits := s.manifest(ctx, u, &errs)
-		begun.Go(func() error {
-			_ = visits.Wait() // the errors are in errs
+		settling.Go(func() error {
 			errs.add(s.settle(ctx, u))
 			return nil
 		})
 	}
-	_ = begun.Wait()
+	_ = settling.Wait() // the errors are in errs
 	if ctx.Err() != nil {
 		errs.add(fmt.Errorf("stopped before its end (%w); run it again", context.Cause(ctx)))
 	}
@@ -128,7 +132,7 @@ func (s *sweeper) secondLook(ctx context.Context, u unit) bool {
 	if wait <= 0 {
 		return true
 	}
-	s.log.Info("Waiting for the second look at the registry", "manifest", u.manifest, "wait", wait)
+	s.log.Info("Waiting for the second look at the registry", "repositories", len(u.deletions), "wait", wait)
 	return pause(ctx, wait)
 }
 
@@ -150,9 +154,9 @@ func (f *failures) join() error {
 	return errors.Join(f.errs...)
 }
 
-// unit is what is swept together: the tombstones of one manifest, and by repository what may go.
+// unit is what is claimed and settled together: the tombstones of some manifests, and by repository what may go.
 type unit struct {
-	manifest   string
+	manifests  int
 	tombstones []*v1alpha1.Tombstone
 	deletions  map[string][]Verdict
 }
@@ -163,7 +167,7 @@ func (s *sweeper) units() []unit {
 	for _, t := range s.planned.tombstones {
 		name := t.Spec.Manifest.Name
 		if byManifest[name] == nil {
-			byManifest[name] = &unit{manifest: name, deletions: map[string][]Verdict{}}
+			byManifest[name] = &unit{manifests: 1, deletions: map[string][]Verdict{}}
 		}
 		byManifest[name].tombstones = append(byManifest[name].tombstones, t)
 	}
@@ -180,45 +184,82 @@ func (s *sweeper) units() []unit {
 	return us
 }
 
+// merge makes one of the first units, of so many repositories at most if it is of more than one manifest.
+func merge(units []unit, repositories int) (u unit, rest []unit) {
+	u.deletions = map[string][]Verdict{}
+	for i, next := range units {
+		if i > 0 && len(u.deletions)+len(next.deletions) > repositories {
+			return u, units[i:]
+		}
+		u.manifests += next.manifests
+		u.tombstones = append(u.tombstones, next.tombstones...)
+		maps.Copy(u.deletions, next.deletions)
+	}
+	return u, nil
+}
+
 // manifestOf returns the manifest that a repository belongs to in which something may go.
 func (s *sweeper) manifestOf(repository string) string {
 	es := s.planned.entries[repository]
 	return es[slices.IndexFunc(es, entry.mayGo)].tombstone.Spec.Manifest.Name
 }
 
-// manifest claims the tombstones of one manifest and begins to sweep its repositories, each as soon as there
-// is room. It returns when all have begun, and what to wait for until they have ended.
-func (s *sweeper) manifest(ctx context.Context, u unit, errs *failures) *errgroup.Group {
-	visits := &errgroup.Group{}
-	if len(u.deletions) == 0 {
-		return visits
-	}
+const (
+	// firstWave and maxWave bound how many repositories are swept together, where manifests do not have more.
+	firstWave, maxWave = 32, 512
+	// waveTime is how long sweeping them is meant to take. So long a restore may wait, and so long what turns
+	// out to be needed is missing.
+	waveTime = time.Second
+)
+
+// nextWave is how many repositories to sweep together when so many took so long.
+func nextWave(repositories int, took time.Duration) int {
+	return max(1, int(min(maxWave, float64(repositories)*float64(waveTime)/float64(max(took, 1)))))
+}
+
+// wave claims a unit's tombstones, deletes what may go, in as many repositories at the same time as there is room
+// for, and when all that has ended looks at what is left. One reading of the cluster serves all looks.
+func (s *sweeper) wave(ctx context.Context, u unit, errs *failures) {
 	errs.add(s.claim(ctx, u))
 	claimed := s.shared.mark() // what was read before the claims does not count
+	var begun []*visit
+	var deleting errgroup.Group
 	for _, repository := range slices.Sorted(maps.Keys(u.deletions)) {
 		v := &visit{sweeper: s, repository: repository, claimed: claimed, todo: u.deletions[repository], waits: maxWaits, gone: map[digest.Digest]registry.Manifest{}}
 		if v.enter(ctx) != nil || s.isOver() {
 			v.leave()
 			break
 		}
-		visits.Go(func() error {
+		begun = append(begun, v)
+		deleting.Go(func() error {
 			defer v.leave()
-			if err := v.run(ctx); err != nil {
-				errs.add(fmt.Errorf("sweeping %s: %w", repository, err))
-				s.end(err)
-			}
-			s.reader.forget(repository)
+			errs.add(s.failed(v.delete(ctx), repository))
 			return nil
 		})
 	}
-	return visits
+	_ = deleting.Wait() // the errors are in errs
+	var looking errgroup.Group
+	looking.SetLimit(cap(s.reader.slots))
+	deleted := s.shared.mark() // manifests may have been applied since
+	for _, v := range begun {
+		looking.Go(func() error {
+			errs.add(s.failed(v.verify(ctx, deleted), v.repository))
+			s.reader.forget(v.repository)
+			return nil
+		})
+	}
+	_ = looking.Wait()
 }
 
-// end begins no more repositories if an error says that nothing more can be done.
-func (s *sweeper) end(err error) {
+// failed names the repository in an error. No more are begun if it says that nothing more can be done.
+func (s *sweeper) failed(err error, repository string) error {
+	if err == nil {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = s.over || errors.Is(err, registry.ErrUnsupported) || errors.Is(err, ErrRefused)
+	return fmt.Errorf("sweeping %s: %w", repository, err)
 }
 
 func (s *sweeper) isOver() bool {

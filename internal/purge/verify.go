@@ -34,14 +34,14 @@ type survivor struct {
 // must lead to what is there, all the way down. OCI has no compare-and-set: a tag that somebody set
 // between the last look and the deletion is only seen here, and so is a manifest that was applied
 // again meanwhile. What they need is put back.
-func (v *visit) verify(ctx context.Context) error {
+func (v *visit) verify(ctx context.Context, deleted int) error {
 	if len(v.gone) == 0 {
 		return nil
 	}
 	defer v.drop()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), verifyTimeout)
 	defer cancel()
-	needed, err := v.needed(ctx)
+	needed, err := v.needed(ctx, deleted)
 	if err != nil {
 		return fmt.Errorf("looking whether all that is left can still be pulled: %w", err)
 	}
@@ -52,7 +52,7 @@ func (v *visit) verify(ctx context.Context) error {
 }
 
 // needed returns which of the image manifests at hand are missing and reached from something kept.
-func (v *visit) needed(ctx context.Context) ([]survivor, error) {
+func (v *visit) needed(ctx context.Context, deleted int) ([]survivor, error) {
 	before := v.readings[v.repository]
 	// A part that was kept while what lists it went: some registries take parts along.
 	var shared []digest.Digest
@@ -66,7 +66,7 @@ func (v *visit) needed(ctx context.Context) ([]survivor, error) {
 		}
 	}
 	v.latest = nil
-	c, err := v.cluster(ctx, v.shared.mark()) // manifests may have been applied since
+	c, err := v.cluster(ctx, deleted)
 	if err != nil && !errors.Is(err, ErrRefused) {
 		return nil, err
 	}

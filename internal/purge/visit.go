@@ -2,7 +2,6 @@ package purge
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 
@@ -76,25 +75,22 @@ func (v *visit) leave() {
 	v.taken = 0
 }
 
-// run deletes what may go, layer by layer: a digest only after all those that it is a part of.
-// However that ends, it looks at what is left.
-func (v *visit) run(ctx context.Context) error {
+// delete deletes what may go, layer by layer: a digest only after all those that it is a part of.
+func (v *visit) delete(ctx context.Context) error {
+	defer v.linger(ctx)
 	byDigest := make(map[digest.Digest]Verdict, len(v.todo))
 	for _, verdict := range v.todo {
 		byDigest[verdict.Digest] = verdict
 	}
-	var failed error
 	for _, layer := range v.readings[v.repository].graph.Layers(slices.Collect(maps.Keys(byDigest))) {
 		level := make([]Verdict, len(layer))
 		for i, d := range layer {
 			level[i] = byDigest[d]
 		}
 		if err := v.deleteLevel(ctx, level); err != nil {
-			failed = err
 			v.keepRest(ctx, v.todo, err)
-			break
+			return err
 		}
 	}
-	v.linger(ctx)
-	return errors.Join(failed, v.verify(ctx))
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -14,14 +15,25 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// load is what each repository of a registry has.
-type load struct{ repositories, released, tagged int }
-
-func (l load) String() string {
-	return fmt.Sprintf("repositories=%d/released=%d/tagged=%d", l.repositories, l.released, l.tagged)
+// load is what a registry has, and how far away it is.
+type load struct {
+	manifests, artifacts int // each artifact has a repository of its own
+	released, tagged     int // in each repository
+	away                 time.Duration
 }
 
-func (l load) deletes() int { return l.repositories * l.released }
+func (l load) String() string {
+	return fmt.Sprintf("manifests=%d/artifacts=%d/released=%d/tagged=%d/away=%s", l.manifests, l.artifacts, l.released, l.tagged, l.away)
+}
+
+func (l load) repositories() int { return l.manifests * l.artifacts }
+
+func (l load) deletes() int { return l.repositories() * l.released }
+
+// repository is the i-th; those of a manifest follow one another.
+func (l load) repository(i int) string {
+	return fmt.Sprintf("acme/%s/image%d", name(i/l.artifacts), i%l.artifacts)
+}
 
 // target is one digest to delete.
 type target struct {
@@ -30,7 +42,7 @@ type target struct {
 }
 
 // layOut writes small images to a disk as the registry stores them, which is much faster than to
-// push them, and returns the untagged ones, of each repository one after the other. Layouts of
+// push them, and returns the untagged ones, by manifest and repository. Layouts of
 // one load are equal.
 func (l load) layOut(d disk) ([]target, error) {
 	released := make([]target, l.deletes())
@@ -40,18 +52,18 @@ func (l load) layOut(d disk) ([]target, error) {
 	}
 	var g errgroup.Group
 	g.SetLimit(8)
-	for i := range l.repositories {
+	for i := range l.repositories() {
 		for j := range l.released + l.tagged {
 			g.Go(func() error {
-				x, err := d.image(repository(i), fmt.Sprint(name(i), "-", j), layer)
+				x, err := d.image(l.repository(i), fmt.Sprint(name(i), "-", j), layer)
 				if err != nil || j >= l.released {
-					return d.tag(repository(i), fmt.Sprintf("kept-%d", j), x, err)
+					return d.tag(l.repository(i), fmt.Sprintf("kept-%d", j), x, err)
 				}
-				released[j*l.repositories+i] = target{repository(i), x}
+				released[i*l.released+j] = target{l.repository(i), x}
 				return nil
 			})
 		}
-		if err := os.MkdirAll(d.path("repositories", repository(i), "_manifests/tags"), 0o755); err != nil {
+		if err := os.MkdirAll(d.path("repositories", l.repository(i), "_manifests/tags"), 0o755); err != nil {
 			return nil, err
 		}
 	}

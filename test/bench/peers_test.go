@@ -45,7 +45,7 @@ type stand struct {
 	b        *testing.B
 	disk     disk
 	config   string
-	host     string
+	host     string // of the registry, or of what is between it and who asks
 	released []target
 }
 
@@ -54,6 +54,9 @@ func newStand(b *testing.B, l load) *stand {
 	dir := b.TempDir()
 	s := &stand{b: b, disk: disk(filepath.Join(dir, "data")), config: filepath.Join(dir, "config.yml"), host: freeAddress(b)}
 	must(b, os.WriteFile(s.config, fmt.Appendf(nil, registryConfig, s.disk, s.host), 0o600))
+	if l.away > 0 {
+		s.host = far(b, s.host, l.away)
+	}
 	var err error
 	s.released, err = l.layOut(s.disk)
 	must(b, err)
