@@ -10,7 +10,7 @@ SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
 IMAGE ?= localhost/nfo:$(VERSION)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # timetzdata: schedules name time zones, and the image has no files of them.
-# No buildvcs: a stray file beside the sources is no reason for other bytes, and VERSION names the commit.
+# No buildvcs: a stray file beside the sources is not a reason for other bytes, and VERSION names the commit.
 BUILD := $(GO) build -buildvcs=false -tags timetzdata -ldflags '$(LDFLAGS)'
 ARCHITECTURES := amd64 arm64
 IMAGE_TOOL := $(GO) run -C tools/image .

@@ -6,7 +6,7 @@ const (
 	// of a definition. What is beyond is counted, and keeps Complete from True.
 	MaxImages = 512
 	// MaxValuesPaths is how many paths of each kind a chart is rendered with. With fewer than the
-	// definitions give, images may be told as Foreign that are not.
+	// definitions give, images may be reported as Foreign that are not.
 	MaxValuesPaths = 256
 )
 

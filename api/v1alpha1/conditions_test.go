@@ -25,7 +25,7 @@ func TestAnnotationsAreAll(t *testing.T) {
 		}
 		literal, ok := spec.Values[0].(*ast.BasicLit)
 		if !ok {
-			t.Fatalf("%s is no literal", spec.Names[0].Name)
+			t.Fatalf("%s is not a literal", spec.Names[0].Name)
 		}
 		found++
 		if name, _ := strconv.Unquote(literal.Value); !slices.Contains(Annotations, name) {

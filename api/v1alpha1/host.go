@@ -20,7 +20,7 @@ func CanonicalHost(host string) string {
 var translated = netip.MustParsePrefix("64:ff9b::/96")
 
 // placeHost returns the one name by which hosts are compared to tell whose a place is. It takes more hosts for
-// one than CanonicalHost does, because two stores that are wrongly taken for one only have to be told apart,
+// one than CanonicalHost does, because two stores that are wrongly taken for one only have to be kept apart,
 // while two that are wrongly taken for two delete each other's artifacts. The ports 80 and 443 are the same as
 // none, since the scheme does not matter; a dot at the end does not count; every form of an address is the same
 // address; and every loopback or unspecified address is this machine, localhost.

@@ -22,7 +22,7 @@ var ErrRegistryURL = errors.New("not a registry URL")
 
 // What is installed once in a cluster, by the names that config and the program share.
 const (
-	// ManagerNamespace is where the manager runs unless it is told otherwise.
+	// ManagerNamespace is where the manager runs unless it is set otherwise.
 	ManagerNamespace = "nfo-system"
 	// ManagerName is that of the manager's Deployment, ServiceAccount, roles and Lease.
 	ManagerName = "nfo-manager"

@@ -24,7 +24,7 @@ func TestParseRegistryURL(t *testing.T) {
 		"DefaultPort":  {reason: "the default port is dropped", url: "https://r:443/a/b/", want: RegistryLocation{Host: "r", Prefix: "a/b"}},
 		"PlainHTTP":    {reason: "http is plain HTTP", url: "http://r:80/a", want: RegistryLocation{PlainHTTP: true, Host: "r", Prefix: "a"}},
 		"PaddedPort":   {reason: "a port is a number", url: "https://r:0443/a", want: RegistryLocation{Host: "r", Prefix: "a"}},
-		"PortZero":     {reason: "zero is no port", url: "https://r:0/a", bad: true},
+		"PortZero":     {reason: "zero is not a port", url: "https://r:0/a", bad: true},
 		"OtherPort":    {reason: "another port stays", url: "http://r:443", want: RegistryLocation{PlainHTTP: true, Host: "r:443"}},
 		"NoScheme":     {reason: "a scheme is needed", url: "registry.example.com/acme", bad: true},
 		"OtherScheme":  {reason: "only http and https", url: "oci://r/a", bad: true},

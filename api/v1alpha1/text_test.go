@@ -55,7 +55,7 @@ func TestPrintable(t *testing.T) {
 		"Marks":    {"each of them", "\u200ea\u200fb\u061c", "?a?b?", "?a?b?"},
 		"Separate": {"what some take for line ends", "a\u2028b\u2029c\u0085d", "a?b?c?d", "a b c d"},
 		"Runs":     {"one mark for many", "a\x00\x01\x1b\u202e\xffb", "a?b", "a?b"},
-		"Invalid":  {"what is no UTF-8", "a\xff\xfeb", "a?b", "a?b"},
+		"Invalid":  {"what is not UTF-8", "a\xff\xfeb", "a?b", "a?b"},
 	} {
 		if got := Printable(tc.text); got != tc.want {
 			t.Errorf("%s: %s: %q, want %q", name, tc.reason, got, tc.want)

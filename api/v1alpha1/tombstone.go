@@ -325,7 +325,7 @@ func (t *Tombstone) says(reason string) bool {
 
 // GraceEnds returns when the grace of an entry ends: untaggedAt plus the longer of the grace
 // at release and the grace now, or untaggedAt itself when the tombstone is annotated to
-// expire at once. ok is false when the entry has no untaggedAt: then it is no candidate.
+// expire at once. ok is false when the entry has no untaggedAt: then it is not a candidate.
 func (t *Tombstone) GraceEnds(e TombstoneArtifactStatus, graceNow time.Duration) (end time.Time, ok bool) {
 	if e.UntaggedAt == nil {
 		return time.Time{}, false

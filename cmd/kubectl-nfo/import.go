@@ -221,7 +221,7 @@ func (f *importFlags) check(o aosm.Options) error {
 	}
 	for _, namespace := range []string{o.Namespace, o.SiteNamespace} {
 		if problems := validation.IsDNS1123Label(namespace); namespace != "" && len(problems) > 0 {
-			return plugin.Usage("%q is no name of a namespace: %s", namespace, problems[0])
+			return plugin.Usage("%q is not a name of a namespace: %s", namespace, problems[0])
 		}
 	}
 	return nil

@@ -84,7 +84,7 @@ func TestImportPrints(t *testing.T) {
 		out    string
 		says   []string
 	}{
-		"Name": {"all mapped, and what to know is told", append(given, "-o", "name"), 0, all, []string{
+		"Name": {"all mapped, and what to know is said", append(given, "-o", "name"), 0, all, []string{
 			"To know:\n  $.resources[1].properties.artifacts[0].artifactName: the artifact Upf is looked for as upf: repositories are in lower case\n",
 			"Means nothing here:\n  $.$schema: ",
 			"\n  $.resources[0].location (and 1 more): where Azure keeps it is nothing to a cluster\n",
@@ -168,7 +168,7 @@ func TestImportFiles(t *testing.T) {
 		"Recursive":  {"and what is below", append(at("."), "-R"), 0, []string{base, manifest, deep}, ""},
 		"Standard":   {"beside standard input", append(at("base.json", "all_deploy.parameters.json"), "-f", "-"), 0, []string{base, "artifactmanifest.nfo.dev/input\n"}, ""},
 		"Shared":     {"values for other templates are no loss", append(at("base.json"), "--parameters", "@"+filepath.Join(dir, "all_deploy.parameters.json")), 0, []string{base}, `declares a parameter "location"`},
-		"Lost":       {"which file is told", at("base.json", "manifest.json"), 3, nil, "manifest.json: $.resources[0].properties.artifacts[0].artifactVersion"},
+		"Lost":       {"which file is said", at("base.json", "manifest.json"), 3, nil, "manifest.json: $.resources[0].properties.artifacts[0].artifactVersion"},
 		"Twice":      {"one file two times is a mistake", at("base.json", "base.json"), 2, nil, "given twice"},
 		"Missing":    {"one that is not there", at("base.json", "none.json"), 1, nil, "no such file"},
 		"EmptyOne":   {"a directory without any", at("empty"), 1, nil, "no file whose name ends in .json"},

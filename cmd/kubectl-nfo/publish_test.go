@@ -19,8 +19,8 @@ func TestPublishUsage(t *testing.T) {
 		"NoKind":   {"kind and name", []string{"upf"}, "am/NAME"},
 		"NoName":   {"a name too", []string{"am/"}, "am/NAME"},
 		"Output":   {"two ways", []string{"am/upf", "-o", "yaml"}, "table or json"},
-		"BadOnes":  {"all that is wrong at once", []string{"am/upf", "x.tgz", "nginx"}, "there is no file x.tgz\n\"nginx\" is no file"},
-		"WrongTyp": {"a flag that is none", []string{"am/upf", "--force"}, "unknown flag"},
+		"BadOnes":  {"all that is wrong at once", []string{"am/upf", "x.tgz", "nginx"}, "there is no file x.tgz\n\"nginx\" is not a file"},
+		"WrongTyp": {"a flag that is not one", []string{"am/upf", "--force"}, "unknown flag"},
 	} {
 		code, _, errOut := execute(t, "", append([]string{"publish"}, tc.args...)...)
 		if code != plugin.ExitUsage || !strings.Contains(errOut, tc.says) {

@@ -27,7 +27,7 @@ func read(ctx context.Context, api client.Client, o client.Object) (client.Objec
 	}
 	there, ok := empty.(client.Object)
 	if !ok {
-		return nil, errors.New("it is no object: " + kind.String())
+		return nil, errors.New("it is not an object: " + kind.String())
 	}
 	err = api.Get(ctx, client.ObjectKeyFromObject(o), there)
 	if apierrors.IsNotFound(err) {
@@ -88,7 +88,7 @@ func otherRegistry(there, o client.Object) error {
 	return fmt.Errorf("it exists with the URL %s, which cannot be changed; import without --registry for it, or with this URL", before.Spec.Registry.URL)
 }
 
-// errLeft is no failure: what is there is the better of the two.
+// errLeft is not a failure: what is there is the better of the two.
 var errLeft = errors.New("it is in the new form already, and the file has the old one: it is left as it is")
 
 // newForm reports whether what is there was made, or was migrated to, as of the API version 2025-03-30, and
@@ -158,7 +158,7 @@ func (a *applier) checkRemoval(ctx context.Context, there, o client.Object, u *u
 	}
 	became, ok := after.(client.Object)
 	if !ok {
-		return fmt.Errorf("reading what it would become: %T is no object", after)
+		return fmt.Errorf("reading what it would become: %T is not an object", after)
 	}
 	gone := lacking(became, there)
 	if len(gone) == 0 {

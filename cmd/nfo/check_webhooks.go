@@ -22,7 +22,7 @@ func checkWebhooks(ctx context.Context, api client.Client, namespace string) err
 	err := api.Create(ctx, wrong, client.DryRunAll)
 	switch {
 	case err == nil:
-		return fmt.Errorf("the API server does not ask the webhooks: it would take an ArtifactStore with a schedule that is none. The ValidatingWebhookConfiguration %s is missing, or was changed: upgrade the chart", v1alpha1.WebhookConfigurationName)
+		return fmt.Errorf("the API server does not ask the webhooks: it would take an ArtifactStore with a schedule that is not one. The ValidatingWebhookConfiguration %s is missing, or was changed: upgrade the chart", v1alpha1.WebhookConfigurationName)
 	case strings.Contains(err.Error(), "failed calling webhook"):
 		return fmt.Errorf("the API server cannot ask the webhooks, and so refuses to change what they are about: %w. %s", err, unasked(err.Error(), namespace))
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), " cannot "):

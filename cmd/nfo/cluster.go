@@ -24,7 +24,7 @@ func (f *clusterFlags) add(cmd *cobra.Command) {
 	to.StringVar(&f.context, "context", "", "context of the kubeconfig file; default: its current one")
 }
 
-// connect makes an uncached client for the cluster. timeout bounds a request; 0 is no bound. Each of
+// connect makes an uncached client for the cluster. timeout bounds a request; 0 is not a bound. Each of
 // transports sees every request.
 func (f *clusterFlags) connect(timeout time.Duration, transports ...transport.WrapperFunc) (*rest.Config, client.Client, error) {
 	kube, err := f.load()

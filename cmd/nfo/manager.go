@@ -57,7 +57,7 @@ func managerCommand(cfg *managerConfig) *cobra.Command {
 		Long: `Run the controllers and the webhooks: in the cluster, or from outside with what KUBECONFIG or ~/.kube/config says.
 
 Exit codes:
-  0  it was told to end
+  0  it was asked to end
   1  it cannot go on, such as when another replica has taken the lease
   2  wrong usage`,
 		Args: cobra.NoArgs,

@@ -94,8 +94,8 @@ func TestPurgeWithoutCluster(t *testing.T) {
 		if !errors.As(err, &coded) || coded.code != cronjob.ExitFailed {
 			t.Fatalf("the error is %v, want exit code 1", err)
 		}
-		if told, readErr := os.ReadFile(file); file == there && (readErr != nil || string(told) != err.Error()) {
-			t.Errorf("the kubelet is told %q (%v), want %q", told, readErr, err)
+		if reported, readErr := os.ReadFile(file); file == there && (readErr != nil || string(reported) != err.Error()) {
+			t.Errorf("the kubelet gets %q (%v), want %q", reported, readErr, err)
 		}
 	}
 	if _, err := os.Stat(missing); !os.IsNotExist(err) {
@@ -119,8 +119,8 @@ func TestWhatTheKubeletIsTold(t *testing.T) {
 				t.Fatal(err)
 			}
 			terminate(file, errors.New(tc.text))
-			if told, err := os.ReadFile(file); err != nil || string(told) != tc.want {
-				t.Errorf("%s: it is told %d bytes, %.60q (%v)", tc.reason, len(told), told, err)
+			if reported, err := os.ReadFile(file); err != nil || string(reported) != tc.want {
+				t.Errorf("%s: it gets %d bytes, %.60q (%v)", tc.reason, len(reported), reported, err)
 			}
 		})
 	}

@@ -23,7 +23,7 @@ func TestResourcesOfPurges(t *testing.T) {
 		"Default":      {"what the chart's values say too", nil, "cpu=50m,memory=64Mi", "cpu=1,memory=512Mi", ""},
 		"Set":          {"a list replaces the default", []string{"--purger-requests=memory=128Mi", "--purger-limits=memory=1Gi,cpu=1500m"}, "memory=128Mi", "cpu=1500m,memory=1Gi", ""},
 		"Exponent":     {"as Helm writes large numbers", []string{"--purger-limits=memory=5.36870912e+08"}, "cpu=50m,memory=64Mi", "memory=5.36870912e+08", ""},
-		"None":         {"an empty list is no limit", []string{"--purger-requests=", "--purger-limits="}, "", "", ""},
+		"None":         {"an empty list is not a limit", []string{"--purger-requests=", "--purger-limits="}, "", "", ""},
 		"Disk":         {"what a quota may ask for too", []string{"--purger-limits=ephemeral-storage=1Gi"}, "cpu=50m,memory=64Mi", "ephemeral-storage=1Gi", ""},
 		"Quantity":     {"a typing error", []string{"--purger-limits=cpu=one"}, "", "", `"one" is not a quantity of cpu`},
 		"NoValue":      {"a name alone", []string{"--purger-limits=cpu"}, "", "", `"" is not a quantity of cpu`},

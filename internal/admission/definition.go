@@ -100,7 +100,7 @@ func applicationErrors(d *v1alpha1.NetworkFunctionDefinitionVersion) field.Error
 		wanted := app.ArtifactProfile.HelmArtifactProfile.HelmPackageVersionRange
 		if _, err := semver.NewConstraint(wanted); err != nil {
 			all = append(all, field.Invalid(at.Child("artifactProfile", "helmArtifactProfile", "helmPackageVersionRange"), wanted,
-				fmt.Sprintf("it is no range of versions (%v); give one as Helm takes it, such as ~1.0.0", err)))
+				fmt.Sprintf("it is not a range of versions (%v); give one as Helm takes it, such as ~1.0.0", err)))
 		}
 		if p := app.DependsOnProfile; p != nil {
 			all = append(all, dependsErrors(app.Name, known, p.InstallDependsOn, at.Child("dependsOnProfile", "installDependsOn"))...)

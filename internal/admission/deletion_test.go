@@ -68,7 +68,7 @@ func TestDeletable(t *testing.T) {
 				if tc.want != "" && !dryRun {
 					want = []string{"Warning DeletionRefused " + tc.want}
 				}
-				if diff := cmp.Diff(want, w.told()); diff != "" {
+				if diff := cmp.Diff(want, w.reported()); diff != "" {
 					t.Errorf("%s, dry run %t: events -want +got\n%s", tc.reason, dryRun, diff)
 				}
 			})
@@ -113,8 +113,8 @@ func TestI2ColdCacheRefuses(t *testing.T) {
 			t.Errorf("a %s on a cold cache is answered %+v", request, s)
 		}
 	}
-	if got := w.told(); got != nil {
-		t.Errorf("it was told: %v", got)
+	if got := w.reported(); got != nil {
+		t.Errorf("it was reported: %v", got)
 	}
 }
 
@@ -177,9 +177,9 @@ func TestNoteFits(t *testing.T) {
 		if len(statusOf(err).Message) < maxNote {
 			t.Fatalf("the refusal is short: %v", err)
 		}
-		told := w.told()
-		if len(told) != 1 || len(told[0])-len("Warning DeletionRefused ") > maxNote || !utf8.ValidString(told[0]) || !strings.HasSuffix(told[0], "€...") {
-			t.Errorf("the event is %q", told)
+		reported := w.reported()
+		if len(reported) != 1 || len(reported[0])-len("Warning DeletionRefused ") > maxNote || !utf8.ValidString(reported[0]) || !strings.HasSuffix(reported[0], "€...") {
+			t.Errorf("the event is %q", reported)
 		}
 	}
 }

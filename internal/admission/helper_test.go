@@ -159,8 +159,8 @@ func asked(t *testing.T, dryRun bool) context.Context {
 	}})
 }
 
-// told is the events so far.
-func (w world) told() []string {
+// reported is the events so far.
+func (w world) reported() []string {
 	var all []string
 	for {
 		select {

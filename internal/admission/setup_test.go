@@ -103,7 +103,7 @@ func TestConfigurationIsWhatIsServed(t *testing.T) {
 		kind, known := kinds[resource]
 		delete(kinds, resource)
 		if !known {
-			t.Errorf("%s is for %s, which is no kind of ours or has a webhook already", w.Name, resource)
+			t.Errorf("%s is for %s, which is not a kind of ours or has a webhook already", w.Name, resource)
 		}
 		path := "/validate-nfo-dev-v1alpha1-" + kind
 		if _, pattern := mux.Handler(&http.Request{Method: http.MethodPost, URL: &url.URL{Path: path}}); pattern != path {

@@ -111,7 +111,7 @@ func purgeErrors(p v1alpha1.PurgeSpec, at *field.Path) field.ErrorList {
 	return all
 }
 
-// storeWarnings is pure. An overlap is no error: the older store wins whichever was applied first.
+// storeWarnings is pure. An overlap is not an error: the older store wins whichever was applied first.
 func storeWarnings(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) admission.Warnings {
 	var ws admission.Warnings
 	if p := s.Spec.Purge; p.PersistentVolumeClaim != nil && p.Usage != v1alpha1.UsageVolume {

@@ -162,7 +162,7 @@ func TestStoreWarnings(t *testing.T) {
 		all    []v1alpha1.ArtifactStore
 		want   []string
 	}{
-		"Alone":      {"itself is no other", mine, []v1alpha1.ArtifactStore{mine}, nil},
+		"Alone":      {"itself is not another", mine, []v1alpha1.ArtifactStore{mine}, nil},
 		"Apart":      {"segments compare whole", mine, []v1alpha1.ArtifactStore{at("b", "https://registry.example.com/acme2", "u2", 0)}, nil},
 		"Older":      {"the older wins", mine, []v1alpha1.ArtifactStore{at("b", "https://registry.example.com", "u2", 2*time.Hour)}, []string{"spec.registry.url overlaps with that of artifactstores/publisher/b: this one, the younger, does nothing"}},
 		"Younger":    {"the order in which they arrive does not matter", mine, []v1alpha1.ArtifactStore{at("b", "http://REGISTRY.example.com/acme/x", "u2", 0)}, []string{"spec.registry.url overlaps with that of artifactstores/publisher/b: that one, the younger, does nothing"}},
@@ -305,6 +305,6 @@ func TestAPlaceOfAnotherNamespaceIsRefused(t *testing.T) {
 		t.Errorf("I12: a change of what is being deleted is refused: %v", err)
 	}
 	if ws, err := v.ValidateCreate(asked(t, false), mine); err != nil || len(ws) > 0 {
-		t.Errorf("who is named is told %v, %v; a store that does not count is no conflict", ws, err)
+		t.Errorf("who is named is %v, %v; a store that does not count is not a conflict", ws, err)
 	}
 }

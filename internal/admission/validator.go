@@ -27,7 +27,7 @@ type validator[T client.Object] struct {
 	allowed func(ctx context.Context, was, is T) error
 	// leaves, when not nil, says what an admitted deletion leaves behind.
 	leaves func(context.Context, T) (admission.Warnings, error)
-	// late, when not empty, is told to anyone who changes an object that is being deleted.
+	// late, when not empty, is said to anyone who changes an object that is being deleted.
 	late string
 }
 

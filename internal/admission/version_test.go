@@ -83,7 +83,7 @@ func TestTargetErrors(t *testing.T) {
 		"UnsealedActive":  {"it could still change", version{was: preview, is: active, before: names(m), after: names(m)}, map[reference.Object]target{m: {exists: true}}, []string{at + "artifactmanifests/publisher/m is not sealed, which an Active version needs; set its artifactManifestState to Uploaded first"}},
 		"PreviewActive":   {"a preview below", version{was: preview, is: active, before: names(d), after: names(d)}, map[reference.Object]target{d: {exists: true}}, []string{at + "networkfunctiondefinitionversions/publisher/d is in Preview"}},
 		"DeprecatedBelow": {"not a preview", version{is: active, after: names(d)}, map[reference.Object]target{d: {exists: true, ready: true, deprecated: true}}, nil},
-		"Detour":          {"by way of Deprecated is no way round", version{was: deprecated, is: active, before: names(m), after: names(m)}, map[reference.Object]target{m: {exists: true}}, []string{at + "artifactmanifests/publisher/m is not sealed"}},
+		"Detour":          {"by way of Deprecated is not a way round", version{was: deprecated, is: active, before: names(m), after: names(m)}, map[reference.Object]target{m: {exists: true}}, []string{at + "artifactmanifests/publisher/m is not sealed"}},
 		"StaysActive":     {"what became of it since is not its fault", version{was: active, is: active, before: names(m), after: names(m)}, nil, nil},
 		"Deprecates":      {"it can always be withdrawn", version{was: active, is: deprecated, before: names(m), after: names(m)}, map[reference.Object]target{m: {exists: true, terminating: true}}, nil},
 		"OldFormActive":   {"a store cannot be sealed, and may come later", version{is: active, after: names(s)}, nil, nil},
@@ -172,7 +172,7 @@ func TestApplicationErrors(t *testing.T) {
 		"Tilde":   {"a range", ranged("~1.0.0"), nil},
 		"Exact":   {"one version", ranged("1.2.3-rc.1+build"), nil},
 		"Or":      {"as Helm takes it", ranged(">= 1.0, < 2 || ^3.1"), nil},
-		"NoRange": {"words", ranged("latest"), []string{apps + "[0].artifactProfile.helmArtifactProfile.helmPackageVersionRange: Invalid value: \"latest\": it is no range of versions"}},
+		"NoRange": {"words", ranged("latest"), []string{apps + "[0].artifactProfile.helmArtifactProfile.helmPackageVersionRange: Invalid value: \"latest\": it is not a range of versions"}},
 		"Order":   {"another one of the same", depends(v1alpha1.DependsOnProfile{InstallDependsOn: []string{"a"}, UninstallDependsOn: []string{"a"}, UpdateDependsOn: []string{"a"}}), nil},
 		"Stray": {"each list", depends(v1alpha1.DependsOnProfile{InstallDependsOn: []string{"a", "z"}, UninstallDependsOn: []string{"b"}, UpdateDependsOn: []string{""}}), []string{
 			apps + "[1].dependsOnProfile.installDependsOn[1]: Invalid value: \"z\": the definition has no such application",
@@ -250,7 +250,7 @@ func TestDesignWebhook(t *testing.T) {
 		wrong   []string
 	}{
 		"Active":  {"all below is ready", nil, design("n", active, byManifest("m"), "d"), []client.Object{whole, definition("d", active, byManifest("m"))}, nil},
-		"Preview": {"below an active design is no preview", design("n", preview, byManifest("m"), "d"), design("n", active, byManifest("m"), "d"), []client.Object{whole, definition("d", preview, byManifest("m"))}, []string{at + "networkFunctionDefinitionVersionRef.name: Invalid value: \"d\": networkfunctiondefinitionversions/publisher/d is in Preview"}},
+		"Preview": {"below an active design is not a preview", design("n", preview, byManifest("m"), "d"), design("n", active, byManifest("m"), "d"), []client.Object{whole, definition("d", preview, byManifest("m"))}, []string{at + "networkFunctionDefinitionVersionRef.name: Invalid value: \"d\": networkfunctiondefinitionversions/publisher/d is in Preview"}},
 		"All":     {"all at once", nil, design("n", active, byManifest("m"), "d"), []client.Object{manifest("m")}, []string{at + "artifactProfile.artifactManifestRef.name: ", at + "networkFunctionDefinitionVersionRef.name: "}},
 		"Frozen":  {"active means immutable", design("n", active, byManifest("m"), "d"), design("n", active, byManifest("m"), "d2"), []client.Object{whole, definition("d2", active, byManifest("m"))}, []string{"spec.resourceElementTemplates: Forbidden: "}},
 	} {

@@ -158,7 +158,7 @@ func (m *mentions) read(s string, depth int) bool {
 		}
 		return true
 	case err == nil:
-		m.doubt(s, fmt.Errorf("%q is no definition version", clip(s)))
+		m.doubt(s, fmt.Errorf("%q is not a definition version", clip(s)))
 	case !strings.HasPrefix(s, "/"):
 		m.doubt(s, fmt.Errorf("%q: %w", clip(s), (&node{kind: text, text: s}).noID()))
 	default:
@@ -167,10 +167,10 @@ func (m *mentions) read(s string, depth int) bool {
 	return false
 }
 
-// noID says why a value is no whole id.
+// noID says why a value is not a whole id.
 func (n *node) noID() error {
 	if n.kind == text && placeholders.MatchString(n.text) {
 		return errFilledIn
 	}
-	return errors.New("it is no whole id")
+	return errors.New("it is not a whole id")
 }

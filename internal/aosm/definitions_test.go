@@ -26,7 +26,7 @@ func quote(s string) string {
 	return string(quoted)
 }
 
-// TestDefinitionOfADesign: a design's definition is found however its values are put together, or is told.
+// TestDefinitionOfADesign: a design's definition is found however its values are put together, or is reported.
 func TestDefinitionOfADesign(t *testing.T) {
 	t.Parallel()
 	found := []string{"networkFunctionDefinitionVersionRef:\n        name: smf-1.0.0\n"}
@@ -35,7 +35,7 @@ func TestDefinitionOfADesign(t *testing.T) {
 		answer         bool // the design is one of an answer, not of a template
 		sections       string
 		says           string // a finding; "" for a definition that is found
-		both           bool   // it is found, and something is told besides
+		both           bool   // it is found, and something is reported besides
 	}
 	for name, v := range map[string]values{
 		"Format":        {"an id of the deployment's own scope in format()", quote(`[format('{{"nfdvId": "{0}"}}', ` + smf + `)]`), false, "", "", false},
@@ -56,17 +56,17 @@ func TestDefinitionOfADesign(t *testing.T) {
 		"PlaceholderOf": {"all of it is", quote(`{"nfdvId": "{configurationparameters('Core').smf}"}`), true, "", "decided at deployment", false},
 		"Expression":    {"an answer has an expression as it is", quote(`{"nfdvId": "` + strings.TrimSuffix(smfID, "1.0.0") + `[parameters('version')]"}`), true, "", "placeholder", false},
 		"AzAOSM":        {"as az aosm writes it", quote(`{"deploymentParameters": ["{configurationparameters('X').nginx.deploymentParameters}"], "nginx_nfdg_nfd_version": "{configurationparameters('X').nginx.nginx_nfdg_nfd_version}"}`), true, "", "decided at deployment", false},
-		"Range":         {"a range of versions is no version", quote(`{"nfdvId": "` + strings.TrimSuffix(smfID, "1.0.0") + `~1.0"}`), true, "", "AOSM allows semantic versions", false},
+		"Range":         {"a range of versions is not a version", quote(`{"nfdvId": "` + strings.TrimSuffix(smfID, "1.0.0") + `~1.0"}`), true, "", "AOSM allows semantic versions", false},
 		"Unknown":       {"a name that only the deployment knows", quote(`[format('{{"nfdvId": "{0}"}}', resourceId('Microsoft.HybridNetwork/publishers/networkFunctionDefinitionGroups/networkFunctionDefinitionVersions','stark',uniqueString('x'),'1.0.0'))]`), false, "", "known at deployment only", false},
 		"Function":      {"a function that is not evaluated", quote(`[format('{{"nfdvId": "{0}"}}', reference('x').id)]`), false, "", "which definition it deploys cannot be decided", false},
 		"Parameter":     {"a parameter without a value", quote(`[parameters('values')]`), false, `"parameters": {"values": {"type": "string"}}, `, "give it one with --parameters", false},
-		"Parts":         {"names alone", quote(`{"publisherName": "stark", "networkFunctionDefinitionGroupName": "smf", "nfdVersion": "1.0.0"}`), true, "", "it is no whole id", false},
-		"Group":         {"a group is no version", quote(`{"group": "` + scoped("stark/networkFunctionDefinitionGroups/smf") + `"}`), true, "", "is no definition version", false},
+		"Parts":         {"names alone", quote(`{"publisherName": "stark", "networkFunctionDefinitionGroupName": "smf", "nfdVersion": "1.0.0"}`), true, "", "it is not a whole id", false},
+		"Group":         {"a group is not a version", quote(`{"group": "` + scoped("stark/networkFunctionDefinitionGroups/smf") + `"}`), true, "", "is not a definition version", false},
 		"Several":       {"two definitions", quote(`{"a": "` + smfID + `", "b": "` + strings.ReplaceAll(smfID, "smf", "amf") + `"}`), true, "", "several definitions", false},
 		"Broken":        {"no JSON", quote(`{"nfdvId": "` + smfID + `"`), true, "", "the values are no JSON", false},
 		"Abroad":        {"of another publisher", quote(`{"nfdvId": "` + strings.ReplaceAll(smfID, "stark", "wayne") + `"}`), true, "", "it is of the publisher", false},
 		"Half":          {"one can be read, and one not", quote(`{"a": "` + smfID + `", "b": "` + strings.ReplaceAll(smfID, "1.0.0", "{x}") + `"}`), true, "", "placeholder", true},
-		"URL":           {"a URL is no id", quote(`{"nfdv": "https://management.azure.com` + smfID + `"}`), true, "", "it is no whole id", false},
+		"URL":           {"a URL is not an id", quote(`{"nfdv": "https://management.azure.com` + smfID + `"}`), true, "", "it is not a whole id", false},
 	} {
 		for _, kind := range []string{"ArmResourceDefinition", "NetworkFunctionDefinition"} {
 			o := trial{reason: v.reason, lost: v.says != "", input: inTemplate(v.sections, resourceOf(designType, "stark/core/1.0.0", designOf(kind, v.values)))}
@@ -89,7 +89,7 @@ func TestDefinitionOfADesign(t *testing.T) {
 	}
 }
 
-// TestValuesThatNameNoDefinition: what has nothing to do with definitions is not told as one.
+// TestValuesThatNameNoDefinition: what has nothing to do with definitions is not reported as one.
 func TestValuesThatNameNoDefinition(t *testing.T) {
 	t.Parallel()
 	for name, values := range map[string]string{

@@ -9,11 +9,11 @@
 // Invariants:
 //
 //   - Nothing is dropped silently: every member of the input is mapped, or is in a finding with its path.
-//   - Nothing is guessed: an expression whose value is not in the input is told, with what would decide it.
+//   - Nothing is guessed: an expression whose value is not in the input is reported, with what would decide it.
 //     What only a deployment knows is a character of its own in texts (unknown.go), which no name can have.
 //   - A manifest's list is whole or the manifest is left out: one that is applied with less releases the rest.
 //   - Ids are parsed and compared whole and in any case. cnfmanifest is not cnfmanifest2. Text that AOSM's
-//     patterns forbid is no name.
+//     patterns forbid is not a name.
 //   - Answers and templates imported in any order end in the same objects: only answers have states, the
 //     fullest id stays, and so do the name, the state and the URL of what is there.
 //   - A hostile input costs bounded time and memory: its bytes, depth, values, and what its expressions

@@ -75,7 +75,7 @@ func (im *importer) tellMore(v value) {
 func (im *importer) readOne(v value) {
 	switch {
 	case v.node == nil || v.kind != object:
-		im.unmapped(v.node, "it is no resource, which is an object")
+		im.unmapped(v.node, "it is not a resource, which is an object")
 	case v.get("error").there():
 		im.unmapped(v.node, "it is an answer that reports an error, not a resource")
 	case strings.Contains(fold(v.get("$schema").text1()), "deploymentparameters.json"):
@@ -90,7 +90,7 @@ func (im *importer) readOne(v value) {
 func (im *importer) readIdentified(v value) {
 	raw := v.get("id")
 	if raw.kind != text {
-		im.unmapped(v.node, "its id is no text")
+		im.unmapped(v.node, "its id is not text")
 		return
 	}
 	id, err := parseID(raw.text1())

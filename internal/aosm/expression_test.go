@@ -90,7 +90,7 @@ func TestEvaluate(t *testing.T) {
 		"Names":         {reason: "a name for each type", expression: "[resourceId('A.B/c/d', 'x')]", bad: true, want: "needs 2 names"},
 		"Unclosed":      {reason: "a quote is missing", expression: "[concat('a]", bad: true, want: "closing quote"},
 		"Rest":          {reason: "something after the end", expression: "[parameters('name') x]", bad: true, want: "should end"},
-		"Bare":          {reason: "a bare word is no value", expression: "[name]", bad: true, want: "neither a value nor a function"},
+		"Bare":          {reason: "a bare word is not a value", expression: "[name]", bad: true, want: "neither a value nor a function"},
 		"Nothing":       {reason: "nothing at all", expression: "[]", bad: true, want: "a value is missing"},
 		"Deep":          {reason: "nested too deep", expression: "[" + strings.Repeat("string(", 100) + "1" + strings.Repeat(")", 100) + "]", bad: true, want: "more than 64 deep"},
 		"Long":          {reason: "longer than ARM allows", expression: "['" + strings.Repeat("a", 25000) + "']", bad: true, want: "more than 24576 bytes"},

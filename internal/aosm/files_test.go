@@ -17,7 +17,7 @@ func TestForms(t *testing.T) {
 	checkAll(t, map[string]trial{
 		"LineComment":    {reason: "// to the end of the line", options: o, has: has, input: "// a comment: \"{\n" + strings.Replace(plain, "{", "{ // another\n", 1) + " // the end"},
 		"BlockComment":   {reason: "/* over lines */", options: o, has: has, input: "/* a\n\"comment\" */" + strings.Replace(plain, `"id"`, `/**/ "id"`, 1)},
-		"NoComment":      {reason: "a URL in a text is no comment", options: o, has: has, input: strings.Replace(plain, `{"id"`, `{"description": "https://example.com/* \"// */", "id"`, 1)},
+		"NoComment":      {reason: "a URL in a text is not a comment", options: o, has: has, input: strings.Replace(plain, `{"id"`, `{"description": "https://example.com/* \"// */", "id"`, 1)},
 		"OpenComment":    {reason: "a comment without an end", options: o, input: plain + " /* x", fails: "invalid character '/'"},
 		"Lines":          {reason: "a text over several lines, as in templates", has: []string{"artifactVersion: 1.0.0"}, input: inTemplate("", resourceOf(manifestType, "p/s/m", "{\"artifacts\": [{\"artifactName\": \"a\", \"artifactVersion\": \"[concat(\n\t'1.0',\r\n\t'.0')]\"}]}"))},
 		"ByteOrderMark":  {reason: "as some editors write", options: o, has: has, input: "\xef\xbb\xbf" + plain},
@@ -28,7 +28,7 @@ func TestForms(t *testing.T) {
 		"Bicep":          {reason: "not compiled", input: "param location string = resourceGroup().location", fails: "az bicep build"},
 		"Warning":        {reason: "az's warnings in between", input: "WARNING: This command is in preview\n" + plain, fails: "without warnings"},
 		"UTF16":          {reason: "PowerShell's", input: "\xfe\xff\x00{", fails: "UTF-16"},
-		"Position":       {reason: "where it is broken is told of the file as it is", input: "{\"a\": \"x\ny\n\", // z\n \"b\": !}", fails: "before byte 25"},
+		"Position":       {reason: "where it is broken is counted in the file as it is", input: "{\"a\": \"x\ny\n\", // z\n \"b\": !}", fails: "before byte 25"},
 		"Export":         {reason: "what az group export has around a template", has: has, options: Options{Parameters: given(t, "v=1")}, input: `{"error": null, "template": ` + template + `}`},
 		"Request":        {reason: "the request of a deployment", has: has, input: `{"location": "x", "properties": {"mode": "Incremental", "template": ` + template + `, "parameters": {"V": {"value": "1"}}}}`},
 		"Spec":           {reason: "a template spec", has: has, options: Options{Parameters: given(t, "v=1")}, input: `{"id": "/subscriptions/0/resourceGroups/g/providers/Microsoft.Resources/templateSpecs/t/versions/1", "mainTemplate": ` + template + `}`},

@@ -101,12 +101,12 @@ type lambda struct {
 // lambdaOf reads a lambda of least to most variables.
 func (s *scope) lambdaOf(t *term, at *node, least, most int) (*lambda, error) {
 	if t.of != nil || t.kind != object || t.text != "lambda" || len(t.args) < 1 {
-		return nil, errors.New("an argument is no lambda()")
+		return nil, errors.New("an argument is not a lambda()")
 	}
 	l := &lambda{scope: s, at: at, body: t.args[len(t.args)-1]}
 	for _, a := range t.args[:len(t.args)-1] {
 		if a.kind != text || a.of != nil {
-			return nil, errors.New("a variable of a lambda() is no name")
+			return nil, errors.New("a variable of a lambda() is not a name")
 		}
 		l.names = append(l.names, a.text)
 	}
@@ -142,7 +142,7 @@ func (s *scope) overItems(t *term, at *node, args, most int, each func(l *lambda
 		return err
 	}
 	if v.node == nil || v.kind != array {
-		return fmt.Errorf("the first argument of %s() is no array", t.text)
+		return fmt.Errorf("the first argument of %s() is not an array", t.text)
 	}
 	l, err := s.lambdaOf(t.args[args-1], at, 1, most)
 	if err != nil {
@@ -226,7 +226,7 @@ func evalSort(s *scope, t *term, at *node) (value, error) {
 		return value{}, err
 	}
 	if v.node == nil || v.kind != array {
-		return value{}, errors.New("the first argument of sort() is no array")
+		return value{}, errors.New("the first argument of sort() is not an array")
 	}
 	all := v.items()
 	var failed error

@@ -20,7 +20,7 @@ const many = 1000
 // evaluate parameters, which evaluates functions.
 var functions map[string]function
 
-// atDeployment are the functions that only a deployment can answer, and whose result is no text.
+// atDeployment are the functions that only a deployment can answer, and whose result is not text.
 var atDeployment = map[string]bool{
 	"environment": true, "listkeys": true, "listcredential": true, "listaccountsas": true, "listsecrets": true, "providers": true,
 	"pickzones": true, "managementgroup": true, "datetimeadd": true, "datetimefromepoch": true, "datetimetoepoch": true, "externalinput": true,

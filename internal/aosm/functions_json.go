@@ -24,7 +24,7 @@ func asJSON(s *scope, at *node, args []value) (value, error) {
 	}
 	documents, err := parse([]byte(w))
 	if err != nil || len(documents) != 1 {
-		return value{}, errors.New("the argument of json() is no JSON")
+		return value{}, errors.New("the argument of json() is not JSON")
 	}
 	documents[0].parent, documents[0].key, documents[0].index = at.parent, at.key, at.index
 	return value{node: documents[0], scope: &scope{session: s.session}}, s.spend(1, len(w))

@@ -36,7 +36,7 @@ func asInt(s *scope, at *node, args []value) (value, error) {
 	}
 	n, err := strconv.ParseInt(all[0], 10, 64)
 	if err != nil {
-		return value{}, errors.New("the argument of int() is no number")
+		return value{}, errors.New("the argument of int() is not a number")
 	}
 	return s.make(at, number, strconv.FormatInt(n, 10))
 }

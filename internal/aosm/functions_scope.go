@@ -20,7 +20,7 @@ func copyIndex(s *scope, at *node, args []value) (value, error) {
 		if a.kind != number {
 			name = w
 		} else if offset, err = strconv.Atoi(w); err != nil {
-			return value{}, errors.New("the offset of copyIndex() is no number")
+			return value{}, errors.New("the offset of copyIndex() is not a number")
 		}
 	}
 	l := s.loop.named(name)

@@ -26,7 +26,7 @@ func TestHostileInput(t *testing.T) {
 	t.Parallel()
 	resources := strings.Repeat(`{"copy": {"name": "c", "count": 800}, "type": "Microsoft.Resources/deployments", "name": "d", "properties": {"template": {"resources": [`, 6)
 	tests := map[string]struct{ reason, input, says string }{
-		"Empty":       {"nothing is no input", " ", "it is empty"},
+		"Empty":       {"nothing is not an input", " ", "it is empty"},
 		"Broken":      {"no JSON", `{"a": [1, }`, "at $.a, before byte 10"},
 		"Cut":         {"the end is missing", `{"a": [1`, "unexpected EOF"},
 		"Twice":       {"one name, two values", `{"a": {"b c": 1, "b c": 2}}`, `$.a["b c"] is there twice`},

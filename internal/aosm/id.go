@@ -47,15 +47,15 @@ func parseID(s string) (resourceID, error) {
 	}
 	id = id.relative()
 	if slices.Contains(segments, "") {
-		return id, fmt.Errorf("%q is no resource id: a part of it is empty", clip(s))
+		return id, fmt.Errorf("%q is not a resource id: a part of it is empty", clip(s))
 	}
 	for _, part := range append(segments, id.subscription, id.group) {
 		if err := checkPart(part); err != nil {
-			return id, fmt.Errorf("%q is no resource id: %w", clip(s), err)
+			return id, fmt.Errorf("%q is not a resource id: %w", clip(s), err)
 		}
 	}
 	if err := id.checkNames(); err != nil {
-		return id, fmt.Errorf("%q is no resource id: %w", clip(s), err)
+		return id, fmt.Errorf("%q is not a resource id: %w", clip(s), err)
 	}
 	return id, nil
 }
@@ -64,7 +64,7 @@ func parseID(s string) (resourceID, error) {
 func splitID(s string) (id resourceID, segments []string, err error) {
 	rest, ok := strings.CutPrefix(s, "/")
 	if !ok {
-		return id, nil, fmt.Errorf("%q is no resource id: it does not begin with /", clip(s))
+		return id, nil, fmt.Errorf("%q is not a resource id: it does not begin with /", clip(s))
 	}
 	segments = strings.Split(rest, "/")
 	for len(segments) >= 2 && fold(segments[0]) != "providers" {
@@ -74,12 +74,12 @@ func splitID(s string) (id resourceID, segments []string, err error) {
 		case "resourcegroups":
 			id.group = segments[1]
 		default:
-			return id, nil, fmt.Errorf("%q is no resource id: %q is neither subscriptions, resourceGroups nor providers", clip(s), clip(segments[0]))
+			return id, nil, fmt.Errorf("%q is not a resource id: %q is neither subscriptions, resourceGroups nor providers", clip(s), clip(segments[0]))
 		}
 		segments = segments[2:]
 	}
 	if len(segments) < 4 || len(segments)%2 != 0 {
-		return id, nil, fmt.Errorf("%q is no resource id: it does not end in /providers/<provider>/<type>/<name>", clip(s))
+		return id, nil, fmt.Errorf("%q is not a resource id: it does not end in /providers/<provider>/<type>/<name>", clip(s))
 	}
 	id.provider = segments[1]
 	for i := 2; i < len(segments); i += 2 {

@@ -220,7 +220,7 @@ func (im *importer) checkVersion(r resource) resource {
 	case date.MatchString(r.api):
 		im.tell(Note, r.value.node, "the API version %s is none of %s; it is read as the nearest of them", r.api, strings.Join(versions, ", "))
 	default:
-		im.tell(Note, r.value.node, "the API version %q is none", clip(r.api))
+		im.tell(Note, r.value.node, "the API version %q is not one", clip(r.api))
 		r.api = ""
 	}
 	return r

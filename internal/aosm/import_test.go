@@ -61,7 +61,7 @@ func TestGolden(t *testing.T) {
 		"template-bicep": {"what Bicep makes of types, functions, modules and unions", "template-bicep.json",
 			Options{Parameters: given(t, "publisherName=acme", `images=[{"name": "nginx", "version": "1.25"}]`)}},
 		"template-preview":   {"given values are of the types that are declared", "template-loops.json", Options{Parameters: given(t, "preview=true", `names=["upf"]`)}},
-		"undecidable":        {"what no input can decide is told", "undecidable.json", Options{}},
+		"undecidable":        {"what no input can decide is reported", "undecidable.json", Options{}},
 		"answer-page":        {"a page of the REST API's answer", "answer-page.json", Options{}},
 		"answer-flat":        {"what az prints, properties lifted up", "answer-flat.json", Options{}},
 		"answer-flat-new":    {"answers of a known API version", "answer-flat.json", Options{APIVersion: "2025-03-30"}},

@@ -16,7 +16,7 @@ func checkText(data []byte) error {
 	}
 	rest := bytes.TrimLeft(bytes.TrimPrefix(data, bom), " \t\r\n")
 	if len(rest) > 0 && !bytes.ContainsRune([]byte(`{["-/0123456789tfn`), rune(rest[0])) && !bytes.HasPrefix(rest, bom) {
-		return fmt.Errorf("%w: it is no JSON: it begins with %q; write what az prints with --output json, without warnings in it (2>/dev/null), and compile Bicep with `az bicep build`", ErrInput, clip(string(rest[:min(20, len(rest))])))
+		return fmt.Errorf("%w: it is not JSON: it begins with %q; write what az prints with --output json, without warnings in it (2>/dev/null), and compile Bicep with `az bicep build`", ErrInput, clip(string(rest[:min(20, len(rest))])))
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ func (im *importer) mapPublisher(r resource) {
 	im.putNamespace(r.id, r.value.node)
 }
 
-// left tells that something is left out, unless that was told of it as a whole.
+// left tells that something is left out, unless that was said of it as a whole.
 func (im *importer) left(at *node, what string) {
 	if at.state != closed {
 		im.unmapped(at, "%s is left out", what)
@@ -93,7 +93,7 @@ func (im *importer) mapGroup(r resource) {
 	im.tell(Note, r.value.node, "a group alone becomes nothing: it is a label of its versions; import those")
 }
 
-// text is an optional member that has to be a text; "" where it is absent, or told of.
+// text is an optional member that has to be a text; "" where it is absent, or reported.
 func (im *importer) text(v value, name string) string {
 	m := v.get(name)
 	if !m.there() {
@@ -154,7 +154,7 @@ func (im *importer) array(v value, name string, limit int) []value {
 	case !out.there():
 		return nil
 	case out.kind != array:
-		im.doubt(m.node, "%s is no array, or is made by a loop that cannot be decided", name)
+		im.doubt(m.node, "%s is not an array, or is made by a loop that cannot be decided", name)
 		return nil
 	}
 	items := out.items()
@@ -191,7 +191,7 @@ func (im *importer) texts(v value, name string, limit int) []string {
 	return all
 }
 
-// object is a member that has to be an object; absent where it is not, which is told of when needed.
+// object is a member that has to be an object; absent where it is not, which is reported when needed.
 func (im *importer) object(v value, name string) value {
 	m := v.get(name)
 	if !m.there() {
@@ -203,7 +203,7 @@ func (im *importer) object(v value, name string) value {
 		return value{}
 	}
 	if out.there() && out.kind != object {
-		im.unmapped(m.node, "%s is no object", name)
+		im.unmapped(m.node, "%s is not an object", name)
 	}
 	if !out.there() || out.kind != object {
 		return value{}

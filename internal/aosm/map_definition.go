@@ -93,7 +93,7 @@ func (im *importer) application(item value, r resource) (app v1alpha1.NetworkFun
 		return app, false
 	}
 	if kind := im.text(item, "artifactType"); kind != "" && fold(kind) != "helmpackage" {
-		im.unmapped(item.node, "an application of type %q is no Helm chart", clip(kind))
+		im.unmapped(item.node, "an application of type %q is not a Helm chart", clip(kind))
 		return app, false
 	}
 	app.ArtifactType = "HelmPackage"
@@ -132,7 +132,7 @@ func (im *importer) element(item value, what string) (value, bool) {
 		im.undecided(item.node, what, err)
 		return value{}, false
 	case out.node == nil || out.kind != object:
-		im.doubt(item.node, "%s is no object", what)
+		im.doubt(item.node, "%s is not an object", what)
 		return value{}, false
 	}
 	return out, true

@@ -17,7 +17,7 @@ func (im *importer) mapSite(r resource) {
 		return
 	}
 	if id.typ() != typeDesign {
-		im.unmapped(r.value.node, "what it refers to is no network service design version")
+		im.unmapped(r.value.node, "what it refers to is not a network service design version")
 		return
 	}
 	if !im.knows(id, at) {

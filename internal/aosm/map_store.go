@@ -32,7 +32,7 @@ var registryName = regexp.MustCompile(`^[a-zA-Z0-9]{5,50}$`)
 func (im *importer) mapStore(r resource) {
 	p := r.properties()
 	if kind := im.text(p, "storeType"); kind != "" && fold(kind) != "azurecontainerregistry" {
-		im.unmapped(r.value.node, "a store of type %q is no OCI registry", clip(kind))
+		im.unmapped(r.value.node, "a store of type %q is not an OCI registry", clip(kind))
 		return
 	}
 	o := &v1alpha1.ArtifactStore{}
@@ -122,7 +122,7 @@ func (im *importer) derivedURL(r resource, p value) string {
 	return url
 }
 
-// apart reports whether a URL is no other store's, nor in another store's or around it: of two such stores
+// apart reports whether a URL is not another store's, nor in another store's or around it: of two such stores
 // one would be inert.
 func (im *importer) apart(r resource, url string) bool {
 	location, err := v1alpha1.ParseRegistryURL(url)

@@ -7,7 +7,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// TestForbiddenNames: text that AOSM allows nobody to give as a name is none, in an id or in a template.
+// TestForbiddenNames: text that AOSM allows nobody to give as a name is not one, in an id or in a template.
 func TestForbiddenNames(t *testing.T) {
 	t.Parallel()
 	chart := func(id string) string {
@@ -24,7 +24,7 @@ func TestForbiddenNames(t *testing.T) {
 		"Template":    {reason: "a template's name with what AOSM fills in", lost: true, input: inTemplate("", resourceOf("", "{configurationparameters('Core').publisher}", "{}")), has: []string{"placeholder"}, lacks: []string{"kind:"}},
 		"TooLong":     {reason: "65 characters", lost: true, input: answerOf(scoped(strings.Repeat("p", 65)), "{}"), has: []string{"at most 64"}, lacks: []string{"kind:"}},
 		"Chart":       {reason: "a chart's version that is filled in", lost: true, input: strings.Replace(chart(hybrid+"p/artifactStores/s"), `"helmPackageVersionRange": "1.0.0"`, `"helmPackageVersionRange": "{deployParameters.v}"`, 1), has: []string{"placeholder"}, lacks: []string{"helmPackageName:"}},
-		"ChartRange":  {reason: "a range is none", input: strings.Replace(chart(hybrid+"p/artifactStores/s"), `"helmPackageVersionRange": "1.0.0"`, `"helmPackageVersionRange": ">=1.0.0 <2.0.0"`, 1), has: []string{"helmPackageVersionRange: '>=1.0.0 <2.0.0'"}},
+		"ChartRange":  {reason: "a range is not one", input: strings.Replace(chart(hybrid+"p/artifactStores/s"), `"helmPackageVersionRange": "1.0.0"`, `"helmPackageVersionRange": ">=1.0.0 <2.0.0"`, 1), has: []string{"helmPackageVersionRange: '>=1.0.0 <2.0.0'"}},
 		"Site":        {reason: "a design that is filled in", lost: true, input: answerOf("/subscriptions/0/resourceGroups/g/providers/Microsoft.HybridNetwork/siteNetworkServices/s", `{"networkServiceDesignVersionResourceReference": {"id": "`+hybrid+`p/networkServiceDesignGroups/d/networkServiceDesignVersions/[x]"}}`), has: []string{"AOSM allows semantic versions"}, lacks: []string{"kind:"}},
 	}
 	for name, id := range map[string]string{
@@ -84,10 +84,10 @@ func TestPartsOfManifests(t *testing.T) {
 		return strings.Replace(answerOf(scoped("p/artifactStores/s/artifactManifests/m"), artifacts), `{"id"`, `{"apiVersion": "`+api+`", "id"`, 1)
 	}
 	checkAll(t, map[string]trial{
-		"Slash":       {reason: "a name that is no path segment", lost: true, input: sealed(cleanUp, artifactsOf("cert-manager:1.5.5", "vendorco/cert-controller:v1.5.5")), has: []string{"the manifest is left out", "cert-controller\" is not one path segment", "2025-03-30"}, lacks: []string{"kind: ArtifactManifest"}},
+		"Slash":       {reason: "a name that is not a path segment", lost: true, input: sealed(cleanUp, artifactsOf("cert-manager:1.5.5", "vendorco/cert-controller:v1.5.5")), has: []string{"the manifest is left out", "cert-controller\" is not one path segment", "2025-03-30"}, lacks: []string{"kind: ArtifactManifest"}},
 		"SlashBefore": {reason: "before 2025-03-30 it can be listed", input: sealed("2024-04-15", artifactsOf("cert-manager:1.5.5", "vendorco/cert-controller:v1.5.5")), has: []string{"artifactName: vendorco/cert-controller"}},
-		"NoTag":       {reason: "a version that is no tag", lost: true, input: sealed(cleanUp, artifactsOf("a:1", "b:not a tag")), has: []string{"the manifest is left out"}, lacks: []string{"kind: ArtifactManifest"}},
-		"NoName":      {reason: "a name that is no repository's", lost: true, input: sealed(cleanUp, artifactsOf("a:1", "b//c:1")), has: []string{"the manifest is left out"}, lacks: []string{"kind: ArtifactManifest"}},
+		"NoTag":       {reason: "a version that is not a tag", lost: true, input: sealed(cleanUp, artifactsOf("a:1", "b:not a tag")), has: []string{"the manifest is left out"}, lacks: []string{"kind: ArtifactManifest"}},
+		"NoName":      {reason: "a name that is not a repository's", lost: true, input: sealed(cleanUp, artifactsOf("a:1", "b//c:1")), has: []string{"the manifest is left out"}, lacks: []string{"kind: ArtifactManifest"}},
 		"LongName":    {reason: "a name that is too long with the manifest's", lost: true, input: sealed(cleanUp, artifactsOf("a:1", strings.Repeat("b", 250)+":1")), has: []string{"the manifest is left out"}, lacks: []string{"kind: ArtifactManifest"}},
 		"Disk":        {reason: "a disk has nothing to release", lost: true, input: sealed(cleanUp, `{"artifacts": [{"artifactName": "a", "artifactVersion": "1"}, {"artifactName": "Disk 1", "artifactVersion": "1", "artifactType": "VhdImageFile"}]}`), has: []string{"artifactName: a", "is not in an OCI registry"}},
 		"Twice":       {reason: "nothing is lost of one that is listed twice", input: sealed(cleanUp, artifactsOf("a:1", "a:1")), has: []string{"is listed twice"}},
@@ -107,7 +107,7 @@ func TestStates(t *testing.T) {
 	const m, v, d = "artifactStores/s/artifactManifests/m", "networkFunctionDefinitionGroups/g/networkFunctionDefinitionVersions/1.0.0", "networkServiceDesignGroups/g/networkServiceDesignVersions/1.0.0"
 	design := strings.Replace(designOf("ArmResourceDefinition", `"{}"`), "{", `{"versionState": "Active", `, 1)
 	o := Options{APIVersion: cleanUp}
-	const told = "a template does not set "
+	const reported = "a template does not set "
 	checkAll(t, map[string]trial{
 		"Uploaded":         {reason: "sealed", options: o, input: answer(m, manifest("Uploaded")), has: []string{"artifactManifestState: Uploaded"}},
 		"Succeeded":        {reason: "after the seal", options: o, input: answer(m, manifest("Succeeded")), has: []string{"artifactManifestState: Uploaded", "taken to be Uploaded"}},
@@ -116,10 +116,10 @@ func TestStates(t *testing.T) {
 		"ValidationFailed": {reason: "nor this", options: o, input: answer(m, manifest("ValidationFailed")), has: []string{"taken to be Uploading"}, lacks: []string{"artifactManifestState: Up"}},
 		"Active":           {reason: "an answer", options: o, input: answer(v, version("Active")), has: []string{"versionState: Active"}},
 		"Deprecated":       {reason: "an answer", options: o, input: answer(v, version("Deprecated")), has: []string{"versionState: Deprecated"}},
-		"TemplateActive":   {reason: "a deployment makes a preview", input: inTemplate("", resourceOf(definitionType, "p/g/1.0.0", version("Active"))), has: []string{told + "versionState"}, lacks: []string{"versionState: Active\n"}},
-		"TemplateDesign":   {reason: "a design, too", input: inTemplate("", resourceOf(designType, "stark/g/1.0.0", design)), has: []string{told + "versionState"}, lacks: []string{"versionState: Active\n"}},
-		"TemplatePreview":  {reason: "as a deployment does", input: inTemplate("", resourceOf(definitionType, "p/g/1.0.0", version("Preview"))), lacks: []string{told}},
-		"TemplateUploaded": {reason: "nor seals it", input: inTemplate("", resourceOf(manifestType, "p/s/m", manifest("Uploaded"))), has: []string{told + "artifactManifestState"}, lacks: []string{"artifactManifestState: U"}},
+		"TemplateActive":   {reason: "a deployment makes a preview", input: inTemplate("", resourceOf(definitionType, "p/g/1.0.0", version("Active"))), has: []string{reported + "versionState"}, lacks: []string{"versionState: Active\n"}},
+		"TemplateDesign":   {reason: "a design, too", input: inTemplate("", resourceOf(designType, "stark/g/1.0.0", design)), has: []string{reported + "versionState"}, lacks: []string{"versionState: Active\n"}},
+		"TemplatePreview":  {reason: "as a deployment does", input: inTemplate("", resourceOf(definitionType, "p/g/1.0.0", version("Preview"))), lacks: []string{reported}},
+		"TemplateUploaded": {reason: "nor seals it", input: inTemplate("", resourceOf(manifestType, "p/s/m", manifest("Uploaded"))), has: []string{reported + "artifactManifestState"}, lacks: []string{"artifactManifestState: U"}},
 		"Design":           {reason: "an answer's design", input: answer(d, strings.ReplaceAll(design, "stark", "p")), has: []string{"versionState: Active"}},
 	})
 }
@@ -147,7 +147,7 @@ func TestRegistriesOfPublishers(t *testing.T) {
 		"Both":      {reason: "the longer name counts more", lost: true, options: with("east/main", a, "main", b), input: two, has: []string{"url: " + a, "--registry west/Main="}},
 		"Same":      {reason: "the same place twice", lost: true, options: with("east/main", a+"/x", "west/main", a+"/x/"), input: two, has: []string{"overlaps"}},
 		"Inside":    {reason: "one in the other", lost: true, options: with("east/main", a+"/x", "west/main", a+"/x/y"), input: two, has: []string{"overlaps"}},
-		"Beside":    {reason: "a name that begins the same is no prefix", options: with("east/main", a+"/x", "west/main", a+"/xy"), input: two},
+		"Beside":    {reason: "a name that begins the same is not a prefix", options: with("east/main", a+"/x", "west/main", a+"/xy"), input: two},
 		"Backed":    {reason: "two with one registry of Azure's", lost: true, input: "[" + store("east", "main", backed) + "," + store("west", "other", backed) + "]", has: []string{"overlaps"}},
 		"Unused":    {reason: "a publisher that has none", lost: true, options: with("north/main", a, "east/main", a, "west/main", b), input: two, has: []string{`--registry: no store of the input that can be mapped is called "north/main"`}},
 		"There":     {reason: "the store is there, and keeps its URL", input: store("east", "main", backed), has: []string{"url: " + a, "and keeps it"}, options: Options{There: []There{{Kind: v1alpha1.KindArtifactStore, Namespace: "east", Name: "main", ID: scoped("east/artifactStores/main"), URL: a}}}},
@@ -191,8 +191,8 @@ func TestNamesDoNotChange(t *testing.T) {
 	})
 }
 
-// TestNothingIsToldTwice: what an expression makes is looked at once, and nothing of it is told as unknown.
-func TestNothingIsToldTwice(t *testing.T) {
+// TestNothingIsReportedTwice: what an expression makes is looked at once, and nothing of it is reported as unknown.
+func TestNothingIsReportedTwice(t *testing.T) {
 	t.Parallel()
 	const list = `"variables": {"l": [{"artifactName": "a", "artifactVersion": "1"}], "p": {"artifacts": [{"artifactName": "a", "artifactVersion": "1"}]}}, `
 	of := func(properties string) string { return inTemplate(list, resourceOf(manifestType, "p/s/m", properties)) }

@@ -69,7 +69,7 @@ type claim struct {
 	// key is the same for objects that would have the same name, identity for links to the same object.
 	key, identity string
 	base          string
-	// changed is true where the name in AOSM is none in Kubernetes.
+	// changed is true where the name in AOSM is not one in Kubernetes.
 	changed bool
 }
 
@@ -100,15 +100,15 @@ func (im *importer) settle() {
 			namespaces[fold(l.id.publisher())] = *l.into
 		}
 	}
-	told := false
+	reported := false
 	made := im.madeHere()
 	for _, l := range im.links {
 		if l.kind == kindNamespace {
 			continue
 		}
 		im.tellAbsent(l, l.namespace(im.options, namespaces), made)
-		if im.name(l, collides(l), l.namespace(im.options, namespaces)) && !told {
-			told = true
+		if im.name(l, collides(l), l.namespace(im.options, namespaces)) && !reported {
+			reported = true
 			im.tell(Note, l.at, "the SiteNetworkService is called %s: several resource groups can have a site of the same name, so the name of each ends in a hash of its subscription and resource group", *l.into)
 		}
 	}
@@ -122,7 +122,7 @@ func (l link) namespace(o Options, namespaces map[string]string) string {
 	return cmp.Or(o.Namespace, namespaces[fold(l.id.publisher())])
 }
 
-// name fills in one name, and reports whether it is that of a site with a suffix, which is told once.
+// name fills in one name, and reports whether it is that of a site with a suffix, which is reported once.
 func (im *importer) name(l link, collides bool, in string) (site bool) {
 	c := im.claim(l)
 	_, limit := l.raw()
@@ -174,7 +174,7 @@ func (im *importer) tellAbsent(l link, in string, made map[string]bool) {
 
 func (im *importer) tellName(l link, name string, collides bool) {
 	raw, _ := l.raw()
-	why := "which is no name in Kubernetes"
+	why := "which is not a name in Kubernetes"
 	if collides {
 		why = "as another one is called, too"
 	}

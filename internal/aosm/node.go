@@ -21,7 +21,7 @@ const (
 type judgement byte
 
 const (
-	// unread: nothing has looked at it. What stays so is told as not mapped.
+	// unread: nothing has looked at it. What stays so is reported as not mapped.
 	unread judgement = iota
 	// opened: looked at; each of its members is judged on its own.
 	opened

@@ -27,7 +27,7 @@ func Applied(o client.Object) (*unstructured.Unstructured, error) {
 }
 
 // SameResource reports whether two ids, as AnnotationID has them, can be of one resource: a part of the
-// scope that one of them does not say is no difference.
+// scope that one of them does not say is not a difference.
 func SameResource(a, b string) bool {
 	x, err := parseID(a)
 	if err != nil {

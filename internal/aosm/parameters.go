@@ -22,7 +22,7 @@ type setting struct {
 }
 
 // Set gives one parameter a value, written NAME=VALUE. A later value of the same name, in any case,
-// replaces an earlier one. A value for a parameter that is no text is JSON.
+// replaces an earlier one. A value for a parameter that is not text is JSON.
 func (p *Parameters) Set(pair string) error {
 	name, text, ok := strings.Cut(pair, "=")
 	if !ok || name == "" {
@@ -52,7 +52,7 @@ func (p *Parameters) Read(r io.Reader) error {
 	return p.readDocument(documents[0])
 }
 
-var errNoParameterFile = fmt.Errorf("%w: it is no parameter file, which is one object with parameters", ErrInput)
+var errNoParameterFile = fmt.Errorf("%w: it is not a parameter file, which is one object with parameters", ErrInput)
 
 func (p *Parameters) readDocument(root *node) error {
 	if root.kind != object {
@@ -142,7 +142,7 @@ func (p *Parameters) values(s *session) map[string]value {
 	return all
 }
 
-// as is a given value as the type that the template declares: what is no text can be given as JSON.
+// as is a given value as the type that the template declares: what is not text can be given as JSON.
 func (v value) as(typ value) (value, error) {
 	v, err := v.resolve()
 	if err != nil || v.node == nil || v.kind != text || !typ.there() {

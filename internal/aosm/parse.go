@@ -18,7 +18,7 @@ const (
 	MaxValues = 1_000_000
 )
 
-// ErrInput is returned, wrapped, for an input that cannot be used as a whole: it is no JSON, it names
+// ErrInput is returned, wrapped, for an input that cannot be used as a whole: it is not JSON, it names
 // something twice, or it is beyond a bound.
 var ErrInput = errors.New("the input cannot be used")
 

@@ -49,9 +49,9 @@ func (id resourceID) checkNames() error {
 			return errFilledIn
 		case !known:
 		case len(name) > maxName:
-			return fmt.Errorf("%q is no name of %s: AOSM allows at most %d characters", clip(name), id.types[i], maxName)
+			return fmt.Errorf("%q is not a name of %s: AOSM allows at most %d characters", clip(name), id.types[i], maxName)
 		case !p.allows.MatchString(name):
-			return fmt.Errorf("%q is no name of %s: %s", clip(name), id.types[i], p.says)
+			return fmt.Errorf("%q is not a name of %s: %s", clip(name), id.types[i], p.says)
 		}
 	}
 	for _, part := range []string{id.subscription, id.group} {

@@ -208,7 +208,7 @@ func TestNoReferenceIsDropped(t *testing.T) {
 	t.Parallel()
 	const seed, rounds = 20250330, 2000
 	w := &templateWriter{Rand: rand.New(rand.NewPCG(seed, seed))}
-	found, told := 0, 0
+	found, reported := 0, 0
 	for round := range rounds {
 		template, refers := w.write()
 		r, err := Import(strings.NewReader(template), Options{})
@@ -223,14 +223,14 @@ func TestNoReferenceIsDropped(t *testing.T) {
 			case strings.Contains(objects, "name: "+name+"\n"), strings.Contains(objects, "name: "+name+"-1.0.0\n"):
 				found++
 			case toldOf(r.Findings, i, want):
-				told++
+				reported++
 			default:
-				t.Fatalf("seed %d, round %d: %s is neither referred to nor told of\n%s\n%s", seed, round, name, template, written(t, r))
+				t.Fatalf("seed %d, round %d: %s is neither referred to nor reported\n%s\n%s", seed, round, name, template, written(t, r))
 			}
 		}
 	}
-	t.Logf("%d references are in objects, %d are told of", found, told)
-	if found < rounds/2 || told < rounds/4 {
-		t.Errorf("%d references are in objects, %d are told of: the templates are no test of both", found, told)
+	t.Logf("%d references are in objects, %d are reported", found, reported)
+	if found < rounds/2 || reported < rounds/4 {
+		t.Errorf("%d references are in objects, %d are reported: the templates are no test of both", found, reported)
 	}
 }

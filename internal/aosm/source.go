@@ -14,7 +14,7 @@ type Source struct {
 	Name string
 	// Data is what the file contains, at most MaxBytes in all files.
 	Data []byte
-	// Stray says that the file was found in a directory: it is no loss if it has nothing of AOSM.
+	// Stray says that the file was found in a directory: it is not a loss if it has nothing of AOSM.
 	Stray bool
 }
 
@@ -99,7 +99,7 @@ func isParameterFile(d *document) bool {
 const parametersFile = ".parameters.json"
 
 // giveParameters takes the parameter files out of the documents, and gives their values to the templates.
-// Without a template they stay, and are told of.
+// Without a template they stay, and are reported.
 func giveParameters(documents []*document) ([]*document, error) {
 	if !slices.ContainsFunc(documents, func(d *document) bool { return d.template }) {
 		return documents, nil

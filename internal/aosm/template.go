@@ -57,7 +57,7 @@ func (im *importer) readResource(v value, parent resourceID, to *template) {
 		return
 	}
 	if v.kind != object {
-		im.unmapped(v.node, "it is no resource, which is an object")
+		im.unmapped(v.node, "it is not a resource, which is an object")
 		return
 	}
 	if existing, err := v.get("existing").resolve(); err == nil && existing.there() && existing.text == "true" {

@@ -107,7 +107,7 @@ type value struct {
 	scope *scope
 }
 
-// there reports whether there is a value; null is none.
+// there reports whether there is a value; null is not one.
 func (v value) there() bool { return v.node != nil && v.kind != null }
 
 // of is a node in a value as a value: what an expression made of several places has a scope of its own.
@@ -179,7 +179,7 @@ func (v value) members() ([]field, error) {
 }
 
 // loop is the array that an entry of an object's copy makes. Where it cannot be made, it is the entry
-// itself, which is no array.
+// itself, which is not an array.
 func (v value) loop(name string) value {
 	count, err := v.count()
 	if err != nil {
@@ -208,7 +208,7 @@ func (v value) count() (int, error) {
 		return 0, err
 	}
 	if c.node == nil || c.kind != number {
-		return 0, errors.New("the loop's count is no number")
+		return 0, errors.New("the loop's count is not a number")
 	}
 	n, err := strconv.Atoi(c.text)
 	if err != nil || n < 0 || n > maxLoop {
@@ -223,7 +223,7 @@ func (v value) items() []value {
 		return nil
 	}
 	v.open()
-	v.scope.steps += v.size() // the next to spend is told
+	v.scope.steps += v.size() // the next to spend finds out
 	all := make([]value, 0, len(v.node.items))
 	for _, n := range v.node.items {
 		n.open()

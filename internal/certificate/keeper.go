@@ -94,7 +94,7 @@ func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 	return nil, errors.New("the webhook has no certificate yet")
 }
 
-// Ready is a check for readyz: there is a certificate, and the API server was told to trust it.
+// Ready is a check for readyz: there is a certificate, and the API server was asked to trust it.
 func (k *Keeper) Ready(*http.Request) error {
 	c, passed, now := k.serving.Load(), k.passed.Load(), k.o.Clock.Now()
 	switch {
@@ -108,7 +108,7 @@ func (k *Keeper) Ready(*http.Request) error {
 	return nil
 }
 
-// Ensure makes one pass: afterwards there is a certificate, the API server was told to trust it,
+// Ensure makes one pass: afterwards there is a certificate, the API server was asked to trust it,
 // and it is served.
 func (k *Keeper) Ensure(ctx context.Context) error {
 	k.passing.Lock()

@@ -20,8 +20,8 @@ import (
 // No error and no line of the log repeats a part of a private key, whatever happens.
 func TestNoPrivateKeyIsTold(t *testing.T) {
 	t.Parallel()
-	var told strings.Builder
-	log := funcr.New(func(prefix, args string) { told.WriteString(prefix + args + "\n") }, funcr.Options{Verbosity: 10})
+	var reported strings.Builder
+	log := funcr.New(func(prefix, args string) { reported.WriteString(prefix + args + "\n") }, funcr.Options{Verbosity: 10})
 	c, clk := aCluster(aConfiguration()), clocktesting.NewFakeClock(start)
 	keys := map[string]bool{}
 	fails := false
@@ -36,9 +36,9 @@ func TestNoPrivateKeyIsTold(t *testing.T) {
 	k.o.Log = log
 	look := func() {
 		if err := k.Ensure(t.Context()); err != nil {
-			fmt.Fprintln(&told, err)
+			fmt.Fprintln(&reported, err)
 		}
-		fmt.Fprintln(&told, k.Ready(nil))
+		fmt.Fprintln(&reported, k.Ready(nil))
 		var s corev1.Secret
 		if err := c.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: secretName}, &s); err != nil {
 			t.Fatal(err)
@@ -79,11 +79,11 @@ func TestNoPrivateKeyIsTold(t *testing.T) {
 			continue
 		}
 		secrets++
-		if strings.Contains(told.String(), line) {
-			t.Error("a part of a private key was told")
+		if strings.Contains(reported.String(), line) {
+			t.Error("a part of a private key was written")
 		}
 	}
-	if secrets < 6 || !strings.Contains(told.String(), string(stepPromoted)) || !strings.Contains(told.String(), "changed") {
-		t.Errorf("%d lines of keys were looked for in:\n%s", secrets, told.String())
+	if secrets < 6 || !strings.Contains(reported.String(), string(stepPromoted)) || !strings.Contains(reported.String(), "changed") {
+		t.Errorf("%d lines of keys were looked for in:\n%s", secrets, reported.String())
 	}
 }

@@ -103,13 +103,13 @@ func (b *unpackBudget) measureFile(header *tar.Header, content io.Reader, depth 
 	case header.Typeflag == tar.TypeDir, header.Typeflag == tar.TypeXGlobalHeader:
 		return nil
 	case header.Typeflag != tar.TypeReg:
-		return fmt.Errorf("%w: %q is no regular file", ErrNotChart, images.Clip(name, images.MaxName))
+		return fmt.Errorf("%w: %q is not a regular file", ErrNotChart, images.Clip(name, images.MaxName))
 	case header.Size > loader.MaxDecompressedFileSize:
 		return fmt.Errorf("%w: %q has %d bytes, at most %d are read", ErrTooLarge, images.Clip(name, images.MaxName), header.Size, loader.MaxDecompressedFileSize)
 	case path.Ext(name) != ".tgz" || path.Base(path.Dir(name)) != "charts":
 		return nil
 	}
-	// A packed subchart that is no archive is for the loader to report.
+	// A packed subchart that is not an archive is for the loader to report.
 	if err := b.measure(content, depth+1); errors.Is(err, ErrTooLarge) || errors.Is(err, ErrNotChart) {
 		return fmt.Errorf("in %s: %w", images.Clip(name, images.MaxName), err)
 	}

@@ -66,7 +66,7 @@ func TestHostileArchives(t *testing.T) {
 		"LongName":     {"a path that nobody types", packEntries(chart, file("chart/"+strings.Repeat("charts/a/", 200)+"x", nil)), ErrTooLarge, "name has 1807 bytes"},
 		"PackedBomb":   {"the bomb is in a subchart", packEntries(chart, file("chart/charts/a.tgz", bomb(4)), file("chart/charts/b.tgz", bomb(4))), ErrTooLarge, "in chart/charts/b.tgz"},
 		"PackedLink":   {"the link is in a subchart", packEntries(chart, file("chart/charts/a.tgz", packEntries(chart, link(tar.TypeSymlink, "/")))), ErrNotChart, "in chart/charts/a.tgz"},
-		"PackedNoZip":  {"a subchart that is none", packEntries(chart, file("chart/charts/a.tgz", []byte("x"))), ErrRender, "error unpacking subchart a.tgz in app"},
+		"PackedNoZip":  {"a subchart that is not one", packEntries(chart, file("chart/charts/a.tgz", []byte("x"))), ErrRender, "error unpacking subchart a.tgz in app"},
 		"Deep":         {"as deep as is read", nested(maxPackedDepth), nil, ""},
 		"TooDeep":      {"deeper", nested(maxPackedDepth + 1), ErrTooLarge, "more than 8 deep"},
 		"ExtraAtEnd":   {"bytes after the end", append(bytes.Clone(good), good...), nil, ""},

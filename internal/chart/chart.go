@@ -17,7 +17,7 @@ var (
 	ErrNotChart = errors.New("not a chart")
 	// ErrTooLarge: the archive, its content, what it renders or what it names is over a bound.
 	ErrTooLarge = render.ErrTooLarge
-	// ErrRender: Helm cannot load or render it, or a rendered document is no YAML.
+	// ErrRender: Helm cannot load or render it, or a rendered document is not YAML.
 	ErrRender = render.ErrFailed
 	// ErrTimeout: reading took more processor time than [Limits] allow.
 	ErrTimeout = errors.New("reading the chart took too long")

@@ -19,7 +19,7 @@
 //
 // Decision: the registry that is set exists nowhere else, so each reference to it in a rendered text is an image of
 // the store: in arguments, variables, files and annotations. Rejected: to search for what looks like a reference in
-// texts that do not follow the registry, which finds as much that is none.
+// texts that do not follow the registry, which finds as much that is not one.
 //
 // Decision: templates are executed one by one, by a copy of Helm's engine (package render), which stops at the first
 // one that fails; a test compares both on all charts of testdata. Rejected: to render with Helm again and again, without one failing file more each time.

@@ -127,7 +127,7 @@ func checkBounds(t *testing.T, r *chartReading) {
 		}
 	}
 	if len(r.answer.Problems) > maxProblems || len(r.answer.Chart.Dependencies) > maxDependencies {
-		t.Error("too much is told")
+		t.Error("too much is sent")
 	}
 }
 

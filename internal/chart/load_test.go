@@ -155,15 +155,15 @@ func TestStages(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			told := 0
+			reported := 0
 			q := Request{RegistryValuesPaths: []string{"registry"}, Archive: pack(map[string][]byte{
 				"Chart.yaml": []byte(plainChart + "dependencies: [" + tc.dependency + "]\n"), "values.yaml": []byte("{\"on\": true, spare: false}"),
 				"charts/db/Chart.yaml": []byte("apiVersion: v2\nname: db\nversion: 1.0.0\n"),
 			})}
-			if err := readChart(q, func(chartAnswer) error { told++; return nil }); err != nil {
+			if err := readChart(q, func(chartAnswer) error { reported++; return nil }); err != nil {
 				t.Fatal(err)
 			}
-			if stages := told - 1; stages != tc.want { // it is told before each stage, and at the end
+			if stages := reported - 1; stages != tc.want { // it is sent before each stage, and at the end
 				t.Errorf("%s: %d stages", tc.reason, stages)
 			}
 		})

@@ -33,7 +33,7 @@ type chartAnswer struct {
 }
 
 // chartReading is one reading of a chart. It goes from what costs least to what a chart can make
-// cost most, so that what is known at any time has been told.
+// cost most, so that what is known at any time has been sent.
 type chartReading struct {
 	request Request
 	files   []*loader.BufferedFile

@@ -193,12 +193,12 @@ func TestImagesAreBounded(t *testing.T) {
 		want                     error
 	}{
 		"Many": {
-			"more than are read: the first ones are told",
+			"more than are read: the first ones are sent",
 			head + `{{ range until 5000 }}  - {name: c{{ . }}, image: "example.com/a:{{ . }}"}` + "\n{{ end }}", "",
 			images.MaxSources, ErrTooLarge,
 		},
 		"ManySources": {
-			"values that may mean each of many images: the images are all told",
+			"values that may mean each of many images: the images are all sent",
 			head + `{{ range until 2000 }}  - {name: c{{ . }}, image: "example.com/a:{{ . }}"}` + "\n{{ end }}",
 			"list:\n" + strings.Repeat("- image: example.com/a\n", 2000),
 			2000, nil,

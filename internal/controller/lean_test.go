@@ -82,7 +82,7 @@ func TestLeanJobKeepsLittle(t *testing.T) {
 	}{
 		"Purge":   {"a run", []string{"purge", "--store=acme"}, false},
 		"DryRun":  {"a run that only looks", []string{"purge", "--store=acme", "--dry-run"}, true},
-		"DryTrue": {"and is told so in full", []string{"purge", "--dry-run=true"}, true},
+		"DryTrue": {"and is so in full", []string{"purge", "--dry-run=true"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

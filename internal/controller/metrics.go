@@ -22,7 +22,7 @@ func storeMetric(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("nfo_"+name, help, append([]string{"namespace", "store"}, labels...), nil)
 }
 
-// What is told of each store. The values are those of its status.
+// What is shown of each store. The values are those of its status.
 var (
 	usedBytes        = storeMetric("store_used_bytes", "Bytes used when the store was last measured.")
 	capacityBytes    = storeMetric("store_capacity_bytes", "Bytes that 100 % meant when the store was last measured.")
@@ -36,7 +36,7 @@ var (
 )
 
 // storeMetrics reports the watched stores that are in the cache at the time of a scrape, so that nothing
-// is told of one that has gone. Being a runnable that needs the lease, it tells from one replica
+// is shown of one that has gone. Being a runnable that needs the lease, it tells from one replica
 // only, and sums over the replicas are right.
 type storeMetrics struct {
 	stores  client.Reader
@@ -62,7 +62,7 @@ func (c *storeMetrics) Start(ctx context.Context) error {
 	return nil
 }
 
-// Describe sends every metric that may be told.
+// Describe sends every metric that may be shown.
 func (c *storeMetrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{usedBytes, capacityBytes, reclaimableBytes, tombstoneCount, deletedTotal, lastSuccess, lastCompletion, lastOutcome, purgeHealthy} {
 		to <- d

@@ -11,7 +11,7 @@
 //     satellite that is itself kept to its subject.
 //   - I7: each reached digest has exactly one Why, the same for the same content in any order.
 //
-// Decision: a satellite tag (sha256-<hex>, or cosign's .sig, .att and .sbom) is no root; it
+// Decision: a satellite tag (sha256-<hex>, or cosign's .sig, .att and .sbom) is not a root; it
 // lives and dies with its subject. Rejected: every tag is a root, because then a signed
 // image could never be purged, its signature's tag keeping the signature and that its subject.
 package graph

@@ -75,7 +75,7 @@ func SatelliteOf(tag string) (subject digest.Digest, ok bool) {
 }
 
 // UndoTag is the tag of ours that keeps a released digest in registries that collect what has
-// none. It is no root: it keeps nothing from a purge.
+// none. It is not a root: it keeps nothing from a purge.
 func UndoTag(d digest.Digest) string {
 	if d.Validate() != nil {
 		return ""

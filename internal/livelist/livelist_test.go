@@ -195,7 +195,7 @@ func FuzzDecode(f *testing.F) {
 		begin := json.NewDecoder(bytes.NewReader(data)) // what follows the list is not read
 		var first json.RawMessage
 		if err := errors.Join(begin.Decode(&first), kjson.UnmarshalCaseSensitivePreserveInts(first, &want)); err != nil {
-			t.Fatalf("accepted what is no list: %v", err)
+			t.Fatalf("accepted what is not a list: %v", err)
 		}
 		if strings.Count(string(first), `"items"`)+strings.Count(string(first), `"metadata"`) > 2 || strings.Contains(string(first), `\u`) {
 			return // of fields that are there twice the one counts or the other

@@ -23,7 +23,7 @@ func ParseImage(s string) (ImageReference, error) {
 	i := ImageReference{Written: s}
 	ref, err := imageref.Parse(s)
 	if err != nil {
-		return i, fmt.Errorf("%q is no image: %w", s, err)
+		return i, fmt.Errorf("%q is not an image: %w", s, err)
 	}
 	named, ok := ref.(imageref.Named)
 	if !ok || imageref.Domain(named) == "" {
@@ -31,7 +31,7 @@ func ParseImage(s string) (ImageReference, error) {
 	}
 	i.Host, i.Repository = imageref.Domain(named), imageref.Path(named)
 	if _, err := v1alpha1.ParseRegistryURL("https://" + i.Host); err != nil {
-		return i, fmt.Errorf("the host of %q is none that a registry can have", s)
+		return i, fmt.Errorf("the host of %q is not one that a registry can have", s)
 	}
 	if t, ok := ref.(imageref.Tagged); ok {
 		i.Tag = t.Tag()

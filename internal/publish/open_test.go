@@ -44,7 +44,7 @@ func TestReadProvenance(t *testing.T) {
 		"KeyAfter": {"a key behind a signature", text(string(signed) + key), nil, "not a provenance file"},
 		"KeyIn":    {"a key within it", text(strings.Replace(string(signed), "-----END PGP", key+"-----END PGP", 1)), nil, "not a provenance file"},
 		"Unsigned": {"a signature that was cut off", text(string(signed[:len(signed)/2])), nil, "not a provenance file"},
-		"Empty":    {"nothing is no signature", text(""), nil, "not a provenance file"},
+		"Empty":    {"nothing is not a signature", text(""), nil, "not a provenance file"},
 		"Large":    {"it is read into memory", func(file string) error { return errors.Join(text("")(file), os.Truncate(file, maxProvenanceBytes+1)) }, nil, "too large"},
 		"Pipe":     {"it would be waited for forever", func(file string) error { return syscall.Mkfifo(file, 0o600) }, nil, "not a regular file"},
 	} {

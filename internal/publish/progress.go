@@ -57,7 +57,7 @@ type bar struct {
 	name     string
 	total    int64
 	done     atomic.Int64
-	told     atomic.Int64 // quarters
+	reported atomic.Int64 // quarters
 	bar      *mpb.Bar
 }
 
@@ -87,8 +87,8 @@ func (b *bar) add(bytes int64) {
 		return
 	}
 	percent := done * 100 / b.total / quarter * quarter
-	for told := b.told.Load(); percent > told && percent < 100; told = b.told.Load() {
-		if b.told.CompareAndSwap(told, percent) {
+	for reported := b.reported.Load(); percent > reported && percent < 100; reported = b.reported.Load() {
+		if b.reported.CompareAndSwap(reported, percent) {
 			b.progress.say("%s: %d %%", b.name, percent)
 		}
 	}
@@ -97,7 +97,7 @@ func (b *bar) add(bytes int64) {
 // restart begins anew after an error; nil for the first time.
 func (b *bar) restart(err error) {
 	b.done.Store(0)
-	b.told.Store(0)
+	b.reported.Store(0)
 	if b.bar != nil {
 		b.bar.SetCurrent(0)
 	}

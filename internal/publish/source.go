@@ -75,7 +75,7 @@ func parseSource(arg string) (sourceArgument, error) {
 		s.chart = arg
 		return s, nil
 	case err == nil:
-		return s, fmt.Errorf("%s is no regular file", arg)
+		return s, fmt.Errorf("%s is not a regular file", arg)
 	case strings.HasSuffix(arg, ".tgz"), strings.HasPrefix(arg, "."), filepath.IsAbs(arg):
 		return s, fmt.Errorf("there is no file %s", arg)
 	}
@@ -107,7 +107,7 @@ func (s *sourceArgument) setLayout(arg string) error {
 func (s *sourceArgument) setImage(arg string) error {
 	host, _, _ := strings.Cut(arg, "/")
 	if !strings.Contains(arg, "/") || host != "localhost" && !strings.ContainsAny(host, ".:") {
-		return fmt.Errorf("%q is no file, and no image with its registry's host, such as docker.io/library/nginx:1.25", arg)
+		return fmt.Errorf("%q is not a file, and no image with its registry's host, such as docker.io/library/nginx:1.25", arg)
 	}
 	i, err := plugin.ParseImage(arg)
 	if err != nil {

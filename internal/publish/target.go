@@ -46,7 +46,7 @@ func (f *publishFlags) target(ctx context.Context, manifest string) (*target, er
 		return nil, err
 	}
 	if kind != v1alpha1.KindArtifactManifest {
-		return nil, plugin.Usage("%s is no manifest: artifacts are published for am/NAME", manifest)
+		return nil, plugin.Usage("%s is not a manifest: artifacts are published for am/NAME", manifest)
 	}
 	t, err := f.find(ctx, api, client.ObjectKey{Namespace: namespace, Name: name})
 	if err != nil {

@@ -93,7 +93,7 @@ func TestI2WrongAnswers(t *testing.T) {
 	}
 }
 
-// What deletes a digest looks first, and is told that it does not exist: nothing was deleted.
+// What deletes a digest looks first, and learns that it does not exist: nothing was deleted.
 func TestI2DeletionOfWhatSeemsMissing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)

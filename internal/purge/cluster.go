@@ -319,7 +319,7 @@ func (c cluster) judge(e *entry, held holding) {
 	case !e.candidate || !known:
 		e.keep, e.because = GracePeriod, "its tag has not been seen gone, says "+e.id()
 	case len(e.valid) < len(e.Digests):
-		e.keep, e.because = Unreadable, e.id()+" has a digest that is none"
+		e.keep, e.because = Unreadable, e.id()+" has a digest that is not one"
 	case !c.owns(e):
 		e.keep, e.because = NotOurs, fmt.Sprintf("%s names a repository that is not one of manifest %s in this store", e.id(), e.tombstone.Spec.Manifest.Name)
 	case c.now.Before(end):

@@ -24,7 +24,7 @@ type holding struct {
 	doubt string
 }
 
-// hold finds what holds. A reference to a store that cannot be told from ours counts (I2).
+// hold finds what holds. A reference to a store that may be ours counts (I2).
 func hold(s reference.Snapshot, location v1alpha1.RegistryLocation, stores []v1alpha1.ArtifactStore) holding {
 	h := holding{listed: map[string]string{}, recorded: map[string][]graph.Root{}, named: map[string]string{}, artifact: map[string]string{}, unseen: map[string][]string{}}
 	elsewhere := map[string]bool{}

@@ -39,7 +39,7 @@ type lease struct {
 // lease is released after act has returned, never before. Errors wrap ErrRunning when somebody
 // else keeps it.
 func (l lease) hold(ctx context.Context, act func(context.Context) error) error {
-	// Not ctx: what is told to stop still has the lease until its last write.
+	// Not ctx: what is asked to stop still has the lease until its last write.
 	electing, stop := context.WithCancel(klog.NewContext(context.WithoutCancel(ctx), klog.Logger{}))
 	defer stop()
 	leading := make(chan context.Context, 1)

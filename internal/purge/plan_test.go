@@ -218,7 +218,7 @@ func TestPlan(t *testing.T) {
 			want:    map[string]string{"index": "delete Released", "amd64": "keep IndexChild", "arm64": "delete Released"},
 		},
 		"I1CosignTag": {
-			reason:  "a signature's tag is no root: image and signature go",
+			reason:  "a signature's tag is not a root: image and signature go",
 			objects: []client.Object{aTombstone("t", released(25, "1.0.0", "a"))},
 			content: content{tags: map[string]string{satellite + ".sig": "signature"}, indexes: map[string][]string{"a": nil, "signature": nil}},
 			want:    map[string]string{"a": "delete Released", "signature": "delete Released"},
@@ -286,7 +286,7 @@ func TestPlan(t *testing.T) {
 			want: map[string]string{"a": "keep Held"},
 		},
 		"I4Pending": {
-			reason: "recorded and not untagged yet: it keeps, and is no candidate itself",
+			reason: "recorded and not untagged yet: it keeps, and is not a candidate itself",
 			objects: []client.Object{
 				aTombstone("t1", released(72, "1.0.0", "a")),
 				aTombstone("t2", in(repo, v1alpha1.TombstonePending, 72, "1.0.0", "a", "b"), func(t *v1alpha1.Tombstone) { t.Status.Artifacts = nil }),

@@ -256,7 +256,7 @@ func summed(errs []error) error {
 func oneLine(err error) string { return v1alpha1.Line(strings.ReplaceAll(err.Error(), "\n", "; ")) }
 
 // record writes the run to the store's status, and what was learnt of the registry. Nothing else
-// of the store is written. It writes also when the purge was told to stop.
+// of the store is written. It writes also when the purge was asked to stop.
 func (cfg Config) record(ctx context.Context, store *v1alpha1.ArtifactStore, r Report, learnt v1alpha1.Support, unresolved []v1alpha1.UnresolvedReference) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()

@@ -59,8 +59,8 @@ type reading struct {
 	err error
 }
 
-// names is how many tags are listed.
-func (r reading) names() int { return r.graph.NumTags() + len(r.dangling) }
+// tags is how many are listed.
+func (r reading) tags() int { return r.graph.NumTags() + len(r.dangling) }
 
 // unresolved are the references of the repository that lead to something unknown, sorted: tags, and
 // digests that are kept or that may be indexes.
@@ -289,7 +289,7 @@ func (r *reader) whole(ctx context.Context, at target) (registry.Manifest, error
 	return r.from.Manifest(ctx, at.repository, at.digest)
 }
 
-// request is a slot for a question. What the registry says does not exist is no error: there is nothing.
+// request is a slot for a question. What the registry says does not exist is not an error: there is nothing.
 func (r *reader) request(ctx context.Context, f func() error) error {
 	if err := r.slot(ctx, f); !errors.Is(err, registry.ErrNotFound) {
 		return err

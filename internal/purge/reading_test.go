@@ -117,7 +117,7 @@ func TestRead(t *testing.T) {
 			want:   map[string][]string{"index": {"b", "amd64"}},
 		},
 		"SparseIndex": {
-			reason:  "a child that was never pushed is no error",
+			reason:  "a child that was never pushed is not an error",
 			shelf:   shelf{tags: map[string]string{"v1": "index"}, manifests: map[string]registry.Manifest{"index": index("amd64", "arm64"), "amd64": {}}},
 			want:    map[string][]string{"index": {"amd64", "arm64"}},
 			missing: []string{"arm64"},

@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	// settleTimeout is how long a sweep that was told to stop may still write what it has done.
+	// settleTimeout is how long a sweep that was asked to stop may still write what it has done.
 	settleTimeout = 10 * time.Second
 	// settleTries bounds how often a tombstone is read again because somebody else wrote.
 	settleTries = 3
@@ -144,7 +144,7 @@ func (c cluster) byTombstone() map[types.UID][]entry {
 	return sorted
 }
 
-// settle writes what became of a unit's tombstones, also when the sweep was told to stop: a
+// settle writes what became of a unit's tombstones, also when the sweep was asked to stop: a
 // restore waits for entries that are claimed. Each write fails if anybody else wrote meanwhile.
 func (s *sweeper) settle(ctx context.Context, u unit) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)

@@ -84,10 +84,10 @@ func (s *sweeper) run(ctx context.Context) error {
 	var errs failures
 	var settling errgroup.Group
 	settling.SetLimit(1)
-	units, size := s.units(), firstWave
+	units, work := s.units(), firstWork*cap(s.reader.slots)
 	for rest := units; len(rest) > 0; {
 		var u unit
-		u, rest = merge(rest, size)
+		u, rest = merge(rest, work)
 		if ctx.Err() != nil || s.isOver() || !s.secondLook(ctx, u) {
 			break
 		}
@@ -95,7 +95,7 @@ func (s *sweeper) run(ctx context.Context) error {
 			s.log.Info("Sweeping", "repositories", n, "manifests", u.manifests, "done", len(units)-len(rest)-u.manifests, "of", len(units))
 			start := time.Now()
 			s.wave(ctx, u, &errs)
-			size = nextWave(n, time.Since(start))
+			work = nextWork(u.work, work, time.Since(start))
 		}
 		settling.Go(func() error {
 			errs.add(s.settle(ctx, u))
@@ -111,7 +111,7 @@ func (s *sweeper) run(ctx context.Context) error {
 }
 
 // refused is an error if the registry let nothing be deleted at all: then the login may not delete. What it
-// refuses besides what it deletes is kept, each with its reason, and is no failure.
+// refuses besides what it deletes is kept, each with its reason, and is not a failure.
 func (s *sweeper) refused() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,6 +159,7 @@ type unit struct {
 	manifests  int
 	tombstones []*v1alpha1.Tombstone
 	deletions  map[string][]Verdict
+	work       int // repositories, tags in them and digests to delete, together
 }
 
 // units sorts the plan by manifest. A repository that may be touched belongs to one manifest (I9).
@@ -179,19 +180,24 @@ func (s *sweeper) units() []unit {
 	}
 	var us []unit
 	for _, name := range slices.Sorted(maps.Keys(byManifest)) {
-		us = append(us, *byManifest[name])
+		u := byManifest[name]
+		for repository, vs := range u.deletions {
+			u.work += 1 + s.readings[repository].tags() + len(vs)
+		}
+		us = append(us, *u)
 	}
 	return us
 }
 
-// merge makes one of the first units, of so many repositories at most if it is of more than one manifest.
-func merge(units []unit, repositories int) (u unit, rest []unit) {
+// merge makes one of the first units, with so much work at most if it is of more than one manifest.
+func merge(units []unit, work int) (u unit, rest []unit) {
 	u.deletions = map[string][]Verdict{}
 	for i, next := range units {
-		if i > 0 && len(u.deletions)+len(next.deletions) > repositories {
+		if i > 0 && u.work+next.work > work {
 			return u, units[i:]
 		}
 		u.manifests += next.manifests
+		u.work += next.work
 		u.tombstones = append(u.tombstones, next.tombstones...)
 		maps.Copy(u.deletions, next.deletions)
 	}
@@ -205,16 +211,18 @@ func (s *sweeper) manifestOf(repository string) string {
 }
 
 const (
-	// firstWave and maxWave bound how many repositories are swept together, where manifests do not have more.
-	firstWave, maxWave = 32, 512
-	// waveTime is how long sweeping them is meant to take. So long a restore may wait, and so long what turns
-	// out to be needed is missing.
+	// waveTime is how long a wave is meant to take. So long a restore may wait, and so long what turns out to
+	// be needed is missing.
 	waveTime = time.Second
+	// firstWork is the work of the first wave for each request at the same time, moreWork how many times that
+	// of a wave the next one may have, and maxWork what none has more of, unless one manifest has.
+	firstWork, moreWork, maxWork = 4, 4, 1024
 )
 
-// nextWave is how many repositories to sweep together when so many took so long.
-func nextWave(repositories int, took time.Duration) int {
-	return max(1, int(min(maxWave, float64(repositories)*float64(waveTime)/float64(max(took, 1)))))
+// nextWork is the work of the next wave when one was to have so much, and took so long for what it had.
+func nextWork(had, work int, took time.Duration) int {
+	inTime := float64(had) * float64(waveTime) / float64(max(took, 1))
+	return max(1, int(min(maxWork, float64(moreWork*work), inTime)))
 }
 
 // wave claims a unit's tombstones, deletes what may go, in as many repositories at the same time as there is room

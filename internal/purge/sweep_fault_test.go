@@ -246,7 +246,7 @@ func TestWaitsAsTheRegistryAsks(t *testing.T) {
 	}
 }
 
-// Told to stop while a deletion is under way: the registry does it all the same, so it is waited
+// Asked to stop while a deletion is under way: the registry does it all the same, so it is waited
 // for, counted, and looked after.
 func TestStoppedDuringADeletion(t *testing.T) {
 	t.Parallel()

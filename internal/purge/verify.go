@@ -16,7 +16,7 @@ import (
 )
 
 // verifyTimeout bounds the look at a repository after deletions in it, also of a sweep that was
-// told to stop.
+// asked to stop.
 const verifyTimeout = 20 * time.Second
 
 // ErrPutBack is wrapped when something deleted turned out to be needed, and was put back.

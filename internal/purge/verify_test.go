@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -96,7 +97,7 @@ func TestI1VerifyPutsBackAllWhenATagLeadsNowhere(t *testing.T) {
 	w := newWorld(t, nil)
 	deleted := false
 	w.hooks.onDelete = func(_ string, x digest.Digest) { deleted = deleted || x == w.digest["index"] }
-	// A registry that leaves tags behind: which digest the tag was set to cannot be told any more.
+	// A registry that leaves tags behind: which digest the tag was set to cannot be known any more.
 	w.Intercept(func(rw http.ResponseWriter, r *http.Request) bool {
 		if !deleted || !strings.HasPrefix(r.URL.Path, "/v2/"+web+"/tags/") {
 			return false
@@ -196,12 +197,12 @@ func TestVerifySaysWhatItCouldNotPutBack(t *testing.T) {
 func TestI2VerifyThatCannotLookIsAnError(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	looks := 0
+	var looks atomic.Int64
 	w.Intercept(func(rw http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasPrefix(r.URL.Path, "/v2/"+repo+"/tags/") {
 			return false
 		}
-		if looks++; looks < 3 { // to plan, to delete, to verify
+		if looks.Add(1) < 3 { // to plan, to delete, to verify
 			return false
 		}
 		rw.WriteHeader(http.StatusForbidden)
@@ -221,7 +222,7 @@ func TestHeldBytesAreBounded(t *testing.T) {
 		one.hold(d("a"), registry.Manifest{Bytes: make([]byte, maxHeld)})
 	}
 	if one.full() {
-		t.Error("a full hand is no reason to look already")
+		t.Error("a full hand is not a reason to look already")
 	}
 	other.hold(d("b"), registry.Manifest{Bytes: []byte("x")})
 	if !one.full() || !other.full() {

@@ -49,7 +49,7 @@ const requestsOfAPlace = 8
 
 // enter waits for the places that the visit needs.
 func (v *visit) enter(ctx context.Context) error {
-	need := 1 + int64(len(v.todo)+v.readings[v.repository].names())/requestsOfAPlace
+	need := 1 + int64(len(v.todo)+v.readings[v.repository].tags())/requestsOfAPlace
 	return v.take(ctx, min(need, v.room.all))
 }
 

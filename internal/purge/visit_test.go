@@ -94,7 +94,7 @@ func TestConcurrencyIsUsedOverAllRepositories(t *testing.T) {
 func TestI13OnlyWhatIsSweptIsClaimed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	w.spread(firstWave, 2)
+	w.spread(firstWork*8, 2)
 	claimed := -1
 	w.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodDelete {
@@ -120,7 +120,7 @@ func TestI13OnlyWhatIsSweptIsClaimed(t *testing.T) {
 	})
 	_, err := w.run()
 	w.must(err)
-	if most := firstWave + 1; claimed < 2 || claimed > most { // two tombstones name one repository
+	if most := firstWork * 8; claimed < 2 || claimed > most { // a store's default of 8 requests
 		t.Errorf("%d entries were claimed when the first deletion began, want at most %d", claimed, most)
 	}
 }
@@ -153,20 +153,22 @@ func TestI2OneUnreadableRepositoryOfMany(t *testing.T) {
 	}
 }
 
-func TestNextWave(t *testing.T) {
+func TestNextWork(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		reason       string
-		repositories int
-		took         time.Duration
-		want         int
+		reason    string
+		had, work int
+		took      time.Duration
+		want      int
 	}{
-		"Fast":    {"so many that they take a second", 32, 250 * time.Millisecond, 128},
-		"Slow":    {"at least one", 32, 10 * time.Minute, 1},
-		"Bounded": {"what is claimed cannot be restored, whatever the registry's speed", 512, time.Millisecond, maxWave},
-		"NoTime":  {"a clock that has not moved", 3, 0, maxWave},
+		"Fast":    {"so much that it takes a second", 32, 32, 500 * time.Millisecond, 64},
+		"Growth":  {"a registry may become slow again", 32, 32, time.Millisecond, 128},
+		"Slow":    {"at least one", 32, 32, 10 * time.Minute, 1},
+		"Large":   {"one manifest had more than there was to be", 2000, 32, 4 * time.Second, 128},
+		"Bounded": {"what is claimed cannot be restored, whatever the registry's speed", 1000, 1000, time.Millisecond, maxWork},
+		"NoTime":  {"a clock that has not moved", 3, 8, 0, 32},
 	} {
-		if got := nextWave(tc.repositories, tc.took); got != tc.want {
+		if got := nextWork(tc.had, tc.work, tc.took); got != tc.want {
 			t.Errorf("%s: %s: %d, want %d", name, tc.reason, got, tc.want)
 		}
 	}
@@ -175,7 +177,7 @@ func TestNextWave(t *testing.T) {
 func TestMerge(t *testing.T) {
 	t.Parallel()
 	of := func(repositories ...string) unit {
-		u := unit{manifests: 1, tombstones: []*v1alpha1.Tombstone{{}}, deletions: map[string][]Verdict{}}
+		u := unit{manifests: 1, tombstones: []*v1alpha1.Tombstone{{}}, deletions: map[string][]Verdict{}, work: len(repositories)}
 		for _, r := range repositories {
 			u.deletions[r] = []Verdict{{Repository: r}}
 		}

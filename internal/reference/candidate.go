@@ -23,7 +23,7 @@ type ChartCandidate struct {
 // taken. ok is false if there is none; the error is about the range.
 func ResolveChart(name, versionRange string, candidates []ChartCandidate) (found ChartCandidate, ok bool, err error) {
 	asked, err := semver.NewConstraint(cmp.Or(versionRange, "*"))
-	// A tag need not be SemVer, and then its name is no range, but it can be asked for.
+	// A tag need not be SemVer, and then its name is not a range, but it can be asked for.
 	var best *semver.Version
 	for _, c := range candidates {
 		if c.Name != name {

@@ -28,7 +28,7 @@ func TestResolveChart(t *testing.T) {
 		"TagWanted":        {"also where they are no range", "nightly", []string{"1.0.0", "nightly"}, "nightly", false},
 		"None":             {"nothing in range", "~9.0.0", []string{"1.0.0"}, "", false},
 		"NoCandidates":     {"nothing at all", "~9.0.0", nil, "", false},
-		"NoRange":          {"the range is none", "newest", []string{"1.0.0"}, "", true},
+		"NoRange":          {"the range is not one", "newest", []string{"1.0.0"}, "", true},
 		"OrderIsUnchanged": {"found wherever it is", "*", []string{"3.0.0", "1.0.0", "2.0.0"}, "3.0.0", false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -108,7 +108,7 @@ func TestOf(t *testing.T) {
 	}
 }
 
-// A definition keeps, besides, the manifests that its charts need images of; and it is told by the
+// A definition keeps, besides, the manifests that its charts need images of; and it is seen by the
 // version that it came to.
 func TestI1Kept(t *testing.T) {
 	t.Parallel()
@@ -135,7 +135,7 @@ func TestI1Kept(t *testing.T) {
 	}
 	d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].ArtifactProfile.HelmArtifactProfile.HelmPackageVersionRange = "~2.0.0"
 	if h, _ := holderOf(d, v1alpha1.KindDefinition, manifest("m")); h.References[0].Version != "~2.0.0" {
-		t.Errorf("the status is of another range, and it is told by %v", h.References)
+		t.Errorf("the status is of another range, and it is seen by %v", h.References)
 	}
 }
 

@@ -43,7 +43,7 @@ var absenceCodes = map[subject][]string{
 }
 
 // absent reports whether an error answer proves that what was asked for does not exist in a
-// repository. It is the one rule of this package for that; every other 404 is no answer (I2).
+// repository. It is the one rule of this package for that; every other 404 is not an answer (I2).
 func (s subject) absent(repository string, answer *errcode.ErrorResponse) bool {
 	return slices.ContainsFunc(answer.Errors, func(e errcode.Error) bool {
 		switch {

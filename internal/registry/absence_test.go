@@ -159,7 +159,7 @@ func TestI2AbsenceSettles(t *testing.T) {
 		wants("after 10 s", 5*time.Second)
 		broken.Store(true)
 		if err := look(); registry.SettlesIn(err) != registry.SecondLook {
-			t.Errorf("%v settles in %s: it is no absence", err, registry.SettlesIn(err))
+			t.Errorf("%v settles in %s: it is not absence", err, registry.SettlesIn(err))
 		}
 		broken.Store(false)
 		<-time.After(10 * time.Second)

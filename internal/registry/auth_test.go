@@ -32,7 +32,7 @@ func TestBasicAuth(t *testing.T) {
 		"right":     {"it is the login", registry.Credential{Username: "acme", Password: password}, nil},
 		"wrong":     {"it is not", registry.Credential{Username: "acme", Password: "wrong-horse"}, registry.ErrDenied},
 		"anonymous": {"the registry asks for one", registry.Credential{}, registry.ErrDenied},
-		"token":     {"a token is no answer to a basic challenge", registry.Credential{IdentityToken: "identity-horse"}, registry.ErrDenied},
+		"token":     {"a token is not an answer to a basic challenge", registry.Credential{IdentityToken: "identity-horse"}, registry.ErrDenied},
 	}
 	for name, row := range rows {
 		c := open(t, registry.Config{Location: r.Location(""), Credential: row.cred})
@@ -100,7 +100,7 @@ func TestTokenServerFaults(t *testing.T) {
 		"down":     {"it will be back", status(http.StatusServiceUnavailable), registry.ErrUnavailable},
 		"refuses":  {"the login is wrong", status(http.StatusForbidden), registry.ErrDenied},
 		"unknown":  {"must not be taken for a missing artifact", http.NotFound, registry.ErrDenied},
-		"no token": {"it is no token server", func(w http.ResponseWriter, _ *http.Request) { say(w, "{}") }, registry.ErrDenied},
+		"no token": {"it is not a token server", func(w http.ResponseWriter, _ *http.Request) { say(w, "{}") }, registry.ErrDenied},
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {

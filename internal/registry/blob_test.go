@@ -31,7 +31,7 @@ func TestBlob(t *testing.T) {
 		"too large": {"one byte too many", "acme/app", digest.FromString(layer), 999, registry.ErrUnreadable},
 		"missing":   {"nobody pushed it", "acme/app", digest.FromString("y"), 1000, registry.ErrNotFound},
 		"outside":   {"it is another store's (I9)", "other/app", digest.FromString(layer), 1000, registry.ErrConfig},
-		"no digest": {"a path is no digest", "acme/app", "../../x", 1000, registry.ErrConfig},
+		"no digest": {"a path is not a digest", "acme/app", "../../x", 1000, registry.ErrConfig},
 	} {
 		data, err := c.Blob(t.Context(), row.repository, row.d, row.limit)
 		if !errors.Is(err, row.want) || (err == nil && string(data) != layer) {

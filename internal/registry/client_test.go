@@ -44,7 +44,7 @@ func TestI9NothingOutsideThePrefix(t *testing.T) {
 		"another store":    {"it is somebody else's", "other/app", "1.0.0"},
 		"prefix by letter": {"prefixes are whole segments", "acmecorp/app", "1.0.0"},
 		"prefix itself":    {"a repository lies below the prefix", "acme", "1.0.0"},
-		"climbing":         {"the name is no repository name", "acme/../other", "1.0.0"},
+		"climbing":         {"the name is not a repository name", "acme/../other", "1.0.0"},
 		"query":            {"nor is this", "acme/app?x=", "1.0.0"},
 		"too long":         {"names end at 255 characters", "acme/" + strings.Repeat("a", 251), "1.0.0"},
 		"digest as tag":    {"untagging never takes a digest", "acme/app", digest.FromString("x").String()},
@@ -70,7 +70,7 @@ func TestOpen(t *testing.T) {
 	}{
 		"ok":         {"host and port", registry.Config{Location: v1alpha1.RegistryLocation{Host: "registry.example.com:5000"}}, nil},
 		"no host":    {"there is nothing to reach", registry.Config{}, registry.ErrConfig},
-		"path":       {"a path is no host", registry.Config{Location: v1alpha1.RegistryLocation{Host: "a/b"}}, registry.ErrConfig},
+		"path":       {"a path is not a host", registry.Config{Location: v1alpha1.RegistryLocation{Host: "a/b"}}, registry.ErrConfig},
 		"user":       {"a user has no place here", registry.Config{Location: v1alpha1.RegistryLocation{Host: "me:hidden@a"}}, registry.ErrConfig},
 		"bad bundle": {"no certificate would mean the system's roots", registry.Config{Location: v1alpha1.RegistryLocation{Host: "a"}, CABundle: []byte("-----BEGIN JUNK-----")}, registry.ErrConfig},
 	}

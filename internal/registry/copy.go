@@ -24,7 +24,7 @@ const copiesAtOnce = 3
 // Copy uploads what a repository does not have of an artifact, blobs first, then the manifests, all
 // at their digests and byte by byte as they are, an index with all its platforms. It sets no tag: Tag
 // does. Blobs of the same registry are mounted rather than uploaded where the login allows it. moved,
-// which is called from several goroutines, is told of bytes that are done, those that were there
+// which is called from several goroutines, gets the bytes that are done, those that were there
 // included; they come to about s.Size. What was copied before an error stays, and copying again goes on.
 // It takes as long as it takes, until ctx ends. Errors wrap ErrUnavailable when trying again can
 // help, ErrUnreadable when a blob of s is not of its digest.

@@ -49,7 +49,7 @@ func TestCopy(t *testing.T) {
 		t.Fatal(err)
 	}
 	if moved.Load() != s.Size {
-		t.Errorf("%d bytes were told of, want %d", moved.Load(), s.Size)
+		t.Errorf("%d bytes were reported, want %d", moved.Load(), s.Size)
 	}
 	wantAt(t, c, map[string]digest.Digest{})
 	for range 2 {

@@ -28,7 +28,7 @@
 // remote.Repository. That type has no untag, and its push and delete may read and rewrite
 // the sha256-<hex> referrers index of the repository and delete the old one: writes that no
 // tombstone has recorded. Here one call is one request, or a documented few. Only copying whole artifacts
-// is oras-go's, told to leave that index alone.
+// is oras-go's, set to leave that index alone.
 //
 // Decision: encoding/json decodes the elements of a list, which checks the whole document first. Rejected: its Decoder
 // for whole documents, which would take what follows the first value for nothing (I2).

@@ -90,7 +90,7 @@ func (c *Client) answered(resp *http.Response, r request) error {
 	var body struct {
 		Errors errorList `json:"errors"`
 	}
-	// A body that is no error document leaves the status alone to speak.
+	// A body that is not an error document leaves the status alone to speak.
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxErrorBytes)).Decode(&body); err == nil {
 		cause.Errors = body.Errors.list
 	}

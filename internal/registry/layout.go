@@ -44,7 +44,7 @@ type Layout struct {
 	close   func() error
 }
 
-// OpenLayout opens a folder. Errors wrap ErrUnreadable when it is no layout.
+// OpenLayout opens a folder. Errors wrap ErrUnreadable when it is not a layout.
 func OpenLayout(name string) (*Layout, error) {
 	root, err := os.OpenRoot(name)
 	if err != nil {
@@ -95,7 +95,7 @@ func (l *Layout) Source(ctx context.Context, image ocispec.Descriptor) (*Source,
 func (l *Layout) read(texts map[string][]byte) error {
 	for _, file := range []string{ocispec.ImageLayoutFile, ocispec.ImageIndexFile} {
 		if texts[file] == nil {
-			return fmt.Errorf("opening the layout %s: %w: it is no OCI image layout, for it has no file %s", l.path, ErrUnreadable, file)
+			return fmt.Errorf("opening the layout %s: %w: it is not an OCI image layout, for it has no file %s", l.path, ErrUnreadable, file)
 		}
 	}
 	var version ocispec.ImageLayout
@@ -164,7 +164,7 @@ func readArchive(name string) (map[string][]byte, error) {
 			return texts, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: it is no tar archive, or a compressed one: %w", ErrUnreadable, err)
+			return nil, fmt.Errorf("%w: it is not a tar archive, or a compressed one: %w", ErrUnreadable, err)
 		}
 		entry := path.Clean(header.Name)
 		if header.Typeflag != tar.TypeReg || (entry != ocispec.ImageLayoutFile && entry != ocispec.ImageIndexFile) {
@@ -191,7 +191,7 @@ func (l layoutStorage) Exists(ctx context.Context, d ocispec.Descriptor) (bool, 
 	case err != nil:
 		return false, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	case !info.Mode().IsRegular() || info.Size() != d.Size:
-		return false, fmt.Errorf("%w: it is no file of %d bytes", ErrUnreadable, d.Size)
+		return false, fmt.Errorf("%w: it is not a file of %d bytes", ErrUnreadable, d.Size)
 	}
 	return true, nil
 }
@@ -210,7 +210,7 @@ func (l layoutStorage) stat(ctx context.Context, d ocispec.Descriptor) (fs.FileI
 	defer func() { _ = blob.Close() }() // only read
 	file, ok := blob.(fs.File)
 	if !ok {
-		return nil, errors.New("it is no file")
+		return nil, errors.New("it is not a file")
 	}
 	return file.Stat()
 }

@@ -102,9 +102,9 @@ func TestHostileLayouts(t *testing.T) {
 		want   error
 		folder bool // an archive has no such thing
 	}{
-		"NoIndex":   {"a folder that is no layout", func(_ *testing.T, f string, _ digest.Digest) { _ = os.Remove(f + "/index.json") }, registry.ErrUnreadable, false},
+		"NoIndex":   {"a folder that is not a layout", func(_ *testing.T, f string, _ digest.Digest) { _ = os.Remove(f + "/index.json") }, registry.ErrUnreadable, false},
 		"NoVersion": {"nor this", func(t *testing.T, f string, _ digest.Digest) { write(t, f+"/oci-layout", "{}") }, registry.ErrUnreadable, false},
-		"NoJSON":    {"an index that is none", func(t *testing.T, f string, _ digest.Digest) { write(t, f+"/index.json", "[") }, registry.ErrUnreadable, false},
+		"NoJSON":    {"an index that is not one", func(t *testing.T, f string, _ digest.Digest) { write(t, f+"/index.json", "[") }, registry.ErrUnreadable, false},
 		"HugeIndex": {"it would fill the memory", func(t *testing.T, f string, _ digest.Digest) { write(t, f+"/index.json", strings.Repeat(" ", 4<<20+1)) }, registry.ErrUnreadable, false},
 		"Traversal": {"a digest that climbs out", func(t *testing.T, f string, _ digest.Digest) {
 			write(t, f+"/index.json", index(described(ocispec.MediaTypeImageIndex, "sha256:../../../../outside", "24")))
@@ -217,8 +217,8 @@ func TestWhatIsNoLayout(t *testing.T) {
 		open         func(string) (*registry.Layout, error)
 		says         string
 	}{
-		{"a folder of something else", empty, registry.OpenLayout, "it is no OCI image layout, for it has no file oci-layout"},
-		{"an archive of something else", archive, registry.OpenLayoutArchive, "it is no OCI image layout, for it has no file oci-layout"},
+		{"a folder of something else", empty, registry.OpenLayout, "it is not an OCI image layout, for it has no file oci-layout"},
+		{"an archive of something else", archive, registry.OpenLayoutArchive, "it is not an OCI image layout, for it has no file oci-layout"},
 		{"opening it would wait forever", pipe, registry.OpenLayoutArchive, "not a regular file"},
 		{"a folder where an archive should be", empty, registry.OpenLayoutArchive, "not a regular file"},
 		{"a device", os.DevNull, registry.OpenLayoutArchive, "not a regular file"},

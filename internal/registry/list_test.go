@@ -92,7 +92,7 @@ func TestList(t *testing.T) {
 			w.Header().Set("Link", "x")
 			say(w, listing(listedAt(digestA, "")))
 		}, nil, registry.ErrUnreadable},
-		"failed page": {"half a list is none (I2)", func(w http.ResponseWriter, page int) {
+		"failed page": {"half a list is not one (I2)", func(w http.ResponseWriter, page int) {
 			if page > 0 {
 				w.WriteHeader(http.StatusServiceUnavailable)
 				return

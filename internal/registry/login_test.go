@@ -30,8 +30,8 @@ func TestUserCredential(t *testing.T) {
 		"Podman":   {"podman login", map[string]string{docker: `{}`, podman: `{"auths": {"r.example.com": ` + auth("p") + `}}`}, "r.example.com", "p", ""},
 		"Named":    {"the file that is named comes first", map[string]string{named: `{"auths": {"r.example.com": ` + auth("n") + `}}`, docker: `{"auths": {"r.example.com": ` + auth("d") + `}}`}, "r.example.com", "n", ""},
 		"Helper":   {"a helper that is not installed", map[string]string{docker: `{"credHelpers": {"r.example.com": "nfo-test-none"}}`}, "r.example.com", "", "docker-credential-nfo-test-none"},
-		"NoJSON":   {"a file that is none", map[string]string{docker: `{"auths": ` + password}, "r.example.com", "", docker + ": unusable credentials: it is not what"},
-		"NoAuth":   {"an entry that is none", map[string]string{docker: `{"auths": {"r.example.com": {"auth": "` + password + `"}}}`}, "r.example.com", "", docker + " for the login of r.example.com: unusable credentials: it is not what"},
+		"NoJSON":   {"a file that is not one", map[string]string{docker: `{"auths": ` + password}, "r.example.com", "", docker + ": unusable credentials: it is not what"},
+		"NoAuth":   {"an entry that is not one", map[string]string{docker: `{"auths": {"r.example.com": {"auth": "` + password + `"}}}`}, "r.example.com", "", docker + " for the login of r.example.com: unusable credentials: it is not what"},
 		"NoAccess": {"a folder where a file should be", map[string]string{docker + "/x": ""}, "r.example.com", "", "config.json"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -106,17 +106,17 @@ func (m *Manifest) fill(b *body) error {
 	switch m.Descriptor.MediaType {
 	case ocispec.MediaTypeImageIndex, MediaTypeDockerManifestList:
 		if !b.Manifests.given() || b.Config.given() || b.Layers.given() || b.Blobs.given() {
-			return fmt.Errorf("%w: it is served as an index and is none", ErrUnreadable)
+			return fmt.Errorf("%w: it is served as an index and is not one", ErrUnreadable)
 		}
 		m.Children = b.Manifests.list
 	case ocispec.MediaTypeImageManifest, MediaTypeDockerManifest:
 		if !b.Config.given() || b.Manifests.given() || b.Blobs.given() {
-			return fmt.Errorf("%w: it is served as an image and is none", ErrUnreadable)
+			return fmt.Errorf("%w: it is served as an image and is not one", ErrUnreadable)
 		}
 		m.Blobs = append([]ocispec.Descriptor{b.Config.value}, b.Layers.list...)
 	case MediaTypeArtifactManifest:
 		if b.Config.given() || b.Manifests.given() || b.Layers.given() {
-			return fmt.Errorf("%w: it is served as an artifact and is none", ErrUnreadable)
+			return fmt.Errorf("%w: it is served as an artifact and is not one", ErrUnreadable)
 		}
 		m.Blobs = b.Blobs.list
 	default:

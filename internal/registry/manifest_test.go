@@ -36,7 +36,7 @@ func TestI2ParseManifest(t *testing.T) {
 		"no type":             {"nothing says what it is", "", `{"manifests":[` + one + `]}`, nil},
 		"unknown type":        {"it may name anything", "application/vnd.example+json", `{"manifests":[` + one + `]}`, nil},
 		"docker schema 1":     {"it has no digests to follow", "application/vnd.docker.distribution.manifest.v1+prettyjws", `{"fsLayers":[]}`, nil},
-		"bad type":            {"it is no media type", ";;", `{"manifests":[]}`, nil},
+		"bad type":            {"it is not a media type", ";;", `{"manifests":[]}`, nil},
 		"types differ":        {"one of them is wrong", ocispec.MediaTypeImageManifest, `{"mediaType":"` + ocispec.MediaTypeImageIndex + `","config":` + one + `}`, nil},
 		"index as image":      {"its children would be missed", ocispec.MediaTypeImageManifest, `{"manifests":[` + one + `]}`, nil},
 		"image as index":      {"it is ambiguous", ocispec.MediaTypeImageIndex, `{"config":` + one + `,"layers":[]}`, nil},

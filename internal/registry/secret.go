@@ -18,7 +18,7 @@ import (
 const (
 	// How many of the tokens that were fetched last are scrubbed, more than requests run at a time.
 	maxTokens = 64
-	// A shorter token is no secret, and would be found in any text.
+	// A shorter token is not a secret, and would be found in any text.
 	minToken = 8
 	// A longer one fits into no error: an error answer of more bytes is not quoted.
 	maxToken = maxErrorBytes
@@ -86,7 +86,7 @@ func (s *secrets) redact(text string) string {
 }
 
 // scrub removes from a text what a registry may have echoed (our secrets), put in a redirect (user info, signed
-// queries) or sent to the reader's terminal (control characters), and the banner of what is no registry. It
+// queries) or sent to the reader's terminal (control characters), and the banner of what is not a registry. It
 // bounds the text's length.
 func (c *Client) scrub(text string) string {
 	text = urlPattern.ReplaceAllStringFunc(c.secrets.redact(text), func(raw string) string {

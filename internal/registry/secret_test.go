@@ -65,7 +65,7 @@ func TestNoTokenInErrors(t *testing.T) {
 	}
 }
 
-// A token that could stand in any text is none, and the text stays readable.
+// A token that could stand in any text is not one, and the text stays readable.
 func TestShortTokens(t *testing.T) {
 	t.Parallel()
 	c := tokenRegistry(t, registry.Credential{}, `{"token": "e"}`, func(w http.ResponseWriter, _ *http.Request) {
@@ -123,7 +123,7 @@ func TestOnlyTheRegistrysOwnText(t *testing.T) {
 	}
 }
 
-// What listens on a port that is no registry's says what it is. That is for nobody to read through us.
+// What listens on a port that is not a registry's says what it is. That is for nobody to read through us.
 func TestNoBanners(t *testing.T) {
 	t.Parallel()
 	for name, banner := range map[string]string{

@@ -38,7 +38,7 @@ type Source struct {
 }
 
 // Source finds an artifact at a tag or digest, to copy it elsewhere. It reads the manifests and no
-// blob. Errors wrap ErrNotFound when it is not there, ErrUnreadable when it is none that Copy can copy.
+// blob. Errors wrap ErrNotFound when it is not there, ErrUnreadable when it is not one that Copy can copy.
 func (c *Client) Source(ctx context.Context, repository, reference string) (*Source, error) {
 	root, err := c.fetch(ctx, repository, reference)
 	var b *bulk
@@ -119,7 +119,7 @@ func (s *Source) find(ctx context.Context, root ocispec.Descriptor, look bool) e
 func (s *Source) visit(ctx context.Context, d ocispec.Descriptor, look bool) ([]ocispec.Descriptor, error) {
 	switch {
 	case d.Digest.Validate() != nil:
-		return nil, fmt.Errorf("%w: it is no digest", ErrUnreadable)
+		return nil, fmt.Errorf("%w: it is not a digest", ErrUnreadable)
 	case elsewhere(d):
 		return nil, nil
 	case d.Size < 0, s.Size+d.Size < s.Size:

@@ -69,7 +69,7 @@ func TestTags(t *testing.T) {
 		}, nil, registry.ErrUnavailable},
 		"nameless":     {"an empty list of nothing", func(w http.ResponseWriter, _ int) { say(w, `{"tags":[]}`) }, nil, registry.ErrUnreadable},
 		"another list": {"of another repository", func(w http.ResponseWriter, _ int) { say(w, `{"name":"apps","tags":[]}`) }, nil, registry.ErrUnreadable},
-		"failed page": {"half a list is none (I2)", func(w http.ResponseWriter, page int) {
+		"failed page": {"half a list is not one (I2)", func(w http.ResponseWriter, page int) {
 			if page > 0 {
 				w.WriteHeader(http.StatusForbidden)
 				return

@@ -58,7 +58,7 @@ func (c *Client) delete(ctx context.Context, repository, reference string) error
 }
 
 // Put stores a manifest's bytes under a tag or under its digest, and overwrites a tag that is
-// there: PutTag does not, MoveTag only as told. The bytes are checked against the digest first. Errors wrap
+// there: PutTag does not, MoveTag only as asked. The bytes are checked against the digest first. Errors wrap
 // ErrNotFound when layers or children that it names are gone.
 // Spec: OCI distribution-spec, "Pushing Manifests".
 func (c *Client) Put(ctx context.Context, repository, reference string, m Manifest) error {

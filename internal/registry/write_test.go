@@ -157,7 +157,7 @@ func TestMoveTagTakesATagFromOneDigestOnly(t *testing.T) {
 		"back":    {"somebody was faster", "a", third, nil, old, 0},
 		"absent":  {"as was seen", "", "", nil, old, 1},
 		"went":    {"nothing is overwritten", "", third, nil, old, 1},
-		"no tags": {"a digest is none", "@", third, registry.ErrConfig, "", 0},
+		"no tags": {"a digest is not one", "@", third, registry.ErrConfig, "", 0},
 	}
 	for name, row := range rows {
 		tag := "moves"

@@ -21,7 +21,7 @@ func TestI4ACrashBetweenAnyTwoWritesOfARelease(t *testing.T) {
 func crashInReleases(t *testing.T, once bool) {
 	t.Helper()
 	for n := 0; ; n++ {
-		w := newWorld(t, "a", "b")
+		w := newWorld(t, "a", "b", "c", "d")
 		w.crash.set(n, once)
 		_, err := w.releaser().Release(t.Context(), w.task())
 		ended := w.crash.writes <= n

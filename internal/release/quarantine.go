@@ -49,7 +49,7 @@ func (r *Releaser) quarantine(ctx context.Context, reg *registry.Client, job Tas
 	defer cancel()
 	err = putUndoTag(write, reg, f.Repository, f.kept().Digest)
 	if !f.There && errors.Is(err, registry.ErrNotFound) {
-		return true, nil // find has told since when the tag is said not to exist
+		return true, nil // find has noted since when the tag is said not to exist
 	}
 	return false, err
 }

@@ -7,18 +7,22 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/batch"
-	"github.com/nfo-operator/nfo/internal/graph"
 	"github.com/nfo-operator/nfo/internal/inventory"
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
+
+// tagsAtOnce is how many tags of a tombstone are asked for, removed or restored at a time.
+const tagsAtOnce = 8
 
 // TagStays is the reason of a tombstone's entry whose tag the registry would not remove alone.
 const TagStays = v1alpha1.TagDeleteUnsupported + ": the registry cannot remove a tag alone; the tag goes with its digest at the purge"
@@ -69,39 +73,13 @@ func (r *Releaser) Release(ctx context.Context, job Task) (Released, error) {
 			return Released{}, err
 		}
 		out.Tombstones = append(out.Tombstones, t.Name)
-		if out.Holders, err = r.untag(ctx, reg, job, &ev, t, group); err != nil || len(out.Holders) > 0 {
+		u := &untagging{Releaser: r, reg: reg, job: job, tombstone: t, reasons: map[string]string{}}
+		if out.Holders, err = u.run(ctx, &ev, group); err != nil || len(out.Holders) > 0 {
 			return out, err
 		}
 	}
 	out.stay = ev.store.Status.Capabilities.TagDelete == v1alpha1.Unsupported
 	return out, nil
-}
-
-// untag removes the tags of one tombstone, and looks at the holders once more.
-func (r *Releaser) untag(ctx context.Context, reg *registry.Client, job Task, ev *evidence, t *v1alpha1.Tombstone, group []Finding) ([]reference.Holder, error) {
-	reasons := map[string]string{} // by repository:tag
-	for _, f := range group {
-		reason := TagStays
-		if !f.There || ev.store.Status.Capabilities.TagDelete != v1alpha1.Unsupported {
-			var err error
-			reason, err = r.untagOne(ctx, reg, job, ev, t, f)
-			if len(ev.holders) > 0 || errors.Is(err, reference.ErrHoldersUnknown) {
-				err = errors.Join(err, r.undo(ctx, reg, ev.store, t))
-			}
-			if err != nil || len(ev.holders) > 0 {
-				return ev.holders, err
-			}
-		}
-		reasons[f.Repository+":"+f.ArtifactVersion] = reason
-	}
-	if err := r.BeginGrace(ctx, t, reasons, ev.store.Spec.Purge.GracePeriod.Duration); err != nil {
-		return nil, err
-	}
-	late, err := r.lateHolders(ctx, job.Manifest)
-	if len(late) == 0 && !errors.Is(err, reference.ErrHoldersUnknown) {
-		return nil, err
-	}
-	return late, errors.Join(err, r.undo(ctx, reg, ev.store, t))
 }
 
 // lateHolders looks once more for what holds a manifest whose tags are gone.
@@ -117,80 +95,6 @@ func (r *Releaser) lateHolders(ctx context.Context, m *v1alpha1.ArtifactManifest
 func (r *Releaser) undo(ctx context.Context, reg *registry.Client, s *v1alpha1.ArtifactStore, t *v1alpha1.Tombstone) error {
 	_, err := r.Restore(ctx, reg, s, t, func(v1alpha1.TombstoneArtifact) bool { return true }, nil)
 	return err
-}
-
-// untagOne removes one tag on evidence that is fresh, after it has seen that the tombstone
-// has the digest the tag is at now. reason is for the tombstone's entry, where there is more to
-// say than that the tag is removed.
-func (r *Releaser) untagOne(ctx context.Context, reg *registry.Client, job Task, ev *evidence, t *v1alpha1.Tombstone, f Finding) (reason string, err error) {
-	if f, err = r.follow(ctx, reg, t, f); err != nil {
-		return "", err
-	}
-	trial, err := r.prepare(ctx, reg, ev.store, f)
-	if err != nil {
-		return "", err
-	}
-	lost, err := r.quarantine(ctx, reg, job, ev, f)
-	switch {
-	case err != nil || len(ev.holders) > 0:
-		return "", err
-	case lost:
-		return tombstone.DigestLost, nil
-	case !f.There || isUndoTag(ev.store, f):
-		return "", nil
-	}
-	if err := r.fresh(ctx, job, ev, f); err != nil || len(ev.holders) > 0 {
-		return "", err
-	}
-	write, cancel := context.WithTimeout(ctx, MaxEvidence-r.Clock.Since(ev.at))
-	defer cancel()
-	if trial == nil {
-		if err := reg.Untag(write, f.Repository, f.ArtifactVersion); err != nil {
-			return "", err
-		}
-		return "", isGone(write, reg, f)
-	}
-	if quarantines(ev.store) && f.kept().Digest == f.Digest { // it came after the tags were read: what the registry takes is put back whole
-		trial.Tags = append(trial.Tags, graph.UndoTag(trial.Manifest.Descriptor.Digest))
-	}
-	return r.learn(ctx, write, trial, ev.store)
-}
-
-// isGone is nil if the registry says that a tag does not exist whose deletion it has just accepted.
-func isGone(ctx context.Context, reg *registry.Client, f Finding) error {
-	m, err := reg.Tagged(ctx, f.Repository, f.ArtifactVersion)
-	switch {
-	case errors.Is(err, registry.ErrNotFound):
-		return nil
-	case err == nil && m.Descriptor.Digest.String() != f.Digest: // pushed again meanwhile
-		return fmt.Errorf("untagging %s:%s: %w", f.Repository, f.ArtifactVersion, reference.ErrSuperseded)
-	case err == nil, errors.Is(err, registry.ErrUnreadable):
-		return fmt.Errorf("untagging %s:%s: %w", f.Repository, f.ArtifactVersion, ErrStillThere)
-	}
-	return err
-}
-
-// follow looks where the tag is now. If it has moved, the tombstone gets the new digest first (I4).
-func (r *Releaser) follow(ctx context.Context, reg *registry.Client, t *v1alpha1.Tombstone, f Finding) (Finding, error) {
-	if !f.There {
-		return f, nil
-	}
-	now, err := reg.Resolve(ctx, f.Repository, f.ArtifactVersion)
-	if errors.Is(err, registry.ErrNotFound) { // it was there when it was found: look at everything again
-		return f, fmt.Errorf("resolving %s:%s: %w", f.Repository, f.ArtifactVersion, reference.ErrSuperseded)
-	}
-	if err != nil {
-		return f, fmt.Errorf("resolving %s:%s: %w", f.Repository, f.ArtifactVersion, err)
-	}
-	if moved := now.Digest.String(); moved != f.Digest {
-		f.earlier, f.Digest, f.MediaType, f.Size = f.Digest, moved, now.MediaType, now.Size
-		stored, err := r.Record(ctx, t.DeepCopy(), []Finding{f})
-		if err != nil {
-			return f, err
-		}
-		stored.DeepCopyInto(t)
-	}
-	return f, nil
 }
 
 // prepare reads what the first release of a store may have to put back (I6); nil once it is
@@ -220,26 +124,43 @@ func (r *Releaser) learn(ctx, write context.Context, trial *registry.Trial, s *v
 	return "", nil
 }
 
+// resolveAll finds where tags are, some at a time. The errors say which the registry says do not exist.
+func resolveAll(ctx context.Context, reg *registry.Client, entries []v1alpha1.ArtifactStatus) (at []ocispec.Descriptor, absent []error, err error) {
+	at, absent = make([]ocispec.Descriptor, len(entries)), make([]error, len(entries))
+	g, resolving := errgroup.WithContext(ctx)
+	g.SetLimit(tagsAtOnce)
+	for i, e := range entries {
+		g.Go(func() error {
+			at[i], absent[i] = reg.Resolve(resolving, e.Repository, e.ArtifactVersion)
+			if absent[i] == nil || errors.Is(absent[i], registry.ErrNotFound) {
+				return nil
+			}
+			return fmt.Errorf("resolving %s:%s: %w", e.Repository, e.ArtifactVersion, absent[i])
+		})
+	}
+	return at, absent, g.Wait()
+}
+
 // find resolves every entry. One that was never there has nothing to release, once that is certain.
 // What promises digests is to come back at those.
 func (r *Releaser) find(ctx context.Context, reg *registry.Client, entries []v1alpha1.ArtifactStatus, promised bool, out *Released) ([]Finding, error) {
+	at, absent, err := resolveAll(ctx, reg, entries)
+	if err != nil {
+		return nil, err
+	}
 	var found []Finding
-	for _, e := range entries {
-		d, err := reg.Resolve(ctx, e.Repository, e.ArtifactVersion)
+	for i, e := range entries {
 		f := Finding{ArtifactStatus: e}
-		switch {
-		case errors.Is(err, registry.ErrNotFound):
-			if wait := registry.SettlesIn(err); wait > 0 {
+		if absent[i] != nil {
+			if wait := registry.SettlesIn(absent[i]); wait > 0 {
 				out.Absent, out.Wait = append(out.Absent, e.Repository+":"+e.ArtifactVersion), max(out.Wait, wait)
 			}
 			if e.Digest == "" {
 				continue
 			}
-		case err != nil:
-			return nil, fmt.Errorf("resolving %s:%s: %w", e.Repository, e.ArtifactVersion, err)
-		default:
+		} else {
 			f.earlier, f.There = e.Digest, true
-			f.Digest, f.MediaType, f.Size = d.Digest.String(), d.MediaType, d.Size
+			f.Digest, f.MediaType, f.Size = at[i].Digest.String(), at[i].MediaType, at[i].Size
 		}
 		if promised && e.Digest != "" && f.Digest != e.Digest {
 			f.sealed = &e

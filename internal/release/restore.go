@@ -19,9 +19,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
-// restoresAtOnce is how many tags of a tombstone are restored at a time.
-const restoresAtOnce = 8
-
 // Undone is how a restore ended.
 type Undone struct {
 	Back []string // the tags that are back
@@ -146,7 +143,7 @@ func (r *restoring) claim(ctx context.Context, todo []v1alpha1.TombstoneArtifact
 func (r *restoring) putAll(ctx context.Context, claimed []v1alpha1.TombstoneArtifact, out *Undone) error {
 	listed, errs := make([][]string, len(claimed)), make([]error, len(claimed))
 	var g errgroup.Group
-	g.SetLimit(restoresAtOnce)
+	g.SetLimit(tagsAtOnce)
 	for i, a := range claimed {
 		g.Go(func() error {
 			errs[i] = r.evidence.act(ctx, func(ctx context.Context) (err error) {

@@ -14,7 +14,7 @@
 //
 //   - I12: nothing is left stuck, and nobody trapped. Steps 1 and 2 are gates: when one fails
 //     nothing else is done, because the rest is not safe beside a manager. After that every failure
-//     is told of, with what to do by hand, and stops nothing that does not need it.
+//     is reported, with what to do by hand, and stops nothing that does not need it.
 //   - I4: no tombstone is written, changed or deleted. What a manager was releasing when it ended
 //     has its tombstone already.
 //   - I8: a dry run writes nothing: it sends no request that could, not even one that asks the API
@@ -28,7 +28,7 @@
 // is done here, so that it may stay until the person who installed it takes it away.
 //
 // Decision: a command, run before what was installed is deleted. Rejected: a manager that cleans up
-// when it is told to end, because it cannot know an upgrade from the end, and may be dead. Rejected:
+// when it is asked to end, because it cannot know an upgrade from the end, and may be dead. Rejected:
 // finalizers that the manager takes off when its CRDs are deleted, because by then its rights and
 // its Deployment may be gone.
 //

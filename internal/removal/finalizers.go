@@ -40,7 +40,7 @@ var protected = []string{
 var backoff = wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 5}
 
 // removeFinalizers takes our finalizer off every object. A kind that cannot be read, and an object
-// that cannot be written, are told of when all others are done.
+// that cannot be written, are reported when all others are done.
 func (r *remover) removeFinalizers(ctx context.Context) error {
 	var failed []error
 	for _, kind := range protected {

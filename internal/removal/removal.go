@@ -86,7 +86,7 @@ func Run(ctx context.Context, cfg Config) error {
 }
 
 func (r *remover) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(r.Out, format+"\n", args...) // a closed terminal is no reason to stop
+	_, _ = fmt.Fprintf(r.Out, format+"\n", args...) // a closed terminal is not a reason to stop
 }
 
 // did says what was done, or what a dry run would do.

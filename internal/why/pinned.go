@@ -37,7 +37,7 @@ func (e *evidence) pinned(url, repository string, digests ...string) []reference
 	return all
 }
 
-// abroad reports whether a manifest is known to be in another place. What cannot be told is here.
+// abroad reports whether a manifest is known to be in another place. What is not known is here.
 func (e *evidence) abroad(manifest string, here v1alpha1.RegistryLocation) bool {
 	m, ok := e.objects[reference.Object{Kind: v1alpha1.KindArtifactManifest, Namespace: e.namespace, Name: manifest}].(*v1alpha1.ArtifactManifest)
 	if !ok {

@@ -22,7 +22,7 @@ func restored(digests []string) string {
 	return digests[len(digests)-1]
 }
 
-// releases are the entries of tombstones that are asked for, in the order of their names. Each is told
+// releases are the entries of tombstones that are asked for, in the order of their names. Each is shown
 // of one of its digests, which meant chooses.
 func (e *evidence) releases(which func(*v1alpha1.Tombstone, v1alpha1.TombstoneArtifact) bool, meant func([]string) string) []release {
 	var all []release

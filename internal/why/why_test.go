@@ -285,11 +285,11 @@ func TestParseImage(t *testing.T) {
 		"Both":      {reason: "the digest counts", image: "r/a:1@" + plugintest.One, want: image{plugin.ImageReference{Host: "r", Repository: "a", Tag: "1", Digest: plugintest.One}}},
 		"NoHost":    {reason: "there is no default", image: "nginx:1", bad: "registry's host"},
 		"NoTag":     {reason: "nor a default tag", image: "r:5000/a", bad: "neither a tag nor a digest"},
-		"BadTag":    {reason: "no tag", image: "r/a:-", bad: "is no image"},
+		"BadTag":    {reason: "no tag", image: "r/a:-", bad: "is not an image"},
 		"BadName":   {reason: "no repository", image: "r/A:1", bad: "lowercase"},
-		"BadDigest": {reason: "no digest", image: "r/a@sha256:12", bad: "is no image"},
+		"BadDigest": {reason: "no digest", image: "r/a@sha256:12", bad: "is not an image"},
 		"BadHost":   {reason: "no host", image: "r:99999999/a:1", bad: "the host"},
-		"Scheme":    {reason: "no URL", image: "https://r/a:1", bad: "is no image"},
+		"Scheme":    {reason: "no URL", image: "https://r/a:1", bad: "is not an image"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -217,7 +217,7 @@ func TestValues(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		maps.DeleteFunc(untold, func(path string, _ bool) bool {
-			_, found, _ := unstructured.NestedFieldNoCopy(values, strings.Split(path, ".")...) // no error: a part that is no mapping has not got it
+			_, found, _ := unstructured.NestedFieldNoCopy(values, strings.Split(path, ".")...) // no error: a part that is not a mapping has not got it
 			return found
 		})
 		t.Run(name, func(t *testing.T) {

@@ -39,7 +39,7 @@ func apiserverArguments(etcd, own *port, c *credentials) []string {
 	if c.node == nil {
 		return append(arguments,
 			"--authorization-mode=RBAC",
-			"--endpoint-reconciler-type=none", // loopback is no valid endpoint, and no pod would use it
+			"--endpoint-reconciler-type=none", // loopback is not a valid endpoint, and no pod would use it
 		)
 	}
 	return append(arguments,

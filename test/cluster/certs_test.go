@@ -39,7 +39,7 @@ func TestCertificates(t *testing.T) {
 		"server by address":  {reason: "the kubeconfig names it so", pair: server, root: ca, name: "127.0.0.1", use: serverAuth, at: now},
 		"server as service":  {reason: "clients in a cluster name it so", pair: server, root: ca, name: "kubernetes.default.svc", use: serverAuth, at: now},
 		"server by host":     {reason: "people name it so", pair: server, root: ca, name: "localhost", use: serverAuth, at: now},
-		"server elsewhere":   {reason: "it is no certificate for others", pair: server, root: ca, name: "example.com", use: serverAuth, at: now, refused: true},
+		"server elsewhere":   {reason: "it is not a certificate for others", pair: server, root: ca, name: "example.com", use: serverAuth, at: now, refused: true},
 		"server as client":   {reason: "it must not open the API", pair: server, root: ca, use: clientAuth, at: now, refused: true},
 		"client":             {reason: "the administrator's way in", pair: admin, root: ca, use: clientAuth, at: now},
 		"client elsewhere":   {reason: "clusters do not trust each other", pair: admin, root: stranger, use: clientAuth, at: now, refused: true},

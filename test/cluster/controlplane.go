@@ -19,7 +19,7 @@ type controlPlane struct {
 	components []*component // in the order of their start
 	ports      []*port
 	stopping   chan struct{}
-	fail       context.CancelCauseFunc // told, with errFailed, when a component ends by itself
+	fail       context.CancelCauseFunc // called, with errFailed, when a component ends by itself
 }
 
 // start returns the administrator's kubeconfig when the cluster is ready. Call stop after

@@ -28,7 +28,7 @@ func TestNodeReady(t *testing.T) {
 		"unknown":   {reason: "the kubelet has fallen silent", body: `{"status":{"conditions":[{"type":"Ready","status":"Unknown"}]}}`},
 		"new":       {reason: "the kubelet has said nothing yet", body: `{"status":{}}`},
 		"other":     {reason: "True of another condition is bad news", body: `{"status":{"conditions":[{"type":"DiskPressure","status":"True"}]}}`},
-		"garbage":   {reason: "half an answer is none", body: `{"status":`},
+		"garbage":   {reason: "half an answer is not one", body: `{"status":`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

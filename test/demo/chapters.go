@@ -138,6 +138,6 @@ func tellStory(ctx context.Context, e *environment) (err error) {
 			return fmt.Errorf("chapter %d, %w", i+1, err)
 		}
 	}
-	fmt.Fprintf(e.out, "\nEvery step went as told, in %.0f seconds.\n", time.Since(began).Seconds())
+	fmt.Fprintf(e.out, "\nEvery step went as expected, in %.0f seconds.\n", time.Since(began).Seconds())
 	return nil
 }

@@ -69,7 +69,7 @@ func TestPackChartRefuses(t *testing.T) {
 		reason string
 		files  fstest.MapFS
 	}{
-		"NoChart":   {"a directory without Chart.yaml is no chart", fstest.MapFS{"values.yaml": {}}},
+		"NoChart":   {"a directory without Chart.yaml is not a chart", fstest.MapFS{"values.yaml": {}}},
 		"NoVersion": {"Helm finds a chart by name and version", fstest.MapFS{"Chart.yaml": {Data: []byte("name: a\n")}}},
 		"NoYAML":    {"a description that cannot be read", fstest.MapFS{"Chart.yaml": {Data: []byte("{")}}},
 	} {

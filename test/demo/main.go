@@ -3,7 +3,7 @@
 // manager on 127.0.0.1, `make demo` tells the story, `make down` ends it all.
 //
 // Contract: what the story prints has been run as it is printed; it ends with exit code 0 only
-// if every step went as told. Nothing is written outside bin but Go's caches, and `down` leaves
+// if every step went as expected. Nothing is written outside bin but Go's caches, and `down` leaves
 // nothing running.
 //
 // Decision: commands are run by a shell through kubectl and bin/nfo, as a person would, and not

@@ -25,8 +25,8 @@ const (
 func newRegistryCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "registry DIRECTORY",
-		Short: "Serve an OCI registry from a directory on 127.0.0.1, until it is told to end",
-		Long: `Serve an OCI registry from a directory on 127.0.0.1, until it is told to end. Its address is in
+		Short: "Serve an OCI registry from a directory on 127.0.0.1, until it is asked to end",
+		Long: `Serve an OCI registry from a directory on 127.0.0.1, until it is asked to end. Its address is in
 DIRECTORY/` + addressFile + `. It is the same one after a restart, if the port is still free.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return serveRegistry(cmd.Context(), args[0]) },

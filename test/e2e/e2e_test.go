@@ -126,7 +126,7 @@ func (n *node) command(ctx context.Context, env []string, name string, args ...s
 	return cmd
 }
 
-// tell tells the chapters of a story, each as a subtest, up to the first that does not go as told.
+// tell tells the chapters of a story, each as a subtest, up to the first that does not go as expected.
 func tell(t *testing.T, chapters []story.Chapter) {
 	t.Helper()
 	if shared == nil {

@@ -10,7 +10,7 @@ const (
 	// many is a manifest of 400 versions of one image.
 	many = `{ cat $YAML/releases/smf.yaml; for n in $(seq 400); do echo "  - {artifactName: smf, artifactVersion: $n.0.0}"; done; } | kubectl apply -f -`
 	// left counts the tags of these versions, and stored their digests, where the registry has them: to ask
-	// it would take longer than a release. Folders may go while find looks, which is no failure.
+	// it would take longer than a release. Folders may go while find looks, which is not a failure.
 	left   = `{ find $E2E/registry/docker/registry/v2/repositories/acme/smf/smf/_manifests/tags -path '*/current/link'; true; } 2>/dev/null | wc -l`
 	stored = `{ find $E2E/registry/docker/registry/v2/repositories/acme/smf/smf/_manifests/revisions -name link; true; } 2>/dev/null | wc -l`
 	// leader prints the pod that holds the manager's lease.

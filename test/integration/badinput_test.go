@@ -139,7 +139,7 @@ func TestI2UploadedIsUnknownWhileTheRegistryFails(t *testing.T) {
 			want:   v1alpha1.ReasonUnavailable, says: []string{"EOF", "Check"},
 		},
 		"Failing": {
-			reason: "5xx is no answer about an artifact",
+			reason: "5xx is not an answer about an artifact",
 			begin:  answering(reads, failing(http.StatusServiceUnavailable, "UNAVAILABLE")),
 			want:   v1alpha1.ReasonUnavailable, says: []string{"503", "Check"},
 		},
@@ -154,7 +154,7 @@ func TestI2UploadedIsUnknownWhileTheRegistryFails(t *testing.T) {
 			want:   v1alpha1.ReasonUnreadable, says: []string{"a web page answers", "Check"},
 		},
 		"WrongDigest": {
-			reason: "a digest that is none cannot be recorded",
+			reason: "a digest that is not one cannot be recorded",
 			begin:  answering(reads, wrongDigest),
 			want:   v1alpha1.ReasonUnreadable, says: []string{"sha256:nonsense", "Check"},
 		},
@@ -351,7 +351,7 @@ func TestReferenceToWhatIsNotThere(t *testing.T) {
 	s.create(nfdv2)
 	s.eventually(nsdv, v1alpha1.ConditionResolved, "True/Resolved")
 
-	// One that comes while the manifest is being deleted is told so, and holds it all the same.
+	// One that comes while the manifest is being deleted learns so, and holds it all the same.
 	s.delete(m)
 	s.eventually(m, v1alpha1.ConditionDeletionBlocked, "True/InUse")
 	late := s.definition("late", "m", "a")

@@ -65,7 +65,7 @@ func TestI4NamespaceGoesAndArtifactsStay(t *testing.T) {
 	s.registry.Forget()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.ns}}
 	s.delete(ns)
-	s.Eventually(func() bool { return s.gone(ns) }).Should(gomega.BeTrue(), func() string { return s.told() })
+	s.Eventually(func() bool { return s.gone(ns) }).Should(gomega.BeTrue(), func() string { return s.reported() })
 	s.goes(p.holdersFirst()...)
 	s.Expect(s.contents()).To(gomega.Equal(before))
 	s.Expect(s.registry.Writes()).To(gomega.BeZero(), "nothing can be recorded in a namespace that goes, so nothing is untagged")

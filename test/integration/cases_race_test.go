@@ -86,7 +86,7 @@ func TestCase06PushDuringPurge(t *testing.T) {
 	body, err := json.Marshal(indexOf(first, reused))
 	s.Expect(err).NotTo(gomega.HaveOccurred())
 	answer := ask(s.inside, http.MethodPut, "/v2/"+repo+"/manifests/3", ocispec.MediaTypeImageIndex, body)
-	s.Expect(answer.Code).To(gomega.BeNumerically(">=", 400), "the client is told")
+	s.Expect(answer.Code).To(gomega.BeNumerically(">=", 400), "the client learns so")
 	d = s.index(repo, "3", first, s.child(repo, "reused"))
 	s.Expect(pullsWhole(t, s.inside, repo, "3")).To(gomega.Equal(d.Digest.String()))
 	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")

@@ -31,7 +31,7 @@ import (
 //	 4 tagged again in the grace         14 a dummy pushed to a tag
 //	 5 a digest of several tags          15 the last tag takes the image
 //	 6 a push during a purge             16 another cluster's image
-//	 7 a stale cache after a collection  17 protection that silently is none
+//	 7 a stale cache after a collection  17 protection that silently is not one
 //	 8 a reference spelt otherwise       18 a refused deletion done later
 //	 9 an empty answer read as unused    19 a dry run that deletes
 //	10 a digest pinned, its tag gone     20 pushes blocked for days

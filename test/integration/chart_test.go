@@ -79,7 +79,7 @@ spec:
 `
 
 // What a chart needs is found, wherever it is in the store; what is in another manifest is held
-// too, and who asks is told by which application.
+// too, and who asks learns by which application.
 func TestI1ImagesInAnotherManifestAreHeld(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -124,7 +124,7 @@ func TestI1ImagesInAnotherManifestAreHeld(t *testing.T) {
 	s.Expect(s.at(repository("base", "proxy"), "1")).To(gomega.BeEmpty())
 }
 
-// What cannot be read of a chart is told, and keeps everything (I2).
+// What cannot be read of a chart is said, and keeps everything (I2).
 func TestI2ChartsThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

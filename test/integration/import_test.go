@@ -169,7 +169,7 @@ func TestImportAgainLeavesWhatWasMigrated(t *testing.T) {
 		s.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(o), o)).To(gomega.Succeed())
 		s.Expect(o.GetGeneration()).To(gomega.Equal(generation))
 	}
-	// What the file has besides is not left out without being told as what it is.
+	// What the file has besides is not left out without being reported as what it is.
 	code, _, errOut = s.imports(listing("a:1", "b:1"), "--api-version", old)
 	s.Expect(code).To(gomega.Equal(1))
 	s.Expect(errOut).To(gomega.ContainSubstring("does not list b:1"))

@@ -226,7 +226,7 @@ func TestAPurgeThatFailsWithoutARecord(t *testing.T) {
 	s.Expect(message).NotTo(gomega.ContainSubstring("Job"))
 }
 
-// A run that wrote why it failed is not told a second time when its Job has failed, too.
+// A run that wrote why it failed is not announced a second time when its Job has failed, too.
 func TestAPurgeThatFailsWithARecord(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

@@ -153,7 +153,7 @@ func TestEachPurgeHasOneEvent(t *testing.T) {
 	s.purged(st, v1alpha1.PurgeRun{Outcome: v1alpha1.PurgeFailed, CompletionTime: at(2), Message: "the registry is down"})
 	s.Eventually(func() []string { return s.purgeNotes("Failed") }).Should(gomega.HaveLen(1))
 	s.Expect(s.purgeNotes("Failed")[0]).To(gomega.ContainSubstring("the registry is down"))
-	s.Expect(s.purgeNotes("Succeeded")).To(gomega.HaveLen(1), "the manager that came after has not told the first purge again")
+	s.Expect(s.purgeNotes("Succeeded")).To(gomega.HaveLen(1), "the manager that came after has not announced the first purge again")
 }
 
 func TestACronJobLosesTheVolumeThatIsNoLongerMeasured(t *testing.T) {

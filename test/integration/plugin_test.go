@@ -138,7 +138,7 @@ func TestWhy(t *testing.T) {
 	s.create(s.store("acme"), m, nfdv, nsdv, sns)
 	s.eventually(m, v1alpha1.ConditionReady, "True/Ready")
 
-	// Somebody without a right to read Secrets, or other namespaces, is told what they cannot see.
+	// Somebody without a right to read Secrets, or other namespaces, learns what they cannot see.
 	code, out, errOut := s.plugin("why", "am/m", "-n", s.ns, "--as", s.reader())
 	s.Expect(code).To(gomega.BeZero(), errOut)
 	s.Expect(out).To(gomega.ContainSubstring("networkservicedesignversions/" + s.ns + "/nsdv"))

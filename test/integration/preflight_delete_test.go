@@ -91,7 +91,7 @@ func TestDeletionOfWhatIsHeldIsRefused(t *testing.T) {
 		s.Expect(apierrors.IsConflict(err)).To(gomega.BeTrue())
 		s.Expect(s.version(c.object)).To(gomega.Equal(before), "a refused deletion changes nothing")
 		s.Expect(c.object.GetDeletionTimestamp()).To(gomega.BeNil())
-		s.Eventually(func() int { return s.refusals(c.object.GetName()) }).Should(gomega.Equal(1), "the refusal, and not the dry run, is told")
+		s.Eventually(func() int { return s.refusals(c.object.GetName()) }).Should(gomega.Equal(1), "the refusal, and not the dry run, is announced")
 	}
 	s.Expect(env.Client.Delete(t.Context(), sns, client.DryRunAll)).To(gomega.Succeed())
 	s.delete(sns, nsdv, nfdv, m, store)
@@ -184,7 +184,7 @@ func TestNamespaceWithAChainGoes(t *testing.T) {
 		`The resource 'networkservicedesignversions/%s/c09' has some resources attached to it. The dependent resources are: "sitenetworkservices/%s/abroad"`, s.ns, abroad.ns))
 	s.delete(holder)
 	s.goes(holder)
-	s.Eventually(func() bool { return s.gone(ns) }).Should(gomega.BeTrue(), func() string { return s.told() })
+	s.Eventually(func() bool { return s.gone(ns) }).Should(gomega.BeTrue(), func() string { return s.reported() })
 	s.goes(slices.Concat(levels...)...)
 	t.Logf("the namespace with %d objects went in %s", len(slices.Concat(levels...)), time.Since(started).Round(time.Second))
 }

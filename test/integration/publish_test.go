@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -129,7 +130,7 @@ func TestPublishRefuses(t *testing.T) {
 		p.Expect(p.registry.Writes()).To(gomega.BeZero(), name)
 	}
 
-	// A program is told which and why, too.
+	// A program learns which and why, too.
 	code, out, errOut := p.publish("am/m", "b:1="+c, a, "-o", "json")
 	p.Expect(code).To(gomega.Equal(1), errOut)
 	var answer struct {
@@ -247,12 +248,11 @@ func TestPublishTriesAgain(t *testing.T) {
 	p := newScene(t).workplace()
 	p.create(p.store("acme"), p.manifest("m", "a:1"))
 	p.build("x/a", "1", "a")
-	failed := false
+	var failed atomic.Bool
 	p.registry.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
-		if failed || !blobUploads(req) {
+		if !blobUploads(req) || failed.Swap(true) {
 			return false
 		}
-		failed = true
 		registrytest.Fail(w, http.StatusServiceUnavailable, "UNAVAILABLE", "one moment")
 		return true
 	})
@@ -282,7 +282,7 @@ func TestPublishLogsIn(t *testing.T) {
 	}
 	p.Expect(p.contents()).To(gomega.BeEmpty())
 
-	// Who may not read the Secret is told, and sends nothing.
+	// Who may not read the Secret learns so, and sends nothing.
 	reader := p.reader()
 	code, _, errOut := p.publish("am/m", source, "--use-store-credentials", "--as", reader)
 	p.Expect(code).To(gomega.Equal(1))

@@ -144,7 +144,7 @@ func TestPurgeByHand(t *testing.T) {
 	}{
 		"Admin":        {"an administrator gives no flag", func(*scene) string { return env.Kubeconfig() }, nil, true},
 		"Impersonator": {"all but reading the Secret is done as the store's account", func(s *scene) string { return s.account("jane", secrets, impersonate) }, nil, true},
-		"As":           {"anyone who says as whom is not told", func(*scene) string { return env.Kubeconfig() }, func(s *scene) []string { return []string{"--as", "system:serviceaccount:" + s.ns + ":acme-purge"} }, false},
+		"As":           {"anyone who says as whom is not reminded", func(*scene) string { return env.Kubeconfig() }, func(s *scene) []string { return []string{"--as", "system:serviceaccount:" + s.ns + ":acme-purge"} }, false},
 		"Job":          {"the account itself may impersonate nobody, and need not", func(s *scene) string { return s.account("acme-purge") }, func(s *scene) []string { return []string{"--credentials", s.mounted()} }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -159,8 +159,8 @@ func TestPurgeByHand(t *testing.T) {
 			s.Expect(out).To(gomega.ContainSubstring("Succeeded: 2 deleted, 0 kept"))
 			s.Expect(s.guarded("a", a) + s.guarded("b", b)).To(gomega.BeEmpty())
 			s.Expect(s.tombstones()).To(gomega.BeEmpty())
-			told := strings.Count(errOut, `"Running as the store's own account, which may write tombstones" user=system:serviceaccount:`+s.ns+":acme-purge\n")
-			s.Expect(told == 1).To(gomega.Equal(tc.tells), "%s: %s", tc.reason, errOut)
+			reported := strings.Count(errOut, `"Running as the store's own account, which may write tombstones" user=system:serviceaccount:`+s.ns+":acme-purge\n")
+			s.Expect(reported == 1).To(gomega.Equal(tc.tells), "%s: %s", tc.reason, errOut)
 			st := s.store("acme")
 			s.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(st), st)).To(gomega.Succeed())
 			s.Expect(st.Status.LastPurge.Outcome).To(gomega.Equal(v1alpha1.PurgeSucceeded))

@@ -75,7 +75,7 @@ func (s *scene) scheduledStore(change ...func(*v1alpha1.ArtifactStore)) *v1alpha
 	return st
 }
 
-// ages waits until whatever is created next is younger than o: age is told in seconds.
+// ages waits until whatever is created next is younger than o: age is counted in seconds.
 func (s *scene) ages(o client.Object) {
 	s.t.Helper()
 	s.Eventually(func() bool { return time.Now().Truncate(time.Second).After(o.GetCreationTimestamp().Time) }).Should(gomega.BeTrue())

@@ -196,7 +196,7 @@ func TestAnOrderThatCannotBeObeyedSaysWhy(t *testing.T) {
 		value func(d string) string
 		says  string
 	}{
-		"NoDigest":    {sealing, func(string) string { return "1" }, `"1", which is no digest`},
+		"NoDigest":    {sealing, func(string) string { return "1" }, `"1", which is not a digest`},
 		"Unknown":     {sealing, func(string) string { return digest.FromString("unknown").String() }, "no artifact of this manifest was sealed at that"},
 		"Unsealed":    {func(*v1alpha1.ArtifactManifest) {}, func(d string) string { return d }, "not sealed"},
 		"StoreScoped": {func(m *v1alpha1.ArtifactManifest) { m.Spec.UploadPath = v1alpha1.StoreScoped; sealing(m) }, func(d string) string { return d }, "never touched"},
@@ -253,7 +253,7 @@ func TestI9ATagThatAStoreScopedManifestListsIsNotOverwritten(t *testing.T) {
 	s.Expect(s.at("acme/m/a", "1")).To(gomega.Equal(b))
 }
 
-// A registry that refuses the write is told, and what it has is not counted as put back.
+// A registry that refuses the write is reported, and what it has is not counted as put back.
 func TestARefusedPutBackIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

@@ -247,7 +247,7 @@ func TestOverwrittenDigestIsQuarantined(t *testing.T) {
 		kept   bool
 	}{
 		"There": {"the old digest is kept by its undo tag", false, "True/Untagged", true},
-		"Lost":  {"the registry was faster: nothing can be kept, and that is no error", true, "False/UndoLost", false},
+		"Lost":  {"the registry was faster: nothing can be kept, and that is not an error", true, "False/UndoLost", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -197,7 +197,7 @@ func TestChangeIsRefused(t *testing.T) {
 			},
 		},
 		"SealedLabel": {
-			reason: "metadata is no part of the seal",
+			reason: "metadata is not part of the seal",
 			state:  v1alpha1.ManifestUploaded,
 			change: func(m *v1alpha1.ArtifactManifest) { m.Labels = map[string]string{"a": "b"} },
 		},

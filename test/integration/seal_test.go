@@ -112,7 +112,7 @@ func TestI1WhatMovesASealedTagIsTampering(t *testing.T) {
 	s.Expect(s.entryOf(m, v1alpha1.ArtifactPresent, "").Digest).To(gomega.Equal(a))
 	s.eventually(m, v1alpha1.ConditionReady, "True/Ready")
 	s.Expect(s.overwritten()).To(gomega.ConsistOf(a, b, c))
-	s.Expect(s.eventsLike("Warning Tampered Observing")).To(gomega.Equal(1), "a transition is told, a poll is not")
+	s.Expect(s.eventsLike("Warning Tampered Observing")).To(gomega.Equal(1), "a transition is announced, a poll is not")
 }
 
 // What was pushed between the last poll and the sealing is what is sealed.
@@ -201,7 +201,7 @@ func TestI1APurgeKeepsWhatWasSealed(t *testing.T) {
 	s.Expect(pullsWhole(t, s.inside, "acme/m/a", "1")).To(gomega.Equal(a))
 }
 
-// A missing tag and a moved one are told together.
+// A missing tag and a moved one are said together.
 func TestTamperedAndMissingAreToldTogether(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

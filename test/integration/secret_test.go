@@ -103,8 +103,8 @@ func (s *scene) overheard() *transcript {
 	return l
 }
 
-// told is all that the scene's objects and events say.
-func (s *scene) told() string {
+// reported is all that the scene's objects and events say.
+func (s *scene) reported() string {
 	s.t.Helper()
 	var all strings.Builder
 	for _, l := range []client.ObjectList{&v1alpha1.ArtifactStoreList{}, &v1alpha1.ArtifactManifestList{}, &v1alpha1.TombstoneList{}, &eventsv1.EventList{}} {
@@ -207,10 +207,10 @@ func TestCredentialsThatDoNotWork(t *testing.T) {
 			s.Expect(s.contents()).To(gomega.Equal(before), c.reason)
 			s.Expect(s.registry.Writes()).To(gomega.BeZero(), c.reason)
 
-			told, logged := s.told(), log.String()
+			reported, logged := s.reported(), log.String()
 			s.Expect(logged).NotTo(gomega.BeEmpty())
 			for _, secret := range []string{password, mistaken, login(user, password), login(user, mistaken), url.QueryEscape(password), url.QueryEscape(mistaken)} {
-				s.Expect(told).NotTo(gomega.ContainSubstring(secret), "an object or event holds a secret")
+				s.Expect(reported).NotTo(gomega.ContainSubstring(secret), "an object or event holds a secret")
 				s.Expect(logged).NotTo(gomega.ContainSubstring(secret), "the log holds a secret")
 			}
 		})
@@ -270,7 +270,7 @@ func TestCertificateThatIsNotTrusted(t *testing.T) {
 			want:   v1alpha1.ReasonUnavailable, says: "certificate",
 		},
 		"NoPEM": {
-			reason: "a bundle without a certificate is no place to look for a wrong URL",
+			reason: "a bundle without a certificate is not a place to look for a wrong URL",
 			bundle: func(*testing.T) []byte { return []byte("none") },
 			want:   v1alpha1.ReasonInvalidCABundle, says: "no PEM certificate",
 		},

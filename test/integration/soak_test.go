@@ -234,7 +234,7 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // purgesUntil runs purges back to back, of a store whose grace comes and goes, while some tombstones
-// are told to expire, until the others have ended; then it purges all there is.
+// are made to expire, until the others have ended; then it purges all there is.
 func (s *scene) purgesUntil(ctx context.Context, ended <-chan error, sum *tally) error {
 	var result error
 	for running := true; running; {
@@ -315,10 +315,10 @@ func TestSoakPublishersLoseNothing(t *testing.T) {
 // The same before a registry that gives a wrong answer to one read in a hundred.
 func TestSoakWithARegistryThatLies(t *testing.T) {
 	s := newGuardedScene(t)
-	told := registrytest.LieAtRandom(s.registry, 0.01)
+	reported := registrytest.LieAtRandom(s.registry, 0.01)
 	s.publishersLoseNothing(soakFor(t))
-	t.Logf("%d wrong answers", told())
-	if told() == 0 {
+	t.Logf("%d wrong answers", reported())
+	if reported() == 0 {
 		t.Error("the registry has not lied")
 	}
 }

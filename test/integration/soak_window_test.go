@@ -126,7 +126,7 @@ func (x *returner) noticed(ctx context.Context, old string) error {
 
 // Strangers tag released digests behind our back while purges delete them, and a publisher pushes
 // bytes again that it had overwritten. Registries have no compare-and-set: between the last look and
-// the delete there is a window. What is lost in it is counted and told, not failed.
+// the delete there is a window. What is lost in it is counted and logged, not failed.
 func TestSoakTheWindowThatRemains(t *testing.T) {
 	s := newScene(t)
 	s.manage(scheduled)

@@ -15,7 +15,7 @@ import (
 )
 
 // tenants are two publishers with registries of their own, and one manager. The first one's registry takes
-// almost as long for each answer as clients wait, once it was told to.
+// almost as long for each answer as clients wait, once it was made to.
 func tenants(t *testing.T) (slow, other *scene, begin func(), asked *atomic.Int64) {
 	t.Helper()
 	slow, other = newScene(t), newScene(t)

@@ -27,7 +27,7 @@ type liar struct {
 	until time.Time
 	// early is a resourceVersion from before anything was released or in use.
 	early string
-	told  int
+	lied  int
 }
 
 // apiLies are the wrong answers.
@@ -87,7 +87,7 @@ func (l *liar) lies() bool {
 	if time.Now().After(l.until) {
 		return false
 	}
-	l.told++
+	l.lied++
 	return true
 }
 
@@ -95,7 +95,7 @@ func (l *liar) lies() bool {
 func (l *liar) answered() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.told
+	return l.lied
 }
 
 func (l *liar) begin(d time.Duration) {

@@ -188,7 +188,7 @@ func gone(req *http.Request) (*http.Response, error) {
 	}, err
 }
 
-// Who may not read or write one kind is told so, and all others are released.
+// Who may not read or write one kind learns so, and all others are released.
 func TestOneKindThatIsDeniedStopsNoOther(t *testing.T) {
 	s := newScene(t)
 	all := s.one(v1alpha1.Finalizer)

@@ -55,7 +55,7 @@ func TestAPurgeThatTakesLongIsEnded(t *testing.T) {
 	s.bind(s.ns)
 	said, err := s.remove(func(r *remover) {
 		r.Timeout = 8 * time.Second
-		r.on["purges: ended: Job"] = func() { // it has been told to, and does
+		r.on["purges: ended: Job"] = func() { // it has been asked to, and does
 			s.Eventually(func() int {
 				s.endPods(t.Context(), s.ns)
 				return len(s.pods(t.Context(), s.ns))
@@ -77,7 +77,7 @@ func TestAPurgeThatDoesNotEnd(t *testing.T) {
 	s.Expect(err).To(gomega.MatchError(gomega.And(
 		gomega.ContainSubstring("still waiting after 4s for: Job "+s.ns+"/now"), gomega.ContainSubstring("kubectl delete pod -n NAMESPACE NAME --force"))))
 	s.Expect(s.read(job)).To(gomega.BeTrue())
-	s.Expect(job.DeletionTimestamp).NotTo(gomega.BeNil(), "it has been told to end")
+	s.Expect(job.DeletionTimestamp).NotTo(gomega.BeNil(), "it has been asked to end")
 	account := &corev1.ServiceAccount{ObjectMeta: s.meta(cronjob.ObjectName("acme"))}
 	s.Expect(s.read(account)).To(gomega.BeTrue())
 	s.Expect(s.finalizers(store)).To(gomega.BeEmpty())

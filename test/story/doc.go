@@ -2,7 +2,7 @@
 // what these have to say. The demo and the end-to-end tests are such stories.
 //
 // Contract: a command is run by bash as it is printed, and a chapter has gone well only if every
-// command of it did as told.
+// command of it did as expected.
 //
 // Decision: commands as a person types them, so that a story is also documentation that cannot be
 // wrong. Rejected: a client library, with which a test would prove what nobody does.

@@ -67,7 +67,7 @@ type Teller struct {
 	exported []string
 }
 
-// Tell shows one chapter. The error names the command that did not do as told.
+// Tell shows one chapter. The error names the command that did not do as expected.
 func (t *Teller) Tell(ctx context.Context, c Chapter) error {
 	for _, s := range c.Steps {
 		if err := t.do(ctx, s); err != nil {
@@ -95,7 +95,7 @@ func (t *Teller) do(ctx context.Context, s Step) error {
 	return err
 }
 
-// repeat runs a step until it does as told, and returns what it said last.
+// repeat runs a step until it does as expected, and returns what it said last.
 func (t *Teller) repeat(ctx context.Context, s Step) (string, error) {
 	ticker := time.NewTicker(againEvery)
 	defer ticker.Stop()

@@ -115,7 +115,7 @@ func TestRefusals(t *testing.T) {
 		"List":         {"anything could be in it", "# -- One.\na: []\n", "of what it is a list"},
 		"Null":         {"anything could be set", "# -- One.\na: null\n", "null has no type"},
 		"Schema":       {"a typing error in a comment", "# -- One.\n# @schema {\na: 1\n", "reading @schema {"},
-		"List of all":  {"values are a mapping", "- a\n", "it is no mapping"},
+		"List of all":  {"values are a mapping", "- a\n", "it is not a mapping"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

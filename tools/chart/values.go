@@ -33,7 +33,7 @@ func parse(text []byte) (value, error) {
 		return value{}, err
 	}
 	if len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
-		return value{}, errors.New("it is no mapping")
+		return value{}, errors.New("it is not a mapping")
 	}
 	return group("", doc.Content[0])
 }

@@ -85,7 +85,7 @@ func (t traits) index(index v1.ImageIndex) error {
 	return nil
 }
 
-// entry adds one entry of index. What is no image, such as an attestation, has no traits.
+// entry adds one entry of index. What is not an image, such as an attestation, has no traits.
 func (t traits) entry(index v1.ImageIndex, entry v1.Descriptor) error {
 	switch {
 	case entry.MediaType.IsIndex():

@@ -97,7 +97,7 @@ func TestCompare(t *testing.T) {
 		"SetUserID":  {"it runs as its owner", func(v *variant) { v.files[1].Mode = 0o4755 }, []string{file}},
 		"Owner":      {"its owner may write it", func(v *variant) { v.files[1].Uid = 65532 }, []string{file}},
 		"Group":      {"its group may write it", func(v *variant) { v.files[1].Gid = 65532 }, []string{file}},
-		"Link":       {"a link is no program", func(v *variant) { v.files[1].Typeflag = tar.TypeSymlink }, []string{file}},
+		"Link":       {"a link is not a program", func(v *variant) { v.files[1].Typeflag = tar.TypeSymlink }, []string{file}},
 		"FileLess":   {"a file is missing", func(v *variant) { v.files = v.files[:1] }, []string{file}},
 		"Directory":  {"directories have modes too", func(v *variant) { v.files[0].Mode = 0o777 }, []string{"linux/amd64 file /etc"}},
 		"OtherOrder": {"the order in a layer is invisible", func(v *variant) { v.files[0], v.files[1] = v.files[1], v.files[0] }, nil},

@@ -21,7 +21,7 @@ func TestRoots(t *testing.T) {
 		if err != nil {
 			t.Errorf("certificate %d: %v", count, err)
 		} else if !root.IsCA {
-			t.Errorf("%v is no authority", root.Subject)
+			t.Errorf("%v is not an authority", root.Subject)
 		}
 	}
 	if count < 50 {

@@ -46,7 +46,7 @@ func Find(out render.Rendering) (found []Finding, problems []FileProblem) {
 			w.source.Template = Clip(Readable(file), MaxName)
 			object, err := decodeObject(document)
 			if err != nil {
-				problems = append(problems, FileProblem{file, fmt.Errorf("%w: document %d of %s is no object: %w", render.ErrFailed, i+1, file, err)})
+				problems = append(problems, FileProblem{file, fmt.Errorf("%w: document %d of %s is not an object: %w", render.ErrFailed, i+1, file, err)})
 				w.text(document, nil)
 				continue
 			}

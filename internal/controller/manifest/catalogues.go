@@ -19,7 +19,7 @@ import (
 // With many manifests each pass that looks for images in others would read them all, so one reading of a
 // store's manifests serves all passes for a while.
 const (
-	catalogueAge = 10 * time.Second // while no event has told of a change
+	catalogueAge = 10 * time.Second // while no event has shown a change
 	changedAge   = time.Second      // otherwise
 )
 
@@ -30,7 +30,7 @@ type Catalogues struct {
 
 	mu sync.Mutex
 	of map[reference.Object]dated
-	// changed is when an event has told of a change, by store and last segment of the artifact's name, if that
+	// changed is when an event has shown a change, by store and last segment of the artifact's name, if that
 	// is not longer ago than a catalogue lasts.
 	changed map[reference.Object]map[string]time.Time
 }
@@ -92,7 +92,7 @@ func (c *Catalogues) tidy(store reference.Object) {
 	}
 }
 
-// current reports whether a store's catalogue has all changes to artifacts of some names that events have told of.
+// current reports whether a store's catalogue has all changes to artifacts of some names that events have shown.
 func (c *Catalogues) current(store reference.Object, d dated, names []string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -101,8 +101,8 @@ func (c *Catalogues) current(store reference.Object, d dated, names []string) bo
 
 func (c *Catalogues) isCurrent(store reference.Object, d dated, names []string) bool {
 	missed := func(name string) bool {
-		at, told := c.changed[store][name]
-		return told && !at.Before(d.at)
+		at, reported := c.changed[store][name]
+		return reported && !at.Before(d.at)
 	}
 	return c.clock.Since(d.at) < catalogueAge && !slices.ContainsFunc(names, missed)
 }

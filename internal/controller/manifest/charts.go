@@ -123,7 +123,7 @@ func (n *needs) add(i v1alpha1.ChartImage, by string) {
 }
 
 // complete concludes whether all images are there that the charts need: the worst finding gives the
-// reason, and all are told.
+// reason, and all are said.
 func (seen manifestSeen) complete(v *manifestVerdict, unseen, unread int) {
 	n := needsOf(v.charts)
 	status, reason := metav1.ConditionStatus(""), ""

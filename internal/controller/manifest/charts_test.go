@@ -102,7 +102,7 @@ func TestComplete(t *testing.T) {
 			c.Problem = "it is broken"
 			s.read.Charts[inventory.Entry{Name: "app", Version: "1.0.0"}] = c
 		}, "False/ChartUnreadable", "app:1.0.0: it is broken"},
-		"Remark": {"what is optional does not count, and is told", charted(ours("nginx:1.0.0")), func(s *manifestSeen) {
+		"Remark": {"what is optional does not count, and is said", charted(ours("nginx:1.0.0")), func(s *manifestSeen) {
 			c := s.read.Charts[inventory.Entry{Name: "app", Version: "1.0.0"}]
 			c.Remark = "a spare part is broken"
 			s.read.Charts[inventory.Entry{Name: "app", Version: "1.0.0"}] = c

@@ -25,7 +25,7 @@ func (seen manifestSeen) conclude(v *manifestVerdict) {
 	case !known:
 		v.conditions.Set(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, v1alpha1.ReasonPending, "The registry has not been asked yet.")
 		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonPending, "The registry has not been asked yet.")
-	case seen.unasked > 0 && !seen.told():
+	case seen.unasked > 0 && !seen.reported():
 		message := fmt.Sprintf("The registry has been asked for %d of %d artifacts; the others follow.", len(listed)-seen.unasked, len(listed))
 		v.conditions.Set(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, v1alpha1.ReasonPending, message)
 		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonPending, message)
@@ -42,8 +42,8 @@ func (seen manifestSeen) conclude(v *manifestVerdict) {
 	}
 }
 
-// told reports whether it was said of this generation what the registry has: somebody has asked for all.
-func (seen manifestSeen) told() bool {
+// reported reports whether it was said of this generation what the registry has: somebody has asked for all.
+func (seen manifestSeen) reported() bool {
 	c := inventory.Uploaded(seen.manifest)
 	return c != nil && c.Status != metav1.ConditionUnknown && c.ObservedGeneration == seen.manifest.Generation
 }

@@ -221,7 +221,7 @@ func TestDecideManifest(t *testing.T) {
 				Conditions: "Ready=True/Ready Referenced=False/Unreferenced Uploaded=True/Complete"},
 		},
 		"OverwrittenIsNotBroughtBack": {
-			reason: "a digest that was overwritten is no undo",
+			reason: "a digest that was overwritten is not an undo",
 			seen: observed(func(s *manifestSeen) {
 				s.tags[listed] = tagSeen{}
 				s.tombstones = []v1alpha1.Tombstone{grave(v1alpha1.CauseOverwritten, v1alpha1.TombstoneUntagged, 10)}

@@ -20,7 +20,7 @@
 //
 // Decision: a sealed tag that moved is reported and left alone until a person decides. Rejected: putting
 // it back by itself, or an annotation that stays, for two automata would overwrite each other for ever
-// and nobody would be told which of them is wrong.
+// and nobody would learn which of them is wrong.
 //
 // Decision: what was sealed is kept in an annotation, and what can be undone in a tombstone's spec. Rejected: to
 // keep either in a status, which backups leave out and people wipe.
@@ -29,6 +29,6 @@
 // (vanished.go). Rejected: to release them, because the user who removed the finalizer may want the artifacts.
 //
 // Decision: sealed is what the first look after the sealing finds. Rejected: what was recorded before,
-// which is up to 5 minutes old: a publisher who mends a tag and seals at once would be told of tampering,
+// which is up to 5 minutes old: a publisher who mends a tag and seals at once would read of tampering,
 // and no way would lead back from a seal.
 package manifest

@@ -50,7 +50,7 @@ func TestPollsStayWithinTheBudget(t *testing.T) {
 	}
 	m.Generation++
 	if err := p.trouble(m); err != nil {
-		t.Errorf("the trouble of another generation is told: %v", err)
+		t.Errorf("the trouble of another generation is said: %v", err)
 	}
 	if _, wait, due := p.due(m, s, 10); due || wait < time.Second {
 		t.Errorf("a new generation with an empty budget: due %t, wait %s", due, wait)

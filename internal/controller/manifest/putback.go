@@ -61,7 +61,7 @@ func (seen manifestSeen) refuse(d string, listed []v1alpha1.ArtifactStatus) stri
 	case !inventory.Sealed(m):
 		return fmt.Sprintf("Annotation %s has no effect here: the manifest is not sealed (artifactManifestState Uploaded), so that its tags may be overwritten. Push again what is wanted, and remove the annotation: %s.", v1alpha1.AnnotationRestoreDigest, remove)
 	case digest.Digest(d).Validate() != nil:
-		return fmt.Sprintf("Annotation %s is %.100q, which is no digest. ", v1alpha1.AnnotationRestoreDigest, d) + choices(m.Name, remove, listed)
+		return fmt.Sprintf("Annotation %s is %.100q, which is not a digest. ", v1alpha1.AnnotationRestoreDigest, d) + choices(m.Name, remove, listed)
 	case !known:
 		return fmt.Sprintf("Annotation %s is %.160s, and no artifact of this manifest was sealed at that. ", v1alpha1.AnnotationRestoreDigest, d) + choices(m.Name, remove, listed)
 	}

@@ -62,7 +62,7 @@ func TestExplain(t *testing.T) {
 			class:  retry, want: v1alpha1.ReasonUnavailable, says: "the store's url and caBundle.",
 		},
 		"Unreadable": {
-			reason: "a damaged artifact or something that is no registry",
+			reason: "a damaged artifact or something that is not a registry",
 			err:    fmt.Errorf("reading a:1: %w", registry.ErrUnreadable),
 			class:  Stuck, want: v1alpha1.ReasonUnreadable, says: "push again what is damaged.",
 		},
@@ -124,7 +124,7 @@ func TestSeverity(t *testing.T) {
 		"Missing":      {"something is not as it should be", metav1.Condition{Type: v1alpha1.ConditionUploaded, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonMissing}, "Warning"},
 		"Unavailable":  {"what cannot be known for a cause is as bad", metav1.Condition{Type: v1alpha1.ConditionUploaded, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonUnavailable}, "Warning"},
 		"PathConflict": {"an inert store's purge is not known", metav1.Condition{Type: v1alpha1.ConditionPurgeHealthy, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonPathConflict}, "Warning"},
-		"Pending":      {"not yet is no trouble", metav1.Condition{Type: v1alpha1.ConditionUploaded, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonPending}, "Normal"},
+		"Pending":      {"not yet is not a trouble", metav1.Condition{Type: v1alpha1.ConditionUploaded, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonPending}, "Normal"},
 		"NoCronJob":    {"nor is what the operator's user chose", metav1.Condition{Type: v1alpha1.ConditionPurgeHealthy, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonCronJobDisabled}, "Normal"},
 		"NotTouched":   {"nor is what was asked for", metav1.Condition{Type: v1alpha1.ConditionUntagged, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonNotOurs}, "Normal"},
 		"Blocked":      {"the one True that warns", metav1.Condition{Type: v1alpha1.ConditionDeletionBlocked, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonInUse}, "Warning"},

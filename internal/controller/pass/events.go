@@ -13,7 +13,7 @@ import (
 // MaxNote is the API's bound on an event's note, in bytes.
 const MaxNote = 1024
 
-// Actions are the conditions whose transitions are told, and the verb that the event names.
+// Actions are the conditions whose transitions are said, and the verb that the event names.
 var Actions = map[string]string{
 	v1alpha1.ConditionDeletionBlocked: "Deleting",
 	v1alpha1.ConditionUploaded:        "Observing",
@@ -27,9 +27,9 @@ var Actions = map[string]string{
 // Announce reports every condition whose status or reason the last status write changed.
 func Announce(to events.EventRecorder, about runtime.Object, before, after []metav1.Condition) {
 	for _, c := range after {
-		action, told := Actions[c.Type]
+		action, reported := Actions[c.Type]
 		was := apimeta.FindStatusCondition(before, c.Type)
-		if !told || (was != nil && was.Status == c.Status && was.Reason == c.Reason) {
+		if !reported || (was != nil && was.Status == c.Status && was.Reason == c.Reason) {
 			continue
 		}
 		Tell(to, about, severity(c), c.Reason, action, c.Message)

@@ -12,7 +12,7 @@ import (
 )
 
 // Statuses remembers over which version of an object its status was last written. A pass that reads that
-// version again has a cache that does not know of the write, and what it takes for told may not be.
+// version again has a cache that does not know of the write, and what it takes for said may not be.
 // The zero value is ready. It is safe for concurrent use.
 type Statuses struct {
 	mu   sync.Mutex

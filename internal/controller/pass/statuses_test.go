@@ -11,7 +11,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// A pass over a version that was written over since does not take it for told what it would say.
+// A pass over a version that was written over since does not take it for said what it would say.
 func TestStatusesKnowWhatTheCacheDoesNot(t *testing.T) {
 	t.Parallel()
 	scheme, err := reference.NewScheme()

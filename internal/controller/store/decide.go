@@ -75,7 +75,7 @@ func (v *storeVerdict) after(s *v1alpha1.ArtifactStore, err error) {
 }
 
 // purge sets PurgeHealthy. Whatever else it says, it begins with the last purge: by that is known
-// which purges have been told of.
+// which purges have been announced.
 //
 // A registry that may be shared goes before everything else, because purges are stopped by this condition.
 func (v *storeVerdict) purge(s *v1alpha1.ArtifactStore, status metav1.ConditionStatus, reason, message string) {

@@ -16,6 +16,6 @@
 // Decision: since when a CronJob has its schedule is read from its managedFields. Rejected: to remember
 // it in memory, which a restart would forget together with every run that is late.
 //
-// Decision: which purges have been told of is read from the stored message of PurgeHealthy,
+// Decision: which purges have been announced is read from the stored message of PurgeHealthy,
 // which names the last one. Rejected: a field of its own, which would say the same twice.
 package store

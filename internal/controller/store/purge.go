@@ -81,7 +81,7 @@ func (seen storeSeen) nextPurge(at time.Time) string {
 }
 
 // lastPurge reports the last purge that is recorded; "" when there is none. It names the time, by
-// which is known whether this purge has been told of.
+// which is known whether this purge has been announced.
 func lastPurge(s *v1alpha1.ArtifactStore) string {
 	last := s.Status.LastPurge
 	if last == nil {
@@ -157,7 +157,7 @@ func used(s *v1alpha1.ArtifactStore) string {
 // purgeEvent is the event that reports a purge.
 type purgeEvent struct{ severity, reason, note string }
 
-// purgeToTell is the purge that the last status write has told of for the first time: the message
+// purgeToTell is the purge that the last status write has shown for the first time: the message
 // of PurgeHealthy names the purge that it was written after. nil when there is none.
 func purgeToTell(before []metav1.Condition, s *v1alpha1.ArtifactStore) *purgeEvent {
 	last := s.Status.LastPurge

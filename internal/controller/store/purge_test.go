@@ -105,7 +105,7 @@ func TestPurgeHealthySays(t *testing.T) {
 				`Deletion is disabled at the registry: the tombstones wait. Enable it there. The next one is due at 2026-01-03T00:00:00Z, by schedule "0 0 * * *", Etc/UTC.`,
 		},
 		"Suspended": {
-			"the last purge is told of also when none comes", purged(v1alpha1.PurgeSucceeded, func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.Suspend = true }),
+			"the last purge is shown also when none comes", purged(v1alpha1.PurgeSucceeded, func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.Suspend = true }),
 			"Unknown/Suspended The last purge ended at 2026-01-02T03:04:05Z: it deleted 0 digests, reclaimed 0 B and kept 0. spec.purge.suspend is set, so none starts by schedule.",
 		},
 	}
@@ -174,7 +174,7 @@ func TestEachPurgeIsToldOnce(t *testing.T) {
 	}{
 		"First":          {"the first purge of all", concluded(aStore(func(*storeSeen) {}), nil), purged(v1alpha1.PurgeSucceeded, same), "Normal Succeeded"},
 		"Next":           {"the outcome is the same and it is another purge", ready, purged(v1alpha1.PurgeSucceeded, later), "Normal Succeeded"},
-		"Restart":        {"a manager that starts finds the purge told", ready, purged(v1alpha1.PurgeSucceeded, same), ""},
+		"Restart":        {"a manager that starts finds the purge announced", ready, purged(v1alpha1.PurgeSucceeded, same), ""},
 		"OtherWords":     {"the spec has changed and no purge has ended", ready, purged(v1alpha1.PurgeSucceeded, func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.Suspend = true }), ""},
 		"Failed":         {"a failure warns", ready, purged(v1alpha1.PurgeFailed, later), "Warning Failed"},
 		"UsageUnknown":   {"what cannot be measured warns", ready, purged(v1alpha1.PurgeUsageUnknown, later), "Warning UsageUnknown"},
@@ -193,18 +193,18 @@ func TestEachPurgeIsToldOnce(t *testing.T) {
 				got = e.severity + " " + e.reason
 			}
 			if got != tc.want {
-				t.Errorf("%s: told %q, want %q", tc.reason, got, tc.want)
+				t.Errorf("%s: says %q, want %q", tc.reason, got, tc.want)
 			}
 		})
 	}
 }
 
-// While a store is being deleted its purge is not reported, and so must not be told of again and again.
+// While a store is being deleted its purge is not reported, and so must not be announced again and again.
 func TestAPurgeThatNoConditionNamesIsNotTold(t *testing.T) {
 	t.Parallel()
 	seen := purged(v1alpha1.PurgeSucceeded, func(s *v1alpha1.ArtifactStore) { s.DeletionTimestamp = new(metav1.Unix(1, 0)) })
 	seen.store.Status.Conditions = concluded(seen, nil)
 	if e := purgeToTell(nil, seen.store); e != nil {
-		t.Errorf("told %+v", e)
+		t.Errorf("it says %+v", e)
 	}
 }

@@ -104,14 +104,14 @@ func (r *Reconciler) report(ctx context.Context, s, before *v1alpha1.ArtifactSto
 	if err := r.statuses.Write(ctx, r.Client, s); err != nil {
 		return err
 	}
-	told := s.Status.Conditions
+	reported := s.Status.Conditions
 	if e := purgeToTell(before.Status.Conditions, s); e != nil {
 		pass.Tell(r.Events, s, e.severity, e.reason, pass.Actions[v1alpha1.ConditionPurgeHealthy], e.note)
-		told = slices.DeleteFunc(slices.Clone(told), func(c metav1.Condition) bool {
+		reported = slices.DeleteFunc(slices.Clone(reported), func(c metav1.Condition) bool {
 			return c.Type == v1alpha1.ConditionPurgeHealthy && c.Reason == e.reason
 		})
 	}
-	pass.Announce(r.Events, s, before.Status.Conditions, told)
+	pass.Announce(r.Events, s, before.Status.Conditions, reported)
 	return nil
 }
 

@@ -94,7 +94,7 @@ func TestChoose(t *testing.T) {
 		"Exact":   {"letter by letter", "nginx", "stable", "stable", ""},
 		"None":    {"no version fits", "app", "~2.0.0", "", "has 1.0.2, 1.0.10, 1.1.0-rc.1"},
 		"NoName":  {"no such artifact", "db", "1", "", "has none of that name"},
-		"NoRange": {"what is no range", "app", "latest!", "", "latest!"},
+		"NoRange": {"what is not a range", "app", "latest!", "", "latest!"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -36,7 +36,7 @@ func wantsElsewhere(o client.Object) []string {
 }
 
 // Needing wakes the manifests whose charts need, from other manifests, what an object lists, or did. changed is
-// told first.
+// woken first.
 func Needing(r client.Reader, changed func(store reference.Object, names map[string]bool)) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
 		m, ok := o.(*v1alpha1.ArtifactManifest)

@@ -173,7 +173,7 @@ func TestCronJobHasTheSettings(t *testing.T) {
 		limits corev1.ResourceList
 		env    []corev1.EnvVar
 	}{
-		"Default":  {"the runtime is told 90 % of the limit, in bytes", DefaultResources().Limits, []corev1.EnvVar{{Name: "GOMEMLIMIT", Value: "483183810"}}},
+		"Default":  {"the runtime gets 90 % of the limit, in bytes", DefaultResources().Limits, []corev1.EnvVar{{Name: "GOMEMLIMIT", Value: "483183810"}}},
 		"Larger":   {"it follows the limit", list("2", "4Gi"), []corev1.EnvVar{{Name: "GOMEMLIMIT", Value: "3865470480"}}},
 		"NoMemory": {"without a limit there is nothing to stay below", list("1", ""), nil},
 		"None":     {"no limits at all", nil, nil},

@@ -50,7 +50,7 @@ func (s Settings) args(store *v1alpha1.ArtifactStore) []string {
 	return all
 }
 
-// env is what the Go runtime is told of the memory limit; nil without a limit.
+// env is what the Go runtime knows of the memory limit; nil without a limit.
 func (s Settings) env() []corev1.EnvVar {
 	limit, set := s.Resources.Limits[corev1.ResourceMemory]
 	if !set {

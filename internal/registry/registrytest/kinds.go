@@ -8,7 +8,7 @@ import (
 )
 
 // RefuseTagDelete makes the registry one from before tag deletion, such as distribution 2.8:
-// it deletes digests, and reads a tag in a DELETE as a digest that is none.
+// it deletes digests, and reads a tag in a DELETE as a digest that is not one.
 func (r *Registry) RefuseTagDelete() {
 	r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
 		if !deletesTag(req) {

@@ -140,7 +140,7 @@ type Liar struct {
 	armed func()            // begins, at the next write
 	until time.Time         // it lies until then, or
 	left  int               // so often
-	told  int               // how often it has lied
+	lied  int               // how often it has lied
 	now   map[string]answer // the last true answers, by request
 	then  map[string]answer // those when the lying began
 }
@@ -151,7 +151,7 @@ type answer struct {
 	body   []byte
 }
 
-// NewLiar puts a liar before a registry. It does not lie before it is told to.
+// NewLiar puts a liar before a registry. It does not lie before it is made to.
 func NewLiar(r *Registry, ask Ask, lie Lie) *Liar {
 	l := &Liar{registry: r, ask: ask, lie: lie, now: map[string]answer{}}
 	r.Intercept(l.intercept)
@@ -183,11 +183,11 @@ func (l *Liar) AtWrite(begin func()) {
 // Stop ends the lying.
 func (l *Liar) Stop() { l.begin(0, time.Time{}) }
 
-// Told is how often it has lied.
-func (l *Liar) Told() int {
+// Lied is how often it has lied.
+func (l *Liar) Lied() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.told
+	return l.lied
 }
 
 func (l *Liar) intercept(w http.ResponseWriter, req *http.Request) bool {
@@ -206,7 +206,7 @@ func (l *Liar) intercept(w http.ResponseWriter, req *http.Request) bool {
 	l.mu.Lock()
 	lying := l.left > 0 || time.Now().Before(l.until)
 	if lying {
-		l.told++
+		l.lied++
 		l.left = max(0, l.left-1)
 	}
 	l.mu.Unlock()
@@ -223,7 +223,7 @@ func (l *Liar) intercept(w http.ResponseWriter, req *http.Request) bool {
 
 // LieAtRandom lets a registry answer a share of all reads wrongly, in any way that fits and needs no memory.
 // It returns how often it has lied.
-func LieAtRandom(r *Registry, share float64) (told func() int64) {
+func LieAtRandom(r *Registry, share float64) (lied func() int64) {
 	var count atomic.Int64
 	lies := slices.DeleteFunc(Lies(), func(l Lie) bool { return l.Name == "stale" || l.Name == "hang" })
 	r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {

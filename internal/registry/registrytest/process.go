@@ -53,7 +53,7 @@ http: {addr: "127.0.0.1:0", secret: for uploads in tests}
 	target := &url.URL{Scheme: "http", Host: run(t, program, config)}
 	return serve(t, &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
 		p.SetURL(target)
-		p.Out.Host = p.In.Host // where uploads go on is told as the client sees it
+		p.Out.Host = p.In.Host // where uploads go on is given as the client sees it
 	}}, s)
 }
 

@@ -16,7 +16,7 @@ func (n *Node) unmount() error {
 		return fmt.Errorf("finding the node's mounts: %w", err)
 	}
 	for _, m := range slices.Backward(mounts) { // the last one is on top
-		// Detached, for a file that somebody still reads is no reason to keep the rest.
+		// Detached, for a file that somebody still reads is not a reason to keep the rest.
 		if err := unix.Unmount(m.Mountpoint, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && err != unix.EINVAL {
 			return fmt.Errorf("unmounting %s: %w", m.Mountpoint, err)
 		}

@@ -1,0 +1,94 @@
+package release
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// names are so many artifacts.
+func names(n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf("a%02d", i)
+	}
+	return all
+}
+
+func TestTagsAreRemovedSomeAtATime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, names(3*tagsAtOnce)...)
+	var mu sync.Mutex
+	var now, most, deletions int
+	w.Intercept(func(_ http.ResponseWriter, req *http.Request) bool {
+		mu.Lock()
+		now++
+		if req.Method == http.MethodDelete {
+			if deletions++; deletions == 1 && now > 1 {
+				t.Error("the first tag is not removed alone: what the registry does with it is not known yet")
+			}
+		}
+		most = max(most, now)
+		mu.Unlock()
+		<-time.After(5 * time.Millisecond)
+		mu.Lock()
+		now--
+		mu.Unlock()
+		return false
+	})
+	out, err := w.releaser().Release(t.Context(), w.task())
+	if err != nil || len(out.Holders) > 0 {
+		t.Fatal(out, err)
+	}
+	w.Intercept(nil)
+	w.whole("after the release")
+	for name := range w.digests {
+		if d := w.at(name, "1"); d != "" {
+			t.Errorf("the tag of %s is still at %s", name, d)
+		}
+	}
+	if most < 2 || most > tagsAtOnce {
+		t.Errorf("%d requests ran at the same time, want some and at most %d", most, tagsAtOnce)
+	}
+}
+
+// What holds the manifest is seen after the last tag, at the latest, and then every tag comes back, and in whatever order they went.
+func TestI3AHolderThatAppearsWhileTagsAreRemoved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, names(3*tagsAtOnce)...)
+	holder := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "d"}}
+	holder.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = []v1alpha1.NetworkFunctionApplication{{
+		Name:            "app",
+		ArtifactProfile: v1alpha1.HelmApplicationProfile{ArtifactSource: v1alpha1.ArtifactSource{ArtifactManifestRef: &v1alpha1.LocalReference{Name: "m"}}},
+	}}
+	var mu sync.Mutex
+	deletions := 0
+	w.Intercept(func(_ http.ResponseWriter, req *http.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if req.Method != http.MethodDelete {
+			return false
+		}
+		if deletions++; deletions == tagsAtOnce {
+			if err := w.api.Create(req.Context(), holder); err != nil {
+				t.Error(err)
+			}
+		}
+		return false
+	})
+	out, err := w.releaser().Release(t.Context(), w.task())
+	if err != nil || len(out.Holders) != 1 {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	for name, d := range w.digests {
+		if at := w.at(name, "1"); at != d {
+			t.Errorf("the tag of %s is at %q, want %s", name, at, d)
+		}
+	}
+}
