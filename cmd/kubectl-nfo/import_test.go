@@ -53,7 +53,7 @@ func TestImportUsage(t *testing.T) {
 		"Registry":    {"a store and a URL", "", []string{"-f", "-", "--registry", "main"}, 2, "STORE=URL"},
 		"RegistryURL": {"a whole URL, without credentials", "", []string{"-f", "-", "--registry", "main=https://u:secret@r"}, 2, "carries a user"},
 		"APIVersion":  {"a date", "", []string{"-f", "-", "--api-version", "new"}, 2, "a date such as"},
-		"Namespace":   {"a name", "", []string{"-f", "-", "-n", "A_B"}, 2, "no name of a namespace"},
+		"Namespace":   {"a name", "", []string{"-f", "-", "-n", "A_B"}, 2, "not a name of a namespace"},
 		"Parameter":   {"a name and a value", "", []string{"-f", "-", "--parameters", "name"}, 2, "NAME=VALUE"},
 		"ParamFile":   {"a file that is there", "", []string{"-f", "-", "--parameters", "@" + broken + "x"}, 1, "no such file"},
 		"ParamBroken": {"a parameter file", "", []string{"-f", "-", "--parameters", "@" + broken}, 1, "$.parameters.name has neither"},

@@ -96,7 +96,7 @@ func TestParameterFile(t *testing.T) {
 		"Values": {reason: "names and values, as az aosm writes them", file: `{"a": 1, "b": "x", "c": {"d": 1}}`, names: 3},
 		"Mixed":  {reason: "a value alone has no place in ARM's form", file: `{"parameters": {"a": 1}}`, says: "$.parameters.a has neither"},
 		"Cases":  {reason: "one name, two values", file: `{"a": {"value": 1}, "A": {"value": 2}}`, says: "differ in case only"},
-		"Array":  {reason: "not an object", file: `[]`, says: "no parameter file"},
+		"Array":  {reason: "not an object", file: `[]`, says: "not a parameter file"},
 		"Broken": {reason: "no JSON", file: `{`, says: "unexpected EOF"},
 	}
 	for name, tc := range tests {

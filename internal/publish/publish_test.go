@@ -119,7 +119,7 @@ func TestParseSource(t *testing.T) {
 		"Helm":        {"as Helm writes it", "oci://r.example.com/a:1", sourceArgument{image: at("r.example.com", "a", "1", "")}, ""},
 		"ImageSaid":   {"for an entry, by digest", "a:1=r.example.com/b@" + one.String(), sourceArgument{entry: "a:1", image: at("r.example.com", "b", "", one)}, ""},
 		"Signature":   {"it is itself here, not its subject", "r.example.com/a:sha256-" + one.Encoded() + ".sig", sourceArgument{image: at("r.example.com", "a", "sha256-"+one.Encoded()+".sig", "")}, ""},
-		"NoHost":      {"a mistyped file is not an image of docker.io", "upf-1.0.0", sourceArgument{}, "no file, and no image with its registry's host"},
+		"NoHost":      {"a mistyped file is not an image of docker.io", "upf-1.0.0", sourceArgument{}, "not a file, and no image with its registry's host"},
 		"NoHostPath":  {"nor of a host without a dot", "library/nginx:1.25", sourceArgument{}, "such as docker.io/library/nginx:1.25"},
 		"NoTagAtAll":  {"there is no latest", "r.example.com/a", sourceArgument{}, "neither a tag nor a digest"},
 		"NoFile":      {"a chart that is not there", "x.tgz", sourceArgument{}, "there is no file x.tgz"},
@@ -128,7 +128,7 @@ func TestParseSource(t *testing.T) {
 		"Tar":         {"nor a tar", filepath.Join(dir, "l.tar"), sourceArgument{}, "given as oci-archive:"},
 		"Device":      {"it is there, and is not one", os.DevNull, sourceArgument{}, os.DevNull + " is not a regular file"},
 		"UserInfo":    {"no login in a reference", "u:secret@r.example.com/a:1", sourceArgument{}, "is not an image"},
-		"WeirdHost":   {"no host", "r.example.com:99999999/a:1", sourceArgument{}, "none that a registry can have"},
+		"WeirdHost":   {"no host", "r.example.com:99999999/a:1", sourceArgument{}, "not one that a registry can have"},
 		"Up":          {"no repository", "r.example.com/../a:1", sourceArgument{}, "is not an image"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -165,7 +165,7 @@ func TestPublishRefuses(t *testing.T) {
 	p.Expect(errOut).To(gomega.And(gomega.ContainSubstring("not found"), gomega.ContainSubstring("; nothing was pushed")))
 	code, _, errOut = p.publish("as/acme", a)
 	p.Expect(code).To(gomega.Equal(2))
-	p.Expect(errOut).To(gomega.ContainSubstring("no manifest"))
+	p.Expect(errOut).To(gomega.ContainSubstring("not a manifest"))
 }
 
 // What is overwritten is kept: the manager has seen it, and buries it.
