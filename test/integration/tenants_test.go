@@ -126,7 +126,7 @@ func TestALargeManifestIsAskedForInTurns(t *testing.T) {
 		}
 		said[c.Message] = true
 		return string(c.Status) + "/" + c.Reason
-	}).Should(gomega.Equal("False/Missing"))
+	}, 3*patience).Should(gomega.Equal("False/Missing"))
 	s.says(m, v1alpha1.ConditionUploaded, "False/Missing", "149 of 150 artifacts are not in the registry")
 	s.Expect(m.Status.Artifacts[149].Digest).To(gomega.Equal(last.Digest.String()))
 	for message := range said {
