@@ -129,7 +129,7 @@ func (v *visit) hold(d digest.Digest, m registry.Manifest) {
 	v.gone[d] = m
 }
 
-// drop lets go of what is verified.
+// drop forgets what is verified.
 func (v *visit) drop() {
 	v.mu.Lock()
 	defer v.mu.Unlock()

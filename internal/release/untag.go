@@ -91,14 +91,25 @@ func (u *untagging) one(ctx context.Context, ev *evidence, f Finding) bool {
 	if !f.There || ev.store.Status.Capabilities.TagDelete != v1alpha1.Unsupported {
 		reason, err = u.untag(ctx, ev, f)
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
 	if err != nil || len(ev.holders) > 0 {
-		u.err, u.holders = errors.Join(u.err, err), ev.holders
+		u.stop(ev.holders, err)
 		return false
 	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	u.reasons[f.Repository+":"+f.ArtifactVersion] = reason
 	return true
+}
+
+// stop notes why no more tags are removed. Holders that one worker has found stay, whatever stops another one
+// after it: they are why the tags come back.
+func (u *untagging) stop(holders []reference.Holder, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.err = errors.Join(u.err, err)
+	if len(u.holders) == 0 {
+		u.holders = holders
+	}
 }
 
 // untag removes one tag on evidence that is fresh, after it has seen that the tombstone

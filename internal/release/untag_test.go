@@ -1,6 +1,7 @@
 package release
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 // names are so many artifacts.
@@ -55,6 +57,25 @@ func TestTagsAreRemovedSomeAtATime(t *testing.T) {
 	}
 	if most < 2 || most > tagsAtOnce {
 		t.Errorf("%d requests ran at the same time, want some and at most %d", most, tagsAtOnce)
+	}
+}
+
+// A worker that fails after another one has found a holder does not hide it: the tags would not come back.
+func TestI3AFailureHidesNoHolder(t *testing.T) {
+	t.Parallel()
+	found := []reference.Holder{{Object: reference.Object{Kind: v1alpha1.KindDefinition, Namespace: "ns", Name: "d"}}}
+	failed := errors.New("the registry has failed")
+	for name, order := range map[string][]func(*untagging){
+		"HolderFirst": {func(u *untagging) { u.stop(found, nil) }, func(u *untagging) { u.stop(nil, failed) }},
+		"HolderLast":  {func(u *untagging) { u.stop(nil, failed) }, func(u *untagging) { u.stop(found, nil) }},
+	} {
+		u := &untagging{}
+		for _, stop := range order {
+			stop(u)
+		}
+		if len(u.holders) != 1 || !errors.Is(u.err, failed) {
+			t.Errorf("%s: holders %v, error %v", name, u.holders, u.err)
+		}
 	}
 }
 
