@@ -185,9 +185,10 @@ type ArtifactStatus struct {
 
 // Dependent is an object that holds another one.
 type Dependent struct {
-	// The holder's kind.
+	// The holder's kind. Kinds that are neither of this group nor of Kubernetes have their group behind them, as in
+	// Kafka.kafka.strimzi.io.
 	// +required
-	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:MaxLength=317
 	Kind string `json:"kind"`
 	// The holder's namespace.
 	// +required

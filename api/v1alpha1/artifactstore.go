@@ -54,6 +54,10 @@ type ArtifactStoreSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	Purge PurgeSpec `json:"purge,omitempty"`
+
+	// Whose running workloads keep artifacts of this store. Absent: only objects of this group do.
+	// +optional
+	Workloads *WorkloadsSpec `json:"workloads,omitempty"`
 }
 
 // RegistrySpec says how to reach an OCI registry.
@@ -385,6 +389,10 @@ type ArtifactStoreStatus struct {
 	// How full the store was at the last purge.
 	// +optional
 	Usage *StoreUsage `json:"usage,omitempty"`
+
+	// What was read of running workloads, as spec.workloads says. Absent without that.
+	// +optional
+	Workloads *WorkloadsStatus `json:"workloads,omitempty"`
 
 	// When the store became Ready for the first time. Of stores with overlapping URLs the first one wins. It
 	// is removed while the administrator's list of places refuses the store.

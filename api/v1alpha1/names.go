@@ -47,9 +47,20 @@ var resources = map[string]string{
 // Kinds returns the kinds of this package, sorted.
 func Kinds() []string { return slices.Sorted(maps.Keys(resources)) }
 
-// Resource is the plural name of a kind: artifactmanifests.
+// workloads are the plural names of the kinds that run images and can hold what they run.
+var workloads = map[string]string{
+	"Pod": "pods", "ReplicationController": "replicationcontrollers", "PodTemplate": "podtemplates",
+	"Deployment": "deployments", "ReplicaSet": "replicasets", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets", "ControllerRevision": "controllerrevisions",
+	"Job": "jobs", "CronJob": "cronjobs", "HelmRelease": "helmreleases",
+}
+
+// Resource is the plural name of a kind: artifactmanifests, deployments. Of a kind that is neither of this group nor of
+// Kubernetes it is the kind with its group, by which kubectl knows it too: kafka.kafka.strimzi.io.
 func Resource(kind string) string {
 	if r, ok := resources[kind]; ok {
+		return r
+	}
+	if r, ok := workloads[kind]; ok {
 		return r
 	}
 	return strings.ToLower(kind)

@@ -164,7 +164,7 @@ func (r *Reader) page(ctx context.Context, gvk schema.GroupVersionKind, options 
 	if err != nil {
 		return metav1.ListMeta{}, err
 	}
-	meta, err := decode(body, gvk.Kind, func(one decoder) error {
+	meta, err := Decode(body, gvk.Kind, func(one Decoder) error {
 		o := reflect.New(items.Type().Elem())
 		if err := one.Decode(o.Interface()); err != nil {
 			return err
@@ -179,12 +179,12 @@ func (r *Reader) page(ctx context.Context, gvk schema.GroupVersionKind, options 
 	return meta, errors.Join(err, body.Close())
 }
 
-// decoder is what of a json.Decoder reads one object of a list.
-type decoder interface{ Decode(into any) error }
+// Decoder is what of a json.Decoder reads one object of a list.
+type Decoder interface{ Decode(into any) error }
 
-// decode reads a list and gives the decoder to each, once for every object. Errors wrap errAnswer if it is not a
-// whole list of a kind.
-func decode(from io.Reader, kind string, each func(decoder) error) (meta metav1.ListMeta, err error) {
+// Decode reads a list and gives the decoder to each, once for every object. It is an error if it is not a whole list of
+// a kind.
+func Decode(from io.Reader, kind string, each func(Decoder) error) (meta metav1.ListMeta, err error) {
 	list := json.NewDecoderCaseSensitivePreserveInts(from)
 	if begin, err := list.Token(); err != nil || fmt.Sprint(begin) != "{" {
 		return meta, fmt.Errorf("%w: %w", errAnswer, errors.Join(err, errors.New("it does not begin as an object")))
@@ -213,7 +213,7 @@ func decode(from io.Reader, kind string, each func(decoder) error) (meta metav1.
 }
 
 // field reads one field of a list.
-func field(list json.Decoder, name, kind string, meta *metav1.ListMeta, each func(decoder) error) error {
+func field(list json.Decoder, name, kind string, meta *metav1.ListMeta, each func(Decoder) error) error {
 	switch name {
 	case "kind":
 		var is string
@@ -231,7 +231,7 @@ func field(list json.Decoder, name, kind string, meta *metav1.ListMeta, each fun
 }
 
 // elements reads the objects of a list. null is an empty one.
-func elements(list json.Decoder, each func(decoder) error) error {
+func elements(list json.Decoder, each func(Decoder) error) error {
 	begin, err := list.Token()
 	if err != nil || begin == nil {
 		return err

@@ -144,7 +144,7 @@ func TestListCostsWhatIsKept(t *testing.T) { // not parallel: what other tests a
 	body := page("", slicesOf(large, 100)...)
 	var most uint64
 	before := heap()
-	_, err := decode(strings.NewReader(body), "ArtifactStoreList", func(one decoder) error {
+	_, err := Decode(strings.NewReader(body), "ArtifactStoreList", func(one Decoder) error {
 		var s v1alpha1.ArtifactStore
 		if err := one.Decode(&s); err != nil {
 			return err
@@ -182,7 +182,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var got []v1alpha1.ArtifactStore
-		meta, err := decode(bytes.NewReader(data), "ArtifactStoreList", func(one decoder) error {
+		meta, err := Decode(bytes.NewReader(data), "ArtifactStoreList", func(one Decoder) error {
 			var s v1alpha1.ArtifactStore
 			err := one.Decode(&s)
 			got = append(got, s)

@@ -24,6 +24,8 @@ type Reference struct {
 	Artifact, Version string
 	// Application is the application or template that names it, "" for none.
 	Application string
+	// Part is what of a workload names it, such as "container web"; "" for other holders.
+	Part string
 }
 
 // Of returns what an object names, in the order of its spec. It is pure. Objects of other
@@ -217,7 +219,8 @@ func Self(o client.Object) Object {
 	return self
 }
 
-func sortHolders(hs []Holder) {
+// SortHolders sorts holders by kind, namespace and name.
+func SortHolders(hs []Holder) {
 	slices.SortFunc(hs, func(a, b Holder) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})

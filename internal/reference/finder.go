@@ -73,7 +73,7 @@ func (f *Finder) indexed(ctx context.Context, subject client.Object) ([]Holder, 
 		}
 	}
 	holders := slices.Collect(maps.Values(found))
-	sortHolders(holders)
+	SortHolders(holders)
 	return holders, nil
 }
 
@@ -228,7 +228,7 @@ func (s Snapshot) Holders(subject client.Object) []Holder {
 			}
 		}
 	}
-	sortHolders(holders)
+	SortHolders(holders)
 	return holders
 }
 

@@ -29,6 +29,9 @@ func (h Holder) detail() string {
 	if r := h.References[0]; r.Application != "" {
 		parts = append(parts, "application "+r.Application)
 	}
+	if r := h.References[0]; r.Part != "" {
+		parts = append(parts, r.Part)
+	}
 	if h.Terminating {
 		parts = append(parts, "itself being deleted")
 	}

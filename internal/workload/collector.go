@@ -1,0 +1,104 @@
+package workload
+
+import (
+	"fmt"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/livelist"
+)
+
+const (
+	// maxUses bounds what a reading finds in a store, and maxOwners the objects with others above them. Each takes some
+	// 300 bytes. Past them a source is Failed.
+	maxUses   = 200_000
+	maxOwners = 200_000
+)
+
+// collector takes from objects what names a store. It is safe for concurrent use.
+type collector struct {
+	places places
+
+	mu     sync.Mutex
+	owners map[types.UID]owned
+	found  map[found]bool
+	// objects and references of the source that is being read.
+	objects, references int32
+}
+
+// found is a use by an object, of which the top is not known yet.
+type found struct {
+	by  owned
+	use Use
+}
+
+func newCollector(p places) *collector {
+	return &collector{places: p, owners: map[types.UID]owned{}, found: map[found]bool{}}
+}
+
+// workload reads one object that makes pods, or a pod.
+func (c *collector) workload(kind string, one livelist.Decoder) error {
+	var o object
+	if err := one.Decode(&o); err != nil {
+		return fmt.Errorf("reading a %s: %w", kind, err)
+	}
+	self := o.owned(kind)
+	by := self
+	if by.above.uid != "" { // so that the many pods of one owner are one
+		by.object.Kind, by.object.Name, by.terminating = "", "", false
+	}
+	uses := map[Use]bool{}
+	add := func(n name, part string) {
+		uses[Use{Part: v1alpha1.Clip(v1alpha1.Line(part), maxPart), Repository: n.repository, Tag: n.tag, Digest: n.digest}] = true
+	}
+	o.each(func(image, part string) {
+		if n, ok := c.places.find(image); ok {
+			add(n, part)
+		}
+	}, func(image, id, part string) {
+		for _, n := range c.places.pulled(image, id) {
+			add(n, part)
+		}
+	})
+	if kind == "Pod" {
+		return c.add(nil, o.Metadata.UID, by, uses)
+	}
+	return c.add(&self, o.Metadata.UID, by, uses)
+}
+
+// maxPart bounds the name of a part, in bytes: that of a container has 63.
+const maxPart = 128
+
+// add notes an object that others may name as their owner, and what is used by it.
+func (c *collector) add(self *owned, uid types.UID, by owned, uses map[Use]bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.objects++
+	// Of others that are owners all is known from the reference to them.
+	if self != nil && (self.above.uid != "" || self.terminating) {
+		c.owners[uid] = *self
+	}
+	for u := range uses {
+		if f := (found{by, u}); !c.found[f] {
+			c.found[f] = true
+			c.references++
+		}
+	}
+	if len(c.found) > maxUses || len(c.owners) > maxOwners {
+		return fmt.Errorf("there are more than %d uses of the store, or %d objects with owners", maxUses, maxOwners)
+	}
+	return nil
+}
+
+// uses are all uses, each by the object at the top.
+func (c *collector) uses() map[Use]bool {
+	all := map[Use]bool{}
+	for f := range c.found {
+		by := top(f.by, c.owners)
+		f.use.Holder, f.use.Terminating = by.object, by.terminating
+		all[f.use] = true
+	}
+	return all
+}

@@ -1,0 +1,47 @@
+package workload
+
+import (
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/livelist"
+)
+
+// listed is a kind that is listed for a source.
+type listed struct {
+	schema.GroupVersionResource
+	kind string
+	// fields and labels select of the kind what the source is about.
+	fields, labels string
+	// versions are those that are understood, the best first, of a kind with a CustomResourceDefinition. Others have none.
+	versions []string
+	// read reads one object of the list.
+	read func(*collector, livelist.Decoder) error
+}
+
+func workloadKind(group, resource, kind string) listed {
+	return listed{GroupVersionResource: schema.GroupVersionResource{Group: group, Version: "v1", Resource: resource}, kind: kind,
+		read: func(c *collector, one livelist.Decoder) error { return c.workload(kind, one) }}
+}
+
+// kinds are those of each source. What passes from one object to another, as when a Deployment is deleted and leaves its
+// pods, is listed where it was before it is listed where it goes.
+var kinds = map[v1alpha1.WorkloadSource][]listed{
+	v1alpha1.WorkloadControllers: {
+		workloadKind("batch", "cronjobs", "CronJob"),
+		workloadKind("batch", "jobs", "Job"),
+		workloadKind("apps", "deployments", "Deployment"),
+		workloadKind("apps", "replicasets", "ReplicaSet"),
+		workloadKind("apps", "statefulsets", "StatefulSet"),
+		workloadKind("apps", "daemonsets", "DaemonSet"),
+		workloadKind("apps", "controllerrevisions", "ControllerRevision"),
+		workloadKind("", "replicationcontrollers", "ReplicationController"),
+		workloadKind("", "podtemplates", "PodTemplate"),
+	},
+	v1alpha1.WorkloadPods: {workloadKind("", "pods", "Pod")},
+}
+
+// order is that in which sources are read: what makes others is read before these.
+var order = []v1alpha1.WorkloadSource{
+	v1alpha1.WorkloadArgoCD, v1alpha1.WorkloadFlux, v1alpha1.WorkloadHelmReleases, v1alpha1.WorkloadControllers, v1alpha1.WorkloadPods,
+}

@@ -1,0 +1,126 @@
+package workload
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// object is what of a workload names images, wherever its kind has it: in spec, in spec.template, in spec.jobTemplate, in
+// template, or in the data of a ControllerRevision.
+type object struct {
+	Metadata metadata `json:"metadata"`
+	Spec     struct {
+		podSpec
+		Template    template `json:"template"`
+		JobTemplate struct {
+			Spec struct {
+				Template template `json:"template"`
+			} `json:"spec"`
+		} `json:"jobTemplate"`
+	} `json:"spec"`
+	Template template        `json:"template"`
+	Data     json.RawMessage `json:"data"`
+	Revision int64           `json:"revision"`
+	Status   struct {
+		Containers []containerStatus `json:"containerStatuses"`
+		Init       []containerStatus `json:"initContainerStatuses"`
+		Ephemeral  []containerStatus `json:"ephemeralContainerStatuses"`
+	} `json:"status"`
+}
+
+type metadata struct {
+	Name              string                  `json:"name"`
+	Namespace         string                  `json:"namespace"`
+	UID               types.UID               `json:"uid"`
+	DeletionTimestamp *metav1.Time            `json:"deletionTimestamp"`
+	OwnerReferences   []metav1.OwnerReference `json:"ownerReferences"`
+	Annotations       map[string]string       `json:"annotations"`
+}
+
+type template struct {
+	Spec podSpec `json:"spec"`
+}
+
+type podSpec struct {
+	Containers []container `json:"containers"`
+	Init       []container `json:"initContainers"`
+	Ephemeral  []container `json:"ephemeralContainers"`
+	Volumes    []struct {
+		Name  string `json:"name"`
+		Image struct {
+			Reference string `json:"reference"`
+		} `json:"image"`
+	} `json:"volumes"`
+}
+
+type container struct {
+	Name  string `json:"name"`
+	Image string `json:"image"`
+}
+
+type containerStatus struct {
+	Name    string `json:"name"`
+	Image   string `json:"image"`
+	ImageID string `json:"imageID"`
+}
+
+// deploymentRevision is where a ReplicaSet says which revision of its Deployment it is.
+const deploymentRevision = "deployment.kubernetes.io/revision"
+
+// revision says which revision of its owner an object is; "" for none.
+func (o *object) revision() string {
+	if len(o.Data) > 0 {
+		return fmt.Sprintf(", revision %d", o.Revision)
+	}
+	if n, err := strconv.Atoi(o.Metadata.Annotations[deploymentRevision]); err == nil {
+		return fmt.Sprintf(", revision %d", n)
+	}
+	return ""
+}
+
+// each calls f with every image that an object names, and the part of it that does. It calls pulled with every image
+// that a node has pulled for it.
+func (o *object) each(f func(image, part string), pulled func(image, id, part string)) {
+	for _, s := range []podSpec{o.Spec.podSpec, o.Spec.Template.Spec, o.Spec.JobTemplate.Spec.Template.Spec, o.Template.Spec, o.recorded()} {
+		s.each(func(image, part string) { f(image, part+o.revision()) })
+	}
+	named := map[string]string{}
+	o.Spec.each(func(image, part string) { named[part] = image })
+	for kind, all := range map[string][]containerStatus{"container ": o.Status.Containers, "init container ": o.Status.Init, "ephemeral container ": o.Status.Ephemeral} {
+		for _, s := range all {
+			f(s.Image, kind+s.Name)
+			pulled(s.Image, s.ImageID, kind+s.Name)
+			pulled(named[kind+s.Name], s.ImageID, kind+s.Name)
+		}
+	}
+}
+
+// recorded is what a ControllerRevision can bring back. Data of another shape is that of a controller that is not
+// Kubernetes' own, or nobody can apply it.
+func (o *object) recorded() podSpec {
+	var data struct {
+		Spec struct {
+			Template template `json:"template"`
+		} `json:"spec"`
+	}
+	if !strings.HasPrefix(string(o.Data), "{") || json.Unmarshal(o.Data, &data) != nil {
+		return podSpec{}
+	}
+	return data.Spec.Template.Spec
+}
+
+func (s podSpec) each(f func(image, part string)) {
+	for kind, all := range map[string][]container{"container ": s.Containers, "init container ": s.Init, "ephemeral container ": s.Ephemeral} {
+		for _, c := range all {
+			f(c.Image, kind+c.Name)
+		}
+	}
+	for _, v := range s.Volumes {
+		f(v.Image.Reference, "volume "+v.Name)
+	}
+}

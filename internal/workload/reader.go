@@ -1,0 +1,232 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/livelist"
+)
+
+const (
+	pageSize = 500 // objects of one answer
+	// readingsAtOnce bounds the readings of a Reader that run; others wait, in no order that a store could change.
+	readingsAtOnce = 2
+	// listsAtOnce bounds the requests of one reading.
+	listsAtOnce = 4
+	// goneFor is how long a kind that was read must be gone before that is believed.
+	goneFor = 24 * time.Hour
+)
+
+// Reader reads what workloads run. It is safe for concurrent use.
+type Reader struct {
+	api   rest.Interface
+	clock clock.PassiveClock
+	now   func() time.Time
+	slots chan struct{}
+}
+
+// NewReader makes a Reader of an API server, whose time now tells.
+func NewReader(kube *rest.Config, through *http.Client, c clock.PassiveClock, now func() time.Time) (*Reader, error) {
+	kube = rest.CopyConfig(kube)
+	kube.ContentConfig = rest.ContentConfig{AcceptContentTypes: "application/json", ContentType: "application/json", NegotiatedSerializer: scheme.Codecs.WithoutConversion()}
+	kube.QPS = -1 // a reading is a few hundred requests at most, one after the other
+	api, err := rest.UnversionedRESTClientForConfigAndClient(kube, through)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the API server for workloads: %w", err)
+	}
+	return &Reader{api: api, clock: c, now: now, slots: make(chan struct{}, readingsAtOnce)}, nil
+}
+
+// Read reads what the workloads that a store selects use of it, from lists that begin after Read is called; nil for a
+// store that selects none. A source that cannot be read is in the Reading. Errors are those of the context, and
+// ErrUnreadable where it is not clear what is selected.
+func (r *Reader) Read(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading, error) {
+	w := s.Spec.Workloads
+	if w == nil {
+		return nil, nil //nolint:nilnil // a nil Reading is one, of nothing
+	}
+	selector, err := w.Selector()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	here, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	at, err := w.Locations(here)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	select {
+	case r.slots <- struct{}{}:
+		defer func() { <-r.slots }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting to read what workloads run: %w", ctx.Err())
+	}
+	begun, c := r.clock.Now(), newCollector(at)
+	namespaces, denied := r.namespaces(ctx, selector)
+	states := map[v1alpha1.WorkloadSource]v1alpha1.WorkloadSourceStatus{}
+	for _, source := range order {
+		if slices.Contains(w.Sources, source) {
+			c.objects, c.references = 0, 0
+			err := denied
+			if err == nil {
+				err = r.source(ctx, source, namespaces, c)
+			}
+			states[source] = r.state(s, source, c, err)
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("reading what workloads run: %w", ctx.Err())
+	}
+	reading := newReading(begun, c.uses())
+	for _, source := range w.Sources {
+		reading.Sources = append(reading.Sources, states[source])
+	}
+	return reading, nil
+}
+
+// errNotInstalled: the API server does not have the CustomResourceDefinition of any kind of a source.
+var errNotInstalled = errors.New("none of its CustomResourceDefinitions is installed")
+
+// state says how the reading of a source ended.
+func (r *Reader) state(s *v1alpha1.ArtifactStore, source v1alpha1.WorkloadSource, c *collector, err error) v1alpha1.WorkloadSourceStatus {
+	state := v1alpha1.WorkloadSourceStatus{Name: source, State: v1alpha1.WorkloadsRead, Objects: c.objects, Uses: c.references}
+	var before *v1alpha1.WorkloadSourceStatus
+	if w := s.Status.Workloads; w != nil {
+		if i := slices.IndexFunc(w.Sources, func(o v1alpha1.WorkloadSourceStatus) bool { return o.Name == source }); i >= 0 {
+			before = &w.Sources[i]
+		}
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, errNotInstalled) && r.believed(before):
+		state.State, state.Message = v1alpha1.WorkloadsNotInstalled, err.Error()
+	case errors.Is(err, errNotInstalled):
+		state.State = v1alpha1.WorkloadsFailed
+		state.Message = fmt.Sprintf("%s; it was read before, so that this is believed after %s. Or remove %s from spec.workloads.sources", err, goneFor, source)
+	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
+		state.State, state.Message = v1alpha1.WorkloadsDenied, denial(source, err)
+	default:
+		state.State, state.Message = v1alpha1.WorkloadsFailed, err.Error()
+	}
+	state.Message = v1alpha1.Clip(v1alpha1.Line(state.Message), 1024)
+	state.Since = metav1.NewTime(r.now())
+	if before != nil && before.State == state.State {
+		state.Since = before.Since
+	}
+	return state
+}
+
+// believed reports whether the absence of a source's kinds is believed: they were never seen, or not for long.
+func (r *Reader) believed(before *v1alpha1.WorkloadSourceStatus) bool {
+	if before == nil || before.State == v1alpha1.WorkloadsNotInstalled {
+		return true
+	}
+	return before.State == v1alpha1.WorkloadsFailed && r.now().Sub(before.Since.Time) >= goneFor
+}
+
+func denial(source v1alpha1.WorkloadSource, err error) string {
+	return fmt.Sprintf("%v. An administrator grants this with the chart's values workloads; or remove %s from spec.workloads.sources", err, source)
+}
+
+// source reads the kinds of one source, one after the other.
+func (r *Reader) source(ctx context.Context, source v1alpha1.WorkloadSource, namespaces []string, c *collector) error {
+	absent := 0
+	for _, k := range kinds[source] {
+		err := r.version(ctx, &k)
+		if errors.Is(err, errNotInstalled) {
+			absent++
+			continue
+		}
+		if err == nil {
+			err = r.kind(ctx, k, namespaces, c)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if absent == len(kinds[source]) {
+		return errNotInstalled
+	}
+	return nil
+}
+
+// kind lists one kind in each namespace.
+func (r *Reader) kind(ctx context.Context, k listed, namespaces []string, c *collector) error {
+	lists, listing := errgroup.WithContext(ctx)
+	lists.SetLimit(listsAtOnce)
+	for _, ns := range namespaces {
+		lists.Go(func() error {
+			return r.list(listing, k, ns, func(one livelist.Decoder) error { return k.read(c, one) })
+		})
+	}
+	return lists.Wait()
+}
+
+// namespaces are those that are selected; "" for all.
+func (r *Reader) namespaces(ctx context.Context, selector labels.Selector) (names []string, err error) {
+	if selector.Empty() {
+		return []string{""}, nil
+	}
+	k := workloadKind("", "namespaces", "Namespace")
+	k.labels = selector.String()
+	err = r.list(ctx, k, "", func(one livelist.Decoder) error {
+		var ns struct {
+			Metadata metadata `json:"metadata"`
+		}
+		err := one.Decode(&ns)
+		names = append(names, ns.Metadata.Name)
+		return err
+	})
+	return names, err
+}
+
+// list reads a list, page by page.
+func (r *Reader) list(ctx context.Context, k listed, namespace string, each func(livelist.Decoder) error) error {
+	for token := ""; ; {
+		q := r.api.Get().AbsPath(root(k)...)
+		if namespace != "" {
+			q = q.Namespace(namespace)
+		}
+		q = q.Resource(k.Resource).Param("limit", strconv.Itoa(pageSize))
+		for name, value := range map[string]string{"continue": token, "fieldSelector": k.fields, "labelSelector": k.labels} {
+			if value != "" {
+				q = q.Param(name, value)
+			}
+		}
+		body, err := q.Stream(ctx)
+		if err != nil {
+			return fmt.Errorf("listing %s: %w", k.Resource, err)
+		}
+		meta, err := livelist.Decode(body, k.kind+"List", each)
+		if err = errors.Join(err, body.Close()); err != nil {
+			return fmt.Errorf("listing %s: %w", k.Resource, err)
+		}
+		if token = meta.Continue; token == "" {
+			return nil
+		}
+	}
+}
+
+// root is where the resources of a group and version are.
+func root(k listed) []string {
+	if k.Group == "" {
+		return []string{"api", k.Version}
+	}
+	return []string{"apis", k.Group, k.Version}
+}

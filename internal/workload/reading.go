@@ -1,0 +1,142 @@
+package workload
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// ErrUnreadable is wrapped while a selected source cannot be read: anything of the store may be in use.
+var ErrUnreadable = fmt.Errorf("%w: it cannot be read what workloads run", reference.ErrHoldersUnknown)
+
+// Use is one use of something in a store by a workload.
+type Use struct {
+	// Holder is the object at the top of the one that names it.
+	Holder reference.Object
+	// Terminating is true when the holder is being deleted. It still holds.
+	Terminating bool
+	// Part is what of the holder names it: a container, a revision.
+	Part string
+	// Repository is the whole one in the store's registry, "" for any one whose last segment is Chart, and without Chart for any at all.
+	Repository, Chart string
+	// Tag is "" where a digest is named.
+	Tag, Digest string
+	// Whole: it is a chart, and with it everything is used that is in its manifest.
+	Whole bool
+}
+
+// fits reports whether a use is of a tag in a repository, or of one of the digests that it is known to have, or had.
+func (u Use) fits(repository, tag string, digests ...string) bool {
+	switch {
+	case u.Repository != "" && u.Repository != repository:
+		return false
+	case u.Repository == "" && u.Chart != "" && u.Chart != path.Base(repository):
+		return false
+	case u.Digest != "":
+		return slices.Contains(digests, u.Digest)
+	}
+	return u.Tag == tag
+}
+
+// Reading is what was read of the workloads that a store selects. Nobody changes it.
+type Reading struct {
+	// Begun is when its first list began, on the monotonic clock.
+	Begun time.Time
+	// Sources are the selected ones, in the order of the store's spec.
+	Sources []v1alpha1.WorkloadSourceStatus
+	// uses by repository, in order; "" has those that may be anywhere.
+	uses map[string][]Use
+}
+
+// Unreadable wraps ErrUnreadable and says what is missing; nil if all was read.
+func (r *Reading) Unreadable() error {
+	if r == nil {
+		return nil
+	}
+	var errs []error
+	for _, s := range r.Sources {
+		if s.State == v1alpha1.WorkloadsDenied || s.State == v1alpha1.WorkloadsFailed {
+			errs = append(errs, fmt.Errorf("%w: %s: %s", ErrUnreadable, s.Name, s.Message))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Of are the uses of a tag in a repository, or of digests there, in order. A nil Reading has none.
+func (r *Reading) Of(repository, tag string, digests ...string) []Use {
+	if r == nil {
+		return nil
+	}
+	var all []Use
+	for _, u := range slices.Concat(r.uses[repository], r.uses[""]) {
+		if u.fits(repository, tag, digests...) {
+			all = append(all, u)
+		}
+	}
+	return all
+}
+
+// Digests are the digests that are named in a repository, each with its first use.
+func (r *Reading) Digests(repository string) map[string]Use {
+	all := map[string]Use{}
+	if r == nil {
+		return all
+	}
+	for _, u := range slices.Concat(r.uses[repository], r.uses[""]) {
+		if _, have := all[u.Digest]; u.Digest != "" && !have {
+			all[u.Digest] = u
+		}
+	}
+	return all
+}
+
+// All are all uses, by repository.
+func (r *Reading) All() map[string][]Use {
+	if r == nil {
+		return nil
+	}
+	return maps.Clone(r.uses)
+}
+
+// Holders are what uses entries of a manifest, sorted, each once.
+func (r *Reading) Holders(m *v1alpha1.ArtifactManifest, entries []v1alpha1.ArtifactStatus) []reference.Holder {
+	found := map[reference.Object]*reference.Holder{}
+	for _, e := range entries {
+		for _, u := range r.Of(e.Repository, e.ArtifactVersion, e.Digest, e.MovedTo) {
+			h := found[u.Holder]
+			if h == nil {
+				h = &reference.Holder{Object: u.Holder, Terminating: u.Terminating}
+				found[u.Holder] = h
+			}
+			h.References = append(h.References, reference.Reference{To: reference.Self(m), Artifact: e.ArtifactName, Version: e.ArtifactVersion, Part: u.Part})
+		}
+	}
+	all := make([]reference.Holder, 0, len(found))
+	for _, h := range found {
+		all = append(all, *h)
+	}
+	reference.SortHolders(all)
+	return all
+}
+
+// newReading sorts what was found.
+func newReading(begun time.Time, found map[Use]bool) *Reading {
+	r := &Reading{Begun: begun, uses: map[string][]Use{}}
+	for u := range found {
+		r.uses[u.Repository] = append(r.uses[u.Repository], u)
+	}
+	for _, uses := range r.uses {
+		slices.SortFunc(uses, func(a, b Use) int {
+			return cmp.Or(cmp.Compare(a.Holder.Kind, b.Holder.Kind), cmp.Compare(a.Holder.Namespace, b.Holder.Namespace), cmp.Compare(a.Holder.Name, b.Holder.Name),
+				cmp.Compare(a.Part, b.Part), cmp.Compare(a.Tag, b.Tag), cmp.Compare(a.Digest, b.Digest), cmp.Compare(a.Chart, b.Chart))
+		})
+	}
+	return r
+}
