@@ -53,6 +53,9 @@ const (
 	// ReasonHoldersUnknown: objects that may reference this one cannot be listed reliably, such as while
 	// their CustomResourceDefinition is missing or newer than this object.
 	ReasonHoldersUnknown = "HoldersUnknown"
+	// ReasonWorkloadsUnreadable: it cannot be read what the workloads run that spec.workloads of the store selects.
+	// Everything of the store stays; status.workloads says what is missing.
+	ReasonWorkloadsUnreadable = "WorkloadsUnreadable"
 
 	// ReasonInvalidAnnotation: nfo.dev/on-delete has a value that it does not know, or
 	// nfo.dev/restore-digest one that nothing can be done for.

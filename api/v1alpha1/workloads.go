@@ -127,3 +127,17 @@ type WorkloadsStatus struct {
 	// +kubebuilder:validation:MaxItems=5
 	Sources []WorkloadSourceStatus `json:"sources,omitempty"`
 }
+
+// Unreadable says which sources could not be read, and why; "" if all could.
+func (w *WorkloadsStatus) Unreadable() string {
+	if w == nil {
+		return ""
+	}
+	var all []string
+	for _, s := range w.Sources {
+		if s.State == WorkloadsDenied || s.State == WorkloadsFailed {
+			all = append(all, string(s.Name)+": "+s.Message)
+		}
+	}
+	return strings.Join(all, "; ")
+}

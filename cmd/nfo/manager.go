@@ -171,7 +171,7 @@ func runWithWebhooks(ctx context.Context, kube *rest.Config, base ctrl.Options, 
 	if err != nil {
 		return err
 	}
-	if err := admission.Setup(ctx, mgr, cfg.Watched, cfg.Places); err != nil {
+	if err := admission.Setup(ctx, mgr, admission.Options{Watched: cfg.Watched, Places: cfg.Places}); err != nil {
 		return err
 	}
 	if cfg.secretPaths {

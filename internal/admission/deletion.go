@@ -16,6 +16,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/workload"
 )
 
 const (
@@ -30,6 +31,8 @@ type preflight struct {
 	*lookup
 	events events.EventRecorder
 	places place.Rules
+	// workloads reads, live, what a store's workloads run; nil for nobody's.
+	workloads func(context.Context, *v1alpha1.ArtifactStore) (*workload.Reading, error)
 }
 
 // deletable refuses the deletion of what is held, and leaves an event on it unless nothing may be
@@ -44,6 +47,11 @@ func (p *preflight) deletable(ctx context.Context, subject client.Object) error 
 	holders, err := p.standing(ctx, subject)
 	if err != nil {
 		return unread(err)
+	}
+	if len(holders) == 0 {
+		if holders, err = p.running(ctx, subject); err != nil {
+			return err
+		}
 	}
 	refusal := inUse(subject, holders)
 	if len(holders) == 0 {
@@ -85,7 +93,7 @@ func (p *preflight) standing(ctx context.Context, subject client.Object) ([]refe
 	if err != nil {
 		return nil, fmt.Errorf("finding what holds %s: %w", reference.Self(subject), err)
 	}
-	cached = slices.DeleteFunc(cached, func(h reference.Holder) bool { return h.Terminating })
+	cached = slices.DeleteFunc(cached, func(h reference.Holder) bool { return !h.Stands() })
 	if len(cached) == 0 {
 		return nil, nil
 	}

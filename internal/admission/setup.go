@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -13,6 +14,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/workload"
 )
 
 // What every replica needs beside the rights of the controllers: to ask who may do what, and, where the manager
@@ -24,10 +26,17 @@ import (
 // +kubebuilder:rbac:groups=events.k8s.io,namespace=nfo-system,resources=events,verbs=patch
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 
+// Options are what the manager's command line decides for the webhooks.
+type Options struct {
+	// Watched are the namespaces that the operator acts in; nothing can be created elsewhere, where nobody would look after it. Default: all.
+	Watched reference.Watched
+	// Places are those of the controllers.
+	Places place.Rules
+}
+
 // Setup registers the webhook of every kind with the manager's webhook server, and makes readiness
-// wait for that. Where the operator watches some namespaces only, nothing can be created elsewhere, where nobody would
-// look after it; places are those of the controllers. The manager's cache must have the indexes of package reference.
-func Setup(ctx context.Context, mgr manager.Manager, watched reference.Watched, places place.Rules) error {
+// wait for that. The manager's cache must have the indexes of package reference.
+func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	// Controllers fill the cache on the leader alone; the webhooks answer in every replica.
 	for _, o := range []client.Object{
 		&v1alpha1.ArtifactStore{}, &v1alpha1.ArtifactManifest{}, &v1alpha1.NetworkFunctionDefinitionVersion{},
@@ -40,11 +49,15 @@ func Setup(ctx context.Context, mgr manager.Manager, watched reference.Watched, 
 	l := &lookup{
 		cached: mgr.GetClient(), live: mgr.GetAPIReader(), synced: mgr.GetCache().WaitForCacheSync,
 		holders: reference.NewFinder(mgr.GetClient(), mgr.GetAPIReader(), time.Now),
-		watched: watched,
+		watched: o.Watched,
 	}
-	p := &preflight{lookup: l, events: mgr.GetEventRecorder("nfo"), places: places}
+	workloads, err := workload.NewReader(mgr.GetConfig(), mgr.GetHTTPClient(), clock.RealClock{}, time.Now)
+	if err != nil {
+		return err
+	}
+	p := &preflight{lookup: l, events: mgr.GetEventRecorder("nfo"), places: o.Places, workloads: workload.NewKnown(workloads).Live}
 	a := &access{reviews: mgr.GetClient()}
-	err := errors.Join(
+	err = errors.Join(
 		builder.WebhookManagedBy(mgr, &v1alpha1.ArtifactStore{}).WithValidator(printable[*v1alpha1.ArtifactStore]{storeValidator(p, a)}).Complete(),
 		builder.WebhookManagedBy(mgr, &v1alpha1.ArtifactManifest{}).WithValidator(printable[*v1alpha1.ArtifactManifest]{manifestValidator(p)}).Complete(),
 		builder.WebhookManagedBy(mgr, &v1alpha1.NetworkFunctionDefinitionVersion{}).WithValidator(printable[*v1alpha1.NetworkFunctionDefinitionVersion]{definitionValidator(p)}).Complete(),

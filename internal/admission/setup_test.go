@@ -23,7 +23,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/place"
 )
 
 // documents reads the documents of one kind from a file of config/webhook.
@@ -77,7 +76,7 @@ func idleManager(t *testing.T) manager.Manager {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Setup(t.Context(), mgr, nil, place.Rules{}); err != nil {
+	if err := Setup(t.Context(), mgr, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	return mgr

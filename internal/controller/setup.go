@@ -35,6 +35,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/controller/store"
 	"github.com/nfo-operator/nfo/internal/controller/version"
 	"github.com/nfo-operator/nfo/internal/controller/wake"
+	workloadcontroller "github.com/nfo-operator/nfo/internal/controller/workload"
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/place"
@@ -42,6 +43,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/release"
+	"github.com/nfo-operator/nfo/internal/workload"
 )
 
 // Options is what the manager's command line decides for the controllers.
@@ -122,11 +124,19 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	if o.Metrics == nil {
 		o.Metrics = metrics.Registry
 	}
+	workloads, err := workload.NewReader(mgr.GetConfig(), mgr.GetHTTPClient(), o.Clock, o.now)
+	if err != nil {
+		return err
+	}
+	running := workload.NewKnown(workloads)
 	letGo := &release.Releaser{
 		API: mgr.GetClient(), Live: live, Holders: finder, Open: registries.Open, Purges: release.NewPurges(o.Clock), Clock: o.Clock, Now: o.now,
-		Places: o.Places,
+		Places: o.Places, Workloads: running.Live,
 	}
 	return errors.Join(
+		setupWorkload(mgr, o.Watched, &workloadcontroller.Reconciler{
+			Client: mgr.GetClient(), Known: running, Clock: o.Clock, Now: o.now, Wake: woken, Told: workloadcontroller.NewTold(),
+		}),
 		mgr.Add(&storeMetrics{stores: mgr.GetClient(), watched: o.Watched, to: o.Metrics}),
 		setupVanished(mgr, o.Watched, &manifest.VanishedReconciler{Releaser: letGo, Vanished: manifest.NewVanished(), Events: recorder}),
 		setupStore(mgr, o.Watched, &store.Reconciler{
@@ -136,7 +146,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		setupManifest(mgr, o.Watched, &manifest.Reconciler{
 			Client: mgr.GetClient(), Holders: finder, Registries: registries, Events: recorder,
 			Polls: manifest.NewPolls(o.PollsPerSecond, o.Clock), Readings: read, Catalogues: manifest.NewCatalogues(mgr.GetClient(), o.Clock),
-			Releaser: letGo, Polling: lane.New(lane.Polls, timed, o.Clock), Releasing: lane.New(lane.Releases, timed, o.Clock),
+			Workloads: running, Now: o.now, Releaser: letGo, Polling: lane.New(lane.Polls, timed, o.Clock), Releasing: lane.New(lane.Releases, timed, o.Clock),
 		}, woken),
 		setupChart(mgr, o.Watched, &chartcontroller.Reconciler{
 			Client: mgr.GetClient(), Holders: finder, Registries: registries, Reader: reader, Readings: read, Wake: woken,
@@ -157,7 +167,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 func setupStore(mgr manager.Manager, w reference.Watched, r *store.Reconciler) error {
 	life, content := builder.WithPredicates(wake.LifeOnly()), builder.WithPredicates(wake.LifeOrContent())
 	b := ctrl.NewControllerManagedBy(mgr).Named("artifactstore").
-		For(&v1alpha1.ArtifactStore{}, builder.WithPredicates(predicate.Or(wake.LifeOrPurge(), wake.LifeOrLoss()))).
+		For(&v1alpha1.ArtifactStore{}, builder.WithPredicates(predicate.Or(wake.LifeOrPurge(), wake.LifeOrLoss(), wake.Readability()))).
 		Watches(reference.BlankDefinition(), wake.Definitions(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactStoreList{} })).
 		Watches(&batchv1.Job{}, wake.StoreOfJob()).
 		Owns(&batchv1.CronJob{}, content).Owns(&rbacv1.RoleBinding{}, content).Owns(&corev1.ServiceAccount{}, content).
@@ -170,6 +180,13 @@ func setupStore(mgr manager.Manager, w reference.Watched, r *store.Reconciler) e
 		Watches(&v1alpha1.Tombstone{}, wake.StoresAt(mgr.GetClient()), life)
 	// all of lane.Pings and some
 	return complete(b, w, reconcile.AsReconciler(mgr.GetClient(), r), 16)
+}
+
+// setupWorkload gives the reading of workloads workers of its own: that of a large cluster takes seconds.
+func setupWorkload(mgr manager.Manager, w reference.Watched, r *workloadcontroller.Reconciler) error {
+	b := ctrl.NewControllerManagedBy(mgr).Named("workload").
+		For(&v1alpha1.ArtifactStore{}, builder.WithPredicates(wake.LifeOrHealth()))
+	return complete(b, w, reconcile.AsReconciler(mgr.GetClient(), r), 4)
 }
 
 func setupManifest(mgr manager.Manager, w reference.Watched, r *manifest.Reconciler, woken <-chan event.GenericEvent) error {

@@ -41,11 +41,11 @@ var errContradiction = errors.New("the answers of the API server contradict each
 // cluster is what the API server says that concerns one store.
 type cluster struct {
 	begun      time.Time // when its reading began
-	number     int       // of its reading, counted by shared
 	now        time.Time // the API server's time, with which graces are compared
 	store      *v1alpha1.ArtifactStore
 	location   v1alpha1.RegistryLocation
 	refusal    error                   // why the store must not be purged, or nil
+	running    running                 // what workloads run
 	tombstones []*v1alpha1.Tombstone   // of this location, by name
 	entries    map[string][]entry      // by repository: what is not consumed
 	recorded   map[string][]graph.Root // by repository: digests in the status of manifests and definitions
@@ -59,15 +59,15 @@ type cluster struct {
 	unresolved map[[2]string]time.Time
 }
 
-// readCluster reads the cluster, uncached.
+// readCluster reads the cluster, uncached, beside what was read of its workloads.
 //
 // Manifests are read before tombstones, and both before tags. A release writes the tombstone
 // before the manifest goes, and a restore puts the tag before the tombstone goes: in this order
 // what passes from one to the other while we read is seen at least once.
 //
 // The definitions of the kinds are read after their objects, because they say what the lists are worth.
-func readCluster(ctx context.Context, api client.Reader, c clock.PassiveClock, now func() time.Time, key client.ObjectKey) (cluster, error) {
-	r := clusterRead{begun: c.Now(), key: key}
+func readCluster(ctx context.Context, api client.Reader, c clock.PassiveClock, now func() time.Time, key client.ObjectKey, run running) (cluster, error) {
+	r := clusterRead{begun: c.Now(), key: key, running: run}
 	var stores v1alpha1.ArtifactStoreList
 	urls := livelist.Keep(func(o client.Object) { // of the others nothing else is read
 		if s, ok := o.(*v1alpha1.ArtifactStore); ok && s.Name != key.Name {
@@ -117,6 +117,7 @@ type clusterRead struct {
 	holders     reference.Snapshot
 	tombstones  []v1alpha1.Tombstone
 	definitions reference.Definitions
+	running     running
 }
 
 // maxRecorded bounds how many recorded holders are asked for by name.
@@ -163,7 +164,7 @@ func (c cluster) unlisted(ctx context.Context, api client.Reader, namespace, nam
 
 // newCluster sorts what was read. It is pure.
 func newCluster(r clusterRead) cluster {
-	c := cluster{begun: r.begun, now: r.now, entries: map[string][]entry{}, unresolved: map[[2]string]time.Time{}, alive: map[types.UID]bool{}, asked: &nameSet{all: map[string]bool{}}}
+	c := cluster{begun: r.begun, now: r.now, entries: map[string][]entry{}, unresolved: map[[2]string]time.Time{}, alive: map[types.UID]bool{}, asked: &nameSet{all: map[string]bool{}}, running: r.running}
 	key, stores, holders, tombstones := r.key, r.stores, r.holders, r.tombstones
 	i := slices.IndexFunc(stores, func(s v1alpha1.ArtifactStore) bool { return s.Name == key.Name })
 	if i < 0 {
@@ -192,6 +193,12 @@ func newCluster(r clusterRead) cluster {
 		held.doubt = r.definitions.Doubt(holderKinds, t.CreationTimestamp.Time, r.now, reference.NeverMet)
 		c.add(t, held)
 	}
+	for _, repository := range slices.Sorted(maps.Keys(c.read())) {
+		c.recorded[repository] = append(c.recorded[repository], c.running.roots(repository)...)
+	}
+	if c.store.Spec.Workloads != nil && c.store.Generation != r.running.generation { // what was read may be another selection
+		c.refusal = fmt.Errorf("%w: its spec has changed since it was read what workloads run; run the purge again", ErrRefused)
+	}
 	slices.SortFunc(c.tombstones, func(a, b *v1alpha1.Tombstone) int { return cmp.Compare(a.Name, b.Name) })
 	for _, es := range c.entries {
 		slices.SortFunc(es, func(a, b entry) int {
@@ -199,6 +206,18 @@ func newCluster(r clusterRead) cluster {
 		})
 	}
 	return c
+}
+
+// read are the repositories that a purge may read.
+func (c cluster) read() map[string]bool {
+	rs := map[string]bool{}
+	for repository := range c.entries {
+		rs[repository] = true
+	}
+	for repository := range c.homes {
+		rs[repository] = true
+	}
+	return rs
 }
 
 // add sorts a tombstone of the store's location.
@@ -295,6 +314,11 @@ func (e entry) consumed() bool {
 
 func (e entry) mayGo() bool { return e.keep == "" }
 
+// movedOn reports whether the tag is at another digest since.
+func (e entry) movedOn() bool {
+	return e.tombstone.Spec.Cause == v1alpha1.CauseOverwritten || strings.HasPrefix(e.status.Reason, v1alpha1.ReasonTagTaken)
+}
+
 // ownTag reports whether the entry's tag is still there because the registry removes no tags.
 func (e entry) ownTag() bool {
 	return strings.HasPrefix(e.status.Reason, v1alpha1.TagDeleteUnsupported)
@@ -327,6 +351,8 @@ func (c cluster) judge(e *entry, held holding) {
 	default:
 		if by := held.by(*e); by != "" {
 			e.keep, e.because = Held, by
+		} else if by := c.running.use(*e); by != "" {
+			e.keep, e.because = InUse, by
 		}
 	}
 }

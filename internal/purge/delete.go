@@ -32,7 +32,7 @@ func (v *visit) deleteLevel(ctx context.Context, level []Verdict) error {
 		var err error
 		left, err = v.deleteSome(ctx, left)
 		if v.full() {
-			err = errors.Join(err, v.verify(ctx, v.shared.mark()))
+			err = errors.Join(err, v.verify(ctx, v.mark()))
 		}
 		if err == nil && len(left) == before {
 			err = errSlowDeletion

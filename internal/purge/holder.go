@@ -2,7 +2,6 @@ package purge
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -112,7 +111,7 @@ func (h holding) by(e entry) string {
 
 // lists reports whether a manifest lists an entry's tag, so that applying it could have restored it.
 func (h holding) lists(e entry) bool {
-	return h.listed[e.Repository+":"+e.Tag] != "" && e.tombstone.Spec.Cause != v1alpha1.CauseOverwritten && !strings.HasPrefix(e.status.Reason, v1alpha1.ReasonTagTaken)
+	return h.listed[e.Repository+":"+e.Tag] != "" && !e.movedOn()
 }
 
 // first keeps the first of several values by order.

@@ -32,6 +32,8 @@ const (
 	Locked Reason = "Locked"
 	// Held: a manifest, definition or design names it, or its tombstone is in other hands.
 	Held Reason = "Held"
+	// InUse: a workload runs it, or would run it again.
+	InUse Reason = v1alpha1.ReasonInUse
 	// GracePeriod: it can still be restored, or its tag has not been seen gone.
 	GracePeriod Reason = "GracePeriod"
 	// Unreadable: something that could name it cannot be read.
@@ -104,7 +106,7 @@ func (c cluster) planRepository(repository string, r reading) []Verdict {
 	if r.err != nil {
 		g = graph.Build(nil, nil)
 	}
-	kept := roots(entries, c.recorded[repository], r.locked, g)
+	kept := roots(entries, c.recordedIn(repository, r), r.locked, g)
 	reached, unsettled := g.Reach(append(kept, c.absent(entries, r)...)), c.unsettled(repository, r, kept)
 	byDigest := propose(entries, g, r.missing)
 	unknown := slices.DeleteFunc(slices.Clone(r.listed), func(d digest.Digest) bool {
@@ -192,6 +194,12 @@ func (c cluster) unsettled(repository string, r reading, kept []graph.Root) stri
 	return ""
 }
 
+// recordedIn are the digests that are recorded in a repository. What workloads name and the registry does not have keeps
+// nothing: whoever may make a pod could else keep a repository from every purge.
+func (c cluster) recordedIn(repository string, r reading) []graph.Root {
+	return slices.DeleteFunc(slices.Clone(c.recorded[repository]), func(root graph.Root) bool { return root.Reason == InUse && r.missing[root.Digest] })
+}
+
 // unresolvedOf are the references of a repository that lead to something unknown, sorted. Besides those that the
 // registry shows, they are the tags that manifests without a status list and that are not there; and
 // the digests that an earlier purge kept for what was in the registry, where now not a single tag is.
@@ -237,7 +245,7 @@ func (c cluster) unresolvedIn(readings map[string]reading) []v1alpha1.Unresolved
 		if r.err != nil {
 			continue
 		}
-		for _, reference := range c.unresolvedOf(repository, r, roots(c.entries[repository], c.recorded[repository], r.locked, r.graph)) {
+		for _, reference := range c.unresolvedOf(repository, r, roots(c.entries[repository], c.recordedIn(repository, r), r.locked, r.graph)) {
 			since, seen := c.unresolved[[2]string{repository, reference}]
 			if !seen {
 				since = c.now

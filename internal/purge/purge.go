@@ -23,6 +23,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/apitime"
 	"github.com/nfo-operator/nfo/internal/graph"
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/workload"
 )
 
 // Config says what to purge and with what.
@@ -41,6 +42,8 @@ type Config struct {
 	AllowLoopback bool
 	// Open opens the store's registry. Default: with the credentials that the store names.
 	Open func(context.Context, *v1alpha1.ArtifactStore) (Registry, error)
+	// Workloads reads what the workloads run that a store selects. Default: stores that select any are not purged.
+	Workloads func(context.Context, *v1alpha1.ArtifactStore) (*workload.Reading, error)
 	// Clock measures ages. Default: the real one.
 	Clock clock.PassiveClock
 	// Now tells the API server's time, which graces are compared with. Default: Clock's.
@@ -114,7 +117,7 @@ func (cfg Config) withDefaults() Config {
 }
 
 func (cfg Config) run(ctx context.Context, key client.ObjectKey, report *Report) error {
-	c, err := readCluster(ctx, cfg.Client, cfg.Clock, cfg.Now, key)
+	c, err := cfg.read(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -141,9 +144,22 @@ func (cfg Config) run(ctx context.Context, key client.ObjectKey, report *Report)
 	return l.hold(ctx, func(ctx context.Context) error { return cfg.sweep(ctx, key, reg, report) })
 }
 
+// read reads the cluster, and of a store that selects workloads what they run.
+func (cfg Config) read(ctx context.Context, key client.ObjectKey) (cluster, error) {
+	c, err := readCluster(ctx, cfg.Client, cfg.Clock, cfg.Now, key, running{})
+	if err != nil || c.store == nil || c.store.Spec.Workloads == nil {
+		return c, err
+	}
+	run, err := cfg.readRunning(ctx, c.store)
+	if err != nil {
+		return cluster{}, err
+	}
+	return readCluster(ctx, cfg.Client, cfg.Clock, cfg.Now, key, run)
+}
+
 // sweep plans anew, under the lease, acts, and records the run.
 func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry, report *Report) error {
-	c, err := readCluster(ctx, cfg.Client, cfg.Clock, cfg.Now, key)
+	c, err := cfg.read(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -152,7 +168,7 @@ func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry,
 	}
 	s := &sweeper{
 		api: cfg.Client, registry: reg, reader: newReader(reg, cfg.Clock, requests(c.store)), clock: cfg.Clock, now: cfg.Now, apart: cfg.SecondLook, key: key,
-		log: cfg.Log, late: cfg.late, planned: c, byTombstone: c.byTombstone(), shared: newShared(), room: newRoom(requests(c.store)),
+		log: cfg.Log, late: cfg.late, planned: c, byTombstone: c.byTombstone(), shared: newShared[*cluster](), running: newShared[running](), readRunning: cfg.readRunning, room: newRoom(requests(c.store)),
 		plan: map[target]Verdict{}, claims: map[claim]bool{}, used: map[string]map[digest.Digest]graph.Why{}, settled: map[target]Verdict{},
 		rest: Verdict{Reason: Interrupted, Message: "the purge ended before it came to it; the next one goes on"},
 	}

@@ -61,9 +61,12 @@ type sweeper struct {
 	// missing is what the store's manifests and tombstones name and the registry does not have; nil
 	// when that is not known.
 	missing map[target]bool
-	shared  *shared
-	late    time.Duration
-	room    *room // for the repositories that are swept at the same time
+	shared  *shared[*cluster]
+	running *shared[running]
+	// readRunning reads what workloads run.
+	readRunning func(context.Context, *v1alpha1.ArtifactStore) (running, error)
+	late        time.Duration
+	room        *room // for the repositories that are swept at the same time
 
 	mu      sync.Mutex
 	settled map[target]Verdict // what has come of the plan
@@ -228,8 +231,14 @@ func nextWork(had, work int, took time.Duration) int {
 // wave claims a unit's tombstones, deletes what may go, in as many repositories at the same time as there is room
 // for, and when all that has ended looks at what is left. One reading of the cluster serves all looks.
 func (s *sweeper) wave(ctx context.Context, u unit, errs *failures) {
+	// Before the claims, because it may take seconds, and what is claimed cannot be restored.
+	if _, err := s.runs(ctx, 0, maxRunning/2); err != nil {
+		errs.add(s.failed(err, "the store"))
+		return
+	}
 	errs.add(s.claim(ctx, u))
-	claimed := s.shared.mark() // what was read before the claims does not count
+	// What was read of the cluster before the claims does not count.
+	claimed := moment{cluster: s.shared.mark()}
 	var begun []*visit
 	var deleting errgroup.Group
 	for _, repository := range slices.Sorted(maps.Keys(u.deletions)) {
@@ -248,7 +257,7 @@ func (s *sweeper) wave(ctx context.Context, u unit, errs *failures) {
 	_ = deleting.Wait() // the errors are in errs
 	var looking errgroup.Group
 	looking.SetLimit(cap(s.reader.slots))
-	deleted := s.shared.mark() // manifests may have been applied since
+	deleted := s.mark() // manifests may have been applied since, and pods begun
 	for _, v := range begun {
 		looking.Go(func() error {
 			errs.add(s.failed(v.verify(ctx, deleted), v.repository))

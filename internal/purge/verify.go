@@ -34,7 +34,7 @@ type survivor struct {
 // must lead to what is there, all the way down. OCI has no compare-and-set: a tag that somebody set
 // between the last look and the deletion is only seen here, and so is a manifest that was applied
 // again meanwhile. What they need is put back.
-func (v *visit) verify(ctx context.Context, deleted int) error {
+func (v *visit) verify(ctx context.Context, deleted moment) error {
 	if len(v.gone) == 0 {
 		return nil
 	}
@@ -52,7 +52,7 @@ func (v *visit) verify(ctx context.Context, deleted int) error {
 }
 
 // needed returns which of the image manifests at hand are missing and reached from something kept.
-func (v *visit) needed(ctx context.Context, deleted int) ([]survivor, error) {
+func (v *visit) needed(ctx context.Context, deleted moment) ([]survivor, error) {
 	before := v.readings[v.repository]
 	// A part that was kept while what lists it went: some registries take parts along.
 	var shared []digest.Digest
@@ -67,7 +67,7 @@ func (v *visit) needed(ctx context.Context, deleted int) ([]survivor, error) {
 	}
 	v.latest = nil
 	c, err := v.cluster(ctx, deleted)
-	if err != nil && !errors.Is(err, ErrRefused) {
+	if c == nil { // a store that must not be purged any more has one
 		return nil, err
 	}
 	entries, recorded := c.entries[v.repository], c.recorded[v.repository]

@@ -15,8 +15,8 @@ import (
 type visit struct {
 	*sweeper
 	repository string
-	// claimed is the last reading of the cluster that was begun before the claims were made.
-	claimed int
+	// claimed is when the claims were made.
+	claimed moment
 	todo    []Verdict
 
 	taken  int64     // of the room

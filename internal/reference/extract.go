@@ -154,6 +154,20 @@ type Holder struct {
 	References []Reference
 }
 
+// standing are the kinds whose objects need what they hold while they are being deleted: their deletion runs hooks, which
+// pull images.
+var standing = []string{"HelmRelease.helm.toolkit.fluxcd.io", "Application.argoproj.io"}
+
+// Stands reports whether the holder keeps deletions from beginning. One that is being deleted will let go by itself, which the finalizer
+// waits for, unless its deletion needs what it holds.
+func (h Holder) Stands() bool { return !h.Terminating || slices.Contains(standing, h.Kind) }
+
+// Runs reports whether the holder is a workload, and no object of the product.
+func (h Holder) Runs() bool { return Runs(h.Kind) }
+
+// Runs reports whether a kind of holders is one of workloads.
+func Runs(kind string) bool { return !slices.Contains(v1alpha1.Kinds(), kind) }
+
 // holderOf returns o as a holder of the subject, if it holds it.
 func holderOf(o client.Object, kind string, subject client.Object) (Holder, bool) {
 	h := Holder{Object: Object{kind, o.GetNamespace(), o.GetName()}, Terminating: !o.GetDeletionTimestamp().IsZero()}

@@ -98,7 +98,7 @@ func (f *Finder) Confirm(ctx context.Context, subject client.Object, cached []Ho
 		if client.IgnoreNotFound(err) != nil {
 			return nil, fmt.Errorf("reading %s again: %w", h, err)
 		}
-		if now, holds := holderOf(o, h.Kind, subject); err == nil && holds && !now.Terminating {
+		if now, holds := holderOf(o, h.Kind, subject); err == nil && holds && now.Stands() {
 			return append([]Holder{now}, cached[i+1:]...), nil
 		}
 	}

@@ -41,6 +41,25 @@ func (h Holder) detail() string {
 	return " (" + strings.Join(parts, ", ") + ")"
 }
 
+// Recorded are the workloads that hold a manifest by its status.
+func Recorded(m *v1alpha1.ArtifactManifest) []Holder {
+	var all []Holder
+	for _, d := range m.Status.Dependents.Dependents {
+		if !Runs(d.Kind) {
+			continue
+		}
+		h := Holder{Object: Object{d.Kind, d.Namespace, d.Name}}
+		for _, a := range d.Artifacts {
+			name, version, _ := strings.Cut(a, ":")
+			h.References = append(h.References, Reference{To: Self(m), Artifact: name, Version: version})
+		}
+		if len(h.References) > 0 {
+			all = append(all, h)
+		}
+	}
+	return all
+}
+
 // Dependents is the holders as a status shows them: the first 16, and how many there are.
 func Dependents(holders []Holder) v1alpha1.Dependents {
 	count := int32(len(holders))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -19,6 +20,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/tombstone"
+	"github.com/nfo-operator/nfo/internal/workload"
 )
 
 // tagsAtOnce is how many tags of a tombstone are asked for, removed or restored at a time.
@@ -29,11 +31,13 @@ const TagStays = v1alpha1.TagDeleteUnsupported + ": the registry cannot remove a
 
 // Releaser lets artifacts go: evidence, tombstone, untag, holders once more.
 type Releaser struct {
-	API       client.Client
-	Live      client.Reader
-	Holders   *reference.Finder
-	Open      func(context.Context, *v1alpha1.ArtifactStore) (*registry.Client, error)
-	Purges    *Purges
+	API     client.Client
+	Live    client.Reader
+	Holders *reference.Finder
+	Open    func(context.Context, *v1alpha1.ArtifactStore) (*registry.Client, error)
+	Purges  *Purges
+	// Workloads reads, live, what a store's workloads run; nil for nobody's.
+	Workloads func(context.Context, *v1alpha1.ArtifactStore) (*workload.Reading, error)
 	stores    batch.Reads[string, []v1alpha1.ArtifactStore] // of the cluster
 	manifests batch.Reads[scope, []v1alpha1.ArtifactManifest]
 	Clock     clock.PassiveClock // for ages
@@ -54,6 +58,10 @@ func (r *Releaser) Release(ctx context.Context, job Task) (Released, error) {
 	if err != nil || len(ev.holders) > 0 || ev.untouched != "" {
 		return Released{Holders: ev.holders, Untouched: ev.untouched}, err
 	}
+	running, err := r.running(ctx, ev.store)
+	if holders := running.Holders(job.Manifest, job.Entries); err != nil || len(holders) > 0 {
+		return Released{Holders: holders}, err
+	}
 	reg, err := r.Open(ctx, ev.store)
 	if err != nil {
 		return Released{}, fmt.Errorf("opening store %s: %w", ev.store.Name, err)
@@ -64,6 +72,10 @@ func (r *Releaser) Release(ctx context.Context, job Task) (Released, error) {
 	if err != nil {
 		return Released{}, err
 	}
+	entries := statuses(job.Entries, found)
+	if out.Holders = running.Holders(job.Manifest, entries); len(out.Holders) > 0 {
+		return out, nil
+	}
 	for name, group := range r.group(job, found) {
 		t, err := r.Record(ctx, tombstone.New(job.Manifest, ev.store, job.Cause, name), group)
 		if NamespaceGone(err) {
@@ -73,7 +85,7 @@ func (r *Releaser) Release(ctx context.Context, job Task) (Released, error) {
 			return Released{}, err
 		}
 		out.Tombstones = append(out.Tombstones, t.Name)
-		u := &untagging{Releaser: r, reg: reg, job: job, tombstone: t, reasons: map[string]string{}}
+		u := &untagging{Releaser: r, reg: reg, job: job, entries: entries, tombstone: t, reasons: map[string]string{}}
 		if out.Holders, err = u.run(ctx, &ev, group); err != nil || len(out.Holders) > 0 {
 			return out, err
 		}
@@ -83,12 +95,41 @@ func (r *Releaser) Release(ctx context.Context, job Task) (Released, error) {
 }
 
 // lateHolders looks once more for what holds a manifest whose tags are gone.
-func (r *Releaser) lateHolders(ctx context.Context, m *v1alpha1.ArtifactManifest) ([]reference.Holder, error) {
+func (r *Releaser) lateHolders(ctx context.Context, s *v1alpha1.ArtifactStore, m *v1alpha1.ArtifactManifest, entries []v1alpha1.ArtifactStatus) ([]reference.Holder, error) {
 	found, err := r.Holders.Live(ctx, m)
 	if err != nil || len(found.Holders) > 0 || found.KindGoing {
 		return found.Holders, err
 	}
-	return r.unlistedHolders(ctx, m)
+	if unlisted, err := r.unlistedHolders(ctx, m); err != nil || len(unlisted) > 0 {
+		return unlisted, err
+	}
+	running, err := r.running(ctx, s)
+	return running.Holders(m, entries), err
+}
+
+// running reads what the workloads run that a store selects. It may take seconds in a large cluster, so that it is no part of
+// the evidence that each write needs anew: it is asked before the first untag and after the last one (I14).
+func (r *Releaser) running(ctx context.Context, s *v1alpha1.ArtifactStore) (*workload.Reading, error) {
+	if r.Workloads == nil {
+		return nil, nil //nolint:nilnil // a nil Reading is one, of nothing
+	}
+	reading, err := r.Workloads(ctx, s)
+	if err == nil {
+		err = reading.Unreadable()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking for workloads that use the store %s: %w", s.Name, err)
+	}
+	return reading, nil
+}
+
+// statuses are entries as they are recorded, and as they were found in the registry: what runs may use either digest.
+func statuses(entries []v1alpha1.ArtifactStatus, found []Finding) []v1alpha1.ArtifactStatus {
+	all := slices.Clone(entries)
+	for _, f := range found {
+		all = append(all, f.ArtifactStatus)
+	}
+	return all
 }
 
 // undo puts the tags of a tombstone back when a holder has appeared meanwhile, or may have.

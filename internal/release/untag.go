@@ -20,6 +20,8 @@ type untagging struct {
 	*Releaser
 	reg *registry.Client
 	job Task
+	// entries are what is released, as recorded and as found.
+	entries []v1alpha1.ArtifactStatus
 
 	mu        sync.Mutex
 	tombstone *v1alpha1.Tombstone
@@ -41,7 +43,7 @@ func (u *untagging) run(ctx context.Context, ev *evidence, group []Finding) ([]r
 	if err := u.BeginGrace(ctx, u.tombstone, u.reasons, ev.store.Spec.Purge.GracePeriod.Duration); err != nil {
 		return nil, err
 	}
-	late, err := u.lateHolders(ctx, u.job.Manifest)
+	late, err := u.lateHolders(ctx, ev.store, u.job.Manifest, u.entries)
 	if len(late) == 0 && !errors.Is(err, reference.ErrHoldersUnknown) {
 		return nil, err
 	}

@@ -52,25 +52,13 @@ func NewReader(kube *rest.Config, through *http.Client, c clock.PassiveClock, no
 }
 
 // Read reads what the workloads that a store selects use of it, from lists that begin after Read is called; nil for a
-// store that selects none. A source that cannot be read is in the Reading. Errors are those of the context, and
-// ErrUnreadable where it is not clear what is selected.
+// store that selects none. That a source cannot be read is in the Reading. Errors are those of the context.
 func (r *Reader) Read(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading, error) {
 	w := s.Spec.Workloads
 	if w == nil {
 		return nil, nil //nolint:nilnil // a nil Reading is one, of nothing
 	}
-	selector, err := w.Selector()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
-	}
-	here, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
-	}
-	at, err := w.Locations(here)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
-	}
+	selector, at, invalid := selection(s)
 	select {
 	case r.slots <- struct{}{}:
 		defer func() { <-r.slots }()
@@ -78,12 +66,15 @@ func (r *Reader) Read(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading,
 		return nil, fmt.Errorf("waiting to read what workloads run: %w", ctx.Err())
 	}
 	begun, c := r.clock.Now(), newCollector(at)
-	namespaces, denied := r.namespaces(ctx, selector)
+	namespaces, unknown := []string{}, invalid
+	if unknown == nil {
+		namespaces, unknown = r.namespaces(ctx, selector)
+	}
 	states := map[v1alpha1.WorkloadSource]v1alpha1.WorkloadSourceStatus{}
 	for _, source := range order {
 		if slices.Contains(w.Sources, source) {
 			c.objects, c.references = 0, 0
-			err := denied
+			err := unknown
 			if err == nil {
 				err = r.source(ctx, source, namespaces, c)
 			}
@@ -98,6 +89,20 @@ func (r *Reader) Read(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading,
 		reading.Sources = append(reading.Sources, states[source])
 	}
 	return reading, nil
+}
+
+// selection is what a store selects, and where it can be named.
+func selection(s *v1alpha1.ArtifactStore) (labels.Selector, places, error) {
+	selector, err := s.Spec.Workloads.Selector()
+	if err != nil {
+		return nil, nil, err
+	}
+	here, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	if err != nil {
+		return nil, nil, err
+	}
+	at, err := s.Spec.Workloads.Locations(here)
+	return selector, at, err
 }
 
 // errNotInstalled: the API server does not have the CustomResourceDefinition of any kind of a source.

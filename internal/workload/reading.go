@@ -2,9 +2,7 @@ package workload
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"maps"
 	"path"
 	"slices"
 	"time"
@@ -32,6 +30,14 @@ type Use struct {
 	Whole bool
 }
 
+// String says who uses it and by which part: "deployments/ran/upf uses it (container web)".
+func (u Use) String() string {
+	if u.Part == "" {
+		return u.Holder.String() + " uses it"
+	}
+	return fmt.Sprintf("%s uses it (%s)", u.Holder, u.Part)
+}
+
 // fits reports whether a use is of a tag in a repository, or of one of the digests that it is known to have, or had.
 func (u Use) fits(repository, tag string, digests ...string) bool {
 	switch {
@@ -42,7 +48,7 @@ func (u Use) fits(repository, tag string, digests ...string) bool {
 	case u.Digest != "":
 		return slices.Contains(digests, u.Digest)
 	}
-	return u.Tag == tag
+	return tag != "" && u.Tag == tag
 }
 
 // Reading is what was read of the workloads that a store selects. Nobody changes it.
@@ -60,13 +66,10 @@ func (r *Reading) Unreadable() error {
 	if r == nil {
 		return nil
 	}
-	var errs []error
-	for _, s := range r.Sources {
-		if s.State == v1alpha1.WorkloadsDenied || s.State == v1alpha1.WorkloadsFailed {
-			errs = append(errs, fmt.Errorf("%w: %s: %s", ErrUnreadable, s.Name, s.Message))
-		}
+	if missing := (&v1alpha1.WorkloadsStatus{Sources: r.Sources}).Unreadable(); missing != "" {
+		return fmt.Errorf("%w: %s", ErrUnreadable, missing)
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // Of are the uses of a tag in a repository, or of digests there, in order. A nil Reading has none.
@@ -97,12 +100,21 @@ func (r *Reading) Digests(repository string) map[string]Use {
 	return all
 }
 
-// All are all uses, by repository.
-func (r *Reading) All() map[string][]Use {
-	if r == nil {
-		return nil
+// Changed are the repositories of which this reading says another thing than the one before; "" if it does of what may
+// be anywhere.
+func (r *Reading) Changed(before *Reading) map[string]bool {
+	changed := map[string]bool{}
+	for _, pair := range [][2]*Reading{{r, before}, {before, r}} {
+		if pair[0] == nil {
+			continue
+		}
+		for repository, uses := range pair[0].uses {
+			if pair[1] == nil || !slices.Equal(uses, pair[1].uses[repository]) {
+				changed[repository] = true
+			}
+		}
 	}
-	return maps.Clone(r.uses)
+	return changed
 }
 
 // Holders are what uses entries of a manifest, sorted, each once.
@@ -115,7 +127,10 @@ func (r *Reading) Holders(m *v1alpha1.ArtifactManifest, entries []v1alpha1.Artif
 				h = &reference.Holder{Object: u.Holder, Terminating: u.Terminating}
 				found[u.Holder] = h
 			}
-			h.References = append(h.References, reference.Reference{To: reference.Self(m), Artifact: e.ArtifactName, Version: e.ArtifactVersion, Part: u.Part})
+			by := reference.Reference{To: reference.Self(m), Artifact: e.ArtifactName, Version: e.ArtifactVersion, Part: u.Part}
+			if !slices.Contains(h.References, by) {
+				h.References = append(h.References, by)
+			}
 		}
 	}
 	all := make([]reference.Holder, 0, len(found))

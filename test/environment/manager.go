@@ -118,7 +118,7 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 		SecondLook: cmp.Or(o.SecondLook, time.Second), ChartCommand: e.chartCommand,
 	})
 	if err == nil && o.Webhooks {
-		err = admission.Setup(ctx, mgr, nil, o.Places)
+		err = admission.Setup(ctx, mgr, admission.Options{Places: o.Places})
 	}
 	if err != nil {
 		cancel()

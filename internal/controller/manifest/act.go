@@ -82,13 +82,31 @@ func (r *Reconciler) act(ctx context.Context, seen manifestSeen, v manifestVerdi
 		return done, nil
 	}
 	done.release, err = r.Releaser.Release(ctx, *v.release)
-	if errors.Is(err, reference.ErrHoldersUnknown) { // what an interrupted release has taken may be in use
+	running := slices.ContainsFunc(done.release.Holders, reference.Holder.Runs)
+	if errors.Is(err, reference.ErrHoldersUnknown) || running { // what an interrupted release has taken is or may be in use
 		for _, from := range seen.interrupted() {
 			err = errors.Join(err, r.restore(ctx, seen, from, &done))
 		}
 	}
 	done.again = cmp.Or(done.release.Wait, done.again)
+	if running { // of workloads no event wakes the manifest
+		done.again = lookAgain(seen.manifest, r.Now())
+	}
 	return done, err
+}
+
+// How soon it is read again whether workloads use what is to be released.
+const (
+	lookSoon = 10 * time.Second
+	lookLate = 10 * time.Minute
+)
+
+// lookAgain is when to look again for the workloads that keep a manifest: the longer they have, the later.
+func lookAgain(m *v1alpha1.ArtifactManifest, now time.Time) time.Duration {
+	if m.DeletionTimestamp.IsZero() {
+		return lookLate
+	}
+	return min(max(now.Sub(m.DeletionTimestamp.Time)/4, lookSoon), lookLate)
 }
 
 // enter waits for nobody: it gives a pass that is to act in a registry a place there, which one that has

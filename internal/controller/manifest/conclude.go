@@ -56,6 +56,8 @@ func (v manifestVerdict) after(seen manifestSeen, done manifestDone, err error) 
 	if len(done.release.Holders) > 0 {
 		v.holders = done.release.Holders
 		v.conditions.Referenced(reference.Self(seen.manifest), v.holders)
+	} else if v.release != nil && err == nil && !seen.manifest.DeletionTimestamp.IsZero() {
+		v.holders = nil
 	}
 	if !seen.manifest.DeletionTimestamp.IsZero() {
 		return v.afterDeleting(seen, done, err)

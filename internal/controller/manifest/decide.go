@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,7 +61,7 @@ func decideManifest(seen manifestSeen) manifestVerdict {
 // had begun to take. Otherwise everything is released.
 func decideDeleting(seen manifestSeen) manifestVerdict {
 	m := seen.manifest
-	v := manifestVerdict{artifacts: m.Status.Artifacts, charts: m.Status.Charts, holders: seen.holders, upgradingFrom: m.Status.UpgradingFrom}
+	v := manifestVerdict{artifacts: m.Status.Artifacts, charts: m.Status.Charts, holders: seen.all(), upgradingFrom: m.Status.UpgradingFrom}
 	if m.Spec.UploadPath == v1alpha1.StoreScoped {
 		v.letGo = true
 		v.conditions.Untouched("The manifest is StoreScoped: its deletion never touches the registry.")
@@ -76,6 +77,13 @@ func decideDeleting(seen manifestSeen) manifestVerdict {
 	return v
 }
 
+// all are the holders of both kinds, sorted. A release asks for the workloads itself, live.
+func (seen manifestSeen) all() []reference.Holder {
+	all := slices.Concat(seen.holders, seen.running)
+	reference.SortHolders(all)
+	return all
+}
+
 // interrupted are the restorations that bring back what a release of this manifest has taken already.
 func (seen manifestSeen) interrupted() []restoration {
 	var all []restoration
@@ -89,8 +97,8 @@ func (seen manifestSeen) interrupted() []restoration {
 
 // decideLive: compare what is listed, what was recorded, and what the registry shows.
 func decideLive(seen manifestSeen) manifestVerdict {
-	v := manifestVerdict{holders: seen.holders, artifacts: seen.manifest.Status.Artifacts, charts: seen.manifest.Status.Charts}
-	v.conditions.Referenced(reference.Self(seen.manifest), seen.holders)
+	v := manifestVerdict{holders: seen.all(), artifacts: seen.manifest.Status.Artifacts, charts: seen.manifest.Status.Charts}
+	v.conditions.Referenced(reference.Self(seen.manifest), v.holders)
 	if reason, message := seen.unusable(); reason != "" {
 		v.conditions.Set(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, reason, message)
 		v.conditions.Set(v1alpha1.ConditionComplete, metav1.ConditionUnknown, reason, message)

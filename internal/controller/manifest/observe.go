@@ -31,6 +31,7 @@ type manifestSeen struct {
 	inert    *metav1.Condition // the store's Ready condition when it says that the store is inert
 	holders  []reference.Holder
 	byStore  []reference.Holder // those that name its artifacts by the store, the old form
+	running  []reference.Holder // workloads, as they were read last
 	// tombstones of this namespace, registry and manifest name that can still be restored from.
 	tombstones []v1alpha1.Tombstone
 	// overwritten is how many of them are of overwritten digests of this manifest.
@@ -86,6 +87,7 @@ func (r *Reconciler) observe(ctx context.Context, m *v1alpha1.ArtifactManifest) 
 		return seen, nil
 	}
 	seen.inert = r.Releaser.InertByStatus(&store, seen.location)
+	seen.running = r.running(m, &store, seen.location)
 	if seen.tombstones, err = r.tombstones(ctx, m, seen.location); err != nil {
 		return seen, err
 	}
@@ -108,6 +110,18 @@ func (r *Reconciler) observe(ctx context.Context, m *v1alpha1.ArtifactManifest) 
 		seen.elsewhere, err = r.Catalogues.get(ctx, seen.store, seen.location, seen.lacking)
 	}
 	return seen, err
+}
+
+// running are the workloads that use a manifest's artifacts, as they were read last: by its status where this process has
+// not read them yet.
+func (r *Reconciler) running(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore, l v1alpha1.RegistryLocation) []reference.Holder {
+	if r.Workloads == nil {
+		return nil
+	}
+	if reading, known := r.Workloads.Last(s); known {
+		return reading.Holders(m, inventory.Entries(m, l))
+	}
+	return reference.Recorded(m)
 }
 
 // tombstones lists what can be restored to this manifest: of its name and its store's place.

@@ -17,6 +17,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/release"
+	"github.com/nfo-operator/nfo/internal/workload"
 )
 
 // Reconciler reconciles ArtifactManifests.
@@ -28,10 +29,14 @@ type Reconciler struct {
 	Polls      *Polls
 	Readings   *chartcontroller.Readings
 	Catalogues *Catalogues
-	Events     events.EventRecorder
-	statuses   pass.Statuses
-	Polling    *lane.Lane
-	Releasing  *lane.Lane
+	// Workloads is what is known of what workloads run; nil for nothing.
+	Workloads *workload.Known
+	// Now tells the API server's time.
+	Now       func() time.Time
+	Events    events.EventRecorder
+	statuses  pass.Statuses
+	Polling   *lane.Lane
+	Releasing *lane.Lane
 }
 
 // Reconcile runs one pass over one manifest.

@@ -16,6 +16,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/release"
+	"github.com/nfo-operator/nfo/internal/workload"
 )
 
 // Unstorable reports whether the API server refuses what was sent to it whatever is done, because a field is invalid or
@@ -46,6 +47,8 @@ const (
 // condition reason.
 func Classify(err error) (Class, string) {
 	switch {
+	case errors.Is(err, workload.ErrUnreadable):
+		return Stuck, v1alpha1.ReasonWorkloadsUnreadable
 	case errors.Is(err, reference.ErrHoldersUnknown):
 		return Stuck, v1alpha1.ReasonHoldersUnknown
 	case errors.Is(err, backend.ErrSecretNotFound):

@@ -350,6 +350,19 @@ func LifeOrPurge() predicate.Predicate {
 	}})
 }
 
+// Readability lets pass only that a source of workloads can be read, or no longer can be.
+func Readability() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			was, ok1 := e.ObjectOld.(*v1alpha1.ArtifactStore)
+			is, ok2 := e.ObjectNew.(*v1alpha1.ArtifactStore)
+			return ok1 && ok2 && was.Status.Workloads.Unreadable() != is.Status.Workloads.Unreadable()
+		},
+	}
+}
+
 // LifeOrReady lets pass, besides, that a store became Ready for the first time, by which others lose.
 func LifeOrReady() predicate.Predicate {
 	return predicate.Or(LifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {

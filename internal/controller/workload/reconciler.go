@@ -1,0 +1,130 @@
+// Package workload keeps it known what workloads run of each store.
+//
+// Contract: every 10 minutes [Reconciler] reads what the workloads run that a store selects, writes the result to the
+// store's status, and wakes the manifests of which it says another thing than before. Nothing is released on what it
+// has read: a release reads anew.
+//
+// Decision: a controller of its own. Rejected: to read in the pass over a store, which a reading of a large cluster
+// would keep waiting, and with it all other stores.
+package workload
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/backend"
+	"github.com/nfo-operator/nfo/internal/controller/pass"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/workload"
+)
+
+// How often it is read what workloads run, and how soon again where that failed.
+const (
+	readWell   = 10 * time.Minute
+	readFailed = time.Minute
+)
+
+// Reconciler reads what the workloads run that ArtifactStores select. It is used by one worker for each store.
+type Reconciler struct {
+	client.Client
+	Known *workload.Known
+	Clock clock.PassiveClock
+	Now   func() time.Time // the API server's
+	// Wake makes the reconciler of manifests look at a manifest.
+	Wake chan<- event.GenericEvent
+	// Told are the last readings that manifests were woken for.
+	Told *Told
+}
+
+// Reconcile reads, if it is time to.
+func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (ctrl.Result, error) {
+	if s.Spec.Workloads == nil || !s.DeletionTimestamp.IsZero() || backend.Inert(s) != nil {
+		r.Known.Forget(s.UID)
+		return pass.Finish(ctrl.Result{}, r.conclude(ctx, s, nil))
+	}
+	if wait := r.wait(s); wait > 0 {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	reading, err := r.Known.Live(ctx, s)
+	if err != nil {
+		return pass.Finish(ctrl.Result{}, err)
+	}
+	err = r.conclude(ctx, s, reading)
+	return pass.Finish(ctrl.Result{RequeueAfter: lasts(reading)}, err)
+}
+
+// wait is how long the last reading still serves.
+func (r *Reconciler) wait(s *v1alpha1.ArtifactStore) time.Duration {
+	told := r.Told.of(s.UID)
+	if told.reading == nil || told.generation != s.Generation || s.Status.Workloads == nil {
+		return 0
+	}
+	return lasts(told.reading) - r.Clock.Since(told.reading.Begun)
+}
+
+func lasts(r *workload.Reading) time.Duration {
+	if r.Unreadable() != nil {
+		return readFailed
+	}
+	return readWell
+}
+
+// conclude writes what was read, and wakes whom it concerns.
+func (r *Reconciler) conclude(ctx context.Context, s *v1alpha1.ArtifactStore, reading *workload.Reading) error {
+	before := s.DeepCopy()
+	s.Status.Workloads = nil
+	if reading != nil {
+		s.Status.Workloads = &v1alpha1.WorkloadsStatus{
+			ObservedAt: metav1.NewTime(r.Now().Add(-r.Clock.Since(reading.Begun))), Sources: reading.Sources,
+		}
+	}
+	if !equality.Semantic.DeepEqual(before.Status, s.Status) {
+		if err := r.Status().Patch(ctx, s, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("recording what workloads run: %w", err)
+		}
+	}
+	told := r.Told.of(s.UID)
+	if told.reading == nil && reading == nil && before.Status.Workloads == nil {
+		return nil
+	}
+	if err := r.wake(ctx, s, told.reading, reading); err != nil {
+		return err
+	}
+	r.Told.set(s.UID, toldReading{s.Generation, reading})
+	return nil
+}
+
+// wake wakes the manifests of a store of which a reading says another thing than the one before. Without one before, they
+// are those that workloads hold by their status.
+func (r *Reconciler) wake(ctx context.Context, s *v1alpha1.ArtifactStore, before, now *workload.Reading) error {
+	changed := now.Changed(before)
+	var all v1alpha1.ArtifactManifestList
+	byStore := client.MatchingFields{reference.Field: reference.Key(reference.Self(s))}
+	if err := r.List(ctx, &all, client.InNamespace(s.Namespace), byStore, client.UnsafeDisableDeepCopy); err != nil { // it is only read
+		return fmt.Errorf("finding the manifests of store %s: %w", s.Name, err)
+	}
+	for i := range all.Items {
+		m := &all.Items[i]
+		held := slices.ContainsFunc(m.Status.Dependents.Dependents, func(d v1alpha1.Dependent) bool { return reference.Runs(d.Kind) })
+		concerned := changed[""] || slices.ContainsFunc(m.Status.Artifacts, func(a v1alpha1.ArtifactStatus) bool { return changed[a.Repository] })
+		if !concerned && (before != nil || !held) {
+			continue
+		}
+		select {
+		case r.Wake <- event.GenericEvent{Object: &v1alpha1.ArtifactManifest{ObjectMeta: metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name}}}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}

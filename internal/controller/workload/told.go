@@ -1,0 +1,40 @@
+package workload
+
+import (
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/nfo-operator/nfo/internal/workload"
+)
+
+// Told are the readings that manifests were woken for, by store.
+type Told struct {
+	mu  sync.Mutex
+	all map[types.UID]toldReading
+}
+
+// toldReading is one, and the generation of the store that it is of.
+type toldReading struct {
+	generation int64
+	reading    *workload.Reading
+}
+
+// NewTold makes a Told of nothing.
+func NewTold() *Told { return &Told{all: map[types.UID]toldReading{}} }
+
+func (t *Told) of(store types.UID) toldReading {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.all[store]
+}
+
+func (t *Told) set(store types.UID, r toldReading) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r.reading == nil {
+		delete(t.all, store)
+		return
+	}
+	t.all[store] = r
+}

@@ -1,0 +1,81 @@
+package purge
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/workload"
+)
+
+// maxRunning is the age up to which a reading of what workloads run serves deletions. A reading of a large cluster takes
+// seconds. What began to run since is found by the reading after the deletions, and put back.
+const maxRunning = 2 * time.Minute
+
+// running is a reading of what workloads run, and of which generation of the store.
+type running struct {
+	*workload.Reading
+	begun      time.Time
+	generation int64
+}
+
+// newer reports whether a reading was begun after another one.
+func (r running) newer(than running) bool { return r.begun.After(than.begun) }
+
+// runs reads what workloads run, unless a reading that was begun after another one is young enough.
+func (s *sweeper) runs(ctx context.Context, after int, age time.Duration) (running, error) {
+	fresh := func(r running) bool { return s.clock.Since(r.begun) < age }
+	return s.running.read(ctx, after, fresh, func() (running, error) { return s.readRunning(ctx, s.planned.store) })
+}
+
+// readRunning reads what the workloads run that a store selects.
+func (cfg Config) readRunning(ctx context.Context, store *v1alpha1.ArtifactStore) (running, error) {
+	r := running{begun: cfg.Clock.Now(), generation: store.Generation}
+	if store.Spec.Workloads == nil {
+		return r, nil
+	}
+	if cfg.Workloads == nil {
+		return r, fmt.Errorf("%w: %s: this program does not read what workloads run", ErrRefused, v1alpha1.ReasonWorkloadsUnreadable)
+	}
+	var err error
+	if r.Reading, err = cfg.Workloads(ctx, store); err != nil {
+		return r, fmt.Errorf("reading what workloads run: %w", err)
+	}
+	if err := r.Unreadable(); err != nil {
+		return r, fmt.Errorf("%w: %s: %w", ErrRefused, v1alpha1.ReasonWorkloadsUnreadable, err)
+	}
+	return r, nil
+}
+
+// use says which workload keeps an entry, "" for none (I14): one that names its tag or a digest of it, or a chart that it was released with.
+// Where the tag has moved on, nobody comes to its old digest by the tag any more.
+func (r running) use(e entry) string {
+	tag := e.Tag
+	if e.movedOn() {
+		tag = ""
+	}
+	if uses := r.Of(e.Repository, tag, e.Digests...); len(uses) > 0 {
+		return uses[0].String()
+	}
+	for _, a := range e.tombstone.Spec.Artifacts {
+		for _, u := range r.Of(a.Repository, a.Tag, a.Digests...) {
+			if u.Whole {
+				return fmt.Sprintf("%s, and with it all of %s", u, e.tombstone.Spec.Manifest.Name)
+			}
+		}
+	}
+	return ""
+}
+
+// roots are the digests that workloads name in a repository.
+func (r running) roots(repository string) []graph.Root {
+	var roots []graph.Root
+	for d, u := range r.Digests(repository) {
+		roots = append(roots, graph.Root{Digest: digest.Digest(d), Reason: InUse, Because: u.String()})
+	}
+	return roots
+}

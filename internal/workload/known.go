@@ -1,0 +1,75 @@
+package workload
+
+import (
+	"context"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/batch"
+)
+
+// Known keeps the last reading of each store. It may lag behind: use it to refuse, to wait and to report, never to
+// release. It is safe for concurrent use.
+type Known struct {
+	reader *Reader
+	reads  batch.Reads[question, *Reading]
+
+	mu   sync.Mutex
+	last map[types.UID]answered
+}
+
+// question is a store as it selects.
+type question struct {
+	store      types.UID
+	generation int64
+}
+
+type answered struct {
+	generation int64
+	reading    *Reading
+}
+
+// NewKnown makes a Known that knows nothing yet.
+func NewKnown(r *Reader) *Known { return &Known{reader: r, last: map[types.UID]answered{}} }
+
+// Live reads, from lists that begin after Live is called. Those that wait for the same store share one reading.
+func (k *Known) Live(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading, error) {
+	if s.Spec.Workloads == nil {
+		return nil, nil //nolint:nilnil // a nil Reading is one, of nothing
+	}
+	return k.reads.Do(ctx, question{s.UID, s.Generation}, func(ctx context.Context) (*Reading, error) {
+		r, err := k.reader.Read(ctx, s)
+		if err == nil {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			if have := k.last[s.UID]; have.generation <= s.Generation {
+				k.last[s.UID] = answered{s.Generation, r}
+			}
+		}
+		return r, err
+	})
+}
+
+// Last is the last reading of a store as it selects now; nil if there was none. known is false then, unless it selects
+// nothing.
+func (k *Known) Last(s *v1alpha1.ArtifactStore) (r *Reading, known bool) {
+	if s.Spec.Workloads == nil {
+		return nil, true
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	have, ok := k.last[s.UID]
+	if !ok || have.generation != s.Generation {
+		return nil, false
+	}
+	return have.reading, true
+}
+
+// Forget drops what is known of a store.
+func (k *Known) Forget(store types.UID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.last, store)
+}
