@@ -53,7 +53,7 @@ charts/nfo/files:
 	rm -rf $@
 	mkdir -p $@/crd $@/rbac $@/webhook
 	cp config/crd/nfo.dev_*.yaml $@/crd
-	cp config/rbac/{identity,role,watched,purger,remover,checker,tenants}.yaml $@/rbac
+	cp config/rbac/{identity,role,watched,purger,remover,checker,tenants,workloads}.yaml $@/rbac
 	cp config/webhook/{webhook,tombstones,manager,purger}.yaml $@/webhook
 
 .PHONY: verify

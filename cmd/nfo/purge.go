@@ -10,10 +10,13 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -22,6 +25,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/terminal"
+	"github.com/nfo-operator/nfo/internal/workload"
 )
 
 // exitError ends the program with a code of its own.
@@ -238,12 +242,25 @@ func purgeConfig(flags purgeFlags) (purge.Config, error) {
 	if err != nil {
 		return purge.Config{}, fmt.Errorf("connecting to the cluster: %w", err)
 	}
+	workloads, err := newWorkloads(kube, server.Now)
+	if err != nil {
+		return purge.Config{}, err
+	}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "" // the rest is unique alone
 	}
 	return purge.Config{
 		Namespace: flags.namespace, Store: flags.store, DryRun: flags.dryRun, Volume: flags.volume, AllowLoopback: flags.allowLoopback,
-		Client: api, Leases: leases, Now: server.Now, Skew: server.Skew, Identity: cmp.Or(host, "nfo-purge") + "_" + rand.Text(),
+		Client: api, Leases: leases, Workloads: workloads.Read, Now: server.Now, Skew: server.Skew, Identity: cmp.Or(host, "nfo-purge") + "_" + rand.Text(),
 	}, nil
+}
+
+// newWorkloads reads what workloads run.
+func newWorkloads(kube *rest.Config, now func() time.Time) (*workload.Reader, error) {
+	through, err := rest.HTTPClientFor(kube)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the cluster: %w", err)
+	}
+	return workload.NewReader(kube, through, clock.RealClock{}, now)
 }

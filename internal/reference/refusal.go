@@ -2,6 +2,7 @@ package reference
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -67,8 +68,8 @@ func Dependents(holders []Holder) v1alpha1.Dependents {
 	for _, h := range holders[:min(len(holders), 16)] {
 		dep := v1alpha1.Dependent{Kind: h.Kind, Namespace: h.Namespace, Name: h.Name}
 		for _, r := range h.References {
-			if r.Artifact != "" && len(dep.Artifacts) < 8 {
-				dep.Artifacts = append(dep.Artifacts, r.Artifact+":"+r.Version)
+			if a := r.Artifact + ":" + r.Version; r.Artifact != "" && len(dep.Artifacts) < 8 && !slices.Contains(dep.Artifacts, a) {
+				dep.Artifacts = append(dep.Artifacts, a)
 			}
 		}
 		d.Dependents = append(d.Dependents, dep)

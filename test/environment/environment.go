@@ -14,6 +14,7 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -146,7 +147,7 @@ func (e *Environment) Kubeconfig() string { return filepath.Join(e.dir, "kubecon
 // install applies what `kubectl apply -k config` would, but for the Deployment, because there is no
 // node, and for the webhooks, which come and go with the managers that serve them.
 func (e *Environment) install(ctx context.Context) error {
-	for _, pattern := range []string{"config/crd/nfo.dev_*.yaml", "config/rbac/identity.yaml", "config/rbac/role.yaml", "config/rbac/watched.yaml", "config/rbac/purger.yaml", "config/rbac/remover.yaml", "config/rbac/tenants.yaml", "config/webhook/tombstones.yaml", "config/webhook/manager.yaml", "config/webhook/purger.yaml"} {
+	for _, pattern := range []string{"config/crd/nfo.dev_*.yaml", "config/rbac/identity.yaml", "config/rbac/role.yaml", "config/rbac/watched.yaml", "config/rbac/purger.yaml", "config/rbac/remover.yaml", "config/rbac/tenants.yaml", "config/rbac/workloads.yaml", "config/webhook/tombstones.yaml", "config/webhook/manager.yaml", "config/webhook/purger.yaml"} {
 		files, err := filepath.Glob(filepath.Join(Root(), pattern))
 		if err != nil || len(files) == 0 {
 			return fmt.Errorf("finding %s: %w", pattern, errors.Join(err, os.ErrNotExist))
@@ -157,7 +158,7 @@ func (e *Environment) install(ctx context.Context) error {
 			}
 		}
 	}
-	if err := e.bindRemover(ctx); err != nil {
+	if err := errors.Join(e.bindRemover(ctx), e.bindScope(ctx)); err != nil {
 		return err
 	}
 	// A CRD is served a moment after it was stored.
@@ -218,6 +219,15 @@ func (e *Environment) bindRemover(ctx context.Context) error {
 	}
 	everywhere.SetNamespace("")
 	return errors.Join(e.Client.Create(ctx, everywhere), e.Client.Create(ctx, here))
+}
+
+// bindScope lets the manager and the purges see which namespaces there are, as the chart does with workloads.enabled.
+// What runs in them is for each test to grant.
+func (e *Environment) bindScope(ctx context.Context) error {
+	b := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "nfo-workloads-scope"}}
+	b.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "nfo-workloads-scope"}
+	b.Subjects = []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:authenticated"}}
+	return e.Client.Create(ctx, b)
 }
 
 // As is a configuration that acts as another user.

@@ -6,10 +6,13 @@ import (
 	"time"
 
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/workload"
 )
 
 // PurgeOf is `nfo purge` of a store, under the account that the manager made for it. through, when not nil,
@@ -27,6 +30,15 @@ func (e *Environment) PurgeOf(store client.ObjectKey, through Transport) (purge.
 	if cfg.Client, err = livelist.NewClient(api, kube, nil); err != nil {
 		return cfg, err
 	}
+	httpClient, err := rest.HTTPClientFor(kube)
+	if err != nil {
+		return cfg, err
+	}
+	workloads, err := workload.NewReader(kube, httpClient, clock.RealClock{}, time.Now)
+	if err != nil {
+		return cfg, err
+	}
+	cfg.Workloads = workloads.Read
 	cfg.Secrets = purge.StoredSecrets(e.Client) // a pod mounts it, and its account reads none
 	cfg.Leases, err = coordinationv1client.NewForConfig(kube)
 	return cfg, err

@@ -1,0 +1,244 @@
+package integration
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/test/environment"
+)
+
+// running is a store that counts what runs in the scene's namespace.
+func (s *scene) running(sources ...v1alpha1.WorkloadSource) *v1alpha1.ArtifactStore {
+	return s.store("acme", func(st *v1alpha1.ArtifactStore) {
+		st.Spec.Purge.GracePeriod.Duration = 0
+		st.Spec.Workloads = &v1alpha1.WorkloadsSpec{
+			NamespaceSelector: metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": s.ns}}, Sources: sources,
+		}
+	})
+}
+
+// reads lets the manager and the purge of the store "acme" read what runs in the scene's namespace.
+func (s *scene) reads(roles ...string) {
+	s.t.Helper()
+	for _, role := range roles {
+		s.create(&rbacv1.RoleBinding{
+			ObjectMeta: s.meta(role), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+			Subjects: []rbacv1.Subject{
+				{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: environment.ManagerUser},
+				{Kind: rbacv1.ServiceAccountKind, Namespace: s.ns, Name: "acme-purge"},
+			},
+		})
+	}
+}
+
+func podSpec(image string) corev1.PodSpec {
+	return corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: image}}}
+}
+
+func (s *scene) deployment(name, image string) *appsv1.Deployment {
+	labels := map[string]string{"app": name}
+	return &appsv1.Deployment{ObjectMeta: s.meta(name), Spec: appsv1.DeploymentSpec{
+		Selector: &metav1.LabelSelector{MatchLabels: labels},
+		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: podSpec(image)},
+	}}
+}
+
+func (s *scene) cronJob(name, image string) *batchv1.CronJob {
+	o := &batchv1.CronJob{ObjectMeta: s.meta(name)}
+	o.Spec.Schedule = "0 0 1 1 *"
+	o.Spec.JobTemplate.Spec.Template.Spec = podSpec(image)
+	o.Spec.JobTemplate.Spec.Template.Spec.RestartPolicy = corev1.RestartPolicyNever
+	return o
+}
+
+// pod is a pod that no node will ever take.
+func (s *scene) pod(name, image string) *corev1.Pod {
+	return &corev1.Pod{ObjectMeta: s.meta(name), Spec: podSpec(image)}
+}
+
+// pulled is how a node pulls an artifact, name:version, of a manifest.
+func (s *scene) pulled(manifest, artifact string) string {
+	return s.registry.Host + "/acme/" + manifest + "/" + artifact
+}
+
+func TestI14WhatRunsHolds(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.reads("nfo-workloads")
+	m, cold := s.manifest("cnf", "nginx:1.0.0"), s.manifest("cold", "batch:1.0.0")
+	d := s.image("cnf", "nginx:1.0.0", "one").Digest.String()
+	s.image("cold", "batch:1.0.0", "two")
+	web := s.deployment("web", s.pulled("cnf", "nginx:1.0.0"))
+	st, cron := s.running(v1alpha1.WorkloadPods, v1alpha1.WorkloadControllers), s.cronJob("yearly", s.pulled("cold", "batch:1.0.0"))
+	s.create(web, cron, st, m, cold)
+	s.manage(func(o *environment.ManagerOptions) { o.Webhooks = true; o.PurgerImage = purgerImage })
+	s.eventually(m, v1alpha1.ConditionReferenced, "True/InUse")
+	s.eventually(cold, v1alpha1.ConditionReferenced, "True/InUse")
+	s.Expect(m.Status.Dependents.Dependents).To(gomega.Equal([]v1alpha1.Dependent{{Kind: "Deployment", Namespace: s.ns, Name: "web", Artifacts: []string{"nginx:1.0.0"}}}))
+	s.Eventually(func() []v1alpha1.WorkloadSourceStatus {
+		s.find(st, v1alpha1.ConditionReady)
+		if st.Status.Workloads == nil {
+			return nil
+		}
+		return st.Status.Workloads.Sources
+	}).Should(gomega.ConsistOf(
+		gomega.And(gomega.HaveField("Name", v1alpha1.WorkloadPods), gomega.HaveField("State", v1alpha1.WorkloadsRead)),
+		gomega.And(gomega.HaveField("Name", v1alpha1.WorkloadControllers), gomega.HaveField("State", v1alpha1.WorkloadsRead), gomega.HaveField("Uses", gomega.BeNumerically(">=", 2))),
+	))
+
+	err := env.Client.Delete(t.Context(), m)
+	s.Expect(err).To(gomega.MatchError(gomega.ContainSubstring(`"deployments/` + s.ns + `/web" (artifact nginx:1.0.0, container web)`)))
+	change(s, web, func(o *appsv1.Deployment) { o.Spec.Replicas = new(int32(0)) })
+	s.Expect(env.Client.Delete(t.Context(), m)).NotTo(gomega.Succeed(), "scaled to zero it can be scaled up again")
+	s.Expect(env.Client.Delete(t.Context(), cold)).To(gomega.MatchError(gomega.ContainSubstring(`"cronjobs/` + s.ns + `/yearly"`)))
+
+	s.delete(web)
+	s.Expect(env.Client.Delete(t.Context(), m)).To(gomega.Succeed())
+	s.goes(m)
+	s.Expect(s.at("acme/cnf/nginx", "1.0.0")).To(gomega.BeEmpty())
+
+	// What names it now can never have pulled it by this tag, and could if it were restored.
+	again := s.deployment("again", s.pulled("cnf", "nginx:1.0.0"))
+	s.create(again)
+	report, err := s.purge(t.Context(), false, nil)
+	s.Expect(err).NotTo(gomega.HaveOccurred())
+	s.Expect(report.Verdicts).To(gomega.HaveLen(1))
+	s.Expect(report.Verdicts[0].Delete).To(gomega.BeFalse())
+	s.Expect(report.Verdicts[0].Reason).To(gomega.Equal(purge.InUse))
+	s.Expect(report.Verdicts[0].Message).To(gomega.Equal("deployments/" + s.ns + "/again uses it (container web)"))
+	s.Expect(s.at("acme/cnf/nginx", d)).To(gomega.Equal(d))
+	s.delete(again)
+	_, err = s.purge(t.Context(), false, nil)
+	s.Expect(err).NotTo(gomega.HaveOccurred())
+	s.Expect(s.at("acme/cnf/nginx", d)).To(gomega.BeEmpty())
+}
+
+// Without the webhook's refusal the finalizer waits, and looks again by itself.
+func TestI14ADeletionWaitsForWhatRuns(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.reads("nfo-workloads")
+	m, web := s.manifest("cnf", "nginx:1.0.0"), s.deployment("web", s.pulled("cnf", "nginx:1.0.0"))
+	d := s.image("cnf", "nginx:1.0.0", "one").Digest.String()
+	s.create(s.running(), m)
+	s.manage()
+	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+	s.create(web) // after the last reading
+	s.delete(m)
+	s.says(m, v1alpha1.ConditionDeletionBlocked, "True/InUse", `"deployments/`+s.ns+`/web" (artifact nginx:1.0.0, container web)`)
+	s.Expect(s.at("acme/cnf/nginx", "1.0.0")).To(gomega.Equal(d))
+	s.Expect(s.tombstones()).To(gomega.BeEmpty())
+	s.delete(web)
+	s.goes(m)
+}
+
+func TestI2WorkloadsThatCannotBeReadKeep(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	m := s.manifest("cnf", "nginx:1.0.0")
+	d := s.image("cnf", "nginx:1.0.0", "one").Digest.String()
+	st := s.running()
+	s.create(st, m)
+	s.manage(func(o *environment.ManagerOptions) { o.PurgerImage = purgerImage })
+	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+	s.delete(m)
+	missing := `cannot list resource "deployments" in API group "apps" in the namespace "` + s.ns + `"`
+	s.says(m, v1alpha1.ConditionDeletionBlocked, "True/"+v1alpha1.ReasonWorkloadsUnreadable, "may be in use", missing, "the chart's values workloads")
+	s.says(st, v1alpha1.ConditionPurgeHealthy, "False/"+v1alpha1.ReasonWorkloadsUnreadable, missing)
+	_, err := s.purge(t.Context(), false, nil)
+	s.Expect(errors.Is(err, purge.ErrRefused)).To(gomega.BeTrue(), "%v", err)
+	s.Expect(err).To(gomega.MatchError(gomega.ContainSubstring(`cannot list resource "pods" in API group "" in the namespace "`+s.ns+`"`)), "its account has fewer rights than the manager")
+	s.Expect(s.at("acme/cnf/nginx", "1.0.0")).To(gomega.Equal(d))
+
+	s.reads("nfo-workloads")
+	change(s, m, func(o *v1alpha1.ArtifactManifest) { o.Annotations = map[string]string{"look": "again"} })
+	s.goes(m)
+}
+
+// A kind that is not installed holds nothing.
+func TestI14WhatIsNotInstalledHoldsNothing(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.reads("nfo-workloads")
+	m := s.manifest("cnf", "nginx:1.0.0")
+	s.image("cnf", "nginx:1.0.0", "one")
+	st := s.running(v1alpha1.WorkloadPods, v1alpha1.WorkloadFlux, v1alpha1.WorkloadArgoCD)
+	s.create(st, m)
+	s.manage()
+	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+	s.delete(m)
+	s.goes(m)
+	s.Eventually(func() []v1alpha1.WorkloadSourceStatus {
+		s.find(st, v1alpha1.ConditionReady)
+		return st.Status.Workloads.Sources
+	}).Should(gomega.ContainElement(gomega.And(gomega.HaveField("Name", v1alpha1.WorkloadFlux), gomega.HaveField("State", v1alpha1.WorkloadsNotInstalled))))
+}
+
+// rounds is how often a race is tried: more with NFO_ROUNDS.
+func rounds(usual int) int {
+	if n, err := strconv.Atoi(os.Getenv("NFO_ROUNDS")); err == nil {
+		return n
+	}
+	return usual
+}
+
+// Pods are created while the manifest that their image is in is deleted, and purged without any grace. Whenever a pod was
+// admitted, its image is still there.
+func TestI14NoImageOfAnAdmittedPodIsPurged(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.reads("nfo-workloads")
+	s.create(s.running(v1alpha1.WorkloadPods))
+	s.manage(func(o *environment.ManagerOptions) { o.PurgerImage = purgerImage })
+	s.Eventually(func() error {
+		_, err := s.purge(t.Context(), false, nil)
+		return err
+	}).Should(gomega.Succeed())
+	outcomes := map[string]int{}
+	for i := range rounds(12) {
+		name := fmt.Sprintf("cnf-%d", i)
+		m, pod := s.manifest(name, "nginx:1.0.0"), s.pod(name, s.pulled(name, "nginx:1.0.0"))
+		d := s.image(name, "nginx:1.0.0", name).Digest.String()
+		s.create(m)
+		s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+		var racing sync.WaitGroup
+		racing.Go(func() { s.delete(m) })
+		racing.Go(func() {
+			time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond)
+			s.create(pod)
+		})
+		racing.Go(func() {
+			time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond)
+			if _, err := s.purge(t.Context(), false, nil); err != nil && !errors.Is(err, purge.ErrPutBack) {
+				t.Error(err)
+			}
+		})
+		racing.Wait()
+		_, err := s.purge(t.Context(), false, nil)
+		s.Expect(err).NotTo(gomega.HaveOccurred())
+		s.Expect(s.at("acme/"+name+"/nginx", d)).To(gomega.Equal(d), "the image of pod %s", name)
+		if s.at("acme/"+name+"/nginx", "1.0.0") == d {
+			outcomes["tagged"]++
+		} else {
+			outcomes["untagged before the pod came"]++
+		}
+		s.Expect(env.Client.Delete(t.Context(), pod, client.GracePeriodSeconds(0))).To(gomega.Succeed())
+	}
+	t.Logf("%v", outcomes)
+}
