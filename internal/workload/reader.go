@@ -84,7 +84,7 @@ func (r *Reader) Read(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading,
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("reading what workloads run: %w", ctx.Err())
 	}
-	reading := newReading(begun, c.uses())
+	reading := NewReading(begun, c.uses())
 	for _, source := range w.Sources {
 		reading.Sources = append(reading.Sources, states[source])
 	}

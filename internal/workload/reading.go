@@ -141,8 +141,8 @@ func (r *Reading) Holders(m *v1alpha1.ArtifactManifest, entries []v1alpha1.Artif
 	return all
 }
 
-// newReading sorts what was found.
-func newReading(begun time.Time, found map[Use]bool) *Reading {
+// NewReading makes a Reading of uses.
+func NewReading(begun time.Time, found map[Use]bool) *Reading {
 	r := &Reading{Begun: begun, uses: map[string][]Use{}}
 	for u := range found {
 		r.uses[u.Repository] = append(r.uses[u.Repository], u)

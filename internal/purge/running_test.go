@@ -1,0 +1,120 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/workload"
+)
+
+// selects is a store that counts workloads.
+func selects(s *v1alpha1.ArtifactStore) { s.Spec.Workloads = &v1alpha1.WorkloadsSpec{} }
+
+// ran is a reading of uses by one Deployment.
+func (w *world) ran(uses ...workload.Use) *workload.Reading {
+	all := map[workload.Use]bool{}
+	for _, u := range uses {
+		u.Holder = reference.Object{Kind: "Deployment", Namespace: "ran", Name: "upf"}
+		all[u] = true
+	}
+	return workload.NewReading(w.clock.Now(), all)
+}
+
+// runWith purges while what runs is said by f, which is told how often it was asked.
+func (w *world) runWith(f func(asked int) (*workload.Reading, error)) (Report, error) {
+	cfg, asked := w.config(), 0
+	cfg.Workloads = func(context.Context, *v1alpha1.ArtifactStore) (*workload.Reading, error) {
+		asked++
+		return f(asked)
+	}
+	return Run(w.t.Context(), cfg)
+}
+
+func TestI14WhatRunsIsNotPurged(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		reason      string
+		use         func(w *world) workload.Use
+		kept, freed []string
+	}{
+		"tag of an image":    {reason: "it would be pulled once it is restored", use: func(*world) workload.Use { return workload.Use{Repository: repo, Tag: "1.0.0"} }, kept: []string{"image"}, freed: []string{"index", "amd64", "arm64", "signature"}},
+		"digest of an image": {reason: "it is pulled by its digest", use: func(w *world) workload.Use { return workload.Use{Repository: repo, Digest: w.digest["image"].String()} }, kept: []string{"image"}, freed: []string{"index"}},
+		"part of an index":   {reason: "the index may go, and not what runs of it", use: func(w *world) workload.Use { return workload.Use{Repository: web, Digest: w.digest["arm64"].String()} }, kept: []string{"arm64"}, freed: []string{"image", "index", "amd64", "signature"}},
+		"index":              {reason: "all of it stays", use: func(w *world) workload.Use { return workload.Use{Repository: web, Digest: w.digest["index"].String()} }, kept: []string{"index", "amd64", "arm64", "signature"}, freed: []string{"image"}},
+		"chart":              {reason: "what it was released with stays too", use: func(w *world) workload.Use { return workload.Use{Digest: w.digest["image"].String(), Whole: true} }, kept: []string{"image", "index", "amd64", "arm64", "signature"}},
+		"other repository":   {reason: "the same tag elsewhere is another image", use: func(*world) workload.Use { return workload.Use{Repository: "acme/other", Tag: "1.0.0"} }, freed: []string{"image", "index"}},
+		"digest that is not there": {reason: "whoever makes pods keeps nobody's repository from purges", use: func(*world) workload.Use {
+			return workload.Use{Repository: repo, Digest: digest.FromString("nothing").String()}
+		}, freed: []string{"image", "index"}},
+	}
+	for title, test := range tests {
+		t.Run(title, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, selects)
+			report, err := w.runWith(func(int) (*workload.Reading, error) { return w.ran(test.use(w)), nil })
+			w.must(err)
+			w.shows(append(test.kept, stayed...), test.freed)
+			for _, name := range test.kept {
+				for _, v := range report.Verdicts {
+					if v.Digest == w.digest[name] && v.Reason == InUse && !strings.Contains(v.Message, "deployments/ran/upf uses it") {
+						t.Errorf("%s: %s is kept because %q", test.reason, name, v.Message)
+					}
+				}
+			}
+		})
+	}
+}
+
+// A pod that names a digest came between the last look and the deletion.
+func TestI14WhatBeginsToRunDuringTheSweepIsPutBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, selects)
+	deleted := false
+	w.hooks.onDelete = func(_ string, d digest.Digest) { deleted = deleted || d == w.digest["image"] }
+	_, err := w.runWith(func(int) (*workload.Reading, error) {
+		if deleted {
+			return w.ran(workload.Use{Repository: repo, Digest: w.digest["image"].String()}), nil
+		}
+		return w.ran(), nil
+	})
+	if !errors.Is(err, ErrPutBack) {
+		t.Errorf("the purge ended with %v", err)
+	}
+	w.shows(append([]string{"image"}, stayed...), nil)
+}
+
+func TestI2WhatCannotBeReadIsNotPurged(t *testing.T) {
+	t.Parallel()
+	failed := func(w *world) *workload.Reading {
+		r := w.ran()
+		r.Sources = []v1alpha1.WorkloadSourceStatus{{Name: v1alpha1.WorkloadPods, State: v1alpha1.WorkloadsDenied, Message: "cannot list pods"}}
+		return r
+	}
+	w := newWorld(t, selects)
+	_, err := w.runWith(func(int) (*workload.Reading, error) { return failed(w), nil })
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "cannot list pods") {
+		t.Errorf("the purge ended with %v", err)
+	}
+	if _, err := Run(t.Context(), w.config()); !errors.Is(err, ErrRefused) {
+		t.Errorf("a program that does not read workloads ended with %v", err)
+	}
+	w.shows(append(gone, stayed...), nil)
+
+	// Where it fails when the plan is made, the first wave is not begun.
+	_, err = w.runWith(func(asked int) (*workload.Reading, error) {
+		if asked > 2 {
+			return failed(w), nil
+		}
+		return w.ran(), nil
+	})
+	if err == nil {
+		t.Error("the purge succeeded")
+	}
+	w.shows(append(gone, stayed...), nil)
+}
