@@ -100,6 +100,7 @@ type Options struct {
 
 // setup registers every controller with the manager.
 func setup(ctx context.Context, mgr manager.Manager, o Options) error {
+	o = o.withDefaults()
 	if err := wake.Index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
@@ -116,19 +117,10 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		return err
 	}
 	read, woken := chartcontroller.NewReadings(), make(chan event.GenericEvent)
-	if o.Lookup == nil {
-		o.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
-			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		}
-	}
-	if o.Metrics == nil {
-		o.Metrics = metrics.Registry
-	}
-	workloads, err := workload.NewReader(mgr.GetConfig(), mgr.GetHTTPClient(), o.Clock, o.now)
+	running, err := workloads(mgr, o)
 	if err != nil {
 		return err
 	}
-	running := workload.NewKnown(workloads)
 	letGo := &release.Releaser{
 		API: mgr.GetClient(), Live: live, Holders: finder, Open: registries.Open, Purges: release.NewPurges(o.Clock), Clock: o.Clock, Now: o.now,
 		Places: o.Places, Workloads: running.Live,
@@ -162,6 +154,27 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),
 	)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Lookup == nil {
+		o.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
+	if o.Metrics == nil {
+		o.Metrics = metrics.Registry
+	}
+	return o
+}
+
+// workloads reads what workloads run.
+func workloads(mgr manager.Manager, o Options) (*workload.Known, error) {
+	reader, err := workload.NewReader(mgr.GetConfig(), mgr.GetHTTPClient(), o.Clock, o.now)
+	if err != nil {
+		return nil, err
+	}
+	return workload.NewKnown(reader), nil
 }
 
 func setupStore(mgr manager.Manager, w reference.Watched, r *store.Reconciler) error {

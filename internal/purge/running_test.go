@@ -101,7 +101,7 @@ func TestI2WhatCannotBeReadIsNotPurged(t *testing.T) {
 	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "cannot list pods") {
 		t.Errorf("the purge ended with %v", err)
 	}
-	if _, err := Run(t.Context(), w.config()); !errors.Is(err, ErrRefused) {
+	if _, err = Run(t.Context(), w.config()); !errors.Is(err, ErrRefused) {
 		t.Errorf("a program that does not read workloads ended with %v", err)
 	}
 	w.shows(append(gone, stayed...), nil)

@@ -220,11 +220,11 @@ func TestI14NoImageOfAnAdmittedPodIsPurged(t *testing.T) {
 		var racing sync.WaitGroup
 		racing.Go(func() { s.delete(m) })
 		racing.Go(func() {
-			time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond)
+			<-time.After(time.Duration(rand.IntN(400)) * time.Millisecond)
 			s.create(pod)
 		})
 		racing.Go(func() {
-			time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond)
+			<-time.After(time.Duration(rand.IntN(400)) * time.Millisecond)
 			if _, err := s.purge(t.Context(), false, nil); err != nil && !errors.Is(err, purge.ErrPutBack) {
 				t.Error(err)
 			}
