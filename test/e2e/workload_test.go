@@ -9,7 +9,7 @@ import (
 const (
 	// granting is what an administrator does so that what runs counts for the store acme.
 	granting = `helm upgrade nfo charts/nfo --namespace nfo-system --set image.repository=$IMAGE,image.tag=e2e,pollsPerSecond=200 --set workloads.enabled=true ` +
-		`--set 'workloads.purgers[0].namespace=publisher,workloads.purgers[0].store=acme' --wait --timeout 2m`
+		`--set 'workloads.purgers[0].namespace=publisher,workloads.purgers[0].store=acme' --set 'workloads.helmReleases={ran}' --wait --timeout 2m`
 	// smf is a manifest that no definition names.
 	smf = `kubectl apply -n publisher -f - <<< '{"apiVersion": "nfo.dev/v1alpha1", "kind": "ArtifactManifest", "metadata": {"name": "smf-1.0.0"}, "spec": {"artifactStoreRef": {"name": "acme"}, "artifacts": [` +
 		`{"artifactName": "smf", "artifactVersion": "1.0.0", "artifactType": "OCIArtifact"}, {"artifactName": "report", "artifactVersion": "1.0.0", "artifactType": "OCIArtifact"}]}}'`
@@ -18,8 +18,8 @@ const (
 // running is what a cluster runs, which no object of nfo names.
 var running = []story.Chapter{
 	{Title: "An administrator grants to read what workloads run, and the store counts it.", Steps: []story.Step{
-		story.Run(granting, story.Says("STATUS: deployed")).Within(3 * time.Minute),
 		story.Run(`kubectl create namespace ran`, story.Says("created")),
+		story.Run(granting, story.Says("STATUS: deployed")).Within(3 * time.Minute),
 		story.Run(`demo push image $REGISTRY/acme/smf-1.0.0/smf:1.0.0 && demo push image $REGISTRY/acme/smf-1.0.0/report:1.0.0`, story.Lines(2, "@sha256:")),
 		story.Run(smf, story.Says("created")),
 		story.Run(`kubectl wait -n publisher am/smf-1.0.0 --for=condition=Uploaded --timeout=60s`, story.Says("condition met")),
@@ -41,7 +41,22 @@ var running = []story.Chapter{
 		story.Until(`kubectl delete -n publisher am smf-1.0.0 --timeout=60s`, story.Says("deleted")).Within(2 * time.Minute),
 	}, purgeNow("beside-workloads")...),
 		story.Until(lastPurge, story.Says(`"outcome":"`), story.Omits(`"outcome":"Failed"`)),
-		story.Run(`kubectl patch -n publisher as acme --type=merge -p '{"spec":{"workloads":null}}'`, story.Says("patched")),
-		story.Run(upgrade, story.Says("STATUS: deployed")).Within(3*time.Minute),
 	)},
+	{Title: "What Helm can roll back to cannot be deleted, until Helm forgets that revision.", Steps: []story.Step{
+		story.Run(`kubectl patch -n publisher as acme --type=merge -p '{"spec":{"workloads":{"sources":["HelmReleases"],"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":"ran"}}}}}'`, story.Says("patched")),
+		story.Run(`helm install smf $YAML/running -n ran --set image=$REGISTRY/acme/smf-1.0.0/smf:1.0.0`, story.Says("STATUS: deployed")),
+		story.Run(`helm upgrade smf $YAML/running -n ran --set image=$REGISTRY/acme/smf-2.0.0/smf:2.0.0`, story.Says("STATUS: deployed")),
+		story.Run(smf, story.Says("created")),
+		story.Run(`kubectl wait -n publisher am/smf-1.0.0 --for=condition=Uploaded --timeout=60s`, story.Says("condition met")),
+		story.Run(`kubectl delete -n publisher am smf-1.0.0 --wait=false`, story.Says("deleted")),
+		story.Until(`kubectl get -n publisher am smf-1.0.0 -o jsonpath='{.status.conditions[?(@.type=="DeletionBlocked")].message}'`, story.Says("helmreleases/ran/smf", "revision 1")),
+		story.Run(`demo resolve $REGISTRY/acme/smf-1.0.0/smf:1.0.0`, story.Says("200 OK")),
+		story.Run(`helm upgrade smf $YAML/running -n ran --history-max 1 --set image=$REGISTRY/acme/smf-2.0.0/smf:2.0.0`, story.Says("STATUS: deployed")),
+		story.Run(`helm upgrade smf $YAML/running -n ran --history-max 1 --set image=$REGISTRY/acme/smf-2.0.0/smf:2.0.0`, story.Says("STATUS: deployed")),
+		story.Run(`helm history smf -n ran`, story.Omits("install complete", "Install complete")),
+		story.Until(`kubectl get -n publisher am smf-1.0.0 2>&1`, story.Says("not found")).Within(3 * time.Minute),
+		story.Run(`kubectl patch -n publisher as acme --type=merge -p '{"spec":{"workloads":null}}'`, story.Says("patched")),
+		story.Run(`helm uninstall smf -n ran`, story.Says("uninstalled")),
+		story.Run(upgrade, story.Says("STATUS: deployed")).Within(3 * time.Minute),
+	}},
 }
