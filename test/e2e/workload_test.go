@@ -44,6 +44,8 @@ var running = []story.Chapter{
 	)},
 	{Title: "What Helm can roll back to cannot be deleted, until Helm forgets that revision.", Steps: []story.Step{
 		story.Run(`kubectl patch -n publisher as acme --type=merge -p '{"spec":{"workloads":{"sources":["HelmReleases"],"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":"ran"}}}}}'`, story.Says("patched")),
+		story.Until(`kubectl get -n publisher as acme -o jsonpath='{range .status.workloads.sources[*]}{.name} {.state}{"\n"}{end}'`, story.Lines(1, "HelmReleases Read"), story.Omits("Pods")),
+		story.Run(`demo push image $REGISTRY/acme/smf-1.0.0/smf:1.0.0 && demo push image $REGISTRY/acme/smf-1.0.0/report:1.0.0`, story.Lines(2, "@sha256:")),
 		story.Run(`helm install smf $YAML/running -n ran --set image=$REGISTRY/acme/smf-1.0.0/smf:1.0.0`, story.Says("STATUS: deployed")),
 		story.Run(`helm upgrade smf $YAML/running -n ran --set image=$REGISTRY/acme/smf-2.0.0/smf:2.0.0`, story.Says("STATUS: deployed")),
 		story.Run(smf, story.Says("created")),
@@ -54,7 +56,7 @@ var running = []story.Chapter{
 		story.Run(`helm upgrade smf $YAML/running -n ran --history-max 1 --set image=$REGISTRY/acme/smf-2.0.0/smf:2.0.0`, story.Says("STATUS: deployed")),
 		story.Run(`helm upgrade smf $YAML/running -n ran --history-max 1 --set image=$REGISTRY/acme/smf-2.0.0/smf:2.0.0`, story.Says("STATUS: deployed")),
 		story.Run(`helm history smf -n ran`, story.Omits("install complete", "Install complete")),
-		story.Until(`kubectl get -n publisher am smf-1.0.0 2>&1`, story.Says("not found")).Within(3 * time.Minute),
+		story.Until(`! kubectl get -n publisher am smf-1.0.0 2>&1`, story.Says("not found")).Within(3 * time.Minute),
 		story.Run(`kubectl patch -n publisher as acme --type=merge -p '{"spec":{"workloads":null}}'`, story.Says("patched")),
 		story.Run(`helm uninstall smf -n ran`, story.Says("uninstalled")),
 		story.Run(upgrade, story.Says("STATUS: deployed")).Within(3 * time.Minute),
