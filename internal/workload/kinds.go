@@ -1,6 +1,8 @@
 package workload
 
 import (
+	"context"
+
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -15,8 +17,13 @@ type listed struct {
 	fields, labels string
 	// versions are those that are understood, the best first, of a kind with a CustomResourceDefinition. Others have none.
 	versions []string
-	// read reads one object of the list.
+	// page is how many objects one answer has; 0: pageSize.
+	page int
+	// read reads one object of the list. Its errors are an objectError where they are about that object.
 	read func(*collector, livelist.Decoder) error
+	// finish, if it is not nil, is called after every page, and once with last when all lists have been read. Then
+	// one list is read at a time.
+	finish func(ctx context.Context, c *collector, last bool) error
 }
 
 func workloadKind(group, resource, kind string) listed {
@@ -39,6 +46,12 @@ var kinds = map[v1alpha1.WorkloadSource][]listed{
 		workloadKind("", "podtemplates", "PodTemplate"),
 	},
 	v1alpha1.WorkloadPods: {workloadKind("", "pods", "Pod")},
+	v1alpha1.WorkloadHelmReleases: {{
+		GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, kind: "Secret",
+		fields: "type=helm.sh/release.v1", labels: "owner=helm", page: recordsPage,
+		read:   (*collector).releaseRecord,
+		finish: func(ctx context.Context, c *collector, last bool) error { return c.decodeRecords(ctx, last) },
+	}},
 }
 
 // order is that in which sources are read: what makes others is read before these.
