@@ -28,6 +28,13 @@
 // Decision: the result of a record is remembered by the UID and the resource version of its Secret, also that it cannot
 // be decoded, and also when the reading then fails, so that a reading that was interrupted gets further the next time.
 //
+// Decision: of a chart in Flux or Argo CD its version is a use beside its digest, also without what follows the +, which
+// Flux adds after the pull. A release of Flux does not say where its chart is: it uses every chart of that name and version.
+// Rejected: to follow its references to other objects, which may be in namespaces that are not selected, and already
+// refer to the next version.
+//
+// Decision: of both, charts in Git, in buckets and in repositories with an index are left out: they are in no registry.
+//
 // Decision: the holder is the object at the top, because that is what a person can delete. A pod that is
 // down frees nothing as long as its Deployment is there.
 package workload

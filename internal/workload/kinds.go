@@ -31,6 +31,10 @@ func workloadKind(group, resource, kind string) listed {
 		read: func(c *collector, one livelist.Decoder) error { return c.workload(kind, one) }}
 }
 
+func customKind(group, resource, kind string, read func(*collector, livelist.Decoder) error, versions ...string) listed {
+	return listed{GroupVersionResource: schema.GroupVersionResource{Group: group, Resource: resource}, kind: kind, versions: versions, read: read}
+}
+
 // kinds are those of each source. What passes from one object to another, as when a Deployment is deleted and leaves its
 // pods, is listed where it was before it is listed where it goes.
 var kinds = map[v1alpha1.WorkloadSource][]listed{
@@ -52,6 +56,11 @@ var kinds = map[v1alpha1.WorkloadSource][]listed{
 		read:   (*collector).releaseRecord,
 		finish: func(ctx context.Context, c *collector, last bool) error { return c.decodeRecords(ctx, last) },
 	}},
+	v1alpha1.WorkloadFlux: {
+		customKind("source.toolkit.fluxcd.io", "ocirepositories", "OCIRepository", (*collector).fluxOCIRepository, "v1", "v1beta2"),
+		customKind("source.toolkit.fluxcd.io", "helmcharts", "HelmChart", (*collector).fluxHelmChart, "v1", "v1beta2"),
+		customKind("helm.toolkit.fluxcd.io", "helmreleases", "HelmRelease", (*collector).fluxHelmRelease, "v2", "v2beta2", "v2beta1"),
+	},
 }
 
 // order is that in which sources are read: what makes others is read before these.
