@@ -61,6 +61,9 @@ var kinds = map[v1alpha1.WorkloadSource][]listed{
 		customKind("source.toolkit.fluxcd.io", "helmcharts", "HelmChart", (*collector).fluxHelmChart, "v1", "v1beta2"),
 		customKind("helm.toolkit.fluxcd.io", "helmreleases", "HelmRelease", (*collector).fluxHelmRelease, "v2", "v2beta2", "v2beta1"),
 	},
+	v1alpha1.WorkloadArgoCD: {
+		customKind("argoproj.io", "applications", "Application", (*collector).argoApplication, "v1alpha1"),
+	},
 }
 
 // order is that in which sources are read: what makes others is read before these.
