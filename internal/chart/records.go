@@ -95,10 +95,10 @@ func (r *Reader) ReadReleases(ctx context.Context, records [][]byte) (results []
 		switch {
 		case err != nil:
 			return results, err
-		case len(read) > 0:
-			most = maxChildRecords
-		case len(batch) > 1: // the limits are those of one record
+		case death != nil && len(batch) > 1: // the limits are those of one record: the next one is read alone
 			most = 1
+		case death == nil:
+			most = maxChildRecords
 		default:
 			results = append(results, record.Result{Err: recordFailure(death)})
 			most = maxChildRecords
