@@ -106,7 +106,7 @@ func BenchmarkWorkloads(b *testing.B) {
 	populateWorkloads(b)
 	through, err := rest.HTTPClientFor(env.Admin)
 	must(b, err)
-	reader, err := workload.NewReader(env.Admin, through, clock.RealClock{}, time.Now)
+	reader, err := workload.NewReader(env.Admin, through, nil, clock.RealClock{}, time.Now)
 	must(b, err)
 	s := &v1alpha1.ArtifactStore{}
 	s.Spec.Registry.URL = "https://registry.example.com/acme"

@@ -22,6 +22,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/admission"
+	"github.com/nfo-operator/nfo/internal/chart"
 	"github.com/nfo-operator/nfo/internal/controller"
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
@@ -111,14 +112,18 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 		hooks = e.newWebhooks(t, o.Namespaces)
 		base.WebhookServer = hooks.server()
 	}
+	charts, err := chart.NewReader(chart.Limits{}, 1, e.chartCommand...)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // Stop ends it, in the test's clean-up
 	mgr, err := controller.NewManager(ctx, kube, base, controller.Options{
 		PollsPerSecond: o.PollsPerSecond, Purger: cronjob.Settings{Image: o.PurgerImage, Resources: *o.PurgerResources, AllowLoopback: !o.RefuseLoopback}, Clock: o.Clock, Transport: o.Registry,
 		Places: o.Places, Lookup: o.resolver(),
-		SecondLook: cmp.Or(o.SecondLook, time.Second), ChartCommand: e.chartCommand,
+		SecondLook: cmp.Or(o.SecondLook, time.Second), Charts: charts,
 	})
 	if err == nil && o.Webhooks {
-		err = admission.Setup(ctx, mgr, admission.Options{Places: o.Places})
+		err = admission.Setup(ctx, mgr, admission.Options{Places: o.Places, Charts: charts})
 	}
 	if err != nil {
 		cancel()
