@@ -56,7 +56,7 @@ func (tc customTest) run(t *testing.T, kind string) {
 			tc.want[i].Holder = reference.Object{Kind: kind, Namespace: "cnf", Name: "upf"}
 		}
 	}
-	slices.SortFunc(tc.want, func(a, b Use) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+	slices.SortFunc(tc.want, compareUses)
 	if diff := cmp.Diff(tc.want, usesOf(c)); diff != "" {
 		t.Errorf("%s: %s", tc.reason, diff)
 	}

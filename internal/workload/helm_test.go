@@ -28,7 +28,7 @@ func usesOf(c *collector) (all []Use) {
 	for _, uses := range NewReading(time.Time{}, c.uses()).uses {
 		all = append(all, uses...)
 	}
-	slices.SortFunc(all, func(a, b Use) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+	slices.SortFunc(all, compareUses)
 	return all
 }
 
@@ -135,7 +135,7 @@ func TestI14EveryRevisionOfAReleaseHolds(t *testing.T) {
 			if err := errors.Join(c.releaseRecord(one), c.decodeRecords(t.Context(), true)); err != nil {
 				t.Fatal(err)
 			}
-			slices.SortFunc(tc.want, func(a, b Use) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+			slices.SortFunc(tc.want, compareUses)
 			if diff := cmp.Diff(tc.want, usesOf(c)); diff != "" {
 				t.Errorf("%s: %s", tc.reason, diff)
 			}

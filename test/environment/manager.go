@@ -22,7 +22,6 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/admission"
-	"github.com/nfo-operator/nfo/internal/chart"
 	"github.com/nfo-operator/nfo/internal/controller"
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
@@ -91,8 +90,7 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	if o.API != nil {
 		kube.Wrap(func(rt http.RoundTripper) http.RoundTripper { return o.API(rt) })
 	}
-	base := ctrl.Options{Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", Logger: logger}
-	base.Controller = config.Controller{SkipNameValidation: new(true)}
+	base := ctrl.Options{Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", Logger: logger, Controller: config.Controller{SkipNameValidation: new(true)}}
 	base.Cache.DefaultNamespaces = map[string]cache.Config{}
 	for _, ns := range o.Namespaces {
 		base.Cache.DefaultNamespaces[ns] = cache.Config{}
@@ -112,10 +110,7 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 		hooks = e.newWebhooks(t, o.Namespaces)
 		base.WebhookServer = hooks.server()
 	}
-	charts, err := chart.NewReader(chart.Limits{}, 1, e.chartCommand...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	charts := e.charts(t)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // Stop ends it, in the test's clean-up
 	mgr, err := controller.NewManager(ctx, kube, base, controller.Options{
 		PollsPerSecond: o.PollsPerSecond, Purger: cronjob.Settings{Image: o.PurgerImage, Resources: *o.PurgerResources, AllowLoopback: !o.RefuseLoopback}, Clock: o.Clock, Transport: o.Registry,
