@@ -118,7 +118,7 @@ func (r *Releaser) running(ctx context.Context, s *v1alpha1.ArtifactStore) (*wor
 		err = reading.Unreadable()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("looking for workloads that use the store %s: %w", s.Name, err)
+		return nil, fmt.Errorf("checking the workloads that store %s selects: %w", s.Name, err)
 	}
 	return reading, nil
 }

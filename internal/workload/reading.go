@@ -2,6 +2,7 @@ package workload
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -11,8 +12,18 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// ErrUnreadable is wrapped while a selected source cannot be read: anything of the store may be in use.
-var ErrUnreadable = fmt.Errorf("%w: it cannot be read what workloads run", reference.ErrHoldersUnknown)
+// ErrUnreadable is wrapped while a selected source cannot be read: anything of the store may be in use, so that errors with it
+// are reference.ErrHoldersUnknown, too.
+var ErrUnreadable = errors.New("nfo cannot read what workloads run")
+
+// unreadable says which sources cannot be read.
+type unreadable struct{ missing string }
+
+func (u unreadable) Error() string { return fmt.Sprintf("%v: %s", ErrUnreadable, u.missing) }
+
+func (u unreadable) Is(target error) bool {
+	return target == ErrUnreadable || target == reference.ErrHoldersUnknown
+}
 
 // Use is one use of something in a store by a workload.
 type Use struct {
@@ -67,7 +78,7 @@ func (r *Reading) Unreadable() error {
 		return nil
 	}
 	if missing := (&v1alpha1.WorkloadsStatus{Sources: r.Sources}).Unreadable(); missing != "" {
-		return fmt.Errorf("%w: %s", ErrUnreadable, missing)
+		return unreadable{missing}
 	}
 	return nil
 }

@@ -138,7 +138,7 @@ func (seen storeSeen) health(v *storeVerdict) {
 	status, reason, message := seen.purgeHealth()
 	if missing := seen.store.Status.Workloads.Unreadable(); missing != "" && seen.store.Spec.Workloads != nil {
 		status, reason = metav1.ConditionFalse, v1alpha1.ReasonWorkloadsUnreadable
-		message = fmt.Sprintf("Nothing is untagged and no purge deletes anything, because it cannot be read what workloads run: %s.", missing)
+		message = fmt.Sprintf("nfo untags and purges nothing of this store, because it cannot read what workloads run: %s.", missing)
 	}
 	v.purge(seen.store, status, reason, message)
 }
