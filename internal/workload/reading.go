@@ -3,6 +3,8 @@ package workload
 import (
 	"cmp"
 	"fmt"
+	"iter"
+	"maps"
 	"path"
 	"slices"
 	"time"
@@ -84,6 +86,23 @@ func (r *Reading) Of(repository, tag string, digests ...string) []Use {
 		}
 	}
 	return all
+}
+
+// Uses are all uses, by repository and then in the order of Of. Those that may be in any repository come first. A nil
+// Reading has none.
+func (r *Reading) Uses() iter.Seq[Use] {
+	return func(yield func(Use) bool) {
+		if r == nil {
+			return
+		}
+		for _, repository := range slices.Sorted(maps.Keys(r.uses)) {
+			for _, u := range r.uses[repository] {
+				if !yield(u) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Digests are the digests that are named in a repository, each with its first use.
