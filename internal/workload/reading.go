@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -72,6 +73,15 @@ func (r *Reading) Unreadable() error {
 		return fmt.Errorf("%w: %s", ErrUnreadable, missing)
 	}
 	return nil
+}
+
+// remedy begins what the message of a Denied source says to do, which is about the rights of the operator.
+const remedy = ". An administrator grants this"
+
+// Cause is what the API server said, of the message of a Denied source.
+func Cause(message string) string {
+	cause, _, _ := strings.Cut(message, remedy)
+	return cause
 }
 
 // Of are the uses of a tag in a repository, or of digests there, in order. A nil Reading has none.
