@@ -39,8 +39,8 @@ const imagesExample = `  # What do the stores of this namespace have, and who us
   # What does one store have that nothing holds?
   kubectl nfo images -n publisher --store acme --unused
 
-  # What runs from any store, and is in no manifest?
-  kubectl nfo images -A -o json | jq '.stores[].images[] | select(.state == "NotListed")'`
+  # The same for programs, of all namespaces
+  kubectl nfo images -A -o json`
 
 // imagesFlags are the command line of `kubectl nfo images`.
 type imagesFlags struct {
