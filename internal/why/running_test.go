@@ -13,7 +13,6 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/plugin/plugintest"
-	"github.com/nfo-operator/nfo/internal/plugin/running"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/workload"
 	"github.com/nfo-operator/nfo/internal/workload/workloadtest"
@@ -184,15 +183,6 @@ func TestWhatStandsWhileItIsDeletedRefuses(t *testing.T) {
 		l := e.workload(reference.Holder{Object: reference.Object{Kind: kind, Namespace: "ran", Name: "x"}, Terminating: true}, "")
 		if got := terminating([]*link{l}); got != want {
 			t.Errorf("a %s that is being deleted is waited for: %t, want %t", kind, got, want)
-		}
-	}
-}
-
-func TestBecause(t *testing.T) {
-	t.Parallel()
-	for part, want := range map[string]string{"container web": "container web runs it", "init container web, revision 2": "init container web, revision 2 runs it", "volume data": "volume data uses it", "": "uses it"} {
-		if got := running.Because(part); got != want {
-			t.Errorf("%q: %q, want %q", part, got, want)
 		}
 	}
 }
