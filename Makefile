@@ -143,6 +143,10 @@ fuzz: ## read charts of any template and values, for NFO_FUZZ (default 10m)
 	@# What is new to the parent says little of what the child did: no time to make it smaller.
 	$(GO) test ./internal/chart -run '^$$' -fuzz '^FuzzReader$$' -fuzzminimizetime 1x -fuzztime $(or $(NFO_FUZZ),10m)
 
+.PHONY: races
+races: cluster ## 2,000 times create a pod while its image is deleted and purged (15 minutes)
+	NFO_PUBLISHERS=8 NFO_ROUNDS=250 $(GO) test ./test/integration -count=1 -v -run TestI14NoImageOfAnAdmittedPodIsPurged -timeout 60m
+
 .PHONY: bench
 bench: cluster bin/peers ## measure what a purge and a release cost, beside their peers (15 minutes)
 	$(GO) test ./internal/chart -run '^$$' -bench . -benchtime 3x -timeout 5m

@@ -210,11 +210,14 @@ const (
 	AnnotationObjectsRestored = "nfo.dev/objects-restored"
 	// AnnotationExpireNow on a tombstone, with any value, ends its grace at once.
 	AnnotationExpireNow = "nfo.dev/expire-now"
+	// AnnotationIgnore on a Secret in which Helm keeps the record of a release, with any value, excludes it: the
+	// operator does not read the record, and what it names is not in use by it.
+	AnnotationIgnore = "nfo.dev/ignore"
 )
 
-// Annotations are those that the operator reads, of objects of its kinds and of their CustomResourceDefinitions. The
-// others are not kept in its memory.
-var Annotations = []string{AnnotationOnDelete, AnnotationRestoreDigest, AnnotationSealedDigests, AnnotationObjectsRestored, AnnotationExpireNow}
+// Annotations are those that the operator reads, of objects of its kinds, of their CustomResourceDefinitions and of
+// Secrets with release records. The others are not kept in its memory.
+var Annotations = []string{AnnotationOnDelete, AnnotationRestoreDigest, AnnotationSealedDigests, AnnotationObjectsRestored, AnnotationExpireNow, AnnotationIgnore}
 
 // Finalizer is on every object of this group but tombstones: deletion waits for the operator.
 const Finalizer = "nfo.dev/protect"

@@ -6,12 +6,13 @@ import (
 	"github.com/nfo-operator/nfo/internal/chart"
 )
 
-// newChartCommand is what the manager starts to read a chart. It is of no use to people.
+// newChartCommand is what the manager and purges start to read a chart or the records of releases. It is of no use to
+// people.
 func newChartCommand() *cobra.Command {
 	var limits chart.Limits
 	cmd := &cobra.Command{
 		Use:    "chart",
-		Short:  "Read the chart of a request on standard input, confined; started by the manager",
+		Short:  "Read the chart or release records of a request on standard input, confined; started by nfo itself",
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -5,13 +5,17 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/base64"
 	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
-	"github.com/nfo-operator/nfo/internal/chart"
+	"github.com/google/go-cmp/cmp"
 
+	"github.com/nfo-operator/nfo/internal/chart"
+	"github.com/nfo-operator/nfo/internal/chart/record"
+	"github.com/nfo-operator/nfo/internal/workload"
 	"github.com/nfo-operator/nfo/test/program"
 )
 
@@ -43,8 +47,8 @@ func packChart(t *testing.T, files map[string]string) []byte {
 	return buffer.Bytes()
 }
 
-func TestChart(t *testing.T) {
-	t.Parallel()
+func chartReader(t *testing.T) *chart.Reader {
+	t.Helper()
 	var command []string // this program's own
 	if program.Racing {  // the race detector alone needs more memory than a chart may take
 		dir := t.TempDir()
@@ -57,6 +61,12 @@ func TestChart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return r
+}
+
+func TestChart(t *testing.T) {
+	t.Parallel()
+	r := chartReader(t)
 	metadata := "{apiVersion: v2, name: app, version: 1.0.0}"
 	for name, tc := range map[string]struct {
 		reason, template string
@@ -74,6 +84,23 @@ func TestChart(t *testing.T) {
 				t.Errorf("%s: read %+v, %v", tc.reason, chart, err)
 			}
 		})
+	}
+}
+
+func TestI14ReleaseRecords(t *testing.T) {
+	t.Parallel()
+	var releases workload.ReleaseReader = chartReader(t)
+	text := `{"name":"upf","version":3,"hooks":[{"name":"check","manifest":"{kind: Pod, spec: {containers: [{image: r.example/upf:1}]}}"}]}`
+	results, err := releases.ReadReleases(t.Context(), [][]byte{[]byte("{"), []byte(base64.StdEncoding.EncodeToString([]byte(text)))})
+	if err != nil || len(results) != 2 {
+		t.Fatalf("%d results, %v", len(results), err)
+	}
+	if !errors.Is(results[0].Err, record.ErrUnreadable) {
+		t.Errorf("what is no record: %v", results[0].Err)
+	}
+	want := record.Result{Release: record.Release{Name: "upf", Revision: 3, Images: []record.Image{{Reference: "r.example/upf:1", Hook: "check"}}}}
+	if diff := cmp.Diff(want, results[1]); diff != "" {
+		t.Error(diff)
 	}
 }
 

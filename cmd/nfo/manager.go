@@ -44,6 +44,7 @@ type managerConfig struct {
 	secretPaths     bool
 	namespace       string
 	places          string
+	charts          chart.Limits // of the reading of one chart
 	controller.Options
 }
 
@@ -90,9 +91,9 @@ Exit codes:
 	f.BoolVar(&cfg.Purger.AllowLoopback, cronjob.AllowLoopbackFlag, false, "connect to registries at loopback addresses too, such as a registry in the same pod; purge pods do the same")
 	f.StringVar(&cfg.places, "places", "", "YAML file that says which namespaces may use which registries or prefixes, read at start: {default: Allow or Deny, places: [{registry: host[:port][/prefix], namespaces: [...]}]}; default: every namespace may use every place")
 	f.Float64Var(&cfg.PollsPerSecond, "registry-polls-per-second", 5, "requests a second to each store's registry for polling upload states, on average; at least 0.1")
-	f.DurationVar(&cfg.Charts.CPU, "chart-cpu", chart.DefaultCPU, "processor time that reading one chart may take, in whole seconds; at least 1s")
-	cfg.Charts.Memory = chart.DefaultMemory
-	f.Var(byteCount{&cfg.Charts.Memory}, "chart-memory", "memory that the process which reads a chart may have, within the container's limit; at least 96Mi")
+	f.DurationVar(&cfg.charts.CPU, "chart-cpu", chart.DefaultCPU, "processor time that reading one chart may take, in whole seconds; at least 1s")
+	cfg.charts.Memory = chart.DefaultMemory
+	f.Var(byteCount{&cfg.charts.Memory}, "chart-memory", "memory that the process which reads a chart may have, within the container's limit; at least 96Mi")
 	return cmd
 }
 
@@ -101,10 +102,10 @@ func (cfg managerConfig) validate() error {
 	switch {
 	case cfg.PollsPerSecond < 0.1:
 		return fmt.Errorf("--registry-polls-per-second is %g and must be at least 0.1", cfg.PollsPerSecond)
-	case cfg.Charts.CPU < time.Second:
-		return fmt.Errorf("--chart-cpu is %s and must be at least 1s", cfg.Charts.CPU)
-	case cfg.Charts.Memory < chart.LeastMemory:
-		return fmt.Errorf("--chart-memory is %d bytes and must be at least 96Mi", cfg.Charts.Memory)
+	case cfg.charts.CPU < time.Second:
+		return fmt.Errorf("--chart-cpu is %s and must be at least 1s", cfg.charts.CPU)
+	case cfg.charts.Memory < chart.LeastMemory:
+		return fmt.Errorf("--chart-memory is %d bytes and must be at least 96Mi", cfg.charts.Memory)
 	case cfg.webhookPort < 0 || cfg.webhookPort > 65535:
 		return fmt.Errorf("--webhook-port is %d and must be a port, or 0", cfg.webhookPort)
 	}
@@ -125,8 +126,11 @@ func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error
 	if cfg.Places, err = place.Read(cfg.places); err != nil {
 		return err
 	}
+	if cfg.Charts, err = chart.NewReader(cfg.charts, 1); err != nil {
+		return err
+	}
 	collectEarly()
-	if err := limitMemory(cfg.Charts.Memory); err != nil {
+	if err := limitMemory(cfg.charts.Memory); err != nil {
 		return err
 	}
 	log := zap.New(zap.WriteTo(terminal.JSON(os.Stderr)))
@@ -171,7 +175,7 @@ func runWithWebhooks(ctx context.Context, kube *rest.Config, base ctrl.Options, 
 	if err != nil {
 		return err
 	}
-	if err := admission.Setup(ctx, mgr, admission.Options{Watched: cfg.Watched, Places: cfg.Places}); err != nil {
+	if err := admission.Setup(ctx, mgr, admission.Options{Watched: cfg.Watched, Places: cfg.Places, Charts: cfg.Charts}); err != nil {
 		return err
 	}
 	if cfg.secretPaths {

@@ -23,14 +23,14 @@ func TestManagerUsage(t *testing.T) {
 		"NoPolls":     {"nothing would ever be seen", func(c *managerConfig) { c.PollsPerSecond = 0 }, "--registry-polls-per-second is 0"},
 		"NoPort":      {"0 means none, less means nothing", func(c *managerConfig) { c.webhookPort = -1 }, "--webhook-port is -1"},
 		"Namespace":   {"no namespace has that name", func(c *managerConfig) { c.Watched = []string{"a", "B"} }, `--watch-namespaces has "B"`},
-		"ChartCPU":    {"no chart could be read", func(c *managerConfig) { c.Charts.CPU = 0 }, "--chart-cpu is 0s"},
-		"ChartMemory": {"no chart could be read", func(c *managerConfig) { c.Charts.Memory = 1 << 20 }, "--chart-memory is 1048576 bytes"},
+		"ChartCPU":    {"no chart could be read", func(c *managerConfig) { c.charts.CPU = 0 }, "--chart-cpu is 0s"},
+		"ChartMemory": {"no chart could be read", func(c *managerConfig) { c.charts.Memory = 1 << 20 }, "--chart-memory is 1048576 bytes"},
 		"PortOver":    {"there is no such port", func(c *managerConfig) { c.webhookPort = 65536 }, "--webhook-port is 65536"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cfg := managerConfig{webhookPort: 9443}
-			cfg.PollsPerSecond, cfg.Charts = 5, chart.Limits{CPU: chart.DefaultCPU, Memory: chart.DefaultMemory}
+			cfg.PollsPerSecond, cfg.charts = 5, chart.Limits{CPU: chart.DefaultCPU, Memory: chart.DefaultMemory}
 			tc.cfg(&cfg)
 			if err := runManager(t.Context(), &rest.Config{}, cfg); err == nil || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("%s: the error is %v, want %q", tc.reason, err, tc.says)
@@ -84,7 +84,7 @@ func TestAListOfPlacesThatIsWrongEndsTheManagerAtItsStart(t *testing.T) {
 	}
 	for name, says := range map[string]string{file: `unknown field "namespace"`, file + ".missing": "no such file"} {
 		cfg := managerConfig{webhookPort: 9443, places: name}
-		cfg.PollsPerSecond, cfg.Purger.Resources, cfg.Charts = 5, cronjob.DefaultResources(), chart.Limits{CPU: chart.DefaultCPU, Memory: chart.DefaultMemory}
+		cfg.PollsPerSecond, cfg.Purger.Resources, cfg.charts = 5, cronjob.DefaultResources(), chart.Limits{CPU: chart.DefaultCPU, Memory: chart.DefaultMemory}
 		if err := runManager(t.Context(), &rest.Config{}, cfg); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), file) {
 			t.Errorf("the error is %v, want %q and the file's name", err, says)
 		}

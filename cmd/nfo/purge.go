@@ -21,6 +21,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/apitime"
+	"github.com/nfo-operator/nfo/internal/chart"
 	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
@@ -256,11 +257,18 @@ func purgeConfig(flags purgeFlags) (purge.Config, error) {
 	}, nil
 }
 
+// releaseMemory is what the process that decodes Helm's records may have beside a purge, in bytes.
+const releaseMemory = 160 << 20
+
 // newWorkloads reads what workloads run.
 func newWorkloads(kube *rest.Config, now func() time.Time) (*workload.Reader, error) {
 	through, err := rest.HTTPClientFor(kube)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the cluster: %w", err)
 	}
-	return workload.NewReader(kube, through, clock.RealClock{}, now)
+	releases, err := chart.NewReader(chart.Limits{Memory: releaseMemory}, 1)
+	if err != nil {
+		return nil, err
+	}
+	return workload.NewReader(kube, through, releases, clock.RealClock{}, now)
 }

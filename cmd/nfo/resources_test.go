@@ -66,7 +66,7 @@ func TestResourcesOfPurges(t *testing.T) {
 func TestManagerChecksTheResources(t *testing.T) {
 	t.Parallel()
 	cfg := managerConfig{webhookPort: 9443}
-	cfg.PollsPerSecond, cfg.Purger.Resources, cfg.Charts = 5, cronjob.DefaultResources(), chart.Limits{CPU: chart.DefaultCPU, Memory: chart.DefaultMemory}
+	cfg.PollsPerSecond, cfg.Purger.Resources, cfg.charts = 5, cronjob.DefaultResources(), chart.Limits{CPU: chart.DefaultCPU, Memory: chart.DefaultMemory}
 	if err := (resourceList{&cfg.Purger.Resources.Limits}).Set("memory=1"); err != nil {
 		t.Fatal(err)
 	}

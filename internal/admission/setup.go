@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/chart"
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/workload"
@@ -32,6 +33,8 @@ type Options struct {
 	Watched reference.Watched
 	// Places are those of the controllers.
 	Places place.Rules
+	// Charts is that of the controllers: Helm's records are read as charts are, one at a time in a process.
+	Charts *chart.Reader
 }
 
 // Setup registers the webhook of every kind with the manager's webhook server, and makes readiness
@@ -51,7 +54,7 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		holders: reference.NewFinder(mgr.GetClient(), mgr.GetAPIReader(), time.Now),
 		watched: o.Watched,
 	}
-	workloads, err := workload.NewReader(mgr.GetConfig(), mgr.GetHTTPClient(), clock.RealClock{}, time.Now)
+	workloads, err := workload.NewReader(mgr.GetConfig(), mgr.GetHTTPClient(), o.Charts, clock.RealClock{}, time.Now)
 	if err != nil {
 		return err
 	}

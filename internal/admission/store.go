@@ -62,7 +62,7 @@ func (p *preflight) checkStore(ctx context.Context, _, is *v1alpha1.ArtifactStor
 		return nil, unread(fmt.Errorf("listing stores: %w", err))
 	}
 	admitted := slices.DeleteFunc(all.Items, func(o v1alpha1.ArtifactStore) bool { return !p.places.Admits(&o) })
-	return storeWarnings(is, admitted), invalid(is, append(storeErrors(is), placeErrors(p.places, is)...))
+	return storeWarnings(is, admitted), invalid(is, slices.Concat(storeErrors(is), placeErrors(p.places, is), workloadErrors(p.places, is, admitted)))
 }
 
 // placeErrors refuses a place that the administrator's list keeps from the store's namespace. It is pure.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/nfo-operator/nfo/internal/chart/images"
+	"github.com/nfo-operator/nfo/internal/chart/record"
 	"github.com/nfo-operator/nfo/internal/chart/render"
 )
 
@@ -100,11 +101,12 @@ type chartProblem struct{ Class, Text string }
 // chartClasses are the errors that the child can send.
 var chartClasses = map[string]error{
 	"NotChart": ErrNotChart, "TooLarge": ErrTooLarge, "Render": ErrRender, "Image": images.ErrImage,
+	"Record": record.ErrUnreadable, "RecordTooLarge": record.ErrTooLarge,
 }
 
 func problemOf(err error) chartProblem {
 	text := images.Clip(images.Readable(err.Error()), images.MaxText)
-	for _, class := range []string{"NotChart", "TooLarge", "Image", "Render"} {
+	for _, class := range []string{"Record", "RecordTooLarge", "NotChart", "TooLarge", "Image", "Render"} {
 		if errors.Is(err, chartClasses[class]) {
 			return chartProblem{class, text}
 		}

@@ -24,7 +24,14 @@ const childFull = 4
 // Deep recursion ends here, well before it has used up the memory.
 const maxStackBytes = 64 << 20
 
-// Serve reads one request from in, reads the chart, and writes to out what it finds, as it
+// task is what a child is asked to do: to read a chart or, if there are any, release records.
+type task struct {
+	Request
+	// Records are values of data.release, which are base64.
+	Records [][]byte `json:",omitempty"`
+}
+
+// Serve reads one request from in, reads the chart or the release records, and writes to out what it finds, as it
 // finds it. It is what the process of a [Reader] does: it takes from this process, until its end,
 // all memory, time and files over the limits, so that only death can follow where a chart wants more.
 func Serve(limits Limits, in io.Reader, out io.Writer) error {
@@ -34,12 +41,15 @@ func Serve(limits Limits, in io.Reader, out io.Writer) error {
 	}
 	endWhenFull(uint64(limits.live()))
 	log.SetOutput(io.Discard) // Helm's warnings on charts
-	var q Request
+	var q task
 	if err := json.NewDecoder(in).Decode(&q); err != nil {
 		return fmt.Errorf("decoding the request: %w", err)
 	}
 	answers := json.NewEncoder(out)
-	return readChart(q, func(a chartAnswer) error { return answers.Encode(a) })
+	if len(q.Records) > 0 {
+		return readRecords(q.Records, func(a recordAnswer) error { return answers.Encode(a) })
+	}
+	return readChart(q.Request, func(a chartAnswer) error { return answers.Encode(a) })
 }
 
 // endWhenFull ends this process if more data than that is live after a collection of garbage. What is mapped says

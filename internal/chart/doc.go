@@ -2,7 +2,8 @@
 //
 // Contract: a [Reader] takes the bytes of a chart and how definitions deploy it, and returns each image with
 // whether it follows the registry that the operator sets, whether the chart is deployed without it, and where it is
-// named. It and render, below it, are the only packages that know Helm.
+// named. [Reader.ReadReleases] returns the images of the records that Helm keeps of releases. It and render, below it,
+// are the only packages that import Helm; package record, below it too, has the types of the records without Helm.
 //
 // Invariants:
 //
@@ -10,6 +11,7 @@
 //     could hide and that are not needed are a remark.
 //   - A file that fails hides nothing of the others; notes, tests and what is switched off spoil nothing.
 //   - A chart costs nobody more than one process, bounded in time and memory, without files or network.
+//   - I2: a release record that cannot be read whole is an error of its own, and gives no images.
 //   - The same bytes give the same answer: what the machine does to a reading is not an error about the chart.
 //
 // Decision: a chart needs what it renders with its default values and the registry set, as
@@ -27,6 +29,13 @@
 // Decision: templates are rendered in a process of their own. Rejected: to render them in the manager
 // under a deadline, for a template cannot be stopped, takes memory without bound, and can end the process
 // by a recursion that Go does not let anybody recover from.
+//
+// Decision: of a release record all references with a host and a tag or digest count, in any text: what Helm applied
+// names real registries, and who keeps a text that is no image keeps only what exists. Rejected: containers alone, which
+// misses the images that an operator gets as arguments.
+//
+// Decision: many release records are read in one process. Rejected: a process for each, which costs more processor
+// time than the records.
 //
 // Decision: processor time and live data decide whether a chart is read. Rejected: a deadline and a bound of mapped
 // memory alone, which depend on how busy the machine is and on when garbage is collected.

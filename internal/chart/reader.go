@@ -81,7 +81,7 @@ func (r *Reader) Revision(limited bool) string {
 // Current reports whether a reading of that revision would be made the same way.
 func (r *Reader) Current(was string) bool { return was == r.Revision(false) || was == r.Revision(true) }
 
-// Reader reads charts, each in a process of its own, for templates can neither be stopped nor
+// Reader reads charts, each in a process of its own, and release records in batches, for templates can neither be stopped nor
 // kept from taking memory: a chart can take down that process and nothing else. Its processes are
 // given no environment, no file and no network. The same bytes give the same answer, as long as their
 // templates do not draw random values: callers keep it by the digest of the chart.

@@ -58,11 +58,9 @@ type Options struct {
 	// Metrics is where the metrics of stores are registered. Default: where controller-runtime
 	// registers its own, which the manager serves.
 	Metrics prometheus.Registerer
-	// Charts bound the reading of one chart. Default: see chart.Limits.
-	Charts chart.Limits
-	// ChartCommand starts the process that reads a chart; see chart.NewReader. Default: this
-	// program's own.
-	ChartCommand []string
+	// Charts reads charts, and the records of Helm. All that a process reads goes through one, for the memory that
+	// it takes.
+	Charts *chart.Reader
 	// Places are the administrator's list of who may have stores where.
 	Places place.Rules
 	// Lookup resolves the hosts of registries, to recognise one registry under two names. Default: the
@@ -100,6 +98,7 @@ type Options struct {
 
 // setup registers every controller with the manager.
 func setup(ctx context.Context, mgr manager.Manager, o Options) error {
+	o = o.withDefaults()
 	if err := wake.Index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
@@ -111,24 +110,11 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	timed := lane.NewSpeeds(o.Clock)
 	registries := backend.NewRegistries(live, o.Transport, timed, o.SecondLook, registry.AddressesOf(o.Purger.AllowLoopback))
 	recorder := mgr.GetEventRecorder("nfo")
-	reader, err := chart.NewReader(o.Charts, 1, o.ChartCommand...)
-	if err != nil {
-		return err
-	}
 	read, woken := chartcontroller.NewReadings(), make(chan event.GenericEvent)
-	if o.Lookup == nil {
-		o.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
-			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		}
-	}
-	if o.Metrics == nil {
-		o.Metrics = metrics.Registry
-	}
-	workloads, err := workload.NewReader(mgr.GetConfig(), mgr.GetHTTPClient(), o.Clock, o.now)
+	running, err := workloads(mgr, o)
 	if err != nil {
 		return err
 	}
-	running := workload.NewKnown(workloads)
 	letGo := &release.Releaser{
 		API: mgr.GetClient(), Live: live, Holders: finder, Open: registries.Open, Purges: release.NewPurges(o.Clock), Clock: o.Clock, Now: o.now,
 		Places: o.Places, Workloads: running.Live,
@@ -149,7 +135,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			Workloads: running, Now: o.now, Releaser: letGo, Polling: lane.New(lane.Polls, timed, o.Clock), Releasing: lane.New(lane.Releases, timed, o.Clock),
 		}, woken),
 		setupChart(mgr, o.Watched, &chartcontroller.Reconciler{
-			Client: mgr.GetClient(), Holders: finder, Registries: registries, Reader: reader, Readings: read, Wake: woken,
+			Client: mgr.GetClient(), Holders: finder, Registries: registries, Reader: o.Charts, Readings: read, Wake: woken,
 			Lane: lane.New(lane.Charts, timed, o.Clock),
 		}),
 		setupDefinition(mgr, o.Watched, &version.Reconciler[*v1alpha1.NetworkFunctionDefinitionVersion]{
@@ -162,6 +148,27 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),
 	)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Lookup == nil {
+		o.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
+	if o.Metrics == nil {
+		o.Metrics = metrics.Registry
+	}
+	return o
+}
+
+// workloads reads what workloads run.
+func workloads(mgr manager.Manager, o Options) (*workload.Known, error) {
+	reader, err := workload.NewReader(mgr.GetConfig(), mgr.GetHTTPClient(), o.Charts, o.Clock, o.now)
+	if err != nil {
+		return nil, err
+	}
+	return workload.NewKnown(reader), nil
 }
 
 func setupStore(mgr manager.Manager, w reference.Watched, r *store.Reconciler) error {

@@ -65,7 +65,7 @@ func lists(t *testing.T, q question, runs workloadtest.Server, to writer, object
 		t.Fatal(err)
 	}
 	kube, through := runs.Start(t)
-	reader, err := workload.NewReader(kube, through, clock.RealClock{}, func() time.Time { return now })
+	reader, err := workload.NewReader(kube, through, nil, clock.RealClock{}, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}

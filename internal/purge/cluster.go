@@ -193,9 +193,7 @@ func newCluster(r clusterRead) cluster {
 		held.doubt = r.definitions.Doubt(holderKinds, t.CreationTimestamp.Time, r.now, reference.NeverMet)
 		c.add(t, held)
 	}
-	for _, repository := range slices.Sorted(maps.Keys(c.read())) {
-		c.recorded[repository] = append(c.recorded[repository], c.running.roots(repository)...)
-	}
+	c.run()
 	if c.store.Spec.Workloads != nil && c.store.Generation != r.running.generation { // what was read may be another selection
 		c.refusal = fmt.Errorf("%w: its spec has changed since it was read what workloads run; run the purge again", ErrRefused)
 	}
@@ -206,18 +204,6 @@ func newCluster(r clusterRead) cluster {
 		})
 	}
 	return c
-}
-
-// read are the repositories that a purge may read.
-func (c cluster) read() map[string]bool {
-	rs := map[string]bool{}
-	for repository := range c.entries {
-		rs[repository] = true
-	}
-	for repository := range c.homes {
-		rs[repository] = true
-	}
-	return rs
 }
 
 // add sorts a tombstone of the store's location.

@@ -3,6 +3,8 @@ package purge
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -56,11 +58,31 @@ func (r running) use(e entry) string {
 	return r.Keeps(e.tombstone, e.TombstoneArtifact, e.movedOn())
 }
 
+// maxRoots bounds the digests that workloads name in one repository, each of which is a request. Where there are more, all stays.
+const maxRoots = 1000
+
+// run makes roots of the digests that workloads name in the repositories in which something may go.
+func (c cluster) run() {
+	for repository, entries := range c.entries {
+		roots := c.running.roots(repository)
+		if len(roots) <= maxRoots {
+			c.recorded[repository] = append(c.recorded[repository], roots...)
+			continue
+		}
+		for i := range entries {
+			if e := &entries[i]; e.mayGo() {
+				e.keep, e.because = InUse, fmt.Sprintf("workloads name more than %d digests of its repository", maxRoots)
+			}
+		}
+	}
+}
+
 // roots are the digests that workloads name in a repository.
 func (r running) roots(repository string) []graph.Root {
-	var roots []graph.Root
-	for d, u := range r.Digests(repository) {
-		roots = append(roots, graph.Root{Digest: digest.Digest(d), Reason: InUse, Because: u.String()})
+	named := r.Digests(repository)
+	roots := make([]graph.Root, 0, len(named))
+	for _, d := range slices.Sorted(maps.Keys(named)) {
+		roots = append(roots, graph.Root{Digest: digest.Digest(d), Reason: InUse, Because: named[d].String()})
 	}
 	return roots
 }

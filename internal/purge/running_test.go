@@ -3,6 +3,7 @@ package purge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -42,13 +43,15 @@ func TestI14WhatRunsIsNotPurged(t *testing.T) {
 		reason      string
 		use         func(w *world) workload.Use
 		kept, freed []string
+		many        bool
 	}{
-		"tag of an image":    {reason: "it would be pulled once it is restored", use: func(*world) workload.Use { return workload.Use{Repository: repo, Tag: "1.0.0"} }, kept: []string{"image"}, freed: []string{"index", "amd64", "arm64", "signature"}},
-		"digest of an image": {reason: "it is pulled by its digest", use: func(w *world) workload.Use { return workload.Use{Repository: repo, Digest: w.digest["image"].String()} }, kept: []string{"image"}, freed: []string{"index"}},
-		"part of an index":   {reason: "the index may go, and not what runs of it", use: func(w *world) workload.Use { return workload.Use{Repository: web, Digest: w.digest["arm64"].String()} }, kept: []string{"arm64"}, freed: []string{"image", "index", "amd64", "signature"}},
-		"index":              {reason: "all of it stays", use: func(w *world) workload.Use { return workload.Use{Repository: web, Digest: w.digest["index"].String()} }, kept: []string{"index", "amd64", "arm64", "signature"}, freed: []string{"image"}},
-		"chart":              {reason: "what it was released with stays too", use: func(w *world) workload.Use { return workload.Use{Digest: w.digest["image"].String(), Whole: true} }, kept: []string{"image", "index", "amd64", "arm64", "signature"}},
-		"other repository":   {reason: "the same tag elsewhere is another image", use: func(*world) workload.Use { return workload.Use{Repository: "acme/other", Tag: "1.0.0"} }, freed: []string{"image", "index"}},
+		"tag of an image":                 {reason: "it would be pulled once it is restored", use: func(*world) workload.Use { return workload.Use{Repository: repo, Tag: "1.0.0"} }, kept: []string{"image"}, freed: []string{"index", "amd64", "arm64", "signature"}},
+		"digest of an image":              {reason: "it is pulled by its digest", use: func(w *world) workload.Use { return workload.Use{Repository: repo, Digest: w.digest["image"].String()} }, kept: []string{"image"}, freed: []string{"index"}},
+		"part of an index":                {reason: "the index may go, and not what runs of it", use: func(w *world) workload.Use { return workload.Use{Repository: web, Digest: w.digest["arm64"].String()} }, kept: []string{"arm64"}, freed: []string{"image", "index", "amd64", "signature"}},
+		"index":                           {reason: "all of it stays", use: func(w *world) workload.Use { return workload.Use{Repository: web, Digest: w.digest["index"].String()} }, kept: []string{"index", "amd64", "arm64", "signature"}, freed: []string{"image"}},
+		"chart":                           {reason: "what it was released with stays too", use: func(w *world) workload.Use { return workload.Use{Digest: w.digest["image"].String(), Whole: true} }, kept: []string{"image", "index", "amd64", "arm64", "signature"}},
+		"other repository":                {reason: "the same tag elsewhere is another image", use: func(*world) workload.Use { return workload.Use{Repository: "acme/other", Tag: "1.0.0"} }, freed: []string{"image", "index"}},
+		"more digests than are asked for": {reason: "each is a request", many: true, kept: []string{"image"}, freed: []string{"index"}},
 		"digest that is not there": {reason: "whoever makes pods keeps nobody's repository from purges", use: func(*world) workload.Use {
 			return workload.Use{Repository: repo, Digest: digest.FromString("nothing").String()}
 		}, freed: []string{"image", "index"}},
@@ -57,12 +60,19 @@ func TestI14WhatRunsIsNotPurged(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, selects)
-			report, err := w.runWith(func(int) (*workload.Reading, error) { return w.ran(test.use(w)), nil })
+			var uses []workload.Use
+			if !test.many {
+				uses = append(uses, test.use(w))
+			}
+			for i := 0; test.many && i <= maxRoots; i++ {
+				uses = append(uses, workload.Use{Repository: repo, Digest: digest.FromString(fmt.Sprint(i)).String()})
+			}
+			report, err := w.runWith(func(int) (*workload.Reading, error) { return w.ran(uses...), nil })
 			w.must(err)
 			w.shows(append(test.kept, stayed...), test.freed)
 			for _, name := range test.kept {
 				for _, v := range report.Verdicts {
-					if v.Digest == w.digest[name] && v.Reason == InUse && !strings.Contains(v.Message, "deployments/ran/upf uses it") {
+					if v.Digest == w.digest[name] && v.Reason == InUse && !test.many && !strings.Contains(v.Message, "deployments/ran/upf uses it") {
 						t.Errorf("%s: %s is kept because %q", test.reason, name, v.Message)
 					}
 				}
@@ -101,7 +111,7 @@ func TestI2WhatCannotBeReadIsNotPurged(t *testing.T) {
 	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "cannot list pods") {
 		t.Errorf("the purge ended with %v", err)
 	}
-	if _, err := Run(t.Context(), w.config()); !errors.Is(err, ErrRefused) {
+	if _, err = Run(t.Context(), w.config()); !errors.Is(err, ErrRefused) {
 		t.Errorf("a program that does not read workloads ended with %v", err)
 	}
 	w.shows(append(gone, stayed...), nil)

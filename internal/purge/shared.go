@@ -65,19 +65,19 @@ func (s *sweeper) mark() moment { return moment{s.shared.mark(), s.running.mark(
 // cluster reads the cluster, unless a reading that was begun after a moment was made just now. Entries that are
 // not claimed keep.
 func (s *sweeper) cluster(ctx context.Context, after moment) (*cluster, error) {
-	running, err := s.runs(ctx, after.running, maxRunning)
+	run, err := s.runs(ctx, after.running, maxRunning)
 	if err != nil {
 		return nil, err
 	}
-	fresh := func(c *cluster) bool { return s.clock.Since(c.begun) < maxShared && !running.newer(c.running) }
+	fresh := func(c *cluster) bool { return s.clock.Since(c.begun) < maxShared && !run.newer(c.running) }
 	c, err := s.shared.read(ctx, after.cluster, fresh, func() (*cluster, error) {
-		c, err := readCluster(ctx, s.api, s.clock, s.now, s.key, running)
-		if err == nil {
+		now, readErr := readCluster(ctx, s.api, s.clock, s.now, s.key, run)
+		if readErr == nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			c.lose(func(e entry) bool { return s.claims[claimOf(e)] && e.status.State == v1alpha1.TombstoneSweeping })
+			now.lose(func(e entry) bool { return s.claims[claimOf(e)] && e.status.State == v1alpha1.TombstoneSweeping })
 		}
-		return &c, err
+		return &now, readErr
 	})
 	if err == nil {
 		err = c.refusal

@@ -31,7 +31,7 @@ func asks(t *testing.T, what string, runs workloadtest.Server, objects ...client
 	}
 	e.now = now
 	kube, through := runs.Start(t)
-	reader, err := workload.NewReader(kube, through, clock.RealClock{}, func() time.Time { return now })
+	reader, err := workload.NewReader(kube, through, nil, clock.RealClock{}, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}

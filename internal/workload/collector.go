@@ -20,6 +20,8 @@ const (
 // collector takes from objects what names a store. It is safe for concurrent use.
 type collector struct {
 	places places
+	// records are the release records that are being read.
+	records *records
 
 	mu     sync.Mutex
 	owners map[types.UID]owned
@@ -51,7 +53,7 @@ func (c *collector) workload(kind string, one livelist.Decoder) error {
 	}
 	uses := map[Use]bool{}
 	add := func(n name, part string) {
-		uses[Use{Part: v1alpha1.Clip(v1alpha1.Line(part), maxPart), Repository: n.repository, Tag: n.tag, Digest: n.digest}] = true
+		uses[Use{Part: partOf(part), Repository: n.repository, Tag: n.tag, Digest: n.digest}] = true
 	}
 	o.each(func(image, part string) {
 		if n, ok := c.places.find(image); ok {
@@ -70,6 +72,16 @@ func (c *collector) workload(kind string, one livelist.Decoder) error {
 
 // maxPart bounds the name of a part, in bytes: that of a container has 63.
 const maxPart = 128
+
+// partOf is a part on one line that can be printed, cut to maxPart bytes.
+func partOf(part string) string { return v1alpha1.Clip(v1alpha1.Line(part), maxPart) }
+
+// image adds the use of an image or chart that is named as images are, if it is in the store.
+func (c *collector) image(uses map[Use]bool, named, part string, whole bool) {
+	if n, ok := c.places.find(named); ok {
+		uses[Use{Part: partOf(part), Repository: n.repository, Tag: n.tag, Digest: n.digest, Whole: whole}] = true
+	}
+}
 
 // add notes an object that others may name as their owner, and what is used by it.
 func (c *collector) add(self *owned, uid types.UID, by owned, uses map[Use]bool) error {

@@ -1,6 +1,8 @@
 package workload
 
 import (
+	"context"
+
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -15,13 +17,22 @@ type listed struct {
 	fields, labels string
 	// versions are those that are understood, the best first, of a kind with a CustomResourceDefinition. Others have none.
 	versions []string
-	// read reads one object of the list.
+	// page is how many objects one answer has; 0: pageSize.
+	page int
+	// read reads one object of the list. Its errors are an objectError where they are about that object.
 	read func(*collector, livelist.Decoder) error
+	// finish, if it is not nil, is called after every page, and once with last when all lists have been read. Then
+	// one list is read at a time.
+	finish func(ctx context.Context, c *collector, last bool) error
 }
 
 func workloadKind(group, resource, kind string) listed {
 	return listed{GroupVersionResource: schema.GroupVersionResource{Group: group, Version: "v1", Resource: resource}, kind: kind,
 		read: func(c *collector, one livelist.Decoder) error { return c.workload(kind, one) }}
+}
+
+func customKind(group, resource, kind string, read func(*collector, livelist.Decoder) error, versions ...string) listed {
+	return listed{GroupVersionResource: schema.GroupVersionResource{Group: group, Resource: resource}, kind: kind, versions: versions, read: read}
 }
 
 // kinds are those of each source. What passes from one object to another, as when a Deployment is deleted and leaves its
@@ -39,6 +50,20 @@ var kinds = map[v1alpha1.WorkloadSource][]listed{
 		workloadKind("", "podtemplates", "PodTemplate"),
 	},
 	v1alpha1.WorkloadPods: {workloadKind("", "pods", "Pod")},
+	v1alpha1.WorkloadHelmReleases: {{
+		GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, kind: "Secret",
+		fields: "type=helm.sh/release.v1", labels: "owner=helm", page: recordsPage,
+		read:   (*collector).releaseRecord,
+		finish: func(ctx context.Context, c *collector, last bool) error { return c.decodeRecords(ctx, last) },
+	}},
+	v1alpha1.WorkloadFlux: {
+		customKind("source.toolkit.fluxcd.io", "ocirepositories", "OCIRepository", (*collector).fluxOCIRepository, "v1", "v1beta2"),
+		customKind("source.toolkit.fluxcd.io", "helmcharts", "HelmChart", (*collector).fluxHelmChart, "v1", "v1beta2"),
+		customKind("helm.toolkit.fluxcd.io", "helmreleases", "HelmRelease", (*collector).fluxHelmRelease, "v2", "v2beta2", "v2beta1"),
+	},
+	v1alpha1.WorkloadArgoCD: {
+		customKind("argoproj.io", "applications", "Application", (*collector).argoApplication, "v1alpha1"),
+	},
 }
 
 // order is that in which sources are read: what makes others is read before these.

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ import (
 )
 
 const (
-	pageSize = 500 // objects of one answer
+	pageSize = 500 // objects of one answer, of kinds without a page of their own
 	// readingsAtOnce bounds the readings of a Reader that run; others wait, in no order that a store could change.
 	readingsAtOnce = 2
 	// listsAtOnce bounds the requests of one reading.
@@ -37,10 +38,14 @@ type Reader struct {
 	clock clock.PassiveClock
 	now   func() time.Time
 	slots chan struct{}
+	// releases decodes release records; nil if they cannot be read.
+	releases ReleaseReader
+	decoded  *decodedRecords
 }
 
-// NewReader makes a Reader of an API server, whose time now tells.
-func NewReader(kube *rest.Config, through *http.Client, c clock.PassiveClock, now func() time.Time) (*Reader, error) {
+// NewReader makes a Reader of an API server, whose time now tells. releases decodes the records of Helm; without one,
+// the source HelmReleases is Failed.
+func NewReader(kube *rest.Config, through *http.Client, releases ReleaseReader, c clock.PassiveClock, now func() time.Time) (*Reader, error) {
 	kube = rest.CopyConfig(kube)
 	kube.ContentConfig = rest.ContentConfig{AcceptContentTypes: "application/json", ContentType: "application/json", NegotiatedSerializer: scheme.Codecs.WithoutConversion()}
 	kube.QPS = -1 // a reading is a few hundred requests at most, one after the other
@@ -48,7 +53,7 @@ func NewReader(kube *rest.Config, through *http.Client, c clock.PassiveClock, no
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the API server for workloads: %w", err)
 	}
-	return &Reader{api: api, clock: c, now: now, slots: make(chan struct{}, readingsAtOnce)}, nil
+	return &Reader{api: api, clock: c, now: now, slots: make(chan struct{}, readingsAtOnce), releases: releases, decoded: newDecodedRecords(c)}, nil
 }
 
 // Read reads what the workloads that a store selects use of it, from lists that begin after Read is called; nil for a
@@ -66,6 +71,7 @@ func (r *Reader) Read(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading,
 		return nil, fmt.Errorf("waiting to read what workloads run: %w", ctx.Err())
 	}
 	begun, c := r.clock.Now(), newCollector(at)
+	c.records = &records{releases: r.releases, decoded: r.decoded}
 	namespaces, unknown := []string{}, invalid
 	if unknown == nil {
 		namespaces, unknown = r.namespaces(ctx, selector)
@@ -151,6 +157,9 @@ func denial(source v1alpha1.WorkloadSource, err error) string {
 
 // source reads the kinds of one source, one after the other.
 func (r *Reader) source(ctx context.Context, source v1alpha1.WorkloadSource, namespaces []string, c *collector) error {
+	if source == v1alpha1.WorkloadHelmReleases && r.releases == nil {
+		return errNoReleaseReader
+	}
 	absent := 0
 	for _, k := range kinds[source] {
 		err := r.version(ctx, &k)
@@ -171,16 +180,36 @@ func (r *Reader) source(ctx context.Context, source v1alpha1.WorkloadSource, nam
 	return nil
 }
 
+// objectError is about one object of a list, which it names.
+type objectError struct{ error }
+
+func (e *objectError) Unwrap() error { return e.error }
+
 // kind lists one kind in each namespace.
 func (r *Reader) kind(ctx context.Context, k listed, namespaces []string, c *collector) error {
 	lists, listing := errgroup.WithContext(ctx)
 	lists.SetLimit(listsAtOnce)
+	if k.finish != nil {
+		lists.SetLimit(1)
+	}
 	for _, ns := range namespaces {
 		lists.Go(func() error {
-			return r.list(listing, k, ns, func(one livelist.Decoder) error { return k.read(c, one) })
+			err := r.list(listing, k, ns, func(one livelist.Decoder) error { return k.read(c, one) }, func() error {
+				if k.finish == nil {
+					return nil
+				}
+				return k.finish(listing, c, false)
+			})
+			if object := new(objectError); errors.As(err, &object) {
+				return object // it is about the object, and not about the list
+			}
+			return err
 		})
 	}
-	return lists.Wait()
+	if err := lists.Wait(); err != nil || k.finish == nil {
+		return err
+	}
+	return k.finish(ctx, c, true)
 }
 
 // namespaces are those that are selected; "" for all.
@@ -197,24 +226,14 @@ func (r *Reader) namespaces(ctx context.Context, selector labels.Selector) (name
 		err := one.Decode(&ns)
 		names = append(names, ns.Metadata.Name)
 		return err
-	})
+	}, func() error { return nil })
 	return names, err
 }
 
-// list reads a list, page by page.
-func (r *Reader) list(ctx context.Context, k listed, namespace string, each func(livelist.Decoder) error) error {
+// list reads a list, page by page. It calls paged after each page, while no answer is open.
+func (r *Reader) list(ctx context.Context, k listed, namespace string, each func(livelist.Decoder) error, paged func() error) error {
 	for token := ""; ; {
-		q := r.api.Get().AbsPath(root(k)...)
-		if namespace != "" {
-			q = q.Namespace(namespace)
-		}
-		q = q.Resource(k.Resource).Param("limit", strconv.Itoa(pageSize))
-		for name, value := range map[string]string{"continue": token, "fieldSelector": k.fields, "labelSelector": k.labels} {
-			if value != "" {
-				q = q.Param(name, value)
-			}
-		}
-		body, err := q.Stream(ctx)
+		body, err := r.page(k, namespace, token).Stream(ctx)
 		if err != nil {
 			return fmt.Errorf("listing %s: %w", k.Resource, err)
 		}
@@ -222,10 +241,28 @@ func (r *Reader) list(ctx context.Context, k listed, namespace string, each func
 		if err = errors.Join(err, body.Close()); err != nil {
 			return fmt.Errorf("listing %s: %w", k.Resource, err)
 		}
+		if err := paged(); err != nil {
+			return err
+		}
 		if token = meta.Continue; token == "" {
 			return nil
 		}
 	}
+}
+
+// page is the request for one answer of a list.
+func (r *Reader) page(k listed, namespace, token string) *rest.Request {
+	q := r.api.Get().AbsPath(root(k)...)
+	if namespace != "" {
+		q = q.Namespace(namespace)
+	}
+	q = q.Resource(k.Resource).Param("limit", strconv.Itoa(cmp.Or(k.page, pageSize)))
+	for name, value := range map[string]string{"continue": token, "fieldSelector": k.fields, "labelSelector": k.labels} {
+		if value != "" {
+			q = q.Param(name, value)
+		}
+	}
+	return q
 }
 
 // root is where the resources of a group and version are.

@@ -80,7 +80,7 @@ func (a *api) reader(t *testing.T) *Reader {
 	t.Helper()
 	server := httptest.NewServer(a)
 	t.Cleanup(server.Close)
-	r, err := NewReader(&rest.Config{Host: server.URL}, server.Client(), clock.RealClock{}, func() time.Time { return now })
+	r, err := NewReader(&rest.Config{Host: server.URL}, server.Client(), nil, clock.RealClock{}, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}

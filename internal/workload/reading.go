@@ -46,10 +46,10 @@ func (u Use) fits(repository, tag string, digests ...string) bool {
 	switch {
 	case u.Repository != "" && u.Repository != repository:
 		return false
-	case u.Repository == "" && u.Chart != "" && u.Chart != path.Base(repository):
-		return false
 	case u.Digest != "":
 		return slices.Contains(digests, u.Digest)
+	case u.Repository == "" && u.Chart != "" && u.Chart != path.Base(repository):
+		return false
 	}
 	return tag != "" && u.Tag == tag
 }
@@ -115,13 +115,14 @@ func (r *Reading) Uses() iter.Seq[Use] {
 	}
 }
 
-// Digests are the digests that are named in a repository, each with its first use.
+// Digests are the digests that are named in a repository, each with its first use. Those of charts that may be in any
+// repository are not among them; see Of.
 func (r *Reading) Digests(repository string) map[string]Use {
 	all := map[string]Use{}
 	if r == nil {
 		return all
 	}
-	for _, u := range slices.Concat(r.uses[repository], r.uses[""]) {
+	for _, u := range r.uses[repository] {
 		if _, have := all[u.Digest]; u.Digest != "" && !have {
 			all[u.Digest] = u
 		}
@@ -177,10 +178,12 @@ func NewReading(begun time.Time, found map[Use]bool) *Reading {
 		r.uses[u.Repository] = append(r.uses[u.Repository], u)
 	}
 	for _, uses := range r.uses {
-		slices.SortFunc(uses, func(a, b Use) int {
-			return cmp.Or(cmp.Compare(a.Holder.Kind, b.Holder.Kind), cmp.Compare(a.Holder.Namespace, b.Holder.Namespace), cmp.Compare(a.Holder.Name, b.Holder.Name),
-				cmp.Compare(a.Part, b.Part), cmp.Compare(a.Tag, b.Tag), cmp.Compare(a.Digest, b.Digest), cmp.Compare(a.Chart, b.Chart))
-		})
+		slices.SortFunc(uses, compareUses)
 	}
 	return r
+}
+
+func compareUses(a, b Use) int {
+	return cmp.Or(cmp.Compare(a.Holder.Kind, b.Holder.Kind), cmp.Compare(a.Holder.Namespace, b.Holder.Namespace), cmp.Compare(a.Holder.Name, b.Holder.Name),
+		cmp.Compare(a.Part, b.Part), cmp.Compare(a.Repository, b.Repository), cmp.Compare(a.Chart, b.Chart), cmp.Compare(a.Tag, b.Tag), cmp.Compare(a.Digest, b.Digest))
 }

@@ -1,8 +1,8 @@
 package workload
 
 import (
-	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -10,59 +10,78 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// by is a use by a Deployment.
-func by(holder, repository, tag string) Use {
-	return Use{Holder: reference.Object{Kind: "Deployment", Namespace: "ran", Name: holder}, Part: "container web", Repository: repository, Tag: tag}
+func readingOf(uses ...Use) *Reading {
+	all := map[Use]bool{}
+	for _, u := range uses {
+		all[u] = true
+	}
+	return NewReading(time.Time{}, all)
 }
 
-func TestUsesComeInOrder(t *testing.T) {
+func TestChanged(t *testing.T) {
 	t.Parallel()
-	anywhere := by("c", "", "1")
-	anywhere.Chart = "upf"
-	found := map[Use]bool{by("b", "acme/b", "1"): true, by("a", "acme/b", "2"): true, by("z", "acme/a", "1"): true, anywhere: true}
-	r := NewReading(now, found)
-	want := []Use{anywhere, by("z", "acme/a", "1"), by("a", "acme/b", "2"), by("b", "acme/b", "1")}
-	if diff := cmp.Diff(want, slices.Collect(r.Uses())); diff != "" {
-		t.Errorf("by repository, then by holder (-want +got):\n%s", diff)
-	}
-	for u := range r.Uses() {
-		if u != anywhere {
-			t.Errorf("the first one is %+v", u)
-		}
-		break // who has seen enough gets no more
-	}
-	if none := slices.Collect((*Reading)(nil).Uses()); none != nil {
-		t.Errorf("a reading that was never made has %+v", none)
-	}
-}
-
-func TestI14WhatKeepsAReleasedEntry(t *testing.T) {
-	t.Parallel()
-	entry := v1alpha1.TombstoneArtifact{Repository: "acme/m/upf", Tag: "1", Digests: []string{digestA}}
-	chart := v1alpha1.TombstoneArtifact{Repository: "acme/m/chart", Tag: "1"}
-	of := &v1alpha1.Tombstone{Spec: v1alpha1.TombstoneSpec{Manifest: v1alpha1.TombstoneManifest{Name: "m"}, Artifacts: []v1alpha1.TombstoneArtifact{entry, chart}}}
-	digest, whole := by("a", "acme/m/upf", ""), by("a", "acme/m/chart", "1")
-	digest.Digest, whole.Whole = digestA, true
+	a, b := Use{Repository: "acme/a", Tag: "1"}, Use{Repository: "acme/b", Tag: "1"}
+	anywhere := Use{Chart: "upf", Tag: "1"}
 	tests := map[string]struct {
-		reason  string
-		use     Use
-		movedOn bool
-		want    string
+		reason      string
+		before, now *Reading
+		want        map[string]bool
 	}{
-		"tag":         {reason: "it would be pulled once it is restored", use: by("a", "acme/m/upf", "1"), want: "deployments/ran/a uses it (container web)"},
-		"digest":      {reason: "it can be pulled until it is purged", use: digest, want: "deployments/ran/a uses it (container web)"},
-		"moved tag":   {reason: "the tag leads to another digest", use: by("a", "acme/m/upf", "1"), movedOn: true},
-		"old digest":  {reason: "the tag does not matter where a digest is named", use: digest, movedOn: true, want: "deployments/ran/a uses it (container web)"},
-		"its chart":   {reason: "what was released with a chart in use stays with it", use: whole, want: "deployments/ran/a uses it (container web), and with it all of m"},
-		"other tag":   {reason: "it is another image", use: by("a", "acme/m/upf", "2")},
-		"other image": {reason: "an image takes nothing else of its manifest along", use: by("a", "acme/m/chart", "1")},
+		"nothing":  {reason: "neither says anything", want: map[string]bool{}},
+		"first":    {reason: "all of the first reading is new", now: readingOf(a), want: map[string]bool{"acme/a": true}},
+		"last":     {reason: "the store selects nothing any more", before: readingOf(a), want: map[string]bool{"acme/a": true}},
+		"same":     {reason: "the order does not matter", before: readingOf(a, b), now: readingOf(b, a), want: map[string]bool{}},
+		"other":    {reason: "one went and one came", before: readingOf(a), now: readingOf(b), want: map[string]bool{"acme/a": true, "acme/b": true}},
+		"by part":  {reason: "another container is another use", before: readingOf(a), now: readingOf(Use{Repository: "acme/a", Tag: "1", Part: "container web"}), want: map[string]bool{"acme/a": true}},
+		"anywhere": {reason: "a chart may be in any repository", before: readingOf(a), now: readingOf(a, anywhere), want: map[string]bool{"": true}},
 	}
 	for title, test := range tests {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
-			if got := NewReading(now, map[Use]bool{test.use: true}).Keeps(of, entry, test.movedOn); got != test.want {
-				t.Errorf("%s: %q, want %q", test.reason, got, test.want)
+			if diff := cmp.Diff(test.want, test.now.Changed(test.before)); diff != "" {
+				t.Errorf("%s: %s", test.reason, diff)
 			}
 		})
+	}
+}
+
+func TestI14HoldersOfAManifest(t *testing.T) {
+	t.Parallel()
+	web, db := reference.Object{Kind: "Deployment", Namespace: "ran", Name: "web"}, reference.Object{Kind: "StatefulSet", Namespace: "ran", Name: "db"}
+	m := &v1alpha1.ArtifactManifest{}
+	m.Namespace, m.Name = "publisher", "cnf"
+	entries := []v1alpha1.ArtifactStatus{
+		{ArtifactName: "nginx", ArtifactVersion: "1", Repository: "acme/cnf/nginx", Digest: digestA},
+		{ArtifactName: "db", ArtifactVersion: "2", Repository: "acme/cnf/db", Digest: "sha256:b", MovedTo: "sha256:c"},
+		{ArtifactName: "nginx", ArtifactVersion: "1", Repository: "acme/cnf/nginx", Digest: "sha256:moved"}, // the same, as it was found
+	}
+	r := readingOf(
+		Use{Holder: web, Part: "container web", Repository: "acme/cnf/nginx", Tag: "1"},
+		Use{Holder: web, Part: "container web", Repository: "acme/cnf/nginx", Digest: digestA},
+		Use{Holder: db, Terminating: true, Part: "container db", Repository: "acme/cnf/db", Digest: "sha256:c"},
+		Use{Holder: db, Part: "container db", Repository: "acme/cnf/db", Tag: "3"},
+		Use{Holder: db, Part: "container db", Repository: "acme/other/db", Tag: "2"},
+	)
+	to := reference.Self(m)
+	want := []reference.Holder{
+		{Object: web, References: []reference.Reference{{To: to, Artifact: "nginx", Version: "1", Part: "container web"}}},
+		{Object: db, Terminating: true, References: []reference.Reference{{To: to, Artifact: "db", Version: "2", Part: "container db"}}},
+	}
+	if diff := cmp.Diff(want, r.Holders(m, entries)); diff != "" {
+		t.Error(diff)
+	}
+	says := `The resource 'artifactmanifests/publisher/cnf' has some resources attached to it. The dependent resources are: "deployments/ran/web" (artifact nginx:1, container web), "statefulsets/ran/db" (artifact db:2, container db, itself being deleted)`
+	if got := reference.Refusal(to, want); got != says {
+		t.Error(got)
+	}
+}
+
+// What is being deleted lets go by itself, unless its deletion pulls images.
+func TestStandingHolders(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[string]bool{"Deployment": false, "HelmRelease.helm.toolkit.fluxcd.io": true, "Application.argoproj.io": true, v1alpha1.KindDefinition: false} {
+		if got := (reference.Holder{Object: reference.Object{Kind: kind}, Terminating: true}).Stands(); got != want {
+			t.Errorf("a %s that is being deleted stands: %v", kind, got)
+		}
 	}
 }

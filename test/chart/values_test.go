@@ -61,6 +61,21 @@ func TestValues(t *testing.T) {
 			{"ClusterRoleBinding/nfo-manager-watched", "", ""},
 			{"ClusterRoleBinding/nfo-manager", "{.roleRef.name}", "nfo-manager"},
 		}},
+		"NoWorkloads": {"nobody reads what runs by itself", "", []expect{
+			{"ClusterRole/nfo-workloads", "{.metadata.name}", "nfo-workloads"},
+			{"ClusterRoleBinding/nfo-workloads", "", ""},
+			{"ClusterRoleBinding/nfo-workloads-scope", "", ""},
+		}},
+		"Workloads": {"the manager, and the purges of named stores", "workloads: {enabled: true, purgers: [{namespace: publisher, store: acme}]}", []expect{
+			{"ClusterRoleBinding/nfo-workloads", "{.roleRef.name} {.subjects[*].namespace} {.subjects[*].name}", "nfo-workloads operators publisher nfo-manager acme-purge"},
+			{"ClusterRoleBinding/nfo-workloads-scope", "{.roleRef.name} {.subjects[*].name}", "nfo-workloads-scope nfo-manager acme-purge"},
+		}},
+		"WorkloadsOfSome": {"in some namespaces, and Helm's records in others", "workloads: {enabled: true, namespaces: [default], helmReleases: [default]}", []expect{
+			{"ClusterRoleBinding/nfo-workloads", "", ""},
+			{"ClusterRoleBinding/nfo-workloads-scope", "{.subjects[*].name}", "nfo-manager"},
+			{"RoleBinding/nfo-workloads", "{.roleRef.kind} {.roleRef.name} {.subjects[*].name}", "ClusterRole nfo-workloads nfo-manager"},
+			{"RoleBinding/nfo-workloads-helm", "{.roleRef.name} {.subjects[*].namespace}", "nfo-workloads-helm operators"},
+		}},
 		"PlainPaths": {"for tools that undo changes", "webhooks: {secretPaths: false}", []expect{
 			{manager, container + ".args[9]}", "--webhook-secret-paths=false"},
 		}},

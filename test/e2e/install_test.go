@@ -24,7 +24,7 @@ const (
 // before it has left.
 func TestNfo(t *testing.T) {
 	var all []story.Chapter
-	for _, part := range [][]story.Chapter{installing, publishing, purging, failing, removing} {
+	for _, part := range [][]story.Chapter{installing, publishing, purging, running, failing, removing} {
 		all = append(all, part...)
 	}
 	tell(t, all)

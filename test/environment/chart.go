@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"testing"
 
 	"github.com/nfo-operator/nfo/internal/chart"
 
@@ -19,6 +20,16 @@ func (e *Environment) buildChartReader() error {
 	}
 	e.chartCommand = []string{filepath.Join(e.dir, "nfo"), "chart"}
 	return program.Build(e.dir, false, "nfo")
+}
+
+// charts reads charts as the product does.
+func (e *Environment) charts(t testing.TB) *chart.Reader {
+	t.Helper()
+	r, err := chart.NewReader(chart.Limits{}, 1, e.chartCommand...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // A manager starts its own program, with the argument chart, to read a chart. In a test that is the

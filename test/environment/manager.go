@@ -90,8 +90,7 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	if o.API != nil {
 		kube.Wrap(func(rt http.RoundTripper) http.RoundTripper { return o.API(rt) })
 	}
-	base := ctrl.Options{Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", Logger: logger}
-	base.Controller = config.Controller{SkipNameValidation: new(true)}
+	base := ctrl.Options{Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", Logger: logger, Controller: config.Controller{SkipNameValidation: new(true)}}
 	base.Cache.DefaultNamespaces = map[string]cache.Config{}
 	for _, ns := range o.Namespaces {
 		base.Cache.DefaultNamespaces[ns] = cache.Config{}
@@ -111,14 +110,15 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 		hooks = e.newWebhooks(t, o.Namespaces)
 		base.WebhookServer = hooks.server()
 	}
+	charts := e.charts(t)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // Stop ends it, in the test's clean-up
 	mgr, err := controller.NewManager(ctx, kube, base, controller.Options{
 		PollsPerSecond: o.PollsPerSecond, Purger: cronjob.Settings{Image: o.PurgerImage, Resources: *o.PurgerResources, AllowLoopback: !o.RefuseLoopback}, Clock: o.Clock, Transport: o.Registry,
 		Places: o.Places, Lookup: o.resolver(),
-		SecondLook: cmp.Or(o.SecondLook, time.Second), ChartCommand: e.chartCommand,
+		SecondLook: cmp.Or(o.SecondLook, time.Second), Charts: charts,
 	})
 	if err == nil && o.Webhooks {
-		err = admission.Setup(ctx, mgr, admission.Options{Places: o.Places})
+		err = admission.Setup(ctx, mgr, admission.Options{Places: o.Places, Charts: charts})
 	}
 	if err != nil {
 		cancel()

@@ -10,6 +10,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/nfo-operator/nfo/internal/chart"
 	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/workload"
@@ -34,7 +35,11 @@ func (e *Environment) PurgeOf(store client.ObjectKey, through Transport) (purge.
 	if err != nil {
 		return cfg, err
 	}
-	workloads, err := workload.NewReader(kube, httpClient, clock.RealClock{}, time.Now)
+	charts, err := chart.NewReader(chart.Limits{}, 1, e.chartCommand...)
+	if err != nil {
+		return cfg, err
+	}
+	workloads, err := workload.NewReader(kube, httpClient, charts, clock.RealClock{}, time.Now)
 	if err != nil {
 		return cfg, err
 	}

@@ -72,7 +72,7 @@ func TestObjectsAtEveryBoundStopNobodyElse(t *testing.T) {
 	}
 	bad, good := newTenant(t), newTenant(t)
 	manager := startManager(t)
-	alone, beside := slowest{}, slowest{}
+	alone, beside := waits{}, waits{}
 	alone.add(good.works(0))
 	begun := time.Now()
 	var g errgroup.Group
@@ -89,7 +89,7 @@ func TestObjectsAtEveryBoundStopNobodyElse(t *testing.T) {
 	}
 	made := make(chan error, 1)
 	go func() { made <- g.Wait() }()
-	rounds, after := 1, slowest{}
+	rounds, after := 1, waits{}
 	for done := false; !done || len(after) == 0; rounds++ {
 		if took := good.works(rounds); done {
 			after.add(took)
@@ -106,7 +106,7 @@ func TestObjectsAtEveryBoundStopNobodyElse(t *testing.T) {
 		default:
 		}
 	}
-	t.Logf("alone: %v; while %d objects at their bounds are made, the slowest of %d: %v; beside them: %v", alone, 5*count, rounds, beside, after)
+	t.Logf("alone: %v; while %d objects at their bounds are made, the slowest of %d: %v; beside them: %v", alone.slowest(), 5*count, rounds, beside.slowest(), after.slowest())
 	t.Logf("the manager had at most %d of %d MiB", manager.used()>>20, managerMemory>>20)
 	manager.alive()
 	manager.stop()

@@ -73,7 +73,7 @@ func (h *held) provoke() {
 func TestRegistriesStopNobodyElse(t *testing.T) {
 	manager := startManager(t)
 	good := newTenant(t)
-	alone, rounds := slowest{}, 1
+	alone, rounds := waits{}, 1
 	alone.add(good.works(0))
 	var all []*held
 	for _, attack := range registrytest.Start(t).Attacks() {
@@ -99,14 +99,14 @@ func TestRegistriesStopNobodyElse(t *testing.T) {
 		h.provoke()
 	}
 	purged := purgeAll(ctx, t, all)
-	beside, first := slowest{}, rounds
+	beside, first := waits{}, rounds
 	for ; rounds == first || ctx.Err() == nil; rounds++ {
 		beside.add(good.works(rounds))
 		manager.alive()
 	}
 	most := <-purged
 	manager.alive()
-	t.Logf("alone: %v; beside %d hostile registries, the slowest of %d: %v", alone, len(all), rounds-first, beside)
+	t.Logf("alone: %v; beside %d hostile registries, the slowest of %d: %v", alone.slowest(), len(all), rounds-first, beside.slowest())
 	t.Logf("the manager had at most %d of %d MiB, a purge %d of %d MiB", manager.used()>>20, managerMemory>>20, most>>20, purgeMemory>>20)
 	for _, h := range all { // each was asked, and what is given up goes
 		h.Expect(h.registry.Count(nil)).To(gomega.BeNumerically(">", 0))
@@ -123,7 +123,7 @@ func TestRegistriesStopNobodyElse(t *testing.T) {
 
 // oneByOne prints how long another tenant waits beside each hostile registry alone, in three rounds each. Before the
 // next one the registry tells the truth again. It returns the number of the next round.
-func oneByOne(good *tenant, all []*held, alone slowest, manager *process) int {
+func oneByOne(good *tenant, all []*held, alone waits, manager *process) int {
 	good.t.Helper()
 	clear(alone) // the first round is slow: the manager has just started
 	rounds := 1
@@ -131,17 +131,17 @@ func oneByOne(good *tenant, all []*held, alone slowest, manager *process) int {
 		alone.add(good.works(rounds))
 		rounds++
 	}
-	good.t.Logf("alone, the slowest of 5: %v", alone)
+	good.t.Logf("alone: usually %v, the slowest of 5 %v", alone.usual(), alone.slowest())
 	for _, h := range all {
 		h.provoke()
-		beside := slowest{}
+		beside := waits{}
 		for range 3 {
 			beside.add(good.works(rounds))
 			rounds++
 		}
 		manager.alive()
 		h.registry.Intercept(nil)
-		good.t.Logf("beside %q: %v, times %s", h.attack.Name, beside, beside.over(alone))
+		good.t.Logf("beside %q: usually %v, times %s; the slowest of 3 %v", h.attack.Name, beside.usual(), beside.over(alone), beside.slowest())
 	}
 	return rounds
 }

@@ -150,20 +150,38 @@ func (n *tenant) works(round int) map[string]time.Duration {
 	return took
 }
 
-// slowest is the longest that a tenant waited for each, over several rounds.
-type slowest map[string]time.Duration
+// waits are how long a tenant waited for each, in several rounds.
+type waits map[string][]time.Duration
 
-func (s slowest) add(round map[string]time.Duration) {
+func (w waits) add(round map[string]time.Duration) {
 	for name, took := range round {
-		s[name] = max(s[name], took).Round(time.Millisecond)
+		w[name] = append(w[name], took.Round(time.Millisecond))
 	}
 }
 
-// over is how many times longer each took than in others.
-func (s slowest) over(others slowest) string {
+// usual is the median of each.
+func (w waits) usual() map[string]time.Duration {
+	all := map[string]time.Duration{}
+	for name, took := range w {
+		all[name] = slices.Sorted(slices.Values(took))[len(took)/2]
+	}
+	return all
+}
+
+func (w waits) slowest() map[string]time.Duration {
+	all := map[string]time.Duration{}
+	for name, took := range w {
+		all[name] = slices.Max(took)
+	}
+	return all
+}
+
+// over is how many times longer each usually took than in others.
+func (w waits) over(others waits) string {
 	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(s)) {
-		parts = append(parts, fmt.Sprintf("%s %.1f", name, s[name].Seconds()/others[name].Seconds()))
+	alone, beside := others.usual(), w.usual()
+	for _, name := range slices.Sorted(maps.Keys(w)) {
+		parts = append(parts, fmt.Sprintf("%s %.1f", name, beside[name].Seconds()/alone[name].Seconds()))
 	}
 	return strings.Join(parts, ", ")
 }

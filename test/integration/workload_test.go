@@ -1,11 +1,13 @@
 package integration
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,7 +18,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/purge"
@@ -171,74 +175,148 @@ func TestI2WorkloadsThatCannotBeReadKeep(t *testing.T) {
 	s.goes(m)
 }
 
-// A kind that is not installed holds nothing.
-func TestI14WhatIsNotInstalledHoldsNothing(t *testing.T) {
+// custom makes a CustomResourceDefinition of another product for a test, with the group, version and kind of the real one, and nothing
+// said of what is in its objects.
+func (s *scene) custom(plural, kind, group, version string) client.Object {
+	s.t.Helper()
+	anything := "{type: object, x-kubernetes-preserve-unknown-fields: true}"
+	o := &unstructured.Unstructured{}
+	s.Expect(yaml.Unmarshal(fmt.Appendf(nil, `{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: %[1]s.%[3]s},
+  spec: {group: %[3]s, scope: Namespaced, names: {plural: %[1]s, singular: %[5]s, kind: %[2]s, listKind: %[2]sList},
+    versions: [{name: %[4]s, served: true, storage: true, schema: {openAPIV3Schema: {type: object, properties: {spec: %[6]s, status: %[6]s}}}}]}}`,
+		plural, kind, group, version, strings.ToLower(kind), anything), &o.Object)).To(gomega.Succeed())
+	s.create(o)
+	s.t.Cleanup(func() {
+		_ = env.Client.Delete(context.WithoutCancel(s.t.Context()), o) // or it has gone
+	})
+	return o
+}
+
+// object creates an object of such a kind, as soon as the API server serves it.
+func (s *scene) object(text string) *unstructured.Unstructured {
+	s.t.Helper()
+	o := &unstructured.Unstructured{}
+	s.Expect(yaml.Unmarshal([]byte(text), &o.Object)).To(gomega.Succeed())
+	o.SetNamespace(s.ns)
+	s.Eventually(func() error { return env.Client.Create(s.t.Context(), o) }).Should(gomega.Succeed())
+	return o
+}
+
+// state is how a source was read last.
+func (s *scene) state(st *v1alpha1.ArtifactStore, source v1alpha1.WorkloadSource) v1alpha1.WorkloadSourceState {
+	s.find(st, v1alpha1.ConditionReady)
+	if st.Status.Workloads == nil {
+		return ""
+	}
+	for _, one := range st.Status.Workloads.Sources {
+		if one.Name == source {
+			return one.State
+		}
+	}
+	return ""
+}
+
+// What is not installed holds nothing, what is holds, and what was and has gone may come back.
+func TestI14WhatFluxAndArgoCDDeployHolds(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	s.reads("nfo-workloads")
-	m := s.manifest("cnf", "nginx:1.0.0")
-	s.image("cnf", "nginx:1.0.0", "one")
-	st := s.running(v1alpha1.WorkloadPods, v1alpha1.WorkloadFlux, v1alpha1.WorkloadArgoCD)
-	s.create(st, m)
+	upf, smf, amf := s.manifest("upf", "chart:1.0.0", "image:1.0.0"), s.manifest("smf", "smf:2.0.0"), s.manifest("amf", "amf:1.0.0")
+	d := s.image("upf", "chart:1.0.0", "chart").Digest.String()
+	s.image("upf", "image:1.0.0", "image")
+	s.image("smf", "smf:2.0.0", "smf")
+	s.image("amf", "amf:1.0.0", "amf")
+	st := s.running(v1alpha1.WorkloadFlux, v1alpha1.WorkloadArgoCD)
+	s.create(st, upf, smf, amf)
 	s.manage()
-	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
-	s.delete(m)
-	s.goes(m)
-	s.Eventually(func() []v1alpha1.WorkloadSourceStatus {
-		s.find(st, v1alpha1.ConditionReady)
-		return st.Status.Workloads.Sources
-	}).Should(gomega.ContainElement(gomega.And(gomega.HaveField("Name", v1alpha1.WorkloadFlux), gomega.HaveField("State", v1alpha1.WorkloadsNotInstalled))))
+	for _, m := range []*v1alpha1.ArtifactManifest{upf, smf, amf} {
+		s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+	}
+	s.Eventually(func() v1alpha1.WorkloadSourceState { return s.state(st, v1alpha1.WorkloadFlux) }).Should(gomega.Equal(v1alpha1.WorkloadsNotInstalled))
+	s.Expect(s.state(st, v1alpha1.WorkloadArgoCD)).To(gomega.Equal(v1alpha1.WorkloadsNotInstalled))
+
+	flux := []client.Object{
+		s.custom("helmreleases", "HelmRelease", "helm.toolkit.fluxcd.io", "v2"), s.custom("ocirepositories", "OCIRepository", "source.toolkit.fluxcd.io", "v1"),
+		s.custom("helmcharts", "HelmChart", "source.toolkit.fluxcd.io", "v1"),
+	}
+	s.custom("applications", "Application", "argoproj.io", "v1alpha1")
+	release := s.object(`{apiVersion: helm.toolkit.fluxcd.io/v2, kind: HelmRelease, metadata: {name: upf}, spec: {chartRef: {kind: OCIRepository, name: upf}},
+  status: {history: [{version: 2, chartName: upf, chartVersion: 1.1.0, ociDigest: "sha256:` + strings.Repeat("0", 64) + `"}, {version: 1, chartName: upf, chartVersion: 1.0.0, ociDigest: "` + d + `"}]}}`)
+	app := s.object(`{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: smf}, spec: {source: {repoURL: ` + s.registry.Host + `/acme/smf, chart: smf, targetRevision: 2.x}}, status: {sync: {revision: 2.0.0}}}`)
+	s.delete(upf, smf)
+	s.says(upf, v1alpha1.ConditionDeletionBlocked, "True/InUse", `"helmrelease.helm.toolkit.fluxcd.io/`+s.ns+`/upf"`, "artifact chart:1.0.0", "revision 1")
+	s.says(smf, v1alpha1.ConditionDeletionBlocked, "True/InUse", `"application.argoproj.io/`+s.ns+`/smf"`, "artifact smf:2.0.0")
+	s.Expect(s.at("acme/upf/image", "1.0.0")).NotTo(gomega.BeEmpty(), "the image of a chart that may be rolled back to")
+	s.delete(release, app)
+	s.goes(upf, smf)
+
+	change(s, st, func(o *v1alpha1.ArtifactStore) { o.Spec.Workloads.RegistryAliases = []string{"mirror.example/acme"} }) // so that it is read anew
+	s.Eventually(func() v1alpha1.WorkloadSourceState { return s.state(st, v1alpha1.WorkloadFlux) }).Should(gomega.Equal(v1alpha1.WorkloadsRead))
+	s.delete(flux...)
+	s.goes(flux...)
+	s.delete(amf)
+	s.says(amf, v1alpha1.ConditionDeletionBlocked, "True/"+v1alpha1.ReasonWorkloadsUnreadable, "Flux", "it was read before")
 }
 
-// rounds is how often a race is tried: more with NFO_ROUNDS.
-func rounds(usual int) int {
-	if n, err := strconv.Atoi(os.Getenv("NFO_ROUNDS")); err == nil {
+// setting is a number of the environment, or the usual one.
+func setting(name string, usual int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
 		return n
 	}
 	return usual
 }
 
 // Pods are created while the manifest that their image is in is deleted, and purged without any grace. Whenever a pod was
-// admitted, its image is still there.
+// admitted, its image is still there. `make races` tries it 2,000 times.
 func TestI14NoImageOfAnAdmittedPodIsPurged(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	s.reads("nfo-workloads")
-	s.create(s.running(v1alpha1.WorkloadPods))
-	s.manage(func(o *environment.ManagerOptions) { o.PurgerImage = purgerImage })
-	s.Eventually(func() error {
-		_, err := s.purge(t.Context(), false, nil)
-		return err
-	}).Should(gomega.Succeed())
-	outcomes := map[string]int{}
-	for i := range rounds(12) {
-		name := fmt.Sprintf("cnf-%d", i)
-		m, pod := s.manifest(name, "nginx:1.0.0"), s.pod(name, s.pulled(name, "nginx:1.0.0"))
-		d := s.image(name, "nginx:1.0.0", name).Digest.String()
-		s.create(m)
-		s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
-		var racing sync.WaitGroup
-		racing.Go(func() { s.delete(m) })
-		racing.Go(func() {
-			time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond)
-			s.create(pod)
-		})
-		racing.Go(func() {
-			time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond)
-			if _, err := s.purge(t.Context(), false, nil); err != nil && !errors.Is(err, purge.ErrPutBack) {
-				t.Error(err)
+	for range setting("NFO_PUBLISHERS", 1) {
+		t.Run("publisher", func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			s.reads("nfo-workloads")
+			s.create(s.running(v1alpha1.WorkloadPods))
+			s.manage(func(o *environment.ManagerOptions) { o.PurgerImage = purgerImage })
+			s.Eventually(func() error {
+				_, err := s.purge(t.Context(), false, nil)
+				return err
+			}).Should(gomega.Succeed())
+			outcomes := map[string]int{}
+			for i := range setting("NFO_ROUNDS", 12) {
+				outcomes[s.race(fmt.Sprintf("cnf-%d", i))]++
 			}
+			t.Logf("%v", outcomes)
 		})
-		racing.Wait()
-		_, err := s.purge(t.Context(), false, nil)
-		s.Expect(err).NotTo(gomega.HaveOccurred())
-		s.Expect(s.at("acme/"+name+"/nginx", d)).To(gomega.Equal(d), "the image of pod %s", name)
-		if s.at("acme/"+name+"/nginx", "1.0.0") == d {
-			outcomes["tagged"]++
-		} else {
-			outcomes["untagged before the pod came"]++
-		}
-		s.Expect(env.Client.Delete(t.Context(), pod, client.GracePeriodSeconds(0))).To(gomega.Succeed())
 	}
-	t.Logf("%v", outcomes)
+}
+
+// race is one round, of a manifest of a name. It returns what came first.
+func (s *scene) race(name string) (outcome string) {
+	s.t.Helper()
+	m, pod := s.manifest(name, "nginx:1.0.0"), s.pod(name, s.pulled(name, "nginx:1.0.0"))
+	d := s.image(name, "nginx:1.0.0", name).Digest.String()
+	s.create(m)
+	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+	var racing sync.WaitGroup
+	racing.Go(func() { s.delete(m) })
+	racing.Go(func() {
+		<-time.After(time.Duration(rand.IntN(400)) * time.Millisecond)
+		s.create(pod)
+	})
+	racing.Go(func() {
+		<-time.After(time.Duration(rand.IntN(400)) * time.Millisecond)
+		if _, err := s.purge(s.t.Context(), false, nil); err != nil && !errors.Is(err, purge.ErrPutBack) {
+			s.t.Error(err)
+		}
+	})
+	racing.Wait()
+	_, err := s.purge(s.t.Context(), false, nil)
+	s.Expect(err).NotTo(gomega.HaveOccurred())
+	s.Expect(s.at("acme/"+name+"/nginx", d)).To(gomega.Equal(d), "the image of pod %s", name)
+	outcome = "untagged before the pod came"
+	if s.at("acme/"+name+"/nginx", "1.0.0") == d {
+		outcome = "the pod came first"
+	}
+	s.Expect(env.Client.Delete(s.t.Context(), pod, client.GracePeriodSeconds(0))).To(gomega.Succeed())
+	return outcome
 }

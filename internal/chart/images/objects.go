@@ -116,6 +116,8 @@ type objectWalk struct {
 	depth int
 	// encoded is true where texts are in base64.
 	encoded bool
+	// texts is true if a text is searched for images of any registry.
+	texts bool
 }
 
 func (w objectWalk) object(o map[string]any) {
@@ -220,6 +222,9 @@ func (w objectWalk) text(text string, at []string) {
 		if decoded, err := base64.StdEncoding.DecodeString(text); err == nil {
 			text = string(decoded)
 		}
+	}
+	if w.texts {
+		w.anyRegistry(text, at)
 	}
 	if !strings.Contains(text, Registry) {
 		return

@@ -29,7 +29,7 @@ func NewReader(flags *genericclioptions.ConfigFlags) (Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the cluster: %w", err)
 	}
-	r, err := workload.NewReader(kube, through, clock.RealClock{}, time.Now)
+	r, err := workload.NewReader(kube, through, nil, clock.RealClock{}, time.Now)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,52 @@
+package images
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// InManifest returns the images that the objects of a rendered manifest name, each once, in the order of the manifest:
+// those of pods wherever they are, those in fields that look like an image of custom resources, and references with a
+// host and a tag or digest in any text, such as an argument. What is not a reference of at most MaxReference bytes is
+// left out. An error says which document cannot be decoded: it may name more images.
+func InManifest(manifest string) (references []string, err error) {
+	var found []Finding
+	for i, document := range documentStart.Split(manifest, -1) {
+		object, err := decodeObject(document)
+		if err != nil {
+			return nil, fmt.Errorf("document %d cannot be decoded: %w", i+1, err)
+		}
+		objectWalk{found: &found, depth: maxEmbedded, texts: true}.object(object)
+	}
+	seen := map[string]bool{}
+	for _, f := range found {
+		if seen[f.reference] || len(f.reference) > MaxReference {
+			continue
+		}
+		seen[f.reference] = true
+		if _, err := ParseImage(f.reference); err == nil {
+			references = append(references, f.reference)
+		}
+	}
+	return references, nil
+}
+
+// betweenReferences is what separates a reference from the rest of a text.
+var betweenReferences = regexp.MustCompile("[\\s\"'`,;=<>(){}\\[\\]|]+")
+
+// anyRegistry takes what looks like an image of any registry: a whole reference that begins with a host.
+func (w objectWalk) anyRegistry(text string, at []string) {
+	if !strings.Contains(text, "/") {
+		return
+	}
+	for _, word := range betweenReferences.Split(text, -1) {
+		if _, after, ok := strings.Cut(word, "://"); ok {
+			word = after
+		}
+		word = strings.TrimRight(word, ".:")
+		if namesHost(word) && wholeReference.MatchString(word) {
+			w.add(word, at, true)
+		}
+	}
+}
