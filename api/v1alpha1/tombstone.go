@@ -226,6 +226,11 @@ func (t *Tombstone) SetEntry(e TombstoneArtifactStatus) {
 	t.Status.Artifacts[i] = e
 }
 
+// MovedOn reports whether the tag of an entry is at another digest than what was released.
+func (t *Tombstone) MovedOn(e TombstoneArtifactStatus) bool {
+	return t.Spec.Cause == CauseOverwritten || strings.HasPrefix(e.Reason, ReasonTagTaken)
+}
+
 // Consumed reports whether nothing of the tombstone is left to restore or to purge.
 func (t *Tombstone) Consumed() bool {
 	for _, a := range t.Spec.Artifacts {

@@ -27,6 +27,9 @@ kinds, that its Deployment is available, and that its webhooks answer through th
 certificate that the API server trusts. For that it asks the API server, as a dry run, to create an
 ArtifactStore that only a webhook can refuse. It changes nothing.
 
+For each store with spec.workloads it then says of each source whether the operator could read it, and how long
+ago. These lines are from the stores' status: the operator's rights count, and not those of this program.
+
 What is not so yet is waited for.
 
 Exit codes:
@@ -90,22 +93,35 @@ func runCheck(ctx context.Context, api client.Client, flags checkFlags, out io.W
 		{"the operator runs", checkManager},
 		{"the webhooks answer", checkWebhooks},
 	} {
-		var why error
-		err := wait.PollUntilContextCancel(ctx, checkInterval, true, func(ctx context.Context) (bool, error) {
-			// What the end of the wait has interrupted says nothing of the operator.
-			if err := step.check(context.WithoutCancel(ctx), api, flags.namespace); err != nil {
-				why = err
-				return false, nil
-			}
-			return true, nil
-		})
-		if errors.Is(err, context.DeadlineExceeded) {
-			return why
-		}
-		if err != nil {
-			return errors.Join(why, err)
+		if err := await(ctx, func(ctx context.Context) error { return step.check(ctx, api, flags.namespace) }); err != nil {
+			return err
 		}
 		fmt.Fprintln(out, "ok:", step.holds)
+	}
+	var lines []string
+	err := await(ctx, func(ctx context.Context) (err error) {
+		lines, err = checkWorkloads(ctx, api, time.Now())
+		return err
+	})
+	for _, line := range lines {
+		fmt.Fprintln(out, line)
+	}
+	return err
+}
+
+// await checks until that succeeds. When ctx ends, it returns why the last check did not.
+func await(ctx context.Context, check func(context.Context) error) error {
+	var why error
+	err := wait.PollUntilContextCancel(ctx, checkInterval, true, func(ctx context.Context) (bool, error) {
+		// What the end of the wait has interrupted says nothing of the operator.
+		why = check(context.WithoutCancel(ctx))
+		return why == nil, nil
+	})
+	if errors.Is(err, context.DeadlineExceeded) {
+		return why
+	}
+	if err != nil {
+		return errors.Join(why, err)
 	}
 	return nil
 }

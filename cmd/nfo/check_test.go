@@ -27,6 +27,7 @@ type checked struct {
 	manager *appsv1.Deployment
 	// answer is the API server's to what a webhook has to refuse.
 	answer error
+	stores []client.Object
 }
 
 func sound() checked {
@@ -67,6 +68,7 @@ func (c checked) client(t *testing.T) client.Client {
 			return c.answer
 		},
 	})
+	b = b.WithObjects(c.stores...)
 	if c.manager != nil {
 		b = b.WithObjects(c.manager)
 	}

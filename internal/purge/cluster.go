@@ -302,7 +302,7 @@ func (e entry) mayGo() bool { return e.keep == "" }
 
 // movedOn reports whether the tag is at another digest since.
 func (e entry) movedOn() bool {
-	return e.tombstone.Spec.Cause == v1alpha1.CauseOverwritten || strings.HasPrefix(e.status.Reason, v1alpha1.ReasonTagTaken)
+	return e.tombstone.MovedOn(e.status)
 }
 
 // ownTag reports whether the entry's tag is still there because the registry removes no tags.

@@ -53,24 +53,9 @@ func (cfg Config) readRunning(ctx context.Context, store *v1alpha1.ArtifactStore
 	return r, nil
 }
 
-// use says which workload keeps an entry, "" for none (I14): one that names its tag or a digest of it, or a chart that it was released with.
-// Where the tag has moved on, nobody comes to its old digest by the tag any more.
+// use says which workload keeps an entry, "" for none (I14).
 func (r running) use(e entry) string {
-	tag := e.Tag
-	if e.movedOn() {
-		tag = ""
-	}
-	if uses := r.Of(e.Repository, tag, e.Digests...); len(uses) > 0 {
-		return uses[0].String()
-	}
-	for _, a := range e.tombstone.Spec.Artifacts {
-		for _, u := range r.Of(a.Repository, a.Tag, a.Digests...) {
-			if u.Whole {
-				return fmt.Sprintf("%s, and with it all of %s", u, e.tombstone.Spec.Manifest.Name)
-			}
-		}
-	}
-	return ""
+	return r.Keeps(e.tombstone, e.TombstoneArtifact, e.movedOn())
 }
 
 // maxRoots bounds the digests that workloads name in one repository, each of which is a request. Where there are more, all stays.

@@ -39,8 +39,9 @@ type release struct {
 	// RestorableUntil is when its grace ends. Until then it can certainly be brought back, afterwards
 	// until a purge comes.
 	RestorableUntil *time.Time `json:"restorableUntil,omitempty"`
-	// KeptBy is what keeps it from a purge all the same.
+	// KeptBy is what keeps it from a purge all the same, and Reason the purge's word for it: Held or InUse.
 	KeptBy string `json:"keptBy,omitempty"`
+	Reason string `json:"reason,omitempty"`
 	// Says is all of that in a sentence.
 	Says string `json:"says"`
 }
@@ -88,6 +89,14 @@ func (e *evidence) verdict(subject client.Object, a *answer) string {
 		}
 		return fmt.Sprintf("Kept, in the end by %s: %s. To let it go, delete these or change what they name, and then what is between.", v1alpha1.FirstOf(a.Roots, reference.NamedHolders), deleting)
 	}
+	m, listing := subject.(*v1alpha1.ArtifactManifest)
+	unsure := listing && e.unsure(m)
+	if unsure && m.DeletionTimestamp != nil {
+		return "Nothing that could be read keeps it, and it is being deleted. But " + mayBeUsed + "; its conditions say what that waits for."
+	}
+	if unsure {
+		return "Nothing that could be read keeps it. But " + mayBeUsed + ", and deleting it is refused or waits."
+	}
 	if subject.GetDeletionTimestamp() != nil {
 		return "Nothing keeps it, and it is being deleted; its conditions say what that waits for."
 	}
@@ -122,9 +131,9 @@ func (e *evidence) store(name string) *v1alpha1.ArtifactStore {
 	return &e.stores[i]
 }
 
-// terminating reports whether all that keeps something is itself going.
+// terminating reports whether all that keeps something is itself being deleted, and lets go by that.
 func terminating(links []*link) bool {
-	return !slices.ContainsFunc(links, func(l *link) bool { return !l.Terminating })
+	return !slices.ContainsFunc(links, func(l *link) bool { return l.stands })
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

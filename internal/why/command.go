@@ -13,6 +13,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/plugin"
+	"github.com/nfo-operator/nfo/internal/plugin/running"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -22,6 +23,9 @@ KIND/NAME is an object of the namespace: am/upf-1.0.0. An image is HOST/REPOSITO
 HOST/REPOSITORY@DIGEST. Both are looked up in the cluster, as it is now; no registry is asked and no Secret
 is read. What a registry alone shows, such as an index that lists an image, is in the report of
 'nfo purge --dry-run'.
+
+If the store has spec.workloads, the workloads that use something keep it too. They are read with your
+rights. Where you may not, what nfo itself saw last is used, and "Incomplete" says so.
 
 Exit codes:
   0  this is the answer
@@ -92,7 +96,11 @@ func (f *whyFlags) object(ctx context.Context, what string) (*answer, error) {
 	if err != nil {
 		return nil, &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
-	a, found := e.aboutObject(reference.Object{Kind: kind, Namespace: namespace, Name: name})
+	o := reference.Object{Kind: kind, Namespace: namespace, Name: name}
+	if err := f.look(ctx, e, e.concerned(o)...); err != nil {
+		return nil, err
+	}
+	a, found := e.aboutObject(o)
 	if !found {
 		return nil, &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("%s does not exist, and no tombstone is of it", v1alpha1.ResourceID(kind, namespace, name))}
 	}
@@ -117,7 +125,11 @@ func (f *whyFlags) image(ctx context.Context, what string) (*answer, error) {
 	if err != nil {
 		return nil, &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
-	store := i.in(stores.(*v1alpha1.ArtifactStoreList).Items)
+	all := stores.(*v1alpha1.ArtifactStoreList).Items
+	store := i.in(all)
+	if store == nil {
+		i, store = i.alias(all)
+	}
 	if store == nil {
 		return i.elsewhere(unseen), nil
 	}
@@ -125,7 +137,22 @@ func (f *whyFlags) image(ctx context.Context, what string) (*answer, error) {
 	if err != nil {
 		return nil, &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
+	if err := f.look(ctx, e, store); err != nil {
+		return nil, err
+	}
 	return e.aboutImage(i, store), nil
+}
+
+// look reads what the workloads run that stores select, with the rights of the user.
+func (f *whyFlags) look(ctx context.Context, e *evidence, stores ...*v1alpha1.ArtifactStore) error {
+	r, err := running.NewReader(f.config)
+	if err == nil {
+		err = e.look(ctx, r, stores...)
+	}
+	if err != nil {
+		return &plugin.Error{Code: plugin.ExitFailed, Err: err}
+	}
+	return nil
 }
 
 // gather reads all that can keep something in one namespace, as it is now.

@@ -6,4 +6,5 @@
 // Invariants held here:
 //
 //   - I2: what could not be looked at is never left out of an answer.
+//   - I14: as long as it is not known what all workloads run, nothing is said to be free.
 package why

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/plugin/running"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -39,42 +40,22 @@ type evidence struct {
 	unseen []string
 
 	objects map[reference.Object]client.Object
-	naming  map[string][]client.Object // what names something, by its key
+	naming  reference.Naming
 	shown   map[reference.Object]bool
+	running map[string]running.Running // by the name of the store
 }
 
 // use takes what holds, by what it names.
 func (e *evidence) use(s reference.Snapshot) {
-	e.objects, e.naming, e.shown = map[reference.Object]client.Object{}, map[string][]client.Object{}, map[reference.Object]bool{}
+	e.objects, e.naming, e.shown = map[reference.Object]client.Object{}, s.Naming(), map[reference.Object]bool{}
 	for _, items := range s {
 		for _, o := range items {
 			e.objects[reference.Self(o)] = o
-			for _, key := range reference.Keys(o) {
-				e.naming[key] = append(e.naming[key], o)
-			}
 		}
 	}
 	for i := range e.stores {
 		e.objects[reference.Self(&e.stores[i])] = &e.stores[i]
 	}
-}
-
-// holders are what holds an object, sorted. A reference to a store can hold its manifests.
-func (e *evidence) holders(subject client.Object) []reference.Holder {
-	candidates := e.naming[reference.Key(reference.Self(subject))]
-	if m, ok := subject.(*v1alpha1.ArtifactManifest); ok {
-		store := reference.Object{Kind: v1alpha1.KindArtifactStore, Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}
-		candidates = slices.Concat(candidates, e.naming[reference.Key(store)])
-	}
-	some := reference.Snapshot{}
-	seen := map[reference.Object]bool{}
-	for _, o := range candidates {
-		if self := reference.Self(o); !seen[self] {
-			seen[self] = true
-			some[self.Kind] = append(some[self.Kind], o)
-		}
-	}
-	return some.Holders(subject)
 }
 
 // link is one object in the chain that keeps what was asked for, and what keeps it in its turn.
@@ -89,21 +70,26 @@ type link struct {
 	KeptBy []*link `json:"keptBy,omitempty"`
 	// ShownAbove is true when what keeps it was said where it came up first.
 	ShownAbove bool `json:"shownAbove,omitempty"`
+	// stands: deletions of what it keeps are refused, and do not wait for it.
+	stands bool
 }
 
 // chain is what keeps an object, up to the roots. Each object is followed once.
 func (e *evidence) chain(subject client.Object) []*link {
 	var all []*link
-	for _, h := range e.holders(subject) {
+	for _, h := range e.naming.Holders(subject) {
 		all = append(all, e.follow(h))
+	}
+	if m, ok := subject.(*v1alpha1.ArtifactManifest); ok {
+		all = append(all, e.workloads(m)...)
 	}
 	return all
 }
 
 func (e *evidence) follow(h reference.Holder) *link {
-	l := &link{Object: h.String(), Because: because(h), Terminating: h.Terminating}
+	l := &link{Object: h.String(), Because: because(h), Terminating: h.Terminating, stands: h.Stands()}
 	if e.shown[h.Object] {
-		l.ShownAbove = len(e.holders(e.objects[h.Object])) > 0
+		l.ShownAbove = len(e.naming.Holders(e.objects[h.Object])) > 0
 		return l
 	}
 	e.shown[h.Object] = true
@@ -121,6 +107,9 @@ func because(h reference.Holder) string {
 		}
 		if r.Application != "" {
 			part = strings.TrimPrefix(part+", by "+r.Application, ", ")
+		}
+		if r.Part != "" {
+			part = strings.TrimPrefix(part+", "+running.Because(r.Part), ", ")
 		}
 		if part != "" && r.To.Kind == v1alpha1.KindArtifactStore {
 			part += ", of any manifest of its store"

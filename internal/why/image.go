@@ -44,6 +44,31 @@ func (i image) in(stores []v1alpha1.ArtifactStore) *v1alpha1.ArtifactStore {
 	return best
 }
 
+// alias finds the store that an image is in by another name that nodes pull it by, the longest path first, and the image
+// by its name there; nil for none.
+func (i image) alias(stores []v1alpha1.ArtifactStore) (image, *v1alpha1.ArtifactStore) {
+	named, longest := i, -1
+	var best *v1alpha1.ArtifactStore
+	for n := range stores {
+		s := &stores[n]
+		here, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+		if err != nil || s.Spec.Workloads == nil || s.Refused() || s.Winner(stores) != nil {
+			continue
+		}
+		at, err := s.Spec.Workloads.Locations(here)
+		if err != nil {
+			continue
+		}
+		for _, l := range at[1:] {
+			if i.at(l) && len(l.Prefix) > longest {
+				rest := strings.TrimPrefix(strings.TrimPrefix(i.Repository, l.Prefix), "/")
+				best, longest, named.Host, named.Repository = s, len(l.Prefix), here.Host, strings.TrimPrefix(here.Prefix+"/"+rest, "/")
+			}
+		}
+	}
+	return named, best
+}
+
 // at reports whether an image is in a location.
 func (i image) at(l v1alpha1.RegistryLocation) bool {
 	scheme := "https://"
@@ -147,22 +172,35 @@ func (e *evidence) aboutImage(i image, store *v1alpha1.ArtifactStore) *answer {
 		about := &answer{KeptBy: chain, Roots: roots(chain), Kept: len(chain) > 0}
 		verdicts = append(verdicts, self+": "+e.verdict(f.manifest, about))
 	}
-	listed := len(a.KeptBy) > 0
 	for _, h := range e.pinned(store.Spec.Registry.URL, i.Repository, i.Digest.String()) {
 		l := e.follow(h)
 		l.Because = deploysAs(h)
 		a.KeptBy = append(a.KeptBy, l)
 	}
+	deployed := len(a.KeptBy) > len(verdicts)
+	a.KeptBy = append(a.KeptBy, e.users(i, store)...)
 	a.Kept, a.Roots = len(a.KeptBy) > 0, roots(a.KeptBy)
-	switch {
-	case listed:
-		a.Verdict = "As long as a manifest lists it, no purge deletes it. " + strings.Join(verdicts, " ")
-	case a.Kept:
-		a.Verdict = fmt.Sprintf("No manifest lists it. As long as a definition deploys it, no purge deletes it: it is kept, in the end by %s.", v1alpha1.FirstOf(a.Roots, reference.NamedHolders))
-	case len(a.Released) > 0:
-		a.Verdict = "No manifest lists it; what was released of it is below."
-	default:
-		a.Verdict = fmt.Sprintf("No manifest lists it and no tombstone has it: nothing here deletes it. It is in the path of %s.", reference.Self(store))
+	if a.Verdict = "As long as a manifest lists it, no purge deletes it. " + strings.Join(verdicts, " "); len(verdicts) == 0 {
+		a.Verdict = e.unlisted(a, store, deployed)
 	}
 	return a
+}
+
+// unlisted is the verdict about an image that no manifest lists.
+func (e *evidence) unlisted(a *answer, store *v1alpha1.ArtifactStore, deployed bool) string {
+	by := v1alpha1.FirstOf(a.Roots, reference.NamedHolders)
+	switch {
+	case deployed:
+		return fmt.Sprintf("No manifest lists it. As long as a definition deploys it, no purge deletes it: it is kept, in the end by %s.", by)
+	case a.Kept:
+		return fmt.Sprintf("No manifest lists it. As long as workloads use it, no purge deletes it: it is used by %s.", by)
+	}
+	verdict := "No manifest lists it; what was released of it is below."
+	if len(a.Released) == 0 {
+		verdict = fmt.Sprintf("No manifest lists it and no tombstone has it: nothing here deletes it. It is in the path of %s.", reference.Self(store))
+	}
+	if e.running[store.Name].Missing != "" {
+		verdict += " But it may be in use: not all that workloads run could be read."
+	}
+	return verdict
 }

@@ -47,7 +47,7 @@ func (e *evidence) release(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact, 
 		}[entry.State]
 		return r
 	}
-	r.KeptBy = e.keeps(t, a, digest)
+	r.Reason, r.KeptBy = e.keeps(t, a, digest)
 	var graceNow time.Duration
 	if s := e.storeAt(t.Spec.RegistryURL); s != nil {
 		graceNow = s.Spec.Purge.GracePeriod.Duration
@@ -77,6 +77,8 @@ func (e *evidence) saysOf(t *v1alpha1.Tombstone, r release, digest string) strin
 		fmt.Fprintf(&b, "it can be restored until %s, %s", stamp(*r.RestorableUntil), restore)
 	case r.KeptBy != "":
 		fmt.Fprintf(&b, "its grace ended %s; it can be restored, %s", stamp(*r.RestorableUntil), restore)
+	case e.runningAt(t).Missing != "":
+		fmt.Fprintf(&b, "its grace ended %s, but it may be in use: not all that workloads run could be read; a purge deletes it if it can read all and nothing keeps it; until then it can be restored, %s", stamp(*r.RestorableUntil), restore)
 	default:
 		fmt.Fprintf(&b, "its grace ended %s: the next purge deletes it, if nothing keeps it; until then it can be restored, %s", stamp(*r.RestorableUntil), restore)
 	}
@@ -86,8 +88,20 @@ func (e *evidence) saysOf(t *v1alpha1.Tombstone, r release, digest string) strin
 	return b.String()
 }
 
-// keeps says what keeps a digest of a released entry from a purge, as far as the cluster shows; "" for nothing.
-func (e *evidence) keeps(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact, digest string) string {
+// keeps says what keeps a digest of a released entry from a purge, as far as the cluster shows, and by which of the
+// purge's reasons; "" for nothing.
+func (e *evidence) keeps(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact, digest string) (reason, by string) {
+	if by := e.holds(t, a, digest); by != "" {
+		return "Held", by
+	}
+	if by := e.usedBy(t, a); by != "" {
+		return v1alpha1.ReasonInUse, by
+	}
+	return "", ""
+}
+
+// holds says which manifest, definition or design keeps a digest of a released entry.
+func (e *evidence) holds(t *v1alpha1.Tombstone, a v1alpha1.TombstoneArtifact, digest string) string {
 	if by := e.keepsEntry(t, a); by != "" {
 		return by
 	}

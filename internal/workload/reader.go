@@ -152,7 +152,7 @@ func (r *Reader) believed(before *v1alpha1.WorkloadSourceStatus) bool {
 }
 
 func denial(source v1alpha1.WorkloadSource, err error) string {
-	return fmt.Sprintf("%v. An administrator grants this with the chart's values workloads, to purges with workloads.purgers; or remove %s from spec.workloads.sources", err, source)
+	return fmt.Sprintf("%v%s with the chart's values workloads, to purges with workloads.purgers; or remove %s from spec.workloads.sources", err, remedy, source)
 }
 
 // source reads the kinds of one source, one after the other.

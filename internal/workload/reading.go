@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -83,6 +86,15 @@ func (r *Reading) Unreadable() error {
 	return nil
 }
 
+// remedy begins what the message of a Denied source says to do, which is about the rights of the operator.
+const remedy = ". An administrator grants this"
+
+// Cause is what the API server said, of the message of a Denied source.
+func Cause(message string) string {
+	cause, _, _ := strings.Cut(message, remedy)
+	return cause
+}
+
 // Of are the uses of a tag in a repository, or of digests there, in order. A nil Reading has none.
 func (r *Reading) Of(repository, tag string, digests ...string) []Use {
 	if r == nil {
@@ -95,6 +107,23 @@ func (r *Reading) Of(repository, tag string, digests ...string) []Use {
 		}
 	}
 	return all
+}
+
+// Uses are all uses, by repository and then in the order of Of. Those that may be in any repository come first. A nil
+// Reading has none.
+func (r *Reading) Uses() iter.Seq[Use] {
+	return func(yield func(Use) bool) {
+		if r == nil {
+			return
+		}
+		for _, repository := range slices.Sorted(maps.Keys(r.uses)) {
+			for _, u := range r.uses[repository] {
+				if !yield(u) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Digests are the digests that are named in a repository, each with its first use. Those of charts that may be in any

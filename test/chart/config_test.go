@@ -64,7 +64,7 @@ func TestInstallsWhatConfigDoes(t *testing.T) {
 	}
 	// What the chart has in addition.
 	want := []string{
-		"ClusterRoleBinding/nfo-remover", "Job/nfo-remover", "Pod/nfo-checker", "RoleBinding/nfo-checker", "RoleBinding/nfo-remover",
+		"ClusterRoleBinding/nfo-checker", "ClusterRoleBinding/nfo-remover", "Job/nfo-remover", "Pod/nfo-checker", "RoleBinding/nfo-checker", "RoleBinding/nfo-remover",
 		"Service/nfo-metrics", "ServiceAccount/nfo-checker", "ServiceAccount/nfo-remover",
 	}
 	maps.DeleteFunc(rendered, func(name string, _ *unstructured.Unstructured) bool { return config[name] != nil })

@@ -223,7 +223,7 @@ func TestValues(t *testing.T) {
 			{"Pod/nfo-checker", "{.spec.containers[0].args}", `["check","--namespace=operators","--timeout=1m"]`},
 			{"Pod/nfo-checker", `{.metadata.annotations.helm\.sh/hook} {.spec.serviceAccountName}`, "test nfo-checker"},
 			{"RoleBinding/nfo-checker", `{.metadata.annotations.helm\.sh/hook} {.roleRef.name} {.subjects[0].name}`, "test nfo-checker nfo-checker"},
-			{"ClusterRoleBinding/nfo-checker", "", ""},
+			{"ClusterRoleBinding/nfo-checker", `{.metadata.annotations.helm\.sh/hook} {.roleRef.kind} {.roleRef.name} {.subjects[0].namespace} {.subjects[0].name}`, "test ClusterRole nfo-checker operators nfo-checker"},
 		}},
 		"PartOfAnother": {"the chart above gives global values to all", "global: {registry: example.com}", []expect{{manager, "{.spec.replicas}", "1"}}},
 	} {

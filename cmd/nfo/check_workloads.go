@@ -1,0 +1,82 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/backend"
+)
+
+// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores,verbs=list
+
+// checkWorkloads reports, for each store with spec.workloads, which of its sources the operator could read last: its own
+// rights count, and not those of this program. The error says that some could not be read, or have not been yet.
+func checkWorkloads(ctx context.Context, api client.Client, now time.Time) (lines []string, err error) {
+	var stores v1alpha1.ArtifactStoreList
+	err = api.List(ctx, &stores)
+	if apierrors.IsForbidden(err) {
+		return nil, fmt.Errorf("whether the operator can read what workloads run cannot be seen without the right to list artifactstores in all namespaces: %w", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing artifactstores: %w", err)
+	}
+	slices.SortFunc(stores.Items, func(a, b v1alpha1.ArtifactStore) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	bad := 0
+	for i := range stores.Items {
+		s := &stores.Items[i]
+		// Of a store that does nothing, or is being deleted, the operator does not read what runs.
+		if s.Spec.Workloads == nil || !s.DeletionTimestamp.IsZero() || backend.Inert(s) != nil {
+			continue
+		}
+		for _, name := range s.Spec.Workloads.Sources {
+			line, readable := checkSource(s, name, now)
+			if lines = append(lines, line); !readable {
+				bad++
+			}
+		}
+	}
+	if bad > 0 {
+		return lines, fmt.Errorf("the operator could not read %s of what workloads run, and releases nothing of these stores until it can; the lines that begin with \"failed:\" say what to do", count(bad, "source"))
+	}
+	return lines, nil
+}
+
+// checkSource says in a line whether the operator could read a source of a store when it looked last.
+func checkSource(s *v1alpha1.ArtifactStore, name v1alpha1.WorkloadSource, now time.Time) (line string, readable bool) {
+	id := v1alpha1.ResourceID(v1alpha1.KindArtifactStore, s.Namespace, s.Name)
+	source := v1alpha1.WorkloadSourceStatus{Message: fmt.Sprintf("the operator has not read it yet; see kubectl describe artifactstore -n %s %s", s.Namespace, s.Name)}
+	age := ""
+	if w := s.Status.Workloads; w != nil {
+		age = " " + now.Sub(w.ObservedAt.Time).Round(time.Second).String() + " ago"
+		if i := slices.IndexFunc(w.Sources, func(o v1alpha1.WorkloadSourceStatus) bool { return o.Name == name }); i >= 0 {
+			source = w.Sources[i]
+		}
+	}
+	switch source.State {
+	case v1alpha1.WorkloadsRead:
+		return fmt.Sprintf("ok: %s: %s read%s (%s, %s of the store)", id, name, age, count(int(source.Objects), "object"), count(int(source.Uses), "use")), true
+	case v1alpha1.WorkloadsNotInstalled:
+		return fmt.Sprintf("ok: %s: %s not installed%s", id, name, age), true
+	case "":
+		return fmt.Sprintf("failed: %s: %s: %s", id, name, source.Message), false
+	}
+	return fmt.Sprintf("failed: %s: %s %s%s: %s", id, name, strings.ToLower(string(source.State)), age, v1alpha1.Line(source.Message)), false
+}
+
+// count is a number of things.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

@@ -1,0 +1,186 @@
+package images
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/plugin"
+	"github.com/nfo-operator/nfo/internal/plugin/running"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+const imagesHelp = `Lists the images of the stores of a namespace: those that manifests list, and those that workloads use. Each
+line says which manifest lists the image, what holds it, and one state:
+
+  InUse      a manifest lists it, and a definition, a design or a workload holds it
+  Unused     a manifest lists it, and nothing holds it
+  NotListed  a workload uses it, and no manifest lists it
+  Unknown    a manifest lists it and nothing is known to hold it, but not all that workloads run could be read
+
+Workloads count for stores with spec.workloads. They are read from the cluster with your rights, as it is now;
+no registry is asked and no Secret is read. Images of other registries are not listed.
+
+Exit codes:
+  0  this is the answer
+  1  something failed: there is no such store, the cluster cannot be asked, or the answer is incomplete
+  2  wrong usage`
+
+const imagesExample = `  # What do the stores of this namespace have, and who uses it?
+  kubectl nfo images -n publisher
+
+  # What does one store have that nothing holds?
+  kubectl nfo images -n publisher --store acme --unused
+
+  # The same for programs, of all namespaces
+  kubectl nfo images -A -o json`
+
+// imagesFlags are the command line of `kubectl nfo images`.
+type imagesFlags struct {
+	everywhere bool
+	store      string
+	unused     bool
+	output     string
+	config     *genericclioptions.ConfigFlags
+	streams    genericiooptions.IOStreams
+}
+
+// NewCommand makes `kubectl nfo images`.
+func NewCommand(streams genericiooptions.IOStreams, config *genericclioptions.ConfigFlags) *cobra.Command {
+	flags := &imagesFlags{config: config, streams: streams}
+	cmd := &cobra.Command{
+		Use:     "images",
+		Short:   "List the images of stores, and what lists and uses them",
+		Long:    imagesHelp,
+		Example: imagesExample,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return plugin.Usage("unexpected argument %q", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd.Context()) },
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&flags.everywhere, "all-namespaces", "A", false, "list the stores of all namespaces")
+	f.StringVar(&flags.store, "store", "", "name of the store to list; default: all")
+	f.BoolVar(&flags.unused, "unused", false, "list only what manifests list and nothing holds")
+	f.StringVarP(&flags.output, "output", "o", "table", "table or json")
+	return cmd
+}
+
+func (f *imagesFlags) run(ctx context.Context) error {
+	if f.output != "table" && f.output != "json" {
+		return plugin.Usage("--output is table or json, not %q", f.output)
+	}
+	namespace, _, err := f.config.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("finding the namespace: %w", err)}
+	}
+	if f.everywhere {
+		namespace = ""
+	}
+	api, err := plugin.Connect(f.config, f.streams)
+	if err != nil {
+		return &plugin.Error{Code: plugin.ExitFailed, Err: err}
+	}
+	runs, err := running.NewReader(f.config)
+	if err != nil {
+		return &plugin.Error{Code: plugin.ExitFailed, Err: err}
+	}
+	var w writer = &table{out: f.streams.Out, unused: f.unused}
+	if f.output == "json" {
+		w = &document{out: f.streams.Out}
+	}
+	complete, err := list(ctx, api, runs, question{namespace: namespace, store: f.store, unused: f.unused}, w)
+	if err != nil {
+		return &plugin.Error{Code: plugin.ExitFailed, Err: err}
+	}
+	if !complete {
+		return &plugin.Error{Code: plugin.ExitFailed} // the output says what is missing
+	}
+	return nil
+}
+
+// question is what is asked for. An empty namespace stands for all of them, an empty store too.
+type question struct {
+	namespace, store string
+	unused           bool
+}
+
+// writer writes one store after the other.
+type writer interface {
+	store(stored) error
+	end() error
+}
+
+// list writes the images of each store that is asked for, and reports whether all could be read.
+func list(ctx context.Context, api client.Reader, runs running.Reader, q question, to writer) (complete bool, err error) {
+	stores, err := storesOf(ctx, api, q)
+	if err != nil {
+		return false, err
+	}
+	complete = true
+	var at *place
+	for i := range stores {
+		s := &stores[i]
+		if at == nil || at.namespace != s.Namespace {
+			if at, err = read(ctx, api, s.Namespace); err != nil {
+				return false, err
+			}
+		}
+		r, err := runs.Of(ctx, s)
+		if err != nil {
+			return false, err
+		}
+		all := at.images(s, r)
+		all.Images = slices.DeleteFunc(all.Images, func(i image) bool { return q.unused && i.State != unused })
+		complete = complete && all.Incomplete == ""
+		if err := to.store(all); err != nil {
+			return false, err
+		}
+	}
+	return complete, to.end()
+}
+
+// storesOf are the stores that are asked for, by namespace and name.
+func storesOf(ctx context.Context, api client.Reader, q question) ([]v1alpha1.ArtifactStore, error) {
+	var stores v1alpha1.ArtifactStoreList
+	if err := api.List(ctx, &stores, client.InNamespace(q.namespace)); err != nil {
+		return nil, fmt.Errorf("listing artifactstores: %w", err)
+	}
+	all := slices.DeleteFunc(stores.Items, func(s v1alpha1.ArtifactStore) bool { return q.store != "" && s.Name != q.store })
+	switch {
+	case len(all) > 0:
+	case q.store != "" && q.namespace == "":
+		return nil, fmt.Errorf("no namespace has an ArtifactStore %s", q.store)
+	case q.store != "":
+		return nil, fmt.Errorf("%s does not exist", v1alpha1.ResourceID(v1alpha1.KindArtifactStore, q.namespace, q.store))
+	}
+	slices.SortFunc(all, func(a, b v1alpha1.ArtifactStore) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return all, nil
+}
+
+// place is what the objects of one namespace list and hold.
+type place struct {
+	namespace string
+	manifests []*v1alpha1.ArtifactManifest
+	naming    reference.Naming
+}
+
+func read(ctx context.Context, api client.Reader, namespace string) (*place, error) {
+	s, err := reference.Read(ctx, api, namespace)
+	if err != nil {
+		return nil, fmt.Errorf("reading what is in the namespace %s: %w", namespace, err)
+	}
+	return &place{namespace: namespace, manifests: s.Manifests(), naming: s.Naming()}, nil
+}
