@@ -144,7 +144,7 @@ fuzz: ## read charts of any template and values, for NFO_FUZZ (default 10m)
 	$(GO) test ./internal/chart -run '^$$' -fuzz '^FuzzReader$$' -fuzzminimizetime 1x -fuzztime $(or $(NFO_FUZZ),10m)
 
 .PHONY: races
-races: cluster ## 2,000 times create a pod while its image is deleted and purged (15 minutes)
+races: cluster ## 2,000 times create a pod while its image is deleted and purged (20 minutes)
 	NFO_PUBLISHERS=8 NFO_ROUNDS=250 $(GO) test ./test/integration -count=1 -v -run TestI14NoImageOfAnAdmittedPodIsPurged -timeout 60m
 
 .PHONY: bench
