@@ -156,7 +156,7 @@ type Holder struct {
 
 // standing are the kinds whose objects need what they hold while they are being deleted: their deletion runs hooks, which
 // pull images.
-var standing = []string{"HelmRelease.helm.toolkit.fluxcd.io", "Application.argoproj.io"}
+var standing = []string{"HelmRelease", "HelmRelease.helm.toolkit.fluxcd.io", "Application.argoproj.io"}
 
 // Stands reports whether the holder keeps deletions from beginning. One that is being deleted will let go by itself, which the finalizer
 // waits for, unless its deletion needs what it holds.

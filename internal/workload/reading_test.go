@@ -79,7 +79,7 @@ func TestI14HoldersOfAManifest(t *testing.T) {
 // What is being deleted lets go by itself, unless its deletion pulls images.
 func TestStandingHolders(t *testing.T) {
 	t.Parallel()
-	for kind, want := range map[string]bool{"Deployment": false, "HelmRelease.helm.toolkit.fluxcd.io": true, "Application.argoproj.io": true, v1alpha1.KindDefinition: false} {
+	for kind, want := range map[string]bool{"Deployment": false, "HelmRelease": true, "HelmRelease.helm.toolkit.fluxcd.io": true, "Application.argoproj.io": true, v1alpha1.KindDefinition: false} {
 		if got := (reference.Holder{Object: reference.Object{Kind: kind}, Terminating: true}).Stands(); got != want {
 			t.Errorf("a %s that is being deleted stands: %v", kind, got)
 		}
