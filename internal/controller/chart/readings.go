@@ -89,7 +89,8 @@ func (r *Readings) Written(m *v1alpha1.ArtifactManifest) {
 	}
 }
 
-func (r *Readings) forget(uid types.UID) {
+// Forget drops what was read for a manifest that has gone, or has no charts.
+func (r *Readings) Forget(uid types.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.of, uid)

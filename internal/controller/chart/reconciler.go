@@ -84,7 +84,7 @@ func (r *Reconciler) unread(ctx context.Context, m *v1alpha1.ArtifactManifest) (
 		charts = chartsOf(m)
 	}
 	if len(charts) == 0 {
-		r.Readings.forget(m.UID)
+		r.Readings.Forget(m.UID)
 		return nil, nil
 	}
 	deployed, err := r.deployed(ctx, m)

@@ -68,6 +68,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest
 		r.Polls.forget(m.UID)
 		r.statuses.Forget(m.UID)
 		r.Holders.Forget(m.UID)
+		r.Readings.Forget(m.UID)
 		return pass.Finish(ctrl.Result{}, pass.Unprotect(ctx, r.Client, m))
 	}
 	return pass.Finish(ctrl.Result{RequeueAfter: r.soonest(seen, verdict)}, actErr)
