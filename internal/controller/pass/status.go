@@ -33,8 +33,11 @@ func (cs *Conditions) Referenced(subject reference.Object, holders []reference.H
 
 // Blocked adds the conditions of an object that is being deleted and held.
 func (cs *Conditions) Blocked(subject reference.Object, holders []reference.Holder) {
-	cs.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, v1alpha1.ReasonInUse,
-		reference.Refusal(subject, holders)+". It goes by itself when these are deleted.")
+	next := ". Deletion continues automatically once these are deleted."
+	if slices.ContainsFunc(holders, reference.Holder.Runs) {
+		next += " nfo checks what workloads run every 10 seconds at first, and at least every 10 minutes."
+	}
+	cs.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, v1alpha1.ReasonInUse, reference.Refusal(subject, holders)+next)
 	cs.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted and waits for what holds it.")
 }
 
