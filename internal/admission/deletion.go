@@ -31,8 +31,8 @@ type preflight struct {
 	*lookup
 	events events.EventRecorder
 	places place.Rules
-	// workloads reads, live, what a store's workloads run; nil for nobody's.
-	workloads func(context.Context, *v1alpha1.ArtifactStore) (*workload.Reading, error)
+	// workloads reads what a store's workloads run; nil for nobody's.
+	workloads *workload.Known
 }
 
 // deletable refuses the deletion of what is held, and leaves an event on it unless nothing may be

@@ -13,13 +13,14 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/inventory"
 	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/workload"
 )
 
 // readPatience is how long a deletion waits for a reading of what workloads run: the API server waits little longer.
-const readPatience = 2500 * time.Millisecond
+const readPatience = 2 * time.Second
 
-// running returns the workloads that refuse a manifest's deletion. It reads what they run only if that is likely: the manifest's status names one, or it
-// could not be read last. The controller reads it before it releases anything, whatever is said here.
+// running returns the workloads that refuse a manifest's deletion. In a cluster that is too large to be read while a person
+// waits, they are as they were read last. The controller reads anew before it releases anything, whatever is said here.
 func (p *preflight) running(ctx context.Context, subject client.Object) ([]reference.Holder, error) {
 	m, ok := subject.(*v1alpha1.ArtifactManifest)
 	if !ok || p.workloads == nil {
@@ -30,8 +31,7 @@ func (p *preflight) running(ctx context.Context, subject client.Object) ([]refer
 		return nil, client.IgnoreNotFound(err)
 	}
 	at, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
-	recorded := reference.Recorded(m)
-	if err != nil || s.Spec.Workloads == nil || (len(recorded) == 0 && s.Status.Workloads.Unreadable() == "") {
+	if err != nil || s.Spec.Workloads == nil {
 		return nil, nil
 	}
 	ns := &corev1.Namespace{}
@@ -41,17 +41,17 @@ func (p *preflight) running(ctx context.Context, subject client.Object) ([]refer
 	if !ns.DeletionTimestamp.IsZero() {
 		return nil, nil // nothing is untagged then
 	}
-	limited, cancel := context.WithTimeout(ctx, readPatience)
-	defer cancel()
-	reading, err := p.workloads(limited, &s)
+	reading, err := p.workloads.Within(ctx, &s, readPatience)
 	if err == nil {
 		err = reading.Unreadable()
 	}
 	switch {
 	case errors.Is(err, reference.ErrHoldersUnknown):
 		return nil, maybeInUse(subject, err)
+	case errors.Is(err, workload.ErrSlow):
+		return reference.Recorded(m), nil
 	case err != nil:
-		return recorded, nil //nolint:nilerr // it takes longer than a person waits: they are as they were read last
+		return nil, unread(err)
 	}
 	return slices.DeleteFunc(reading.Holders(m, inventory.Entries(m, at)), func(h reference.Holder) bool { return !h.Stands() }), nil
 }

@@ -58,7 +58,7 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	if err != nil {
 		return err
 	}
-	p := &preflight{lookup: l, events: mgr.GetEventRecorder("nfo"), places: o.Places, workloads: workload.NewKnown(workloads).Live}
+	p := &preflight{lookup: l, events: mgr.GetEventRecorder("nfo"), places: o.Places, workloads: workload.NewKnown(workloads)}
 	a := &access{reviews: mgr.GetClient()}
 	err = errors.Join(
 		builder.WebhookManagedBy(mgr, &v1alpha1.ArtifactStore{}).WithValidator(printable[*v1alpha1.ArtifactStore]{storeValidator(p, a)}).Complete(),

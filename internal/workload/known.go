@@ -2,7 +2,9 @@ package workload
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -29,7 +31,11 @@ type question struct {
 type answered struct {
 	generation int64
 	reading    *Reading
+	took       time.Duration
 }
+
+// ErrSlow is wrapped where a reading takes longer than its reader waits.
+var ErrSlow = errors.New("reading what workloads run takes too long to wait for it")
 
 // NewKnown makes a Known that knows nothing yet.
 func NewKnown(r *Reader) *Known { return &Known{reader: r, last: map[types.UID]answered{}} }
@@ -40,16 +46,35 @@ func (k *Known) Live(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading, 
 		return nil, nil //nolint:nilnil // a nil Reading is one, of nothing
 	}
 	return k.reads.Do(ctx, question{s.UID, s.Generation}, func(ctx context.Context) (*Reading, error) {
+		begun := k.reader.clock.Now()
 		r, err := k.reader.Read(ctx, s)
 		if err == nil {
 			k.mu.Lock()
 			defer k.mu.Unlock()
 			if have := k.last[s.UID]; have.generation <= s.Generation {
-				k.last[s.UID] = answered{s.Generation, r}
+				k.last[s.UID] = answered{s.Generation, r, k.reader.clock.Since(begun)}
 			}
 		}
 		return r, err
 	})
+}
+
+// Within is Live for somebody who waits no longer than that. It does not begin a reading if the last one took longer.
+// Errors wrap ErrSlow.
+func (k *Known) Within(ctx context.Context, s *v1alpha1.ArtifactStore, patience time.Duration) (*Reading, error) {
+	k.mu.Lock()
+	slow := k.last[s.UID].took > patience
+	k.mu.Unlock()
+	if slow {
+		return nil, ErrSlow
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, patience, ErrSlow)
+	defer cancel()
+	r, err := k.Live(limited, s)
+	if err != nil && limited.Err() != nil {
+		return nil, context.Cause(limited)
+	}
+	return r, err
 }
 
 // Last is the last reading of a store as it selects now; nil if there was none. known is false then, unless it selects

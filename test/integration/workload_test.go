@@ -19,6 +19,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -113,7 +114,11 @@ func TestI14WhatRunsHolds(t *testing.T) {
 	s.Expect(env.Client.Delete(t.Context(), cold)).To(gomega.MatchError(gomega.ContainSubstring(`"cronjobs/` + s.ns + `/yearly"`)))
 
 	s.delete(web)
-	s.Expect(env.Client.Delete(t.Context(), m)).To(gomega.Succeed())
+	late := s.deployment("late", s.pulled("cnf", "nginx:1.0.0"))
+	s.create(late)
+	s.Expect(env.Client.Delete(t.Context(), m)).To(gomega.MatchError(gomega.ContainSubstring(`"deployments/`+s.ns+`/late"`)), "it came after the last reading")
+	s.delete(late)
+	s.Eventually(func() error { return env.Client.Delete(t.Context(), m) }).Should(gomega.Succeed(), "what the Deployment made goes a moment later")
 	s.goes(m)
 	s.Expect(s.at("acme/cnf/nginx", "1.0.0")).To(gomega.BeEmpty())
 
@@ -171,8 +176,13 @@ func TestI2WorkloadsThatCannotBeReadKeep(t *testing.T) {
 	s.Expect(s.at("acme/cnf/nginx", "1.0.0")).To(gomega.Equal(d))
 
 	s.reads("nfo-workloads")
-	change(s, m, func(o *v1alpha1.ArtifactManifest) { o.Annotations = map[string]string{"look": "again"} })
-	s.goes(m)
+	looks := 0
+	s.Eventually(func() bool { // nfo looks again by itself after a minute
+		looks++
+		look := fmt.Appendf(nil, `{"metadata":{"annotations":{"look":"%d"}}}`, looks)
+		s.Expect(client.IgnoreNotFound(env.Client.Patch(t.Context(), m.DeepCopy(), client.RawPatch(types.MergePatchType, look)))).To(gomega.Succeed())
+		return s.gone(m)
+	}).WithPolling(time.Second).Should(gomega.BeTrue())
 }
 
 // custom makes a CustomResourceDefinition of another product for a test, with the group, version and kind of the real one, and nothing
