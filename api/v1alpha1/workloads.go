@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -104,11 +105,11 @@ type WorkloadSourceStatus struct {
 	// +required
 	Since metav1.Time `json:"since"`
 	// How many objects were read.
-	// +optional
-	Objects int32 `json:"objects,omitempty"`
+	// +required
+	Objects int32 `json:"objects"`
 	// How many times they name something of this store: once for each holder, container and image.
-	// +optional
-	Uses int32 `json:"uses,omitempty"`
+	// +required
+	Uses int32 `json:"uses"`
 	// What is missing, and what to do; empty for Read.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
@@ -120,6 +121,9 @@ type WorkloadsStatus struct {
 	// When the reading began. It is repeated every 10 minutes, and for each deletion.
 	// +required
 	ObservedAt metav1.Time `json:"observedAt"`
+	// How many namespaces are selected. Absent where all are.
+	// +optional
+	Namespaces *int32 `json:"namespaces,omitempty"`
 	// Each selected source.
 	// +optional
 	// +listType=map
@@ -133,11 +137,19 @@ func (w *WorkloadsStatus) Unreadable() string {
 	if w == nil {
 		return ""
 	}
-	var all []string
+	var names, messages []string
 	for _, s := range w.Sources {
-		if s.State == WorkloadsDenied || s.State == WorkloadsFailed {
-			all = append(all, string(s.Name)+": "+s.Message)
+		if s.State != WorkloadsDenied && s.State != WorkloadsFailed {
+			continue
 		}
+		if i := slices.Index(messages, s.Message); i >= 0 { // said once for all that it concerns
+			names[i] += ", " + string(s.Name)
+			continue
+		}
+		names, messages = append(names, string(s.Name)), append(messages, s.Message)
 	}
-	return strings.Join(all, "; ")
+	for i := range messages {
+		messages[i] = names[i] + ": " + messages[i]
+	}
+	return strings.Join(messages, "; ")
 }

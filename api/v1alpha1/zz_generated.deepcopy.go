@@ -1315,6 +1315,11 @@ func (in *WorkloadsSpec) DeepCopy() *WorkloadsSpec {
 func (in *WorkloadsStatus) DeepCopyInto(out *WorkloadsStatus) {
 	*out = *in
 	in.ObservedAt.DeepCopyInto(&out.ObservedAt)
+	if in.Namespaces != nil {
+		in, out := &in.Namespaces, &out.Namespaces
+		*out = new(int32)
+		**out = **in
+	}
 	if in.Sources != nil {
 		in, out := &in.Sources, &out.Sources
 		*out = make([]WorkloadSourceStatus, len(*in))

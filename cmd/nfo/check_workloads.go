@@ -62,9 +62,16 @@ func checkSource(s *v1alpha1.ArtifactStore, name v1alpha1.WorkloadSource, now ti
 			source = w.Sources[i]
 		}
 	}
+	where := ""
+	if w := s.Status.Workloads; w != nil && w.Namespaces != nil {
+		where = " in " + count(int(*w.Namespaces), "namespace")
+	}
 	switch source.State {
 	case v1alpha1.WorkloadsRead:
-		return fmt.Sprintf("ok: %s: %s read%s (%s, %s of the store)", id, name, age, count(int(source.Objects), "object"), count(int(source.Uses), "use")), true
+		if where == " in 0 namespaces" {
+			return fmt.Sprintf("failed: %s: %s: spec.workloads.namespaceSelector matches no namespace, so that nothing that runs is protected", id, name), false
+		}
+		return fmt.Sprintf("ok: %s: %s read%s (%s%s, %s of the store)", id, name, age, count(int(source.Objects), "object"), where, count(int(source.Uses), "use")), true
 	case v1alpha1.WorkloadsNotInstalled:
 		return fmt.Sprintf("ok: %s: %s not installed%s", id, name, age), true
 	case "":

@@ -64,7 +64,7 @@ Exit codes:
   4  the store must not be purged now: there is no such store, it is being deleted, another store
      with an overlapping URL precedes it, the administrator's list of places refuses it, another store may
      share its registry under another name, the manager has not judged it yet, it has a threshold and
-     usage is unknown, or this host's clock is more than a minute off the API server's. Or the user
+     usage is unknown, what workloads run is to be counted and cannot be read, or this host's clock is more than a minute off the API server's. Or the user
      may not run as the account of its purge jobs, or that account is missing`
 
 // purgeFlags are the command line of `nfo purge`.

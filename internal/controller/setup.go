@@ -191,8 +191,16 @@ func setupStore(mgr manager.Manager, w reference.Watched, r *store.Reconciler) e
 
 // setupWorkload gives the reading of workloads workers of its own: that of a large cluster takes seconds.
 func setupWorkload(mgr manager.Manager, w reference.Watched, r *workloadcontroller.Reconciler) error {
+	differ := make(chan event.GenericEvent, 64)
+	r.Known.Differs = func(s *v1alpha1.ArtifactStore) {
+		select {
+		case differ <- event.GenericEvent{Object: s}:
+		default: // so many are on their way that it is read again in time
+		}
+	}
 	b := ctrl.NewControllerManagedBy(mgr).Named("workload").
-		For(&v1alpha1.ArtifactStore{}, builder.WithPredicates(wake.LifeOrHealth()))
+		For(&v1alpha1.ArtifactStore{}, builder.WithPredicates(wake.LifeOrHealth())).
+		WatchesRawSource(source.Channel(differ, &handler.EnqueueRequestForObject{}))
 	return complete(b, w, reconcile.AsReconciler(mgr.GetClient(), r), 4)
 }
 

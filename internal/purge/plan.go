@@ -106,7 +106,9 @@ func (c cluster) planRepository(repository string, r reading) []Verdict {
 	if r.err != nil {
 		g = graph.Build(nil, nil)
 	}
-	kept := roots(entries, c.recordedIn(repository, r), r.locked, g)
+	recorded := c.recordedIn(repository, r)
+	keepWhole(entries, recorded, g)
+	kept := roots(entries, recorded, r.locked, g)
 	reached, unsettled := g.Reach(append(kept, c.absent(entries, r)...)), c.unsettled(repository, r, kept)
 	byDigest := propose(entries, g, r.missing)
 	unknown := slices.DeleteFunc(slices.Clone(r.listed), func(d digest.Digest) bool {

@@ -77,6 +77,23 @@ func (c cluster) run() {
 	}
 }
 
+// keepWhole keeps what a digest that runs is a part of: nobody could pull by its tag or restore it any more, and no tombstone
+// would have the rest.
+func keepWhole(entries []entry, recorded []graph.Root, g *graph.Graph) {
+	for i := range entries {
+		e := &entries[i]
+		if !e.mayGo() {
+			continue
+		}
+		parts := g.Parts(e.valid...)
+		for _, root := range recorded {
+			if root.Reason == InUse && slices.Contains(parts, root.Digest) {
+				e.keep, e.because = InUse, root.Because
+			}
+		}
+	}
+}
+
 // roots are the digests that workloads name in a repository.
 func (r running) roots(repository string) []graph.Root {
 	named := r.Digests(repository)

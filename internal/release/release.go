@@ -72,21 +72,16 @@ func (r *Releaser) Release(ctx context.Context, job Task) (Released, error) {
 	if err != nil {
 		return Released{}, err
 	}
-	entries := statuses(job.Entries, found)
+	entries, err := statuses(ctx, reg, running, job.Entries, found)
+	if err != nil {
+		return out, err
+	}
 	if out.Holders = running.Holders(job.Manifest, entries); len(out.Holders) > 0 {
 		return out, nil
 	}
 	for name, group := range r.group(job, found) {
-		t, err := r.Record(ctx, tombstone.New(job.Manifest, ev.store, job.Cause, name), group)
-		if NamespaceGone(err) {
-			return Released{Untouched: goneNamespace}, nil
-		}
-		if err != nil {
-			return Released{}, err
-		}
-		out.Tombstones = append(out.Tombstones, t.Name)
-		u := &untagging{Releaser: r, reg: reg, job: job, entries: entries, tombstone: t, reasons: map[string]string{}}
-		if out.Holders, err = u.run(ctx, &ev, group); err != nil || len(out.Holders) > 0 {
+		u := &untagging{Releaser: r, reg: reg, job: job, entries: entries, reasons: map[string]string{}}
+		if done, err := u.release(ctx, &ev, name, group, &out); done || err != nil {
 			return out, err
 		}
 	}
@@ -123,13 +118,29 @@ func (r *Releaser) running(ctx context.Context, s *v1alpha1.ArtifactStore) (*wor
 	return reading, nil
 }
 
-// statuses are entries as they are recorded, and as they were found in the registry: what runs may use either digest.
-func statuses(entries []v1alpha1.ArtifactStatus, found []Finding) []v1alpha1.ArtifactStatus {
+// statuses are entries as they are recorded, and as they were found in the registry: what runs may use either digest or,
+// of an index, the digest of a part. The parts are only asked for if a reading can say that they are used.
+func statuses(ctx context.Context, reg *registry.Client, running *workload.Reading, entries []v1alpha1.ArtifactStatus, found []Finding) ([]v1alpha1.ArtifactStatus, error) {
 	all := slices.Clone(entries)
 	for _, f := range found {
 		all = append(all, f.ArtifactStatus)
+		if running == nil || !f.There || (f.MediaType != ocispec.MediaTypeImageIndex && f.MediaType != registry.MediaTypeDockerManifestList) {
+			continue
+		}
+		index, err := reg.Manifest(ctx, f.Repository, digest.Digest(f.Digest))
+		if errors.Is(err, registry.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the parts of %s:%s: %w", f.Repository, f.ArtifactVersion, err)
+		}
+		for _, child := range index.Children {
+			part := f.ArtifactStatus
+			part.Digest = child.Digest.String()
+			all = append(all, part)
+		}
 	}
-	return all
+	return all, nil
 }
 
 // undo puts the tags of a tombstone back when a holder has appeared meanwhile, or may have.

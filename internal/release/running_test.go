@@ -10,6 +10,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 	"github.com/nfo-operator/nfo/internal/workload"
 )
@@ -57,6 +58,23 @@ func TestI14WhatRunsIsNotReleased(t *testing.T) {
 			}
 			w.digests["b"] = d.Digest.String()
 			return workload.Use{Repository: "acme/m/b", Digest: w.digests["b"]}
+		}},
+		"by a part of an index": {reason: "it is pulled by the digest of a platform", use: func(w *world) workload.Use {
+			index, err := registrytest.PushIndex(w.t.Context(), w.Host, "acme/m/b", "1", []string{"linux/amd64", "linux/arm64"}, "b")
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			client, err := registry.Open(registry.Config{Location: w.location})
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			defer client.Close()
+			m, err := client.Manifest(w.t.Context(), "acme/m/b", index.Digest)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			w.digests["b"] = index.Digest.String()
+			return workload.Use{Repository: "acme/m/b", Digest: m.Children[1].Digest.String()}
 		}},
 		"by its chart": {reason: "what a chart deploys is in its manifest", use: func(w *world) workload.Use { return workload.Use{Digest: w.digests["a"], Whole: true} }},
 	}

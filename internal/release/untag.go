@@ -31,6 +31,22 @@ type untagging struct {
 	err     error
 }
 
+// release writes a tombstone of a name and removes its tags. done says that nothing more is to be released.
+func (u *untagging) release(ctx context.Context, ev *evidence, name string, group []Finding, out *Released) (done bool, err error) {
+	u.tombstone, err = u.Record(ctx, tombstone.New(u.job.Manifest, ev.store, u.job.Cause, name), group)
+	if NamespaceGone(err) {
+		*out = Released{Untouched: goneNamespace}
+		return true, nil
+	}
+	if err != nil {
+		*out = Released{}
+		return true, err
+	}
+	out.Tombstones = append(out.Tombstones, u.tombstone.Name)
+	out.Holders, err = u.run(ctx, ev, group)
+	return len(out.Holders) > 0, err
+}
+
 // run removes the tags of a tombstone, and looks at the holders once more. If there are any, the tags are put back.
 func (u *untagging) run(ctx context.Context, ev *evidence, group []Finding) ([]reference.Holder, error) {
 	u.all(ctx, ev, group)

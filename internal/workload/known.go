@@ -18,6 +18,9 @@ type Known struct {
 	reader *Reader
 	reads  batch.Reads[question, *Reading]
 
+	// Differs, when not nil, is called when another source can be read than the store's status says, or cannot. It does not wait.
+	Differs func(*v1alpha1.ArtifactStore)
+
 	mu   sync.Mutex
 	last map[types.UID]answered
 }
@@ -49,6 +52,9 @@ func (k *Known) Live(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading, 
 		begun := k.reader.clock.Now()
 		r, err := k.reader.Read(ctx, s)
 		if err == nil {
+			if k.Differs != nil && (r.Unreadable() != nil) != (s.Status.Workloads.Unreadable() != "") {
+				defer k.Differs(s)
+			}
 			k.mu.Lock()
 			defer k.mu.Unlock()
 			if have := k.last[s.UID]; have.generation <= s.Generation {

@@ -91,6 +91,9 @@ func (r *Reader) Read(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading,
 		return nil, fmt.Errorf("reading what workloads run: %w", ctx.Err())
 	}
 	reading := NewReading(begun, c.uses())
+	if unknown == nil && !selector.Empty() {
+		reading.Namespaces = new(int32(len(namespaces)))
+	}
 	for _, source := range w.Sources {
 		reading.Sources = append(reading.Sources, states[source])
 	}
@@ -129,7 +132,7 @@ func (r *Reader) state(s *v1alpha1.ArtifactStore, source v1alpha1.WorkloadSource
 		state.State, state.Message = v1alpha1.WorkloadsNotInstalled, err.Error()
 	case errors.Is(err, errNotInstalled):
 		state.State = v1alpha1.WorkloadsFailed
-		state.Message = fmt.Sprintf("%s; it was read before, so that this is believed after %s. Or remove %s from spec.workloads.sources", err, goneFor, source)
+		state.Message = fmt.Sprintf("%s, and it was read before. Install it again, or remove %s from spec.workloads.sources; nfo believes after %s that it has gone", err, source, goneFor)
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
 		state.State, state.Message = v1alpha1.WorkloadsDenied, denial(source, err)
 	default:
@@ -152,7 +155,11 @@ func (r *Reader) believed(before *v1alpha1.WorkloadSourceStatus) bool {
 }
 
 func denial(source v1alpha1.WorkloadSource, err error) string {
-	return fmt.Sprintf("%v%s with the chart's values workloads, to purges with workloads.purgers; or remove %s from spec.workloads.sources", err, remedy, source)
+	role, value := "nfo-workloads", "workloads.enabled"
+	if source == v1alpha1.WorkloadHelmReleases {
+		role, value = "nfo-workloads-helm", "workloads.helmReleases"
+	}
+	return fmt.Sprintf("%v%s by binding the ClusterRole %s, as the chart does with its values %s and, for purges, workloads.purgers; or remove the source from spec.workloads.sources", err, remedy, role, value)
 }
 
 // source reads the kinds of one source, one after the other.

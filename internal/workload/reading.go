@@ -71,6 +71,8 @@ type Reading struct {
 	Begun time.Time
 	// Sources are the selected ones, in the order of the store's spec.
 	Sources []v1alpha1.WorkloadSourceStatus
+	// Namespaces is how many are selected; nil for all, or if that could not be read.
+	Namespaces *int32
 	// uses by repository, in order; "" has those that may be anywhere.
 	uses map[string][]Use
 }

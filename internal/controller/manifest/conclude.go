@@ -3,6 +3,7 @@ package manifest
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -132,7 +133,7 @@ func (v manifestVerdict) afterDeleting(seen manifestSeen, done manifestDone, err
 // stuck says why a manifest that nothing is known to hold is not released.
 func (seen manifestSeen) stuck(err error) string {
 	if errors.Is(err, reference.ErrHoldersUnknown) {
-		return fmt.Sprintf("This manifest may be in use: %s", pass.Explain(err))
+		return fmt.Sprintf("This manifest may be in use: %s. nfo checks again every minute.", strings.TrimSuffix(pass.Explain(err), "."))
 	}
 	return fmt.Sprintf("Nothing holds it, but it cannot be released yet: %s It will be tried again. If the registry is gone permanently, annotate the manifest or its store with %s=%s.",
 		pass.Explain(err), v1alpha1.AnnotationOnDelete, v1alpha1.OnDeleteOrphan)

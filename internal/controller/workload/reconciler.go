@@ -55,7 +55,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (
 	if wait := r.wait(s); wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
-	reading, err := r.Known.Live(ctx, s)
+	reading, err := r.read(ctx, s)
 	if err != nil {
 		return pass.Finish(ctrl.Result{}, err)
 	}
@@ -63,13 +63,25 @@ func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (
 	return pass.Finish(ctrl.Result{RequeueAfter: lasts(reading)}, err)
 }
 
-// wait is how long the last reading still serves.
+// wait is how long the last reading still serves. Where a deletion has found since that it can, or cannot, be read what
+// runs, it serves no more.
 func (r *Reconciler) wait(s *v1alpha1.ArtifactStore) time.Duration {
 	told := r.Told.of(s.UID)
 	if told.reading == nil || told.generation != s.Generation || s.Status.Workloads == nil {
 		return 0
 	}
+	if last, known := r.Known.Last(s); known && (last.Unreadable() != nil) != (told.reading.Unreadable() != nil) {
+		return 0
+	}
 	return lasts(told.reading) - r.Clock.Since(told.reading.Begun)
+}
+
+// read reads what workloads run, unless a deletion just has.
+func (r *Reconciler) read(ctx context.Context, s *v1alpha1.ArtifactStore) (*workload.Reading, error) {
+	if last, known := r.Known.Last(s); known && last != r.Told.of(s.UID).reading && r.Clock.Since(last.Begun) < readFailed {
+		return last, nil
+	}
+	return r.Known.Live(ctx, s)
 }
 
 func lasts(r *workload.Reading) time.Duration {
@@ -85,7 +97,7 @@ func (r *Reconciler) conclude(ctx context.Context, s *v1alpha1.ArtifactStore, re
 	s.Status.Workloads = nil
 	if reading != nil {
 		s.Status.Workloads = &v1alpha1.WorkloadsStatus{
-			ObservedAt: metav1.NewTime(r.Now().Add(-r.Clock.Since(reading.Begun))), Sources: reading.Sources,
+			ObservedAt: metav1.NewTime(r.Now().Add(-r.Clock.Since(reading.Begun))), Sources: reading.Sources, Namespaces: reading.Namespaces,
 		}
 	}
 	if !equality.Semantic.DeepEqual(before.Status, s.Status) {
