@@ -167,7 +167,7 @@ func TestI2WorkloadsThatCannotBeReadKeep(t *testing.T) {
 	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 	s.delete(m)
 	missing := `cannot list resource "deployments" in API group "apps" in the namespace "` + s.ns + `"`
-	s.says(m, v1alpha1.ConditionDeletionBlocked, "True/"+v1alpha1.ReasonWorkloadsUnreadable, "may be in use", missing, "the chart's values workloads")
+	s.says(m, v1alpha1.ConditionDeletionBlocked, "True/"+v1alpha1.ReasonWorkloadsUnreadable, "may be in use", missing, "ClusterRole nfo-workloads")
 	s.says(st, v1alpha1.ConditionPurgeHealthy, "False/"+v1alpha1.ReasonWorkloadsUnreadable, missing)
 	_, err := s.purge(t.Context(), false, nil)
 	s.Expect(errors.Is(err, purge.ErrRefused)).To(gomega.BeTrue(), "%v", err)
