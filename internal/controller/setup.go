@@ -122,6 +122,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	return errors.Join(
 		setupWorkload(mgr, o.Watched, &workloadcontroller.Reconciler{
 			Client: mgr.GetClient(), Known: running, Clock: o.Clock, Now: o.now, Wake: woken, Told: workloadcontroller.NewTold(),
+			Watches: &workloadcontroller.Watches{Client: mgr.GetClient(), Cache: mgr.GetCache(), Wake: woken, Done: ctx.Done()},
 		}),
 		mgr.Add(&storeMetrics{stores: mgr.GetClient(), watched: o.Watched, to: o.Metrics}),
 		setupVanished(mgr, o.Watched, &manifest.VanishedReconciler{Releaser: letGo, Vanished: manifest.NewVanished(), Events: recorder}),

@@ -205,6 +205,20 @@ func (s *scene) object(text string) *unstructured.Unstructured {
 	return o
 }
 
+// watches lets the manager watch resources in all namespaces.
+func (s *scene) watches(resources ...string) {
+	s.t.Helper()
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: s.ns}}
+	for _, one := range resources {
+		resource, group, _ := strings.Cut(one, ".")
+		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: []string{"list", "watch"}})
+	}
+	s.create(role, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: role.ObjectMeta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: environment.ManagerUser}},
+	})
+}
+
 // state is how a source was read last.
 func (s *scene) state(st *v1alpha1.ArtifactStore, source v1alpha1.WorkloadSource) v1alpha1.WorkloadSourceState {
 	s.find(st, v1alpha1.ConditionReady)
@@ -224,6 +238,7 @@ func TestI14WhatFluxAndArgoCDDeployHolds(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	s.reads("nfo-workloads")
+	s.watches("helmreleases.helm.toolkit.fluxcd.io", "applications.argoproj.io")
 	upf, smf, amf := s.manifest("upf", "chart:1.0.0", "image:1.0.0"), s.manifest("smf", "smf:2.0.0"), s.manifest("amf", "amf:1.0.0")
 	d := s.image("upf", "chart:1.0.0", "chart").Digest.String()
 	s.image("upf", "image:1.0.0", "image")

@@ -42,6 +42,8 @@ type Reconciler struct {
 	Now   func() time.Time // the API server's
 	// Wake makes the reconciler of manifests look at a manifest.
 	Wake chan<- event.GenericEvent
+	// Watches begins to watch what a reading found.
+	Watches *Watches
 	// Told are the last readings that manifests were woken for.
 	Told *Told
 }
@@ -59,6 +61,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (
 	if err != nil {
 		return pass.Finish(ctrl.Result{}, err)
 	}
+	r.Watches.Begin(ctx, reading)
 	err = r.conclude(ctx, s, reading)
 	return pass.Finish(ctrl.Result{RequeueAfter: lasts(reading)}, err)
 }
