@@ -261,6 +261,8 @@ func TestI14WhatFluxAndArgoCDDeployHolds(t *testing.T) {
 	release := s.object(`{apiVersion: helm.toolkit.fluxcd.io/v2, kind: HelmRelease, metadata: {name: upf}, spec: {chartRef: {kind: OCIRepository, name: upf}},
   status: {history: [{version: 2, chartName: upf, chartVersion: 1.1.0, ociDigest: "sha256:` + strings.Repeat("0", 64) + `"}, {version: 1, chartName: upf, chartVersion: 1.0.0, ociDigest: "` + d + `"}]}}`)
 	app := s.object(`{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: smf}, spec: {source: {repoURL: ` + s.registry.Host + `/acme/smf, chart: smf, targetRevision: 2.x}}, status: {sync: {revision: 2.0.0}}}`)
+	change(s, st, func(o *v1alpha1.ArtifactStore) { o.Spec.Workloads.RegistryAliases = []string{"mirror.example/acme"} }) // so that it is read anew
+	s.Eventually(func() v1alpha1.WorkloadSourceState { return s.state(st, v1alpha1.WorkloadFlux) }).Should(gomega.Equal(v1alpha1.WorkloadsRead))
 	s.delete(upf, smf)
 	s.says(upf, v1alpha1.ConditionDeletionBlocked, "True/InUse", `"helmrelease.helm.toolkit.fluxcd.io/`+s.ns+`/upf"`, "artifact chart:1.0.0", "revision 1")
 	s.says(smf, v1alpha1.ConditionDeletionBlocked, "True/InUse", `"application.argoproj.io/`+s.ns+`/smf"`, "artifact smf:2.0.0")
@@ -268,8 +270,6 @@ func TestI14WhatFluxAndArgoCDDeployHolds(t *testing.T) {
 	s.delete(release, app)
 	s.goes(upf, smf)
 
-	change(s, st, func(o *v1alpha1.ArtifactStore) { o.Spec.Workloads.RegistryAliases = []string{"mirror.example/acme"} }) // so that it is read anew
-	s.Eventually(func() v1alpha1.WorkloadSourceState { return s.state(st, v1alpha1.WorkloadFlux) }).Should(gomega.Equal(v1alpha1.WorkloadsRead))
 	s.delete(flux...)
 	s.goes(flux...)
 	s.delete(amf)
