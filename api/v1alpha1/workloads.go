@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -64,13 +65,16 @@ func (w *WorkloadsSpec) Selector() (labels.Selector, error) {
 	return selector, nil
 }
 
+// aliasPattern is a host with an optional port, and an optional repository prefix.
+var aliasPattern = regexp.MustCompile(`^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\.?)(:[0-9]{1,5})?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*/?$`)
+
 // Locations are the registry of a store and its aliases: the places that images of it are named by.
 func (w *WorkloadsSpec) Locations(store RegistryLocation) ([]RegistryLocation, error) {
 	all := []RegistryLocation{store}
 	for _, alias := range w.RegistryAliases {
 		at, err := ParseRegistryURL("https://" + alias)
-		if err != nil || strings.Contains(alias, "://") {
-			return nil, fmt.Errorf("spec.workloads.registryAliases: %q is not a host with an optional port and repository prefix, without a scheme", Line(alias))
+		if err != nil || !aliasPattern.MatchString(alias) {
+			return nil, fmt.Errorf("spec.workloads.registryAliases: %q is not a host with an optional port and repository prefix, without a scheme, tag and digest", Line(alias))
 		}
 		all = append(all, at)
 	}

@@ -65,13 +65,20 @@ func (k *Known) Live(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading, 
 	})
 }
 
-// Within is Live for somebody who waits no longer than that. It does not begin a reading if the last one took longer.
-// Errors wrap ErrSlow.
+// youngEnough is the age up to which a reading serves somebody who does not wait for another one.
+const youngEnough = time.Minute
+
+// Within is Live for somebody who waits no longer than that. Where the last reading took longer, it answers with that one
+// while it is young, and begins another one for who asks next. Errors wrap ErrSlow.
 func (k *Known) Within(ctx context.Context, s *v1alpha1.ArtifactStore, patience time.Duration) (*Reading, error) {
 	k.mu.Lock()
-	slow := k.last[s.UID].took > patience
+	last := k.last[s.UID]
 	k.mu.Unlock()
-	if slow {
+	if last.took > patience {
+		go func() { _, _ = k.Live(context.WithoutCancel(ctx), s) }() // it is in last, or was not read
+		if last.generation == s.Generation && k.reader.clock.Since(last.reading.Begun) < youngEnough {
+			return last.reading, nil
+		}
 		return nil, ErrSlow
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, patience, ErrSlow)
