@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -65,9 +63,6 @@ type tagSeen struct {
 	digest, mediaType, config string
 	size                      int64
 }
-
-// asksAtOnce is how many entries of a manifest are asked for at the same time.
-const asksAtOnce = 8
 
 // observe reads. It asks the registry only for a manifest that is not being deleted, and only
 // when a poll is due and the store's budget allows it.
@@ -172,32 +167,21 @@ func (r *Reconciler) ask(ctx context.Context, seen *manifestSeen, entries []v1al
 		return nil, err
 	}
 	began := r.Polls.clock.Now()
-	for some := range slices.Chunk(entries, asksAtOnce) {
-		tags, errs := make([]tagSeen, len(some)), make([]error, len(some))
-		var looks errgroup.Group
-		for i, e := range some {
-			looks.Go(func() error {
-				tags[i], errs[i] = look(ctx, reg, e)
-				return nil // it is in errs
-			})
-		}
-		_ = looks.Wait()
-		asked = entries[:len(asked)+len(some)]
-		for i, e := range some {
-			switch err := errs[i]; {
-			case err == nil:
-				seen.tags[inventory.KeyOf(e)] = tags[i]
-			case !registry.OfOne(err):
-				return asked, err
-			default:
-				trouble = cmp.Or(trouble, err)
-			}
+	for i, e := range entries {
+		tag, err := look(ctx, reg, e)
+		switch {
+		case registry.OfOne(err):
+			trouble = cmp.Or(trouble, err)
+		case err != nil:
+			return entries[:i+1], err
+		default:
+			seen.tags[inventory.KeyOf(e)] = tag
 		}
 		if r.Polls.clock.Since(began) > turnTime {
-			break
+			return entries[:i+1], trouble
 		}
 	}
-	return asked, trouble
+	return entries, trouble
 }
 
 // look resolves an entry's tag. Of a digest that is new it reads the image manifest too: the type of its
