@@ -12,6 +12,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
@@ -195,7 +196,7 @@ func setupWorkload(mgr manager.Manager, w reference.Watched, r *workloadcontroll
 	differ := make(chan event.GenericEvent, 64)
 	r.Known.Differs = func(s *v1alpha1.ArtifactStore) {
 		select {
-		case differ <- event.GenericEvent{Object: s}:
+		case differ <- event.GenericEvent{Object: &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Name}}}:
 		default: // so many are on their way that it is read again in time
 		}
 	}

@@ -48,6 +48,7 @@ func (k *Known) Live(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading, 
 	if s.Spec.Workloads == nil {
 		return nil, nil //nolint:nilnil // a nil Reading is one, of nothing
 	}
+	s = s.DeepCopy() // a reading goes on when who asked for it has given up
 	return k.reads.Do(ctx, question{s.UID, s.Generation}, func(ctx context.Context) (*Reading, error) {
 		begun := k.reader.clock.Now()
 		r, err := k.reader.Read(ctx, s)
