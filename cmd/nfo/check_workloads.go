@@ -68,7 +68,7 @@ func checkSource(s *v1alpha1.ArtifactStore, name v1alpha1.WorkloadSource, now ti
 	}
 	switch source.State {
 	case v1alpha1.WorkloadsRead:
-		if where == " in 0 namespaces" {
+		if n := s.Status.Workloads.Namespaces; n != nil && *n == 0 {
 			return fmt.Sprintf("failed: %s: %s: spec.workloads.namespaceSelector matches no namespace, so that nothing that runs is protected", id, name), false
 		}
 		return fmt.Sprintf("ok: %s: %s read%s (%s%s, %s of the store)", id, name, age, count(int(source.Objects), "object"), where, count(int(source.Uses), "use")), true

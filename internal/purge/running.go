@@ -80,15 +80,23 @@ func (c cluster) run() {
 // keepWhole keeps what a digest that runs is a part of: nobody could pull by its tag or restore it any more, and no tombstone
 // would have the rest.
 func keepWhole(entries []entry, recorded []graph.Root, g *graph.Graph) {
+	because := map[digest.Digest]string{}
+	for _, root := range recorded {
+		if root.Reason == InUse {
+			because[root.Digest] = root.Because
+		}
+	}
+	if len(because) == 0 {
+		return
+	}
 	for i := range entries {
 		e := &entries[i]
 		if !e.mayGo() {
 			continue
 		}
-		parts := g.Parts(e.valid...)
-		for _, root := range recorded {
-			if root.Reason == InUse && slices.Contains(parts, root.Digest) {
-				e.keep, e.because = InUse, root.Because
+		for _, part := range g.Parts(e.valid...) {
+			if by, used := because[part]; used {
+				e.keep, e.because = InUse, by
 			}
 		}
 	}

@@ -128,8 +128,8 @@ func statuses(ctx context.Context, reg *registry.Client, running *workload.Readi
 			continue
 		}
 		index, err := reg.Manifest(ctx, f.Repository, digest.Digest(f.Digest))
-		if errors.Is(err, registry.ErrNotFound) {
-			continue
+		if errors.Is(err, registry.ErrNotFound) { // its tag was there a moment ago: look at everything again
+			err = fmt.Errorf("%w: %s does not exist", reference.ErrSuperseded, f.Digest)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading the parts of %s:%s: %w", f.Repository, f.ArtifactVersion, err)

@@ -3,6 +3,8 @@ package release
 import (
 	"context"
 	"errors"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -128,6 +130,33 @@ func TestI2WhatCannotBeReadReleasesNothing(t *testing.T) {
 	}
 	if len(w.tombstones()) > 0 || w.at("a", "1") == "" {
 		t.Error("something was released")
+	}
+}
+
+// The registry has an index by its tag and says that it does not exist: its parts, which may run, are not known.
+func TestI2AnIndexThatSeemsMissingReleasesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	index, err := registrytest.PushIndex(t.Context(), w.Host, "acme/m/a", "1", []string{"linux/amd64"}, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Intercept(func(rw http.ResponseWriter, req *http.Request) bool {
+		if req.Method != http.MethodGet || !strings.HasSuffix(req.URL.Path, index.Digest.String()) {
+			return false
+		}
+		rw.WriteHeader(http.StatusNotFound)
+		_, _ = rw.Write([]byte(`{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`))
+		return true
+	})
+	r := w.releaser()
+	r.Workloads = readings(runs())
+	if _, err := r.Release(t.Context(), w.task()); err == nil {
+		t.Error("it was released")
+	}
+	w.Intercept(nil)
+	if n := len(w.tombstones()); n > 0 || w.at("a", "1") != index.Digest.String() {
+		t.Errorf("something was released, %d tombstones", n)
 	}
 }
 

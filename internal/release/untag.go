@@ -202,6 +202,7 @@ func (u *untagging) follow(ctx context.Context, f Finding) (Finding, error) {
 			return f, err
 		}
 		stored.DeepCopyInto(u.tombstone)
+		u.entries = append(u.entries, f.ArtifactStatus) // a workload may use the new digest, too
 	}
 	return f, nil
 }

@@ -52,16 +52,9 @@ func (c *collector) workload(kind string, one livelist.Decoder) error {
 		by.object.Kind, by.object.Name, by.terminating = "", "", false
 	}
 	uses := map[Use]bool{}
-	add := func(n name, part string) {
-		uses[Use{Part: partOf(part), Repository: n.repository, Tag: n.tag, Digest: n.digest}] = true
-	}
-	o.each(func(image, part string) {
-		if n, ok := c.places.find(image); ok {
-			add(n, part)
-		}
-	}, func(image, id, part string) {
+	o.each(func(image, part string) { c.image(uses, image, part, false) }, func(image, id, part string) {
 		for _, n := range c.places.pulled(image, id) {
-			add(n, part)
+			uses[n.by(part)] = true
 		}
 	})
 	if kind == "Pod" {
@@ -79,8 +72,15 @@ func partOf(part string) string { return v1alpha1.Clip(v1alpha1.Line(part), maxP
 // image adds the use of an image or chart that is named as images are, if it is in the store.
 func (c *collector) image(uses map[Use]bool, named, part string, whole bool) {
 	if n, ok := c.places.find(named); ok {
-		uses[Use{Part: partOf(part), Repository: n.repository, Tag: n.tag, Digest: n.digest, Whole: whole}] = true
+		u := n.by(part)
+		u.Whole = whole
+		uses[u] = true
 	}
+}
+
+// by is the use of a name by a part of an object.
+func (n name) by(part string) Use {
+	return Use{Part: partOf(part), Repository: n.repository, Tag: n.tag, Digest: n.digest}
 }
 
 // add notes an object that others may name as their owner, and what is used by it.

@@ -59,7 +59,7 @@ func (t *text) UnmarshalJSON(data []byte) error {
 }
 
 // at adds the uses of an artifact in a repository at a version, which may be a tag, a digest, or both as TAG@DIGEST. An
-// empty version is none.
+// empty version adds nothing.
 func (c *collector) at(uses map[Use]bool, repository, version, suffix string) {
 	tag, d := splitVersion(version)
 	part := "chart " + named(path.Base(repository), cmp.Or(tag, d)) + suffix
@@ -105,7 +105,7 @@ func named(name, version string) string {
 	return name + ":" + version
 }
 
-// tagPattern is what a tag can be. Ranges of versions are none.
+// tagPattern is what a tag can be. Version ranges do not match.
 var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 
 // tagsOf are the tags that a chart of a version may have. A tag has _ in place of +. What follows the + may have been

@@ -3,6 +3,7 @@ package workload
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
@@ -58,6 +59,7 @@ func (k *Known) Live(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading, 
 			}
 			k.mu.Lock()
 			defer k.mu.Unlock()
+			maps.DeleteFunc(k.last, func(_ types.UID, a answered) bool { return k.reader.clock.Since(a.reading.Begun) > keptFor })
 			if have := k.last[s.UID]; have.generation <= s.Generation {
 				k.last[s.UID] = answered{s.Generation, r, k.reader.clock.Since(begun)}
 			}
@@ -65,6 +67,9 @@ func (k *Known) Live(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading, 
 		return r, err
 	})
 }
+
+// keptFor is how long a reading is kept that no other one has replaced: its store has gone, or nobody asks any more.
+const keptFor = time.Hour
 
 // youngEnough is the age up to which a reading serves somebody who does not wait for another one.
 const youngEnough = time.Minute

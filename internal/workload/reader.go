@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,7 +25,7 @@ import (
 
 const (
 	pageSize = 500 // objects of one answer, of kinds without a page of their own
-	// readingsAtOnce bounds the readings of a Reader that run; others wait, in no order that a store could change.
+	// readingsAtOnce bounds the readings of a Reader that run, of different namespaces; others wait.
 	readingsAtOnce = 2
 	// listsAtOnce bounds the requests of one reading.
 	listsAtOnce = 4
@@ -38,6 +39,8 @@ type Reader struct {
 	clock clock.PassiveClock
 	now   func() time.Time
 	slots chan struct{}
+	// turns has one place for each namespace with stores, so that many stores of one keep no other one waiting.
+	turns sync.Map
 	// releases decodes release records; nil if they cannot be read.
 	releases ReleaseReader
 	decoded  *decodedRecords
@@ -64,11 +67,14 @@ func (r *Reader) Read(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading,
 		return nil, nil //nolint:nilnil // a nil Reading is one, of nothing
 	}
 	selector, at, invalid := selection(s)
-	select {
-	case r.slots <- struct{}{}:
-		defer func() { <-r.slots }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting to read what workloads run: %w", ctx.Err())
+	own, _ := r.turns.LoadOrStore(s.Namespace, make(chan struct{}, 1))
+	for _, places := range []chan struct{}{own.(chan struct{}), r.slots} {
+		select {
+		case places <- struct{}{}:
+			defer func() { <-places }()
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting to read what workloads run: %w", ctx.Err())
+		}
 	}
 	begun, c := r.clock.Now(), newCollector(at)
 	c.records = &records{releases: r.releases, decoded: r.decoded}

@@ -103,9 +103,11 @@ func (r *Reading) Of(repository, tag string, digests ...string) []Use {
 		return nil
 	}
 	var all []Use
-	for _, u := range slices.Concat(r.uses[repository], r.uses[""]) {
-		if u.fits(repository, tag, digests...) {
-			all = append(all, u)
+	for _, uses := range [][]Use{r.uses[repository], r.uses[""]} {
+		for _, u := range uses {
+			if u.fits(repository, tag, digests...) {
+				all = append(all, u)
+			}
 		}
 	}
 	return all
