@@ -97,7 +97,7 @@ func ReferrerPath(repository string, subject, d digest.Digest) string {
 	return path.Join(ReferrersOf(repository, subject), string(d.Algorithm()), d.Encoded(), link)
 }
 
-// LayersOf, RevisionsOf, TagsOf and UploadsOf are the folders of a repository.
+// LayersOf holds a repository's layer links.
 func LayersOf(repository string) string { return path.Join(Repositories, repository, layers) }
 
 // RevisionsOf holds a repository's revision links.

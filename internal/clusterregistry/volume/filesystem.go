@@ -1,0 +1,101 @@
+package volume
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Kind is a file system, as far as the registry treats it differently.
+type Kind string
+
+const (
+	// Local is seen the same by all its processes.
+	Local Kind = "local"
+	// NFS shows what other clients do after a time that its mount options say.
+	NFS Kind = "NFS"
+	// SMB has written wrong content under load: it is refused unless the administrator insists.
+	SMB Kind = "SMB"
+	// Unknown is treated as NFS with its default options.
+	Unknown Kind = "unknown"
+)
+
+// caches is how long a client of NFS may keep attributes and the absence of names: nfs(5), acregmax and acdirmax.
+const caches = 60 * time.Second
+
+// local are the magic numbers of statfs(2) of file systems that one kernel has alone.
+var local = map[int64]bool{
+	unix.EXT4_SUPER_MAGIC: true, unix.XFS_SUPER_MAGIC: true, unix.BTRFS_SUPER_MAGIC: true, unix.TMPFS_MAGIC: true,
+	unix.OVERLAYFS_SUPER_MAGIC: true, unix.F2FS_SUPER_MAGIC: true, 0x2fc12fc1 /* ZFS */ : true,
+}
+
+// fileSystemOf is the file system of a folder, and how old what is seen of it can be.
+func fileSystemOf(root string) (Kind, time.Duration, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(root, &s); err != nil {
+		return "", 0, fmt.Errorf("asking for the file system of the registry's folder: %w", err)
+	}
+	switch magic := int64(uint32(s.Type)); {
+	case local[magic]:
+		return Local, 0, nil
+	case magic == unix.NFS_SUPER_MAGIC:
+		return NFS, staleBy(mountOptions(root)), nil
+	case magic == unix.CIFS_SUPER_MAGIC || magic == unix.SMB2_SUPER_MAGIC || magic == unix.SMB_SUPER_MAGIC:
+		return SMB, caches, nil
+	}
+	return Unknown, caches, nil
+}
+
+// mountOptions are the options of the mount that a folder is on, or none if they cannot be read.
+func mountOptions(root string) string {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = f.Close() }()
+	return optionsFor(bufio.NewScanner(f), root)
+}
+
+// optionsFor reads proc_pid_mountinfo(5): the longest mount point that the folder is in counts, the last of equals.
+func optionsFor(lines *bufio.Scanner, root string) (options string) {
+	longest := -1
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 10 {
+			continue
+		}
+		point := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(fields[4])
+		inside := root == point || strings.HasPrefix(root, strings.TrimSuffix(point, "/")+"/")
+		if inside && len(point) >= longest {
+			longest, options = len(point), fields[5]+","+fields[len(fields)-1]
+		}
+	}
+	return options
+}
+
+// staleBy is how old the view of an NFS client with these mount options can be: nfs(5), "Data and metadata coherence".
+func staleBy(options string) time.Duration {
+	regular, folder := caches, caches
+	for _, option := range strings.Split(options, ",") {
+		name, value, _ := strings.Cut(option, "=")
+		seconds, err := strconv.Atoi(value)
+		bound := time.Duration(seconds) * time.Second
+		switch {
+		case name == "noac":
+			regular, folder = 0, 0
+		case err != nil || seconds < 0:
+		case name == "actimeo":
+			regular, folder = bound, bound
+		case name == "acregmax":
+			regular = bound
+		case name == "acdirmax":
+			folder = bound
+		}
+	}
+	return max(regular, folder, time.Second)
+}

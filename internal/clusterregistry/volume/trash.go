@@ -1,0 +1,192 @@
+package volume
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// attempts bounds how often a rename is tried whose target folder somebody else removes at the same time.
+const attempts = 100
+
+// Find is Stat, and takes the file back from the trash of any cycle first where it is missing. It wraps
+// fs.ErrNotExist if it is in none.
+func (v *Volume) Find(path string) (fs.FileInfo, error) {
+	info, err := v.Stat(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return info, err
+	}
+	// A cycle can give the file back between the look at its place and the look into its trash: hence the last look.
+	if err := v.rescue(path); err != nil {
+		return nil, err
+	}
+	return v.Stat(path)
+}
+
+func (v *Volume) rescue(path string) error {
+	cycles, err := v.Cycles()
+	if err != nil {
+		return err
+	}
+	for _, cycle := range cycles {
+		if back, err := v.GiveBack(cycle, path); err != nil || back {
+			return err
+		}
+	}
+	return nil
+}
+
+// Cycles are the collections that have a trash, by name.
+func (v *Volume) Cycles() ([]string, error) {
+	entries, err := v.List(trash)
+	if err != nil {
+		return nil, err
+	}
+	cycles := make([]string, 0, len(entries))
+	for _, e := range entries {
+		cycles = append(cycles, e.Name())
+	}
+	return cycles, nil
+}
+
+// HiddenPath is where a cycle has hidden a path.
+func HiddenPath(cycle, path string) string { return trash + "/" + cycle + path }
+
+// Hide moves a file into the trash of a cycle. It reports whether there was one to hide.
+func (v *Volume) Hide(cycle, path string) (bool, error) {
+	to := HiddenPath(cycle, path)
+	for range attempts {
+		if _, err := v.makeFolder(filepath.Dir(to)); err != nil {
+			return false, err
+		}
+		err := os.Rename(v.at(path), v.at(to))
+		if err == nil {
+			return true, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return false, fmt.Errorf("hiding %s: %w", path, err)
+		}
+		if _, err := v.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+	}
+	return false, fmt.Errorf("hiding %s: its folder in the trash was removed %d times meanwhile", path, attempts)
+}
+
+// GiveBack moves a file back that a cycle has hidden, and makes it young. A file that is in its place again stays,
+// and the hidden one too. It reports whether the place has a file now that was hidden or in the place.
+func (v *Volume) GiveBack(cycle, path string) (bool, error) {
+	from := HiddenPath(cycle, path)
+	for range attempts {
+		if err := v.Touch(from); errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+		if _, err := v.makeFolder(filepath.Dir(path)); err != nil {
+			return false, err
+		}
+		err := renameNew(v.at(from), v.at(path))
+		if err == nil || errors.Is(err, fs.ErrExist) {
+			return true, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return false, fmt.Errorf("giving %s back: %w", path, err)
+		}
+	}
+	return false, fmt.Errorf("giving %s back: its folder was removed %d times meanwhile", path, attempts)
+}
+
+// renameNew renames, and wraps fs.ErrExist if the new name is taken.
+func renameNew(from, to string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) {
+		return err
+	}
+	// Network file systems have hard links instead, which fail as well where the name is taken.
+	if err := os.Link(from, to); err != nil {
+		return err
+	}
+	if err := os.Remove(from); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Hidden calls use for each path that a cycle has hidden, in the order of names, and ends with its first error.
+func (v *Volume) Hidden(cycle string, use func(path string) error) error {
+	top := v.at(trash + "/" + cycle)
+	return filepath.WalkDir(top, func(name string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading the trash: %w", err)
+		}
+		if entry.IsDir() {
+			return nil
+		}
+		return use(filepath.ToSlash(strings.TrimPrefix(name, top)))
+	})
+}
+
+// Discard removes for good a file that a cycle has hidden. One that was given back meanwhile stays where it is.
+func (v *Volume) Discard(cycle, path string) error {
+	if err := os.Remove(v.at(HiddenPath(cycle, path))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("discarding %s: %w", path, err)
+	}
+	return nil
+}
+
+// End removes the folders of a cycle. It fails, and loses nothing, while a file is in them.
+func (v *Volume) End(cycle string) error {
+	var folders []string
+	top := v.at(trash + "/" + cycle)
+	err := filepath.WalkDir(top, func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			folders = append(folders, name)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("ending the cycle %s: %w", cycle, err)
+	}
+	for i := len(folders) - 1; i >= 0; i-- {
+		if err := unix.Rmdir(folders[i]); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("ending the cycle %s: removing its folder: %w", cycle, err)
+		}
+	}
+	return nil
+}
+
+// RemoveEmpty removes the folder at a path and those above it, up to but without the last one, as long as each is
+// empty. Whoever needs one of them again makes it again.
+func (v *Volume) RemoveEmpty(path, upTo string) {
+	for ; len(path) > len(upTo) && strings.HasPrefix(path, upTo+"/"); path = filepath.Dir(path) {
+		if err := unix.Rmdir(v.at(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+	}
+}
+
+// SetAside moves a file that is corrupt out of the tree, to below /.nfo/corrupt/<time>, where an administrator finds
+// it. Whoever looks for it finds nothing, so that a push or a copy can bring it again.
+func (v *Volume) SetAside(path string) error {
+	now, err := v.Now()
+	if err != nil {
+		return err
+	}
+	to := corrupt + "/" + now.UTC().Format("20060102T150405.000000000Z") + path
+	if _, err := v.makeFolder(filepath.Dir(to)); err != nil {
+		return err
+	}
+	if err := os.Rename(v.at(path), v.at(to)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("setting %s aside: %w", path, err)
+	}
+	return nil
+}
