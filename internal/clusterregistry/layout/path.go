@@ -194,3 +194,12 @@ func digestOf(algorithm, encoded string) (digest.Digest, bool) {
 	d := digest.NewDigestFromEncoded(digest.Algorithm(algorithm), encoded)
 	return d, d.Validate() == nil
 }
+
+// RepositoryOfTags reports whether a folder holds the tags of a repository, and of which.
+func RepositoryOfTags(folder string) (string, bool) {
+	rest, ok := strings.CutPrefix(folder, Repositories+"/")
+	if !ok {
+		return "", false
+	}
+	return strings.CutSuffix(rest, "/"+tags)
+}

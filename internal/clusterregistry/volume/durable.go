@@ -40,30 +40,36 @@ func (v *Volume) Move(from, to string) error {
 // publish renames what put gives to a path. Put gets the path's folder, which somebody else may remove while it is
 // empty: then all is done again.
 func (v *Volume) publish(path string, volatile bool, put func(folder string) (string, error)) error {
-	folder := filepath.Dir(path)
 	for range attempts {
-		made, err := v.makeFolder(folder)
-		if err != nil {
-			return err
-		}
-		source, err := put(v.at(folder))
-		if err == nil {
-			err = os.Rename(source, v.at(path))
+		made, err := v.place(path, put)
+		if err == nil && volatile {
+			return nil
 		}
 		if err == nil {
-			if volatile {
-				return nil
-			}
-			return v.flush(append(made, folder))
+			return v.flush(append(made, filepath.Dir(path)))
 		}
-		if _, missing := v.Stat(folder); !errors.Is(err, fs.ErrNotExist) || missing == nil {
-			if source != "" && filepath.Dir(source) == v.at(folder) {
-				_ = os.Remove(source)
-			}
+		if _, gone := v.Stat(filepath.Dir(path)); !errors.Is(err, fs.ErrNotExist) || gone == nil {
 			return fmt.Errorf("writing %s: %w", path, err)
 		}
 	}
 	return fmt.Errorf("writing %s: its folder was removed %d times meanwhile", path, attempts)
+}
+
+// place is one attempt of publish. It returns the folders whose entries it changed above the path's own.
+func (v *Volume) place(path string, put func(folder string) (string, error)) ([]string, error) {
+	folder := filepath.Dir(path)
+	changed, err := v.makeFolder(folder)
+	if err != nil {
+		return nil, err
+	}
+	source, err := put(v.at(folder))
+	if err == nil {
+		err = os.Rename(source, v.at(path))
+	}
+	if err != nil && source != "" && filepath.Dir(source) == v.at(folder) {
+		_ = os.Remove(source)
+	}
+	return changed, err
 }
 
 // makeFolder makes a folder and those above it, and returns the folders whose entries it changed.

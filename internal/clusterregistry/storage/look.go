@@ -1,0 +1,120 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+)
+
+// maxParts bounds how many files one look goes through: an index of 500 images of 50 layers has that many. A larger
+// one is refused when it is pushed.
+const maxParts = 50_000
+
+// errTooManyParts is a manifest that needs more than maxParts files.
+var errTooManyParts = fmt.Errorf("the manifest needs more than %d blobs and manifests", maxParts)
+
+// errSize is a manifest that names a size which its content, being what its digest says, does not have.
+var errSize = errors.New("a size in the manifest is not that of the content")
+
+// look goes through everything below one revision, once.
+type look struct {
+	d          *Driver
+	repository string
+	seen       map[digest.Digest]bool
+	next       []layout.Descriptor
+}
+
+// whole is nil if everything below a revision is there, of the size that its manifests name. What a collection has
+// hidden is taken back. It wraps fs.ErrNotExist if a file is missing, and no other error says that one is.
+func (d *Driver) whole(repository string, revision digest.Digest) error {
+	l := look{d: d, repository: repository, seen: map[digest.Digest]bool{}}
+	if err := l.manifest(revision, -1); err != nil {
+		return err
+	}
+	for len(l.next) > 0 {
+		child := l.next[len(l.next)-1]
+		l.next = l.next[:len(l.next)-1]
+		if _, err := d.volume.Find(layout.RevisionPath(repository, child.Digest)); err != nil {
+			return err
+		}
+		if err := l.manifest(child.Digest, child.Size); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// manifest looks at one manifest of the given size, or of any if that is negative, and what it names.
+func (l *look) manifest(revision digest.Digest, size int64) error {
+	m, err := l.d.manifest(revision)
+	if err != nil {
+		return err
+	}
+	if size >= 0 && m.size != size {
+		return fmt.Errorf("%w: %s", errSize, revision)
+	}
+	for _, part := range m.Contents {
+		if err := l.content(part); err != nil {
+			return err
+		}
+	}
+	for _, child := range m.Manifests {
+		if l.first(child.Digest) {
+			l.next = append(l.next, child)
+		}
+	}
+	if len(l.seen) > maxParts {
+		return errTooManyParts
+	}
+	return nil
+}
+
+func (l *look) first(d digest.Digest) bool {
+	if l.seen[d] {
+		return false
+	}
+	l.seen[d] = true
+	return true
+}
+
+// content looks at a blob, by the link of the repository.
+func (l *look) content(part layout.Descriptor) error {
+	if !l.first(part.Digest) {
+		return nil
+	}
+	file := layout.LayerPath(l.repository, part.Digest)
+	info, err := l.d.volume.Find(file)
+	if err != nil {
+		return err
+	}
+	content, err := l.d.link(file, part.Digest, info)
+	if err != nil {
+		return err
+	}
+	return l.d.sized(digest.Digest(content), part.Size)
+}
+
+// sized is nil if a blob is there and of that size. One of another size is read once, to know who is wrong: one that
+// is corrupt is set aside.
+func (d *Driver) sized(of digest.Digest, size int64) error {
+	info, err := d.blob(of)
+	if err != nil || info.Size() == size {
+		return err
+	}
+	if _, err := d.verify(of); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s has %d bytes, not %d", errSize, of, info.Size(), size)
+}
+
+// blob finds a blob's file. Its content may be wrong.
+func (d *Driver) blob(of digest.Digest) (fs.FileInfo, error) {
+	if err := of.Validate(); err != nil {
+		return nil, absent("%q is no digest", of)
+	}
+	return d.volume.Find(layout.BlobPath(of))
+}

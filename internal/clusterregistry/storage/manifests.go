@@ -1,0 +1,61 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+)
+
+const (
+	// keptManifests and keptParts bound the memory of what manifests name to about 50 MiB. Others are read again.
+	keptManifests, keptParts = 2048, 256
+)
+
+// parts is what a manifest names, which never changes, and its own size in bytes. Whether they are there it does not say.
+type parts struct {
+	layout.Manifest
+	size int64
+}
+
+// manifest is what a manifest names, if its content is there and right.
+func (d *Driver) manifest(of digest.Digest) (parts, error) {
+	if m, ok := d.manifests.Get(of); ok {
+		return m, d.sized(of, m.size)
+	}
+	content, err := d.small(of)
+	if err != nil {
+		return parts{}, err
+	}
+	read, err := layout.ReadManifest(content)
+	if err != nil {
+		return parts{}, fmt.Errorf("reading the manifest %s: %w", of, err)
+	}
+	m := parts{Manifest: read, size: int64(len(content))}
+	m.Annotations = nil
+	if len(m.Manifests)+len(m.Contents)+len(m.Foreign) <= keptParts {
+		d.manifests.Add(of, m)
+	}
+	return m, nil
+}
+
+// small is the content of a blob that can be a manifest, if it is right. One that is corrupt is set aside.
+func (d *Driver) small(of digest.Digest) ([]byte, error) {
+	if _, err := d.blob(of); err != nil {
+		return nil, err
+	}
+	content, err := d.volume.ReadFile(layout.BlobPath(of), layout.MaxManifest)
+	if errors.Is(err, volume.ErrTooLarge) {
+		return nil, fmt.Errorf("%w: %w", layout.ErrNotUnderstood, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if of.Algorithm().FromBytes(content) != of {
+		return nil, d.setAside(of)
+	}
+	return content, nil
+}

@@ -1,0 +1,86 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/distribution/distribution/v3/registry/api/errcode"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+)
+
+// PutContent publishes a link, and then looks at everything below it; a push is acknowledged only after that (R2).
+func (d *Driver) PutContent(_ context.Context, file string, content []byte) error {
+	p := layout.Parse(file)
+	switch p.Kind {
+	case layout.Layer, layout.Revision, layout.Tag:
+		if err := d.publish(file, content); err != nil {
+			return err
+		}
+		return refusal(p, d.below(p, digest.Digest(content)))
+	case layout.Blob:
+		return d.volume.Write(file, content, false)
+	}
+	// What an upload needs and what a tag was before are of no use after a power cut.
+	return d.volume.Write(file, content, true)
+}
+
+// publish writes a link, or makes it young if it is there: readers on other hosts need not see another file then.
+func (d *Driver) publish(file string, content []byte) error {
+	if there, err := d.volume.ReadFile(file, maxLink); err == nil && string(there) == string(content) {
+		if err := d.volume.Touch(file); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return d.volume.Write(file, content, false)
+}
+
+// below is the look at what a link needs.
+func (d *Driver) below(p layout.Path, target digest.Digest) error {
+	switch p.Kind {
+	case layout.Layer:
+		_, err := d.blob(target)
+		return err
+	case layout.Tag:
+		if _, err := d.volume.Find(layout.RevisionPath(p.Repository, target)); err != nil {
+			return err
+		}
+		return d.whole(p.Repository, target)
+	}
+	if err := d.refer(p.Repository, target); err != nil {
+		return err
+	}
+	return d.whole(p.Repository, target)
+}
+
+// refer notes a manifest in the list of its subject, if it has one.
+func (d *Driver) refer(repository string, of digest.Digest) error {
+	m, err := d.manifest(of)
+	if err != nil || m.Subject == "" {
+		return err
+	}
+	return d.publish(layout.ReferrerPath(repository, m.Subject, of), []byte(of))
+}
+
+// refusal is what the pusher is told of an error of a look.
+func refusal(p layout.Path, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errTooManyParts), errors.Is(err, errSize), errors.Is(err, layout.ErrNotUnderstood):
+		return errcode.ErrorCodeManifestInvalid.WithMessage(err.Error())
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	case p.Kind == layout.Layer:
+		return errcode.ErrorCodeBlobUnknown.WithMessage(fmt.Sprintf("the blob %s went while it was pushed: push it again", p.Digest))
+	}
+	return errcode.ErrorCodeManifestBlobUnknown.WithMessage("something that the manifest needs is not in this repository: push it again, with all that belongs to it")
+}
+
+// Move puts an upload in its place.
+func (d *Driver) Move(_ context.Context, from, to string) error {
+	return d.error(from, d.volume.Move(from, to))
+}

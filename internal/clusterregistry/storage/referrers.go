@@ -1,0 +1,67 @@
+package storage
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+)
+
+// Referrers lists manifests of a repository whose subject is the given digest, in the order of their digests, at most
+// so many of those that come after the given one. Next is empty if there are no more. The subject itself may be
+// missing. A manifest that is not whole is left out.
+func (d *Driver) Referrers(repository string, subject, after digest.Digest, most int) (list []ocispec.Descriptor, next digest.Digest, err error) {
+	folder := layout.ReferrersOf(repository, subject)
+	entries, err := d.volume.List(folder + "/sha256")
+	if err != nil {
+		return nil, "", err
+	}
+	for _, e := range entries {
+		of := digest.NewDigestFromEncoded(digest.SHA256, e.Name())
+		if of <= after || of.Validate() != nil {
+			continue
+		}
+		if len(list) == most {
+			return list, list[most-1].Digest, nil
+		}
+		descriptor, err := d.referrer(repository, of)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		list = append(list, descriptor)
+	}
+	return list, "", nil
+}
+
+func (d *Driver) referrer(repository string, of digest.Digest) (ocispec.Descriptor, error) {
+	if _, err := d.revision(layout.Path{Repository: repository, Digest: of}); err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	content, err := d.small(of)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	m, err := layout.ReadManifest(content)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	return ocispec.Descriptor{
+		MediaType: m.MediaType, ArtifactType: m.ArtifactType, Annotations: m.Annotations,
+		Digest: of, Size: int64(len(content)),
+	}, nil
+}
+
+// Subject is the subject of a manifest that was read or written not long ago, or empty.
+func (d *Driver) Subject(of digest.Digest) digest.Digest {
+	m, ok := d.manifests.Get(of)
+	if !ok {
+		return ""
+	}
+	return m.Subject
+}

@@ -1,0 +1,113 @@
+package storage_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/storage"
+)
+
+// siteAgain is another process on the same volume.
+func siteAgain(t *testing.T, s site) site {
+	t.Helper()
+	return siteOn(t, s.volume, storage.Options{Volume: s.volume})
+}
+
+// Whatever a collection has hidden, a push or a read that needs it takes it back.
+func TestR2WhatIsHiddenComesBack(t *testing.T) {
+	s := newSite(t)
+	manifest, parts := s.image("r", "1", 2)
+	revision := digest.FromBytes(manifest)
+	all := []string{layout.RevisionPath("r", revision), layout.TagPath("r", "1"), layout.BlobPath(revision)}
+	for _, p := range parts {
+		all = append(all, layout.LayerPath("r", p.Digest), layout.BlobPath(p.Digest))
+	}
+	for _, tt := range []struct {
+		reason string
+		do     func(t *testing.T)
+	}{
+		{"HEAD of the manifest by tag", func(*testing.T) { s.want(http.StatusOK, http.MethodHead, "r/manifests/1", nil) }},
+		{"GET of the manifest by digest", func(*testing.T) {
+			s.want(http.StatusOK, http.MethodGet, "r/manifests/"+revision.String(), nil)
+		}},
+		{"a push of the same", func(t *testing.T) {
+			if got, _ := s.image("r", "1", 2); digest.FromBytes(got) != revision {
+				t.Error("another image")
+			}
+		}},
+		{"an index over it", func(*testing.T) {
+			s.put(http.StatusCreated, "r", "all", encode(ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex,
+				Manifests: []ocispec.Descriptor{{MediaType: ocispec.MediaTypeImageManifest, Digest: revision, Size: int64(len(manifest))}}}))
+		}},
+		{"GET of a layer", func(t *testing.T) {
+			if got := s.want(http.StatusOK, http.MethodGet, "r/blobs/"+parts[1].Digest.String(), nil); digest.FromString(got) != parts[1].Digest {
+				t.Error("other content")
+			}
+		}},
+		{"a mount into another repository", func(*testing.T) {
+			s.want(http.StatusCreated, http.MethodPost, "other/blobs/uploads/?mount="+parts[1].Digest.String()+"&from=r", nil)
+		}},
+		{"the list of tags", func(t *testing.T) {
+			if got := s.want(http.StatusOK, http.MethodGet, "r/tags/list", nil); len(got) == 0 {
+				t.Error("nothing")
+			}
+		}},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			for _, path := range all {
+				if _, err := s.volume.Hide("1", path); err != nil {
+					t.Fatal(err)
+				}
+			}
+			tt.do(t)
+			s.want(http.StatusOK, http.MethodHead, "r/manifests/1", nil)
+			for _, p := range parts {
+				s.want(http.StatusOK, http.MethodGet, "r/blobs/"+p.Digest.String(), nil)
+			}
+		})
+	}
+}
+
+func TestReferrers(t *testing.T) {
+	s := newSite(t)
+	manifest, parts := s.image("r", "1", 0)
+	subject := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromBytes(manifest), Size: int64(len(manifest))}
+	var pushed []digest.Digest
+	for _, kind := range []string{"a/a", "b/b", "c/c"} {
+		signature := encode(ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+			ArtifactType: kind, Config: parts[0], Subject: &subject, Annotations: map[string]string{"k": kind}})
+		pushed = append(pushed, s.put(http.StatusCreated, "r", digest.FromBytes(signature).String(), signature).Digest)
+	}
+	if got := s.driver.Subject(pushed[0]); got != subject.Digest {
+		t.Errorf("the subject of what was pushed is %q", got)
+	}
+	var found []digest.Digest
+	for after, first := digest.Digest(""), true; first || after != ""; first = false {
+		list, next, err := s.driver.Referrers("r", subject.Digest, after, 2)
+		if err != nil || len(list) > 2 {
+			t.Fatal(list, err)
+		}
+		for _, d := range list {
+			if d.Annotations["k"] != d.ArtifactType || d.Size == 0 || d.MediaType != ocispec.MediaTypeImageManifest {
+				t.Errorf("%+v", d)
+			}
+			found = append(found, d.Digest)
+		}
+		after = next
+	}
+	if len(found) != len(pushed) {
+		t.Errorf("found %v, pushed %v", found, pushed)
+	}
+	s.want(http.StatusAccepted, http.MethodDelete, "r/manifests/"+pushed[0].String(), nil)
+	if list, _, err := s.driver.Referrers("r", subject.Digest, "", 10); err != nil || len(list) != 2 {
+		t.Error("after one was deleted:", list, err)
+	}
+	if list, _, err := s.driver.Referrers("r", digest.FromString("nothing"), "", 10); err != nil || len(list) != 0 {
+		t.Error(list, err)
+	}
+}
