@@ -47,7 +47,7 @@ func newTenant(t *testing.T) *tenant {
 	}
 	g := gomega.NewWithT(t)
 	g.SetDefaultEventuallyTimeout(patience)
-	g.SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
+	g.SetDefaultEventuallyPollingInterval(10 * time.Millisecond)
 	return &tenant{WithT: g, t: t, ns: ns.Name, registry: registrytest.Start(t)}
 }
 

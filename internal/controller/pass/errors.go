@@ -112,6 +112,9 @@ func Explain(err error) string {
 	return strings.TrimSuffix(fmt.Sprintf("%v. %s", err, remedies[reason]), " ")
 }
 
+// againAfter is when an object is looked at again after somebody else has written it: the cache has it by then, mostly.
+const againAfter = 100 * time.Millisecond
+
 // Finish turns the pass's error into controller-runtime's answer. Nothing is ever terminal:
 // on the way of a deletion that would strand the object.
 func Finish(result ctrl.Result, err error) (ctrl.Result, error) {
@@ -123,7 +126,7 @@ func Finish(result ctrl.Result, err error) (ctrl.Result, error) {
 	case c == Stuck:
 		return ctrl.Result{RequeueAfter: StuckRetry}, nil
 	case c == Again:
-		return ctrl.Result{RequeueAfter: time.Second}, nil
+		return ctrl.Result{RequeueAfter: againAfter}, nil
 	case wait > 0:
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
