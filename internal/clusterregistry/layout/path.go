@@ -27,9 +27,10 @@ const (
 	Repositories = Root + "/repositories"
 
 	layers    = "_layers"
-	revisions = "_manifests/revisions"
-	tags      = "_manifests/tags"
-	referrers = "_manifests/referrers"
+	manifests = "_manifests"
+	revisions = manifests + "/revisions"
+	tags      = manifests + "/tags"
+	referrers = manifests + "/referrers"
 	uploads   = "_uploads"
 	link      = "link"
 	data      = "data"
@@ -102,6 +103,9 @@ func LayersOf(repository string) string { return path.Join(Repositories, reposit
 
 // RevisionsOf holds a repository's revision links.
 func RevisionsOf(repository string) string { return path.Join(Repositories, repository, revisions) }
+
+// ManifestsOf holds a repository's revisions, tags and lists of referrers.
+func ManifestsOf(repository string) string { return path.Join(Repositories, repository, manifests) }
 
 // TagsOf holds a folder for each tag.
 func TagsOf(repository string) string { return path.Join(Repositories, repository, tags) }

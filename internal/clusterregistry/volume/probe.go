@@ -12,15 +12,15 @@ import (
 // that a rename does not replace where it must not, and that names differ by case. The error says what the volume
 // does not do. It can hang on a network file system whose server is away: call it where that stops nobody.
 func (v *Volume) Probe() error {
-	if err := os.MkdirAll(v.at(scratch), 0o777); err != nil {
+	if err := os.MkdirAll(v.at(Scratch), 0o777); err != nil {
 		return fmt.Errorf("probing the volume: %w", err)
 	}
-	folder, err := os.MkdirTemp(v.at(scratch), "probe-*")
+	folder, err := os.MkdirTemp(v.at(Scratch), "probe-*")
 	if err != nil {
 		return fmt.Errorf("probing the volume: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
-	base := scratch + folder[len(v.at(scratch)):]
+	base := Scratch + folder[len(v.at(Scratch)):]
 	for _, step := range []struct {
 		act func() error
 		so  string

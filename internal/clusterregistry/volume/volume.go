@@ -16,7 +16,9 @@ const (
 	own     = "/.nfo"
 	trash   = own + "/trash"
 	corrupt = own + "/corrupt"
-	scratch = own + "/scratch"
+
+	// Scratch holds files that are needed for a moment. Old ones are leftovers.
+	Scratch = own + "/scratch"
 )
 
 // ErrTooLarge is a file with more bytes than its reader takes.
@@ -158,10 +160,10 @@ func (v *Volume) Touch(path string) error {
 
 // Now is the time of the volume. Its granularity can be a second.
 func (v *Volume) Now() (time.Time, error) {
-	if err := os.MkdirAll(v.at(scratch), 0o777); err != nil {
+	if err := os.MkdirAll(v.at(Scratch), 0o777); err != nil {
 		return time.Time{}, fmt.Errorf("asking the volume for the time: %w", err)
 	}
-	f, err := os.CreateTemp(v.at(scratch), "clock-*")
+	f, err := os.CreateTemp(v.at(Scratch), "clock-*")
 	if err != nil {
 		return time.Time{}, fmt.Errorf("asking the volume for the time: %w", err)
 	}

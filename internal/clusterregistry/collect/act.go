@@ -1,0 +1,191 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"path"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+)
+
+// each calls act for each path, as many at a time as there are workers, until one fails or ctx ends.
+func (c *collector) each(ctx context.Context, files iter.Seq[string], act func(ctx context.Context, file string) error) error {
+	all, within := errgroup.WithContext(ctx)
+	all.SetLimit(c.options.Workers)
+	for file := range files {
+		if within.Err() != nil {
+			break
+		}
+		one := func() error {
+			if err := within.Err(); err != nil {
+				return err
+			}
+			c.progress.done()
+			return act(within, file)
+		}
+		if c.options.Workers > 1 {
+			all.Go(one)
+		} else if err := one(); err != nil {
+			return err
+		}
+	}
+	if err := all.Wait(); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// hide hides a candidate. What was published just before is young, and is given back at once.
+func (c *collector) hide(ctx context.Context, file string) error {
+	hidden, err := c.hideOld(ctx, file, c.oldest)
+	if err != nil || !hidden {
+		return err
+	}
+	c.ledger.count(func(r *Report) { *r.Hidden.of(layout.Parse(file).Kind)++ })
+	return nil
+}
+
+// hideOld hides a file if it is older than a time, and reports whether it is hidden now.
+func (c *collector) hideOld(ctx context.Context, file string, oldest time.Time) (bool, error) {
+	if err := c.limit.Wait(ctx); err != nil {
+		return false, err
+	}
+	c.hook("hiding", file)
+	hidden, err := c.volume.Hide(c.cycle, file)
+	c.hook("hidden", file)
+	if err != nil || !hidden {
+		return false, err
+	}
+	info, err := c.volume.Stat(volume.HiddenPath(c.cycle, file))
+	if missing(err) { // Somebody has taken it back.
+		return false, nil
+	}
+	if err != nil || info.ModTime().Before(oldest) {
+		return err == nil, err
+	}
+	return false, c.giveBack(c.cycle, file)
+}
+
+// giveBack gives a file back that a cycle has hidden, if it is still hidden.
+func (c *collector) giveBack(cycle, file string) error {
+	c.hook("giving back", file)
+	back, err := c.volume.GiveBack(cycle, file)
+	c.hook("given back", file)
+	if err != nil || !back {
+		return err
+	}
+	if cycle == c.cycle {
+		c.ledger.count(func(r *Report) { *r.GivenBack.of(layout.Parse(file).Kind)++ })
+	} else {
+		c.ledger.count(func(r *Report) { r.Adopted++ })
+	}
+	return nil
+}
+
+// giveAllBack gives everything back that a cycle has hidden: blobs first, then layer links, then revisions, which is
+// the order of their names. A file that is at its place again is not needed in the trash.
+func (c *collector) giveAllBack(ctx context.Context, cycle string) error {
+	err := c.volume.Hidden(cycle, func(file string) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if file == "" {
+			return nil // Somebody has put a file into the trash itself.
+		}
+		c.progress.done()
+		if err := c.giveBack(cycle, file); err != nil {
+			return err
+		}
+		return c.discardDouble(cycle, file)
+	})
+	if err != nil {
+		return err
+	}
+	// A living cycle goes on hiding, and one that has a file nobody can place keeps it.
+	_ = c.volume.End(cycle)
+	return nil
+}
+
+// discardDouble discards a hidden file whose place has a file of the same size. No cycle hides a file twice, so
+// that the one at its place cannot come to replace the hidden one.
+func (c *collector) discardDouble(cycle, file string) error {
+	hidden, err := c.volume.Stat(volume.HiddenPath(cycle, file))
+	if missing(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	placed, err := c.volume.Stat(file)
+	if missing(err) || err == nil && placed.Size() != hidden.Size() {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return c.drop(cycle, file)
+}
+
+func (c *collector) drop(cycle, file string) error {
+	c.hook("discarding", file)
+	err := c.volume.Discard(cycle, file)
+	c.hook("discarded", file)
+	return err
+}
+
+// discard deletes a file that this cycle has hidden, and the folders that are empty without it.
+func (c *collector) discard(ctx context.Context, file string) error {
+	info, err := c.volume.Stat(volume.HiddenPath(c.cycle, file))
+	if missing(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.limit.Wait(ctx); err != nil {
+		return err
+	}
+	if err := c.drop(c.cycle, file); err != nil {
+		return err
+	}
+	kind, upTo := layout.Parse(file).Kind, layout.Repositories
+	if kind == layout.Blob {
+		upTo = layout.Blobs
+	}
+	c.removeEmpty(path.Dir(file), upTo)
+	c.ledger.count(func(r *Report) {
+		*r.Deleted.of(kind)++
+		if kind == layout.Blob {
+			r.Deleted.Bytes += info.Size()
+		}
+	})
+	return nil
+}
+
+// removeEmpty removes a folder and those above it that are empty, but not the last one.
+func (c *collector) removeEmpty(folder, upTo string) {
+	c.hook("removing", folder)
+	c.volume.RemoveEmpty(folder, upTo)
+	c.hook("removed", folder)
+}
+
+// undo gives back what this cycle has hidden, after an error and before the return. If ctx has ended, or ends, it has
+// a little time of its own; what is hidden after that is given back by the next cycle, or to whoever asks for it.
+func (c *collector) undo(ctx context.Context, cause error) error {
+	err := c.giveAllBack(ctx, c.cycle)
+	if ctx.Err() != nil {
+		fresh, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+		defer cancel()
+		err = c.giveAllBack(fresh, c.cycle)
+	}
+	if err != nil {
+		return errors.Join(cause, fmt.Errorf("giving back what the cycle %s has hidden: %w: nothing is lost, reads find hidden files, and the next collection gives the rest back", c.cycle, err))
+	}
+	return fmt.Errorf("%w; everything that the cycle %s had hidden and not yet deleted was given back", cause, c.cycle)
+}

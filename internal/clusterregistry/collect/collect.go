@@ -1,0 +1,274 @@
+package collect
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/time/rate"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+)
+
+const (
+	// undoTime bounds giving back after the context has ended. A pod has 30 seconds to end.
+	undoTime = 20 * time.Second
+	// progressTime is the time between two calls of Options.Progress in a phase.
+	progressTime = time.Second
+)
+
+// Run runs one cycle on a volume. It is safe to run at the same time as any number of writers that keep to the
+// protocol, and of other cycles. An error says what stopped the cycle and what to do; unless it says otherwise,
+// everything that the cycle had hidden was given back. The report is valid after an error, too.
+func Run(ctx context.Context, v *volume.Volume, o Options) (Report, error) {
+	if err := o.validate(); err != nil {
+		return Report{}, err
+	}
+	return run(ctx, v, o, func(string, string) {})
+}
+
+// run is Run, with a function that is called before and after each change to the volume, and in C3.
+func run(ctx context.Context, v *volume.Volume, o Options, hook func(step, file string)) (Report, error) {
+	o = o.withDefaults(v)
+	now, err := v.Now()
+	if err != nil {
+		return Report{}, err
+	}
+	cycle, err := cycleAt(now)
+	if err != nil {
+		return Report{}, err
+	}
+	parsed, err := lru.New[key, needs](maxParsed)
+	if err != nil {
+		return Report{}, err
+	}
+	c := &collector{
+		reader:          reader{volume: v, parsed: parsed, oldest: now.Add(-o.Grace - slack)},
+		options:         o,
+		oldestUpload:    now.Add(-max(o.Uploads, minTemporary) - slack),
+		oldestTemporary: now.Add(-max(o.Grace, minTemporary) - slack),
+		cycle:           cycle,
+		hook:            hook,
+		limit:           rate.NewLimiter(rate.Inf, 0),
+		progress:        &progress{tell: o.Progress},
+		ledger:          &ledger{report: Report{Cycle: cycle, DryRun: o.DryRun, Took: map[Phase]time.Duration{}}},
+	}
+	if o.Rate > 0 {
+		c.limit = rate.NewLimiter(rate.Limit(o.Rate), 1)
+	}
+	err = c.run(ctx)
+	return c.ledger.copy(), err
+}
+
+// cycleAt is a name for a cycle: unique, and in the order of time.
+func cycleAt(now time.Time) (string, error) {
+	var random [4]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return "", fmt.Errorf("naming the cycle: %w", err)
+	}
+	return now.UTC().Format("20060102T150405.000000000Z") + "-" + hex.EncodeToString(random[:]), nil
+}
+
+// collector is one cycle.
+type collector struct {
+	reader
+	options Options
+	// oldestUpload and oldestTemporary are the times, by the volume's clock, from which on uploads and temporary files
+	// are kept.
+	oldestUpload, oldestTemporary time.Time
+	cycle                         string
+	hook                          func(step, file string)
+	limit                         *rate.Limiter
+	progress                      *progress
+	ledger                        *ledger
+}
+
+func (c *collector) run(ctx context.Context) error {
+	if !c.options.DryRun {
+		if err := c.phase(Adopting, func() error { return c.adopt(ctx) }); err != nil {
+			return fmt.Errorf("giving back what earlier collections have hidden: %w: this collection has hidden nothing; check the volume, the next collection retries", err)
+		}
+	}
+	var found *plan
+	err := c.phase(Marking, func() (err error) {
+		found, err = c.markFirst(ctx)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("marking what is in use: %w: nothing was hidden or deleted, because what cannot be read may be in use; check the volume and its permissions, the next collection retries", err)
+	}
+	if !c.options.DryRun {
+		if err := c.sweep(ctx, found); err != nil {
+			return c.undo(ctx, err)
+		}
+		if err := c.volume.End(c.cycle); err != nil {
+			return fmt.Errorf("%w: everything that may go was deleted, the next collection removes the rest", err)
+		}
+	}
+	if err := c.phase(Tidying, func() error { return c.tidy(ctx) }); err != nil {
+		return c.undo(ctx, fmt.Errorf("deleting stale uploads and temporary files: %w: the collection of manifests and blobs is complete, the next one retries the rest", err))
+	}
+	if c.options.DryRun {
+		return nil
+	}
+	return c.volume.End(c.cycle)
+}
+
+// adopt is C0.
+func (c *collector) adopt(ctx context.Context) error {
+	cycles, err := c.volume.Cycles()
+	if err != nil {
+		return err
+	}
+	for _, cycle := range cycles {
+		if err := c.giveAllBack(ctx, cycle); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// markFirst is C1.
+func (c *collector) markFirst(ctx context.Context) (*plan, error) {
+	m, err := c.mark(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	folders, err := c.blobFolders()
+	if err != nil {
+		return nil, err
+	}
+	err = c.each(ctx, slices.Values(folders), func(_ context.Context, folder string) error { return m.unreachedBlobs(folder) })
+	return m.found, err
+}
+
+// mark marks what the roots reach now. A plan makes it the second mark.
+func (c *collector) mark(ctx context.Context, again *plan) (*mark, error) {
+	m := &mark{reader: &c.reader, cycle: c.cycle, untagged: c.options.Untagged, again: again, ledger: c.ledger, found: &plan{}, back: &plan{}}
+	c.ledger.forget()
+	if c.options.Untagged && c.options.Named != nil {
+		var err error
+		if m.named, err = c.options.Named(ctx); err != nil {
+			return nil, fmt.Errorf("asking which manifests are in use: %w", err)
+		}
+	}
+	return m, m.run(ctx, c.options.Workers, c.progress.done)
+}
+
+// sweep is C2 to C5. The caller gives everything back after an error.
+func (c *collector) sweep(ctx context.Context, found *plan) error {
+	err := c.phase(Hiding, func() error {
+		for _, kind := range order {
+			if err := c.each(ctx, found.paths(kind), c.hide); err != nil {
+				return fmt.Errorf("hiding what is not in use: %w: check the volume, the next collection retries", err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if c.ledger.copy().Hidden == (Counts{}) {
+		return nil
+	}
+	if err := c.phase(Waiting, func() error { return c.dwell(ctx) }); err != nil {
+		return err
+	}
+	var m *mark
+	err = c.phase(MarkingAgain, func() (err error) {
+		m, err = c.mark(ctx, found)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("marking what is in use once more: %w: nothing was deleted, because what cannot be read may be in use; check the volume and its permissions, the next collection retries", err)
+	}
+	if err := c.phase(GivingBack, func() error { return c.giveBackReached(ctx, m) }); err != nil {
+		return fmt.Errorf("giving back what is in use now: %w: nothing was deleted; check the volume, the next collection retries", err)
+	}
+	return c.phase(Deleting, func() error { return c.deleteRest(ctx, found) })
+}
+
+// dwell is C3.
+func (c *collector) dwell(ctx context.Context) error {
+	c.hook("waiting", "")
+	timer := time.NewTimer(c.options.Dwell)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting before files are deleted: %w: nothing was deleted, the next collection retries", context.Cause(ctx))
+	}
+}
+
+// giveBackReached ends C4: what the second mark reaches is given back, blobs first.
+func (c *collector) giveBackReached(ctx context.Context, m *mark) error {
+	err := c.each(ctx, m.again.paths(layout.Blob), func(_ context.Context, file string) error {
+		reached, err := m.reachedBlob(layout.Parse(file).Digest)
+		if err != nil || !reached {
+			return err
+		}
+		return c.giveBack(c.cycle, file)
+	})
+	for _, kind := range slices.Backward(order) {
+		if err != nil {
+			return err
+		}
+		err = c.each(ctx, m.back.paths(kind), func(_ context.Context, file string) error { return c.giveBack(c.cycle, file) })
+	}
+	return err
+}
+
+// deleteRest is C5.
+func (c *collector) deleteRest(ctx context.Context, found *plan) error {
+	for _, kind := range order {
+		if err := c.each(ctx, found.paths(kind), c.discard); err != nil {
+			return fmt.Errorf("deleting what is not in use: %w: check the volume, the next collection retries", err)
+		}
+	}
+	return nil
+}
+
+// phase runs a phase, reports its beginning and measures it.
+func (c *collector) phase(p Phase, do func() error) error {
+	c.progress.begin(p)
+	began := time.Now()
+	err := do()
+	c.ledger.count(func(r *Report) { r.Took[p] += time.Since(began) })
+	return err
+}
+
+// progress tells how far a cycle is. It is safe for concurrent use.
+type progress struct {
+	mu   sync.Mutex
+	now  Progress
+	told time.Time
+	tell func(Progress)
+}
+
+func (p *progress) begin(phase Phase) {
+	p.mu.Lock()
+	p.now, p.told = Progress{Phase: phase}, time.Now()
+	now := p.now
+	p.mu.Unlock()
+	p.tell(now)
+}
+
+func (p *progress) done() {
+	p.mu.Lock()
+	p.now.Done++
+	now, due := p.now, time.Since(p.told) >= progressTime
+	if due {
+		p.told = time.Now()
+	}
+	p.mu.Unlock()
+	if due {
+		p.tell(now)
+	}
+}

@@ -1,0 +1,24 @@
+// Package collect removes from a volume what no root reaches, while registries write to it.
+//
+// Contract: Run is one cycle. A cycle may run at the same time as any number of writers, readers and other cycles, and
+// may be killed at any step: nothing that a root reaches is lost, and the next cycle goes on from what it finds. The
+// package knows the volume and its layout; it knows no cluster, no HTTP and no registry.
+//
+// A cycle has six phases. C0 gives back what earlier cycles left in the trash. C1 marks what roots reach; what is not
+// marked and is older than Options.Grace is a candidate. C2 hides the candidates: a rename of the file, never of a
+// folder. C3 waits. C4 marks once more and gives back what is reached now. C5 deletes the rest. A writer publishes a
+// reference first and then looks for everything below it, so one of the two sides always sees the other.
+//
+// The roots are tags, the revisions that Options.Untagged leaves as roots, and layer links that are young. A revision
+// reaches its blob, the layer links and blobs of its config and layers, its children if it is an index, and the
+// revisions whose subject it is.
+//
+// R3: absence of evidence means keep. What cannot be read ends the cycle before anything is hidden, or gives everything
+// back. A repository with a manifest that is missing or cannot be understood keeps all its revisions and layers.
+//
+// Decision: an entry of a list of referrers is a candidate only if its own manifest is no kept revision. Rejected: also
+// if its subject is missing, because a client may push the manifest first and its subject later.
+//
+// Decision: what moves between its place and a trash during the second mark is read at both, and its place once more,
+// because another cycle can hide a file and give it back between two looks.
+package collect

@@ -1,0 +1,78 @@
+package collect
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"iter"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// key stands for a valid digest in sets, in 32 bytes.
+type key [sha256.Size]byte
+
+func keyOf(d digest.Digest) key {
+	var k key
+	if d.Algorithm() == digest.SHA256 {
+		if _, err := hex.Decode(k[:], []byte(d.Encoded())); err == nil {
+			return k
+		}
+	}
+	return sha256.Sum256([]byte(d))
+}
+
+// digests is a list of valid digests that needs 32 bytes for each of sha256.
+type digests struct {
+	short []key
+	long  []digest.Digest
+}
+
+func (l *digests) add(d digest.Digest) {
+	if d.Algorithm() == digest.SHA256 {
+		l.short = append(l.short, keyOf(d))
+	} else {
+		l.long = append(l.long, d)
+	}
+}
+
+func (l *digests) len() int { return len(l.short) + len(l.long) }
+
+func (l *digests) all() iter.Seq[digest.Digest] {
+	return func(yield func(digest.Digest) bool) {
+		for _, k := range l.short {
+			if !yield(digest.NewDigestFromEncoded(digest.SHA256, hex.EncodeToString(k[:]))) {
+				return
+			}
+		}
+		for _, d := range l.long {
+			if !yield(d) {
+				return
+			}
+		}
+	}
+}
+
+// set is a set of digests that is safe for concurrent use.
+type set struct {
+	mu   sync.Mutex
+	keys map[key]struct{}
+}
+
+func (s *set) add(d digest.Digest) {
+	k := keyOf(d)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keys == nil {
+		s.keys = map[key]struct{}{}
+	}
+	s.keys[k] = struct{}{}
+}
+
+func (s *set) has(d digest.Digest) bool {
+	k := keyOf(d)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.keys[k]
+	return ok
+}

@@ -1,0 +1,90 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+)
+
+// Options configures a cycle. The zero value of each field selects its default.
+type Options struct {
+	// Grace is the age below which a file is never a candidate. Default: 1 hour. Temporary files and empty folders are
+	// kept for a minute at least.
+	Grace time.Duration
+	// Dwell is the time between the last rename of C2 and the second mark. Default: 1 second where all processes see
+	// the volume alike, and twice Volume.Stale plus 30 seconds elsewhere. A shorter time than twice Volume.Stale is
+	// not safe.
+	Dwell time.Duration
+	// DryRun reports the candidates and changes nothing.
+	DryRun bool
+	// Untagged makes revisions candidates that no tag, no index, no subject and not Named keeps. By default every
+	// revision is a root.
+	Untagged bool
+	// Named returns a function that reports whether a revision must be kept for a reason outside the volume. The
+	// cycle asks for it before each mark if Untagged is set, and calls it from several goroutines. An error ends the
+	// cycle: everything that it has hidden is given back. Default: no revision is named.
+	Named func(ctx context.Context) (func(repository string, d digest.Digest) bool, error)
+	// Rate bounds the files that are hidden or deleted, per second. Default: 0, no bound.
+	Rate int
+	// Workers is how many repositories or files are processed at a time. Default: 8.
+	Workers int
+	// Uploads is the age above which an upload that did not end is deleted, at least a minute. Default: 24 hours.
+	Uploads time.Duration
+	// Progress is called at most once a second, from any goroutine, and at the beginning of each phase.
+	Progress func(Progress)
+}
+
+// Phase is a part of a cycle.
+type Phase string
+
+// The phases, in order. A dry run has only Marking and Tidying.
+const (
+	Adopting     Phase = "giving back what earlier cycles hid"
+	Marking      Phase = "marking what is in use"
+	Hiding       Phase = "hiding what is not in use"
+	Waiting      Phase = "waiting"
+	MarkingAgain Phase = "marking again"
+	GivingBack   Phase = "giving back what is in use now"
+	Deleting     Phase = "deleting"
+	Tidying      Phase = "deleting stale uploads and temporary files"
+)
+
+// Progress says how far a cycle is.
+type Progress struct {
+	Phase Phase
+	// Done counts the repositories or files that this phase has processed.
+	Done int
+}
+
+func (o Options) validate() error {
+	if min(o.Grace, o.Dwell, o.Uploads) < 0 || min(o.Rate, o.Workers) < 0 {
+		return errors.New("invalid options: a duration, the rate or the number of workers is negative")
+	}
+	return nil
+}
+
+func (o Options) withDefaults(v *volume.Volume) Options {
+	dwell := time.Second
+	if stale := v.Stale(); stale > 0 {
+		dwell = 2*stale + 30*time.Second
+	}
+	for _, d := range []struct {
+		option *time.Duration
+		value  time.Duration
+	}{{&o.Grace, time.Hour}, {&o.Dwell, dwell}, {&o.Uploads, 24 * time.Hour}} {
+		if *d.option == 0 {
+			*d.option = d.value
+		}
+	}
+	if o.Workers == 0 {
+		o.Workers = 8
+	}
+	if o.Progress == nil {
+		o.Progress = func(Progress) {}
+	}
+	return o
+}

@@ -1,0 +1,147 @@
+package collect
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+)
+
+// maxProblems is the number of problems that a report has in words.
+const maxProblems = 16
+
+// Counts counts what a cycle did something with.
+type Counts struct {
+	Repositories, Tags                  int
+	Revisions, Layers, Referrers, Blobs int
+	// Uploads counts uploads that did not end, and Files temporary files.
+	Uploads, Files int
+	// Bytes is the size of the blobs, and UploadBytes that of the uploads.
+	Bytes, UploadBytes int64
+}
+
+// of is the count of a kind of file.
+func (c *Counts) of(kind layout.Kind) *int {
+	switch kind {
+	case layout.Blob:
+		return &c.Blobs
+	case layout.Layer:
+		return &c.Layers
+	case layout.Revision:
+		return &c.Revisions
+	case layout.Referrer:
+		return &c.Referrers
+	case layout.Tag:
+		return &c.Tags
+	case layout.Upload:
+		return &c.Uploads
+	}
+	return &c.Files
+}
+
+// Report is what a cycle did. After an error it says what was done until then.
+type Report struct {
+	// Cycle is the name of the cycle: unique, and in the order of time.
+	Cycle  string
+	DryRun bool
+	// Adopted counts the files of earlier cycles that were given back.
+	Adopted int
+	// Seen is what the first mark read, Candidates what it found that may be deleted. Seen.Blobs counts folders.
+	Seen, Candidates Counts
+	// Hidden is what was hidden, GivenBack what of it was given back, Deleted what is gone.
+	Hidden, GivenBack, Deleted Counts
+	// NotUnderstood are the first 16 references and manifests of the last mark that are missing or cannot be
+	// understood, in order, each with its repository and the reason. Everything in their repository is kept.
+	NotUnderstood []string
+	// NotUnderstoodCount counts all of them.
+	NotUnderstoodCount int
+	// Took is how long each phase took.
+	Took map[Phase]time.Duration
+}
+
+// Kept is what the first mark saw and did not find to be a candidate.
+func (r Report) Kept() Counts {
+	return Counts{
+		Repositories: r.Seen.Repositories, Tags: r.Seen.Tags,
+		Revisions: r.Seen.Revisions - r.Candidates.Revisions,
+		Layers:    r.Seen.Layers - r.Candidates.Layers,
+		Referrers: r.Seen.Referrers - r.Candidates.Referrers,
+		Blobs:     r.Seen.Blobs - r.Candidates.Blobs,
+	}
+}
+
+// String is the report in one line.
+func (r Report) String() string {
+	gone, did := r.Deleted, "deleted"
+	if r.DryRun {
+		gone, did = r.Candidates, "dry run: would delete"
+	}
+	var took time.Duration
+	for _, t := range r.Took {
+		took += t
+	}
+	line := fmt.Sprintf("cycle %s %s %d revisions, %d layer links, %d referrers, %d blobs (%d bytes), %d uploads (%d bytes) and %d temporary files in %s",
+		r.Cycle, did, gone.Revisions, gone.Layers, gone.Referrers, gone.Blobs, gone.Bytes, gone.Uploads, gone.UploadBytes, gone.Files, took.Round(time.Millisecond))
+	kept := r.Kept()
+	line += fmt.Sprintf("; kept %d revisions, %d layer links and %d blobs of %d repositories with %d tags",
+		kept.Revisions, kept.Layers, kept.Blobs, kept.Repositories, kept.Tags)
+	if back := r.GivenBack; back.Revisions+back.Layers+back.Referrers+back.Blobs > 0 {
+		line += fmt.Sprintf("; gave back %d revisions, %d layer links, %d referrers and %d blobs", back.Revisions, back.Layers, back.Referrers, back.Blobs)
+	}
+	if r.Adopted > 0 {
+		line += fmt.Sprintf("; gave back %d files of earlier cycles", r.Adopted)
+	}
+	if r.NotUnderstoodCount > 0 {
+		line += fmt.Sprintf("; %d cannot be understood and keep their repositories, first %s", r.NotUnderstoodCount, r.NotUnderstood[0])
+	}
+	return line
+}
+
+// ledger is a report that several goroutines write.
+type ledger struct {
+	mu       sync.Mutex
+	report   Report
+	problems map[string]bool
+}
+
+func (l *ledger) count(change func(r *Report)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	change(&l.report)
+}
+
+// problem records a problem once. A cycle that finds very many of them counts some twice.
+func (l *ledger) problem(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.problems[text] {
+		return
+	}
+	if len(l.problems) < 100*maxProblems {
+		l.problems[text] = true
+	}
+	r := &l.report
+	r.NotUnderstoodCount++
+	if len(r.NotUnderstood) < maxProblems {
+		r.NotUnderstood = append(r.NotUnderstood, text)
+		slices.Sort(r.NotUnderstood)
+	}
+}
+
+// forget drops the problems of the mark before.
+func (l *ledger) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.problems = map[string]bool{}
+	l.report.NotUnderstood, l.report.NotUnderstoodCount = nil, 0
+}
+
+func (l *ledger) copy() Report {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.report
+	r.NotUnderstood = slices.Clone(r.NotUnderstood)
+	return r
+}

@@ -1,0 +1,394 @@
+package collect
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+)
+
+// repository is one repository in one mark.
+type repository struct {
+	*mark
+	name string
+	// whole is set if nobody can say what the repository needs: then all of it is kept.
+	whole bool
+	// revisions are the manifests that the repository has, and whether the file is at its place. Revisions that are
+	// only in a trash can come back.
+	revisions map[digest.Digest]state
+	// kept and layers are the revisions and layer links that are reached, queue those whose needs were not read yet.
+	kept, layers map[key]struct{}
+	queue        []digest.Digest
+	// referrers are the revisions that are not kept, by their subject.
+	referrers map[digest.Digest][]digest.Digest
+}
+
+// state is what is known of a link.
+type state struct {
+	// placed: it is at its place, or another cycle has hidden it and may give it back. young: it is younger than the
+	// grace period.
+	placed, young bool
+}
+
+// read marks what the repository needs, and finds what it does not need.
+func (r *repository) read() error {
+	r.revisions, r.kept, r.layers = map[digest.Digest]state{}, map[key]struct{}{}, map[key]struct{}{}
+	if err := r.states(layout.RevisionsOf(r.name), r.revisionPath, r.revisions, func(algorithm string) {
+		r.doubt("revisions/"+algorithm, fmt.Errorf("no digest algorithm has this name: %w", errBroken))
+	}); err != nil {
+		return err
+	}
+	for d, s := range r.revisions {
+		if r.whole || r.isRoot(d, s) {
+			r.keep(d)
+		}
+	}
+	for _, step := range []func() error{r.readTags, r.follow, r.readReferrers, r.readLayers} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return r.decide()
+}
+
+func (r *repository) revisionPath(d digest.Digest) string { return layout.RevisionPath(r.name, d) }
+func (r *repository) layerPath(d digest.Digest) string    { return layout.LayerPath(r.name, d) }
+
+// states reads which links there are below a folder, at their places and in the trash.
+func (r *repository) states(folder string, link func(digest.Digest) string, into map[digest.Digest]state, unknown func(string)) error {
+	return r.everywhere(folder, r.again != nil, func(at, cycle string) error {
+		return r.digestsBelow(at, func(d digest.Digest) error {
+			if into[d].placed {
+				return nil
+			}
+			file := link(d)
+			if cycle != "" {
+				file = volume.HiddenPath(cycle, file)
+			}
+			info, err := r.volume.Stat(file)
+			if missing(err) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			s := into[d]
+			into[d] = state{placed: s.placed || cycle != r.cycle, young: s.young || r.young(info)}
+			return nil
+		}, unknown)
+	})
+}
+
+func (r *repository) isRoot(d digest.Digest, s state) bool {
+	if s.young || s.placed && (!r.untagged || r.again != nil) {
+		return true
+	}
+	return r.named != nil && r.named(r.name, d)
+}
+
+// doubt keeps the whole repository, and reports why.
+func (r *repository) doubt(what string, err error) {
+	r.ledger.problem(fmt.Sprintf("%s %s: %v", r.name, what, err))
+	r.whole = true
+	for d := range r.revisions {
+		r.keep(d)
+	}
+}
+
+// keep marks a revision, and all it needs at the next follow.
+func (r *repository) keep(d digest.Digest) {
+	k := keyOf(d)
+	if _, ok := r.kept[k]; !ok {
+		r.kept[k] = struct{}{}
+		r.queue = append(r.queue, d)
+	}
+}
+
+// follow marks what the kept revisions need.
+func (r *repository) follow() error {
+	for len(r.queue) > 0 {
+		d := r.queue[len(r.queue)-1]
+		r.queue = r.queue[:len(r.queue)-1]
+		if err := r.followOne(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *repository) followOne(d digest.Digest) error {
+	n, blob, err := r.needsOf(d)
+	r.blobs.add(blob)
+	if errors.Is(err, errBroken) {
+		r.doubt(d.String(), err)
+	} else if err != nil {
+		return err
+	}
+	for c := range n.contents.all() {
+		if err := r.keepLayer(c); err != nil {
+			return err
+		}
+	}
+	for child := range n.children.all() {
+		if err := r.keepChild(child); err != nil {
+			return err
+		}
+	}
+	for _, referrer := range r.referrers[d] {
+		r.keep(referrer)
+	}
+	return nil
+}
+
+func (r *repository) needsOf(d digest.Digest) (n needs, blob digest.Digest, err error) {
+	blob, err = r.blobOf(r.revisionPath(d), d)
+	if err == nil {
+		n, err = r.manifest(blob)
+	}
+	return n, blob, err
+}
+
+// keepChild marks a child of an index. One whose revision is missing, as where only some platforms of an index were
+// copied, needs nothing but its blob if there is one.
+func (r *repository) keepChild(d digest.Digest) error {
+	_, ok := r.revisions[d]
+	if !ok {
+		var err error
+		if ok, err = r.exists(r.revisionPath(d)); err != nil {
+			return err
+		}
+	}
+	if ok {
+		r.keep(d)
+	}
+	return r.keepLayer(d)
+}
+
+// keepLayer marks a layer link and its blob.
+func (r *repository) keepLayer(d digest.Digest) error {
+	k := keyOf(d)
+	if _, ok := r.layers[k]; ok {
+		return nil
+	}
+	r.layers[k] = struct{}{}
+	blob, err := r.blobOf(r.layerPath(d), d)
+	r.blobs.add(blob)
+	if errors.Is(err, errBroken) {
+		r.doubt("layer "+d.String(), err)
+		return nil
+	}
+	return err
+}
+
+// readTags keeps what tags point at.
+func (r *repository) readTags() error {
+	names := map[string]bool{}
+	return r.everywhere(layout.TagsOf(r.name), r.again != nil, func(at, _ string) error {
+		entries, err := r.list(at)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if names[e.Name()] {
+				continue
+			}
+			names[e.Name()] = true
+			if err := r.readTag(e.Name()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// readTag keeps what a tag points at. A tag that names no digest keeps all that it ever pointed at.
+func (r *repository) readTag(name string) error {
+	d, err := r.target(layout.TagPath(r.name, name))
+	if missing(err) {
+		return nil
+	}
+	if err != nil && !errors.Is(err, errBroken) {
+		return err
+	}
+	if r.again == nil {
+		r.ledger.count(func(r *Report) { r.Seen.Tags++ })
+	}
+	if err == nil {
+		r.keep(d)
+		return nil
+	}
+	known := false
+	history := r.digestsBelow(layout.TagHistoryOf(r.name, name), func(d digest.Digest) error {
+		known = true
+		if _, ok := r.revisions[d]; ok {
+			r.keep(d)
+		}
+		return nil
+	}, nil)
+	if history != nil {
+		return history
+	}
+	if !known {
+		r.doubt("tag "+name, err)
+		return nil
+	}
+	r.ledger.problem(fmt.Sprintf("%s tag %s: what it pointed at before is kept, push the tag again: %v", r.name, name, err))
+	return nil
+}
+
+// readReferrers keeps the revisions whose subject is kept.
+func (r *repository) readReferrers() error {
+	r.referrers = map[digest.Digest][]digest.Digest{}
+	for d := range r.revisions {
+		if _, ok := r.kept[keyOf(d)]; ok {
+			continue
+		}
+		n, _, err := r.needsOf(d)
+		if errors.Is(err, errBroken) {
+			r.doubt(d.String(), err)
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if n.subject == "" {
+			continue
+		}
+		r.referrers[n.subject] = append(r.referrers[n.subject], d)
+		if _, ok := r.kept[keyOf(n.subject)]; ok {
+			r.keep(d)
+		}
+	}
+	return r.follow()
+}
+
+// readLayers keeps the layer links that are young, or all of them if the whole repository is kept.
+func (r *repository) readLayers() error {
+	whole := r.whole
+	err := r.everywhere(layout.LayersOf(r.name), r.again != nil, func(at, cycle string) error {
+		return r.digestsBelow(at, func(d digest.Digest) error { return r.readLayer(d, cycle) }, nil)
+	})
+	if err != nil {
+		return err
+	}
+	// A young link that names no digest puts the whole repository in doubt, also what was read before it.
+	if r.whole && !whole {
+		if err := r.follow(); err != nil {
+			return err
+		}
+		return r.readLayers()
+	}
+	return nil
+}
+
+// readLayer keeps a layer link that is at its place, or in the trash of a cycle, if it is young.
+func (r *repository) readLayer(d digest.Digest, cycle string) error {
+	if _, ok := r.layers[keyOf(d)]; ok {
+		return nil
+	}
+	file := r.layerPath(d)
+	if cycle != "" {
+		file = volume.HiddenPath(cycle, file)
+	}
+	young, err := r.youngAt(file)
+	if err == nil && (young || r.whole) {
+		err = r.keepLayer(d)
+	}
+	return err
+}
+
+// decide adds what is not reached to the plan, or, in the second mark, what of the plan is reached now.
+func (r *repository) decide() error {
+	if r.again != nil {
+		r.decideAgain()
+		return nil
+	}
+	var u unreached
+	seen := Counts{Repositories: 1}
+	for d, s := range r.revisions {
+		seen.Revisions++
+		if _, ok := r.kept[keyOf(d)]; !ok && s.placed && r.untagged {
+			u.revisions.add(d)
+		}
+	}
+	if err := r.unreachedLayers(&u, &seen); err != nil {
+		return err
+	}
+	if err := r.unreachedReferrers(&u, &seen); err != nil {
+		return err
+	}
+	r.found.add(r.name, &u)
+	r.ledger.count(func(report *Report) {
+		report.Seen.Repositories += seen.Repositories
+		report.Seen.Revisions += seen.Revisions
+		report.Seen.Layers += seen.Layers
+		report.Seen.Referrers += seen.Referrers
+		report.Candidates.Revisions += u.revisions.len()
+		report.Candidates.Layers += u.layers.len()
+		report.Candidates.Referrers += len(u.referrers)
+	})
+	return nil
+}
+
+func (r *repository) unreachedLayers(u *unreached, seen *Counts) error {
+	return r.digestsBelow(layout.LayersOf(r.name), func(d digest.Digest) error {
+		seen.Layers++
+		if _, ok := r.layers[keyOf(d)]; ok || r.whole {
+			return nil
+		}
+		old, err := r.oldAt(r.layerPath(d))
+		if old {
+			u.layers.add(d)
+		}
+		return err
+	}, nil)
+}
+
+func (r *repository) unreachedReferrers(u *unreached, seen *Counts) error {
+	return r.digestsBelow(layout.AllReferrersOf(r.name), func(subject digest.Digest) error {
+		return r.digestsBelow(layout.ReferrersOf(r.name, subject), func(d digest.Digest) error {
+			seen.Referrers++
+			_, kept := r.kept[keyOf(d)]
+			if kept || r.whole {
+				return nil
+			}
+			old, err := r.oldAt(layout.ReferrerPath(r.name, subject, d))
+			if old {
+				u.referrers = append(u.referrers, referrer{subject: subject, manifest: d})
+			}
+			return err
+		}, nil)
+	}, nil)
+}
+
+// oldAt reports whether there is a file at a path, and it is older than the grace period.
+func (r *reader) oldAt(file string) (bool, error) {
+	info, err := r.volume.Stat(file)
+	if missing(err) {
+		return false, nil
+	}
+	return err == nil && !r.young(info), err
+}
+
+func (r *repository) decideAgain() {
+	planned, back := r.again.of(r.name), unreached{}
+	for d := range planned.revisions.all() {
+		if _, ok := r.kept[keyOf(d)]; ok {
+			back.revisions.add(d)
+		}
+	}
+	for d := range planned.layers.all() {
+		if _, ok := r.layers[keyOf(d)]; ok || r.whole {
+			back.layers.add(d)
+		}
+	}
+	for _, e := range planned.referrers {
+		if _, ok := r.kept[keyOf(e.manifest)]; ok || r.whole {
+			back.referrers = append(back.referrers, e)
+		}
+	}
+	r.back.add(r.name, &back)
+}
