@@ -23,8 +23,8 @@ const (
 	maxLink = 1024
 	// maxParsed bounds the manifests whose needs are remembered. Each needs about 400 bytes.
 	maxParsed = 32_768
-	// slack is the coarsest granularity of a volume's clock, twice.
-	slack = 2 * time.Second
+	// coarse is the coarsest granularity of a volume's clock, twice.
+	coarse = 2 * time.Second
 )
 
 // errBroken is a link or manifest that was read, or is missing, and from which nobody can say what it needs.

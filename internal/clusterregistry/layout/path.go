@@ -70,17 +70,18 @@ type Path struct {
 
 // BlobPath is where the content of a digest lies.
 func BlobPath(d digest.Digest) string {
-	return path.Join(Blobs, string(d.Algorithm()), d.Encoded()[:2], d.Encoded(), data)
+	encoded := d.Encoded()
+	return Blobs + "/" + string(d.Algorithm()) + "/" + encoded[:2] + "/" + encoded + "/" + data
 }
 
 // LayerPath is the link by which a repository may read a blob.
 func LayerPath(repository string, d digest.Digest) string {
-	return path.Join(LayersOf(repository), string(d.Algorithm()), d.Encoded(), link)
+	return LayersOf(repository) + "/" + string(d.Algorithm()) + "/" + d.Encoded() + "/" + link
 }
 
 // RevisionPath is the link by which a repository has a manifest.
 func RevisionPath(repository string, d digest.Digest) string {
-	return path.Join(RevisionsOf(repository), string(d.Algorithm()), d.Encoded(), link)
+	return RevisionsOf(repository) + "/" + string(d.Algorithm()) + "/" + d.Encoded() + "/" + link
 }
 
 // TagPath is the link from a tag to its manifest.
@@ -99,22 +100,24 @@ func ReferrerPath(repository string, subject, d digest.Digest) string {
 }
 
 // LayersOf holds a repository's layer links.
-func LayersOf(repository string) string { return path.Join(Repositories, repository, layers) }
+func LayersOf(repository string) string { return Repositories + "/" + repository + "/" + layers }
 
 // RevisionsOf holds a repository's revision links.
-func RevisionsOf(repository string) string { return path.Join(Repositories, repository, revisions) }
+func RevisionsOf(repository string) string { return Repositories + "/" + repository + "/" + revisions }
 
 // ManifestsOf holds a repository's revisions, tags and lists of referrers.
-func ManifestsOf(repository string) string { return path.Join(Repositories, repository, manifests) }
+func ManifestsOf(repository string) string { return Repositories + "/" + repository + "/" + manifests }
 
 // TagsOf holds a folder for each tag.
-func TagsOf(repository string) string { return path.Join(Repositories, repository, tags) }
+func TagsOf(repository string) string { return Repositories + "/" + repository + "/" + tags }
 
 // UploadsOf holds a folder for each upload.
-func UploadsOf(repository string) string { return path.Join(Repositories, repository, uploads) }
+func UploadsOf(repository string) string { return Repositories + "/" + repository + "/" + uploads }
 
 // AllReferrersOf holds a repository's lists of referrers.
-func AllReferrersOf(repository string) string { return path.Join(Repositories, repository, referrers) }
+func AllReferrersOf(repository string) string {
+	return Repositories + "/" + repository + "/" + referrers
+}
 
 // ReferrersOf holds an entry for each manifest of the repository whose subject is the given one.
 func ReferrersOf(repository string, subject digest.Digest) string {

@@ -53,6 +53,8 @@ type Driver struct {
 	manifests *lru.Cache[digest.Digest, parts]
 	good      *verified
 	held      *lru.Cache[string, time.Time]
+	// blind is for the test that shows what the look is for.
+	blind bool
 }
 
 // kept is a cache of that many entries, which is at least one.

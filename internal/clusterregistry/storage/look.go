@@ -95,7 +95,11 @@ func (l *look) content(part layout.Descriptor) error {
 	if err != nil {
 		return err
 	}
-	return l.d.sized(digest.Digest(content), part.Size)
+	target := digest.Digest(content)
+	if target != part.Digest && target.Validate() != nil {
+		return absent("the link of %s names no digest", part.Digest)
+	}
+	return l.d.sized(target, part.Size)
 }
 
 // sized is nil if a blob is there and of that size. One of another size is read once, to know who is wrong: one that
@@ -111,10 +115,7 @@ func (d *Driver) sized(of digest.Digest, size int64) error {
 	return fmt.Errorf("%w: %s has %d bytes, not %d", errSize, of, info.Size(), size)
 }
 
-// blob finds a blob's file. Its content may be wrong.
+// blob finds the file of a valid digest. Its content may be wrong.
 func (d *Driver) blob(of digest.Digest) (fs.FileInfo, error) {
-	if err := of.Validate(); err != nil {
-		return nil, absent("%q is no digest", of)
-	}
 	return d.volume.Find(layout.BlobPath(of))
 }

@@ -13,11 +13,20 @@ import (
 )
 
 // PutContent publishes a link, and then looks at everything below it; a push is acknowledged only after that (R2).
-func (d *Driver) PutContent(_ context.Context, file string, content []byte) error {
+func (d *Driver) PutContent(ctx context.Context, file string, content []byte) error {
+	err := d.put(file, content)
+	noteFull(ctx, err)
+	return err
+}
+
+func (d *Driver) put(file string, content []byte) error {
 	p := layout.Parse(file)
 	switch p.Kind {
 	case layout.Layer, layout.Revision, layout.Tag:
-		if err := d.publish(file, content); err != nil {
+		if err := digest.Digest(content).Validate(); err != nil {
+			return fmt.Errorf("publishing %s: %w", file, err)
+		}
+		if err := d.publish(file, content); err != nil || d.blind {
 			return err
 		}
 		return refusal(p, d.below(p, digest.Digest(content)))

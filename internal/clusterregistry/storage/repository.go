@@ -3,7 +3,7 @@ package storage
 import (
 	"context"
 	"errors"
-	"fmt"
+	"io"
 	"path"
 
 	"github.com/distribution/distribution/v3"
@@ -75,24 +75,54 @@ type blobStore struct {
 }
 
 func (s blobStore) Create(ctx context.Context, options ...distribution.BlobCreateOption) (distribution.BlobWriter, error) {
-	return s.writer(s.BlobStore.Create(ctx, options...))
+	w, err := s.BlobStore.Create(ctx, options...)
+	return s.writer(ctx, w, err)
 }
 
 func (s blobStore) Resume(ctx context.Context, id string) (distribution.BlobWriter, error) {
-	return s.writer(s.BlobStore.Resume(ctx, id))
+	w, err := s.BlobStore.Resume(ctx, id)
+	return s.writer(ctx, w, err)
 }
 
-func (s blobStore) writer(w distribution.BlobWriter, err error) (distribution.BlobWriter, error) {
+func (s blobStore) writer(ctx context.Context, w distribution.BlobWriter, err error) (distribution.BlobWriter, error) {
 	if err != nil {
+		noteFull(ctx, err)
 		return nil, err
 	}
-	return &blobWriter{BlobWriter: w, repository: s.repository}, nil
+	return &blobWriter{BlobWriter: w, repository: s.repository, ctx: ctx}, nil
 }
 
+// blobWriter removes an upload with which nobody can go on: one whose content is not what the client says, and one that
+// the volume has no room for.
 type blobWriter struct {
 	distribution.BlobWriter
 	repository repository
-	failed     bool
+	// ctx is the request's, which distribution does not give to all of the methods.
+	ctx    context.Context
+	failed bool
+}
+
+func (w *blobWriter) Write(p []byte) (int, error) {
+	n, err := w.BlobWriter.Write(p)
+	return n, w.noticed(err)
+}
+
+// ReadFrom implements io.ReaderFrom, by which distribution copies the body of a request.
+func (w *blobWriter) ReadFrom(from io.Reader) (int64, error) {
+	n, err := w.BlobWriter.ReadFrom(from)
+	return n, w.noticed(err)
+}
+
+// Commit puts the upload in its place.
+func (w *blobWriter) Commit(ctx context.Context, provisional ocispec.Descriptor) (ocispec.Descriptor, error) {
+	committed, err := w.BlobWriter.Commit(commit(ctx), provisional)
+	if errors.As(err, &distribution.ErrBlobInvalidDigest{}) {
+		w.remove()
+	}
+	if err == nil {
+		w.repository.d.hashed(committed.Digest)
+	}
+	return committed, w.noticed(err)
 }
 
 // Close and Cancel would write the state of an upload again that has been removed.
@@ -100,10 +130,10 @@ func (w *blobWriter) Close() error {
 	if w.failed {
 		return nil
 	}
-	return w.BlobWriter.Close()
+	return w.noticed(w.BlobWriter.Close())
 }
 
-// Cancel removes the upload, if Commit has not.
+// Cancel removes the upload, if that has not been done.
 func (w *blobWriter) Cancel(ctx context.Context) error {
 	if w.failed {
 		return nil
@@ -111,15 +141,20 @@ func (w *blobWriter) Cancel(ctx context.Context) error {
 	return w.BlobWriter.Cancel(ctx)
 }
 
-// Commit removes an upload whose content is not what the client says: nobody can go on with it.
-func (w *blobWriter) Commit(ctx context.Context, provisional ocispec.Descriptor) (ocispec.Descriptor, error) {
-	committed, err := w.BlobWriter.Commit(commit(ctx), provisional)
-	if errors.As(err, &distribution.ErrBlobInvalidDigest{}) {
-		w.failed = true
-		folder := path.Join(layout.UploadsOf(w.repository.Named().Name()), w.ID())
-		if gone := w.repository.d.Delete(ctx, folder); gone != nil && !errors.As(gone, &storagedriver.PathNotFoundError{}) {
-			w.repository.d.log.Warn(fmt.Sprintf("could not remove an upload: a collection will: %v", gone))
-		}
+func (w *blobWriter) noticed(err error) error {
+	if err != nil && noteFull(w.ctx, err) {
+		w.remove()
 	}
-	return committed, err
+	return err
+}
+
+func (w *blobWriter) remove() {
+	w.failed = true
+	// It closes the file, unless Commit has, and leaves the state that it writes anew.
+	_ = w.BlobWriter.Cancel(w.ctx)
+	folder := path.Join(layout.UploadsOf(w.repository.Named().Name()), w.ID())
+	err := w.repository.d.Delete(w.ctx, folder)
+	if err != nil && !errors.As(err, &storagedriver.PathNotFoundError{}) {
+		w.repository.d.log.Warn("could not remove an upload: a collection will", "path", folder, "error", err)
+	}
 }

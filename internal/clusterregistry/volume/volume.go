@@ -78,7 +78,8 @@ func (v *Volume) Kind() Kind { return v.kind }
 // Stale is how old what a process sees of the volume can be: 0 where all processes see the same.
 func (v *Volume) Stale() time.Duration { return v.stale }
 
-func (v *Volume) at(path string) string { return filepath.Join(v.root, filepath.FromSlash(path)) }
+// at is the file of a path, which has no dots in it: it is made by layout, or by distribution, which cleans it.
+func (v *Volume) at(path string) string { return v.root + path }
 
 type system struct{}
 

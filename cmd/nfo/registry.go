@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/serve"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/storage"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+	"github.com/nfo-operator/nfo/internal/terminal"
+)
+
+// registryConfig is the command line of `nfo registry`.
+type registryConfig struct {
+	root, address, probes, metrics string
+	certificates                   string
+	secretFile                     string
+	open, insistOnSMB              bool
+	stale                          time.Duration
+	serve.Options
+}
+
+func newRegistryCommand() *cobra.Command {
+	cfg := &registryConfig{}
+	cmd := &cobra.Command{
+		Use:   "registry",
+		Short: "Serve an OCI registry from a folder, and clean it up meanwhile",
+		Long: `Serve an OCI registry from a folder. Any number of processes may serve the same folder. A collection removes what
+no tag and no manifest needs, while clients push and pull; ask for one with POST /nfo/v1/collection.
+
+Exit codes:
+  0  it was asked to end
+  1  it cannot go on, such as when the folder cannot be written
+  2  wrong usage`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cfg.validate(); err != nil {
+				return err
+			}
+			if err := runRegistry(cmd.Context(), *cfg); err != nil {
+				return &exitError{code: 1, err: err}
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&cfg.root, "root", "/var/lib/registry", "folder of the registry: empty, or written by nfo or distribution before")
+	f.StringVar(&cfg.address, "bind-address", "127.0.0.1:5000", "host:port of the registry; anything but loopback needs --cert-dir")
+	f.StringVar(&cfg.certificates, "cert-dir", "", "folder with tls.crt and tls.key, read anew when they change; default: plain HTTP")
+	f.StringVar(&cfg.metrics, "metrics-bind-address", "0", "host:port of the metrics over plain HTTP; 0 for none")
+	f.StringVar(&cfg.probes, "health-probe-bind-address", "0", "host:port of /healthz and /readyz; 0 for none")
+	f.StringVar(&cfg.secretFile, "secret-file", "", "file with the secret that signs the state of uploads, at least 16 bytes, the same for all processes on the folder; default: random")
+	f.BoolVar(&cfg.open, "open", false, "let everybody push, pull and delete everything; only on a loopback address")
+	f.Float64Var(&cfg.Guard.HighWater, "high-water", 95, "percent of the volume above which uploads are refused; above 0, at most 100")
+	f.Var(byteCount{&cfg.Guard.MinFree}, "min-free", "what must stay free of the volume, a twentieth of it at most")
+	cfg.Guard.MinFree = 1 << 30
+	f.DurationVar(&cfg.Collection.Grace, "grace", storage.DefaultGrace, "how long what was pushed is kept with nothing that names it; at least 1m, and longer than any push takes after its first blob")
+	f.BoolVar(&cfg.Collection.Untagged, "collect-untagged", false, "collect manifests that no tag and no index names; default: they stay until they are deleted by digest")
+	f.DurationVar(&cfg.stale, "stale", -1, "how old what one host sees of the folder can be; default: by its file system and mount options")
+	f.BoolVar(&cfg.insistOnSMB, "allow-smb", false, "serve a folder on SMB, which has corrupted registries under load")
+	f.IntVar(&cfg.Requests, "requests", 256, "requests that are answered at a time, a quarter of them for one client; at least 4")
+	return cmd
+}
+
+// validate refuses values that no flag's type refuses.
+func (cfg registryConfig) validate() error {
+	host, _, err := net.SplitHostPort(cfg.address)
+	ip := net.ParseIP(host)
+	loopback := host == "localhost" || ip != nil && ip.IsLoopback()
+	switch {
+	case err != nil:
+		return fmt.Errorf("--bind-address is %.100q and must be host:port", cfg.address)
+	case !loopback && cfg.certificates == "":
+		return fmt.Errorf("--bind-address is %s: a registry that others reach needs a certificate: give --cert-dir", cfg.address)
+	case !loopback && cfg.open:
+		return fmt.Errorf("--bind-address is %s: --open is for a loopback address", cfg.address)
+	case cfg.Guard.HighWater <= 0 || cfg.Guard.HighWater > 100:
+		return fmt.Errorf("--high-water is %g and must be above 0 and at most 100", cfg.Guard.HighWater)
+	case cfg.Collection.Grace < time.Minute:
+		return fmt.Errorf("--grace is %s and must be at least 1m", cfg.Collection.Grace)
+	case cfg.Requests < 4:
+		return fmt.Errorf("--requests is %d and must be at least 4", cfg.Requests)
+	}
+	return nil
+}
+
+// runRegistry runs until ctx ends, and what clients have begun.
+func runRegistry(ctx context.Context, cfg registryConfig) error {
+	collectEarly()
+	if err := limitMemory(0); err != nil {
+		return err
+	}
+	cfg.Log = slog.New(slog.NewJSONHandler(terminal.JSON(os.Stderr), nil))
+	var err error
+	if cfg.Volume, err = openVolume(cfg); err != nil {
+		return err
+	}
+	if cfg.Secret, err = readSecret(cfg.secretFile); err != nil {
+		return err
+	}
+	registry, err := serve.New(ctx, cfg.Options)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	config, err := certificateOf(ctx, g, cfg.certificates)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", cfg.address)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	cfg.Log.Info("serving", "address", listener.Addr().String(), "root", cfg.root, "fileSystem", cfg.Volume.Kind(), "stale", cfg.Volume.Stale().String())
+	g.Go(func() error { return serve.Listen(ctx, listener, registry.Handler(), config) })
+	g.Go(func() error { return registry.Run(ctx) })
+	g.Go(func() error { return serveBeside(ctx, cfg.probes, healthOf(registry)) })
+	g.Go(func() error { return serveBeside(ctx, cfg.metrics, promhttp.Handler()) })
+	return errors.Join(g.Wait(), registry.Close())
+}
+
+func openVolume(cfg registryConfig) (*volume.Volume, error) {
+	var o volume.Options
+	if cfg.stale >= 0 {
+		o.Stale = &cfg.stale
+	}
+	v, err := volume.Open(cfg.root, o)
+	if err != nil {
+		return nil, err
+	}
+	if v.Kind() == volume.SMB && !cfg.insistOnSMB {
+		return nil, fmt.Errorf("the folder %s is on SMB, which has corrupted registries under load: use another file system, or insist with --allow-smb", cfg.root)
+	}
+	return v, nil
+}
+
+func readSecret(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("reading --secret-file: %w", err)
+	}
+	secret := strings.TrimSpace(string(content))
+	if len(secret) < 16 {
+		return "", fmt.Errorf("reading --secret-file: %s has %d bytes, at least 16 are needed", file, len(secret))
+	}
+	return secret, nil
+}
+
+// certificateOf is a configuration with the certificate of a folder, which is read anew until ctx ends; or none.
+func certificateOf(ctx context.Context, g *errgroup.Group, folder string) (*tls.Config, error) {
+	if folder == "" {
+		return nil, nil
+	}
+	watcher, err := certwatcher.New(filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key"))
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificate: %w", err)
+	}
+	g.Go(func() error { return watcher.Start(ctx) })
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: watcher.GetCertificate, NextProtos: []string{"h2", "http/1.1"}}, nil
+}
+
+// healthOf answers the probes of Kubernetes: alive as long as the process answers, ready while the volume does.
+func healthOf(registry *serve.Registry) http.Handler {
+	routes := http.NewServeMux()
+	routes.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
+	routes.HandleFunc("/readyz", func(w http.ResponseWriter, req *http.Request) {
+		if err := registry.Ready(req); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = fmt.Fprintln(w, "ok")
+	})
+	return routes
+}
+
+// serveBeside serves plain HTTP on an address of its own, unless that is "0".
+func serveBeside(ctx context.Context, address string, h http.Handler) error {
+	if address == "0" {
+		return nil
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	return serve.Listen(ctx, listener, h, nil)
+}

@@ -1,0 +1,163 @@
+package serve
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/collect"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+)
+
+const (
+	// statePath is where all processes find what was collected last.
+	statePath = "/.nfo/collection.json"
+	maxState  = 1 << 20
+	// heard is how long a collection of another process is believed to run after it was heard of last.
+	heard = 2 * time.Minute
+)
+
+// State is what is known of collections.
+type State struct {
+	// Running is a collection that has begun and not ended, by the name of its cycle. Empty if there is none.
+	Running bool      `json:"running"`
+	DryRun  bool      `json:"dryRun,omitempty"`
+	Started time.Time `json:"started,omitzero"`
+	// Heard is when it was known last that it runs.
+	Heard    time.Time         `json:"heard,omitzero"`
+	Progress *collect.Progress `json:"progress,omitempty"`
+	// Ended, Last and Error are of the collection that ended last.
+	Ended time.Time       `json:"ended,omitzero"`
+	Last  *collect.Report `json:"last,omitempty"`
+	Error string          `json:"error,omitempty"`
+	// Requested counts the collections that were asked for, Done those of them that have ended. Whoever asks for one
+	// waits until Done is what Requested was then.
+	Requested int64 `json:"requested"`
+	Done      int64 `json:"done"`
+}
+
+// request is a collection that somebody asks for.
+type request struct{ dryRun bool }
+
+// collector runs one collection at a time in this process. A second process that runs one does no harm.
+type collector struct {
+	volume  *volume.Volume
+	options collect.Options
+	log     *slog.Logger
+	wake    chan request
+	mu      sync.Mutex
+}
+
+// run collects when asked, until ctx ends.
+func (c *collector) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case asked := <-c.wake:
+			c.collect(ctx, asked)
+		}
+	}
+}
+
+// ask has a collection run soon. One that is asked for while another waits is that one: a dry run only if both are.
+func (c *collector) ask(asked request) (State, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	state, err := c.read()
+	if err != nil {
+		return State{}, err
+	}
+	state.Requested++
+	select {
+	case waiting := <-c.wake:
+		asked.dryRun = asked.dryRun && waiting.dryRun
+	default:
+	}
+	c.wake <- asked
+	return state, c.write(state)
+}
+
+func (c *collector) collect(ctx context.Context, asked request) {
+	var began State
+	err := c.change(func(s *State) {
+		*s = State{Running: true, DryRun: asked.dryRun, Started: time.Now(), Heard: time.Now(), Last: s.Last, Ended: s.Ended, Requested: s.Requested, Done: s.Done}
+		began = *s
+	})
+	if err != nil {
+		c.log.Error("could not write down that a collection begins", "error", err)
+	}
+	o := c.options
+	o.DryRun = asked.dryRun
+	o.Progress = func(p collect.Progress) {
+		if err := c.change(func(s *State) { s.Heard, s.Progress = time.Now(), &p }); err != nil {
+			c.log.Warn("could not write down how far the collection is", "error", err)
+		}
+	}
+	report, err := collect.Run(ctx, c.volume, o)
+	if err != nil {
+		c.log.Error("the collection failed", "error", err)
+	} else {
+		c.log.Info("the collection ended", "report", report.String())
+	}
+	failure := c.change(func(s *State) {
+		s.Running, s.Progress, s.Ended, s.Last, s.Done, s.Error = false, nil, time.Now(), &report, max(s.Done, began.Requested), ""
+		if err != nil {
+			s.Error = err.Error()
+		}
+	})
+	if failure != nil {
+		c.log.Error("could not write down how the collection ended", "error", failure)
+	}
+}
+
+// state is what is known of collections in all processes.
+func (c *collector) state(now time.Time) (State, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, err := c.read()
+	if s.Running && now.Sub(s.Heard) > heard {
+		s.Running, s.Error = false, "the process that collected has not been heard of since "+s.Heard.UTC().Format(time.RFC3339)+": the next collection gives back what it had hidden"
+	}
+	return s, err
+}
+
+func (c *collector) change(by func(*State)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, err := c.read()
+	if err != nil {
+		return err
+	}
+	by(&s)
+	return c.write(s)
+}
+
+func (c *collector) read() (State, error) {
+	content, err := c.volume.ReadFile(statePath, maxState)
+	if errors.Is(err, fs.ErrNotExist) {
+		return State{}, nil
+	}
+	if err != nil {
+		return State{}, err
+	}
+	var s State
+	if json.Unmarshal(content, &s) != nil {
+		// It is written whole, so somebody else wrote it. What it said is not needed.
+		return State{}, nil
+	}
+	return s, nil
+}
+
+func (c *collector) write(s State) error {
+	content, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("writing down the state of collections: %w", err)
+	}
+	return c.volume.Write(statePath, content, true)
+}

@@ -1,0 +1,112 @@
+package serve
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/storage"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+)
+
+// Guard says when a volume is too full for uploads.
+type Guard struct {
+	// HighWater is the most that may be used, in percent: 95 unless given.
+	HighWater float64
+	// MinFree is what must stay free, in bytes: 1 GiB unless given, or a twentieth of a volume below 20 GiB.
+	MinFree int64
+}
+
+func (g Guard) withDefaults() Guard {
+	if g.HighWater == 0 {
+		g.HighWater = 95
+	}
+	if g.MinFree == 0 {
+		g.MinFree = 1 << 30
+	}
+	return g
+}
+
+// refuses says why no upload may begin or go on, or is empty.
+func (g Guard) refuses(u volume.Usage) string {
+	least := min(g.MinFree, u.Size/20)
+	percent := 100 * float64(u.Used()) / float64(max(u.Size, 1))
+	if percent <= g.HighWater && u.Free >= least {
+		return ""
+	}
+	return fmt.Sprintf("the registry's volume is %.1f %% full, with %d MiB free: uploads stop above %g %% or below %d MiB. "+
+		"Delete what is not needed, purge and collect, or enlarge the volume; pulls and deletes go on",
+		percent, u.Free>>20, g.HighWater, least>>20)
+}
+
+// usage is the volume's, asked for at most once a second.
+type usage struct {
+	volume *volume.Volume
+	mu     sync.Mutex
+	asked  time.Time
+	last   volume.Usage
+	err    error
+}
+
+func (u *usage) get(now time.Time) (volume.Usage, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.asked.IsZero() || now.Sub(u.asked) >= time.Second {
+		u.last, u.err = u.volume.Usage()
+		u.asked = now
+	}
+	return u.last, u.err
+}
+
+// guarded answers uploads with 507 while the volume is too full, also the one that fills it.
+func (r *Registry) guarded(next http.Handler) http.Handler {
+	u := &usage{volume: r.o.Volume}
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if now, err := u.get(time.Now()); err == nil && uploads(req) {
+			if why := r.o.Guard.refuses(now); why != "" {
+				fail(w, http.StatusInsufficientStorage, "DENIED", why)
+				return
+			}
+		}
+		ctx, full := storage.NoteFull(req.Context())
+		next.ServeHTTP(&fullWriter{ResponseWriter: w, full: full}, req.WithContext(ctx))
+	})
+}
+
+// uploads reports whether a request brings a blob.
+func uploads(req *http.Request) bool {
+	switch req.Method {
+	case http.MethodPost, http.MethodPatch, http.MethodPut:
+		return strings.Contains(req.URL.Path, "/blobs/uploads/")
+	}
+	return false
+}
+
+// fullWriter turns the 500 of a push for which the volume was too small into a 507.
+type fullWriter struct {
+	http.ResponseWriter
+	full     func() bool
+	answered bool
+}
+
+func (w *fullWriter) WriteHeader(status int) {
+	if status == http.StatusInternalServerError && w.full() {
+		w.answered = true
+		fail(w.ResponseWriter, http.StatusInsufficientStorage, "DENIED", "the registry's volume has no room for this: "+
+			"delete what is not needed, purge and collect, or enlarge the volume; pulls and deletes go on")
+		return
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *fullWriter) Write(p []byte) (int, error) {
+	if w.answered {
+		return len(p), nil
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *fullWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

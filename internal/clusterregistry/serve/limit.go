@@ -1,0 +1,149 @@
+package serve
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	queueTime = 10 * time.Second
+	// idle is how long a client may neither send nor take a byte.
+	idle = time.Minute
+)
+
+var errBusy = errors.New("the registry has too many requests at the moment")
+
+// turns bounds how many requests are answered at a time, in all and for each client: by what it logs in with, or by
+// its address if it does not.
+type turns struct {
+	all    chan struct{}
+	mu     sync.Mutex
+	shares map[[sha256.Size]byte]*share
+}
+
+type share struct {
+	turns chan struct{}
+	users int
+}
+
+func newTurns(most int) *turns {
+	return &turns{all: make(chan struct{}, most), shares: map[[sha256.Size]byte]*share{}}
+}
+
+func (t *turns) limit(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		leave, err := t.enter(req)
+		if err != nil {
+			w.Header().Set("Retry-After", "5")
+			fail(w, http.StatusServiceUnavailable, "TOOMANYREQUESTS", err.Error())
+			return
+		}
+		defer leave()
+		next.ServeHTTP(w, req)
+	})
+}
+
+func (t *turns) enter(req *http.Request) (leave func(), err error) {
+	key := clientOf(req)
+	own := t.share(key)
+	ctx, cancel := context.WithTimeout(req.Context(), queueTime)
+	defer cancel()
+	if err := take(ctx, own.turns); err != nil {
+		t.unshare(key)
+		return nil, fmt.Errorf("%w from this client: %d are answered at a time", err, cap(own.turns))
+	}
+	if err := take(ctx, t.all); err != nil {
+		<-own.turns
+		t.unshare(key)
+		return nil, fmt.Errorf("%w: %d are answered at a time", err, cap(t.all))
+	}
+	return func() {
+		<-t.all
+		<-own.turns
+		t.unshare(key)
+	}, nil
+}
+
+func take(ctx context.Context, from chan struct{}) error {
+	select {
+	case from <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return errBusy
+	}
+}
+
+func (t *turns) share(key [sha256.Size]byte) *share {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s, ok := t.shares[key]
+	if !ok {
+		s = &share{turns: make(chan struct{}, max(cap(t.all)/4, 1))}
+		t.shares[key] = s
+	}
+	s.users++
+	return s
+}
+
+func (t *turns) unshare(key [sha256.Size]byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.shares[key].users--; t.shares[key].users == 0 {
+		delete(t.shares, key)
+	}
+}
+
+func clientOf(req *http.Request) [sha256.Size]byte {
+	if login := req.Header.Get("Authorization"); login != "" {
+		return sha256.Sum256([]byte(login))
+	}
+	host, _, _ := net.SplitHostPort(req.RemoteAddr)
+	return sha256.Sum256([]byte(host))
+}
+
+// patient ends the request of a client that is idle.
+func patient(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		c := http.NewResponseController(w)
+		req.Body = &patientBody{ReadCloser: req.Body, c: c}
+		next.ServeHTTP(&patientWriter{ResponseWriter: w, c: c}, req)
+		// What is left in buffers is written after this, and a deadline of before would end it.
+		_ = c.SetWriteDeadline(time.Now().Add(idle))
+	})
+}
+
+type patientBody struct {
+	io.ReadCloser
+	c *http.ResponseController
+}
+
+func (b *patientBody) Read(p []byte) (int, error) {
+	// A connection that has no deadlines is one of a test.
+	_ = b.c.SetReadDeadline(time.Now().Add(idle))
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		// What comes now may take long: the content of an upload is put in its place.
+		_ = b.c.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+type patientWriter struct {
+	http.ResponseWriter
+	c *http.ResponseController
+}
+
+func (w *patientWriter) Write(p []byte) (int, error) {
+	_ = w.c.SetWriteDeadline(time.Now().Add(idle))
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *patientWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,106 @@
+package serve
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+)
+
+// One client that keeps all its requests open takes a quarter; another is answered.
+func TestOneClientLeavesTurnsForOthers(t *testing.T) {
+	held, release := make(chan struct{}, 16), make(chan struct{})
+	turns := newTurns(8)
+	server := httptest.NewServer(turns.limit(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Header.Get("Authorization") == "greedy" {
+			held <- struct{}{}
+			<-release
+		}
+	})))
+	t.Cleanup(server.Close)
+	ask := func(as string) int {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+		if err != nil {
+			t.Error(err)
+			return 0
+		}
+		req.Header.Set("Authorization", as)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Error(err)
+			return 0
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		_ = res.Body.Close()
+		return res.StatusCode
+	}
+	var greedy sync.WaitGroup
+	for range 6 {
+		greedy.Go(func() { ask("greedy") })
+	}
+	<-held
+	<-held
+	if got := ask("modest"); got != http.StatusOK {
+		t.Errorf("the other client got %d", got)
+	}
+	if n := len(held); n != 0 {
+		t.Errorf("the greedy client has %d more turns than a quarter", n)
+	}
+	close(release)
+	greedy.Wait()
+	turns.mu.Lock()
+	defer turns.mu.Unlock()
+	if len(turns.shares) != 0 {
+		t.Errorf("%d clients are remembered that have gone", len(turns.shares))
+	}
+}
+
+func TestGuard(t *testing.T) {
+	const gib = 1 << 30
+	for _, tt := range []struct {
+		reason string
+		guard  Guard
+		usage  volume.Usage
+		want   bool
+	}{
+		{"half full", Guard{}, volume.Usage{Size: 100 * gib, Free: 50 * gib}, false},
+		{"above the high-water mark", Guard{}, volume.Usage{Size: 100 * gib, Free: 4 * gib}, true},
+		{"less free than must be", Guard{HighWater: 100}, volume.Usage{Size: 100 * gib, Free: gib / 2}, true},
+		{"a small volume need not have a whole GiB free", Guard{}, volume.Usage{Size: 2 * gib, Free: gib / 4}, false},
+		{"a small volume that is nearly full", Guard{HighWater: 100}, volume.Usage{Size: 2 * gib, Free: gib / 20}, true},
+		{"more used than there is", Guard{}, volume.Usage{}, false},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			if got := tt.guard.withDefaults().refuses(tt.usage); (got != "") != tt.want {
+				t.Errorf("%q", got)
+			}
+		})
+	}
+}
+
+func TestReady(t *testing.T) {
+	now := time.Now()
+	for _, tt := range []struct {
+		reason string
+		last   *probed
+		want   bool
+	}{
+		{"never", nil, false},
+		{"just now", &probed{at: now}, true},
+		{"it failed", &probed{at: now, err: fmt.Errorf("full")}, false},
+		{"long ago", &probed{at: now.Add(-time.Minute)}, false},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			p := prober{}
+			p.last.Store(tt.last)
+			if err := p.ready(now); (err == nil) != tt.want {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -1,0 +1,146 @@
+package serve
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/distribution/distribution/v3/configuration"
+	"github.com/distribution/distribution/v3/registry/auth"
+	"github.com/distribution/distribution/v3/registry/handlers"
+	"github.com/sirupsen/logrus"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/collect"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/storage"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+)
+
+// Access says who may do what. Nil stands for: everybody, everything.
+type Access interface {
+	auth.AccessController
+	// Configuration has distribution ask the same controller.
+	Configuration() (configuration.Auth, error)
+	// Handler answers what the controller refuses.
+	Handler(http.Handler) http.Handler
+}
+
+// Options are what New needs. Volume must be given.
+type Options struct {
+	Volume *volume.Volume
+	Access Access
+	// Secret signs the state of uploads: the same in all processes that serve the volume. Random unless given.
+	Secret string
+	// Guard is when uploads are refused.
+	Guard Guard
+	// Requests is how many are answered at a time: 256 unless given, a quarter of them for one client. Others wait for
+	// at most 10 seconds.
+	Requests int
+	// Collection is how the volume is collected. Its grace is also the storage's.
+	Collection collect.Options
+	// Log gets what an administrator must know of.
+	Log *slog.Logger
+}
+
+const defaultRequests = 256
+
+// Registry answers requests on one volume.
+type Registry struct {
+	o         Options
+	driver    *storage.Driver
+	app       *handlers.App
+	handler   http.Handler
+	collector *collector
+	prober    *prober
+}
+
+// New makes a registry. Requests are answered until Close; Run must run beside.
+func New(ctx context.Context, o Options) (*Registry, error) {
+	if o.Requests == 0 {
+		o.Requests = defaultRequests
+	}
+	if o.Secret == "" {
+		o.Secret = rand.Text()
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.Guard = o.Guard.withDefaults()
+	r := &Registry{
+		o: o, driver: storage.New(storage.Options{Volume: o.Volume, Grace: o.Collection.Grace, Log: o.Log}),
+		prober: &prober{volume: o.Volume},
+	}
+	r.collector = &collector{volume: o.Volume, options: o.Collection, log: o.Log, wake: make(chan request, 1)}
+	config, err := r.configuration()
+	if err != nil {
+		return nil, err
+	}
+	if r.app, err = newApp(ctx, config); err != nil {
+		return nil, err
+	}
+	r.handler = r.chain()
+	return r, nil
+}
+
+func (r *Registry) configuration() (*configuration.Configuration, error) {
+	config := &configuration.Configuration{}
+	config.HTTP.Secret = r.o.Secret
+	config.HTTP.RelativeURLs = true
+	config.Catalog.MaxEntries = 1000
+	r.driver.Configure(config)
+	if r.o.Access != nil {
+		var err error
+		if config.Auth, err = r.o.Access.Configuration(); err != nil {
+			return nil, fmt.Errorf("setting up access: %w", err)
+		}
+	}
+	return config, nil
+}
+
+// newApp is distribution's program, whose own log says per request what this package's callers do not need.
+func newApp(ctx context.Context, config *configuration.Configuration) (app *handlers.App, err error) {
+	logrus.SetOutput(io.Discard)
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("setting up distribution's registry: %v", r)
+		}
+	}()
+	return handlers.NewApp(ctx, config), nil
+}
+
+// chain is what a request passes on its way.
+func (r *Registry) chain() http.Handler {
+	api := r.guarded(r.referrers(r.subjects(r.app)))
+	routes := http.NewServeMux()
+	routes.Handle("/v2/", api)
+	routes.Handle(adminPath, r.admin())
+	var h http.Handler = routes
+	if r.o.Access != nil {
+		h = r.o.Access.Handler(h)
+	}
+	return newTurns(r.o.Requests).limit(patient(h))
+}
+
+// Handler answers clients.
+func (r *Registry) Handler() http.Handler { return r.handler }
+
+// Run probes the volume and collects it when asked, until ctx ends.
+func (r *Registry) Run(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.prober.run(ctx)
+	}()
+	r.collector.run(ctx)
+	<-done
+	return nil
+}
+
+// Ready is an error while the volume is not known to work.
+func (r *Registry) Ready(*http.Request) error { return r.prober.ready(time.Now()) }
+
+// Close ends what distribution runs beside its requests.
+func (r *Registry) Close() error { return r.app.Shutdown() }

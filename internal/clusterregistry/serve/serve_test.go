@@ -1,0 +1,310 @@
+package serve_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/collect"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/serve"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+)
+
+// site is a registry that runs, and a client of it.
+type site struct {
+	t      *testing.T
+	url    string
+	volume *volume.Volume
+	*serve.Registry
+}
+
+func start(t *testing.T, root string, o serve.Options) site {
+	t.Helper()
+	if o.Volume == nil {
+		v, err := volume.Open(root, volume.Options{})
+		check(t, err)
+		o.Volume = v
+	}
+	r, err := serve.New(t.Context(), o)
+	check(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	server := httptest.NewServer(r.Handler())
+	t.Cleanup(func() { server.Close(); stop(); check(t, <-ended); check(t, r.Close()) })
+	return site{t: t, url: server.URL, volume: o.Volume, Registry: r}
+}
+
+func (s site) ask(method, path string, body []byte, contentType string) (*http.Response, string) {
+	s.t.Helper()
+	if strings.HasPrefix(path, "/") {
+		path = s.url + path
+	}
+	req, err := http.NewRequestWithContext(s.t.Context(), method, path, bytes.NewReader(body))
+	check(s.t, err)
+	req.Header["Accept"] = []string{ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	res, err := http.DefaultClient.Do(req)
+	check(s.t, err)
+	defer func() { _ = res.Body.Close() }()
+	got, err := io.ReadAll(res.Body)
+	check(s.t, err)
+	return res, string(got)
+}
+
+// upload returns the status of the last answer, and its text.
+func (s site) upload(repository string, content []byte) (ocispec.Descriptor, int, string) {
+	s.t.Helper()
+	d := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: digest.FromBytes(content), Size: int64(len(content))}
+	res, text := s.ask(http.MethodPost, "/v2/"+repository+"/blobs/uploads/", nil, "")
+	if res.StatusCode != http.StatusAccepted {
+		return d, res.StatusCode, text
+	}
+	to, err := res.Request.URL.Parse(res.Header.Get("Location"))
+	check(s.t, err)
+	res, text = s.ask(http.MethodPut, to.String()+"&digest="+d.Digest.String(), content, "application/octet-stream")
+	return d, res.StatusCode, text
+}
+
+func (s site) put(repository, reference string, m ocispec.Manifest) (*http.Response, ocispec.Descriptor) {
+	s.t.Helper()
+	m.Versioned, m.MediaType = specs.Versioned{SchemaVersion: 2}, ocispec.MediaTypeImageManifest
+	content, err := json.Marshal(m)
+	check(s.t, err)
+	d := ocispec.Descriptor{MediaType: m.MediaType, Digest: digest.FromBytes(content), Size: int64(len(content))}
+	if reference == "" {
+		reference = d.Digest.String()
+	}
+	res, text := s.ask(http.MethodPut, "/v2/"+repository+"/manifests/"+reference, content, m.MediaType)
+	if res.StatusCode != http.StatusCreated {
+		s.t.Fatalf("pushing a manifest: %s %s", res.Status, text)
+	}
+	return res, d
+}
+
+func TestReferrers(t *testing.T) {
+	s := start(t, t.TempDir(), serve.Options{})
+	config, status, _ := s.upload("r", []byte("{}"))
+	if status != http.StatusCreated {
+		t.Fatal(status)
+	}
+	subject := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString("not there yet"), Size: 3}
+	kinds := map[digest.Digest]string{}
+	for i := range 120 {
+		kind := []string{"test/a", "test/b"}[i%2]
+		res, d := s.put("r", "", ocispec.Manifest{ArtifactType: kind, Config: config, Subject: &subject, Annotations: map[string]string{"n": fmt.Sprint(i)}})
+		if got := res.Header.Get("OCI-Subject"); got != subject.Digest.String() {
+			t.Fatalf("OCI-Subject is %q", got)
+		}
+		kinds[d.Digest] = kind
+	}
+	if res, _ := s.put("r", "1", ocispec.Manifest{Config: config}); res.Header.Get("OCI-Subject") != "" {
+		t.Error("a manifest without a subject has one")
+	}
+	for _, tt := range []struct {
+		reason, query string
+		want          int
+	}{{"all of them, in pages", "", 120}, {"those of a type", "?artifactType=test%2Fa", 60}, {"of no type that is there", "?artifactType=test%2Fc", 0}} {
+		t.Run(tt.reason, func(t *testing.T) {
+			found := map[digest.Digest]bool{}
+			next := "/v2/r/referrers/" + subject.Digest.String() + tt.query
+			for pages := 0; next != ""; pages++ {
+				if pages > 3 {
+					t.Fatal("it does not end")
+				}
+				res, text := s.ask(http.MethodGet, next, nil, "")
+				if tt.query != "" && res.Header.Get("OCI-Filters-Applied") != "artifactType" {
+					t.Error("it does not say that it filters")
+				}
+				var index ocispec.Index
+				if err := json.Unmarshal([]byte(text), &index); err != nil || index.MediaType != ocispec.MediaTypeImageIndex || index.SchemaVersion != 2 {
+					t.Fatal(text, err)
+				}
+				for _, d := range index.Manifests {
+					if kinds[d.Digest] != d.ArtifactType || found[d.Digest] {
+						t.Errorf("%+v", d)
+					}
+					found[d.Digest] = true
+				}
+				next, _, _ = strings.Cut(strings.TrimPrefix(res.Header.Get("Link"), "<"), ">")
+			}
+			if len(found) != tt.want {
+				t.Errorf("%d, want %d", len(found), tt.want)
+			}
+		})
+	}
+	for path, want := range map[string]int{
+		"/v2/r/referrers/sha256:1":                                     http.StatusBadRequest,
+		"/v2/other/referrers/" + digest.FromString("nothing").String(): http.StatusOK,
+	} {
+		if res, text := s.ask(http.MethodGet, path, nil, ""); res.StatusCode != want {
+			t.Errorf("%s: %s %s", path, res.Status, text)
+		}
+	}
+}
+
+// collection asks for one and waits for it.
+func (s site) collection() serve.State {
+	s.t.Helper()
+	res, text := s.ask(http.MethodPost, "/nfo/v1/collection", nil, "")
+	if res.StatusCode != http.StatusAccepted {
+		s.t.Fatal(res.Status, text)
+	}
+	var asked, now serve.State
+	check(s.t, json.Unmarshal([]byte(text), &asked))
+	for now.Done < asked.Requested {
+		_, text := s.ask(http.MethodGet, "/nfo/v1/collection", nil, "")
+		now = serve.State{}
+		check(s.t, json.Unmarshal([]byte(text), &now))
+	}
+	return now
+}
+
+func (s site) age(root string) {
+	s.t.Helper()
+	then := time.Now().Add(-48 * time.Hour)
+	check(s.t, fs.WalkDir(os.DirFS(root), ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		return os.Chtimes(root+"/"+name, then, then)
+	}))
+}
+
+func TestACollectionFreesWhatADeleteLeft(t *testing.T) {
+	root := t.TempDir()
+	s := start(t, root, serve.Options{Collection: collect.Options{Dwell: time.Millisecond}})
+	layer, _, _ := s.upload("r", bytes.Repeat([]byte("x"), 1<<20))
+	_, d := s.put("r", "1", ocispec.Manifest{Config: layer})
+	s.age(root)
+	if got := s.collection(); got.Last.Deleted.Blobs != 0 || got.Error != "" || got.Running {
+		t.Errorf("%+v", got)
+	}
+	if res, text := s.ask(http.MethodDelete, "/v2/r/manifests/"+d.Digest.String(), nil, ""); res.StatusCode != http.StatusAccepted {
+		t.Fatal(res.Status, text)
+	}
+	s.age(root)
+	got := s.collection()
+	if got.Last.Deleted.Blobs != 2 || got.Last.Deleted.Bytes < 1<<20 || got.Done != 2 {
+		t.Errorf("%+v", got.Last)
+	}
+	if _, err := s.volume.Stat(layout.BlobPath(layer.Digest)); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("the layer is still there", err)
+	}
+	if res, _ := s.ask(http.MethodPost, "/nfo/v1/collection?dryRun=maybe", nil, ""); res.StatusCode != http.StatusBadRequest {
+		t.Error(res.Status)
+	}
+}
+
+// A volume that is full refuses uploads, and nothing else, until something is deleted and collected.
+func TestAFullVolumeRefusesUploadsOnly(t *testing.T) {
+	root := t.TempDir()
+	if err := unix.Mount("tmpfs", root, "tmpfs", 0, "size=24m"); err != nil {
+		t.Skip("a file system of a fixed size needs the right to mount one: ", err)
+	}
+	t.Cleanup(func() { check(t, unix.Unmount(root, unix.MNT_DETACH)) })
+	s := start(t, root, serve.Options{Collection: collect.Options{Dwell: time.Millisecond}})
+	var layers []ocispec.Descriptor
+	var status int
+	var text string
+	for i := range 60 {
+		var d ocispec.Descriptor
+		if d, status, text = s.upload("r", bytes.Repeat([]byte{byte(i)}, 512<<10)); status != http.StatusCreated {
+			break
+		}
+		layers = append(layers, d)
+	}
+	if status != http.StatusInsufficientStorage || !strings.Contains(text, "collect") {
+		t.Fatalf("after %d layers: %d %s", len(layers), status, text)
+	}
+	// One that does not fit is told the same while it is sent.
+	_, d := s.put("r", "1", ocispec.Manifest{Config: layers[0], Layers: layers[1:]})
+	if res, _ := s.ask(http.MethodGet, "/v2/r/blobs/"+layers[1].Digest.String(), nil, ""); res.StatusCode != http.StatusOK {
+		t.Error("a pull:", res.Status)
+	}
+	if _, text := s.ask(http.MethodGet, "/nfo/v1/usage", nil, ""); !strings.Contains(text, "refuses") {
+		t.Error(text)
+	}
+	if res, text := s.ask(http.MethodDelete, "/v2/r/manifests/"+d.Digest.String(), nil, ""); res.StatusCode != http.StatusAccepted {
+		t.Fatal("a delete:", res.Status, text)
+	}
+	s.age(root)
+	if got := s.collection(); got.Error != "" || got.Last.Deleted.Blobs < len(layers) {
+		t.Fatalf("%+v", got)
+	}
+	for end := time.Now().Add(5 * time.Second); ; {
+		// Usage is asked for once a second.
+		if _, status, text = s.upload("r", []byte("again")); status == http.StatusCreated {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("uploads do not go on:", status, text)
+		}
+	}
+}
+
+func TestAnUploadThatFillsTheVolumeIsToldSo(t *testing.T) {
+	root := t.TempDir()
+	if err := unix.Mount("tmpfs", root, "tmpfs", 0, "size=8m"); err != nil {
+		t.Skip("a file system of a fixed size needs the right to mount one: ", err)
+	}
+	t.Cleanup(func() { check(t, unix.Unmount(root, unix.MNT_DETACH)) })
+	s := start(t, root, serve.Options{})
+	if _, status, text := s.upload("r", bytes.Repeat([]byte("y"), 16<<20)); status != http.StatusInsufficientStorage {
+		t.Errorf("%d %s", status, text)
+	}
+}
+
+// hangs is a volume that does not answer any more.
+type hangs struct{ until chan struct{} }
+
+func (h hangs) Lstat(name string) (fs.FileInfo, error) {
+	<-h.until
+	return os.Lstat(name)
+}
+
+func (h hangs) ReadDir(name string) ([]fs.DirEntry, error) {
+	<-h.until
+	return os.ReadDir(name)
+}
+
+func TestAVolumeThatHangsIsNotReady(t *testing.T) {
+	until := make(chan struct{})
+	root, err := os.MkdirTemp("", "hangs")
+	check(t, err)
+	// The probe goes on when the volume answers again, and nobody waits for it.
+	t.Cleanup(func() { close(until); _ = os.RemoveAll(root) })
+	v, err := volume.Open(root, volume.Options{View: hangs{until}})
+	check(t, err)
+	s := start(t, "", serve.Options{Volume: v})
+	if err := s.Ready(nil); err == nil || !strings.Contains(err.Error(), "has not answered") {
+		t.Error(err)
+	}
+}
+
+func TestAVolumeThatWorksIsReady(t *testing.T) {
+	s := start(t, t.TempDir(), serve.Options{})
+	for end := time.Now().Add(10 * time.Second); s.Ready(nil) != nil; {
+		if time.Now().After(end) {
+			t.Fatal(s.Ready(nil))
+		}
+	}
+}
