@@ -126,7 +126,7 @@ func (cfg Config) run(ctx context.Context, key client.ObjectKey, report *Report)
 			ErrRefused, skew.Round(time.Second), apitime.MaxSkew)
 	}
 	if c.store != nil {
-		report.URL = c.store.Spec.Registry.URL
+		report.URL = c.store.RegistryURL()
 		report.DryRun = report.DryRun || c.store.Spec.Purge.DryRun
 	}
 	if c.refusal != nil {

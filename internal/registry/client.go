@@ -50,7 +50,7 @@ type Config struct {
 // in the Secret that it names; nil for none. It is pure. Errors wrap v1alpha1.ErrRegistryURL or
 // ErrCredentials.
 func ConfigOf(s *v1alpha1.ArtifactStore, secret *corev1.Secret) (Config, error) {
-	l, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	l, err := s.Location()
 	if err != nil {
 		return Config{}, err
 	}

@@ -116,7 +116,7 @@ func newWorld(t *testing.T, artifacts ...string) *world {
 	}
 	w.manifest = m
 	var err error
-	if w.location, err = v1alpha1.ParseRegistryURL(store.Spec.Registry.URL); err != nil {
+	if w.location, err = store.Location(); err != nil {
 		t.Fatal(err)
 	}
 	w.Intercept(func(rw http.ResponseWriter, req *http.Request) bool {

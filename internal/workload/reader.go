@@ -112,7 +112,7 @@ func selection(s *v1alpha1.ArtifactStore) (labels.Selector, places, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	here, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	here, err := s.Location()
 	if err != nil {
 		return nil, nil, err
 	}
