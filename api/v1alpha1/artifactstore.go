@@ -403,6 +403,12 @@ type ArtifactStoreStatus struct {
 	// +kubebuilder:validation:MaxLength=512
 	URL string `json:"url,omitempty"`
 
+	// PEM certificates, base64, that the certificate of the cluster's own registry chains to. Set for stores in that
+	// registry alone.
+	// +optional
+	// +kubebuilder:validation:MaxLength=262144
+	CABundle []byte `json:"caBundle,omitempty"`
+
 	// What was learnt of the registry by using it.
 	// +optional
 	Capabilities RegistryCapabilities `json:"capabilities,omitempty"`

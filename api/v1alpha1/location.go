@@ -11,6 +11,9 @@ import (
 // same place when the registry's address changes. No program connects to it.
 const ClusterRegistryHost = "cluster-registry.nfo.dev"
 
+// ClusterRegistryAudience is whom the tokens are for that clients log in with to the registry that nfo ships.
+const ClusterRegistryAudience = "nfo-registry"
+
 // InClusterRegistry reports whether the store is in the registry that nfo ships.
 func (s *ArtifactStore) InClusterRegistry() bool { return s.Spec.Registry.ClusterRegistry != nil }
 
@@ -74,4 +77,13 @@ func (s *ArtifactStore) Names() ([]RegistryLocation, error) {
 		all = append(all, at)
 	}
 	return all, nil
+}
+
+// Address returns the URL at which people find the store: Status.URL in the registry that nfo ships, once it is known,
+// and otherwise RegistryURL.
+func (s *ArtifactStore) Address() string {
+	if s.InClusterRegistry() && s.Status.URL != "" {
+		return s.Status.URL
+	}
+	return s.RegistryURL()
 }

@@ -300,6 +300,11 @@ func (in *ArtifactStoreStatus) DeepCopyInto(out *ArtifactStoreStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.CABundle != nil {
+		in, out := &in.CABundle, &out.CABundle
+		*out = make([]byte, len(*in))
+		copy(*out, *in)
+	}
 	out.Capabilities = in.Capabilities
 	if in.LastPurge != nil {
 		in, out := &in.LastPurge, &out.LastPurge

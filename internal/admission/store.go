@@ -204,8 +204,9 @@ func workloadErrors(rules place.Rules, s *v1alpha1.ArtifactStore, all []v1alpha1
 		}
 		for j := range all {
 			o := &all[j]
-			there, err := o.Location()
-			if err == nil && o.Namespace != s.Namespace && there.Overlaps(locations[1]) {
+			names, err := o.Names()
+			overlaps := slices.ContainsFunc(names, locations[1].Overlaps)
+			if err == nil && o.Namespace != s.Namespace && overlaps {
 				errs = append(errs, field.Forbidden(path, fmt.Sprintf("it overlaps with a store of another namespace, %s/%s. An alias is another name of what is in this store", o.Namespace, o.Name)))
 				break
 			}

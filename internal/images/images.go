@@ -74,7 +74,7 @@ func (r rows) of(image string) *row {
 
 // images are the images of one store, sorted.
 func (p *place) images(s *v1alpha1.ArtifactStore, r running.Running) stored {
-	all := stored{Namespace: s.Namespace, Store: s.Name, URL: s.RegistryURL(), WorkloadsCount: r.Selected, Images: []image{}, Incomplete: r.Missing}
+	all := stored{Namespace: s.Namespace, Store: s.Name, URL: s.Address(), WorkloadsCount: r.Selected, Images: []image{}, Incomplete: r.Missing}
 	l, err := s.Location()
 	if err != nil {
 		all.Incomplete = fmt.Sprintf("where the images of %s are is not known: %v", reference.Self(s), err)

@@ -188,7 +188,7 @@ func (w *world) cluster(objects []client.Object) client.Client {
 // releaser is one that has just started.
 func (w *world) releaser() *Releaser {
 	clock := testingclock.NewFakePassiveClock(time.Now())
-	open := backend.NewRegistries(w.api, nil, lane.NewSpeeds(clock), time.Nanosecond, registry.AddressesOf(true))
+	open := backend.NewRegistries(w.api, nil, lane.NewSpeeds(clock), time.Nanosecond, registry.AddressesOf(true), registry.ClusterRegistry{})
 	return &Releaser{API: w.api, Live: w.api, Holders: reference.NewFinder(w.api, w.api, time.Now), Open: open.Open, Purges: NewPurges(clock), Clock: clock, Now: time.Now}
 }
 

@@ -51,15 +51,12 @@ func (i image) alias(stores []v1alpha1.ArtifactStore) (image, *v1alpha1.Artifact
 	var best *v1alpha1.ArtifactStore
 	for n := range stores {
 		s := &stores[n]
-		here, err := s.Location()
-		if err != nil || s.Spec.Workloads == nil || s.Refused() || s.Winner(stores) != nil {
+		names, err := s.Names()
+		if err != nil || s.Refused() || s.Winner(stores) != nil {
 			continue
 		}
-		at, err := s.Spec.Workloads.Locations(here)
-		if err != nil {
-			continue
-		}
-		for _, l := range at[1:] {
+		here := names[0]
+		for _, l := range otherNames(s, names) {
 			if i.at(l) && len(l.Prefix) > longest {
 				rest := strings.TrimPrefix(strings.TrimPrefix(i.Repository, l.Prefix), "/")
 				best, longest, named.Host, named.Repository = s, len(l.Prefix), here.Host, strings.TrimPrefix(here.Prefix+"/"+rest, "/")
@@ -67,6 +64,18 @@ func (i image) alias(stores []v1alpha1.ArtifactStore) (image, *v1alpha1.Artifact
 		}
 	}
 	return named, best
+}
+
+// otherNames are a store's names but for the first, and its aliases.
+func otherNames(s *v1alpha1.ArtifactStore, names []v1alpha1.RegistryLocation) []v1alpha1.RegistryLocation {
+	if s.Spec.Workloads == nil {
+		return names[1:]
+	}
+	at, err := s.Spec.Workloads.Locations(names...)
+	if err != nil {
+		return names[1:]
+	}
+	return at[1:]
 }
 
 // at reports whether an image is in a location.

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -21,6 +22,9 @@ func TestAnswersExpire(t *testing.T) {
 		}
 	}
 	push("first", http.StatusAccepted)
+	if s.tokens.Load() != 1 || s.accesses.Load() != 1 {
+		t.Errorf("a push costs %d questions about the token and %d about rights, want one each", s.tokens.Load(), s.accesses.Load())
+	}
 	before := s.accesses.Load() + s.tokens.Load()
 	push("again", http.StatusAccepted)
 	if asked := s.accesses.Load() + s.tokens.Load() - before; asked != 0 {
@@ -145,8 +149,10 @@ func TestQuestionsThatWaitAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := a.get(t.Context(), maxWaiting, ask); err == nil {
-		t.Errorf("question %d waits too", maxWaiting+1)
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := a.get(impatient, maxWaiting, ask); !errors.Is(err, errBusy) {
+		t.Errorf("question %d is answered with %v, want %v", maxWaiting+1, err, errBusy)
 	}
 	close(release)
 	if got, err := a.get(t.Context(), 0, ask); got != 1 || err != nil {

@@ -64,6 +64,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"URLStore":       {"a manifest of a store elsewhere lists nothing here", "ci", "POST acme/url/upf/blobs/uploads/", nil, 403, []string{"artifactmanifests/acme/url"}},
 		"PendingStore":   {"whose the prefix is has not been judged yet", "ci", "POST acme-pending/pending/upf/blobs/uploads/", nil, 503, nil},
 		"LosingStore":    {"a store in conflict has nothing: the other one's manifests count", "ci", "POST shared/part/loser/upf/blobs/uploads/", nil, 403, []string{"the ArtifactManifests of namespace acme"}},
+		"ClosedStore":    {"the store that would have it says why it does nothing", "ci", "POST closed/part/shut/upf/blobs/uploads/", nil, 403, []string{"ArtifactStore acme/below: This store is below."}},
 
 		"Delete":         {"publishers delete manifests, not digests", "ci", "DELETE acme/cnf/upf/manifests/1.0.0", nil, 403, []string{"only purges do"}},
 		"DeletePurge":    {"the store's own purge deletes", "purge", "DELETE acme/cnf/upf/manifests/" + someone, nil, 0, nil},

@@ -78,7 +78,7 @@ func newServer(t testing.TB, objects ...client.Object) *server {
 		"sneaky":  {User: authenticationv1.UserInfo{Username: operator}, Audiences: []string{Audience}},
 	}
 	s.rights = map[string][]string{
-		ci:     {"push artifactmanifests/acme/cnf", "push artifactmanifests/acme/sealed", "push artifactmanifests/acme/leaving", "push artifactmanifests/acme/absent", "push artifactmanifests/acme/old", "push artifactmanifests/acme/pending", "push artifactmanifests/acme/loser"},
+		ci:     {"push artifactmanifests/acme/cnf", "push artifactmanifests/acme/sealed", "push artifactmanifests/acme/leaving", "push artifactmanifests/acme/absent", "push artifactmanifests/acme/old", "push artifactmanifests/acme/pending", "push artifactmanifests/acme/loser", "push artifactmanifests/acme/shut"},
 		reader: {"pull artifactmanifests/acme/cnf"}, purgeSA: {"purge artifactstores/acme/acme"},
 	}
 	s.Client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithInterceptorFuncs(interceptor.Funcs{Create: s.create}).
@@ -148,7 +148,7 @@ func store(name, prefix, ready string) *v1alpha1.ArtifactStore {
 	s := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: "acme", Name: name, UID: types.UID(name)}}
 	s.Spec.Registry.ClusterRegistry = &v1alpha1.ClusterRegistrySpec{Prefix: prefix}
 	if ready != "" {
-		s.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Reason: ready, Message: "What is wrong with it."}}
+		s.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Reason: ready, Message: "This store is " + name + "."}}
 	}
 	return s
 }
@@ -172,6 +172,7 @@ func objects() []client.Object {
 	elsewhere.Spec.Registry = v1alpha1.RegistrySpec{URL: "https://registry.example.com/acme"}
 	return []client.Object{
 		store("acme", "", "Ready"), elsewhere, store("pending", "acme-pending", ""), store("winner", "shared", "Ready"), store("loser", "shared/part", v1alpha1.ReasonPathConflict),
+		store("above", "closed", v1alpha1.ReasonPlaceRefused), store("below", "closed/part", v1alpha1.ReasonPathConflict),
 		manifest("cnf", "acme", nil, "upf:1.0.0", "upf:1.0.1", "smf:2"),
 		manifest("sealed", "acme", func(m *v1alpha1.ArtifactManifest) { m.Spec.ArtifactManifestState = v1alpha1.ManifestUploaded }, "upf:1"),
 		manifest("leaving", "acme", func(m *v1alpha1.ArtifactManifest) {

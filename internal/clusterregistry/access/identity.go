@@ -18,7 +18,7 @@ import (
 
 const (
 	// Audience is whom the tokens must be for that clients log in with.
-	Audience = "nfo-registry"
+	Audience = v1alpha1.ClusterRegistryAudience
 	// AgentOrganization is the organization in the client certificates of the agents on nodes.
 	AgentOrganization = "nfo.dev"
 	// AgentName is their common name.

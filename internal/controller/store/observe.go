@@ -41,6 +41,7 @@ func (r *Reconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore) (st
 	if err != nil {
 		seen.invalid = err
 	}
+	_ = r.Cluster.Describe(s) // opening the registry reports the same error
 	if !s.DeletionTimestamp.IsZero() {
 		err = nil
 		if len(seen.holders) == 0 {
