@@ -18,7 +18,7 @@ import (
 // +kubebuilder:selectablefield:JSONPath=`.spec.registry.url`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
-// +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.spec.registry.url`
+// +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.status.url`
 // +kubebuilder:printcolumn:name="Manifests",type=integer,JSONPath=`.status.manifests`
 // +kubebuilder:printcolumn:name="Used %",type=integer,JSONPath=`.status.usage.percent`
 // +kubebuilder:printcolumn:name="Tombstones",type=integer,JSONPath=`.status.tombstones`
@@ -60,7 +60,11 @@ type ArtifactStoreSpec struct {
 	Workloads *WorkloadsSpec `json:"workloads,omitempty"`
 }
 
-// RegistrySpec says how to reach an OCI registry.
+// RegistrySpec says which OCI registry a store is in: one with a URL, or the registry that nfo ships.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.url) != has(self.clusterRegistry)",message="give exactly one of url and clusterRegistry"
+// +kubebuilder:validation:XValidation:rule="has(self.url) == has(oldSelf.url)",message="a store cannot move between url and clusterRegistry; make another store"
+// +kubebuilder:validation:XValidation:rule="!has(self.clusterRegistry) || (!has(self.credentialsSecretRef) && !has(self.caBundle))",message="a store with clusterRegistry has neither credentialsSecretRef nor caBundle: nfo logs in with its own ServiceAccount"
 type RegistrySpec struct {
 	// Scheme, host and optional repository prefix: https://registry.example.com/acme.
 	// http:// means plain HTTP. No user, query or fragment. Cannot be changed. URLs are
@@ -68,12 +72,19 @@ type RegistrySpec struct {
 	// one is a prefix of the other by path segments, the store that was Ready first wins, and of
 	// stores that never were Ready the older one. The other does nothing. Where the administrator's
 	// list of places names a place, only stores of its namespaces are admitted there and count.
-	// +required
+	// Exactly one of url and clusterRegistry is required.
+	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:Pattern=`^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*/?$`
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the registry URL of a store cannot be changed; make another store"
-	URL string `json:"url"`
+	URL string `json:"url,omitempty"`
+
+	// The store is in the registry that nfo ships (Helm: registry.enabled). It needs no URL, Secret or
+	// certificate: {} is enough. status.url says where to push. Exactly one of url and clusterRegistry is
+	// required.
+	// +optional
+	ClusterRegistry *ClusterRegistrySpec `json:"clusterRegistry,omitempty"`
 
 	// A Secret of this namespace, of type kubernetes.io/dockerconfigjson or
 	// kubernetes.io/basic-auth, with the right to read, push and delete. Absent: anonymous.
@@ -88,6 +99,22 @@ type RegistrySpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=262144
 	CABundle []byte `json:"caBundle,omitempty"`
+}
+
+// ClusterRegistrySpec says where in the registry that nfo ships a store is.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.prefix) == has(oldSelf.prefix)",message="the prefix of a store cannot be changed; make another store"
+type ClusterRegistrySpec struct {
+	// The repository prefix of the store, without slashes at its ends: acme/radio. Default: the name of
+	// the store's namespace. A prefix belongs to one store, as a URL does. A prefix that is neither the
+	// namespace's name nor below it needs an entry in the administrator's list of places (Helm:
+	// places.list), so that no namespace can take another one's. Cannot be changed.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=200
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the prefix of a store cannot be changed; make another store"
+	Prefix string `json:"prefix,omitempty"`
 }
 
 // UsageSource is how usage is measured.
@@ -369,6 +396,18 @@ type ArtifactStoreStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// Where clients push to and pull from: scheme, host and repository prefix. Unset for a store in the
+	// cluster's own registry while that is not enabled.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	URL string `json:"url,omitempty"`
+
+	// PEM certificates, base64, that the certificate of the cluster's own registry chains to. Set for stores in that
+	// registry alone.
+	// +optional
+	// +kubebuilder:validation:MaxLength=262144
+	CABundle []byte `json:"caBundle,omitempty"`
 
 	// What was learnt of the registry by using it.
 	// +optional

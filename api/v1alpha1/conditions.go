@@ -102,6 +102,8 @@ const (
 	ReasonPlaceRefused = "PlaceRefused"
 	// ReasonInvalidURL: the URL cannot be parsed.
 	ReasonInvalidURL = "InvalidURL"
+	// ReasonClusterRegistryDisabled: the store is in the cluster's own registry, which is not enabled.
+	ReasonClusterRegistryDisabled = "ClusterRegistryDisabled"
 	// ReasonAddressRefused: the registry, or what it leads to, is at an address that is not connected to.
 	ReasonAddressRefused = "AddressRefused"
 	// ReasonInvalidCABundle: caBundle holds no certificate.

@@ -9,13 +9,13 @@ import (
 // older (creationTimestamp, then UID). nil when there is none. Stores whose URL cannot be parsed win
 // over nobody.
 func (s *ArtifactStore) Winner(others []ArtifactStore) *ArtifactStore {
-	here, err := ParseRegistryURL(s.Spec.Registry.URL)
+	here, err := s.Location()
 	if err != nil {
 		return nil
 	}
 	for i := range others {
 		o := &others[i]
-		there, err := ParseRegistryURL(o.Spec.Registry.URL)
+		there, err := o.Location()
 		if err == nil && o.UID != s.UID && here.Overlaps(there) && o.precedes(s) {
 			return o
 		}

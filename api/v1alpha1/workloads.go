@@ -68,9 +68,10 @@ func (w *WorkloadsSpec) Selector() (labels.Selector, error) {
 // aliasPattern is a host with an optional port, and an optional repository prefix.
 var aliasPattern = regexp.MustCompile(`^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\.?)(:[0-9]{1,5})?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*/?$`)
 
-// Locations are the registry of a store and its aliases: the places that images of it are named by.
-func (w *WorkloadsSpec) Locations(store RegistryLocation) ([]RegistryLocation, error) {
-	all := []RegistryLocation{store}
+// Locations are the names of a store, as ArtifactStore.Names has them, and its aliases: the places that images of it are
+// named by.
+func (w *WorkloadsSpec) Locations(names ...RegistryLocation) ([]RegistryLocation, error) {
+	all := slices.Clone(names)
 	for _, alias := range w.RegistryAliases {
 		at, err := ParseRegistryURL("https://" + alias)
 		if err != nil || !aliasPattern.MatchString(alias) {

@@ -90,6 +90,9 @@ Exit codes:
 	f.Var(resourceList{&cfg.Purger.Resources.Limits}, "purger-limits", "what a purge pod is limited to: as --purger-requests, memory at least 32Mi; empty for no limits")
 	f.BoolVar(&cfg.Purger.AllowLoopback, cronjob.AllowLoopbackFlag, false, "connect to registries at loopback addresses too, such as a registry in the same pod; purge pods do the same")
 	f.StringVar(&cfg.places, "places", "", "YAML file that says which namespaces may use which registries or prefixes, read at start: {default: Allow or Deny, places: [{registry: host[:port][/prefix], namespaces: [...]}]}; default: every namespace may use every place")
+	f.StringVar(&cfg.Cluster.Address, "cluster-registry", "", "host:port, or scheme://host:port, at which the cluster's own registry is reached, for stores with spec.registry.clusterRegistry; default: there is none")
+	f.StringVar(&cfg.Cluster.CAFile, "cluster-registry-ca", "", "PEM file of the certificates that the certificate of the cluster's own registry chains to, read again when it changes; default: the system's")
+	f.StringVar(&cfg.Cluster.TokenFile, "cluster-registry-token", "", "file with a token of the manager's ServiceAccount for the audience "+v1alpha1.ClusterRegistryAudience+", read again when it changes, to log in to the cluster's own registry; default: no login")
 	f.Float64Var(&cfg.PollsPerSecond, "registry-polls-per-second", 5, "requests a second to each store's registry for polling upload states, on average; at least 0.1")
 	f.DurationVar(&cfg.charts.CPU, "chart-cpu", chart.DefaultCPU, "processor time that reading one chart may take, in whole seconds; at least 1s")
 	cfg.charts.Memory = chart.DefaultMemory
@@ -108,6 +111,11 @@ func (cfg managerConfig) validate() error {
 		return fmt.Errorf("--chart-memory is %d bytes and must be at least 96Mi", cfg.charts.Memory)
 	case cfg.webhookPort < 0 || cfg.webhookPort > 65535:
 		return fmt.Errorf("--webhook-port is %d and must be a port, or 0", cfg.webhookPort)
+	}
+	if cfg.Cluster.Address != "" {
+		if _, err := (v1alpha1.RegistryLocation{}).At(cfg.Cluster.Address); err != nil {
+			return fmt.Errorf("--cluster-registry is %q and must be host:port or scheme://host:port: %w", cfg.Cluster.Address, err)
+		}
 	}
 	for _, namespace := range cfg.Watched {
 		if wrong := validation.IsDNS1123Label(namespace); len(wrong) > 0 {

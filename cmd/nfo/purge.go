@@ -71,6 +71,7 @@ Exit codes:
 type purgeFlags struct {
 	namespace, store, output string
 	volume, credentials      string
+	registryToken            string
 	dryRun                   bool
 	allowLoopback            bool
 	// termination is the file by which a container tells the kubelet why it ended.
@@ -114,6 +115,7 @@ func newPurgeCommand() *cobra.Command {
 	f.StringVarP(&flags.output, "output", "o", "table", "table, or json: one object a line for each digest, then the summary")
 	f.StringVar(&flags.volume, "volume", "", "where the registry's volume is mounted, for stores with usage Volume")
 	f.StringVar(&flags.credentials, "credentials", "", "where the store's Secret is mounted; default: it is read from the API server, as the kubeconfig file's user")
+	f.StringVar(&flags.registryToken, "registry-token", "", "file with a token of the store's purge account for the audience "+v1alpha1.ClusterRegistryAudience+", for stores with spec.registry.clusterRegistry")
 	f.BoolVar(&flags.allowLoopback, cronjob.AllowLoopbackFlag, false, "connect to a registry at a loopback address, such as 127.0.0.1, too")
 	flags.add(cmd)
 	return cmd
@@ -252,7 +254,7 @@ func purgeConfig(flags purgeFlags) (purge.Config, error) {
 		host = "" // the rest is unique alone
 	}
 	return purge.Config{
-		Namespace: flags.namespace, Store: flags.store, DryRun: flags.dryRun, Volume: flags.volume, AllowLoopback: flags.allowLoopback,
+		Namespace: flags.namespace, Store: flags.store, DryRun: flags.dryRun, Volume: flags.volume, RegistryToken: flags.registryToken, AllowLoopback: flags.allowLoopback,
 		Client: api, Leases: leases, Workloads: workloads.Read, Now: server.Now, Skew: server.Skew, Identity: cmp.Or(host, "nfo-purge") + "_" + rand.Text(),
 	}, nil
 }

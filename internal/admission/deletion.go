@@ -137,7 +137,7 @@ func (p *preflight) running(ctx context.Context, subject client.Object) ([]refer
 	if err := p.cached.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}, &s); err != nil {
 		return nil, client.IgnoreNotFound(err)
 	}
-	at, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	at, err := s.Location()
 	if err != nil || s.Spec.Workloads == nil {
 		return nil, nil
 	}

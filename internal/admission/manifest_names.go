@@ -18,7 +18,7 @@ func (p *preflight) lengthErrors(ctx context.Context, was, is *v1alpha1.Artifact
 	if client.IgnoreNotFound(err) != nil {
 		return nil, fmt.Errorf("reading store %s: %w", is.Spec.ArtifactStoreRef.Name, err)
 	}
-	l, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	l, err := s.Location()
 	if err != nil {
 		return nil, nil //nolint:nilerr // the store says so
 	}

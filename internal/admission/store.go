@@ -47,8 +47,8 @@ func newSecret(was, is *v1alpha1.ArtifactStore) string {
 	if was.Spec.Registry.URL == is.Spec.Registry.URL {
 		return ""
 	}
-	before, err1 := v1alpha1.ParseRegistryURL(was.Spec.Registry.URL)
-	after, err2 := v1alpha1.ParseRegistryURL(is.Spec.Registry.URL)
+	before, err1 := was.Location()
+	after, err2 := is.Location()
 	if err1 == nil && err2 == nil && before.Host == after.Host && before.PlainHTTP == after.PlainHTTP {
 		return ""
 	}
@@ -67,14 +67,23 @@ func (p *preflight) checkStore(ctx context.Context, _, is *v1alpha1.ArtifactStor
 
 // placeErrors refuses a place that the administrator's list keeps from the store's namespace. It is pure.
 func placeErrors(rules place.Rules, s *v1alpha1.ArtifactStore) field.ErrorList {
-	at, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	at, err := s.Location()
 	if err != nil {
 		return nil // an error of its own
 	}
 	if err := rules.Refusal(s.Namespace, at); err != nil {
-		return field.ErrorList{field.Forbidden(field.NewPath("spec", "registry", "url"), err.Error())}
+		return field.ErrorList{field.Forbidden(placeField(s), err.Error())}
 	}
 	return nil
+}
+
+// placeField is the field that says where a store is.
+func placeField(s *v1alpha1.ArtifactStore) *field.Path {
+	registry := field.NewPath("spec", "registry")
+	if s.InClusterRegistry() {
+		return registry.Child("clusterRegistry", "prefix")
+	}
+	return registry.Child("url")
 }
 
 // storeErrors is pure.
@@ -82,8 +91,8 @@ func storeErrors(s *v1alpha1.ArtifactStore) field.ErrorList {
 	var all field.ErrorList
 	spec := field.NewPath("spec")
 	registry := spec.Child("registry")
-	if _, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL); err != nil {
-		all = append(all, field.Invalid(registry.Child("url"), "the URL", err.Error())) // which may carry a secret
+	if _, err := s.Location(); err != nil {
+		all = append(all, field.Invalid(placeField(s), "the URL", err.Error())) // which may carry a secret
 	}
 	if ca := s.Spec.Registry.CABundle; len(ca) > 0 && !x509.NewCertPool().AppendCertsFromPEM(ca) {
 		all = append(all, field.Invalid(registry.Child("caBundle"), "the bundle", "it has no certificate in PEM; give at least one, or leave it out to trust the system's"))
@@ -132,7 +141,7 @@ func storeWarnings(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) admi
 		if others++; others > maxWarnings {
 			break
 		}
-		ws = append(ws, fmt.Sprintf("spec.registry.url overlaps with that of %s: %s while both exist (PathConflict)", v1alpha1.ResourceID(v1alpha1.KindArtifactStore, o.Namespace, o.Name), inert))
+		ws = append(ws, fmt.Sprintf("%s overlaps with that of %s: %s while both exist (PathConflict)", placeField(s), v1alpha1.ResourceID(v1alpha1.KindArtifactStore, o.Namespace, o.Name), inert))
 	}
 	return ws
 }
@@ -148,7 +157,7 @@ func (p *preflight) storeLeaves(ctx context.Context, s *v1alpha1.ArtifactStore) 
 
 // leftBehind is pure.
 func leftBehind(s *v1alpha1.ArtifactStore, all []v1alpha1.Tombstone) admission.Warnings {
-	here, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	here, err := s.Location()
 	if err != nil {
 		return nil
 	}
@@ -173,7 +182,7 @@ func leftBehind(s *v1alpha1.ArtifactStore, all []v1alpha1.Tombstone) admission.W
 // is there is for their owners to know. It is pure.
 func workloadErrors(rules place.Rules, s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) field.ErrorList {
 	w := s.Spec.Workloads
-	here, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	here, err := s.Location()
 	if w == nil || err != nil {
 		return nil // an error of its own
 	}
@@ -195,8 +204,9 @@ func workloadErrors(rules place.Rules, s *v1alpha1.ArtifactStore, all []v1alpha1
 		}
 		for j := range all {
 			o := &all[j]
-			there, err := v1alpha1.ParseRegistryURL(o.Spec.Registry.URL)
-			if err == nil && o.Namespace != s.Namespace && there.Overlaps(locations[1]) {
+			names, err := o.Names()
+			overlaps := slices.ContainsFunc(names, locations[1].Overlaps)
+			if err == nil && o.Namespace != s.Namespace && overlaps {
 				errs = append(errs, field.Forbidden(path, fmt.Sprintf("it overlaps with a store of another namespace, %s/%s. An alias is another name of what is in this store", o.Namespace, o.Name)))
 				break
 			}

@@ -272,6 +272,26 @@ func TestStoreNeedsItsSecret(t *testing.T) {
 	}
 }
 
+// Without any list, the cluster's own registry is divided by namespaces.
+func TestAPrefixOfAnotherNamespaceIsRefused(t *testing.T) {
+	t.Parallel()
+	v := storeValidator(newWorld(t, nil, nil).preflight, &access{})
+	in := func(prefix string) *v1alpha1.ArtifactStore {
+		return store(func(s *v1alpha1.ArtifactStore) {
+			s.Spec.Registry = v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{Prefix: prefix}}
+		})
+	}
+	for _, own := range []string{"", "publisher", "publisher/radio"} {
+		if ws, err := v.ValidateCreate(asked(t, false), in(own)); err != nil || len(ws) > 0 {
+			t.Errorf("prefix %q: %v, %v", own, ws, err)
+		}
+	}
+	const says = "spec.registry.clusterRegistry.prefix: Forbidden: in the cluster's own registry the prefix of a store in namespace publisher is publisher or begins with publisher/"
+	if _, err := v.ValidateCreate(asked(t, false), in("acme")); err == nil || !strings.Contains(err.Error(), says) {
+		t.Errorf("the error is %v, want %q", err, says)
+	}
+}
+
 func TestAPlaceOfAnotherNamespaceIsRefused(t *testing.T) {
 	t.Parallel()
 	rules, err := place.Parse([]byte("places: [{registry: registry.example.com/acme, namespaces: [owner]}]"))

@@ -18,6 +18,8 @@ func TestWorkloadErrors(t *testing.T) {
 	}
 	other := v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: "others", Name: "edge"}}
 	other.Spec.Registry.URL = "https://shared.example/edge"
+	inCluster := v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: "others", Name: "core"}}
+	inCluster.Spec.Registry.ClusterRegistry, inCluster.Status.URL = &v1alpha1.ClusterRegistrySpec{}, "https://registry.nfo-system.svc:5000/others"
 	like := metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Like"}}}
 	tests := map[string]struct {
 		reason string
@@ -36,6 +38,7 @@ func TestWorkloadErrors(t *testing.T) {
 		"address":               {reason: "a mirror can have none but an address", spec: &v1alpha1.WorkloadsSpec{RegistryAliases: []string{"[fd00::1]:5000/acme", "10.0.0.1:5000"}}},
 		"reserved":              {reason: "the administrator's list", spec: &v1alpha1.WorkloadsSpec{RegistryAliases: []string{"theirs.example/acme"}}, want: "reserved for"},
 		"of another namespace":  {reason: "who uses what is theirs", spec: &v1alpha1.WorkloadsSpec{RegistryAliases: []string{"shared.example"}}, want: "others/edge"},
+		"in the cluster's own":  {reason: "its address is a name of it", spec: &v1alpha1.WorkloadsSpec{RegistryAliases: []string{"registry.nfo-system.svc:5000/others/cnf"}}, want: "others/core"},
 		"beside another's path": {reason: "another path is another place", spec: &v1alpha1.WorkloadsSpec{RegistryAliases: []string{"shared.example/acme"}}},
 	}
 	for title, test := range tests {
@@ -43,7 +46,7 @@ func TestWorkloadErrors(t *testing.T) {
 			t.Parallel()
 			s := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: "publisher", Name: "acme"}}
 			s.Spec.Registry.URL, s.Spec.Workloads = "https://registry.example.com/acme", test.spec
-			errs := workloadErrors(rules, s, []v1alpha1.ArtifactStore{other})
+			errs := workloadErrors(rules, s, []v1alpha1.ArtifactStore{other, inCluster})
 			got := ""
 			if len(errs) > 0 {
 				got = errs.ToAggregate().Error()

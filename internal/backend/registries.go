@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
 	"net/http"
@@ -32,6 +33,7 @@ type Registries struct {
 	secondLook time.Duration // see registry.Config
 	budget     *registry.Budget
 	addresses  registry.Addresses
+	cluster    registry.ClusterRegistry
 
 	mu   sync.Mutex
 	open map[types.UID]opened
@@ -43,10 +45,11 @@ type opened struct {
 }
 
 // NewRegistries makes the pool. wrap, when not nil, sees every request to a registry, and timed learns how long
-// each takes. secondLook and addresses are as in registry.Config.
-func NewRegistries(api client.Reader, wrap func(http.RoundTripper) http.RoundTripper, timed *lane.Speeds, secondLook time.Duration, addresses registry.Addresses) *Registries {
+// each takes. secondLook and addresses are as in registry.Config, cluster is how stores in the cluster's own registry
+// are reached.
+func NewRegistries(api client.Reader, wrap func(http.RoundTripper) http.RoundTripper, timed *lane.Speeds, secondLook time.Duration, addresses registry.Addresses, cluster registry.ClusterRegistry) *Registries {
 	return &Registries{
-		api: api, wrap: wrap, speeds: timed, secondLook: secondLook, addresses: addresses, budget: registry.NewBudget(budgetParts), open: map[types.UID]opened{},
+		api: api, wrap: wrap, speeds: timed, secondLook: secondLook, addresses: addresses, cluster: cluster, budget: registry.NewBudget(budgetParts), open: map[types.UID]opened{},
 	}
 }
 
@@ -73,6 +76,13 @@ func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*regi
 		}
 		from += "/" + string(secret.UID) + "/" + secret.ResourceVersion
 	}
+	at := v1alpha1.ArtifactStore{ObjectMeta: s.ObjectMeta, Spec: s.Spec}
+	if err := r.cluster.Describe(&at); s.InClusterRegistry() {
+		if err != nil {
+			return nil, err
+		}
+		from += fmt.Sprintf("/%s/%x", at.Status.URL, sha256.Sum256(at.Status.CABundle))
+	}
 	if known && have.from == from {
 		return have.client, nil
 	}
@@ -80,9 +90,13 @@ func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*regi
 	if err != nil {
 		return nil, err
 	}
+	whole.Status.URL, whole.Status.CABundle = at.Status.URL, at.Status.CABundle
 	cfg, err := registry.ConfigOf(whole, secret)
 	if err != nil {
 		return nil, err
+	}
+	if s.InClusterRegistry() {
+		cfg.TokenFile = r.cluster.TokenFile
 	}
 	if pem := cfg.CABundle; len(pem) > 0 && !x509.NewCertPool().AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("opening %s: %w", cfg.Location.Host, ErrCABundle)

@@ -64,6 +64,8 @@ type Options struct {
 	Charts *chart.Reader
 	// Places are the administrator's list of who may have stores where.
 	Places place.Rules
+	// Cluster is how stores in the cluster's own registry are reached.
+	Cluster registry.ClusterRegistry
 	// Lookup resolves the hosts of registries, to recognise one registry under two names. Default: the
 	// system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -109,7 +111,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	}
 	finder := reference.NewFinder(mgr.GetClient(), live, o.now)
 	timed := lane.NewSpeeds(o.Clock)
-	registries := backend.NewRegistries(live, o.Transport, timed, o.SecondLook, registry.AddressesOf(o.Purger.AllowLoopback))
+	registries := backend.NewRegistries(live, o.Transport, timed, o.SecondLook, registry.AddressesOf(o.Purger.AllowLoopback), o.Cluster)
 	recorder := mgr.GetEventRecorder("nfo")
 	read, woken := chartcontroller.NewReadings(), make(chan event.GenericEvent)
 	running, err := workloads(mgr, o)
@@ -129,7 +131,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		setupVanished(mgr, o.Watched, &manifest.VanishedReconciler{Releaser: letGo, Vanished: manifest.NewVanished(), Events: recorder}),
 		setupStore(mgr, o.Watched, &store.Reconciler{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Registries: registries, Events: recorder,
-			Clock: o.Clock, Now: o.now, Purger: o.Purger, Places: o.Places, Lookup: o.Lookup, Pings: map[types.UID]store.Ping{}, Lane: lane.New(lane.Pings, timed, o.Clock),
+			Clock: o.Clock, Now: o.now, Purger: o.Purger, Places: o.Places, Cluster: o.Cluster, Lookup: o.Lookup, Pings: map[types.UID]store.Ping{}, Lane: lane.New(lane.Pings, timed, o.Clock),
 		}),
 		setupManifest(mgr, o.Watched, &manifest.Reconciler{
 			Client: mgr.GetClient(), Holders: finder, Registries: registries, Events: recorder,

@@ -74,8 +74,8 @@ func (r rows) of(image string) *row {
 
 // images are the images of one store, sorted.
 func (p *place) images(s *v1alpha1.ArtifactStore, r running.Running) stored {
-	all := stored{Namespace: s.Namespace, Store: s.Name, URL: s.Spec.Registry.URL, WorkloadsCount: r.Selected, Images: []image{}, Incomplete: r.Missing}
-	l, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	all := stored{Namespace: s.Namespace, Store: s.Name, URL: s.Address(), WorkloadsCount: r.Selected, Images: []image{}, Incomplete: r.Missing}
+	l, err := s.Location()
 	if err != nil {
 		all.Incomplete = fmt.Sprintf("where the images of %s are is not known: %v", reference.Self(s), err)
 		return all

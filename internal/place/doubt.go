@@ -10,14 +10,14 @@ import (
 // wholly or in part, and stores that may be there under another name. Stores that the list does not admit are
 // left out, so that nobody keeps anything in a place of others.
 func (r Rules) Beside(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) []*v1alpha1.ArtifactStore {
-	at, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	at, err := s.Location()
 	if err != nil {
 		return nil
 	}
 	var others []*v1alpha1.ArtifactStore
 	for i := range all {
 		o := &all[i]
-		there, err := v1alpha1.ParseRegistryURL(o.Spec.Registry.URL)
+		there, err := o.Location()
 		if err == nil && !same(s, o) && at.Overlaps(there) && r.Admits(o) {
 			others = append(others, o)
 		}
@@ -31,10 +31,11 @@ func (r Rules) Beside(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) [
 //
 // A store in a place that the list names has no doubts: whose the place is has been said, and nobody can raise
 // doubts about it by giving its address another name. The other store keeps its doubts unless the list names
-// its place too.
+// its place too. A store in the cluster's own registry has no doubts either: that registry itself lets others do
+// nothing with what is in the store.
 func (r Rules) Doubts(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) []*v1alpha1.ArtifactStore {
-	at, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
-	if err != nil || len(s.Status.Addresses) == 0 || r.governing(at) != nil {
+	at, err := s.Location()
+	if err != nil || len(s.Status.Addresses) == 0 || r.governing(at) != nil || at.InClusterRegistry() {
 		return nil
 	}
 	var others []*v1alpha1.ArtifactStore
@@ -53,11 +54,11 @@ func MayShare(a, b *v1alpha1.ArtifactStore) bool {
 	if SharedAddress(a, b) == "" {
 		return false
 	}
-	here, err := v1alpha1.ParseRegistryURL(a.Spec.Registry.URL)
+	here, err := a.Location()
 	if err != nil {
 		return false
 	}
-	there, err := v1alpha1.ParseRegistryURL(b.Spec.Registry.URL)
+	there, err := b.Location()
 	return err == nil && !here.SameRegistry(there) && here.OverlapsPath(there)
 }
 

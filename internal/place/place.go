@@ -141,13 +141,17 @@ func (r Rules) twice(e entry) error {
 
 // Refusal says why a namespace may have no store at a place; nil if it may. The entry with the longest prefix that
 // contains the place decides. A place that contains one which the list keeps from the namespace is refused too,
-// since the store would reach into it.
+// since the store would reach into it. In the cluster's own registry a place that no entry contains is for the namespace
+// whose name its prefix begins with, so that no namespace can take another one's, whichever comes first.
 func (r Rules) Refusal(namespace string, at v1alpha1.RegistryLocation) error {
 	governs, denied := r.governing(at), r.deny
 	if governs != nil {
 		denied = !governs.admits(namespace)
 	}
-	switch {
+	switch own := (v1alpha1.RegistryLocation{Host: v1alpha1.ClusterRegistryHost, Prefix: namespace}); {
+	case governs == nil && at.InClusterRegistry() && !own.Contains(at):
+		return fmt.Errorf("in the cluster's own registry the prefix of a store in namespace %s is %s or begins with %s/, unless the administrator's list of places says otherwise. "+
+			"Use such a prefix, or ask an administrator to add namespace %s to an entry for %s/%s (Helm: places.list)", namespace, namespace, namespace, namespace, at.Host, at.Prefix)
 	case denied && governs == nil:
 		return fmt.Errorf("the administrator's list of places names no place that contains it, and denies all others to every namespace. %s",
 			askAdministrator(namespace, "an entry for it"))
@@ -200,7 +204,7 @@ func (e *entry) whose() string {
 
 // Admits reports whether a store's namespace may use its place, or the store has none because its URL is invalid.
 func (r Rules) Admits(s *v1alpha1.ArtifactStore) bool {
-	at, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	at, err := s.Location()
 	return err != nil || r.Refusal(s.Namespace, at) == nil
 }
 

@@ -87,6 +87,33 @@ func TestWhatIsNotListedCanBeDenied(t *testing.T) {
 	}
 }
 
+func TestNamespacesHaveTheirOwnPrefixInTheClusterRegistry(t *testing.T) {
+	t.Parallel()
+	const host = "https://" + v1alpha1.ClusterRegistryHost
+	for name, tc := range map[string]struct{ reason, list, namespace, prefix, says string }{
+		"Own":       {"the default", "", "acme", "/acme", ""},
+		"Below":     {"what begins with it", "", "acme", "/acme/radio", ""},
+		"Others":    {"another namespace's", "", "evil", "/acme", "the prefix of a store in namespace evil is evil or begins with evil/"},
+		"Longer":    {"it only begins like its name", "", "acme", "/acme2", "ask an administrator to add namespace acme to an entry for cluster-registry.nfo.dev/acme2 (Helm: places.list)"},
+		"Whole":     {"it would have all others in it", "", "acme", "", "the prefix of a store in namespace acme is acme"},
+		"Given":     {"the administrator says whose it is", "places: [{registry: cluster-registry.nfo.dev/shared, namespaces: [acme]}]", "acme", "/shared/a", ""},
+		"GivenAway": {"the administrator says whose it is", "places: [{registry: cluster-registry.nfo.dev/acme, namespaces: [next]}]", "acme", "/acme", "reserved for namespace next"},
+		"Denied":    {"all that is not listed is denied", "default: Deny\nplaces: []", "acme", "/acme", "denies all others"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rules := Rules{}
+			if tc.list != "" {
+				rules = parsed(t, tc.list)
+			}
+			err := rules.Refusal(tc.namespace, at(t, host+tc.prefix))
+			if (err == nil) != (tc.says == "") || err != nil && !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("%s: %v, want %q", tc.reason, err, tc.says)
+			}
+		})
+	}
+}
+
 func TestAListThatIsWrongIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ reason, text, says string }{

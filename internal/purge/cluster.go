@@ -176,7 +176,7 @@ func newCluster(r clusterRead) cluster {
 		return c
 	}
 	// refuse has parsed it.
-	c.location, _ = v1alpha1.ParseRegistryURL(c.store.Spec.Registry.URL)
+	c.location, _ = c.store.Location()
 	held := hold(holders, c.location, stores)
 	c.recorded, c.unseen, c.homes = held.recorded, held.unseen, c.homesOf(holders.Manifests())
 	for _, m := range holders.Manifests() {
@@ -245,7 +245,7 @@ func refuse(s *v1alpha1.ArtifactStore, stores []v1alpha1.ArtifactStore) error {
 	if !s.DeletionTimestamp.IsZero() {
 		return because("it is being deleted")
 	}
-	if _, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL); err != nil {
+	if _, err := s.Location(); err != nil {
 		return because("%s: %w", v1alpha1.ReasonInvalidURL, err)
 	}
 	admitted := slices.DeleteFunc(slices.Clone(stores), func(o v1alpha1.ArtifactStore) bool { return o.Refused() })

@@ -96,7 +96,7 @@ func (s *sweeper) buryIn(ctx context.Context, repository string, ds []digest.Dig
 	isNew := apierrors.IsNotFound(err)
 	if isNew {
 		t.Spec = v1alpha1.TombstoneSpec{
-			RegistryURL: s.planned.store.Spec.Registry.URL, Manifest: home,
+			RegistryURL: s.planned.store.RegistryURL(), Manifest: home,
 			Cause: v1alpha1.CauseFound, GracePeriod: s.planned.store.Spec.Purge.GracePeriod,
 		}
 	}

@@ -28,7 +28,7 @@ func hold(s reference.Snapshot, location v1alpha1.RegistryLocation, stores []v1a
 	h := holding{listed: map[string]string{}, recorded: map[string][]graph.Root{}, named: map[string]string{}, artifact: map[string]string{}, unseen: map[string][]string{}}
 	elsewhere := map[string]bool{}
 	for _, o := range stores {
-		l, err := v1alpha1.ParseRegistryURL(o.Spec.Registry.URL)
+		l, err := o.Location()
 		elsewhere[o.Name] = err == nil && !l.Overlaps(location)
 	}
 	abroad := map[string]bool{} // manifests of other places

@@ -22,6 +22,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/apitime"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/workload"
 )
@@ -38,6 +39,8 @@ type Config struct {
 	Secrets SecretReader
 	// Leases is where the store's Lease is.
 	Leases coordinationv1client.LeasesGetter
+	// RegistryToken is the file with the token by which a purge logs in to the cluster's own registry; "" for none.
+	RegistryToken string
 	// AllowLoopback lets the store's registry be at a loopback address; see registry.Addresses.
 	AllowLoopback bool
 	// Open opens the store's registry. Default: with the credentials that the store names.
@@ -89,7 +92,7 @@ func (cfg Config) withDefaults() Config {
 	}
 	if cfg.Open == nil {
 		cfg.Open = func(ctx context.Context, s *v1alpha1.ArtifactStore) (Registry, error) {
-			return open(ctx, cfg.Secrets, s, registry.AddressesOf(cfg.AllowLoopback))
+			return open(ctx, cfg.Secrets, s, cfg.RegistryToken, registry.AddressesOf(cfg.AllowLoopback))
 		}
 	}
 	if cfg.Clock == nil {
@@ -126,7 +129,7 @@ func (cfg Config) run(ctx context.Context, key client.ObjectKey, report *Report)
 			ErrRefused, skew.Round(time.Second), apitime.MaxSkew)
 	}
 	if c.store != nil {
-		report.URL = c.store.Spec.Registry.URL
+		report.URL = c.store.RegistryURL()
 		report.DryRun = report.DryRun || c.store.Spec.Purge.DryRun
 	}
 	if c.refusal != nil {
@@ -314,8 +317,8 @@ func requests(s *v1alpha1.ArtifactStore) int {
 	return usual
 }
 
-// open opens a store's registry with the Secret that it names, read now.
-func open(ctx context.Context, secrets SecretReader, s *v1alpha1.ArtifactStore, addresses registry.Addresses) (*registry.Client, error) {
+// open opens a store's registry with the Secret that it names, read now, or the token for the cluster's own registry.
+func open(ctx context.Context, secrets SecretReader, s *v1alpha1.ArtifactStore, token string, addresses registry.Addresses) (*registry.Client, error) {
 	var secret *corev1.Secret
 	if ref := s.Spec.Registry.CredentialsSecretRef; ref != nil {
 		var err error
@@ -324,8 +327,14 @@ func open(ctx context.Context, secrets SecretReader, s *v1alpha1.ArtifactStore, 
 		}
 	}
 	cfg, err := registry.ConfigOf(s, secret)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case s.InClusterRegistry() && token == "":
+		return nil, fmt.Errorf("%w: the purge has no token for the cluster's own registry. Write one to a file and name it with --registry-token: kubectl create token %s -n %s --audience %s",
+			registry.ErrCredentials, cronjob.ObjectName(s.Name), s.Namespace, v1alpha1.ClusterRegistryAudience)
+	case s.InClusterRegistry():
+		cfg.TokenFile = token
 	}
 	cfg.Addresses = addresses
 	return registry.Open(cfg)

@@ -3,6 +3,8 @@ package purge
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -154,20 +156,58 @@ func TestOpenReadsTheSecret(t *testing.T) {
 		s.Spec.Registry.CredentialsSecretRef = &v1alpha1.LocalReference{Name: "acme-push"}
 	})
 	builder := fake.NewClientBuilder().WithScheme(scheme)
-	if _, err := open(t.Context(), StoredSecrets(builder.Build()), store, registry.RemoteAndLoopback); err == nil || !strings.Contains(err.Error(), "publisher/acme-push") {
+	if _, err := open(t.Context(), StoredSecrets(builder.Build()), store, "", registry.RemoteAndLoopback); err == nil || !strings.Contains(err.Error(), "publisher/acme-push") {
 		t.Errorf("without the Secret the error is %v", err)
 	}
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "acme-push"}, Type: corev1.SecretTypeBasicAuth,
 		Data: map[string][]byte{"username": []byte("nfo"), "password": []byte("secret")},
 	}
-	c, err := open(t.Context(), StoredSecrets(fake.NewClientBuilder().WithScheme(scheme).WithObjects(secret).Build()), store, registry.RemoteAndLoopback)
+	c, err := open(t.Context(), StoredSecrets(fake.NewClientBuilder().WithScheme(scheme).WithObjects(secret).Build()), store, "", registry.RemoteAndLoopback)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
 	if _, err := c.Tags(t.Context(), repo); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("with the Secret the registry says %v, want that it has no such repository", err)
+	}
+}
+
+func TestOpenLogsInToTheClustersRegistry(t *testing.T) {
+	t.Parallel()
+	reg := registrytest.Start(t, registrytest.BasicAuth("nfo", "a token of the account"))
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("a token of the account\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	store := aStore(func(s *v1alpha1.ArtifactStore) {
+		s.Spec.Registry = v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{Prefix: "acme"}}
+	})
+	for name, tc := range map[string]struct {
+		reason, url, token string
+		want               error
+		says               string
+	}{
+		"Token":      {"the account's own", reg.URL("acme"), token, nil, ""},
+		"NoToken":    {"a person runs it by hand", reg.URL("acme"), "", registry.ErrCredentials, "kubectl create token acme-purge -n publisher --audience nfo-registry"},
+		"NoRegistry": {"it was disabled", "", token, registry.ErrNoClusterRegistry, "registry.enabled=true"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := store.DeepCopy()
+			s.Status.URL = tc.url
+			c, err := open(t.Context(), nil, s, tc.token, registry.RemoteAndLoopback)
+			if !errors.Is(err, tc.want) || err != nil && !strings.Contains(err.Error(), tc.says) {
+				t.Fatalf("%s: the error is %v, want %q", tc.reason, err, tc.says)
+			}
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			if _, err := c.Tags(t.Context(), repo); !errors.Is(err, registry.ErrNotFound) {
+				t.Errorf("%s: the registry says %v, want that it has no such repository", tc.reason, err)
+			}
+		})
 	}
 }
 

@@ -10,7 +10,7 @@ type Listed map[string]Object
 // Add adds the tags that the manifests of a store list. A URL that cannot be parsed leads nowhere, so that
 // nothing is listed there.
 func (l Listed) Add(s *v1alpha1.ArtifactStore, manifests []v1alpha1.ArtifactManifest) {
-	at, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	at, err := s.Location()
 	if err != nil {
 		return
 	}

@@ -27,6 +27,9 @@ type Config struct {
 	// Credential is sent to Location's host, and to the token server that it names, only.
 	// Zero: anonymous.
 	Credential Credential
+	// TokenFile, when not empty, is the file that the credential is read from instead, whenever a login is needed: a
+	// token of a ServiceAccount, which is renewed.
+	TokenFile string
 	// CABundle is PEM. When not empty the registry's certificate must chain to it, and the
 	// system's roots do not count.
 	CABundle []byte
@@ -47,12 +50,21 @@ type Config struct {
 }
 
 // ConfigOf is how to reach a store's registry: where its URL says, with its caBundle and the login
-// in the Secret that it names; nil for none. It is pure. Errors wrap v1alpha1.ErrRegistryURL or
-// ErrCredentials.
+// in the Secret that it names; nil for none. A store in the cluster's own registry is reached as its status says, and
+// without a login. It is pure. Errors wrap v1alpha1.ErrRegistryURL, ErrCredentials or ErrNoClusterRegistry.
 func ConfigOf(s *v1alpha1.ArtifactStore, secret *corev1.Secret) (Config, error) {
-	l, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	l, err := s.Location()
 	if err != nil {
 		return Config{}, err
+	}
+	if s.InClusterRegistry() {
+		if s.Status.URL == "" {
+			return Config{}, noClusterRegistry()
+		}
+		if l, err = v1alpha1.ParseRegistryURL(s.Status.URL); err != nil {
+			return Config{}, fmt.Errorf("reading status.url: %w", err)
+		}
+		return Config{Location: l, CABundle: s.Status.CABundle, Tenant: s.Namespace}, nil
 	}
 	cfg := Config{Location: l, CABundle: s.Spec.Registry.CABundle, Tenant: s.Namespace}
 	if secret != nil {
@@ -94,6 +106,9 @@ func Open(cfg Config) (*Client, error) {
 		Cache:      newTokenCache(),
 		ClientID:   "nfo",
 		Credential: auth.StaticCredential(cfg.Location.Host, cfg.Credential.oras()),
+	}
+	if cfg.TokenFile != "" {
+		calls.Credential = tokenFrom(cfg.TokenFile, cfg.Location.Host, secrets)
 	}
 	blobs := *calls
 	blobs.Client = newHTTPClient(transports.blobs, cfg.Transport, secrets, 0)

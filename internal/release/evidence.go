@@ -234,7 +234,7 @@ func (r *Releaser) manifestsOf(ctx context.Context, in scope) ([]v1alpha1.Artifa
 // reference.ErrSuperseded while the store's status says that it must not use its place and nothing that is read now says
 // so: either of them may be wrong for a moment (I2).
 func (r *Releaser) Inert(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) (string, error) {
-	at, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	at, err := s.Location()
 	if err != nil {
 		return fmt.Sprintf("The URL of store %s is %v: nothing was ever done there.", s.Name, err), nil
 	}

@@ -116,7 +116,7 @@ func newWorld(t *testing.T, artifacts ...string) *world {
 	}
 	w.manifest = m
 	var err error
-	if w.location, err = v1alpha1.ParseRegistryURL(store.Spec.Registry.URL); err != nil {
+	if w.location, err = store.Location(); err != nil {
 		t.Fatal(err)
 	}
 	w.Intercept(func(rw http.ResponseWriter, req *http.Request) bool {
@@ -188,7 +188,7 @@ func (w *world) cluster(objects []client.Object) client.Client {
 // releaser is one that has just started.
 func (w *world) releaser() *Releaser {
 	clock := testingclock.NewFakePassiveClock(time.Now())
-	open := backend.NewRegistries(w.api, nil, lane.NewSpeeds(clock), time.Nanosecond, registry.AddressesOf(true))
+	open := backend.NewRegistries(w.api, nil, lane.NewSpeeds(clock), time.Nanosecond, registry.AddressesOf(true), registry.ClusterRegistry{})
 	return &Releaser{API: w.api, Live: w.api, Holders: reference.NewFinder(w.api, w.api, time.Now), Open: open.Open, Purges: NewPurges(clock), Clock: clock, Now: time.Now}
 }
 

@@ -29,7 +29,7 @@ func New(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore, cause v1alpha1
 	return &v1alpha1.Tombstone{
 		ObjectMeta: metav1.ObjectMeta{Namespace: m.Namespace, Name: name},
 		Spec: v1alpha1.TombstoneSpec{
-			RegistryURL: s.Spec.Registry.URL,
+			RegistryURL: s.RegistryURL(),
 			Manifest:    v1alpha1.TombstoneManifest{Name: m.Name, UID: m.UID, Spec: m.Spec},
 			Cause:       cause,
 			GracePeriod: s.Spec.Purge.GracePeriod,

@@ -33,11 +33,11 @@ func (i image) in(stores []v1alpha1.ArtifactStore) *v1alpha1.ArtifactStore {
 	var best *v1alpha1.ArtifactStore
 	for n := range stores {
 		s := &stores[n]
-		l, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+		l, err := s.Location()
 		if err != nil || !i.at(l) || s.Winner(stores) != nil {
 			continue
 		}
-		if best == nil || cmp.Compare(len(s.Spec.Registry.URL), len(best.Spec.Registry.URL)) > 0 {
+		if best == nil || cmp.Compare(len(s.RegistryURL()), len(best.RegistryURL())) > 0 {
 			best = s
 		}
 	}
@@ -51,15 +51,12 @@ func (i image) alias(stores []v1alpha1.ArtifactStore) (image, *v1alpha1.Artifact
 	var best *v1alpha1.ArtifactStore
 	for n := range stores {
 		s := &stores[n]
-		here, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
-		if err != nil || s.Spec.Workloads == nil || s.Refused() || s.Winner(stores) != nil {
+		names, err := s.Names()
+		if err != nil || s.Refused() || s.Winner(stores) != nil {
 			continue
 		}
-		at, err := s.Spec.Workloads.Locations(here)
-		if err != nil {
-			continue
-		}
-		for _, l := range at[1:] {
+		here := names[0]
+		for _, l := range otherNames(s, names) {
 			if i.at(l) && len(l.Prefix) > longest {
 				rest := strings.TrimPrefix(strings.TrimPrefix(i.Repository, l.Prefix), "/")
 				best, longest, named.Host, named.Repository = s, len(l.Prefix), here.Host, strings.TrimPrefix(here.Prefix+"/"+rest, "/")
@@ -67,6 +64,18 @@ func (i image) alias(stores []v1alpha1.ArtifactStore) (image, *v1alpha1.Artifact
 		}
 	}
 	return named, best
+}
+
+// otherNames are a store's names but for the first, and its aliases.
+func otherNames(s *v1alpha1.ArtifactStore, names []v1alpha1.RegistryLocation) []v1alpha1.RegistryLocation {
+	if s.Spec.Workloads == nil {
+		return names[1:]
+	}
+	at, err := s.Spec.Workloads.Locations(names...)
+	if err != nil {
+		return names[1:]
+	}
+	return at[1:]
 }
 
 // at reports whether an image is in a location.
@@ -116,7 +125,7 @@ func (e *evidence) listed(i image, url string) []found {
 			continue
 		}
 		if s := e.store(m.Spec.ArtifactStoreRef.Name); s != nil {
-			if l, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL); err != nil || !l.Same(at) {
+			if l, err := s.Location(); err != nil || !l.Same(at) {
 				continue
 			}
 		}
@@ -159,20 +168,20 @@ func (i image) elsewhere(unseen string) *answer {
 // aboutImage says what keeps an image of a store.
 func (e *evidence) aboutImage(i image, store *v1alpha1.ArtifactStore) *answer {
 	a := &answer{Subject: i.Written, Incomplete: e.unseen}
-	here, err := v1alpha1.ParseRegistryURL(store.Spec.Registry.URL)
+	here, err := store.Location()
 	a.Released = e.releases(func(t *v1alpha1.Tombstone, r v1alpha1.TombstoneArtifact) bool {
 		there, thereErr := v1alpha1.ParseRegistryURL(t.Spec.RegistryURL)
 		return err == nil && thereErr == nil && here.Same(there) && r.Repository == i.Repository && i.names(r.Tag, r.Digests...)
 	}, i.meant)
 	var verdicts []string
-	for _, f := range e.listed(i, store.Spec.Registry.URL) {
+	for _, f := range e.listed(i, store.RegistryURL()) {
 		self := reference.Self(f.manifest).String()
 		chain := e.chain(f.manifest)
 		a.KeptBy = append(a.KeptBy, &link{Object: self, Because: f.says, Terminating: f.manifest.DeletionTimestamp != nil, KeptBy: chain})
 		about := &answer{KeptBy: chain, Roots: roots(chain), Kept: len(chain) > 0}
 		verdicts = append(verdicts, self+": "+e.verdict(f.manifest, about))
 	}
-	for _, h := range e.pinned(store.Spec.Registry.URL, i.Repository, i.Digest.String()) {
+	for _, h := range e.pinned(store.RegistryURL(), i.Repository, i.Digest.String()) {
 		l := e.follow(h)
 		l.Because = deploysAs(h)
 		a.KeptBy = append(a.KeptBy, l)

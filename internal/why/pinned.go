@@ -47,7 +47,7 @@ func (e *evidence) abroad(manifest string, here v1alpha1.RegistryLocation) bool 
 	if s == nil {
 		return false
 	}
-	l, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	l, err := s.Location()
 	return err == nil && !l.Overlaps(here)
 }
 

@@ -148,7 +148,7 @@ func (e *evidence) namingByStore(url, artifact string) []string {
 	var names []string
 	for i := range e.stores {
 		store := reference.Self(&e.stores[i])
-		if l, err := v1alpha1.ParseRegistryURL(e.stores[i].Spec.Registry.URL); err == nil && !l.Overlaps(here) {
+		if l, err := e.stores[i].Location(); err == nil && !l.Overlaps(here) {
 			continue
 		}
 		for _, o := range e.naming[reference.Key(store)] {
@@ -167,7 +167,7 @@ func (e *evidence) storeAt(url string) *v1alpha1.ArtifactStore {
 		return nil
 	}
 	for i := range e.stores {
-		if l, err := v1alpha1.ParseRegistryURL(e.stores[i].Spec.Registry.URL); err == nil && l.Same(at) {
+		if l, err := e.stores[i].Location(); err == nil && l.Same(at) {
 			return &e.stores[i]
 		}
 	}

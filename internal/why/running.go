@@ -68,7 +68,7 @@ func (e *evidence) workloads(m *v1alpha1.ArtifactManifest) []*link {
 	}
 	var now []reference.Holder
 	r := e.running[s.Name]
-	if l, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL); err == nil {
+	if l, err := s.Location(); err == nil {
 		now = r.Holders(m, inventory.Entries(m, l))
 	}
 	var all []*link

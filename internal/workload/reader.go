@@ -112,11 +112,11 @@ func selection(s *v1alpha1.ArtifactStore) (labels.Selector, places, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	here, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	names, err := s.Names()
 	if err != nil {
 		return nil, nil, err
 	}
-	at, err := s.Spec.Workloads.Locations(here)
+	at, err := s.Spec.Workloads.Locations(names...)
 	return selector, at, err
 }
 

@@ -259,6 +259,24 @@ func TestOnlySelectedNamespacesAreRead(t *testing.T) {
 	}
 }
 
+// Pods name what is in the cluster's own registry by its address.
+func TestI14AStoreInTheClustersRegistryIsNamedByItsAddress(t *testing.T) {
+	t.Parallel()
+	s := aStore(v1alpha1.WorkloadPods)
+	s.Spec.Registry = v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{Prefix: "acme"}}
+	s.Status.URL = "https://registry.nfo-system.svc:5000/acme"
+	s.Spec.Workloads.RegistryAliases = []string{"127.0.0.1:30500/acme"}
+	_, at, err := selection(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, image := range []string{"registry.nfo-system.svc:5000/acme/cnf/nginx:1", "127.0.0.1:30500/acme/cnf/nginx:1", v1alpha1.ClusterRegistryHost + "/acme/cnf/nginx:1"} {
+		if got, ok := at.find(image); !ok || got != (name{repository: "acme/cnf/nginx", tag: "1"}) {
+			t.Errorf("%s is %+v, %t", image, got, ok)
+		}
+	}
+}
+
 func TestI2ASelectionThatIsNotClearKeeps(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func(*v1alpha1.ArtifactStore){

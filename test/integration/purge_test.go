@@ -44,7 +44,7 @@ func (s *scene) purge(ctx context.Context, dryRun bool, through environment.Tran
 	cfg.DryRun, cfg.SecondLook = dryRun, time.Second
 	if through != nil {
 		cfg.Open = func(_ context.Context, st *v1alpha1.ArtifactStore) (purge.Registry, error) {
-			l, err := v1alpha1.ParseRegistryURL(st.Spec.Registry.URL)
+			l, err := st.Location()
 			if err != nil {
 				return nil, err
 			}

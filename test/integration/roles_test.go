@@ -14,7 +14,7 @@ import (
 func TestRolesOfPeople(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	roles := []string{"nfo-view", "nfo-edit", "nfo-admin"}
+	roles := []string{"nfo-view", "nfo-edit", "nfo-admin", "nfo-publisher"}
 	for _, role := range roles {
 		s.create(&rbacv1.RoleBinding{
 			ObjectMeta: s.meta(role),
@@ -24,18 +24,21 @@ func TestRolesOfPeople(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		verb, kind string
-		may        string // of view, edit, admin
+		may        string // of view, edit, admin, publisher
 	}{
-		{"get", v1alpha1.KindTombstone, "y--"},
-		{"list", v1alpha1.KindArtifactStore, "y--"},
-		{"create", v1alpha1.KindArtifactManifest, "-y-"},
-		{"delete", v1alpha1.KindDefinition, "-y-"},
-		{"use", v1alpha1.KindDesign, "-y-"},
-		{"create", v1alpha1.KindArtifactStore, "--y"},
-		{"patch", v1alpha1.KindTombstone, "--y"},
-		{"create", v1alpha1.KindTombstone, "---"},
-		{"restore", v1alpha1.KindTombstone, "---"},
-		{"update", v1alpha1.KindTombstone, "---"},
+		{"get", v1alpha1.KindTombstone, "y---"},
+		{"list", v1alpha1.KindArtifactStore, "y---"},
+		{"create", v1alpha1.KindArtifactManifest, "-y--"},
+		{"delete", v1alpha1.KindDefinition, "-y--"},
+		{"use", v1alpha1.KindDesign, "-y--"},
+		{"create", v1alpha1.KindArtifactStore, "--y-"},
+		{"patch", v1alpha1.KindTombstone, "--y-"},
+		{"pull", v1alpha1.KindArtifactManifest, "y--y"},
+		{"push", v1alpha1.KindArtifactManifest, "-y-y"},
+		{"purge", v1alpha1.KindArtifactStore, "----"},
+		{"create", v1alpha1.KindTombstone, "----"},
+		{"restore", v1alpha1.KindTombstone, "----"},
+		{"update", v1alpha1.KindTombstone, "----"},
 	} {
 		for i, role := range roles {
 			review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{

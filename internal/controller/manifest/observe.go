@@ -82,7 +82,7 @@ func (r *Reconciler) observe(ctx context.Context, m *v1alpha1.ArtifactManifest) 
 	if seen.byStore, err = r.byStore(ctx, m, seen.holders); err != nil || seen.store == nil {
 		return seen, err
 	}
-	if seen.location, err = v1alpha1.ParseRegistryURL(store.Spec.Registry.URL); err != nil {
+	if seen.location, err = store.Location(); err != nil {
 		seen.inert = &metav1.Condition{Reason: v1alpha1.ReasonInvalidURL, Message: err.Error()}
 		return seen, nil
 	}

@@ -118,7 +118,7 @@ func (r *VanishedReconciler) record(ctx context.Context, m *v1alpha1.ArtifactMan
 	if err := r.Releaser.Live.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}, &store); err != nil {
 		return "", fmt.Errorf("reading store %s: %w", m.Spec.ArtifactStoreRef.Name, err)
 	}
-	l, err := v1alpha1.ParseRegistryURL(store.Spec.Registry.URL)
+	l, err := store.Location()
 	if err != nil {
 		return "", nil //nolint:nilerr // nothing was ever seen there
 	}

@@ -63,6 +63,8 @@ func Classify(err error) (Class, string) {
 		return Stuck, v1alpha1.ReasonNotOurs
 	case errors.Is(err, release.ErrUndoTagTaken):
 		return Stuck, v1alpha1.ReasonTagMoved
+	case errors.Is(err, registry.ErrNoClusterRegistry):
+		return Stuck, v1alpha1.ReasonClusterRegistryDisabled
 	case errors.Is(err, registry.ErrCredentials):
 		return Stuck, v1alpha1.ReasonSecretInvalid
 	case errors.Is(err, backend.ErrCABundle):
@@ -97,11 +99,11 @@ func ReasonOf(err error) string {
 
 // remedies say what a person can do, by reason, where the error does not say it itself.
 var remedies = map[string]string{
-	v1alpha1.ReasonSecretInvalid:   "Correct the Secret that the store's credentialsSecretRef names.",
+	v1alpha1.ReasonSecretInvalid:   "Correct the Secret that the store's credentialsSecretRef names; in the cluster's own registry, the token of the operator's pod.",
 	v1alpha1.ReasonAddressRefused:  "Use a host that does not lead to this machine, its link or a cloud's metadata. An administrator can allow loopback addresses with --allow-loopback-registries (Helm: allowLoopbackRegistries).",
 	v1alpha1.ReasonInvalidCABundle: "Put the certificate of the authority that signed the registry's into it.",
 	v1alpha1.ReasonTagMoved:        "Delete that tag, or set spec.purge.undo of the store to Untagged.",
-	v1alpha1.ReasonDenied:          "Check that the Secret that the store's credentialsSecretRef names has a login that may read, push and delete there.",
+	v1alpha1.ReasonDenied:          "Check that the Secret that the store's credentialsSecretRef names, or in the cluster's own registry the operator's account, may read, push and delete there.",
 	v1alpha1.ReasonUnavailable:     "Check the registry, the network, and the store's url and caBundle.",
 	v1alpha1.ReasonUnreadable:      "Check that the store's url leads to an OCI registry, and push again what is damaged.",
 }

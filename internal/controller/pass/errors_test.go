@@ -34,7 +34,12 @@ func TestExplain(t *testing.T) {
 		"SecretInvalid": {
 			reason: "the Secret is named, and the store that names it",
 			err:    fmt.Errorf("reading Secret ns/push: %w", registry.ErrCredentials),
-			class:  Stuck, want: v1alpha1.ReasonSecretInvalid, says: "Correct the Secret that the store's credentialsSecretRef names.",
+			class:  Stuck, want: v1alpha1.ReasonSecretInvalid, says: "the token of the operator's pod.",
+		},
+		"NoClusterRegistry": {
+			reason: "the error says itself how to enable it",
+			err:    fmt.Errorf("connecting to the registry: %w: enable it", registry.ErrNoClusterRegistry),
+			class:  Stuck, want: v1alpha1.ReasonClusterRegistryDisabled, says: "enable it.",
 		},
 		"Address": {
 			reason: "an address that is refused does not make the URL wrong for ever, and so the store not inert",

@@ -110,7 +110,7 @@ func (seen storeSeen) health(v *storeVerdict) {
 		return
 	case seen.winner != nil && (seen.winner.Settled() || seen.ping.err != nil):
 		inert(v1alpha1.ReasonPathConflict, fmt.Sprintf("Store %s/%s has the overlapping URL %s and %s; this store does nothing. One path belongs to one store: delete one of the two.",
-			seen.winner.Namespace, seen.winner.Name, seen.winner.Spec.Registry.URL, precedence(seen.winner)))
+			seen.winner.Namespace, seen.winner.Name, seen.winner.RegistryURL(), precedence(seen.winner)))
 		v.again = pingWell
 		return
 	}

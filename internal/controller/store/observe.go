@@ -37,10 +37,11 @@ func (r *Reconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore) (st
 	if seen.holders, err = r.Holders.Cached(ctx, s); err != nil {
 		return seen, fmt.Errorf("finding what holds %s: %w", s.Name, err)
 	}
-	here, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	here, err := s.Location()
 	if err != nil {
 		seen.invalid = err
 	}
+	_ = r.Cluster.Describe(s) // opening the registry reports the same error
 	if !s.DeletionTimestamp.IsZero() {
 		err = nil
 		if len(seen.holders) == 0 {

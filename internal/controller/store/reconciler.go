@@ -24,6 +24,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/registry"
 )
 
 // How often a store's registry is asked whether it answers.
@@ -44,6 +45,7 @@ type Reconciler struct {
 	Now        func() time.Time // the API server's
 	Purger     cronjob.Settings
 	Places     place.Rules
+	Cluster    registry.ClusterRegistry
 	Lookup     func(ctx context.Context, host string) ([]netip.Addr, error)
 	statuses   pass.Statuses
 	Lane       *lane.Lane

@@ -33,7 +33,7 @@ func (s *sharing) says() string {
 	return fmt.Sprintf("Store %s/%s (%s) may be in the same registry under another name: both hosts resolve to %s, and both stores have artifacts in repository %s. "+
 		"Purges of this store delete nothing, and its releases leave tags that manifests of that store list. "+
 		"If it is one registry, delete one of the two stores. If there are two, ask an administrator to name the places of both (Helm: places.list).",
-		s.with.Namespace, s.with.Name, s.with.Spec.Registry.URL, s.address, s.repository)
+		s.with.Namespace, s.with.Name, s.with.RegistryURL(), s.address, s.repository)
 }
 
 // addresses resolves a registry's host; nil if that fails, as where only a proxy can resolve it.
@@ -142,7 +142,7 @@ func (r *Reconciler) contents(ctx context.Context, namespace string) (*contents,
 // of are the repositories that the manifests and tombstones of a store are about.
 func (c *contents) of(s *v1alpha1.ArtifactStore) map[string]bool {
 	all := map[string]bool{}
-	at, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL)
+	at, err := s.Location()
 	if err != nil {
 		return all
 	}

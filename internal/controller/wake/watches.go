@@ -73,7 +73,7 @@ func indexHosts(ctx context.Context, indexer client.FieldIndexer) error {
 	return errors.Join(
 		indexer.IndexField(ctx, &v1alpha1.ArtifactStore{}, storeByHost, func(o client.Object) []string {
 			s, _ := o.(*v1alpha1.ArtifactStore)
-			return hostOf(s.Spec.Registry.URL)
+			return hostOf(s.RegistryURL())
 		}),
 		indexer.IndexField(ctx, &v1alpha1.Tombstone{}, tombstone.ByHost, func(o client.Object) []string {
 			t, _ := o.(*v1alpha1.Tombstone)
@@ -166,7 +166,7 @@ func Overlapping(r client.Reader) handler.EventHandler {
 		if !ok {
 			return nil
 		}
-		return storesWhere(ctx, r, s.Spec.Registry.URL, func(other *v1alpha1.ArtifactStore, here, there v1alpha1.RegistryLocation) bool {
+		return storesWhere(ctx, r, s.RegistryURL(), func(other *v1alpha1.ArtifactStore, here, there v1alpha1.RegistryLocation) bool {
 			return other.UID != s.UID && here.Overlaps(there)
 		})
 	})
@@ -239,7 +239,7 @@ func storesWhere(ctx context.Context, r client.Reader, url string, which func(s 
 	var out []reconcile.Request
 	for i := range all.Items {
 		s := &all.Items[i]
-		if there, err := v1alpha1.ParseRegistryURL(s.Spec.Registry.URL); err == nil && which(s, here, there) {
+		if there, err := s.Location(); err == nil && which(s, here, there) {
 			out = append(out, Request(s.Namespace, s.Name))
 		}
 	}

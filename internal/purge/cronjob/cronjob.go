@@ -32,6 +32,12 @@ const (
 	// Where a pod has the keys of the store's Secret.
 	credentialsVolume = "credentials"
 	credentialsPath   = "/credentials"
+	// Where a pod has its token for the cluster's own registry, of stores in it, and how long one is valid. The kubelet
+	// renews it in time.
+	tokenVolume   = "registry-token"
+	tokenPath     = "/registry-token"
+	tokenFile     = "token"
+	tokenLifetime = time.Hour
 	// Where a pod has the registry's volume, of stores with usage Volume.
 	volumeName = "registry"
 	volumePath = "/registry"
@@ -118,9 +124,9 @@ func objectMeta(s *v1alpha1.ArtifactStore, name string) metav1.ObjectMeta {
 
 // All that a purge may do, in the namespace of its store: the ClusterRole nfo-purger is made from this. It
 // changes tombstones, Leases and what the status of a store records, and reads no Secret: its pod mounts that
-// of its store.
+// of its store. The verb purge is its right in the cluster's own registry: to read and delete everything in its store.
 //
-// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores,verbs=list
+// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores,verbs=list;purge
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores/status,verbs=patch
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifactmanifests;networkfunctiondefinitionversions;networkservicedesignversions,verbs=get;list
 // +kubebuilder:rbac:groups=nfo.dev,resources=tombstones,verbs=create;get;list;update;delete
@@ -212,6 +218,14 @@ func pod(s *v1alpha1.ArtifactStore, settings Settings) corev1.PodSpec {
 		mount(&p, credentialsVolume, credentialsPath, "--credentials="+credentialsPath, corev1.VolumeSource{
 			Secret: &corev1.SecretVolumeSource{SecretName: ref.Name, DefaultMode: new(corev1.SecretVolumeSourceDefaultMode), Optional: new(true)},
 		})
+	}
+	if s.InClusterRegistry() {
+		mount(&p, tokenVolume, tokenPath, "--registry-token="+tokenPath+"/"+tokenFile, corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
+			DefaultMode: new(corev1.ProjectedVolumeSourceDefaultMode),
+			Sources: []corev1.VolumeProjection{{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{
+				Audience: v1alpha1.ClusterRegistryAudience, ExpirationSeconds: new(int64(tokenLifetime / time.Second)), Path: tokenFile,
+			}}},
+		}})
 	}
 	return p
 }

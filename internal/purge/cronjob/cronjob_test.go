@@ -128,6 +128,22 @@ func TestThePodMountsTheSecret(t *testing.T) {
 	}
 }
 
+// A purge of a store in the cluster's own registry logs in as its account, with a token that is good for nothing else.
+func TestThePodHasATokenForTheClustersRegistry(t *testing.T) {
+	t.Parallel()
+	job := find[*batchv1.CronJob](t, aStore(func(s *v1alpha1.ArtifactStore) {
+		s.Spec.Registry = v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{}}
+	}), "nfo:1")
+	pod := job.Spec.JobTemplate.Spec.Template.Spec
+	if !slices.Contains(pod.Containers[0].Args, "--registry-token=/registry-token/token") || len(pod.Volumes) != 1 || pod.Containers[0].VolumeMounts[0].MountPath != "/registry-token" {
+		t.Fatalf("mounted is %v at %v, with %v", pod.Volumes, pod.Containers[0].VolumeMounts, pod.Containers[0].Args)
+	}
+	want := &corev1.ServiceAccountTokenProjection{Audience: "nfo-registry", ExpirationSeconds: new(int64(3600)), Path: "token"}
+	if diff := cmp.Diff(want, pod.Volumes[0].Projected.Sources[0].ServiceAccountToken); diff != "" {
+		t.Errorf("the token: -want +got\n%s", diff)
+	}
+}
+
 func TestPurgesShareOneRole(t *testing.T) {
 	t.Parallel()
 	binding := find[*rbacv1.RoleBinding](t, aStore(), "nfo:1")

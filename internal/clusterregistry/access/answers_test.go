@@ -1,0 +1,210 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+)
+
+// An answer counts for 10 seconds, and a refusal for 2, by the clock.
+func TestAnswersExpire(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, objects()...)
+	r := newRegistry(t, s.controller())
+	push := func(reason string, want int) {
+		t.Helper()
+		if resp, says := r.ask("ci", "POST acme/cnf/upf/blobs/uploads/", ""); resp.StatusCode != want {
+			t.Fatalf("%s: the answer is %d %s, want %d", reason, resp.StatusCode, says, want)
+		}
+	}
+	push("first", http.StatusAccepted)
+	if s.tokens.Load() != 1 || s.accesses.Load() != 1 {
+		t.Errorf("a push costs %d questions about the token and %d about rights, want one each", s.tokens.Load(), s.accesses.Load())
+	}
+	before := s.accesses.Load() + s.tokens.Load()
+	push("again", http.StatusAccepted)
+	if asked := s.accesses.Load() + s.tokens.Load() - before; asked != 0 {
+		t.Errorf("what has just been answered is asked %d times more", asked)
+	}
+	delete(s.rights, ci)
+	s.clock.Step(goodFor - time.Millisecond)
+	push("the right counts for 10 seconds", http.StatusAccepted)
+	s.clock.Step(time.Millisecond)
+	push("and ends then", http.StatusForbidden)
+	s.rights[ci] = []string{"push artifactmanifests/acme/cnf"}
+	push("a refusal counts for 2 seconds", http.StatusForbidden)
+	s.clock.Step(badFor)
+	push("and ends then", http.StatusAccepted)
+
+	s.users["ci"] = s.users["deleted"]
+	push("a token counts for 10 seconds", http.StatusAccepted)
+	s.clock.Step(goodFor)
+	push("and ends with its account", http.StatusUnauthorized)
+}
+
+// While the API server does not answer, nodes pull, and all others wait with a clear answer.
+func TestTheAPIServerIsAway(t *testing.T) {
+	t.Parallel()
+	for name, away := range map[string]func(*server){
+		"Down": func(s *server) { s.down.Store(true) },
+		"Slow": func(s *server) { s.hang.Store(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t, objects()...)
+			c := s.controller(func(o *Options) { o.AnonymousPull = true })
+			c.tokens.limit, c.rights.limit = 50*time.Millisecond, 50*time.Millisecond
+			r := newRegistry(t, c)
+			if resp, _ := r.ask("ci", "GET ", ""); resp.StatusCode != http.StatusOK {
+				t.Fatalf("before, the answer is %d", resp.StatusCode)
+			}
+			away(s)
+			const pull, push = "GET acme/cnf/upf/manifests/1.0.0", "POST acme/cnf/upf/blobs/uploads/"
+			for _, tc := range []struct {
+				reason, token, request string
+				as                     func(*http.Request)
+				want                   int
+			}{
+				{"nodes go on starting pods", "", pull, agent(true, agentSubject), 404},
+				{"what everybody may needs no question", "", pull, func(*http.Request) {}, 404},
+				{"the token is known, the right is not", "ci", push, func(*http.Request) {}, 503},
+				{"whose token it is cannot be asked", "reader", pull, func(*http.Request) {}, 503},
+				{"nor whether it is the operator's", "operator", push, func(*http.Request) {}, 503},
+			} {
+				resp, says := r.ask(tc.token, tc.request, "", tc.as)
+				if resp.StatusCode != tc.want || tc.want == 503 && says != "UNAVAILABLE the registry cannot ask the API server who may do this; try again in a few seconds" {
+					t.Errorf("%s: the answer is %d %s, want %d", tc.reason, resp.StatusCode, says, tc.want)
+				}
+			}
+			s.down.Store(false)
+			s.hang.Store(false)
+			s.clock.Step(badFor)
+			if resp, says := r.ask("ci", push, ""); resp.StatusCode != http.StatusAccepted {
+				t.Errorf("when it is back, the answer is %d %s", resp.StatusCode, says)
+			}
+		})
+	}
+}
+
+// One thousand wrong tokens at once are not one thousand questions, nor do they displace what is known of right ones.
+func TestWrongTokensAreBounded(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, objects()...)
+	c := s.controller()
+	r := newRegistry(t, c)
+	if resp, _ := r.ask("ci", "GET ", ""); resp.StatusCode != http.StatusOK {
+		t.Fatalf("a right token is answered with %d", resp.StatusCode)
+	}
+	s.waitFor, s.mayProceed = make(chan struct{}), make(chan struct{})
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	got := map[int]int{}
+	for i := range 1000 {
+		all.Go(func() {
+			resp, _ := r.ask(fmt.Sprint("wrong", i), "GET ", "")
+			mu.Lock()
+			defer mu.Unlock()
+			got[resp.StatusCode]++
+		})
+	}
+	for range maxAtOnce { // all turns are taken
+		<-s.waitFor
+	}
+	if resp, _ := r.ask("ci", "GET ", ""); resp.StatusCode != http.StatusOK {
+		t.Errorf("while others try wrong tokens, a known one is answered with %d", resp.StatusCode)
+	}
+	go func() {
+		for range s.waitFor { // the later ones
+		}
+	}()
+	close(s.mayProceed)
+	all.Wait()
+	close(s.waitFor)
+	c.tokens.mu.Lock()
+	defer c.tokens.mu.Unlock()
+	if s.mostAtOnce > maxAtOnce {
+		t.Errorf("%d questions were asked at once, want at most %d", s.mostAtOnce, maxAtOnce)
+	}
+	if got[401]+got[503] != 1000 || int64(got[401]) < maxAtOnce || s.tokens.Load() > int64(got[401])+1 {
+		t.Errorf("the answers are %v after %d questions", got, s.tokens.Load())
+	}
+	if len(c.tokens.asking) != 0 || len(c.tokens.bad.at) > maxBad || len(c.tokens.good.at) != 1 {
+		t.Errorf("kept are %d questions, %d refusals and %d tokens", len(c.tokens.asking), len(c.tokens.bad.at), len(c.tokens.good.at))
+	}
+}
+
+// What waits for an answer is bounded.
+func TestQuestionsThatWaitAreBounded(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	a := newAnswers[int, int](s.clock)
+	release := make(chan struct{})
+	ask := func(context.Context) (int, bool, error) { <-release; return 1, true, nil }
+	for i := range maxWaiting {
+		if _, err := a.join(t.Context(), i, ask); err != nil {
+			t.Fatal(err)
+		}
+	}
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := a.get(impatient, maxWaiting, ask); !errors.Is(err, errBusy) {
+		t.Errorf("question %d is answered with %v, want %v", maxWaiting+1, err, errBusy)
+	}
+	close(release)
+	if got, err := a.get(t.Context(), 0, ask); got != 1 || err != nil {
+		t.Errorf("a question that was waiting is answered with %d, %v", got, err)
+	}
+}
+
+// The same question is asked once, however many wait for its answer, and who gives up does not end it.
+func TestOneQuestionForAll(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	a := newAnswers[string, int](s.clock)
+	asked, began, release := 0, make(chan struct{}), make(chan struct{})
+	ask := func(ctx context.Context) (int, bool, error) {
+		asked++
+		close(began)
+		<-release
+		return asked, true, ctx.Err()
+	}
+	first, cancel := context.WithCancel(t.Context())
+	gaveUp := make(chan error)
+	go func() { _, err := a.get(first, "same", ask); gaveUp <- err }()
+	<-began
+	cancel()
+	if err := <-gaveUp; err == nil {
+		t.Error("who gave up got an answer")
+	}
+	var all sync.WaitGroup
+	for range 100 {
+		all.Go(func() {
+			if got, err := a.get(t.Context(), "same", ask); got != 1 || err != nil {
+				t.Errorf("the answer is %d, %v", got, err)
+			}
+		})
+	}
+	close(release)
+	all.Wait()
+}
+
+// What was used last is kept.
+func TestRecent(t *testing.T) {
+	t.Parallel()
+	r := newRecent[int, int](3)
+	for i := range 3 {
+		r.put(i, i)
+	}
+	r.get(0)
+	r.put(3, 3)
+	if _, kept := r.get(1); kept || len(r.at) != 3 || r.order.Len() != 3 {
+		t.Errorf("kept are %v", r.at)
+	}
+	if _, kept := r.get(0); !kept {
+		t.Error("what has just been used is dropped")
+	}
+}

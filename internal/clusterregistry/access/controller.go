@@ -1,0 +1,210 @@
+package access
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/distribution/distribution/v3/configuration"
+	"github.com/distribution/distribution/v3/registry/auth"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// findLimit bounds looking up a repository in the cache, which waits while it is being filled.
+const findLimit = 5 * time.Second
+
+// Options are what a Controller needs.
+type Options struct {
+	// Reviews creates TokenReviews and SubjectAccessReviews.
+	Reviews client.Writer
+	// Objects reads stores and manifests, with the fields of Index.
+	Objects client.Reader
+	// Operators are user names that may do everything: those of the operator's own ServiceAccounts, as
+	// system:serviceaccount:<namespace>:<name>.
+	Operators []string
+	// AnonymousPull lets everybody pull everything. Default: nobody without credentials does anything.
+	AnonymousPull bool
+	// Clock default: the real one.
+	Clock clock.PassiveClock
+}
+
+// Controller is an access controller of distribution. It is safe for concurrent use.
+type Controller struct {
+	o      Options
+	tokens *answers[[sha256.Size]byte, *identity]
+	rights *answers[asked, bool]
+}
+
+// New makes a Controller that has asked nothing yet.
+func New(o Options) *Controller {
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	return &Controller{o: o, tokens: newAnswers[[sha256.Size]byte, *identity](o.Clock), rights: newAnswers[asked, bool](o.Clock)}
+}
+
+// kind is what the controller is called in distribution's configuration, and option its only option.
+const kind, option = "nfo", "controller"
+
+var register = sync.OnceValue(func() error {
+	return auth.Register(kind, func(options map[string]any) (auth.AccessController, error) {
+		c, ok := options[option].(*Controller)
+		if !ok {
+			return nil, errors.New("the option " + option + " is missing")
+		}
+		return c, nil
+	})
+})
+
+// Configuration is the section auth of distribution's configuration. What serves the app must be behind Handler.
+func (c *Controller) Configuration() (configuration.Auth, error) {
+	return configuration.Auth{kind: configuration.Parameters{option: c}}, register()
+}
+
+// Authorized decides whether a request may do what distribution says that it does. Errors are a *Refusal.
+func (c *Controller) Authorized(r *http.Request, access ...auth.Access) (*auth.Grant, error) {
+	user, refusal := c.decide(r, access)
+	if refusal != nil {
+		if at, ok := r.Context().Value(noteKey{}).(*note); ok {
+			at.refusal = refusal
+		}
+		return nil, refusal
+	}
+	grant := &auth.Grant{User: auth.UserInfo{Name: user}}
+	for _, a := range access {
+		grant.Resources = append(grant.Resources, a.Resource)
+	}
+	return grant, nil
+}
+
+// decide returns the name of the user of an admitted request.
+func (c *Controller) decide(r *http.Request, access []auth.Access) (user string, refusal *Refusal) {
+	wants, pulls := wanted(r, access)
+	token, sent := tokenOf(r)
+	switch {
+	case isAgent(r) && pulls:
+		return AgentName, nil
+	case !sent && pulls && c.o.AnonymousPull && len(wants) > 0:
+		return "", nil
+	case !sent:
+		return "", unauthorized(&errToken{"authentication required"})
+	}
+	who, err := c.identify(r.Context(), token)
+	if rejected := (*errToken)(nil); errors.As(err, &rejected) {
+		return "", unauthorized(rejected)
+	}
+	if err != nil {
+		return "", unavailable(err)
+	}
+	if slices.Contains(c.o.Operators, who.name) {
+		return who.name, nil
+	}
+	for i, w := range wants {
+		refusal := c.may(r.Context(), who, w)
+		if refusal != nil && i > 0 && w.pullsOnly() && r.Method == http.MethodPost {
+			withoutMount(r)
+			continue
+		}
+		if refusal != nil {
+			return "", refusal
+		}
+	}
+	return who.name, nil
+}
+
+// may decides about one repository.
+func (c *Controller) may(ctx context.Context, who *identity, w want) *Refusal {
+	switch {
+	case w.unknown && w.repository != "":
+		return denied("the registry does not know what is to be done with repository %s", w.repository)
+	case w.repository == "":
+		return denied("user %q may not list all repositories: only the operator's own accounts may", who.name)
+	}
+	limited, cancel := context.WithTimeout(ctx, findLimit)
+	defer cancel()
+	p, err := c.find(limited, w.repository)
+	if err != nil {
+		return unavailable(err)
+	}
+	purges, err := c.purges(ctx, who, p, w)
+	switch {
+	case err != nil:
+		return unavailable(err)
+	case purges:
+		return nil
+	case w.deletes:
+		return denied("user %q may not delete in repository %s: only purges do. Remove the entry from its ArtifactManifest, or delete that, and nfo cleans up", who.name, w.repository)
+	case p.store == nil:
+		return denied("no ArtifactStore with spec.registry.clusterRegistry has the repository %s: its name begins with the prefix of a store, which by default is the store's namespace. Compare it with the column URL of: kubectl get artifactstores", w.repository)
+	case w.pushes:
+		return c.mayPush(ctx, who, p, w)
+	}
+	return c.mayPull(ctx, who, p)
+}
+
+// The verbs on manifests and stores.
+const (
+	verbPush  = "push"
+	verbPull  = "pull"
+	verbPurge = "purge"
+)
+
+// purges reports whether a request is that of a store's purge, which may do everything in the store's repositories.
+// Only who could be one is asked about: ServiceAccounts of the store's namespace, and whoever deletes.
+func (c *Controller) purges(ctx context.Context, who *identity, p *place, w want) (bool, error) {
+	if p.store == nil || !w.deletes && who.name != purger(p.store) {
+		return false, nil
+	}
+	return c.has(ctx, who, right{verbPurge, resourceStores, p.store.Namespace, p.store.Name})
+}
+
+// mayPull needs the verb pull or push on any manifest that lists the repository.
+func (c *Controller) mayPull(ctx context.Context, who *identity, p *place) *Refusal {
+	names := p.names()
+	for _, name := range names {
+		for _, verb := range []string{verbPull, verbPush} {
+			allowed, err := c.has(ctx, who, right{verb, resourceManifests, p.store.Namespace, name})
+			if err != nil {
+				return unavailable(err)
+			}
+			if allowed {
+				return nil
+			}
+		}
+	}
+	return lacks(who, right{verbPull, resourceManifests, p.store.Namespace, names[0]})
+}
+
+// mayPush needs the verb push on a manifest that takes the push.
+func (c *Controller) mayPush(ctx context.Context, who *identity, p *place, w want) *Refusal {
+	names, has := p.names(), map[string]bool{}
+	for _, name := range names {
+		allowed, err := c.has(ctx, who, right{verbPush, resourceManifests, p.store.Namespace, name})
+		if err != nil {
+			return unavailable(err)
+		}
+		if allowed {
+			has[name] = true
+		}
+	}
+	if len(has) == 0 {
+		return lacks(who, right{verbPush, resourceManifests, p.store.Namespace, names[0]})
+	}
+	if refusal := closedStore(p); refusal != nil {
+		return refusal
+	}
+	refusal := unlisted(p)
+	for i := range p.manifests {
+		if m := &p.manifests[i]; has[m.Name] {
+			if refusal = p.takes(m, w); refusal == nil {
+				return nil
+			}
+		}
+	}
+	return refusal
+}

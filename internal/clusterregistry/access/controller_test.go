@@ -1,0 +1,154 @@
+package access
+
+import (
+	"crypto/x509/pkix"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+const (
+	satellite = "sha256-" + "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" + ".sig"
+	someone   = "sha256:" + "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+)
+
+// admitted are answers of the app itself: it has looked at the request, and found what is asked for or not.
+func admitted(status int) bool {
+	return status != http.StatusUnauthorized && status != http.StatusForbidden && status != http.StatusServiceUnavailable
+}
+
+func TestWhoMayDoWhat(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, newServer(t, objects()...).controller())
+	tests := map[string]struct {
+		reason, token, request string
+		as                     func(*http.Request)
+		status                 int      // 0: admitted
+		says                   []string // parts of the text
+	}{
+		"Anonymous":    {"without credentials the client is asked for them", "", "GET ", nil, 401, []string{"UNAUTHORIZED", "kubectl create token", "--audience nfo-registry"}},
+		"Login":        {"`docker login` asks for the base alone", "ci", "GET ", nil, 200, nil},
+		"Bearer":       {"a Bearer token counts as a password does", "", "GET ", func(r *http.Request) { r.Header.Set("Authorization", "bearer ci") }, 200, nil},
+		"OtherScheme":  {"there is no token in it", "", "GET ", func(r *http.Request) { r.Header.Set("Authorization", "Digest ci") }, 401, []string{"no token was sent"}},
+		"WrongToken":   {"nobody's token", "nonsense", "GET ", nil, 401, []string{"does not accept the token"}},
+		"LongToken":    {"the API server is not asked about what is no token", strings.Repeat("x", maxToken+1), "GET ", nil, 401, []string{"more than 16384 bytes"}},
+		"Expired":      {"the API server says so", "expired", "GET ", nil, 401, []string{"has expired", "kubectl create token"}},
+		"OtherAudien.": {"a token for the API server itself was stolen from, or meant for, something else", "elsewhere", "GET ", nil, 401, []string{"for another audience", "--audience nfo-registry"}},
+		"Deleted":      {"an account that is gone has no rights, though its token has not expired", "deleted", "GET ", nil, 401, []string{"not found"}},
+		"Unconfirmed":  {"a user that is named counts only if it is authenticated", "sneaky", "GET ", nil, 401, nil},
+		"NoName":       {"an answer that cannot be understood is no identity", "nobody", "GET ", nil, 503, nil},
+
+		"Push":           {"verb, list and state are right", "ci", "PUT acme/cnf/upf/manifests/1.0.0", nil, 0, nil},
+		"PushDigest":     {"an index's parts are pushed by digest", "ci", "PUT acme/cnf/upf/manifests/" + someone, nil, 0, nil},
+		"PushBlob":       {"and layers", "ci", "POST acme/cnf/upf/blobs/uploads/", nil, 202, nil},
+		"PushSatellite":  {"signatures have tags that no list has", "ci", "PUT acme/cnf/upf/manifests/" + satellite, nil, 0, nil},
+		"PushImpliesPul": {"a client looks before it pushes", "ci", "HEAD acme/cnf/upf/manifests/1.0.0", nil, 404, nil},
+		"PullVerb":       {"pull is not push", "reader", "PUT acme/cnf/upf/manifests/1.0.0", nil, 403, []string{"DENIED", `"push" on artifactmanifests/acme/cnf`, "kubectl create rolebinding", "-n acme", "--serviceaccount=edge:reader"}},
+		"PullVerbBlob":   {"nor for a layer", "reader", "POST acme/cnf/upf/blobs/uploads/", nil, 403, []string{`"push"`}},
+		"NoVerb":         {"a right on one manifest is none on another", "reader", "GET acme/sealed/upf/manifests/1", nil, 403, []string{`"pull" on artifactmanifests/acme/sealed`}},
+		"Pull":           {"the verb pull", "reader", "GET acme/cnf/smf/manifests/2", nil, 404, nil},
+		"PullTags":       {"a list of tags is a pull", "reader", "GET acme/cnf/upf/tags/list", nil, 404, nil},
+		"Tag":            {"a tag beside the list", "ci", "PUT acme/cnf/upf/manifests/1.0.2", nil, 403, []string{"acme/cnf lists the repository acme/cnf/upf with artifactVersion 1.0.0, 1.0.1, and not with 1.0.2", "spec.artifacts"}},
+		"Repository":     {"a repository beside the list", "ci", "POST acme/cnf/amf/blobs/uploads/", nil, 403, []string{"no ArtifactManifest", "acme/cnf/amf", "artifactmanifests/acme/cnf"}},
+		"Deeper":         {"a path below a listed one is another one", "ci", "POST acme/cnf/upf/more/blobs/uploads/", nil, 403, []string{"the ArtifactManifests of namespace acme"}},
+		"NoManifest":     {"who may push to a manifest that does not exist is told that", "ci", "POST acme/absent/upf/blobs/uploads/", nil, 403, []string{"no ArtifactManifest"}},
+		"NoOracle":       {"who may not learns nothing of it", "ci", "POST acme/secret/upf/blobs/uploads/", nil, 403, []string{`needs the verb "push" on artifactmanifests/acme/secret`}},
+		"Sealed":         {"a sealed manifest takes nothing", "ci", "PUT acme/sealed/upf/manifests/1", nil, 403, []string{"acme/sealed is sealed", "new manifest for a new version"}},
+		"SealedBlob":     {"no layers either", "ci", "POST acme/sealed/upf/blobs/uploads/", nil, 403, []string{"is sealed"}},
+		"SealedPull":     {"it can be pulled", "ci", "GET acme/sealed/upf/manifests/1", nil, 404, nil},
+		"Leaving":        {"what is pushed now would be released at once", "ci", "PUT acme/leaving/upf/manifests/1", nil, 403, []string{"is being deleted"}},
+		"StoreScoped":    {"the old form has no manifest in its path", "ci", "PUT acme/lib/common/manifests/3", nil, 0, nil},
+		"UpgradingPull":  {"what has not moved yet can be pulled from where it is", "reader", "GET acme/flat/manifests/1", nil, 403, []string{"artifactmanifests/acme/moved"}},
+		"NoStore":        {"no store has the prefix", "ci", "POST edge/cnf/upf/blobs/uploads/", nil, 403, []string{"no ArtifactStore", "edge/cnf/upf"}},
+		"OneSegment":     {"nor is there any for one segment", "ci", "POST upf/blobs/uploads/", nil, 403, []string{"no ArtifactStore"}},
+		"URLStore":       {"a manifest of a store elsewhere lists nothing here", "ci", "POST acme/url/upf/blobs/uploads/", nil, 403, []string{"artifactmanifests/acme/url"}},
+		"PendingStore":   {"whose the prefix is has not been judged yet", "ci", "POST acme-pending/pending/upf/blobs/uploads/", nil, 503, nil},
+		"LosingStore":    {"a store in conflict has nothing: the other one's manifests count", "ci", "POST shared/part/loser/upf/blobs/uploads/", nil, 403, []string{"the ArtifactManifests of namespace acme"}},
+		"ClosedStore":    {"the store that would have it says why it does nothing", "ci", "POST closed/part/shut/upf/blobs/uploads/", nil, 403, []string{"ArtifactStore acme/below: This store is below."}},
+
+		"Delete":         {"publishers delete manifests, not digests", "ci", "DELETE acme/cnf/upf/manifests/1.0.0", nil, 403, []string{"only purges do"}},
+		"DeletePurge":    {"the store's own purge deletes", "purge", "DELETE acme/cnf/upf/manifests/" + someone, nil, 0, nil},
+		"PurgePulls":     {"it reads whatever is in the store, listed or not", "purge", "GET acme/gone/upf/tags/list", nil, 404, nil},
+		"PurgeElsewhere": {"and nothing of other stores", "purge", "DELETE shared/m/upf/manifests/" + someone, nil, 403, nil},
+		"PurgeByName":    {"an account that is only called like one has no right", "intruder", "DELETE acme/cnf/upf/manifests/" + someone, nil, 403, nil},
+		"Operator":       {"a restore puts tags back in sealed manifests", "operator", "PUT acme/sealed/upf/manifests/1", nil, 0, nil},
+		"OperatorDelete": {"a release removes tags", "operator", "DELETE acme/sealed/upf/manifests/1", nil, 0, nil},
+		"Catalog":        {"the names of all repositories are the operator's to know", "ci", "GET _catalog", nil, 403, []string{"list all repositories"}},
+		"OperatorList":   {"who may", "operator", "GET _catalog", nil, 200, nil},
+
+		"Agent":           {"a node pulls for all its pods", "", "GET acme/sealed/upf/manifests/1", agent(true, agentSubject), 404, nil},
+		"AgentBase":       {"and looks whether the registry is there", "", "GET ", agent(true, agentSubject), 200, nil},
+		"AgentPush":       {"it does not push", "", "PUT acme/cnf/upf/manifests/1.0.0", agent(true, agentSubject), 401, nil},
+		"AgentDelete":     {"nor delete", "", "DELETE acme/cnf/upf/manifests/1.0.0", agent(true, agentSubject), 401, nil},
+		"AgentCatalog":    {"nor list", "", "GET _catalog", agent(true, agentSubject), 401, nil},
+		"AgentUnverified": {"anybody can write a name into a certificate", "", "GET acme/cnf/upf/manifests/1", agent(false, agentSubject), 401, nil},
+		"AgentOther":      {"a certificate for something else", "", "GET acme/cnf/upf/manifests/1", agent(true, pkix.Name{CommonName: AgentName}), 401, nil},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if tc.as == nil {
+				tc.as = func(*http.Request) {}
+			}
+			resp, says := r.ask(tc.token, tc.request, "{}", tc.as)
+			if tc.status == 0 && !admitted(resp.StatusCode) || tc.status != 0 && resp.StatusCode != tc.status {
+				t.Errorf("%s: the answer is %d %s, want %d", tc.reason, resp.StatusCode, says, tc.status)
+			}
+			for _, part := range tc.says {
+				if !strings.Contains(says, part) {
+					t.Errorf("%s: the answer says %q, without %q", tc.reason, says, part)
+				}
+			}
+			if challenge := resp.Header.Get("WWW-Authenticate"); (challenge == `Basic realm="nfo registry"`) != (resp.StatusCode == 401) {
+				t.Errorf("%s: %d with the challenge %q", tc.reason, resp.StatusCode, challenge)
+			}
+			if again := resp.Header.Get("Retry-After"); (again == "2") != (resp.StatusCode == 503) {
+				t.Errorf("%s: %d with Retry-After %q", tc.reason, resp.StatusCode, again)
+			}
+		})
+	}
+}
+
+func TestAnonymousPull(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, newServer(t, objects()...).controller(func(o *Options) { o.AnonymousPull = true }))
+	for name, tc := range map[string]struct {
+		reason, token, request string
+		status                 int
+	}{
+		"Pull":       {"the option lets everybody pull", "", "GET acme/cnf/upf/manifests/1.0.0", 404},
+		"Base":       {"a client must be able to check its login", "", "GET ", 401},
+		"Push":       {"it does not let anybody push", "", "POST acme/cnf/upf/blobs/uploads/", 401},
+		"Catalog":    {"nor list", "", "GET _catalog", 401},
+		"WrongToken": {"wrong credentials are told", "nonsense", "GET acme/cnf/upf/manifests/1.0.0", 401},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if resp, says := r.ask(tc.token, tc.request, "{}"); resp.StatusCode != tc.status {
+				t.Errorf("%s: the answer is %d %s, want %d", tc.reason, resp.StatusCode, says, tc.status)
+			}
+		})
+	}
+}
+
+// A layer can be taken from a repository only by who may pull from it. Else the client uploads it.
+func TestMount(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, newServer(t, objects()...).controller())
+	d := r.push("operator", "acme/cnf/upf", "layer")
+	r.push("operator", "acme/foreign/upf", "layer")
+	for name, tc := range map[string]struct {
+		reason, from string
+		status       int
+	}{
+		"Own":     {"the verb push on it is enough", "acme/cnf/upf", 201},
+		"Foreign": {"what nobody may pull is not there", "acme/foreign/upf", 202},
+		"NoStore": {"nor what is nobody's", "nowhere", 202},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if resp, says := r.ask("ci", "POST acme/cnf/smf/blobs/uploads/?mount="+d+"&from="+tc.from, ""); resp.StatusCode != tc.status {
+				t.Errorf("%s: the answer is %d %s, want %d", tc.reason, resp.StatusCode, says, tc.status)
+			}
+		})
+	}
+}

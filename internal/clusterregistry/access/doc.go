@@ -1,0 +1,21 @@
+// Package access decides who may do what in the registry that nfo ships.
+//
+// Contract: [Controller] is an access controller of distribution. A client logs in with a token of Kubernetes; what it
+// may do with a repository follows from its rights on the ArtifactManifests that list the repository. [Handler] turns a
+// refusal into an answer that says what is missing and how to get it.
+//
+// Invariants held here:
+//
+//   - R4: nothing is pushed that no manifest lists. A push needs the verb push on a manifest that is not sealed and lists
+//     the repository and the tag.
+//   - Doubt refuses: without an answer of the API server nobody pushes, and nobody but a node's agent pulls.
+//   - A refusal repeats only names that are in the request to those who have no right on the manifest.
+//   - Memory and requests are bounded, whatever clients send.
+//
+// Decision: the API server is asked with each token and each right, and the answer counts for 10 seconds, so that a
+// withdrawn right ends. Rejected: verifying tokens here, which would not notice a deleted account; tokens of our own,
+// which would have to be stored.
+//
+// Decision: a store's purge is known by the verb purge on the store. Rejected: the names of accounts, since whoever may
+// create accounts in a namespace chooses their names.
+package access

@@ -1,0 +1,150 @@
+package access
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+const (
+	// Audience is whom the tokens must be for that clients log in with.
+	Audience = v1alpha1.ClusterRegistryAudience
+	// AgentOrganization is the organization in the client certificates of the agents on nodes.
+	AgentOrganization = "nfo.dev"
+	// AgentName is their common name.
+	AgentName = "nfo-agent"
+
+	// maxToken is the longest token, in bytes, that the API server is asked about.
+	maxToken = 16 << 10
+	// accountPrefix is what the user names of ServiceAccounts begin with.
+	accountPrefix = "system:serviceaccount:"
+)
+
+// +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
+// +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
+
+// identity is a user of Kubernetes. Identities with the same sum have the same rights.
+type identity struct {
+	name, uid string
+	groups    []string
+	extra     map[string]authorizationv1.ExtraValue
+	sum       [sha256.Size]byte
+}
+
+// errToken means that the API server does not take a token.
+type errToken struct{ why string }
+
+func (e *errToken) Error() string { return e.why }
+
+// isAgent reports whether a request comes over a connection with a verified client certificate of a node's agent.
+func isAgent(r *http.Request) bool {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 || len(r.TLS.PeerCertificates) == 0 {
+		return false
+	}
+	subject := r.TLS.PeerCertificates[0].Subject
+	return subject.CommonName == AgentName && slices.Contains(subject.Organization, AgentOrganization)
+}
+
+// tokenOf returns the token of a request: the password of Basic authentication, whatever the user name, or a Bearer
+// token. sent is false for a request without credentials. The token is "" where the header has none.
+func tokenOf(r *http.Request) (token string, sent bool) {
+	header := r.Header.Get("Authorization")
+	if header == "" {
+		return "", false
+	}
+	if _, password, ok := r.BasicAuth(); ok {
+		return password, true
+	}
+	scheme, rest, _ := strings.Cut(header, " ")
+	if strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(rest), true
+	}
+	return "", true
+}
+
+// identify returns whose token it is. Errors are an *errToken if nobody's, and others if that is unknown.
+func (c *Controller) identify(ctx context.Context, token string) (*identity, error) {
+	switch {
+	case token == "":
+		return nil, &errToken{"no token was sent"}
+	case len(token) > maxToken:
+		return nil, &errToken{fmt.Sprintf("the token has more than %d bytes", maxToken)}
+	}
+	return c.tokens.get(ctx, sha256.Sum256([]byte(token)), func(ctx context.Context) (*identity, bool, error) {
+		who, err := c.review(ctx, token)
+		return who, err == nil, err
+	})
+}
+
+func (c *Controller) review(ctx context.Context, token string) (*identity, error) {
+	review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: []string{Audience}}}
+	if err := c.o.Reviews.Create(ctx, review); err != nil {
+		return nil, fmt.Errorf("asking whose token it is: %w", err)
+	}
+	status := review.Status
+	switch {
+	case !status.Authenticated && status.Error != "":
+		return nil, &errToken{"the API server does not accept the token: " + v1alpha1.Clip(v1alpha1.Line(status.Error), maxReason)}
+	case !status.Authenticated:
+		return nil, &errToken{"the API server does not accept the token"}
+	case !slices.Contains(status.Audiences, Audience):
+		return nil, &errToken{"the token is for another audience"}
+	}
+	return newIdentity(status.User)
+}
+
+func newIdentity(u authenticationv1.UserInfo) (*identity, error) {
+	if u.Username == "" {
+		return nil, errors.New("asking whose token it is: the API server names no user")
+	}
+	text, err := json.Marshal(u)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a user: %w", err)
+	}
+	who := &identity{name: u.Username, uid: u.UID, groups: u.Groups, extra: map[string]authorizationv1.ExtraValue{}, sum: sha256.Sum256(text)}
+	for key, values := range u.Extra {
+		who.extra[key] = authorizationv1.ExtraValue(values)
+	}
+	return who, nil
+}
+
+// right is a verb on one object of nfo.
+type right struct{ verb, resource, namespace, name string }
+
+// String names the right in refusals.
+func (r right) String() string {
+	return fmt.Sprintf("the verb %q on %s/%s/%s", r.verb, r.resource, r.namespace, r.name)
+}
+
+// asked is a question about a right.
+type asked struct {
+	who [sha256.Size]byte
+	right
+}
+
+// has reports whether somebody has a right. Errors mean that it is unknown.
+func (c *Controller) has(ctx context.Context, who *identity, r right) (bool, error) {
+	return c.rights.get(ctx, asked{who.sum, r}, func(ctx context.Context) (bool, bool, error) {
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: who.name, UID: who.uid, Groups: who.groups, Extra: who.extra,
+			ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version,
+				Verb: r.verb, Resource: r.resource, Namespace: r.namespace, Name: r.name,
+			},
+		}}
+		if err := c.o.Reviews.Create(ctx, review); err != nil {
+			return false, false, fmt.Errorf("asking whether %q has %s: %w", who.name, r, err)
+		}
+		return review.Status.Allowed, review.Status.Allowed, nil
+	})
+}

@@ -1,0 +1,154 @@
+package access
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/distribution/distribution/v3/registry/api/errcode"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/backend"
+	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
+)
+
+const (
+	resourceManifests = "artifactmanifests"
+	resourceStores    = "artifactstores"
+
+	// realm is what clients show when they ask for a login.
+	realm = "nfo registry"
+	// retryAfter is when a client may ask again that could not be answered.
+	retryAfter = badFor
+	// maxReason bounds, in bytes, what a refusal repeats of others.
+	maxReason = 200
+	// publisherRole is the ClusterRole that has push and pull, in config/rbac/tenants.yaml.
+	publisherRole = "nfo-publisher"
+)
+
+// Refusal is why a request is not admitted. It implements auth.Challenge of distribution.
+type Refusal struct {
+	// Status is 401, 403 or 503.
+	Status int
+	// Text says what is missing and how to get it. It is for the client.
+	Text string
+	// cause is for the log alone; nil for none.
+	cause error
+}
+
+// Error says why, for the log.
+func (r *Refusal) Error() string {
+	if r.cause != nil {
+		return r.Text + ": " + r.cause.Error()
+	}
+	return r.Text
+}
+
+// Unwrap returns what it was caused by; nil for nothing.
+func (r *Refusal) Unwrap() error { return r.cause }
+
+// SetHeaders sets the headers of the answer.
+func (r *Refusal) SetHeaders(_ *http.Request, w http.ResponseWriter) {
+	switch r.Status {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", "Basic realm="+strconv.Quote(realm))
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter/time.Second)))
+	}
+}
+
+// answer writes the answer.
+func (r *Refusal) answer(w http.ResponseWriter) {
+	code := map[int]errcode.ErrorCode{http.StatusUnauthorized: errcode.ErrorCodeUnauthorized, http.StatusForbidden: errcode.ErrorCodeDenied, http.StatusServiceUnavailable: errcode.ErrorCodeUnavailable}[r.Status]
+	r.SetHeaders(nil, w)
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(r.Status)
+	_ = json.NewEncoder(w).Encode(errcode.Errors{code.WithMessage(r.Text)}) // the client may have gone
+}
+
+func unauthorized(why *errToken) *Refusal {
+	return &Refusal{Status: http.StatusUnauthorized, Text: why.why + ". Log in with any user name and a token as the password: kubectl create token <ServiceAccount> --audience " + Audience}
+}
+
+func denied(format string, args ...any) *Refusal {
+	return &Refusal{Status: http.StatusForbidden, Text: fmt.Sprintf(format, args...)}
+}
+
+func unavailable(err error) *Refusal {
+	text := "the registry cannot ask the API server who may do this; try again in a few seconds"
+	if errors.Is(err, errBusy) {
+		text = "the registry has too many questions to the API server; try again in a few seconds"
+	}
+	return &Refusal{Status: http.StatusServiceUnavailable, Text: text, cause: err}
+}
+
+// lacks says which right somebody needs, and how an administrator grants it.
+func lacks(who *identity, r right) *Refusal {
+	on := "artifactmanifests/" + r.namespace + "/" + r.name
+	if r.name == "" {
+		on = "the ArtifactManifests of namespace " + r.namespace
+	}
+	to := "--user=" + strconv.Quote(who.name)
+	if account, ok := strings.CutPrefix(who.name, accountPrefix); ok {
+		to = "--serviceaccount=" + account
+	}
+	return denied("user %q needs the verb %q on %s. An administrator of the namespace grants it with: kubectl create rolebinding <name> -n %s --clusterrole=%s %s",
+		who.name, r.verb, on, r.namespace, publisherRole, to)
+}
+
+// closedStore refuses pushes into a store that does nothing.
+func closedStore(p *place) *Refusal {
+	why := backend.Inert(p.store)
+	switch {
+	case why == nil:
+		return nil
+	case why.Message == "":
+		return &Refusal{Status: http.StatusServiceUnavailable, Text: fmt.Sprintf("the manager has not checked ArtifactStore %s/%s yet; try again in a few seconds", p.store.Namespace, p.store.Name)}
+	}
+	return denied("nothing can be pushed into ArtifactStore %s/%s: %s", p.store.Namespace, p.store.Name, why.Message)
+}
+
+// unlisted refuses a push into a repository that no manifest lists.
+func unlisted(p *place) *Refusal {
+	if name := p.names()[0]; name != "" {
+		return denied("no ArtifactManifest of store %s/%s lists the repository %s: the artifactName must be an entry of spec.artifacts in artifactmanifests/%s/%s. Add it, then push again",
+			p.store.Namespace, p.store.Name, p.repository, p.store.Namespace, name)
+	}
+	return denied("no ArtifactManifest of store %s/%s lists the repository %s: its name must be <store prefix>/<manifest>/<artifactName>. Create a manifest that lists it, then push again",
+		p.store.Namespace, p.store.Name, p.repository)
+}
+
+// takes refuses a push that a manifest does not take, by somebody who has the right to push to it.
+func (p *place) takes(m *v1alpha1.ArtifactManifest, w want) *Refusal {
+	on, tags := m.Namespace+"/"+m.Name, p.tags(m)
+	tag := w.tag()
+	switch _, satellite := graph.SatelliteOf(tag); {
+	case !m.DeletionTimestamp.IsZero():
+		return denied("ArtifactManifest %s is being deleted. Apply it again once it is gone, then push", on)
+	case len(tags) == 0:
+		return unlisted(p)
+	case m.Spec.ArtifactManifestState == v1alpha1.ManifestUploaded:
+		return denied("ArtifactManifest %s is sealed (artifactManifestState Uploaded): nothing can be pushed to it any more. Make a new manifest for a new version", on)
+	case w.putsManifest && w.tagOrDigest == "":
+		return denied("the request names neither a tag nor a digest")
+	case tag == "" || satellite || slices.Contains(tags, tag):
+		return nil
+	}
+	return denied("ArtifactManifest %s lists the repository %s with artifactVersion %s, and not with %s. Add an entry with artifactVersion %s to spec.artifacts, then push again",
+		on, p.repository, v1alpha1.FirstOf(tags, maxTags), tag, tag)
+}
+
+// maxTags is how many tags a refusal names.
+const maxTags = 5
+
+// purger is the user name of the ServiceAccount that purges a store.
+func purger(s *v1alpha1.ArtifactStore) string {
+	return accountPrefix + s.Namespace + ":" + cronjob.ObjectName(s.Name)
+}

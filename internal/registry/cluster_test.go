@@ -1,0 +1,105 @@
+package registry_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+)
+
+func writeFile(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A token ends, and the kubelet has written another one by then.
+func TestTheTokenIsReadAgain(t *testing.T) {
+	t.Parallel()
+	r := registrytest.Start(t, registrytest.BasicAuth("nfo", password))
+	file := filepath.Join(t.TempDir(), "token")
+	c := open(t, registry.Config{Location: r.Location(""), TokenFile: file})
+	const old = "the-token-of-an-hour-ago"
+	for _, row := range []struct {
+		reason, text string
+		want         error
+	}{
+		{"the volume is not mounted", "", registry.ErrCredentials},
+		{"the file is being written", " \n", registry.ErrCredentials},
+		{"a token that the registry no longer takes", old, registry.ErrDenied},
+		{"nobody writes such a token", strings.Repeat("x", 16<<10+1), registry.ErrCredentials},
+		{"the new one counts without another client", password + "\n", nil},
+	} {
+		if row.text != "" {
+			writeFile(t, file, row.text)
+		}
+		err := c.Ping(t.Context())
+		if !errors.Is(err, row.want) {
+			t.Errorf("%s: %v, want %v", row.reason, err, row.want)
+		}
+		if err != nil && strings.Contains(err.Error(), old) {
+			t.Errorf("%s: the error repeats the token: %v", row.reason, err)
+		}
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	ca := filepath.Join(dir, "ca.crt")
+	writeFile(t, ca, "certificates")
+	rows := map[string]struct {
+		reason  string
+		cluster registry.ClusterRegistry
+		spec    v1alpha1.RegistrySpec
+		url, ca string
+		want    error
+	}{
+		"URL":      {"a store elsewhere is where it says", registry.ClusterRegistry{Address: "registry:5000", CAFile: ca}, v1alpha1.RegistrySpec{URL: "https://R.example.com:443/acme/"}, "https://r.example.com/acme", "", nil},
+		"Cluster":  {"address and prefix", registry.ClusterRegistry{Address: "registry.nfo-system.svc:5000", CAFile: ca}, v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{}}, "https://registry.nfo-system.svc:5000/publisher", "certificates", nil},
+		"HTTP":     {"tests have no TLS", registry.ClusterRegistry{Address: "http://127.0.0.1:5000"}, v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{Prefix: "a/b"}}, "http://127.0.0.1:5000/a/b", "", nil},
+		"Disabled": {"there is no registry", registry.ClusterRegistry{}, v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{}}, "", "", registry.ErrNoClusterRegistry},
+		"Wrong":    {"the manager checks its flag, and so does this", registry.ClusterRegistry{Address: "https://r.example.com/path"}, v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{}}, "", "", registry.ErrConfig},
+		"NoCA":     {"what was known stays until the file is back", registry.ClusterRegistry{Address: "registry:5000", CAFile: ca + ".missing"}, v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{}}, "before", "before", registry.ErrUnavailable},
+	}
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &v1alpha1.ArtifactStore{Spec: v1alpha1.ArtifactStoreSpec{Registry: row.spec}}
+			s.Namespace, s.Status.URL, s.Status.CABundle = "publisher", "before", []byte("before")
+			if err := row.cluster.Describe(s); !errors.Is(err, row.want) {
+				t.Errorf("%s: %v, want %v", row.reason, err, row.want)
+			}
+			if s.Status.URL != row.url || string(s.Status.CABundle) != row.ca {
+				t.Errorf("%s: the status says %q, %q", row.reason, s.Status.URL, s.Status.CABundle)
+			}
+		})
+	}
+}
+
+// A store in the cluster's own registry is reached as the manager has written into its status.
+func TestConfigOfAStoreInTheClustersRegistry(t *testing.T) {
+	t.Parallel()
+	s := &v1alpha1.ArtifactStore{Spec: v1alpha1.ArtifactStoreSpec{Registry: v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{}}}}
+	s.Namespace = "publisher"
+	if _, err := registry.ConfigOf(s, nil); !errors.Is(err, registry.ErrNoClusterRegistry) || !strings.Contains(err.Error(), "registry.enabled=true") {
+		t.Errorf("before the manager has, the error is %v", err)
+	}
+	s.Status.URL, s.Status.CABundle = "https://registry:5000/publisher", []byte("certificates")
+	got, err := registry.ConfigOf(s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := registry.Config{Location: v1alpha1.RegistryLocation{Host: "registry:5000", Prefix: "publisher"}, CABundle: []byte("certificates"), Tenant: "publisher"}
+	if diff := cmp.Diff(want, got, cmp.FilterPath(func(p cmp.Path) bool { return p.String() == "Transport" || p.String() == "Budget" }, cmp.Ignore())); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
