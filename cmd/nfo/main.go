@@ -1,5 +1,5 @@
 // Command nfo is the operator: `nfo manager` runs the controllers, `nfo purge` sweeps one store,
-// `nfo check` looks whether it works, `nfo remove` is the way out.
+// `nfo registry` serves artifacts from a volume, `nfo check` looks whether all works, `nfo remove` is the way out.
 package main
 
 import (
@@ -49,6 +49,6 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newManagerCommand(), newPurgeCommand(), newRemoveCommand(), newCheckCommand(), newChartCommand())
+	root.AddCommand(newManagerCommand(), newPurgeCommand(), newRemoveCommand(), newCheckCommand(), newChartCommand(), newRegistryCommand())
 	return root
 }

@@ -16,8 +16,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 
+	"github.com/nfo-operator/nfo/internal/clusterregistry/access"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/serve"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/storage"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
@@ -31,6 +34,8 @@ type registryConfig struct {
 	secretFile                     string
 	open, insistOnSMB              bool
 	stale                          time.Duration
+	operators                      []string
+	anonymousPull                  bool
 	serve.Options
 }
 
@@ -64,7 +69,9 @@ Exit codes:
 	f.StringVar(&cfg.metrics, "metrics-bind-address", "0", "host:port of the metrics over plain HTTP; 0 for none")
 	f.StringVar(&cfg.probes, "health-probe-bind-address", "0", "host:port of /healthz and /readyz; 0 for none")
 	f.StringVar(&cfg.secretFile, "secret-file", "", "file with the secret that signs the state of uploads, at least 16 bytes, the same for all processes on the folder; default: random")
-	f.BoolVar(&cfg.open, "open", false, "let everybody push, pull and delete everything; only on a loopback address")
+	f.StringSliceVar(&cfg.operators, "operators", nil, "user names that may do everything, as a list with commas: those of the manager, as system:serviceaccount:<namespace>:<name>")
+	f.BoolVar(&cfg.anonymousPull, "anonymous-pull", false, "let everybody pull, who can reach the registry, without a login")
+	f.BoolVar(&cfg.open, "open", false, "let everybody push, pull and delete everything, without a cluster that says who may; only on a loopback address")
 	f.Float64Var(&cfg.Guard.HighWater, "high-water", 95, "percent of the volume above which uploads are refused; above 0, at most 100")
 	f.Var(byteCount{&cfg.Guard.MinFree}, "min-free", "what must stay free of the volume, a twentieth of it at most")
 	cfg.Guard.MinFree = 1 << 30
@@ -112,11 +119,16 @@ func runRegistry(ctx context.Context, cfg registryConfig) error {
 	if cfg.Secret, err = readSecret(cfg.secretFile); err != nil {
 		return err
 	}
+	g, ctx := errgroup.WithContext(ctx)
+	if !cfg.open {
+		if cfg.Access, err = newAccess(ctx, g, cfg); err != nil {
+			return err
+		}
+	}
 	registry, err := serve.New(ctx, cfg.Options)
 	if err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
 	config, err := certificateOf(ctx, g, cfg.certificates)
 	if err != nil {
 		return err
@@ -131,6 +143,28 @@ func runRegistry(ctx context.Context, cfg registryConfig) error {
 	g.Go(func() error { return serveBeside(ctx, cfg.probes, healthOf(registry)) })
 	g.Go(func() error { return serveBeside(ctx, cfg.metrics, promhttp.Handler()) })
 	return errors.Join(g.Wait(), registry.Close())
+}
+
+// newAccess asks the cluster who may do what. What stores and manifests there are is kept in a cache until ctx ends.
+func newAccess(ctx context.Context, g *errgroup.Group, cfg registryConfig) (*access.Controller, error) {
+	kube, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, fmt.Errorf("finding the cluster: %w", err)
+	}
+	kube.QPS, kube.Burst = 200, 400
+	live, err := liveClient(kube)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := cache.New(kube, cache.Options{Scheme: live.Scheme(), DefaultTransform: cache.TransformStripManagedFields()})
+	if err != nil {
+		return nil, fmt.Errorf("keeping stores and manifests: %w", err)
+	}
+	if err := access.Index(ctx, objects); err != nil {
+		return nil, fmt.Errorf("keeping stores and manifests: %w", err)
+	}
+	g.Go(func() error { return objects.Start(ctx) })
+	return access.New(access.Options{Reviews: live, Objects: objects, Operators: cfg.operators, AnonymousPull: cfg.anonymousPull}), nil
 }
 
 func openVolume(cfg registryConfig) (*volume.Volume, error) {

@@ -10,28 +10,20 @@ import (
 	"time"
 
 	"github.com/distribution/distribution/v3/configuration"
-	"github.com/distribution/distribution/v3/registry/auth"
 	"github.com/distribution/distribution/v3/registry/handlers"
 	"github.com/sirupsen/logrus"
 
+	"github.com/nfo-operator/nfo/internal/clusterregistry/access"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/collect"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/storage"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// Access says who may do what. Nil stands for: everybody, everything.
-type Access interface {
-	auth.AccessController
-	// Configuration has distribution ask the same controller.
-	Configuration() (configuration.Auth, error)
-	// Handler answers what the controller refuses.
-	Handler(http.Handler) http.Handler
-}
-
 // Options are what New needs. Volume must be given.
 type Options struct {
 	Volume *volume.Volume
-	Access Access
+	// Access says who may do what. Nil stands for: everybody, everything.
+	Access *access.Controller
 	// Secret signs the state of uploads: the same in all processes that serve the volume. Random unless given.
 	Secret string
 	// Guard is when uploads are refused.
@@ -119,7 +111,7 @@ func (r *Registry) chain() http.Handler {
 	routes.Handle(adminPath, r.admin())
 	var h http.Handler = routes
 	if r.o.Access != nil {
-		h = r.o.Access.Handler(h)
+		h = access.Handler(h)
 	}
 	return newTurns(r.o.Requests).limit(patient(h))
 }

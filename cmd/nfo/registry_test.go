@@ -1,0 +1,64 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestRegistryRefusesWrongFlags(t *testing.T) {
+	for _, tt := range []struct {
+		reason string
+		args   []string
+		want   string
+	}{
+		{"others reach it without a certificate", []string{"--bind-address", ":5000"}, "--cert-dir"},
+		{"others reach it, and everybody may do everything", []string{"--bind-address", "0.0.0.0:5000", "--cert-dir", "x", "--open"}, "--open is for a loopback address"},
+		{"no address", []string{"--bind-address", "5000"}, "host:port"},
+		{"a high-water mark of nothing", []string{"--high-water", "0"}, "--high-water"},
+		{"a high-water mark above all", []string{"--high-water", "101"}, "--high-water"},
+		{"a grace in which no push can end", []string{"--grace", "1s"}, "--grace"},
+		{"too few requests", []string{"--requests", "3"}, "--requests"},
+		{"an argument", []string{"x"}, "unknown command"},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			cmd := newRegistryCommand()
+			cmd.SilenceUsage, cmd.SilenceErrors = true, true
+			cmd.SetArgs(tt.args)
+			if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestReadSecret(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "secret")
+	for content, good := range map[string]bool{"short": false, "                       ": false, "sixteen bytes ...\n": true} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := readSecret(name); (err == nil) != good || got != strings.TrimSpace(got) {
+			t.Errorf("%q: %q, %v", content, got, err)
+		}
+	}
+	if _, err := readSecret(name + "x"); err == nil {
+		t.Error("a file that is missing")
+	}
+}
+
+func TestOpenVolume(t *testing.T) {
+	v, err := openVolume(registryConfig{root: t.TempDir(), stale: time.Minute})
+	if err != nil || v.Stale() != time.Minute {
+		t.Error(v, err)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openVolume(registryConfig{root: file, stale: -1}); err == nil {
+		t.Error("a file in place of the folder")
+	}
+}
