@@ -49,6 +49,33 @@ func TestCreationIsRefused(t *testing.T) {
 		"URLOfNoScheme":   {reason: "nothing is guessed", object: url("registry.example.com/acme"), want: badURL},
 		"URLOfUpperCase":  {reason: "repository names are lower case", object: url("https://registry.example.com/Acme"), want: badURL},
 		"URLWithDots":     {reason: "no way out of the prefix", object: url("https://registry.example.com/acme/../other"), want: badURL},
+		"TwoPlaces": {
+			reason: "a store is in one place",
+			object: func(s *scene) client.Object {
+				return s.store("s", func(o *v1alpha1.ArtifactStore) {
+					o.Spec.Registry.ClusterRegistry = &v1alpha1.ClusterRegistrySpec{}
+				})
+			},
+			want: "give exactly one of url and clusterRegistry",
+		},
+		"NoPlace": {
+			reason: "a store is somewhere",
+			object: func(s *scene) client.Object {
+				return s.store("s", func(o *v1alpha1.ArtifactStore) { o.Spec.Registry = v1alpha1.RegistrySpec{} })
+			},
+			want: "give exactly one of url and clusterRegistry",
+		},
+		"SecretForTheCluster": {
+			reason: "nothing would read it",
+			object: func(s *scene) client.Object {
+				return s.store("s", inCluster(""), func(o *v1alpha1.ArtifactStore) {
+					o.Spec.Registry.CredentialsSecretRef = &v1alpha1.LocalReference{Name: "push"}
+				})
+			},
+			want: "nfo logs in with its own ServiceAccount",
+		},
+		"PrefixUpperCase": {reason: "repository names are lower case", object: func(s *scene) client.Object { return s.store("s", inCluster("Acme")) }, want: "spec.registry.clusterRegistry.prefix in body should match"},
+		"PrefixSlash":     {reason: "a path has no empty segment", object: func(s *scene) client.Object { return s.store("s", inCluster("acme/")) }, want: "spec.registry.clusterRegistry.prefix in body should match"},
 		"NegativeGrace": {
 			reason: "grace ends after it has begun",
 			object: func(s *scene) client.Object {
@@ -218,6 +245,29 @@ func TestChangeIsRefused(t *testing.T) {
 			} else {
 				s.Expect(err).NotTo(gomega.HaveOccurred(), c.reason)
 			}
+		})
+	}
+	for name, c := range map[string]struct {
+		reason, want string
+		was          func(*v1alpha1.ArtifactStore)
+		change       v1alpha1.RegistrySpec
+	}{
+		"ToCluster":   {"artifacts do not move", "a store cannot move between url and clusterRegistry", nil, v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{}}},
+		"FromCluster": {"artifacts do not move", "a store cannot move between url and clusterRegistry", inCluster(""), v1alpha1.RegistrySpec{URL: "https://registry.example.com"}},
+		"Prefix":      {"tombstones are of a place", "the prefix of a store cannot be changed", inCluster("a"), v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{Prefix: "b"}}},
+		"NoPrefix":    {"the default may be another one", "the prefix of a store cannot be changed", inCluster("a"), v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{}}},
+		"APrefix":     {"the default may be another one", "the prefix of a store cannot be changed", inCluster(""), v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{Prefix: "b"}}},
+	} {
+		t.Run("Registry"+name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			store := s.store("acme")
+			if c.was != nil {
+				c.was(store)
+			}
+			s.create(store)
+			store.Spec.Registry = c.change
+			refused(t, env.Client.Update(t.Context(), store), c.reason, c.want)
 		})
 	}
 	t.Run("URL", func(t *testing.T) {

@@ -70,6 +70,7 @@ func (c *Controller) Configuration() (configuration.Auth, error) {
 func (c *Controller) Authorized(r *http.Request, access ...auth.Access) (*auth.Grant, error) {
 	user, refusal := c.decide(r, access)
 	if refusal != nil {
+		refusal = refusal.toLook(r)
 		if at, ok := r.Context().Value(noteKey{}).(*note); ok {
 			at.refusal = refusal
 		}

@@ -45,6 +45,9 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"PushImpliesPul": {"a client looks before it pushes", "ci", "HEAD acme/cnf/upf/manifests/1.0.0", nil, 404, nil},
 		"PullVerb":       {"pull is not push", "reader", "PUT acme/cnf/upf/manifests/1.0.0", nil, 403, []string{"DENIED", `"push" on artifactmanifests/acme/cnf`, "kubectl create rolebinding", "-n acme", "--serviceaccount=edge:reader"}},
 		"PullVerbBlob":   {"nor for a layer", "reader", "POST acme/cnf/upf/blobs/uploads/", nil, 403, []string{`"push"`}},
+		"LookBlob":       {"a client that looks before it pushes goes on, and reads why it may not", "intruder", "HEAD acme/cnf/upf/blobs/" + someone, nil, 404, nil},
+		"LookManifest":   {"a client that pulls must not take it for missing", "intruder", "HEAD acme/cnf/upf/manifests/1.0.0", nil, 403, nil},
+		"GetBlob":        {"nor a layer", "intruder", "GET acme/cnf/upf/blobs/" + someone, nil, 403, []string{`"pull"`}},
 		"NoVerb":         {"a right on one manifest is none on another", "reader", "GET acme/sealed/upf/manifests/1", nil, 403, []string{`"pull" on artifactmanifests/acme/sealed`}},
 		"Pull":           {"the verb pull", "reader", "GET acme/cnf/smf/manifests/2", nil, 404, nil},
 		"PullTags":       {"a list of tags is a pull", "reader", "GET acme/cnf/upf/tags/list", nil, 404, nil},
@@ -99,6 +102,9 @@ func TestWhoMayDoWhat(t *testing.T) {
 					t.Errorf("%s: the answer says %q, without %q", tc.reason, says, part)
 				}
 			}
+			if warning := resp.Header.Get("Warning"); resp.StatusCode == 403 && !strings.HasPrefix(warning, `299 - "`) {
+				t.Errorf("%s: %d with the warning %q", tc.reason, resp.StatusCode, warning)
+			}
 			if challenge := resp.Header.Get("WWW-Authenticate"); (challenge == `Basic realm="nfo registry"`) != (resp.StatusCode == 401) {
 				t.Errorf("%s: %d with the challenge %q", tc.reason, resp.StatusCode, challenge)
 			}
@@ -135,7 +141,7 @@ func TestAnonymousPull(t *testing.T) {
 func TestMount(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, newServer(t, objects()...).controller())
-	d := r.push("operator", "acme/cnf/upf", "layer")
+	d := r.push("ci", "acme/cnf/upf", "layer")
 	r.push("operator", "acme/foreign/upf", "layer")
 	for name, tc := range map[string]struct {
 		reason, from string

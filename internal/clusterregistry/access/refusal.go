@@ -34,7 +34,7 @@ const (
 
 // Refusal is why a request is not admitted. It implements auth.Challenge of distribution.
 type Refusal struct {
-	// Status is 401, 403 or 503.
+	// Status is 401, 403 or 503, or 404 instead of 403 for a look whether a blob is there.
 	Status int
 	// Text says what is missing and how to get it. It is for the client.
 	Text string
@@ -53,8 +53,19 @@ func (r *Refusal) Error() string {
 // Unwrap returns what it was caused by; nil for nothing.
 func (r *Refusal) Unwrap() error { return r.cause }
 
-// SetHeaders sets the headers of the answer.
+// toLook is a refusal of a request that may be a client's look before it pushes. The answer to a look has no text, and a
+// client that is refused does not go on to a request whose answer has one. So there is no blob for those who have no
+// right, as there would be none in a repository of others.
+func (r *Refusal) toLook(request *http.Request) *Refusal {
+	if r.Status != http.StatusForbidden || request.Method != http.MethodHead || !strings.Contains(request.URL.Path, "/blobs/") {
+		return r
+	}
+	return &Refusal{Status: http.StatusNotFound, Text: r.Text, cause: r.cause}
+}
+
+// SetHeaders sets the headers of the answer. A warning is the only text that clients show of an answer without a body.
 func (r *Refusal) SetHeaders(_ *http.Request, w http.ResponseWriter) {
+	w.Header().Set("Warning", "299 - "+strconv.QuoteToASCII(r.Text))
 	switch r.Status {
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", "Basic realm="+strconv.Quote(realm))
@@ -65,7 +76,10 @@ func (r *Refusal) SetHeaders(_ *http.Request, w http.ResponseWriter) {
 
 // answer writes the answer.
 func (r *Refusal) answer(w http.ResponseWriter) {
-	code := map[int]errcode.ErrorCode{http.StatusUnauthorized: errcode.ErrorCodeUnauthorized, http.StatusForbidden: errcode.ErrorCodeDenied, http.StatusServiceUnavailable: errcode.ErrorCodeUnavailable}[r.Status]
+	code := map[int]errcode.ErrorCode{
+		http.StatusUnauthorized: errcode.ErrorCodeUnauthorized, http.StatusForbidden: errcode.ErrorCodeDenied,
+		http.StatusNotFound: errcode.ErrorCodeBlobUnknown, http.StatusServiceUnavailable: errcode.ErrorCodeUnavailable,
+	}[r.Status]
 	r.SetHeaders(nil, w)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

@@ -47,7 +47,9 @@ func wanted(r *http.Request, access []auth.Access) (all []want, pulls bool) {
 		}
 	}
 	if len(all) > 0 && all[0].pushes && r.Method == http.MethodPut {
-		all[0].tagOrDigest, all[0].putsManifest = strings.CutPrefix(r.URL.Path, "/v2/"+all[0].repository+"/manifests/")
+		if ref, ok := strings.CutPrefix(r.URL.Path, "/v2/"+all[0].repository+"/manifests/"); ok {
+			all[0].tagOrDigest, all[0].putsManifest = ref, true
+		}
 	}
 	return all, !slices.ContainsFunc(all, func(w want) bool { return !w.pullsOnly() })
 }

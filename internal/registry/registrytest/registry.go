@@ -22,6 +22,7 @@ type settings struct {
 	tls                      bool
 	maxTags                  int
 	auth                     configuration.Auth
+	around                   func(http.Handler) http.Handler
 	tokens                   *TokenServer
 }
 
@@ -59,6 +60,11 @@ func BasicAuth(user, password string) Option {
 	}
 }
 
+// Access asks an access controller, whose answers around may change.
+func Access(auth configuration.Auth, around func(http.Handler) http.Handler) Option {
+	return func(_ testing.TB, s *settings) { s.auth, s.around = auth, around }
+}
+
 // Registry is a running registry.
 type Registry struct {
 	// Host is address and port.
@@ -94,6 +100,9 @@ func Start(t testing.TB, opts ...Option) *Registry {
 	app, err := newApp(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if s.around != nil {
+		app = s.around(app)
 	}
 	return serve(t, app, s)
 }

@@ -1,0 +1,185 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/onsi/gomega"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/access"
+	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+	"github.com/nfo-operator/nfo/test/environment"
+)
+
+// inCluster moves a store into the cluster's own registry.
+func inCluster(prefix string) func(*v1alpha1.ArtifactStore) {
+	return func(s *v1alpha1.ArtifactStore) {
+		s.Spec.Registry = v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{Prefix: prefix}}
+	}
+}
+
+// newClusterScene is one whose registry is the cluster's own: it lets in whom the API server knows.
+func newClusterScene(t *testing.T) *scene {
+	t.Helper()
+	objects, err := cache.New(env.Admin, cache.Options{Scheme: env.Client.Scheme()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	if err := access.Index(ctx, objects); err != nil {
+		t.Fatal(err)
+	}
+	go func() { ended <- objects.Start(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	auth, err := access.New(access.Options{Reviews: env.Client, Objects: objects, Operators: []string{environment.ManagerUser}}).Configuration()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newGuardedScene(t, registrytest.Access(auth, access.Handler))
+}
+
+// token is a file with a token of an account for the cluster's own registry.
+func (s *scene) token(namespace, name string) string {
+	s.t.Helper()
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	token := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: []string{v1alpha1.ClusterRegistryAudience}}}
+	if err := env.Client.SubResource("token").Create(s.t.Context(), account, token); err != nil {
+		s.t.Fatal(err)
+	}
+	file := filepath.Join(s.t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(token.Status.Token), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return file
+}
+
+// publisher makes an account that may push, and returns its token's file.
+func (s *scene) publisher(name string) string {
+	s.t.Helper()
+	s.create(&corev1.ServiceAccount{ObjectMeta: s.meta(name)}, &rbacv1.RoleBinding{
+		ObjectMeta: s.meta(name), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "nfo-publisher"},
+		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: s.ns, Name: name}},
+	})
+	return s.token(s.ns, name)
+}
+
+// push pushes an artifact of a manifest, name:version, as the store says, with a token.
+func (s *scene) push(store *v1alpha1.ArtifactStore, token, manifest, artifact string) error {
+	s.t.Helper()
+	cfg, err := registry.ConfigOf(store, nil)
+	if err != nil {
+		return err
+	}
+	cfg.TokenFile = token
+	c, err := registry.Open(cfg)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	packed, err := registry.Pack(s.t.Context(), artifact, registry.Blob{MediaType: "application/vnd.oci.empty.v1+json", Data: []byte("{}")}, []registry.Blob{{MediaType: "text/plain", Data: []byte(artifact)}}, nil)
+	if err != nil {
+		return err
+	}
+	name, version, _ := strings.Cut(artifact, ":")
+	repository := cfg.Location.Repository(manifest, v1alpha1.ManifestScoped, name)
+	if err := c.Copy(s.t.Context(), repository, packed, func(int64) {}); err != nil {
+		return err
+	}
+	_, err = c.PutTag(s.t.Context(), repository, version, packed.Root.Descriptor.Digest)
+	return err
+}
+
+// A publisher pushes with its account's rights alone, the manager sees, seals and releases it, and the store's own
+// purge deletes it.
+func TestAStoreInTheClustersRegistry(t *testing.T) {
+	t.Parallel()
+	s := newClusterScene(t)
+	s.manage(scheduled, func(o *environment.ManagerOptions) {
+		o.Cluster = registry.ClusterRegistry{Address: s.registry.URL(""), TokenFile: s.token(v1alpha1.ManagerNamespace, v1alpha1.ManagerName)}
+	})
+	st := s.scheduledStore(noGrace, inCluster(""))
+	s.Expect(st.Status.URL).To(gomega.Equal(s.registry.URL(s.ns)), "its prefix is the namespace")
+	m := s.manifest("m", "a:1")
+	s.create(m)
+	ci := s.publisher("ci")
+
+	s.create(&corev1.ServiceAccount{ObjectMeta: s.meta("nobody")})
+	denied := func(why string, err error, says string) {
+		t.Helper()
+		s.Expect(errors.Is(err, registry.ErrDenied)).To(gomega.BeTrue(), "%s: %v", why, err)
+		s.Expect(err).To(gomega.MatchError(gomega.ContainSubstring(says)), why)
+	}
+	denied("no right", s.push(st, s.token(s.ns, "nobody"), "m", "a:1"), `needs the verb "push" on artifactmanifests/`+s.ns+`/m`)
+	s.Eventually(func() error { return s.push(st, ci, "m", "a:1") }).Should(gomega.Succeed())
+	denied("beside the list", s.push(st, ci, "m", "a:2"), "not with 2")
+	denied("no manifest", s.push(st, ci, "n", "a:1"), "no ArtifactManifest")
+	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+	change(s, m, func(m *v1alpha1.ArtifactManifest) { m.Spec.ArtifactManifestState = v1alpha1.ManifestUploaded })
+	s.Eventually(func() error { return s.push(st, ci, "m", "a:1") }).Should(gomega.MatchError(gomega.ContainSubstring("is sealed")))
+
+	repository := s.ns + "/m/a"
+	digest := s.at(repository, "1")
+	s.Expect(digest).NotTo(gomega.BeEmpty())
+	s.delete(m)
+	s.goes(m)
+	s.Expect(s.at(repository, "1")).To(gomega.BeEmpty(), "the manager has untagged it")
+	s.Expect(s.tombstones()[0].Spec.RegistryURL).To(gomega.Equal("https://" + v1alpha1.ClusterRegistryHost + "/" + s.ns))
+
+	job := &batchv1.CronJob{ObjectMeta: s.meta("acme-purge")}
+	s.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(job), job)).To(gomega.Succeed())
+	s.Expect(job.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Args).To(gomega.ContainElement("--registry-token=/registry-token/token"))
+	code, out, errOut := s.purgeByHand(env.Kubeconfig())
+	s.Expect(code).NotTo(gomega.BeZero(), out)
+	s.Expect(errOut).To(gomega.ContainSubstring("kubectl create token acme-purge -n " + s.ns + " --audience nfo-registry"))
+	code, out, errOut = s.purgeByHand(s.account("acme-purge"), "--registry-token", s.token(s.ns, "acme-purge"))
+	s.Expect(code).To(gomega.BeZero(), "%s%s", out, errOut)
+	s.Expect(out).To(gomega.ContainSubstring("1 deleted"))
+	cfg, err := registry.ConfigOf(st, nil)
+	s.Expect(err).NotTo(gomega.HaveOccurred())
+	cfg.TokenFile = s.token(s.ns, "acme-purge")
+	c, err := registry.Open(cfg)
+	s.Expect(err).NotTo(gomega.HaveOccurred())
+	defer c.Close()
+	_, err = c.Resolve(t.Context(), repository, digest)
+	s.Expect(errors.Is(err, registry.ErrNotFound)).To(gomega.BeTrue(), "%v", err)
+}
+
+// A cluster without a registry of its own says so, and how to get one.
+func TestTheClusterHasNoRegistry(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.manage()
+	st := s.store("acme", inCluster(""))
+	s.create(st)
+	s.says(st, v1alpha1.ConditionReady, "False/ClusterRegistryDisabled", "the cluster's own registry is not enabled", "--set registry.enabled=true")
+	s.Expect(st.Status.URL).To(gomega.BeEmpty())
+}
+
+// Prefixes are divided by namespaces, also among stores that no webhook has seen.
+func TestAPrefixOfAnotherNamespaceIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newClusterScene(t)
+	s.manage()
+	st := s.store("acme", inCluster("other"))
+	s.create(st)
+	s.says(st, v1alpha1.ConditionReady, "False/PlaceRefused", "the prefix of a store in namespace "+s.ns+" is "+s.ns)
+}
