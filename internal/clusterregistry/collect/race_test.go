@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
@@ -33,6 +35,8 @@ func TestR2WhatIsPublishedDuringACycleIsKept(t *testing.T) {
 		// kept are the images that it keeps, and the index.
 		one, two, index bool
 		named           bool
+		// ageless is set if no file is young for the cycle.
+		ageless bool
 	}{
 		{reason: "nothing is published", step: "waiting", publish: func(*tree, digest.Digest, digest.Digest, digest.Digest) {}},
 		{reason: "a tag on a hidden manifest, and what refers to it", step: "waiting", one: true, two: true,
@@ -40,6 +44,8 @@ func TestR2WhatIsPublishedDuringACycleIsKept(t *testing.T) {
 		{reason: "a tag on a hidden index", step: "waiting", one: true, two: true, index: true,
 			publish: func(x *tree, _, _, index digest.Digest) { x.tag("a", "t", index) }},
 		{reason: "a hidden manifest is pushed again", step: "waiting", two: true,
+			publish: func(x *tree, _, two, _ digest.Digest) { x.write(layout.RevisionPath("a", two), two.String()) }},
+		{reason: "a hidden manifest is pushed again, and is a root by its place alone", step: "waiting", two: true, ageless: true,
 			publish: func(x *tree, _, two, _ digest.Digest) { x.write(layout.RevisionPath("a", two), two.String()) }},
 		{reason: "a reader takes a hidden manifest back", step: "waiting", two: true, publish: func(x *tree, _, two, _ digest.Digest) {
 			if _, err := x.Find(layout.RevisionPath("a", two)); err != nil {
@@ -58,7 +64,8 @@ func TestR2WhatIsPublishedDuringACycleIsKept(t *testing.T) {
 		}},
 		{reason: "a second cycle hides a tag, and gives it back later", step: "waiting", one: true, two: true, publish: func(x *tree, one, _, _ digest.Digest) {
 			x.tag("a", "t", one)
-			if _, err := x.Hide("level 1", layout.TagPath("a", "t")); err != nil {
+			_, err := x.Hide("level 1", layout.TagPath("a", "t"))
+			if err := errors.Join(err, os.RemoveAll(filepath.Join(x.Root(), layout.TagsOf("a")))); err != nil {
 				x.t.Fatal(err)
 			}
 		}},
@@ -68,7 +75,8 @@ func TestR2WhatIsPublishedDuringACycleIsKept(t *testing.T) {
 				x.t.Fatal(err)
 			}
 			file := layout.RevisionPath("a", two)
-			x.write(volume.HiddenPath("zz", file), two.String())
+			hidden := x.write(volume.HiddenPath("zz", file), two.String())
+			x.ageFiles([]string{hidden}, "")
 			if err := x.Discard(cycles[0], file); err != nil {
 				x.t.Fatal(err)
 			}
@@ -85,6 +93,9 @@ func TestR2WhatIsPublishedDuringACycleIsKept(t *testing.T) {
 			var once sync.Once
 			named := 0
 			o := quick
+			if tt.ageless {
+				o.Grace = -time.Hour
+			}
 			o.Untagged, o.Named = true, func(context.Context) (func(string, digest.Digest) bool, error) {
 				named++
 				now := named
@@ -116,6 +127,47 @@ func TestR2WhatIsPublishedDuringACycleIsKept(t *testing.T) {
 			x.must(tt.reason, kept, gone)
 		})
 	}
+}
+
+// lister is a view that does something once before a folder is listed.
+type lister struct {
+	folder string
+	before func()
+}
+
+func (l *lister) Lstat(name string) (fs.FileInfo, error) { return os.Lstat(name) }
+
+func (l *lister) ReadDir(name string) ([]fs.DirEntry, error) {
+	if before := l.before; before != nil && strings.HasSuffix(name, l.folder) {
+		l.before = nil
+		before()
+	}
+	return os.ReadDir(name)
+}
+
+// A push can come between the parts of a mark. An index that a tag points at has a child that was pushed after the
+// revisions were listed, and whose layers are hidden.
+func TestR2WhatIsPublishedDuringTheSecondMarkIsKept(t *testing.T) {
+	t.Parallel()
+	view := &lister{folder: layout.TagsOf("a")}
+	x := newTree(t, volume.Options{View: view})
+	layer, config := x.layer("a", "1"), x.layer("a", "c")
+	x.image("a", "t", "2", "")
+	gone := layout.BlobPath(x.layer("a", "3").Digest)
+	x.age()
+	kept := []string{layout.LayerPath("a", layer.Digest), layout.BlobPath(layer.Digest), layout.LayerPath("a", config.Digest), layout.BlobPath(config.Digest)}
+	if _, err := run(t.Context(), x.Volume, Options{Grace: time.Hour, Dwell: time.Nanosecond, Workers: 1}, func(step, _ string) {
+		if step != "waiting" {
+			return
+		}
+		view.before = func() {
+			child := x.manifest("a", "", ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: []ocispec.Descriptor{layer}})
+			x.index("a", "i", child)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	x.must("", kept, []string{gone})
 }
 
 // A push leases a blob by its layer link, whenever it does so.
@@ -401,7 +453,6 @@ func TestR2TaggedAtEachStep(t *testing.T) {
 // Two cycles run at once, for which every file is old, while writers push the same images and move their tags. What
 // was acknowledged last is there.
 func TestR2TwoCyclesAtOnceAndWriters(t *testing.T) {
-	t.Parallel()
 	x := newTree(t, volume.Options{})
 	old := x.files("old", "x", x.image("old", "t", "x", ""))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)

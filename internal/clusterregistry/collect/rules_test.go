@@ -3,6 +3,7 @@ package collect
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -98,17 +99,21 @@ func TestRootsAreKept(t *testing.T) {
 		}},
 		{reason: "an index does without children that were not copied", options: untagged, build: func(x *tree) (kept, gone []string) {
 			one := x.image("a/b", "", "1", "")
-			i := x.index("a/b", "t", one, digest.FromString("never copied"))
-			return append(x.files("a/b", "1", one), layout.BlobPath(i)), x.files("a", "3", x.image("a", "", "3", ""))
+			i := x.index("a/b", "t", one, digest.FromString("never copied"), x.blob("its revision was deleted"))
+			return append(x.files("a/b", "1", one), layout.BlobPath(i), layout.BlobPath(digest.FromString("its revision was deleted"))), x.files("a", "3", x.image("a", "", "3", ""))
 		}},
 		{reason: "a subject keeps what refers to it, and that keeps what refers to it", options: untagged, build: func(x *tree) (kept, gone []string) {
 			one := x.image("a", "t", "1", "")
-			two := x.image("a", "", "2", one)
-			three := x.image("a", "", "3", two)
+			kept = x.files("a", "1", one)
+			last := one
+			for i := range 8 { // The order in which they are read is not known.
+				content := fmt.Sprint("refers", i)
+				next := x.image("a", "", content, last)
+				kept = append(kept, x.write(layout.ReferrerPath("a", last, next), next.String()))
+				last, kept = next, append(kept, x.files("a", content, next)...)
+			}
 			lost := x.image("a", "", "4", "")
-			e := x.write(layout.ReferrerPath("a", one, two), two.String())
-			return append(join(x.files("a", "1", one), x.files("a", "2", two), x.files("a", "3", three)), e),
-				join(x.files("a", "4", lost), x.files("a", "5", x.image("a", "", "5", lost)))
+			return kept, join(x.files("a", "4", lost), x.files("a", "5", x.image("a", "", "5", lost)))
 		}},
 		{reason: "an entry of the referrers goes with its manifest, not for a subject that may come later", build: func(x *tree) (kept, gone []string) {
 			kept = x.files("a", "1", x.image("a", "", "1", "sha256:"+digest.Digest(strings.Repeat("1", 64))))
@@ -384,7 +389,13 @@ func TestTidy(t *testing.T) {
 	}
 	x.age()
 	young := []string{x.write(kept[0]+".2.tmp", "x"), x.write(going+"/hashstates/sha256/6", "state")}
+	dry := quick
+	dry.DryRun = true
+	would := x.collect(dry)
 	r := x.collect(quick)
+	if would.Candidates != r.Deleted {
+		t.Errorf("the dry run announced %+v, the cycle deleted %+v", would.Candidates, r.Deleted)
+	}
 	x.must("", join(kept, young, []string{deep, going + "/data", going + "/startedat"}), gone)
 	if r.Deleted.Uploads != 2 || r.Deleted.UploadBytes != 14 || r.Deleted.Files != 4 {
 		t.Errorf("%+v", r.Deleted)
