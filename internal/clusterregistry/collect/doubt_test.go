@@ -69,14 +69,14 @@ func TestR3DoubtKeepsTheRepository(t *testing.T) {
 			mine, loose := x.files("a", "1", other), x.layer("a", "loose").Digest
 			kept, gone = x.files("a", "0", tagged), x.files("b", "2", x.image("b", "", "2", ""))
 			tt.spoil(x, tagged, other)
-			link := layout.LayerPath("a", loose)
+			link, entry := layout.LayerPath("a", loose), x.write(layout.ReferrerPath("a", tagged, loose), "x")
 			switch {
 			case tt.gone:
-				gone = append(append(gone, mine...), link)
+				gone = append(append(gone, mine...), link, entry)
 			case strings.Contains(tt.problem, "tag u"):
-				kept, gone = append(kept, mine...), append(gone, link)
+				kept, gone = append(kept, mine...), append(gone, link, entry)
 			default:
-				kept = append(append(kept, mine...), link, layout.BlobPath(loose))
+				kept = append(append(kept, mine...), link, entry, layout.BlobPath(loose))
 			}
 			return slices.DeleteFunc(kept, func(f string) bool { return !x.has(f) }), gone
 		}}.run)

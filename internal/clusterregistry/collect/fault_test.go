@@ -151,3 +151,60 @@ func TestR2ACancelledCycleGivesEverythingBack(t *testing.T) {
 		x.same(step, before)
 	}
 }
+
+// Whatever a cycle that is cancelled while it deletes has not deleted is given back, and nothing that is needed was.
+func TestR2ACycleThatIsCancelledWhileItDeletes(t *testing.T) {
+	t.Parallel()
+	x, kept, gone := story(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	o := quick
+	o.Untagged = true
+	_, err := run(ctx, x.Volume, o, func(now, _ string) {
+		if now == "discarded" {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	x.must("cancelled", kept, nil)
+	x.age()
+	x.collect(o)
+	x.must("after the next cycle", kept, gone)
+}
+
+// What is at its place when an earlier cycle is adopted stays, and what was hidden of another size stays where it is:
+// one of the two is corrupt.
+func TestR3AdoptionReplacesNothing(t *testing.T) {
+	t.Parallel()
+	x := newTree(t, volume.Options{})
+	d := x.image("a", "t", "1", "")
+	tag, blob, other := layout.TagPath("a", "t"), layout.BlobPath(digest.FromString("1")), layout.BlobPath(d)
+	x.write(volume.HiddenPath("old", tag), strings.Repeat("x", len(d)))
+	x.write(volume.HiddenPath("old", blob), "1")
+	cut := x.write(volume.HiddenPath("old", other), "cut")
+	nfs := x.write(volume.HiddenPath("old", layout.Blobs+"/sha256/.nfs001"), "")
+	stray := x.write("/.nfo/trash/stray", "")
+	x.age()
+	x.collect(quick)
+	if got, err := x.ReadFile(tag, 100); err != nil || string(got) != d.String() {
+		t.Errorf("the tag is at %s, %v", got, err)
+	}
+	want := append(x.files("a", "1", d), cut, nfs, stray)
+	for _, file := range want {
+		if !x.has(file) {
+			t.Errorf("lost %s", file)
+		}
+	}
+	for _, file := range []string{volume.HiddenPath("old", tag), volume.HiddenPath("old", blob), layout.Blobs + "/sha256/.nfs001"} {
+		if x.has(file) {
+			t.Errorf("still has %s", file)
+		}
+	}
+	x.remove(cut)
+	x.remove(nfs)
+	x.collect(quick)
+	if x.has("/.nfo/trash/old") {
+		t.Error("an empty cycle is left")
+	}
+}

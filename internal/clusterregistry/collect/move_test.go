@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
@@ -43,14 +41,25 @@ func TestR2ASecondCycleMovesARootDuringTheSecondMark(t *testing.T) {
 	for _, tt := range []struct {
 		reason string
 		back   bool
-		root   func(x *tree) (file string)
+		// root makes something that keeps an image of which everything is hidden, or its layer.
+		root func(x *tree, image, layer digest.Digest) (file string)
+		// kept is set if it keeps the image.
+		kept bool
 	}{
-		{"it gives a tag back", true, func(x *tree) string { x.tag("a", "t", x.manifestOf("1")); return layout.TagPath("a", "t") }},
-		{"it hides a tag", false, func(x *tree) string { x.tag("a", "t", x.manifestOf("1")); return layout.TagPath("a", "t") }},
-		{"it gives a manifest back", true, func(x *tree) string { return layout.RevisionPath("a", x.manifestOf("1")) }},
-		{"it gives a lease back", true, func(x *tree) string {
-			return x.write(layout.LayerPath("a", digest.FromString("1")), digest.FromString("1").String())
-		}},
+		{"it gives a tag back", true, func(x *tree, d, _ digest.Digest) string { x.tag("a", "t", d); return layout.TagPath("a", "t") }, true},
+		{"it hides a tag", false, func(x *tree, d, _ digest.Digest) string { x.tag("a", "t", d); return layout.TagPath("a", "t") }, true},
+		{"it gives a manifest back", true, func(x *tree, d, _ digest.Digest) string {
+			file := x.write(layout.RevisionPath("a", d), d.String())
+			x.ageFiles([]string{file}, "")
+			return file
+		}, true},
+		{"it hides a manifest", false, func(x *tree, d, _ digest.Digest) string {
+			file := x.write(layout.RevisionPath("a", d), d.String())
+			x.ageFiles([]string{file}, "")
+			return file
+		}, true},
+		{"it gives a lease back", true, func(x *tree, _, l digest.Digest) string { return x.write(layout.LayerPath("a", l), l.String()) }, false},
+		{"it hides a lease", false, func(x *tree, _, l digest.Digest) string { return x.write(layout.LayerPath("a", l), l.String()) }, false},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			t.Parallel()
@@ -58,30 +67,26 @@ func TestR2ASecondCycleMovesARootDuringTheSecondMark(t *testing.T) {
 			for ; ; moves++ {
 				view := &mover{left: moves}
 				x := newTree(t, volume.Options{View: view})
-				one := x.layer("a", "1").Digest
-				x.image("a", "other", "2", "")
-				x.remove(layout.RevisionPath("a", x.manifestOf("1")))
+				one, layer := x.image("a", "", "1", ""), digest.FromString("1")
 				x.age()
 				var file string
 				moved := false
-				if _, err := run(t.Context(), x.Volume, Options{Grace: time.Hour, Dwell: time.Nanosecond, Workers: 1}, func(step, _ string) {
-					if step == "giving back" || step == "discarding" {
+				if _, err := run(t.Context(), x.Volume, Options{Untagged: true, Grace: time.Hour, Dwell: time.Nanosecond, Workers: 1}, func(step, _ string) {
+					switch step {
+					case "giving back", "discarding":
 						view.do = nil
-					}
-					if step != "waiting" {
-						return
-					}
-					x.write(layout.RevisionPath("a", x.manifestOf("1")), "x")
-					file = tt.root(x)
-					if tt.back {
-						x.hideIn("zz", file)
-					}
-					view.do = func() {
-						moved = true
+					case "waiting":
+						file = tt.root(x, one, layer)
 						if tt.back {
-							_, _ = x.GiveBack("zz", file)
-						} else {
 							x.hideIn("zz", file)
+						}
+						view.do = func() {
+							moved = true
+							if tt.back {
+								_, _ = x.GiveBack("zz", file)
+							} else {
+								x.hideIn("zz", file)
+							}
 						}
 					}
 				}); err != nil {
@@ -90,8 +95,14 @@ func TestR2ASecondCycleMovesARootDuringTheSecondMark(t *testing.T) {
 				if !moved {
 					break
 				}
-				if _, err := x.Find(file); err != nil || !x.has(layout.BlobPath(one)) {
-					t.Errorf("before look %d: the blob is lost, %v", moves, err)
+				kept := []string{layout.BlobPath(layer)}
+				if tt.kept {
+					kept = x.files("a", "1", one)
+				}
+				for _, f := range append(kept, file) {
+					if _, err := x.Find(f); err != nil {
+						t.Errorf("before look %d: %v", moves, err)
+					}
 				}
 			}
 			if moves < 10 {
@@ -99,13 +110,6 @@ func TestR2ASecondCycleMovesARootDuringTheSecondMark(t *testing.T) {
 			}
 		})
 	}
-}
-
-// manifestOf writes the manifest of an image whose layer is the given content, whose blobs and links may be hidden.
-func (x *tree) manifestOf(content string) digest.Digest {
-	x.t.Helper()
-	return x.manifest("a", "", ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
-		Config: ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: digest.FromString(content), Size: 1}})
 }
 
 // hideIn hides a file in the trash of another cycle, and removes the folders of a tag.

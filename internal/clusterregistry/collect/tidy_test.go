@@ -3,6 +3,7 @@ package collect
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
@@ -27,10 +28,12 @@ func TestTidy(t *testing.T) {
 	}
 	x.age()
 	young := []string{x.write(kept[0]+".2.tmp", "x"), x.write(going+"/hashstates/sha256/6", "state")}
-	dry := quick
+	o := quick
+	o.Uploads = time.Nanosecond // A minute is the least.
+	dry := o
 	dry.DryRun = true
 	would := x.collect(dry)
-	r := x.collect(quick)
+	r := x.collect(o)
 	if would.Candidates != r.Deleted {
 		t.Errorf("the dry run announced %+v, the cycle deleted %+v", would.Candidates, r.Deleted)
 	}
