@@ -36,11 +36,11 @@ func (c *Controller) operates(r *http.Request, store string) (everything bool, r
 	case slices.Contains(c.o.Operators, who.name):
 		return true, nil
 	case store == "":
-		return false, denied("user %q may not see the usage of the registry or collect it: only the operator's own accounts may, and whoever has the verb %q on a store in this registry. Name that store: ?store=<namespace>/<name>", who.name, verbPurge)
+		return false, denied("user %q may not see the usage of the registry or collect it: only the operator's own accounts may, and whoever has the verb %q on a store in this registry. Name that store: ?store=NAMESPACE/NAME", who.name, verbPurge)
 	}
 	key, ok := storeKey(store)
 	if !ok {
-		return false, denied("the parameter store must be <namespace>/<name> of an ArtifactStore")
+		return false, denied("the parameter store must be NAMESPACE/NAME of an ArtifactStore")
 	}
 	allowed, err := c.has(r.Context(), who, right{verbPurge, resourceStores, key.Namespace, key.Name})
 	switch {

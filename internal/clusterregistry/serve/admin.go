@@ -19,7 +19,7 @@ type Usage struct {
 }
 
 // admin is what operators and the purges of this registry's stores ask the registry. A purge says whose it is with
-// ?store=<namespace>/<name>.
+// ?store=NAMESPACE/NAME.
 func (r *Registry) admin() http.Handler {
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET "+adminPath+"usage", r.usage)
