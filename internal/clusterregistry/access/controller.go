@@ -71,9 +71,7 @@ func (c *Controller) Authorized(r *http.Request, access ...auth.Access) (*auth.G
 	user, refusal := c.decide(r, access)
 	if refusal != nil {
 		refusal = refusal.toLook(r)
-		if at, ok := r.Context().Value(noteKey{}).(*note); ok {
-			at.refusal = refusal
-		}
+		leave(r, refusal)
 		return nil, refusal
 	}
 	grant := &auth.Grant{User: auth.UserInfo{Name: user}}
@@ -86,21 +84,16 @@ func (c *Controller) Authorized(r *http.Request, access ...auth.Access) (*auth.G
 // decide returns the name of the user of an admitted request.
 func (c *Controller) decide(r *http.Request, access []auth.Access) (user string, refusal *Refusal) {
 	wants, pulls := wanted(r, access)
-	token, sent := tokenOf(r)
+	_, sent := tokenOf(r)
 	switch {
 	case isAgent(r) && pulls:
 		return AgentName, nil
 	case !sent && pulls && c.o.AnonymousPull && len(wants) > 0:
 		return "", nil
-	case !sent:
-		return "", unauthorized(&errToken{"authentication required"})
 	}
-	who, err := c.identify(r.Context(), token)
-	if rejected := (*errToken)(nil); errors.As(err, &rejected) {
-		return "", unauthorized(rejected)
-	}
-	if err != nil {
-		return "", unavailable(err)
+	who, refusal := c.login(r)
+	if refusal != nil {
+		return "", refusal
 	}
 	if slices.Contains(c.o.Operators, who.name) {
 		return who.name, nil

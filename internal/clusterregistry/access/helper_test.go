@@ -41,6 +41,7 @@ const (
 	reader   = "system:serviceaccount:edge:reader"
 	purgeSA  = "system:serviceaccount:acme:acme-purge"
 	intruder = "system:serviceaccount:acme:other-purge"
+	anywhere = "system:serviceaccount:acme:anywhere"
 	operator = "system:serviceaccount:nfo-system:nfo-manager"
 )
 
@@ -75,7 +76,7 @@ func newServer(t testing.TB, objects ...client.Object) *server {
 	}
 	s := &server{clock: clocktesting.NewFakeClock(time.Unix(1_700_000_000, 0))}
 	s.users = map[string]authenticationv1.TokenReviewStatus{
-		"ci": user(ci, Audience), "reader": user(reader, Audience), "purge": user(purgeSA, Audience), "intruder": user(intruder, Audience), "operator": user(operator, Audience),
+		"ci": user(ci, Audience), "reader": user(reader, Audience), "purge": user(purgeSA, Audience), "intruder": user(intruder, Audience), "anywhere": user(anywhere, Audience), "operator": user(operator, Audience),
 		"elsewhere": user(ci), "nobody": user("", Audience),
 		"expired": {Error: "[invalid bearer token, service account token has expired]"},
 		"deleted": {Error: "[invalid bearer token, serviceaccounts \"ci\" not found]"},
@@ -84,6 +85,7 @@ func newServer(t testing.TB, objects ...client.Object) *server {
 	s.rights = map[string][]string{
 		ci:     {"push artifactmanifests/acme/cnf", "push artifactmanifests/acme/sealed", "push artifactmanifests/acme/leaving", "push artifactmanifests/acme/absent", "push artifactmanifests/acme/old", "push artifactmanifests/acme/pending", "push artifactmanifests/acme/loser", "push artifactmanifests/acme/shut", "push artifactmanifests/acme/broken", "push artifactmanifests/acme/sealing"},
 		reader: {"pull artifactmanifests/acme/cnf"}, purgeSA: {"purge artifactstores/acme/acme"},
+		anywhere: {"purge artifactstores/acme/elsewhere", "purge artifactstores/acme/gone"},
 	}
 	s.Client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithInterceptorFuncs(interceptor.Funcs{Create: s.create}).
 		WithIndex(&v1alpha1.ArtifactStore{}, storeByPrefix, prefixes).WithIndex(&v1alpha1.ArtifactManifest{}, manifestByRepository, repositories).Build()
