@@ -54,7 +54,7 @@ func newClusterScene(t *testing.T) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newGuardedScene(t, registrytest.Access(auth, access.Handler))
+	return newGuardedScene(t, registrytest.Own(), registrytest.Access(auth, access.Handler))
 }
 
 // token is a file with a token of an account for the cluster's own registry.
