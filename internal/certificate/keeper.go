@@ -45,9 +45,9 @@ type Options struct {
 	// "": none.
 	ConfigMap string
 	// Of is whose certificate it is, in messages: "webhook" unless given.
-	Of string
-	Clock    clock.Clock // the usual one if nil
-	Log      logr.Logger
+	Of    string
+	Clock clock.Clock // the usual one if nil
+	Log   logr.Logger
 }
 
 // Keeper keeps the certificate of one replica. It runs from [Keeper.Start] without being elected.
