@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -14,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -34,23 +32,7 @@ func inCluster(prefix string) func(*v1alpha1.ArtifactStore) {
 // newClusterScene is one whose registry is the cluster's own: it lets in whom the API server knows.
 func newClusterScene(t *testing.T) *scene {
 	t.Helper()
-	objects, err := cache.New(env.Admin, cache.Options{Scheme: env.Client.Scheme()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	if err := access.Index(ctx, objects); err != nil {
-		t.Fatal(err)
-	}
-	go func() { ended <- objects.Start(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	auth, err := access.New(access.Options{Reviews: env.Client, Objects: objects, Operators: []string{environment.ManagerUser}}).Configuration()
+	auth, err := newAccess(t).Configuration()
 	if err != nil {
 		t.Fatal(err)
 	}
