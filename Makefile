@@ -44,6 +44,7 @@ generate: ## write CRDs, roles and deep copies anew from the Go sources
 	$(GO) tool controller-gen rbac:roleName=nfo-purger,fileName=purger.yaml output:rbac:dir=config/rbac paths=./internal/purge/...
 	$(GO) tool controller-gen rbac:roleName=nfo-remover,fileName=remover.yaml output:rbac:dir=config/rbac paths=./internal/removal/...
 	$(GO) tool controller-gen rbac:roleName=nfo-checker,fileName=checker.yaml output:rbac:dir=config/rbac paths=./cmd/nfo
+	$(GO) tool controller-gen rbac:roleName=nfo-registry,fileName=registry.yaml output:rbac:dir=config/rbac paths=./internal/clusterregistry/...
 	$(MAKE) --no-print-directory charts/nfo/files
 	$(GO) run -C tools/chart . '$(CURDIR)/charts/nfo'
 
@@ -53,7 +54,7 @@ charts/nfo/files:
 	rm -rf $@
 	mkdir -p $@/crd $@/rbac $@/webhook
 	cp config/crd/nfo.dev_*.yaml $@/crd
-	cp config/rbac/{identity,role,watched,purger,remover,checker,tenants,workloads}.yaml $@/rbac
+	cp config/rbac/{identity,role,watched,purger,remover,checker,registry,tenants,workloads}.yaml $@/rbac
 	cp config/webhook/{webhook,tombstones,manager,purger}.yaml $@/webhook
 
 .PHONY: verify
