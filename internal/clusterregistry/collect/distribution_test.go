@@ -185,9 +185,9 @@ func resident() int {
 	return kilobytes >> 10
 }
 
-// Set NFO_SCALE to a number of manifests for more than 500, such as 10,000, which took 1 second to mark and 51 MiB of memory.
+// Set NFO_SCALE to a number of manifests for more than 300, such as 10,000, which took 1 second to mark and 51 MiB of memory.
 func TestScale(t *testing.T) {
-	images := 500
+	images := 300
 	if n, err := strconv.Atoi(os.Getenv("NFO_SCALE")); err == nil {
 		images = n
 	}
