@@ -42,15 +42,21 @@ type State struct {
 }
 
 // request is a collection that somebody asks for.
-type request struct{ dryRun bool }
+type request struct {
+	dryRun bool
+	// number is what State.Requested was then. Another process on the volume, or whoever deletes the file of the state,
+	// may have it forgotten there.
+	number int64
+}
 
 // collector runs one collection at a time in this process. A second process that runs one does no harm.
 type collector struct {
-	volume  *volume.Volume
-	options collect.Options
-	log     *slog.Logger
-	wake    chan request
-	mu      sync.Mutex
+	volume   *volume.Volume
+	options  collect.Options
+	log      *slog.Logger
+	counters *counters
+	wake     chan request
+	mu       sync.Mutex
 }
 
 // run collects when asked, until ctx ends.
@@ -74,9 +80,10 @@ func (c *collector) ask(asked request) (State, error) {
 		return State{}, err
 	}
 	state.Requested++
+	asked.number = state.Requested
 	select {
 	case waiting := <-c.wake:
-		asked.dryRun = asked.dryRun && waiting.dryRun
+		asked.dryRun, asked.number = asked.dryRun && waiting.dryRun, max(asked.number, waiting.number)
 	default:
 	}
 	c.wake <- asked
@@ -84,9 +91,9 @@ func (c *collector) ask(asked request) (State, error) {
 }
 
 func (c *collector) collect(ctx context.Context, asked request) {
-	var began State
+	began := State{Requested: asked.number}
 	err := c.change(func(s *State) {
-		*s = State{Running: true, DryRun: asked.dryRun, Started: time.Now(), Heard: time.Now(), Last: s.Last, Ended: s.Ended, Requested: s.Requested, Done: s.Done}
+		*s = State{Running: true, DryRun: asked.dryRun, Started: time.Now(), Heard: time.Now(), Last: s.Last, Ended: s.Ended, Requested: max(s.Requested, asked.number), Done: s.Done}
 		began = *s
 	})
 	if err != nil {
@@ -100,11 +107,7 @@ func (c *collector) collect(ctx context.Context, asked request) {
 		}
 	}
 	report, err := collect.Run(ctx, c.volume, o)
-	if err != nil {
-		c.log.Error("the collection failed", "error", err)
-	} else {
-		c.log.Info("the collection ended", "report", report.String())
-	}
+	c.count(report, err)
 	failure := c.change(func(s *State) {
 		s.Running, s.Progress, s.Ended, s.Last, s.Done, s.Error = false, nil, time.Now(), &report, max(s.Done, began.Requested), ""
 		if err != nil {
@@ -114,6 +117,23 @@ func (c *collector) collect(ctx context.Context, asked request) {
 	if failure != nil {
 		c.log.Error("could not write down how the collection ended", "error", failure)
 	}
+}
+
+// count says and counts how a collection ended.
+func (c *collector) count(report collect.Report, err error) {
+	outcome := "Succeeded"
+	switch {
+	case err != nil:
+		outcome = "Failed"
+		c.log.Error("the collection failed", "error", err)
+	case report.DryRun:
+		outcome = "DryRun"
+	}
+	if err == nil {
+		c.log.Info("the collection ended", "report", report.String())
+	}
+	c.counters.collections.WithLabelValues(outcome).Inc()
+	c.counters.freed.Add(float64(report.Deleted.Bytes))
 }
 
 // state is what is known of collections in all processes.
