@@ -67,6 +67,10 @@ func New(ctx context.Context, o Options) (*Registry, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Guard = o.Guard.withDefaults()
+	if o.Collection.Workers == 0 && o.Volume.Kind() == volume.Local {
+		// The processors are for clients. On a network file system a worker waits, mostly.
+		o.Collection.Workers = 1
+	}
 	r := &Registry{
 		o: o, driver: storage.New(storage.Options{Volume: o.Volume, Grace: o.Collection.Grace, Log: o.Log}),
 		prober: &prober{volume: o.Volume}, turns: newTurns(o.Requests), counters: newCounters(),
