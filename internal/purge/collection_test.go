@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -22,6 +23,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/serve"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
@@ -255,6 +257,10 @@ func TestAPurgeIsStoppedWhileItWaits(t *testing.T) {
 		log.Write(line)
 		if strings.Contains(string(line), "Waiting for the registry's collection") {
 			if told++; told == 3 {
+				lease, err := w.leases.CoordinationV1().Leases(namespace).Get(ctx, cronjob.LeaseName("acme"), metav1.GetOptions{})
+				if err != nil || lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity != "us" || w.status().LastPurge == nil {
+					t.Errorf("while it waits the Lease is %+v (%v), the last purge %+v", lease, err, w.status().LastPurge)
+				}
 				stop()
 			}
 		}
