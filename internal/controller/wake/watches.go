@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -385,11 +386,13 @@ func NewAddresses() predicate.Predicate {
 	}
 }
 
+// equalRuns compares what a condition says of purges. The message changes once more after a purge waited for the
+// registry's collection.
 func equalRuns(a, b *v1alpha1.PurgeRun) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.CompletionTime.Equal(&b.CompletionTime) && a.Outcome == b.Outcome
+	return a.CompletionTime.Equal(&b.CompletionTime) && a.Outcome == b.Outcome && a.Message == b.Message && ptr.Equal(a.FreedBytes, b.FreedBytes)
 }
 
 func readiness(s *v1alpha1.ArtifactStore) metav1.Condition {
