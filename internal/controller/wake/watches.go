@@ -342,7 +342,7 @@ func LifeOrApplications() predicate.Predicate {
 	}})
 }
 
-// LifeOrPurge lets pass, besides, that a purge has ended or learnt something.
+// LifeOrPurge lets pass, besides, that a purge has ended or learnt something, such as what a collection has freed.
 func LifeOrPurge() predicate.Predicate {
 	return predicate.Or(LifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, ok1 := e.ObjectOld.(*v1alpha1.ArtifactStore)
@@ -386,8 +386,6 @@ func NewAddresses() predicate.Predicate {
 	}
 }
 
-// equalRuns compares what a condition says of purges. The message changes once more after a purge waited for the
-// registry's collection.
 func equalRuns(a, b *v1alpha1.PurgeRun) bool {
 	if a == nil || b == nil {
 		return a == b
