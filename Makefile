@@ -148,9 +148,14 @@ fuzz: ## read charts of any template and values, for NFO_FUZZ (default 10m)
 races: cluster ## 2,000 times create a pod while its image is deleted and purged (20 minutes)
 	NFO_PUBLISHERS=8 NFO_ROUNDS=250 $(GO) test ./test/integration -count=1 -v -run TestI14NoImageOfAnAdmittedPodIsPurged -timeout 60m
 
+.PHONY: hammer
+hammer: ## push to and collect one registry from three processes that are killed, and lose nothing (30 minutes)
+	NFO_HAMMER=5m $(GO) test ./internal/clusterregistry/storage -run Hammer -count=1 -v -timeout 60m
+
 .PHONY: bench
 bench: cluster bin/peers ## measure what a purge and a release cost, beside their peers (15 minutes)
 	$(GO) test ./internal/chart -run '^$$' -bench . -benchtime 3x -timeout 5m
+	$(GO) test ./internal/clusterregistry/serve -run '^$$' -bench . -benchtime 1x -timeout 10m
 	$(GO) test ./internal/purge -run '^$$' -bench Plan -benchtime 500ms -timeout 2m
 	$(GO) test ./test/bench -run '^$$' -bench . -benchtime 1x -timeout 15m
 

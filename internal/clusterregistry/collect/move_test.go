@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,17 +17,31 @@ import (
 
 // mover is a view that does something once, before the n-th look.
 type mover struct {
+	mu   sync.Mutex
 	left int
 	do   func()
 }
 
+func (m *mover) set(do func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.do = do
+}
+
 func (m *mover) look() {
-	if m.do == nil {
-		return
+	m.mu.Lock()
+	do := m.do
+	if do != nil {
+		m.left--
 	}
-	if m.left--; m.left < 0 {
-		do := m.do
+	if m.left >= 0 {
+		do = nil
+	}
+	if do != nil {
 		m.do = nil
+	}
+	m.mu.Unlock()
+	if do != nil {
 		do()
 	}
 }
@@ -74,20 +89,20 @@ func TestR2ASecondCycleMovesARootDuringTheSecondMark(t *testing.T) {
 				if _, err := run(t.Context(), x.Volume, Options{Untagged: true, Grace: time.Hour, Dwell: time.Nanosecond, Workers: 1}, func(step, _ string) {
 					switch step {
 					case "giving back", "discarding":
-						view.do = nil
+						view.set(nil)
 					case "waiting":
 						file = tt.root(x, one, layer)
 						if tt.back {
 							x.hideIn("zz", file)
 						}
-						view.do = func() {
+						view.set(func() {
 							moved = true
 							if tt.back {
 								_, _ = x.GiveBack("zz", file)
 							} else {
 								x.hideIn("zz", file)
 							}
-						}
+						})
 					}
 				}); err != nil {
 					t.Fatal(err)

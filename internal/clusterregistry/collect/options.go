@@ -55,9 +55,9 @@ const (
 
 // Progress says how far a cycle is.
 type Progress struct {
-	Phase Phase
+	Phase Phase `json:"phase"`
 	// Done counts the repositories or files that this phase has processed.
-	Done int
+	Done int `json:"done"`
 }
 
 func (o Options) validate() error {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -127,15 +128,16 @@ func TestR2WhatIsPublishedDuringACycleIsKept(t *testing.T) {
 // lister is a view that does something once before a folder is listed.
 type lister struct {
 	folder string
-	before func()
+	before atomic.Pointer[func()]
 }
 
 func (l *lister) Lstat(name string) (fs.FileInfo, error) { return os.Lstat(name) }
 
 func (l *lister) ReadDir(name string) ([]fs.DirEntry, error) {
-	if before := l.before; before != nil && strings.HasSuffix(name, l.folder) {
-		l.before = nil
-		before()
+	if strings.HasSuffix(name, l.folder) {
+		if before := l.before.Swap(nil); before != nil {
+			(*before)()
+		}
 	}
 	return os.ReadDir(name)
 }
@@ -155,10 +157,11 @@ func TestR2WhatIsPublishedDuringTheSecondMarkIsKept(t *testing.T) {
 		if step != "waiting" {
 			return
 		}
-		view.before = func() {
+		push := func() {
 			child := x.manifest("a", "", ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: []ocispec.Descriptor{layer}})
 			x.index("a", "i", child)
 		}
+		view.before.Store(&push)
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -14,12 +14,18 @@ const maxProblems = 16
 
 // Counts counts what a cycle did something with.
 type Counts struct {
-	Repositories, Tags                  int
-	Revisions, Layers, Referrers, Blobs int
+	Repositories int `json:"repositories"`
+	Tags         int `json:"tags"`
+	Revisions    int `json:"revisions"`
+	Layers       int `json:"layers"`
+	Referrers    int `json:"referrers"`
+	Blobs        int `json:"blobs"`
 	// Uploads counts uploads that did not end, and Files temporary files.
-	Uploads, Files int
+	Uploads int `json:"uploads"`
+	Files   int `json:"files"`
 	// Bytes is the size of the blobs, and UploadBytes that of the uploads.
-	Bytes, UploadBytes int64
+	Bytes       int64 `json:"bytes"`
+	UploadBytes int64 `json:"uploadBytes"`
 }
 
 // of is the count of a kind of file.
@@ -44,21 +50,24 @@ func (c *Counts) of(kind layout.Kind) *int {
 // Report is what a cycle did. After an error it says what was done until then.
 type Report struct {
 	// Cycle is the name of the cycle: unique, and in the order of time.
-	Cycle  string
-	DryRun bool
+	Cycle  string `json:"cycle"`
+	DryRun bool   `json:"dryRun"`
 	// Adopted counts the files of earlier cycles that were given back.
-	Adopted int
+	Adopted int `json:"adopted"`
 	// Seen is what the first mark read, Candidates what it found that may be deleted. Seen.Blobs counts folders.
-	Seen, Candidates Counts
+	Seen       Counts `json:"seen"`
+	Candidates Counts `json:"candidates"`
 	// Hidden is what was hidden, GivenBack what of it was given back, Deleted what is gone.
-	Hidden, GivenBack, Deleted Counts
+	Hidden    Counts `json:"hidden"`
+	GivenBack Counts `json:"givenBack"`
+	Deleted   Counts `json:"deleted"`
 	// NotUnderstood are the first 16 references and manifests of the last mark that are missing or cannot be
 	// understood, in order, each with its repository and the reason. Everything in their repository is kept.
-	NotUnderstood []string
+	NotUnderstood []string `json:"notUnderstood,omitempty"`
 	// NotUnderstoodCount counts all of them.
-	NotUnderstoodCount int
-	// Took is how long each phase took.
-	Took map[Phase]time.Duration
+	NotUnderstoodCount int `json:"notUnderstoodCount"`
+	// Took is how long each phase took, in JSON in nanoseconds.
+	Took map[Phase]time.Duration `json:"took,omitempty"`
 }
 
 // Kept is what the first mark saw and did not find to be a candidate.

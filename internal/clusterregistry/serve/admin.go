@@ -1,17 +1,12 @@
 package serve
 
 import (
+	"context"
 	"net/http"
 	"time"
-
-	"github.com/distribution/distribution/v3/registry/auth"
 )
 
 const adminPath = "/nfo/v1/"
-
-// operator is what a client must be allowed to see usage and to collect: as distribution names the list of all
-// repositories.
-var operator = auth.Access{Resource: auth.Resource{Type: "registry", Name: "catalog"}, Action: "*"}
 
 // Usage is how full the volume is, in bytes.
 type Usage struct {
@@ -23,17 +18,44 @@ type Usage struct {
 	Refuses string `json:"refuses,omitempty"`
 }
 
-// admin is what the operator asks the registry.
+// admin is what operators and the purges of this registry's stores ask the registry. A purge says whose it is with
+// ?store=NAMESPACE/NAME.
 func (r *Registry) admin() http.Handler {
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET "+adminPath+"usage", r.usage)
 	routes.HandleFunc("GET "+adminPath+"collection", r.collectionState)
 	routes.HandleFunc("POST "+adminPath+"collection", r.startCollection)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if r.may(w, req, operator) {
-			routes.ServeHTTP(w, req)
+		everything := true
+		if r.o.Access != nil {
+			var err error
+			if everything, err = r.o.Access.Operates(req, req.URL.Query().Get("store")); err != nil {
+				// Access puts its own answer in the place of this one.
+				fail(w, http.StatusForbidden, "DENIED", err.Error())
+				return
+			}
 		}
+		routes.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), everythingKey{}, everything)))
 	})
+}
+
+// everythingKey is whether the client of a request may know the names of all repositories.
+type everythingKey struct{}
+
+// shown is what the client of a request may know of the state: a store's purge must not learn what is in other stores.
+func (s State) shown(req *http.Request) State {
+	if everything, _ := req.Context().Value(everythingKey{}).(bool); everything {
+		return s
+	}
+	if s.Error != "" {
+		s.Error = "the collection failed; the log of the registry says why"
+	}
+	if s.Last != nil {
+		last := *s.Last
+		last.NotUnderstood = nil
+		s.Last = &last
+	}
+	return s
 }
 
 func (r *Registry) usage(w http.ResponseWriter, _ *http.Request) {
@@ -47,13 +69,13 @@ func (r *Registry) usage(w http.ResponseWriter, _ *http.Request) {
 	})
 }
 
-func (r *Registry) collectionState(w http.ResponseWriter, _ *http.Request) {
+func (r *Registry) collectionState(w http.ResponseWriter, req *http.Request) {
 	s, err := r.collector.state(time.Now())
 	if err != nil {
 		fail(w, http.StatusInternalServerError, "UNKNOWN", err.Error())
 		return
 	}
-	answer(w, http.StatusOK, "application/json", s)
+	answer(w, http.StatusOK, "application/json", s.shown(req))
 }
 
 // startCollection answers 202 with the state, whose number of requests says which collection the client has asked for.
@@ -72,5 +94,5 @@ func (r *Registry) startCollection(w http.ResponseWriter, req *http.Request) {
 		fail(w, http.StatusInternalServerError, "UNKNOWN", err.Error())
 		return
 	}
-	answer(w, http.StatusAccepted, "application/json", s)
+	answer(w, http.StatusAccepted, "application/json", s.shown(req))
 }

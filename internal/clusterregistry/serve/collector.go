@@ -42,7 +42,12 @@ type State struct {
 }
 
 // request is a collection that somebody asks for.
-type request struct{ dryRun bool }
+type request struct {
+	dryRun bool
+	// number is what State.Requested was then. Another process on the volume, or whoever deletes the file of the state,
+	// may have it forgotten there.
+	number int64
+}
 
 // collector runs one collection at a time in this process. A second process that runs one does no harm.
 type collector struct {
@@ -74,9 +79,10 @@ func (c *collector) ask(asked request) (State, error) {
 		return State{}, err
 	}
 	state.Requested++
+	asked.number = state.Requested
 	select {
 	case waiting := <-c.wake:
-		asked.dryRun = asked.dryRun && waiting.dryRun
+		asked.dryRun, asked.number = asked.dryRun && waiting.dryRun, max(asked.number, waiting.number)
 	default:
 	}
 	c.wake <- asked
@@ -84,9 +90,9 @@ func (c *collector) ask(asked request) (State, error) {
 }
 
 func (c *collector) collect(ctx context.Context, asked request) {
-	var began State
+	began := State{Requested: asked.number}
 	err := c.change(func(s *State) {
-		*s = State{Running: true, DryRun: asked.dryRun, Started: time.Now(), Heard: time.Now(), Last: s.Last, Ended: s.Ended, Requested: s.Requested, Done: s.Done}
+		*s = State{Running: true, DryRun: asked.dryRun, Started: time.Now(), Heard: time.Now(), Last: s.Last, Ended: s.Ended, Requested: max(s.Requested, asked.number), Done: s.Done}
 		began = *s
 	})
 	if err != nil {

@@ -1,0 +1,98 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
+)
+
+// Operates decides whether a request may see how full the registry is and ask for a collection: operators may, and
+// whoever has the verb purge on a store in this registry. The request names the store as namespace/name; "" for none.
+// everything is true for an operator, who may also know the names of all repositories. Errors are a *Refusal.
+func (c *Controller) Operates(r *http.Request, store string) (everything bool, err error) {
+	everything, refusal := c.operates(r, store)
+	if refusal != nil {
+		leave(r, refusal)
+		return false, refusal
+	}
+	return everything, nil
+}
+
+func (c *Controller) operates(r *http.Request, store string) (everything bool, refusal *Refusal) {
+	who, refusal := c.login(r)
+	switch {
+	case refusal != nil:
+		return false, refusal
+	case slices.Contains(c.o.Operators, who.name):
+		return true, nil
+	case store == "":
+		return false, denied("user %q may not see the usage of the registry or collect it: only the operator's own accounts may, and whoever has the verb %q on a store in this registry. Name that store: ?store=NAMESPACE/NAME", who.name, verbPurge)
+	}
+	key, ok := storeKey(store)
+	if !ok {
+		return false, denied("the parameter store must be NAMESPACE/NAME of an ArtifactStore")
+	}
+	allowed, err := c.has(r.Context(), who, right{verbPurge, resourceStores, key.Namespace, key.Name})
+	switch {
+	case err != nil:
+		return false, unavailable(err)
+	case !allowed:
+		return false, denied("user %q needs %s to see the usage of the registry or collect it. The store's purge account has it: kubectl create token %s -n %s --audience %s",
+			who.name, right{verbPurge, resourceStores, key.Namespace, key.Name}, cronjob.ObjectName(key.Name), key.Namespace, Audience)
+	}
+	return false, c.isHere(r, key)
+}
+
+// isHere refuses a store that is not in this registry. Only who has a right on the store is told.
+func (c *Controller) isHere(r *http.Request, key client.ObjectKey) *Refusal {
+	limited, cancel := context.WithTimeout(r.Context(), findLimit)
+	defer cancel()
+	var s v1alpha1.ArtifactStore
+	err := c.o.Objects.Get(limited, key, &s, client.UnsafeDisableDeepCopy)
+	switch {
+	case apierrors.IsNotFound(err), err == nil && !s.InClusterRegistry():
+		return denied("there is no ArtifactStore %s with spec.registry.clusterRegistry", key)
+	case err != nil:
+		return unavailable(fmt.Errorf("reading ArtifactStore %s: %w", key, err))
+	}
+	return nil
+}
+
+// storeKey splits namespace/name. ok is false for what no store can be called.
+func storeKey(store string) (key client.ObjectKey, ok bool) {
+	key.Namespace, key.Name, _ = strings.Cut(store, "/")
+	return key, len(validation.IsDNS1123Label(key.Namespace)) == 0 && len(validation.IsDNS1123Subdomain(key.Name)) == 0
+}
+
+// login returns who sent a request, by its token.
+func (c *Controller) login(r *http.Request) (*identity, *Refusal) {
+	token, sent := tokenOf(r)
+	if !sent {
+		return nil, unauthorized(&errToken{"authentication required"})
+	}
+	who, err := c.identify(r.Context(), token)
+	if rejected := (*errToken)(nil); errors.As(err, &rejected) {
+		return nil, unauthorized(rejected)
+	}
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return who, nil
+}
+
+// leave leaves a refusal for Handler.
+func leave(r *http.Request, refusal *Refusal) {
+	if at, ok := r.Context().Value(noteKey{}).(*note); ok {
+		at.refusal = refusal
+	}
+}
