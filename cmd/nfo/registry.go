@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -78,6 +80,8 @@ Exit codes:
 	cfg.Guard.MinFree = 1 << 30
 	f.DurationVar(&cfg.Collection.Grace, "grace", storage.DefaultGrace, "how long what was pushed is kept with nothing that names it; at least 1m, and longer than any push takes after its first blob")
 	f.BoolVar(&cfg.Collection.Untagged, "collect-untagged", false, "collect manifests that no tag and no index names; default: they stay until they are deleted by digest")
+	f.DurationVar(&cfg.Scrub.Period, "scrub-period", 30*24*time.Hour, "how long reading all content again takes, to find what has become corrupt; below 0: never")
+	f.Int64Var(&cfg.Scrub.BytesPerSecond, "scrub-bytes-per-second", 20<<20, "bytes that this reads a second at most; 0 for no bound but the period")
 	f.DurationVar(&cfg.stale, "stale", -1, "how old what one host sees of the folder can be; default: by its file system and mount options")
 	f.BoolVar(&cfg.insistOnSMB, "allow-smb", false, "serve a folder on SMB, which has corrupted registries under load")
 	f.IntVar(&cfg.Requests, "requests", 256, "requests that are answered at a time, a quarter of them for one client; at least 4")
@@ -102,6 +106,8 @@ func (cfg registryConfig) validate() error {
 		return fmt.Errorf("--high-water is %g and must be above 0 and at most 100", cfg.Guard.HighWater)
 	case cfg.Collection.Grace < time.Minute:
 		return fmt.Errorf("--grace is %s and must be at least 1m", cfg.Collection.Grace)
+	case cfg.Scrub.BytesPerSecond < 0:
+		return fmt.Errorf("--scrub-bytes-per-second is %d and must be at least 0", cfg.Scrub.BytesPerSecond)
 	case cfg.Requests < 4:
 		return fmt.Errorf("--requests is %d and must be at least 4", cfg.Requests)
 	}
@@ -143,7 +149,7 @@ func runRegistry(ctx context.Context, cfg registryConfig) error {
 	g.Go(func() error { return serve.Listen(ctx, listener, registry.Handler(), shared.tls) })
 	g.Go(func() error { return registry.Run(ctx) })
 	g.Go(func() error { return serveBeside(ctx, cfg.probes, healthOf(registry.Ready, shared.ready)) })
-	g.Go(func() error { return serveBeside(ctx, cfg.metrics, promhttp.Handler()) })
+	g.Go(func() error { return serveBeside(ctx, cfg.metrics, metricsOf(registry)) })
 	return errors.Join(g.Wait(), registry.Close())
 }
 
@@ -182,6 +188,13 @@ func openVolume(cfg registryConfig) (*volume.Volume, error) {
 		return nil, fmt.Errorf("the folder %s is on SMB, which has corrupted registries under load: use another file system, or insist with --allow-smb", cfg.root)
 	}
 	return v, nil
+}
+
+// metricsOf shows what the registry counts, and the process.
+func metricsOf(registry *serve.Registry) http.Handler {
+	all := prometheus.NewRegistry()
+	all.MustRegister(registry, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(all, promhttp.HandlerOpts{})
 }
 
 // healthOf answers the probes of Kubernetes: alive as long as the process answers, ready while all checks pass.
