@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,8 +9,11 @@ import (
 	"testing"
 
 	"github.com/onsi/gomega"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/access"
@@ -97,4 +101,39 @@ func TestPublishToTheClustersRegistryAsAnAccount(t *testing.T) {
 	p.Expect(written).To(gomega.Equal(p.registry.CA))
 	code, out, errOut = publish("am/m") // with the login that is stored
 	p.Expect(code).To(gomega.BeZero(), "%s%s", out, errOut)
+}
+
+// Whose own token the API server accepts for the registry needs no account.
+func TestPublishToTheClustersRegistryAsYourself(t *testing.T) {
+	t.Parallel()
+	p := secureClusterScene(t).workplace()
+	m := p.manifest("m", "upf:1.0.0")
+	p.create(m)
+	p.chart("chart.tgz", "upf", "1.0.0")
+	kubeconfig := p.account("jill", rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"artifactmanifests", "artifactstores"}, Verbs: []string{"get", "push"}})
+	reviewer := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: p.ns + "-reviews"}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "system:auth-delegator"},
+		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: p.ns, Name: "jill"}},
+	}
+	p.create(reviewer)
+	t.Cleanup(func() { _ = env.Client.Delete(context.WithoutCancel(t.Context()), reviewer) }) // others do not see it
+
+	account := &corev1.ServiceAccount{ObjectMeta: p.meta("jill")}
+	token := &authenticationv1.TokenRequest{}
+	p.Expect(env.Client.SubResource("token").Create(t.Context(), account, token)).To(gomega.Succeed())
+	both := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: append(token.Spec.Audiences, v1alpha1.ClusterRegistryAudience)}}
+	p.Expect(env.Client.SubResource("token").Create(t.Context(), account, both)).To(gomega.Succeed())
+	config, err := clientcmd.LoadFromFile(kubeconfig)
+	p.Expect(err).NotTo(gomega.HaveOccurred())
+	publish := func() string {
+		_, _, errOut := p.run(as(kubeconfig, p.command("am/m", "chart.tgz")))
+		return errOut
+	}
+	p.Eventually(publish).Should(gomega.ContainSubstring("the API server does not accept your token for the audience nfo-registry"))
+	for _, user := range config.AuthInfos {
+		user.Token = both.Status.Token
+	}
+	p.Expect(clientcmd.WriteToFile(*config, kubeconfig)).To(gomega.Succeed())
+	p.Eventually(publish).ShouldNot(gomega.ContainSubstring("error"))
+	p.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 }
