@@ -163,6 +163,7 @@ func (n *node) explain(ctx context.Context) {
 		"kubectl get as,am,nfdv,nsdv,sns,ts,cronjobs,jobs,pods,leases -A",
 		"kubectl get events -A --sort-by=.lastTimestamp | tail -40",
 		"kubectl logs -n nfo-system -l app.kubernetes.io/component=manager --tail=60 --prefix",
+		"kubectl logs -n nfo-system -l app.kubernetes.io/component=registry --tail=60 --prefix",
 		"kubectl describe pods -n nfo-system | tail -80",
 		"kubectl logs -n publisher -l app.kubernetes.io/managed-by=nfo --tail=40 --prefix",
 	} {
