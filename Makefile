@@ -44,6 +44,7 @@ generate: ## write CRDs, roles and deep copies anew from the Go sources
 	$(GO) tool controller-gen rbac:roleName=nfo-purger,fileName=purger.yaml output:rbac:dir=config/rbac paths=./internal/purge/...
 	$(GO) tool controller-gen rbac:roleName=nfo-remover,fileName=remover.yaml output:rbac:dir=config/rbac paths=./internal/removal/...
 	$(GO) tool controller-gen rbac:roleName=nfo-checker,fileName=checker.yaml output:rbac:dir=config/rbac paths=./cmd/nfo
+	$(GO) tool controller-gen rbac:roleName=nfo-registry,fileName=registry.yaml output:rbac:dir=config/rbac paths=./internal/clusterregistry/...
 	$(MAKE) --no-print-directory charts/nfo/files
 	$(GO) run -C tools/chart . '$(CURDIR)/charts/nfo'
 
@@ -53,7 +54,7 @@ charts/nfo/files:
 	rm -rf $@
 	mkdir -p $@/crd $@/rbac $@/webhook
 	cp config/crd/nfo.dev_*.yaml $@/crd
-	cp config/rbac/{identity,role,watched,purger,remover,checker,tenants,workloads}.yaml $@/rbac
+	cp config/rbac/{identity,role,watched,purger,remover,checker,registry,tenants,workloads}.yaml $@/rbac
 	cp config/webhook/{webhook,tombstones,manager,purger}.yaml $@/webhook
 
 .PHONY: verify
@@ -147,9 +148,14 @@ fuzz: ## read charts of any template and values, for NFO_FUZZ (default 10m)
 races: cluster ## 2,000 times create a pod while its image is deleted and purged (20 minutes)
 	NFO_PUBLISHERS=8 NFO_ROUNDS=250 $(GO) test ./test/integration -count=1 -v -run TestI14NoImageOfAnAdmittedPodIsPurged -timeout 60m
 
+.PHONY: hammer
+hammer: ## push to and collect one registry from three processes that are killed, and lose nothing (30 minutes)
+	NFO_HAMMER=5m $(GO) test ./internal/clusterregistry/storage -run Hammer -count=1 -v -timeout 60m
+
 .PHONY: bench
 bench: cluster bin/peers ## measure what a purge and a release cost, beside their peers (15 minutes)
 	$(GO) test ./internal/chart -run '^$$' -bench . -benchtime 3x -timeout 5m
+	$(GO) test ./internal/clusterregistry/serve -run '^$$' -bench . -benchtime 1x -timeout 10m
 	$(GO) test ./internal/purge -run '^$$' -bench Plan -benchtime 500ms -timeout 2m
 	$(GO) test ./test/bench -run '^$$' -bench . -benchtime 1x -timeout 15m
 

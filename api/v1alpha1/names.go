@@ -32,6 +32,14 @@ const (
 	WebhookServiceName = "nfo-webhooks"
 	// WebhookSecretName is that of the Secret that the webhooks' certificate is kept in.
 	WebhookSecretName = "nfo-webhook-certificate"
+	// RegistryName is that of the Deployment, Service, ServiceAccount and roles of the registry that nfo ships.
+	RegistryName = "nfo-registry"
+	// RegistrySecretName is that of the Secret that the registry's certificate is kept in.
+	RegistrySecretName = "nfo-registry-certificate"
+	// RegistryBundleName is that of the ConfigMap with the certificate authorities of the registry, in the key ca.crt.
+	RegistryBundleName = "nfo-registry-ca"
+	// RegistryUploadsName is that of the Secret that signs the state of uploads to the registry.
+	RegistryUploadsName = "nfo-registry-uploads"
 )
 
 // Plural resource names by kind, as they stand in refusals and on kubectl's command line.

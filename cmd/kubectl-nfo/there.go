@@ -82,10 +82,10 @@ func (a *applier) imported(ctx context.Context, kind string, list client.ObjectL
 func otherRegistry(there, o client.Object) error {
 	before, ok := there.(*v1alpha1.ArtifactStore)
 	store, same := o.(*v1alpha1.ArtifactStore)
-	if !ok || !same || before.Spec.Registry.URL == store.Spec.Registry.URL {
+	if !ok || !same || before.RegistryURL() == store.RegistryURL() {
 		return nil
 	}
-	return fmt.Errorf("it exists with the URL %s, which cannot be changed; import without --registry for it, or with this URL", before.Spec.Registry.URL)
+	return fmt.Errorf("it exists with the URL %s, which cannot be changed; import without --registry for it, or with this URL", before.RegistryURL())
 }
 
 // errLeft is not a failure: what is there is the better of the two.

@@ -2,23 +2,22 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/access"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/serve"
@@ -32,6 +31,8 @@ type registryConfig struct {
 	root, address, probes, metrics string
 	certificates                   string
 	secretFile                     string
+	namespace                      string
+	names                          []string
 	open, insistOnSMB              bool
 	stale                          time.Duration
 	operators                      []string
@@ -64,11 +65,13 @@ Exit codes:
 	}
 	f := cmd.Flags()
 	f.StringVar(&cfg.root, "root", "/var/lib/registry", "folder of the registry: empty, or written by nfo or distribution before")
-	f.StringVar(&cfg.address, "bind-address", "127.0.0.1:5000", "host:port of the registry; anything but loopback needs --cert-dir")
-	f.StringVar(&cfg.certificates, "cert-dir", "", "folder with tls.crt and tls.key, read anew when they change; default: plain HTTP")
+	f.StringVar(&cfg.address, "bind-address", "127.0.0.1:5000", "host:port of the registry; anything but loopback needs --namespace or --cert-dir")
+	f.StringVar(&cfg.namespace, "namespace", "", "namespace of the registry's Service in a cluster: the registry makes and renews its certificate itself, and shares it and the secret of uploads with other replicas in Secrets of this namespace")
+	f.StringSliceVar(&cfg.names, "certificate-names", nil, "with --namespace: DNS names and IP addresses that the certificate is for beside the Service's names and localhost, as a list with commas")
+	f.StringVar(&cfg.certificates, "cert-dir", "", "folder with tls.crt and tls.key, read again when they change; default: with --namespace the registry's own certificate, otherwise plain HTTP")
 	f.StringVar(&cfg.metrics, "metrics-bind-address", "0", "host:port of the metrics over plain HTTP; 0 for none")
 	f.StringVar(&cfg.probes, "health-probe-bind-address", "0", "host:port of /healthz and /readyz; 0 for none")
-	f.StringVar(&cfg.secretFile, "secret-file", "", "file with the secret that signs the state of uploads, at least 16 bytes, the same for all processes on the folder; default: random")
+	f.StringVar(&cfg.secretFile, "secret-file", "", "file with the secret that signs the state of uploads, at least 16 bytes, the same for all processes on the folder; default: with --namespace a Secret, otherwise random")
 	f.StringSliceVar(&cfg.operators, "operators", nil, "user names that may do everything, as a list with commas: those of the manager, as system:serviceaccount:<namespace>:<name>")
 	f.BoolVar(&cfg.anonymousPull, "anonymous-pull", false, "let everybody pull, who can reach the registry, without a login")
 	f.BoolVar(&cfg.open, "open", false, "let everybody push, pull and delete everything, without a cluster that says who may; only on a loopback address")
@@ -77,6 +80,8 @@ Exit codes:
 	cfg.Guard.MinFree = 1 << 30
 	f.DurationVar(&cfg.Collection.Grace, "grace", storage.DefaultGrace, "how long what was pushed is kept with nothing that names it; at least 1m, and longer than any push takes after its first blob")
 	f.BoolVar(&cfg.Collection.Untagged, "collect-untagged", false, "collect manifests that no tag and no index names; default: they stay until they are deleted by digest")
+	f.DurationVar(&cfg.Scrub.Period, "scrub-period", 30*24*time.Hour, "how long reading all content again takes, to find what has become corrupt; below 0: never")
+	f.Int64Var(&cfg.Scrub.BytesPerSecond, "scrub-bytes-per-second", 20<<20, "bytes that this reads a second at most; 0 for no bound but the period")
 	f.DurationVar(&cfg.stale, "stale", -1, "how old what one host sees of the folder can be; default: by its file system and mount options")
 	f.BoolVar(&cfg.insistOnSMB, "allow-smb", false, "serve a folder on SMB, which has corrupted registries under load")
 	f.IntVar(&cfg.Requests, "requests", 256, "requests that are answered at a time, a quarter of them for one client; at least 4")
@@ -91,14 +96,18 @@ func (cfg registryConfig) validate() error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("--bind-address is %.100q and must be host:port", cfg.address)
-	case !loopback && cfg.certificates == "":
-		return fmt.Errorf("--bind-address is %s: a registry that others reach needs a certificate: give --cert-dir", cfg.address)
+	case !loopback && cfg.certificates == "" && cfg.namespace == "":
+		return fmt.Errorf("--bind-address is %s: a registry that others reach needs a certificate: set --namespace in a cluster, or --cert-dir", cfg.address)
+	case len(cfg.names) > 0 && (cfg.certificates != "" || cfg.namespace == ""):
+		return errors.New("--certificate-names needs --namespace, and no --cert-dir: without these the registry makes no certificate")
 	case !loopback && cfg.open:
 		return fmt.Errorf("--bind-address is %s: --open is for a loopback address", cfg.address)
 	case cfg.Guard.HighWater <= 0 || cfg.Guard.HighWater > 100:
 		return fmt.Errorf("--high-water is %g and must be above 0 and at most 100", cfg.Guard.HighWater)
 	case cfg.Collection.Grace < time.Minute:
 		return fmt.Errorf("--grace is %s and must be at least 1m", cfg.Collection.Grace)
+	case cfg.Scrub.BytesPerSecond < 0:
+		return fmt.Errorf("--scrub-bytes-per-second is %d and must be at least 0", cfg.Scrub.BytesPerSecond)
 	case cfg.Requests < 4:
 		return fmt.Errorf("--requests is %d and must be at least 4", cfg.Requests)
 	}
@@ -112,14 +121,17 @@ func runRegistry(ctx context.Context, cfg registryConfig) error {
 		return err
 	}
 	cfg.Log = slog.New(slog.NewJSONHandler(terminal.JSON(os.Stderr), nil))
+	ctrl.SetLogger(logr.FromSlogHandler(cfg.Log.Handler()))
 	var err error
 	if cfg.Volume, err = openVolume(cfg); err != nil {
 		return err
 	}
-	if cfg.Secret, err = readSecret(cfg.secretFile); err != nil {
+	g, ctx := errgroup.WithContext(ctx)
+	shared, err := shareWithReplicas(ctx, g, cfg)
+	if err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	cfg.Secret = shared.secret
 	if !cfg.open {
 		if cfg.Access, err = newAccess(ctx, g, cfg); err != nil {
 			return err
@@ -129,19 +141,15 @@ func runRegistry(ctx context.Context, cfg registryConfig) error {
 	if err != nil {
 		return err
 	}
-	config, err := certificateOf(ctx, g, cfg.certificates)
-	if err != nil {
-		return err
-	}
 	listener, err := net.Listen("tcp", cfg.address)
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
 	cfg.Log.Info("serving", "address", listener.Addr().String(), "root", cfg.root, "fileSystem", cfg.Volume.Kind(), "stale", cfg.Volume.Stale().String())
-	g.Go(func() error { return serve.Listen(ctx, listener, registry.Handler(), config) })
+	g.Go(func() error { return serve.Listen(ctx, listener, registry.Handler(), shared.tls) })
 	g.Go(func() error { return registry.Run(ctx) })
-	g.Go(func() error { return serveBeside(ctx, cfg.probes, healthOf(registry)) })
-	g.Go(func() error { return serveBeside(ctx, cfg.metrics, promhttp.Handler()) })
+	g.Go(func() error { return serveBeside(ctx, cfg.probes, healthOf(registry.Ready, shared.ready)) })
+	g.Go(func() error { return serveBeside(ctx, cfg.metrics, metricsOf(registry)) })
 	return errors.Join(g.Wait(), registry.Close())
 }
 
@@ -182,42 +190,23 @@ func openVolume(cfg registryConfig) (*volume.Volume, error) {
 	return v, nil
 }
 
-func readSecret(file string) (string, error) {
-	if file == "" {
-		return "", nil
-	}
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("reading --secret-file: %w", err)
-	}
-	secret := strings.TrimSpace(string(content))
-	if len(secret) < 16 {
-		return "", fmt.Errorf("reading --secret-file: %s has %d bytes, at least 16 are needed", file, len(secret))
-	}
-	return secret, nil
+// metricsOf shows what the registry counts, and the process.
+func metricsOf(registry *serve.Registry) http.Handler {
+	all := prometheus.NewRegistry()
+	all.MustRegister(registry, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(all, promhttp.HandlerOpts{})
 }
 
-// certificateOf is a configuration with the certificate of a folder, which is read anew until ctx ends; or none.
-func certificateOf(ctx context.Context, g *errgroup.Group, folder string) (*tls.Config, error) {
-	if folder == "" {
-		return nil, nil
-	}
-	watcher, err := certwatcher.New(filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key"))
-	if err != nil {
-		return nil, fmt.Errorf("reading the certificate: %w", err)
-	}
-	g.Go(func() error { return watcher.Start(ctx) })
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: watcher.GetCertificate, NextProtos: []string{"h2", "http/1.1"}}, nil
-}
-
-// healthOf answers the probes of Kubernetes: alive as long as the process answers, ready while the volume does.
-func healthOf(registry *serve.Registry) http.Handler {
+// healthOf answers the probes of Kubernetes: alive as long as the process answers, ready while all checks pass.
+func healthOf(checks ...func(*http.Request) error) http.Handler {
 	routes := http.NewServeMux()
 	routes.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
 	routes.HandleFunc("/readyz", func(w http.ResponseWriter, req *http.Request) {
-		if err := registry.Ready(req); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
+		for _, check := range checks {
+			if err := check(req); err != nil {
+				http.Error(w, err.Error(), http.StatusServiceUnavailable)
+				return
+			}
 		}
 		_, _ = fmt.Fprintln(w, "ok")
 	})

@@ -39,6 +39,10 @@ func Keep(there, wanted client.Object, assumed bool) (unsealed bool) {
 
 func keepURL(there client.Object, w *v1alpha1.ArtifactStore, assumed bool) {
 	t, ok := there.(*v1alpha1.ArtifactStore)
+	if ok && assumed && t.InClusterRegistry() {
+		w.Spec.Registry.URL, w.Spec.Registry.ClusterRegistry = "", t.Spec.Registry.ClusterRegistry
+		return
+	}
 	if ok && t.Spec.Registry.URL != "" && (assumed || SameRegistry(t.Spec.Registry.URL, w.Spec.Registry.URL)) {
 		w.Spec.Registry.URL = t.Spec.Registry.URL
 	}

@@ -1,6 +1,12 @@
 package aosm
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
 
 // TestFuller: of two ids of one resource the one that says more of its scope stays, in either order.
 func TestFuller(t *testing.T) {
@@ -18,6 +24,29 @@ func TestFuller(t *testing.T) {
 				if got != tc.want {
 					t.Errorf("of %q and %q stays %q, want %q", tc.a, tc.b, got, tc.want)
 				}
+			}
+		})
+	}
+}
+
+// An import knows no registry that is in the cluster: where it only assumes a URL, a store that is there stays.
+func TestAStoreInTheClustersRegistryStays(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason  string
+		assumed bool
+		want    v1alpha1.RegistrySpec
+	}{
+		"Assumed": {"what is there is known better", true, v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{Prefix: "p"}}},
+		"Given":   {"what a person says is compared, and refused", false, v1alpha1.RegistrySpec{URL: "https://r.azurecr.io"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			there, wanted := &v1alpha1.ArtifactStore{}, &v1alpha1.ArtifactStore{}
+			there.Spec.Registry.ClusterRegistry, wanted.Spec.Registry.URL = &v1alpha1.ClusterRegistrySpec{Prefix: "p"}, "https://r.azurecr.io"
+			Keep(there, wanted, tc.assumed)
+			if diff := cmp.Diff(tc.want, wanted.Spec.Registry); diff != "" {
+				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
 			}
 		})
 	}

@@ -26,7 +26,7 @@ func ThereOf(o client.Object, kind string) (There, bool) {
 	t := There{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName(), ID: o.GetAnnotations()[AnnotationID]}
 	switch o := o.(type) {
 	case *v1alpha1.ArtifactStore:
-		t.URL = o.Spec.Registry.URL
+		t.URL = o.RegistryURL()
 	case *v1alpha1.ArtifactManifest:
 		t.UploadPath = o.Spec.UploadPath
 	}

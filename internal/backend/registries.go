@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -55,34 +56,25 @@ func NewRegistries(api client.Reader, wrap func(http.RoundTripper) http.RoundTri
 
 // Open returns the client of a store. A store that is being deleted keeps the credentials it
 // had when its Secret goes with it, as in `kubectl delete -f` of both; after a restart these
-// are gone, and the error says which Secret to put back.
+// are gone, and the error says which Secret to put back. Errors of a store in the cluster's own registry are those of
+// registry.ClusterRegistry.Describe.
 func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*registry.Client, error) {
 	r.mu.Lock()
 	have, known := r.open[s.UID]
 	r.mu.Unlock()
 
-	from := fmt.Sprintf("%s/%d", s.UID, s.Generation)
-	var secret *corev1.Secret
-	if ref := s.Spec.Registry.CredentialsSecretRef; ref != nil {
-		secret = &corev1.Secret{}
-		err := r.api.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: ref.Name}, secret)
-		switch {
-		case apierrors.IsNotFound(err) && known && !s.DeletionTimestamp.IsZero():
-			return have.client, nil
-		case apierrors.IsNotFound(err):
-			return nil, fmt.Errorf("reading Secret %s/%s named by credentialsSecretRef: %w; create it, or change the reference", s.Namespace, ref.Name, ErrSecretNotFound)
-		case err != nil:
-			return nil, fmt.Errorf("reading Secret %s/%s: %w", s.Namespace, ref.Name, err)
-		}
-		from += "/" + string(secret.UID) + "/" + secret.ResourceVersion
+	secret, err := r.secret(ctx, s)
+	switch {
+	case errors.Is(err, ErrSecretNotFound) && known && !s.DeletionTimestamp.IsZero():
+		return have.client, nil
+	case err != nil:
+		return nil, err
 	}
 	at := v1alpha1.ArtifactStore{ObjectMeta: s.ObjectMeta, Spec: s.Spec}
-	if err := r.cluster.Describe(&at); s.InClusterRegistry() {
-		if err != nil {
-			return nil, err
-		}
-		from += fmt.Sprintf("/%s/%x", at.Status.URL, sha256.Sum256(at.Status.CABundle))
+	if err := r.cluster.Describe(&at); err != nil {
+		return nil, err
 	}
+	from := version(&at, secret)
 	if known && have.from == from {
 		return have.client, nil
 	}
@@ -90,16 +82,57 @@ func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*regi
 	if err != nil {
 		return nil, err
 	}
-	whole.Status.URL, whole.Status.CABundle = at.Status.URL, at.Status.CABundle
-	cfg, err := registry.ConfigOf(whole, secret)
+	whole.Status = at.Status
+	opening, err := r.connect(whole, secret)
 	if err != nil {
 		return nil, err
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.open[s.UID] = opened{from: from, client: opening}
+	return opening, nil
+}
+
+// secret reads the Secret that a store names; nil for none. Errors wrap ErrSecretNotFound.
+func (r *Registries) secret(ctx context.Context, s *v1alpha1.ArtifactStore) (*corev1.Secret, error) {
+	ref := s.Spec.Registry.CredentialsSecretRef
+	if ref == nil {
+		return nil, nil
+	}
+	secret := &corev1.Secret{}
+	err := r.api.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: ref.Name}, secret)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, fmt.Errorf("reading Secret %s/%s named by credentialsSecretRef: %w; create it, or change the reference", s.Namespace, ref.Name, ErrSecretNotFound)
+	case err != nil:
+		return nil, fmt.Errorf("reading Secret %s/%s: %w", s.Namespace, ref.Name, err)
+	}
+	return secret, nil
+}
+
+// version changes with all that a client is made of.
+func version(s *v1alpha1.ArtifactStore, secret *corev1.Secret) string {
+	from := fmt.Sprintf("%s/%d", s.UID, s.Generation)
+	if secret != nil {
+		from += "/" + string(secret.UID) + "/" + secret.ResourceVersion
+	}
 	if s.InClusterRegistry() {
-		cfg.TokenFile = r.cluster.TokenFile
+		from += fmt.Sprintf("/%s/%x", s.Status.URL, sha256.Sum256(s.Status.CABundle))
+	}
+	return from
+}
+
+// connect makes a client. It sends nothing.
+func (r *Registries) connect(s *v1alpha1.ArtifactStore, secret *corev1.Secret) (*registry.Client, error) {
+	cfg, err := registry.ConfigOf(s, secret)
+	if err != nil {
+		return nil, err
 	}
 	if pem := cfg.CABundle; len(pem) > 0 && !x509.NewCertPool().AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("opening %s: %w", cfg.Location.Host, ErrCABundle)
+	}
+	if s.InClusterRegistry() {
+		cfg.TokenFile = r.cluster.TokenFile
 	}
 	cfg.SecondLook, cfg.Budget, cfg.Addresses = r.secondLook, r.budget, r.addresses
 	cfg.Transport = func(next http.RoundTripper) http.RoundTripper {
@@ -108,14 +141,7 @@ func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*regi
 		}
 		return r.speeds.Timed(s.UID, next)
 	}
-	opening, err := registry.Open(cfg)
-	if err != nil {
-		return nil, err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.open[s.UID] = opened{from: from, client: opening}
-	return opening, nil
+	return registry.Open(cfg)
 }
 
 // whole reads a store with its certificates, which neither the cache nor a list keeps. Errors wrap reference.ErrSuperseded if

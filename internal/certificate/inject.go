@@ -7,65 +7,119 @@ import (
 	"slices"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// configurations reads the webhook configurations that exist.
-func (k *Keeper) configurations(ctx context.Context) ([]*admissionregistrationv1.ValidatingWebhookConfiguration, error) {
-	var found []*admissionregistrationv1.ValidatingWebhookConfiguration
+// carrier is an object that clients learn the bundle from: a webhook configuration or a ConfigMap.
+type carrier struct {
+	object client.Object
+	// what names the object in errors.
+	what string
+	// bundles are those in the object, and set replaces all of them.
+	bundles [][]byte
+	set     func(bundle []byte)
+}
+
+// carriers reads the webhook configurations that exist, and the ConfigMap.
+func (k *Keeper) carriers(ctx context.Context) ([]*carrier, error) {
+	var found []*carrier
 	for _, name := range k.o.Webhooks {
-		c := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-		err := k.o.Client.Get(ctx, client.ObjectKey{Name: name}, c)
+		o := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+		err := k.o.Client.Get(ctx, client.ObjectKey{Name: name}, o)
 		if apierrors.IsNotFound(err) {
 			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading ValidatingWebhookConfiguration %s: %w", name, err)
 		}
-		found = append(found, c)
+		found = append(found, configuration(o))
 	}
-	return found, nil
+	if k.o.ConfigMap == "" {
+		return found, nil
+	}
+	o := &corev1.ConfigMap{}
+	err := k.o.Client.Get(ctx, client.ObjectKey{Namespace: k.o.Namespace, Name: k.o.ConfigMap}, o)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("reading ConfigMap %s/%s: %w", k.o.Namespace, k.o.ConfigMap, err)
+	}
+	if err != nil {
+		o.Namespace, o.Name, o.Labels = k.o.Namespace, k.o.ConfigMap, ownLabels()
+	}
+	return append(found, configMap(o)), nil
 }
 
-// unchanged reports whether the configurations are still as they were read.
-func (k *Keeper) unchanged(ctx context.Context, read []*admissionregistrationv1.ValidatingWebhookConfiguration) (bool, error) {
-	now, err := k.configurations(ctx)
-	return slices.EqualFunc(read, now, func(a, b *admissionregistrationv1.ValidatingWebhookConfiguration) bool {
-		return a.UID == b.UID && a.ResourceVersion == b.ResourceVersion
+func configuration(o *admissionregistrationv1.ValidatingWebhookConfiguration) *carrier {
+	c := &carrier{object: o, what: "ValidatingWebhookConfiguration " + o.Name}
+	for _, w := range o.Webhooks {
+		c.bundles = append(c.bundles, w.ClientConfig.CABundle)
+	}
+	c.set = func(bundle []byte) {
+		for i := range o.Webhooks {
+			o.Webhooks[i].ClientConfig.CABundle = bundle
+		}
+	}
+	return c
+}
+
+func configMap(o *corev1.ConfigMap) *carrier {
+	return &carrier{
+		object: o, what: "ConfigMap " + o.Namespace + "/" + o.Name, bundles: [][]byte{[]byte(o.Data[keyBundle])},
+		set: func(bundle []byte) {
+			if o.Data == nil {
+				o.Data = map[string]string{}
+			}
+			o.Data[keyBundle] = string(bundle)
+		},
+	}
+}
+
+// unchanged reports whether the carriers are still as they were read.
+func (k *Keeper) unchanged(ctx context.Context, read []*carrier) (bool, error) {
+	now, err := k.carriers(ctx)
+	return slices.EqualFunc(read, now, func(a, b *carrier) bool {
+		return a.object.GetUID() == b.object.GetUID() && a.object.GetResourceVersion() == b.object.GetResourceVersion()
 	}), err
 }
 
-// carried is the bundle of every webhook.
-func carried(configurations []*admissionregistrationv1.ValidatingWebhookConfiguration) [][]byte {
+// carried is every bundle of the carriers.
+func carried(carriers []*carrier) [][]byte {
 	var bundles [][]byte
-	for _, c := range configurations {
-		for _, w := range c.Webhooks {
-			bundles = append(bundles, w.ClientConfig.CABundle)
-		}
+	for _, c := range carriers {
+		bundles = append(bundles, c.bundles...)
 	}
 	return bundles
 }
 
 // inject puts the bundle where another one is, only over what was read, and reports whether it
-// had to. One that has been deleted meanwhile needs none.
-func (k *Keeper) inject(ctx context.Context, configurations []*admissionregistrationv1.ValidatingWebhookConfiguration, bundle []byte) (bool, error) {
+// had to. A webhook configuration that has been deleted meanwhile needs none.
+func (k *Keeper) inject(ctx context.Context, carriers []*carrier, bundle []byte) (bool, error) {
 	injected := false
-	for _, c := range configurations {
-		patch := client.MergeFromWithOptions(c.DeepCopy(), client.MergeFromWithOptimisticLock{})
-		differs := false
-		for i := range c.Webhooks {
-			if w := &c.Webhooks[i]; !bytes.Equal(w.ClientConfig.CABundle, bundle) {
-				w.ClientConfig.CABundle, differs = bundle, true
-			}
-		}
-		if !differs {
+	for _, c := range carriers {
+		if !slices.ContainsFunc(c.bundles, func(b []byte) bool { return !bytes.Equal(b, bundle) }) {
 			continue
 		}
-		if err := k.o.Client.Patch(ctx, c, patch); client.IgnoreNotFound(err) != nil {
-			return injected, fmt.Errorf("telling the API server whom to trust in ValidatingWebhookConfiguration %s: %w", c.Name, err)
+		if err := k.publish(ctx, c, bundle); err != nil {
+			return injected, err
 		}
 		injected = true
 	}
 	return injected, nil
+}
+
+func (k *Keeper) publish(ctx context.Context, c *carrier, bundle []byte) error {
+	before := c.object.DeepCopyObject().(client.Object)
+	c.set(bundle)
+	if before.GetResourceVersion() == "" {
+		if err := k.o.Client.Create(ctx, c.object); err != nil {
+			return fmt.Errorf("creating %s: %w", c.what, err)
+		}
+		return nil
+	}
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := k.o.Client.Patch(ctx, c.object, patch); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("publishing the certificate authorities in %s: %w", c.what, err)
+	}
+	return nil
 }

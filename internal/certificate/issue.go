@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
+	"net"
 	"time"
 )
 
@@ -31,7 +32,7 @@ func dnsNames(service, namespace string) []string {
 func newAuthority(now time.Time) (*tls.Certificate, error) {
 	template := &x509.Certificate{
 		// The time tells the authorities of a bundle apart.
-		Subject:               pkix.Name{CommonName: "nfo webhook CA " + now.UTC().Format(time.RFC3339)},
+		Subject:               pkix.Name{CommonName: "nfo CA " + now.UTC().Format(time.RFC3339)},
 		NotBefore:             now.Add(-backdate),
 		NotAfter:              now.Add(authorityLife),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
@@ -46,19 +47,25 @@ func newAuthority(now time.Time) (*tls.Certificate, error) {
 	return c, nil
 }
 
-// issue makes a leaf, which never outlives its authority.
+// issue makes a leaf for DNS names and IP addresses, which never outlives its authority.
 func issue(authority *tls.Certificate, names []string, now time.Time) (*tls.Certificate, error) {
 	template := &x509.Certificate{
-		Subject:     pkix.Name{CommonName: "nfo webhook"},
-		DNSNames:    names,
+		Subject:     pkix.Name{CommonName: "nfo"},
 		NotBefore:   now.Add(-backdate),
 		NotAfter:    leafEnd(authority, now),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, name)
+		}
+	}
 	c, err := sign(template, authority)
 	if err != nil {
-		return nil, fmt.Errorf("issuing the webhook's certificate: %w", err)
+		return nil, fmt.Errorf("issuing a certificate: %w", err)
 	}
 	return c, nil
 }

@@ -34,13 +34,20 @@ const (
 type Options struct {
 	// Client reads and writes live: no cache.
 	Client client.Client
-	// Namespace is that of the Secret and of the Service.
+	// Namespace is that of the Secret, the Service and the ConfigMap.
 	Namespace, Secret, Service string
-	// Webhooks are the names of ValidatingWebhookConfigurations. One that is missing calls nobody
-	// and is left out.
+	// Names are DNS names and IP addresses that the certificate is for beside the Service's names.
+	Names []string
+	// Webhooks are the names of ValidatingWebhookConfigurations, each of which gets the bundle. One that
+	// is missing calls nobody and is left out.
 	Webhooks []string
-	Clock    clock.Clock // the usual one if nil
-	Log      logr.Logger
+	// ConfigMap is the name of the one whose key ca.crt gets the bundle. It is created if it is missing.
+	// "": none.
+	ConfigMap string
+	// Of is whose certificate it is, in messages: "webhook" unless given.
+	Of    string
+	Clock clock.Clock // the usual one if nil
+	Log   logr.Logger
 }
 
 // Keeper keeps the certificate of one replica. It runs from [Keeper.Start] without being elected.
@@ -62,7 +69,10 @@ func New(o Options) *Keeper {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
-	return &Keeper{o: o, names: dnsNames(o.Service, o.Namespace)}
+	if o.Of == "" {
+		o.Of = "webhook"
+	}
+	return &Keeper{o: o, names: append(dnsNames(o.Service, o.Namespace), o.Names...)}
 }
 
 // NeedLeaderElection is false: every replica serves.
@@ -73,7 +83,7 @@ func (k *Keeper) Start(ctx context.Context) error {
 	for {
 		wait := interval
 		if err := k.Ensure(ctx); err != nil && ctx.Err() == nil {
-			k.o.Log.Error(err, "Could not look after the webhook's certificate")
+			k.o.Log.Error(err, "Could not look after the "+k.o.Of+"'s certificate")
 			wait = retryInterval
 		}
 		timer := k.o.Clock.NewTimer(wait)
@@ -91,25 +101,27 @@ func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 	if c := k.serving.Load(); c != nil {
 		return c, nil
 	}
-	return nil, errors.New("the webhook has no certificate yet")
+	return nil, k.none()
 }
 
-// Ready is a check for readyz: there is a certificate, and the API server was asked to trust it.
+func (k *Keeper) none() error { return fmt.Errorf("the %s has no certificate yet", k.o.Of) }
+
+// Ready is a check for readyz: there is a certificate, and clients were told to trust it.
 func (k *Keeper) Ready(*http.Request) error {
 	c, passed, now := k.serving.Load(), k.passed.Load(), k.o.Clock.Now()
 	switch {
 	case c == nil || passed == nil:
-		return errors.New("the webhook has no certificate yet")
+		return k.none()
 	case now.Sub(*passed) >= maxAge:
-		return fmt.Errorf("the webhook's certificate has not been looked after since %s", passed.UTC().Format(time.RFC3339))
+		return fmt.Errorf("the %s's certificate has not been looked after since %s", k.o.Of, passed.UTC().Format(time.RFC3339))
 	case now.Before(c.Leaf.NotBefore) || now.After(c.Leaf.NotAfter):
-		return fmt.Errorf("the webhook's certificate is valid from %s to %s", c.Leaf.NotBefore.Format(time.RFC3339), c.Leaf.NotAfter.Format(time.RFC3339))
+		return fmt.Errorf("the %s's certificate is valid from %s to %s", k.o.Of, c.Leaf.NotBefore.Format(time.RFC3339), c.Leaf.NotAfter.Format(time.RFC3339))
 	}
 	return nil
 }
 
-// Ensure makes one pass: afterwards there is a certificate, the API server was asked to trust it,
-// and it is served.
+// Ensure makes one pass: afterwards there is a certificate, clients were told to trust it, and it is
+// served.
 func (k *Keeper) Ensure(ctx context.Context) error {
 	k.passing.Lock()
 	defer k.passing.Unlock()
@@ -133,13 +145,13 @@ func (k *Keeper) Ensure(ctx context.Context) error {
 	if err == nil {
 		err = errors.New("somebody else changes it all the time")
 	}
-	return fmt.Errorf("looking after the webhook's certificate: %w", err)
+	return fmt.Errorf("looking after the %s's certificate: %w", k.o.Of, err)
 }
 
-// round takes one step and reports whether there may be another. It reads the configurations
+// round takes one step and reports whether there may be another. It reads the carriers
 // before the Secret, see the package's comment.
 func (k *Keeper) round(ctx context.Context) (bool, error) {
-	configurations, err := k.configurations(ctx)
+	carriers, err := k.carriers(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -149,10 +161,10 @@ func (k *Keeper) round(ctx context.Context) (bool, error) {
 	}
 	now := k.o.Clock.Now()
 	read := decode(&secret)
-	s := read.observe(carried(configurations), now)
+	s := read.observe(carried(carriers), now)
 	if !read.since.IsZero() && s.since.IsZero() {
-		// Either somebody else has changed a configuration, or a replica between the two reads.
-		if same, err := k.unchanged(ctx, configurations); err != nil || !same {
+		// Either somebody else has changed a carrier, or a replica between the two reads.
+		if same, err := k.unchanged(ctx, carriers); err != nil || !same {
 			return true, err
 		}
 	}
@@ -167,7 +179,7 @@ func (k *Keeper) round(ctx context.Context) (bool, error) {
 	if step != stepNone {
 		k.o.Log.Info(string(step), "authorities", len(s.bundle), "notAfter", s.leaf.Leaf.NotAfter)
 	}
-	injected, err := k.inject(ctx, configurations, encodeBundle(s.bundle))
+	injected, err := k.inject(ctx, carriers, encodeBundle(s.bundle))
 	if err != nil {
 		return false, err
 	}
@@ -192,11 +204,15 @@ func (k *Keeper) write(ctx context.Context, secret *corev1.Secret, s state) (boo
 	}
 	secret.Type = corev1.SecretTypeTLS
 	secret.ObjectMeta = metav1.ObjectMeta{
-		Namespace: k.o.Namespace, Name: k.o.Secret, Annotations: secret.Annotations,
-		Labels: map[string]string{"app.kubernetes.io/name": "nfo", "app.kubernetes.io/managed-by": "nfo"},
+		Namespace: k.o.Namespace, Name: k.o.Secret, Annotations: secret.Annotations, Labels: ownLabels(),
 	}
 	if err := k.o.Client.Create(ctx, secret); err != nil {
 		return false, fmt.Errorf("creating Secret %s/%s: %w", k.o.Namespace, k.o.Secret, err)
 	}
 	return true, nil
+}
+
+// ownLabels are on the objects that a Keeper creates.
+func ownLabels() map[string]string {
+	return map[string]string{"app.kubernetes.io/name": "nfo", "app.kubernetes.io/managed-by": "nfo"}
 }

@@ -113,7 +113,7 @@ func TestEnsure(t *testing.T) {
 			fails: interceptor.Funcs{Patch: func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error {
 				return forbidden("validatingwebhookconfigurations", hookName)
 			}},
-			err: "telling the API server whom to trust in ValidatingWebhookConfiguration nfo-validating: validatingwebhookconfigurations",
+			err: "publishing the certificate authorities in ValidatingWebhookConfiguration nfo-validating: validatingwebhookconfigurations",
 		},
 		"NotStored": {
 			reason:  "a certificate that is not stored would be this replica's alone",

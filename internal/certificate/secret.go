@@ -19,7 +19,7 @@ const (
 	keySigner = "signer"
 	keyNext   = "next"
 	keyLeaf   = "tls"
-	// sinceAnnotation is when the bundle was first seen in every webhook configuration.
+	// sinceAnnotation is when the bundle was first seen in every carrier.
 	sinceAnnotation = "nfo.dev/bundle-since"
 )
 

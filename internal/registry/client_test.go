@@ -23,9 +23,11 @@ func TestConformance(t *testing.T) {
 		reason, prefix string
 		opts           []registrytest.Option
 	}{
-		"whole registry": {reason: "a store may be all of a registry", prefix: ""},
-		"prefix":         {reason: "or a path in one", prefix: "acme/publisher"},
-		"short pages":    {reason: "a registry may give fewer tags a page than asked for", prefix: "acme", opts: []registrytest.Option{registrytest.MaxTags(7)}},
+		"whole registry":            {reason: "a store may be all of a registry", prefix: ""},
+		"prefix":                    {reason: "or a path in one", prefix: "acme/publisher"},
+		"nfo registry":              {reason: "the registry that nfo ships", prefix: "acme", opts: []registrytest.Option{registrytest.Own()}},
+		"nfo registry, short pages": {reason: "the registry that nfo ships, and few tags a page", prefix: "acme", opts: []registrytest.Option{registrytest.Own(), registrytest.MaxTags(7)}},
+		"short pages":               {reason: "a registry may give fewer tags a page than asked for", prefix: "acme", opts: []registrytest.Option{registrytest.MaxTags(7)}},
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {

@@ -17,7 +17,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -38,36 +37,14 @@ func inCluster(prefix string) func(*v1alpha1.ArtifactStore) {
 	}
 }
 
-// clusterAccess lets in whom the API server knows.
-func clusterAccess(t *testing.T) *access.Controller {
-	t.Helper()
-	objects, err := cache.New(env.Admin, cache.Options{Scheme: env.Client.Scheme()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	if err := access.Index(ctx, objects); err != nil {
-		t.Fatal(err)
-	}
-	go func() { ended <- objects.Start(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	return access.New(access.Options{Reviews: env.Client, Objects: objects, Operators: []string{environment.ManagerUser}})
-}
-
 // newClusterScene is one whose registry is the cluster's own: it lets in whom the API server knows.
 func newClusterScene(t *testing.T) *scene {
 	t.Helper()
-	auth, err := clusterAccess(t).Configuration()
+	auth, err := newAccess(t).Configuration()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newGuardedScene(t, registrytest.Access(auth, access.Handler))
+	return newGuardedScene(t, registrytest.Own(), registrytest.Access(auth, access.Handler))
 }
 
 // newShippedScene is one whose registry is all of what `nfo registry` serves, from a folder.
@@ -77,7 +54,7 @@ func newShippedScene(t *testing.T, dir string) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shipped, err := serve.New(t.Context(), serve.Options{Volume: v, Access: clusterAccess(t), Collection: collecting.Options{Dwell: time.Millisecond}})
+	shipped, err := serve.New(t.Context(), serve.Options{Volume: v, Access: newAccess(t), Collection: collecting.Options{Dwell: time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
 	}

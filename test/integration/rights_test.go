@@ -66,6 +66,17 @@ func TestTheManagerMakesPurgesAlone(t *testing.T) {
 		"get a token of the account": pod(func(p *corev1.PodSpec) {
 			p.Volumes = []corev1.Volume{{Name: "n", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "t"}}}}}}}
 		}),
+		"get a token for others": pod(func(p *corev1.PodSpec) {
+			p.Volumes = []corev1.Volume{{Name: "n", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+				{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Audience: v1alpha1.ClusterRegistryAudience, Path: "t"}},
+				{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Audience: "vault", Path: "u"}},
+			}}}}}
+		}),
+		"mount what is beside a token": pod(func(p *corev1.PodSpec) {
+			p.Volumes = []corev1.Volume{{Name: "n", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+				{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "theirs"}}},
+			}}}}}
+		}),
 		"run as root": pod(func(p *corev1.PodSpec) { p.SecurityContext.RunAsNonRoot = nil }),
 		"run with escalation": pod(func(p *corev1.PodSpec) {
 			p.Containers[0].SecurityContext = &corev1.SecurityContext{AllowPrivilegeEscalation: new(true)}
@@ -164,11 +175,13 @@ func TestAPurgeWritesWhatItFindsOut(t *testing.T) {
 		return purge.Status().Patch(t.Context(), of.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"status":`+status+`}`)))
 	}
 	for what, err := range map[string]error{
-		"another store":   patch(other, `{"deletedTotal":1}`),
-		"firstReadyTime":  patch(st, `{"firstReadyTime":"2000-01-01T00:00:00Z"}`),
-		"its own removal": patch(st, `{"firstReadyTime":null}`),
-		"conditions":      patch(st, `{"conditions":[]}`),
-		"addresses":       patch(st, `{"addresses":["192.0.2.1"]}`),
+		"another store":       patch(other, `{"deletedTotal":1}`),
+		"firstReadyTime":      patch(st, `{"firstReadyTime":"2000-01-01T00:00:00Z"}`),
+		"its own removal":     patch(st, `{"firstReadyTime":null}`),
+		"conditions":          patch(st, `{"conditions":[]}`),
+		"addresses":           patch(st, `{"addresses":["192.0.2.1"]}`),
+		"where people log in": patch(st, `{"url":"https://192.0.2.1/acme"}`),
+		"whom they trust":     patch(st, `{"caBundle":"YWJj"}`),
 	} {
 		s.Expect(apierrors.IsForbidden(err)).To(gomega.BeTrue(), "a purge must not write %s: %v", what, err)
 	}

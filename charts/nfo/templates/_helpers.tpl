@@ -91,6 +91,49 @@ namespace, with the chart's labels. It takes the root and the file.
 {{- $objects | toJson }}
 {{- end }}
 
+{{/* What each scale of the registry means. */}}
+{{- define "nfo.registryScales" -}}
+small:
+  requests: 64
+  resources: {requests: {cpu: 100m, memory: 128Mi}, limits: {memory: 512Mi}}
+medium:
+  requests: 256
+  resources: {requests: {cpu: 250m, memory: 512Mi}, limits: {memory: 1Gi}}
+large:
+  requests: 1024
+  resources: {requests: {cpu: "1", memory: 1Gi}, limits: {memory: 4Gi}}
+{{- end }}
+
+{{/* A value of the registry that goes before its scale's, by its name, as JSON. */}}
+{{- define "nfo.registryScaled" -}}
+{{- $registry := .root.Values.registry }}
+{{- index $registry .name | default (index (include "nfo.registryScales" .root | fromYaml) $registry.scale .name) | toJson }}
+{{- end }}
+
+{{/* The labels by which Services, budgets and policies find the registry's pods. They never change. */}}
+{{- define "nfo.registrySelector" -}}
+app.kubernetes.io/name: nfo
+app.kubernetes.io/component: registry
+{{- end }}
+
+{{- define "nfo.registryLabels" -}}
+{{- merge (include "nfo.registrySelector" . | fromYaml) (include "nfo.labels" . | fromYaml) | toYaml }}
+{{- end }}
+
+{{/* The host and port by which the registry is reached. */}}
+{{- define "nfo.registryHost" -}}
+{{- .Values.registry.host | default (printf "nfo-registry.%s.svc" .Release.Namespace) }}
+{{- end }}
+
+{{/* The names beside the Service's that the registry's certificate is for, with commas. */}}
+{{- define "nfo.registryNames" -}}
+{{- $names := .Values.registry.certificate.names }}
+{{- with .Values.registry.host }}
+{{- $names = append $names (regexReplaceAll ":[0-9]+$" . "" | trimPrefix "[" | trimSuffix "]") }}
+{{- end }}
+{{- join "," (uniq $names) }}
+{{- end }}
+
 {{/* The restricted Pod Security Standard. */}}
 {{- define "nfo.podSecurityContext" -}}
 runAsNonRoot: true

@@ -99,7 +99,7 @@ func (c *Controller) decide(r *http.Request, access []auth.Access) (user string,
 		return who.name, nil
 	}
 	for i, w := range wants {
-		refusal := c.may(r.Context(), who, w)
+		refusal := c.may(r, who, w)
 		if refusal != nil && i > 0 && w.pullsOnly() && r.Method == http.MethodPost {
 			withoutMount(r)
 			continue
@@ -112,7 +112,8 @@ func (c *Controller) decide(r *http.Request, access []auth.Access) (user string,
 }
 
 // may decides about one repository.
-func (c *Controller) may(ctx context.Context, who *identity, w want) *Refusal {
+func (c *Controller) may(r *http.Request, who *identity, w want) *Refusal {
+	ctx := r.Context()
 	switch {
 	case w.unknown && w.repository != "":
 		return denied("the registry does not know what is to be done with repository %s", w.repository)
@@ -136,7 +137,7 @@ func (c *Controller) may(ctx context.Context, who *identity, w want) *Refusal {
 	case p.store == nil:
 		return denied("no ArtifactStore with spec.registry.clusterRegistry has the repository %s: its name begins with the prefix of a store, which by default is the store's namespace. Compare it with the column URL of: kubectl get artifactstores", w.repository)
 	case w.pushes:
-		return c.mayPush(ctx, who, p, w)
+		return c.mayPush(r, who, p, w)
 	}
 	return c.mayPull(ctx, who, p)
 }
@@ -175,10 +176,10 @@ func (c *Controller) mayPull(ctx context.Context, who *identity, p *place) *Refu
 }
 
 // mayPush needs the verb push on a manifest that takes the push.
-func (c *Controller) mayPush(ctx context.Context, who *identity, p *place, w want) *Refusal {
+func (c *Controller) mayPush(r *http.Request, who *identity, p *place, w want) *Refusal {
 	names, has := p.names(), map[string]bool{}
 	for _, name := range names {
-		allowed, err := c.has(ctx, who, right{verbPush, resourceManifests, p.store.Namespace, name})
+		allowed, err := c.has(r.Context(), who, right{verbPush, resourceManifests, p.store.Namespace, name})
 		if err != nil {
 			return unavailable(err)
 		}
@@ -195,7 +196,7 @@ func (c *Controller) mayPush(ctx context.Context, who *identity, p *place, w wan
 	refusal := unlisted(p)
 	for i := range p.manifests {
 		if m := &p.manifests[i]; has[m.Name] {
-			if refusal = p.takes(m, w); refusal == nil {
+			if refusal = p.takes(m, w, r); refusal == nil {
 				return nil
 			}
 		}

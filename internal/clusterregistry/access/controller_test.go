@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/opencontainers/go-digest"
 )
 
 const (
@@ -156,5 +158,35 @@ func TestMount(t *testing.T) {
 				t.Errorf("%s: the answer is %d %s, want %d", tc.reason, resp.StatusCode, says, tc.status)
 			}
 		})
+	}
+}
+
+// What was sealed and is missing can be pushed again, byte for byte, and nothing else.
+func TestADamagedArtifactIsPushedAgain(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, newServer(t, objects()...).controller())
+	asManifest := func(r *http.Request) { r.Header.Set("Content-Type", "application/vnd.oci.image.manifest.v1+json") }
+	if d := r.push("ci", "acme/broken/upf", "{}"); d == "" {
+		t.Fatal("a layer is refused")
+	}
+	other := strings.Replace(sealedManifest, `"layers":[]`, `"layers":[],"annotations":{"a":"b"}`, 1)
+	for _, tc := range []struct {
+		reason, request, body string
+		status                int
+		says                  string
+	}{
+		{"other contents at a sealed tag", "PUT acme/broken/upf/manifests/1", other, 403, "is sealed (artifactManifestState Uploaded) with acme/broken/upf:1 at sha256:"},
+		{"no manifest has as many bytes", "PUT acme/broken/upf/manifests/1", strings.Repeat(" ", maxManifest+1), 403, "more than 4194304 bytes"},
+		{"a part of an index is what its digest says", "PUT acme/broken/upf/manifests/" + digest.FromString(other).String(), other, 201, ""},
+		{"what was sealed, and the app reads all of it", "PUT acme/broken/upf/manifests/1", sealedManifest, 201, ""},
+		{"another tag that is missing was sealed at something else", "PUT acme/broken/upf/manifests/2", sealedManifest, 403, "is sealed"},
+		{"a tag that is there", "PUT acme/broken/upf/manifests/3", sealedManifest, 403, "acme/broken/upf:3 is not missing"},
+		{"a tag beside the list", "PUT acme/broken/upf/manifests/4", sealedManifest, 403, "acme/broken/upf:4 is not missing"},
+		{"what was never seen was not sealed", "POST acme/broken/smf/blobs/uploads/", "", 403, "is sealed"},
+		{"what is sealed is not settled yet", "PUT acme/sealing/upf/manifests/1", sealedManifest, 403, "is sealed"},
+	} {
+		if resp, says := r.ask("ci", tc.request, tc.body, asManifest); resp.StatusCode != tc.status || !strings.Contains(says, tc.says) {
+			t.Errorf("%s: the answer is %d %.200s, want %d %q", tc.reason, resp.StatusCode, says, tc.status, tc.says)
+		}
 	}
 }

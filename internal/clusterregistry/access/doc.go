@@ -7,7 +7,7 @@
 // Invariants held here:
 //
 //   - R4: nothing is pushed that no manifest lists. A push needs the verb push on a manifest that is not sealed and lists
-//     the repository and the tag.
+//     the repository and the tag. To a sealed manifest, only what was sealed and is missing can be pushed again.
 //   - Doubt refuses: without an answer of the API server nobody pushes, and nobody but a node's agent pulls.
 //   - A refusal repeats only names that are in the request to those who have no right on the manifest.
 //   - How full the registry is, and its collection, are for operators and for purges of its stores.

@@ -15,6 +15,7 @@ type noteKey struct{}
 func Handler(app http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := &note{}
+		r.Body = &body{r.Body}
 		app.ServeHTTP(&writer{ResponseWriter: w, note: n}, r.WithContext(context.WithValue(r.Context(), noteKey{}, n)))
 	})
 }

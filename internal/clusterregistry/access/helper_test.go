@@ -7,6 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -44,6 +45,9 @@ const (
 	operator = "system:serviceaccount:nfo-system:nfo-manager"
 )
 
+// sealedManifest is what the damaged manifest "broken" is sealed at.
+var sealedManifest = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.empty.v1+json","size":2,"digest":"` + digest.FromString("{}").String() + `"},"layers":[]}`
+
 // server stands for the API server: whose a token is, who has which right, and how it fails.
 type server struct {
 	client.Client
@@ -79,7 +83,7 @@ func newServer(t testing.TB, objects ...client.Object) *server {
 		"sneaky":  {User: authenticationv1.UserInfo{Username: operator}, Audiences: []string{Audience}},
 	}
 	s.rights = map[string][]string{
-		ci:     {"push artifactmanifests/acme/cnf", "push artifactmanifests/acme/sealed", "push artifactmanifests/acme/leaving", "push artifactmanifests/acme/absent", "push artifactmanifests/acme/old", "push artifactmanifests/acme/pending", "push artifactmanifests/acme/loser", "push artifactmanifests/acme/shut"},
+		ci:     {"push artifactmanifests/acme/cnf", "push artifactmanifests/acme/sealed", "push artifactmanifests/acme/leaving", "push artifactmanifests/acme/absent", "push artifactmanifests/acme/old", "push artifactmanifests/acme/pending", "push artifactmanifests/acme/loser", "push artifactmanifests/acme/shut", "push artifactmanifests/acme/broken", "push artifactmanifests/acme/sealing"},
 		reader: {"pull artifactmanifests/acme/cnf"}, purgeSA: {"purge artifactstores/acme/acme"},
 		anywhere: {"purge artifactstores/acme/elsewhere", "purge artifactstores/acme/gone"},
 	}
@@ -185,6 +189,24 @@ func objects() []client.Object {
 			m.Status.UpgradingFrom = v1alpha1.StoreScoped
 			m.Status.Artifacts = []v1alpha1.ArtifactStatus{{ArtifactName: "flat", ArtifactVersion: "1"}, {ArtifactName: "removed", ArtifactVersion: "1"}}
 		}, "flat:1"),
+		manifest("broken", "acme", func(m *v1alpha1.ArtifactManifest) {
+			m.Spec.ArtifactManifestState, m.Generation = v1alpha1.ManifestUploaded, 2
+			m.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionUploaded, ObservedGeneration: 2}}
+			for i, of := range []string{sealedManifest, "something else", "something else"} {
+				state := v1alpha1.ArtifactMissing
+				if i == 2 {
+					state = v1alpha1.ArtifactPresent
+				}
+				m.Status.Artifacts = append(m.Status.Artifacts, v1alpha1.ArtifactStatus{
+					ArtifactName: "upf", ArtifactVersion: fmt.Sprint(i + 1), Repository: "acme/broken/upf", Digest: digest.FromString(of).String(), State: state,
+				})
+			}
+		}, "upf:1", "upf:2", "upf:3", "smf:1"),
+		manifest("sealing", "acme", func(m *v1alpha1.ArtifactManifest) {
+			m.Spec.ArtifactManifestState, m.Generation = v1alpha1.ManifestUploaded, 2
+			m.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionUploaded, ObservedGeneration: 1}}
+			m.Status.Artifacts = []v1alpha1.ArtifactStatus{{ArtifactName: "upf", ArtifactVersion: "1", Repository: "acme/sealing/upf", Digest: digest.FromString(sealedManifest).String(), State: v1alpha1.ArtifactMissing}}
+		}, "upf:1"),
 		manifest("pending", "pending", nil, "upf:1"), manifest("loser", "loser", nil, "upf:1"), manifest("url", "elsewhere", nil, "upf:1"),
 	}
 }

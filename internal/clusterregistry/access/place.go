@@ -19,6 +19,8 @@ const (
 	manifestByRepository = "spec.artifacts.repository"
 )
 
+// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores;artifactmanifests,verbs=list;watch
+
 // Index tells a cache to keep what the controller looks up.
 func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	return errors.Join(

@@ -140,7 +140,7 @@ func unlisted(p *place) *Refusal {
 }
 
 // takes refuses a push that a manifest does not take, by somebody who has the right to push to it.
-func (p *place) takes(m *v1alpha1.ArtifactManifest, w want) *Refusal {
+func (p *place) takes(m *v1alpha1.ArtifactManifest, w want, r *http.Request) *Refusal {
 	on, tags := m.Namespace+"/"+m.Name, p.tags(m)
 	tag := w.tag()
 	switch _, satellite := graph.SatelliteOf(tag); {
@@ -149,7 +149,7 @@ func (p *place) takes(m *v1alpha1.ArtifactManifest, w want) *Refusal {
 	case len(tags) == 0:
 		return unlisted(p)
 	case m.Spec.ArtifactManifestState == v1alpha1.ManifestUploaded:
-		return denied("ArtifactManifest %s is sealed (artifactManifestState Uploaded): nothing can be pushed to it any more. Make a new manifest for a new version", on)
+		return p.repairs(m, w, r)
 	case w.putsManifest && w.tagOrDigest == "":
 		return denied("the request names neither a tag nor a digest")
 	case tag == "" || satellite || slices.Contains(tags, tag):

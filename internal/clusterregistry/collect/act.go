@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"path"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -95,8 +96,10 @@ func (c *collector) giveAllBack(ctx context.Context, cycle string) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if file == "" {
-			return nil // Somebody has put a file into the trash itself.
+		// Neither a file in the trash itself was hidden by a cycle, nor what a client of NFS leaves of a file that was
+		// removed while somebody read it.
+		if file == "" || strings.HasPrefix(path.Base(file), ".nfs") {
+			return nil
 		}
 		c.progress.done()
 		if err := c.giveBack(cycle, file); err != nil {
@@ -107,13 +110,12 @@ func (c *collector) giveAllBack(ctx context.Context, cycle string) error {
 	if err != nil {
 		return err
 	}
-	// A living cycle goes on hiding, and one that has a file nobody can place keeps it.
-	_ = c.volume.End(cycle)
+	c.end(cycle)
 	return nil
 }
 
-// discardDouble discards a hidden file whose place has a file of the same size. No cycle hides a file twice, so
-// that the one at its place cannot come to replace the hidden one.
+// discardDouble discards a hidden file whose place has a file of the same size. No cycle hides a file twice, so that
+// the hidden one cannot be the one that was at the place a moment ago.
 func (c *collector) discardDouble(cycle, file string) error {
 	hidden, err := c.volume.Stat(volume.HiddenPath(cycle, file))
 	if missing(err) {

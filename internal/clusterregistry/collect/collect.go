@@ -44,7 +44,7 @@ func run(ctx context.Context, v *volume.Volume, o Options, hook func(step, file 
 	if err != nil {
 		return Report{}, err
 	}
-	parsed, err := lru.New[key, needs](maxParsed)
+	parsed, err := lru.New[sum, needs](maxParsed)
 	if err != nil {
 		return Report{}, err
 	}
@@ -109,17 +109,14 @@ func (c *collector) run(ctx context.Context) error {
 		if err := c.sweep(ctx, found); err != nil {
 			return c.undo(ctx, err)
 		}
-		if err := c.volume.End(c.cycle); err != nil {
-			return fmt.Errorf("%w: everything that may go was deleted, the next collection removes the rest", err)
-		}
 	}
 	if err := c.phase(Tidying, func() error { return c.tidy(ctx) }); err != nil {
 		return c.undo(ctx, fmt.Errorf("deleting stale uploads and temporary files: %w: the collection of manifests and blobs is complete, the next one retries the rest", err))
 	}
-	if c.options.DryRun {
-		return nil
+	if !c.options.DryRun {
+		c.end(c.cycle)
 	}
-	return c.volume.End(c.cycle)
+	return nil
 }
 
 // adopt is C0.
@@ -236,6 +233,10 @@ func (c *collector) deleteRest(ctx context.Context, found *plan) error {
 	}
 	return nil
 }
+
+// end removes the folders of a cycle, if nothing is in them. What a network file system keeps there of a file that
+// somebody is still reading stays until a later cycle.
+func (c *collector) end(cycle string) { _ = c.volume.End(cycle) }
 
 // phase runs a phase, reports its beginning and measures it.
 func (c *collector) phase(p Phase, do func() error) error {

@@ -9,28 +9,37 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// key stands for a valid digest in sets, in 32 bytes.
-type key [sha256.Size]byte
+// sum stands for a valid digest where two must not be taken for one: its bytes if it is of sha256.
+type sum [sha256.Size]byte
 
-func keyOf(d digest.Digest) key {
-	var k key
+func sumOf(d digest.Digest) sum {
+	var s sum
 	if d.Algorithm() == digest.SHA256 {
-		if _, err := hex.Decode(k[:], []byte(d.Encoded())); err == nil {
-			return k
+		if _, err := hex.Decode(s[:], []byte(d.Encoded())); err == nil {
+			return s
 		}
 	}
 	return sha256.Sum256([]byte(d))
 }
 
+// key stands for a valid digest in sets of what is kept. It has half of the bytes, for there are two sets of all
+// blobs in a cycle: who finds two digests with one key makes a cycle keep what it could delete.
+type key [sha256.Size / 2]byte
+
+func keyOf(d digest.Digest) key {
+	s := sumOf(d)
+	return key(s[:len(key{})])
+}
+
 // digests is a list of valid digests that needs 32 bytes for each of sha256.
 type digests struct {
-	short []key
+	short []sum
 	long  []digest.Digest
 }
 
 func (l *digests) add(d digest.Digest) {
 	if d.Algorithm() == digest.SHA256 {
-		l.short = append(l.short, keyOf(d))
+		l.short = append(l.short, sumOf(d))
 	} else {
 		l.long = append(l.long, d)
 	}
@@ -40,8 +49,8 @@ func (l *digests) len() int { return len(l.short) + len(l.long) }
 
 func (l *digests) all() iter.Seq[digest.Digest] {
 	return func(yield func(digest.Digest) bool) {
-		for _, k := range l.short {
-			if !yield(digest.NewDigestFromEncoded(digest.SHA256, hex.EncodeToString(k[:]))) {
+		for _, s := range l.short {
+			if !yield(digest.NewDigestFromEncoded(digest.SHA256, hex.EncodeToString(s[:]))) {
 				return
 			}
 		}

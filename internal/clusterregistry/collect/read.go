@@ -22,7 +22,7 @@ const (
 	// maxLink bounds a link file, in bytes. The longest digest has 135.
 	maxLink = 1024
 	// maxParsed bounds the manifests whose needs are remembered. Each needs about 400 bytes.
-	maxParsed = 32_768
+	maxParsed = 16_384
 	// coarse is the coarsest granularity of a volume's clock, twice.
 	coarse = 2 * time.Second
 )
@@ -39,7 +39,7 @@ type needs struct {
 // reader reads a volume as it is during cycles: at its place, and in the trash.
 type reader struct {
 	volume *volume.Volume
-	parsed *lru.Cache[key, needs]
+	parsed *lru.Cache[sum, needs]
 	// oldest is the time, by the volume's clock, from which on a file is young.
 	oldest time.Time
 }
@@ -136,7 +136,7 @@ func (r *reader) blobOf(link string, d digest.Digest) (digest.Digest, error) {
 
 // manifest is what the manifest of a digest needs. It wraps errBroken if nobody can say it.
 func (r *reader) manifest(d digest.Digest) (needs, error) {
-	if n, ok := r.parsed.Get(keyOf(d)); ok {
+	if n, ok := r.parsed.Get(sumOf(d)); ok {
 		return n, nil
 	}
 	content, err := r.content(layout.BlobPath(d), layout.MaxManifest)
@@ -163,7 +163,7 @@ func (r *reader) manifest(d digest.Digest) (needs, error) {
 			n.contents.add(c.Digest)
 		}
 	}
-	r.parsed.Add(keyOf(d), n)
+	r.parsed.Add(sumOf(d), n)
 	return n, nil
 }
 

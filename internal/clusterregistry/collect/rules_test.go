@@ -3,6 +3,7 @@ package collect
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -98,17 +99,21 @@ func TestRootsAreKept(t *testing.T) {
 		}},
 		{reason: "an index does without children that were not copied", options: untagged, build: func(x *tree) (kept, gone []string) {
 			one := x.image("a/b", "", "1", "")
-			i := x.index("a/b", "t", one, digest.FromString("never copied"))
-			return append(x.files("a/b", "1", one), layout.BlobPath(i)), x.files("a", "3", x.image("a", "", "3", ""))
+			i := x.index("a/b", "t", one, digest.FromString("never copied"), x.blob("its revision was deleted"))
+			return append(x.files("a/b", "1", one), layout.BlobPath(i), layout.BlobPath(digest.FromString("its revision was deleted"))), x.files("a", "3", x.image("a", "", "3", ""))
 		}},
 		{reason: "a subject keeps what refers to it, and that keeps what refers to it", options: untagged, build: func(x *tree) (kept, gone []string) {
 			one := x.image("a", "t", "1", "")
-			two := x.image("a", "", "2", one)
-			three := x.image("a", "", "3", two)
+			kept = x.files("a", "1", one)
+			last := one
+			for i := range 8 { // The order in which they are read is not known.
+				content := fmt.Sprint("refers", i)
+				next := x.image("a", "", content, last)
+				kept = append(kept, x.write(layout.ReferrerPath("a", last, next), next.String()))
+				last, kept = next, append(kept, x.files("a", content, next)...)
+			}
 			lost := x.image("a", "", "4", "")
-			e := x.write(layout.ReferrerPath("a", one, two), two.String())
-			return append(join(x.files("a", "1", one), x.files("a", "2", two), x.files("a", "3", three)), e),
-				join(x.files("a", "4", lost), x.files("a", "5", x.image("a", "", "5", lost)))
+			return kept, join(x.files("a", "4", lost), x.files("a", "5", x.image("a", "", "5", lost)))
 		}},
 		{reason: "an entry of the referrers goes with its manifest, not for a subject that may come later", build: func(x *tree) (kept, gone []string) {
 			kept = x.files("a", "1", x.image("a", "", "1", "sha256:"+digest.Digest(strings.Repeat("1", 64))))
@@ -196,220 +201,6 @@ func TestTheClockMayBeCoarse(t *testing.T) {
 	}
 	x.collect(quick)
 	x.must("", []string{near}, []string{far})
-}
-
-func TestR3DoubtKeepsTheRepository(t *testing.T) {
-	t.Parallel()
-	corrupt := func(file, content string) func(x *tree) []string {
-		return func(x *tree) []string { return []string{x.write(file, content)} }
-	}
-	one := digest.FromString("1")
-	for _, tt := range []struct {
-		reason, problem string
-		// spoil puts a repository "a", which has an image by the tag t and an untagged one, in doubt.
-		spoil func(x *tree, tagged, other digest.Digest)
-		// gone is set if the untagged image goes nevertheless.
-		gone bool
-	}{
-		{reason: "nothing is wrong", gone: true, spoil: func(*tree, digest.Digest, digest.Digest) {}},
-		{reason: "a manifest is missing", problem: "is missing", spoil: func(x *tree, d, _ digest.Digest) { x.remove(layout.BlobPath(d)) }},
-		{reason: "a manifest that may go is missing", problem: "is missing", spoil: func(x *tree, _, d digest.Digest) { x.remove(layout.BlobPath(d)) }},
-		{reason: "a manifest is corrupt", problem: "corrupt", spoil: func(x *tree, d, _ digest.Digest) { corrupt(layout.BlobPath(d), "{}")(x) }},
-		{reason: "a manifest is too large", problem: "more than", spoil: func(x *tree, d, _ digest.Digest) {
-			corrupt(layout.BlobPath(d), strings.Repeat("x", layout.MaxManifest+1))(x)
-		}},
-		{reason: "a folder is in place of a manifest", problem: "is missing", spoil: func(x *tree, d, _ digest.Digest) {
-			x.remove(layout.BlobPath(d))
-			x.write(layout.BlobPath(d)+"/x", "")
-		}},
-		{reason: "a manifest is of an unknown type", problem: "understood", spoil: func(x *tree, _, _ digest.Digest) {
-			x.manifest("a", "u", map[string]any{"mediaType": "application/unknown"})
-		}},
-		{reason: "a child is of an unknown type", problem: "understood", spoil: func(x *tree, _, _ digest.Digest) {
-			x.index("a", "u", x.manifest("a", "", map[string]any{"mediaType": "application/unknown"}))
-		}},
-		{reason: "a revision is of an unknown algorithm", problem: "blake3", spoil: func(x *tree, _, _ digest.Digest) {
-			x.write(layout.RevisionsOf("a")+"/blake3/aa/link", "blake3:aa")
-		}},
-		{reason: "a tag is dangling, and its manifest missing", problem: "is missing", spoil: func(x *tree, _, _ digest.Digest) {
-			x.write(layout.TagPath("a", "u"), digest.FromString("x").String())
-		}},
-		{reason: "a tag without history is empty", problem: "names no digest", spoil: func(x *tree, _, _ digest.Digest) { x.write(layout.TagPath("a", "u"), "") }},
-		{reason: "a tag without history is too large", problem: "names no digest", spoil: func(x *tree, _, _ digest.Digest) {
-			x.write(layout.TagPath("a", "u"), strings.Repeat("x", maxLink+1))
-		}},
-		{reason: "an empty tag keeps its history", problem: "tag u", spoil: func(x *tree, _, d digest.Digest) {
-			x.tag("a", "u", d)
-			x.write(layout.TagPath("a", "u"), "")
-		}},
-		{reason: "an empty tag keeps nothing but its history", problem: "tag t", gone: true, spoil: func(x *tree, _, _ digest.Digest) { x.write(layout.TagPath("a", "t"), "") }},
-		{reason: "the link of a needed layer of another algorithm is empty", problem: "names no digest", spoil: func(x *tree, _, _ digest.Digest) {
-			l := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: digest.SHA512.FromString("x"), Size: 1}
-			x.write(layout.LayerPath("a", l.Digest), "")
-			x.manifest("a", "u", ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: x.layer("a", "c"), Layers: []ocispec.Descriptor{l}})
-		}},
-	} {
-		t.Run(tt.reason, rule{reason: tt.reason, problem: tt.problem, options: Options{Untagged: true}, build: func(x *tree) (kept, gone []string) {
-			tagged, other := x.image("a", "t", "0", ""), x.image("a", "", "1", "")
-			mine, loose := x.files("a", "1", other), x.layer("a", "loose").Digest
-			kept, gone = x.files("a", "0", tagged), x.files("b", "2", x.image("b", "", "2", ""))
-			tt.spoil(x, tagged, other)
-			link := layout.LayerPath("a", loose)
-			switch {
-			case tt.gone:
-				gone = append(append(gone, mine...), link)
-			case strings.Contains(tt.problem, "tag u"):
-				kept, gone = append(kept, mine...), append(gone, link)
-			default:
-				kept = append(append(kept, mine...), link, layout.BlobPath(loose))
-			}
-			return slices.DeleteFunc(kept, func(f string) bool { return !x.has(f) }), gone
-		}}.run)
-	}
-	t.Run("the link of a young layer of another algorithm is empty", rule{
-		reason: "its blob may be any of the repository", problem: "names no digest",
-		build: func(x *tree) (kept, gone []string) {
-			x.image("a", "t", "0", "")
-			return []string{layout.BlobPath(x.layer("a", "1").Digest), layout.LayerPath("a", one)}, nil
-		},
-		fresh: func(x *tree) { x.write(layout.LayerPath("a", digest.SHA512.FromString("z")), "") },
-	}.run)
-}
-
-func TestProblemsAreBounded(t *testing.T) {
-	t.Parallel()
-	x := newTree(t, volume.Options{})
-	for i := range 3 * maxProblems {
-		x.remove(layout.BlobPath(x.image("a", "", strings.Repeat("x", i+1), "")))
-	}
-	x.age()
-	r := x.collect(quick)
-	if r.NotUnderstoodCount != 3*maxProblems || len(r.NotUnderstood) != maxProblems || !slices.IsSorted(r.NotUnderstood) {
-		t.Errorf("got %d problems and %d of them in words: %q", r.NotUnderstoodCount, len(r.NotUnderstood), r.NotUnderstood)
-	}
-	if s := r.String(); strings.Contains(s, "\n") || !strings.Contains(s, "48 cannot be understood") {
-		t.Error(s)
-	}
-}
-
-func TestReport(t *testing.T) {
-	t.Parallel()
-	x := newTree(t, volume.Options{})
-	x.image("a", "t", "1", "")
-	x.image("a", "", "22", "")
-	x.age()
-	var phases []Phase
-	o := quick
-	o.Untagged, o.Progress, o.Rate = true, func(p Progress) { phases = append(phases, p.Phase) }, 1_000_000
-	r := x.collect(o)
-	want := Counts{Repositories: 1, Tags: 1, Revisions: 2, Layers: 4, Blobs: 6}
-	if r.Seen != want {
-		t.Errorf("saw %+v, want %+v", r.Seen, want)
-	}
-	if kept, want := r.Kept(), (Counts{Repositories: 1, Tags: 1, Revisions: 1, Layers: 2, Blobs: 3}); kept != want {
-		t.Errorf("kept %+v, want %+v", kept, want)
-	}
-	if r.Deleted.Bytes != r.Candidates.Bytes || r.Deleted.Bytes < int64(len("22")+len("config of 22")) || r.Deleted.Revisions != 1 {
-		t.Errorf("deleted %+v", r.Deleted)
-	}
-	if want := []Phase{Adopting, Marking, Hiding, Waiting, MarkingAgain, GivingBack, Deleting, Tidying}; !slices.Equal(phases, want) {
-		t.Errorf("went through %v, want %v", phases, want)
-	}
-	for _, p := range phases {
-		if r.Took[p] <= 0 {
-			t.Errorf("no time of %s", p)
-		}
-	}
-	if empty := x.empty(); len(empty) > 0 {
-		t.Errorf("empty folders are left: %v", empty)
-	}
-	if _, err := Run(t.Context(), x.Volume, Options{Grace: -1}); err == nil {
-		t.Error("a negative grace period was accepted")
-	}
-}
-
-// The rate bounds how fast files move. Five files at 50 a second need at least 80 ms to hide and as long to delete.
-func TestRate(t *testing.T) {
-	t.Parallel()
-	x := newTree(t, volume.Options{})
-	for _, s := range []string{"1", "2", "3", "4", "5"} {
-		x.blob(s)
-	}
-	x.age()
-	o := quick
-	o.Rate = 50
-	began := time.Now()
-	if r := x.collect(o); r.Deleted.Blobs != 5 {
-		t.Error(r)
-	}
-	if took := time.Since(began); took < 160*time.Millisecond {
-		t.Errorf("10 changes took %s", took)
-	}
-}
-
-func TestDefaults(t *testing.T) {
-	t.Parallel()
-	none, minute := time.Duration(0), time.Minute
-	for _, tt := range []struct {
-		reason string
-		stale  *time.Duration
-		dwell  time.Duration
-	}{
-		{"all processes see the same", &none, time.Second},
-		{"a view can be a minute old", &minute, 150 * time.Second},
-	} {
-		o := Options{}.withDefaults(newTree(t, volume.Options{Stale: tt.stale}).Volume)
-		if o.Dwell != tt.dwell || o.Grace != time.Hour || o.Uploads != 24*time.Hour || o.Workers != 8 {
-			t.Errorf("%s: %+v", tt.reason, o)
-		}
-	}
-}
-
-func TestTidy(t *testing.T) {
-	t.Parallel()
-	x := newTree(t, volume.Options{})
-	kept := x.files("a", "1", x.image("a", "t", "1", ""))
-	old, going := layout.UploadsOf("a")+"/old", layout.UploadsOf("a")+"/going"
-	for _, u := range []string{old, going} {
-		x.write(u+"/data", "12345")
-		x.write(u+"/startedat", "then")
-		x.write(u+"/hashstates/sha256/5", "state")
-	}
-	deep := x.write(layout.UploadsOf("a")+"/odd/1/2/3/4/5", "")
-	temporary := []string{x.write(kept[0]+".1.tmp", "x"), x.write(kept[1]+".1.tmp", "x"), x.write(layout.TagPath("a", "t")+".1.tmp", "x"), x.write(volume.Scratch+"/probe-1/a", "x")}
-	gone := append(slices.Clone(temporary), old+"/data", old+"/startedat", old+"/hashstates/sha256/5", old)
-	for _, folder := range []string{layout.RevisionsOf("a") + "/sha256/x", layout.UploadsOf("a") + "/none", layout.Blobs + "/sha256/zz/y"} {
-		x.remove(x.write(folder+"/f", ""))
-		gone = append(gone, folder)
-	}
-	x.age()
-	young := []string{x.write(kept[0]+".2.tmp", "x"), x.write(going+"/hashstates/sha256/6", "state")}
-	r := x.collect(quick)
-	x.must("", join(kept, young, []string{deep, going + "/data", going + "/startedat"}), gone)
-	if r.Deleted.Uploads != 2 || r.Deleted.UploadBytes != 14 || r.Deleted.Files != 4 {
-		t.Errorf("%+v", r.Deleted)
-	}
-	if empty := x.empty(); len(empty) > 0 {
-		t.Errorf("empty folders are left: %v", empty)
-	}
-}
-
-// An upload that somebody goes on with while it is deleted is given back whole.
-func TestAnUploadThatGoesOn(t *testing.T) {
-	t.Parallel()
-	x := newTree(t, volume.Options{})
-	folder := layout.UploadsOf("a") + "/id"
-	files := []string{x.write(folder+"/data", "1"), x.write(folder+"/hashstates/sha256/1", ""), x.write(folder+"/startedat", "")}
-	x.age()
-	_, err := run(t.Context(), x.Volume, quick, func(step, file string) {
-		if step == "hiding" && file == files[2] {
-			x.write(files[2], "again")
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	x.must("", files, nil)
 }
 
 func TestNamedFails(t *testing.T) {

@@ -51,11 +51,12 @@ type request struct {
 
 // collector runs one collection at a time in this process. A second process that runs one does no harm.
 type collector struct {
-	volume  *volume.Volume
-	options collect.Options
-	log     *slog.Logger
-	wake    chan request
-	mu      sync.Mutex
+	volume   *volume.Volume
+	options  collect.Options
+	log      *slog.Logger
+	counters *counters
+	wake     chan request
+	mu       sync.Mutex
 }
 
 // run collects when asked, until ctx ends.
@@ -106,11 +107,7 @@ func (c *collector) collect(ctx context.Context, asked request) {
 		}
 	}
 	report, err := collect.Run(ctx, c.volume, o)
-	if err != nil {
-		c.log.Error("the collection failed", "error", err)
-	} else {
-		c.log.Info("the collection ended", "report", report.String())
-	}
+	c.count(report, err)
 	failure := c.change(func(s *State) {
 		s.Running, s.Progress, s.Ended, s.Last, s.Done, s.Error = false, nil, time.Now(), &report, max(s.Done, began.Requested), ""
 		if err != nil {
@@ -120,6 +117,23 @@ func (c *collector) collect(ctx context.Context, asked request) {
 	if failure != nil {
 		c.log.Error("could not write down how the collection ended", "error", failure)
 	}
+}
+
+// count says and counts how a collection ended.
+func (c *collector) count(report collect.Report, err error) {
+	outcome := "Succeeded"
+	switch {
+	case err != nil:
+		outcome = "Failed"
+		c.log.Error("the collection failed", "error", err)
+	case report.DryRun:
+		outcome = "DryRun"
+	}
+	if err == nil {
+		c.log.Info("the collection ended", "report", report.String())
+	}
+	c.counters.collections.WithLabelValues(outcome).Inc()
+	c.counters.freed.Add(float64(report.Deleted.Bytes))
 }
 
 // state is what is known of collections in all processes.

@@ -66,6 +66,7 @@ func (r *Registry) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if now, err := u.get(time.Now()); err == nil && uploads(req) {
 			if why := r.o.Guard.refuses(now); why != "" {
+				r.counters.full.Inc()
 				fail(w, http.StatusInsufficientStorage, "DENIED", why)
 				return
 			}

@@ -23,9 +23,11 @@ var errBusy = errors.New("the registry has too many requests at the moment")
 // turns bounds how many requests are answered at a time, in all and for each client: by what it logs in with, or by
 // its address if it does not.
 type turns struct {
-	all    chan struct{}
-	mu     sync.Mutex
-	shares map[[sha256.Size]byte]*share
+	all chan struct{}
+	// refused is called for each request that is.
+	refused func()
+	mu      sync.Mutex
+	shares  map[[sha256.Size]byte]*share
 }
 
 type share struct {
@@ -34,13 +36,14 @@ type share struct {
 }
 
 func newTurns(most int) *turns {
-	return &turns{all: make(chan struct{}, most), shares: map[[sha256.Size]byte]*share{}}
+	return &turns{all: make(chan struct{}, most), refused: func() {}, shares: map[[sha256.Size]byte]*share{}}
 }
 
 func (t *turns) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		leave, err := t.enter(req)
 		if err != nil {
+			t.refused()
 			w.Header().Set("Retry-After", "5")
 			fail(w, http.StatusServiceUnavailable, "TOOMANYREQUESTS", err.Error())
 			return

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/distribution/distribution/v3/configuration"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/access"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/collect"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/scrub"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/storage"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
@@ -33,6 +35,8 @@ type Options struct {
 	Requests int
 	// Collection is how the volume is collected. Its grace is also the storage's.
 	Collection collect.Options
+	// Scrub is how the content is read again, to find what has become corrupt. A negative period: not at all.
+	Scrub scrub.Options
 	// Log gets what an administrator must know of.
 	Log *slog.Logger
 }
@@ -47,6 +51,8 @@ type Registry struct {
 	handler   http.Handler
 	collector *collector
 	prober    *prober
+	turns     *turns
+	counters  *counters
 }
 
 // New makes a registry. Requests are answered until Close; Run must run beside.
@@ -61,11 +67,16 @@ func New(ctx context.Context, o Options) (*Registry, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Guard = o.Guard.withDefaults()
+	if o.Collection.Workers == 0 && o.Volume.Kind() == volume.Local {
+		// The processors are for clients. On a network file system a worker waits, mostly.
+		o.Collection.Workers = 1
+	}
 	r := &Registry{
 		o: o, driver: storage.New(storage.Options{Volume: o.Volume, Grace: o.Collection.Grace, Log: o.Log}),
-		prober: &prober{volume: o.Volume},
+		prober: &prober{volume: o.Volume}, turns: newTurns(o.Requests), counters: newCounters(),
 	}
-	r.collector = &collector{volume: o.Volume, options: o.Collection, log: o.Log, wake: make(chan request, 1)}
+	r.turns.refused = r.counters.busy.Inc
+	r.collector = &collector{counters: r.counters, volume: o.Volume, options: o.Collection, log: o.Log, wake: make(chan request, 1)}
 	config, err := r.configuration()
 	if err != nil {
 		return nil, err
@@ -113,21 +124,21 @@ func (r *Registry) chain() http.Handler {
 	if r.o.Access != nil {
 		h = access.Handler(h)
 	}
-	return newTurns(r.o.Requests).limit(patient(h))
+	return r.turns.limit(patient(h))
 }
 
 // Handler answers clients.
 func (r *Registry) Handler() http.Handler { return r.handler }
 
-// Run probes the volume and collects it when asked, until ctx ends.
+// Run probes the volume, scrubs it, and collects it when asked, until ctx ends.
 func (r *Registry) Run(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.prober.run(ctx)
-	}()
-	r.collector.run(ctx)
-	<-done
+	var all sync.WaitGroup
+	all.Go(func() { r.prober.run(ctx) })
+	if r.o.Scrub.Period >= 0 {
+		all.Go(func() { r.scrub(ctx) })
+	}
+	all.Go(func() { r.collector.run(ctx) })
+	all.Wait()
 	return nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/collect"
@@ -208,6 +209,19 @@ func TestACollectionFreesWhatADeleteLeft(t *testing.T) {
 	}
 	if _, err := s.volume.Stat(layout.BlobPath(layer.Digest)); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("the layer is still there", err)
+	}
+	metrics := prometheus.NewPedanticRegistry()
+	metrics.MustRegister(s.Registry)
+	families, err := metrics.Gather()
+	check(t, err)
+	shown := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			shown[f.GetName()] += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	if shown["nfo_registry_collections_total"] != 2 || shown["nfo_registry_collection_freed_bytes_total"] < 1<<20 {
+		t.Errorf("the metrics are %v", shown)
 	}
 	if res, _ := s.ask(http.MethodPost, "/nfo/v1/collection?dryRun=maybe", nil, ""); res.StatusCode != http.StatusBadRequest {
 		t.Error(res.Status)

@@ -31,6 +31,8 @@ type setting struct {
 	Dwell time.Duration
 	// Stale is how old the views of a process are.
 	Stale time.Duration
+	// Slow is how long a process that does not collect takes to look at a file.
+	Slow time.Duration
 	// Blind switches off the look after publication.
 	Blind bool
 	// Collects has the process collect all the time, besides answering requests.
@@ -98,11 +100,24 @@ func collectAllTheTime(ctx context.Context, v *volume.Volume, s setting) {
 }
 
 func volumeOptions(s setting) volume.Options {
+	if s.Slow > 0 && !s.Collects {
+		return volume.Options{View: slowView{s.Slow}}
+	}
 	if s.Stale == 0 {
 		return volume.Options{}
 	}
 	return volume.Options{Stale: &s.Stale, View: &oldView{most: s.Stale, files: map[string]oldFile{}, folders: map[string]oldFolder{}}}
 }
+
+// slowView takes its time: what was looked at first has long been looked at when the last look ends.
+type slowView struct{ each time.Duration }
+
+func (s slowView) Lstat(name string) (fs.FileInfo, error) {
+	<-time.After(s.each)
+	return os.Lstat(name)
+}
+
+func (s slowView) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) }
 
 // oldView shows what a file or a folder was up to a while ago. That a file is missing it shows as it is: an old absence
 // only makes a push fail, and would hide what this is for.

@@ -1,7 +1,11 @@
 package storage_test
 
 import (
+	"fmt"
+	"io/fs"
 	"net/http"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -10,6 +14,7 @@ import (
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/storage"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
 // siteAgain is another process on the same volume.
@@ -68,6 +73,69 @@ func TestR2WhatIsHiddenComesBack(t *testing.T) {
 			s.want(http.StatusOK, http.MethodHead, "r/manifests/1", nil)
 			for _, p := range parts {
 				s.want(http.StatusOK, http.MethodGet, "r/blobs/"+p.Digest.String(), nil)
+			}
+		})
+	}
+}
+
+// deleting is a view that has a collection delete files as soon as one of them was looked at for the last time before
+// a manifest is published.
+type deleting struct {
+	volume *volume.Volume
+	// files go after so many looks at the first of them.
+	files []string
+	looks int
+}
+
+func (d *deleting) Lstat(name string) (fs.FileInfo, error) {
+	info, err := os.Lstat(name)
+	if len(d.files) > 0 && strings.HasSuffix(name, d.files[0]) {
+		if d.looks--; d.looks == 0 {
+			for _, file := range d.files {
+				if _, err := d.volume.Hide("1", file); err != nil {
+					return nil, err
+				}
+				if err := d.volume.Discard("1", file); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return info, err
+}
+
+func (*deleting) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) }
+
+// A layer goes after distribution has found it, and before the manifest is published. Only the look notices.
+func TestR2TheLook(t *testing.T) {
+	for _, blind := range []bool{false, true} {
+		t.Run(fmt.Sprintf("blind %t", blind), func(t *testing.T) {
+			root := t.TempDir()
+			plain, err := volume.Open(root, volume.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			view := &deleting{volume: plain}
+			v, err := volume.Open(root, volume.Options{View: view})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := siteOn(t, v, storage.Options{Volume: v})
+			if blind {
+				storage.Blind(s.driver)
+			}
+			config, layer := s.upload("r", []byte("{}")), s.upload("r", []byte("layer"))
+			manifest := imageOf(config, layer)
+			view.files, view.looks = []string{layout.BlobPath(layer.Digest), layout.LayerPath("r", layer.Digest)}, 1
+			status, text := s.do(http.MethodPut, "r/manifests/1", manifest, "Content-Type", ocispec.MediaTypeImageManifest)
+			if view.looks > 0 {
+				t.Fatal("the layer did not go")
+			}
+			if got := s.status(http.MethodHead, "r/manifests/1"); got != http.StatusNotFound {
+				t.Errorf("the image is answered with %d", got)
+			}
+			if lost := status == http.StatusCreated; lost != blind {
+				t.Errorf("the push is answered with %d %s", status, text)
 			}
 		})
 	}

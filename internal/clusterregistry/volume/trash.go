@@ -178,16 +178,49 @@ func (v *Volume) RemoveEmpty(path, upTo string) {
 // SetAside moves a file that is corrupt out of the tree, to below /.nfo/corrupt/<time>, where an administrator finds
 // it. Whoever looks for it finds nothing, so that a push or a copy can bring it again.
 func (v *Volume) SetAside(path string) error {
+	_, err := v.setAside(path)
+	return err
+}
+
+// SetAsideIf is SetAside for the file that was looked at, and reports whether that file is set aside now. Another file
+// that has taken its place meanwhile stays, or comes back at once.
+func (v *Volume) SetAsideIf(path string, was fs.FileInfo) (bool, error) {
+	info, err := v.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(was, info) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	to, err := v.setAside(path)
+	if err != nil {
+		return false, err
+	}
+	info, err = v.Stat(to)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil || os.SameFile(was, info) {
+		return err == nil, err
+	}
+	if err := renameNew(v.at(to), v.at(path)); err != nil && !errors.Is(err, fs.ErrExist) {
+		return false, fmt.Errorf("giving %s back, which another process has just written: %w: move it back from %s", path, err, to)
+	}
+	return false, nil
+}
+
+// setAside returns where the file is now, if there was one.
+func (v *Volume) setAside(path string) (string, error) {
 	now, err := v.Now()
 	if err != nil {
-		return err
+		return "", err
 	}
 	to := corrupt + "/" + now.UTC().Format("20060102T150405.000000000Z") + path
 	if _, err := v.makeFolder(filepath.Dir(to)); err != nil {
-		return err
+		return "", err
 	}
 	if err := os.Rename(v.at(path), v.at(to)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("setting %s aside: %w", path, err)
+		return "", fmt.Errorf("setting %s aside: %w", path, err)
 	}
-	return nil
+	return to, nil
 }

@@ -19,6 +19,8 @@ const (
 
 	// Scratch holds files that are needed for a moment. Old ones are leftovers.
 	Scratch = own + "/scratch"
+	// Scrub holds how far the check of all blobs came.
+	Scrub = own + "/scrub"
 )
 
 // ErrTooLarge is a file with more bytes than its reader takes.

@@ -277,3 +277,56 @@ func TestUsage(t *testing.T) {
 		t.Error(u, err)
 	}
 }
+
+// A file that was replaced after it was looked at, also in the middle of SetAsideIf, is not set aside.
+func TestSetAsideIf(t *testing.T) {
+	for _, tt := range []struct {
+		reason string
+		// before is done before the call, meanwhile after the call has looked at the file.
+		before, meanwhile func(v *volume.Volume)
+		aside             bool
+		want              string
+	}{
+		{reason: "it is the same", aside: true, want: "nothing"},
+		{reason: "it was replaced", before: func(v *volume.Volume) { write(t, v, "/a/data", "new") }, want: "new"},
+		{reason: "it was replaced after the look", meanwhile: func(v *volume.Volume) { write(t, v, "/a/data", "new") }, want: "new"},
+		{reason: "it has gone", before: func(v *volume.Volume) { _, _ = v.Hide("1", "/a/data") }, want: "nothing"},
+		{reason: "it has gone after the look", meanwhile: func(v *volume.Volume) { _, _ = v.Hide("1", "/a/data") }, want: "nothing"},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			view := &meddler{}
+			v := open(t, volume.Options{View: view})
+			write(t, v, "/a/data", "old")
+			was, err := v.Stat("/a/data")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tt.before != nil {
+				tt.before(v)
+			}
+			if tt.meanwhile != nil {
+				view.once = func() { tt.meanwhile(v) }
+			}
+			if aside, err := v.SetAsideIf("/a/data", was); err != nil || aside != tt.aside {
+				t.Error(aside, err)
+			}
+			if got := read(t, v, "/a/data"); got != tt.want {
+				t.Errorf("its place has %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// meddler is a view after whose next look something happens.
+type meddler struct{ once func() }
+
+func (m *meddler) Lstat(name string) (fs.FileInfo, error) {
+	info, err := os.Lstat(name)
+	if once := m.once; once != nil {
+		m.once = nil
+		once()
+	}
+	return info, err
+}
+
+func (m *meddler) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) }

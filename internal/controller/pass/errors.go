@@ -46,6 +46,7 @@ const (
 // Classify is the one place that tells what an error means for the pass: its class and the
 // condition reason.
 func Classify(err error) (Class, string) {
+	reason := access(err)
 	switch {
 	case errors.Is(err, workload.ErrUnreadable):
 		return Stuck, v1alpha1.ReasonWorkloadsUnreadable
@@ -63,22 +64,8 @@ func Classify(err error) (Class, string) {
 		return Stuck, v1alpha1.ReasonNotOurs
 	case errors.Is(err, release.ErrUndoTagTaken):
 		return Stuck, v1alpha1.ReasonTagMoved
-	case errors.Is(err, registry.ErrNoClusterRegistry):
-		return Stuck, v1alpha1.ReasonClusterRegistryDisabled
-	case errors.Is(err, registry.ErrCredentials):
-		return Stuck, v1alpha1.ReasonSecretInvalid
-	case errors.Is(err, backend.ErrCABundle):
-		return Stuck, v1alpha1.ReasonInvalidCABundle
-	case errors.Is(err, registry.ErrAddress):
-		return Stuck, v1alpha1.ReasonAddressRefused
-	case errors.Is(err, v1alpha1.ErrRegistryURL), errors.Is(err, registry.ErrConfig):
-		return Stuck, v1alpha1.ReasonInvalidURL
-	case errors.Is(err, registry.ErrDenied):
-		return Stuck, v1alpha1.ReasonDenied
-	case errors.Is(err, registry.ErrUnsupported):
-		return Stuck, v1alpha1.ReasonUnsupported
-	case errors.Is(err, registry.ErrUnreadable):
-		return Stuck, v1alpha1.ReasonUnreadable
+	case reason != "":
+		return Stuck, reason
 	case errors.Is(err, chart.ErrStalled):
 		return retry, v1alpha1.ReasonPending
 	case errors.Is(err, registry.ErrNotFound):
@@ -89,6 +76,30 @@ func Classify(err error) (Class, string) {
 		return Again, v1alpha1.ReasonPending
 	}
 	return retry, v1alpha1.ReasonUnknown
+}
+
+// access returns the reason of an error that says why the registry cannot be used, which only a person can mend; "" for
+// any other.
+func access(err error) string {
+	switch {
+	case errors.Is(err, registry.ErrNoClusterRegistry):
+		return v1alpha1.ReasonClusterRegistryDisabled
+	case errors.Is(err, registry.ErrCredentials):
+		return v1alpha1.ReasonSecretInvalid
+	case errors.Is(err, backend.ErrCABundle):
+		return v1alpha1.ReasonInvalidCABundle
+	case errors.Is(err, registry.ErrAddress):
+		return v1alpha1.ReasonAddressRefused
+	case errors.Is(err, v1alpha1.ErrRegistryURL), errors.Is(err, registry.ErrConfig):
+		return v1alpha1.ReasonInvalidURL
+	case errors.Is(err, registry.ErrDenied):
+		return v1alpha1.ReasonDenied
+	case errors.Is(err, registry.ErrUnsupported):
+		return v1alpha1.ReasonUnsupported
+	case errors.Is(err, registry.ErrUnreadable):
+		return v1alpha1.ReasonUnreadable
+	}
+	return ""
 }
 
 // ReasonOf is the condition reason of an error.

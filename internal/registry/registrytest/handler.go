@@ -13,6 +13,9 @@ import (
 	"github.com/distribution/distribution/v3/registry/handlers"
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem" // registers itself
 	"github.com/sirupsen/logrus"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/storage"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
 // Handler serves a registry from a directory: the filesystem driver, deletion enabled, no
@@ -44,8 +47,25 @@ func newApp(ctx context.Context, s settings) (app http.Handler, err error) {
 		},
 		Auth: s.auth,
 	}
+	if s.own {
+		if err := own(config, s); err != nil {
+			return nil, err
+		}
+	}
 	config.HTTP.Secret = "for uploads in tests"
 	config.Tags.MaxTags = s.maxTags
 	config.Catalog.MaxEntries = 1000
 	return handlers.NewApp(ctx, config), nil
+}
+
+// own replaces the storage of a configuration by that of `nfo registry`.
+func own(config *configuration.Configuration, s settings) error {
+	v, err := volume.Open(s.dir, volume.Options{})
+	if err != nil {
+		return err
+	}
+	storage.New(storage.Options{Volume: v}).Configure(config)
+	config.Storage["delete"]["enabled"] = !s.deleteDisabled
+	config.Storage["maintenance"]["readonly"] = map[any]any{"enabled": s.readOnly}
+	return nil
 }

@@ -19,7 +19,7 @@ import (
 type settings struct {
 	dir                      string
 	deleteDisabled, readOnly bool
-	tls                      bool
+	tls, own                 bool
 	maxTags                  int
 	auth                     configuration.Auth
 	around                   func(http.Handler) http.Handler
@@ -40,6 +40,9 @@ func ReadOnly() Option { return func(_ testing.TB, s *settings) { s.readOnly = t
 
 // TLS serves https with a certificate of its own; see Registry.CA.
 func TLS() Option { return func(_ testing.TB, s *settings) { s.tls = true } }
+
+// Own serves by the storage driver of `nfo registry`, in place of distribution's own with its cache.
+func Own() Option { return func(_ testing.TB, s *settings) { s.own = true } }
 
 // MaxTags makes pages as short as that, of tags and of ServeACR, whatever is asked for.
 func MaxTags(n int) Option { return func(_ testing.TB, s *settings) { s.maxTags = n } }

@@ -1,0 +1,210 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+)
+
+// faulty is a view that fails for names with a part, once it is on.
+type faulty struct {
+	part string
+	on   atomic.Bool
+}
+
+func (f *faulty) fails(name string) bool { return f.on.Load() && strings.Contains(name, f.part) }
+
+func (f *faulty) Lstat(name string) (fs.FileInfo, error) {
+	if f.fails(name) {
+		return nil, &fs.PathError{Op: "lstat", Path: name, Err: syscall.EIO}
+	}
+	return os.Lstat(name)
+}
+
+func (f *faulty) ReadDir(name string) ([]fs.DirEntry, error) {
+	if f.fails(name) {
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: syscall.EIO}
+	}
+	return os.ReadDir(name)
+}
+
+func TestR3WhatCannotBeReadEndsTheCycle(t *testing.T) {
+	t.Parallel()
+	one := digest.FromString("config of 1")
+	for _, tt := range []struct{ reason, part string }{
+		{"the folder of a repository", "/repositories/a"},
+		{"the folder of the tags", "/_manifests/tags"},
+		{"the link of a revision", "/_manifests/revisions/sha256/"},
+		{"the folder of the revisions", "/_manifests/revisions"},
+		{"the folder of the layer links", "/_layers/sha256"},
+		{"the folder of the referrers", "/_manifests/referrers"},
+		{"a layer link that nothing needs", "/_layers/sha256/" + digest.FromString("loose").Encoded()},
+		{"a folder of blobs", "/blobs/sha256/" + one.Encoded()[:2]},
+		{"a blob that nothing needs", digest.FromString("loose").Encoded() + "/data"},
+	} {
+		for _, again := range []bool{false, true} {
+			if again && strings.Contains(tt.part, "referrers") || again && strings.Contains(tt.part, "/blobs/") {
+				continue // The second mark needs only what keeps.
+			}
+			view := &faulty{part: tt.part}
+			x := newTree(t, volume.Options{View: view})
+			x.image("a", "t", "1", "")
+			x.layer("a", "loose")
+			x.image("b", "", "2", "")
+			x.write(layout.ReferrerPath("a", one, one), "x")
+			x.age()
+			before := x.all()
+			view.on.Store(!again)
+			o := quick
+			o.Untagged = true
+			r, err := run(t.Context(), x.Volume, o, func(step, _ string) {
+				if step == "waiting" {
+					view.on.Store(true)
+				}
+			})
+			view.on.Store(false)
+			if !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "the next collection retries") {
+				t.Errorf("%s, second mark %t: %v", tt.reason, again, err)
+			}
+			if hidden := r.Hidden != (Counts{}); hidden != again {
+				t.Errorf("%s, second mark %t: hid %+v", tt.reason, again, r.Hidden)
+			}
+			if again { // What the view does not show is given back by the next cycle.
+				x.collect(quick)
+			}
+			x.same(fmt.Sprintf("%s, second mark %t", tt.reason, again), before)
+		}
+	}
+}
+
+func TestR3LinksThatLeadElsewhereEndTheCycle(t *testing.T) {
+	t.Parallel()
+	one := digest.FromString("1")
+	for _, tt := range []struct{ reason, file string }{
+		{"a tag that cannot be opened", layout.TagPath("a", "u")},
+		{"a manifest that cannot be opened", layout.BlobPath(one)},
+		{"a repository that is a symbolic link", layout.Repositories + "/link"},
+	} {
+		x := newTree(t, volume.Options{})
+		x.image("a", "t", "0", "")
+		x.write(layout.RevisionPath("a", one), one.String())
+		x.write(tt.file, "")
+		x.remove(tt.file)
+		x.blob("loose")
+		if err := os.Symlink(filepath.Base(tt.file), filepath.Join(x.Root(), tt.file)); err != nil {
+			t.Fatal(err)
+		}
+		before := x.all()
+		x.ageFiles(before, tt.file)
+		if _, err := Run(t.Context(), x.Volume, quick); err == nil || !strings.Contains(err.Error(), tt.file) {
+			t.Errorf("%s: %v", tt.reason, err)
+		}
+		x.same(tt.reason, before)
+	}
+}
+
+func (x *tree) ageFiles(files []string, except string) {
+	old := time.Now().Add(-48 * time.Hour)
+	for _, f := range files {
+		if f == except {
+			continue
+		}
+		if err := os.Chtimes(filepath.Join(x.Root(), f), old, old); err != nil {
+			x.t.Fatal(err)
+		}
+	}
+}
+
+// A cycle whose context ends gives everything back, whatever it was doing.
+func TestR2ACancelledCycleGivesEverythingBack(t *testing.T) {
+	t.Parallel()
+	for _, step := range []string{"hidden", "waiting"} {
+		x := newTree(t, volume.Options{})
+		x.image("a", "t", "1", "")
+		x.image("a", "", "2", "")
+		x.age()
+		before := x.all()
+		ctx, cancel := context.WithCancel(t.Context())
+		o := quick
+		o.Untagged, o.Dwell = true, time.Hour
+		_, err := run(ctx, x.Volume, o, func(now, _ string) {
+			if now == step {
+				cancel()
+			}
+		})
+		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "was given back") {
+			t.Errorf("%s: %v", step, err)
+		}
+		x.same(step, before)
+	}
+}
+
+// Whatever a cycle that is cancelled while it deletes has not deleted is given back, and nothing that is needed was.
+func TestR2ACycleThatIsCancelledWhileItDeletes(t *testing.T) {
+	t.Parallel()
+	x, kept, gone := story(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	o := quick
+	o.Untagged = true
+	_, err := run(ctx, x.Volume, o, func(now, _ string) {
+		if now == "discarded" {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	x.must("cancelled", kept, nil)
+	x.age()
+	x.collect(o)
+	x.must("after the next cycle", kept, gone)
+}
+
+// What is at its place when an earlier cycle is adopted stays, and what was hidden of another size stays where it is:
+// one of the two is corrupt.
+func TestR3AdoptionReplacesNothing(t *testing.T) {
+	t.Parallel()
+	x := newTree(t, volume.Options{})
+	d := x.image("a", "t", "1", "")
+	tag, blob, other := layout.TagPath("a", "t"), layout.BlobPath(digest.FromString("1")), layout.BlobPath(d)
+	x.write(volume.HiddenPath("old", tag), strings.Repeat("x", len(d)))
+	x.write(volume.HiddenPath("old", blob), "1")
+	cut := x.write(volume.HiddenPath("old", other), "cut")
+	nfs := x.write(volume.HiddenPath("old", layout.Blobs+"/sha256/.nfs001"), "")
+	stray := x.write("/.nfo/trash/stray", "")
+	x.age()
+	x.collect(quick)
+	if got, err := x.ReadFile(tag, 100); err != nil || string(got) != d.String() {
+		t.Errorf("the tag is at %s, %v", got, err)
+	}
+	want := append(x.files("a", "1", d), cut, nfs, stray)
+	for _, file := range want {
+		if !x.has(file) {
+			t.Errorf("lost %s", file)
+		}
+	}
+	for _, file := range []string{volume.HiddenPath("old", tag), volume.HiddenPath("old", blob), layout.Blobs + "/sha256/.nfs001"} {
+		if x.has(file) {
+			t.Errorf("still has %s", file)
+		}
+	}
+	x.remove(cut)
+	x.remove(nfs)
+	x.collect(quick)
+	if x.has("/.nfo/trash/old") {
+		t.Error("an empty cycle is left")
+	}
+}

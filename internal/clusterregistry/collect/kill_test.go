@@ -1,0 +1,192 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+)
+
+// story is a tree with something of everything, and a tag that a writer makes while the cycle waits.
+func story(t *testing.T) (x *tree, kept, gone []string) {
+	x = newTree(t, volume.Options{})
+	one, two, three := x.image("a", "", "1", ""), x.image("a", "t", "2", ""), x.image("b", "", "3", "")
+	index := x.index("a", "i", one)
+	four := x.image("b", "", "4", three)
+	x.write(layout.ReferrerPath("b", three, four), four.String())
+	loose := x.layer("a", "loose").Digest
+	upload := x.write(layout.UploadsOf("b")+"/id/data", "12")
+	temporary := x.write(layout.BlobPath(one)+".x.tmp", "12")
+	kept = append(join(x.files("a", "1", one), x.files("a", "2", two)), layout.RevisionPath("a", index), layout.BlobPath(index))
+	gone = append(join(x.files("b", "3", three), x.files("b", "4", four)), layout.LayerPath("a", loose), layout.BlobPath(loose), upload, temporary, layout.ReferrerPath("b", three, four))
+	x.age()
+	return x, kept, gone
+}
+
+var errKilled = errors.New("killed")
+
+// killed runs a cycle that dies at its n-th step, and reports whether it had so many.
+func killed(x *tree, n int, at func(step int)) (died bool) {
+	o := quick
+	o.Untagged, o.Workers, o.Dwell = true, 1, time.Nanosecond
+	defer func() {
+		if p := recover(); p == errKilled { //nolint:errorlint // It is the value that was thrown.
+			died = true
+		} else if p != nil {
+			panic(p)
+		}
+	}()
+	step := 0
+	if _, err := run(x.t.Context(), x.Volume, o, func(string, string) {
+		if at != nil {
+			at(step)
+		}
+		if step++; step > n {
+			panic(errKilled)
+		}
+	}); err != nil {
+		x.t.Fatal(err)
+	}
+	return false
+}
+
+// A cycle is killed at each of its steps. What is reachable is there for whoever looks, and is in its place after the
+// next cycle; what is not goes in the end.
+func TestR2KilledAtEachStep(t *testing.T) {
+	t.Parallel()
+	steps := 0
+	for died := true; died; steps++ {
+		x, kept, gone := story(t)
+		died = killed(x, steps, nil)
+		if steps%2 == 0 { // Half of the trees are read before the next cycle.
+			for _, file := range kept {
+				if _, err := x.Find(file); err != nil {
+					t.Errorf("killed at step %d: %v", steps, err)
+				}
+			}
+		}
+		o := quick
+		o.Untagged, o.Dwell = true, time.Nanosecond
+		x.collect(o)
+		x.must(fmt.Sprintf("killed at step %d, the next cycle", steps), kept, nil)
+		x.age()
+		x.collect(o)
+		x.must(fmt.Sprintf("killed at step %d, the cycle after", steps), kept, gone)
+		if empty := x.empty(); len(empty) > 0 {
+			t.Errorf("killed at step %d: empty folders are left: %v", steps, empty)
+		}
+	}
+	t.Logf("killed at %d steps", steps-1)
+	if steps < 100 {
+		t.Errorf("the cycle has only %d steps", steps)
+	}
+}
+
+// The same, with a writer that tags a manifest that may be hidden, at each step: it publishes, then looks.
+func TestR2TaggedAtEachStep(t *testing.T) {
+	t.Parallel()
+	kept, refused := 0, 0
+	for n := 0; ; n++ {
+		x, reachable, _ := story(t)
+		three := digest.Digest("")
+		for _, f := range x.all() {
+			if p := layout.Parse(f); p.Kind == layout.Referrer {
+				three = p.Subject
+			}
+		}
+		all, done, acknowledged := x.files("b", "3", three), false, true
+		killed(x, 1<<30, func(step int) {
+			if step != n {
+				return
+			}
+			done = true
+			x.tag("b", "t", three)
+			for _, f := range all {
+				if _, err := x.Find(f); err != nil {
+					acknowledged = false
+				}
+			}
+		})
+		if !done {
+			break
+		}
+		if !acknowledged {
+			refused++
+			all = nil
+		}
+		kept++
+		x.must(fmt.Sprintf("tagged at step %d", n), append(reachable, all...), nil)
+		x.age()
+		o := quick
+		o.Untagged, o.Dwell = true, time.Nanosecond
+		x.collect(o)
+		x.must(fmt.Sprintf("tagged at step %d, the next cycle", n), append(reachable, all...), nil)
+	}
+	t.Logf("%d of %d tags came too late and were refused", refused, kept)
+	if refused == 0 || refused == kept {
+		t.Errorf("%d of %d tags were refused", refused, kept)
+	}
+}
+
+// Two cycles run at once, for which every file is old, while writers push the same images and move their tags. What
+// was acknowledged last is there.
+func TestR2TwoCyclesAtOnceAndWriters(t *testing.T) {
+	x := newTree(t, volume.Options{})
+	old := x.files("old", "x", x.image("old", "t", "x", ""))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	var all sync.WaitGroup
+	var cycles, pushes, refused, deleted atomic.Int64
+	for range 2 {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				r, err := run(ctx, x.Volume, Options{Untagged: true, Grace: -time.Hour, Dwell: time.Millisecond, Workers: 2}, func(string, string) {})
+				if err != nil && ctx.Err() == nil {
+					t.Error(err)
+				}
+				cycles.Add(1)
+				deleted.Add(int64(r.Deleted.Blobs))
+			}
+		})
+	}
+	tagged := make([][]string, 4)
+	for w := range tagged {
+		all.Go(func() {
+			random := rand.New(rand.NewPCG(1, uint64(w)))
+			repository := fmt.Sprintf("r%d", w%2)
+			for ctx.Err() == nil {
+				content := fmt.Sprint(random.IntN(3))
+				d := x.image(repository, fmt.Sprintf("t%d", w), content, "")
+				tagged[w] = nil
+				files := x.files(repository, content, d)
+				pushes.Add(1)
+				if slices.ContainsFunc(files, func(f string) bool { _, err := x.Find(f); return err != nil }) {
+					refused.Add(1)
+					continue
+				}
+				tagged[w] = append(files, layout.TagPath(repository, fmt.Sprintf("t%d", w)))
+				for range random.IntN(3) {
+					for _, f := range tagged[w] {
+						if _, err := x.Find(f); err != nil {
+							t.Errorf("lost %s while it was tagged: %v", f, err)
+						}
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	x.collect(Options{Dwell: time.Nanosecond})
+	x.must("in the end", append(slices.Concat(tagged...), old...), nil)
+	t.Logf("%d cycles deleted %d blobs during %d pushes, of which %d were refused", cycles.Load(), deleted.Load(), pushes.Load(), refused.Load())
+}

@@ -1,0 +1,82 @@
+package collect
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+)
+
+func TestReport(t *testing.T) {
+	t.Parallel()
+	x := newTree(t, volume.Options{})
+	x.image("a", "t", "1", "")
+	x.image("a", "", "22", "")
+	x.age()
+	var phases []Phase
+	o := quick
+	o.Untagged, o.Progress, o.Rate = true, func(p Progress) { phases = append(phases, p.Phase) }, 1_000_000
+	r := x.collect(o)
+	want := Counts{Repositories: 1, Tags: 1, Revisions: 2, Layers: 4, Blobs: 6}
+	if r.Seen != want {
+		t.Errorf("saw %+v, want %+v", r.Seen, want)
+	}
+	if kept, want := r.Kept(), (Counts{Repositories: 1, Tags: 1, Revisions: 1, Layers: 2, Blobs: 3}); kept != want {
+		t.Errorf("kept %+v, want %+v", kept, want)
+	}
+	if r.Deleted.Bytes != r.Candidates.Bytes || r.Deleted.Bytes < int64(len("22")+len("config of 22")) || r.Deleted.Revisions != 1 {
+		t.Errorf("deleted %+v", r.Deleted)
+	}
+	if want := []Phase{Adopting, Marking, Hiding, Waiting, MarkingAgain, GivingBack, Deleting, Tidying}; !slices.Equal(phases, want) {
+		t.Errorf("went through %v, want %v", phases, want)
+	}
+	for _, p := range phases {
+		if r.Took[p] <= 0 {
+			t.Errorf("no time of %s", p)
+		}
+	}
+	if empty := x.empty(); len(empty) > 0 {
+		t.Errorf("empty folders are left: %v", empty)
+	}
+	if _, err := Run(t.Context(), x.Volume, Options{Grace: -1}); err == nil {
+		t.Error("a negative grace period was accepted")
+	}
+}
+
+// The rate bounds how fast files move. Five files at 50 a second need at least 80 ms to hide and as long to delete.
+func TestRate(t *testing.T) {
+	t.Parallel()
+	x := newTree(t, volume.Options{})
+	for _, s := range []string{"1", "2", "3", "4", "5"} {
+		x.blob(s)
+	}
+	x.age()
+	o := quick
+	o.Rate = 50
+	began := time.Now()
+	if r := x.collect(o); r.Deleted.Blobs != 5 {
+		t.Error(r)
+	}
+	if took := time.Since(began); took < 160*time.Millisecond {
+		t.Errorf("10 changes took %s", took)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	none, minute := time.Duration(0), time.Minute
+	for _, tt := range []struct {
+		reason string
+		stale  *time.Duration
+		dwell  time.Duration
+	}{
+		{"all processes see the same", &none, time.Second},
+		{"a view can be a minute old", &minute, 150 * time.Second},
+	} {
+		o := Options{}.withDefaults(newTree(t, volume.Options{Stale: tt.stale}).Volume)
+		if o.Dwell != tt.dwell || o.Grace != time.Hour || o.Uploads != 24*time.Hour || o.Workers != 8 {
+			t.Errorf("%s: %+v", tt.reason, o)
+		}
+	}
+}

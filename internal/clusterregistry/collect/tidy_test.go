@@ -1,0 +1,65 @@
+package collect
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+)
+
+func TestTidy(t *testing.T) {
+	t.Parallel()
+	x := newTree(t, volume.Options{})
+	kept := x.files("a", "1", x.image("a", "t", "1", ""))
+	old, going := layout.UploadsOf("a")+"/old", layout.UploadsOf("a")+"/going"
+	for _, u := range []string{old, going} {
+		x.write(u+"/data", "12345")
+		x.write(u+"/startedat", "then")
+		x.write(u+"/hashstates/sha256/5", "state")
+	}
+	deep := x.write(layout.UploadsOf("a")+"/odd/1/2/3/4/5", "")
+	temporary := []string{x.write(kept[0]+".1.tmp", "x"), x.write(kept[1]+".1.tmp", "x"), x.write(layout.TagPath("a", "t")+".1.tmp", "x"), x.write(volume.Scratch+"/probe-1/a", "x")}
+	gone := append(slices.Clone(temporary), old+"/data", old+"/startedat", old+"/hashstates/sha256/5", old)
+	for _, folder := range []string{layout.RevisionsOf("a") + "/sha256/x", layout.UploadsOf("a") + "/none", layout.Blobs + "/sha256/zz/y"} {
+		x.remove(x.write(folder+"/f", ""))
+		gone = append(gone, folder)
+	}
+	x.age()
+	young := []string{x.write(kept[0]+".2.tmp", "x"), x.write(going+"/hashstates/sha256/6", "state")}
+	o := quick
+	o.Uploads = time.Nanosecond // A minute is the least.
+	dry := o
+	dry.DryRun = true
+	would := x.collect(dry)
+	r := x.collect(o)
+	if would.Candidates != r.Deleted {
+		t.Errorf("the dry run announced %+v, the cycle deleted %+v", would.Candidates, r.Deleted)
+	}
+	x.must("", join(kept, young, []string{deep, going + "/data", going + "/startedat"}), gone)
+	if r.Deleted.Uploads != 2 || r.Deleted.UploadBytes != 14 || r.Deleted.Files != 4 {
+		t.Errorf("%+v", r.Deleted)
+	}
+	if empty := x.empty(); len(empty) > 0 {
+		t.Errorf("empty folders are left: %v", empty)
+	}
+}
+
+// An upload that somebody goes on with while it is deleted is given back whole.
+func TestAnUploadThatGoesOn(t *testing.T) {
+	t.Parallel()
+	x := newTree(t, volume.Options{})
+	folder := layout.UploadsOf("a") + "/id"
+	files := []string{x.write(folder+"/data", "1"), x.write(folder+"/hashstates/sha256/1", ""), x.write(folder+"/startedat", "")}
+	x.age()
+	_, err := run(t.Context(), x.Volume, quick, func(step, file string) {
+		if step == "hiding" && file == files[2] {
+			x.write(files[2], "again")
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.must("", files, nil)
+}

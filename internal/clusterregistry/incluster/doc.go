@@ -1,0 +1,7 @@
+// Package incluster keeps what replicas of the registry share in the cluster: the certificate, and the secret that
+// signs the state of uploads.
+//
+// Decision: the chart creates the Secrets and the ConfigMap without data, and the registry may only read and update
+// these, by name. Rejected: the right to create Secrets, because it cannot be limited by name. Whoever controls the
+// registry, which many clients reach, could make a Secret with a token of any ServiceAccount of the namespace.
+package incluster

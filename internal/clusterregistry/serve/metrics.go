@@ -1,0 +1,71 @@
+package serve
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// What is shown of a registry. Sums over replicas are right for what each of them counts; the volume is one for all.
+var (
+	volumeBytes     = prometheus.NewDesc("nfo_registry_volume_bytes", "Size of the registry's volume, in bytes.", nil, nil)
+	volumeFreeBytes = prometheus.NewDesc("nfo_registry_volume_free_bytes", "Bytes of the registry's volume that can still be written.", nil, nil)
+	volumeReady     = prometheus.NewDesc("nfo_registry_volume_ready", "1 while the volume answers and does what the registry needs, otherwise 0.", nil, nil)
+	requestsNow     = prometheus.NewDesc("nfo_registry_requests", "Requests that are being answered.", nil, nil)
+)
+
+// counters are what a registry has done since its process began.
+type counters struct {
+	full, busy               prometheus.Counter
+	collections              *prometheus.CounterVec
+	freed, corrupt, scrubbed prometheus.Counter
+}
+
+func newCounters() *counters {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	return &counters{
+		full:     counter("nfo_registry_uploads_refused_total", "Uploads refused because the volume was too full."),
+		busy:     counter("nfo_registry_requests_refused_total", "Requests refused because too many were being answered."),
+		freed:    counter("nfo_registry_collection_freed_bytes_total", "Bytes of blobs that collections have deleted."),
+		corrupt:  counter("nfo_registry_scrub_corrupt_total", "Corrupt blobs that the scrub has set aside."),
+		scrubbed: counter("nfo_registry_scrub_read_bytes_total", "Bytes that the scrub has read."),
+		collections: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nfo_registry_collections_total", Help: "Collections that have ended, by outcome: Succeeded, DryRun or Failed.",
+		}, []string{"outcome"}),
+	}
+}
+
+func (c *counters) all() []prometheus.Collector {
+	return []prometheus.Collector{c.full, c.busy, c.collections, c.freed, c.corrupt, c.scrubbed}
+}
+
+// Describe implements prometheus.Collector.
+func (r *Registry) Describe(to chan<- *prometheus.Desc) {
+	to <- volumeBytes
+	to <- volumeFreeBytes
+	to <- volumeReady
+	to <- requestsNow
+	for _, c := range r.counters.all() {
+		c.Describe(to)
+	}
+}
+
+// Collect implements prometheus.Collector. It asks the volume for nothing while that does not answer.
+func (r *Registry) Collect(to chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64) { to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v) }
+	gauge(requestsNow, float64(len(r.turns.all)))
+	if r.prober.ready(time.Now()) == nil {
+		gauge(volumeReady, 1)
+		if u, err := r.o.Volume.Usage(); err == nil {
+			gauge(volumeBytes, float64(u.Size))
+			gauge(volumeFreeBytes, float64(u.Free))
+		}
+	} else {
+		gauge(volumeReady, 0)
+	}
+	for _, c := range r.counters.all() {
+		c.Collect(to)
+	}
+}

@@ -1,0 +1,37 @@
+package serve
+
+import (
+	"context"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/scrub"
+)
+
+// scrubRetry is how long a scrub waits that could not go on.
+const scrubRetry = time.Minute
+
+// scrub reads all blobs again and again, until ctx ends.
+func (r *Registry) scrub(ctx context.Context) {
+	o := r.o.Scrub
+	o.Found = func(d digest.Digest, reason error) {
+		r.o.Log.Error("a blob is corrupt or cannot be read: push or copy the images that need it again", "digest", d, "error", reason)
+	}
+	for ctx.Err() == nil {
+		report, err := scrub.Run(ctx, r.o.Volume, o)
+		r.counters.corrupt.Add(float64(report.Corrupt))
+		r.counters.scrubbed.Add(float64(report.Bytes))
+		if err == nil {
+			r.o.Log.Info("the scrub ended a pass", "report", report.String())
+			continue
+		}
+		if ctx.Err() == nil {
+			r.o.Log.Error("the scrub cannot go on: it tries again in a minute", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(scrubRetry):
+		}
+	}
+}
