@@ -1,6 +1,7 @@
 // Command kubectl-nfo is kubectl's plugin: `kubectl nfo import` takes over what AOSM has, `kubectl nfo publish`
-// pushes artifacts to where a manifest lists them, `kubectl nfo charts` shows the images that charts need, `kubectl nfo
-// why` says what keeps an object or an image, and `kubectl nfo images` lists what stores have and what runs of it.
+// pushes artifacts to where a manifest lists them, `kubectl nfo login` logs docker and podman in to the cluster's own
+// registry, `kubectl nfo charts` shows the images that charts need, `kubectl nfo why` says what keeps an object or an
+// image, and `kubectl nfo images` lists what stores have and what runs of it.
 package main
 
 import (
@@ -16,6 +17,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/nfo-operator/nfo/internal/images"
+	"github.com/nfo-operator/nfo/internal/login"
 	"github.com/nfo-operator/nfo/internal/plugin"
 	"github.com/nfo-operator/nfo/internal/publish"
 	"github.com/nfo-operator/nfo/internal/terminal"
@@ -67,6 +69,6 @@ func newRootCommand(streams genericiooptions.IOStreams) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &plugin.Error{Code: plugin.ExitUsage, Err: err} })
 	flags := genericclioptions.NewConfigFlags(true).WithWarningPrinter(streams)
 	flags.AddFlags(root.PersistentFlags())
-	root.AddCommand(newImportCommand(streams, flags), publish.NewCommand(streams, flags), why.NewCommand(streams, flags), images.NewCommand(streams, flags), newChartsCommand(streams, flags))
+	root.AddCommand(newImportCommand(streams, flags), publish.NewCommand(streams, flags), login.NewCommand(streams, flags), why.NewCommand(streams, flags), images.NewCommand(streams, flags), newChartsCommand(streams, flags))
 	return root
 }

@@ -46,6 +46,11 @@ The store's registry and those of sources are logged in to as 'docker login' or 
 it, credential helpers included. Sources are read over https, or over http from a host that --plain-http names;
 the registry of the store is spoken to as the store's URL and caBundle say. No login is sent over http, to a
 store's registry either, unless --plain-http names the host or it is this machine (localhost, 127.0.0.1, ::1).
+A store in the cluster's own registry needs no login: --service-account names the account that pushes, of which the API
+server issues a token. Without it your login from 'kubectl nfo login' is used or, if there is none, the bearer token of
+your kubeconfig if the API server accepts it for the registry. --registry-address is another address of that registry,
+such as 127.0.0.1:5000 of 'kubectl port-forward -n nfo-system service/nfo-registry 5000:443'.
+
 Interrupted, run it again: it goes on.
 
 -o json prints what becomes of every artifact, also when some are refused, which say why in their message
@@ -64,7 +69,10 @@ const publishExample = `  # What is missing?
   kubectl nfo publish am/upf-1.0.0 upf-1.0.0.tgz oci:./upf-control:1.0.0 docker.io/library/nginx:1.25
 
   # An image that is called otherwise
-  kubectl nfo publish am/upf-1.0.0 upf-datapath:1.0.0=ci.example.com/build/dp:4711 --dry-run`
+  kubectl nfo publish am/upf-1.0.0 upf-datapath:1.0.0=ci.example.com/build/dp:4711 --dry-run
+
+  # Push to the cluster's own registry as the account ci
+  kubectl nfo publish am/upf-1.0.0 upf-1.0.0.tgz -n publisher --service-account ci`
 
 // publishFlags are the command line of `kubectl nfo publish`.
 type publishFlags struct {
@@ -72,6 +80,7 @@ type publishFlags struct {
 	storeCredentials         bool
 	withoutSatellites        bool
 	plainHosts               []string
+	account, address         string
 	output                   string
 	config                   *genericclioptions.ConfigFlags
 	streams                  genericiooptions.IOStreams
@@ -97,6 +106,8 @@ func NewCommand(streams genericiooptions.IOStreams, config *genericclioptions.Co
 	f.BoolVar(&flags.dryRun, "dry-run", false, "say what would be pushed, and write nothing")
 	f.BoolVar(&flags.overwrite, "overwrite", false, "replace tags that are at another digest, if the manifest is not sealed and the manager has seen that digest, so that a tombstone keeps it")
 	f.BoolVar(&flags.storeCredentials, "use-store-credentials", false, "log in to the store's registry with the Secret that the store names, which takes the right to read it")
+	f.StringVar(&flags.account, "service-account", "", "push to the cluster's own registry as this ServiceAccount, NAME of the store's namespace or NAMESPACE:NAME, which takes the right to create its tokens")
+	f.StringVar(&flags.address, "registry-address", "", "host:port at which the cluster's own registry is reached from here; default: that of the store's status.url")
 	f.BoolVar(&flags.withoutSatellites, "without-signatures", false, "leave signatures, attestations and SBOMs of images behind")
 	f.StringSliceVar(&flags.plainHosts, "plain-http", nil, "HOST[:PORT] of a registry that speaks plain HTTP, and that is sent your login unencrypted; can be given several times")
 	f.StringSliceVar(&flags.plainHosts, "source-plain-http", nil, "the same")
@@ -109,6 +120,9 @@ func NewCommand(streams genericiooptions.IOStreams, config *genericclioptions.Co
 func (f *publishFlags) run(ctx context.Context, manifest string, args []string) error {
 	if f.output != "table" && f.output != "json" {
 		return plugin.Usage("--output is table or json, not %q", f.output)
+	}
+	if err := f.checkLogin(); err != nil {
+		return err
 	}
 	named, err := parseSources(args)
 	if err != nil {

@@ -264,7 +264,7 @@ func (o *opener) client(ctx context.Context, host string) (*registry.Client, err
 	config := registry.Config{}
 	config.Location.Host = host
 	config.Location.PlainHTTP = slices.ContainsFunc(o.flags.plainHosts, func(plain string) bool { return sameHost(plain, host) })
-	if host == o.target.config.Location.Host {
+	if own := o.target.own; host == o.target.config.Location.Host || own != nil && host == own.host {
 		config = o.target.config
 		config.Location.Prefix = ""
 	}

@@ -24,6 +24,8 @@ type target struct {
 	client   *registry.Client
 	// withheld: the person has a login for the registry, which was not used because it would be sent in clear.
 	withheld bool
+	// own says how a store in the cluster's own registry is logged in to; nil for another store.
+	own *clusterLogin
 }
 
 // repository is that of an entry.
@@ -67,6 +69,9 @@ func (f *publishFlags) find(ctx context.Context, api client.Client, key client.O
 	if err := publishable(t.manifest, store); err != nil {
 		return nil, err
 	}
+	if store.InClusterRegistry() || f.account != "" || f.address != "" {
+		return t, f.openCluster(ctx, api, t, store)
+	}
 	var secret *corev1.Secret
 	var err error
 	if f.storeCredentials {
@@ -99,6 +104,9 @@ func (f *publishFlags) logIn(ctx context.Context, t *target, fromSecret bool) (e
 
 // denied says what to do when the registry of the store has refused.
 func (t *target) denied() string {
+	if t.own != nil {
+		return t.own.denied
+	}
 	if t.withheld {
 		return withheldLogin(t.config.Location.Host)
 	}

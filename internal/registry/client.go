@@ -30,6 +30,9 @@ type Config struct {
 	// TokenFile, when not empty, is the file that the credential is read from instead, whenever a login is needed: a
 	// token of a ServiceAccount, which is renewed.
 	TokenFile string
+	// Token, when not nil, returns the credential instead, whenever a login is needed: a token for the cluster's own
+	// registry. It may be called concurrently.
+	Token func(context.Context) (string, error)
 	// CABundle is PEM. When not empty the registry's certificate must chain to it, and the
 	// system's roots do not count.
 	CABundle []byte
@@ -107,8 +110,12 @@ func Open(cfg Config) (*Client, error) {
 		ClientID:   "nfo",
 		Credential: auth.StaticCredential(cfg.Location.Host, cfg.Credential.oras()),
 	}
+	token := cfg.Token
 	if cfg.TokenFile != "" {
-		calls.Credential = tokenFrom(cfg.TokenFile, cfg.Location.Host, secrets)
+		token = tokenFile(cfg.TokenFile)
+	}
+	if token != nil {
+		calls.Credential = tokenLogin(token, cfg.Location.Host, secrets)
 	}
 	blobs := *calls
 	blobs.Client = newHTTPClient(transports.blobs, cfg.Transport, secrets, 0)

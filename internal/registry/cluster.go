@@ -72,7 +72,7 @@ func (c ClusterRegistry) certificates() ([]byte, error) {
 }
 
 func noClusterRegistry() error {
-	return fmt.Errorf("%w, and spec.registry.clusterRegistry asks for it. An administrator enables it with: helm upgrade <release> <chart> --reuse-values --set registry.enabled=true. Otherwise make a store with spec.registry.url", ErrNoClusterRegistry)
+	return fmt.Errorf("%w, and spec.registry.clusterRegistry asks for it. An administrator enables it with: helm upgrade <release> <chart> --reset-then-reuse-values --set registry.enabled=true. Otherwise make a store with spec.registry.url", ErrNoClusterRegistry)
 }
 
 // readFile reads a file of at most so many bytes. Links are followed: files of volumes are links.
@@ -85,24 +85,38 @@ func readFile(name string, most int64) ([]byte, error) {
 	return files.Read(f, most)
 }
 
-// tokenFrom reads the login from a file each time it is asked for, since the kubelet renews tokens. It learns what it
-// reads, so that no error repeats it.
-func tokenFrom(name, host string, s *secrets) auth.CredentialFunc {
-	return func(_ context.Context, asked string) (auth.Credential, error) {
+// tokenLogin logs in to one host with the token that is current when a login is needed. It learns each token, so that no
+// error repeats it.
+func tokenLogin(current func(context.Context) (string, error), host string, s *secrets) auth.CredentialFunc {
+	return func(ctx context.Context, asked string) (auth.Credential, error) {
 		if asked != host {
 			return auth.EmptyCredential, nil
 		}
+		token, err := current(ctx)
+		if err != nil {
+			return auth.EmptyCredential, fmt.Errorf("getting the token for the cluster's own registry: %w: %w", ErrCredentials, err)
+		}
+		s.learn(token)
+		return TokenCredential(token).oras(), nil
+	}
+}
+
+// TokenCredential is the login to the cluster's own registry with a token.
+func TokenCredential(token string) Credential {
+	return Credential{Username: tokenUser, Password: token}
+}
+
+// tokenFile reads a token from a file each time, since the kubelet renews tokens.
+func tokenFile(name string) func(context.Context) (string, error) {
+	return func(context.Context) (string, error) {
 		text, err := readFile(name, maxTokenFile)
 		token := strings.TrimSpace(string(text))
 		switch {
 		case errors.Is(err, os.ErrNotExist):
-			return auth.EmptyCredential, fmt.Errorf("reading the token for the cluster's own registry: %w: the file %s does not exist", ErrCredentials, name)
-		case err != nil:
-			return auth.EmptyCredential, fmt.Errorf("reading the token for the cluster's own registry: %w: %w", ErrCredentials, err)
-		case token == "":
-			return auth.EmptyCredential, fmt.Errorf("reading the token for the cluster's own registry: %w: the file %s is empty", ErrCredentials, name)
+			return "", fmt.Errorf("the file %s does not exist", name)
+		case err == nil && token == "":
+			return "", fmt.Errorf("the file %s is empty", name)
 		}
-		s.learn(token)
-		return auth.Credential{Username: tokenUser, Password: token}, nil
+		return token, err
 	}
 }

@@ -72,11 +72,14 @@ func newShippedScene(t *testing.T, dir string) *scene {
 	return sceneAt(t, r, registrytest.Start(t, registrytest.InDir(dir)))
 }
 
-// token is a file with a token of an account for the cluster's own registry.
-func (s *scene) token(namespace, name string) string {
+// token is a file with a token of an account for the cluster's own registry, or for other audiences.
+func (s *scene) token(namespace, name string, audiences ...string) string {
 	s.t.Helper()
+	if len(audiences) == 0 {
+		audiences = []string{v1alpha1.ClusterRegistryAudience}
+	}
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
-	token := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: []string{v1alpha1.ClusterRegistryAudience}}}
+	token := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: audiences}}
 	if err := env.Client.SubResource("token").Create(s.t.Context(), account, token); err != nil {
 		s.t.Fatal(err)
 	}
@@ -176,6 +179,29 @@ func TestAStoreInTheClustersRegistry(t *testing.T) {
 	defer c.Close()
 	_, err = c.Resolve(t.Context(), repository, digest)
 	s.Expect(errors.Is(err, registry.ErrNotFound)).To(gomega.BeTrue(), "%v", err)
+}
+
+// The API server says whose a token is, and whom it is for.
+func TestTokensOfTheClustersRegistry(t *testing.T) {
+	t.Parallel()
+	s := newClusterScene(t)
+	s.manage(func(o *environment.ManagerOptions) {
+		o.Cluster = registry.ClusterRegistry{Address: s.registry.URL(""), TokenFile: s.token(v1alpha1.ManagerNamespace, v1alpha1.ManagerName)}
+	})
+	st := s.store("acme", inCluster(""))
+	s.create(st, s.manifest("m", "a:1"))
+	s.eventually(st, v1alpha1.ConditionReady, "True/Ready")
+	ci := s.publisher("ci")
+	s.Eventually(func() error { return s.push(st, ci, "m", "a:1") }).Should(gomega.Succeed())
+	for why, token := range map[string]string{
+		"a token for the API server": s.token(s.ns, "ci", "https://kubernetes.default.svc"),
+		"a token for somebody else":  s.token(s.ns, "ci", "vault"),
+	} {
+		err := s.push(st, token, "m", "a:1")
+		s.Expect(errors.Is(err, registry.ErrDenied)).To(gomega.BeTrue(), "%s: %v", why, err)
+	}
+	s.delete(&corev1.ServiceAccount{ObjectMeta: s.meta("ci")})
+	s.Eventually(func() bool { return errors.Is(s.push(st, ci, "m", "a:1"), registry.ErrDenied) }).Should(gomega.BeTrue(), "the account is gone")
 }
 
 // A purge frees the disk of the cluster's own registry, and says how much; nobody but it may ask for that.

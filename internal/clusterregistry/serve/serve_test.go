@@ -304,11 +304,11 @@ func TestAVolumeThatHangsIsNotReady(t *testing.T) {
 	until := make(chan struct{})
 	root, err := os.MkdirTemp("", "hangs")
 	check(t, err)
-	// The probe goes on when the volume answers again, and nobody waits for it.
-	t.Cleanup(func() { close(until); _ = os.RemoveAll(root) })
+	t.Cleanup(func() { _ = os.RemoveAll(root) })
 	v, err := volume.Open(root, volume.Options{View: hangs{until}})
 	check(t, err)
 	s := start(t, "", serve.Options{Volume: v})
+	t.Cleanup(func() { close(until) }) // before the registry ends
 	if err := s.Ready(nil); err == nil || !strings.Contains(err.Error(), "has not answered") {
 		t.Error(err)
 	}

@@ -1,0 +1,172 @@
+package registry_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+)
+
+// helper is a credential helper that keeps the last login in a file, and fails to store one for refused.example.com.
+const helper = `#!/bin/sh
+input=$(cat)
+case "$1 $input" in
+store*refused.example.com*) echo "cannot store $input"; exit 1;;
+store*) printf %s "$input" > "$NFO_TEST_HELPER";;
+get*) cat "$NFO_TEST_HELPER";;
+esac
+`
+
+func TestSaveLogin(t *testing.T) {
+	const with = `{"HttpHeaders": {"X": "y"}, "auths": {"other.example.com": {"auth": "b3RoZXI6eA==", "email": "a@b"}}, "proxies": {"n": 12345678901234567890}}`
+	for name, tc := range map[string]struct {
+		reason, before string // "" for no file
+		mode           os.FileMode
+		host           string
+		link           bool
+		where, says    string // where "" stands for the file
+	}{
+		"New":         {"docker makes it so, too", "", 0o600, "r.example.com:5000", false, "", ""},
+		"Empty":       {"a file that was only touched", " \n", 0o640, "r.example.com", false, "", ""},
+		"Other":       {"what else is in the file is not ours", with, 0o600, "r.example.com", false, "", ""},
+		"Mode":        {"a mode that somebody has chosen", with, 0o640, "r.example.com", false, "", ""},
+		"Link":        {"files of users often are links to their dot files", with, 0o600, "r.example.com", true, "", ""},
+		"Again":       {"the older login for the host ends", `{"auths": {"r.example.com": {"auth": "b2xkOm9sZA=="}}}`, 0o600, "r.example.com", false, "", ""},
+		"Helper":      {"a helper for everything", `{"credsStore": "nfo-test"}`, 0o600, "r.example.com", false, "docker-credential-nfo-test", ""},
+		"HelperOf":    {"a helper for this host", `{"credHelpers": {"r.example.com": "nfo-test", "s": "nfo-test-none"}}`, 0o600, "r.example.com", false, "docker-credential-nfo-test", ""},
+		"HelperElse":  {"a helper for another host", `{"credHelpers": {"s.example.com": "nfo-test"}}`, 0o600, "r.example.com", false, "", ""},
+		"HelperNone":  {"a helper that is not installed", `{"credsStore": "nfo-test-none"}`, 0o600, "r.example.com", false, "", "docker-credential-nfo-test-none"},
+		"HelperFails": {"a helper that repeats the login in its error", `{"credsStore": "nfo-test"}`, 0o600, "refused.example.com", false, "", "docker-credential-nfo-test does not accept it"},
+		"NoJSON":      {"a file that is not one is not replaced", `{"auths": `, 0o600, "r.example.com", false, "", "reading "},
+		"Large":       {"nobody writes such a file", `{"x": "` + strings.Repeat("x", 4<<20) + `"}`, 0o600, "r.example.com", false, "", "reading "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			home := t.TempDir()
+			file := filepath.Join(home, "docker", "config.json")
+			real := file
+			t.Setenv("DOCKER_CONFIG", filepath.Dir(file))
+			for _, name := range []string{"XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"} {
+				t.Setenv(name, home)
+			}
+			t.Setenv("REGISTRY_AUTH_FILE", "")
+			t.Setenv("NFO_TEST_HELPER", filepath.Join(home, "kept"))
+			t.Setenv("PATH", home+":"+os.Getenv("PATH"))
+			if err := os.WriteFile(filepath.Join(home, "docker-credential-nfo-test"), []byte(helper), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if tc.before != "" {
+				if tc.link {
+					real = filepath.Join(home, "dotfiles.json")
+				}
+				if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(real, []byte(tc.before), 0o600), os.Chmod(real, tc.mode)); err != nil {
+					t.Fatal(err)
+				}
+				if tc.link {
+					if err := os.Symlink(real, file); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			login := registry.TokenCredential(password)
+			where, err := registry.SaveLogin(t.Context(), file, tc.host, login)
+			wantNoSecret(t, err, login)
+			if tc.says != "" {
+				after, _ := os.ReadFile(file)
+				if !errors.Is(err, registry.ErrCredentials) || !strings.Contains(err.Error(), tc.says) || string(after) != tc.before {
+					t.Errorf("%s: %v, want ErrCredentials and %q, and the file as it was", tc.reason, err, tc.says)
+				}
+				return
+			}
+			if want := tc.where; err != nil || where != want && (want != "" || where != real) {
+				t.Fatalf("%s: in %q, %v, want %q or %s", tc.reason, where, err, want, real)
+			}
+			if got, err := registry.UserCredential(t.Context(), tc.host); err != nil || got != login {
+				t.Errorf("%s: it is not found again: %v", tc.reason, err)
+			}
+			wantKept(t, file, real, tc.before, tc.mode)
+		})
+	}
+}
+
+// wantKept checks that a file has what it had besides the logins, and its mode, and that a link to it is one still.
+func wantKept(t *testing.T, file, real, before string, mode os.FileMode) {
+	t.Helper()
+	info, err := os.Lstat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if link := info.Mode()&os.ModeSymlink != 0; link != (real != file) {
+		t.Errorf("a link: %t, want %t", link, real != file)
+	}
+	if info, err = os.Stat(real); err != nil || info.Mode().Perm() != mode {
+		t.Errorf("mode %v, %v, want %v", info.Mode(), err, mode)
+	}
+	text, err := os.ReadFile(real)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(before, "credsStore") && strings.Contains(string(text), password) {
+		t.Error("the login is beside the helper")
+	}
+	var was, is struct {
+		Auths map[string]json.RawMessage
+		Other map[string]json.RawMessage `json:"-"`
+	}
+	if strings.TrimSpace(before) == "" {
+		return
+	}
+	for _, err := range []error{json.Unmarshal([]byte(before), &was), json.Unmarshal([]byte(before), &was.Other), json.Unmarshal(text, &is), json.Unmarshal(text, &is.Other)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for key, value := range was.Other {
+		if key != "auths" && !sameJSON(t, value, is.Other[key]) {
+			t.Errorf("%s was %s and is %s", key, value, is.Other[key])
+		}
+	}
+	for host, value := range was.Auths {
+		if host == "other.example.com" && !sameJSON(t, value, is.Auths[host]) {
+			t.Errorf("the login of %s was %s and is %s", host, value, is.Auths[host])
+		}
+	}
+}
+
+func sameJSON(t *testing.T, a, b json.RawMessage) bool {
+	t.Helper()
+	plain := func(text json.RawMessage) string { return strings.Join(strings.Fields(string(text)), "") }
+	return plain(a) == plain(b)
+}
+
+// The token of a ServiceAccount ends while a long push goes on.
+func TestTheTokenIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	r := registrytest.Start(t, registrytest.BasicAuth("nfo", password))
+	const old = "the-token-of-an-hour-ago"
+	token, fails := "", errors.New("the API server is down")
+	c := open(t, registry.Config{Location: r.Location(""), Token: func(context.Context) (string, error) { return token, fails }})
+	for _, row := range []struct {
+		reason, token string
+		fails, want   error
+	}{
+		{"the API server cannot be asked", "", fails, registry.ErrCredentials},
+		{"a token that the registry no longer takes", old, nil, registry.ErrDenied},
+		{"a new one counts without another client", password, nil, nil},
+		{"while it counts, no other is asked for", "", fails, nil},
+	} {
+		token, fails = row.token, row.fails
+		err := c.Ping(t.Context())
+		if !errors.Is(err, row.want) {
+			t.Errorf("%s: %v, want %v", row.reason, err, row.want)
+		}
+		if err != nil && (strings.Contains(err.Error(), old) || row.fails != nil && !errors.Is(err, row.fails)) {
+			t.Errorf("%s: the error repeats the token, or does not say why: %v", row.reason, err)
+		}
+	}
+}
