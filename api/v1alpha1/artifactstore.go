@@ -39,14 +39,16 @@ type ArtifactStore struct {
 }
 
 // ArtifactStoreSpec says where the registry is and how it is purged.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.purge) || !has(self.purge.usage) || self.purge.usage != 'Registry' || has(self.registry.clusterRegistry)",message="usage Registry needs registry.clusterRegistry: only the registry that nfo ships reports how full its volume is"
 type ArtifactStoreSpec struct {
 	// The backing registry. Required.
 	// +required
 	Registry RegistrySpec `json:"registry"`
 
-	// What 100 % of the store means, as a quantity of bytes such as 100Gi, where the
-	// registry cannot say it. Without it a purge threshold has nothing to compare with
-	// and a purge that has a threshold deletes nothing.
+	// The quantity of bytes that counts as 100 % of the store, such as 100Gi. With purge.usage Registry
+	// the default is the size of the registry's volume. With Accounted there is no default: a purge that
+	// has a threshold and no capacity deletes nothing. With Volume it has no effect.
 	// +optional
 	Capacity *resource.Quantity `json:"capacity,omitempty"`
 
@@ -117,18 +119,6 @@ type ClusterRegistrySpec struct {
 	Prefix string `json:"prefix,omitempty"`
 }
 
-// UsageSource is how usage is measured.
-// +kubebuilder:validation:Enum=Accounted;Volume
-type UsageSource string
-
-// How usage is measured.
-const (
-	// UsageAccounted: by adding up what manifests and tombstones reach.
-	UsageAccounted UsageSource = "Accounted"
-	// UsageVolume: by asking the file system of the registry's volume.
-	UsageVolume UsageSource = "Volume"
-)
-
 // UndoMode is what keeps a released digest in the registry until the purge.
 // +kubebuilder:validation:Enum=Untagged;QuarantineTag
 type UndoMode string
@@ -174,11 +164,12 @@ type PurgeSpec struct {
 	// +kubebuilder:default=0
 	TargetPercent int32 `json:"targetPercent,omitempty"`
 
-	// How usage is measured. Accounted, the default: the bytes of all blobs that this store's
-	// manifests and tombstones reach, each counted once, against spec.capacity. Volume: what
-	// the file system of persistentVolumeClaim says.
+	// How usage is measured. Accounted: the bytes of all blobs that this store's manifests and
+	// tombstones reach, each counted once, against spec.capacity. Volume: what the file system of
+	// persistentVolumeClaim reports. Registry: what the cluster's own registry reports of its volume,
+	// which all stores in it share; only with registry.clusterRegistry. Default: Registry for a store
+	// with clusterRegistry and without capacity, Accounted for all others.
 	// +optional
-	// +kubebuilder:default=Accounted
 	Usage UsageSource `json:"usage,omitempty"`
 
 	// The claim, in this namespace, of the volume that the registry keeps its data on. The
@@ -303,36 +294,6 @@ type KeptCount struct {
 	Count int32 `json:"count"`
 }
 
-// StoreUsage is how full a store was when it was last measured.
-type StoreUsage struct {
-	// How it was measured.
-	// +required
-	Source UsageSource `json:"source"`
-	// Bytes used.
-	// +required
-	// +kubebuilder:validation:Minimum=0
-	UsedBytes int64 `json:"usedBytes"`
-	// Bytes that 100 % means; absent when nothing says it.
-	// +optional
-	// +kubebuilder:validation:Minimum=0
-	CapacityBytes *int64 `json:"capacityBytes,omitempty"`
-	// Used of capacity, rounded down; absent without a capacity.
-	// +optional
-	// +kubebuilder:validation:Minimum=0
-	Percent *int32 `json:"percent,omitempty"`
-	// Bytes that a purge could free when it was measured, blobs shared with what is kept not counted.
-	// +required
-	// +kubebuilder:validation:Minimum=0
-	ReclaimableBytes int64 `json:"reclaimableBytes"`
-	// With source Volume: bytes that purges have made reclaimable and that the registry has not
-	// collected yet, as far as the volume shows. Purges count them as free.
-	// +optional
-	UncollectedBytes int64 `json:"uncollectedBytes,omitempty"`
-	// When it was measured.
-	// +required
-	MeasuredAt metav1.Time `json:"measuredAt"`
-}
-
 // PurgeRun is the record of one purge.
 type PurgeRun struct {
 	// When it started.
@@ -360,6 +321,11 @@ type PurgeRun struct {
 	// free the disk at a collection of their own.
 	// +optional
 	ReclaimedBytes int64 `json:"reclaimedBytes,omitempty"`
+	// Bytes that the collection of the cluster's own registry freed on disk which this purge asked
+	// for, in all stores together. Absent: the purge asked for none, or did not wait for its end.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	FreedBytes *int64 `json:"freedBytes,omitempty"`
 	// What to know of it, in one sentence.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024

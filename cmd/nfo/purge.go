@@ -52,6 +52,11 @@ STORE-purge in the store's namespace therefore runs a purge as that account, whi
 another user. The Secret of the store is read as the user of the kubeconfig file in any case. Without that right, start a purge in the cluster:
   kubectl create job --from=cronjob/STORE-purge purge-now -n NAMESPACE
 
+A purge of a store with spec.registry.clusterRegistry that deleted something asks the registry to collect, which
+frees the disk. With --wait-for-collection it waits for the end and reports how many bytes were freed. The store's
+purge jobs wait for at most 10 minutes. If the collection fails or takes longer, the report says so; the purge has
+succeeded all the same.
+
 With --dry-run it reports what it would do and writes nothing, neither to the registry nor to the
 API server.
 
@@ -74,6 +79,7 @@ type purgeFlags struct {
 	registryToken            string
 	dryRun                   bool
 	allowLoopback            bool
+	wait                     time.Duration
 	// termination is the file by which a container tells the kubelet why it ended.
 	termination string
 	clusterFlags
@@ -84,6 +90,8 @@ const (
 	terminationLog = corev1.TerminationMessagePathDefault
 	// terminationLimit is how much of it the kubelet keeps, in bytes.
 	terminationLimit = 4096
+	// maxWait is how long a purge may wait for the registry's collection at most.
+	maxWait = time.Hour
 )
 
 func newPurgeCommand() *cobra.Command {
@@ -117,6 +125,8 @@ func newPurgeCommand() *cobra.Command {
 	f.StringVar(&flags.credentials, "credentials", "", "where the store's Secret is mounted; default: it is read from the API server, as the kubeconfig file's user")
 	f.StringVar(&flags.registryToken, "registry-token", "", "file with a token of the store's purge account for the audience "+v1alpha1.ClusterRegistryAudience+", for stores with spec.registry.clusterRegistry")
 	f.BoolVar(&flags.allowLoopback, cronjob.AllowLoopbackFlag, false, "connect to a registry at a loopback address, such as 127.0.0.1, too")
+	f.DurationVar(&flags.wait, cronjob.WaitFlag, 0, "time to wait for the collection that a purge in the cluster's own registry asks for, at most 1h; 10m without a value, 0 does not wait")
+	f.Lookup(cronjob.WaitFlag).NoOptDefVal = "10m"
 	flags.add(cmd)
 	return cmd
 }
@@ -127,6 +137,8 @@ func (f purgeFlags) validate() error {
 		return errors.New("--namespace is required")
 	case f.store == "":
 		return errors.New("--store is required")
+	case f.wait < 0 || f.wait > maxWait:
+		return fmt.Errorf("--%s is %s and must be between 0 and %s", cronjob.WaitFlag, f.wait, maxWait)
 	case f.output != "table" && f.output != "json":
 		return fmt.Errorf("--output is table or json, not %q", f.output)
 	}
@@ -255,7 +267,8 @@ func purgeConfig(flags purgeFlags) (purge.Config, error) {
 	}
 	return purge.Config{
 		Namespace: flags.namespace, Store: flags.store, DryRun: flags.dryRun, Volume: flags.volume, RegistryToken: flags.registryToken, AllowLoopback: flags.allowLoopback,
-		Client: api, Leases: leases, Workloads: workloads.Read, Now: server.Now, Skew: server.Skew, Identity: cmp.Or(host, "nfo-purge") + "_" + rand.Text(),
+		WaitForCollection: flags.wait,
+		Client:            api, Leases: leases, Workloads: workloads.Read, Now: server.Now, Skew: server.Skew, Identity: cmp.Or(host, "nfo-purge") + "_" + rand.Text(),
 	}, nil
 }
 

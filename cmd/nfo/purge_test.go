@@ -24,6 +24,8 @@ func TestPurgeUsage(t *testing.T) {
 		"NoNamespace": {"there is no default", []string{"--store=acme"}, "--namespace is required"},
 		"NoStore":     {"a purge is of one store", []string{"--namespace=publisher"}, "--store is required"},
 		"Output":      {"two forms", []string{"--namespace=publisher", "--store=acme", "--output=yaml"}, "table or json"},
+		"Wait":        {"a purge ends", []string{"--namespace=publisher", "--store=acme", "--wait-for-collection=2h"}, "between 0 and 1h0m0s"},
+		"WaitBefore":  {"no time is below 0", []string{"--namespace=publisher", "--store=acme", "--wait-for-collection=-1s"}, "between 0 and 1h0m0s"},
 		"Flag":        {"no such flag", []string{"--force"}, "unknown flag"},
 		"Argument":    {"no arguments", []string{"acme"}, "unexpected argument"},
 	}
@@ -39,6 +41,23 @@ func TestPurgeUsage(t *testing.T) {
 				t.Errorf("%s: the error is %v, want exit code 2 and %q", tc.reason, err, tc.says)
 			}
 		})
+	}
+}
+
+func TestPurgeWaitsFor10MinutesUnlessItSaysHowLong(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ reason, arg, want string }{
+		{"by hand nobody waits unasked", "--dry-run", "0s"},
+		{"without a value", "--wait-for-collection", "10m0s"},
+		{"with one", "--wait-for-collection=1m", "1m0s"},
+	} {
+		cmd := newPurgeCommand()
+		if err := cmd.ParseFlags([]string{tc.arg}); err != nil {
+			t.Fatal(err)
+		}
+		if got := cmd.Flags().Lookup("wait-for-collection").Value.String(); got != tc.want {
+			t.Errorf("%s: it waits for %s, want %s", tc.reason, got, tc.want)
+		}
 	}
 }
 

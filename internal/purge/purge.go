@@ -1,6 +1,7 @@
 package purge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,6 +58,9 @@ type Config struct {
 	// SecondLook is the least time between the two looks at a repository that a deletion needs. Default:
 	// registry.SecondLook.
 	SecondLook time.Duration
+	// WaitForCollection is how long the purge waits for the collection of the cluster's own registry that it asked for.
+	// Default: it does not wait.
+	WaitForCollection time.Duration
 	// Volume is where the registry's volume is mounted, for stores with usage Volume; "" nowhere.
 	Volume string
 	// Identity of this run, as the Lease shows it; no two runs share one.
@@ -66,6 +70,8 @@ type Config struct {
 
 	times leaseTimes
 	late  time.Duration // default usualLate
+	// poll is the time between two questions about a collection, and tell that between two lines about it.
+	poll, tell time.Duration
 }
 
 // Run purges one store once. The report holds what was done also when there is an error. Errors
@@ -116,6 +122,7 @@ func (cfg Config) withDefaults() Config {
 	if cfg.times == (leaseTimes{}) {
 		cfg.times = usualTimes
 	}
+	cfg.poll, cfg.tell = cmp.Or(cfg.poll, usualPoll), cmp.Or(cfg.tell, usualTell)
 	return cfg
 }
 
@@ -187,7 +194,8 @@ func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry,
 	}
 	err = report.conclude(c.store, p, ends, err)
 	report.explainDenied(s.denied)
-	return errors.Join(err, cfg.record(ctx, c.store, *report, s.learnt(err), c.unresolvedIn(p.readings)))
+	asked := cfg.askToCollect(ctx, reg, c.store, p.usage, report)
+	return errors.Join(err, cfg.record(ctx, c.store, *report, s.learnt(err), c.unresolvedIn(p.readings)), cfg.awaitCollection(ctx, asked, report))
 }
 
 // planned is a plan and what it was made from.

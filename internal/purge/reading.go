@@ -14,6 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/nfo-operator/nfo/internal/graph"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -40,6 +42,10 @@ type Reader interface {
 	Manifest(ctx context.Context, repository string, d digest.Digest) (registry.Manifest, error)
 	// List lists image manifests, tagged or not; registry.ErrUnsupported where there is no such list.
 	List(ctx context.Context, repository string) ([]registry.Listed, error)
+	// Disk tells how full the cluster's own registry is; registry.ErrUnsupported for any other registry.
+	Disk(ctx context.Context, store client.ObjectKey) (registry.Disk, error)
+	// Collection tells of the collections of the cluster's own registry; registry.ErrUnsupported for any other.
+	Collection(ctx context.Context, store client.ObjectKey) (registry.Collection, error)
 }
 
 // reading is what one repository showed.

@@ -20,6 +20,7 @@ import (
 
 // shelf is a registry to read from: faults at will, and no way to delete.
 type shelf struct {
+	Reader    // what nothing here asks
 	tags      map[string]string
 	manifests map[string]registry.Manifest
 	vanished  string // a tag that goes after it was listed

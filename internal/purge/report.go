@@ -34,6 +34,9 @@ type Report struct {
 	Kept map[Reason]int `json:"kept,omitempty"`
 	// Reclaimed is how many bytes only the deleted digests reached, or would in a dry run.
 	Reclaimed int64 `json:"reclaimedBytes"`
+	// Freed is how many bytes the collection that the purge asked for freed on disk, in all stores of the registry; nil
+	// if it asked for none or did not wait for its end.
+	Freed *int64 `json:"freedBytes,omitempty"`
 	// Usage after the run; nil when it could not be measured.
 	Usage *v1alpha1.StoreUsage `json:"usage,omitempty"`
 	// Verdicts, one for each candidate, by repository, parents first.
@@ -71,7 +74,7 @@ func (r *Report) conclude(store *v1alpha1.ArtifactStore, p planned, ends []Verdi
 	if r.DryRun {
 		went = 0
 	}
-	r.Usage = u.status(spec.Usage, r.Started, reclaimable(p.verdicts, u), went)
+	r.Usage = u.status(r.Started, reclaimable(p.verdicts, u), went)
 	switch {
 	case err != nil:
 		r.Message = oneLine(err)
@@ -86,7 +89,7 @@ func (r *Report) conclude(store *v1alpha1.ArtifactStore, p planned, ends []Verdi
 	default:
 		r.Outcome = v1alpha1.PurgeSucceeded
 	}
-	if err == nil && spec.Usage == v1alpha1.UsageVolume && went > 0 {
+	if err == nil && u.source == v1alpha1.UsageVolume && !store.InClusterRegistry() && went > 0 {
 		r.Message = "The volume gets emptier at the registry's own collection."
 	}
 	return err
@@ -103,7 +106,7 @@ func (r *Report) explainDenied(denied []error) {
 func (r Report) run(ended time.Time) *v1alpha1.PurgeRun {
 	run := v1alpha1.PurgeRun{
 		StartTime: metav1.NewTime(r.Started), CompletionTime: metav1.NewTime(ended), Outcome: r.Outcome,
-		Deleted: int32(r.Deleted), Kept: int32(r.kept()), ReclaimedBytes: r.Reclaimed, Message: v1alpha1.Clip(r.Message, maxReason),
+		Deleted: int32(r.Deleted), Kept: int32(r.kept()), ReclaimedBytes: r.Reclaimed, FreedBytes: r.Freed, Message: v1alpha1.Clip(r.Message, maxReason),
 	}
 	for _, reason := range slices.Sorted(maps.Keys(r.Kept)) {
 		run.KeptByReason = append(run.KeptByReason, v1alpha1.KeptCount{Reason: string(reason), Count: int32(r.Kept[reason])})
@@ -127,6 +130,9 @@ func (r Report) Summary() string {
 	}
 	if r.Reclaimed > 0 {
 		text += fmt.Sprintf(", %s reclaimable by the registry", v1alpha1.Bytes(r.Reclaimed))
+	}
+	if r.Freed != nil {
+		text += fmt.Sprintf(", the registry freed %s on disk", v1alpha1.Bytes(*r.Freed))
 	}
 	text += fmt.Sprintf(", in %s", r.Ended.Sub(r.Started).Round(time.Millisecond))
 	if r.Message != "" {

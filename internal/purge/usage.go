@@ -17,6 +17,7 @@ import (
 
 // usage is how full the store is.
 type usage struct {
+	source v1alpha1.UsageSource
 	// ledger has what the store's manifests and tombstones reach; nil when that could not be read.
 	ledger *ledger
 	// missing is what they name and the registry does not have; nil like ledger.
@@ -26,6 +27,10 @@ type usage struct {
 	capacity int64
 	// uncollected bytes of used were made reclaimable by purges before, as far as that shows.
 	uncollected int64
+	// collection is the number of the one that a purge asked the cluster's own registry for last; 0 for none.
+	collection int64
+	// owed: the registry is not known to have collected what earlier purges deleted.
+	owed bool
 	// err says why there is nothing to compare a threshold with.
 	err error
 }
@@ -46,20 +51,22 @@ func (u usage) below(p v1alpha1.PurgeSpec) bool {
 
 // measure finds how full the store is.
 func (cfg Config) measure(ctx context.Context, c cluster, r *reader, readings map[string]reading) usage {
-	var u usage
+	u := usage{source: c.store.UsageSource()}
 	var err error
 	u.ledger, u.missing, err = account(ctx, c, r, readings)
 	u.err = err
+	if q := c.store.Spec.Capacity; q != nil {
+		u.capacity = q.Value()
+	}
 	switch {
-	case c.store.Spec.Purge.Usage == v1alpha1.UsageVolume:
+	case u.source == v1alpha1.UsageVolume:
 		u.used, u.capacity, err = cfg.volume()
 		u.err = errors.Join(u.err, err)
-		u.uncollected = uncollected(c.store.Status.Usage, u.used)
+		u.uncollected = uncollected(c.store.Status.Usage, u.source, u.used)
+	case u.source == v1alpha1.UsageRegistry:
+		u.err = errors.Join(u.err, u.ask(ctx, r.from, c.store))
 	case err == nil:
 		u.used = u.ledger.total()
-		if q := c.store.Spec.Capacity; q != nil {
-			u.capacity = q.Value()
-		}
 	}
 	if u.err == nil && u.capacity <= 0 {
 		u.err = errors.New("spec.capacity, which is what 100 % means, is not set to a number of bytes above 0")
@@ -122,8 +129,8 @@ func (cfg Config) volume() (used, capacity int64, err error) {
 // uncollected is what purges have made reclaimable on a volume and the registry has not freed
 // yet: what the last purge left, less what the volume has got emptier since. Where the registry has
 // grown meanwhile this is too much, and less is deleted than could be.
-func uncollected(last *v1alpha1.StoreUsage, used int64) int64 {
-	if last == nil || last.Source != v1alpha1.UsageVolume {
+func uncollected(last *v1alpha1.StoreUsage, source v1alpha1.UsageSource, used int64) int64 {
+	if last == nil || last.Source != source {
 		return 0
 	}
 	return max(0, last.UncollectedBytes-max(0, last.UsedBytes-used))
@@ -182,21 +189,28 @@ func (u usage) freed(vs []Verdict, which func(Verdict) bool) int64 {
 
 // status is what the store says of its usage after a run that made so many bytes reclaimable; nil
 // when it could not be measured.
-func (u usage) status(source v1alpha1.UsageSource, at time.Time, mayGo, went int64) *v1alpha1.StoreUsage {
-	if u.ledger == nil || (source == v1alpha1.UsageVolume && u.err != nil) {
+func (u usage) status(at time.Time, mayGo, went int64) *v1alpha1.StoreUsage {
+	accounted := u.source == v1alpha1.UsageAccounted
+	if u.ledger == nil || (!accounted && u.err != nil) {
 		return nil
 	}
-	s := &v1alpha1.StoreUsage{Source: source, UsedBytes: u.used, ReclaimableBytes: max(0, mayGo-went), MeasuredAt: metav1.NewTime(at)}
-	if source == v1alpha1.UsageVolume {
-		s.UncollectedBytes = sum(u.uncollected, went)
+	s := &v1alpha1.StoreUsage{Source: u.source, ReclaimableBytes: max(0, mayGo-went), Collection: u.collection}
+	if accounted {
+		u.used = max(0, u.used-went)
 	} else {
-		s.Source, s.UsedBytes = v1alpha1.UsageAccounted, max(0, u.used-went)
+		s.UncollectedBytes = sum(u.uncollected, went)
 	}
+	u.show(s, at)
+	return s
+}
+
+// show sets what was measured, and when.
+func (u usage) show(s *v1alpha1.StoreUsage, at time.Time) {
+	s.UsedBytes, s.MeasuredAt = u.used, metav1.NewTime(at)
 	if u.capacity > 0 {
 		s.CapacityBytes = &u.capacity
-		s.Percent = new(int32(min(100*float64(s.UsedBytes)/float64(u.capacity), math.MaxInt32)))
+		s.Percent = new(int32(min(100*float64(u.used)/float64(u.capacity), math.MaxInt32)))
 	}
-	return s
 }
 
 // text is usage in words, with both numbers.

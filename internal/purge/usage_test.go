@@ -161,7 +161,7 @@ func TestUncollected(t *testing.T) {
 		{"it has collected a part", last(100, 30), 90, 20},
 		{"it has collected all, and more", last(100, 30), 10, 0},
 	} {
-		if got := uncollected(tc.last, tc.used); got != tc.want {
+		if got := uncollected(tc.last, v1alpha1.UsageVolume, tc.used); got != tc.want {
 			t.Errorf("%s: %d, want %d", tc.reason, got, tc.want)
 		}
 	}

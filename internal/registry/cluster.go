@@ -72,7 +72,7 @@ func (c ClusterRegistry) certificates() ([]byte, error) {
 }
 
 func noClusterRegistry() error {
-	return fmt.Errorf("%w, and spec.registry.clusterRegistry asks for it. An administrator enables it with: helm upgrade <release> <chart> --reuse-values --set registry.enabled=true. Otherwise make a store with spec.registry.url", ErrNoClusterRegistry)
+	return fmt.Errorf("%w, and spec.registry.clusterRegistry asks for it. An administrator enables it with: helm upgrade <release> <chart> --reset-then-reuse-values --set registry.enabled=true. Otherwise make a store with spec.registry.url", ErrNoClusterRegistry)
 }
 
 // readFile reads a file of at most so many bytes. Links are followed: files of volumes are links.

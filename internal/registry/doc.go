@@ -24,6 +24,8 @@
 // A [Source] is read from a registry, or from a [Layout], and copied into a repository by Copy, byte by
 // byte and blobs first. Its form and its parts are checked, and bounded, before anything is sent.
 //
+// Disk, Collection and Collect ask the registry that nfo ships what no other registry answers.
+//
 // Decision: requests are built here, on oras-go's auth client, rather than with its
 // remote.Repository. That type has no untag, and its push and delete may read and rewrite
 // the sha256-<hex> referrers index of the repository and delete the old one: writes that no

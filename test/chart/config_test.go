@@ -18,9 +18,10 @@ import (
 )
 
 // asInConfig renders the chart as config has it.
-func asInConfig(t *testing.T) objects {
+func asInConfig(t *testing.T, more ...string) objects {
 	t.Helper()
-	out, err := helm(t, "", "template", "nfo", folder, "--namespace", "nfo-system", "--set", "image.repository=nfo,image.tag=latest")
+	set := strings.Join(append([]string{"image.repository=nfo", "image.tag=latest"}, more...), ",")
+	out, err := helm(t, "", "template", "nfo", folder, "--namespace", "nfo-system", "--set", set)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,11 +50,17 @@ func fromConfig(t *testing.T) objects {
 
 func TestInstallsWhatConfigDoes(t *testing.T) {
 	t.Parallel()
-	rendered, config := asInConfig(t), fromConfig(t)
+	rendered, enabled, config := asInConfig(t), asInConfig(t, "registry.enabled=true"), fromConfig(t)
 	delete(config, "Kustomization/") // says only which files there are
 	delete(config, "Namespace/nfo-system")
 	for name, want := range config {
 		got := rendered[name]
+		if strings.HasSuffix(name, "/nfo-registry") { // of what only some installations have
+			if got != nil {
+				t.Errorf("without a registry the chart has %s", name)
+			}
+			got = enabled[name]
+		}
 		if got == nil {
 			t.Errorf("the chart has no %s", name)
 			continue
@@ -113,7 +120,7 @@ func plain(o *unstructured.Unstructured) map[string]any {
 // TestFindsItsPods is for what finds the manager's pods by labels.
 func TestFindsItsPods(t *testing.T) {
 	t.Parallel()
-	all := render(t, "replicas: 2\nnetworkPolicy: {enabled: true}\nmetrics: {serviceMonitor: {enabled: true}}")
+	all := render(t, "replicas: 2\nnetworkPolicy: {enabled: true}\nmetrics: {serviceMonitor: {enabled: true}}\n"+many)
 	labels := func(object string, at ...string) map[string]string {
 		found, ok, err := unstructured.NestedStringMap(all[object].Object, at...)
 		if !ok || err != nil || len(found) == 0 {
@@ -121,18 +128,33 @@ func TestFindsItsPods(t *testing.T) {
 		}
 		return found
 	}
-	pod := labels(manager, "spec", "template", "metadata", "labels")
+	pods := map[string]map[string]string{
+		manager:  labels(manager, "spec", "template", "metadata", "labels"),
+		registry: labels(registry, "spec", "template", "metadata", "labels"),
+		// Services, which are found themselves.
+		"Service/nfo-metrics":          labels("Service/nfo-metrics", "metadata", "labels"),
+		"Service/nfo-registry":         labels("Service/nfo-registry", "metadata", "labels"),
+		"Service/nfo-registry-metrics": labels("Service/nfo-registry-metrics", "metadata", "labels"),
+		"a hook's pod":                 labels("Pod/nfo-checker", "metadata", "labels"),
+		"another hook's pod":           labels("Job/nfo-remover", "spec", "template", "metadata", "labels"),
+	}
 	for _, tc := range []struct {
 		object string
 		at     []string
-		of     map[string]string
+		of     string
 	}{
-		{manager, []string{"spec", "selector", "matchLabels"}, pod},
-		{"Service/nfo-webhooks", []string{"spec", "selector"}, pod},
-		{"Service/nfo-metrics", []string{"spec", "selector"}, pod},
-		{"PodDisruptionBudget/nfo-manager", []string{"spec", "selector", "matchLabels"}, pod},
-		{"NetworkPolicy/nfo-manager", []string{"spec", "podSelector", "matchLabels"}, pod},
-		{"ServiceMonitor/nfo-manager", []string{"spec", "selector", "matchLabels"}, labels("Service/nfo-metrics", "metadata", "labels")},
+		{manager, []string{"spec", "selector", "matchLabels"}, manager},
+		{"Service/nfo-webhooks", []string{"spec", "selector"}, manager},
+		{"Service/nfo-metrics", []string{"spec", "selector"}, manager},
+		{"PodDisruptionBudget/nfo-manager", []string{"spec", "selector", "matchLabels"}, manager},
+		{"NetworkPolicy/nfo-manager", []string{"spec", "podSelector", "matchLabels"}, manager},
+		{"ServiceMonitor/nfo-manager", []string{"spec", "selector", "matchLabels"}, "Service/nfo-metrics"},
+		{registry, []string{"spec", "selector", "matchLabels"}, registry},
+		{"Service/nfo-registry", []string{"spec", "selector"}, registry},
+		{"Service/nfo-registry-metrics", []string{"spec", "selector"}, registry},
+		{"PodDisruptionBudget/nfo-registry", []string{"spec", "selector", "matchLabels"}, registry},
+		{"NetworkPolicy/nfo-registry", []string{"spec", "podSelector", "matchLabels"}, registry},
+		{"ServiceMonitor/nfo-registry", []string{"spec", "selector", "matchLabels"}, "Service/nfo-registry-metrics"},
 	} {
 		selector := labels(tc.object, tc.at...)
 		has := func(of map[string]string) bool {
@@ -143,12 +165,10 @@ func TestFindsItsPods(t *testing.T) {
 			}
 			return true
 		}
-		if !has(tc.of) {
-			t.Errorf("%s selects %v and not %v", tc.object, selector, tc.of)
-		}
-		for _, hook := range []map[string]string{labels("Pod/nfo-checker", "metadata", "labels"), labels("Job/nfo-remover", "spec", "template", "metadata", "labels")} {
-			if has(hook) {
-				t.Errorf("%s selects a hook's pod too: %v", tc.object, hook)
+		for name, of := range pods {
+			services := strings.HasPrefix(tc.object, "ServiceMonitor/")
+			if strings.HasPrefix(name, "Service/") == services && has(of) != (name == tc.of) {
+				t.Errorf("%s selects %v: that it finds %s is %t", tc.object, selector, name, has(of))
 			}
 		}
 	}
@@ -164,7 +184,7 @@ func TestProgramKnowsItsArguments(t *testing.T) {
 	}
 	nfo := filepath.Join(dir, "nfo")
 	runs := 0
-	for name, o := range render(t, "certificate: {mode: certManager}") {
+	for name, o := range render(t, "certificate: {mode: certManager}\nregistry: {enabled: true, collection: {untagged: true}, anonymousPull: true, host: registry.example.com}") {
 		path := []string{"spec", "template", "spec", "containers"}
 		if o.GetKind() == "Pod" {
 			path = path[2:]
@@ -185,8 +205,8 @@ func TestProgramKnowsItsArguments(t *testing.T) {
 			}
 		}
 	}
-	if runs != 3 {
-		t.Errorf("there are %d containers, want those of the manager and of the two hooks", runs)
+	if runs != 4 {
+		t.Errorf("there are %d containers, want those of the manager, of the registry and of the two hooks", runs)
 	}
 	if _, err := help(t.Context(), nfo, []string{"manager", "--no-such-flag"}); err == nil {
 		t.Error("a flag that it does not have goes unnoticed")

@@ -38,6 +38,18 @@ func TestRefusals(t *testing.T) {
 		"PlaceDefault":   {"there are two", "places: {default: deny}", []string{"/places/default", "'Allow', 'Deny'"}},
 		"Label":          {"a label is text", "podLabels: {version: 1}", []string{"/podLabels/version"}},
 		"Interval":       {"Prometheus knows no such", "metrics: {serviceMonitor: {interval: often}}", []string{"/metrics/serviceMonitor/interval"}},
+		"Registry":       {"a claim for one node serves one pod", "registry: {enabled: true, replicas: 2}", []string{"registry.replicas is 2", "ReadWriteOnce", "registry.persistence.accessMode=ReadWriteMany"}},
+		"RegistryPod":    {"the same", "registry: {enabled: true, replicas: 2, persistence: {accessMode: ReadWriteOncePod, existingClaim: data}}", []string{"ReadWriteOncePod"}},
+		"AccessMode":     {"nobody could write", "registry: {persistence: {accessMode: ReadOnlyMany}}", []string{"/registry/persistence/accessMode"}},
+		"RegistryScale":  {"there are three", "registry: {scale: huge}", []string{"/registry/scale", "'small', 'medium', 'large'"}},
+		"RegistryNone":   {"without one nothing is served", "registry: {replicas: 0}", []string{"/registry/replicas"}},
+		"RegistryFew":    {"the registry refuses it", "registry: {requests: 3}", []string{"/registry/requests"}},
+		"RegistrySize":   {"it has no unit", "registry: {persistence: {size: \"20\"}}", []string{"/registry/persistence/size"}},
+		"RegistryURL":    {"it is a host, and the scheme is always https", "registry: {host: \"https://registry.example.com\"}", []string{"/registry/host"}},
+		"RegistryWater":  {"nothing could be pushed", "registry: {guard: {highWater: 0}}", []string{"/registry/guard/highWater"}},
+		"RegistryGrace":  {"it is not a time", "registry: {collection: {grace: 1d}}", []string{"/registry/collection/grace"}},
+		"RegistryPort":   {"it would have no effect", "registry: {enabled: true, service: {nodePort: 30443}}", []string{"registry.service.nodePort has no effect"}},
+		"RegistryTypo":   {"it would have no effect", "registry: {enable: true}", []string{"/registry", "'enable' not allowed"}},
 		"Percent":        {"nothing is fuller than full", "metrics: {prometheusRule: {storeFullPercent: 101}}", []string{"/metrics/prometheusRule/storeFullPercent"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -60,14 +60,18 @@ func TestRelease(t *testing.T) {
 		t.Errorf("the Deployment is not upgraded: %d replicas, pods with %v", *d.Spec.Replicas, d.Spec.Template.Labels)
 	}
 
+	enablesRegistry(t, run)
+
 	run("uninstall", "nfo", "--namespace", "release", "--no-hooks")
 	if err := env.Client.Get(t.Context(), client.ObjectKeyFromObject(w), w); !apierrors.IsNotFound(err) {
 		t.Errorf("the webhooks are there after an uninstall, and nobody to answer: %v", err)
 	}
 	column(t) // the CRDs stay, for with them all objects would go
+	keepsTheVolume(t)
 
-	run("install", "nfo", folder, "--namespace", "release", "--set", set)
+	run("install", "nfo", folder, "--namespace", "release", "--set", set+",registry.enabled=true,registry.persistence.retain=false")
 	run("uninstall", "nfo", "--namespace", "release", "--no-hooks")
+	losesTheVolume(t)
 	if _, err := helm(t, "", "install", "other", folder, "--namespace", "elsewhere", "--set", set); err == nil || !strings.Contains(err.Error(), "CustomResourceDefinition") {
 		t.Errorf("the CRDs that stay are the first release's: %v", err)
 	}
@@ -102,13 +106,14 @@ func get(t *testing.T, key client.ObjectKey, o client.Object) {
 	}
 }
 
-// older is the chart as an earlier version may have been: a column of a kind has another name.
+// older is the chart as an earlier version may have been: a column of a kind has another name, and there is no registry.
 func older(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "nfo")
 	if err := os.CopyFS(dir, os.DirFS(folder)); err != nil {
 		t.Fatal(err)
 	}
+	withoutRegistry(t, dir)
 	file := filepath.Join(dir, "files", "crd", "nfo.dev_tombstones.yaml")
 	text, err := os.ReadFile(file)
 	if err != nil {

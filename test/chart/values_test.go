@@ -17,19 +17,25 @@ import (
 // is not there.
 type expect struct{ object, path, text string }
 
-const manager = "Deployment/nfo-manager"
+// row is what some values make of the chart.
+type row struct {
+	reason, values string
+	want           []expect
+}
+
+const (
+	manager = "Deployment/nfo-manager"
+	// container is the JSONPath of the container of a Deployment, without the brace at its end.
+	container = "{.spec.template.spec.containers[0]"
+)
 
 // placesSum is the checksum of the list in the row Places.
 const placesSum = "9c6623f305acb5afb27c0feb5ea5354a8e9a3185c8d35fcf6681223d68bfe1e0"
 
 func TestValues(t *testing.T) {
 	t.Parallel()
-	const container = "{.spec.template.spec.containers[0]"
 	untold := documented(t)
-	for name, tc := range map[string]struct {
-		reason, values string
-		want           []expect
-	}{
+	rows := map[string]row{
 		"Small": {"one replica needs neither a budget nor a node of its own", "", []expect{
 			{manager, "{.spec.replicas}", "1"},
 			{manager, container + ".resources}", `{"limits":{"memory":"768Mi"},"requests":{"cpu":"50m","memory":"96Mi"}}`},
@@ -38,6 +44,9 @@ func TestValues(t *testing.T) {
 			{manager, "{.spec.template.spec.affinity}{.spec.template.spec.topologySpreadConstraints}", ""},
 			{"PodDisruptionBudget/nfo-manager", "", ""},
 			{"NetworkPolicy/nfo-manager", "", ""},
+			{registry, "", ""},
+			{"PersistentVolumeClaim/nfo-registry", "", ""},
+			{"ClusterRole/nfo-registry", "", ""},
 			{"ServiceMonitor/nfo-manager", "", ""},
 			{"PrometheusRule/nfo-manager", "", ""},
 			{"Certificate/nfo-webhooks", "", ""},
@@ -226,7 +235,9 @@ func TestValues(t *testing.T) {
 			{"ClusterRoleBinding/nfo-checker", `{.metadata.annotations.helm\.sh/hook} {.roleRef.kind} {.roleRef.name} {.subjects[0].namespace} {.subjects[0].name}`, "test ClusterRole nfo-checker operators nfo-checker"},
 		}},
 		"PartOfAnother": {"the chart above gives global values to all", "global: {registry: example.com}", []expect{{manager, "{.spec.replicas}", "1"}}},
-	} {
+	}
+	maps.Copy(rows, registryRows)
+	for name, tc := range rows {
 		var values map[string]any
 		if err := yaml.Unmarshal([]byte(tc.values), &values); err != nil {
 			t.Fatalf("%s: %v", name, err)

@@ -107,6 +107,10 @@ var chapters = []story.Chapter{
 		story.Run(`kubectl get -n publisher ts`, story.Says("upf-1.0.0 Released Kept")),
 		story.Run(`kubectl get -n publisher as`, story.Says("acme True")),
 	}},
+	{Title: "The registry is nfo's own. It removes from its disk what nothing names any more, while it goes on answering.", Steps: []story.Step{
+		story.Run(`bin/demo collect`, story.Says("which freed")),
+		story.Run(`bin/demo tags $REPO`, story.Lines(2, "@sha256:"), story.Says("/upf-control:handmade@", "/upf-init:bundle@")),
+	}},
 }
 
 func newRunCommand() *cobra.Command {

@@ -41,7 +41,7 @@ func newRootCommand() *cobra.Command {
 	root.AddCommand(
 		newUpCommand(), newRunCommand(), newDownCommand(),
 		newPushCommand(), newTagCommand(), newTagsCommand(), newResolveCommand(),
-		newRegistryCommand(), newHoldCommand(),
+		newRegistryCommand(), newCollectCommand(), newHoldCommand(),
 	)
 	return root
 }

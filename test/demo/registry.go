@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -13,7 +14,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/collect"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/serve"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
 const (
@@ -33,21 +39,68 @@ DIRECTORY/` + addressFile + `. It is the same one after a restart, if the port i
 	}
 }
 
+// serveRegistry serves as `nfo registry --open` does, but that a second after a push what nothing names may go: the
+// story does not wait for an hour.
 func serveRegistry(ctx context.Context, dir string) error {
-	app, err := registrytest.Handler(ctx, filepath.Join(dir, registryName))
+	v, err := volume.Open(filepath.Join(dir, registryName), volume.Options{})
 	if err != nil {
 		return err
 	}
+	registry, err := serve.New(ctx, serve.Options{Volume: v, Collection: collect.Options{Grace: time.Second}})
+	if err != nil {
+		return err
+	}
+	running := make(chan error, 1)
+	go func() { running <- registry.Run(ctx) }()
 	listener, err := listen(ctx, filepath.Join(dir, addressFile))
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: app, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: registry.Handler(), ReadHeaderTimeout: 10 * time.Second}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving: %w", err)
 	}
-	return nil
+	return errors.Join(<-running, registry.Close())
+}
+
+// newCollectCommand has the registry collect, and waits until it has.
+func newCollectCommand() *cobra.Command {
+	return inEnvironment("collect", "Have the registry remove from its disk what nothing names, and say what that freed", func(ctx context.Context, e *environment) error {
+		url := "http://" + e.registryHost() + "/nfo/v1/collection"
+		asked, err := collection(ctx, http.MethodPost, url)
+		if err != nil {
+			return err
+		}
+		return wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+			now, err := collection(ctx, http.MethodGet, url)
+			if err != nil || now.Done < asked.Requested {
+				return false, err
+			}
+			if now.Error != "" {
+				return false, errors.New(now.Error)
+			}
+			fmt.Fprintf(e.out, "%d manifests and layers were removed from the disk, which freed %s. %d are kept.\n",
+				now.Last.Deleted.Blobs, v1alpha1.Bytes(now.Last.Deleted.Bytes), now.Last.Seen.Blobs-now.Last.Deleted.Blobs)
+			return true, nil
+		})
+	})
+}
+
+func collection(ctx context.Context, method, url string) (state serve.State, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, nil)
+	if err != nil {
+		return state, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return state, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode/100 != 2 {
+		return state, fmt.Errorf("asking the registry: %s", res.Status)
+	}
+	return state, json.NewDecoder(res.Body).Decode(&state)
 }
 
 // listen takes the address that the file has, or else a free one, and writes it there.

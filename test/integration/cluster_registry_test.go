@@ -1,13 +1,17 @@
 package integration
 
 import (
+	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/onsi/gomega"
+	"github.com/opencontainers/go-digest"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +21,10 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/access"
+	collecting "github.com/nfo-operator/nfo/internal/clusterregistry/collect"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/serve"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 	"github.com/nfo-operator/nfo/test/environment"
@@ -39,11 +47,39 @@ func newClusterScene(t *testing.T) *scene {
 	return newGuardedScene(t, registrytest.Own(), registrytest.Access(auth, access.Handler))
 }
 
-// token is a file with a token of an account for the cluster's own registry.
-func (s *scene) token(namespace, name string) string {
+// newShippedScene is one whose registry is all of what `nfo registry` serves, from a folder.
+func newShippedScene(t *testing.T, dir string) *scene {
+	t.Helper()
+	v, err := volume.Open(dir, volume.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shipped, err := serve.New(t.Context(), serve.Options{Volume: v, Access: newAccess(t), Collection: collecting.Options{Dwell: time.Millisecond}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- shipped.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-ended, shipped.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	r := registrytest.Start(t, registrytest.InDir(dir))
+	r.App = shipped.Handler()
+	return sceneAt(t, r, registrytest.Start(t, registrytest.InDir(dir)))
+}
+
+// token is a file with a token of an account for the cluster's own registry, or for other audiences.
+func (s *scene) token(namespace, name string, audiences ...string) string {
 	s.t.Helper()
+	if len(audiences) == 0 {
+		audiences = []string{v1alpha1.ClusterRegistryAudience}
+	}
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
-	token := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: []string{v1alpha1.ClusterRegistryAudience}}}
+	token := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: audiences}}
 	if err := env.Client.SubResource("token").Create(s.t.Context(), account, token); err != nil {
 		s.t.Fatal(err)
 	}
@@ -54,8 +90,9 @@ func (s *scene) token(namespace, name string) string {
 	return file
 }
 
-// publisher makes an account that may push, and returns its token's file.
-func (s *scene) publisher(name string) string {
+// publisher makes an account ci that may push, and returns its token's file.
+func (s *scene) publisher() string {
+	const name = "ci"
 	s.t.Helper()
 	s.create(&corev1.ServiceAccount{ObjectMeta: s.meta(name)}, &rbacv1.RoleBinding{
 		ObjectMeta: s.meta(name), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "nfo-publisher"},
@@ -102,7 +139,7 @@ func TestAStoreInTheClustersRegistry(t *testing.T) {
 	s.Expect(st.Status.URL).To(gomega.Equal(s.registry.URL(s.ns)), "its prefix is the namespace")
 	m := s.manifest("m", "a:1")
 	s.create(m)
-	ci := s.publisher("ci")
+	ci := s.publisher()
 
 	s.create(&corev1.ServiceAccount{ObjectMeta: s.meta("nobody")})
 	denied := func(why string, err error, says string) {
@@ -143,6 +180,85 @@ func TestAStoreInTheClustersRegistry(t *testing.T) {
 	defer c.Close()
 	_, err = c.Resolve(t.Context(), repository, digest)
 	s.Expect(errors.Is(err, registry.ErrNotFound)).To(gomega.BeTrue(), "%v", err)
+}
+
+// The API server says whose a token is, and whom it is for.
+func TestTokensOfTheClustersRegistry(t *testing.T) {
+	t.Parallel()
+	s := newClusterScene(t)
+	s.manage(func(o *environment.ManagerOptions) {
+		o.Cluster = registry.ClusterRegistry{Address: s.registry.URL(""), TokenFile: s.token(v1alpha1.ManagerNamespace, v1alpha1.ManagerName)}
+	})
+	st := s.store("acme", inCluster(""))
+	s.create(st, s.manifest("m", "a:1"))
+	s.eventually(st, v1alpha1.ConditionReady, "True/Ready")
+	ci := s.publisher()
+	s.Eventually(func() error { return s.push(st, ci, "m", "a:1") }).Should(gomega.Succeed())
+	for why, token := range map[string]string{
+		"a token for the API server": s.token(s.ns, "ci", "https://kubernetes.default.svc"),
+		"a token for somebody else":  s.token(s.ns, "ci", "vault"),
+	} {
+		err := s.push(st, token, "m", "a:1")
+		s.Expect(errors.Is(err, registry.ErrDenied)).To(gomega.BeTrue(), "%s: %v", why, err)
+	}
+	s.delete(&corev1.ServiceAccount{ObjectMeta: s.meta("ci")})
+	s.Eventually(func() bool { return errors.Is(s.push(st, ci, "m", "a:1"), registry.ErrDenied) }).Should(gomega.BeTrue(), "the account is gone")
+}
+
+// A purge frees the disk of the cluster's own registry, and says how much; nobody but it may ask for that.
+func TestAPurgeFreesTheDiskOfTheClustersRegistry(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := newShippedScene(t, dir)
+	s.manage(scheduled, func(o *environment.ManagerOptions) {
+		o.Cluster = registry.ClusterRegistry{Address: s.registry.URL(""), TokenFile: s.token(v1alpha1.ManagerNamespace, v1alpha1.ManagerName)}
+	})
+	st := s.scheduledStore(noGrace, inCluster(""))
+	m := s.manifest("m", "a:1")
+	s.create(m)
+	ci := s.publisher()
+	s.Eventually(func() error { return s.push(st, ci, "m", "a:1") }).Should(gomega.Succeed())
+	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+	layer := filepath.Join(dir, layout.BlobPath(digest.FromString("a:1")))
+	s.Expect(layer).To(gomega.BeARegularFile())
+	s.delete(m)
+	s.goes(m)
+
+	then := time.Now().Add(-48 * time.Hour) // what is younger than an hour is not collected
+	s.Expect(fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		return os.Chtimes(filepath.Join(dir, name), then, then)
+	})).To(gomega.Succeed())
+	token := s.token(s.ns, "acme-purge")
+	code, out, errOut := s.purgeByHand(s.account("acme-purge"), "--registry-token", token, "--wait-for-collection=1m")
+	s.Expect(code).To(gomega.BeZero(), "%s%s", out, errOut)
+	s.Expect(out).To(gomega.And(gomega.ContainSubstring("1 deleted"), gomega.ContainSubstring("the registry freed ")))
+	s.Expect(layer).NotTo(gomega.BeAnExistingFile())
+	s.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(st), st)).To(gomega.Succeed())
+	s.Expect(st.Status.LastPurge.FreedBytes).To(gomega.HaveValue(gomega.BeNumerically(">", 0)))
+	s.Expect(st.Status.Usage.Source).To(gomega.Equal(v1alpha1.UsageRegistry), "the default in the cluster's own registry")
+	s.Expect(st.Status.Usage.Percent).NotTo(gomega.BeNil(), "without a capacity")
+	s.says(st, v1alpha1.ConditionPurgeHealthy, "True/Succeeded", "and the registry freed ")
+
+	for who, file := range map[string]string{"a publisher": ci, "the purge of another store": token} {
+		cfg, err := registry.ConfigOf(st, nil)
+		s.Expect(err).NotTo(gomega.HaveOccurred())
+		cfg.TokenFile = file
+		c, err := registry.Open(cfg)
+		s.Expect(err).NotTo(gomega.HaveOccurred())
+		defer c.Close()
+		store := client.ObjectKey{Namespace: s.ns, Name: "acme"}
+		if file == token {
+			_, err = c.Collect(t.Context(), store)
+			s.Expect(err).NotTo(gomega.HaveOccurred())
+			store.Namespace = "elsewhere"
+		}
+		_, err = c.Collect(t.Context(), store)
+		s.Expect(errors.Is(err, registry.ErrDenied)).To(gomega.BeTrue(), "%s: %v", who, err)
+		s.Expect(err).To(gomega.MatchError(gomega.ContainSubstring(`the verb "purge" on artifactstores/` + store.String())))
+	}
 }
 
 // A cluster without a registry of its own says so, and how to get one.

@@ -56,7 +56,7 @@ func TestPublishToTheClustersRegistryAsAnAccount(t *testing.T) {
 	m := p.manifest("m", "amf:1.0.0")
 	p.create(m)
 	p.chart("amf.tgz", "amf", "1.0.0")
-	p.publisher("ci")
+	p.publisher()
 	p.create(&corev1.ServiceAccount{ObjectMeta: p.meta("other")})
 	jane := p.account("jane",
 		rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"artifactmanifests", "artifactstores"}, Verbs: []string{"get"}},

@@ -74,6 +74,13 @@ func TestCreationIsRefused(t *testing.T) {
 			},
 			want: "nfo logs in with its own ServiceAccount",
 		},
+		"UsageOfAnotherRegistry": {
+			reason: "no other registry reports its disk",
+			object: func(s *scene) client.Object {
+				return s.store("s", func(o *v1alpha1.ArtifactStore) { o.Spec.Purge.Usage = v1alpha1.UsageRegistry })
+			},
+			want: "usage Registry needs registry.clusterRegistry",
+		},
 		"PrefixUpperCase": {reason: "repository names are lower case", object: func(s *scene) client.Object { return s.store("s", inCluster("Acme")) }, want: "spec.registry.clusterRegistry.prefix in body should match"},
 		"PrefixSlash":     {reason: "a path has no empty segment", object: func(s *scene) client.Object { return s.store("s", inCluster("acme/")) }, want: "spec.registry.clusterRegistry.prefix in body should match"},
 		"NegativeGrace": {

@@ -16,7 +16,7 @@ import (
 )
 
 // maxUnpacked is how many bytes the files of one platform's image may take together.
-const maxUnpacked = 60 << 20
+const maxUnpacked = 64 << 20
 
 // spec is what an image is made of.
 type spec struct {

@@ -129,7 +129,7 @@ func TestBuildRefuses(t *testing.T) {
 		"TooLarge": {
 			reason: "an image that grew past its limit is a mistake that nobody sees otherwise",
 			amd64:  append(program(t, elf.EM_X86_64), make([]byte, maxUnpacked)...),
-			want:   "at most 62914560 are allowed",
+			want:   "at most 67108864 are allowed",
 		},
 		"OtherMachine": {
 			reason: "nodes would pull it and fail with 'exec format error'",

@@ -116,11 +116,9 @@ func (a *answers[K, V]) ask(ctx context.Context, key K, q *question[V], ask func
 	if good && q.err == nil {
 		q.until = began.Add(goodFor)
 		a.good.put(key, q.answer)
-		a.bad.drop(key)
 	} else {
 		q.until = a.clock.Now().Add(badFor)
 		a.bad.put(key, q.answer)
-		a.good.drop(key)
 	}
 	delete(a.asking, key)
 	close(q.done)

@@ -3,9 +3,11 @@ package access
 import (
 	"crypto/x509/pkix"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/distribution/distribution/v3/registry/auth"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -63,6 +65,9 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"SealedPull":     {"it can be pulled", "ci", "GET acme/sealed/upf/manifests/1", nil, 404, nil},
 		"Leaving":        {"what is pushed now would be released at once", "ci", "PUT acme/leaving/upf/manifests/1", nil, 403, []string{"is being deleted"}},
 		"StoreScoped":    {"the old form has no manifest in its path", "ci", "PUT acme/lib/common/manifests/3", nil, 0, nil},
+		"StoreScopedOth": {"a right on one manifest is none on another in the same repository", "ci", "PUT acme/lib/common/manifests/4", nil, 403, []string{"acme/old lists the repository", "not with 4"}},
+		"LeftEntry":      {"an entry that has left the list is about to be released", "ci", "POST acme/moved/removed/blobs/uploads/", nil, 403, []string{"no ArtifactManifest"}},
+		"OldPath":        {"what moves is pushed to where it goes", "ci", "POST acme/flat/blobs/uploads/", nil, 403, []string{"no ArtifactManifest"}},
 		"UpgradingPull":  {"what has not moved yet can be pulled from where it is", "reader", "GET acme/flat/manifests/1", nil, 403, []string{"artifactmanifests/acme/moved"}},
 		"NoStore":        {"no store has the prefix", "ci", "POST edge/cnf/upf/blobs/uploads/", nil, 403, []string{"no ArtifactStore", "edge/cnf/upf"}},
 		"OneSegment":     {"nor is there any for one segment", "ci", "POST upf/blobs/uploads/", nil, 403, []string{"no ArtifactStore"}},
@@ -114,6 +119,23 @@ func TestWhoMayDoWhat(t *testing.T) {
 				t.Errorf("%s: %d with Retry-After %q", tc.reason, resp.StatusCode, again)
 			}
 		})
+	}
+}
+
+// What a later distribution may ask for is not admitted unseen.
+func TestAnUnknownActionIsRefused(t *testing.T) {
+	t.Parallel()
+	c := newServer(t, objects()...).controller()
+	for _, a := range []auth.Access{
+		{Resource: auth.Resource{Type: "repository", Name: "acme/cnf/upf"}, Action: "rename"},
+		{Resource: auth.Resource{Type: "repository", Name: "acme/cnf/upf"}, Action: "*"},
+		{Resource: auth.Resource{Type: "volume", Name: "acme/cnf/upf"}, Action: "pull"},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v2/acme/cnf/upf/manifests/1.0.0", nil)
+		r.SetBasicAuth("anybody", "ci")
+		if _, err := c.Authorized(r, a); err == nil {
+			t.Errorf("%+v is admitted", a)
+		}
 	}
 }
 

@@ -83,7 +83,7 @@ func newServer(t testing.TB, objects ...client.Object) *server {
 		"sneaky":  {User: authenticationv1.UserInfo{Username: operator}, Audiences: []string{Audience}},
 	}
 	s.rights = map[string][]string{
-		ci:     {"push artifactmanifests/acme/cnf", "push artifactmanifests/acme/sealed", "push artifactmanifests/acme/leaving", "push artifactmanifests/acme/absent", "push artifactmanifests/acme/old", "push artifactmanifests/acme/pending", "push artifactmanifests/acme/loser", "push artifactmanifests/acme/shut", "push artifactmanifests/acme/broken", "push artifactmanifests/acme/sealing"},
+		ci:     {"push artifactmanifests/acme/cnf", "push artifactmanifests/acme/sealed", "push artifactmanifests/acme/leaving", "push artifactmanifests/acme/absent", "push artifactmanifests/acme/old", "push artifactmanifests/acme/pending", "push artifactmanifests/acme/loser", "push artifactmanifests/acme/shut", "push artifactmanifests/acme/moved", "push artifactmanifests/acme/broken", "push artifactmanifests/acme/sealing"},
 		reader: {"pull artifactmanifests/acme/cnf"}, purgeSA: {"purge artifactstores/acme/acme"},
 		anywhere: {"purge artifactstores/acme/elsewhere", "purge artifactstores/acme/gone"},
 	}
@@ -185,6 +185,7 @@ func objects() []client.Object {
 			m.DeletionTimestamp, m.Finalizers = new(metav1.Unix(1_700_000_000, 0)), []string{"nfo.dev/protect"}
 		}, "upf:1"),
 		manifest("old", "acme", func(m *v1alpha1.ArtifactManifest) { m.Spec.UploadPath = v1alpha1.StoreScoped }, "lib/common:3"),
+		manifest("others", "acme", func(m *v1alpha1.ArtifactManifest) { m.Spec.UploadPath = v1alpha1.StoreScoped }, "lib/common:4"),
 		manifest("moved", "acme", func(m *v1alpha1.ArtifactManifest) {
 			m.Status.UpgradingFrom = v1alpha1.StoreScoped
 			m.Status.Artifacts = []v1alpha1.ArtifactStatus{{ArtifactName: "flat", ArtifactVersion: "1"}, {ArtifactName: "removed", ArtifactVersion: "1"}}

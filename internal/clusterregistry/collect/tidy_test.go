@@ -1,6 +1,8 @@
 package collect
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -28,6 +30,12 @@ func TestTidy(t *testing.T) {
 	}
 	x.age()
 	young := []string{x.write(kept[0]+".2.tmp", "x"), x.write(going+"/hashstates/sha256/6", "state")}
+	ago := time.Now().Add(-30 * time.Second)
+	for _, name := range []string{young[1], filepath.Dir(young[1])} {
+		if err := os.Chtimes(filepath.Join(x.Root(), name), ago, ago); err != nil {
+			t.Fatal(err)
+		}
+	}
 	o := quick
 	o.Uploads = time.Nanosecond // A minute is the least.
 	dry := o

@@ -299,7 +299,7 @@ func BenchmarkPullsDuringACollection(b *testing.B) {
 	without := pulls(func() bool { return time.Now().After(end) })
 	done := make(chan error, 1)
 	go func() {
-		_, err := collect.Run(b.Context(), v, collect.Options{Untagged: true})
+		_, err := collect.Run(b.Context(), v, collect.Options{Untagged: true, Workers: 1})
 		done <- err
 	}()
 	var err error

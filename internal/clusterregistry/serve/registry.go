@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -67,6 +68,10 @@ func New(ctx context.Context, o Options) (*Registry, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Guard = o.Guard.withDefaults()
+	if o.Collection.Workers == 0 && o.Volume.Kind() == volume.Local {
+		// The processors are for clients. On a network file system a worker waits, mostly.
+		o.Collection.Workers = 1
+	}
 	r := &Registry{
 		o: o, driver: storage.New(storage.Options{Volume: o.Volume, Grace: o.Collection.Grace, Log: o.Log}),
 		prober: &prober{volume: o.Volume}, turns: newTurns(o.Requests), counters: newCounters(),
@@ -126,6 +131,10 @@ func (r *Registry) chain() http.Handler {
 // Handler answers clients.
 func (r *Registry) Handler() http.Handler { return r.handler }
 
+// ending is how long Run waits for what it has begun, after ctx has ended. A collection gives back what it has hidden in
+// that time; what hangs because the volume does not answer is left.
+const ending = 30 * time.Second
+
 // Run probes the volume, scrubs it, and collects it when asked, until ctx ends.
 func (r *Registry) Run(ctx context.Context) error {
 	var all sync.WaitGroup
@@ -134,8 +143,18 @@ func (r *Registry) Run(ctx context.Context) error {
 		all.Go(func() { r.scrub(ctx) })
 	}
 	all.Go(func() { r.collector.run(ctx) })
-	all.Wait()
-	return nil
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		all.Wait()
+	}()
+	<-ctx.Done()
+	select {
+	case <-ended:
+		return nil
+	case <-time.After(ending):
+		return errors.New("the volume does not answer: what was being done on it is left, and the next collection gives back what was hidden")
+	}
 }
 
 // Ready is an error while the volume is not known to work.

@@ -313,6 +313,9 @@ func TestSetAsideIf(t *testing.T) {
 			if got := read(t, v, "/a/data"); got != tt.want {
 				t.Errorf("its place has %s, want %s", got, tt.want)
 			}
+			if aside, err := filepath.Glob(filepath.Join(v.Root(), ".nfo/corrupt/*")); err != nil || tt.before != nil && len(aside) > 0 {
+				t.Errorf("it has moved something to %v, %v", aside, err)
+			}
 		})
 	}
 }

@@ -95,6 +95,9 @@ func lastPurge(s *v1alpha1.ArtifactStore) string {
 	if len(kept) > 0 {
 		did += " (" + strings.Join(kept, ", ") + ")"
 	}
+	if last.FreedBytes != nil {
+		did += fmt.Sprintf(", and the registry freed %s on disk", v1alpha1.Bytes(*last.FreedBytes))
+	}
 	why := strings.TrimSuffix(last.Message, ".")
 	text := fmt.Sprintf("The last purge%s: it %s.", ended(last), did)
 	switch last.Outcome {

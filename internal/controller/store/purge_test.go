@@ -56,6 +56,12 @@ func TestPurgeHealthySays(t *testing.T) {
 			"True/Succeeded The last purge ended at 2026-01-02T03:04:05Z: it deleted 0 digests, reclaimed 0 B and kept 0. " +
 				"When last measured, 71 GiB of 100 GiB were used (71 %, threshold 80 %, target 60 %)." + next,
 		},
+		"Freed": {
+			"what the disk has got of it", purged(v1alpha1.PurgeSucceeded, func(s *v1alpha1.ArtifactStore) {
+				run := s.Status.LastPurge
+				run.Deleted, run.ReclaimedBytes, run.FreedBytes, run.Kept, run.KeptByReason = 3, 1024, new(int64(2048)), 2, []v1alpha1.KeptCount{{Reason: "Held", Count: 2}}
+			}), "True/Succeeded The last purge ended at 2026-01-02T03:04:05Z: it deleted 3 digests, reclaimed 1 KiB and kept 2 (2 Held), and the registry freed 2 KiB on disk." + next,
+		},
 		"NoCapacity": {
 			"nothing says what 100 % means", purged(v1alpha1.PurgeSucceeded, func(s *v1alpha1.ArtifactStore) {
 				s.Status.Usage = &v1alpha1.StoreUsage{UsedBytes: 2048, UncollectedBytes: 1023}

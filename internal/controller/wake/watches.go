@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -341,7 +342,7 @@ func LifeOrApplications() predicate.Predicate {
 	}})
 }
 
-// LifeOrPurge lets pass, besides, that a purge has ended or learnt something.
+// LifeOrPurge lets pass, besides, that a purge has ended or learnt something, such as what a collection has freed.
 func LifeOrPurge() predicate.Predicate {
 	return predicate.Or(LifeOnly(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, ok1 := e.ObjectOld.(*v1alpha1.ArtifactStore)
@@ -389,7 +390,7 @@ func equalRuns(a, b *v1alpha1.PurgeRun) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.CompletionTime.Equal(&b.CompletionTime) && a.Outcome == b.Outcome
+	return a.CompletionTime.Equal(&b.CompletionTime) && a.Outcome == b.Outcome && a.Message == b.Message && ptr.Equal(a.FreedBytes, b.FreedBytes)
 }
 
 func readiness(s *v1alpha1.ArtifactStore) metav1.Condition {

@@ -107,3 +107,34 @@ func TestEventsWakeWhomTheyConcern(t *testing.T) {
 		})
 	}
 }
+
+// PurgeHealthy repeats what is recorded of a purge, which is added to once it has waited for a collection.
+func TestPurgesWakeTheirStore(t *testing.T) {
+	t.Parallel()
+	ended := func(change func(*v1alpha1.PurgeRun)) *v1alpha1.ArtifactStore {
+		s := at("ns", "acme", "https://r.example.com/acme")
+		s.Status.LastPurge = &v1alpha1.PurgeRun{CompletionTime: metav1.Unix(1_700_000_000, 0), Outcome: v1alpha1.PurgeSucceeded, Message: "The registry was asked to collect."}
+		change(s.Status.LastPurge)
+		return s
+	}
+	same := func(*v1alpha1.PurgeRun) {}
+	for name, tc := range map[string]struct {
+		reason  string
+		was, is *v1alpha1.ArtifactStore
+		want    bool
+	}{
+		"First":   {"there was none", at("ns", "acme", "https://r.example.com/acme"), ended(same), true},
+		"Same":    {"conditions change often", ended(same), ended(same), false},
+		"Another": {"another one has ended", ended(same), ended(func(r *v1alpha1.PurgeRun) { r.CompletionTime = metav1.Unix(1_700_000_001, 0) }), true},
+		"Freed":   {"the disk has been freed", ended(same), ended(func(r *v1alpha1.PurgeRun) { r.FreedBytes = new(int64(1)) }), true},
+		"Message": {"or has not", ended(same), ended(func(r *v1alpha1.PurgeRun) { r.Message = "The disk may not be freed yet." }), true},
+		"Equal":   {"what is equal is not the same pointer", ended(func(r *v1alpha1.PurgeRun) { r.FreedBytes = new(int64(1)) }), ended(func(r *v1alpha1.PurgeRun) { r.FreedBytes = new(int64(1)) }), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := LifeOrPurge().Update(event.UpdateEvent{ObjectOld: tc.was, ObjectNew: tc.is}); got != tc.want {
+				t.Errorf("%s: it wakes: %t, want %t", tc.reason, got, tc.want)
+			}
+		})
+	}
+}

@@ -38,6 +38,8 @@ const (
 	tokenPath     = "/registry-token"
 	tokenFile     = "token"
 	tokenLifetime = time.Hour
+	// How long a purge of such a store waits for the registry's collection.
+	collectionWait = 10 * time.Minute
 	// Where a pod has the registry's volume, of stores with usage Volume.
 	volumeName = "registry"
 	volumePath = "/registry"
@@ -220,6 +222,8 @@ func pod(s *v1alpha1.ArtifactStore, settings Settings) corev1.PodSpec {
 		})
 	}
 	if s.InClusterRegistry() {
+		c := &p.Containers[0]
+		c.Args = append(c.Args, "--"+WaitFlag+"="+collectionWait.String())
 		mount(&p, tokenVolume, tokenPath, "--registry-token="+tokenPath+"/"+tokenFile, corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
 			DefaultMode: new(corev1.ProjectedVolumeSourceDefaultMode),
 			Sources: []corev1.VolumeProjection{{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{

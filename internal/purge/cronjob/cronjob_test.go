@@ -135,6 +135,9 @@ func TestThePodHasATokenForTheClustersRegistry(t *testing.T) {
 		s.Spec.Registry = v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{}}
 	}), "nfo:1")
 	pod := job.Spec.JobTemplate.Spec.Template.Spec
+	if !slices.Contains(pod.Containers[0].Args, "--wait-for-collection=10m0s") {
+		t.Errorf("nobody sees what is freed on the disk: the arguments are %v", pod.Containers[0].Args)
+	}
 	if !slices.Contains(pod.Containers[0].Args, "--registry-token=/registry-token/token") || len(pod.Volumes) != 1 || pod.Containers[0].VolumeMounts[0].MountPath != "/registry-token" {
 		t.Fatalf("mounted is %v at %v, with %v", pod.Volumes, pod.Containers[0].VolumeMounts, pod.Containers[0].Args)
 	}

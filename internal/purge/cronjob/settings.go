@@ -15,6 +15,8 @@ const (
 	ContainerName = "purge"
 	// AllowLoopbackFlag is the flag of the manager and of a purge that lets registries be at loopback addresses.
 	AllowLoopbackFlag = "allow-loopback-registries"
+	// WaitFlag is the flag of a purge that makes it wait for the registry's collection.
+	WaitFlag = "wait-for-collection"
 	// MemoryVariable bounds, in bytes, the memory that the Go runtime aims at: it collects garbage rather
 	// than be killed at the container's limit.
 	MemoryVariable = "GOMEMLIMIT"

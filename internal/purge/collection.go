@@ -1,0 +1,188 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+const (
+	usualPoll = 2 * time.Second
+	usualTell = 10 * time.Second
+)
+
+// ask asks the cluster's own registry how full its volume is. A spec.capacity that is set stays what 100 % means.
+func (u *usage) ask(ctx context.Context, from Reader, store *v1alpha1.ArtifactStore) error {
+	key, last := client.ObjectKeyFromObject(store), store.Status.Usage
+	// First: what a collection frees in between then counts as free once, and not never.
+	state, err := from.Collection(ctx, key)
+	if err != nil {
+		return err
+	}
+	disk, err := from.Disk(ctx, key)
+	if err != nil {
+		return err
+	}
+	u.used = disk.Used
+	if store.Spec.Capacity == nil {
+		u.capacity = disk.Size
+	}
+	if last == nil || last.Source != u.source {
+		return nil
+	}
+	if u.collection = last.Collection; !collected(state, u.collection) {
+		u.uncollected, u.owed = uncollected(last, u.source, u.used), last.UncollectedBytes > 0
+	}
+	return nil
+}
+
+// collected reports whether a collection that a purge asked for by number, or one that began later, is the last that
+// ended, and did all that it had to do.
+func collected(state registry.Collection, number int64) bool {
+	return number > 0 && state.Done >= number && state.Failed == "" && !state.DryRun
+}
+
+// collection is one that a purge has asked the cluster's own registry for.
+type collection struct {
+	registry Registry
+	store    *v1alpha1.ArtifactStore
+	number   int64 // 0 if it was not asked for
+	// message is what the report said before.
+	message string
+}
+
+// askToCollect asks the cluster's own registry to collect if anything was deleted, by this purge or by one before that
+// could not ask. It may also ask after the purge was told to stop. A failure is reported and is none of the purge: what
+// was deleted is deleted.
+func (cfg Config) askToCollect(ctx context.Context, reg Registry, store *v1alpha1.ArtifactStore, u usage, report *Report) collection {
+	c := collection{registry: reg, store: store, message: report.Message}
+	if !store.InClusterRegistry() || (report.Deleted == 0 && !u.owed) {
+		return c
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	state, err := reg.Collect(ctx, client.ObjectKeyFromObject(store))
+	if c.number = state.Requested; err != nil {
+		cfg.Log.Warn("The registry was not asked to collect", "error", err)
+		report.add(c.message, notFreed(err))
+	} else {
+		cfg.Log.Info("Asked the registry to collect", "collection", c.number)
+		report.add(c.message, "The registry was asked to collect, which frees the disk.")
+	}
+	if report.Usage != nil && u.source == v1alpha1.UsageRegistry {
+		report.Usage.Collection = c.number
+	}
+	return c
+}
+
+// notFreed says why the disk may be as full as before.
+func notFreed(err error) string {
+	return fmt.Sprintf("The disk may not be freed yet: %s.", strings.TrimSuffix(v1alpha1.Clip(oneLine(err), maxReason/2), "."))
+}
+
+// add appends a sentence to a message, unless that says why the purge failed.
+func (r *Report) add(message, sentence string) {
+	if r.Outcome != v1alpha1.PurgeSucceeded && r.Outcome != v1alpha1.PurgeBelowThreshold {
+		return
+	}
+	if message != "" {
+		message = strings.TrimSuffix(message, ".") + ". "
+	}
+	r.Message = strings.TrimSpace(message + sentence)
+}
+
+// awaitCollection waits for the end of a collection, if it is to, and records what that has freed. It is called under
+// the Lease: a purge that began meanwhile would measure a disk that is about to be freed. An error is that of recording.
+func (cfg Config) awaitCollection(ctx context.Context, c collection, report *Report) error {
+	if c.number == 0 || cfg.WaitForCollection <= 0 {
+		return nil
+	}
+	state, err := cfg.await(ctx, c)
+	if err != nil {
+		cfg.Log.Warn("The registry's collection is not known to have freed the disk", "collection", c.number, "error", err)
+		report.add(c.message, notFreed(err))
+	} else {
+		report.add(c.message, "")
+		cfg.Log.Info("The registry has collected", "collection", c.number, "freedBytes", state.Freed)
+		if !state.DryRun { // which another one was that was asked for later
+			report.Freed = &state.Freed
+		}
+		cfg.measureAgain(ctx, c, report)
+	}
+	return cfg.recordCollection(ctx, c.store, *report)
+}
+
+// measureAgain measures the disk after a collection. Where it cannot, what was measured before stays.
+func (cfg Config) measureAgain(ctx context.Context, c collection, report *Report) {
+	if report.Usage == nil || report.Usage.Source != v1alpha1.UsageRegistry {
+		return
+	}
+	u, after := usage{source: v1alpha1.UsageRegistry}, *report.Usage
+	if after.CapacityBytes != nil {
+		u.capacity = *after.CapacityBytes
+	}
+	store := c.store.DeepCopy()
+	store.Status.Usage = &after
+	if err := u.ask(ctx, c.registry, store); err != nil {
+		cfg.Log.Warn("The registry does not say how full it is after its collection", "error", err)
+		return
+	}
+	after.UncollectedBytes = u.uncollected
+	u.show(&after, cfg.Now())
+	report.Usage = &after
+}
+
+// await asks until the collection has ended, or the time is over. It goes on while the registry cannot be reached.
+func (cfg Config) await(ctx context.Context, c collection) (registry.Collection, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, cfg.WaitForCollection, fmt.Errorf("it has not ended after %s", cfg.WaitForCollection))
+	defer cancel()
+	told := time.Now()
+	var failed error // the last answer
+	for {
+		state, err := c.registry.Collection(ctx, client.ObjectKeyFromObject(c.store))
+		switch {
+		case err == nil && state.Done >= c.number && state.Failed != "":
+			return state, fmt.Errorf("the registry's collection failed: %s", strings.TrimSuffix(state.Failed, "."))
+		case err == nil && state.Done >= c.number:
+			return state, nil
+		case errors.Is(err, registry.ErrDenied), errors.Is(err, registry.ErrUnsupported), errors.Is(err, registry.ErrCredentials):
+			return state, fmt.Errorf("the end of the registry's collection is not known: %w", err)
+		}
+		if ctx.Err() == nil {
+			failed = err
+		}
+		if time.Since(told) >= cfg.tell {
+			told = time.Now()
+			cfg.Log.Info("Waiting for the registry's collection", "collection", c.number, "phase", state.Phase, "done", state.Count, "error", err)
+		}
+		if !pause(ctx, cfg.poll) {
+			return state, fmt.Errorf("the purge no longer waits for the registry's collection, which goes on: %w", errors.Join(context.Cause(ctx), failed))
+		}
+	}
+}
+
+// recordCollection writes what is known after a collection into the record of the purge that asked for it. It writes
+// also when the purge was asked to stop.
+func (cfg Config) recordCollection(ctx context.Context, store *v1alpha1.ArtifactStore, r Report) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	was := store.DeepCopy()
+	run := *store.Status.LastPurge
+	run.FreedBytes, run.Message = r.Freed, v1alpha1.Clip(r.Message, maxReason)
+	store.Status.LastPurge = &run
+	if r.Usage != nil {
+		store.Status.Usage = r.Usage
+	}
+	if err := cfg.Client.Status().Patch(ctx, store, client.MergeFrom(was)); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("recording what the registry's collection freed: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// The paths at which the cluster's own registry tells of its volume. Other registries have none of them.
+const (
+	usagePath      = "/nfo/v1/usage"
+	collectionPath = "/nfo/v1/collection"
+	// maxState bounds, in bytes, an answer. One with 16 problems in words has a few thousand.
+	maxState = 256 << 10
+)
+
+// errNotOurs is wrapped by ErrUnsupported.
+var errNotOurs = errors.New("this registry does not report its disk and cannot be asked to collect: only the registry that nfo ships does")
+
+// Disk is how full the volume of a registry is, in bytes. Used is at most Size.
+type Disk struct{ Size, Used int64 }
+
+// Collection is what a registry reports of its collections.
+type Collection struct {
+	// Requested counts the collections that were asked for, and Done those of them that have ended.
+	Requested, Done int64
+	// Phase is what the collection that runs does, and Count how many files or repositories it has done that with. ""
+	// if none runs.
+	Phase string
+	Count int64
+	// Freed is how many bytes the collection freed that ended last, DryRun whether it only looked, and Failed why it
+	// failed, "" if it did not.
+	Freed  int64
+	DryRun bool
+	Failed string
+}
+
+// Disk asks the cluster's own registry how full its volume is, on behalf of a store. Errors wrap ErrUnsupported for any
+// other registry.
+func (c *Client) Disk(ctx context.Context, store types.NamespacedName) (Disk, error) {
+	var said struct {
+		Size int64 `json:"size"`
+		Used int64 `json:"used"`
+	}
+	err := c.admin(ctx, http.MethodGet, usagePath, store, &said)
+	if err == nil && (said.Size <= 0 || said.Used < 0 || said.Used > said.Size) {
+		err = fmt.Errorf("%w: %d of %d bytes are used, it says", ErrUnreadable, said.Used, said.Size)
+	}
+	if err != nil {
+		return Disk{}, fmt.Errorf("asking %s how full it is: %w", c.location.Host, err)
+	}
+	return Disk{said.Size, said.Used}, nil
+}
+
+// Collection asks the cluster's own registry for the state of its collections, on behalf of a store. Errors wrap
+// ErrUnsupported for any other registry.
+func (c *Client) Collection(ctx context.Context, store types.NamespacedName) (Collection, error) {
+	return c.collection(ctx, http.MethodGet, store)
+}
+
+// Collect asks the cluster's own registry to collect soon, on behalf of a store. The request is number Requested of
+// what it returns. Errors wrap ErrUnsupported for any other registry.
+func (c *Client) Collect(ctx context.Context, store types.NamespacedName) (Collection, error) {
+	return c.collection(ctx, http.MethodPost, store)
+}
+
+func (c *Client) collection(ctx context.Context, method string, store types.NamespacedName) (Collection, error) {
+	var said collectionState
+	err := c.admin(ctx, method, collectionPath, store, &said)
+	if err == nil && min(said.Requested, said.Done, said.Last.Deleted.Bytes, said.Last.Deleted.UploadBytes) < 0 {
+		err = fmt.Errorf("%w: it has a number below 0", ErrUnreadable)
+	}
+	if err != nil {
+		doing := "asking %s about its collections: %w"
+		if method == http.MethodPost {
+			doing = "asking %s to collect: %w"
+		}
+		return Collection{}, fmt.Errorf(doing, c.location.Host, err)
+	}
+	return said.collection(c.scrub), nil
+}
+
+// collectionState is the part of the registry's answer that matters here.
+type collectionState struct {
+	Running   bool   `json:"running"`
+	Requested int64  `json:"requested"`
+	Done      int64  `json:"done"`
+	Error     string `json:"error"`
+	Progress  struct {
+		Phase string `json:"phase"`
+		Done  int64  `json:"done"`
+	} `json:"progress"`
+	Last struct {
+		DryRun  bool `json:"dryRun"`
+		Deleted struct {
+			Bytes       int64 `json:"bytes"`
+			UploadBytes int64 `json:"uploadBytes"`
+		} `json:"deleted"`
+	} `json:"last"`
+}
+
+func (s collectionState) collection(scrub func(string) string) Collection {
+	line := func(text string) string { return v1alpha1.Clip(v1alpha1.Line(scrub(text)), maxErrorText) }
+	got := Collection{
+		Requested: s.Requested, Done: s.Done, DryRun: s.Last.DryRun, Failed: line(s.Error),
+		Freed: saturated(s.Last.Deleted.Bytes, s.Last.Deleted.UploadBytes),
+	}
+	if s.Running {
+		got.Phase, got.Count = line(s.Progress.Phase), s.Progress.Done
+	}
+	return got
+}
+
+// saturated is the sum of two sizes, or the largest number there is.
+func saturated(a, b int64) int64 {
+	if sum := a + b; sum >= a {
+		return sum
+	}
+	return 1<<63 - 1
+}
+
+// adminTimeout bounds one request, with all its tries.
+const adminTimeout = 30 * time.Second
+
+// admin asks one of the routes that only the cluster's own registry has.
+func (c *Client) admin(ctx context.Context, method, path string, store types.NamespacedName, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	r := request{method: method, path: path + "?store=" + url.QueryEscape(store.String())}
+	resp, err := c.do(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer discard(resp)
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // "" if it cannot be read
+	switch {
+	case resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusMethodNotAllowed, succeeded(resp) && kind != "application/json":
+		return c.fail(ErrUnsupported, errNotOurs)
+	case !succeeded(resp):
+		return c.answered(resp, r)
+	}
+	return c.consume(resp, maxState, func(data []byte) error {
+		if err := json.Unmarshal(data, into); err != nil {
+			return c.fail(ErrUnreadable, err)
+		}
+		return nil
+	})
+}
