@@ -268,7 +268,7 @@ func purgeConfig(flags purgeFlags) (purge.Config, error) {
 	return purge.Config{
 		Namespace: flags.namespace, Store: flags.store, DryRun: flags.dryRun, Volume: flags.volume, RegistryToken: flags.registryToken, AllowLoopback: flags.allowLoopback,
 		WaitForCollection: flags.wait,
-		Client: api, Leases: leases, Workloads: workloads.Read, Now: server.Now, Skew: server.Skew, Identity: cmp.Or(host, "nfo-purge") + "_" + rand.Text(),
+		Client:            api, Leases: leases, Workloads: workloads.Read, Now: server.Now, Skew: server.Skew, Identity: cmp.Or(host, "nfo-purge") + "_" + rand.Text(),
 	}, nil
 }
 

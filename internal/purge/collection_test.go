@@ -156,10 +156,12 @@ func TestAPurgeThatDoesNotWait(t *testing.T) {
 	}
 	w.collects()
 	for end := time.Now().Add(30 * time.Second); ; {
-		if state, err := w.client.Collection(t.Context(), storeKey); err == nil && state.Done == 1 {
+		state, failed := w.client.Collection(t.Context(), storeKey)
+		if failed == nil && state.Done == 1 {
 			break
-		} else if time.Now().After(end) {
-			t.Fatalf("the collection does not end: %+v, %v", state, err)
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the collection does not end: %+v, %v", state, failed)
 		}
 	}
 	report, err = Run(t.Context(), w.config(0))

@@ -49,7 +49,7 @@ func TestSaveLogin(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			home := t.TempDir()
 			file := filepath.Join(home, "docker", "config.json")
-			real := file
+			target := file
 			t.Setenv("DOCKER_CONFIG", filepath.Dir(file))
 			for _, name := range []string{"XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"} {
 				t.Setenv(name, home)
@@ -62,13 +62,13 @@ func TestSaveLogin(t *testing.T) {
 			}
 			if tc.before != "" {
 				if tc.link {
-					real = filepath.Join(home, "dotfiles.json")
+					target = filepath.Join(home, "dotfiles.json")
 				}
-				if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(real, []byte(tc.before), 0o600), os.Chmod(real, tc.mode)); err != nil {
+				if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(target, []byte(tc.before), 0o600), os.Chmod(target, tc.mode)); err != nil {
 					t.Fatal(err)
 				}
 				if tc.link {
-					if err := os.Symlink(real, file); err != nil {
+					if err := os.Symlink(target, file); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -83,31 +83,31 @@ func TestSaveLogin(t *testing.T) {
 				}
 				return
 			}
-			if want := tc.where; err != nil || where != want && (want != "" || where != real) {
-				t.Fatalf("%s: in %q, %v, want %q or %s", tc.reason, where, err, want, real)
+			if want := tc.where; err != nil || where != want && (want != "" || where != target) {
+				t.Fatalf("%s: in %q, %v, want %q or %s", tc.reason, where, err, want, target)
 			}
 			if got, err := registry.UserCredential(t.Context(), tc.host); err != nil || got != login {
 				t.Errorf("%s: it is not found again: %v", tc.reason, err)
 			}
-			wantKept(t, file, real, tc.before, tc.mode)
+			wantKept(t, file, target, tc.before, tc.mode)
 		})
 	}
 }
 
 // wantKept checks that a file has what it had besides the logins, and its mode, and that a link to it is one still.
-func wantKept(t *testing.T, file, real, before string, mode os.FileMode) {
+func wantKept(t *testing.T, file, target, before string, mode os.FileMode) {
 	t.Helper()
 	info, err := os.Lstat(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if link := info.Mode()&os.ModeSymlink != 0; link != (real != file) {
-		t.Errorf("a link: %t, want %t", link, real != file)
+	if link := info.Mode()&os.ModeSymlink != 0; link != (target != file) {
+		t.Errorf("a link: %t, want %t", link, target != file)
 	}
-	if info, err = os.Stat(real); err != nil || info.Mode().Perm() != mode {
+	if info, err = os.Stat(target); err != nil || info.Mode().Perm() != mode {
 		t.Errorf("mode %v, %v, want %v", info.Mode(), err, mode)
 	}
-	text, err := os.ReadFile(real)
+	text, err := os.ReadFile(target)
 	if err != nil {
 		t.Fatal(err)
 	}

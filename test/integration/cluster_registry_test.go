@@ -90,8 +90,9 @@ func (s *scene) token(namespace, name string, audiences ...string) string {
 	return file
 }
 
-// publisher makes an account that may push, and returns its token's file.
-func (s *scene) publisher(name string) string {
+// publisher makes an account ci that may push, and returns its token's file.
+func (s *scene) publisher() string {
+	const name = "ci"
 	s.t.Helper()
 	s.create(&corev1.ServiceAccount{ObjectMeta: s.meta(name)}, &rbacv1.RoleBinding{
 		ObjectMeta: s.meta(name), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "nfo-publisher"},
@@ -138,7 +139,7 @@ func TestAStoreInTheClustersRegistry(t *testing.T) {
 	s.Expect(st.Status.URL).To(gomega.Equal(s.registry.URL(s.ns)), "its prefix is the namespace")
 	m := s.manifest("m", "a:1")
 	s.create(m)
-	ci := s.publisher("ci")
+	ci := s.publisher()
 
 	s.create(&corev1.ServiceAccount{ObjectMeta: s.meta("nobody")})
 	denied := func(why string, err error, says string) {
@@ -191,7 +192,7 @@ func TestTokensOfTheClustersRegistry(t *testing.T) {
 	st := s.store("acme", inCluster(""))
 	s.create(st, s.manifest("m", "a:1"))
 	s.eventually(st, v1alpha1.ConditionReady, "True/Ready")
-	ci := s.publisher("ci")
+	ci := s.publisher()
 	s.Eventually(func() error { return s.push(st, ci, "m", "a:1") }).Should(gomega.Succeed())
 	for why, token := range map[string]string{
 		"a token for the API server": s.token(s.ns, "ci", "https://kubernetes.default.svc"),
@@ -215,7 +216,7 @@ func TestAPurgeFreesTheDiskOfTheClustersRegistry(t *testing.T) {
 	st := s.scheduledStore(noGrace, inCluster(""))
 	m := s.manifest("m", "a:1")
 	s.create(m)
-	ci := s.publisher("ci")
+	ci := s.publisher()
 	s.Eventually(func() error { return s.push(st, ci, "m", "a:1") }).Should(gomega.Succeed())
 	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 	layer := filepath.Join(dir, layout.BlobPath(digest.FromString("a:1")))

@@ -53,10 +53,10 @@ func secureClusterScene(t *testing.T) *scene {
 func TestPublishToTheClustersRegistryAsAnAccount(t *testing.T) {
 	t.Parallel()
 	p := secureClusterScene(t).workplace()
-	m := p.manifest("m", "upf:1.0.0")
+	m := p.manifest("m", "amf:1.0.0")
 	p.create(m)
-	p.chart("chart.tgz", "upf", "1.0.0")
-	p.publisher("ci")
+	p.chart("amf.tgz", "amf", "1.0.0")
+	p.publisher()
 	p.create(&corev1.ServiceAccount{ObjectMeta: p.meta("other")})
 	jane := p.account("jane",
 		rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"artifactmanifests", "artifactstores"}, Verbs: []string{"get"}},
@@ -72,11 +72,11 @@ func TestPublishToTheClustersRegistryAsAnAccount(t *testing.T) {
 		return p.run(cmd)
 	}
 
-	code, _, errOut := publish("am/m", "chart.tgz")
+	code, _, errOut := publish("am/m", "amf.tgz")
 	p.Expect(code).To(gomega.Equal(1))
 	p.Expect(errOut).To(gomega.ContainSubstring("name an account that may push with --service-account NAME"))
 	p.Expect(errOut).To(gomega.ContainSubstring("you may not create tokenreviews"))
-	code, _, errOut = publish("am/m", "chart.tgz", "--service-account", "other")
+	code, _, errOut = publish("am/m", "amf.tgz", "--service-account", "other")
 	p.Expect(code).To(gomega.Equal(1))
 	p.Expect(errOut).To(gomega.ContainSubstring("You need the verb create on serviceaccounts/token"))
 	p.Expect(errOut).To(gomega.ContainSubstring("nothing was pushed"))
@@ -85,7 +85,7 @@ func TestPublishToTheClustersRegistryAsAnAccount(t *testing.T) {
 		_, _, errOut = publish("am/m", "--service-account", "ci")
 		return errOut
 	}).Should(gomega.ContainSubstring("1 of 1 artifacts are missing"))
-	code, out, errOut := publish("am/m", "chart.tgz", "--service-account", "ci", "--registry-address", p.registry.Host)
+	code, out, errOut := publish("am/m", "amf.tgz", "--service-account", "ci", "--registry-address", p.registry.Host)
 	p.Expect(code).To(gomega.BeZero(), "%s%s", out, errOut)
 	p.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 
@@ -107,9 +107,9 @@ func TestPublishToTheClustersRegistryAsAnAccount(t *testing.T) {
 func TestPublishToTheClustersRegistryAsYourself(t *testing.T) {
 	t.Parallel()
 	p := secureClusterScene(t).workplace()
-	m := p.manifest("m", "upf:1.0.0")
+	m := p.manifest("m", "amf:1.0.0")
 	p.create(m)
-	p.chart("chart.tgz", "upf", "1.0.0")
+	p.chart("amf.tgz", "amf", "1.0.0")
 	kubeconfig := p.account("jill", rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"artifactmanifests", "artifactstores"}, Verbs: []string{"get", "push"}})
 	reviewer := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: p.ns + "-reviews"}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "system:auth-delegator"},
@@ -126,7 +126,7 @@ func TestPublishToTheClustersRegistryAsYourself(t *testing.T) {
 	config, err := clientcmd.LoadFromFile(kubeconfig)
 	p.Expect(err).NotTo(gomega.HaveOccurred())
 	publish := func() string {
-		_, _, errOut := p.run(as(kubeconfig, p.command("am/m", "chart.tgz")))
+		_, _, errOut := p.run(as(kubeconfig, p.command("am/m", "amf.tgz")))
 		return errOut
 	}
 	p.Eventually(publish).Should(gomega.ContainSubstring("the API server does not accept your token for the audience nfo-registry"))

@@ -16,7 +16,7 @@ import (
 func TestOneClientLeavesTurnsForOthers(t *testing.T) {
 	held, release := make(chan struct{}, 16), make(chan struct{})
 	turns := newTurns(8)
-	server := httptest.NewServer(turns.limit(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	server := httptest.NewServer(turns.limit(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 		if req.Header.Get("Authorization") == "greedy" {
 			held <- struct{}{}
 			<-release

@@ -71,11 +71,11 @@ func (s site) ask(method, path string, body []byte, contentType string) (*http.R
 	return res, string(got)
 }
 
-// upload returns the status of the last answer, and its text.
-func (s site) upload(repository string, content []byte) (ocispec.Descriptor, int, string) {
+// upload pushes a blob to repository r, and returns the status of the last answer, and its text.
+func (s site) upload(content []byte) (ocispec.Descriptor, int, string) {
 	s.t.Helper()
 	d := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: digest.FromBytes(content), Size: int64(len(content))}
-	res, text := s.ask(http.MethodPost, "/v2/"+repository+"/blobs/uploads/", nil, "")
+	res, text := s.ask(http.MethodPost, "/v2/r/blobs/uploads/", nil, "")
 	if res.StatusCode != http.StatusAccepted {
 		return d, res.StatusCode, text
 	}
@@ -85,7 +85,7 @@ func (s site) upload(repository string, content []byte) (ocispec.Descriptor, int
 	return d, res.StatusCode, text
 }
 
-func (s site) put(repository, reference string, m ocispec.Manifest) (*http.Response, ocispec.Descriptor) {
+func (s site) put(reference string, m ocispec.Manifest) (*http.Response, ocispec.Descriptor) {
 	s.t.Helper()
 	m.Versioned, m.MediaType = specs.Versioned{SchemaVersion: 2}, ocispec.MediaTypeImageManifest
 	content, err := json.Marshal(m)
@@ -94,7 +94,7 @@ func (s site) put(repository, reference string, m ocispec.Manifest) (*http.Respo
 	if reference == "" {
 		reference = d.Digest.String()
 	}
-	res, text := s.ask(http.MethodPut, "/v2/"+repository+"/manifests/"+reference, content, m.MediaType)
+	res, text := s.ask(http.MethodPut, "/v2/r/manifests/"+reference, content, m.MediaType)
 	if res.StatusCode != http.StatusCreated {
 		s.t.Fatalf("pushing a manifest: %s %s", res.Status, text)
 	}
@@ -103,7 +103,7 @@ func (s site) put(repository, reference string, m ocispec.Manifest) (*http.Respo
 
 func TestReferrers(t *testing.T) {
 	s := start(t, t.TempDir(), serve.Options{})
-	config, status, _ := s.upload("r", []byte("{}"))
+	config, status, _ := s.upload([]byte("{}"))
 	if status != http.StatusCreated {
 		t.Fatal(status)
 	}
@@ -111,13 +111,13 @@ func TestReferrers(t *testing.T) {
 	kinds := map[digest.Digest]string{}
 	for i := range 120 {
 		kind := []string{"test/a", "test/b"}[i%2]
-		res, d := s.put("r", "", ocispec.Manifest{ArtifactType: kind, Config: config, Subject: &subject, Annotations: map[string]string{"n": fmt.Sprint(i)}})
+		res, d := s.put("", ocispec.Manifest{ArtifactType: kind, Config: config, Subject: &subject, Annotations: map[string]string{"n": fmt.Sprint(i)}})
 		if got := res.Header.Get("OCI-Subject"); got != subject.Digest.String() {
 			t.Fatalf("OCI-Subject is %q", got)
 		}
 		kinds[d.Digest] = kind
 	}
-	if res, _ := s.put("r", "1", ocispec.Manifest{Config: config}); res.Header.Get("OCI-Subject") != "" {
+	if res, _ := s.put("1", ocispec.Manifest{Config: config}); res.Header.Get("OCI-Subject") != "" {
 		t.Error("a manifest without a subject has one")
 	}
 	for _, tt := range []struct {
@@ -193,8 +193,8 @@ func (s site) age(root string) {
 func TestACollectionFreesWhatADeleteLeft(t *testing.T) {
 	root := t.TempDir()
 	s := start(t, root, serve.Options{Collection: collect.Options{Dwell: time.Millisecond}})
-	layer, _, _ := s.upload("r", bytes.Repeat([]byte("x"), 1<<20))
-	_, d := s.put("r", "1", ocispec.Manifest{Config: layer})
+	layer, _, _ := s.upload(bytes.Repeat([]byte("x"), 1<<20))
+	_, d := s.put("1", ocispec.Manifest{Config: layer})
 	s.age(root)
 	if got := s.collection(); got.Last.Deleted.Blobs != 0 || got.Error != "" || got.Running {
 		t.Errorf("%+v", got)
@@ -241,7 +241,7 @@ func TestAFullVolumeRefusesUploadsOnly(t *testing.T) {
 	var text string
 	for i := range 60 {
 		var d ocispec.Descriptor
-		if d, status, text = s.upload("r", bytes.Repeat([]byte{byte(i)}, 512<<10)); status != http.StatusCreated {
+		if d, status, text = s.upload(bytes.Repeat([]byte{byte(i)}, 512<<10)); status != http.StatusCreated {
 			break
 		}
 		layers = append(layers, d)
@@ -250,7 +250,7 @@ func TestAFullVolumeRefusesUploadsOnly(t *testing.T) {
 		t.Fatalf("after %d layers: %d %s", len(layers), status, text)
 	}
 	// One that does not fit is told the same while it is sent.
-	_, d := s.put("r", "1", ocispec.Manifest{Config: layers[0], Layers: layers[1:]})
+	_, d := s.put("1", ocispec.Manifest{Config: layers[0], Layers: layers[1:]})
 	if res, _ := s.ask(http.MethodGet, "/v2/r/blobs/"+layers[1].Digest.String(), nil, ""); res.StatusCode != http.StatusOK {
 		t.Error("a pull:", res.Status)
 	}
@@ -266,7 +266,7 @@ func TestAFullVolumeRefusesUploadsOnly(t *testing.T) {
 	}
 	for end := time.Now().Add(5 * time.Second); ; {
 		// Usage is asked for once a second.
-		if _, status, text = s.upload("r", []byte("again")); status == http.StatusCreated {
+		if _, status, text = s.upload([]byte("again")); status == http.StatusCreated {
 			break
 		}
 		if time.Now().After(end) {
@@ -282,7 +282,7 @@ func TestAnUploadThatFillsTheVolumeIsToldSo(t *testing.T) {
 	}
 	t.Cleanup(func() { check(t, unix.Unmount(root, unix.MNT_DETACH)) })
 	s := start(t, root, serve.Options{})
-	if _, status, text := s.upload("r", bytes.Repeat([]byte("y"), 16<<20)); status != http.StatusInsufficientStorage {
+	if _, status, text := s.upload(bytes.Repeat([]byte("y"), 16<<20)); status != http.StatusInsufficientStorage {
 		t.Errorf("%d %s", status, text)
 	}
 }

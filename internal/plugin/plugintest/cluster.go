@@ -36,6 +36,8 @@ type Cluster struct {
 	Registry *registrytest.Registry
 	// Users are those of tokens that the API server has not issued itself, by token.
 	Users map[string]string
+	// Unaware are tokens of Users that are accepted for whatever audience, and so for none in particular.
+	Unaware []string
 	// Pushers are the users who may push to every manifest.
 	Pushers []string
 	// Fails, when not nil, makes the API server fail: the error for a TokenRequest or TokenReview, nil for none.
@@ -117,7 +119,7 @@ func (c *Cluster) review(_ context.Context, _ client.WithWatch, o client.Object,
 			user, known = accountPrefix+account, true
 		}
 		o.Status = authenticationv1.TokenReviewStatus{Authenticated: known, User: authenticationv1.UserInfo{Username: user}}
-		if known {
+		if known && !slices.Contains(c.Unaware, o.Spec.Token) {
 			o.Status.Audiences = o.Spec.Audiences
 		}
 	case *authorizationv1.SubjectAccessReview:

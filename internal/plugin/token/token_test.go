@@ -105,6 +105,7 @@ func TestOwn(t *testing.T) {
 		"Plugin":   {"a credential plugin", rest.Config{ExecProvider: plugin}, nil, plugintest.Until, ""},
 		"Opaque":   {"a token need not say when it ends", rest.Config{BearerToken: plain}, nil, time.Time{}, ""},
 		"Audience": {"most tokens are for the API server only", rest.Config{BearerToken: "other"}, nil, time.Time{}, "does not accept your token for the audience nfo-registry"},
+		"Unaware":  {"an authenticator that knows no audiences proves nothing", rest.Config{BearerToken: "unaware"}, nil, time.Time{}, "does not accept your token for the audience nfo-registry"},
 		"None":     {"a client certificate is no token", rest.Config{}, nil, time.Time{}, "your kubeconfig has no bearer token"},
 		"Basic":    {"nor is a password", rest.Config{Username: "jane", Password: "correct-horse"}, nil, time.Time{}, "your kubeconfig has no bearer token"},
 		"As":       {"the token is another user's", rest.Config{BearerToken: mine, Impersonate: rest.ImpersonationConfig{UserName: "joe"}}, nil, time.Time{}, `--as acts for user "joe"`},
@@ -115,7 +116,7 @@ func TestOwn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := plugintest.NewCluster(t)
-			c.Users[mine], c.Users[plain] = "jane", "jane"
+			c.Users[mine], c.Users[plain], c.Users["unaware"], c.Unaware = "jane", "jane", "jane", []string{"unaware"}
 			c.Fails = func(string) error { return tc.fails }
 			got, err := token.Own(t.Context(), c.API, &tc.kube)
 			if tc.says != "" {
