@@ -15,12 +15,12 @@ const (
 		`kubectl get clusterroles,clusterrolebindings,all -n nfo-system -o name | grep /nfo-; true`
 	// rest prints what the manager takes, once it has run for a minute, and fails while that is too much.
 	rest = `p=$(pid nfo-system $(` + leader + `)) && [ $(ps -o etimes= -p $p) -ge 60 ] && ` +
-		`awk '/^VmRSS/ {print "The manager has " int($2/1024) " MiB"; exit $2 > 64*1024}' /proc/$p/status`
+		`awk '/^VmRSS/ {print "The manager has " int($2/1024) " MiB"; exit $2 > 80*1024}' /proc/$p/status`
 	everyPublisher = `for n in $(seq 1000); do printf -- '---\n'; sed "s/NAME/udm-$n/" $YAML/releases/udm.yaml; done | kubectl apply -f - | grep -c created`
 )
 
 var removing = []story.Chapter{
-	{Title: "With 1,000 manifests, the manager at rest needs at most 64 MiB of memory.", Steps: []story.Step{
+	{Title: "With 1,000 manifests, the manager at rest needs at most 80 MiB of memory, of which the program itself is some 40.", Steps: []story.Step{
 		story.Run(everyPublisher, story.Says("1000")).Within(4 * time.Minute),
 		story.Until(`kubectl get -n publisher as acme -o jsonpath='{.status.manifests}'`, story.Says("1000")),
 		story.Until(`kubectl get -n publisher am -o jsonpath='{range .items[*]}{.status.conditions[?(@.type=="Ready")].reason}{"\n"}{end}' | grep -c .`, story.Says("1000")),
