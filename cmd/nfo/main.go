@@ -1,5 +1,5 @@
 // Command nfo is the operator: `nfo manager` runs the controllers, `nfo purge` sweeps one store,
-// `nfo registry` serves artifacts from a volume, `nfo check` looks whether all works, `nfo remove` is the way out.
+// `nfo registry` serves artifacts from a volume, `nfo check` checks that all of it works, `nfo remove` is the way out.
 package main
 
 import (

@@ -60,8 +60,8 @@ type collection struct {
 }
 
 // askToCollect asks the cluster's own registry to collect if anything was deleted, by this purge or by one before that
-// could not ask. It may also ask after the purge was told to stop. A failure is reported and is none of the purge: what
-// was deleted is deleted.
+// could not ask. It may also ask after the purge was told to stop. A failure is reported and does not fail the purge:
+// what was deleted is deleted.
 func (cfg Config) askToCollect(ctx context.Context, reg Registry, store *v1alpha1.ArtifactStore, u usage, report *Report) collection {
 	c := collection{registry: reg, store: store, message: report.Message}
 	if !store.InClusterRegistry() || (report.Deleted == 0 && !u.owed) {

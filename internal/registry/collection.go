@@ -15,7 +15,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// The paths at which the cluster's own registry tells of its volume. Other registries have none of them.
+// The paths at which the cluster's own registry reports on its volume. No other registry has them.
 const (
 	usagePath      = "/nfo/v1/usage"
 	collectionPath = "/nfo/v1/collection"

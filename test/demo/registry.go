@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -14,12 +13,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/collect"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/serve"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+	nfo "github.com/nfo-operator/nfo/internal/registry"
 )
 
 const (
@@ -64,43 +65,31 @@ func serveRegistry(ctx context.Context, dir string) error {
 	return errors.Join(<-running, registry.Close())
 }
 
-// newCollectCommand has the registry collect, and waits until it has.
+// newCollectCommand has the registry collect, as a purge does, and waits until it has.
 func newCollectCommand() *cobra.Command {
 	return inEnvironment("collect", "Have the registry remove from its disk what nothing names, and say what that freed", func(ctx context.Context, e *environment) error {
-		url := "http://" + e.registryHost() + "/nfo/v1/collection"
-		asked, err := collection(ctx, http.MethodPost, url)
+		c, err := nfo.Open(nfo.Config{Location: v1alpha1.RegistryLocation{PlainHTTP: true, Host: e.registryHost()}})
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		store := types.NamespacedName{Namespace: "publisher", Name: "acme"}
+		asked, err := c.Collect(ctx, store)
 		if err != nil {
 			return err
 		}
 		return wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
-			now, err := collection(ctx, http.MethodGet, url)
+			now, err := c.Collection(ctx, store)
 			if err != nil || now.Done < asked.Requested {
 				return false, err
 			}
-			if now.Error != "" {
-				return false, errors.New(now.Error)
+			if now.Failed != "" {
+				return false, errors.New(now.Failed)
 			}
-			fmt.Fprintf(e.out, "%d manifests and layers were removed from the disk, which freed %s. %d are kept.\n",
-				now.Last.Deleted.Blobs, v1alpha1.Bytes(now.Last.Deleted.Bytes), now.Last.Seen.Blobs-now.Last.Deleted.Blobs)
+			fmt.Fprintf(e.out, "The registry has collected, which freed %s.\n", v1alpha1.Bytes(now.Freed))
 			return true, nil
 		})
 	})
-}
-
-func collection(ctx context.Context, method, url string) (state serve.State, err error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, nil)
-	if err != nil {
-		return state, err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return state, err
-	}
-	defer func() { _ = res.Body.Close() }()
-	if res.StatusCode/100 != 2 {
-		return state, fmt.Errorf("asking the registry: %s", res.Status)
-	}
-	return state, json.NewDecoder(res.Body).Decode(&state)
 }
 
 // listen takes the address that the file has, or else a free one, and writes it there.

@@ -1,13 +1,13 @@
 package access
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"k8s.io/utils/clock"
 )
 
@@ -39,7 +39,7 @@ type answers[K comparable, V any] struct {
 	turns chan struct{}
 
 	mu        sync.Mutex
-	good, bad recent[K, answer[V]]
+	good, bad *simplelru.LRU[K, answer[V]]
 	asking    map[K]*question[V]
 }
 
@@ -83,8 +83,8 @@ func (a *answers[K, V]) join(ctx context.Context, key K, ask func(context.Contex
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.clock.Now()
-	for _, kept := range []*recent[K, answer[V]]{&a.good, &a.bad} {
-		if found, ok := kept.get(key); ok && now.Before(found.until) {
+	for _, kept := range []*simplelru.LRU[K, answer[V]]{a.good, a.bad} {
+		if found, ok := kept.Get(key); ok && now.Before(found.until) {
 			return &question[V]{done: closed, answer: found}, nil
 		}
 	}
@@ -115,10 +115,10 @@ func (a *answers[K, V]) ask(ctx context.Context, key K, q *question[V], ask func
 	defer a.mu.Unlock()
 	if good && q.err == nil {
 		q.until = began.Add(goodFor)
-		a.good.put(key, q.answer)
+		a.good.Add(key, q.answer)
 	} else {
 		q.until = a.clock.Now().Add(badFor)
-		a.bad.put(key, q.answer)
+		a.bad.Add(key, q.answer)
 	}
 	delete(a.asking, key)
 	close(q.done)
@@ -139,45 +139,11 @@ func (a *answers[K, V]) turn(ctx context.Context, do func() error) error {
 
 var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// recent keeps the values that were used last, at most max.
-type recent[K comparable, V any] struct {
-	max   int
-	order *list.List // of pair[K, V], the one used last in front
-	at    map[K]*list.Element
-}
-
-type pair[K comparable, V any] struct {
-	key   K
-	value V
-}
-
-func newRecent[K comparable, V any](most int) recent[K, V] {
-	return recent[K, V]{max: most, order: list.New(), at: map[K]*list.Element{}}
-}
-
-func (r *recent[K, V]) get(key K) (value V, ok bool) {
-	e, ok := r.at[key]
-	if !ok {
-		return value, false
+// newRecent keeps the answers that were used last, at most so many, which is at least 1.
+func newRecent[K comparable, V any](most int) *simplelru.LRU[K, V] {
+	kept, err := simplelru.NewLRU[K, V](most, nil)
+	if err != nil {
+		panic(err)
 	}
-	r.order.MoveToFront(e)
-	kept, ok := e.Value.(pair[K, V])
-	return kept.value, ok
-}
-
-func (r *recent[K, V]) put(key K, value V) {
-	r.drop(key)
-	r.at[key] = r.order.PushFront(pair[K, V]{key, value})
-	if last := r.order.Back(); r.order.Len() > r.max {
-		if kept, ok := last.Value.(pair[K, V]); ok {
-			r.drop(kept.key)
-		}
-	}
-}
-
-func (r *recent[K, V]) drop(key K) {
-	if e, ok := r.at[key]; ok {
-		r.order.Remove(e)
-		delete(r.at, key)
-	}
+	return kept
 }

@@ -132,8 +132,8 @@ func TestWrongTokensAreBounded(t *testing.T) {
 	if got[401]+got[503] != 1000 || int64(got[401]) < maxAtOnce || s.tokens.Load() > int64(got[401])+1 {
 		t.Errorf("the answers are %v after %d questions", got, s.tokens.Load())
 	}
-	if len(c.tokens.asking) != 0 || len(c.tokens.bad.at) > maxBad || len(c.tokens.good.at) != 1 {
-		t.Errorf("kept are %d questions, %d refusals and %d tokens", len(c.tokens.asking), len(c.tokens.bad.at), len(c.tokens.good.at))
+	if len(c.tokens.asking) != 0 || c.tokens.bad.Len() > maxBad || c.tokens.good.Len() != 1 {
+		t.Errorf("kept are %d questions, %d refusals and %d tokens", len(c.tokens.asking), c.tokens.bad.Len(), c.tokens.good.Len())
 	}
 }
 
@@ -197,14 +197,14 @@ func TestRecent(t *testing.T) {
 	t.Parallel()
 	r := newRecent[int, int](3)
 	for i := range 3 {
-		r.put(i, i)
+		r.Add(i, i)
 	}
-	r.get(0)
-	r.put(3, 3)
-	if _, kept := r.get(1); kept || len(r.at) != 3 || r.order.Len() != 3 {
-		t.Errorf("kept are %v", r.at)
+	r.Get(0)
+	r.Add(3, 3)
+	if _, kept := r.Get(1); kept || r.Len() != 3 {
+		t.Errorf("kept are %v", r.Keys())
 	}
-	if _, kept := r.get(0); !kept {
+	if _, kept := r.Get(0); !kept {
 		t.Error("what has just been used is dropped")
 	}
 }

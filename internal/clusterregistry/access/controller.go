@@ -84,7 +84,7 @@ func (c *Controller) Authorized(r *http.Request, access ...auth.Access) (*auth.G
 // decide returns the name of the user of an admitted request.
 func (c *Controller) decide(r *http.Request, access []auth.Access) (user string, refusal *Refusal) {
 	wants, pulls := wanted(r, access)
-	_, sent := tokenOf(r)
+	_, sent := TokenOf(r)
 	switch {
 	case isAgent(r) && pulls:
 		return AgentName, nil

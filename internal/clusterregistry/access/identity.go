@@ -55,9 +55,9 @@ func isAgent(r *http.Request) bool {
 	return subject.CommonName == AgentName && slices.Contains(subject.Organization, AgentOrganization)
 }
 
-// tokenOf returns the token of a request: the password of Basic authentication, whatever the user name, or a Bearer
+// TokenOf returns the token of a request: the password of Basic authentication, whatever the user name, or a Bearer
 // token. sent is false for a request without credentials. The token is "" where the header has none.
-func tokenOf(r *http.Request) (token string, sent bool) {
+func TokenOf(r *http.Request) (token string, sent bool) {
 	header := r.Header.Get("Authorization")
 	if header == "" {
 		return "", false

@@ -53,7 +53,7 @@ func (c *Controller) operates(r *http.Request, store string) (everything bool, r
 	return false, c.isHere(r, key)
 }
 
-// isHere refuses a store that is not in this registry. Only who has a right on the store is told.
+// isHere refuses a store that is not in this registry. It is asked only for users who have a right on the store.
 func (c *Controller) isHere(r *http.Request, key client.ObjectKey) *Refusal {
 	limited, cancel := context.WithTimeout(r.Context(), findLimit)
 	defer cancel()
@@ -76,7 +76,7 @@ func storeKey(store string) (key client.ObjectKey, ok bool) {
 
 // login returns who sent a request, by its token.
 func (c *Controller) login(r *http.Request) (*identity, *Refusal) {
-	token, sent := tokenOf(r)
+	token, sent := TokenOf(r)
 	if !sent {
 		return nil, unauthorized(&errToken{"authentication required"})
 	}

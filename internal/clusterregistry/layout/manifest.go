@@ -103,7 +103,7 @@ func isIndex(mediaType string, fields map[string]json.RawMessage) (bool, error) 
 		}
 		return many, nil
 	}
-	return false, fmt.Errorf("%w: its media type is none of an image or an index", ErrNotUnderstood)
+	return false, fmt.Errorf("%w: its media type is neither that of an image nor that of an index", ErrNotUnderstood)
 }
 
 // foreign reports whether a layer of this media type need not be in the registry.

@@ -24,7 +24,7 @@ const (
 
 // State is what is known of collections.
 type State struct {
-	// Running is a collection that has begun and not ended, by the name of its cycle. Empty if there is none.
+	// Running reports whether a collection has begun and not ended.
 	Running bool      `json:"running"`
 	DryRun  bool      `json:"dryRun,omitempty"`
 	Started time.Time `json:"started,omitzero"`

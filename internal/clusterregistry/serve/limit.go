@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/access"
 )
 
 const (
@@ -20,8 +22,8 @@ const (
 
 var errBusy = errors.New("the registry has too many requests at the moment")
 
-// turns bounds how many requests are answered at a time, in all and for each client: by what it logs in with, or by
-// its address if it does not.
+// turns bounds how many requests are answered at a time, in all and for each client: by the token that
+// it logs in with, or by its address if it does not.
 type turns struct {
 	all chan struct{}
 	// refused is called for each request that is.
@@ -103,9 +105,10 @@ func (t *turns) unshare(key [sha256.Size]byte) {
 	}
 }
 
+// clientOf identifies a client by its token, which stands for it whatever user name it sends, or by its address.
 func clientOf(req *http.Request) [sha256.Size]byte {
-	if login := req.Header.Get("Authorization"); login != "" {
-		return sha256.Sum256([]byte(login))
+	if token, sent := access.TokenOf(req); sent {
+		return sha256.Sum256([]byte(token))
 	}
 	host, _, _ := net.SplitHostPort(req.RemoteAddr)
 	return sha256.Sum256([]byte(host))

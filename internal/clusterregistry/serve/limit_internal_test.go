@@ -6,18 +6,21 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nfo-operator/nfo/internal/clusterregistry/access"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
 // One client that keeps all its requests open takes a quarter; another is answered.
 func TestOneClientLeavesTurnsForOthers(t *testing.T) {
+	var names atomic.Int64
 	held, release := make(chan struct{}, 16), make(chan struct{})
 	turns := newTurns(8)
 	server := httptest.NewServer(turns.limit(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
-		if req.Header.Get("Authorization") == "greedy" {
+		if token, _ := access.TokenOf(req); token == "greedy" {
 			held <- struct{}{}
 			<-release
 		}
@@ -29,7 +32,8 @@ func TestOneClientLeavesTurnsForOthers(t *testing.T) {
 			t.Error(err)
 			return 0
 		}
-		req.Header.Set("Authorization", as)
+		// A user name is of no account: a token with another one is the same client.
+		req.SetBasicAuth(fmt.Sprint("user", names.Add(1)), as)
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Error(err)

@@ -14,7 +14,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// pageSize is how many referrers a page has, and mostRead how many are read for one that filters by their type.
+// pageSize is how many referrers are read for a page. A page that is filtered by type can have fewer.
 const pageSize = 100
 
 var referrersRoute = regexp.MustCompile(`^/v2/(.+)/referrers/([^/]+)$`)
@@ -40,7 +40,7 @@ func (r *Registry) referrers(next http.Handler) http.Handler {
 
 func (r *Registry) listReferrers(w http.ResponseWriter, req *http.Request, repository string, subject digest.Digest) {
 	if err := subject.Validate(); err != nil {
-		fail(w, http.StatusBadRequest, "DIGEST_INVALID", fmt.Sprintf("%.100q is no digest", subject))
+		fail(w, http.StatusBadRequest, "DIGEST_INVALID", fmt.Sprintf("%.100q is not a valid digest", subject))
 		return
 	}
 	query := req.URL.Query()

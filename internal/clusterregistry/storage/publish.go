@@ -74,7 +74,7 @@ func (d *Driver) refer(repository string, of digest.Digest) error {
 	return d.publish(layout.ReferrerPath(repository, m.Subject, of), []byte(of))
 }
 
-// refusal is what the pusher is told of an error of a look.
+// refusal translates the error of a look into the answer to the push.
 func refusal(p layout.Path, err error) error {
 	switch {
 	case err == nil:

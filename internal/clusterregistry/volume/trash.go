@@ -136,7 +136,7 @@ func (v *Volume) Hidden(cycle string, use func(path string) error) error {
 	})
 }
 
-// Discard removes for good a file that a cycle has hidden. One that was given back meanwhile stays where it is.
+// Discard deletes a file that a cycle has hidden. One that was given back meanwhile stays where it is.
 func (v *Volume) Discard(cycle, path string) error {
 	if err := os.Remove(v.at(HiddenPath(cycle, path))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("discarding %s: %w", path, err)
