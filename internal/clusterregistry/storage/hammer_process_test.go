@@ -106,7 +106,7 @@ func volumeOptions(s setting) volume.Options {
 	if s.Stale == 0 {
 		return volume.Options{}
 	}
-	return volume.Options{Stale: &s.Stale, View: &oldView{most: s.Stale, files: map[string]oldFile{}, folders: map[string]oldFolder{}}}
+	return volume.Options{Stale: &s.Stale, View: &oldView{lasts: func() time.Duration { return rand.N(s.Stale) }, files: map[string]oldFile{}, folders: map[string]oldFolder{}}}
 }
 
 // slowView takes its time: what was looked at first has long been looked at when the last look ends.
@@ -122,7 +122,8 @@ func (s slowView) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDi
 // oldView shows what a file or a folder was up to a while ago. That a file is missing it shows as it is: an old absence
 // only makes a push fail, and would hide what this is for.
 type oldView struct {
-	most    time.Duration
+	// lasts is for how long what was seen is shown.
+	lasts   func() time.Duration
 	mu      sync.Mutex
 	files   map[string]oldFile
 	folders map[string]oldFolder
@@ -147,7 +148,7 @@ func (o *oldView) Lstat(name string) (fs.FileInfo, error) {
 	began := time.Now()
 	info, err := os.Lstat(name)
 	if err == nil {
-		o.files[name] = oldFile{until: began.Add(rand.N(o.most)), info: info}
+		o.files[name] = oldFile{until: began.Add(o.lasts()), info: info}
 	}
 	return info, err
 }
@@ -161,7 +162,7 @@ func (o *oldView) ReadDir(name string) ([]fs.DirEntry, error) {
 	began := time.Now()
 	entries, err := os.ReadDir(name)
 	if err == nil {
-		o.folders[name] = oldFolder{until: began.Add(rand.N(o.most)), entries: entries}
+		o.folders[name] = oldFolder{until: began.Add(o.lasts()), entries: entries}
 	}
 	return entries, err
 }

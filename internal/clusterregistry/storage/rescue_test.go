@@ -7,11 +7,13 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/nfo-operator/nfo/internal/clusterregistry/collect"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/storage"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
@@ -136,6 +138,51 @@ func TestR2TheLook(t *testing.T) {
 			}
 			if lost := status == http.StatusCreated; lost != blind {
 				t.Errorf("the push is answered with %d %s", status, text)
+			}
+		})
+	}
+}
+
+// A process goes on seeing files for a while after another one has deleted them. A collection that waits for twice as
+// long deletes nothing that such a process still believes in.
+func TestR2TheDwell(t *testing.T) {
+	for _, tt := range []struct {
+		reason       string
+		stale, dwell time.Duration
+		want         int
+	}{
+		{"the collection does not wait", time.Hour, time.Nanosecond, http.StatusCreated},
+		{"the collection waits for twice as long", 100 * time.Millisecond, 200 * time.Millisecond, http.StatusBadRequest},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			root := t.TempDir()
+			plain, err := volume.Open(root, volume.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			old, err := volume.Open(root, volume.Options{View: &oldView{
+				lasts: func() time.Duration { return tt.stale }, files: map[string]oldFile{}, folders: map[string]oldFolder{},
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := siteOn(t, old, storage.Options{Volume: old})
+			config, layer := s.upload("r", []byte("{}")), s.upload("r", []byte("layer"))
+			for _, d := range []digest.Digest{config.Digest, layer.Digest} {
+				s.want(http.StatusOK, http.MethodHead, "r/blobs/"+d.String(), nil)
+				s.age(layout.BlobPath(d), time.Hour)
+				s.age(layout.LayerPath("r", d), time.Hour)
+			}
+			report, err := collect.Run(t.Context(), plain, collect.Options{Grace: time.Minute, Dwell: tt.dwell, Untagged: true})
+			if err != nil || report.Deleted.Blobs != 2 {
+				t.Fatalf("%+v %v", report, err)
+			}
+			status, text := s.do(http.MethodPut, "r/manifests/1", imageOf(config, layer), "Content-Type", ocispec.MediaTypeImageManifest)
+			if status != tt.want {
+				t.Errorf("the push is answered with %d %s, not %d", status, text, tt.want)
+			}
+			if got := siteOn(t, plain, storage.Options{Volume: plain}).status(http.MethodHead, "r/manifests/1"); got != http.StatusNotFound {
+				t.Errorf("the image, whose layer is gone, is answered with %d", got)
 			}
 		})
 	}
