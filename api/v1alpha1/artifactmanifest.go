@@ -95,11 +95,11 @@ type ArtifactManifestSpec struct {
 	// +listMapKey=artifactName
 	// +listMapKey=artifactVersion
 	// +kubebuilder:validation:MaxItems=512
-	Artifacts []Artifact `json:"artifacts,omitempty"`
+	Artifacts []ManifestArtifact `json:"artifacts,omitempty"`
 }
 
-// Artifact is one image, chart or other OCI artifact of a manifest.
-type Artifact struct {
+// ManifestArtifact is one image, chart or other OCI artifact of a manifest.
+type ManifestArtifact struct {
 	// The last part of the repository name: lower case letters, digits, and single
 	// separators ('.', '_', '__' or dashes) between them, at most 255 characters.
 	// +required

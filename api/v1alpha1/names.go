@@ -40,6 +40,17 @@ const (
 	RegistryBundleName = "nfo-registry-ca"
 	// RegistryUploadsName is that of the Secret that signs the state of uploads to the registry.
 	RegistryUploadsName = "nfo-registry-uploads"
+	// MirrorName is that of the ArtifactStore of the mirror, in the manager's namespace.
+	MirrorName = "mirror"
+	// MirrorPrefix is where the mirror's store is in the registry that nfo ships. It has a dot, so that it is no
+	// namespace's name.
+	MirrorPrefix = "mirror.nfo.dev"
+	// MutatingWebhookName is that of the MutatingWebhookConfiguration, for pods.
+	MutatingWebhookName = "nfo-pods"
+	// AgentName is that of the DaemonSet, ServiceAccount and roles of the nodes' agents.
+	AgentName = "nfo-agent"
+	// AgentSecretName is that of the Secret with the client certificate of the agents.
+	AgentSecretName = "nfo-agent-certificate"
 )
 
 // Plural resource names by kind, as they stand in refusals and on kubectl's command line.
@@ -52,7 +63,8 @@ var resources = map[string]string{
 	KindTombstone:        "tombstones",
 }
 
-// Kinds returns the kinds of this package, sorted.
+// Kinds returns the kinds of this package by which somebody states what is needed, sorted. Artifact is none of them: it
+// says what workloads use.
 func Kinds() []string { return slices.Sorted(maps.Keys(resources)) }
 
 // workloads are the plural names of the kinds that run images and can hold what they run.
@@ -67,6 +79,9 @@ var workloads = map[string]string{
 func Resource(kind string) string {
 	if r, ok := resources[kind]; ok {
 		return r
+	}
+	if kind == KindArtifact {
+		return "artifacts"
 	}
 	if r, ok := workloads[kind]; ok {
 		return r

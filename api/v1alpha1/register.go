@@ -24,6 +24,7 @@ const (
 	KindDesign           = "NetworkServiceDesignVersion"
 	KindSite             = "SiteNetworkService"
 	KindTombstone        = "Tombstone"
+	KindArtifact         = "Artifact"
 )
 
 func addKnownTypes(s *runtime.Scheme) error {
@@ -34,6 +35,7 @@ func addKnownTypes(s *runtime.Scheme) error {
 		&NetworkServiceDesignVersion{}, &NetworkServiceDesignVersionList{},
 		&SiteNetworkService{}, &SiteNetworkServiceList{},
 		&Tombstone{}, &TombstoneList{},
+		&Artifact{}, &ArtifactList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

@@ -17,7 +17,7 @@ import (
 
 // charted is a manifest with a chart that was read, one that was not, and an artifact that nobody has seen.
 func charted(m *v1alpha1.ArtifactManifest) {
-	m.Spec.Artifacts = []v1alpha1.Artifact{{ArtifactName: "app", ArtifactVersion: "1"}, {ArtifactName: "db", ArtifactVersion: "2"}, {ArtifactName: "new", ArtifactVersion: "3"}}
+	m.Spec.Artifacts = []v1alpha1.ManifestArtifact{{ArtifactName: "app", ArtifactVersion: "1"}, {ArtifactName: "db", ArtifactVersion: "2"}, {ArtifactName: "new", ArtifactVersion: "3"}}
 	m.Status.Artifacts = []v1alpha1.ArtifactStatus{
 		{ArtifactName: "app", ArtifactVersion: "1", Digest: plugintest.One, ConfigMediaType: chart.ConfigMediaType},
 		{ArtifactName: "db", ArtifactVersion: "2", Digest: plugintest.Two, ConfigMediaType: chart.ConfigMediaType},

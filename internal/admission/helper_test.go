@@ -41,7 +41,7 @@ func manifest(name string, artifacts ...string) *v1alpha1.ArtifactManifest {
 	m.Spec.ArtifactManifestState, m.Spec.UploadPath = v1alpha1.ManifestUploading, v1alpha1.ManifestScoped
 	for _, a := range artifacts {
 		n, v, _ := strings.Cut(a, ":")
-		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: n, ArtifactVersion: v})
+		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: n, ArtifactVersion: v})
 	}
 	return m
 }

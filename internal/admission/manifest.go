@@ -110,7 +110,7 @@ func (p *preflight) keptEntries(ctx context.Context, was, is *v1alpha1.ArtifactM
 	}
 	var left []string
 	for _, a := range was.Spec.Artifacts {
-		if !slices.ContainsFunc(is.Spec.Artifacts, func(b v1alpha1.Artifact) bool {
+		if !slices.ContainsFunc(is.Spec.Artifacts, func(b v1alpha1.ManifestArtifact) bool {
 			return a.ArtifactName == b.ArtifactName && a.ArtifactVersion == b.ArtifactVersion
 		}) {
 			left = append(left, a.ArtifactName+":"+a.ArtifactVersion)

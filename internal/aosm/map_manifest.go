@@ -109,7 +109,7 @@ var (
 
 // artifact is one entry of a manifest. Only what is in an OCI registry is one: images, charts, and
 // the templates and image files that are pushed there as artifacts.
-func (im *importer) artifact(item value, path v1alpha1.UploadPath, r resource) (a v1alpha1.Artifact, ok bool) {
+func (im *importer) artifact(item value, path v1alpha1.UploadPath, r resource) (a v1alpha1.ManifestArtifact, ok bool) {
 	item, ok = im.element(item, "an artifact")
 	if !ok {
 		return a, false
@@ -134,7 +134,7 @@ func (im *importer) artifact(item value, path v1alpha1.UploadPath, r resource) (
 		im.doubt(item.node, "the artifactName %q is not one path segment of at most %d characters, and a manifest of the API version %s can list nothing else here; push it under a name without /", clip(name), limit, cleanUp)
 		return a, false
 	}
-	return v1alpha1.Artifact{ArtifactName: name, ArtifactType: "OCIArtifact", ArtifactVersion: version}, true
+	return v1alpha1.ManifestArtifact{ArtifactName: name, ArtifactType: "OCIArtifact", ArtifactVersion: version}, true
 }
 
 // artifactName reads the name and the version of an artifact as they are in a registry, where names are

@@ -87,7 +87,7 @@ func shareManifest(m *v1alpha1.ArtifactManifest) {
 	for i := range m.Spec.Artifacts {
 		share(&m.Spec.Artifacts[i].ArtifactType)
 	}
-	listed := map[inventory.Entry]*v1alpha1.Artifact{}
+	listed := map[inventory.Entry]*v1alpha1.ManifestArtifact{}
 	for i := range m.Spec.Artifacts {
 		a := &m.Spec.Artifacts[i]
 		listed[inventory.Entry{Name: a.ArtifactName, Version: a.ArtifactVersion}] = a

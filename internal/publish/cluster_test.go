@@ -34,7 +34,7 @@ func push(t *testing.T, f *publishFlags, c *plugintest.Cluster) (advice string, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	repository := target.repository(v1alpha1.Artifact{ArtifactName: "new"})
+	repository := target.repository(v1alpha1.ManifestArtifact{ArtifactName: "new"})
 	if _, err = target.client.Resolve(t.Context(), repository, "1"); errors.Is(err, registry.ErrNotFound) {
 		if err = target.client.Copy(t.Context(), repository, source, func(int64) {}); err == nil {
 			err = target.client.Tag(t.Context(), repository, "1", source, "")

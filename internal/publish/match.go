@@ -30,7 +30,7 @@ const maxNamed = 20
 
 // match finds the entry of each source, by their indices. Its error says all that is wrong, and lists
 // the manifest's entries.
-func match(entries []v1alpha1.Artifact, sources []labelled) ([]int, error) {
+func match(entries []v1alpha1.ManifestArtifact, sources []labelled) ([]int, error) {
 	matched := make([]int, len(sources))
 	taken := map[int]string{}
 	var errs []error
@@ -63,8 +63,8 @@ func match(entries []v1alpha1.Artifact, sources []labelled) ([]int, error) {
 	return nil, errors.Join(append(errs, errors.New(known+"; NAME:VERSION=SOURCE says which one a source is for. Nothing was pushed"))...)
 }
 
-func (s labelled) fitting(entries []v1alpha1.Artifact) []int {
-	find := func(fits func(v1alpha1.Artifact) bool) (found []int) {
+func (s labelled) fitting(entries []v1alpha1.ManifestArtifact) []int {
+	find := func(fits func(v1alpha1.ManifestArtifact) bool) (found []int) {
 		for i, a := range entries {
 			if fits(a) {
 				found = append(found, i)
@@ -73,11 +73,11 @@ func (s labelled) fitting(entries []v1alpha1.Artifact) []int {
 		return found
 	}
 	if s.entry != "" {
-		return find(func(a v1alpha1.Artifact) bool { return entryName(a) == s.entry })
+		return find(func(a v1alpha1.ManifestArtifact) bool { return entryName(a) == s.entry })
 	}
 	for _, is := range s.identities {
 		// The name of an artifact that lies at the store's own path can have several segments.
-		if found := find(func(a v1alpha1.Artifact) bool {
+		if found := find(func(a v1alpha1.ManifestArtifact) bool {
 			return path.Base(a.ArtifactName) == is.name && a.ArtifactVersion == is.version
 		}); len(found) > 0 {
 			return found
@@ -86,7 +86,7 @@ func (s labelled) fitting(entries []v1alpha1.Artifact) []int {
 	if s.version == "" {
 		return nil
 	}
-	return find(func(a v1alpha1.Artifact) bool { return a.ArtifactVersion == s.version })
+	return find(func(a v1alpha1.ManifestArtifact) bool { return a.ArtifactVersion == s.version })
 }
 
 // described is a source with what it says that it is.
@@ -106,9 +106,9 @@ func (s labelled) described() string {
 	return fmt.Sprintf("%s (%s)", s.written, strings.Join(names, " or "))
 }
 
-func entryName(a v1alpha1.Artifact) string { return a.ArtifactName + ":" + a.ArtifactVersion }
+func entryName(a v1alpha1.ManifestArtifact) string { return a.ArtifactName + ":" + a.ArtifactVersion }
 
-func listed(entries []v1alpha1.Artifact, which []int) string {
+func listed(entries []v1alpha1.ManifestArtifact, which []int) string {
 	var names []string
 	for _, i := range which {
 		names = append(names, entryName(entries[i]))

@@ -25,7 +25,7 @@ func TestProgressCanBeShown(t *testing.T) {
 func TestRowsCanBeShown(t *testing.T) {
 	t.Parallel()
 	m := &v1alpha1.ArtifactManifest{}
-	m.Spec.Artifacts = []v1alpha1.Artifact{{ArtifactName: "upf" + plugintest.HostileText, ArtifactVersion: "1\nupf:2\tpushed"}}
+	m.Spec.Artifacts = []v1alpha1.ManifestArtifact{{ArtifactName: "upf" + plugintest.HostileText, ArtifactVersion: "1\nupf:2\tpushed"}}
 	p, err := newPublication(&target{manifest: m}, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -29,7 +29,7 @@ type publication struct {
 
 // item is one entry of a manifest.
 type item struct {
-	entry      v1alpha1.Artifact
+	entry      v1alpha1.ManifestArtifact
 	repository string
 	// gone: what a sealed entry was recorded at is no longer in the registry.
 	gone bool

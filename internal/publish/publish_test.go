@@ -18,11 +18,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-func entries(names ...string) []v1alpha1.Artifact {
-	var all []v1alpha1.Artifact
+func entries(names ...string) []v1alpha1.ManifestArtifact {
+	var all []v1alpha1.ManifestArtifact
 	for _, n := range names {
 		name, version, _ := strings.Cut(n, ":")
-		all = append(all, v1alpha1.Artifact{ArtifactName: name, ArtifactVersion: version})
+		all = append(all, v1alpha1.ManifestArtifact{ArtifactName: name, ArtifactVersion: version})
 	}
 	return all
 }
@@ -39,7 +39,7 @@ func TestMatch(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		reason  string
-		entries []v1alpha1.Artifact
+		entries []v1alpha1.ManifestArtifact
 		sources []labelled
 		want    []int
 		says    string

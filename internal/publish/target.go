@@ -29,7 +29,7 @@ type target struct {
 }
 
 // repository is that of an entry.
-func (t *target) repository(a v1alpha1.Artifact) string {
+func (t *target) repository(a v1alpha1.ManifestArtifact) string {
 	return t.config.Location.Repository(t.manifest.Name, t.manifest.Spec.UploadPath, a.ArtifactName)
 }
 

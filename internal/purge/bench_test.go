@@ -85,7 +85,7 @@ func (s *stock) artifact(manifest, name string, i, kind int) {
 		m = aManifest(func(m *v1alpha1.ArtifactManifest) { m.Name, m.UID = manifest, types.UID(manifest) })
 		s.alive[manifest] = m
 	}
-	m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: name, ArtifactVersion: tag})
+	m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: name, ArtifactVersion: tag})
 	m.Status.Artifacts = append(m.Status.Artifacts, v1alpha1.ArtifactStatus{
 		ArtifactName: name, ArtifactVersion: tag, Repository: repository, Digest: head.Digest.String(), State: v1alpha1.ArtifactPresent,
 	})

@@ -77,7 +77,7 @@ func aManifest(change ...func(*v1alpha1.ArtifactManifest)) *v1alpha1.ArtifactMan
 
 func lists(version string) func(*v1alpha1.ArtifactManifest) {
 	return func(m *v1alpha1.ArtifactManifest) {
-		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: "nginx", ArtifactVersion: version})
+		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: "nginx", ArtifactVersion: version})
 	}
 }
 

@@ -208,7 +208,7 @@ func holds(r Reference, subject client.Object) bool {
 	if !ok || r.Artifact == "" || r.To != (Object{v1alpha1.KindArtifactStore, m.Namespace, m.Spec.ArtifactStoreRef.Name}) {
 		return false
 	}
-	listed := func(a v1alpha1.Artifact) bool { return a.ArtifactName == r.Artifact }
+	listed := func(a v1alpha1.ManifestArtifact) bool { return a.ArtifactName == r.Artifact }
 	seen := func(a v1alpha1.ArtifactStatus) bool { return a.ArtifactName == r.Artifact }
 	return m.Spec.UploadPath != v1alpha1.StoreScoped &&
 		(slices.ContainsFunc(m.Spec.Artifacts, listed) || slices.ContainsFunc(m.Status.Artifacts, seen))

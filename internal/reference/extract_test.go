@@ -17,7 +17,7 @@ func manifest(name string, artifacts ...string) *v1alpha1.ArtifactManifest {
 	m := &v1alpha1.ArtifactManifest{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name}}
 	m.Spec.ArtifactStoreRef.Name = "acme"
 	for _, a := range artifacts {
-		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: a, ArtifactVersion: "1"})
+		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: a, ArtifactVersion: "1"})
 	}
 	return m
 }

@@ -30,7 +30,7 @@ func TestI1WhatIsListedBesideIsReadOnceForEachNamespace(t *testing.T) {
 		asked[namespace]++
 		m := v1alpha1.ArtifactManifest{}
 		m.Namespace, m.Name, m.Spec.ArtifactStoreRef.Name = namespace, "m", "last"
-		m.Spec.Artifacts = []v1alpha1.Artifact{{ArtifactName: "a", ArtifactVersion: "1"}}
+		m.Spec.Artifacts = []v1alpha1.ManifestArtifact{{ArtifactName: "a", ArtifactVersion: "1"}}
 		return []v1alpha1.ArtifactManifest{m}, nil
 	})
 	if diff := cmp.Diff(map[string]int{"many": 1, "new": 1}, asked); diff != "" || err != nil {

@@ -109,7 +109,7 @@ func newWorld(t *testing.T, artifacts ...string) *world {
 			t.Fatal(err)
 		}
 		w.digests[name] = d.Digest.String()
-		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: name, ArtifactVersion: "1"})
+		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: name, ArtifactVersion: "1"})
 		m.Status.Artifacts = append(m.Status.Artifacts, v1alpha1.ArtifactStatus{
 			ArtifactName: name, ArtifactVersion: "1", Repository: "acme/m/" + name, Digest: d.Digest.String(), MediaType: d.MediaType, Size: d.Size, State: v1alpha1.ArtifactPresent,
 		})

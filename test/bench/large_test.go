@@ -38,7 +38,7 @@ func BenchmarkLargeManifest(b *testing.B) {
 	var pushing errgroup.Group
 	pushing.SetLimit(atOnce)
 	for i := range large {
-		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: name(i), ArtifactVersion: "1"})
+		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: name(i), ArtifactVersion: "1"})
 		pushing.Go(func() error {
 			_, err := registrytest.PushImage(b.Context(), s.registry.Host, "acme/large/"+name(i), "1", name(i))
 			return err

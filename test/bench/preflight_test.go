@@ -111,7 +111,7 @@ func newPopulation(b *testing.B, api client.Client, size int) *population {
 func (p *population) manifest(name string) *v1alpha1.ArtifactManifest {
 	m := &v1alpha1.ArtifactManifest{ObjectMeta: metav1.ObjectMeta{Namespace: p.ns, Name: name}}
 	m.Spec.ArtifactStoreRef.Name = "acme"
-	m.Spec.Artifacts = []v1alpha1.Artifact{{ArtifactName: "chart", ArtifactVersion: "1.0.0"}, {ArtifactName: "image", ArtifactVersion: "1.0.0"}}
+	m.Spec.Artifacts = []v1alpha1.ManifestArtifact{{ArtifactName: "chart", ArtifactVersion: "1.0.0"}, {ArtifactName: "image", ArtifactVersion: "1.0.0"}}
 	return m
 }
 

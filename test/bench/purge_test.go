@@ -206,7 +206,7 @@ func (c *contest) tombstone(store *v1alpha1.ArtifactStore, manifest string, rele
 	long := metav1.NewTime(time.Now().Add(-48 * time.Hour))
 	for i, r := range released {
 		tag := fmt.Sprintf("1.0.%d", i)
-		t.Spec.Manifest.Spec.Artifacts = append(t.Spec.Manifest.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: path.Base(r.repository), ArtifactVersion: tag})
+		t.Spec.Manifest.Spec.Artifacts = append(t.Spec.Manifest.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: path.Base(r.repository), ArtifactVersion: tag})
 		t.Spec.Artifacts = append(t.Spec.Artifacts, v1alpha1.TombstoneArtifact{Repository: r.repository, Tag: tag, Digests: []string{r.digest.String()}})
 		status = append(status, v1alpha1.TombstoneArtifactStatus{Repository: r.repository, Tag: tag, UntaggedAt: &long, State: v1alpha1.TombstoneUntagged})
 	}

@@ -90,7 +90,7 @@ func (s site) populate(ctx context.Context, i int) error {
 	}
 	m := &v1alpha1.ArtifactManifest{ObjectMeta: s.meta(name(i))}
 	m.Spec.ArtifactStoreRef.Name = "acme"
-	m.Spec.Artifacts = []v1alpha1.Artifact{{ArtifactName: "image", ArtifactVersion: "1"}}
+	m.Spec.Artifacts = []v1alpha1.ManifestArtifact{{ArtifactName: "image", ArtifactVersion: "1"}}
 	if err := env.Client.Create(ctx, m); err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func (n *tenant) largest(i int) []client.Object {
 	manifest := &v1alpha1.ArtifactManifest{ObjectMeta: meta("m")}
 	manifest.Spec.ArtifactStoreRef.Name = store.Name
 	for j := range 512 {
-		manifest.Spec.Artifacts = append(manifest.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: filled(j, 150), ArtifactVersion: filled(j, 128)})
+		manifest.Spec.Artifacts = append(manifest.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: filled(j, 150), ArtifactVersion: filled(j, 128)})
 	}
 	definition := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: meta("d")}
 	for j := range 30 { // an object has at most 1.5 MiB

@@ -122,7 +122,7 @@ func (n *tenant) uploaded(lib *library, name string) *v1alpha1.ArtifactManifest 
 	m.APIVersion, m.Kind = v1alpha1.GroupVersion.String(), v1alpha1.KindArtifactManifest
 	for a := range artifactsEach {
 		for v := range versionsEach {
-			one := v1alpha1.Artifact{ArtifactName: fmt.Sprint("a", a), ArtifactType: "OCIArtifact", ArtifactVersion: version(v)}
+			one := v1alpha1.ManifestArtifact{ArtifactName: fmt.Sprint("a", a), ArtifactType: "OCIArtifact", ArtifactVersion: version(v)}
 			repository := "acme/" + name + "/" + one.ArtifactName
 			body, d := image(repository, one.ArtifactVersion)
 			lib.tags.Store(repository+"@"+d.String(), one.ArtifactVersion)

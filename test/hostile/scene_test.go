@@ -66,7 +66,7 @@ func (n *tenant) manifest(name string, artifacts ...string) *v1alpha1.ArtifactMa
 	m := &v1alpha1.ArtifactManifest{ObjectMeta: n.meta(name)}
 	m.Spec.ArtifactStoreRef.Name = "acme"
 	for _, a := range artifacts {
-		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: a, ArtifactVersion: "1"})
+		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: a, ArtifactVersion: "1"})
 	}
 	return m
 }

@@ -192,7 +192,7 @@ func TestCase10DigestPinnedTagAgedOut(t *testing.T) {
 			c.act(s, repo)
 			if c.seen {
 				change(s, m, func(m *v1alpha1.ArtifactManifest) { // a new generation is polled at once
-					m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: "b", ArtifactVersion: "1"})
+					m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: "b", ArtifactVersion: "1"})
 				})
 				s.eventually(m, v1alpha1.ConditionUploaded, "False/Missing")
 			}

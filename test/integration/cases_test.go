@@ -192,7 +192,7 @@ func (s *scene) drops(m *v1alpha1.ArtifactManifest, artifacts ...string) {
 	s.t.Helper()
 	dropped := func(name, version string) bool { return slices.Contains(artifacts, name+":"+version) }
 	change(s, m, func(m *v1alpha1.ArtifactManifest) {
-		m.Spec.Artifacts = slices.DeleteFunc(m.Spec.Artifacts, func(a v1alpha1.Artifact) bool { return dropped(a.ArtifactName, a.ArtifactVersion) })
+		m.Spec.Artifacts = slices.DeleteFunc(m.Spec.Artifacts, func(a v1alpha1.ManifestArtifact) bool { return dropped(a.ArtifactName, a.ArtifactVersion) })
 	})
 	s.Eventually(func() bool {
 		s.condition(m, "")

@@ -164,7 +164,7 @@ func TestDefinitionOfWhatIsNotListed(t *testing.T) {
 	s.says(nfdv, v1alpha1.ConditionResolved, "False/NotListed", "app:~1.0.0", "has 2.0.0")
 	s.eventually(m, v1alpha1.ConditionReferenced, "True/InUse") // rather one holder too many
 	change(s, m, func(o *v1alpha1.ArtifactManifest) {
-		o.Spec.Artifacts = append(o.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: "app", ArtifactVersion: "1.0.3"}, v1alpha1.Artifact{ArtifactName: "app", ArtifactVersion: "1.0.12"})
+		o.Spec.Artifacts = append(o.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: "app", ArtifactVersion: "1.0.3"}, v1alpha1.ManifestArtifact{ArtifactName: "app", ArtifactVersion: "1.0.12"})
 	})
 	s.eventually(nfdv, v1alpha1.ConditionResolved, "True/Resolved")
 	s.says(nfdv, v1alpha1.ConditionReady, "False/Missing", "app:1.0.12 of m (application app)")

@@ -108,7 +108,7 @@ func TestImportAgainReleasesNothingUnasked(t *testing.T) {
 
 	// What somebody else has set is not this import's to take out, and stays.
 	change(s, m, func(m *v1alpha1.ArtifactManifest) {
-		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: "mine", ArtifactVersion: "1"})
+		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: "mine", ArtifactVersion: "1"})
 	})
 	code, _, errOut = s.imports(listing("a:1", "a:2", "b:1"), "--api-version", "2025-03-30")
 	s.Expect(code).To(gomega.BeZero(), errOut)

@@ -177,7 +177,7 @@ func TestRemovedEntryIsReleased(t *testing.T) {
 	s.Expect(s.tombstones()[0].Spec.Cause).To(gomega.Equal(v1alpha1.CauseRemoved))
 
 	change(s, m, func(m *v1alpha1.ArtifactManifest) {
-		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: "b", ArtifactVersion: "1"})
+		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: "b", ArtifactVersion: "1"})
 	})
 	s.Eventually(func() string { return s.at("acme/m/b", "1") }).Should(gomega.Equal(b))
 	s.Eventually(s.tombstones).Should(gomega.BeEmpty())
@@ -193,7 +193,7 @@ func TestOverwrittenDigestIsKept(t *testing.T) {
 	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 	second := s.image("m", "a:1", "second").Digest.String()
 	change(s, m, func(m *v1alpha1.ArtifactManifest) { // a new generation is polled at once
-		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: "b", ArtifactVersion: "1"})
+		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: "b", ArtifactVersion: "1"})
 	})
 	s.Eventually(func() string { s.condition(m, ""); return m.Status.Artifacts[0].Digest }).Should(gomega.Equal(second))
 	graves := s.tombstones()

@@ -194,7 +194,7 @@ func TestI5TwoEntriesShareOneUndoTag(t *testing.T) {
 	s.Expect(s.contents()).To(gomega.Equal(map[string]string{"acme/m/a:1": d, "acme/m/a:" + undoTag(d): d}), "the other entry can still be restored")
 
 	change(s, again, func(m *v1alpha1.ArtifactManifest) {
-		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: "a", ArtifactVersion: "2"})
+		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: "a", ArtifactVersion: "2"})
 	})
 	s.Eventually(s.tombstones).Should(gomega.BeEmpty())
 	s.Expect(s.contents()).To(gomega.Equal(map[string]string{"acme/m/a:1": d, "acme/m/a:2": d}))
@@ -262,7 +262,7 @@ func TestOverwrittenDigestIsQuarantined(t *testing.T) {
 				s.discard("acme/m/a", old)
 			}
 			change(s, m, func(m *v1alpha1.ArtifactManifest) { // a new generation is polled at once
-				m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: "b", ArtifactVersion: "1"})
+				m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: "b", ArtifactVersion: "1"})
 			})
 			s.Eventually(func() string { s.condition(m, ""); return m.Status.Artifacts[0].Digest }).Should(gomega.Equal(now))
 			graves := s.tombstones()

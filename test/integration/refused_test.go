@@ -207,7 +207,7 @@ func TestChangeIsRefused(t *testing.T) {
 			reason: "what is sealed is whole",
 			state:  v1alpha1.ManifestUploaded,
 			change: func(m *v1alpha1.ArtifactManifest) {
-				m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: "b", ArtifactVersion: "1"})
+				m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: "b", ArtifactVersion: "1"})
 			},
 			want: sealed,
 		},

@@ -147,7 +147,7 @@ func (s *scene) manifest(name string, artifacts ...string) *v1alpha1.ArtifactMan
 	o.Spec.ArtifactStoreRef.Name = "acme"
 	for _, a := range artifacts {
 		n, v, _ := strings.Cut(a, ":")
-		o.Spec.Artifacts = append(o.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: n, ArtifactVersion: v})
+		o.Spec.Artifacts = append(o.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: n, ArtifactVersion: v})
 	}
 	return o
 }

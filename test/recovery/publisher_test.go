@@ -69,7 +69,7 @@ func (p *publisher) store() *v1alpha1.ArtifactStore {
 func (p *publisher) manifest(name string) *v1alpha1.ArtifactManifest {
 	m := &v1alpha1.ArtifactManifest{ObjectMeta: p.meta(name)}
 	m.Spec.ArtifactStoreRef.Name = p.storeName
-	m.Spec.Artifacts = []v1alpha1.Artifact{{ArtifactName: "image", ArtifactVersion: "1"}}
+	m.Spec.Artifacts = []v1alpha1.ManifestArtifact{{ArtifactName: "image", ArtifactVersion: "1"}}
 	if name == "sealed" {
 		m.Spec.ArtifactManifestState = v1alpha1.ManifestUploaded
 	}

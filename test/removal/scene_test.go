@@ -260,7 +260,7 @@ func (s *scene) store(name string, finalizers ...string) *v1alpha1.ArtifactStore
 func (s *scene) manifest(name string, finalizers ...string) *v1alpha1.ArtifactManifest {
 	o := &v1alpha1.ArtifactManifest{ObjectMeta: s.meta(name, finalizers...)}
 	o.Spec.ArtifactStoreRef.Name = "acme"
-	o.Spec.Artifacts = []v1alpha1.Artifact{{ArtifactName: "a", ArtifactVersion: "1"}}
+	o.Spec.Artifacts = []v1alpha1.ManifestArtifact{{ArtifactName: "a", ArtifactVersion: "1"}}
 	return o
 }
 

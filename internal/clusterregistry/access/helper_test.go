@@ -165,7 +165,7 @@ func manifest(name, store string, change func(*v1alpha1.ArtifactManifest), artif
 	m.Spec.ArtifactStoreRef.Name, m.Spec.UploadPath = store, v1alpha1.ManifestScoped
 	for _, a := range artifacts {
 		artifact, version, _ := strings.Cut(a, ":")
-		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: artifact, ArtifactVersion: version})
+		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: artifact, ArtifactVersion: version})
 	}
 	if change != nil {
 		change(m)

@@ -150,7 +150,7 @@ func (r *Reconciler) bury(ctx context.Context, seen manifestSeen, e v1alpha1.Art
 	// Each digest has a tombstone of its own, and so a grace period of its own.
 	name := tombstone.Name(seen.manifest, v1alpha1.CauseOverwritten, e.Repository+":"+e.ArtifactVersion+"@"+e.Digest)
 	t := tombstone.New(seen.manifest, seen.store, v1alpha1.CauseOverwritten, name)
-	t.Spec.Manifest.Spec.Artifacts = slices.DeleteFunc(slices.Clone(t.Spec.Manifest.Spec.Artifacts), func(a v1alpha1.Artifact) bool {
+	t.Spec.Manifest.Spec.Artifacts = slices.DeleteFunc(slices.Clone(t.Spec.Manifest.Spec.Artifacts), func(a v1alpha1.ManifestArtifact) bool {
 		return a.ArtifactName != e.ArtifactName || a.ArtifactVersion != e.ArtifactVersion
 	})
 	t, err := r.Releaser.Record(ctx, t, []release.Finding{{ArtifactStatus: e, There: true}})

@@ -29,7 +29,7 @@ func (r *manifestsOf) List(_ context.Context, l client.ObjectList, _ ...client.L
 func TestAStaleCatalogueIsLookedAtAgain(t *testing.T) {
 	t.Parallel()
 	base := &v1alpha1.ArtifactManifest{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "base"}}
-	base.Spec.Artifacts = []v1alpha1.Artifact{{ArtifactName: "proxy", ArtifactVersion: "1"}}
+	base.Spec.Artifacts = []v1alpha1.ManifestArtifact{{ArtifactName: "proxy", ArtifactVersion: "1"}}
 	api, now := &manifestsOf{all: []v1alpha1.ArtifactManifest{*base}}, testingclock.NewFakePassiveClock(time.Unix(1000, 0))
 	store := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "acme"}}
 	l := v1alpha1.RegistryLocation{Host: "r.example.com", Prefix: "acme"}

@@ -17,7 +17,7 @@ import (
 // charted is a manifest with nginx:1.0.0 and the chart app:1.0.0, which needs the given images.
 func charted(images ...v1alpha1.ChartImage) manifestSeen {
 	return observed(func(s *manifestSeen) {
-		s.manifest.Spec.Artifacts = append(s.manifest.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: "app", ArtifactVersion: "1.0.0"})
+		s.manifest.Spec.Artifacts = append(s.manifest.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: "app", ArtifactVersion: "1.0.0"})
 		chart := v1alpha1.ArtifactStatus{
 			ArtifactName: "app", ArtifactVersion: "1.0.0", Repository: "acme/m/app", Digest: "sha256:c",
 			State: v1alpha1.ArtifactPresent, ConfigMediaType: chart.ConfigMediaType,

@@ -40,7 +40,7 @@ func observed(change func(*manifestSeen)) manifestSeen {
 	m.Namespace, m.Name, m.UID, m.Generation = "ns", "m", "uid", 3
 	m.Spec = v1alpha1.ArtifactManifestSpec{
 		ArtifactStoreRef: v1alpha1.LocalReference{Name: "store"}, UploadPath: v1alpha1.ManifestScoped,
-		Artifacts: []v1alpha1.Artifact{{ArtifactName: "nginx", ArtifactVersion: "1.0.0"}},
+		Artifacts: []v1alpha1.ManifestArtifact{{ArtifactName: "nginx", ArtifactVersion: "1.0.0"}},
 	}
 	seen := manifestSeen{manifest: m, store: &v1alpha1.ArtifactStore{}, location: location, polled: true, tags: map[inventory.Entry]tagSeen{}}
 	change(&seen)

@@ -132,7 +132,7 @@ func TestSealedSaysWhatToDo(t *testing.T) {
 	other := drifted(intruder)
 	other.ArtifactName, other.Digest = "other", third
 	both := func(s *manifestSeen) {
-		s.manifest.Spec.Artifacts = append(s.manifest.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: "other", ArtifactVersion: "1.0.0"})
+		s.manifest.Spec.Artifacts = append(s.manifest.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: "other", ArtifactVersion: "1.0.0"})
 		other.Repository = "acme/m/other"
 		s.manifest.Status.Artifacts = append(s.manifest.Status.Artifacts, other)
 		s.tags[inventory.Entry{Name: "other", Version: "1.0.0"}] = tagSeen{there: true, digest: intruder}

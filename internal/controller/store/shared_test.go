@@ -34,7 +34,7 @@ func TestOneRegistryUnderTwoNamesMattersWhereRepositoriesMeet(t *testing.T) {
 	manifest := func(s *v1alpha1.ArtifactStore, name string, change ...func(*v1alpha1.ArtifactManifest)) client.Object {
 		m := &v1alpha1.ArtifactManifest{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: name}}
 		m.Spec.ArtifactStoreRef.Name, m.Spec.UploadPath = s.Name, v1alpha1.ManifestScoped
-		m.Spec.Artifacts = []v1alpha1.Artifact{{ArtifactName: "m", ArtifactVersion: "1"}}
+		m.Spec.Artifacts = []v1alpha1.ManifestArtifact{{ArtifactName: "m", ArtifactVersion: "1"}}
 		for _, c := range change {
 			c(m)
 		}

@@ -35,7 +35,7 @@ func (r *Reconciler[T]) alternatives(ctx context.Context, named []reference.Refe
 		found[ref] = nil
 		for i := range l.Items {
 			m := &l.Items[i]
-			if slices.ContainsFunc(m.Spec.Artifacts, func(a v1alpha1.Artifact) bool { return a.ArtifactName == ref.Artifact }) {
+			if slices.ContainsFunc(m.Spec.Artifacts, func(a v1alpha1.ManifestArtifact) bool { return a.ArtifactName == ref.Artifact }) {
 				found[ref] = append(found[ref], m)
 			}
 		}

@@ -15,7 +15,7 @@ func lists(name string, artifacts ...string) *v1alpha1.ArtifactManifest {
 	m.Namespace, m.Name = "ns", name
 	for _, a := range artifacts {
 		n, v, _ := strings.Cut(a, ":")
-		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.Artifact{ArtifactName: n, ArtifactVersion: v})
+		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: n, ArtifactVersion: v})
 		m.Status.Artifacts = append(m.Status.Artifacts, v1alpha1.ArtifactStatus{
 			ArtifactName: n, ArtifactVersion: v, Repository: "acme/" + name + "/" + n, Digest: "sha256:" + v, State: v1alpha1.ArtifactPresent,
 		})

@@ -127,7 +127,7 @@ func artifactsByStore(refs []reference.Reference) map[reference.Object]map[strin
 // listsAny reports whether a manifest lists an artifact of one of the names, or has not released it yet.
 func listsAny(o client.Object, artifacts map[string]bool) bool {
 	m, ok := o.(*v1alpha1.ArtifactManifest)
-	return ok && (slices.ContainsFunc(m.Spec.Artifacts, func(a v1alpha1.Artifact) bool { return artifacts[a.ArtifactName] }) ||
+	return ok && (slices.ContainsFunc(m.Spec.Artifacts, func(a v1alpha1.ManifestArtifact) bool { return artifacts[a.ArtifactName] }) ||
 		slices.ContainsFunc(m.Status.Artifacts, func(a v1alpha1.ArtifactStatus) bool { return artifacts[a.ArtifactName] }))
 }
 

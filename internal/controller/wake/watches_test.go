@@ -73,7 +73,7 @@ func TestEventsWakeWhomTheyConcern(t *testing.T) {
 	manifest := func(name, store, listed, recorded string) client.Object {
 		m := &v1alpha1.ArtifactManifest{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name}}
 		m.Spec.ArtifactStoreRef.Name = store
-		m.Spec.Artifacts = []v1alpha1.Artifact{{ArtifactName: listed, ArtifactVersion: "1"}}
+		m.Spec.Artifacts = []v1alpha1.ManifestArtifact{{ArtifactName: listed, ArtifactVersion: "1"}}
 		m.Status.Artifacts = []v1alpha1.ArtifactStatus{{ArtifactName: recorded, ArtifactVersion: "1"}}
 		return m
 	}

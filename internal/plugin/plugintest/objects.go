@@ -19,7 +19,7 @@ func Meta(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: "
 func Manifest(name string, edit ...func(*v1alpha1.ArtifactManifest)) *v1alpha1.ArtifactManifest {
 	m := &v1alpha1.ArtifactManifest{ObjectMeta: Meta(name)}
 	m.Spec.ArtifactStoreRef.Name = "acme"
-	m.Spec.Artifacts = []v1alpha1.Artifact{{ArtifactName: "upf", ArtifactVersion: "1"}, {ArtifactName: "new", ArtifactVersion: "1"}}
+	m.Spec.Artifacts = []v1alpha1.ManifestArtifact{{ArtifactName: "upf", ArtifactVersion: "1"}, {ArtifactName: "new", ArtifactVersion: "1"}}
 	m.Status.Artifacts = []v1alpha1.ArtifactStatus{{ArtifactName: "upf", ArtifactVersion: "1", Repository: "acme/" + name + "/upf", Digest: One, State: v1alpha1.ArtifactPresent}}
 	for _, e := range edit {
 		e(m)

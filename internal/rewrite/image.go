@@ -1,0 +1,94 @@
+package rewrite
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/distribution/reference"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// ErrImage is wrapped where something is no image reference, or one that the mirror cannot have.
+var ErrImage = errors.New("not an image that can be mirrored")
+
+// maxImage is the longest image reference, in bytes, as in the schema of Artifact.
+const maxImage = 512
+
+// Image is an image reference in full.
+type Image struct {
+	// Host is that of the registry, with a port where it has one: docker.io, registry.example.com:5000.
+	Host string
+	// Repository is the name in that registry.
+	Repository string
+	// Tag and Digest: one of them may be "".
+	Tag, Digest string
+}
+
+// Parse reads an image reference as a container's image has it: nginx is docker.io/library/nginx:latest. Errors wrap
+// ErrImage.
+func Parse(image string) (Image, error) {
+	if len(image) > maxImage {
+		return Image{}, fmt.Errorf("%w: it has more than %d characters", ErrImage, maxImage)
+	}
+	named, err := reference.ParseNormalizedNamed(image)
+	if err != nil {
+		return Image{}, fmt.Errorf("%w: %w", ErrImage, err)
+	}
+	named = reference.TagNameOnly(named)
+	i := Image{Host: strings.ToLower(reference.Domain(named)), Repository: reference.Path(named)}
+	if tagged, ok := named.(reference.Tagged); ok {
+		i.Tag = tagged.Tag()
+	}
+	if digested, ok := named.(reference.Digested); ok {
+		i.Digest = digested.Digest().String()
+	}
+	switch {
+	case strings.HasPrefix(i.Host, "["):
+		return Image{}, fmt.Errorf("%w: the host %s is an IPv6 address, which is no part of a repository's name", ErrImage, i.Host)
+	case len(v1alpha1.MirrorPrefix)+1+len(i.Path()) > v1alpha1.MaxRepositoryName:
+		return Image{}, fmt.Errorf("%w: with the mirror's prefix and the host, the repository's name has more than %d characters", ErrImage, v1alpha1.MaxRepositoryName)
+	}
+	return i, nil
+}
+
+// String is the reference in full, as Artifacts have it.
+func (i Image) String() string { return i.Host + "/" + i.Repository + i.suffix() }
+
+func (i Image) suffix() string {
+	var s string
+	if i.Tag != "" {
+		s = ":" + i.Tag
+	}
+	if i.Digest != "" {
+		s += "@" + i.Digest
+	}
+	return s
+}
+
+// Path is where the image is below the mirror's prefix: the host, whose colon becomes an underscore, and the repository.
+func (i Image) Path() string { return strings.Replace(i.Host, ":", "_", 1) + "/" + i.Repository }
+
+// MirrorRepository is the whole name of the image's repository in the registry that nfo ships.
+func (i Image) MirrorRepository() string { return v1alpha1.MirrorPrefix + "/" + i.Path() }
+
+// At is the reference by which a pod pulls the image from the mirror at an address; see v1alpha1.MirrorSpec.PullAddress.
+func (i Image) At(address string) string { return address + "/" + i.Path() + i.suffix() }
+
+// Original is the image that a reference at the mirror's address is a copy of. ok is false for one that is elsewhere.
+func Original(image, address string) (original Image, ok bool) {
+	rest, found := strings.CutPrefix(image, address+"/")
+	if !found || address == "" {
+		return Image{}, false
+	}
+	host, repository, found := strings.Cut(rest, "/")
+	if !found {
+		return Image{}, false
+	}
+	i, err := Parse(Source(host) + "/" + repository)
+	return i, err == nil
+}
+
+// Source is the host that the first segment of a Path stands for.
+func Source(segment string) string { return strings.Replace(segment, "_", ":", 1) }
