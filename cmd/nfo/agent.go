@@ -78,8 +78,8 @@ Exit codes:
 func (cfg *agentConfig) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.IntVar(&cfg.Port, "port", 7439, "port of 127.0.0.1 and ::1 that it answers on")
-	f.StringVar(&cfg.Registry, "registry", "", "host:port of the cluster's registry; all addresses of the host are replicas. Required")
-	f.StringVar(&cfg.ServerName, "registry-name", "", "name in the registry's certificate; default: the host of --registry")
+	f.StringSliceVar(&cfg.Registry, "registry", nil, "host:port of the cluster's registry, or several as a list with commas; all addresses of the hosts are replicas. Required")
+	f.StringVar(&cfg.ServerName, "registry-name", "", "name in the registry's certificate; default: the first host of --registry")
 	f.StringVar(&cfg.Files.Authorities, "registry-ca", "/registry/ca.crt", "file with the certificate authorities of the registry, read again when it changes")
 	f.StringVar(&cfg.certificates, "client-cert-dir", "/client", "folder with tls.crt and tls.key, by which the registry knows the agent, read again when they change")
 	f.StringSliceVar(&cfg.PlainHTTP, "plain-http", nil, "registries, as host or host:port, that are reached over plain HTTP, as a list with commas")
@@ -100,14 +100,19 @@ func (cfg *agentConfig) flags(cmd *cobra.Command) {
 
 // validate refuses values that no flag's type refuses.
 func (cfg agentConfig) validate() error {
-	host, port, err := net.SplitHostPort(cfg.Registry)
-	switch {
-	case cfg.remove:
+	if cfg.remove {
 		return nil
+	}
+	for _, address := range cfg.Registry {
+		if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" {
+			return fmt.Errorf("--registry has %.100q, which is not host:port", address)
+		}
+	}
+	switch {
+	case len(cfg.Registry) == 0:
+		return errors.New("--registry is required: host:port of the cluster's registry")
 	case cfg.Port < 1 || cfg.Port > 65535:
 		return fmt.Errorf("--port is %d and must be from 1 to 65535", cfg.Port)
-	case err != nil || host == "" || port == "":
-		return fmt.Errorf("--registry is %.100q and must be host:port", cfg.Registry)
 	case cfg.FirstByte < time.Second || cfg.FirstByte > 25*time.Second:
 		return fmt.Errorf("--first-byte is %s and must be from 1s to 25s", cfg.FirstByte)
 	case cfg.Requests < 4:

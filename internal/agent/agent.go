@@ -26,9 +26,10 @@ const (
 type Options struct {
 	// Port is the agent's own at the loopback addresses, which is no origin.
 	Port int
-	// Registry is host:port of the registry that nfo ships. The replicas are all addresses that the host has.
-	Registry string
-	// ServerName is the name in the registry's certificate. Default: the host of Registry.
+	// Registry is host:port of the registry that nfo ships, and more of them for where names cannot be resolved. The
+	// replicas are all addresses that the hosts have.
+	Registry []string
+	// ServerName is the name in the registry's certificate. Default: the first host of Registry.
 	ServerName string
 	// Files are read again when they change. One that is missing means that the registry cannot be asked yet.
 	Files Files

@@ -45,7 +45,7 @@ func aScene(t *testing.T, change func(*scene, *Options), origin ...registrytest.
 		s.replicas, hosts = append(s.replicas, r), append(hosts, r.Host)
 	}
 	o := Options{
-		Registry: serverName + ":443", Files: clientFiles(t, s.replicas[0].CA), PlainHTTP: []string{s.origin.Host},
+		Registry: []string{serverName + ":443"}, Files: clientFiles(t, s.replicas[0].CA), PlainHTTP: []string{s.origin.Host},
 		Replicas: func(context.Context) ([]string, error) { return hosts, nil },
 	}
 	if change != nil {

@@ -33,7 +33,6 @@ var errNoReplica = errors.New("it has no replica that is ready")
 // replicas asks the replicas of the registry that nfo ships.
 type replicas struct {
 	o          Options
-	host, port string
 	transports *transports
 	turn       atomic.Uint32
 
@@ -45,14 +44,19 @@ type replicas struct {
 }
 
 func newReplicas(o Options) (*replicas, error) {
-	host, port, err := net.SplitHostPort(o.Registry)
-	if err != nil {
-		return nil, fmt.Errorf("reading the address of the registry: %w", err)
+	if len(o.Registry) == 0 {
+		return nil, errors.New("reading the address of the registry: there is none")
 	}
-	if o.ServerName == "" {
-		o.ServerName = host
+	for i, address := range o.Registry {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, fmt.Errorf("reading the address of the registry: %w", err)
+		}
+		if i == 0 && o.ServerName == "" {
+			o.ServerName = host
+		}
 	}
-	return &replicas{o: o, host: host, port: port, transports: newTransports(o.Files, o.ServerName), failed: map[string]time.Time{}}, nil
+	return &replicas{o: o, transports: newTransports(o.Files, o.ServerName), failed: map[string]time.Time{}}, nil
 }
 
 // ask asks one replica after the other, until one has an answer. Errors wrap errMissing where one says that it does not
@@ -132,11 +136,7 @@ func (s *replicas) addresses(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	found, err := s.look(ctx)
-	var missing *net.DNSError
-	if errors.As(err, &missing) && missing.IsNotFound {
-		found, err = nil, nil // no replica is ready
-	}
-	if err != nil {
+	if err != nil && len(found) == 0 {
 		if len(known) > 0 {
 			return known, nil
 		}
@@ -160,19 +160,23 @@ func (s *replicas) forget() {
 	s.failed = still
 }
 
-func (s *replicas) look(ctx context.Context) ([]string, error) {
+// look resolves the hosts. One that has no address has no replica that is ready.
+func (s *replicas) look(ctx context.Context) (found []string, err error) {
 	if s.o.Replicas != nil {
 		return s.o.Replicas(ctx)
 	}
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", s.host)
-	if err != nil {
-		return nil, err
+	for _, address := range s.o.Registry {
+		host, port, splitErr := net.SplitHostPort(address)
+		ips, lookupErr := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		var missing *net.DNSError
+		if !errors.As(lookupErr, &missing) || !missing.IsNotFound {
+			err = errors.Join(err, splitErr, lookupErr)
+		}
+		for _, ip := range ips {
+			found = append(found, net.JoinHostPort(ip.Unmap().String(), port))
+		}
 	}
-	var found []string
-	for _, ip := range ips {
-		found = append(found, net.JoinHostPort(ip.Unmap().String(), s.port))
-	}
-	return found, nil
+	return found, err
 }
 
 // order is in which order the replicas are asked: each request begins at the next one, and those that have just failed
