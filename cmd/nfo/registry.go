@@ -33,7 +33,7 @@ type registryConfig struct {
 	secretFile                     string
 	namespace                      string
 	names                          []string
-	open, insistOnSMB              bool
+	open, insistOnSMB, agents      bool
 	stale                          time.Duration
 	operators                      []string
 	anonymousPull                  bool
@@ -68,6 +68,7 @@ Exit codes:
 	f.StringVar(&cfg.address, "bind-address", "127.0.0.1:5000", "host:port of the registry; anything but loopback needs --namespace or --cert-dir")
 	f.StringVar(&cfg.namespace, "namespace", "", "namespace of the registry's Service in a cluster: the registry makes and renews its certificate itself, and shares it and the secret of uploads with other replicas in Secrets of this namespace")
 	f.StringSliceVar(&cfg.names, "certificate-names", nil, "with --namespace: DNS names and IP addresses that the certificate is for beside the Service's names and localhost, as a list with commas")
+	f.BoolVar(&cfg.agents, "agents", false, "with --namespace: issue a client certificate for the agents of nodes into the Secret nfo-agent-certificate, and let who presents it pull everything")
 	f.StringVar(&cfg.certificates, "cert-dir", "", "folder with tls.crt and tls.key, read again when they change; default: with --namespace the registry's own certificate, otherwise plain HTTP")
 	f.StringVar(&cfg.metrics, "metrics-bind-address", "0", "host:port of the metrics over plain HTTP; 0 for none")
 	f.StringVar(&cfg.probes, "health-probe-bind-address", "0", "host:port of /healthz and /readyz; 0 for none")
@@ -100,6 +101,8 @@ func (cfg registryConfig) validate() error {
 		return fmt.Errorf("--bind-address is %s: a registry that others reach needs a certificate: set --namespace in a cluster, or --cert-dir", cfg.address)
 	case len(cfg.names) > 0 && (cfg.certificates != "" || cfg.namespace == ""):
 		return errors.New("--certificate-names needs --namespace, and no --cert-dir: without these the registry makes no certificate")
+	case cfg.agents && cfg.namespace == "":
+		return errors.New("--agents needs --namespace: the certificate of the agents is kept in a Secret there")
 	case !loopback && cfg.open:
 		return fmt.Errorf("--bind-address is %s: --open is for a loopback address", cfg.address)
 	case cfg.Guard.HighWater <= 0 || cfg.Guard.HighWater > 100:

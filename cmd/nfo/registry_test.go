@@ -19,6 +19,7 @@ func TestRegistryRefusesWrongFlags(t *testing.T) {
 		{"others reach it, and nobody keeps a certificate", []string{"--bind-address", ":5000", "--secret-file", "x"}, "set --namespace in a cluster"},
 		{"names for a certificate that somebody else makes", []string{"--certificate-names", "registry.example.com", "--cert-dir", "x", "--namespace", "operators"}, "--certificate-names"},
 		{"names for a certificate that nobody makes", []string{"--certificate-names", "registry.example.com"}, "--certificate-names"},
+		{"a certificate for agents that nobody keeps", []string{"--agents", "--cert-dir", "x"}, "--agents needs --namespace"},
 		{"no address", []string{"--bind-address", "5000"}, "host:port"},
 		{"a high-water mark of nothing", []string{"--high-water", "0"}, "--high-water"},
 		{"a high-water mark above all", []string{"--high-water", "101"}, "--high-water"},

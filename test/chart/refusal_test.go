@@ -50,6 +50,15 @@ func TestRefusals(t *testing.T) {
 		"RegistryGrace":  {"it is not a time", "registry: {collection: {grace: 1d}}", []string{"/registry/collection/grace"}},
 		"RegistryPort":   {"it would have no effect", "registry: {enabled: true, service: {nodePort: 30443}}", []string{"registry.service.nodePort has no effect"}},
 		"RegistryTypo":   {"it would have no effect", "registry: {enable: true}", []string{"/registry", "'enable' not allowed"}},
+		"MirrorAlone":    {"there is nothing to copy into", "mirror: {enabled: true}", []string{"mirror.enabled needs registry.enabled", "--set registry.enabled=true,mirror.enabled=true"}},
+		"MirrorAccess":   {"there are four", "mirror: {nodeAccess: HostPort}", []string{"/mirror/nodeAccess", "'RuntimeMirror'"}},
+		"MirrorNodePort": {"pods name the port", "registry: {enabled: true, service: {type: NodePort}}\nmirror: {enabled: true, nodeAccess: NodePort}", []string{"registry.service.nodePort=30500"}},
+		"MirrorNoLogin":  {"the runtime has no login", "registry: {enabled: true, service: {type: NodePort, nodePort: 30500}}\nmirror: {enabled: true, nodeAccess: NodePort}", []string{"registry.anonymousPull=true"}},
+		"MirrorAddress":  {"pods name the address", "registry: {enabled: true}\nmirror: {enabled: true, nodeAccess: ClusterIP}", []string{"registry.service.clusterIP"}},
+		"MirrorHosts":    {"nothing would be told", "registry: {enabled: true}\nmirror: {enabled: true, nodeAccess: RuntimeMirror}", []string{"mirror.agent.hosts={registry.example.com}"}},
+		"MirrorHostURL":  {"it is a host", "mirror: {agent: {hosts: [\"https://registry.example.com\"]}}", []string{"/mirror/agent/hosts/0"}},
+		"MirrorPort":     {"there is no such port", "mirror: {agent: {port: 0}}", []string{"/mirror/agent/port"}},
+		"MirrorTypo":     {"it would have no effect", "mirror: {agent: {toleration: []}}", []string{"/mirror/agent", "'toleration' not allowed"}},
 		"Percent":        {"nothing is fuller than full", "metrics: {prometheusRule: {storeFullPercent: 101}}", []string{"/metrics/prometheusRule/storeFullPercent"}},
 	} {
 		t.Run(name, func(t *testing.T) {

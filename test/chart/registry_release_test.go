@@ -73,7 +73,7 @@ func enablesRegistry(t *testing.T, run func(...string)) {
 	if err != nil || len(secret) != 64 {
 		t.Fatalf("the secret of uploads: %q, %v", secret, err)
 	}
-	keeper := incluster.Keeper(registry, "release", nil, logr.Discard())
+	keeper := incluster.Keeper(registry, "release", nil, false, logr.Discard())
 	if err := errors.Join(keeper.Ensure(t.Context()), keeper.Ready(nil)); err != nil {
 		t.Fatalf("the certificate: %v", err)
 	}

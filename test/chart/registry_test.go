@@ -42,7 +42,7 @@ var registryRows = map[string]row{
 		{"ServiceMonitor/nfo-registry", "", ""},
 	}},
 	"RegistryRights": {"it may create no Secret, since that right cannot be limited by name", "registry: {enabled: true}", []expect{
-		{"Role/nfo-registry", "{.metadata.namespace} {.rules[*].resources} {.rules[*].resourceNames} {.rules[*].verbs}", `operators ["configmaps"] ["secrets"] ["nfo-registry-ca"] ["nfo-registry-certificate","nfo-registry-uploads"] ["get","patch"] ["get","update"]`},
+		{"Role/nfo-registry", "{.metadata.namespace} {.rules[*].resources} {.rules[*].resourceNames} {.rules[*].verbs}", `operators ["configmaps"] ["secrets"] ["nfo-registry-ca"] ["nfo-agent-certificate","nfo-registry-certificate","nfo-registry-uploads"] ["get","patch"] ["get","update"]`},
 		{"ClusterRole/nfo-registry", "{.rules[*].resources} {.rules[*].verbs}", `["tokenreviews"] ["subjectaccessreviews"] ["artifactmanifests","artifactstores"] ["create"] ["create"] ["list","watch"]`},
 		{"RoleBinding/nfo-registry", "{.roleRef.kind} {.roleRef.name} {.subjects}", `Role nfo-registry [{"kind":"ServiceAccount","name":"nfo-registry","namespace":"operators"}]`},
 		{"ClusterRoleBinding/nfo-registry", "{.roleRef.kind} {.roleRef.name} {.subjects}", `ClusterRole nfo-registry [{"kind":"ServiceAccount","name":"nfo-registry","namespace":"operators"}]`},
