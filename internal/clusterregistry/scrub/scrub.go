@@ -3,6 +3,7 @@ package scrub
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -34,6 +35,9 @@ type Options struct {
 	// BytesPerSecond bounds the bytes that are read. If it is too small for the period, the pass takes longer.
 	// Default: 0, no bound but the period.
 	BytesPerSecond int64
+	// Holder names this process in the lease of the volume: of the processes that call Run on one volume, one reads, and
+	// the others wait. Default: a random name for each call.
+	Holder string
 	// Found is called for each blob that is set aside, and for each that cannot be read, with the reason. Default:
 	// nothing is called.
 	Found func(d digest.Digest, reason error)
@@ -65,9 +69,10 @@ func (r Report) String() string {
 	return line
 }
 
-// Run runs one pass to its end, from where an earlier one was interrupted. It first waits until the period of the
-// pass before is over. An error means that the volume's folders cannot be listed, that its cursor cannot be written,
-// or that ctx has ended; the next call goes on from the cursor. The report is valid after an error, too.
+// Run runs one pass to its end, from where an earlier one was interrupted. It first waits while another process reads,
+// and until the period of the pass before is over. An error means that the volume's folders cannot be listed, that its
+// cursor or its lease cannot be written, that ctx has ended, or that another process goes on, which wraps ErrTaken; the
+// next call goes on from the cursor. The report is valid after an error, too.
 func Run(ctx context.Context, v *volume.Volume, o Options) (Report, error) {
 	if o.Period < 0 || o.BytesPerSecond < 0 {
 		return Report{}, fmt.Errorf("invalid options: the period %s or the rate of %d bytes a second is negative", o.Period, o.BytesPerSecond)
@@ -76,12 +81,18 @@ func Run(ctx context.Context, v *volume.Volume, o Options) (Report, error) {
 	if o.Found == nil {
 		o.Found = func(digest.Digest, error) {}
 	}
+	lease, err := acquire(ctx, v, cmp.Or(o.Holder, rand.Text()))
+	if err != nil {
+		return Report{}, err
+	}
+	ctx, release := lease.keep(ctx)
+	defer release()
 	p := &pass{volume: v, options: o, limit: rate.NewLimiter(rate.Inf, chunk), chunk: chunk}
 	if o.BytesPerSecond > 0 {
 		p.chunk = int(min(chunk, o.BytesPerSecond))
 		p.limit = rate.NewLimiter(rate.Limit(o.BytesPerSecond), p.chunk)
 	}
-	err := p.run(ctx)
+	err = p.run(ctx)
 	return p.report, err
 }
 

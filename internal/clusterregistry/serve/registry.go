@@ -31,8 +31,8 @@ type Options struct {
 	Secret string
 	// Guard is when uploads are refused.
 	Guard Guard
-	// Requests is how many are answered at a time: 256 unless given, a quarter of them for one client. Others wait for
-	// at most 10 seconds.
+	// Requests is how many are answered at a time: 256 unless given, a quarter of them for one client, which is a user,
+	// all ServiceAccounts of a namespace, or an address. Others wait for at most 10 seconds.
 	Requests int
 	// Collection is how the volume is collected. Its grace is also the storage's.
 	Collection collect.Options
@@ -77,6 +77,9 @@ func New(ctx context.Context, o Options) (*Registry, error) {
 		prober: &prober{volume: o.Volume}, turns: newTurns(o.Requests), counters: newCounters(),
 	}
 	r.turns.refused = r.counters.busy.Inc
+	if o.Access != nil {
+		r.turns.client = o.Access.Client
+	}
 	r.collector = &collector{counters: r.counters, volume: o.Volume, options: o.Collection, log: o.Log, wake: make(chan request, 1)}
 	config, err := r.configuration()
 	if err != nil {
