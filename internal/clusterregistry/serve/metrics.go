@@ -10,7 +10,7 @@ import (
 var (
 	volumeBytes     = prometheus.NewDesc("nfo_registry_volume_bytes", "Size of the registry's volume, in bytes.", nil, nil)
 	volumeFreeBytes = prometheus.NewDesc("nfo_registry_volume_free_bytes", "Bytes of the registry's volume that can still be written.", nil, nil)
-	volumeReady     = prometheus.NewDesc("nfo_registry_volume_ready", "1 while the volume answers and does what the registry needs, otherwise 0.", nil, nil)
+	volumeReady     = prometheus.NewDesc("nfo_registry_volume_ready", "1 while the volume, or other storage, answers and does what the registry needs, otherwise 0.", nil, nil)
 	requestsNow     = prometheus.NewDesc("nfo_registry_requests", "Requests that are being answered.", nil, nil)
 )
 
@@ -58,7 +58,9 @@ func (r *Registry) Collect(to chan<- prometheus.Metric) {
 	gauge(requestsNow, float64(len(r.turns.all)))
 	if r.prober.ready(time.Now()) == nil {
 		gauge(volumeReady, 1)
-		if u, err := r.o.Volume.Usage(); err == nil {
+		if r.foreign != nil {
+			// How full other storage is cannot be asked.
+		} else if u, err := r.o.Volume.Usage(); err == nil {
 			gauge(volumeBytes, float64(u.Size))
 			gauge(volumeFreeBytes, float64(u.Free))
 		}
