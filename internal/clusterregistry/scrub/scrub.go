@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -27,6 +28,9 @@ const (
 	saveTime = time.Minute
 )
 
+// ErrCorrupt is a blob whose content is not what its digest says.
+var ErrCorrupt = errors.New("the blob is corrupt")
+
 // Options configures a pass. The zero value of each field selects its default.
 type Options struct {
 	// Period is the time of a pass: the blobs are read evenly over it, and the next pass begins after it. Default: 30
@@ -38,9 +42,11 @@ type Options struct {
 	// Holder names this process in the lease of the volume: of the processes that call Run on one volume, one reads, and
 	// the others wait. Default: a random name for each call.
 	Holder string
-	// Found is called for each blob that is set aside, and for each that cannot be read, with the reason. Default:
-	// nothing is called.
+	// Found is called for each blob that is set aside, with a reason that wraps ErrCorrupt, and for each that cannot be
+	// read. Default: nothing is called.
 	Found func(d digest.Digest, reason error)
+	// Read is called with the size of each blob that was read. Default: nothing is called.
+	Read func(bytes int64)
 }
 
 // Report is what a pass found since it began, also before it was interrupted.
@@ -80,6 +86,9 @@ func Run(ctx context.Context, v *volume.Volume, o Options) (Report, error) {
 	o.Period = cmp.Or(o.Period, 30*24*time.Hour)
 	if o.Found == nil {
 		o.Found = func(digest.Digest, error) {}
+	}
+	if o.Read == nil {
+		o.Read = func(int64) {}
 	}
 	lease, err := acquire(ctx, v, cmp.Or(o.Holder, rand.Text()))
 	if err != nil {
@@ -210,7 +219,7 @@ func wait(ctx context.Context, until time.Time) error {
 func (p *pass) corrupt(d digest.Digest, size int64) {
 	p.report.Corrupt++
 	p.report.CorruptBlobs = listed(p.report.CorruptBlobs, d)
-	p.options.Found(d, fmt.Errorf("the blob has %d bytes that do not have its digest, and was set aside: push or copy the images that need it again", size))
+	p.options.Found(d, fmt.Errorf("%w: it has %d bytes that do not have its digest, and was set aside: push or copy the images that need it again", ErrCorrupt, size))
 }
 
 func (p *pass) unreadable(d digest.Digest, err error) {

@@ -59,5 +59,7 @@ func (r *Registry) onVolume(next http.HandlerFunc) http.HandlerFunc {
 	if r.o.Storage == nil {
 		return next
 	}
-	return func(w http.ResponseWriter, _ *http.Request) { fail(w, http.StatusNotImplemented, "UNSUPPORTED", noVolume) }
+	return func(w http.ResponseWriter, _ *http.Request) {
+		fail(w, http.StatusNotImplemented, "UNSUPPORTED", noVolume)
+	}
 }

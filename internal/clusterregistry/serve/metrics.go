@@ -16,9 +16,10 @@ var (
 
 // counters are what a registry has done since its process began.
 type counters struct {
-	full, busy               prometheus.Counter
-	collections              *prometheus.CounterVec
-	freed, corrupt, scrubbed prometheus.Counter
+	full, busy          prometheus.Counter
+	collections         *prometheus.CounterVec
+	freed, scrubbed     prometheus.Counter
+	corrupt, unreadable prometheus.Counter
 }
 
 func newCounters() *counters {
@@ -26,11 +27,12 @@ func newCounters() *counters {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
 	return &counters{
-		full:     counter("nfo_registry_uploads_refused_total", "Uploads refused because the volume was too full."),
-		busy:     counter("nfo_registry_requests_refused_total", "Requests refused because too many were being answered."),
-		freed:    counter("nfo_registry_collection_freed_bytes_total", "Bytes of blobs that collections have deleted."),
-		corrupt:  counter("nfo_registry_scrub_corrupt_total", "Corrupt blobs that the scrub has set aside."),
-		scrubbed: counter("nfo_registry_scrub_read_bytes_total", "Bytes that the scrub has read."),
+		full:       counter("nfo_registry_uploads_refused_total", "Uploads refused because the volume was too full."),
+		busy:       counter("nfo_registry_requests_refused_total", "Requests refused because too many were being answered."),
+		freed:      counter("nfo_registry_collection_freed_bytes_total", "Bytes of blobs that collections have deleted."),
+		corrupt:    counter("nfo_registry_scrub_corrupt_total", "Corrupt blobs that the scrub has set aside."),
+		unreadable: counter("nfo_registry_scrub_unreadable_total", "Blobs that the scrub could not read, and left where they are."),
+		scrubbed:   counter("nfo_registry_scrub_read_bytes_total", "Bytes that the scrub has read."),
 		collections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "nfo_registry_collections_total", Help: "Collections that have ended, by outcome: Succeeded, DryRun or Failed.",
 		}, []string{"outcome"}),
@@ -38,7 +40,7 @@ func newCounters() *counters {
 }
 
 func (c *counters) all() []prometheus.Collector {
-	return []prometheus.Collector{c.full, c.busy, c.collections, c.freed, c.corrupt, c.scrubbed}
+	return []prometheus.Collector{c.full, c.busy, c.collections, c.freed, c.corrupt, c.unreadable, c.scrubbed}
 }
 
 // Describe implements prometheus.Collector.

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time")
+	"time"
+)
 
 const (
 	probeEvery = 10 * time.Second
