@@ -110,6 +110,11 @@ large:
 {{- index $registry .name | default (index (include "nfo.registryScales" .root | fromYaml) $registry.scale .name) | toJson }}
 {{- end }}
 
+{{/* "true" if more than one replica of the registry may run, otherwise empty. */}}
+{{- define "nfo.registryMany" -}}
+{{- if or (gt (int .Values.registry.replicas) 1) .Values.registry.autoscaling.enabled }}true{{ end }}
+{{- end }}
+
 {{/* The labels by which Services, budgets and policies find the registry's pods. They never change. */}}
 {{- define "nfo.registrySelector" -}}
 app.kubernetes.io/name: nfo
