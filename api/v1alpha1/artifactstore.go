@@ -418,6 +418,9 @@ type PurgeRun struct {
 // beyond it as seen for the first time.
 const MaxUnresolved = 256
 
+// MaxUnneeded is how many tags that nothing needs the mirror's store remembers. A purge finds the others again.
+const MaxUnneeded = 1024
+
 // MaxAddresses is how many addresses of its registry a store remembers.
 const MaxAddresses = 16
 
@@ -503,6 +506,16 @@ type ArtifactStoreStatus struct {
 	// +listMapKey=tagOrDigest
 	// +kubebuilder:validation:MaxItems=256
 	Unresolved []UnresolvedReference `json:"unresolved,omitempty"`
+
+	// Tags in the mirror that no Artifact names and no workload uses, such as after the deletion of a namespace, and since
+	// when purges have seen that; at most 1024. The first purge after the grace period removes them. Set for the mirror's
+	// store alone.
+	// +optional
+	// +listType=map
+	// +listMapKey=repository
+	// +listMapKey=tagOrDigest
+	// +kubebuilder:validation:MaxItems=1024
+	Unneeded []UnresolvedReference `json:"unneeded,omitempty"`
 
 	// How many ArtifactManifests name this store.
 	// +optional

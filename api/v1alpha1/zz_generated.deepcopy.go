@@ -405,6 +405,13 @@ func (in *ArtifactStoreStatus) DeepCopyInto(out *ArtifactStoreStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.Unneeded != nil {
+		in, out := &in.Unneeded, &out.Unneeded
+		*out = make([]UnresolvedReference, len(*in))
+		for i := range *in {
+			(*in)[i].DeepCopyInto(&(*out)[i])
+		}
+	}
 	if in.Manifests != nil {
 		in, out := &in.Manifests, &out.Manifests
 		*out = new(int32)

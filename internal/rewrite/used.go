@@ -29,6 +29,29 @@ func Used(address string, counts func(Image) bool) func(host, path string) (stri
 	}
 }
 
+// Known are the places in the mirror of the images of Artifacts.
+func Known(artifacts []v1alpha1.Artifact) map[string]bool {
+	known := map[string]bool{}
+	for i := range artifacts {
+		if image, err := Parse(artifacts[i].Spec.SourceArtifact); err == nil {
+			known[image.Path()] = true
+		}
+	}
+	return known
+}
+
+// Named is by what workloads name an image of which the mirror has the digest copied, or none: its place in the mirror,
+// and a tag or digests there. A digest in the image is what counts, and not a tag beside it.
+func (i Image) Named(copied string) (path, tag string, digests []string) {
+	if tag = i.Tag; i.Digest != "" {
+		tag, digests = "", []string{i.Digest}
+	}
+	if copied != "" && copied != i.Digest {
+		digests = append(digests, copied)
+	}
+	return i.Path(), tag, digests
+}
+
 // FromPath is the image at a place in the mirror, and at a tag or digest there; ok is false for what the mirror cannot
 // have.
 func FromPath(path, tag, digest string) (i Image, ok bool) {

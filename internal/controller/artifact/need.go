@@ -84,7 +84,7 @@ func (r *NeedReconciler) read(ctx context.Context, mirror *v1alpha1.ArtifactStor
 	if err := r.List(ctx, &artifacts, client.UnsafeDisableDeepCopy); err != nil { // they are only read
 		return false, fmt.Errorf("listing artifacts: %w", err)
 	}
-	known := Known(artifacts.Items)
+	known := rewrite.Known(artifacts.Items)
 	reading, err := r.Images(ctx, mirror, rewrite.Used(rules.Address(), func(i rewrite.Image) bool { return known[i.Path()] || rules.Mirrors(i) }))
 	if err != nil {
 		return false, fmt.Errorf("reading which images workloads use: %w", err)
@@ -108,17 +108,6 @@ func (r *NeedReconciler) rules(ctx context.Context, mirror *v1alpha1.ArtifactSto
 		return rewrite.Rules{}, fmt.Errorf("listing stores: %w", err)
 	}
 	return rewrite.NewRules(mirror, stores.Items).Without(r.Own), nil
-}
-
-// Known are the places in the mirror of the images of Artifacts.
-func Known(artifacts []v1alpha1.Artifact) map[string]bool {
-	known := map[string]bool{}
-	for i := range artifacts {
-		if image, err := rewrite.Parse(artifacts[i].Spec.SourceArtifact); err == nil {
-			known[image.Path()] = true
-		}
-	}
-	return known
 }
 
 // record writes to the mirror's store what could be read.

@@ -95,7 +95,8 @@ func (n *need) use(a *v1alpha1.Artifact, in *workload.Reading) {
 		return // the Artifact says itself that it is none
 	}
 	is := a.DeepCopy()
-	users, count := usersOf(Uses(in, image, a.Status.Digest))
+	path, tag, digests := image.Named(a.Status.Digest)
+	users, count := usersOf(in.Of(path, tag, digests...))
 	switch {
 	case count > 0:
 		is.Status.UnusedSince = nil
@@ -115,16 +116,6 @@ func (n *need) use(a *v1alpha1.Artifact, in *workload.Reading) {
 	if !equality.Semantic.DeepEqual(is.Status, a.Status) {
 		n.used = append(n.used, change{a, is})
 	}
-}
-
-// Uses are the uses of an image: by its name, and by the digest that the mirror has of it. A digest in the name is what
-// counts, and not a tag beside it.
-func Uses(in *workload.Reading, image rewrite.Image, copied string) []workload.Use {
-	tag := image.Tag
-	if image.Digest != "" {
-		tag = ""
-	}
-	return in.Of(image.Path(), tag, slices.DeleteFunc([]string{image.Digest, copied}, func(d string) bool { return d == "" })...)
 }
 
 // usersOf are the first users, sorted, and how many there are: the objects at the top, each with the first part of it

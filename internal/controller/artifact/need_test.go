@@ -120,7 +120,7 @@ func TestUsersAreCountedAndTheFirstNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	users, count := usersOf(Uses(needReading(uses...), image, ""))
+	users, count := usersOf(needReading(uses...).Of(image.Path(), image.Tag))
 	if count != 20 || len(users) != maxUsers || users[0] != (v1alpha1.ArtifactUser{Kind: "Deployment", Name: "upf-00", Detail: "container a"}) || users[15].Name != "upf-15" {
 		t.Errorf("there are %d users, %v", count, users)
 	}
