@@ -440,6 +440,22 @@ type UnresolvedReference struct {
 	Since metav1.Time `json:"since"`
 }
 
+// ArtifactCounts counts Artifacts, every 10 minutes.
+type ArtifactCounts struct {
+	// All of them.
+	// +required
+	Total int32 `json:"total"`
+	// Those that the mirror has.
+	// +required
+	Present int32 `json:"present"`
+	// Those that could not be copied.
+	// +required
+	Failed int32 `json:"failed"`
+	// Those that no workload uses.
+	// +required
+	Unused int32 `json:"unused"`
+}
+
 // ArtifactStoreStatus is what the operator has seen of a store.
 type ArtifactStoreStatus struct {
 	// Ready, Reachable, PurgeHealthy, Referenced; DeletionBlocked while it is being deleted.
@@ -506,6 +522,10 @@ type ArtifactStoreStatus struct {
 	// +listMapKey=tagOrDigest
 	// +kubebuilder:validation:MaxItems=256
 	Unresolved []UnresolvedReference `json:"unresolved,omitempty"`
+
+	// How many Artifacts there are, in all namespaces. Set for the mirror's store alone.
+	// +optional
+	Artifacts *ArtifactCounts `json:"artifacts,omitempty"`
 
 	// Tags in the mirror that no Artifact names and no workload uses, such as after the deletion of a namespace, and since
 	// when purges have seen that; at most 1024. The first purge after the grace period removes them. Set for the mirror's

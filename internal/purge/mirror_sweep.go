@@ -213,7 +213,7 @@ func (s *mirrorSweep) giveBack(ctx context.Context, i *mirrorItem, removed bool)
 	if !mine || removed || was.state == v1alpha1.MirrorReleasing {
 		was = claimed{state: v1alpha1.MirrorPending, ready: again}
 		if s.whole(ctx, i) {
-			was = claimed{state: v1alpha1.MirrorPresent, ready: &metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady, Message: "The mirror has all of it."}}
+			was = claimed{state: v1alpha1.MirrorPresent, ready: &metav1.Condition{Status: metav1.ConditionTrue, Reason: string(v1alpha1.MirrorPresent), Message: "The mirror has all of the image."}}
 		}
 	}
 	for range settleTries {

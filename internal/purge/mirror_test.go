@@ -422,4 +422,3 @@ func TestAClaimedArtifactSaysSo(t *testing.T) {
 	_, err := w.run()
 	w.must(err)
 }
-

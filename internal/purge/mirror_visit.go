@@ -90,7 +90,9 @@ func (s *mirrorSweep) deleteOne(ctx context.Context, v *visited, d digest.Digest
 // rest. It also does when the purge was asked to stop. Where it cannot look, the Artifacts stay Releasing for the next purge.
 func (s *mirrorSweep) settle(ctx context.Context, visits []*visited) error {
 	defer func() { s.held = 0 }()
-	visits = slices.DeleteFunc(visits, func(v *visited) bool { return !slices.ContainsFunc(v.items, func(i *mirrorItem) bool { return i.Delete }) })
+	visits = slices.DeleteFunc(visits, func(v *visited) bool {
+		return !slices.ContainsFunc(v.items, func(i *mirrorItem) bool { return i.Delete })
+	})
 	if len(visits) == 0 {
 		return nil
 	}

@@ -81,8 +81,8 @@ func newMirrorWorld(t *testing.T, change ...func(*v1alpha1.ArtifactStore)) *mirr
 	return w
 }
 
-func (w *mirrorWorld) pinned() string                       { return pinnedName }
-func (w *mirrorWorld) pinnedAt(at digest.Digest) string     { return pinnedName + "@" + at.String() }
+func (w *mirrorWorld) pinned() string                         { return pinnedName }
+func (w *mirrorWorld) pinnedAt(at digest.Digest) string       { return pinnedName + "@" + at.String() }
 func (w *mirrorWorld) imageOf(reference string) rewrite.Image { return mustParse(w.t, reference) }
 
 func mustParse(t *testing.T, reference string) rewrite.Image {
@@ -232,7 +232,9 @@ func (w *mirrorWorld) mustHave(references ...string) {
 	}
 }
 
-func parseFor(a *v1alpha1.Artifact) (rewrite.Image, error) { return rewrite.Parse(a.Spec.SourceArtifact) }
+func parseFor(a *v1alpha1.Artifact) (rewrite.Image, error) {
+	return rewrite.Parse(a.Spec.SourceArtifact)
+}
 
 // refuseManifests answers every manifest that is put with 500.
 func refuseManifests(rw http.ResponseWriter, req *http.Request) bool {

@@ -89,7 +89,7 @@ func (r *NeedReconciler) read(ctx context.Context, mirror *v1alpha1.ArtifactStor
 	if err != nil {
 		return false, fmt.Errorf("reading which images workloads use: %w", err)
 	}
-	if err := r.record(ctx, mirror, reading); err != nil {
+	if err := r.record(ctx, mirror, reading, counts(artifacts.Items)); err != nil {
 		return false, err
 	}
 	// Afterwards, so that a namespace in which something runs is among them.
@@ -110,11 +110,28 @@ func (r *NeedReconciler) rules(ctx context.Context, mirror *v1alpha1.ArtifactSto
 	return rewrite.NewRules(mirror, stores.Items).Without(r.Own), nil
 }
 
+// counts counts Artifacts by what the mirror has of them.
+func counts(artifacts []v1alpha1.Artifact) *v1alpha1.ArtifactCounts {
+	c := &v1alpha1.ArtifactCounts{Total: int32(len(artifacts))}
+	for i := range artifacts {
+		switch status := &artifacts[i].Status; {
+		case status.State == v1alpha1.MirrorPresent:
+			c.Present++
+		case status.State == v1alpha1.MirrorFailed:
+			c.Failed++
+		}
+		if artifacts[i].Status.UnusedSince != nil {
+			c.Unused++
+		}
+	}
+	return c
+}
+
 // record writes to the mirror's store what could be read.
-func (r *NeedReconciler) record(ctx context.Context, mirror *v1alpha1.ArtifactStore, reading *workload.Reading) error {
+func (r *NeedReconciler) record(ctx context.Context, mirror *v1alpha1.ArtifactStore, reading *workload.Reading, all *v1alpha1.ArtifactCounts) error {
 	before := mirror.DeepCopy()
 	mirror.Status.Workloads = &v1alpha1.WorkloadsStatus{ObservedAt: metav1.NewTime(r.Now().Add(-r.Clock.Since(reading.Begun))), Sources: reading.Sources}
-	if equality.Semantic.DeepEqual(before.Status, mirror.Status) {
+	if mirror.Status.Artifacts = all; equality.Semantic.DeepEqual(before.Status, mirror.Status) {
 		return nil
 	}
 	if err := r.Status().Patch(ctx, mirror, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -22,6 +23,8 @@ const (
 	maxUsers = 16
 	// readLasts is the age from which a status is written although nothing but the time of reading is new.
 	readLasts = time.Hour
+	// claimLasts is how long a purge may take from the claim of an Artifact until it gives it back.
+	claimLasts = 15 * time.Minute
 )
 
 // need is what a reading says is needed.
@@ -100,6 +103,7 @@ func (n *need) use(a *v1alpha1.Artifact, in *workload.Reading) {
 	switch {
 	case count > 0:
 		is.Status.UnusedSince = nil
+		n.takeBack(is)
 	case !n.whole: // what could not be read may use it
 		return
 	case is.Status.UnusedSince == nil:
@@ -116,6 +120,17 @@ func (n *need) use(a *v1alpha1.Artifact, in *workload.Reading) {
 	if !equality.Semantic.DeepEqual(is.Status, a.Status) {
 		n.used = append(n.used, change{a, is})
 	}
+}
+
+// takeBack takes an Artifact back that is used from a purge that died: a purge that lives gives back what is used within
+// minutes.
+func (n *need) takeBack(a *v1alpha1.Artifact) {
+	claim := apimeta.FindStatusCondition(a.Status.Conditions, v1alpha1.ConditionReady)
+	if !a.Releasing() || claim != nil && claim.Reason == v1alpha1.ReasonReleasing && n.now.Sub(claim.LastTransitionTime.Time) < claimLasts {
+		return
+	}
+	a.Status.State = v1alpha1.MirrorPending
+	apimeta.RemoveStatusCondition(&a.Status.Conditions, v1alpha1.ConditionReady)
 }
 
 // usersOf are the first users, sorted, and how many there are: the objects at the top, each with the first part of it

@@ -60,6 +60,17 @@ func needReading(uses ...workload.Use) *workload.Reading {
 	return workload.NewReading(needNow.Time, all)
 }
 
+// claim is what an Artifact says that a purge has claimed so many minutes ago.
+func claim(minutes int) []metav1.Condition {
+	return []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonReleasing, LastTransitionTime: metav1.NewTime(needNow.Add(-time.Duration(minutes) * time.Minute))}}
+}
+
+func claimed(minutes int) func(*v1alpha1.Artifact) {
+	return func(a *v1alpha1.Artifact) {
+		a.Status.State, a.Status.Conditions = v1alpha1.MirrorReleasing, claim(minutes)
+	}
+}
+
 func TestWhoUsesAnArtifact(t *testing.T) {
 	t.Parallel()
 	const source = "r.example/acme/upf:1"
@@ -81,6 +92,9 @@ func TestWhoUsesAnArtifact(t *testing.T) {
 		"StillForLong": {"it is said once an hour that it was read", needArtifact(source, func(a *v1alpha1.Artifact) { a.Status.UnusedSince, a.Status.UsersReadAt = &old, &old }), nil, false,
 			&v1alpha1.MirrorStatus{UnusedSince: &old, UsersReadAt: &needNow}},
 		"Again":        {"a use ends it", needArtifact(source, func(a *v1alpha1.Artifact) { a.Status.UnusedSince, a.Status.UsersReadAt = &earlier, &earlier }), []workload.Use{use}, false, &v1alpha1.MirrorStatus{Users: []v1alpha1.ArtifactUser{upf}, UserCount: 1, UsersReadAt: &needNow}},
+		"Claimed":      {"a purge that lives gives it back itself", needArtifact(source, claimed(5)), []workload.Use{use}, false, &v1alpha1.MirrorStatus{State: v1alpha1.MirrorReleasing, Conditions: claim(5), Users: []v1alpha1.ArtifactUser{upf}, UserCount: 1, UsersReadAt: &needNow}},
+		"Stuck":        {"a purge that died gives nothing back", needArtifact(source, claimed(20)), []workload.Use{use}, false, &v1alpha1.MirrorStatus{State: v1alpha1.MirrorPending, Users: []v1alpha1.ArtifactUser{upf}, UserCount: 1, UsersReadAt: &needNow}},
+		"StuckUnused":  {"the next purge goes on with it", needArtifact(source, claimed(20)), nil, false, &v1alpha1.MirrorStatus{State: v1alpha1.MirrorReleasing, Conditions: claim(20), UnusedSince: &needNow, UsersReadAt: &needNow}},
 		"I2Unread":     {"what could not be read may use it", needArtifact(source), nil, true, nil},
 		"I2UnreadUsed": {"a use is one, whatever else could not be read", needArtifact(source, func(a *v1alpha1.Artifact) { a.Status.UnusedSince = &old }), []workload.Use{use}, true, &v1alpha1.MirrorStatus{Users: []v1alpha1.ArtifactUser{upf}, UserCount: 1}},
 		"Ending":       {"objects of a namespace that is being deleted go in any order", needArtifact(source, func(a *v1alpha1.Artifact) { a.Namespace = "ending" }), nil, false, nil},
@@ -242,7 +256,7 @@ func TestNeedIsBackFilledAndRead(t *testing.T) {
 		t.Errorf("the Artifact is %+v, %v, and made were %v", a, err, w.creates)
 	}
 	var s v1alpha1.ArtifactStore
-	if err := w.Get(t.Context(), w.Mirror, &s); err != nil || s.Status.Workloads == nil || len(s.Status.Workloads.Sources) != 1 {
+	if err := w.Get(t.Context(), w.Mirror, &s); err != nil || s.Status.Workloads == nil || len(s.Status.Workloads.Sources) != 1 || s.Status.Artifacts == nil || s.Status.Artifacts.Total != 3 {
 		t.Errorf("the store's status is %+v, %v", s.Status, err)
 	}
 }
@@ -291,4 +305,3 @@ func TestNoNeedWithoutAMirror(t *testing.T) {
 		})
 	}
 }
-

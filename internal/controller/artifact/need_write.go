@@ -47,7 +47,7 @@ func (r *NeedReconciler) write(ctx context.Context, n need) error {
 		if err := limit.Wait(ctx); err != nil {
 			return fmt.Errorf("recording who uses artifacts: %w", err)
 		}
-		if err := r.Status().Patch(ctx, c.is, client.MergeFrom(c.was)); client.IgnoreNotFound(err) != nil {
+		if err := r.patch(ctx, c); err != nil {
 			failed[c.was.Namespace] = fmt.Errorf("recording who uses Artifact %s/%s: %w", c.was.Namespace, c.was.Name, err)
 		}
 	}
@@ -65,6 +65,19 @@ func firstOf(failed map[string]error) error {
 		return failed[names[0]]
 	}
 	return fmt.Errorf("%w, and the same or another error in %d more namespaces", failed[names[0]], len(names)-1)
+}
+
+// patch writes who uses an Artifact. What takes it back from a purge fails if anybody else wrote meanwhile, and is left to
+// the next time.
+func (r *NeedReconciler) patch(ctx context.Context, c change) error {
+	if c.is.Status.State == c.was.Status.State {
+		return client.IgnoreNotFound(r.Status().Patch(ctx, c.is, client.MergeFrom(c.was)))
+	}
+	err := r.Status().Patch(ctx, c.is, client.MergeFromWithOptions(c.was, client.MergeFromWithOptimisticLock{}))
+	if apierrors.IsConflict(err) {
+		return nil
+	}
+	return client.IgnoreNotFound(err)
 }
 
 // create makes the Artifact of an image. One that exists is as good.
