@@ -54,7 +54,7 @@ charts/nfo/files:
 	rm -rf $@
 	mkdir -p $@/crd $@/rbac $@/webhook
 	cp config/crd/nfo.dev_*.yaml $@/crd
-	cp config/rbac/{identity,role,watched,purger,remover,checker,registry,tenants,workloads}.yaml $@/rbac
+	cp config/rbac/{identity,role,watched,purger,remover,checker,registry,tenants,workloads,mirror_purger}.yaml $@/rbac
 	cp config/webhook/{webhook,tombstones,manager,purger}.yaml $@/webhook
 
 .PHONY: verify

@@ -42,7 +42,6 @@ type managerConfig struct {
 	webhookPort     int
 	webhookCerts    string
 	secretPaths     bool
-	namespace       string
 	places          string
 	charts          chart.Limits // of the reading of one chart
 	controller.Options
@@ -82,7 +81,7 @@ Exit codes:
 	f.IntVar(&cfg.webhookPort, "webhook-port", 9443, "port of the webhooks over TLS, which every replica serves; 0 for none")
 	f.StringVar(&cfg.webhookCerts, "webhook-cert-dir", "", "folder with tls.crt and tls.key of the webhooks, read anew when they change; default: the manager makes and renews its certificate itself")
 	f.BoolVar(&cfg.secretPaths, "webhook-secret-paths", true, "put a secret into the webhooks' paths, in the ValidatingWebhookConfiguration, so that the API server alone can ask them")
-	f.StringVar(&cfg.namespace, "namespace", v1alpha1.ManagerNamespace, "namespace of the manager: of the Secret and the Service that its webhooks' certificate is for")
+	f.StringVar(&cfg.Namespace, "namespace", v1alpha1.ManagerNamespace, "namespace of the manager: of the Secret and the Service that its webhooks' certificate is for, and of the mirror's store")
 	f.StringSliceVar((*[]string)(&cfg.Watched), "watch-namespaces", nil, "namespaces to act in, as a list with commas; default: all. Elsewhere nothing can be created, and what is there keeps its artifacts")
 	f.StringVar(&cfg.Purger.Image, "purger-image", "", "image of the purge CronJobs, usually this program's own; empty: no CronJobs are made")
 	cfg.Purger.Resources = cronjob.DefaultResources()
@@ -173,10 +172,10 @@ func runWithWebhooks(ctx context.Context, kube *rest.Config, base ctrl.Options, 
 	}
 	var keeper *certificate.Keeper
 	if cfg.webhookCerts == "" {
-		keeper = newKeeper(live, cfg.namespace)
+		keeper = newKeeper(live, cfg.Namespace)
 	}
 	gate := caller.New(caller.Options{
-		Client: live, Configuration: v1alpha1.WebhookConfigurationName, Deployment: client.ObjectKey{Namespace: cfg.namespace, Name: v1alpha1.ManagerName},
+		Client: live, Configuration: v1alpha1.WebhookConfigurationName, Deployment: client.ObjectKey{Namespace: cfg.Namespace, Name: v1alpha1.ManagerName},
 	})
 	base.WebhookServer = gate.Server(webhook.NewServer(webhookOptions(cfg, keeper)))
 	mgr, err := controller.NewManager(ctx, kube, base, cfg.Options)

@@ -85,6 +85,11 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"OperatorDelete": {"a release removes tags", "operator", "DELETE acme/sealed/upf/manifests/1", nil, 0, nil},
 		"Catalog":        {"the names of all repositories are the operator's to know", "ci", "GET _catalog", nil, 403, []string{"list all repositories"}},
 		"OperatorList":   {"who may", "operator", "GET _catalog", nil, 200, nil},
+		"MirrorList":     {"the mirror's purge looks for what no Artifact names any more", "mirror-purge", "GET _catalog", nil, 200, nil},
+		"MirrorListOth":  {"only the account itself", "mirror-intruder", "GET _catalog", nil, 403, []string{"list all repositories"}},
+		"PurgeList":      {"other purges know the repositories of their store", "purge", "GET _catalog", nil, 403, []string{"list all repositories"}},
+		"MirrorPurge":    {"it deletes in the mirror", "mirror-purge", "DELETE mirror.nfo.dev/r.example/acme/upf/manifests/" + someone, nil, 0, nil},
+		"MirrorPurgeOth": {"and nowhere else", "mirror-purge", "DELETE acme/cnf/upf/manifests/" + someone, nil, 403, nil},
 
 		"Agent":           {"a node pulls for all its pods", "", "GET acme/sealed/upf/manifests/1", agent(true, agentSubject), 404, nil},
 		"AgentBase":       {"and looks whether the registry is there", "", "GET ", agent(true, agentSubject), 200, nil},
