@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -66,6 +67,10 @@ type Options struct {
 	Places place.Rules
 	// Cluster is how stores in the cluster's own registry are reached.
 	Cluster registry.ClusterRegistry
+	// Namespace is the manager's own, in which the mirror's store is. Default: v1alpha1.ManagerNamespace.
+	Namespace string
+	// Mirror bounds what copying images into the mirror takes.
+	Mirror MirrorBounds
 	// Lookup resolves the hosts of registries, to recognise one registry under two names. Default: the
 	// system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -148,6 +153,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		setupDesign(mgr, o.Watched, &version.Reconciler[*v1alpha1.NetworkServiceDesignVersion]{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),
+		setupArtifact(mgr, o, live, registries, timed),
 		setupSite(mgr, o.Watched, &version.Reconciler[*v1alpha1.SiteNetworkService]{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),
@@ -163,6 +169,8 @@ func (o Options) withDefaults() Options {
 	if o.Metrics == nil {
 		o.Metrics = metrics.Registry
 	}
+	o.Namespace = cmp.Or(o.Namespace, v1alpha1.ManagerNamespace)
+	o.Mirror.Copies = cmp.Or(o.Mirror.Copies, DefaultCopies)
 	return o
 }
 
