@@ -40,6 +40,7 @@ import (
 	workloadcontroller "github.com/nfo-operator/nfo/internal/controller/workload"
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/livelist"
+	"github.com/nfo-operator/nfo/internal/mirror/settings"
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/reference"
@@ -69,6 +70,8 @@ type Options struct {
 	Cluster registry.ClusterRegistry
 	// Namespace is the manager's own, in which the mirror's store is. Default: v1alpha1.ManagerNamespace.
 	Namespace string
+	// Settings are those of the mirror; nil for no mirror.
+	Settings settings.Settings
 	// Mirror bounds what copying images into the mirror takes.
 	Mirror MirrorBounds
 	// Lookup resolves the hosts of registries, to recognise one registry under two names. Default: the
@@ -153,6 +156,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		setupDesign(mgr, o.Watched, &version.Reconciler[*v1alpha1.NetworkServiceDesignVersion]{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),
+		mgr.Add(&settings.Keeper{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: o.Namespace, Settings: o.Settings}),
 		setupArtifact(mgr, o, live, registries, timed),
 		setupSite(mgr, o.Watched, &version.Reconciler[*v1alpha1.SiteNetworkService]{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,

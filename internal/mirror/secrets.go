@@ -61,7 +61,7 @@ func (m *Mirror) logins(ctx context.Context, q Question, name types.NamespacedNa
 	}
 	var all []login
 	for i, c := range credentials {
-		all = append(all, login{c, fmt.Sprintf("%s/%s/%d", secret.UID, secret.ResourceVersion, i)})
+		all = append(all, login{c, fmt.Sprintf("%s/%s/%s/%d", name, secret.UID, secret.ResourceVersion, i)})
 	}
 	return all, nil
 }
