@@ -150,7 +150,7 @@ func (s seen) copying(v verdict) verdict {
 	v.state = v1alpha1.MirrorCopying
 	intact := s.here.Digest != "" && s.here.Digest == s.had()
 	switch {
-	case was == v1alpha1.MirrorPresent && intact:
+	case was == v1alpha1.MirrorPresent && (intact || v.step != stepCopy):
 		v.state, v.status = was, metav1.ConditionTrue
 		v.message = fmt.Sprintf("The mirror has %s. The tag has moved to %s at the source, which is being copied.", s.had(), v.want)
 	case v.step != stepCopy:
