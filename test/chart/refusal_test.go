@@ -50,6 +50,10 @@ func TestRefusals(t *testing.T) {
 		"RegistryGrace":  {"it is not a time", "registry: {collection: {grace: 1d}}", []string{"/registry/collection/grace"}},
 		"RegistryPort":   {"it would have no effect", "registry: {enabled: true, service: {nodePort: 30443}}", []string{"registry.service.nodePort has no effect"}},
 		"RegistryTypo":   {"it would have no effect", "registry: {enable: true}", []string{"/registry", "'enable' not allowed"}},
+		"Mirror":         {"it is in the registry", "mirror: {enabled: true}", []string{"mirror.enabled needs registry.enabled", "--set registry.enabled=true,mirror.enabled=true"}},
+		"MirrorUntagged": {"images by digest have no tag", "registry: {enabled: true, collection: {untagged: true}}\nmirror: {enabled: true}", []string{"registry.collection.untagged cannot both be true"}},
+		"MirrorImages":   {"there are two", "mirror: {images: Some}", []string{"/mirror/images", "'KnownStores', 'All'"}},
+		"MirrorPeriod":   {"it is not a time", "mirror: {refreshPeriod: 1d}", []string{"/mirror/refreshPeriod"}},
 		"Percent":        {"nothing is fuller than full", "metrics: {prometheusRule: {storeFullPercent: 101}}", []string{"/metrics/prometheusRule/storeFullPercent"}},
 	} {
 		t.Run(name, func(t *testing.T) {
