@@ -95,7 +95,7 @@ type MirrorStatus struct {
 	// The Secret of this namespace with which the source was read last; absent if none was needed.
 	// +optional
 	CredentialsSecretRef *LocalReference `json:"credentialsSecretRef,omitempty"`
-	// When the source answered last.
+	// When the source answered last; written at most once an hour while it does.
 	// +optional
 	SourceSeenAt *metav1.Time `json:"sourceSeenAt,omitempty"`
 	// Since when the source has not answered; absent while it does. Nothing is removed for that.

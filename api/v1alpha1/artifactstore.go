@@ -126,15 +126,6 @@ type MirrorSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m')",message="refreshPeriod must be at least 1m"
 	RefreshPeriod metav1.Duration `json:"refreshPeriod,omitempty"`
 
-	// Platforms to copy of an index, such as linux/amd64. Empty: all. Others are missing in the mirror, and a node of such
-	// a platform pulls from the source.
-	// +optional
-	// +listType=set
-	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:items:MaxLength=64
-	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?$`
-	Platforms []string `json:"platforms,omitempty"`
-
 	// Secrets of the mirror's namespace, of type kubernetes.io/dockerconfigjson, that images are also read with, after
 	// those of the pods, of their ServiceAccounts and of the stores.
 	// +optional

@@ -183,6 +183,21 @@ const (
 	// ReasonChartUnreadable: not all of a chart can be read, so that it may need more.
 	ReasonChartUnreadable = "ChartUnreadable"
 
+	// Ready of an Artifact.
+
+	// ReasonPresent: the mirror has all of the image.
+	ReasonPresent = "Present"
+	// ReasonCopying: the image is being copied, or waits for its turn.
+	ReasonCopying = "Copying"
+	// ReasonCorrupt: something of the copy is missing or damaged.
+	ReasonCorrupt = "Corrupt"
+	// ReasonInvalidImage: spec.sourceArtifact is no image reference in full.
+	ReasonInvalidImage = "InvalidImage"
+	// ReasonNotMirrored: the image is none of those that the mirror has.
+	ReasonNotMirrored = "NotMirrored"
+	// ReasonMirrorNotReady: the mirror's store does not exist, or cannot be used.
+	ReasonMirrorNotReady = "MirrorNotReady"
+
 	// Migrated.
 
 	// ReasonMigrated: nothing is left in the old form.
@@ -236,6 +251,8 @@ func ConditionsOf(o any) []metav1.Condition {
 	case *ArtifactManifest:
 		return o.Status.Conditions
 	case *Tombstone:
+		return o.Status.Conditions
+	case *Artifact:
 		return o.Status.Conditions
 	case interface{ VersionStatus() *VersionStatus }:
 		return o.VersionStatus().Conditions

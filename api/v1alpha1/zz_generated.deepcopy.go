@@ -740,11 +740,6 @@ func (in *MirrorSpec) DeepCopyInto(out *MirrorSpec) {
 		(*in).DeepCopyInto(*out)
 	}
 	out.RefreshPeriod = in.RefreshPeriod
-	if in.Platforms != nil {
-		in, out := &in.Platforms, &out.Platforms
-		*out = make([]string, len(*in))
-		copy(*out, *in)
-	}
 	if in.ImagePullSecrets != nil {
 		in, out := &in.ImagePullSecrets, &out.ImagePullSecrets
 		*out = make([]LocalReference, len(*in))

@@ -41,6 +41,7 @@ import (
 	workloadcontroller "github.com/nfo-operator/nfo/internal/controller/workload"
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/livelist"
+	"github.com/nfo-operator/nfo/internal/mirror/settings"
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/reference"
@@ -70,6 +71,10 @@ type Options struct {
 	Cluster registry.ClusterRegistry
 	// Namespace is the manager's own, in which the mirror's store is. Default: v1alpha1.ManagerNamespace.
 	Namespace string
+	// Settings are those of the mirror; nil for no mirror.
+	Settings settings.Settings
+	// Mirror bounds what copying images into the mirror takes.
+	Mirror MirrorBounds
 	// Lookup resolves the hosts of registries, to recognise one registry under two names. Default: the
 	// system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -157,6 +162,8 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			Client: mgr.GetClient(), Live: live, Images: reader.ReadImages, Watched: o.Watched, Own: o.Purger.Image, Clock: o.Clock, Now: o.now,
 			Mirror: client.ObjectKey{Namespace: o.Namespace, Name: v1alpha1.MirrorName},
 		}),
+		mgr.Add(&settings.Keeper{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: o.Namespace, Settings: o.Settings}),
+		setupArtifact(mgr, o, live, registries, timed),
 		setupSite(mgr, o.Watched, &version.Reconciler[*v1alpha1.SiteNetworkService]{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),
@@ -173,6 +180,7 @@ func (o Options) withDefaults() Options {
 		o.Metrics = metrics.Registry
 	}
 	o.Namespace = cmp.Or(o.Namespace, v1alpha1.ManagerNamespace)
+	o.Mirror.Copies = cmp.Or(o.Mirror.Copies, DefaultCopies)
 	return o
 }
 

@@ -63,6 +63,9 @@ func TestRefusals(t *testing.T) {
 		"MirrorHostURL":  {"it is a host", "mirror: {agent: {hosts: [\"https://registry.example.com\"]}}", []string{"/mirror/agent/hosts/0"}},
 		"MirrorPort":     {"there is no such port", "mirror: {agent: {port: 0}}", []string{"/mirror/agent/port"}},
 		"MirrorTypo":     {"it would have no effect", "mirror: {agent: {toleration: []}}", []string{"/mirror/agent", "'toleration' not allowed"}},
+		"MirrorUntagged": {"images by digest have no tag", "registry: {enabled: true, collection: {untagged: true}}\nmirror: {enabled: true}", []string{"registry.collection.untagged cannot both be true"}},
+		"MirrorImages":   {"there are two", "mirror: {images: Some}", []string{"/mirror/images", "'KnownStores', 'All'"}},
+		"MirrorPeriod":   {"it is not a time", "mirror: {refreshPeriod: 1d}", []string{"/mirror/refreshPeriod"}},
 		"Percent":        {"nothing is fuller than full", "metrics: {prometheusRule: {storeFullPercent: 101}}", []string{"/metrics/prometheusRule/storeFullPercent"}},
 	} {
 		t.Run(name, func(t *testing.T) {
