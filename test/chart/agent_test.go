@@ -19,18 +19,18 @@ var agentRows = map[string]row{
 		{"ServiceAccount/nfo-agent", "{.automountServiceAccountToken}", "false"},
 		{"Service/nfo-registry-replicas", "{.spec}", `{"clusterIP":"None","ports":[{"name":"registry","port":5000,"targetPort":"registry"}],"selector":{"app.kubernetes.io/component":"registry","app.kubernetes.io/name":"nfo"}}`},
 		{"Secret/nfo-agent-certificate", "{.type}{.data}{.stringData}", "Opaque"},
-		{registry, container + ".args[11]}", "--agents"},
+		{registry, container + ".args[-1:]}", "--agents"},
 	}},
-	"AgentNone": {"without a mirror nodes are left alone", "registry: {enabled: true}", []expect{{agent, "", ""}, {"Secret/nfo-agent-certificate", "", ""}, {"Service/nfo-registry-replicas", "", ""}, {registry, container + ".args[-1:]}", "--grace=1h"}}},
+	"AgentNone": {"without a mirror nodes are left alone", "registry: {enabled: true}", []expect{{agent, "", ""}, {"Secret/nfo-agent-certificate", "", ""}, {"Service/nfo-registry-replicas", "", ""}, {registry, container + ".args[-1:]}", "--scrub-bytes-per-second=20971520"}}},
 	"AgentNodePort": {"the runtime needs none", "registry: {enabled: true, anonymousPull: true, service: {type: NodePort, nodePort: 30500}}\nmirror: {enabled: true, nodeAccess: NodePort}", []expect{
-		{agent, "", ""}, {"Secret/nfo-agent-certificate", "", ""}, {registry, container + ".args[-1:]}", "--anonymous-pull"},
+		{agent, "", ""}, {"Secret/nfo-agent-certificate", "", ""}, {registry, container + ".args[-1:]}", "--scrub-bytes-per-second=20971520"},
 	}},
 	"AgentClusterIP": {"the runtime trusts the Service, whose address is in the certificate, by files that only root may write", "registry: {enabled: true, service: {clusterIP: 10.96.0.77}}\nmirror: {enabled: true, nodeAccess: ClusterIP, agent: {containerdFolder: /var/lib/rancher/k3s/agent/etc/containerd}}", []expect{
 		{agent, container + ".args[2]} {" + container[1:] + ".args[5]} {" + container[1:] + ".args[6]} {" + container[1:] + ".args[7]} {" + container[1:] + ".args[8]}", "--registry=nfo-registry-replicas.operators.svc:5000,10.96.0.77:443 --node-access=ClusterIP --clean-up --containerd-dir=/var/lib/rancher/k3s/agent/etc/containerd --service-address=10.96.0.77"},
 		{agent, pod + ".securityContext.runAsUser} {" + pod[1:] + ".securityContext.runAsNonRoot} {" + container[1:] + ".securityContext.readOnlyRootFilesystem} {" + container[1:] + ".securityContext.capabilities.drop}", `0  true ["ALL"]`},
 		{agent, pod + ".volumes[2]} {" + pod[1:] + ".volumes[3]}", `{"hostPath":{"path":"/var/lib/rancher/k3s/agent/etc/containerd","type":"DirectoryOrCreate"},"name":"containerd"} {"hostPath":{"path":"/etc/containers","type":"DirectoryOrCreate"},"name":"containers"}`},
 		{agent, container + ".volumeMounts[2]} {" + container[1:] + ".volumeMounts[3]}", `{"mountPath":"/var/lib/rancher/k3s/agent/etc/containerd","name":"containerd"} {"mountPath":"/etc/containers","name":"containers"}`},
-		{registry, container + ".args[11]} {" + container[1:] + ".args[12]}", "--certificate-names=10.96.0.77 --agents"},
+		{registry, container + ".args[11]} {" + container[1:] + ".args[-1:]}", "--certificate-names=10.96.0.77 --agents"},
 	}},
 	"AgentRuntimeMirror": {"the runtime asks the agent first", mirrored + ", nodeAccess: RuntimeMirror, agent: {port: 7000, probePort: 7001, hosts: [docker.io, \"registry.example.com:5000\"]}}", []expect{
 		{agent, container + ".args[1]} {" + container[1:] + ".args[4]} {" + container[1:] + ".args[8]}", "--port=7000 --health-probe-bind-address=127.0.0.1:7001 --mirror-hosts=docker.io,registry.example.com:5000"},
@@ -42,7 +42,7 @@ var agentRows = map[string]row{
 	}},
 	"AgentForeignCertificate": {"the certificate of the registry is somebody else's, and those of the agents are not", "registry: {enabled: true, host: \"registry.example.com:8443\", certificate: {secretName: issued}}\nmirror: {enabled: true}", []expect{
 		{agent, pod + ".volumes[0].projected.sources[0]} {" + container[1:] + ".args[3]}", `{"secret":{"items":[{"key":"ca.crt","path":"ca.crt"}],"name":"issued","optional":true}} --registry-name=registry.example.com`},
-		{registry, container + ".args[11]} {" + container[1:] + ".args[12]}", "--cert-dir=/certificate --agents"},
+		{registry, container + ".args[11]} {" + container[1:] + ".args[-1:]}", "--cert-dir=/certificate --agents"},
 		{"Secret/nfo-registry-certificate", "{.type}", "Opaque"},
 		{"Secret/nfo-agent-certificate", "{.type}", "Opaque"},
 		{"ConfigMap/nfo-registry-ca", "", ""},
