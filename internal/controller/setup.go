@@ -33,12 +33,14 @@ import (
 	"github.com/nfo-operator/nfo/internal/chart"
 	chartcontroller "github.com/nfo-operator/nfo/internal/controller/chart"
 	"github.com/nfo-operator/nfo/internal/controller/manifest"
+	"github.com/nfo-operator/nfo/internal/controller/pod"
 	"github.com/nfo-operator/nfo/internal/controller/store"
 	"github.com/nfo-operator/nfo/internal/controller/version"
 	"github.com/nfo-operator/nfo/internal/controller/wake"
 	workloadcontroller "github.com/nfo-operator/nfo/internal/controller/workload"
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/livelist"
+	"github.com/nfo-operator/nfo/internal/mirrored"
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/reference"
@@ -66,6 +68,12 @@ type Options struct {
 	Places place.Rules
 	// Cluster is how stores in the cluster's own registry are reached.
 	Cluster registry.ClusterRegistry
+	// Mirror is what the pods' webhook knows of the mirror, too. Default: that of the namespace nfo-system.
+	Mirror *mirrored.Facts
+	// Used is what the pods' webhook tells of images that are used. Default: one that nobody tells.
+	Used *pod.Queue
+	// RepairInterval is how often pods are looked for that cannot pull their images. Default: pod.Interval.
+	RepairInterval time.Duration
 	// Lookup resolves the hosts of registries, to recognise one registry under two names. Default: the
 	// system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -123,6 +131,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		Places: o.Places, Workloads: running.Live,
 	}
 	return errors.Join(
+		setupPods(ctx, mgr, o),
 		setupWorkload(mgr, o.Watched, &workloadcontroller.Reconciler{
 			Client: mgr.GetClient(), Known: running, Clock: o.Clock, Now: o.now, Wake: woken, Told: workloadcontroller.NewTold(),
 			Watches: &workloadcontroller.Watches{Client: mgr.GetClient(), Cache: mgr.GetCache(), Wake: woken, Done: ctx.Done()},
@@ -155,6 +164,12 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 }
 
 func (o Options) withDefaults() Options {
+	if o.Mirror == nil {
+		o.Mirror = &mirrored.Facts{Namespace: v1alpha1.ManagerNamespace, Image: o.Purger.Image, Watched: o.Watched}
+	}
+	if o.Used == nil {
+		o.Used = pod.NewQueue()
+	}
 	if o.Lookup == nil {
 		o.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
@@ -164,6 +179,21 @@ func (o Options) withDefaults() Options {
 		o.Metrics = metrics.Registry
 	}
 	return o
+}
+
+// setupPods has Artifacts made for what pods use, in every replica, and pods repaired that cannot pull their images.
+func setupPods(ctx context.Context, mgr manager.Manager, o Options) error {
+	if err := o.Mirror.Setup(ctx, mgr); err != nil {
+		return err
+	}
+	o.Used.Client = mgr.GetClient()
+	repairer, err := pod.New(mgr.GetConfig(), mgr.GetHTTPClient(), pod.Options{
+		Client: mgr.GetClient(), Facts: o.Mirror, Events: mgr.GetEventRecorder("nfo"), Told: o.Used, Clock: o.Clock, Now: o.now, Interval: o.RepairInterval,
+	})
+	if err != nil {
+		return err
+	}
+	return errors.Join(mgr.Add(o.Used), mgr.Add(repairer))
 }
 
 // workloads reads what workloads run.

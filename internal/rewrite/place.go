@@ -60,3 +60,18 @@ func (p *Pod) slots() []slot {
 	}
 	return all
 }
+
+// Named is a place, with the image that the pod names there.
+type Named struct {
+	Place
+	Image string
+}
+
+// Places are all places of the pod that name an image.
+func (p *Pod) Places() []Named {
+	var all []Named
+	for _, s := range p.slots() {
+		all = append(all, Named{s.Place, *s.image})
+	}
+	return all
+}

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// mirrorPod is the annotation of the pod in the API that stands for a static pod of a node. A changed one is refused.
-	mirrorPod = "kubernetes.io/config.mirror"
+	// StaticPod is the annotation of the pod in the API that stands for a static pod of a node. A changed one is refused.
+	StaticPod = "kubernetes.io/config.mirror"
 	// pullNever is the pull policy of an image that nobody pulls.
 	pullNever = "Never"
 	// maxAnnotations is what the API server allows all annotations of an object to have, in bytes.
@@ -74,7 +74,7 @@ func (w Which) has(p Place) bool { return w == nil || w(p) }
 // OptsOut reports whether the pod's images stay as they are, whatever the rules: those of a static pod, and of a pod
 // whose label says so.
 func (p *Pod) OptsOut() bool {
-	_, static := p.Metadata.Annotations[mirrorPod]
+	_, static := p.Metadata.Annotations[StaticPod]
 	return static || p.Metadata.Labels[v1alpha1.LabelMirror] == v1alpha1.MirrorDisabled
 }
 

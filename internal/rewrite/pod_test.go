@@ -64,7 +64,7 @@ func TestWhatStaysAsItIs(t *testing.T) {
 		{"all, if it has not", v1alpha1.RewritePresent, never, func(*Pod) {}, false},
 		{"nothing, if it does not matter", v1alpha1.RewriteAlways, never, func(*Pod) {}, true},
 		{"all, if nodes find the mirror by themselves", v1alpha1.RewriteNever, always, func(*Pod) {}, false},
-		{"a static pod", v1alpha1.RewriteAlways, always, func(p *Pod) { p.Metadata.Annotations = map[string]string{mirrorPod: "x"} }, false},
+		{"a static pod", v1alpha1.RewriteAlways, always, func(p *Pod) { p.Metadata.Annotations = map[string]string{StaticPod: "x"} }, false},
 		{"a pod that opts out", v1alpha1.RewriteAlways, always, func(p *Pod) { p.Metadata.Labels = map[string]string{v1alpha1.LabelMirror: v1alpha1.MirrorDisabled} }, false},
 		{"not a pod with another value of the label", v1alpha1.RewriteAlways, always, func(p *Pod) { p.Metadata.Labels = map[string]string{v1alpha1.LabelMirror: "enabled"} }, true},
 		{"what nobody pulls", v1alpha1.RewriteAlways, always, func(p *Pod) { p.Spec.Containers[0].Pull = pullNever }, false},
