@@ -136,16 +136,16 @@ func (p *Pod) Restore(address string, which Which) []Change {
 }
 
 // Mirrored are the images of a pod that the rules say are mirrored, by whatever name it has them, each once, and where
-// one of them is.
-func (p *Pod) Mirrored(r Rules) map[Image]Place {
-	found, originals := map[Image]Place{}, p.originals()
+// they are.
+func (p *Pod) Mirrored(r Rules) map[Image][]Place {
+	found, originals := map[Image][]Place{}, p.originals()
 	for _, s := range p.slots() {
 		image := *s.image
 		if from, ok := original(image, originals[s.String()], r.address); ok {
 			image = from
 		}
 		if i, err := Parse(image); err == nil && s.pull != pullNever && r.Mirrors(i) {
-			found[i] = s.Place
+			found[i] = append(found[i], s.Place)
 		}
 	}
 	return found

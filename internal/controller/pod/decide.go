@@ -2,6 +2,7 @@ package pod
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -60,14 +61,15 @@ func decide(s stuck, f facts) decision {
 		if !rewritten {
 			continue
 		}
-		why, wait := mirrorFails(i, f)
-		if wait {
+		why, unknown := mirrorFails(i, f)
+		if unknown {
 			d.wanted = append(d.wanted, i)
 		}
 		if why != "" {
 			whys[at.String()] = why
 		}
 	}
+	d.wanted = append(d.wanted, unasked(s, f)...)
 	d.pod = s.pod
 	if len(whys) > 0 {
 		d.reason = v1alpha1.ReasonImageFromSource
@@ -86,6 +88,21 @@ func decide(s stuck, f facts) decision {
 	return d
 }
 
+// unasked are the images that a pod cannot pull from their sources, and that nobody has asked the mirror for.
+func unasked(s stuck, f facts) []rewrite.Image {
+	var all []rewrite.Image
+	for i, places := range s.pod.Mirrored(f.rules) {
+		missed := slices.ContainsFunc(places, func(at rewrite.Place) bool {
+			_, rewritten := s.pod.Rewritten(f.rules.Address(), at)
+			return !rewritten && s.fails(at)
+		})
+		if f.selected && missed && f.state(i) == "" {
+			all = append(all, i)
+		}
+	}
+	return all
+}
+
 // present reports the changes if the mirror has all of their images: with the policy Always, Rewrite does not ask.
 func present(changes []rewrite.Change, f facts) []rewrite.Change {
 	for _, c := range changes {
@@ -96,8 +113,9 @@ func present(changes []rewrite.Change, f facts) []rewrite.Change {
 	return changes
 }
 
-// mirrorFails says why a pod cannot have an image of the mirror; "" if it may still get it. wait: a copy is to come.
-func mirrorFails(i rewrite.Image, f facts) (why string, wait bool) {
+// mirrorFails says why a pod cannot have an image of the mirror; "" if it may still get it. unknown: nobody has
+// asked the mirror for it.
+func mirrorFails(i rewrite.Image, f facts) (why string, unknown bool) {
 	if f.rules.Policy() == v1alpha1.RewriteNever {
 		return "pods do not pull from the mirror any more", false
 	}
@@ -105,12 +123,12 @@ func mirrorFails(i rewrite.Image, f facts) (why string, wait bool) {
 	if f.rules.Policy() == v1alpha1.RewriteAlways && f.selected {
 		switch state {
 		case "", v1alpha1.MirrorPending, v1alpha1.MirrorCopying, v1alpha1.MirrorCorrupt:
-			return "", true // as the policy wants it
+			return "", state == "" // as the policy wants it
 		case v1alpha1.MirrorPresent, v1alpha1.MirrorFailed, v1alpha1.MirrorReleasing:
 		}
 	}
 	switch {
-	case state != v1alpha1.MirrorPresent && state == "":
+	case state == "":
 		return "the mirror does not have it", true
 	case state != v1alpha1.MirrorPresent:
 		return fmt.Sprintf("the mirror does not have it (%s)", state), false

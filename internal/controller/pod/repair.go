@@ -80,12 +80,18 @@ func New(kube *rest.Config, through *http.Client, o Options) (*Repairer, error) 
 
 // Start makes a pass every Interval until ctx ends. What fails is logged and tried again.
 func (r *Repairer) Start(ctx context.Context) error {
-	wait.JitterUntilWithContext(ctx, func(ctx context.Context) {
+	for {
+		timer := time.NewTimer(wait.Jitter(r.o.Interval, 0.25))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
 		if err := r.pass(ctx); err != nil && ctx.Err() == nil {
 			log.FromContext(ctx).Error(err, "Repairing pods that cannot pull their images")
 		}
-	}, r.o.Interval, 0.25, true)
-	return nil
+	}
 }
 
 func (r *Repairer) pass(ctx context.Context) error {
