@@ -140,7 +140,7 @@ func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error
 	if cfg.Charts, err = chart.NewReader(cfg.charts, 1); err != nil {
 		return err
 	}
-	cfg.Mirror = &mirrored.Facts{Namespace: cfg.namespace, Image: cfg.Purger.Image, Watched: cfg.Watched}
+	cfg.MirrorFacts = &mirrored.Facts{Namespace: cfg.namespace, Image: cfg.Purger.Image, Watched: cfg.Watched}
 	cfg.Used = pod.NewQueue()
 	collectEarly()
 	if err := limitMemory(cfg.charts.Memory); err != nil {
@@ -192,7 +192,7 @@ func runWithWebhooks(ctx context.Context, kube *rest.Config, base ctrl.Options, 
 	if err := admission.Setup(ctx, mgr, admission.Options{Watched: cfg.Watched, Namespace: cfg.namespace, Places: cfg.Places, Charts: cfg.Charts}); err != nil {
 		return err
 	}
-	pods.Setup(mgr.GetWebhookServer(), cfg.Mirror, cfg.Used)
+	pods.Setup(mgr.GetWebhookServer(), cfg.MirrorFacts, cfg.Used)
 	if cfg.secretPaths {
 		if err := mgr.Add(gate); err != nil {
 			return fmt.Errorf("adding the paths of the webhooks: %w", err)

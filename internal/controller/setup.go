@@ -68,8 +68,8 @@ type Options struct {
 	Places place.Rules
 	// Cluster is how stores in the cluster's own registry are reached.
 	Cluster registry.ClusterRegistry
-	// Mirror is what the pods' webhook knows of the mirror, too. Default: that of the namespace nfo-system.
-	Mirror *mirrored.Facts
+	// MirrorFacts are what the pods' webhook knows of the mirror, too. Default: those of the namespace nfo-system.
+	MirrorFacts *mirrored.Facts
 	// Used is what the pods' webhook tells of images that are used. Default: one that nobody tells.
 	Used *pod.Queue
 	// RepairInterval is how often pods are looked for that cannot pull their images. Default: pod.Interval.
@@ -164,8 +164,8 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 }
 
 func (o Options) withDefaults() Options {
-	if o.Mirror == nil {
-		o.Mirror = &mirrored.Facts{Namespace: v1alpha1.ManagerNamespace, Image: o.Purger.Image, Watched: o.Watched}
+	if o.MirrorFacts == nil {
+		o.MirrorFacts = &mirrored.Facts{Namespace: v1alpha1.ManagerNamespace, Image: o.Purger.Image, Watched: o.Watched}
 	}
 	if o.Used == nil {
 		o.Used = pod.NewQueue()
@@ -183,12 +183,12 @@ func (o Options) withDefaults() Options {
 
 // setupPods has Artifacts made for what pods use, in every replica, and pods repaired that cannot pull their images.
 func setupPods(ctx context.Context, mgr manager.Manager, o Options) error {
-	if err := o.Mirror.Setup(ctx, mgr); err != nil {
+	if err := o.MirrorFacts.Setup(ctx, mgr); err != nil {
 		return err
 	}
 	o.Used.Client = mgr.GetClient()
 	repairer, err := pod.New(mgr.GetConfig(), mgr.GetHTTPClient(), pod.Options{
-		Client: mgr.GetClient(), Facts: o.Mirror, Events: mgr.GetEventRecorder("nfo"), Told: o.Used, Clock: o.Clock, Now: o.now, Interval: o.RepairInterval,
+		Client: mgr.GetClient(), Facts: o.MirrorFacts, Events: mgr.GetEventRecorder("nfo"), Told: o.Used, Clock: o.Clock, Now: o.now, Interval: o.RepairInterval,
 	})
 	if err != nil {
 		return err

@@ -135,7 +135,7 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 		PollsPerSecond: o.PollsPerSecond, Purger: cronjob.Settings{Image: o.PurgerImage, Resources: *o.PurgerResources, AllowLoopback: !o.RefuseLoopback}, Clock: o.Clock, Transport: o.Registry,
 		Places: o.Places, Cluster: o.Cluster, Lookup: o.resolver(),
 		SecondLook: cmp.Or(o.SecondLook, time.Second), Charts: charts,
-		Mirror: facts, Used: used, RepairInterval: cmp.Or(o.RepairInterval, 100*time.Millisecond),
+		MirrorFacts: facts, Used: used, RepairInterval: cmp.Or(o.RepairInterval, 100*time.Millisecond),
 	})
 	if err == nil && o.Webhooks {
 		err = admission.Setup(ctx, mgr, admission.Options{Namespace: o.Namespace, Places: o.Places, Charts: charts})

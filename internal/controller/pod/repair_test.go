@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,6 +37,7 @@ type cluster struct {
 	asked   []string
 	patched []string
 	fails   error // of patches
+	may     bool  // change pods
 }
 
 // newCluster has a mirror with the image that the pods want, if there is to be one.
@@ -55,7 +57,10 @@ func newCluster(t *testing.T, mirror bool) *cluster {
 			objects = append(objects, a)
 		}
 	}
-	kube := aClient(t, interceptor.Funcs{Patch: func(_ context.Context, _ client.WithWatch, o client.Object, p client.Patch, _ ...client.PatchOption) error {
+	kube := aClient(t, interceptor.Funcs{Create: func(_ context.Context, _ client.WithWatch, o client.Object, _ ...client.CreateOption) error {
+		o.(*authorizationv1.SelfSubjectAccessReview).Status.Allowed = c.may
+		return nil
+	}, Patch: func(_ context.Context, _ client.WithWatch, o client.Object, p client.Patch, _ ...client.PatchOption) error {
 		text, _ := p.Data(o)
 		c.patched = append(c.patched, o.GetNamespace()+"/"+o.GetName()+" "+string(p.Type())+" "+string(text))
 		return c.fails
@@ -156,6 +161,13 @@ func TestWithoutAMirrorNothingIsListedWithoutTheRight(t *testing.T) {
 		if got := c.passed(t); len(got)+len(c.asked) != 0 {
 			t.Errorf("%v, %v", got, c.asked)
 		}
+	}
+	// The right may come later, and the annotation says what the image was.
+	c.may = true
+	c.pods[0].Annotations = map[string]string{v1alpha1.AnnotationOriginalImages: `{"containers/upf":"` + own + `"}`}
+	c.clock.SetTime(now.Add(deniedFor))
+	if got := c.passed(t); len(got) != 1 {
+		t.Errorf("with the right: %v", got)
 	}
 }
 
