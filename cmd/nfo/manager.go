@@ -45,7 +45,6 @@ type managerConfig struct {
 	webhookPort     int
 	webhookCerts    string
 	secretPaths     bool
-	namespace       string
 	places          string
 	charts          chart.Limits // of the reading of one chart
 	controller.Options
@@ -85,7 +84,7 @@ Exit codes:
 	f.IntVar(&cfg.webhookPort, "webhook-port", 9443, "port of the webhooks over TLS, which every replica serves; 0 for none")
 	f.StringVar(&cfg.webhookCerts, "webhook-cert-dir", "", "folder with tls.crt and tls.key of the webhooks, read anew when they change; default: the manager makes and renews its certificate itself")
 	f.BoolVar(&cfg.secretPaths, "webhook-secret-paths", true, "put a secret into the webhooks' paths, in the ValidatingWebhookConfiguration and the MutatingWebhookConfiguration, so that the API server alone can ask them")
-	f.StringVar(&cfg.namespace, "namespace", v1alpha1.ManagerNamespace, "namespace of the manager: of the Secret and the Service that its webhooks' certificate is for, and of the ArtifactStore "+v1alpha1.MirrorName+" of the mirror")
+	f.StringVar(&cfg.Namespace, "namespace", v1alpha1.ManagerNamespace, "namespace of the manager: of the Secret and the Service that its webhooks' certificate is for, and of the ArtifactStore "+v1alpha1.MirrorName+" of the mirror")
 	f.StringSliceVar((*[]string)(&cfg.Watched), "watch-namespaces", nil, "namespaces to act in, as a list with commas; default: all. Elsewhere nothing can be created, and what is there keeps its artifacts")
 	f.StringVar(&cfg.Purger.Image, "purger-image", "", "image of the purge CronJobs, usually this program's own; empty: no CronJobs are made")
 	cfg.Purger.Resources = cronjob.DefaultResources()
@@ -140,7 +139,7 @@ func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error
 	if cfg.Charts, err = chart.NewReader(cfg.charts, 1); err != nil {
 		return err
 	}
-	cfg.MirrorFacts = &mirrored.Facts{Namespace: cfg.namespace, Image: cfg.Purger.Image, Watched: cfg.Watched}
+	cfg.MirrorFacts = &mirrored.Facts{Namespace: cfg.Namespace, Image: cfg.Purger.Image, Watched: cfg.Watched}
 	cfg.Used = pod.NewQueue()
 	collectEarly()
 	if err := limitMemory(cfg.charts.Memory); err != nil {
@@ -178,18 +177,18 @@ func runWithWebhooks(ctx context.Context, kube *rest.Config, base ctrl.Options, 
 	}
 	var keeper *certificate.Keeper
 	if cfg.webhookCerts == "" {
-		keeper = newKeeper(live, cfg.namespace)
+		keeper = newKeeper(live, cfg.Namespace)
 	}
 	gate := caller.New(caller.Options{
 		Client: live, Configuration: v1alpha1.WebhookConfigurationName, Mutating: v1alpha1.MutatingWebhookName,
-		Deployment: client.ObjectKey{Namespace: cfg.namespace, Name: v1alpha1.ManagerName},
+		Deployment: client.ObjectKey{Namespace: cfg.Namespace, Name: v1alpha1.ManagerName},
 	})
 	base.WebhookServer = gate.Server(webhook.NewServer(webhookOptions(cfg, keeper)))
 	mgr, err := controller.NewManager(ctx, kube, base, cfg.Options)
 	if err != nil {
 		return err
 	}
-	if err := admission.Setup(ctx, mgr, admission.Options{Watched: cfg.Watched, Namespace: cfg.namespace, Places: cfg.Places, Charts: cfg.Charts}); err != nil {
+	if err := admission.Setup(ctx, mgr, admission.Options{Watched: cfg.Watched, Namespace: cfg.Namespace, Places: cfg.Places, Charts: cfg.Charts}); err != nil {
 		return err
 	}
 	pods.Setup(mgr.GetWebhookServer(), cfg.MirrorFacts, cfg.Used)

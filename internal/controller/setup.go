@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -31,6 +32,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/backend"
 	"github.com/nfo-operator/nfo/internal/chart"
+	"github.com/nfo-operator/nfo/internal/controller/artifact"
 	chartcontroller "github.com/nfo-operator/nfo/internal/controller/chart"
 	"github.com/nfo-operator/nfo/internal/controller/manifest"
 	"github.com/nfo-operator/nfo/internal/controller/pod"
@@ -68,6 +70,8 @@ type Options struct {
 	Places place.Rules
 	// Cluster is how stores in the cluster's own registry are reached.
 	Cluster registry.ClusterRegistry
+	// Namespace is the manager's own, in which the mirror's store is. Default: v1alpha1.ManagerNamespace.
+	Namespace string
 	// MirrorFacts are what the pods' webhook knows of the mirror, too. Default: those of the namespace nfo-system.
 	MirrorFacts *mirrored.Facts
 	// Used is what the pods' webhook tells of images that are used. Default: one that nobody tells.
@@ -122,10 +126,11 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	registries := backend.NewRegistries(live, o.Transport, timed, o.SecondLook, registry.AddressesOf(o.Purger.AllowLoopback), o.Cluster)
 	recorder := mgr.GetEventRecorder("nfo")
 	read, woken := chartcontroller.NewReadings(), make(chan event.GenericEvent)
-	running, err := workloads(mgr, o)
+	reader, err := workload.NewReader(mgr.GetConfig(), mgr.GetHTTPClient(), o.Charts, o.Clock, o.now)
 	if err != nil {
 		return err
 	}
+	running := workload.NewKnown(reader)
 	letGo := &release.Releaser{
 		API: mgr.GetClient(), Live: live, Holders: finder, Open: registries.Open, Purges: release.NewPurges(o.Clock), Clock: o.Clock, Now: o.now,
 		Places: o.Places, Workloads: running.Live,
@@ -157,6 +162,10 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		setupDesign(mgr, o.Watched, &version.Reconciler[*v1alpha1.NetworkServiceDesignVersion]{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),
+		setupNeed(mgr, &artifact.NeedReconciler{
+			Client: mgr.GetClient(), Live: live, Images: reader.ReadImages, Watched: o.Watched, Own: o.Purger.Image, Clock: o.Clock, Now: o.now,
+			Mirror: client.ObjectKey{Namespace: o.Namespace, Name: v1alpha1.MirrorName},
+		}),
 		setupSite(mgr, o.Watched, &version.Reconciler[*v1alpha1.SiteNetworkService]{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),
@@ -178,31 +187,8 @@ func (o Options) withDefaults() Options {
 	if o.Metrics == nil {
 		o.Metrics = metrics.Registry
 	}
+	o.Namespace = cmp.Or(o.Namespace, v1alpha1.ManagerNamespace)
 	return o
-}
-
-// setupPods has Artifacts made for what pods use, in every replica, and pods repaired that cannot pull their images.
-func setupPods(ctx context.Context, mgr manager.Manager, o Options) error {
-	if err := o.MirrorFacts.Setup(ctx, mgr); err != nil {
-		return err
-	}
-	o.Used.Client = mgr.GetClient()
-	repairer, err := pod.New(mgr.GetConfig(), mgr.GetHTTPClient(), pod.Options{
-		Client: mgr.GetClient(), Facts: o.MirrorFacts, Events: mgr.GetEventRecorder("nfo"), Told: o.Used, Clock: o.Clock, Now: o.now, Interval: o.RepairInterval,
-	})
-	if err != nil {
-		return err
-	}
-	return errors.Join(mgr.Add(o.Used), mgr.Add(repairer))
-}
-
-// workloads reads what workloads run.
-func workloads(mgr manager.Manager, o Options) (*workload.Known, error) {
-	reader, err := workload.NewReader(mgr.GetConfig(), mgr.GetHTTPClient(), o.Charts, o.Clock, o.now)
-	if err != nil {
-		return nil, err
-	}
-	return workload.NewKnown(reader), nil
 }
 
 func setupStore(mgr manager.Manager, w reference.Watched, r *store.Reconciler) error {

@@ -237,6 +237,7 @@ func TestValues(t *testing.T) {
 		"PartOfAnother": {"the chart above gives global values to all", "global: {registry: example.com}", []expect{{manager, "{.spec.replicas}", "1"}}},
 	}
 	maps.Copy(rows, registryRows)
+	maps.Copy(rows, agentRows)
 	for name, tc := range rows {
 		var values map[string]any
 		if err := yaml.Unmarshal([]byte(tc.values), &values); err != nil {
