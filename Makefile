@@ -39,7 +39,7 @@ help: ## show this list
 generate: ## write CRDs, roles and deep copies anew from the Go sources
 	$(GO) tool controller-gen object paths=./api/...
 	$(GO) tool controller-gen crd output:crd:dir=config/crd paths=./api/...
-	$(GO) tool controller-gen rbac:roleName=nfo-manager output:rbac:dir=config/rbac 'paths={./internal/reference/...,./internal/admission/...,./internal/caller/...,./internal/certificate/...,./internal/mirror/...}'
+	$(GO) tool controller-gen rbac:roleName=nfo-manager output:rbac:dir=config/rbac 'paths={./internal/reference/...,./internal/admission/...,./internal/caller/...,./internal/certificate/...,./internal/mirror/...,./internal/mirrored/...}'
 	$(GO) tool controller-gen rbac:roleName=nfo-manager-watched,fileName=watched.yaml output:rbac:dir=config/rbac paths=./internal/controller/...
 	$(GO) tool controller-gen rbac:roleName=nfo-purger,fileName=purger.yaml output:rbac:dir=config/rbac paths=./internal/purge/...
 	$(GO) tool controller-gen rbac:roleName=nfo-remover,fileName=remover.yaml output:rbac:dir=config/rbac paths=./internal/removal/...
@@ -54,8 +54,8 @@ charts/nfo/files:
 	rm -rf $@
 	mkdir -p $@/crd $@/rbac $@/webhook
 	cp config/crd/nfo.dev_*.yaml $@/crd
-	cp config/rbac/{identity,role,watched,purger,remover,checker,registry,tenants,workloads,mirror_purger}.yaml $@/rbac
-	cp config/webhook/{webhook,tombstones,manager,purger}.yaml $@/webhook
+	cp config/rbac/{identity,role,watched,purger,remover,checker,registry,tenants,workloads,mirror,mirror_purger}.yaml $@/rbac
+	cp config/webhook/{webhook,tombstones,manager,purger,pods}.yaml $@/webhook
 
 .PHONY: verify
 verify: ## fail if generated files or go.mod are not what the sources say

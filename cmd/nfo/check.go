@@ -102,6 +102,9 @@ func runCheck(ctx context.Context, api client.Client, flags checkFlags, out io.W
 		}
 		fmt.Fprintln(out, "ok:", step.holds)
 	}
+	if err := await(ctx, func(ctx context.Context) error { return checkPods(ctx, api, flags.namespace) }); err != nil {
+		return err
+	}
 	var lines []string
 	err := await(ctx, func(ctx context.Context) (err error) {
 		lines, err = checkWorkloads(ctx, api, time.Now())

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -31,6 +32,30 @@ func checkWebhooks(ctx context.Context, api client.Client, namespace string) err
 		return nil
 	}
 	return fmt.Errorf("asking for what a webhook has to refuse: %w", err)
+}
+
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations,resourceNames=nfo-pods,verbs=get
+
+// checkPods wants the pods' webhook, if there is one, to lead to this operator with certificates to trust: the API server
+// says nothing of a webhook that it cannot ask and that may fail.
+func checkPods(ctx context.Context, api client.Client, namespace string) error {
+	what, c := "the MutatingWebhookConfiguration "+v1alpha1.MutatingWebhookName, &admissionregistrationv1.MutatingWebhookConfiguration{}
+	err := api.Get(ctx, client.ObjectKey{Name: v1alpha1.MutatingWebhookName}, c)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", what, err)
+	}
+	for _, w := range c.Webhooks {
+		switch s := w.ClientConfig.Service; {
+		case s != nil && s.Namespace != namespace:
+			return fmt.Errorf("%s leads to the namespace %s and not to %s, so that pods do not pull from the mirror: upgrade the chart", what, s.Namespace, namespace)
+		case len(w.ClientConfig.CABundle) == 0:
+			return fmt.Errorf("%s has no caBundle, so that pods do not pull from the mirror: the operator puts it there within a minute; see kubectl logs -n %s deployment/%s", what, namespace, v1alpha1.ManagerName)
+		}
+	}
+	return nil
 }
 
 // unasked says what to do when the API server could not ask a webhook, by the words of its error.

@@ -23,11 +23,14 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/admission"
+	"github.com/nfo-operator/nfo/internal/admission/pods"
 	"github.com/nfo-operator/nfo/internal/caller"
 	"github.com/nfo-operator/nfo/internal/certificate"
 	"github.com/nfo-operator/nfo/internal/chart"
 	"github.com/nfo-operator/nfo/internal/controller"
+	"github.com/nfo-operator/nfo/internal/controller/pod"
 	"github.com/nfo-operator/nfo/internal/mirror/settings"
+	"github.com/nfo-operator/nfo/internal/mirrored"
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/reference"
@@ -82,8 +85,8 @@ Exit codes:
 	f.StringVar(&cfg.webhookHost, "webhook-host", "", "address that the webhooks are served on (default: all of this host's)")
 	f.IntVar(&cfg.webhookPort, "webhook-port", 9443, "port of the webhooks over TLS, which every replica serves; 0 for none")
 	f.StringVar(&cfg.webhookCerts, "webhook-cert-dir", "", "folder with tls.crt and tls.key of the webhooks, read anew when they change; default: the manager makes and renews its certificate itself")
-	f.BoolVar(&cfg.secretPaths, "webhook-secret-paths", true, "put a secret into the webhooks' paths, in the ValidatingWebhookConfiguration, so that the API server alone can ask them")
-	f.StringVar(&cfg.Namespace, "namespace", v1alpha1.ManagerNamespace, "namespace of the manager: of the Secret and the Service that its webhooks' certificate is for, and of the mirror's store")
+	f.BoolVar(&cfg.secretPaths, "webhook-secret-paths", true, "put a secret into the webhooks' paths, in the ValidatingWebhookConfiguration and the MutatingWebhookConfiguration, so that the API server alone can ask them")
+	f.StringVar(&cfg.Namespace, "namespace", v1alpha1.ManagerNamespace, "namespace of the manager: of the Secret and the Service that its webhooks' certificate is for, and of the ArtifactStore "+v1alpha1.MirrorName+" of the mirror")
 	f.StringSliceVar((*[]string)(&cfg.Watched), "watch-namespaces", nil, "namespaces to act in, as a list with commas; default: all. Elsewhere nothing can be created, and what is there keeps its artifacts")
 	f.StringVar(&cfg.Purger.Image, "purger-image", "", "image of the purge CronJobs, usually this program's own; empty: no CronJobs are made")
 	cfg.Purger.Resources = cronjob.DefaultResources()
@@ -151,6 +154,8 @@ func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error
 	if cfg.Charts, err = chart.NewReader(cfg.charts, 1); err != nil {
 		return err
 	}
+	cfg.MirrorFacts = &mirrored.Facts{Namespace: cfg.Namespace, Image: cfg.Purger.Image, Watched: cfg.Watched}
+	cfg.Used = pod.NewQueue()
 	collectEarly()
 	if err := limitMemory(cfg.charts.Memory); err != nil {
 		return err
@@ -190,16 +195,18 @@ func runWithWebhooks(ctx context.Context, kube *rest.Config, base ctrl.Options, 
 		keeper = newKeeper(live, cfg.Namespace)
 	}
 	gate := caller.New(caller.Options{
-		Client: live, Configuration: v1alpha1.WebhookConfigurationName, Deployment: client.ObjectKey{Namespace: cfg.Namespace, Name: v1alpha1.ManagerName},
+		Client: live, Configuration: v1alpha1.WebhookConfigurationName, Mutating: v1alpha1.MutatingWebhookName,
+		Deployment: client.ObjectKey{Namespace: cfg.Namespace, Name: v1alpha1.ManagerName},
 	})
 	base.WebhookServer = gate.Server(webhook.NewServer(webhookOptions(cfg, keeper)))
 	mgr, err := controller.NewManager(ctx, kube, base, cfg.Options)
 	if err != nil {
 		return err
 	}
-	if err := admission.Setup(ctx, mgr, admission.Options{Watched: cfg.Watched, Places: cfg.Places, Charts: cfg.Charts}); err != nil {
+	if err := admission.Setup(ctx, mgr, admission.Options{Watched: cfg.Watched, Namespace: cfg.Namespace, Places: cfg.Places, Charts: cfg.Charts}); err != nil {
 		return err
 	}
+	pods.Setup(mgr.GetWebhookServer(), cfg.MirrorFacts, cfg.Used)
 	if cfg.secretPaths {
 		if err := mgr.Add(gate); err != nil {
 			return fmt.Errorf("adding the paths of the webhooks: %w", err)
@@ -257,7 +264,7 @@ func liveClient(kube *rest.Config) (client.Client, error) {
 func newKeeper(live client.Client, namespace string) *certificate.Keeper {
 	return certificate.New(certificate.Options{
 		Client: live, Namespace: namespace, Secret: v1alpha1.WebhookSecretName, Service: v1alpha1.WebhookServiceName,
-		Webhooks: []string{v1alpha1.WebhookConfigurationName}, Log: ctrl.Log.WithName("certificate"),
+		Webhooks: []string{v1alpha1.WebhookConfigurationName}, Mutating: []string{v1alpha1.MutatingWebhookName}, Log: ctrl.Log.WithName("certificate"),
 	})
 }
 

@@ -35,6 +35,8 @@ type preflight struct {
 	places place.Rules
 	// workloads reads what a store's workloads run; nil for nobody's.
 	workloads *workload.Known
+	// mirror is the one store that may be the mirror.
+	mirror client.ObjectKey
 }
 
 // deletable refuses the deletion of what is held, and leaves an event on it unless nothing may be

@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,8 @@ import (
 type Options struct {
 	// Watched are the namespaces that the operator acts in; nothing can be created elsewhere, where nobody would look after it. Default: all.
 	Watched reference.Watched
+	// Namespace is the manager's, in which the store of the mirror is. Default: nfo-system.
+	Namespace string
 	// Places are those of the controllers.
 	Places place.Rules
 	// Charts is that of the controllers: Helm's records are read as charts are, one at a time in a process.
@@ -58,7 +61,10 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	if err != nil {
 		return err
 	}
-	p := &preflight{lookup: l, events: mgr.GetEventRecorder("nfo"), places: o.Places, workloads: workload.NewKnown(workloads)}
+	p := &preflight{
+		lookup: l, events: mgr.GetEventRecorder("nfo"), places: o.Places, workloads: workload.NewKnown(workloads),
+		mirror: client.ObjectKey{Namespace: cmp.Or(o.Namespace, v1alpha1.ManagerNamespace), Name: v1alpha1.MirrorName},
+	}
 	a := &access{reviews: mgr.GetClient()}
 	err = errors.Join(
 		builder.WebhookManagedBy(mgr, &v1alpha1.ArtifactStore{}).WithValidator(printable[*v1alpha1.ArtifactStore]{storeValidator(p, a)}).Complete(),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -25,8 +26,13 @@ func storeValidator(p *preflight, a *access) *validator[*v1alpha1.ArtifactStore]
 		check:     p.checkStore,
 		leaves:    p.storeLeaves,
 		allowed: func(ctx context.Context, was, is *v1alpha1.ArtifactStore) error {
-			if secret := newSecret(was, is); secret != "" {
-				return a.mayRead(ctx, is, secret)
+			for _, secret := range append(newMirrorSecrets(was, is), newSecret(was, is)) {
+				if secret == "" {
+					continue
+				}
+				if err := a.mayRead(ctx, is, secret); err != nil {
+					return err
+				}
 			}
 			return nil
 		},
@@ -62,7 +68,7 @@ func (p *preflight) checkStore(ctx context.Context, _, is *v1alpha1.ArtifactStor
 		return nil, unread(fmt.Errorf("listing stores: %w", err))
 	}
 	admitted := slices.DeleteFunc(all.Items, func(o v1alpha1.ArtifactStore) bool { return !p.places.Admits(&o) })
-	return storeWarnings(is, admitted), invalid(is, slices.Concat(storeErrors(is), placeErrors(p.places, is), workloadErrors(p.places, is, admitted)))
+	return storeWarnings(is, admitted), invalid(is, slices.Concat(storeErrors(is), mirrorErrors(p.mirror, is), placeErrors(p.places, is), workloadErrors(p.places, is, admitted)))
 }
 
 // placeErrors refuses a place that the administrator's list keeps from the store's namespace. It is pure.
@@ -101,6 +107,39 @@ func storeErrors(s *v1alpha1.ArtifactStore) field.ErrorList {
 		all = append(all, field.Invalid(spec.Child("capacity"), c.String(), "give a quantity above 0, or leave it out"))
 	}
 	return append(all, purgeErrors(s.Spec.Purge, spec.Child("purge"))...)
+}
+
+// mirrorErrors refuses a second mirror, and one whose selection cannot be read. It is pure.
+func mirrorErrors(only client.ObjectKey, s *v1alpha1.ArtifactStore) field.ErrorList {
+	m, at := s.Spec.Mirror, field.NewPath("spec", "mirror")
+	if m == nil {
+		return nil
+	}
+	var all field.ErrorList
+	if client.ObjectKeyFromObject(s) != only {
+		all = append(all, field.Forbidden(at, fmt.Sprintf("a cluster has one mirror, the store %s in the operator's namespace %s. Set the Helm value mirror.enabled, or remove spec.mirror", only.Name, only.Namespace)))
+	}
+	if _, err := metav1.LabelSelectorAsSelector(m.NamespaceSelector); err != nil {
+		all = append(all, field.Invalid(at.Child("namespaceSelector"), m.NamespaceSelector.String(), err.Error()))
+	}
+	if in := s.Spec.Registry.ClusterRegistry; in != nil && in.Prefix != v1alpha1.MirrorPrefix {
+		all = append(all, field.Invalid(field.NewPath("spec", "registry", "clusterRegistry", "prefix"), in.Prefix, "the prefix of the mirror is "+v1alpha1.MirrorPrefix))
+	}
+	return all
+}
+
+// newMirrorSecrets are the Secrets that a store reads images with since the change. It is pure.
+func newMirrorSecrets(was, is *v1alpha1.ArtifactStore) []string {
+	if is.Spec.Mirror == nil {
+		return nil
+	}
+	var names []string
+	for _, ref := range is.Spec.Mirror.ImagePullSecrets {
+		if was == nil || was.Spec.Mirror == nil || !slices.Contains(was.Spec.Mirror.ImagePullSecrets, ref) {
+			names = append(names, ref.Name)
+		}
+	}
+	return names
 }
 
 func purgeErrors(p v1alpha1.PurgeSpec, at *field.Path) field.ErrorList {

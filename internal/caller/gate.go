@@ -2,13 +2,10 @@ package caller
 
 import (
 	"context"
-	"fmt"
 	"net/http"
-	"net/url"
 	"sync"
 	"time"
 
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
@@ -41,8 +38,9 @@ type Gate struct {
 type Options struct {
 	// Client reads and writes the API server itself, without a cache.
 	Client client.Client
-	// Configuration is the name of the ValidatingWebhookConfiguration.
-	Configuration string
+	// Configuration is the name of the ValidatingWebhookConfiguration, and Mutating that of a MutatingWebhookConfiguration
+	// which need not exist; "" for none.
+	Configuration, Mutating string
 	// Deployment is that of the replicas that serve the webhooks.
 	Deployment client.ObjectKey
 	// Clock default: the real one.
@@ -124,22 +122,24 @@ func (g *Gate) look(ctx context.Context) (none struct{}, err error) {
 		case <-g.o.Clock.After(wait):
 		}
 	}
-	c := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-	if err := g.o.Client.Get(ctx, client.ObjectKey{Name: g.o.Configuration}, c); err != nil {
-		return none, fmt.Errorf("reading ValidatingWebhookConfiguration %s: %w", g.o.Configuration, err)
+	configurations, err := g.configurations(ctx)
+	if err != nil {
+		return none, err
 	}
-	g.learn(c)
+	g.learn(configurations)
 	return none, nil
 }
 
-// learn takes the paths from the configuration and forgets what it has not had for long.
-func (g *Gate) learn(c *admissionregistrationv1.ValidatingWebhookConfiguration) {
+// learn takes the paths from the configurations and forgets what they have not had for long.
+func (g *Gate) learn(configurations []configuration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.read = g.o.Clock.Now()
-	for i := range c.Webhooks {
-		if path := askedAt(&c.Webhooks[i]); path != "" {
-			g.had[path] = g.read
+	for _, c := range configurations {
+		for _, w := range c.webhooks {
+			if path := askedAt(w); path != "" {
+				g.had[path] = g.read
+			}
 		}
 	}
 	for path := range g.had {
@@ -147,25 +147,4 @@ func (g *Gate) learn(c *admissionregistrationv1.ValidatingWebhookConfiguration) 
 			delete(g.had, path)
 		}
 	}
-}
-
-// askedAt is the path at which the API server asks a webhook, at a Service or a URL; "" for none that can be read.
-func askedAt(w *admissionregistrationv1.ValidatingWebhook) string {
-	if path := pathOf(w); path != nil {
-		return *path
-	}
-	if w.ClientConfig.URL != nil {
-		if at, err := url.Parse(*w.ClientConfig.URL); err == nil {
-			return at.Path
-		}
-	}
-	return ""
-}
-
-// pathOf is where a webhook leads to at a Service; nil elsewhere.
-func pathOf(w *admissionregistrationv1.ValidatingWebhook) *string {
-	if w.ClientConfig.Service == nil {
-		return nil
-	}
-	return w.ClientConfig.Service.Path
 }

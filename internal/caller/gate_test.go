@@ -24,7 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 )
 
-const stores, sites = "/validate-stores", "/validate-sites"
+const stores, sites, pods = "/validate-stores", "/validate-sites", "/mutate-pods"
 
 var deployment = client.ObjectKey{Namespace: "operators", Name: "nfo-manager"}
 
@@ -45,7 +45,7 @@ func newCluster(t *testing.T, updated int32) *cluster {
 	c := &cluster{clock: clocktesting.NewFakeClock(time.Unix(1_700_000_000, 0))}
 	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: deployment.Namespace, Name: deployment.Name}}
 	d.Status.Replicas, d.Status.UpdatedReplicas = 2, updated
-	c.Client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(configuration(), d).WithInterceptorFuncs(interceptor.Funcs{
+	c.Client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(hooks(), d).WithInterceptorFuncs(interceptor.Funcs{
 		Get: func(ctx context.Context, w client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 			c.reads.Add(1)
 			if c.down.Load() {
@@ -57,7 +57,7 @@ func newCluster(t *testing.T, updated int32) *cluster {
 	return c
 }
 
-func configuration() *admissionregistrationv1.ValidatingWebhookConfiguration {
+func hooks() *admissionregistrationv1.ValidatingWebhookConfiguration {
 	c := &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "hooks"}}
 	for _, path := range []string{stores, sites} {
 		w := admissionregistrationv1.ValidatingWebhook{Name: path[1:] + ".nfo.dev"}
@@ -67,8 +67,17 @@ func configuration() *admissionregistrationv1.ValidatingWebhookConfiguration {
 	return c
 }
 
+// podHooks is the configuration of a mirror, which comes later.
+func podHooks() *admissionregistrationv1.MutatingWebhookConfiguration {
+	c := &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "pod-hooks"}}
+	w := admissionregistrationv1.MutatingWebhook{Name: "pods.nfo.dev"}
+	w.ClientConfig.Service = &admissionregistrationv1.ServiceReference{Path: new(pods)}
+	c.Webhooks = append(c.Webhooks, w)
+	return c
+}
+
 func (c *cluster) gate() *Gate {
-	return New(Options{Client: c, Configuration: "hooks", Deployment: deployment, Clock: c.clock})
+	return New(Options{Client: c, Configuration: "hooks", Mutating: "pod-hooks", Deployment: deployment, Clock: c.clock})
 }
 
 // paths are those of the configuration now.
@@ -80,7 +89,7 @@ func (c *cluster) paths(t *testing.T) []string {
 	}
 	var all []string
 	for i := range have.Webhooks {
-		all = append(all, *pathOf(&have.Webhooks[i]))
+		all = append(all, *pathOf(&have.Webhooks[i].ClientConfig))
 	}
 	return all
 }
@@ -89,7 +98,7 @@ func (c *cluster) paths(t *testing.T) []string {
 func served(t *testing.T, g *Gate) func(path string) int {
 	t.Helper()
 	s := g.Server(webhook.NewServer(webhook.Options{}))
-	for _, path := range []string{stores, sites} {
+	for _, path := range []string{stores, sites, pods} {
 		s.Register(path, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "{}") }))
 	}
 	return func(path string) int {
@@ -133,7 +142,7 @@ func TestTheAPIServerAloneIsAnswered(t *testing.T) {
 	is("/x"+stores, http.StatusForbidden)
 
 	// The chart is applied again.
-	if err := errors.Join(c.Delete(t.Context(), configuration()), c.Create(t.Context(), configuration())); err != nil {
+	if err := errors.Join(c.Delete(t.Context(), hooks()), c.Create(t.Context(), hooks())); err != nil {
 		t.Fatal(err)
 	}
 	is(stores, http.StatusOK)
@@ -144,6 +153,48 @@ func TestTheAPIServerAloneIsAnswered(t *testing.T) {
 	if now := c.paths(t); now[0] == secret[0] || !secretPath.MatchString(now[0]) {
 		t.Errorf("the paths are %v, and were %v", now, secret)
 	}
+}
+
+// The pods' webhook has a configuration of its own, which comes and goes with the mirror.
+func TestTheSecondConfigurationIsGuardedToo(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 2)
+	g := c.gate()
+	ask := served(t, g)
+	is := func(path string, want int) {
+		t.Helper()
+		c.step(fresh)
+		if got := ask(path); got != want {
+			t.Errorf("%s: the answer is %d, want %d", path, got, want)
+		}
+	}
+	is(pods, http.StatusForbidden)
+	is(stores, http.StatusOK)
+	if err := c.Create(t.Context(), podHooks()); err != nil {
+		t.Fatal(err)
+	}
+	is(pods, http.StatusOK)
+	if err := errors.Join(g.hide(t.Context()), g.hide(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	var have admissionregistrationv1.MutatingWebhookConfiguration
+	if err := c.Get(t.Context(), client.ObjectKey{Name: "pod-hooks"}, &have); err != nil {
+		t.Fatal(err)
+	}
+	secret := *have.Webhooks[0].ClientConfig.Service.Path
+	if !secretPath.MatchString(secret) {
+		t.Fatalf("the path is %s", secret)
+	}
+	is(secret, http.StatusOK)
+	c.step(remembered)
+	is(pods, http.StatusForbidden)
+	is(secret, http.StatusOK)
+	if err := c.Delete(t.Context(), podHooks()); err != nil {
+		t.Fatal(err)
+	}
+	is(c.paths(t)[0], http.StatusOK)
+	c.step(remembered)
+	is(secret, http.StatusForbidden)
 }
 
 func TestAnUpgradeIsAwaited(t *testing.T) {
@@ -160,13 +211,13 @@ func TestAnUpgradeIsAwaited(t *testing.T) {
 // A new webhook, as of an upgrade, gets the secret of the others.
 func TestOneSecretForAll(t *testing.T) {
 	t.Parallel()
-	c := configuration()
-	if !putSecret(c) {
+	c := hooks()
+	if !putSecret(validating(c)) {
 		t.Fatal("no path has changed")
 	}
 	*c.Webhooks[1].ClientConfig.Service.Path = sites
 	first := *c.Webhooks[0].ClientConfig.Service.Path
-	if !putSecret(c) || putSecret(c) || *c.Webhooks[0].ClientConfig.Service.Path != first || *c.Webhooks[1].ClientConfig.Service.Path != strings.TrimSuffix(first, stores)+sites {
+	if !putSecret(validating(c)) || putSecret(validating(c)) || *c.Webhooks[0].ClientConfig.Service.Path != first || *c.Webhooks[1].ClientConfig.Service.Path != strings.TrimSuffix(first, stores)+sites {
 		t.Errorf("the paths are %q and %q", first, *c.Webhooks[1].ClientConfig.Service.Path)
 	}
 }
@@ -193,7 +244,7 @@ func TestWhatIsKnownIsAnsweredWithoutTheAPIServer(t *testing.T) {
 	}
 }
 
-// Guessing costs the API server five reads a second at most.
+// Guessing costs the API server five looks a second at most.
 func TestGuessesAreBounded(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 2)
@@ -220,7 +271,7 @@ func TestGuessesAreBounded(t *testing.T) {
 			steps++
 		}
 	}
-	if reads := c.reads.Load() - before; reads > steps+1 {
+	if reads := c.reads.Load() - before; reads > 2*(steps+1) { // of two configurations
 		t.Errorf("200 guesses cost %d reads in %s", reads, time.Duration(steps)*pace)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -23,6 +22,7 @@ const interval = time.Minute
 var secretPath = regexp.MustCompile(`^/([a-z2-7]{26,})(/.*)$`)
 
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,resourceNames=nfo-validating,verbs=get;patch
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations,resourceNames=nfo-pods,verbs=get;patch
 // +kubebuilder:rbac:groups=apps,namespace=nfo-system,resources=deployments,resourceNames=nfo-manager,verbs=get
 
 // Start sees to it that all paths have a secret, until ctx ends. One replica does so: it needs the lease.
@@ -37,38 +37,41 @@ func (g *Gate) Start(ctx context.Context) error {
 	return nil
 }
 
-// hide puts the secret into the paths that have none, a new one if no path has. It waits for replicas of an earlier
-// version, which would not know such a path.
+// hide puts a secret into the paths that have none: that of the other paths of a configuration, or a new one. It waits
+// for replicas of an earlier version, which would not know such a path.
 func (g *Gate) hide(ctx context.Context) error {
-	c := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-	if err := g.o.Client.Get(ctx, client.ObjectKey{Name: g.o.Configuration}, c); err != nil {
-		return fmt.Errorf("reading ValidatingWebhookConfiguration %s: %w", g.o.Configuration, err)
-	}
-	before := c.DeepCopy()
-	if !putSecret(c) {
-		return nil
-	}
-	if rolled, err := g.rolledOut(ctx); err != nil || !rolled {
+	all, err := g.configurations(ctx)
+	if err != nil {
 		return err
 	}
-	if err := g.o.Client.Patch(ctx, c, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
-		return fmt.Errorf("writing the paths of ValidatingWebhookConfiguration %s: %w", g.o.Configuration, err)
+	for _, c := range all {
+		before := c.object.DeepCopyObject().(client.Object)
+		if !putSecret(c) {
+			continue
+		}
+		if rolled, err := g.rolledOut(ctx); err != nil || !rolled {
+			return err
+		}
+		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+		if err := g.o.Client.Patch(ctx, c.object, patch); err != nil {
+			return fmt.Errorf("writing the paths of %s: %w", c.what, err)
+		}
 	}
 	return nil
 }
 
 // putSecret reports whether it has changed a path.
-func putSecret(c *admissionregistrationv1.ValidatingWebhookConfiguration) (changed bool) {
+func putSecret(c configuration) (changed bool) {
 	secret := strings.ToLower(rand.Text()) // as the API server wants it
-	for i := range c.Webhooks {
-		if path := pathOf(&c.Webhooks[i]); path != nil {
+	for _, w := range c.webhooks {
+		if path := pathOf(w); path != nil {
 			if parts := secretPath.FindStringSubmatch(*path); parts != nil {
 				secret = parts[1]
 			}
 		}
 	}
-	for i := range c.Webhooks {
-		if path := pathOf(&c.Webhooks[i]); path != nil && !secretPath.MatchString(*path) {
+	for _, w := range c.webhooks {
+		if path := pathOf(w); path != nil && !secretPath.MatchString(*path) {
 			*path = "/" + secret + *path
 			changed = true
 		}

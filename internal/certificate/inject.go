@@ -8,7 +8,6 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -27,14 +26,19 @@ func (k *Keeper) carriers(ctx context.Context) ([]*carrier, error) {
 	var found []*carrier
 	for _, name := range k.o.Webhooks {
 		o := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-		err := k.o.Client.Get(ctx, client.ObjectKey{Name: name}, o)
-		if apierrors.IsNotFound(err) {
-			continue
+		if there, err := k.read(ctx, name, o, "ValidatingWebhookConfiguration"); err != nil {
+			return nil, err
+		} else if there {
+			found = append(found, validating(o))
 		}
-		if err != nil {
-			return nil, fmt.Errorf("reading ValidatingWebhookConfiguration %s: %w", name, err)
+	}
+	for _, name := range k.o.Mutating {
+		o := &admissionregistrationv1.MutatingWebhookConfiguration{}
+		if there, err := k.read(ctx, name, o, "MutatingWebhookConfiguration"); err != nil {
+			return nil, err
+		} else if there {
+			found = append(found, mutating(o))
 		}
-		found = append(found, configuration(o))
 	}
 	if k.o.ConfigMap == "" {
 		return found, nil
@@ -50,14 +54,39 @@ func (k *Keeper) carriers(ctx context.Context) ([]*carrier, error) {
 	return append(found, configMap(o)), nil
 }
 
-func configuration(o *admissionregistrationv1.ValidatingWebhookConfiguration) *carrier {
-	c := &carrier{object: o, what: "ValidatingWebhookConfiguration " + o.Name}
-	for _, w := range o.Webhooks {
-		c.bundles = append(c.bundles, w.ClientConfig.CABundle)
+// read reports whether a webhook configuration is there.
+func (k *Keeper) read(ctx context.Context, name string, o client.Object, kind string) (bool, error) {
+	err := k.o.Client.Get(ctx, client.ObjectKey{Name: name}, o)
+	if client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("reading %s %s: %w", kind, name, err)
+	}
+	return err == nil, nil
+}
+
+func validating(o *admissionregistrationv1.ValidatingWebhookConfiguration) *carrier {
+	var configs []*admissionregistrationv1.WebhookClientConfig
+	for i := range o.Webhooks {
+		configs = append(configs, &o.Webhooks[i].ClientConfig)
+	}
+	return configuration(o, "ValidatingWebhookConfiguration "+o.Name, configs)
+}
+
+func mutating(o *admissionregistrationv1.MutatingWebhookConfiguration) *carrier {
+	var configs []*admissionregistrationv1.WebhookClientConfig
+	for i := range o.Webhooks {
+		configs = append(configs, &o.Webhooks[i].ClientConfig)
+	}
+	return configuration(o, "MutatingWebhookConfiguration "+o.Name, configs)
+}
+
+func configuration(o client.Object, what string, configs []*admissionregistrationv1.WebhookClientConfig) *carrier {
+	c := &carrier{object: o, what: what}
+	for _, w := range configs {
+		c.bundles = append(c.bundles, w.CABundle)
 	}
 	c.set = func(bundle []byte) {
-		for i := range o.Webhooks {
-			o.Webhooks[i].ClientConfig.CABundle = bundle
+		for _, w := range configs {
+			w.CABundle = bundle
 		}
 	}
 	return c

@@ -40,9 +40,10 @@ type Options struct {
 	Namespace, Secret, Service string
 	// Names are DNS names and IP addresses that the certificate is for beside the Service's names.
 	Names []string
-	// Webhooks are the names of ValidatingWebhookConfigurations, each of which gets the bundle. One that
-	// is missing calls nobody and is left out.
-	Webhooks []string
+	// Webhooks are the names of ValidatingWebhookConfigurations, and Mutating those of
+	// MutatingWebhookConfigurations, each of which gets the bundle. One that is missing calls nobody and
+	// is left out.
+	Webhooks, Mutating []string
 	// ConfigMap is the name of the one whose key ca.crt gets the bundle. It is created if it is missing.
 	// "": none.
 	ConfigMap string
@@ -73,6 +74,7 @@ type Keeper struct {
 // +kubebuilder:rbac:groups="",namespace=nfo-system,resources=secrets,verbs=create
 // +kubebuilder:rbac:groups="",namespace=nfo-system,resources=secrets,resourceNames=nfo-webhook-certificate,verbs=get;update
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,resourceNames=nfo-validating,verbs=get;patch
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations,resourceNames=nfo-pods,verbs=get;patch
 
 // New makes a Keeper that has no certificate yet.
 func New(o Options) *Keeper {

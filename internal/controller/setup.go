@@ -35,6 +35,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/controller/artifact"
 	chartcontroller "github.com/nfo-operator/nfo/internal/controller/chart"
 	"github.com/nfo-operator/nfo/internal/controller/manifest"
+	"github.com/nfo-operator/nfo/internal/controller/pod"
 	"github.com/nfo-operator/nfo/internal/controller/store"
 	"github.com/nfo-operator/nfo/internal/controller/version"
 	"github.com/nfo-operator/nfo/internal/controller/wake"
@@ -42,6 +43,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/mirror/settings"
+	"github.com/nfo-operator/nfo/internal/mirrored"
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/reference"
@@ -75,6 +77,12 @@ type Options struct {
 	Settings settings.Settings
 	// Mirror bounds what copying images into the mirror takes.
 	Mirror MirrorBounds
+	// MirrorFacts are what the pods' webhook knows of the mirror, too. Default: those of the namespace nfo-system.
+	MirrorFacts *mirrored.Facts
+	// Used is what the pods' webhook tells of images that are used. Default: one that nobody tells.
+	Used *pod.Queue
+	// RepairInterval is how often pods are looked for that cannot pull their images. Default: pod.Interval.
+	RepairInterval time.Duration
 	// Lookup resolves the hosts of registries, to recognise one registry under two names. Default: the
 	// system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -133,6 +141,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		Places: o.Places, Workloads: running.Live,
 	}
 	return errors.Join(
+		setupPods(ctx, mgr, o),
 		setupWorkload(mgr, o.Watched, &workloadcontroller.Reconciler{
 			Client: mgr.GetClient(), Known: running, Clock: o.Clock, Now: o.now, Wake: woken, Told: workloadcontroller.NewTold(),
 			Watches: &workloadcontroller.Watches{Client: mgr.GetClient(), Cache: mgr.GetCache(), Wake: woken, Done: ctx.Done()},
@@ -171,6 +180,12 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 }
 
 func (o Options) withDefaults() Options {
+	if o.MirrorFacts == nil {
+		o.MirrorFacts = &mirrored.Facts{Namespace: v1alpha1.ManagerNamespace, Image: o.Purger.Image, Watched: o.Watched}
+	}
+	if o.Used == nil {
+		o.Used = pod.NewQueue()
+	}
 	if o.Lookup == nil {
 		o.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)

@@ -2,7 +2,8 @@
 //
 // Contract: [Run] is one removal, in this order:
 //
-//  1. The webhooks go, so that none is left without a server.
+//  1. The webhooks go, so that none is left without a server; that of pods first, so that no new pod is
+//     made to pull from a mirror that goes.
 //  2. The manager is scaled to nothing, and its pods are waited for: a manager that runs would
 //     undo the next steps.
 //  3. The CronJobs of purges are suspended and running purges waited for, or ended; then all that

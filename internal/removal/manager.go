@@ -23,30 +23,84 @@ import (
 // managerLabels are on the manager's pods. They are needed only when there is no Deployment to ask.
 var managerLabels = labels.Set{"app.kubernetes.io/name": "nfo", "app.kubernetes.io/component": "manager"}
 
-// removeWebhooks deletes the webhooks, unless they lead to a manager in another namespace.
+// removeWebhooks deletes the webhooks, unless they lead to a manager in another namespace: that of pods first, so that
+// no new pod needs what is about to go. What it must not delete is known before anything is deleted.
 func (r *remover) removeWebhooks(ctx context.Context) error {
-	const step, what = "webhooks", "ValidatingWebhookConfiguration " + v1alpha1.WebhookConfigurationName
-	const hand = "by hand: kubectl delete validatingwebhookconfiguration " + v1alpha1.WebhookConfigurationName + again
-	var c admissionregistrationv1.ValidatingWebhookConfiguration
-	err := r.Client.Get(ctx, client.ObjectKey{Name: v1alpha1.WebhookConfigurationName}, &c)
-	if apierrors.IsNotFound(err) {
-		r.say("%s: not there: %s", step, what)
+	pods, own := &admissionregistrationv1.MutatingWebhookConfiguration{}, &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	pods.Name, own.Name = v1alpha1.MutatingWebhookName, v1alpha1.WebhookConfigurationName
+	all := []*hooks{
+		{object: pods, kind: "MutatingWebhookConfiguration", optional: true, configs: func() (configs []admissionregistrationv1.WebhookClientConfig) {
+			for _, w := range pods.Webhooks {
+				configs = append(configs, w.ClientConfig)
+			}
+			return configs
+		}},
+		{object: own, kind: "ValidatingWebhookConfiguration", configs: func() (configs []admissionregistrationv1.WebhookClientConfig) {
+			for _, w := range own.Webhooks {
+				configs = append(configs, w.ClientConfig)
+			}
+			return configs
+		}},
+	}
+	for _, h := range all {
+		if err := r.findWebhooks(ctx, h); err != nil {
+			return err
+		}
+	}
+	for _, h := range all {
+		if err := r.deleteWebhooks(ctx, h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hooks are those of one configuration.
+type hooks struct {
+	object  client.Object
+	kind    string
+	configs func() []admissionregistrationv1.WebhookClientConfig
+	// optional: only an installation with a mirror has them.
+	optional, missing bool
+}
+
+func (h *hooks) what() string { return h.kind + " " + h.object.GetName() }
+
+// hand says how to delete them by hand.
+func (h *hooks) hand() string {
+	return "by hand: kubectl delete " + strings.ToLower(h.kind) + " " + h.object.GetName() + again
+}
+
+func (r *remover) findWebhooks(ctx context.Context, h *hooks) error {
+	err := r.Client.Get(ctx, client.ObjectKeyFromObject(h.object), h.object)
+	if h.missing = apierrors.IsNotFound(err); h.missing {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("reading %s: %w; %s", what, err, hand)
+		return fmt.Errorf("reading %s: %w; %s", h.what(), err, h.hand())
 	}
-	for _, w := range c.Webhooks {
-		if s := w.ClientConfig.Service; s != nil && s.Namespace != r.Namespace {
-			return fmt.Errorf("%w: %s leads to %s, not to %s; say --namespace=%s", ErrNamespace, what, s.Namespace, r.Namespace, s.Namespace)
+	for _, w := range h.configs() {
+		if s := w.Service; s != nil && s.Namespace != r.Namespace {
+			return fmt.Errorf("%w: %s leads to %s, not to %s; say --namespace=%s", ErrNamespace, h.what(), s.Namespace, r.Namespace, s.Namespace)
 		}
+	}
+	return nil
+}
+
+func (r *remover) deleteWebhooks(ctx context.Context, h *hooks) error {
+	const step = "webhooks"
+	if h.missing {
+		if !h.optional {
+			r.say("%s: not there: %s", step, h.what())
+		}
+		return nil
 	}
 	if !r.DryRun {
-		if err := client.IgnoreNotFound(r.Client.Delete(ctx, &c)); err != nil {
-			return fmt.Errorf("deleting %s: %w; %s", what, err, hand)
+		if err := client.IgnoreNotFound(r.Client.Delete(ctx, h.object)); err != nil {
+			return fmt.Errorf("deleting %s: %w; %s", h.what(), err, h.hand())
 		}
 	}
-	r.did(step, "deleted", what)
+	r.did(step, "deleted", h.what())
 	return nil
 }
 

@@ -39,6 +39,7 @@ type Config struct {
 // What a removal may do; the generated roles are made from this. The namespace is the manager's.
 //
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,resourceNames=nfo-validating,verbs=get;delete
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations,resourceNames=nfo-pods,verbs=get;delete
 // +kubebuilder:rbac:groups=apps,namespace=nfo-system,resources=deployments,resourceNames=nfo-manager,verbs=get
 // +kubebuilder:rbac:groups=apps,namespace=nfo-system,resources=deployments/scale,resourceNames=nfo-manager,verbs=patch
 // +kubebuilder:rbac:groups="",namespace=nfo-system,resources=pods,verbs=list

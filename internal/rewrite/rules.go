@@ -109,6 +109,9 @@ func (r Rules) Namespace(name string, of map[string]string) bool {
 	return r.selector != nil && name != r.namespace && r.selector.Matches(labels.Set(of))
 }
 
+// Labelled reports whether the labels of a namespace matter to Namespace.
+func (r Rules) Labelled() bool { return r.selector != nil && !r.selector.Empty() }
+
 // Address is what stands before an image in a pod that pulls from the mirror; "" while it is not known.
 func (r Rules) Address() string { return r.address }
 

@@ -50,12 +50,12 @@ func fromConfig(t *testing.T) objects {
 
 func TestInstallsWhatConfigDoes(t *testing.T) {
 	t.Parallel()
-	rendered, enabled, config := asInConfig(t), asInConfig(t, "registry.enabled=true,mirror.enabled=true"), fromConfig(t)
+	rendered, enabled, config := asInConfig(t), asInConfig(t, "registry.enabled=true", "mirror.enabled=true"), fromConfig(t)
 	delete(config, "Kustomization/") // says only which files there are
 	delete(config, "Namespace/nfo-system")
 	for name, want := range config {
 		got := rendered[name]
-		if strings.HasSuffix(name, "/nfo-registry") || strings.Contains(name, "/nfo-mirror") { // of what only some installations have
+		if strings.HasSuffix(name, "/nfo-registry") || strings.HasSuffix(name, "/nfo-pods") || strings.Contains(name, "/nfo-mirror") { // of what only some installations have
 			if got != nil {
 				t.Errorf("without a registry and a mirror the chart has %s", name)
 			}

@@ -147,7 +147,7 @@ func (e *Environment) Kubeconfig() string { return filepath.Join(e.dir, "kubecon
 // install applies what `kubectl apply -k config` would, but for the Deployment, because there is no
 // node, and for the webhooks, which come and go with the managers that serve them.
 func (e *Environment) install(ctx context.Context) error {
-	for _, pattern := range []string{"config/crd/nfo.dev_*.yaml", "config/rbac/identity.yaml", "config/rbac/role.yaml", "config/rbac/watched.yaml", "config/rbac/purger.yaml", "config/rbac/remover.yaml", "config/rbac/tenants.yaml", "config/rbac/workloads.yaml", "config/rbac/mirror_purger.yaml", "config/webhook/tombstones.yaml", "config/webhook/manager.yaml", "config/webhook/purger.yaml"} {
+	for _, pattern := range []string{"config/crd/nfo.dev_*.yaml", "config/rbac/identity.yaml", "config/rbac/role.yaml", "config/rbac/watched.yaml", "config/rbac/purger.yaml", "config/rbac/remover.yaml", "config/rbac/tenants.yaml", "config/rbac/workloads.yaml", "config/rbac/mirror.yaml", "config/rbac/mirror_purger.yaml", "config/webhook/tombstones.yaml", "config/webhook/manager.yaml", "config/webhook/purger.yaml"} {
 		files, err := filepath.Glob(filepath.Join(Root(), pattern))
 		if err != nil || len(files) == 0 {
 			return fmt.Errorf("finding %s: %w", pattern, errors.Join(err, os.ErrNotExist))
@@ -158,12 +158,12 @@ func (e *Environment) install(ctx context.Context) error {
 			}
 		}
 	}
-	if err := errors.Join(e.bindRemover(ctx), e.bindScope(ctx)); err != nil {
+	if err := errors.Join(e.bindRemover(ctx), e.bindScope(ctx), e.bindMirror(ctx)); err != nil {
 		return err
 	}
 	// A CRD is served a moment after it was stored.
 	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
-		for _, kind := range []string{"ArtifactStoreList", "ArtifactManifestList", "NetworkFunctionDefinitionVersionList", "NetworkServiceDesignVersionList", "SiteNetworkServiceList", "TombstoneList"} {
+		for _, kind := range []string{"ArtifactStoreList", "ArtifactManifestList", "NetworkFunctionDefinitionVersionList", "NetworkServiceDesignVersionList", "SiteNetworkServiceList", "TombstoneList", "ArtifactList"} {
 			l := &unstructured.UnstructuredList{}
 			l.SetAPIVersion("nfo.dev/v1alpha1")
 			l.SetKind(kind)
@@ -228,6 +228,18 @@ func (e *Environment) bindScope(ctx context.Context) error {
 	b.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "nfo-workloads-scope"}
 	b.Subjects = []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:authenticated"}}
 	return e.Client.Create(ctx, b)
+}
+
+// bindMirror lets the manager do what a mirror needs, as the chart does with mirror.enabled.
+func (e *Environment) bindMirror(ctx context.Context) error {
+	var failed []error
+	for _, role := range []string{"nfo-mirror", "nfo-mirror-namespaces"} {
+		b := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: role}}
+		b.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role}
+		b.Subjects = []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: ManagerUser}}
+		failed = append(failed, e.Client.Create(ctx, b))
+	}
+	return errors.Join(failed...)
 }
 
 // As is a configuration that acts as another user.

@@ -22,7 +22,10 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/admission"
+	"github.com/nfo-operator/nfo/internal/admission/pods"
 	"github.com/nfo-operator/nfo/internal/controller"
+	"github.com/nfo-operator/nfo/internal/controller/pod"
+	"github.com/nfo-operator/nfo/internal/mirrored"
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/registry"
@@ -60,6 +63,12 @@ type ManagerOptions struct {
 	SecondLook time.Duration
 	// Webhooks makes it serve the webhooks for its namespaces.
 	Webhooks bool
+	// Namespace is the manager's, in which the mirror's store is; nfo-system when "". With it the pods' webhook is
+	// served, too.
+	Namespace string
+	// RepairInterval is how often it looks for pods that cannot pull their images; 100 ms when 0. Without Namespace it
+	// never does.
+	RepairInterval time.Duration
 	// Elect makes it work only while it holds the lease, of which there is one.
 	Elect bool
 }
@@ -79,6 +88,8 @@ var logger = func() logr.Logger {
 type Manager struct {
 	// Webhooks is the name of the ValidatingWebhookConfiguration that leads to it, "" for none.
 	Webhooks string
+	// Pods is the name of the MutatingWebhookConfiguration that leads to it, "" for none.
+	Pods string
 
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -114,14 +125,23 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 		base.WebhookServer = hooks.server()
 	}
 	charts := e.charts(t)
+	facts := &mirrored.Facts{Namespace: cmp.Or(o.Namespace, v1alpha1.ManagerNamespace), Image: o.PurgerImage, Watched: o.Namespaces}
+	if o.Namespace == "" {
+		o.RepairInterval = 24 * time.Hour // pods are other tests'
+	}
+	used := pod.NewQueue()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // Stop ends it, in the test's clean-up
 	mgr, err := controller.NewManager(ctx, kube, base, controller.Options{
 		PollsPerSecond: o.PollsPerSecond, Purger: cronjob.Settings{Image: o.PurgerImage, Resources: *o.PurgerResources, AllowLoopback: !o.RefuseLoopback}, Clock: o.Clock, Transport: o.Registry,
 		Places: o.Places, Cluster: o.Cluster, Lookup: o.resolver(),
 		SecondLook: cmp.Or(o.SecondLook, time.Second), Charts: charts,
+		MirrorFacts: facts, Used: used, RepairInterval: cmp.Or(o.RepairInterval, 100*time.Millisecond),
 	})
 	if err == nil && o.Webhooks {
-		err = admission.Setup(ctx, mgr, admission.Options{Places: o.Places, Charts: charts})
+		err = admission.Setup(ctx, mgr, admission.Options{Namespace: o.Namespace, Places: o.Places, Charts: charts})
+	}
+	if err == nil && o.Webhooks && o.Namespace != "" {
+		pods.Setup(hooks.counted(mgr.GetWebhookServer()), facts, used)
 	}
 	if err != nil {
 		cancel()
@@ -140,6 +160,9 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	}
 	if o.Webhooks {
 		m.Webhooks = hooks.install(t)
+	}
+	if o.Webhooks && o.Namespace != "" {
+		m.Pods = hooks.installPods(t)
 	}
 	return m
 }

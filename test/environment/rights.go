@@ -119,8 +119,10 @@ func (e *Environment) LeastPrivilege(user string) error {
 		}
 	}
 	optional := map[right]bool{}
-	if err := grantedBy("workloads.yaml", optional); err != nil {
-		return err
+	for _, role := range []string{"workloads.yaml", "mirror.yaml"} {
+		if err := grantedBy(role, optional); err != nil {
+			return err
+		}
 	}
 	for text := range r.denied {
 		if slices.ContainsFunc(slices.Collect(maps.Keys(optional)), func(o right) bool { return o.String() == text }) {

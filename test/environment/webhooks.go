@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,8 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -35,6 +38,8 @@ type webhooks struct {
 	namespaces  []string
 	port        int
 	certificate tls.Certificate
+	// asked is how often the pods' webhook was.
+	asked *atomic.Int64
 }
 
 // nextPort is above the ports that connections are made from, which could take it in the meantime.
@@ -42,7 +47,7 @@ var nextPort atomic.Int32
 
 func (e *Environment) newWebhooks(t testing.TB, namespaces []string) webhooks {
 	t.Helper()
-	w := webhooks{Environment: e, namespaces: namespaces}
+	w := webhooks{Environment: e, namespaces: namespaces, asked: &atomic.Int64{}}
 	for w.port == 0 {
 		port := 61000 + int(nextPort.Add(1))
 		if port > 65535 {
@@ -81,8 +86,8 @@ func (w webhooks) server() webhook.Server {
 // before the manager does.
 func (w webhooks) install(t testing.TB) string {
 	t.Helper()
-	c, err := configuration()
-	if err != nil {
+	c := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	if err := configuration("webhook.yaml", c); err != nil {
 		t.Fatal(err)
 	}
 	c.Name = fmt.Sprintf("nfo-validating-%d", w.port)
@@ -113,21 +118,22 @@ func (w webhooks) install(t testing.TB) string {
 	return c.Name
 }
 
-// configuration reads the product's ValidatingWebhookConfiguration.
-func configuration() (*admissionregistrationv1.ValidatingWebhookConfiguration, error) {
-	file := filepath.Join(Root(), "config/webhook/webhook.yaml")
+// configuration reads the product's webhook configuration of a kind from a file.
+func configuration(name string, into client.Object) error {
+	file := filepath.Join(Root(), "config/webhook", name)
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = f.Close() }() // only read
+	kind := reflect.TypeOf(into).Elem().Name()
 	for d := yaml.NewYAMLOrJSONDecoder(f, 4096); ; {
-		c := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-		if err := d.Decode(c); err != nil {
-			return nil, fmt.Errorf("reading %s: %w", file, err)
+		var u unstructured.Unstructured
+		if err := d.Decode(&u.Object); err != nil {
+			return fmt.Errorf("reading %s: %w", file, err)
 		}
-		if c.Kind == "ValidatingWebhookConfiguration" {
-			return c, nil
+		if u.GetKind() == kind {
+			return runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, into)
 		}
 	}
 }

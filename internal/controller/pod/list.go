@@ -1,0 +1,175 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/livelist"
+	"github.com/nfo-operator/nfo/internal/rewrite"
+)
+
+const (
+	// pageSize is how many pods one request lists.
+	pageSize = 500
+	// maxStuck bounds the pods that one pass keeps, and maxStuckOf those of one namespace. Others have their turn when
+	// these have been repaired, or have used up their repairs.
+	maxStuck, maxStuckOf = 1000, 100
+	// maxPod bounds what is kept of a pod, in bytes. One with more is not repaired.
+	maxPod = 64 << 10
+)
+
+// stuck is a pod that cannot pull an image.
+type stuck struct {
+	namespace, name string
+	uid             types.UID
+	version         string
+	pod             rewrite.Pod
+	// failing are the places of the containers that wait for an image, and that can be changed.
+	failing []rewrite.Place
+	// since is when that was first seen.
+	since time.Time
+}
+
+func (s stuck) fails(p rewrite.Place) bool {
+	for _, at := range s.failing {
+		if at.String() == p.String() {
+			return true
+		}
+	}
+	return false
+}
+
+// listed is what is read of a pod.
+type listed struct {
+	Metadata struct {
+		rewrite.Metadata
+		Namespace         string       `json:"namespace"`
+		Name              string       `json:"name"`
+		UID               types.UID    `json:"uid"`
+		ResourceVersion   string       `json:"resourceVersion"`
+		DeletionTimestamp *metav1.Time `json:"deletionTimestamp"`
+	} `json:"metadata"`
+	Spec   rewrite.Spec `json:"spec"`
+	Status struct {
+		Containers []containerStatus `json:"containerStatuses"`
+		Init       []containerStatus `json:"initContainerStatuses"`
+	} `json:"status"`
+}
+
+type containerStatus struct {
+	Name  string `json:"name"`
+	State struct {
+		Waiting struct {
+			Reason string `json:"reason"`
+		} `json:"waiting"`
+	} `json:"state"`
+}
+
+// unpulled are the reasons for which a container waits when its image cannot be pulled.
+var unpulled = map[string]bool{"ErrImagePull": true, "ImagePullBackOff": true}
+
+// stuck is the pod, if a container of it that can be changed waits for its image.
+func (l *listed) stuck() (stuck, bool) {
+	waiting := map[string]bool{}
+	for list, all := range map[string][]containerStatus{rewrite.Containers: l.Status.Containers, rewrite.Init: l.Status.Init} {
+		for _, s := range all {
+			waiting[rewrite.Place{List: list, Name: s.Name}.String()] = unpulled[s.State.Waiting.Reason]
+		}
+	}
+	m := l.Metadata
+	s := stuck{namespace: m.Namespace, name: m.Name, uid: m.UID, version: m.ResourceVersion, pod: rewrite.Pod{Metadata: lean(m.Metadata), Spec: l.Spec}}
+	size := 0
+	for _, at := range s.pod.Places() {
+		size += len(at.Image)
+		if waiting[at.String()] && at.Mutable() {
+			s.failing = append(s.failing, at.Place)
+		}
+	}
+	for name, value := range s.pod.Metadata.Annotations {
+		size += len(name) + len(value)
+	}
+	return s, len(s.failing) > 0 && size <= maxPod && m.DeletionTimestamp == nil
+}
+
+// lean is what a decision needs of a pod's metadata.
+func lean(m rewrite.Metadata) rewrite.Metadata {
+	kept := rewrite.Metadata{}
+	if m.Labels[v1alpha1.LabelMirror] == v1alpha1.MirrorDisabled {
+		kept.Labels = map[string]string{v1alpha1.LabelMirror: v1alpha1.MirrorDisabled}
+	}
+	for _, name := range []string{v1alpha1.AnnotationOriginalImages, v1alpha1.AnnotationImageRepairs, rewrite.StaticPod} {
+		if value, ok := m.Annotations[name]; ok {
+			if kept.Annotations == nil {
+				kept.Annotations = map[string]string{}
+			}
+			kept.Annotations[name] = value
+		}
+	}
+	return kept
+}
+
+// lists reads pods from the API server as streams.
+type lists struct{ api rest.Interface }
+
+func newLists(kube *rest.Config, through *http.Client) (*lists, error) {
+	kube = rest.CopyConfig(kube)
+	kube.ContentConfig = rest.ContentConfig{AcceptContentTypes: "application/json", ContentType: "application/json", NegotiatedSerializer: scheme.Codecs.WithoutConversion()}
+	kube.QPS = -1 // a pass is a few requests, one after the other
+	api, err := rest.UnversionedRESTClientForConfigAndClient(kube, through)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the API server for pods: %w", err)
+	}
+	return &lists{api}, nil
+}
+
+// errEnough ends a list of which no more is wanted.
+var errEnough = errors.New("there are enough")
+
+// stuck lists the pods of a phase that cannot pull an image, of a namespace or, for "", of all.
+func (l *lists) stuck(ctx context.Context, namespace string, phase corev1.PodPhase, each func(stuck) error) error {
+	for token := ""; ; {
+		q := l.api.Get().AbsPath("api", "v1")
+		if namespace != "" {
+			q = q.Namespace(namespace)
+		}
+		q = q.Resource("pods").Param("limit", strconv.Itoa(pageSize)).Param("fieldSelector", "status.phase="+string(phase))
+		if token != "" {
+			q = q.Param("continue", token)
+		}
+		body, err := q.Stream(ctx)
+		if err != nil {
+			return fmt.Errorf("listing pods: %w", err)
+		}
+		meta, err := livelist.Decode(body, "PodList", func(one livelist.Decoder) error {
+			var p listed
+			if err := one.Decode(&p); err != nil {
+				return fmt.Errorf("reading a Pod: %w", err)
+			}
+			if s, is := p.stuck(); is {
+				return each(s)
+			}
+			return nil
+		})
+		err = errors.Join(err, body.Close())
+		if errors.Is(err, errEnough) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("listing pods: %w", err)
+		}
+		if token = meta.Continue; token == "" {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,254 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"golang.org/x/time/rate"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/controller/pass"
+	"github.com/nfo-operator/nfo/internal/mirrored"
+	"github.com/nfo-operator/nfo/internal/rewrite"
+)
+
+const (
+	// Interval is how often the pods that do not start are listed, a little more or less, and wholeEvery how often
+	// those that run are, too: wholeSoon while some of these are stuck.
+	Interval, wholeEvery, wholeSoon = 20 * time.Second, 10 * time.Minute, time.Minute
+	// passLimit bounds one pass.
+	passLimit = 2 * time.Minute
+	// patchesPerSecond is how many pods are changed, on average, and maxPatchesOf how many of one namespace in a pass.
+	patchesPerSecond, maxPatchesOf = 5, 20
+	// deniedFor is how long a missing right is not asked for again.
+	deniedFor = 5 * time.Minute
+	// refusedFor is how long a pod is left alone whose change was refused.
+	refusedFor = 10 * time.Minute
+)
+
+// Options are what a Repairer needs.
+type Options struct {
+	Client client.Client
+	Facts  *mirrored.Facts
+	Events events.EventRecorder
+	// Told is told of images that pods wait for and that have no Artifact.
+	Told interface {
+		Use(namespace string, image rewrite.Image)
+	}
+	Clock clock.PassiveClock
+	// Now is the API server's time.
+	Now func() time.Time
+	// Interval default: Interval.
+	Interval time.Duration
+}
+
+// Repairer repairs pods that cannot pull their images. It needs the lease.
+type Repairer struct {
+	o     Options
+	lists *lists
+	pace  *rate.Limiter
+
+	// whole is when those that run are listed next, and denied when a right was missing.
+	whole, denied time.Time
+	// since is when pods of a phase were first seen to fail, and refused until when pods are left alone.
+	since   map[corev1.PodPhase]map[types.UID]time.Time
+	refused map[types.UID]time.Time
+}
+
+// New makes a Repairer for an API server.
+func New(kube *rest.Config, through *http.Client, o Options) (*Repairer, error) {
+	l, err := newLists(kube, through)
+	if o.Interval == 0 {
+		o.Interval = Interval
+	}
+	return &Repairer{o: o, lists: l, pace: rate.NewLimiter(patchesPerSecond, 2*patchesPerSecond), since: map[corev1.PodPhase]map[types.UID]time.Time{}, refused: map[types.UID]time.Time{}}, err
+}
+
+// Start makes a pass every Interval until ctx ends. What fails is logged and tried again.
+func (r *Repairer) Start(ctx context.Context) error {
+	for {
+		timer := time.NewTimer(wait.Jitter(r.o.Interval, 0.25))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+		if err := r.pass(ctx); err != nil && ctx.Err() == nil {
+			log.FromContext(ctx).Error(err, "Repairing pods that cannot pull their images")
+		}
+	}
+}
+
+func (r *Repairer) pass(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, passLimit)
+	defer cancel()
+	if r.o.Clock.Since(r.denied) < deniedFor {
+		return nil
+	}
+	rules, err := r.o.Facts.Rules(ctx)
+	if err != nil {
+		return err
+	}
+	// Where there is no mirror, only a cluster that has had one gives the right.
+	if rules.Policy() == v1alpha1.RewriteNever {
+		if may, err := r.may(ctx); err != nil || !may {
+			return err
+		}
+	}
+	all, err := r.list(ctx)
+	if apierrors.IsForbidden(err) {
+		r.denied = r.o.Clock.Now()
+	}
+	patched := map[string]int{}
+	for _, s := range all {
+		if patched[s.namespace] >= maxPatchesOf {
+			continue
+		}
+		changed, fault := r.repair(ctx, rules, s)
+		if changed {
+			patched[s.namespace]++
+		}
+		err = errors.Join(err, fault)
+	}
+	return err
+}
+
+// may reports whether pods can be changed in any of the namespaces.
+func (r *Repairer) may(ctx context.Context) (bool, error) {
+	for _, namespace := range r.namespaces() {
+		may, err := mirrored.May(ctx, r.o.Client, authorizationv1.ResourceAttributes{Verb: "patch", Resource: "pods", Namespace: namespace})
+		if err != nil || may {
+			return may, err
+		}
+	}
+	r.denied = r.o.Clock.Now()
+	return false, nil
+}
+
+func (r *Repairer) namespaces() []string {
+	if len(r.o.Facts.Watched) == 0 {
+		return []string{metav1.NamespaceAll}
+	}
+	return r.o.Facts.Watched
+}
+
+// list finds the pods that cannot pull an image.
+func (r *Repairer) list(ctx context.Context) ([]stuck, error) {
+	now := r.o.Clock.Now()
+	for uid, until := range r.refused {
+		if now.After(until) {
+			delete(r.refused, uid)
+		}
+	}
+	all, err := r.listPhase(ctx, corev1.PodPending, nil)
+	if err != nil || now.Before(r.whole) {
+		return all, err
+	}
+	starting := len(all)
+	if all, err = r.listPhase(ctx, corev1.PodRunning, all); err != nil {
+		return all, err
+	}
+	r.whole = now.Add(wholeEvery)
+	if len(all) > starting {
+		r.whole = now.Add(wholeSoon)
+	}
+	return all, nil
+}
+
+// listPhase adds those of a phase. A pod that the list has more than once is there as it was first.
+func (r *Repairer) listPhase(ctx context.Context, phase corev1.PodPhase, all []stuck) ([]stuck, error) {
+	now, seen, of := r.o.Clock.Now(), map[types.UID]time.Time{}, map[string]int{}
+	keep := func(s stuck) error {
+		if len(all) >= maxStuck {
+			return errEnough
+		}
+		if _, twice := seen[s.uid]; twice || of[s.namespace] >= maxStuckOf || now.Before(r.refused[s.uid]) || spent(s) {
+			return nil
+		}
+		since, known := r.since[phase][s.uid]
+		if !known {
+			since = now
+		}
+		seen[s.uid], s.since = since, since
+		of[s.namespace]++
+		all = append(all, s)
+		return nil
+	}
+	for _, namespace := range r.namespaces() {
+		if err := r.lists.stuck(ctx, namespace, phase, keep); err != nil {
+			return all, err
+		}
+	}
+	r.since[phase] = seen
+	return all, nil
+}
+
+// spent reports whether nothing can be changed in a pod any more.
+func spent(s stuck) bool {
+	count, _ := repairsOf(s.pod.Metadata.Annotations)
+	return count >= maxRepairs
+}
+
+// repair reports whether it has tried to change the pod.
+func (r *Repairer) repair(ctx context.Context, rules rewrite.Rules, s stuck) (bool, error) {
+	selected, err := r.o.Facts.Selected(ctx, rules, s.namespace)
+	if err != nil && !errors.Is(err, mirrored.ErrUnknown) {
+		return false, err
+	}
+	var unread error
+	d := decide(s, facts{rules: rules, selected: selected && err == nil, now: r.o.Now(), failing: r.o.Clock.Since(s.since), state: func(i rewrite.Image) v1alpha1.MirrorState {
+		state, err := r.o.Facts.State(ctx, s.namespace, i)
+		unread = errors.Join(unread, err)
+		return state
+	}})
+	if unread != nil {
+		return false, unread
+	}
+	if selected {
+		for _, i := range d.wanted {
+			r.o.Told.Use(s.namespace, i)
+		}
+	}
+	if len(d.changes) == 0 {
+		return false, nil
+	}
+	return true, r.patch(ctx, s, d)
+}
+
+func (r *Repairer) patch(ctx context.Context, s stuck, d decision) error {
+	patch, err := d.pod.StrategicPatch(s.version, d.changes, v1alpha1.AnnotationImageRepairs, d.repairs)
+	if err != nil {
+		return err
+	}
+	if err := r.pace.Wait(ctx); err != nil {
+		return fmt.Errorf("waiting to repair a pod: %w", err)
+	}
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: s.name, UID: s.uid}}
+	switch err := r.o.Client.Patch(ctx, p, client.RawPatch(types.StrategicMergePatchType, patch)); {
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		return nil // it is another one by now; the next pass reads it
+	case err != nil:
+		r.refused[s.uid] = r.o.Clock.Now().Add(refusedFor)
+		return fmt.Errorf("changing the images of Pod %s/%s: %w", s.namespace, s.name, err)
+	}
+	for _, since := range r.since { // the other image has its own time
+		delete(since, s.uid)
+	}
+	pass.Tell(r.o.Events, p, corev1.EventTypeNormal, d.reason, "Repairing", d.why)
+	return nil
+}

@@ -1,0 +1,75 @@
+package environment
+
+import (
+	"context"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
+)
+
+// counting is a webhook server that counts who asks.
+type counting struct {
+	webhook.Server
+	asked *atomic.Int64
+}
+
+func (c counting) Register(path string, hook http.Handler) {
+	c.Server.Register(path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.asked.Add(1)
+		hook.ServeHTTP(w, r)
+	}))
+}
+
+func (w webhooks) counted(s webhook.Server) webhook.Server { return counting{s, w.asked} }
+
+// installPods makes a copy of the product's MutatingWebhookConfiguration that leads here, for the manager's namespaces
+// only, and returns its name when the API server minds it. It goes with the test, before the manager does.
+func (w webhooks) installPods(t testing.TB) string {
+	t.Helper()
+	c := &admissionregistrationv1.MutatingWebhookConfiguration{}
+	if err := configuration("pods.yaml", c); err != nil {
+		t.Fatal(err)
+	}
+	c.Name = fmt.Sprintf("nfo-pods-%d", w.port)
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.certificate.Certificate[0]})
+	for i := range c.Webhooks {
+		hook := &c.Webhooks[i]
+		url := fmt.Sprintf("https://127.0.0.1:%d%s", w.port, *hook.ClientConfig.Service.Path)
+		hook.ClientConfig = admissionregistrationv1.WebhookClientConfig{URL: &url, CABundle: ca}
+		hook.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
+			Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpIn, Values: w.namespaces,
+		}}}
+	}
+	if err := w.Client.Create(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := client.IgnoreNotFound(w.Client.Delete(context.WithoutCancel(t.Context()), c)); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := w.podsMinded(t.Context()); err != nil {
+		t.Fatalf("the webhook %s is not asked: %v", c.Name, err)
+	}
+	return c.Name
+}
+
+// podsMinded waits until the API server asks the pods' webhook.
+func (w webhooks) podsMinded(ctx context.Context) error {
+	return wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+		before := w.asked.Load()
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespaces[0], GenerateName: "probe-"}}
+		p.Spec.Containers = []corev1.Container{{Name: "probe", Image: "probe.example/probe:1"}}
+		return w.Client.Create(ctx, p, client.DryRunAll) == nil && w.asked.Load() > before, nil
+	})
+}
