@@ -11,7 +11,9 @@ IMAGE ?= localhost/nfo:$(VERSION)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # timetzdata: schedules name time zones, and the image has no files of them.
 # No buildvcs: a stray file beside the sources is not a reason for other bytes, and VERSION names the commit.
-BUILD := $(GO) build -buildvcs=false -tags timetzdata -ldflags '$(LDFLAGS)'
+# TAGS adds others, such as s3: the registry then has that storage driver, and the image more than 64 MiB.
+COMMA := ,
+BUILD := $(GO) build -buildvcs=false -tags 'timetzdata$(if $(TAGS),$(COMMA)$(TAGS))' -ldflags '$(LDFLAGS)'
 ARCHITECTURES := amd64 arm64
 IMAGE_TOOL := $(GO) run -C tools/image .
 ARCHIVE := '$(CURDIR)/bin/image/nfo.tar'
@@ -197,7 +199,7 @@ image: ## write the image for amd64 and arm64 to bin/image/nfo.tar, without a co
 	@$(IMAGE_TOOL) roots $(ROOTS)
 	@chmod 755 bin/image/linux-*/nfo; chmod 644 $(ROOTS) # as the Dockerfile copies them, under any umask
 	@$(IMAGE_TOOL) build --name '$(IMAGE)' --version '$(VERSION)' --revision '$(REVISION)' --epoch '$(SOURCE_DATE_EPOCH)' \
-	  --roots $(ROOTS) --output $(ARCHIVE) $(foreach a,$(ARCHITECTURES),linux/$(a)='$(CURDIR)/bin/image/linux-$(a)/nfo')
+	  --roots $(ROOTS) $(if $(TAGS),--limit 80) --output $(ARCHIVE) $(foreach a,$(ARCHITECTURES),linux/$(a)='$(CURDIR)/bin/image/linux-$(a)/nfo')
 
 .PHONY: push
 push: ## push the image to IMAGE=<registry>/<repository>:<tag>, and print its digest

@@ -3,7 +3,7 @@
 //
 // Contract: the archive's bytes follow from its inputs and the Go release alone. Paths are sorted,
 // owners are 0:0, modes are fixed, and every time is the one that --epoch gives. An image
-// whose files take more than 64 MiB is refused, and so is a binary that could not start in it.
+// whose files take more than 64 MiB, or what --limit says, is refused, and so is a binary that could not start in it.
 //
 // Decision: go-containerregistry writes the image, because it is the library behind crane and
 // ko, and needs neither root nor a daemon. The root certificates are those of

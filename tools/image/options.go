@@ -15,9 +15,9 @@ import (
 
 // parseBuild reads build's arguments into a spec and the archive's path.
 func parseBuild(args []string) (spec, string, error) {
-	s := spec{limit: maxUnpacked}
+	var s spec
 	var name, output string
-	var epoch int64
+	var epoch, limit int64
 	flags := flag.NewFlagSet("image build", flag.ContinueOnError)
 	flags.StringVar(&output, "output", "", "the archive's `path` (required)")
 	flags.StringVar(&name, "name", "", "the image's `name`, by which docker and containerd will know it (required)")
@@ -25,6 +25,7 @@ func parseBuild(args []string) (spec, string, error) {
 	flags.StringVar(&s.version, "version", "dev", "the `version` in the labels")
 	flags.StringVar(&s.revision, "revision", "unknown", "the `commit` in the labels")
 	flags.Int64Var(&epoch, "epoch", 0, "the `second` since 1970 that everything in the image dates from")
+	flags.Int64Var(&limit, "limit", maxUnpacked>>20, "how many `MiB` the files of one platform's image may take together")
 	if err := flags.Parse(args); err != nil {
 		return s, "", errors.Join(errUsage, err)
 	}
@@ -32,6 +33,7 @@ func parseBuild(args []string) (spec, string, error) {
 		fmt.Fprintln(os.Stderr, "image build needs --name, --output, --roots and a <platform>=<binary>")
 		return s, "", errUsage
 	}
+	s.limit = limit << 20
 	s.created = time.Unix(epoch, 0).UTC()
 	var err error
 	if s.name, err = parseName(name); err != nil {

@@ -48,7 +48,7 @@ func TestReplicasReadEachBlobOnce(t *testing.T) {
 				}
 			})
 		}
-		time.Sleep(90 * time.Minute) // of the bubble's clock
+		<-time.After(90 * time.Minute) // of the bubble's clock
 		cancel()
 		replicas.Wait()
 		if found.Load() != int64(len(all)) || passes.Load() != 1 {

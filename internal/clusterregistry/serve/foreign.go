@@ -43,8 +43,8 @@ func newForeign(ctx context.Context, s configuration.Storage) (*foreign, error) 
 }
 
 // probe asks the storage for anything. It need not be there.
-func (f *foreign) probe() error {
-	_, err := f.driver.Stat(context.Background(), "/")
+func (f *foreign) probe(ctx context.Context) error {
+	_, err := f.driver.Stat(ctx, "/")
 	if errors.As(err, &storagedriver.PathNotFoundError{}) {
 		return nil
 	}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/storage"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
@@ -69,6 +71,7 @@ func (u *usage) get(now time.Time) (volume.Usage, error) {
 // guarded answers uploads with 507 while the volume is too full, also the one that fills it.
 func (r *Registry) guarded(next http.Handler) http.Handler {
 	u := &usage{volume: r.o.Volume}
+	tidy := rate.Sometimes{Interval: 10 * time.Minute}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if now, err := u.get(time.Now()); err == nil && uploads(req) {
 			if why := r.o.Guard.refuses(now); why != "" {
@@ -86,7 +89,17 @@ func (r *Registry) guarded(next http.Handler) http.Handler {
 			return
 		}
 		next.ServeHTTP(noted, req.WithContext(ctx))
+		if errors.Is(limit.Refused(), storage.ErrTooManyUploads) {
+			tidy.Do(r.tidy)
+		}
 	})
+}
+
+// tidy asks for a collection, which deletes uploads that nobody goes on with.
+func (r *Registry) tidy() {
+	if _, err := r.collector.ask(request{}); err != nil {
+		r.o.Log.Error("could not ask for a collection, which deletes old uploads", "error", err)
+	}
 }
 
 // uploads reports whether a request brings a blob.

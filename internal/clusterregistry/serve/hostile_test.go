@@ -74,6 +74,9 @@ func TestUploadsOfARepositoryAreBounded(t *testing.T) {
 	if res, text := s.ask(http.MethodPost, "/v2/r/blobs/uploads/", nil, ""); res.StatusCode != http.StatusTooManyRequests || !strings.Contains(text, "have begun and not ended") {
 		t.Error(res.Status, text)
 	}
+	if got := s.state(http.MethodGet, ""); got.Requested != 1 {
+		t.Errorf("%d collections were asked for", got.Requested)
+	}
 	if res, text := s.ask(http.MethodPost, "/v2/other/blobs/uploads/", nil, ""); res.StatusCode != http.StatusAccepted {
 		t.Error("another repository:", res.Status, text)
 	}

@@ -60,16 +60,22 @@ func (r *Registry) Collect(to chan<- prometheus.Metric) {
 	gauge(requestsNow, float64(len(r.turns.all)))
 	if r.prober.ready(time.Now()) == nil {
 		gauge(volumeReady, 1)
-		if r.foreign != nil {
-			// How full other storage is cannot be asked.
-		} else if u, err := r.o.Volume.Usage(); err == nil {
-			gauge(volumeBytes, float64(u.Size))
-			gauge(volumeFreeBytes, float64(u.Free))
-		}
+		r.collectUsage(gauge)
 	} else {
 		gauge(volumeReady, 0)
 	}
 	for _, c := range r.counters.all() {
 		c.Collect(to)
+	}
+}
+
+// collectUsage shows how full the volume is. Other storage cannot be asked.
+func (r *Registry) collectUsage(gauge func(*prometheus.Desc, float64)) {
+	if r.foreign != nil {
+		return
+	}
+	if u, err := r.o.Volume.Usage(); err == nil {
+		gauge(volumeBytes, float64(u.Size))
+		gauge(volumeFreeBytes, float64(u.Free))
 	}
 }

@@ -98,7 +98,7 @@ func (r *Registry) keepContent(ctx context.Context) (err error) {
 		if r.foreign, err = newForeign(ctx, o.Storage); err != nil {
 			return err
 		}
-		r.prober = &prober{probe: r.foreign.probe}
+		r.prober = &prober{probe: func() error { return r.foreign.probe(ctx) }}
 		return nil
 	}
 	if o.Collection.Workers == 0 && o.Volume.Kind() == volume.Local {

@@ -40,7 +40,7 @@ var (
 	// errNoRoom is a large manifest that waits for others.
 	errNoRoom = fmt.Errorf("%w: at most %d requests at a time may read or write manifests of more than %d KiB. Try again", ErrBusy, atOnce, Large>>10)
 	// ErrTooManyUploads is a repository with maxUploads uploads that have not ended.
-	ErrTooManyUploads = fmt.Errorf("more than %d uploads to this repository have begun and not ended: end or cancel them; a collection deletes those that nobody goes on with", maxUploads)
+	ErrTooManyUploads = fmt.Errorf("more than %d uploads to this repository have begun and not ended: end or cancel them. A collection was asked for, which deletes those that nobody goes on with", maxUploads)
 )
 
 type limitKey struct{}
