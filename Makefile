@@ -54,7 +54,7 @@ charts/nfo/files:
 	rm -rf $@
 	mkdir -p $@/crd $@/rbac $@/webhook
 	cp config/crd/nfo.dev_*.yaml $@/crd
-	cp config/rbac/{identity,role,watched,purger,remover,checker,registry,tenants,workloads}.yaml $@/rbac
+	cp config/rbac/{identity,role,watched,purger,remover,checker,registry,tenants,workloads,mirror_purger}.yaml $@/rbac
 	cp config/webhook/{webhook,tombstones,manager,purger}.yaml $@/webhook
 
 .PHONY: verify
@@ -117,8 +117,9 @@ cover: ## print which part of each package the tests beside its code cover
 .PHONY: e2e
 e2e: build node-cluster bin/demo bin/peers $(HELM) ## install the chart on a node of a real cluster, as root, and tell the whole story (15 minutes)
 	@$(MAKE) --no-print-directory image IMAGE=registry.example.com/nfo:e2e
-	NFO_E2E=1 $(GO) test ./test/e2e -skip TestClusterRegistry -count=1 -v -timeout 40m
+	NFO_E2E=1 $(GO) test ./test/e2e -run TestNfo -count=1 -v -timeout 40m
 	NFO_E2E=1 $(GO) test ./test/e2e -run TestClusterRegistry -count=1 -v -timeout 15m
+	NFO_E2E=1 $(GO) test ./test/e2e -run TestMirror -count=1 -v -timeout 20m
 
 .PHONY: fuzz-import
 fuzz-import: ## look for inputs that break kubectl nfo import, for NFO_FUZZ (default 10m)

@@ -147,6 +147,12 @@ type ArtifactList struct {
 	Items           []Artifact `json:"items"`
 }
 
+// Kept reports whether somebody asked that the copy stay, whether anything uses it or not; see AnnotationKeep.
+func (a *Artifact) Kept() bool {
+	_, keep := a.Annotations[AnnotationKeep]
+	return keep
+}
+
 // Releasing reports whether a purge has claimed the copy.
 func (a *Artifact) Releasing() bool { return a.Status.State == MirrorReleasing }
 

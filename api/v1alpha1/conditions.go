@@ -48,6 +48,8 @@ const (
 	ReasonUnreferenced = "Unreferenced"
 	// ReasonReleased: nothing holds it and it has been released.
 	ReasonReleased = "Released"
+	// ReasonReleasing: a purge removes the copy of an Artifact from the mirror, because nothing uses it.
+	ReasonReleasing = "Releasing"
 	// ReasonUnknown: not known yet.
 	ReasonUnknown = "Unknown"
 	// ReasonHoldersUnknown: objects that may reference this one cannot be listed reliably, such as while
@@ -230,11 +232,13 @@ const (
 	// AnnotationIgnore on a Secret in which Helm keeps the record of a release, with any value, excludes it: the
 	// operator does not read the record, and what it names is not in use by it.
 	AnnotationIgnore = "nfo.dev/ignore"
+	// AnnotationKeep on an Artifact, with any value, keeps its copy in the mirror although no workload uses it.
+	AnnotationKeep = "nfo.dev/keep"
 )
 
 // Annotations are those that the operator reads, of objects of its kinds, of their CustomResourceDefinitions and of
 // Secrets with release records. The others are not kept in its memory.
-var Annotations = []string{AnnotationOnDelete, AnnotationRestoreDigest, AnnotationSealedDigests, AnnotationObjectsRestored, AnnotationExpireNow, AnnotationIgnore}
+var Annotations = []string{AnnotationOnDelete, AnnotationRestoreDigest, AnnotationSealedDigests, AnnotationObjectsRestored, AnnotationExpireNow, AnnotationIgnore, AnnotationKeep}
 
 // Finalizer is on every object of this group but tombstones: deletion waits for the operator.
 const Finalizer = "nfo.dev/protect"

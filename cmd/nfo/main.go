@@ -1,5 +1,5 @@
 // Command nfo is the operator: `nfo manager` runs the controllers, `nfo purge` sweeps one store,
-// `nfo registry` serves artifacts from a volume, `nfo check` checks that all of it works, `nfo remove` is the way out.
+// `nfo registry` serves artifacts from a volume, `nfo agent` serves mirrored images to a node, `nfo check` checks that all of it works, `nfo remove` is the way out.
 package main
 
 import (
@@ -49,6 +49,6 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newManagerCommand(), newPurgeCommand(), newRemoveCommand(), newCheckCommand(), newChartCommand(), newRegistryCommand())
+	root.AddCommand(newManagerCommand(), newPurgeCommand(), newRemoveCommand(), newCheckCommand(), newChartCommand(), newRegistryCommand(), newAgentCommand())
 	return root
 }

@@ -53,20 +53,42 @@ func shareWithReplicas(ctx context.Context, g *errgroup.Group, cfg registryConfi
 	if err != nil {
 		return shared, err
 	}
+	log := logr.FromSlogHandler(cfg.Log.Handler())
+	var keeper *certificate.Keeper
 	switch {
 	case cfg.certificates != "":
-		shared.tls, err = certificateOf(ctx, g, cfg.certificates)
+		if shared.tls, err = certificateOf(ctx, g, cfg.certificates); err != nil {
+			return shared, err
+		}
+		if cfg.agents {
+			keeper = incluster.AgentKeeper(live, cfg.namespace, log)
+		}
 	case live != nil:
-		keeper := incluster.Keeper(live, cfg.namespace, cfg.names, logr.FromSlogHandler(cfg.Log.Handler()))
-		shared.tls, shared.ready = keptCertificate(ctx, g, keeper), keeper.Ready
+		keeper = incluster.Keeper(live, cfg.namespace, cfg.names, cfg.agents, log)
+		shared.tls, shared.ready = tlsConfig(keeper.GetCertificate), keeper.Ready
 	}
-	return shared, err
+	if keeper != nil {
+		g.Go(func() error { return keeper.Start(ctx) })
+	}
+	if cfg.agents {
+		trustAgents(shared.tls, keeper)
+	}
+	return shared, nil
 }
 
-// keptCertificate is a configuration with the certificate of a keeper, which runs until ctx ends.
-func keptCertificate(ctx context.Context, g *errgroup.Group, keeper *certificate.Keeper) *tls.Config {
-	g.Go(func() error { return keeper.Start(ctx) })
-	return tlsConfig(keeper.GetCertificate)
+// trustAgents asks clients for a certificate of the keeper's authorities, as they are at each handshake. Who presents none
+// logs in. A certificate for servers, such as the registry's own, is refused in the handshake.
+func trustAgents(config *tls.Config, keeper *certificate.Keeper) {
+	base := config.Clone()
+	// A session that is resumed would be of an authority that may have gone.
+	base.SessionTicketsDisabled = true
+	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		now := base.Clone()
+		if authorities := keeper.Authorities(); authorities != nil {
+			now.ClientAuth, now.ClientCAs = tls.VerifyClientCertIfGiven, authorities
+		}
+		return now, nil
+	}
 }
 
 func tlsConfig(get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {

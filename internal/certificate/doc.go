@@ -27,6 +27,10 @@
 //   - A replica that has not read the Secret for half an overlap is not ready, and so out of the
 //     Service before the authority of its leaf leaves the bundle.
 //
+// A Keeper can also issue one certificate for clients of its server, into a Secret of its own, which has no key of an
+// authority. Here the roles are changed: replicas trust the bundle, which they read in every pass, and clients present the
+// leaf, so that a leaf of a new authority is known to every ready replica an overlap before it is issued.
+//
 // Decision: own code on crypto/x509. Rejected: open-policy-agent/cert-controller, which replaces
 // the one authority in the bundle in the same step as the leaf, while the replicas still serve
 // the old leaf from a mounted Secret that the kubelet refreshes a minute later or, by default,

@@ -3,6 +3,8 @@ package certificate
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"net/http"
@@ -44,6 +46,11 @@ type Options struct {
 	// ConfigMap is the name of the one whose key ca.crt gets the bundle. It is created if it is missing.
 	// "": none.
 	ConfigMap string
+	// ClientSecret is the name of the Secret that gets a certificate for clients of the server, in tls.crt and tls.key, of
+	// the same authorities. It gets no key of an authority, so that nodes may read it. "": none.
+	ClientSecret string
+	// ClientSubject is who those clients are.
+	ClientSubject pkix.Name
 	// Of is whose certificate it is, in messages: "webhook" unless given.
 	Of    string
 	Clock clock.Clock // the usual one if nil
@@ -58,6 +65,9 @@ type Keeper struct {
 	serving atomic.Pointer[tls.Certificate]
 	// passed is when the last pass that did all it should began.
 	passed atomic.Pointer[time.Time]
+	// authorities are those of the bundle, and learnt is the state after the last round.
+	authorities atomic.Pointer[x509.CertPool]
+	learnt      state
 }
 
 // +kubebuilder:rbac:groups="",namespace=nfo-system,resources=secrets,verbs=create
@@ -139,7 +149,7 @@ func (k *Keeper) Ensure(ctx context.Context) error {
 			return err
 		case !again:
 			k.passed.Store(&began)
-			return nil
+			return k.ensureClient(ctx)
 		}
 	}
 	if err == nil {
@@ -184,6 +194,7 @@ func (k *Keeper) round(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	k.serving.Store(s.pick(k.serving.Load(), k.names, now))
+	k.learn(s)
 	return wrote || injected, nil
 }
 

@@ -32,6 +32,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/backend"
 	"github.com/nfo-operator/nfo/internal/chart"
+	"github.com/nfo-operator/nfo/internal/controller/artifact"
 	chartcontroller "github.com/nfo-operator/nfo/internal/controller/chart"
 	"github.com/nfo-operator/nfo/internal/controller/manifest"
 	"github.com/nfo-operator/nfo/internal/controller/store"
@@ -122,10 +123,11 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	registries := backend.NewRegistries(live, o.Transport, timed, o.SecondLook, registry.AddressesOf(o.Purger.AllowLoopback), o.Cluster)
 	recorder := mgr.GetEventRecorder("nfo")
 	read, woken := chartcontroller.NewReadings(), make(chan event.GenericEvent)
-	running, err := workloads(mgr, o)
+	reader, err := workload.NewReader(mgr.GetConfig(), mgr.GetHTTPClient(), o.Charts, o.Clock, o.now)
 	if err != nil {
 		return err
 	}
+	running := workload.NewKnown(reader)
 	letGo := &release.Releaser{
 		API: mgr.GetClient(), Live: live, Holders: finder, Open: registries.Open, Purges: release.NewPurges(o.Clock), Clock: o.Clock, Now: o.now,
 		Places: o.Places, Workloads: running.Live,
@@ -158,6 +160,10 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		}),
 		mgr.Add(&settings.Keeper{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: o.Namespace, Settings: o.Settings}),
 		setupArtifact(mgr, o, live, registries, timed),
+		setupNeed(mgr, &artifact.NeedReconciler{
+			Client: mgr.GetClient(), Live: live, Images: reader.ReadImages, Watched: o.Watched, Own: o.Purger.Image, Clock: o.Clock, Now: o.now,
+			Mirror: client.ObjectKey{Namespace: o.Namespace, Name: v1alpha1.MirrorName},
+		}),
 		setupSite(mgr, o.Watched, &version.Reconciler[*v1alpha1.SiteNetworkService]{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),
@@ -176,15 +182,6 @@ func (o Options) withDefaults() Options {
 	o.Namespace = cmp.Or(o.Namespace, v1alpha1.ManagerNamespace)
 	o.Mirror.Copies = cmp.Or(o.Mirror.Copies, DefaultCopies)
 	return o
-}
-
-// workloads reads what workloads run.
-func workloads(mgr manager.Manager, o Options) (*workload.Known, error) {
-	reader, err := workload.NewReader(mgr.GetConfig(), mgr.GetHTTPClient(), o.Charts, o.Clock, o.now)
-	if err != nil {
-		return nil, err
-	}
-	return workload.NewKnown(reader), nil
 }
 
 func setupStore(mgr manager.Manager, w reference.Watched, r *store.Reconciler) error {

@@ -181,6 +181,11 @@ func succeeded(resp *http.Response) bool { return resp.StatusCode >= 200 && resp
 
 // do sends a request with authentication and returns the answer, whatever its status. Its body is an answerBody.
 func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
+	return c.doBy(ctx, c.auth, r)
+}
+
+// doBy is do by a client of its own: that of calls, or that of blobs.
+func (c *Client) doBy(ctx context.Context, by *auth.Client, r request) (*http.Response, error) {
 	scheme := "https"
 	if c.location.PlainHTTP {
 		scheme = "http"
@@ -202,7 +207,7 @@ func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
 	for key, values := range r.header {
 		req.Header[key] = values
 	}
-	resp, err := c.auth.Do(req)
+	resp, err := by.Do(req)
 	if err != nil {
 		end(err)
 		return nil, c.sendFailed(err)

@@ -150,6 +150,9 @@ func (c *Client) putAbsentTag(ctx context.Context, repository, tag string, m Man
 	if err := notListed(tag, tags, err); err != nil {
 		return nil, err
 	}
+	if tags == nil { // it has none, which is not the same as unknown
+		tags = []string{}
+	}
 	return tags, c.putTag(ctx, repository, tag, m)
 }
 

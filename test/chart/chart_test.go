@@ -30,6 +30,7 @@ const (
 	folder = "../../charts/nfo"
 	// namespace is not the one that config has.
 	namespace  = "operators"
+	privileged = "operators-privileged"
 	repository = "registry.example.com:5000/nfo"
 )
 
@@ -86,6 +87,9 @@ func render(t *testing.T, values string) objects {
 		admitted(t, name, o.DeepCopy())
 		if pod := podOf(t, o); pod != nil {
 			pod.Namespace, pod.Name = namespace, "pod"
+			if o.GetKind() == "DaemonSet" { // it is in the network of the node, which is no restricted pod
+				pod.Namespace = privileged
+			}
 			if err := env.Client.Create(t.Context(), pod, client.DryRunAll); err != nil {
 				t.Errorf("the pod of %s would not be admitted: %v", name, err)
 			}
@@ -98,10 +102,11 @@ func render(t *testing.T, values string) objects {
 // by itself.
 func prepare(t *testing.T) {
 	t.Helper()
-	restricted, checker := &corev1.Namespace{}, &corev1.ServiceAccount{}
+	restricted, open, checker := &corev1.Namespace{}, &corev1.Namespace{}, &corev1.ServiceAccount{}
+	open.Name = privileged
 	restricted.Name, restricted.Labels = namespace, map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}
 	checker.Namespace, checker.Name = namespace, "nfo-checker"
-	for _, o := range []client.Object{restricted, checker} {
+	for _, o := range []client.Object{restricted, open, checker} {
 		if err := env.Client.Create(t.Context(), o); err != nil && !apierrors.IsAlreadyExists(err) {
 			t.Fatal(err)
 		}
@@ -149,7 +154,7 @@ func admitted(t *testing.T, name string, o *unstructured.Unstructured) {
 // for others.
 func podOf(t *testing.T, o *unstructured.Unstructured) *corev1.Pod {
 	t.Helper()
-	if !slices.Contains([]string{"Deployment", "Job"}, o.GetKind()) {
+	if !slices.Contains([]string{"Deployment", "DaemonSet", "Job"}, o.GetKind()) {
 		return nil
 	}
 	spec, found, err := unstructured.NestedMap(o.Object, "spec", "template", "spec")

@@ -35,10 +35,14 @@ func withoutRegistry(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 	}
-	never := func(text string) string { return strings.ReplaceAll(text, ".Values.registry.enabled", "false") }
+	never := func(text string) string {
+		return strings.NewReplacer("$.Values.registry.enabled", "false", ".Values.registry.enabled", "false").Replace(text)
+	}
 	change("templates/deployment.yaml", never)
 	change("templates/networkpolicy.yaml", never)
 	change("templates/NOTES.txt", never)
+	change("templates/alerts.yaml", never)
+	change("templates/check.yaml", never)
 	change("values.yaml", func(text string) string {
 		before, rest, _ := strings.Cut(text, "\nregistry:\n")
 		_, after, _ := strings.Cut(rest, "\n# -- Nodes that the operator may run on.")
@@ -73,7 +77,7 @@ func enablesRegistry(t *testing.T, run func(...string)) {
 	if err != nil || len(secret) != 64 {
 		t.Fatalf("the secret of uploads: %q, %v", secret, err)
 	}
-	keeper := incluster.Keeper(registry, "release", nil, logr.Discard())
+	keeper := incluster.Keeper(registry, "release", nil, false, logr.Discard())
 	if err := errors.Join(keeper.Ensure(t.Context()), keeper.Ready(nil)); err != nil {
 		t.Fatalf("the certificate: %v", err)
 	}

@@ -129,6 +129,11 @@ large:
 {{- index $registry .name | default (index (include "nfo.registryScales" .root | fromYaml) $registry.scale .name) | toJson }}
 {{- end }}
 
+{{/* "true" if more than one replica of the registry may run, otherwise empty. */}}
+{{- define "nfo.registryMany" -}}
+{{- if or (gt (int .Values.registry.replicas) 1) .Values.registry.autoscaling.enabled }}true{{ end }}
+{{- end }}
+
 {{/* The labels by which Services, budgets and policies find the registry's pods. They never change. */}}
 {{- define "nfo.registrySelector" -}}
 app.kubernetes.io/name: nfo
@@ -147,10 +152,37 @@ app.kubernetes.io/component: registry
 {{/* The names beside the Service's that the registry's certificate is for, with commas. */}}
 {{- define "nfo.registryNames" -}}
 {{- $names := .Values.registry.certificate.names }}
+{{- if and .Values.mirror.enabled (eq .Values.mirror.nodeAccess "ClusterIP") }}
+{{- $names = append $names .Values.registry.service.clusterIP }}
+{{- end }}
 {{- with .Values.registry.host }}
 {{- $names = append $names (regexReplaceAll ":[0-9]+$" . "" | trimPrefix "[" | trimSuffix "]") }}
 {{- end }}
 {{- join "," (uniq $names) }}
+{{- end }}
+
+{{/* Whether nodes have an agent; empty if not. */}}
+{{- define "nfo.agents" -}}
+{{- if and .Values.mirror.enabled (ne .Values.mirror.nodeAccess "NodePort") }}true{{ end }}
+{{- end }}
+
+{{/* What stands before an image's name in pods that pull from the mirror: spec.mirror.pullAddress of its store. */}}
+{{- define "nfo.mirrorPullAddress" -}}
+{{- $service := .Values.registry.service }}
+{{- if eq .Values.mirror.nodeAccess "NodePort" }}127.0.0.1:{{ $service.nodePort }}/mirror.nfo.dev
+{{- else if eq .Values.mirror.nodeAccess "ClusterIP" }}{{ $service.clusterIP }}/mirror.nfo.dev
+{{- else }}127.0.0.1:{{ .Values.mirror.agent.port }}
+{{- end }}
+{{- end }}
+
+{{/* The labels by which the agents are found. They never change. */}}
+{{- define "nfo.agentSelector" -}}
+app.kubernetes.io/name: nfo
+app.kubernetes.io/component: agent
+{{- end }}
+
+{{- define "nfo.agentLabels" -}}
+{{- merge (include "nfo.agentSelector" . | fromYaml) (include "nfo.labels" . | fromYaml) | toYaml }}
 {{- end }}
 
 {{/* The restricted Pod Security Standard. */}}

@@ -1,5 +1,5 @@
-// Package incluster keeps what replicas of the registry share in the cluster: the certificate, and the secret that
-// signs the state of uploads.
+// Package incluster keeps what replicas of the registry share in the cluster: the certificate, the secret that signs the
+// state of uploads, and the client certificate of the nodes' agents.
 //
 // Decision: the chart creates the Secrets and the ConfigMap without data, and the registry may only read and update
 // these, by name. Rejected: the right to create Secrets, because it cannot be limited by name. Whoever controls the

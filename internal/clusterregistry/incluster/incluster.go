@@ -3,6 +3,7 @@ package incluster
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509/pkix"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/certificate"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/access"
 )
 
 const (
@@ -29,17 +31,38 @@ const (
 	maxTries       = 8
 )
 
-// +kubebuilder:rbac:groups="",namespace=nfo-system,resources=secrets,resourceNames=nfo-registry-certificate;nfo-registry-uploads,verbs=get;update
+// +kubebuilder:rbac:groups="",namespace=nfo-system,resources=secrets,resourceNames=nfo-registry-certificate;nfo-registry-uploads;nfo-agent-certificate,verbs=get;update
 // +kubebuilder:rbac:groups="",namespace=nfo-system,resources=configmaps,resourceNames=nfo-registry-ca,verbs=get;patch
 
 // Keeper returns the keeper of the registry's certificate in a namespace. The certificate is for the Service
 // nfo-registry, for localhost (of use behind a port that is forwarded) and for names, which are DNS names and IP
-// addresses. live reads and writes without a cache.
-func Keeper(live client.Client, namespace string, names []string, log logr.Logger) *certificate.Keeper {
-	return certificate.New(certificate.Options{
-		Client: live, Namespace: namespace, Secret: v1alpha1.RegistrySecretName, Service: v1alpha1.RegistryName,
-		ConfigMap: v1alpha1.RegistryBundleName, Names: append([]string{"localhost", "127.0.0.1", "::1"}, names...), Of: "registry", Log: log,
-	})
+// addresses. With agents it also issues the client certificate of the nodes' agents. live reads and writes without a
+// cache.
+func Keeper(live client.Client, namespace string, names []string, agents bool, log logr.Logger) *certificate.Keeper {
+	o := options(live, namespace, log)
+	o.ConfigMap, o.Names = v1alpha1.RegistryBundleName, append([]string{"localhost", "127.0.0.1", "::1"}, names...)
+	if agents {
+		o.ClientSecret, o.ClientSubject = v1alpha1.AgentSecretName, agentSubject()
+	}
+	return certificate.New(o)
+}
+
+// AgentKeeper returns the keeper of the client certificate of the nodes' agents alone, for a registry whose own
+// certificate somebody else makes.
+func AgentKeeper(live client.Client, namespace string, log logr.Logger) *certificate.Keeper {
+	o := options(live, namespace, log)
+	o.ClientSecret, o.ClientSubject = v1alpha1.AgentSecretName, agentSubject()
+	return certificate.New(o)
+}
+
+func options(live client.Client, namespace string, log logr.Logger) certificate.Options {
+	return certificate.Options{
+		Client: live, Namespace: namespace, Secret: v1alpha1.RegistrySecretName, Service: v1alpha1.RegistryName, Of: "registry", Log: log,
+	}
+}
+
+func agentSubject() pkix.Name {
+	return pkix.Name{CommonName: access.AgentName, Organization: []string{access.AgentOrganization}}
 }
 
 // UploadsSecret returns the secret that signs the state of uploads, which all replicas in a namespace share. It is

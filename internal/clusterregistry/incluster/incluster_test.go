@@ -116,7 +116,7 @@ func TestReplicasShareTheUploadsSecret(t *testing.T) {
 func TestKeeper(t *testing.T) {
 	t.Parallel()
 	c := fake.NewClientBuilder().Build()
-	k := incluster.Keeper(c, namespace, []string{"registry.example.com", "192.0.2.7"}, logr.Discard())
+	k := incluster.Keeper(c, namespace, []string{"registry.example.com", "192.0.2.7"}, false, logr.Discard())
 	if err := k.Ready(nil); err == nil {
 		t.Error("it is ready without a certificate")
 	}

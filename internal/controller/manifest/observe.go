@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -167,21 +169,35 @@ func (r *Reconciler) ask(ctx context.Context, seen *manifestSeen, entries []v1al
 		return nil, err
 	}
 	began := r.Polls.clock.Now()
-	for i, e := range entries {
-		tag, err := look(ctx, reg, e)
-		switch {
-		case registry.OfOne(err):
-			trouble = cmp.Or(trouble, err)
-		case err != nil:
-			return entries[:i+1], err
-		default:
-			seen.tags[inventory.KeyOf(e)] = tag
+	for some := range slices.Chunk(entries, asksAtOnce) {
+		asked = entries[:len(asked)+len(some)]
+		tags, errs := lookAll(ctx, reg, some)
+		for i, e := range some {
+			switch err := errs[i]; {
+			case registry.OfOne(err):
+				trouble = cmp.Or(trouble, err)
+			case err != nil:
+				return asked, err
+			default:
+				seen.tags[inventory.KeyOf(e)] = tags[i]
+			}
 		}
 		if r.Polls.clock.Since(began) > turnTime {
-			return entries[:i+1], trouble
+			break
 		}
 	}
-	return entries, trouble
+	return asked, trouble
+}
+
+// lookAll looks at some entries at once.
+func lookAll(ctx context.Context, reg *registry.Client, entries []v1alpha1.ArtifactStatus) ([]tagSeen, []error) {
+	tags, errs := make([]tagSeen, len(entries)), make([]error, len(entries))
+	var all sync.WaitGroup
+	for i, e := range entries {
+		all.Go(func() { tags[i], errs[i] = look(ctx, reg, e) })
+	}
+	all.Wait()
+	return tags, errs
 }
 
 // look resolves an entry's tag. Of a digest that is new it reads the image manifest too: the type of its

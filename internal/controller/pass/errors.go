@@ -126,7 +126,7 @@ func Explain(err error) string {
 }
 
 // againAfter is when an object is looked at again after somebody else has written it: the cache has it by then, mostly.
-const againAfter = 100 * time.Millisecond
+const againAfter = 30 * time.Millisecond
 
 // Finish turns the pass's error into controller-runtime's answer. Nothing is ever terminal:
 // on the way of a deletion that would strand the object.

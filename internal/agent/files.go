@@ -1,0 +1,100 @@
+package agent
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+)
+
+const (
+	// maxFile is how much of a file with certificates is read, in bytes.
+	maxFile = 1 << 20
+	// reread is how long what was read of the files counts.
+	reread = 10 * time.Second
+)
+
+// Files are names of files in PEM: the authorities of the registry's certificate, and the client certificate with its key.
+type Files struct{ Authorities, Certificate, Key string }
+
+// transports has a transport with the certificates in the files, as they are.
+type transports struct {
+	files      Files
+	serverName string
+
+	mu      sync.Mutex
+	at      time.Time
+	content [3][]byte
+	current *http.Transport
+}
+
+func newTransports(f Files, serverName string) *transports {
+	return &transports{files: f, serverName: serverName}
+}
+
+// now returns the transport. Where the files have become unreadable, the one before goes on.
+func (t *transports) now() (http.RoundTripper, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.current != nil && time.Since(t.at) < reread {
+		return t.current, nil
+	}
+	if err := t.read(); err != nil && t.current == nil {
+		return nil, fmt.Errorf("reading the certificates for the registry: %w", err)
+	}
+	t.at = time.Now()
+	return t.current, nil
+}
+
+func (t *transports) read() error {
+	var content [3][]byte
+	for i, name := range []string{t.files.Authorities, t.files.Certificate, t.files.Key} {
+		var err error
+		if content[i], err = readBounded(name, maxFile); err != nil {
+			return err
+		}
+	}
+	if t.current != nil && bytes.Equal(content[0], t.content[0]) && bytes.Equal(content[1], t.content[1]) && bytes.Equal(content[2], t.content[2]) {
+		return nil
+	}
+	pair, err := tls.X509KeyPair(content[1], content[2])
+	if err != nil {
+		return fmt.Errorf("%s and %s are not a certificate and its key", t.files.Certificate, t.files.Key)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(content[0]) {
+		return fmt.Errorf("%s has no certificate", t.files.Authorities)
+	}
+	if t.current != nil {
+		t.current.CloseIdleConnections()
+	}
+	t.current = newTransport(&tls.Config{
+		MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: t.serverName,
+		// Certificates would be left out where the server names other authorities, and then nobody says why.
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil },
+	})
+	t.content = content
+	return nil
+}
+
+// readBounded reads a file that may not be longer.
+func readBounded(name string, limit int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	if int64(len(content)) > limit {
+		return nil, fmt.Errorf("%s has more than %d bytes", name, limit)
+	}
+	return content, nil
+}

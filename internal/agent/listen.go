@@ -1,0 +1,229 @@
+package agent
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// firstByteTimeout bounds how long a connection may be open without saying what it speaks.
+	firstByteTimeout = 10 * time.Second
+	// maxConnections is how many may be open at a time. Others wait to be accepted.
+	maxConnections = 1024
+	// ending is how long answers that have begun may go on when the agent ends.
+	ending = 20 * time.Second
+	// recordHandshake is the first byte of TLS, and of no request of HTTP.
+	recordHandshake = 0x16
+)
+
+// Listen takes a port of both loopback addresses. A node without IPv6 has one of them. Errors mean that the port is not
+// the agent's: nothing may be told to a container runtime then.
+func Listen(ctx context.Context, port int) ([]net.Listener, error) {
+	var all []net.Listener
+	var config net.ListenConfig
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		address := net.JoinHostPort(host, strconv.Itoa(port))
+		l, err := config.Listen(ctx, "tcp", address)
+		switch {
+		case err == nil:
+			all = append(all, l)
+			if port == 0 {
+				port = l.Addr().(*net.TCPAddr).Port
+			}
+			continue
+		case host == "::1" && (errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)):
+			continue // the node has no IPv6
+		case errors.Is(err, syscall.EADDRINUSE):
+			err = fmt.Errorf("taking %s: another process of this node has it: end that, or give the agents another port (mirror.agent.port): %w", address, err)
+		default:
+			err = fmt.Errorf("taking %s: %w", address, err)
+		}
+		for _, l := range all {
+			err = errors.Join(err, l.Close())
+		}
+		return nil, err
+	}
+	return all, nil
+}
+
+// Serve answers plain HTTP and TLS on the listeners, until ctx ends and then for as long as answers that have begun take,
+// at most 20 seconds.
+func Serve(ctx context.Context, listeners []net.Listener, h http.Handler) error {
+	certificate, err := selfSigned(time.Now())
+	if err != nil {
+		return err
+	}
+	m := &mux{plain: newBranch(listeners[0].Addr()), tls: newBranch(listeners[0].Addr()), open: make(chan struct{}, maxConnections)}
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		ErrorLog:    log.New(io.Discard, "", 0), // clients that go away
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*certificate}, NextProtos: []string{"http/1.1"}}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, l := range listeners {
+		g.Go(func() error { return m.accept(ctx, l) })
+	}
+	g.Go(func() error { return served(server.Serve(m.plain)) })
+	g.Go(func() error { return served(server.Serve(tls.NewListener(m.tls, config))) })
+	g.Go(func() error {
+		<-ctx.Done()
+		var err error
+		for _, l := range listeners {
+			err = errors.Join(err, l.Close())
+		}
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), ending)
+		defer cancel()
+		if server.Shutdown(end) != nil {
+			err = errors.Join(err, server.Close()) // the node asks for the rest again
+		}
+		return err
+	})
+	return g.Wait()
+}
+
+func served(err error) error {
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return fmt.Errorf("serving the node: %w", err)
+}
+
+// mux tells TLS from plain HTTP by the first byte of a connection.
+type mux struct {
+	plain, tls *branch
+	open       chan struct{}
+}
+
+// accept takes connections until the listener is closed.
+func (m *mux) accept(ctx context.Context, l net.Listener) error {
+	for {
+		select {
+		case m.open <- struct{}{}:
+		case <-ctx.Done():
+			return nil
+		}
+		c, err := l.Accept()
+		if err != nil {
+			<-m.open
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("accepting connections on %s: %w", l.Addr(), err)
+		}
+		go m.sort(ctx, &counted{Conn: c, left: sync.OnceFunc(func() { <-m.open })})
+	}
+}
+
+// sort hands a connection to the one of the two that understands it.
+func (m *mux) sort(ctx context.Context, c *counted) {
+	c.reader = bufio.NewReader(c.Conn)
+	err := c.SetReadDeadline(time.Now().Add(firstByteTimeout))
+	var first []byte
+	if err == nil {
+		first, err = c.reader.Peek(1)
+	}
+	if err == nil {
+		err = c.SetReadDeadline(time.Time{})
+	}
+	if err != nil {
+		_ = c.Close() // nobody waits for an answer
+		return
+	}
+	to := m.plain
+	if first[0] == recordHandshake {
+		to = m.tls
+	}
+	select {
+	case to.conns <- c:
+	case <-to.closed:
+		_ = c.Close() // the agent ends
+	case <-ctx.Done():
+		_ = c.Close() // the agent ends
+	}
+}
+
+// counted is a connection whose first bytes may have been read, and which counts until it is closed.
+type counted struct {
+	net.Conn
+	reader *bufio.Reader
+	left   func()
+}
+
+// Read reads what was looked at first.
+func (c *counted) Read(p []byte) (int, error) { return c.reader.Read(p) }
+
+// Close closes the connection, which then counts no more.
+func (c *counted) Close() error {
+	defer c.left()
+	return c.Conn.Close()
+}
+
+// branch is a listener of the connections that speak one protocol.
+type branch struct {
+	address net.Addr
+	conns   chan net.Conn
+	closed  chan struct{}
+	close   func()
+}
+
+func newBranch(address net.Addr) *branch {
+	b := &branch{address: address, conns: make(chan net.Conn), closed: make(chan struct{})}
+	b.close = sync.OnceFunc(func() { close(b.closed) })
+	return b
+}
+
+// Accept waits for the next connection.
+func (b *branch) Accept() (net.Conn, error) {
+	select {
+	case c := <-b.conns:
+		return c, nil
+	case <-b.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close ends Accept.
+func (b *branch) Close() error {
+	b.close()
+	return nil
+}
+
+// Addr is one of the addresses.
+func (b *branch) Addr() net.Addr { return b.address }
+
+// selfSigned makes a certificate that nobody can verify.
+func selfSigned(now time.Time) (*tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making a key: %w", err)
+	}
+	template := &x509.Certificate{
+		Subject: pkix.Name{CommonName: "nfo agent"}, NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(10, 0, 0),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, fmt.Errorf("making a certificate: %w", err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+}

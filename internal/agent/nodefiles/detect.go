@@ -1,0 +1,127 @@
+package nodefiles
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+const (
+	configFile = "config.toml"
+	// maxConfigs bounds the files of containerd's configuration that are read.
+	maxConfigs = 32
+)
+
+// Runtimes are the folders of those that the node has: an empty one was made for the agent. A node with neither is taken
+// for one of containerd, which needs no configuration.
+func Runtimes(containerd, containers string) (withContainerd, withContainers string) {
+	crio := has(containers, "policy.json") || has(containers, "registries.conf") || has(containers, registriesFolder)
+	if crio {
+		withContainers = containers
+	}
+	if !crio || has(containerd, configFile) {
+		withContainerd = containerd
+	}
+	return withContainerd, withContainers
+}
+
+func has(folder, name string) bool {
+	_, err := os.Lstat(filepath.Join(folder, name))
+	return folder != "" && err == nil
+}
+
+// Unread is why containerd does not read the files, or may not; "" if it does. Its folder must have the same name here as
+// on the node.
+func Unread(containerd string) string {
+	certs := filepath.Join(containerd, certsFolder)
+	set, found, err := configPath(containerd)
+	switch {
+	case err != nil:
+		return "it is not known whether containerd reads " + certs + ": " + err.Error()
+	case !found:
+		return "containerd before 2.2 does not read " + certs + ", because its configuration has no config_path: set config_path = \"" + certs + "\" under registry of its CRI plugin, and restart it"
+	case !slices.Contains(filepath.SplitList(set), certs):
+		return "containerd does not read " + certs + ", because its config_path is \"" + set + "\": add the folder, and restart it"
+	}
+	return ""
+}
+
+// configPath reads config_path of the CRI plugin in containerd's configuration: of the file that is read last.
+func configPath(folder string) (set string, found bool, err error) {
+	names := []string{filepath.Join(folder, configFile)}
+	for i := 0; i < len(names); i++ {
+		if i == maxConfigs {
+			return "", false, fmt.Errorf("its configuration has more than %d files", maxConfigs)
+		}
+		config, err := readConfig(names[i])
+		if errors.Is(err, fs.ErrNotExist) && i == 0 {
+			return "", false, nil
+		}
+		if err != nil {
+			return "", false, err
+		}
+		if here, ok := config.path(); ok {
+			set, found = here, true
+		}
+		for _, pattern := range config.Imports {
+			if !filepath.IsAbs(pattern) {
+				pattern = filepath.Join(filepath.Dir(names[i]), pattern)
+			}
+			if !strings.HasPrefix(filepath.Clean(pattern), folder+"/") {
+				return "", false, fmt.Errorf("it also reads %s, which is outside of %s", pattern, folder)
+			}
+			more, err := filepath.Glob(pattern)
+			if err != nil {
+				return "", false, fmt.Errorf("reading the imports of %s: %w", names[i], err)
+			}
+			for _, name := range more {
+				if !slices.Contains(names, name) {
+					names = append(names, name)
+				}
+			}
+		}
+	}
+	return set, found && set != "", nil
+}
+
+// containerdConfig is what is read of one file.
+type containerdConfig struct {
+	Imports []string       `toml:"imports"`
+	Plugins map[string]any `toml:"plugins"`
+}
+
+func readConfig(name string) (containerdConfig, error) {
+	root, err := os.OpenRoot(filepath.Dir(name))
+	if err != nil {
+		return containerdConfig{}, err
+	}
+	text, err := read(root, filepath.Base(name))
+	if err = errors.Join(err, root.Close()); err != nil {
+		return containerdConfig{}, err
+	}
+	var c containerdConfig
+	if err := toml.Unmarshal([]byte(text), &c); err != nil {
+		return c, fmt.Errorf("reading %s: it is not TOML", name)
+	}
+	return c, nil
+}
+
+// path is that of the plugin that pulls images: until 1.7, and since 2.0.
+func (c containerdConfig) path() (string, bool) {
+	for _, plugin := range []string{"io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri", "cri"} {
+		if p, ok := c.Plugins[plugin].(map[string]any); ok {
+			if r, ok := p["registry"].(map[string]any); ok {
+				if set, ok := r["config_path"].(string); ok {
+					return set, true
+				}
+			}
+		}
+	}
+	return "", false
+}

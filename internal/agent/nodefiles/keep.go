@@ -1,0 +1,130 @@
+package nodefiles
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// interval is how often the files are looked at.
+const interval = time.Minute
+
+// Keeper keeps the files of a node.
+type Keeper struct {
+	options func() (Options, error)
+	log     *slog.Logger
+	unread  *prometheus.GaugeVec
+	// said is what was logged last, so that it is not said every minute.
+	said string
+}
+
+// NewKeeper makes a keeper of what options returns, which is asked each time.
+func NewKeeper(options func() (Options, error), log *slog.Logger) *Keeper {
+	return &Keeper{options: options, log: log, unread: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "nfo_agent_node_files_wrong",
+		Help: "What keeps the node's container runtime from the files of the agent: unread (its configuration does not name them), foreign (somebody else's files are there), failed (they could not be written); 1 if so.",
+	}, []string{"reason"})}
+}
+
+// Describe is of prometheus.Collector.
+func (k *Keeper) Describe(to chan<- *prometheus.Desc) { k.unread.Describe(to) }
+
+// Collect is of prometheus.Collector.
+func (k *Keeper) Collect(to chan<- prometheus.Metric) { k.unread.Collect(to) }
+
+// Run makes the files as they should be, every minute, until ctx ends. With cleanUp it removes them then.
+func (k *Keeper) Run(ctx context.Context, cleanUp bool) error {
+	for {
+		k.Pass()
+		timer := time.NewTimer(interval)
+		select {
+		case <-timer.C:
+			continue
+		case <-ctx.Done():
+			timer.Stop()
+		}
+		if !cleanUp {
+			return nil
+		}
+		o, err := k.options()
+		if o.Containerd == "" && o.Containers == "" {
+			return fmt.Errorf("removing files of the node: %w", err)
+		}
+		report, err := Remove(o.Containerd, o.Containers)
+		k.log.Info("Removed the files of the node", "removed", report.Removed)
+		return err
+	}
+}
+
+// Pass makes the files as they should be, once. What is wrong is logged when it changes, and in the metrics.
+func (k *Keeper) Pass() {
+	o, err := k.options()
+	var report Report
+	if err == nil {
+		report, err = Apply(o)
+	}
+	var wrong []string
+	unread := ""
+	if o.Containerd != "" {
+		unread = Unread(o.Containerd)
+	}
+	if unread != "" {
+		wrong = append(wrong, unread)
+	}
+	if len(report.Foreign) > 0 {
+		wrong = append(wrong, "somebody else has written, and the mirror is not used for these registries until that is removed: "+strings.Join(report.Foreign, ", "))
+	}
+	if err != nil {
+		wrong = append(wrong, err.Error())
+	}
+	for reason, is := range map[string]bool{"unread": unread != "", "foreign": len(report.Foreign) > 0, "failed": err != nil} {
+		value := 0.0
+		if is {
+			value = 1
+		}
+		k.unread.WithLabelValues(reason).Set(value)
+	}
+	if report.Written+report.Removed > 0 {
+		k.log.Info("Changed the files of the node. CRI-O reads its own after: systemctl reload crio", "written", report.Written, "removed", report.Removed)
+	}
+	if text := strings.Join(wrong, "; "); text != k.said {
+		k.said = text
+		if text != "" {
+			k.log.Warn("The container runtime of this node may not use the mirror", "why", text)
+		}
+	}
+}
+
+// ReadFiles are the contents of the three files of Options, bounded. One that is missing is an error.
+func (o *Options) ReadFiles(authorities, certificate, key string) error {
+	for name, to := range map[string]*[]byte{authorities: &o.Authorities, certificate: &o.Certificate, key: &o.Key} {
+		info, err := os.Stat(name)
+		if err == nil && info.Size() > maxContent {
+			err = fmt.Errorf("%s has more than %d bytes", name, maxContent)
+		}
+		if err == nil {
+			*to, err = os.ReadFile(name)
+		}
+		if err != nil {
+			return fmt.Errorf("reading the certificates for the registry: %w", err)
+		}
+		if len(*to) == 0 {
+			return errors.New("reading the certificates for the registry: " + name + " is empty")
+		}
+	}
+	return nil
+}
+
+// Hosts sorts registries and leaves out what is there twice.
+func Hosts(all []string) []string {
+	all = slices.Clone(all)
+	slices.Sort(all)
+	return slices.Compact(all)
+}

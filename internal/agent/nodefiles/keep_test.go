@@ -1,0 +1,65 @@
+package nodefiles
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+// The keeper writes again what was lost, says once what is wrong, and cleans up only if it is asked to.
+func TestKeeper(t *testing.T) {
+	for _, cleanUp := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var said strings.Builder
+			o := Options{Containerd: t.TempDir(), Agent: "127.0.0.1:7439", Hosts: []string{"docker.io"}}
+			k := NewKeeper(func() (Options, error) { return o, nil }, slog.New(slog.NewTextHandler(&said, nil)))
+			ctx, end := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- k.Run(ctx, cleanUp) }()
+			synctest.Wait()
+			if len(tree(t, o.Containerd)) != 1 {
+				t.Error("nothing is written")
+			}
+			if _, err := Remove(o.Containerd, ""); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(3 * interval) //nolint:forbidigo // in a bubble
+			synctest.Wait()
+			if len(tree(t, o.Containerd)) != 1 {
+				t.Error("it is not written again")
+			}
+			if n := strings.Count(said.String(), "may not use the mirror"); n != 1 {
+				t.Errorf("it says %d times that containerd does not read the files:\n%s", n, &said)
+			}
+			if testutil.ToFloat64(k.unread.WithLabelValues("unread")) != 1 || testutil.ToFloat64(k.unread.WithLabelValues("failed")) != 0 {
+				t.Error("the metrics say otherwise")
+			}
+			end()
+			if err := <-ended; err != nil || (len(tree(t, o.Containerd)) == 0) != cleanUp {
+				t.Errorf("with cleanUp %t: %v, %v", cleanUp, err, tree(t, o.Containerd))
+			}
+		})
+	}
+}
+
+// While the certificates are missing, the runtime is not told to use them, and what was written stays.
+func TestKeeperWithoutCertificates(t *testing.T) {
+	t.Parallel()
+	o := Options{Containerd: t.TempDir(), Service: "10.96.0.50"}
+	write(t, o.Containerd, map[string]string{"certs.d/10.96.0.50/ca.crt": Header + "before"})
+	k := NewKeeper(func() (Options, error) { return o, errors.New("no certificates yet") }, slog.New(slog.DiscardHandler))
+	k.Pass()
+	if all := tree(t, o.Containerd); len(all) != 1 || testutil.ToFloat64(k.unread.WithLabelValues("failed")) != 1 {
+		t.Errorf("%v", all)
+	}
+	if err := o.ReadFiles(filepath.Join(o.Containerd, "missing"), "", ""); err == nil {
+		t.Error("it reads a file that is missing")
+	}
+}
