@@ -158,12 +158,12 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		setupDesign(mgr, o.Watched, &version.Reconciler[*v1alpha1.NetworkServiceDesignVersion]{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),
-		mgr.Add(&settings.Keeper{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: o.Namespace, Settings: o.Settings}),
-		setupArtifact(mgr, o, live, registries, timed),
 		setupNeed(mgr, &artifact.NeedReconciler{
 			Client: mgr.GetClient(), Live: live, Images: reader.ReadImages, Watched: o.Watched, Own: o.Purger.Image, Clock: o.Clock, Now: o.now,
 			Mirror: client.ObjectKey{Namespace: o.Namespace, Name: v1alpha1.MirrorName},
 		}),
+		mgr.Add(&settings.Keeper{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: o.Namespace, Settings: o.Settings}),
+		setupArtifact(mgr, o, live, registries, timed),
 		setupSite(mgr, o.Watched, &version.Reconciler[*v1alpha1.SiteNetworkService]{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),

@@ -54,9 +54,6 @@ func TestRefusals(t *testing.T) {
 		"RegistryGrace":  {"it is not a time", "registry: {collection: {grace: 1d}}", []string{"/registry/collection/grace"}},
 		"RegistryPort":   {"it would have no effect", "registry: {enabled: true, service: {nodePort: 30443}}", []string{"registry.service.nodePort has no effect"}},
 		"RegistryTypo":   {"it would have no effect", "registry: {enable: true}", []string{"/registry", "'enable' not allowed"}},
-		"MirrorUntagged": {"images by digest have no tag", "registry: {enabled: true, collection: {untagged: true}}\nmirror: {enabled: true}", []string{"registry.collection.untagged cannot both be true"}},
-		"MirrorImages":   {"there are two", "mirror: {images: Some}", []string{"/mirror/images", "'KnownStores', 'All'"}},
-		"MirrorPeriod":   {"it is not a time", "mirror: {refreshPeriod: 1d}", []string{"/mirror/refreshPeriod"}},
 		"MirrorAlone":    {"there is nothing to copy into", "mirror: {enabled: true}", []string{"mirror.enabled needs registry.enabled", "--set registry.enabled=true,mirror.enabled=true"}},
 		"MirrorAccess":   {"there are four", "mirror: {nodeAccess: HostPort}", []string{"/mirror/nodeAccess", "'RuntimeMirror'"}},
 		"MirrorNodePort": {"pods name the port", "registry: {enabled: true, service: {type: NodePort}}\nmirror: {enabled: true, nodeAccess: NodePort}", []string{"registry.service.nodePort=30500"}},
@@ -66,6 +63,9 @@ func TestRefusals(t *testing.T) {
 		"MirrorHostURL":  {"it is a host", "mirror: {agent: {hosts: [\"https://registry.example.com\"]}}", []string{"/mirror/agent/hosts/0"}},
 		"MirrorPort":     {"there is no such port", "mirror: {agent: {port: 0}}", []string{"/mirror/agent/port"}},
 		"MirrorTypo":     {"it would have no effect", "mirror: {agent: {toleration: []}}", []string{"/mirror/agent", "'toleration' not allowed"}},
+		"MirrorUntagged": {"images by digest have no tag", "registry: {enabled: true, collection: {untagged: true}}\nmirror: {enabled: true}", []string{"registry.collection.untagged cannot both be true"}},
+		"MirrorImages":   {"there are two", "mirror: {images: Some}", []string{"/mirror/images", "'KnownStores', 'All'"}},
+		"MirrorPeriod":   {"it is not a time", "mirror: {refreshPeriod: 1d}", []string{"/mirror/refreshPeriod"}},
 		"Percent":        {"nothing is fuller than full", "metrics: {prometheusRule: {storeFullPercent: 101}}", []string{"/metrics/prometheusRule/storeFullPercent"}},
 	} {
 		t.Run(name, func(t *testing.T) {
