@@ -37,31 +37,31 @@ func TestTheLoginThatWorksIsFound(t *testing.T) {
 		place  func(s *scene, image string)
 		want   string
 	}{
-		"pod": {"two wrong Secrets before it", func(s *scene, image string) { s.create(pod("ran", "p", image, "absent", "wrong", "right")) }, "right"},
+		"pod": {"two wrong Secrets before it", func(s *scene, image string) { s.create(pod("ran", image, "absent", "wrong", "right")) }, "right"},
 		"mirrored": {"the pod was rewritten", func(s *scene, _ string) {
-			s.create(pod("ran", "p", s.image("upf:1").At("127.0.0.1:7439"), "wrong", "right"))
+			s.create(pod("ran", s.image("upf:1").At("127.0.0.1:7439"), "wrong", "right"))
 		}, "right"},
 		"account": {"of the pod's ServiceAccount", func(s *scene, image string) {
-			s.create(pod("ran", "p", image, "wrong"), account("ran", "default", "right"), account("ran", "other", "wrong"))
+			s.create(pod("ran", image, "wrong"), account("ran", "default", "right"), account("ran", "other", "wrong"))
 		}, "right"},
 		"scaled to zero": {"no pod uses it now", func(s *scene, _ string) {
-			s.create(pod("ran", "p", "elsewhere.example/x:1", "wrong"), account("ran", "upf", "right"))
+			s.create(pod("ran", "elsewhere.example/x:1", "wrong"), account("ran", "upf", "right"))
 		}, "right"},
 		"store": {"of a store of the namespace", func(s *scene, image string) {
-			s.create(pod("ran", "p", image, "wrong"), s.known("ran", "mine", &v1alpha1.LocalReference{Name: "right"}))
+			s.create(pod("ran", image, "wrong"), s.known("ran", "mine", &v1alpha1.LocalReference{Name: "right"}))
 		}, "right"},
 		"basic-auth": {"a store's may have another type", func(s *scene, _ string) {
 			s.create(s.known("ran", "mine", &v1alpha1.LocalReference{Name: "basic"}))
 		}, "basic"},
 		"administrator": {"of the mirror's namespace, for all", func(s *scene, image string) {
-			s.create(pod("ran", "p", image, "wrong"), s.login("nfo-system", "all", thePassword))
+			s.create(pod("ran", image, "wrong"), s.login("nfo-system", "all", thePassword))
 			s.store.Spec.Mirror.ImagePullSecrets = []v1alpha1.LocalReference{{Name: "all"}}
 		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := private(t)
-			d, i := s.pushed("upf", "1", "login"), s.image("upf:1")
+			d, i := s.pushed("upf", "login"), s.image("upf:1")
 			basic := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ran", Name: "basic"}, Type: corev1.SecretTypeBasicAuth, Data: map[string][]byte{"username": []byte(theUser), "password": []byte(thePassword)}}
 			s.create(s.login("ran", "wrong", "guessed"), s.login("ran", "right", thePassword), basic)
 			tt.place(s, i.String())
@@ -97,10 +97,10 @@ func withLogin(password string) func(*http.Request) bool {
 func TestALoginThatIsGone(t *testing.T) {
 	t.Parallel()
 	s := private(t)
-	s.pushed("upf", "1", "gone")
+	s.pushed("upf", "gone")
 	i := s.image("upf:1")
 	first := s.login("ran", "first", thePassword)
-	s.create(first, s.login("ran", "second", thePassword), pod("ran", "p", i.String(), "first", "second"))
+	s.create(first, s.login("ran", "second", thePassword), pod("ran", i.String(), "first", "second"))
 	if a := s.ask("ran", i); a.Secret != "first" {
 		t.Fatalf("%q worked", a.Secret)
 	}
@@ -131,7 +131,7 @@ func TestASourceThatHides(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t)
-			s.pushed("upf", "1", "hidden")
+			s.pushed("upf", "hidden")
 			i := s.image("upf:1")
 			s.source.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
 				_, sent, ok := req.BasicAuth()
@@ -148,7 +148,7 @@ func TestASourceThatHides(t *testing.T) {
 				}
 				return true
 			})
-			s.create(s.login("ran", "wrong", "guessed"), s.login("ran", "right", thePassword), pod("ran", "p", i.String(), "wrong", "right"))
+			s.create(s.login("ran", "wrong", "guessed"), s.login("ran", "right", thePassword), pod("ran", i.String(), "wrong", "right"))
 			if a := s.ask("ran", i); a.Secret != "right" {
 				t.Errorf("%q worked", a.Secret)
 			}
@@ -160,10 +160,10 @@ func TestASourceThatHides(t *testing.T) {
 func TestNamespacesHaveTheirOwnLogins(t *testing.T) {
 	t.Parallel()
 	s := private(t)
-	want, i := s.pushed("upf", "1", "own"), s.image("upf:1")
-	s.create(s.login("ran", "right", thePassword), pod("ran", "p", i.String(), "right"), pod("other", "p", i.String(), "right"))
+	want, i := s.pushed("upf", "own"), s.image("upf:1")
+	s.create(s.login("ran", "right", thePassword), pod("ran", i.String(), "right"), pod("other", i.String(), "right"))
 	s.create(s.known("ran", "mine", &v1alpha1.LocalReference{Name: "right"}))
-	s.copy("ran", i)
+	s.copy(i)
 	s.has(i, want)
 	_, err := s.mirror.Ask(t.Context(), s.question("other", i))
 	if !errors.Is(err, registry.ErrDenied) || strings.Contains(err.Error(), thePassword) {
@@ -181,10 +181,10 @@ func TestNamespacesHaveTheirOwnLogins(t *testing.T) {
 func TestAPasswordWithoutAHostIsKept(t *testing.T) {
 	t.Parallel()
 	s := private(t)
-	s.pushed("upf", "1", "basic")
+	s.pushed("upf", "basic")
 	i := s.image("upf:1")
 	basic := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ran", Name: "basic"}, Type: corev1.SecretTypeBasicAuth, Data: map[string][]byte{"username": []byte(theUser), "password": []byte(thePassword)}}
-	s.create(basic, pod("ran", "p", i.String(), "basic"))
+	s.create(basic, pod("ran", i.String(), "basic"))
 	if _, err := s.mirror.Ask(t.Context(), s.question("ran", i)); !errors.Is(err, registry.ErrDenied) {
 		t.Errorf("the source says %v", err)
 	}
@@ -197,7 +197,7 @@ func TestAPasswordWithoutAHostIsKept(t *testing.T) {
 func TestAStoreThatWasNeverReachedSaysNothing(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.pushed("upf", "1", "claims")
+	s.pushed("upf", "claims")
 	i := s.image("upf:1")
 	if at, err := s.mirror.reach(t.Context(), i); err != nil || !at.location.PlainHTTP {
 		t.Errorf("as the store says: %+v, %v", at.location, err)
@@ -219,7 +219,7 @@ func TestAStoreThatWasNeverReachedSaysNothing(t *testing.T) {
 func TestAPrivateAuthority(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, registrytest.TLS())
-	want := s.pushed("upf", "1", "tls")
+	want := s.pushed("upf", "tls")
 	if a := s.ask("ran", s.image("upf:1")); a.Descriptor.Digest != want.Digest {
 		t.Errorf("%+v", a.Descriptor)
 	}
@@ -228,7 +228,7 @@ func TestAPrivateAuthority(t *testing.T) {
 func TestASourceThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.pushed("upf", "1", "down")
+	s.pushed("upf", "down")
 	s.source.Down()
 	if _, err := s.mirror.Ask(t.Context(), s.question("ran", s.image("upf:1"))); !errors.Is(err, registry.ErrUnavailable) || errors.Is(err, registry.ErrDenied) {
 		t.Errorf("the source says %v", err)

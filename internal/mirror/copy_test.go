@@ -22,12 +22,12 @@ import (
 func TestCopyIsWholeAndOnce(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	want, i := s.pushed("upf", "1", "whole"), s.image("upf:1")
+	want, i := s.pushed("upf", "whole"), s.image("upf:1")
 	signature, err := registrytest.PushReferrer(t.Context(), s.inside.Host, "acme/upf", want, "application/x.signature", []byte("signed"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := s.copy("ran", i)
+	done := s.copy(i)
 	if done.Satellites != 1 || done.Unattached != nil || done.Size <= want.Size {
 		t.Errorf("copied %+v", done)
 	}
@@ -54,11 +54,11 @@ func TestCopyIsWholeAndOnce(t *testing.T) {
 func TestCopyMounts(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.pushed("upf", "1", "same")
-	s.copy("ran", s.image("upf:1"))
-	want := s.pushed("amf", "1", "same")
+	s.pushed("upf", "same")
+	s.copy(s.image("upf:1"))
+	want := s.pushed("amf", "same")
 	s.source.Forget()
-	s.copy("ran", s.image("amf:1"))
+	s.copy(s.image("amf:1"))
 	s.has(s.image("amf:1"), want)
 	if n := s.source.Count(blobs); n != 0 {
 		t.Errorf("%d blobs were read again", n)
@@ -72,12 +72,12 @@ func TestCopyByDigest(t *testing.T) {
 		t.Run(reference, func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t)
-			want := s.pushed("upf", "1", "digest")
+			want := s.pushed("upf", "digest")
 			if strings.HasSuffix(reference, "@") {
 				reference += want.Digest.String()
 			}
 			i := s.image(reference)
-			s.copy("ran", i)
+			s.copy(i)
 			s.has(i, want)
 			if _, err := registrytest.TagDigest(t.Context(), s.target.Host, i.MirrorRepository(), "1"); (err == nil) != (i.Digest == "") {
 				t.Errorf("the tag: %v", err)
@@ -90,10 +90,10 @@ func TestAMovedTag(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	i := s.image("upf:1")
-	old := s.pushed("upf", "1", "old")
-	s.copy("ran", i)
-	want := s.pushed("upf", "1", "new")
-	s.copy("ran", i)
+	old := s.pushed("upf", "old")
+	s.copy(i)
+	want := s.pushed("upf", "new")
+	s.copy(i)
 	s.has(i, want)
 	a := s.ask("ran", i)
 	// I5: who has seen the tag elsewhere does not move it.
@@ -115,8 +115,8 @@ func TestR1DamageIsFoundAndHealed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t)
-			want, i := s.pushed("upf", "1", name), s.image("upf:1")
-			s.copy("ran", i)
+			want, i := s.pushed("upf", name), s.image("upf:1")
+			s.copy(i)
 			m, err := s.ask("ran", i).from.Source(t.Context(), i.Repository, "1")
 			if err != nil {
 				t.Fatal(err)
@@ -132,7 +132,7 @@ func TestR1DamageIsFoundAndHealed(t *testing.T) {
 			if d, err := s.mirror.Has(t.Context(), s.store, i, "1"); err != nil || d.Digest != "" {
 				t.Fatalf("the mirror answers for a damaged image: %s, %v", d.Digest, err)
 			}
-			s.copy("ran", i)
+			s.copy(i)
 			s.has(i, want)
 		})
 	}
@@ -141,7 +141,7 @@ func TestR1DamageIsFoundAndHealed(t *testing.T) {
 func TestAnInterruptedCopyGoesOn(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	want, i := s.pushed("upf", "1", "interrupted"), s.image("upf:1")
+	want, i := s.pushed("upf", "interrupted"), s.image("upf:1")
 	ctx, cancel := context.WithCancel(t.Context())
 	var sent atomic.Int64
 	s.target.Intercept(func(_ http.ResponseWriter, req *http.Request) bool {
@@ -160,7 +160,7 @@ func TestAnInterruptedCopyGoesOn(t *testing.T) {
 	if before == 0 {
 		t.Fatal("nothing was copied before")
 	}
-	s.copy("ran", i)
+	s.copy(i)
 	s.has(i, want)
 	if again := s.source.Count(blobs) - before; again >= 4 {
 		t.Errorf("%d of 4 blobs were read again", again)
@@ -171,7 +171,7 @@ func TestAnInterruptedCopyGoesOn(t *testing.T) {
 func TestOneCopyOfADigest(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.pushed("upf", "1", "once")
+	s.pushed("upf", "once")
 	i := s.image("upf:1")
 	job := Job{Image: i, Mirror: s.store, Answer: s.ask("ran", i), Moved: func(int64, int64) {}}
 	var second error
@@ -194,7 +194,7 @@ func TestHostileSources(t *testing.T) {
 		t.Run(attack.Name, func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t)
-			s.pushed("upf", "1", "hostile")
+			s.pushed("upf", "hostile")
 			i := s.image("upf:1")
 			answer := s.ask("ran", i)
 			s.source.Attack(attack)
@@ -210,7 +210,7 @@ func TestABlobThatStandsStill(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	s.open(Options{Stall: 300 * time.Millisecond})
-	s.pushed("upf", "1", "drip")
+	s.pushed("upf", "drip")
 	i := s.image("upf:1")
 	answer := s.ask("ran", i)
 	s.source.Intercept(func(w http.ResponseWriter, req *http.Request) bool {

@@ -100,10 +100,10 @@ func (s *scene) image(name string) rewrite.Image {
 	return i
 }
 
-// pushed pushes an index for two platforms.
-func (s *scene) pushed(repository, tag, seed string) ocispec.Descriptor {
+// pushed pushes an index for two platforms, with the tag 1.
+func (s *scene) pushed(repository, seed string) ocispec.Descriptor {
 	s.t.Helper()
-	d, err := registrytest.PushIndex(s.t.Context(), s.inside.Host, "acme/"+repository, tag, []string{"linux/amd64", "linux/arm64"}, seed)
+	d, err := registrytest.PushIndex(s.t.Context(), s.inside.Host, "acme/"+repository, "1", []string{"linux/amd64", "linux/arm64"}, seed)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -124,8 +124,8 @@ func (s *scene) login(namespace, name, password string) *corev1.Secret {
 }
 
 // pod uses an image with pull secrets.
-func pod(namespace, name string, image string, secrets ...string) *corev1.Pod {
-	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+func pod(namespace, image string, secrets ...string) *corev1.Pod {
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "upf"}}
 	p.Spec.ServiceAccountName = "default"
 	p.Spec.Containers = []corev1.Container{{Name: "main", Image: image}}
 	for _, name := range secrets {
@@ -144,10 +144,10 @@ func (s *scene) ask(namespace string, i rewrite.Image) Answer {
 	return a
 }
 
-// copy copies an image whole, with its tag.
-func (s *scene) copy(namespace string, i rewrite.Image) Copied {
+// copy copies an image whole, with its tag, for an Artifact of the namespace ran.
+func (s *scene) copy(i rewrite.Image) Copied {
 	s.t.Helper()
-	a := s.ask(namespace, i)
+	a := s.ask("ran", i)
 	done, err := s.mirror.Copy(s.t.Context(), Job{Image: i, Mirror: s.store, Answer: a, Moved: func(int64, int64) {}})
 	if err == nil {
 		was, lookErr := s.mirror.Has(s.t.Context(), s.store, i, Reference(i))

@@ -120,41 +120,47 @@ func appendNames(names []string, refs []corev1.LocalObjectReference) []string {
 // podSecrets are the pull secrets of the pods of a namespace that use an image, and of their ServiceAccounts. If none
 // does, such as while it is scaled to zero, they are those of all pods and ServiceAccounts there.
 func (m *Mirror) podSecrets(ctx context.Context, q Question) ([]string, error) {
-	using, others := &pulls{}, &pulls{}
-	address, next := q.Mirror.Spec.Mirror.PullAddress, ""
-	for range podsPages {
-		var pods corev1.PodList
-		if err := m.o.API.List(ctx, &pods, client.InNamespace(q.Namespace), client.Limit(podsPage), client.Continue(next)); err != nil {
-			return nil, fmt.Errorf("listing the pods of %s: %w", q.Namespace, err)
-		}
-		for i := range pods.Items {
-			of := others
-			if uses(&pods.Items[i], q.Image, address) {
-				of = using
-			}
-			of.add(&pods.Items[i])
-		}
-		if next = pods.Continue; next == "" {
-			break
-		}
+	of, others, err := m.pulls(ctx, q)
+	if err != nil {
+		return nil, err
 	}
 	var accounts corev1.ServiceAccountList
 	if err := m.o.API.List(ctx, &accounts, client.InNamespace(q.Namespace), client.Limit(accountsPage)); err != nil {
 		return nil, fmt.Errorf("listing the ServiceAccounts of %s: %w", q.Namespace, err)
 	}
-	if len(using.accounts)+len(using.secrets) == 0 {
-		using = others
-		for i := range accounts.Items {
-			using.accounts = append(using.accounts, accounts.Items[i].Name)
-		}
+	all := len(of.accounts)+len(of.secrets) == 0
+	if all {
+		of = others
 	}
-	names := using.secrets
+	names := of.secrets
 	for i := range accounts.Items {
-		if slices.Contains(using.accounts, accounts.Items[i].Name) {
+		if all || slices.Contains(of.accounts, accounts.Items[i].Name) {
 			names = appendNames(names, accounts.Items[i].ImagePullSecrets)
 		}
 	}
 	return names, nil
+}
+
+// pulls reads what the pods of a namespace name that use an image, and what the others do.
+func (m *Mirror) pulls(ctx context.Context, q Question) (using, others pulls, err error) {
+	address, next := q.Mirror.Spec.Mirror.PullAddress, ""
+	for range podsPages {
+		var pods corev1.PodList
+		if err := m.o.API.List(ctx, &pods, client.InNamespace(q.Namespace), client.Limit(podsPage), client.Continue(next)); err != nil {
+			return using, others, fmt.Errorf("listing the pods of %s: %w", q.Namespace, err)
+		}
+		for i := range pods.Items {
+			if uses(&pods.Items[i], q.Image, address) {
+				using.add(&pods.Items[i])
+			} else {
+				others.add(&pods.Items[i])
+			}
+		}
+		if next = pods.Continue; next == "" {
+			break
+		}
+	}
+	return using, others, nil
 }
 
 // uses reports whether a pod has a container of an image, by either of its names.

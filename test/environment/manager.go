@@ -26,6 +26,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/controller"
 	"github.com/nfo-operator/nfo/internal/controller/pod"
 	"github.com/nfo-operator/nfo/internal/mirrored"
+	"github.com/nfo-operator/nfo/internal/mirror/settings"
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/registry"
@@ -55,6 +56,9 @@ type ManagerOptions struct {
 	Places place.Rules
 	// Cluster is how it reaches the cluster's own registry, as on the command line. Default: there is none.
 	Cluster registry.ClusterRegistry
+	// Settings are those of the mirror, whose store is in the namespace nfo-system. Default: there is none, and a manager
+	// removes that of another one.
+	Settings settings.Settings
 	// Lookup resolves hosts of registries. When nil only those that are addresses resolve: tests ask no name server.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Clock is the real one when nil.
@@ -133,7 +137,7 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // Stop ends it, in the test's clean-up
 	mgr, err := controller.NewManager(ctx, kube, base, controller.Options{
 		PollsPerSecond: o.PollsPerSecond, Purger: cronjob.Settings{Image: o.PurgerImage, Resources: *o.PurgerResources, AllowLoopback: !o.RefuseLoopback}, Clock: o.Clock, Transport: o.Registry,
-		Places: o.Places, Cluster: o.Cluster, Lookup: o.resolver(),
+		Places: o.Places, Cluster: o.Cluster, Settings: o.Settings, Lookup: o.resolver(),
 		SecondLook: cmp.Or(o.SecondLook, time.Second), Charts: charts,
 		MirrorFacts: facts, Used: used, RepairInterval: cmp.Or(o.RepairInterval, 100*time.Millisecond),
 	})

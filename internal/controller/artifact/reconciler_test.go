@@ -38,7 +38,7 @@ type scene struct {
 	r              *Reconciler
 }
 
-func newScene(t *testing.T, objects ...client.Object) *scene {
+func newScene(t *testing.T) *scene {
 	t.Helper()
 	s := &scene{t: t, dir: t.TempDir(), source: registrytest.Start(t), clock: clocktesting.NewFakePassiveClock(time.Unix(1_000_000, 0))}
 	s.target = registrytest.Start(t, registrytest.Own(), registrytest.InDir(s.dir))
@@ -52,7 +52,7 @@ func newScene(t *testing.T, objects ...client.Object) *scene {
 	store.Spec.Mirror, store.Status.Conditions = &v1alpha1.MirrorSpec{RefreshPeriod: metav1.Duration{Duration: 10 * time.Minute}}, ready
 	known := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: "publisher", Name: "acme"}}
 	known.Spec.Registry.URL, known.Status.Conditions, known.Status.FirstReadyTime = s.source.URL("acme"), ready, &metav1.Time{Time: time.Unix(1000, 0)}
-	s.api = fake.NewClientBuilder().WithScheme(scheme).WithObjects(append(objects, store, known)...).WithStatusSubresource(&v1alpha1.Artifact{}).Build()
+	s.api = fake.NewClientBuilder().WithScheme(scheme).WithObjects(store, known).WithStatusSubresource(&v1alpha1.Artifact{}).Build()
 	s.restart()
 	return s
 }
@@ -89,10 +89,10 @@ func (s *scene) artifact(namespace, image string) *v1alpha1.Artifact {
 	return a
 }
 
-func (s *scene) push(image, seed string) ocispec.Descriptor {
+// push pushes upf:1.
+func (s *scene) push(seed string) ocispec.Descriptor {
 	s.t.Helper()
-	repository, tag, _ := strings.Cut(image, ":")
-	d, err := registrytest.PushIndex(s.t.Context(), s.source.Host, "acme/"+repository, tag, []string{"linux/amd64", "linux/arm64"}, seed)
+	d, err := registrytest.PushIndex(s.t.Context(), s.source.Host, "acme/upf", "1", []string{"linux/amd64", "linux/arm64"}, seed)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func (s *scene) forget() {
 func TestAnArtifactIsCopiedAndRefreshed(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	d, a := s.push("upf:1", "one"), s.artifact("ran", "upf:1")
+	d, a := s.push("one"), s.artifact("ran", "upf:1")
 	if wait := s.pass(a); wait < 10*time.Minute || wait > 11*time.Minute {
 		t.Errorf("it comes again after %s", wait)
 	}
@@ -175,7 +175,7 @@ func TestAnArtifactIsCopiedAndRefreshed(t *testing.T) {
 		t.Errorf("%d requests to the source and %d to the mirror, and the status was written: %t", s.source.Count(nil), s.target.Count(nil), a.ResourceVersion != version)
 	}
 	// A tag that has moved is copied, and then moves.
-	d = s.push("upf:1", "two")
+	d = s.push("two")
 	s.clock.SetTime(s.clock.Now().Add(11 * time.Minute))
 	s.pass(a)
 	s.want(a, v1alpha1.MirrorPresent, metav1.ConditionTrue, "has all")
@@ -189,7 +189,7 @@ func TestAnArtifactIsCopiedAndRefreshed(t *testing.T) {
 func TestR5PresentStays(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.push("upf:1", "one")
+	s.push("one")
 	a, late := s.artifact("ran", "upf:1"), s.artifact("other", "upf:1")
 	s.pass(a)
 	s.source.Down()
@@ -228,7 +228,7 @@ func TestR5PresentStays(t *testing.T) {
 func TestR1Corrupt(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.push("upf:1", "one")
+	s.push("one")
 	a := s.artifact("ran", "upf:1")
 	s.pass(a)
 	damage := func() {
@@ -265,7 +265,7 @@ func TestR1Corrupt(t *testing.T) {
 func TestAClaimedArtifactIsLeft(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.push("upf:1", "one")
+	s.push("one")
 	a := s.artifact("ran", "upf:1")
 	claimed := false
 	s.target.Intercept(func(_ http.ResponseWriter, req *http.Request) bool {
@@ -300,7 +300,7 @@ func TestAClaimedArtifactIsLeft(t *testing.T) {
 func TestOthersWrites(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.push("upf:1", "one")
+	s.push("one")
 	a := s.artifact("ran", "upf:1")
 	stale := a.DeepCopy()
 	a.Status.UserCount, a.Status.Users = 1, []v1alpha1.ArtifactUser{{Kind: "Deployment", Name: "upf"}}
@@ -356,7 +356,7 @@ func TestFailuresBackOff(t *testing.T) {
 func TestCopiesAreShared(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.push("upf:1", "one")
+	s.push("one")
 	a, other := s.artifact("ran", "upf:1"), s.artifact("other", "upf:1")
 	image, err := image(a)
 	if err != nil {
