@@ -39,7 +39,7 @@ help: ## show this list
 generate: ## write CRDs, roles and deep copies anew from the Go sources
 	$(GO) tool controller-gen object paths=./api/...
 	$(GO) tool controller-gen crd output:crd:dir=config/crd paths=./api/...
-	$(GO) tool controller-gen rbac:roleName=nfo-manager output:rbac:dir=config/rbac 'paths={./internal/reference/...,./internal/admission/...,./internal/caller/...,./internal/certificate/...}'
+	$(GO) tool controller-gen rbac:roleName=nfo-manager output:rbac:dir=config/rbac 'paths={./internal/reference/...,./internal/admission/...,./internal/caller/...,./internal/certificate/...,./internal/mirror/...}'
 	$(GO) tool controller-gen rbac:roleName=nfo-manager-watched,fileName=watched.yaml output:rbac:dir=config/rbac paths=./internal/controller/...
 	$(GO) tool controller-gen rbac:roleName=nfo-purger,fileName=purger.yaml output:rbac:dir=config/rbac paths=./internal/purge/...
 	$(GO) tool controller-gen rbac:roleName=nfo-remover,fileName=remover.yaml output:rbac:dir=config/rbac paths=./internal/removal/...
@@ -54,7 +54,7 @@ charts/nfo/files:
 	rm -rf $@
 	mkdir -p $@/crd $@/rbac $@/webhook
 	cp config/crd/nfo.dev_*.yaml $@/crd
-	cp config/rbac/{identity,role,watched,purger,remover,checker,registry,tenants,workloads}.yaml $@/rbac
+	cp config/rbac/{identity,role,watched,purger,remover,checker,registry,tenants,workloads,mirror_purger}.yaml $@/rbac
 	cp config/webhook/{webhook,tombstones,manager,purger}.yaml $@/webhook
 
 .PHONY: verify
@@ -117,8 +117,9 @@ cover: ## print which part of each package the tests beside its code cover
 .PHONY: e2e
 e2e: build node-cluster bin/demo bin/peers $(HELM) ## install the chart on a node of a real cluster, as root, and tell the whole story (15 minutes)
 	@$(MAKE) --no-print-directory image IMAGE=registry.example.com/nfo:e2e
-	NFO_E2E=1 $(GO) test ./test/e2e -skip TestClusterRegistry -count=1 -v -timeout 40m
+	NFO_E2E=1 $(GO) test ./test/e2e -run TestNfo -count=1 -v -timeout 40m
 	NFO_E2E=1 $(GO) test ./test/e2e -run TestClusterRegistry -count=1 -v -timeout 15m
+	NFO_E2E=1 $(GO) test ./test/e2e -run TestMirror -count=1 -v -timeout 20m
 
 .PHONY: fuzz-import
 fuzz-import: ## look for inputs that break kubectl nfo import, for NFO_FUZZ (default 10m)

@@ -95,7 +95,7 @@ type MirrorStatus struct {
 	// The Secret of this namespace with which the source was read last; absent if none was needed.
 	// +optional
 	CredentialsSecretRef *LocalReference `json:"credentialsSecretRef,omitempty"`
-	// When the source answered last.
+	// When the source answered last; written at most once an hour while it does.
 	// +optional
 	SourceSeenAt *metav1.Time `json:"sourceSeenAt,omitempty"`
 	// Since when the source has not answered; absent while it does. Nothing is removed for that.
@@ -145,6 +145,12 @@ type ArtifactList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata,omitempty"`
 	Items           []Artifact `json:"items"`
+}
+
+// Kept reports whether somebody asked that the copy stay, whether anything uses it or not; see AnnotationKeep.
+func (a *Artifact) Kept() bool {
+	_, keep := a.Annotations[AnnotationKeep]
+	return keep
 }
 
 // Releasing reports whether a purge has claimed the copy.

@@ -126,15 +126,6 @@ type MirrorSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m')",message="refreshPeriod must be at least 1m"
 	RefreshPeriod metav1.Duration `json:"refreshPeriod,omitempty"`
 
-	// Platforms to copy of an index, such as linux/amd64. Empty: all. Others are missing in the mirror, and a node of such
-	// a platform pulls from the source.
-	// +optional
-	// +listType=set
-	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:items:MaxLength=64
-	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?$`
-	Platforms []string `json:"platforms,omitempty"`
-
 	// Secrets of the mirror's namespace, of type kubernetes.io/dockerconfigjson, that images are also read with, after
 	// those of the pods, of their ServiceAccounts and of the stores.
 	// +optional
@@ -418,6 +409,9 @@ type PurgeRun struct {
 // beyond it as seen for the first time.
 const MaxUnresolved = 256
 
+// MaxUnneeded is how many tags that nothing needs the mirror's store remembers. A purge finds the others again.
+const MaxUnneeded = 1024
+
 // MaxAddresses is how many addresses of its registry a store remembers.
 const MaxAddresses = 16
 
@@ -435,6 +429,22 @@ type UnresolvedReference struct {
 	// When a purge first saw it unresolved. Every purge since has.
 	// +required
 	Since metav1.Time `json:"since"`
+}
+
+// ArtifactCounts counts Artifacts, every 10 minutes.
+type ArtifactCounts struct {
+	// All of them.
+	// +required
+	Total int32 `json:"total"`
+	// Those that the mirror has.
+	// +required
+	Present int32 `json:"present"`
+	// Those that could not be copied.
+	// +required
+	Failed int32 `json:"failed"`
+	// Those that no workload uses.
+	// +required
+	Unused int32 `json:"unused"`
 }
 
 // ArtifactStoreStatus is what the operator has seen of a store.
@@ -503,6 +513,20 @@ type ArtifactStoreStatus struct {
 	// +listMapKey=tagOrDigest
 	// +kubebuilder:validation:MaxItems=256
 	Unresolved []UnresolvedReference `json:"unresolved,omitempty"`
+
+	// How many Artifacts there are, in all namespaces. Set for the mirror's store alone.
+	// +optional
+	Artifacts *ArtifactCounts `json:"artifacts,omitempty"`
+
+	// Tags in the mirror that no Artifact names and no workload uses, such as after the deletion of a namespace, and since
+	// when purges have seen that; at most 1024. The first purge after the grace period removes them. Set for the mirror's
+	// store alone.
+	// +optional
+	// +listType=map
+	// +listMapKey=repository
+	// +listMapKey=tagOrDigest
+	// +kubebuilder:validation:MaxItems=1024
+	Unneeded []UnresolvedReference `json:"unneeded,omitempty"`
 
 	// How many ArtifactManifests name this store.
 	// +optional

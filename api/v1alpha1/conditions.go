@@ -48,6 +48,8 @@ const (
 	ReasonUnreferenced = "Unreferenced"
 	// ReasonReleased: nothing holds it and it has been released.
 	ReasonReleased = "Released"
+	// ReasonReleasing: a purge removes the copy of an Artifact from the mirror, because nothing uses it.
+	ReasonReleasing = "Releasing"
 	// ReasonUnknown: not known yet.
 	ReasonUnknown = "Unknown"
 	// ReasonHoldersUnknown: objects that may reference this one cannot be listed reliably, such as while
@@ -181,6 +183,21 @@ const (
 	// ReasonChartUnreadable: not all of a chart can be read, so that it may need more.
 	ReasonChartUnreadable = "ChartUnreadable"
 
+	// Ready of an Artifact.
+
+	// ReasonPresent: the mirror has all of the image.
+	ReasonPresent = "Present"
+	// ReasonCopying: the image is being copied, or waits for its turn.
+	ReasonCopying = "Copying"
+	// ReasonCorrupt: something of the copy is missing or damaged.
+	ReasonCorrupt = "Corrupt"
+	// ReasonInvalidImage: spec.sourceArtifact is no image reference in full.
+	ReasonInvalidImage = "InvalidImage"
+	// ReasonNotMirrored: the image is none of those that the mirror has.
+	ReasonNotMirrored = "NotMirrored"
+	// ReasonMirrorNotReady: the mirror's store does not exist, or cannot be used.
+	ReasonMirrorNotReady = "MirrorNotReady"
+
 	// Migrated.
 
 	// ReasonMigrated: nothing is left in the old form.
@@ -215,11 +232,13 @@ const (
 	// AnnotationIgnore on a Secret in which Helm keeps the record of a release, with any value, excludes it: the
 	// operator does not read the record, and what it names is not in use by it.
 	AnnotationIgnore = "nfo.dev/ignore"
+	// AnnotationKeep on an Artifact, with any value, keeps its copy in the mirror although no workload uses it.
+	AnnotationKeep = "nfo.dev/keep"
 )
 
 // Annotations are those that the operator reads, of objects of its kinds, of their CustomResourceDefinitions and of
 // Secrets with release records. The others are not kept in its memory.
-var Annotations = []string{AnnotationOnDelete, AnnotationRestoreDigest, AnnotationSealedDigests, AnnotationObjectsRestored, AnnotationExpireNow, AnnotationIgnore}
+var Annotations = []string{AnnotationOnDelete, AnnotationRestoreDigest, AnnotationSealedDigests, AnnotationObjectsRestored, AnnotationExpireNow, AnnotationIgnore, AnnotationKeep}
 
 // Finalizer is on every object of this group but tombstones: deletion waits for the operator.
 const Finalizer = "nfo.dev/protect"
@@ -232,6 +251,8 @@ func ConditionsOf(o any) []metav1.Condition {
 	case *ArtifactManifest:
 		return o.Status.Conditions
 	case *Tombstone:
+		return o.Status.Conditions
+	case *Artifact:
 		return o.Status.Conditions
 	case interface{ VersionStatus() *VersionStatus }:
 		return o.VersionStatus().Conditions

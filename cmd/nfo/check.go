@@ -25,7 +25,8 @@ import (
 const checkHelp = `Looks whether the operator works, from inside the cluster or from outside: that the API server has its
 kinds, that its Deployment is available, and that its webhooks answer through their Service with a
 certificate that the API server trusts. For that it asks the API server, as a dry run, to create an
-ArtifactStore that only a webhook can refuse. It changes nothing.
+ArtifactStore that only a webhook can refuse. It changes nothing. With --registry, the Deployment of the
+registry must be available, too: it is while its volume and its certificate can be used.
 
 For each store with spec.workloads it then says of each source whether the operator could read it, and how long
 ago. These lines are from the stores' status: the operator's rights count, and not those of this program.
@@ -43,6 +44,7 @@ const checkInterval = time.Second
 // checkFlags are the command line of `nfo check`.
 type checkFlags struct {
 	namespace string
+	registry  bool
 	timeout   time.Duration
 	clusterFlags
 }
@@ -73,26 +75,28 @@ func newCheckCommand() *cobra.Command {
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{cronjob.ExitUsage, err} })
 	f := cmd.Flags()
 	f.StringVarP(&flags.namespace, "namespace", "n", v1alpha1.ManagerNamespace, "namespace of the operator")
+	f.BoolVar(&flags.registry, "registry", false, "check the registry that nfo ships, too")
 	f.DurationVar(&flags.timeout, "timeout", time.Minute, "how long to wait for what is not so yet, in all; 0: not at all")
 	flags.add(cmd)
 	return cmd
 }
 
-// +kubebuilder:rbac:groups=apps,namespace=nfo-system,resources=deployments,resourceNames=nfo-manager,verbs=get
+// +kubebuilder:rbac:groups=apps,namespace=nfo-system,resources=deployments,resourceNames=nfo-manager;nfo-registry,verbs=get
 // +kubebuilder:rbac:groups=nfo.dev,namespace=nfo-system,resources=artifactstores,verbs=create
 
 // runCheck reports each step that holds, and returns why the first one does not within the timeout.
 func runCheck(ctx context.Context, api client.Client, flags checkFlags, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, flags.timeout)
 	defer cancel()
-	for _, step := range []struct {
+	type step struct {
 		holds string
 		check func(context.Context, client.Client, string) error
-	}{
-		{"the API server has the operator's kinds", checkKinds},
-		{"the operator runs", checkManager},
-		{"the webhooks answer", checkWebhooks},
-	} {
+	}
+	steps := []step{{"the API server has the operator's kinds", checkKinds}, {"the operator runs", checkManager}, {"the webhooks answer", checkWebhooks}}
+	if flags.registry {
+		steps = append(steps, step{"the registry runs", checkRegistry})
+	}
+	for _, step := range steps {
 		if err := await(ctx, func(ctx context.Context) error { return step.check(ctx, api, flags.namespace) }); err != nil {
 			return err
 		}
@@ -144,17 +148,27 @@ func checkKinds(_ context.Context, api client.Client, _ string) error {
 	return nil
 }
 
-// checkManager wants a replica of the Deployment's present form.
+// checkManager wants a replica of the manager's Deployment.
 func checkManager(ctx context.Context, api client.Client, namespace string) error {
+	return checkDeployment(ctx, api, namespace, v1alpha1.ManagerName, "the operator", "manager")
+}
+
+// checkRegistry wants a replica of the registry's Deployment. One is ready while its volume and its certificate can be used.
+func checkRegistry(ctx context.Context, api client.Client, namespace string) error {
+	return checkDeployment(ctx, api, namespace, v1alpha1.RegistryName, "the registry", "registry")
+}
+
+// checkDeployment wants a replica of a Deployment's present form.
+func checkDeployment(ctx context.Context, api client.Client, namespace, name, what, component string) error {
 	var d appsv1.Deployment
-	err := api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.ManagerName}, &d)
+	err := api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &d)
 	switch {
 	case apierrors.IsNotFound(err):
-		return fmt.Errorf("there is no Deployment %s in the namespace %s: if nfo is in another one, say so with --namespace; otherwise install it", v1alpha1.ManagerName, namespace)
+		return fmt.Errorf("there is no Deployment %s in the namespace %s: if nfo is in another one, say so with --namespace; otherwise install it", name, namespace)
 	case err != nil:
-		return fmt.Errorf("reading the Deployment %s/%s: %w", namespace, v1alpha1.ManagerName, err)
+		return fmt.Errorf("reading the Deployment %s/%s: %w", namespace, name, err)
 	case d.Spec.Replicas != nil && *d.Spec.Replicas == 0:
-		return fmt.Errorf("the operator is stopped: Deployment %s/%s has no replicas; start it with kubectl scale -n %[1]s deployment/%[2]s --replicas=1", namespace, d.Name)
+		return fmt.Errorf("%s is stopped: Deployment %s/%s has no replicas; start it with kubectl scale -n %[2]s deployment/%[3]s --replicas=1", what, namespace, d.Name)
 	case d.Status.ObservedGeneration >= d.Generation && d.Status.AvailableReplicas > 0 && d.Status.UpdatedReplicas > 0:
 		return nil
 	}
@@ -164,6 +178,6 @@ func checkManager(ctx context.Context, api client.Client, namespace string) erro
 			said = append(said, c.Message)
 		}
 	}
-	return fmt.Errorf("the operator does not run: Deployment %s/%s has no replica that is ready (%s); see kubectl describe pod -n %[1]s -l app.kubernetes.io/component=manager, and kubectl logs -n %[1]s deployment/%[2]s",
-		namespace, d.Name, strings.Join(append(said, fmt.Sprintf("%d of %d updated, %d available", d.Status.UpdatedReplicas, d.Status.Replicas, d.Status.AvailableReplicas)), " "))
+	return fmt.Errorf("%s does not run: Deployment %s/%s has no replica that is ready (%s); see kubectl describe pod -n %[2]s -l app.kubernetes.io/component=%[5]s, and kubectl logs -n %[2]s deployment/%[3]s",
+		what, namespace, d.Name, strings.Join(append(said, fmt.Sprintf("%d of %d updated, %d available", d.Status.UpdatedReplicas, d.Status.Replicas, d.Status.AvailableReplicas)), " "), component)
 }

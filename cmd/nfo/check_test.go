@@ -172,3 +172,33 @@ func TestCheckUsage(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckRegistry(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason string
+		change func(*appsv1.Deployment)
+		says   []string // of the error; nil for none
+	}{
+		"Sound":   {"a replica is ready", func(*appsv1.Deployment) {}, nil},
+		"Missing": {"it is not enabled", func(d *appsv1.Deployment) { d.Name = "nfo-manager" }, []string{"no Deployment nfo-registry in the namespace operators"}},
+		"Full":    {"its volume does not work, so that no replica is ready", func(d *appsv1.Deployment) { d.Status.AvailableReplicas = 0 }, []string{"the registry does not run", "component=registry", "kubectl logs -n operators deployment/nfo-registry"}},
+		"Stopped": {"somebody stopped it", func(d *appsv1.Deployment) { d.Spec.Replicas = new(int32(0)) }, []string{"the registry is stopped", "deployment/nfo-registry --replicas=1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := sound()
+			c.manager.Name = "nfo-registry"
+			tc.change(c.manager)
+			err := checkRegistry(t.Context(), c.client(t), "operators")
+			if (err != nil) != (tc.says != nil) {
+				t.Fatalf("%s: the error is %v", tc.reason, err)
+			}
+			for _, text := range tc.says {
+				if !strings.Contains(err.Error(), text) {
+					t.Errorf("%s: the error is %q, and has no %q", tc.reason, err, text)
+				}
+			}
+		})
+	}
+}

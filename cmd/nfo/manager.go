@@ -27,6 +27,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/certificate"
 	"github.com/nfo-operator/nfo/internal/chart"
 	"github.com/nfo-operator/nfo/internal/controller"
+	"github.com/nfo-operator/nfo/internal/mirror/settings"
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/reference"
@@ -42,8 +43,8 @@ type managerConfig struct {
 	webhookPort     int
 	webhookCerts    string
 	secretPaths     bool
-	namespace       string
 	places          string
+	mirror          string
 	charts          chart.Limits // of the reading of one chart
 	controller.Options
 }
@@ -82,7 +83,7 @@ Exit codes:
 	f.IntVar(&cfg.webhookPort, "webhook-port", 9443, "port of the webhooks over TLS, which every replica serves; 0 for none")
 	f.StringVar(&cfg.webhookCerts, "webhook-cert-dir", "", "folder with tls.crt and tls.key of the webhooks, read anew when they change; default: the manager makes and renews its certificate itself")
 	f.BoolVar(&cfg.secretPaths, "webhook-secret-paths", true, "put a secret into the webhooks' paths, in the ValidatingWebhookConfiguration, so that the API server alone can ask them")
-	f.StringVar(&cfg.namespace, "namespace", v1alpha1.ManagerNamespace, "namespace of the manager: of the Secret and the Service that its webhooks' certificate is for")
+	f.StringVar(&cfg.Namespace, "namespace", v1alpha1.ManagerNamespace, "namespace of the manager: of the Secret and the Service that its webhooks' certificate is for, and of the mirror's store")
 	f.StringSliceVar((*[]string)(&cfg.Watched), "watch-namespaces", nil, "namespaces to act in, as a list with commas; default: all. Elsewhere nothing can be created, and what is there keeps its artifacts")
 	f.StringVar(&cfg.Purger.Image, "purger-image", "", "image of the purge CronJobs, usually this program's own; empty: no CronJobs are made")
 	cfg.Purger.Resources = cronjob.DefaultResources()
@@ -93,6 +94,10 @@ Exit codes:
 	f.StringVar(&cfg.Cluster.Address, "cluster-registry", "", "host:port, or scheme://host:port, at which the cluster's own registry is reached, for stores with spec.registry.clusterRegistry; default: there is none")
 	f.StringVar(&cfg.Cluster.CAFile, "cluster-registry-ca", "", "PEM file of the certificates that the certificate of the cluster's own registry chains to, read again when it changes; default: the system's")
 	f.StringVar(&cfg.Cluster.TokenFile, "cluster-registry-token", "", "file with a token of the manager's ServiceAccount for the audience "+v1alpha1.ClusterRegistryAudience+", read again when it changes, to log in to the cluster's own registry; default: no login")
+	f.StringVar(&cfg.mirror, "mirror", "", "YAML file with the settings of the mirror, read at start: the spec of an ArtifactStore without its registry, {mirror: {...}, purge: {...}}; default: there is no mirror")
+	f.IntVar(&cfg.Mirror.Copies, "mirror-copies", controller.DefaultCopies, "images that are copied into the mirror at once; 1 to 32")
+	f.IntVar(&cfg.Mirror.Blobs, "mirror-blobs", 2, "blobs of each image that are copied at a time; 1 to 32")
+	f.Float64Var(&cfg.Mirror.RequestsPerSecond, "mirror-requests-per-second", 20, "requests a second to each registry that images are copied from, on average; at least 1")
 	f.Float64Var(&cfg.PollsPerSecond, "registry-polls-per-second", 5, "requests a second to each store's registry for polling upload states, on average; at least 0.1")
 	f.DurationVar(&cfg.charts.CPU, "chart-cpu", chart.DefaultCPU, "processor time that reading one chart may take, in whole seconds; at least 1s")
 	cfg.charts.Memory = chart.DefaultMemory
@@ -109,6 +114,12 @@ func (cfg managerConfig) validate() error {
 		return fmt.Errorf("--chart-cpu is %s and must be at least 1s", cfg.charts.CPU)
 	case cfg.charts.Memory < chart.LeastMemory:
 		return fmt.Errorf("--chart-memory is %d bytes and must be at least 96Mi", cfg.charts.Memory)
+	case cfg.Mirror.Copies < 1 || cfg.Mirror.Copies > 32:
+		return fmt.Errorf("--mirror-copies is %d and must be from 1 to 32", cfg.Mirror.Copies)
+	case cfg.Mirror.Blobs < 1 || cfg.Mirror.Blobs > 32:
+		return fmt.Errorf("--mirror-blobs is %d and must be from 1 to 32", cfg.Mirror.Blobs)
+	case cfg.Mirror.RequestsPerSecond < 1:
+		return fmt.Errorf("--mirror-requests-per-second is %g and must be at least 1", cfg.Mirror.RequestsPerSecond)
 	case cfg.webhookPort < 0 || cfg.webhookPort > 65535:
 		return fmt.Errorf("--webhook-port is %d and must be a port, or 0", cfg.webhookPort)
 	}
@@ -132,6 +143,9 @@ func runManager(ctx context.Context, kube *rest.Config, cfg managerConfig) error
 	}
 	var err error
 	if cfg.Places, err = place.Read(cfg.places); err != nil {
+		return err
+	}
+	if cfg.Settings, err = settings.Read(cfg.mirror); err != nil {
 		return err
 	}
 	if cfg.Charts, err = chart.NewReader(cfg.charts, 1); err != nil {
@@ -173,10 +187,10 @@ func runWithWebhooks(ctx context.Context, kube *rest.Config, base ctrl.Options, 
 	}
 	var keeper *certificate.Keeper
 	if cfg.webhookCerts == "" {
-		keeper = newKeeper(live, cfg.namespace)
+		keeper = newKeeper(live, cfg.Namespace)
 	}
 	gate := caller.New(caller.Options{
-		Client: live, Configuration: v1alpha1.WebhookConfigurationName, Deployment: client.ObjectKey{Namespace: cfg.namespace, Name: v1alpha1.ManagerName},
+		Client: live, Configuration: v1alpha1.WebhookConfigurationName, Deployment: client.ObjectKey{Namespace: cfg.Namespace, Name: v1alpha1.ManagerName},
 	})
 	base.WebhookServer = gate.Server(webhook.NewServer(webhookOptions(cfg, keeper)))
 	mgr, err := controller.NewManager(ctx, kube, base, cfg.Options)

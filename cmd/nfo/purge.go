@@ -57,6 +57,12 @@ frees the disk. With --wait-for-collection it waits for the end and reports how 
 purge jobs wait for at most 10 minutes. If the collection fails or takes longer, the report says so; the purge has
 succeeded all the same.
 
+The store that is the mirror (spec.mirror) has no tombstones. What goes is what Artifacts of all namespaces name and no
+workload has used for the grace period, and tags that no Artifact names. Each Artifact is claimed first (state
+Releasing). Who uses it is read from the cluster anew before and after its copy is removed: what is used again is put
+back, or copied again. The annotation nfo.dev/keep on an Artifact keeps its copy. Nothing is removed because the source of
+an image does not answer.
+
 With --dry-run it reports what it would do and writes nothing, neither to the registry nor to the
 API server.
 
@@ -268,7 +274,7 @@ func purgeConfig(flags purgeFlags) (purge.Config, error) {
 	return purge.Config{
 		Namespace: flags.namespace, Store: flags.store, DryRun: flags.dryRun, Volume: flags.volume, RegistryToken: flags.registryToken, AllowLoopback: flags.allowLoopback,
 		WaitForCollection: flags.wait,
-		Client:            api, Leases: leases, Workloads: workloads.Read, Now: server.Now, Skew: server.Skew, Identity: cmp.Or(host, "nfo-purge") + "_" + rand.Text(),
+		Client:            api, Leases: leases, Workloads: workloads.Read, Images: workloads.ReadImages, Now: server.Now, Skew: server.Skew, Identity: cmp.Or(host, "nfo-purge") + "_" + rand.Text(),
 	}, nil
 }
 

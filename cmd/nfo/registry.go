@@ -29,6 +29,7 @@ import (
 // registryConfig is the command line of `nfo registry`.
 type registryConfig struct {
 	root, address, probes, metrics string
+	storage                        string
 	certificates                   string
 	secretFile                     string
 	namespace                      string
@@ -65,6 +66,7 @@ Exit codes:
 	}
 	f := cmd.Flags()
 	f.StringVar(&cfg.root, "root", "/var/lib/registry", "folder of the registry: empty, or written by nfo or distribution before")
+	f.StringVar(&cfg.storage, "storage-config", "", "file with the section storage of distribution's configuration, in place of --root: the content is stored by that driver, without collection, scrub, usage and checks of what manifests need. This program has the drivers filesystem and inmemory, and s3 if it was built with the tag s3")
 	f.StringVar(&cfg.address, "bind-address", "127.0.0.1:5000", "host:port of the registry; anything but loopback needs --namespace or --cert-dir")
 	f.StringVar(&cfg.namespace, "namespace", "", "namespace of the registry's Service in a cluster: the registry makes and renews its certificate itself, and shares it and the secret of uploads with other replicas in Secrets of this namespace")
 	f.StringSliceVar(&cfg.names, "certificate-names", nil, "with --namespace: DNS names and IP addresses that the certificate is for beside the Service's names and localhost, as a list with commas")
@@ -126,7 +128,7 @@ func runRegistry(ctx context.Context, cfg registryConfig) error {
 	cfg.Log = slog.New(slog.NewJSONHandler(terminal.JSON(os.Stderr), nil))
 	ctrl.SetLogger(logr.FromSlogHandler(cfg.Log.Handler()))
 	var err error
-	if cfg.Volume, err = openVolume(cfg); err != nil {
+	if err = cfg.openContent(); err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -148,7 +150,7 @@ func runRegistry(ctx context.Context, cfg registryConfig) error {
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
-	cfg.Log.Info("serving", "address", listener.Addr().String(), "root", cfg.root, "fileSystem", cfg.Volume.Kind(), "stale", cfg.Volume.Stale().String())
+	cfg.Log.Info("serving", append([]any{"address", listener.Addr().String()}, cfg.content()...)...)
 	g.Go(func() error { return serve.Listen(ctx, listener, registry.Handler(), shared.tls) })
 	g.Go(func() error { return registry.Run(ctx) })
 	g.Go(func() error { return serveBeside(ctx, cfg.probes, healthOf(registry.Ready, shared.ready)) })
@@ -176,6 +178,24 @@ func newAccess(ctx context.Context, g *errgroup.Group, cfg registryConfig) (*acc
 	}
 	g.Go(func() error { return objects.Start(ctx) })
 	return access.New(access.Options{Reviews: live, Objects: objects, Operators: cfg.operators, AnonymousPull: cfg.anonymousPull}), nil
+}
+
+// openContent opens the volume, or reads how other storage is reached.
+func (cfg *registryConfig) openContent() (err error) {
+	if cfg.storage == "" {
+		cfg.Volume, err = openVolume(*cfg)
+		return err
+	}
+	cfg.Storage, err = readStorage(cfg.storage)
+	return err
+}
+
+// content says in the log what is served. Of other storage it names the driver alone, whose options have secrets.
+func (cfg registryConfig) content() []any {
+	if cfg.Volume == nil {
+		return []any{"storage", cfg.Storage.Type()}
+	}
+	return []any{"root", cfg.root, "fileSystem", cfg.Volume.Kind(), "stale", cfg.Volume.Stale().String()}
 }
 
 func openVolume(cfg registryConfig) (*volume.Volume, error) {

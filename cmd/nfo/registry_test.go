@@ -53,6 +53,34 @@ func TestReadSecret(t *testing.T) {
 	}
 }
 
+func TestReadStorage(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "storage.yaml")
+	for _, tt := range []struct{ reason, content, driver, want string }{
+		{"the section alone", "storage:\n  filesystem: {rootdirectory: /data}\n", "filesystem", ""},
+		{"a whole file of distribution", "version: 0.1\nstorage: {inmemory: {}}\nhttp: {addr: \":5000\"}\n", "inmemory", ""},
+		{"two drivers", "storage: {inmemory: {}, filesystem: {}}\n", "", "reading --storage-config"},
+		{"none", "storage: {}\n", "", "reading --storage-config"},
+		{"a secret in what cannot be read", "storage: [secret]\n", "", "is not the section storage"},
+		{"what is no YAML", "\tsecret", "", "is not the section storage"},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			if err := os.WriteFile(name, []byte(tt.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, err := readStorage(name)
+			if tt.want == "" && (err != nil || s.Type() != tt.driver) {
+				t.Errorf("%v, %v", s, err)
+			}
+			if tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "secret")) {
+				t.Errorf("%v, want %q", err, tt.want)
+			}
+		})
+	}
+	if _, err := readStorage(name + "x"); err == nil {
+		t.Error("a file that is missing")
+	}
+}
+
 func TestOpenVolume(t *testing.T) {
 	v, err := openVolume(registryConfig{root: t.TempDir(), stale: time.Minute})
 	if err != nil || v.Stale() != time.Minute {

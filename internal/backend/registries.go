@@ -158,6 +158,9 @@ func (r *Registries) whole(ctx context.Context, s *v1alpha1.ArtifactStore) (*v1a
 	return &now, nil
 }
 
+// Budget bounds the memory of what is read from all stores. Others that read from registries share it.
+func (r *Registries) Budget() *registry.Budget { return r.budget }
+
 // Forget drops a store that has gone.
 func (r *Registries) Forget(uid types.UID) {
 	r.mu.Lock()

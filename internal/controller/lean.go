@@ -39,6 +39,9 @@ func lean(o any) (any, error) {
 		for i := range o.Spec.Artifacts {
 			share(&o.Spec.Artifacts[i].MediaType)
 		}
+	case *v1alpha1.Artifact:
+		shareConditions(o.Status.Conditions)
+		leanArtifact(o)
 	case version.Version:
 		shareConditions(o.VersionStatus().Conditions)
 		shareDependents(o.VersionStatus().Dependents)
@@ -102,6 +105,20 @@ func shareManifest(m *v1alpha1.ArtifactManifest) {
 		share(&a.State)
 	}
 	shareDependents(m.Status.Dependents)
+}
+
+// leanArtifact keeps once what the Artifacts of many namespaces, and the users of one workload, have in common.
+func leanArtifact(a *v1alpha1.Artifact) {
+	share(&a.Spec.SourceArtifact)
+	share(&a.Status.State)
+	share(&a.Status.Repository)
+	share(&a.Status.Digest)
+	share(&a.Status.MediaType)
+	for i := range a.Status.Users {
+		share(&a.Status.Users[i].Kind)
+		share(&a.Status.Users[i].Name)
+		share(&a.Status.Users[i].Detail)
+	}
 }
 
 func shareDependents(d v1alpha1.Dependents) {

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -31,6 +32,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/backend"
 	"github.com/nfo-operator/nfo/internal/chart"
+	"github.com/nfo-operator/nfo/internal/controller/artifact"
 	chartcontroller "github.com/nfo-operator/nfo/internal/controller/chart"
 	"github.com/nfo-operator/nfo/internal/controller/manifest"
 	"github.com/nfo-operator/nfo/internal/controller/store"
@@ -39,6 +41,7 @@ import (
 	workloadcontroller "github.com/nfo-operator/nfo/internal/controller/workload"
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/livelist"
+	"github.com/nfo-operator/nfo/internal/mirror/settings"
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/reference"
@@ -66,6 +69,12 @@ type Options struct {
 	Places place.Rules
 	// Cluster is how stores in the cluster's own registry are reached.
 	Cluster registry.ClusterRegistry
+	// Namespace is the manager's own, in which the mirror's store is. Default: v1alpha1.ManagerNamespace.
+	Namespace string
+	// Settings are those of the mirror; nil for no mirror.
+	Settings settings.Settings
+	// Mirror bounds what copying images into the mirror takes.
+	Mirror MirrorBounds
 	// Lookup resolves the hosts of registries, to recognise one registry under two names. Default: the
 	// system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -114,10 +123,11 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	registries := backend.NewRegistries(live, o.Transport, timed, o.SecondLook, registry.AddressesOf(o.Purger.AllowLoopback), o.Cluster)
 	recorder := mgr.GetEventRecorder("nfo")
 	read, woken := chartcontroller.NewReadings(), make(chan event.GenericEvent)
-	running, err := workloads(mgr, o)
+	reader, err := workload.NewReader(mgr.GetConfig(), mgr.GetHTTPClient(), o.Charts, o.Clock, o.now)
 	if err != nil {
 		return err
 	}
+	running := workload.NewKnown(reader)
 	letGo := &release.Releaser{
 		API: mgr.GetClient(), Live: live, Holders: finder, Open: registries.Open, Purges: release.NewPurges(o.Clock), Clock: o.Clock, Now: o.now,
 		Places: o.Places, Workloads: running.Live,
@@ -148,6 +158,12 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		setupDesign(mgr, o.Watched, &version.Reconciler[*v1alpha1.NetworkServiceDesignVersion]{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),
+		setupNeed(mgr, &artifact.NeedReconciler{
+			Client: mgr.GetClient(), Live: live, Images: reader.ReadImages, Watched: o.Watched, Own: o.Purger.Image, Clock: o.Clock, Now: o.now,
+			Mirror: client.ObjectKey{Namespace: o.Namespace, Name: v1alpha1.MirrorName},
+		}),
+		mgr.Add(&settings.Keeper{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: o.Namespace, Settings: o.Settings}),
+		setupArtifact(mgr, o, live, registries, timed),
 		setupSite(mgr, o.Watched, &version.Reconciler[*v1alpha1.SiteNetworkService]{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),
@@ -163,16 +179,9 @@ func (o Options) withDefaults() Options {
 	if o.Metrics == nil {
 		o.Metrics = metrics.Registry
 	}
+	o.Namespace = cmp.Or(o.Namespace, v1alpha1.ManagerNamespace)
+	o.Mirror.Copies = cmp.Or(o.Mirror.Copies, DefaultCopies)
 	return o
-}
-
-// workloads reads what workloads run.
-func workloads(mgr manager.Manager, o Options) (*workload.Known, error) {
-	reader, err := workload.NewReader(mgr.GetConfig(), mgr.GetHTTPClient(), o.Charts, o.Clock, o.now)
-	if err != nil {
-		return nil, err
-	}
-	return workload.NewKnown(reader), nil
 }
 
 func setupStore(mgr manager.Manager, w reference.Watched, r *store.Reconciler) error {

@@ -26,7 +26,7 @@ func Trim(o client.Object) {
 		o.Spec.Registry.CABundle = nil
 	case *v1alpha1.NetworkFunctionDefinitionVersion:
 		shortened = trimDefinition(o)
-	case *v1alpha1.ArtifactManifest, *v1alpha1.Tombstone, *v1alpha1.NetworkServiceDesignVersion, *v1alpha1.SiteNetworkService:
+	case *v1alpha1.ArtifactManifest, *v1alpha1.Artifact, *v1alpha1.Tombstone, *v1alpha1.NetworkServiceDesignVersion, *v1alpha1.SiteNetworkService:
 	default:
 		return
 	}

@@ -2,7 +2,6 @@ package publish
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/opencontainers/go-digest"
@@ -38,18 +37,8 @@ func (p *publication) lookAtSatellites(ctx context.Context, i *item) error {
 }
 
 func (p *publication) lookAtSatellite(ctx context.Context, i *item, s registry.Satellite) (satellite, error) {
-	if s.Tag == "" {
-		there, err := p.target.client.Attached(ctx, i.repository, s)
-		return satellite{Satellite: s, there: there}, err
-	}
-	at, err := p.target.client.Resolve(ctx, i.repository, s.Tag)
-	switch {
-	case errors.Is(err, registry.ErrNotFound):
-		return satellite{Satellite: s}, nil
-	case err == nil && at.Digest == s.Source.Root.Descriptor.Digest:
-		return satellite{Satellite: s, there: true}, nil
-	}
-	return satellite{Satellite: s, over: at.Digest}, err
+	there, over, err := p.target.client.Standing(ctx, i.repository, s)
+	return satellite{Satellite: s, there: there, over: over}, err
 }
 
 // attachable says why the satellites of an entry may not be pushed, and what to do.

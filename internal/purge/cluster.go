@@ -194,7 +194,7 @@ func newCluster(r clusterRead) cluster {
 		c.add(t, held)
 	}
 	c.run()
-	if c.store.Spec.Workloads != nil && c.store.Generation != r.running.generation { // what was read may be another selection
+	if c.store.Spec.Workloads != nil && c.store.Spec.Mirror == nil && c.store.Generation != r.running.generation { // what was read may be another selection
 		c.refusal = fmt.Errorf("%w: its spec has changed since it was read what workloads run; run the purge again", ErrRefused)
 	}
 	slices.SortFunc(c.tombstones, func(a, b *v1alpha1.Tombstone) int { return cmp.Compare(a.Name, b.Name) })

@@ -55,6 +55,14 @@ const (
 	Lost Reason = v1alpha1.ReasonLost
 	// Denied: the registry refuses to delete it.
 	Denied Reason = "Denied"
+	// Kept: somebody asked to keep the Artifact.
+	Kept Reason = "Kept"
+	// UseUnknown: who uses the Artifact could not be read when it was to go.
+	UseUnknown Reason = "UseUnknown"
+	// NamespaceTerminating: the Artifact's namespace is being deleted, and what is in it goes in any order.
+	NamespaceTerminating Reason = "NamespaceTerminating"
+	// Unneeded: no workload uses it, and no Artifact names it that stays.
+	Unneeded Reason = "Unneeded"
 	// Interrupted: the purge ended before it came to it.
 	Interrupted Reason = "Interrupted"
 )
@@ -68,6 +76,10 @@ type Verdict struct {
 	// Missing: it was not in the registry any more.
 	Missing bool   `json:"missing,omitempty"`
 	Reason  Reason `json:"reason"`
+	// Artifact is that of a verdict about the mirror, as namespace/name; "" for a tag that none names.
+	Artifact string `json:"artifact,omitempty"`
+	// Image is its image.
+	Image string `json:"image,omitempty"`
 	// Message says more, for people.
 	Message string `json:"message,omitempty"`
 	// Tombstones that name it or what it is a part of, by name.

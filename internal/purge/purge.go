@@ -48,6 +48,8 @@ type Config struct {
 	Open func(context.Context, *v1alpha1.ArtifactStore) (Registry, error)
 	// Workloads reads what the workloads run that a store selects. Default: stores that select any are not purged.
 	Workloads func(context.Context, *v1alpha1.ArtifactStore) (*workload.Reading, error)
+	// Images reads which images the workloads of the cluster use, for the mirror. Default: the mirror is not purged.
+	Images func(context.Context, *v1alpha1.ArtifactStore, workload.Find) (*workload.Reading, error)
 	// Clock measures ages. Default: the real one.
 	Clock clock.PassiveClock
 	// Now tells the API server's time, which graces are compared with. Default: Clock's.
@@ -146,18 +148,24 @@ func (cfg Config) run(ctx context.Context, key client.ObjectKey, report *Report)
 	if err != nil {
 		return fmt.Errorf("opening the registry: %w", err)
 	}
+	if c.store.Spec.Mirror != nil {
+		return cfg.runMirror(ctx, c, reg, report)
+	}
 	if report.DryRun {
 		p, planErr := cfg.plan(ctx, c, newReader(reg, cfg.Clock, requests(c.store)))
 		return report.conclude(c.store, p, p.verdicts, planErr)
 	}
-	l := lease{client: cfg.Leases, store: key, identity: cfg.Identity, times: cfg.times, log: cfg.Log}
-	return l.hold(ctx, func(ctx context.Context) error { return cfg.sweep(ctx, key, reg, report) })
+	return cfg.lease(key).hold(ctx, func(ctx context.Context) error { return cfg.sweep(ctx, key, reg, report) })
+}
+
+func (cfg Config) lease(key client.ObjectKey) lease {
+	return lease{client: cfg.Leases, store: key, identity: cfg.Identity, times: cfg.times, log: cfg.Log}
 }
 
 // read reads the cluster, and of a store that selects workloads what they run.
 func (cfg Config) read(ctx context.Context, key client.ObjectKey) (cluster, error) {
 	c, err := readCluster(ctx, cfg.Client, cfg.Clock, cfg.Now, key, running{})
-	if err != nil || c.store == nil || c.store.Spec.Workloads == nil {
+	if err != nil || c.store == nil || c.store.Spec.Workloads == nil || c.store.Spec.Mirror != nil {
 		return c, err
 	}
 	run, err := cfg.readRunning(ctx, c.store)
@@ -195,7 +203,8 @@ func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry,
 	err = report.conclude(c.store, p, ends, err)
 	report.explainDenied(s.denied)
 	asked := cfg.askToCollect(ctx, reg, c.store, p.usage, report)
-	return errors.Join(err, cfg.record(ctx, c.store, *report, s.learnt(err), c.unresolvedIn(p.readings)), cfg.awaitCollection(ctx, asked, report))
+	noted := func(s *v1alpha1.ArtifactStoreStatus) { s.Unresolved = c.unresolvedIn(p.readings) }
+	return errors.Join(err, cfg.record(ctx, c.store, *report, s.learnt(err), noted), cfg.awaitCollection(ctx, asked, report))
 }
 
 // planned is a plan and what it was made from.
@@ -282,13 +291,14 @@ func summed(errs []error) error {
 // oneLine is an error as a report and a status show it.
 func oneLine(err error) string { return v1alpha1.Line(strings.ReplaceAll(err.Error(), "\n", "; ")) }
 
-// record writes the run to the store's status, and what was learnt of the registry. Nothing else
+// record writes the run to the store's status, what was learnt of the registry, and what noted sets. Nothing else
 // of the store is written. It writes also when the purge was asked to stop.
-func (cfg Config) record(ctx context.Context, store *v1alpha1.ArtifactStore, r Report, learnt v1alpha1.Support, unresolved []v1alpha1.UnresolvedReference) error {
+func (cfg Config) record(ctx context.Context, store *v1alpha1.ArtifactStore, r Report, learnt v1alpha1.Support, noted func(*v1alpha1.ArtifactStoreStatus)) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	was := store.DeepCopy()
-	store.Status.LastPurge, store.Status.Unresolved = r.run(cfg.Now()), unresolved
+	store.Status.LastPurge = r.run(cfg.Now())
+	noted(&store.Status)
 	if r.Usage != nil {
 		store.Status.Usage = r.Usage
 	}

@@ -68,13 +68,17 @@ func (r *Report) judged(vs []Verdict) {
 // conclude fills in what came of a plan, and returns err, or why the plan was none.
 func (r *Report) conclude(store *v1alpha1.ArtifactStore, p planned, ends []Verdict, err error) error {
 	r.judged(ends)
-	u, spec := p.usage, store.Spec.Purge
-	r.Reclaimed = u.freed(ends, func(v Verdict) bool { return v.Delete && !v.Missing })
-	went := r.Reclaimed
+	r.Reclaimed = p.usage.freed(ends, func(v Verdict) bool { return v.Delete && !v.Missing })
+	return r.end(store, p.usage, reclaimable(p.verdicts, p.usage), err)
+}
+
+// end fills in how the purge ended, of which Reclaimed is known, and how many bytes could have been reclaimed.
+func (r *Report) end(store *v1alpha1.ArtifactStore, u usage, mayGo int64, err error) error {
+	spec, went := store.Spec.Purge, r.Reclaimed
 	if r.DryRun {
 		went = 0
 	}
-	r.Usage = u.status(r.Started, reclaimable(p.verdicts, u), went)
+	r.Usage = u.status(r.Started, mayGo, went)
 	switch {
 	case err != nil:
 		r.Message = oneLine(err)

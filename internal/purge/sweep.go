@@ -30,6 +30,8 @@ type Registry interface {
 	Untag(ctx context.Context, repository, tag string) error
 	// Restore puts a manifest back under its digest, and under those of the tags that are absent.
 	Restore(ctx context.Context, repository string, m registry.Manifest, tags []string) error
+	// Repositories lists all repositories of the store. Only the mirror's purge asks for it.
+	Repositories(ctx context.Context) ([]string, error)
 	// Collect asks the cluster's own registry to collect; registry.ErrUnsupported for any other registry.
 	Collect(ctx context.Context, store client.ObjectKey) (registry.Collection, error)
 }

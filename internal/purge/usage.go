@@ -139,6 +139,11 @@ func uncollected(last *v1alpha1.StoreUsage, source v1alpha1.UsageSource, used in
 // ration keeps what usage does not ask for: everything below the threshold or when usage is not
 // known, and what comes after the target is reached. What was untagged first goes first.
 func ration(vs []Verdict, p v1alpha1.PurgeSpec, u usage) []Verdict {
+	return rationBy(vs, p, u, func(i int, rest *removal) int64 { return rest.remove(target{vs[i].Repository, vs[i].Digest}) })
+}
+
+// rationBy is ration where remove says how many bytes go with a verdict and nothing that was taken before.
+func rationBy(vs []Verdict, p v1alpha1.PurgeSpec, u usage, remove func(i int, rest *removal) int64) []Verdict {
 	if !wanted(p) {
 		return vs
 	}
@@ -160,7 +165,7 @@ func ration(vs []Verdict, p v1alpha1.PurgeSpec, u usage) []Verdict {
 		case p.TargetPercent > 0 && u.percent(used) <= float64(p.TargetPercent):
 			keep(i, NotNeeded, "the target is reached; what was untagged earlier goes first")
 		default:
-			used -= rest.remove(target{vs[i].Repository, vs[i].Digest})
+			used -= remove(i, rest)
 		}
 	}
 	return vs

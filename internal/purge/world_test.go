@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgofake "k8s.io/client-go/kubernetes/fake"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -179,7 +180,8 @@ func (w *world) serve(objects ...client.Object) {
 	w.t.Helper()
 	scheme := runtime.NewScheme()
 	w.must(v1alpha1.AddToScheme(scheme))
-	base := fake.NewClientBuilder().WithScheme(scheme).WithObjects(append(referencetest.Definitions(now.AddDate(-1, 0, 0)), objects...)...).WithStatusSubresource(&v1alpha1.ArtifactStore{}, &v1alpha1.Tombstone{}).Build()
+	w.must(corev1.AddToScheme(scheme))
+	base := fake.NewClientBuilder().WithScheme(scheme).WithObjects(append(referencetest.Definitions(now.AddDate(-1, 0, 0)), objects...)...).WithStatusSubresource(&v1alpha1.ArtifactStore{}, &v1alpha1.Tombstone{}, &v1alpha1.Artifact{}).Build()
 	w.raw = base
 	w.api = interceptor.NewClient(base, interceptor.Funcs{
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {

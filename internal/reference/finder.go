@@ -31,7 +31,7 @@ type Finder struct {
 // What the manager reads, in all namespaces, also where it watches some only: what keeps an artifact is never
 // out of its sight. The ClusterRole nfo-manager is made from this, and from package admission and certificate.
 //
-// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores;artifactmanifests;networkfunctiondefinitionversions;networkservicedesignversions;sitenetworkservices;tombstones,verbs=get;list;watch
+// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores;artifactmanifests;networkfunctiondefinitionversions;networkservicedesignversions;sitenetworkservices;tombstones;artifacts,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,verbs=get;list;watch
 
 // NewFinder makes a Finder. cached must have the index of Index; live must read from the API

@@ -1,9 +1,13 @@
 package registry
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // requestBody is a response body that is sent on as the body of another request. Both the transport, which may
@@ -45,4 +49,55 @@ func (b *requestBody) Close() error {
 		return nil
 	}
 	return b.body.Close()
+}
+
+// paced is a body of which stallBytes have to move within a time, or the whole rest. It ends otherwise.
+type paced struct {
+	io.ReadCloser
+	stall   time.Duration
+	timer   *time.Timer
+	end     context.CancelFunc // what ends a read that is under way
+	failed  func() error
+	moved   int
+	stalled atomic.Bool
+}
+
+// newPaced begins the time of a body. Without one it only ends with the body.
+func newPaced(body io.ReadCloser, stall time.Duration, end context.CancelFunc, failed func() error) *paced {
+	p := &paced{ReadCloser: body, stall: stall, end: end, failed: failed}
+	if stall > 0 {
+		p.timer = time.AfterFunc(stall, func() {
+			p.stalled.Store(true)
+			end()
+		})
+	}
+	return p
+}
+
+// Read reads, and begins a new time whenever enough has moved.
+func (p *paced) Read(into []byte) (int, error) {
+	n, err := p.ReadCloser.Read(into)
+	switch {
+	case p.timer == nil:
+	case errors.Is(err, io.EOF):
+		p.timer.Stop()
+	case p.stalled.Load():
+		return 0, p.failed()
+	default:
+		if p.moved += n; p.moved >= stallBytes {
+			p.moved = 0
+			p.timer.Reset(p.stall)
+		}
+	}
+	return n, err
+}
+
+// Close ends the time, and a read that is under way.
+func (p *paced) Close() error {
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	err := p.ReadCloser.Close()
+	p.end()
+	return err
 }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -18,8 +20,27 @@ import (
 	"oras.land/oras-go/v2/registry/remote/errcode"
 )
 
-// copiesAtOnce is how many blobs of an artifact are uploaded at a time.
-const copiesAtOnce = 3
+const (
+	// copiesAtOnce is how many blobs of an artifact are uploaded at a time, unless CopyOptions say so.
+	copiesAtOnce = 3
+	// stallBytes is how much of a blob has to move within CopyOptions.Stall.
+	stallBytes = 64 << 10
+)
+
+// errStalled: a blob moves too slowly; see CopyOptions.
+var errStalled = errors.New("a blob stands still: fewer than 64 KiB of it have moved within the time that is given")
+
+// CopyOptions are how CopyWith copies.
+type CopyOptions struct {
+	// Blobs are how many blobs are uploaded at a time. Default: 3.
+	Blobs int
+	// Stall is in what time at least 64 KiB of each blob have to move, from its first byte to its last. Default: it takes
+	// as long as it takes.
+	Stall time.Duration
+	// Known, when not nil, returns a repository of the same registry that probably has a blob, from which it is mounted
+	// rather than uploaded; "" for none.
+	Known func(digest.Digest) string
+}
 
 // Copy uploads what a repository does not have of an artifact, blobs first, then the manifests, all
 // at their digests and byte by byte as they are, an index with all its platforms. It sets no tag: Tag
@@ -29,13 +50,21 @@ const copiesAtOnce = 3
 // It takes as long as it takes, until ctx ends. Errors wrap ErrUnavailable when trying again can
 // help, ErrUnreadable when a blob of s is not of its digest.
 func (c *Client) Copy(ctx context.Context, repository string, s *Source, moved func(bytes int64)) error {
+	return c.CopyWith(ctx, repository, s, moved, CopyOptions{})
+}
+
+// CopyWith is Copy with options.
+func (c *Client) CopyWith(ctx context.Context, repository string, s *Source, moved func(bytes int64), o CopyOptions) error {
 	to, err := c.bulk(repository)
 	if err == nil {
-		options := oras.CopyGraphOptions{Concurrency: copiesAtOnce, MaxMetadataBytes: MaxManifestBytes}
+		options := oras.CopyGraphOptions{Concurrency: cmp.Or(o.Blobs, copiesAtOnce), MaxMetadataBytes: MaxManifestBytes}
 		done := func(_ context.Context, d ocispec.Descriptor) error { moved(d.Size); return nil }
 		options.OnCopySkipped, options.OnMounted = done, done
-		if s.host == c.location.Host && s.repository != repository && s.repository != "" {
+		switch {
+		case s.host == c.location.Host && s.repository != repository && s.repository != "":
 			options.MountFrom = func(context.Context, ocispec.Descriptor) ([]string, error) { return []string{s.repository}, nil }
+		case o.Known != nil:
+			options.MountFrom = mountFrom(repository, o.Known)
 		}
 		if s.alone {
 			options.FindSuccessors = func(_ context.Context, _ content.Fetcher, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
@@ -43,7 +72,7 @@ func (c *Client) Copy(ctx context.Context, repository string, s *Source, moved f
 				return slices.Concat(m.Children, m.Blobs), nil
 			}
 		}
-		from := &reading{Source: s, read: moved}
+		from := &reading{Source: s, read: moved, stall: o.Stall}
 		err = c.copyFailed(oras.CopyGraph(ctx, from, target{to}, s.Root.Descriptor, options))
 		if spoiled := from.spoiled.Load(); spoiled != nil {
 			err = *spoiled
@@ -53,6 +82,16 @@ func (c *Client) Copy(ctx context.Context, repository string, s *Source, moved f
 		return fmt.Errorf("copying %s to %s: %w", s.name, c.name(repository, s.Root.Descriptor.Digest.String()), err)
 	}
 	return nil
+}
+
+// mountFrom makes known what oras-go asks.
+func mountFrom(repository string, known func(digest.Digest) string) func(context.Context, ocispec.Descriptor) ([]string, error) {
+	return func(_ context.Context, d ocispec.Descriptor) ([]string, error) {
+		if at := known(d.Digest); at != "" && at != repository {
+			return []string{at}, nil
+		}
+		return nil, nil
+	}
 }
 
 // Tag puts a tag on what Copy has copied. A tag that is there at the same digest is left alone; one

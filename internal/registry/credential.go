@@ -1,9 +1,11 @@
 package registry
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -78,6 +80,36 @@ func credentialFrom(s *corev1.Secret, l v1alpha1.RegistryLocation) (Credential, 
 	return Credential{}, fmt.Errorf("%w: its type is %q, not %s or %s", ErrCredentials, s.Type, corev1.SecretTypeDockerConfigJson, corev1.SecretTypeBasicAuth)
 }
 
+// maxDockerEntries bounds the entries of one Secret that are tried.
+const maxDockerEntries = 16
+
+// CredentialsFromSecret are all credentials of a Secret that fit a location, those for the longest paths first, at most
+// 16. What CredentialFromSecret says of one holds for each. A Secret without any is no error, and neither is an entry
+// that cannot be used beside others.
+func CredentialsFromSecret(s *corev1.Secret, l v1alpha1.RegistryLocation) ([]Credential, error) {
+	if s.Type != corev1.SecretTypeDockerConfigJson {
+		one, err := CredentialFromSecret(s, l)
+		if err != nil {
+			return nil, err
+		}
+		return []Credential{one}, nil
+	}
+	var config struct {
+		Auths map[string]dockerEntry `json:"auths"`
+	}
+	// Parser errors quote their input, which is secret: none of them is wrapped here.
+	if json.Unmarshal(s.Data[corev1.DockerConfigJsonKey], &config) != nil {
+		return nil, fmt.Errorf("reading Secret %s/%s: %w: %s is not a docker configuration in JSON", s.Namespace, s.Name, ErrCredentials, corev1.DockerConfigJsonKey)
+	}
+	var all []Credential
+	for _, key := range matches(config.Auths, l) {
+		if one, err := config.Auths[key].credential(l); err == nil && one.usable() && len(all) < maxDockerEntries {
+			all = append(all, one)
+		}
+	}
+	return all, nil
+}
+
 type dockerEntry struct {
 	Username      string `json:"username"`
 	Password      string `json:"password"`
@@ -104,10 +136,14 @@ func fromDockerConfig(raw []byte, l v1alpha1.RegistryLocation) (Credential, erro
 		}
 		return Credential{}, fmt.Errorf("%w: there is no entry for %s", ErrCredentials, l.Host)
 	}
-	entry := config.Auths[key]
-	cred := Credential{Username: entry.Username, Password: entry.Password, IdentityToken: entry.IdentityToken, RegistryToken: entry.RegistryToken}
-	if entry.Auth != "" { // as docker does, it goes before the two fields
-		login, err := base64.StdEncoding.DecodeString(entry.Auth)
+	return config.Auths[key].credential(l)
+}
+
+// credential is the login of an entry.
+func (e dockerEntry) credential(l v1alpha1.RegistryLocation) (Credential, error) {
+	cred := Credential{Username: e.Username, Password: e.Password, IdentityToken: e.IdentityToken, RegistryToken: e.RegistryToken}
+	if e.Auth != "" { // as docker does, it goes before the two fields
+		login, err := base64.StdEncoding.DecodeString(e.Auth)
 		user, password, ok := strings.Cut(string(login), ":")
 		if err != nil || !ok {
 			return Credential{}, fmt.Errorf("%w: the field auth of the entry for %s is not base64 of user:password", ErrCredentials, l.Host)
@@ -117,22 +153,27 @@ func fromDockerConfig(raw []byte, l v1alpha1.RegistryLocation) (Credential, erro
 	return cred, nil
 }
 
-// longestMatch returns the key of the entry that fits a location best. Of keys that are forms
+// longestMatch returns the key of the entry that fits a location best, the first of matches. Of keys that are forms
 // of the same place it takes the first in byte order, so that the answer is always the same.
 func longestMatch(entries map[string]dockerEntry, l v1alpha1.RegistryLocation) (string, bool) {
-	keys := make([]string, 0, len(entries))
-	for key := range entries {
-		keys = append(keys, key)
+	keys := matches(entries, l)
+	if len(keys) == 0 {
+		return "", false
 	}
-	slices.Sort(keys)
-	best, length := "", -1
-	for _, key := range keys {
-		path, ok := keyPath(key, l)
-		if ok && len(path) > length {
-			best, length = key, len(path)
+	return keys[0], true
+}
+
+// matches are the keys of the entries that fit a location, those with the longest paths first.
+func matches(entries map[string]dockerEntry, l v1alpha1.RegistryLocation) []string {
+	paths := map[string]int{}
+	for key := range entries {
+		if path, ok := keyPath(key, l); ok {
+			paths[key] = len(path)
 		}
 	}
-	return best, length >= 0
+	return slices.SortedFunc(maps.Keys(paths), func(a, b string) int {
+		return cmp.Or(cmp.Compare(paths[b], paths[a]), cmp.Compare(a, b))
+	})
 }
 
 // keyPath returns an entry's path if the entry covers the location and may be sent there.

@@ -64,7 +64,7 @@ func (c *Client) Satellites(ctx context.Context, repository string, of *Source) 
 // satellites goes from the manifests of an artifact to what is attached to them, and on from there.
 func satellites(ctx context.Context, in attached, of *Source) ([]Satellite, error) {
 	var all []Satellite
-	known := map[digest.Digest]bool{}
+	known, held := map[digest.Digest]bool{}, 0
 	next := of.own()
 	for range maxAttached + 1 {
 		for _, d := range next {
@@ -77,16 +77,27 @@ func satellites(ctx context.Context, in attached, of *Source) ([]Satellite, erro
 		all, next = append(all, found...), nil
 		for _, s := range found {
 			next = append(next, s.Source.own()...)
+			held += s.Source.held()
 		}
 		next = slices.DeleteFunc(next, func(d ocispec.Descriptor) bool { return known[d.Digest] })
 		switch {
 		case len(all) > maxSatellites:
 			return nil, fmt.Errorf("%w: there are more than %d", ErrUnreadable, maxSatellites)
+		case held > maxSourceBytes:
+			return nil, fmt.Errorf("%w: their manifests have more than %d bytes", ErrUnreadable, maxSourceBytes)
 		case len(next) == 0:
 			return all, nil
 		}
 	}
 	return nil, fmt.Errorf("%w: they are attached to each other more than %d deep", ErrUnreadable, maxAttached)
+}
+
+// held is how many bytes of manifests a source keeps in memory.
+func (s *Source) held() (n int) {
+	for _, m := range s.manifests {
+		n += len(m.Bytes)
+	}
+	return n
 }
 
 // own are the manifests of an artifact but not its subject's, sorted by digest.
@@ -278,6 +289,23 @@ func (c *Client) Attached(ctx context.Context, repository string, s Satellite) (
 	}
 	all, err := in.about(ctx, ocispec.Descriptor{Digest: s.Subject})
 	return s.in(all), err
+}
+
+// Standing is where a satellite stands in a repository: there reports whether it is found where Attach puts it, and over
+// is the digest that its tag is at otherwise, "" for none.
+func (c *Client) Standing(ctx context.Context, repository string, s Satellite) (there bool, over digest.Digest, err error) {
+	if s.Tag == "" {
+		there, err = c.Attached(ctx, repository, s)
+		return there, "", err
+	}
+	at, err := c.Resolve(ctx, repository, s.Tag)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return false, "", nil
+	case err == nil && at.Digest == s.Source.Root.Descriptor.Digest:
+		return true, "", nil
+	}
+	return false, at.Digest, err
 }
 
 // in reports whether a list of referrers has the satellite.

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -17,9 +19,14 @@ import (
 	"oras.land/oras-go/v2/content/memory"
 )
 
-// maxParts bounds the manifests and blobs of one artifact. An index for every platform there is has
-// hundreds.
-const maxParts = 10_000
+const (
+	// maxParts bounds the manifests and blobs of one artifact. An index for every platform there is has
+	// hundreds.
+	maxParts = 10_000
+	// maxSourceBytes bounds the manifests of one artifact, which are all in memory until it has been copied. Those of an
+	// index for every platform there is have less than 1 MiB.
+	maxSourceBytes = 8 << 20
+)
 
 // Source is an artifact that can be copied into a repository, of which every manifest has been read.
 // It is safe for concurrent use.
@@ -95,7 +102,7 @@ func (s *Source) find(ctx context.Context, root ocispec.Descriptor, look bool) e
 	if s.manifests == nil {
 		s.manifests = map[digest.Digest]Manifest{}
 	}
-	known := map[digest.Digest]bool{root.Digest: true}
+	known, held := map[digest.Digest]bool{root.Digest: true}, 0
 	for queue := []ocispec.Descriptor{root}; len(queue) > 0; queue = queue[1:] {
 		next, err := s.visit(ctx, queue[0], look)
 		if err != nil {
@@ -107,8 +114,12 @@ func (s *Source) find(ctx context.Context, root ocispec.Descriptor, look bool) e
 				queue = append(queue, d)
 			}
 		}
-		if len(known) > maxParts {
+		held += len(s.manifests[queue[0].Digest].Bytes)
+		switch {
+		case len(known) > maxParts:
 			return fmt.Errorf("reading %s: %w: it has more than %d parts", s.name, ErrUnreadable, maxParts)
+		case held > maxSourceBytes:
+			return fmt.Errorf("reading %s: %w: its manifests have more than %d bytes", s.name, ErrUnreadable, maxSourceBytes)
 		}
 	}
 	s.Root = s.manifests[root.Digest]
@@ -170,11 +181,25 @@ func (s *Source) manifest(ctx context.Context, d ocispec.Descriptor) (Manifest, 
 	return m, err
 }
 
+// BlobDigests yields the digests of the blobs of all manifests.
+func (s *Source) BlobDigests() iter.Seq[digest.Digest] {
+	return func(yield func(digest.Digest) bool) {
+		for _, m := range s.manifests {
+			for _, b := range m.Blobs {
+				if !yield(b.Digest) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // reading is a Source that tells how many bytes have been read from it, and whether they are what their
 // digests say. It serves one copy.
 type reading struct {
 	*Source
-	read func(int64)
+	read  func(int64)
+	stall time.Duration // see CopyOptions
 	// spoiled is the first blob that is not. The copy's own error may not show it: the transport, or the
 	// registry that was sent less than announced, speaks first.
 	spoiled atomic.Pointer[error]
@@ -187,14 +212,21 @@ func (r *reading) Exists(ctx context.Context, d ocispec.Descriptor) (bool, error
 func (r *reading) Fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
 	body := io.NopCloser(bytes.NewReader(r.manifests[d.Digest].Bytes))
 	if _, ok := r.manifests[d.Digest]; !ok {
-		found, err := r.storage.Fetch(ctx, d)
-		if err != nil {
-			return nil, err
-		}
-		body = &checked{ReadCloser: &requestBody{body: found}, verifier: d.Digest.Verifier(), size: d.Size, left: d.Size, failed: func(why string) error {
-			err := fmt.Errorf("%w: the bytes of blob %s in %s %s: make the source anew", ErrUnreadable, d.Digest, r.name, why)
+		spoiled := func(err error) error {
 			r.spoiled.CompareAndSwap(nil, &err)
 			return err
+		}
+		ctx, end := context.WithCancel(ctx)
+		found, err := r.storage.Fetch(ctx, d)
+		if err != nil {
+			end()
+			return nil, err
+		}
+		paced := newPaced(&requestBody{body: found}, r.stall, end, func() error {
+			return spoiled(fmt.Errorf("%w: reading blob %s of %s: %w", ErrUnavailable, d.Digest, r.name, errStalled))
+		})
+		body = &checked{ReadCloser: paced, verifier: d.Digest.Verifier(), size: d.Size, left: d.Size, failed: func(why string) error {
+			return spoiled(fmt.Errorf("%w: the bytes of blob %s in %s %s: make the source anew", ErrUnreadable, d.Digest, r.name, why))
 		}}
 	}
 	return struct {

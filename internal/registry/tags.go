@@ -67,6 +67,58 @@ func (c *Client) tags(ctx context.Context, repository string) ([]string, error) 
 	return tags, nil
 }
 
+// Repositories returns the names of all repositories below the client's prefix, sorted, each once. It is whole or an error,
+// as Tags is; ErrDenied when the login may not list the registry.
+// Spec: CNCF distribution, "Catalog".
+func (c *Client) Repositories(ctx context.Context) ([]string, error) {
+	seen := map[string]struct{}{}
+	err := c.follow(ctx, func(ctx context.Context, query string) (page, error) {
+		names, next, err := c.catalogPage(ctx, query)
+		p := page{entries: len(names), next: next}
+		for _, name := range names {
+			if _, again := seen[name]; again {
+				continue
+			}
+			p.fresh++
+			p.bytes += len(name)
+			seen[name] = struct{}{}
+		}
+		return p, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing the repositories of %s: %w", c.location.Host, err)
+	}
+	all := slices.Sorted(maps.Keys(seen))
+	return slices.DeleteFunc(all, func(name string) bool { _, err := c.repository(name); return err != nil }), nil
+}
+
+// catalogPage reads one page and the query of the next, "" after the last.
+func (c *Client) catalogPage(ctx context.Context, query string) (names []string, next string, err error) {
+	resp, err := c.send(ctx, request{method: http.MethodGet, path: "/v2/_catalog?" + query})
+	if err != nil {
+		return nil, "", err
+	}
+	defer discard(resp)
+	err = c.consume(resp, maxPageBytes, func(data []byte) error {
+		var page struct {
+			Repositories *[]string `json:"repositories"`
+		}
+		if err := json.Unmarshal(data, &page); err != nil {
+			return notJSON(err)
+		}
+		if page.Repositories == nil { // null in a registry without any is not told from another document
+			return fmt.Errorf("%w: it is not a list of repositories", ErrUnreadable)
+		}
+		names = *page.Repositories
+		return nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	next, err = nextPage(resp)
+	return names, next, err
+}
+
 // page describes one page of a list to follow: its entries, how many of them were new and how many bytes these
 // are, and the query of the next page, "" after the last.
 type page struct {

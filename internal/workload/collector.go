@@ -19,7 +19,7 @@ const (
 
 // collector takes from objects what names a store. It is safe for concurrent use.
 type collector struct {
-	places places
+	names names
 	// records are the release records that are being read.
 	records *records
 
@@ -36,8 +36,8 @@ type found struct {
 	use Use
 }
 
-func newCollector(p places) *collector {
-	return &collector{places: p, owners: map[types.UID]owned{}, found: map[found]bool{}}
+func newCollector(n names) *collector {
+	return &collector{names: n, owners: map[types.UID]owned{}, found: map[found]bool{}}
 }
 
 // workload reads one object that makes pods, or a pod.
@@ -52,9 +52,11 @@ func (c *collector) workload(kind string, one livelist.Decoder) error {
 		by.object.Kind, by.object.Name, by.terminating = "", "", false
 	}
 	uses := map[Use]bool{}
-	o.each(func(image, part string) { c.image(uses, image, part, false) }, func(image, id, part string) {
-		for _, n := range c.places.pulled(image, id) {
-			uses[n.by(part)] = true
+	o.each(func(image, part string) { c.image(uses, image, part, false) }, func(image, part string) { c.ran(uses, image, part) }, func(image, id, part string) {
+		for _, n := range c.names.pulled(image, id) {
+			u := n.by(part)
+			u.Seen = c.names.images
+			uses[u] = true
 		}
 	})
 	if kind == "Pod" {
@@ -71,11 +73,24 @@ func partOf(part string) string { return v1alpha1.Clip(v1alpha1.Line(part), maxP
 
 // image adds the use of an image or chart that is named as images are, if it is in the store.
 func (c *collector) image(uses map[Use]bool, named, part string, whole bool) {
-	if n, ok := c.places.find(named); ok {
+	if n, ok := c.names.find(named); ok {
 		u := n.by(part)
 		u.Whole = whole
 		uses[u] = true
 	}
+}
+
+// ran adds the use of an image under the name that a node has for it.
+func (c *collector) ran(uses map[Use]bool, named, part string) {
+	n, ok := c.names.find(named)
+	if !ok {
+		return
+	}
+	u := n.by(part)
+	if named := u; !uses[named] { // also named by the object
+		u.Seen = c.names.images
+	}
+	uses[u] = true
 }
 
 // by is the use of a name by a part of an object.

@@ -2,7 +2,7 @@
 //
 // Contract: [Reader.Read] lists, live, what the namespaces that a store selects use of that store: which image or
 // chart, by which object, container or revision. [Reading.Holders] are those of a manifest, in the words of package
-// reference. Between two readings it keeps only which images immutable release records name, and it watches nothing.
+// reference. [Reader.ReadImages] lists which images all namespaces use, for the mirror. Between two readings it keeps only which images immutable release records name, and it watches nothing.
 //
 // Invariants:
 //

@@ -128,7 +128,7 @@ func TestI14EveryRevisionOfAReleaseHolds(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newCollector(placesOf(t, "https://r.example/acme"))
+			c := newCollector(names{inside: placesOf(t, "https://r.example/acme").inside})
 			clock := clocktesting.NewFakePassiveClock(time.Now())
 			c.records = &records{releases: &releases{}, decoded: newDecodedRecords(clock)}
 			one := kjson.NewDecoderCaseSensitivePreserveInts(strings.NewReader(tc.secret))

@@ -86,9 +86,27 @@ func (o *object) revision() string {
 	return ""
 }
 
-// each calls f with every image that an object names, and the part of it that does. It calls pulled with every image
-// that a node has pulled for it.
-func (o *object) each(f func(image, part string), pulled func(image, id, part string)) {
+// originalImages is the annotation in which a pod whose images were rewritten has their original names: a JSON object by
+// where each was, such as containers/upf.
+const originalImages = "nfo.dev/original-images"
+
+// originals calls f with the images that a pod named before they were rewritten. They count beside the new ones: the pod
+// gets them back when the mirror goes.
+func (o *object) originals(f func(image, part string)) {
+	var all map[string]string
+	if text := o.Metadata.Annotations[originalImages]; text == "" || json.Unmarshal([]byte(text), &all) != nil {
+		return
+	}
+	for at, image := range all {
+		kind, name, _ := strings.Cut(at, "/")
+		f(image, cmp.Or(map[string]string{"containers": "container ", "initContainers": "init container ", "ephemeralContainers": "ephemeral container ", "volumes": "volume "}[kind], kind+" ")+name)
+	}
+}
+
+// each calls f with every image that an object names, and the part of it that does. It calls ran with the name that a
+// node has for each, and pulled with every image that a node has pulled for it.
+func (o *object) each(f, ran func(image, part string), pulled func(image, id, part string)) {
+	o.originals(f)
 	for _, s := range []podSpec{o.Spec.podSpec, o.Spec.Template.Spec, o.Spec.JobTemplate.Spec.Template.Spec, o.Template.Spec, o.recorded()} {
 		s.each(func(image, part string) { f(image, part+o.revision()) })
 	}
@@ -96,7 +114,7 @@ func (o *object) each(f func(image, part string), pulled func(image, id, part st
 	o.Spec.each(func(image, part string) { named[part] = image })
 	for kind, all := range map[string][]containerStatus{"container ": o.Status.Containers, "init container ": o.Status.Init, "ephemeral container ": o.Status.Ephemeral} {
 		for _, s := range all {
-			f(s.Image, kind+s.Name)
+			ran(s.Image, kind+s.Name)
 			pulled(s.Image, s.ImageID, kind+s.Name)
 			pulled(named[kind+s.Name], s.ImageID, kind+s.Name)
 		}

@@ -18,48 +18,62 @@ type name struct {
 	digest string
 }
 
-// places are the locations by which images of a store are named. The first one is the store's own.
-type places []v1alpha1.RegistryLocation
+// Find finds by which name a Reading has the repository at a host and path; ok is false for one that the Reading is not
+// about.
+type Find func(host, path string) (repository string, ok bool)
 
-// find reads an image reference as container runtimes do, and finds what it names in the store. One that no
-// runtime can read names nothing: no pod was ever started with it.
-func (p places) find(image string) (name, bool) {
+// names finds what image references name, of what a reading is about.
+type names struct {
+	inside Find
+	// images: the reading is of images and not of a store, so that a tag counts beside a digest as well.
+	images bool
+}
+
+// find reads an image reference as container runtimes do, and finds what it names. One that no runtime can read names
+// nothing: no pod was ever started with it.
+func (n names) find(image string) (name, bool) {
 	named, err := reference.ParseNormalizedNamed(image)
 	if err != nil {
 		return name{}, false
 	}
-	at, ok := p.inside(reference.Domain(named), reference.Path(named))
-	if !ok {
+	at := name{}
+	var ok bool
+	if at.repository, ok = n.inside(reference.Domain(named), reference.Path(named)); !ok {
 		return name{}, false
 	}
-	if d, pinned := named.(reference.Digested); pinned {
+	d, pinned := named.(reference.Digested)
+	if pinned {
 		at.digest = d.Digest().String()
-		return at, true // a tag beside it is for people only
 	}
-	at.tag = "latest"
-	if t, tagged := named.(reference.Tagged); tagged {
+	if t, tagged := named.(reference.Tagged); tagged && (!pinned || n.images) { // beside a digest it is for people only
 		at.tag = t.Tag()
+	}
+	if !pinned && at.tag == "" {
+		at.tag = "latest"
 	}
 	return at, true
 }
 
+// places are the locations by which images of a store are named. The first one is the store's own.
+type places []v1alpha1.RegistryLocation
+
 // inside finds the store's repository behind a host and path. The longest prefix counts.
-func (p places) inside(host, path string) (name, bool) {
-	best, found := -1, name{}
+func (p places) inside(host, path string) (repository string, ok bool) {
+	best := -1
 	for _, l := range p {
 		here := v1alpha1.RegistryLocation{Host: host, Prefix: path}
 		if !l.Contains(here) || path == l.Prefix || len(l.Prefix) <= best {
 			continue
 		}
 		rest := strings.TrimPrefix(strings.TrimPrefix(path, l.Prefix), "/")
-		best, found = len(l.Prefix), name{repository: strings.TrimPrefix(p[0].Prefix+"/"+rest, "/")}
+		best, repository = len(l.Prefix), strings.TrimPrefix(p[0].Prefix+"/"+rest, "/")
 	}
-	return found, best >= 0
+	return repository, best >= 0
 }
 
 // pulled finds what a node says that it has pulled for an image. Nodes may call it by another name under which they
 // have the same digest, so that the repository of the image counts too.
-func (p places) pulled(image, id string) []name {
+func (n names) pulled(image, id string) []name {
 	id = strings.TrimPrefix(strings.TrimPrefix(id, "docker-pullable://"), "docker://")
 	at, d, ok := strings.Cut(id, "@")
 	if !ok || digest.Digest(d).Validate() != nil { // the digest of a configuration, of an image that was loaded by hand
@@ -67,9 +81,9 @@ func (p places) pulled(image, id string) []name {
 	}
 	var all []name
 	for _, from := range []string{at, image} {
-		if n, ok := p.find(from); ok {
-			n.tag, n.digest = "", d
-			all = append(all, n)
+		if found, ok := n.find(from); ok {
+			found.tag, found.digest = "", d
+			all = append(all, found)
 		}
 	}
 	return all

@@ -53,7 +53,7 @@ func TestI14WhatAnImageNamesInAStore(t *testing.T) {
 	for title, test := range tests {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
-			got, ok := placesOf(t, test.url, test.aliases...).find(test.image)
+			got, ok := names{inside: placesOf(t, test.url, test.aliases...).inside}.find(test.image)
 			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(name{})); diff != "" || ok != (test.want != name{}) {
 				t.Errorf("%s: found %v %s", test.reason, ok, diff)
 			}
@@ -63,7 +63,7 @@ func TestI14WhatAnImageNamesInAStore(t *testing.T) {
 
 func TestI14WhatANodeHasPulled(t *testing.T) {
 	t.Parallel()
-	p := placesOf(t, "https://r.example/acme", "mirror.example/acme")
+	p := names{inside: placesOf(t, "https://r.example/acme", "mirror.example/acme").inside}
 	is := name{repository: "acme/upf/nginx", digest: digestA}
 	tests := map[string]struct {
 		reason, image, id string

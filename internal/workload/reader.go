@@ -62,12 +62,27 @@ func NewReader(kube *rest.Config, through *http.Client, releases ReleaseReader, 
 // Read reads what the workloads that a store selects use of it, from lists that begin after Read is called; nil for a
 // store that selects none. That a source cannot be read is in the Reading. Errors are those of the context.
 func (r *Reader) Read(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading, error) {
-	w := s.Spec.Workloads
-	if w == nil {
+	if s.Spec.Workloads == nil {
 		return nil, nil //nolint:nilnil // a nil Reading is one, of nothing
 	}
-	selector, at, invalid := selection(s)
-	own, _ := r.turns.LoadOrStore(s.Namespace, make(chan struct{}, 1))
+	return r.read(ctx, selection(s))
+}
+
+// scope is what a reading is about.
+type scope struct {
+	// of is the namespace whose turn it takes.
+	of       string
+	names    names
+	selector labels.Selector
+	sources  []v1alpha1.WorkloadSource
+	// before is how the reading before this one ended.
+	before *v1alpha1.WorkloadsStatus
+	// invalid says why nothing can be read.
+	invalid error
+}
+
+func (r *Reader) read(ctx context.Context, s scope) (*Reading, error) {
+	own, _ := r.turns.LoadOrStore(s.of, make(chan struct{}, 1))
 	for _, places := range []chan struct{}{own.(chan struct{}), r.slots} {
 		select {
 		case places <- struct{}{}:
@@ -76,60 +91,74 @@ func (r *Reader) Read(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading,
 			return nil, fmt.Errorf("waiting to read what workloads run: %w", ctx.Err())
 		}
 	}
-	begun, c := r.clock.Now(), newCollector(at)
+	begun, c := r.clock.Now(), newCollector(s.names)
 	c.records = &records{releases: r.releases, decoded: r.decoded}
-	namespaces, unknown := []string{}, invalid
+	namespaces, unknown := []string{}, s.invalid
 	if unknown == nil {
-		namespaces, unknown = r.namespaces(ctx, selector)
+		namespaces, unknown = r.namespaces(ctx, s.selector)
 	}
 	states := map[v1alpha1.WorkloadSource]v1alpha1.WorkloadSourceStatus{}
 	for _, source := range order {
-		if slices.Contains(w.Sources, source) {
+		if slices.Contains(s.sources, source) {
 			c.objects, c.references = 0, 0
 			err := unknown
 			if err == nil {
 				err = r.source(ctx, source, namespaces, c)
 			}
-			states[source] = r.state(s, source, c, err)
+			states[source] = r.state(s.before, source, c, err)
 		}
 	}
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("reading what workloads run: %w", ctx.Err())
 	}
 	reading := NewReading(begun, c.uses())
-	if unknown == nil && !selector.Empty() {
+	if unknown == nil && !s.selector.Empty() {
 		reading.Namespaces = new(int32(len(namespaces)))
 	}
-	for _, source := range w.Sources {
+	for _, source := range s.sources {
 		reading.Sources = append(reading.Sources, states[source])
 	}
 	return reading, nil
 }
 
 // selection is what a store selects, and where it can be named.
-func selection(s *v1alpha1.ArtifactStore) (labels.Selector, places, error) {
-	selector, err := s.Spec.Workloads.Selector()
-	if err != nil {
-		return nil, nil, err
+func selection(s *v1alpha1.ArtifactStore) scope {
+	of := scope{of: s.Namespace, sources: s.Spec.Workloads.Sources, before: s.Status.Workloads}
+	var at places
+	if of.selector, of.invalid = s.Spec.Workloads.Selector(); of.invalid != nil {
+		return of
 	}
-	names, err := s.Names()
-	if err != nil {
-		return nil, nil, err
+	if at, of.invalid = s.Names(); of.invalid == nil {
+		at, of.invalid = s.Spec.Workloads.Locations(at...)
 	}
-	at, err := s.Spec.Workloads.Locations(names...)
-	return selector, at, err
+	of.names.inside = at.inside
+	return of
+}
+
+// defaultSources are those of the mirror if its store does not say.
+var defaultSources = []v1alpha1.WorkloadSource{v1alpha1.WorkloadPods, v1alpha1.WorkloadControllers}
+
+// ReadImages reads which images the workloads of all namespaces use, for the mirror, from lists that begin after it is
+// called. Its sources are those of the mirror's store. find says which images count. A Use of an image has its tag and its
+// digest, as it is named; what a node has pulled is Seen. Errors are those of the context.
+func (r *Reader) ReadImages(ctx context.Context, mirror *v1alpha1.ArtifactStore, find Find) (*Reading, error) {
+	of := scope{of: mirror.Namespace, names: names{inside: find, images: true}, selector: labels.Everything(), sources: defaultSources, before: mirror.Status.Workloads}
+	if w := mirror.Spec.Workloads; w != nil && len(w.Sources) > 0 {
+		of.sources = w.Sources
+	}
+	return r.read(ctx, of)
 }
 
 // errNotInstalled: the API server does not have the CustomResourceDefinition of any kind of a source.
 var errNotInstalled = errors.New("none of its CustomResourceDefinitions is installed")
 
 // state says how the reading of a source ended.
-func (r *Reader) state(s *v1alpha1.ArtifactStore, source v1alpha1.WorkloadSource, c *collector, err error) v1alpha1.WorkloadSourceStatus {
+func (r *Reader) state(last *v1alpha1.WorkloadsStatus, source v1alpha1.WorkloadSource, c *collector, err error) v1alpha1.WorkloadSourceStatus {
 	state := v1alpha1.WorkloadSourceStatus{Name: source, State: v1alpha1.WorkloadsRead, Objects: c.objects, Uses: c.references}
 	var before *v1alpha1.WorkloadSourceStatus
-	if w := s.Status.Workloads; w != nil {
-		if i := slices.IndexFunc(w.Sources, func(o v1alpha1.WorkloadSourceStatus) bool { return o.Name == source }); i >= 0 {
-			before = &w.Sources[i]
+	if last != nil {
+		if i := slices.IndexFunc(last.Sources, func(o v1alpha1.WorkloadSourceStatus) bool { return o.Name == source }); i >= 0 {
+			before = &last.Sources[i]
 		}
 	}
 	switch {

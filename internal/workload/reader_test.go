@@ -266,12 +266,12 @@ func TestI14AStoreInTheClustersRegistryIsNamedByItsAddress(t *testing.T) {
 	s.Spec.Registry = v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{Prefix: "acme"}}
 	s.Status.URL = "https://registry.nfo-system.svc:5000/acme"
 	s.Spec.Workloads.RegistryAliases = []string{"127.0.0.1:30500/acme"}
-	_, at, err := selection(s)
-	if err != nil {
-		t.Fatal(err)
+	at := selection(s)
+	if at.invalid != nil {
+		t.Fatal(at.invalid)
 	}
 	for _, image := range []string{"registry.nfo-system.svc:5000/acme/cnf/nginx:1", "127.0.0.1:30500/acme/cnf/nginx:1", v1alpha1.ClusterRegistryHost + "/acme/cnf/nginx:1"} {
-		if got, ok := at.find(image); !ok || got != (name{repository: "acme/cnf/nginx", tag: "1"}) {
+		if got, ok := at.names.find(image); !ok || got != (name{repository: "acme/cnf/nginx", tag: "1"}) {
 			t.Errorf("%s is %+v, %t", image, got, ok)
 		}
 	}

@@ -38,8 +38,11 @@ type Use struct {
 	Part string
 	// Repository is the whole one in the store's registry, "" for any one whose last segment is Chart, and without Chart for any at all.
 	Repository, Chart string
-	// Tag is "" where a digest is named.
+	// Tag is "" where a digest is named, unless the Reading is of images: then both may be set, and the digest is what is
+	// used.
 	Tag, Digest string
+	// Seen: a node has it so, and no object names it so. Readings of stores do not tell.
+	Seen bool
 	// Whole: it is a chart, and with it everything is used that is in its manifest.
 	Whole bool
 }
@@ -130,6 +133,20 @@ func (r *Reading) Uses() iter.Seq[Use] {
 	}
 }
 
+// ByNamespace are the uses of each namespace, as Readings of their own.
+func (r *Reading) ByNamespace() map[string]*Reading {
+	all := map[string]*Reading{}
+	for u := range r.Uses() { // in order, so that those of a namespace are
+		in := all[u.Holder.Namespace]
+		if in == nil {
+			in = &Reading{Begun: r.Begun, Sources: r.Sources, uses: map[string][]Use{}}
+			all[u.Holder.Namespace] = in
+		}
+		in.uses[u.Repository] = append(in.uses[u.Repository], u)
+	}
+	return all
+}
+
 // Digests are the digests that are named in a repository, each with its first use. Those of charts that may be in any
 // repository are not among them; see Of.
 func (r *Reading) Digests(repository string) map[string]Use {
@@ -200,5 +217,12 @@ func NewReading(begun time.Time, found map[Use]bool) *Reading {
 
 func compareUses(a, b Use) int {
 	return cmp.Or(cmp.Compare(a.Holder.Kind, b.Holder.Kind), cmp.Compare(a.Holder.Namespace, b.Holder.Namespace), cmp.Compare(a.Holder.Name, b.Holder.Name),
-		cmp.Compare(a.Part, b.Part), cmp.Compare(a.Repository, b.Repository), cmp.Compare(a.Chart, b.Chart), cmp.Compare(a.Tag, b.Tag), cmp.Compare(a.Digest, b.Digest))
+		cmp.Compare(a.Part, b.Part), cmp.Compare(a.Repository, b.Repository), cmp.Compare(a.Chart, b.Chart), cmp.Compare(a.Tag, b.Tag), cmp.Compare(a.Digest, b.Digest), boolean(a.Seen)-boolean(b.Seen))
+}
+
+func boolean(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }

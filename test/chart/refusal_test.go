@@ -40,6 +40,10 @@ func TestRefusals(t *testing.T) {
 		"Interval":       {"Prometheus knows no such", "metrics: {serviceMonitor: {interval: often}}", []string{"/metrics/serviceMonitor/interval"}},
 		"Registry":       {"a claim for one node serves one pod", "registry: {enabled: true, replicas: 2}", []string{"registry.replicas is 2", "ReadWriteOnce", "registry.persistence.accessMode=ReadWriteMany"}},
 		"RegistryPod":    {"the same", "registry: {enabled: true, replicas: 2, persistence: {accessMode: ReadWriteOncePod, existingClaim: data}}", []string{"ReadWriteOncePod"}},
+		"RegistryScaled": {"the autoscaler would start a second one", "registry: {enabled: true, autoscaling: {enabled: true}}", []string{"registry.autoscaling is enabled", "ReadWriteOnce", "registry.persistence.accessMode=ReadWriteMany"}},
+		"RegistryFewer":  {"it would be less than the least", "registry: {enabled: true, replicas: 6, persistence: {accessMode: ReadWriteMany}, autoscaling: {enabled: true}}", []string{"registry.autoscaling.maxReplicas is 5", "is 6"}},
+		"RegistryScrub":  {"it is not a time", "registry: {scrub: {period: 30d}}", []string{"/registry/scrub/period"}},
+		"RegistryDriver": {"options of a driver are an object", "registry: {storage: {s3: acme}}", []string{"/registry/storage/s3"}},
 		"AccessMode":     {"nobody could write", "registry: {persistence: {accessMode: ReadOnlyMany}}", []string{"/registry/persistence/accessMode"}},
 		"RegistryScale":  {"there are three", "registry: {scale: huge}", []string{"/registry/scale", "'small', 'medium', 'large'"}},
 		"RegistryNone":   {"without one nothing is served", "registry: {replicas: 0}", []string{"/registry/replicas"}},
@@ -59,6 +63,9 @@ func TestRefusals(t *testing.T) {
 		"MirrorHostURL":  {"it is a host", "mirror: {agent: {hosts: [\"https://registry.example.com\"]}}", []string{"/mirror/agent/hosts/0"}},
 		"MirrorPort":     {"there is no such port", "mirror: {agent: {port: 0}}", []string{"/mirror/agent/port"}},
 		"MirrorTypo":     {"it would have no effect", "mirror: {agent: {toleration: []}}", []string{"/mirror/agent", "'toleration' not allowed"}},
+		"MirrorUntagged": {"images by digest have no tag", "registry: {enabled: true, collection: {untagged: true}}\nmirror: {enabled: true}", []string{"registry.collection.untagged cannot both be true"}},
+		"MirrorImages":   {"there are two", "mirror: {images: Some}", []string{"/mirror/images", "'KnownStores', 'All'"}},
+		"MirrorPeriod":   {"it is not a time", "mirror: {refreshPeriod: 1d}", []string{"/mirror/refreshPeriod"}},
 		"Percent":        {"nothing is fuller than full", "metrics: {prometheusRule: {storeFullPercent: 101}}", []string{"/metrics/prometheusRule/storeFullPercent"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -35,10 +35,14 @@ func withoutRegistry(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 	}
-	never := func(text string) string { return strings.ReplaceAll(text, ".Values.registry.enabled", "false") }
+	never := func(text string) string {
+		return strings.NewReplacer("$.Values.registry.enabled", "false", ".Values.registry.enabled", "false").Replace(text)
+	}
 	change("templates/deployment.yaml", never)
 	change("templates/networkpolicy.yaml", never)
 	change("templates/NOTES.txt", never)
+	change("templates/alerts.yaml", never)
+	change("templates/check.yaml", never)
 	change("values.yaml", func(text string) string {
 		before, rest, _ := strings.Cut(text, "\nregistry:\n")
 		_, after, _ := strings.Cut(rest, "\n# -- Nodes that the operator may run on.")

@@ -3,6 +3,7 @@ package chart
 import (
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -21,7 +22,7 @@ const (
 var registryRows = map[string]row{
 	"Registry": {"nothing but a volume is needed", "registry: {enabled: true}", []expect{
 		{registry, "{.spec.replicas} {.spec.strategy}", `1 {"type":"Recreate"}`},
-		{registry, container + ".args}", `["registry","--root=/var/lib/registry","--bind-address=:5000","--health-probe-bind-address=:8081","--metrics-bind-address=:8080","--namespace=operators","--operators=system:serviceaccount:operators:nfo-manager","--requests=64","--high-water=95","--min-free=1Gi","--grace=1h"]`},
+		{registry, container + ".args}", `["registry","--root=/var/lib/registry","--bind-address=:5000","--health-probe-bind-address=:8081","--metrics-bind-address=:8080","--namespace=operators","--operators=system:serviceaccount:operators:nfo-manager","--requests=64","--high-water=95","--min-free=1Gi","--grace=1h","--scrub-period=720h","--scrub-bytes-per-second=20971520"]`},
 		{registry, container + ".resources}", `{"limits":{"memory":"512Mi"},"requests":{"cpu":"100m","memory":"128Mi"}}`},
 		{registry, container + ".env}", `[{"name":"NFO_CONTAINER_MEMORY","valueFrom":{"resourceFieldRef":{"resource":"limits.memory"}}}]`},
 		{registry, container + ".startupProbe.httpGet} {" + container[1:] + ".livenessProbe.httpGet} {" + container[1:] + ".readinessProbe.httpGet}", `{"path":"/healthz","port":"probes"} {"path":"/healthz","port":"probes"} {"path":"/readyz","port":"probes"}`},
@@ -38,6 +39,9 @@ var registryRows = map[string]row{
 		{"Secret/nfo-registry-certificate", "{.type}{.data}{.stringData}", "Opaque"},
 		{"ConfigMap/nfo-registry-ca", "{.metadata.namespace}{.data}", "operators"},
 		{"PodDisruptionBudget/nfo-registry", "", ""},
+		{"HorizontalPodAutoscaler/nfo-registry", "", ""},
+		{"Secret/nfo-registry-storage", "", ""},
+		{"Pod/nfo-checker", "{.spec.containers[0].args}", `["check","--namespace=operators","--timeout=1m","--registry"]`},
 		{"NetworkPolicy/nfo-registry", "", ""},
 		{"ServiceMonitor/nfo-registry", "", ""},
 	}},
@@ -68,6 +72,32 @@ var registryRows = map[string]row{
 		{"PodDisruptionBudget/nfo-registry", "{.spec.maxUnavailable} {.spec.unhealthyPodEvictionPolicy} {.spec.selector.matchLabels}", `1 AlwaysAllow {"app.kubernetes.io/component":"registry","app.kubernetes.io/name":"nfo"}`},
 		{"Service/nfo-registry", "{.spec.sessionAffinity}", "ClientIP"},
 		{volume, "{.spec.accessModes} {.spec.storageClassName}", `["ReadWriteMany"] nfs`},
+	}},
+	"RegistryAutoscaling": {"replicas are the fewest, and Helm does not set their number", strings.TrimSuffix(many, "}") + ", autoscaling: {enabled: true, maxReplicas: 8, cpuPercent: 70}}", []expect{
+		{registry, "{.spec.replicas}", ""},
+		{"HorizontalPodAutoscaler/nfo-registry", "{.spec.scaleTargetRef.name} {.spec.minReplicas} {.spec.maxReplicas} {.spec.metrics[0].resource.target.averageUtilization}", "nfo-registry 3 8 70"},
+		{"PodDisruptionBudget/nfo-registry", "{.spec.maxUnavailable}", "1"},
+	}},
+	"RegistryAutoscalingOfOne": {"what more than one replica needs is there before there is one", "registry: {enabled: true, persistence: {accessMode: ReadWriteMany}, autoscaling: {enabled: true}}", []expect{
+		{"HorizontalPodAutoscaler/nfo-registry", "{.spec.minReplicas}", "1"},
+		{"Service/nfo-registry", "{.spec.sessionAffinity}", "ClientIP"},
+		{"PodDisruptionBudget/nfo-registry", "{.spec.maxUnavailable}", "1"},
+	}},
+	"RegistryStorage": {"a driver of distribution needs no volume, and any number of replicas", "registry: {enabled: true, replicas: 2, storage: {s3: {bucket: acme, secretkey: hidden}}}", []expect{
+		{volume, "", ""},
+		{"Secret/nfo-registry-storage", `{.stringData.storage\.yaml}`, "storage:\n  s3:\n    bucket: acme\n    secretkey: hidden\n"},
+		{registry, container + ".args}", `["registry","--storage-config=/storage/storage.yaml","--bind-address=:5000","--health-probe-bind-address=:8081","--metrics-bind-address=:8080","--namespace=operators","--operators=system:serviceaccount:operators:nfo-manager","--requests=64"]`},
+		{registry, pod + ".volumes} {" + container[1:] + ".volumeMounts}", `[{"name":"storage","secret":{"secretName":"nfo-registry-storage"}}] [{"mountPath":"/storage","name":"storage","readOnly":true}]`},
+		{registry, "{.spec.strategy.type}", "RollingUpdate"},
+	}},
+	"RegistryScrub": {"never, or slowly", "registry: {enabled: true, scrub: {period: \"\", bytesPerSecond: 1000000}}", []expect{
+		{registry, container + ".args[11]} {" + container[1:] + ".args[12]}", "--scrub-period=-1s --scrub-bytes-per-second=1000000"},
+	}},
+	"RegistryAlerts": {"the volume is full, content is corrupt, and nobody serves", "registry: {enabled: true, guard: {highWater: 90}}\nmetrics: {prometheusRule: {enabled: true}}", []expect{
+		{"PrometheusRule/nfo-manager", `{.spec.groups[0].rules[?(@.alert=="NfoRegistryNotReady")].expr}`, "absent(nfo_registry_volume_ready == 1)"},
+		{"PrometheusRule/nfo-manager", `{.spec.groups[0].rules[?(@.alert=="NfoRegistryFull")].expr}`, "100 * (1 - max(nfo_registry_volume_free_bytes) / max(nfo_registry_volume_bytes)) > 90 or sum(increase(nfo_registry_uploads_refused_total[15m])) > 0"},
+		{"PrometheusRule/nfo-manager", `{.spec.groups[0].rules[?(@.alert=="NfoRegistryCorrupt")].expr}`, "sum(increase(nfo_registry_scrub_corrupt_total[6h])) > 0"},
+		{"PrometheusRule/nfo-manager", `{.spec.groups[0].rules[?(@.alert=="NfoRegistryUnreadable")].labels.severity}`, "warning"},
 	}},
 	"RegistryNoBudget": {"somebody else has one", many + "\npodDisruptionBudget: {enabled: false}", []expect{{"PodDisruptionBudget/nfo-registry", "", ""}}},
 	"RegistryVolume": {"Helm deletes it", "registry: {enabled: true, persistence: {size: 1.5Ti, retain: false, accessMode: ReadWriteOncePod}}", []expect{
@@ -114,12 +144,12 @@ var registryRows = map[string]row{
 }
 
 // TestRegistryChangesNothingElse compares every object with and without the registry: all but the manager's Deployment
-// are the same.
+// and the check are the same.
 func TestRegistryChangesNothingElse(t *testing.T) {
 	t.Parallel()
 	without, with := render(t, ""), render(t, many)
 	for name, want := range without {
-		if name == manager {
+		if name == manager || name == "Pod/nfo-checker" { // which checks the registry, too
 			continue
 		}
 		if diff := cmp.Diff(want, with[name]); diff != "" {

@@ -238,6 +238,7 @@ func TestValues(t *testing.T) {
 	}
 	maps.Copy(rows, registryRows)
 	maps.Copy(rows, agentRows)
+	maps.Copy(rows, mirrorStoreRows)
 	for name, tc := range rows {
 		var values map[string]any
 		if err := yaml.Unmarshal([]byte(tc.values), &values); err != nil {

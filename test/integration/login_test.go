@@ -103,6 +103,28 @@ func TestPublishToTheClustersRegistryAsAnAccount(t *testing.T) {
 	p.Expect(code).To(gomega.BeZero(), "%s%s", out, errOut)
 }
 
+// A pipeline that has only the role nfo-publisher, and may create tokens of its own account, publishes.
+func TestARoleThatPublishes(t *testing.T) {
+	t.Parallel()
+	p := secureClusterScene(t).workplace()
+	m := p.manifest("m", "amf:1.0.0")
+	p.create(m)
+	p.chart("amf.tgz", "amf", "1.0.0")
+	robot := p.account("robot", rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, ResourceNames: []string{"robot"}, Verbs: []string{"create"}})
+	p.create(&rbacv1.RoleBinding{
+		ObjectMeta: p.meta("robot-publishes"), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "nfo-publisher"},
+		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: p.ns, Name: "robot"}},
+	})
+	p.Eventually(func() string { // until the registry knows the manifest, and the API server the role
+		code, out, errOut := p.run(as(robot, p.command("am/m", "amf.tgz", "--service-account", "robot", "--registry-address", p.registry.Host)))
+		if code == 0 {
+			return ""
+		}
+		return out + errOut
+	}).Should(gomega.BeEmpty())
+	p.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+}
+
 // Whose own token the API server accepts for the registry needs no account.
 func TestPublishToTheClustersRegistryAsYourself(t *testing.T) {
 	t.Parallel()

@@ -27,6 +27,9 @@ func TestRolesOfPeople(t *testing.T) {
 		may        string // of view, edit, admin, publisher
 	}{
 		{"get", v1alpha1.KindTombstone, "y---"},
+		{"get", v1alpha1.KindArtifactManifest, "y--y"},
+		{"get", v1alpha1.KindArtifactStore, "y--y"},
+		{"list", v1alpha1.KindArtifactManifest, "y---"},
 		{"list", v1alpha1.KindArtifactStore, "y---"},
 		{"create", v1alpha1.KindArtifactManifest, "-y--"},
 		{"delete", v1alpha1.KindDefinition, "-y--"},

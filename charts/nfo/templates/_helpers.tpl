@@ -3,18 +3,24 @@
 small:
   replicas: 1
   pollsPerSecond: 5
+  mirrorBlobs: 2
+  mirrorRequests: 20
   chartSeconds: 10
   chartMemory: 384Mi
   resources: {requests: {cpu: 50m, memory: 96Mi}, limits: {memory: 768Mi}}
 medium:
   replicas: 2
   pollsPerSecond: 10
+  mirrorBlobs: 4
+  mirrorRequests: 40
   chartSeconds: 30
   chartMemory: 448Mi
   resources: {requests: {cpu: 200m, memory: 256Mi}, limits: {memory: 1Gi}}
 large:
   replicas: 2
   pollsPerSecond: 20
+  mirrorBlobs: 8
+  mirrorRequests: 80
   chartSeconds: 60
   chartMemory: 1Gi
   resources: {requests: {cpu: 500m, memory: 1Gi}, limits: {memory: 4Gi}}
@@ -37,9 +43,22 @@ large:
 
 {{/* The list of places as the manager reads it; empty where every namespace may use every place. */}}
 {{- define "nfo.places" -}}
-{{- if or .Values.places.list (eq .Values.places.default "Deny") }}
-{{- dict "default" .Values.places.default "places" .Values.places.list | toYaml }}
+{{- $list := .Values.places.list }}
+{{- if .Values.mirror.enabled }}
+{{- $list = append $list (dict "registry" "cluster-registry.nfo.dev/mirror.nfo.dev" "namespaces" (list .Release.Namespace)) }}
 {{- end }}
+{{- if or $list (eq .Values.places.default "Deny") }}
+{{- dict "default" .Values.places.default "places" $list | toYaml }}
+{{- end }}
+{{- end }}
+
+{{/* The namespaces that the manager acts in, as JSON: watchNamespaces, and its own for the mirror's store. Empty: all. */}}
+{{- define "nfo.watched" -}}
+{{- $watched := .Values.watchNamespaces }}
+{{- if and $watched .Values.mirror.enabled }}
+{{- $watched = append $watched .Release.Namespace | uniq }}
+{{- end }}
+{{- $watched | toJson }}
 {{- end }}
 
 {{- define "nfo.image" -}}
@@ -108,6 +127,11 @@ large:
 {{- define "nfo.registryScaled" -}}
 {{- $registry := .root.Values.registry }}
 {{- index $registry .name | default (index (include "nfo.registryScales" .root | fromYaml) $registry.scale .name) | toJson }}
+{{- end }}
+
+{{/* "true" if more than one replica of the registry may run, otherwise empty. */}}
+{{- define "nfo.registryMany" -}}
+{{- if or (gt (int .Values.registry.replicas) 1) .Values.registry.autoscaling.enabled }}true{{ end }}
 {{- end }}
 
 {{/* The labels by which Services, budgets and policies find the registry's pods. They never change. */}}

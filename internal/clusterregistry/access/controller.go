@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"sync"
@@ -13,6 +14,9 @@ import (
 	"github.com/distribution/distribution/v3/registry/auth"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/backend"
 )
 
 // findLimit bounds looking up a repository in the cache, which waits while it is being filled.
@@ -118,7 +122,7 @@ func (c *Controller) may(r *http.Request, who *identity, w want) *Refusal {
 	case w.unknown && w.repository != "":
 		return denied("the registry does not know what is to be done with repository %s", w.repository)
 	case w.repository == "":
-		return denied("user %q may not list all repositories: only the operator's own accounts may", who.name)
+		return c.mayList(r, who)
 	}
 	limited, cancel := context.WithTimeout(ctx, findLimit)
 	defer cancel()
@@ -156,6 +160,33 @@ func (c *Controller) purges(ctx context.Context, who *identity, p *place, w want
 		return false, nil
 	}
 	return c.has(ctx, who, right{verbPurge, resourceStores, p.store.Namespace, p.store.Name})
+}
+
+// catalog is where the names of all repositories are.
+const catalog = "/v2/_catalog"
+
+// mayList lets the mirror's purge know the names of all repositories: in the mirror are those of Artifacts that nobody
+// could name any more. The mirror is the operator's own, and so is its purge.
+func (c *Controller) mayList(r *http.Request, who *identity) *Refusal {
+	limited, cancel := context.WithTimeout(r.Context(), findLimit)
+	defer cancel()
+	var stores v1alpha1.ArtifactStoreList
+	if err := c.o.Objects.List(limited, &stores, client.MatchingFields{storeByPrefix: v1alpha1.MirrorPrefix}, client.UnsafeDisableDeepCopy); err != nil {
+		return unavailable(fmt.Errorf("finding the mirror: %w", err))
+	}
+	for i := range stores.Items {
+		s := &stores.Items[i]
+		if r.URL.Path != catalog || s.Spec.Mirror == nil || backend.Inert(s) != nil || who.name != purger(s) {
+			continue
+		}
+		switch allowed, err := c.has(r.Context(), who, right{verbPurge, resourceStores, s.Namespace, s.Name}); {
+		case err != nil:
+			return unavailable(err)
+		case allowed:
+			return nil
+		}
+	}
+	return denied("user %q may not list all repositories: only the operator's own accounts may, and the purge of the mirror", who.name)
 }
 
 // mayPull needs the verb pull or push on any manifest that lists the repository.

@@ -85,6 +85,11 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"OperatorDelete": {"a release removes tags", "operator", "DELETE acme/sealed/upf/manifests/1", nil, 0, nil},
 		"Catalog":        {"the names of all repositories are the operator's to know", "ci", "GET _catalog", nil, 403, []string{"list all repositories"}},
 		"OperatorList":   {"who may", "operator", "GET _catalog", nil, 200, nil},
+		"MirrorList":     {"the mirror's purge looks for what no Artifact names any more", "mirror-purge", "GET _catalog", nil, 200, nil},
+		"MirrorListOth":  {"only the account itself", "mirror-intruder", "GET _catalog", nil, 403, []string{"list all repositories"}},
+		"PurgeList":      {"other purges know the repositories of their store", "purge", "GET _catalog", nil, 403, []string{"list all repositories"}},
+		"MirrorPurge":    {"it deletes in the mirror", "mirror-purge", "DELETE mirror.nfo.dev/r.example/acme/upf/manifests/" + someone, nil, 0, nil},
+		"MirrorPurgeOth": {"and nowhere else", "mirror-purge", "DELETE acme/cnf/upf/manifests/" + someone, nil, 403, nil},
 
 		"Agent":           {"a node pulls for all its pods", "", "GET acme/sealed/upf/manifests/1", agent(true, agentSubject), 404, nil},
 		"AgentBase":       {"and looks whether the registry is there", "", "GET ", agent(true, agentSubject), 200, nil},
@@ -123,6 +128,40 @@ func TestWhoMayDoWhat(t *testing.T) {
 }
 
 // What a later distribution may ask for is not admitted unseen.
+// Turns are shared by user, and by namespace for accounts, however many tokens there are.
+func TestClientsAreUsersAndNamespaces(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, objects()...)
+	s.users["ci again"], s.users["jane"] = user(ci, Audience), user("jane", Audience)
+	c := s.controller()
+	for _, tt := range []struct{ reason, token, want string }{
+		{"an account stands for its namespace", "ci", "system:serviceaccount:acme"},
+		{"so does another token of it", "ci again", "system:serviceaccount:acme"},
+		{"and another account", "purge", "system:serviceaccount:acme"},
+		{"another namespace", "reader", "system:serviceaccount:edge"},
+		{"a person", "jane", "jane"},
+		{"no token", "", ""},
+		{"nobody's token", "nonsense", ""},
+		{"a token for somebody else", "elsewhere", ""},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v2/", nil)
+			if tt.token != "" {
+				r.SetBasicAuth("x", tt.token)
+			}
+			if got := c.Client(r); got != tt.want {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+		})
+	}
+	s.down.Store(true)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v2/", nil)
+	r.SetBasicAuth("x", "another")
+	if got := c.Client(r); got != "" {
+		t.Errorf("without the API server it is %q", got)
+	}
+}
+
 func TestAnUnknownActionIsRefused(t *testing.T) {
 	t.Parallel()
 	c := newServer(t, objects()...).controller()

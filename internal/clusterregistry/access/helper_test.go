@@ -40,6 +40,7 @@ const (
 	ci       = "system:serviceaccount:acme:ci"
 	reader   = "system:serviceaccount:edge:reader"
 	purgeSA  = "system:serviceaccount:acme:acme-purge"
+	mirrorSA = "system:serviceaccount:acme:mirror-purge"
 	intruder = "system:serviceaccount:acme:other-purge"
 	anywhere = "system:serviceaccount:acme:anywhere"
 	operator = "system:serviceaccount:nfo-system:nfo-manager"
@@ -76,7 +77,7 @@ func newServer(t testing.TB, objects ...client.Object) *server {
 	}
 	s := &server{clock: clocktesting.NewFakeClock(time.Unix(1_700_000_000, 0))}
 	s.users = map[string]authenticationv1.TokenReviewStatus{
-		"ci": user(ci, Audience), "reader": user(reader, Audience), "purge": user(purgeSA, Audience), "intruder": user(intruder, Audience), "anywhere": user(anywhere, Audience), "operator": user(operator, Audience),
+		"ci": user(ci, Audience), "reader": user(reader, Audience), "purge": user(purgeSA, Audience), "intruder": user(intruder, Audience), "anywhere": user(anywhere, Audience), "mirror-purge": user(mirrorSA, Audience), "mirror-intruder": user("system:serviceaccount:acme:mirror-purge2", Audience), "operator": user(operator, Audience),
 		"elsewhere": user(ci), "nobody": user("", Audience),
 		"expired": {Error: "[invalid bearer token, service account token has expired]"},
 		"deleted": {Error: "[invalid bearer token, serviceaccounts \"ci\" not found]"},
@@ -84,7 +85,7 @@ func newServer(t testing.TB, objects ...client.Object) *server {
 	}
 	s.rights = map[string][]string{
 		ci:     {"push artifactmanifests/acme/cnf", "push artifactmanifests/acme/sealed", "push artifactmanifests/acme/leaving", "push artifactmanifests/acme/absent", "push artifactmanifests/acme/old", "push artifactmanifests/acme/pending", "push artifactmanifests/acme/loser", "push artifactmanifests/acme/shut", "push artifactmanifests/acme/moved", "push artifactmanifests/acme/broken", "push artifactmanifests/acme/sealing"},
-		reader: {"pull artifactmanifests/acme/cnf"}, purgeSA: {"purge artifactstores/acme/acme"},
+		reader: {"pull artifactmanifests/acme/cnf"}, purgeSA: {"purge artifactstores/acme/acme"}, mirrorSA: {"purge artifactstores/acme/mirror"}, "system:serviceaccount:acme:mirror-purge2": {"purge artifactstores/acme/mirror"},
 		anywhere: {"purge artifactstores/acme/elsewhere", "purge artifactstores/acme/gone"},
 	}
 	s.Client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithInterceptorFuncs(interceptor.Funcs{Create: s.create}).
@@ -176,8 +177,10 @@ func manifest(name, store string, change func(*v1alpha1.ArtifactManifest), artif
 func objects() []client.Object {
 	elsewhere := store("elsewhere", "", "Ready")
 	elsewhere.Spec.Registry = v1alpha1.RegistrySpec{URL: "https://registry.example.com/acme"}
+	mirror := store(v1alpha1.MirrorName, v1alpha1.MirrorPrefix, "Ready")
+	mirror.Spec.Mirror = &v1alpha1.MirrorSpec{}
 	return []client.Object{
-		store("acme", "", "Ready"), elsewhere, store("pending", "acme-pending", ""), store("winner", "shared", "Ready"), store("loser", "shared/part", v1alpha1.ReasonPathConflict),
+		store("acme", "", "Ready"), mirror, elsewhere, store("pending", "acme-pending", ""), store("winner", "shared", "Ready"), store("loser", "shared/part", v1alpha1.ReasonPathConflict),
 		store("above", "closed", v1alpha1.ReasonPlaceRefused), store("below", "closed/part", v1alpha1.ReasonPathConflict),
 		manifest("cnf", "acme", nil, "upf:1.0.0", "upf:1.0.1", "smf:2"),
 		manifest("sealed", "acme", func(m *v1alpha1.ArtifactManifest) { m.Spec.ArtifactManifestState = v1alpha1.ManifestUploaded }, "upf:1"),

@@ -118,6 +118,26 @@ func newIdentity(u authenticationv1.UserInfo) (*identity, error) {
 	return who, nil
 }
 
+// Client returns whom the registry's turns are shared with for a request: a user, or the namespace of a ServiceAccount,
+// because whoever makes accounts and tokens in it can make any number of them. It is "" for a request without a token that
+// the API server accepts, and where that is unknown.
+func (c *Controller) Client(r *http.Request) string {
+	token, sent := TokenOf(r)
+	if !sent {
+		return ""
+	}
+	who, err := c.identify(r.Context(), token)
+	if err != nil {
+		return ""
+	}
+	account, isAccount := strings.CutPrefix(who.name, accountPrefix)
+	if !isAccount {
+		return who.name
+	}
+	namespace, _, _ := strings.Cut(account, ":")
+	return accountPrefix + namespace
+}
+
 // right is a verb on one object of nfo.
 type right struct{ verb, resource, namespace, name string }
 

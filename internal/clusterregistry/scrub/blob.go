@@ -20,6 +20,7 @@ func (p *pass) blob(ctx context.Context, d digest.Digest) error {
 	if err == nil && first != nil {
 		p.report.Blobs++
 		p.report.Bytes += first.Size()
+		p.options.Read(first.Size())
 	}
 	if err != nil || first == nil || right {
 		return p.unlessEnded(ctx, d, err)

@@ -8,6 +8,11 @@
 // A blob is set aside only after two reads of the same file gave a wrong hash. R3: a blob that cannot be read is
 // reported and stays, because the disk or the network may be at fault and not the blob.
 //
-// Decision: two passes at once are safe and only read twice. Rejected: a lock for one pass, which a process that was
-// killed would hold.
+// Of several processes on one volume, one reads at a time: the one whose name is in the lease, a file whose time it renews
+// by the volume's clock. If it has not for a while, another takes the lease over, and goes on from the cursor. So the
+// volume is read once, at the rate of one process, and a process that was killed is replaced.
+//
+// Decision: the lease saves work and protects nothing. Two passes at once, as after a process was paused, are safe and
+// only read twice. Rejected: a lock that must hold, which a process that was killed would keep; parts of the volume for
+// each process, which would have to agree on how many they are.
 package scrub

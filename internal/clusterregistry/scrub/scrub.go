@@ -3,8 +3,10 @@ package scrub
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -26,6 +28,9 @@ const (
 	saveTime = time.Minute
 )
 
+// ErrCorrupt is a blob whose content is not what its digest says.
+var ErrCorrupt = errors.New("the blob is corrupt")
+
 // Options configures a pass. The zero value of each field selects its default.
 type Options struct {
 	// Period is the time of a pass: the blobs are read evenly over it, and the next pass begins after it. Default: 30
@@ -34,9 +39,14 @@ type Options struct {
 	// BytesPerSecond bounds the bytes that are read. If it is too small for the period, the pass takes longer.
 	// Default: 0, no bound but the period.
 	BytesPerSecond int64
-	// Found is called for each blob that is set aside, and for each that cannot be read, with the reason. Default:
-	// nothing is called.
+	// Holder names this process in the lease of the volume: of the processes that call Run on one volume, one reads, and
+	// the others wait. Default: a random name for each call.
+	Holder string
+	// Found is called for each blob that is set aside, with a reason that wraps ErrCorrupt, and for each that cannot be
+	// read. Default: nothing is called.
 	Found func(d digest.Digest, reason error)
+	// Read is called with the size of each blob that was read. Default: nothing is called.
+	Read func(bytes int64)
 }
 
 // Report is what a pass found since it began, also before it was interrupted.
@@ -65,9 +75,10 @@ func (r Report) String() string {
 	return line
 }
 
-// Run runs one pass to its end, from where an earlier one was interrupted. It first waits until the period of the
-// pass before is over. An error means that the volume's folders cannot be listed, that its cursor cannot be written,
-// or that ctx has ended; the next call goes on from the cursor. The report is valid after an error, too.
+// Run runs one pass to its end, from where an earlier one was interrupted. It first waits while another process reads,
+// and until the period of the pass before is over. An error means that the volume's folders cannot be listed, that its
+// cursor or its lease cannot be written, that ctx has ended, or that another process goes on, which wraps ErrTaken; the
+// next call goes on from the cursor. The report is valid after an error, too.
 func Run(ctx context.Context, v *volume.Volume, o Options) (Report, error) {
 	if o.Period < 0 || o.BytesPerSecond < 0 {
 		return Report{}, fmt.Errorf("invalid options: the period %s or the rate of %d bytes a second is negative", o.Period, o.BytesPerSecond)
@@ -76,12 +87,21 @@ func Run(ctx context.Context, v *volume.Volume, o Options) (Report, error) {
 	if o.Found == nil {
 		o.Found = func(digest.Digest, error) {}
 	}
+	if o.Read == nil {
+		o.Read = func(int64) {}
+	}
+	lease, err := acquire(ctx, v, cmp.Or(o.Holder, rand.Text()))
+	if err != nil {
+		return Report{}, err
+	}
+	ctx, release := lease.keep(ctx)
+	defer release()
 	p := &pass{volume: v, options: o, limit: rate.NewLimiter(rate.Inf, chunk), chunk: chunk}
 	if o.BytesPerSecond > 0 {
 		p.chunk = int(min(chunk, o.BytesPerSecond))
 		p.limit = rate.NewLimiter(rate.Limit(o.BytesPerSecond), p.chunk)
 	}
-	err := p.run(ctx)
+	err = p.run(ctx)
 	return p.report, err
 }
 
@@ -199,7 +219,7 @@ func wait(ctx context.Context, until time.Time) error {
 func (p *pass) corrupt(d digest.Digest, size int64) {
 	p.report.Corrupt++
 	p.report.CorruptBlobs = listed(p.report.CorruptBlobs, d)
-	p.options.Found(d, fmt.Errorf("the blob has %d bytes that do not have its digest, and was set aside: push or copy the images that need it again", size))
+	p.options.Found(d, fmt.Errorf("%w: it has %d bytes that do not have its digest, and was set aside: push or copy the images that need it again", ErrCorrupt, size))
 }
 
 func (p *pass) unreadable(d digest.Digest, err error) {

@@ -112,11 +112,16 @@ func TestCorruptBlobsAreSetAside(t *testing.T) {
 			o := quick
 			o.Found = func(d digest.Digest, reason error) {
 				found = append(found, d)
-				if reason.Error() == "" {
-					t.Error("no reason")
+				if errors.Is(reason, scrub.ErrCorrupt) != (tt.corrupt > 0) || reason.Error() == "" {
+					t.Error(reason)
 				}
 			}
+			var bytes int64
+			o.Read = func(n int64) { bytes += n }
 			r := run(t, v, o)
+			if bytes != r.Bytes {
+				t.Errorf("it was told of %d bytes, and has read %d", bytes, r.Bytes)
+			}
 			if r.Blobs != tt.read || r.Corrupt != tt.corrupt || r.Unreadable != tt.unread || len(r.CorruptBlobs) != tt.corrupt || len(found) != tt.corrupt+tt.unread {
 				t.Errorf("got %+v, found %v", r, found)
 			}

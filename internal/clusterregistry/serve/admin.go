@@ -22,9 +22,9 @@ type Usage struct {
 // ?store=NAMESPACE/NAME.
 func (r *Registry) admin() http.Handler {
 	routes := http.NewServeMux()
-	routes.HandleFunc("GET "+adminPath+"usage", r.usage)
-	routes.HandleFunc("GET "+adminPath+"collection", r.collectionState)
-	routes.HandleFunc("POST "+adminPath+"collection", r.startCollection)
+	routes.HandleFunc("GET "+adminPath+"usage", r.onVolume(r.usage))
+	routes.HandleFunc("GET "+adminPath+"collection", r.onVolume(r.collectionState))
+	routes.HandleFunc("POST "+adminPath+"collection", r.onVolume(r.startCollection))
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		everything := true
 		if r.o.Access != nil {

@@ -72,7 +72,8 @@ func (r *Registry) guarded(next http.Handler) http.Handler {
 			}
 		}
 		ctx, full := storage.NoteFull(req.Context())
-		next.ServeHTTP(&fullWriter{ResponseWriter: w, full: full}, req.WithContext(ctx))
+		ctx, refused := storage.Limit(ctx)
+		next.ServeHTTP(&notedWriter{ResponseWriter: w, full: full, refused: refused}, req.WithContext(ctx))
 	})
 }
 
@@ -85,14 +86,24 @@ func uploads(req *http.Request) bool {
 	return false
 }
 
-// fullWriter turns the 500 of a push for which the volume was too small into a 507.
-type fullWriter struct {
+// notedWriter turns the 500 of a push for which the volume was too small into a 507, and each error after a look that was
+// given up, also the one that would call a manifest absent, into a 400.
+type notedWriter struct {
 	http.ResponseWriter
 	full     func() bool
+	refused  func() error
 	answered bool
 }
 
-func (w *fullWriter) WriteHeader(status int) {
+func (w *notedWriter) WriteHeader(status int) {
+	if w.answered {
+		return
+	}
+	if why := w.refused(); status >= http.StatusBadRequest && why != nil {
+		w.answered = true
+		fail(w.ResponseWriter, http.StatusBadRequest, "MANIFEST_INVALID", why.Error())
+		return
+	}
 	if status == http.StatusInternalServerError && w.full() {
 		w.answered = true
 		fail(w.ResponseWriter, http.StatusInsufficientStorage, "DENIED", "the registry's volume has no room for this: "+
@@ -102,7 +113,7 @@ func (w *fullWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *fullWriter) Write(p []byte) (int, error) {
+func (w *notedWriter) Write(p []byte) (int, error) {
 	if w.answered {
 		return len(p), nil
 	}
@@ -110,4 +121,4 @@ func (w *fullWriter) Write(p []byte) (int, error) {
 }
 
 // Unwrap is for http.ResponseController.
-func (w *fullWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *notedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

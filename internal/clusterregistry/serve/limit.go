@@ -22,10 +22,11 @@ const (
 
 var errBusy = errors.New("the registry has too many requests at the moment")
 
-// turns bounds how many requests are answered at a time, in all and for each client: by the token that
-// it logs in with, or by its address if it does not.
+// turns bounds how many requests are answered at a time, in all and for each client.
 type turns struct {
 	all chan struct{}
+	// client returns whose request it is. "" stands for whoever is at its address.
+	client func(*http.Request) string
 	// refused is called for each request that is.
 	refused func()
 	mu      sync.Mutex
@@ -38,7 +39,7 @@ type share struct {
 }
 
 func newTurns(most int) *turns {
-	return &turns{all: make(chan struct{}, most), refused: func() {}, shares: map[[sha256.Size]byte]*share{}}
+	return &turns{all: make(chan struct{}, most), client: tokenOf, refused: func() {}, shares: map[[sha256.Size]byte]*share{}}
 }
 
 func (t *turns) limit(next http.Handler) http.Handler {
@@ -56,7 +57,7 @@ func (t *turns) limit(next http.Handler) http.Handler {
 }
 
 func (t *turns) enter(req *http.Request) (leave func(), err error) {
-	key := clientOf(req)
+	key := t.keyOf(req)
 	own := t.share(key)
 	ctx, cancel := context.WithTimeout(req.Context(), queueTime)
 	defer cancel()
@@ -105,13 +106,20 @@ func (t *turns) unshare(key [sha256.Size]byte) {
 	}
 }
 
-// clientOf identifies a client by its token, which stands for it whatever user name it sends, or by its address.
-func clientOf(req *http.Request) [sha256.Size]byte {
-	if token, sent := access.TokenOf(req); sent {
-		return sha256.Sum256([]byte(token))
+// keyOf identifies a client by its name or, if it has none, by its address. A token that is not accepted makes no client:
+// anybody can make up any number of them.
+func (t *turns) keyOf(req *http.Request) [sha256.Size]byte {
+	if name := t.client(req); name != "" {
+		return sha256.Sum256([]byte("name " + name))
 	}
 	host, _, _ := net.SplitHostPort(req.RemoteAddr)
-	return sha256.Sum256([]byte(host))
+	return sha256.Sum256([]byte("address " + host))
+}
+
+// tokenOf tells clients apart where nobody says whose a token is: by the token, whatever user name comes with it.
+func tokenOf(req *http.Request) string {
+	token, _ := access.TokenOf(req)
+	return token
 }
 
 // patient ends the request of a client that is idle.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -61,6 +62,37 @@ func TestOneClientLeavesTurnsForOthers(t *testing.T) {
 	defer turns.mu.Unlock()
 	if len(turns.shares) != 0 {
 		t.Errorf("%d clients are remembered that have gone", len(turns.shares))
+	}
+}
+
+// Whose name is known has one share for all tokens; a token that nobody accepts has none of its own.
+func TestSharesAreOfClientsAndNotOfTokens(t *testing.T) {
+	turns := newTurns(8)
+	turns.client = func(req *http.Request) string {
+		token, _ := access.TokenOf(req)
+		name, _, _ := strings.Cut(token, "-")
+		return name
+	}
+	request := func(token, address string) *http.Request {
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+		req.SetBasicAuth("x", token)
+		req.RemoteAddr = address
+		return req
+	}
+	for _, tt := range []struct {
+		reason string
+		a, b   *http.Request
+		same   bool
+	}{
+		{"two tokens of one user, from two addresses", request("jane-1", "10.0.0.1:1"), request("jane-2", "10.0.0.2:1"), true},
+		{"two users at one address", request("jane-1", "10.0.0.1:1"), request("joe-1", "10.0.0.1:1"), false},
+		{"two tokens that nobody accepts, from one address", request("-1", "10.0.0.1:1"), request("-2", "10.0.0.1:2"), true},
+		{"nobody at two addresses", request("-1", "10.0.0.1:1"), request("-1", "10.0.0.2:1"), false},
+		{"a user whose name is an address", request("10.0.0.1", "10.0.0.2:1"), request("-1", "10.0.0.1:1"), false},
+	} {
+		if got := turns.keyOf(tt.a) == turns.keyOf(tt.b); got != tt.same {
+			t.Errorf("%s: they are one client: %t", tt.reason, got)
+		}
 	}
 }
 

@@ -10,15 +10,16 @@ import (
 var (
 	volumeBytes     = prometheus.NewDesc("nfo_registry_volume_bytes", "Size of the registry's volume, in bytes.", nil, nil)
 	volumeFreeBytes = prometheus.NewDesc("nfo_registry_volume_free_bytes", "Bytes of the registry's volume that can still be written.", nil, nil)
-	volumeReady     = prometheus.NewDesc("nfo_registry_volume_ready", "1 while the volume answers and does what the registry needs, otherwise 0.", nil, nil)
+	volumeReady     = prometheus.NewDesc("nfo_registry_volume_ready", "1 while the volume, or other storage, answers and does what the registry needs, otherwise 0.", nil, nil)
 	requestsNow     = prometheus.NewDesc("nfo_registry_requests", "Requests that are being answered.", nil, nil)
 )
 
 // counters are what a registry has done since its process began.
 type counters struct {
-	full, busy               prometheus.Counter
-	collections              *prometheus.CounterVec
-	freed, corrupt, scrubbed prometheus.Counter
+	full, busy          prometheus.Counter
+	collections         *prometheus.CounterVec
+	freed, scrubbed     prometheus.Counter
+	corrupt, unreadable prometheus.Counter
 }
 
 func newCounters() *counters {
@@ -26,11 +27,12 @@ func newCounters() *counters {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
 	return &counters{
-		full:     counter("nfo_registry_uploads_refused_total", "Uploads refused because the volume was too full."),
-		busy:     counter("nfo_registry_requests_refused_total", "Requests refused because too many were being answered."),
-		freed:    counter("nfo_registry_collection_freed_bytes_total", "Bytes of blobs that collections have deleted."),
-		corrupt:  counter("nfo_registry_scrub_corrupt_total", "Corrupt blobs that the scrub has set aside."),
-		scrubbed: counter("nfo_registry_scrub_read_bytes_total", "Bytes that the scrub has read."),
+		full:       counter("nfo_registry_uploads_refused_total", "Uploads refused because the volume was too full."),
+		busy:       counter("nfo_registry_requests_refused_total", "Requests refused because too many were being answered."),
+		freed:      counter("nfo_registry_collection_freed_bytes_total", "Bytes of blobs that collections have deleted."),
+		corrupt:    counter("nfo_registry_scrub_corrupt_total", "Corrupt blobs that the scrub has set aside."),
+		unreadable: counter("nfo_registry_scrub_unreadable_total", "Blobs that the scrub could not read, and left where they are."),
+		scrubbed:   counter("nfo_registry_scrub_read_bytes_total", "Bytes that the scrub has read."),
 		collections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "nfo_registry_collections_total", Help: "Collections that have ended, by outcome: Succeeded, DryRun or Failed.",
 		}, []string{"outcome"}),
@@ -38,7 +40,7 @@ func newCounters() *counters {
 }
 
 func (c *counters) all() []prometheus.Collector {
-	return []prometheus.Collector{c.full, c.busy, c.collections, c.freed, c.corrupt, c.scrubbed}
+	return []prometheus.Collector{c.full, c.busy, c.collections, c.freed, c.corrupt, c.unreadable, c.scrubbed}
 }
 
 // Describe implements prometheus.Collector.
@@ -58,7 +60,9 @@ func (r *Registry) Collect(to chan<- prometheus.Metric) {
 	gauge(requestsNow, float64(len(r.turns.all)))
 	if r.prober.ready(time.Now()) == nil {
 		gauge(volumeReady, 1)
-		if u, err := r.o.Volume.Usage(); err == nil {
+		if r.foreign != nil {
+			// How full other storage is cannot be asked.
+		} else if u, err := r.o.Volume.Usage(); err == nil {
 			gauge(volumeBytes, float64(u.Size))
 			gauge(volumeFreeBytes, float64(u.Free))
 		}

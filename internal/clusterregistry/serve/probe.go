@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
-
-	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
 const (
@@ -19,8 +17,9 @@ const (
 // prober tries the volume again and again. One try at a time: on a network file system whose server is away it
 // hangs, and cannot be ended.
 type prober struct {
-	volume *volume.Volume
-	last   atomic.Pointer[probed]
+	// probe is an error if the content cannot be served.
+	probe func() error
+	last  atomic.Pointer[probed]
 }
 
 type probed struct {
@@ -30,11 +29,11 @@ type probed struct {
 
 func (p *prober) run(ctx context.Context) {
 	results := make(chan probed, 1)
-	probe := func() {
+	try := func() {
 		began := time.Now()
-		results <- probed{at: began, err: p.volume.Probe()}
+		results <- probed{at: began, err: p.probe()}
 	}
-	go probe()
+	go try()
 	for {
 		select {
 		case <-ctx.Done():
@@ -46,7 +45,7 @@ func (p *prober) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-time.After(probeEvery):
-			go probe()
+			go try()
 		}
 	}
 }

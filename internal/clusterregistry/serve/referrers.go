@@ -44,7 +44,7 @@ func (r *Registry) listReferrers(w http.ResponseWriter, req *http.Request, repos
 		return
 	}
 	query := req.URL.Query()
-	list, next, err := r.driver.Referrers(repository, subject, digest.Digest(query.Get("last")), pageSize)
+	list, next, err := r.driver.Referrers(req.Context(), repository, subject, digest.Digest(query.Get("last")), pageSize)
 	if err != nil {
 		r.o.Log.Error("could not list referrers", "repository", repository, "subject", subject, "error", err)
 		fail(w, http.StatusInternalServerError, "UNKNOWN", "the volume could not be read")

@@ -22,17 +22,20 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// Options are what New needs. Volume must be given.
+// Options are what New needs. Volume must be given, or Storage.
 type Options struct {
 	Volume *volume.Volume
+	// Storage is the section storage of distribution's configuration, in place of a volume. The content is then served as
+	// distribution does it: without deep presence, healing, referrers, guard of the disk, usage, scrub and collection.
+	Storage configuration.Storage
 	// Access says who may do what. Nil stands for: everybody, everything.
 	Access *access.Controller
 	// Secret signs the state of uploads: the same in all processes that serve the volume. Random unless given.
 	Secret string
 	// Guard is when uploads are refused.
 	Guard Guard
-	// Requests is how many are answered at a time: 256 unless given, a quarter of them for one client. Others wait for
-	// at most 10 seconds.
+	// Requests is how many are answered at a time: 256 unless given, a quarter of them for one client, which is a user,
+	// all ServiceAccounts of a namespace, or an address. Others wait for at most 10 seconds.
 	Requests int
 	// Collection is how the volume is collected. Its grace is also the storage's.
 	Collection collect.Options
@@ -44,10 +47,11 @@ type Options struct {
 
 const defaultRequests = 256
 
-// Registry answers requests on one volume.
+// Registry answers requests on one volume, or on other storage.
 type Registry struct {
 	o         Options
 	driver    *storage.Driver
+	foreign   *foreign // in place of the driver
 	app       *handlers.App
 	handler   http.Handler
 	collector *collector
@@ -68,16 +72,14 @@ func New(ctx context.Context, o Options) (*Registry, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Guard = o.Guard.withDefaults()
-	if o.Collection.Workers == 0 && o.Volume.Kind() == volume.Local {
-		// The processors are for clients. On a network file system a worker waits, mostly.
-		o.Collection.Workers = 1
-	}
-	r := &Registry{
-		o: o, driver: storage.New(storage.Options{Volume: o.Volume, Grace: o.Collection.Grace, Log: o.Log}),
-		prober: &prober{volume: o.Volume}, turns: newTurns(o.Requests), counters: newCounters(),
+	r := &Registry{o: o, turns: newTurns(o.Requests), counters: newCounters()}
+	if err := r.keepContent(ctx); err != nil {
+		return nil, err
 	}
 	r.turns.refused = r.counters.busy.Inc
-	r.collector = &collector{counters: r.counters, volume: o.Volume, options: o.Collection, log: o.Log, wake: make(chan request, 1)}
+	if o.Access != nil {
+		r.turns.client = o.Access.Client
+	}
 	config, err := r.configuration()
 	if err != nil {
 		return nil, err
@@ -89,12 +91,36 @@ func New(ctx context.Context, o Options) (*Registry, error) {
 	return r, nil
 }
 
+// keepContent sets up what the content is kept in: a volume, or a storage driver of distribution.
+func (r *Registry) keepContent(ctx context.Context) (err error) {
+	o := r.o
+	if o.Storage != nil {
+		if r.foreign, err = newForeign(ctx, o.Storage); err != nil {
+			return err
+		}
+		r.prober = &prober{probe: r.foreign.probe}
+		return nil
+	}
+	if o.Collection.Workers == 0 && o.Volume.Kind() == volume.Local {
+		// The processors are for clients. On a network file system a worker waits, mostly.
+		o.Collection.Workers = 1
+	}
+	r.driver = storage.New(storage.Options{Volume: o.Volume, Grace: o.Collection.Grace, Log: o.Log})
+	r.prober = &prober{probe: o.Volume.Probe}
+	r.collector = &collector{counters: r.counters, volume: o.Volume, options: o.Collection, log: o.Log, wake: make(chan request, 1)}
+	return nil
+}
+
 func (r *Registry) configuration() (*configuration.Configuration, error) {
 	config := &configuration.Configuration{}
 	config.HTTP.Secret = r.o.Secret
 	config.HTTP.RelativeURLs = true
 	config.Catalog.MaxEntries = 1000
-	r.driver.Configure(config)
+	if r.foreign != nil {
+		config.Storage = r.foreign.config
+	} else {
+		r.driver.Configure(config)
+	}
 	if r.o.Access != nil {
 		var err error
 		if config.Auth, err = r.o.Access.Configuration(); err != nil {
@@ -117,7 +143,10 @@ func newApp(ctx context.Context, config *configuration.Configuration) (app *hand
 
 // chain is what a request passes on its way.
 func (r *Registry) chain() http.Handler {
-	api := r.guarded(r.referrers(r.subjects(r.app)))
+	var api http.Handler = r.app
+	if r.foreign == nil {
+		api = r.guarded(r.referrers(r.subjects(r.app)))
+	}
 	routes := http.NewServeMux()
 	routes.Handle("/v2/", api)
 	routes.Handle(adminPath, r.admin())
@@ -135,14 +164,16 @@ func (r *Registry) Handler() http.Handler { return r.handler }
 // that time; what hangs because the volume does not answer is left.
 const ending = 30 * time.Second
 
-// Run probes the volume, scrubs it, and collects it when asked, until ctx ends.
+// Run probes the volume, scrubs it, and collects it when asked, until ctx ends. Other storage is probed only.
 func (r *Registry) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	all.Go(func() { r.prober.run(ctx) })
-	if r.o.Scrub.Period >= 0 {
-		all.Go(func() { r.scrub(ctx) })
+	if r.foreign == nil {
+		if r.o.Scrub.Period >= 0 {
+			all.Go(func() { r.scrub(ctx) })
+		}
+		all.Go(func() { r.collector.run(ctx) })
 	}
-	all.Go(func() { r.collector.run(ctx) })
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

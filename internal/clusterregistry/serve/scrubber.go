@@ -2,6 +2,8 @@ package serve
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -15,15 +17,24 @@ const scrubRetry = time.Minute
 // scrub reads all blobs again and again, until ctx ends.
 func (r *Registry) scrub(ctx context.Context) {
 	o := r.o.Scrub
+	o.Holder = rand.Text()
+	o.Read = func(bytes int64) { r.counters.scrubbed.Add(float64(bytes)) }
 	o.Found = func(d digest.Digest, reason error) {
+		counter := r.counters.unreadable
+		if errors.Is(reason, scrub.ErrCorrupt) {
+			counter = r.counters.corrupt
+		}
+		counter.Inc()
 		r.o.Log.Error("a blob is corrupt or cannot be read: push or copy the images that need it again", "digest", d, "error", reason)
 	}
 	for ctx.Err() == nil {
 		report, err := scrub.Run(ctx, r.o.Volume, o)
-		r.counters.corrupt.Add(float64(report.Corrupt))
-		r.counters.scrubbed.Add(float64(report.Bytes))
 		if err == nil {
 			r.o.Log.Info("the scrub ended a pass", "report", report.String())
+			continue
+		}
+		if errors.Is(err, scrub.ErrTaken) {
+			r.o.Log.Info("the scrub waits until another replica ends it", "reason", err)
 			continue
 		}
 		if ctx.Err() == nil {

@@ -14,6 +14,8 @@
 //     not what a manifest says is read whole once, each blob is checked when it is first served from its beginning to
 //     its end, and before an upload is dropped because its content is there already.
 //   - A link that is empty is written again from its own path, a tag from its history.
+//   - The looks of one request are bounded together, in files and in bytes of manifests. A look that is given up refuses
+//     the request; it never calls anything absent.
 //   - What has been acknowledged is on the disk, with the folders that were made for it.
 //
 // Decision: no cache of descriptors. It would answer for a file that a collection has removed since. What is kept in

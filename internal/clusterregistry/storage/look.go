@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,13 +11,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
 )
 
-// maxParts bounds how many files one look goes through: an index of 500 images of 50 layers has that many. A larger
-// one is refused when it is pushed.
-const maxParts = 50_000
-
-// errTooManyParts is a manifest that needs more than maxParts files.
-var errTooManyParts = fmt.Errorf("the manifest needs more than %d blobs and manifests", maxParts)
-
 // errSize is a manifest that names a size which its content, being what its digest says, does not have.
 var errSize = errors.New("a size in the manifest is not that of the content")
 
@@ -24,18 +18,23 @@ var errSize = errors.New("a size in the manifest is not that of the content")
 type look struct {
 	d          *Driver
 	repository string
+	budget     *budget
 	seen       map[digest.Digest]bool
 	next       []layout.Descriptor
 }
 
 // whole is nil if everything below a revision is there, of the size that its manifests name. What a collection has
-// hidden is taken back. It wraps fs.ErrNotExist if a file is missing, and no other error says that one is.
-func (d *Driver) whole(repository string, revision digest.Digest) error {
-	l := look{d: d, repository: repository, seen: map[digest.Digest]bool{}}
+// hidden is taken back. It wraps fs.ErrNotExist if a file is missing, and no other error says that one is. A look ends
+// with the request that it is for, and where that may not look at more.
+func (d *Driver) whole(ctx context.Context, repository string, revision digest.Digest) error {
+	l := look{d: d, repository: repository, budget: budgetOf(ctx), seen: map[digest.Digest]bool{}}
 	if err := l.manifest(revision, -1); err != nil {
 		return err
 	}
 	for len(l.next) > 0 {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("looking at what %s needs: %w", revision, err)
+		}
 		child := l.next[len(l.next)-1]
 		l.next = l.next[:len(l.next)-1]
 		if _, err := d.volume.Find(layout.RevisionPath(repository, child.Digest)); err != nil {
@@ -57,6 +56,9 @@ func (l *look) manifest(revision digest.Digest, size int64) error {
 	if size >= 0 && m.size != size {
 		return fmt.Errorf("%w: %s", errSize, revision)
 	}
+	if err := l.budget.spend(1, m.size); err != nil {
+		return err
+	}
 	for _, part := range m.Contents {
 		if err := l.content(part); err != nil {
 			return err
@@ -68,7 +70,7 @@ func (l *look) manifest(revision digest.Digest, size int64) error {
 		}
 	}
 	if len(l.seen) > maxParts {
-		return errTooManyParts
+		return l.budget.refuse(errTooManyParts)
 	}
 	return nil
 }
@@ -85,6 +87,9 @@ func (l *look) first(d digest.Digest) bool {
 func (l *look) content(part layout.Descriptor) error {
 	if !l.first(part.Digest) {
 		return nil
+	}
+	if err := l.budget.spend(1, 0); err != nil {
+		return err
 	}
 	file := layout.LayerPath(l.repository, part.Digest)
 	info, err := l.d.volume.Find(file)

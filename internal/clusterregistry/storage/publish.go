@@ -14,12 +14,12 @@ import (
 
 // PutContent publishes a link, and then looks at everything below it; a push is acknowledged only after that (R2).
 func (d *Driver) PutContent(ctx context.Context, file string, content []byte) error {
-	err := d.put(file, content)
+	err := d.put(ctx, file, content)
 	noteFull(ctx, err)
 	return err
 }
 
-func (d *Driver) put(file string, content []byte) error {
+func (d *Driver) put(ctx context.Context, file string, content []byte) error {
 	p := layout.Parse(file)
 	switch p.Kind {
 	case layout.Layer, layout.Revision, layout.Tag:
@@ -29,7 +29,7 @@ func (d *Driver) put(file string, content []byte) error {
 		if err := d.publish(file, content); err != nil || d.blind {
 			return err
 		}
-		return refusal(p, d.below(p, digest.Digest(content)))
+		return refusal(p, d.below(ctx, p, digest.Digest(content)))
 	case layout.Blob:
 		return d.volume.Write(file, content, false)
 	}
@@ -48,7 +48,7 @@ func (d *Driver) publish(file string, content []byte) error {
 }
 
 // below is the look at what a link needs.
-func (d *Driver) below(p layout.Path, target digest.Digest) error {
+func (d *Driver) below(ctx context.Context, p layout.Path, target digest.Digest) error {
 	switch p.Kind {
 	case layout.Layer:
 		_, err := d.blob(target)
@@ -57,12 +57,12 @@ func (d *Driver) below(p layout.Path, target digest.Digest) error {
 		if _, err := d.volume.Find(layout.RevisionPath(p.Repository, target)); err != nil {
 			return err
 		}
-		return d.whole(p.Repository, target)
+		return d.whole(ctx, p.Repository, target)
 	}
 	if err := d.refer(p.Repository, target); err != nil {
 		return err
 	}
-	return d.whole(p.Repository, target)
+	return d.whole(ctx, p.Repository, target)
 }
 
 // refer notes a manifest in the list of its subject, if it has one.
@@ -79,7 +79,7 @@ func refusal(p layout.Path, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, errTooManyParts), errors.Is(err, errSize), errors.Is(err, layout.ErrNotUnderstood):
+	case errors.Is(err, errTooManyParts), errors.Is(err, errTooMuch), errors.Is(err, errSize), errors.Is(err, layout.ErrNotUnderstood):
 		return errcode.ErrorCodeManifestInvalid.WithMessage(err.Error())
 	case !errors.Is(err, fs.ErrNotExist):
 		return err

@@ -41,7 +41,7 @@ func (d *Driver) GetContent(ctx context.Context, file string) ([]byte, error) {
 	case layout.Layer:
 		content, err = d.layer(p)
 	case layout.Revision:
-		content, err = d.revision(p)
+		content, err = d.revision(ctx, p)
 	case layout.Tag:
 		content, err = d.tag(p)
 	case layout.Blob:
@@ -84,7 +84,7 @@ func (d *Driver) hold(file string) error {
 }
 
 // revision reads a revision link, which is absent unless everything below it is there.
-func (d *Driver) revision(p layout.Path) ([]byte, error) {
+func (d *Driver) revision(ctx context.Context, p layout.Path) ([]byte, error) {
 	file := layout.RevisionPath(p.Repository, p.Digest)
 	info, err := d.volume.Find(file)
 	if err != nil {
@@ -94,7 +94,7 @@ func (d *Driver) revision(p layout.Path) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return content, d.whole(p.Repository, p.Digest)
+	return content, d.whole(ctx, p.Repository, p.Digest)
 }
 
 // link is the content of a link whose path says what it must be, and is written again if it is not that. Only one of

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 
@@ -12,8 +13,8 @@ import (
 
 // Referrers lists manifests of a repository whose subject is the given digest, in the order of their digests, at most
 // so many of those that come after the given one. Next is empty if there are no more. The subject itself may be
-// missing. A manifest that is not whole is left out.
-func (d *Driver) Referrers(repository string, subject, after digest.Digest, most int) (list []ocispec.Descriptor, next digest.Digest, err error) {
+// missing. A manifest that is not whole is left out. The list ends early where the request may not look at more.
+func (d *Driver) Referrers(ctx context.Context, repository string, subject, after digest.Digest, most int) (list []ocispec.Descriptor, next digest.Digest, err error) {
 	folder := layout.ReferrersOf(repository, subject)
 	entries, err := d.volume.List(folder + "/sha256")
 	if err != nil {
@@ -27,9 +28,12 @@ func (d *Driver) Referrers(repository string, subject, after digest.Digest, most
 		if len(list) == most {
 			return list, list[most-1].Digest, nil
 		}
-		descriptor, err := d.referrer(repository, of)
+		descriptor, err := d.referrer(ctx, repository, of)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
+		}
+		if errors.Is(err, errTooMuch) && len(list) > 0 {
+			return list, list[len(list)-1].Digest, nil
 		}
 		if err != nil {
 			return nil, "", err
@@ -39,8 +43,8 @@ func (d *Driver) Referrers(repository string, subject, after digest.Digest, most
 	return list, "", nil
 }
 
-func (d *Driver) referrer(repository string, of digest.Digest) (ocispec.Descriptor, error) {
-	if _, err := d.revision(layout.Path{Repository: repository, Digest: of}); err != nil {
+func (d *Driver) referrer(ctx context.Context, repository string, of digest.Digest) (ocispec.Descriptor, error) {
+	if _, err := d.revision(ctx, layout.Path{Repository: repository, Digest: of}); err != nil {
 		return ocispec.Descriptor{}, err
 	}
 	content, err := d.small(of)

@@ -203,7 +203,7 @@ func TestReferrers(t *testing.T) {
 	}
 	var found []digest.Digest
 	for after, first := digest.Digest(""), true; first || after != ""; first = false {
-		list, next, err := s.driver.Referrers("r", subject.Digest, after, 2)
+		list, next, err := s.driver.Referrers(t.Context(), "r", subject.Digest, after, 2)
 		if err != nil || len(list) > 2 {
 			t.Fatal(list, err)
 		}
@@ -219,10 +219,10 @@ func TestReferrers(t *testing.T) {
 		t.Errorf("found %v, pushed %v", found, pushed)
 	}
 	s.want(http.StatusAccepted, http.MethodDelete, "r/manifests/"+pushed[0].String(), nil)
-	if list, _, err := s.driver.Referrers("r", subject.Digest, "", 10); err != nil || len(list) != 2 {
+	if list, _, err := s.driver.Referrers(t.Context(), "r", subject.Digest, "", 10); err != nil || len(list) != 2 {
 		t.Error("after one was deleted:", list, err)
 	}
-	if list, _, err := s.driver.Referrers("r", digest.FromString("nothing"), "", 10); err != nil || len(list) != 0 {
+	if list, _, err := s.driver.Referrers(t.Context(), "r", digest.FromString("nothing"), "", 10); err != nil || len(list) != 0 {
 		t.Error(list, err)
 	}
 }

@@ -161,6 +161,14 @@ func (v *Volume) Touch(path string) error {
 	return nil
 }
 
+// Remove deletes a file that is not content, at once. One that is not there is no error.
+func (v *Volume) Remove(path string) error {
+	if err := os.Remove(v.at(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing %s: %w", path, err)
+	}
+	return nil
+}
+
 // Now is the time of the volume. Its granularity can be a second.
 func (v *Volume) Now() (time.Time, error) {
 	if err := os.MkdirAll(v.at(Scratch), 0o777); err != nil {

@@ -136,7 +136,7 @@ func (seen storeSeen) health(v *storeVerdict) {
 		return
 	}
 	status, reason, message := seen.purgeHealth()
-	if missing := seen.store.Status.Workloads.Unreadable(); missing != "" && seen.store.Spec.Workloads != nil {
+	if missing := seen.store.Status.Workloads.Unreadable(); missing != "" && (seen.store.Spec.Workloads != nil || seen.store.Spec.Mirror != nil) {
 		status, reason = metav1.ConditionFalse, v1alpha1.ReasonWorkloadsUnreadable
 		message = fmt.Sprintf("nfo untags and purges nothing of this store, because it cannot read what workloads run: %s.", missing)
 	}

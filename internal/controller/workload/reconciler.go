@@ -50,6 +50,10 @@ type Reconciler struct {
 
 // Reconcile reads, if it is time to.
 func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (ctrl.Result, error) {
+	if s.Spec.Mirror != nil { // who uses what is in the mirror is read for all of it together, and written by who reads it
+		r.Known.Forget(s.UID)
+		return ctrl.Result{}, nil
+	}
 	if s.Spec.Workloads == nil || !s.DeletionTimestamp.IsZero() || backend.Inert(s) != nil {
 		r.Known.Forget(s.UID)
 		return pass.Finish(ctrl.Result{}, r.conclude(ctx, s, nil))

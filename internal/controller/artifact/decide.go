@@ -1,0 +1,264 @@
+package artifact
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/controller/pass"
+	"github.com/nfo-operator/nfo/internal/mirror"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// How long until an Artifact is looked at again after a failure, at first and at most. It doubles with each failure.
+const (
+	firstWait = 10 * time.Second
+	slowWait  = 5 * time.Minute // where a person has to act
+	mostWait  = 30 * time.Minute
+	localMost = time.Minute // where the mirror itself does not answer
+	busyWait  = 2 * time.Second
+	oddWait   = 10 * time.Minute // of what is not mirrored
+)
+
+// step is what a pass does in the mirror.
+type step int
+
+const (
+	stepRest  step = iota // nothing
+	stepAdopt             // read of the copy that is there how large it is
+	stepTag               // move the tag to a copy that is there, and adopt it
+	stepCopy              // copy, and move the tag
+)
+
+// verdict is what the status of an Artifact is to say, and what to do.
+type verdict struct {
+	state           v1alpha1.MirrorState
+	status          metav1.ConditionStatus
+	reason, message string
+	step            step
+	// want is what is copied, and over what the tag is at, "" for none.
+	want digest.Digest
+	over digest.Digest
+	// answered: the source has answered. unreachable: it does not.
+	answered, unreachable bool
+	// present is what the mirror has, if it is Present.
+	present *copied
+	// moved is true if present is another digest than before.
+	moved bool
+	pause pause
+}
+
+// copied is a complete copy in the mirror.
+type copied struct {
+	digest    digest.Digest
+	mediaType string
+	size      int64
+	secret    string
+}
+
+// pause says when the next pass is due.
+type pause struct {
+	// first is how long, exactly unless failed, and most what it doubles up to; 0 for not before something changes.
+	first, most time.Duration
+	failed      bool
+	asked       time.Duration // what the source asked to wait
+}
+
+// wait is the time until the next pass after so many failures in a row, up to a tenth longer.
+func (p pause) wait(failures int) time.Duration {
+	d := p.first
+	for range failures - 1 {
+		if d = 2 * d; d >= p.most {
+			break
+		}
+	}
+	if p.failed {
+		d = max(min(d, p.most), p.asked)
+	}
+	return d + rand.N(d/10+1)
+}
+
+// failed is the pause after an error.
+func failed(err error) pause {
+	if c, _ := pass.Classify(err); c == pass.Stuck || errors.Is(err, registry.ErrNotFound) {
+		return pause{first: slowWait, most: mostWait, failed: true}
+	}
+	return pause{first: firstWait, most: mostWait, failed: true, asked: registry.RetryAfter(err)}
+}
+
+const (
+	waiting = "It waits for its turn to be copied."
+	whole   = "The mirror has all of the image."
+)
+
+// notMirrored is said of an image that is none of the mirror's.
+var notMirrored = verdict{
+	state: v1alpha1.MirrorFailed, status: metav1.ConditionFalse, reason: v1alpha1.ReasonNotMirrored, pause: pause{first: oddWait},
+	message: "The image is not mirrored: no ArtifactStore contains it, or it is in the cluster's own registry. Make an ArtifactStore for its registry, or have an administrator set the chart's value mirror.images to All.",
+}
+
+// without decides where no registry is asked. over reports whether that is so.
+func (s seen) without() (v verdict, over bool) {
+	was := s.artifact.Status.State
+	switch {
+	case s.invalid != nil:
+		return verdict{state: v1alpha1.MirrorFailed, status: metav1.ConditionFalse, reason: v1alpha1.ReasonInvalidImage,
+			message: fmt.Sprintf("spec.sourceArtifact is not an image reference in full, with host, repository, and tag or digest: %v. Delete this Artifact and make another one.", s.invalid)}, true
+	case s.unready != "" && was == v1alpha1.MirrorPresent:
+		return verdict{state: was, status: metav1.ConditionUnknown, reason: v1alpha1.ReasonMirrorNotReady, message: s.unready + " The image was present before."}, true
+	case s.unready != "":
+		return verdict{state: v1alpha1.MirrorPending, status: metav1.ConditionFalse, reason: v1alpha1.ReasonMirrorNotReady, message: s.unready}, true
+	}
+	return verdict{}, false
+}
+
+// decide is pure.
+func decide(s seen) verdict {
+	switch {
+	case s.hereErr != nil:
+		return s.unknown()
+	case s.thereErr != nil:
+		return s.unanswered()
+	}
+	want := s.there.Descriptor.Digest
+	v := verdict{status: metav1.ConditionTrue, reason: v1alpha1.ReasonPresent, message: whole, state: v1alpha1.MirrorPresent, answered: true, want: want, over: s.here.Digest}
+	status := &s.artifact.Status
+	switch {
+	case s.here.Digest == want && s.had() == want && status.Size > 0:
+		v.present = &copied{digest: want, mediaType: s.there.Descriptor.MediaType, size: status.Size, secret: s.there.Secret}
+		v.pause = s.refresh()
+		return v
+	case s.here.Digest == want:
+		v.step = stepAdopt
+	case s.held:
+		v.step = stepTag
+	default:
+		v.step = stepCopy
+	}
+	return s.copying(v)
+}
+
+// copying is what is said while a copy runs. The old copy serves until a new one is there; one that is damaged does not.
+func (s seen) copying(v verdict) verdict {
+	was := s.artifact.Status.State
+	v.status, v.reason, v.message = metav1.ConditionFalse, v1alpha1.ReasonCopying, "The image is being copied."
+	v.state = v1alpha1.MirrorCopying
+	intact := s.here.Digest != "" && s.here.Digest == s.had()
+	switch {
+	case was == v1alpha1.MirrorPresent && (intact || v.step != stepCopy):
+		v.state, v.status = was, metav1.ConditionTrue
+		v.message = fmt.Sprintf("The mirror has %s. The tag has moved to %s at the source, which is being copied.", s.had(), v.want)
+	case v.step != stepCopy:
+		v.state = was // it takes a moment
+		if was == "" {
+			v.state = v1alpha1.MirrorPending
+		}
+	case was == v1alpha1.MirrorPresent || was == v1alpha1.MirrorCorrupt:
+		v.message = "Something of the copy in the mirror is missing or damaged. The image is being copied again."
+	}
+	return v
+}
+
+// lost reports whether the mirror does not answer any more for what it had.
+func (s seen) lost() bool { return s.had() != "" && s.here.Digest == "" && s.hereErr == nil && !s.held }
+
+// unknown: the mirror does not answer. That says nothing of what it has.
+func (s seen) unknown() verdict {
+	v := verdict{state: s.artifact.Status.State, status: metav1.ConditionUnknown, pause: pause{first: firstWait, most: localMost, failed: true}}
+	if v.state == "" || v.state == v1alpha1.MirrorCopying {
+		v.state = v1alpha1.MirrorPending
+	}
+	v.reason = pass.ReasonOf(s.hereErr)
+	v.message = fmt.Sprintf("The cluster's registry cannot be read: %v.", s.hereErr)
+	return v
+}
+
+// unanswered: the source does not answer, or refuses. Nothing is removed for that.
+func (s seen) unanswered() verdict {
+	err := s.thereErr
+	v := verdict{reason: pass.ReasonOf(err), status: metav1.ConditionFalse, pause: failed(err)}
+	v.unreachable = !errors.Is(err, registry.ErrDenied) && !errors.Is(err, registry.ErrNotFound) && !registry.OfOne(err)
+	was, has := s.artifact.Status.State, s.here.Digest != "" && s.had() != ""
+	switch {
+	case has && (s.here.Digest == s.had() || v.unreachable && was == v1alpha1.MirrorPresent):
+		v.state, v.status, v.reason = v1alpha1.MirrorPresent, metav1.ConditionTrue, v1alpha1.ReasonPresent
+		v.message = fmt.Sprintf("%s %s Nothing is removed for that.", whole, s.silence(v.unreachable))
+		v.pause = s.refresh()
+	case s.lost():
+		v.state, v.message = v1alpha1.MirrorCorrupt, fmt.Sprintf("Something of the copy in the mirror is missing or damaged, and it cannot be copied again: %s", explain(err))
+	default:
+		v.state, v.message = v1alpha1.MirrorFailed, fmt.Sprintf("The source cannot be read: %s", explain(err))
+	}
+	return v
+}
+
+// silence is what the source says instead of an answer.
+func (s seen) silence(unreachable bool) string {
+	if unreachable {
+		since := s.now
+		if at := s.artifact.Status.SourceUnreachableSince; at != nil {
+			since = at.Time
+		}
+		return fmt.Sprintf("The source has not answered since %s: %v.", since.UTC().Format(time.RFC3339), s.thereErr)
+	}
+	return fmt.Sprintf("The source cannot be read: %v.", s.thereErr)
+}
+
+// refresh is how long until the source is asked again.
+func (s seen) refresh() pause {
+	return pause{first: max(time.Minute, s.store.Spec.Mirror.RefreshPeriod.Duration)}
+}
+
+// conclude is what is said after a step.
+func conclude(s seen, v verdict, done mirror.Copied, err error) verdict {
+	before := v
+	v.step = stepRest
+	if err == nil {
+		v.state, v.status, v.reason, v.message, v.pause = v1alpha1.MirrorPresent, metav1.ConditionTrue, v1alpha1.ReasonPresent, whole, s.refresh()
+		v.present = &copied{digest: v.want, mediaType: s.there.Descriptor.MediaType, size: done.Size, secret: s.there.Secret}
+		v.moved = s.had() != "" && s.had() != v.want
+		if done.Unattached != nil {
+			v.message += fmt.Sprintf(" Signatures or other satellites of it are missing: %v.", done.Unattached)
+		}
+		return v
+	}
+	if errors.Is(err, mirror.ErrBusy) {
+		v.pause = pause{first: busyWait}
+		return v
+	}
+	v.pause, v.reason = failed(err), pass.ReasonOf(err)
+	if before.state == v1alpha1.MirrorPresent { // the tag has moved, and what it was at is there
+		v.message = fmt.Sprintf("The mirror has %s. The tag has moved to %s at the source, which cannot be copied: %s", s.had(), v.want, explain(err))
+		v.status = metav1.ConditionFalse
+		return v
+	}
+	v.state, v.status = v1alpha1.MirrorFailed, metav1.ConditionFalse
+	if s.lost() {
+		v.state = v1alpha1.MirrorCorrupt
+	}
+	v.message = fmt.Sprintf("The image cannot be copied: %s", explain(err))
+	return v
+}
+
+// explain says what went wrong, and what a person can do.
+func explain(err error) string {
+	remedy := ""
+	switch {
+	case errors.Is(err, registry.ErrDenied):
+		remedy = " Check the imagePullSecrets of the pods, or of their ServiceAccount, in this namespace."
+	case errors.Is(err, registry.ErrNotFound):
+		remedy = " Check the name and the tag; a private registry may say so where a login is missing."
+	case errors.Is(err, registry.ErrAddress):
+		remedy = " The host must not lead to this machine, its link or a cloud's metadata."
+	case errors.Is(err, registry.ErrUnavailable):
+		remedy = " Check the registry and the network, and for plain HTTP or a private certificate authority the ArtifactStore that contains the image."
+	case errors.Is(err, registry.ErrUnreadable):
+		remedy = " Push the image again."
+	}
+	return err.Error() + "." + remedy
+}

@@ -1,0 +1,169 @@
+package artifact
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/rewrite"
+	"github.com/nfo-operator/nfo/internal/workload"
+)
+
+// How often it is read which images are needed, how soon again where something could not be read or written, and how far
+// apart two readings are at least.
+const (
+	needWell   = 10 * time.Minute
+	needFailed = time.Minute
+	needApart  = 20 * time.Second
+)
+
+// +kubebuilder:rbac:groups=nfo.dev,resources=artifacts,verbs=create
+// +kubebuilder:rbac:groups=nfo.dev,resources=artifacts/status,verbs=patch
+
+// NeedReconciler keeps it known which images the workloads need that are mirrored: it makes the Artifacts that are
+// missing, and writes to each who uses it, and since when nothing does. It reconciles the mirror's store, and is used by
+// one worker. Nothing is removed on what it writes: a purge reads anew.
+type NeedReconciler struct {
+	client.Client
+	// Live lists namespaces from the API server itself.
+	Live client.Reader
+	// Images reads which images workloads use.
+	Images func(context.Context, *v1alpha1.ArtifactStore, workload.Find) (*workload.Reading, error)
+	// Watched are the namespaces that the manager acts in.
+	Watched reference.Watched
+	// Mirror is the mirror's store.
+	Mirror client.ObjectKey
+	// Own is the image of nfo itself, which is never mirrored; "" if it is not known.
+	Own   string
+	Clock clock.PassiveClock
+	Now   func() time.Time // the API server's
+
+	mu sync.Mutex
+	// begun is when it was read last.
+	begun time.Time
+}
+
+// Reconcile reads, if it is time to.
+func (r *NeedReconciler) Reconcile(ctx context.Context, mirror *v1alpha1.ArtifactStore) (ctrl.Result, error) {
+	if client.ObjectKeyFromObject(mirror) != r.Mirror || mirror.Spec.Mirror == nil || !mirror.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if wait := needApart - r.Clock.Since(r.begun); !r.begun.IsZero() && wait > 0 {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	r.begun = r.Clock.Now()
+	whole, err := r.read(ctx, mirror)
+	if err != nil && ctx.Err() == nil { // what is wrong with one object must not have the whole cluster read again at once
+		log.FromContext(ctx).Error(err, "Writing which images are needed")
+	}
+	if !whole || err != nil {
+		return ctrl.Result{RequeueAfter: needFailed}, ctx.Err()
+	}
+	return ctrl.Result{RequeueAfter: needWell}, nil
+}
+
+// read reads the cluster and writes what follows. whole is false if not all sources could be read.
+func (r *NeedReconciler) read(ctx context.Context, mirror *v1alpha1.ArtifactStore) (whole bool, err error) {
+	rules, err := r.rules(ctx, mirror)
+	if err != nil {
+		return false, err
+	}
+	var artifacts v1alpha1.ArtifactList
+	if err := r.List(ctx, &artifacts, client.UnsafeDisableDeepCopy); err != nil { // they are only read
+		return false, fmt.Errorf("listing artifacts: %w", err)
+	}
+	known := rewrite.Known(artifacts.Items)
+	reading, err := r.Images(ctx, mirror, rewrite.Used(rules.Address(), func(i rewrite.Image) bool { return known[i.Path()] || rules.Mirrors(i) }))
+	if err != nil {
+		return false, fmt.Errorf("reading which images workloads use: %w", err)
+	}
+	if err := r.record(ctx, mirror, reading, counts(artifacts.Items)); err != nil {
+		return false, err
+	}
+	// Afterwards, so that a namespace in which something runs is among them.
+	namespaces, err := readNamespaces(ctx, r.Live)
+	if err != nil {
+		return false, err
+	}
+	n := need{rules: rules, watched: r.Watched, namespaces: namespaces, whole: reading.Unreadable() == nil, now: metav1.NewTime(r.Now())}
+	n.sort(artifacts.Items, reading.ByNamespace())
+	return n.whole, r.write(ctx, n)
+}
+
+func (r *NeedReconciler) rules(ctx context.Context, mirror *v1alpha1.ArtifactStore) (rewrite.Rules, error) {
+	var stores v1alpha1.ArtifactStoreList
+	if err := r.List(ctx, &stores, client.UnsafeDisableDeepCopy); err != nil { // they are only read
+		return rewrite.Rules{}, fmt.Errorf("listing stores: %w", err)
+	}
+	return rewrite.NewRules(mirror, stores.Items).Without(r.Own), nil
+}
+
+// counts counts Artifacts by what the mirror has of them.
+func counts(artifacts []v1alpha1.Artifact) *v1alpha1.ArtifactCounts {
+	c := &v1alpha1.ArtifactCounts{Total: int32(len(artifacts))}
+	for i := range artifacts {
+		switch status := &artifacts[i].Status; {
+		case status.State == v1alpha1.MirrorPresent:
+			c.Present++
+		case status.State == v1alpha1.MirrorFailed:
+			c.Failed++
+		}
+		if artifacts[i].Status.UnusedSince != nil {
+			c.Unused++
+		}
+	}
+	return c
+}
+
+// record writes to the mirror's store what could be read.
+func (r *NeedReconciler) record(ctx context.Context, mirror *v1alpha1.ArtifactStore, reading *workload.Reading, all *v1alpha1.ArtifactCounts) error {
+	before := mirror.DeepCopy()
+	mirror.Status.Workloads = &v1alpha1.WorkloadsStatus{ObservedAt: metav1.NewTime(r.Now().Add(-r.Clock.Since(reading.Begun))), Sources: reading.Sources}
+	if mirror.Status.Artifacts = all; equality.Semantic.DeepEqual(before.Status, mirror.Status) {
+		return nil
+	}
+	if err := r.Status().Patch(ctx, mirror, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("recording what workloads run: %w", err)
+	}
+	return nil
+}
+
+// namespace is what of a namespace decides whether its workloads are mirrored.
+type namespace struct {
+	labels map[string]string
+	// ending: it is being deleted.
+	ending bool
+}
+
+// namespacesPage is how many namespaces one answer has.
+const namespacesPage = 500
+
+// readNamespaces lists all namespaces.
+func readNamespaces(ctx context.Context, live client.Reader) (map[string]namespace, error) {
+	all := map[string]namespace{}
+	for token := ""; ; {
+		var page metav1.PartialObjectMetadataList
+		page.SetGroupVersionKind(namespaceList)
+		if err := live.List(ctx, &page, client.Limit(namespacesPage), client.Continue(token)); err != nil {
+			return nil, fmt.Errorf("listing namespaces: %w", err)
+		}
+		for i := range page.Items {
+			all[page.Items[i].Name] = namespace{labels: page.Items[i].Labels, ending: page.Items[i].DeletionTimestamp != nil}
+		}
+		if token = page.Continue; token == "" {
+			return all, nil
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package artifact
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/rewrite"
+	"github.com/nfo-operator/nfo/internal/workload"
+)
+
+const (
+	// maxNeeded bounds the Artifacts of a namespace, so that its workloads cannot fill the API server.
+	maxNeeded = 2000
+	// maxUsers is how many users a status names.
+	maxUsers = 16
+	// readLasts is the age from which a status is written although nothing but the time of reading is new.
+	readLasts = time.Hour
+	// claimLasts is how long a purge may take from the claim of an Artifact until it gives it back.
+	claimLasts = 15 * time.Minute
+)
+
+// need is what a reading says is needed.
+type need struct {
+	rules      rewrite.Rules
+	watched    reference.Watched
+	namespaces map[string]namespace
+	// whole: all sources were read, so that what nothing is seen to use is unused (I2).
+	whole bool
+	now   metav1.Time
+
+	// missing are the images of each namespace that have no Artifact, sorted, and dropped how many more there are than a
+	// namespace may have.
+	missing map[string][]rewrite.Image
+	dropped map[string]int
+	// used are the Artifacts whose status is to change, as they are and as they are to be.
+	used []change
+}
+
+type change struct{ was, is *v1alpha1.Artifact }
+
+// sort finds what is missing and what is to change. It is pure.
+func (n *need) sort(artifacts []v1alpha1.Artifact, uses map[string]*workload.Reading) {
+	n.missing, n.dropped = map[string][]rewrite.Image{}, map[string]int{}
+	have, count := map[string]map[string]bool{}, map[string]int{}
+	for i := range artifacts {
+		a := &artifacts[i]
+		count[a.Namespace]++
+		if have[a.Namespace] == nil {
+			have[a.Namespace] = map[string]bool{}
+		}
+		have[a.Namespace][a.Name] = true
+		if n.acts(a.Namespace) {
+			n.use(a, uses[a.Namespace])
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(uses)) {
+		if !n.acts(name) || !n.rules.Namespace(name, n.namespaces[name].labels) {
+			continue
+		}
+		wanted := slices.DeleteFunc(n.wanted(uses[name]), func(i rewrite.Image) bool { return have[name][v1alpha1.ArtifactName(i.String())] })
+		room := max(0, min(len(wanted), maxNeeded-count[name]))
+		if n.missing[name] = wanted[:room]; room < len(wanted) {
+			n.dropped[name] = len(wanted) - room
+		}
+	}
+}
+
+// acts reports whether the manager writes in a namespace. In one that is being deleted objects go in any order, so that
+// nothing can be said of it.
+func (n *need) acts(name string) bool {
+	at, exists := n.namespaces[name]
+	return exists && !at.ending && n.watched.Has(name)
+}
+
+// wanted are the images that workloads of a namespace name and that are mirrored, sorted.
+func (n *need) wanted(in *workload.Reading) []rewrite.Image {
+	all := map[rewrite.Image]bool{}
+	for u := range in.Uses() {
+		if i, ok := rewrite.FromPath(u.Repository, u.Tag, u.Digest); ok && !u.Seen && n.rules.Mirrors(i) {
+			all[i] = true
+		}
+	}
+	return slices.SortedFunc(maps.Keys(all), func(a, b rewrite.Image) int { return cmp.Compare(a.String(), b.String()) })
+}
+
+// use notes what an Artifact's status is to say of its use by workloads of its namespace, if that is news.
+func (n *need) use(a *v1alpha1.Artifact, in *workload.Reading) {
+	image, err := rewrite.Parse(a.Spec.SourceArtifact)
+	if err != nil {
+		return // the Artifact says itself that it is none
+	}
+	is := a.DeepCopy()
+	path, tag, digests := image.Named(a.Status.Digest)
+	users, count := usersOf(in.Of(path, tag, digests...))
+	switch {
+	case count > 0:
+		is.Status.UnusedSince = nil
+		n.takeBack(is)
+	case !n.whole: // what could not be read may use it
+		return
+	case is.Status.UnusedSince == nil:
+		is.Status.UnusedSince = &n.now
+	}
+	is.Status.Users, is.Status.UserCount = users, count
+	fresh := a.Status.UsersReadAt != nil && n.now.Sub(a.Status.UsersReadAt.Time) < readLasts
+	if fresh && equality.Semantic.DeepEqual(is.Status, a.Status) {
+		return
+	}
+	if n.whole {
+		is.Status.UsersReadAt = &n.now
+	}
+	if !equality.Semantic.DeepEqual(is.Status, a.Status) {
+		n.used = append(n.used, change{a, is})
+	}
+}
+
+// takeBack takes an Artifact back that is used from a purge that died: a purge that lives gives back what is used within
+// minutes.
+func (n *need) takeBack(a *v1alpha1.Artifact) {
+	claim := apimeta.FindStatusCondition(a.Status.Conditions, v1alpha1.ConditionReady)
+	if !a.Releasing() || claim != nil && claim.Reason == v1alpha1.ReasonReleasing && n.now.Sub(claim.LastTransitionTime.Time) < claimLasts {
+		return
+	}
+	a.Status.State = v1alpha1.MirrorPending
+	apimeta.RemoveStatusCondition(&a.Status.Conditions, v1alpha1.ConditionReady)
+}
+
+// usersOf are the first users, sorted, and how many there are: the objects at the top, each with the first part of it
+// that uses the image.
+func usersOf(uses []workload.Use) (users []v1alpha1.ArtifactUser, count int32) {
+	first := map[[2]string]string{}
+	for _, u := range uses { // in order
+		key := [2]string{v1alpha1.Clip(u.Holder.Kind, 253), v1alpha1.Clip(u.Holder.Name, 253)}
+		if _, have := first[key]; !have {
+			first[key] = u.Part
+		}
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(first), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+		if count++; count <= maxUsers {
+			users = append(users, v1alpha1.ArtifactUser{Kind: key[0], Name: key[1], Detail: first[key]})
+		}
+	}
+	return users, count
+}

@@ -1,0 +1,95 @@
+package artifact
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"golang.org/x/time/rate"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/rewrite"
+)
+
+var namespaceList = corev1.SchemeGroupVersion.WithKind("NamespaceList")
+
+// needPerSecond bounds the Artifacts that are made or written a second, in all namespaces.
+const needPerSecond = 20
+
+// write makes what is missing, one Artifact of each namespace after the other, and then writes who uses what. An error
+// of one namespace does not keep the others waiting.
+func (r *NeedReconciler) write(ctx context.Context, n need) error {
+	limit := rate.NewLimiter(needPerSecond, needPerSecond)
+	failed := map[string]error{}
+	for name, more := range n.dropped {
+		log.FromContext(ctx).Info("A namespace uses more images than are mirrored of one", "namespace", name, "most", maxNeeded, "more", more)
+	}
+	names := slices.Sorted(maps.Keys(n.missing))
+	for i := 0; i < maxNeeded && len(names) > 0; i++ {
+		names = slices.DeleteFunc(names, func(name string) bool { return len(n.missing[name]) <= i || failed[name] != nil })
+		for _, name := range names {
+			if err := limit.Wait(ctx); err != nil {
+				return fmt.Errorf("making artifacts: %w", err)
+			}
+			failed[name] = r.create(ctx, name, n.missing[name][i])
+		}
+	}
+	for _, c := range n.used {
+		if failed[c.was.Namespace] != nil {
+			continue
+		}
+		if err := limit.Wait(ctx); err != nil {
+			return fmt.Errorf("recording who uses artifacts: %w", err)
+		}
+		if err := r.patch(ctx, c); err != nil {
+			failed[c.was.Namespace] = fmt.Errorf("recording who uses Artifact %s/%s: %w", c.was.Namespace, c.was.Name, err)
+		}
+	}
+	return firstOf(failed)
+}
+
+// firstOf is the error of the first namespace that has one, and how many others have.
+func firstOf(failed map[string]error) error {
+	maps.DeleteFunc(failed, func(_ string, err error) bool { return err == nil })
+	names := slices.Sorted(maps.Keys(failed))
+	switch len(names) {
+	case 0:
+		return nil
+	case 1:
+		return failed[names[0]]
+	}
+	return fmt.Errorf("%w, and the same or another error in %d more namespaces", failed[names[0]], len(names)-1)
+}
+
+// patch writes who uses an Artifact. What takes it back from a purge fails if anybody else wrote meanwhile, and is left to
+// the next time.
+func (r *NeedReconciler) patch(ctx context.Context, c change) error {
+	if c.is.Status.State == c.was.Status.State {
+		return client.IgnoreNotFound(r.Status().Patch(ctx, c.is, client.MergeFrom(c.was)))
+	}
+	err := r.Status().Patch(ctx, c.is, client.MergeFromWithOptions(c.was, client.MergeFromWithOptimisticLock{}))
+	if apierrors.IsConflict(err) {
+		return nil
+	}
+	return client.IgnoreNotFound(err)
+}
+
+// create makes the Artifact of an image. One that exists is as good.
+func (r *NeedReconciler) create(ctx context.Context, name string, i rewrite.Image) error {
+	a := &v1alpha1.Artifact{
+		ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: v1alpha1.ArtifactName(i.String())},
+		Spec:       v1alpha1.ArtifactSpec{SourceArtifact: i.String()},
+	}
+	err := r.Create(ctx, a)
+	switch {
+	case err == nil, apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return nil
+	}
+	return fmt.Errorf("making the Artifact of %s in %s: %w", i, name, err)
+}

@@ -1,0 +1,112 @@
+package artifact
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/mirror"
+	"github.com/nfo-operator/nfo/internal/rewrite"
+)
+
+// askLimit bounds how long the mirror and the source are asked, with all logins.
+const askLimit = time.Minute
+
+// seen is all that a pass over an Artifact knows.
+type seen struct {
+	artifact *v1alpha1.Artifact
+	image    rewrite.Image
+	invalid  error
+	// store is the mirror's, nil for none; unready is why it cannot be used.
+	store   *v1alpha1.ArtifactStore
+	unready string
+	now     time.Time
+
+	// here is what the mirror has at the image's tag or digest, and hereErr why that is unknown. held is true if it has
+	// what the source has, at another tag or none.
+	here    ocispec.Descriptor
+	hereErr error
+	held    bool
+	// there is what the source says, and thereErr why it says nothing.
+	there    mirror.Answer
+	thereErr error
+}
+
+// situation is what is known without asking a registry.
+func (r *Reconciler) situation(ctx context.Context, a *v1alpha1.Artifact) (seen, error) {
+	s := seen{artifact: a, now: r.Now()}
+	if s.image, s.invalid = image(a); s.invalid != nil {
+		return s, nil
+	}
+	var store v1alpha1.ArtifactStore
+	err := r.Get(ctx, r.Store, &store)
+	switch {
+	case err == nil && store.Spec.Mirror != nil:
+		s.store = &store
+	case client.IgnoreNotFound(err) != nil:
+		return s, fmt.Errorf("reading the mirror's store: %w", err)
+	}
+	s.unready = unready(s.store)
+	return s, nil
+}
+
+// mirrors reports whether an image is one of the mirror's. What it has already stays one.
+func (r *Reconciler) mirrors(ctx context.Context, s seen) (bool, error) {
+	if s.artifact.Status.State == v1alpha1.MirrorPresent {
+		return true, nil
+	}
+	var all v1alpha1.ArtifactStoreList
+	if err := r.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil { // it is only read
+		return false, fmt.Errorf("listing stores: %w", err)
+	}
+	return rewrite.NewRules(s.store, all.Items).Mirrors(s.image), nil
+}
+
+// unready is why the mirror's store cannot be used; "" if it can.
+func unready(s *v1alpha1.ArtifactStore) string {
+	switch {
+	case s == nil:
+		return "The mirror is not enabled. An administrator enables it with the chart's value mirror.enabled."
+	case !s.DeletionTimestamp.IsZero():
+		return "The mirror's store is being deleted."
+	}
+	c := apimeta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady)
+	switch {
+	case c == nil:
+		return "nfo has not checked the mirror's store yet."
+	case c.Status != "True":
+		return fmt.Sprintf("The mirror's %s is not ready: %s", v1alpha1.ResourceID(v1alpha1.KindArtifactStore, s.Namespace, s.Name), c.Message)
+	}
+	return ""
+}
+
+// observe asks the mirror first: without it nothing can be done, and the source is not asked.
+func (r *Reconciler) observe(ctx context.Context, s *seen) {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	if s.here, s.hereErr = r.Mirror.Has(ctx, s.store, s.image, mirror.Reference(s.image)); s.hereErr != nil {
+		return
+	}
+	status := &s.artifact.Status
+	q := mirror.Question{Image: s.image, Namespace: s.artifact.Namespace, UID: s.artifact.UID, Mirror: s.store, Seen: status.SourceSeenAt != nil}
+	if status.CredentialsSecretRef != nil {
+		q.Secret = status.CredentialsSecretRef.Name
+	}
+	s.there, s.thereErr = r.Mirror.Ask(ctx, q)
+	want := s.there.Descriptor.Digest
+	if s.thereErr != nil || s.here.Digest == want || s.image.Digest != "" {
+		return
+	}
+	var found ocispec.Descriptor
+	found, s.hereErr = r.Mirror.Has(ctx, s.store, s.image, want.String())
+	s.held = found.Digest == want
+}
+
+// had is the digest that the mirror had of an Artifact that was Present; "" if it never was.
+func (s seen) had() digest.Digest { return digest.Digest(s.artifact.Status.Digest) }

@@ -1,0 +1,189 @@
+package artifact
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/controller/pass"
+	"github.com/nfo-operator/nfo/internal/lane"
+	"github.com/nfo-operator/nfo/internal/mirror"
+	"github.com/nfo-operator/nfo/internal/rewrite"
+)
+
+// maxDues bounds the Artifacts of which is remembered when they are looked at next. Others are looked at at once.
+const maxDues = 50_000
+
+// Bounds of the passes that ask registries. Those that copy have bounds of their own; see CopyBounds.
+var checkBounds = lane.Bounds{All: 8, Slow: 2, Namespace: 6, Store: 4}
+
+// Workers is how many passes of one namespace run at a time besides copies, and some that only find that nothing is due.
+const Workers = 12
+
+// CopyBounds are how many images are copied at once. The last place is kept free of one namespace's, one source's and
+// slow sources' copies.
+func CopyBounds(copies int) lane.Bounds {
+	most := max(1, copies-1)
+	return lane.Bounds{All: copies, Slow: most, Namespace: most, Store: most}
+}
+
+// Reconciler reconciles Artifacts.
+type Reconciler struct {
+	client.Client
+	// Live reads the API server itself.
+	Live   client.Reader
+	Mirror *mirror.Mirror
+	// Store is the mirror's store.
+	Store  client.ObjectKey
+	Events events.EventRecorder
+	Clock  clock.PassiveClock
+	Now    func() time.Time // the API server's
+	// Checks and Copies are the lanes of passes that ask, and of those that copy.
+	Checks, Copies *lane.Lane
+
+	dues *lru.Cache[types.UID, due]
+}
+
+// due is when an Artifact is looked at next.
+type due struct {
+	at time.Time
+	// generation is that of the mirror's store then: another one makes it due at once.
+	generation int64
+	// failures are how often in a row it failed.
+	failures int
+	// copying: the last pass found that it has to be copied, and no place was free.
+	copying bool
+}
+
+// New completes a Reconciler.
+func New(r Reconciler, speeds *lane.Speeds, copies int) (*Reconciler, error) {
+	r.Checks, r.Copies = lane.New(checkBounds, speeds, r.Clock), lane.New(CopyBounds(copies), speeds, r.Clock)
+	var err error
+	if r.dues, err = lru.New[types.UID, due](maxDues); err != nil {
+		return nil, fmt.Errorf("making the reconciler of Artifacts: %w", err)
+	}
+	return &r, nil
+}
+
+// Reconcile runs one pass over one Artifact.
+func (r *Reconciler) Reconcile(ctx context.Context, a *v1alpha1.Artifact) (ctrl.Result, error) {
+	if a.Releasing() || !a.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil
+	}
+	s, err := r.situation(ctx, a)
+	if err != nil {
+		return pass.Finish(ctrl.Result{}, err)
+	}
+	if v, over := s.without(); over {
+		return r.rest(ctx, a, s, v)
+	}
+	d, known := r.dues.Get(a.UID)
+	if known && !d.copying && d.generation == s.store.Generation && r.Clock.Now().Before(d.at) {
+		return ctrl.Result{RequeueAfter: d.at.Sub(r.Clock.Now())}, nil
+	}
+	in := r.Checks
+	if d.copying {
+		in = r.Copies
+	} else if mirrored, err := r.mirrors(ctx, s); err != nil || !mirrored {
+		return r.unmirrored(ctx, a, s, err)
+	}
+	leave, wait := in.Enter(mirror.Place(a.Namespace, s.image), a.UID)
+	if leave == nil {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	defer func() { leave() }()
+	r.observe(ctx, &s)
+	if ctx.Err() != nil {
+		return ctrl.Result{}, ctx.Err()
+	}
+	v := decide(s)
+	if v.step == stepCopy && !d.copying {
+		leave()
+		if leave, wait = r.Copies.Enter(mirror.Place(a.Namespace, s.image), a.UID); leave == nil {
+			leave = func() {}
+			return r.wait(ctx, a, s, v, wait)
+		}
+	}
+	return r.finish(ctx, a, s, v)
+}
+
+// unmirrored ends a pass over an image that is none of the mirror's, or of which that is not known.
+func (r *Reconciler) unmirrored(ctx context.Context, a *v1alpha1.Artifact, s seen, err error) (ctrl.Result, error) {
+	if err != nil {
+		return pass.Finish(ctrl.Result{}, err)
+	}
+	return r.rest(ctx, a, s, notMirrored)
+}
+
+// wait has an Artifact that must be copied come again when there may be a place.
+func (r *Reconciler) wait(ctx context.Context, a *v1alpha1.Artifact, s seen, v verdict, wait time.Duration) (ctrl.Result, error) {
+	d, _ := r.dues.Get(a.UID)
+	d.copying, d.generation = true, s.store.Generation
+	r.dues.Add(a.UID, d)
+	if v.state == v1alpha1.MirrorCopying {
+		v.state, v.message = v1alpha1.MirrorPending, waiting
+		if a.Status.State == v1alpha1.MirrorCorrupt || a.Status.State == v1alpha1.MirrorPresent {
+			v.state = v1alpha1.MirrorCorrupt
+		}
+	}
+	err := r.report(ctx, a, s, v)
+	return pass.Finish(ctrl.Result{RequeueAfter: wait}, err)
+}
+
+// finish does what was decided, and says what came of it.
+func (r *Reconciler) finish(ctx context.Context, a *v1alpha1.Artifact, s seen, v verdict) (ctrl.Result, error) {
+	if v.step == stepRest {
+		return r.rest(ctx, a, s, v)
+	}
+	if err := r.report(ctx, a, s, v); err != nil {
+		return r.gone(err)
+	}
+	done, err := r.act(ctx, a, s, v)
+	if ctx.Err() != nil {
+		return ctrl.Result{}, ctx.Err()
+	}
+	return r.rest(ctx, a, s, conclude(s, v, done, err))
+}
+
+// rest writes what a pass found, and remembers when the next one is due.
+func (r *Reconciler) rest(ctx context.Context, a *v1alpha1.Artifact, s seen, v verdict) (ctrl.Result, error) {
+	d := due{}
+	if s.store != nil {
+		d.generation = s.store.Generation
+	}
+	if v.pause.failed {
+		before, _ := r.dues.Get(a.UID)
+		d.failures = min(before.failures+1, 20)
+	}
+	wait := v.pause.wait(d.failures)
+	if v.pause.failed {
+		v.message += fmt.Sprintf(" nfo tries again at %s.", r.Now().Add(wait).UTC().Format(time.RFC3339))
+	}
+	if err := r.report(ctx, a, s, v); err != nil {
+		return r.gone(err)
+	}
+	if wait == 0 {
+		r.dues.Remove(a.UID)
+		return ctrl.Result{}, nil
+	}
+	d.at = r.Clock.Now().Add(wait)
+	r.dues.Add(a.UID, d)
+	return ctrl.Result{RequeueAfter: wait}, nil
+}
+
+// image is what an Artifact stands for. Only a reference in full counts: the object's name is made of it.
+func image(a *v1alpha1.Artifact) (rewrite.Image, error) {
+	i, err := rewrite.Parse(a.Spec.SourceArtifact)
+	if err == nil && i.String() != a.Spec.SourceArtifact {
+		err = fmt.Errorf("%w: in full it is %s", rewrite.ErrImage, i)
+	}
+	return i, err
+}

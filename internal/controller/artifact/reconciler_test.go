@@ -1,0 +1,389 @@
+package artifact
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/lane"
+	"github.com/nfo-operator/nfo/internal/mirror"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+)
+
+// scene is a cluster without a manager, whose passes the test runs, a source, and the registry of the mirror.
+type scene struct {
+	t              *testing.T
+	source, target *registrytest.Registry
+	dir            string // of the target
+	api            client.Client
+	clock          *clocktesting.FakePassiveClock
+	events         *events.FakeRecorder
+	r              *Reconciler
+}
+
+func newScene(t *testing.T, objects ...client.Object) *scene {
+	t.Helper()
+	s := &scene{t: t, dir: t.TempDir(), source: registrytest.Start(t), clock: clocktesting.NewFakePassiveClock(time.Unix(1_000_000, 0))}
+	s.target = registrytest.Start(t, registrytest.Own(), registrytest.InDir(s.dir))
+	scheme, err := reference.NewScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready := []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady}}
+	store := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: "nfo-system", Name: v1alpha1.MirrorName, Generation: 1}}
+	store.Spec.Registry.ClusterRegistry = &v1alpha1.ClusterRegistrySpec{Prefix: v1alpha1.MirrorPrefix}
+	store.Spec.Mirror, store.Status.Conditions = &v1alpha1.MirrorSpec{RefreshPeriod: metav1.Duration{Duration: 10 * time.Minute}}, ready
+	known := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: "publisher", Name: "acme"}}
+	known.Spec.Registry.URL, known.Status.Conditions, known.Status.FirstReadyTime = s.source.URL("acme"), ready, &metav1.Time{Time: time.Unix(1000, 0)}
+	s.api = fake.NewClientBuilder().WithScheme(scheme).WithObjects(append(objects, store, known)...).WithStatusSubresource(&v1alpha1.Artifact{}).Build()
+	s.restart()
+	return s
+}
+
+// restart makes the reconciler anew.
+func (s *scene) restart() {
+	s.t.Helper()
+	to, err := registry.Open(registry.Config{Location: s.target.Location(v1alpha1.MirrorPrefix)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	m, err := mirror.New(mirror.Options{API: s.api, Stores: s.api, Addresses: registry.RemoteAndLoopback, RequestsPerSecond: 1e6, Open: func(context.Context, *v1alpha1.ArtifactStore) (*registry.Client, error) { return to, nil }})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.events = events.NewFakeRecorder(100)
+	s.r, err = New(Reconciler{
+		Client: s.api, Live: s.api, Mirror: m, Store: client.ObjectKey{Namespace: "nfo-system", Name: v1alpha1.MirrorName}, Events: s.events, Clock: s.clock, Now: s.clock.Now,
+	}, lane.NewSpeeds(s.clock), 3)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// artifact makes one of an image at the source.
+func (s *scene) artifact(namespace, image string) *v1alpha1.Artifact {
+	s.t.Helper()
+	a := &v1alpha1.Artifact{}
+	a.Spec.SourceArtifact = s.source.Host + "/acme/" + image
+	a.Namespace, a.Name, a.UID = namespace, v1alpha1.ArtifactName(a.Spec.SourceArtifact), types.UID(namespace+image)
+	if err := s.api.Create(s.t.Context(), a); err != nil {
+		s.t.Fatal(err)
+	}
+	return a
+}
+
+func (s *scene) push(image, seed string) ocispec.Descriptor {
+	s.t.Helper()
+	repository, tag, _ := strings.Cut(image, ":")
+	d, err := registrytest.PushIndex(s.t.Context(), s.source.Host, "acme/"+repository, tag, []string{"linux/amd64", "linux/arm64"}, seed)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return d
+}
+
+// pass runs one pass, and returns when the next one is due.
+func (s *scene) pass(a *v1alpha1.Artifact) time.Duration {
+	s.t.Helper()
+	if err := s.api.Get(s.t.Context(), client.ObjectKeyFromObject(a), a); err != nil {
+		s.t.Fatal(err)
+	}
+	result, err := s.r.Reconcile(s.t.Context(), a.DeepCopy())
+	if err == nil {
+		err = client.IgnoreNotFound(s.api.Get(s.t.Context(), client.ObjectKeyFromObject(a), a))
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return result.RequeueAfter
+}
+
+// want fails the test unless an Artifact is in a state and says something.
+func (s *scene) want(a *v1alpha1.Artifact, state v1alpha1.MirrorState, status metav1.ConditionStatus, says string) {
+	s.t.Helper()
+	c := apimeta.FindStatusCondition(a.Status.Conditions, v1alpha1.ConditionReady)
+	if c == nil || a.Status.State != state || c.Status != status || !strings.Contains(c.Message, says) {
+		s.t.Errorf("it is %s with %+v, want %s and %s and that it says %q", a.Status.State, c, state, status, says)
+	}
+}
+
+// event fails the test unless one of this reason was made.
+func (s *scene) event(reason string) {
+	s.t.Helper()
+	for {
+		select {
+		case e := <-s.events.Events:
+			if strings.Contains(e, " "+reason+" ") {
+				return
+			}
+		default:
+			s.t.Errorf("there is no event %s", reason)
+			return
+		}
+	}
+}
+
+func (s *scene) requests() int { return s.source.Count(nil) + s.target.Count(nil) }
+
+func (s *scene) forget() {
+	s.source.Forget()
+	s.target.Forget()
+}
+
+func TestAnArtifactIsCopiedAndRefreshed(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	d, a := s.push("upf:1", "one"), s.artifact("ran", "upf:1")
+	if wait := s.pass(a); wait < 10*time.Minute || wait > 11*time.Minute {
+		t.Errorf("it comes again after %s", wait)
+	}
+	s.want(a, v1alpha1.MirrorPresent, metav1.ConditionTrue, "has all")
+	s.event(v1alpha1.ReasonPresent)
+	if a.Status.Digest != d.Digest.String() || a.Status.Size <= d.Size || a.Status.CopiedPercent != nil || a.Status.SourceSeenAt == nil || !strings.HasPrefix(a.Status.Repository, v1alpha1.MirrorPrefix+"/127.0.0.1_") {
+		t.Errorf("its status is %+v", a.Status)
+	}
+	// Until it is due nothing is asked, whoever wakes it.
+	s.forget()
+	version := a.ResourceVersion
+	if s.pass(a); s.requests() != 0 {
+		t.Errorf("%d requests were made before it was due", s.requests())
+	}
+	// After a restart, and when it is due, one request goes to each side, and nothing is written.
+	s.restart()
+	s.pass(a)
+	s.clock.SetTime(s.clock.Now().Add(11 * time.Minute))
+	s.forget()
+	s.pass(a)
+	if s.source.Count(nil) != 1 || s.target.Count(nil) != 1 || a.ResourceVersion != version {
+		t.Errorf("%d requests to the source and %d to the mirror, and the status was written: %t", s.source.Count(nil), s.target.Count(nil), a.ResourceVersion != version)
+	}
+	// A tag that has moved is copied, and then moves.
+	d = s.push("upf:1", "two")
+	s.clock.SetTime(s.clock.Now().Add(11 * time.Minute))
+	s.pass(a)
+	s.want(a, v1alpha1.MirrorPresent, metav1.ConditionTrue, "has all")
+	s.event(v1alpha1.ReasonTagMoved)
+	if at, err := registrytest.TagDigest(t.Context(), s.target.Host, a.Status.Repository, "1"); err != nil || at != d.Digest || a.Status.Digest != d.Digest.String() {
+		t.Errorf("the mirror's tag is at %s, want %s, %v", at, d.Digest, err)
+	}
+}
+
+// R5: with the source gone, and then the mirror, what was Present stays so, and what is wrong is said.
+func TestR5PresentStays(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.push("upf:1", "one")
+	a, late := s.artifact("ran", "upf:1"), s.artifact("other", "upf:1")
+	s.pass(a)
+	s.source.Down()
+	s.clock.SetTime(s.clock.Now().Add(11 * time.Minute))
+	s.pass(a)
+	s.want(a, v1alpha1.MirrorPresent, metav1.ConditionTrue, "has not answered since 1970-01-12T13:57:40Z")
+	if a.Status.SourceUnreachableSince == nil {
+		t.Error("it does not say since when")
+	}
+	// Another namespace, for which the source has never answered, does not get the copy.
+	s.pass(late)
+	s.want(late, v1alpha1.MirrorFailed, metav1.ConditionFalse, "nfo tries again at 1970-")
+	s.event("Unavailable")
+	s.target.Down()
+	s.clock.SetTime(s.clock.Now().Add(11 * time.Minute))
+	s.pass(a)
+	s.want(a, v1alpha1.MirrorPresent, metav1.ConditionUnknown, "cluster's registry cannot be read")
+	s.target.Up()
+	s.source.Up()
+	s.clock.SetTime(s.clock.Now().Add(11 * time.Minute))
+	s.pass(a)
+	s.want(a, v1alpha1.MirrorPresent, metav1.ConditionTrue, "has all")
+	if a.Status.SourceUnreachableSince != nil {
+		t.Error("the source answers, and it says that it does not")
+	}
+	// It has it when the source has answered, and nothing is copied again.
+	s.forget()
+	s.pass(late)
+	s.want(late, v1alpha1.MirrorPresent, metav1.ConditionTrue, "has all")
+	if n := s.source.Count(func(r *http.Request) bool { return strings.Contains(r.URL.Path, "/blobs/") }); n != 0 || late.Status.Size != a.Status.Size {
+		t.Errorf("%d blobs were read again, its size is %d", n, late.Status.Size)
+	}
+}
+
+// R1: what the mirror lost is told, and copied again; while the source is away it is Corrupt.
+func TestR1Corrupt(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.push("upf:1", "one")
+	a := s.artifact("ran", "upf:1")
+	s.pass(a)
+	damage := func() {
+		files, err := filepath.Glob(filepath.Join(s.dir, "docker/registry/v2/blobs/sha256/*/*/data"))
+		if err != nil || len(files) == 0 {
+			t.Fatal("there are no files", err)
+		}
+		for _, f := range files {
+			if err := os.Truncate(f, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.target.App = registrytest.Start(t, registrytest.Own(), registrytest.InDir(s.dir)).App
+		s.clock.SetTime(s.clock.Now().Add(11 * time.Minute))
+	}
+	damage()
+	s.source.Down()
+	if wait := s.pass(a); wait > 15*time.Second {
+		t.Errorf("it comes again after %s", wait)
+	}
+	s.want(a, v1alpha1.MirrorCorrupt, metav1.ConditionFalse, "cannot be copied again")
+	s.event("Unavailable")
+	s.source.Up()
+	s.clock.SetTime(s.clock.Now().Add(time.Minute))
+	s.pass(a)
+	s.want(a, v1alpha1.MirrorPresent, metav1.ConditionTrue, "has all")
+	damage()
+	s.pass(a)
+	s.want(a, v1alpha1.MirrorPresent, metav1.ConditionTrue, "has all")
+	s.event(v1alpha1.ReasonCorrupt)
+}
+
+// A purge that claims the copy is not disturbed, also in the middle of a copy, and no tag is set after it.
+func TestAClaimedArtifactIsLeft(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.push("upf:1", "one")
+	a := s.artifact("ran", "upf:1")
+	claimed := false
+	s.target.Intercept(func(_ http.ResponseWriter, req *http.Request) bool {
+		if !claimed && req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/manifests/") {
+			claimed = true
+			var now v1alpha1.Artifact
+			err := s.api.Get(t.Context(), client.ObjectKeyFromObject(a), &now)
+			if now.Status.State != v1alpha1.MirrorCopying {
+				t.Errorf("while it is copied it is %s", now.Status.State)
+			}
+			now.Status.State = v1alpha1.MirrorReleasing
+			if err = errors.Join(err, s.api.Status().Update(t.Context(), &now)); err != nil {
+				t.Error(err)
+			}
+		}
+		return false
+	})
+	s.pass(a)
+	if !claimed || a.Status.State != v1alpha1.MirrorReleasing {
+		t.Errorf("it is %s", a.Status.State)
+	}
+	if _, err := registrytest.TagDigest(t.Context(), s.target.Host, mustRepository(t, a), "1"); err == nil {
+		t.Error("the mirror has a tag")
+	}
+	s.forget()
+	if wait := s.pass(a); wait != 0 || s.requests() != 0 {
+		t.Errorf("a claimed Artifact comes again after %s and makes %d requests", wait, s.requests())
+	}
+}
+
+// What others write meanwhile stays.
+func TestOthersWrites(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.push("upf:1", "one")
+	a := s.artifact("ran", "upf:1")
+	stale := a.DeepCopy()
+	a.Status.UserCount, a.Status.Users = 1, []v1alpha1.ArtifactUser{{Kind: "Deployment", Name: "upf"}}
+	if err := s.api.Status().Update(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.r.Reconcile(t.Context(), stale); err != nil { // as from a cache that lags
+		t.Fatal(err)
+	}
+	if err := s.api.Get(t.Context(), client.ObjectKeyFromObject(a), a); err != nil {
+		t.Fatal(err)
+	}
+	if s.want(a, v1alpha1.MirrorPresent, metav1.ConditionTrue, ""); a.Status.UserCount != 1 || len(a.Status.Users) != 1 {
+		t.Errorf("its users are %+v", a.Status.Users)
+	}
+}
+
+// Failures come again more and more slowly.
+func TestFailuresBackOff(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	a := s.artifact("ran", "absent:1")
+	var last time.Duration
+	for range 4 {
+		wait := s.pass(a)
+		if wait < last || wait < 5*time.Minute || wait > 33*time.Minute {
+			t.Errorf("it comes again after %s, and after %s before", wait, last)
+		}
+		last = wait
+		s.want(a, v1alpha1.MirrorFailed, metav1.ConditionFalse, "Check the name and the tag")
+		s.clock.SetTime(s.clock.Now().Add(wait))
+	}
+	if last < 30*time.Minute {
+		t.Errorf("the last one was %s", last)
+	}
+	elsewhere := &v1alpha1.Artifact{ObjectMeta: metav1.ObjectMeta{Namespace: "ran", Name: "elsewhere", UID: "elsewhere"}}
+	elsewhere.Spec.SourceArtifact = "elsewhere.example/acme/upf:1"
+	if err := s.api.Create(t.Context(), elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	s.pass(elsewhere)
+	s.want(elsewhere, v1alpha1.MirrorFailed, metav1.ConditionFalse, "no ArtifactStore contains it")
+	short := elsewhere.DeepCopy()
+	short.Name, short.UID, short.ResourceVersion, short.Spec.SourceArtifact = "short", "short", "", "nginx"
+	if err := s.api.Create(t.Context(), short); err != nil {
+		t.Fatal(err)
+	}
+	s.pass(short)
+	s.want(short, v1alpha1.MirrorFailed, metav1.ConditionFalse, "docker.io/library/nginx:latest")
+}
+
+// One namespace's copies leave a place to others, and who waits makes no requests.
+func TestCopiesAreShared(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.push("upf:1", "one")
+	a, other := s.artifact("ran", "upf:1"), s.artifact("other", "upf:1")
+	image, err := image(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range CopyBounds(3).Namespace {
+		if leave, _ := s.r.Copies.Enter(mirror.Place("ran", image), "somebody"); leave == nil {
+			t.Fatal("there is no place")
+		}
+	}
+	if wait := s.pass(a); wait > 2*time.Second {
+		t.Errorf("it comes again after %s", wait)
+	}
+	s.want(a, v1alpha1.MirrorPending, metav1.ConditionFalse, "waits for its turn")
+	s.forget()
+	if s.pass(a); s.requests() != 0 {
+		t.Errorf("who waits makes %d requests", s.requests())
+	}
+	s.pass(other)
+	s.want(other, v1alpha1.MirrorPresent, metav1.ConditionTrue, "")
+}
+
+func mustRepository(t *testing.T, a *v1alpha1.Artifact) string {
+	t.Helper()
+	i, err := image(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i.MirrorRepository()
+}

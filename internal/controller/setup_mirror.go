@@ -1,0 +1,52 @@
+package controller
+
+import (
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/backend"
+	"github.com/nfo-operator/nfo/internal/controller/artifact"
+	"github.com/nfo-operator/nfo/internal/controller/wake"
+	"github.com/nfo-operator/nfo/internal/lane"
+	"github.com/nfo-operator/nfo/internal/mirror"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// DefaultCopies is how many images are copied at once.
+const DefaultCopies = 3
+
+// MirrorBounds are what copying images into the mirror takes. Zero fields stand for their defaults.
+type MirrorBounds struct {
+	// Copies are how many images are copied at once. Default: 3.
+	Copies int
+	// Blobs are how many blobs of each are copied at a time. Default: 2.
+	Blobs int
+	// RequestsPerSecond bounds the requests to one source host. Default: 20.
+	RequestsPerSecond float64
+}
+
+// setupArtifact is always set up: without a mirror, and without Artifacts, it does nothing.
+func setupArtifact(mgr manager.Manager, o Options, live client.Reader, registries *backend.Registries, timed *lane.Speeds) error {
+	copier, err := mirror.New(mirror.Options{
+		API: live, Stores: mgr.GetClient(), Open: registries.Open, Budget: registries.Budget(), Addresses: registry.AddressesOf(o.Purger.AllowLoopback),
+		Transport: o.Transport, Speeds: timed, SecondLook: o.SecondLook, Blobs: o.Mirror.Blobs, RequestsPerSecond: o.Mirror.RequestsPerSecond,
+	})
+	if err != nil {
+		return err
+	}
+	key := client.ObjectKey{Namespace: o.Namespace, Name: v1alpha1.MirrorName}
+	r, err := artifact.New(artifact.Reconciler{
+		Client: mgr.GetClient(), Live: live, Mirror: copier, Store: key, Events: mgr.GetEventRecorder("nfo"), Clock: o.Clock, Now: o.now,
+	}, timed, o.Mirror.Copies)
+	if err != nil {
+		return err
+	}
+	b := ctrl.NewControllerManagedBy(mgr).Named("artifact").
+		For(&v1alpha1.Artifact{}, builder.WithPredicates(wake.LifeOrState())).
+		Watches(&v1alpha1.ArtifactStore{}, wake.Artifacts(mgr.GetClient(), key), builder.WithPredicates(wake.LifeOrReadiness()))
+	return complete(b, o.Watched, reconcile.AsReconciler(mgr.GetClient(), r), artifact.Workers+o.Mirror.Copies)
+}

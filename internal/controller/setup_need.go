@@ -1,0 +1,27 @@
+package controller
+
+import (
+	"context"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/controller/artifact"
+	"github.com/nfo-operator/nfo/internal/controller/wake"
+)
+
+// setupNeed reads again which images are needed when any store changes, by which others may be mirrored. The mirror's
+// store is in the manager's namespace, whatever namespaces are watched. Without a mirror it does nothing.
+func setupNeed(mgr manager.Manager, r *artifact.NeedReconciler) error {
+	toMirror := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+		return []reconcile.Request{{NamespacedName: r.Mirror}}
+	})
+	b := ctrl.NewControllerManagedBy(mgr).Named("artifactneed").
+		Watches(&v1alpha1.ArtifactStore{}, toMirror, builder.WithPredicates(wake.LifeOnly()))
+	return complete(b, nil, reconcile.AsReconciler(mgr.GetClient(), r), 1)
+}

@@ -1,0 +1,236 @@
+package mirror
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+)
+
+// private is a source that asks for the login.
+func private(t *testing.T) *scene {
+	t.Helper()
+	return newScene(t, registrytest.BasicAuth(theUser, thePassword))
+}
+
+func account(namespace, name string, secrets ...string) *corev1.ServiceAccount {
+	a := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	for _, s := range secrets {
+		a.ImagePullSecrets = append(a.ImagePullSecrets, corev1.LocalObjectReference{Name: s})
+	}
+	return a
+}
+
+// Whichever place names it, the Secret that works is found behind those that do not.
+func TestTheLoginThatWorksIsFound(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		reason string
+		place  func(s *scene, image string)
+		want   string
+	}{
+		"pod": {"two wrong Secrets before it", func(s *scene, image string) { s.create(pod("ran", "p", image, "absent", "wrong", "right")) }, "right"},
+		"mirrored": {"the pod was rewritten", func(s *scene, _ string) {
+			s.create(pod("ran", "p", s.image("upf:1").At("127.0.0.1:7439"), "wrong", "right"))
+		}, "right"},
+		"account": {"of the pod's ServiceAccount", func(s *scene, image string) {
+			s.create(pod("ran", "p", image, "wrong"), account("ran", "default", "right"), account("ran", "other", "wrong"))
+		}, "right"},
+		"scaled to zero": {"no pod uses it now", func(s *scene, _ string) {
+			s.create(pod("ran", "p", "elsewhere.example/x:1", "wrong"), account("ran", "upf", "right"))
+		}, "right"},
+		"store": {"of a store of the namespace", func(s *scene, image string) {
+			s.create(pod("ran", "p", image, "wrong"), s.known("ran", "mine", &v1alpha1.LocalReference{Name: "right"}))
+		}, "right"},
+		"basic-auth": {"a store's may have another type", func(s *scene, _ string) {
+			s.create(s.known("ran", "mine", &v1alpha1.LocalReference{Name: "basic"}))
+		}, "basic"},
+		"administrator": {"of the mirror's namespace, for all", func(s *scene, image string) {
+			s.create(pod("ran", "p", image, "wrong"), s.login("nfo-system", "all", thePassword))
+			s.store.Spec.Mirror.ImagePullSecrets = []v1alpha1.LocalReference{{Name: "all"}}
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := private(t)
+			d, i := s.pushed("upf", "1", "login"), s.image("upf:1")
+			basic := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ran", Name: "basic"}, Type: corev1.SecretTypeBasicAuth, Data: map[string][]byte{"username": []byte(theUser), "password": []byte(thePassword)}}
+			s.create(s.login("ran", "wrong", "guessed"), s.login("ran", "right", thePassword), basic)
+			tt.place(s, i.String())
+			a := s.ask("ran", i)
+			if a.Secret != tt.want || a.Descriptor.Digest != d.Digest {
+				t.Fatalf("%s: %q worked, want %q", tt.reason, a.Secret, tt.want)
+			}
+			s.source.Forget()
+			s.ask("ran", i)
+			if n := s.source.Count(nil); n != 1 {
+				t.Errorf("%s: what worked is asked with %d requests the next time", tt.reason, n)
+			}
+			s.open(Options{}) // a restart, after which the status knows
+			s.source.Forget()
+			q := s.question("ran", i)
+			q.Seen, q.Secret = true, a.Secret
+			if _, err := s.mirror.Ask(t.Context(), q); err != nil || a.Secret != "" && s.source.Count(withLogin("guessed")) != 0 {
+				t.Errorf("%s: after a restart: %v, or others were tried first", tt.reason, err)
+			}
+		})
+	}
+}
+
+// withLogin matches requests with a password.
+func withLogin(password string) func(*http.Request) bool {
+	return func(req *http.Request) bool {
+		_, sent, _ := req.BasicAuth()
+		return sent == password
+	}
+}
+
+// A Secret that is gone or changed is forgotten, and the others are tried again.
+func TestALoginThatIsGone(t *testing.T) {
+	t.Parallel()
+	s := private(t)
+	s.pushed("upf", "1", "gone")
+	i := s.image("upf:1")
+	first := s.login("ran", "first", thePassword)
+	s.create(first, s.login("ran", "second", thePassword), pod("ran", "p", i.String(), "first", "second"))
+	if a := s.ask("ran", i); a.Secret != "first" {
+		t.Fatalf("%q worked", a.Secret)
+	}
+	if err := s.api.Delete(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.ask("ran", i); a.Secret != "second" {
+		t.Errorf("after it is gone %q worked", a.Secret)
+	}
+	second := s.login("ran", "second", "changed")
+	var have corev1.Secret
+	if err := s.api.Get(t.Context(), client.ObjectKeyFromObject(second), &have); err != nil {
+		t.Fatal(err)
+	}
+	have.Data = second.Data
+	if err := s.api.Update(t.Context(), &have); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.mirror.Ask(t.Context(), s.question("ran", i)); !errors.Is(err, registry.ErrDenied) {
+		t.Errorf("with a changed password: %v", err)
+	}
+}
+
+// Registries say of what one may not read that it does not exist.
+func TestASourceThatHides(t *testing.T) {
+	t.Parallel()
+	for name, code := range map[string]string{"with a code": "NAME_UNKNOWN", "without": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			s.pushed("upf", "1", "hidden")
+			i := s.image("upf:1")
+			s.source.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
+				_, sent, ok := req.BasicAuth()
+				switch {
+				case sent == thePassword:
+					return false
+				case !ok && req.Header.Get("Probe") == "":
+					w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+					registrytest.Fail(w, http.StatusUnauthorized, "UNAUTHORIZED", "log in")
+				case code == "":
+					http.NotFound(w, req)
+				default:
+					registrytest.Fail(w, http.StatusNotFound, code, "not for you")
+				}
+				return true
+			})
+			s.create(s.login("ran", "wrong", "guessed"), s.login("ran", "right", thePassword), pod("ran", "p", i.String(), "wrong", "right"))
+			if a := s.ask("ran", i); a.Secret != "right" {
+				t.Errorf("%q worked", a.Secret)
+			}
+		})
+	}
+}
+
+// A namespace gets no answer with the login of another one, whatever the mirror has.
+func TestNamespacesHaveTheirOwnLogins(t *testing.T) {
+	t.Parallel()
+	s := private(t)
+	want, i := s.pushed("upf", "1", "own"), s.image("upf:1")
+	s.create(s.login("ran", "right", thePassword), pod("ran", "p", i.String(), "right"), pod("other", "p", i.String(), "right"))
+	s.create(s.known("ran", "mine", &v1alpha1.LocalReference{Name: "right"}))
+	s.copy("ran", i)
+	s.has(i, want)
+	_, err := s.mirror.Ask(t.Context(), s.question("other", i))
+	if !errors.Is(err, registry.ErrDenied) || strings.Contains(err.Error(), thePassword) {
+		t.Errorf("another namespace: %v", err)
+	}
+	// The administrator's are not named to it.
+	s.create(s.login("nfo-system", "the-administrators", "outdated"))
+	s.store.Spec.Mirror.ImagePullSecrets = []v1alpha1.LocalReference{{Name: "the-administrators"}}
+	if _, err := s.mirror.Ask(t.Context(), s.question("other", i)); err == nil || strings.Contains(err.Error(), "the-administrators") {
+		t.Errorf("another namespace: %v", err)
+	}
+}
+
+// A password that is for no host in particular goes to none that an image names.
+func TestAPasswordWithoutAHostIsKept(t *testing.T) {
+	t.Parallel()
+	s := private(t)
+	s.pushed("upf", "1", "basic")
+	i := s.image("upf:1")
+	basic := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ran", Name: "basic"}, Type: corev1.SecretTypeBasicAuth, Data: map[string][]byte{"username": []byte(theUser), "password": []byte(thePassword)}}
+	s.create(basic, pod("ran", "p", i.String(), "basic"))
+	if _, err := s.mirror.Ask(t.Context(), s.question("ran", i)); !errors.Is(err, registry.ErrDenied) {
+		t.Errorf("the source says %v", err)
+	}
+	if n := s.source.Count(withLogin(thePassword)); n != 0 {
+		t.Errorf("the password was sent %d times", n)
+	}
+}
+
+// How a source is reached is said by a store that has been reached, and by none that only claims the place.
+func TestAStoreThatWasNeverReachedSaysNothing(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.pushed("upf", "1", "claims")
+	i := s.image("upf:1")
+	if at, err := s.mirror.reach(t.Context(), i); err != nil || !at.location.PlainHTTP {
+		t.Errorf("as the store says: %+v, %v", at.location, err)
+	}
+	store := s.known("publisher", "acme", nil)
+	if err := s.api.Get(t.Context(), client.ObjectKeyFromObject(store), store); err != nil {
+		t.Fatal(err)
+	}
+	store.Status.FirstReadyTime = nil
+	if err := s.api.Update(t.Context(), store); err != nil {
+		t.Fatal(err)
+	}
+	if at, err := s.mirror.reach(t.Context(), i); err != nil || at.location.PlainHTTP {
+		t.Errorf("a store that was never reached: %+v, %v", at.location, err)
+	}
+}
+
+// A private authority is that of the store, read live: a cache has none.
+func TestAPrivateAuthority(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, registrytest.TLS())
+	want := s.pushed("upf", "1", "tls")
+	if a := s.ask("ran", s.image("upf:1")); a.Descriptor.Digest != want.Digest {
+		t.Errorf("%+v", a.Descriptor)
+	}
+}
+
+func TestASourceThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.pushed("upf", "1", "down")
+	s.source.Down()
+	if _, err := s.mirror.Ask(t.Context(), s.question("ran", s.image("upf:1"))); !errors.Is(err, registry.ErrUnavailable) || errors.Is(err, registry.ErrDenied) {
+		t.Errorf("the source says %v", err)
+	}
+}

@@ -1,0 +1,236 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+)
+
+// All of an index comes, with its digest and the signature, and the second time costs one request a side.
+func TestCopyIsWholeAndOnce(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	want, i := s.pushed("upf", "1", "whole"), s.image("upf:1")
+	signature, err := registrytest.PushReferrer(t.Context(), s.inside.Host, "acme/upf", want, "application/x.signature", []byte("signed"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := s.copy("ran", i)
+	if done.Satellites != 1 || done.Unattached != nil || done.Size <= want.Size {
+		t.Errorf("copied %+v", done)
+	}
+	s.has(i, want)
+	to, err := registry.Open(registry.Config{Location: s.target.Location("")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for reference, d := range map[string]ocispec.Descriptor{"1": want, "": signature} {
+		if err := to.Verify(t.Context(), i.MirrorRepository(), reference, d); err != nil {
+			t.Errorf("in the mirror: %v", err)
+		}
+	}
+	s.source.Forget()
+	s.target.Forget()
+	s.ask("ran", i)
+	s.has(i, want)
+	if there, here := s.source.Count(nil), s.target.Count(nil); there != 1 || here != 1 || s.source.Count(blobs)+s.target.Count(blobs) != 0 {
+		t.Errorf("%d requests to the source and %d to the mirror, want one each, and none for blobs", there, here)
+	}
+}
+
+// What one repository of the mirror has is mounted into another, by the digests of blobs alone.
+func TestCopyMounts(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.pushed("upf", "1", "same")
+	s.copy("ran", s.image("upf:1"))
+	want := s.pushed("amf", "1", "same")
+	s.source.Forget()
+	s.copy("ran", s.image("amf:1"))
+	s.has(s.image("amf:1"), want)
+	if n := s.source.Count(blobs); n != 0 {
+		t.Errorf("%d blobs were read again", n)
+	}
+}
+
+// An image with a digest has no tag in the mirror, one without has.
+func TestCopyByDigest(t *testing.T) {
+	t.Parallel()
+	for _, reference := range []string{"upf:1@", "upf@", "upf:1"} {
+		t.Run(reference, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			want := s.pushed("upf", "1", "digest")
+			if strings.HasSuffix(reference, "@") {
+				reference += want.Digest.String()
+			}
+			i := s.image(reference)
+			s.copy("ran", i)
+			s.has(i, want)
+			if _, err := registrytest.TagDigest(t.Context(), s.target.Host, i.MirrorRepository(), "1"); (err == nil) != (i.Digest == "") {
+				t.Errorf("the tag: %v", err)
+			}
+		})
+	}
+}
+
+func TestAMovedTag(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	i := s.image("upf:1")
+	old := s.pushed("upf", "1", "old")
+	s.copy("ran", i)
+	want := s.pushed("upf", "1", "new")
+	s.copy("ran", i)
+	s.has(i, want)
+	a := s.ask("ran", i)
+	// I5: who has seen the tag elsewhere does not move it.
+	if err := s.mirror.Tag(t.Context(), s.store, i, a.Descriptor.Digest, old.Digest); err != nil {
+		t.Errorf("a tag that is there already: %v", err)
+	}
+	if err := s.mirror.Tag(t.Context(), s.store, i, old.Digest, old.Digest); !errors.Is(err, registry.ErrTagTaken) {
+		t.Errorf("moving a tag that has moved: %v", err)
+	}
+}
+
+// R1: the mirror does not answer for an image of which a blob is damaged on disk, and a copy heals it.
+func TestR1DamageIsFoundAndHealed(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string]func(string) error{
+		"truncated": func(file string) error { return os.Truncate(file, 1) },
+		"removed":   os.Remove,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			want, i := s.pushed("upf", "1", name), s.image("upf:1")
+			s.copy("ran", i)
+			m, err := s.ask("ran", i).from.Source(t.Context(), i.Repository, "1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var one digest.Digest
+			for d := range m.BlobDigests() {
+				one = d
+			}
+			if err := damage(filepath.Join(s.dir, "docker/registry/v2/blobs/sha256", one.Encoded()[:2], one.Encoded(), "data")); err != nil {
+				t.Fatal(err)
+			}
+			s.target.App = registrytest.Start(t, registrytest.Own(), registrytest.InDir(s.dir)).App
+			if d, err := s.mirror.Has(t.Context(), s.store, i, "1"); err != nil || d.Digest != "" {
+				t.Fatalf("the mirror answers for a damaged image: %s, %v", d.Digest, err)
+			}
+			s.copy("ran", i)
+			s.has(i, want)
+		})
+	}
+}
+
+func TestAnInterruptedCopyGoesOn(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	want, i := s.pushed("upf", "1", "interrupted"), s.image("upf:1")
+	ctx, cancel := context.WithCancel(t.Context())
+	var sent atomic.Int64
+	s.target.Intercept(func(_ http.ResponseWriter, req *http.Request) bool {
+		if req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/manifests/") && sent.Add(1) == 1 {
+			cancel()
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	})
+	job := Job{Image: i, Mirror: s.store, Answer: s.ask("ran", i), Moved: func(int64, int64) {}}
+	if _, err := s.mirror.Copy(ctx, job); !errors.Is(err, registry.ErrUnavailable) {
+		t.Fatalf("an interrupted copy: %v", err)
+	}
+	s.target.Intercept(nil)
+	before := s.source.Count(blobs)
+	if before == 0 {
+		t.Fatal("nothing was copied before")
+	}
+	s.copy("ran", i)
+	s.has(i, want)
+	if again := s.source.Count(blobs) - before; again >= 4 {
+		t.Errorf("%d of 4 blobs were read again", again)
+	}
+}
+
+// Two Artifacts of one image do not copy it twice.
+func TestOneCopyOfADigest(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.pushed("upf", "1", "once")
+	i := s.image("upf:1")
+	job := Job{Image: i, Mirror: s.store, Answer: s.ask("ran", i), Moved: func(int64, int64) {}}
+	var second error
+	var once atomic.Bool
+	s.target.Intercept(func(http.ResponseWriter, *http.Request) bool {
+		if once.CompareAndSwap(false, true) {
+			_, second = s.mirror.Copy(t.Context(), job)
+		}
+		return false
+	})
+	if _, err := s.mirror.Copy(t.Context(), job); err != nil || !errors.Is(second, ErrBusy) {
+		t.Errorf("the first copy: %v; the second one meanwhile: %v", err, second)
+	}
+}
+
+// A source that is hostile ends a copy with an error, in bounded time and memory.
+func TestHostileSources(t *testing.T) {
+	t.Parallel()
+	for _, attack := range []registrytest.Attack{registrytest.EmptyChildren(), registrytest.ManyChildren(), registrytest.RichChildren(), registrytest.LongNumber(), registrytest.WrongLength(), registrytest.GzipBomb(), registrytest.RedirectLoop()} {
+		t.Run(attack.Name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			s.pushed("upf", "1", "hostile")
+			i := s.image("upf:1")
+			answer := s.ask("ran", i)
+			s.source.Attack(attack)
+			if _, err := s.mirror.Copy(t.Context(), Job{Image: i, Mirror: s.store, Answer: answer, Moved: func(int64, int64) {}}); err == nil {
+				t.Error("it was copied")
+			}
+		})
+	}
+}
+
+// A blob that drips does not keep its place.
+func TestABlobThatStandsStill(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.open(Options{Stall: 300 * time.Millisecond})
+	s.pushed("upf", "1", "drip")
+	i := s.image("upf:1")
+	answer := s.ask("ran", i)
+	s.source.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
+		if req.Method != http.MethodGet || !strings.Contains(req.URL.Path, "/blobs/") {
+			return false
+		}
+		for req.Context().Err() == nil {
+			if _, err := w.Write([]byte("x")); err != nil {
+				break
+			}
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-req.Context().Done():
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+		return true
+	})
+	_, err := s.mirror.Copy(t.Context(), Job{Image: i, Mirror: s.store, Answer: answer, Moved: func(int64, int64) {}})
+	if !errors.Is(err, registry.ErrUnavailable) || !strings.Contains(err.Error(), "stands still") {
+		t.Errorf("the copy says %v", err)
+	}
+}

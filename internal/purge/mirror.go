@@ -1,0 +1,211 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/livelist"
+	"github.com/nfo-operator/nfo/internal/rewrite"
+	"github.com/nfo-operator/nfo/internal/workload"
+)
+
+// All that the purge of the mirror may do in all namespaces, beside the rights of every purge in its own: the
+// ClusterRole nfo-mirror-purger has the same by hand, because the chart binds it only where there is a mirror.
+
+// mirrored is what the API server says that concerns the mirror: who names and who uses what is in it.
+type mirrored struct {
+	cluster
+	// artifacts are all of the cluster, by namespace and name.
+	artifacts []mirroredImage
+	// ending are the namespaces that are being deleted.
+	ending map[string]bool
+	// reading is what workloads use, of what Artifacts and the registry name; own is that of each namespace.
+	reading *workload.Reading
+	own     map[string]*workload.Reading
+	// named are the artifacts at each place in the mirror, and used the uses.
+	named map[string][]int
+	used  map[string][]workload.Use
+}
+
+// mirroredImage is an Artifact and its image.
+type mirroredImage struct {
+	*v1alpha1.Artifact
+	image rewrite.Image
+	// invalid says why it names no image.
+	invalid error
+}
+
+// runMirror purges the mirror: what is in it belongs to Artifacts, and not to manifests.
+func (cfg Config) runMirror(ctx context.Context, c cluster, reg Registry, report *Report) error {
+	key := client.ObjectKeyFromObject(c.store)
+	if c.store.Name != v1alpha1.MirrorName || c.location.Prefix != v1alpha1.MirrorPrefix || !c.store.InClusterRegistry() {
+		return fmt.Errorf("%w: the mirror is the store %s with the prefix %s in the cluster's own registry", ErrRefused, v1alpha1.MirrorName, v1alpha1.MirrorPrefix)
+	}
+	if report.DryRun {
+		p, err := cfg.planMirror(ctx, c, reg)
+		if err != nil {
+			return err
+		}
+		return p.conclude(report, c.store)
+	}
+	return cfg.lease(key).hold(ctx, func(ctx context.Context) error { return cfg.purgeMirror(ctx, key, reg, report) })
+}
+
+// purgeMirror plans anew, under the lease, acts, and records the run.
+func (cfg Config) purgeMirror(ctx context.Context, key client.ObjectKey, reg Registry, report *Report) error {
+	c, err := cfg.read(ctx, key)
+	if err != nil {
+		return err
+	}
+	if c.refusal != nil {
+		return c.refusal
+	}
+	p, err := cfg.planMirror(ctx, c, reg)
+	if err != nil {
+		return err
+	}
+	s := &mirrorSweep{cfg: cfg, registry: reg, plan: p}
+	p.err = errors.Join(p.err, s.run(ctx))
+	err = p.conclude(report, c.store)
+	asked := cfg.askToCollect(ctx, reg, c.store, p.usage, report)
+	noted := func(s *v1alpha1.ArtifactStoreStatus) { s.Unneeded = p.unneeded() }
+	return errors.Join(err, cfg.record(ctx, c.store, *report, s.learnt(), noted), cfg.awaitCollection(ctx, asked, report))
+}
+
+// readMirror reads the cluster, uncached. Artifacts are read before their use, and namespaces afterwards. found are
+// places in the mirror whose use counts besides those of Artifacts. Errors wrap ErrRefused if not all uses can be read.
+func (cfg Config) readMirror(ctx context.Context, c cluster, found []string) (mirrored, error) {
+	m := mirrored{cluster: c, ending: map[string]bool{}, named: map[string][]int{}, used: map[string][]workload.Use{}}
+	var list v1alpha1.ArtifactList
+	small := livelist.Keep(func(o client.Object) {
+		if a, ok := o.(*v1alpha1.Artifact); ok {
+			a.Labels, a.Status.Users = nil, nil
+			maps.DeleteFunc(a.Annotations, func(name, _ string) bool { return name != v1alpha1.AnnotationKeep })
+		}
+	})
+	if err := cfg.Client.List(ctx, &list, small); err != nil {
+		return m, fmt.Errorf("listing artifacts: %w", err)
+	}
+	known := rewrite.Known(list.Items)
+	for _, path := range found {
+		known[path] = true
+	}
+	var err error
+	if m.reading, err = cfg.images(ctx, c.store, known); err != nil {
+		return m, err
+	}
+	m.own = m.reading.ByNamespace()
+	for u := range m.reading.Uses() {
+		m.used[u.Repository] = append(m.used[u.Repository], u)
+	}
+	if err := m.readNamespaces(ctx, cfg.Client); err != nil {
+		return m, err
+	}
+	m.now = cfg.Now()
+	m.sort(list.Items)
+	return m, nil
+}
+
+// images reads who uses what is known.
+func (cfg Config) images(ctx context.Context, store *v1alpha1.ArtifactStore, known map[string]bool) (*workload.Reading, error) {
+	if cfg.Images == nil {
+		return nil, fmt.Errorf("%w: %s: this program does not read what workloads run", ErrRefused, v1alpha1.ReasonWorkloadsUnreadable)
+	}
+	r, err := cfg.Images(ctx, store, rewrite.Used(store.Spec.Mirror.PullAddress, func(i rewrite.Image) bool { return known[i.Path()] }))
+	if err != nil {
+		return nil, fmt.Errorf("reading which images workloads use: %w", err)
+	}
+	if err := r.Unreadable(); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrRefused, v1alpha1.ReasonWorkloadsUnreadable, err)
+	}
+	return r, nil
+}
+
+func (m *mirrored) readNamespaces(ctx context.Context, api client.Reader) error {
+	for token := ""; ; {
+		var page metav1.PartialObjectMetadataList
+		page.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
+		if err := api.List(ctx, &page, client.Limit(pageSize), client.Continue(token)); err != nil {
+			return fmt.Errorf("listing namespaces: %w", err)
+		}
+		for i := range page.Items {
+			if page.Items[i].DeletionTimestamp != nil {
+				m.ending[page.Items[i].Name] = true
+			}
+		}
+		if token = page.Continue; token == "" {
+			return nil
+		}
+	}
+}
+
+func (m *mirrored) sort(list []v1alpha1.Artifact) {
+	slices.SortFunc(list, func(a, b v1alpha1.Artifact) int {
+		return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
+	})
+	for i := range list {
+		at := mirroredImage{Artifact: &list[i]}
+		if at.image, at.invalid = rewrite.Parse(list[i].Spec.SourceArtifact); at.invalid == nil {
+			m.named[at.image.Path()] = append(m.named[at.image.Path()], i)
+		}
+		m.artifacts = append(m.artifacts, at)
+	}
+}
+
+// judge decides whether an Artifact may go, as far as the cluster knows. It is pure.
+func (m *mirrored) judge(a mirroredImage) Verdict {
+	v := Verdict{Artifact: a.Namespace + "/" + a.Name, Image: a.Spec.SourceArtifact, Repository: a.image.MirrorRepository(), Digest: digestOf(a)}
+	since := a.Status.UnusedSince
+	switch use := m.use(a); {
+	case a.invalid != nil:
+		v.Repository = ""
+		v.keep(Unreadable, a.invalid.Error())
+	case m.ending[a.Namespace]:
+		v.keep(NamespaceTerminating, "its namespace is being deleted")
+	case a.DeletionTimestamp != nil:
+		v.keep(Held, "it is being deleted by somebody else")
+	case a.Kept():
+		v.keep(Kept, "the annotation "+v1alpha1.AnnotationKeep+" keeps it")
+	case use != "":
+		v.keep(InUse, use)
+	case since == nil:
+		v.keep(GracePeriod, "the manager has not recorded yet that nothing uses it")
+	case m.now.Before(since.Add(m.store.Spec.Purge.GracePeriod.Duration)):
+		v.keep(GracePeriod, fmt.Sprintf("nothing uses it since %s, and it stays until %s", rfc3339(since.Time), rfc3339(since.Add(m.store.Spec.Purge.GracePeriod.Duration))))
+	default:
+		v.Delete, v.Reason, v.UntaggedAt = true, Unneeded, since.Time
+		v.Message = fmt.Sprintf("nothing uses %s of %s since %s", v.Image, a.Namespace, rfc3339(since.Time))
+	}
+	return v
+}
+
+// use says which workload of its namespace uses an Artifact, "" for none.
+func (m *mirrored) use(a mirroredImage) string {
+	path, tag, digests := a.image.Named(a.Status.Digest)
+	if uses := m.own[a.Namespace].Of(path, tag, digests...); len(uses) > 0 {
+		return uses[0].String()
+	}
+	return ""
+}
+
+// tagged reports whether any Artifact or use names a tag at a place in the mirror.
+func (m *mirrored) tagged(path, tag string, but map[string]bool) bool {
+	for _, i := range m.named[path] {
+		if a := m.artifacts[i]; a.image.Digest == "" && a.image.Tag == tag && !but[string(a.UID)] {
+			return true
+		}
+	}
+	return slices.ContainsFunc(m.used[path], func(u workload.Use) bool { return u.Tag == tag && u.Digest == "" })
+}
+
+func rfc3339(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -1,0 +1,318 @@
+package purge
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/graph"
+)
+
+// mirrorItem is a candidate: an Artifact or, where that has none, a tag that no Artifact names.
+type mirrorItem struct {
+	mirroredImage
+	path string
+	// tag, of one without an Artifact, and since when purges have seen it so.
+	tag   string
+	since time.Time
+	Verdict
+}
+
+func (i *mirrorItem) orphan() bool { return i.mirroredImage.Artifact == nil }
+
+// id is what tells items apart.
+func (i *mirrorItem) id() string {
+	if i.orphan() {
+		return i.Repository + ":" + i.tag
+	}
+	return string(i.UID)
+}
+
+// mirrorPlan is what a purge of the mirror decides, and what has become of it.
+type mirrorPlan struct {
+	seen     mirrored
+	reader   *reader
+	items    []*mirrorItem // by namespace and name, then those without an Artifact
+	readings map[string]reading
+	usage    usage
+	// deleted are the digests that have gone.
+	deleted map[target]bool
+	// err says what could not be read or removed.
+	err error
+}
+
+// digestOf is the digest that an Artifact stands for; "" if none is known.
+func digestOf(a mirroredImage) digest.Digest {
+	return digest.Digest(cmp.Or(a.image.Digest, a.Status.Digest))
+}
+
+// planMirror reads who names and who uses what, and decides. It writes nothing (I8). That one repository cannot be read is
+// in the plan's error: it keeps all, and the plan is whole.
+func (cfg Config) planMirror(ctx context.Context, c cluster, reg Registry) (*mirrorPlan, error) {
+	p := &mirrorPlan{reader: newReader(reg, cfg.Clock, requests(c.store)), readings: map[string]reading{}, deleted: map[target]bool{}}
+	repositories, err := reg.Repositories(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("finding what is in the mirror: %w", err)
+	}
+	tags, err := p.tags(ctx, repositories)
+	if err != nil {
+		return nil, err
+	}
+	// After the tags: who pushed one of them has an Artifact by now.
+	if p.seen, err = cfg.readMirror(ctx, c, slices.Collect(maps.Keys(tags))); err != nil {
+		return nil, err
+	}
+	for _, a := range p.seen.artifacts {
+		p.items = append(p.items, &mirrorItem{mirroredImage: a, path: a.image.Path(), Verdict: p.seen.judge(a)})
+	}
+	p.orphans(tags)
+	p.study(ctx)
+	p.usage = cfg.measure(ctx, p.reached(), p.reader, p.readings)
+	p.ration()
+	return p, nil
+}
+
+// pathOf is the place in the mirror of a repository.
+func pathOf(repository string) string {
+	return strings.TrimPrefix(repository, v1alpha1.MirrorPrefix+"/")
+}
+
+// tags lists those of repositories, by the place of each in the mirror.
+func (p *mirrorPlan) tags(ctx context.Context, repositories []string) (map[string][]string, error) {
+	all := map[string][]string{}
+	var mu sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(cap(p.reader.slots))
+	for _, repository := range repositories {
+		g.Go(func() error {
+			names, err := p.reader.names(ctx, repository)
+			if err != nil {
+				return fmt.Errorf("reading %s: %w", repository, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all[pathOf(repository)] = names
+			return nil
+		})
+	}
+	return all, g.Wait()
+}
+
+// orphans makes items of the tags that no Artifact and no use names. Their grace begins when a purge sees them first.
+func (p *mirrorPlan) orphans(tags map[string][]string) {
+	store, now := p.seen.store, p.seen.now
+	since := map[[2]string]time.Time{}
+	for _, u := range store.Status.Unneeded {
+		since[[2]string{u.Repository, u.TagOrDigest}] = u.Since.Time
+	}
+	for _, path := range slices.Sorted(maps.Keys(tags)) {
+		for _, tag := range tags[path] {
+			if _, satellite := graph.SatelliteOf(tag); satellite || p.seen.tagged(path, tag, nil) {
+				continue
+			}
+			i := &mirrorItem{path: path, tag: tag, since: now, Verdict: Verdict{Repository: v1alpha1.MirrorPrefix + "/" + path, Image: path + ":" + tag}}
+			if at, before := since[[2]string{i.Repository, tag}]; before {
+				i.since = at
+			}
+			// A purge that sees it first keeps it also where there is no grace: its Artifact may just not exist yet.
+			until := i.since.Add(max(store.Spec.Purge.GracePeriod.Duration, minAbsence))
+			if now.Before(until) {
+				i.keep(GracePeriod, fmt.Sprintf("no Artifact names the tag %s since %s, and it stays until %s", tag, rfc3339(i.since), rfc3339(until)))
+			} else {
+				i.Delete, i.Reason, i.UntaggedAt = true, Unneeded, i.since
+				i.Message = fmt.Sprintf("no Artifact names the tag %s, and no workload uses it, since %s", tag, rfc3339(i.since))
+			}
+			p.items = append(p.items, i)
+		}
+	}
+}
+
+// study reads the repositories in which something may go.
+func (p *mirrorPlan) study(ctx context.Context) {
+	byRepository := map[string][]*mirrorItem{}
+	for _, i := range p.items {
+		if i.Delete {
+			byRepository[i.Repository] = append(byRepository[i.Repository], i)
+		}
+	}
+	var mu sync.Mutex
+	var g errgroup.Group
+	g.SetLimit(cap(p.reader.slots))
+	for repository, items := range byRepository {
+		g.Go(func() error {
+			r := p.reader.read(ctx, repository, p.seen.starts(pathOf(repository)))
+			mu.Lock()
+			defer mu.Unlock()
+			p.readings[repository] = r
+			if r.err != nil {
+				p.err = errors.Join(p.err, fmt.Errorf("reading %s: %w", repository, r.err))
+				for _, i := range items {
+					i.keep(Unreadable, r.err.Error())
+				}
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // the errors are in the plan
+}
+
+// starts are the digests that Artifacts and uses name at a place.
+func (m *mirrored) starts(path string) []digest.Digest {
+	var all []digest.Digest
+	add := func(text string) {
+		if d := digest.Digest(text); d.Validate() == nil && !slices.Contains(all, d) {
+			all = append(all, d)
+		}
+	}
+	for _, i := range m.named[path] {
+		add(m.artifacts[i].image.Digest)
+		add(m.artifacts[i].Status.Digest)
+	}
+	for _, u := range m.used[path] {
+		add(u.Digest)
+	}
+	return all
+}
+
+// reached is what the mirror has, as far as Artifacts name it, for the sum of its bytes.
+func (p *mirrorPlan) reached() cluster {
+	c := p.seen.cluster
+	c.recorded, c.entries = map[string][]graph.Root{}, nil
+	for path := range p.seen.named {
+		repository := v1alpha1.MirrorPrefix + "/" + path
+		for _, d := range p.seen.starts(path) {
+			c.recorded[repository] = append(c.recorded[repository], graph.Root{Digest: d})
+		}
+	}
+	return c
+}
+
+// going are the digests of a repository that only some items lead to, and the tags that go with them. What other Artifacts
+// and uses name, and any other tag, keeps what it leads to. It is pure.
+func (m *mirrored) going(r reading, path string, items []*mirrorItem) (digests []digest.Digest, tags []string) {
+	out, orphaned := map[string]bool{}, map[string]bool{}
+	for _, i := range items {
+		if out[i.id()] = true; i.orphan() {
+			orphaned[i.tag] = true
+		}
+	}
+	var kept []graph.Root
+	root := func(text string) {
+		if d := digest.Digest(text); d != "" {
+			kept = append(kept, graph.Root{Digest: d})
+		}
+	}
+	for _, n := range m.named[path] {
+		if a := m.artifacts[n]; !out[string(a.UID)] {
+			root(a.image.Digest)
+			root(a.Status.Digest)
+		}
+	}
+	for _, u := range m.used[path] {
+		root(u.Digest)
+	}
+	var own []digest.Digest
+	leaves := map[string]bool{}
+	for _, i := range items {
+		tag := i.tag
+		if !i.orphan() {
+			own = append(own, digest.Digest(i.image.Digest), digest.Digest(i.Status.Digest))
+			if tag = i.image.Tag; i.image.Digest != "" {
+				tag = ""
+			}
+		}
+		if tag != "" && r.graph.Target(tag) != "" && !m.tagged(path, tag, out) {
+			leaves[tag] = true
+			own = append(own, r.graph.Target(tag))
+		}
+	}
+	for _, tag := range r.graph.Tags() {
+		if !leaves[tag] {
+			root(r.graph.Target(tag).String())
+		}
+	}
+	stay := r.graph.Reach(kept)
+	own = slices.DeleteFunc(own, func(d digest.Digest) bool { return d.Validate() != nil })
+	for _, d := range r.graph.Parts(own...) {
+		if _, keeps := stay[d]; !keeps && !r.missing[d] {
+			digests = append(digests, d)
+			for _, tag := range r.graph.TagsThatFollow(d) {
+				leaves[tag] = true
+			}
+		}
+	}
+	return digests, slices.Sorted(maps.Keys(leaves))
+}
+
+// ration keeps what is over the cap, and what usage does not ask for: what was unused longest goes first.
+func (p *mirrorPlan) ration() {
+	vs := make([]Verdict, len(p.items))
+	for i, item := range p.items {
+		vs[i] = item.Verdict
+	}
+	spec, taken := p.seen.store.Spec.Purge, map[string][]*mirrorItem{}
+	vs = rationBy(budget(vs, int(spec.MaxDeletions)), spec, p.usage, func(i int, rest *removal) (freed int64) {
+		item := p.items[i]
+		taken[item.Repository] = append(taken[item.Repository], item)
+		ds, _ := p.seen.going(p.readings[item.Repository], item.path, taken[item.Repository])
+		for _, d := range ds {
+			freed = sum(freed, rest.remove(target{item.Repository, d}))
+		}
+		return freed
+	})
+	for i, item := range p.items {
+		item.Verdict = vs[i]
+	}
+}
+
+// conclude fills in the report.
+func (p *mirrorPlan) conclude(r *Report, store *v1alpha1.ArtifactStore) error {
+	vs, could := make([]Verdict, len(p.items)), map[string][]*mirrorItem{}
+	for i, item := range p.items {
+		vs[i] = item.Verdict
+		if item.Delete || item.Reason == OverBudget || item.Reason == NotNeeded || item.Reason == UsageUnknown {
+			could[item.Repository] = append(could[item.Repository], item)
+		}
+	}
+	r.judged(vs)
+	var mayGo []target
+	for repository, items := range could {
+		if seen := p.readings[repository]; seen.graph != nil {
+			ds, _ := p.seen.going(seen, pathOf(repository), items)
+			for _, d := range ds {
+				mayGo = append(mayGo, target{repository, d})
+			}
+		}
+	}
+	all := int64(0)
+	if p.usage.ledger != nil {
+		all = p.usage.ledger.without(mayGo)
+		if r.Reclaimed = all; !r.DryRun {
+			r.Reclaimed = p.usage.ledger.without(slices.Collect(maps.Keys(p.deleted)))
+		}
+	}
+	return r.end(store, p.usage, all, p.err)
+}
+
+// unneeded are the tags that nothing needs and that are still there, those first that have been so longest.
+func (p *mirrorPlan) unneeded() []v1alpha1.UnresolvedReference {
+	var all []v1alpha1.UnresolvedReference
+	for _, i := range p.items {
+		if i.orphan() && !i.Delete && i.Reason != InUse {
+			all = append(all, v1alpha1.UnresolvedReference{Repository: i.Repository, TagOrDigest: i.tag, Since: metav1.NewTime(i.since)})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b v1alpha1.UnresolvedReference) int { return a.Since.Compare(b.Since.Time) })
+	return all[:min(len(all), v1alpha1.MaxUnneeded)]
+}

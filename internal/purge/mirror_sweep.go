@@ -1,0 +1,287 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+const (
+	// mirrorWave is how many candidates are claimed and removed together. The cluster is read twice for each wave.
+	mirrorWave = 64
+	// mirrorVerify bounds the reading of the cluster after deletions, and what follows from it, also of a purge that was
+	// asked to stop.
+	mirrorVerify = 2 * time.Minute
+	// claimMessage is what a claimed Artifact says.
+	claimMessage = "Nothing uses the image, and a purge removes it from the mirror."
+)
+
+// mirrorSweep acts on a plan.
+//
+// Of each wave the Artifacts are claimed first (Releasing), by writes that fail if anybody else wrote (I13). Then the
+// cluster is read anew: what is used now is given back. What still is not goes from the registry, its bytes at hand. Then
+// the cluster is read once more: what is used by now is put back, and the Artifacts of the rest are deleted. A purge that
+// dies in between leaves Artifacts that are Releasing, which the next purge goes on with or gives back.
+type mirrorSweep struct {
+	cfg      Config
+	registry Registry
+	plan     *mirrorPlan
+
+	mu sync.Mutex
+	// held is how many bytes of image manifests are at hand for putting back.
+	held int
+	// over says why nothing can be deleted at all.
+	over error
+	// claims are what the claimed Artifacts were before.
+	claims map[string]claimed
+}
+
+// claimed is what an Artifact was before it was claimed.
+type claimed struct {
+	state v1alpha1.MirrorState
+	ready *metav1.Condition
+}
+
+// visited is what was removed in one repository.
+type visited struct {
+	repository, path string
+	items            []*mirrorItem
+	// gone are the image manifests that were deleted, in layers, parents first, and tags where tags were that went.
+	gone [][]registry.Manifest
+	tags map[string]string
+}
+
+// run removes wave after wave, and gives back what a purge that died has claimed and that stays.
+func (s *mirrorSweep) run(ctx context.Context) error {
+	var errs []error
+	s.claims = map[string]claimed{}
+	var going []*mirrorItem
+	for _, i := range s.plan.items {
+		switch {
+		case i.Delete:
+			going = append(going, i)
+		case !i.orphan() && i.Releasing() && i.DeletionTimestamp == nil && i.Reason != OverBudget && i.Reason != NotNeeded:
+			errs = append(errs, s.giveBack(ctx, i, false))
+		}
+	}
+	// What was unused longest goes first.
+	slices.SortStableFunc(going, func(a, b *mirrorItem) int { return a.UntaggedAt.Compare(b.UntaggedAt) })
+	for len(going) > 0 && ctx.Err() == nil && s.over == nil {
+		n := min(mirrorWave, len(going))
+		s.cfg.Log.Info("Removing from the mirror", "images", n, "left", len(going)-n)
+		errs = append(errs, s.wave(ctx, going[:n]))
+		going = going[n:]
+	}
+	for _, i := range going {
+		i.keep(Interrupted, "the purge ended before it came to it; the next one goes on")
+	}
+	if ctx.Err() != nil {
+		errs = append(errs, fmt.Errorf("stopped before its end (%w); run it again", context.Cause(ctx)))
+	}
+	return errors.Join(errs...)
+}
+
+// wave removes some candidates.
+func (s *mirrorSweep) wave(ctx context.Context, items []*mirrorItem) error {
+	if err := s.claim(ctx, items); err != nil {
+		return errors.Join(err, s.giveAllBack(ctx, items, Interrupted, "the purge ended before it came to it; the next one goes on"))
+	}
+	now, err := s.look(ctx)
+	if err != nil {
+		return errors.Join(err, s.giveAllBack(ctx, items, UseUnknown, err.Error()))
+	}
+	var errs []error
+	byRepository := map[string][]*mirrorItem{}
+	for _, i := range items {
+		if i.Delete && !s.again(now, i) {
+			errs = append(errs, s.giveBack(ctx, i, false))
+		}
+		if i.Delete {
+			byRepository[i.Repository] = append(byRepository[i.Repository], i)
+		}
+	}
+	visits, err := s.remove(ctx, now, byRepository)
+	return errors.Join(append(errs, err, s.settle(ctx, visits))...)
+}
+
+// again judges an item by what was read after it was claimed, and reports whether it still goes.
+func (s *mirrorSweep) again(now *mirrored, i *mirrorItem) bool {
+	if i.orphan() {
+		if now.tagged(i.path, i.tag, nil) {
+			i.keep(InUse, "an Artifact or a workload names the tag again")
+		}
+		return i.Delete
+	}
+	for _, n := range now.named[i.path] {
+		if a := now.artifacts[n]; a.UID == i.UID {
+			if v := now.judge(a); !v.Delete {
+				i.Verdict = v
+			}
+			i.mirroredImage = a
+			return i.Delete
+		}
+	}
+	i.keep(Held, "it was deleted while the purge ran")
+	return false
+}
+
+// look reads the cluster anew.
+func (s *mirrorSweep) look(ctx context.Context) (*mirrored, error) {
+	c, err := s.cfg.read(ctx, client.ObjectKeyFromObject(s.plan.seen.store))
+	if err == nil {
+		err = c.refusal
+	}
+	if err != nil {
+		return nil, err
+	}
+	var places []string
+	for _, i := range s.plan.items {
+		if i.orphan() {
+			places = append(places, i.path)
+		}
+	}
+	m, err := s.cfg.readMirror(ctx, c, places)
+	return &m, err
+}
+
+// claim marks the Artifacts as Releasing. One that somebody else wrote since it was read stays.
+func (s *mirrorSweep) claim(ctx context.Context, items []*mirrorItem) error {
+	for _, i := range items {
+		if i.orphan() {
+			continue
+		}
+		was := claimed{state: i.Status.State}
+		if c := apimeta.FindStatusCondition(i.Status.Conditions, v1alpha1.ConditionReady); c != nil {
+			was.ready = c.DeepCopy()
+		}
+		err := s.write(ctx, i, v1alpha1.MirrorReleasing, &metav1.Condition{Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonReleasing, Message: claimMessage})
+		switch {
+		case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+			i.keep(Held, "somebody else changed it while the purge ran")
+		case err != nil:
+			return fmt.Errorf("claiming Artifact %s: %w", i.Verdict.Artifact, err)
+		default:
+			s.claims[i.id()] = was
+		}
+	}
+	return nil
+}
+
+// write sets the state of an Artifact, unless somebody else wrote it since it was read.
+func (s *mirrorSweep) write(ctx context.Context, i *mirrorItem, state v1alpha1.MirrorState, ready *metav1.Condition) error {
+	is := i.mirroredImage.Artifact.DeepCopy()
+	before := client.MergeFromWithOptions(i.mirroredImage.Artifact.DeepCopy(), client.MergeFromWithOptimisticLock{})
+	is.Status.State = state
+	apimeta.RemoveStatusCondition(&is.Status.Conditions, v1alpha1.ConditionReady)
+	if ready != nil {
+		ready = ready.DeepCopy()
+		ready.Type, ready.ObservedGeneration = v1alpha1.ConditionReady, is.Generation
+		if ready.LastTransitionTime.IsZero() {
+			ready.LastTransitionTime = metav1.NewTime(s.cfg.Now())
+		}
+		is.Status.Conditions = append(is.Status.Conditions, *ready)
+	}
+	if err := s.cfg.Client.Status().Patch(ctx, is, before); err != nil {
+		return err
+	}
+	i.mirroredImage.Artifact = is
+	return nil
+}
+
+// giveBack gives an Artifact back that stays: as it was when it was claimed, if nothing of its copy was removed. Otherwise
+// it is copied again, unless the registry still has all of it.
+func (s *mirrorSweep) giveBack(ctx context.Context, i *mirrorItem, removed bool) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	was, mine := s.claims[i.id()]
+	if i.orphan() || !mine && !i.Releasing() {
+		return nil
+	}
+	again := &metav1.Condition{Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonPending, Message: "A purge began to remove it from the mirror, and it is used again. It is copied again."}
+	if !mine || removed || was.state == v1alpha1.MirrorReleasing {
+		was = claimed{state: v1alpha1.MirrorPending, ready: again}
+		if s.whole(ctx, i) {
+			was = claimed{state: v1alpha1.MirrorPresent, ready: &metav1.Condition{Status: metav1.ConditionTrue, Reason: string(v1alpha1.MirrorPresent), Message: "The mirror has all of the image."}}
+		}
+	}
+	for range settleTries {
+		err := s.write(ctx, i, was.state, was.ready)
+		if !apierrors.IsConflict(err) {
+			if client.IgnoreNotFound(err) != nil {
+				return fmt.Errorf("giving back Artifact %s: %w", i.Verdict.Artifact, err)
+			}
+			return nil
+		}
+		var now v1alpha1.Artifact
+		if err := s.cfg.Client.Get(ctx, client.ObjectKeyFromObject(i.mirroredImage.Artifact), &now); err != nil {
+			return client.IgnoreNotFound(err)
+		}
+		if i.mirroredImage.Artifact = &now; !now.Releasing() {
+			return nil // somebody else has
+		}
+	}
+	return fmt.Errorf("giving back Artifact %s: others keep writing it; the next purge does", i.Verdict.Artifact)
+}
+
+// whole reports whether the registry has all of an Artifact's copy, under the name by which nodes pull it.
+func (s *mirrorSweep) whole(ctx context.Context, i *mirrorItem) bool {
+	reference := i.image.Digest
+	if reference == "" {
+		reference = i.image.Tag
+	}
+	found, err := s.registry.Resolve(ctx, i.Repository, reference)
+	return err == nil && (i.Status.Digest == "" || found.Digest.String() == i.Status.Digest)
+}
+
+// giveAllBack keeps what of a wave nothing has been done with.
+func (s *mirrorSweep) giveAllBack(ctx context.Context, items []*mirrorItem, why Reason, message string) error {
+	errs := make([]error, 0, len(items))
+	for _, i := range items {
+		if i.Delete {
+			i.keep(why, message)
+			errs = append(errs, s.giveBack(ctx, i, false))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// remove removes from the registry what goes with the items of each repository.
+func (s *mirrorSweep) remove(ctx context.Context, now *mirrored, byRepository map[string][]*mirrorItem) ([]*visited, error) {
+	var visits []*visited
+	var errs failures
+	var g errgroup.Group
+	g.SetLimit(cap(s.plan.reader.slots))
+	for repository, items := range byRepository {
+		v := &visited{repository: repository, path: pathOf(repository), items: items, tags: map[string]string{}}
+		visits = append(visits, v)
+		g.Go(func() error {
+			errs.add(s.visit(ctx, now, v))
+			return nil // one repository does not stop another
+		})
+	}
+	_ = g.Wait()
+	return visits, errs.join()
+}
+
+// learnt is what the purge showed of the registry's deletion, "" for nothing.
+func (s *mirrorSweep) learnt() v1alpha1.Support {
+	switch {
+	case errors.Is(s.over, registry.ErrUnsupported):
+		return v1alpha1.Unsupported
+	case len(s.plan.deleted) > 0:
+		return v1alpha1.Supported
+	}
+	return ""
+}

@@ -1,0 +1,424 @@
+package purge
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/workload"
+)
+
+// verdicts are those of a report, by Artifact or image.
+func verdictsOf(r Report) map[string]string {
+	all := map[string]string{}
+	for _, v := range r.Verdicts {
+		name, verdict := v.Image, "keep "
+		if ns, _, ok := strings.Cut(v.Artifact, "/"); ok {
+			name = ns + " " + v.Image
+		}
+		if v.Delete {
+			verdict = "delete "
+		}
+		all[name] = verdict + string(v.Reason)
+	}
+	return all
+}
+
+func (w *mirrorWorld) wantVerdicts(orphan string) map[string]string {
+	return map[string]string{
+		"ran " + unusedImage: "delete Unneeded", "ran " + usedImage: "keep InUse", "ran " + graceImage: "keep GracePeriod", "ran " + sharedImage: "delete Unneeded",
+		"core " + sharedImage: "keep InUse", "ran " + keptImage: "keep Kept", "ran " + indexImage: "delete Unneeded", "ran " + w.pinnedImage(): "delete Unneeded", orphanImage: orphan,
+	}
+}
+
+func TestThePurgeOfTheMirrorRemovesWhatNothingUses(t *testing.T) {
+	t.Parallel()
+	w := newMirrorWorld(t)
+	report, err := w.run()
+	w.must(err)
+	if diff := cmp.Diff(w.wantVerdicts("keep GracePeriod"), verdictsOf(report)); diff != "" {
+		t.Errorf("verdicts: -want +got\n%s", diff)
+	}
+	w.mustHave(usedImage, graceImage, sharedImage, keptImage, orphanImage)
+	for _, gone := range []string{unusedImage, indexImage, w.pinnedImage()} {
+		if w.there(gone) || w.digestThere(gone, gone) || w.now("ran", gone) != nil {
+			t.Errorf("%s is still there", gone)
+		}
+	}
+	if w.digestThere(indexImage, "amd64") || w.digestThere(indexImage, "signature") {
+		t.Error("parts of an index or its signature are still there")
+	}
+	if w.now("ran", sharedImage) != nil || w.now("core", sharedImage) == nil {
+		t.Error("of two Artifacts of one image, the one that nothing uses goes alone")
+	}
+	var s v1alpha1.ArtifactStore
+	w.must(w.get(&s, v1alpha1.MirrorName))
+	if len(s.Status.Unneeded) != 1 || s.Status.LastPurge == nil || s.Status.LastPurge.Deleted != 4 || s.Status.LastPurge.Outcome != v1alpha1.PurgeSucceeded {
+		t.Fatalf("the store's status is %+v", s.Status)
+	}
+
+	w.later(25 * time.Hour)
+	report, err = w.run()
+	w.must(err)
+	if got := verdictsOf(report)[orphanImage]; got != "delete Unneeded" || w.there(orphanImage) || w.digestThere(orphanImage, orphanImage) {
+		t.Errorf("the tag that no Artifact names: %s", got)
+	}
+	w.must(w.get(&s, v1alpha1.MirrorName))
+	if len(s.Status.Unneeded) != 0 {
+		t.Errorf("still unneeded is %v", s.Status.Unneeded)
+	}
+	w.mustHave(usedImage, sharedImage, keptImage)
+}
+
+func TestI8ADryRunOfTheMirrorWritesNothing(t *testing.T) {
+	t.Parallel()
+	w := newMirrorWorld(t)
+	cfg := w.config()
+	cfg.DryRun = true
+	report, err := Run(t.Context(), cfg)
+	w.must(err)
+	if diff := cmp.Diff(w.wantVerdicts("keep GracePeriod"), verdictsOf(report)); diff != "" {
+		t.Errorf("verdicts: -want +got\n%s", diff)
+	}
+	if w.gate.writes != 0 || w.Writes() != 0 || report.Reclaimed == 0 {
+		t.Errorf("%d writes, of the registry %d; %d bytes would be reclaimed", w.gate.writes, w.Writes(), report.Reclaimed)
+	}
+}
+
+func TestWhyAnArtifactStays(t *testing.T) {
+	t.Parallel()
+	base := func(change func(*v1alpha1.Artifact)) mirroredImage {
+		a := &v1alpha1.Artifact{ObjectMeta: metav1.ObjectMeta{Namespace: "ran", Name: "a", UID: "a"}, Spec: v1alpha1.ArtifactSpec{SourceArtifact: unusedImage}}
+		a.Status.UnusedSince = ago(30)
+		change(a)
+		i, err := mirroredImage{Artifact: a}, error(nil)
+		i.image, err = parseFor(a)
+		i.invalid = err
+		return i
+	}
+	use := func(namespace, tag, digest string) map[workload.Use]bool {
+		return map[workload.Use]bool{{Holder: deploymentIn(namespace), Repository: "r.example/acme/upf", Tag: tag, Digest: digest}: true}
+	}
+	d1 := d("one").String()
+	tests := map[string]struct {
+		reason string
+		change func(*v1alpha1.Artifact)
+		uses   map[workload.Use]bool
+		want   Reason
+	}{
+		"Unneeded":  {"nothing uses it for longer than the grace", func(*v1alpha1.Artifact) {}, nil, Unneeded},
+		"InUse":     {"by its tag, whatever the status says", func(*v1alpha1.Artifact) {}, use("ran", "1", ""), InUse},
+		"Digest":    {"by its digest", func(a *v1alpha1.Artifact) { a.Status.Digest = d1 }, use("ran", "", d1), InUse},
+		"Pinned":    {"a tag beside a digest is for people", func(a *v1alpha1.Artifact) { a.Spec.SourceArtifact = unusedImage + "@" + d1 }, use("ran", "1", ""), Unneeded},
+		"Elsewhere": {"another namespace has its own", func(*v1alpha1.Artifact) {}, use("core", "1", ""), Unneeded},
+		"InGrace":   {"not for long enough", func(a *v1alpha1.Artifact) { a.Status.UnusedSince = ago(23) }, nil, GracePeriod},
+		"NotSeen":   {"the manager has not looked yet", func(a *v1alpha1.Artifact) { a.Status.UnusedSince = nil }, nil, GracePeriod},
+		"Kept":      {"somebody wants it", func(a *v1alpha1.Artifact) { a.Annotations = map[string]string{v1alpha1.AnnotationKeep: "no"} }, nil, Kept},
+		"NoImage":   {"what it is of is unknown", func(a *v1alpha1.Artifact) { a.Spec.SourceArtifact = "UPF" }, nil, Unreadable},
+		"Deleting":  {"somebody else deletes it", func(a *v1alpha1.Artifact) { a.DeletionTimestamp = ago(1) }, nil, Held},
+		"Ending":    {"its namespace ends", func(a *v1alpha1.Artifact) { a.Namespace = "ending" }, nil, NamespaceTerminating},
+		"Claimed":   {"by a purge that died", func(a *v1alpha1.Artifact) { a.Status.State = v1alpha1.MirrorReleasing }, nil, Unneeded},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := mirrored{cluster: cluster{store: aStore(), now: now}, ending: map[string]bool{"ending": true}, own: workload.NewReading(now, tc.uses).ByNamespace()}
+			if got := m.judge(base(tc.change)); got.Reason != tc.want || got.Delete != (tc.want == Unneeded) || got.Message == "" {
+				t.Errorf("%s: %+v", tc.reason, got)
+			}
+		})
+	}
+}
+
+// The purge of the mirror dies after each of its writes, and another one goes on: at no step is anything lost that is used.
+func TestI4AnInterruptedPurgeOfTheMirrorIsTakenUp(t *testing.T) {
+	t.Parallel()
+	whole := newMirrorWorld(t)
+	_, err := whole.run()
+	whole.must(err)
+	for n := range whole.gate.writes {
+		for _, lost := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%d lost %t", n, lost), func(t *testing.T) {
+				t.Parallel()
+				w := newMirrorWorld(t)
+				w.gate.left, w.gate.lost = n, lost
+				if _, err := w.run(); err == nil && n > 0 && !lost {
+					t.Logf("write %d is not missed", n)
+				}
+				w.gate.open()
+				w.mustHave(usedImage, graceImage, sharedImage, keptImage, orphanImage)
+				report, err := w.run()
+				w.must(err)
+				for _, v := range report.Verdicts {
+					if v.Reason == Interrupted || v.Reason == UseUnknown {
+						t.Errorf("%s is %s", v.Image, v.Reason)
+					}
+				}
+				w.mustHave(usedImage, graceImage, sharedImage, keptImage, orphanImage)
+				for _, gone := range []string{unusedImage, indexImage, w.pinnedImage()} {
+					if w.there(gone) || w.digestThere(gone, gone) || w.now("ran", gone) != nil {
+						t.Errorf("%s is still there", gone)
+					}
+				}
+				for _, stays := range []string{usedImage, graceImage, keptImage} {
+					if a := w.now("ran", stays); a == nil || a.Status.State != v1alpha1.MirrorPresent {
+						t.Errorf("the Artifact of %s is %+v", stays, a)
+					}
+				}
+			})
+		}
+	}
+}
+
+// What a purge that died has claimed is used again: it is given back, and copied again if its copy is no longer whole.
+func TestI4WhatWasClaimedIsGivenBackWhenItIsUsed(t *testing.T) {
+	t.Parallel()
+	whole := newMirrorWorld(t)
+	_, err := whole.run()
+	whole.must(err)
+	for n := range whole.gate.writes {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			w := newMirrorWorld(t)
+			w.gate.left = n
+			_, _ = w.run()
+			w.gate.open()
+			all := []string{unusedImage, indexImage, w.pinnedImage()}
+			for _, image := range all {
+				w.use("ran", image)
+			}
+			_, err := w.run()
+			w.must(err)
+			for _, image := range all {
+				a := w.now("ran", image)
+				switch {
+				case a == nil: // it had gone before it was used
+				case a.Status.State == v1alpha1.MirrorPresent && !w.there(image):
+					t.Errorf("%s is Present, and its copy has gone", image)
+				case a.Status.State != v1alpha1.MirrorPresent && a.Status.State != v1alpha1.MirrorPending:
+					t.Errorf("%s stays %s", image, a.Status.State)
+				case a.Status.State == v1alpha1.MirrorPending && w.there(image):
+					t.Errorf("%s has its copy and is to be copied again", image)
+				}
+			}
+		})
+	}
+}
+
+// A use of everything appears while the purge runs, before each of its readings.
+func TestI3AUseThatAppearsDuringThePurgeOfTheMirror(t *testing.T) {
+	t.Parallel()
+	for n := 1; n <= 3; n++ {
+		t.Run(fmt.Sprint("reading ", n), func(t *testing.T) {
+			t.Parallel()
+			w := newMirrorWorld(t)
+			all := []string{unusedImage, indexImage, w.pinnedImage()}
+			w.onRead = func(at int) {
+				if at == n {
+					for _, image := range all {
+						w.use("ran", image)
+					}
+				}
+			}
+			report, err := w.run()
+			w.must(err)
+			w.mustHave(append(all, usedImage)...)
+			if !w.digestThere(indexImage, "amd64") || !w.digestThere(indexImage, "signature") {
+				t.Error("the index is back without its parts")
+			}
+			for _, image := range all {
+				if a := w.now("ran", image); a == nil || a.Status.State != v1alpha1.MirrorPresent {
+					t.Errorf("the Artifact of %s is %+v", image, a)
+				}
+				if got := verdictsOf(report)["ran "+image]; got != "keep InUse" {
+					t.Errorf("the verdict of %s is %s", image, got)
+				}
+			}
+		})
+	}
+}
+
+// Another namespace begins to use an image while it is removed: its Artifact was Present without a copy of its own.
+func TestI3AnotherArtifactOfTheImageAppears(t *testing.T) {
+	t.Parallel()
+	w := newMirrorWorld(t)
+	var once bool
+	w.hooks.onDelete = func(string, digest.Digest) {
+		if !once {
+			once = true
+			w.must(w.raw.Create(t.Context(), w.artifact("core", unusedImage, 0)))
+		}
+	}
+	_, err := w.run()
+	w.must(err)
+	w.mustHave(unusedImage)
+	if a := w.now("ran", unusedImage); a == nil || a.Status.State != v1alpha1.MirrorPresent {
+		t.Errorf("the first Artifact is %+v", a)
+	}
+}
+
+// What cannot be put back is copied again.
+func TestWhatCannotBePutBackIsCopiedAgain(t *testing.T) {
+	t.Parallel()
+	w := newMirrorWorld(t)
+	w.onRead = func(at int) {
+		if at == 3 {
+			w.use("ran", unusedImage)
+			w.Intercept(refuseManifests)
+		}
+	}
+	_, err := w.run()
+	w.must(err)
+	w.Intercept(nil)
+	if a := w.now("ran", unusedImage); a == nil || a.Status.State != v1alpha1.MirrorPending {
+		t.Errorf("the Artifact is %+v", a)
+	}
+}
+
+func TestI2WhoUsesTheMirrorCannotBeRead(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]struct {
+		reason Reason
+		state  v1alpha1.MirrorState
+	}{1: {"", v1alpha1.MirrorPresent}, 2: {UseUnknown, v1alpha1.MirrorPresent}, 3: {UseUnknown, v1alpha1.MirrorReleasing}} {
+		t.Run(fmt.Sprint("reading ", n), func(t *testing.T) {
+			t.Parallel()
+			w := newMirrorWorld(t)
+			w.onRead = func(at int) {
+				if at == n {
+					w.mu.Lock()
+					defer w.mu.Unlock()
+					w.sources = []v1alpha1.WorkloadSourceStatus{{Name: v1alpha1.WorkloadPods, State: v1alpha1.WorkloadsDenied, Message: "pods is forbidden"}}
+				}
+			}
+			report, err := w.run()
+			if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "pods is forbidden") {
+				t.Errorf("the error is %v", err)
+			}
+			a := w.now("ran", unusedImage)
+			if a == nil || a.Status.State != want.state || n < 3 && !w.there(unusedImage) {
+				t.Errorf("the Artifact is %+v", a)
+			}
+			if want.reason != "" && verdictsOf(report)["ran "+unusedImage] != "keep "+string(want.reason) {
+				t.Errorf("the verdicts are %v", verdictsOf(report))
+			}
+			w.mustHave(usedImage, sharedImage)
+		})
+	}
+}
+
+func TestWhatTheRegistryRefusesToDeleteStays(t *testing.T) {
+	t.Parallel()
+	w := newMirrorWorld(t)
+	w.Intercept(refuseDigests)
+	report, err := w.run()
+	if !errors.Is(err, registry.ErrDenied) || verdictsOf(report)["ran "+unusedImage] != "keep Denied" {
+		t.Errorf("%v: the verdicts are %v", err, verdictsOf(report))
+	}
+	w.Intercept(nil)
+	w.mustHave(unusedImage, indexImage, usedImage)
+	if a := w.now("ran", unusedImage); a.Status.State != v1alpha1.MirrorPresent || a.Status.UnusedSince == nil {
+		t.Errorf("the Artifact is %+v", a.Status)
+	}
+}
+
+func TestThePurgeOfTheMirrorStopsAtItsBounds(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason string
+		change func(*v1alpha1.PurgeSpec)
+		want   []string // of the verdicts of what may go, those unused longest first
+	}{
+		"MaxDeletions": {"the image that was unused longest goes", func(p *v1alpha1.PurgeSpec) { p.MaxDeletions = 1 }, []string{"delete Unneeded", "keep OverBudget", "keep OverBudget"}},
+		"Threshold":    {"nothing goes below it", func(p *v1alpha1.PurgeSpec) { p.ThresholdPercent = 90 }, []string{"keep NotNeeded", "keep NotNeeded", "keep NotNeeded"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newMirrorWorld(t, func(s *v1alpha1.ArtifactStore) {
+				s.Spec.Capacity = new(resource.MustParse("1Gi"))
+				tc.change(&s.Spec.Purge)
+			})
+			report, err := w.run()
+			w.must(err)
+			var got []string
+			for _, image := range []string{w.pinnedImage(), indexImage, unusedImage} {
+				got = append(got, verdictsOf(report)["ran "+image])
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// Images can share what they are made of in a repository, and a tag can have moved on since an Artifact was copied.
+func TestOnlyWhatNothingElseLeadsToGoes(t *testing.T) {
+	t.Parallel()
+	w := newMirrorWorld(t)
+	i := w.imageOf(unusedImage)
+	m, err := w.client.Manifest(t.Context(), i.MirrorRepository(), w.digest[unusedImage])
+	w.must(err)
+	w.must(w.client.Put(t.Context(), i.MirrorRepository(), "stable", m))
+	stable := strings.TrimSuffix(unusedImage, ":1") + ":stable"
+	w.digest[stable] = w.digest[unusedImage]
+	w.must(w.raw.Create(t.Context(), w.artifact("core", stable, 0)))
+	_, err = w.run()
+	w.must(err)
+	w.mustHave(stable)
+	if w.there(unusedImage) || w.now("ran", unusedImage) != nil {
+		t.Error("the tag that nothing uses is still there")
+	}
+}
+
+func TestAStoreThatIsNotTheMirrorIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newMirrorWorld(t, func(s *v1alpha1.ArtifactStore) { s.Spec.Registry.ClusterRegistry.Prefix = "acme" })
+	if _, err := w.run(); !errors.Is(err, ErrRefused) || w.gate.writes != 0 {
+		t.Errorf("the error is %v after %d writes", err, w.gate.writes)
+	}
+}
+
+func TestAnArtifactThatChangedIsNotClaimed(t *testing.T) {
+	t.Parallel()
+	w := newMirrorWorld(t)
+	w.onRead = func(at int) {
+		if at == 1 { // after the list of Artifacts
+			a := w.now("ran", unusedImage)
+			a.Status.CopiedPercent = new(int32(7))
+			w.must(w.raw.Status().Update(t.Context(), a))
+		}
+	}
+	report, err := w.run()
+	w.must(err)
+	w.mustHave(unusedImage)
+	if a := w.now("ran", unusedImage); a == nil || a.Releasing() || verdictsOf(report)["ran "+unusedImage] != "keep Held" {
+		t.Errorf("the Artifact is %+v: %s", a, verdictsOf(report)["ran "+unusedImage])
+	}
+}
+
+func TestAClaimedArtifactSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newMirrorWorld(t)
+	w.hooks.onDelete = func(string, digest.Digest) {
+		a := w.now("ran", unusedImage)
+		if a == nil {
+			return
+		}
+		ready := apimeta.FindStatusCondition(a.Status.Conditions, v1alpha1.ConditionReady)
+		if !a.Releasing() || ready == nil || ready.Reason != v1alpha1.ReasonReleasing || ready.LastTransitionTime.IsZero() {
+			t.Errorf("something is deleted while the Artifact is %+v", a.Status)
+		}
+	}
+	_, err := w.run()
+	w.must(err)
+}

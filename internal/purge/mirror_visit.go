@@ -1,0 +1,252 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// visit removes tags and digests of one repository. After an error what was removed is put back, and its items are given
+// back.
+func (s *mirrorSweep) visit(ctx context.Context, now *mirrored, v *visited) error {
+	err := s.removeFrom(ctx, now, v)
+	if err == nil {
+		return nil
+	}
+	why := Unreadable
+	switch {
+	case ctx.Err() != nil:
+		why = Interrupted
+	case errors.Is(err, registry.ErrDenied):
+		why = Denied
+	case errors.Is(err, registry.ErrUnsupported):
+		why = Unsupported
+	}
+	s.mu.Lock()
+	if why == Unsupported {
+		s.over = err
+	}
+	s.mu.Unlock()
+	return errors.Join(err, s.restore(ctx, v, why, err.Error()))
+}
+
+func (s *mirrorSweep) removeFrom(ctx context.Context, now *mirrored, v *visited) error {
+	r := s.plan.reader.read(ctx, v.repository, now.starts(v.path))
+	if r.err != nil {
+		return fmt.Errorf("reading %s: %w", v.repository, r.err)
+	}
+	ds, tags := now.going(r, v.path, v.items)
+	for _, tag := range tags {
+		v.tags[tag] = r.graph.Target(tag).String() // before it: what was removed may not be known to be
+		if err := s.registry.Untag(ctx, v.repository, tag); err != nil {
+			return err
+		}
+	}
+	for _, layer := range r.graph.Layers(ds) {
+		v.gone = append(v.gone, nil)
+		for _, d := range layer {
+			if err := s.deleteOne(ctx, v, d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// deleteOne deletes a digest, whose bytes are kept.
+func (s *mirrorSweep) deleteOne(ctx context.Context, v *visited, d digest.Digest) error {
+	m, err := s.plan.reader.whole(ctx, target{v.repository, d})
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	last := len(v.gone) - 1
+	v.gone[last] = append(v.gone[last], m)
+	s.mu.Lock()
+	if s.held += len(m.Bytes); s.held > maxHeld {
+		err = fmt.Errorf("%w: the image manifests of one wave have more than %d bytes; run the purge again", registry.ErrUnreadable, maxHeld)
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if err := s.registry.Delete(ctx, v.repository, d); !errors.Is(err, registry.ErrNotFound) {
+		return err
+	}
+	return nil
+}
+
+// settle looks at the cluster once more after deletions, puts back what is used by now, and deletes the Artifacts of the
+// rest. It also does when the purge was asked to stop. Where it cannot look, the Artifacts stay Releasing for the next purge.
+func (s *mirrorSweep) settle(ctx context.Context, visits []*visited) error {
+	defer func() { s.held = 0 }()
+	visits = slices.DeleteFunc(visits, func(v *visited) bool {
+		return !slices.ContainsFunc(v.items, func(i *mirrorItem) bool { return i.Delete })
+	})
+	if len(visits) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mirrorVerify)
+	defer cancel()
+	after, err := s.look(ctx)
+	if err != nil {
+		for _, v := range visits {
+			v.keep(UseUnknown, "its copy was removed, and it could not be read afterwards who uses it; the next purge goes on")
+		}
+		return fmt.Errorf("looking who uses what was removed: %w", err)
+	}
+	var errs []error
+	for _, v := range visits {
+		if why := v.neededBy(after); why != "" {
+			s.cfg.Log.Info("Putting back what is used again", "repository", v.repository, "why", why)
+			errs = append(errs, s.restore(ctx, v, InUse, why))
+			continue
+		}
+		errs = append(errs, s.finish(ctx, after, v))
+	}
+	return errors.Join(errs...)
+}
+
+func (v *visited) keep(why Reason, message string) {
+	for _, i := range v.items {
+		if i.Delete {
+			i.keep(why, message)
+		}
+	}
+}
+
+// neededBy says who needs by now what was removed; "" for nobody. It is pure.
+func (v *visited) neededBy(after *mirrored) string {
+	mine, gone := map[string]bool{}, map[string]bool{}
+	for _, i := range v.items {
+		if mine[i.id()] = true; i.orphan() {
+			continue
+		}
+		if use := after.use(i.mirroredImage); use != "" { // also if an earlier purge removed its copy
+			return use
+		}
+	}
+	for _, layer := range v.gone {
+		for _, m := range layer {
+			gone[m.Descriptor.Digest.String()] = true
+		}
+	}
+	for _, u := range after.used[v.path] {
+		if _, tagged := v.tags[u.Tag]; gone[u.Digest] || tagged && u.Digest == "" {
+			return u.String()
+		}
+	}
+	for _, n := range after.named[v.path] {
+		a := after.artifacts[n]
+		if mine[string(a.UID)] {
+			continue
+		}
+		if _, tagged := v.tags[a.image.Tag]; tagged && a.image.Digest == "" || gone[a.image.Digest] || gone[a.Status.Digest] {
+			return "Artifact " + a.Namespace + "/" + a.Name + " names it"
+		}
+	}
+	return ""
+}
+
+// restore puts back what was removed from a repository, parts first, and gives its items back. What cannot be put back is
+// copied again.
+func (s *mirrorSweep) restore(ctx context.Context, v *visited, why Reason, message string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), verifyTimeout)
+	defer cancel()
+	removed := len(v.tags) > 0
+	var lost error
+	restored := map[string]bool{}
+	for _, layer := range slices.Backward(v.gone) {
+		for _, m := range layer {
+			removed = true
+			restored[m.Descriptor.Digest.String()] = true
+			lost = errors.Join(lost, s.registry.Restore(ctx, v.repository, m, v.tagsAt(m.Descriptor.Digest.String())))
+		}
+	}
+	for tag, d := range v.tags { // of digests that were not deleted
+		if restored[d] || d == "" {
+			continue
+		}
+		m, err := s.registry.Manifest(ctx, v.repository, digest.Digest(d))
+		if err == nil {
+			err = s.registry.Restore(ctx, v.repository, m, []string{tag})
+		}
+		lost = errors.Join(lost, err)
+	}
+	if lost != nil {
+		s.cfg.Log.Warn("Not all could be put back; it is copied again", "repository", v.repository, "error", lost)
+	}
+	v.keep(why, message)
+	var errs []error
+	for _, i := range v.items {
+		errs = append(errs, s.giveBack(ctx, i, removed))
+	}
+	return errors.Join(errs...)
+}
+
+func (v *visited) tagsAt(d string) (tags []string) {
+	for tag, at := range v.tags {
+		if at == d {
+			tags = append(tags, tag)
+		}
+	}
+	slices.Sort(tags)
+	return tags
+}
+
+// finish deletes the Artifacts of a repository from which their copies have gone.
+func (s *mirrorSweep) finish(ctx context.Context, after *mirrored, v *visited) error {
+	s.mu.Lock()
+	for _, layer := range v.gone {
+		for _, m := range layer {
+			s.plan.deleted[target{v.repository, m.Descriptor.Digest}] = true
+		}
+	}
+	s.mu.Unlock()
+	var errs []error
+	for _, i := range v.items {
+		if !i.Delete || i.orphan() {
+			continue
+		}
+		errs = append(errs, s.finishOne(ctx, after, i))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *mirrorSweep) finishOne(ctx context.Context, after *mirrored, i *mirrorItem) error {
+	for _, n := range after.named[i.path] {
+		if a := after.artifacts[n]; a.UID == i.UID {
+			i.mirroredImage = a
+		}
+	}
+	for range settleTries {
+		a := i.mirroredImage.Artifact
+		if a.Status.UnusedSince == nil || !a.Releasing() || a.Kept() { // somebody saw a use, or wants it
+			i.keep(InUse, "it was used again while the purge ran")
+			return s.giveBack(ctx, i, true)
+		}
+		err := s.cfg.Client.Delete(ctx, a, client.Preconditions{UID: &a.UID, ResourceVersion: &a.ResourceVersion})
+		if err == nil || apierrors.IsNotFound(err) {
+			return nil
+		}
+		if !apierrors.IsConflict(err) {
+			return fmt.Errorf("deleting Artifact %s, whose copy has gone: %w", i.Verdict.Artifact, err)
+		}
+		var now v1alpha1.Artifact
+		if err := s.cfg.Client.Get(ctx, client.ObjectKeyFromObject(a), &now); err != nil {
+			return client.IgnoreNotFound(err)
+		}
+		i.mirroredImage.Artifact = &now
+	}
+	return fmt.Errorf("deleting Artifact %s, whose copy has gone: others keep writing it; the next purge goes on", i.Verdict.Artifact)
+}

@@ -1,0 +1,124 @@
+package rewrite
+
+import (
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// Rules say which images are mirrored, and whose. The zero Rules are those without a mirror: none, nobody's.
+type Rules struct {
+	// address is that of spec.mirror.pullAddress; "" while it is not known.
+	address string
+	policy  v1alpha1.RewritePolicy
+	all     bool
+	// known are the locations of the stores, if not all images are mirrored.
+	known []v1alpha1.RegistryLocation
+	// own are the hosts of the registry that nfo ships, as pods and clients name them.
+	own []v1alpha1.RegistryLocation
+	// never are images that stay as they are; see Without.
+	never []Image
+	// namespace is the mirror's; selector is nil for no namespace at all.
+	namespace string
+	selector  labels.Selector
+}
+
+// NewRules reads the rules from the mirror's store and the other stores of the cluster. Without a mirror, and with one
+// that is being deleted, they are the zero Rules.
+func NewRules(mirror *v1alpha1.ArtifactStore, stores []v1alpha1.ArtifactStore) Rules {
+	if mirror == nil || mirror.Spec.Mirror == nil || !mirror.DeletionTimestamp.IsZero() {
+		return Rules{}
+	}
+	m := mirror.Spec.Mirror
+	r := Rules{address: m.PullAddress, policy: m.Rewrite, all: m.Images == v1alpha1.MirrorAll, namespace: mirror.Namespace, selector: labels.Everything()}
+	if m.NamespaceSelector != nil {
+		// One that cannot be read selects nothing.
+		r.selector, _ = metav1.LabelSelectorAsSelector(m.NamespaceSelector)
+	}
+	r.own = append(r.own, v1alpha1.RegistryLocation{Host: v1alpha1.ClusterRegistryHost})
+	if host, _, _ := strings.Cut(m.PullAddress, "/"); host != "" {
+		r.own = append(r.own, v1alpha1.RegistryLocation{Host: strings.ToLower(host)})
+	}
+	r.addOwn(mirror)
+	for i := range stores {
+		if stores[i].InClusterRegistry() {
+			r.addOwn(&stores[i])
+		} else if at, err := stores[i].Location(); err == nil && !r.all {
+			r.known = append(r.known, at)
+		}
+	}
+	return r
+}
+
+// addOwn adds the address at which clients find a store in the registry that nfo ships.
+func (r *Rules) addOwn(s *v1alpha1.ArtifactStore) {
+	if at, err := v1alpha1.ParseRegistryURL(s.Status.URL); err == nil && !r.inOwn(at) {
+		r.own = append(r.own, v1alpha1.RegistryLocation{Host: at.Host})
+	}
+}
+
+func (r *Rules) inOwn(at v1alpha1.RegistryLocation) bool {
+	for _, own := range r.own {
+		if own.SameRegistry(at) {
+			return true
+		}
+	}
+	return false
+}
+
+// Without returns rules that leave one image more as it is: that of nfo, by which the mirror comes up (R6). A
+// reference that cannot be read changes nothing.
+func (r Rules) Without(image string) Rules {
+	if i, err := Parse(image); err == nil {
+		r.never = append(r.never[:len(r.never):len(r.never)], i)
+	}
+	return r
+}
+
+// Mirrors reports whether an image is mirrored. Those of the registry that nfo ships never are.
+func (r Rules) Mirrors(i Image) bool {
+	if r.selector == nil {
+		return false
+	}
+	at := v1alpha1.RegistryLocation{Host: i.Host, Prefix: i.Repository}
+	if r.inOwn(at) {
+		return false
+	}
+	for _, never := range r.never {
+		if never.Host == i.Host && never.Repository == i.Repository {
+			return false
+		}
+	}
+	if r.all {
+		return true
+	}
+	for _, store := range r.known {
+		if store.Contains(at) {
+			return true
+		}
+	}
+	return false
+}
+
+// Namespace reports whether the workloads of a namespace are mirrored. Those of the mirror's own namespace, which is
+// the operator's, never are (R6).
+func (r Rules) Namespace(name string, of map[string]string) bool {
+	return r.selector != nil && name != r.namespace && r.selector.Matches(labels.Set(of))
+}
+
+// Address is what stands before an image in a pod that pulls from the mirror; "" while it is not known.
+func (r Rules) Address() string { return r.address }
+
+// Policy says when a pod pulls from the mirror. Without a mirror, and without an address, it is Never.
+func (r Rules) Policy() v1alpha1.RewritePolicy {
+	switch {
+	case r.selector == nil || r.address == "":
+		return v1alpha1.RewriteNever
+	case r.policy == "":
+		return v1alpha1.RewritePresent
+	}
+	return r.policy
+}
