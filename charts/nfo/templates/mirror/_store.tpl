@@ -1,10 +1,10 @@
 {{/* What stands before an image's name in pods that pull from the mirror: spec.mirror.pullAddress of its store. */}}
 {{- define "nfo.mirrorPullAddress" -}}
 {{- $service := .Values.registry.service }}
-{{- $access := dig "nodeAccess" "Agent" .Values.mirror }}
+{{- $access := .Values.mirror.nodeAccess }}
 {{- if eq $access "NodePort" }}127.0.0.1:{{ $service.nodePort }}/mirror.nfo.dev
-{{- else if eq $access "ClusterIP" }}{{ $service.clusterIP }}/mirror.nfo.dev
-{{- else }}127.0.0.1:{{ dig "agent" "port" 7439 .Values.mirror }}
+{{- else if eq $access "ClusterIP" }}{{ include "nfo.registryAddress" . }}/mirror.nfo.dev
+{{- else }}127.0.0.1:{{ .Values.mirror.agent.port }}
 {{- end }}
 {{- end }}
 
@@ -21,7 +21,7 @@ make the store itself: on a first installation its kind and the webhooks do not 
 {{- if .Values.registry.collection.untagged }}
 {{- fail "\n\nmirror.enabled and registry.collection.untagged cannot both be true: images that pods name by digest have no tag in the mirror, and the collection would delete them.\n" }}
 {{- end }}
-{{- $runtime := eq (dig "nodeAccess" "Agent" $mirror) "RuntimeMirror" }}
+{{- $runtime := eq $mirror.nodeAccess "RuntimeMirror" }}
 {{- $spec := dict "images" $mirror.images "rewrite" (ternary "Never" $mirror.rewrite $runtime) "refreshPeriod" $mirror.refreshPeriod "pullAddress" ($mirror.pullAddress | default (include "nfo.mirrorPullAddress" .)) }}
 {{- with $mirror.namespaceSelector }}
 {{- $spec = set $spec "namespaceSelector" . }}
