@@ -85,6 +85,17 @@ func TestValues(t *testing.T) {
 			{"RoleBinding/nfo-workloads", "{.roleRef.kind} {.roleRef.name} {.subjects[*].name}", "ClusterRole nfo-workloads nfo-manager"},
 			{"RoleBinding/nfo-workloads-helm", "{.roleRef.name} {.subjects[*].namespace}", "nfo-workloads-helm operators"},
 		}},
+		"NoMirror": {"nobody reads what runs, or deletes Artifacts", "", []expect{
+			{"ClusterRole/nfo-mirror-purger", "", ""},
+			{"ClusterRoleBinding/nfo-mirror-purger", "", ""},
+			{"ClusterRoleBinding/nfo-mirror-workloads", "", ""},
+		}},
+		"MirrorPurger": {"the manager reads which images are used, and so does the purge of the mirror, which alone deletes Artifacts", "mirror: {enabled: true}\nregistry: {enabled: true}", []expect{
+			{"ClusterRole/nfo-mirror-purger", "{.rules[*].resources}", `["artifacts"] ["artifacts/status"]`},
+			{"ClusterRoleBinding/nfo-mirror-purger", "{.roleRef.name} {.subjects[*].namespace} {.subjects[*].name}", "nfo-mirror-purger operators mirror-purge"},
+			{"ClusterRoleBinding/nfo-mirror-workloads", "{.roleRef.name} {.subjects[*].name}", "nfo-workloads nfo-manager mirror-purge"},
+			{"ClusterRoleBinding/nfo-mirror-workloads-scope", "{.roleRef.name} {.subjects[*].name}", "nfo-workloads-scope nfo-manager mirror-purge"},
+		}},
 		"PlainPaths": {"for tools that undo changes", "webhooks: {secretPaths: false}", []expect{
 			{manager, container + ".args[9]}", "--webhook-secret-paths=false"},
 		}},

@@ -147,7 +147,7 @@ func (e *Environment) Kubeconfig() string { return filepath.Join(e.dir, "kubecon
 // install applies what `kubectl apply -k config` would, but for the Deployment, because there is no
 // node, and for the webhooks, which come and go with the managers that serve them.
 func (e *Environment) install(ctx context.Context) error {
-	for _, pattern := range []string{"config/crd/nfo.dev_*.yaml", "config/rbac/identity.yaml", "config/rbac/role.yaml", "config/rbac/watched.yaml", "config/rbac/purger.yaml", "config/rbac/remover.yaml", "config/rbac/tenants.yaml", "config/rbac/workloads.yaml", "config/webhook/tombstones.yaml", "config/webhook/manager.yaml", "config/webhook/purger.yaml"} {
+	for _, pattern := range []string{"config/crd/nfo.dev_*.yaml", "config/rbac/identity.yaml", "config/rbac/role.yaml", "config/rbac/watched.yaml", "config/rbac/purger.yaml", "config/rbac/remover.yaml", "config/rbac/tenants.yaml", "config/rbac/workloads.yaml", "config/rbac/mirror_purger.yaml", "config/webhook/tombstones.yaml", "config/webhook/manager.yaml", "config/webhook/purger.yaml"} {
 		files, err := filepath.Glob(filepath.Join(Root(), pattern))
 		if err != nil || len(files) == 0 {
 			return fmt.Errorf("finding %s: %w", pattern, errors.Join(err, os.ErrNotExist))

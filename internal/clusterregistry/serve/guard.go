@@ -1,19 +1,21 @@
 package serve
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/storage"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
 // Guard says when a volume is too full for uploads.
 type Guard struct {
-	// HighWater is the most that may be used, in percent: 95 unless given.
+	// HighWater is the most that may be used, in percent of the bytes and of the files: 95 unless given.
 	HighWater float64
 	// MinFree is what must stay free, in bytes: 1 GiB unless given, or a twentieth of a volume below 20 GiB.
 	MinFree int64
@@ -31,6 +33,10 @@ func (g Guard) withDefaults() Guard {
 
 // refuses says why no upload may begin or go on, or is empty.
 func (g Guard) refuses(u volume.Usage) string {
+	if u.Files > 0 && 100*float64(u.Files-u.FreeFiles)/float64(u.Files) > g.HighWater {
+		return fmt.Sprintf("the registry's volume has room for %d more files, of %d: uploads stop above %g %%. "+
+			"Delete what is not needed, purge and collect, or enlarge the volume; pulls and deletes go on", u.FreeFiles, u.Files, g.HighWater)
+	}
 	least := min(g.MinFree, u.Size/20)
 	percent := 100 * float64(u.Used()) / float64(max(u.Size, 1))
 	if percent <= g.HighWater && u.Free >= least {
@@ -72,8 +78,14 @@ func (r *Registry) guarded(next http.Handler) http.Handler {
 			}
 		}
 		ctx, full := storage.NoteFull(req.Context())
-		ctx, refused := storage.Limit(ctx)
-		next.ServeHTTP(&notedWriter{ResponseWriter: w, full: full, refused: refused}, req.WithContext(ctx))
+		ctx, limit := r.driver.Limit(ctx)
+		defer limit.End()
+		noted := &notedWriter{ResponseWriter: w, full: full, limit: limit}
+		if putsManifest(req) && limit.Room(ctx, sizeOf(req)) != nil {
+			noted.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		next.ServeHTTP(noted, req.WithContext(ctx))
 	})
 }
 
@@ -86,22 +98,37 @@ func uploads(req *http.Request) bool {
 	return false
 }
 
-// notedWriter turns the 500 of a push for which the volume was too small into a 507, and each error after a look that was
-// given up, also the one that would call a manifest absent, into a 400.
+// putsManifest reports whether a request brings a manifest.
+func putsManifest(req *http.Request) bool {
+	return req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/manifests/")
+}
+
+// sizeOf is the size of a body, or the largest that a manifest may have if the client does not say it.
+func sizeOf(req *http.Request) int64 {
+	if req.ContentLength < 0 {
+		return layout.MaxManifest
+	}
+	return req.ContentLength
+}
+
+// notedWriter turns the 500 of a push for which the volume was too small into a 507, and each error after something was
+// given up for the request, also the one that would call a manifest absent, into one that says so.
 type notedWriter struct {
 	http.ResponseWriter
-	full     func() bool
-	refused  func() error
-	answered bool
+	full  func() bool
+	limit *storage.Limit
+	// begun is set once the answer has begun, answered if it is one of this writer's own.
+	begun, answered bool
 }
 
 func (w *notedWriter) WriteHeader(status int) {
-	if w.answered {
+	if w.begun { // Distribution answers a broken body twice.
 		return
 	}
-	if why := w.refused(); status >= http.StatusBadRequest && why != nil {
+	w.begun = true
+	if why := w.limit.Refused(); status >= http.StatusBadRequest && why != nil {
 		w.answered = true
-		fail(w.ResponseWriter, http.StatusBadRequest, "MANIFEST_INVALID", why.Error())
+		refuse(w.ResponseWriter, why)
 		return
 	}
 	if status == http.StatusInternalServerError && w.full() {
@@ -113,10 +140,24 @@ func (w *notedWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
+// refuse answers a request for which something was given up.
+func refuse(w http.ResponseWriter, why error) {
+	switch {
+	case errors.Is(why, storage.ErrBusy):
+		w.Header().Set("Retry-After", "5")
+		fail(w, http.StatusServiceUnavailable, "TOOMANYREQUESTS", why.Error())
+	case errors.Is(why, storage.ErrTooManyUploads):
+		fail(w, http.StatusTooManyRequests, "TOOMANYREQUESTS", why.Error())
+	default:
+		fail(w, http.StatusBadRequest, "MANIFEST_INVALID", why.Error())
+	}
+}
+
 func (w *notedWriter) Write(p []byte) (int, error) {
 	if w.answered {
 		return len(p), nil
 	}
+	w.begun = true
 	return w.ResponseWriter.Write(p)
 }
 

@@ -16,9 +16,17 @@ import (
 
 const (
 	queueTime = 10 * time.Second
-	// idle is how long a client may neither send nor take a byte.
+	// idle is how long a client may neither send nor take a byte, and the time in which it must send leastSent, while the
+	// registry waits for it: 273 bytes a second. To take them it has as long for each 32 KiB.
 	idle = time.Minute
+	// unread is how long the server waits for the rest of a body that nobody has read, before it answers.
+	unread = 5 * time.Second
+	// leastSent is in bytes.
+	leastSent = 16 << 10
 )
+
+// errSlow is a client whose requests would keep others waiting.
+var errSlow = fmt.Errorf("the client sends less than %d bytes in %s", leastSent, idle)
 
 var errBusy = errors.New("the registry has too many requests at the moment")
 
@@ -128,6 +136,8 @@ func patient(next http.Handler) http.Handler {
 		c := http.NewResponseController(w)
 		req.Body = &patientBody{ReadCloser: req.Body, c: c}
 		next.ServeHTTP(&patientWriter{ResponseWriter: w, c: c}, req)
+		// The server reads on, for ever if it has no deadline, in what is left of the body.
+		_ = c.SetReadDeadline(time.Now().Add(unread))
 		// What is left in buffers is written after this, and a deadline of before would end it.
 		_ = c.SetWriteDeadline(time.Now().Add(idle))
 	})
@@ -136,17 +146,33 @@ func patient(next http.Handler) http.Handler {
 type patientBody struct {
 	io.ReadCloser
 	c *http.ResponseController
+	// waited is how long the registry has waited for the client since it had sent leastSent bytes, sent what came then.
+	waited time.Duration
+	sent   int
 }
 
 func (b *patientBody) Read(p []byte) (int, error) {
 	// A connection that has no deadlines is one of a test.
 	_ = b.c.SetReadDeadline(time.Now().Add(idle))
+	began := time.Now()
 	n, err := b.ReadCloser.Read(p)
+	if err == nil && !b.fast(n, time.Since(began)) {
+		err = errSlow
+	}
 	if err != nil {
 		// What comes now may take long: the content of an upload is put in its place.
 		_ = b.c.SetReadDeadline(time.Time{})
 	}
 	return n, err
+}
+
+// fast reports whether the client sends fast enough.
+func (b *patientBody) fast(n int, took time.Duration) bool {
+	b.sent, b.waited = b.sent+n, b.waited+took
+	if b.sent >= leastSent {
+		b.sent, b.waited = 0, 0
+	}
+	return b.waited <= idle
 }
 
 type patientWriter struct {

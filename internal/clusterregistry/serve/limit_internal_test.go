@@ -96,6 +96,31 @@ func TestSharesAreOfClientsAndNotOfTokens(t *testing.T) {
 	}
 }
 
+// A client that sends a byte now and then keeps its turn for a minute, and one that the registry keeps waiting is not slow.
+func TestClientsThatTrickleAreEnded(t *testing.T) {
+	for _, tt := range []struct {
+		reason string
+		bytes  int
+		took   time.Duration
+		want   bool
+	}{
+		{"a byte in each 50 seconds", 1, 50 * time.Second, false},
+		{"just too little", leastSent/60 - 1, 1001 * time.Millisecond, false},
+		{"a slow line", 1 << 10, time.Second, true},
+		{"what comes at once, as often as the registry reads", 1, 0, true},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			b, fast := patientBody{}, true
+			for range 1000 {
+				fast = fast && b.fast(tt.bytes, tt.took)
+			}
+			if fast != tt.want {
+				t.Errorf("it may go on: %t", fast)
+			}
+		})
+	}
+}
+
 func TestGuard(t *testing.T) {
 	const gib = 1 << 30
 	for _, tt := range []struct {
@@ -110,6 +135,8 @@ func TestGuard(t *testing.T) {
 		{"a small volume need not have a whole GiB free", Guard{}, volume.Usage{Size: 2 * gib, Free: gib / 4}, false},
 		{"a small volume that is nearly full", Guard{HighWater: 100}, volume.Usage{Size: 2 * gib, Free: gib / 20}, true},
 		{"more used than there is", Guard{}, volume.Usage{}, false},
+		{"few files are left", Guard{}, volume.Usage{Size: 100 * gib, Free: 50 * gib, Files: 1000, FreeFiles: 49}, true},
+		{"many files are left", Guard{}, volume.Usage{Size: 100 * gib, Free: 50 * gib, Files: 1000, FreeFiles: 51}, false},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			if got := tt.guard.withDefaults().refuses(tt.usage); (got != "") != tt.want {

@@ -154,7 +154,7 @@ func (r *Registry) chain() http.Handler {
 	if r.o.Access != nil {
 		h = access.Handler(h)
 	}
-	return r.turns.limit(patient(h))
+	return patient(r.turns.limit(careful(h)))
 }
 
 // Handler answers clients.

@@ -14,6 +14,7 @@
 //     not what a manifest says is read whole once, each blob is checked when it is first served from its beginning to
 //     its end, and before an upload is dropped because its content is there already.
 //   - A link that is empty is written again from its own path, a tag from its history.
+//   - Few requests at a time have a large manifest in memory, and a repository has a bounded number of uploads.
 //   - The looks of one request are bounded together, in files and in bytes of manifests. A look that is given up refuses
 //     the request; it never calls anything absent.
 //   - What has been acknowledged is on the disk, with the folders that were made for it.

@@ -53,6 +53,7 @@ type Driver struct {
 	manifests *lru.Cache[digest.Digest, parts]
 	good      *verified
 	held      *lru.Cache[string, time.Time]
+	large     chan struct{}
 	// blind is for the test that shows what the look is for.
 	blind bool
 }
@@ -80,7 +81,7 @@ func New(o Options) *Driver {
 	return &Driver{
 		StorageDriver: files, volume: o.Volume, grace: o.Grace, log: o.Log,
 		manifests: kept[digest.Digest, parts](keptManifests), good: &verified{kept: kept[digest.Digest, stamp](keptVerified)},
-		held: kept[string, time.Time](keptHeld),
+		held: kept[string, time.Time](keptHeld), large: make(chan struct{}, atOnce),
 	}
 }
 

@@ -17,8 +17,9 @@ var errSize = errors.New("a size in the manifest is not that of the content")
 // look goes through everything below one revision, once.
 type look struct {
 	d          *Driver
+	ctx        context.Context
 	repository string
-	budget     *budget
+	limit      *Limit
 	seen       map[digest.Digest]bool
 	next       []layout.Descriptor
 }
@@ -27,7 +28,7 @@ type look struct {
 // hidden is taken back. It wraps fs.ErrNotExist if a file is missing, and no other error says that one is. A look ends
 // with the request that it is for, and where that may not look at more.
 func (d *Driver) whole(ctx context.Context, repository string, revision digest.Digest) error {
-	l := look{d: d, repository: repository, budget: budgetOf(ctx), seen: map[digest.Digest]bool{}}
+	l := look{d: d, ctx: ctx, repository: repository, limit: limitOf(ctx), seen: map[digest.Digest]bool{}}
 	if err := l.manifest(revision, -1); err != nil {
 		return err
 	}
@@ -49,14 +50,14 @@ func (d *Driver) whole(ctx context.Context, repository string, revision digest.D
 
 // manifest looks at one manifest of the given size, or of any if that is negative, and what it names.
 func (l *look) manifest(revision digest.Digest, size int64) error {
-	m, err := l.d.manifest(revision)
+	m, err := l.d.manifest(l.ctx, revision)
 	if err != nil {
 		return err
 	}
 	if size >= 0 && m.size != size {
 		return fmt.Errorf("%w: %s", errSize, revision)
 	}
-	if err := l.budget.spend(1, m.size); err != nil {
+	if err := l.limit.spend(1, m.size); err != nil {
 		return err
 	}
 	for _, part := range m.Contents {
@@ -70,7 +71,7 @@ func (l *look) manifest(revision digest.Digest, size int64) error {
 		}
 	}
 	if len(l.seen) > maxParts {
-		return l.budget.refuse(errTooManyParts)
+		return l.limit.refuse(errTooManyParts)
 	}
 	return nil
 }
@@ -88,7 +89,7 @@ func (l *look) content(part layout.Descriptor) error {
 	if !l.first(part.Digest) {
 		return nil
 	}
-	if err := l.budget.spend(1, 0); err != nil {
+	if err := l.limit.spend(1, 0); err != nil {
 		return err
 	}
 	file := layout.LayerPath(l.repository, part.Digest)

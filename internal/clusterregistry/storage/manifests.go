@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -22,11 +23,11 @@ type parts struct {
 }
 
 // manifest is what a manifest names, if its content is there and right.
-func (d *Driver) manifest(of digest.Digest) (parts, error) {
+func (d *Driver) manifest(ctx context.Context, of digest.Digest) (parts, error) {
 	if m, ok := d.manifests.Get(of); ok {
 		return m, d.sized(of, m.size)
 	}
-	content, err := d.small(of)
+	content, err := d.small(ctx, of)
 	if err != nil {
 		return parts{}, err
 	}
@@ -43,8 +44,12 @@ func (d *Driver) manifest(of digest.Digest) (parts, error) {
 }
 
 // small is the content of a blob that can be a manifest, if it is right. One that is corrupt is set aside.
-func (d *Driver) small(of digest.Digest) ([]byte, error) {
-	if _, err := d.blob(of); err != nil {
+func (d *Driver) small(ctx context.Context, of digest.Digest) ([]byte, error) {
+	info, err := d.blob(of)
+	if err != nil {
+		return nil, err
+	}
+	if err := limitOf(ctx).Room(ctx, info.Size()); err != nil {
 		return nil, err
 	}
 	content, err := d.volume.ReadFile(layout.BlobPath(of), layout.MaxManifest)

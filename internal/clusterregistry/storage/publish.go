@@ -59,15 +59,15 @@ func (d *Driver) below(ctx context.Context, p layout.Path, target digest.Digest)
 		}
 		return d.whole(ctx, p.Repository, target)
 	}
-	if err := d.refer(p.Repository, target); err != nil {
+	if err := d.refer(ctx, p.Repository, target); err != nil {
 		return err
 	}
 	return d.whole(ctx, p.Repository, target)
 }
 
 // refer notes a manifest in the list of its subject, if it has one.
-func (d *Driver) refer(repository string, of digest.Digest) error {
-	m, err := d.manifest(of)
+func (d *Driver) refer(ctx context.Context, repository string, of digest.Digest) error {
+	m, err := d.manifest(ctx, of)
 	if err != nil || m.Subject == "" {
 		return err
 	}

@@ -45,7 +45,7 @@ func (d *Driver) GetContent(ctx context.Context, file string) ([]byte, error) {
 	case layout.Tag:
 		content, err = d.tag(p)
 	case layout.Blob:
-		content, err = d.small(p.Digest)
+		content, err = d.small(ctx, p.Digest)
 	default:
 		content, err = d.StorageDriver.GetContent(ctx, file)
 	}

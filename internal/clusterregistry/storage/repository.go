@@ -75,6 +75,13 @@ type blobStore struct {
 }
 
 func (s blobStore) Create(ctx context.Context, options ...distribution.BlobCreateOption) (distribution.BlobWriter, error) {
+	begun, err := s.repository.d.volume.List(layout.UploadsOf(s.repository.Named().Name()))
+	if err == nil && len(begun) >= maxUploads {
+		err = limitOf(ctx).refuse(ErrTooManyUploads)
+	}
+	if err != nil {
+		return nil, err
+	}
 	w, err := s.BlobStore.Create(ctx, options...)
 	return s.writer(ctx, w, err)
 }

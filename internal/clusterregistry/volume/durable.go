@@ -113,10 +113,12 @@ func (v *Volume) flush(folders []string) error {
 	return nil
 }
 
-// Usage is how much of the volume is used, in bytes.
+// Usage is how much of the volume is used, in bytes and in files.
 type Usage struct {
 	// Size is what the volume has in all, Free what unprivileged processes can still write.
 	Size, Free int64
+	// Files is how many files the volume can have in all, and FreeFiles how many more. 0 if the file system has no bound.
+	Files, FreeFiles int64
 }
 
 // Used is what is not free.
@@ -130,5 +132,5 @@ func (v *Volume) Usage() (Usage, error) {
 	}
 	// What is kept back for the superuser is not for the registry: it counts as neither.
 	blocks := s.Blocks - s.Bfree + s.Bavail
-	return Usage{Size: int64(blocks) * s.Bsize, Free: int64(s.Bavail) * s.Bsize}, nil
+	return Usage{Size: int64(blocks) * s.Bsize, Free: int64(s.Bavail) * s.Bsize, Files: int64(s.Files), FreeFiles: int64(s.Ffree)}, nil
 }

@@ -123,11 +123,13 @@ func (v *Volume) List(path string) ([]fs.DirEntry, error) {
 	return entries, nil
 }
 
-// Open opens a file for reading. It wraps fs.ErrNotExist if there is none.
+// Open opens a file for reading. It wraps fs.ErrNotExist if there is none. A symbolic link is not followed, and a pipe
+// keeps nobody waiting: the registry makes neither.
 func (v *Volume) Open(path string) (*os.File, error) {
-	f, err := os.Open(v.at(path))
+	const flags = os.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK
+	f, err := os.OpenFile(v.at(path), flags, 0)
 	if errors.Is(err, unix.ESTALE) {
-		f, err = os.Open(v.at(path))
+		f, err = os.OpenFile(v.at(path), flags, 0)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", path, err)

@@ -1,0 +1,34 @@
+package serve
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/distribution/reference"
+)
+
+var repositoryRoute = regexp.MustCompile(`^/v2/(.+)/(?:manifests|blobs|tags|referrers)/`)
+
+// careful keeps from distribution what it would do too much for, or answer with 500.
+func careful(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		// Distribution reads a body that is a form before it asks who the client is: 32 MiB of it into memory. What it looks
+		// for is in the query.
+		if isForm(req.Header.Get("Content-Type")) {
+			req.Header.Del("Content-Type")
+		}
+		route := repositoryRoute.FindStringSubmatch(req.URL.Path)
+		if route != nil && len(route[1]) > reference.RepositoryNameTotalLengthMax {
+			fail(w, http.StatusBadRequest, "NAME_INVALID", fmt.Sprintf("the name of the repository has %d characters, and may have %d", len(route[1]), reference.RepositoryNameTotalLengthMax))
+			return
+		}
+		next.ServeHTTP(w, req)
+	})
+}
+
+func isForm(contentType string) bool {
+	kind := strings.ToLower(strings.TrimSpace(contentType))
+	return strings.HasPrefix(kind, "multipart/") || strings.HasPrefix(kind, "application/x-www-form-urlencoded")
+}

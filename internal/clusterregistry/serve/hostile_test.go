@@ -1,0 +1,171 @@
+package serve_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/serve"
+)
+
+// A body that nobody reads and that never ends keeps no connection: the server gives up after a while. A form would be read into memory before the client is asked who it is.
+func TestFormsAreNotRead(t *testing.T) {
+	s := start(t, t.TempDir(), serve.Options{})
+	for _, kind := range []string{"multipart/form-data; boundary=x", "Multipart/Mixed; boundary=x", "application/x-www-form-urlencoded; charset=utf-8"} {
+		never, end := io.Pipe()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/v2/r/blobs/uploads/", never)
+		check(t, err)
+		req.Header.Set("Content-Type", kind)
+		client := http.Client{Timeout: time.Minute}
+		res, err := client.Do(req)
+		check(t, err)
+		if res.StatusCode != http.StatusAccepted {
+			t.Errorf("%s: %s", kind, res.Status)
+		}
+		_ = res.Body.Close()
+		_ = end.Close()
+	}
+	// A client that sends a layer as a form, as curl does unless it is told, pushes it as it is.
+	content := []byte("a=b&c=d")
+	res, _ := s.ask(http.MethodPost, "/v2/r/blobs/uploads/", nil, "")
+	to, err := res.Request.URL.Parse(res.Header.Get("Location"))
+	check(t, err)
+	if res, text := s.ask(http.MethodPut, to.String()+"&digest="+digest.FromBytes(content).String(), content, "application/x-www-form-urlencoded"); res.StatusCode != http.StatusCreated {
+		t.Error(res.Status, text)
+	}
+}
+
+func TestRequestsThatDistributionAnswersWrongly(t *testing.T) {
+	s := start(t, t.TempDir(), serve.Options{})
+	for _, tt := range []struct{ reason, path, says string }{
+		{"a name that is too long", "/v2/" + strings.Repeat("a", 256) + "/tags/list", "NAME_INVALID"},
+		{"a long path of short parts", "/v2/" + strings.Repeat("a/", 128) + "a/manifests/1", "NAME_INVALID"},
+	} {
+		if res, text := s.ask(http.MethodGet, tt.path, nil, ""); res.StatusCode != http.StatusBadRequest || !strings.Contains(text, tt.says) {
+			t.Errorf("%s: %s %s", tt.reason, res.Status, text)
+		}
+	}
+	if res, _ := s.ask(http.MethodGet, "/v2/"+strings.Repeat("a", 255)+"/tags/list", nil, ""); res.StatusCode != http.StatusNotFound {
+		t.Errorf("a name of the longest: %s", res.Status)
+	}
+}
+
+// Uploads that nobody ends take files of the volume: a repository may have so many.
+func TestUploadsOfARepositoryAreBounded(t *testing.T) {
+	s := start(t, t.TempDir(), serve.Options{})
+	for i := range 1000 {
+		check(t, os.MkdirAll(s.volume.Root()+layout.UploadsOf("r")+fmt.Sprint("/", i), 0o755))
+	}
+	if res, text := s.ask(http.MethodPost, "/v2/r/blobs/uploads/", nil, ""); res.StatusCode != http.StatusTooManyRequests || !strings.Contains(text, "have begun and not ended") {
+		t.Error(res.Status, text)
+	}
+	if res, text := s.ask(http.MethodPost, "/v2/other/blobs/uploads/", nil, ""); res.StatusCode != http.StatusAccepted {
+		t.Error("another repository:", res.Status, text)
+	}
+	check(t, os.Remove(s.volume.Root()+layout.UploadsOf("r")+"/7"))
+	if res, text := s.ask(http.MethodPost, "/v2/r/blobs/uploads/", nil, ""); res.StatusCode != http.StatusAccepted {
+		t.Error("after one has ended:", res.Status, text)
+	}
+}
+
+// fat is an image manifest of almost 4 MiB that takes much more memory than that.
+func fat(t *testing.T, config ocispec.Descriptor, subject *ocispec.Descriptor, n int) []byte {
+	t.Helper()
+	annotations := map[string]string{"n": fmt.Sprint(n)}
+	for i := range 140_000 {
+		annotations[fmt.Sprintf("key-%012d", i)] = "value"
+	}
+	content, err := json.Marshal(ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config, Subject: subject, Annotations: annotations})
+	check(t, err)
+	if len(content) > layout.MaxManifest {
+		t.Fatal(len(content))
+	}
+	return content
+}
+
+// Large manifests are handled few at a time, however many clients send them: together they would fill the memory.
+func TestLargeManifestsTakeTurns(t *testing.T) {
+	s := start(t, t.TempDir(), serve.Options{})
+	config, _, _ := s.upload([]byte("{}"))
+	subject := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString("any"), Size: 3}
+	defer debug.SetGCPercent(debug.SetGCPercent(10)) // so that what is in use is little more than what is needed
+	var most uint64
+	stop, watched := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(watched)
+		for {
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			most = max(most, m.HeapAlloc)
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	var clients sync.WaitGroup
+	content := fat(t, config, &subject, 1000)
+	for i := range 12 {
+		clients.Go(func() {
+			mine := bytes.Replace(content, []byte(`"n":"1000"`), fmt.Appendf(nil, `"n":"%d"`, 2000+i), 1)
+			res, text := s.ask(http.MethodPut, fmt.Sprint("/v2/r/manifests/", i), mine, ocispec.MediaTypeImageManifest)
+			if res.StatusCode != http.StatusCreated && res.StatusCode != http.StatusServiceUnavailable {
+				t.Errorf("%s %.200s", res.Status, text)
+			}
+		})
+	}
+	clients.Wait()
+	close(stop)
+	<-watched
+	// 12 at a time take more than 400 MiB, 3 take 155 MiB.
+	if most > 280<<20 {
+		t.Errorf("%d MiB were in use", most>>20)
+	}
+	res, text := s.ask(http.MethodGet, "/v2/r/referrers/"+subject.Digest.String(), nil, "")
+	if res.StatusCode != http.StatusOK || len(text) > 8<<20 || res.Header.Get("Link") == "" {
+		t.Errorf("a page of referrers: %s, %d bytes, Link %q", res.Status, len(text), res.Header.Get("Link"))
+	}
+}
+
+// What is no file of the registry's own making is neither followed nor waited for.
+func TestLinksAndPipesInTheVolume(t *testing.T) {
+	s := start(t, t.TempDir(), serve.Options{})
+	secret := t.TempDir() + "/secret"
+	check(t, os.WriteFile(secret, []byte("secret"), 0o600))
+	of := digest.FromString("secret")
+	file := s.volume.Root() + layout.BlobPath(of)
+	check(t, s.volume.Write(layout.LayerPath("r", of), []byte(of), true))
+	for _, tt := range []struct {
+		reason string
+		make   func() error
+	}{
+		{"a symbolic link out of the volume", func() error { return os.Symlink(secret, file) }},
+		{"a pipe that nobody writes to", func() error { return unix.Mkfifo(file, 0o600) }},
+	} {
+		check(t, s.volume.Write(layout.BlobPath(of), nil, true))
+		check(t, os.Remove(file))
+		check(t, tt.make())
+		for _, method := range []string{http.MethodHead, http.MethodGet} {
+			if res, text := s.ask(method, "/v2/r/blobs/"+of.String(), nil, ""); res.StatusCode < 400 || strings.Contains(text, "secret\n") || text == "secret" {
+				t.Errorf("%s: %s %s %s", tt.reason, method, res.Status, text)
+			}
+		}
+		_ = os.Remove(file)
+	}
+}
