@@ -21,9 +21,9 @@ var agentRows = map[string]row{
 		{"Secret/nfo-agent-certificate", "{.type}{.data}{.stringData}", "Opaque"},
 		{registry, container + ".args[11]}", "--agents"},
 	}},
-	"AgentNone": {"without a mirror nodes are left alone", "registry: {enabled: true}", []expect{{agent, "", ""}, {"Secret/nfo-agent-certificate", "", ""}, {"Service/nfo-registry-replicas", "", ""}, {registry, container + ".args[-1:]}", "--grace=1h"}}},
+	"AgentNone": {"without a mirror nodes are left alone", "registry: {enabled: true}", []expect{{agent, "", ""}, {"Secret/nfo-agent-certificate", "", ""}, {"Service/nfo-registry-replicas", "", ""}, {registry, container + ".args[-3:-2]}", "--grace=1h"}}},
 	"AgentNodePort": {"the runtime needs none", "registry: {enabled: true, anonymousPull: true, service: {type: NodePort, nodePort: 30500}}\nmirror: {enabled: true, nodeAccess: NodePort}", []expect{
-		{agent, "", ""}, {"Secret/nfo-agent-certificate", "", ""}, {registry, container + ".args[-1:]}", "--anonymous-pull"},
+		{agent, "", ""}, {"Secret/nfo-agent-certificate", "", ""}, {registry, container + ".args[-3:-2]}", "--anonymous-pull"},
 	}},
 	"AgentClusterIP": {"the runtime trusts the Service, whose address is in the certificate, by files that only root may write", "registry: {enabled: true, service: {clusterIP: 10.96.0.77}}\nmirror: {enabled: true, nodeAccess: ClusterIP, agent: {containerdFolder: /var/lib/rancher/k3s/agent/etc/containerd}}", []expect{
 		{agent, container + ".args[2]} {" + container[1:] + ".args[5]} {" + container[1:] + ".args[6]} {" + container[1:] + ".args[7]} {" + container[1:] + ".args[8]}", "--registry=nfo-registry-replicas.operators.svc:5000,10.96.0.77:443 --node-access=ClusterIP --clean-up --containerd-dir=/var/lib/rancher/k3s/agent/etc/containerd --service-address=10.96.0.77"},

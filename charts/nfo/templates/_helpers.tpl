@@ -168,7 +168,7 @@ app.kubernetes.io/component: registry
 
 {{/* The fixed address of the registry's Service as an image names it. */}}
 {{- define "nfo.registryAddress" -}}
-{{- with .Values.registry.service.clusterIP }}{{ contains ":" . | ternary (printf "[%s]" .) . }}{{ end }}
+{{- with .Values.registry.service.clusterIP }}{{ ternary (printf "[%s]" .) . (contains ":" .) }}{{ end }}
 {{- end }}
 
 {{/* The labels by which the agents are found. They never change. */}}
