@@ -130,6 +130,9 @@ func decode(t *testing.T, from io.Reader) objects {
 		}
 		name := o.GetKind() + "/" + o.GetName()
 		if all[name] != nil {
+			name += " in " + o.GetNamespace()
+		}
+		if all[name] != nil {
 			t.Fatalf("%s is there twice", name)
 		}
 		all[name] = o

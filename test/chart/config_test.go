@@ -50,14 +50,14 @@ func fromConfig(t *testing.T) objects {
 
 func TestInstallsWhatConfigDoes(t *testing.T) {
 	t.Parallel()
-	rendered, enabled, config := asInConfig(t), asInConfig(t, "registry.enabled=true"), fromConfig(t)
+	rendered, enabled, config := asInConfig(t), asInConfig(t, "registry.enabled=true,mirror.enabled=true"), fromConfig(t)
 	delete(config, "Kustomization/") // says only which files there are
 	delete(config, "Namespace/nfo-system")
 	for name, want := range config {
 		got := rendered[name]
-		if strings.HasSuffix(name, "/nfo-registry") { // of what only some installations have
+		if strings.HasSuffix(name, "/nfo-registry") || strings.Contains(name, "/nfo-mirror") { // of what only some installations have
 			if got != nil {
-				t.Errorf("without a registry the chart has %s", name)
+				t.Errorf("without a registry and a mirror the chart has %s", name)
 			}
 			got = enabled[name]
 		}
@@ -95,8 +95,8 @@ func TestKindsAreFoundByTheirLabel(t *testing.T) {
 				t.Errorf("%s of %s has the label %q", name, from, label)
 			}
 		}
-		if kinds != 6 {
-			t.Errorf("%s has %d kinds, want 6", from, kinds)
+		if kinds != 7 {
+			t.Errorf("%s has %d kinds, want 7", from, kinds)
 		}
 	}
 }

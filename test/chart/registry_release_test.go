@@ -36,9 +36,17 @@ func withoutRegistry(t *testing.T, dir string) {
 		}
 	}
 	never := func(text string) string {
-		return strings.NewReplacer("$.Values.registry.enabled", "false", ".Values.registry.enabled", "false").Replace(text)
+		return strings.NewReplacer("$.Values.registry.enabled", "false", ".Values.registry.enabled", "false",
+			"$.Values.mirror.enabled", "false", ".Values.mirror.enabled", "false").Replace(text)
 	}
 	change("templates/deployment.yaml", never)
+	change("templates/_helpers.tpl", never)
+	change("templates/mirror/_store.tpl", never)
+	for _, name := range []string{"agent", "purger", "rbac", "store", "webhook"} {
+		if err := os.RemoveAll(filepath.Join(dir, "templates", "mirror", name+".yaml")); err != nil {
+			t.Fatal(err)
+		}
+	}
 	change("templates/networkpolicy.yaml", never)
 	change("templates/NOTES.txt", never)
 	change("templates/alerts.yaml", never)
