@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -145,7 +144,7 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 		return err
 	}
 	cfg.Log = slog.New(slog.NewJSONHandler(terminal.JSON(os.Stderr), nil))
-	cfg.Options.Addresses = registry.AddressesOf(cfg.allowLoopback)
+	cfg.Addresses = registry.AddressesOf(cfg.allowLoopback)
 	cfg.Files.Certificate, cfg.Files.Key = filepath.Join(cfg.certificates, "tls.crt"), filepath.Join(cfg.certificates, "tls.key")
 	a, err := agent.New(cfg.Options)
 	if err != nil {
@@ -167,10 +166,7 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 	}
 	g.Go(func() error { return agent.Serve(ctx, listeners, a) })
 	g.Go(func() error { return serveBeside(ctx, cfg.probes, healthOf()) })
-	g.Go(func() error {
-		var metrics http.Handler = promhttp.HandlerFor(all, promhttp.HandlerOpts{})
-		return serveBeside(ctx, cfg.metrics, metrics)
-	})
+	g.Go(func() error { return serveBeside(ctx, cfg.metrics, promhttp.HandlerFor(all, promhttp.HandlerOpts{})) })
 	return g.Wait()
 }
 

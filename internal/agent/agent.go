@@ -123,17 +123,17 @@ func (a *Agent) answer(w http.ResponseWriter, r *http.Request, asked ask, until 
 	got, mirrorErr := a.fromRegistry(r, asked, until)
 	source := sourceRegistry
 	var originErr error
-	if mirrorErr != nil {
+	if mirrorErr != nil && r.Context().Err() == nil { // otherwise the node has gone
 		source = sourceOrigin
 		got, originErr = a.fromOrigin(r, asked, until)
 	}
-	if originErr == nil {
+	switch {
+	case got != nil:
 		a.counters.count(source)
 		got.relay(w, r.Method, a.o.Idle)
 		return
-	}
-	if r.Context().Err() != nil {
-		return // the node has gone
+	case r.Context().Err() != nil:
+		return
 	}
 	why := fmt.Sprintf("the cluster's registry: %s; %s: %s", mirrorErr, asked.image.Host, originErr)
 	a.o.Log.Info("Could not serve an image", "image", asked.image.String(), "what", asked.what(), "registry", mirrorErr.Error(), "origin", originErr.Error())

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -27,7 +28,7 @@ func head(r *http.Request) { r.Method = http.MethodHead }
 func TestMirrored(t *testing.T) {
 	t.Parallel()
 	s := aScene(t, nil)
-	d := s.mirror(t, "acme/upf", "1", "a")
+	d := s.mirror(t, "acme/upf", "a")
 	manifest := s.get(t, s.path("acme/upf", "manifests/1"))
 	blob := layer(t, manifest.body)
 	ranged := func(r *http.Request) { r.Header.Set("Range", "bytes=2-") }
@@ -69,9 +70,8 @@ func TestMirrored(t *testing.T) {
 	}
 	for _, r := range s.replicas {
 		for _, req := range r.Requests() {
-			if len(req.TLS.PeerCertificates) > 0 || req.Header.Get("Authorization") != "" {
-				// httptest does not ask for certificates; see TestAgentIsKnownByItsCertificate of the command.
-				t.Errorf("%v", req.Header)
+			if req.Host != serverName || !strings.HasPrefix(req.URL.Path, "/v2/mirror.nfo.dev/") {
+				t.Errorf("a replica was asked for %s%s", req.Host, req.URL.Path)
 			}
 		}
 	}
@@ -126,7 +126,7 @@ func TestR5OriginServes(t *testing.T) {
 		t.Run(tt.reason, func(t *testing.T) {
 			t.Parallel()
 			s := aScene(t, tt.change)
-			d := push(t, s.origin.Host, "acme/upf", "1", "a")
+			d := push(t, s.origin.Host, "acme/upf", "a")
 			if tt.harm != nil {
 				tt.harm(s)
 			}
@@ -149,7 +149,7 @@ func TestR5OriginServes(t *testing.T) {
 func TestDeadReplica(t *testing.T) {
 	t.Parallel()
 	s := aScene(t, nil)
-	s.mirror(t, "acme/upf", "1", "a")
+	s.mirror(t, "acme/upf", "a")
 	s.replicas[0].Down()
 	for range 10 {
 		if got := s.get(t, s.path("acme/upf", "manifests/1")); got.status != 200 {
@@ -164,12 +164,67 @@ func TestDeadReplica(t *testing.T) {
 	}
 }
 
+// The replicas are all addresses of all hosts. A host that cannot be resolved, and an address at which nobody answers, are
+// passed over.
+func TestLookup(t *testing.T) {
+	t.Parallel()
+	s := aScene(t, func(s *scene, o *Options) {
+		_, port, _ := strings.Cut(s.replicas[0].Host, ":")
+		o.Replicas, o.ServerName = nil, serverName
+		o.Registry = []string{"replicas.invalid:5000", "localhost:" + port, s.replicas[1].Host, "[::1]:" + port}
+	})
+	s.mirror(t, "acme/upf", "a")
+	for range 8 {
+		if got := s.get(t, s.path("acme/upf", "manifests/1")); got.status != 200 {
+			t.Fatalf("%d %s %v", got.status, got.body, got.err)
+		}
+	}
+	for _, r := range s.replicas {
+		if len(r.Requests()) < 2 {
+			t.Errorf("a replica was asked %d times of 8", len(r.Requests()))
+		}
+	}
+	if s.counted(sourceRegistry) != 8 {
+		t.Errorf("%d from the registry", s.counted(sourceRegistry))
+	}
+}
+
+// A node that gives up says nothing about a replica.
+func TestNodeGivesUp(t *testing.T) {
+	t.Parallel()
+	s := aScene(t, nil)
+	asked := make(chan struct{}, 2)
+	for _, r := range s.replicas {
+		r.Intercept(func(_ http.ResponseWriter, req *http.Request) bool {
+			asked <- struct{}{}
+			<-req.Context().Done()
+			return true
+		})
+	}
+	ctx, giveUp := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		req := httptest.NewRequestWithContext(ctx, http.MethodGet, s.path("acme/upf", "manifests/1"), http.NoBody)
+		s.agent.ServeHTTP(httptest.NewRecorder(), req)
+	}()
+	<-asked
+	giveUp()
+	<-ended
+	if n := len(s.agent.replicas.failed); n != 0 {
+		t.Errorf("%d replicas are avoided", n)
+	}
+	if len(s.origin.Requests()) > 0 {
+		t.Error("the origin was asked for nobody")
+	}
+}
+
 // A manifest that is not of its digest is read elsewhere.
 func TestWrongManifest(t *testing.T) {
 	t.Parallel()
 	s := aScene(t, nil)
-	d := s.mirror(t, "acme/upf", "1", "a")
-	push(t, s.origin.Host, "acme/upf", "1", "a")
+	d := s.mirror(t, "acme/upf", "a")
+	push(t, s.origin.Host, "acme/upf", "a")
 	lie := func(w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("Docker-Content-Digest", d.Digest.String())
 		_, _ = w.Write([]byte("{}"))
@@ -271,7 +326,7 @@ func TestLogin(t *testing.T) {
 func TestAnonymousToken(t *testing.T) {
 	t.Parallel()
 	s := aScene(t, nil)
-	d := push(t, s.origin.Host, "acme/upf", "1", "a")
+	d := push(t, s.origin.Host, "acme/upf", "a")
 	s.origin.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		switch {
 		case r.URL.Path == "/token":
@@ -334,7 +389,7 @@ func TestRefused(t *testing.T) {
 func TestOriginHangs(t *testing.T) {
 	t.Parallel()
 	s := aScene(t, func(_ *scene, o *Options) { o.FirstByte, o.Requests = time.Second, 4 })
-	s.mirror(t, "acme/smf", "1", "b")
+	s.mirror(t, "acme/smf", "b")
 	s.origin.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
 		<-r.Context().Done()
 		return true

@@ -83,16 +83,16 @@ func clientFiles(t *testing.T, authorities []byte) Files {
 	return f
 }
 
-// mirror pushes an image into the mirror, as the manager copies it.
-func (s *scene) mirror(t *testing.T, repository, tag, seed string) ocispec.Descriptor {
+// mirror pushes an image with the tag 1 into the mirror, as the manager copies it.
+func (s *scene) mirror(t *testing.T, repository, seed string) ocispec.Descriptor {
 	t.Helper()
 	plain := registrytest.Start(t, registrytest.InDir(s.folder))
-	return push(t, plain.Host, "mirror.nfo.dev/"+s.segment+"/"+repository, tag, seed)
+	return push(t, plain.Host, "mirror.nfo.dev/"+s.segment+"/"+repository, seed)
 }
 
-func push(t *testing.T, host, repository, tag, seed string) ocispec.Descriptor {
+func push(t *testing.T, host, repository, seed string) ocispec.Descriptor {
 	t.Helper()
-	d, err := registrytest.PushImage(t.Context(), host, repository, tag, seed)
+	d, err := registrytest.PushImage(t.Context(), host, repository, "1", seed)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ func TestServe(t *testing.T) {
 	ctx, end := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	s := aScene(t, nil)
-	s.mirror(t, "acme/upf", "1", "a")
+	s.mirror(t, "acme/upf", "a")
 	go func() { ended <- Serve(ctx, listeners, s.agent) }()
 	unverified := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // as a runtime does at loopback addresses
 	defer unverified.CloseIdleConnections()

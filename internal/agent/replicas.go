@@ -84,7 +84,9 @@ func (s *replicas) ask(ctx context.Context, asked ask, header http.Header, until
 		case errors.Is(err, errMissing), errors.Is(err, registry.ErrDenied):
 			return nil, err
 		}
-		s.fails(address)
+		if ctx.Err() == nil { // otherwise the node has gone, and the replica may be well
+			s.fails(address)
+		}
 	}
 	return nil, err
 }

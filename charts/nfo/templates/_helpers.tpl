@@ -166,13 +166,9 @@ app.kubernetes.io/component: registry
 {{- if and .Values.mirror.enabled (ne .Values.mirror.nodeAccess "NodePort") }}true{{ end }}
 {{- end }}
 
-{{/* What stands before an image's name in pods that pull from the mirror: spec.mirror.pullAddress of its store. */}}
-{{- define "nfo.mirrorPullAddress" -}}
-{{- $service := .Values.registry.service }}
-{{- if eq .Values.mirror.nodeAccess "NodePort" }}127.0.0.1:{{ $service.nodePort }}/mirror.nfo.dev
-{{- else if eq .Values.mirror.nodeAccess "ClusterIP" }}{{ $service.clusterIP }}/mirror.nfo.dev
-{{- else }}127.0.0.1:{{ .Values.mirror.agent.port }}
-{{- end }}
+{{/* The fixed address of the registry's Service as an image names it. */}}
+{{- define "nfo.registryAddress" -}}
+{{- with .Values.registry.service.clusterIP }}{{ ternary (printf "[%s]" .) . (contains ":" .) }}{{ end }}
 {{- end }}
 
 {{/* The labels by which the agents are found. They never change. */}}

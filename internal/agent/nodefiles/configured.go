@@ -1,6 +1,7 @@
 package nodefiles
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -42,31 +43,40 @@ func configuredIn(root *os.Root, hosts []string) (map[string]string, error) {
 	}
 	taken := map[string]string{}
 	for _, name := range names {
-		text, err := read(root, name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+		has, err := registriesOf(root, name)
 		if err != nil {
 			return nil, err
 		}
-		var config struct {
-			Registry []struct {
-				Prefix   string `toml:"prefix"`
-				Location string `toml:"location"`
-			} `toml:"registry"`
-		}
-		if toml.Unmarshal([]byte(text), &config) != nil {
-			return nil, fmt.Errorf("%s is not TOML", name)
-		}
-		for _, r := range config.Registry {
-			host := r.Prefix
-			if host == "" {
-				host = r.Location
-			}
+		for _, host := range has {
 			if slices.Contains(hosts, host) {
 				taken[host] = name
 			}
 		}
 	}
 	return taken, nil
+}
+
+// registriesOf are the prefixes for which a file configures registries.
+func registriesOf(root *os.Root, name string) ([]string, error) {
+	text, err := read(root, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var config struct {
+		Registry []struct {
+			Prefix   string `toml:"prefix"`
+			Location string `toml:"location"`
+		} `toml:"registry"`
+	}
+	if toml.Unmarshal([]byte(text), &config) != nil {
+		return nil, fmt.Errorf("%s is not TOML", name)
+	}
+	var all []string
+	for _, r := range config.Registry {
+		all = append(all, cmp.Or(r.Prefix, r.Location))
+	}
+	return all, nil
 }

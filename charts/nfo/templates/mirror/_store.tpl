@@ -1,3 +1,13 @@
+{{/* What stands before an image's name in pods that pull from the mirror: spec.mirror.pullAddress of its store. */}}
+{{- define "nfo.mirrorPullAddress" -}}
+{{- $service := .Values.registry.service }}
+{{- $access := .Values.mirror.nodeAccess }}
+{{- if eq $access "NodePort" }}127.0.0.1:{{ $service.nodePort }}/mirror.nfo.dev
+{{- else if eq $access "ClusterIP" }}{{ include "nfo.registryAddress" . }}/mirror.nfo.dev
+{{- else }}127.0.0.1:{{ .Values.mirror.agent.port }}
+{{- end }}
+{{- end }}
+
 {{/*
 The settings of the mirror, of which the manager makes the ArtifactStore `mirror`; empty without a mirror. Helm cannot
 make the store itself: on a first installation its kind and the webhooks do not answer yet.
