@@ -52,7 +52,7 @@ func TestReadImages(t *testing.T) {
 		"Original": {"what a template names", map[string][]string{"/apis/apps/v1/deployments": {`{"metadata":{"namespace":"ran","name":"upf","uid":"d"},"spec":{"template":{"spec":{"containers":[{"name":"web","image":"r.example/upf:1"}]}}}}`}},
 			[]Use{{Holder: deployment, Part: "container web", Repository: "r.example/upf", Tag: "1"}}},
 		"Rewritten": {"the mirror's name counts as the original one", map[string][]string{"/api/v1/pods": {pod("", "m.example/r.example/upf:1", "")}}, []Use{use("1", "", false)}},
-		"Both": {"tag and digest are both needed to name the image again", map[string][]string{"/api/v1/pods": {pod("", "r.example/upf:1@"+digestA, "")}}, []Use{use("1", digestA, false)}},
+		"Both":      {"tag and digest are both needed to name the image again", map[string][]string{"/api/v1/pods": {pod("", "r.example/upf:1@"+digestA, "")}}, []Use{use("1", digestA, false)}},
 		"Annotated": {"the mirror's address has changed since the pod was made", map[string][]string{"/api/v1/pods": {pod(`,"annotations":{"nfo.dev/original-images":"{\"containers/web\":\"r.example/upf:1\"}"}`, "old.example/r.example/upf:1", "")}},
 			[]Use{use("1", "", false)}},
 		"AnnotationOfSomebodyElse": {"what is no list of images names none", map[string][]string{"/api/v1/pods": {pod(`,"annotations":{"nfo.dev/original-images":"[1"}`, "r.example/upf:1", "")}}, []Use{use("1", "", false)}},

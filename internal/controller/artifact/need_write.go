@@ -37,7 +37,10 @@ func (r *NeedReconciler) write(ctx context.Context, n need) error {
 			if err := limit.Wait(ctx); err != nil {
 				return fmt.Errorf("making artifacts: %w", err)
 			}
-			failed[name] = r.create(ctx, name, n.missing[name][i])
+			a, err := r.create(ctx, name, n.missing[name][i])
+			if failed[name] = err; a != nil {
+				n.use(a, n.uses[name])
+			}
 		}
 	}
 	for _, c := range n.used {
@@ -80,16 +83,18 @@ func (r *NeedReconciler) patch(ctx context.Context, c change) error {
 	return client.IgnoreNotFound(err)
 }
 
-// create makes the Artifact of an image. One that exists is as good.
-func (r *NeedReconciler) create(ctx context.Context, name string, i rewrite.Image) error {
+// create makes the Artifact of an image; nil if it exists, which is as good, or its namespace does not.
+func (r *NeedReconciler) create(ctx context.Context, name string, i rewrite.Image) (*v1alpha1.Artifact, error) {
 	a := &v1alpha1.Artifact{
 		ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: v1alpha1.ArtifactName(i.String())},
 		Spec:       v1alpha1.ArtifactSpec{SourceArtifact: i.String()},
 	}
 	err := r.Create(ctx, a)
 	switch {
-	case err == nil, apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return nil
+	case err == nil:
+		return a, nil
+	case apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return nil, nil
 	}
-	return fmt.Errorf("making the Artifact of %s in %s: %w", i, name, err)
+	return nil, fmt.Errorf("making the Artifact of %s in %s: %w", i, name, err)
 }
