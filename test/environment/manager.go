@@ -52,6 +52,8 @@ type ManagerOptions struct {
 	Places place.Rules
 	// Cluster is how it reaches the cluster's own registry, as on the command line. Default: there is none.
 	Cluster registry.ClusterRegistry
+	// Namespace is its own, in which the mirror's store is. Default: that of the command line.
+	Namespace string
 	// Lookup resolves hosts of registries. When nil only those that are addresses resolve: tests ask no name server.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Clock is the real one when nil.
@@ -117,7 +119,7 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // Stop ends it, in the test's clean-up
 	mgr, err := controller.NewManager(ctx, kube, base, controller.Options{
 		PollsPerSecond: o.PollsPerSecond, Purger: cronjob.Settings{Image: o.PurgerImage, Resources: *o.PurgerResources, AllowLoopback: !o.RefuseLoopback}, Clock: o.Clock, Transport: o.Registry,
-		Places: o.Places, Cluster: o.Cluster, Lookup: o.resolver(),
+		Places: o.Places, Cluster: o.Cluster, Namespace: o.Namespace, Lookup: o.resolver(),
 		SecondLook: cmp.Or(o.SecondLook, time.Second), Charts: charts,
 	})
 	if err == nil && o.Webhooks {
