@@ -85,7 +85,7 @@ func NewCommand(streams genericiooptions.IOStreams, config *genericclioptions.Co
 	return cmd
 }
 
-func (f *imagesFlags) run(ctx context.Context) error {
+func (f *imagesFlags) validate() error {
 	switch {
 	case f.output == "name" && !f.mirror:
 		return plugin.Usage("--output name needs --mirror")
@@ -93,6 +93,13 @@ func (f *imagesFlags) run(ctx context.Context) error {
 		return plugin.Usage("--output is table, json or name, not %q", f.output)
 	case f.mirror && f.store != "":
 		return plugin.Usage("--store and --mirror exclude each other")
+	}
+	return nil
+}
+
+func (f *imagesFlags) run(ctx context.Context) error {
+	if err := f.validate(); err != nil {
+		return err
 	}
 	namespace, _, err := f.config.ToRawKubeConfigLoader().Namespace()
 	if err != nil {
@@ -106,14 +113,7 @@ func (f *imagesFlags) run(ctx context.Context) error {
 		return &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
 	if f.mirror {
-		all, err := needed(ctx, api, namespace, f.unused)
-		if err == nil {
-			err = writeMirrored(f.streams.Out, f.output, all)
-		}
-		if err != nil {
-			return &plugin.Error{Code: plugin.ExitFailed, Err: err}
-		}
-		return nil
+		return f.listMirrored(ctx, api, namespace)
 	}
 	runs, err := running.NewReader(f.config)
 	if err != nil {
@@ -129,6 +129,17 @@ func (f *imagesFlags) run(ctx context.Context) error {
 	}
 	if !complete {
 		return &plugin.Error{Code: plugin.ExitFailed} // the output says what is missing
+	}
+	return nil
+}
+
+func (f *imagesFlags) listMirrored(ctx context.Context, api client.Reader, namespace string) error {
+	all, err := needed(ctx, api, namespace, f.unused)
+	if err == nil {
+		err = writeMirrored(f.streams.Out, f.output, all)
+	}
+	if err != nil {
+		return &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
 	return nil
 }
