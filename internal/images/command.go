@@ -28,6 +28,10 @@ line says which manifest lists the image, what holds it, and one state:
 Workloads count for stores with spec.workloads. They are read from the cluster with your rights, as it is now;
 no registry is asked and no Secret is read. Images of other registries are not listed.
 
+With --mirror it lists what is mirrored for the namespace instead: the Artifacts, each with its state and how many
+workloads use it. With -o name each image reference is on a line of its own, once: what a site needs, as other tools
+copy it.
+
 Exit codes:
   0  this is the answer
   1  something failed: there is no such store, the cluster cannot be asked, or the answer is incomplete
@@ -39,6 +43,9 @@ const imagesExample = `  # What do the stores of this namespace have, and who us
   # What does one store have that nothing holds?
   kubectl nfo images -n publisher --store acme --unused
 
+  # What does this site need? One image reference a line
+  kubectl nfo images --mirror -A -o name
+
   # The same for programs, of all namespaces
   kubectl nfo images -A -o json`
 
@@ -47,6 +54,7 @@ type imagesFlags struct {
 	everywhere bool
 	store      string
 	unused     bool
+	mirror     bool
 	output     string
 	config     *genericclioptions.ConfigFlags
 	streams    genericiooptions.IOStreams
@@ -71,14 +79,27 @@ func NewCommand(streams genericiooptions.IOStreams, config *genericclioptions.Co
 	f := cmd.Flags()
 	f.BoolVarP(&flags.everywhere, "all-namespaces", "A", false, "list the stores of all namespaces")
 	f.StringVar(&flags.store, "store", "", "name of the store to list; default: all")
-	f.BoolVar(&flags.unused, "unused", false, "list only what manifests list and nothing holds")
-	f.StringVarP(&flags.output, "output", "o", "table", "table or json")
+	f.BoolVar(&flags.unused, "unused", false, "list only what manifests list and nothing holds, or with --mirror the Artifacts that nothing uses")
+	f.BoolVar(&flags.mirror, "mirror", false, "list the Artifacts: the images that workloads need and that are mirrored")
+	f.StringVarP(&flags.output, "output", "o", "table", "table or json, or with --mirror name: one image reference a line")
 	return cmd
 }
 
+func (f *imagesFlags) validate() error {
+	switch {
+	case f.output == "name" && !f.mirror:
+		return plugin.Usage("--output name needs --mirror")
+	case f.output != "table" && f.output != "json" && f.output != "name":
+		return plugin.Usage("--output is table, json or name, not %q", f.output)
+	case f.mirror && f.store != "":
+		return plugin.Usage("--store and --mirror exclude each other")
+	}
+	return nil
+}
+
 func (f *imagesFlags) run(ctx context.Context) error {
-	if f.output != "table" && f.output != "json" {
-		return plugin.Usage("--output is table or json, not %q", f.output)
+	if err := f.validate(); err != nil {
+		return err
 	}
 	namespace, _, err := f.config.ToRawKubeConfigLoader().Namespace()
 	if err != nil {
@@ -90,6 +111,9 @@ func (f *imagesFlags) run(ctx context.Context) error {
 	api, err := plugin.Connect(f.config, f.streams)
 	if err != nil {
 		return &plugin.Error{Code: plugin.ExitFailed, Err: err}
+	}
+	if f.mirror {
+		return f.listMirrored(ctx, api, namespace)
 	}
 	runs, err := running.NewReader(f.config)
 	if err != nil {
@@ -105,6 +129,17 @@ func (f *imagesFlags) run(ctx context.Context) error {
 	}
 	if !complete {
 		return &plugin.Error{Code: plugin.ExitFailed} // the output says what is missing
+	}
+	return nil
+}
+
+func (f *imagesFlags) listMirrored(ctx context.Context, api client.Reader, namespace string) error {
+	all, err := needed(ctx, api, namespace, f.unused)
+	if err == nil {
+		err = writeMirrored(f.streams.Out, f.output, all)
+	}
+	if err != nil {
+		return &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ func ConnectFor(config *genericclioptions.ConfigFlags, streams genericiooptions.
 // kinds are those that can be asked for.
 var kinds = []string{
 	v1alpha1.KindArtifactStore, v1alpha1.KindArtifactManifest, v1alpha1.KindDefinition,
-	v1alpha1.KindDesign, v1alpha1.KindSite, v1alpha1.KindTombstone,
+	v1alpha1.KindDesign, v1alpha1.KindSite, v1alpha1.KindTombstone, v1alpha1.KindArtifact,
 }
 
 // kindOf is the kind that a person means by a resource's name in the plural, singular or short.
@@ -76,7 +76,7 @@ func kindOf(config *genericclioptions.ConfigFlags, resource string) (string, err
 		return "", &Error{Code: ExitFailed, Err: fmt.Errorf("finding the kind %q: %w", resource, err)}
 	}
 	if kind.Group != v1alpha1.GroupVersion.Group || !slices.Contains(kinds, kind.Kind) {
-		return "", Usage("%q is none of as, am, nfdv, nsdv, sns and ts", resource)
+		return "", Usage("%q is none of as, am, nfdv, nsdv, sns, ts and art", resource)
 	}
 	return kind.Kind, nil
 }

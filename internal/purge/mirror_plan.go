@@ -201,58 +201,73 @@ func (p *mirrorPlan) reached() cluster {
 // going are the digests of a repository that only some items lead to, and the tags that go with them. What other Artifacts
 // and uses name, and any other tag, keeps what it leads to. It is pure.
 func (m *mirrored) going(r reading, path string, items []*mirrorItem) (digests []digest.Digest, tags []string) {
-	out, orphaned := map[string]bool{}, map[string]bool{}
-	for _, i := range items {
-		if out[i.id()] = true; i.orphan() {
-			orphaned[i.tag] = true
-		}
-	}
-	var kept []graph.Root
-	root := func(text string) {
-		if d := digest.Digest(text); d != "" {
-			kept = append(kept, graph.Root{Digest: d})
-		}
-	}
-	for _, n := range m.named[path] {
-		if a := m.artifacts[n]; !out[string(a.UID)] {
-			root(a.image.Digest)
-			root(a.Status.Digest)
-		}
-	}
-	for _, u := range m.used[path] {
-		root(u.Digest)
-	}
-	var own []digest.Digest
-	leaves := map[string]bool{}
-	for _, i := range items {
-		tag := i.tag
-		if !i.orphan() {
-			own = append(own, digest.Digest(i.image.Digest), digest.Digest(i.Status.Digest))
-			if tag = i.image.Tag; i.image.Digest != "" {
-				tag = ""
-			}
-		}
-		if tag != "" && r.graph.Target(tag) != "" && !m.tagged(path, tag, out) {
-			leaves[tag] = true
-			own = append(own, r.graph.Target(tag))
-		}
-	}
-	for _, tag := range r.graph.Tags() {
-		if !leaves[tag] {
-			root(r.graph.Target(tag).String())
-		}
-	}
-	stay := r.graph.Reach(kept)
-	own = slices.DeleteFunc(own, func(d digest.Digest) bool { return d.Validate() != nil })
+	own, leaves := m.leaving(r, path, items)
+	stay := r.graph.Reach(m.staying(r, path, items, leaves))
 	for _, d := range r.graph.Parts(own...) {
-		if _, keeps := stay[d]; !keeps && !r.missing[d] {
-			digests = append(digests, d)
-			for _, tag := range r.graph.TagsThatFollow(d) {
-				leaves[tag] = true
-			}
+		if _, keeps := stay[d]; keeps || r.missing[d] {
+			continue
+		}
+		digests = append(digests, d)
+		for _, tag := range r.graph.TagsThatFollow(d) {
+			leaves[tag] = true
 		}
 	}
 	return digests, slices.Sorted(maps.Keys(leaves))
+}
+
+// leaving are the digests that items name, and those of their tags that nobody else names.
+func (m *mirrored) leaving(r reading, path string, items []*mirrorItem) (own []digest.Digest, leaves map[string]bool) {
+	leaves = map[string]bool{}
+	out := ids(items)
+	for _, i := range items {
+		tag := i.tag
+		if !i.orphan() {
+			var digests []string
+			_, tag, digests = i.image.Named(i.Status.Digest)
+			for _, d := range digests {
+				own = append(own, digest.Digest(d))
+			}
+		}
+		if at := r.graph.Target(tag); at != "" && !m.tagged(path, tag, out) {
+			leaves[tag] = true
+			own = append(own, at)
+		}
+	}
+	return slices.DeleteFunc(own, func(d digest.Digest) bool { return d.Validate() != nil }), leaves
+}
+
+// staying are the roots at a place: what others than the items name, and all tags but those that leave.
+func (m *mirrored) staying(r reading, path string, items []*mirrorItem, leaves map[string]bool) []graph.Root {
+	var named []string
+	out := ids(items)
+	for _, n := range m.named[path] {
+		if a := m.artifacts[n]; !out[string(a.UID)] {
+			named = append(named, a.image.Digest, a.Status.Digest)
+		}
+	}
+	for _, u := range m.used[path] {
+		named = append(named, u.Digest)
+	}
+	for _, tag := range r.graph.Tags() {
+		if !leaves[tag] {
+			named = append(named, r.graph.Target(tag).String())
+		}
+	}
+	var kept []graph.Root
+	for _, d := range named {
+		if d != "" {
+			kept = append(kept, graph.Root{Digest: digest.Digest(d)})
+		}
+	}
+	return kept
+}
+
+func ids(items []*mirrorItem) map[string]bool {
+	all := map[string]bool{}
+	for _, i := range items {
+		all[i.id()] = true
+	}
+	return all
 }
 
 // ration keeps what is over the cap, and what usage does not ask for: what was unused longest goes first.

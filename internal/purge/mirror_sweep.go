@@ -181,8 +181,8 @@ func (s *mirrorSweep) claim(ctx context.Context, items []*mirrorItem) error {
 
 // write sets the state of an Artifact, unless somebody else wrote it since it was read.
 func (s *mirrorSweep) write(ctx context.Context, i *mirrorItem, state v1alpha1.MirrorState, ready *metav1.Condition) error {
-	is := i.mirroredImage.Artifact.DeepCopy()
-	before := client.MergeFromWithOptions(i.mirroredImage.Artifact.DeepCopy(), client.MergeFromWithOptimisticLock{})
+	is := i.mirroredImage.DeepCopy()
+	before := client.MergeFromWithOptions(i.mirroredImage.DeepCopy(), client.MergeFromWithOptimisticLock{})
 	is.Status.State = state
 	apimeta.RemoveStatusCondition(&is.Status.Conditions, v1alpha1.ConditionReady)
 	if ready != nil {
@@ -205,17 +205,10 @@ func (s *mirrorSweep) write(ctx context.Context, i *mirrorItem, state v1alpha1.M
 func (s *mirrorSweep) giveBack(ctx context.Context, i *mirrorItem, removed bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
-	was, mine := s.claims[i.id()]
-	if i.orphan() || !mine && !i.Releasing() {
+	if _, mine := s.claims[i.id()]; i.orphan() || !mine && !i.Releasing() {
 		return nil
 	}
-	again := &metav1.Condition{Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonPending, Message: "A purge began to remove it from the mirror, and it is used again. It is copied again."}
-	if !mine || removed || was.state == v1alpha1.MirrorReleasing {
-		was = claimed{state: v1alpha1.MirrorPending, ready: again}
-		if s.whole(ctx, i) {
-			was = claimed{state: v1alpha1.MirrorPresent, ready: &metav1.Condition{Status: metav1.ConditionTrue, Reason: string(v1alpha1.MirrorPresent), Message: "The mirror has all of the image."}}
-		}
-	}
+	was := s.before(ctx, i, removed)
 	for range settleTries {
 		err := s.write(ctx, i, was.state, was.ready)
 		if !apierrors.IsConflict(err) {
@@ -233,6 +226,19 @@ func (s *mirrorSweep) giveBack(ctx context.Context, i *mirrorItem, removed bool)
 		}
 	}
 	return fmt.Errorf("giving back Artifact %s: others keep writing it; the next purge does", i.Verdict.Artifact)
+}
+
+// before is what an Artifact becomes that is given back.
+func (s *mirrorSweep) before(ctx context.Context, i *mirrorItem, removed bool) claimed {
+	was, mine := s.claims[i.id()]
+	switch {
+	case mine && !removed && was.state != v1alpha1.MirrorReleasing:
+		return was
+	case s.whole(ctx, i):
+		return claimed{v1alpha1.MirrorPresent, &metav1.Condition{Status: metav1.ConditionTrue, Reason: string(v1alpha1.MirrorPresent), Message: "The mirror has all of the image."}}
+	}
+	again := "A purge began to remove it from the mirror, and it is used again. It is copied again."
+	return claimed{v1alpha1.MirrorPending, &metav1.Condition{Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonPending, Message: again}}
 }
 
 // whole reports whether the registry has all of an Artifact's copy, under the name by which nodes pull it.

@@ -127,20 +127,15 @@ func (v *visited) keep(why Reason, message string) {
 
 // neededBy says who needs by now what was removed; "" for nobody. It is pure.
 func (v *visited) neededBy(after *mirrored) string {
-	mine, gone := map[string]bool{}, map[string]bool{}
 	for _, i := range v.items {
-		if mine[i.id()] = true; i.orphan() {
+		if i.orphan() {
 			continue
 		}
 		if use := after.use(i.mirroredImage); use != "" { // also if an earlier purge removed its copy
 			return use
 		}
 	}
-	for _, layer := range v.gone {
-		for _, m := range layer {
-			gone[m.Descriptor.Digest.String()] = true
-		}
-	}
+	mine, gone := ids(v.items), v.digests()
 	for _, u := range after.used[v.path] {
 		if _, tagged := v.tags[u.Tag]; gone[u.Digest] || tagged && u.Digest == "" {
 			return u.String()
@@ -148,14 +143,22 @@ func (v *visited) neededBy(after *mirrored) string {
 	}
 	for _, n := range after.named[v.path] {
 		a := after.artifacts[n]
-		if mine[string(a.UID)] {
-			continue
-		}
-		if _, tagged := v.tags[a.image.Tag]; tagged && a.image.Digest == "" || gone[a.image.Digest] || gone[a.Status.Digest] {
+		if _, tagged := v.tags[a.image.Tag]; !mine[string(a.UID)] && (tagged && a.image.Digest == "" || gone[a.image.Digest] || gone[a.Status.Digest]) {
 			return "Artifact " + a.Namespace + "/" + a.Name + " names it"
 		}
 	}
 	return ""
+}
+
+// digests are those that were deleted.
+func (v *visited) digests() map[string]bool {
+	all := map[string]bool{}
+	for _, layer := range v.gone {
+		for _, m := range layer {
+			all[m.Descriptor.Digest.String()] = true
+		}
+	}
+	return all
 }
 
 // restore puts back what was removed from a repository, parts first, and gives its items back. What cannot be put back is

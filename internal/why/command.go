@@ -35,6 +35,9 @@ Exit codes:
 const whyExample = `  # Why can this manifest not be deleted?
   kubectl nfo why am/upf-1.0.0 -n publisher
 
+  # Who uses this mirrored image, and until when does its copy stay?
+  kubectl nfo why art/upf-1.0.0-0123456789 -n ran
+
   # Who needs this image, and until when can it come back?
   kubectl nfo why registry.example.com/acme/upf-1.0.0/upf:1.0.0`
 
@@ -91,6 +94,9 @@ func (f *whyFlags) object(ctx context.Context, what string) (*answer, error) {
 	api, namespace, kind, err := plugin.ConnectFor(f.config, f.streams, resource)
 	if err != nil {
 		return nil, err
+	}
+	if kind == v1alpha1.KindArtifact {
+		return f.artifact(ctx, api, namespace, name)
 	}
 	e, err := gather(ctx, api, namespace)
 	if err != nil {

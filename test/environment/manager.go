@@ -137,7 +137,7 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // Stop ends it, in the test's clean-up
 	mgr, err := controller.NewManager(ctx, kube, base, controller.Options{
 		PollsPerSecond: o.PollsPerSecond, Purger: cronjob.Settings{Image: o.PurgerImage, Resources: *o.PurgerResources, AllowLoopback: !o.RefuseLoopback}, Clock: o.Clock, Transport: o.Registry,
-		Places: o.Places, Cluster: o.Cluster, Settings: o.Settings, Lookup: o.resolver(),
+		Places: o.Places, Cluster: o.Cluster, Namespace: o.Namespace, Settings: o.Settings, Lookup: o.resolver(),
 		SecondLook: cmp.Or(o.SecondLook, time.Second), Charts: charts,
 		MirrorFacts: facts, Used: used, RepairInterval: cmp.Or(o.RepairInterval, 100*time.Millisecond),
 	})

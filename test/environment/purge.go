@@ -43,7 +43,7 @@ func (e *Environment) PurgeOf(store client.ObjectKey, through Transport) (purge.
 	if err != nil {
 		return cfg, err
 	}
-	cfg.Workloads = workloads.Read
+	cfg.Workloads, cfg.Images = workloads.Read, workloads.ReadImages
 	cfg.Secrets = purge.StoredSecrets(e.Client) // a pod mounts it, and its account reads none
 	cfg.Leases, err = coordinationv1client.NewForConfig(kube)
 	return cfg, err

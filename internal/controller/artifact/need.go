@@ -114,10 +114,10 @@ func (r *NeedReconciler) rules(ctx context.Context, mirror *v1alpha1.ArtifactSto
 func counts(artifacts []v1alpha1.Artifact) *v1alpha1.ArtifactCounts {
 	c := &v1alpha1.ArtifactCounts{Total: int32(len(artifacts))}
 	for i := range artifacts {
-		switch status := &artifacts[i].Status; {
-		case status.State == v1alpha1.MirrorPresent:
+		switch artifacts[i].Status.State {
+		case v1alpha1.MirrorPresent:
 			c.Present++
-		case status.State == v1alpha1.MirrorFailed:
+		case v1alpha1.MirrorFailed:
 			c.Failed++
 		}
 		if artifacts[i].Status.UnusedSince != nil {

@@ -36,6 +36,8 @@ type need struct {
 	whole bool
 	now   metav1.Time
 
+	// uses are those of each namespace.
+	uses map[string]*workload.Reading
 	// missing are the images of each namespace that have no Artifact, sorted, and dropped how many more there are than a
 	// namespace may have.
 	missing map[string][]rewrite.Image
@@ -48,6 +50,7 @@ type change struct{ was, is *v1alpha1.Artifact }
 
 // sort finds what is missing and what is to change. It is pure.
 func (n *need) sort(artifacts []v1alpha1.Artifact, uses map[string]*workload.Reading) {
+	n.uses = uses
 	n.missing, n.dropped = map[string][]rewrite.Image{}, map[string]int{}
 	have, count := map[string]map[string]bool{}, map[string]int{}
 	for i := range artifacts {

@@ -249,12 +249,12 @@ func TestNeedIsBackFilledAndRead(t *testing.T) {
 	if wait := w.reconcile(t); wait != needApart || w.reads != 1 {
 		t.Errorf("a change right after it waits %s, after %d readings", wait, w.reads)
 	}
-	w.clock.SetTime(needNow.Add(needWell))
-	w.reconcile(t)
 	var a v1alpha1.Artifact
 	if err := w.Get(t.Context(), client.ObjectKey{Namespace: "ran", Name: v1alpha1.ArtifactName("r.example/acme/upf:1")}, &a); err != nil || a.Status.UserCount != 1 || a.Spec.SourceArtifact != "r.example/acme/upf:1" || len(w.creates) != 3 {
 		t.Errorf("the Artifact is %+v, %v, and made were %v", a, err, w.creates)
 	}
+	w.clock.SetTime(needNow.Add(needWell))
+	w.reconcile(t)
 	var s v1alpha1.ArtifactStore
 	if err := w.Get(t.Context(), w.Mirror, &s); err != nil || s.Status.Workloads == nil || len(s.Status.Workloads.Sources) != 1 || s.Status.Artifacts == nil || s.Status.Artifacts.Total != 3 {
 		t.Errorf("the store's status is %+v, %v", s.Status, err)

@@ -30,15 +30,8 @@ func (r *NeedReconciler) write(ctx context.Context, n need) error {
 	for name, more := range n.dropped {
 		log.FromContext(ctx).Info("A namespace uses more images than are mirrored of one", "namespace", name, "most", maxNeeded, "more", more)
 	}
-	names := slices.Sorted(maps.Keys(n.missing))
-	for i := 0; i < maxNeeded && len(names) > 0; i++ {
-		names = slices.DeleteFunc(names, func(name string) bool { return len(n.missing[name]) <= i || failed[name] != nil })
-		for _, name := range names {
-			if err := limit.Wait(ctx); err != nil {
-				return fmt.Errorf("making artifacts: %w", err)
-			}
-			failed[name] = r.create(ctx, name, n.missing[name][i])
-		}
+	if err := r.createAll(ctx, &n, limit, failed); err != nil {
+		return err
 	}
 	for _, c := range n.used {
 		if failed[c.was.Namespace] != nil {
@@ -52,6 +45,24 @@ func (r *NeedReconciler) write(ctx context.Context, n need) error {
 		}
 	}
 	return firstOf(failed)
+}
+
+// createAll makes what is missing, and notes who uses it.
+func (r *NeedReconciler) createAll(ctx context.Context, n *need, limit *rate.Limiter, failed map[string]error) error {
+	names := slices.Sorted(maps.Keys(n.missing))
+	for i := 0; i < maxNeeded && len(names) > 0; i++ {
+		names = slices.DeleteFunc(names, func(name string) bool { return len(n.missing[name]) <= i || failed[name] != nil })
+		for _, name := range names {
+			if err := limit.Wait(ctx); err != nil {
+				return fmt.Errorf("making artifacts: %w", err)
+			}
+			a, err := r.create(ctx, name, n.missing[name][i])
+			if failed[name] = err; a != nil {
+				n.use(a, n.uses[name])
+			}
+		}
+	}
+	return nil
 }
 
 // firstOf is the error of the first namespace that has one, and how many others have.
@@ -80,16 +91,18 @@ func (r *NeedReconciler) patch(ctx context.Context, c change) error {
 	return client.IgnoreNotFound(err)
 }
 
-// create makes the Artifact of an image. One that exists is as good.
-func (r *NeedReconciler) create(ctx context.Context, name string, i rewrite.Image) error {
+// create makes the Artifact of an image; nil if it exists, which is as good, or its namespace does not.
+func (r *NeedReconciler) create(ctx context.Context, name string, i rewrite.Image) (*v1alpha1.Artifact, error) {
 	a := &v1alpha1.Artifact{
 		ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: v1alpha1.ArtifactName(i.String())},
 		Spec:       v1alpha1.ArtifactSpec{SourceArtifact: i.String()},
 	}
 	err := r.Create(ctx, a)
 	switch {
-	case err == nil, apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return nil
+	case err == nil:
+		return a, nil
+	case apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return nil, nil
 	}
-	return fmt.Errorf("making the Artifact of %s in %s: %w", i, name, err)
+	return nil, fmt.Errorf("making the Artifact of %s in %s: %w", i, name, err)
 }
