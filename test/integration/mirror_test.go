@@ -122,7 +122,14 @@ func TestR5NewPodsPullFromTheMirrorWhatItHas(t *testing.T) {
 		}, func(p *corev1.Pod) string { return p.Spec.InitContainers[0].Image }, mirrored},
 		"Volume": {"a volume's", func(p *corev1.Pod) {
 			p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "model", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: anImage}}})
-		}, func(p *corev1.Pod) string { return p.Spec.Volumes[len(p.Spec.Volumes)-1].Image.Reference }, mirrored},
+		}, func(p *corev1.Pod) string {
+			for _, v := range p.Spec.Volumes {
+				if v.Image != nil {
+					return v.Image.Reference
+				}
+			}
+			return "no image"
+		}, mirrored},
 		"Annotation": {"the original is kept", func(*corev1.Pod) {}, func(p *corev1.Pod) string { return p.Annotations[v1alpha1.AnnotationOriginalImages] }, `{"containers/web":"` + anImage + `"}`},
 		"Secrets": {"the secrets stay", func(p *corev1.Pod) { p.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "login"}} },
 			func(p *corev1.Pod) string { return p.Spec.ImagePullSecrets[0].Name }, "login"},
