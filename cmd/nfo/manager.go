@@ -117,11 +117,11 @@ func (cfg managerConfig) validate() error {
 		return fmt.Errorf("--chart-cpu is %s and must be at least 1s", cfg.charts.CPU)
 	case cfg.charts.Memory < chart.LeastMemory:
 		return fmt.Errorf("--chart-memory is %d bytes and must be at least 96Mi", cfg.charts.Memory)
-	case cfg.Mirror.Copies < 1 || cfg.Mirror.Copies > 32:
+	case cfg.mirror != "" && (cfg.Mirror.Copies < 1 || cfg.Mirror.Copies > 32):
 		return fmt.Errorf("--mirror-copies is %d and must be from 1 to 32", cfg.Mirror.Copies)
-	case cfg.Mirror.Blobs < 1 || cfg.Mirror.Blobs > 32:
+	case cfg.mirror != "" && (cfg.Mirror.Blobs < 1 || cfg.Mirror.Blobs > 32):
 		return fmt.Errorf("--mirror-blobs is %d and must be from 1 to 32", cfg.Mirror.Blobs)
-	case cfg.Mirror.RequestsPerSecond < 1:
+	case cfg.mirror != "" && cfg.Mirror.RequestsPerSecond < 1:
 		return fmt.Errorf("--mirror-requests-per-second is %g and must be at least 1", cfg.Mirror.RequestsPerSecond)
 	case cfg.webhookPort < 0 || cfg.webhookPort > 65535:
 		return fmt.Errorf("--webhook-port is %d and must be a port, or 0", cfg.webhookPort)
