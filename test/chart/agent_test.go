@@ -14,7 +14,7 @@ var agentRows = map[string]row{
 		{agent, pod + ".securityContext} {" + container[1:] + ".securityContext}", `{"runAsGroup":65532,"runAsNonRoot":true,"runAsUser":65532,"seccompProfile":{"type":"RuntimeDefault"}} {"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]},"readOnlyRootFilesystem":true}`},
 		{agent, pod + ".volumes}", `[{"name":"registry","projected":{"sources":[{"configMap":{"items":[{"key":"ca.crt","path":"ca.crt"}],"name":"nfo-registry-ca","optional":true}}]}},{"name":"client","secret":{"optional":true,"secretName":"nfo-agent-certificate"}}]`},
 		{agent, container + ".livenessProbe.httpGet} {" + container[1:] + ".readinessProbe.httpGet} {" + container[1:] + ".ports}", `{"host":"127.0.0.1","path":"/healthz","port":7440} {"host":"127.0.0.1","path":"/readyz","port":7440} `},
-		{agent, container + ".resources} {.spec.updateStrategy.rollingUpdate.maxUnavailable}", `{"limits":{"memory":"192Mi"},"requests":{"cpu":"20m","memory":"32Mi"}} 10%`},
+		{agent, container + ".resources} {.spec.updateStrategy.rollingUpdate.maxUnavailable}", `{"limits":{"memory":"192Mi"},"requests":{"cpu":"20m","memory":"64Mi"}} 10%`},
 		{agent, pod + ".serviceAccountName} {" + pod[1:] + ".automountServiceAccountToken}", "nfo-agent false"},
 		{"ServiceAccount/nfo-agent", "{.automountServiceAccountToken}", "false"},
 		{"Service/nfo-registry-replicas", "{.spec}", `{"clusterIP":"None","ports":[{"name":"registry","port":5000,"targetPort":"registry"}],"selector":{"app.kubernetes.io/component":"registry","app.kubernetes.io/name":"nfo"}}`},
@@ -38,7 +38,7 @@ var agentRows = map[string]row{
 	"AgentOptions": {"private registries, and everything around", "allowLoopbackRegistries: true\n" + mirrored + ", agent: {metricsPort: 7441, plainHTTP: [\"10.0.0.1:5000\"], authorities: registries, resources: {limits: {memory: 1Gi}}, priorityClassName: system-cluster-critical, nodeSelector: {edge: \"1\"}, tolerations: []}}", []expect{
 		{agent, container + ".args[6]} {" + container[1:] + ".args[7]} {" + container[1:] + ".args[8]} {" + container[1:] + ".args[9]}", "--metrics-bind-address=:7441 --plain-http=10.0.0.1:5000 --origin-ca-dir=/authorities --allow-loopback-registries"},
 		{agent, pod + ".volumes[2]} {" + container[1:] + ".ports}", `{"configMap":{"name":"registries","optional":true},"name":"authorities"} [{"containerPort":7441,"name":"metrics"}]`},
-		{agent, container + ".resources} {" + pod[1:] + ".priorityClassName} {" + pod[1:] + ".nodeSelector} {" + pod[1:] + ".tolerations}", `{"limits":{"memory":"1Gi"},"requests":{"cpu":"20m","memory":"32Mi"}} system-cluster-critical {"edge":"1","kubernetes.io/os":"linux"} `},
+		{agent, container + ".resources} {" + pod[1:] + ".priorityClassName} {" + pod[1:] + ".nodeSelector} {" + pod[1:] + ".tolerations}", `{"limits":{"memory":"1Gi"},"requests":{"cpu":"20m","memory":"64Mi"}} system-cluster-critical {"edge":"1","kubernetes.io/os":"linux"} `},
 	}},
 	"AgentForeignCertificate": {"the certificate of the registry is somebody else's, and those of the agents are not", "registry: {enabled: true, host: \"registry.example.com:8443\", certificate: {secretName: issued}}\nmirror: {enabled: true}", []expect{
 		{agent, pod + ".volumes[0].projected.sources[0]} {" + container[1:] + ".args[3]}", `{"secret":{"items":[{"key":"ca.crt","path":"ca.crt"}],"name":"issued","optional":true}} --registry-name=registry.example.com`},
