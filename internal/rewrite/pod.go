@@ -156,7 +156,7 @@ func (p *Pod) Mirrored(r Rules) map[Image][]Place {
 func (p *Pod) Rewritten(address string, at Place) (Image, bool) {
 	originals := p.originals()
 	for _, s := range p.slots() {
-		if s.Place.String() != at.String() {
+		if s.String() != at.String() {
 			continue
 		}
 		if from, ok := original(*s.image, originals[s.String()], address); ok {

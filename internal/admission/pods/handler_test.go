@@ -160,7 +160,7 @@ func TestR5WhateverGoesWrongThePodIsAllowed(t *testing.T) {
 func TestRequestsAreBounded(t *testing.T) {
 	t.Parallel()
 	hold, held := make(chan struct{}), make(chan struct{}, requestsAtOnce)
-	s := bounded(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	s := bounded(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		held <- struct{}{}
 		<-hold
 	}))

@@ -139,29 +139,7 @@ var errEnough = errors.New("there are enough")
 // stuck lists the pods of a phase that cannot pull an image, of a namespace or, for "", of all.
 func (l *lists) stuck(ctx context.Context, namespace string, phase corev1.PodPhase, each func(stuck) error) error {
 	for token := ""; ; {
-		q := l.api.Get().AbsPath("api", "v1")
-		if namespace != "" {
-			q = q.Namespace(namespace)
-		}
-		q = q.Resource("pods").Param("limit", strconv.Itoa(pageSize)).Param("fieldSelector", "status.phase="+string(phase))
-		if token != "" {
-			q = q.Param("continue", token)
-		}
-		body, err := q.Stream(ctx)
-		if err != nil {
-			return fmt.Errorf("listing pods: %w", err)
-		}
-		meta, err := livelist.Decode(body, "PodList", func(one livelist.Decoder) error {
-			var p listed
-			if err := one.Decode(&p); err != nil {
-				return fmt.Errorf("reading a Pod: %w", err)
-			}
-			if s, is := p.stuck(); is {
-				return each(s)
-			}
-			return nil
-		})
-		err = errors.Join(err, body.Close())
+		meta, err := l.page(ctx, namespace, phase, token, each)
 		if errors.Is(err, errEnough) {
 			return nil
 		}
@@ -172,4 +150,31 @@ func (l *lists) stuck(ctx context.Context, namespace string, phase corev1.PodPha
 			return nil
 		}
 	}
+}
+
+// page reads one answer of a list.
+func (l *lists) page(ctx context.Context, namespace string, phase corev1.PodPhase, token string, each func(stuck) error) (metav1.ListMeta, error) {
+	q := l.api.Get().AbsPath("api", "v1")
+	if namespace != "" {
+		q = q.Namespace(namespace)
+	}
+	q = q.Resource("pods").Param("limit", strconv.Itoa(pageSize)).Param("fieldSelector", "status.phase="+string(phase))
+	if token != "" {
+		q = q.Param("continue", token)
+	}
+	body, err := q.Stream(ctx)
+	if err != nil {
+		return metav1.ListMeta{}, err
+	}
+	meta, err := livelist.Decode(body, "PodList", func(one livelist.Decoder) error {
+		var p listed
+		if err := one.Decode(&p); err != nil {
+			return fmt.Errorf("reading a Pod: %w", err)
+		}
+		if s, is := p.stuck(); is {
+			return each(s)
+		}
+		return nil
+	})
+	return meta, errors.Join(err, body.Close())
 }
