@@ -65,12 +65,12 @@ func TestTheLoginThatWorksIsFound(t *testing.T) {
 			basic := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ran", Name: "basic"}, Type: corev1.SecretTypeBasicAuth, Data: map[string][]byte{"username": []byte(theUser), "password": []byte(thePassword)}}
 			s.create(s.login("ran", "wrong", "guessed"), s.login("ran", "right", thePassword), basic)
 			tt.place(s, i.String())
-			a := s.ask("ran", i)
+			a := s.ask(i)
 			if a.Secret != tt.want || a.Descriptor.Digest != d.Digest {
 				t.Fatalf("%s: %q worked, want %q", tt.reason, a.Secret, tt.want)
 			}
 			s.source.Forget()
-			s.ask("ran", i)
+			s.ask(i)
 			if n := s.source.Count(nil); n != 1 {
 				t.Errorf("%s: what worked is asked with %d requests the next time", tt.reason, n)
 			}
@@ -101,13 +101,13 @@ func TestALoginThatIsGone(t *testing.T) {
 	i := s.image("upf:1")
 	first := s.login("ran", "first", thePassword)
 	s.create(first, s.login("ran", "second", thePassword), pod("ran", i.String(), "first", "second"))
-	if a := s.ask("ran", i); a.Secret != "first" {
+	if a := s.ask(i); a.Secret != "first" {
 		t.Fatalf("%q worked", a.Secret)
 	}
 	if err := s.api.Delete(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
-	if a := s.ask("ran", i); a.Secret != "second" {
+	if a := s.ask(i); a.Secret != "second" {
 		t.Errorf("after it is gone %q worked", a.Secret)
 	}
 	second := s.login("ran", "second", "changed")
@@ -149,7 +149,7 @@ func TestASourceThatHides(t *testing.T) {
 				return true
 			})
 			s.create(s.login("ran", "wrong", "guessed"), s.login("ran", "right", thePassword), pod("ran", i.String(), "wrong", "right"))
-			if a := s.ask("ran", i); a.Secret != "right" {
+			if a := s.ask(i); a.Secret != "right" {
 				t.Errorf("%q worked", a.Secret)
 			}
 		})
@@ -220,7 +220,7 @@ func TestAPrivateAuthority(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, registrytest.TLS())
 	want := s.pushed("upf", "tls")
-	if a := s.ask("ran", s.image("upf:1")); a.Descriptor.Digest != want.Digest {
+	if a := s.ask(s.image("upf:1")); a.Descriptor.Digest != want.Digest {
 		t.Errorf("%+v", a.Descriptor)
 	}
 }

@@ -43,7 +43,7 @@ func TestCopyIsWholeAndOnce(t *testing.T) {
 	}
 	s.source.Forget()
 	s.target.Forget()
-	s.ask("ran", i)
+	s.ask(i)
 	s.has(i, want)
 	if there, here := s.source.Count(nil), s.target.Count(nil); there != 1 || here != 1 || s.source.Count(blobs)+s.target.Count(blobs) != 0 {
 		t.Errorf("%d requests to the source and %d to the mirror, want one each, and none for blobs", there, here)
@@ -95,7 +95,7 @@ func TestAMovedTag(t *testing.T) {
 	want := s.pushed("upf", "new")
 	s.copy(i)
 	s.has(i, want)
-	a := s.ask("ran", i)
+	a := s.ask(i)
 	// I5: who has seen the tag elsewhere does not move it.
 	if err := s.mirror.Tag(t.Context(), s.store, i, a.Descriptor.Digest, old.Digest); err != nil {
 		t.Errorf("a tag that is there already: %v", err)
@@ -117,7 +117,7 @@ func TestR1DamageIsFoundAndHealed(t *testing.T) {
 			s := newScene(t)
 			want, i := s.pushed("upf", name), s.image("upf:1")
 			s.copy(i)
-			m, err := s.ask("ran", i).from.Source(t.Context(), i.Repository, "1")
+			m, err := s.ask(i).from.Source(t.Context(), i.Repository, "1")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -151,7 +151,7 @@ func TestAnInterruptedCopyGoesOn(t *testing.T) {
 		}
 		return false
 	})
-	job := Job{Image: i, Mirror: s.store, Answer: s.ask("ran", i), Moved: func(int64, int64) {}}
+	job := Job{Image: i, Mirror: s.store, Answer: s.ask(i), Moved: func(int64, int64) {}}
 	if _, err := s.mirror.Copy(ctx, job); !errors.Is(err, registry.ErrUnavailable) {
 		t.Fatalf("an interrupted copy: %v", err)
 	}
@@ -173,7 +173,7 @@ func TestOneCopyOfADigest(t *testing.T) {
 	s := newScene(t)
 	s.pushed("upf", "once")
 	i := s.image("upf:1")
-	job := Job{Image: i, Mirror: s.store, Answer: s.ask("ran", i), Moved: func(int64, int64) {}}
+	job := Job{Image: i, Mirror: s.store, Answer: s.ask(i), Moved: func(int64, int64) {}}
 	var second error
 	var once atomic.Bool
 	s.target.Intercept(func(http.ResponseWriter, *http.Request) bool {
@@ -196,7 +196,7 @@ func TestHostileSources(t *testing.T) {
 			s := newScene(t)
 			s.pushed("upf", "hostile")
 			i := s.image("upf:1")
-			answer := s.ask("ran", i)
+			answer := s.ask(i)
 			s.source.Attack(attack)
 			if _, err := s.mirror.Copy(t.Context(), Job{Image: i, Mirror: s.store, Answer: answer, Moved: func(int64, int64) {}}); err == nil {
 				t.Error("it was copied")
@@ -212,7 +212,7 @@ func TestABlobThatStandsStill(t *testing.T) {
 	s.open(Options{Stall: 300 * time.Millisecond})
 	s.pushed("upf", "drip")
 	i := s.image("upf:1")
-	answer := s.ask("ran", i)
+	answer := s.ask(i)
 	s.source.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
 		if req.Method != http.MethodGet || !strings.Contains(req.URL.Path, "/blobs/") {
 			return false

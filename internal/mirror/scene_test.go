@@ -134,10 +134,10 @@ func pod(namespace, image string, secrets ...string) *corev1.Pod {
 	return p
 }
 
-// ask asks the source.
-func (s *scene) ask(namespace string, i rewrite.Image) Answer {
+// ask asks the source for the namespace ran.
+func (s *scene) ask(i rewrite.Image) Answer {
 	s.t.Helper()
-	a, err := s.mirror.Ask(s.t.Context(), s.question(namespace, i))
+	a, err := s.mirror.Ask(s.t.Context(), s.question("ran", i))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func (s *scene) ask(namespace string, i rewrite.Image) Answer {
 // copy copies an image whole, with its tag, for an Artifact of the namespace ran.
 func (s *scene) copy(i rewrite.Image) Copied {
 	s.t.Helper()
-	a := s.ask("ran", i)
+	a := s.ask(i)
 	done, err := s.mirror.Copy(s.t.Context(), Job{Image: i, Mirror: s.store, Answer: a, Moved: func(int64, int64) {}})
 	if err == nil {
 		was, lookErr := s.mirror.Has(s.t.Context(), s.store, i, Reference(i))

@@ -181,8 +181,8 @@ func (s *mirrorSweep) claim(ctx context.Context, items []*mirrorItem) error {
 
 // write sets the state of an Artifact, unless somebody else wrote it since it was read.
 func (s *mirrorSweep) write(ctx context.Context, i *mirrorItem, state v1alpha1.MirrorState, ready *metav1.Condition) error {
-	is := i.mirroredImage.DeepCopy()
-	before := client.MergeFromWithOptions(i.mirroredImage.DeepCopy(), client.MergeFromWithOptimisticLock{})
+	is := i.DeepCopy()
+	before := client.MergeFromWithOptions(i.DeepCopy(), client.MergeFromWithOptimisticLock{})
 	is.Status.State = state
 	apimeta.RemoveStatusCondition(&is.Status.Conditions, v1alpha1.ConditionReady)
 	if ready != nil {

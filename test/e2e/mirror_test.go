@@ -34,7 +34,8 @@ func TestMirror(t *testing.T) { tell(t, mirroring) }
 
 var mirroring = []story.Chapter{
 	{Title: "A private registry, and the operator with a registry and a mirror.", Steps: []story.Step{
-		story.Run(`export OWN=` + own + ` SOURCE=` + source),
+		story.Run(`export OWN=` + own),
+		story.Run(`export SOURCE=` + source),
 		story.Run(`kubectl create namespace nfo-system --dry-run=client -o yaml | kubectl apply -f -`, story.Says("namespace/nfo-system")),
 		story.Run(`kubectl label namespace nfo-system --overwrite pod-security.kubernetes.io/enforce=privileged`, story.Says("namespace/nfo-system")),
 		story.Run(`rm -rf $E2E/registry/* && install -d -o 65532 -g 65532 $E2E/registry/own $E2E/registry/source && sed "s#E2E#$E2E#" $YAML/own/volume.yaml | kubectl apply -f -`, story.Says("created")),

@@ -108,18 +108,8 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	if o.API != nil {
 		kube.Wrap(func(rt http.RoundTripper) http.RoundTripper { return o.API(rt) })
 	}
-	base := ctrl.Options{Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", Logger: logger, Controller: config.Controller{SkipNameValidation: new(true)}}
-	base.Cache.DefaultNamespaces = map[string]cache.Config{}
-	for _, ns := range o.Namespaces {
-		base.Cache.DefaultNamespaces[ns] = cache.Config{}
-	}
-	if o.Elect {
-		base.LeaderElection, base.LeaderElectionID, base.LeaderElectionNamespace = true, v1alpha1.ManagerName, v1alpha1.ManagerNamespace
-		base.LeaderElectionReleaseOnCancel = true
-	}
-	if o.PollsPerSecond == 0 {
-		o.PollsPerSecond = 100
-	}
+	base := o.base()
+	o.PollsPerSecond = cmp.Or(o.PollsPerSecond, 100)
 	if o.PurgerResources == nil {
 		o.PurgerResources = new(cronjob.DefaultResources())
 	}
@@ -143,9 +133,9 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	})
 	if err == nil && o.Webhooks {
 		err = admission.Setup(ctx, mgr, admission.Options{Namespace: o.Namespace, Places: o.Places, Charts: charts})
-	}
-	if err == nil && o.Webhooks && o.Namespace != "" {
-		pods.Setup(hooks.counted(mgr.GetWebhookServer()), facts, used)
+		if o.Namespace != "" {
+			pods.Setup(hooks.counted(mgr.GetWebhookServer()), facts, used)
+		}
 	}
 	if err != nil {
 		cancel()
@@ -164,11 +154,25 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 	}
 	if o.Webhooks {
 		m.Webhooks = hooks.install(t)
-	}
-	if o.Webhooks && o.Namespace != "" {
-		m.Pods = hooks.installPods(t)
+		if o.Namespace != "" {
+			m.Pods = hooks.installPods(t)
+		}
 	}
 	return m
+}
+
+// base is what controller-runtime is told.
+func (o ManagerOptions) base() ctrl.Options {
+	base := ctrl.Options{Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", Logger: logger, Controller: config.Controller{SkipNameValidation: new(true)}}
+	base.Cache.DefaultNamespaces = map[string]cache.Config{}
+	for _, ns := range o.Namespaces {
+		base.Cache.DefaultNamespaces[ns] = cache.Config{}
+	}
+	if o.Elect {
+		base.LeaderElection, base.LeaderElectionID, base.LeaderElectionNamespace = true, v1alpha1.ManagerName, v1alpha1.ManagerNamespace
+		base.LeaderElectionReleaseOnCancel = true
+	}
+	return base
 }
 
 func (o ManagerOptions) resolver() func(context.Context, string) ([]netip.Addr, error) {

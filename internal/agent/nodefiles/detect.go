@@ -63,21 +63,17 @@ func configPath(folder string) (set string, found bool, err error) {
 		if errors.Is(err, fs.ErrNotExist) && i == 0 {
 			return "", false, nil
 		}
+		var more []string
+		if err == nil {
+			more, err = config.imported(names[i], folder)
+		}
 		if err != nil {
 			return "", false, err
 		}
 		if here, ok := config.path(); ok {
 			set, found = here, true
 		}
-		more, err := config.imported(names[i], folder)
-		if err != nil {
-			return "", false, err
-		}
-		for _, name := range more {
-			if !slices.Contains(names, name) {
-				names = append(names, name)
-			}
-		}
+		names = append(names, slices.DeleteFunc(more, func(name string) bool { return slices.Contains(names, name) })...)
 	}
 	return set, found && set != "", nil
 }

@@ -2,6 +2,7 @@ package pod
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,28 +56,17 @@ func decide(s stuck, f facts) decision {
 	if static {
 		return d
 	}
-	whys := map[string]string{}
-	for _, at := range s.failing {
-		i, rewritten := s.pod.Rewritten(f.rules.Address(), at)
-		if !rewritten {
-			continue
-		}
-		why, unknown := mirrorFails(i, f)
-		if unknown {
-			d.wanted = append(d.wanted, i)
-		}
-		if why != "" {
-			whys[at.String()] = why
-		}
-	}
-	d.wanted = append(d.wanted, unasked(s, f)...)
+	whys, wanted := lacking(s, s.failing, f)
+	d.wanted = append(wanted, unasked(s, f)...)
 	d.pod = s.pod
 	if len(whys) > 0 {
+		others, _ := lacking(s, s.unstarted, f) // which would fail next
+		maps.Copy(whys, others)
 		d.reason = v1alpha1.ReasonImageFromSource
 		d.changes = d.pod.Restore(f.rules.Address(), func(p rewrite.Place) bool { return whys[p.String()] != "" })
 	} else if f.selected {
 		d.reason = v1alpha1.ReasonImageFromMirror
-		d.changes = d.pod.Rewrite(f.rules, func(i rewrite.Image) bool { return f.state(i) == v1alpha1.MirrorPresent }, s.fails)
+		d.changes = d.pod.Rewrite(f.rules, func(i rewrite.Image) bool { return f.state(i) == v1alpha1.MirrorPresent }, s.waits)
 		d.changes = present(d.changes, f)
 		may = may && count+1 < maxRepairs
 	}
@@ -86,6 +76,26 @@ func decide(s stuck, f facts) decision {
 	d.why = said(d.reason, d.changes, whys)
 	d.repairs = fmt.Sprintf("%d %s", count+1, f.now.UTC().Format(time.RFC3339))
 	return d
+}
+
+// lacking says of the places whose images are the mirror's why the pod cannot have them from there, and which of them
+// nobody has asked the mirror for.
+func lacking(s stuck, places []rewrite.Place, f facts) (whys map[string]string, wanted []rewrite.Image) {
+	whys = map[string]string{}
+	for _, at := range places {
+		i, rewritten := s.pod.Rewritten(f.rules.Address(), at)
+		if !rewritten {
+			continue
+		}
+		why, unknown := mirrorFails(i, f)
+		if unknown {
+			wanted = append(wanted, i)
+		}
+		if why != "" {
+			whys[at.String()] = why
+		}
+	}
+	return whys, wanted
 }
 
 // unasked are the images that a pod cannot pull from their sources, and that nobody has asked the mirror for.

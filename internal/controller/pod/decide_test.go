@@ -1,6 +1,7 @@
 package pod
 
 import (
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -53,7 +54,7 @@ func TestDecide(t *testing.T) {
 		{reason: "missed, and the mirror has not got it", image: own, rules: rules(""), state: v1alpha1.MirrorCopying},
 		{reason: "missed, and nobody has asked for it", image: own, rules: rules(""), state: absent, wanted: 1},
 		{reason: "missed, with Always: a copy is waited for where the pod is", image: own, rules: rules(v1alpha1.RewriteAlways), state: v1alpha1.MirrorCopying},
-		{reason: "of a namespace that is not atMirror", image: own, rules: rules(""), unselected: true, state: present},
+		{reason: "of a namespace that is not mirrored", image: own, rules: rules(""), unselected: true, state: present},
 		{reason: "where pods are not rewritten", image: own, rules: rules(v1alpha1.RewriteNever), state: present},
 		{reason: "the mirror has it, and the node has only just failed", image: atMirror, rules: rules(""), state: present, failing: 59 * time.Second},
 		{reason: "the mirror has it, and the node cannot get it", image: atMirror, rules: rules(""), state: present, failing: time.Minute, to: own, repairs: "1 2026-01-31T12:00:00Z"},
@@ -89,5 +90,33 @@ func TestDecide(t *testing.T) {
 				t.Errorf("a container that runs is changed, or the event says %q: %v", d.why, d.changes)
 			}
 		})
+	}
+}
+
+// What waits for an init container that cannot be pulled is changed with it: it would fail next, and a pod is changed
+// only once in a while.
+func TestR5WhatHasNotStartedIsRepairedToo(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		reason, from, to string
+		failing          time.Duration
+	}{
+		{"to its own images", atMirror, own, time.Hour},
+		{"to those of the mirror", own, atMirror, 0},
+	} {
+		s := aStuck(tt.from, nil)
+		s.pod.Spec.Init = []rewrite.Container{{Name: "init", Image: tt.from}}
+		s.failing, s.unstarted = []rewrite.Place{{List: rewrite.Init, Name: "init"}}, s.failing
+		d := decide(s, facts{
+			rules: rules(""), selected: true, now: now, failing: tt.failing,
+			state: func(rewrite.Image) v1alpha1.MirrorState { return v1alpha1.MirrorPresent },
+		})
+		got := map[string]string{}
+		for _, c := range d.changes {
+			got[c.Place.String()] = c.To
+		}
+		if want := map[string]string{"initContainers/init": tt.to, "containers/upf": tt.to}; !maps.Equal(got, want) {
+			t.Errorf("%s: changed %v, want %v", tt.reason, got, want)
+		}
 	}
 }

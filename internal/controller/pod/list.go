@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -37,17 +38,19 @@ type stuck struct {
 	pod             rewrite.Pod
 	// failing are the places of the containers that wait for an image, and that can be changed.
 	failing []rewrite.Place
+	// unstarted are those of the containers that wait for one of these, and that can be changed with it.
+	unstarted []rewrite.Place
 	// since is when that was first seen.
 	since time.Time
 }
 
-func (s stuck) fails(p rewrite.Place) bool {
-	for _, at := range s.failing {
-		if at.String() == p.String() {
-			return true
-		}
-	}
-	return false
+func (s stuck) fails(p rewrite.Place) bool { return has(s.failing, p) }
+
+// waits reports whether the container in a place runs nothing that another image would end.
+func (s stuck) waits(p rewrite.Place) bool { return s.fails(p) || has(s.unstarted, p) }
+
+func has(places []rewrite.Place, p rewrite.Place) bool {
+	return slices.ContainsFunc(places, func(at rewrite.Place) bool { return at.String() == p.String() })
 }
 
 // listed is what is read of a pod.
@@ -79,12 +82,15 @@ type containerStatus struct {
 // unpulled are the reasons for which a container waits when its image cannot be pulled.
 var unpulled = map[string]bool{"ErrImagePull": true, "ImagePullBackOff": true}
 
+// unstarted is the reason for which a container waits until the init containers before it have ended.
+const unstarted = "PodInitializing"
+
 // stuck is the pod, if a container of it that can be changed waits for its image.
 func (l *listed) stuck() (stuck, bool) {
-	waiting := map[string]bool{}
+	waiting := map[string]string{}
 	for list, all := range map[string][]containerStatus{rewrite.Containers: l.Status.Containers, rewrite.Init: l.Status.Init} {
 		for _, s := range all {
-			waiting[rewrite.Place{List: list, Name: s.Name}.String()] = unpulled[s.State.Waiting.Reason]
+			waiting[rewrite.Place{List: list, Name: s.Name}.String()] = s.State.Waiting.Reason
 		}
 	}
 	m := l.Metadata
@@ -92,8 +98,12 @@ func (l *listed) stuck() (stuck, bool) {
 	size := 0
 	for _, at := range s.pod.Places() {
 		size += len(at.Image)
-		if waiting[at.String()] && at.Mutable() {
+		switch reason := waiting[at.String()]; {
+		case !at.Mutable():
+		case unpulled[reason]:
 			s.failing = append(s.failing, at.Place)
+		case reason == unstarted:
+			s.unstarted = append(s.unstarted, at.Place)
 		}
 	}
 	for name, value := range s.pod.Metadata.Annotations {
@@ -166,15 +176,18 @@ func (l *lists) page(ctx context.Context, namespace string, phase corev1.PodPhas
 	if err != nil {
 		return metav1.ListMeta{}, err
 	}
-	meta, err := livelist.Decode(body, "PodList", func(one livelist.Decoder) error {
-		var p listed
-		if err := one.Decode(&p); err != nil {
-			return fmt.Errorf("reading a Pod: %w", err)
-		}
-		if s, is := p.stuck(); is {
-			return each(s)
-		}
-		return nil
-	})
+	meta, err := livelist.Decode(body, "PodList", func(one livelist.Decoder) error { return giveStuck(one, each) })
 	return meta, errors.Join(err, body.Close())
+}
+
+// giveStuck decodes a pod, and gives it on if it cannot pull an image.
+func giveStuck(one livelist.Decoder, each func(stuck) error) error {
+	var p listed
+	if err := one.Decode(&p); err != nil {
+		return fmt.Errorf("reading a Pod: %w", err)
+	}
+	if s, is := p.stuck(); is {
+		return each(s)
+	}
+	return nil
 }
