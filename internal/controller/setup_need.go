@@ -22,6 +22,7 @@ func setupNeed(mgr manager.Manager, r *artifact.NeedReconciler) error {
 		return []reconcile.Request{{NamespacedName: r.Mirror}}
 	})
 	b := ctrl.NewControllerManagedBy(mgr).Named("artifactneed").
-		Watches(&v1alpha1.ArtifactStore{}, toMirror, builder.WithPredicates(wake.LifeOnly()))
+		Watches(&v1alpha1.ArtifactStore{}, toMirror, builder.WithPredicates(wake.LifeOnly())).
+		Watches(&v1alpha1.Artifact{}, toMirror, builder.WithPredicates(wake.LifeOnly()))
 	return complete(b, nil, reconcile.AsReconciler(mgr.GetClient(), r), 1)
 }

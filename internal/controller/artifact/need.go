@@ -20,11 +20,12 @@ import (
 )
 
 // How often it is read which images are needed, how soon again where something could not be read or written, and how far
-// apart two readings are at least.
+// apart two readings are at least: so long, and so many times as long as the last one took.
 const (
 	needWell   = 10 * time.Minute
 	needFailed = time.Minute
 	needApart  = 20 * time.Second
+	needRest   = 10
 )
 
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifacts,verbs=create
@@ -49,22 +50,24 @@ type NeedReconciler struct {
 	Now   func() time.Time // the API server's
 
 	mu sync.Mutex
-	// begun is when it was read last.
+	// begun is when it was read last, and took how long that took.
 	begun time.Time
+	took  time.Duration
 }
 
-// Reconcile reads, if it is time to.
+// Reconcile reads, if it is time to: now and then, and soon after Artifacts were made or removed.
 func (r *NeedReconciler) Reconcile(ctx context.Context, mirror *v1alpha1.ArtifactStore) (ctrl.Result, error) {
 	if client.ObjectKeyFromObject(mirror) != r.Mirror || mirror.Spec.Mirror == nil || !mirror.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if wait := needApart - r.Clock.Since(r.begun); !r.begun.IsZero() && wait > 0 {
+	if wait := max(needApart, needRest*r.took) - r.Clock.Since(r.begun); !r.begun.IsZero() && wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
 	r.begun = r.Clock.Now()
 	whole, err := r.read(ctx, mirror)
+	r.took = r.Clock.Since(r.begun)
 	if err != nil && ctx.Err() == nil { // what is wrong with one object must not have the whole cluster read again at once
 		log.FromContext(ctx).Error(err, "Writing which images are needed")
 	}
