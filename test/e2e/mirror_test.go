@@ -70,7 +70,7 @@ var mirroring = []story.Chapter{
 		story.Until(`kubectl get pods -n nfo-system`, story.Lines(1, "1/1 Running"), story.Omits("nfo-agent", "nfo-registry")),
 		story.Run(forget, story.Says("deleted")).Within(2 * time.Minute),
 		story.Until(pulled, story.Says("true true"), story.Omits("127.0.0.1:7439")).Within(4 * time.Minute),
-		story.Run(`kubectl get events -n ran | grep -i mirror`, story.Says("source")),
+		story.Run(`kubectl get events -n ran --field-selector reason=ImageFromSource`, story.Says("could not be pulled", "now pulls "+source+"/acme/upf:1.0.0")),
 	}},
 	{Title: "The manager is gone, too, and its webhook: the pods start.", Steps: []story.Step{
 		story.Run(`kubectl scale -n nfo-system deployment/nfo-manager --replicas=0 && kubectl wait -n nfo-system pods -l app.kubernetes.io/component=manager --for=delete --timeout=60s`, story.Says("scaled")),
