@@ -40,6 +40,7 @@ var kinds = map[string]struct {
 	"networkfunctiondefinitionversions": {"nfdv", &v1alpha1.NetworkFunctionDefinitionVersionList{}, []string{"Migrated", "Ready", "Referenced", "Resolved"}},
 	"networkservicedesignversions":      {"nsdv", &v1alpha1.NetworkServiceDesignVersionList{}, []string{"Migrated", "Ready", "Referenced", "Resolved"}},
 	"sitenetworkservices":               {"sns", &v1alpha1.SiteNetworkServiceList{}, []string{"Ready", "Referenced", "Resolved"}},
+	"artifacts":                         {"art", &v1alpha1.ArtifactList{}, []string{"Ready"}},
 	"tombstones":                        {"ts", &v1alpha1.TombstoneList{}, []string{"Ready"}},
 }
 

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -26,7 +27,11 @@ func (s *scene) readsImages() {
 	for role, subjects := range map[string][]rbacv1.Subject{"nfo-workloads": {manager, purger}, "nfo-workloads-scope": {manager, purger}, "nfo-mirror-purger": {purger}} {
 		o := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: s.ns + "-" + role}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role}, Subjects: subjects}
 		s.create(o)
-		s.t.Cleanup(func() { _ = env.Client.Delete(s.t.Context(), o) })
+		s.t.Cleanup(func() { // the context of the test has ended by then
+			if err := env.Client.Delete(context.WithoutCancel(s.t.Context()), o); err != nil {
+				s.t.Error(err)
+			}
+		})
 	}
 }
 

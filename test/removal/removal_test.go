@@ -70,7 +70,8 @@ func TestI12NothingIsLostBetweenTwoInstallations(t *testing.T) {
 	s.Expect(said).To(gomega.And(
 		gomega.ContainSubstring("on node edge-7\n"), gomega.ContainSubstring("finalizers: 1 of 1 artifactmanifests, 1 removed\n"), gomega.HaveSuffix("done: what was installed can be deleted\n")))
 	webhooks := &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.WebhookConfigurationName}}
-	for _, o := range []client.Object{webhooks, secret, lease} {
+	pods := &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.MutatingWebhookName}}
+	for _, o := range []client.Object{webhooks, pods, secret, lease} {
 		s.Expect(s.read(o)).To(gomega.BeFalse(), "%T", o)
 	}
 	s.Expect(s.left()).To(gomega.BeEmpty())

@@ -80,7 +80,7 @@ func newScene(t *testing.T) *scene {
 // kinds lists every kind that tests leave behind, webhooks first.
 func kinds() []client.ObjectList {
 	return []client.ObjectList{
-		&admissionregistrationv1.ValidatingWebhookConfigurationList{},
+		&admissionregistrationv1.MutatingWebhookConfigurationList{}, &admissionregistrationv1.ValidatingWebhookConfigurationList{},
 		&v1alpha1.SiteNetworkServiceList{}, &v1alpha1.NetworkServiceDesignVersionList{}, &v1alpha1.NetworkFunctionDefinitionVersionList{},
 		&v1alpha1.ArtifactManifestList{}, &v1alpha1.ArtifactStoreList{}, &v1alpha1.TombstoneList{},
 		&batchv1.CronJobList{}, &batchv1.JobList{}, &appsv1.DeploymentList{},
@@ -222,7 +222,7 @@ func (s *scene) deploy() {
 // them. Their Service leads to a port of this host that nobody listens on.
 func (s *scene) unserved() {
 	s.t.Helper()
-	err := env.Apply(s.t.Context(), filepath.Join(environment.Root(), "config/webhook/webhook.yaml"), "", func(u *unstructured.Unstructured) {
+	away := func(u *unstructured.Unstructured) {
 		if u.GetKind() == "Service" {
 			u.Object["spec"] = map[string]any{"type": "ExternalName", "externalName": "localhost"}
 			return
@@ -232,9 +232,11 @@ func (s *scene) unserved() {
 			_ = unstructured.SetNestedField(h.(map[string]any), int64(1), "clientConfig", "service", "port")
 		}
 		_ = unstructured.SetNestedSlice(u.Object, hooks, "webhooks")
-	})
-	if err != nil {
-		s.t.Fatal(err)
+	}
+	for _, file := range []string{"config/webhook/webhook.yaml", "config/webhook/pods.yaml"} {
+		if err := env.Apply(s.t.Context(), filepath.Join(environment.Root(), file), "", away); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 	s.Eventually(func() string {
 		err := env.Client.Create(s.t.Context(), s.store("probe"), client.DryRunAll)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -222,6 +223,17 @@ func TestACollectionFreesWhatADeleteLeft(t *testing.T) {
 	}
 	if shown["nfo_registry_collections_total"] != 2 || shown["nfo_registry_collection_freed_bytes_total"] < 1<<20 {
 		t.Errorf("the metrics are %v", shown)
+	}
+	alerts, err := os.ReadFile("../../../charts/nfo/templates/alerts.yaml")
+	check(t, err)
+	names := regexp.MustCompile(`\bnfo_registry_[a-z_]+`).FindAllString(string(alerts), -1)
+	for _, name := range names {
+		if _, told := shown[name]; !told {
+			t.Errorf("an alert is on %s, which nobody tells", name)
+		}
+	}
+	if len(names) == 0 {
+		t.Error("no alert is on what the registry tells")
 	}
 	if res, _ := s.ask(http.MethodPost, "/nfo/v1/collection?dryRun=maybe", nil, ""); res.StatusCode != http.StatusBadRequest {
 		t.Error(res.Status)

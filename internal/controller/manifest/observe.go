@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -168,8 +167,9 @@ func (r *Reconciler) ask(ctx context.Context, seen *manifestSeen, entries []v1al
 	if err != nil {
 		return nil, err
 	}
-	began := r.Polls.clock.Now()
-	for some := range slices.Chunk(entries, asksAtOnce) {
+	began, at := r.Polls.clock.Now(), 1
+	for len(asked) < len(entries) && r.Polls.clock.Since(began) <= turnTime {
+		some, asking := entries[len(asked):min(len(asked)+at, len(entries))], r.Polls.clock.Now()
 		asked = entries[:len(asked)+len(some)]
 		tags, errs := lookAll(ctx, reg, some)
 		for i, e := range some {
@@ -182,8 +182,9 @@ func (r *Reconciler) ask(ctx context.Context, seen *manifestSeen, entries []v1al
 				seen.tags[inventory.KeyOf(e)] = tags[i]
 			}
 		}
-		if r.Polls.clock.Since(began) > turnTime {
-			break
+		at = 1 // of a registry that is slow, or has not shown yet that it is not, little is asked at once
+		if r.Polls.clock.Since(asking) < promptly {
+			at = asksAtOnce
 		}
 	}
 	return asked, trouble

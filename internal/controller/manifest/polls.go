@@ -32,8 +32,11 @@ const pollBurst = 512
 // pollTurn is the most entries that are asked for before other manifests have their turn.
 const pollTurn = 64
 
-// asksAtOnce is how many entries of a turn are asked for at once.
-const asksAtOnce = 8
+// asksAtOnce is how many entries of a turn are asked for at once, of a registry that answers promptly.
+const (
+	asksAtOnce = 8
+	promptly   = 250 * time.Millisecond
+)
 
 // turnTime is how long a turn goes on with a registry that is slow to answer.
 const turnTime = 5 * time.Second
