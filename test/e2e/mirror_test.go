@@ -100,7 +100,7 @@ var mirroring = []story.Chapter{
 		story.Until(pulled, story.Says(fromMirror+"upf:1.0.0", "true true")).Within(2 * time.Minute),
 		story.Run(`helm uninstall nfo --namespace nfo-system --wait --timeout 8m`, story.Says("uninstalled")).Within(9 * time.Minute),
 		story.Run(`kubectl get mutatingwebhookconfigurations -o name`, story.Omits("nfo")),
-		story.Run(`kubectl get pods -n ran`, story.Lines(1, "2/2 Running")),
+		story.Run(`kubectl get pods -n ran`, story.Lines(1, "3/3 Running")),
 		story.Run(forget, story.Says("deleted")).Within(2 * time.Minute),
 		story.Until(pulled, story.Says(source+"/acme/upf:1.0.0", "true true"), story.Omits("127.0.0.1:7439")).Within(2 * time.Minute),
 		story.Run(`kubectl delete namespace ran source --timeout=120s`, story.Says("deleted")).Within(3 * time.Minute),
