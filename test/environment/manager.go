@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -142,12 +143,7 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 		t.Fatalf("making the manager: %v", err)
 	}
 	m := &Manager{cancel: cancel, done: make(chan struct{})}
-	go func() {
-		defer close(m.done)
-		if err := mgr.Start(ctx); err != nil { // as when a test has cut it off
-			logger.Error(err, "The manager has ended")
-		}
-	}()
+	go m.run(ctx, mgr)
 	t.Cleanup(m.Stop)
 	if !o.Elect && !mgr.GetCache().WaitForCacheSync(t.Context()) {
 		t.Fatal("the manager's caches are not filled")
@@ -159,6 +155,14 @@ func (e *Environment) StartManager(t testing.TB, o ManagerOptions) *Manager {
 		}
 	}
 	return m
+}
+
+// run runs the manager until ctx ends.
+func (m *Manager) run(ctx context.Context, mgr manager.Manager) {
+	defer close(m.done)
+	if err := mgr.Start(ctx); err != nil { // as when a test has cut it off
+		logger.Error(err, "The manager has ended")
+	}
 }
 
 // base is what controller-runtime is told.

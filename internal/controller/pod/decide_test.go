@@ -113,7 +113,7 @@ func TestR5WhatHasNotStartedIsRepairedToo(t *testing.T) {
 		})
 		got := map[string]string{}
 		for _, c := range d.changes {
-			got[c.Place.String()] = c.To
+			got[c.String()] = c.To
 		}
 		if want := map[string]string{"initContainers/init": tt.to, "containers/upf": tt.to}; !maps.Equal(got, want) {
 			t.Errorf("%s: changed %v, want %v", tt.reason, got, want)
