@@ -23,7 +23,7 @@ const (
 	// pullAll pulls what was pushed and compares each.
 	pullAll = `while read i image; do crane export $image - 2>> $E2E/failed | tar xO layer$i | cmp - $E2E/layer$i || exit 1; done < $E2E/pushed`
 	// fill pushes images of 12 MiB until one is refused.
-	fill = `for i in 1 2 3 4 5; do head -c 12M /dev/urandom > $E2E/layer && tar cf $E2E/layer.tar -C $E2E layer && ` +
+	fill = `for i in 1 2 3 4 5 6; do head -c 12M /dev/urandom > $E2E/layer && tar cf $E2E/layer.tar -C $E2E layer && ` +
 		`crane append --new_layer $E2E/layer.tar --new_tag $OWN/own/many-1.0.0/large:$i || exit 1; done`
 )
 
