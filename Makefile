@@ -120,7 +120,8 @@ cover: ## print which part of each package the tests beside its code cover
 e2e: build node-cluster bin/demo bin/peers $(HELM) ## install the chart on a node of a real cluster, as root, and tell the whole story (15 minutes)
 	@$(MAKE) --no-print-directory image IMAGE=registry.example.com/nfo:e2e
 	NFO_E2E=1 $(GO) test ./test/e2e -run TestNfo -count=1 -v -timeout 40m
-	NFO_E2E=1 $(GO) test ./test/e2e -run TestClusterRegistry -count=1 -v -timeout 15m
+	NFO_E2E=1 $(GO) test ./test/e2e -run 'TestClusterRegistry$$' -count=1 -v -timeout 15m
+	NFO_E2E=1 $(GO) test ./test/e2e -run TestClusterRegistryReplicas -count=1 -v -timeout 15m
 	NFO_E2E=1 $(GO) test ./test/e2e -run TestMirror -count=1 -v -timeout 20m
 
 .PHONY: fuzz-import
