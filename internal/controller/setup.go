@@ -77,7 +77,7 @@ type Options struct {
 	Settings settings.Settings
 	// Mirror bounds what copying images into the mirror takes.
 	Mirror MirrorBounds
-	// MirrorFacts are what the pods' webhook knows of the mirror, too. Default: those of the namespace nfo-system.
+	// MirrorFacts are what the pods' webhook knows of the mirror, too. Default: those of Namespace.
 	MirrorFacts *mirrored.Facts
 	// Used is what the pods' webhook tells of images that are used. Default: one that nobody tells.
 	Used *pod.Queue
@@ -168,7 +168,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),
 		setupNeed(mgr, &artifact.NeedReconciler{
-			Client: mgr.GetClient(), Live: live, Images: reader.ReadImages, Watched: o.Watched, Own: o.Purger.Image, Clock: o.Clock, Now: o.now,
+			Client: mgr.GetClient(), Live: live, Images: reader.ReadImages, Watched: o.Watched, Rules: o.MirrorFacts.Rules, Clock: o.Clock, Now: o.now,
 			Mirror: client.ObjectKey{Namespace: o.Namespace, Name: v1alpha1.MirrorName},
 		}),
 		mgr.Add(&settings.Keeper{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: o.Namespace, Settings: o.Settings}),
@@ -180,8 +180,9 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 }
 
 func (o Options) withDefaults() Options {
+	o.Namespace = cmp.Or(o.Namespace, v1alpha1.ManagerNamespace)
 	if o.MirrorFacts == nil {
-		o.MirrorFacts = &mirrored.Facts{Namespace: v1alpha1.ManagerNamespace, Image: o.Purger.Image, Watched: o.Watched}
+		o.MirrorFacts = &mirrored.Facts{Namespace: o.Namespace, Image: o.Purger.Image, Watched: o.Watched}
 	}
 	if o.Used == nil {
 		o.Used = pod.NewQueue()
@@ -194,7 +195,6 @@ func (o Options) withDefaults() Options {
 	if o.Metrics == nil {
 		o.Metrics = metrics.Registry
 	}
-	o.Namespace = cmp.Or(o.Namespace, v1alpha1.ManagerNamespace)
 	o.Mirror.Copies = cmp.Or(o.Mirror.Copies, DefaultCopies)
 	return o
 }

@@ -40,7 +40,7 @@ func setupArtifact(mgr manager.Manager, o Options, live client.Reader, registrie
 	}
 	key := client.ObjectKey{Namespace: o.Namespace, Name: v1alpha1.MirrorName}
 	r, err := artifact.New(artifact.Reconciler{
-		Client: mgr.GetClient(), Live: live, Mirror: copier, Store: key, Events: mgr.GetEventRecorder("nfo"), Clock: o.Clock, Now: o.now,
+		Client: mgr.GetClient(), Live: live, Mirror: copier, Store: key, Rules: o.MirrorFacts.Rules, Events: mgr.GetEventRecorder("nfo"), Clock: o.Clock, Now: o.now,
 	}, timed, o.Mirror.Copies)
 	if err != nil {
 		return err

@@ -105,14 +105,14 @@ func (f *Facts) Present(ctx context.Context, namespace string, i rewrite.Image) 
 }
 
 func (f *Facts) artifact(ctx context.Context, namespace string, i rewrite.Image) (*v1alpha1.Artifact, error) {
-	source, a := i.String(), &v1alpha1.Artifact{}
-	err := f.Cached.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.ArtifactName(source)}, a)
+	of, a := i.Artifact(namespace), &v1alpha1.Artifact{}
+	err := f.Cached.Get(ctx, client.ObjectKeyFromObject(of), a)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, nil //nolint:nilnil // there is none
 	case err != nil:
-		return nil, fmt.Errorf("reading the Artifact of %s: %w", source, err)
-	case a.Spec.SourceArtifact != source || !a.DeletionTimestamp.IsZero():
+		return nil, fmt.Errorf("reading the Artifact of %s: %w", i, err)
+	case a.Spec.SourceArtifact != of.Spec.SourceArtifact || !a.DeletionTimestamp.IsZero():
 		return nil, nil //nolint:nilnil // it is of another image, or goes
 	}
 	return a, nil

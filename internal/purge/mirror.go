@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -108,7 +107,12 @@ func (cfg Config) readMirror(ctx context.Context, c cluster, found []string) (mi
 	for u := range m.reading.Uses() {
 		m.used[u.Repository] = append(m.used[u.Repository], u)
 	}
-	if err := m.readNamespaces(ctx, cfg.Client); err != nil {
+	ended := func(n *metav1.PartialObjectMetadata) {
+		if n.DeletionTimestamp != nil {
+			m.ending[n.Name] = true
+		}
+	}
+	if err := livelist.Namespaces(ctx, cfg.Client, ended); err != nil {
 		return m, err
 	}
 	m.now = cfg.Now()
@@ -129,24 +133,6 @@ func (cfg Config) images(ctx context.Context, store *v1alpha1.ArtifactStore, kno
 		return nil, fmt.Errorf("%w: %s: %w", ErrRefused, v1alpha1.ReasonWorkloadsUnreadable, err)
 	}
 	return r, nil
-}
-
-func (m *mirrored) readNamespaces(ctx context.Context, api client.Reader) error {
-	for token := ""; ; {
-		var page metav1.PartialObjectMetadataList
-		page.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
-		if err := api.List(ctx, &page, client.Limit(pageSize), client.Continue(token)); err != nil {
-			return fmt.Errorf("listing namespaces: %w", err)
-		}
-		for i := range page.Items {
-			if page.Items[i].DeletionTimestamp != nil {
-				m.ending[page.Items[i].Name] = true
-			}
-		}
-		if token = page.Continue; token == "" {
-			return nil
-		}
-	}
 }
 
 func (m *mirrored) sort(list []v1alpha1.Artifact) {

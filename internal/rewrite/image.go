@@ -67,6 +67,13 @@ func (i Image) suffix() string {
 	return s
 }
 
+// Artifact is the object that stands for the image in a namespace.
+func (i Image) Artifact(namespace string) *v1alpha1.Artifact {
+	a := &v1alpha1.Artifact{Spec: v1alpha1.ArtifactSpec{SourceArtifact: i.String()}}
+	a.Namespace, a.Name = namespace, v1alpha1.ArtifactName(i.String())
+	return a
+}
+
 // Path is where the image is below the mirror's prefix: the host, whose colon becomes an underscore, and the repository.
 func (i Image) Path() string { return strings.Replace(i.Host, ":", "_", 1) + "/" + i.Repository }
 

@@ -2,7 +2,6 @@ package environment
 
 import (
 	"context"
-	"encoding/pem"
 	"fmt"
 	"net/http"
 	"sync/atomic"
@@ -41,14 +40,8 @@ func (w webhooks) installPods(t testing.TB) string {
 		t.Fatal(err)
 	}
 	c.Name = fmt.Sprintf("nfo-pods-%d", w.port)
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.certificate.Certificate[0]})
 	for i := range c.Webhooks {
-		hook := &c.Webhooks[i]
-		url := fmt.Sprintf("https://127.0.0.1:%d%s", w.port, *hook.ClientConfig.Service.Path)
-		hook.ClientConfig = admissionregistrationv1.WebhookClientConfig{URL: &url, CABundle: ca}
-		hook.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
-			Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpIn, Values: w.namespaces,
-		}}}
+		w.lead(&c.Webhooks[i].ClientConfig, &c.Webhooks[i].NamespaceSelector)
 	}
 	if err := w.Client.Create(t.Context(), c); err != nil {
 		t.Fatal(err)

@@ -91,14 +91,8 @@ func (w webhooks) install(t testing.TB) string {
 		t.Fatal(err)
 	}
 	c.Name = fmt.Sprintf("nfo-validating-%d", w.port)
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.certificate.Certificate[0]})
 	for i := range c.Webhooks {
-		hook := &c.Webhooks[i]
-		url := fmt.Sprintf("https://127.0.0.1:%d%s", w.port, *hook.ClientConfig.Service.Path)
-		hook.ClientConfig = admissionregistrationv1.WebhookClientConfig{URL: &url, CABundle: ca}
-		hook.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
-			Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpIn, Values: w.namespaces,
-		}}}
+		w.lead(&c.Webhooks[i].ClientConfig, &c.Webhooks[i].NamespaceSelector)
 	}
 	if err := w.Client.Create(t.Context(), c); err != nil {
 		t.Fatal(err)
@@ -116,6 +110,15 @@ func (w webhooks) install(t testing.TB) string {
 		t.Fatalf("the webhooks %s are not asked: %v", c.Name, err)
 	}
 	return c.Name
+}
+
+// lead has a webhook lead here, for the manager's namespaces only.
+func (w webhooks) lead(to *admissionregistrationv1.WebhookClientConfig, from **metav1.LabelSelector) {
+	url := fmt.Sprintf("https://127.0.0.1:%d%s", w.port, *to.Service.Path)
+	*to = admissionregistrationv1.WebhookClientConfig{URL: &url, CABundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.certificate.Certificate[0]})}
+	*from = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
+		Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpIn, Values: w.namespaces,
+	}}}
 }
 
 // configuration reads the product's webhook configuration of a kind from a file.

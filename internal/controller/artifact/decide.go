@@ -99,7 +99,7 @@ const (
 // notMirrored is said of an image that is none of the mirror's.
 var notMirrored = verdict{
 	state: v1alpha1.MirrorFailed, status: metav1.ConditionFalse, reason: v1alpha1.ReasonNotMirrored, pause: pause{first: oddWait},
-	message: "The image is not mirrored: no ArtifactStore contains it, or it is in the cluster's own registry. Make an ArtifactStore for its registry, or have an administrator set the chart's value mirror.images to All.",
+	message: "The image is not mirrored: no ArtifactStore contains it, it is in the cluster's own registry, or it is nfo's own. Make an ArtifactStore for its registry, or have an administrator set the chart's value mirror.images to All.",
 }
 
 // without decides where no registry is asked. over reports whether that is so.

@@ -3,7 +3,6 @@ package artifact
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -14,13 +13,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/rewrite"
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
 // How often it is read which images are needed, how soon again where something could not be read or written, and how far
-// apart two readings are at least: so long, and so many times as long as the last one took.
+// apart two readings are at least: needApart, and needRest times as long as the last one took.
 const (
 	needWell   = 10 * time.Minute
 	needFailed = time.Minute
@@ -44,12 +44,11 @@ type NeedReconciler struct {
 	Watched reference.Watched
 	// Mirror is the mirror's store.
 	Mirror client.ObjectKey
-	// Own is the image of nfo itself, which is never mirrored; "" if it is not known.
-	Own   string
+	// Rules say which images are mirrored, and whose.
+	Rules func(context.Context) (rewrite.Rules, error)
 	Clock clock.PassiveClock
 	Now   func() time.Time // the API server's
 
-	mu sync.Mutex
 	// begun is when it was read last, and took how long that took.
 	begun time.Time
 	took  time.Duration
@@ -60,8 +59,6 @@ func (r *NeedReconciler) Reconcile(ctx context.Context, mirror *v1alpha1.Artifac
 	if client.ObjectKeyFromObject(mirror) != r.Mirror || mirror.Spec.Mirror == nil || !mirror.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if wait := max(needApart, needRest*r.took) - r.Clock.Since(r.begun); !r.begun.IsZero() && wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
@@ -79,7 +76,7 @@ func (r *NeedReconciler) Reconcile(ctx context.Context, mirror *v1alpha1.Artifac
 
 // read reads the cluster and writes what follows. whole is false if not all sources could be read.
 func (r *NeedReconciler) read(ctx context.Context, mirror *v1alpha1.ArtifactStore) (whole bool, err error) {
-	rules, err := r.rules(ctx, mirror)
+	rules, err := r.Rules(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -88,7 +85,7 @@ func (r *NeedReconciler) read(ctx context.Context, mirror *v1alpha1.ArtifactStor
 		return false, fmt.Errorf("listing artifacts: %w", err)
 	}
 	known := rewrite.Known(artifacts.Items)
-	reading, err := r.Images(ctx, mirror, rewrite.Used(rules.Address(), func(i rewrite.Image) bool { return known[i.Path()] || rules.Mirrors(i) }))
+	reading, err := r.Images(ctx, mirror, rewrite.Used(mirror.Spec.Mirror.PullAddress, func(i rewrite.Image) bool { return known[i.Path()] || rules.Mirrors(i) }))
 	if err != nil {
 		return false, fmt.Errorf("reading which images workloads use: %w", err)
 	}
@@ -96,21 +93,13 @@ func (r *NeedReconciler) read(ctx context.Context, mirror *v1alpha1.ArtifactStor
 		return false, err
 	}
 	// Afterwards, so that a namespace in which something runs is among them.
-	namespaces, err := readNamespaces(ctx, r.Live)
+	namespaces, err := r.namespaces(ctx)
 	if err != nil {
 		return false, err
 	}
 	n := need{rules: rules, watched: r.Watched, namespaces: namespaces, whole: reading.Unreadable() == nil, now: metav1.NewTime(r.Now())}
 	n.sort(artifacts.Items, reading.ByNamespace())
 	return n.whole, r.write(ctx, n)
-}
-
-func (r *NeedReconciler) rules(ctx context.Context, mirror *v1alpha1.ArtifactStore) (rewrite.Rules, error) {
-	var stores v1alpha1.ArtifactStoreList
-	if err := r.List(ctx, &stores, client.UnsafeDisableDeepCopy); err != nil { // they are only read
-		return rewrite.Rules{}, fmt.Errorf("listing stores: %w", err)
-	}
-	return rewrite.NewRules(mirror, stores.Items).Without(r.Own), nil
 }
 
 // counts counts Artifacts by what the mirror has of them.
@@ -150,23 +139,11 @@ type namespace struct {
 	ending bool
 }
 
-// namespacesPage is how many namespaces one answer has.
-const namespacesPage = 500
-
-// readNamespaces lists all namespaces.
-func readNamespaces(ctx context.Context, live client.Reader) (map[string]namespace, error) {
+// namespaces reads all of them, from the API server itself.
+func (r *NeedReconciler) namespaces(ctx context.Context) (map[string]namespace, error) {
 	all := map[string]namespace{}
-	for token := ""; ; {
-		var page metav1.PartialObjectMetadataList
-		page.SetGroupVersionKind(namespaceList)
-		if err := live.List(ctx, &page, client.Limit(namespacesPage), client.Continue(token)); err != nil {
-			return nil, fmt.Errorf("listing namespaces: %w", err)
-		}
-		for i := range page.Items {
-			all[page.Items[i].Name] = namespace{labels: page.Items[i].Labels, ending: page.Items[i].DeletionTimestamp != nil}
-		}
-		if token = page.Continue; token == "" {
-			return all, nil
-		}
-	}
+	err := livelist.Namespaces(ctx, r.Live, func(n *metav1.PartialObjectMetadata) {
+		all[n.Name] = namespace{labels: n.Labels, ending: n.DeletionTimestamp != nil}
+	})
+	return all, err
 }

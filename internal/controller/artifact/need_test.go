@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/mirrored"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/rewrite"
 	"github.com/nfo-operator/nfo/internal/workload"
@@ -212,6 +213,7 @@ func newNeedWorld(t *testing.T, objects ...client.Object) *needWorld {
 	}).Build()
 	w.NeedReconciler = &NeedReconciler{
 		Client: api, Live: api, Mirror: client.ObjectKey{Namespace: "nfo-system", Name: v1alpha1.MirrorName}, Clock: w.clock, Now: w.clock.Now,
+		Rules: (&mirrored.Facts{Cached: api, Namespace: "nfo-system"}).Rules,
 		Images: func(context.Context, *v1alpha1.ArtifactStore, workload.Find) (*workload.Reading, error) {
 			w.reads++
 			return w.reading, nil

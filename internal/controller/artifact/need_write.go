@@ -9,15 +9,12 @@ import (
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
-
-var namespaceList = corev1.SchemeGroupVersion.WithKind("NamespaceList")
 
 // needPerSecond bounds the Artifacts that are made or written a second, in all namespaces.
 const needPerSecond = 20
@@ -93,10 +90,7 @@ func (r *NeedReconciler) patch(ctx context.Context, c change) error {
 
 // create makes the Artifact of an image; nil if it exists, which is as good, or its namespace does not.
 func (r *NeedReconciler) create(ctx context.Context, name string, i rewrite.Image) (*v1alpha1.Artifact, error) {
-	a := &v1alpha1.Artifact{
-		ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: v1alpha1.ArtifactName(i.String())},
-		Spec:       v1alpha1.ArtifactSpec{SourceArtifact: i.String()},
-	}
+	a := i.Artifact(name)
 	err := r.Create(ctx, a)
 	switch {
 	case err == nil:

@@ -61,11 +61,8 @@ func (r *Reconciler) mirrors(ctx context.Context, s seen) (bool, error) {
 	if s.artifact.Status.State == v1alpha1.MirrorPresent {
 		return true, nil
 	}
-	var all v1alpha1.ArtifactStoreList
-	if err := r.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil { // it is only read
-		return false, fmt.Errorf("listing stores: %w", err)
-	}
-	return rewrite.NewRules(s.store, all.Items).Mirrors(s.image), nil
+	rules, err := r.Rules(ctx)
+	return rules.Mirrors(s.image), err
 }
 
 // unready is why the mirror's store cannot be used; "" if it can.

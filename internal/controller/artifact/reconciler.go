@@ -42,7 +42,9 @@ type Reconciler struct {
 	Live   client.Reader
 	Mirror *mirror.Mirror
 	// Store is the mirror's store.
-	Store  client.ObjectKey
+	Store client.ObjectKey
+	// Rules say which images are mirrored.
+	Rules  func(context.Context) (rewrite.Rules, error)
 	Events events.EventRecorder
 	Clock  clock.PassiveClock
 	Now    func() time.Time // the API server's
@@ -89,6 +91,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, a *v1alpha1.Artifact) (ctrl.
 	if known && !d.copying && d.generation == s.store.Generation && r.Clock.Now().Before(d.at) {
 		return ctrl.Result{RequeueAfter: d.at.Sub(r.Clock.Now())}, nil
 	}
+	return r.look(ctx, a, s, d)
+}
+
+// look asks the mirror and the source when there is a place, and does what is to be done.
+func (r *Reconciler) look(ctx context.Context, a *v1alpha1.Artifact, s seen, d due) (ctrl.Result, error) {
 	in := r.Checks
 	if d.copying {
 		in = r.Copies

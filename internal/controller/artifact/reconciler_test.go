@@ -22,6 +22,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/mirror"
+	"github.com/nfo-operator/nfo/internal/mirrored"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
@@ -35,6 +36,7 @@ type scene struct {
 	api            client.Client
 	clock          *clocktesting.FakePassiveClock
 	events         *events.FakeRecorder
+	own            string // image of nfo
 	r              *Reconciler
 }
 
@@ -71,6 +73,7 @@ func (s *scene) restart() {
 	s.events = events.NewFakeRecorder(100)
 	s.r, err = New(Reconciler{
 		Client: s.api, Live: s.api, Mirror: m, Store: client.ObjectKey{Namespace: "nfo-system", Name: v1alpha1.MirrorName}, Events: s.events, Clock: s.clock, Now: s.clock.Now,
+		Rules: (&mirrored.Facts{Cached: s.api, Namespace: "nfo-system", Image: s.own}).Rules,
 	}, lane.NewSpeeds(s.clock), 3)
 	if err != nil {
 		s.t.Fatal(err)
@@ -386,4 +389,20 @@ func mustRepository(t *testing.T, a *v1alpha1.Artifact) string {
 		t.Fatal(err)
 	}
 	return i.MirrorRepository()
+}
+
+// The mirror comes up with nfo's own image, which nothing may make wait for the mirror: not an Artifact made by hand either.
+func TestR6TheOwnImageIsNotMirrored(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.push("one")
+	s.own = s.source.Host + "/acme/upf:2"
+	s.restart()
+	a := s.artifact("ran", "upf:1")
+	s.forget()
+	s.pass(a)
+	s.want(a, v1alpha1.MirrorFailed, metav1.ConditionFalse, "nfo's own")
+	if n := s.requests(); n > 0 {
+		t.Errorf("registries were asked %d times", n)
+	}
 }

@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -107,9 +106,8 @@ func (q *Queue) Start(ctx context.Context) error {
 }
 
 func (q *Queue) create(ctx context.Context, namespace string, image rewrite.Image) error {
-	source := image.String()
-	a := &v1alpha1.Artifact{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: v1alpha1.ArtifactName(source)}}
-	if err := q.Client.Get(ctx, client.ObjectKeyFromObject(a), a); !apierrors.IsNotFound(err) {
+	a := image.Artifact(namespace)
+	if err := q.Client.Get(ctx, client.ObjectKeyFromObject(a), &v1alpha1.Artifact{}); !apierrors.IsNotFound(err) {
 		return client.IgnoreNotFound(err) // it is there
 	}
 	var all v1alpha1.ArtifactList
@@ -122,7 +120,6 @@ func (q *Queue) create(ctx context.Context, namespace string, image rewrite.Imag
 	if err := q.pace.Wait(ctx); err != nil {
 		return fmt.Errorf("waiting to create an Artifact: %w", err)
 	}
-	a.Spec.SourceArtifact = source
 	if err := q.Client.Create(ctx, a); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("creating the Artifact %s: %w", a.Name, err)
 	}
