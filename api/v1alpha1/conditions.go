@@ -191,9 +191,9 @@ const (
 	ReasonCopying = "Copying"
 	// ReasonCorrupt: something of the copy is missing or damaged.
 	ReasonCorrupt = "Corrupt"
-	// ReasonInvalidImage: spec.sourceArtifact is no image reference in full.
+	// ReasonInvalidImage: spec.sourceArtifact is not a full image reference.
 	ReasonInvalidImage = "InvalidImage"
-	// ReasonNotMirrored: the image is none of those that the mirror has.
+	// ReasonNotMirrored: the mirror does not copy this image.
 	ReasonNotMirrored = "NotMirrored"
 	// ReasonMirrorNotReady: the mirror's store does not exist, or cannot be used.
 	ReasonMirrorNotReady = "MirrorNotReady"

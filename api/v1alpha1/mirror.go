@@ -25,7 +25,7 @@ const (
 	// RewriteAlways: in any case. A pod waits until its images have been copied, which nodes without a way to the source
 	// need.
 	RewriteAlways RewritePolicy = "Always"
-	// RewriteNever: pods stay as they are, such as where the nodes' container runtime is told of the mirror.
+	// RewriteNever: pods stay as they are, such as where the nodes' container runtime is configured to use the mirror.
 	RewriteNever RewritePolicy = "Never"
 )
 

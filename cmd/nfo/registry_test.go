@@ -61,7 +61,7 @@ func TestReadStorage(t *testing.T) {
 		{"two drivers", "storage: {inmemory: {}, filesystem: {}}\n", "", "reading --storage-config"},
 		{"none", "storage: {}\n", "", "reading --storage-config"},
 		{"a secret in what cannot be read", "storage: [secret]\n", "", "is not the section storage"},
-		{"what is no YAML", "\tsecret", "", "is not the section storage"},
+		{"not YAML", "\tsecret", "", "is not the section storage"},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			if err := os.WriteFile(name, []byte(tt.content), 0o600); err != nil {

@@ -24,7 +24,7 @@ func TestOneStoreMayBeTheMirror(t *testing.T) {
 		store  *v1alpha1.ArtifactStore
 		want   []string
 	}{
-		{"a store that is none", store(), nil},
+		{"a store that is not a mirror", store(), nil},
 		{"the one", mirror("operators", "mirror", v1alpha1.MirrorPrefix, nil), nil},
 		{"another name", mirror("operators", "other", v1alpha1.MirrorPrefix, nil), []string{"spec.mirror: a cluster has one mirror, the store mirror in the operator's namespace operators"}},
 		{"another namespace", mirror("publisher", "mirror", v1alpha1.MirrorPrefix, nil), []string{"spec.mirror: a cluster has one mirror"}},

@@ -24,7 +24,7 @@ const (
 
 // Options are what New needs.
 type Options struct {
-	// Port is the agent's own at the loopback addresses, which is no origin.
+	// Port is the agent's own at the loopback addresses, which is never an origin.
 	Port int
 	// Registry is host:port of the registry that nfo ships, and more of them for where names cannot be resolved. The
 	// replicas are all addresses that the hosts have.
@@ -147,7 +147,7 @@ func (a *Agent) answer(w http.ResponseWriter, r *http.Request, asked ask, until 
 	refuse(w, http.StatusServiceUnavailable, "UNAVAILABLE", why)
 }
 
-// mayVerify waits until a manifest may be read into memory. What is not verified does not wait.
+// mayVerify waits until a manifest may be read into memory. Only what is verified waits.
 func (a *Agent) mayVerify(ctx context.Context, asked ask, until time.Time) (release func(), err error) {
 	if !asked.verifies() {
 		return func() {}, nil

@@ -362,7 +362,7 @@ func TestRefused(t *testing.T) {
 		{"a name of Docker Hub without its host", "/v2/nginx/nginx/manifests/1", nil, 404, "neither a manifest nor a blob"},
 		{"a way out of the mirror", "/v2/r.example/..%2f..%2facme/upf/manifests/1", nil, 404, "neither a manifest nor a blob"},
 		{"another query in the tag", "/v2/r.example/acme/upf/manifests/1%3Fa=b", nil, 404, "neither a manifest nor a blob"},
-		{"an origin in the query that is none", "/v2/acme/upf/manifests/1?ns=r.example/x", nil, 404, "not the host of a registry"},
+		{"an origin in the query that is not a host", "/v2/acme/upf/manifests/1?ns=r.example/x", nil, 404, "not the host of a registry"},
 		{"an origin in the query that has a login", "/v2/acme/upf/manifests/1?ns=a:b@r.example", nil, 404, "not the host of a registry"},
 		{"too long", "/v2/r.example/" + strings.Repeat("a", 2000) + "/manifests/1", nil, 404, "neither a manifest nor a blob"},
 		{"an origin at a loopback address", s.path("acme/upf", "manifests/1"), nil, 503, "loopback address"},

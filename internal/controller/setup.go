@@ -79,7 +79,7 @@ type Options struct {
 	Mirror MirrorBounds
 	// MirrorFacts are what the pods' webhook knows of the mirror, too. Default: those of Namespace.
 	MirrorFacts *mirrored.Facts
-	// Used is what the pods' webhook tells of images that are used. Default: one that nobody tells.
+	// Used takes note of the images that the pods' webhook sees. Default: an empty one, for a manager without that webhook.
 	Used *pod.Queue
 	// RepairInterval is how often pods are looked for that cannot pull their images. Default: pod.Interval.
 	RepairInterval time.Duration

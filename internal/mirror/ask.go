@@ -69,7 +69,7 @@ func (m *Mirror) Ask(ctx context.Context, q Question) (Answer, error) {
 	return Answer{}, t.refused()
 }
 
-// first are the Secrets that worked last; a zero one is none.
+// first are the Secrets that worked last; the zero name stands for no login.
 func (m *Mirror) first(q Question) []types.NamespacedName {
 	if worked, ok := m.worked.Get(q.UID); ok {
 		return []types.NamespacedName{worked}

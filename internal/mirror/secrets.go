@@ -23,7 +23,7 @@ const (
 	accountsPage = 500
 )
 
-// login is a credential that may be tried. The zero one is none.
+// login is a credential that may be tried. The zero value stands for no login.
 type login struct {
 	credential registry.Credential
 	// version changes with the credential; "" for none.

@@ -84,7 +84,7 @@ func (f *Facts) Selected(ctx context.Context, r rewrite.Rules, namespace string)
 }
 
 // State is what the mirror has of an image for a namespace; "" without an Artifact of it. An Artifact of this name
-// that is of another image is none.
+// for another image does not count.
 func (f *Facts) State(ctx context.Context, namespace string, i rewrite.Image) (v1alpha1.MirrorState, error) {
 	a, err := f.artifact(ctx, namespace, i)
 	switch {

@@ -21,7 +21,7 @@ import (
 // ErrUnknown is wrapped where the labels of a namespace are not known.
 var ErrUnknown = errors.New("the labels of the namespace are not known")
 
-// wanted is how often it is looked whether the labels are wanted, until they are watched.
+// wanted is how often the rules are checked for a need of labels, until these are watched.
 const wanted = 10 * time.Second
 
 // Namespaces watch the metadata of namespaces, once the rules need their labels. They run in every replica.

@@ -145,7 +145,7 @@ func (c *Client) admin(ctx context.Context, method, path string, store types.Nam
 	switch {
 	case resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusMethodNotAllowed, succeeded(resp) && kind != "application/json":
 		return c.fail(ErrUnsupported, errNotOurs)
-	case resp.StatusCode == http.StatusNotImplemented: // it is in storage that is no volume, and says so
+	case resp.StatusCode == http.StatusNotImplemented: // it uses storage other than a volume, and says so
 		return c.fail(ErrUnsupported, c.answered(resp, r))
 	case !succeeded(resp):
 		return c.answered(resp, r)

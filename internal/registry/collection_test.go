@@ -97,7 +97,7 @@ func TestAnswersAboutTheDiskThatDoNotCount(t *testing.T) {
 	}{
 		"NotFound":  {"another registry has no such path", 404, "text/plain", "404 page not found", registry.ErrUnsupported},
 		"NoMethod":  {"nor takes the method", 405, "text/plain", "", registry.ErrUnsupported},
-		"NoVolume":  {"it is in storage that is no volume", 501, "application/json", `{"errors":[{"code":"UNSUPPORTED","message":"it cannot collect"}]}`, registry.ErrUnsupported},
+		"NoVolume":  {"it uses storage other than a volume", 501, "application/json", `{"errors":[{"code":"UNSUPPORTED","message":"it cannot collect"}]}`, registry.ErrUnsupported},
 		"WebPage":   {"a registry whose web pages have any path", 200, "text/html", "<html>", registry.ErrUnsupported},
 		"Login":     {"", 401, "application/json", "{}", registry.ErrDenied},
 		"Denied":    {"", 403, "application/json", `{"errors":[{"code":"DENIED","message":"the verb purge"}]}`, registry.ErrDenied},

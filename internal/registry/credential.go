@@ -84,7 +84,7 @@ func credentialFrom(s *corev1.Secret, l v1alpha1.RegistryLocation) (Credential, 
 const maxDockerEntries = 16
 
 // CredentialsFromSecret are all credentials of a Secret that fit a location, those for the longest paths first, at most
-// 16. What CredentialFromSecret says of one holds for each. A Secret without any is no error, and neither is an entry
+// 16. What CredentialFromSecret says of one holds for each. A Secret without any is not an error, and neither is an entry
 // that cannot be used beside others.
 func CredentialsFromSecret(s *corev1.Secret, l v1alpha1.RegistryLocation) ([]Credential, error) {
 	if s.Type != corev1.SecretTypeDockerConfigJson {

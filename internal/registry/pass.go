@@ -15,7 +15,7 @@ import (
 // ErrConfig, ErrDenied, ErrAddress or ErrUnavailable.
 func (c *Client) Pass(ctx context.Context, method, repository, what string, header http.Header) (*http.Response, error) {
 	if !isRead(method) {
-		return nil, fmt.Errorf("passing a request on to %s: %w", c.location.Host, c.fail(ErrConfig, errors.New("it is no read")))
+		return nil, fmt.Errorf("passing a request on to %s: %w", c.location.Host, c.fail(ErrConfig, errors.New("only GET and HEAD are passed on")))
 	}
 	ref, err := c.repository(repository)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// ErrImage is wrapped where something is no image reference, or one that the mirror cannot have.
+// ErrImage is wrapped where a text is not an image reference, or names an image that the mirror cannot have.
 var ErrImage = errors.New("not an image that can be mirrored")
 
 // maxImage is the longest image reference, in bytes, as in the schema of Artifact.
@@ -46,7 +46,7 @@ func Parse(image string) (Image, error) {
 	}
 	switch {
 	case strings.HasPrefix(i.Host, "["):
-		return Image{}, fmt.Errorf("%w: the host %s is an IPv6 address, which is no part of a repository's name", ErrImage, i.Host)
+		return Image{}, fmt.Errorf("%w: the host %s is an IPv6 address, which cannot be part of a repository's name", ErrImage, i.Host)
 	case len(v1alpha1.MirrorPrefix)+1+len(i.Path()) > v1alpha1.MaxRepositoryName:
 		return Image{}, fmt.Errorf("%w: with the mirror's prefix and the host, the repository's name has more than %d characters", ErrImage, v1alpha1.MaxRepositoryName)
 	}

@@ -69,7 +69,7 @@ func TestWhatStaysAsItIs(t *testing.T) {
 		{"not a pod with another value of the label", v1alpha1.RewriteAlways, always, func(p *Pod) { p.Metadata.Labels = map[string]string{v1alpha1.LabelMirror: "enabled"} }, true},
 		{"what nobody pulls", v1alpha1.RewriteAlways, always, func(p *Pod) { p.Spec.Containers[0].Pull = pullNever }, false},
 		{"not what is always pulled", v1alpha1.RewriteAlways, always, func(p *Pod) { p.Spec.Containers[0].Pull = "Always" }, true},
-		{"what is no image", v1alpha1.RewriteAlways, always, func(p *Pod) { p.Spec.Containers[0].Image = "NO IMAGE" }, false},
+		{"not an image", v1alpha1.RewriteAlways, always, func(p *Pod) { p.Spec.Containers[0].Image = "NO IMAGE" }, false},
 		{"a pod without room for another annotation", v1alpha1.RewriteAlways, always, func(p *Pod) { p.Metadata.Annotations = map[string]string{"a": strings.Repeat("a", maxAnnotations-10)} }, false},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {

@@ -87,7 +87,7 @@ func render(t *testing.T, values string) objects {
 		admitted(t, name, o.DeepCopy())
 		if pod := podOf(t, o); pod != nil {
 			pod.Namespace, pod.Name = namespace, "pod"
-			if o.GetKind() == "DaemonSet" { // it is in the network of the node, which is no restricted pod
+			if o.GetKind() == "DaemonSet" { // it is in the network of the node, which restricted pods cannot be
 				pod.Namespace = privileged
 			}
 			if err := env.Client.Create(t.Context(), pod, client.DryRunAll); err != nil {

@@ -165,7 +165,7 @@ func (m *Manager) run(ctx context.Context, mgr manager.Manager) {
 	}
 }
 
-// base is what controller-runtime is told.
+// base are the options of controller-runtime.
 func (o ManagerOptions) base() ctrl.Options {
 	base := ctrl.Options{Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", Logger: logger, Controller: config.Controller{SkipNameValidation: new(true)}}
 	base.Cache.DefaultNamespaces = map[string]cache.Config{}

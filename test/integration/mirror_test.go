@@ -110,12 +110,12 @@ func TestR5NewPodsPullFromTheMirrorWhatItHas(t *testing.T) {
 		"Digest":  {"and its digest", func(p *corev1.Pod) { p.Spec.Containers[0].Image += aDigest }, image, mirrored + aDigest},
 		"Short":   {"by a short name", func(p *corev1.Pod) { p.Spec.Containers[0].Image = "busybox" }, image, pullAddress + "/docker.io/library/busybox:latest"},
 		"Absent":  {"not what it has not", func(p *corev1.Pod) { p.Spec.Containers[0].Image = "registry.example.com:5000/acme/smf:1" }, image, "registry.example.com:5000/acme/smf:1"},
-		"Copying": {"nor what is not there yet", func(p *corev1.Pod) { p.Spec.Containers[0].Image = "registry.example.com:5000/acme/copying:1" }, image, "registry.example.com:5000/acme/copying:1"},
+		"Copying": {"nor an image that is still being copied", func(p *corev1.Pod) { p.Spec.Containers[0].Image = "registry.example.com:5000/acme/copying:1" }, image, "registry.example.com:5000/acme/copying:1"},
 		"OptOut":  {"nor where a label says so", func(p *corev1.Pod) { p.Labels = map[string]string{v1alpha1.LabelMirror: v1alpha1.MirrorDisabled} }, image, anImage},
 		"Static": {"nor a static pod's", func(p *corev1.Pod) {
 			p.Annotations, p.Spec.NodeName = map[string]string{rewrite.StaticPod: "x"}, "node"
 		}, image, anImage},
-		"Never":   {"nor what is not pulled", func(p *corev1.Pod) { p.Spec.Containers[0].ImagePullPolicy = corev1.PullNever }, image, anImage},
+		"Never":   {"nor an image that is never pulled", func(p *corev1.Pod) { p.Spec.Containers[0].ImagePullPolicy = corev1.PullNever }, image, anImage},
 		"Already": {"what comes from the mirror stays", func(p *corev1.Pod) { p.Spec.Containers[0].Image = mirrored }, image, mirrored},
 		"Init": {"an init container's", func(p *corev1.Pod) {
 			p.Spec.InitContainers = []corev1.Container{{Name: "init", Image: anImage}}
@@ -237,7 +237,7 @@ func TestR5StuckPodsAreRepaired(t *testing.T) {
 	s.Expect(orphan.Annotations).NotTo(gomega.HaveKey(v1alpha1.AnnotationOriginalImages))
 	s.said(orphan, v1alpha1.ReasonImageFromSource)
 
-	// Not again at once, and not what is not stuck.
+	// Not again at once, and only pods that are stuck.
 	s.has(anImage, v1alpha1.MirrorPresent)
 	s.Consistently(image(orphan), 500*time.Millisecond).Should(gomega.Equal(anImage))
 	s.Expect(image(works)()).To(gomega.Equal(anImage))

@@ -22,7 +22,7 @@ var errPod = errors.New("the pod cannot be read")
 // maxPod bounds the pod of a request, in bytes: one that is larger has little room left in the API server's storage.
 const maxPod = 1 << 20
 
-// Told is told what namespaces use. It does not wait.
+// Told takes note of what namespaces use. It does not wait.
 type Told interface {
 	Use(namespace string, image rewrite.Image)
 }

@@ -36,7 +36,7 @@ type told []string
 
 func (t *told) Use(namespace string, i rewrite.Image) { *t = append(*t, namespace+" "+i.String()) }
 
-// panics is told, and panics.
+// panics panics at each use.
 type panics struct{}
 
 func (panics) Use(string, rewrite.Image) { panic("no reason") }
@@ -109,7 +109,7 @@ func TestWhatIsAnswered(t *testing.T) {
 		{"another request", other, "", 1},
 		{"a static pod", request(t, "core", func(p *corev1.Pod) { p.Annotations = map[string]string{rewrite.StaticPod: "x"} }), "", 0},
 		{"a pod that opts out", request(t, "core", func(p *corev1.Pod) { p.Labels = map[string]string{v1alpha1.LabelMirror: v1alpha1.MirrorDisabled} }), "", 0},
-		{"what is no pod", unreadable, "", 0},
+		{"not a pod", unreadable, "", 0},
 		{"nothing at all", admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{Namespace: "core", Operation: admissionv1.Create}}, "", 0},
 		{"a huge pod", huge, "", 0},
 	} {

@@ -119,7 +119,7 @@ func newIdentity(u authenticationv1.UserInfo) (*identity, error) {
 }
 
 // Client returns whom the registry's turns are shared with for a request: a user, or the namespace of a ServiceAccount,
-// because whoever makes accounts and tokens in it can make any number of them. It is "" for a request without a token that
+// because its users can make any number of accounts and tokens in it. It is "" for a request without a token that
 // the API server accepts, and where that is unknown.
 func (c *Controller) Client(r *http.Request) string {
 	token, sent := TokenOf(r)

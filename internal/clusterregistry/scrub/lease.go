@@ -51,7 +51,7 @@ func acquire(ctx context.Context, v *volume.Volume, holder string) (*lease, erro
 	}
 }
 
-// free reports whether this process may have the lease: it has it, nobody has, or whoever has it does not renew it.
+// free reports whether this process may have the lease: it has the lease, nobody has it, or its holder does not renew it.
 func (l *lease) free() (bool, error) {
 	info, err := l.volume.Stat(leasePath)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -40,7 +40,7 @@ func TestFormsAreNotRead(t *testing.T) {
 		_ = res.Body.Close()
 		_ = end.Close()
 	}
-	// A client that sends a layer as a form, as curl does unless it is told, pushes it as it is.
+	// A client that sends a layer as a form, as curl does by default, pushes it as it is.
 	content := []byte("a=b&c=d")
 	res, _ := s.ask(http.MethodPost, "/v2/r/blobs/uploads/", nil, "")
 	to, err := res.Request.URL.Parse(res.Header.Get("Location"))
@@ -146,7 +146,7 @@ func TestLargeManifestsTakeTurns(t *testing.T) {
 	}
 }
 
-// What is no file of the registry's own making is neither followed nor waited for.
+// Files that the registry has not made are neither followed nor waited for.
 func TestLinksAndPipesInTheVolume(t *testing.T) {
 	s := start(t, t.TempDir(), serve.Options{})
 	secret := t.TempDir() + "/secret"

@@ -33,7 +33,7 @@ var errBusy = errors.New("the registry has too many requests at the moment")
 // turns bounds how many requests are answered at a time, in all and for each client.
 type turns struct {
 	all chan struct{}
-	// client returns whose request it is. "" stands for whoever is at its address.
+	// client returns whose request it is. "" stands for all clients at its address.
 	client func(*http.Request) string
 	// refused is called for each request that is.
 	refused func()

@@ -163,7 +163,7 @@ func (v *Volume) Touch(path string) error {
 	return nil
 }
 
-// Remove deletes a file that is not content, at once. One that is not there is no error.
+// Remove deletes a file that is not content, at once. A missing one is not an error.
 func (v *Volume) Remove(path string) error {
 	if err := os.Remove(v.at(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("removing %s: %w", path, err)

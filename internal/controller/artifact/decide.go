@@ -22,7 +22,7 @@ const (
 	mostWait  = 30 * time.Minute
 	localMost = time.Minute // where the mirror itself does not answer
 	busyWait  = 2 * time.Second
-	oddWait   = 10 * time.Minute // of what is not mirrored
+	oddWait   = 10 * time.Minute // for an image that is not mirrored
 )
 
 // step is what a pass does in the mirror.
@@ -96,7 +96,7 @@ const (
 	whole   = "The mirror has all of the image."
 )
 
-// notMirrored is said of an image that is none of the mirror's.
+// notMirrored is said of an image that the mirror does not copy.
 var notMirrored = verdict{
 	state: v1alpha1.MirrorFailed, status: metav1.ConditionFalse, reason: v1alpha1.ReasonNotMirrored, pause: pause{first: oddWait},
 	message: "The image is not mirrored: no ArtifactStore contains it, it is in the cluster's own registry, or it is nfo's own. Make an ArtifactStore for its registry, or have an administrator set the chart's value mirror.images to All.",

@@ -83,7 +83,7 @@ func TestDecide(t *testing.T) {
 		"recovered":              {"a failed copy that is there after all stays", anArtifact(failed, one, silent(one, registry.ErrUnavailable)), "Present True/Present 0 10m0s"},
 		"corrupt, source down":   {"it is said, and tried again", anArtifact(present, one, silent("", registry.ErrUnavailable)), "Corrupt False/Unavailable 0 10s"},
 		"new, source down":       {"nobody has said that the namespace may have it", anArtifact("", "", silent(one, registry.ErrUnavailable)), "Failed False/Unavailable 0 10s"},
-		"another's, denied":      {"a copy for another namespace is none for this one", anArtifact("", "", silent(one, registry.ErrDenied)), "Failed False/Denied 0 5m0s"},
+		"another's, denied":      {"a copy for another namespace does not count for this one", anArtifact("", "", silent(one, registry.ErrDenied)), "Failed False/Denied 0 5m0s"},
 		"moved for another only": {"what this namespace may not read is not its", anArtifact(present, one, silent(two, registry.ErrDenied)), "Failed False/Denied 0 5m0s"},
 		"not found":              {"slowly", anArtifact("", "", silent("", registry.ErrNotFound)), "Failed False/Missing 0 5m0s"},
 		"refused address":        {"slowly", anArtifact("", "", silent("", registry.ErrAddress)), "Failed False/AddressRefused 0 5m0s"},
@@ -98,7 +98,7 @@ func TestDecide(t *testing.T) {
 				t.Errorf("%s: %s, want %s: %s", tt.reason, got, tt.want, v.message)
 			}
 			if !strings.HasSuffix(v.message, ".") {
-				t.Errorf("%q is no sentence", v.message)
+				t.Errorf("%q is not a sentence", v.message)
 			}
 		})
 	}
@@ -120,7 +120,7 @@ func TestDecideWithout(t *testing.T) {
 		"no mirror":          {"it was not enabled", anArtifact("", "", none), "Pending False/MirrorNotReady"},
 		"mirror gone":        {"its copies are there still", anArtifact(v1alpha1.MirrorPresent, one, none), "Present Unknown/MirrorNotReady"},
 		"mirror not ready":   {"its store says why", anArtifact("", "", notReady), "Pending False/MirrorNotReady"},
-		"invalid":            {"it is no image", anArtifact("", "", func(s *seen) { s.invalid = rewrite.ErrImage }), "Failed False/InvalidImage"},
+		"invalid":            {"it is not an image", anArtifact("", "", func(s *seen) { s.invalid = rewrite.ErrImage }), "Failed False/InvalidImage"},
 		"invalid, no mirror": {"that is worse", anArtifact("", "", func(s *seen) { none(s); s.invalid = rewrite.ErrImage }), "Failed False/InvalidImage"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -143,7 +143,7 @@ func TestConclude(t *testing.T) {
 		want   string
 	}{
 		"copied":       {"all is there", anArtifact("", "", answers("", one)), nil, "Present True/Present 10m0s false"},
-		"moved":        {"the tag is told of", anArtifact(v1alpha1.MirrorPresent, one, answers(one, two)), nil, "Present True/Present 10m0s true"},
+		"moved":        {"the event names the tag", anArtifact(v1alpha1.MirrorPresent, one, answers(one, two)), nil, "Present True/Present 10m0s true"},
 		"unavailable":  {"soon again", anArtifact("", "", answers("", one)), fmt.Errorf("copying: %w", registry.ErrUnavailable), "Failed False/Unavailable 10s false"},
 		"other":        {"soon again", anArtifact("", "", answers("", one)), busy, "Failed False/Unknown 10s false"},
 		"unreadable":   {"a person has to push it again", anArtifact("", "", answers("", one)), registry.ErrUnreadable, "Failed False/Unreadable 5m0s false"},

@@ -98,7 +98,7 @@ func (n *need) wanted(in *workload.Reading) []rewrite.Image {
 func (n *need) use(a *v1alpha1.Artifact, in *workload.Reading) {
 	image, err := rewrite.Parse(a.Spec.SourceArtifact)
 	if err != nil {
-		return // the Artifact says itself that it is none
+		return // its own status says that it is not an image
 	}
 	is := a.DeepCopy()
 	path, tag, digests := image.Named(a.Status.Digest)

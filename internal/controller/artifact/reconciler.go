@@ -122,7 +122,7 @@ func (r *Reconciler) look(ctx context.Context, a *v1alpha1.Artifact, s seen, d d
 	return r.finish(ctx, a, s, v)
 }
 
-// unmirrored ends a pass over an image that is none of the mirror's, or of which that is not known.
+// unmirrored ends a pass over an image that the mirror does not copy, or where that is unknown.
 func (r *Reconciler) unmirrored(ctx context.Context, a *v1alpha1.Artifact, s seen, err error) (ctrl.Result, error) {
 	if err != nil {
 		return pass.Finish(ctrl.Result{}, err)

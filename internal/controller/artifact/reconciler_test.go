@@ -227,7 +227,7 @@ func TestR5PresentStays(t *testing.T) {
 	}
 }
 
-// R1: what the mirror lost is told, and copied again; while the source is away it is Corrupt.
+// R1: what the mirror lost is reported, and copied again; while the source is away it is Corrupt.
 func TestR1Corrupt(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

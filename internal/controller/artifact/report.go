@@ -83,7 +83,7 @@ func (r *Reconciler) progress(ctx context.Context, a *v1alpha1.Artifact, bytes, 
 	return r.change(ctx, a, func(to *v1alpha1.MirrorStatus) { to.CopiedPercent = new(percent(bytes, of)) })
 }
 
-// report writes what a pass found, and tells of transitions.
+// report writes what a pass found, and makes the events of transitions.
 func (r *Reconciler) report(ctx context.Context, a *v1alpha1.Artifact, s seen, v verdict) error {
 	was := a.Status
 	if err := r.change(ctx, a, func(to *v1alpha1.MirrorStatus) { v.write(to, s, a.Generation) }); err != nil {

@@ -23,7 +23,7 @@ const (
 	createsPerSecond = 20
 )
 
-// Queue is told what namespaces use, and creates the Artifacts that are missing. It is safe for concurrent use.
+// Queue takes note of what namespaces use, and creates the Artifacts that are missing. It is safe for concurrent use.
 type Queue struct {
 	// Client reads Artifacts from the cache, and creates them.
 	Client client.Client

@@ -45,7 +45,7 @@ type Options struct {
 	Client client.Client
 	Facts  *mirrored.Facts
 	Events events.EventRecorder
-	// Told is told of images that pods wait for and that have no Artifact.
+	// Told takes note of images that pods wait for and that have no Artifact.
 	Told interface {
 		Use(namespace string, image rewrite.Image)
 	}

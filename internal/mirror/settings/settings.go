@@ -47,7 +47,7 @@ const (
 	us     = "nfo-mirror"
 )
 
-// Settings are the spec of the mirror's store without its registry, as they are written. nil is no mirror.
+// Settings are the spec of the mirror's store without its registry, as they are written. nil means that there is no mirror.
 type Settings map[string]any
 
 // Read reads settings from a YAML file: {mirror: {...}, purge: {...}}, with the fields of an ArtifactStore's spec. Without

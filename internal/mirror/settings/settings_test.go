@@ -18,7 +18,7 @@ func TestParse(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ reason, text, want string }{
 		"all":       {"what the chart writes", "mirror: {images: All, refreshPeriod: 5m}\npurge: {schedule: '0 1 * * *', gracePeriod: 24h}\n", ""},
-		"none":      {"a store without a mirror is none of ours", "purge: {}\n", "mirror is missing"},
+		"none":      {"a store without a mirror is not ours", "purge: {}\n", "mirror is missing"},
 		"elsewhere": {"the place is given", "mirror: {}\nregistry: {url: https://r.example}\n", "registry is not a setting"},
 		"mistyped":  {"a mistyped field would be lost silently", "mirror: {image: All}\n", "unknown field"},
 	} {
@@ -34,7 +34,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("without a file: %v, %v", s, err)
 	}
 	if _, err := Read(t.TempDir() + "/none"); err == nil {
-		t.Error("a file that is missing is no error")
+		t.Error("a missing file is not reported")
 	}
 }
 
