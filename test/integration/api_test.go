@@ -318,10 +318,11 @@ func TestManagerMayDoNoMoreThanItMust(t *testing.T) {
 func TestConditionsAreOfTheGeneration(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.manage()
+	s.manage(func(o *environment.ManagerOptions) { o.Namespace = s.ns })
 	store, m, gone := s.store("acme"), s.manifest("m", "a:1"), s.manifest("gone", "a:1")
 	nfdv, nsdv := s.definition("nfdv", "m", "a"), s.design("nsdv", "m", "a:1", "nfdv")
-	s.create(store, m, gone, nfdv, nsdv, s.site("site", "", "nsdv"))
+	mirrored := &v1alpha1.Artifact{ObjectMeta: s.meta("upf"), Spec: v1alpha1.ArtifactSpec{SourceArtifact: s.registry.Host + "/acme/m/a:1"}}
+	s.create(store, m, gone, nfdv, nsdv, s.site("site", "", "nsdv"), mirrored)
 	s.image("m", "a:1", "one")
 	s.image("gone", "a:1", "two")
 	s.eventually(gone, v1alpha1.ConditionUploaded, "True/Complete")
