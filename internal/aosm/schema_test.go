@@ -57,8 +57,8 @@ var schemas = sync.OnceValues(func() (map[string]*spec.Schema, error) {
 func checkValid(t testing.TB, objects []client.Object) {
 	t.Helper()
 	all, err := schemas()
-	if err != nil || len(all) != 6 {
-		t.Fatalf("there are %d schemas, error %v", len(all), err)
+	if err != nil {
+		t.Fatalf("reading the schemas: %v", err)
 	}
 	seen := map[string]bool{}
 	for _, o := range objects {
