@@ -4,57 +4,9 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
-
-// addAnswer notes a resource of an answer.
-func (im *importer) addAnswer(r resource) {
-	im.setAPI(&r)
-	im.add(r)
-}
-
-// add notes a resource. The same one again is the same, or the other of an answer and a template, or a
-// contradiction. What is taken does not depend on the order.
-func (im *importer) add(r resource) {
-	i, again := im.resources[r.id.key()]
-	if !again {
-		im.resources[r.id.key()] = len(im.found)
-		im.found = append(im.found, r)
-		return
-	}
-	first := &im.found[i]
-	a, errA := first.value.rendered()
-	b, errB := r.value.rendered()
-	if errA == nil && errB == nil && a == b && first.template == r.template {
-		r.value.close()
-		im.tell(Note, r.value.node, "the same is at %s, too", first.value.path())
-		return
-	}
-	if id := first.id; differ(id.subscription, r.id.subscription) || differ(id.group, r.id.group) {
-		im.unmapped(r.value.node, "it is another resource than that of the same name at %s, which was taken, of subscription %q, resource group %q; import it alone, with a namespace of its own (-n)", first.value.path(), clip(id.subscription), clip(id.group))
-		return
-	}
-	taken, other, also := *first, r, first.also
-	if prefers(r, b, *first, a) {
-		taken, other = r, *first
-	}
-	other.also = nil
-	taken.also = append(also, other)
-	taken.api = cmp.Or(taken.api, other.api)
-	taken.id.subscription, taken.id.group = cmp.Or(taken.id.subscription, other.id.subscription), cmp.Or(taken.id.group, other.id.group)
-	*first = taken
-}
-
-// prefers reports whether one of two contents of a resource is taken: an answer, which is what there is, before
-// a template; else the longer one.
-func prefers(a resource, textA string, b resource, textB string) bool {
-	if a.template != b.template {
-		return b.template
-	}
-	return cmp.Or(cmp.Compare(len(textA), len(textB)), strings.Compare(textA, textB)) > 0
-}
 
 // mapAll maps a resource, and checks whether other parts of the input say more of it.
 func (im *importer) mapAll(r resource) {

@@ -20,18 +20,6 @@ type term struct {
 	of *term
 }
 
-// expressionOf returns the expression that a text of a template is; ok is false when the text means
-// itself, which is then in literal. ARM writes a literal [ at the beginning as [[.
-func expressionOf(s string) (expression, literal string, ok bool) {
-	switch {
-	case !strings.HasPrefix(s, "[") || !strings.HasSuffix(s, "]"):
-		return "", s, false
-	case strings.HasPrefix(s, "[["):
-		return "", s[1:], false
-	}
-	return s[1 : len(s)-1], "", true
-}
-
 type scanner struct {
 	rest  string
 	depth int

@@ -31,9 +31,12 @@ func evaluated(t *testing.T, expression string) (string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSession()
-	p := given(t, "COUNT=3", "on=true")
-	scope := &scope{session: s, template: newTemplate(s, documents[0], p.values(s))}
+	s := newSession(evaluate)
+	given := map[string]value{}
+	for name, content := range map[string]string{"count": "3", "on": "true"} {
+		given[name] = value{node: newText(content), scope: &scope{session: s}}
+	}
+	scope := &scope{session: s, template: newTemplate(s, documents[0], given)}
 	n := documents[0].member("value")
 	n.text = expression
 	var b strings.Builder

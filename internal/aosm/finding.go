@@ -29,20 +29,35 @@ type Finding struct {
 // String writes the finding on one line.
 func (f Finding) String() string { return f.Path + ": " + f.Reason }
 
-func (im *importer) tell(level Level, at *node, format string, args ...any) {
-	im.findings = append(im.findings, Finding{Level: level, Path: at.path(), Reason: fmt.Sprintf(format, args...)})
+// report is what there is to know of one import.
+type report struct {
+	session  *session
+	findings []Finding
+	// doubts is how many of them are of what cannot be known.
+	doubts int
+}
+
+// newReport is the report of an import, none of whose expressions has made the input unusable yet.
+func newReport(s *session) *report { return &report{session: s} }
+
+// add adds a finding that has no node in the input.
+func (r *report) add(f Finding) { r.findings = append(r.findings, f) }
+
+// tell adds a finding of a node.
+func (r *report) tell(level Level, at *node, format string, args ...any) {
+	r.findings = append(r.findings, Finding{Level: level, Path: at.path(), Reason: fmt.Sprintf(format, args...)})
 }
 
 // ignore tells that a member means nothing here, and closes it.
-func (im *importer) ignore(at *node, reason string) {
+func (r *report) ignore(at *node, reason string) {
 	at.close()
-	im.findings = append(im.findings, Finding{Level: Ignored, Path: at.path(), Name: at.key, Reason: reason})
+	r.findings = append(r.findings, Finding{Level: Ignored, Path: at.path(), Name: at.key, Reason: reason})
 }
 
 // unmapped tells that a node has no counterpart as a whole.
-func (im *importer) unmapped(at *node, format string, args ...any) {
+func (r *report) unmapped(at *node, format string, args ...any) {
 	at.close()
-	im.tell(NotMapped, at, format, args...)
+	r.tell(NotMapped, at, format, args...)
 }
 
 // meaningless are members that mean nothing here, by folded name, and why.
@@ -63,6 +78,7 @@ var meaningless = map[string]string{
 	"networkservicedesignversionofferinglocation": echo,
 }
 
+// Why something means nothing here.
 const (
 	place  = "where Azure keeps it is nothing to a cluster"
 	azure  = "it is Azure's own bookkeeping"
@@ -72,14 +88,14 @@ const (
 )
 
 // leftovers reports every node below one that nothing has dealt with.
-func (im *importer) leftovers(n *node) {
+func (r *report) leftovers(n *node) {
 	if n.state == closed {
 		return
 	}
 	n.close() // once
 	for _, m := range n.items {
 		if m.state != unread {
-			im.leftovers(m)
+			r.leftovers(m)
 			continue
 		}
 		m.close()
@@ -88,12 +104,28 @@ func (im *importer) leftovers(n *node) {
 		}
 		reason, known := meaningless[fold(m.key)]
 		if known && n.kind == object {
-			im.ignore(m, reason)
+			r.ignore(m, reason)
 			continue
 		}
-		im.tell(NotMapped, m, "there is no counterpart to it")
+		r.tell(NotMapped, m, "there is no counterpart to it")
 	}
-	for _, made := range im.session.became[n] {
-		im.leftovers(made)
+	for _, made := range r.session.madeOf(n) {
+		r.leftovers(made)
+	}
+}
+
+// doubt tells that a node is left out since what it is cannot be known, rather than because it is known
+// to have no counterpart.
+func (r *report) doubt(at *node, format string, args ...any) {
+	r.doubts++
+	r.unmapped(at, format, args...)
+}
+
+// undecided tells that something cannot be known from the input, and closes what depends on it.
+func (r *report) undecided(at *node, what string, errs ...error) {
+	for _, err := range errs {
+		if err != nil && !r.session.fail(err) {
+			r.doubt(at, "%s cannot be decided: %v", what, err)
+		}
 	}
 }

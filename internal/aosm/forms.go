@@ -26,18 +26,18 @@ func evalIf(s *scope, t *term, at *node) (value, error) {
 	if len(t.args) != 3 {
 		return value{}, errors.New("if() has not three arguments")
 	}
-	yes, err := s.evalTruth(t.args[0], at)
+	yes, err := evalTruth(s, t.args[0], at)
 	switch {
 	case err != nil:
 		return value{}, err
 	case yes:
-		return s.eval(t.args[1], at)
+		return eval(s, t.args[1], at)
 	}
-	return s.eval(t.args[2], at)
+	return eval(s, t.args[2], at)
 }
 
-func (s *scope) evalTruth(t *term, at *node) (bool, error) {
-	v, err := s.eval(t, at)
+func evalTruth(s *scope, t *term, at *node) (bool, error) {
+	v, err := eval(s, t, at)
 	if err != nil {
 		return false, err
 	}
@@ -50,7 +50,7 @@ func evalCoalesce(s *scope, t *term, at *node) (value, error) {
 		return value{}, errors.New("coalesce() has no arguments")
 	}
 	for _, a := range t.args {
-		v, err := s.eval(a, at)
+		v, err := eval(s, a, at)
 		if err != nil || v.there() {
 			return v, err
 		}
@@ -65,7 +65,7 @@ func evalLogic(decides bool) form {
 			return value{}, fmt.Errorf("%s() has %d arguments", t.text, len(t.args))
 		}
 		for _, a := range t.args {
-			yes, err := s.evalTruth(a, at)
+			yes, err := evalTruth(s, a, at)
 			if err != nil {
 				return value{}, err
 			}
@@ -82,10 +82,8 @@ func evalVariable(s *scope, t *term, _ *node) (value, error) {
 	if len(t.args) != 1 || t.args[0].kind != text {
 		return value{}, errors.New("lambdaVariables() needs one name")
 	}
-	for b := s.bound; b != nil; b = b.outer {
-		if fold(b.name) == fold(t.args[0].text) {
-			return b.value.resolve()
-		}
+	if v, ok := s.variable(t.args[0].text); ok {
+		return v.resolve()
 	}
 	return value{}, fmt.Errorf("lambdaVariables(%q) stands in no such lambda", clip(t.args[0].text))
 }
@@ -99,7 +97,7 @@ type lambda struct {
 }
 
 // lambdaOf reads a lambda of least to most variables.
-func (s *scope) lambdaOf(t *term, at *node, least, most int) (*lambda, error) {
+func lambdaOf(s *scope, t *term, at *node, least, most int) (*lambda, error) {
 	if t.of != nil || t.kind != object || t.text != "lambda" || len(t.args) < 1 {
 		return nil, errors.New("an argument is not a lambda()")
 	}
@@ -126,25 +124,23 @@ func (l *lambda) call(args ...value) (value, error) {
 		return value{}, err
 	}
 	defer done()
-	return s.eval(l.body, l.at)
+	return eval(s, l.body, l.at)
 }
-
-func (s *scope) number(at *node, n int) (value, error) { return s.make(at, number, strconv.Itoa(n)) }
 
 // overItems evaluates the array that is the first argument, and calls each for its items with the lambda that
 // is the last one.
-func (s *scope) overItems(t *term, at *node, args, most int, each func(l *lambda, item, index value) error) error {
+func overItems(s *scope, t *term, at *node, args, most int, each func(l *lambda, item, index value) error) error {
 	if len(t.args) != args {
 		return fmt.Errorf("%s() has %d arguments", t.text, len(t.args))
 	}
-	v, err := s.eval(t.args[0], at)
+	v, err := eval(s, t.args[0], at)
 	if err != nil {
 		return err
 	}
 	if v.node == nil || v.kind != array {
 		return fmt.Errorf("the first argument of %s() is not an array", t.text)
 	}
-	l, err := s.lambdaOf(t.args[args-1], at, 1, most)
+	l, err := lambdaOf(s, t.args[args-1], at, 1, most)
 	if err != nil {
 		return err
 	}
@@ -162,7 +158,7 @@ func (s *scope) overItems(t *term, at *node, args, most int, each func(l *lambda
 
 func evalMap(s *scope, t *term, at *node) (value, error) {
 	var all []value
-	err := s.overItems(t, at, 2, 2, func(l *lambda, item, index value) error {
+	err := overItems(s, t, at, 2, 2, func(l *lambda, item, index value) error {
 		v, err := l.call(item, index)
 		all = append(all, v)
 		return err
@@ -175,7 +171,7 @@ func evalMap(s *scope, t *term, at *node) (value, error) {
 
 func evalFilter(s *scope, t *term, at *node) (value, error) {
 	var all []value
-	err := s.overItems(t, at, 2, 2, func(l *lambda, item, index value) error {
+	err := overItems(s, t, at, 2, 2, func(l *lambda, item, index value) error {
 		v, err := l.call(item, index)
 		if err != nil {
 			return err
@@ -197,11 +193,11 @@ func evalReduce(s *scope, t *term, at *node) (value, error) {
 	if len(t.args) != 3 {
 		return value{}, fmt.Errorf("%s() has %d arguments", t.text, len(t.args))
 	}
-	sum, err := s.eval(t.args[1], at)
+	sum, err := eval(s, t.args[1], at)
 	if err != nil {
 		return value{}, err
 	}
-	err = s.overItems(t, at, 3, 3, func(l *lambda, item, index value) error {
+	err = overItems(s, t, at, 3, 3, func(l *lambda, item, index value) error {
 		if len(l.names) < 2 {
 			return errors.New("the lambda() of reduce() has one variable")
 		}
@@ -217,11 +213,11 @@ func evalSort(s *scope, t *term, at *node) (value, error) {
 	if len(t.args) != 2 {
 		return value{}, fmt.Errorf("%s() has %d arguments", t.text, len(t.args))
 	}
-	l, err := s.lambdaOf(t.args[1], at, 2, 2)
+	l, err := lambdaOf(s, t.args[1], at, 2, 2)
 	if err != nil {
 		return value{}, err
 	}
-	v, err := s.eval(t.args[0], at)
+	v, err := eval(s, t.args[0], at)
 	if err != nil {
 		return value{}, err
 	}

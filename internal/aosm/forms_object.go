@@ -13,14 +13,14 @@ func evalToObject(s *scope, t *term, at *node) (value, error) {
 	var values *lambda
 	if len(t.args) == 3 {
 		var err error
-		if values, err = s.lambdaOf(t.args[2], at, 1, 1); err != nil {
+		if values, err = lambdaOf(s, t.args[2], at, 1, 1); err != nil {
 			return value{}, err
 		}
 	}
 	keys := *t
 	keys.args = t.args[:2]
 	var all []field
-	err := s.overItems(&keys, at, 2, 1, func(l *lambda, item, _ value) error {
+	err := overItems(s, &keys, at, 2, 1, func(l *lambda, item, _ value) error {
 		key, err := l.key(item)
 		made := item
 		if err == nil && values != nil {
@@ -50,11 +50,11 @@ func evalMapValues(s *scope, t *term, at *node) (value, error) {
 	if len(t.args) != 2 {
 		return value{}, fmt.Errorf("%s() has %d arguments", t.text, len(t.args))
 	}
-	l, err := s.lambdaOf(t.args[1], at, 1, 1)
+	l, err := lambdaOf(s, t.args[1], at, 1, 1)
 	if err != nil {
 		return value{}, err
 	}
-	v, err := s.eval(t.args[0], at)
+	v, err := eval(s, t.args[0], at)
 	if err != nil {
 		return value{}, err
 	}
@@ -74,7 +74,7 @@ func evalMapValues(s *scope, t *term, at *node) (value, error) {
 func evalGroupBy(s *scope, t *term, at *node) (value, error) {
 	groups := map[string][]value{}
 	var names []string
-	err := s.overItems(t, at, 2, 1, func(l *lambda, item, _ value) error {
+	err := overItems(s, t, at, 2, 1, func(l *lambda, item, _ value) error {
 		key, err := l.key(item)
 		if len(groups[key]) == 0 {
 			names = append(names, key)

@@ -16,8 +16,7 @@ type function struct {
 
 const many = 1000
 
-// functions are those that an import evaluates, besides forms. It is filled at the start because some
-// evaluate parameters, which evaluates functions.
+// functions are those that an import evaluates, by folded name. They are filled in from the tables of the other files.
 var functions map[string]function
 
 // atDeployment are the functions that only a deployment can answer, and whose result is not text.
@@ -71,7 +70,7 @@ func unanswered(name string) func(*scope, *node, []value) (value, error) {
 		if err := s.spend(1, b.Len()); err != nil {
 			return value{}, err
 		}
-		word, err := s.unknown(b.String())
+		word, err := s.unknowns.of(b.String())
 		if err != nil {
 			return value{}, err
 		}
@@ -106,28 +105,6 @@ func knownWords(args []value) ([]string, error) {
 		return nil, err
 	}
 	return all, known(all...)
-}
-
-// rendered is a value as JSON.
-func (v value) rendered() (string, error) {
-	var b strings.Builder
-	err := v.render(&b)
-	return b.String(), err
-}
-
-// same reports whether two values are equal, which what only a deployment knows is with itself alone.
-func same(a, b value) (bool, error) {
-	x, errA := a.rendered()
-	y, errB := b.rendered()
-	switch err := errors.Join(errA, errB); {
-	case err != nil:
-		return false, err
-	case x == y:
-		return true, nil
-	case a.there() != b.there() || x == `""` || y == `""`: // what a deployment knows is neither null nor empty
-		return false, nil
-	}
-	return false, known(x, y)
 }
 
 func equals(s *scope, at *node, args []value) (value, error) {

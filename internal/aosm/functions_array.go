@@ -24,8 +24,6 @@ func asArray(s *scope, at *node, args []value) (value, error) {
 	return s.makeArray(at, args)
 }
 
-func (v value) isArray() bool { return v.node != nil && v.kind == array }
-
 // rangeOf is range(start, count). ARM's bound is 10000 numbers.
 func rangeOf(s *scope, at *node, args []value) (value, error) {
 	start, errStart := args[0].integer()
@@ -219,7 +217,7 @@ func indexFromEnd(_ *scope, _ *node, args []value) (value, error) {
 // union joins arrays without the items that are there already, or objects, in which the last one counts.
 func union(s *scope, at *node, args []value) (value, error) {
 	if !args[0].isArray() {
-		return s.merge(at, args, true)
+		return merge(s, at, args, true)
 	}
 	var all []value
 	seen := map[string]bool{}
@@ -247,7 +245,7 @@ func union(s *scope, at *node, args []value) (value, error) {
 // intersection has the items that are in all arrays.
 func intersection(s *scope, at *node, args []value) (value, error) {
 	if !args[0].isArray() {
-		return s.common(at, args)
+		return common(s, at, args)
 	}
 	all := args[0].items()
 	for _, a := range args[1:] {
@@ -255,7 +253,7 @@ func intersection(s *scope, at *node, args []value) (value, error) {
 			return value{}, errors.New("intersection() takes arrays, or objects, alone")
 		}
 		var err error
-		if all, err = s.alsoIn(all, a); err != nil {
+		if all, err = alsoIn(s, all, a); err != nil {
 			return value{}, err
 		}
 	}
@@ -263,7 +261,7 @@ func intersection(s *scope, at *node, args []value) (value, error) {
 }
 
 // alsoIn are the items that an array has, too.
-func (s *scope) alsoIn(all []value, in value) ([]value, error) {
+func alsoIn(s *scope, all []value, in value) ([]value, error) {
 	others, err := allRendered(in.items())
 	if err != nil {
 		return nil, err

@@ -17,18 +17,6 @@ var numberFunctions = map[string]function{
 	"greater": {2, 2, compare(func(c int) bool { return c > 0 })}, "greaterorequals": {2, 2, compare(func(c int) bool { return c >= 0 })},
 }
 
-// integer is the value of a number.
-func (v value) integer() (int, error) {
-	if v.node == nil || v.kind != number {
-		return 0, errors.New("a number is needed, and something else is there")
-	}
-	n, err := strconv.ParseInt(v.text, 10, 64)
-	if err != nil {
-		return 0, errors.New("a whole number of 64 bits is needed, and something else is there")
-	}
-	return int(n), nil
-}
-
 func asInt(s *scope, at *node, args []value) (value, error) {
 	all, err := knownWords(args)
 	if err != nil {

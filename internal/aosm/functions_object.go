@@ -27,22 +27,9 @@ func createObject(s *scope, at *node, args []value) (value, error) {
 	return s.makeObject(at, all)
 }
 
-// texts makes an object of texts. What else the object has at a deployment is not there.
-func (s *scope) texts(at *node, pairs ...string) (value, error) {
-	var all []field
-	for i := 0; i < len(pairs); i += 2 {
-		v, err := s.make(at, text, pairs[i+1])
-		if err != nil {
-			return value{}, err
-		}
-		all = append(all, field{pairs[i], v})
-	}
-	return s.makeObject(at, all)
-}
-
 // merge joins objects: of members of the same name the last one counts, and with deep set objects among them
 // are joined in their turn, as union() does.
-func (s *scope) merge(at *node, objects []value, deep bool) (value, error) {
+func merge(s *scope, at *node, objects []value, deep bool) (value, error) {
 	done, err := s.deeper()
 	if err != nil {
 		return value{}, err
@@ -65,7 +52,7 @@ func (s *scope) merge(at *node, objects []value, deep bool) (value, error) {
 				all = append(all, m)
 				continue
 			}
-			if all[i], err = s.over(at, all[i], m, deep); err != nil {
+			if all[i], err = over(s, at, all[i], m, deep); err != nil {
 				return value{}, err
 			}
 		}
@@ -74,7 +61,7 @@ func (s *scope) merge(at *node, objects []value, deep bool) (value, error) {
 }
 
 // over is one member over another of the same name.
-func (s *scope) over(at *node, below, above field, deep bool) (field, error) {
+func over(s *scope, at *node, below, above field, deep bool) (field, error) {
 	if !deep {
 		return above, nil
 	}
@@ -83,7 +70,7 @@ func (s *scope) over(at *node, below, above field, deep bool) (field, error) {
 	if errA != nil || errB != nil || a.node == nil || b.node == nil || a.kind != object || b.kind != object {
 		return above, nil // what cannot be decided is reported where it matters
 	}
-	merged, err := s.merge(at, []value{a, b}, true)
+	merged, err := merge(s, at, []value{a, b}, true)
 	return field{above.key, merged}, err
 }
 
@@ -99,11 +86,11 @@ func shallowMerge(s *scope, at *node, args []value) (value, error) {
 		}
 		all = append(all, v)
 	}
-	return s.merge(at, all, false)
+	return merge(s, at, all, false)
 }
 
 // common has the members that are equal in all objects.
-func (s *scope) common(at *node, objects []value) (value, error) {
+func common(s *scope, at *node, objects []value) (value, error) {
 	all, err := objects[0].members()
 	if err != nil {
 		return value{}, err

@@ -30,19 +30,6 @@ func copyIndex(s *scope, at *node, args []value) (value, error) {
 	return s.make(at, number, strconv.Itoa(l.index+offset))
 }
 
-// named is the innermost loop of a name. Without a name it is the innermost of a resource, or else the innermost.
-func (l *loop) named(name string) *loop {
-	for o := l; o != nil; o = o.outer {
-		if name == "" && o.resource || name != "" && fold(o.name) == fold(name) {
-			return o
-		}
-	}
-	if name == "" {
-		return l
-	}
-	return nil
-}
-
 // idOf is resourceId([subscription,] [group,] type, name...).
 func idOf(s *scope, at *node, args []value) (value, error) {
 	all, err := words(args)
@@ -60,7 +47,7 @@ func idOf(s *scope, at *node, args []value) (value, error) {
 	case 2:
 		subscription, group = all[0], all[1]
 	}
-	return s.makeID(at, "/subscriptions/"+subscription+"/resourceGroups/"+group, all[i], all[i+1:])
+	return makeID(s, at, "/subscriptions/"+subscription+"/resourceGroups/"+group, all[i], all[i+1:])
 }
 
 // extensionID is extensionResourceId(id, type, name...).
@@ -69,7 +56,7 @@ func extensionID(s *scope, at *node, args []value) (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	return s.makeID(at, all[0], all[1], all[2:])
+	return makeID(s, at, all[0], all[1], all[2:])
 }
 
 // subscriptionID is subscriptionResourceId([subscription,] type, name...).
@@ -82,7 +69,7 @@ func subscriptionID(s *scope, at *node, args []value) (value, error) {
 	if !strings.Contains(all[0], "/") {
 		subscription, all = all[0], all[1:]
 	}
-	return s.makeID(at, "/subscriptions/"+subscription, all[0], all[1:])
+	return makeID(s, at, "/subscriptions/"+subscription, all[0], all[1:])
 }
 
 // tenantID is tenantResourceId(type, name...).
@@ -91,10 +78,10 @@ func tenantID(s *scope, at *node, args []value) (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	return s.makeID(at, "", all[0], all[1:])
+	return makeID(s, at, "", all[0], all[1:])
 }
 
-func (s *scope) makeID(at *node, base, typ string, names []string) (value, error) {
+func makeID(s *scope, at *node, base, typ string, names []string) (value, error) {
 	types := strings.Split(typ, "/")
 	if len(types)-1 != len(names) {
 		return value{}, fmt.Errorf("the type %q needs %d names, and %d are given", clip(typ), len(types)-1, len(names))

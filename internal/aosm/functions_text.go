@@ -92,11 +92,11 @@ func concat(s *scope, at *node, args []value) (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	return s.joined(at, all, "")
+	return joined(s, at, all, "")
 }
 
 // joined joins texts.
-func (s *scope) joined(at *node, all []string, between string) (value, error) {
+func joined(s *scope, at *node, all []string, between string) (value, error) {
 	size := len(all) * len(between)
 	for _, w := range all {
 		size += len(w)
@@ -127,7 +127,7 @@ func join(s *scope, at *node, args []value) (value, error) {
 		}
 		all = append(all, w)
 	}
-	return s.joined(at, all, between)
+	return joined(s, at, all, between)
 }
 
 // split is split(text, delimiter) or split(text, array of delimiters). No part of an id that only a
@@ -151,7 +151,7 @@ func split(s *scope, at *node, args []value) (value, error) {
 		if err != nil || w == "" {
 			return value{}, errors.New("split() needs a delimiter")
 		}
-		if parts, err = s.cut(parts, w); err != nil {
+		if parts, err = cut(s, parts, w); err != nil {
 			return value{}, err
 		}
 	}
@@ -165,8 +165,8 @@ func split(s *scope, at *node, args []value) (value, error) {
 }
 
 // cut splits texts.
-func (s *scope) cut(parts []string, by string) ([]string, error) {
-	var cut []string
+func cut(s *scope, parts []string, by string) ([]string, error) {
+	var all []string
 	for _, p := range parts {
 		if by != "/" {
 			if err := known(p, by); err != nil {
@@ -177,9 +177,9 @@ func (s *scope) cut(parts []string, by string) ([]string, error) {
 		if err := s.spend(n, 100*n); err != nil {
 			return nil, err
 		}
-		cut = append(cut, strings.Split(p, by)...)
+		all = append(all, strings.Split(p, by)...)
 	}
-	return cut, nil
+	return all, nil
 }
 
 func substring(s *scope, at *node, args []value) (value, error) {
@@ -224,7 +224,7 @@ func padLeft(s *scope, at *node, args []value) (value, error) {
 var placeholder = regexp.MustCompile(`\{\{|\}\}|\{[^{}]*\}`)
 
 func format(s *scope, at *node, args []value) (value, error) {
-	all, err := s.formatted(args)
+	all, err := formatted(args)
 	if err != nil {
 		return value{}, err
 	}
@@ -256,7 +256,7 @@ func format(s *scope, at *node, args []value) (value, error) {
 }
 
 // formatted are the arguments of format(), of which an array or object is written as JSON.
-func (s *scope) formatted(args []value) ([]string, error) {
+func formatted(args []value) ([]string, error) {
 	all := make([]string, len(args))
 	for i, a := range args {
 		var err error

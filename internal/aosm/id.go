@@ -181,3 +181,38 @@ const maxQuoted = 200
 
 // clip returns a text of the input as messages quote it, in at most maxQuoted bytes.
 func clip(s string) string { return v1alpha1.Clip(show(s), maxQuoted) }
+
+// fold makes names comparable as ARM compares them: in any case.
+func fold(s string) string { return strings.ToLower(s) }
+
+// differ reports whether two parts of a scope are known, and are not the same.
+func differ(a, b string) bool { return a != "" && b != "" && fold(a) != fold(b) }
+
+// identify makes the id of a resource from its type and name, each with or without what it is in.
+func identify(parent resourceID, typ, name string) (resourceID, error) {
+	types, names := strings.Split(typ, "/"), strings.Split(name, "/")
+	for _, part := range slices.Concat(types, names) {
+		if part == "" {
+			return resourceID{}, errors.New("a part of its type or name is empty")
+		}
+		if err := checkPart(part); err != nil {
+			return resourceID{}, fmt.Errorf("its type or name: %w", err)
+		}
+	}
+	id := parent
+	if strings.Contains(types[0], ".") { // a provider: the type is whole, and the name may be
+		if len(types)-1 == len(parent.names)+len(names) {
+			names = slices.Concat(parent.names, names)
+		}
+		id = resourceID{subscription: parent.subscription, group: parent.group, provider: types[0]}
+		types = types[1:]
+	}
+	if id.provider == "" || len(types) == 0 || len(types) != len(names) {
+		return resourceID{}, errors.New("its name has not as many parts as its type")
+	}
+	id = id.child(types, names)
+	if err := id.checkNames(); err != nil {
+		return resourceID{}, fmt.Errorf("its name: %w", err)
+	}
+	return id, nil
+}

@@ -2,7 +2,6 @@ package aosm
 
 import (
 	"cmp"
-	"fmt"
 	"io"
 	"maps"
 	"regexp"
@@ -58,18 +57,12 @@ func Import(r io.Reader, o Options) (*Result, error) {
 
 // ImportAll is Import of several files, which are read as one input: their order does not matter.
 func ImportAll(sources []Source, o Options) (*Result, error) {
-	documents, err := readSources(sources)
+	documents, err := readInput(sources)
 	if err != nil {
 		return nil, err
 	}
-	if documents, err = giveParameters(documents); err != nil {
-		return nil, err
-	}
-	if len(documents) == 0 {
-		return nil, fmt.Errorf("%w: it is empty", ErrInput)
-	}
 	im := newImporter(o)
-	im.readDocuments(documents)
+	im.found, im.apis = collect(documents, inputOptions{Parameters: o.Parameters, APIVersion: o.APIVersion, APIVersions: o.APIVersions}, im.session, im.report)
 	if len(im.found) == 0 && len(im.findings) == 0 {
 		im.tell(Note, documents[0].node, "there is no resource in it, so that nothing is imported")
 	}
@@ -111,11 +104,11 @@ func (im *importer) everyNamespace() []string {
 
 // importer is one import under way.
 type importer struct {
+	*report
 	options Options
 	session *session
 
 	found      []resource
-	resources  map[string]int            // of found, by key
 	scopes     map[string]resourceID     // of publishers, by folded name: the fullest id seen
 	registries map[string]bool           // those given that a store took
 	apis       map[string]bool           // API versions given that a manifest took
@@ -131,41 +124,18 @@ type importer struct {
 	links      []link
 	earlier    map[string][]There
 	taken      map[string]resourceID
-	stray      bool // the document that is read was found in a directory
 
-	objects  []client.Object
-	assumed  map[client.Object]bool
-	findings []Finding
-	doubts   int // findings of what cannot be known
+	objects []client.Object
+	assumed map[client.Object]bool
 }
 
 func newImporter(o Options) *importer {
+	s := newSession(evaluate)
 	return &importer{
-		options: o, session: newSession(), resources: map[string]int{}, scopes: map[string]resourceID{},
-		registries: map[string]bool{}, apis: map[string]bool{}, namespaces: map[string]bool{}, manifests: map[string]bool{},
+		report: newReport(s), options: o, session: s, scopes: map[string]resourceID{},
+		registries: map[string]bool{}, namespaces: map[string]bool{}, manifests: map[string]bool{},
 		forms: map[string]referenceForms{}, asked: map[string]*question{}, locations: map[string][]located{}, earlier: earlier(o.There), taken: taken(o.There), assumed: map[client.Object]bool{},
 	}
-}
-
-// resource is one AOSM resource in the input.
-type resource struct {
-	id       resourceID
-	named    string // the id as it was written, "" where a template has only a name
-	api      string // its API version, "" where it is not known
-	template bool   // a template has it, not an answer
-	value    value
-	// also is the same resource elsewhere in the input, with other content.
-	also []resource
-}
-
-// properties are a resource's own members. The az command line lifts them up to the resource itself.
-func (r resource) properties() value {
-	if p := r.value.get("properties"); p.there() {
-		if p, err := p.resolve(); err == nil {
-			return p
-		}
-	}
-	return r.value
 }
 
 // mapper makes objects of resources of one type.
@@ -225,9 +195,6 @@ func (im *importer) checkVersion(r resource) resource {
 	}
 	return r
 }
-
-// differ reports whether two parts of a scope are known, and are not the same.
-func differ(a, b string) bool { return a != "" && b != "" && fold(a) != fold(b) }
 
 // knows reports whether an id is of the one publisher of its name: a namespace stands for one.
 func (im *importer) knows(id resourceID, at *node) bool {

@@ -102,7 +102,7 @@ func (im *importer) text(v value, name string) string {
 	if out, err := m.resolve(); err == nil && !out.there() {
 		return ""
 	}
-	word, err := im.word(v, name)
+	word, err := v.needed(name)
 	if err == nil {
 		err = known(word)
 	}
@@ -119,7 +119,7 @@ func (im *importer) need(v value, name string, limit int) (string, bool) {
 	if m := v.get(name); m.node != nil {
 		at = m.node
 	}
-	word, err := im.word(v, name)
+	word, err := v.needed(name)
 	switch {
 	case err != nil:
 		im.undecided(at, fmt.Sprintf("its %s", name), err)
@@ -221,7 +221,7 @@ func (im *importer) reference(v value, name string) (id resourceID, at *node, ok
 	if m := ref.get("id"); m.node != nil {
 		at = m.node
 	}
-	word, err := im.word(ref, "id")
+	word, err := ref.needed("id")
 	if err != nil {
 		im.undecided(at, "what it refers to", err)
 		return id, at, false

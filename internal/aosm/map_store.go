@@ -13,7 +13,7 @@ import (
 // unused reports what was given for stores which are not in the input.
 func (im *importer) unused() {
 	tell := func(flag, name string) {
-		im.findings = append(im.findings, Finding{Level: NotMapped, Path: flag, Reason: fmt.Sprintf("no store of the input that can be mapped is called %q", clip(name))})
+		im.report.add(Finding{Level: NotMapped, Path: flag, Reason: fmt.Sprintf("no store of the input that can be mapped is called %q", clip(name))})
 	}
 	for _, name := range slices.Sorted(maps.Keys(im.options.Registries)) {
 		if !im.registries[fold(name)] {

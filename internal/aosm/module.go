@@ -81,28 +81,6 @@ func givenIn(parameters value) map[string]value {
 	return given
 }
 
-// reference is reference(id, symbolic name or name[, version[, 'Full']]) of a deployment in the template, with its
-// outputs. What any other resource is only Azure knows.
-func reference(s *scope, at *node, args []value) (value, error) {
-	all, err := words(args)
-	if err != nil {
-		return value{}, err
-	}
-	m, err := s.findModule(all[0])
-	if err != nil {
-		return value{}, err
-	}
-	outputs, err := m.outputs(s, at)
-	if err != nil {
-		return value{}, err
-	}
-	inner, err := s.makeObject(at, []field{{"outputs", outputs}})
-	if err != nil {
-		return value{}, err
-	}
-	return s.makeObject(at, []field{{"outputs", outputs}, {"properties", inner}})
-}
-
 // findModule finds a deployment in the template by its id, or by what it is called.
 func (s *scope) findModule(word string) (*module, error) {
 	elsewhere := errors.New("what reference() says is known at deployment only; import what `az ... show` prints after the deployment")
@@ -224,28 +202,6 @@ func (m *module) outputs(s *scope, at *node) (value, error) {
 		all = append(all, field{o.key, made})
 	}
 	return s.makeObject(at, all)
-}
-
-// resourceInfo is resourceInfo(symbolic name): the id, the type and the name of a resource in the template.
-func resourceInfo(s *scope, at *node, args []value) (value, error) {
-	word, err := args[0].word()
-	if err != nil {
-		return value{}, err
-	}
-	var out value
-	err = errors.New("the template has no such resource for resourceInfo()")
-	each := s.template.eachResource(func(symbol string, v value) error {
-		if fold(symbol) != fold(word) {
-			return nil
-		}
-		var id resourceID
-		typ, name := "", ""
-		if typ, name, id, err = s.identified(v); err == nil {
-			out, err = s.texts(at, "id", id.String(), "type", typ, "name", name)
-		}
-		return nil
-	})
-	return out, errors.Join(err, each)
 }
 
 // identified is the type, the name and the id of a resource of the template.

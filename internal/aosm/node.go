@@ -6,8 +6,10 @@ import (
 	"strings"
 )
 
+// kind is what a value is in JSON.
 type kind byte
 
+// The kinds of values.
 const (
 	null kind = iota
 	boolean
@@ -20,6 +22,7 @@ const (
 // judgement says what became of a node of the input.
 type judgement byte
 
+// What can have become of a node.
 const (
 	// unread: nothing has looked at it. What stays so is reported as not mapped.
 	unread judgement = iota
@@ -42,17 +45,15 @@ type node struct {
 	parent *node
 	key    string // in an object; of a document, its own name
 	index  int    // in an array
-	// scope, when not nil, is that of the expressions in it, of what an expression made of several places.
-	scope *scope
+	// scope, when not nil, is what the expressions in it name, of what an expression made of several places. It is
+	// theirs who evaluate: a document knows nothing of it.
+	scope any
 	// origin, when not nil, is the node that this one is a copy of.
 	origin *node
 }
 
 // manyMembers is how many members of an object are searched one by one.
 const manyMembers = 8
-
-// fold makes names comparable as ARM compares them: in any case.
-func fold(s string) string { return strings.ToLower(s) }
 
 // member returns the member of an object by its name in any case; nil for none.
 func (n *node) member(name string) *node {
@@ -74,13 +75,25 @@ func (n *node) member(name string) *node {
 	return nil
 }
 
-// open marks a node as looked at; close, as dealt with, whatever is in it.
+// indexed keeps where the members of a large object are, by folded name.
+func (n *node) indexed(places map[string]int) {
+	if len(n.items) <= manyMembers {
+		return
+	}
+	n.folded = make(map[string]*node, len(places))
+	for name, i := range places {
+		n.folded[name] = n.items[i]
+	}
+}
+
+// open marks a node as looked at.
 func (n *node) open() {
 	if n != nil && n.state == unread {
 		n.state = opened
 	}
 }
 
+// close marks a node as dealt with, whatever is in it.
 func (n *node) close() {
 	if n != nil {
 		n.state = closed

@@ -120,7 +120,7 @@ func (p Parameters) differs(others Parameters) (string, bool) {
 		if !ok {
 			continue
 		}
-		as := func(s setting) value { return value{node: s.value, scope: &scope{session: newSession()}} }
+		as := func(s setting) value { return value{node: s.value, scope: &scope{session: newSession(nil)}} }
 		if yes, err := same(as(mine), as(others.given[name])); err != nil || !yes {
 			return mine.name, true
 		}
@@ -131,8 +131,6 @@ func (p Parameters) differs(others Parameters) (string, bool) {
 // names are the folded names of the parameters that are given, sorted.
 func (p *Parameters) names() []string { return slices.Sorted(maps.Keys(p.given)) }
 
-func newText(s string) *node { return &node{kind: text, text: s, key: "--parameters"} }
-
 // values are the parameters as a template takes them.
 func (p *Parameters) values(s *session) map[string]value {
 	all := make(map[string]value, len(p.given))
@@ -140,42 +138,4 @@ func (p *Parameters) values(s *session) map[string]value {
 		all[name] = value{node: g.value, scope: &scope{session: s}}
 	}
 	return all
-}
-
-// as is a given value as the type that the template declares: what is not text can be given as JSON.
-func (v value) as(typ value) (value, error) {
-	v, err := v.resolve()
-	if err != nil || v.node == nil || v.kind != text || !typ.there() {
-		return v, err
-	}
-	switch fold(typ.text) {
-	case "int", "bool", "array", "object", "secureobject":
-	default:
-		return v, nil
-	}
-	if err := known(v.text); err != nil {
-		return value{}, err
-	}
-	documents, err := parse([]byte(v.text))
-	if err != nil || len(documents) != 1 {
-		return value{}, fmt.Errorf("the value that a parameter is given is no %s, written as JSON", clip(typ.text))
-	}
-	documents[0].key = "--parameters"
-	return value{node: documents[0], scope: &scope{session: v.scope.session}}, v.scope.spend(1, len(v.text))
-}
-
-// tellUndeclared reports values for parameters that no template declares. A file of values can be for other
-// templates, too; who types a name means it.
-func (im *importer) tellUndeclared(declared map[string]bool) {
-	for _, name := range im.options.Parameters.names() {
-		if declared[name] {
-			continue
-		}
-		g := im.options.Parameters.given[name]
-		f := Finding{Level: NotMapped, Path: "--parameters", Reason: fmt.Sprintf("no template of the input declares a parameter %q", clip(g.name))}
-		if g.shared {
-			f.Level, f.Name = Ignored, g.name
-		}
-		im.findings = append(im.findings, f)
-	}
 }

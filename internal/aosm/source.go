@@ -28,6 +28,22 @@ type document struct {
 	given Parameters
 }
 
+// readInput reads the documents of all files within the bounds of one input, the templates with the values of the
+// parameter files among them. Errors wrap ErrInput.
+func readInput(sources []Source) ([]*document, error) {
+	documents, err := readSources(sources)
+	if err != nil {
+		return nil, err
+	}
+	if documents, err = giveParameters(documents); err != nil {
+		return nil, err
+	}
+	if len(documents) == 0 {
+		return nil, fmt.Errorf("%w: it is empty", ErrInput)
+	}
+	return documents, nil
+}
+
 // readSources reads the documents of all files within the bounds of one input. Errors wrap ErrInput.
 func readSources(sources []Source) ([]*document, error) {
 	var all []*document

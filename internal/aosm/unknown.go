@@ -60,18 +60,17 @@ func show(s string) string {
 	}, shown.Replace(s))
 }
 
-// unknown returns the character for the result of a function that only a deployment can call. The same call
-// has the same result.
-func (s *session) unknown(call string) (string, error) {
-	if s.unknowns == nil {
-		s.unknowns = map[string]rune{}
-	}
-	r, ok := s.unknowns[call]
+// unknowns are the characters that stand for results of functions that only a deployment can call, by the call.
+type unknowns map[string]rune
+
+// of returns the character for the result of a call. The same call has the same result.
+func (u unknowns) of(call string) (string, error) {
+	r, ok := u[call]
 	if !ok {
-		if r = firstOther + rune(len(s.unknowns)); r > lastUnknown {
+		if r = firstOther + rune(len(u)); r > lastUnknown {
 			return "", errors.New("the templates call too many functions that only a deployment can answer")
 		}
-		s.unknowns[call] = r
+		u[call] = r
 	}
 	return string(r), nil
 }

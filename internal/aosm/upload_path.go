@@ -92,26 +92,3 @@ func some(what string, names []string) string {
 	}
 	return "the " + what + "s " + out
 }
-
-// setAPI is the API version of an answer: that which was given for it, which it says itself, or which was
-// given for all.
-func (im *importer) setAPI(r *resource) {
-	names := []string{}
-	for _, name := range r.id.names {
-		names = append(names, fold(name))
-	}
-	if len(names) >= 2 {
-		for _, key := range []string{strings.Join(names, "/"), names[0] + "/" + names[1], names[1]} {
-			if given, ok := im.options.APIVersions[key]; ok && strings.HasPrefix(r.id.typ(), typeStore) {
-				im.apis[key] = true
-				r.api = given
-				return
-			}
-		}
-	}
-	if said := r.value.get("apiVersion"); said.text1() != "" {
-		r.api = said.text1()
-		return
-	}
-	r.api = im.options.APIVersion
-}

@@ -4,101 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 )
-
-// The bounds of what a template's expressions make.
-const (
-	maxSteps = 8_000_000 // terms evaluated, values looked at and 64 bytes of text read, in one import
-	maxMade  = 64 << 20  // bytes of text and of items made in one import
-	maxChain = 200       // parameters and variables that refer to others in turn
-	maxLoop  = 800       // turns of one loop, which is ARM's own bound
-)
-
-// session is what one import has used of its bounds, and what became of its expressions.
-type session struct {
-	steps, made, chain int
-	// became has, by the node of an expression, the arrays and objects that it turned out to be.
-	became map[*node][]*node
-	// resolved has the arrays and objects that expressions turned out to be, so that each is made once.
-	resolved map[value]value
-	// unknowns are the characters that stand for results of functions that only a deployment can call.
-	unknowns map[string]rune
-	// fatal is the first thing that makes the input unusable.
-	fatal error
-}
-
-func newSession() *session {
-	return &session{became: map[*node][]*node{}, resolved: map[value]value{}}
-}
-
-func (s *session) spend(steps, made int) error {
-	s.steps += steps
-	s.made += made
-	if s.steps > maxSteps || s.made > maxMade {
-		return fmt.Errorf("%w: its expressions expand beyond %d steps or %d bytes", ErrInput, maxSteps, maxMade)
-	}
-	return nil
-}
-
-// fail keeps the first error that makes the input unusable, and reports whether err is one.
-func (s *session) fail(err error) bool {
-	if !errors.Is(err, ErrInput) {
-		return false
-	}
-	if s.fatal == nil {
-		s.fatal = err
-	}
-	return true
-}
-
-// deeper counts one level of values that refer to others. The caller calls the function that it returns
-// when it is done.
-func (s *session) deeper() (func(), error) {
-	if s.chain++; s.chain > maxChain {
-		s.chain--
-		return func() {}, fmt.Errorf("it refers to more than %d others in turn", maxChain)
-	}
-	return func() { s.chain-- }, nil
-}
-
-// scope is where a value's expressions look up what they name.
-type scope struct {
-	*session
-	template *template // nil where no text is an expression
-	loop     *loop
-	bound    *binding
-}
-
-// loop is one turn of a copy loop.
-type loop struct {
-	name  string
-	index int
-	// resource is true for the loop of a resource, not of a property, variable or output.
-	resource bool
-	outer    *loop
-}
-
-// binding is one variable of a lambda.
-type binding struct {
-	name  string
-	value value
-	outer *binding
-}
-
-// turn is the scope of one turn of a loop.
-func (s *scope) turn(l loop) *scope {
-	c := *s
-	l.outer = s.loop
-	c.loop = &l
-	return &c
-}
-
-// bind is the scope with a variable of a lambda.
-func (s *scope) bind(name string, v value) *scope {
-	c := *s
-	c.bound = &binding{name, v, s.bound}
-	return &c
-}
 
 // value is a node as its scope makes it: an expression in it is evaluated when it is looked at. The
 // zero value is absent.
@@ -112,8 +19,8 @@ func (v value) there() bool { return v.node != nil && v.kind != null }
 
 // of is a node in a value as a value: what an expression made of several places has a scope of its own.
 func (v value) of(n *node) value {
-	if n.scope != nil {
-		return value{node: n, scope: n.scope}
+	if s, ok := n.scope.(*scope); ok && s != nil {
+		return value{node: n, scope: s}
 	}
 	return value{node: n, scope: v.scope}
 }
@@ -271,11 +178,7 @@ func (v value) resolve() (value, error) {
 	if err := s.spend(1+len(source)/100, 0); err != nil {
 		return value{}, err
 	}
-	t, err := parseExpression(source)
-	if err != nil {
-		return value{}, err
-	}
-	out, err := s.eval(t, v.node)
+	out, err := s.evaluate(s, source, v.node)
 	if err == nil && out.node != nil && (out.kind == array || out.kind == object) {
 		from := v.original()
 		s.became[from] = append(s.became[from], out.node)
@@ -285,57 +188,14 @@ func (v value) resolve() (value, error) {
 	return out, err
 }
 
-// make makes a value in the place of a node. Nothing in it is an expression.
-func (s *scope) make(at *node, k kind, content string) (value, error) {
-	n := &node{kind: k, text: content, parent: at.parent, key: at.key, index: at.index, state: opened}
-	return value{node: n, scope: &scope{session: s.session}}, s.spend(1, len(content))
-}
-
-// makeArray makes an array of values.
-func (s *scope) makeArray(at *node, items []value) (value, error) {
-	if err := s.spend(len(items), 100*len(items)); err != nil { // before it is made
-		return value{}, err
+// expressionOf returns the expression that a text of a template is; ok is false when the text means
+// itself, which is then in literal. ARM writes a literal [ at the beginning as [[.
+func expressionOf(s string) (expression, literal string, ok bool) {
+	switch {
+	case !strings.HasPrefix(s, "[") || !strings.HasSuffix(s, "]"):
+		return "", s, false
+	case strings.HasPrefix(s, "[["):
+		return "", s[1:], false
 	}
-	v, err := s.make(at, array, "")
-	for i, item := range items {
-		v.node.items = append(v.node.items, s.place(item, v.node, "", i))
-	}
-	return v, err
-}
-
-// makeObject makes an object of members. Of those of the same name the last one counts.
-func (s *scope) makeObject(at *node, members []field) (value, error) {
-	if err := s.spend(len(members), 200*len(members)); err != nil { // before it is made
-		return value{}, err
-	}
-	v, err := s.make(at, object, "")
-	places := make(map[string]int, len(members))
-	for _, m := range members {
-		n := s.place(m.value, v.node, m.key, 0)
-		if i, again := places[fold(m.key)]; again {
-			v.node.items[i] = n
-			continue
-		}
-		places[fold(m.key)] = len(v.node.items)
-		v.node.items = append(v.node.items, n)
-	}
-	if len(v.node.items) > manyMembers {
-		v.folded = make(map[string]*node, len(places))
-		for name, i := range places {
-			v.folded[name] = v.node.items[i]
-		}
-	}
-	return v, err
-}
-
-// place is a copy of a value's node in something that an expression makes. It keeps its scope.
-func (s *scope) place(v value, parent *node, key string, index int) *node {
-	n := &node{kind: null, scope: &scope{session: s.session}}
-	if v.node != nil {
-		c := *v.node
-		n = &c
-		n.scope, n.origin = v.scope, v.original()
-	}
-	n.parent, n.key, n.index, n.state, n.twin = parent, key, index, unread, false
-	return n
+	return s[1 : len(s)-1], "", true
 }
