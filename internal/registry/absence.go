@@ -2,7 +2,6 @@ package registry
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -11,20 +10,13 @@ import (
 	"oras.land/oras-go/v2/registry/remote/errcode"
 )
 
-// SecondLook is how long the registry must have said, without a break, that something does not
-// exist before that may be acted on where the operator did not remove it itself; see SettlesIn. Load balancers,
-// restarts and replicated storage give wrong answers for seconds.
-const SecondLook = 15 * time.Second
-
 // maxAbsences bounds how many absent things a client remembers.
 const maxAbsences = 16_384
-
-// errUnproven is wrapped by ErrUnavailable for a 404 that does not prove that anything is missing.
-var errUnproven = errors.New("the answer is 404 without the error code that a registry gives for what does not exist, so it proves nothing; a proxy or a registry that is starting may have answered")
 
 // subject is what a request asks about. It decides which error codes prove that it does not exist.
 type subject int
 
+// What a request asks about.
 const (
 	anything  subject = iota // no 404 proves anything
 	aManifest                // by tag or digest
@@ -71,23 +63,6 @@ func harborSays(repository, message string) bool {
 		return name == repository
 	}
 	return kind == "blob" && isDigest(name)
-}
-
-// SettlesIn returns how much longer the registry has to say that what err is about does not exist until
-// that counts as settled: until it has said so for SecondLook, without a break, to this client. 0 means
-// settled. For errors that do not wrap ErrNotFound it returns SecondLook.
-func SettlesIn(err error) time.Duration {
-	var f *failure
-	if !errors.Is(err, ErrNotFound) || !errors.As(err, &f) || f.absentSince.IsZero() {
-		return SecondLook
-	}
-	return max(0, f.secondLook-time.Since(f.absentSince))
-}
-
-// OfOne reports whether an error concerns the one thing that was asked for, so that others may well be
-// read: there was an answer, and it cannot be understood or proves nothing; or nothing can have that name.
-func OfOne(err error) bool {
-	return errors.Is(err, ErrUnreadable) || errors.Is(err, errUnproven) || errors.Is(err, errName)
 }
 
 // absences remembers since when each thing is said not to exist. It is safe for concurrent use.
@@ -137,17 +112,10 @@ func (a *absences) makeRoom() {
 	}
 }
 
-// notListed is nil if the tag list of a repository confirms that a tag does not exist. It is asked
-// before a tag is written where none seems to be: a wrong 404 must not overwrite a tag (I5), and two
-// different answers of a registry are rarely wrong in the same way.
-func notListed(tag string, tags []string, err error) error {
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return nil
-	case err != nil:
-		return err
-	case slices.Contains(tags, tag):
-		return fmt.Errorf("%w: the registry lists the tag %s and says that it does not exist", ErrUnreadable, tag)
-	}
-	return nil
+// noted gives an absence that an answer reports its beginning; see absences.
+func (c *wire) noted(repository, reference string, err error) error {
+	return c.absences.note(repository, reference, err)
 }
+
+// secondLook is how long the registry must say that something does not exist.
+func (c *wire) secondLook() time.Duration { return c.absences.secondLook }

@@ -24,7 +24,7 @@ func (b *answerBody) Close() error {
 // consume reads the body of an answer, of at most limit bytes, and gives it to decode. The bytes count against the
 // budget until decode returns. Errors wrap ErrUnreadable if the body is longer, and ErrUnavailable if it is not
 // whole, takes more than bodyTimeout, or does not get its share of the budget in time.
-func (c *Client) consume(resp *http.Response, limit int64, decode func(data []byte) error) error {
+func (c *wire) consume(resp *http.Response, limit int64, decode func(data []byte) error) error {
 	reserved := limit
 	if resp.ContentLength >= 0 {
 		reserved = resp.ContentLength
@@ -45,7 +45,7 @@ func (c *Client) consume(resp *http.Response, limit int64, decode func(data []by
 }
 
 // readAll reads a body of at most limit bytes.
-func (c *Client) readAll(resp *http.Response, limit int64) (data []byte, err error) {
+func (c *wire) readAll(resp *http.Response, limit int64) (data []byte, err error) {
 	if body, ok := resp.Body.(*answerBody); ok {
 		timer := time.AfterFunc(c.bodyTimeout, func() { body.end(errSlowBody) })
 		defer timer.Stop()

@@ -101,3 +101,9 @@ func (p *paced) Close() error {
 	p.end()
 	return err
 }
+
+// errStalled: a blob moves too slowly.
+var errStalled = errors.New("a blob stands still: fewer than 64 KiB of it have moved within the time that is given")
+
+// stallBytes is how much of a blob has to move within the time that it is given.
+const stallBytes = 64 << 10

@@ -106,11 +106,16 @@ func (q *quota) leave(name string, t *tenant) {
 }
 
 // reserve takes n of a quota for this client's tenant. It waits at most budgetTimeout. Errors wrap ErrUnavailable.
-func (c *Client) reserve(ctx context.Context, q *quota, n int64) (release func(), err error) {
+func (c *wire) reserve(ctx context.Context, q *quota, n int64) (release func(), err error) {
 	waiting, cancel := context.WithTimeout(ctx, budgetTimeout)
 	defer cancel()
 	if release, err = q.take(waiting, c.tenant, n); err != nil {
 		return nil, c.fail(ErrUnavailable, fmt.Errorf("%w: %w", errBusy, err))
 	}
 	return release, nil
+}
+
+// reserveList takes one long list of the budget for this client's tenant, as reserve does.
+func (c *wire) reserveList(ctx context.Context) (release func(), err error) {
+	return c.reserve(ctx, c.budget.lists, 1)
 }

@@ -71,6 +71,8 @@ func (c ClusterRegistry) certificates() ([]byte, error) {
 	return ca, nil
 }
 
+// noClusterRegistry says that a store asks for the registry of a cluster that has none, and what to do. It wraps
+// ErrNoClusterRegistry.
 func noClusterRegistry() error {
 	return fmt.Errorf("%w, and spec.registry.clusterRegistry asks for it. An administrator enables it with: helm upgrade <release> <chart> --reset-then-reuse-values --set registry.enabled=true. Otherwise make a store with spec.registry.url", ErrNoClusterRegistry)
 }

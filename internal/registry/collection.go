@@ -56,7 +56,7 @@ func (c *Client) Disk(ctx context.Context, store types.NamespacedName) (Disk, er
 		err = fmt.Errorf("%w: %d of %d bytes are used, it says", ErrUnreadable, said.Used, said.Size)
 	}
 	if err != nil {
-		return Disk{}, fmt.Errorf("asking %s how full it is: %w", c.location.Host, err)
+		return Disk{}, fmt.Errorf("asking %s how full it is: %w", c.wire.location.Host, err)
 	}
 	return Disk{said.Size, said.Used}, nil
 }
@@ -84,9 +84,9 @@ func (c *Client) collection(ctx context.Context, method string, store types.Name
 		if method == http.MethodPost {
 			doing = "asking %s to collect: %w"
 		}
-		return Collection{}, fmt.Errorf(doing, c.location.Host, err)
+		return Collection{}, fmt.Errorf(doing, c.wire.location.Host, err)
 	}
-	return said.collection(c.scrub), nil
+	return said.collection(c.wire.scrub), nil
 }
 
 // collectionState is the part of the registry's answer that matters here.
@@ -136,7 +136,7 @@ func (c *Client) admin(ctx context.Context, method, path string, store types.Nam
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
 	r := request{method: method, path: path + "?store=" + url.QueryEscape(store.String())}
-	resp, err := c.do(ctx, r)
+	resp, err := c.wire.do(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -144,15 +144,15 @@ func (c *Client) admin(ctx context.Context, method, path string, store types.Nam
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // "" if it cannot be read
 	switch {
 	case resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusMethodNotAllowed, succeeded(resp) && kind != "application/json":
-		return c.fail(ErrUnsupported, errNotOurs)
+		return c.wire.fail(ErrUnsupported, errNotOurs)
 	case resp.StatusCode == http.StatusNotImplemented: // it uses storage other than a volume, and says so
-		return c.fail(ErrUnsupported, c.answered(resp, r))
+		return c.wire.fail(ErrUnsupported, c.wire.answered(resp, r))
 	case !succeeded(resp):
-		return c.answered(resp, r)
+		return c.wire.answered(resp, r)
 	}
-	return c.consume(resp, maxState, func(data []byte) error {
+	return c.wire.consume(resp, maxState, func(data []byte) error {
 		if err := json.Unmarshal(data, into); err != nil {
-			return c.fail(ErrUnreadable, err)
+			return c.wire.fail(ErrUnreadable, err)
 		}
 		return nil
 	})

@@ -34,6 +34,7 @@ func (Credential) GoString() string { return "[redacted]" }
 // MarshalText keeps secrets out of structured logs.
 func (Credential) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 
+// oras is the credential as oras-go takes it.
 func (c Credential) oras() auth.Credential {
 	return auth.Credential{Username: c.Username, Password: c.Password, RefreshToken: c.IdentityToken, AccessToken: c.RegistryToken}
 }

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	oras "oras.land/oras-go/v2/registry"
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -19,73 +18,18 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// What can go wrong. Every error of this package wraps one of these.
-var (
-	// ErrNotFound: the registry itself says that it does not have it; see absence.go for which answers
-	// count, and SettlesIn for how long it has said so.
-	ErrNotFound = errors.New("not found")
-	// ErrDenied: the registry refuses the credentials, what they may do, or this request in
-	// particular (an immutable tag, a locked image, a digest that another image needs). Trying
-	// again does not help before something else has changed.
-	ErrDenied = errors.New("denied")
-	// ErrProtected: the registry refuses to delete this object in particular, because something refers
-	// to it, it is locked, or its tag is immutable. It wraps ErrDenied.
-	ErrProtected = fmt.Errorf("%w for this object", ErrDenied)
-	// ErrUnsupported: the registry does not do this at all, such as deleting.
-	ErrUnsupported = errors.New("unsupported")
-	// ErrUnavailable: no answer, or none that counts: network, TLS, time, 429, 5xx.
-	ErrUnavailable = errors.New("unavailable")
-	// ErrUnreadable: there is an answer and it cannot be trusted or understood: too large,
-	// not of its digest, of an unknown form. Whatever it may name must be kept.
-	ErrUnreadable = errors.New("unreadable")
-	// ErrTagTaken: the tag is at another digest than expected, and was left there.
-	ErrTagTaken = errors.New("tag is at another digest")
-	// ErrCredentials: a Secret holds no usable credential for this registry.
-	ErrCredentials = errors.New("unusable credentials")
-	// ErrConfig: the client was asked for what it cannot be: a bad location, CA bundle or
-	// name, or a repository outside its location.
-	ErrConfig = errors.New("unusable configuration")
-	// errName: a repository cannot have this name, in any registry.
-	errName = fmt.Errorf("%w of one artifact", ErrConfig)
-)
-
 const (
 	// An error answer of a registry is a few hundred bytes.
 	maxErrorBytes = 8 << 10
 	// An error answer has one or two of them.
 	maxErrors = 16
-	// Errors end up in conditions and events.
-	maxErrorText = 1 << 10
 	// Azure Container Registry's code for what a lock forbids. Its status is 405, as if the
 	// registry deleted nothing at all.
 	codeDisallowed = "REGISTRY_DISALLOWED_OPERATION"
 )
 
-// failure is an error with its class, and a text that is safe to show.
-type failure struct {
-	class, cause error
-	text         string
-	after        time.Duration // what the registry asked to wait
-	absentSince  time.Time     // of ErrNotFound: since when the registry has said so
-	secondLook   time.Duration // how long it has to
-}
-
-func (f *failure) Error() string   { return f.text }
-func (f *failure) Unwrap() []error { return []error{f.class, f.cause} }
-
-// RetryAfter returns how long the registry asked to wait in the answer that err came from, 5
-// minutes at most; 0 when it did not ask, or did not answer. It is for callers who can wait
-// longer than a call does: they read again what they know before they try again (I3).
-func RetryAfter(err error) time.Duration {
-	var f *failure
-	if !errors.As(err, &f) {
-		return 0
-	}
-	return f.after
-}
-
 // answered makes an error of an answer to r that is not a success.
-func (c *Client) answered(resp *http.Response, r request) error {
+func (c *wire) answered(resp *http.Response, r request) error {
 	cause := &errcode.ErrorResponse{Method: resp.Request.Method, URL: cleanURL(resp.Request.URL), StatusCode: resp.StatusCode}
 	var body struct {
 		Errors errorList `json:"errors"`
@@ -140,7 +84,7 @@ func fewErrors(all errcode.Errors) errcode.Errors {
 }
 
 // sendFailed makes an error of a request that got no answer, or none that authenticates.
-func (c *Client) sendFailed(err error) error {
+func (c *wire) sendFailed(err error) error {
 	var answer *errcode.ErrorResponse
 	var sending *url.Error
 	switch {
@@ -208,14 +152,14 @@ func protects(e *errcode.ErrorResponse) bool {
 }
 
 // fail gives cause a class and a text without secrets.
-func (c *Client) fail(class, cause error) *failure {
+func (c *wire) fail(class, cause error) *failure {
 	return &failure{class: class, cause: cause, text: class.Error() + ": " + c.scrub(c.ownText(cause))}
 }
 
 // ownText is the text of an error. Of an answer that came from elsewhere than the registry, such as after a
 // redirect or from a token server, it has the status alone: a registry could send us to read an internal
 // service, and what that answers is for nobody who sees a condition.
-func (c *Client) ownText(cause error) string {
+func (c *wire) ownText(cause error) string {
 	var answer *errcode.ErrorResponse
 	if errors.As(cause, &answer) && !c.isOwn(answer.URL) {
 		cause = &errcode.ErrorResponse{Method: answer.Method, URL: answer.URL, StatusCode: answer.StatusCode}
@@ -224,7 +168,7 @@ func (c *Client) ownText(cause error) string {
 }
 
 // isOwn reports whether a URL is of the registry itself.
-func (c *Client) isOwn(u *url.URL) bool {
+func (c *wire) isOwn(u *url.URL) bool {
 	return u != nil && (u.Scheme == "http") == c.location.PlainHTTP && strings.EqualFold(u.Host, oras.Reference{Registry: c.location.Host}.Host())
 }
 
@@ -232,6 +176,7 @@ func cleanURL(u *url.URL) *url.URL {
 	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
 }
 
+// isHTML reports whether an answer is a web page.
 func isHTML(h http.Header) bool {
 	return strings.HasPrefix(strings.ToLower(h.Get("Content-Type")), "text/html")
 }

@@ -84,7 +84,7 @@ func (l *Layout) Close() error { return l.close() }
 // Source finds an image of the layout. Every part of it is there, and each manifest at its digest.
 // Errors wrap ErrNotFound when a part is missing.
 func (l *Layout) Source(ctx context.Context, image ocispec.Descriptor) (*Source, error) {
-	s := &Source{name: l.path, storage: l.storage}
+	s := &Source{place: place{name: l.path, storage: l.storage}}
 	if !isManifest(image.MediaType) {
 		return nil, fmt.Errorf("reading %.100q of %s: %w: its media type is %.100q", image.Digest, l.path, ErrUnreadable, image.MediaType)
 	}

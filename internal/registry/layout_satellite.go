@@ -56,7 +56,7 @@ func (l *Layout) subject(ctx context.Context, image ocispec.Descriptor) (*ocispe
 	if there, err := l.storage.Exists(ctx, d); err != nil || !there {
 		return nil, nil // who asks for it learns why it cannot be read
 	}
-	s := &Source{name: l.path, storage: l.storage}
+	s := &Source{place: place{name: l.path, storage: l.storage}}
 	m, err := s.manifest(ctx, d)
 	return m.Subject, err
 }
@@ -104,7 +104,7 @@ func (a *attachedBeside) about(_ context.Context, subject ocispec.Descriptor) ([
 	return united(a.named[subject.Digest], nil), nil
 }
 
-func (a *attachedBeside) source(ctx context.Context, d ocispec.Descriptor) (*Source, error) {
-	s := &Source{name: a.path, storage: a.storage, alone: true}
+func (a *attachedBeside) load(ctx context.Context, d ocispec.Descriptor) (*Source, error) {
+	s := &Source{place: place{name: a.path, storage: a.storage, alone: true}}
 	return s, s.find(ctx, ocispec.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}, true)
 }

@@ -45,18 +45,18 @@ type Listed struct {
 func (c *Client) List(ctx context.Context, repository string) ([]Listed, error) {
 	listed, err := c.list(ctx, repository)
 	if err != nil {
-		return nil, fmt.Errorf("listing the image manifests of %s/%s: %w", c.location.Host, repository, err)
+		return nil, fmt.Errorf("listing the image manifests of %s/%s: %w", c.wire.location.Host, repository, err)
 	}
 	return listed, nil
 }
 
 func (c *Client) list(ctx context.Context, repository string) ([]Listed, error) {
-	ref, err := c.repository(repository)
+	ref, err := c.wire.repository(repository)
 	if err != nil {
 		return nil, err
 	}
 	if c.unlisted.Load() {
-		return nil, c.fail(ErrUnsupported, errNoList)
+		return nil, c.wire.fail(ErrUnsupported, errNoList)
 	}
 	var all []Listed
 	seen := map[digest.Digest]int{}
@@ -95,7 +95,7 @@ func (c *Client) list(ctx context.Context, repository string) ([]Listed, error) 
 func (c *Client) listPage(ctx context.Context, ref oras.Reference, query string) (page []Listed, next string, err error) {
 	path := "/acr/v1/" + ref.Repository + "/_manifests?" + query
 	r := request{method: http.MethodGet, path: path, repository: ref, actions: []string{actionMetadataRead}, about: tagList}
-	resp, err := c.do(ctx, r)
+	resp, err := c.wire.do(ctx, r)
 	if err != nil {
 		return nil, "", err
 	}
@@ -103,7 +103,7 @@ func (c *Client) listPage(ctx context.Context, ref oras.Reference, query string)
 	if err := c.checkListed(resp, r); err != nil {
 		return nil, "", err
 	}
-	err = c.consume(resp, maxPageBytes, func(data []byte) (err error) {
+	err = c.wire.consume(resp, maxPageBytes, func(data []byte) (err error) {
 		page, err = parseListed(ref.Repository, data)
 		return err
 	})
@@ -122,7 +122,7 @@ func (c *Client) checkListed(resp *http.Response, r request) error {
 	if succeeded(resp) && !portal {
 		return nil
 	}
-	err := c.answered(resp, r)
+	err := c.wire.answered(resp, r)
 	var answer *errcode.ErrorResponse
 	if !errors.As(err, &answer) {
 		return err
@@ -140,7 +140,7 @@ func (c *Client) checkListed(resp *http.Response, r request) error {
 	}
 	if unknown {
 		c.unlisted.Store(true)
-		return c.fail(ErrUnsupported, fmt.Errorf("%w: %w", errNoList, answer))
+		return c.wire.fail(ErrUnsupported, fmt.Errorf("%w: %w", errNoList, answer))
 	}
 	return err
 }

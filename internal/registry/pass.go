@@ -15,17 +15,17 @@ import (
 // ErrConfig, ErrDenied, ErrAddress or ErrUnavailable.
 func (c *Client) Pass(ctx context.Context, method, repository, what string, header http.Header) (*http.Response, error) {
 	if !isRead(method) {
-		return nil, fmt.Errorf("passing a request on to %s: %w", c.location.Host, c.fail(ErrConfig, errors.New("only GET and HEAD are passed on")))
+		return nil, fmt.Errorf("passing a request on to %s: %w", c.wire.location.Host, c.wire.fail(ErrConfig, errors.New("only GET and HEAD are passed on")))
 	}
-	ref, err := c.repository(repository)
+	ref, err := c.wire.repository(repository)
 	if err != nil {
-		return nil, fmt.Errorf("passing a request on to %s: %w", c.location.Host, err)
+		return nil, fmt.Errorf("passing a request on to %s: %w", c.wire.location.Host, err)
 	}
-	resp, err := c.doBy(ctx, c.blobs, request{
+	resp, err := c.wire.doBy(ctx, c.wire.blobs, request{
 		method: method, path: "/v2/" + repository + "/" + what, header: header, repository: ref, actions: []string{auth.ActionPull},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("passing a request on to %s: %w", c.location.Host, err)
+		return nil, fmt.Errorf("passing a request on to %s: %w", c.wire.location.Host, err)
 	}
 	return resp, nil
 }

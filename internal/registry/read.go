@@ -30,7 +30,7 @@ var accept = http.Header{"Accept": {strings.Join([]string{
 func (c *Client) Resolve(ctx context.Context, repository, reference string) (ocispec.Descriptor, error) {
 	desc, err := c.head(ctx, repository, reference)
 	if err != nil {
-		return ocispec.Descriptor{}, fmt.Errorf("resolving %s: %w", c.name(repository, reference), err)
+		return ocispec.Descriptor{}, fmt.Errorf("resolving %s: %w", c.wire.name(repository, reference), err)
 	}
 	return desc, nil
 }
@@ -44,7 +44,7 @@ func (c *Client) Manifest(ctx context.Context, repository string, d digest.Diges
 		err = fmt.Errorf("%w: %q is not a digest", ErrConfig, d)
 	}
 	if err != nil {
-		return Manifest{}, fmt.Errorf("reading %s: %w", c.name(repository, d.String()), err)
+		return Manifest{}, fmt.Errorf("reading %s: %w", c.wire.name(repository, d.String()), err)
 	}
 	return m, nil
 }
@@ -57,7 +57,7 @@ func (c *Client) Tagged(ctx context.Context, repository, tag string) (Manifest, 
 		m, err = c.fetch(ctx, repository, tag)
 	}
 	if err != nil {
-		return Manifest{}, fmt.Errorf("reading %s: %w", c.name(repository, tag), err)
+		return Manifest{}, fmt.Errorf("reading %s: %w", c.wire.name(repository, tag), err)
 	}
 	return m, nil
 }
@@ -68,26 +68,26 @@ func (c *Client) Tagged(ctx context.Context, repository, tag string) (Manifest, 
 func (c *Client) Blob(ctx context.Context, repository string, d digest.Digest, limit int64) ([]byte, error) {
 	data, err := c.blob(ctx, repository, d, limit)
 	if err != nil {
-		return nil, fmt.Errorf("reading blob %s: %w", c.name(repository, d.String()), err)
+		return nil, fmt.Errorf("reading blob %s: %w", c.wire.name(repository, d.String()), err)
 	}
 	return data, nil
 }
 
 func (c *Client) blob(ctx context.Context, repository string, d digest.Digest, limit int64) ([]byte, error) {
-	ref, err := c.repository(repository)
+	ref, err := c.wire.repository(repository)
 	if err != nil {
 		return nil, err
 	}
 	if err := d.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: %q is not a digest", ErrConfig, d)
 	}
-	resp, err := c.send(ctx, request{method: http.MethodGet, path: "/v2/" + repository + "/blobs/" + d.String(), repository: ref, actions: []string{auth.ActionPull}, about: aBlob})
+	resp, err := c.wire.send(ctx, request{method: http.MethodGet, path: "/v2/" + repository + "/blobs/" + d.String(), repository: ref, actions: []string{auth.ActionPull}, about: aBlob})
 	if err != nil {
 		return nil, err
 	}
 	defer discard(resp)
 	var data []byte
-	err = c.consume(resp, limit, func(whole []byte) error {
+	err = c.wire.consume(resp, limit, func(whole []byte) error {
 		data = whole
 		if d.Algorithm().FromBytes(data) != d {
 			return fmt.Errorf("%w: it has another digest", ErrUnreadable)
@@ -98,12 +98,12 @@ func (c *Client) blob(ctx context.Context, repository string, d digest.Digest, l
 }
 
 func (c *Client) head(ctx context.Context, repository, reference string) (ocispec.Descriptor, error) {
-	r, err := c.manifestRequest(http.MethodHead, repository, reference, auth.ActionPull)
+	r, err := c.wire.manifestRequest(http.MethodHead, repository, reference, auth.ActionPull)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
 	r.header = accept
-	resp, err := c.do(ctx, r)
+	resp, err := c.wire.do(ctx, r)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
@@ -113,12 +113,12 @@ func (c *Client) head(ctx context.Context, repository, reference string) (ocispe
 		m, err := c.fetch(ctx, repository, reference)
 		return m.Descriptor, err
 	case !succeeded(resp):
-		return ocispec.Descriptor{}, c.answered(resp, r)
+		return ocispec.Descriptor{}, c.wire.answered(resp, r)
 	case isHTML(resp.Header):
 		return ocispec.Descriptor{}, fmt.Errorf("%w: a web page answers", ErrUnreadable)
 	}
 	desc, err := described(resp, reference)
-	return desc, c.absences.note(repository, reference, err)
+	return desc, c.wire.noted(repository, reference, err)
 }
 
 // headSpeaks reports whether an answer to HEAD says all there is to say. It has no body that could say
@@ -150,22 +150,22 @@ func described(resp *http.Response, reference string) (ocispec.Descriptor, error
 // fetch reads the manifest at a tag or digest.
 func (c *Client) fetch(ctx context.Context, repository, reference string) (Manifest, error) {
 	m, err := c.get(ctx, repository, reference)
-	return m, c.absences.note(repository, reference, err)
+	return m, c.wire.noted(repository, reference, err)
 }
 
 func (c *Client) get(ctx context.Context, repository, reference string) (Manifest, error) {
-	r, err := c.manifestRequest(http.MethodGet, repository, reference, auth.ActionPull)
+	r, err := c.wire.manifestRequest(http.MethodGet, repository, reference, auth.ActionPull)
 	if err != nil {
 		return Manifest{}, err
 	}
 	r.header = accept
-	resp, err := c.send(ctx, r)
+	resp, err := c.wire.send(ctx, r)
 	if err != nil {
 		return Manifest{}, err
 	}
 	defer discard(resp)
 	var m Manifest
-	err = c.consume(resp, MaxManifestBytes, func(data []byte) (err error) {
+	err = c.wire.consume(resp, MaxManifestBytes, func(data []byte) (err error) {
 		m, err = manifestAnswered(resp.Header, reference, data)
 		return err
 	})

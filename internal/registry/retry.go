@@ -118,6 +118,7 @@ func next(req *http.Request, resp *http.Response, err error, try int, started ti
 	return wait, true
 }
 
+// isRead reports whether a request only reads.
 func isRead(method string) bool { return method == http.MethodGet || method == http.MethodHead }
 
 func repeatable(method string, resp *http.Response, err error) bool {

@@ -88,7 +88,7 @@ func (s *secrets) redact(text string) string {
 // scrub removes from a text what a registry may have echoed (our secrets), put in a redirect (user info, signed
 // queries) or sent to the reader's terminal (control characters), and the banner of what is not a registry. It
 // bounds the text's length.
-func (c *Client) scrub(text string) string {
+func (c *wire) scrub(text string) string {
 	text = urlPattern.ReplaceAllStringFunc(c.secrets.redact(text), func(raw string) string {
 		u, err := url.Parse(raw)
 		if err != nil {

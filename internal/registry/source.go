@@ -6,17 +6,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"github.com/opencontainers/image-spec/specs-go"
 	"iter"
+	"oras.land/oras-go/v2/content/memory"
+	"slices"
 	"strings"
-	"sync/atomic"
-	"time"
 
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/content"
-	"oras.land/oras-go/v2/content/memory"
 )
 
 const (
@@ -36,28 +34,31 @@ type Source struct {
 	// Size is the bytes of all its manifests and blobs, each counted once.
 	Size int64
 
-	name       string
-	storage    content.ReadOnlyStorage
-	manifests  map[digest.Digest]Manifest
-	host       string // of the registry that it is in, or ""
-	repository string
-	alone      bool // its subject does not belong to it
+	place
+	manifests map[digest.Digest]Manifest
 }
 
-// Source finds an artifact at a tag or digest, to copy it elsewhere. It reads the manifests and no
-// blob. Errors wrap ErrNotFound when it is not there, ErrUnreadable when it is not one that Copy can copy.
-func (c *Client) Source(ctx context.Context, repository, reference string) (*Source, error) {
-	root, err := c.fetch(ctx, repository, reference)
-	var b *bulk
-	if err == nil {
-		b, err = c.bulk(repository)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", c.name(repository, reference), err)
-	}
-	s := &Source{name: c.name(repository, reference), storage: b, host: c.location.Host, repository: repository}
-	s.manifests = map[digest.Digest]Manifest{root.Descriptor.Digest: root}
+// place is where the parts of an artifact are.
+type place struct {
+	// name is what errors call it.
+	name    string
+	storage content.ReadOnlyStorage
+	// host is the registry that it is in, and repository the repository; "" for none.
+	host, repository string
+	// alone says that the subject of the artifact does not belong to it.
+	alone bool
+}
+
+// sourceOf reads an artifact whose root has been read.
+func sourceOf(ctx context.Context, p place, root Manifest) (*Source, error) {
+	s := &Source{place: p, manifests: map[digest.Digest]Manifest{root.Descriptor.Digest: root}}
 	return s, s.find(ctx, root.Descriptor, false)
+}
+
+// sourceAt reads an artifact, and checks that each of its blobs is there.
+func sourceAt(ctx context.Context, p place, root ocispec.Descriptor) (*Source, error) {
+	s := &Source{place: p}
+	return s, s.find(ctx, ocispec.Descriptor{MediaType: root.MediaType, Digest: root.Digest, Size: root.Size}, true)
 }
 
 // Blob is a part of an artifact that is made here.
@@ -93,7 +94,7 @@ func Pack(ctx context.Context, name string, config Blob, layers []Blob, annotati
 	if err != nil {
 		return nil, fmt.Errorf("packing %s: %w", name, err)
 	}
-	s := &Source{name: name, storage: parts}
+	s := &Source{place: place{name: name, storage: parts}}
 	return s, s.find(ctx, root, true)
 }
 
@@ -181,6 +182,12 @@ func (s *Source) manifest(ctx context.Context, d ocispec.Descriptor) (Manifest, 
 	return m, err
 }
 
+// parts are what one of its manifests refers to, without its subject; none of a blob.
+func (s *Source) parts(d digest.Digest) []ocispec.Descriptor {
+	m := s.manifests[d]
+	return slices.Concat(m.Children, m.Blobs)
+}
+
 // BlobDigests yields the digests of the blobs of all manifests.
 func (s *Source) BlobDigests() iter.Seq[digest.Digest] {
 	return func(yield func(digest.Digest) bool) {
@@ -194,82 +201,7 @@ func (s *Source) BlobDigests() iter.Seq[digest.Digest] {
 	}
 }
 
-// reading is a Source that tells how many bytes have been read from it, and whether they are what their
-// digests say. It serves one copy.
-type reading struct {
-	*Source
-	read  func(int64)
-	stall time.Duration // see CopyOptions
-	// spoiled is the first blob that is not. The copy's own error may not show it: the transport, or the
-	// registry that was sent less than announced, speaks first.
-	spoiled atomic.Pointer[error]
-}
-
-func (r *reading) Exists(ctx context.Context, d ocispec.Descriptor) (bool, error) {
-	return r.storage.Exists(ctx, d)
-}
-
-func (r *reading) Fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
-	body := io.NopCloser(bytes.NewReader(r.manifests[d.Digest].Bytes))
-	if _, ok := r.manifests[d.Digest]; !ok {
-		spoiled := func(err error) error {
-			r.spoiled.CompareAndSwap(nil, &err)
-			return err
-		}
-		ctx, end := context.WithCancel(ctx)
-		found, err := r.storage.Fetch(ctx, d)
-		if err != nil {
-			end()
-			return nil, err
-		}
-		paced := newPaced(&requestBody{body: found}, r.stall, end, func() error {
-			return spoiled(fmt.Errorf("%w: reading blob %s of %s: %w", ErrUnavailable, d.Digest, r.name, errStalled))
-		})
-		body = &checked{ReadCloser: paced, verifier: d.Digest.Verifier(), size: d.Size, left: d.Size, failed: func(why string) error {
-			return spoiled(fmt.Errorf("%w: the bytes of blob %s in %s %s: make the source anew", ErrUnreadable, d.Digest, r.name, why))
-		}}
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.TeeReader(body, counter(r.read)), body}, nil
-}
-
-// checked is a blob that ends with an error if it is not of its digest and size. Its last bytes are held
-// back then, so that no registry can take it for whole.
-//
-// content.VerifyReader gives the last bytes away before it looks, and calls a short file what it calls a
-// line that broke.
-type checked struct {
-	io.ReadCloser
-	verifier digest.Verifier
-	size     int64
-	left     int64
-	failed   func(why string) error
-}
-
-func (c *checked) Read(p []byte) (int, error) {
-	n, err := c.ReadCloser.Read(p)
-	_, _ = c.verifier.Write(p[:n]) // a hash takes everything
-	c.left -= int64(n)
-	switch {
-	case c.left < 0:
-		return 0, c.failed(fmt.Sprintf("are more than the %d that it is said to have", c.size))
-	case c.left == 0 && !c.verifier.Verified():
-		return 0, c.failed("do not have this digest")
-	case c.left > 0 && errors.Is(err, io.EOF):
-		return 0, c.failed(fmt.Sprintf("are fewer than the %d that it is said to have", c.size))
-	}
-	return n, err
-}
-
-type counter func(int64)
-
-func (c counter) Write(p []byte) (int, error) {
-	c(int64(len(p)))
-	return len(p), nil
-}
-
+// isManifest reports whether a media type is one of a manifest.
 func isManifest(mediaType string) bool {
 	switch mediaType {
 	case ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex, MediaTypeDockerManifest, MediaTypeDockerManifestList, MediaTypeArtifactManifest:

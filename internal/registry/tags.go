@@ -36,13 +36,13 @@ const (
 func (c *Client) Tags(ctx context.Context, repository string) ([]string, error) {
 	tags, err := c.tags(ctx, repository)
 	if err != nil {
-		return nil, fmt.Errorf("listing the tags of %s/%s: %w", c.location.Host, repository, err)
+		return nil, fmt.Errorf("listing the tags of %s/%s: %w", c.wire.location.Host, repository, err)
 	}
 	return tags, nil
 }
 
 func (c *Client) tags(ctx context.Context, repository string) ([]string, error) {
-	ref, err := c.repository(repository)
+	ref, err := c.wire.repository(repository)
 	if err != nil {
 		return nil, err
 	}
@@ -86,20 +86,20 @@ func (c *Client) Repositories(ctx context.Context) ([]string, error) {
 		return p, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("listing the repositories of %s: %w", c.location.Host, err)
+		return nil, fmt.Errorf("listing the repositories of %s: %w", c.wire.location.Host, err)
 	}
 	all := slices.Sorted(maps.Keys(seen))
-	return slices.DeleteFunc(all, func(name string) bool { _, err := c.repository(name); return err != nil }), nil
+	return slices.DeleteFunc(all, func(name string) bool { _, err := c.wire.repository(name); return err != nil }), nil
 }
 
 // catalogPage reads one page and the query of the next, "" after the last.
 func (c *Client) catalogPage(ctx context.Context, query string) (names []string, next string, err error) {
-	resp, err := c.send(ctx, request{method: http.MethodGet, path: "/v2/_catalog?" + query})
+	resp, err := c.wire.send(ctx, request{method: http.MethodGet, path: "/v2/_catalog?" + query})
 	if err != nil {
 		return nil, "", err
 	}
 	defer discard(resp)
-	err = c.consume(resp, maxPageBytes, func(data []byte) error {
+	err = c.wire.consume(resp, maxPageBytes, func(data []byte) error {
 		var page struct {
 			Repositories *[]string `json:"repositories"`
 		}
@@ -152,7 +152,7 @@ func (c *Client) follow(ctx context.Context, read func(ctx context.Context, quer
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, listTimeout)
 		defer cancel()
-		release, err := c.reserve(ctx, c.budget.lists, 1)
+		release, err := c.wire.reserveList(ctx)
 		if err != nil {
 			return err
 		}
@@ -190,12 +190,12 @@ func (n *tagNames) UnmarshalJSON(data []byte) error {
 // tagPage reads one page and the query of the next, "" after the last.
 func (c *Client) tagPage(ctx context.Context, ref oras.Reference, query string) (tags []string, next string, err error) {
 	path := "/v2/" + ref.Repository + "/tags/list?" + query
-	resp, err := c.send(ctx, request{method: http.MethodGet, path: path, repository: ref, actions: []string{auth.ActionPull}, about: tagList})
+	resp, err := c.wire.send(ctx, request{method: http.MethodGet, path: path, repository: ref, actions: []string{auth.ActionPull}, about: tagList})
 	if err != nil {
 		return nil, "", err
 	}
 	defer discard(resp)
-	err = c.consume(resp, maxPageBytes, func(data []byte) (err error) {
+	err = c.wire.consume(resp, maxPageBytes, func(data []byte) (err error) {
 		tags, err = parseTags(ref.Repository, data)
 		return err
 	})
