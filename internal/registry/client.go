@@ -11,6 +11,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry/credential"
+	"github.com/nfo-operator/nfo/internal/registry/failure"
+	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
 // ConfigOf is how to reach a store's registry: where its URL says, with its caBundle and the login
@@ -23,7 +26,7 @@ func ConfigOf(s *v1alpha1.ArtifactStore, secret *corev1.Secret) (Config, error) 
 	}
 	if s.InClusterRegistry() {
 		if s.Status.URL == "" {
-			return Config{}, noClusterRegistry()
+			return Config{}, wire.NoClusterRegistry()
 		}
 		if l, err = v1alpha1.ParseRegistryURL(s.Status.URL); err != nil {
 			return Config{}, fmt.Errorf("reading status.url: %w", err)
@@ -32,21 +35,21 @@ func ConfigOf(s *v1alpha1.ArtifactStore, secret *corev1.Secret) (Config, error) 
 	}
 	cfg := Config{Location: l, CABundle: s.Spec.Registry.CABundle, Tenant: s.Namespace}
 	if secret != nil {
-		cfg.Credential, err = CredentialFromSecret(secret, l)
+		cfg.Credential, err = credential.FromSecret(secret, l)
 	}
 	return cfg, err
 }
 
 // Client speaks to one store's registry. It is safe for concurrent use.
 type Client struct {
-	wire     *wire
+	wire     *wire.Client
 	unlisted atomic.Bool               // the registry has said that it has no list; see List
 	tookMore atomic.Pointer[time.Time] // when a DELETE of a tag first took more than the tag; see Trial
 }
 
 // Open makes a client. It sends nothing. Errors wrap ErrConfig.
 func Open(cfg Config) (*Client, error) {
-	w, err := openWire(cfg)
+	w, err := wire.Open(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -57,21 +60,21 @@ func Open(cfg Config) (*Client, error) {
 func (c *Client) Close() { c.wire.Close() }
 
 // Location returns what the client was opened for.
-func (c *Client) Location() v1alpha1.RegistryLocation { return c.wire.location }
+func (c *Client) Location() v1alpha1.RegistryLocation { return c.wire.Location }
 
 // Ping asks for the API's base, GET /v2/, and so tests address, TLS and login. It reads only.
 // Whether the credential may push or delete shows when it does.
 func (c *Client) Ping(ctx context.Context) error {
-	resp, err := c.wire.send(ctx, request{method: http.MethodGet, path: "/v2/"})
+	resp, err := c.wire.Send(ctx, wire.Request{Method: http.MethodGet, Path: "/v2/"})
 	switch {
-	case errors.Is(err, errUnproven):
-		return fmt.Errorf("reaching %s: %w", c.wire.location.Host, c.wire.fail(ErrUnavailable, errors.New("there is no registry API at this host")))
+	case errors.Is(err, failure.ErrUnproven):
+		return fmt.Errorf("reaching %s: %w", c.wire.Location.Host, c.wire.Fail(ErrUnavailable, errors.New("there is no registry API at this host")))
 	case err != nil:
-		return fmt.Errorf("reaching %s: %w", c.wire.location.Host, err)
+		return fmt.Errorf("reaching %s: %w", c.wire.Location.Host, err)
 	}
-	defer discard(resp)
-	if isHTML(resp.Header) {
-		return fmt.Errorf("reaching %s: %w", c.wire.location.Host, c.wire.fail(ErrUnavailable, errors.New("a web page answers, not a registry")))
+	defer wire.Discard(resp)
+	if wire.IsHTML(resp.Header) {
+		return fmt.Errorf("reaching %s: %w", c.wire.Location.Host, c.wire.Fail(ErrUnavailable, errors.New("a web page answers, not a registry")))
 	}
 	return nil
 }

@@ -17,6 +17,10 @@ import (
 	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/errcode"
+
+	"github.com/nfo-operator/nfo/internal/registry/failure"
+	"github.com/nfo-operator/nfo/internal/registry/oci"
+	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
 const (
@@ -45,9 +49,9 @@ func (c *Client) Source(ctx context.Context, repository, reference string) (*Sou
 		b, err = c.bulk(repository)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", c.wire.name(repository, reference), err)
+		return nil, fmt.Errorf("reading %s: %w", c.wire.Name(repository, reference), err)
 	}
-	return sourceOf(ctx, place{name: c.wire.name(repository, reference), storage: b, host: c.wire.location.Host, repository: repository}, root)
+	return oci.SourceOf(ctx, oci.Place{Name: c.wire.Name(repository, reference), Storage: b, Host: c.wire.Location.Host, Repository: repository}, root)
 }
 
 // Copy uploads what a repository does not have of an artifact, blobs first, then the manifests, all
@@ -65,28 +69,28 @@ func (c *Client) Copy(ctx context.Context, repository string, s *Source, moved f
 func (c *Client) CopyWith(ctx context.Context, repository string, s *Source, moved func(bytes int64), o CopyOptions) error {
 	to, err := c.bulk(repository)
 	if err == nil {
-		options := oras.CopyGraphOptions{Concurrency: cmp.Or(o.Blobs, copiesAtOnce), MaxMetadataBytes: MaxManifestBytes}
+		options := oras.CopyGraphOptions{Concurrency: cmp.Or(o.Blobs, copiesAtOnce), MaxMetadataBytes: oci.MaxManifestBytes}
 		done := func(_ context.Context, d ocispec.Descriptor) error { moved(d.Size); return nil }
 		options.OnCopySkipped, options.OnMounted = done, done
 		switch {
-		case s.host == c.wire.location.Host && s.repository != repository && s.repository != "":
-			options.MountFrom = func(context.Context, ocispec.Descriptor) ([]string, error) { return []string{s.repository}, nil }
+		case s.Host == c.wire.Location.Host && s.Repository != repository && s.Repository != "":
+			options.MountFrom = func(context.Context, ocispec.Descriptor) ([]string, error) { return []string{s.Repository}, nil }
 		case o.Known != nil:
 			options.MountFrom = mountFrom(repository, o.Known)
 		}
-		if s.alone {
+		if s.Alone {
 			options.FindSuccessors = func(_ context.Context, _ content.Fetcher, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-				return s.parts(d.Digest), nil
+				return s.Parts(d.Digest), nil
 			}
 		}
-		from := s.reading(moved, o.Stall)
+		from := s.Reading(moved, o.Stall)
 		err = copyFailed(c.wire, oras.CopyGraph(ctx, from, target{to}, s.Root.Descriptor, options))
-		if spoiled := from.failed(); spoiled != nil {
+		if spoiled := from.Failed(); spoiled != nil {
 			err = spoiled
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("copying %s to %s: %w", s.name, c.wire.name(repository, s.Root.Descriptor.Digest.String()), err)
+		return fmt.Errorf("copying %s to %s: %w", s.Name, c.wire.Name(repository, s.Root.Descriptor.Digest.String()), err)
 	}
 	return nil
 }
@@ -106,7 +110,7 @@ func mountFrom(repository string, known func(digest.Digest) string) func(context
 // has no compare-and-set: who sets the tag between our look and our write loses it.
 func (c *Client) Tag(ctx context.Context, repository, tag string, s *Source, over digest.Digest) error {
 	if err := c.moveTag(ctx, repository, tag, over, s.Root); err != nil {
-		return fmt.Errorf("tagging %s: %w", c.wire.name(repository, tag), err)
+		return fmt.Errorf("tagging %s: %w", c.wire.Name(repository, tag), err)
 	}
 	return nil
 }
@@ -127,26 +131,26 @@ func (c *Client) Verify(ctx context.Context, repository, tag string, root ocispe
 		b, err = c.bulk(repository)
 	}
 	if err == nil {
-		_, err = sourceAt(ctx, place{name: repository, storage: b}, root)
+		_, err = oci.SourceAt(ctx, oci.Place{Name: repository, Storage: b}, root)
 	}
 	if err != nil {
-		return fmt.Errorf("verifying %s: %w", c.wire.name(repository, tag), err)
+		return fmt.Errorf("verifying %s: %w", c.wire.Name(repository, tag), err)
 	}
 	return nil
 }
 
 // bulk is one repository as oras-go copies from and to it. Its errors are this package's.
 type bulk struct {
-	wire *wire
+	wire *wire.Client
 	repo *remote.Repository
 }
 
 func (c *Client) bulk(repository string) (*bulk, error) {
-	ref, err := c.wire.repository(repository)
+	ref, err := c.wire.Repository(repository)
 	if err != nil {
 		return nil, err
 	}
-	repo := &remote.Repository{Client: c.wire.blobs, Reference: ref, PlainHTTP: c.wire.location.PlainHTTP}
+	repo := &remote.Repository{Client: c.wire.Blobs, Reference: ref, PlainHTTP: c.wire.Location.PlainHTTP}
 	// What has a subject is found through the registry's referrers API, where it has one. Without
 	// this oras-go could write the tag sha256-<hex>, and delete what it was at, which nobody asked for.
 	return &bulk{c.wire, repo}, repo.SetReferrersCapability(true)
@@ -168,7 +172,7 @@ type target struct{ *bulk }
 // Exists looks for blobs alone. A manifest that is there does not show that all it names is there,
 // such as after a copy that was interrupted; putting it again costs one request.
 func (t target) Exists(ctx context.Context, d ocispec.Descriptor) (bool, error) {
-	if isManifest(d.MediaType) {
+	if oci.IsManifest(d.MediaType) {
 		return false, nil
 	}
 	return t.bulk.Exists(ctx, d)
@@ -194,8 +198,8 @@ func (t target) Mount(ctx context.Context, d ocispec.Descriptor, from string, op
 }
 
 // copyFailed makes an error of oras-go one of this package.
-func copyFailed(w *wire, err error) error {
-	var known *failure
+func copyFailed(w *wire.Client, err error) error {
+	var known *failure.Error
 	var answer *errcode.ErrorResponse
 	var sending *url.Error
 	var reading *fs.PathError
@@ -203,17 +207,17 @@ func copyFailed(w *wire, err error) error {
 	case err == nil, errors.As(err, &known), errors.Is(err, ErrUnreadable), errors.Is(err, ErrNotFound):
 		return err
 	case errors.Is(err, ErrAddress):
-		return w.fail(ErrAddress, err)
+		return w.Fail(ErrAddress, err)
 	case errors.As(err, &reading): // of a layout
-		return w.fail(ErrUnreadable, err)
+		return w.Fail(ErrUnreadable, err)
 	case errors.As(err, &answer):
-		return w.fail(classify(answer), err)
+		return w.Fail(wire.Classify(answer), err)
 	case errors.Is(err, errdef.ErrNotFound):
-		return w.fail(ErrNotFound, err)
+		return w.Fail(ErrNotFound, err)
 	case errors.As(err, &sending):
-		return w.fail(ErrUnavailable, err)
+		return w.Fail(ErrUnavailable, err)
 	case errors.Is(err, content.ErrMismatchedDigest), errors.Is(err, content.ErrTrailingData), errors.Is(err, content.ErrInvalidDescriptorSize):
-		return w.fail(ErrUnreadable, err)
+		return w.Fail(ErrUnreadable, err)
 	}
-	return w.sendFailed(err)
+	return w.SendFailed(err)
 }

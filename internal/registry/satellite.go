@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/opencontainers/image-spec/specs-go"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote"
+
+	"github.com/nfo-operator/nfo/internal/registry/oci"
 )
 
 // maxReferrerPages bounds the pages of one list of referrers.
@@ -21,9 +23,9 @@ const maxReferrerPages = 10
 // they are more than 1,000, or deeper than 4.
 // Spec: OCI distribution-spec, "Listing Referrers" and "Referrers Tag Schema"; cosign, "Signature Specification".
 func (c *Client) Satellites(ctx context.Context, repository string, of *Source) ([]Satellite, error) {
-	all, err := satellites(ctx, &attachedIn{c, repository}, of)
+	all, err := oci.Satellites(ctx, &attachedIn{c, repository}, of)
 	if err != nil {
-		return nil, fmt.Errorf("finding signatures of %s: %w", of.name, err)
+		return nil, fmt.Errorf("finding signatures of %s: %w", of.Name, err)
 	}
 	return all, nil
 }
@@ -34,7 +36,7 @@ type attachedIn struct {
 	repository string
 }
 
-func (a *attachedIn) at(ctx context.Context, _ digest.Digest, tag string) (ocispec.Descriptor, bool, error) {
+func (a *attachedIn) At(ctx context.Context, _ digest.Digest, tag string) (ocispec.Descriptor, bool, error) {
 	d, err := a.Resolve(ctx, a.repository, tag)
 	if errors.Is(err, ErrNotFound) {
 		return d, false, nil
@@ -42,16 +44,16 @@ func (a *attachedIn) at(ctx context.Context, _ digest.Digest, tag string) (ocisp
 	return d, err == nil, err
 }
 
-func (a *attachedIn) about(ctx context.Context, subject ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+func (a *attachedIn) About(ctx context.Context, subject ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	listed, _, err := a.referrers(ctx, a.repository, subject)
 	if err != nil {
 		return nil, err
 	}
 	tagged, _, err := a.taggedReferrers(ctx, a.repository, subject.Digest)
-	return united(listed, tagged.Manifests), err
+	return oci.United(listed, tagged.Manifests), err
 }
 
-func (a *attachedIn) load(ctx context.Context, d ocispec.Descriptor) (*Source, error) {
+func (a *attachedIn) Load(ctx context.Context, d ocispec.Descriptor) (*Source, error) {
 	b, err := a.bulk(a.repository)
 	if err != nil {
 		return nil, err
@@ -60,17 +62,17 @@ func (a *attachedIn) load(ctx context.Context, d ocispec.Descriptor) (*Source, e
 	if err != nil {
 		return nil, err
 	}
-	at := place{name: a.wire.name(a.repository, d.Digest.String()), storage: b, host: a.wire.location.Host, repository: a.repository, alone: true}
-	return sourceOf(ctx, at, m)
+	at := oci.Place{Name: a.wire.Name(a.repository, d.Digest.String()), Storage: b, Host: a.wire.Location.Host, Repository: a.repository, Alone: true}
+	return oci.SourceOf(ctx, at, m)
 }
 
 // referrers asks the referrers API; false where the registry has none.
 func (c *Client) referrers(ctx context.Context, repository string, subject ocispec.Descriptor) (all []ocispec.Descriptor, has bool, err error) {
-	ref, err := c.wire.repository(repository)
+	ref, err := c.wire.Repository(repository)
 	if err != nil {
 		return nil, false, err
 	}
-	repo := &remote.Repository{Client: c.wire.auth, Reference: ref, PlainHTTP: c.wire.location.PlainHTTP, ReferrerListMaxPages: maxReferrerPages}
+	repo := &remote.Repository{Client: c.wire.Auth, Reference: ref, PlainHTTP: c.wire.Location.PlainHTTP, ReferrerListMaxPages: maxReferrerPages}
 	if err := repo.SetReferrersCapability(true); err != nil {
 		return nil, false, err
 	}
@@ -89,7 +91,7 @@ func (c *Client) referrers(ctx context.Context, repository string, subject ocisp
 
 // taggedReferrers reads the list of referrers at the referrers tag, and the digest of that list; "" for none.
 func (c *Client) taggedReferrers(ctx context.Context, repository string, subject digest.Digest) (ocispec.Index, digest.Digest, error) {
-	m, err := c.Tagged(ctx, repository, referrersTag(subject))
+	m, err := c.Tagged(ctx, repository, oci.ReferrersTag(subject))
 	var index ocispec.Index
 	switch {
 	case errors.Is(err, ErrNotFound):
@@ -114,7 +116,7 @@ func (c *Client) Attach(ctx context.Context, repository string, s Satellite, ove
 		return c.Tag(ctx, repository, s.Tag, s.Source, over)
 	}
 	if err := c.enlist(ctx, repository, s); err != nil {
-		return fmt.Errorf("attaching %s to %s: %w", s.Source.Root.Descriptor.Digest, c.wire.name(repository, s.Subject.String()), err)
+		return fmt.Errorf("attaching %s to %s: %w", s.Source.Root.Descriptor.Digest, c.wire.Name(repository, s.Subject.String()), err)
 	}
 	return nil
 }
@@ -123,11 +125,11 @@ func (c *Client) Attach(ctx context.Context, repository string, s Satellite, ove
 func (c *Client) Attached(ctx context.Context, repository string, s Satellite) (bool, error) {
 	in := &attachedIn{c, repository}
 	if s.Tag != "" {
-		d, there, err := in.at(ctx, s.Subject, s.Tag)
+		d, there, err := in.At(ctx, s.Subject, s.Tag)
 		return there && d.Digest == s.Source.Root.Descriptor.Digest, err
 	}
-	all, err := in.about(ctx, ocispec.Descriptor{Digest: s.Subject})
-	return s.in(all), err
+	all, err := in.About(ctx, ocispec.Descriptor{Digest: s.Subject})
+	return s.In(all), err
 }
 
 // Standing is where a satellite stands in a repository: there reports whether it is found where Attach puts it, and over
@@ -150,25 +152,25 @@ func (c *Client) Standing(ctx context.Context, repository string, s Satellite) (
 // enlist adds a referrer to the list at the referrers tag, unless it is listed or the registry keeps the list itself.
 func (c *Client) enlist(ctx context.Context, repository string, s Satellite) error {
 	listed, has, err := c.referrers(ctx, repository, ocispec.Descriptor{Digest: s.Subject})
-	if err != nil || s.in(listed) {
+	if err != nil || s.In(listed) {
 		return err
 	}
 	index, was, err := c.taggedReferrers(ctx, repository, s.Subject)
 	switch {
-	case err != nil || s.in(index.Manifests):
+	case err != nil || s.In(index.Manifests):
 		return err
 	case has:
-		return c.wire.fail(ErrUnavailable, errors.New("the registry has the referrer and does not list it yet"))
+		return c.wire.Fail(ErrUnavailable, errors.New("the registry has the referrer and does not list it yet"))
 	}
 	index.Versioned, index.MediaType = specs.Versioned{SchemaVersion: 2}, ocispec.MediaTypeImageIndex
-	index.Manifests = append(index.Manifests, s.Source.Root.asReferrer())
+	index.Manifests = append(index.Manifests, s.Source.Root.AsReferrer())
 	data, err := json.Marshal(index)
 	if err != nil {
 		return err
 	}
-	m, err := ParseManifest(index.MediaType, data)
+	m, err := oci.ParseManifest(index.MediaType, data)
 	if err != nil {
 		return err
 	}
-	return c.moveTag(ctx, repository, referrersTag(s.Subject), was, m)
+	return c.moveTag(ctx, repository, oci.ReferrersTag(s.Subject), was, m)
 }
