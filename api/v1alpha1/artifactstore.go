@@ -326,7 +326,9 @@ type PurgeRun struct {
 	// +kubebuilder:validation:MaxItems=64
 	KeptByReason []KeptCount `json:"keptByReason,omitempty"`
 	// Bytes that only the deleted digests reached, each blob counted once. Most registries
-	// free the disk at a collection of their own.
+	// free the disk at a collection of their own. Without a capacity, a threshold and a target
+	// a purge does not read the repositories that have no tombstones: then blobs that those
+	// hold too count as well.
 	// +optional
 	ReclaimedBytes int64 `json:"reclaimedBytes,omitempty"`
 	// Bytes that the collection of the cluster's own registry freed on disk which this purge asked
@@ -418,7 +420,8 @@ type ArtifactStoreStatus struct {
 	// +optional
 	DeletedTotal int64 `json:"deletedTotal,omitempty"`
 
-	// How full the store was at the last purge.
+	// How full the store was at the last purge. Absent if spec.purge.usage is Accounted and
+	// there is no capacity, threshold or target to compare it with: then it is not measured.
 	// +optional
 	Usage *StoreUsage `json:"usage,omitempty"`
 
