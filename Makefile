@@ -162,6 +162,7 @@ bench: cluster bin/peers ## measure what a purge and a release cost, beside thei
 	$(GO) test ./internal/chart -run '^$$' -bench . -benchtime 3x -timeout 5m
 	$(GO) test ./internal/clusterregistry/serve -run '^$$' -bench . -benchtime 1x -timeout 10m
 	$(GO) test ./internal/purge -run '^$$' -bench Plan -benchtime 500ms -timeout 2m
+	$(GO) test ./internal/controller -run '^$$' -bench Cache -benchtime 1x -timeout 5m
 	$(GO) test ./test/bench -run '^$$' -bench . -benchtime 1x -timeout 15m
 
 bin/peers: tools/peers/go.mod tools/peers/go.sum

@@ -170,7 +170,9 @@ type PurgeRun struct {
 	// +kubebuilder:validation:MaxItems=64
 	KeptByReason []KeptCount `json:"keptByReason,omitempty"`
 	// Bytes that only the deleted digests reached, each blob counted once. Most registries
-	// free the disk at a collection of their own.
+	// free the disk at a collection of their own. Without a capacity, a threshold and a target
+	// a purge does not read the repositories that have no tombstones: then blobs that those
+	// hold too count as well.
 	// +optional
 	ReclaimedBytes int64 `json:"reclaimedBytes,omitempty"`
 	// Bytes that the collection of the cluster's own registry freed on disk which this purge asked

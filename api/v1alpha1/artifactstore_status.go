@@ -105,7 +105,8 @@ type ArtifactStoreStatus struct {
 	// +optional
 	DeletedTotal int64 `json:"deletedTotal,omitempty"`
 
-	// How full the store was at the last purge.
+	// How full the store was at the last purge. Absent if spec.purge.usage is Accounted and
+	// there is no capacity, threshold or target to compare it with: then it is not measured.
 	// +optional
 	Usage *StoreUsage `json:"usage,omitempty"`
 

@@ -46,6 +46,8 @@ type StoreUsage struct {
 	// +kubebuilder:validation:Minimum=0
 	Percent *int32 `json:"percent,omitempty"`
 	// Bytes that a purge could free when it was measured, blobs shared with what is kept not counted.
+	// Without a capacity, a threshold and a target, blobs that are kept in repositories without
+	// tombstones count as well, because a purge does not read those.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	ReclaimableBytes int64 `json:"reclaimableBytes"`

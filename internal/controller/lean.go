@@ -11,7 +11,6 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller/version"
-	"github.com/nfo-operator/nfo/internal/inventory"
 	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
@@ -19,7 +18,7 @@ import (
 var stripManagedFields = cache.TransformStripManagedFields()
 
 // lean makes an object lighter before the cache keeps it: nothing reads who manages which field or what
-// livelist.Trim drops, and what many objects say in the same words is kept once.
+// livelist.Trim drops, what many objects say in the same words is kept once, and what one object alone says is packed.
 func lean(o any) (any, error) {
 	o, err := stripManagedFields(o)
 	if err != nil {
@@ -32,19 +31,24 @@ func lean(o any) (any, error) {
 	}
 	switch o := o.(type) {
 	case *v1alpha1.ArtifactManifest:
-		shareConditions(o.Status.Conditions)
+		shareConditions(&o.Status.Conditions)
 		shareManifest(o)
+		packManifest(o)
 	case *v1alpha1.Tombstone:
-		shareConditions(o.Status.Conditions)
+		shareConditions(&o.Status.Conditions)
 		for i := range o.Spec.Artifacts {
 			share(&o.Spec.Artifacts[i].MediaType)
 		}
+		packTombstone(o)
 	case *v1alpha1.Artifact:
-		shareConditions(o.Status.Conditions)
+		shareConditions(&o.Status.Conditions)
 		leanArtifact(o)
 	case version.Version:
-		shareConditions(o.VersionStatus().Conditions)
+		shareConditions(&o.VersionStatus().Conditions)
 		shareDependents(o.VersionStatus().Dependents)
+		if d, ok := o.(*v1alpha1.NetworkFunctionDefinitionVersion); ok {
+			packDefinition(d)
+		}
 	}
 	return o, nil
 }
@@ -90,16 +94,8 @@ func shareManifest(m *v1alpha1.ArtifactManifest) {
 	for i := range m.Spec.Artifacts {
 		share(&m.Spec.Artifacts[i].ArtifactType)
 	}
-	listed := map[inventory.Entry]*v1alpha1.ManifestArtifact{}
-	for i := range m.Spec.Artifacts {
-		a := &m.Spec.Artifacts[i]
-		listed[inventory.Entry{Name: a.ArtifactName, Version: a.ArtifactVersion}] = a
-	}
 	for i := range m.Status.Artifacts {
 		a := &m.Status.Artifacts[i]
-		if spec := listed[inventory.KeyOf(*a)]; spec != nil {
-			a.ArtifactName, a.ArtifactVersion = spec.ArtifactName, spec.ArtifactVersion
-		}
 		share(&a.MediaType)
 		share(&a.ConfigMediaType)
 		share(&a.State)
@@ -128,12 +124,16 @@ func shareDependents(d v1alpha1.Dependents) {
 	}
 }
 
-func shareConditions(cs []metav1.Condition) {
-	for i := range cs {
-		share(&cs[i].Type)
-		share(&cs[i].Status)
-		share(&cs[i].Reason)
-		share(&cs[i].Message)
+func shareConditions(all *[]metav1.Condition) {
+	fit(all)
+	for i := range *all {
+		c := &(*all)[i]
+		share(&c.Type)
+		share(&c.Status)
+		share(&c.Reason)
+		if !about(*c) {
+			share(&c.Message)
+		}
 	}
 }
 

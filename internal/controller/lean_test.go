@@ -1,8 +1,11 @@
 package controller
 
 import (
+	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,7 +25,11 @@ func TestLeanChangesNothingButManagedFields(t *testing.T) {
 	said := func() []metav1.Condition {
 		return []metav1.Condition{{Type: "Ready", Status: metav1.ConditionTrue, Reason: "Complete", Message: strings.Clone("All is there.")}}
 	}
+	held, definition := aHeldManifest()
 	for name, o := range map[string]client.Object{
+		"Held":       held,
+		"Holder":     definition,
+		"Grave":      aGrave(),
 		"Manifest":   &v1alpha1.ArtifactManifest{ObjectMeta: meta, Status: v1alpha1.ArtifactManifestStatus{Conditions: said(), Artifacts: []v1alpha1.ArtifactStatus{{MediaType: "a/b"}}}},
 		"Definition": &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: meta, Status: v1alpha1.DefinitionStatus{VersionStatus: v1alpha1.VersionStatus{Conditions: said()}}},
 		"Tombstone":  &v1alpha1.Tombstone{ObjectMeta: meta, Status: v1alpha1.TombstoneStatus{Conditions: said()}},
@@ -39,6 +46,23 @@ func TestLeanChangesNothingButManagedFields(t *testing.T) {
 			}
 		})
 	}
+}
+
+// aGrave is a tombstone that says all that one can say.
+func aGrave() *v1alpha1.Tombstone {
+	at := metav1.Unix(1_700_000_000, 0)
+	t := &v1alpha1.Tombstone{ObjectMeta: metav1.ObjectMeta{Namespace: "publisher", Name: "m-1"}}
+	t.Spec = v1alpha1.TombstoneSpec{
+		RegistryURL: "https://registry.example.com/acme", Cause: v1alpha1.CauseReleased, GracePeriod: metav1.Duration{Duration: time.Hour},
+		Manifest:  v1alpha1.TombstoneManifest{Name: "m", UID: "u", Spec: v1alpha1.ArtifactManifestSpec{Artifacts: []v1alpha1.ManifestArtifact{{ArtifactName: "upf", ArtifactVersion: "1.0.0"}}}},
+		Artifacts: []v1alpha1.TombstoneArtifact{{Repository: "acme/m/upf", Tag: "1.0.0", Digests: []string{"sha256:1", "sha256:2"}, MediaType: "a/b", Size: 1}},
+	}
+	t.Status.Artifacts = []v1alpha1.TombstoneArtifactStatus{{
+		Repository: "acme/m/upf", Tag: "1.0.0", UntaggedAt: &at, State: v1alpha1.TombstoneKept, MissingSince: &at, Deleted: []string{"sha256:1"}, Reason: "Tagged: by hand",
+	}}
+	t.Status.RestorableUntil = &at
+	say(&t.Status.Conditions, map[string]string{"Restorable": "acme/m/upf can be restored."})
+	return t
 }
 
 // transformOf is what the manager's cache does to objects of a kind.
@@ -99,6 +123,41 @@ func TestLeanJobKeepsLittle(t *testing.T) {
 				t.Errorf("%s: it keeps %d bytes: %+v", tc.reason, size, job)
 			}
 		})
+	}
+}
+
+// What is decoded has each text on its own, and slices with room to grow.
+func TestLeanPacksWhatOneObjectSays(t *testing.T) {
+	t.Parallel()
+	held, definition := aHeldManifest()
+	decode := func(from, to client.Object) {
+		data, err := json.Marshal(from)
+		if err == nil {
+			err = json.Unmarshal(data, to)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, d := &v1alpha1.ArtifactManifest{}, &v1alpha1.NetworkFunctionDefinitionVersion{}
+	decode(held, m)
+	decode(definition, d)
+	m.Status.Artifacts, d.Status.Applications[0].Images = slices.Grow(m.Status.Artifacts, 1), slices.Grow(d.Status.Applications[0].Images, 1)
+	for _, o := range []client.Object{m, d} {
+		if _, err := lean(o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	artifact, image := m.Status.Artifacts[0], m.Status.Charts[0].Images[0]
+	if unsafe.StringData(artifact.Digest) != unsafe.StringData(image.Digest) || unsafe.StringData(artifact.Repository) != unsafe.StringData(image.Repository) {
+		t.Error("a manifest keeps the digest and repository of an image twice")
+	}
+	if unsafe.StringData(m.Spec.Artifacts[0].ArtifactVersion) != unsafe.StringData(m.Spec.Artifacts[1].ArtifactVersion) {
+		t.Error("a manifest keeps a version once for each artifact")
+	}
+	if len(m.Status.Artifacts) != cap(m.Status.Artifacts) || len(d.Status.Applications[0].Images) != cap(d.Status.Applications[0].Images) {
+		t.Errorf("%d artifacts take the room of %d, and %d images that of %d",
+			len(m.Status.Artifacts), cap(m.Status.Artifacts), len(d.Status.Applications[0].Images), cap(d.Status.Applications[0].Images))
 	}
 }
 

@@ -49,6 +49,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/wire"
+	"github.com/nfo-operator/nfo/internal/registry/wire"
 	"github.com/nfo-operator/nfo/internal/release"
 	"github.com/nfo-operator/nfo/internal/workload"
 )
@@ -133,7 +134,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	timed := lane.NewSpeeds(o.Clock)
 	registries := backend.NewRegistries(live, o.Transport, timed, o.SecondLook, wire.AddressesOf(o.Purger.AllowLoopback), o.Cluster)
 	recorder := mgr.GetEventRecorder("nfo")
-	read, woken := chartcontroller.NewReadings(), make(chan event.GenericEvent)
+	read, woken, byStore := chartcontroller.NewReadings(), make(chan event.GenericEvent), wake.NewByStore(mgr.GetClient())
 	reader, err := workload.NewReader(mgr.GetConfig(), mgr.GetHTTPClient(), o.Charts, o.Clock, o.now)
 	if err != nil {
 		return err
@@ -159,11 +160,11 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			Client: mgr.GetClient(), Holders: finder, Registries: registries, Events: recorder,
 			Polls: manifest.NewPolls(o.PollsPerSecond, o.Clock), Readings: read, Catalogues: manifest.NewCatalogues(mgr.GetClient(), o.Clock),
 			Workloads: running, Now: o.now, Releaser: letGo, Polling: lane.New(lane.Polls, timed, o.Clock), Releasing: lane.New(lane.Releases, timed, o.Clock),
-		}, woken),
+		}, woken, byStore),
 		setupChart(mgr, in, &chartcontroller.Reconciler{
 			Client: mgr.GetClient(), Holders: finder, Registries: registries, Reader: o.Charts, Readings: read, Wake: woken,
 			Lane: lane.New(lane.Charts, timed, o.Clock),
-		}),
+		}, byStore),
 		setupDefinition(mgr, in, &version.Reconciler[*v1alpha1.NetworkFunctionDefinitionVersion]{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),
@@ -235,15 +236,15 @@ func setupWorkload(mgr manager.Manager, in entry, r *workloadcontroller.Reconcil
 	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), 4)
 }
 
-func setupManifest(mgr manager.Manager, in entry, r *manifest.Reconciler, woken <-chan event.GenericEvent) error {
+func setupManifest(mgr manager.Manager, in entry, r *manifest.Reconciler, woken <-chan event.GenericEvent, byStore *wake.ByStore) error {
 	life := builder.WithPredicates(wake.LifeOnly())
 	b := ctrl.NewControllerManagedBy(mgr).Named("artifactmanifest").
 		For(&v1alpha1.ArtifactManifest{}, builder.WithPredicates(wake.LifeOrLoss())).
 		Watches(reference.BlankDefinition(), wake.Definitions(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} })).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, wake.Subjects(v1alpha1.KindArtifactManifest), builder.WithPredicates(wake.LifeOrApplications())).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.Subjects(v1alpha1.KindArtifactManifest), life).
-		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, wake.ManifestsByStore(mgr.GetClient()), life).
-		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.ManifestsByStore(mgr.GetClient()), life).
+		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, byStore.Handler(), life).
+		Watches(&v1alpha1.NetworkServiceDesignVersion{}, byStore.Handler(), life).
 		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} }), builder.WithPredicates(wake.LifeOrHealth())).
 		Watches(&v1alpha1.ArtifactManifest{}, wake.Needing(mgr.GetClient(), r.Catalogues.Change), builder.WithPredicates(wake.LifeOrArtifacts())).
 		WatchesRawSource(source.Channel(woken, &handler.EnqueueRequestForObject{}))
@@ -252,12 +253,12 @@ func setupManifest(mgr manager.Manager, in entry, r *manifest.Reconciler, woken 
 }
 
 // setupChart gives the reading of charts workers of its own: it is what may take long.
-func setupChart(mgr manager.Manager, in entry, r *chartcontroller.Reconciler) error {
+func setupChart(mgr manager.Manager, in entry, r *chartcontroller.Reconciler, byStore *wake.ByStore) error {
 	life := builder.WithPredicates(wake.LifeOnly())
 	b := ctrl.NewControllerManagedBy(mgr).Named("chart").
 		For(&v1alpha1.ArtifactManifest{}, builder.WithPredicates(wake.LifeOrArtifacts())).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, wake.Subjects(v1alpha1.KindArtifactManifest), life).
-		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, wake.ManifestsByStore(mgr.GetClient()), life).
+		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, byStore.Handler(), life).
 		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} }), builder.WithPredicates(wake.LifeOrHealth()))
 	// all of lane.Charts and some
 	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), 8)

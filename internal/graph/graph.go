@@ -5,6 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -64,9 +65,19 @@ type edge struct {
 
 var satelliteTag = regexp.MustCompile(`^(sha256)-([0-9a-f]{64})(\.sig|\.att|\.sbom)?$`)
 
+const satellitePrefix = "sha256-"
+
+// isSatellite reports whether a tag is a satellite's by its form.
+func isSatellite(tag string) bool {
+	return strings.HasPrefix(tag, satellitePrefix) && satelliteTag.MatchString(tag)
+}
+
 // SatelliteOf returns the subject that a satellite tag names by its form: the referrers tag
 // schema of the OCI distribution-spec (sha256-<hex>) or cosign's .sig, .att and .sbom.
 func SatelliteOf(tag string) (subject digest.Digest, ok bool) {
+	if !strings.HasPrefix(tag, satellitePrefix) { // most are not, and this is told at once
+		return "", false
+	}
 	m := satelliteTag.FindStringSubmatch(tag)
 	if m == nil {
 		return "", false
@@ -80,7 +91,14 @@ func UndoTag(d digest.Digest) string {
 	if d.Validate() != nil {
 		return ""
 	}
-	return "nfo-undo-" + d.Encoded()[:12]
+	return undoPrefix + d.Encoded()[:12]
+}
+
+const undoPrefix = "nfo-undo-"
+
+// IsUndoTag reports whether a tag is the undo tag of a digest.
+func IsUndoTag(tag string, d digest.Digest) bool {
+	return strings.HasPrefix(tag, undoPrefix) && tag == UndoTag(d)
 }
 
 // TagsThatFollow returns the tags at a digest that keep nothing and go with it, sorted: satellite tags
@@ -88,7 +106,7 @@ func UndoTag(d digest.Digest) string {
 func (g *Graph) TagsThatFollow(d digest.Digest) []string {
 	var tags []string
 	for tag, at := range g.tags {
-		if _, satellite := SatelliteOf(tag); at == d && (satellite || tag == UndoTag(d)) {
+		if _, satellite := SatelliteOf(tag); at == d && (satellite || IsUndoTag(tag, d)) {
 			tags = append(tags, tag)
 		}
 	}
@@ -130,9 +148,9 @@ func (g *Graph) satellite(subject, satellite digest.Digest) {
 
 // Tags returns the ordinary tags, those that are no satellite's, sorted.
 func (g *Graph) Tags() []string {
-	var ts []string
+	ts := make([]string, 0, len(g.tags))
 	for t := range g.tags {
-		if _, satellite := SatelliteOf(t); !satellite {
+		if !isSatellite(t) {
 			ts = append(ts, t)
 		}
 	}
@@ -140,12 +158,24 @@ func (g *Graph) Tags() []string {
 	return ts
 }
 
+// HasTags reports whether there is an ordinary tag.
+func (g *Graph) HasTags() bool {
+	for t := range g.tags {
+		if !isSatellite(t) {
+			return true
+		}
+	}
+	return false
+}
+
 // NumTags returns how many tags there are, satellites' tags included.
 func (g *Graph) NumTags() int { return len(g.tags) }
 
 // Targets returns what all tags point at, satellites' tags included, sorted, each once.
 func (g *Graph) Targets() []digest.Digest {
-	return slices.Compact(slices.Sorted(maps.Values(g.tags)))
+	targets := slices.AppendSeq(make([]digest.Digest, 0, len(g.tags)), maps.Values(g.tags))
+	slices.Sort(targets)
+	return slices.Compact(targets)
 }
 
 // Target returns what a tag points at; "" for a tag that is not there.
@@ -159,7 +189,7 @@ func (g *Graph) Reach(roots []Root) map[digest.Digest]Why {
 		return cmp.Or(cmp.Compare(a.Digest, b.Digest), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Because, b.Because))
 	})
 	reached := make(map[digest.Digest]Why, len(roots))
-	var queue []digest.Digest
+	queue := make([]digest.Digest, 0, len(roots))
 	visit := func(d digest.Digest, w Why) {
 		if _, seen := reached[d]; !seen {
 			reached[d] = w
@@ -169,9 +199,8 @@ func (g *Graph) Reach(roots []Root) map[digest.Digest]Why {
 	for _, r := range roots {
 		visit(r.Digest, Why{Root: r, Reason: r.Reason})
 	}
-	for len(queue) > 0 {
-		d := queue[0]
-		queue = queue[1:]
+	for next := 0; next < len(queue); next++ {
+		d := queue[next]
 		for _, e := range g.edges[d] {
 			visit(e.to, Why{Root: reached[d].Root, Reason: e.reason, From: d})
 		}

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"iter"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -10,8 +11,13 @@ import (
 // Those of a cycle, which only satellite tags can make, are in one layer. The order within a layer
 // is that of the digests.
 func (g *Graph) Layers(ds []digest.Digest) [][]digest.Digest {
-	sorted := slices.Compact(slices.Sorted(slices.Values(ds)))
-	s := search{graph: g, at: make(map[digest.Digest]int, len(sorted)), cycle: make(map[digest.Digest]int, len(sorted))}
+	sorted := slices.Clone(ds)
+	slices.Sort(sorted)
+	sorted = slices.Compact(sorted)
+	s := search{
+		graph: g, at: make(map[digest.Digest]int, len(sorted)), cycle: make(map[digest.Digest]int, len(sorted)),
+		low: make([]int, 1, len(sorted)+1), members: make([]digest.Digest, 0, len(sorted)), ends: make([]int, 0, len(sorted)),
+	}
 	for _, d := range sorted {
 		s.cycle[d] = unknown
 	}
@@ -19,16 +25,23 @@ func (g *Graph) Layers(ds []digest.Digest) [][]digest.Digest {
 		s.from(d)
 	}
 	// The search found cycles parts first.
-	depth := make([]int, len(s.cycles))
-	var layers [][]digest.Digest
-	for i, cycle := range slices.Backward(s.cycles) {
-		for len(layers) <= depth[i] {
-			layers = append(layers, nil)
+	depth := make([]int, len(s.ends))
+	var sizes []int
+	for i := len(depth) - 1; i >= 0; i-- {
+		for len(sizes) <= depth[i] {
+			sizes = append(sizes, 0)
 		}
-		layers[depth[i]] = append(layers[depth[i]], cycle...)
-		for _, below := range s.below(i) {
+		sizes[depth[i]] += len(s.of(i))
+		for below := range s.below(i) {
 			depth[below] = max(depth[below], depth[i]+1)
 		}
+	}
+	layers := make([][]digest.Digest, len(sizes))
+	for i, size := range sizes {
+		layers[i] = make([]digest.Digest, 0, size)
+	}
+	for i, at := range depth {
+		layers[at] = append(layers[at], s.of(i)...)
 	}
 	for _, layer := range layers {
 		slices.Sort(layer)
@@ -41,26 +54,36 @@ const unknown = -1
 // search finds the cycles among some digests, each digest outside of one being its own: Tarjan's
 // algorithm, without recursion, since a hostile index can be as deep as a repository is large.
 type search struct {
-	graph  *Graph
-	at     map[digest.Digest]int // when a digest was met, from 1
-	low    []int                 // by that: the earliest that it leads back to
-	path   []digest.Digest       // met, and in no cycle yet
-	steps  []step
-	cycle  map[digest.Digest]int // the cycle of each of the digests, or unknown
-	cycles [][]digest.Digest
+	graph *Graph
+	at    map[digest.Digest]int // when a digest was met, from 1
+	low   []int                 // by that: the earliest that it leads back to
+	path  []digest.Digest       // met, and in no cycle yet
+	steps []step
+	cycle map[digest.Digest]int // the cycle of each of the digests, or unknown
+	// members are the digests of all cycles, one cycle after the other, and ends where each ends.
+	members []digest.Digest
+	ends    []int
 }
 
-// below returns the other cycles that the edges of one lead to.
-func (s *search) below(cycle int) []int {
-	var below []int
-	for _, d := range s.cycles[cycle] {
-		for _, e := range s.graph.edges[d] {
-			if to, among := s.cycle[e.to]; among && e.reason != Subject && to != cycle {
-				below = append(below, to)
+// of returns the digests of a cycle.
+func (s *search) of(cycle int) []digest.Digest {
+	if cycle == 0 {
+		return s.members[:s.ends[0]]
+	}
+	return s.members[s.ends[cycle-1]:s.ends[cycle]]
+}
+
+// below returns the other cycles that the edges of one lead to, perhaps more than once.
+func (s *search) below(cycle int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for _, d := range s.of(cycle) {
+			for _, e := range s.graph.edges[d] {
+				if to, among := s.cycle[e.to]; among && e.reason != Subject && to != cycle && !yield(to) {
+					return
+				}
 			}
 		}
 	}
-	return below
 }
 
 // step is a digest on the way down and how many of its edges have been followed.
@@ -86,9 +109,6 @@ func (s *search) from(d digest.Digest) {
 }
 
 func (s *search) meet(d digest.Digest) {
-	if len(s.low) == 0 {
-		s.low = append(s.low, 0)
-	}
 	s.at[d] = len(s.low)
 	s.low = append(s.low, s.at[d])
 	s.path = append(s.path, d)
@@ -121,10 +141,10 @@ func (s *search) leave(d digest.Digest) {
 	for s.path[i] != d {
 		i--
 	}
-	members := slices.Clone(s.path[i:])
-	s.path = s.path[:i]
-	for _, m := range members {
-		s.cycle[m] = len(s.cycles)
+	for _, m := range s.path[i:] {
+		s.cycle[m] = len(s.ends)
 	}
-	s.cycles = append(s.cycles, members)
+	s.members = append(s.members, s.path[i:]...)
+	s.ends = append(s.ends, len(s.members))
+	s.path = s.path[:i]
 }

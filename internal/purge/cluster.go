@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -51,7 +50,7 @@ type cluster struct {
 	recorded   map[string][]graph.Root // by repository: digests in the status of manifests and definitions
 	unseen     map[string][]string     // by repository: tags that a manifest lists of which no status says anything
 	// homes are the repositories that the store's manifests have, or had, and whose they are (I9).
-	homes map[string]v1alpha1.TombstoneManifest
+	homes map[string]*v1alpha1.TombstoneManifest
 	// alive are the UIDs of the namespace's manifests; asked are the names that were read besides.
 	alive map[types.UID]bool
 	asked *nameSet
@@ -211,7 +210,7 @@ func (c *cluster) add(t *v1alpha1.Tombstone, held holding) {
 	c.tombstones = append(c.tombstones, t)
 	for _, a := range t.Spec.Artifacts {
 		if _, lives := c.homes[a.Repository]; !lives && c.location.Owns(t.Spec.Manifest.Name, a.Repository) {
-			c.homes[a.Repository] = t.Spec.Manifest
+			c.homes[a.Repository] = &t.Spec.Manifest
 		}
 		if e := newEntry(t, a); !e.consumed() {
 			c.judge(&e, held)
@@ -221,16 +220,17 @@ func (c *cluster) add(t *v1alpha1.Tombstone, held holding) {
 }
 
 // homesOf finds the repositories of the store's manifests. StoreScoped ones have none of their own.
-func (c cluster) homesOf(manifests []*v1alpha1.ArtifactManifest) map[string]v1alpha1.TombstoneManifest {
-	homes := map[string]v1alpha1.TombstoneManifest{}
+func (c cluster) homesOf(manifests []*v1alpha1.ArtifactManifest) map[string]*v1alpha1.TombstoneManifest {
+	homes := map[string]*v1alpha1.TombstoneManifest{}
 	for _, m := range manifests {
 		if m.Spec.ArtifactStoreRef.Name != c.store.Name || m.Spec.UploadPath == v1alpha1.StoreScoped {
 			continue
 		}
+		whose := &v1alpha1.TombstoneManifest{Name: m.Name, UID: m.UID, Spec: m.Spec}
 		for _, a := range m.Spec.Artifacts {
 			home := c.location.Repository(m.Name, v1alpha1.ManifestScoped, a.ArtifactName)
 			if c.location.Owns(m.Name, home) {
-				homes[home] = v1alpha1.TombstoneManifest{Name: m.Name, UID: m.UID, Spec: m.Spec}
+				homes[home] = whose
 			}
 		}
 	}
@@ -384,40 +384,6 @@ func (c cluster) lose(f func(entry) bool) {
 			}
 		}
 	}
-}
-
-// repositories are those in which the store's manifests and tombstones have anything, sorted.
-func (c cluster) repositories() []string {
-	rs := map[string]bool{}
-	for repository := range c.recorded {
-		if c.inside(repository) {
-			rs[repository] = true
-		}
-	}
-	for repository, es := range c.entries {
-		if slices.ContainsFunc(es, func(e entry) bool { return c.owns(&e) }) {
-			rs[repository] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(rs))
-}
-
-// inside reports whether a repository lies below the store's prefix.
-func (c cluster) inside(repository string) bool {
-	return c.location.Prefix == "" || strings.HasPrefix(repository, c.location.Prefix+"/")
-}
-
-// starts are the digests of a repository that a reading of it begins at, beside its tags:
-// whatever may go, and whatever keeps.
-func (c cluster) starts(repository string) []digest.Digest {
-	var ds []digest.Digest
-	for _, e := range c.entries[repository] {
-		ds = append(ds, e.valid...)
-	}
-	for _, r := range c.recorded[repository] {
-		ds = append(ds, r.Digest)
-	}
-	return ds
 }
 
 func lastSegment(repository string) string { return repository[strings.LastIndex(repository, "/")+1:] }

@@ -202,7 +202,9 @@ func TestACollectionThatFailsIsNoFailureOfThePurge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			// Usage is not asked for, which would need the same answers.
-			w := newClusterWorld(t, func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.Usage = v1alpha1.UsageAccounted })
+			w := newClusterWorld(t, func(s *v1alpha1.ArtifactStore) {
+				s.Spec.Purge.Usage, s.Spec.Capacity = v1alpha1.UsageAccounted, resource.NewQuantity(1<<40, resource.BinarySI)
+			})
 			w.Intercept(tc.intercept)
 			began := time.Now()
 			report, err := Run(t.Context(), w.config(100*time.Millisecond))
@@ -381,7 +383,7 @@ func TestUncollectedInTheRegistry(t *testing.T) {
 // No other registry is asked for what only this one has.
 func TestOtherRegistriesAreNotAsked(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newWorld(t, func(s *v1alpha1.ArtifactStore) { s.Spec.Capacity = resource.NewQuantity(1<<40, resource.BinarySI) })
 	cfg := w.config()
 	cfg.WaitForCollection = time.Minute
 	report, err := Run(t.Context(), cfg)

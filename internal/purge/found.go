@@ -85,7 +85,10 @@ func (s *sweeper) bury(ctx context.Context) error {
 
 // buryIn adds digests to the one tombstone that a repository has for what was found in it.
 func (s *sweeper) buryIn(ctx context.Context, repository string, ds []digest.Digest) error {
-	home := s.planned.homes[repository]
+	home, ours := s.planned.homes[repository]
+	if !ours {
+		return nil
+	}
 	t := &v1alpha1.Tombstone{ObjectMeta: metav1.ObjectMeta{
 		Namespace: s.key.Namespace, Name: v1alpha1.TombstoneName(home.Name, home.UID, v1alpha1.TombstoneSuffix(v1alpha1.CauseFound, repository)),
 	}}
@@ -96,7 +99,7 @@ func (s *sweeper) buryIn(ctx context.Context, repository string, ds []digest.Dig
 	isNew := apierrors.IsNotFound(err)
 	if isNew {
 		t.Spec = v1alpha1.TombstoneSpec{
-			RegistryURL: s.planned.store.RegistryURL(), Manifest: home,
+			RegistryURL: s.planned.store.RegistryURL(), Manifest: *home.DeepCopy(),
 			Cause: v1alpha1.CauseFound, GracePeriod: s.planned.store.Spec.Purge.GracePeriod,
 		}
 	}

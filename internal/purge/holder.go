@@ -49,6 +49,7 @@ func hold(s reference.Snapshot, location v1alpha1.RegistryLocation, stores []v1a
 // manifest notes what a manifest lists, Terminating ones included, and at which digests.
 func (h holding) manifest(m *v1alpha1.ArtifactManifest, location v1alpha1.RegistryLocation) {
 	id := v1alpha1.ResourceID(v1alpha1.KindArtifactManifest, m.Namespace, m.Name)
+	because := map[string]string{} // by version: most artifacts of a manifest have the same
 	for _, a := range m.Spec.Artifacts {
 		repository := location.Repository(m.Name, m.Spec.UploadPath, a.ArtifactName)
 		first(h.listed, repository+":"+a.ArtifactVersion, id)
@@ -59,7 +60,10 @@ func (h holding) manifest(m *v1alpha1.ArtifactManifest, location v1alpha1.Regist
 	for _, a := range m.Status.Artifacts {
 		first(h.listed, a.Repository+":"+a.ArtifactVersion, id)
 		if a.Digest != "" {
-			root := graph.Root{Digest: digest.Digest(a.Digest), Reason: Held, Because: id + " has it at " + a.ArtifactVersion}
+			if because[a.ArtifactVersion] == "" {
+				because[a.ArtifactVersion] = id + " has it at " + a.ArtifactVersion
+			}
+			root := graph.Root{Digest: digest.Digest(a.Digest), Reason: Held, Because: because[a.ArtifactVersion]}
 			h.recorded[a.Repository] = append(h.recorded[a.Repository], root)
 		}
 	}

@@ -14,83 +14,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/graph"
 )
 
-// Reason is the one word of a verdict. A digest that may go has the cause of the tombstone that
-// brings it: Released, Removed, Overwritten or Found; or it is an OrphanReferrer. One that is kept
-// has one of the others, or an edge of the graph: IndexChild, Referrer or Subject.
-type Reason = graph.Reason
-
-// OrphanReferrer is the reason to delete a satellite of what is no longer in the registry.
-const OrphanReferrer Reason = "OrphanReferrer"
-
-// Why a digest is kept.
-const (
-	// Tagged: an ordinary tag that is not ours to remove points at it.
-	Tagged Reason = "Tagged"
-	// SharedTag: so it is, and beside it there is one of ours, which can only go with the digest.
-	SharedTag Reason = "SharedTag"
-	// Locked: the registry has it marked as not to be deleted. Locks are never removed by us.
-	Locked Reason = "Locked"
-	// Held: a manifest, definition or design names it, or its tombstone is in other hands.
-	Held Reason = "Held"
-	// InUse: a workload runs it, or would run it again.
-	InUse Reason = v1alpha1.ReasonInUse
-	// GracePeriod: it can still be restored, or its tag has not been seen gone.
-	GracePeriod Reason = "GracePeriod"
-	// Unreadable: something that could name it cannot be read.
-	Unreadable Reason = "Unreadable"
-	// Unsettled: the registry says that it, or something that could refer to it, does not exist, and has
-	// not said so for long enough.
-	Unsettled Reason = "Unsettled"
-	// OverBudget: older ones go first, up to maxDeletions.
-	OverBudget Reason = "OverBudget"
-	// NotNeeded: usage is below the threshold, or has come down to the target without it.
-	NotNeeded Reason = "NotNeeded"
-	// UsageUnknown: there is a threshold or target, and nothing to compare it with.
-	UsageUnknown Reason = "UsageUnknown"
-	// NotOurs: it lies where the store and the manifest's name do not give.
-	NotOurs Reason = "NotOurs"
-	// Unsupported: deletion is disabled at the registry.
-	Unsupported Reason = "Unsupported"
-	// Lost: it was deleted, something turned out to need it, and it could not be put back.
-	Lost Reason = v1alpha1.ReasonLost
-	// Denied: the registry refuses to delete it.
-	Denied Reason = "Denied"
-	// Kept: somebody asked to keep the Artifact.
-	Kept Reason = "Kept"
-	// UseUnknown: who uses the Artifact could not be read when it was to go.
-	UseUnknown Reason = "UseUnknown"
-	// NamespaceTerminating: the Artifact's namespace is being deleted, and what is in it goes in any order.
-	NamespaceTerminating Reason = "NamespaceTerminating"
-	// Unneeded: no workload uses it, and no Artifact names it that stays.
-	Unneeded Reason = "Unneeded"
-	// Interrupted: the purge ended before it came to it.
-	Interrupted Reason = "Interrupted"
-)
-
-// Verdict says what becomes of one candidate digest.
-type Verdict struct {
-	Repository string        `json:"repository"`
-	Digest     digest.Digest `json:"digest"`
-	// Delete: it may go, or after a sweep has gone.
-	Delete bool `json:"delete"`
-	// Missing: it was not in the registry any more.
-	Missing bool   `json:"missing,omitempty"`
-	Reason  Reason `json:"reason"`
-	// Artifact is that of a verdict about the mirror, as namespace/name; "" for a tag that none names.
-	Artifact string `json:"artifact,omitempty"`
-	// Image is its image.
-	Image string `json:"image,omitempty"`
-	// Message says more, for people.
-	Message string `json:"message,omitempty"`
-	// Tombstones that name it or what it is a part of, by name.
-	Tombstones []string `json:"tombstones,omitempty"`
-	// UntaggedAt is when the last of the tags went that it was released from.
-	UntaggedAt time.Time `json:"untaggedAt,omitzero"`
-}
-
-// found reports whether no tombstone brings the digest: the registry lists it, and nothing keeps it.
-func (v Verdict) found() bool { return len(v.Tombstones) == 0 }
-
 // plan gives every candidate digest one verdict. It is pure, and takes one pass over what was read.
 // The order is that of sweeping: by repository, parents before their parts.
 func plan(c cluster, readings map[string]reading) []Verdict {
@@ -101,19 +24,37 @@ func plan(c cluster, readings map[string]reading) []Verdict {
 	for repository := range readings {
 		repositories[repository] = true
 	}
-	var vs []Verdict
+	var each [][]*Verdict
+	total := 0
 	for _, repository := range slices.Sorted(maps.Keys(repositories)) {
 		r, ok := readings[repository]
 		if !ok { // nothing in it may go
 			r.graph = graph.Build(nil, nil)
 		}
-		vs = append(vs, c.planRepository(repository, r)...)
+		vs := c.verdicts(repository, r)
+		each, total = append(each, vs), total+len(vs)
 	}
-	return budget(vs, int(c.store.Spec.Purge.MaxDeletions))
+	all := make([]Verdict, 0, total)
+	for _, vs := range each {
+		for _, v := range vs {
+			all = append(all, *v)
+		}
+	}
+	return budget(all, int(c.store.Spec.Purge.MaxDeletions))
 }
 
 // planRepository gives the candidates of one repository their verdicts.
 func (c cluster) planRepository(repository string, r reading) []Verdict {
+	vs := c.verdicts(repository, r)
+	all := make([]Verdict, len(vs))
+	for i, v := range vs {
+		all[i] = *v
+	}
+	return all
+}
+
+// verdicts are those of the candidates of one repository, parents before their parts.
+func (c cluster) verdicts(repository string, r reading) []*Verdict {
 	g, entries := r.graph, c.entries[repository]
 	if r.err != nil {
 		g = graph.Build(nil, nil)
@@ -132,8 +73,8 @@ func (c cluster) planRepository(repository string, r reading) []Verdict {
 			byDigest[d] = &Verdict{Reason: GracePeriod, Message: "the registry lists it without a tag and it has no tombstone: its grace begins with the one that a purge writes"}
 		}
 	}
-	vs := make([]Verdict, 0, len(byDigest))
-	for _, layer := range g.Layers(slices.Collect(maps.Keys(byDigest))) {
+	vs := make([]*Verdict, 0, len(byDigest))
+	for _, layer := range g.Layers(slices.AppendSeq(make([]digest.Digest, 0, len(byDigest)), maps.Keys(byDigest))) {
 		for _, d := range layer {
 			v := byDigest[d]
 			v.Repository, v.Digest = repository, d
@@ -145,7 +86,7 @@ func (c cluster) planRepository(repository string, r reading) []Verdict {
 			if kept && v.Missing && why.Reason != Unsettled {
 				v.Message += "; it is not in the registry"
 			}
-			vs = append(vs, *v)
+			vs = append(vs, v)
 		}
 	}
 	return vs
@@ -211,7 +152,11 @@ func (c cluster) unsettled(repository string, r reading, kept []graph.Root) stri
 // recordedIn are the digests that are recorded in a repository. What workloads name and the registry does not have keeps
 // nothing: whoever may make a pod could else keep a repository from every purge.
 func (c cluster) recordedIn(repository string, r reading) []graph.Root {
-	return slices.DeleteFunc(slices.Clone(c.recorded[repository]), func(root graph.Root) bool { return root.Reason == InUse && r.missing[root.Digest] })
+	gone := func(root graph.Root) bool { return root.Reason == InUse && r.missing[root.Digest] }
+	if all := c.recorded[repository]; !slices.ContainsFunc(all, gone) {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(c.recorded[repository]), gone)
 }
 
 // unresolvedOf are the references of a repository that lead to something unknown, sorted. Besides those that the
@@ -227,7 +172,7 @@ func (c cluster) unresolvedOf(repository string, r reading, kept []graph.Root) [
 			all = append(all, tag)
 		}
 	}
-	if len(r.graph.Tags()) == 0 {
+	if !r.graph.HasTags() {
 		for _, e := range c.entries[repository] {
 			if len(e.valid) > 0 && e.keptByContent() {
 				all = append(all, e.valid[len(e.valid)-1].String())
@@ -383,10 +328,11 @@ func tagged(entries []entry, g *graph.Graph) []graph.Root {
 			ours[e.Tag], shared[g.Target(e.Tag)] = true, true
 		}
 	}
-	var roots []graph.Root
-	for _, tag := range g.Tags() {
+	tags := g.Tags()
+	roots := make([]graph.Root, 0, len(tags))
+	for _, tag := range tags {
 		d := g.Target(tag)
-		if ours[tag] || tag == graph.UndoTag(d) {
+		if ours[tag] || graph.IsUndoTag(tag, d) {
 			continue
 		}
 		root := graph.Root{Digest: d, Reason: Tagged, Because: `tag "` + tag + `" points at it`}
@@ -426,9 +372,9 @@ func budget(vs []Verdict, limit int) []Verdict {
 // not all of them are. A part is never older than what it is a part of, because every entry that
 // brings the one brings the other: so a cut in this order never takes a part from what stays.
 func inOrder(vs []Verdict) []int {
-	var going []int
-	for i, v := range vs {
-		if v.Delete && !v.Missing {
+	going := make([]int, 0, len(vs))
+	for i := range vs {
+		if vs[i].Delete && !vs[i].Missing {
 			going = append(going, i)
 		}
 	}

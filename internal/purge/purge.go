@@ -252,7 +252,7 @@ func (c cluster) todo() []string {
 	rs := maps.Clone(c.homes)
 	for repository, es := range c.entries {
 		if slices.ContainsFunc(es, entry.mayGo) {
-			rs[repository] = v1alpha1.TombstoneManifest{}
+			rs[repository] = nil
 		}
 	}
 	return slices.Sorted(maps.Keys(rs))
@@ -300,7 +300,7 @@ func (cfg Config) record(ctx context.Context, store *v1alpha1.ArtifactStore, r R
 	was := store.DeepCopy()
 	store.Status.LastPurge = r.run(cfg.Now())
 	noted(&store.Status)
-	if r.Usage != nil {
+	if r.Usage != nil || !measures(store) {
 		store.Status.Usage = r.Usage
 	}
 	store.Status.DeletedTotal += int64(r.Deleted)

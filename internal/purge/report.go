@@ -34,10 +34,13 @@ type Report struct {
 	Kept map[Reason]int `json:"kept,omitempty"`
 	// Reclaimed is how many bytes only the deleted digests reached, or would in a dry run.
 	Reclaimed int64 `json:"reclaimedBytes"`
+	// AtMost: the purge has not read the whole store, and blobs that repositories which it has not read hold too count in
+	// Reclaimed.
+	AtMost bool `json:"reclaimedAtMost,omitempty"`
 	// Freed is how many bytes the collection that the purge asked for freed on disk, in all stores of the registry; nil
 	// if it asked for none or did not wait for its end.
 	Freed *int64 `json:"freedBytes,omitempty"`
-	// Usage after the run; nil when it could not be measured.
+	// Usage after the run; nil when it was not, or could not be measured.
 	Usage *v1alpha1.StoreUsage `json:"usage,omitempty"`
 	// Verdicts, one for each candidate, by repository, parents first.
 	Verdicts []Verdict `json:"-"`
@@ -68,6 +71,7 @@ func (r *Report) judged(vs []Verdict) {
 // conclude fills in what came of a plan, and returns err, or why the plan was none.
 func (r *Report) conclude(store *v1alpha1.ArtifactStore, p planned, ends []Verdict, err error) error {
 	r.judged(ends)
+	r.AtMost = p.usage.part
 	r.Reclaimed = p.usage.freed(ends, func(v Verdict) bool { return v.Delete && !v.Missing })
 	return r.end(store, p.usage, reclaimable(p.verdicts, p.usage), err)
 }
@@ -133,7 +137,11 @@ func (r Report) Summary() string {
 		text += " (" + strings.Join(reasons, ", ") + ")"
 	}
 	if r.Reclaimed > 0 {
-		text += fmt.Sprintf(", %s reclaimable by the registry", v1alpha1.Bytes(r.Reclaimed))
+		most := ""
+		if r.AtMost {
+			most = "at most "
+		}
+		text += fmt.Sprintf(", %s%s reclaimable by the registry", most, v1alpha1.Bytes(r.Reclaimed))
 	}
 	if r.Freed != nil {
 		text += fmt.Sprintf(", the registry freed %s on disk", v1alpha1.Bytes(*r.Freed))

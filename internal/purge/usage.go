@@ -1,14 +1,11 @@
 package purge
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
-	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -29,6 +26,9 @@ type usage struct {
 	uncollected int64
 	// collection is the number of the one that a purge asked the cluster's own registry for last; 0 for none.
 	collection int64
+	// part: only the repositories that have tombstones were read, so that nothing says what is used, and what these share
+	// with others counts as reclaimable too.
+	part bool
 	// owed: the registry is not known to have collected what earlier purges deleted.
 	owed bool
 	// err says why there is nothing to compare a threshold with.
@@ -47,65 +47,6 @@ func wanted(p v1alpha1.PurgeSpec) bool { return p.ThresholdPercent > 0 || p.Targ
 // below reports whether so little is used that a purge is not to start.
 func (u usage) below(p v1alpha1.PurgeSpec) bool {
 	return u.err == nil && u.percent(u.used) < float64(p.ThresholdPercent)
-}
-
-// measure finds how full the store is.
-func (cfg Config) measure(ctx context.Context, c cluster, r *reader, readings map[string]reading) usage {
-	u := usage{source: c.store.UsageSource()}
-	var err error
-	u.ledger, u.missing, err = account(ctx, c, r, readings)
-	u.err = err
-	if q := c.store.Spec.Capacity; q != nil {
-		u.capacity = q.Value()
-	}
-	switch {
-	case u.source == v1alpha1.UsageVolume:
-		u.used, u.capacity, err = cfg.volume()
-		u.err = errors.Join(u.err, err)
-		u.uncollected = uncollected(c.store.Status.Usage, u.source, u.used)
-	case u.source == v1alpha1.UsageRegistry:
-		u.err = errors.Join(u.err, u.ask(ctx, r.from, c.store))
-	case err == nil:
-		u.used = u.ledger.total()
-	}
-	if u.err == nil && u.capacity <= 0 {
-		u.err = errors.New("spec.capacity, which is what 100 % means, is not set to a number of bytes above 0")
-	}
-	return u
-}
-
-// account reads whatever the store's manifests and tombstones reach.
-func account(ctx context.Context, c cluster, r *reader, readings map[string]reading) (*ledger, map[target]bool, error) {
-	l, missing := newLedger(), map[target]bool{}
-	var mu sync.Mutex
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(cap(r.slots))
-	for _, repository := range c.repositories() {
-		starts := c.starts(repository)
-		seen, planned := readings[repository]
-		if planned && seen.err == nil {
-			starts = seen.graph.Parts(starts...)
-		}
-		g.Go(func() error {
-			found, absent, err := r.walk(ctx, repository, starts)
-			if err != nil {
-				return fmt.Errorf("reading %s: %w", repository, err)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			for d := range absent {
-				missing[target{repository, d}] = true
-			}
-			if !planned {
-				r.forget(repository)
-			}
-			return l.addAll(repository, found, planned)
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return nil, nil, err
-	}
-	return l, missing, nil
 }
 
 // volume asks the file system of the registry's volume, as df does.
@@ -193,10 +134,10 @@ func (u usage) freed(vs []Verdict, which func(Verdict) bool) int64 {
 }
 
 // status is what the store says of its usage after a run that made so many bytes reclaimable; nil
-// when it could not be measured.
+// when it was not, or could not be measured.
 func (u usage) status(at time.Time, mayGo, went int64) *v1alpha1.StoreUsage {
 	accounted := u.source == v1alpha1.UsageAccounted
-	if u.ledger == nil || (!accounted && u.err != nil) {
+	if u.ledger == nil || (accounted && u.part) || (!accounted && u.err != nil) {
 		return nil
 	}
 	s := &v1alpha1.StoreUsage{Source: u.source, ReclaimableBytes: max(0, mayGo-went), Collection: u.collection}

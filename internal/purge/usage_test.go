@@ -192,11 +192,11 @@ func TestVolume(t *testing.T) {
 // The same store by what is accounted: what is used, what a purge frees, and where it stops.
 func TestSweepByUsage(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newWorld(t, func(s *v1alpha1.ArtifactStore) { s.Spec.Capacity = resource.NewQuantity(1<<40, resource.BinarySI) })
 	report, err := Run(t.Context(), func() Config { c := w.config(); c.DryRun = true; return c }())
 	w.must(err)
-	if report.Usage == nil || report.Usage.Percent != nil || report.Usage.UsedBytes <= report.Usage.ReclaimableBytes || report.Reclaimed != report.Usage.ReclaimableBytes {
-		t.Fatalf("without a capacity usage is %+v, reclaimed %d", report.Usage, report.Reclaimed)
+	if report.Usage == nil || report.Usage.Percent == nil || report.Usage.UsedBytes <= report.Usage.ReclaimableBytes || report.Reclaimed != report.Usage.ReclaimableBytes {
+		t.Fatalf("of a large capacity usage is %+v, reclaimed %d", report.Usage, report.Reclaimed)
 	}
 	all := *report.Usage
 	tests := map[string]struct {

@@ -39,6 +39,11 @@ func (p *controlPlane) start(ctx context.Context) (*kubeconfig, error) {
 	if err := p.launch("kube-apiserver", apiserverArguments(etcd, api, secrets)); err != nil {
 		return nil, err
 	}
+	if p.node == nil {
+		if err := writeFile(filepath.Join(p.dir, fileEtcd), []byte(etcd.url("http")+"\n")); err != nil {
+			return nil, err
+		}
+	}
 	if p.node != nil { // while the API server gets ready
 		if err := p.startRuntime(ctx, secrets); err != nil {
 			return nil, err

@@ -16,6 +16,7 @@ import (
 // The files of a cluster's directory. Callers wait for ready, then read kubeconfig.
 const (
 	fileKubeconfig = "kubeconfig"
+	fileEtcd       = "etcd.url" // where etcd listens, unless the cluster has a node
 	fileReady      = "ready"
 	filePID        = "pid" // locked while the cluster runs
 	fileRunnerLog  = "cluster.log"
@@ -68,7 +69,7 @@ func claim(ctx context.Context, dir string) (*os.File, error) {
 		return nil, fmt.Errorf("making the directory: %w", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, filePID)); errors.Is(err, os.ErrNotExist) {
-		for _, name := range []string{"etcd", "pki", "node", "node.json", fileKubeconfig} {
+		for _, name := range []string{"etcd", "pki", "node", "node.json", fileKubeconfig, fileEtcd} {
 			if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
 				return nil, fmt.Errorf("%s has a %s that no cluster here has made: choose another directory", dir, name)
 			}
@@ -136,7 +137,7 @@ func readyText(pid int) string { return strconv.Itoa(pid) + "\n" }
 // cleanData removes what one cluster must not inherit from another.
 func cleanData(dir string) error {
 	var errs []error
-	for _, name := range []string{fileReady, fileKubeconfig, "etcd", "pki"} {
+	for _, name := range []string{fileReady, fileKubeconfig, fileEtcd, "etcd", "pki"} {
 		errs = append(errs, os.RemoveAll(filepath.Join(dir, name)))
 	}
 	return errors.Join(errs...)

@@ -19,6 +19,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -100,6 +101,7 @@ func TestPurgeOfALargeStore(t *testing.T) {
 	lib := newLibrary(t)
 	store := n.store("acme", "acme")
 	store.Spec.Registry.URL = lib.URL + "/acme"
+	store.Spec.Capacity = resource.NewQuantity(1<<50, resource.BinarySI) // so that all of it is read
 	n.create(store)
 	apimeta.SetStatusCondition(&store.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady, ObservedGeneration: store.Generation})
 	n.Expect(shared.Client.Status().Update(t.Context(), store)).To(gomega.Succeed())

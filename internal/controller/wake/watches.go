@@ -3,7 +3,7 @@ package wake
 import (
 	"context"
 	"errors"
-	"slices"
+	"fmt"
 
 	batchv1 "k8s.io/api/batch/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -91,40 +91,6 @@ func Subjects(kind string) handler.EventHandler {
 	})
 }
 
-// ManifestsByStore wakes the manifests that an object holds in the old form: those of the
-// store that it names which list the artifact.
-func ManifestsByStore(r client.Reader) handler.EventHandler {
-	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
-		var out []reconcile.Request
-		for store, artifacts := range artifactsByStore(reference.Of(o)) {
-			out = append(out, users(ctx, r, store, &v1alpha1.ArtifactManifestList{}, func(m client.Object) bool { return listsAny(m, artifacts) })...)
-		}
-		return out
-	})
-}
-
-// artifactsByStore are the artifacts that references name by their store, the old form.
-func artifactsByStore(refs []reference.Reference) map[reference.Object]map[string]bool {
-	of := map[reference.Object]map[string]bool{}
-	for _, ref := range refs {
-		if ref.To.Kind != v1alpha1.KindArtifactStore {
-			continue
-		}
-		if of[ref.To] == nil {
-			of[ref.To] = map[string]bool{}
-		}
-		of[ref.To][ref.Artifact] = true
-	}
-	return of
-}
-
-// listsAny reports whether a manifest lists an artifact of one of the names, or has not released it yet.
-func listsAny(o client.Object, artifacts map[string]bool) bool {
-	m, ok := o.(*v1alpha1.ArtifactManifest)
-	return ok && (slices.ContainsFunc(m.Spec.Artifacts, func(a v1alpha1.ManifestArtifact) bool { return artifacts[a.ArtifactName] }) ||
-		slices.ContainsFunc(m.Status.Artifacts, func(a v1alpha1.ArtifactStatus) bool { return artifacts[a.ArtifactName] }))
-}
-
 // HoldersOf wakes the objects of one kind that name an object.
 func HoldersOf(r client.Reader, list func() client.ObjectList) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
@@ -133,12 +99,19 @@ func HoldersOf(r client.Reader, list func() client.ObjectList) handler.EventHand
 }
 
 func users(ctx context.Context, r client.Reader, o reference.Object, list client.ObjectList, which func(client.Object) bool) []reconcile.Request {
-	err := r.List(ctx, list, client.MatchingFields{reference.Field: reference.Key(o)}, client.UnsafeDisableDeepCopy)
+	found, err := find(ctx, r, o, list, which)
 	if err != nil {
-		log.FromContext(ctx).Error(err, "Finding whom to wake", "object", o.String())
-		return nil
+		log.FromContext(ctx).Error(err, "Finding whom to wake")
 	}
-	return requests(list, which)
+	return found
+}
+
+// find makes requests for those of the objects that name an object for which which is true.
+func find(ctx context.Context, r client.Reader, o reference.Object, list client.ObjectList, which func(client.Object) bool) ([]reconcile.Request, error) {
+	if err := r.List(ctx, list, client.MatchingFields{reference.Field: reference.Key(o)}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing who names %s: %w", o, err)
+	}
+	return requests(list, which), nil
 }
 
 // requests are those for the items of a list.

@@ -28,8 +28,8 @@ func (i indexer) IndexField(_ context.Context, o client.Object, field string, by
 	return nil
 }
 
-// woken are the requests that an event makes, sorted, and how many lists it needs.
-func woken(t *testing.T, of func(client.Reader) handler.EventHandler, o client.Object, there ...client.Object) (names []string, lists int) {
+// cached is a cache with objects, and how many lists it has answered.
+func cached(t *testing.T, there ...client.Object) (r client.WithWatch, lists *int) {
 	t.Helper()
 	scheme, err := reference.NewScheme()
 	if err != nil {
@@ -42,19 +42,35 @@ func woken(t *testing.T, of func(client.Reader) handler.EventHandler, o client.O
 	if err := Index(t.Context(), indexer{build}); err != nil {
 		t.Fatal(err)
 	}
-	reader := interceptor.NewClient(build.Build(), interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, l client.ObjectList, opts ...client.ListOption) error {
-		lists++
+	lists = new(int)
+	return interceptor.NewClient(build.Build(), interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, l client.ObjectList, opts ...client.ListOption) error {
+		*lists++
 		return c.List(ctx, l, opts...)
-	}})
-	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
-	of(reader).Create(t.Context(), event.CreateEvent{Object: o}, queue)
+	}}), lists
+}
+
+func newQueue() workqueue.TypedRateLimitingInterface[reconcile.Request] {
+	return workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
+}
+
+// taken are the requests in a queue, sorted.
+func taken(queue workqueue.TypedRateLimitingInterface[reconcile.Request]) (names []string) {
 	for queue.Len() > 0 {
 		request, _ := queue.Get()
 		names = append(names, request.String())
 		queue.Done(request)
 	}
 	slices.Sort(names)
-	return names, lists
+	return names
+}
+
+// wakes are the requests that an event makes, sorted, and how many lists it needs.
+func wakes(t *testing.T, of func(client.Reader) handler.EventHandler, o client.Object, there ...client.Object) (names []string, lists int) {
+	t.Helper()
+	reader, n := cached(t, there...)
+	queue := newQueue()
+	of(reader).Create(t.Context(), event.CreateEvent{Object: o}, queue)
+	return taken(queue), *n
 }
 
 func at(namespace, name, url string) *v1alpha1.ArtifactStore {
@@ -96,11 +112,11 @@ func TestEventsWakeWhomTheyConcern(t *testing.T) {
 		"Store":     {"the stores that overlap, in the whole cluster", Overlapping, at("ns", "same", "https://r.example.com/acme"), stores, []string{"other/below", "other/same"}, 1},
 		"NoStore":   {"its URL leads nowhere", Overlapping, at("ns", "new", "ftp://"), stores, nil, 0},
 		"Tombstone": {"the stores of its namespace and place", StoresAt, grave, stores, []string{"ns/same"}, 1},
-		"OldForm":   {"the store's manifests that list an artifact, or did, from one list", ManifestsByStore, old, manifests, []string{"ns/listed", "ns/lists"}, 1},
+		"OldForm":   {"the store's manifests that list an artifact, or did, from one list", func(r client.Reader) handler.EventHandler { return NewByStore(r).Handler() }, old, manifests, []string{"ns/listed", "ns/lists"}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, lists := woken(t, tc.handler, tc.of, tc.there...)
+			got, lists := wakes(t, tc.handler, tc.of, tc.there...)
 			if diff := cmp.Diff(tc.want, got); diff != "" || lists != tc.lists {
 				t.Errorf("%s: %d lists, want %d; -want +got\n%s", tc.reason, lists, tc.lists, diff)
 			}
