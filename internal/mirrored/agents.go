@@ -31,12 +31,12 @@ type Agents struct {
 	// Rules are those of Facts.
 	Rules func(context.Context) (rewrite.Rules, error)
 
-	none atomic.Bool
+	reachable atomic.Bool
 }
 
-// None reports whether the nodes have agents, and none of these is ready, as it was read a few seconds ago. A nil *Agents
-// knows of none that is missing.
-func (a *Agents) None() bool { return a != nil && a.none.Load() }
+// None reports whether the nodes have agents, and none of these is ready, as it was read a few seconds ago; also until it
+// has been read. A nil *Agents knows of none that is missing.
+func (a *Agents) None() bool { return a != nil && !a.reachable.Load() }
 
 // NeedLeaderElection is false: every replica serves the webhook.
 func (a *Agents) NeedLeaderElection() bool { return false }
@@ -62,8 +62,8 @@ func (a *Agents) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r.Policy() != v1alpha1.RewritePresent {
-		a.none.Store(false)
+	if policy := r.Policy(); policy != v1alpha1.RewritePresent {
+		a.reachable.Store(policy == v1alpha1.RewriteAlways)
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, agentsLimit)
@@ -73,8 +73,8 @@ func (a *Agents) read(ctx context.Context) error {
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
 		return fmt.Errorf("reading DaemonSet %s/%s: %w", a.Namespace, v1alpha1.AgentName, err)
 	}
-	none := err == nil && d.Status.NumberReady == 0
-	if a.none.Swap(none) != none {
+	reachable := err != nil || d.Status.NumberReady > 0
+	if a.reachable.Swap(reachable) != reachable {
 		log.FromContext(ctx).Info("The agents of the nodes have changed: while none is ready, new pods pull from the source", "ready", d.Status.NumberReady)
 	}
 	return nil

@@ -53,6 +53,9 @@ func TestR5WithoutAnAgentNothingIsPulledFromTheMirror(t *testing.T) {
 	} {
 		mirror := aMirror("operators", v1alpha1.MirrorName, func(m *v1alpha1.MirrorSpec) { m.Rewrite = tt.policy })
 		f, _ := reading(t, mirror, has.DeepCopy(), tt.agents)
+		if !f.Agents.None() {
+			t.Errorf("%s: it is known before it was read", tt.reason)
+		}
 		if err := f.Agents.read(t.Context()); err != nil {
 			t.Errorf("%s: %v", tt.reason, err)
 		}

@@ -11,7 +11,7 @@ const (
 	// squatter is a process of the node that has the agents' port.
 	squatter = `sed "s#IMAGE#$IMAGE#" $YAML/mirror/squatter.yaml | kubectl apply -f -`
 	// fromNode asks the agent for a manifest, as the node does, at an address.
-	fromNode = `nsenter --net=$E2E/cluster/node/netns curl --noproxy '*' --globoff --insecure --silent --show-error -o /dev/null -w '%{http_code}\n' -H 'Accept: application/vnd.docker.distribution.manifest.v2+json'`
+	fromNode = `nsenter --net=$E2E/cluster/node/netns curl --noproxy '*' --globoff --insecure --silent --show-error -o /dev/null -o /dev/null -w '%{http_code}\n' -H 'Accept: application/vnd.docker.distribution.manifest.v2+json'`
 	ofUPF    = `/v2/10.96.0.50_5000/acme/upf/manifests/1.0.0`
 	// access upgrades to another way of the nodes to the mirror.
 	access = `helm upgrade nfo charts/nfo --namespace nfo-system --reuse-values --wait --timeout 3m --set mirror.nodeAccess=`

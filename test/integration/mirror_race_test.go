@@ -63,16 +63,15 @@ func newMirrorRacing(t *testing.T) *mirrorRacing {
 	places, err := place.Parse(fmt.Appendf(nil, "places: [{registry: %s/%s, namespaces: [%s]}]", v1alpha1.ClusterRegistryHost, v1alpha1.MirrorPrefix, s.ns))
 	s.Expect(err).NotTo(gomega.HaveOccurred())
 	token := s.token(v1alpha1.ManagerNamespace, v1alpha1.ManagerName)
+	known := r.ran.store("acme", func(st *v1alpha1.ArtifactStore) { st.Spec.Registry.URL = r.source.URL("acme") })
+	mirror := s.store(v1alpha1.MirrorName, noGrace, inCluster(v1alpha1.MirrorPrefix), func(st *v1alpha1.ArtifactStore) {
+		st.Spec.Mirror = &v1alpha1.MirrorSpec{Images: v1alpha1.MirrorKnownStores, PullAddress: pullAddress, RefreshPeriod: metav1.Duration{Duration: time.Minute}}
+	})
+	s.create(known, mirror)
 	s.manage(scheduled, func(o *environment.ManagerOptions) {
 		o.Namespace, o.Namespaces, o.Places, o.Webhooks = s.ns, []string{s.ns, r.ran.ns}, places, true
 		o.Cluster = registry.ClusterRegistry{Address: s.registry.URL(""), TokenFile: token}
 	})
-	known := r.ran.store("acme", func(st *v1alpha1.ArtifactStore) { st.Spec.Registry.URL = r.source.URL("acme") })
-	mirror := s.store(v1alpha1.MirrorName, noGrace, inCluster(v1alpha1.MirrorPrefix), func(st *v1alpha1.ArtifactStore) {
-		st.Spec.Mirror = &v1alpha1.MirrorSpec{Images: v1alpha1.MirrorKnownStores, PullAddress: pullAddress, RefreshPeriod: metav1.Duration{Duration: time.Minute},
-			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": r.ran.ns}}}
-	})
-	s.create(known, mirror)
 	s.eventually(known, v1alpha1.ConditionReady, "True/Ready")
 	s.eventually(mirror, v1alpha1.ConditionReady, "True/Ready")
 	r.inMirror, err = registry.Open(registry.Config{Location: s.registry.Location(v1alpha1.MirrorPrefix), TokenFile: token})
