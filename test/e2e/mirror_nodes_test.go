@@ -73,7 +73,7 @@ var reaching = []story.Chapter{
 		story.Until(wanted, story.Says(fromNodePort+"upf:1.0.0")),
 	}, againAt(fromNodePort))},
 	{Title: "ClusterIP: the agent writes the certificates for the registry's address, and pods pull there.", Steps: steps([]story.Step{
-		story.Run(access+`ClusterIP --set registry.service.type=ClusterIP,registry.service.nodePort=null,registry.anonymousPull=false`, story.Says("STATUS: deployed")).Within(4 * time.Minute),
+		story.Run(access+`ClusterIP --set registry.anonymousPull=false`, story.Says("STATUS: deployed")).Within(4 * time.Minute),
 		story.Until(`ls $CERTS/$OWN && cat $CERTS/$OWN/hosts.toml`, story.Says("# Written by nfo agent", `server = "https://`+own+`"`, "client.key")),
 		story.Until(wanted, story.Says(fromService+"upf:1.0.0")),
 	}, againAt(fromService))},
