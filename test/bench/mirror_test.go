@@ -34,7 +34,7 @@ import (
 const (
 	// mirrorImages are mirrored, of which mirrorLarge are large, with so many layers.
 	mirrorImages, mirrorLarge, mirrorLayers = 500, 10, 5
-	// copies are how many images are copied at once, and copyBlobs how many blobs of each: the manager's defaults.
+	// copies are how many images are copied at once, and copyBlobs how many blobs of each.
 	copies, copyBlobs = 3, 2
 	// Goals.
 	mirrorMemory, mirrorRequests = 128 << 20, 2
@@ -277,7 +277,8 @@ func (s *mirrorSite) manage(registry string) *nfoProcess {
 	must(s.b, os.WriteFile(places, fmt.Appendf(nil, "places: [{registry: %s/%s, namespaces: [%s]}]\n", v1alpha1.ClusterRegistryHost, v1alpha1.MirrorPrefix, v1alpha1.ManagerNamespace), 0o600))
 	return s.start("http://"+probes+"/readyz", "manager", "--leader-elect=false", "--metrics-bind-address=0", "--webhook-port=0", "--health-probe-bind-address="+probes,
 		"--allow-loopback-registries", "--cluster-registry=http://"+registry, "--mirror="+mirror, "--places="+places,
-		fmt.Sprintf("--mirror-copies=%d", copies), fmt.Sprintf("--mirror-blobs=%d", copyBlobs), "--mirror-requests-per-second=1000")
+		// The last place is kept free of what one namespace copies.
+		fmt.Sprintf("--mirror-copies=%d", copies+1), fmt.Sprintf("--mirror-blobs=%d", copyBlobs), "--mirror-requests-per-second=1000")
 }
 
 // peak is the most memory that a process has had, in bytes.
