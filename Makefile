@@ -117,12 +117,14 @@ cover: ## print which part of each package the tests beside its code cover
 	@$(GO) tool cover -func=bin/coverage.out | awk 'END {printf "%6s  total\n", $$NF}'
 
 .PHONY: e2e
-e2e: build node-cluster bin/demo bin/peers $(HELM) ## install the chart on a node of a real cluster, as root, and tell the whole story (15 minutes)
+e2e: build node-cluster bin/demo bin/peers $(HELM) ## install the chart on a node of a real cluster, as root, and tell the whole story (25 minutes)
 	@$(MAKE) --no-print-directory image IMAGE=registry.example.com/nfo:e2e
 	NFO_E2E=1 $(GO) test ./test/e2e -run TestNfo -count=1 -v -timeout 40m
 	NFO_E2E=1 $(GO) test ./test/e2e -run 'TestClusterRegistry$$' -count=1 -v -timeout 15m
 	NFO_E2E=1 $(GO) test ./test/e2e -run TestClusterRegistryReplicas -count=1 -v -timeout 15m
-	NFO_E2E=1 $(GO) test ./test/e2e -run TestMirror -count=1 -v -timeout 20m
+	NFO_E2E=1 $(GO) test ./test/e2e -run 'TestMirror$$' -count=1 -v -timeout 20m
+	NFO_E2E=1 $(GO) test ./test/e2e -run TestMirrorFaults -count=1 -v -timeout 20m
+	NFO_E2E=1 $(GO) test ./test/e2e -run TestMirrorNodes -count=1 -v -timeout 20m
 
 .PHONY: fuzz-import
 fuzz-import: ## look for inputs that break kubectl nfo import, for NFO_FUZZ (default 10m)
@@ -153,17 +155,22 @@ fuzz: ## read charts of any template and values, for NFO_FUZZ (default 10m)
 races: cluster ## 2,000 times create a pod while its image is deleted and purged (20 minutes)
 	NFO_PUBLISHERS=8 NFO_ROUNDS=250 $(GO) test ./test/integration -count=1 -v -run TestI14NoImageOfAnAdmittedPodIsPurged -timeout 60m
 
+.PHONY: mirror-races
+mirror-races: cluster ## create, delete and roll back pods while the mirror is purged and collected, for NFO_RACE (default 5m)
+	$(GO) test ./test/integration -count=1 -v -run TestR5NoAdmittedPodWaitsForItsImage -mirror.race $(or $(NFO_RACE),5m) -timeout 24h
+
 .PHONY: hammer
 hammer: ## push to and collect one registry from three processes that are killed, and lose nothing (30 minutes)
 	NFO_HAMMER=5m $(GO) test ./internal/clusterregistry/storage -run Hammer -count=1 -v -timeout 60m
 
 .PHONY: bench
-bench: cluster bin/peers ## measure what a purge and a release cost, beside their peers (15 minutes)
+bench: cluster bin/peers ## measure what purges, releases and the mirror cost, beside their peers (15 minutes)
 	$(GO) test ./internal/chart -run '^$$' -bench . -benchtime 3x -timeout 5m
 	$(GO) test ./internal/clusterregistry/serve -run '^$$' -bench . -benchtime 1x -timeout 10m
 	$(GO) test ./internal/purge -run '^$$' -bench Plan -benchtime 500ms -timeout 2m
 	$(GO) test ./internal/controller -run '^$$' -bench Cache -benchtime 1x -timeout 5m
-	$(GO) test ./test/bench -run '^$$' -bench . -benchtime 1x -timeout 15m
+	@# NFO_MIRROR_MIB: MiB of each of the mirror's ten large images, 32 unless set. 1024 needs 11 GiB of disk.
+	$(GO) test ./test/bench -run '^$$' -bench . -benchtime 1x -timeout 20m
 
 bin/peers: tools/peers/go.mod tools/peers/go.sum
 	$(GO) build -C tools/peers -ldflags '-s -w' -o $(CURDIR)/$@/ tool

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -159,13 +160,17 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 	all := prometheus.NewRegistry()
 	all.MustRegister(a, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	g, ctx := errgroup.WithContext(ctx)
+	var ready []func(*http.Request) error
 	if cfg.access != accessAgent {
 		files := nodefiles.NewKeeper(cfg.files, cfg.Log)
 		all.MustRegister(files)
+		if cfg.access == accessClusterIP { // pods name the address to which the files lead
+			ready = append(ready, files.Ready)
+		}
 		g.Go(func() error { return files.Run(ctx, cfg.cleanUp) })
 	}
 	g.Go(func() error { return agent.Serve(ctx, listeners, a) })
-	g.Go(func() error { return serveBeside(ctx, cfg.probes, healthOf()) })
+	g.Go(func() error { return serveBeside(ctx, cfg.probes, healthOf(ready...)) })
 	g.Go(func() error { return serveBeside(ctx, cfg.metrics, promhttp.HandlerFor(all, promhttp.HandlerOpts{})) })
 	return g.Wait()
 }

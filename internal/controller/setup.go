@@ -49,7 +49,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/wire"
-	"github.com/nfo-operator/nfo/internal/registry/wire"
 	"github.com/nfo-operator/nfo/internal/release"
 	"github.com/nfo-operator/nfo/internal/workload"
 )

@@ -29,6 +29,8 @@ type Facts struct {
 	Watched reference.Watched
 	// Namespaces have the labels of namespaces. Setup makes them.
 	Namespaces *Namespaces
+	// Agents know whether nodes can pull at all. Setup makes them.
+	Agents *Agents
 }
 
 // Setup has the facts read from a manager's cache.
@@ -42,6 +44,10 @@ func (f *Facts) Setup(ctx context.Context, mgr manager.Manager) error {
 	f.Namespaces = &Namespaces{Client: mgr.GetClient(), Cache: mgr.GetCache(), Rules: f.Rules}
 	if err := mgr.Add(f.Namespaces); err != nil {
 		return fmt.Errorf("adding what watches namespaces: %w", err)
+	}
+	f.Agents = &Agents{Live: mgr.GetAPIReader(), Namespace: f.Namespace, Rules: f.Rules}
+	if err := mgr.Add(f.Agents); err != nil {
+		return fmt.Errorf("adding what reads the agents: %w", err)
 	}
 	return nil
 }
@@ -98,8 +104,12 @@ func (f *Facts) State(ctx context.Context, namespace string, i rewrite.Image) (v
 	return a.Status.State, nil
 }
 
-// Present reports whether nodes can pull an image from the mirror for a namespace.
+// Present reports whether nodes can pull an image from the mirror for a namespace: the mirror has it, and not all nodes
+// lack their agent.
 func (f *Facts) Present(ctx context.Context, namespace string, i rewrite.Image) bool {
+	if f.Agents.None() {
+		return false
+	}
 	state, err := f.State(ctx, namespace, i)
 	return err == nil && state == v1alpha1.MirrorPresent
 }

@@ -17,6 +17,7 @@ var podRows = map[string]row{
 		{podsWebhook, "{.webhooks[0].matchConditions[*].name}", "not-a-static-pod not-opted-out not-kube-system"},
 		{"ClusterRoleBinding/nfo-mirror", "{.roleRef.name} {.subjects[*].namespace} {.subjects[*].name}", "nfo-mirror operators nfo-manager"},
 		{"ClusterRoleBinding/nfo-mirror-namespaces", "{.roleRef.name} {.subjects[*].name}", "nfo-mirror-namespaces nfo-manager"},
+		{"RoleBinding/nfo-mirror-agents", "{.metadata.namespace} {.roleRef.name} {.subjects[*].name}", "operators nfo-mirror-agents nfo-manager"},
 		{"ClusterRole/nfo-mirror", "{.rules[0].resources} {.rules[0].verbs}", `["pods"] ["list","patch"]`},
 	}},
 	"PodsOfSome": {"selected namespaces, other conditions", `{registry: {enabled: true}, watchNamespaces: [default], certificate: {mode: certManager}, mirror: {enabled: true, namespaceSelector: {matchLabels: {site: a}, matchExpressions: [{key: tier, operator: Exists}]}, webhook: {timeoutSeconds: 2, failurePolicy: Fail, matchConditions: [{name: some, expression: "object.metadata.name != 'x'"}]}}}`, []expect{
@@ -27,6 +28,7 @@ var podRows = map[string]row{
 		{podsWebhook, `{.metadata.annotations.cert-manager\.io/inject-ca-from}`, "operators/nfo-webhooks"},
 		{"ClusterRoleBinding/nfo-mirror", "", ""},
 		{"RoleBinding/nfo-mirror", "{.metadata.namespace} {.roleRef.name}", "default nfo-mirror"},
+		{"RoleBinding/nfo-mirror-agents", "{.metadata.namespace} {.roleRef.name}", "operators nfo-mirror-agents"},
 		{"ClusterRoleBinding/nfo-mirror-namespaces", "{.roleRef.name}", "nfo-mirror-namespaces"},
 	}},
 }

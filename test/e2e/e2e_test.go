@@ -160,11 +160,13 @@ func tell(t *testing.T, chapters []story.Chapter) {
 // explain shows what the cluster has to say when something went wrong.
 func (n *node) explain(ctx context.Context) {
 	for _, line := range []string{
-		"kubectl get as,am,nfdv,nsdv,sns,ts,cronjobs,jobs,pods,leases -A",
+		"kubectl get as,am,nfdv,nsdv,sns,ts,art,cronjobs,jobs,pods,leases -A",
 		"kubectl get events -A --sort-by=.lastTimestamp | tail -40",
 		"kubectl logs -n nfo-system -l app.kubernetes.io/component=manager --tail=60 --prefix",
 		"kubectl logs -n nfo-system -l app.kubernetes.io/component=registry --tail=60 --prefix",
+		"kubectl logs -n nfo-system -l app.kubernetes.io/component=agent --tail=30 --prefix",
 		"kubectl describe pods -n nfo-system | tail -80",
+		"kubectl describe pods -n ran | tail -60",
 		"kubectl logs -n publisher -l app.kubernetes.io/managed-by=nfo --tail=40 --prefix",
 	} {
 		ctx, cancel := context.WithTimeout(ctx, time.Minute)

@@ -8,48 +8,36 @@ import (
 )
 
 const (
-	// source is the address of a private registry that images are mirrored from.
-	source = `10.96.0.50:5000`
-	// installMirror looks at everything more often than the default.
-	installMirror = `helm install nfo charts/nfo --namespace nfo-system --set image.repository=$IMAGE,image.tag=e2e,pollsPerSecond=200 ` +
-		`--set registry.enabled=true,registry.host=$OWN,registry.service.clusterIP=$OWN,registry.collection.grace=1m ` +
-		`--set registry.persistence.size=64Mi,registry.persistence.storageClassName=own ` +
-		`--set mirror.enabled=true,mirror.refreshPeriod=1m,mirror.purge.gracePeriod=1s --set 'mirror.agent.plainHTTP={10.96.0.50:5000}' --wait --timeout 3m`
-	// images pushes images of one small program to the source, through a port of it that this host reaches.
-	images = `crane auth login $SOURCE --username ran --password right && mkdir -p $E2E/program && cp test/cluster/bin/pause $E2E/program/ && tar cf $E2E/program.tar -C $E2E/program pause && ` +
-		`for name in init upf exporter; do crane append --insecure --new_layer $E2E/program.tar --new_tag $SOURCE/acme/$name:1.0.0 && ` +
-		`crane mutate --insecure --set-platform linux/amd64 --entrypoint /pause --label name=$name --tag $SOURCE/acme/$name:1.0.0 $SOURCE/acme/$name:1.0.0 || exit 1; done`
-	// function applies the network function.
-	function = `sed "s/DIGEST/$(crane digest --insecure $SOURCE/acme/exporter:1.0.0)/" $YAML/mirror/upf.yaml | kubectl apply -f -`
-	// running prints the images of the function's pods, and how many of them are ready.
-	pulled = `kubectl get pods -n ran -o jsonpath='{range .items[*]}{.spec.initContainers[*].image}{" "}{.spec.containers[*].image}{" "}{.status.containerStatuses[*].ready}{"\n"}{end}'`
-	// forget removes the function's pods, and what the node has of their images.
-	forget = `kubectl delete pods -n ran --all --wait && for i in $(ctr -a $E2E/cluster/node/containerd.sock -n k8s.io images ls -q | grep acme/); do ctr -a $E2E/cluster/node/containerd.sock -n k8s.io images rm $i; done`
-	// fromMirror is what images are called that come from the mirror.
-	fromMirror = `127.0.0.1:7439/10.96.0.50_5000/acme/`
+	// still is a static pod of the node, and stillRuns says how it is.
+	still     = `cp $YAML/mirror/static.yaml $E2E/cluster/node/manifests/`
+	stillRuns = `kubectl get pods -n ran -l app=still -o jsonpath='{.items[*].spec.containers[*].image} {.items[*].status.phase}'`
+	// inKubeSystem lets the mirror have an image for kube-system, too.
+	inKubeSystem = `kubectl create secret docker-registry right -n kube-system --docker-server=http://$SOURCE --docker-username=ran --docker-password=right && ` +
+		`kubectl patch serviceaccount default -n kube-system -p '{"imagePullSecrets":[{"name":"right"}]}' && ` +
+		`kubectl get artifacts -n ran -o jsonpath='{range .items[*]}{.metadata.name}{" "}{.spec.sourceArtifact}{"\n"}{end}' | grep upf:1.0.0 | while read name image; do ` +
+		`printf 'apiVersion: nfo.dev/v1alpha1\nkind: Artifact\nmetadata: {name: %s, namespace: kube-system}\nspec: {sourceArtifact: "%s"}\n' $name $image | kubectl apply -f -; done`
+	wantedInKubeSystem = `kubectl run wanted -n kube-system --dry-run=server --image=$SOURCE/acme/upf:1.0.0 -o jsonpath='{.spec.containers[0].image}'`
+	// debug adds an ephemeral container to the function's pod, and debugs prints which there are.
+	debug  = `kubectl debug -n ran $(kubectl get pods -n ran -l app=upf -o name) --image=$SOURCE/acme/init:1.0.0 --container=look --image-pull-policy=Always --profile=general`
+	debugs = `kubectl get pods -n ran -l app=upf -o jsonpath='{.items[*].spec.ephemeralContainers[*].image} {.items[*].status.ephemeralContainerStatuses[*].state}'`
+	// ofVolume is the image of a volume in a pod that is not made: containerd mounts them since 2.1.
+	ofVolume = `kubectl apply --dry-run=server -f $YAML/mirror/model.yaml -o jsonpath='{.spec.volumes[?(@.name=="model")].image.reference}'`
+	// rolledBack goes back to the Deployment's images before.
+	rolledBack = `kubectl rollout undo -n ran deployment/upf`
+	// unusedImage prints the images that nothing uses any more, as it was recorded.
+	unusedImage = `kubectl get artifacts -n ran -o jsonpath='{range .items[*]}{.spec.sourceArtifact}{" "}{.status.unusedSince}{"\n"}{end}'`
 )
 
 // TestMirror is the life of images that a site pulls from its mirror.
 func TestMirror(t *testing.T) { tell(t, mirroring) }
 
 var mirroring = []story.Chapter{
-	{Title: "A private registry, and the operator with a registry and a mirror.", Steps: []story.Step{
-		story.Run(`export OWN=` + own),
-		story.Run(`export SOURCE=` + source),
-		story.Run(`kubectl create namespace nfo-system --dry-run=client -o yaml | kubectl apply -f -`, story.Says("namespace/nfo-system")),
-		story.Run(`kubectl label namespace nfo-system --overwrite pod-security.kubernetes.io/enforce=privileged`, story.Says("namespace/nfo-system")),
-		story.Run(`rm -rf $E2E/registry/* && install -d -o 65532 -g 65532 $E2E/registry/own $E2E/registry/source && sed "s#E2E#$E2E#" $YAML/own/volume.yaml | kubectl apply -f -`, story.Says("created")),
-		story.Run(`mkdir -p $E2E/cluster/node/certs.d/$SOURCE && cp $YAML/mirror/hosts.toml $E2E/cluster/node/certs.d/$SOURCE/`),
-		story.Run(`sed "s#E2E#$E2E#;s#IMAGE#$IMAGE#;s#PEERS#$PWD/bin/peers#" $YAML/mirror/source.yaml | kubectl apply -f -`, story.Says("deployment.apps/registry created")),
-		story.Run(`kubectl rollout status -n source deployment/registry --timeout=60s`, story.Says("successfully rolled out")),
+	{Title: "A private registry, and the operator with a registry and a mirror.", Steps: steps(mirrorSource("own", ""), []story.Step{
+		story.Run(sourceHosts),
 		story.Refused(installMirror+` --set registry.enabled=false`, story.Says("registry.enabled")),
-		story.Run(installMirror, story.Says("STATUS: deployed")).Within(4 * time.Minute),
+		story.Run(installMirror+` --wait --timeout 3m`, story.Says("STATUS: deployed")).Within(4 * time.Minute),
 		story.Until(`kubectl get pods -n nfo-system`, story.Lines(3, "1/1 Running")),
-		story.Until(images, story.Says("exporter")),
-		story.Until(`kubectl apply -f $YAML/mirror/store.yaml`, story.Omits("Error")),
-		story.Run(`kubectl wait -n source as/acme --for=condition=Ready --timeout=2m`, story.Says("condition met")).Within(3 * time.Minute),
-		story.Until(`kubectl wait -n nfo-system as/mirror --for=condition=Ready --timeout=2m`, story.Says("condition met")).Within(3 * time.Minute),
-	}},
+	}, mirrored())},
 	{Title: "A network function is applied, with two Secrets that are wrong before the right one: it starts from the source, and its images are mirrored.", Steps: []story.Step{
 		story.Run(function, story.Says("deployment.apps/upf created")),
 		story.Run(`kubectl rollout status -n ran deployment/upf --timeout=90s`, story.Says("successfully rolled out")).Within(2 * time.Minute),
@@ -57,53 +45,69 @@ var mirroring = []story.Chapter{
 		story.Run(`kubectl get artifacts -n ran -o jsonpath='{.items[*].status.credentialsSecretRef.name}'`, story.Says("right right right")),
 		story.Until(`kubectl get artifacts -n ran -o jsonpath='{.items[*].status.users[*].kind}'`, story.Says("Deployment Deployment Deployment")).Within(2 * time.Minute),
 	}},
-	{Title: "Its next pods pull from the mirror, also while the source is down, and nothing is left on the node.", Steps: []story.Step{
-		story.Run(`kubectl scale -n source deployment/registry --replicas=0 && kubectl wait -n source pods --all --for=delete --timeout=60s`, story.Says("scaled")),
-		story.Run(forget, story.Says("deleted")).Within(2 * time.Minute),
-		story.Until(pulled, story.Says(fromMirror+"init:1.0.0", fromMirror+"upf:1.0.0", fromMirror+"exporter@sha256:", "true true")).Within(2 * time.Minute),
+	{Title: "Static pods, pods of kube-system and those that opt out stay as they are, although the mirror has their image.", Steps: []story.Step{
+		story.Until(wanted, story.Says(fromMirror+"upf:1.0.0")),
+		story.Run(still),
+		story.Until(stillRuns, story.Says(source+"/acme/upf:1.0.0 Running")),
+		story.Run(`rm $E2E/cluster/node/manifests/static.yaml`),
+		story.Until(`kubectl get pods -n ran -l app=still 2>&1`, story.Says("No resources found")),
+		story.Run(inKubeSystem, story.Says("created")),
+		story.Until(`kubectl get artifacts -n kube-system`, story.Lines(1, "Present")),
+		story.Until(wantedInKubeSystem+` --labels=app=commissioning`, story.Says(fromMirror+"upf:1.0.0")),
+		story.Run(wantedInKubeSystem, story.Says(source+"/acme/upf:1.0.0"), story.Omits("127.0.0.1:7439")),
+		story.Run(`kubectl delete -n kube-system secret right && kubectl delete -n kube-system artifacts --all`, story.Lines(2, "deleted")),
+		story.Run(wanted+` --labels=nfo.dev/mirror=disabled`, story.Says(source+"/acme/upf:1.0.0"), story.Omits("127.0.0.1:7439")),
+		story.Run(ofVolume, story.Says(fromMirror+"upf:1.0.0")),
+	}},
+	{Title: "The function's next pods pull from the mirror, and so does an ephemeral container, also while the source is down, and nothing is left on the node.", Steps: steps([]story.Step{
+		story.Run(nextImage, story.Says("upf")),
+		story.Run(stopSource, story.Says("scaled")),
+	}, again(fromMirror+"init:1.0.0", fromMirror+"upf:1.0.0", fromMirror+"exporter@sha256:"), []story.Step{
 		story.Run(`kubectl get pods -n ran -o jsonpath='{.items[*].spec.imagePullSecrets[*].name}'`, story.Says("wrong-user wrong-password right")),
-		story.Run(`kubectl get pods -n kube-system -o jsonpath='{.items[*].spec.containers[*].image}'`, story.Omits("127.0.0.1:7439")),
-	}},
-	{Title: "The agent is killed, and with it every way to the mirror; the source is back: the pods start from the source.", Steps: []story.Step{
-		story.Run(`kubectl scale -n source deployment/registry --replicas=1 && kubectl rollout status -n source deployment/registry --timeout=60s`, story.Says("successfully rolled out")).Within(2 * time.Minute),
-		story.Run(`kubectl scale -n nfo-system deployment/nfo-registry --replicas=0 && kubectl patch -n nfo-system daemonset nfo-agent --type=merge -p '{"spec":{"template":{"spec":{"nodeSelector":{"nowhere":"x"}}}}}'`, story.Says("scaled", "patched")),
-		story.Until(`kubectl get pods -n nfo-system`, story.Lines(1, "1/1 Running"), story.Omits("nfo-agent", "nfo-registry")),
-		story.Run(forget, story.Says("deleted")).Within(2 * time.Minute),
-		story.Until(pulled, story.Says("true true"), story.Omits("127.0.0.1:7439")).Within(4 * time.Minute),
-		story.Run(`kubectl get events -n ran --field-selector reason=ImageFromSource`, story.Says("could not be pulled", "now pulls "+source+"/acme/upf:1.0.0")),
-	}},
-	{Title: "The manager is gone, too, and its webhook: the pods start.", Steps: []story.Step{
-		story.Run(`kubectl scale -n nfo-system deployment/nfo-manager --replicas=0 && kubectl wait -n nfo-system pods -l app.kubernetes.io/component=manager --for=delete --timeout=60s`, story.Says("scaled")),
-		story.Run(forget, story.Says("deleted")).Within(2 * time.Minute),
-		story.Until(pulled, story.Says(source+"/acme/upf:1.0.0", "true true"), story.Omits("127.0.0.1:7439")).Within(2 * time.Minute),
-		story.Run(`kubectl patch -n nfo-system daemonset nfo-agent --type=json -p '[{"op":"remove","path":"/spec/template/spec/nodeSelector/nowhere"}]'`, story.Says("patched")),
-		story.Run(`kubectl scale -n nfo-system deployment/nfo-manager deployment/nfo-registry --replicas=1`, story.Says("scaled")),
-		story.Until(`kubectl get pods -n nfo-system`, story.Lines(3, "1/1 Running")).Within(2 * time.Minute),
-		story.Until(`kubectl rollout restart -n ran deployment/upf && kubectl rollout status -n ran deployment/upf --timeout=60s && `+pulled, story.Says(fromMirror+"upf:1.0.0")).Within(3 * time.Minute),
-	}},
-	{Title: "An image that an old ReplicaSet would start again stays; what nothing uses any more goes with the next purge.", Steps: []story.Step{
-		story.Run(`kubectl scale -n ran deployment/upf --replicas=0`, story.Says("scaled")),
-		story.Run(`kubectl create job -n nfo-system kept --from=cronjob/mirror-purge && kubectl wait -n nfo-system job/kept --for=condition=Complete --timeout=120s`, story.Says("condition met")).Within(3 * time.Minute),
-		story.Run(`kubectl get artifacts -n ran`, story.Lines(3, "Present")),
-		story.Run(`kubectl delete -n ran deployment/upf --wait && kubectl wait -n ran pods --all --for=delete --timeout=60s`, story.Says("deleted")),
-		// Who uses what is read again soon after an Artifact was made, as here by hand.
-		story.Run(`kubectl apply -f - <<< '{"apiVersion": "nfo.dev/v1alpha1", "kind": "Artifact", "metadata": {"name": "in-advance", "namespace": "source"}, "spec": {"sourceArtifact": "10.96.0.50:5000/acme/upf:1.0.0"}}'`, story.Says("created")),
-		story.Until(`kubectl get artifacts -n ran -o jsonpath='{.items[*].status.unusedSince}' | wc -w`, story.Says("3")).Within(2 * time.Minute),
-		story.Run(`kubectl create job -n nfo-system gone --from=cronjob/mirror-purge && kubectl wait -n nfo-system job/gone --for=condition=Complete --timeout=120s`, story.Says("condition met")).Within(3 * time.Minute),
-		story.Until(`kubectl get artifacts -n ran 2>&1`, story.Says("No resources found")),
+		story.Run(debug),
+		story.Until(debugs, story.Says(fromMirror+"init:1.0.0", "running")),
+	})},
+	{Title: "A Deployment is upgraded. A purge without a grace leaves what its old ReplicaSet would start: it is rolled back while the source is down.", Steps: steps([]story.Step{
+		story.Run(startSource, story.Says("successfully rolled out")).Within(2 * time.Minute),
+		story.Run(`kubectl set image -n ran deployment/upf upf=$SOURCE/acme/upf:2.0.0`, story.Says("image updated")),
+		story.Run(`kubectl rollout status -n ran deployment/upf --timeout=90s`, story.Says("successfully rolled out")).Within(2 * time.Minute),
+		story.Until(`kubectl get artifacts -n ran`, story.Lines(4, "Present")).Within(2 * time.Minute),
+		purgeMirror("kept"),
+		story.Run(`kubectl get artifacts -n ran`, story.Lines(4, "Present")),
+		story.Run(stopSource, story.Says("scaled")),
+		story.Run(rolledBack, story.Says("rolled back")),
+	}, again(fromMirror+"upf:1.0.0"))},
+	{Title: "When the old ReplicaSet has gone, its image goes with the next purge, and the disk is freed.", Steps: []story.Step{
+		story.Until(`kubectl get configmap -n nfo-system nfo-registry-ca -o jsonpath='{.data.ca\.crt}' | tee $E2E/ca.crt`, story.Says("BEGIN CERTIFICATE")),
+		story.Run(used + ` | tee $E2E/full`),
+		story.Run(`kubectl patch -n ran deployment upf --type=merge -p '{"spec":{"revisionHistoryLimit":0}}'`, story.Says("patched")),
+		story.Until(`kubectl get replicasets -n ran`, story.Lines(1, "upf-")),
+		story.Run(readSoon, story.Says("created")),
+		story.Until(unusedImage, story.Lines(1, "acme/upf:2.0.0 20"), story.Lines(1, "Z")).Within(2 * time.Minute),
+		purgeMirror("gone"),
+		story.Until(`kubectl get artifacts -n ran -o jsonpath='{.items[*].spec.sourceArtifact}'`, story.Says("upf:1.0.0"), story.Omits("upf:2.0.0")),
 		story.Run(`kubectl get -n nfo-system as mirror -o jsonpath='{.status.lastPurge}'`, story.Says(`"outcome":"Succeeded"`)),
+		story.Until(ask+`collection --request POST && sleep 5 && `+used+` | tee $E2E/collected && [ $(cat $E2E/collected) -le $(($(cat $E2E/full) - 4)) ]`, story.Says(`"requested"`)).Within(3 * time.Minute),
+		story.Run(startSource, story.Says("successfully rolled out")).Within(2 * time.Minute),
 	}},
-	{Title: "The chart is uninstalled with pods that pull from the mirror: they run on, and restart.", Steps: []story.Step{
-		story.Run(function, story.Says("deployment.apps/upf created")),
-		story.Until(`kubectl get artifacts -n ran`, story.Lines(3, "Present")).Within(2 * time.Minute),
-		story.Run(forget, story.Says("deleted")).Within(2 * time.Minute),
-		story.Until(pulled, story.Says(fromMirror+"upf:1.0.0", "true true")).Within(2 * time.Minute),
+	{Title: "The registry is down, and the source needs a login, which no node offers to its agent: pods that cannot start get their own images back.", Steps: steps([]story.Step{
+		story.Run(noRegistry, story.Says("scaled")),
+	}, again(source+"/acme/upf:1.0.0"), []story.Step{
+		story.Run(`kubectl get events -n ran --field-selector reason=ImageFromSource`, story.Says("could not be pulled", "now pulls "+source+"/acme/upf:1.0.0")),
+		story.Run(`kubectl scale -n nfo-system deployment/nfo-registry --replicas=1`, story.Says("scaled")),
+		story.Until(`kubectl get pods -n nfo-system`, story.Lines(3, "1/1 Running")).Within(2 * time.Minute),
+	})},
+	{Title: "The chart is uninstalled with pods that pull from the mirror: they run on, and restart.", Steps: steps(again(fromMirror+"upf:1.0.0"), []story.Step{
 		story.Run(`helm uninstall nfo --namespace nfo-system --wait --timeout 8m`, story.Says("uninstalled")).Within(9 * time.Minute),
 		story.Run(`kubectl get mutatingwebhookconfigurations -o name`, story.Omits("nfo")),
 		story.Run(`kubectl get pods -n ran`, story.Lines(1, "3/3 Running")),
-		story.Run(forget, story.Says("deleted")).Within(2 * time.Minute),
-		story.Until(pulled, story.Says(source+"/acme/upf:1.0.0", "true true"), story.Omits("127.0.0.1:7439")).Within(2 * time.Minute),
+	}, again(source+"/acme/upf:1.0.0"), mirrorGone("own"))},
+}
+
+// mirrorGone removes what is left of a story with a volume of a class.
+func mirrorGone(class string) []story.Step {
+	return []story.Step{
 		story.Run(`kubectl delete namespace ran source --timeout=120s`, story.Says("deleted")).Within(3 * time.Minute),
-		story.Run(`kubectl delete -n nfo-system pvc nfo-registry && kubectl delete pv own`, story.Lines(2, "deleted")),
-	}},
+		story.Run(`kubectl delete -n nfo-system pvc nfo-registry && kubectl delete pv `+class, story.Lines(2, "deleted")),
+	}
 }

@@ -233,7 +233,7 @@ func (e *Environment) bindScope(ctx context.Context) error {
 // bindMirror lets the manager do what a mirror needs, as the chart does with mirror.enabled.
 func (e *Environment) bindMirror(ctx context.Context) error {
 	var failed []error
-	for _, role := range []string{"nfo-mirror", "nfo-mirror-namespaces"} {
+	for _, role := range []string{"nfo-mirror", "nfo-mirror-namespaces", "nfo-mirror-agents"} {
 		b := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: role}}
 		b.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role}
 		b.Subjects = []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: ManagerUser}}

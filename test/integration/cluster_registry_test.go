@@ -49,13 +49,17 @@ func newClusterScene(t *testing.T) *scene {
 }
 
 // newShippedScene is one whose registry is all of what `nfo registry` serves, from a folder.
-func newShippedScene(t *testing.T, dir string) *scene {
+func newShippedScene(t *testing.T, dir string, change ...func(*serve.Options)) *scene {
 	t.Helper()
 	v, err := volume.Open(dir, volume.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	shipped, err := serve.New(t.Context(), serve.Options{Volume: v, Access: newAccess(t), Collection: collecting.Options{Dwell: time.Millisecond}})
+	o := serve.Options{Volume: v, Access: newAccess(t), Collection: collecting.Options{Dwell: time.Millisecond}}
+	for _, c := range change {
+		c(&o)
+	}
+	shipped, err := serve.New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

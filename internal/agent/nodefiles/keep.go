@@ -5,16 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// interval is how often the files are looked at.
-const interval = time.Minute
+// interval is how often the files are looked at, and retry how soon again after a failure, such as while the certificates
+// have not been issued yet.
+const (
+	interval = time.Minute
+	retry    = 5 * time.Second
+)
+
+var errUnwritten = errors.New("the files of the node, by which its container runtime reaches the registry, are not written yet")
 
 // Keeper keeps the files of a node.
 type Keeper struct {
@@ -23,6 +31,9 @@ type Keeper struct {
 	unread  *prometheus.GaugeVec
 	// said is what was logged last, so that it is not said every minute.
 	said string
+	// failed is whether the last pass has failed, and written whether one has written all files.
+	failed  bool
+	written atomic.Bool
 }
 
 // NewKeeper makes a keeper of what options returns, which is asked each time.
@@ -39,11 +50,23 @@ func (k *Keeper) Describe(to chan<- *prometheus.Desc) { k.unread.Describe(to) }
 // Collect is of prometheus.Collector.
 func (k *Keeper) Collect(to chan<- prometheus.Metric) { k.unread.Collect(to) }
 
+// Ready is an error until all files have been written once. What was written serves on while it cannot be written anew.
+func (k *Keeper) Ready(*http.Request) error {
+	if !k.written.Load() {
+		return errUnwritten
+	}
+	return nil
+}
+
 // Run makes the files as they should be, every minute, until ctx ends. With cleanUp it removes them then.
 func (k *Keeper) Run(ctx context.Context, cleanUp bool) error {
 	for {
 		k.Pass()
-		timer := time.NewTimer(interval)
+		pause := interval
+		if k.failed {
+			pause = retry
+		}
+		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 			continue
@@ -66,6 +89,9 @@ func (k *Keeper) Pass() {
 	var report Report
 	if err == nil {
 		report, err = Apply(o)
+	}
+	if k.failed = err != nil; err == nil && len(report.Foreign) == 0 {
+		k.written.Store(true)
 	}
 	var wrong []string
 	unread := ""

@@ -54,12 +54,48 @@ func TestKeeperWithoutCertificates(t *testing.T) {
 	t.Parallel()
 	o := Options{Containerd: t.TempDir(), Service: "10.96.0.50"}
 	write(t, o.Containerd, map[string]string{"certs.d/10.96.0.50/ca.crt": Header + "before"})
-	k := NewKeeper(func() (Options, error) { return o, errors.New("no certificates yet") }, slog.New(slog.DiscardHandler))
+	missing := errors.New("no certificates yet")
+	k := NewKeeper(func() (Options, error) { return o, missing }, slog.New(slog.DiscardHandler))
 	k.Pass()
 	if all := tree(t, o.Containerd); len(all) != 1 || testutil.ToFloat64(k.unread.WithLabelValues("failed")) != 1 {
 		t.Errorf("%v", all)
 	}
+	if k.Ready(nil) == nil {
+		t.Error("the agent is ready, and the runtime cannot reach the registry")
+	}
+	o.Authorities, o.Certificate, o.Key = []byte("a"), []byte("c"), []byte("k")
+	for _, missing = range []error{nil, errors.New("no certificates any more")} {
+		if k.Pass(); k.Ready(nil) != nil {
+			t.Errorf("the files are written, and the agent is not ready: %v", missing)
+		}
+	}
 	if err := o.ReadFiles(filepath.Join(o.Containerd, "missing"), "", ""); err == nil {
 		t.Error("it reads a file that is missing")
 	}
+}
+
+// Certificates that are issued later are not waited for as long as files are looked at.
+func TestKeeperTriesAgainSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := Options{Containerd: t.TempDir(), Service: "10.96.0.50", Authorities: []byte("a"), Certificate: []byte("c"), Key: []byte("k")}
+		began := time.Now()
+		k := NewKeeper(func() (Options, error) {
+			if time.Since(began) < retry {
+				return o, errors.New("no certificates yet")
+			}
+			return o, nil
+		}, slog.New(slog.DiscardHandler))
+		ctx, end := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- k.Run(ctx, false) }()
+		time.Sleep(retry) //nolint:forbidigo // in a bubble
+		synctest.Wait()
+		if err := k.Ready(nil); err != nil {
+			t.Error(err)
+		}
+		end()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -26,6 +26,8 @@ type facts struct {
 	rules rewrite.Rules
 	// selected: the workloads of the namespace are mirrored.
 	selected bool
+	// unreachable: no node has an agent that is ready, from which it could pull.
+	unreachable bool
 	// state is what the mirror has of an image for the namespace.
 	state func(rewrite.Image) v1alpha1.MirrorState
 	// now is the API server's time, by which repairs are noted.
@@ -64,7 +66,7 @@ func decide(s stuck, f facts) decision {
 		maps.Copy(whys, others)
 		d.reason = v1alpha1.ReasonImageFromSource
 		d.changes = d.pod.Restore(f.rules.Address(), func(p rewrite.Place) bool { return whys[p.String()] != "" })
-	} else if f.selected {
+	} else if f.selected && !f.unreachable {
 		d.reason = v1alpha1.ReasonImageFromMirror
 		d.changes = d.pod.Rewrite(f.rules, func(i rewrite.Image) bool { return f.state(i) == v1alpha1.MirrorPresent }, s.waits)
 		d.changes = present(d.changes, f)

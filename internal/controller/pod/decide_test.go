@@ -44,6 +44,7 @@ func TestDecide(t *testing.T) {
 		annotations map[string]string
 		rules       rewrite.Rules
 		unselected  bool
+		unreachable bool
 		state       v1alpha1.MirrorState
 		failing     time.Duration
 		to          string // the image, "" for no change
@@ -51,6 +52,7 @@ func TestDecide(t *testing.T) {
 		wanted      int
 	}{
 		{reason: "missed by the webhook, and the mirror has it", image: own, rules: rules(""), state: present, to: atMirror, repairs: "1 2026-01-31T12:00:00Z"},
+		{reason: "missed, and no agent is ready to give it", image: own, rules: rules(""), unreachable: true, state: present},
 		{reason: "missed, and the mirror has not got it", image: own, rules: rules(""), state: v1alpha1.MirrorCopying},
 		{reason: "missed, and nobody has asked for it", image: own, rules: rules(""), state: absent, wanted: 1},
 		{reason: "missed, with Always: a copy is waited for where the pod is", image: own, rules: rules(v1alpha1.RewriteAlways), state: v1alpha1.MirrorCopying},
@@ -76,7 +78,7 @@ func TestDecide(t *testing.T) {
 		t.Run(tt.reason, func(t *testing.T) {
 			t.Parallel()
 			d := decide(aStuck(tt.image, tt.annotations), facts{
-				rules: tt.rules, selected: !tt.unselected && tt.rules.Mirrors(rewrite.Image{Host: "r.example"}), now: now, failing: tt.failing,
+				rules: tt.rules, selected: !tt.unselected && tt.rules.Mirrors(rewrite.Image{Host: "r.example"}), unreachable: tt.unreachable, now: now, failing: tt.failing,
 				state: func(rewrite.Image) v1alpha1.MirrorState { return tt.state },
 			})
 			got := ""

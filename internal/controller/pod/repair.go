@@ -211,7 +211,7 @@ func (r *Repairer) repair(ctx context.Context, rules rewrite.Rules, s stuck) (bo
 		return false, err
 	}
 	var unread error
-	d := decide(s, facts{rules: rules, selected: selected && err == nil, now: r.o.Now(), failing: r.o.Clock.Since(s.since), state: func(i rewrite.Image) v1alpha1.MirrorState {
+	d := decide(s, facts{rules: rules, selected: selected && err == nil, now: r.o.Now(), failing: r.o.Clock.Since(s.since), unreachable: r.o.Facts.Agents.None(), state: func(i rewrite.Image) v1alpha1.MirrorState {
 		state, err := r.o.Facts.State(ctx, s.namespace, i)
 		unread = errors.Join(unread, err)
 		return state

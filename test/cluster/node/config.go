@@ -15,7 +15,7 @@ var configs embed.FS
 
 // Where the configuration files are, in the node's folder, by template.
 var configPaths = map[string]string{
-	"containerd.toml": "config/containerd.toml",
+	"containerd.toml": "etc/containerd/config.toml", // where its folder is expected, with the registries in certs.d
 	"kubelet.yaml":    "config/kubelet.yaml",
 	"resolv.conf":     "config/resolv.conf",
 	"cni.conflist":    "config/cni/10-node.conflist",
@@ -28,6 +28,9 @@ type Files struct {
 
 // WriteConfig writes the configuration of containerd, its network plugins and the kubelet.
 func (n *Node) WriteConfig(f Files) error {
+	if err := os.MkdirAll(n.Path("manifests"), 0o700); err != nil { // of static pods: the kubelet watches what is there
+		return fmt.Errorf("making the folder of static pods: %w", err)
+	}
 	for name, path := range configPaths {
 		text, err := n.render(name, f)
 		if err != nil {

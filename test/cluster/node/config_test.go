@@ -39,6 +39,7 @@ func TestKubeletConfig(t *testing.T) {
 		c.TLSPrivateKeyFile:                odd + "/k.key",
 		c.Authentication.X509.ClientCAFile: odd + "/ca.crt",
 		c.PodLogsDir:                       odd + "/node/pod-logs",
+		c.StaticPodPath:                    odd + "/node/manifests",
 		c.CgroupRoot:                       "/nfo-node",
 		c.Address:                          Address,
 	} {
@@ -91,6 +92,7 @@ func TestRuntimeConfig(t *testing.T) {
 		`Root = "/srv/my \"tests\": #1/node/containerd/runc"`,
 		`path = "/srv/my \"tests\": #1/node/containerd/opt"`,
 		`conf_dir = "/srv/my \"tests\": #1/node/config/cni"`,
+		`config_path = "/srv/my \"tests\": #1/node/etc/containerd/certs.d"`,
 		`sandbox_image = "` + PauseImage + `"`,
 		"netns_mounts_under_state_dir = true",
 	} {
