@@ -106,7 +106,8 @@ func (w *clusterWorld) indexByDigest(name, of string) {
 func TestAnOverwrittenDigestGoesAfterItsGrace(t *testing.T) {
 	t.Parallel()
 	w := newUntaggedWorld(t)
-	report := w.purges()
+	report, err := Run(t.Context(), w.config(0)) // nothing collects yet
+	w.must(err)
 	if got := w.verdict(report, "overwritten"); got != "" || len(w.foundTombstones()) != 0 {
 		t.Errorf("it may still be a part of a push, and is %q", got)
 	}

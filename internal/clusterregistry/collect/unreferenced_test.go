@@ -133,7 +133,7 @@ func TestADeletionThatWasAskedForIsDone(t *testing.T) {
 		t.Errorf("it deleted %+v", r.Deleted)
 	}
 	x.must("asked for", kept, gone)
-	if left := x.requests(); left != nil {
+	if left := x.requests(); len(left) > 0 {
 		t.Errorf("the requests are not forgotten: %v", left)
 	}
 }
@@ -167,7 +167,7 @@ func TestR2ADeletionThatWasAskedForDoesNotTakeWhatIsUsed(t *testing.T) {
 		tt.use(x, one)
 		x.collect(quick)
 		x.must(tt.reason, x.files("a", "1", one), nil)
-		if left := x.requests(); left != nil {
+		if left := x.requests(); len(left) > 0 {
 			t.Errorf("%s: the request is not forgotten: %v", tt.reason, left)
 		}
 		x.age()
@@ -186,7 +186,7 @@ func TestADeletionIsNotTakenFor(t *testing.T) {
 	if err := x.unreferenced().Delete("a", digest.FromString("nothing")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("what is not there: %v", err)
 	}
-	if left := x.requests(); left != nil {
+	if left := x.requests(); len(left) > 0 {
 		t.Errorf("requests are left: %v", left)
 	}
 }
