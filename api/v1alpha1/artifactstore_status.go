@@ -31,7 +31,7 @@ type RegistryCapabilities struct {
 // beyond it as seen for the first time.
 const MaxUnresolved = 256
 
-// MaxUnneeded is how many tags that nothing needs the mirror's store remembers. A purge finds the others again.
+// MaxUnneeded is how many tags and digests that nothing needs the mirror's store remembers. A purge finds the others again.
 const MaxUnneeded = 1024
 
 // MaxAddresses is how many addresses of its registry a store remembers.
@@ -141,8 +141,8 @@ type ArtifactStoreStatus struct {
 	// +optional
 	Artifacts *ArtifactCounts `json:"artifacts,omitempty"`
 
-	// Tags in the mirror that no Artifact names and no workload uses, such as after the deletion of a namespace, and since
-	// when purges have seen that; at most 1024. The first purge after the grace period removes them. Set for the mirror's
+	// Tags and digests in the mirror that no Artifact names and no workload uses, such as after the deletion of a namespace,
+	// and since when purges have seen that; at most 1024. The first purge after the grace period removes them. Set for the mirror's
 	// store alone.
 	// +optional
 	// +listType=map

@@ -82,7 +82,7 @@ Exit codes:
 	f.Var(byteCount{&cfg.Guard.MinFree}, "min-free", "what must stay free of the volume, a twentieth of it at most")
 	cfg.Guard.MinFree = 1 << 30
 	f.DurationVar(&cfg.Collection.Grace, "grace", storage.DefaultGrace, "how long what was pushed is kept with nothing that names it; at least 1m, and longer than any push takes after its first blob")
-	f.BoolVar(&cfg.Collection.Untagged, "collect-untagged", false, "collect manifests that no tag and no index names; default: they stay until they are deleted by digest")
+	f.BoolVar(&cfg.Collection.Untagged, "collect-untagged", false, "collect manifests that no tag and no index names; default: they stay until a purge deletes them, or somebody by digest")
 	f.DurationVar(&cfg.Scrub.Period, "scrub-period", 30*24*time.Hour, "how long reading all content again takes, to find what has become corrupt; below 0: never")
 	f.Int64Var(&cfg.Scrub.BytesPerSecond, "scrub-bytes-per-second", 20<<20, "bytes that this reads a second at most; 0 for no bound but the period")
 	f.DurationVar(&cfg.stale, "stale", -1, "how old what one host sees of the folder can be; default: by its file system and mount options")

@@ -29,8 +29,8 @@
 //
 //   - C0 gives back what other cycles have hidden. It deletes from another's trash only a file whose place was taken
 //     when it gave the file back.
-//   - C1 marks. Roots are tags, revisions (the young ones, or all of them) and young layer links. Other revisions, layer
-//     links and blobs are candidates if they are not young.
+//   - C1 marks. Roots are tags, revisions (the young ones, or all but those whose deletion was asked for) and young
+//     layer links. Other revisions, layer links and blobs are candidates if they are not young.
 //   - C2 hides each candidate once, by a rename into its trash, and then reads its age. It gives back a young one at once.
 //   - C3 waits until every replica sees what it has hidden.
 //   - C4 marks again. Roots are tags, every present revision, and young layer links. A file that another cycle has

@@ -65,17 +65,17 @@ func newClusterWorld(t *testing.T, change func(*v1alpha1.ArtifactStore)) *cluste
 // collects makes the registry collect when it is asked, and all that is in it old enough.
 func (w *clusterWorld) collects() {
 	w.t.Helper()
-	then := time.Now().Add(-48 * time.Hour)
-	w.must(fs.WalkDir(os.DirFS(w.dir), ".", func(name string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		return os.Chtimes(filepath.Join(w.dir, name), then, then)
-	}))
+	w.age()
 	ctx, stop := context.WithCancel(w.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- w.registry.Run(ctx) }()
 	w.t.Cleanup(func() { stop(); w.must(<-ended) })
+}
+
+// age makes all that is in the registry two days old.
+func (w *clusterWorld) age() {
+	w.t.Helper()
+	age(w.t, w.dir)
 }
 
 func (w *clusterWorld) config(wait time.Duration) Config {

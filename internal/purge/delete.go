@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/failure"
 	"github.com/nfo-operator/nfo/internal/registry/wire"
@@ -131,6 +132,8 @@ func (v *visit) deleteOne(ctx context.Context, ev *evidence, verdict Verdict) (a
 	case errors.Is(err, registry.ErrNotFound) && !attempted: // it was there a moment ago
 		verdict.Delete, verdict.Missing, verdict.Reason, verdict.Message = false, true, Unsettled, "the registry says that it does not exist, and had it a moment ago"
 	case errors.Is(err, registry.ErrNotFound):
+	case errors.Is(err, registry.ErrProtected) && v.found(verdict.Digest):
+		verdict.keep(GracePeriod, pushedAgain)
 	case errors.Is(err, registry.ErrDenied):
 		// What it is made of must stay with it; others need not.
 		v.keepParts(ev, verdict.Digest, err)
@@ -172,6 +175,9 @@ func (v *visit) deleteDigest(ctx context.Context, ev *evidence, d digest.Digest)
 	until, _ := ctx.Deadline()
 	answered, cancel := context.WithTimeout(wire.BeginBefore(context.WithoutCancel(ctx), until), answerTimeout)
 	defer cancel()
+	if v.found(d) {
+		return v.registry.DeleteUnreferenced(answered, v.key, v.repository, d)
+	}
 	err = v.registry.Delete(answered, v.repository, d)
 	if errors.Is(err, registry.ErrUnavailable) && !errors.Is(err, registry.ErrNotSent) && failure.RetryAfter(err) == 0 {
 		v.mu.Lock()
@@ -182,6 +188,12 @@ func (v *visit) deleteDigest(ctx context.Context, ev *evidence, d digest.Digest)
 		return nil // some registries delete a digest with its last tag
 	}
 	return err
+}
+
+// found reports whether a digest was found in the cluster's own registry, which deletes it in a collection: that looks
+// whether something was pushed meanwhile that needs the digest, also by digest, which no tag shows.
+func (v *visit) found(d digest.Digest) bool {
+	return v.plan[target{v.repository, d}].Reason == Reason(v1alpha1.CauseFound) && v.readings[v.repository].unreferenced[d]
 }
 
 // linger waits for deletions that were not answered. While it does, the claims stand: what is

@@ -71,6 +71,11 @@
 // Decision: what is found without a tag, where a registry lists it, first gets a tombstone. So it
 // has a grace that began when we saw it, not when somebody pushed it, and one path to its end.
 //
+// Decision: what is found in the cluster's own registry is deleted by a collection, which the purge asks for. It looks once
+// more whether anything in the registry references the digest, also a manifest that was pushed by digest, which no tag
+// shows. What is used by then for another reason is pushed again, so that the request no longer counts. Rejected: to delete
+// it as any other digest, because an index that somebody pushes by digest at that moment would lose a child.
+//
 // Decision: a purge by hand acts as the store's own account, because the policy nfo-tombstones lets only that, the
 // manager, and who restores a backup of all namespaces write tombstones. Rejected: to let the users of a
 // namespace write them, because a forged tombstone could then make a purge delete what is used.

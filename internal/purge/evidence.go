@@ -56,6 +56,7 @@ func (v *visit) evidence(ctx context.Context) (*evidence, error) {
 	case err != nil:
 		return nil, err
 	}
+	r.unreferenced = v.readings[v.repository].unreferenced // the registry looks once more when it deletes
 	v.latest = &evidence{begun: c.begun, graph: r.graph, verdicts: map[digest.Digest]Verdict{}}
 	for _, verdict := range c.planRepository(v.repository, r) {
 		v.latest.verdicts[verdict.Digest] = verdict

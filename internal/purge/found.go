@@ -20,6 +20,53 @@ import (
 // maxFound bounds the entries of one tombstone of what was found, as the API does.
 const maxFound = 1024
 
+// unreferenced asks the cluster's own registry what nothing in it references, by repository. It is nil where that is not
+// known: for other registries, and for a registry that keeps its content elsewhere than on a volume.
+func (r *reader) unreferenced(ctx context.Context, store *v1alpha1.ArtifactStore) (map[string][]digest.Digest, error) {
+	if !store.InClusterRegistry() {
+		return nil, nil
+	}
+	var all []registry.Unreferenced
+	err := r.slot(ctx, func() (err error) {
+		all, err = r.from.Unreferenced(ctx, client.ObjectKeyFromObject(store))
+		return err
+	})
+	if errors.Is(err, registry.ErrUnsupported) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	found := map[string][]digest.Digest{}
+	for _, m := range all {
+		found[m.Repository] = append(found[m.Repository], m.Digest)
+	}
+	return found, nil
+}
+
+// confirm keeps what was found in the cluster's own registry, and what goes with it, unless the registry says now that
+// nothing in it references the digest, and that nobody has pushed it again. A tag of a satellite references nothing.
+func (v *Verdict) confirm(r reading) {
+	switch {
+	case r.unreferenced == nil:
+		v.keep(Unreadable, "the registry did not say whether something in it needs it")
+	case !r.unreferenced[v.Digest] && len(r.graph.TagsThatFollow(v.Digest)) == 0:
+		v.keep(GracePeriod, pushedAgain)
+	}
+}
+
+// pushedAgain says why what was found is kept.
+const pushedAgain = "it was pushed again, or what was pushed needs it; if the registry lists it later, another grace begins"
+
+// setOf is a set, and not nil.
+func setOf(ds []digest.Digest) map[digest.Digest]bool {
+	set := make(map[digest.Digest]bool, len(ds))
+	for _, d := range ds {
+		set[d] = true
+	}
+	return set
+}
+
 // list asks a registry that has a list of its own which digests have no tag, and which it will not
 // delete. A login that may not read the list is as good as none.
 func (r *reader) list(ctx context.Context, repository string) (untagged, locked []digest.Digest, err error) {
@@ -132,12 +179,16 @@ func (s *sweeper) begin(ctx context.Context, t *v1alpha1.Tombstone) error {
 	return client.IgnoreNotFound(s.api.Status().Update(ctx, t))
 }
 
-// backInUse reports whether what was found without a tag has a use again: a later loss of it is
+// backInUse reports whether what was found without a tag has a use again, or was pushed again: a later loss of it is
 // another one, with a grace of its own.
 func (s *sweeper) backInUse(e entry) bool {
 	r, read := s.readings[e.Repository]
 	if e.tombstone.Spec.Cause != v1alpha1.CauseFound || !read || r.err != nil {
 		return false
+	}
+	// The last digest is the one that was found, the others are its parts.
+	if n := len(e.valid); r.unreferenced != nil && n > 0 && !r.unreferenced[e.valid[n-1]] && !r.missing[e.valid[n-1]] {
+		return true
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

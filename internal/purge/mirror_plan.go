@@ -19,11 +19,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/graph"
 )
 
-// mirrorItem is a candidate: an Artifact or, where that has none, a tag that no Artifact names.
+// mirrorItem is a candidate: an Artifact, or a tag or digest that no Artifact names.
 type mirrorItem struct {
 	mirroredImage
 	path string
-	// tag, of one without an Artifact, and since when purges have seen it so.
+	// tag, of one without an Artifact, "" for a digest, and since when purges have seen it so.
 	tag   string
 	since time.Time
 	Verdict
@@ -31,10 +31,16 @@ type mirrorItem struct {
 
 func (i *mirrorItem) orphan() bool { return i.mirroredImage.Artifact == nil }
 
+// loose reports whether the candidate is a digest that no tag and no Artifact names.
+func (i *mirrorItem) loose() bool { return i.orphan() && i.tag == "" }
+
+// name is the tag or digest of one without an Artifact.
+func (i *mirrorItem) name() string { return cmp.Or(i.tag, i.Digest.String()) }
+
 // id is what tells items apart.
 func (i *mirrorItem) id() string {
 	if i.orphan() {
-		return i.Repository + ":" + i.tag
+		return i.Repository + ":" + i.name()
 	}
 	return string(i.UID)
 }
@@ -45,7 +51,9 @@ type mirrorPlan struct {
 	reader   *reader
 	items    []*mirrorItem // by namespace and name, then those without an Artifact
 	readings map[string]reading
-	usage    usage
+	// unreferenced is what nothing in the registry references, by repository.
+	unreferenced map[string][]digest.Digest
+	usage        usage
 	// deleted are the digests that have gone.
 	deleted map[target]bool
 	// err says what could not be read or removed.
@@ -69,14 +77,18 @@ func (cfg Config) planMirror(ctx context.Context, c cluster, reg Registry) (*mir
 	if err != nil {
 		return nil, err
 	}
-	// After the tags: who pushed one of them has an Artifact by now.
-	if p.seen, err = cfg.readMirror(ctx, c, slices.Collect(maps.Keys(tags))); err != nil {
+	if p.unreferenced, err = p.reader.unreferenced(ctx, c.store); err != nil {
+		p.err = err
+	}
+	// After the tags and digests: who pushed one of them has an Artifact by now.
+	if p.seen, err = cfg.readMirror(ctx, c, p.places(tags)); err != nil {
 		return nil, err
 	}
 	for _, a := range p.seen.artifacts {
 		p.items = append(p.items, &mirrorItem{mirroredImage: a, path: a.image.Path(), Verdict: p.seen.judge(a)})
 	}
 	p.orphans(tags)
+	p.findLoose(ctx)
 	p.study(ctx)
 	p.usage = cfg.measure(ctx, p.reached(), p.reader, p.readings)
 	p.ration()
@@ -109,33 +121,36 @@ func (p *mirrorPlan) tags(ctx context.Context, repositories []string) (map[strin
 	return all, g.Wait()
 }
 
-// orphans makes items of the tags that no Artifact and no use names. Their grace begins when a purge sees them first.
+// orphans makes items of the tags that no Artifact and no use names.
 func (p *mirrorPlan) orphans(tags map[string][]string) {
-	store, now := p.seen.store, p.seen.now
-	since := map[[2]string]time.Time{}
-	for _, u := range store.Status.Unneeded {
-		since[[2]string{u.Repository, u.TagOrDigest}] = u.Since.Time
-	}
 	for _, path := range slices.Sorted(maps.Keys(tags)) {
 		for _, tag := range tags[path] {
 			if _, satellite := graph.SatelliteOf(tag); satellite || p.seen.tagged(path, tag, nil) {
 				continue
 			}
-			i := &mirrorItem{path: path, tag: tag, since: now, Verdict: Verdict{Repository: v1alpha1.MirrorPrefix + "/" + path, Image: path + ":" + tag}}
-			if at, before := since[[2]string{i.Repository, tag}]; before {
-				i.since = at
-			}
-			// A purge that sees it first keeps it also where there is no grace: its Artifact may just not exist yet.
-			until := i.since.Add(max(store.Spec.Purge.GracePeriod.Duration, minAbsence))
-			if now.Before(until) {
-				i.keep(GracePeriod, fmt.Sprintf("no Artifact names the tag %s since %s, and it stays until %s", tag, rfc3339(i.since), rfc3339(until)))
-			} else {
-				i.Delete, i.Reason, i.UntaggedAt = true, Unneeded, i.since
-				i.Message = fmt.Sprintf("no Artifact names the tag %s, and no workload uses it, since %s", tag, rfc3339(i.since))
-			}
-			p.items = append(p.items, i)
+			p.orphan(&mirrorItem{path: path, tag: tag, Verdict: Verdict{Repository: v1alpha1.MirrorPrefix + "/" + path, Image: path + ":" + tag}}, "tag")
 		}
 	}
+}
+
+// orphan adds an item that no Artifact names. Its grace begins when a purge sees it first.
+func (p *mirrorPlan) orphan(i *mirrorItem, kind string) {
+	store, now := p.seen.store, p.seen.now
+	i.since = now
+	for _, u := range store.Status.Unneeded {
+		if u.Repository == i.Repository && u.TagOrDigest == i.name() {
+			i.since = u.Since.Time
+		}
+	}
+	// A purge that sees it first keeps it also where there is no grace: its Artifact may just not exist yet.
+	until := i.since.Add(max(store.Spec.Purge.GracePeriod.Duration, minAbsence))
+	if now.Before(until) {
+		i.keep(GracePeriod, fmt.Sprintf("no Artifact names the %s %s since %s, and it stays until %s", kind, i.name(), rfc3339(i.since), rfc3339(until)))
+	} else {
+		i.Delete, i.Reason, i.UntaggedAt = true, Unneeded, i.since
+		i.Message = fmt.Sprintf("no Artifact names the %s %s, and no workload uses it, since %s", kind, i.name(), rfc3339(i.since))
+	}
+	p.items = append(p.items, i)
 }
 
 // study reads the repositories in which something may go.
@@ -151,7 +166,7 @@ func (p *mirrorPlan) study(ctx context.Context) {
 	g.SetLimit(cap(p.reader.slots))
 	for repository, items := range byRepository {
 		g.Go(func() error {
-			r := p.reader.read(ctx, repository, p.seen.starts(pathOf(repository)))
+			r := p.reader.read(ctx, repository, slices.Concat(p.seen.starts(pathOf(repository)), p.unreferenced[repository]))
 			mu.Lock()
 			defer mu.Unlock()
 			p.readings[repository] = r
@@ -189,11 +204,16 @@ func (m *mirrored) starts(path string) []digest.Digest {
 func (p *mirrorPlan) reached() cluster {
 	c := p.seen.cluster
 	c.recorded, c.entries = map[string][]graph.Root{}, nil
-	for path := range p.seen.named {
-		repository := v1alpha1.MirrorPrefix + "/" + path
-		for _, d := range p.seen.starts(path) {
+	add := func(repository string, ds []digest.Digest) {
+		for _, d := range ds {
 			c.recorded[repository] = append(c.recorded[repository], graph.Root{Digest: d})
 		}
+	}
+	for path := range p.seen.named {
+		add(v1alpha1.MirrorPrefix+"/"+path, p.seen.starts(path))
+	}
+	for repository, ds := range p.unreferenced {
+		add(repository, ds)
 	}
 	return c
 }
@@ -221,7 +241,10 @@ func (m *mirrored) leaving(r reading, path string, items []*mirrorItem) (own []d
 	out := ids(items)
 	for _, i := range items {
 		tag := i.tag
-		if !i.orphan() {
+		switch {
+		case i.loose():
+			own = append(own, i.Digest)
+		case !i.orphan():
 			var digests []string
 			_, tag, digests = i.image.Named(i.Status.Digest)
 			for _, d := range digests {
@@ -320,12 +343,19 @@ func (p *mirrorPlan) conclude(r *Report, store *v1alpha1.ArtifactStore) error {
 	return r.end(store, p.usage, all, p.err)
 }
 
-// unneeded are the tags that nothing needs and that are still there, those first that have been so longest.
+// unneeded are the tags and digests that nothing needs and that are still there, those first that have been so longest.
 func (p *mirrorPlan) unneeded() []v1alpha1.UnresolvedReference {
 	var all []v1alpha1.UnresolvedReference
 	for _, i := range p.items {
 		if i.orphan() && !i.Delete && i.Reason != InUse {
-			all = append(all, v1alpha1.UnresolvedReference{Repository: i.Repository, TagOrDigest: i.tag, Since: metav1.NewTime(i.since)})
+			all = append(all, v1alpha1.UnresolvedReference{Repository: i.Repository, TagOrDigest: i.name(), Since: metav1.NewTime(i.since)})
+		}
+	}
+	if p.unreferenced == nil { // the registry did not say: the graces of digests go on
+		for _, u := range p.seen.store.Status.Unneeded {
+			if digest.Digest(u.TagOrDigest).Validate() == nil {
+				all = append(all, u)
+			}
 		}
 	}
 	slices.SortStableFunc(all, func(a, b v1alpha1.UnresolvedReference) int { return a.Since.Compare(b.Since.Time) })

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -61,6 +62,8 @@ type visited struct {
 	// gone are the image manifests that were deleted, in layers, parents first, and tags where tags were that went.
 	gone [][]registry.Manifest
 	tags map[string]string
+	// asked are the digests that the registry deletes in a collection.
+	asked map[digest.Digest]bool
 }
 
 // run removes wave after wave, and gives back what a purge that died has claimed and that stays.
@@ -119,8 +122,8 @@ func (s *mirrorSweep) wave(ctx context.Context, items []*mirrorItem) error {
 // again judges an item by what was read after it was claimed, and reports whether it still goes.
 func (s *mirrorSweep) again(now *mirrored, i *mirrorItem) bool {
 	if i.orphan() {
-		if now.tagged(i.path, i.tag, nil) {
-			i.keep(InUse, "an Artifact or a workload names the tag again")
+		if i.loose() && slices.Contains(now.starts(i.path), i.Digest) || !i.loose() && now.tagged(i.path, i.tag, nil) {
+			i.keep(InUse, "an Artifact or a workload names it again")
 		}
 		return i.Delete
 	}

@@ -39,11 +39,13 @@ func (s *mirrorSweep) visit(ctx context.Context, now *mirrored, v *visited) erro
 }
 
 func (s *mirrorSweep) removeFrom(ctx context.Context, now *mirrored, v *visited) error {
-	r := s.plan.reader.read(ctx, v.repository, now.starts(v.path))
+	r := s.plan.reader.read(ctx, v.repository, slices.Concat(now.starts(v.path), s.plan.unreferenced[v.repository]))
 	if r.err != nil {
 		return fmt.Errorf("reading %s: %w", v.repository, r.err)
 	}
 	ds, tags := now.going(r, v.path, v.items)
+	v.asked = s.asked(now, r, v, ds)
+	v.keepUsed(r, ds)
 	for _, tag := range tags {
 		v.tags[tag] = r.graph.Target(tag).String() // before it: what was removed may not be known to be
 		if err := s.registry.Untag(ctx, v.repository, tag); err != nil {
@@ -80,10 +82,14 @@ func (s *mirrorSweep) deleteOne(ctx context.Context, v *visited, d digest.Digest
 	if err != nil {
 		return err
 	}
-	if err := s.registry.Delete(ctx, v.repository, d); !errors.Is(err, registry.ErrNotFound) {
-		return err
+	stays, err := s.delete(ctx, v, d)
+	if stays {
+		v.gone[last] = v.gone[last][:len(v.gone[last])-1]
 	}
-	return nil
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // settle looks at the cluster once more after deletions, puts back what is used by now, and deletes the Artifacts of the

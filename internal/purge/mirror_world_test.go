@@ -47,8 +47,13 @@ const (
 // Artifact names.
 func newMirrorWorld(t *testing.T, change ...func(*v1alpha1.ArtifactStore)) *mirrorWorld {
 	t.Helper()
+	return newMirrorWorldIn(t, t.TempDir(), change...)
+}
+
+func newMirrorWorldIn(t *testing.T, dir string, change ...func(*v1alpha1.ArtifactStore)) *mirrorWorld {
+	t.Helper()
 	w := &mirrorWorld{uses: map[workload.Use]bool{}}
-	w.world = &world{Registry: registrytest.Start(t, registrytest.Own()), t: t, gate: &gate{left: -1}, clock: clocktesting.NewFakePassiveClock(now), digest: map[string]digest.Digest{}}
+	w.world = &world{Registry: registrytest.Start(t, registrytest.Own(), registrytest.InDir(dir)), t: t, gate: &gate{left: -1}, clock: clocktesting.NewFakePassiveClock(now), digest: map[string]digest.Digest{}}
 	var err error
 	w.client, err = registry.Open(registry.Config{Location: w.Location(v1alpha1.MirrorPrefix)})
 	w.must(err)

@@ -223,12 +223,16 @@ func (cfg Config) plan(ctx context.Context, c cluster, r *reader) (planned, erro
 	p := planned{readings: make(map[string]reading, len(todo))}
 	var mu sync.Mutex
 	var errs []error
+	unreferenced, err := r.unreferenced(ctx, c.store)
+	if err != nil {
+		errs = append(errs, err)
+	}
 	var g errgroup.Group
 	g.SetLimit(cap(r.slots))
 	looked := 0
 	for _, repository := range todo {
 		g.Go(func() error {
-			found, read, err := r.study(ctx, c, repository)
+			found, read, err := r.study(ctx, c, repository, unreferenced)
 			mu.Lock()
 			defer mu.Unlock()
 			if looked++; read {
@@ -260,8 +264,11 @@ func (c cluster) todo() []string {
 
 // study reads a repository, if anything may go in it. That its list cannot be read hides what has
 // no tag and no tombstone, and concerns nothing else.
-func (r *reader) study(ctx context.Context, c cluster, repository string) (found reading, read bool, err error) {
-	listed, locked, err := r.list(ctx, repository)
+func (r *reader) study(ctx context.Context, c cluster, repository string, unreferenced map[string][]digest.Digest) (found reading, read bool, err error) {
+	listed, locked := unreferenced[repository], []digest.Digest(nil)
+	if !c.store.InClusterRegistry() {
+		listed, locked, err = r.list(ctx, repository)
+	}
 	if len(listed) == 0 && !slices.ContainsFunc(c.entries[repository], func(e entry) bool {
 		return e.mayGo() || e.tombstone.Spec.Cause == v1alpha1.CauseFound || c.forgotten(e)
 	}) {
@@ -269,6 +276,9 @@ func (r *reader) study(ctx context.Context, c cluster, repository string) (found
 	}
 	found = r.read(ctx, repository, slices.Concat(c.starts(repository), listed, locked))
 	found.listed, found.locked = listed, locked
+	if unreferenced != nil {
+		found.unreferenced = setOf(listed)
+	}
 	if found.err != nil {
 		err = found.err
 	}

@@ -42,6 +42,8 @@ type Reader interface {
 	Manifest(ctx context.Context, repository string, d digest.Digest) (registry.Manifest, error)
 	// List lists image manifests, tagged or not; registry.ErrUnsupported where there is no such list.
 	List(ctx context.Context, repository string) ([]registry.Listed, error)
+	// Unreferenced lists what nothing in the cluster's own registry references; registry.ErrUnsupported for any other.
+	Unreferenced(ctx context.Context, store client.ObjectKey) ([]registry.Unreferenced, error)
 	// Disk tells how full the cluster's own registry is; registry.ErrUnsupported for any other registry.
 	Disk(ctx context.Context, store client.ObjectKey) (registry.Disk, error)
 	// Collection tells of the collections of the cluster's own registry; registry.ErrUnsupported for any other.
@@ -61,6 +63,8 @@ type reading struct {
 	// listed are digests that the registry's own list, where it has one, shows without a tag, and
 	// locked those that it will not delete.
 	listed, locked []digest.Digest
+	// unreferenced are those listed of the cluster's own registry; nil where that is not known.
+	unreferenced map[digest.Digest]bool
 	// err says why the repository cannot be read whole; then nothing else of the reading counts.
 	err error
 }

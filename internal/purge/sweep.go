@@ -26,6 +26,9 @@ type Registry interface {
 	Reader
 	// Delete removes a digest and every tag on it; registry.ErrNotFound when it does not exist.
 	Delete(ctx context.Context, repository string, d digest.Digest) error
+	// DeleteUnreferenced has the next collection of the cluster's own registry delete a digest, unless something in the
+	// registry references it by then. Errors wrap registry.ErrProtected if it was pushed again.
+	DeleteUnreferenced(ctx context.Context, store client.ObjectKey, repository string, d digest.Digest) error
 	// Untag removes a tag alone. Missing is success.
 	Untag(ctx context.Context, repository, tag string) error
 	// Restore puts a manifest back under its digest, and under those of the tags that are absent.

@@ -28,6 +28,8 @@ type survivor struct {
 	why    string
 	// tags that a manifest lists and that have gone with the digest.
 	tags []string
+	// asked: it is still there, and the registry was asked to delete it.
+	asked bool
 }
 
 // verify reads a repository again after deletions: every tag, and whatever else keeps anything,
@@ -45,10 +47,27 @@ func (v *visit) verify(ctx context.Context, deleted moment) error {
 	if err != nil {
 		return fmt.Errorf("looking whether all that is left can still be pulled: %w", err)
 	}
-	if len(needed) == 0 {
-		return nil
+	var errs []error
+	needed = slices.DeleteFunc(needed, func(n survivor) bool {
+		if n.asked {
+			errs = append(errs, v.withdraw(ctx, n))
+		}
+		return n.asked
+	})
+	if len(needed) > 0 {
+		errs = append(errs, v.putBack(ctx, needed))
 	}
-	return v.putBack(ctx, needed)
+	return errors.Join(errs...)
+}
+
+// withdraw pushes again what the registry was asked to delete in a collection and what is used by now: then the request
+// does not count.
+func (v *visit) withdraw(ctx context.Context, n survivor) error {
+	v.log.Info("Keeping what turned out to be needed before the registry has deleted it", "repository", v.repository, "digest", n.digest, "why", n.why)
+	verdict := v.plan[target{v.repository, n.digest}]
+	verdict.keep(Held, n.why)
+	v.settleVerdict(verdict)
+	return v.registry.Restore(ctx, v.repository, v.gone[n.digest], nil)
 }
 
 // needed returns which of the image manifests at hand are missing and reached from something kept.
@@ -88,8 +107,8 @@ func (v *visit) needed(ctx context.Context, deleted moment) ([]survivor, error) 
 	var needed []survivor
 	reached := after.graph.Reach(roots(entries, recorded, before.locked, after.graph))
 	for d := range v.gone {
-		if why, kept := reached[d]; kept && after.missing[d] {
-			needed = append(needed, survivor{d, explain(why), listedAt(c.tombstones, entries, d, after.graph)})
+		if why, kept := reached[d]; kept && (after.missing[d] || v.found(d)) {
+			needed = append(needed, survivor{d, explain(why), listedAt(c.tombstones, entries, d, after.graph), !after.missing[d]})
 		}
 	}
 	return needed, nil
@@ -150,7 +169,7 @@ func (v *visit) full() bool {
 func (v *visit) all(why string) []survivor {
 	var out []survivor
 	for d := range v.gone {
-		out = append(out, survivor{digest: d, why: why})
+		out = append(out, survivor{digest: d, why: why, asked: v.found(d)})
 	}
 	return out
 }

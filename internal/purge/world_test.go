@@ -67,6 +67,8 @@ type hooked struct {
 	mu       sync.Mutex // one hook at a time
 	onTags   func(repository string)
 	onDelete func(repository string, x digest.Digest)
+	// onAsk is called before a deletion is asked for.
+	onAsk func(x digest.Digest)
 	// onManifest can fail a reading.
 	onManifest func(x digest.Digest) error
 }
@@ -103,6 +105,15 @@ func (h *hooked) Delete(ctx context.Context, repository string, x digest.Digest)
 			h.onDelete(repository, x)
 		}
 		return h.Registry.Delete(ctx, repository, x)
+	})
+}
+
+func (h *hooked) DeleteUnreferenced(ctx context.Context, store client.ObjectKey, repository string, x digest.Digest) error {
+	return h.gate.pass(ctx, func() error {
+		if h.onAsk != nil {
+			h.onAsk(x)
+		}
+		return h.Registry.DeleteUnreferenced(ctx, store, repository, x)
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -17,10 +18,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
-// The paths at which the cluster's own registry reports on its volume. No other registry has them.
+// The paths at which the cluster's own registry reports on its volume and is asked to clean it. No other registry has them.
 const (
-	usagePath      = "/nfo/v1/usage"
-	collectionPath = "/nfo/v1/collection"
+	usagePath        = "/nfo/v1/usage"
+	collectionPath   = "/nfo/v1/collection"
+	unreferencedPath = "/nfo/v1/unreferenced"
 	// maxState bounds, in bytes, an answer. One with 16 problems in words has a few thousand.
 	maxState = 256 << 10
 )
@@ -53,7 +55,7 @@ func (c *Client) Disk(ctx context.Context, store types.NamespacedName) (Disk, er
 		Size int64 `json:"size"`
 		Used int64 `json:"used"`
 	}
-	err := c.admin(ctx, http.MethodGet, usagePath, store, &said)
+	err := c.admin(ctx, http.MethodGet, usagePath, store, nil, &said)
 	if err == nil && (said.Size <= 0 || said.Used < 0 || said.Used > said.Size) {
 		err = fmt.Errorf("%w: %d of %d bytes are used, it says", ErrUnreadable, said.Used, said.Size)
 	}
@@ -77,7 +79,7 @@ func (c *Client) Collect(ctx context.Context, store types.NamespacedName) (Colle
 
 func (c *Client) collection(ctx context.Context, method string, store types.NamespacedName) (Collection, error) {
 	var said collectionState
-	err := c.admin(ctx, method, collectionPath, store, &said)
+	err := c.admin(ctx, method, collectionPath, store, nil, &said)
 	if err == nil && min(said.Requested, said.Done, said.Last.Deleted.Bytes, said.Last.Deleted.UploadBytes) < 0 {
 		err = fmt.Errorf("%w: it has a number below 0", ErrUnreadable)
 	}
@@ -133,11 +135,11 @@ func saturated(a, b int64) int64 {
 // adminTimeout bounds one request, with all its tries.
 const adminTimeout = 30 * time.Second
 
-// admin asks one of the routes that only the cluster's own registry has.
-func (c *Client) admin(ctx context.Context, method, path string, store types.NamespacedName, into any) error {
+// admin asks one of the routes that only the cluster's own registry has, with more parameters than the store.
+func (c *Client) admin(ctx context.Context, method, path string, store types.NamespacedName, more url.Values, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
-	r := wire.Request{Method: method, Path: path + "?store=" + url.QueryEscape(store.String())}
+	r := wire.Request{Method: method, Path: adminPath(path, store, more)}
 	resp, err := c.wire.Do(ctx, r)
 	if err != nil {
 		return err
@@ -158,4 +160,10 @@ func (c *Client) admin(ctx context.Context, method, path string, store types.Nam
 		}
 		return nil
 	})
+}
+
+func adminPath(path string, store types.NamespacedName, more url.Values) string {
+	query := url.Values{"store": {store.String()}}
+	maps.Copy(query, more)
+	return path + "?" + query.Encode()
 }

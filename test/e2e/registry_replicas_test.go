@@ -13,7 +13,7 @@ const (
 		`--set registry.enabled=true,registry.replicas=3,registry.host=$OWN,registry.service.clusterIP=$OWN,registry.collection.grace=1m ` +
 		`--set registry.persistence.size=64Mi,registry.persistence.storageClassName=shared,registry.persistence.accessMode=ReadWriteMany --wait --timeout 3m`
 	// pushes pushes one image after the other, each again until that has succeeded. Each has a tag of its own, because a
-	// digest whose tag is overwritten before the operator has seen it stays in the registry. The file pushed says which
+	// digest whose tag is overwritten before the operator has seen it stays until a purge has found it, and for its grace. The file pushed says which
 	// layer is in which image.
 	pushes = `for i in $(seq 1 12); do head -c 256K /dev/urandom > $E2E/layer$i && tar cf $E2E/layer$i.tar -C $E2E layer$i || exit 1; ` +
 		`until image=$(crane append --new_layer $E2E/layer$i.tar --new_tag $OWN/own/many-1.0.0/upf:$i 2>> $E2E/failed); do sleep 0.2; done; echo $i $image >> $E2E/pushed; sleep 0.5; done`

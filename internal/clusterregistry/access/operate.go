@@ -13,59 +13,78 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/backend"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
-// Operates decides whether a request may see how full the registry is and ask for a collection: operators may, and
-// whoever has the verb purge on a store in this registry. The request names the store as namespace/name; "" for none.
-// everything is true for an operator, who may also know the names of all repositories. Errors are a *Refusal.
-func (c *Controller) Operates(r *http.Request, store string) (everything bool, err error) {
-	everything, refusal := c.operates(r, store)
-	if refusal != nil {
-		leave(r, refusal)
-		return false, refusal
-	}
-	return everything, nil
+// Operator is whom a request of an operator or of a purge comes from.
+type Operator struct {
+	// Everything is set for an operator, who may also know the names of all repositories.
+	Everything bool
+	// prefix is where the repositories of the purge's store are; "" if that is no store's of its own.
+	prefix string
 }
 
-func (c *Controller) operates(r *http.Request, store string) (everything bool, refusal *Refusal) {
+// May reports whether the operator may know and delete what is in a repository.
+func (o Operator) May(repository string) bool {
+	return o.Everything || o.prefix != "" && (repository == o.prefix || strings.HasPrefix(repository, o.prefix+"/"))
+}
+
+// Operates decides whether a request may see how full the registry is and ask for a collection: operators may, and
+// whoever has the verb purge on a store in this registry. The request names the store as namespace/name; "" for none.
+// Errors are a *Refusal.
+func (c *Controller) Operates(r *http.Request, store string) (Operator, error) {
+	o, refusal := c.operates(r, store)
+	if refusal != nil {
+		leave(r, refusal)
+		return Operator{}, refusal
+	}
+	return o, nil
+}
+
+func (c *Controller) operates(r *http.Request, store string) (Operator, *Refusal) {
 	who, refusal := c.login(r)
 	switch {
 	case refusal != nil:
-		return false, refusal
+		return Operator{}, refusal
 	case slices.Contains(c.o.Operators, who.name):
-		return true, nil
+		return Operator{Everything: true}, nil
 	case store == "":
-		return false, denied("user %q may not see the usage of the registry or collect it: only the operator's own accounts may, and whoever has the verb %q on a store in this registry. Name that store: ?store=NAMESPACE/NAME", who.name, verbPurge)
+		return Operator{}, denied("user %q may not see the usage of the registry or collect it: only the operator's own accounts may, and whoever has the verb %q on a store in this registry. Name that store: ?store=NAMESPACE/NAME", who.name, verbPurge)
 	}
 	key, ok := storeKey(store)
 	if !ok {
-		return false, denied("the parameter store must be NAMESPACE/NAME of an ArtifactStore")
+		return Operator{}, denied("the parameter store must be NAMESPACE/NAME of an ArtifactStore")
 	}
 	allowed, err := c.has(r.Context(), who, right{verbPurge, resourceStores, key.Namespace, key.Name})
 	switch {
 	case err != nil:
-		return false, unavailable(err)
+		return Operator{}, unavailable(err)
 	case !allowed:
-		return false, denied("user %q needs %s to see the usage of the registry or collect it. The store's purge account has it: kubectl create token %s -n %s --audience %s",
+		return Operator{}, denied("user %q needs %s to see the usage of the registry or collect it. The store's purge account has it: kubectl create token %s -n %s --audience %s",
 			who.name, right{verbPurge, resourceStores, key.Namespace, key.Name}, cronjob.ObjectName(key.Name), key.Namespace, Audience)
 	}
-	return false, c.isHere(r, key)
+	return c.ofStore(r, key)
 }
 
-// isHere refuses a store that is not in this registry. It is asked only for users who have a right on the store.
-func (c *Controller) isHere(r *http.Request, key client.ObjectKey) *Refusal {
+// ofStore refuses a store that is not in this registry. It is asked only for users who have a right on the store. One
+// that does nothing, because its prefix is another one's, has no repositories.
+func (c *Controller) ofStore(r *http.Request, key client.ObjectKey) (Operator, *Refusal) {
 	limited, cancel := context.WithTimeout(r.Context(), findLimit)
 	defer cancel()
 	var s v1alpha1.ArtifactStore
 	err := c.o.Objects.Get(limited, key, &s, client.UnsafeDisableDeepCopy)
 	switch {
 	case apierrors.IsNotFound(err), err == nil && !s.InClusterRegistry():
-		return denied("there is no ArtifactStore %s with spec.registry.clusterRegistry", key)
+		return Operator{}, denied("there is no ArtifactStore %s with spec.registry.clusterRegistry", key)
 	case err != nil:
-		return unavailable(fmt.Errorf("reading ArtifactStore %s: %w", key, err))
+		return Operator{}, unavailable(fmt.Errorf("reading ArtifactStore %s: %w", key, err))
 	}
-	return nil
+	l, err := s.Location()
+	if err != nil || backend.Inert(&s) != nil {
+		return Operator{}, nil
+	}
+	return Operator{prefix: l.Prefix}, nil
 }
 
 // storeKey splits namespace/name. ok is false for what no store can be called.

@@ -13,13 +13,13 @@ import (
 func operate(t *testing.T, c *Controller) *registry {
 	t.Helper()
 	return &registry{Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		everything, err := c.Operates(r, r.URL.Query().Get("store"))
+		operator, err := c.Operates(r, r.URL.Query().Get("store"))
 		switch refusal := (*Refusal)(nil); {
 		case err != nil && !errors.As(err, &refusal):
 			t.Errorf("the error is %T, want *Refusal", err)
 		case err != nil:
 			w.WriteHeader(http.StatusTeapot) // which the refusal replaces
-		case everything:
+		case operator.Everything:
 			_, _ = w.Write([]byte("everything"))
 		default:
 			_, _ = w.Write([]byte("numbers"))
@@ -97,5 +97,32 @@ func TestOperatesWithoutHandler(t *testing.T) {
 	_, err := c.Operates(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), "")
 	if refusal := (*Refusal)(nil); !errors.As(err, &refusal) || refusal.Status != http.StatusUnauthorized {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestAPurgeCleansOnlyItsOwnRepositories(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, objects()...)
+	server.rights[anywhere] = []string{"purge artifactstores/acme/loser", "purge artifactstores/acme/above", "purge artifactstores/acme/pending"}
+	c := server.controller()
+	for _, tt := range []struct {
+		reason, token, store, repository string
+		may                              bool
+	}{
+		{"a repository of the store", "purge", "acme/acme", "acme/cnf/upf", true},
+		{"the prefix itself", "purge", "acme/acme", "acme", true},
+		{"a prefix that begins alike", "purge", "acme/acme", "acmeother/upf", false},
+		{"everything", "purge", "acme/acme", "", false},
+		{"a store whose prefix is another's", "anywhere", "acme/loser", "shared/part/upf", false},
+		{"a store whose place is refused", "anywhere", "acme/above", "closed/upf", false},
+		{"a store that nobody has judged yet", "anywhere", "acme/pending", "acme-pending/upf", false},
+		{"an operator, everywhere", "operator", "", "anything/at/all", true},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+		r.SetBasicAuth("nfo", tt.token)
+		o, err := c.Operates(r, tt.store)
+		if err != nil || o.May(tt.repository) != tt.may {
+			t.Errorf("%s: %t, %v", tt.reason, !tt.may, err)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"path"
 	"slices"
 	"sync"
 	"time"
@@ -114,9 +115,20 @@ func (c *collector) run(ctx context.Context) error {
 		return c.undo(ctx, fmt.Errorf("deleting stale uploads and temporary files: %w: the collection of manifests and blobs is complete, the next one retries the rest", err))
 	}
 	if !c.options.DryRun {
+		c.answer(found.deletions)
 		c.end(c.cycle)
 	}
 	return nil
+}
+
+// answer forgets the deletions that the cycle was asked for, also those of what turned out to be in use: whoever asked
+// finds that again. One that cannot be forgotten does no harm, for it does not count once its revision is written again.
+func (c *collector) answer(deletions []string) {
+	for _, file := range deletions {
+		if c.volume.Remove(file) == nil {
+			c.removeEmpty(path.Dir(file), volume.Deletions)
+		}
+	}
 }
 
 // adopt is C0.
@@ -151,12 +163,6 @@ func (c *collector) markFirst(ctx context.Context) (*plan, error) {
 func (c *collector) mark(ctx context.Context, again *plan) (*mark, error) {
 	m := &mark{reader: &c.reader, cycle: c.cycle, untagged: c.options.Untagged, again: again, ledger: c.ledger, found: &plan{}, back: &plan{}}
 	c.ledger.forget()
-	if c.options.Untagged && c.options.Named != nil {
-		var err error
-		if m.named, err = c.options.Named(ctx); err != nil {
-			return nil, fmt.Errorf("asking which manifests are in use: %w", err)
-		}
-	}
 	return m, m.run(ctx, c.options.Workers, c.progress.done)
 }
 

@@ -16,7 +16,7 @@ func (r *repository) decide() error {
 	seen := Counts{Repositories: 1}
 	for d, s := range r.revisions {
 		seen.Revisions++
-		if _, ok := r.kept[keyOf(d)]; !ok && s.placed && r.untagged {
+		if _, ok := r.kept[keyOf(d)]; !ok && s.placed {
 			u.revisions.add(d)
 		}
 	}

@@ -9,12 +9,22 @@
 // folder. C3 waits. C4 marks once more and gives back what is reached now. C5 deletes the rest. A writer publishes a
 // reference first and then looks for everything below it, so one of the two sides always sees the other.
 //
-// The roots are tags, the revisions that Options.Untagged leaves as roots, and layer links that are young. A revision
-// reaches its blob, the layer links and blobs of its config and layers, its children if it is an index, and the
+// The roots are tags, revisions, and layer links that are young. Two kinds of revisions are no roots unless they are
+// young: with Options.Untagged all of them, and otherwise those whose deletion was asked for. A revision reaches its blob, the layer links and blobs of its config and layers, its children if it is an index, and the
 // revisions whose subject it is.
 //
 // R3: absence of evidence means keep. What cannot be read ends the cycle before anything is hidden, or gives everything
 // back. A repository with a manifest that is missing or cannot be understood keeps all its revisions and layers.
+//
+// Unreferenced lists the revisions that nothing on the volume references, for somebody who knows what else needs them, and
+// takes requests to delete some. A request is a file beside the tree. The next cycle deletes the revision by the same
+// phases, unless something reaches it by then, and forgets the request in any case. A request that is not younger than
+// the revision's link does not count: the revision was pushed again. Nor does one that is older than the grace period:
+// something outside may need the revision by then.
+//
+// Decision: a request waits for a cycle. Rejected: to delete the link at once, as a DELETE of a manifest does, because
+// somebody may push an index of it by digest at that moment, of which no tag tells; and a cycle of its own for each
+// request, which would mark the whole repository each time and, on a network file system, wait for minutes.
 //
 // Decision: an entry of a list of referrers is a candidate only if its own manifest is no kept revision. Rejected: also
 // if its subject is missing, because a client may push the manifest first and its subject later.

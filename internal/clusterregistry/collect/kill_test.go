@@ -37,8 +37,11 @@ var errKilled = errors.New("killed")
 
 // killed runs a cycle that dies at its n-th step, and reports whether it had so many.
 func killed(x *tree, n int, at func(step int)) (died bool) {
-	o := quick
-	o.Untagged, o.Workers, o.Dwell = true, 1, time.Nanosecond
+	return killedWith(x, Options{Untagged: true}, n, at)
+}
+
+func killedWith(x *tree, o Options, n int, at func(step int)) (died bool) {
+	o.Grace, o.Workers, o.Dwell = quick.Grace, 1, time.Nanosecond
 	defer func() {
 		if p := recover(); p == errKilled { //nolint:errorlint // It is the value that was thrown.
 			died = true

@@ -20,9 +20,7 @@ type mark struct {
 	cycle    string
 	untagged bool
 	// again is nil for the first mark. The second has the plan of the first, which says what may be hidden.
-	again *plan
-	// named is nil if nothing outside the volume names revisions.
-	named  func(repository string, d digest.Digest) bool
+	again  *plan
 	ledger *ledger
 
 	// blobs are the digests of the blobs that are reached.

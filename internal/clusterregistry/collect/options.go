@@ -1,11 +1,8 @@
 package collect
 
 import (
-	"context"
 	"errors"
 	"time"
-
-	"github.com/opencontainers/go-digest"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
@@ -21,13 +18,9 @@ type Options struct {
 	Dwell time.Duration
 	// DryRun reports the candidates and changes nothing.
 	DryRun bool
-	// Untagged makes revisions candidates that no tag, no index, no subject and not Named keeps. By default every
-	// revision is a root.
+	// Untagged makes revisions candidates that no tag, no index and no subject keeps. By default every revision is a
+	// root, but for those whose deletion was asked for; see Unreferenced.
 	Untagged bool
-	// Named returns a function that reports whether a revision must be kept for a reason outside the volume. The
-	// cycle asks for it before each mark if Untagged is set, and calls it from several goroutines. An error ends the
-	// cycle: everything that it has hidden is given back. Default: no revision is named.
-	Named func(ctx context.Context) (func(repository string, d digest.Digest) bool, error)
 	// Rate bounds the files that are hidden or deleted, per second. Default: 0, no bound.
 	Rate int
 	// Workers is how many repositories or files are processed at a time. Default: 8.

@@ -14,6 +14,8 @@ type plan struct {
 	mu           sync.Mutex
 	repositories map[string]*unreached
 	blobs        digests
+	// deletions are the files that ask for the deletion of revisions.
+	deletions []string
 }
 
 // unreached is what of a repository may be deleted.
@@ -42,6 +44,12 @@ func (p *plan) addBlobs(more digests) {
 	defer p.mu.Unlock()
 	p.blobs.short = append(p.blobs.short, more.short...)
 	p.blobs.long = append(p.blobs.long, more.long...)
+}
+
+func (p *plan) addDeletions(files []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deletions = append(p.deletions, files...)
 }
 
 // of is what of a repository may be deleted. Nobody adds to the plan any more.

@@ -1,7 +1,6 @@
 package collect
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -30,7 +29,6 @@ func TestR2WhatIsPublishedDuringACycleIsKept(t *testing.T) {
 		publish func(x *tree, one, two, index digest.Digest)
 		// kept are the images that it keeps, and the index.
 		one, two, index bool
-		named           bool
 		// ageless is set if no file is young for the cycle.
 		ageless bool
 	}{
@@ -51,7 +49,6 @@ func TestR2WhatIsPublishedDuringACycleIsKept(t *testing.T) {
 		{reason: "a new index of a hidden child", step: "waiting", one: true, two: true, publish: func(x *tree, one, _, _ digest.Digest) { x.index("a", "", one, one) }},
 		{reason: "a manifest is pushed again before it is hidden", step: "hiding", two: true,
 			publish: func(x *tree, _, two, _ digest.Digest) { x.write(layout.RevisionPath("a", two), two.String()) }},
-		{reason: "a hidden manifest is named", step: "waiting", two: true, named: true, publish: func(*tree, digest.Digest, digest.Digest, digest.Digest) {}},
 		{reason: "a hidden manifest becomes young in the trash, which an old view had not shown", step: "waiting", two: true, publish: func(x *tree, _, two, _ digest.Digest) {
 			cycles, err := x.Cycles()
 			if err != nil || x.Touch(volume.HiddenPath(cycles[0], layout.RevisionPath("a", two))) != nil {
@@ -87,16 +84,11 @@ func TestR2WhatIsPublishedDuringACycleIsKept(t *testing.T) {
 			garbage := x.files("b", "3", x.image("b", "", "3", ""))
 			x.age()
 			var once sync.Once
-			named := 0
 			o := quick
 			if tt.ageless {
 				o.Grace = -time.Hour
 			}
-			o.Untagged, o.Named = true, func(context.Context) (func(string, digest.Digest) bool, error) {
-				named++
-				now := named
-				return func(_ string, d digest.Digest) bool { return tt.named && now == 2 && d == two }, nil
-			}
+			o.Untagged = true
 			if _, err := run(t.Context(), x.Volume, o, func(step, _ string) {
 				if step == tt.step {
 					once.Do(func() { tt.publish(x, one, two, index) })
@@ -211,16 +203,12 @@ func TestR2ARepositoryThatIsOnlyInTheTrash(t *testing.T) {
 	x := newTree(t, volume.Options{})
 	one := x.image("a", "", "1", "")
 	x.age()
-	asked := 0
 	o := quick
-	o.Untagged, o.Named = true, func(context.Context) (func(string, digest.Digest) bool, error) {
-		asked++
-		now := asked
-		return func(string, digest.Digest) bool { return now == 2 }, nil
-	}
+	o.Untagged = true
 	if _, err := run(t.Context(), x.Volume, o, func(step, _ string) {
 		if step == "waiting" {
-			if err := os.RemoveAll(filepath.Join(x.Root(), layout.Repositories, "a")); err != nil {
+			cycles, err := x.Cycles()
+			if err := errors.Join(err, os.RemoveAll(filepath.Join(x.Root(), layout.Repositories, "a")), x.Touch(volume.HiddenPath(cycles[0], layout.RevisionPath("a", one)))); err != nil {
 				t.Error(err)
 			}
 		}

@@ -19,6 +19,8 @@ type repository struct {
 	// revisions are the manifests that the repository has, and whether the file is at its place. Revisions that are
 	// only in a trash can come back.
 	revisions map[digest.Digest]state
+	// asked are those whose deletion was asked for: they are no roots.
+	asked map[digest.Digest]bool
 	// kept and layers are the revisions and layer links that are reached, queue those whose needs were not read yet.
 	kept, layers map[key]struct{}
 	queue        []digest.Digest
@@ -35,6 +37,16 @@ type state struct {
 
 // read marks what the repository needs, and finds what it does not need.
 func (r *repository) read() error {
+	for _, step := range []func() error{r.readDeletions, r.readRevisions, r.readLayers} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return r.decide()
+}
+
+// readRevisions marks the revisions that the repository needs, and what they need.
+func (r *repository) readRevisions() error {
 	r.revisions, r.kept, r.layers = map[digest.Digest]state{}, map[key]struct{}{}, map[key]struct{}{}
 	if err := r.states(layout.RevisionsOf(r.name), r.revisionPath, r.revisions, func(algorithm string) {
 		r.doubt("revisions/"+algorithm, fmt.Errorf("no digest algorithm has this name: %w", errBroken))
@@ -46,12 +58,12 @@ func (r *repository) read() error {
 			r.keep(d)
 		}
 	}
-	for _, step := range []func() error{r.readTags, r.follow, r.readReferrers, r.readLayers} {
+	for _, step := range []func() error{r.readTags, r.follow, r.readReferrers} {
 		if err := step(); err != nil {
 			return err
 		}
 	}
-	return r.decide()
+	return nil
 }
 
 func (r *repository) revisionPath(d digest.Digest) string { return layout.RevisionPath(r.name, d) }
@@ -83,10 +95,7 @@ func (r *repository) states(folder string, link func(digest.Digest) string, into
 }
 
 func (r *repository) isRoot(d digest.Digest, s state) bool {
-	if s.young || s.placed && (!r.untagged || r.again != nil) {
-		return true
-	}
-	return r.named != nil && r.named(r.name, d)
+	return s.young || s.placed && (r.again != nil || !r.untagged && !r.asked[d])
 }
 
 // doubt keeps the whole repository, and reports why.

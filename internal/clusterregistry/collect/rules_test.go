@@ -1,8 +1,6 @@
 package collect
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -137,11 +135,6 @@ func TestRootsAreKept(t *testing.T) {
 			other := x.write(layout.LayerPath("a", digest.SHA512.FromString("2")), x.blob("2").String())
 			return []string{link, layout.BlobPath(blob)}, []string{other, layout.BlobPath(digest.FromString("2"))}
 		}},
-		{reason: "what is named from outside is kept", options: Options{Untagged: true, Named: func(context.Context) (func(string, digest.Digest) bool, error) {
-			return func(repository string, _ digest.Digest) bool { return repository == "named" }, nil
-		}}, build: func(x *tree) (kept, gone []string) {
-			return x.files("named", "1", x.image("named", "", "1", "")), x.files("a", "2", x.image("a", "", "2", ""))
-		}},
 		{reason: "a folder of a tag without the tag is none", options: untagged, build: func(x *tree) (kept, gone []string) {
 			d := x.image("a", "t", "1", "")
 			x.remove(layout.TagPath("a", "t"))
@@ -201,35 +194,4 @@ func TestTheClockMayBeCoarse(t *testing.T) {
 	}
 	x.collect(quick)
 	x.must("", []string{near}, []string{far})
-}
-
-func TestNamedFails(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		reason string
-		fails  int
-	}{
-		{"at the first mark: nothing is hidden", 1},
-		{"at the second mark: everything is given back", 2},
-	} {
-		x := newTree(t, volume.Options{})
-		kept := x.files("a", "1", x.image("a", "", "1", ""))
-		x.age()
-		asked, down := 0, errors.New("the cluster is down")
-		o := quick
-		o.Untagged, o.Named = true, func(context.Context) (func(string, digest.Digest) bool, error) {
-			if asked++; asked == tt.fails {
-				return nil, down
-			}
-			return func(string, digest.Digest) bool { return false }, nil
-		}
-		r, err := Run(t.Context(), x.Volume, o)
-		if !errors.Is(err, down) || !strings.Contains(err.Error(), "the next collection retries") {
-			t.Errorf("%s: %v", tt.reason, err)
-		}
-		if hidden := r.Hidden.Blobs > 0; hidden != (tt.fails == 2) {
-			t.Errorf("%s: %s", tt.reason, r)
-		}
-		x.must(tt.reason, kept, nil)
-	}
 }

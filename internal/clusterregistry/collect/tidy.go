@@ -55,7 +55,12 @@ func (c *collector) tidy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.tidyFolder(ctx, volume.Scratch, volume.Scratch, func(string) bool { return true })
+	for _, folder := range []string{volume.Scratch, volume.Deletions} {
+		if err := c.tidyFolder(ctx, folder, folder, func(string) bool { return true }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tidyFolder deletes the old files below a folder that are stale by their name, and the old folders that are empty.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/access"
 )
 
 const adminPath = "/nfo/v1/"
@@ -25,26 +27,33 @@ func (r *Registry) admin() http.Handler {
 	routes.HandleFunc("GET "+adminPath+"usage", r.onVolume(r.usage))
 	routes.HandleFunc("GET "+adminPath+"collection", r.onVolume(r.collectionState))
 	routes.HandleFunc("POST "+adminPath+"collection", r.onVolume(r.startCollection))
+	routes.HandleFunc("GET "+adminPath+"unreferenced", r.onVolume(r.listUnreferenced))
+	routes.HandleFunc("DELETE "+adminPath+"unreferenced", r.onVolume(r.deleteUnreferenced))
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		everything := true
+		operator := access.Operator{Everything: true}
 		if r.o.Access != nil {
 			var err error
-			if everything, err = r.o.Access.Operates(req, req.URL.Query().Get("store")); err != nil {
+			if operator, err = r.o.Access.Operates(req, req.URL.Query().Get("store")); err != nil {
 				// Access puts its own answer in the place of this one.
 				fail(w, http.StatusForbidden, "DENIED", err.Error())
 				return
 			}
 		}
-		routes.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), everythingKey{}, everything)))
+		routes.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), operatorKey{}, operator)))
 	})
 }
 
-// everythingKey is whether the client of a request may know the names of all repositories.
-type everythingKey struct{}
+type operatorKey struct{}
+
+// operatorOf is whom a request comes from.
+func operatorOf(req *http.Request) access.Operator {
+	o, _ := req.Context().Value(operatorKey{}).(access.Operator)
+	return o
+}
 
 // shown is what the client of a request may know of the state: a store's purge must not learn what is in other stores.
 func (s State) shown(req *http.Request) State {
-	if everything, _ := req.Context().Value(everythingKey{}).(bool); everything {
+	if operatorOf(req).Everything {
 		return s
 	}
 	if s.Error != "" {

@@ -5,18 +5,20 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"reflect"
 	"regexp"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -24,23 +26,39 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/access"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/collect"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/serve"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// slowly is a collection whose first mark waits until it may go on.
-func slowly(begun chan<- struct{}, mayGoOn <-chan struct{}, cycles *atomic.Int64) collect.Options {
-	keep := func(string, digest.Digest) bool { return true }
-	return collect.Options{Dwell: time.Millisecond, Untagged: true, Named: func(ctx context.Context) (func(string, digest.Digest) bool, error) {
-		if cycles.Add(1) == 1 {
-			close(begun)
+// slowly is a view of a volume by which the first collection waits in its mark until it may go on.
+type slowly struct {
+	once           sync.Once
+	begun, mayGoOn chan struct{}
+	ended          <-chan struct{}
+}
+
+func newSlowly(t *testing.T) (s *slowly, options serve.Options) {
+	s = &slowly{begun: make(chan struct{}), mayGoOn: make(chan struct{}), ended: t.Context().Done()}
+	v, err := volume.Open(t.TempDir(), volume.Options{View: s})
+	check(t, err)
+	return s, serve.Options{Volume: v, Collection: collect.Options{Dwell: time.Millisecond}}
+}
+
+func (*slowly) Lstat(name string) (fs.FileInfo, error) { return os.Lstat(name) }
+
+func (s *slowly) ReadDir(name string) ([]fs.DirEntry, error) {
+	if strings.HasSuffix(name, layout.Repositories) {
+		s.once.Do(func() {
+			close(s.begun)
 			select {
-			case <-mayGoOn:
-			case <-ctx.Done():
+			case <-s.mayGoOn:
+			case <-s.ended:
 			}
-		}
-		return keep, nil
-	}}
+		})
+	}
+	return os.ReadDir(name)
 }
 
 func (s site) state(method, query string) serve.State {
@@ -55,13 +73,12 @@ func (s site) state(method, query string) serve.State {
 
 // What is asked for while a collection runs cannot count on what that has marked already. It is one, for all who ask.
 func TestCollectionsThatWaitAreOne(t *testing.T) {
-	begun, mayGoOn, marks := make(chan struct{}), make(chan struct{}), &atomic.Int64{}
-	root := t.TempDir()
-	s := start(t, root, serve.Options{Collection: slowly(begun, mayGoOn, marks)})
+	slow, options := newSlowly(t)
+	s := start(t, "", options)
 	if got := s.state(http.MethodPost, "").Requested; got != 1 {
 		t.Fatalf("the first is number %d", got)
 	}
-	<-begun
+	<-slow.begun
 	for i := range int64(5) {
 		query := ""
 		if i > 0 {
@@ -71,7 +88,7 @@ func TestCollectionsThatWaitAreOne(t *testing.T) {
 			t.Fatalf("asked while one runs: %+v", got)
 		}
 	}
-	close(mayGoOn)
+	close(slow.mayGoOn)
 	var got serve.State
 	for got.Done < 6 {
 		if got = s.state(http.MethodGet, ""); got.Done > 1 && got.Done < 6 {
@@ -94,15 +111,14 @@ func TestCollectionsThatWaitAreOne(t *testing.T) {
 
 // Whoever waits for a number gets it, also if the file of the state was lost meanwhile.
 func TestTheNumberOfACollectionIsKept(t *testing.T) {
-	begun, mayGoOn, marks := make(chan struct{}), make(chan struct{}), &atomic.Int64{}
-	root := t.TempDir()
-	s := start(t, root, serve.Options{Collection: slowly(begun, mayGoOn, marks)})
+	slow, options := newSlowly(t)
+	s := start(t, "", options)
 	s.state(http.MethodPost, "")
-	<-begun
+	<-slow.begun
 	s.state(http.MethodPost, "")
 	asked := s.state(http.MethodPost, "")
-	check(t, os.Remove(root+"/.nfo/collection.json"))
-	close(mayGoOn)
+	check(t, os.Remove(s.volume.Root()+"/.nfo/collection.json"))
+	close(slow.mayGoOn)
 	for end := time.Now().Add(10 * time.Second); s.state(http.MethodGet, "").Done < asked.Requested; {
 		if time.Now().After(end) {
 			t.Fatalf("number %d is never done: %+v", asked.Requested, s.state(http.MethodGet, ""))
@@ -135,6 +151,8 @@ func TestTheAnswersHaveStableNames(t *testing.T) {
 	}
 	names(reflect.TypeFor[serve.State](), "State")
 	names(reflect.TypeFor[serve.Usage](), "Usage")
+	names(reflect.TypeFor[serve.UnreferencedPage](), "UnreferencedPage")
+	names(reflect.TypeFor[collect.Revision](), "Revision")
 	got, err := json.Marshal(serve.State{Requested: 3, Done: 2, Progress: &collect.Progress{Phase: collect.Deleting, Done: 4}, Last: &collect.Report{Deleted: collect.Counts{Bytes: 5, UploadBytes: 6}}})
 	check(t, err)
 	for _, part := range []string{`"requested":3`, `"done":2`, `"progress":{"phase":"deleting","done":4}`, `"deleted":{"repositories":0,`, `"bytes":5,"uploadBytes":6}`, `"running":false`} {
@@ -151,6 +169,7 @@ func newAccess(t *testing.T) *access.Controller {
 	check(t, err)
 	store := &v1alpha1.ArtifactStore{}
 	store.Namespace, store.Name, store.Spec.Registry.ClusterRegistry = "acme", "acme", &v1alpha1.ClusterRegistrySpec{}
+	store.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady}}
 	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(store).WithInterceptorFuncs(interceptor.Funcs{
 		Create: func(_ context.Context, _ client.WithWatch, o client.Object, _ ...client.CreateOption) error {
 			switch o := o.(type) {

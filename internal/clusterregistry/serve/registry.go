@@ -49,15 +49,16 @@ const defaultRequests = 256
 
 // Registry answers requests on one volume, or on other storage.
 type Registry struct {
-	o         Options
-	driver    *storage.Driver
-	foreign   *foreign // in place of the driver
-	app       *handlers.App
-	handler   http.Handler
-	collector *collector
-	prober    *prober
-	turns     *turns
-	counters  *counters
+	o            Options
+	driver       *storage.Driver
+	foreign      *foreign // in place of the driver
+	app          *handlers.App
+	handler      http.Handler
+	collector    *collector
+	unreferenced *collect.Unreferenced
+	prober       *prober
+	turns        *turns
+	counters     *counters
 }
 
 // New makes a registry. Requests are answered until Close; Run must run beside.
@@ -108,7 +109,8 @@ func (r *Registry) keepContent(ctx context.Context) (err error) {
 	r.driver = storage.New(storage.Options{Volume: o.Volume, Grace: o.Collection.Grace, Log: o.Log})
 	r.prober = &prober{probe: o.Volume.Probe}
 	r.collector = &collector{counters: r.counters, volume: o.Volume, options: o.Collection, log: o.Log, wake: make(chan request, 1)}
-	return nil
+	r.unreferenced, err = collect.NewUnreferenced(o.Volume, o.Collection)
+	return err
 }
 
 func (r *Registry) configuration() (*configuration.Configuration, error) {

@@ -21,6 +21,8 @@ const (
 	Scratch = own + "/scratch"
 	// Scrub holds how far the check of all blobs came.
 	Scrub = own + "/scrub"
+	// Deletions holds a file for each revision that the next collection is asked to delete.
+	Deletions = own + "/deletions"
 )
 
 // ErrTooLarge is a file with more bytes than its reader takes.

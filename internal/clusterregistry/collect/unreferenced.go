@@ -1,0 +1,229 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+)
+
+// maxListing is how long one list may take. It ends at the repository that is read then.
+const maxListing = 10 * time.Second
+
+// ErrYoung is a revision that was pushed, or given back by a collection, within the grace period.
+var ErrYoung = errors.New("it was pushed within the registry's grace period")
+
+// Unreferenced finds the revisions that nothing on a volume references, and has the next cycle delete those that nothing
+// outside needs either. It is safe for concurrent use, also beside cycles.
+type Unreferenced struct {
+	volume *volume.Volume
+	grace  time.Duration
+	parsed *lru.Cache[sum, needs]
+}
+
+// Revision is a manifest of a repository.
+type Revision struct {
+	Repository string        `json:"repository"`
+	Digest     digest.Digest `json:"digest"`
+	// Since is when it was pushed last, by the volume's clock.
+	Since time.Time `json:"since"`
+}
+
+// NewUnreferenced takes the grace period from the options of the cycles.
+func NewUnreferenced(v *volume.Volume, o Options) (*Unreferenced, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	parsed, err := lru.New[sum, needs](maxParsed)
+	return &Unreferenced{volume: v, grace: o.withDefaults(v).Grace, parsed: parsed}, err
+}
+
+// List returns, in order, the revisions below a folder of repositories that a cycle with Options.Untagged would delete
+// now, but for those whose deletion was asked for: no tag reaches them, nor a revision that is young, nor their subject.
+// It returns at most so many of them, and what to continue after; "" at the end. A repository with a manifest that is missing
+// or cannot be understood has none.
+func (u *Unreferenced) List(ctx context.Context, folder, after string, most int) (page []Revision, next string, err error) {
+	all, err := u.reader()
+	if err != nil {
+		return nil, "", err
+	}
+	afterName, afterDigest, within := strings.Cut(after, "@")
+	done, began := "", time.Now()
+	err = all.inOrder(ctx, folder, afterName, func(name string) error {
+		if !within && name == afterName {
+			return nil
+		}
+		if done != "" && (len(page) >= most || time.Since(began) >= maxListing) {
+			next = done
+			return errEnough
+		}
+		found, err := all.unreferencedIn(ctx, name)
+		if err != nil {
+			return fmt.Errorf("reading the repository %s: %w", name, err)
+		}
+		if name == afterName {
+			found = slices.DeleteFunc(found, func(r Revision) bool { return r.Digest.String() <= afterDigest })
+		}
+		if room := most - len(page); len(found) > room {
+			page = append(page, found[:room]...)
+			next = name + "@" + string(found[room-1].Digest)
+			return errEnough
+		}
+		page, done = append(page, found...), name
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return page, next, err
+}
+
+// errEnough ends a list.
+var errEnough = errors.New("the page is full")
+
+// Delete asks the next cycle to delete a revision. That keeps it if something reaches it by then, or if it was pushed
+// again, and so does one that begins later than a grace period from now. Errors wrap fs.ErrNotExist if there is no such
+// revision, and ErrYoung.
+func (u *Unreferenced) Delete(repository string, d digest.Digest) error {
+	now, err := u.reader()
+	if err != nil {
+		return err
+	}
+	// First: what is pushed after this is not older than this file, and so it does not count.
+	ask := deletionPath(repository, d)
+	if err := u.volume.Write(ask, []byte(d), true); err != nil {
+		return err
+	}
+	info, err := u.volume.Stat(layout.RevisionPath(repository, d))
+	if err == nil && !now.young(info) {
+		return nil
+	}
+	if err == nil {
+		err = ErrYoung
+	}
+	err = errors.Join(fmt.Errorf("deleting %s of %s: %w", d, repository, err), u.volume.Remove(ask))
+	u.volume.RemoveEmpty(path.Dir(ask), volume.Deletions)
+	return err
+}
+
+// deletionPath is the file that asks for the deletion of a revision.
+func deletionPath(repository string, d digest.Digest) string {
+	return volume.Deletions + layout.RevisionPath(repository, d)
+}
+
+// reader reads the volume as it is now.
+func (u *Unreferenced) reader() (*reader, error) {
+	now, err := u.volume.Now()
+	if err != nil {
+		return nil, err
+	}
+	slack := min(coarse, max(u.grace, 0))
+	return &reader{volume: u.volume, parsed: u.parsed, oldest: now.Add(-u.grace - slack)}, nil
+}
+
+// unreferencedIn returns the revisions of a repository that nothing reaches, by digest.
+func (r *reader) unreferencedIn(ctx context.Context, name string) ([]Revision, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	// What a cycle has hidden may come back: it is at its place here.
+	at := repository{name: name, mark: &mark{reader: r, cycle: "none", untagged: true, ledger: &ledger{problems: map[string]bool{}}, found: &plan{}}}
+	for _, step := range []func() error{at.readDeletions, at.readRevisions} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	var found []Revision
+	for d := range at.revisions {
+		if _, kept := at.kept[keyOf(d)]; kept || at.asked[d] {
+			continue
+		}
+		info, err := r.volume.Stat(at.revisionPath(d))
+		if missing(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, Revision{name, d, info.ModTime().UTC()})
+	}
+	slices.SortFunc(found, func(a, b Revision) int { return strings.Compare(a.Digest.String(), b.Digest.String()) })
+	return found, nil
+}
+
+// readDeletions reads which deletions were asked for. One that is not younger than its revision does not count: that was
+// pushed again. Nor does one that is not young: whoever asked knew then that nothing outside needs the revision.
+func (r *repository) readDeletions() error {
+	r.asked = map[digest.Digest]bool{}
+	if r.again != nil {
+		return nil
+	}
+	var files []string
+	err := r.digestsBelow(volume.Deletions+layout.RevisionsOf(r.name), func(d digest.Digest) error {
+		asked, err := r.volume.Stat(deletionPath(r.name, d))
+		if missing(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		files = append(files, deletionPath(r.name, d))
+		pushed, err := r.volume.Stat(r.revisionPath(d))
+		if missing(err) {
+			return nil
+		}
+		r.asked[d] = err == nil && r.young(asked) && pushed.ModTime().Before(asked.ModTime())
+		return err
+	}, nil)
+	r.found.addDeletions(files)
+	return err
+}
+
+// inOrder calls use for each repository below a folder that is not before another one, parents first.
+func (r *reader) inOrder(ctx context.Context, folder, from string, use func(name string) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	entries, err := r.list(path.Join(layout.Repositories, folder))
+	if err != nil {
+		return err
+	}
+	found := false
+	var below []string
+	for _, e := range entries {
+		switch {
+		case strings.HasPrefix(e.Name(), "_"):
+			found = folder != ""
+		case e.IsDir():
+			below = append(below, path.Join(folder, e.Name()))
+		}
+	}
+	if found && !before(folder, from) {
+		if err := use(folder); err != nil {
+			return err
+		}
+	}
+	for _, name := range below {
+		if before(name, from) && !strings.HasPrefix(from, name+"/") {
+			continue
+		}
+		if err := r.inOrder(ctx, name, from, use); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// before reports whether a repository comes before another one.
+func before(a, b string) bool {
+	return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/")) < 0
+}

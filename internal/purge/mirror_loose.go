@@ -1,0 +1,115 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// Digests without a tag in the mirror: what a tag had before it was copied again, and copies by digest whose Artifact has
+// gone. The registry tells which of them nothing in it references, and deletes them in a collection, which looks whether a
+// copy that was made meanwhile needs them.
+
+// places are all places in the mirror at which there is something.
+func (p *mirrorPlan) places(tags map[string][]string) []string {
+	all := slices.Collect(maps.Keys(tags))
+	for repository := range p.unreferenced {
+		all = append(all, pathOf(repository))
+	}
+	return all
+}
+
+// findLoose makes items of the digests that nothing in the registry, no Artifact and no use leads to. Their parts go with
+// them.
+func (p *mirrorPlan) findLoose(ctx context.Context) {
+	found := map[string][]digest.Digest{}
+	var mu sync.Mutex
+	var g errgroup.Group
+	g.SetLimit(cap(p.reader.slots))
+	for repository, unreferenced := range p.unreferenced {
+		g.Go(func() error {
+			starts := p.seen.starts(pathOf(repository))
+			r := p.reader.read(ctx, repository, slices.Concat(starts, unreferenced))
+			mu.Lock()
+			defer mu.Unlock()
+			if r.err != nil {
+				p.err = errors.Join(p.err, fmt.Errorf("reading %s: %w", repository, r.err))
+				return nil
+			}
+			found[repository] = loose(r, starts, unreferenced)
+			return nil
+		})
+	}
+	_ = g.Wait() // the errors are in the plan
+	for _, repository := range slices.Sorted(maps.Keys(found)) {
+		for _, d := range found[repository] {
+			path := pathOf(repository)
+			p.orphan(&mirrorItem{path: path, Verdict: Verdict{Repository: repository, Digest: d, Image: path + "@" + d.String()}}, "digest")
+		}
+	}
+}
+
+// loose are those of the unreferenced digests of a repository that neither a tag nor what is named leads to, without their
+// parts. It is pure.
+func loose(r reading, named, unreferenced []digest.Digest) []digest.Digest {
+	var roots []graph.Root
+	for _, d := range slices.Concat(named, r.graph.Targets()) {
+		roots = append(roots, graph.Root{Digest: d})
+	}
+	kept := r.graph.Reach(roots)
+	return tops(r.graph, slices.DeleteFunc(slices.Clone(unreferenced), func(d digest.Digest) bool {
+		_, keeps := kept[d]
+		return keeps || r.missing[d]
+	}))
+}
+
+// asked are those of some digests of a visit that the registry deletes in a collection: what only candidates that are
+// digests lead to, as far as nothing in the registry referenced it.
+func (s *mirrorSweep) asked(now *mirrored, r reading, v *visited, ds []digest.Digest) map[digest.Digest]bool {
+	others := slices.DeleteFunc(slices.Clone(v.items), (*mirrorItem).loose)
+	going, _ := now.going(r, v.path, others)
+	unreferenced, asked := setOf(s.plan.unreferenced[v.repository]), map[digest.Digest]bool{}
+	for _, d := range ds {
+		asked[d] = unreferenced[d] && !slices.Contains(going, d)
+	}
+	return asked
+}
+
+// keepUsed keeps the candidates of a visit that something leads to by now.
+func (v *visited) keepUsed(r reading, going []digest.Digest) {
+	for _, i := range v.items {
+		if i.Delete && i.loose() && !r.missing[i.Digest] && !slices.Contains(going, i.Digest) {
+			i.keep(InUse, "something that an Artifact or a tag names needs it by now")
+		}
+	}
+}
+
+// delete deletes a digest, or has a collection of the registry delete it. It reports whether the digest was pushed again
+// and stays: then its candidate has another grace.
+func (s *mirrorSweep) delete(ctx context.Context, v *visited, d digest.Digest) (stays bool, err error) {
+	if !v.asked[d] {
+		return false, s.registry.Delete(ctx, v.repository, d)
+	}
+	store := s.plan.seen.store
+	err = s.registry.DeleteUnreferenced(ctx, client.ObjectKeyFromObject(store), v.repository, d)
+	if !errors.Is(err, registry.ErrProtected) {
+		return false, err
+	}
+	for _, i := range v.items {
+		if i.loose() && i.Digest == d {
+			i.since = s.plan.seen.now
+			i.keep(GracePeriod, pushedAgain)
+		}
+	}
+	return true, nil
+}
