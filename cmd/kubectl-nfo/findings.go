@@ -7,22 +7,22 @@ import (
 	"slices"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/aosm"
+	"github.com/nfo-operator/nfo/internal/aosm/finding"
 )
 
 // tellFindings writes what is to be known of an import: what was not mapped, and what to know of, each on
 // a line; what means nothing here, each name once.
-func tellFindings(w io.Writer, findings []aosm.Finding) {
-	tell(w, "Not mapped:", ofLevel(findings, aosm.NotMapped))
-	tell(w, "To know:", ofLevel(findings, aosm.Note))
-	tell(w, "Means nothing here:", once(ofLevel(findings, aosm.Ignored)))
+func tellFindings(w io.Writer, findings []finding.Finding) {
+	tell(w, "Not mapped:", ofLevel(findings, finding.NotMapped))
+	tell(w, "To know:", ofLevel(findings, finding.Note))
+	tell(w, "Means nothing here:", once(ofLevel(findings, finding.Ignored)))
 }
 
-func ofLevel(findings []aosm.Finding, level aosm.Level) []aosm.Finding {
-	return slices.DeleteFunc(slices.Clone(findings), func(f aosm.Finding) bool { return f.Level != level })
+func ofLevel(findings []finding.Finding, level finding.Level) []finding.Finding {
+	return slices.DeleteFunc(slices.Clone(findings), func(f finding.Finding) bool { return f.Level != level })
 }
 
-func tell(w io.Writer, title string, findings []aosm.Finding) {
+func tell(w io.Writer, title string, findings []finding.Finding) {
 	for i, f := range findings {
 		if i == 0 {
 			fmt.Fprintln(w, title)
@@ -32,9 +32,9 @@ func tell(w io.Writer, title string, findings []aosm.Finding) {
 }
 
 // once keeps the first finding of each name, with how many more there are.
-func once(findings []aosm.Finding) []aosm.Finding {
+func once(findings []finding.Finding) []finding.Finding {
 	count := map[string]int{}
-	var firsts []aosm.Finding
+	var firsts []finding.Finding
 	for _, f := range findings {
 		if count[f.Name]++; count[f.Name] == 1 {
 			firsts = append(firsts, f)
@@ -45,6 +45,6 @@ func once(findings []aosm.Finding) []aosm.Finding {
 			firsts[i].Path += fmt.Sprintf(" (and %d more)", n-1)
 		}
 	}
-	slices.SortFunc(firsts, func(a, b aosm.Finding) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(firsts, func(a, b finding.Finding) int { return cmp.Compare(a.Name, b.Name) })
 	return firsts
 }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/aosm"
+	"github.com/nfo-operator/nfo/internal/aosm/finding"
+	"github.com/nfo-operator/nfo/internal/aosm/input"
 	"github.com/nfo-operator/nfo/internal/plugin"
 )
 
@@ -119,7 +121,7 @@ func (f *importFlags) run(ctx context.Context) error {
 }
 
 // importInto imports files into a cluster. Without one the objects are only printed.
-func (f *importFlags) importInto(ctx context.Context, cluster *applier, sources []aosm.Source, options aosm.Options, printer printers.ResourcePrinter) error {
+func (f *importFlags) importInto(ctx context.Context, cluster *applier, sources []input.Source, options aosm.Options, printer printers.ResourcePrinter) error {
 	result, err := aosm.ImportAll(sources, options)
 	if err != nil {
 		return &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("importing %s: %w", strings.Join(f.files, ", "), err)}
@@ -133,7 +135,7 @@ func (f *importFlags) importInto(ctx context.Context, cluster *applier, sources 
 	if err := f.deliver(ctx, result, cluster, printer); err != nil {
 		return err
 	}
-	if cluster.lost() || slices.ContainsFunc(result.Findings, func(x aosm.Finding) bool { return x.Level == aosm.NotMapped }) {
+	if cluster.lost() || slices.ContainsFunc(result.Findings, func(x finding.Finding) bool { return x.Level == finding.NotMapped }) {
 		return &plugin.Error{Code: plugin.ExitNotMapped}
 	}
 	return nil
@@ -227,7 +229,7 @@ func (f *importFlags) check(o aosm.Options) error {
 	return nil
 }
 
-func parameter(into *aosm.Parameters, p string) error {
+func parameter(into *input.Parameters, p string) error {
 	name, ok := strings.CutPrefix(p, "@")
 	if !ok {
 		if err := into.Set(p); err != nil {

@@ -9,12 +9,13 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/nfo-operator/nfo/internal/aosm"
+	"github.com/nfo-operator/nfo/internal/aosm/document"
+	"github.com/nfo-operator/nfo/internal/aosm/input"
 	"github.com/nfo-operator/nfo/internal/files"
 )
 
 // sources reads all files, those of directories in the order of their names.
-func (f *importFlags) sources() ([]aosm.Source, error) {
+func (f *importFlags) sources() ([]input.Source, error) {
 	r := &fileReader{in: f.streams.In, recursive: f.recursive}
 	for _, name := range f.files {
 		if err := r.add(name); err != nil {
@@ -31,7 +32,7 @@ func (f *importFlags) sources() ([]aosm.Source, error) {
 type fileReader struct {
 	in        io.Reader
 	recursive bool
-	sources   []aosm.Source
+	sources   []input.Source
 	size      int
 }
 
@@ -83,13 +84,13 @@ func (r *fileReader) open(name string, stray bool) error {
 
 // read reads one file, one byte more than an import takes at most of all.
 func (r *fileReader) read(name string, in io.Reader, stray bool) error {
-	data, err := io.ReadAll(io.LimitReader(in, int64(aosm.MaxBytes-r.size+1)))
+	data, err := io.ReadAll(io.LimitReader(in, int64(document.MaxBytes-r.size+1)))
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", name, err)
 	}
-	if r.size += len(data); r.size > aosm.MaxBytes && len(r.sources) > 0 {
+	if r.size += len(data); r.size > document.MaxBytes && len(r.sources) > 0 {
 		return errors.New("the files have more than 64 MiB; import them in parts")
 	}
-	r.sources = append(r.sources, aosm.Source{Name: name, Data: data, Stray: stray})
+	r.sources = append(r.sources, input.Source{Name: name, Data: data, Stray: stray})
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/aosm"
+	"github.com/nfo-operator/nfo/internal/aosm/input"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -37,7 +38,7 @@ func read(ctx context.Context, api client.Client, o client.Object) (client.Objec
 }
 
 // again imports again, with the names and places that objects of earlier imports have.
-func (a *applier) again(ctx context.Context, first *aosm.Result, sources []aosm.Source, options aosm.Options) (*aosm.Result, error) {
+func (a *applier) again(ctx context.Context, first *aosm.Result, sources []input.Source, options aosm.Options) (*aosm.Result, error) {
 	for _, namespace := range first.Namespaces {
 		for kind, list := range map[string]client.ObjectList{
 			v1alpha1.KindArtifactStore: &v1alpha1.ArtifactStoreList{}, v1alpha1.KindArtifactManifest: &v1alpha1.ArtifactManifestList{},

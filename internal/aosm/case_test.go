@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/nfo-operator/nfo/internal/aosm/finding"
+	"github.com/nfo-operator/nfo/internal/aosm/input"
 )
 
 const hybrid = "/providers/Microsoft.HybridNetwork/publishers/"
@@ -52,7 +55,7 @@ func chartOf(id string) string {
 // trial is one case of what an import makes of files.
 type trial struct {
 	reason string
-	files  []Source
+	files  []input.Source
 	// input is the only file where files is empty.
 	input   string
 	options Options
@@ -69,7 +72,7 @@ func (o trial) check(t *testing.T) string {
 	t.Helper()
 	files := o.files
 	if len(files) == 0 {
-		files = []Source{{Data: []byte(o.input)}}
+		files = []input.Source{{Data: []byte(o.input)}}
 	}
 	r, err := ImportAll(files, o.options)
 	if o.fails != "" {
@@ -93,7 +96,7 @@ func (o trial) check(t *testing.T) string {
 			t.Errorf("%s: there is %q in\n%s", o.reason, part, got)
 		}
 	}
-	if lost := strings.Contains(got, "# "+string(NotMapped)); lost != o.lost {
+	if lost := strings.Contains(got, "# "+string(finding.NotMapped)); lost != o.lost {
 		t.Errorf("%s: something is not mapped: %t, want %t\n%s", o.reason, lost, o.lost, got)
 	}
 	return got

@@ -3,9 +3,11 @@ package aosm
 import (
 	"strings"
 	"testing"
+
+	"github.com/nfo-operator/nfo/internal/aosm/input"
 )
 
-func file(name, data string) Source { return Source{Name: name, Data: []byte(data)} }
+func file(name, data string) input.Source { return input.Source{Name: name, Data: []byte(data)} }
 
 // TestForms: the forms in which ARM, az and people write JSON.
 func TestForms(t *testing.T) {
@@ -63,22 +65,22 @@ func TestFiles(t *testing.T) {
 		return all
 	}
 	cases := map[string]trial{
-		"Beside":     {reason: "each template has its own values", has: all(first, second), files: []Source{file("x/m.json", of("m")), file("x/m.parameters.json", values("1")), file("x/n.json", of("k")), file("x/n.parameters.json", values("2"))}},
-		"Elsewhere":  {reason: "beside is in the same directory", has: all(first), files: []Source{file("x/m.json", of("m")), file("y/m.parameters.json", values("1"))}},
-		"All":        {reason: "values for all, as az aosm writes them", has: []string{"name: m\n", "name: k\n"}, lacks: []string{"no value"}, files: []Source{file("m.json", of("m")), file("n.json", of("k")), file("all_deploy.parameters.json", `{"location": "uksouth", "publisherName": "acme", "v": "3"}`)}},
-		"OwnFirst":   {reason: "its own values before those for all", has: all(first, []string{`artifactVersion: "3"`}), files: []Source{file("m.json", of("m")), file("m.parameters.json", values("1")), file("n.json", of("k")), file("all_deploy.parameters.json", `{"v": "3"}`)}},
-		"FlagFirst":  {reason: "those of the command line before all", options: Options{Parameters: given(t, "v=9")}, has: []string{`artifactVersion: "9"`}, lacks: []string{`artifactVersion: "1"`}, files: []Source{file("m.json", of("m")), file("m.parameters.json", values("1"))}},
-		"Contradict": {reason: "two files for one template", fails: "different values", files: []Source{file("m.json", of("m")), file("a.parameters.json", `{"v": 1}`), file("b.parameters.json", `{"V": 2}`)}},
-		"Agree":      {reason: "two files that agree", has: all(first), files: []Source{file("m.json", of("m")), file("a.parameters.json", `{"v": "1"}`), file("b.parameters.json", `{"V": "1"}`)}},
-		"Alone":      {reason: "a parameter file without a template", lost: true, has: []string{"together with its template"}, files: []Source{file("m.parameters.json", values("1"))}},
-		"Undeclared": {reason: "who types a name means it", options: Options{Parameters: given(t, "V=1", "Other=1")}, lost: true, has: []string{`declares a parameter "Other"`}, files: []Source{file("m.json", of("m"))}},
-		"Paths":      {reason: "findings say which file", lost: true, has: []string{"n.json: $.resources[0].properties"}, files: []Source{file("m.json", resourceless), file("n.json", of("k"))}},
-		"Stray":      {reason: "a file of a directory that is nothing of AOSM", has: append(first, "passed over"), files: []Source{file("m.json", of("m")), file("m.parameters.json", values("1")), {Name: "bicepconfig.json", Data: []byte(`{"analyzers": {}}`), Stray: true}, {Name: "values.schema.json", Data: []byte(`{"type": "object", "title": "x"}`), Stray: true}}},
-		"Empty":      {reason: "a file that is empty says that az failed", fails: "n.json: the input cannot be used: it is empty", files: []Source{file("m.json", of("m")), file("n.json", " ")}},
-		"Broken":     {reason: "which one cannot be read", fails: "n.json: ", files: []Source{file("m.json", of("m")), file("n.json", "{")}},
-		"Fewer":      {reason: "an answer and a template that says no more", options: Options{APIVersion: cleanUp}, has: []string{"an answer has the same resource", "artifactManifestState: Uploaded"}, files: []Source{file("m.json", inTemplate("", resourceOf(manifestType, "p/s/m", artifactsOf("a:1")))), file("answer.json", answerOf(scoped("p/artifactStores/s/artifactManifests/m"), strings.Replace(artifactsOf("a:1", "b:1"), "{", `{"artifactManifestState": "Uploaded", `, 1)))}},
-		"More":       {reason: "or says more", lost: true, has: []string{"it does not name the resource c:1"}, files: []Source{file("m.json", inTemplate("", resourceOf(manifestType, "p/s/m", artifactsOf("a:1", "c:1")))), file("answer.json", answerOf(scoped("p/artifactStores/s/artifactManifests/m"), artifactsOf("a:1")))}},
-		"TwoAnswers": {reason: "one resource, two contents", lost: true, has: []string{"with other content", `artifactVersion: "1"`, `artifactVersion: "2"`}, options: Options{APIVersion: cleanUp}, files: []Source{file("a.json", answerOf(scoped("p/artifactStores/s/artifactManifests/m"), artifactsOf("a:1"))), file("b.json", answerOf(scoped("p/artifactStores/s/artifactManifests/m"), artifactsOf("a:1", "a:2")))}},
+		"Beside":     {reason: "each template has its own values", has: all(first, second), files: []input.Source{file("x/m.json", of("m")), file("x/m.parameters.json", values("1")), file("x/n.json", of("k")), file("x/n.parameters.json", values("2"))}},
+		"Elsewhere":  {reason: "beside is in the same directory", has: all(first), files: []input.Source{file("x/m.json", of("m")), file("y/m.parameters.json", values("1"))}},
+		"All":        {reason: "values for all, as az aosm writes them", has: []string{"name: m\n", "name: k\n"}, lacks: []string{"no value"}, files: []input.Source{file("m.json", of("m")), file("n.json", of("k")), file("all_deploy.parameters.json", `{"location": "uksouth", "publisherName": "acme", "v": "3"}`)}},
+		"OwnFirst":   {reason: "its own values before those for all", has: all(first, []string{`artifactVersion: "3"`}), files: []input.Source{file("m.json", of("m")), file("m.parameters.json", values("1")), file("n.json", of("k")), file("all_deploy.parameters.json", `{"v": "3"}`)}},
+		"FlagFirst":  {reason: "those of the command line before all", options: Options{Parameters: given(t, "v=9")}, has: []string{`artifactVersion: "9"`}, lacks: []string{`artifactVersion: "1"`}, files: []input.Source{file("m.json", of("m")), file("m.parameters.json", values("1"))}},
+		"Contradict": {reason: "two files for one template", fails: "different values", files: []input.Source{file("m.json", of("m")), file("a.parameters.json", `{"v": 1}`), file("b.parameters.json", `{"V": 2}`)}},
+		"Agree":      {reason: "two files that agree", has: all(first), files: []input.Source{file("m.json", of("m")), file("a.parameters.json", `{"v": "1"}`), file("b.parameters.json", `{"V": "1"}`)}},
+		"Alone":      {reason: "a parameter file without a template", lost: true, has: []string{"together with its template"}, files: []input.Source{file("m.parameters.json", values("1"))}},
+		"Undeclared": {reason: "who types a name means it", options: Options{Parameters: given(t, "V=1", "Other=1")}, lost: true, has: []string{`declares a parameter "Other"`}, files: []input.Source{file("m.json", of("m"))}},
+		"Paths":      {reason: "findings say which file", lost: true, has: []string{"n.json: $.resources[0].properties"}, files: []input.Source{file("m.json", resourceless), file("n.json", of("k"))}},
+		"Stray":      {reason: "a file of a directory that is nothing of AOSM", has: append(first, "passed over"), files: []input.Source{file("m.json", of("m")), file("m.parameters.json", values("1")), {Name: "bicepconfig.json", Data: []byte(`{"analyzers": {}}`), Stray: true}, {Name: "values.schema.json", Data: []byte(`{"type": "object", "title": "x"}`), Stray: true}}},
+		"Empty":      {reason: "a file that is empty says that az failed", fails: "n.json: the input cannot be used: it is empty", files: []input.Source{file("m.json", of("m")), file("n.json", " ")}},
+		"Broken":     {reason: "which one cannot be read", fails: "n.json: ", files: []input.Source{file("m.json", of("m")), file("n.json", "{")}},
+		"Fewer":      {reason: "an answer and a template that says no more", options: Options{APIVersion: cleanUp}, has: []string{"an answer has the same resource", "artifactManifestState: Uploaded"}, files: []input.Source{file("m.json", inTemplate("", resourceOf(manifestType, "p/s/m", artifactsOf("a:1")))), file("answer.json", answerOf(scoped("p/artifactStores/s/artifactManifests/m"), strings.Replace(artifactsOf("a:1", "b:1"), "{", `{"artifactManifestState": "Uploaded", `, 1)))}},
+		"More":       {reason: "or says more", lost: true, has: []string{"it does not name the resource c:1"}, files: []input.Source{file("m.json", inTemplate("", resourceOf(manifestType, "p/s/m", artifactsOf("a:1", "c:1")))), file("answer.json", answerOf(scoped("p/artifactStores/s/artifactManifests/m"), artifactsOf("a:1")))}},
+		"TwoAnswers": {reason: "one resource, two contents", lost: true, has: []string{"with other content", `artifactVersion: "1"`, `artifactVersion: "2"`}, options: Options{APIVersion: cleanUp}, files: []input.Source{file("a.json", answerOf(scoped("p/artifactStores/s/artifactManifests/m"), artifactsOf("a:1"))), file("b.json", answerOf(scoped("p/artifactStores/s/artifactManifests/m"), artifactsOf("a:1", "a:2")))}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -8,6 +8,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/nfo-operator/nfo/internal/aosm/document"
+	"github.com/nfo-operator/nfo/internal/aosm/input"
 )
 
 // FuzzImport looks that no input makes an import panic or run away, that what it makes is valid, and that it makes
@@ -39,15 +42,15 @@ func FuzzImport(f *testing.F) {
 	f.Fuzz(func(t *testing.T, one, two []byte, pair, namespace string) {
 		o := Options{APIVersion: cleanUp}
 		if o.Parameters.Set(pair) != nil {
-			o.Parameters = Parameters{}
+			o.Parameters = input.Parameters{}
 		}
 		if namespace != "" {
 			o.Namespace = "publisher"
 		}
-		sources := []Source{{Name: "one.json", Data: one}, {Name: "one.parameters.json", Data: two}}
+		sources := []input.Source{{Name: "one.json", Data: one}, {Name: "one.parameters.json", Data: two}}
 		first, err := ImportAll(sources, o)
 		if err != nil {
-			if first != nil || !errors.Is(err, ErrInput) {
+			if first != nil || !errors.Is(err, document.ErrInput) {
 				t.Fatalf("the error is %v, beside %v", err, first)
 			}
 			return

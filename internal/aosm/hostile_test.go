@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/nfo-operator/nfo/internal/aosm/document"
+	"github.com/nfo-operator/nfo/internal/aosm/input"
 )
 
 // hostile is a template of one manifest whose artifacts are an expression.
@@ -51,7 +54,7 @@ func TestHostileInput(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r, err := Import(strings.NewReader(tc.input), Options{})
-			if !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), tc.says) || r != nil {
+			if !errors.Is(err, document.ErrInput) || !strings.Contains(err.Error(), tc.says) || r != nil {
 				t.Errorf("%s: %v, error %v, want one that says %q", tc.reason, r, err, tc.says)
 			}
 		})
@@ -72,14 +75,14 @@ func (e *endless) Read(p []byte) (int, error) {
 func TestInputHasABound(t *testing.T) {
 	t.Parallel()
 	e := &endless{}
-	if _, err := Import(e, Options{}); !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), "67108864 bytes") {
+	if _, err := Import(e, Options{}); !errors.Is(err, document.ErrInput) || !strings.Contains(err.Error(), "67108864 bytes") {
 		t.Errorf("the error is %v", err)
 	}
-	if e.read > 2*MaxBytes {
+	if e.read > 2*document.MaxBytes {
 		t.Errorf("%d bytes were read of an input that has no end", e.read)
 	}
-	many := "[" + strings.Repeat("0,", MaxValues) + "0]"
-	if _, err := Import(strings.NewReader(many), Options{}); !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), "1000000 values") {
+	many := "[" + strings.Repeat("0,", document.MaxValues) + "0]"
+	if _, err := Import(strings.NewReader(many), Options{}); !errors.Is(err, document.ErrInput) || !strings.Contains(err.Error(), "1000000 values") {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -102,17 +105,17 @@ func TestParameterFile(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var p Parameters
+			var p input.Parameters
 			err := p.Read(strings.NewReader(tc.file))
-			if (err == nil) != (tc.says == "") || (err != nil && (!strings.Contains(err.Error(), tc.says) || !errors.Is(err, ErrInput))) {
+			if (err == nil) != (tc.says == "") || (err != nil && (!strings.Contains(err.Error(), tc.says) || !errors.Is(err, document.ErrInput))) {
 				t.Errorf("%s: error %v", tc.reason, err)
 			}
-			if len(p.names()) != tc.names && err == nil {
-				t.Errorf("%s: %v", tc.reason, p.names())
+			if len(p.Names()) != tc.names && err == nil {
+				t.Errorf("%s: %v", tc.reason, p.Names())
 			}
 		})
 	}
-	var p Parameters
+	var p input.Parameters
 	if err := p.Set("novalue"); err == nil {
 		t.Error("a parameter without a value was taken")
 	}

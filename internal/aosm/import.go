@@ -2,7 +2,6 @@ package aosm
 
 import (
 	"cmp"
-	"fmt"
 	"io"
 	"maps"
 	"regexp"
@@ -13,12 +12,18 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/aosm/arm"
+	"github.com/nfo-operator/nfo/internal/aosm/document"
+	"github.com/nfo-operator/nfo/internal/aosm/expression"
+	"github.com/nfo-operator/nfo/internal/aosm/finding"
+	"github.com/nfo-operator/nfo/internal/aosm/input"
+	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
 
 // Options are what an input alone does not say. The zero Options are the defaults.
 type Options struct {
 	// Parameters of templates, beyond the defaults that these have.
-	Parameters Parameters
+	Parameters input.Parameters
 	// Namespace, when not "", takes the place of every publisher's own.
 	Namespace string
 	// SiteNamespace is where sites go; "" is where their designs are.
@@ -43,39 +48,33 @@ type Result struct {
 	// Namespaces are those in which its objects are, or would be, sorted.
 	Namespaces []string
 	// Findings, what was not mapped first.
-	Findings []Finding
+	Findings []finding.Finding
 }
 
 // Import reads AOSM's JSON and makes objects of it. Errors wrap ErrInput, or are of the reader: then
 // nothing is made. What it understands but cannot map is in the findings.
 func Import(r io.Reader, o Options) (*Result, error) {
-	data, err := read(r)
+	data, err := document.Read(r)
 	if err != nil {
 		return nil, err
 	}
-	return ImportAll([]Source{{Data: data}}, o)
+	return ImportAll([]input.Source{{Data: data}}, o)
 }
 
 // ImportAll is Import of several files, which are read as one input: their order does not matter.
-func ImportAll(sources []Source, o Options) (*Result, error) {
-	documents, err := readSources(sources)
+func ImportAll(sources []input.Source, o Options) (*Result, error) {
+	documents, err := input.Read(sources)
 	if err != nil {
 		return nil, err
 	}
-	if documents, err = giveParameters(documents); err != nil {
-		return nil, err
-	}
-	if len(documents) == 0 {
-		return nil, fmt.Errorf("%w: it is empty", ErrInput)
-	}
 	im := newImporter(o)
-	im.readDocuments(documents)
-	if len(im.found) == 0 && len(im.findings) == 0 {
-		im.tell(Note, documents[0].node, "there is no resource in it, so that nothing is imported")
+	im.found, im.apis = input.Collect(documents, input.Options{Parameters: o.Parameters, APIVersion: o.APIVersion, APIVersions: o.APIVersions}, im.session, im.Report)
+	if len(im.found) == 0 && len(im.Findings) == 0 {
+		im.Tell(finding.Note, documents[0].Node, "there is no resource in it, so that nothing is imported")
 	}
 	for _, manifests := range []bool{false, true} { // last: they are what references made them
 		for _, r := range im.found {
-			if (r.id.typ() == typeManifest) == manifests {
+			if (r.ID.Type() == arm.TypeManifest) == manifests {
 				im.mapAll(r)
 			}
 		}
@@ -84,13 +83,13 @@ func ImportAll(sources []Source, o Options) (*Result, error) {
 	im.unused()
 	im.settle()
 	for _, d := range documents {
-		im.leftovers(d.node)
+		im.Leftovers(d.Node)
 	}
-	if im.session.fatal != nil {
-		return nil, im.session.fatal
+	if im.session.Fatal != nil {
+		return nil, im.session.Fatal
 	}
 	im.sort()
-	return &Result{Objects: im.objects, Assumed: im.assumed, Namespaces: im.everyNamespace(), Findings: im.findings}, nil
+	return &Result{Objects: im.objects, Assumed: im.assumed, Namespaces: im.everyNamespace(), Findings: im.Findings}, nil
 }
 
 // everyNamespace is where objects are, and where those of resources that were left out would be.
@@ -100,8 +99,8 @@ func (im *importer) everyNamespace() []string {
 		all[o.GetNamespace()] = true
 	}
 	for _, r := range im.found {
-		if im.options.Namespace == "" && strings.HasPrefix(r.id.typ(), typePublisher) {
-			name, _ := objectName(r.id.publisher(), validation.DNS1123LabelMaxLength, true)
+		if im.options.Namespace == "" && strings.HasPrefix(r.ID.Type(), arm.TypePublisher) {
+			name, _ := objectName(r.ID.Publisher(), validation.DNS1123LabelMaxLength, true)
 			all[name] = true
 		}
 	}
@@ -111,12 +110,12 @@ func (im *importer) everyNamespace() []string {
 
 // importer is one import under way.
 type importer struct {
+	*finding.Report
 	options Options
-	session *session
+	session *template.Session
 
-	found      []resource
-	resources  map[string]int            // of found, by key
-	scopes     map[string]resourceID     // of publishers, by folded name: the fullest id seen
+	found      []input.Resource
+	scopes     map[string]arm.ID         // of publishers, by folded name: the fullest id seen
 	registries map[string]bool           // those given that a store took
 	apis       map[string]bool           // API versions given that a manifest took
 	namespaces map[string]bool           // those made, by the publisher's folded name
@@ -130,80 +129,57 @@ type importer struct {
 	made       []string             // of namespaces, in order
 	links      []link
 	earlier    map[string][]There
-	taken      map[string]resourceID
-	stray      bool // the document that is read was found in a directory
+	taken      map[string]arm.ID
 
-	objects  []client.Object
-	assumed  map[client.Object]bool
-	findings []Finding
-	doubts   int // findings of what cannot be known
+	objects []client.Object
+	assumed map[client.Object]bool
 }
 
 func newImporter(o Options) *importer {
+	s := template.NewSession(expression.Evaluate)
 	return &importer{
-		options: o, session: newSession(), resources: map[string]int{}, scopes: map[string]resourceID{},
-		registries: map[string]bool{}, apis: map[string]bool{}, namespaces: map[string]bool{}, manifests: map[string]bool{},
+		Report: finding.NewReport(s), options: o, session: s, scopes: map[string]arm.ID{},
+		registries: map[string]bool{}, namespaces: map[string]bool{}, manifests: map[string]bool{},
 		forms: map[string]referenceForms{}, asked: map[string]*question{}, locations: map[string][]located{}, earlier: earlier(o.There), taken: taken(o.There), assumed: map[client.Object]bool{},
 	}
 }
 
-// resource is one AOSM resource in the input.
-type resource struct {
-	id       resourceID
-	named    string // the id as it was written, "" where a template has only a name
-	api      string // its API version, "" where it is not known
-	template bool   // a template has it, not an answer
-	value    value
-	// also is the same resource elsewhere in the input, with other content.
-	also []resource
-}
-
-// properties are a resource's own members. The az command line lifts them up to the resource itself.
-func (r resource) properties() value {
-	if p := r.value.get("properties"); p.there() {
-		if p, err := p.resolve(); err == nil {
-			return p
-		}
-	}
-	return r.value
-}
-
 // mapper makes objects of resources of one type.
-type mapper func(im *importer, r resource)
+type mapper func(im *importer, r input.Resource)
 
 var mappers = map[string]mapper{
-	typePublisher: (*importer).mapPublisher, typeStore: (*importer).mapStore, typeManifest: (*importer).mapManifest,
-	typeDefinitionGroup: (*importer).mapGroup, typeDesignGroup: (*importer).mapGroup,
-	typeDefinition: (*importer).mapDefinition, typeDesign: (*importer).mapDesign, typeSite: (*importer).mapSite,
+	arm.TypePublisher: (*importer).mapPublisher, arm.TypeStore: (*importer).mapStore, arm.TypeManifest: (*importer).mapManifest,
+	arm.TypeDefinitionGroup: (*importer).mapGroup, arm.TypeDesignGroup: (*importer).mapGroup,
+	arm.TypeDefinition: (*importer).mapDefinition, arm.TypeDesign: (*importer).mapDesign, arm.TypeSite: (*importer).mapSite,
 }
 
 // foreign are types of AOSM without a counterpart, and what follows from that.
 var foreign = map[string]string{
-	typeDeployment:                          "what a deployment answers does not have what it deployed; import its template, or what `az ... show` prints of its resources",
-	typeSchema:                              "a configuration group schema has no counterpart: values of deployments are not kept here",
-	typePrefix + "configurationgroupvalues": "a configuration group value has no counterpart: values of deployments are not kept here",
-	typePrefix + "sites":                    "a site alone has no counterpart: a SiteNetworkService stands for a service at a place",
-	typePrefix + "networkfunctions":         "a network function has no counterpart, and keeps nothing here: what runs is kept by its SiteNetworkService, through the design",
+	arm.TypeDeployment: "what a deployment answers does not have what it deployed; import its template, or what `az ... show` prints of its resources",
+	arm.TypeSchema:     "a configuration group schema has no counterpart: values of deployments are not kept here",
+	arm.TypePrefix + "configurationgroupvalues": "a configuration group value has no counterpart: values of deployments are not kept here",
+	arm.TypePrefix + "sites":                    "a site alone has no counterpart: a SiteNetworkService stands for a service at a place",
+	arm.TypePrefix + "networkfunctions":         "a network function has no counterpart, and keeps nothing here: what runs is kept by its SiteNetworkService, through the design",
 }
 
 // mapResource makes the object that a resource becomes, or tells why there is none.
-func (im *importer) mapResource(r resource) {
-	t := r.id.typ()
+func (im *importer) mapResource(r input.Resource) {
+	t := r.ID.Type()
 	if m, ok := mappers[t]; ok {
-		if strings.HasPrefix(t, typePublisher) && !im.knows(r.id, r.value.node) {
+		if strings.HasPrefix(t, arm.TypePublisher) && !im.knows(r.ID, r.Value.Node) {
 			return
 		}
 		for _, known := range []string{"type", "name", "id", "apiVersion"} {
-			r.value.get(known)
+			r.Value.Get(known)
 		}
 		m(im, im.checkVersion(r))
 		return
 	}
 	if why, ok := foreign[t]; ok {
-		im.unmapped(r.value.node, "%s", why)
+		im.Unmapped(r.Value.Node, "%s", why)
 		return
 	}
-	im.unmapped(r.value.node, "resources of type %q are not AOSM's, or not known", clip(r.id.provider+"/"+strings.Join(r.id.types, "/")))
+	im.Unmapped(r.Value.Node, "resources of type %q are not AOSM's, or not known", arm.Clip(r.ID.Provider+"/"+strings.Join(r.ID.Types, "/")))
 }
 
 var versions = []string{"2023-09-01", "2024-04-15", "2025-03-30"}
@@ -214,30 +190,27 @@ const cleanUp = "2025-03-30"
 var date = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?$`)
 
 // checkVersion returns the resource with an API version that can be compared, or none.
-func (im *importer) checkVersion(r resource) resource {
+func (im *importer) checkVersion(r input.Resource) input.Resource {
 	switch {
-	case r.api == "" || slices.Contains(versions, r.api):
-	case date.MatchString(r.api):
-		im.tell(Note, r.value.node, "the API version %s is none of %s; it is read as the nearest of them", r.api, strings.Join(versions, ", "))
+	case r.API == "" || slices.Contains(versions, r.API):
+	case date.MatchString(r.API):
+		im.Tell(finding.Note, r.Value.Node, "the API version %s is none of %s; it is read as the nearest of them", r.API, strings.Join(versions, ", "))
 	default:
-		im.tell(Note, r.value.node, "the API version %q is not one", clip(r.api))
-		r.api = ""
+		im.Tell(finding.Note, r.Value.Node, "the API version %q is not one", arm.Clip(r.API))
+		r.API = ""
 	}
 	return r
 }
 
-// differ reports whether two parts of a scope are known, and are not the same.
-func differ(a, b string) bool { return a != "" && b != "" && fold(a) != fold(b) }
-
 // knows reports whether an id is of the one publisher of its name: a namespace stands for one.
-func (im *importer) knows(id resourceID, at *node) bool {
-	name := fold(id.publisher())
+func (im *importer) knows(id arm.ID, at *document.Node) bool {
+	name := arm.Fold(id.Publisher())
 	seen, ok := im.scopes[name]
-	if ok && im.options.Namespace == "" && (differ(seen.subscription, id.subscription) || differ(seen.group, id.group)) {
-		im.unmapped(at, "its publisher %s is another one than that of subscription %q, resource group %q; import it alone, with a namespace of its own (-n)", clip(id.publisher()), clip(seen.subscription), clip(seen.group))
+	if ok && im.options.Namespace == "" && (arm.Differ(seen.Subscription, id.Subscription) || arm.Differ(seen.Group, id.Group)) {
+		im.Unmapped(at, "its publisher %s is another one than that of subscription %q, resource group %q; import it alone, with a namespace of its own (-n)", arm.Clip(id.Publisher()), arm.Clip(seen.Subscription), arm.Clip(seen.Group))
 		return false
 	}
-	seen.subscription, seen.group = cmp.Or(seen.subscription, id.subscription), cmp.Or(seen.group, id.group)
+	seen.Subscription, seen.Group = cmp.Or(seen.Subscription, id.Subscription), cmp.Or(seen.Group, id.Group)
 	im.scopes[name] = seen
 	return true
 }
@@ -254,6 +227,6 @@ func (im *importer) sort() {
 			cmp.Compare(order[a.GetObjectKind().GroupVersionKind().Kind], order[b.GetObjectKind().GroupVersionKind().Kind]),
 			cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()))
 	})
-	level := map[Level]int{NotMapped: 0, Note: 1, Ignored: 2}
-	slices.SortStableFunc(im.findings, func(a, b Finding) int { return cmp.Compare(level[a.Level], level[b.Level]) })
+	level := map[finding.Level]int{finding.NotMapped: 0, finding.Note: 1, finding.Ignored: 2}
+	slices.SortStableFunc(im.Findings, func(a, b finding.Finding) int { return cmp.Compare(level[a.Level], level[b.Level]) })
 }

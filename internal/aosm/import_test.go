@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
+
+	"github.com/nfo-operator/nfo/internal/aosm/input"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -36,7 +38,7 @@ func written(t testing.TB, r *Result) string {
 	return b.String()
 }
 
-func given(t testing.TB, pairs ...string) (p Parameters) {
+func given(t testing.TB, pairs ...string) (p input.Parameters) {
 	t.Helper()
 	for _, pair := range pairs {
 		if err := p.Set(pair); err != nil {

@@ -6,6 +6,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/aosm/arm"
 )
 
 // Keep changes an object that an import has made to what it becomes over the one that is there: a state that
@@ -81,16 +82,16 @@ func SameRegistry(a, b string) bool {
 // fuller is the one of two ids of a resource that says more of its scope; of two that say the same, the one
 // that sorts first, so that their order does not matter.
 func fuller(a, b string) string {
-	x, errX := parseID(a)
-	y, errY := parseID(b)
+	x, errX := arm.ParseID(a)
+	y, errY := arm.ParseID(b)
 	switch {
 	case errX != nil || b == "":
 		return cmp.Or(b, a)
 	case errY != nil:
 		return a
 	}
-	covers := func(x, y resourceID) bool {
-		return (x.subscription != "" || y.subscription == "") && (x.group != "" || y.group == "")
+	covers := func(x, y arm.ID) bool {
+		return (x.Subscription != "" || y.Subscription == "") && (x.Group != "" || y.Group == "")
 	}
 	switch {
 	case covers(x, y) && covers(y, x):
@@ -100,6 +101,6 @@ func fuller(a, b string) string {
 	case covers(y, x):
 		return b
 	}
-	x.subscription, x.group = cmp.Or(x.subscription, y.subscription), cmp.Or(x.group, y.group)
+	x.Subscription, x.Group = cmp.Or(x.Subscription, y.Subscription), cmp.Or(x.Group, y.Group)
 	return x.String()
 }

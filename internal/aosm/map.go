@@ -9,25 +9,30 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/aosm/arm"
+	"github.com/nfo-operator/nfo/internal/aosm/document"
+	"github.com/nfo-operator/nfo/internal/aosm/finding"
+	"github.com/nfo-operator/nfo/internal/aosm/input"
+	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
 
 // put adds the object that a resource becomes. Its name is filled in when all are known.
-func (im *importer) put(o client.Object, meta *metav1.ObjectMeta, kind string, r resource) {
+func (im *importer) put(o client.Object, meta *metav1.ObjectMeta, kind string, r input.Resource) {
 	o.GetObjectKind().SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(kind))
-	meta.Annotations = map[string]string{AnnotationID: cmp.Or(r.named, r.id.String())}
-	im.link(&meta.Name, kind, r.id, r.value.node)
+	meta.Annotations = map[string]string{AnnotationID: cmp.Or(r.Named, r.ID.String())}
+	im.link(&meta.Name, kind, r.ID, r.Value.Node)
 	im.objects = append(im.objects, o)
 }
 
 // putPublished adds an object of a publisher, in the publisher's namespace.
-func (im *importer) putPublished(o client.Object, meta *metav1.ObjectMeta, kind string, r resource) {
+func (im *importer) putPublished(o client.Object, meta *metav1.ObjectMeta, kind string, r input.Resource) {
 	im.put(o, meta, kind, r)
-	meta.Labels = map[string]string{LabelPublisher: labelValue(fold(r.id.publisher()))}
-	im.inNamespace(&meta.Namespace, r.id, r.value.node)
+	meta.Labels = map[string]string{LabelPublisher: labelValue(arm.Fold(r.ID.Publisher()))}
+	im.inNamespace(&meta.Namespace, r.ID, r.Value.Node)
 }
 
 // inNamespace fills in the namespace that stands for an id's publisher.
-func (im *importer) inNamespace(into *string, id resourceID, at *node) {
+func (im *importer) inNamespace(into *string, id arm.ID, at *document.Node) {
 	if im.options.Namespace != "" {
 		*into = im.options.Namespace
 		return
@@ -37,8 +42,8 @@ func (im *importer) inNamespace(into *string, id resourceID, at *node) {
 }
 
 // putNamespace adds the namespace that stands for an id's publisher, once.
-func (im *importer) putNamespace(id resourceID, at *node) {
-	name := fold(id.publisher())
+func (im *importer) putNamespace(id arm.ID, at *document.Node) {
+	name := arm.Fold(id.Publisher())
 	if im.options.Namespace != "" || im.namespaces[name] {
 		return
 	}
@@ -46,67 +51,67 @@ func (im *importer) putNamespace(id resourceID, at *node) {
 	im.made = append(im.made, name)
 	ns := &corev1.Namespace{}
 	ns.GetObjectKind().SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kindNamespace))
-	ns.Labels = map[string]string{LabelPublisher: labelValue(fold(id.publisher()))}
+	ns.Labels = map[string]string{LabelPublisher: labelValue(arm.Fold(id.Publisher()))}
 	ns.Annotations = map[string]string{AnnotationID: im.publisherID(id)}
 	im.link(&ns.Name, kindNamespace, id, at)
 	im.objects = append(im.objects, ns)
 }
 
-func (im *importer) publisherID(id resourceID) string {
-	for len(id.names) > 1 {
-		id = id.parent()
+func (im *importer) publisherID(id arm.ID) string {
+	for len(id.Names) > 1 {
+		id = id.Parent()
 	}
-	seen := im.scopes[fold(id.publisher())]
-	id.subscription, id.group = cmp.Or(id.subscription, seen.subscription), cmp.Or(id.group, seen.group)
+	seen := im.scopes[arm.Fold(id.Publisher())]
+	id.Subscription, id.Group = cmp.Or(id.Subscription, seen.Subscription), cmp.Or(id.Group, seen.Group)
 	return id.String()
 }
 
-func (im *importer) mapPublisher(r resource) {
-	r.properties()
-	im.putNamespace(r.id, r.value.node)
+func (im *importer) mapPublisher(r input.Resource) {
+	r.Properties()
+	im.putNamespace(r.ID, r.Value.Node)
 }
 
 // left tells that something is left out, unless that was said of it as a whole.
-func (im *importer) left(at *node, what string) {
-	if at.state != closed {
-		im.unmapped(at, "%s is left out", what)
+func (im *importer) left(at *document.Node, what string) {
+	if at.State != document.Closed {
+		im.Unmapped(at, "%s is left out", what)
 	}
 }
 
 // mapGroup makes nothing: a group is a label of its versions.
-func (im *importer) mapGroup(r resource) {
-	r.properties()
-	if im.doubts > 0 { // its versions may be what cannot be decided
+func (im *importer) mapGroup(r input.Resource) {
+	r.Properties()
+	if im.Doubts > 0 { // its versions may be what cannot be decided
 		return
 	}
 	if im.grouped == nil {
 		im.grouped = map[string]bool{}
 		for _, other := range im.found {
-			if t := other.id.typ(); t == typeDefinition || t == typeDesign {
-				im.grouped[other.id.parent().key()] = true
+			if t := other.ID.Type(); t == arm.TypeDefinition || t == arm.TypeDesign {
+				im.grouped[other.ID.Parent().Key()] = true
 			}
 		}
 	}
-	if im.grouped[r.id.key()] {
+	if im.grouped[r.ID.Key()] {
 		return
 	}
-	im.tell(Note, r.value.node, "a group alone becomes nothing: it is a label of its versions; import those")
+	im.Tell(finding.Note, r.Value.Node, "a group alone becomes nothing: it is a label of its versions; import those")
 }
 
 // text is an optional member that has to be a text; "" where it is absent, or reported.
-func (im *importer) text(v value, name string) string {
-	m := v.get(name)
-	if !m.there() {
+func (im *importer) text(v template.Value, name string) string {
+	m := v.Get(name)
+	if !m.There() {
 		return ""
 	}
-	if out, err := m.resolve(); err == nil && !out.there() {
+	if out, err := m.Resolve(); err == nil && !out.There() {
 		return ""
 	}
-	word, err := im.word(v, name)
+	word, err := v.Needed(name)
 	if err == nil {
-		err = known(word)
+		err = arm.Known(word)
 	}
-	im.undecided(m.node, name, err)
+	im.Undecided(m.Node, name, err)
 	if err != nil {
 		return ""
 	}
@@ -114,76 +119,76 @@ func (im *importer) text(v value, name string) string {
 }
 
 // need is a member that has to be there, a text of at most limit bytes.
-func (im *importer) need(v value, name string, limit int) (string, bool) {
-	at := v.node
-	if m := v.get(name); m.node != nil {
-		at = m.node
+func (im *importer) need(v template.Value, name string, limit int) (string, bool) {
+	at := v.Node
+	if m := v.Get(name); m.Node != nil {
+		at = m.Node
 	}
-	word, err := im.word(v, name)
+	word, err := v.Needed(name)
 	switch {
 	case err != nil:
-		im.undecided(at, fmt.Sprintf("its %s", name), err)
+		im.Undecided(at, fmt.Sprintf("its %s", name), err)
 		return "", false
 	case word == "" || len(word) > limit:
-		im.unmapped(at, "%s has to have from 1 to %d characters", name, limit)
+		im.Unmapped(at, "%s has to have from 1 to %d characters", name, limit)
 		return "", false
-	case undecidable(word):
-		im.doubt(at, "%s is known at deployment only", name)
+	case arm.Undecidable(word):
+		im.Doubt(at, "%s is known at deployment only", name)
 		return "", false
-	case placeholders.MatchString(word):
-		im.doubt(at, "%s %q is a placeholder, which is filled in at deployment", name, clip(word))
+	case arm.Placeholders.MatchString(word):
+		im.Doubt(at, "%s %q is a placeholder, which is filled in at deployment", name, arm.Clip(word))
 		return "", false
-	case !printable(word):
-		im.unmapped(at, "%s has characters that cannot be printed", name)
+	case !arm.Printable(word):
+		im.Unmapped(at, "%s has characters that cannot be printed", name)
 		return "", false
 	}
 	return word, true
 }
 
 // array is an optional member that has to be an array, of at most limit items.
-func (im *importer) array(v value, name string, limit int) []value {
-	m := v.get(name)
-	if !m.there() {
+func (im *importer) array(v template.Value, name string, limit int) []template.Value {
+	m := v.Get(name)
+	if !m.There() {
 		return nil
 	}
-	out, err := m.resolve()
+	out, err := m.Resolve()
 	switch {
 	case err != nil:
-		im.undecided(m.node, name, err)
+		im.Undecided(m.Node, name, err)
 		return nil
-	case !out.there():
+	case !out.There():
 		return nil
-	case out.kind != array:
-		im.doubt(m.node, "%s is not an array, or is made by a loop that cannot be decided", name)
+	case out.Kind != document.Array:
+		im.Doubt(m.Node, "%s is not an array, or is made by a loop that cannot be decided", name)
 		return nil
 	}
-	items := out.items()
+	items := out.Items()
 	if len(items) > limit {
-		im.tell(NotMapped, m.node, "%s has %d items, and more than %d cannot be: the last %d are left out", name, len(items), limit, len(items)-limit)
+		im.Tell(finding.NotMapped, m.Node, "%s has %d items, and more than %d cannot be: the last %d are left out", name, len(items), limit, len(items)-limit)
 	}
 	for _, over := range items[min(limit, len(items)):] {
-		over.close()
+		over.Close()
 	}
 	return items[:min(limit, len(items))]
 }
 
 // texts is an optional array of texts, each of 1 to 253 bytes.
-func (im *importer) texts(v value, name string, limit int) []string {
+func (im *importer) texts(v template.Value, name string, limit int) []string {
 	var all []string
 	for _, item := range im.array(v, name, limit) {
-		out, err := item.resolve()
+		out, err := item.Resolve()
 		var word string
 		if err == nil {
-			word, err = out.word()
+			word, err = out.Word()
 		}
 		if err == nil {
-			err = known(word)
+			err = arm.Known(word)
 		}
 		switch {
 		case err != nil:
-			im.undecided(item.node, "an item of "+name, err)
-		case word == "" || len(word) > 253 || !printable(word):
-			im.unmapped(item.node, "an item of %s has to have from 1 to 253 characters that can be printed", name)
+			im.Undecided(item.Node, "an item of "+name, err)
+		case word == "" || len(word) > 253 || !arm.Printable(word):
+			im.Unmapped(item.Node, "an item of %s has to have from 1 to 253 characters that can be printed", name)
 		default:
 			all = append(all, word)
 		}
@@ -192,51 +197,51 @@ func (im *importer) texts(v value, name string, limit int) []string {
 }
 
 // object is a member that has to be an object; absent where it is not, which is reported when needed.
-func (im *importer) object(v value, name string) value {
-	m := v.get(name)
-	if !m.there() {
-		return value{}
+func (im *importer) object(v template.Value, name string) template.Value {
+	m := v.Get(name)
+	if !m.There() {
+		return template.Value{}
 	}
-	out, err := m.resolve()
+	out, err := m.Resolve()
 	if err != nil {
-		im.undecided(m.node, name, err)
-		return value{}
+		im.Undecided(m.Node, name, err)
+		return template.Value{}
 	}
-	if out.there() && out.kind != object {
-		im.unmapped(m.node, "%s is not an object", name)
+	if out.There() && out.Kind != document.Object {
+		im.Unmapped(m.Node, "%s is not an object", name)
 	}
-	if !out.there() || out.kind != object {
-		return value{}
+	if !out.There() || out.Kind != document.Object {
+		return template.Value{}
 	}
 	return out
 }
 
 // reference is the id in a member such as {"id": "..."}.
-func (im *importer) reference(v value, name string) (id resourceID, at *node, ok bool) {
+func (im *importer) reference(v template.Value, name string) (id arm.ID, at *document.Node, ok bool) {
 	ref := im.object(v, name)
-	if !ref.there() {
-		return id, v.node, false
+	if !ref.There() {
+		return id, v.Node, false
 	}
-	at = ref.node
-	if m := ref.get("id"); m.node != nil {
-		at = m.node
+	at = ref.Node
+	if m := ref.Get("id"); m.Node != nil {
+		at = m.Node
 	}
-	word, err := im.word(ref, "id")
+	word, err := ref.Needed("id")
 	if err != nil {
-		im.undecided(at, "what it refers to", err)
+		im.Undecided(at, "what it refers to", err)
 		return id, at, false
 	}
-	if id, err = parseID(word); err != nil {
-		im.unmapped(at, "%v", err)
+	if id, err = arm.ParseID(word); err != nil {
+		im.Unmapped(at, "%v", err)
 		return id, at, false
 	}
 	return id, at, true
 }
 
 // near reports whether what an object refers to is its own publisher's, which stays in its namespace.
-func (im *importer) near(r resource, id resourceID, at *node) bool {
-	if im.options.Namespace == "" && fold(id.publisher()) != fold(r.id.publisher()) {
-		im.unmapped(at, "it is of the publisher %q, and a reference stays in the namespace of its own; import both into one (-n)", clip(id.publisher()))
+func (im *importer) near(r input.Resource, id arm.ID, at *document.Node) bool {
+	if im.options.Namespace == "" && arm.Fold(id.Publisher()) != arm.Fold(r.ID.Publisher()) {
+		im.Unmapped(at, "it is of the publisher %q, and a reference stays in the namespace of its own; import both into one (-n)", arm.Clip(id.Publisher()))
 		return false
 	}
 	return im.knows(id, at)

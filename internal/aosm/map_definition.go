@@ -2,43 +2,48 @@ package aosm
 
 import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/aosm/arm"
+	"github.com/nfo-operator/nfo/internal/aosm/document"
+	"github.com/nfo-operator/nfo/internal/aosm/finding"
+	"github.com/nfo-operator/nfo/internal/aosm/input"
+	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
 
-func (im *importer) mapDefinition(r resource) {
-	p := r.properties()
-	if t := im.text(p, "networkFunctionType"); t != "" && fold(t) != "containerizednetworkfunction" {
-		im.unmapped(r.value.node, "a definition of type %q has no Helm charts, and nothing else is handled: it keeps nothing here", clip(t))
+func (im *importer) mapDefinition(r input.Resource) {
+	p := r.Properties()
+	if t := im.text(p, "networkFunctionType"); t != "" && arm.Fold(t) != "containerizednetworkfunction" {
+		im.Unmapped(r.Value.Node, "a definition of type %q has no Helm charts, and nothing else is handled: it keeps nothing here", arm.Clip(t))
 		return
 	}
 	o := &v1alpha1.NetworkFunctionDefinitionVersion{}
 	o.Spec.VersionState = im.versionState(p, r)
 	template := im.object(p, "networkFunctionTemplate")
-	known := map[string]*node{}
+	known := map[string]*document.Node{}
 	for _, item := range im.array(template, "networkFunctionApplications", 128) {
 		app, ok := im.application(item, r)
 		if !ok {
-			im.left(item.node, "the application")
+			im.left(item.Node, "the application")
 			continue
 		}
 		if known[app.Name] != nil {
-			im.unmapped(item.node, "an application is called %q already", clip(app.Name))
+			im.Unmapped(item.Node, "an application is called %q already", arm.Clip(app.Name))
 			continue
 		}
-		known[app.Name] = item.node
+		known[app.Name] = item.Node
 		apps := &o.Spec.NetworkFunctionTemplate.NetworkFunctionApplications
 		*apps = append(*apps, app)
 	}
 	if len(known) == 0 {
-		im.unmapped(r.value.node, "nothing is left of its applications")
+		im.Unmapped(r.Value.Node, "nothing is left of its applications")
 		return
 	}
 	im.orderApplications(o, known)
 	im.putPublished(o, &o.ObjectMeta, v1alpha1.KindDefinition, r)
-	o.Labels[LabelDefinitionGroup] = labelValue(fold(r.id.names[1]))
+	o.Labels[LabelDefinitionGroup] = labelValue(arm.Fold(r.ID.Names[1]))
 }
 
 // orderApplications drops from the order of applications those that were not mapped.
-func (im *importer) orderApplications(o *v1alpha1.NetworkFunctionDefinitionVersion, known map[string]*node) {
+func (im *importer) orderApplications(o *v1alpha1.NetworkFunctionDefinitionVersion, known map[string]*document.Node) {
 	apps := o.Spec.NetworkFunctionTemplate.NetworkFunctionApplications
 	for i := range apps {
 		d := apps[i].DependsOnProfile
@@ -52,7 +57,7 @@ func (im *importer) orderApplications(o *v1alpha1.NetworkFunctionDefinitionVersi
 					kept = append(kept, name)
 					continue
 				}
-				im.tell(NotMapped, known[apps[i].Name], "it depends on an application %q, which there is none of", clip(name))
+				im.Tell(finding.NotMapped, known[apps[i].Name], "it depends on an application %q, which there is none of", arm.Clip(name))
 			}
 			*names = kept
 		}
@@ -63,11 +68,11 @@ func (im *importer) orderApplications(o *v1alpha1.NetworkFunctionDefinitionVersi
 }
 
 // versionState is left to its default for a preview: what is activated here meanwhile stays so.
-func (im *importer) versionState(p value, r resource) v1alpha1.VersionState {
+func (im *importer) versionState(p template.Value, r input.Resource) v1alpha1.VersionState {
 	state := im.text(p, "versionState")
-	at := p.get("versionState").node
+	at := p.Get("versionState").Node
 	var is v1alpha1.VersionState
-	switch fold(state) {
+	switch arm.Fold(state) {
 	case "", "preview":
 		return ""
 	case "active":
@@ -75,7 +80,7 @@ func (im *importer) versionState(p value, r resource) v1alpha1.VersionState {
 	case "deprecated":
 		is = v1alpha1.VersionDeprecated
 	default:
-		im.tell(Note, at, "the state %q is taken to be Preview", clip(state))
+		im.Tell(finding.Note, at, "the state %q is taken to be Preview", arm.Clip(state))
 		return ""
 	}
 	if im.readOnly(r, at, "versionState") {
@@ -84,7 +89,7 @@ func (im *importer) versionState(p value, r resource) v1alpha1.VersionState {
 	return is
 }
 
-func (im *importer) application(item value, r resource) (app v1alpha1.NetworkFunctionApplication, ok bool) {
+func (im *importer) application(item template.Value, r input.Resource) (app v1alpha1.NetworkFunctionApplication, ok bool) {
 	item, ok = im.element(item, "an application")
 	if !ok {
 		return app, false
@@ -92,20 +97,20 @@ func (im *importer) application(item value, r resource) (app v1alpha1.NetworkFun
 	if app.Name, ok = im.need(item, "name", 253); !ok {
 		return app, false
 	}
-	if kind := im.text(item, "artifactType"); kind != "" && fold(kind) != "helmpackage" {
-		im.unmapped(item.node, "an application of type %q is not a Helm chart", clip(kind))
+	if kind := im.text(item, "artifactType"); kind != "" && arm.Fold(kind) != "helmpackage" {
+		im.Unmapped(item.Node, "an application of type %q is not a Helm chart", arm.Clip(kind))
 		return app, false
 	}
 	app.ArtifactType = "HelmPackage"
 	profile := im.object(item, "artifactProfile")
-	source, ok := im.source(profile, "artifactStore", r, item.node)
+	source, ok := im.source(profile, "artifactStore", r, item.Node)
 	if !ok {
 		return app, false
 	}
 	app.ArtifactProfile.ArtifactSource = source
 	helm := im.object(profile, "helmArtifactProfile")
-	if !helm.there() {
-		im.tell(NotMapped, item.node, "it names no chart")
+	if !helm.There() {
+		im.Tell(finding.NotMapped, item.Node, "it names no chart")
 		return app, false
 	}
 	h := &app.ArtifactProfile.HelmArtifactProfile
@@ -114,7 +119,7 @@ func (im *importer) application(item value, r resource) (app v1alpha1.NetworkFun
 	h.HelmPackageVersionRange = wanted
 	h.RegistryValuesPaths = im.texts(helm, "registryValuesPaths", 64)
 	h.ImagePullSecretsValuesPaths = im.texts(helm, "imagePullSecretsValuesPaths", 64)
-	if d := im.object(item, "dependsOnProfile"); d.there() {
+	if d := im.object(item, "dependsOnProfile"); d.There() {
 		app.DependsOnProfile = &v1alpha1.DependsOnProfile{
 			InstallDependsOn:   im.texts(d, "installDependsOn", 128),
 			UninstallDependsOn: im.texts(d, "uninstallDependsOn", 128),
@@ -125,47 +130,47 @@ func (im *importer) application(item value, r resource) (app v1alpha1.NetworkFun
 }
 
 // element is an item of an array that has to be an object.
-func (im *importer) element(item value, what string) (value, bool) {
-	out, err := item.resolve()
+func (im *importer) element(item template.Value, what string) (template.Value, bool) {
+	out, err := item.Resolve()
 	switch {
 	case err != nil:
-		im.undecided(item.node, what, err)
-		return value{}, false
-	case out.node == nil || out.kind != object:
-		im.doubt(item.node, "%s is not an object", what)
-		return value{}, false
+		im.Undecided(item.Node, what, err)
+		return template.Value{}, false
+	case out.Node == nil || out.Kind != document.Object:
+		im.Doubt(item.Node, "%s is not an object", what)
+		return template.Value{}, false
 	}
 	return out, true
 }
 
 // source is what a profile takes its artifact from. Both API styles write it at the same place: the id
 // of a store is the old form, the id of a manifest the new one.
-func (im *importer) source(profile value, member string, r resource, owner *node) (s v1alpha1.ArtifactSource, ok bool) {
+func (im *importer) source(profile template.Value, member string, r input.Resource, owner *document.Node) (s v1alpha1.ArtifactSource, ok bool) {
 	id, at, ok := im.reference(profile, member)
 	if !ok {
-		if at == nil || at.state != closed {
-			im.tell(NotMapped, owner, "it does not say where its artifact lies")
+		if at == nil || at.State != document.Closed {
+			im.Tell(finding.NotMapped, owner, "it does not say where its artifact lies")
 		}
 		return s, false
 	}
-	if t := id.typ(); t != typeStore && t != typeManifest {
-		im.unmapped(at, "it refers to neither an artifact store nor an artifact manifest")
+	if t := id.Type(); t != arm.TypeStore && t != arm.TypeManifest {
+		im.Unmapped(at, "it refers to neither an artifact store nor an artifact manifest")
 		return s, false
 	}
 	if !im.near(r, id, at) {
 		return s, false
 	}
 	ref := &v1alpha1.LocalReference{}
-	if id.typ() == typeStore {
-		f := im.forms[id.key()]
-		im.forms[id.key()] = referenceForms{old: true, new: f.new}
+	if id.Type() == arm.TypeStore {
+		f := im.forms[id.Key()]
+		im.forms[id.Key()] = referenceForms{old: true, new: f.new}
 		s.ArtifactStoreRef = ref
 		im.link(&ref.Name, v1alpha1.KindArtifactStore, id, nil)
 		return s, true
 	}
-	im.manifests[id.key()] = true
-	f := im.forms[id.parent().key()]
-	im.forms[id.parent().key()] = referenceForms{old: f.old, new: true}
+	im.manifests[id.Key()] = true
+	f := im.forms[id.Parent().Key()]
+	im.forms[id.Parent().Key()] = referenceForms{old: f.old, new: true}
 	s.ArtifactManifestRef = ref
 	im.link(&ref.Name, v1alpha1.KindArtifactManifest, id, nil)
 	return s, true

@@ -2,10 +2,13 @@ package aosm
 
 import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/aosm/arm"
+	"github.com/nfo-operator/nfo/internal/aosm/input"
+	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
 
-func (im *importer) mapDesign(r resource) {
-	p := r.properties()
+func (im *importer) mapDesign(r input.Resource) {
+	p := r.Properties()
 	o := &v1alpha1.NetworkServiceDesignVersion{}
 	o.Spec.VersionState = im.versionState(p, r)
 	known := map[string]bool{}
@@ -17,40 +20,40 @@ func (im *importer) mapDesign(r resource) {
 		}
 		switch {
 		case !ok:
-			im.left(item.node, "the template")
+			im.left(item.Node, "the template")
 		case known[element.Name]:
-			im.unmapped(item.node, "a template is called %q already", clip(element.Name))
+			im.Unmapped(item.Node, "a template is called %q already", arm.Clip(element.Name))
 		default:
 			known[element.Name] = true
 			o.Spec.ResourceElementTemplates = append(o.Spec.ResourceElementTemplates, element)
 		}
 	}
 	if len(known) == 0 {
-		im.unmapped(r.value.node, "nothing is left of its templates")
+		im.Unmapped(r.Value.Node, "nothing is left of its templates")
 		return
 	}
 	im.putPublished(o, &o.ObjectMeta, v1alpha1.KindDesign, r)
-	o.Labels[LabelDesignGroup] = labelValue(fold(r.id.names[1]))
+	o.Labels[LabelDesignGroup] = labelValue(arm.Fold(r.ID.Names[1]))
 }
 
-func (im *importer) resourceElement(t value, r resource) (e v1alpha1.ResourceElementTemplate, ok bool) {
+func (im *importer) resourceElement(t template.Value, r input.Resource) (e v1alpha1.ResourceElementTemplate, ok bool) {
 	if e.Name, ok = im.need(t, "name", 253); !ok {
 		return e, false
 	}
-	switch kind := im.text(t, "type"); fold(kind) {
+	switch kind := im.text(t, "type"); arm.Fold(kind) {
 	case "armresourcedefinition":
 		e.Type = v1alpha1.ArmResourceDefinition
 	case "networkfunctiondefinition":
 		e.Type = v1alpha1.NetworkFunctionDefinition
 	default:
-		im.unmapped(t.node, "a template of type %q is neither an ArmResourceDefinition nor a NetworkFunctionDefinition", clip(kind))
+		im.Unmapped(t.Node, "a template of type %q is neither an ArmResourceDefinition nor a NetworkFunctionDefinition", arm.Clip(kind))
 		return e, false
 	}
-	if d := t.get("dependsOnProfile"); d.there() {
-		im.ignore(d.node, "the order of templates is the deployment's")
+	if d := t.Get("dependsOnProfile"); d.There() {
+		im.Ignore(d.Node, "the order of templates is the deployment's")
 	}
 	c := im.object(t, "configuration")
-	if profile := im.object(c, "artifactProfile"); profile.there() {
+	if profile := im.object(c, "artifactProfile"); profile.There() {
 		e.Configuration.ArtifactProfile = im.templateProfile(profile, r)
 	}
 	im.definitionOf(c, t, r, &e)
@@ -60,8 +63,8 @@ func (im *importer) resourceElement(t value, r resource) (e v1alpha1.ResourceEle
 	return e, true
 }
 
-func (im *importer) templateProfile(profile value, r resource) *v1alpha1.TemplateArtifactProfile {
-	source, sourced := im.source(profile, "artifactStoreReference", r, profile.node)
+func (im *importer) templateProfile(profile template.Value, r input.Resource) *v1alpha1.TemplateArtifactProfile {
+	source, sourced := im.source(profile, "artifactStoreReference", r, profile.Node)
 	name, version, named := im.artifactName(profile, "artifactName", "artifactVersion")
 	if !sourced || !named {
 		return nil

@@ -5,13 +5,18 @@ import (
 	"strings"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/aosm/arm"
+	"github.com/nfo-operator/nfo/internal/aosm/document"
+	"github.com/nfo-operator/nfo/internal/aosm/finding"
+	"github.com/nfo-operator/nfo/internal/aosm/input"
+	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
 
 // maxArtifacts is how many artifacts a manifest lists at most.
 const maxArtifacts = 512
 
-func (im *importer) mapManifest(r resource) {
-	p := r.properties()
+func (im *importer) mapManifest(r input.Resource) {
+	p := r.Properties()
 	o := &v1alpha1.ArtifactManifest{}
 	path, decided := im.uploadPath(r)
 	o.Spec.UploadPath = path
@@ -23,29 +28,29 @@ func (im *importer) mapManifest(r resource) {
 		im.ask(r, path)
 	}
 	if path == "" {
-		r.value.close() // the question is asked once for its store
+		r.Value.Close() // the question is asked once for its store
 		return
 	}
 	im.putPublished(o, &o.ObjectMeta, v1alpha1.KindArtifactManifest, r)
-	im.link(&o.Spec.ArtifactStoreRef.Name, v1alpha1.KindArtifactStore, r.id.parent(), nil)
+	im.link(&o.Spec.ArtifactStoreRef.Name, v1alpha1.KindArtifactStore, r.ID.Parent(), nil)
 }
 
 // listArtifacts fills in what a manifest lists. It reports false, and tells why, where the input does not
 // decide the whole list: applied with a part of it, a manifest that is there would release the rest, and one
 // that is sealed could never be completed.
-func (im *importer) listArtifacts(o *v1alpha1.ArtifactManifest, p value, r resource) bool {
-	before := im.doubts
-	if whole := r.value.get("properties"); whole.there() {
-		_, err := whole.resolve()
-		im.undecided(whole.node, "its properties", err)
+func (im *importer) listArtifacts(o *v1alpha1.ArtifactManifest, p template.Value, r input.Resource) bool {
+	before := im.Doubts
+	if whole := r.Value.Get("properties"); whole.There() {
+		_, err := whole.Resolve()
+		im.Undecided(whole.Node, "its properties", err)
 	}
-	if list, err := p.get("artifacts").resolve(); im.doubts == before && err == nil && !list.there() {
-		im.unmapped(r.value.node, "it does not say which artifacts it lists, so that the manifest is left out; one that lists none has \"artifacts\": []")
+	if list, err := p.Get("artifacts").Resolve(); im.Doubts == before && err == nil && !list.There() {
+		im.Unmapped(r.Value.Node, "it does not say which artifacts it lists, so that the manifest is left out; one that lists none has \"artifacts\": []")
 		return false
 	}
-	listed := im.array(p, "artifacts", MaxValues)
+	listed := im.array(p, "artifacts", document.MaxValues)
 	if len(listed) > maxArtifacts {
-		im.unmapped(r.value.node, "it lists %d artifacts, and a manifest here lists at most %d, so that the manifest is left out; split it into several", len(listed), maxArtifacts)
+		im.Unmapped(r.Value.Node, "it lists %d artifacts, and a manifest here lists at most %d, so that the manifest is left out; split it into several", len(listed), maxArtifacts)
 		return false
 	}
 	seen := map[string]bool{}
@@ -54,51 +59,51 @@ func (im *importer) listArtifacts(o *v1alpha1.ArtifactManifest, p value, r resou
 		key := a.ArtifactName + ":" + a.ArtifactVersion
 		switch {
 		case !ok:
-			im.left(item.node, "the artifact")
+			im.left(item.Node, "the artifact")
 		case seen[key]:
-			im.tell(Note, item.node, "the artifact %s is listed twice", key)
+			im.Tell(finding.Note, item.Node, "the artifact %s is listed twice", key)
 		default:
 			seen[key] = true
 			o.Spec.Artifacts = append(o.Spec.Artifacts, a)
 		}
 	}
 	switch {
-	case im.doubts > before:
-		im.unmapped(r.value.node, "not all of its artifacts can be decided and listed here, so that the manifest is left out: with a part of them it would release the others")
+	case im.Doubts > before:
+		im.Unmapped(r.Value.Node, "not all of its artifacts can be decided and listed here, so that the manifest is left out: with a part of them it would release the others")
 		return false
 	case len(listed) > 0 && len(o.Spec.Artifacts) == 0:
-		im.unmapped(r.value.node, "none of its artifacts is in an OCI registry")
+		im.Unmapped(r.Value.Node, "none of its artifacts is in an OCI registry")
 		return false
 	}
 	return true
 }
 
 // manifestState is Uploaded or left to its default: what is sealed here meanwhile is not to be unsealed.
-func (im *importer) manifestState(p value, r resource) v1alpha1.ManifestState {
+func (im *importer) manifestState(p template.Value, r input.Resource) v1alpha1.ManifestState {
 	state := im.text(p, "artifactManifestState")
-	at := p.get("artifactManifestState").node
-	switch fold(state) {
+	at := p.Get("artifactManifestState").Node
+	switch arm.Fold(state) {
 	case "", "uploading":
 		return ""
 	case "uploaded", "succeeded":
 		if im.readOnly(r, at, "artifactManifestState") {
 			return ""
 		}
-		if fold(state) != "uploaded" {
-			im.tell(Note, at, "the state %q, which AOSM lists after the seal, is taken to be Uploaded", clip(state))
+		if arm.Fold(state) != "uploaded" {
+			im.Tell(finding.Note, at, "the state %q, which AOSM lists after the seal, is taken to be Uploaded", arm.Clip(state))
 		}
 		return v1alpha1.ManifestUploaded
 	}
-	im.tell(Note, at, "the state %q is taken to be Uploading", clip(state))
+	im.Tell(finding.Note, at, "the state %q is taken to be Uploading", arm.Clip(state))
 	return ""
 }
 
 // readOnly tells that a template does not decide a state, which AOSM lets only its answers have.
-func (im *importer) readOnly(r resource, at *node, member string) bool {
-	if !r.template {
+func (im *importer) readOnly(r input.Resource, at *document.Node, member string) bool {
+	if !r.Template {
 		return false
 	}
-	im.tell(Note, at, "a template does not set %s, which is read-only in AOSM: a new object gets the default state, an existing one keeps its state", member)
+	im.Tell(finding.Note, at, "a template does not set %s, which is read-only in AOSM: a new object gets the default state, an existing one keeps its state", member)
 	return true
 }
 
@@ -109,29 +114,29 @@ var (
 
 // artifact is one entry of a manifest. Only what is in an OCI registry is one: images, charts, and
 // the templates and image files that are pushed there as artifacts.
-func (im *importer) artifact(item value, path v1alpha1.UploadPath, r resource) (a v1alpha1.ManifestArtifact, ok bool) {
+func (im *importer) artifact(item template.Value, path v1alpha1.UploadPath, r input.Resource) (a v1alpha1.ManifestArtifact, ok bool) {
 	item, ok = im.element(item, "an artifact")
 	if !ok {
 		return a, false
 	}
 	kind := im.text(item, "artifactType")
-	switch fold(kind) {
+	switch arm.Fold(kind) {
 	case "", "ociartifact", "armtemplate", "imagefile":
 	default: // it has nothing to release
-		im.unmapped(item.node, "an artifact of type %q is not in an OCI registry", clip(kind))
+		im.Unmapped(item.Node, "an artifact of type %q is not in an OCI registry", arm.Clip(kind))
 		return a, false
 	}
 	name, version, ok := im.artifactName(item, "artifactName", "artifactVersion")
 	if !ok {
-		im.doubts++
+		im.Doubts++
 		return a, false
 	}
-	if lower := fold(kind); lower == "armtemplate" || lower == "imagefile" {
-		im.tell(Note, item.node, "the %s %s is listed as the OCIArtifact that it is in the registry as", clip(kind), name)
+	if lower := arm.Fold(kind); lower == "armtemplate" || lower == "imagefile" {
+		im.Tell(finding.Note, item.Node, "the %s %s is listed as the OCIArtifact that it is in the registry as", arm.Clip(kind), name)
 	}
 	// The manifest's name can get 9 characters more, and both share a repository's name.
-	if limit := 254 - len(r.id.name()) - 9; path == v1alpha1.ManifestScoped && (strings.Contains(name, "/") || len(name) > limit) {
-		im.doubt(item.node, "the artifactName %q is not one path segment of at most %d characters, and a manifest of the API version %s can list nothing else here; push it under a name without /", clip(name), limit, cleanUp)
+	if limit := 254 - len(r.ID.Name()) - 9; path == v1alpha1.ManifestScoped && (strings.Contains(name, "/") || len(name) > limit) {
+		im.Doubt(item.Node, "the artifactName %q is not one path segment of at most %d characters, and a manifest of the API version %s can list nothing else here; push it under a name without /", arm.Clip(name), limit, cleanUp)
 		return a, false
 	}
 	return v1alpha1.ManifestArtifact{ArtifactName: name, ArtifactType: "OCIArtifact", ArtifactVersion: version}, true
@@ -139,28 +144,28 @@ func (im *importer) artifact(item value, path v1alpha1.UploadPath, r resource) (
 
 // artifactName reads the name and the version of an artifact as they are in a registry, where names are
 // in lower case and versions have an _ for each +.
-func (im *importer) artifactName(v value, nameMember, versionMember string) (name, version string, ok bool) {
+func (im *importer) artifactName(v template.Value, nameMember, versionMember string) (name, version string, ok bool) {
 	name, ok = im.repositoryName(v, nameMember)
 	written, known := im.need(v, versionMember, 128)
 	version = strings.ReplaceAll(written, "+", "_")
 	if known && !tag.MatchString(version) {
-		im.unmapped(v.get(versionMember).node, "the version %q cannot be a tag", clip(written))
+		im.Unmapped(v.Get(versionMember).Node, "the version %q cannot be a tag", arm.Clip(written))
 		known = false
 	}
 	return name, version, ok && known
 }
 
-func (im *importer) repositoryName(v value, member string) (string, bool) {
+func (im *importer) repositoryName(v template.Value, member string) (string, bool) {
 	written, ok := im.need(v, member, 255)
 	name := strings.ToLower(written)
 	switch {
 	case !ok:
 		return "", false
 	case !repository.MatchString(name) || len(name) > 255:
-		im.unmapped(v.get(member).node, "the name %q cannot be a repository's", clip(written))
+		im.Unmapped(v.Get(member).Node, "the name %q cannot be a repository's", arm.Clip(written))
 		return "", false
 	case name != written:
-		im.tell(Note, v.get(member).node, "the artifact %s is looked for as %s: repositories are in lower case", clip(written), name)
+		im.Tell(finding.Note, v.Get(member).Node, "the artifact %s is looked for as %s: repositories are in lower case", arm.Clip(written), name)
 	}
 	return name, true
 }

@@ -2,26 +2,28 @@ package aosm
 
 import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/aosm/arm"
+	"github.com/nfo-operator/nfo/internal/aosm/input"
 )
 
-func (im *importer) mapSite(r resource) {
-	p := r.properties()
-	ref := p.get("networkServiceDesignVersionResourceReference")
-	if fold(ref.get("idType").text1()) == "secret" && !ref.get("id").there() {
-		im.unmapped(r.value.node, "the id of its design is a secret, which AOSM does not tell")
+func (im *importer) mapSite(r input.Resource) {
+	p := r.Properties()
+	ref := p.Get("networkServiceDesignVersionResourceReference")
+	if arm.Fold(ref.Get("idType").AsText()) == "secret" && !ref.Get("id").There() {
+		im.Unmapped(r.Value.Node, "the id of its design is a secret, which AOSM does not tell")
 		return
 	}
 	id, at, ok := im.reference(p, "networkServiceDesignVersionResourceReference")
 	if !ok {
-		im.unmapped(r.value.node, "which design it is deployed from is not said, or cannot be mapped")
+		im.Unmapped(r.Value.Node, "which design it is deployed from is not said, or cannot be mapped")
 		return
 	}
-	if id.typ() != typeDesign {
-		im.unmapped(r.value.node, "what it refers to is not a network service design version")
+	if id.Type() != arm.TypeDesign {
+		im.Unmapped(r.Value.Node, "what it refers to is not a network service design version")
 		return
 	}
 	if !im.knows(id, at) {
-		im.left(r.value.node, "the site")
+		im.left(r.Value.Node, "the site")
 		return
 	}
 	o := &v1alpha1.SiteNetworkService{}

@@ -8,15 +8,19 @@ import (
 	"strings"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/aosm/arm"
+	"github.com/nfo-operator/nfo/internal/aosm/finding"
+	"github.com/nfo-operator/nfo/internal/aosm/input"
+	"github.com/nfo-operator/nfo/internal/aosm/template"
 )
 
 // unused reports what was given for stores which are not in the input.
 func (im *importer) unused() {
 	tell := func(flag, name string) {
-		im.findings = append(im.findings, Finding{Level: NotMapped, Path: flag, Reason: fmt.Sprintf("no store of the input that can be mapped is called %q", clip(name))})
+		im.Report.Add(finding.Finding{Level: finding.NotMapped, Path: flag, Reason: fmt.Sprintf("no store of the input that can be mapped is called %q", arm.Clip(name))})
 	}
 	for _, name := range slices.Sorted(maps.Keys(im.options.Registries)) {
-		if !im.registries[fold(name)] {
+		if !im.registries[arm.Fold(name)] {
 			tell("--registry", name)
 		}
 	}
@@ -29,10 +33,10 @@ func (im *importer) unused() {
 
 var registryName = regexp.MustCompile(`^[a-zA-Z0-9]{5,50}$`)
 
-func (im *importer) mapStore(r resource) {
-	p := r.properties()
-	if kind := im.text(p, "storeType"); kind != "" && fold(kind) != "azurecontainerregistry" {
-		im.unmapped(r.value.node, "a store of type %q is not an OCI registry", clip(kind))
+func (im *importer) mapStore(r input.Resource) {
+	p := r.Properties()
+	if kind := im.text(p, "storeType"); kind != "" && arm.Fold(kind) != "azurecontainerregistry" {
+		im.Unmapped(r.Value.Node, "a store of type %q is not an OCI registry", arm.Clip(kind))
 		return
 	}
 	o := &v1alpha1.ArtifactStore{}
@@ -54,25 +58,25 @@ func (im *importer) mapStore(r resource) {
 }
 
 // storeName is how a store is named on the command line, where its own name is not enough.
-func storeName(id resourceID) string { return clip(id.publisher() + "/" + id.name()) }
+func storeName(id arm.ID) string { return arm.Clip(id.Publisher() + "/" + id.Name()) }
 
 // givenURL is the URL that was given for a store. It reports false, and tells why, where the name that it was
 // given for means stores of several publishers.
-func (im *importer) givenURL(r resource) (url string, given, ok bool) {
-	short, whole := fold(r.id.name()), fold(r.id.publisher()+"/"+r.id.name())
+func (im *importer) givenURL(r input.Resource) (url string, given, ok bool) {
+	short, whole := arm.Fold(r.ID.Name()), arm.Fold(r.ID.Publisher()+"/"+r.ID.Name())
 	for name, url := range im.options.Registries {
-		if fold(name) == whole {
+		if arm.Fold(name) == whole {
 			im.registries[whole] = true
 			return url, true, true
 		}
 	}
 	for name, url := range im.options.Registries {
-		if fold(name) != short {
+		if arm.Fold(name) != short {
 			continue
 		}
 		im.registries[short] = true
 		if owners := im.ownersOf(short); len(owners) > 1 {
-			im.unmapped(r.value.node, "several publishers have a store %s (%s), but --registry gives one URL; give each store its own, such as --registry %s=%s", clip(r.id.name()), some("publisher", owners), storeName(r.id), url)
+			im.Unmapped(r.Value.Node, "several publishers have a store %s (%s), but --registry gives one URL; give each store its own, such as --registry %s=%s", arm.Clip(r.ID.Name()), some("publisher", owners), storeName(r.ID), url)
 			return "", false, false
 		}
 		return url, true, true
@@ -85,9 +89,9 @@ func (im *importer) ownersOf(store string) []string {
 	if im.owners == nil {
 		im.owners = map[string][]string{}
 		for _, r := range im.found { // each once
-			if r.id.typ() == typeStore {
-				name := fold(r.id.name())
-				im.owners[name] = append(im.owners[name], fold(r.id.publisher()))
+			if r.ID.Type() == arm.TypeStore {
+				name := arm.Fold(r.ID.Name())
+				im.owners[name] = append(im.owners[name], arm.Fold(r.ID.Publisher()))
 			}
 		}
 		for _, owners := range im.owners {
@@ -98,51 +102,51 @@ func (im *importer) ownersOf(store string) []string {
 }
 
 // derivedURL is the URL of the registry which Azure keeps the store in; "" where the input does not say it.
-func (im *importer) derivedURL(r resource, p value) string {
-	backing := p.get("storageResourceId")
+func (im *importer) derivedURL(r input.Resource, p template.Value) string {
+	backing := p.Get("storageResourceId")
 	const give = "give it with --registry %s=https://HOST[/PATH]"
-	if !backing.there() {
-		if there := im.there(v1alpha1.KindArtifactStore, r.id); there.URL != "" {
+	if !backing.There() {
+		if there := im.there(v1alpha1.KindArtifactStore, r.ID); there.URL != "" {
 			return there.URL
 		}
-		im.unmapped(r.value.node, "which registry the store is cannot be known; "+give, clip(r.id.name()))
+		im.Unmapped(r.Value.Node, "which registry the store is cannot be known; "+give, arm.Clip(r.ID.Name()))
 		return ""
 	}
-	id, err := parseID(im.text(p, "storageResourceId"))
-	if err != nil || id.typ() != typeRegistry || !registryName.MatchString(id.name()) {
-		im.unmapped(r.value.node, "its storageResourceId names no container registry; "+give, clip(r.id.name()))
+	id, err := arm.ParseID(im.text(p, "storageResourceId"))
+	if err != nil || id.Type() != arm.TypeRegistry || !registryName.MatchString(id.Name()) {
+		im.Unmapped(r.Value.Node, "its storageResourceId names no container registry; "+give, arm.Clip(r.ID.Name()))
 		return ""
 	}
-	url := "https://" + strings.ToLower(id.name()) + ".azurecr.io"
-	if there := im.there(v1alpha1.KindArtifactStore, r.id); there.URL != "" && there.URL != url {
-		im.tell(Note, backing.node, "the store exists with the URL %s, and keeps it", there.URL)
+	url := "https://" + strings.ToLower(id.Name()) + ".azurecr.io"
+	if there := im.there(v1alpha1.KindArtifactStore, r.ID); there.URL != "" && there.URL != url {
+		im.Tell(finding.Note, backing.Node, "the store exists with the URL %s, and keeps it", there.URL)
 		return there.URL
 	}
-	im.tell(Note, backing.node, "the store's URL is taken to be %s, as in Azure's public cloud; if it is another one, "+give, url, clip(r.id.name()))
+	im.Tell(finding.Note, backing.Node, "the store's URL is taken to be %s, as in Azure's public cloud; if it is another one, "+give, url, arm.Clip(r.ID.Name()))
 	return url
 }
 
 // apart reports whether a URL is not another store's, nor in another store's or around it: of two such stores
 // one would be inert.
-func (im *importer) apart(r resource, url string) bool {
+func (im *importer) apart(r input.Resource, url string) bool {
 	location, err := v1alpha1.ParseRegistryURL(url)
 	if err != nil {
-		im.unmapped(r.value.node, "its URL cannot be used: %v", err)
+		im.Unmapped(r.Value.Node, "its URL cannot be used: %v", err)
 		return false
 	}
 	for _, other := range im.locations[location.Host] {
-		if other.id.key() != r.id.key() && overlap(location, other.location) {
-			im.unmapped(r.value.node, "its URL %s overlaps with %s, the URL of the store %s, and two stores cannot share a place in a registry; give it its own with --registry %s=URL", url, other.url, storeName(other.id), storeName(r.id))
+		if other.id.Key() != r.ID.Key() && overlap(location, other.location) {
+			im.Unmapped(r.Value.Node, "its URL %s overlaps with %s, the URL of the store %s, and two stores cannot share a place in a registry; give it its own with --registry %s=URL", url, other.url, storeName(other.id), storeName(r.ID))
 			return false
 		}
 	}
-	im.locations[location.Host] = append(im.locations[location.Host], located{r.id, url, location})
+	im.locations[location.Host] = append(im.locations[location.Host], located{r.ID, url, location})
 	return true
 }
 
 // located is where a store is.
 type located struct {
-	id       resourceID
+	id       arm.ID
 	url      string
 	location v1alpha1.RegistryLocation
 }

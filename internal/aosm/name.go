@@ -9,6 +9,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/aosm/arm"
+	"github.com/nfo-operator/nfo/internal/aosm/document"
+	"github.com/nfo-operator/nfo/internal/aosm/finding"
 )
 
 // Labels and the annotation of what an import makes.
@@ -28,15 +31,15 @@ const kindNamespace = "Namespace"
 type link struct {
 	into *string
 	kind string
-	id   resourceID
+	id   arm.ID
 	// at is where the object is that is called so; nil for a reference to it.
-	at *node
+	at *document.Node
 	// in, when not nil, has the namespace of the object once the names of namespaces are filled in; else it
 	// is that of the publisher.
 	in *string
 }
 
-func (im *importer) link(into *string, kind string, id resourceID, at *node) {
+func (im *importer) link(into *string, kind string, id arm.ID, at *document.Node) {
 	im.links = append(im.links, link{into: into, kind: kind, id: id, at: at})
 }
 
@@ -44,24 +47,24 @@ func (im *importer) link(into *string, kind string, id resourceID, at *node) {
 func (l link) raw() (name string, limit int) {
 	switch l.kind {
 	case kindNamespace:
-		return l.id.publisher(), validation.DNS1123LabelMaxLength
+		return l.id.Publisher(), validation.DNS1123LabelMaxLength
 	case v1alpha1.KindArtifactStore:
-		return l.id.name(), 46
+		return l.id.Name(), 46
 	case v1alpha1.KindDefinition, v1alpha1.KindDesign:
-		return l.id.names[1] + "-" + l.id.names[2], validation.DNS1123SubdomainMaxLength
+		return l.id.Names[1] + "-" + l.id.Names[2], validation.DNS1123SubdomainMaxLength
 	}
-	return l.id.name(), validation.DNS1123SubdomainMaxLength
+	return l.id.Name(), validation.DNS1123SubdomainMaxLength
 }
 
 // identity is the same for links to the same object, and place for those whose names must differ.
 func (l link) identity(place string) (identity, in string) {
 	switch {
 	case l.kind == kindNamespace:
-		return fold(l.id.publisher()), ""
+		return arm.Fold(l.id.Publisher()), ""
 	case place == "" && l.kind != v1alpha1.KindSite:
-		place = fold(l.id.publisher())
+		place = arm.Fold(l.id.Publisher())
 	}
-	return l.id.key(), place
+	return l.id.Key(), place
 }
 
 // claim is a name that an object would have.
@@ -97,7 +100,7 @@ func (im *importer) settle() {
 	for _, l := range im.links {
 		if l.kind == kindNamespace {
 			im.name(l, collides(l), "")
-			namespaces[fold(l.id.publisher())] = *l.into
+			namespaces[arm.Fold(l.id.Publisher())] = *l.into
 		}
 	}
 	reported := false
@@ -109,7 +112,7 @@ func (im *importer) settle() {
 		im.tellAbsent(l, l.namespace(im.options, namespaces), made)
 		if im.name(l, collides(l), l.namespace(im.options, namespaces)) && !reported {
 			reported = true
-			im.tell(Note, l.at, "the SiteNetworkService is called %s: several resource groups can have a site of the same name, so the name of each ends in a hash of its subscription and resource group", *l.into)
+			im.Tell(finding.Note, l.at, "the SiteNetworkService is called %s: several resource groups can have a site of the same name, so the name of each ends in a hash of its subscription and resource group", *l.into)
 		}
 	}
 }
@@ -119,14 +122,14 @@ func (l link) namespace(o Options, namespaces map[string]string) string {
 	if l.in != nil {
 		return *l.in
 	}
-	return cmp.Or(o.Namespace, namespaces[fold(l.id.publisher())])
+	return cmp.Or(o.Namespace, namespaces[arm.Fold(l.id.Publisher())])
 }
 
 // name fills in one name, and reports whether it is that of a site with a suffix, which is reported once.
 func (im *importer) name(l link, collides bool, in string) (site bool) {
 	c := im.claim(l)
 	_, limit := l.raw()
-	scoped := l.kind == v1alpha1.KindSite && (l.id.subscription != "" || l.id.group != "")
+	scoped := l.kind == v1alpha1.KindSite && (l.id.Subscription != "" || l.id.Group != "")
 	*l.into = c.base
 	if collides || scoped {
 		*l.into = suffixed(c.base, c.identity, limit)
@@ -169,7 +172,7 @@ func (im *importer) tellAbsent(l link, in string, made map[string]bool) {
 		return
 	}
 	made[identity] = true
-	im.findings = append(im.findings, Finding{Level: Note, Path: show(l.id.String()), Reason: "it is named, and is neither in the input nor in the cluster. If another store has a manifest of this name, import this once more when both are there"})
+	im.Report.Add(finding.Finding{Level: finding.Note, Path: arm.Show(l.id.String()), Reason: "it is named, and is neither in the input nor in the cluster. If another store has a manifest of this name, import this once more when both are there"})
 }
 
 func (im *importer) tellName(l link, name string, collides bool) {
@@ -182,14 +185,14 @@ func (im *importer) tellName(l link, name string, collides bool) {
 	if l.kind == v1alpha1.KindArtifactManifest {
 		path = "; unless it is StoreScoped, its artifacts are looked for at " + name + "/<artifactName>"
 	}
-	im.tell(Note, l.at, "the %s is called %s: in AOSM it is %q, %s%s", l.kind, name, clip(raw), why, path)
+	im.Tell(finding.Note, l.at, "the %s is called %s: in AOSM it is %q, %s%s", l.kind, name, arm.Clip(raw), why, path)
 }
 
 // objectName is the name that an object gets: in lower case, which ARM does not tell apart, and with a
 // hash of the original when anything else has to be changed. A namespace's name has no dots, and is
 // none of those that Kubernetes and this product have for themselves.
 func objectName(raw string, limit int, namespace bool) (name string, changed bool) {
-	lower := fold(raw)
+	lower := arm.Fold(raw)
 	if name = cleaned(lower); !namespace {
 		var parts []string
 		for _, part := range strings.Split(lower, ".") {

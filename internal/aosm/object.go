@@ -7,6 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/internal/aosm/arm"
 )
 
 // Applied is an object with the fields alone that an import decides, as it is applied and printed.
@@ -29,16 +31,16 @@ func Applied(o client.Object) (*unstructured.Unstructured, error) {
 // SameResource reports whether two ids, as AnnotationID has them, can be of one resource: a part of the
 // scope that one of them does not say is not a difference.
 func SameResource(a, b string) bool {
-	x, err := parseID(a)
+	x, err := arm.ParseID(a)
 	if err != nil {
 		return a == b
 	}
-	y, err := parseID(b)
+	y, err := arm.ParseID(b)
 	if err != nil {
 		return false
 	}
-	return x.typ() == y.typ() && fold(strings.Join(x.names, "/")) == fold(strings.Join(y.names, "/")) &&
-		!differ(x.subscription, y.subscription) && !differ(x.group, y.group)
+	return x.Type() == y.Type() && arm.Fold(strings.Join(x.Names, "/")) == arm.Fold(strings.Join(y.Names, "/")) &&
+		!arm.Differ(x.Subscription, y.Subscription) && !arm.Differ(x.Group, y.Group)
 }
 
 // IsAPIVersion reports whether a text is an API version of Azure: a date, and perhaps -preview.

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/nfo-operator/nfo/internal/aosm/finding"
 )
 
 // templateWriter writes templates whose references have names of their own, in every form that it knows.
@@ -181,10 +183,10 @@ func (w *templateWriter) write() (template string, refers []wanted) {
 }
 
 // toldOf reports whether a finding that matters is of a resource of a template.
-func toldOf(findings []Finding, i int, w wanted) bool {
+func toldOf(findings []finding.Finding, i int, w wanted) bool {
 	at := fmt.Sprintf("$.resources[%d]", i)
 	for _, f := range findings {
-		if f.Level != NotMapped && !strings.Contains(f.Reason, "its condition is false") {
+		if f.Level != finding.NotMapped && !strings.Contains(f.Reason, "its condition is false") {
 			continue
 		}
 		if strings.HasPrefix(f.Path, at) {

@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/aosm/arm"
 )
 
 // There is an object that an earlier import has made. Its name, and where it is, do not change.
@@ -34,15 +35,15 @@ func ThereOf(o client.Object, kind string) (There, bool) {
 }
 
 // thereKey is the same for ids that can be of one resource.
-func thereKey(kind string, id resourceID) string {
-	return kind + "\n" + id.typ() + "\n" + fold(strings.Join(id.names, "\n"))
+func thereKey(kind string, id arm.ID) string {
+	return kind + "\n" + id.Type() + "\n" + arm.Fold(strings.Join(id.Names, "\n"))
 }
 
 // earlier are objects by what they can be of, in the order of their names.
 func earlier(all []There) map[string][]There {
 	by := map[string][]There{}
 	for _, t := range all {
-		if id, err := parseID(t.ID); err == nil {
+		if id, err := arm.ParseID(t.ID); err == nil {
 			key := thereKey(t.Kind, id)
 			by[key] = append(by[key], t)
 		}
@@ -56,10 +57,10 @@ func earlier(all []There) map[string][]There {
 }
 
 // taken are what the names that objects have stand for, by nameKey.
-func taken(all []There) map[string]resourceID {
-	names := map[string]resourceID{}
+func taken(all []There) map[string]arm.ID {
+	names := map[string]arm.ID{}
 	for _, t := range all {
-		if id, err := parseID(t.ID); err == nil {
+		if id, err := arm.ParseID(t.ID); err == nil {
 			names[nameKey(t.Kind, t.Namespace, t.Name)] = id
 		}
 	}
@@ -71,27 +72,27 @@ func taken(all []There) map[string]resourceID {
 // one publisher.
 func (im *importer) isTaken(l link, in, name string) bool {
 	id, ok := im.taken[nameKey(l.kind, in, name)]
-	return ok && fold(id.publisher()) == fold(l.id.publisher()) && thereKey(l.kind, id) != thereKey(l.kind, l.id)
+	return ok && arm.Fold(id.Publisher()) == arm.Fold(l.id.Publisher()) && thereKey(l.kind, id) != thereKey(l.kind, l.id)
 }
 
 func nameKey(kind, namespace, name string) string { return kind + "\n" + namespace + "\n" + name }
 
 // there is the object that stands for a resource already, in the namespace for all if there is one; the zero
 // There if there is none.
-func (im *importer) there(kind string, id resourceID) There {
+func (im *importer) there(kind string, id arm.ID) There {
 	return im.thereIn(kind, id, im.options.Namespace)
 }
 
 // thereIn is the same in a namespace; "" is any. One whose scope is the same goes before one that does not say
 // its scope, and of several of these none can be known to be it.
-func (im *importer) thereIn(kind string, id resourceID, namespace string) There {
+func (im *importer) thereIn(kind string, id arm.ID, namespace string) There {
 	var likely []There
 	for _, t := range im.earlier[thereKey(kind, id)] {
-		other, err := parseID(t.ID)
-		if err != nil || (namespace != "" && t.Namespace != namespace) || differ(id.subscription, other.subscription) || differ(id.group, other.group) {
+		other, err := arm.ParseID(t.ID)
+		if err != nil || (namespace != "" && t.Namespace != namespace) || arm.Differ(id.Subscription, other.Subscription) || arm.Differ(id.Group, other.Group) {
 			continue
 		}
-		if fold(id.subscription) == fold(other.subscription) && fold(id.group) == fold(other.group) {
+		if arm.Fold(id.Subscription) == arm.Fold(other.Subscription) && arm.Fold(id.Group) == arm.Fold(other.Group) {
 			return t
 		}
 		likely = append(likely, t)

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/nfo-operator/nfo/internal/aosm/finding"
 )
 
 // TestTold: findings say what is the case.
@@ -40,7 +42,7 @@ func TestTold(t *testing.T) {
 			}
 			var got []string
 			for _, f := range r.Findings {
-				if f.Level != Ignored {
+				if f.Level != finding.Ignored {
 					got = append(got, fmt.Sprintf("%s %s", f.Level, f))
 				}
 			}

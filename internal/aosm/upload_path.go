@@ -5,6 +5,10 @@ import (
 	"strings"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/aosm/arm"
+	"github.com/nfo-operator/nfo/internal/aosm/document"
+	"github.com/nfo-operator/nfo/internal/aosm/finding"
+	"github.com/nfo-operator/nfo/internal/aosm/input"
 )
 
 // referenceForms are the forms of references to a store and to its manifests.
@@ -13,8 +17,8 @@ type referenceForms struct{ old, new bool }
 // question is what the input does not say of the manifests of one store: which API version they were made
 // with. It is asked once, or answered once.
 type question struct {
-	store resourceID
-	at    *node
+	store arm.ID
+	at    *document.Node
 	names []string
 	path  v1alpha1.UploadPath // "" where there is no answer
 }
@@ -24,15 +28,15 @@ type question struct {
 // manifest of that version can be referred to. Else the other references to the store and its manifests
 // decide, if all of them have one form; else it is asked, and the manifest left out.
 // It returns "" where there is no answer, and false where one may be asked.
-func (im *importer) uploadPath(r resource) (v1alpha1.UploadPath, bool) {
-	named := im.manifests[r.id.key()]
-	there := im.there(v1alpha1.KindArtifactManifest, r.id).UploadPath
+func (im *importer) uploadPath(r input.Resource) (v1alpha1.UploadPath, bool) {
+	named := im.manifests[r.ID.Key()]
+	there := im.there(v1alpha1.KindArtifactManifest, r.ID).UploadPath
 	switch {
-	case r.api >= cleanUp:
+	case r.API >= cleanUp:
 		return v1alpha1.ManifestScoped, true
-	case r.api != "":
+	case r.API != "":
 		if named {
-			im.tell(Note, r.value.node, "a version refers to it, which needs it to be made with the API version %s: it stays StoreScoped, and keeps nothing, until its uploadPath is changed to ManifestScoped", cleanUp)
+			im.Tell(finding.Note, r.Value.Node, "a version refers to it, which needs it to be made with the API version %s: it stays StoreScoped, and keeps nothing, until its uploadPath is changed to ManifestScoped", cleanUp)
 		}
 		return v1alpha1.StoreScoped, true
 	case named:
@@ -40,7 +44,7 @@ func (im *importer) uploadPath(r resource) (v1alpha1.UploadPath, bool) {
 	case there != "":
 		return there, true
 	}
-	switch im.forms[r.id.parent().key()] {
+	switch im.forms[r.ID.Parent().Key()] {
 	case referenceForms{new: true}:
 		return v1alpha1.ManifestScoped, false
 	case referenceForms{old: true}:
@@ -49,29 +53,29 @@ func (im *importer) uploadPath(r resource) (v1alpha1.UploadPath, bool) {
 	return "", false
 }
 
-func (im *importer) ask(r resource, path v1alpha1.UploadPath) {
-	store := r.id.parent()
-	q := im.asked[store.key()]
+func (im *importer) ask(r input.Resource, path v1alpha1.UploadPath) {
+	store := r.ID.Parent()
+	q := im.asked[store.Key()]
 	if q == nil {
-		q = &question{store: store, at: r.value.node, path: path}
-		im.asked[store.key()] = q
+		q = &question{store: store, at: r.Value.Node, path: path}
+		im.asked[store.Key()] = q
 		im.questions = append(im.questions, q)
 	}
-	q.names = append(q.names, r.id.name())
+	q.names = append(q.names, r.ID.Name())
 }
 
 // tellQuestions reports each store once.
 func (im *importer) tellQuestions() {
 	for _, q := range im.questions {
-		store := clip(q.store.publisher() + "/" + q.store.name())
+		store := arm.Clip(q.store.Publisher() + "/" + q.store.Name())
 		which := fmt.Sprintf("the API version of %s of the store %s is not in the input", some("manifest", q.names), store)
 		switch q.path {
 		case "":
-			im.tell(NotMapped, q.at, "%s, so the repositories of the artifacts are unknown: not imported; import again with --api-version %s, or with an earlier version such as %s (for this store only: --api-version %s=%s)", which, cleanUp, versions[1], store, cleanUp)
+			im.Tell(finding.NotMapped, q.at, "%s, so the repositories of the artifacts are unknown: not imported; import again with --api-version %s, or with an earlier version such as %s (for this store only: --api-version %s=%s)", which, cleanUp, versions[1], store, cleanUp)
 		case v1alpha1.ManifestScoped:
-			im.tell(Note, q.at, "%s: %s is assumed, because definitions or designs refer to other manifests of the store; set another one with --api-version %s=%s", which, cleanUp, store, versions[1])
+			im.Tell(finding.Note, q.at, "%s: %s is assumed, because definitions or designs refer to other manifests of the store; set another one with --api-version %s=%s", which, cleanUp, store, versions[1])
 		default:
-			im.tell(Note, q.at, "%s: a version before %s is assumed, because all definitions and designs refer to the store itself; set another one with --api-version %s=%s", which, cleanUp, store, cleanUp)
+			im.Tell(finding.Note, q.at, "%s: a version before %s is assumed, because all definitions and designs refer to the store itself; set another one with --api-version %s=%s", which, cleanUp, store, cleanUp)
 		}
 	}
 }
@@ -81,7 +85,7 @@ func some(what string, names []string) string {
 	const most = 3
 	quoted := make([]string, 0, most)
 	for _, name := range names[:min(most, len(names))] {
-		quoted = append(quoted, clip(name))
+		quoted = append(quoted, arm.Clip(name))
 	}
 	out := strings.Join(quoted, ", ")
 	if more := len(names) - len(quoted); more > 0 {
@@ -91,27 +95,4 @@ func some(what string, names []string) string {
 		return "the " + what + " " + out
 	}
 	return "the " + what + "s " + out
-}
-
-// setAPI is the API version of an answer: that which was given for it, which it says itself, or which was
-// given for all.
-func (im *importer) setAPI(r *resource) {
-	names := []string{}
-	for _, name := range r.id.names {
-		names = append(names, fold(name))
-	}
-	if len(names) >= 2 {
-		for _, key := range []string{strings.Join(names, "/"), names[0] + "/" + names[1], names[1]} {
-			if given, ok := im.options.APIVersions[key]; ok && strings.HasPrefix(r.id.typ(), typeStore) {
-				im.apis[key] = true
-				r.api = given
-				return
-			}
-		}
-	}
-	if said := r.value.get("apiVersion"); said.text1() != "" {
-		r.api = said.text1()
-		return
-	}
-	r.api = im.options.APIVersion
 }

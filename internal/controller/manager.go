@@ -36,6 +36,8 @@ func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Opt
 	server := &apitime.Clock{}
 	kube = rest.CopyConfig(kube)
 	kube.Wrap(server.Wrap)
+	o.written = newWritten()
+	kube.Wrap(o.written.Wrap)
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}

@@ -48,6 +48,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/wire"
 	"github.com/nfo-operator/nfo/internal/release"
 	"github.com/nfo-operator/nfo/internal/workload"
 )
@@ -94,7 +95,8 @@ type Options struct {
 	// on. Default: registry.SecondLook.
 	SecondLook time.Duration
 
-	now func() time.Time // the API server's time
+	now     func() time.Time // the API server's time
+	written *written
 }
 
 // What the manager may do in the namespaces that it watches; the ClusterRole nfo-manager-watched is made from
@@ -119,6 +121,7 @@ type Options struct {
 // setup registers every controller with the manager.
 func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	o = o.withDefaults()
+	in := entry{watched: o.Watched, written: o.written}
 	if err := wake.Index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
@@ -128,7 +131,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	}
 	finder := reference.NewFinder(mgr.GetClient(), live, o.now)
 	timed := lane.NewSpeeds(o.Clock)
-	registries := backend.NewRegistries(live, o.Transport, timed, o.SecondLook, registry.AddressesOf(o.Purger.AllowLoopback), o.Cluster)
+	registries := backend.NewRegistries(live, o.Transport, timed, o.SecondLook, wire.AddressesOf(o.Purger.AllowLoopback), o.Cluster)
 	recorder := mgr.GetEventRecorder("nfo")
 	read, woken := chartcontroller.NewReadings(), make(chan event.GenericEvent)
 	reader, err := workload.NewReader(mgr.GetConfig(), mgr.GetHTTPClient(), o.Charts, o.Clock, o.now)
@@ -142,38 +145,38 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	}
 	return errors.Join(
 		setupPods(ctx, mgr, o),
-		setupWorkload(mgr, o.Watched, &workloadcontroller.Reconciler{
+		setupWorkload(mgr, in, &workloadcontroller.Reconciler{
 			Client: mgr.GetClient(), Known: running, Clock: o.Clock, Now: o.now, Wake: woken, Told: workloadcontroller.NewTold(),
 			Watches: &workloadcontroller.Watches{Client: mgr.GetClient(), Cache: mgr.GetCache(), Wake: woken, Done: ctx.Done()},
 		}),
 		mgr.Add(&storeMetrics{stores: mgr.GetClient(), watched: o.Watched, to: o.Metrics}),
-		setupVanished(mgr, o.Watched, &manifest.VanishedReconciler{Releaser: letGo, Vanished: manifest.NewVanished(), Events: recorder}),
-		setupStore(mgr, o.Watched, &store.Reconciler{
+		setupVanished(mgr, in, &manifest.VanishedReconciler{Releaser: letGo, Vanished: manifest.NewVanished(), Events: recorder}),
+		setupStore(mgr, in, &store.Reconciler{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Registries: registries, Events: recorder,
 			Clock: o.Clock, Now: o.now, Purger: o.Purger, Places: o.Places, Cluster: o.Cluster, Lookup: o.Lookup, Pings: map[types.UID]store.Ping{}, Lane: lane.New(lane.Pings, timed, o.Clock),
 		}),
-		setupManifest(mgr, o.Watched, &manifest.Reconciler{
+		setupManifest(mgr, in, &manifest.Reconciler{
 			Client: mgr.GetClient(), Holders: finder, Registries: registries, Events: recorder,
 			Polls: manifest.NewPolls(o.PollsPerSecond, o.Clock), Readings: read, Catalogues: manifest.NewCatalogues(mgr.GetClient(), o.Clock),
 			Workloads: running, Now: o.now, Releaser: letGo, Polling: lane.New(lane.Polls, timed, o.Clock), Releasing: lane.New(lane.Releases, timed, o.Clock),
 		}, woken),
-		setupChart(mgr, o.Watched, &chartcontroller.Reconciler{
+		setupChart(mgr, in, &chartcontroller.Reconciler{
 			Client: mgr.GetClient(), Holders: finder, Registries: registries, Reader: o.Charts, Readings: read, Wake: woken,
 			Lane: lane.New(lane.Charts, timed, o.Clock),
 		}),
-		setupDefinition(mgr, o.Watched, &version.Reconciler[*v1alpha1.NetworkFunctionDefinitionVersion]{
+		setupDefinition(mgr, in, &version.Reconciler[*v1alpha1.NetworkFunctionDefinitionVersion]{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),
-		setupDesign(mgr, o.Watched, &version.Reconciler[*v1alpha1.NetworkServiceDesignVersion]{
+		setupDesign(mgr, in, &version.Reconciler[*v1alpha1.NetworkServiceDesignVersion]{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),
-		setupNeed(mgr, &artifact.NeedReconciler{
+		setupNeed(mgr, in, &artifact.NeedReconciler{
 			Client: mgr.GetClient(), Live: live, Images: reader.ReadImages, Watched: o.Watched, Rules: o.MirrorFacts.Rules, Clock: o.Clock, Now: o.now,
 			Mirror: client.ObjectKey{Namespace: o.Namespace, Name: v1alpha1.MirrorName},
 		}),
 		mgr.Add(&settings.Keeper{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: o.Namespace, Settings: o.Settings}),
-		setupArtifact(mgr, o, live, registries, timed),
-		setupSite(mgr, o.Watched, &version.Reconciler[*v1alpha1.SiteNetworkService]{
+		setupArtifact(mgr, in, o, live, registries, timed),
+		setupSite(mgr, in, &version.Reconciler[*v1alpha1.SiteNetworkService]{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),
 	)
@@ -199,7 +202,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-func setupStore(mgr manager.Manager, w reference.Watched, r *store.Reconciler) error {
+func setupStore(mgr manager.Manager, in entry, r *store.Reconciler) error {
 	life, content := builder.WithPredicates(wake.LifeOnly()), builder.WithPredicates(wake.LifeOrContent())
 	b := ctrl.NewControllerManagedBy(mgr).Named("artifactstore").
 		For(&v1alpha1.ArtifactStore{}, builder.WithPredicates(predicate.Or(wake.LifeOrPurge(), wake.LifeOrLoss(), wake.Readability()))).
@@ -214,11 +217,11 @@ func setupStore(mgr manager.Manager, w reference.Watched, r *store.Reconciler) e
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.Subjects(v1alpha1.KindArtifactStore), life).
 		Watches(&v1alpha1.Tombstone{}, wake.StoresAt(mgr.GetClient()), life)
 	// all of lane.Pings and some
-	return complete(b, w, reconcile.AsReconciler(mgr.GetClient(), r), 16)
+	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), 16)
 }
 
 // setupWorkload gives the reading of workloads workers of its own: that of a large cluster takes seconds.
-func setupWorkload(mgr manager.Manager, w reference.Watched, r *workloadcontroller.Reconciler) error {
+func setupWorkload(mgr manager.Manager, in entry, r *workloadcontroller.Reconciler) error {
 	differ := make(chan event.GenericEvent, 64)
 	r.Known.Differs = func(s *v1alpha1.ArtifactStore) {
 		select {
@@ -229,10 +232,10 @@ func setupWorkload(mgr manager.Manager, w reference.Watched, r *workloadcontroll
 	b := ctrl.NewControllerManagedBy(mgr).Named("workload").
 		For(&v1alpha1.ArtifactStore{}, builder.WithPredicates(wake.LifeOrHealth())).
 		WatchesRawSource(source.Channel(differ, &handler.EnqueueRequestForObject{}))
-	return complete(b, w, reconcile.AsReconciler(mgr.GetClient(), r), 4)
+	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), 4)
 }
 
-func setupManifest(mgr manager.Manager, w reference.Watched, r *manifest.Reconciler, woken <-chan event.GenericEvent) error {
+func setupManifest(mgr manager.Manager, in entry, r *manifest.Reconciler, woken <-chan event.GenericEvent) error {
 	life := builder.WithPredicates(wake.LifeOnly())
 	b := ctrl.NewControllerManagedBy(mgr).Named("artifactmanifest").
 		For(&v1alpha1.ArtifactManifest{}, builder.WithPredicates(wake.LifeOrLoss())).
@@ -245,11 +248,11 @@ func setupManifest(mgr manager.Manager, w reference.Watched, r *manifest.Reconci
 		Watches(&v1alpha1.ArtifactManifest{}, wake.Needing(mgr.GetClient(), r.Catalogues.Change), builder.WithPredicates(wake.LifeOrArtifacts())).
 		WatchesRawSource(source.Channel(woken, &handler.EnqueueRequestForObject{}))
 	// most of a release is waiting, for lists that those who wait share
-	return complete(b, w, reconcile.AsReconciler(mgr.GetClient(), r), 32)
+	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), 32)
 }
 
 // setupChart gives the reading of charts workers of its own: it is what may take long.
-func setupChart(mgr manager.Manager, w reference.Watched, r *chartcontroller.Reconciler) error {
+func setupChart(mgr manager.Manager, in entry, r *chartcontroller.Reconciler) error {
 	life := builder.WithPredicates(wake.LifeOnly())
 	b := ctrl.NewControllerManagedBy(mgr).Named("chart").
 		For(&v1alpha1.ArtifactManifest{}, builder.WithPredicates(wake.LifeOrArtifacts())).
@@ -257,10 +260,10 @@ func setupChart(mgr manager.Manager, w reference.Watched, r *chartcontroller.Rec
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, wake.ManifestsByStore(mgr.GetClient()), life).
 		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} }), builder.WithPredicates(wake.LifeOrHealth()))
 	// all of lane.Charts and some
-	return complete(b, w, reconcile.AsReconciler(mgr.GetClient(), r), 8)
+	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), 8)
 }
 
-func setupDefinition(mgr manager.Manager, w reference.Watched, r *version.Reconciler[*v1alpha1.NetworkFunctionDefinitionVersion]) error {
+func setupDefinition(mgr manager.Manager, in entry, r *version.Reconciler[*v1alpha1.NetworkFunctionDefinitionVersion]) error {
 	life := builder.WithPredicates(wake.LifeOnly())
 	mine := func() client.ObjectList { return &v1alpha1.NetworkFunctionDefinitionVersionList{} }
 	b := ctrl.NewControllerManagedBy(mgr).Named("networkfunctiondefinitionversion").
@@ -269,10 +272,10 @@ func setupDefinition(mgr manager.Manager, w reference.Watched, r *version.Reconc
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.Subjects(v1alpha1.KindDefinition), life).
 		Watches(&v1alpha1.ArtifactManifest{}, wake.HoldersOf(mgr.GetClient(), mine), builder.WithPredicates(wake.LifeOrArtifacts())).
 		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), mine), life)
-	return complete(b, w, reconcile.AsReconciler(mgr.GetClient(), r), 4)
+	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), 4)
 }
 
-func setupDesign(mgr manager.Manager, w reference.Watched, r *version.Reconciler[*v1alpha1.NetworkServiceDesignVersion]) error {
+func setupDesign(mgr manager.Manager, in entry, r *version.Reconciler[*v1alpha1.NetworkServiceDesignVersion]) error {
 	life := builder.WithPredicates(wake.LifeOnly())
 	mine := func() client.ObjectList { return &v1alpha1.NetworkServiceDesignVersionList{} }
 	b := ctrl.NewControllerManagedBy(mgr).Named("networkservicedesignversion").
@@ -282,33 +285,39 @@ func setupDesign(mgr manager.Manager, w reference.Watched, r *version.Reconciler
 		Watches(&v1alpha1.ArtifactManifest{}, wake.HoldersOf(mgr.GetClient(), mine), builder.WithPredicates(wake.LifeOrArtifacts())).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, wake.HoldersOf(mgr.GetClient(), mine), life).
 		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), mine), life)
-	return complete(b, w, reconcile.AsReconciler(mgr.GetClient(), r), 4)
+	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), 4)
 }
 
-func setupSite(mgr manager.Manager, w reference.Watched, r *version.Reconciler[*v1alpha1.SiteNetworkService]) error {
+func setupSite(mgr manager.Manager, in entry, r *version.Reconciler[*v1alpha1.SiteNetworkService]) error {
 	mine := func() client.ObjectList { return &v1alpha1.SiteNetworkServiceList{} }
 	b := ctrl.NewControllerManagedBy(mgr).Named("sitenetworkservice").
 		For(&v1alpha1.SiteNetworkService{}, builder.WithPredicates(wake.LifeOrLoss())).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.HoldersOf(mgr.GetClient(), mine), builder.WithPredicates(wake.LifeOnly()))
-	return complete(b, w, reconcile.AsReconciler(mgr.GetClient(), r), 4)
+	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), 4)
 }
 
 // setupVanished watches every kind that has the finalizer for objects that are deleted without it.
-func setupVanished(mgr manager.Manager, w reference.Watched, r *manifest.VanishedReconciler) error {
+func setupVanished(mgr manager.Manager, in entry, r *manifest.VanishedReconciler) error {
 	b := ctrl.NewControllerManagedBy(mgr).Named("vanished").
 		Watches(&v1alpha1.ArtifactStore{}, r.Vanished.Handler()).
 		Watches(&v1alpha1.ArtifactManifest{}, r.Vanished.Handler()).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, r.Vanished.Handler()).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, r.Vanished.Handler()).
 		Watches(&v1alpha1.SiteNetworkService{}, r.Vanished.Handler())
-	return complete(b, w, r, 1)
+	return complete(b, in, r, 1)
+}
+
+// entry decides which passes are let in, and when.
+type entry struct {
+	watched reference.Watched
+	written *written
 }
 
 // complete makes a controller that works on n objects of one namespace at once (see turns), and on half as many of others.
 // What fails is tried again at most a minute later, for a registry that is back should find us soon.
-func complete(b *builder.Builder, w reference.Watched, r reconcile.Reconciler, n int) error {
+func complete(b *builder.Builder, in entry, r reconcile.Reconciler, n int) error {
 	return b.WithOptions(controller.Options{
 		MaxConcurrentReconciles: n + (n+1)/2,
 		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, time.Minute),
-	}).Complete(newTurns(within(w, r), n))
+	}).Complete(newTurns(within(in.watched, r), n, in.written.large))
 }

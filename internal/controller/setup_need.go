@@ -17,12 +17,13 @@ import (
 
 // setupNeed reads again which images are needed when any store changes, by which others may be mirrored. The mirror's
 // store is in the manager's namespace, whatever namespaces are watched. Without a mirror it does nothing.
-func setupNeed(mgr manager.Manager, r *artifact.NeedReconciler) error {
+func setupNeed(mgr manager.Manager, in entry, r *artifact.NeedReconciler) error {
 	toMirror := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{{NamespacedName: r.Mirror}}
 	})
 	b := ctrl.NewControllerManagedBy(mgr).Named("artifactneed").
 		Watches(&v1alpha1.ArtifactStore{}, toMirror, builder.WithPredicates(wake.LifeOnly())).
 		Watches(&v1alpha1.Artifact{}, toMirror, builder.WithPredicates(wake.LifeOnly()))
-	return complete(b, nil, reconcile.AsReconciler(mgr.GetClient(), r), 1)
+	in.watched = nil
+	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), 1)
 }

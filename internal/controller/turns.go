@@ -17,20 +17,21 @@ const (
 	turnQueue = 2 * time.Millisecond
 )
 
-// turns lets at most so many passes over objects of one namespace work at once, so that a tenant with many objects, or
-// with large ones, leaves workers to others. Nobody waits inside of it: a pass that is not let in comes again, and its
+// turns lets at most so many passes over objects of one namespace work at once, and one where its objects are large, so
+// that a tenant with many objects, or with large ones, leaves workers and the API server to others. Nobody waits inside of it: a pass that is not let in comes again, and its
 // backoff begins anew, which costs its own namespace alone. It is safe for concurrent use.
 type turns struct {
-	of   reconcile.Reconciler
-	most int
+	of    reconcile.Reconciler
+	most  int
+	large func(namespace string) bool
 
 	mu      sync.Mutex
 	inside  map[string]int
 	waiting map[string]map[reconcile.Request]bool
 }
 
-func newTurns(of reconcile.Reconciler, most int) *turns {
-	return &turns{of: of, most: most, inside: map[string]int{}, waiting: map[string]map[reconcile.Request]bool{}}
+func newTurns(of reconcile.Reconciler, most int, large func(namespace string) bool) *turns {
+	return &turns{of: of, most: most, large: large, inside: map[string]int{}, waiting: map[string]map[reconcile.Request]bool{}}
 }
 
 // Reconcile runs a pass if its namespace has a place left.
@@ -44,10 +45,14 @@ func (t *turns) Reconcile(ctx context.Context, key reconcile.Request) (ctrl.Resu
 
 // enter takes a place, or returns when to come again.
 func (t *turns) enter(key reconcile.Request) (wait time.Duration) {
+	most := t.most
+	if t.large(key.Namespace) {
+		most = 1
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	waiting := t.waiting[key.Namespace]
-	if t.inside[key.Namespace] < t.most {
+	if t.inside[key.Namespace] < most {
 		t.inside[key.Namespace]++
 		if delete(waiting, key); len(waiting) == 0 {
 			delete(t.waiting, key.Namespace)

@@ -20,7 +20,7 @@ func TestANamespaceLeavesPlacesToOthers(t *testing.T) {
 		entered <- key.Namespace
 		<-end
 		return ctrl.Result{}, nil
-	}), 2)
+	}), 2, func(namespace string) bool { return namespace == "large" })
 	var passes sync.WaitGroup
 	begin := func(namespace string, i int) {
 		passes.Go(func() {
@@ -47,6 +47,11 @@ func TestANamespaceLeavesPlacesToOthers(t *testing.T) {
 	begin("other", 0)
 	if namespace := <-entered; namespace != "other" {
 		t.Fatalf("%s is let in", namespace)
+	}
+	begin("large", 0)
+	<-entered
+	if r, err := all.Reconcile(t.Context(), wake.Request("large", "1")); err != nil || r.RequeueAfter < turnRetry {
+		t.Errorf("a second pass over large objects: %v, %v", r, err)
 	}
 	close(end)
 	passes.Wait()

@@ -16,6 +16,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/plugin"
 	"github.com/nfo-operator/nfo/internal/plugin/token"
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/credential"
+	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
 const loginHelp = `Logs docker or podman in to the cluster's own registry, where the store is.
@@ -184,14 +186,14 @@ func (f *loginFlags) token(ctx context.Context, api client.Client, kube *rest.Co
 
 // store stores the login for docker or podman, and says what is stored and what is left to do.
 func (f *loginFlags) store(ctx context.Context, at registry.Config, t token.Token) error {
-	file, err := registry.DockerFile()
+	file, err := credential.DockerFile()
 	if f.to == toPodman {
-		file, err = registry.PodmanFile()
+		file, err = credential.PodmanFile()
 	}
 	if err != nil {
 		return err
 	}
-	where, err := registry.SaveLogin(ctx, file, at.Location.Host, registry.TokenCredential(t.Secret))
+	where, err := credential.Save(ctx, file, at.Location.Host, wire.TokenCredential(t.Secret))
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/plugin"
 	"github.com/nfo-operator/nfo/internal/plugin/plugintest"
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/credential"
 )
 
 // login runs the command in a cluster, and returns what it writes.
@@ -32,7 +33,7 @@ func login(t *testing.T, c *plugintest.Cluster, f loginFlags, kube rest.Config) 
 // may reports what the registry answers to the login that docker and podman would send.
 func may(t *testing.T, c *plugintest.Cluster, repository string) error {
 	t.Helper()
-	found, err := registry.UserCredential(t.Context(), c.Registry.Host)
+	found, err := credential.OfUser(t.Context(), c.Registry.Host)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/credential"
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
@@ -55,7 +56,7 @@ func (m *Mirror) logins(ctx context.Context, q Question, name types.NamespacedNa
 			return nil, fmt.Errorf("reading Secret %s: %w", name, errUnusable)
 		}
 	}
-	credentials, err := registry.CredentialsFromSecret(secret, at.location)
+	credentials, err := credential.AllFromSecret(secret, at.location)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnusable, err)
 	}

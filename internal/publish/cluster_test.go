@@ -13,6 +13,9 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/plugin/plugintest"
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/credential"
+	"github.com/nfo-operator/nfo/internal/registry/oci"
+	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
 // kubeconfig are the flags of a user who has a bearer token; "" for another login.
@@ -30,7 +33,7 @@ func push(t *testing.T, f *publishFlags, c *plugintest.Cluster) (advice string, 
 		return "", err
 	}
 	defer target.client.Close()
-	source, err := registry.Pack(t.Context(), "new", registry.Blob{MediaType: "application/vnd.oci.empty.v1+json", Data: []byte("{}")}, []registry.Blob{{MediaType: "text/plain", Data: []byte("new")}}, nil)
+	source, err := oci.Pack(t.Context(), "new", oci.Blob{MediaType: "application/vnd.oci.empty.v1+json", Data: []byte("{}")}, []oci.Blob{{MediaType: "text/plain", Data: []byte("new")}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +71,7 @@ func TestPublishToTheClustersRegistry(t *testing.T) {
 			c := plugintest.NewCluster(t)
 			c.Users[mine], c.Pushers = "jane", append(c.Pushers, "jane")
 			if tc.stored != "" {
-				if _, err := registry.SaveLogin(t.Context(), filepath.Join(home, "docker", "config.json"), c.Registry.Host, registry.TokenCredential(tc.stored)); err != nil {
+				if _, err := credential.Save(t.Context(), filepath.Join(home, "docker", "config.json"), c.Registry.Host, wire.TokenCredential(tc.stored)); err != nil {
 					t.Fatal(err)
 				}
 			}

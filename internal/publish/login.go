@@ -8,12 +8,13 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/credential"
 )
 
 // login gives a registry's configuration the login that the person has for its host, if there is one. A login
 // that would be sent in clear is withheld, and the registry is spoken to without one.
 func (f *publishFlags) login(ctx context.Context, config *registry.Config) (withheld bool, err error) {
-	found, err := registry.UserCredential(ctx, config.Location.Host)
+	found, err := credential.OfUser(ctx, config.Location.Host)
 	switch {
 	case err != nil:
 		return false, err

@@ -21,6 +21,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/files"
 	"github.com/nfo-operator/nfo/internal/plugin"
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/oci"
 )
 
 // maxProvenanceBytes bounds the signature of a chart, which repeats its Chart.yaml.
@@ -48,7 +49,7 @@ type candidate struct {
 type opener struct {
 	flags   *publishFlags
 	target  *target
-	layouts []*registry.Layout
+	layouts []*oci.Layout
 	clients map[string]*registry.Client
 }
 
@@ -95,16 +96,16 @@ func (o *opener) chart(ctx context.Context, s sourceArgument) ([]candidate, erro
 	if err != nil {
 		return nil, fmt.Errorf("reading the chart archive %s: %w", s.chart, err)
 	}
-	layers := []registry.Blob{{MediaType: chart.ContentMediaType, Data: read.Bytes}}
+	layers := []oci.Blob{{MediaType: chart.ContentMediaType, Data: read.Bytes}}
 	provenance, err := readProvenance(s.chart)
 	if err != nil {
 		return nil, err
 	}
 	if provenance != nil {
-		layers = append(layers, registry.Blob{MediaType: chart.ProvenanceMediaType, Data: provenance})
-		slices.SortFunc(layers, func(a, b registry.Blob) int { return cmp.Compare(digest.FromBytes(a.Data), digest.FromBytes(b.Data)) })
+		layers = append(layers, oci.Blob{MediaType: chart.ProvenanceMediaType, Data: provenance})
+		slices.SortFunc(layers, func(a, b oci.Blob) int { return cmp.Compare(digest.FromBytes(a.Data), digest.FromBytes(b.Data)) })
 	}
-	source, err := registry.Pack(ctx, s.chart, registry.Blob{MediaType: chart.ConfigMediaType, Data: read.Config}, layers, read.Annotations)
+	source, err := oci.Pack(ctx, s.chart, oci.Blob{MediaType: chart.ConfigMediaType, Data: read.Config}, layers, read.Annotations)
 	if err != nil {
 		return nil, err
 	}
@@ -146,9 +147,9 @@ func isClearSigned(data []byte) bool {
 
 // layout opens a layout: all its images, or the one that is named.
 func (o *opener) layout(ctx context.Context, s sourceArgument) ([]candidate, error) {
-	open := registry.OpenLayout
+	open := oci.OpenLayout
 	if s.layout.archive {
-		open = registry.OpenLayoutArchive
+		open = oci.OpenLayoutArchive
 	}
 	l, err := open(s.layout.path)
 	if err != nil {
@@ -161,7 +162,7 @@ func (o *opener) layout(ctx context.Context, s sourceArgument) ([]candidate, err
 	}
 	var found []candidate
 	for _, image := range images {
-		name := registry.ImageName(image)
+		name := oci.ImageName(image)
 		c := candidate{labelled: labelled{written: s.written, entry: s.entry}, satellites: l.Satellites}
 		c.read = func(ctx context.Context) (*registry.Source, error) { return l.Source(ctx, image) }
 		c.identities, c.version = identities(s.layout.path, image)
@@ -182,11 +183,11 @@ func (o *opener) layout(ctx context.Context, s sourceArgument) ([]candidate, err
 }
 
 // chosen are the images of a layout that a tag names or, without one, all that are attached to no other.
-func chosen(ctx context.Context, l *registry.Layout, tag string) ([]ocispec.Descriptor, error) {
-	named := slices.ContainsFunc(l.Images, func(d ocispec.Descriptor) bool { return registry.ImageName(d) != "" })
+func chosen(ctx context.Context, l *oci.Layout, tag string) ([]ocispec.Descriptor, error) {
+	named := slices.ContainsFunc(l.Images, func(d ocispec.Descriptor) bool { return oci.ImageName(d) != "" })
 	var all []ocispec.Descriptor
 	for _, image := range l.Images {
-		name := registry.ImageName(image)
+		name := oci.ImageName(image)
 		if tag != "" {
 			if name == tag {
 				all = append(all, image)
@@ -211,7 +212,7 @@ func chosen(ctx context.Context, l *registry.Layout, tag string) ([]ocispec.Desc
 func imageNames(images []ocispec.Descriptor) string {
 	var names []string
 	for _, d := range images {
-		if name := registry.ImageName(d); name != "" {
+		if name := oci.ImageName(d); name != "" {
 			names = append(names, fmt.Sprintf("%.100q", name))
 		}
 	}
@@ -223,7 +224,7 @@ func imageNames(images []ocispec.Descriptor) string {
 
 // identities are what the names of an image in a layout can mean.
 func identities(layout string, image ocispec.Descriptor) (all []identity, version string) {
-	for _, key := range []string{registry.ImageNameAnnotation, ocispec.AnnotationRefName} {
+	for _, key := range []string{oci.ImageNameAnnotation, ocispec.AnnotationRefName} {
 		ref, err := imageref.Parse(image.Annotations[key])
 		if named, ok := ref.(imageref.NamedTagged); err == nil && ok {
 			all = append(all, identity{path.Base(imageref.Path(named)), named.Tag()})

@@ -16,6 +16,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/plugin"
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/oci"
 )
 
 func entries(names ...string) []v1alpha1.ManifestArtifact {
@@ -34,7 +35,7 @@ func TestMatch(t *testing.T) {
 	}
 	layout := func(path, ref, name string) labelled {
 		l := labelled{written: "oci:" + path}
-		l.identities, l.version = identities(path, ocispec.Descriptor{Annotations: map[string]string{ocispec.AnnotationRefName: ref, registry.ImageNameAnnotation: name}})
+		l.identities, l.version = identities(path, ocispec.Descriptor{Annotations: map[string]string{ocispec.AnnotationRefName: ref, oci.ImageNameAnnotation: name}})
 		return l
 	}
 	for name, tc := range map[string]struct {

@@ -11,8 +11,8 @@
 //   - I1: nothing that a tag, a manifest or a tombstone in grace reaches is deleted.
 //   - I2: a repository that cannot be read whole keeps all its candidates, and only these. A tag that is
 //     listed and does not resolve makes it so. What the registry says does not exist is dangling, or an undo
-//     that is lost, only after it has said so in two looks a grace apart (absence.go of package registry
-//     says which answers count).
+//     that is lost, only after it has said so in two looks a grace apart (absence.go of package
+//     registry/wire says which answers count).
 //   - I2: while objects that may hold something cannot be listed reliably, it is kept.
 //   - I1, after the act: the bytes of what was deleted are kept until the repository has been read
 //     again; what a tag or index turned out to need is put back, and the run has failed loudly.

@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry/failure"
+	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
 // The paths at which the cluster's own registry reports on its volume. No other registry has them.
@@ -56,7 +58,7 @@ func (c *Client) Disk(ctx context.Context, store types.NamespacedName) (Disk, er
 		err = fmt.Errorf("%w: %d of %d bytes are used, it says", ErrUnreadable, said.Used, said.Size)
 	}
 	if err != nil {
-		return Disk{}, fmt.Errorf("asking %s how full it is: %w", c.location.Host, err)
+		return Disk{}, fmt.Errorf("asking %s how full it is: %w", c.wire.Location.Host, err)
 	}
 	return Disk{said.Size, said.Used}, nil
 }
@@ -84,9 +86,9 @@ func (c *Client) collection(ctx context.Context, method string, store types.Name
 		if method == http.MethodPost {
 			doing = "asking %s to collect: %w"
 		}
-		return Collection{}, fmt.Errorf(doing, c.location.Host, err)
+		return Collection{}, fmt.Errorf(doing, c.wire.Location.Host, err)
 	}
-	return said.collection(c.scrub), nil
+	return said.collection(c.wire.Scrub), nil
 }
 
 // collectionState is the part of the registry's answer that matters here.
@@ -109,7 +111,7 @@ type collectionState struct {
 }
 
 func (s collectionState) collection(scrub func(string) string) Collection {
-	line := func(text string) string { return v1alpha1.Clip(v1alpha1.Line(scrub(text)), maxErrorText) }
+	line := func(text string) string { return v1alpha1.Clip(v1alpha1.Line(scrub(text)), failure.MaxText) }
 	got := Collection{
 		Requested: s.Requested, Done: s.Done, DryRun: s.Last.DryRun, Failed: line(s.Error),
 		Freed: saturated(s.Last.Deleted.Bytes, s.Last.Deleted.UploadBytes),
@@ -135,24 +137,24 @@ const adminTimeout = 30 * time.Second
 func (c *Client) admin(ctx context.Context, method, path string, store types.NamespacedName, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
-	r := request{method: method, path: path + "?store=" + url.QueryEscape(store.String())}
-	resp, err := c.do(ctx, r)
+	r := wire.Request{Method: method, Path: path + "?store=" + url.QueryEscape(store.String())}
+	resp, err := c.wire.Do(ctx, r)
 	if err != nil {
 		return err
 	}
-	defer discard(resp)
+	defer wire.Discard(resp)
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // "" if it cannot be read
 	switch {
-	case resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusMethodNotAllowed, succeeded(resp) && kind != "application/json":
-		return c.fail(ErrUnsupported, errNotOurs)
+	case resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusMethodNotAllowed, wire.Succeeded(resp) && kind != "application/json":
+		return c.wire.Fail(ErrUnsupported, errNotOurs)
 	case resp.StatusCode == http.StatusNotImplemented: // it uses storage other than a volume, and says so
-		return c.fail(ErrUnsupported, c.answered(resp, r))
-	case !succeeded(resp):
-		return c.answered(resp, r)
+		return c.wire.Fail(ErrUnsupported, c.wire.Answered(resp, r))
+	case !wire.Succeeded(resp):
+		return c.wire.Answered(resp, r)
 	}
-	return c.consume(resp, maxState, func(data []byte) error {
+	return c.wire.Consume(resp, maxState, func(data []byte) error {
 		if err := json.Unmarshal(data, into); err != nil {
-			return c.fail(ErrUnreadable, err)
+			return c.wire.Fail(ErrUnreadable, err)
 		}
 		return nil
 	})

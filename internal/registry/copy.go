@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"net/url"
-	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -18,17 +17,16 @@ import (
 	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/errcode"
+
+	"github.com/nfo-operator/nfo/internal/registry/failure"
+	"github.com/nfo-operator/nfo/internal/registry/oci"
+	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
 const (
 	// copiesAtOnce is how many blobs of an artifact are uploaded at a time, unless CopyOptions say so.
 	copiesAtOnce = 3
-	// stallBytes is how much of a blob has to move within CopyOptions.Stall.
-	stallBytes = 64 << 10
 )
-
-// errStalled: a blob moves too slowly; see CopyOptions.
-var errStalled = errors.New("a blob stands still: fewer than 64 KiB of it have moved within the time that is given")
 
 // CopyOptions are how CopyWith copies.
 type CopyOptions struct {
@@ -40,6 +38,20 @@ type CopyOptions struct {
 	// Known, when not nil, returns a repository of the same registry that probably has a blob, from which it is mounted
 	// rather than uploaded; "" for none.
 	Known func(digest.Digest) string
+}
+
+// Source finds an artifact at a tag or digest, to copy it elsewhere. It reads the manifests and no
+// blob. Errors wrap ErrNotFound when it is not there, ErrUnreadable when it is not one that Copy can copy.
+func (c *Client) Source(ctx context.Context, repository, reference string) (*Source, error) {
+	root, err := c.fetch(ctx, repository, reference)
+	var b *bulk
+	if err == nil {
+		b, err = c.bulk(repository)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", c.wire.Name(repository, reference), err)
+	}
+	return oci.SourceOf(ctx, oci.Place{Name: c.wire.Name(repository, reference), Storage: b, Host: c.wire.Location.Host, Repository: repository}, root)
 }
 
 // Copy uploads what a repository does not have of an artifact, blobs first, then the manifests, all
@@ -57,29 +69,28 @@ func (c *Client) Copy(ctx context.Context, repository string, s *Source, moved f
 func (c *Client) CopyWith(ctx context.Context, repository string, s *Source, moved func(bytes int64), o CopyOptions) error {
 	to, err := c.bulk(repository)
 	if err == nil {
-		options := oras.CopyGraphOptions{Concurrency: cmp.Or(o.Blobs, copiesAtOnce), MaxMetadataBytes: MaxManifestBytes}
+		options := oras.CopyGraphOptions{Concurrency: cmp.Or(o.Blobs, copiesAtOnce), MaxMetadataBytes: oci.MaxManifestBytes}
 		done := func(_ context.Context, d ocispec.Descriptor) error { moved(d.Size); return nil }
 		options.OnCopySkipped, options.OnMounted = done, done
 		switch {
-		case s.host == c.location.Host && s.repository != repository && s.repository != "":
-			options.MountFrom = func(context.Context, ocispec.Descriptor) ([]string, error) { return []string{s.repository}, nil }
+		case s.Host == c.wire.Location.Host && s.Repository != repository && s.Repository != "":
+			options.MountFrom = func(context.Context, ocispec.Descriptor) ([]string, error) { return []string{s.Repository}, nil }
 		case o.Known != nil:
 			options.MountFrom = mountFrom(repository, o.Known)
 		}
-		if s.alone {
+		if s.Alone {
 			options.FindSuccessors = func(_ context.Context, _ content.Fetcher, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-				m := s.manifests[d.Digest] // none of a blob
-				return slices.Concat(m.Children, m.Blobs), nil
+				return s.Parts(d.Digest), nil
 			}
 		}
-		from := &reading{Source: s, read: moved, stall: o.Stall}
-		err = c.copyFailed(oras.CopyGraph(ctx, from, target{to}, s.Root.Descriptor, options))
-		if spoiled := from.spoiled.Load(); spoiled != nil {
-			err = *spoiled
+		from := s.Reading(moved, o.Stall)
+		err = copyFailed(c.wire, oras.CopyGraph(ctx, from, target{to}, s.Root.Descriptor, options))
+		if spoiled := from.Failed(); spoiled != nil {
+			err = spoiled
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("copying %s to %s: %w", s.name, c.name(repository, s.Root.Descriptor.Digest.String()), err)
+		return fmt.Errorf("copying %s to %s: %w", s.Name, c.wire.Name(repository, s.Root.Descriptor.Digest.String()), err)
 	}
 	return nil
 }
@@ -99,7 +110,7 @@ func mountFrom(repository string, known func(digest.Digest) string) func(context
 // has no compare-and-set: who sets the tag between our look and our write loses it.
 func (c *Client) Tag(ctx context.Context, repository, tag string, s *Source, over digest.Digest) error {
 	if err := c.moveTag(ctx, repository, tag, over, s.Root); err != nil {
-		return fmt.Errorf("tagging %s: %w", c.name(repository, tag), err)
+		return fmt.Errorf("tagging %s: %w", c.wire.Name(repository, tag), err)
 	}
 	return nil
 }
@@ -120,40 +131,39 @@ func (c *Client) Verify(ctx context.Context, repository, tag string, root ocispe
 		b, err = c.bulk(repository)
 	}
 	if err == nil {
-		found := &Source{name: repository, storage: b}
-		err = found.find(ctx, ocispec.Descriptor{MediaType: root.MediaType, Digest: root.Digest, Size: root.Size}, true)
+		_, err = oci.SourceAt(ctx, oci.Place{Name: repository, Storage: b}, root)
 	}
 	if err != nil {
-		return fmt.Errorf("verifying %s: %w", c.name(repository, tag), err)
+		return fmt.Errorf("verifying %s: %w", c.wire.Name(repository, tag), err)
 	}
 	return nil
 }
 
 // bulk is one repository as oras-go copies from and to it. Its errors are this package's.
 type bulk struct {
-	client *Client
-	repo   *remote.Repository
+	wire *wire.Client
+	repo *remote.Repository
 }
 
 func (c *Client) bulk(repository string) (*bulk, error) {
-	ref, err := c.repository(repository)
+	ref, err := c.wire.Repository(repository)
 	if err != nil {
 		return nil, err
 	}
-	repo := &remote.Repository{Client: c.blobs, Reference: ref, PlainHTTP: c.location.PlainHTTP}
+	repo := &remote.Repository{Client: c.wire.Blobs, Reference: ref, PlainHTTP: c.wire.Location.PlainHTTP}
 	// What has a subject is found through the registry's referrers API, where it has one. Without
 	// this oras-go could write the tag sha256-<hex>, and delete what it was at, which nobody asked for.
-	return &bulk{c, repo}, repo.SetReferrersCapability(true)
+	return &bulk{c.wire, repo}, repo.SetReferrersCapability(true)
 }
 
 func (b *bulk) Fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
 	body, err := b.repo.Fetch(ctx, d)
-	return body, b.client.copyFailed(err)
+	return body, copyFailed(b.wire, err)
 }
 
 func (b *bulk) Exists(ctx context.Context, d ocispec.Descriptor) (bool, error) {
 	there, err := b.repo.Exists(ctx, d)
-	return there, b.client.copyFailed(err)
+	return there, copyFailed(b.wire, err)
 }
 
 // target is a repository to copy to.
@@ -162,20 +172,20 @@ type target struct{ *bulk }
 // Exists looks for blobs alone. A manifest that is there does not show that all it names is there,
 // such as after a copy that was interrupted; putting it again costs one request.
 func (t target) Exists(ctx context.Context, d ocispec.Descriptor) (bool, error) {
-	if isManifest(d.MediaType) {
+	if oci.IsManifest(d.MediaType) {
 		return false, nil
 	}
 	return t.bulk.Exists(ctx, d)
 }
 
 func (t target) Push(ctx context.Context, d ocispec.Descriptor, data io.Reader) error {
-	return t.client.copyFailed(t.repo.Push(ctx, d, data))
+	return copyFailed(t.wire, t.repo.Push(ctx, d, data))
 }
 
 // Mount uploads what the login may not mount.
 func (t target) Mount(ctx context.Context, d ocispec.Descriptor, from string, open func() (io.ReadCloser, error)) error {
 	opened := false
-	err := t.client.copyFailed(t.repo.Mount(ctx, d, from, func() (io.ReadCloser, error) { opened = true; return open() }))
+	err := copyFailed(t.wire, t.repo.Mount(ctx, d, from, func() (io.ReadCloser, error) { opened = true; return open() }))
 	if opened || !errors.Is(err, ErrDenied) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrUnsupported) {
 		return err
 	}
@@ -188,8 +198,8 @@ func (t target) Mount(ctx context.Context, d ocispec.Descriptor, from string, op
 }
 
 // copyFailed makes an error of oras-go one of this package.
-func (c *Client) copyFailed(err error) error {
-	var known *failure
+func copyFailed(w *wire.Client, err error) error {
+	var known *failure.Error
 	var answer *errcode.ErrorResponse
 	var sending *url.Error
 	var reading *fs.PathError
@@ -197,17 +207,17 @@ func (c *Client) copyFailed(err error) error {
 	case err == nil, errors.As(err, &known), errors.Is(err, ErrUnreadable), errors.Is(err, ErrNotFound):
 		return err
 	case errors.Is(err, ErrAddress):
-		return c.fail(ErrAddress, err)
+		return w.Fail(ErrAddress, err)
 	case errors.As(err, &reading): // of a layout
-		return c.fail(ErrUnreadable, err)
+		return w.Fail(ErrUnreadable, err)
 	case errors.As(err, &answer):
-		return c.fail(classify(answer), err)
+		return w.Fail(wire.Classify(answer), err)
 	case errors.Is(err, errdef.ErrNotFound):
-		return c.fail(ErrNotFound, err)
+		return w.Fail(ErrNotFound, err)
 	case errors.As(err, &sending):
-		return c.fail(ErrUnavailable, err)
+		return w.Fail(ErrUnavailable, err)
 	case errors.Is(err, content.ErrMismatchedDigest), errors.Is(err, content.ErrTrailingData), errors.Is(err, content.ErrInvalidDescriptorSize):
-		return c.fail(ErrUnreadable, err)
+		return w.Fail(ErrUnreadable, err)
 	}
-	return c.sendFailed(err)
+	return w.SendFailed(err)
 }

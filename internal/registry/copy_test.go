@@ -14,6 +14,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/oci"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
@@ -217,8 +218,8 @@ func TestPackIsTheSameEachTime(t *testing.T) {
 	_, c := start(t)
 	var digests []digest.Digest
 	for range 2 {
-		s, err := registry.Pack(t.Context(), "chart", registry.Blob{MediaType: "application/json", Data: []byte("{}")},
-			[]registry.Blob{{MediaType: "text/plain", Data: []byte("text")}}, map[string]string{"b": "2", "a": "1"})
+		s, err := oci.Pack(t.Context(), "chart", oci.Blob{MediaType: "application/json", Data: []byte("{}")},
+			[]oci.Blob{{MediaType: "text/plain", Data: []byte("text")}}, map[string]string{"b": "2", "a": "1"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -342,7 +343,7 @@ func childOf(t *testing.T, folder string, s *registry.Source) registry.Manifest 
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := registry.ParseManifest(d.MediaType, data)
+	m, err := oci.ParseManifest(d.MediaType, data)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,15 +3,15 @@
 // Contract: a [Client] reads and writes one store's location (scheme, host and prefix) and
 // nothing outside its prefix (I9). It is safe for concurrent use, reuses connections and
 // bearer tokens, and bounds every answer that it reads. An error wraps one of the sentinels
-// in errors.go (several, where one call has failed at several things) and repeats no secret;
+// of package failure (several, where one call has failed at several things) and repeats no secret;
 // the HTTP detail stays reachable with errors.As and *errcode.ErrorResponse.
 //
 // Invariants held here:
 //   - I2: what cannot be read whole and understood is ErrUnreadable or ErrUnavailable, never
 //     an empty answer; a page of HTML is not the registry's word, whatever its status.
 //   - I2: ErrNotFound is said only on the registry's own error code for the very thing that was asked for.
-//     absence.go is the one rule for that, and SettlesIn tells how long the registry must go on saying so
-//     before it may be acted on.
+//     absence.go of package wire is the one rule for that, and failure.SettlesIn tells how long the registry must go on
+//     saying so before it may be acted on.
 //   - I5: a tag that is there is never overwritten by PutTag or Restore.
 //   - I6: nothing is probed by writing. A tag is removed by DELETE of that tag alone; what a
 //     registry makes of it is learnt by Trial, which puts back all that it took.
@@ -21,8 +21,11 @@
 // unreadable past a count, only fields that something depends on are kept, and all clients with the same [Budget]
 // share what is read and decoded at a time. A body that takes more than a minute gives its share back.
 //
-// A [Source] is read from a registry, or from a [Layout], and copied into a repository by Copy, byte by
+// A [Source] is read from a registry, or from an oci.Layout, and copied into a repository by Copy, byte by
 // byte and blobs first. Its form and its parts are checked, and bounded, before anything is sent.
+//
+// The rooms below: package wire sends requests and reads answers, oci reads artifacts from their bytes, credential finds
+// logins, decode bounds lists, failure says what went wrong. names.go has what a caller of a [Client] needs of them.
 //
 // Disk, Collection and Collect ask the registry that nfo ships what no other registry answers.
 //
@@ -31,9 +34,6 @@
 // the sha256-<hex> referrers index of the repository and delete the old one: writes that no
 // tombstone has recorded. Here one call is one request, or a documented few. Only copying whole artifacts
 // is oras-go's, set to leave that index alone.
-//
-// Decision: encoding/json decodes the elements of a list, which checks the whole document first. Rejected: its Decoder
-// for whole documents, which would take what follows the first value for nothing (I2).
 //
 // Decision: one right answer is enough to report an absence, not to act on it. Rejected: to ask several times in
 // a row, for what makes a registry give wrong answers lasts for seconds.

@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/oci"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
@@ -40,9 +41,9 @@ func FuzzLayout(f *testing.F) {
 		known = strings.NewReplacer("MANIFEST", put(manifest), "SIZE", strconv.Itoa(len(manifest)))
 		write(t, filepath.Join(folder, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`))
 		write(t, filepath.Join(folder, "index.json"), []byte(known.Replace(string(indexText))))
-		open, path := registry.OpenLayout, folder
+		open, path := oci.OpenLayout, folder
 		if archive {
-			open, path = registry.OpenLayoutArchive, folder+".tar"
+			open, path = oci.OpenLayoutArchive, folder+".tar"
 			if err := registrytest.PackLayout(folder, path); err != nil {
 				t.Fatal(err)
 			}

@@ -13,6 +13,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/oci"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
@@ -38,9 +39,9 @@ func blobFile(folder string, d digest.Digest) string {
 // openLayout reads the first image of a folder, or of an archive of it.
 func openLayout(t *testing.T, folder string, archive bool) (*registry.Source, error) {
 	t.Helper()
-	open, path := registry.OpenLayout, folder
+	open, path := oci.OpenLayout, folder
 	if archive {
-		open, path = registry.OpenLayoutArchive, folder+".tar"
+		open, path = oci.OpenLayoutArchive, folder+".tar"
 		if err := registrytest.PackLayout(folder, path); err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +168,7 @@ func TestLayoutArchiveIsATar(t *testing.T) {
 	if err := os.WriteFile(file, []byte(strings.Repeat("no tar", 200)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := registry.OpenLayoutArchive(file); !errors.Is(err, registry.ErrUnreadable) {
+	if _, err := oci.OpenLayoutArchive(file); !errors.Is(err, registry.ErrUnreadable) {
 		t.Errorf("%v, want ErrUnreadable", err)
 	}
 }
@@ -214,14 +215,14 @@ func TestWhatIsNoLayout(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		reason, path string
-		open         func(string) (*registry.Layout, error)
+		open         func(string) (*oci.Layout, error)
 		says         string
 	}{
-		{"a folder of something else", empty, registry.OpenLayout, "it is not an OCI image layout, for it has no file oci-layout"},
-		{"an archive of something else", archive, registry.OpenLayoutArchive, "it is not an OCI image layout, for it has no file oci-layout"},
-		{"opening it would wait forever", pipe, registry.OpenLayoutArchive, "not a regular file"},
-		{"a folder where an archive should be", empty, registry.OpenLayoutArchive, "not a regular file"},
-		{"a device", os.DevNull, registry.OpenLayoutArchive, "not a regular file"},
+		{"a folder of something else", empty, oci.OpenLayout, "it is not an OCI image layout, for it has no file oci-layout"},
+		{"an archive of something else", archive, oci.OpenLayoutArchive, "it is not an OCI image layout, for it has no file oci-layout"},
+		{"opening it would wait forever", pipe, oci.OpenLayoutArchive, "not a regular file"},
+		{"a folder where an archive should be", empty, oci.OpenLayoutArchive, "not a regular file"},
+		{"a device", os.DevNull, oci.OpenLayoutArchive, "not a regular file"},
 	} {
 		_, err := tc.open(tc.path)
 		if !errors.Is(err, registry.ErrUnreadable) || !strings.Contains(err.Error(), tc.says) || strings.Count(err.Error(), tc.path) != 1 {

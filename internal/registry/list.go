@@ -14,6 +14,8 @@ import (
 	"oras.land/oras-go/v2/registry/remote/errcode"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry/decode"
+	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
 // actionMetadataRead is what a token must allow for Azure Container Registry to show a list.
@@ -45,18 +47,18 @@ type Listed struct {
 func (c *Client) List(ctx context.Context, repository string) ([]Listed, error) {
 	listed, err := c.list(ctx, repository)
 	if err != nil {
-		return nil, fmt.Errorf("listing the image manifests of %s/%s: %w", c.location.Host, repository, err)
+		return nil, fmt.Errorf("listing the image manifests of %s/%s: %w", c.wire.Location.Host, repository, err)
 	}
 	return listed, nil
 }
 
 func (c *Client) list(ctx context.Context, repository string) ([]Listed, error) {
-	ref, err := c.repository(repository)
+	ref, err := c.wire.Repository(repository)
 	if err != nil {
 		return nil, err
 	}
 	if c.unlisted.Load() {
-		return nil, c.fail(ErrUnsupported, errNoList)
+		return nil, c.wire.Fail(ErrUnsupported, errNoList)
 	}
 	var all []Listed
 	seen := map[digest.Digest]int{}
@@ -94,35 +96,35 @@ func (c *Client) list(ctx context.Context, repository string) ([]Listed, error) 
 // listPage reads one page and the query of the next, "" after the last.
 func (c *Client) listPage(ctx context.Context, ref oras.Reference, query string) (page []Listed, next string, err error) {
 	path := "/acr/v1/" + ref.Repository + "/_manifests?" + query
-	r := request{method: http.MethodGet, path: path, repository: ref, actions: []string{actionMetadataRead}, about: tagList}
-	resp, err := c.do(ctx, r)
+	r := wire.Request{Method: http.MethodGet, Path: path, Repository: ref, Actions: []string{actionMetadataRead}, About: wire.TagList}
+	resp, err := c.wire.Do(ctx, r)
 	if err != nil {
 		return nil, "", err
 	}
-	defer discard(resp)
+	defer wire.Discard(resp)
 	if err := c.checkListed(resp, r); err != nil {
 		return nil, "", err
 	}
-	err = c.consume(resp, maxPageBytes, func(data []byte) (err error) {
+	err = c.wire.Consume(resp, maxPageBytes, func(data []byte) (err error) {
 		page, err = parseListed(ref.Repository, data)
 		return err
 	})
 	if err != nil {
 		return nil, "", err
 	}
-	next, err = nextPage(resp)
+	next, err = wire.NextPage(resp)
 	return page, next, err
 }
 
 // checkListed is nil for an answer that may be a list. It tells a registry that does not know
 // the path, and answers as its web server does to any other, from one that does and has no
 // such repository or denies it.
-func (c *Client) checkListed(resp *http.Response, r request) error {
-	portal := isHTML(resp.Header)
-	if succeeded(resp) && !portal {
+func (c *Client) checkListed(resp *http.Response, r wire.Request) error {
+	portal := wire.IsHTML(resp.Header)
+	if wire.Succeeded(resp) && !portal {
 		return nil
 	}
-	err := c.answered(resp, r)
+	err := c.wire.Answered(resp, r)
 	var answer *errcode.ErrorResponse
 	if !errors.As(err, &answer) {
 		return err
@@ -136,11 +138,11 @@ func (c *Client) checkListed(resp *http.Response, r request) error {
 	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusGone, http.StatusNotImplemented:
 		unknown = true
 	default:
-		unknown = succeeded(resp)
+		unknown = wire.Succeeded(resp)
 	}
 	if unknown {
 		c.unlisted.Store(true)
-		return c.fail(ErrUnsupported, fmt.Errorf("%w: %w", errNoList, answer))
+		return c.wire.Fail(ErrUnsupported, fmt.Errorf("%w: %w", errNoList, answer))
 	}
 	return err
 }
@@ -160,18 +162,18 @@ type listedManifest struct {
 
 // listedManifests is a list of them.
 type listedManifests struct {
-	field
+	decode.Field
 	list    []Listed
 	entries int // with the tags
 }
 
 // UnmarshalJSON reads at most maxEntries image manifests and tags.
 func (m *listedManifests) UnmarshalJSON(data []byte) error {
-	if err := m.begin(data); err != nil || m.null {
+	if err := m.Begin(data); err != nil || m.Null {
 		return err
 	}
 	isFalse := func(b *bool) bool { return b != nil && !*b }
-	return eachOf(data, func(e listedManifest) error {
+	return decode.EachOf(data, func(e listedManifest) error {
 		if e.Digest.Validate() != nil || e.ImageSize < 0 {
 			return fmt.Errorf("%w: it lists the digest %.100q with a size of %d", ErrUnreadable, e.Digest, e.ImageSize)
 		}
@@ -194,10 +196,10 @@ func parseListed(repository string, data []byte) ([]Listed, error) {
 		Manifests listedManifests `json:"manifests"`
 	}
 	if err := json.Unmarshal(data, &page); err != nil {
-		return nil, notJSON(err)
+		return nil, decode.NotJSON(err)
 	}
 	// A document without the field is not a repository without manifests; null is.
-	if !page.Manifests.seen {
+	if !page.Manifests.Seen {
 		return nil, fmt.Errorf("%w: it is not a list of image manifests", ErrUnreadable)
 	}
 	if page.ImageName != "" && page.ImageName != repository {

@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/oci"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
@@ -30,7 +31,7 @@ func listedAt(d digest.Digest, more string) string {
 }
 
 func listedAs(d digest.Digest, locked bool, tags ...string) registry.Listed {
-	return registry.Listed{Digest: d, MediaType: registry.MediaTypeDockerManifest, Size: 2401606, Tags: tags, Locked: locked}
+	return registry.Listed{Digest: d, MediaType: oci.MediaTypeDockerManifest, Size: 2401606, Tags: tags, Locked: locked}
 }
 
 // nextTo answers with a page and a link to another.

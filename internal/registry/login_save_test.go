@@ -10,7 +10,9 @@ import (
 	"testing"
 
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/credential"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
 // helper is a credential helper that keeps the last login in a file, and fails to store one for refused.example.com.
@@ -73,8 +75,8 @@ func TestSaveLogin(t *testing.T) {
 					}
 				}
 			}
-			login := registry.TokenCredential(password)
-			where, err := registry.SaveLogin(t.Context(), file, tc.host, login)
+			login := wire.TokenCredential(password)
+			where, err := credential.Save(t.Context(), file, tc.host, login)
 			wantNoSecret(t, err, login)
 			if tc.says != "" {
 				after, _ := os.ReadFile(file)
@@ -86,7 +88,7 @@ func TestSaveLogin(t *testing.T) {
 			if want := tc.where; err != nil || where != want && (want != "" || where != target) {
 				t.Fatalf("%s: in %q, %v, want %q or %s", tc.reason, where, err, want, target)
 			}
-			if got, err := registry.UserCredential(t.Context(), tc.host); err != nil || got != login {
+			if got, err := credential.OfUser(t.Context(), tc.host); err != nil || got != login {
 				t.Errorf("%s: it is not found again: %v", tc.reason, err)
 			}
 			wantKept(t, file, target, tc.before, tc.mode)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/credential"
 )
 
 func TestUserCredential(t *testing.T) {
@@ -46,7 +47,7 @@ func TestUserCredential(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			got, err := registry.UserCredential(t.Context(), tc.host)
+			got, err := credential.OfUser(t.Context(), tc.host)
 			wantNoSecret(t, err, registry.Credential{Username: "d", Password: password})
 			if tc.says != "" {
 				if !errors.Is(err, registry.ErrCredentials) || !strings.Contains(err.Error(), tc.says) {

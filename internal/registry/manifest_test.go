@@ -13,6 +13,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/oci"
 )
 
 const one = `{"mediaType":"x/y","digest":"sha256:1111111111111111111111111111111111111111111111111111111111111111","size":1}`
@@ -28,9 +29,9 @@ func TestI2ParseManifest(t *testing.T) {
 		"OCI image, type said": {"", ocispec.MediaTypeImageManifest + "; charset=utf-8", `{"mediaType":"` + ocispec.MediaTypeImageManifest + `","config":` + one + `,"layers":null,"subject":` + one + `}`, []int{0, 1, 1}},
 		"OCI index":            {"", ocispec.MediaTypeImageIndex, `{"manifests":[` + one + `,` + one + `],"subject":` + one + `}`, []int{2, 0, 1}},
 		"empty index":          {"an index may be empty", ocispec.MediaTypeImageIndex, `{"manifests":[]}`, []int{0, 0, 0}},
-		"docker image":         {"", registry.MediaTypeDockerManifest, `{"mediaType":"` + registry.MediaTypeDockerManifest + `","config":` + one + `,"layers":[` + one + `]}`, []int{0, 2, 0}},
-		"docker list":          {"", registry.MediaTypeDockerManifestList, `{"manifests":[` + one + `]}`, []int{1, 0, 0}},
-		"OCI artifact":         {"old, and found", registry.MediaTypeArtifactManifest, `{"blobs":[` + one + `],"subject":` + one + `}`, []int{0, 1, 1}},
+		"docker image":         {"", oci.MediaTypeDockerManifest, `{"mediaType":"` + oci.MediaTypeDockerManifest + `","config":` + one + `,"layers":[` + one + `]}`, []int{0, 2, 0}},
+		"docker list":          {"", oci.MediaTypeDockerManifestList, `{"manifests":[` + one + `]}`, []int{1, 0, 0}},
+		"OCI artifact":         {"old, and found", oci.MediaTypeArtifactManifest, `{"blobs":[` + one + `],"subject":` + one + `}`, []int{0, 1, 1}},
 		"type in body only":    {"not every registry says it", "", `{"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[` + one + `]}`, []int{1, 0, 0}},
 
 		"no type":             {"nothing says what it is", "", `{"manifests":[` + one + `]}`, nil},
@@ -42,7 +43,7 @@ func TestI2ParseManifest(t *testing.T) {
 		"image as index":      {"it is ambiguous", ocispec.MediaTypeImageIndex, `{"config":` + one + `,"layers":[]}`, nil},
 		"manifests, layers":   {"two readers would see two things", ocispec.MediaTypeImageIndex, `{"manifests":[` + one + `],"layers":[` + one + `]}`, nil},
 		"image and manifests": {"so here", ocispec.MediaTypeImageManifest, `{"config":` + one + `,"layers":[],"manifests":[` + one + `]}`, nil},
-		"artifact and layers": {"and here", registry.MediaTypeArtifactManifest, `{"blobs":[],"layers":[` + one + `]}`, nil},
+		"artifact and layers": {"and here", oci.MediaTypeArtifactManifest, `{"blobs":[],"layers":[` + one + `]}`, nil},
 		"null children":       {"nothing is not an empty list", ocispec.MediaTypeImageIndex, `{"manifests":null}`, nil},
 		"empty object":        {"it says nothing", ocispec.MediaTypeImageManifest, `{}`, nil},
 		"child, no digest":    {"the child cannot be kept", ocispec.MediaTypeImageIndex, `{"manifests":[{"size":1}]}`, nil},
@@ -55,7 +56,7 @@ func TestI2ParseManifest(t *testing.T) {
 		"a page":              {"no JSON", ocispec.MediaTypeImageManifest, `<html></html>`, nil},
 	}
 	for name, row := range rows {
-		m, err := registry.ParseManifest(row.contentType, []byte(row.body))
+		m, err := oci.ParseManifest(row.contentType, []byte(row.body))
 		if row.n == nil {
 			if !errors.Is(err, registry.ErrUnreadable) {
 				t.Errorf("%s: %v, want ErrUnreadable: %s", name, err, row.reason)
@@ -79,7 +80,7 @@ func FuzzParseManifest(f *testing.F) {
 	f.Add(ocispec.MediaTypeImageIndex, []byte(`{"manifests":[`+one+`]}`))
 	f.Add(ocispec.MediaTypeImageManifest, []byte(`{"config":`+one+`,"layers":[]}`))
 	f.Fuzz(func(t *testing.T, contentType string, body []byte) {
-		m, err := registry.ParseManifest(contentType, body)
+		m, err := oci.ParseManifest(contentType, body)
 		if err != nil {
 			if !errors.Is(err, registry.ErrUnreadable) {
 				t.Errorf("%v, want ErrUnreadable", err)
@@ -133,7 +134,7 @@ func TestI2ManifestOfABadRegistry(t *testing.T) {
 			t.Errorf("%s: %v, want %v: %s", name, err, row.want, row.reason)
 		}
 	}
-	if limit := int64(5 * registry.MaxManifestBytes); sent.Load() > limit {
+	if limit := int64(5 * oci.MaxManifestBytes); sent.Load() > limit {
 		t.Errorf("%d bytes of a huge manifest were taken, want at most about %d", sent.Load(), limit)
 	}
 }

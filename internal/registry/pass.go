@@ -7,6 +7,8 @@ import (
 	"net/http"
 
 	"oras.land/oras-go/v2/registry/remote/auth"
+
+	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
 // Pass sends a read of somebody else on to the registry, with this client's login, and returns the answer whatever its
@@ -14,18 +16,18 @@ import (
 // the registry sends it and as long; it ends with ctx, and the caller closes it. Redirects are followed. Errors wrap
 // ErrConfig, ErrDenied, ErrAddress or ErrUnavailable.
 func (c *Client) Pass(ctx context.Context, method, repository, what string, header http.Header) (*http.Response, error) {
-	if !isRead(method) {
-		return nil, fmt.Errorf("passing a request on to %s: %w", c.location.Host, c.fail(ErrConfig, errors.New("only GET and HEAD are passed on")))
+	if !wire.IsRead(method) {
+		return nil, fmt.Errorf("passing a request on to %s: %w", c.wire.Location.Host, c.wire.Fail(ErrConfig, errors.New("only GET and HEAD are passed on")))
 	}
-	ref, err := c.repository(repository)
+	ref, err := c.wire.Repository(repository)
 	if err != nil {
-		return nil, fmt.Errorf("passing a request on to %s: %w", c.location.Host, err)
+		return nil, fmt.Errorf("passing a request on to %s: %w", c.wire.Location.Host, err)
 	}
-	resp, err := c.doBy(ctx, c.blobs, request{
-		method: method, path: "/v2/" + repository + "/" + what, header: header, repository: ref, actions: []string{auth.ActionPull},
+	resp, err := c.wire.DoBy(ctx, c.wire.Blobs, wire.Request{
+		Method: method, Path: "/v2/" + repository + "/" + what, Header: header, Repository: ref, Actions: []string{auth.ActionPull},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("passing a request on to %s: %w", c.location.Host, err)
+		return nil, fmt.Errorf("passing a request on to %s: %w", c.wire.Location.Host, err)
 	}
 	return resp, nil
 }

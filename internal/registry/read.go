@@ -11,6 +11,9 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/registry/remote/auth"
+
+	"github.com/nfo-operator/nfo/internal/registry/oci"
+	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
 // maxMediaType is the longest media type that is believed, in bytes. RFC 6838, section 4.2, allows no longer one.
@@ -20,7 +23,7 @@ const digestHeader = "Docker-Content-Digest"
 
 var accept = http.Header{"Accept": {strings.Join([]string{
 	ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex,
-	MediaTypeDockerManifest, MediaTypeDockerManifestList, MediaTypeArtifactManifest,
+	oci.MediaTypeDockerManifest, oci.MediaTypeDockerManifestList, oci.MediaTypeArtifactManifest,
 }, ", ")}}
 
 // Resolve returns media type, digest and size of a tag or digest, by HEAD. Where the answer leaves
@@ -30,7 +33,7 @@ var accept = http.Header{"Accept": {strings.Join([]string{
 func (c *Client) Resolve(ctx context.Context, repository, reference string) (ocispec.Descriptor, error) {
 	desc, err := c.head(ctx, repository, reference)
 	if err != nil {
-		return ocispec.Descriptor{}, fmt.Errorf("resolving %s: %w", c.name(repository, reference), err)
+		return ocispec.Descriptor{}, fmt.Errorf("resolving %s: %w", c.wire.Name(repository, reference), err)
 	}
 	return desc, nil
 }
@@ -44,7 +47,7 @@ func (c *Client) Manifest(ctx context.Context, repository string, d digest.Diges
 		err = fmt.Errorf("%w: %q is not a digest", ErrConfig, d)
 	}
 	if err != nil {
-		return Manifest{}, fmt.Errorf("reading %s: %w", c.name(repository, d.String()), err)
+		return Manifest{}, fmt.Errorf("reading %s: %w", c.wire.Name(repository, d.String()), err)
 	}
 	return m, nil
 }
@@ -57,7 +60,7 @@ func (c *Client) Tagged(ctx context.Context, repository, tag string) (Manifest, 
 		m, err = c.fetch(ctx, repository, tag)
 	}
 	if err != nil {
-		return Manifest{}, fmt.Errorf("reading %s: %w", c.name(repository, tag), err)
+		return Manifest{}, fmt.Errorf("reading %s: %w", c.wire.Name(repository, tag), err)
 	}
 	return m, nil
 }
@@ -68,26 +71,26 @@ func (c *Client) Tagged(ctx context.Context, repository, tag string) (Manifest, 
 func (c *Client) Blob(ctx context.Context, repository string, d digest.Digest, limit int64) ([]byte, error) {
 	data, err := c.blob(ctx, repository, d, limit)
 	if err != nil {
-		return nil, fmt.Errorf("reading blob %s: %w", c.name(repository, d.String()), err)
+		return nil, fmt.Errorf("reading blob %s: %w", c.wire.Name(repository, d.String()), err)
 	}
 	return data, nil
 }
 
 func (c *Client) blob(ctx context.Context, repository string, d digest.Digest, limit int64) ([]byte, error) {
-	ref, err := c.repository(repository)
+	ref, err := c.wire.Repository(repository)
 	if err != nil {
 		return nil, err
 	}
 	if err := d.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: %q is not a digest", ErrConfig, d)
 	}
-	resp, err := c.send(ctx, request{method: http.MethodGet, path: "/v2/" + repository + "/blobs/" + d.String(), repository: ref, actions: []string{auth.ActionPull}, about: aBlob})
+	resp, err := c.wire.Send(ctx, wire.Request{Method: http.MethodGet, Path: "/v2/" + repository + "/blobs/" + d.String(), Repository: ref, Actions: []string{auth.ActionPull}, About: wire.ABlob})
 	if err != nil {
 		return nil, err
 	}
-	defer discard(resp)
+	defer wire.Discard(resp)
 	var data []byte
-	err = c.consume(resp, limit, func(whole []byte) error {
+	err = c.wire.Consume(resp, limit, func(whole []byte) error {
 		data = whole
 		if d.Algorithm().FromBytes(data) != d {
 			return fmt.Errorf("%w: it has another digest", ErrUnreadable)
@@ -98,27 +101,27 @@ func (c *Client) blob(ctx context.Context, repository string, d digest.Digest, l
 }
 
 func (c *Client) head(ctx context.Context, repository, reference string) (ocispec.Descriptor, error) {
-	r, err := c.manifestRequest(http.MethodHead, repository, reference, auth.ActionPull)
+	r, err := c.wire.ManifestRequest(http.MethodHead, repository, reference, auth.ActionPull)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	r.header = accept
-	resp, err := c.do(ctx, r)
+	r.Header = accept
+	resp, err := c.wire.Do(ctx, r)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	defer discard(resp)
+	defer wire.Discard(resp)
 	switch {
 	case !headSpeaks(resp):
 		m, err := c.fetch(ctx, repository, reference)
 		return m.Descriptor, err
-	case !succeeded(resp):
-		return ocispec.Descriptor{}, c.answered(resp, r)
-	case isHTML(resp.Header):
+	case !wire.Succeeded(resp):
+		return ocispec.Descriptor{}, c.wire.Answered(resp, r)
+	case wire.IsHTML(resp.Header):
 		return ocispec.Descriptor{}, fmt.Errorf("%w: a web page answers", ErrUnreadable)
 	}
 	desc, err := described(resp, reference)
-	return desc, c.absences.note(repository, reference, err)
+	return desc, c.wire.Noted(repository, reference, err)
 }
 
 // headSpeaks reports whether an answer to HEAD says all there is to say. It has no body that could say
@@ -128,7 +131,7 @@ func headSpeaks(resp *http.Response) bool {
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusBadRequest, http.StatusNotImplemented:
 		return false
 	}
-	return !succeeded(resp) || isHTML(resp.Header) || (resp.Header.Get(digestHeader) != "" && resp.ContentLength >= 0)
+	return !wire.Succeeded(resp) || wire.IsHTML(resp.Header) || (resp.Header.Get(digestHeader) != "" && resp.ContentLength >= 0)
 }
 
 // described reads the headers of an answer to HEAD.
@@ -137,7 +140,7 @@ func described(resp *http.Response, reference string) (ocispec.Descriptor, error
 	if err := answered.Validate(); err != nil {
 		return ocispec.Descriptor{}, fmt.Errorf("%w: the registry answers the digest %.100q", ErrUnreadable, answered)
 	}
-	if isDigest(reference) && answered.String() != reference {
+	if wire.IsDigest(reference) && answered.String() != reference {
 		return ocispec.Descriptor{}, fmt.Errorf("%w: the registry answers the digest %s", ErrUnreadable, answered)
 	}
 	mediaType, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
@@ -150,22 +153,22 @@ func described(resp *http.Response, reference string) (ocispec.Descriptor, error
 // fetch reads the manifest at a tag or digest.
 func (c *Client) fetch(ctx context.Context, repository, reference string) (Manifest, error) {
 	m, err := c.get(ctx, repository, reference)
-	return m, c.absences.note(repository, reference, err)
+	return m, c.wire.Noted(repository, reference, err)
 }
 
 func (c *Client) get(ctx context.Context, repository, reference string) (Manifest, error) {
-	r, err := c.manifestRequest(http.MethodGet, repository, reference, auth.ActionPull)
+	r, err := c.wire.ManifestRequest(http.MethodGet, repository, reference, auth.ActionPull)
 	if err != nil {
 		return Manifest{}, err
 	}
-	r.header = accept
-	resp, err := c.send(ctx, r)
+	r.Header = accept
+	resp, err := c.wire.Send(ctx, r)
 	if err != nil {
 		return Manifest{}, err
 	}
-	defer discard(resp)
+	defer wire.Discard(resp)
 	var m Manifest
-	err = c.consume(resp, MaxManifestBytes, func(data []byte) (err error) {
+	err = c.wire.Consume(resp, oci.MaxManifestBytes, func(data []byte) (err error) {
 		m, err = manifestAnswered(resp.Header, reference, data)
 		return err
 	})
@@ -174,12 +177,12 @@ func (c *Client) get(ctx context.Context, repository, reference string) (Manifes
 
 // manifestAnswered reads a manifest that was asked for by a reference, and verifies its digest.
 func manifestAnswered(header http.Header, reference string, data []byte) (Manifest, error) {
-	m, err := ParseManifest(header.Get("Content-Type"), data)
+	m, err := oci.ParseManifest(header.Get("Content-Type"), data)
 	if err != nil {
 		return Manifest{}, err
 	}
 	want := digest.Digest(reference)
-	if !isDigest(reference) {
+	if !wire.IsDigest(reference) {
 		want = digest.Digest(header.Get(digestHeader))
 	}
 	if want == "" {

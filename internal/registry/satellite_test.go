@@ -15,6 +15,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/oci"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
@@ -150,7 +151,7 @@ func TestSatellitesGoWithTheirImage(t *testing.T) {
 					}
 				}
 			}
-			l, err := registry.OpenLayout(folder)
+			l, err := oci.OpenLayout(folder)
 			if err != nil {
 				t.Fatal(err)
 			}

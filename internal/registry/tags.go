@@ -11,6 +11,9 @@ import (
 
 	oras "oras.land/oras-go/v2/registry"
 	"oras.land/oras-go/v2/registry/remote/auth"
+
+	"github.com/nfo-operator/nfo/internal/registry/decode"
+	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
 // Bounds of a list. Past one of them it is unreadable, not cut.
@@ -36,13 +39,13 @@ const (
 func (c *Client) Tags(ctx context.Context, repository string) ([]string, error) {
 	tags, err := c.tags(ctx, repository)
 	if err != nil {
-		return nil, fmt.Errorf("listing the tags of %s/%s: %w", c.location.Host, repository, err)
+		return nil, fmt.Errorf("listing the tags of %s/%s: %w", c.wire.Location.Host, repository, err)
 	}
 	return tags, nil
 }
 
 func (c *Client) tags(ctx context.Context, repository string) ([]string, error) {
-	ref, err := c.repository(repository)
+	ref, err := c.wire.Repository(repository)
 	if err != nil {
 		return nil, err
 	}
@@ -86,25 +89,25 @@ func (c *Client) Repositories(ctx context.Context) ([]string, error) {
 		return p, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("listing the repositories of %s: %w", c.location.Host, err)
+		return nil, fmt.Errorf("listing the repositories of %s: %w", c.wire.Location.Host, err)
 	}
 	all := slices.Sorted(maps.Keys(seen))
-	return slices.DeleteFunc(all, func(name string) bool { _, err := c.repository(name); return err != nil }), nil
+	return slices.DeleteFunc(all, func(name string) bool { _, err := c.wire.Repository(name); return err != nil }), nil
 }
 
 // catalogPage reads one page and the query of the next, "" after the last.
 func (c *Client) catalogPage(ctx context.Context, query string) (names []string, next string, err error) {
-	resp, err := c.send(ctx, request{method: http.MethodGet, path: "/v2/_catalog?" + query})
+	resp, err := c.wire.Send(ctx, wire.Request{Method: http.MethodGet, Path: "/v2/_catalog?" + query})
 	if err != nil {
 		return nil, "", err
 	}
-	defer discard(resp)
-	err = c.consume(resp, maxPageBytes, func(data []byte) error {
+	defer wire.Discard(resp)
+	err = c.wire.Consume(resp, maxPageBytes, func(data []byte) error {
 		var page struct {
 			Repositories *[]string `json:"repositories"`
 		}
 		if err := json.Unmarshal(data, &page); err != nil {
-			return notJSON(err)
+			return decode.NotJSON(err)
 		}
 		if page.Repositories == nil { // null in a registry without any is not told from another document
 			return fmt.Errorf("%w: it is not a list of repositories", ErrUnreadable)
@@ -115,7 +118,7 @@ func (c *Client) catalogPage(ctx context.Context, query string) (names []string,
 	if err != nil {
 		return nil, "", err
 	}
-	next, err = nextPage(resp)
+	next, err = wire.NextPage(resp)
 	return names, next, err
 }
 
@@ -127,7 +130,7 @@ type page struct {
 }
 
 // follow reads one page after the other. Once a list is long, follow counts it against the budget and against
-// listTimeout.
+// ListTimeout.
 func (c *Client) follow(ctx context.Context, read func(ctx context.Context, query string) (page, error)) error {
 	query := "n=" + strconv.Itoa(pageSize)
 	entries, bytes, long := 0, 0, false
@@ -150,9 +153,9 @@ func (c *Client) follow(ctx context.Context, read func(ctx context.Context, quer
 		}
 		long = true
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, listTimeout)
+		ctx, cancel = context.WithTimeout(ctx, wire.ListTimeout)
 		defer cancel()
-		release, err := c.reserve(ctx, c.budget.lists, 1)
+		release, err := c.wire.ReserveList(ctx)
 		if err != nil {
 			return err
 		}
@@ -167,16 +170,16 @@ func tooLong(entries int) error {
 
 // tagNames is a list of tags.
 type tagNames struct {
-	field
+	decode.Field
 	list []string
 }
 
 // UnmarshalJSON reads at most maxEntries valid tags.
 func (n *tagNames) UnmarshalJSON(data []byte) error {
-	if err := n.begin(data); err != nil || n.null {
+	if err := n.Begin(data); err != nil || n.Null {
 		return err
 	}
-	return eachOf(data, func(tag string) error {
+	return decode.EachOf(data, func(tag string) error {
 		if err := (oras.Reference{Reference: tag}).ValidateReferenceAsTag(); err != nil {
 			return fmt.Errorf("%w: it lists the tag %.140q", ErrUnreadable, tag)
 		}
@@ -190,19 +193,19 @@ func (n *tagNames) UnmarshalJSON(data []byte) error {
 // tagPage reads one page and the query of the next, "" after the last.
 func (c *Client) tagPage(ctx context.Context, ref oras.Reference, query string) (tags []string, next string, err error) {
 	path := "/v2/" + ref.Repository + "/tags/list?" + query
-	resp, err := c.send(ctx, request{method: http.MethodGet, path: path, repository: ref, actions: []string{auth.ActionPull}, about: tagList})
+	resp, err := c.wire.Send(ctx, wire.Request{Method: http.MethodGet, Path: path, Repository: ref, Actions: []string{auth.ActionPull}, About: wire.TagList})
 	if err != nil {
 		return nil, "", err
 	}
-	defer discard(resp)
-	err = c.consume(resp, maxPageBytes, func(data []byte) (err error) {
+	defer wire.Discard(resp)
+	err = c.wire.Consume(resp, maxPageBytes, func(data []byte) (err error) {
 		tags, err = parseTags(ref.Repository, data)
 		return err
 	})
 	if err != nil {
 		return nil, "", err
 	}
-	next, err = nextPage(resp)
+	next, err = wire.NextPage(resp)
 	return tags, next, err
 }
 
@@ -213,10 +216,10 @@ func parseTags(repository string, data []byte) ([]string, error) {
 		Tags tagNames `json:"tags"`
 	}
 	if err := json.Unmarshal(data, &page); err != nil {
-		return nil, notJSON(err)
+		return nil, decode.NotJSON(err)
 	}
 	// A document without the field is not a repository without tags (I2); null is.
-	if !page.Tags.seen {
+	if !page.Tags.Seen {
 		return nil, fmt.Errorf("%w: it is not a list of tags", ErrUnreadable)
 	}
 	// An empty list has to name its repository, or else anything may have answered (I2).

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry/failure"
 )
 
 const (
@@ -50,7 +51,7 @@ type Trial struct {
 func (c *Client) PrepareTrial(ctx context.Context, repository, tag string, d digest.Digest) (*Trial, error) {
 	t := &Trial{Repository: repository, Tag: tag, client: c}
 	if err := t.prepare(ctx, d); err != nil {
-		return nil, fmt.Errorf("preparing to untag %s: %w", c.name(repository, tag), err)
+		return nil, fmt.Errorf("preparing to untag %s: %w", c.wire.Name(repository, tag), err)
 	}
 	return t, nil
 }
@@ -70,7 +71,7 @@ func (t *Trial) prepare(ctx context.Context, d digest.Digest) error {
 	if len(all) > maxTrialTags {
 		return fmt.Errorf("%w: with %d tags in the repository it takes too long to find those at the same digest", ErrUnreadable, len(all))
 	}
-	t.Tags, err = t.at(ctx, append(all, t.Tag), d)
+	t.Tags, err = t.thoseAt(ctx, append(all, t.Tag), d)
 	return err
 }
 
@@ -83,9 +84,9 @@ func (t *Trial) still(ctx context.Context, d digest.Digest) error {
 	return err
 }
 
-// at returns those of the tags that are at d, sorted, each once. One that cannot be resolved fails
+// thoseAt returns those of the tags that are at d, sorted, each once. One that cannot be resolved fails
 // them all, and so does one that is listed and not there, until that has been so for SecondLook.
-func (t *Trial) at(ctx context.Context, tags []string, d digest.Digest) ([]string, error) {
+func (t *Trial) thoseAt(ctx context.Context, tags []string, d digest.Digest) ([]string, error) {
 	var mu sync.Mutex
 	var found []string
 	group, ctx := errgroup.WithContext(ctx)
@@ -94,7 +95,7 @@ func (t *Trial) at(ctx context.Context, tags []string, d digest.Digest) ([]strin
 		group.Go(func() error {
 			now, err := t.client.Resolve(ctx, t.Repository, tag)
 			switch {
-			case errors.Is(err, ErrNotFound) && SettlesIn(err) > 0:
+			case errors.Is(err, ErrNotFound) && failure.SettlesIn(err) > 0:
 				return fmt.Errorf("%w: the tag %s is listed and does not resolve: %s", ErrUnreadable, tag, err.Error()) // not as ErrNotFound
 			case err != nil:
 				return missing(err)
@@ -129,7 +130,7 @@ func (t *Trial) at(ctx context.Context, tags []string, d digest.Digest) ([]strin
 func (t *Trial) Untag(ctx context.Context) (v1alpha1.Support, error) {
 	support, err := t.untag(ctx)
 	if err != nil {
-		err = fmt.Errorf("learning to untag from %s: %w", t.client.name(t.Repository, t.Tag), err)
+		err = fmt.Errorf("learning to untag from %s: %w", t.client.wire.Name(t.Repository, t.Tag), err)
 	}
 	return support, err
 }
@@ -194,12 +195,12 @@ func (t *Trial) took(ctx context.Context) (v1alpha1.Support, error) {
 // tooSoon is not nil while it is too early for the second trial after one that took more than a tag.
 func (c *Client) tooSoon() error {
 	first := c.tookMore.Load()
-	if first == nil || time.Since(*first) >= c.absences.secondLook {
+	if first == nil || time.Since(*first) >= c.wire.SecondLook() {
 		return nil
 	}
-	f := c.fail(ErrUnavailable, fmt.Errorf(
-		"the registry seems to delete the digest, or other tags on it, together with a tag; all of it was put back, and nfo tries once more %s after the first time", c.absences.secondLook))
-	f.after = c.absences.secondLook - time.Since(*first)
+	f := c.wire.Fail(ErrUnavailable, fmt.Errorf(
+		"the registry seems to delete the digest, or other tags on it, together with a tag; all of it was put back, and nfo tries once more %s after the first time", c.wire.SecondLook()))
+	f.After = c.wire.SecondLook() - time.Since(*first)
 	return f
 }
 

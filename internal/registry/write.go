@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	oras "oras.land/oras-go/v2/registry"
 	"oras.land/oras-go/v2/registry/remote/auth"
+
+	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
 // Untag removes one tag by name, at whatever digest it is now: the caller resolves it just
@@ -22,7 +25,7 @@ func (c *Client) Untag(ctx context.Context, repository, tag string) error {
 		err = missing(c.delete(ctx, repository, tag))
 	}
 	if err != nil {
-		return fmt.Errorf("untagging %s: %w", c.name(repository, tag), err)
+		return fmt.Errorf("untagging %s: %w", c.wire.Name(repository, tag), err)
 	}
 	return nil
 }
@@ -39,21 +42,21 @@ func (c *Client) Delete(ctx context.Context, repository string, d digest.Digest)
 		err = c.delete(ctx, repository, d.String())
 	}
 	if err != nil {
-		return fmt.Errorf("deleting %s: %w", c.name(repository, d.String()), err)
+		return fmt.Errorf("deleting %s: %w", c.wire.Name(repository, d.String()), err)
 	}
 	return nil
 }
 
 func (c *Client) delete(ctx context.Context, repository, reference string) error {
-	r, err := c.manifestRequest(http.MethodDelete, repository, reference, auth.ActionDelete)
+	r, err := c.wire.ManifestRequest(http.MethodDelete, repository, reference, auth.ActionDelete)
 	if err != nil {
 		return err
 	}
-	resp, err := c.send(ctx, r)
+	resp, err := c.wire.Send(ctx, r)
 	if err != nil {
 		return err
 	}
-	discard(resp)
+	wire.Discard(resp)
 	return nil
 }
 
@@ -63,31 +66,31 @@ func (c *Client) delete(ctx context.Context, repository, reference string) error
 // Spec: OCI distribution-spec, "Pushing Manifests".
 func (c *Client) Put(ctx context.Context, repository, reference string, m Manifest) error {
 	if err := c.put(ctx, repository, reference, m); err != nil {
-		return fmt.Errorf("putting %s: %w", c.name(repository, reference), err)
+		return fmt.Errorf("putting %s: %w", c.wire.Name(repository, reference), err)
 	}
 	return nil
 }
 
 func (c *Client) put(ctx context.Context, repository, reference string, m Manifest) error {
 	d := m.Descriptor.Digest
-	if d.Validate() != nil || d.Algorithm().FromBytes(m.Bytes) != d || (isDigest(reference) && reference != d.String()) {
+	if d.Validate() != nil || d.Algorithm().FromBytes(m.Bytes) != d || (wire.IsDigest(reference) && reference != d.String()) {
 		return fmt.Errorf("%w: the bytes do not have this digest", ErrConfig)
 	}
-	r, err := c.manifestRequest(http.MethodPut, repository, reference, auth.ActionPull, auth.ActionPush)
+	r, err := c.wire.ManifestRequest(http.MethodPut, repository, reference, auth.ActionPull, auth.ActionPush)
 	if err != nil {
 		return err
 	}
-	r.header = http.Header{"Content-Type": {m.Descriptor.MediaType}}
-	r.body, r.about = m.Bytes, contents
-	resp, err := c.send(ctx, r)
+	r.Header = http.Header{"Content-Type": {m.Descriptor.MediaType}}
+	r.Body, r.About = m.Bytes, wire.Contents
+	resp, err := c.wire.Send(ctx, r)
 	if err != nil {
 		return err
 	}
-	defer discard(resp)
+	defer wire.Discard(resp)
 	if stored := digest.Digest(resp.Header.Get(digestHeader)); stored != "" && stored != d {
 		return fmt.Errorf("%w: the registry stored %.100q instead of %s", ErrUnreadable, stored, d)
 	}
-	return c.absences.note(repository, reference, nil)
+	return c.wire.Noted(repository, reference, nil)
 }
 
 // PutTag brings a tag back at a digest that the registry still has (I5). A tag that is there
@@ -108,7 +111,7 @@ func (c *Client) PutTag(ctx context.Context, repository, tag string, d digest.Di
 		}
 	}
 	if err != nil {
-		return listed, fmt.Errorf("putting back %s: %w", c.name(repository, tag), err)
+		return listed, fmt.Errorf("putting back %s: %w", c.wire.Name(repository, tag), err)
 	}
 	return listed, nil
 }
@@ -163,7 +166,7 @@ func (c *Client) putTag(ctx context.Context, repository, tag string, m Manifest)
 	}
 	there, err := c.tagAt(ctx, repository, tag, m.Descriptor.Digest)
 	if err == nil && !there {
-		err = c.fail(ErrUnavailable, errors.New("the registry took the tag and does not have it"))
+		err = c.wire.Fail(ErrUnavailable, errors.New("the registry took the tag and does not have it"))
 	}
 	return err
 }
@@ -182,7 +185,7 @@ func (c *Client) MoveTag(ctx context.Context, repository, tag string, from, to d
 		err = c.moveTag(ctx, repository, tag, from, m)
 	}
 	if err != nil {
-		return fmt.Errorf("moving back %s: %w", c.name(repository, tag), err)
+		return fmt.Errorf("moving back %s: %w", c.wire.Name(repository, tag), err)
 	}
 	return nil
 }
@@ -217,7 +220,7 @@ func (c *Client) Restore(ctx context.Context, repository string, m Manifest, tag
 	}
 	_, err := c.Resolve(ctx, repository, m.Descriptor.Digest.String())
 	if err = errors.Join(append(errs, err)...); err != nil {
-		return fmt.Errorf("restoring %s: %w", c.name(repository, m.Descriptor.Digest.String()), err)
+		return fmt.Errorf("restoring %s: %w", c.wire.Name(repository, m.Descriptor.Digest.String()), err)
 	}
 	return nil
 }
@@ -225,6 +228,21 @@ func (c *Client) Restore(ctx context.Context, repository string, m Manifest, tag
 func (c *Client) checkTag(tag string) error {
 	if err := (oras.Reference{Reference: tag}).ValidateReferenceAsTag(); err != nil {
 		return fmt.Errorf("%w: %q is not a tag", ErrConfig, tag)
+	}
+	return nil
+}
+
+// notListed is nil if the tag list of a repository confirms that a tag does not exist. It is asked
+// before a tag is written where none seems to be: a wrong 404 must not overwrite a tag (I5), and two
+// different answers of a registry are rarely wrong in the same way.
+func notListed(tag string, tags []string, err error) error {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case slices.Contains(tags, tag):
+		return fmt.Errorf("%w: the registry lists the tag %s and says that it does not exist", ErrUnreadable, tag)
 	}
 	return nil
 }

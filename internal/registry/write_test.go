@@ -10,6 +10,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/oci"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
@@ -223,7 +224,7 @@ func TestI5PutTagOfWhatIsGone(t *testing.T) {
 	if _, err := c.PutTag(t.Context(), "app", "1.0.0", desc.Digest); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("PutTag: %v, want ErrNotFound", err)
 	}
-	m, err := registry.ParseManifest(ocispec.MediaTypeImageManifest, []byte(`{"schemaVersion":2,"mediaType":"`+ocispec.MediaTypeImageManifest+`","config":`+one+`,"layers":[]}`))
+	m, err := oci.ParseManifest(ocispec.MediaTypeImageManifest, []byte(`{"schemaVersion":2,"mediaType":"`+ocispec.MediaTypeImageManifest+`","config":`+one+`,"layers":[]}`))
 	if err != nil {
 		t.Fatal(err)
 	}

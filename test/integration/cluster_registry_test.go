@@ -26,6 +26,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/serve"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/oci"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 	"github.com/nfo-operator/nfo/test/environment"
 )
@@ -114,7 +115,7 @@ func (s *scene) push(store *v1alpha1.ArtifactStore, token, manifest, artifact st
 		return err
 	}
 	defer c.Close()
-	packed, err := registry.Pack(s.t.Context(), artifact, registry.Blob{MediaType: "application/vnd.oci.empty.v1+json", Data: []byte("{}")}, []registry.Blob{{MediaType: "text/plain", Data: []byte(artifact)}}, nil)
+	packed, err := oci.Pack(s.t.Context(), artifact, oci.Blob{MediaType: "application/vnd.oci.empty.v1+json", Data: []byte("{}")}, []oci.Blob{{MediaType: "text/plain", Data: []byte(artifact)}}, nil)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/aosm"
+	"github.com/nfo-operator/nfo/internal/aosm/input"
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
@@ -24,7 +25,7 @@ func TestImportedObjectsAreValid(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("there is no test data: %v", err)
 	}
-	var parameters aosm.Parameters
+	var parameters input.Parameters
 	if err := parameters.Set("version=1.0.0"); err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/inventory"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/failure"
+	"github.com/nfo-operator/nfo/internal/registry/oci"
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
@@ -174,7 +176,7 @@ func (r *Reconciler) ask(ctx context.Context, seen *manifestSeen, entries []v1al
 		tags, errs := lookAll(ctx, reg, some)
 		for i, e := range some {
 			switch err := errs[i]; {
-			case registry.OfOne(err):
+			case failure.OfOne(err):
 				trouble = cmp.Or(trouble, err)
 			case err != nil:
 				return asked, err
@@ -228,7 +230,7 @@ func look(ctx context.Context, reg *registry.Client, e v1alpha1.ArtifactStatus) 
 	if tag.digest == e.Digest {
 		tag.config = e.ConfigMediaType
 	}
-	if tag.config != "" || (d.MediaType != ocispec.MediaTypeImageManifest && d.MediaType != registry.MediaTypeDockerManifest) {
+	if tag.config != "" || (d.MediaType != ocispec.MediaTypeImageManifest && d.MediaType != oci.MediaTypeDockerManifest) {
 		return tag, nil
 	}
 	m, err := reg.Manifest(ctx, e.Repository, d.Digest)

@@ -1,0 +1,218 @@
+package arm
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// The resource types that are known, folded.
+const (
+	TypePublisher        = "microsoft.hybridnetwork/publishers"
+	TypeStore            = TypePublisher + "/artifactstores"
+	TypeManifest         = TypeStore + "/artifactmanifests"
+	TypeDefinitionGroup  = TypePublisher + "/networkfunctiondefinitiongroups"
+	TypeDefinition       = TypeDefinitionGroup + "/networkfunctiondefinitionversions"
+	TypeDesignGroup      = TypePublisher + "/networkservicedesigngroups"
+	TypeDesign           = TypeDesignGroup + "/networkservicedesignversions"
+	TypeSchema           = TypePublisher + "/configurationgroupschemas"
+	TypeSite             = "microsoft.hybridnetwork/sitenetworkservices"
+	TypeRegistry         = "microsoft.containerregistry/registries"
+	TypeDeployment       = "microsoft.resources/deployments"
+	TypePrefix           = "microsoft.hybridnetwork/"
+	maxSegment           = 128 // AOSM's names have at most 64 characters, those of resource groups 90
+	singularArtifactType = "artifactstore"
+)
+
+// ID is a parsed ARM resource id.
+type ID struct {
+	// Subscription and group are the scope, "" where the id does not say, as in a template that
+	// means its own.
+	Subscription, Group string
+	// Provider is Microsoft.HybridNetwork or another; types and names are in pairs, as written.
+	Provider     string
+	Types, Names []string
+}
+
+// ParseID reads a whole resource id: [/subscriptions/S][/resourceGroups/G]/providers/P/type/name...
+// What it names is compared whole and in any case.
+func ParseID(s string) (ID, error) {
+	id, segments, err := SplitID(s)
+	if err != nil {
+		return id, err
+	}
+	id = id.Relative()
+	if slices.Contains(segments, "") {
+		return id, fmt.Errorf("%q is not a resource id: a part of it is empty", Clip(s))
+	}
+	for _, part := range append(segments, id.Subscription, id.Group) {
+		if err := checkPart(part); err != nil {
+			return id, fmt.Errorf("%q is not a resource id: %w", Clip(s), err)
+		}
+	}
+	if err := id.checkNames(); err != nil {
+		return id, fmt.Errorf("%q is not a resource id: %w", Clip(s), err)
+	}
+	return id, nil
+}
+
+// SplitID reads the parts of an id, whatever these are, and returns those after the scope, too.
+func SplitID(s string) (id ID, segments []string, err error) {
+	rest, ok := strings.CutPrefix(s, "/")
+	if !ok {
+		return id, nil, fmt.Errorf("%q is not a resource id: it does not begin with /", Clip(s))
+	}
+	segments = strings.Split(rest, "/")
+	for len(segments) >= 2 && Fold(segments[0]) != "providers" {
+		switch Fold(segments[0]) {
+		case "subscriptions":
+			id.Subscription = segments[1]
+		case "resourcegroups":
+			id.Group = segments[1]
+		default:
+			return id, nil, fmt.Errorf("%q is not a resource id: %q is neither subscriptions, resourceGroups nor providers", Clip(s), Clip(segments[0]))
+		}
+		segments = segments[2:]
+	}
+	if len(segments) < 4 || len(segments)%2 != 0 {
+		return id, nil, fmt.Errorf("%q is not a resource id: it does not end in /providers/<provider>/<type>/<name>", Clip(s))
+	}
+	id.Provider = segments[1]
+	for i := 2; i < len(segments); i += 2 {
+		id.Types = append(id.Types, segments[i])
+		id.Names = append(id.Names, segments[i+1])
+	}
+	return id, segments, nil
+}
+
+// checkPart says why a text cannot be a part of an id or of a name.
+func checkPart(part string) error {
+	switch {
+	case Undecidable(part):
+		return ErrUnknownPart
+	case len(part) > maxSegment:
+		return fmt.Errorf("a part of it has more than %d bytes", maxSegment)
+	case !Printable(part):
+		return errors.New("a part of it has characters that cannot be printed")
+	}
+	return nil
+}
+
+// Printable reports whether a text has neither control characters nor others that no name has.
+func Printable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// Relative drops of the scope what only a deployment knows.
+func (id ID) Relative() ID {
+	if Undecidable(id.Subscription) {
+		id.Subscription = ""
+	}
+	if Undecidable(id.Group) {
+		id.Group = ""
+	}
+	return id
+}
+
+// Type is the whole type, folded. Azure's own example of a design spells artifactStores in the
+// singular, which means nothing else.
+func (id ID) Type() string {
+	t := Fold(id.Provider)
+	for _, part := range id.Types {
+		if part = Fold(part); part == singularArtifactType {
+			part += "s"
+		}
+		t += "/" + part
+	}
+	return t
+}
+
+// Name is the last name.
+func (id ID) Name() string { return id.Names[len(id.Names)-1] }
+
+// Publisher is the first name: of what lies below a publisher, the publisher's.
+func (id ID) Publisher() string { return id.Names[0] }
+
+// Key is the same for ids of the same resource. A publisher's name stands for its scope.
+func (id ID) Key() string {
+	key := id.Type() + "\n" + Fold(strings.Join(id.Names, "\n"))
+	if !strings.HasPrefix(id.Type(), TypePublisher) {
+		key += "\n" + Fold(id.Subscription) + "\n" + Fold(id.Group)
+	}
+	return key
+}
+
+// Parent is the id of what the resource is in.
+func (id ID) Parent() ID {
+	last := len(id.Names) - 1
+	id.Types, id.Names = id.Types[:last:last], id.Names[:last:last]
+	return id
+}
+
+// child is the id of something in the resource.
+func (id ID) child(types, names []string) ID {
+	id.Types = append(id.Types[:len(id.Types):len(id.Types)], types...)
+	id.Names = append(id.Names[:len(id.Names):len(id.Names)], names...)
+	return id
+}
+
+// String writes the id as far as it is known.
+func (id ID) String() string {
+	var b strings.Builder
+	if id.Subscription != "" {
+		b.WriteString("/subscriptions/" + id.Subscription)
+	}
+	if id.Group != "" {
+		b.WriteString("/resourceGroups/" + id.Group)
+	}
+	b.WriteString("/providers/" + id.Provider)
+	for i := range id.Types {
+		b.WriteString("/" + id.Types[i] + "/" + id.Names[i])
+	}
+	return b.String()
+}
+
+// maxQuoted is how much of a text of the input a message quotes, in bytes.
+const maxQuoted = 200
+
+// Clip returns a text of the input as messages quote it, in at most maxQuoted bytes.
+func Clip(s string) string { return v1alpha1.Clip(Show(s), maxQuoted) }
+
+// Fold makes names comparable as ARM compares them: in any case.
+func Fold(s string) string { return strings.ToLower(s) }
+
+// Differ reports whether two parts of a scope are known, and are not the same.
+func Differ(a, b string) bool { return a != "" && b != "" && Fold(a) != Fold(b) }
+
+// Identify makes the id of a resource from its type and name, each with or without what it is in.
+func Identify(parent ID, typ, name string) (ID, error) {
+	types, names := strings.Split(typ, "/"), strings.Split(name, "/")
+	for _, part := range slices.Concat(types, names) {
+		if part == "" {
+			return ID{}, errors.New("a part of its type or name is empty")
+		}
+		if err := checkPart(part); err != nil {
+			return ID{}, fmt.Errorf("its type or name: %w", err)
+		}
+	}
+	id := parent
+	if strings.Contains(types[0], ".") { // a provider: the type is whole, and the name may be
+		if len(types)-1 == len(parent.Names)+len(names) {
+			names = slices.Concat(parent.Names, names)
+		}
+		id = ID{Subscription: parent.Subscription, Group: parent.Group, Provider: types[0]}
+		types = types[1:]
+	}
+	if id.Provider == "" || len(types) == 0 || len(types) != len(names) {
+		return ID{}, errors.New("its name has not as many parts as its type")
+	}
+	id = id.child(types, names)
+	if err := id.checkNames(); err != nil {
+		return ID{}, fmt.Errorf("its name: %w", err)
+	}
+	return id, nil
+}

@@ -1,0 +1,112 @@
+package decode
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry/failure"
+)
+
+// MaxDescriptors bounds each list of a manifest: the children of an index, the layers of an image. An index for
+// every platform that exists has some hundred children, and an image has at most some hundred layers.
+const MaxDescriptors = 10_000
+
+// errTwice: which of the two counts depends on the reader.
+var errTwice = fmt.Errorf("%w: it has a field twice", failure.ErrUnreadable)
+
+// EachOf decodes a JSON list one element at a time and gives each to use, so that a list never takes more memory
+// than what use keeps of it. It ends with the first error; errors of JSON wrap ErrUnreadable.
+func EachOf[T any](data []byte, use func(T) error) error {
+	list := json.NewDecoder(bytes.NewReader(data))
+	if begin, err := list.Token(); err != nil || begin != json.Delim('[') {
+		return fmt.Errorf("%w: there is no list where one must be", failure.ErrUnreadable)
+	}
+	for list.More() {
+		var element T
+		if err := list.Decode(&element); err != nil {
+			return NotJSON(err)
+		}
+		if err := use(element); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// NotJSON is ErrUnreadable with what encoding/json says, which may repeat a number of any length.
+func NotJSON(err error) error {
+	if errors.Is(err, failure.ErrUnreadable) {
+		return err
+	}
+	return fmt.Errorf("%w: it is not the JSON that it must be: %s", failure.ErrUnreadable, v1alpha1.Clip(err.Error(), failure.MaxText))
+}
+
+// Field notes that a field of a document is there, and whether its value is null.
+type Field struct{ Seen, Null bool }
+
+// Begin is an error if the field was there before.
+func (f *Field) Begin(data []byte) error {
+	if f.Seen {
+		return errTwice
+	}
+	f.Seen, f.Null = true, string(data) == "null"
+	return nil
+}
+
+// Given reports whether the field is there and not null.
+func (f *Field) Given() bool { return f.Seen && !f.Null }
+
+// Descriptor is what is read of a descriptor. Its digest is valid.
+type Descriptor struct {
+	Field
+	Value ocispec.Descriptor
+}
+
+// UnmarshalJSON reads the media type, digest and size.
+func (d *Descriptor) UnmarshalJSON(data []byte) error {
+	if err := d.Begin(data); err != nil || d.Null {
+		return err
+	}
+	var read struct {
+		MediaType string        `json:"mediaType"`
+		Digest    digest.Digest `json:"digest"`
+		Size      int64         `json:"size"`
+	}
+	if err := json.Unmarshal(data, &read); err != nil {
+		return NotJSON(err)
+	}
+	if read.Digest.Validate() != nil {
+		return fmt.Errorf("%w: it names the digest %.100q", failure.ErrUnreadable, read.Digest)
+	}
+	d.Value = ocispec.Descriptor{MediaType: read.MediaType, Digest: read.Digest, Size: read.Size}
+	return nil
+}
+
+// Descriptors is a list of them.
+type Descriptors struct {
+	Field
+	List []ocispec.Descriptor
+}
+
+// UnmarshalJSON reads at most MaxDescriptors.
+func (l *Descriptors) UnmarshalJSON(data []byte) error {
+	if err := l.Begin(data); err != nil || l.Null {
+		return err
+	}
+	return EachOf(data, func(d Descriptor) error {
+		switch {
+		case !d.Given():
+			return fmt.Errorf("%w: it lists nothing where a digest must be", failure.ErrUnreadable)
+		case len(l.List) == MaxDescriptors:
+			return fmt.Errorf("%w: it lists more than %d digests", failure.ErrUnreadable, MaxDescriptors)
+		}
+		l.List = append(l.List, d.Value)
+		return nil
+	})
+}

@@ -1,0 +1,218 @@
+package oci
+
+import (
+	"archive/tar"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/content"
+	"oras.land/oras-go/v2/content/oci"
+
+	"github.com/nfo-operator/nfo/internal/files"
+	"github.com/nfo-operator/nfo/internal/registry/decode"
+	"github.com/nfo-operator/nfo/internal/registry/failure"
+)
+
+// ImageNameAnnotation is the whole name of an image in a layout, as containerd and docker write it.
+const ImageNameAnnotation = "io.containerd.image.name"
+
+// ImageName is the name that an entry of a layout's index.json has, "" for none.
+func ImageName(image ocispec.Descriptor) string {
+	return cmp.Or(image.Annotations[ocispec.AnnotationRefName], image.Annotations[ImageNameAnnotation])
+}
+
+// maxLayoutBytes bounds a layout's index.json.
+const maxLayoutBytes = MaxManifestBytes
+
+// Layout is an OCI image layout, as skopeo, buildah and docker write it: a folder, or a tar archive
+// that is not compressed. Nothing outside of it is read, whatever its links say.
+// Spec: OCI image-spec, "Image Layout".
+//
+// oras-go's own reading of index.json is not used: it has no bound, and reads all that is named.
+type Layout struct {
+	// Images are the entries of its index.json, as they stand there.
+	Images []ocispec.Descriptor
+
+	path    string
+	storage content.ReadOnlyStorage
+	close   func() error
+}
+
+// OpenLayout opens a folder. Errors wrap ErrUnreadable when it is not a layout.
+func OpenLayout(name string) (*Layout, error) {
+	root, err := os.OpenRoot(name)
+	if err != nil {
+		return nil, fmt.Errorf("opening the layout: %w", err)
+	}
+	folder := files.Regular{FS: root.FS()}
+	l := &Layout{path: name, storage: layoutStorage{oci.NewStorageFromFS(folder), folder}, close: root.Close}
+	texts := map[string][]byte{}
+	for _, file := range []string{ocispec.ImageLayoutFile, ocispec.ImageIndexFile} {
+		if texts[file], err = readText(folder, file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, errors.Join(fmt.Errorf("opening the layout %s: %w", name, err), root.Close())
+		}
+	}
+	if err := l.read(texts); err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return l, nil
+}
+
+// OpenLayoutArchive opens a tar archive. Errors wrap ErrUnreadable when it has no layout in it.
+func OpenLayoutArchive(name string) (*Layout, error) {
+	texts, err := readArchive(name)
+	if err != nil {
+		return nil, fmt.Errorf("opening the layout %s: %w", name, err)
+	}
+	storage, err := oci.NewStorageFromTar(name)
+	if err != nil {
+		return nil, fmt.Errorf("opening the layout: %w", err)
+	}
+	l := &Layout{path: name, storage: layoutStorage{storage, nil}, close: func() error { return nil }}
+	return l, l.read(texts)
+}
+
+// Close lets the files go. No Source of it can be used afterwards.
+func (l *Layout) Close() error { return l.close() }
+
+// Source finds an image of the layout. Every part of it is there, and each manifest at its digest.
+// Errors wrap ErrNotFound when a part is missing.
+func (l *Layout) Source(ctx context.Context, image ocispec.Descriptor) (*Source, error) {
+	s := &Source{Place: Place{Name: l.path, Storage: l.storage}}
+	if !IsManifest(image.MediaType) {
+		return nil, fmt.Errorf("reading %.100q of %s: %w: its media type is %.100q", image.Digest, l.path, failure.ErrUnreadable, image.MediaType)
+	}
+	return s, s.find(ctx, ocispec.Descriptor{MediaType: image.MediaType, Digest: image.Digest, Size: image.Size}, true)
+}
+
+// read takes the layout's two files.
+func (l *Layout) read(texts map[string][]byte) error {
+	for _, file := range []string{ocispec.ImageLayoutFile, ocispec.ImageIndexFile} {
+		if texts[file] == nil {
+			return fmt.Errorf("opening the layout %s: %w: it is not an OCI image layout, for it has no file %s", l.path, failure.ErrUnreadable, file)
+		}
+	}
+	var version ocispec.ImageLayout
+	var index struct {
+		Manifests layoutEntries `json:"manifests"`
+	}
+	if err := json.Unmarshal(texts[ocispec.ImageLayoutFile], &version); err != nil || version.Version != ocispec.ImageLayoutVersion {
+		return fmt.Errorf("opening the layout %s: %w: its %s does not say version %s", l.path, failure.ErrUnreadable, ocispec.ImageLayoutFile, ocispec.ImageLayoutVersion)
+	}
+	if err := json.Unmarshal(texts[ocispec.ImageIndexFile], &index); err != nil {
+		return fmt.Errorf("opening the layout %s: %w: %s: %w", l.path, failure.ErrUnreadable, ocispec.ImageIndexFile, err)
+	}
+	l.Images = index.Manifests
+	return nil
+}
+
+// layoutEntries are the entries of an index.json.
+type layoutEntries []ocispec.Descriptor
+
+// UnmarshalJSON reads at most MaxDescriptors. A field that is there twice has the entries of both.
+func (l *layoutEntries) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil
+	}
+	return decode.EachOf(data, func(d ocispec.Descriptor) error {
+		if len(*l) == decode.MaxDescriptors {
+			return fmt.Errorf("%w: it lists more than %d images", failure.ErrUnreadable, decode.MaxDescriptors)
+		}
+		*l = append(*l, d)
+		return nil
+	})
+}
+
+// readText reads one of the layout's two files. Errors wrap ErrUnreadable, and fs.ErrNotExist if there is none.
+func readText(folder fs.FS, name string) ([]byte, error) {
+	file, err := folder.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", failure.ErrUnreadable, err)
+	}
+	defer func() { _ = file.Close() }() // only read
+	return readSmall(file, name)
+}
+
+func readSmall(r io.Reader, name string) ([]byte, error) {
+	data, err := files.Read(r, maxLayoutBytes)
+	if err != nil {
+		return nil, fmt.Errorf("%w: reading %s: %w", failure.ErrUnreadable, name, err)
+	}
+	return data, nil
+}
+
+// readArchive reads the layout's two files from a tar archive.
+func readArchive(name string) (map[string][]byte, error) {
+	file, err := files.Open(name)
+	if errors.Is(err, files.ErrNotRegular) {
+		err = fmt.Errorf("%w: %w", failure.ErrUnreadable, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // only read
+	texts := map[string][]byte{}
+	for archive := tar.NewReader(file); ; {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return texts, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: it is not a tar archive, or a compressed one: %w", failure.ErrUnreadable, err)
+		}
+		entry := path.Clean(header.Name)
+		if header.Typeflag != tar.TypeReg || (entry != ocispec.ImageLayoutFile && entry != ocispec.ImageIndexFile) {
+			continue
+		}
+		if texts[entry], err = readSmall(archive, entry); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// layoutStorage reads the blobs of a layout.
+type layoutStorage struct {
+	content.ReadOnlyStorage
+	folder fs.FS // nil for an archive
+}
+
+// Exists looks that a blob is a regular file of its size.
+func (l layoutStorage) Exists(ctx context.Context, d ocispec.Descriptor) (bool, error) {
+	info, err := l.stat(ctx, d)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && info == nil:
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("%w: %w", failure.ErrUnreadable, err)
+	case !info.Mode().IsRegular() || info.Size() != d.Size:
+		return false, fmt.Errorf("%w: it is not a file of %d bytes", failure.ErrUnreadable, d.Size)
+	}
+	return true, nil
+}
+
+func (l layoutStorage) stat(ctx context.Context, d ocispec.Descriptor) (fs.FileInfo, error) {
+	if l.folder != nil {
+		return fs.Stat(l.folder, path.Join(ocispec.ImageBlobsDir, d.Digest.Algorithm().String(), d.Digest.Encoded()))
+	}
+	if there, err := l.ReadOnlyStorage.Exists(ctx, d); err != nil || !there {
+		return nil, err
+	}
+	blob, err := l.Fetch(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = blob.Close() }() // only read
+	file, ok := blob.(fs.File)
+	if !ok {
+		return nil, errors.New("it is not a file")
+	}
+	return file.Stat()
+}

@@ -1,0 +1,123 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/nfo-operator/nfo/internal/registry/failure"
+)
+
+// Bounds of what one process reads from registries at the same time. A body is counted from before it is read
+// until it is decoded; what is decoded from it takes up to about 4 times its bytes.
+const (
+	// maxBodies is how many bytes of bodies are read and decoded at a time, over all registries.
+	maxBodies = 32 << 20
+	// maxLongLists is how many lists of more than manyEntries are read at a time, over all registries. Each has
+	// at most maxEntries and maxListBytes.
+	maxLongLists = 4
+	// budgetTimeout bounds how long an answer waits for its share of the budget.
+	budgetTimeout = 30 * time.Second
+	// bodyTimeout bounds how long the body of one answer may take, so that a registry that sends its bytes
+	// slowly returns its share to the others.
+	bodyTimeout = time.Minute
+	// ListTimeout bounds how long a long list may take, all of its pages together.
+	ListTimeout = 5 * time.Minute
+)
+
+var (
+	errBusy     = errors.New("too much is being read from registries at the same time; nfo retries later")
+	errSlowBody = errors.New("the registry sends its answer too slowly")
+)
+
+// Budget bounds the memory that reading from registries takes: 32 MiB of bodies and 4 long lists at a time. Clients
+// that share a budget share these bounds; each tenant has a part of them, so that no tenant's registry can take
+// what the others need. It is safe for concurrent use.
+type Budget struct{ bodies, lists *quota }
+
+// NewBudget makes a budget of which one tenant uses at most one part in parts, at least one long list.
+func NewBudget(parts int64) *Budget {
+	return &Budget{
+		bodies: newQuota(maxBodies, maxBodies/parts),
+		lists:  newQuota(maxLongLists, max(1, maxLongLists/parts)),
+	}
+}
+
+// quota is an amount that tenants share. None of them has more than its part.
+type quota struct {
+	total *semaphore.Weighted
+	part  int64
+
+	mu      sync.Mutex
+	tenants map[string]*tenant // those that have or want something
+}
+
+type tenant struct {
+	part  *semaphore.Weighted
+	users int
+}
+
+func newQuota(total, part int64) *quota {
+	return &quota{total: semaphore.NewWeighted(total), part: part, tenants: map[string]*tenant{}}
+}
+
+// take waits until a tenant may use n, or as much of it as its whole part, and returns how to give it back. It
+// fails with the error of ctx. Who waits for the total holds some of its tenant's part and nothing of the total,
+// so that no two wait for each other.
+func (q *quota) take(ctx context.Context, name string, n int64) (release func(), err error) {
+	n = min(n, q.part)
+	t := q.enter(name)
+	if err := t.part.Acquire(ctx, n); err != nil {
+		q.leave(name, t)
+		return nil, err
+	}
+	if err := q.total.Acquire(ctx, n); err != nil {
+		t.part.Release(n)
+		q.leave(name, t)
+		return nil, err
+	}
+	return func() {
+		q.total.Release(n)
+		t.part.Release(n)
+		q.leave(name, t)
+	}, nil
+}
+
+func (q *quota) enter(name string) *tenant {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	t := q.tenants[name]
+	if t == nil {
+		t = &tenant{part: semaphore.NewWeighted(q.part)}
+		q.tenants[name] = t
+	}
+	t.users++
+	return t
+}
+
+func (q *quota) leave(name string, t *tenant) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if t.users--; t.users == 0 {
+		delete(q.tenants, name)
+	}
+}
+
+// reserve takes n of a quota for this client's tenant. It waits at most budgetTimeout. Errors wrap ErrUnavailable.
+func (c *Client) reserve(ctx context.Context, q *quota, n int64) (release func(), err error) {
+	waiting, cancel := context.WithTimeout(ctx, budgetTimeout)
+	defer cancel()
+	if release, err = q.take(waiting, c.tenant, n); err != nil {
+		return nil, c.Fail(failure.ErrUnavailable, fmt.Errorf("%w: %w", errBusy, err))
+	}
+	return release, nil
+}
+
+// ReserveList takes one long list of the budget for this client's tenant, as reserve does.
+func (c *Client) ReserveList(ctx context.Context) (release func(), err error) {
+	return c.reserve(ctx, c.budget.lists, 1)
+}
