@@ -89,6 +89,7 @@ type TombstoneSpec struct {
 }
 
 // TombstoneManifest is the manifest that a tombstone is of.
+// +structType=atomic
 type TombstoneManifest struct {
 	// The manifest's name.
 	// +required
@@ -103,6 +104,7 @@ type TombstoneManifest struct {
 }
 
 // TombstoneArtifact is one tag and the digests it was seen at.
+// +structType=atomic
 type TombstoneArtifact struct {
 	// The whole repository name in the registry, without the host.
 	// +required
@@ -153,6 +155,7 @@ const (
 )
 
 // TombstoneArtifactStatus is what became of one released tag.
+// +structType=atomic
 type TombstoneArtifactStatus struct {
 	// As in the spec.
 	// +required

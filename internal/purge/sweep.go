@@ -87,32 +87,33 @@ type sweeper struct {
 	over bool
 }
 
-// run sweeps wave after wave, and settles the one before meanwhile. None is claimed before its turn: what
-// is claimed cannot be restored. An error of one does not stop the next, unless it says that nothing more
-// can be done.
+// run sweeps wave after wave. While the last repositories of one are swept, and it is looked after and settled, the next
+// one begins, so that requests are always under way. No other is claimed before its turn: what is claimed cannot be
+// restored. An error of one does not stop the next, unless it says that nothing more can be done.
 func (s *sweeper) run(ctx context.Context) error {
 	var errs failures
-	var settling errgroup.Group
-	settling.SetLimit(1)
-	units, work := s.units(), firstWork*cap(s.reader.slots)
+	var ending errgroup.Group
+	ending.SetLimit(1)
+	units, pace, before := s.units(), newPace(cap(s.reader.slots)), make(chan struct{})
+	close(before)
 	for rest := units; len(rest) > 0; {
 		var u unit
-		u, rest = merge(rest, work)
+		u, rest = merge(rest, pace.work())
 		if ctx.Err() != nil || s.isOver() || !s.secondLook(ctx, u) {
 			break
 		}
 		if n := len(u.deletions); n > 0 {
 			s.log.Info("Sweeping", "repositories", n, "manifests", u.manifests, "done", len(units)-len(rest)-u.manifests, "of", len(units))
-			start := time.Now()
-			s.wave(ctx, u, &errs)
-			work = nextWork(u.work, work, time.Since(start))
 		}
-		settling.Go(func() error {
-			errs.add(s.settle(ctx, u))
+		w := &wave{sweeper: s, unit: u, errs: &errs, pace: pace, before: before, looked: make(chan struct{})}
+		before = w.looked
+		w.begin(ctx)
+		ending.Go(func() error { // when the one before has ended
+			w.end(ctx)
 			return nil
 		})
 	}
-	_ = settling.Wait() // the errors are in errs
+	_ = ending.Wait() // the errors are in errs
 	if ctx.Err() != nil {
 		errs.add(fmt.Errorf("stopped before its end (%w); run it again", context.Cause(ctx)))
 	}
@@ -218,61 +219,6 @@ func merge(units []unit, work int) (u unit, rest []unit) {
 func (s *sweeper) manifestOf(repository string) string {
 	es := s.planned.entries[repository]
 	return es[slices.IndexFunc(es, entry.mayGo)].tombstone.Spec.Manifest.Name
-}
-
-const (
-	// waveTime is how long a wave is meant to take. So long a restore may wait, and so long what turns out to
-	// be needed is missing.
-	waveTime = time.Second
-	// firstWork is the work of the first wave for each request at the same time, moreWork how many times that
-	// of a wave the next one may have, and maxWork what none has more of, unless one manifest has.
-	firstWork, moreWork, maxWork = 4, 4, 1024
-)
-
-// nextWork is the work of the next wave when one was to have so much, and took so long for what it had.
-func nextWork(had, work int, took time.Duration) int {
-	inTime := float64(had) * float64(waveTime) / float64(max(took, 1))
-	return max(1, int(min(maxWork, float64(moreWork*work), inTime)))
-}
-
-// wave claims a unit's tombstones, deletes what may go, in as many repositories at the same time as there is room
-// for, and when all that has ended looks at what is left. One reading of the cluster serves all looks.
-func (s *sweeper) wave(ctx context.Context, u unit, errs *failures) {
-	// Before the claims, because it may take seconds, and what is claimed cannot be restored.
-	if _, err := s.runs(ctx, 0, maxRunning/2); err != nil {
-		errs.add(s.failed(err, "the store"))
-		return
-	}
-	errs.add(s.claim(ctx, u))
-	// What was read of the cluster before the claims does not count.
-	claimed := moment{cluster: s.shared.mark()}
-	var begun []*visit
-	var deleting errgroup.Group
-	for _, repository := range slices.Sorted(maps.Keys(u.deletions)) {
-		v := &visit{sweeper: s, repository: repository, claimed: claimed, todo: u.deletions[repository], waits: maxWaits, gone: map[digest.Digest]registry.Manifest{}}
-		if v.enter(ctx) != nil || s.isOver() {
-			v.leave()
-			break
-		}
-		begun = append(begun, v)
-		deleting.Go(func() error {
-			defer v.leave()
-			errs.add(s.failed(v.delete(ctx), repository))
-			return nil
-		})
-	}
-	_ = deleting.Wait() // the errors are in errs
-	var looking errgroup.Group
-	looking.SetLimit(cap(s.reader.slots))
-	deleted := s.mark() // manifests may have been applied since, and pods begun
-	for _, v := range begun {
-		looking.Go(func() error {
-			errs.add(s.failed(v.verify(ctx, deleted), v.repository))
-			s.reader.forget(v.repository)
-			return nil
-		})
-	}
-	_ = looking.Wait()
 }
 
 // failed names the repository in an error. No more are begun if it says that nothing more can be done.

@@ -17,7 +17,9 @@ type visit struct {
 	repository string
 	// claimed is when the claims were made.
 	claimed moment
-	todo    []Verdict
+	// before is closed when the wave before has been looked after, which takes requests, too.
+	before <-chan struct{}
+	todo   []Verdict
 
 	taken  int64     // of the room
 	latest *evidence // the last evidence
@@ -50,7 +52,10 @@ const requestsOfAPlace = 8
 // enter waits for the places that the visit needs.
 func (v *visit) enter(ctx context.Context) error {
 	need := 1 + int64(len(v.todo)+v.readings[v.repository].tags())/requestsOfAPlace
-	return v.take(ctx, min(need, v.room.all))
+	if need >= v.room.all {
+		return v.takeAll(ctx)
+	}
+	return v.take(ctx, need)
 }
 
 // alone waits until no other visit runs, and reports whether others did. An error says why it was cut short.
@@ -59,7 +64,17 @@ func (v *visit) alone(ctx context.Context) (others bool, err error) {
 		return false, nil
 	}
 	v.leave()
-	return true, v.take(ctx, v.room.all)
+	return true, v.takeAll(ctx)
+}
+
+// takeAll takes the whole room once the wave before has been looked after: then nothing else is asked of the registry.
+func (v *visit) takeAll(ctx context.Context) error {
+	select {
+	case <-v.before:
+		return v.take(ctx, v.room.all)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (v *visit) take(ctx context.Context, places int64) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -88,26 +89,60 @@ func (r *Releaser) gather(ctx context.Context, job Task) (evidence, error) {
 	case err != nil:
 		return ev, fmt.Errorf("reading manifest %s: %w", job.Manifest.Name, err)
 	}
-	found, err := r.Holders.Live(ctx, &m)
-	if ev.holders = found.Holders; err != nil || len(ev.holders) > 0 {
-		return ev, err
+	c := r.readCommon(ctx, &m)
+	if ev.holders = c.found.Holders; c.holdersErr != nil || len(ev.holders) > 0 {
+		return ev, c.holdersErr
 	}
-	if found.KindGoing {
+	if c.found.KindGoing {
 		ev.untouched = goneKind
 		return ev, nil
 	}
 	if ev.holders, err = r.unlistedHolders(ctx, &m); err != nil || len(ev.holders) > 0 {
 		return ev, err
 	}
-	var ns corev1.Namespace
-	if err := r.Live.Get(ctx, client.ObjectKey{Name: m.Namespace}, &ns); err != nil {
-		return ev, fmt.Errorf("reading namespace %s: %w", m.Namespace, err)
+	if c.namespaceErr != nil {
+		return ev, c.namespaceErr
 	}
-	if !ns.DeletionTimestamp.IsZero() {
+	if c.going {
 		ev.untouched = goneNamespace
 		return ev, nil
 	}
-	return ev, r.gatherStore(ctx, &m, &ev)
+	return ev, r.gatherStore(ctx, &m, c, &ev)
+}
+
+// common is what a release reads like all others of its namespace: those that wait at the same time share each reading.
+type common struct {
+	found  reference.Found
+	going  bool // the namespace is being deleted
+	stores []v1alpha1.ArtifactStore
+	// storeScoped are the StoreScoped manifests of the namespace.
+	storeScoped []v1alpha1.ArtifactManifest
+	// why they could not be read
+	holdersErr, namespaceErr, storesErr, storeScopedErr error
+}
+
+// readCommon reads side by side what does not depend on one another: for each an API server that is busy takes up to 100 ms.
+func (r *Releaser) readCommon(ctx context.Context, m *v1alpha1.ArtifactManifest) (c common) {
+	var reading sync.WaitGroup
+	reading.Go(func() { c.found, c.holdersErr = r.Holders.Live(ctx, m) })
+	reading.Go(func() { c.going, c.namespaceErr = r.namespaceGoing(ctx, m.Namespace) })
+	reading.Go(func() { c.stores, c.storesErr = r.AllStores(ctx) })
+	reading.Go(func() { c.storeScoped, c.storeScopedErr = r.manifestsOf(ctx, scope{m.Namespace, v1alpha1.StoreScoped}) })
+	reading.Wait()
+	return c
+}
+
+// namespaceGoing reports whether a namespace is being deleted.
+func (r *Releaser) namespaceGoing(ctx context.Context, name string) (bool, error) {
+	going, err := r.namespaces.Do(ctx, name, func(ctx context.Context) (bool, error) {
+		var ns corev1.Namespace
+		err := r.Live.Get(ctx, client.ObjectKey{Name: name}, &ns)
+		return !ns.DeletionTimestamp.IsZero(), err
+	})
+	if err != nil {
+		return false, fmt.Errorf("reading namespace %s: %w", name, err)
+	}
+	return going, nil
 }
 
 // unlistedHolders reads, by name, the holders that the cache or the manifest's status knows although no
@@ -143,35 +178,33 @@ func (r *Releaser) AllStores(ctx context.Context) ([]v1alpha1.ArtifactStore, err
 	return all, nil
 }
 
-// readStores reads every store of the cluster, and finds the manifest's own, which is read by name if the
-// list does not have it.
-func (r *Releaser) readStores(ctx context.Context, m *v1alpha1.ArtifactManifest) (own *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore, err error) {
-	if all, err = r.AllStores(ctx); err != nil {
-		return nil, nil, err
-	}
+// ownStore finds a manifest's store among all, nil if it does not exist. It is read by name if the list does not have it.
+func (r *Releaser) ownStore(ctx context.Context, m *v1alpha1.ArtifactManifest, all []v1alpha1.ArtifactStore) (*v1alpha1.ArtifactStore, error) {
 	for i := range all {
 		if s := &all[i]; s.Namespace == m.Namespace && s.Name == m.Spec.ArtifactStoreRef.Name {
-			return s.DeepCopy(), all, nil
+			return s.DeepCopy(), nil
 		}
 	}
-	own = &v1alpha1.ArtifactStore{}
-	err = r.Live.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}, own)
+	own := &v1alpha1.ArtifactStore{}
+	err := r.Live.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}, own)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, all, nil
+		return nil, nil //nolint:nilnil // there is none
 	case err != nil:
-		return nil, nil, fmt.Errorf("reading store %s: %w", m.Spec.ArtifactStoreRef.Name, err)
+		return nil, fmt.Errorf("reading store %s: %w", m.Spec.ArtifactStoreRef.Name, err)
 	}
-	return nil, nil, fmt.Errorf("listing stores: %w: store %s exists and is not listed", reference.ErrSuperseded, own.Name)
+	return nil, fmt.Errorf("listing stores: %w: store %s exists and is not listed", reference.ErrSuperseded, own.Name)
 }
 
-// gatherStore reads the manifest's store, and whether anything may be done in it.
-func (r *Releaser) gatherStore(ctx context.Context, m *v1alpha1.ArtifactManifest, ev *evidence) error {
-	own, all, err := r.readStores(ctx, m)
-	if err != nil {
+// gatherStore finds the manifest's store, and whether anything may be done in it.
+func (r *Releaser) gatherStore(ctx context.Context, m *v1alpha1.ArtifactManifest, c common, ev *evidence) error {
+	if c.storesErr != nil {
+		return c.storesErr
+	}
+	var err error
+	if ev.store, err = r.ownStore(ctx, m, c.stores); err != nil {
 		return err
 	}
-	ev.store = own
 	recorded := slices.ContainsFunc(m.Status.Artifacts, func(a v1alpha1.ArtifactStatus) bool { return a.Digest != "" })
 	switch {
 	case unknownOnDelete(m) || (ev.store != nil && unknownOnDelete(ev.store)):
@@ -183,14 +216,17 @@ func (r *Releaser) gatherStore(ctx context.Context, m *v1alpha1.ArtifactManifest
 	case ev.store == nil:
 		ev.untouched = "Its store does not exist and nothing of it was ever seen in a registry."
 	default:
-		if ev.untouched, err = r.Inert(ev.store, all); err != nil {
+		if ev.untouched, err = r.Inert(ev.store, c.stores); err != nil {
 			return err
 		}
 	}
 	if ev.untouched != "" {
 		return nil
 	}
-	ev.listed, err = r.Listed(ctx, ev.store, all)
+	if c.storeScopedErr != nil {
+		return c.storeScopedErr
+	}
+	ev.listed, err = r.listed(ctx, ev.store, c.stores, c.storeScoped)
 	return err
 }
 
@@ -198,12 +234,17 @@ func (r *Releaser) gatherStore(ctx context.Context, m *v1alpha1.ArtifactManifest
 // manifests of the store, and all manifests of stores in the same place, though these are inert, and of stores
 // that may be there under another name.
 func (r *Releaser) Listed(ctx context.Context, s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) (reference.Listed, error) {
-	old, err := r.manifestsOf(ctx, scope{s.Namespace, v1alpha1.StoreScoped})
+	storeScoped, err := r.manifestsOf(ctx, scope{s.Namespace, v1alpha1.StoreScoped})
 	if err != nil {
 		return nil, err
 	}
+	return r.listed(ctx, s, all, storeScoped)
+}
+
+// listed is Listed where the StoreScoped manifests of the store's namespace have been read.
+func (r *Releaser) listed(ctx context.Context, s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore, storeScoped []v1alpha1.ArtifactManifest) (reference.Listed, error) {
 	tags := reference.Listed{}
-	tags.Add(s, old)
+	tags.Add(s, storeScoped)
 	return tags, tags.AddBeside(r.Places.Beside(s, all), func(namespace string) ([]v1alpha1.ArtifactManifest, error) {
 		return r.manifestsOf(ctx, scope{namespace: namespace})
 	})

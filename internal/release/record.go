@@ -16,16 +16,18 @@ import (
 // Record stores what is about to lose its tag (I4) and returns the tombstone as stored. Entries
 // whose tag is there are reset first, so that no grace of an earlier release counts for them.
 func (r *Releaser) Record(ctx context.Context, t *v1alpha1.Tombstone, found []Finding) (*v1alpha1.Tombstone, error) {
-	stored := &v1alpha1.Tombstone{}
-	err := r.Live.Get(ctx, client.ObjectKeyFromObject(t), stored)
-	if apierrors.IsNotFound(err) {
-		grow(t, found)
-		if err := r.API.Create(ctx, t); err != nil {
+	if t.ResourceVersion == "" { // of a release that was interrupted there is one already
+		fresh := t.DeepCopy()
+		grow(fresh, found)
+		switch err := r.API.Create(ctx, fresh); {
+		case err == nil:
+			return fresh, nil
+		case !apierrors.IsAlreadyExists(err):
 			return nil, fmt.Errorf("writing tombstone %s/%s: %w", t.Namespace, t.Name, err)
 		}
-		return t, nil
 	}
-	if err != nil {
+	stored := &v1alpha1.Tombstone{}
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(t), stored); err != nil {
 		return nil, fmt.Errorf("reading tombstone %s/%s: %w", t.Namespace, t.Name, err)
 	}
 	found = slices.Clone(found)

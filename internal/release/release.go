@@ -42,9 +42,11 @@ type Releaser struct {
 	Workloads func(context.Context, *v1alpha1.ArtifactStore) (*workload.Reading, error)
 	stores    batch.Reads[string, []v1alpha1.ArtifactStore] // of the cluster
 	manifests batch.Reads[scope, []v1alpha1.ArtifactManifest]
-	Clock     clock.PassiveClock // for ages
-	Now       func() time.Time   // the API server's time, for graces
-	Places    place.Rules
+	// namespaces are read by name: whether they are being deleted.
+	namespaces batch.Reads[string, bool]
+	Clock      clock.PassiveClock // for ages
+	Now        func() time.Time   // the API server's time, for graces
+	Places     place.Rules
 }
 
 // scope is what manifests are listed of: a namespace, or those of one upload path in it.

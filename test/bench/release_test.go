@@ -44,13 +44,16 @@ type site struct {
 	b        *testing.B
 	ns       string
 	registry *registrytest.Registry
+	// artifacts of each manifest, each in a repository of its own
+	artifacts int
 }
 
-func newSite(b *testing.B) site {
+// newSite has manifests that a manager has seen whole and in use. api, when not nil, sees the manager's requests.
+func newSite(b *testing.B, artifacts int, api environment.Transport) site {
 	b.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-"}}
 	must(b, env.Client.Create(b.Context(), ns))
-	s := site{b: b, ns: ns.Name, registry: registrytest.Start(b)}
+	s := site{b: b, ns: ns.Name, registry: registrytest.Start(b), artifacts: artifacts}
 	must(b, env.Client.Create(b.Context(), &v1alpha1.ArtifactStore{
 		ObjectMeta: s.meta("acme"),
 		Spec:       v1alpha1.ArtifactStoreSpec{Registry: v1alpha1.RegistrySpec{URL: s.registry.URL("acme")}},
@@ -61,13 +64,14 @@ func newSite(b *testing.B) site {
 		g.Go(func() error { return s.populate(b.Context(), i) })
 	}
 	must(b, g.Wait())
-	env.StartManager(b, environment.ManagerOptions{Namespaces: []string{s.ns}, PollsPerSecond: 1000})
+	env.StartManager(b, environment.ManagerOptions{Namespaces: []string{s.ns}, PollsPerSecond: 1000, API: api})
 	must(b, wait.PollUntilContextTimeout(b.Context(), 200*time.Millisecond, 5*time.Minute, true, func(ctx context.Context) (bool, error) {
 		var l v1alpha1.ArtifactManifestList
 		err := env.Client.List(ctx, &l, client.InNamespace(s.ns))
 		ready := 0
 		for _, m := range l.Items {
-			if m.Status.DependentCount != nil && *m.Status.DependentCount == 1 && len(m.Status.Artifacts) == 1 && m.Status.Artifacts[0].Digest != "" {
+			seen := len(m.Status.Artifacts) == artifacts && !slices.ContainsFunc(m.Status.Artifacts, func(a v1alpha1.ArtifactStatus) bool { return a.Digest == "" })
+			if m.Status.DependentCount != nil && *m.Status.DependentCount == 1 && seen {
 				ready++
 			}
 		}
@@ -82,19 +86,24 @@ func (s site) meta(name string) metav1.ObjectMeta {
 
 func name(i int) string { return fmt.Sprintf("m%04d", i) }
 
-func repository(i int) string { return "acme/" + name(i) + "/image" }
+// repository is that of the first artifact of a manifest.
+func repository(i int) string { return "acme/" + name(i) + "/" + artifact(0) }
+
+func artifact(i int) string { return fmt.Sprintf("image%d", i) }
 
 func (s site) populate(ctx context.Context, i int) error {
-	if _, err := registrytest.PushImage(ctx, s.registry.Host, repository(i), "1", name(i)); err != nil {
-		return err
-	}
 	m := &v1alpha1.ArtifactManifest{ObjectMeta: s.meta(name(i))}
 	m.Spec.ArtifactStoreRef.Name = "acme"
-	m.Spec.Artifacts = []v1alpha1.ManifestArtifact{{ArtifactName: "image", ArtifactVersion: "1"}}
+	for j := range s.artifacts {
+		if _, err := registrytest.PushImage(ctx, s.registry.Host, "acme/"+name(i)+"/"+artifact(j), "1", name(i)); err != nil {
+			return err
+		}
+		m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: artifact(j), ArtifactVersion: "1"})
+	}
 	if err := env.Client.Create(ctx, m); err != nil {
 		return err
 	}
-	d := s.holding(name(i), "image")
+	d := s.holding(name(i), artifact(0))
 	return env.Client.Create(ctx, d)
 }
 
@@ -143,7 +152,7 @@ func (s site) untagged(i int) {
 
 // BenchmarkRelease measures from the last holder's deletion to the tags being gone.
 func BenchmarkRelease(b *testing.B) {
-	s := newSite(b)
+	s := newSite(b, 1, nil)
 	floor := s.floor()
 
 	s.block(0, samples)
@@ -161,28 +170,6 @@ func BenchmarkRelease(b *testing.B) {
 	fmt.Printf("release, one at a time, %d manifests present, %d samples: p50 %s, p95 %s, worst %s; bare HEAD+DELETE %s; p50 is %.0f times that\n",
 		manifests, samples, p50.Round(time.Millisecond), p95.Round(time.Millisecond), worst.Round(time.Millisecond), floor.Round(10*time.Microsecond), float64(p50)/float64(floor))
 	b.ReportMetric(p95.Seconds(), "p95-s")
-	s.burst(floor)
-}
-
-// burst deletes every manifest and holder that is left at once.
-func (s site) burst(floor time.Duration) {
-	s.block(samples, manifests)
-	start := time.Now()
-	var g errgroup.Group
-	g.SetLimit(16)
-	for i := samples; i < manifests; i++ {
-		g.Go(func() error { return env.Client.Delete(s.b.Context(), s.holder(i)) })
-	}
-	must(s.b, g.Wait())
-	deleted := time.Since(start)
-	must(s.b, wait.PollUntilContextTimeout(s.b.Context(), 50*time.Millisecond, 10*time.Minute, true, func(ctx context.Context) (bool, error) {
-		var l v1alpha1.ArtifactManifestList
-		err := env.Client.List(ctx, &l, client.InNamespace(s.ns))
-		return len(l.Items) == 0, err
-	}))
-	n, all := manifests-samples, time.Since(start)
-	fmt.Printf("burst: %d holders deleted in %s, their manifests released and gone in %s: %.0f a second; bare HEAD+DELETE, one after the other: %.0f a second\n",
-		n, deleted.Round(time.Millisecond), all.Round(time.Millisecond), float64(n)/all.Seconds(), 1/floor.Seconds())
 }
 
 // watchQuiet counts what blocked manifests cost while nothing happens (I10).

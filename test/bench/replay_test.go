@@ -44,6 +44,14 @@ type recorder struct {
 
 func newRecorder() *recorder { return &recorder{took: map[string]time.Duration{}} }
 
+// reset forgets what was noted.
+func (r *recorder) reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.requests, r.busy = nil, 0
+	clear(r.took)
+}
+
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
