@@ -46,8 +46,9 @@ func (r *reader) unreferenced(ctx context.Context, store *v1alpha1.ArtifactStore
 
 // confirm keeps what was found in the cluster's own registry, and what goes with it, unless the registry says now that
 // nothing in it references the digest, and that nobody has pushed it again. A tag of a satellite references nothing.
-func (v *Verdict) confirm(r reading) {
+func (v *Verdict) confirm(store *v1alpha1.ArtifactStore, r reading) {
 	switch {
+	case !v.Delete, v.Missing, v.Reason != Reason(v1alpha1.CauseFound), !store.InClusterRegistry():
 	case r.unreferenced == nil:
 		v.keep(Unreadable, "the registry did not say whether something in it needs it")
 	case !r.unreferenced[v.Digest] && len(r.graph.TagsThatFollow(v.Digest)) == 0:

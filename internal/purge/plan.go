@@ -80,9 +80,7 @@ func (c cluster) verdicts(repository string, r reading) []*Verdict {
 			v.Repository, v.Digest = repository, d
 			why, kept := reached[d]
 			v.judge(r, unsettled)
-			if v.Delete && !v.Missing && v.Reason == Reason(v1alpha1.CauseFound) && c.store.InClusterRegistry() {
-				v.confirm(r)
-			}
+			v.confirm(c.store, r)
 			if kept {
 				v.keep(why.Reason, explain(why))
 			}

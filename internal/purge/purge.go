@@ -223,9 +223,9 @@ func (cfg Config) plan(ctx context.Context, c cluster, r *reader) (planned, erro
 	p := planned{readings: make(map[string]reading, len(todo))}
 	var mu sync.Mutex
 	var errs []error
-	unreferenced, err := r.unreferenced(ctx, c.store)
-	if err != nil {
-		errs = append(errs, err)
+	unreferenced, listErr := r.unreferenced(ctx, c.store)
+	if listErr != nil {
+		errs = append(errs, listErr)
 	}
 	var g errgroup.Group
 	g.SetLimit(cap(r.slots))

@@ -107,12 +107,15 @@ func (v *visit) needed(ctx context.Context, deleted moment) ([]survivor, error) 
 	var needed []survivor
 	reached := after.graph.Reach(roots(entries, recorded, before.locked, after.graph))
 	for d := range v.gone {
-		if why, kept := reached[d]; kept && (after.missing[d] || v.found(d)) {
+		if why, kept := reached[d]; kept && v.lost(after, d) {
 			needed = append(needed, survivor{d, explain(why), listedAt(c.tombstones, entries, d, after.graph), !after.missing[d]})
 		}
 	}
 	return needed, nil
 }
+
+// lost reports whether a digest is missing after it was deleted, or will be after a collection.
+func (v *visit) lost(after reading, d digest.Digest) bool { return after.missing[d] || v.found(d) }
 
 // listedAt are the tags that manifests list, that a restore would put at a digest, and that are not
 // there.

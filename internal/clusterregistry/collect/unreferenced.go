@@ -51,44 +51,69 @@ func NewUnreferenced(v *volume.Volume, o Options) (*Unreferenced, error) {
 // now, but for those whose deletion was asked for: no tag reaches them, nor a revision that is young, nor their subject.
 // It returns at most so many of them, and what to continue after; "" at the end. A repository with a manifest that is missing
 // or cannot be understood has none.
-func (u *Unreferenced) List(ctx context.Context, folder, after string, most int) (page []Revision, next string, err error) {
+func (u *Unreferenced) List(ctx context.Context, folder, after string, most int) (found []Revision, next string, err error) {
 	all, err := u.reader()
 	if err != nil {
 		return nil, "", err
 	}
-	afterName, afterDigest, within := strings.Cut(after, "@")
-	done, began := "", time.Now()
-	err = all.inOrder(ctx, folder, afterName, func(name string) error {
-		if !within && name == afterName {
+	p := page{most: most, began: time.Now()}
+	p.name, p.digest, p.within = strings.Cut(after, "@")
+	err = all.inOrder(ctx, folder, p.name, func(name string) error {
+		if !p.within && name == p.name {
 			return nil
 		}
-		if done != "" && (len(page) >= most || time.Since(began) >= maxListing) {
-			next = done
+		if p.full() {
 			return errEnough
 		}
-		found, err := all.unreferencedIn(ctx, name)
+		of, err := all.unreferencedIn(ctx, name)
 		if err != nil {
 			return fmt.Errorf("reading the repository %s: %w", name, err)
 		}
-		if name == afterName {
-			found = slices.DeleteFunc(found, func(r Revision) bool { return r.Digest.String() <= afterDigest })
-		}
-		if room := most - len(page); len(found) > room {
-			page = append(page, found[:room]...)
-			next = name + "@" + string(found[room-1].Digest)
-			return errEnough
-		}
-		page, done = append(page, found...), name
-		return nil
+		return p.add(name, of)
 	})
-	if errors.Is(err, errEnough) {
-		err = nil
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, "", err
 	}
-	return page, next, err
+	return p.found, p.next, nil
 }
 
 // errEnough ends a list.
 var errEnough = errors.New("the page is full")
+
+// page is a part of a list.
+type page struct {
+	most  int
+	began time.Time
+	// name is the repository after which the page begins or, with within, after the digest in it.
+	name, digest string
+	within       bool
+	found        []Revision
+	// done is the last repository that was read, next what the next page comes after.
+	done, next string
+}
+
+// full reports whether the page ends before the next repository.
+func (p *page) full() bool {
+	if p.done == "" || len(p.found) < p.most && time.Since(p.began) < maxListing {
+		return false
+	}
+	p.next = p.done
+	return true
+}
+
+// add adds the revisions of a repository, as many as there is room for.
+func (p *page) add(name string, of []Revision) error {
+	if name == p.name {
+		of = slices.DeleteFunc(of, func(r Revision) bool { return r.Digest.String() <= p.digest })
+	}
+	if room := p.most - len(p.found); len(of) > room {
+		p.found = append(p.found, of[:room]...)
+		p.next = name + "@" + of[room-1].Digest.String()
+		return errEnough
+	}
+	p.found, p.done = append(p.found, of...), name
+	return nil
+}
 
 // Delete asks the next cycle to delete a revision. That keeps it if something reaches it by then, or if it was pushed
 // again, and so does one that begins later than a grace period from now. Errors wrap fs.ErrNotExist if there is no such
@@ -193,19 +218,9 @@ func (r *reader) inOrder(ctx context.Context, folder, from string, use func(name
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	entries, err := r.list(path.Join(layout.Repositories, folder))
+	found, below, err := r.folder(folder)
 	if err != nil {
 		return err
-	}
-	found := false
-	var below []string
-	for _, e := range entries {
-		switch {
-		case strings.HasPrefix(e.Name(), "_"):
-			found = folder != ""
-		case e.IsDir():
-			below = append(below, path.Join(folder, e.Name()))
-		}
 	}
 	if found && !before(folder, from) {
 		if err := use(folder); err != nil {
@@ -221,6 +236,20 @@ func (r *reader) inOrder(ctx context.Context, folder, from string, use func(name
 		}
 	}
 	return nil
+}
+
+// folder reports whether a folder is a repository, and which folders are below it.
+func (r *reader) folder(name string) (repository bool, below []string, err error) {
+	entries, err := r.list(path.Join(layout.Repositories, name))
+	for _, e := range entries {
+		switch {
+		case strings.HasPrefix(e.Name(), "_"):
+			repository = name != ""
+		case e.IsDir():
+			below = append(below, path.Join(name, e.Name()))
+		}
+	}
+	return repository, below, err
 }
 
 // before reports whether a repository comes before another one.
