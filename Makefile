@@ -141,8 +141,8 @@ lies: cluster ## let registries give every wrong answer to every question, three
 	NFO_LIES=1 $(GO) test ./test/integration -run '^TestI2RegistriesThatLie$$' -count=1 -v -timeout 40m
 
 .PHONY: hostile
-hostile: cluster ## measure the manager and purges beside hostile registries, objects at every bound and a large store (30 minutes)
-	NFO_HOSTILE=1 $(GO) test ./test/hostile -count=1 -v -timeout 60m
+hostile: cluster ## measure the manager and purges beside hostile registries, objects at every bound and a large store, for NFO_HOSTILE (default 10m) and 10 minutes more
+	NFO_HOSTILE=$(or $(NFO_HOSTILE),10m) $(GO) test ./test/hostile -count=1 -v -timeout 60m
 
 .PHONY: fuzz
 fuzz: ## read charts of any template and values, for NFO_FUZZ (default 10m)

@@ -107,6 +107,22 @@ func peak(pid int) int64 {
 	return 0
 }
 
+// processor is the time that the process has had of all processors; 0 if it has ended.
+func (p *process) processor() time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond // Linux counts in hundredths of a second
+}
+
 func (p *process) used() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -25,8 +25,11 @@ var shared *environment.Environment
 
 func TestMain(m *testing.M) { os.Exit(environment.Main(m, &shared)) }
 
-// long is true for `make hostile`.
-var long = os.Getenv("NFO_HOSTILE") != ""
+// lasting is how long `make hostile` lets all hostile registries work at once; long is true for it.
+var (
+	lasting, _ = time.ParseDuration(os.Getenv("NFO_HOSTILE"))
+	long       = lasting > 0
+)
 
 // patience is how long anything that a tenant does may take, whatever the others do. Alone it takes seconds.
 const patience = time.Minute
