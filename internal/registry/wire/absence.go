@@ -21,7 +21,7 @@ type Subject int
 // What a request asks about.
 const (
 	anything  Subject = iota // no 404 proves anything
-	aManifest                // by tag or digest
+	AManifest                // by tag or digest
 	ABlob
 	TagList
 	Contents // what a pushed manifest refers to
@@ -30,7 +30,7 @@ const (
 // absenceCodes are the codes that prove the absence of a subject. A repository that does not exist
 // contains nothing. Spec: OCI distribution-spec, "Error Codes".
 var absenceCodes = map[Subject][]string{
-	aManifest: {errcode.ErrorCodeManifestUnknown, errcode.ErrorCodeNameUnknown, "TAG_EXPIRED"}, // the last one is Quay's, for a deleted tag
+	AManifest: {errcode.ErrorCodeManifestUnknown, errcode.ErrorCodeNameUnknown, "TAG_EXPIRED"}, // the last one is Quay's, for a deleted tag
 	ABlob:     {errcode.ErrorCodeBlobUnknown, errcode.ErrorCodeNameUnknown},
 	TagList:   {errcode.ErrorCodeNameUnknown},
 	Contents:  {errcode.ErrorCodeManifestBlobUnknown, errcode.ErrorCodeBlobUnknown, errcode.ErrorCodeManifestUnknown},

@@ -87,7 +87,7 @@ func (c *Client) ManifestRequest(method, repository, reference string, actions .
 	if err := ref.ValidateReference(); err != nil || reference == "" {
 		return Request{}, fmt.Errorf("%w: %q is neither a tag nor a digest", failure.ErrConfig, reference)
 	}
-	return Request{Method: method, Path: "/v2/" + repository + "/manifests/" + reference, Repository: ref, Actions: actions, About: aManifest}, nil
+	return Request{Method: method, Path: "/v2/" + repository + "/manifests/" + reference, Repository: ref, Actions: actions, About: AManifest}, nil
 }
 
 // Repository checks a repository's name and that it is ours (I9): below the prefix.
