@@ -23,7 +23,7 @@ import (
 
 	"github.com/nfo-operator/nfo/internal/agent"
 	"github.com/nfo-operator/nfo/internal/agent/nodefiles"
-	"github.com/nfo-operator/nfo/internal/registry/wire"
+	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/rewrite"
 	"github.com/nfo-operator/nfo/internal/terminal"
 )
@@ -145,7 +145,7 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 		return err
 	}
 	cfg.Log = slog.New(slog.NewJSONHandler(terminal.JSON(os.Stderr), nil))
-	cfg.Addresses = wire.AddressesOf(cfg.allowLoopback)
+	cfg.Addresses = registry.AddressesOf(cfg.allowLoopback)
 	cfg.Files.Certificate, cfg.Files.Key = filepath.Join(cfg.certificates, "tls.crt"), filepath.Join(cfg.certificates, "tls.key")
 	a, err := agent.New(cfg.Options)
 	if err != nil {

@@ -19,7 +19,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
 // budgetParts: the registries of one namespace use at most a quarter of the memory for what is being read.
@@ -51,7 +50,7 @@ type opened struct {
 // are reached.
 func NewRegistries(api client.Reader, wrap func(http.RoundTripper) http.RoundTripper, timed *lane.Speeds, secondLook time.Duration, addresses registry.Addresses, cluster registry.ClusterRegistry) *Registries {
 	return &Registries{
-		api: api, wrap: wrap, speeds: timed, secondLook: secondLook, addresses: addresses, cluster: cluster, budget: wire.NewBudget(budgetParts), open: map[types.UID]opened{},
+		api: api, wrap: wrap, speeds: timed, secondLook: secondLook, addresses: addresses, cluster: cluster, budget: registry.NewBudget(budgetParts), open: map[types.UID]opened{},
 	}
 }
 

@@ -48,7 +48,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/wire"
 	"github.com/nfo-operator/nfo/internal/release"
 	"github.com/nfo-operator/nfo/internal/workload"
 )
@@ -131,7 +130,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	}
 	finder := reference.NewFinder(mgr.GetClient(), live, o.now)
 	timed := lane.NewSpeeds(o.Clock)
-	registries := backend.NewRegistries(live, o.Transport, timed, o.SecondLook, wire.AddressesOf(o.Purger.AllowLoopback), o.Cluster)
+	registries := backend.NewRegistries(live, o.Transport, timed, o.SecondLook, registry.AddressesOf(o.Purger.AllowLoopback), o.Cluster)
 	recorder := mgr.GetEventRecorder("nfo")
 	read, woken, byStore := chartcontroller.NewReadings(), make(chan event.GenericEvent), wake.NewByStore(mgr.GetClient())
 	reader, err := workload.NewReader(mgr.GetConfig(), mgr.GetHTTPClient(), o.Charts, o.Clock, o.now)

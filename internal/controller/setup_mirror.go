@@ -13,7 +13,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/controller/wake"
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/mirror"
-	"github.com/nfo-operator/nfo/internal/registry/wire"
+	"github.com/nfo-operator/nfo/internal/registry"
 )
 
 // DefaultCopies is how many images are copied at once.
@@ -32,7 +32,7 @@ type MirrorBounds struct {
 // setupArtifact is always set up: without a mirror, and without Artifacts, it does nothing.
 func setupArtifact(mgr manager.Manager, in entry, o Options, live client.Reader, registries *backend.Registries, timed *lane.Speeds) error {
 	copier, err := mirror.New(mirror.Options{
-		API: live, Stores: mgr.GetClient(), Open: registries.Open, Budget: registries.Budget(), Addresses: wire.AddressesOf(o.Purger.AllowLoopback),
+		API: live, Stores: mgr.GetClient(), Open: registries.Open, Budget: registries.Budget(), Addresses: registry.AddressesOf(o.Purger.AllowLoopback),
 		Transport: o.Transport, Speeds: timed, SecondLook: o.SecondLook, Blobs: o.Mirror.Blobs, RequestsPerSecond: o.Mirror.RequestsPerSecond,
 	})
 	if err != nil {

@@ -17,7 +17,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/plugin/token"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/credential"
-	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
 const loginHelp = `Logs docker or podman in to the cluster's own registry, where the store is.
@@ -193,7 +192,7 @@ func (f *loginFlags) store(ctx context.Context, at registry.Config, t token.Toke
 	if err != nil {
 		return err
 	}
-	where, err := credential.Save(ctx, file, at.Location.Host, wire.TokenCredential(t.Secret))
+	where, err := credential.Save(ctx, file, at.Location.Host, credential.OfToken(t.Secret))
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/failure"
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
@@ -119,7 +118,7 @@ func (t *trial) secret(ctx context.Context, name types.NamespacedName) (a Answer
 		case err == nil:
 			t.mirror.worked.Add(t.question.UID, name)
 			return t.answer(d, name, from), true, nil
-		case errors.Is(err, registry.ErrDenied), errors.Is(err, registry.ErrNotFound), failure.OfOne(err):
+		case errors.Is(err, registry.ErrDenied), errors.Is(err, registry.ErrNotFound), registry.OfOne(err):
 			t.note(name, err)
 		default:
 			return Answer{}, true, err

@@ -11,7 +11,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/plugin"
 	"github.com/nfo-operator/nfo/internal/plugin/token"
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/wire"
+	"github.com/nfo-operator/nfo/internal/registry/credential"
 )
 
 // clusterLogin is a login to the cluster's own registry.
@@ -91,7 +91,7 @@ func (f *publishFlags) logInCluster(ctx context.Context, api client.Client, t *t
 		t.own.denied += fmt.Sprintf(" (%v)", err)
 		return nil
 	}
-	t.config.Credential, t.config.Transport = wire.TokenCredential(mine.Secret), f.guard
+	t.config.Credential, t.config.Transport = credential.OfToken(mine.Secret), f.guard
 	t.own.denied = fmt.Sprintf("this is as you, user %q", mine.User)
 	return nil
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/credential"
 	"github.com/nfo-operator/nfo/internal/registry/oci"
-	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
 // kubeconfig are the flags of a user who has a bearer token; "" for another login.
@@ -71,7 +70,7 @@ func TestPublishToTheClustersRegistry(t *testing.T) {
 			c := plugintest.NewCluster(t)
 			c.Users[mine], c.Pushers = "jane", append(c.Pushers, "jane")
 			if tc.stored != "" {
-				if _, err := credential.Save(t.Context(), filepath.Join(home, "docker", "config.json"), c.Registry.Host, wire.TokenCredential(tc.stored)); err != nil {
+				if _, err := credential.Save(t.Context(), filepath.Join(home, "docker", "config.json"), c.Registry.Host, credential.OfToken(tc.stored)); err != nil {
 					t.Fatal(err)
 				}
 			}

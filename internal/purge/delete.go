@@ -11,8 +11,6 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/failure"
-	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
 const (
@@ -67,7 +65,7 @@ func (v *visit) deleteSome(ctx context.Context, level []Verdict) ([]Verdict, err
 
 // wait waits as long as the registry asked to, if it did, and reports whether to go on.
 func (v *visit) wait(ctx context.Context, err error) bool {
-	d := failure.RetryAfter(err)
+	d := registry.RetryAfter(err)
 	if v.waits--; d == 0 || v.waits < 0 {
 		return false
 	}
@@ -173,13 +171,13 @@ func (v *visit) deleteDigest(ctx context.Context, ev *evidence, d digest.Digest)
 	// Not to wait for the answer would not stop the registry, which may be slow: only the sending
 	// is bound to the evidence.
 	until, _ := ctx.Deadline()
-	answered, cancel := context.WithTimeout(wire.BeginBefore(context.WithoutCancel(ctx), until), answerTimeout)
+	answered, cancel := context.WithTimeout(registry.BeginBefore(context.WithoutCancel(ctx), until), answerTimeout)
 	defer cancel()
 	if v.found(d) {
 		return v.registry.DeleteUnreferenced(answered, v.key, v.repository, d)
 	}
 	err = v.registry.Delete(answered, v.repository, d)
-	if errors.Is(err, registry.ErrUnavailable) && !errors.Is(err, registry.ErrNotSent) && failure.RetryAfter(err) == 0 {
+	if errors.Is(err, registry.ErrUnavailable) && !errors.Is(err, registry.ErrNotSent) && registry.RetryAfter(err) == 0 {
 		v.mu.Lock()
 		v.unanswered = true
 		v.mu.Unlock()

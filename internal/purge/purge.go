@@ -25,7 +25,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/graph"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/wire"
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
@@ -101,7 +100,7 @@ func (cfg Config) withDefaults() Config {
 	}
 	if cfg.Open == nil {
 		cfg.Open = func(ctx context.Context, s *v1alpha1.ArtifactStore) (Registry, error) {
-			return open(ctx, cfg.Secrets, s, cfg.RegistryToken, wire.AddressesOf(cfg.AllowLoopback))
+			return open(ctx, cfg.Secrets, s, cfg.RegistryToken, registry.AddressesOf(cfg.AllowLoopback))
 		}
 	}
 	if cfg.Clock == nil {

@@ -13,11 +13,11 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
+
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/internal/graph"
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/oci"
 )
 
 // maxManifests bounds one reading of one repository. Past it the repository is unreadable.
@@ -334,7 +334,7 @@ func (r *reader) remember(repository string, d digest.Digest, m registry.Manifes
 	}
 	for i, c := range m.Children {
 		s.node.Children[i] = c.Digest
-		if c.MediaType != ocispec.MediaTypeImageManifest && c.MediaType != oci.MediaTypeDockerManifest {
+		if c.MediaType != ocispec.MediaTypeImageManifest && c.MediaType != registry.MediaTypeDockerManifest {
 			s.nested = append(s.nested, c.Digest)
 		}
 	}

@@ -12,11 +12,11 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"k8s.io/utils/clock"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/oci"
 )
 
 // indexOf pushes, from outside, an index of a digest that is there.
@@ -26,7 +26,7 @@ func (w *world) indexOf(repository, tag string, child digest.Digest) {
 	w.must(err)
 	body, err := json.Marshal(ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{m.Descriptor}})
 	w.must(err)
-	index, err := oci.ParseManifest(ocispec.MediaTypeImageIndex, body)
+	index, err := registry.ParseManifest(ocispec.MediaTypeImageIndex, body)
 	w.must(err)
 	w.must(w.client.Put(w.t.Context(), repository, tag, index))
 	w.digest[tag] = index.Descriptor.Digest

@@ -14,7 +14,6 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/failure"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
@@ -151,16 +150,16 @@ func TestI2AbsenceSettles(t *testing.T) {
 		look := func() error { _, err := c.Resolve(t.Context(), "app", "1"); return err }
 		wants := func(when string, want time.Duration) {
 			t.Helper()
-			if err := look(); !errors.Is(err, registry.ErrNotFound) || failure.SettlesIn(err) != want {
-				t.Errorf("%s: %v, settles in %s; want %s", when, err, failure.SettlesIn(err), want)
+			if err := look(); !errors.Is(err, registry.ErrNotFound) || registry.SettlesIn(err) != want {
+				t.Errorf("%s: %v, settles in %s; want %s", when, err, registry.SettlesIn(err), want)
 			}
 		}
 		wants("the first time", registry.SecondLook)
 		<-time.After(10 * time.Second)
 		wants("after 10 s", 5*time.Second)
 		broken.Store(true)
-		if err := look(); failure.SettlesIn(err) != registry.SecondLook {
-			t.Errorf("%v settles in %s: it is not absence", err, failure.SettlesIn(err))
+		if err := look(); registry.SettlesIn(err) != registry.SecondLook {
+			t.Errorf("%v settles in %s: it is not absence", err, registry.SettlesIn(err))
 		}
 		broken.Store(false)
 		<-time.After(10 * time.Second)
@@ -171,7 +170,7 @@ func TestI2AbsenceSettles(t *testing.T) {
 		}
 		there.Store(false)
 		wants("it was there meanwhile", registry.SecondLook)
-		if _, err := c.Resolve(t.Context(), "app", "2"); failure.SettlesIn(err) != registry.SecondLook {
+		if _, err := c.Resolve(t.Context(), "app", "2"); registry.SettlesIn(err) != registry.SecondLook {
 			t.Error("what is said of one tag counts for another")
 		}
 	})

@@ -13,7 +13,6 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/failure"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
@@ -136,7 +135,7 @@ func TestACRBusy(t *testing.T) {
 	_, listErr := c.List(t.Context(), "app")
 	deleteErr := c.Delete(t.Context(), "app", desc.Digest)
 	for act, err := range map[string]error{"List": listErr, "Delete": deleteErr} {
-		if wait := failure.RetryAfter(err); !errors.Is(err, registry.ErrUnavailable) || wait != 45*time.Second {
+		if wait := registry.RetryAfter(err); !errors.Is(err, registry.ErrUnavailable) || wait != 45*time.Second {
 			t.Errorf("%s: %v, wait %s; want ErrUnavailable, 45s", act, err, wait)
 		}
 	}

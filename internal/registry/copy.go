@@ -80,7 +80,7 @@ func (c *Client) CopyWith(ctx context.Context, repository string, s *Source, mov
 		}
 		if s.Alone {
 			options.FindSuccessors = func(_ context.Context, _ content.Fetcher, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-				return s.Parts(d.Digest), nil
+				return s.PartsOf(d.Digest), nil
 			}
 		}
 		from := s.Reading(moved, o.Stall)

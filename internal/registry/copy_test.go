@@ -343,7 +343,7 @@ func childOf(t *testing.T, folder string, s *registry.Source) registry.Manifest 
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := oci.ParseManifest(d.MediaType, data)
+	m, err := registry.ParseManifest(d.MediaType, data)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@
 //   - I2: what cannot be read whole and understood is ErrUnreadable or ErrUnavailable, never
 //     an empty answer; a page of HTML is not the registry's word, whatever its status.
 //   - I2: ErrNotFound is said only on the registry's own error code for the very thing that was asked for.
-//     absence.go of package wire is the one rule for that, and failure.SettlesIn tells how long the registry must go on
+//     absence.go of package wire is the one rule for that, and SettlesIn tells how long the registry must go on
 //     saying so before it may be acted on.
 //   - I5: a tag that is there is never overwritten by PutTag or Restore.
 //   - I6: nothing is probed by writing. A tag is removed by DELETE of that tag alone; what a

@@ -19,9 +19,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/failure"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
-	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
 func TestStatusToError(t *testing.T) {
@@ -211,14 +209,14 @@ func TestRetryAfter(t *testing.T) {
 					},
 				})
 				err := row.act(t.Context(), c)
-				if got := failure.RetryAfter(fmt.Errorf("purging: %w", err)); err == nil || got != row.want {
+				if got := registry.RetryAfter(fmt.Errorf("purging: %w", err)); err == nil || got != row.want {
 					t.Errorf("%s, want %s, of %v: %s", got, row.want, err, row.reason)
 				}
 			})
 		})
 	}
 	for _, err := range []error{nil, context.Canceled} {
-		if got := failure.RetryAfter(err); got != 0 {
+		if got := registry.RetryAfter(err); got != 0 {
 			t.Errorf("%v: %s, want 0: no registry has said anything", err, got)
 		}
 	}
@@ -323,7 +321,7 @@ func TestI3BeginBefore(t *testing.T) {
 		}
 		w.WriteHeader(http.StatusAccepted)
 	}))
-	ctx := wire.BeginBefore(t.Context(), until)
+	ctx := registry.BeginBefore(t.Context(), until)
 	if err := c.Untag(ctx, "app", "1.0.0"); err != nil {
 		t.Errorf("answered after that time: %v", err)
 	}
@@ -336,8 +334,8 @@ func TestI3BeginBefore(t *testing.T) {
 		w.Header().Set("Retry-After", "1")
 		w.WriteHeader(http.StatusTooManyRequests)
 	}))
-	err := c.Untag(wire.BeginBefore(t.Context(), time.Now().Add(500*time.Millisecond)), "app", "1.0.0")
-	if asked != 1 || failure.RetryAfter(err) != time.Second {
+	err := c.Untag(registry.BeginBefore(t.Context(), time.Now().Add(500*time.Millisecond)), "app", "1.0.0")
+	if asked != 1 || registry.RetryAfter(err) != time.Second {
 		t.Errorf("a write that was to wait past it was sent %d times: %v", asked, err)
 	}
 }

@@ -17,9 +17,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/oci"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
-	"github.com/nfo-operator/nfo/internal/registry/wire"
 	"github.com/nfo-operator/nfo/test/program"
 )
 
@@ -120,7 +118,7 @@ func TestFieldsThatAreThereTwice(t *testing.T) {
 		"children, cases": `{"manifests":[` + one + `],"Manifests":[]}`,
 		"subject":         `{"manifests":[],"subject":` + one + `,"subject":null}`,
 	} {
-		if _, err := oci.ParseManifest(ocispec.MediaTypeImageIndex, []byte(body)); !errors.Is(err, registry.ErrUnreadable) {
+		if _, err := registry.ParseManifest(ocispec.MediaTypeImageIndex, []byte(body)); !errors.Is(err, registry.ErrUnreadable) {
 			t.Errorf("%s: %v, want ErrUnreadable: another reader may take the other one", name, err)
 		}
 	}
@@ -141,7 +139,7 @@ func TestSlowAnswersEnd(t *testing.T) {
 // A tenant whose registries keep as many answers open as they can leaves room for another tenant.
 func TestTenantsLeaveRoomForOthers(t *testing.T) {
 	t.Parallel()
-	budget := wire.NewBudget(4)
+	budget := registry.NewBudget(4)
 	bad, good := registrytest.Start(t), registrytest.Start(t)
 	push(t, good.Host, "app", "1", "seed")
 	bad.Attack(registrytest.Drip())
@@ -187,7 +185,7 @@ func TestLongListsAreCounted(t *testing.T) {
 		say(w, `{"tags":[`+strings.Join(tags, ",")+`]}`)
 	}))
 	t.Cleanup(server.Close)
-	budget := wire.NewBudget(4)
+	budget := registry.NewBudget(4)
 	client := func(tenant string) *registry.Client {
 		return open(t, registry.Config{Location: v1alpha1.RegistryLocation{PlainHTTP: true, Host: server.Listener.Addr().String()}, Budget: budget, Tenant: tenant})
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/credential"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
-	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
 // helper is a credential helper that keeps the last login in a file, and fails to store one for refused.example.com.
@@ -75,7 +74,7 @@ func TestSaveLogin(t *testing.T) {
 					}
 				}
 			}
-			login := wire.TokenCredential(password)
+			login := credential.OfToken(password)
 			where, err := credential.Save(t.Context(), file, tc.host, login)
 			wantNoSecret(t, err, login)
 			if tc.says != "" {

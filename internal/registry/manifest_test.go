@@ -56,7 +56,7 @@ func TestI2ParseManifest(t *testing.T) {
 		"a page":              {"no JSON", ocispec.MediaTypeImageManifest, `<html></html>`, nil},
 	}
 	for name, row := range rows {
-		m, err := oci.ParseManifest(row.contentType, []byte(row.body))
+		m, err := registry.ParseManifest(row.contentType, []byte(row.body))
 		if row.n == nil {
 			if !errors.Is(err, registry.ErrUnreadable) {
 				t.Errorf("%s: %v, want ErrUnreadable: %s", name, err, row.reason)
@@ -80,7 +80,7 @@ func FuzzParseManifest(f *testing.F) {
 	f.Add(ocispec.MediaTypeImageIndex, []byte(`{"manifests":[`+one+`]}`))
 	f.Add(ocispec.MediaTypeImageManifest, []byte(`{"config":`+one+`,"layers":[]}`))
 	f.Fuzz(func(t *testing.T, contentType string, body []byte) {
-		m, err := oci.ParseManifest(contentType, body)
+		m, err := registry.ParseManifest(contentType, body)
 		if err != nil {
 			if !errors.Is(err, registry.ErrUnreadable) {
 				t.Errorf("%v, want ErrUnreadable", err)

@@ -1,6 +1,9 @@
 package registry
 
 import (
+	"context"
+	"time"
+
 	"github.com/nfo-operator/nfo/internal/registry/credential"
 	"github.com/nfo-operator/nfo/internal/registry/failure"
 	"github.com/nfo-operator/nfo/internal/registry/oci"
@@ -34,6 +37,13 @@ const (
 	RemoteAndLoopback = wire.RemoteAndLoopback
 )
 
+// Media types of docker's manifests, and how long a manifest is at most; see package oci.
+const (
+	MediaTypeDockerManifest     = oci.MediaTypeDockerManifest
+	MediaTypeDockerManifestList = oci.MediaTypeDockerManifestList
+	MaxManifestBytes            = oci.MaxManifestBytes
+)
+
 // SecondLook is how long the registry must have said that something does not exist before that may be acted on.
 const SecondLook = failure.SecondLook
 
@@ -53,3 +63,26 @@ var (
 	ErrNotSent           = wire.ErrNotSent
 	ErrNoClusterRegistry = wire.ErrNoClusterRegistry
 )
+
+// RetryAfter returns how long the registry asked to wait in the answer that err came from; see failure.RetryAfter.
+func RetryAfter(err error) time.Duration { return failure.RetryAfter(err) }
+
+// SettlesIn returns how much longer the registry has to say that something does not exist; see failure.SettlesIn.
+func SettlesIn(err error) time.Duration { return failure.SettlesIn(err) }
+
+// OfOne reports whether an error concerns the one thing that was asked for; see failure.OfOne.
+func OfOne(err error) bool { return failure.OfOne(err) }
+
+// BeginBefore returns a context under which no request is sent after t; see wire.BeginBefore.
+func BeginBefore(ctx context.Context, t time.Time) context.Context { return wire.BeginBefore(ctx, t) }
+
+// AddressesOf says to which addresses a program in a cluster connects; see wire.AddressesOf.
+func AddressesOf(allowLoopback bool) Addresses { return wire.AddressesOf(allowLoopback) }
+
+// NewBudget makes a budget of which one tenant uses at most one part in parts; see wire.NewBudget.
+func NewBudget(parts int64) *Budget { return wire.NewBudget(parts) }
+
+// ParseManifest reads the body of a manifest; see oci.ParseManifest.
+func ParseManifest(contentType string, data []byte) (Manifest, error) {
+	return oci.ParseManifest(contentType, data)
+}

@@ -177,7 +177,7 @@ func (c *Client) get(ctx context.Context, repository, reference string) (Manifes
 
 // manifestAnswered reads a manifest that was asked for by a reference, and verifies its digest.
 func manifestAnswered(header http.Header, reference string, data []byte) (Manifest, error) {
-	m, err := oci.ParseManifest(header.Get("Content-Type"), data)
+	m, err := ParseManifest(header.Get("Content-Type"), data)
 	if err != nil {
 		return Manifest{}, err
 	}

@@ -168,7 +168,7 @@ func (c *Client) enlist(ctx context.Context, repository string, s Satellite) err
 	if err != nil {
 		return err
 	}
-	m, err := oci.ParseManifest(index.MediaType, data)
+	m, err := ParseManifest(index.MediaType, data)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/registry/failure"
 )
 
 const (
@@ -95,7 +94,7 @@ func (t *Trial) thoseAt(ctx context.Context, tags []string, d digest.Digest) ([]
 		group.Go(func() error {
 			now, err := t.client.Resolve(ctx, t.Repository, tag)
 			switch {
-			case errors.Is(err, ErrNotFound) && failure.SettlesIn(err) > 0:
+			case errors.Is(err, ErrNotFound) && SettlesIn(err) > 0:
 				return fmt.Errorf("%w: the tag %s is listed and does not resolve: %s", ErrUnreadable, tag, err.Error()) // not as ErrNotFound
 			case err != nil:
 				return missing(err)

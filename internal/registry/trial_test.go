@@ -16,7 +16,6 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/failure"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
@@ -106,7 +105,7 @@ func TestI6LearnUntagPutsBackWhatATagDeleteTook(t *testing.T) {
 			row.kind(r)
 			support, err := c.LearnUntag(t.Context(), "app", "1.0.0", desc.Digest)
 			if row.twice && support == v1alpha1.SupportUnknown && errors.Is(err, registry.ErrUnavailable) {
-				<-time.After(failure.RetryAfter(err))
+				<-time.After(registry.RetryAfter(err))
 				support, err = c.LearnUntag(t.Context(), "app", "1.0.0", desc.Digest)
 			}
 			if support != row.want || !errors.Is(err, row.err) {
@@ -244,7 +243,7 @@ func TestI6LearnsFromTwoTrials(t *testing.T) {
 	}
 	writes := r.Writes()
 	support, err = learn()
-	if wait := failure.RetryAfter(err); support != v1alpha1.SupportUnknown || wait <= 0 || wait > 300*time.Millisecond || r.Writes() != writes {
+	if wait := registry.RetryAfter(err); support != v1alpha1.SupportUnknown || wait <= 0 || wait > 300*time.Millisecond || r.Writes() != writes {
 		t.Errorf("too soon: %s, %v after %d more writes, to be repeated in %s; want %s, without a write, within 300ms", support, err, r.Writes()-writes, wait, v1alpha1.SupportUnknown)
 	}
 	<-time.After(300 * time.Millisecond)

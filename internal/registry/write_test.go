@@ -10,7 +10,6 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/oci"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
@@ -224,7 +223,7 @@ func TestI5PutTagOfWhatIsGone(t *testing.T) {
 	if _, err := c.PutTag(t.Context(), "app", "1.0.0", desc.Digest); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("PutTag: %v, want ErrNotFound", err)
 	}
-	m, err := oci.ParseManifest(ocispec.MediaTypeImageManifest, []byte(`{"schemaVersion":2,"mediaType":"`+ocispec.MediaTypeImageManifest+`","config":`+one+`,"layers":[]}`))
+	m, err := registry.ParseManifest(ocispec.MediaTypeImageManifest, []byte(`{"schemaVersion":2,"mediaType":"`+ocispec.MediaTypeImageManifest+`","config":`+one+`,"layers":[]}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,8 +19,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/failure"
-	"github.com/nfo-operator/nfo/internal/registry/oci"
 	"github.com/nfo-operator/nfo/internal/tombstone"
 	"github.com/nfo-operator/nfo/internal/workload"
 )
@@ -128,7 +126,7 @@ func statuses(ctx context.Context, reg *registry.Client, running *workload.Readi
 	all := slices.Clone(entries)
 	for _, f := range found {
 		all = append(all, f.ArtifactStatus)
-		if running == nil || !f.There || (f.MediaType != ocispec.MediaTypeImageIndex && f.MediaType != oci.MediaTypeDockerManifestList) {
+		if running == nil || !f.There || (f.MediaType != ocispec.MediaTypeImageIndex && f.MediaType != registry.MediaTypeDockerManifestList) {
 			continue
 		}
 		index, err := reg.Manifest(ctx, f.Repository, digest.Digest(f.Digest))
@@ -208,7 +206,7 @@ func (r *Releaser) find(ctx context.Context, reg *registry.Client, entries []v1a
 	for i, e := range entries {
 		f := Finding{ArtifactStatus: e}
 		if absent[i] != nil {
-			if wait := failure.SettlesIn(absent[i]); wait > 0 {
+			if wait := registry.SettlesIn(absent[i]); wait > 0 {
 				out.Absent, out.Wait = append(out.Absent, e.Repository+":"+e.ArtifactVersion), max(out.Wait, wait)
 			}
 			if e.Digest == "" {

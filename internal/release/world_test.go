@@ -26,7 +26,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference/referencetest"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
-	"github.com/nfo-operator/nfo/internal/registry/wire"
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
@@ -189,7 +188,7 @@ func (w *world) cluster(objects []client.Object) client.Client {
 // releaser is one that has just started.
 func (w *world) releaser() *Releaser {
 	clock := testingclock.NewFakePassiveClock(time.Now())
-	open := backend.NewRegistries(w.api, nil, lane.NewSpeeds(clock), time.Nanosecond, wire.AddressesOf(true), registry.ClusterRegistry{})
+	open := backend.NewRegistries(w.api, nil, lane.NewSpeeds(clock), time.Nanosecond, registry.AddressesOf(true), registry.ClusterRegistry{})
 	return &Releaser{API: w.api, Live: w.api, Holders: reference.NewFinder(w.api, w.api, time.Now), Open: open.Open, Purges: NewPurges(clock), Clock: clock, Now: time.Now}
 }
 

@@ -17,7 +17,6 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/oci"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 	"github.com/nfo-operator/nfo/test/environment"
 )
@@ -80,7 +79,7 @@ func manifestAt(r *registrytest.Registry, repository, reference string) (registr
 	if w.Code != http.StatusOK {
 		return registry.Manifest{}, fmt.Errorf("manifest %s: %d", reference, w.Code)
 	}
-	m, err := oci.ParseManifest(w.Header().Get("Content-Type"), w.Body.Bytes())
+	m, err := registry.ParseManifest(w.Header().Get("Content-Type"), w.Body.Bytes())
 	if err == nil && digest.Digest(reference).Validate() == nil && m.Descriptor.Digest.String() != reference {
 		err = fmt.Errorf("manifest %s has the digest %s", reference, m.Descriptor.Digest)
 	}

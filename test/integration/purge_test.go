@@ -22,7 +22,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/oci"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 	"github.com/nfo-operator/nfo/test/environment"
 )
@@ -383,7 +382,7 @@ func (s *scene) pushIndexOver(repository, tag, child string) {
 		s.t.Fatal(err)
 	}
 	body := fmt.Sprintf(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"mediaType":%q,"digest":%q,"size":%d}]}`, d.MediaType, d.Digest, d.Size)
-	m, err := oci.ParseManifest("application/vnd.oci.image.index.v1+json", []byte(body))
+	m, err := registry.ParseManifest("application/vnd.oci.image.index.v1+json", []byte(body))
 	if err != nil {
 		s.t.Fatal(err)
 	}

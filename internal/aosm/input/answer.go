@@ -126,7 +126,7 @@ func (c *collector) readNamed(v template.Value) {
 // tellUndeclared reports values for parameters that no template declares. A file of values can be for other
 // templates, too; who types a name means it.
 func (c *collector) tellUndeclared(declared map[string]bool) {
-	for _, name := range c.options.Parameters.Names() {
+	for _, name := range c.options.Parameters.names() {
 		if declared[name] {
 			continue
 		}

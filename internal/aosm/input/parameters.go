@@ -119,7 +119,7 @@ func (p Parameters) over(others Parameters) Parameters {
 
 // differs returns the name of a parameter that others give another value.
 func (p Parameters) differs(others Parameters) (string, bool) {
-	for _, name := range others.Names() {
+	for _, name := range others.names() {
 		mine, ok := p.given[name]
 		if !ok {
 			continue
@@ -134,8 +134,8 @@ func (p Parameters) differs(others Parameters) (string, bool) {
 	return "", false
 }
 
-// Names are the folded names of the parameters that are given, sorted.
-func (p *Parameters) Names() []string { return slices.Sorted(maps.Keys(p.given)) }
+// names are the folded names of the parameters that are given, sorted.
+func (p *Parameters) names() []string { return slices.Sorted(maps.Keys(p.given)) }
 
 // values are the parameters as a template takes them.
 func (p *Parameters) values(s *template.Session) map[string]template.Value {

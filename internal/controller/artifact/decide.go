@@ -13,7 +13,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/controller/pass"
 	"github.com/nfo-operator/nfo/internal/mirror"
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/failure"
 )
 
 // How long until an Artifact is looked at again after a failure, at first and at most. It doubles with each failure.
@@ -89,7 +88,7 @@ func failed(err error) pause {
 	if c, _ := pass.Classify(err); c == pass.Stuck || errors.Is(err, registry.ErrNotFound) {
 		return pause{first: slowWait, most: mostWait, failed: true}
 	}
-	return pause{first: firstWait, most: mostWait, failed: true, asked: failure.RetryAfter(err)}
+	return pause{first: firstWait, most: mostWait, failed: true, asked: registry.RetryAfter(err)}
 }
 
 const (
@@ -183,7 +182,7 @@ func (s seen) unknown() verdict {
 func (s seen) unanswered() verdict {
 	err := s.thereErr
 	v := verdict{reason: pass.ReasonOf(err), status: metav1.ConditionFalse, pause: failed(err)}
-	v.unreachable = !errors.Is(err, registry.ErrDenied) && !errors.Is(err, registry.ErrNotFound) && !failure.OfOne(err)
+	v.unreachable = !errors.Is(err, registry.ErrDenied) && !errors.Is(err, registry.ErrNotFound) && !registry.OfOne(err)
 	was, has := s.artifact.Status.State, s.here.Digest != "" && s.had() != ""
 	switch {
 	case has && (s.here.Digest == s.had() || v.unreachable && was == v1alpha1.MirrorPresent):

@@ -18,8 +18,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/inventory"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/failure"
-	"github.com/nfo-operator/nfo/internal/registry/oci"
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
@@ -176,7 +174,7 @@ func (r *Reconciler) ask(ctx context.Context, seen *manifestSeen, entries []v1al
 		tags, errs := lookAll(ctx, reg, some)
 		for i, e := range some {
 			switch err := errs[i]; {
-			case failure.OfOne(err):
+			case registry.OfOne(err):
 				trouble = cmp.Or(trouble, err)
 			case err != nil:
 				return asked, err
@@ -230,7 +228,7 @@ func look(ctx context.Context, reg *registry.Client, e v1alpha1.ArtifactStatus) 
 	if tag.digest == e.Digest {
 		tag.config = e.ConfigMediaType
 	}
-	if tag.config != "" || (d.MediaType != ocispec.MediaTypeImageManifest && d.MediaType != oci.MediaTypeDockerManifest) {
+	if tag.config != "" || (d.MediaType != ocispec.MediaTypeImageManifest && d.MediaType != registry.MediaTypeDockerManifest) {
 		return tag, nil
 	}
 	m, err := reg.Manifest(ctx, e.Repository, d.Digest)

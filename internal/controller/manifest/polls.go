@@ -12,7 +12,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/inventory"
-	"github.com/nfo-operator/nfo/internal/registry/failure"
+	"github.com/nfo-operator/nfo/internal/registry"
 )
 
 // How often a manifest's upload state is polled, before a jitter of up to a tenth.
@@ -136,7 +136,7 @@ func (p *Polls) took(m *v1alpha1.ArtifactManifest, entries []v1alpha1.ArtifactSt
 	if of.left == 0 {
 		of.asked, of.whole = nil, true
 	}
-	if trouble != nil && !failure.OfOne(trouble) {
+	if trouble != nil && !registry.OfOne(trouble) {
 		of.left = 0
 	}
 	if !of.whole {

@@ -15,7 +15,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/failure"
 	"github.com/nfo-operator/nfo/internal/release"
 	"github.com/nfo-operator/nfo/internal/workload"
 )
@@ -136,7 +135,7 @@ func Finish(result ctrl.Result, err error) (ctrl.Result, error) {
 		return result, nil
 	}
 	c, _ := Classify(err)
-	switch wait := failure.RetryAfter(err); {
+	switch wait := registry.RetryAfter(err); {
 	case c == Stuck:
 		return ctrl.Result{RequeueAfter: StuckRetry}, nil
 	case c == Again:

@@ -45,6 +45,14 @@ func (c Credential) usable() bool {
 	return c.IdentityToken != "" || c.RegistryToken != "" || (c.Username != "" && c.Password != "")
 }
 
+// tokenUser is the user name beside a token. The cluster's own registry takes any.
+const tokenUser = "nfo"
+
+// OfToken is the login to the cluster's own registry with a token.
+func OfToken(token string) Credential {
+	return Credential{Username: tokenUser, Password: token}
+}
+
 // FromSecret reads the credential for a location from a Secret of type
 // kubernetes.io/basic-auth or kubernetes.io/dockerconfigjson. Of the latter's entries it takes
 // the one with the location's host, port included, whose path is the longest prefix of the

@@ -37,11 +37,11 @@ type Satellite struct {
 
 // Attached finds satellites in one place.
 type Attached interface {
-	// at returns what a tag of cosign is at; false for nothing.
+	// At returns what a tag of cosign is at; false for nothing.
 	At(ctx context.Context, subject digest.Digest, tag string) (ocispec.Descriptor, bool, error)
-	// about returns the referrers of a digest.
+	// About returns the referrers of a digest.
 	About(ctx context.Context, subject ocispec.Descriptor) ([]ocispec.Descriptor, error)
-	// load reads a satellite, without its subject.
+	// Load reads a satellite, without its subject.
 	Load(ctx context.Context, d ocispec.Descriptor) (*Source, error)
 }
 

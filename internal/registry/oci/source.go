@@ -184,8 +184,8 @@ func (s *Source) manifest(ctx context.Context, d ocispec.Descriptor) (Manifest, 
 	return m, err
 }
 
-// Parts are what one of its manifests refers to, without its subject; none of a blob.
-func (s *Source) Parts(d digest.Digest) []ocispec.Descriptor {
+// PartsOf are what one of its manifests refers to, without its subject; none of a blob.
+func (s *Source) PartsOf(d digest.Digest) []ocispec.Descriptor {
 	m := s.manifests[d]
 	return slices.Concat(m.Children, m.Blobs)
 }

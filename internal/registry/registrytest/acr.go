@@ -17,7 +17,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/nfo-operator/nfo/internal/registry/oci"
+	"github.com/nfo-operator/nfo/internal/registry"
 )
 
 // ServeACR makes the registry one like Azure Container Registry: it lists the image manifests
@@ -180,7 +180,7 @@ func (a *acr) read(root fs.FS, link string) (acrManifest, error) {
 	if err != nil {
 		return acrManifest{}, err
 	}
-	content, err := oci.ParseManifest("", data)
+	content, err := registry.ParseManifest("", data)
 	if err != nil {
 		return acrManifest{}, fmt.Errorf("reading %s: %w", d, err)
 	}

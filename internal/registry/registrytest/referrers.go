@@ -10,7 +10,7 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/nfo-operator/nfo/internal/registry/oci"
+	"github.com/nfo-operator/nfo/internal/registry"
 )
 
 // ServeReferrers gives the registry the referrers API for what is pushed from now on: distribution has none.
@@ -30,13 +30,13 @@ func (r *Registry) ServeReferrers() {
 		case req.Method != http.MethodPut || !isManifest || reference == "":
 			return false
 		}
-		data, err := io.ReadAll(io.LimitReader(req.Body, oci.MaxManifestBytes))
+		data, err := io.ReadAll(io.LimitReader(req.Body, registry.MaxManifestBytes))
 		if err != nil {
 			Fail(w, http.StatusBadRequest, "MANIFEST_INVALID", err.Error())
 			return true
 		}
 		req.Body = io.NopCloser(bytes.NewReader(data))
-		if m, err := oci.ParseManifest(req.Header.Get("Content-Type"), data); err == nil && m.Subject != nil {
+		if m, err := registry.ParseManifest(req.Header.Get("Content-Type"), data); err == nil && m.Subject != nil {
 			at := repository + "/referrers/" + m.Subject.Digest.String()
 			lists[at] = append(lists[at], m.Descriptor)
 			w.Header().Set("OCI-Subject", m.Subject.Digest.String())

@@ -22,8 +22,6 @@ const (
 	// maxTokenFile and maxCAFile bound, in bytes, what is read of a token and of certificates.
 	maxTokenFile = 16 << 10
 	maxCAFile    = 64 << 10
-	// tokenUser is the user name beside a token. The registry takes any.
-	tokenUser = "nfo"
 )
 
 // ClusterRegistry is how a program reaches the cluster's own registry. The zero value is that of a cluster without one.
@@ -101,13 +99,8 @@ func tokenLogin(current func(context.Context) (string, error), host string, s *s
 			return auth.EmptyCredential, fmt.Errorf("getting the token for the cluster's own registry: %w: %w", failure.ErrCredentials, err)
 		}
 		s.learn(token)
-		return TokenCredential(token).Oras(), nil
+		return credential.OfToken(token).Oras(), nil
 	}
-}
-
-// TokenCredential is the login to the cluster's own registry with a token.
-func TokenCredential(token string) credential.Credential {
-	return credential.Credential{Username: tokenUser, Password: token}
 }
 
 // tokenFile reads a token from a file each time, since the kubelet renews tokens.

@@ -49,9 +49,11 @@ type Config struct {
 
 // Client sends requests to one store's registry and reads the answers. It is safe for concurrent use.
 type Client struct {
-	Location   v1alpha1.RegistryLocation
-	Auth       *auth.Client
-	Blobs      *auth.Client // without a limit of time
+	// Location is what the client was opened for.
+	Location v1alpha1.RegistryLocation
+	// Auth sends calls, and Blobs what takes as long as it takes. Both log in.
+	Auth, Blobs *auth.Client
+
 	transports transports
 	secrets    *secrets
 	absences   *absences
@@ -61,7 +63,7 @@ type Client struct {
 	bodyTimeout time.Duration
 }
 
-// Open makes what sends requests. It sends nothing. Errors wrap ErrConfig.
+// Open makes a client. It sends nothing. Errors wrap ErrConfig.
 func Open(cfg Config) (*Client, error) {
 	host := oras.Reference{Registry: cfg.Location.Host}
 	if err := host.ValidateRegistry(); err != nil || cfg.Location.Host == "" {

@@ -45,7 +45,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*http.Response, error) {
 	return c.DoBy(ctx, c.Auth, r)
 }
 
-// DoBy is do by a client of its own: that of calls, or that of blobs.
+// DoBy is Do by one of the two: Auth, or Blobs.
 func (c *Client) DoBy(ctx context.Context, by *auth.Client, r Request) (*http.Response, error) {
 	scheme := "https"
 	if c.Location.PlainHTTP {

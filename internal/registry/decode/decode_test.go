@@ -1,0 +1,47 @@
+package decode
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/nfo-operator/nfo/internal/registry/failure"
+)
+
+// TestI2Lists: a list is read whole, or is unreadable.
+func TestI2Lists(t *testing.T) {
+	t.Parallel()
+	one := `{"mediaType": "m", "digest": "sha256:` + strings.Repeat("a", 64) + `", "size": 1, "other": [1]}`
+	for name, tc := range map[string]struct {
+		reason, document string
+		count            int
+		bad              bool
+	}{
+		"Two":     {"each is read", `{"list": [` + one + `, ` + one + `]}`, 2, false},
+		"Null":    {"null is an empty list", `{"list": null}`, 0, false},
+		"Absent":  {"and so is none", `{}`, 0, false},
+		"Most":    {"as many as an image has at most", `{"list": [` + strings.Repeat(one+",", MaxDescriptors-1) + one + `]}`, MaxDescriptors, false},
+		"More":    {"one more than that", `{"list": [` + strings.Repeat(one+",", MaxDescriptors) + one + `]}`, 0, true},
+		"Twice":   {"which one counts depends on the reader", `{"list": [` + one + `], "list": []}`, 0, true},
+		"Nothing": {"null where a digest must be", `{"list": [null]}`, 0, true},
+		"Object":  {"not a list", `{"list": {}}`, 0, true},
+		"Digest":  {"not a digest", `{"list": [{"digest": "sha256:a"}]}`, 0, true},
+		"Fields":  {"a digest that is there twice", `{"one": ` + one + `, "one": ` + one + `}`, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var read struct {
+				List Descriptors `json:"list"`
+				One  Descriptor  `json:"one"`
+			}
+			err := json.Unmarshal([]byte(tc.document), &read)
+			if errors.Is(err, failure.ErrUnreadable) != tc.bad || (err != nil) != tc.bad {
+				t.Fatalf("%s: error %v, want unreadable: %t", tc.reason, err, tc.bad)
+			}
+			if err == nil && len(read.List.List) != tc.count {
+				t.Errorf("%s: %d are read, want %d", tc.reason, len(read.List.List), tc.count)
+			}
+		})
+	}
+}
