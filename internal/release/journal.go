@@ -40,8 +40,11 @@ func storeOf(m *v1alpha1.ArtifactManifest) types.NamespacedName {
 func (u *untagging) removed(ctx context.Context, f Finding, reason string, err error) (string, error) {
 	if err == nil && reason == "" {
 		m := u.job.Manifest
+		u.mu.Lock()
+		name := u.tombstone.Name // others may be adding digests to it
+		u.mu.Unlock()
 		u.Journal.Untagged(ctx, journal.Tag{
-			Store: storeOf(m), Manifest: m.Name, Repository: f.Repository, Tag: f.ArtifactVersion, Digest: f.Digest, Tombstone: u.tombstone.Name,
+			Store: storeOf(m), Manifest: m.Name, Repository: f.Repository, Tag: f.ArtifactVersion, Digest: f.Digest, Tombstone: name,
 		})
 	}
 	return reason, err
