@@ -72,6 +72,13 @@ const (
 
 // MirrorStatus is the copy of an image and the use of it.
 type MirrorStatus struct {
+	// The generation of the spec that the operator has seen.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// The value of the annotation nfo.dev/reconcile-now that the registry was last asked for, followed by that of the mirror's store.
+	// +optional
+	// +kubebuilder:validation:MaxLength=257
+	LastReconcileNow string `json:"lastReconcileNow,omitempty"`
 	// Pending, Copying, Present, Corrupt, Failed or Releasing.
 	// +optional
 	State MirrorState `json:"state,omitempty"`

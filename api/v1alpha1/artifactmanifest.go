@@ -219,6 +219,15 @@ type Dependents struct {
 
 // ArtifactManifestStatus is what the operator has seen of a manifest.
 type ArtifactManifestStatus struct {
+	// The generation of the spec that the operator has seen.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// The value of the annotation nfo.dev/reconcile-now that the registry was last asked for, followed by that of the store.
+	// +optional
+	// +kubebuilder:validation:MaxLength=257
+	LastReconcileNow string `json:"lastReconcileNow,omitempty"`
+
 	// Ready, Uploaded, Complete, Referenced, Migrated; while it is being deleted DeletionBlocked and Untagged.
 	// +optional
 	// +listType=map

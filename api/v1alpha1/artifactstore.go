@@ -278,6 +278,15 @@ type ArtifactCounts struct {
 
 // ArtifactStoreStatus is what the operator has seen of a store.
 type ArtifactStoreStatus struct {
+	// The generation of the spec that the operator has seen.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// The value of the annotation nfo.dev/reconcile-now that the registry was last asked for.
+	// +optional
+	// +kubebuilder:validation:MaxLength=257
+	LastReconcileNow string `json:"lastReconcileNow,omitempty"`
+
 	// Ready, Reachable, PurgeHealthy, Referenced; DeletionBlocked while it is being deleted.
 	// +optional
 	// +listType=map

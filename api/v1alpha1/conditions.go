@@ -234,11 +234,16 @@ const (
 	AnnotationIgnore = "nfo.dev/ignore"
 	// AnnotationKeep on an Artifact, with any value, keeps its copy in the mirror although no workload uses it.
 	AnnotationKeep = "nfo.dev/keep"
+	// AnnotationReconcileNow on a manifest or an Artifact, with any value that it did not have before, has the operator
+	// ask the registry for it now. On a store it does so for all of the store's manifests, or Artifacts, reads anew what
+	// workloads run, and has it learnt anew at the next release whether the registry can remove a tag alone. Each value
+	// counts once; see ReconcileNow.
+	AnnotationReconcileNow = "nfo.dev/reconcile-now"
 )
 
 // Annotations are those that the operator reads, of objects of its kinds, of their CustomResourceDefinitions and of
 // Secrets with release records. The others are not kept in its memory.
-var Annotations = []string{AnnotationOnDelete, AnnotationRestoreDigest, AnnotationSealedDigests, AnnotationObjectsRestored, AnnotationExpireNow, AnnotationIgnore, AnnotationKeep}
+var Annotations = []string{AnnotationOnDelete, AnnotationRestoreDigest, AnnotationSealedDigests, AnnotationObjectsRestored, AnnotationExpireNow, AnnotationIgnore, AnnotationKeep, AnnotationReconcileNow}
 
 // Finalizer is on every object of this group but tombstones: deletion waits for the operator.
 const Finalizer = "nfo.dev/protect"

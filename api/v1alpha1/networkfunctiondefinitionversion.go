@@ -168,6 +168,10 @@ type DependsOnProfile struct {
 
 // VersionStatus is what the operator has seen of a definition, design or site.
 type VersionStatus struct {
+	// The generation of the spec that the operator has seen.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
 	// Ready, Resolved, Referenced, and Migrated but of a site; DeletionBlocked while it is being deleted. Once Resolved
 	// is True the version is admitted: what it names cannot be released any more.
 	// +optional

@@ -189,6 +189,10 @@ type TombstoneArtifactStatus struct {
 
 // TombstoneStatus is what became of what was released.
 type TombstoneStatus struct {
+	// The generation of the spec that the operator has seen.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
 	// One entry for each of spec.artifacts that something was done with.
 	// +optional
 	// +listType=map
@@ -286,6 +290,7 @@ func (t *Tombstone) BeginGrace(now metav1.Time, graceNow time.Duration, reasons 
 // Summarise sets the Ready condition from the entries: its reason is the state that says most
 // about what can still happen, and it is True while something can be restored.
 func (t *Tombstone) Summarise() {
+	t.Status.ObservedGeneration = t.Generation
 	count := map[TombstoneState]int{}
 	for _, a := range t.Spec.Artifacts {
 		count[t.Entry(a.Repository, a.Tag).State]++

@@ -1,20 +1,27 @@
 package admission
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
+	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/journal"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -248,6 +255,37 @@ func TestRefusalIsTheConditionsWords(t *testing.T) {
 	_, err = manifestValidator(w.preflight).ValidateDelete(asked(t, false), m)
 	if diff := cmp.Diff(reference.Refusal(reference.Self(m), held), statusOf(err).Message); diff != "" {
 		t.Errorf("-condition +pre-flight\n%s", diff)
+	}
+}
+
+// Each refusal is counted, and one line of the log that can be shown.
+func TestRefusalsAreInTheJournal(t *testing.T) {
+	t.Parallel()
+	j, err := journal.New(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, holder := manifest("m", "chart:1"), definition("nfdv", v1alpha1.VersionPreview, byManifest("m"))
+	w := newWorld(t, []client.Object{holder}, []client.Object{holder, home()})
+	v := printable[*v1alpha1.ArtifactManifest]{manifestValidator(w.preflight), j}
+	var out bytes.Buffer
+	ctx := log.IntoContext(asked(t, true), logr.FromSlogHandler(slog.NewJSONHandler(&out, nil)))
+	_, refused := v.ValidateDelete(ctx, m)
+	_, invalid := v.ValidateUpdate(ctx, m, sealed(manifest("m", "chart:1"))) // nobody has seen its artifact
+	if _, err := v.ValidateDelete(ctx, manifest("free", "chart:1")); err != nil || refused == nil || invalid == nil {
+		t.Fatalf("what is free is refused: %v; what is held: %v; what is wrong: %v", err, refused, invalid)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 2 {
+		t.Fatalf("two refusals are %d lines: %s", len(lines), out.String())
+	}
+	for _, want := range []string{`"event":"Refused"`, `"kind":"ArtifactManifest"`, `"objectNamespace":"publisher"`, `"objectName":"m"`, `"operation":"DELETE"`, `"reason":"Conflict"`, `"dryRun":true`} {
+		if !strings.Contains(lines[0], want) {
+			t.Errorf("%s is not in %s", want, lines[0])
+		}
+	}
+	if n := testutil.CollectAndCount(j, "nfo_refusals_total"); n != 2 {
+		t.Errorf("%d kinds of refusals are counted", n)
 	}
 }
 

@@ -1,32 +1,60 @@
 package admission
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
+	admissionv1 "k8s.io/api/admission/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/journal"
+	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 // printable is a validator whose answers a terminal can show: names in them can be anybody's, and have any characters.
-type printable[T client.Object] struct{ of admission.Validator[T] }
+// The journal is told of each refusal.
+type printable[T client.Object] struct {
+	of      admission.Validator[T]
+	journal *journal.Journal
+}
 
 // ValidateCreate asks the validator.
 func (p printable[T]) ValidateCreate(ctx context.Context, o T) (admission.Warnings, error) {
-	return inPrint(p.of.ValidateCreate(ctx, o))
+	warnings, err := inPrint(p.of.ValidateCreate(ctx, o))
+	p.tell(ctx, o, admissionv1.Create, err)
+	return warnings, err
 }
 
 // ValidateUpdate asks the validator.
 func (p printable[T]) ValidateUpdate(ctx context.Context, was, is T) (admission.Warnings, error) {
-	return inPrint(p.of.ValidateUpdate(ctx, was, is))
+	warnings, err := inPrint(p.of.ValidateUpdate(ctx, was, is))
+	p.tell(ctx, is, admissionv1.Update, err)
+	return warnings, err
 }
 
 // ValidateDelete asks the validator.
 func (p printable[T]) ValidateDelete(ctx context.Context, o T) (admission.Warnings, error) {
-	return inPrint(p.of.ValidateDelete(ctx, o))
+	warnings, err := inPrint(p.of.ValidateDelete(ctx, o))
+	p.tell(ctx, o, admissionv1.Delete, err)
+	return warnings, err
+}
+
+// tell tells the journal of a refusal.
+func (p printable[T]) tell(ctx context.Context, o T, operation admissionv1.Operation, err error) {
+	if err == nil {
+		return
+	}
+	self := reference.Self(o)
+	req, unknown := admission.RequestFromContext(ctx)
+	p.journal.Refused(ctx, journal.Refusal{
+		Kind: self.Kind, Namespace: self.Namespace, Name: self.Name, Operation: string(operation),
+		Reason: cmp.Or(string(apierrors.ReasonForError(err)), v1alpha1.ReasonUnknown), Message: err.Error(),
+		DryRun: unknown == nil && req.DryRun != nil && *req.DryRun,
+	})
 }
 
 func inPrint(warnings admission.Warnings, err error) (admission.Warnings, error) {

@@ -11,9 +11,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/chart"
+	"github.com/nfo-operator/nfo/internal/journal"
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/workload"
@@ -66,12 +68,16 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		mirror: client.ObjectKey{Namespace: cmp.Or(o.Namespace, v1alpha1.ManagerNamespace), Name: v1alpha1.MirrorName},
 	}
 	a := &access{reviews: mgr.GetClient()}
+	j, err := journal.New(metrics.Registry)
+	if err != nil {
+		return err
+	}
 	err = errors.Join(
-		builder.WebhookManagedBy(mgr, &v1alpha1.ArtifactStore{}).WithValidator(printable[*v1alpha1.ArtifactStore]{storeValidator(p, a)}).Complete(),
-		builder.WebhookManagedBy(mgr, &v1alpha1.ArtifactManifest{}).WithValidator(printable[*v1alpha1.ArtifactManifest]{manifestValidator(p)}).Complete(),
-		builder.WebhookManagedBy(mgr, &v1alpha1.NetworkFunctionDefinitionVersion{}).WithValidator(printable[*v1alpha1.NetworkFunctionDefinitionVersion]{definitionValidator(p)}).Complete(),
-		builder.WebhookManagedBy(mgr, &v1alpha1.NetworkServiceDesignVersion{}).WithValidator(printable[*v1alpha1.NetworkServiceDesignVersion]{designValidator(p)}).Complete(),
-		builder.WebhookManagedBy(mgr, &v1alpha1.SiteNetworkService{}).WithValidator(printable[*v1alpha1.SiteNetworkService]{siteValidator(p, a)}).Complete(),
+		builder.WebhookManagedBy(mgr, &v1alpha1.ArtifactStore{}).WithValidator(printable[*v1alpha1.ArtifactStore]{storeValidator(p, a), j}).Complete(),
+		builder.WebhookManagedBy(mgr, &v1alpha1.ArtifactManifest{}).WithValidator(printable[*v1alpha1.ArtifactManifest]{manifestValidator(p), j}).Complete(),
+		builder.WebhookManagedBy(mgr, &v1alpha1.NetworkFunctionDefinitionVersion{}).WithValidator(printable[*v1alpha1.NetworkFunctionDefinitionVersion]{definitionValidator(p), j}).Complete(),
+		builder.WebhookManagedBy(mgr, &v1alpha1.NetworkServiceDesignVersion{}).WithValidator(printable[*v1alpha1.NetworkServiceDesignVersion]{designValidator(p), j}).Complete(),
+		builder.WebhookManagedBy(mgr, &v1alpha1.SiteNetworkService{}).WithValidator(printable[*v1alpha1.SiteNetworkService]{siteValidator(p, a), j}).Complete(),
 	)
 	if err != nil {
 		return fmt.Errorf("registering a webhook: %w", err)

@@ -35,6 +35,7 @@ type Registries struct {
 	budget     *registry.Budget
 	addresses  registry.Addresses
 	cluster    registry.ClusterRegistry
+	counted    func(types.NamespacedName, http.RoundTripper) http.RoundTripper
 
 	mu   sync.Mutex
 	open map[types.UID]opened
@@ -52,6 +53,13 @@ func NewRegistries(api client.Reader, wrap func(http.RoundTripper) http.RoundTri
 	return &Registries{
 		api: api, wrap: wrap, speeds: timed, secondLook: secondLook, addresses: addresses, cluster: cluster, budget: registry.NewBudget(budgetParts), open: map[types.UID]opened{},
 	}
+}
+
+// Count has the transport of each store wrapped by f, which counts its requests, and returns the pool. It is called
+// before the pool is used.
+func (r *Registries) Count(f func(store types.NamespacedName, next http.RoundTripper) http.RoundTripper) *Registries {
+	r.counted = f
+	return r
 }
 
 // Open returns the client of a store. A store that is being deleted keeps the credentials it
@@ -138,6 +146,9 @@ func (r *Registries) connect(s *v1alpha1.ArtifactStore, secret *corev1.Secret) (
 	cfg.Transport = func(next http.RoundTripper) http.RoundTripper {
 		if r.wrap != nil {
 			next = r.wrap(next)
+		}
+		if r.counted != nil {
+			next = r.counted(client.ObjectKeyFromObject(s), next)
 		}
 		return r.speeds.Timed(s.UID, next)
 	}

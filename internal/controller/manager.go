@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/nfo-operator/nfo/internal/apitime"
+	"github.com/nfo-operator/nfo/internal/journal"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
@@ -42,6 +43,10 @@ func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Opt
 		o.Clock = clock.RealClock{}
 	}
 	o.now = func() time.Time { return server.At(o.Clock.Now()) }
+	o = o.withDefaults()
+	if o.journal, err = journal.New(o.Metrics); err != nil {
+		return nil, err
+	}
 	mgr, err := ctrl.NewManager(kube, base)
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)

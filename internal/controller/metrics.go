@@ -8,10 +8,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/journal"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -31,7 +33,9 @@ var (
 	deletedTotal     = storeMetric("purge_deleted_total", "Digests deleted by all purges of the store.")
 	lastSuccess      = storeMetric("purge_last_success_timestamp_seconds", "Unix time, in seconds, at which the last purge ended that succeeded or was not needed.")
 	lastCompletion   = storeMetric("purge_last_completion_timestamp_seconds", "Unix time, in seconds, at which the last purge ended.")
+	storeReady       = storeMetric("store_ready", "1 while the condition Ready of the store is True, 0 while it is False; absent before the store was looked at.")
 	purgeHealthy     = storeMetric("purge_healthy", "1 while the condition PurgeHealthy of the store is True, 0 while it is False; absent while it is Unknown, such as for a suspended purge.")
+	artifactCount    = storeMetric("store_artifacts", "Artifacts in all namespaces by state (Present, Failed, other); of the mirror's store alone.", "state")
 	lastOutcome      = storeMetric("purge_last_outcome", "1 for how the last purge ended.", "outcome")
 )
 
@@ -41,6 +45,7 @@ var (
 type storeMetrics struct {
 	stores  client.Reader
 	watched reference.Watched
+	journal *journal.Journal // forgets stores that have gone
 	to      prometheus.Registerer
 	ctx     context.Context // of the runnable, since a scrape brings none
 }
@@ -64,7 +69,7 @@ func (c *storeMetrics) Start(ctx context.Context) error {
 
 // Describe sends every metric that may be shown.
 func (c *storeMetrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{usedBytes, capacityBytes, reclaimableBytes, tombstoneCount, deletedTotal, lastSuccess, lastCompletion, lastOutcome, purgeHealthy} {
+	for _, d := range []*prometheus.Desc{usedBytes, capacityBytes, reclaimableBytes, tombstoneCount, deletedTotal, lastSuccess, lastCompletion, lastOutcome, purgeHealthy, storeReady, artifactCount} {
 		to <- d
 	}
 }
@@ -79,11 +84,14 @@ func (c *storeMetrics) Collect(to chan<- prometheus.Metric) {
 		log.FromContext(ctx).Error(err, "Listing stores for their metrics")
 		return
 	}
+	there := map[types.NamespacedName]bool{}
 	for i := range all.Items {
+		there[client.ObjectKeyFromObject(&all.Items[i])] = true
 		if c.watched.Has(all.Items[i].Namespace) {
 			collectStore(&all.Items[i], to)
 		}
 	}
+	c.journal.Keep(there)
 }
 
 func collectStore(s *v1alpha1.ArtifactStore, to chan<- prometheus.Metric) {
@@ -101,16 +109,23 @@ func collectStore(s *v1alpha1.ArtifactStore, to chan<- prometheus.Metric) {
 	if n := s.Status.Tombstones; n != nil {
 		send(tombstoneCount, prometheus.GaugeValue, float64(*n))
 	}
+	if n := s.Status.Artifacts; n != nil {
+		send(artifactCount, prometheus.GaugeValue, float64(n.Present), string(v1alpha1.MirrorPresent))
+		send(artifactCount, prometheus.GaugeValue, float64(n.Failed), string(v1alpha1.MirrorFailed))
+		send(artifactCount, prometheus.GaugeValue, float64(n.Total-n.Present-n.Failed), "other")
+	}
 	send(deletedTotal, prometheus.CounterValue, float64(s.Status.DeletedTotal))
 	if at := s.Status.LastSuccessTime; at != nil {
 		send(lastSuccess, prometheus.GaugeValue, seconds(*at))
 	}
-	switch c := apimeta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionPurgeHealthy); {
-	case c == nil || c.Status == metav1.ConditionUnknown:
-	case c.Status == metav1.ConditionTrue:
-		send(purgeHealthy, prometheus.GaugeValue, 1)
-	default:
-		send(purgeHealthy, prometheus.GaugeValue, 0)
+	for kind, d := range map[string]*prometheus.Desc{v1alpha1.ConditionReady: storeReady, v1alpha1.ConditionPurgeHealthy: purgeHealthy} {
+		switch c := apimeta.FindStatusCondition(s.Status.Conditions, kind); {
+		case c == nil || c.Status == metav1.ConditionUnknown:
+		case c.Status == metav1.ConditionTrue:
+			send(d, prometheus.GaugeValue, 1)
+		default:
+			send(d, prometheus.GaugeValue, 0)
+		}
 	}
 	if last := s.Status.LastPurge; last != nil {
 		send(lastCompletion, prometheus.GaugeValue, seconds(last.CompletionTime))

@@ -40,6 +40,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/controller/version"
 	"github.com/nfo-operator/nfo/internal/controller/wake"
 	workloadcontroller "github.com/nfo-operator/nfo/internal/controller/workload"
+	"github.com/nfo-operator/nfo/internal/journal"
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/mirror/settings"
@@ -96,6 +97,7 @@ type Options struct {
 
 	now     func() time.Time // the API server's time
 	written *written
+	journal *journal.Journal // is told what is done
 }
 
 // What the manager may do in the namespaces that it watches; the ClusterRole nfo-manager-watched is made from
@@ -119,7 +121,6 @@ type Options struct {
 
 // setup registers every controller with the manager.
 func setup(ctx context.Context, mgr manager.Manager, o Options) error {
-	o = o.withDefaults()
 	in := entry{watched: o.Watched, written: o.written}
 	if err := wake.Index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
@@ -130,7 +131,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	}
 	finder := reference.NewFinder(mgr.GetClient(), live, o.now)
 	timed := lane.NewSpeeds(o.Clock)
-	registries := backend.NewRegistries(live, o.Transport, timed, o.SecondLook, registry.AddressesOf(o.Purger.AllowLoopback), o.Cluster)
+	registries := backend.NewRegistries(live, o.Transport, timed, o.SecondLook, registry.AddressesOf(o.Purger.AllowLoopback), o.Cluster).Count(o.journal.Requests)
 	recorder := mgr.GetEventRecorder("nfo")
 	read, woken, byStore := chartcontroller.NewReadings(), make(chan event.GenericEvent), wake.NewByStore(mgr.GetClient())
 	reader, err := workload.NewReader(mgr.GetConfig(), mgr.GetHTTPClient(), o.Charts, o.Clock, o.now)
@@ -140,7 +141,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	running := workload.NewKnown(reader)
 	letGo := &release.Releaser{
 		API: mgr.GetClient(), Live: live, Holders: finder, Open: registries.Open, Purges: release.NewPurges(o.Clock), Clock: o.Clock, Now: o.now,
-		Places: o.Places, Workloads: running.Live,
+		Places: o.Places, Workloads: running.Live, Journal: o.journal,
 	}
 	return errors.Join(
 		setupPods(ctx, mgr, o),
@@ -148,20 +149,21 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			Client: mgr.GetClient(), Known: running, Clock: o.Clock, Now: o.now, Wake: woken, Told: workloadcontroller.NewTold(),
 			Watches: &workloadcontroller.Watches{Client: mgr.GetClient(), Cache: mgr.GetCache(), Wake: woken, Done: ctx.Done()},
 		}),
-		mgr.Add(&storeMetrics{stores: mgr.GetClient(), watched: o.Watched, to: o.Metrics}),
+		mgr.Add(&storeMetrics{stores: mgr.GetClient(), watched: o.Watched, to: o.Metrics, journal: o.journal}),
 		setupVanished(mgr, in, &manifest.VanishedReconciler{Releaser: letGo, Vanished: manifest.NewVanished(), Events: recorder}),
 		setupStore(mgr, in, &store.Reconciler{
-			Client: mgr.GetClient(), Live: live, Holders: finder, Registries: registries, Events: recorder,
-			Clock: o.Clock, Now: o.now, Purger: o.Purger, Places: o.Places, Cluster: o.Cluster, Lookup: o.Lookup, Pings: map[types.UID]store.Ping{}, Lane: lane.New(lane.Pings, timed, o.Clock),
+			Client: mgr.GetClient(), Live: live, Holders: finder, Registries: registries, Events: recorder, Journal: o.journal,
+			Clock: o.Clock, Now: o.now, Purger: o.Purger, Places: o.Places, Cluster: o.Cluster, Lookup: o.Lookup, Pings: map[types.UID]store.Ping{}, Lane: lane.New(lane.Pings, timed, o.Clock).Observe(o.journal.Waits("pings")),
 		}),
 		setupManifest(mgr, in, &manifest.Reconciler{
 			Client: mgr.GetClient(), Holders: finder, Registries: registries, Events: recorder,
 			Polls: manifest.NewPolls(o.PollsPerSecond, o.Clock), Readings: read, Catalogues: manifest.NewCatalogues(mgr.GetClient(), o.Clock),
-			Workloads: running, Now: o.now, Releaser: letGo, Polling: lane.New(lane.Polls, timed, o.Clock), Releasing: lane.New(lane.Releases, timed, o.Clock),
+			Workloads: running, Now: o.now, Releaser: letGo,
+			Polling: lane.New(lane.Polls, timed, o.Clock).Observe(o.journal.Waits("polls")), Releasing: lane.New(lane.Releases, timed, o.Clock).Observe(o.journal.Waits("releases")),
 		}, woken, byStore),
 		setupChart(mgr, in, &chartcontroller.Reconciler{
-			Client: mgr.GetClient(), Holders: finder, Registries: registries, Reader: o.Charts, Readings: read, Wake: woken,
-			Lane: lane.New(lane.Charts, timed, o.Clock),
+			Client: mgr.GetClient(), Live: live, Holders: finder, Registries: registries, Reader: o.Charts, Readings: read, Wake: woken,
+			Lane: lane.New(lane.Charts, timed, o.Clock).Observe(o.journal.Waits("charts")),
 		}, byStore),
 		setupDefinition(mgr, in, &version.Reconciler[*v1alpha1.NetworkFunctionDefinitionVersion]{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,

@@ -1,6 +1,9 @@
 package controller
 
 import (
+	"net/http"
+
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -33,7 +36,7 @@ type MirrorBounds struct {
 func setupArtifact(mgr manager.Manager, in entry, o Options, live client.Reader, registries *backend.Registries, timed *lane.Speeds) error {
 	copier, err := mirror.New(mirror.Options{
 		API: live, Stores: mgr.GetClient(), Open: registries.Open, Budget: registries.Budget(), Addresses: registry.AddressesOf(o.Purger.AllowLoopback),
-		Transport: o.Transport, Speeds: timed, SecondLook: o.SecondLook, Blobs: o.Mirror.Blobs, RequestsPerSecond: o.Mirror.RequestsPerSecond,
+		Transport: o.counted, Speeds: timed, SecondLook: o.SecondLook, Blobs: o.Mirror.Blobs, RequestsPerSecond: o.Mirror.RequestsPerSecond,
 	})
 	if err != nil {
 		return err
@@ -45,8 +48,18 @@ func setupArtifact(mgr manager.Manager, in entry, o Options, live client.Reader,
 	if err != nil {
 		return err
 	}
+	r.Checks.Observe(o.journal.Waits("checks"))
+	r.Copies.Observe(o.journal.Waits("copies"))
 	b := ctrl.NewControllerManagedBy(mgr).Named("artifact").
 		For(&v1alpha1.Artifact{}, builder.WithPredicates(wake.LifeOrState())).
 		Watches(&v1alpha1.ArtifactStore{}, wake.Artifacts(mgr.GetClient(), key), builder.WithPredicates(wake.LifeOrReadiness()))
 	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), artifact.Workers+o.Mirror.Copies)
+}
+
+// counted is the transport to the sources of the mirror, whose requests are counted under no store.
+func (o Options) counted(next http.RoundTripper) http.RoundTripper {
+	if o.Transport != nil {
+		next = o.Transport(next)
+	}
+	return o.journal.Requests(types.NamespacedName{}, next)
 }

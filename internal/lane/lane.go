@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"math/rand/v2"
@@ -45,13 +46,19 @@ type Lane struct {
 	speeds *Speeds
 	clock  clock.PassiveClock
 
+	// observed is told how long each pass has waited.
+	observed func(time.Duration)
+
 	mu         sync.Mutex
 	tidied     time.Time
-	inside     map[types.UID]*visitors         // by store
-	served     map[string]time.Time            // when a namespace was let in last
-	waiting    map[string]time.Time            // until when a namespace that was not let in counts as waiting
-	storeQueue map[types.UID]map[any]time.Time // the same for who of a store was not let in
+	inside     map[types.UID]*visitors    // by store
+	served     map[string]time.Time       // when a namespace was let in last
+	waiting    map[string]time.Time       // until when a namespace that was not let in counts as waiting
+	storeQueue map[types.UID]map[any]turn // who of a store was not let in
 }
+
+// turn is since when somebody has waited, and until when they count as waiting.
+type turn struct{ since, until time.Time }
 
 type visitors struct {
 	namespace string
@@ -62,8 +69,15 @@ type visitors struct {
 func New(b Bounds, s *Speeds, c clock.PassiveClock) *Lane {
 	return &Lane{
 		Bounds: b, speeds: s, clock: c, inside: map[types.UID]*visitors{}, served: map[string]time.Time{},
-		waiting: map[string]time.Time{}, storeQueue: map[types.UID]map[any]time.Time{},
+		waiting: map[string]time.Time{}, storeQueue: map[types.UID]map[any]turn{}, observed: func(time.Duration) {},
 	}
+}
+
+// Observe has f told how long each pass has waited that is let in, 0 if it was at once, and returns the lane. It is
+// called before the lane is used.
+func (l *Lane) Observe(f func(time.Duration)) *Lane {
+	l.observed = f
+	return l
 }
 
 // Enter lets a pass for somebody into the registry of a store, until leave is called. leave is nil if there is
@@ -78,16 +92,17 @@ func (l *Lane) Enter(s *v1alpha1.ArtifactStore, who any) (leave func(), wait tim
 	if full || crowded {
 		queue := l.storeQueue[s.UID]
 		if queue == nil {
-			queue = map[any]time.Time{}
+			queue = map[any]turn{}
 			l.storeQueue[s.UID] = queue
 		}
 		wait = laneRetry + time.Duration(len(queue))*laneQueue
-		queue[who] = now.Add(2 * wait)
+		queue[who] = turn{cmp.Or(queue[who].since, now), now.Add(2 * wait)}
 		if crowded { // whom its own bounds keep out needs no place that others could have
 			l.waiting[s.Namespace] = now.Add(2 * wait)
 		}
 		return nil, wait + rand.N(laneRetry)
 	}
+	l.observed(now.Sub(cmp.Or(l.storeQueue[s.UID][who].since, now)))
 	delete(l.waiting, s.Namespace)
 	delete(l.storeQueue[s.UID], who)
 	l.served[s.Namespace] = now
@@ -148,7 +163,7 @@ func (l *Lane) tidy(now time.Time) {
 	l.tidied = now
 	maps.DeleteFunc(l.waiting, func(_ string, until time.Time) bool { return now.After(until) })
 	for uid, queue := range l.storeQueue {
-		maps.DeleteFunc(queue, func(_ any, until time.Time) bool { return now.After(until) })
+		maps.DeleteFunc(queue, func(_ any, t turn) bool { return now.After(t.until) })
 		if len(queue) == 0 {
 			delete(l.storeQueue, uid)
 		}

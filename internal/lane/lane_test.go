@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -65,6 +66,38 @@ func TestLanesAreBounded(t *testing.T) {
 				t.Error("who has waited is not let in when all have left")
 			}
 		})
+	}
+}
+
+// Who is let in at the third try has waited since the first one, and who gave up in between has not.
+func TestWaitsAreObserved(t *testing.T) {
+	t.Parallel()
+	clock := testingclock.NewFakePassiveClock(time.Unix(1000, 0))
+	var waits []time.Duration
+	l := New(Bounds{1, 1, 1, 1}, NewSpeeds(clock), clock).Observe(func(d time.Duration) { waits = append(waits, d) })
+	s := storeOf("ns", "s")
+	enter := func(who string, after time.Duration) func() {
+		clock.SetTime(clock.Now().Add(after))
+		leave, _ := l.Enter(s, who)
+		return leave
+	}
+	first := enter("first", 0)
+	for range 2 {
+		if enter("second", laneRetry) != nil {
+			t.Fatal("two were let in")
+		}
+	}
+	first()
+	enter("second", laneRetry)()
+	enter("second", time.Hour)()
+	blocked := enter("first", 0)
+	enter("third", 0)
+	blocked()
+	enter("other", time.Hour)() // by then the third one has given up
+	enter("third", 0)()
+	want := []time.Duration{0, 2 * laneRetry, 0, 0, 0, 0}
+	if !slices.Equal(waits, want) {
+		t.Errorf("observed %v, want %v", waits, want)
 	}
 }
 

@@ -114,7 +114,7 @@ func (s *mirrorSweep) settle(ctx context.Context, visits []*visited) error {
 	var errs []error
 	for _, v := range visits {
 		if why := v.neededBy(after); why != "" {
-			s.cfg.Log.Info("Putting back what is used again", "repository", v.repository, "why", why)
+			s.cfg.Log.Info("Putting back what is used again", "event", eventPutBack, "store", s.store(), "repository", v.repository, "why", why)
 			errs = append(errs, s.restore(ctx, v, InUse, why))
 			continue
 		}
@@ -219,6 +219,7 @@ func (s *mirrorSweep) finish(ctx context.Context, after *mirrored, v *visited) e
 	for _, layer := range v.gone {
 		for _, m := range layer {
 			s.plan.deleted[target{v.repository, m.Descriptor.Digest}] = true
+			s.cfg.Log.Info("Deleted a digest", "event", eventDeleted, "store", s.store(), "repository", v.repository, "digest", m.Descriptor.Digest)
 		}
 	}
 	s.mu.Unlock()
@@ -231,6 +232,9 @@ func (s *mirrorSweep) finish(ctx context.Context, after *mirrored, v *visited) e
 	}
 	return errors.Join(errs...)
 }
+
+// store is the name of the mirror's store, for the log.
+func (s *mirrorSweep) store() string { return s.cfg.Namespace + "/" + s.cfg.Store }
 
 func (s *mirrorSweep) finishOne(ctx context.Context, after *mirrored, i *mirrorItem) error {
 	for _, n := range after.named[i.path] {

@@ -76,6 +76,13 @@ type Config struct {
 	poll, tell time.Duration
 }
 
+// Values of the key "event" of the lines that say what was done.
+const (
+	eventDeleted = "Deleted"
+	eventPutBack = "PutBack"
+	eventEnded   = "PurgeEnded"
+)
+
 // Run purges one store once. The report holds what was done also when there is an error. Errors
 // wrap ErrRunning when nothing was begun, and ErrRefused when the store must not be purged, which
 // may show during a sweep. After an error it can be run again. What a purge could not put back is in
@@ -90,7 +97,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 		report.Message = oneLine(err)
 	}
 	report.Ended = cfg.Now()
-	cfg.Log.Info("Ended", "outcome", report.Outcome, "deleted", report.Deleted, "kept", report.kept(), "reclaimedBytes", report.Reclaimed)
+	cfg.Log.Info("Ended", "event", eventEnded, "store", report.Store, "outcome", report.Outcome, "deleted", report.Deleted, "kept", report.kept(), "reclaimedBytes", report.Reclaimed)
 	return report, err
 }
 

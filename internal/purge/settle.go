@@ -311,6 +311,7 @@ func (s *sweeper) settleVerdict(v Verdict) {
 	s.settled[at] = v
 	if v.Delete && !v.Missing {
 		s.deleted++
+		s.log.Info("Deleted a digest", "event", eventDeleted, "store", s.key.String(), "repository", v.Repository, "digest", v.Digest)
 	}
 }
 

@@ -192,7 +192,7 @@ func (v *visit) putBack(ctx context.Context, needed []survivor) error {
 	var errs []error
 	for _, layer := range slices.Backward(g.Layers(slices.Collect(maps.Keys(why)))) {
 		for _, d := range layer {
-			v.log.Error("Putting back what turned out to be needed", "repository", v.repository, "digest", d, "tags", tags[d], "why", why[d])
+			v.log.Error("Putting back what turned out to be needed", "event", eventPutBack, "store", v.key.String(), "repository", v.repository, "digest", d, "tags", tags[d], "why", why[d])
 			verdict := v.plan[target{v.repository, d}]
 			verdict.Repository, verdict.Digest, verdict.Delete, verdict.Reason, verdict.Message = v.repository, d, false, Tagged, "it was deleted and put back: "+why[d]
 			if err := v.registry.Restore(ctx, v.repository, v.gone[d], tags[d]); err != nil {

@@ -5,23 +5,34 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/graph"
 )
 
 // A release that ends between any two of its writes, or of which any write fails, loses nothing, and the next one ends it.
 func TestI4ACrashBetweenAnyTwoWritesOfARelease(t *testing.T) {
 	t.Parallel()
+	eachCrash(t, crashInReleases)
+}
+
+// eachCrash runs a test with each kind of crash and each way of keeping what is released.
+func eachCrash(t *testing.T, test func(t *testing.T, once bool, undo v1alpha1.UndoMode)) {
+	t.Helper()
 	for _, once := range []bool{false, true} {
-		t.Run(fmt.Sprint("Once=", once), func(t *testing.T) { t.Parallel(); crashInReleases(t, once) })
+		for _, undo := range []v1alpha1.UndoMode{v1alpha1.UndoUntagged, v1alpha1.UndoQuarantineTag} {
+			t.Run(fmt.Sprintf("Once=%t,%s", once, undo), func(t *testing.T) { t.Parallel(); test(t, once, undo) })
+		}
 	}
 }
 
-func crashInReleases(t *testing.T, once bool) {
+func crashInReleases(t *testing.T, once bool, undo v1alpha1.UndoMode) {
 	t.Helper()
 	for n := 0; ; n++ {
 		w := newWorld(t, "a", "b", "c", "d")
+		w.keep(undo)
 		w.crash.set(n, once)
 		_, err := w.releaser().Release(t.Context(), w.task())
 		ended := w.crash.writes <= n
@@ -42,6 +53,7 @@ func crashInReleases(t *testing.T, once bool) {
 			if d := w.at(name, "1"); d != "" {
 				t.Errorf("%s: the tag of %s is still at %s", when, name, d)
 			}
+			w.quarantined(when, name, undo == v1alpha1.UndoQuarantineTag)
 		}
 		if ended {
 			if err != nil || n < 5 {
@@ -55,15 +67,14 @@ func crashInReleases(t *testing.T, once bool) {
 // A restore that ends between any two of its writes, or of which any write fails, is ended by the next one.
 func TestI5ACrashBetweenAnyTwoWritesOfARestore(t *testing.T) {
 	t.Parallel()
-	for _, once := range []bool{false, true} {
-		t.Run(fmt.Sprint("Once=", once), func(t *testing.T) { t.Parallel(); crashInRestores(t, once) })
-	}
+	eachCrash(t, crashInRestores)
 }
 
-func crashInRestores(t *testing.T, once bool) {
+func crashInRestores(t *testing.T, once bool, undo v1alpha1.UndoMode) {
 	t.Helper()
 	for n := 0; ; n++ {
 		w := newWorld(t, "a", "b")
+		w.keep(undo)
 		if _, err := w.releaser().Release(t.Context(), w.task()); err != nil {
 			t.Fatal(err)
 		}
@@ -82,6 +93,9 @@ func crashInRestores(t *testing.T, once bool) {
 			if at := w.at(name, "1"); at != d {
 				t.Errorf("%s: the tag of %s is at %q, want %s", when, name, at, d)
 			}
+			if !once { // a registry that refuses to remove an undo tag keeps it until the purge
+				w.quarantined(when, name, false)
+			}
 		}
 		if left := w.tombstones(); len(left) > 0 {
 			t.Errorf("%s: tombstone %s is left", when, left[0].Name)
@@ -92,6 +106,27 @@ func crashInRestores(t *testing.T, once bool) {
 			}
 			return
 		}
+	}
+}
+
+// keep has the store keep what is released in a way.
+func (w *world) keep(undo v1alpha1.UndoMode) {
+	w.t.Helper()
+	var s v1alpha1.ArtifactStore
+	err := w.api.Get(w.t.Context(), client.ObjectKey{Namespace: "ns", Name: "acme"}, &s)
+	if s.Spec.Purge.Undo = undo; err == nil {
+		err = w.api.Update(w.t.Context(), &s)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// quarantined fails the test unless the digest of an artifact has its undo tag, or has none.
+func (w *world) quarantined(when, name string, want bool) {
+	w.t.Helper()
+	if at := w.at(name, graph.UndoTag(digest.Digest(w.digests[name]))); (at != "") != want {
+		w.t.Errorf("%s: the undo tag of %s is at %q, want it to be there: %t", when, name, at, want)
 	}
 }
 

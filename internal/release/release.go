@@ -16,6 +16,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/batch"
 	"github.com/nfo-operator/nfo/internal/inventory"
+	"github.com/nfo-operator/nfo/internal/journal"
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
@@ -36,6 +37,8 @@ type Releaser struct {
 	Holders *reference.Finder
 	Open    func(context.Context, *v1alpha1.ArtifactStore) (*registry.Client, error)
 	Purges  *Purges
+	// Journal is told what is done; nil only logs it.
+	Journal *journal.Journal
 	// Workloads reads, live, what a store's workloads run; nil for nobody's.
 	Workloads func(context.Context, *v1alpha1.ArtifactStore) (*workload.Reading, error)
 	stores    batch.Reads[string, []v1alpha1.ArtifactStore] // of the cluster
@@ -56,6 +59,14 @@ type scope struct {
 // Release lets entries of a manifest go: all of them when it is being deleted, or those that
 // left its spec. It can be run again after any interruption and ends what was begun.
 func (r *Releaser) Release(ctx context.Context, job Task) (Released, error) {
+	began := r.Clock.Now()
+	out, err := r.attempt(ctx, job)
+	r.Journal.Released(ctx, job.ended(out, err, r.Clock.Since(began)))
+	return out, err
+}
+
+// attempt releases without saying so.
+func (r *Releaser) attempt(ctx context.Context, job Task) (Released, error) {
 	ev, err := r.gather(ctx, job)
 	if err != nil || len(ev.holders) > 0 || ev.untouched != "" {
 		return Released{Holders: ev.holders, Untouched: ev.untouched}, err

@@ -178,9 +178,11 @@ func (r *restoring) settle(ctx context.Context, a v1alpha1.TombstoneArtifact, li
 			e.State, e.UntaggedAt = v1alpha1.TombstoneUntagged, new(metav1.NewTime(r.Now()))
 		}
 		e.Reason = v1alpha1.ReasonTagTaken + ": the tag is at another digest and was left there"
+		r.Journal.NotRestored(ctx, r.tagOf(a), v1alpha1.ReasonTagTaken)
 	case errors.Is(putErr, registry.ErrNotFound): // the undo lives through its grace, whatever the registry says now
 		e.Reason, e.MissingSince = tombstone.DigestLost, new(metav1.NewTime(r.Now()))
 		out.Lost = append(out.Lost, ref)
+		r.Journal.NotRestored(ctx, r.tagOf(a), v1alpha1.ReasonUndoLost)
 	case putErr != nil:
 		return putErr
 	default:
@@ -189,6 +191,7 @@ func (r *restoring) settle(ctx context.Context, a v1alpha1.TombstoneArtifact, li
 		}
 		e.State = v1alpha1.TombstoneRestored
 		out.Back = append(out.Back, ref)
+		r.Journal.Restored(ctx, r.tagOf(a))
 	}
 	r.tombstone.SetEntry(e)
 	return nil

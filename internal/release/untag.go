@@ -156,15 +156,16 @@ func (u *untagging) untag(ctx context.Context, ev *evidence, f Finding) (reason 
 	write, cancel := context.WithTimeout(ctx, MaxEvidence-u.Clock.Since(ev.at))
 	defer cancel()
 	if trial == nil {
-		if err := u.reg.Untag(write, f.Repository, f.ArtifactVersion); err != nil {
-			return "", err
+		if err = u.reg.Untag(write, f.Repository, f.ArtifactVersion); err == nil {
+			err = isGone(write, u.reg, f)
 		}
-		return "", isGone(write, u.reg, f)
+		return u.removed(ctx, f, "", err)
 	}
 	if quarantines(ev.store) && f.kept().Digest == f.Digest { // it came after the tags were read: what the registry takes is put back whole
 		trial.Tags = append(trial.Tags, graph.UndoTag(trial.Manifest.Descriptor.Digest))
 	}
-	return u.learn(ctx, write, trial, ev.store)
+	reason, err = u.learn(ctx, write, trial, ev.store)
+	return u.removed(ctx, f, reason, err)
 }
 
 // isGone is nil if the registry says that a tag does not exist whose deletion it has just accepted.

@@ -99,6 +99,9 @@ var registryRows = map[string]row{
 		{"PrometheusRule/nfo-manager", `{.spec.groups[0].rules[?(@.alert=="NfoRegistryCorrupt")].expr}`, "sum(increase(nfo_registry_scrub_corrupt_total[6h])) > 0"},
 		{"PrometheusRule/nfo-manager", `{.spec.groups[0].rules[?(@.alert=="NfoRegistryUnreadable")].labels.severity}`, "warning"},
 	}},
+	"MirrorAlerts": {"images cannot be copied", "{" + mirrorOn + "}, metrics: {prometheusRule: {enabled: true}}}", []expect{
+		{"PrometheusRule/nfo-manager", `{.spec.groups[0].rules[?(@.alert=="NfoMirrorFails")].expr}`, `nfo_store_artifacts{state="Failed"} > 0`},
+	}},
 	"RegistryNoBudget": {"somebody else has one", many + "\npodDisruptionBudget: {enabled: false}", []expect{{"PodDisruptionBudget/nfo-registry", "", ""}}},
 	"RegistryVolume": {"Helm deletes it", "registry: {enabled: true, persistence: {size: 1.5Ti, retain: false, accessMode: ReadWriteOncePod}}", []expect{
 		{volume, "{.spec.resources.requests.storage} {.spec.accessModes}{.metadata.annotations}", `1.5Ti ["ReadWriteOncePod"]`},

@@ -208,14 +208,18 @@ func TestValues(t *testing.T) {
 		}},
 		"Alerts": {"each has a number of its own", "metrics: {prometheusRule: {enabled: true, purgeOverdueHours: 200, storeFullPercent: 70, labels: {release: prometheus}}}", []expect{
 			{"PrometheusRule/nfo-manager", "{.metadata.labels.release}", "prometheus"},
-			{"PrometheusRule/nfo-manager", "{.spec.groups[0].rules[*].alert}", "NfoNotWorking NfoWebhooksFail NfoReconcileErrors NfoPurgeFailed NfoPurgeUnhealthy NfoPurgeOverdue NfoStoreFull"},
+			{"PrometheusRule/nfo-manager", "{.spec.groups[0].rules[*].alert}", "NfoNotWorking NfoWebhooksFail NfoReconcileErrors NfoStoreNotReady NfoReleasesFail NfoUndoLost NfoPurgeFailed NfoPurgeUnhealthy NfoPurgeOverdue NfoStoreFull"},
 			{"PrometheusRule/nfo-manager", `{.spec.groups[0].rules[?(@.alert=="NfoPurgeOverdue")].expr}`, "time() - nfo_purge_last_success_timestamp_seconds > 200 * 3600"},
 			{"PrometheusRule/nfo-manager", `{.spec.groups[0].rules[?(@.alert=="NfoStoreFull")].expr}`, "100 * nfo_store_used_bytes / nfo_store_capacity_bytes > 70"},
 			{"PrometheusRule/nfo-manager", `{.spec.groups[0].rules[?(@.alert=="NfoPurgeFailed")].annotations.summary}`, "The last purge of the store {{ $labels.namespace }}/{{ $labels.store }} ended as {{ $labels.outcome }}. " +
 				"The condition PurgeHealthy in `kubectl describe artifactstore -n {{ $labels.namespace }} {{ $labels.store }}` says why and what to do."},
 		}},
 		"FewerAlerts": {"some stores are purged by hand, and others are always full", "metrics: {prometheusRule: {enabled: true, purgeOverdueHours: 0, storeFullPercent: 0}}", []expect{
-			{"PrometheusRule/nfo-manager", "{.spec.groups[0].rules[*].alert}", "NfoNotWorking NfoWebhooksFail NfoReconcileErrors NfoPurgeFailed NfoPurgeUnhealthy"},
+			{"PrometheusRule/nfo-manager", "{.spec.groups[0].rules[*].alert}", "NfoNotWorking NfoWebhooksFail NfoReconcileErrors NfoStoreNotReady NfoReleasesFail NfoUndoLost NfoPurgeFailed NfoPurgeUnhealthy"},
+		}},
+		"NoDashboard": {"Grafana may not be there", "", []expect{{"ConfigMap/nfo-dashboard", "", ""}}},
+		"Dashboard": {"Grafana's sidecar finds it", "metrics: {dashboard: {enabled: true, labels: {team: core}}}", []expect{
+			{"ConfigMap/nfo-dashboard", "{.metadata.namespace} {.metadata.labels.grafana_dashboard} {.metadata.labels.team}", "operators 1 core"},
 		}},
 		"NetworkPolicy": {"DNS is needed to reach anything", "networkPolicy: {enabled: true, egressPorts: [443, 30500], metricsFrom: [{namespaceSelector: {matchLabels: {name: monitoring}}}]}", []expect{
 			{"NetworkPolicy/nfo-manager", "{.spec.podSelector.matchLabels}", `{"app.kubernetes.io/component":"manager","app.kubernetes.io/name":"nfo"}`},

@@ -20,6 +20,7 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -354,6 +355,13 @@ func (s *scene) settles() {
 			}
 			for _, item := range items {
 				o := item.(client.Object)
+				fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+				if err != nil {
+					s.t.Fatal(err)
+				}
+				if seen, _, _ := unstructured.NestedInt64(fields, "status", "observedGeneration"); seen != o.GetGeneration() {
+					wrong = append(wrong, fmt.Sprintf("%s %s of generation %d was observed in %d", resource, o.GetName(), o.GetGeneration(), seen))
+				}
 				var have []string
 				for _, c := range v1alpha1.ConditionsOf(o) {
 					have = append(have, c.Type)

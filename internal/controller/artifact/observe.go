@@ -27,6 +27,9 @@ type seen struct {
 	store   *v1alpha1.ArtifactStore
 	unready string
 	now     time.Time
+	// reconcileNow is what asks for a look at the registries now; see v1alpha1.ReconcileNow. asked: this pass looks.
+	reconcileNow string
+	asked        bool
 
 	// here is what the mirror has at the image's tag or digest, and hereErr why that is unknown. held is true if it has
 	// what the source has, at another tag or none.
@@ -53,6 +56,9 @@ func (r *Reconciler) situation(ctx context.Context, a *v1alpha1.Artifact) (seen,
 		return s, fmt.Errorf("reading the mirror's store: %w", err)
 	}
 	s.unready = unready(s.store)
+	if s.reconcileNow = v1alpha1.ReconcileNow(a); s.store != nil {
+		s.reconcileNow = v1alpha1.ReconcileNow(a, s.store)
+	}
 	return s, nil
 }
 
@@ -87,6 +93,7 @@ func unready(s *v1alpha1.ArtifactStore) string {
 func (r *Reconciler) observe(ctx context.Context, s *seen) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
+	s.asked = true
 	if s.here, s.hereErr = r.Mirror.Has(ctx, s.store, s.image, mirror.Reference(s.image)); s.hereErr != nil {
 		return
 	}

@@ -88,7 +88,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, a *v1alpha1.Artifact) (ctrl.
 		return r.rest(ctx, a, s, v)
 	}
 	d, known := r.dues.Get(a.UID)
-	if known && !d.copying && d.generation == s.store.Generation && r.Clock.Now().Before(d.at) {
+	now := v1alpha1.ReconcilesNow(s.reconcileNow, a.Status.LastReconcileNow)
+	if known && !d.copying && !now && d.generation == s.store.Generation && r.Clock.Now().Before(d.at) {
 		return ctrl.Result{RequeueAfter: d.at.Sub(r.Clock.Now())}, nil
 	}
 	return r.look(ctx, a, s, d)

@@ -95,7 +95,10 @@ func (r *Reconciler) report(ctx context.Context, a *v1alpha1.Artifact, s seen, v
 
 // write makes a status say what a verdict does. Who uses the image is not its business.
 func (v verdict) write(to *v1alpha1.MirrorStatus, s seen, generation int64) {
-	to.State = v.state
+	to.State, to.ObservedGeneration = v.state, generation
+	if s.asked || s.reconcileNow == "" {
+		to.LastReconcileNow = s.reconcileNow
+	}
 	if s.invalid == nil {
 		to.Repository = s.image.MirrorRepository()
 	}

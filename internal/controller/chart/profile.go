@@ -52,7 +52,7 @@ func (r *Reconciler) definition(ctx context.Context, key client.ObjectKey) (*v1a
 		return d, err
 	}
 	d = &v1alpha1.NetworkFunctionDefinitionVersion{}
-	return d, r.live.Get(ctx, key, d)
+	return d, r.Live.Get(ctx, key, d)
 }
 
 // profile is a chart and the paths that it is to be rendered with: all that any application gives

@@ -27,7 +27,8 @@ import (
 // slow to read, keeps a deletion waiting.
 type Reconciler struct {
 	client.Client
-	live       client.Reader
+	// Live reads the definitions of which the cache does not have all.
+	Live       client.Reader
 	Holders    *reference.Finder
 	Registries *backend.Registries
 	Reader     *chart.Reader

@@ -37,6 +37,8 @@ type manifestVerdict struct {
 	letGo bool
 	// uploadedAsOf is the generation that Uploaded speaks of, where that is an earlier one.
 	uploadedAsOf *int64
+	// now is what the status is to remember of v1alpha1.ReconcileNow: what was asked for, once the registry was asked.
+	now string
 	// unsteady: the look after the sealing differs from what was recorded, so that another one decides.
 	unsteady bool
 	// poll is when the registry is to be asked next; 0 for never. again is set from it.
@@ -61,7 +63,7 @@ func decideManifest(seen manifestSeen) manifestVerdict {
 // had begun to take. Otherwise everything is released.
 func decideDeleting(seen manifestSeen) manifestVerdict {
 	m := seen.manifest
-	v := manifestVerdict{artifacts: m.Status.Artifacts, charts: m.Status.Charts, holders: seen.all(), upgradingFrom: m.Status.UpgradingFrom}
+	v := manifestVerdict{artifacts: m.Status.Artifacts, charts: m.Status.Charts, holders: seen.all(), upgradingFrom: m.Status.UpgradingFrom, now: m.Status.LastReconcileNow}
 	if m.Spec.UploadPath == v1alpha1.StoreScoped {
 		v.letGo = true
 		v.conditions.Untouched("The manifest is StoreScoped: its deletion never touches the registry.")
@@ -97,7 +99,7 @@ func (seen manifestSeen) interrupted() []restoration {
 
 // decideLive: compare what is listed, what was recorded, and what the registry shows.
 func decideLive(seen manifestSeen) manifestVerdict {
-	v := manifestVerdict{holders: seen.all(), artifacts: seen.manifest.Status.Artifacts, charts: seen.manifest.Status.Charts}
+	v := manifestVerdict{holders: seen.all(), artifacts: seen.manifest.Status.Artifacts, charts: seen.manifest.Status.Charts, now: seen.remembered()}
 	v.conditions.Referenced(reference.Self(seen.manifest), v.holders)
 	if reason, message := seen.unusable(); reason != "" {
 		v.conditions.Set(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, reason, message)
@@ -128,6 +130,14 @@ func decideLive(seen manifestSeen) manifestVerdict {
 	seen.order(&v)
 	v.upgradingFrom = seen.migrated(&v)
 	return v
+}
+
+// remembered is what the status is to say that somebody wanted the registry to be asked now: nothing new before it was.
+func (seen manifestSeen) remembered() string {
+	if seen.polled || seen.now == "" {
+		return seen.now
+	}
+	return seen.manifest.Status.LastReconcileNow
 }
 
 // unusable says why the manifest's store cannot be worked with, if so.

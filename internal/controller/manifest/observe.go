@@ -48,6 +48,8 @@ type manifestSeen struct {
 	read      chartcontroller.Reading
 	lacking   []string
 	elsewhere dated
+	// now is what asks for a look at the registry now; see v1alpha1.ReconcileNow.
+	now string
 	// wait is how long until the next turn of a poll.
 	wait time.Duration
 	// unasked is how many of the listed entries nobody has asked the registry for; partial, that not all
@@ -68,12 +70,12 @@ type tagSeen struct {
 // observe reads. It asks the registry only for a manifest that is not being deleted, and only
 // when a poll is due and the store's budget allows it.
 func (r *Reconciler) observe(ctx context.Context, m *v1alpha1.ArtifactManifest) (manifestSeen, error) {
-	seen := manifestSeen{manifest: m, leave: func() {}}
+	seen := manifestSeen{manifest: m, leave: func() {}, now: v1alpha1.ReconcileNow(m)}
 	var store v1alpha1.ArtifactStore
 	err := r.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}, &store)
 	switch {
 	case err == nil:
-		seen.store = &store
+		seen.store, seen.now = &store, v1alpha1.ReconcileNow(m, &store)
 	case !apierrors.IsNotFound(err):
 		return seen, fmt.Errorf("reading store %s: %w", m.Spec.ArtifactStoreRef.Name, err)
 	}
@@ -97,9 +99,9 @@ func (r *Reconciler) observe(ctx context.Context, m *v1alpha1.ArtifactManifest) 
 			seen.overwritten++
 		}
 	}
-	if seen.inert != nil || asksBack(m) || len(m.Status.Artifacts) == 0 {
+	if seen.inert != nil || asksBack(m) || len(m.Status.Artifacts) == 0 || v1alpha1.ReconcilesNow(seen.now, m.Status.LastReconcileNow) {
 		// What is said beside an inert store is not what a poll found, what overwrites a tag acts on a fresh
-		// look, and a status that was lost is seen anew.
+		// look, a status that was lost is seen anew, and somebody may want to know what is there now.
 		r.Polls.again(m)
 	}
 	if !m.DeletionTimestamp.IsZero() || seen.inert != nil {
@@ -153,6 +155,7 @@ func (r *Reconciler) poll(ctx context.Context, seen *manifestSeen) {
 			seen.leave = leave
 			seen.polled, seen.tags = true, map[inventory.Entry]tagSeen{}
 			asked, err := r.ask(ctx, seen, mine.of(entries))
+			r.Releaser.Journal.Polled(client.ObjectKeyFromObject(seen.store), err)
 			seen.trouble = r.Polls.took(m, asked, err)
 			return
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller/pass"
 	"github.com/nfo-operator/nfo/internal/inventory"
+	"github.com/nfo-operator/nfo/internal/journal"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/release"
@@ -118,15 +119,22 @@ func (r *Reconciler) putBack(ctx context.Context, seen manifestSeen, entries []v
 		note, err := r.putBackOne(ctx, seen, e)
 		switch {
 		case errors.Is(err, registry.ErrNotFound):
+			r.Releaser.Journal.NotRestored(ctx, sealedTag(seen, e), v1alpha1.ReasonUndoLost)
 			end.reason, end.note = v1alpha1.ReasonUndoLost, fmt.Sprintf("The sealed digest %s of %s is no longer in the registry, or not whole; push it again.", e.Digest, ref)
 		case err != nil:
 			return fmt.Errorf("putting back %s: %w", ref, err)
 		default:
+			r.Releaser.Journal.Restored(ctx, sealedTag(seen, e))
 			end.reason, end.note = v1alpha1.ReasonRestored, fmt.Sprintf("Put %s back at %s, as %s asked.%s", ref, e.Digest, v1alpha1.AnnotationRestoreDigest, note)
 		}
 		done.putBack[inventory.KeyOf(e)] = end
 	}
 	return nil
+}
+
+// sealedTag is a tag at the digest it was sealed at, for the journal.
+func sealedTag(seen manifestSeen, e v1alpha1.ArtifactStatus) journal.Tag {
+	return journal.Tag{Store: client.ObjectKeyFromObject(seen.store), Manifest: seen.manifest.Name, Repository: e.Repository, Tag: e.ArtifactVersion, Digest: e.Digest}
 }
 
 // putBackOne records what is to lose the tag (I4) and then moves it, all on evidence that is fresh (I3).

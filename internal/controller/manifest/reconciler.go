@@ -87,6 +87,7 @@ func (r *Reconciler) soonest(seen manifestSeen, v manifestVerdict) time.Duration
 func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactManifest, v manifestVerdict, done manifestDone) error {
 	m.Status.Artifacts, m.Status.Charts, m.Status.UpgradingFrom = v.artifacts, v.charts, v.upgradingFrom
 	m.Status.Dependents = reference.Dependents(v.holders)
+	m.Status.ObservedGeneration, m.Status.LastReconcileNow = m.Generation, v.now
 	v.conditions.Apply(&m.Status.Conditions, m.Generation)
 	if c := inventory.Uploaded(m); c != nil && v.uploadedAsOf != nil {
 		c.ObservedGeneration = *v.uploadedAsOf

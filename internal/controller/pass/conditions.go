@@ -23,5 +23,5 @@ func (cs *Conditions) EntryInUse(m *v1alpha1.ArtifactManifest, left []v1alpha1.A
 // Untouched says that the manifest goes and its artifacts stay.
 func (cs *Conditions) Untouched(why string) {
 	cs.Set(v1alpha1.ConditionUntagged, metav1.ConditionFalse, v1alpha1.ReasonNotOurs, why)
-	cs.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, v1alpha1.ReasonReleased, "Nothing holds it. "+why)
+	cs.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, v1alpha1.ReasonReleased, "Nothing holds it; the condition Untagged says why its artifacts stay.")
 }

@@ -24,14 +24,21 @@ var Actions = map[string]string{
 	v1alpha1.ConditionPurgeHealthy:    "Purging",
 }
 
-// Announce reports every condition whose status or reason the last status write changed.
+// Announce reports every condition whose status or reason the last status write changed. What several of them say in the
+// same words is said once.
 func Announce(to events.EventRecorder, about runtime.Object, before, after []metav1.Condition) {
+	said := map[string]bool{}
 	for _, c := range after {
 		action, reported := Actions[c.Type]
 		was := apimeta.FindStatusCondition(before, c.Type)
 		if !reported || (was != nil && was.Status == c.Status && was.Reason == c.Reason) {
 			continue
 		}
+		note := c.Reason + " " + c.Message
+		if said[note] {
+			continue
+		}
+		said[note] = true
 		Tell(to, about, severity(c), c.Reason, action, c.Message)
 	}
 }

@@ -26,12 +26,14 @@ type storeVerdict struct {
 	refused bool
 	// shared says with which store the registry may be shared, "" for none; while it says so PurgeHealthy does.
 	shared string
-	again  time.Duration
+	// now is what the status is to remember of v1alpha1.ReconcileNow.
+	now   string
+	again time.Duration
 }
 
 // decideStore is pure.
 func decideStore(seen storeSeen) storeVerdict {
-	v := storeVerdict{holders: seen.holders, tombstones: seen.tombstones}
+	v := storeVerdict{holders: seen.holders, tombstones: seen.tombstones, now: seen.store.Status.LastReconcileNow}
 	if len(v.holders) == 0 {
 		v.holders = seen.late
 	}
@@ -117,7 +119,7 @@ func (seen storeSeen) health(v *storeVerdict) {
 	v.shared = seen.shared.says()
 	v.firstReady = seen.ping.err == nil
 	v.scheduled = seen.purgerImage != ""
-	v.again = seen.ping.lasts()
+	v.again, v.now = seen.ping.lasts(), seen.ping.now
 	if err := seen.ping.err; err != nil {
 		_, reason := pass.Classify(err)
 		message := pass.Explain(err)

@@ -20,6 +20,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/backend"
 	"github.com/nfo-operator/nfo/internal/controller/pass"
+	"github.com/nfo-operator/nfo/internal/journal"
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
@@ -41,6 +42,7 @@ type Reconciler struct {
 	Holders    *reference.Finder
 	Registries *backend.Registries
 	Events     events.EventRecorder
+	Journal    *journal.Journal
 	Clock      clock.PassiveClock
 	Now        func() time.Time // the API server's
 	Purger     cronjob.Settings
@@ -58,6 +60,7 @@ type Reconciler struct {
 type Ping struct {
 	at         time.Time
 	generation int64
+	now        string // see v1alpha1.ReconcileNow
 	err        error
 	// addresses are those that the registry's host resolved to; nil if the registry did not answer or they are
 	// unknown.
@@ -92,7 +95,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (
 // report writes the status if the pass changed it, and then reports a purge that has ended and
 // transitions. What others write to it, the capabilities and the purges' results, is left as read.
 func (r *Reconciler) report(ctx context.Context, s, before *v1alpha1.ArtifactStore, v storeVerdict) error {
-	s.Status.Manifests, s.Status.Tombstones = &v.manifests, &v.tombstones
+	s.Status.Manifests, s.Status.Tombstones, s.Status.ObservedGeneration = &v.manifests, &v.tombstones, s.Generation
+	if v1alpha1.ReconcilesNow(v.now, s.Status.LastReconcileNow) {
+		s.Status.Capabilities.TagDelete = "" // the next release learns it anew
+	}
+	s.Status.LastReconcileNow = v.now
 	switch {
 	case v.refused:
 		s.Status.FirstReadyTime, s.Status.Addresses = nil, nil
@@ -109,6 +116,7 @@ func (r *Reconciler) report(ctx context.Context, s, before *v1alpha1.ArtifactSto
 	reported := s.Status.Conditions
 	if e := purgeToTell(before.Status.Conditions, s); e != nil {
 		pass.Tell(r.Events, s, e.severity, e.reason, pass.Actions[v1alpha1.ConditionPurgeHealthy], e.note)
+		r.Journal.Purged(ctx, client.ObjectKeyFromObject(s), s.Status.LastPurge)
 		reported = slices.DeleteFunc(slices.Clone(reported), func(c metav1.Condition) bool {
 			return c.Type == v1alpha1.ConditionPurgeHealthy && c.Reason == e.reason
 		})
@@ -123,7 +131,7 @@ func (r *Reconciler) ping(ctx context.Context, s *v1alpha1.ArtifactStore) (Ping,
 	r.mu.Lock()
 	last, asked := r.Pings[s.UID]
 	r.mu.Unlock()
-	asked = asked && last.generation == s.Generation
+	asked = asked && last.generation == s.Generation && !v1alpha1.ReconcilesNow(v1alpha1.ReconcileNow(s), last.now)
 	if asked && r.Clock.Since(last.at) < last.lasts() {
 		return last, nil
 	}
@@ -135,7 +143,7 @@ func (r *Reconciler) ping(ctx context.Context, s *v1alpha1.ArtifactStore) (Ping,
 		return last, lane.ErrBusy
 	}
 	defer leave()
-	now := Ping{at: r.Clock.Now(), generation: s.Generation}
+	now := Ping{at: r.Clock.Now(), generation: s.Generation, now: v1alpha1.ReconcileNow(s)}
 	reg, err := r.Registries.Open(ctx, s)
 	if errors.Is(err, reference.ErrSuperseded) {
 		return Ping{}, err

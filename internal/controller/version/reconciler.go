@@ -220,7 +220,7 @@ func (seen versionSeen) resolved() (metav1.ConditionStatus, string, string) {
 func (r *Reconciler[T]) report(ctx context.Context, v T, verdict versionVerdict) error {
 	status, was := v.VersionStatus(), pass.Clone(v)
 	before := was.VersionStatus()
-	status.Dependents = reference.Dependents(verdict.holders)
+	status.Dependents, status.ObservedGeneration = reference.Dependents(verdict.holders), v.GetGeneration()
 	verdict.conditions.Apply(&status.Conditions, v.GetGeneration())
 	if d, ok := any(v).(*v1alpha1.NetworkFunctionDefinitionVersion); ok {
 		d.Status.Applications = verdict.applications

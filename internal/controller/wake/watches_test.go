@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -119,6 +121,94 @@ func TestEventsWakeWhomTheyConcern(t *testing.T) {
 			got, lists := wakes(t, tc.handler, tc.of, tc.there...)
 			if diff := cmp.Diff(tc.want, got); diff != "" || lists != tc.lists {
 				t.Errorf("%s: %d lists, want %d; -want +got\n%s", tc.reason, lists, tc.lists, diff)
+			}
+		})
+	}
+}
+
+// Whom an event concerns is woken, and nobody else: a tenant with many objects must not keep others from their turn.
+func TestEventsWakeHoldersAndWhatTheyHold(t *testing.T) {
+	t.Parallel()
+	meta := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: "ns", Name: name} }
+	definition := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: meta("d")}
+	definition.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = make([]v1alpha1.NetworkFunctionApplication, 1)
+	definition.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].ArtifactProfile.ArtifactManifestRef = &v1alpha1.LocalReference{Name: "m"}
+	manifest := &v1alpha1.ArtifactManifest{ObjectMeta: meta("m")}
+	manifest.Spec.ArtifactStoreRef.Name = "acme"
+	manifest.Spec.Artifacts = []v1alpha1.ManifestArtifact{{ArtifactName: "lib/upf", ArtifactVersion: "1"}}
+	needs := func(name, image string, state v1alpha1.ImageState) *v1alpha1.ArtifactManifest {
+		m := &v1alpha1.ArtifactManifest{ObjectMeta: meta(name)}
+		m.Spec.ArtifactStoreRef.Name = "acme"
+		m.Status.Charts = []v1alpha1.ChartStatus{{Images: []v1alpha1.ChartImage{{Image: image, State: state}}}}
+		return m
+	}
+	going := at("ns", "going", "https://r.example.com/going")
+	going.Finalizers, going.DeletionTimestamp = []string{v1alpha1.Finalizer}, &metav1.Time{Time: metav1.Unix(1, 0).Time}
+	resolved := func(namespace, name, url, address string) *v1alpha1.ArtifactStore {
+		s := at(namespace, name, url)
+		s.Status.Addresses = []string{address}
+		return s
+	}
+	mine := resolved("ns", "acme", "https://r.example.com/acme", "192.0.2.1:443")
+	theirs := []client.Object{
+		mine, resolved("b", "alias", "https://s.example.com/acme", "192.0.2.1:443"), resolved("b", "same", "https://r.example.com/x", "192.0.2.1:443"), resolved("b", "else", "https://t.example.com", "192.0.2.2:443"),
+	}
+	job := &batchv1.Job{ObjectMeta: meta("acme-purge-1")}
+	job.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "CronJob", Name: cronjob.ObjectName("acme"), Controller: new(true)}}
+	crd := func(name string) client.Object {
+		o := reference.BlankDefinition()
+		o.SetName(name)
+		return o
+	}
+	stores := func(r client.Reader) handler.EventHandler {
+		return Definitions(r, func() client.ObjectList { return &v1alpha1.ArtifactStoreList{} })
+	}
+	definitions := func(r client.Reader) handler.EventHandler {
+		return HoldersOf(r, func() client.ObjectList { return &v1alpha1.NetworkFunctionDefinitionVersionList{} })
+	}
+	subjects := func(kind string) func(client.Reader) handler.EventHandler {
+		return func(client.Reader) handler.EventHandler { return Subjects(kind) }
+	}
+	needing := func(r client.Reader) handler.EventHandler {
+		return Needing(r, func(store reference.Object, names map[string]bool) {
+			if store.Name != "acme" || !names["upf"] {
+				t.Errorf("changed in %s were %v", store, names)
+			}
+		})
+	}
+	mirror := func(r client.Reader) handler.EventHandler { return Artifacts(r, client.ObjectKeyFromObject(mine)) }
+	copies := []client.Object{&v1alpha1.Artifact{ObjectMeta: metav1.ObjectMeta{Namespace: "ran", Name: "upf"}}, &v1alpha1.Artifact{ObjectMeta: metav1.ObjectMeta{Namespace: "core", Name: "amf"}}}
+	for name, tc := range map[string]struct {
+		reason  string
+		handler func(client.Reader) handler.EventHandler
+		of      client.Object
+		there   []client.Object
+		want    []string
+	}{
+		"Subjects":     {"what a definition holds", subjects(v1alpha1.KindArtifactManifest), definition, nil, []string{"ns/m"}},
+		"SubjectsKind": {"of this kind", subjects(v1alpha1.KindArtifactStore), definition, nil, nil},
+		"Holders":      {"the definitions that name a manifest", definitions, manifest, []client.Object{definition, &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: meta("other")}}, []string{"ns/d"}},
+		"Definitions":  {"the stores that wait for a kind", stores, crd("artifactmanifests.nfo.dev"), []client.Object{going, mine}, []string{"ns/going"}},
+		"OtherKind":    {"a kind of somebody else's", stores, crd("others.example.com"), []client.Object{going}, nil},
+		"Job":          {"the store of a purge's Job", func(client.Reader) handler.EventHandler { return StoreOfJob() }, job, nil, []string{"ns/acme"}},
+		"OtherJob":     {"a Job of somebody else's", func(client.Reader) handler.EventHandler { return StoreOfJob() }, &batchv1.Job{ObjectMeta: meta("x")}, nil, nil},
+		"Sharing":      {"who may be in the same registry under another name", StoresSharing, mine, theirs, []string{"b/alias"}},
+		"SharingByM":   {"because of a manifest", StoresSharing, manifest, theirs, []string{"b/alias"}},
+		"SharingNot":   {"where the registry's addresses are not known", StoresSharing, at("ns", "new", "https://r.example.com/new"), theirs, nil},
+		"Needing": {"whose charts need an image of that name elsewhere", needing, manifest, []client.Object{
+			needs("lacks", "acme/x/upf:1", v1alpha1.ImageMissing), needs("has", "acme/has/upf:1", v1alpha1.ImageInManifest), needs("other", "acme/x/amf:1", v1alpha1.ImageMissing), needs("m", "acme/m/upf:1", v1alpha1.ImageMissing),
+		}, []string{"ns/lacks"}},
+		"NotAManifest":  {"nothing else lists images", needing, mine, nil, nil},
+		"Mirror":        {"all copies, when the mirror's store changes", mirror, mine, copies, []string{"core/amf", "ran/upf"}},
+		"NotTheMirror":  {"another store does not concern them", mirror, going, copies, nil},
+		"NotAStore":     {"only stores overlap", Overlapping, manifest, nil, nil},
+		"NotATombstone": {"only tombstones are counted", StoresAt, manifest, nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, _ := wakes(t, tc.handler, tc.of, tc.there...)
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
 			}
 		})
 	}

@@ -74,7 +74,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (
 // runs, it serves no more.
 func (r *Reconciler) wait(s *v1alpha1.ArtifactStore) time.Duration {
 	told := r.Told.of(s.UID)
-	if told.reading == nil || told.generation != s.Generation || s.Status.Workloads == nil {
+	if told.reading == nil || told.generation != s.Generation || s.Status.Workloads == nil || v1alpha1.ReconcilesNow(v1alpha1.ReconcileNow(s), told.now) {
 		return 0
 	}
 	if last, known := r.Known.Last(s); known && (last.Unreadable() != nil) != (told.reading.Unreadable() != nil) {
@@ -119,7 +119,7 @@ func (r *Reconciler) conclude(ctx context.Context, s *v1alpha1.ArtifactStore, re
 	if err := r.wake(ctx, s, told.reading, reading); err != nil {
 		return err
 	}
-	r.Told.set(s.UID, toldReading{s.Generation, reading})
+	r.Told.set(s.UID, toldReading{s.Generation, reading, v1alpha1.ReconcileNow(s)})
 	return nil
 }
 

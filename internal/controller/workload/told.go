@@ -14,10 +14,12 @@ type Told struct {
 	all map[types.UID]toldReading
 }
 
-// toldReading is one, and the generation of the store that it is of.
+// toldReading is one, the generation of the store that it is of, and what somebody wanted of it then; see
+// v1alpha1.ReconcileNow.
 type toldReading struct {
 	generation int64
 	reading    *workload.Reading
+	now        string
 }
 
 // NewTold makes a Told of nothing.

@@ -1,2 +1,3 @@
-// Package passtest compares what passes say, for the tests of reconcilers.
+// Package passtest has what the tests of reconcilers share: what passes say, compared, and a world whose writes can end
+// at any point.
 package passtest

@@ -1,0 +1,262 @@
+package chart
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/chart"
+	"github.com/nfo-operator/nfo/internal/controller/pass/passtest"
+	"github.com/nfo-operator/nfo/internal/inventory"
+	"github.com/nfo-operator/nfo/internal/lane"
+	"github.com/nfo-operator/nfo/internal/livelist"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+)
+
+var app = inventory.Entry{Name: "app", Version: "1.0.0"}
+
+// world is one with a manifest m that lists the chart app, and passes over it.
+type world struct {
+	*passtest.World
+	t     *testing.T
+	r     *Reconciler
+	woken chan event.GenericEvent
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{World: passtest.NewWorld(t), t: t, woken: make(chan event.GenericEvent, 100)}
+	reader, err := chart.NewReader(chart.Limits{}, 1, chartCommand...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.r = &Reconciler{
+		Client: w.API, Live: w.API, Holders: w.Finder(), Registries: w.Registries(), Reader: reader, Readings: NewReadings(), Wake: w.woken,
+		Lane: lane.New(lane.Charts, w.Speeds(), w.Clock),
+	}
+	m := &v1alpha1.ArtifactManifest{ObjectMeta: passtest.Meta("m")}
+	m.Spec.ArtifactStoreRef.Name, m.Spec.UploadPath = "acme", v1alpha1.ManifestScoped
+	m.Spec.Artifacts = []v1alpha1.ManifestArtifact{{ArtifactName: app.Name, ArtifactVersion: app.Version}}
+	if err := w.API.Create(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// archive is a chart whose pod has an image of the values.
+func archive(t *testing.T) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	packed := gzip.NewWriter(&out)
+	files := tar.NewWriter(packed)
+	for _, f := range [][2]string{
+		{"app/Chart.yaml", "apiVersion: v2\nname: app\nversion: 1.0.0\nappVersion: \"7\"\n"},
+		{"app/values.yaml", "registry: quay.io\n"},
+		{"app/templates/pod.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: '{{ .Values.registry }}/acme/upf:1'}]}\n"},
+	} {
+		if err := files.WriteHeader(&tar.Header{Name: f[0], Mode: 0o644, Size: int64(len(f[1])), Typeflag: tar.TypeReg}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := files.Write([]byte(f[1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := files.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := packed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// push pushes what the manifest lists with a layer of a type, and has it seen.
+func (w *world) push(layerType string, layer []byte) {
+	w.t.Helper()
+	d, err := registrytest.PushArtifact(w.t.Context(), w.Host, "acme/m/app", "1.0.0", chart.ConfigMediaType, layerType, []byte("{}"), layer)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	m := w.manifest()
+	m.Status.Artifacts = []v1alpha1.ArtifactStatus{{
+		ArtifactName: app.Name, ArtifactVersion: app.Version, Repository: "acme/m/app", Digest: d.Digest.String(), ConfigMediaType: chart.ConfigMediaType, State: v1alpha1.ArtifactPresent,
+	}}
+	w.write(m)
+}
+
+func (w *world) manifest() *v1alpha1.ArtifactManifest {
+	w.t.Helper()
+	m := &v1alpha1.ArtifactManifest{}
+	if err := w.API.Get(w.t.Context(), client.ObjectKey{Namespace: "ns", Name: "m"}, m); err != nil {
+		w.t.Fatal(err)
+	}
+	return m
+}
+
+func (w *world) write(m *v1alpha1.ArtifactManifest) {
+	w.t.Helper()
+	if err := w.API.Status().Update(w.t.Context(), m); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// pass runs one pass. It returns how many requests it made, what was read of the chart, and whether the manifest was woken.
+func (w *world) pass() (requests int, read v1alpha1.ChartStatus, woken bool) {
+	w.t.Helper()
+	w.Forget()
+	_, _ = w.r.Reconcile(w.t.Context(), w.manifest()) // what it says of an error is in the readings
+	for len(w.woken) > 0 {
+		<-w.woken
+		woken = true
+	}
+	return w.Count(nil), w.r.Readings.Get(w.manifest().UID).Charts[app], woken
+}
+
+func TestAChartIsReadOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if n, _, woken := w.pass(); n > 0 || woken {
+		t.Errorf("before anything is there, %d requests are made", n)
+	}
+	w.push(chart.ContentMediaType, archive(t))
+	_, read, woken := w.pass()
+	if !woken || read.Name != "app" || read.AppVersion != "7" || len(read.Images) != 1 || read.Images[0].Image != "quay.io/acme/upf:1" || read.Problem != "" {
+		t.Errorf("the manifest was woken: %t; read was %+v", woken, read)
+	}
+	if n, _, woken := w.pass(); n > 0 || woken {
+		t.Errorf("it is read again before it is written, with %d requests", n)
+	}
+	m := w.manifest()
+	m.Status.Charts = []v1alpha1.ChartStatus{read}
+	w.write(m)
+	w.r.Readings.Written(m)
+	if n, _, woken := w.pass(); n > 0 || woken {
+		t.Errorf("it is read again after it was written, with %d requests", n)
+	}
+	if err := w.API.Delete(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A definition that deploys the chart in another way has it read anew, with all its values paths, though the cache does
+// not keep so many.
+func TestAChartIsReadAsItIsDeployed(t *testing.T) {
+	t.Parallel()
+	for name, paths := range map[string]int{"few paths": 1, "more than the cache keeps": 5_000} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.push(chart.ContentMediaType, archive(t))
+			d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: passtest.Meta("d")}
+			d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = make([]v1alpha1.NetworkFunctionApplication, 1)
+			profile := &d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].ArtifactProfile
+			profile.ArtifactManifestRef = &v1alpha1.LocalReference{Name: "m"}
+			profile.HelmArtifactProfile = v1alpha1.HelmArtifactProfile{HelmPackageName: "app", HelmPackageVersionRange: "~1.0.0"}
+			for range paths {
+				profile.HelmArtifactProfile.RegistryValuesPaths = append(profile.HelmArtifactProfile.RegistryValuesPaths, "registry")
+			}
+			if err := w.API.Create(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+			w.r.Client = trimming(t, w.API)
+			if _, read, _ := w.pass(); len(read.RegistryValuesPaths) != 1 || read.RegistryValuesPaths[0] != "registry" {
+				t.Errorf("it was read with the paths %v", read.RegistryValuesPaths)
+			}
+		})
+	}
+}
+
+// trimming is a cache that keeps objects as the manager's does.
+func trimming(t *testing.T, api client.Client) client.Client {
+	t.Helper()
+	watching, ok := api.(client.WithWatch)
+	if !ok {
+		t.Fatal("the client cannot be intercepted")
+	}
+	return interceptor.NewClient(watching, interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+		err := c.Get(ctx, key, o, opts...)
+		livelist.Trim(o)
+		return err
+	}})
+}
+
+// What cannot be read is tried again, and is not about the chart; what is no chart is said once.
+func TestAChartThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.push(chart.ContentMediaType, archive(t))
+	w.Intercept(func(rw http.ResponseWriter, req *http.Request) bool {
+		if strings.Contains(req.URL.Path, "/blobs/") {
+			rw.WriteHeader(http.StatusForbidden)
+		}
+		return strings.Contains(req.URL.Path, "/blobs/")
+	})
+	_, read, _ := w.pass()
+	if trouble := w.r.Readings.Get(w.manifest().UID).Trouble; trouble == nil || read.Digest != "" {
+		t.Errorf("the trouble is %v, and read was %+v", trouble, read)
+	}
+	w.Intercept(nil)
+	if _, read, _ := w.pass(); read.Name != "app" || w.r.Readings.Get(w.manifest().UID).Trouble != nil {
+		t.Errorf("when it can be read again: %+v", read)
+	}
+	w.push("application/octet-stream", []byte("no chart"))
+	if _, read, _ := w.pass(); !strings.Contains(read.Problem, "no layer of type") {
+		t.Errorf("of what is no chart it is said %q", read.Problem)
+	}
+	if n, _, _ := w.pass(); n > 0 {
+		t.Errorf("what is no chart is read again, with %d requests", n)
+	}
+	w.push(chart.ContentMediaType, []byte("no archive"))
+	if _, read, _ := w.pass(); read.Problem == "" {
+		t.Errorf("a broken chart has no problem: %+v", read)
+	}
+}
+
+// Where nothing may be done, and where others are at work, nothing is read.
+func TestNoChartIsReadWithoutAStoreOrAPlace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.push(chart.ContentMediaType, archive(t))
+	leave, _ := w.r.Lane.Enter(w.Store, "somebody")
+	result, err := w.r.Reconcile(t.Context(), w.manifest())
+	if err != nil || result.RequeueAfter == 0 || result.RequeueAfter > 5*time.Second {
+		t.Errorf("while there is no place, it comes again after %s, %v", result.RequeueAfter, err)
+	}
+	leave()
+	s := &v1alpha1.ArtifactStore{}
+	if err := w.API.Get(t.Context(), client.ObjectKeyFromObject(w.Store), s); err != nil {
+		t.Fatal(err)
+	}
+	apimeta.SetStatusCondition(&s.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonPathConflict})
+	if err := w.API.Status().Update(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	if n, _, woken := w.pass(); n > 0 || woken {
+		t.Errorf("in a store that does nothing, %d requests are made", n)
+	}
+	if err := w.API.Delete(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	s = &v1alpha1.ArtifactStore{}
+	if err := w.API.Get(t.Context(), client.ObjectKeyFromObject(w.Store), s); err == nil {
+		s.Finalizers = nil
+		if err := w.API.Update(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, _, woken := w.pass(); n > 0 || woken {
+		t.Errorf("without a store, %d requests are made", n)
+	}
+}

@@ -1,0 +1,125 @@
+package passtest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/backend"
+	"github.com/nfo-operator/nfo/internal/controller/wake"
+	"github.com/nfo-operator/nfo/internal/lane"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/reference/referencetest"
+	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+)
+
+// Created is when what a World begins with was made.
+var Created = metav1.Unix(1_000_000, 0)
+
+// World is a real registry and a fake API server, whose writes end with a crash. The namespace ns is in it, with the
+// store acme, which is Ready.
+type World struct {
+	*registrytest.Registry
+	Crash  *Crash
+	API    client.Client
+	Clock  *clocktesting.FakePassiveClock
+	Events *events.FakeRecorder
+	Store  *v1alpha1.ArtifactStore
+}
+
+// NewWorld makes a World, whose store is changed before it is made.
+func NewWorld(t *testing.T, change ...func(*v1alpha1.ArtifactStore)) *World {
+	t.Helper()
+	w := &World{
+		Registry: registrytest.Start(t), Crash: NewCrash(), Clock: clocktesting.NewFakePassiveClock(time.Now()), Events: events.NewFakeRecorder(1000),
+	}
+	w.Store = &v1alpha1.ArtifactStore{ObjectMeta: Meta("acme")}
+	w.Store.UID, w.Store.Finalizers = "uid-of-acme", []string{v1alpha1.Finalizer}
+	w.Store.Spec.Registry.URL = "http://" + w.Host + "/acme"
+	w.Store.Spec.Purge.GracePeriod.Duration = time.Hour
+	w.Store.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady, LastTransitionTime: Created}}
+	w.Store.Status.FirstReadyTime = &Created
+	for _, c := range change {
+		c(w.Store)
+	}
+	w.Intercept(w.Crash.Refuse)
+	all := append(referencetest.Definitions(Created.Time), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns"}}, w.Store)
+	w.API = w.cluster(t, all)
+	return w
+}
+
+// Meta is the metadata of an object of the namespace ns that exists as long as the world.
+func Meta(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: "ns", Name: name, Generation: 1, CreationTimestamp: Created}
+}
+
+// indexer gives the manager's field indexes to a fake client.
+type indexer struct{ to *fake.ClientBuilder }
+
+func (i indexer) IndexField(_ context.Context, o client.Object, field string, by client.IndexerFunc) error {
+	i.to.WithIndex(o, field, by)
+	return nil
+}
+
+// cluster is a fake API server whose writes end with the crash.
+func (w *World) cluster(t *testing.T, objects []client.Object) client.Client {
+	t.Helper()
+	scheme, err := reference.NewScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(
+		&v1alpha1.ArtifactStore{}, &v1alpha1.ArtifactManifest{}, &v1alpha1.NetworkFunctionDefinitionVersion{}, &v1alpha1.NetworkServiceDesignVersion{},
+		&v1alpha1.SiteNetworkService{}, &v1alpha1.Tombstone{}, &v1alpha1.Artifact{})
+	if err := wake.Index(t.Context(), indexer{b}); err != nil {
+		t.Fatal(err)
+	}
+	b.WithIndex(&v1alpha1.ArtifactManifest{}, "spec.uploadPath", func(o client.Object) []string { // a selectable field
+		m, _ := o.(*v1alpha1.ArtifactManifest)
+		return []string{string(m.Spec.UploadPath)}
+	})
+	return b.WithInterceptorFuncs(w.Crash.Funcs()).Build()
+}
+
+// Finder finds holders, in a process that has just started.
+func (w *World) Finder() *reference.Finder { return reference.NewFinder(w.API, w.API, time.Now) }
+
+// Registries opens stores, in a process that has just started.
+func (w *World) Registries() *backend.Registries {
+	return backend.NewRegistries(w.API, nil, w.Speeds(), time.Nanosecond, registry.AddressesOf(true), registry.ClusterRegistry{})
+}
+
+// Speeds knows of no registry that is slow.
+func (w *World) Speeds() *lane.Speeds { return lane.NewSpeeds(w.Clock) }
+
+// Later moves the clock so far that everything is due.
+func (w *World) Later() { w.Clock.SetTime(w.Clock.Now().Add(25 * time.Hour)) }
+
+// Tombstones are those of the namespace.
+func (w *World) Tombstones(t *testing.T) []v1alpha1.Tombstone {
+	t.Helper()
+	var all v1alpha1.TombstoneList
+	if err := w.API.List(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	return all.Items
+}
+
+// At is the digest that a tag or digest is at; "" if it is not there.
+func (w *World) At(t *testing.T, repository, reference string) string {
+	t.Helper()
+	d, err := registrytest.TagDigest(t.Context(), w.Host, repository, reference)
+	if err != nil {
+		return ""
+	}
+	return d.String()
+}

@@ -1,0 +1,131 @@
+package release
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/journal"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+)
+
+// told are the lines of the journal, as event, the tag or outcome, and whether it names store, manifest and tombstone.
+func told(t *testing.T, f func(context.Context)) []string {
+	t.Helper()
+	var out bytes.Buffer
+	f(log.IntoContext(t.Context(), logr.FromSlogHandler(slog.NewJSONHandler(&out, nil))))
+	var all []string
+	for line := range strings.Lines(out.String()) {
+		var l struct{ Event, Store, Manifest, Repository, Tag, Outcome, Reason, Tombstone, Digest string }
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatal(err)
+		}
+		if l.Event == "" {
+			continue
+		}
+		if l.Store != "acme" || l.Manifest != "m" || l.Tag != "" && (l.Tombstone == "" || l.Digest == "") {
+			t.Errorf("it does not say of what: %s", line)
+		}
+		all = append(all, strings.TrimSpace(l.Event+" "+l.Repository+" "+l.Outcome+l.Reason))
+	}
+	slices.Sort(all)
+	return all
+}
+
+// What is done with a tag is in the log once, and counted.
+func TestEachTagIsInTheJournal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a", "b")
+	j, err := journal.New(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := w.releaser()
+	r.Journal = j
+	got := told(t, func(ctx context.Context) {
+		if _, err := r.Release(ctx, w.task()); err != nil {
+			t.Error(err)
+		}
+	})
+	if diff := cmp.Diff([]string{"Release  Released", "Untagged acme/m/a", "Untagged acme/m/b"}, got); diff != "" {
+		t.Errorf("a release: -want +got\n%s", diff)
+	}
+	var s v1alpha1.ArtifactStore
+	if err := w.api.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: "acme"}, &s); err != nil {
+		t.Fatal(err)
+	}
+	reg, err := r.Open(t.Context(), &s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := registrytest.PushImage(t.Context(), w.Host, "acme/m/b", "1", "other"); err != nil { // somebody has taken its tag
+		t.Fatal(err)
+	}
+	got = told(t, func(ctx context.Context) {
+		grave := w.tombstones()[0]
+		if _, err := r.Restore(ctx, reg, &s, &grave, func(v1alpha1.TombstoneArtifact) bool { return true }, nil); err != nil {
+			t.Error(err)
+		}
+	})
+	if diff := cmp.Diff([]string{"NotRestored acme/m/b TagTaken", "Restored acme/m/a"}, got); diff != "" {
+		t.Errorf("a restore: -want +got\n%s", diff)
+	}
+	for name, want := range map[string]int{"nfo_tags_removed_total": 1, "nfo_tags_restored_total": 1, "nfo_tags_not_restored_total": 1, "nfo_releases_total": 1} {
+		if n := testutil.CollectAndCount(j, name); n != want {
+			t.Errorf("%s has %d values", name, n)
+		}
+	}
+}
+
+// A release that something keeps from its end says what, and removes nothing.
+func TestARefusedReleaseIsInTheJournal(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		reason string
+		world  func(w *world)
+		want   []string
+	}{
+		"Held": {"a definition uses it", func(w *world) {
+			d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "d"}}
+			d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = []v1alpha1.NetworkFunctionApplication{{
+				Name: "app", ArtifactProfile: v1alpha1.HelmApplicationProfile{ArtifactSource: v1alpha1.ArtifactSource{ArtifactManifestRef: &v1alpha1.LocalReference{Name: "m"}}},
+			}}
+			if err := w.api.Create(w.t.Context(), d); err != nil {
+				w.t.Fatal(err)
+			}
+		}, []string{"Release  Held"}},
+		"Orphan": {"somebody wants the registry left alone", func(w *world) {
+			m := w.manifest.DeepCopy()
+			metav1.SetMetaDataAnnotation(&m.ObjectMeta, v1alpha1.AnnotationOnDelete, v1alpha1.OnDeleteOrphan)
+			if err := w.api.Update(w.t.Context(), m); err != nil {
+				w.t.Fatal(err)
+			}
+		}, []string{"Release  Untouched"}},
+		"Down":    {"the registry cannot be asked", func(w *world) { w.Down() }, []string{"Release  Failed"}},
+		"Changed": {"somebody has changed the manifest since, which is no news", func(w *world) { w.manifest = w.manifest.DeepCopy(); w.manifest.Generation-- }, nil},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "a")
+			tc.world(w)
+			got := told(t, func(ctx context.Context) { _, _ = w.releaser().Release(ctx, w.task()) })
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
