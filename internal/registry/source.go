@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -192,6 +194,47 @@ func (s *Source) BlobDigests() iter.Seq[digest.Digest] {
 			}
 		}
 	}
+}
+
+// Parts are the descriptors of all blobs and of all manifests of an artifact, each once and in a fixed order.
+func (s *Source) Parts() (blobs, manifests []ocispec.Descriptor) {
+	known := map[digest.Digest]bool{}
+	for _, d := range slices.Sorted(maps.Keys(s.manifests)) {
+		m := s.manifests[d]
+		manifests = append(manifests, ocispec.Descriptor{MediaType: m.Descriptor.MediaType, Digest: d, Size: m.Descriptor.Size})
+		for _, b := range m.Blobs {
+			if !known[b.Digest] && !elsewhere(b) {
+				known[b.Digest] = true
+				blobs = append(blobs, ocispec.Descriptor{MediaType: b.MediaType, Digest: b.Digest, Size: b.Size})
+			}
+		}
+	}
+	return blobs, manifests
+}
+
+// Open reads a part of an artifact. What is read ends with an error that wraps ErrUnreadable where it is not of the part's
+// digest and size, and ErrUnavailable where a registry stops sending.
+func (s *Source) Open(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
+	body, err := (&reading{Source: s, read: func(int64) {}}).Fetch(ctx, d)
+	if err != nil || s.host == "" {
+		return body, err
+	}
+	return &received{body, s.name}, nil
+}
+
+// received is a part as a registry sends it.
+type received struct {
+	io.ReadCloser
+	name string
+}
+
+// Read says of a line that broke that trying again can help.
+func (r *received) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, ErrUnreadable) && !errors.Is(err, ErrUnavailable) {
+		err = fmt.Errorf("reading %s: %w: %w", r.name, ErrUnavailable, err)
+	}
+	return n, err
 }
 
 // reading is a Source that tells how many bytes have been read from it, and whether they are what their
