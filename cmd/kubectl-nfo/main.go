@@ -1,7 +1,7 @@
 // Command kubectl-nfo is kubectl's plugin: `kubectl nfo import` takes over what AOSM has, `kubectl nfo publish`
-// pushes artifacts to where a manifest lists them, `kubectl nfo login` logs docker and podman in to the cluster's own
-// registry, `kubectl nfo charts` shows the images that charts need, `kubectl nfo why` says what keeps an object or an
-// image, and `kubectl nfo images` lists what stores have and what runs of it.
+// pushes artifacts to where a manifest lists them, or images into the mirror, `kubectl nfo login` logs docker and podman in
+// to the cluster's own registry, `kubectl nfo charts` shows the images that charts need, `kubectl nfo why` says what keeps
+// an object or an image, and `kubectl nfo images` lists what stores have and what runs of it, or exports the mirror.
 package main
 
 import (

@@ -19,6 +19,10 @@ func TestPublishUsage(t *testing.T) {
 		"NoKind":   {"kind and name", []string{"upf"}, "am/NAME"},
 		"NoName":   {"a name too", []string{"am/"}, "am/NAME"},
 		"Output":   {"two ways", []string{"am/upf", "-o", "yaml"}, "table or json"},
+		"Mirror":   {"a source is needed", []string{"--mirror"}, "no source is given"},
+		"Secret":   {"the mirror has none", []string{"--mirror", "--use-store-credentials", "r.example.com/a:1"}, "exclude each other"},
+		"Keep":     {"a manifest keeps what it lists", []string{"am/upf", "--keep"}, "--keep needs --mirror"},
+		"BadImage": {"nor is this one for the mirror", []string{"--mirror", "am/upf"}, "not a file, and no image"},
 		"BadOnes":  {"all that is wrong at once", []string{"am/upf", "x.tgz", "nginx"}, "there is no file x.tgz\n\"nginx\" is not a file"},
 		"WrongTyp": {"a flag that is not one", []string{"am/upf", "--force"}, "unknown flag"},
 	} {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/plugin"
+	"github.com/nfo-operator/nfo/internal/plugin/logins"
 	"github.com/nfo-operator/nfo/internal/plugin/running"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
@@ -32,9 +33,16 @@ With --mirror it lists what is mirrored for the namespace instead: the Artifacts
 workloads use it. With -o name each image reference is on a line of its own, once: what a site needs, as other tools
 copy it.
 
+With --export the images of these Artifacts are copied from the mirror into an OCI image layout: into a tar archive if
+the name ends in .tar, or else into a folder. Each has its whole name, its digest, all its platforms, and its signatures,
+attestations and SBOMs. On the other side 'kubectl nfo publish --mirror oci-archive:NAME.tar' or oci:NAME takes them in.
+What the folder or archive has already is not read again; a folder keeps what an export that was interrupted has written.
+It takes the verbs get and pull on the store of the mirror, as the ClusterRole nfo-mirror-publisher has them.
+
 Exit codes:
   0  this is the answer
-  1  something failed: there is no such store, the cluster cannot be asked, or the answer is incomplete
+  1  something failed: there is no such store, the cluster cannot be asked, the answer is incomplete, or the mirror does
+     not have all that is to be exported; what it has is exported then
   2  wrong usage`
 
 const imagesExample = `  # What do the stores of this namespace have, and who uses it?
@@ -46,6 +54,9 @@ const imagesExample = `  # What do the stores of this namespace have, and who us
   # What does this site need? One image reference a line
   kubectl nfo images --mirror -A -o name
 
+  # Copy all of it into a file, to carry it to another site
+  kubectl nfo images -A --export site.tar --service-account loader
+
   # The same for programs, of all namespaces
   kubectl nfo images -A -o json`
 
@@ -56,13 +67,17 @@ type imagesFlags struct {
 	unused     bool
 	mirror     bool
 	output     string
-	config     *genericclioptions.ConfigFlags
-	streams    genericiooptions.IOStreams
+	logins.Flags
+	export            string
+	mirrorNamespace   string
+	withoutSatellites bool
+	quiet             bool
+	streams           genericiooptions.IOStreams
 }
 
 // NewCommand makes `kubectl nfo images`.
 func NewCommand(streams genericiooptions.IOStreams, config *genericclioptions.ConfigFlags) *cobra.Command {
-	flags := &imagesFlags{config: config, streams: streams}
+	flags := &imagesFlags{Flags: logins.Flags{Config: config}, streams: streams}
 	cmd := &cobra.Command{
 		Use:     "images",
 		Short:   "List the images of stores, and what lists and uses them",
@@ -76,17 +91,31 @@ func NewCommand(streams genericiooptions.IOStreams, config *genericclioptions.Co
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd.Context()) },
 	}
-	f := cmd.Flags()
-	f.BoolVarP(&flags.everywhere, "all-namespaces", "A", false, "list the stores of all namespaces")
-	f.StringVar(&flags.store, "store", "", "name of the store to list; default: all")
-	f.BoolVar(&flags.unused, "unused", false, "list only what manifests list and nothing holds, or with --mirror the Artifacts that nothing uses")
-	f.BoolVar(&flags.mirror, "mirror", false, "list the Artifacts: the images that workloads need and that are mirrored")
-	f.StringVarP(&flags.output, "output", "o", "table", "table or json, or with --mirror name: one image reference a line")
+	flags.register(cmd)
 	return cmd
 }
 
+func (f *imagesFlags) register(cmd *cobra.Command) {
+	set := cmd.Flags()
+	set.BoolVarP(&f.everywhere, "all-namespaces", "A", false, "list the stores of all namespaces")
+	set.StringVar(&f.store, "store", "", "name of the store to list; default: all")
+	set.BoolVar(&f.unused, "unused", false, "list only what manifests list and nothing holds, or with --mirror the Artifacts that nothing uses")
+	set.BoolVar(&f.mirror, "mirror", false, "list the Artifacts: the images that workloads need and that are mirrored")
+	set.StringVar(&f.export, "export", "", "copy what the mirror has of the Artifacts into this OCI image layout: a tar archive if it ends in .tar, or else a folder; implies --mirror")
+	set.BoolVar(&f.withoutSatellites, "without-signatures", false, "with --export: leave signatures, attestations and SBOMs of images behind")
+	set.StringVar(&f.mirrorNamespace, "mirror-namespace", v1alpha1.ManagerNamespace, "with --export: the operator's namespace, in which the store of the mirror is")
+	set.StringVar(&f.Account, "service-account", "", "with --export: pull from the mirror as this ServiceAccount, NAME of its namespace or NAMESPACE:NAME, which takes the right to create its tokens")
+	set.StringVar(&f.Address, "registry-address", "", "with --export: host:port at which the cluster's own registry is reached from here; default: that of the store's status.url")
+	set.StringSliceVar(&f.PlainHosts, "plain-http", nil, "with --export: HOST[:PORT] of a registry that is sent your login unencrypted")
+	set.BoolVarP(&f.quiet, "quiet", "q", false, "with --export: show no progress")
+	set.StringVarP(&f.output, "output", "o", "table", "table or json, or with --mirror name: one image reference a line")
+}
+
 func (f *imagesFlags) validate() error {
+	f.mirror = f.mirror || f.export != ""
 	switch {
+	case f.output == "name" && f.export != "":
+		return plugin.Usage("--export prints a table or json")
 	case f.output == "name" && !f.mirror:
 		return plugin.Usage("--output name needs --mirror")
 	case f.output != "table" && f.output != "json" && f.output != "name":
@@ -94,28 +123,31 @@ func (f *imagesFlags) validate() error {
 	case f.mirror && f.store != "":
 		return plugin.Usage("--store and --mirror exclude each other")
 	}
-	return nil
+	return f.Check()
 }
 
 func (f *imagesFlags) run(ctx context.Context) error {
 	if err := f.validate(); err != nil {
 		return err
 	}
-	namespace, _, err := f.config.ToRawKubeConfigLoader().Namespace()
+	namespace, _, err := f.Config.ToRawKubeConfigLoader().Namespace()
 	if err != nil {
 		return &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("finding the namespace: %w", err)}
 	}
 	if f.everywhere {
 		namespace = ""
 	}
-	api, err := plugin.Connect(f.config, f.streams)
+	api, err := plugin.Connect(f.Config, f.streams)
 	if err != nil {
 		return &plugin.Error{Code: plugin.ExitFailed, Err: err}
+	}
+	if f.export != "" {
+		return f.exportMirrored(ctx, api, namespace)
 	}
 	if f.mirror {
 		return f.listMirrored(ctx, api, namespace)
 	}
-	runs, err := running.NewReader(f.config)
+	runs, err := running.NewReader(f.Config)
 	if err != nil {
 		return &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}

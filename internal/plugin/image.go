@@ -44,3 +44,15 @@ func ParseImage(s string) (ImageReference, error) {
 	}
 	return i, nil
 }
+
+// Full is the image with its host, and what it has of a tag and a digest.
+func (i ImageReference) Full() string {
+	s := i.Host + "/" + i.Repository
+	if i.Tag != "" {
+		s += ":" + i.Tag
+	}
+	if i.Digest != "" {
+		s += "@" + i.Digest.String()
+	}
+	return s
+}

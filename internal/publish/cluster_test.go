@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/plugin/logins"
 	"github.com/nfo-operator/nfo/internal/plugin/plugintest"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/credential"
@@ -56,9 +57,9 @@ func TestPublishToTheClustersRegistry(t *testing.T) {
 		want   error
 		advice string
 	}{
-		"Account":      {"the API server issues a token", publishFlags{account: "ci"}, "", "", nil, ""},
-		"AccountFirst": {"an account that is named goes before what is stored", publishFlags{account: "ci"}, mine, "token-of-p:nobody", nil, ""},
-		"NoRight":      {"an account without rights", publishFlags{account: "nobody"}, "", "", registry.ErrDenied, "as ServiceAccount nobody"},
+		"Account":      {"the API server issues a token", publishFlags{Flags: logins.Flags{Account: "ci"}}, "", "", nil, ""},
+		"AccountFirst": {"an account that is named goes before what is stored", publishFlags{Flags: logins.Flags{Account: "ci"}}, mine, "token-of-p:nobody", nil, ""},
+		"NoRight":      {"an account without rights", publishFlags{Flags: logins.Flags{Account: "nobody"}}, "", "", registry.ErrDenied, "as ServiceAccount nobody"},
 		"Stored":       {"kubectl nfo login", publishFlags{}, "", "token-of-p:ci", nil, ""},
 		"Ended":        {"a login that has ended", publishFlags{}, "", "ended", registry.ErrDenied, "your stored login for 127.0.0.1:"},
 		"Yourself":     {"a token for the registry", publishFlags{}, mine, "", nil, ""},
@@ -74,7 +75,7 @@ func TestPublishToTheClustersRegistry(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			tc.flags.config = kubeconfig(tc.bearer)
+			tc.flags.Config = kubeconfig(tc.bearer)
 			advice, err := push(t, &tc.flags, c)
 			if !errors.Is(err, tc.want) || !strings.Contains(advice, tc.advice) {
 				t.Errorf("%s: %v; %s; want %v and %q", tc.reason, err, advice, tc.want, tc.advice)
@@ -96,7 +97,7 @@ func TestPublishThroughAnotherAddress(t *testing.T) {
 		{"but not for this name of it", "localhost:" + port, "certificate is valid for"},
 		{"without TLS the token could be read", "http://registry.example.com", "would be sent unencrypted"},
 	} {
-		_, err := push(t, &publishFlags{account: "ci", address: tc.address, config: kubeconfig("")}, c)
+		_, err := push(t, &publishFlags{Flags: logins.Flags{Account: "ci", Address: tc.address, Config: kubeconfig("")}}, c)
 		if (err == nil) != (tc.says == "") || err != nil && !strings.Contains(err.Error(), tc.says) {
 			t.Errorf("%s: %v, want %q", tc.reason, err, tc.says)
 		}
@@ -107,7 +108,7 @@ func TestPublishThroughAnotherAddress(t *testing.T) {
 func TestSourcesInTheClustersRegistry(t *testing.T) {
 	plugintest.Homeless(t)
 	c := plugintest.NewCluster(t, func(s *v1alpha1.ArtifactStore) { s.Status.URL = "https://nfo-registry.nfo-system.svc/p" })
-	f := &publishFlags{account: "ci", address: c.Registry.Host, config: kubeconfig("")}
+	f := &publishFlags{Flags: logins.Flags{Account: "ci", Address: c.Registry.Host, Config: kubeconfig("")}}
 	target, err := f.find(t.Context(), c.API, client.ObjectKey{Namespace: "p", Name: "m"})
 	if err != nil {
 		t.Fatal(err)
@@ -134,15 +135,15 @@ func TestPublishAsAccountFails(t *testing.T) {
 		fails  error
 		says   string
 	}{
-		"Elsewhere": {"an account is of no use at another registry", publishFlags{account: "ci"}, func(s *v1alpha1.ArtifactStore) {
+		"Elsewhere": {"an account is of no use at another registry", publishFlags{Flags: logins.Flags{Account: "ci"}}, func(s *v1alpha1.ArtifactStore) {
 			s.Spec.Registry = v1alpha1.RegistrySpec{URL: "https://r.example.com/acme"}
 		}, nil, "not in the cluster's own registry: log in with 'docker login' or 'podman login', and leave out --service-account and --registry-address"},
-		"Address": {"nor is another address", publishFlags{address: "127.0.0.1:5000"}, func(s *v1alpha1.ArtifactStore) {
+		"Address": {"nor is another address", publishFlags{Flags: logins.Flags{Address: "127.0.0.1:5000"}}, func(s *v1alpha1.ArtifactStore) {
 			s.Spec.Registry = v1alpha1.RegistrySpec{URL: "https://r.example.com/acme"}
 		}, nil, "leave out --service-account and --registry-address"},
-		"Forbidden": {"a user without the right", publishFlags{account: "ci"}, nil, plugintest.Forbidden("serviceaccounts/token"), "You need the verb create on serviceaccounts/token"},
+		"Forbidden": {"a user without the right", publishFlags{Flags: logins.Flags{Account: "ci"}}, nil, plugintest.Forbidden("serviceaccounts/token"), "You need the verb create on serviceaccounts/token"},
 		"Secret":    {"such a store has no Secret", publishFlags{storeCredentials: true}, nil, nil, "store acme names no Secret"},
-		"Pending":   {"the manager comes to it", publishFlags{account: "ci"}, func(s *v1alpha1.ArtifactStore) { s.Status.URL = "" }, nil, "has no status.url"},
+		"Pending":   {"the manager comes to it", publishFlags{Flags: logins.Flags{Account: "ci"}}, func(s *v1alpha1.ArtifactStore) { s.Status.URL = "" }, nil, "has no status.url"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			plugintest.Homeless(t)
@@ -152,7 +153,7 @@ func TestPublishAsAccountFails(t *testing.T) {
 			}
 			c := plugintest.NewCluster(t, edit)
 			c.Fails = func(string) error { return tc.fails }
-			tc.flags.config = kubeconfig("")
+			tc.flags.Config = kubeconfig("")
 			if _, err := push(t, &tc.flags, c); err == nil || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("%s: %v, want %q", tc.reason, err, tc.says)
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"k8s.io/apimachinery/pkg/util/wait"
 
+	"github.com/nfo-operator/nfo/internal/plugin/progress"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -19,7 +20,7 @@ var tries = wait.Backoff{Steps: 3, Duration: time.Second, Factor: 2}
 
 // execute pushes one artifact after the other, and verifies what was pushed. It goes on after a
 // failure; each item says what became of it.
-func (p *publication) execute(ctx context.Context, bars *progress) {
+func (p *publication) execute(ctx context.Context, bars *progress.Progress) {
 	for _, i := range p.items {
 		if i.source != nil {
 			p.conclude(ctx, i, p.push(ctx, i, bars))
@@ -46,7 +47,7 @@ func (p *publication) conclude(ctx context.Context, i *item, err error) {
 }
 
 // push pushes one artifact. One that is there is looked at, and what is missing of it is pushed.
-func (p *publication) push(ctx context.Context, i *item, bars *progress) error {
+func (p *publication) push(ctx context.Context, i *item, bars *progress.Progress) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -61,29 +62,34 @@ func (p *publication) push(ctx context.Context, i *item, bars *progress) error {
 				break
 			}
 			if err == nil {
-				bars.say("%s: there already", entryName(i.entry))
+				bars.Say("%s: there already", i.name())
 			}
 			return err
 		}
 	}
-	bar := bars.start(entryName(i.entry), i.size())
+	bar := bars.Start(i.name(), i.size())
 	err := p.copy(ctx, i, bar)
-	bar.end(err)
+	bar.End(err)
 	if err == nil {
 		i.result = done
+		p.remember(i)
 	}
 	return err
 }
 
-func (p *publication) copy(ctx context.Context, i *item, bar *bar) error {
+func (p *publication) copy(ctx context.Context, i *item, bar *progress.Bar) error {
 	var over digest.Digest
 	if i.result == resultOverwrite {
 		over = i.there.Digest
 	}
+	options := registry.CopyOptions{}
+	if p.target.mirror != nil {
+		options.Known = p.known
+	}
 	var last error
 	err := wait.ExponentialBackoffWithContext(ctx, tries, func(ctx context.Context) (bool, error) {
-		bar.restart(last)
-		if last = p.target.client.Copy(ctx, i.repository, i.source, bar.add); last == nil {
+		bar.Restart(last)
+		if last = p.target.client.CopyWith(ctx, i.repository, i.source, bar.Add, options); last == nil {
 			last = p.attach(ctx, i, bar)
 		}
 		if last == nil && !i.untagged {
@@ -133,7 +139,7 @@ func (p *publication) outcome(ctx context.Context) error {
 			done++
 		}
 		if i.err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", entryName(i.entry), i.err))
+			errs = append(errs, fmt.Errorf("%s: %w", i.name(), i.err))
 		}
 	}
 	switch {

@@ -9,7 +9,10 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/plugin"
+	"github.com/nfo-operator/nfo/internal/plugin/logins"
+	"github.com/nfo-operator/nfo/internal/plugin/progress"
 )
 
 const publishHelp = `Pushes what an ArtifactManifest lists to where it lists it:
@@ -51,6 +54,11 @@ server issues a token. Without it your login from 'kubectl nfo login' is used or
 your kubeconfig if the API server accepts it for the registry. --registry-address is another address of that registry,
 such as 127.0.0.1:5000 of 'kubectl port-forward -n nfo-system service/nfo-registry 5000:443'.
 
+With --mirror the images go into the mirror instead, under the names by which pods use them: that of the image in its
+registry, the whole name that a layout gives it, or IMAGE of IMAGE=SOURCE. An Artifact in the namespace of -n, made first,
+holds each until a workload uses it or the grace period of the mirror ends; --keep keeps it. It takes the verbs get and
+push on the store of the mirror, as the ClusterRole nfo-mirror-publisher has them, and create and delete on Artifacts.
+
 Interrupted, run it again: it goes on.
 
 -o json prints what becomes of every artifact, also when some are refused, which say why in their message
@@ -72,63 +80,94 @@ const publishExample = `  # What is missing?
   kubectl nfo publish am/upf-1.0.0 upf-datapath:1.0.0=ci.example.com/build/dp:4711 --dry-run
 
   # Push to the cluster's own registry as the account ci
-  kubectl nfo publish am/upf-1.0.0 upf-1.0.0.tgz -n publisher --service-account ci`
+  kubectl nfo publish am/upf-1.0.0 upf-1.0.0.tgz -n publisher --service-account ci
+
+  # Take what 'kubectl nfo images --export site.tar' has exported elsewhere into the mirror
+  kubectl nfo publish --mirror oci-archive:site.tar -n ran --service-account loader`
 
 // publishFlags are the command line of `kubectl nfo publish`.
 type publishFlags struct {
+	logins.Flags
 	overwrite, dryRun, quiet bool
 	storeCredentials         bool
 	withoutSatellites        bool
-	plainHosts               []string
-	account, address         string
+	mirror, keep             bool
+	mirrorNamespace          string
 	output                   string
-	config                   *genericclioptions.ConfigFlags
 	streams                  genericiooptions.IOStreams
 }
 
 // NewCommand makes `kubectl nfo publish`.
 func NewCommand(streams genericiooptions.IOStreams, config *genericclioptions.ConfigFlags) *cobra.Command {
-	flags := &publishFlags{config: config, streams: streams}
+	flags := &publishFlags{Flags: logins.Flags{Config: config}, streams: streams}
 	cmd := &cobra.Command{
-		Use:     "publish am/NAME [[ARTIFACTNAME:VERSION=]SOURCE...]",
-		Short:   "Push charts and images to where a manifest lists them",
+		Use:     "publish (am/NAME [[ARTIFACTNAME:VERSION=]SOURCE...] | --mirror [IMAGE=]SOURCE...)",
+		Short:   "Push charts and images to where a manifest lists them, or images into the mirror",
 		Long:    publishHelp,
 		Example: publishExample,
 		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 && flags.mirror {
+				return plugin.Usage("no source is given: which images are to be copied into the mirror?")
+			}
 			if len(args) == 0 {
 				return plugin.Usage("the first argument is a manifest: am/NAME")
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return flags.run(cmd.Context(), args[0], args[1:]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return flags.run(cmd.Context(), args) },
 	}
-	f := cmd.Flags()
-	f.BoolVar(&flags.dryRun, "dry-run", false, "say what would be pushed, and write nothing")
-	f.BoolVar(&flags.overwrite, "overwrite", false, "replace tags that are at another digest, if the manifest is not sealed and the manager has seen that digest, so that a tombstone keeps it")
-	f.BoolVar(&flags.storeCredentials, "use-store-credentials", false, "log in to the store's registry with the Secret that the store names, which takes the right to read it")
-	f.StringVar(&flags.account, "service-account", "", "push to the cluster's own registry as this ServiceAccount, NAME of the store's namespace or NAMESPACE:NAME, which takes the right to create its tokens")
-	f.StringVar(&flags.address, "registry-address", "", "host:port at which the cluster's own registry is reached from here; default: that of the store's status.url")
-	f.BoolVar(&flags.withoutSatellites, "without-signatures", false, "leave signatures, attestations and SBOMs of images behind")
-	f.StringSliceVar(&flags.plainHosts, "plain-http", nil, "HOST[:PORT] of a registry that speaks plain HTTP, and that is sent your login unencrypted; can be given several times")
-	f.StringSliceVar(&flags.plainHosts, "source-plain-http", nil, "the same")
-	_ = f.MarkDeprecated("source-plain-http", "use --plain-http")
-	f.BoolVarP(&flags.quiet, "quiet", "q", false, "show no progress")
-	f.StringVarP(&flags.output, "output", "o", "table", "table or json")
+	flags.register(cmd)
 	return cmd
 }
 
-func (f *publishFlags) run(ctx context.Context, manifest string, args []string) error {
-	if f.output != "table" && f.output != "json" {
+func (f *publishFlags) register(cmd *cobra.Command) {
+	set := cmd.Flags()
+	set.BoolVar(&f.dryRun, "dry-run", false, "say what would be pushed, and write nothing")
+	set.BoolVar(&f.overwrite, "overwrite", false, "replace tags that are at another digest, if the manifest is not sealed and the manager has seen that digest, so that a tombstone keeps it; with --mirror, for all namespaces")
+	set.BoolVar(&f.storeCredentials, "use-store-credentials", false, "log in to the store's registry with the Secret that the store names, which takes the right to read it")
+	set.StringVar(&f.Account, "service-account", "", "push to the cluster's own registry as this ServiceAccount, NAME of the store's namespace or NAMESPACE:NAME, which takes the right to create its tokens")
+	set.StringVar(&f.Address, "registry-address", "", "host:port at which the cluster's own registry is reached from here; default: that of the store's status.url")
+	set.BoolVar(&f.withoutSatellites, "without-signatures", false, "leave signatures, attestations and SBOMs of images behind")
+	set.StringSliceVar(&f.PlainHosts, "plain-http", nil, "HOST[:PORT] of a registry that speaks plain HTTP, and that is sent your login unencrypted; can be given several times")
+	set.StringSliceVar(&f.PlainHosts, "source-plain-http", nil, "the same")
+	_ = set.MarkDeprecated("source-plain-http", "use --plain-http")
+	set.BoolVar(&f.mirror, "mirror", false, "copy images into the mirror under the names by which pods use them, instead of publishing a manifest")
+	set.BoolVar(&f.keep, "keep", false, "with --mirror: keep the copies although no workload uses them yet, by the annotation "+v1alpha1.AnnotationKeep)
+	set.StringVar(&f.mirrorNamespace, "mirror-namespace", v1alpha1.ManagerNamespace, "with --mirror: the operator's namespace, in which the store of the mirror is")
+	set.BoolVarP(&f.quiet, "quiet", "q", false, "show no progress")
+	set.StringVarP(&f.output, "output", "o", "table", "table or json")
+}
+
+// check refuses flags that exclude each other.
+func (f *publishFlags) check() error {
+	switch {
+	case f.output != "table" && f.output != "json":
 		return plugin.Usage("--output is table or json, not %q", f.output)
+	case f.Account != "" && f.storeCredentials:
+		return plugin.Usage("give one of --service-account and --use-store-credentials")
+	case f.mirror && f.storeCredentials:
+		return plugin.Usage("--mirror and --use-store-credentials exclude each other")
+	case f.keep && !f.mirror:
+		return plugin.Usage("--keep needs --mirror")
 	}
-	if err := f.checkLogin(); err != nil {
+	return f.Check()
+}
+
+func (f *publishFlags) run(ctx context.Context, args []string) error {
+	if err := f.check(); err != nil {
 		return err
 	}
-	named, err := parseSources(args)
+	manifest, saysEntry := "", entryPattern.MatchString
+	if f.mirror {
+		saysEntry = isImage
+	} else {
+		manifest, args = args[0], args[1:]
+	}
+	named, err := parseSources(args, saysEntry)
 	if err != nil {
 		return err
 	}
-	t, err := f.target(ctx, manifest)
+	t, err := f.open(ctx, manifest)
 	if err != nil {
 		return unpushed(err, named)
 	}
@@ -143,6 +182,19 @@ func (f *publishFlags) run(ctx context.Context, manifest string, args []string) 
 	if err != nil {
 		return &plugin.Error{Code: plugin.ExitUsage, Err: err}
 	}
+	return f.publish(ctx, p, named)
+}
+
+// open opens the registry of a manifest's store, or the mirror.
+func (f *publishFlags) open(ctx context.Context, manifest string) (*target, error) {
+	if f.mirror {
+		return f.openMirror(ctx)
+	}
+	return f.target(ctx, manifest)
+}
+
+// publish looks at everything, decides, pushes unless it is a dry run, and says what became of it.
+func (f *publishFlags) publish(ctx context.Context, p *publication, named []sourceArgument) error {
 	p.withoutSatellites = f.withoutSatellites
 	if err := p.lookAtAll(ctx); err != nil {
 		return unpushed(&plugin.Error{Code: plugin.ExitFailed, Err: err}, named)
@@ -153,10 +205,13 @@ func (f *publishFlags) run(ctx context.Context, manifest string, args []string) 
 		}
 		return &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
-	if !f.dryRun && len(found) > 0 {
-		bars := newProgress(f.streams.ErrOut, f.quiet)
+	if !f.dryRun && p.sources() > 0 {
+		if err := p.hold(ctx, f.keep); err != nil {
+			return unpushed(&plugin.Error{Code: plugin.ExitFailed, Err: err}, named)
+		}
+		bars := progress.New(f.streams.ErrOut, f.quiet, progress.Words{Doing: "pushing", Done: "pushed"})
 		p.execute(ctx, bars)
-		bars.wait()
+		bars.Wait()
 	}
 	if err := p.write(f.streams.Out, f.output); err != nil {
 		return &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("printing: %w", err)}
@@ -164,6 +219,7 @@ func (f *publishFlags) run(ctx context.Context, manifest string, args []string) 
 	if err := p.outcome(ctx); err != nil {
 		return &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
+	p.advise(f.streams.ErrOut)
 	return nil
 }
 

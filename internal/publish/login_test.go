@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/plugin/logins"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -55,7 +56,7 @@ func TestLogin(t *testing.T) {
 			t.Fatal(err)
 		}
 		config := registry.Config{Location: l}
-		withheld, err := (&publishFlags{plainHosts: tc.plain}).login(t.Context(), &config)
+		withheld, err := (&publishFlags{Flags: logins.Flags{PlainHosts: tc.plain}}).Stored(t.Context(), &config)
 		if sent := config.Credential != (registry.Credential{}); err != nil || sent != tc.sent || withheld != tc.withheld {
 			t.Errorf("%s: %s: sent %t, withheld %t, %v, want %t and %t", name, tc.reason, sent, withheld, err, tc.sent, tc.withheld)
 		}
@@ -66,7 +67,7 @@ func TestLogin(t *testing.T) {
 func TestLoginOfSources(t *testing.T) {
 	loggedIn(t, "r.example.com", "s.example.com")
 	store := registry.Config{Location: v1alpha1.RegistryLocation{PlainHTTP: true, Host: "r.example.com", Prefix: "acme"}}
-	flags := &publishFlags{plainHosts: []string{"s.example.com"}}
+	flags := &publishFlags{Flags: logins.Flags{PlainHosts: []string{"s.example.com"}}}
 	for host, want := range map[string]bool{"r.example.com": false, "s.example.com": true} {
 		o := &opener{flags: flags, target: &target{config: store}}
 		t.Cleanup(o.close)
@@ -78,7 +79,7 @@ func TestLoginOfSources(t *testing.T) {
 			t.Errorf("%s: %+v, want plain HTTP and no prefix", host, c.Location())
 		}
 		config := registry.Config{Location: c.Location()}
-		if _, err := flags.login(t.Context(), &config); err != nil || (config.Credential != registry.Credential{}) != want {
+		if _, err := flags.Stored(t.Context(), &config); err != nil || (config.Credential != registry.Credential{}) != want {
 			t.Errorf("%s: a login is sent: %t, want %t", host, !want, want)
 		}
 	}
@@ -103,7 +104,7 @@ func TestLoginOfSecret(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = (&publishFlags{plainHosts: tc.plain}).logIn(t.Context(), &target{manifest: m, config: registry.Config{Location: l}}, true)
+		err = (&publishFlags{Flags: logins.Flags{PlainHosts: tc.plain}}).logIn(t.Context(), &target{manifest: m, config: registry.Config{Location: l}}, true)
 		if got := errors.Join(err); (got == nil) != (tc.says == "") || got != nil && got.Error() != tc.says {
 			t.Errorf("%s: %s: %v, want %q", name, tc.reason, err, tc.says)
 		}
@@ -128,8 +129,8 @@ func TestLoginOfTokenServers(t *testing.T) {
 		"Token":    {"it is sent in a form", registry.Credential{IdentityToken: "correct-horse"}, nil, "the registry wants the login sent unencrypted to http://tokens.invalid: --plain-http tokens.invalid sends it"},
 		"Asked":    {"then it is tried", registry.Credential{Username: "me", Password: "correct-horse"}, []string{"tokens.invalid"}, "unavailable"},
 	} {
-		flags := &publishFlags{plainHosts: tc.plain}
-		c, err := registry.Open(registry.Config{Location: v1alpha1.RegistryLocation{PlainHTTP: true, Host: r.Listener.Addr().String()}, Credential: tc.cred, Transport: flags.guard})
+		flags := &publishFlags{Flags: logins.Flags{PlainHosts: tc.plain}}
+		c, err := registry.Open(registry.Config{Location: v1alpha1.RegistryLocation{PlainHTTP: true, Host: r.Listener.Addr().String()}, Credential: tc.cred, Transport: flags.Guard})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/chart"
 	"github.com/nfo-operator/nfo/internal/files"
 	"github.com/nfo-operator/nfo/internal/plugin"
+	"github.com/nfo-operator/nfo/internal/plugin/logins"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/oci"
 )
@@ -37,6 +38,8 @@ const (
 // candidate is a source that has been opened.
 type candidate struct {
 	labelled
+	// images are the whole names that it may have as an image, those that are the surer first.
+	images []string
 	// read reads its manifests.
 	read func(context.Context) (*registry.Source, error)
 	// satellites finds what is attached to it; nil if nothing can be.
@@ -166,6 +169,7 @@ func (o *opener) layout(ctx context.Context, s sourceArgument) ([]candidate, err
 		c := candidate{labelled: labelled{written: s.written, entry: s.entry}, satellites: l.Satellites}
 		c.read = func(ctx context.Context) (*registry.Source, error) { return l.Source(ctx, image) }
 		c.identities, c.version = identities(s.layout.path, image)
+		c.images = []string{image.Annotations[oci.ImageNameAnnotation], image.Annotations[ocispec.AnnotationRefName]}
 		if s.layout.tag == "" && name != "" {
 			c.written += ":" + name
 		}
@@ -246,7 +250,7 @@ func (o *opener) image(ctx context.Context, s sourceArgument) ([]candidate, erro
 		return nil, fmt.Errorf("reading %s: %w", s.image.Written, err)
 	}
 	at := cmp.Or(s.image.Digest.String(), s.image.Tag)
-	found := candidate{labelled: labelled{written: s.written, entry: s.entry}}
+	found := candidate{labelled: labelled{written: s.written, entry: s.entry}, images: []string{s.image.Full()}}
 	if s.image.Tag != "" {
 		found.identities = []identity{{path.Base(s.image.Repository), s.image.Tag}}
 	}
@@ -264,12 +268,12 @@ func (o *opener) client(ctx context.Context, host string) (*registry.Client, err
 	}
 	config := registry.Config{}
 	config.Location.Host = host
-	config.Location.PlainHTTP = slices.ContainsFunc(o.flags.plainHosts, func(plain string) bool { return sameHost(plain, host) })
-	if own := o.target.own; host == o.target.config.Location.Host || own != nil && host == own.host {
+	config.Location.PlainHTTP = slices.ContainsFunc(o.flags.PlainHosts, func(plain string) bool { return logins.SameHost(plain, host) })
+	if own := o.target.own; host == o.target.config.Location.Host || own != nil && host == own.Host {
 		config = o.target.config
 		config.Location.Prefix = ""
 	}
-	if _, err := o.flags.login(ctx, &config); err != nil { // without one it is the store's, if it is the store's host
+	if _, err := o.flags.Stored(ctx, &config); err != nil { // without one it is the store's, if it is the store's host
 		return nil, err
 	}
 	c, err := registry.Open(config)

@@ -2,7 +2,6 @@ package publish
 
 import (
 	"bytes"
-	"errors"
 	"strings"
 	"testing"
 
@@ -10,17 +9,6 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
-
-func TestProgressCanBeShown(t *testing.T) {
-	t.Parallel()
-	var out bytes.Buffer
-	p := newProgress(&out, false)
-	p.start("upf:1", 1).restart(errors.New(plugintest.HostileText))
-	p.wait()
-	if strings.ContainsAny(out.String(), plugintest.Controls) || !strings.Contains(out.String(), "trying again: a?[2J") {
-		t.Errorf("it says %q, want the error without what plugintest.Controls a terminal", out.String())
-	}
-}
 
 func TestRowsCanBeShown(t *testing.T) {
 	t.Parallel()

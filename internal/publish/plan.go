@@ -13,6 +13,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
 // looksAtOnce is how many entries are looked at at a time.
@@ -31,9 +32,11 @@ type publication struct {
 type item struct {
 	entry      v1alpha1.ManifestArtifact
 	repository string
+	// image is that of an item of the mirror, of which the entry is made.
+	image rewrite.Image
 	// gone: what a sealed entry was recorded at is no longer in the registry.
 	gone bool
-	// untagged: it is pushed without its tag, which only the manager moves.
+	// untagged: it is pushed without its tag, which only the manager moves, or has none.
 	untagged bool
 	// recorded is the digest that the operator keeps for the entry, seen the one that it has last seen, which
 	// it buries once another is there; "" for none.
@@ -79,8 +82,12 @@ func (i *item) want() ocispec.Descriptor {
 	return i.source.Root.Descriptor
 }
 
-// newPublication matches sources with entries.
+// newPublication matches sources with entries, or with images of the mirror.
 func newPublication(t *target, found []candidate) (*publication, error) {
+	if t.mirror != nil {
+		items, err := t.itemsOf(found)
+		return &publication{target: t, items: items}, err
+	}
 	entries := t.manifest.Spec.Artifacts
 	labels := make([]labelled, len(found))
 	for i := range found {
@@ -126,7 +133,7 @@ func (p *publication) decide(overwrite bool) error {
 			}
 		}
 		if i.err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", entryName(i.entry), i.err))
+			errs = append(errs, fmt.Errorf("%s: %w", i.name(), i.err))
 		}
 	}
 	if len(errs) > 0 {
@@ -148,7 +155,7 @@ func (p *publication) lookAtTag(ctx context.Context, i *item) (err error) {
 			return err
 		}
 	}
-	i.there, err = p.target.client.Resolve(ctx, i.repository, i.entry.ArtifactVersion)
+	i.there, err = p.target.client.Resolve(ctx, i.repository, i.reference())
 	if err == nil && p.target.sealed() && i.recorded != "" && i.there.Digest != i.recorded {
 		_, lost := p.target.client.Resolve(ctx, i.repository, i.recorded.String())
 		i.gone = errors.Is(lost, registry.ErrNotFound)
@@ -171,6 +178,9 @@ func (p *publication) lookAtTag(ctx context.Context, i *item) (err error) {
 
 // decide says what is to be done for an entry. The error says why nothing may be, and what to do.
 func (i *item) decide(sealed, overwrite bool) (result, error) {
+	if i.image.Host != "" {
+		return i.decideMirrored(overwrite)
+	}
 	moved := sealed && i.recorded != "" && i.there.Digest != "" && i.there.Digest != i.recorded
 	switch {
 	case i.source == nil && i.there.Digest == "":

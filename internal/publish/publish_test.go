@@ -1,7 +1,6 @@
 package publish
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/plugin"
@@ -134,7 +132,7 @@ func TestParseSource(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := parseSource(tc.arg)
+			got, err := parseSource(tc.arg, entryPattern.MatchString)
 			if tc.bad != "" {
 				if err == nil || !strings.Contains(err.Error(), tc.bad) {
 					t.Errorf("%s: error %v, want %q", tc.reason, err, tc.bad)
@@ -200,45 +198,6 @@ func TestDecide(t *testing.T) {
 		if got != tc.want || (err != nil) != (tc.says != "") || err != nil && !strings.Contains(err.Error(), tc.says) {
 			t.Errorf("%s: %s, error %v; want %s, %q: %s", name, got, err, tc.want, tc.says, tc.reason)
 		}
-	}
-}
-
-func TestProgressWithoutTerminal(t *testing.T) {
-	t.Parallel()
-	var out strings.Builder
-	p := newProgress(&out, false)
-	b := p.start("a:1", 1<<20)
-	for range 16 {
-		b.add(1 << 16)
-	}
-	b.restart(errors.New("the line broke"))
-	b.add(1 << 20)
-	b.end(nil)
-	empty := p.start("b:1", 0)
-	empty.add(0)
-	empty.end(errors.New("refused"))
-	p.wait()
-	const want = "a:1: pushing 1.0 MiB\na:1: 25 %\na:1: 50 %\na:1: 75 %\na:1: trying again: the line broke\na:1: pushed\nb:1: pushing 0 B\nb:1: failed\n"
-	if diff := cmp.Diff(want, out.String()); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	out.Reset()
-	quiet := newProgress(&out, true)
-	quiet.start("a:1", 1).end(nil)
-	if out.Len() > 0 {
-		t.Errorf("quiet, it says %q", out.String())
-	}
-}
-
-func TestSize(t *testing.T) {
-	t.Parallel()
-	for bytes, want := range map[int64]string{0: "0 B", 696: "696 B", 1023: "1023 B", 1 << 10: "1.0 KiB", 1536 << 10: "1.5 MiB", 3 << 30: "3.0 GiB"} {
-		if got := size(bytes); got != want {
-			t.Errorf("%d bytes are %q, want %q", bytes, got, want)
-		}
-	}
-	if got := counters(decor.Statistics{Current: 696, Total: 1 << 20}); got != "696 B / 1.0 MiB" {
-		t.Errorf("a bar says %q", got)
 	}
 }
 

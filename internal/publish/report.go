@@ -6,10 +6,9 @@ import (
 	"io"
 	"text/tabwriter"
 
-	"github.com/vbauerster/mpb/v8/decor"
-
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/plugin"
+	"github.com/nfo-operator/nfo/internal/plugin/progress"
 )
 
 // row is what is said of one entry.
@@ -36,8 +35,8 @@ func (p *publication) rows() []row {
 			continue
 		}
 		r := row{
-			Artifact: entryName(i.entry), Result: i.result, Digest: i.want().Digest.String(), Satellites: len(i.satellites), says: i.says(),
-			At: p.target.config.Location.Host + "/" + i.repository + ":" + i.entry.ArtifactVersion,
+			Artifact: i.name(), Result: i.result, Digest: i.want().Digest.String(), Satellites: len(i.satellites), says: i.says(),
+			At: p.at(i),
 		}
 		if i.err != nil {
 			r.Message = i.err.Error()
@@ -76,11 +75,11 @@ func (i *item) says() string {
 	case resultMoved:
 		return "moved: it was sealed at " + i.recorded.String()
 	case resultPush:
-		return i.withSatellites(fmt.Sprintf("would be pushed (%s)", size(i.size())))
+		return i.withSatellites(fmt.Sprintf("would be pushed (%s)", progress.Size(i.size())))
 	case resultOverwrite:
-		return i.withSatellites(fmt.Sprintf("would be pushed (%s) over %s", size(i.size()), i.there.Digest))
+		return i.withSatellites(fmt.Sprintf("would be pushed (%s) over %s", progress.Size(i.size()), i.there.Digest))
 	case resultPushed:
-		if i.untagged {
+		if i.untagged && i.image.Host == "" {
 			return fmt.Sprintf("pushed without its tag, which comes back with the annotation %s=%s", v1alpha1.AnnotationRestoreDigest, i.recorded)
 		}
 		return i.withSatellites("pushed")
@@ -92,16 +91,12 @@ func (i *item) says() string {
 	return "failed"
 }
 
-func size(bytes int64) string {
-	if bytes < 1<<10 {
-		return fmt.Sprintf("%d B", bytes)
-	}
-	return fmt.Sprintf("% .1f", decor.SizeB1024(bytes))
-}
-
 func (p *publication) write(out io.Writer, format string) error {
 	rows := p.rows()
 	if format == "json" {
+		if m := p.target.mirror; m != nil {
+			return plugin.WriteJSON(out, map[string]any{"mirror": m.store.Name, "namespace": m.store.Namespace, "artifacts": rows})
+		}
 		return plugin.WriteJSON(out, map[string]any{"manifest": p.target.manifest.Name, "namespace": p.target.manifest.Namespace, "artifacts": rows})
 	}
 	if len(rows) == 0 {

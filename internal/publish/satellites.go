@@ -6,6 +6,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/nfo-operator/nfo/internal/plugin/progress"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -73,9 +74,9 @@ func (i *item) size() int64 {
 }
 
 // attach copies the satellites that are not there. What is attached to a satellite comes after it.
-func (p *publication) attach(ctx context.Context, i *item, bar *bar) error {
+func (p *publication) attach(ctx context.Context, i *item, bar *progress.Bar) error {
 	for _, s := range i.unattached() {
-		if err := p.target.client.Copy(ctx, i.repository, s.Source, bar.add); err != nil {
+		if err := p.target.client.Copy(ctx, i.repository, s.Source, bar.Add); err != nil {
 			return err
 		}
 		if err := p.target.client.Attach(ctx, i.repository, s.Satellite, s.over); err != nil {

@@ -16,7 +16,7 @@ import (
 // sourceArgument is a source as it stands on the command line.
 type sourceArgument struct {
 	written string
-	// entry is NAME:VERSION if it is said.
+	// entry is NAME:VERSION, or the image for the mirror, if it is said.
 	entry string
 	// One of these three is set.
 	chart  string
@@ -38,11 +38,12 @@ const (
 
 var entryPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._/-]*:[A-Za-z0-9_][A-Za-z0-9._-]*$`)
 
-func parseSources(args []string) ([]sourceArgument, error) {
+// parseSources reads sources, before each of which there may be what it is for and an equals sign, if that is one.
+func parseSources(args []string, isEntry func(string) bool) ([]sourceArgument, error) {
 	var all []sourceArgument
 	var errs []error
 	for _, arg := range args {
-		s, err := parseSource(arg)
+		s, err := parseSource(arg, isEntry)
 		all, errs = append(all, s), append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -51,10 +52,20 @@ func parseSources(args []string) ([]sourceArgument, error) {
 	return all, nil
 }
 
+// isImage reports whether a text is an image with its registry's host and a tag or digest.
+func isImage(text string) bool {
+	host, _, _ := strings.Cut(text, "/")
+	_, err := plugin.ParseImage(text)
+	return err == nil && hostLike(host)
+}
+
+// hostLike tells a registry's host from the first part of a path, as docker does.
+func hostLike(host string) bool { return host == "localhost" || strings.ContainsAny(host, ".:") }
+
 // parseSource reads [NAME:VERSION=]SOURCE.
-func parseSource(arg string) (sourceArgument, error) {
+func parseSource(arg string, isEntry func(string) bool) (sourceArgument, error) {
 	s := sourceArgument{written: arg}
-	if left, right, ok := strings.Cut(arg, "="); ok && entryPattern.MatchString(left) && !isLayout(left) {
+	if left, right, ok := strings.Cut(arg, "="); ok && isEntry(left) && !isLayout(left) {
 		s.entry, arg = left, right
 	}
 	for _, scheme := range []string{"docker://", "oci://"} {
@@ -106,7 +117,7 @@ func (s *sourceArgument) setLayout(arg string) error {
 // an image of docker.io.
 func (s *sourceArgument) setImage(arg string) error {
 	host, _, _ := strings.Cut(arg, "/")
-	if !strings.Contains(arg, "/") || host != "localhost" && !strings.ContainsAny(host, ".:") {
+	if !strings.Contains(arg, "/") || !hostLike(host) {
 		return fmt.Errorf("%q is not a file, and no image with its registry's host, such as docker.io/library/nginx:1.25", arg)
 	}
 	i, err := plugin.ParseImage(arg)

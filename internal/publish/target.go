@@ -14,6 +14,8 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/plugin"
+	"github.com/nfo-operator/nfo/internal/plugin/logins"
+	"github.com/nfo-operator/nfo/internal/plugin/token"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -25,7 +27,9 @@ type target struct {
 	// withheld: the person has a login for the registry, which was not used because it would be sent in clear.
 	withheld bool
 	// own says how a store in the cluster's own registry is logged in to; nil for another store.
-	own *clusterLogin
+	own *logins.Cluster
+	// mirror is set if that is what is published to; then there is no manifest.
+	mirror *mirrorTarget
 }
 
 // repository is that of an entry.
@@ -43,7 +47,7 @@ func (f *publishFlags) target(ctx context.Context, manifest string) (*target, er
 	if !ok || name == "" || strings.Contains(name, "/") {
 		return nil, plugin.Usage("the first argument is a manifest, am/NAME, not %q", manifest)
 	}
-	api, namespace, kind, err := plugin.ConnectFor(f.config, f.streams, resource)
+	api, namespace, kind, err := plugin.ConnectFor(f.Config, f.streams, resource)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +73,7 @@ func (f *publishFlags) find(ctx context.Context, api client.Client, key client.O
 	if err := publishable(t.manifest, store); err != nil {
 		return nil, err
 	}
-	if store.InClusterRegistry() || f.account != "" || f.address != "" {
+	if store.InClusterRegistry() || f.Account != "" || f.Address != "" {
 		return t, f.openCluster(ctx, api, t, store)
 	}
 	var secret *corev1.Secret
@@ -89,26 +93,42 @@ func (f *publishFlags) find(ctx context.Context, api client.Client, key client.O
 	return t, err
 }
 
+// openCluster opens the cluster's own registry, and logs in to it.
+func (f *publishFlags) openCluster(ctx context.Context, api client.Client, t *target, store *v1alpha1.ArtifactStore) (err error) {
+	t.own, err = f.Cluster(ctx, api, store)
+	switch {
+	case errors.Is(err, token.ErrElsewhere):
+		return fmt.Errorf("%w, and leave out --service-account and --registry-address", err)
+	case err != nil:
+		return err
+	case f.storeCredentials:
+		return fmt.Errorf("store %s names no Secret: leave out --use-store-credentials", store.Name)
+	}
+	t.config = t.own.Config
+	t.client, err = registry.Open(t.config)
+	return err
+}
+
 // logIn decides which login the registry of the store is sent: that of its Secret, or the person's own.
 func (f *publishFlags) logIn(ctx context.Context, t *target, fromSecret bool) (err error) {
 	switch host := t.config.Location.Host; {
 	case !fromSecret:
-		t.withheld, err = f.login(ctx, &t.config)
+		t.withheld, err = f.Stored(ctx, &t.config)
 		return err
-	case f.inClear(t.config.Location):
+	case f.InClear(t.config.Location):
 		return fmt.Errorf("the URL of store %s says http://, and the login of its Secret would be sent unencrypted: --plain-http %s sends it", t.manifest.Spec.ArtifactStoreRef.Name, host)
 	}
-	t.config.Transport = f.guard
+	t.config.Transport = f.Guard
 	return nil
 }
 
 // denied says what to do when the registry of the store has refused.
 func (t *target) denied() string {
 	if t.own != nil {
-		return t.own.denied
+		return t.own.Denied
 	}
 	if t.withheld {
-		return withheldLogin(t.config.Location.Host)
+		return logins.Withheld(t.config.Location.Host)
 	}
 	return fmt.Sprintf("log in with 'docker login %s' or 'podman login', or use --use-store-credentials", t.config.Location.Host)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/workload"
+	"github.com/nfo-operator/nfo/internal/workload/workloadtest"
 )
 
 // verdicts are those of a report, by Artifact or image.
@@ -421,4 +422,44 @@ func TestAClaimedArtifactSaysSo(t *testing.T) {
 	}
 	_, err := w.run()
 	w.must(err)
+}
+
+// A rollback starts what an old ReplicaSet would start again, also where nothing has any grace and the manager has recorded
+// that nothing uses it. Only when the ReplicaSet has gone does its image go.
+func TestI1ARollbackFindsItsImageAfterAPurge(t *testing.T) {
+	t.Parallel()
+	for name, as := range map[string]string{"Original": unusedImage, "Rewritten": "127.0.0.1:7439/" + unusedImage} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newMirrorWorld(t, func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.GracePeriod.Duration = 0 })
+			replicaSet := `{"metadata":{"namespace":"ran","name":"web-1","uid":"web-1","annotations":{"deployment.kubernetes.io/revision":"1"},` +
+				`"ownerReferences":[{"apiVersion":"apps/v1","kind":"Deployment","name":"web","uid":"web","controller":true}]},` +
+				`"spec":{"replicas":0,"template":{"spec":{"containers":[{"name":"web","image":"` + as + `"}]}}}}`
+			web := workloadtest.Deployment("web", usedImage)
+			run := func(replicaSets ...string) Report {
+				t.Helper()
+				kube, through := workloadtest.Server{Objects: map[string][]string{"/apis/apps/v1/deployments": {web}, "/apis/apps/v1/replicasets": replicaSets}}.Start(t)
+				reader, err := workload.NewReader(kube, through, nil, w.clock, w.clock.Now)
+				w.must(err)
+				cfg := w.config()
+				cfg.Images = reader.ReadImages
+				report, err := Run(t.Context(), cfg)
+				w.must(err)
+				return report
+			}
+			report := run(replicaSet)
+			if got := verdictsOf(report)["ran "+unusedImage]; got != "keep InUse" || w.now("ran", unusedImage) == nil {
+				t.Errorf("the image of the old ReplicaSet: %s", got)
+			}
+			w.mustHave(unusedImage, usedImage)
+			if w.there(graceImage) {
+				t.Error("the purge removes nothing at all")
+			}
+			report = run()
+			if got := verdictsOf(report)["ran "+unusedImage]; got != "delete Unneeded" || w.there(unusedImage) || w.digestThere(unusedImage, unusedImage) {
+				t.Errorf("after the ReplicaSet has gone: %s", got)
+			}
+			w.mustHave(usedImage)
+		})
+	}
 }

@@ -39,6 +39,8 @@ func TestRolesOfPeople(t *testing.T) {
 		{"pull", v1alpha1.KindArtifactManifest, "y--y"},
 		{"push", v1alpha1.KindArtifactManifest, "-y-y"},
 		{"purge", v1alpha1.KindArtifactStore, "----"},
+		{"push", v1alpha1.KindArtifactStore, "----"},
+		{"pull", v1alpha1.KindArtifactStore, "----"},
 		{"create", v1alpha1.KindTombstone, "----"},
 		{"restore", v1alpha1.KindTombstone, "----"},
 		{"update", v1alpha1.KindTombstone, "----"},

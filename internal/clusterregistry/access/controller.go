@@ -140,6 +140,8 @@ func (c *Controller) may(r *http.Request, who *identity, w want) *Refusal {
 		return denied("user %q may not delete in repository %s: only purges do. Remove the entry from its ArtifactManifest, or delete that, and nfo cleans up", who.name, w.repository)
 	case p.store == nil:
 		return denied("no ArtifactStore with spec.registry.clusterRegistry has the repository %s: its name begins with the prefix of a store, which by default is the store's namespace. Compare it with the column URL of: kubectl get artifactstores", w.repository)
+	case p.isMirror():
+		return c.mayUseMirror(ctx, who, p, w)
 	case w.pushes:
 		return c.mayPush(r, who, p, w)
 	}

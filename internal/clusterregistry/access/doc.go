@@ -7,7 +7,8 @@
 // Invariants held here:
 //
 //   - R4: nothing is pushed that no manifest lists. A push needs the verb push on a manifest that is not sealed and lists
-//     the repository and the tag. To a sealed manifest, only what was sealed and is missing can be pushed again.
+//     the repository and the tag. To a sealed manifest, only what was sealed and is missing can be pushed again. In the
+//     mirror, whose copies are the operator's, it needs the verb push on the mirror's store, and a name that an image has.
 //   - Doubt refuses: without an answer of the API server nobody pushes, and nobody but a node's agent pulls.
 //   - A refusal repeats only names that are in the request to those who have no right on the manifest.
 //   - How full the registry is, and its collection, are for operators and for purges of its stores.
@@ -16,6 +17,9 @@
 // Decision: the API server is asked with each token and each right, and the answer counts for 10 seconds, so that a
 // withdrawn right ends. Rejected: verifying tokens here, which would not notice a deleted account; tokens of our own,
 // which would have to be stored.
+//
+// Decision: who pushes into the mirror needs a right on its store. Rejected: a right on the Artifacts of a namespace, because
+// what is pushed there is pulled by the pods of all namespaces.
 //
 // Decision: a store's purge is known by the verb purge on the store. Rejected: the names of accounts, since whoever may
 // create accounts in a namespace chooses their names.

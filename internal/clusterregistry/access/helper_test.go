@@ -78,6 +78,7 @@ func newServer(t testing.TB, objects ...client.Object) *server {
 	s := &server{clock: clocktesting.NewFakeClock(time.Unix(1_700_000_000, 0))}
 	s.users = map[string]authenticationv1.TokenReviewStatus{
 		"ci": user(ci, Audience), "reader": user(reader, Audience), "purge": user(purgeSA, Audience), "intruder": user(intruder, Audience), "anywhere": user(anywhere, Audience), "mirror-purge": user(mirrorSA, Audience), "mirror-intruder": user("system:serviceaccount:acme:mirror-purge2", Audience), "operator": user(operator, Audience),
+		"loader": user("system:serviceaccount:acme:loader", Audience), "site": user("system:serviceaccount:acme:site", Audience),
 		"elsewhere": user(ci), "nobody": user("", Audience),
 		"expired": {Error: "[invalid bearer token, service account token has expired]"},
 		"deleted": {Error: "[invalid bearer token, serviceaccounts \"ci\" not found]"},
@@ -86,7 +87,8 @@ func newServer(t testing.TB, objects ...client.Object) *server {
 	s.rights = map[string][]string{
 		ci:     {"push artifactmanifests/acme/cnf", "push artifactmanifests/acme/sealed", "push artifactmanifests/acme/leaving", "push artifactmanifests/acme/absent", "push artifactmanifests/acme/old", "push artifactmanifests/acme/pending", "push artifactmanifests/acme/loser", "push artifactmanifests/acme/shut", "push artifactmanifests/acme/moved", "push artifactmanifests/acme/broken", "push artifactmanifests/acme/sealing"},
 		reader: {"pull artifactmanifests/acme/cnf"}, purgeSA: {"purge artifactstores/acme/acme"}, mirrorSA: {"purge artifactstores/acme/mirror"}, "system:serviceaccount:acme:mirror-purge2": {"purge artifactstores/acme/mirror"},
-		anywhere: {"purge artifactstores/acme/elsewhere", "purge artifactstores/acme/gone"},
+		anywhere:                            {"purge artifactstores/acme/elsewhere", "purge artifactstores/acme/gone", "push artifactstores/acme/winner"},
+		"system:serviceaccount:acme:loader": {"push artifactstores/acme/mirror"}, "system:serviceaccount:acme:site": {"pull artifactstores/acme/mirror"},
 	}
 	s.Client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithInterceptorFuncs(interceptor.Funcs{Create: s.create}).
 		WithIndex(&v1alpha1.ArtifactStore{}, storeByPrefix, prefixes).WithIndex(&v1alpha1.ArtifactManifest{}, manifestByRepository, repositories).Build()

@@ -109,12 +109,16 @@ func lacks(who *identity, r right) *Refusal {
 	if r.name == "" {
 		on = "the ArtifactManifests of namespace " + r.namespace
 	}
-	to := "--user=" + strconv.Quote(who.name)
-	if account, ok := strings.CutPrefix(who.name, accountPrefix); ok {
-		to = "--serviceaccount=" + account
-	}
 	return denied("user %q needs the verb %q on %s. An administrator of the namespace grants it with: kubectl create rolebinding <name> -n %s --clusterrole=%s %s",
-		who.name, r.verb, on, r.namespace, publisherRole, to)
+		who.name, r.verb, on, r.namespace, publisherRole, subject(who))
+}
+
+// subject is how kubectl names somebody in a binding.
+func subject(who *identity) string {
+	if account, ok := strings.CutPrefix(who.name, accountPrefix); ok {
+		return "--serviceaccount=" + account
+	}
+	return "--user=" + strconv.Quote(who.name)
 }
 
 // closedStore refuses pushes into a store that does nothing.

@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -185,6 +186,8 @@ func (s seen) unanswered() verdict {
 	v.unreachable = !errors.Is(err, registry.ErrDenied) && !errors.Is(err, registry.ErrNotFound) && !registry.OfOne(err)
 	was, has := s.artifact.Status.State, s.here.Digest != "" && s.had() != ""
 	switch {
+	case v.unreachable && s.loaded():
+		return s.adopt(v)
 	case has && (s.here.Digest == s.had() || v.unreachable && was == v1alpha1.MirrorPresent):
 		v.state, v.status, v.reason = v1alpha1.MirrorPresent, metav1.ConditionTrue, v1alpha1.ReasonPresent
 		v.message = fmt.Sprintf("%s %s Nothing is removed for that.", whole, s.silence(v.unreachable))
@@ -193,7 +196,33 @@ func (s seen) unanswered() verdict {
 		v.state, v.message = v1alpha1.MirrorCorrupt, fmt.Sprintf("Something of the copy in the mirror is missing or damaged, and it cannot be copied again: %s", explain(err))
 	default:
 		v.state, v.message = v1alpha1.MirrorFailed, fmt.Sprintf("The source cannot be read: %s", explain(err))
+		if v.unreachable && s.here.Digest != "" {
+			v.message += fmt.Sprintf(" The mirror has %s under this name, which counts for this namespace only once the source has answered to it, or with the chart's value mirror.rewrite=Always.", s.here.Digest)
+		}
 	}
+	return v
+}
+
+// loaded reports whether the mirror has another copy than it had, under the image's own name, while its source does not
+// answer: somebody who may has pushed it. It counts where pods pull from the mirror whatever the state says. Where they go
+// by the state, a namespace would get what its source has never let it read.
+func (s seen) loaded() bool {
+	policy := s.store.Spec.Mirror.Rewrite
+	return s.here.Digest != "" && s.here.Digest != s.had() && (policy == v1alpha1.RewriteAlways || policy == v1alpha1.RewriteNever)
+}
+
+// adopt takes over what the mirror has.
+func (s seen) adopt(v verdict) verdict {
+	v.step, v.want, v.over = stepAdopt, s.here.Digest, s.here.Digest
+	v.state, v.reason, v.message = s.artifact.Status.State, v1alpha1.ReasonCopying, "The mirror has a copy that was pushed into it, which is being read."
+	switch v.state {
+	case v1alpha1.MirrorPresent:
+		v.status = metav1.ConditionTrue
+	case "":
+		v.state = v1alpha1.MirrorPending
+	default:
+	}
+	v.pause = pause{}
 	return v
 }
 
@@ -220,8 +249,11 @@ func conclude(s seen, v verdict, done mirror.Copied, err error) verdict {
 	v.step = stepRest
 	if err == nil {
 		v.state, v.status, v.reason, v.message, v.pause = v1alpha1.MirrorPresent, metav1.ConditionTrue, v1alpha1.ReasonPresent, whole, s.refresh()
-		v.present = &copied{digest: v.want, mediaType: s.there.Descriptor.MediaType, size: done.Size, secret: s.there.Secret}
+		v.present = &copied{digest: v.want, mediaType: cmp.Or(s.there.Descriptor.MediaType, s.here.MediaType), size: done.Size, secret: s.there.Secret}
 		v.moved = s.had() != "" && s.had() != v.want
+		if v.unreachable {
+			v.message = fmt.Sprintf("%s %s Nothing is removed for that.", whole, s.silence(true))
+		}
 		if done.Unattached != nil {
 			v.message += fmt.Sprintf(" Signatures or other satellites of it are missing: %v.", done.Unattached)
 		}

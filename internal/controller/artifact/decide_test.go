@@ -35,7 +35,7 @@ func anArtifact(state v1alpha1.MirrorState, had string, change func(*seen)) seen
 	}
 	store := &v1alpha1.ArtifactStore{}
 	store.Namespace, store.Name = "nfo-system", "mirror"
-	store.Spec.Mirror = &v1alpha1.MirrorSpec{RefreshPeriod: metav1.Duration{Duration: 10 * time.Minute}}
+	store.Spec.Mirror = &v1alpha1.MirrorSpec{Rewrite: v1alpha1.RewritePresent, RefreshPeriod: metav1.Duration{Duration: 10 * time.Minute}}
 	store.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue}}
 	s := seen{artifact: a, store: store, now: time.Unix(1000, 0)}
 	s.image, s.invalid = image(a)
@@ -59,6 +59,9 @@ func TestDecide(t *testing.T) {
 	)
 	held := func(s *seen) { answers("", two)(s); s.held = true }
 	down := func(s *seen) { s.hereErr = registry.ErrUnavailable }
+	always := func(change func(*seen)) func(*seen) {
+		return func(s *seen) { change(s); s.store.Spec.Mirror.Rewrite = v1alpha1.RewriteAlways }
+	}
 	for name, tt := range map[string]struct {
 		reason string
 		seen   seen
@@ -83,6 +86,12 @@ func TestDecide(t *testing.T) {
 		"recovered":              {"a failed copy that is there after all stays", anArtifact(failed, one, silent(one, registry.ErrUnavailable)), "Present True/Present 0 10m0s"},
 		"corrupt, source down":   {"it is said, and tried again", anArtifact(present, one, silent("", registry.ErrUnavailable)), "Corrupt False/Unavailable 0 10s"},
 		"new, source down":       {"nobody has said that the namespace may have it", anArtifact("", "", silent(one, registry.ErrUnavailable)), "Failed False/Unavailable 0 10s"},
+		"side-loaded":            {"pods pull it whatever the state says", anArtifact("", "", always(silent(one, registry.ErrUnavailable))), "Pending False/Copying 1 0s"},
+		"side-loaded, failed":    {"it came later", anArtifact(failed, "", always(silent(one, registry.ErrUnavailable))), "Failed False/Copying 1 0s"},
+		"side-loaded again":      {"a new version of the tag", anArtifact(present, one, always(silent(two, registry.ErrUnavailable))), "Present True/Copying 1 0s"},
+		"side-loaded, the same":  {"nothing is to be done", anArtifact(present, one, always(silent(one, registry.ErrUnavailable))), "Present True/Present 0 10m0s"},
+		"side-loaded, denied":    {"the source has answered, and refuses", anArtifact("", "", always(silent(one, registry.ErrDenied))), "Failed False/Denied 0 5m0s"},
+		"nothing, source down":   {"nobody has loaded it", anArtifact("", "", always(silent("", registry.ErrUnavailable))), "Failed False/Unavailable 0 10s"},
 		"another's, denied":      {"a copy for another namespace does not count for this one", anArtifact("", "", silent(one, registry.ErrDenied)), "Failed False/Denied 0 5m0s"},
 		"moved for another only": {"what this namespace may not read is not its", anArtifact(present, one, silent(two, registry.ErrDenied)), "Failed False/Denied 0 5m0s"},
 		"not found":              {"slowly", anArtifact("", "", silent("", registry.ErrNotFound)), "Failed False/Missing 0 5m0s"},
@@ -136,6 +145,10 @@ func TestDecideWithout(t *testing.T) {
 func TestConclude(t *testing.T) {
 	t.Parallel()
 	busy := errors.New("reading: " + registry.ErrUnavailable.Error())
+	loaded := func(s *seen) {
+		silent(one, registry.ErrUnavailable)(s)
+		s.store.Spec.Mirror.Rewrite = v1alpha1.RewriteAlways
+	}
 	for name, tt := range map[string]struct {
 		reason string
 		seen   seen
@@ -149,6 +162,8 @@ func TestConclude(t *testing.T) {
 		"unreadable":   {"a person has to push it again", anArtifact("", "", answers("", one)), registry.ErrUnreadable, "Failed False/Unreadable 5m0s false"},
 		"corrupt":      {"it stays so", anArtifact(v1alpha1.MirrorPresent, one, answers("", one)), registry.ErrUnavailable, "Corrupt False/Unavailable 10s false"},
 		"R5 not moved": {"the old copy serves on", anArtifact(v1alpha1.MirrorPresent, one, answers(one, two)), registry.ErrUnavailable, "Present False/Unavailable 10s false"},
+		"side-loaded":  {"the mirror is all there is", anArtifact("", "", loaded), nil, "Present True/Present 10m0s false"},
+		"loaded again": {"its tag has moved", anArtifact(v1alpha1.MirrorPresent, two, loaded), nil, "Present True/Present 10m0s true"},
 		"busy":         {"another Artifact copies it", anArtifact("", "", answers("", one)), mirror.ErrBusy, "Copying False/Copying 2s false"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -26,6 +27,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
 // scene is a cluster without a manager, whose passes the test runs, a source, and the registry of the mirror.
@@ -404,5 +406,102 @@ func TestR6TheOwnImageIsNotMirrored(t *testing.T) {
 	s.want(a, v1alpha1.MirrorFailed, metav1.ConditionFalse, "nfo's own")
 	if n := s.requests(); n > 0 {
 		t.Errorf("registries were asked %d times", n)
+	}
+}
+
+// The hook of a deletion pulls its image when the release's Secret and pods have gone: the copy stays Present, so that pods
+// are made to pull it, and its grace only begins then.
+func TestADeleteHookPullsAfterItsSecretHasGone(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	d := s.push("one")
+	s.source.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if _, password, _ := r.BasicAuth(); password == "right" {
+			return false
+		}
+		w.Header().Set("WWW-Authenticate", `Basic realm="source"`)
+		registrytest.Fail(w, http.StatusUnauthorized, "UNAUTHORIZED", "log in")
+		return true
+	})
+	image := s.source.Host + "/acme/upf:1"
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ran", Name: "pull"}, Type: corev1.SecretTypeDockerConfigJson, Data: map[string][]byte{
+		corev1.DockerConfigJsonKey: []byte(`{"auths":{"` + s.source.Host + `":{"username":"puller","password":"right"}}}`),
+	}}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ran", Name: "upf"}, Spec: corev1.PodSpec{
+		Containers: []corev1.Container{{Name: "upf", Image: image}}, ImagePullSecrets: []corev1.LocalObjectReference{{Name: "pull"}},
+	}}
+	if err := errors.Join(s.api.Create(t.Context(), secret), s.api.Create(t.Context(), pod)); err != nil {
+		t.Fatal(err)
+	}
+	a := s.artifact("ran", "upf:1")
+	s.pass(a)
+	s.want(a, v1alpha1.MirrorPresent, metav1.ConditionTrue, "has all")
+
+	if err := errors.Join(s.api.Delete(t.Context(), pod), s.api.Delete(t.Context(), secret)); err != nil {
+		t.Fatal(err)
+	}
+	s.restart() // which login worked is forgotten, too
+	s.clock.SetTime(s.clock.Now().Add(11 * time.Minute))
+	s.pass(a)
+	s.want(a, v1alpha1.MirrorPresent, metav1.ConditionTrue, "The source cannot be read")
+	facts := &mirrored.Facts{Cached: s.api, Namespace: "nfo-system"}
+	hook, err := rewrite.Parse(image)
+	if err != nil || !facts.Present(t.Context(), "ran", hook) {
+		t.Errorf("%v; the hook's pod is not made to pull from the mirror", err)
+	}
+	n := need{whole: true, namespaces: map[string]namespace{"ran": {}}, now: metav1.NewTime(s.clock.Now())}
+	n.sort([]v1alpha1.Artifact{*a}, nil)
+	if len(n.used) != 1 || n.used[0].is.Status.State != v1alpha1.MirrorPresent || !n.used[0].is.Status.UnusedSince.Equal(&n.now) {
+		t.Errorf("its use is recorded as %+v, want that its grace begins", n.used)
+	}
+	if at, err := registrytest.TagDigest(t.Context(), s.target.Host, a.Status.Repository, "1"); err != nil || at != d.Digest {
+		t.Errorf("the mirror has %s, %v, want %s", at, err, d.Digest)
+	}
+}
+
+// On a site whose source never answers, what was pushed into the mirror is Present where pods pull from it anyhow. It is
+// what the source says, once that answers.
+func TestASideLoadedImage(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	elsewhere := s.push("one")
+	s.source.Down()
+	a := s.artifact("ran", "upf:1")
+	s.pass(a)
+	s.want(a, v1alpha1.MirrorFailed, metav1.ConditionFalse, "The source cannot be read")
+	path := v1alpha1.MirrorPrefix + "/" + strings.Replace(s.source.Host, ":", "_", 1) + "/acme/upf"
+	loaded, err := registrytest.PushIndex(t.Context(), s.target.Host, path, "1", []string{"linux/amd64"}, "loaded")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.clock.SetTime(s.clock.Now().Add(time.Hour))
+	s.pass(a)
+	s.want(a, v1alpha1.MirrorFailed, metav1.ConditionFalse, "mirror.rewrite=Always")
+
+	store := &v1alpha1.ArtifactStore{}
+	if err := s.api.Get(t.Context(), s.r.Store, store); err != nil {
+		t.Fatal(err)
+	}
+	store.Spec.Mirror.Rewrite, store.Generation = v1alpha1.RewriteAlways, 2
+	if err := s.api.Update(t.Context(), store); err != nil {
+		t.Fatal(err)
+	}
+	s.pass(a)
+	s.want(a, v1alpha1.MirrorPresent, metav1.ConditionTrue, "has not answered since 1970-01-12T13:46:40Z")
+	s.event(v1alpha1.ReasonPresent)
+	if a.Status.Digest != loaded.Digest.String() || a.Status.Size == 0 || a.Status.MediaType != loaded.MediaType || a.Status.SourceUnreachableSince == nil || a.Status.SourceSeenAt != nil {
+		t.Errorf("its status is %+v", a.Status)
+	}
+	version := a.ResourceVersion
+	s.clock.SetTime(s.clock.Now().Add(time.Hour))
+	if s.pass(a); a.ResourceVersion != version {
+		t.Error("the same is written again")
+	}
+	s.source.Up()
+	s.clock.SetTime(s.clock.Now().Add(time.Hour))
+	s.pass(a)
+	s.want(a, v1alpha1.MirrorPresent, metav1.ConditionTrue, "has all")
+	if a.Status.Digest != elsewhere.Digest.String() || a.Status.SourceUnreachableSince != nil {
+		t.Errorf("its status is %+v, want what the source has", a.Status)
 	}
 }

@@ -84,6 +84,20 @@ func NewCluster(t testing.TB, edit ...func(*v1alpha1.ArtifactStore)) *Cluster {
 	return c
 }
 
+// Mirror makes the store of a mirror in the operator's namespace, which is in the same registry.
+func (c *Cluster) Mirror(t testing.TB, policy v1alpha1.RewritePolicy) *v1alpha1.ArtifactStore {
+	t.Helper()
+	s := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.ManagerNamespace, Name: v1alpha1.MirrorName}}
+	s.Spec.Registry.ClusterRegistry = &v1alpha1.ClusterRegistrySpec{Prefix: v1alpha1.MirrorPrefix}
+	s.Spec.Mirror = &v1alpha1.MirrorSpec{Rewrite: policy}
+	s.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady}}
+	s.Status.URL, s.Status.CABundle = c.Registry.URL(v1alpha1.MirrorPrefix), c.Registry.CA
+	if err := c.API.Create(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // indexer gives a fake API server its indexes.
 type indexer struct{ builder *fake.ClientBuilder }
 
@@ -107,9 +121,11 @@ func (c *Cluster) issue(ctx context.Context, api client.Client, _ string, o, req
 	return nil
 }
 
-// review answers a TokenReview or a SubjectAccessReview.
-func (c *Cluster) review(_ context.Context, _ client.WithWatch, o client.Object, _ ...client.CreateOption) error {
+// review answers a TokenReview or a SubjectAccessReview, and stores everything else.
+func (c *Cluster) review(ctx context.Context, api client.WithWatch, o client.Object, options ...client.CreateOption) error {
 	switch o := o.(type) {
+	default:
+		return api.Create(ctx, o, options...)
 	case *authenticationv1.TokenReview:
 		if err := c.failure("TokenReview"); err != nil {
 			return err

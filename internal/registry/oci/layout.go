@@ -93,6 +93,22 @@ func (l *Layout) Source(ctx context.Context, image ocispec.Descriptor) (*Source,
 	return s, s.find(ctx, ocispec.Descriptor{MediaType: image.MediaType, Digest: image.Digest, Size: image.Size}, true)
 }
 
+// Blob opens a part of an image of the layout. Errors wrap ErrNotFound if it is not there, and what is read ends with one
+// that wraps ErrUnreadable where it is not of the part's digest and size.
+func (l *Layout) Blob(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
+	if d.Digest.Validate() != nil {
+		return nil, fmt.Errorf("reading %.100q of %s: %w: it is not a digest", d.Digest, l.path, failure.ErrUnreadable)
+	}
+	there, err := l.storage.Exists(ctx, d)
+	if err == nil && !there {
+		err = failure.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s of %s: %w", d.Digest, l.path, err)
+	}
+	return (&Source{Place: Place{Name: l.path, Storage: l.storage}}).Open(ctx, d)
+}
+
 // read takes the layout's two files.
 func (l *Layout) read(texts map[string][]byte) error {
 	for _, file := range []string{ocispec.ImageLayoutFile, ocispec.ImageIndexFile} {
@@ -131,7 +147,7 @@ func (l *layoutEntries) UnmarshalJSON(data []byte) error {
 	})
 }
 
-// readText reads one of the layout's two files. Errors wrap ErrUnreadable, and fs.ErrNotExist if there is none.
+// readText reads one of the layout's two files. Errors wrap failure.ErrUnreadable, and fs.ErrNotExist if there is none.
 func readText(folder fs.FS, name string) ([]byte, error) {
 	file, err := folder.Open(name)
 	if err != nil {

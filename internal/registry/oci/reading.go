@@ -40,6 +40,31 @@ func (r *Reading) Failed() error {
 	return nil
 }
 
+// Open reads a part of an artifact. What is read ends with an error that wraps ErrUnreadable where it is not of the part's
+// digest and size, and ErrUnavailable where a registry stops sending.
+func (s *Source) Open(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
+	body, err := s.Reading(func(int64) {}, 0).Fetch(ctx, d)
+	if err != nil || s.Host == "" {
+		return body, err
+	}
+	return &received{body, s.Name}, nil
+}
+
+// received is a part as a registry sends it.
+type received struct {
+	io.ReadCloser
+	name string
+}
+
+// Read says of a line that broke that trying again can help.
+func (r *received) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, failure.ErrUnreadable) && !errors.Is(err, failure.ErrUnavailable) {
+		err = fmt.Errorf("reading %s: %w: %w", r.name, failure.ErrUnavailable, err)
+	}
+	return n, err
+}
+
 // Exists reports whether a part is there.
 func (r *Reading) Exists(ctx context.Context, d ocispec.Descriptor) (bool, error) {
 	return r.Storage.Exists(ctx, d)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -188,6 +189,22 @@ func (s *Source) manifest(ctx context.Context, d ocispec.Descriptor) (Manifest, 
 func (s *Source) PartsOf(d digest.Digest) []ocispec.Descriptor {
 	m := s.manifests[d]
 	return slices.Concat(m.Children, m.Blobs)
+}
+
+// Parts are the descriptors of all blobs and of all manifests of an artifact, each once and in a fixed order.
+func (s *Source) Parts() (blobs, manifests []ocispec.Descriptor) {
+	known := map[digest.Digest]bool{}
+	for _, d := range slices.Sorted(maps.Keys(s.manifests)) {
+		m := s.manifests[d]
+		manifests = append(manifests, ocispec.Descriptor{MediaType: m.Descriptor.MediaType, Digest: d, Size: m.Descriptor.Size})
+		for _, b := range m.Blobs {
+			if !known[b.Digest] && !elsewhere(b) {
+				known[b.Digest] = true
+				blobs = append(blobs, ocispec.Descriptor{MediaType: b.MediaType, Digest: b.Digest, Size: b.Size})
+			}
+		}
+	}
+	return blobs, manifests
 }
 
 // BlobDigests yields the digests of the blobs of all manifests.

@@ -1,4 +1,4 @@
-package publish
+package progress
 
 import (
 	"bytes"
@@ -43,18 +43,18 @@ func TestProgressOnATerminal(t *testing.T) {
 		all, _ := io.ReadAll(screen) // it ends with an error, when the other end is closed
 		shown <- all
 	}()
-	p := newProgress(terminal.Text(program), false)
-	first := p.start("upf:1.0.0", 2<<20)
-	first.add(1 << 20)
-	first.restart(errors.New("the line broke"))
-	first.add(2 << 20)
-	first.end(nil)
-	empty := p.start("empty:1", 0)
-	empty.end(nil)
-	last := p.start("nginx:1.25", 2<<20)
-	last.add(1 << 20)
-	last.end(errors.New("refused"))
-	p.wait()
+	p := New(terminal.Text(program), false, pushing)
+	first := p.Start("upf:1.0.0", 2<<20)
+	first.Add(1 << 20)
+	first.Restart(errors.New("the line broke"))
+	first.Add(2 << 20)
+	first.End(nil)
+	empty := p.Start("empty:1", 0)
+	empty.End(nil)
+	last := p.Start("nginx:1.25", 2<<20)
+	last.Add(1 << 20)
+	last.End(errors.New("refused"))
+	p.Wait()
 	_ = program.Close()
 	got := <-shown
 	for _, want := range []string{"upf:1.0.0", "done", "nginx:1.25", "failed", "trying again: the line broke", "[=", ">--"} {

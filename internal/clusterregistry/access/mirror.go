@@ -1,0 +1,54 @@
+package access
+
+import (
+	"context"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/rewrite"
+)
+
+// loaderRole is the ClusterRole that has push and pull on the mirror, in config/rbac/tenants.yaml.
+const loaderRole = "nfo-mirror-publisher"
+
+// isMirror reports whether a repository is in the mirror, where no manifest lists what there is.
+func (p *place) isMirror() bool {
+	l, err := p.store.Location()
+	return err == nil && p.store.Spec.Mirror != nil && p.store.Name == v1alpha1.MirrorName && l.Prefix == v1alpha1.MirrorPrefix
+}
+
+// mayUseMirror decides about a repository of the mirror. What is pushed there is what an image's name stands for in all
+// namespaces, and what is pulled may be any namespace's: it takes a right on the store of the mirror itself.
+func (c *Controller) mayUseMirror(ctx context.Context, who *identity, p *place, w want) *Refusal {
+	verbs := []string{verbPull, verbPush}
+	if w.pushes {
+		verbs = verbs[1:]
+	}
+	for _, verb := range verbs {
+		allowed, err := c.has(ctx, who, right{verb, resourceStores, p.store.Namespace, p.store.Name})
+		switch {
+		case err != nil:
+			return unavailable(err)
+		case allowed && w.pushes:
+			return p.takesImage(w)
+		case allowed:
+			return nil
+		}
+	}
+	r := right{verbs[0], resourceStores, p.store.Namespace, p.store.Name}
+	return denied("user %q needs %s. An administrator grants it with: kubectl create rolebinding <name> -n %s --clusterrole=%s %s",
+		who.name, r, p.store.Namespace, loaderRole, subject(who))
+}
+
+// takesImage refuses to push what no node would ask for.
+func (p *place) takesImage(w want) *Refusal {
+	if refusal := closedStore(p); refusal != nil {
+		return refusal
+	}
+	if w.putsManifest && w.tagOrDigest == "" {
+		return denied("the request names neither a tag nor a digest")
+	}
+	if _, ok := rewrite.FromPath(p.below, "latest", ""); !ok {
+		return denied("no image is at %s: in the mirror HOST:PORT/REPOSITORY is at %s/HOST_PORT/REPOSITORY, with docker.io/library/ before a name alone", p.repository, v1alpha1.MirrorPrefix)
+	}
+	return nil
+}

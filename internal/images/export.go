@@ -1,0 +1,218 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/ocilayout"
+	"github.com/nfo-operator/nfo/internal/plugin"
+	"github.com/nfo-operator/nfo/internal/plugin/progress"
+	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/rewrite"
+)
+
+// tries: a registry that does not answer is asked again after 1 s and 2 s. What has been written by then is not read again.
+var tries = wait.Backoff{Steps: 3, Duration: time.Second, Factor: 2}
+
+// exported is what became of one image.
+type exported struct {
+	Image  string `json:"image"`
+	Digest string `json:"digest,omitempty"`
+	// Result is Exported, Missing or Failed.
+	Result  string `json:"result"`
+	Message string `json:"message,omitempty"`
+}
+
+const (
+	resultExported = "Exported"
+	resultMissing  = "Missing"
+	resultFailed   = "Failed"
+)
+
+// export is one export.
+type export struct {
+	mirror            *registry.Client
+	withoutSatellites bool
+	bars              *progress.Progress
+	to                *ocilayout.Writer
+	denied            string
+}
+
+// exportMirrored exports what the mirror has of the Artifacts of a namespace, or of all.
+func (f *imagesFlags) exportMirrored(ctx context.Context, api client.Client, namespace string) error {
+	all, err := needed(ctx, api, namespace, f.unused)
+	var results []exported
+	if err == nil {
+		results, err = f.exportTo(ctx, api, all)
+	}
+	if err == nil {
+		err = writeExported(f.streams.Out, f.output, results)
+	}
+	if err == nil {
+		err = incomplete(results)
+	}
+	if err != nil {
+		return &plugin.Error{Code: plugin.ExitFailed, Err: err}
+	}
+	return nil
+}
+
+// exportTo writes the layout. It says of each image what became of it; without any nothing is written.
+func (f *imagesFlags) exportTo(ctx context.Context, api client.Client, all []mirrored) ([]exported, error) {
+	if len(all) == 0 {
+		return nil, errors.New("there is no Artifact, and nothing to export")
+	}
+	store, err := plugin.Mirror(ctx, api, f.mirrorNamespace)
+	if err != nil {
+		return nil, err
+	}
+	login, err := f.Cluster(ctx, api, store)
+	if err != nil {
+		return nil, err
+	}
+	mirror, err := registry.Open(login.Config)
+	if err != nil {
+		return nil, err
+	}
+	defer mirror.Close()
+	to, err := ocilayout.Create(f.export, strings.HasSuffix(f.export, ".tar"))
+	if err != nil {
+		return nil, err
+	}
+	defer to.Abandon()
+	e := &export{mirror: mirror, withoutSatellites: f.withoutSatellites, to: to, denied: login.Denied}
+	e.bars = progress.New(f.streams.ErrOut, f.quiet, progress.Words{Doing: "exporting", Done: "exported"})
+	results, err := e.images(ctx, all)
+	e.bars.Wait()
+	if err != nil {
+		return nil, fmt.Errorf("%w; run the same command again", err)
+	}
+	if err := to.Finish(); err != nil {
+		return nil, err
+	}
+	if !f.quiet {
+		fmt.Fprintf(f.streams.ErrOut, "%s is complete; blobs that were not there before: %d\n", v1alpha1.Line(f.export), to.Copied())
+	}
+	return results, nil
+}
+
+// images exports each image once. It goes on after one that cannot be exported, unless none of the others could.
+func (e *export) images(ctx context.Context, all []mirrored) ([]exported, error) {
+	var results []exported
+	last, whole := "", 0
+	for _, m := range all {
+		if m.Image == last {
+			continue
+		}
+		last = m.Image
+		r := exported{Image: m.Image, Result: resultExported}
+		digest, err := e.image(ctx, m.Image)
+		r.Digest = digest
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errors.Is(err, registry.ErrDenied):
+			return nil, fmt.Errorf("%w; %s", err, e.denied)
+		case errors.Is(err, registry.ErrUnavailable), errors.Is(err, ocilayout.ErrWriting):
+			return nil, err
+		case errors.Is(err, registry.ErrNotFound):
+			r.Result, r.Message = resultMissing, err.Error()
+		case err != nil:
+			r.Result, r.Message = resultFailed, err.Error()
+		default:
+			whole++
+		}
+		results = append(results, r)
+	}
+	if whole == 0 {
+		return nil, fmt.Errorf("the mirror has none of the %d images: %s", len(results), results[0].Message)
+	}
+	return results, nil
+}
+
+// image exports one image, as nodes pull it, and returns its digest.
+func (e *export) image(ctx context.Context, name string) (digest string, err error) {
+	i, err := rewrite.Parse(name)
+	if err != nil {
+		return "", err
+	}
+	var last error
+	err = wait.ExponentialBackoffWithContext(ctx, tries, func(ctx context.Context) (bool, error) {
+		if digest, last = e.try(ctx, i); errors.Is(last, registry.ErrUnavailable) && ctx.Err() == nil {
+			return false, nil
+		}
+		return true, last
+	})
+	if wait.Interrupted(err) && last != nil { // all tries are over
+		return digest, last
+	}
+	return digest, err
+}
+
+func (e *export) try(ctx context.Context, i rewrite.Image) (digest string, err error) {
+	at := i.Digest
+	if at == "" {
+		at = i.Tag
+	}
+	s, err := e.mirror.Source(ctx, i.MirrorRepository(), at)
+	if err != nil {
+		return "", err
+	}
+	of := ocilayout.Image{Name: i.String(), Repository: i.Host + "/" + i.Repository, Source: s}
+	if !e.withoutSatellites {
+		if of.Satellites, err = e.mirror.Satellites(ctx, i.MirrorRepository(), s); err != nil {
+			return "", fmt.Errorf("%w; --without-signatures exports the images alone", err)
+		}
+	}
+	size := s.Size
+	for _, a := range of.Satellites {
+		size += a.Source.Size
+	}
+	bar := e.bars.Start(i.String(), size)
+	err = e.to.Add(ctx, of, bar.Add)
+	bar.End(err)
+	return s.Root.Descriptor.Digest.String(), err
+}
+
+// writeExported writes results as a table or a document.
+func writeExported(out io.Writer, format string, all []exported) error {
+	if format == "json" {
+		return plugin.WriteJSON(out, map[string]any{"images": all})
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "IMAGE\tDIGEST\tRESULT")
+	for _, r := range all {
+		digest := r.Digest
+		if digest == "" {
+			digest = "-"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", v1alpha1.Line(r.Image), v1alpha1.Line(digest), r.Result)
+	}
+	return w.Flush()
+}
+
+// maxSaid is how many images an error names.
+const maxSaid = 20
+
+// incomplete is the error of an export without all images; nil if it has all.
+func incomplete(all []exported) error {
+	var lacking []string
+	for _, r := range all {
+		if r.Result != resultExported {
+			lacking = append(lacking, fmt.Sprintf("%s (%s)", r.Image, r.Message))
+		}
+	}
+	if len(lacking) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d of %d images are not in the layout: %s; 'kubectl get artifacts -A' says what the mirror has", len(lacking), len(all), v1alpha1.FirstOf(lacking, maxSaid))
+}

@@ -1,0 +1,121 @@
+package ocilayout
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/nfo-operator/nfo/internal/registry/oci"
+)
+
+// archive is a layout in a tar archive. It is written to a file beside it, which then takes its place.
+type archive struct {
+	name string
+	file *os.File
+	tar  *tar.Writer
+	// before is the archive that is there, nil for none.
+	before *oci.Layout
+}
+
+func createArchive(name string) (*archive, error) {
+	a := &archive{name: name}
+	switch _, err := os.Lstat(name); {
+	case err == nil:
+		if a.before, err = oci.OpenLayoutArchive(name); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrNotLayout, err)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	var err error
+	if a.file, err = os.CreateTemp(filepath.Dir(name), partPrefix+filepath.Base(name)+"-*"); err != nil {
+		return nil, errors.Join(err, a.close())
+	}
+	a.tar = tar.NewWriter(a.file)
+	text := version()
+	if err := a.entry(ocispec.ImageLayoutFile, text.Size(), text); err != nil {
+		a.abandon()
+		return nil, err
+	}
+	return a, nil
+}
+
+// entries are none: an archive has what this run adds.
+func (a *archive) entries() []ocispec.Descriptor { return nil }
+
+// has takes a part from the archive that was there before.
+func (a *archive) has(ctx context.Context, d ocispec.Descriptor) (bool, error) {
+	if a.before == nil {
+		return false, nil
+	}
+	if whole, err := intact(ctx, a.before, d); err != nil || !whole {
+		return false, err
+	}
+	return true, copyPart(ctx, a, d, a.before.Blob)
+}
+
+func (a *archive) put(d ocispec.Descriptor, from io.Reader) error {
+	return a.entry(blobPath(d), d.Size, from)
+}
+
+// entry writes a file into the archive. What an error has left of it is cut off, so that it can be written again.
+func (a *archive) entry(name string, size int64, from io.Reader) error {
+	if err := a.tar.Flush(); err != nil { // what is before it is whole
+		return err
+	}
+	begin, err := a.file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	// GNU's format has any size in the one block that readers of single files go back to.
+	err = a.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o644, Format: tar.FormatGNU})
+	if err == nil {
+		_, err = io.Copy(a.tar, from)
+	}
+	if err == nil {
+		err = a.tar.Flush()
+	}
+	if err == nil {
+		return nil
+	}
+	a.tar = tar.NewWriter(a.file)
+	_, seeking := a.file.Seek(begin, io.SeekStart)
+	return errors.Join(err, seeking, a.file.Truncate(begin))
+}
+
+func (a *archive) finish(index []byte) error {
+	err := a.entry(ocispec.ImageIndexFile, int64(len(index)), bytes.NewReader(index))
+	if err == nil {
+		err = errors.Join(a.tar.Close(), a.file.Sync(), a.file.Close(), a.close())
+	}
+	if err == nil {
+		err = os.Rename(a.file.Name(), a.name)
+	}
+	if err == nil {
+		a.file = nil
+	}
+	return err
+}
+
+func (a *archive) close() error {
+	if a.before == nil {
+		return nil
+	}
+	return a.before.Close()
+}
+
+func (a *archive) abandon() {
+	if a.file == nil {
+		return
+	}
+	_ = errors.Join(a.close(), a.file.Close(), os.Remove(a.file.Name())) // nobody has use for it
+	a.file = nil
+}

@@ -1,0 +1,245 @@
+package ocilayout
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/oci"
+)
+
+const (
+	// maxEntries and maxIndexBytes bound index.json, as reading it does.
+	maxEntries    = 10_000
+	maxIndexBytes = registry.MaxManifestBytes
+)
+
+var (
+	// ErrNotLayout means that what is there is not a layout, and is not overwritten.
+	ErrNotLayout = errors.New("it exists, and is not an OCI image layout: use another name")
+	// ErrWriting means that the layout cannot be written, whatever its images are.
+	ErrWriting = errors.New("the layout cannot be written")
+)
+
+// Image is an image to add.
+type Image struct {
+	// Name is its whole name, with host, and tag or digest.
+	Name string
+	// Repository is the name without tag and digest.
+	Repository string
+	Source     *registry.Source
+	Satellites []registry.Satellite
+}
+
+// Writer writes one layout. It is used by one goroutine.
+type Writer struct {
+	to    sink
+	index []ocispec.Descriptor
+	// named are the entries by what tells them apart, and done the parts that are written.
+	named map[string]int
+	done  map[digest.Digest]bool
+	// copied are the blobs that were read from a source.
+	copied int
+}
+
+// sink is where a layout is written.
+type sink interface {
+	// has reports whether a part is there, of its digest, or takes it from what was there before.
+	has(ctx context.Context, d ocispec.Descriptor) (bool, error)
+	// put writes a part.
+	put(d ocispec.Descriptor, from io.Reader) error
+	// entries are those of the index.json that was there before and stay.
+	entries() []ocispec.Descriptor
+	// finish writes index.json, and gives the layout its name.
+	finish(index []byte) error
+	// abandon removes what has no use without finish.
+	abandon()
+}
+
+// Create begins a layout: an archive, or else a folder. Who calls it calls Abandon in the end. Errors wrap ErrNotLayout.
+func Create(name string, archive bool) (*Writer, error) {
+	w := &Writer{named: map[string]int{}, done: map[digest.Digest]bool{}}
+	var err error
+	if archive {
+		w.to, err = createArchive(name)
+	} else {
+		w.to, err = createFolder(name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("writing the layout %s: %w", name, err)
+	}
+	for _, d := range w.to.entries() {
+		if err := w.enter(d); err != nil {
+			w.Abandon()
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// Add adds an image with what is attached to it, blobs first. It can be called again for an image after an error. moved
+// gets the bytes that are done, those that were there included; they come to about the sum of the sizes. Errors wrap
+// ErrWriting, or are those of the source.
+func (w *Writer) Add(ctx context.Context, i Image, moved func(int64)) error {
+	for _, s := range i.Satellites {
+		if err := w.write(ctx, s.Source, moved); err != nil {
+			return err
+		}
+	}
+	if err := w.write(ctx, i.Source, moved); err != nil {
+		return err
+	}
+	for _, s := range i.Satellites { // one without a name is found by the subject that it names
+		name := ""
+		if s.Tag != "" {
+			name = i.Repository + ":" + s.Tag
+		}
+		if err := w.enter(entryOf(s.Source, name)); err != nil {
+			return err
+		}
+	}
+	return w.enter(entryOf(i.Source, i.Name))
+}
+
+// Copied is how many blobs were read from sources so far.
+func (w *Writer) Copied() int { return w.copied }
+
+// Finish completes the layout. Nothing is added afterwards.
+func (w *Writer) Finish() error {
+	text, err := json.Marshal(ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: w.index})
+	if err == nil && len(text) > maxIndexBytes {
+		err = fmt.Errorf("index.json would have more than %d bytes: export the images of fewer namespaces", maxIndexBytes)
+	}
+	if err == nil {
+		err = w.to.finish(text)
+	}
+	if err != nil {
+		return fmt.Errorf("completing the layout: %w", err)
+	}
+	return nil
+}
+
+// Abandon lets a layout go. After Finish it does nothing.
+func (w *Writer) Abandon() { w.to.abandon() }
+
+// entryOf lists an artifact under a name, "" for none.
+func entryOf(s *registry.Source, name string) ocispec.Descriptor {
+	is := s.Root.Descriptor
+	d := ocispec.Descriptor{MediaType: is.MediaType, Digest: is.Digest, Size: is.Size}
+	if name != "" {
+		d.Annotations = map[string]string{ocispec.AnnotationRefName: name, oci.ImageNameAnnotation: name}
+	}
+	return d
+}
+
+// enter lists an image, in place of one that has the same name.
+func (w *Writer) enter(d ocispec.Descriptor) error {
+	key := oci.ImageName(d)
+	if key == "" {
+		key = d.Digest.String()
+	}
+	at, there := w.named[key]
+	switch {
+	case there:
+		w.index[at] = d
+		return nil
+	case len(w.index) == maxEntries:
+		return fmt.Errorf("a layout has at most %d images and signatures: export the images of fewer namespaces", maxEntries)
+	}
+	w.named[key] = len(w.index)
+	w.index = append(w.index, d)
+	return nil
+}
+
+// write writes the parts of an artifact that are not there.
+func (w *Writer) write(ctx context.Context, s *registry.Source, moved func(int64)) error {
+	blobs, manifests := s.Parts()
+	for _, d := range blobs {
+		read, err := w.part(ctx, s, d)
+		if err != nil {
+			return err
+		}
+		if moved(d.Size); read {
+			w.copied++
+		}
+	}
+	for _, d := range manifests {
+		if _, err := w.part(ctx, s, d); err != nil {
+			return err
+		}
+		moved(d.Size)
+	}
+	return nil
+}
+
+// part writes a part, and reports whether it was read from its source.
+func (w *Writer) part(ctx context.Context, s *registry.Source, d ocispec.Descriptor) (read bool, err error) {
+	if w.done[d.Digest] {
+		return false, ctx.Err()
+	}
+	there, err := w.to.has(ctx, d)
+	if err == nil && !there {
+		read, err = true, copyPart(ctx, w.to, d, s.Open)
+	}
+	if err != nil {
+		return false, fmt.Errorf("writing %s: %w", d.Digest, err)
+	}
+	w.done[d.Digest] = true
+	return read, nil
+}
+
+// copyPart writes a part that open opens.
+func copyPart(ctx context.Context, to sink, d ocispec.Descriptor, open func(context.Context, ocispec.Descriptor) (io.ReadCloser, error)) error {
+	body, err := open(ctx, d)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = body.Close() }() // only read
+	from := &stopping{stop: ctx.Err, from: body}
+	err = to.put(d, from)
+	if err != nil && from.failed == nil {
+		err = fmt.Errorf("%w: %w", ErrWriting, err)
+	}
+	return err
+}
+
+// stopping is a reader that ends with an error once stop returns one, also where it reads a file.
+type stopping struct {
+	stop   func() error
+	from   io.Reader
+	failed error
+}
+
+// Read reads, and remembers its error.
+func (s *stopping) Read(p []byte) (n int, err error) {
+	if err = s.stop(); err == nil {
+		n, err = s.from.Read(p)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.failed = err
+	}
+	return n, err
+}
+
+// intact reports whether a part of a layout that was there before is of its digest.
+func intact(ctx context.Context, l *oci.Layout, d ocispec.Descriptor) (bool, error) {
+	body, err := l.Blob(ctx, d)
+	if err == nil {
+		_, err = io.Copy(io.Discard, &stopping{stop: ctx.Err, from: body})
+		_ = body.Close() // only read
+	}
+	return err == nil, ctx.Err()
+}
+
+// version is the text of the file oci-layout.
+func version() *bytes.Reader {
+	return bytes.NewReader([]byte(`{"imageLayoutVersion":"` + ocispec.ImageLayoutVersion + `"}`))
+}
