@@ -17,7 +17,7 @@ import (
 // unused reports what was given for stores which are not in the input.
 func (im *importer) unused() {
 	tell := func(flag, name string) {
-		im.Report.Add(finding.Finding{Level: finding.NotMapped, Path: flag, Reason: fmt.Sprintf("no store of the input that can be mapped is called %q", arm.Clip(name))})
+		im.Add(finding.Finding{Level: finding.NotMapped, Path: flag, Reason: fmt.Sprintf("no store of the input that can be mapped is called %q", arm.Clip(name))})
 	}
 	for _, name := range slices.Sorted(maps.Keys(im.options.Registries)) {
 		if !im.registries[arm.Fold(name)] {

@@ -172,7 +172,7 @@ func (im *importer) tellAbsent(l link, in string, made map[string]bool) {
 		return
 	}
 	made[identity] = true
-	im.Report.Add(finding.Finding{Level: finding.Note, Path: arm.Show(l.id.String()), Reason: "it is named, and is neither in the input nor in the cluster. If another store has a manifest of this name, import this once more when both are there"})
+	im.Add(finding.Finding{Level: finding.Note, Path: arm.Show(l.id.String()), Reason: "it is named, and is neither in the input nor in the cluster. If another store has a manifest of this name, import this once more when both are there"})
 }
 
 func (im *importer) tellName(l link, name string, collides bool) {

@@ -42,10 +42,7 @@ func merge(s *template.Scope, at *document.Node, objects []template.Value, deep 
 	var all []template.Field
 	places := map[string]int{}
 	for _, o := range objects {
-		if o.Node == nil || o.Kind != document.Object {
-			return template.Value{}, errors.New("union() joins arrays with arrays, or objects with objects, alone")
-		}
-		members, err := o.Members()
+		members, err := membersToJoin(o)
 		if err != nil {
 			return template.Value{}, err
 		}
@@ -62,6 +59,14 @@ func merge(s *template.Scope, at *document.Node, objects []template.Value, deep 
 		}
 	}
 	return s.MakeObject(at, all)
+}
+
+// membersToJoin are the members of an object; it fails for anything else.
+func membersToJoin(o template.Value) ([]template.Field, error) {
+	if o.Node == nil || o.Kind != document.Object {
+		return nil, errors.New("union() joins arrays with arrays, or objects with objects, alone")
+	}
+	return o.Members()
 }
 
 // over is one member over another of the same name.

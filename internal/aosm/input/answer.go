@@ -135,6 +135,6 @@ func (c *collector) tellUndeclared(declared map[string]bool) {
 		if g.shared {
 			f.Level, f.Name = finding.Ignored, g.name
 		}
-		c.Report.Add(f)
+		c.Add(f)
 	}
 }
