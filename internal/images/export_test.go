@@ -19,6 +19,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/plugin/logins"
 	"github.com/nfo-operator/nfo/internal/plugin/plugintest"
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/credential"
 	"github.com/nfo-operator/nfo/internal/registry/oci"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 	"github.com/nfo-operator/nfo/internal/rewrite"
@@ -60,7 +61,7 @@ func (s *site) has(namespace, image string) string {
 		s.t.Fatal(err)
 	}
 	defer from.Close()
-	to, err := registry.Open(registry.Config{Location: s.Registry.Location(v1alpha1.MirrorPrefix), CABundle: s.Registry.CA, Credential: registry.TokenCredential("token-of-p:ci")})
+	to, err := registry.Open(registry.Config{Location: s.Registry.Location(v1alpha1.MirrorPrefix), CABundle: s.Registry.CA, Credential: credential.OfToken("token-of-p:ci")})
 	if err != nil {
 		s.t.Fatal(err)
 	}

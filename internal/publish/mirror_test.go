@@ -24,6 +24,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/plugin/logins"
 	"github.com/nfo-operator/nfo/internal/plugin/plugintest"
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/credential"
 	"github.com/nfo-operator/nfo/internal/registry/oci"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 	"github.com/nfo-operator/nfo/internal/rewrite"
@@ -48,7 +49,7 @@ func newSite(t *testing.T, policy v1alpha1.RewritePolicy) *site {
 	plugintest.Homeless(t)
 	s := &site{Cluster: plugintest.NewCluster(t), t: t, from: registrytest.Start(t), change: func(*publishFlags) {}}
 	s.Mirror(t, policy)
-	config := registry.Config{Location: s.Registry.Location(v1alpha1.MirrorPrefix), CABundle: s.Registry.CA, Credential: registry.TokenCredential("token-of-" + ci)}
+	config := registry.Config{Location: s.Registry.Location(v1alpha1.MirrorPrefix), CABundle: s.Registry.CA, Credential: credential.OfToken("token-of-" + ci)}
 	var err error
 	if s.client, err = registry.Open(config); err != nil {
 		t.Fatal(err)
