@@ -90,7 +90,7 @@ func newMade(b *testing.B, images, larger, layers int, size int64) *made {
 	}
 	must(b, making.Wait())
 	m.Server = httptest.NewServer(m)
-	b.Cleanup(m.Server.Close)
+	b.Cleanup(m.Close)
 	return m
 }
 

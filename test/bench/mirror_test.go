@@ -205,7 +205,7 @@ func counted(b *testing.B, host string) between {
 		c.note(r)
 		proxy.ServeHTTP(w, r)
 	}))
-	b.Cleanup(c.Server.Close)
+	b.Cleanup(c.Close)
 	return c
 }
 
