@@ -254,7 +254,7 @@ dist: $(HELM) ## make the files of a release in dist, the same bytes from the sa
 	  $(HELM) template nfo "$$chart" --namespace nfo-system --no-hooks --set "image.repository=$(DIST_REPOSITORY),image.digest=$${image#*@}"; } > '$(DIST)/install.yaml' && \
 	cat config/crd/nfo.dev_*.yaml > '$(DIST)/crds.yaml' && \
 	$(foreach p,$(PLATFORMS),GOOS=$(word 1,$(subst /, ,$p)) GOARCH=$(word 2,$(subst /, ,$p)) $(BUILD) -o 'bin/dist/$p/kubectl-nfo' ./cmd/kubectl-nfo && ) \
-	$(DIST_TOOL) release --version '$(VERSION)' --epoch '$(SOURCE_DATE_EPOCH)' --out '$(DIST)' --downloads '$(DOWNLOADS)' --license '$(CURDIR)/LICENSE' \
+	$(DIST_TOOL) release --version "$$version" --epoch '$(SOURCE_DATE_EPOCH)' --out '$(DIST)' --downloads '$(DOWNLOADS)' --license '$(CURDIR)/LICENSE' \
 	  --image "nfo-$$version-image.tar" $(foreach a,$(ARCHITECTURES),--program '$(CURDIR)/bin/image/linux-$(a)/nfo') \
 	  $(foreach p,$(PLATFORMS),--plugin '$p=$(CURDIR)/bin/dist/$p/kubectl-nfo')
 	$(if $(SIGNING_KEY),$(DIST_TOOL) sign --out '$(DIST)' --key '$(abspath $(SIGNING_KEY))')
