@@ -16,13 +16,21 @@ COMMA := ,
 BUILD := $(GO) build -buildvcs=false -tags 'timetzdata$(if $(TAGS),$(COMMA)$(TAGS))' -ldflags '$(LDFLAGS)'
 ARCHITECTURES := amd64 arm64
 IMAGE_TOOL := $(GO) run -C tools/image .
+DIST_TOOL := $(GO) run -C tools/dist .
+# The files of a release: for which platforms kubectl's plugin is built, where the image and the files will be, and
+# with which OpenPGP key they are signed; without SIGNING_KEY they are not.
+DIST ?= $(CURDIR)/dist
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
+DIST_REPOSITORY ?= ghcr.io/nfo-operator/nfo
+DOWNLOADS ?= https://github.com/nfo-operator/nfo/releases/download/$(VERSION)
+SIGNING_KEY ?=
 ARCHIVE := '$(CURDIR)/bin/image/nfo.tar'
 ROOTS := '$(CURDIR)/bin/image/ca-certificates.crt'
 # buildah as `make image-check` uses it: no daemon, no network, and nothing kept outside of bin.
 BUILDAH := buildah --root '$(CURDIR)/bin/image/buildah/root' --runroot '$(CURDIR)/bin/image/buildah/run' --storage-driver vfs
 LINT := $(CURDIR)/bin/tools/golangci-lint
 HELM := bin/tools/helm
-GENERATED := api config charts
+GENERATED := api config charts docs/reference
 UNIT = $$($(GO) list ./... | grep -v '/test/')
 # The same for programs, tests and tools, so that they share one build cache.
 export CGO_ENABLED := 0
@@ -38,7 +46,7 @@ help: ## show this list
 
 
 .PHONY: generate
-generate: ## write CRDs, roles and deep copies anew from the Go sources
+generate: $(HELM) ## write CRDs, roles, deep copies and docs/reference anew from the sources
 	$(GO) tool controller-gen object paths=./api/...
 	$(GO) tool controller-gen crd output:crd:dir=config/crd paths=./api/...
 	$(GO) tool controller-gen rbac:roleName=nfo-manager output:rbac:dir=config/rbac 'paths={./internal/reference/...,./internal/admission/...,./internal/caller/...,./internal/certificate/...,./internal/mirror/...,./internal/mirrored/...}'
@@ -48,7 +56,10 @@ generate: ## write CRDs, roles and deep copies anew from the Go sources
 	$(GO) tool controller-gen rbac:roleName=nfo-checker,fileName=checker.yaml output:rbac:dir=config/rbac paths=./cmd/nfo
 	$(GO) tool controller-gen rbac:roleName=nfo-registry,fileName=registry.yaml output:rbac:dir=config/rbac paths=./internal/clusterregistry/...
 	$(MAKE) --no-print-directory charts/nfo/files
-	$(GO) run -C tools/chart . '$(CURDIR)/charts/nfo'
+	$(GO) run -C tools/chart . '$(CURDIR)/charts/nfo' '$(CURDIR)/docs/reference/values.md'
+	$(HELM) template nfo charts/nfo --namespace nfo-system --set image.repository=nfo,metrics.prometheusRule.enabled=true,registry.enabled=true,mirror.enabled=true | \
+	  $(GO) run -C tools/reference . '$(CURDIR)'
+	NFO_WRITE_REFERENCE=1 $(GO) test ./cmd/nfo ./cmd/kubectl-nfo -run '^TestReferencePages' -count=1
 
 # What the chart is made of: `helm` reads no file outside its folder.
 .PHONY: charts/nfo/files
@@ -82,6 +93,8 @@ lint: $(LINT) $(HELM) ## run the linters (the first time builds them, 6 minutes)
 	cd tools/lint && $(LINT) run ./...
 	cd tools/image && $(LINT) run ./...
 	cd tools/chart && $(LINT) run ./...
+	cd tools/reference && $(LINT) run ./...
+	cd tools/dist && $(LINT) run ./...
 
 $(LINT): tools/lint/go.mod tools/lint/go.sum tools/lint/main.go
 	$(GO) build -C tools/lint -ldflags '-s -w' -o $@ .
@@ -103,6 +116,8 @@ test: cluster $(HELM) ## run all tests, with a real Kubernetes API server and a 
 	$(TEST) -C test/cluster $(RACE) -timeout 10m ./...
 	$(TEST) -C tools/image $(RACE) -timeout 5m ./...
 	$(TEST) -C tools/chart $(RACE) ./...
+	$(TEST) -C tools/reference $(RACE) ./...
+	$(TEST) -C tools/dist $(RACE) ./...
 
 .PHONY: test-unit
 test-unit: ## run the tests beside the code only: no cluster, 2 minutes
@@ -117,7 +132,7 @@ cover: ## print which part of each package the tests beside its code cover
 	@$(GO) tool cover -func=bin/coverage.out | awk 'END {printf "%6s  total\n", $$NF}'
 
 .PHONY: e2e
-e2e: build node-cluster bin/demo bin/peers $(HELM) ## install the chart on a node of a real cluster, as root, and tell the whole story (25 minutes)
+e2e: build node-cluster bin/demo bin/quickstart bin/peers $(HELM) ## install the chart on a node of a real cluster, as root, and tell the whole story (30 minutes)
 	@$(MAKE) --no-print-directory image IMAGE=registry.example.com/nfo:e2e
 	NFO_E2E=1 $(GO) test ./test/e2e -run TestNfo -count=1 -v -timeout 40m
 	NFO_E2E=1 $(GO) test ./test/e2e -run 'TestClusterRegistry$$' -count=1 -v -timeout 15m
@@ -125,6 +140,7 @@ e2e: build node-cluster bin/demo bin/peers $(HELM) ## install the chart on a nod
 	NFO_E2E=1 $(GO) test ./test/e2e -run 'TestMirror$$' -count=1 -v -timeout 20m
 	NFO_E2E=1 $(GO) test ./test/e2e -run TestMirrorFaults -count=1 -v -timeout 20m
 	NFO_E2E=1 $(GO) test ./test/e2e -run TestMirrorNodes -count=1 -v -timeout 20m
+	NFO_E2E=1 $(GO) test ./test/e2e -run TestQuickstart -count=1 -v -timeout 20m
 
 .PHONY: fuzz-import
 fuzz-import: ## look for inputs that break kubectl nfo import, for NFO_FUZZ (default 10m)
@@ -189,6 +205,14 @@ node-cluster: ## build the node's binaries too (the first time takes 17 minutes)
 bin/demo:
 	@$(GO) build -o $@ ./test/demo
 
+.PHONY: bin/quickstart
+bin/quickstart:
+	@$(GO) build -o $@ ./test/quickstart
+
+.PHONY: quickstart
+quickstart: bin/quickstart ## run the commands of docs/quickstart.md, on a new cluster of kind
+	bin/quickstart docs/quickstart.md | bash
+
 .PHONY: up
 up: build cluster bin/demo ## start a cluster, a registry and the operator in the background
 	@bin/demo up
@@ -226,6 +250,31 @@ image-check: ## build the Dockerfile with buildah, as root, and compare it with 
 	$(BUILDAH) manifest push --quiet --all nfo oci:'$(CURDIR)/bin/image/buildah/layout'
 	@$(IMAGE_TOOL) compare $(ARCHIVE) '$(CURDIR)/bin/image/buildah/layout'
 
+.PHONY: dist
+dist: $(HELM) ## make the files of a release in dist, the same bytes from the same commit; SIGNING_KEY=<file> signs them
+	rm -rf '$(DIST)'
+	mkdir -p '$(DIST)' bin/dist
+	version=$$($(DIST_TOOL) version --version '$(VERSION)' --chart '$(CURDIR)/charts/nfo') && \
+	image=$$($(MAKE) --no-print-directory image IMAGE="$(DIST_REPOSITORY):$$version" | tail -1) && echo "$$image" && \
+	cp bin/image/nfo.tar "$(DIST)/nfo-$$version-image.tar" && \
+	chart=$$($(DIST_TOOL) chart --version '$(VERSION)' --epoch '$(SOURCE_DATE_EPOCH)' --chart '$(CURDIR)/charts/nfo' --out '$(DIST)') && \
+	{ printf -- '---\napiVersion: v1\nkind: Namespace\nmetadata: {name: nfo-system}\n'; \
+	  $(HELM) template nfo "$$chart" --namespace nfo-system --no-hooks --set "image.repository=$(DIST_REPOSITORY),image.digest=$${image#*@}"; } > '$(DIST)/install.yaml' && \
+	cat config/crd/nfo.dev_*.yaml > '$(DIST)/crds.yaml' && \
+	$(foreach p,$(PLATFORMS),GOOS=$(word 1,$(subst /, ,$p)) GOARCH=$(word 2,$(subst /, ,$p)) $(BUILD) -o 'bin/dist/$p/kubectl-nfo' ./cmd/kubectl-nfo && ) \
+	$(DIST_TOOL) release --version "$$version" --epoch '$(SOURCE_DATE_EPOCH)' --out '$(DIST)' --downloads '$(DOWNLOADS)' --license '$(CURDIR)/LICENSE' \
+	  --image "nfo-$$version-image.tar" $(foreach a,$(ARCHITECTURES),--program '$(CURDIR)/bin/image/linux-$(a)/nfo') \
+	  $(foreach p,$(PLATFORMS),--plugin '$p=$(CURDIR)/bin/dist/$p/kubectl-nfo')
+	$(if $(SIGNING_KEY),$(DIST_TOOL) sign --out '$(DIST)' --key '$(abspath $(SIGNING_KEY))')
+
+.PHONY: dist-check
+dist-check: ## make the files of a release twice, one time under another umask and time zone, and compare them
+	$(MAKE) --no-print-directory dist SIGNING_KEY= DIST='$(CURDIR)/bin/dist-first'
+	umask 077 && TZ=Asia/Tokyo $(MAKE) --no-print-directory dist SIGNING_KEY= DIST='$(CURDIR)/bin/dist-second'
+	diff -r bin/dist-first bin/dist-second
+	cd bin/dist-first && sha256sum --check --quiet SHA256SUMS
+	rm -rf bin/dist-first bin/dist-second
+
 .PHONY: clean
 clean: ## remove everything built, but not Go's caches
-	rm -rf bin test/cluster/bin
+	rm -rf bin dist test/cluster/bin

@@ -10,8 +10,6 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // ChildFailed is the exit code of a process for which [Serve] failed: it did not come to
@@ -74,17 +72,5 @@ func confine(limits Limits) error {
 	debug.SetMaxStack(maxStackBytes)
 	// Go opens its poller with the first timer. Later it could not, and would end the process.
 	time.AfterFunc(time.Hour, func() {}).Stop()
-	seconds := uint64((limits.CPU + time.Second - 1) / time.Second)
-	for resource, limit := range map[int]unix.Rlimit{
-		unix.RLIMIT_DATA:   {Cur: uint64(limits.Memory), Max: uint64(limits.Memory)},
-		unix.RLIMIT_CPU:    {Cur: seconds, Max: seconds + 1},
-		unix.RLIMIT_NOFILE: {}, // no more than are open: no file, no socket
-		unix.RLIMIT_FSIZE:  {},
-		unix.RLIMIT_CORE:   {},
-	} {
-		if err := unix.Setrlimit(resource, &limit); err != nil {
-			return fmt.Errorf("limiting the process: %w", err)
-		}
-	}
-	return nil
+	return limitResources(limits)
 }

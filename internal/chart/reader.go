@@ -15,8 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/nfo-operator/nfo/internal/chart/images"
 )
 
@@ -30,11 +28,10 @@ const (
 const (
 	// A process that has had so little of a processor that it takes this many times its CPU time, and a minute at
 	// least, is ended, and the chart is read again later.
-	stalledAfter     = 20
-	stalledAtLeast   = time.Minute
-	maxAnswerBytes   = 8 << 20 // all answers of one child: the manager holds them in memory, once as text and once as read
-	maxStderrBytes   = 4 << 10
-	maxInheritedFile = 1024 // files that a program is started with have the lowest numbers
+	stalledAfter   = 20
+	stalledAtLeast = time.Minute
+	maxAnswerBytes = 8 << 20 // all answers of one child: the manager holds them in memory, once as text and once as read
+	maxStderrBytes = 4 << 10
 	// chartChild is set in the environment of the processes that read charts.
 	chartChild = "NFO_CHART_CHILD"
 	// revision is that of what is read of a chart. A greater one has all charts read again.
@@ -103,10 +100,7 @@ func NewReader(limits Limits, atOnce int, command ...string) (*Reader, error) {
 		}
 		command = []string{self, "chart"}
 	}
-	// Go keeps its own files to itself, but not those that this program was started with.
-	for fd := 3; fd < maxInheritedFile; fd++ {
-		unix.CloseOnExec(fd)
-	}
+	closeInherited()
 	limits = limits.withDefaults()
 	return &Reader{command, limits, limits.stalled(), make(chan struct{}, max(1, atOnce))}, nil
 }
@@ -174,8 +168,7 @@ func (r *Reader) run(ctx context.Context, request []byte) (end childEnd) {
 		"GOMEMLIMIT=" + strconv.FormatInt(r.limits.collect(), 10),
 	}
 	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
+	endTogether(cmd)
 	cmd.WaitDelay = time.Second
 	answers, says := &boundedBuffer{room: maxAnswerBytes}, &boundedBuffer{room: maxStderrBytes, cut: true}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(request), answers, says

@@ -32,7 +32,7 @@ nodes: {os: linux}
 count: null
 `)
 	write(t, dir, "README.md", "Before.\n"+tableBegins+"old\n"+tableEnds+"After.\n")
-	if err := generate(dir); err != nil {
+	if err := generate(dir, filepath.Join(dir, "page.md")); err != nil {
 		t.Fatal(err)
 	}
 	wantReadme := "Before.\n" + tableBegins + "| value | default | what it is |\n|---|---|---|\n" +
@@ -43,6 +43,12 @@ count: null
 		"| `count` | `null` | How many. |\n" + tableEnds + "After.\n"
 	if diff := cmp.Diff(wantReadme, read(t, dir, "README.md")); diff != "" {
 		t.Errorf("README.md (-want +got):\n%s", diff)
+	}
+	wantPage := "# Values of the chart\n\n<!-- Written by make generate from charts/nfo/values.yaml. -->\n\n" + tableHead +
+		"| `image` | `\"\"` | Where. |\n| `nodes` | `{\"os\":\"linux\"}` | On what. |\n| `count` | `null` | How many. |\n\n## probe\n\n" + tableHead +
+		"| `probe.seconds` | `30` | How often, a \\| b. |\n| `probe.hosts` | `[]` | Whom to ask. |\n"
+	if diff := cmp.Diff(wantPage, read(t, dir, "page.md")); diff != "" {
+		t.Errorf("page.md (-want +got):\n%s", diff)
 	}
 	wantSchema := `{
   "$schema": "http://json-schema.org/draft-07/schema#",

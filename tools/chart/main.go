@@ -1,5 +1,6 @@
 // Command chart writes what follows from a chart's values.yaml: values.schema.json, in which no
-// value is allowed that values.yaml does not have, and the table in README.md.
+// value is allowed that values.yaml does not have, the table in README.md, and a page of the values
+// by group.
 //
 // In values.yaml a comment that begins with "# --" describes the value below it, with all that is
 // in it; a mapping without one is a group. A line "# @schema key: ..." adds to the value's schema
@@ -23,18 +24,18 @@ const (
 )
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: chart FOLDER")
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "usage: chart FOLDER PAGE")
 		os.Exit(2)
 	}
-	if err := generate(os.Args[1]); err != nil {
+	if err := generate(os.Args[1], os.Args[2]); err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
 		os.Exit(1)
 	}
 }
 
-// generate writes both files of a chart's folder.
-func generate(dir string) error {
+// generate writes both files of a chart's folder, and the page.
+func generate(dir, page string) error {
 	text, err := os.ReadFile(filepath.Join(dir, "values.yaml"))
 	if err != nil {
 		return fmt.Errorf("reading the values: %w", err)
@@ -60,6 +61,9 @@ func generate(dir string) error {
 	}
 	if err := os.WriteFile(file, readme, 0o644); err != nil {
 		return fmt.Errorf("writing the table: %w", err)
+	}
+	if err := os.WriteFile(page, all.page(), 0o644); err != nil {
+		return fmt.Errorf("writing the page: %w", err)
 	}
 	return nil
 }

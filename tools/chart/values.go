@@ -137,11 +137,33 @@ func (v value) asSchema() map[string]any {
 	return map[string]any{"type": "object", "additionalProperties": false, "properties": properties}
 }
 
+const tableHead = "| value | default | what it is |\n|---|---|---|\n"
+
 // table is that of README.md.
 func (v value) table() []byte {
 	var out bytes.Buffer
-	out.WriteString("| value | default | what it is |\n|---|---|---|\n")
+	out.WriteString(tableHead)
 	v.rows("", &out)
+	return out.Bytes()
+}
+
+// page has the values outside of groups first, and then each group under a heading.
+func (v value) page() []byte {
+	var out bytes.Buffer
+	out.WriteString("# Values of the chart\n\n<!-- Written by make generate from charts/nfo/values.yaml. -->\n\n" + tableHead)
+	single, groups := value{}, []value{}
+	for _, one := range v.values {
+		if one.about == "" {
+			groups = append(groups, one)
+		} else {
+			single.values = append(single.values, one)
+		}
+	}
+	single.rows("", &out)
+	for _, one := range groups {
+		fmt.Fprintf(&out, "\n## %s\n\n%s", one.name, tableHead)
+		one.rows(one.name+".", &out)
+	}
 	return out.Bytes()
 }
 
