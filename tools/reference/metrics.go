@@ -34,21 +34,14 @@ func findMetrics(root string) ([]metric, error) {
 	var all []metric
 	for _, top := range []string{"cmd", "internal"} {
 		err := filepath.WalkDir(filepath.Join(root, top), func(folder string, d fs.DirEntry, err error) error {
-			if err != nil || !d.IsDir() {
+			switch {
+			case err != nil || !d.IsDir():
 				return err
-			}
-			if d.Name() == "testdata" {
+			case d.Name() == "testdata":
 				return filepath.SkipDir
 			}
-			relative, err := filepath.Rel(root, folder)
-			if err != nil {
-				return err
-			}
-			found, err := metricsOf(folder)
-			for _, m := range found {
-				m.command = commandOf(filepath.ToSlash(relative))
-				all = append(all, m)
-			}
+			found, err := metricsUnder(root, folder)
+			all = append(all, found...)
 			return err
 		})
 		if err != nil {
@@ -57,6 +50,19 @@ func findMetrics(root string) ([]metric, error) {
 	}
 	slices.SortFunc(all, func(a, b metric) int { return cmp.Or(cmp.Compare(a.command, b.command), cmp.Compare(a.name, b.name)) })
 	return slices.CompactFunc(all, func(a, b metric) bool { return a.command == b.command && a.name == b.name }), nil
+}
+
+// metricsUnder finds the metrics of one folder under root, and says which program has them.
+func metricsUnder(root, folder string) ([]metric, error) {
+	relative, err := filepath.Rel(root, folder)
+	if err != nil {
+		return nil, err
+	}
+	found, err := metricsOf(folder)
+	for i := range found {
+		found[i].command = commandOf(filepath.ToSlash(relative))
+	}
+	return found, err
 }
 
 func commandOf(folder string) string {
@@ -117,29 +123,19 @@ func (f *finder) maker(n ast.Node) bool {
 	return false
 }
 
-// call notes the metric that a call declares: by its name and its help beside each other among the arguments, or in
-// options of the client library.
+// call notes the metric that a call declares.
 func (f *finder) call(n ast.Node) bool {
 	call, ok := n.(*ast.CallExpr)
 	if !ok {
 		return true
 	}
 	function := calledName(call)
-	for i, argument := range call.Args {
-		name, help := "", ""
-		more, made := f.makers[function]
-		if options, ok := argument.(*ast.CompositeLit); ok {
-			name, help = field(options, "Name"), field(options, "Help")
-		} else if i+1 < len(call.Args) {
-			name, help = text(argument), text(call.Args[i+1])
-			if made && i == 0 && name != "" {
-				name = prefix + name
-			}
-		}
+	for i := range call.Args {
+		name, help := f.declared(call, function, i)
 		if !strings.HasPrefix(name, prefix) || help == "" {
 			continue
 		}
-		m := metric{name: name, help: help, kind: kindOf(function, name), labels: slices.Clone(more)}
+		m := metric{name: name, help: help, kind: kindOf(function, name), labels: slices.Clone(f.makers[function])}
 		for _, other := range call.Args[i+1:] {
 			if text(other) != help {
 				m.labels = append(m.labels, labels(other)...)
@@ -148,6 +144,22 @@ func (f *finder) call(n ast.Node) bool {
 		f.found = append(f.found, m)
 	}
 	return true
+}
+
+// declared are the name and the help of a metric: beside each other among the arguments of a call, or in options of
+// the client library.
+func (f *finder) declared(call *ast.CallExpr, function string, i int) (name, help string) {
+	if options, ok := call.Args[i].(*ast.CompositeLit); ok {
+		return field(options, "Name"), field(options, "Help")
+	}
+	if i+1 == len(call.Args) {
+		return "", ""
+	}
+	name, help = text(call.Args[i]), text(call.Args[i+1])
+	if _, made := f.makers[function]; made && i == 0 && name != "" {
+		name = prefix + name
+	}
+	return name, help
 }
 
 // kindOf is the kind of a metric by the function that makes it or, of one that only describes it, by its name.
