@@ -35,6 +35,8 @@ type manifestVerdict struct {
 	release *release.Task
 	// letGo is true when the finalizer is to come off.
 	letGo bool
+	// silent: the pass comes again within a second, and has nothing to report.
+	silent bool
 	// uploadedAsOf is the generation that Uploaded speaks of, where that is an earlier one.
 	uploadedAsOf *int64
 	// unsteady: the look after the sealing differs from what was recorded, so that another one decides.
