@@ -53,7 +53,7 @@ type cluster struct {
 	homes map[string]*v1alpha1.TombstoneManifest
 	// alive are the UIDs of the namespace's manifests; asked are the names that were read besides.
 	alive map[types.UID]bool
-	asked *nameSet
+	asked *questions
 	// unresolved is since when purges have seen references unresolved, by repository and reference.
 	unresolved map[[2]string]time.Time
 }
@@ -163,7 +163,7 @@ func (c cluster) unlisted(ctx context.Context, api client.Reader, namespace, nam
 
 // newCluster sorts what was read. It is pure.
 func newCluster(r clusterRead) cluster {
-	c := cluster{begun: r.begun, now: r.now, entries: map[string][]entry{}, unresolved: map[[2]string]time.Time{}, alive: map[types.UID]bool{}, asked: &nameSet{all: map[string]bool{}}, running: r.running}
+	c := cluster{begun: r.begun, now: r.now, entries: map[string][]entry{}, unresolved: map[[2]string]time.Time{}, alive: map[types.UID]bool{}, asked: &questions{names: map[string]bool{}}, running: r.running}
 	key, stores, holders, tombstones := r.key, r.stores, r.holders, r.tombstones
 	i := slices.IndexFunc(stores, func(s v1alpha1.ArtifactStore) bool { return s.Name == key.Name })
 	if i < 0 {

@@ -48,6 +48,12 @@
 // would wait for the whole purge; no waves, because then the cluster is read without a break; and a claim per digest,
 // because it costs two writes for each.
 //
+// Decision: a claim is one write of a tombstone's status, and what is consumed is deleted, without another one before it.
+// Nearly all that this costs the API server is reading, checking and writing the object whole, and sending it to who
+// watches, which a patch of one field costs it too, beside a copy of the object to apply it to; what it notes of the owners
+// of fields is small since entries are atomic in the schema. Rejected: patches, and claims in an object of their own, which
+// the restore of an earlier version would not see.
+//
 // Decision: three looks at every tag, to plan, right before deleting, and after it, and a fourth where the one
 // before showed no tag at all: a registry that says so by mistake removes, with the digest, the tags that it hid.
 // A repository of one digest takes six requests so. Rejected: to delete on what the plan has read when that is

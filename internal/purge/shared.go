@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
@@ -89,35 +91,60 @@ func (s *sweeper) cluster(ctx context.Context, after moment) (*cluster, error) {
 // One that is not listed may have been applied just then, so the cluster is read once more.
 func (s *sweeper) clusterOf(ctx context.Context, manifest string, after moment) (*cluster, error) {
 	c, err := s.cluster(ctx, after)
-	if err != nil || c.asked.has(manifest) {
+	if err != nil {
 		return c, err
 	}
-	err = c.unlisted(ctx, s.api, s.key.Namespace, manifest)
+	err = s.ask(ctx, c, manifest)
 	if errors.Is(err, errContradiction) {
 		if c, err = s.cluster(ctx, moment{s.shared.mark(), after.running}); err == nil {
-			err = c.unlisted(ctx, s.api, s.key.Namespace, manifest)
+			err = s.ask(ctx, c, manifest)
 		}
-	}
-	if err == nil {
-		c.asked.add(manifest)
 	}
 	return c, err
 }
 
-// nameSet is a set of names that is safe for concurrent use.
-type nameSet struct {
-	mu  sync.Mutex
-	all map[string]bool
+// ask is not nil if a manifest of a name exists that a reading of the cluster does not have. It is asked for once for all the
+// repositories of the manifest.
+func (s *sweeper) ask(ctx context.Context, c *cluster, manifest string) error {
+	if c.asked.has(manifest) {
+		return nil
+	}
+	answer := c.asked.DoChan(manifest, func() (any, error) {
+		if c.asked.has(manifest) { // since a moment ago
+			return nil, nil //nolint:nilnil // there is no answer but the error
+		}
+		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxEvidence) // others wait for it, too
+		defer cancel()
+		err := c.unlisted(own, s.api, s.key.Namespace, manifest)
+		if err == nil {
+			c.asked.add(manifest)
+		}
+		return nil, err
+	})
+	select {
+	case a := <-answer:
+		return a.Err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
-func (n *nameSet) has(name string) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.all[name]
+// questions are the names that were asked for, and those that are. It is safe for concurrent use.
+type questions struct {
+	singleflight.Group
+
+	mu    sync.Mutex
+	names map[string]bool
 }
 
-func (n *nameSet) add(name string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.all[name] = true
+func (q *questions) has(name string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.names[name]
+}
+
+func (q *questions) add(name string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.names[name] = true
 }

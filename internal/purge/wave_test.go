@@ -1,6 +1,7 @@
 package purge
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	clientgofake "k8s.io/client-go/kubernetes/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
@@ -238,5 +241,32 @@ func TestI4CrashInOneOfTwoWavesIsResumed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Of a manifest with many repositories the API server is asked once for each reading of the cluster, and not for each repository.
+func TestAManifestIsAskedForOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.spread(1, 12)
+	var mu sync.Mutex
+	asked := 0
+	api, ok := w.api.(client.WithWatch)
+	if !ok {
+		t.Fatalf("%T cannot watch", w.api)
+	}
+	cfg := w.config()
+	cfg.Client = interceptor.NewClient(api, interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
+		if _, manifest := into.(*v1alpha1.ArtifactManifest); manifest && key.Name == "m0" {
+			mu.Lock()
+			defer mu.Unlock()
+			asked++
+		}
+		return c.Get(ctx, key, into, opts...)
+	}})
+	_, err := Run(t.Context(), cfg)
+	w.must(err)
+	if asked != 1 {
+		t.Errorf("it was asked for %d times", asked)
 	}
 }

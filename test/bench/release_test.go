@@ -48,8 +48,8 @@ type site struct {
 	artifacts int
 }
 
-// newSite has manifests that a manager has seen whole and in use. api, when not nil, sees the manager's requests.
-func newSite(b *testing.B, artifacts int, api environment.Transport) site {
+// newSite has so many manifests, which a manager has seen whole and in use. api, when not nil, sees the manager's requests.
+func newSite(b *testing.B, manifests, artifacts int, api environment.Transport) site {
 	b.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-"}}
 	must(b, env.Client.Create(b.Context(), ns))
@@ -152,7 +152,7 @@ func (s site) untagged(i int) {
 
 // BenchmarkRelease measures from the last holder's deletion to the tags being gone.
 func BenchmarkRelease(b *testing.B) {
-	s := newSite(b, 1, nil)
+	s := newSite(b, manifests, 1, nil)
 	floor := s.floor()
 
 	s.block(0, samples)

@@ -81,6 +81,9 @@ func (r *Reconciler) act(ctx context.Context, seen manifestSeen, v manifestVerdi
 	if v.release == nil {
 		return done, nil
 	}
+	if err := r.statuses.Current(seen.manifest); err != nil { // it would be released once more: its finalizer cannot come off
+		return done, err
+	}
 	done.release, err = r.Releaser.Release(ctx, *v.release)
 	running := slices.ContainsFunc(done.release.Holders, reference.Holder.Runs)
 	if errors.Is(err, reference.ErrHoldersUnknown) || running { // what an interrupted release has taken is or may be in use

@@ -106,6 +106,7 @@ func (v manifestVerdict) afterDeleting(seen manifestSeen, done manifestDone, err
 	case err != nil:
 		class, reason := pass.Classify(err)
 		if class == pass.Again { // it is tried again within a second: not a state to report
+			v.silent = true
 			return v
 		}
 		v.conditions.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, reason, seen.stuck(err))

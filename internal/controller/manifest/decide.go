@@ -35,6 +35,8 @@ type manifestVerdict struct {
 	release *release.Task
 	// letGo is true when the finalizer is to come off.
 	letGo bool
+	// silent: the pass comes again within a second, and has nothing to report.
+	silent bool
 	// uploadedAsOf is the generation that Uploaded speaks of, where that is an earlier one.
 	uploadedAsOf *int64
 	// now is what the status is to remember of v1alpha1.ReconcileNow: what was asked for, once the registry was asked.

@@ -85,6 +85,10 @@ func (r *Reconciler) soonest(seen manifestSeen, v manifestVerdict) time.Duration
 
 // report writes the status if the pass changed it, unless the object goes with its finalizer, and then reports transitions.
 func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactManifest, v manifestVerdict, done manifestDone) error {
+	if v.silent {
+		done.tell(r.Events, m)
+		return nil
+	}
 	m.Status.Artifacts, m.Status.Charts, m.Status.UpgradingFrom = v.artifacts, v.charts, v.upgradingFrom
 	m.Status.Dependents = reference.Dependents(v.holders)
 	m.Status.ObservedGeneration, m.Status.LastReconcileNow = m.Generation, v.now
