@@ -91,7 +91,7 @@ func missing(t *testing.T, command string) (wrong []string) {
 	if first == "helm" || first == "kubectl" {
 		for _, m := range ownFolder.FindAllStringSubmatch(command, -1) {
 			if _, err := os.Stat(filepath.Join("..", m[1])); errors.Is(err, fs.ErrNotExist) {
-				wrong = append(wrong, "there is no file "+m[1])
+				wrong = append(wrong, "no file "+m[1])
 			}
 		}
 	}

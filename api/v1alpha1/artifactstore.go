@@ -49,7 +49,7 @@ type ArtifactStoreSpec struct {
 	Registry RegistrySpec `json:"registry"`
 
 	// The quantity of bytes that counts as 100 % of the store, such as 100Gi. With purge.usage Registry
-	// the default is the size of the registry's volume. With Accounted there is no default: a purge that
+	// the default is the size of the registry's volume. Accounted has no default: a purge that
 	// has a threshold and no capacity deletes nothing. With Volume it has no effect.
 	// +optional
 	Capacity *resource.Quantity `json:"capacity,omitempty"`
@@ -173,7 +173,7 @@ const (
 )
 
 // CronSchedule returns the crontab line of the purge CronJob: the default where schedule is absent,
-// "" where it is empty, which means that there is no CronJob.
+// "" where it is empty: no CronJob is made.
 func (p PurgeSpec) CronSchedule() string {
 	if p.Schedule == nil {
 		return defaultSchedule
@@ -322,7 +322,7 @@ type ArtifactStoreStatus struct {
 	DeletedTotal int64 `json:"deletedTotal,omitempty"`
 
 	// How full the store was at the last purge. Absent if spec.purge.usage is Accounted and
-	// there is no capacity, threshold or target to compare it with: then it is not measured.
+	// no capacity, threshold or target to compare it with: then it is not measured.
 	// +optional
 	Usage *StoreUsage `json:"usage,omitempty"`
 

@@ -27,7 +27,7 @@ func (s *ArtifactStore) RegistryURL() string {
 	return "https://" + ClusterRegistryHost + "/" + cmp.Or(in.Prefix, s.Namespace)
 }
 
-// Location returns the store's place, by which stores are told apart. Errors wrap ErrRegistryURL.
+// Location returns the store's place, by which stores are distinguished. Errors wrap ErrRegistryURL.
 func (s *ArtifactStore) Location() (RegistryLocation, error) {
 	l, err := ParseRegistryURL(s.RegistryURL())
 	if err == nil && !s.InClusterRegistry() && l.InClusterRegistry() {

@@ -63,7 +63,7 @@ var resources = map[string]string{
 	KindTombstone:        "tombstones",
 }
 
-// Kinds returns the kinds of this package by which somebody states what is needed, sorted. Artifact is none of them: it
+// Kinds returns the kinds of this package by which somebody states what is needed, sorted. Artifact is not one of them: it
 // says what workloads use.
 func Kinds() []string { return slices.Sorted(maps.Keys(resources)) }
 

@@ -6,7 +6,7 @@ import (
 
 // Winner returns the store among others that this one must yield to: one with an equal or
 // overlapping URL, in any namespace, that was Ready before this one or, if neither ever was Ready, is
-// older (creationTimestamp, then UID). nil when there is none. Stores whose URL cannot be parsed win
+// older (creationTimestamp, then UID). nil when none exists. Stores whose URL cannot be parsed win
 // over nobody.
 func (s *ArtifactStore) Winner(others []ArtifactStore) *ArtifactStore {
 	here, err := s.Location()

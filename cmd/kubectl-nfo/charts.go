@@ -26,7 +26,7 @@ This is what the manager has recorded in the manifest's status. No registry is a
 
 Exit codes:
   0  this is the answer
-  1  something failed: there is no such manifest, or the cluster cannot be asked
+  1  something failed: the manifest does not exist, or the cluster cannot be asked
   2  wrong usage`
 
 const chartsExample = `  # Which images do the charts of this manifest need, and which are missing?

@@ -112,7 +112,7 @@ func TestChartsUsage(t *testing.T) {
 		"Many":    {"one at a time", []string{"charts", "am/a", "am/b"}},
 		"NoKind":  {"it may be anything", []string{"charts", "upf"}},
 		"Deep":    {"that is an image", []string{"charts", "am/a/b"}},
-		"Output":  {"there is no such form", []string{"charts", "am/a", "-o", "yaml"}},
+		"Output":  {"no such form", []string{"charts", "am/a", "-o", "yaml"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -180,7 +180,7 @@ func TestImportInAnyOrder(t *testing.T) {
 	}
 	for _, part := range []string{"artifactManifestState: Uploaded", "versionState: Active", "versionState: Deprecated", firstScope + "globex/artifactStores/main", "name: smf-1.0.0"} {
 		if !strings.Contains(strings.Join(want, ""), part) {
-			t.Errorf("there is no %q in %s", part, want)
+			t.Errorf("%q is missing in %s", part, want)
 		}
 	}
 }
@@ -225,7 +225,7 @@ func TestImportAgain(t *testing.T) {
 		"RegistryOther": {"another one is reported", []step{of(answers[0], 0, "", register), of(answers[0], 1, "it exists with the URL https://registry.example.com/globex", registered("main=https://other.example.com"))}, []string{"registry.example.com/globex"}, nil, 0},
 		"Path":          {"the API version is known later", []step{of(answers[1], 0, "", versioned("2024-04-15")), of(answers[1], 3, "import again to seal it", latest), of(answers[1], 0, "", latest)}, []string{"uploadPath: ManifestScoped", "artifactManifestState: Uploaded"}, nil, 0},
 		"PathKept":      {"the API version is not said again", []step{of(answers[1], 0, "", latest), of(answers[1], 0, "")}, []string{"uploadPath: ManifestScoped"}, nil, 0},
-		"PathBack":      {"there is no way back", []step{of(answers[1], 0, "", latest), of(answers[1], 0, "left as it is", versioned("2024-04-15"))}, []string{"uploadPath: ManifestScoped"}, nil, 0},
+		"PathBack":      {"nothing leads back", []step{of(answers[1], 0, "", latest), of(answers[1], 0, "left as it is", versioned("2024-04-15"))}, []string{"uploadPath: ManifestScoped"}, nil, 0},
 		"Sites":         {"one site, then another one of its name", []step{of(site("rg-york"), 0, ""), of(asAnswer([]string{site("rg-york"), site("rg-leeds")}), 0, "")}, nil, nil, 2},
 		"SitesBack":     {"the other way round", []step{of(asAnswer([]string{site("rg-york"), site("rg-leeds")}), 0, ""), of(site("rg-york"), 0, "")}, nil, nil, 2},
 		"SitesTemplate": {"a template and its answer", []step{of(siteTemplate, 0, ""), of(site("rg-york"), 0, ""), of(siteTemplate, 0, "")}, []string{"resourceGroups/rg-york/"}, nil, 1},
@@ -242,7 +242,7 @@ func TestImportAgain(t *testing.T) {
 			got := strings.Join(s.objects(), "---\n")
 			for _, part := range tc.has {
 				if !strings.Contains(got, part) {
-					t.Errorf("%s: there is no %q in\n%s", tc.reason, part, got)
+					t.Errorf("%s: %q is missing in\n%s", tc.reason, part, got)
 				}
 			}
 			for _, part := range tc.lacks {

@@ -45,7 +45,7 @@ func TestImportUsage(t *testing.T) {
 		code       int
 		says       string
 	}{
-		"NoFile":      {"there is no default", "", nil, 2, "-f is required"},
+		"NoFile":      {"no default", "", nil, 2, "-f is required"},
 		"Argument":    {"files are given by -f", "", []string{"template.json"}, 2, "unexpected argument"},
 		"Flag":        {"no such flag", "", []string{"--force"}, 2, "unknown flag"},
 		"DryRun":      {"three ways", "", []string{"-f", "-", "--dry-run=maybe"}, 2, "none, client or server"},
@@ -190,7 +190,7 @@ func TestImportFiles(t *testing.T) {
 			}
 			for _, part := range tc.out {
 				if !strings.Contains(out, part) {
-					t.Errorf("%s: there is no %q in %q", tc.reason, part, out)
+					t.Errorf("%s: %q is missing in %q", tc.reason, part, out)
 				}
 			}
 		})

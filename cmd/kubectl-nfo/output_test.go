@@ -19,7 +19,7 @@ func TestFindingsCanBeShown(t *testing.T) {
 func TestErrorsCanBeShown(t *testing.T) {
 	t.Parallel()
 	code, out, errOut := execute(t, "", "publish", "am/m", "./"+plugintest.HostileText+".tgz")
-	if code == 0 || strings.ContainsAny(out+errOut, plugintest.Controls) || !strings.Contains(errOut, "there is no file ./a?[2J") {
+	if code == 0 || strings.ContainsAny(out+errOut, plugintest.Controls) || !strings.Contains(errOut, "the file ./a?[2J") {
 		t.Errorf("exit code %d; it says %q and %q, want an error without what plugintest.Controls a terminal", code, out, errOut)
 	}
 }

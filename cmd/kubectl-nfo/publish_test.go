@@ -23,7 +23,7 @@ func TestPublishUsage(t *testing.T) {
 		"Secret":   {"the mirror has none", []string{"--mirror", "--use-store-credentials", "r.example.com/a:1"}, "exclude each other"},
 		"Keep":     {"a manifest keeps what it lists", []string{"am/upf", "--keep"}, "--keep needs --mirror"},
 		"BadImage": {"nor is this one for the mirror", []string{"--mirror", "am/upf"}, "not a file, and no image"},
-		"BadOnes":  {"all that is wrong at once", []string{"am/upf", "x.tgz", "nginx"}, "there is no file x.tgz\n\"nginx\" is not a file"},
+		"BadOnes":  {"all that is wrong at once", []string{"am/upf", "x.tgz", "nginx"}, "the file x.tgz does not exist\n\"nginx\" is not a file"},
 		"WrongTyp": {"a flag that is not one", []string{"am/upf", "--force"}, "unknown flag"},
 	} {
 		code, _, errOut := execute(t, "", append([]string{"publish"}, tc.args...)...)

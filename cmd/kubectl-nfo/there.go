@@ -93,7 +93,7 @@ func otherRegistry(there, o client.Object) error {
 var errLeft = errors.New("it is in the new form already, and the file has the old one: it is left as it is")
 
 // newForm reports whether what is there was made, or was migrated to, as of the API version 2025-03-30, and
-// what is wanted is of before. There is no way back.
+// what is wanted is of before. Nothing leads back.
 func newForm(there, wanted client.Object) bool {
 	if m, ok := wanted.(*v1alpha1.ArtifactManifest); ok {
 		before, same := there.(*v1alpha1.ArtifactManifest)

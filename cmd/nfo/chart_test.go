@@ -73,7 +73,7 @@ func TestChart(t *testing.T) {
 		images           int
 		want             error
 	}{
-		"Image": {"a chart that is none's enemy", "{kind: Pod, spec: {containers: [{image: nginx}]}}", 1, nil},
+		"Image": {"a chart that harms nobody", "{kind: Pod, spec: {containers: [{image: nginx}]}}", 1, nil},
 		"Bomb":  {"one that is", `{{ repeat 4294967296 "x" }}`, 0, chart.ErrMemory},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestI14ReleaseRecords(t *testing.T) {
 		t.Fatalf("%d results, %v", len(results), err)
 	}
 	if !errors.Is(results[0].Err, record.ErrUnreadable) {
-		t.Errorf("what is no record: %v", results[0].Err)
+		t.Errorf("what is not a record: %v", results[0].Err)
 	}
 	want := record.Result{Release: record.Release{Name: "upf", Revision: 3, Images: []record.Image{{Reference: "r.example/upf:1", Hook: "check"}}}}
 	if diff := cmp.Diff(want, results[1]); diff != "" {

@@ -53,7 +53,7 @@ func newCheckCommand() *cobra.Command {
 	var flags checkFlags
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Look whether the operator works",
+		Short: "Check that the operator works",
 		Long:  checkHelp,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -167,7 +167,7 @@ func checkDeployment(ctx context.Context, api client.Client, namespace, name, wh
 	err := api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &d)
 	switch {
 	case apierrors.IsNotFound(err):
-		return fmt.Errorf("there is no Deployment %s in the namespace %s: if nfo is in another one, say so with --namespace; otherwise install it", name, namespace)
+		return fmt.Errorf("no Deployment %s in the namespace %s: if nfo is in another one, say so with --namespace; otherwise install it", name, namespace)
 	case err != nil:
 		return fmt.Errorf("reading the Deployment %s/%s: %w", namespace, name, err)
 	case d.Spec.Replicas != nil && *d.Spec.Replicas == 0:

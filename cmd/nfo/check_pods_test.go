@@ -24,7 +24,7 @@ func TestCheckPods(t *testing.T) {
 		objects []client.Object
 		want    string
 	}{
-		{"without a mirror there is none", nil, ""},
+		{"without a mirror nothing is checked", nil, ""},
 		{"one that can be asked", []client.Object{hook("operators", []byte("ca"))}, ""},
 		{"one that nobody trusts", []client.Object{hook("operators", nil)}, "has no caBundle"},
 		{"one of another operator", []client.Object{hook("others", []byte("ca"))}, "leads to the namespace others"},

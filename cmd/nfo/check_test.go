@@ -165,7 +165,7 @@ func TestCheckUsage(t *testing.T) {
 	t.Parallel()
 	for reason, args := range map[string][]string{
 		"there is nothing to name": {"check", "now"},
-		"there is no such flag":    {"check", "--store=acme"},
+		"no such flag":             {"check", "--store=acme"},
 	} {
 		if code := run(t.Context(), args); code != 2 {
 			t.Errorf("%s: %v ends with %d, want 2", reason, args, code)

@@ -25,7 +25,7 @@ func TestManagerUsage(t *testing.T) {
 		"Namespace":   {"no namespace has that name", func(c *managerConfig) { c.Watched = []string{"a", "B"} }, `--watch-namespaces has "B"`},
 		"ChartCPU":    {"no chart could be read", func(c *managerConfig) { c.charts.CPU = 0 }, "--chart-cpu is 0s"},
 		"ChartMemory": {"no chart could be read", func(c *managerConfig) { c.charts.Memory = 1 << 20 }, "--chart-memory is 1048576 bytes"},
-		"PortOver":    {"there is no such port", func(c *managerConfig) { c.webhookPort = 65536 }, "--webhook-port is 65536"},
+		"PortOver":    {"no such port", func(c *managerConfig) { c.webhookPort = 65536 }, "--webhook-port is 65536"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

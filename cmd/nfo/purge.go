@@ -72,7 +72,7 @@ Exit codes:
      that image again
   2  wrong usage
   3  another purge of the store is running, after a wait of 20 seconds
-  4  the store must not be purged now: there is no such store, it is being deleted, another store
+  4  the store must not be purged now: it does not exist, it is being deleted, another store
      with an overlapping URL precedes it, the administrator's list of places refuses it, another store may
      share its registry under another name, the manager has not judged it yet, it has a threshold and
      usage is unknown, what workloads run is to be counted and cannot be read, or this host's clock is more than a minute off the API server's. Or the user

@@ -21,7 +21,7 @@ func TestPurgeUsage(t *testing.T) {
 		args   []string
 		says   string
 	}{
-		"NoNamespace": {"there is no default", []string{"--store=acme"}, "--namespace is required"},
+		"NoNamespace": {"no default", []string{"--store=acme"}, "--namespace is required"},
 		"NoStore":     {"a purge is of one store", []string{"--namespace=publisher"}, "--store is required"},
 		"Output":      {"two forms", []string{"--namespace=publisher", "--store=acme", "--output=yaml"}, "table or json"},
 		"Wait":        {"a purge ends", []string{"--namespace=publisher", "--store=acme", "--wait-for-collection=2h"}, "between 0 and 1h0m0s"},
@@ -145,7 +145,7 @@ func TestWhatTheKubeletIsTold(t *testing.T) {
 	}
 }
 
-// Who says as whom to purge, and who only looks, is not asked who they are: there is no API server here.
+// Who says as whom to purge, and who only looks, is not asked who they are: no API server runs here.
 func TestPurgeAsSaid(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "kubeconfig")
 	text := `{clusters: [{name: c, cluster: {server: "http://127.0.0.1:1"}}], users: [{name: u, user: {as: jane}}],

@@ -25,7 +25,7 @@ type sharedByReplicas struct {
 	tls *tls.Config
 	// secret signs the state of uploads. "": one of this process alone.
 	secret string
-	// ready is an error while there is no certificate that clients trust.
+	// ready is an error while it has no certificate that clients trust.
 	ready func(*http.Request) error
 }
 

@@ -32,7 +32,7 @@ func TestWorkloadErrors(t *testing.T) {
 		"alias":                 {reason: "a mirror", spec: &v1alpha1.WorkloadsSpec{RegistryAliases: []string{"mirror.example:5000/acme"}}},
 		"scheme":                {reason: "images have none", spec: &v1alpha1.WorkloadsSpec{RegistryAliases: []string{"mirror.example", "https://mirror.example"}}, want: "spec.workloads.registryAliases[1]"},
 		"not a host":            {reason: "it names nothing", spec: &v1alpha1.WorkloadsSpec{RegistryAliases: []string{"a b"}}, want: "without a scheme"},
-		"tag":                   {reason: "it is no image", spec: &v1alpha1.WorkloadsSpec{RegistryAliases: []string{"mirror.example/acme:1"}}, want: "without a scheme"},
+		"tag":                   {reason: "it is not an image", spec: &v1alpha1.WorkloadsSpec{RegistryAliases: []string{"mirror.example/acme:1"}}, want: "without a scheme"},
 		"wildcard":              {reason: "it would match nothing", spec: &v1alpha1.WorkloadsSpec{RegistryAliases: []string{"*.example/acme"}}, want: "without a scheme"},
 		"upper case path":       {reason: "no repository has it", spec: &v1alpha1.WorkloadsSpec{RegistryAliases: []string{"mirror.example/Acme"}}, want: "without a scheme"},
 		"address":               {reason: "a mirror can have none but an address", spec: &v1alpha1.WorkloadsSpec{RegistryAliases: []string{"[fd00::1]:5000/acme", "10.0.0.1:5000"}}},

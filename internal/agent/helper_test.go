@@ -34,7 +34,7 @@ type scene struct {
 	segment string
 }
 
-// aScene starts two replicas; change may change what the agent is told.
+// aScene starts two replicas; change may change what the agent learns.
 func aScene(t *testing.T, change func(*scene, *Options), origin ...registrytest.Option) *scene {
 	t.Helper()
 	s := &scene{folder: t.TempDir(), origin: registrytest.Start(t, origin...)}

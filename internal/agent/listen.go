@@ -35,7 +35,7 @@ const (
 )
 
 // Listen takes a port of both loopback addresses. A node without IPv6 has one of them. Errors mean that the port is not
-// the agent's: nothing may be told to a container runtime then.
+// the agent's: a container runtime may learn nothing then.
 func Listen(ctx context.Context, port int) ([]net.Listener, error) {
 	var all []net.Listener
 	var config net.ListenConfig

@@ -45,7 +45,7 @@ type replicas struct {
 
 func newReplicas(o Options) (*replicas, error) {
 	if len(o.Registry) == 0 {
-		return nil, errors.New("reading the address of the registry: there is none")
+		return nil, errors.New("reading the address of the registry: it is missing")
 	}
 	for i, address := range o.Registry {
 		host, _, err := net.SplitHostPort(address)

@@ -88,7 +88,7 @@ func (o trial) check(t *testing.T) string {
 	got := written(t, r)
 	for _, part := range o.has {
 		if !strings.Contains(got, part) {
-			t.Errorf("%s: there is no %q in\n%s", o.reason, part, got)
+			t.Errorf("%s: %q is missing in\n%s", o.reason, part, got)
 		}
 	}
 	for _, part := range o.lacks {

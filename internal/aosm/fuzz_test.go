@@ -18,7 +18,7 @@ import (
 func FuzzImport(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.json")
 	if err != nil || len(files) == 0 {
-		f.Fatalf("there is no test data: %v", err)
+		f.Fatalf("no test data: %v", err)
 	}
 	for _, file := range files {
 		data, err := os.ReadFile(file)

@@ -70,7 +70,7 @@ func ImportAll(sources []input.Source, o Options) (*Result, error) {
 	im := newImporter(o)
 	im.found, im.apis = input.Collect(documents, input.Options{Parameters: o.Parameters, APIVersion: o.APIVersion, APIVersions: o.APIVersions}, im.session, im.Report)
 	if len(im.found) == 0 && len(im.Findings) == 0 {
-		im.Tell(finding.Note, documents[0].Node, "there is no resource in it, so that nothing is imported")
+		im.Tell(finding.Note, documents[0].Node, "it has no resource, so nothing is imported")
 	}
 	for _, manifests := range []bool{false, true} { // last: they are what references made them
 		for _, r := range im.found {
@@ -162,7 +162,7 @@ var foreign = map[string]string{
 	arm.TypePrefix + "networkfunctions":         "a network function has no counterpart, and keeps nothing here: what runs is kept by its SiteNetworkService, through the design",
 }
 
-// mapResource makes the object that a resource becomes, or tells why there is none.
+// mapResource makes the object that a resource becomes, or tells why none exists.
 func (im *importer) mapResource(r input.Resource) {
 	t := r.ID.Type()
 	if m, ok := mappers[t]; ok {
@@ -194,7 +194,7 @@ func (im *importer) checkVersion(r input.Resource) input.Resource {
 	switch {
 	case r.API == "" || slices.Contains(versions, r.API):
 	case date.MatchString(r.API):
-		im.Tell(finding.Note, r.Value.Node, "the API version %s is none of %s; it is read as the nearest of them", r.API, strings.Join(versions, ", "))
+		im.Tell(finding.Note, r.Value.Node, "the API version %s is not one of %s; it is read as the nearest of them", r.API, strings.Join(versions, ", "))
 	default:
 		im.Tell(finding.Note, r.Value.Node, "the API version %q is not one", arm.Clip(r.API))
 		r.API = ""

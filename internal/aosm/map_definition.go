@@ -57,7 +57,7 @@ func (im *importer) orderApplications(o *v1alpha1.NetworkFunctionDefinitionVersi
 					kept = append(kept, name)
 					continue
 				}
-				im.Tell(finding.NotMapped, known[apps[i].Name], "it depends on an application %q, which there is none of", arm.Clip(name))
+				im.Tell(finding.NotMapped, known[apps[i].Name], "it depends on an application %q, which does not exist", arm.Clip(name))
 			}
 			*names = kept
 		}

@@ -33,7 +33,7 @@ func TestAManifestIsWholeOrLeftOut(t *testing.T) {
 		"Entry":       {"one of the entries", template(`[` + one + `, "[parameters('art')]"]`), -1, "an artifact cannot be decided"},
 		"NoObject":    {"an entry that is nothing", template(`[` + one + `, null]`), -1, "an artifact is not an object"},
 		"Name":        {"the name of one", template(`[` + one + `, {"artifactName": "[parameters('n')]", "artifactVersion": "1"}]`), -1, "its artifactName cannot be decided"},
-		"Version":     {"the version of one", template(`[` + one + `, {"artifactName": "b"}]`), -1, "there is no artifactVersion"},
+		"Version":     {"the version of one", template(`[` + one + `, {"artifactName": "b"}]`), -1, "no artifactVersion"},
 		"Deployment":  {"a version that only the deployment knows", template(`[` + one + `, {"artifactName": "b", "artifactVersion": "[resourceGroup().name]"}]`), -1, "known at deployment only"},
 		"Type":        {"what one is", template(`[` + one + `, {"artifactName": "b", "artifactVersion": "1", "artifactType": "[parameters('t')]"}]`), -1, "artifactType cannot be decided"},
 		"Properties":  {"all of it", strings.Replace(template(`[]`), `{"artifacts": []}`, `"[parameters('p')]"`, 1), -1, "its properties cannot be decided"},

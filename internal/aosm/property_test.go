@@ -182,8 +182,8 @@ func (w *templateWriter) write() (template string, refers []wanted) {
 	return inTemplate(sections, resources...), refers
 }
 
-// toldOf reports whether a finding that matters is of a resource of a template.
-func toldOf(findings []finding.Finding, i int, w wanted) bool {
+// saysOf reports whether a finding that matters is of a resource of a template.
+func saysOf(findings []finding.Finding, i int, w wanted) bool {
 	at := fmt.Sprintf("$.resources[%d]", i)
 	for _, f := range findings {
 		if f.Level != finding.NotMapped && !strings.Contains(f.Reason, "its condition is false") {
@@ -224,7 +224,7 @@ func TestNoReferenceIsDropped(t *testing.T) {
 			switch {
 			case strings.Contains(objects, "name: "+name+"\n"), strings.Contains(objects, "name: "+name+"-1.0.0\n"):
 				found++
-			case toldOf(r.Findings, i, want):
+			case saysOf(r.Findings, i, want):
 				reported++
 			default:
 				t.Fatalf("seed %d, round %d: %s is neither referred to nor reported\n%s\n%s", seed, round, name, template, written(t, r))

@@ -78,7 +78,7 @@ func (im *importer) isTaken(l link, in, name string) bool {
 func nameKey(kind, namespace, name string) string { return kind + "\n" + namespace + "\n" + name }
 
 // there is the object that stands for a resource already, in the namespace for all if there is one; the zero
-// There if there is none.
+// There if none exists.
 func (im *importer) there(kind string, id arm.ID) There {
 	return im.thereIn(kind, id, im.options.Namespace)
 }

@@ -28,9 +28,9 @@ func TestTold(t *testing.T) {
 			`NotMapped $[1]: it is another resource than that of the same name at $[0], which was taken, of subscription "s1", resource group "g"; import it alone, with a namespace of its own (-n)`}},
 		"Twice":    {"one publisher, two contents", "[" + publisher("s1", "") + "," + publisher("S1", `"scope": "x"`) + "]", []string{"NotMapped $[0]: the same resource is at $[1] with other content, which was taken"}},
 		"NoTextID": {"an id that is a number", `{"id": 5}`, []string{"NotMapped $: its id is not text"}},
-		"List":     {"nothing", `[]`, []string{"Note $: there is no resource in it, so that nothing is imported"}},
-		"Page":     {"a page of nothing", `{"value": []}`, []string{"Note $: there is no resource in it, so that nothing is imported"}},
-		"Template": {"a template of nothing", `{"$schema": "deploymentTemplate.json#", "resources": []}`, []string{"Note $: there is no resource in it, so that nothing is imported"}},
+		"List":     {"nothing", `[]`, []string{"Note $: it has no resource, so nothing is imported"}},
+		"Page":     {"a page of nothing", `{"value": []}`, []string{"Note $: it has no resource, so nothing is imported"}},
+		"Template": {"a template of nothing", `{"$schema": "deploymentTemplate.json#", "resources": []}`, []string{"Note $: it has no resource, so nothing is imported"}},
 		"Many": {"more than a manifest can list, in one line", hostile(`"v": 1`, "["+strings.Join(many, ",")+"]"), []string{
 			"NotMapped $.resources[0]: it lists 600 artifacts, and a manifest here lists at most 512, so that the manifest is left out; split it into several"}},
 	} {

@@ -20,14 +20,14 @@ type question struct {
 	store arm.ID
 	at    *document.Node
 	names []string
-	path  v1alpha1.UploadPath // "" where there is no answer
+	path  v1alpha1.UploadPath // "" without an answer
 }
 
 // uploadPath is where the artifacts lie: from the API version 2025-03-30 on, at a path of the manifest's own.
 // Answers do not say their version. What is there already, and a reference to the manifest, do: only a
 // manifest of that version can be referred to. Else the other references to the store and its manifests
 // decide, if all of them have one form; else it is asked, and the manifest left out.
-// It returns "" where there is no answer, and false where one may be asked.
+// It returns "" without an answer, and false where one may be asked.
 func (im *importer) uploadPath(r input.Resource) (v1alpha1.UploadPath, bool) {
 	named := im.manifests[r.ID.Key()]
 	there := im.there(v1alpha1.KindArtifactManifest, r.ID).UploadPath

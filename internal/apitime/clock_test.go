@@ -41,7 +41,7 @@ func TestClock(t *testing.T) {
 						<-time.After(a.took)
 						return &http.Response{Header: http.Header{"Date": {time.Now().Add(a.ahead).UTC().Format(http.TimeFormat)}}}, nil
 					}))
-					if _, err := rt.RoundTrip(httptest.NewRequest(http.MethodGet, "/", nil)); err != nil { //nolint:bodyclose // there is none
+					if _, err := rt.RoundTrip(httptest.NewRequest(http.MethodGet, "/", nil)); err != nil { //nolint:bodyclose // none exists
 						t.Fatal(err)
 					}
 				}

@@ -167,7 +167,7 @@ func TestASecretIsFollowed(t *testing.T) {
 		t.Errorf("what was forgotten is still open: %v", err)
 	}
 	if r.Budget() == nil {
-		t.Error("there is no bound of memory to share")
+		t.Error("no bound of memory to share")
 	}
 }
 

@@ -44,7 +44,7 @@ func presented(t *testing.T, c client.Client) *x509.Certificate {
 	}
 	pair := decodePair(s.Data, keyLeaf)
 	if pair == nil {
-		t.Fatal("there is no certificate")
+		t.Fatal("no certificate")
 	}
 	return pair.Leaf
 }

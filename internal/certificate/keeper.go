@@ -118,7 +118,7 @@ func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 
 func (k *Keeper) none() error { return fmt.Errorf("the %s has no certificate yet", k.o.Of) }
 
-// Ready is a check for readyz: there is a certificate, and clients were told to trust it.
+// Ready is a check for readyz: there is a certificate, and clients know that they can trust it.
 func (k *Keeper) Ready(*http.Request) error {
 	c, passed, now := k.serving.Load(), k.passed.Load(), k.o.Clock.Now()
 	switch {
@@ -132,7 +132,7 @@ func (k *Keeper) Ready(*http.Request) error {
 	return nil
 }
 
-// Ensure makes one pass: afterwards there is a certificate, clients were told to trust it, and it is
+// Ensure makes one pass: afterwards there is a certificate, clients know that they can trust it, and it is
 // served.
 func (k *Keeper) Ensure(ctx context.Context) error {
 	k.passing.Lock()

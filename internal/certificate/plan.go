@@ -120,7 +120,7 @@ func (s *state) repair(names []string, now time.Time) {
 	}
 }
 
-// issueAtOnce makes a leaf where there is none, by an authority that is trusted already if there
+// issueAtOnce makes a leaf where none exists, by an authority that is trusted already if there
 // is one.
 func (s *state) issueAtOnce(names []string, now time.Time) error {
 	var err error

@@ -31,7 +31,7 @@
 // by a recursion that Go does not let anybody recover from.
 //
 // Decision: of a release record all references with a host and a tag or digest count, in any text: what Helm applied
-// names real registries, and who keeps a text that is no image keeps only what exists. Rejected: containers alone, which
+// names real registries, and who keeps a text that is not an image keeps only what exists. Rejected: containers alone, which
 // misses the images that an operator gets as arguments.
 //
 // Decision: many release records are read in one process. Rejected: a process for each, which costs more processor

@@ -15,14 +15,14 @@ func (s *script) doUnless(idle func(w world, l local) bool, name string, do func
 	s.steps = append(s.steps, step{name: name, do: do, idle: idle})
 }
 
-// look goes on at otherwise if the object is not present. A pusher that was told that the layer is present is misled if it
+// look goes on at otherwise if the object is not present. A pusher that learned that the layer is present is misled if it
 // fails for want of it.
 func (s *script) look(x object, otherwise int) {
 	s.do("looks at the "+x.String(), func(w *world, l *local) int {
 		switch {
 		case s.rules.look(w, x):
 			return next
-		case otherwise == failed && *l&told != 0 && (x == linkL || x == blobL):
+		case otherwise == failed && *l&answered != 0 && (x == linkL || x == blobL):
 			return misled
 		}
 		return otherwise
@@ -76,7 +76,7 @@ type push struct {
 const (
 	afterUntag local = 1 << iota // it published the tag when its user had deleted the tag before
 	afterAge                     // it published the revision link when a grace period had ended before
-	told                         // HEAD of the layer has answered 200
+	answered                     // HEAD of the layer has answered 200
 )
 
 func (p push) process(r rules, name string) process {
@@ -144,7 +144,7 @@ func (p push) layerSteps(s *script) {
 			return upload
 		})
 		s.look(blobL, upload)
-		s.do("HEAD answers 200", func(_ *world, l *local) int { *l |= told; return manifests })
+		s.do("HEAD answers 200", func(_ *world, l *local) int { *l |= answered; return manifests })
 	}
 	s.do("writes the layer", func(w *world, _ *local) int {
 		if !r.look(w, blobL) {
@@ -204,7 +204,7 @@ func (p push) publishTag(w *world, l *local) int {
 }
 
 // acknowledge notes what the registry owes from now on: a tagged push while its tag stands, a push by digest while
-// the revision link that it published is young, or for good if untagged revisions are kept.
+// the revision link that it published is young, or as long as untagged revisions are kept.
 func (p push) acknowledge(r rules, w *world, l local) int {
 	tagStands := w.tag() == p.what && (l&afterUntag != 0) == (*w&untagged != 0)
 	isYoung := r.grace && (l&afterAge != 0) == (*w&aged != 0)

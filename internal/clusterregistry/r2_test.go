@@ -19,7 +19,7 @@ var modes = []struct {
 	{"the first mark overlooks every root but the revisions", rules{keepUntagged: true, blindMark: true}},
 }
 
-// In every state that any order of steps can reach, whoever is killed before any of them, what has been acknowledged
+// In every state that any order of steps can reach, no matter which of them is killed before any step, what has been acknowledged
 // can be read.
 func TestR2EveryInterleavingKeepsAcknowledgedPushes(t *testing.T) {
 	total := 0
@@ -90,7 +90,7 @@ func TestR2BrokenVariantsLose(t *testing.T) {
 	}
 }
 
-// A client that is told that a blob is present (W5), and does not upload it, is not refused for want of it within the
+// A client that learns that a blob is present (W5), and does not upload it, is not refused for want of it within the
 // grace period.
 func TestR2PresentBlobsAreHeldForTheGracePeriod(t *testing.T) {
 	for _, tt := range []struct {
@@ -100,7 +100,7 @@ func TestR2PresentBlobsAreHeldForTheGracePeriod(t *testing.T) {
 	}{
 		{"the answer makes the layer link young", rules{grace: true}, false},
 		{"the same where untagged revisions are kept", rules{grace: true, keepUntagged: true}, false},
-		{"a mark for which a young layer link is no root", rules{grace: true, broken: noRootsOfLinks}, true},
+		{"a mark for which a young layer link is not a root", rules{grace: true, broken: noRootsOfLinks}, true},
 		{"an answer alone", rules{grace: true, broken: noLease}, true},
 		{"a collector that does not look at the age after hiding", rules{grace: true, broken: noLookAtAge}, true},
 	} {

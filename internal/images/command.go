@@ -41,7 +41,7 @@ It takes the verbs get and pull on the store of the mirror, as the ClusterRole n
 
 Exit codes:
   0  this is the answer
-  1  something failed: there is no such store, the cluster cannot be asked, the answer is incomplete, or the mirror does
+  1  something failed: the store does not exist, the cluster cannot be asked, the answer is incomplete, or the mirror does
      not have all that is to be exported; what it has is exported then
   2  wrong usage`
 

@@ -69,7 +69,7 @@ func (f *imagesFlags) exportMirrored(ctx context.Context, api client.Client, nam
 // exportTo writes the layout. It says of each image what became of it; without any nothing is written.
 func (f *imagesFlags) exportTo(ctx context.Context, api client.Client, all []mirrored) ([]exported, error) {
 	if len(all) == 0 {
-		return nil, errors.New("there is no Artifact, and nothing to export")
+		return nil, errors.New("no Artifact, and nothing to export")
 	}
 	store, err := plugin.Mirror(ctx, api, f.mirrorNamespace)
 	if err != nil {

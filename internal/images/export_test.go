@@ -226,10 +226,10 @@ func TestExportsThatWriteNothing(t *testing.T) {
 		make   func(s *site)
 		says   string
 	}{
-		"Nothing":   {"there is no Artifact", nil, func(*site) {}, "nothing to export"},
+		"Nothing":   {"no Artifact", nil, func(*site) {}, "nothing to export"},
 		"None":      {"the mirror has none of them", nil, func(s *site) { s.needs("ran", "r.example/acme/upf:1") }, "the mirror has none of the 1 images"},
 		"Denied":    {"an account without the right", func(f *imagesFlags) { f.Account = "p:nobody" }, func(s *site) { s.has("ran", "r.example/acme/upf:1") }, "this is as ServiceAccount p:nobody"},
-		"NoMirror":  {"another namespace has none", func(f *imagesFlags) { f.mirrorNamespace = "other" }, func(s *site) { s.has("ran", "r.example/acme/upf:1") }, "there is no mirror in namespace other"},
+		"NoMirror":  {"another namespace has none", func(f *imagesFlags) { f.mirrorNamespace = "other" }, func(s *site) { s.has("ran", "r.example/acme/upf:1") }, "no mirror in namespace other"},
 		"Name":      {"a list is another thing", func(f *imagesFlags) { f.output = "name" }, func(*site) {}, "a table or json"},
 		"NoAccount": {"a name that none can have", func(f *imagesFlags) { f.Account = "../ci" }, func(*site) {}, "is not a ServiceAccount"},
 	} {

@@ -161,7 +161,7 @@ No manifest lists an image of it, and no workload uses one.
 
 Incomplete: where the images of artifactstores/o/b are is not known: not a registry URL: the scheme is neither http nor https.
 `},
-		"no store": {reason: "there is nothing to list", ask: p, want: "\nThere is no ArtifactStore.\n"},
+		"no store": {reason: "there is nothing to list", ask: p, want: "\nNo ArtifactStore was found.\n"},
 	}
 	for title, test := range tests {
 		t.Run(title, func(t *testing.T) {
@@ -261,8 +261,8 @@ func TestUsage(t *testing.T) {
 	t.Parallel()
 	for reason, args := range map[string][]string{
 		"there is nothing to name":    {"acme"},
-		"there is no such output":     {"-o", "yaml"},
-		"there is no such flag":       {"--used"},
+		"no such output":              {"-o", "yaml"},
+		"no such flag":                {"--used"},
 		"a store is named by its own": {"--store"},
 	} {
 		streams, _, _, _ := genericiooptions.NewTestIOStreams()

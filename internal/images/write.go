@@ -78,7 +78,7 @@ func first(names []string, count int) string {
 
 func (t *table) end() error {
 	if t.written == 0 {
-		t.line(t.out, "There is no ArtifactStore.")
+		t.line(t.out, "No ArtifactStore was found.")
 	}
 	for _, text := range t.incomplete {
 		t.line(t.out, "")

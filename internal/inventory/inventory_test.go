@@ -81,7 +81,7 @@ func TestI1EntriesForgetNothing(t *testing.T) {
 	}
 }
 
-// A digest is promised once a look after the sealing has found it: before that a push of the publisher is no tampering.
+// A digest is promised once a look after the sealing has found it: before that a push of the publisher is not a tampering.
 func TestI1WhatIsSealedIsPromised(t *testing.T) {
 	t.Parallel()
 	going := func(m *v1alpha1.ArtifactManifest) { m.DeletionTimestamp = new(metav1.Now()) }
@@ -123,12 +123,12 @@ func TestWhatIsNotThereIsSaid(t *testing.T) {
 		status(v1alpha1.ArtifactMissing, "d", "", "lost"), status(v1alpha1.ArtifactMoved, "d", "e", ""), status(v1alpha1.ArtifactMoved, "d", "e", "lost"),
 	}
 	if diff := cmp.Diff([]string{
-		"acme/m/a:1", "acme/m/a:1 (last seen at d)", "acme/m/a:1 (last seen at d, which is no longer in the registry: push it again)",
+		"acme/m/a:1", "acme/m/a:1 (last seen at d)", "acme/m/a:1 (last seen at d, which is not in the registry any more: push it again)",
 	}, Missing(all)); diff != "" {
 		t.Errorf("missing: -want +got\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{
-		"acme/m/a:1 (sealed at d, now at e)", "acme/m/a:1 (sealed at d, which is no longer in the registry: push it again, now at e)",
+		"acme/m/a:1 (sealed at d, now at e)", "acme/m/a:1 (sealed at d, which is not in the registry any more: push it again, now at e)",
 	}, Moved(all)); diff != "" {
 		t.Errorf("moved: -want +got\n%s", diff)
 	}

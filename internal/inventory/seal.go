@@ -87,5 +87,5 @@ func lost(a v1alpha1.ArtifactStatus) string {
 	if a.Reason == "" {
 		return ""
 	}
-	return ", which is no longer in the registry: push it again"
+	return ", which is not in the registry any more: push it again"
 }

@@ -132,7 +132,7 @@ func shown(t *testing.T, j *Journal, metric string) string {
 	return values.String()
 }
 
-// That a release has to read again is no news.
+// That a release has to read again is not a news.
 func TestASupersededReleaseIsOnlyCounted(t *testing.T) {
 	t.Parallel()
 	j := newJournal(t)
@@ -191,7 +191,7 @@ func TestWhatIsCountedOfStoresIsBounded(t *testing.T) {
 	j.Polled(acme, nil)
 	j.Polled(acme, errors.New("no answer"))
 	j.Polled(types.NamespacedName{Namespace: "ns", Name: "gone"}, nil)
-	if _, err := j.Requests(types.NamespacedName{Namespace: "ns", Name: "gone"}, failing{}).RoundTrip(httptest.NewRequest(http.MethodGet, "/", nil)); err == nil { //nolint:bodyclose // there is none
+	if _, err := j.Requests(types.NamespacedName{Namespace: "ns", Name: "gone"}, failing{}).RoundTrip(httptest.NewRequest(http.MethodGet, "/", nil)); err == nil { //nolint:bodyclose // none exists
 		t.Error("no error")
 	}
 	j.Keep(map[types.NamespacedName]bool{acme: true})

@@ -151,7 +151,7 @@ func TestSpeeds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := answers.RoundTrip(req); err == nil { //nolint:bodyclose // there is none
+	if _, err := answers.RoundTrip(req); err == nil { //nolint:bodyclose // none exists
 		t.Fatal("no error")
 	}
 	step(0, true, "an error that took long")

@@ -237,7 +237,7 @@ func elements(list json.Decoder, each func(Decoder) error) error {
 		return err
 	}
 	if fmt.Sprint(begin) != "[" {
-		return errors.New("there is no list")
+		return errors.New("no list")
 	}
 	for list.More() {
 		if err := each(list); err != nil {

@@ -123,10 +123,10 @@ func TestLoginFails(t *testing.T) {
 		"URL": {"docker login is for other registries", func(s *v1alpha1.ArtifactStore) {
 			s.Spec.Registry = v1alpha1.RegistrySpec{URL: "https://r.example.com/acme"}
 		}, loginFlags{account: "ci"}, rest.Config{}, "log in with 'docker login'"},
-		"Pending":   {"there is no address", func(s *v1alpha1.ArtifactStore) { s.Status.URL = "" }, loginFlags{account: "ci"}, rest.Config{}, "has no status.url"},
+		"Pending":   {"no address", func(s *v1alpha1.ArtifactStore) { s.Status.URL = "" }, loginFlags{account: "ci"}, rest.Config{}, "has no status.url"},
 		"Clear":     {"docker would send the token unencrypted", func(s *v1alpha1.ArtifactStore) { s.Status.URL = "http://registry.example.com/p" }, loginFlags{account: "ci"}, rest.Config{}, "would be sent unencrypted"},
 		"NoAccount": {"the account must exist", nil, loginFlags{account: "none"}, rest.Config{}, "kubectl create serviceaccount none -n p"},
-		"NoToken":   {"a client certificate is no login", nil, loginFlags{}, rest.Config{}, "has no bearer token, only another kind of login such as a client certificate. Log in as a ServiceAccount with --service-account NAME"},
+		"NoToken":   {"a client certificate is not a login", nil, loginFlags{}, rest.Config{}, "has no bearer token, only another kind of login such as a client certificate. Log in as a ServiceAccount with --service-account NAME"},
 		"Audience":  {"the user's token is for the API server", nil, loginFlags{}, rest.Config{BearerToken: "x"}, "for the audience nfo-registry. Log in as a ServiceAccount"},
 		"NoCA":      {"there is nothing to write", func(s *v1alpha1.ArtifactStore) { s.Status.CABundle = nil }, loginFlags{account: "ci", caFile: "ca.crt"}, rest.Config{}, "leave out --ca-file"},
 	} {

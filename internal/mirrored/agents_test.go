@@ -75,7 +75,7 @@ func TestAgentsThatCannotBeRead(t *testing.T) {
 		none, says bool
 	}{
 		{"the API server does not answer", apierrors.NewServiceUnavailable("no"), true, true},
-		{"there is no right to", apierrors.NewForbidden(daemonSets, v1alpha1.AgentName, errors.New("no")), false, false},
+		{"no right to", apierrors.NewForbidden(daemonSets, v1alpha1.AgentName, errors.New("no")), false, false},
 	} {
 		f, api := reading(t, aMirror("operators", v1alpha1.MirrorName), agentsOf("operators", v1alpha1.AgentName, 0))
 		if err := f.Agents.read(t.Context()); err != nil || !f.Agents.None() {

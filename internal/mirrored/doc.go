@@ -2,7 +2,7 @@
 //
 // Contract: it makes no request to the API server, so that a webhook may ask it. What is not in the cache yet is an
 // error or absent, and who asks leaves a pod as it is. The rules come from the store of the mirror, by its name in the
-// manager's namespace; without it there is no mirror.
+// manager's namespace; without it nothing is mirrored.
 //
 // R5: while the agents of the nodes are there and none is ready, such as when another process has their port, nobody is
 // told that an image can be pulled from the mirror.

@@ -52,7 +52,7 @@ func (f *Facts) Setup(ctx context.Context, mgr manager.Manager) error {
 	return nil
 }
 
-// Rules reads the rules, those without a mirror if there is none.
+// Rules reads the rules, those without a mirror if none exists.
 func (f *Facts) Rules(ctx context.Context) (rewrite.Rules, error) {
 	mirror := &v1alpha1.ArtifactStore{}
 	err := f.Cached.Get(ctx, client.ObjectKey{Namespace: f.Namespace, Name: v1alpha1.MirrorName}, mirror)
@@ -119,7 +119,7 @@ func (f *Facts) artifact(ctx context.Context, namespace string, i rewrite.Image)
 	err := f.Cached.Get(ctx, client.ObjectKeyFromObject(of), a)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, nil //nolint:nilnil // there is none
+		return nil, nil //nolint:nilnil // none exists
 	case err != nil:
 		return nil, fmt.Errorf("reading the Artifact of %s: %w", i, err)
 	case a.Spec.SourceArtifact != of.Spec.SourceArtifact || !a.DeletionTimestamp.IsZero():

@@ -435,7 +435,7 @@ func TestNothingIsWrittenOutsideOfAFolder(t *testing.T) {
 	}
 }
 
-// A full disk, or whatever else keeps a file from being written, is no error of the source.
+// A full disk, or whatever else keeps a file from being written, is not an error of the source.
 func TestWhatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	_, c := mirror(t)

@@ -59,7 +59,7 @@ type entry struct {
 	namespaces []string
 }
 
-// Read reads a list from a file. Without a name there is none.
+// Read reads a list from a file. Without a name it has no places.
 func Read(name string) (Rules, error) {
 	if name == "" {
 		return Rules{}, nil

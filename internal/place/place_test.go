@@ -129,7 +129,7 @@ func TestAListThatIsWrongIsRefused(t *testing.T) {
 		"Glob":       {"it would match nothing", "places: [{registry: r.example.com/acme/*}]", "without wildcards"},
 		"Capitals":   {"no repository has them", "places: [{registry: r/Acme}]", "a prefix in lower case"},
 		"IDN":        {"no store has it", "places: [{registry: b\u00fccher.example}]", "xn--"},
-		"Port":       {"there is none", "places: [{registry: 'r:0/a'}]", "its port is not from 1 to 65535"},
+		"Port":       {"it is out of range", "places: [{registry: 'r:0/a'}]", "its port is not from 1 to 65535"},
 		"Namespace":  {"there can be none", "places: [{registry: r, namespaces: ['a*']}]", `"a*" is not the name of a namespace`},
 		"SamePlace":  {"which one counts?", "places: [{registry: r/a, namespaces: [a]}, {registry: 'R.:443/a/', namespaces: [b]}]", `places[1], registry "R.:443/a/": it is the same place as "r/a"`},
 		"SameHub":    {"which one counts?", "places: [{registry: docker.io}, {registry: index.docker.io}]", "the same place"},

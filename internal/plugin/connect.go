@@ -76,7 +76,7 @@ func kindOf(config *genericclioptions.ConfigFlags, resource string) (string, err
 		return "", &Error{Code: ExitFailed, Err: fmt.Errorf("finding the kind %q: %w", resource, err)}
 	}
 	if kind.Group != v1alpha1.GroupVersion.Group || !slices.Contains(kinds, kind.Kind) {
-		return "", Usage("%q is none of as, am, nfdv, nsdv, sns, ts and art", resource)
+		return "", Usage("%q is not one of as, am, nfdv, nsdv, sns, ts and art", resource)
 	}
 	return kind.Kind, nil
 }

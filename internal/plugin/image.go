@@ -17,7 +17,7 @@ type ImageReference struct {
 	Digest           digest.Digest
 }
 
-// ParseImage reads HOST/REPOSITORY:TAG or HOST/REPOSITORY[:TAG]@DIGEST. There is no default host and no
+// ParseImage reads HOST/REPOSITORY:TAG or HOST/REPOSITORY[:TAG]@DIGEST. It has no default host and no
 // default tag.
 func ParseImage(s string) (ImageReference, error) {
 	i := ImageReference{Written: s}

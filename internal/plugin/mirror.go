@@ -16,7 +16,7 @@ func Mirror(ctx context.Context, api client.Reader, namespace string) (*v1alpha1
 	err := api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.MirrorName}, store)
 	switch {
 	case apierrors.IsNotFound(err), err == nil && store.Spec.Mirror == nil:
-		return nil, fmt.Errorf("there is no mirror in namespace %s: --mirror-namespace names another one, and the chart's value mirror.enabled makes one", namespace)
+		return nil, fmt.Errorf("no mirror in namespace %s: --mirror-namespace names another one, and the chart's value mirror.enabled makes one", namespace)
 	case err != nil:
 		return nil, fmt.Errorf("reading the store of the mirror: %w", err)
 	}

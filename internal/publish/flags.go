@@ -50,7 +50,7 @@ it, credential helpers included. Sources are read over https, or over http from 
 the registry of the store is spoken to as the store's URL and caBundle say. No login is sent over http, to a
 store's registry either, unless --plain-http names the host or it is this machine (localhost, 127.0.0.1, ::1).
 A store in the cluster's own registry needs no login: --service-account names the account that pushes, of which the API
-server issues a token. Without it your login from 'kubectl nfo login' is used or, if there is none, the bearer token of
+server issues a token. Without it your login from 'kubectl nfo login' is used or, if none exists, the bearer token of
 your kubeconfig if the API server accepts it for the registry. --registry-address is another address of that registry,
 such as 127.0.0.1:5000 of 'kubectl port-forward -n nfo-system service/nfo-registry 5000:443'.
 

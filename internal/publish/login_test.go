@@ -49,7 +49,7 @@ func TestLogin(t *testing.T) {
 		"Six":       {"nor this", "http://[::1]:5000", nil, true, false},
 		"LikeLocal": {"a host that begins so is another", "http://localhost.example.com", nil, false, true},
 		"LikeLoop":  {"nor is this an address", "http://127.0.0.1.example.com", nil, false, true},
-		"None":      {"there is no login to send", "http://none.example.com", nil, false, false},
+		"None":      {"no login to send", "http://none.example.com", nil, false, false},
 	} {
 		l, err := v1alpha1.ParseRegistryURL(tc.url)
 		if err != nil {

@@ -34,7 +34,7 @@ type item struct {
 	repository string
 	// image is that of an item of the mirror, of which the entry is made.
 	image rewrite.Image
-	// gone: what a sealed entry was recorded at is no longer in the registry.
+	// gone: what a sealed entry was recorded at is not in the registry any more.
 	gone bool
 	// untagged: it is pushed without its tag, which only the manager moves, or has none.
 	untagged bool
@@ -171,7 +171,7 @@ func (p *publication) lookAtTag(ctx context.Context, i *item) (err error) {
 	m, err := p.target.client.Manifest(ctx, i.repository, i.there.Digest)
 	i.sameContent = slices.ContainsFunc(m.Blobs, func(d ocispec.Descriptor) bool { return d.Digest == i.candidate.content })
 	if errors.Is(err, registry.ErrUnreadable) {
-		return nil // what is there is no chart
+		return nil // what is there is not a chart
 	}
 	return err
 }

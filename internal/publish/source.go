@@ -88,7 +88,7 @@ func parseSource(arg string, isEntry func(string) bool) (sourceArgument, error) 
 	case err == nil:
 		return s, fmt.Errorf("%s is not a regular file", arg)
 	case strings.HasSuffix(arg, ".tgz"), strings.HasPrefix(arg, "."), filepath.IsAbs(arg):
-		return s, fmt.Errorf("there is no file %s", arg)
+		return s, fmt.Errorf("the file %s does not exist", arg)
 	}
 	return s, s.setImage(arg)
 }

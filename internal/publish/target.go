@@ -28,7 +28,7 @@ type target struct {
 	withheld bool
 	// own says how a store in the cluster's own registry is logged in to; nil for another store.
 	own *logins.Cluster
-	// mirror is set if that is what is published to; then there is no manifest.
+	// mirror is set if that is what is published to; then no manifest.
 	mirror *mirrorTarget
 }
 

@@ -81,7 +81,7 @@ func accountExists(ctx context.Context, api client.Reader, store client.ObjectKe
 		return fmt.Errorf("reading ServiceAccount %s: %w", key, err)
 	}
 	if err := api.Get(ctx, store, &v1alpha1.ArtifactStore{}); apierrors.IsNotFound(err) {
-		return fmt.Errorf("%w: there is no store %s", ErrRefused, store)
+		return fmt.Errorf("%w: no store %s", ErrRefused, store)
 	}
 	return fmt.Errorf("%w: ServiceAccount %s does not exist. The manager creates it for each store that may be purged, unless it was started "+
 		"without --purger-image. Check the manager (nfo check) and the store's condition PurgeHealthy (kubectl describe artifactstore -n %s %s), "+

@@ -85,7 +85,7 @@ func TestImpersonation(t *testing.T) {
 			"(kubectl create job --from=cronjob/acme-purge purge-now -n publisher)", "--dry-run"}, true},
 		"NoAccount": {"the manager has not made it", asked{user: "admin", allowed: true, objects: []client.Object{aStore()}}, "", ErrAccount, []string{
 			"ServiceAccount publisher/acme-purge does not exist", "--purger-image", "nfo check", "kubectl describe artifactstore -n publisher acme"}, true},
-		"NoStore":       {"its name may be mistyped", asked{user: "admin", allowed: true}, "", ErrRefused, []string{"there is no store publisher/acme"}, true},
+		"NoStore":       {"its name may be mistyped", asked{user: "admin", allowed: true}, "", ErrRefused, []string{"no store publisher/acme"}, true},
 		"AccountUnread": {"the right to impersonate is enough", asked{user: "jane", allowed: true, account: forbidden}, account, nil, nil, true},
 		"NoReviews":     {"the cluster does not let users ask who they are: as before there were such questions", asked{self: forbidden}, "", nil, nil, false},
 		"SelfFails":     {"it is not known who this is", asked{self: broken}, "", broken, []string{"asking the API server for the user's name"}, false},

@@ -167,7 +167,7 @@ func newCluster(r clusterRead) cluster {
 	key, stores, holders, tombstones := r.key, r.stores, r.holders, r.tombstones
 	i := slices.IndexFunc(stores, func(s v1alpha1.ArtifactStore) bool { return s.Name == key.Name })
 	if i < 0 {
-		c.refusal = fmt.Errorf("%w: there is no store %s", ErrRefused, key)
+		c.refusal = fmt.Errorf("%w: no store %s", ErrRefused, key)
 		return c
 	}
 	c.store = &stores[i]

@@ -60,7 +60,7 @@ type collection struct {
 }
 
 // askToCollect asks the cluster's own registry to collect if anything was deleted, by this purge or by one before that
-// could not ask. It may also ask after the purge was told to stop. A failure is reported and does not fail the purge:
+// could not ask. It may also ask after the purge was asked to stop. A failure is reported and does not fail the purge:
 // what was deleted is deleted.
 func (cfg Config) askToCollect(ctx context.Context, reg Registry, store *v1alpha1.ArtifactStore, u usage, report *Report) collection {
 	c := collection{registry: reg, store: store, message: report.Message}
@@ -144,7 +144,7 @@ func (cfg Config) measureAgain(ctx context.Context, c collection, report *Report
 func (cfg Config) await(ctx context.Context, c collection) (registry.Collection, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.WaitForCollection, fmt.Errorf("it has not ended after %s", cfg.WaitForCollection))
 	defer cancel()
-	told := time.Now()
+	reported := time.Now()
 	var failed error // the last answer
 	for {
 		state, err := c.registry.Collection(ctx, client.ObjectKeyFromObject(c.store))
@@ -159,8 +159,8 @@ func (cfg Config) await(ctx context.Context, c collection) (registry.Collection,
 		if ctx.Err() == nil {
 			failed = err
 		}
-		if time.Since(told) >= cfg.tell {
-			told = time.Now()
+		if time.Since(reported) >= cfg.tell {
+			reported = time.Now()
 			cfg.Log.Info("Waiting for the registry's collection", "collection", c.number, "phase", state.Phase, "done", state.Count, "error", err)
 		}
 		if !pause(ctx, cfg.poll) {

@@ -195,7 +195,7 @@ func TestACollectionThatFailsIsNoFailureOfThePurge(t *testing.T) {
 		"Denied":    {"the right was withdrawn", refuse(http.MethodPost, 403, "{}"), "denied", 0},
 		"Endless":   {"nothing collects", nil, "has not ended after 100ms", 1},
 		"Down":      {"the registry went away", refuse(http.MethodGet, 502, "{}"), "unavailable", 1},
-		"Withdrawn": {"nobody waits for what will not be told", refuse(http.MethodGet, 403, "{}"), "the end of the registry's collection is not known", 1},
+		"Withdrawn": {"nobody waits for what will not be reported", refuse(http.MethodGet, 403, "{}"), "the end of the registry's collection is not known", 1},
 		"Failed":    {"a folder could not be read", refuse(http.MethodGet, 200, `{"requested":1,"done":1,"error":"reading a folder: input/output error"}`), "the registry's collection failed: reading a folder: input/output error.", 1},
 	}
 	for name, tc := range tests {
@@ -256,11 +256,11 @@ func TestAPurgeIsStoppedWhileItWaits(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	cfg := w.config(time.Hour)
 	var log bytes.Buffer
-	told := 0
+	reported := 0
 	cfg.Log = slog.New(slog.NewTextHandler(writer(func(line []byte) {
 		log.Write(line)
 		if strings.Contains(string(line), "Waiting for the registry's collection") {
-			if told++; told == 3 {
+			if reported++; reported == 3 {
 				lease, err := w.leases.CoordinationV1().Leases(namespace).Get(ctx, cronjob.LeaseName("acme"), metav1.GetOptions{})
 				if err != nil || lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity != "us" || w.status().LastPurge == nil {
 					t.Errorf("while it waits the Lease is %+v (%v), the last purge %+v", lease, err, w.status().LastPurge)

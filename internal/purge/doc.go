@@ -30,7 +30,7 @@
 //     wrote, before the digest is deleted; one sweep per store at a time, by a Lease.
 //
 // Decision: the mirror has no tombstones: its subjects are the Artifacts of all namespaces, claimed by their state. A copy
-// can be made again from its source, and one that many namespaces share is kept by each of their Artifacts and by whoever
+// can be made again from its source, and one that many namespaces share is kept by each of their Artifacts and by anyone who
 // uses it. Rejected: tombstones for copies, which would be a second record of what an Artifact says, and which a
 // namespace that is being deleted takes along.
 //

@@ -201,7 +201,7 @@ func TestI4FoundInTheClustersRegistryIsResumed(t *testing.T) {
 			t.Fatalf("after a crash at write %d it is still there: %+v", left, w.foundTombstones())
 		}
 		if err == nil {
-			return // there is no later write
+			return // no later write follows
 		}
 	}
 	t.Error("the run never ended by itself")

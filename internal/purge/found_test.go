@@ -192,7 +192,7 @@ func TestI4FoundIsResumed(t *testing.T) {
 			t.Fatalf("after a crash at write %d: %+v", left, found)
 		}
 		if err == nil {
-			return // there is no later write
+			return // no later write follows
 		}
 	}
 	t.Error("the run never ended by itself")

@@ -142,7 +142,7 @@ func (p *mirrorPlan) orphan(i *mirrorItem, kind string) {
 			i.since = u.Since.Time
 		}
 	}
-	// A purge that sees it first keeps it also where there is no grace: its Artifact may just not exist yet.
+	// A purge that sees it first keeps it also without a grace period: its Artifact may just not exist yet.
 	until := i.since.Add(max(store.Spec.Purge.GracePeriod.Duration, minAbsence))
 	if now.Before(until) {
 		i.keep(GracePeriod, fmt.Sprintf("no Artifact names the %s %s since %s, and it stays until %s", kind, i.name(), rfc3339(i.since), rfc3339(until)))

@@ -181,7 +181,7 @@ func TestI4AnInterruptedPurgeOfTheMirrorIsTakenUp(t *testing.T) {
 	}
 }
 
-// What a purge that died has claimed is used again: it is given back, and copied again if its copy is no longer whole.
+// What a purge that died has claimed is used again: it is given back, and copied again if its copy is not whole any more.
 func TestI4WhatWasClaimedIsGivenBackWhenItIsUsed(t *testing.T) {
 	t.Parallel()
 	whole := newMirrorWorld(t)

@@ -105,7 +105,7 @@ func (v *Verdict) judge(r reading, unsettled string) {
 	case r.err != nil:
 		v.keep(Unreadable, r.err.Error())
 	case r.missing[v.Digest]:
-		v.Missing, v.Message = true, "it is no longer in the registry"
+		v.Missing, v.Message = true, "it is not in the registry any more"
 	case unsettled != "" && v.Delete:
 		v.keep(Unsettled, unsettled)
 	}
@@ -151,7 +151,7 @@ func (c cluster) unsettled(repository string, r reading, kept []graph.Root) stri
 }
 
 // recordedIn are the digests that are recorded in a repository. What workloads name and the registry does not have keeps
-// nothing: whoever may make a pod could else keep a repository from every purge.
+// nothing: anyone who may make a pod could else keep a repository from every purge.
 func (c cluster) recordedIn(repository string, r reading) []graph.Root {
 	gone := func(root graph.Root) bool { return root.Reason == InUse && r.missing[root.Digest] }
 	if all := c.recorded[repository]; !slices.ContainsFunc(all, gone) {

@@ -417,7 +417,7 @@ func TestPlan(t *testing.T) {
 			want: map[string]string{"a": "keep NotOurs"},
 		},
 		"I9OtherRegistry": {
-			reason: "a tombstone of another place is none of ours",
+			reason: "a tombstone of another place is not ours",
 			objects: []client.Object{aTombstone("t", released(25, "1.0.0", "a"), func(t *v1alpha1.Tombstone) {
 				t.Spec.RegistryURL = "https://registry.example.com/acme2"
 			})},

@@ -33,7 +33,7 @@ func TestRefusals(t *testing.T) {
 		stores []*v1alpha1.ArtifactStore
 		says   string
 	}{
-		"None":       {"it may have been deleted", nil, "there is no store"},
+		"None":       {"it may have been deleted", nil, "no store"},
 		"NotJudged":  {"no condition yet", []*v1alpha1.ArtifactStore{aStore(func(s *v1alpha1.ArtifactStore) { s.Status.Conditions = nil })}, "not judged"},
 		"JudgedOld":  {"the condition is of an older spec", []*v1alpha1.ArtifactStore{aStore(func(s *v1alpha1.ArtifactStore) { s.Generation = 2 })}, "not judged"},
 		"Unknown":    {"the manager does not know", []*v1alpha1.ArtifactStore{aStore(func(s *v1alpha1.ArtifactStore) { s.Status.Conditions[0].Status = metav1.ConditionUnknown })}, "not judged"},

@@ -40,13 +40,13 @@ type Reader interface {
 	Tagged(ctx context.Context, repository, tag string) (registry.Manifest, error)
 	// Manifest returns what is stored at a digest.
 	Manifest(ctx context.Context, repository string, d digest.Digest) (registry.Manifest, error)
-	// List lists image manifests, tagged or not; registry.ErrUnsupported where there is no such list.
+	// List lists image manifests, tagged or not; registry.ErrUnsupported where the registry has no such list.
 	List(ctx context.Context, repository string) ([]registry.Listed, error)
 	// Unreferenced lists what nothing in the cluster's own registry references; registry.ErrUnsupported for any other.
 	Unreferenced(ctx context.Context, store client.ObjectKey) ([]registry.Unreferenced, error)
 	// Disk tells how full the cluster's own registry is; registry.ErrUnsupported for any other registry.
 	Disk(ctx context.Context, store client.ObjectKey) (registry.Disk, error)
-	// Collection tells of the collections of the cluster's own registry; registry.ErrUnsupported for any other.
+	// Collection reports the collections of the cluster's own registry; registry.ErrUnsupported for any other.
 	Collection(ctx context.Context, store client.ObjectKey) (registry.Collection, error)
 }
 

@@ -17,7 +17,7 @@ func aReport(dryRun bool) Report {
 	r := Report{Store: "publisher/acme", URL: "https://registry.example.com/acme", DryRun: dryRun, Started: now, Ended: now.Add(1500 * time.Millisecond), Outcome: v1alpha1.PurgeSucceeded}
 	r.judged([]Verdict{
 		{Repository: repo, Digest: d("a"), Delete: true, Reason: "Released", Tombstones: []string{"t1", "t2"}},
-		{Repository: repo, Digest: d("b"), Delete: true, Missing: true, Reason: "Released", Message: "it is no longer in the registry", Tombstones: []string{"t1"}},
+		{Repository: repo, Digest: d("b"), Delete: true, Missing: true, Reason: "Released", Message: "it is not in the registry any more", Tombstones: []string{"t1"}},
 		{Repository: repo, Digest: d("c"), Reason: Tagged, Message: `tag "v1" points at it`, Tombstones: []string{"t1"}},
 	})
 	return r
@@ -33,7 +33,7 @@ func TestWriteTable(t *testing.T) {
 	if len(lines) != 5 {
 		t.Fatalf("there are %d lines, want a head, 3 digests and the summary:\n%s", len(lines), out.String())
 	}
-	for i, want := range []string{"VERDICT", "tombstones t1, t2", "no longer in the registry", `tag "v1" points at it`} {
+	for i, want := range []string{"VERDICT", "tombstones t1, t2", "not in the registry any more", `tag "v1" points at it`} {
 		if !strings.Contains(lines[i], want) {
 			t.Errorf("line %d is %q, without %q", i, lines[i], want)
 		}

@@ -27,7 +27,7 @@ func (w *world) ran(uses ...workload.Use) *workload.Reading {
 	return workload.NewReading(w.clock.Now(), all)
 }
 
-// runWith purges while what runs is said by f, which is told how often it was asked.
+// runWith purges while what runs is said by f, which is given how often it was asked.
 func (w *world) runWith(f func(asked int) (*workload.Reading, error)) (Report, error) {
 	cfg, asked := w.config(), 0
 	cfg.Workloads = func(context.Context, *v1alpha1.ArtifactStore) (*workload.Reading, error) {
@@ -52,7 +52,7 @@ func TestI14WhatRunsIsNotPurged(t *testing.T) {
 		"chart":                           {reason: "what it was released with stays too", use: func(w *world) workload.Use { return workload.Use{Digest: w.digest["image"].String(), Whole: true} }, kept: []string{"image", "index", "amd64", "arm64", "signature"}},
 		"other repository":                {reason: "the same tag elsewhere is another image", use: func(*world) workload.Use { return workload.Use{Repository: "acme/other", Tag: "1.0.0"} }, freed: []string{"image", "index"}},
 		"more digests than are asked for": {reason: "each is a request", many: true, kept: []string{"image"}, freed: []string{"index"}},
-		"digest that is not there": {reason: "whoever makes pods keeps nobody's repository from purges", use: func(*world) workload.Use {
+		"digest that is not there": {reason: "someone who makes pods keeps nobody's repository from purges", use: func(*world) workload.Use {
 			return workload.Use{Repository: repo, Digest: digest.FromString("nothing").String()}
 		}, freed: []string{"image", "index"}},
 	}

@@ -111,7 +111,7 @@ func (s *sweeper) ask(ctx context.Context, c *cluster, manifest string) error {
 	}
 	answer := c.asked.DoChan(manifest, func() (any, error) {
 		if c.asked.has(manifest) { // since a moment ago
-			return nil, nil //nolint:nilnil // there is no answer but the error
+			return nil, nil //nolint:nilnil // no answer but the error
 		}
 		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxEvidence) // others wait for it, too
 		defer cancel()

@@ -210,7 +210,7 @@ func TestSweepByUsage(t *testing.T) {
 		"Below":  {"half is used", 51, 0, 2 * all.UsedBytes, v1alpha1.PurgeBelowThreshold, 0, "the threshold is 51 %"},
 		"Above":  {"all is used", 80, 0, all.UsedBytes, v1alpha1.PurgeSucceeded, 6, ""},
 		"Target": {"the first frees enough", 80, 99, all.UsedBytes, v1alpha1.PurgeSucceeded, 1, ""},
-		"None":   {"there is no capacity", 80, 0, 0, v1alpha1.PurgeUsageUnknown, 0, "spec.capacity"},
+		"None":   {"no capacity", 80, 0, 0, v1alpha1.PurgeUsageUnknown, 0, "spec.capacity"},
 		"Stop":   {"nor for a target", 0, 80, 0, v1alpha1.PurgeUsageUnknown, 0, "spec.capacity"},
 	}
 	for name, tc := range tests {

@@ -14,7 +14,7 @@ import (
 // has one of the others, or an edge of the graph: IndexChild, Referrer or Subject.
 type Reason = graph.Reason
 
-// OrphanReferrer is the reason to delete a satellite of what is no longer in the registry.
+// OrphanReferrer is the reason to delete a satellite of what is not in the registry any more.
 const OrphanReferrer Reason = "OrphanReferrer"
 
 // Why a digest is kept.

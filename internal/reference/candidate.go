@@ -20,7 +20,7 @@ type ChartCandidate struct {
 // if there is one, else the highest version in the range. A range without a pre-release takes no
 // pre-release. Versions that are not strict SemVer, such as v1.0.0 or 1.0, are found by their
 // letters alone. Of versions that differ in build metadata only, the last in order of letters is
-// taken. ok is false if there is none; the error is about the range.
+// taken. ok is false if none exists; the error is about the range.
 func ResolveChart(name, versionRange string, candidates []ChartCandidate) (found ChartCandidate, ok bool, err error) {
 	asked, err := semver.NewConstraint(cmp.Or(versionRange, "*"))
 	// A tag need not be SemVer, and then its name is not a range, but it can be asked for.

@@ -18,7 +18,7 @@ func TestResolveChart(t *testing.T) {
 		"Empty":            {"no range is any release", "", []string{"1.0.0", "2.0.0-rc.1"}, "1.0.0", false},
 		"NoPrerelease":     {"a release is asked for", ">=1.0.0", []string{"1.0.0", "2.0.0-rc.1"}, "1.0.0", false},
 		"Prerelease":       {"a range that takes them", ">=1.0.0-0", []string{"1.0.0", "2.0.0-rc.1", "2.0.0-beta"}, "2.0.0-rc.1", false},
-		"OnlyPrerelease":   {"there is no release", "~1.0.0", []string{"1.0.1-rc.1"}, "", false},
+		"OnlyPrerelease":   {"no release", "~1.0.0", []string{"1.0.1-rc.1"}, "", false},
 		"ExactPrerelease":  {"letter by letter", "1.0.0-rc.1", []string{"1.0.0", "1.0.0-rc.1"}, "1.0.0-rc.1", false},
 		"Tag":              {"a tag has _ for +", "~1.0.0", []string{"1.0.0", "1.0.1_build.5"}, "1.0.1_build.5", false},
 		"TagAskedFor":      {"build metadata, letter by letter", "1.0.1+build.5", []string{"1.0.1_build.6", "1.0.1_build.5"}, "1.0.1_build.5", false},

@@ -158,7 +158,7 @@ type Holder struct {
 // pull images.
 var standing = []string{"HelmRelease", "HelmRelease.helm.toolkit.fluxcd.io", "Application.argoproj.io"}
 
-// Stands reports whether the holder keeps deletions from beginning. One that is being deleted will let go by itself, which the finalizer
+// Stands reports whether the holder keeps deletions from beginning. One that is being deleted releases it without help, which the finalizer
 // waits for, unless its deletion needs what it holds.
 func (h Holder) Stands() bool { return !h.Terminating || slices.Contains(standing, h.Kind) }
 

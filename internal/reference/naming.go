@@ -8,7 +8,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// Naming has the objects of a snapshot by the key of what they keep, for whoever asks of many subjects.
+// Naming has the objects of a snapshot by the key of what they keep, for anyone who asks of many subjects.
 type Naming map[string][]client.Object
 
 // Naming sorts a snapshot by what its objects keep.

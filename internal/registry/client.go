@@ -68,7 +68,7 @@ func (c *Client) Ping(ctx context.Context) error {
 	resp, err := c.wire.Send(ctx, wire.Request{Method: http.MethodGet, Path: "/v2/"})
 	switch {
 	case errors.Is(err, failure.ErrUnproven):
-		return fmt.Errorf("reaching %s: %w", c.wire.Location.Host, c.wire.Fail(ErrUnavailable, errors.New("there is no registry API at this host")))
+		return fmt.Errorf("reaching %s: %w", c.wire.Location.Host, c.wire.Fail(ErrUnavailable, errors.New("no registry API at this host")))
 	case err != nil:
 		return fmt.Errorf("reaching %s: %w", c.wire.Location.Host, err)
 	}

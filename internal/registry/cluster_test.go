@@ -66,7 +66,7 @@ func TestDescribe(t *testing.T) {
 		"URL":      {"a store elsewhere is where it says", registry.ClusterRegistry{Address: "registry:5000", CAFile: ca}, v1alpha1.RegistrySpec{URL: "https://R.example.com:443/acme/"}, "https://r.example.com/acme", "", nil},
 		"Cluster":  {"address and prefix", registry.ClusterRegistry{Address: "registry.nfo-system.svc:5000", CAFile: ca}, v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{}}, "https://registry.nfo-system.svc:5000/publisher", "certificates", nil},
 		"HTTP":     {"tests have no TLS", registry.ClusterRegistry{Address: "http://127.0.0.1:5000"}, v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{Prefix: "a/b"}}, "http://127.0.0.1:5000/a/b", "", nil},
-		"Disabled": {"there is no registry", registry.ClusterRegistry{}, v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{}}, "", "", registry.ErrNoClusterRegistry},
+		"Disabled": {"no registry", registry.ClusterRegistry{}, v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{}}, "", "", registry.ErrNoClusterRegistry},
 		"Wrong":    {"the manager checks its flag, and so does this", registry.ClusterRegistry{Address: "https://r.example.com/path"}, v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{}}, "", "", registry.ErrConfig},
 		"NoCA":     {"what was known stays until the file is back", registry.ClusterRegistry{Address: "registry:5000", CAFile: ca + ".missing"}, v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{}}, "before", "before", registry.ErrUnavailable},
 	}

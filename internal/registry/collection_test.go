@@ -128,7 +128,7 @@ func TestAnswersAboutTheDiskThatDoNotCount(t *testing.T) {
 	}
 }
 
-// A collection is asked for once: whoever asks again starts another one.
+// A collection is asked for once: anyone who asks again starts another one.
 func TestCollectIsSentOnce(t *testing.T) {
 	t.Parallel()
 	sent := 0
@@ -149,7 +149,7 @@ func TestFreedBytesDoNotOverflow(t *testing.T) {
 	}
 }
 
-// Distribution itself is no registry of ours, whatever login it asks for.
+// Distribution itself is not a registry of ours, whatever login it asks for.
 func TestDistributionHasNoCollections(t *testing.T) {
 	t.Parallel()
 	r := registrytest.Start(t, registrytest.BasicAuth("acme", password))

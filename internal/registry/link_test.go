@@ -11,7 +11,7 @@ import (
 )
 
 // The first page of a list has some Link headers; next is the query that the second page is asked for with,
-// "" if there is no second page.
+// "" without a second page.
 func TestLinkToTheNextPage(t *testing.T) {
 	t.Parallel()
 	const last, other = `</v2/app/tags/list?last=a>`, `</v2/app/tags/list?last=b>`

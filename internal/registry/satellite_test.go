@@ -213,7 +213,7 @@ func TestAttachingKeepsTheReferrersOfOthers(t *testing.T) {
 	}
 }
 
-// Whether there is a signature must be known: an answer that proves nothing is no "none".
+// Whether there is a signature must be known: an answer that proves nothing is not a "none".
 func TestSatellitesThatCannotBeLookedForAreAnError(t *testing.T) {
 	t.Parallel()
 	for name, at := range map[string]string{"Tag": ".sig", "Referrers": "/referrers/", "ReferrersTag": "/manifests/sha256-"} {

@@ -109,7 +109,7 @@ func (c *Client) catalogPage(ctx context.Context, query string) (names []string,
 		if err := json.Unmarshal(data, &page); err != nil {
 			return decode.NotJSON(err)
 		}
-		if page.Repositories == nil { // null in a registry without any is not told from another document
+		if page.Repositories == nil { // null in a registry without any cannot be distinguished from another document
 			return fmt.Errorf("%w: it is not a list of repositories", ErrUnreadable)
 		}
 		names = *page.Repositories

@@ -47,7 +47,7 @@ func TestListsOfUnreferencedThatDoNotCount(t *testing.T) {
 		"another registry has no such path":   {404, "text/plain", "404 page not found", registry.ErrUnsupported},
 		"it uses storage other than a volume": {501, "application/json", `{"errors":[{"code":"UNSUPPORTED"}]}`, registry.ErrUnsupported},
 		"it is denied":                        {403, "application/json", `{"errors":[{"code":"DENIED"}]}`, registry.ErrDenied},
-		"a digest that is none":               {200, "application/json", `{"manifests":[{"repository":"a","digest":"sha256:1"}]}`, registry.ErrUnreadable},
+		"a digest that is invalid":            {200, "application/json", `{"manifests":[{"repository":"a","digest":"sha256:1"}]}`, registry.ErrUnreadable},
 		"a repository that no registry has":   {200, "application/json", `{"manifests":[{"repository":"../a","digest":"` + digest.FromString("a").String() + `"}]}`, registry.ErrUnreadable},
 		"pages that do not move on":           {200, "application/json", `{"manifests":[],"next":"a"}`, registry.ErrUnreadable},
 		"more than a page has":                {200, "application/json", `{"manifests":[],"next":"` + strings.Repeat("x", 300<<10) + `"}`, registry.ErrUnreadable},
@@ -67,7 +67,7 @@ func TestDeleteUnreferenced(t *testing.T) {
 		want   error
 	}{
 		"it is done":                      {202, `{}`, nil},
-		"there is no such manifest":       {404, `{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`, registry.ErrNotFound},
+		"no such manifest":                {404, `{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`, registry.ErrNotFound},
 		"a 404 of a proxy proves nothing": {404, `not found`, registry.ErrUnavailable},
 		"it was pushed again":             {409, `{"errors":[{"code":"DENIED"}]}`, registry.ErrProtected},
 		"the login may not":               {403, `{"errors":[{"code":"DENIED"}]}`, registry.ErrDenied},

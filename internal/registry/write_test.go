@@ -153,7 +153,7 @@ func TestMoveTagTakesATagFromOneDigestOnly(t *testing.T) {
 	}{
 		"there":   {"overwritten, as was seen", "b", "now", nil, old, 1},
 		"moved":   {"somebody pushed it once more", "b", third, registry.ErrTagTaken, "now", 0},
-		"came":    {"it was absent, and is no longer", "b", "", registry.ErrTagTaken, "now", 0},
+		"came":    {"it was absent, and now it is there", "b", "", registry.ErrTagTaken, "now", 0},
 		"back":    {"somebody was faster", "a", third, nil, old, 0},
 		"absent":  {"as was seen", "", "", nil, old, 1},
 		"went":    {"nothing is overwritten", "", third, nil, old, 1},

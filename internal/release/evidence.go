@@ -189,7 +189,7 @@ func (r *Releaser) ownStore(ctx context.Context, m *v1alpha1.ArtifactManifest, a
 	err := r.Live.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}, own)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, nil //nolint:nilnil // there is none
+		return nil, nil //nolint:nilnil // none exists
 	case err != nil:
 		return nil, fmt.Errorf("reading store %s: %w", m.Spec.ArtifactStoreRef.Name, err)
 	}

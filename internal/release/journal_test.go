@@ -115,7 +115,7 @@ func TestARefusedReleaseIsInTheJournal(t *testing.T) {
 			}
 		}, []string{"Release  Untouched"}},
 		"Down":    {"the registry cannot be asked", func(w *world) { w.Down() }, []string{"Release  Failed"}},
-		"Changed": {"somebody has changed the manifest since, which is no news", func(w *world) { w.manifest = w.manifest.DeepCopy(); w.manifest.Generation-- }, nil},
+		"Changed": {"somebody has changed the manifest since, which is not a news", func(w *world) { w.manifest = w.manifest.DeepCopy(); w.manifest.Generation-- }, nil},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -115,7 +115,7 @@ func (r *Releaser) lateHolders(ctx context.Context, s *v1alpha1.ArtifactStore, m
 	return running.Holders(m, entries), err
 }
 
-// running reads what the workloads run that a store selects. It may take seconds in a large cluster, so that it is no part of
+// running reads what the workloads run that a store selects. It may take seconds in a large cluster, so that it is not part of
 // the evidence that each write needs anew: it is asked before the first untag and after the last one (I14).
 func (r *Releaser) running(ctx context.Context, s *v1alpha1.ArtifactStore) (*workload.Reading, error) {
 	if r.Workloads == nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// managerLabels are on the manager's pods. They are needed only when there is no Deployment to ask.
+// managerLabels are on the manager's pods. They are needed only without a Deployment to ask.
 var managerLabels = labels.Set{"app.kubernetes.io/name": "nfo", "app.kubernetes.io/component": "manager"}
 
 // removeWebhooks deletes the webhooks, unless they lead to a manager in another namespace: that of pods first, so that

@@ -115,7 +115,7 @@ func (r *remover) deleteAll(ctx context.Context, kind schema.GroupVersionKind, a
 	return errors.Join(failed...)
 }
 
-// ignoreGone is nil for what is no longer there, also when another has its name.
+// ignoreGone is nil for what is gone, also when another has its name.
 func ignoreGone(err error) error {
 	if apierrors.IsConflict(err) {
 		return nil

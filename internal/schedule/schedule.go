@@ -33,7 +33,7 @@ func Parse(line, zone string) (Schedule, error) {
 	return Schedule{line: parsed, zone: location}, nil
 }
 
-// Next returns the first time after t at which the schedule is due; the zero time when there is none
+// Next returns the first time after t at which the schedule is due; the zero time when none exists
 // within five years.
 func (s Schedule) Next(t time.Time) time.Time { return s.line.Next(t.In(s.zone)) }
 

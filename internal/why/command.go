@@ -29,7 +29,7 @@ rights. Where you may not, what nfo itself saw last is used, and "Incomplete" sa
 
 Exit codes:
   0  this is the answer
-  1  something failed: there is no such object, or the cluster cannot be asked
+  1  something failed: the object does not exist, or the cluster cannot be asked
   2  wrong usage`
 
 const whyExample = `  # Why can this manifest not be deleted?

@@ -283,7 +283,7 @@ func TestParseImage(t *testing.T) {
 		"Tag":       {reason: "host, repository, tag", image: "r:5000/a/b:1", want: image{plugin.ImageReference{Host: "r:5000", Repository: "a/b", Tag: "1"}}},
 		"Digest":    {reason: "by digest", image: "r/a@" + plugintest.One, want: image{plugin.ImageReference{Host: "r", Repository: "a", Digest: plugintest.One}}},
 		"Both":      {reason: "the digest counts", image: "r/a:1@" + plugintest.One, want: image{plugin.ImageReference{Host: "r", Repository: "a", Tag: "1", Digest: plugintest.One}}},
-		"NoHost":    {reason: "there is no default", image: "nginx:1", bad: "registry's host"},
+		"NoHost":    {reason: "no default", image: "nginx:1", bad: "registry's host"},
 		"NoTag":     {reason: "nor a default tag", image: "r:5000/a", bad: "neither a tag nor a digest"},
 		"BadTag":    {reason: "no tag", image: "r/a:-", bad: "is not an image"},
 		"BadName":   {reason: "no repository", image: "r/A:1", bad: "lowercase"},

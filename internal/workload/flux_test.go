@@ -80,13 +80,13 @@ func TestI14FluxOCIRepositories(t *testing.T) {
 	for name, tc := range map[string]customTest{
 		"tag":            {reason: "spec.ref.tag", object: spec(", ref: {tag: 1.0.0}"), want: []Use{chartIn("1.0.0", "", "chart upf:1.0.0")}},
 		"digest":         {reason: "spec.ref.digest", object: spec(", ref: {digest: '" + digestA + "'}"), want: []Use{chartIn("", digestA, "chart upf@"+digestA)}},
-		"semver":         {reason: "a range is none before it is resolved", object: spec(", ref: {semver: '>=1.0.0 <2.0.0'}")},
+		"semver":         {reason: "a range is not a version before it is resolved", object: spec(", ref: {semver: '>=1.0.0 <2.0.0'}")},
 		"latest":         {reason: "without spec.ref Flux pulls latest", object: spec(""), want: []Use{chartIn("latest", "", "chart upf:latest")}},
 		"resolved":       {reason: "status.artifact.revision has tag and digest; status.artifact.digest is that of an archive of Flux", object: spec(", ref: {semver: 1.x}") + "status: {artifact: {revision: '1.2.3@" + digestA + "', digest: '" + digestB + "', path: x, url: 'http://source/x'}}\n", want: []Use{chartIn("1.2.3", "", "chart upf:1.2.3"), chartIn("", digestA, "chart upf:1.2.3")}},
 		"digest only":    {reason: "the revision of an artifact that is pulled by its digest", object: spec(", ref: {digest: '"+digestA+"'}") + "status: {artifact: {revision: '" + digestA + "'}}\n", want: []Use{chartIn("", digestA, "chart upf@"+digestA)}},
 		"old revision":   {reason: "versions before 0.35 write TAG/HEX", object: spec(", ref: {semver: 1.x}") + "status: {artifact: {revision: 1.2.3/" + digestA[7:] + "}}\n", want: []Use{chartIn("1.2.3", "", "chart upf:1.2.3"), chartIn("", digestA, "chart upf:1.2.3")}},
 		"moved":          {reason: "what is pulled next and what was pulled last", object: spec(", ref: {tag: 2.0.0}") + "status: {artifact: {revision: '1.0.0@" + digestA + "'}}\n", want: []Use{chartIn("2.0.0", "", "chart upf:2.0.0"), chartIn("1.0.0", "", "chart upf:1.0.0"), chartIn("", digestA, "chart upf:1.0.0")}},
-		"port":           {reason: "the default port is no part of a place", object: meta + "spec: {url: 'oci://r.example:443/acme/charts/upf/', ref: {tag: 1.0.0}}\n", want: []Use{chartIn("1.0.0", "", "chart upf:1.0.0")}},
+		"port":           {reason: "the default port is not part of a place", object: meta + "spec: {url: 'oci://r.example:443/acme/charts/upf/', ref: {tag: 1.0.0}}\n", want: []Use{chartIn("1.0.0", "", "chart upf:1.0.0")}},
 		"other registry": {reason: "it is of no concern to this store", object: meta + "spec: {url: oci://other.example/acme/charts/upf, ref: {tag: 1.0.0}}\n"},
 		"number":         {reason: "a tag that YAML takes for a number", object: spec(", ref: {tag: 1.5}"), want: []Use{chartIn("1.5", "", "chart upf:1.5")}},
 		"empty":          {reason: "an object with nothing in it", object: meta},
@@ -115,7 +115,7 @@ func TestI14FluxHelmCharts(t *testing.T) {
 	}
 	for name, tc := range map[string]customTest{
 		"version":         {reason: "spec.version", object: spec("upf", "1.0.0", "HelmRepository"), want: []Use{chartNamed("upf", "1.0.0", "", "chart upf:1.0.0")}},
-		"range":           {reason: "a range is none before it is resolved", object: spec("upf", "^1.0.0", "HelmRepository")},
+		"range":           {reason: "a range is not a version before it is resolved", object: spec("upf", "^1.0.0", "HelmRepository")},
 		"any":             {reason: "the default of spec.version", object: spec("upf", "*", "HelmRepository")},
 		"resolved":        {reason: "status.artifact.revision is the version; its digest is that of an archive of Flux", object: spec("upf", "*", "HelmRepository") + "status: {observedChartName: upf, artifact: {revision: 1.2.3, digest: '" + digestB + "'}}\n", want: []Use{chartNamed("upf", "1.2.3", "", "chart upf:1.2.3")}},
 		"build":           {reason: "a tag has _ in place of +; Flux appends a generation where it merges values files", object: spec("upf", "*", "HelmRepository") + "status: {artifact: {revision: 1.2.3+2}}\n", want: []Use{chartNamed("upf", "1.2.3_2", "", "chart upf:1.2.3+2"), chartNamed("upf", "1.2.3", "", "chart upf:1.2.3+2")}},
@@ -147,7 +147,7 @@ func TestI14FluxHelmReleases(t *testing.T) {
 	}
 	for name, tc := range map[string]customTest{
 		"spec":    {reason: "the version that is installed next", object: chart("upf", "1.0.0"), want: []Use{chartNamed("upf", "1.0.0", "", "chart upf:1.0.0")}},
-		"range":   {reason: "a range is none", object: chart("upf", ">=1.0.0"), want: nil},
+		"range":   {reason: "a range is not a version", object: chart("upf", ">=1.0.0"), want: nil},
 		"history": {reason: "every revision in the history, which Flux may go back to", object: chart("upf", "*") + "status: {history: [" + history(2, "1.1.0", "") + ", " + history(1, "1.0.0", "") + "]}\n", want: []Use{chartNamed("upf", "1.1.0", "", "chart upf:1.1.0, revision 2"), chartNamed("upf", "1.0.0", "", "chart upf:1.0.0, revision 1")}},
 		"digest": {reason: "ociDigest is the digest in the registry, and what follows the + is a part of it; the other digests are not of the chart", object: byRef + "status: {history: [" + history(3, "1.1.0+aaaaaaaaaaaa", ", ociDigest: '"+digestA+"'") + "]}\n", want: []Use{
 			chartNamed("upf", "", digestA, "chart upf:1.1.0+aaaaaaaaaaaa, revision 3"), chartNamed("upf", "1.1.0", "", "chart upf:1.1.0+aaaaaaaaaaaa, revision 3"), chartNamed("upf", "1.1.0_aaaaaaaaaaaa", "", "chart upf:1.1.0+aaaaaaaaaaaa, revision 3"),
@@ -159,7 +159,7 @@ func TestI14FluxHelmReleases(t *testing.T) {
 		"applied":          {reason: "lastAppliedRevision of v2beta1", object: chart("upf", "*") + "status: {lastAppliedRevision: 1.0.0, lastReleaseRevision: 4}\n", want: []Use{chartNamed("upf", "1.0.0", "", "chart upf:1.0.0")}},
 		"Git":              {reason: "a chart in Git is in no registry", object: meta + "spec: {chart: {spec: {chart: ./charts/upf, sourceRef: {kind: GitRepository, name: a}}}}\nstatus: {lastAttemptedRevision: 1.0.0+abc}\n"},
 		"Git since":        {reason: "its history can be of a time before", object: meta + "spec: {chart: {spec: {chart: ./charts/upf, sourceRef: {kind: GitRepository, name: a}}}}\nstatus: {history: [" + history(1, "1.0.0", "") + "]}\n", want: []Use{chartNamed("upf", "1.0.0", "", "chart upf:1.0.0, revision 1")}},
-		"bad digest":       {reason: "an ociDigest that is none leaves the version", object: byRef + "status: {history: [" + history(1, "1.0.0", ", ociDigest: x") + "]}\n", want: []Use{chartNamed("upf", "1.0.0", "", "chart upf:1.0.0, revision 1")}},
+		"bad digest":       {reason: "an ociDigest that is invalid leaves the version", object: byRef + "status: {history: [" + history(1, "1.0.0", ", ociDigest: x") + "]}\n", want: []Use{chartNamed("upf", "1.0.0", "", "chart upf:1.0.0, revision 1")}},
 		"null":             {reason: "null is absent", object: meta + "spec: {chart: null}\nstatus: {history: [null]}\n"},
 		"nothing":          {reason: "an object with nothing in it", object: meta},
 		"wrong type":       {reason: "what may name a chart must be read", object: chart("upf", "*") + "status: {history: {a: b}}\n", err: []string{"status of HelmRelease cnf/upf"}},

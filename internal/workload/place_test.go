@@ -33,10 +33,10 @@ func TestI14WhatAnImageNamesInAStore(t *testing.T) {
 		want    name
 	}{
 		"tag":              {reason: "an image in the store", url: "https://r.example/acme", image: "r.example/acme/upf/nginx:1", want: name{repository: "acme/upf/nginx", tag: "1"}},
-		"latest":           {reason: "runtimes pull latest where there is no tag", url: "https://r.example/acme", image: "r.example/acme/upf/nginx", want: name{repository: "acme/upf/nginx", tag: "latest"}},
+		"latest":           {reason: "runtimes pull latest without a tag", url: "https://r.example/acme", image: "r.example/acme/upf/nginx", want: name{repository: "acme/upf/nginx", tag: "latest"}},
 		"digest":           {reason: "of tag and digest, the digest is pulled", url: "https://r.example/acme", image: "r.example/acme/upf/nginx:1@" + digestA, want: name{repository: "acme/upf/nginx", digest: digestA}},
 		"whole registry":   {reason: "a store without a prefix has all", url: "https://r.example", image: "r.example/upf/nginx:1", want: name{repository: "upf/nginx", tag: "1"}},
-		"default port":     {reason: "the default port is no part of a place", url: "https://r.example/acme", image: "r.example:443/acme/upf/nginx:1", want: name{repository: "acme/upf/nginx", tag: "1"}},
+		"default port":     {reason: "the default port is not part of a place", url: "https://r.example/acme", image: "r.example:443/acme/upf/nginx:1", want: name{repository: "acme/upf/nginx", tag: "1"}},
 		"loopback":         {reason: "every loopback address is this machine", url: "http://127.0.0.1:5000/acme", image: "localhost:5000/acme/upf/nginx:1", want: name{repository: "acme/upf/nginx", tag: "1"}},
 		"whole segments":   {reason: "acme2 is not acme", url: "https://r.example/acme", image: "r.example/acme2/upf/nginx:1"},
 		"other host":       {reason: "another registry", url: "https://r.example/acme", image: "other.example/acme/upf/nginx:1"},
@@ -69,15 +69,15 @@ func TestI14WhatANodeHasPulled(t *testing.T) {
 		reason, image, id string
 		want              []name
 	}{
-		"containerd":        {reason: "repository and digest", image: "r.example/acme/upf/nginx:1", id: "r.example/acme/upf/nginx@" + digestA, want: []name{is, is}},
-		"docker":            {reason: "a scheme before it", image: "r.example/acme/upf/nginx:1", id: "docker-pullable://r.example/acme/upf/nginx@" + digestA, want: []name{is, is}},
-		"mirror":            {reason: "pulled by an alias", image: "mirror.example/acme/upf/nginx:1", id: "mirror.example/acme/upf/nginx@" + digestA, want: []name{is, is}},
-		"other name":        {reason: "a node may have the digest under another name first", image: "r.example/acme/upf/nginx:1", id: "other.example/nginx@" + digestA, want: []name{is}},
-		"loaded by hand":    {reason: "the digest of a configuration is in no registry", image: "r.example/acme/upf/nginx:1", id: digestA},
-		"not pulled yet":    {reason: "no digest", image: "r.example/acme/upf/nginx:1", id: ""},
-		"not a digest":      {reason: "others may write a status", image: "r.example/acme/upf/nginx:1", id: "r.example/acme/upf/nginx@sha256:x"},
-		"of another store":  {reason: "neither name is of this one", image: "other.example/nginx", id: "other.example/nginx@" + digestA},
-		"image is no image": {reason: "the identity alone is enough", image: "", id: "r.example/acme/upf/nginx@" + digestA, want: []name{is}},
+		"containerd":            {reason: "repository and digest", image: "r.example/acme/upf/nginx:1", id: "r.example/acme/upf/nginx@" + digestA, want: []name{is, is}},
+		"docker":                {reason: "a scheme before it", image: "r.example/acme/upf/nginx:1", id: "docker-pullable://r.example/acme/upf/nginx@" + digestA, want: []name{is, is}},
+		"mirror":                {reason: "pulled by an alias", image: "mirror.example/acme/upf/nginx:1", id: "mirror.example/acme/upf/nginx@" + digestA, want: []name{is, is}},
+		"other name":            {reason: "a node may have the digest under another name first", image: "r.example/acme/upf/nginx:1", id: "other.example/nginx@" + digestA, want: []name{is}},
+		"loaded by hand":        {reason: "the digest of a configuration is in no registry", image: "r.example/acme/upf/nginx:1", id: digestA},
+		"not pulled yet":        {reason: "no digest", image: "r.example/acme/upf/nginx:1", id: ""},
+		"not a digest":          {reason: "others may write a status", image: "r.example/acme/upf/nginx:1", id: "r.example/acme/upf/nginx@sha256:x"},
+		"of another store":      {reason: "neither name is of this one", image: "other.example/nginx", id: "other.example/nginx@" + digestA},
+		"image is not an image": {reason: "the identity alone is enough", image: "", id: "r.example/acme/upf/nginx@" + digestA, want: []name{is}},
 	}
 	for title, test := range tests {
 		t.Run(title, func(t *testing.T) {

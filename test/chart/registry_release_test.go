@@ -139,7 +139,7 @@ func keepsTheVolume(t *testing.T) {
 	}
 }
 
-// losesTheVolume holds after an uninstall of a release that took the volume over and was told not to keep it.
+// losesTheVolume holds after an uninstall of a release that took the volume over and was configured not to keep it.
 func losesTheVolume(t *testing.T) {
 	t.Helper()
 	claim := &corev1.PersistentVolumeClaim{}

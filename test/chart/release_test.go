@@ -106,7 +106,7 @@ func get(t *testing.T, key client.ObjectKey, o client.Object) {
 	}
 }
 
-// older is the chart as an earlier version may have been: a column of a kind has another name, and there is no registry.
+// older is the chart as an earlier version may have been: a column of a kind has another name, and the registry did not exist.
 func older(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "nfo")

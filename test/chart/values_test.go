@@ -34,7 +34,7 @@ const placesSum = "9c6623f305acb5afb27c0feb5ea5354a8e9a3185c8d35fcf6681223d68bfe
 
 func TestValues(t *testing.T) {
 	t.Parallel()
-	untold := documented(t)
+	undescribed := documented(t)
 	rows := map[string]row{
 		"Small": {"one replica needs neither a budget nor a node of its own", "", []expect{
 			{manager, "{.spec.replicas}", "1"},
@@ -260,7 +260,7 @@ func TestValues(t *testing.T) {
 		if err := yaml.Unmarshal([]byte(tc.values), &values); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		maps.DeleteFunc(untold, func(path string, _ bool) bool {
+		maps.DeleteFunc(undescribed, func(path string, _ bool) bool {
 			_, found, _ := unstructured.NestedFieldNoCopy(values, strings.Split(path, ".")...) // no error: a part that is not a mapping has not got it
 			return found
 		})
@@ -274,9 +274,9 @@ func TestValues(t *testing.T) {
 			}
 		})
 	}
-	delete(untold, "image.repository") // every row has it
-	if len(untold) > 0 {
-		t.Errorf("no row says what these values do: %v", slices.Sorted(maps.Keys(untold)))
+	delete(undescribed, "image.repository") // every row has it
+	if len(undescribed) > 0 {
+		t.Errorf("no row says what these values do: %v", slices.Sorted(maps.Keys(undescribed)))
 	}
 }
 

@@ -63,7 +63,7 @@ func waitLock(ctx context.Context, path string, onWait func(pid int)) (*os.File,
 	}
 }
 
-// lockHolder asks the kernel which other process holds the lock at path; 0 is none.
+// lockHolder asks the kernel which other process holds the lock at path; 0 if none does.
 func lockHolder(path string) (int, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {

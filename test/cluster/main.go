@@ -1,6 +1,6 @@
 // Command cluster gives tests a real Kubernetes control plane: it builds etcd,
 // kube-apiserver and kube-controller-manager from their Go modules and runs them on
-// 127.0.0.1. There is no kubelet: every controller works, but pods never start. With --node
+// 127.0.0.1. It has no kubelet: every controller works, but pods never start. With --node
 // they do: then scheduler, kubelet, kube-proxy and containerd run too, all in a network
 // namespace, and the machine can have one such cluster.
 //

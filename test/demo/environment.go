@@ -53,7 +53,7 @@ func (e *environment) running() (bool, error) {
 	return false, nil
 }
 
-// registryHost is the address of the registry; "" when there is none.
+// registryHost is the address of the registry; "" when none exists.
 func (e *environment) registryHost() string {
 	host, err := os.ReadFile(e.path(addressFile))
 	if err != nil {

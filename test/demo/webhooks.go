@@ -15,7 +15,7 @@ const (
 )
 
 // routeWebhooks leads the Service that the API server calls the webhooks by to the manager on this
-// host. There is no node, so no Service has an address; one of type ExternalName needs none, and
+// host. It has no node, so no Service has an address; one of type ExternalName needs none, and
 // takes the port from the webhook. The name that the certificate is for stays the Service's.
 func (e *environment) routeWebhooks(ctx context.Context, port string) error {
 	const here = `{"spec": {"type": "ExternalName", "externalName": "localhost"}}`

@@ -55,9 +55,9 @@ type ManagerOptions struct {
 	PurgerResources *corev1.ResourceRequirements
 	// Places is a list of places as on the command line, read.
 	Places place.Rules
-	// Cluster is how it reaches the cluster's own registry, as on the command line. Default: there is none.
+	// Cluster is how it reaches the cluster's own registry, as on the command line. Default: none.
 	Cluster registry.ClusterRegistry
-	// Settings are those of the mirror, whose store is in the namespace nfo-system. Default: there is none, and a manager
+	// Settings are those of the mirror, whose store is in the namespace nfo-system. Default: none, and a manager
 	// removes that of another one.
 	Settings settings.Settings
 	// Lookup resolves hosts of registries. When nil only those that are addresses resolve: tests ask no name server.

@@ -96,11 +96,11 @@ func TestCase03UntaggedReferrersSwept(t *testing.T) {
 	gone, lives, audited := s.image("m", "app:1", "gone"), s.image("m", "app:2", "lives"), s.image("m", "app:3", "audited")
 	goes, stays := s.satellites(repo, gone), s.satellites(repo, lives)
 	// As in a registry that lists referrers itself: the subject field alone, and no tag that tells.
-	untold, err := manifestAt(s.inside, repo, stays[0])
+	foreign, err := manifestAt(s.inside, repo, stays[0])
 	s.Expect(err).NotTo(gomega.HaveOccurred())
 	stays = append(stays, s.put(repo, "", ocispec.MediaTypeImageManifest, ocispec.Manifest{
-		Versioned: indexOf().Versioned, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: "application/vnd.example.untold",
-		Config: untold.Blobs[0], Layers: untold.Blobs[1:], Subject: untold.Subject,
+		Versioned: indexOf().Versioned, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: "application/vnd.example.foreign",
+		Config: foreign.Blobs[0], Layers: foreign.Blobs[1:], Subject: foreign.Subject,
 	}).Digest.String())
 	// A stranger's tag on a satellite keeps its subject too.
 	s.retags(repo, s.satellites(repo, audited)[0], "audit")

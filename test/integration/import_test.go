@@ -23,7 +23,7 @@ func TestImportedObjectsAreValid(t *testing.T) {
 	strict := client.WithFieldValidation(env.Client, "Strict")
 	files, err := filepath.Glob(filepath.Join(environment.Root(), "internal/aosm/testdata/*.json"))
 	if err != nil || len(files) == 0 {
-		t.Fatalf("there is no test data: %v", err)
+		t.Fatalf("no test data: %v", err)
 	}
 	var parameters input.Parameters
 	if err := parameters.Set("version=1.0.0"); err != nil {

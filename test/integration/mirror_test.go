@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// pullAddress is where nodes would find the mirror: there is none.
+	// pullAddress is where nodes would find the mirror, which these tests do not have.
 	pullAddress = "127.0.0.1:7439"
 	anImage     = "registry.example.com:5000/acme/upf:1.0.0"
 	mirrored    = pullAddress + "/registry.example.com_5000/acme/upf:1.0.0"

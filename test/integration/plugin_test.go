@@ -190,7 +190,7 @@ func TestWhy(t *testing.T) {
 	s.Expect(errOut).To(gomega.ContainSubstring("does not exist"))
 	code, _, errOut = s.plugin("why", "pods/x", "-n", s.ns)
 	s.Expect(code).To(gomega.Equal(2))
-	s.Expect(errOut).To(gomega.ContainSubstring("none of as, am, nfdv, nsdv, sns, ts and art"))
+	s.Expect(errOut).To(gomega.ContainSubstring("not one of as, am, nfdv, nsdv, sns, ts and art"))
 	code, out, _ = s.plugin("why", "elsewhere.example.com/a:1")
 	s.Expect(code).To(gomega.BeZero())
 	s.Expect(strings.ToLower(out)).To(gomega.ContainSubstring("nothing here deletes it"))

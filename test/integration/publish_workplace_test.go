@@ -144,7 +144,7 @@ func (p *workplace) helm(args ...string) {
 	p.t.Helper()
 	program := filepath.Join(environment.Root(), "bin", "tools", "helm")
 	if _, err := os.Stat(program); err != nil {
-		p.t.Skip("there is no bin/tools/helm: make bin/tools/helm")
+		p.t.Skip("no bin/tools/helm: make bin/tools/helm")
 	}
 	if err := os.MkdirAll(filepath.Join(p.home, "pulled"), 0o700); err != nil {
 		p.t.Fatal(err)

@@ -238,5 +238,5 @@ func TestPurgeByHandWithoutAnAccount(t *testing.T) {
 	s.goes(store)
 	code, _, errOut = s.purgeByHand(env.Kubeconfig())
 	s.Expect(code).To(gomega.Equal(cronjob.ExitRefused), errOut)
-	s.Expect(errOut).To(gomega.ContainSubstring("there is no store " + s.ns + "/acme"))
+	s.Expect(errOut).To(gomega.ContainSubstring("no store " + s.ns + "/acme"))
 }

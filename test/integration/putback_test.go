@@ -178,7 +178,7 @@ func TestASealedDigestThatIsGoneIsTold(t *testing.T) {
 	s.obeyed(m, "False/Tampered")
 	s.Expect(s.registry.Writes()).To(gomega.BeZero())
 	s.Expect(s.entryOf(m, v1alpha1.ArtifactMoved, b).Reason).To(gomega.HavePrefix("UndoLost: "))
-	s.says(m, v1alpha1.ConditionUploaded, "False/Tampered", a+", which is no longer in the registry: push it again")
+	s.says(m, v1alpha1.ConditionUploaded, "False/Tampered", a+", which is not in the registry any more: push it again")
 	s.Eventually(func() []string { return s.events("m") }).Should(gomega.ContainElement("Warning UndoLost Restoring"))
 	s.Expect(s.overwritten()).To(gomega.Equal([]string{a}), "what keeps its tag is not buried")
 

@@ -101,7 +101,7 @@ func (x *returner) run(ctx context.Context, over func() bool) error {
 	return nil
 }
 
-// noticed makes the manifest be looked at and waits until it is no longer at a digest.
+// noticed makes the manifest be looked at and waits until it has left a digest.
 func (x *returner) noticed(ctx context.Context, old string) error {
 	m := x.manifest(x.name)
 	if err := env.Client.Get(ctx, client.ObjectKeyFromObject(m), m); err != nil {

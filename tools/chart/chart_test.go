@@ -135,7 +135,7 @@ func TestRefusals(t *testing.T) {
 func TestNoPlaceForTheTable(t *testing.T) {
 	t.Parallel()
 	for reason, readme := range map[string]string{
-		"there is none":             "Text.\n",
+		"no place":                  "Text.\n",
 		"nobody knows where to end": "Text.\n" + tableBegins,
 	} {
 		if got, err := replaceTable([]byte(readme), nil); err == nil {

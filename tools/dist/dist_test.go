@@ -179,7 +179,7 @@ func TestSBOMListsTheModulesOfTheProgram(t *testing.T) {
 	}
 	for _, want := range []string{"stdlib", "helm.sh/helm/v3", "github.com/spdx/tools-golang", "nfo-1.2.3-image.tar", "kubectl-nfo_1.2.3_windows_amd64.zip"} {
 		if versions[want] == "" {
-			t.Errorf("there is no %s with a version among %d packages", want, len(versions))
+			t.Errorf("no %s with a version among %d packages", want, len(versions))
 		}
 	}
 	for _, r := range document.Relationships {

@@ -30,7 +30,7 @@ type Told interface {
 // handler is the webhook: an admission.Handler.
 type handler struct {
 	facts *mirrored.Facts
-	told  Told
+	uses  Told
 }
 
 // Handle allows every pod, rewritten if the rules and the mirror say so.
@@ -75,7 +75,7 @@ func (h *handler) answer(ctx context.Context, req admission.Request) ([]byte, er
 	changes := pod.Rewrite(rules, func(i rewrite.Image) bool { return h.facts.Present(ctx, req.Namespace, i) }, which)
 	if req.DryRun == nil || !*req.DryRun {
 		for image := range pod.Mirrored(rules) {
-			h.told.Use(req.Namespace, image)
+			h.uses.Use(req.Namespace, image)
 		}
 	}
 	if len(changes) == 0 {

@@ -31,10 +31,10 @@ const (
 	atMirror = "127.0.0.1:7439/r.example/upf:1"
 )
 
-// told are the images that were handed on.
-type told []string
+// uses are the images that were handed on.
+type uses []string
 
-func (t *told) Use(namespace string, i rewrite.Image) { *t = append(*t, namespace+" "+i.String()) }
+func (t *uses) Use(namespace string, i rewrite.Image) { *t = append(*t, namespace+" "+i.String()) }
 
 // panics panics at each use.
 type panics struct{}
@@ -42,7 +42,7 @@ type panics struct{}
 func (panics) Use(string, rewrite.Image) { panic("no reason") }
 
 // newHandler has a mirror with the image own for the namespace core.
-func newHandler(t *testing.T, funcs interceptor.Funcs) (*handler, *told) {
+func newHandler(t *testing.T, funcs interceptor.Funcs) (*handler, *uses) {
 	t.Helper()
 	scheme, err := reference.NewScheme()
 	if err != nil {
@@ -53,8 +53,8 @@ func newHandler(t *testing.T, funcs interceptor.Funcs) (*handler, *told) {
 	a := &v1alpha1.Artifact{ObjectMeta: metav1.ObjectMeta{Namespace: "core", Name: v1alpha1.ArtifactName(own)}}
 	a.Spec.SourceArtifact, a.Status.State = own, v1alpha1.MirrorPresent
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(s, a).WithInterceptorFuncs(funcs).Build()
-	var images told
-	return &handler{facts: &mirrored.Facts{Cached: c, Namespace: v1alpha1.ManagerNamespace}, told: &images}, &images
+	var images uses
+	return &handler{facts: &mirrored.Facts{Cached: c, Namespace: v1alpha1.ManagerNamespace}, uses: &images}, &images
 }
 
 // request is for a new pod.
@@ -99,7 +99,7 @@ func TestWhatIsAnswered(t *testing.T) {
 		reason string
 		req    admission.Request
 		patch  string // what is in it, "" for none
-		told   int
+		uses   int
 	}{
 		{"a new pod", request(t, "core"), `{"op":"replace","path":"/spec/containers/0/image","value":"` + atMirror + `"}`, 1},
 		{"of a namespace that the mirror has nothing for", request(t, "ran"), "", 1},
@@ -118,8 +118,8 @@ func TestWhatIsAnswered(t *testing.T) {
 		if err := resp.Complete(tt.req); err != nil || !resp.Allowed {
 			t.Errorf("%s: refused: %v, %v", tt.reason, resp.Result, err)
 		}
-		if got := string(resp.Patch); (got == "") != (tt.patch == "") || !strings.Contains(got, tt.patch) || len(*images) != tt.told {
-			t.Errorf("%s: the patch is %s, and told is %v", tt.reason, got, *images)
+		if got := string(resp.Patch); (got == "") != (tt.patch == "") || !strings.Contains(got, tt.patch) || len(*images) != tt.uses {
+			t.Errorf("%s: the patch is %s, and uses is %v", tt.reason, got, *images)
 		}
 		if (resp.PatchType == nil) != (tt.patch == "") {
 			t.Errorf("%s: the type of the patch is %v", tt.reason, resp.PatchType)
@@ -150,7 +150,7 @@ func TestR5WhateverGoesWrongThePodIsAllowed(t *testing.T) {
 		}
 	}
 	h, _ := newHandler(t, interceptor.Funcs{})
-	h.told = panics{}
+	h.uses = panics{}
 	if resp := h.Handle(t.Context(), request(t, "core")); !resp.Allowed || resp.Patch != nil {
 		t.Errorf("a panic: %+v", resp)
 	}

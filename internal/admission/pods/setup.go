@@ -11,6 +11,6 @@ import (
 const Path = "/mutate-pods"
 
 // Setup registers the webhook with a webhook server.
-func Setup(server webhook.Server, facts *mirrored.Facts, told Told) {
-	server.Register(Path, bounded(&admission.Webhook{Handler: &handler{facts: facts, told: told}}))
+func Setup(server webhook.Server, facts *mirrored.Facts, uses Told) {
+	server.Register(Path, bounded(&admission.Webhook{Handler: &handler{facts: facts, uses: uses}}))
 }

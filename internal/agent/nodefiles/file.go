@@ -163,7 +163,7 @@ func ours(root *os.Root) ([]string, error) {
 	return found, nil
 }
 
-// list returns the names in a folder, sorted; none if there is no such folder, or if it is something else.
+// list returns the names in a folder, sorted; none if the folder does not exist, or if it is something else.
 func list(root *os.Root, folder string) ([]string, error) {
 	if info, err := root.Stat(folder); err != nil || !info.IsDir() {
 		if err == nil || errors.Is(err, fs.ErrNotExist) {

@@ -49,7 +49,7 @@ func TestKeeper(t *testing.T) {
 	}
 }
 
-// While the certificates are missing, the runtime is not told to use them, and what was written stays.
+// While the certificates are missing, the runtime does not learn of them, and what was written stays.
 func TestKeeperWithoutCertificates(t *testing.T) {
 	t.Parallel()
 	o := Options{Containerd: t.TempDir(), Service: "10.96.0.50"}

@@ -22,7 +22,7 @@ func TestPlaces(t *testing.T) {
 		"Member":   {"a plain name", `{"a": {"b": "x"}}`, []string{"a", "b"}, "$.a.b", "x"},
 		"Case":     {"names have no case", `{"Member": 1}`, []string{"mEMBER"}, "$.Member", "1"},
 		"Item":     {"an item has a number", `[1, [2, true]]`, []string{"1", "1"}, "$[1][1]", "true"},
-		"Quoted":   {"a name that is no word is quoted", `{"b-c": "x"}`, []string{"b-c"}, `$["b-c"]`, "x"},
+		"Quoted":   {"a name that is not a word is quoted", `{"b-c": "x"}`, []string{"b-c"}, `$["b-c"]`, "x"},
 		"Many":     {"a large object is searched by an index", "{" + strings.Join(many, ", ") + "}", []string{"member13"}, "$.Member13", "13"},
 		"Comments": {"ARM allows comments and line breaks in texts", "{ // one\n \"a\": \"x\ny\" /* two */ }", []string{"a"}, "$.a", "x\ny"},
 		"Mark":     {"PowerShell writes a byte order mark", "\xef\xbb\xbf{\"a\": \"x\"}", []string{"a"}, "$.a", "x"},

@@ -61,7 +61,7 @@ func newPlain(data []byte) plain {
 	return p
 }
 
-// blank is how long the comment or byte order mark is that data begins with; 0 if there is none.
+// blank is how long the comment or byte order mark is that data begins with; 0 if none exists.
 func blank(data []byte) int {
 	end := []byte("\n")
 	switch {

@@ -83,7 +83,7 @@ func evalPart(s *template.Scope, t *term, at *document.Node) (template.Value, er
 	}
 	part := of.Get(name)
 	if part.Node == nil {
-		return template.Value{}, fmt.Errorf("there is no member %q, or it is known at deployment only", arm.Clip(name))
+		return template.Value{}, fmt.Errorf("no member %q, or it is known at deployment only", arm.Clip(name))
 	}
 	return part.Resolve()
 }

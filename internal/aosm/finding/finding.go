@@ -79,7 +79,7 @@ var meaningless = map[string]string{
 	"deployparameters": Values, "deployparametersmappingruleprofile": Values, "parametervalues": Values, "templatetype": Values,
 	"configurationgroupschemareferences": Values, "desiredstateconfigurationgroupvaluereferences": Values,
 	"laststateconfigurationgroupvaluereferences": Values, "nfvisfromsite": Values, "nfvitype": Values, "networkfunctiontype": Values,
-	"sitereference": "there is no kind for a place alone", "laststatenetworkservicedesignversionname": azure,
+	"sitereference": "a place alone has no kind", "laststatenetworkservicedesignversionname": azure,
 	"publishername": echo, "publisherscope": echo, "networkservicedesigngroupname": echo, "networkservicedesignversionname": echo,
 	"networkservicedesignversionofferinglocation": echo,
 }
@@ -113,7 +113,7 @@ func (r *Report) Leftovers(n *document.Node) {
 			r.Ignore(m, reason)
 			continue
 		}
-		r.Tell(NotMapped, m, "there is no counterpart to it")
+		r.Tell(NotMapped, m, "it has no counterpart")
 	}
 	for _, made := range r.session.MadeOf(n) {
 		r.Leftovers(made)

@@ -215,7 +215,7 @@ func indexFromEnd(_ *template.Scope, _ *document.Node, args []template.Value) (t
 		return template.Value{}, err
 	}
 	if !args[0].IsArray() || n < 1 || n > args[0].Size() {
-		return template.Value{}, fmt.Errorf("there is no item %d from the end", n)
+		return template.Value{}, fmt.Errorf("no item %d from the end", n)
 	}
 	return args[0].Item(args[0].Size() - n).Resolve()
 }

@@ -176,7 +176,7 @@ func sorted(v template.Value) ([]template.Field, error) {
 	return members, err
 }
 
-// tryGet is a member of a member, or item of an item; null where there is none.
+// tryGet is a member of a member, or item of an item; null where none exists.
 func tryGet(s *template.Scope, at *document.Node, args []template.Value) (template.Value, error) {
 	v := args[0]
 	for _, step := range args[1:] {

@@ -13,7 +13,7 @@ import (
 // Source is one file of an import.
 type Source struct {
 	// Name is how the paths of findings begin; "" for the only one. A parameter file x.parameters.json gives
-	// its values to the template x.json beside it, or to all templates where there is none.
+	// its values to the template x.json beside it, or to all templates where none exists.
 	Name string
 	// Data is what the file contains, at most MaxBytes in all files.
 	Data []byte

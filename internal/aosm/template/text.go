@@ -48,7 +48,7 @@ func (v Value) Numbered(index string) (Value, error) {
 	i, err := strconv.Atoi(index)
 	item := v.Item(i)
 	if err != nil || item.Node == nil {
-		return Value{}, fmt.Errorf("there is no item %s", arm.Clip(index))
+		return Value{}, fmt.Errorf("no item %s", arm.Clip(index))
 	}
 	return item.Resolve()
 }
@@ -84,7 +84,7 @@ func (v Value) as(typ Value) (Value, error) {
 	}
 	documents, err := document.Parse([]byte(v.Text))
 	if err != nil || len(documents) != 1 {
-		return Value{}, fmt.Errorf("the value that a parameter is given is no %s, written as JSON", arm.Clip(typ.Text))
+		return Value{}, fmt.Errorf("the value that a parameter is given is not of the type %s, written as JSON", arm.Clip(typ.Text))
 	}
 	documents[0].Key = "--parameters"
 	return Value{Node: documents[0], Scope: &Scope{Session: v.Scope.Session}}, v.Scope.Spend(1, len(v.Text))
@@ -188,7 +188,7 @@ func (v Value) Needed(name string) (string, error) {
 		return "", err
 	}
 	if !m.There() {
-		return "", fmt.Errorf("there is no %s", name)
+		return "", fmt.Errorf("no %s", name)
 	}
 	word, err := m.Word()
 	if err == nil {

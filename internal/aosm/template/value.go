@@ -145,7 +145,7 @@ func (v Value) Items() []Value {
 // Size is how many items an array has, or members an object.
 func (v Value) Size() int { return len(v.Node.Items) }
 
-// Item returns an item of an array; the zero value where there is none.
+// Item returns an item of an array; the zero value where none exists.
 func (v Value) Item(i int) Value {
 	if v.Node == nil || v.Kind != document.Array || i < 0 || i >= v.Size() {
 		return Value{}

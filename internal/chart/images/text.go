@@ -57,7 +57,7 @@ func continues(b byte) bool {
 	return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' || strings.IndexByte("._-", b) >= 0
 }
 
-// imageAt returns the reference of the image that a text after the registry begins with, "" if there is none, or if
+// imageAt returns the reference of the image that a text after the registry begins with, "" if none exists, or if
 // only the beginning of its name is there.
 func imageAt(text string) string {
 	m := imageInText.FindStringSubmatch(text)

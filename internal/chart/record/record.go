@@ -1,7 +1,7 @@
 // Package record decodes the records that Helm keeps of every revision of a release.
 //
 // Contract: [Decode] reads the value of data.release of a Secret, as Helm 3 and Helm 4 write it. It does not import
-// Helm, so that packages that only need the types do not either. A record is written by whoever may write Secrets:
+// Helm, so that packages that only need the types do not either. A record is written by anyone who may write Secrets:
 // decode one only in a confined process. Its size is bounded, but not what decoding it costs.
 package record
 

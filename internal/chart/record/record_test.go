@@ -25,7 +25,7 @@ func packed(t *testing.T, text string) []byte {
 
 func plain(text string) []byte { return base64.StdEncoding.AppendEncode(nil, []byte(text)) }
 
-// Whoever may write Secrets writes records: each is read, or refused with one of two errors.
+// Anyone who may write Secrets writes records: each is read, or refused with one of two errors.
 func TestDecode(t *testing.T) {
 	t.Parallel()
 	const text = `{"name":"upf","version":3,"info":{"status":"deployed"},"manifest":"kind: Pod","hooks":[{"name":"test","manifest":"kind: Job"}],"chart":{"big":true}}`

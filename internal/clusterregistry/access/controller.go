@@ -156,7 +156,7 @@ const (
 )
 
 // purges reports whether a request is that of a store's purge, which may do everything in the store's repositories.
-// Only who could be one is asked about: ServiceAccounts of the store's namespace, and whoever deletes.
+// Only who could be one is asked about: ServiceAccounts of the store's namespace, and anyone who deletes.
 func (c *Controller) purges(ctx context.Context, who *identity, p *place, w want) (bool, error) {
 	if p.store == nil || !w.deletes && who.name != purger(p.store) {
 		return false, nil

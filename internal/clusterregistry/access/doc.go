@@ -21,6 +21,6 @@
 // Decision: who pushes into the mirror needs a right on its store. Rejected: a right on the Artifacts of a namespace, because
 // what is pushed there is pulled by the pods of all namespaces.
 //
-// Decision: a store's purge is known by the verb purge on the store. Rejected: the names of accounts, since whoever may
+// Decision: a store's purge is known by the verb purge on the store. Rejected: the names of accounts, since anyone who may
 // create accounts in a namespace chooses their names.
 package access

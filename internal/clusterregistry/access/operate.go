@@ -21,7 +21,7 @@ import (
 type Operator struct {
 	// Everything is set for an operator, who may also know the names of all repositories.
 	Everything bool
-	// prefix is where the repositories of the purge's store are; "" if that is no store's of its own.
+	// prefix is where the repositories of the purge's store are; "" if that is not a store's of its own.
 	prefix string
 }
 
@@ -31,7 +31,7 @@ func (o Operator) May(repository string) bool {
 }
 
 // Operates decides whether a request may see how full the registry is and ask for a collection: operators may, and
-// whoever has the verb purge on a store in this registry. The request names the store as namespace/name; "" for none.
+// anyone who has the verb purge on a store in this registry. The request names the store as namespace/name; "" for none.
 // Errors are a *Refusal.
 func (c *Controller) Operates(r *http.Request, store string) (Operator, error) {
 	o, refusal := c.operates(r, store)
@@ -50,7 +50,7 @@ func (c *Controller) operates(r *http.Request, store string) (Operator, *Refusal
 	case slices.Contains(c.o.Operators, who.name):
 		return Operator{Everything: true}, nil
 	case store == "":
-		return Operator{}, denied("user %q may not see the usage of the registry or collect it: only the operator's own accounts may, and whoever has the verb %q on a store in this registry. Name that store: ?store=NAMESPACE/NAME", who.name, verbPurge)
+		return Operator{}, denied("user %q may not see the usage of the registry or collect it: only the operator's own accounts may, and anyone who has the verb %q on a store in this registry. Name that store: ?store=NAMESPACE/NAME", who.name, verbPurge)
 	}
 	key, ok := storeKey(store)
 	if !ok {
@@ -76,7 +76,7 @@ func (c *Controller) ofStore(r *http.Request, key client.ObjectKey) (Operator, *
 	err := c.o.Objects.Get(limited, key, &s, client.UnsafeDisableDeepCopy)
 	switch {
 	case apierrors.IsNotFound(err), err == nil && !s.InClusterRegistry():
-		return Operator{}, denied("there is no ArtifactStore %s with spec.registry.clusterRegistry", key)
+		return Operator{}, denied("no ArtifactStore %s with spec.registry.clusterRegistry", key)
 	case err != nil:
 		return Operator{}, unavailable(fmt.Errorf("reading ArtifactStore %s: %w", key, err))
 	}

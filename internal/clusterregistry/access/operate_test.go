@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// operate is an app that does for whoever may what an operator does, and says whether everything is to be known.
+// operate is an app that does for anyone who may what an operator does, and says whether everything is to be known.
 func operate(t *testing.T, c *Controller) *registry {
 	t.Helper()
 	return &registry{Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -39,12 +39,12 @@ func TestWhoMayOperate(t *testing.T) {
 		"Operator":  {"the operator's own accounts name no store", "operator", "", nil, 200, "everything"},
 		"Purge":     {"the verb purge on the store", "purge", "acme/acme", nil, 200, "numbers"},
 		"NoStore":   {"rights are on stores, so a store must be named", "purge", "", nil, 403, "?store=NAMESPACE/NAME"},
-		"Elsewhere": {"a right on one store is none on another", "purge", "acme/winner", nil, 403, `the verb "purge" on artifactstores/acme/winner`},
+		"Elsewhere": {"a right on one store is not one on another", "purge", "acme/winner", nil, 403, `the verb "purge" on artifactstores/acme/winner`},
 		"Publisher": {"a publisher collects nothing", "ci", "acme/acme", nil, 403, "kubectl create token acme-purge -n acme --audience nfo-registry"},
-		"ByName":    {"the name of an account is no right", "intruder", "acme/other", nil, 403, `the verb "purge"`},
-		"URLStore":  {"a store in another registry has no say here", "anywhere", "acme/elsewhere", nil, 403, "there is no ArtifactStore acme/elsewhere"},
-		"Gone":      {"nor has one that does not exist", "anywhere", "acme/gone", nil, 403, "there is no ArtifactStore acme/gone"},
-		"Malformed": {"what is no store's name is not asked about", "purge", "acme", nil, 403, "NAMESPACE/NAME"},
+		"ByName":    {"the name of an account is not a right", "intruder", "acme/other", nil, 403, `the verb "purge"`},
+		"URLStore":  {"a store in another registry has no say here", "anywhere", "acme/elsewhere", nil, 403, "no ArtifactStore acme/elsewhere"},
+		"Gone":      {"nor has one that does not exist", "anywhere", "acme/gone", nil, 403, "no ArtifactStore acme/gone"},
+		"Malformed": {"what is not a store's name is not asked about", "purge", "acme", nil, 403, "NAMESPACE/NAME"},
 		"Slashes":   {"nor is this", "purge", "acme/acme/x", nil, 403, "NAMESPACE/NAME"},
 		"Long":      {"nor what would fill the cache", "purge", "acme/" + strings.Repeat("a", 254), nil, 403, "NAMESPACE/NAME"},
 		"Anonymous": {"anonymous pulls collect nothing", "", "acme/acme", nil, 401, "kubectl create token"},

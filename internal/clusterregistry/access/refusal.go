@@ -34,7 +34,7 @@ const (
 
 // Refusal is why a request is not admitted. It implements auth.Challenge of distribution.
 type Refusal struct {
-	// Status is 401, 403 or 503, or 404 instead of 403 for a look whether a blob is there.
+	// Status is 401, 403 or 503, or 404 instead of 403 for a request that asks only if a blob is there.
 	Status int
 	// Text says what is missing and how to get it. It is for the client.
 	Text string
@@ -54,7 +54,7 @@ func (r *Refusal) Error() string {
 func (r *Refusal) Unwrap() error { return r.cause }
 
 // toLook is a refusal of a request that may be a client's look before it pushes. The answer to a look has no text, and a
-// client that is refused does not go on to a request whose answer has one. So there is no blob for those who have no
+// client that is refused does not go on to a request whose answer has one. So nobody gets a blob who has no
 // right, as there would be none in a repository of others.
 func (r *Refusal) toLook(request *http.Request) *Refusal {
 	if r.Status != http.StatusForbidden || request.Method != http.MethodHead || !strings.Contains(request.URL.Path, "/blobs/") {

@@ -58,7 +58,7 @@ func isSealed(r *http.Request, on, name string, sealed digest.Digest) *Refusal {
 // body is a request's body that can be looked at before it is used.
 type body struct{ io.ReadCloser }
 
-// digest reads the body, at most maxManifest bytes. Whoever reads it afterwards gets all of it.
+// digest reads the body, at most maxManifest bytes. Anyone who reads it afterwards gets all of it.
 func (b *body) digest(algorithm digest.Algorithm) (digest.Digest, error) {
 	data, err := io.ReadAll(io.LimitReader(b.ReadCloser, maxManifest+1))
 	if err != nil {

@@ -178,7 +178,7 @@ func (c *collector) removeEmpty(folder, upTo string) {
 }
 
 // undo gives back what this cycle has hidden, after an error and before the return. If ctx has ended, or ends, it has
-// a little time of its own; what is hidden after that is given back by the next cycle, or to whoever asks for it.
+// a little time of its own; what is hidden after that is given back by the next cycle, or to anyone who asks for it.
 func (c *collector) undo(ctx context.Context, cause error) error {
 	err := c.giveAllBack(ctx, c.cycle)
 	if ctx.Err() != nil {

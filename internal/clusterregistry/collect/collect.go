@@ -121,7 +121,7 @@ func (c *collector) run(ctx context.Context) error {
 	return nil
 }
 
-// answer forgets the deletions that the cycle was asked for, also those of what turned out to be in use: whoever asked
+// answer forgets the deletions that the cycle was asked for, also those of what turned out to be in use: anyone who asked
 // finds that again. One that cannot be forgotten does no harm, for it does not count once its revision is written again.
 func (c *collector) answer(deletions []string) {
 	for _, file := range deletions {
@@ -255,15 +255,15 @@ func (c *collector) phase(p Phase, do func() error) error {
 
 // progress tells how far a cycle is. It is safe for concurrent use.
 type progress struct {
-	mu   sync.Mutex
-	now  Progress
-	told time.Time
-	tell func(Progress)
+	mu       sync.Mutex
+	now      Progress
+	reported time.Time
+	tell     func(Progress)
 }
 
 func (p *progress) begin(phase Phase) {
 	p.mu.Lock()
-	p.now, p.told = Progress{Phase: phase}, time.Now()
+	p.now, p.reported = Progress{Phase: phase}, time.Now()
 	now := p.now
 	p.mu.Unlock()
 	p.tell(now)
@@ -272,9 +272,9 @@ func (p *progress) begin(phase Phase) {
 func (p *progress) done() {
 	p.mu.Lock()
 	p.now.Done++
-	now, due := p.now, time.Since(p.told) >= progressTime
+	now, due := p.now, time.Since(p.reported) >= progressTime
 	if due {
-		p.told = time.Now()
+		p.reported = time.Now()
 	}
 	p.mu.Unlock()
 	if due {

@@ -26,7 +26,7 @@
 // somebody may push an index of it by digest at that moment, of which no tag tells; and a cycle of its own for each
 // request, which would mark the whole repository each time and, on a network file system, wait for minutes.
 //
-// Decision: an entry of a list of referrers is a candidate only if its own manifest is no kept revision. Rejected: also
+// Decision: an entry of a list of referrers is a candidate only if its own manifest is not a kept revision. Rejected: also
 // if its subject is missing, because a client may push the manifest first and its subject later.
 //
 // Decision: what moves between its place and a trash during the second mark is read at both, and its place once more,

@@ -63,7 +63,7 @@ func killedWith(x *tree, o Options, n int, at func(step int)) (died bool) {
 	return false
 }
 
-// A cycle is killed at each of its steps. What is reachable is there for whoever looks, and is in its place after the
+// A cycle is killed at each of its steps. What is reachable is there for anyone who looks, and is in its place after the
 // next cycle; what is not goes in the end.
 func TestR2KilledAtEachStep(t *testing.T) {
 	t.Parallel()

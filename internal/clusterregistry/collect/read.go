@@ -44,7 +44,7 @@ type reader struct {
 	oldest time.Time
 }
 
-// missing reports whether an error says that there is no file of this name. A name below a file, and a folder in
+// missing reports whether an error says that no file has this name. A name below a file, and a folder in
 // place of a file, are not: no writer makes them, and nothing is deleted because of them.
 func missing(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EISDIR)
@@ -52,7 +52,7 @@ func missing(err error) bool {
 
 func (r *reader) young(info fs.FileInfo) bool { return !info.ModTime().Before(r.oldest) }
 
-// list is Volume.List, and empty for what is no folder.
+// list is Volume.List, and empty for what is not a folder.
 func (r *reader) list(folder string) ([]fs.DirEntry, error) {
 	entries, err := r.volume.List(folder)
 	if errors.Is(err, unix.ENOTDIR) {

@@ -135,7 +135,7 @@ func TestRootsAreKept(t *testing.T) {
 			other := x.write(layout.LayerPath("a", digest.SHA512.FromString("2")), x.blob("2").String())
 			return []string{link, layout.BlobPath(blob)}, []string{other, layout.BlobPath(digest.FromString("2"))}
 		}},
-		{reason: "a folder of a tag without the tag is none", options: untagged, build: func(x *tree) (kept, gone []string) {
+		{reason: "a folder of a tag without the tag is not a tag", options: untagged, build: func(x *tree) (kept, gone []string) {
 			d := x.image("a", "t", "1", "")
 			x.remove(layout.TagPath("a", "t"))
 			return nil, x.files("a", "1", d)

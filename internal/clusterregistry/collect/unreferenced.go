@@ -116,7 +116,7 @@ func (p *page) add(name string, of []Revision) error {
 }
 
 // Delete asks the next cycle to delete a revision. That keeps it if something reaches it by then, or if it was pushed
-// again, and so does one that begins later than a grace period from now. Errors wrap fs.ErrNotExist if there is no such
+// again, and so does one that begins later than a grace period from now. Errors wrap fs.ErrNotExist if no such
 // revision, and ErrYoung.
 func (u *Unreferenced) Delete(repository string, d digest.Digest) error {
 	now, err := u.reader()
@@ -186,7 +186,7 @@ func (r *reader) unreferencedIn(ctx context.Context, name string) ([]Revision, e
 }
 
 // readDeletions reads which deletions were asked for. One that is not younger than its revision does not count: that was
-// pushed again. Nor does one that is not young: whoever asked knew then that nothing outside needs the revision.
+// pushed again. Nor does one that is not young: anyone who asked knew then that nothing outside needs the revision.
 func (r *repository) readDeletions() error {
 	r.asked = map[digest.Digest]bool{}
 	if r.again != nil {

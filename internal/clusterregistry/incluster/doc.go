@@ -2,6 +2,6 @@
 // state of uploads, and the client certificate of the nodes' agents.
 //
 // Decision: the chart creates the Secrets and the ConfigMap without data, and the registry may only read and update
-// these, by name. Rejected: the right to create Secrets, because it cannot be limited by name. Whoever controls the
+// these, by name. Rejected: the right to create Secrets, because it cannot be limited by name. Anyone who controls the
 // registry, which many clients reach, could make a Secret with a token of any ServiceAccount of the namespace.
 package incluster

@@ -177,7 +177,7 @@ func object(content []byte) (map[string]json.RawMessage, error) {
 	unlike := func(why string) error { return fmt.Errorf("%w: %s", ErrNotUnderstood, why) }
 	d := json.NewDecoder(bytes.NewReader(content))
 	if begin, err := d.Token(); err != nil || begin != json.Delim('{') {
-		return nil, unlike("there is no JSON object where one must be")
+		return nil, unlike("no JSON object where one must be")
 	}
 	fields := map[string]json.RawMessage{}
 	for d.More() {

@@ -48,7 +48,7 @@ func (p *pass) unlessEnded(ctx context.Context, d digest.Digest, err error) erro
 	return nil
 }
 
-// read reads a blob, and reports whether it has its digest. The information is nil if there is no such blob.
+// read reads a blob, and reports whether it has its digest. The information is nil if the blob does not exist.
 func (p *pass) read(ctx context.Context, d digest.Digest) (info fs.FileInfo, right bool, err error) {
 	f, err := p.volume.Open(layout.BlobPath(d))
 	if vanished(err) {

@@ -32,7 +32,7 @@ type cursor struct {
 	Unreadable int   `json:"unreadable"`
 }
 
-// load goes on from the cursor, or begins a pass where there is none, or none that can be understood. After a pass
+// load goes on from the cursor, or begins a pass where none exists, or none that can be understood. After a pass
 // that has ended, it waits for the end of its period.
 func (p *pass) load(ctx context.Context) error {
 	now, err := p.volume.Now()

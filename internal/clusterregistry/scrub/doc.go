@@ -2,7 +2,7 @@
 //
 // Contract: Run is one pass, in the order of digests. It may be interrupted and goes on from its cursor, a small file
 // on the volume. It may run at the same time as writers, readers and collections: a blob that is hidden, deleted or
-// replaced meanwhile is no error. A registry answers that a blob which was set aside is missing, so that the next push
+// replaced meanwhile is not an error. A registry answers that a blob which was set aside is missing, so that the next push
 // or copy brings it again; without that, a registry keeps its bytes for ever, because it does not replace what it has.
 //
 // A blob is set aside only after two reads of the same file gave a wrong hash. R3: a blob that cannot be read is

@@ -120,7 +120,7 @@ func TestCorruptBlobsAreSetAside(t *testing.T) {
 			o.Read = func(n int64) { bytes += n }
 			r := run(t, v, o)
 			if bytes != r.Bytes {
-				t.Errorf("it was told of %d bytes, and has read %d", bytes, r.Bytes)
+				t.Errorf("it heard of %d bytes, and has read %d", bytes, r.Bytes)
 			}
 			if r.Blobs != tt.read || r.Corrupt != tt.corrupt || r.Unreadable != tt.unread || len(r.CorruptBlobs) != tt.corrupt || len(found) != tt.corrupt+tt.unread {
 				t.Errorf("got %+v, found %v", r, found)

@@ -105,11 +105,11 @@ func TestCollectionsThatWaitAreOne(t *testing.T) {
 		got = s.state(http.MethodGet, "")
 	}
 	if !got.Last.DryRun {
-		t.Error("a dry run that is asked for alone is none")
+		t.Error("a dry run that is asked for alone is not one")
 	}
 }
 
-// Whoever waits for a number gets it, also if the file of the state was lost meanwhile.
+// Anyone who waits for a number gets it, also if the file of the state was lost meanwhile.
 func TestTheNumberOfACollectionIsKept(t *testing.T) {
 	slow, options := newSlowly(t)
 	s := start(t, "", options)

@@ -35,7 +35,7 @@ type State struct {
 	Ended time.Time       `json:"ended,omitzero"`
 	Last  *collect.Report `json:"last,omitempty"`
 	Error string          `json:"error,omitempty"`
-	// Requested counts the collections that were asked for, Done those of them that have ended. Whoever asks for one
+	// Requested counts the collections that were asked for, Done those of them that have ended. Anyone who asks for one
 	// waits until Done is what Requested was then.
 	Requested int64 `json:"requested"`
 	Done      int64 `json:"done"`
@@ -44,7 +44,7 @@ type State struct {
 // request is a collection that somebody asks for.
 type request struct {
 	dryRun bool
-	// number is what State.Requested was then. Another process on the volume, or whoever deletes the file of the state,
+	// number is what State.Requested was then. Another process on the volume, or anyone who deletes the file of the state,
 	// may have it forgotten there.
 	number int64
 }

@@ -228,7 +228,7 @@ func TestACollectionFreesWhatADeleteLeft(t *testing.T) {
 	check(t, err)
 	names := regexp.MustCompile(`\bnfo_registry_[a-z_]+`).FindAllString(string(alerts), -1)
 	for _, name := range names {
-		if _, told := shown[name]; !told {
+		if _, listed := shown[name]; !listed {
 			t.Errorf("an alert is on %s, which nobody tells", name)
 		}
 	}
@@ -261,7 +261,7 @@ func TestAFullVolumeRefusesUploadsOnly(t *testing.T) {
 	if status != http.StatusInsufficientStorage || !strings.Contains(text, "collect") {
 		t.Fatalf("after %d layers: %d %s", len(layers), status, text)
 	}
-	// One that does not fit is told the same while it is sent.
+	// One that does not fit gets the same answer while it is sent.
 	_, d := s.put("1", ocispec.Manifest{Config: layers[0], Layers: layers[1:]})
 	if res, _ := s.ask(http.MethodGet, "/v2/r/blobs/"+layers[1].Digest.String(), nil, ""); res.StatusCode != http.StatusOK {
 		t.Error("a pull:", res.Status)

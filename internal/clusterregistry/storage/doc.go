@@ -3,13 +3,13 @@
 // Contract: the driver is registered with distribution by [Name] and serves one [volume.Volume], which any number of
 // processes may write to and collect at the same time. It answers as distribution's file system driver does, but for:
 //
-//   - Presence is deep (R1): a revision link is absent, to whoever reads it, unless everything below it is there: its
+//   - Presence is deep (R1): a revision link is absent, to anyone who reads it, unless everything below it is there: its
 //     manifest, its config and layers with their links and of the sizes that the manifest names, and its children
 //     likewise. What clients skip because it is present is therefore whole, and what is not whole is pushed again.
 //   - No push is lost (R2): each link is published first, and then everything below it is looked at. A file that a
 //     collection has hidden is taken back; if one is missing all the same, the push fails, and the client repeats it.
 //     A link is never taken back: another push may depend on it.
-//   - Who is told that a blob is present holds it: its layer link becomes young.
+//   - Who learns that a blob is present holds it: its layer link becomes young.
 //   - A blob that is corrupt is set aside and absent from then on, so that a push brings it again: one whose size is
 //     not what a manifest says is read whole once, each blob is checked when it is first served from its beginning to
 //     its end, and before an upload is dropped because its content is there already.

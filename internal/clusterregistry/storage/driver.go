@@ -29,7 +29,7 @@ const Name = "nfo"
 // parameter is the key under which both get their Driver.
 const parameter = "driver"
 
-// DefaultGrace is how long something that was pushed, or that a pusher was told of, is kept with nothing that names it.
+// DefaultGrace is how long something that was pushed, or that a pusher has seen, is kept with nothing that names it.
 const DefaultGrace = time.Hour
 
 // keptHeld bounds the memory of which links are young to about 20 MiB.
@@ -115,7 +115,7 @@ func (made) Create(_ context.Context, parameters map[string]any) (storagedriver.
 // Name implements distribution's interface, as all methods here do.
 func (*Driver) Name() string { return Name }
 
-// RedirectURL is none: clients read through the registry.
+// RedirectURL is empty: clients read through the registry.
 func (*Driver) RedirectURL(*http.Request, string) (string, error) { return "", nil }
 
 // List leaves out tags that point at nothing: a push that ended between two writes, or a collection, left their folders.

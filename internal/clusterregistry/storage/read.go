@@ -52,7 +52,7 @@ func (d *Driver) GetContent(ctx context.Context, file string) ([]byte, error) {
 	return content, d.error(file, err)
 }
 
-// layer reads a layer link, and makes it young: whoever asks may skip the upload.
+// layer reads a layer link, and makes it young: anyone who asks may skip the upload.
 func (d *Driver) layer(p layout.Path) ([]byte, error) {
 	file := layout.LayerPath(p.Repository, p.Digest)
 	info, err := d.volume.Find(file)

@@ -5,7 +5,7 @@
 // volume when nfo has gone. No function holds a lock, and each may run in any number of processes at once: the file
 // system's rename is the only thing that decides between two of them.
 //
-// A file is hidden by a rename into the trash of one collection (a cycle), and comes back by a rename. Whoever misses
+// A file is hidden by a rename into the trash of one collection (a cycle), and comes back by a rename. Anyone who misses
 // a file looks into the trash and takes it back (Find): that is how a push and a collection that meet can both be
 // right. Whatever comes back is young again, and never replaces a file that is there.
 //

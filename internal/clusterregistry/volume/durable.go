@@ -94,7 +94,7 @@ func (v *Volume) makeFolder(folder string) (changed []string, err error) {
 	return nil, fmt.Errorf("making the folder %s: %w", folder, err)
 }
 
-// flush writes folders to the disk. One that has gone meanwhile was empty: whoever removed it waits for nobody.
+// flush writes folders to the disk. One that has gone meanwhile was empty: anyone who removed it waits for nobody.
 func (v *Volume) flush(folders []string) error {
 	for _, folder := range folders {
 		f, err := os.Open(v.at(folder))

@@ -18,7 +18,7 @@ func TestStaleBy(t *testing.T) {
 		{"folders stay at their default", "acregmax=3", 60 * time.Second},
 		{"no cache still has a second, which clocks can have", "noac", time.Second},
 		{"the last one counts", "noac,actimeo=7", 7 * time.Second},
-		{"what is no number is not understood", "actimeo=x", 60 * time.Second},
+		{"what is not a number is not understood", "actimeo=x", 60 * time.Second},
 		{"below nothing", "actimeo=-1", 60 * time.Second},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {

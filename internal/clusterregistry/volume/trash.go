@@ -166,7 +166,7 @@ func (v *Volume) End(cycle string) error {
 }
 
 // RemoveEmpty removes the folder at a path and those above it, up to but without the last one, as long as each is
-// empty. Whoever needs one of them again makes it again.
+// empty. Anyone who needs one of them again makes it again.
 func (v *Volume) RemoveEmpty(path, upTo string) {
 	for ; len(path) > len(upTo) && strings.HasPrefix(path, upTo+"/"); path = filepath.Dir(path) {
 		if err := unix.Rmdir(v.at(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -176,7 +176,7 @@ func (v *Volume) RemoveEmpty(path, upTo string) {
 }
 
 // SetAside moves a file that is corrupt out of the tree, to below /.nfo/corrupt/<time>, where an administrator finds
-// it. Whoever looks for it finds nothing, so that a push or a copy can bring it again.
+// it. Anyone who looks for it finds nothing, so that a push or a copy can bring it again.
 func (v *Volume) SetAside(path string) error {
 	_, err := v.setAside(path)
 	return err

@@ -28,7 +28,7 @@ const (
 // ErrTooLarge is a file with more bytes than its reader takes.
 var ErrTooLarge = errors.New("the file is too large")
 
-// Options are what Open can be told. The zero value is what most want.
+// Options are what Open can be given. The zero value is what most want.
 type Options struct {
 	// Stale overrides how old another process's view of the volume can be, which is read from the mount otherwise.
 	Stale *time.Duration
@@ -90,7 +90,7 @@ type system struct{}
 func (system) Lstat(name string) (fs.FileInfo, error)     { return os.Lstat(name) }
 func (system) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) }
 
-// Stat is the file at a path. It wraps fs.ErrNotExist if there is none, also when the path leads through a file.
+// Stat is the file at a path. It wraps fs.ErrNotExist if none exists, also when the path leads through a file.
 func (v *Volume) Stat(path string) (fs.FileInfo, error) {
 	info, err := v.view.Lstat(v.at(path))
 	if err != nil && v.stale > 0 && again(err) {
@@ -125,7 +125,7 @@ func (v *Volume) List(path string) ([]fs.DirEntry, error) {
 	return entries, nil
 }
 
-// Open opens a file for reading. It wraps fs.ErrNotExist if there is none. A symbolic link is not followed, and a pipe
+// Open opens a file for reading. It wraps fs.ErrNotExist if none exists. A symbolic link is not followed, and a pipe
 // keeps nobody waiting: the registry makes neither.
 func (v *Volume) Open(path string) (*os.File, error) {
 	const flags = os.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK
@@ -156,7 +156,7 @@ func (v *Volume) ReadFile(path string, most int64) ([]byte, error) {
 	return content, nil
 }
 
-// Touch makes a file young: its time is the volume's now. It wraps fs.ErrNotExist if there is none.
+// Touch makes a file young: its time is the volume's now. It wraps fs.ErrNotExist if none exists.
 func (v *Volume) Touch(path string) error {
 	now := []unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_NOW}}
 	if err := unix.UtimesNanoAt(unix.AT_FDCWD, v.at(path), now, unix.AT_SYMLINK_NOFOLLOW); err != nil {

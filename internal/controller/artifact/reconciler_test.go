@@ -139,7 +139,7 @@ func (s *scene) event(reason string) {
 				return
 			}
 		default:
-			s.t.Errorf("there is no event %s", reason)
+			s.t.Errorf("no event %s", reason)
 			return
 		}
 	}
@@ -164,7 +164,7 @@ func TestAnArtifactIsCopiedAndRefreshed(t *testing.T) {
 	if a.Status.Digest != d.Digest.String() || a.Status.Size <= d.Size || a.Status.CopiedPercent != nil || a.Status.SourceSeenAt == nil || !strings.HasPrefix(a.Status.Repository, v1alpha1.MirrorPrefix+"/127.0.0.1_") {
 		t.Errorf("its status is %+v", a.Status)
 	}
-	// Until it is due nothing is asked, whoever wakes it.
+	// Until it is due nothing is asked, no matter who wakes it.
 	s.forget()
 	version := a.ResourceVersion
 	if s.pass(a); s.requests() != 0 {
@@ -369,7 +369,7 @@ func TestCopiesAreShared(t *testing.T) {
 	}
 	for range CopyBounds(3).Namespace {
 		if leave, _ := s.r.Copies.Enter(mirror.Place("ran", image), "somebody"); leave == nil {
-			t.Fatal("there is no place")
+			t.Fatal("no place")
 		}
 	}
 	if wait := s.pass(a); wait > 2*time.Second {

@@ -70,7 +70,7 @@ func (r *Reconciler) current(ctx context.Context, a *v1alpha1.Artifact) error {
 	return nil
 }
 
-// gone ends a pass over an Artifact that is no longer there.
+// gone ends a pass over an Artifact that is gone.
 func (r *Reconciler) gone(err error) (ctrl.Result, error) {
 	if errors.Is(err, errGone) {
 		return ctrl.Result{}, nil

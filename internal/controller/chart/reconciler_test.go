@@ -192,7 +192,7 @@ func trimming(t *testing.T, api client.Client) client.Client {
 	}})
 }
 
-// What cannot be read is tried again, and is not about the chart; what is no chart is said once.
+// What cannot be read is tried again, and is not about the chart; what is not a chart is said once.
 func TestAChartThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -213,10 +213,10 @@ func TestAChartThatCannotBeRead(t *testing.T) {
 	}
 	w.push("application/octet-stream", []byte("no chart"))
 	if _, read, _ := w.pass(); !strings.Contains(read.Problem, "no layer of type") {
-		t.Errorf("of what is no chart it is said %q", read.Problem)
+		t.Errorf("of what is not a chart it is said %q", read.Problem)
 	}
 	if n, _, _ := w.pass(); n > 0 {
-		t.Errorf("what is no chart is read again, with %d requests", n)
+		t.Errorf("what is not a chart is read again, with %d requests", n)
 	}
 	w.push(chart.ContentMediaType, []byte("no archive"))
 	if _, read, _ := w.pass(); read.Problem == "" {
@@ -232,7 +232,7 @@ func TestNoChartIsReadWithoutAStoreOrAPlace(t *testing.T) {
 	leave, _ := w.r.Lane.Enter(w.Store, "somebody")
 	result, err := w.r.Reconcile(t.Context(), w.manifest())
 	if err != nil || result.RequeueAfter == 0 || result.RequeueAfter > 5*time.Second {
-		t.Errorf("while there is no place, it comes again after %s, %v", result.RequeueAfter, err)
+		t.Errorf("while no place, it comes again after %s, %v", result.RequeueAfter, err)
 	}
 	leave()
 	s := &v1alpha1.ArtifactStore{}

@@ -52,7 +52,7 @@ func TestReconcileNowAsksForAManifestOnce(t *testing.T) {
 		leave, _ := w.r.Polling.Enter(w.Store, i)
 		leaves = append(leaves, leave)
 	}
-	asked("while there is no place", false)
+	asked("while no place", false)
 	remembered("")
 	for _, leave := range leaves {
 		leave()

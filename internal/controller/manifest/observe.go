@@ -27,7 +27,7 @@ const maxMediaType = 256
 // manifestSeen is all that a pass over a manifest knows. decideManifest reads nothing else.
 type manifestSeen struct {
 	manifest *v1alpha1.ArtifactManifest
-	store    *v1alpha1.ArtifactStore // nil when there is none of that name
+	store    *v1alpha1.ArtifactStore // nil when none exists of that name
 	location v1alpha1.RegistryLocation
 	inert    *metav1.Condition // the store's Ready condition when it says that the store is inert
 	holders  []reference.Holder

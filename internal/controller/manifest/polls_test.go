@@ -121,7 +121,7 @@ func TestPollsStarveNobody(t *testing.T) {
 				p.plan(a.m, pollMissing)
 			}
 		}
-		// The large one comes late, when there is no budget left.
+		// The large one comes late, when no budget is left.
 		if clock.Since(began) > 10*time.Minute {
 			if mine, _, due := p.due(large, s, len(entries)); due {
 				_ = p.took(large, mine.of(entries), nil)

@@ -120,7 +120,7 @@ func (r *Reconciler) putBack(ctx context.Context, seen manifestSeen, entries []v
 		switch {
 		case errors.Is(err, registry.ErrNotFound):
 			r.Releaser.Journal.NotRestored(ctx, sealedTag(seen, e), v1alpha1.ReasonUndoLost)
-			end.reason, end.note = v1alpha1.ReasonUndoLost, fmt.Sprintf("The sealed digest %s of %s is no longer in the registry, or not whole; push it again.", e.Digest, ref)
+			end.reason, end.note = v1alpha1.ReasonUndoLost, fmt.Sprintf("The sealed digest %s of %s is not in the registry any more, or not whole; push it again.", e.Digest, ref)
 		case err != nil:
 			return fmt.Errorf("putting back %s: %w", ref, err)
 		default:

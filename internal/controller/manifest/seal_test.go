@@ -147,7 +147,7 @@ func TestSealedSaysWhatToDo(t *testing.T) {
 		"Moved":   {"names tag, both digests and the two ways on", sealedManifest(drifted(intruder), intruder), []string{"1 of 1 tags", repo + ":1.0.0 (sealed at " + sealedAt + ", now at " + intruder + ")", command + sealedAt + ".", "new manifest"}, "Push them"},
 		"Missing": {"a missing tag can be put back too", sealedManifest(present(sealedAt), ""), []string{"1 of 1 artifacts", "last seen at " + sealedAt, "Push them", command + sealedAt + "."}, "new manifest"},
 		"Both":    {"both in one message", sealedManifest(present(sealedAt), "", both), []string{"1 of 2 tags", "acme/m/other:1.0.0 (sealed at " + third, "1 of 2 artifacts", repo + ":1.0.0 (last seen at", command + "<sealed digest>."}, sealedAt + "."},
-		"Lost":    {"nothing is asked for that was tried in vain", sealedManifest(unrecoverable(drifted(intruder)), intruder), []string{sealedAt + ", which is no longer in the registry: push it again, now at", "new manifest"}, command},
+		"Lost":    {"nothing is asked for that was tried in vain", sealedManifest(unrecoverable(drifted(intruder)), intruder), []string{sealedAt + ", which is not in the registry any more: push it again, now at", "new manifest"}, command},
 		"Never":   {"what was never there cannot be put back", sealedManifest(tagGone(""), ""), []string{"Push them"}, command},
 		"Unsealed": {"an order has no effect there", observed(func(s *manifestSeen) {
 			s.manifest.Status.Artifacts, s.tags[listed] = []v1alpha1.ArtifactStatus{present(sealedAt)}, tagSeen{}

@@ -71,7 +71,7 @@ func Restored(to events.EventRecorder, m *v1alpha1.ArtifactManifest, note string
 	Tell(to, m, corev1.EventTypeNormal, v1alpha1.ReasonRestored, "Restoring", note)
 }
 
-// UndoLost tells that a tombstone's digest is no longer in the registry.
+// UndoLost tells that a tombstone's digest is not in the registry any more.
 func UndoLost(to events.EventRecorder, m *v1alpha1.ArtifactManifest, note string) {
 	Tell(to, m, corev1.EventTypeWarning, v1alpha1.ReasonUndoLost, "Restoring", note)
 }

@@ -31,7 +31,7 @@ func TestTransitionsAreAnnouncedOnce(t *testing.T) {
 		"Unsaid":    {"Ready sums up the others", nil, []metav1.Condition{is(v1alpha1.ConditionReady, metav1.ConditionFalse, "Unavailable", "no answer")}, nil},
 		"Blocked":   {"the one condition whose True warns", nil, []metav1.Condition{is(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, "InUse", "in use")}, []string{"Warning InUse in use"}},
 		"Unblocked": {"and whose False does not", nil, []metav1.Condition{is(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, "Released", "free")}, []string{"Normal Released free"}},
-		"Pending":   {"not yet known is no warning", nil, []metav1.Condition{is(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, v1alpha1.ReasonPending, "soon")}, []string{"Normal Pending soon"}},
+		"Pending":   {"not yet known is not a warning", nil, []metav1.Condition{is(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, v1alpha1.ReasonPending, "soon")}, []string{"Normal Pending soon"}},
 		"TooLong":   {"the API takes no longer note", nil, []metav1.Condition{is(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, "Unknown", strings.Repeat("x", 2000))}, []string{"Warning Unknown " + strings.Repeat("x", MaxNote-3) + "..."}},
 	}
 	for name, tc := range tests {

@@ -36,12 +36,12 @@ type Queue struct {
 	pace  *rate.Limiter
 }
 
-// NewQueue makes a Queue that nobody has told anything.
+// NewQueue makes an empty Queue.
 func NewQueue() *Queue {
 	return &Queue{waiting: map[string]map[rewrite.Image]bool{}, wake: make(chan struct{}, 1), pace: rate.NewLimiter(createsPerSecond, createsPerSecond)}
 }
 
-// Use notes that a namespace uses an image. What there is no room for is dropped.
+// Use notes that a namespace uses an image. What does not fit is dropped.
 func (q *Queue) Use(namespace string, image rewrite.Image) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -89,7 +89,7 @@ func TestArtifactsAreMadeOnce(t *testing.T) {
 			break
 		}
 		if time.Now().After(until) {
-			t.Fatal("there is no Artifact")
+			t.Fatal("no Artifact")
 		}
 		<-time.After(5 * time.Millisecond)
 	}

@@ -104,7 +104,7 @@ func (r *Repairer) pass(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Where there is no mirror, only a cluster that has had one gives the right.
+	// Without a mirror, only a cluster that has had one gives the right.
 	if rules.Policy() == v1alpha1.RewriteNever {
 		if may, err := r.may(ctx); err != nil || !may {
 			return err

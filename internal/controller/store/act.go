@@ -86,7 +86,7 @@ func (r *Reconciler) keep(ctx context.Context, s *v1alpha1.ArtifactStore, wanted
 }
 
 // write creates an object if have is nil, and otherwise updates have if it differs. Errors wrap
-// reference.ErrSuperseded, or are a conflict, if the object is no longer what was read.
+// reference.ErrSuperseded, or are a conflict, if the object has changed since it was read.
 func (r *Reconciler) write(ctx context.Context, s *v1alpha1.ArtifactStore, want, have client.Object) error {
 	switch {
 	case have == nil:

@@ -43,7 +43,7 @@ func made[T client.Object](t *testing.T, s *v1alpha1.ArtifactStore) T {
 			return o
 		}
 	}
-	t.Fatal("there is no such object")
+	t.Fatal("no such object")
 	return *new(T)
 }
 
@@ -353,7 +353,7 @@ func TestEditsOfPurgeObjectsWake(t *testing.T) {
 		"Status":  {"Kubernetes writes it at every run", cron(func(*batchv1.CronJob) {}), cron(status), false},
 		"Spec":    {"a new generation", cron(func(*batchv1.CronJob) {}), cron(func(j *batchv1.CronJob) { j.Generation = 2 }), true},
 		"Labels":  {"without them the cache loses it", cron(func(*batchv1.CronJob) {}), cron(func(j *batchv1.CronJob) { j.Labels = nil }), true},
-		"Owner":   {"it is no longer the store's", cron(func(*batchv1.CronJob) {}), cron(func(j *batchv1.CronJob) { j.OwnerReferences = nil }), true},
+		"Owner":   {"it is another's now", cron(func(*batchv1.CronJob) {}), cron(func(j *batchv1.CronJob) { j.OwnerReferences = nil }), true},
 		"Subject": {"a RoleBinding has no generation", made[*rbacv1.RoleBinding](t, s), edited(made[*rbacv1.RoleBinding](t, s), func(b *rbacv1.RoleBinding) { b.ResourceVersion = "2" }), true},
 		"Resync":  {"nothing has happened", made[*rbacv1.RoleBinding](t, s), made[*rbacv1.RoleBinding](t, s), false},
 	} {

@@ -37,7 +37,7 @@ type runFact struct {
 	err     error       // why it could not be read
 }
 
-// warning is an event; text is "" when there is none.
+// warning is an event; text is "" when none exists.
 type warning struct {
 	reason, text string
 	at           time.Time

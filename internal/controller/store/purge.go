@@ -64,9 +64,9 @@ func (seen storeSeen) nextPurge(at time.Time) string {
 	}
 	switch {
 	case seen.purgerImage == "":
-		next = append(next, "The manager runs without --purger-image, so there is no CronJob and no account for a purge. Start the manager with --purger-image.")
+		next = append(next, "The manager runs without --purger-image, so no CronJob and no account are made for a purge. Start the manager with --purger-image.")
 	case p.CronSchedule() == "":
-		next = append(next, "spec.purge.schedule is empty, so there is no CronJob; run nfo purge by hand.")
+		next = append(next, "spec.purge.schedule is empty, so purges have no CronJob; run nfo purge by hand.")
 	case p.Suspend:
 		next = append(next, "spec.purge.suspend is set, so none starts by schedule.")
 	case !at.IsZero():
@@ -80,7 +80,7 @@ func (seen storeSeen) nextPurge(at time.Time) string {
 	return strings.Join(next, " ")
 }
 
-// lastPurge reports the last purge that is recorded; "" when there is none. It names the time, by
+// lastPurge reports the last purge that is recorded; "" when none exists. It names the time, by
 // which is known whether this purge has been announced.
 func lastPurge(s *v1alpha1.ArtifactStore) string {
 	last := s.Status.LastPurge
@@ -161,7 +161,7 @@ func used(s *v1alpha1.ArtifactStore) string {
 type purgeEvent struct{ severity, reason, note string }
 
 // purgeToTell is the purge that the last status write has shown for the first time: the message
-// of PurgeHealthy names the purge that it was written after. nil when there is none.
+// of PurgeHealthy names the purge that it was written after. nil when none exists.
 func purgeToTell(before []metav1.Condition, s *v1alpha1.ArtifactStore) *purgeEvent {
 	last := s.Status.LastPurge
 	if last == nil || tells(before, last) || !tells(s.Status.Conditions, last) {

@@ -81,8 +81,8 @@ func TestPurgeHealthySays(t *testing.T) {
 		},
 		"UsageUnknown": {
 			"why it did not begin", purged(v1alpha1.PurgeUsageUnknown, func(s *v1alpha1.ArtifactStore) {
-				s.Spec.Purge.ThresholdPercent, s.Status.LastPurge.Message = 80, "there is no capacity."
-			}), "False/UsageUnknown The last purge ended at 2026-01-02T03:04:05Z and deleted nothing: there is no capacity." + next,
+				s.Spec.Purge.ThresholdPercent, s.Status.LastPurge.Message = 80, "no capacity."
+			}), "False/UsageUnknown The last purge ended at 2026-01-02T03:04:05Z and deleted nothing: no capacity." + next,
 		},
 		"Failed": {
 			"why it failed, and what it did before", purged(v1alpha1.PurgeFailed, func(s *v1alpha1.ArtifactStore) {

@@ -9,7 +9,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// choose finds which artifact of a manifest a reference means. unlisted says why there is none.
+// choose finds which artifact of a manifest a reference means. unlisted says why none exists.
 func choose(ref reference.Reference, m *v1alpha1.ArtifactManifest) (version, unlisted string) {
 	if ref.Artifact == "" {
 		return "", ""

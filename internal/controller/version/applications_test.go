@@ -65,7 +65,7 @@ func TestApplications(t *testing.T) {
 		"Unread":     {"the chart has not been read", deploys(notRead, v1alpha1.VersionPreview), []v1alpha1.ApplicationStatus{unread}},
 		"Stale":      {"another digest has been read", deploys(stale, v1alpha1.VersionPreview), []v1alpha1.ApplicationStatus{fresh}},
 		"I2Again":    {"until it is read as it is now, what it needed is held", deploys(stale, v1alpha1.VersionPreview, elsewhere), []v1alpha1.ApplicationStatus{waiting}},
-		"Unlisted":   {"there is no such version", deploys(lists("m", "app:2.0.0"), v1alpha1.VersionPreview), nil},
+		"Unlisted":   {"no such version", deploys(lists("m", "app:2.0.0"), v1alpha1.VersionPreview), nil},
 		"Preview":    {"a preview follows its manifest", deploys(with("sha256:new", "sha256:b"), v1alpha1.VersionPreview, web("sha256:c", "sha256:a")), []v1alpha1.ApplicationStatus{web("sha256:new", "sha256:b")}},
 		"Active":     {"what is deployed stays what it was", deploys(with("sha256:new", "sha256:b"), v1alpha1.VersionActive, web("sha256:c", "sha256:a")), []v1alpha1.ApplicationStatus{web("sha256:c", "sha256:a")}},
 		"Gone":       {"what it held in another manifest it goes on holding", deploys(lost, v1alpha1.VersionActive, elsewhere), []v1alpha1.ApplicationStatus{elsewhere}},

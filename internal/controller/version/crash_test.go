@@ -192,6 +192,6 @@ func TestACacheThatIsBehindIsReadAgain(t *testing.T) {
 	}
 	result, err := w.definitions.Reconcile(t.Context(), behind)
 	if err != nil || result.RequeueAfter == 0 || result.RequeueAfter > time.Second {
-		t.Errorf("a pass over what is no more comes again after %s, %v", result.RequeueAfter, err)
+		t.Errorf("a pass over what is not a more comes again after %s, %v", result.RequeueAfter, err)
 	}
 }

@@ -78,7 +78,7 @@ func indexHosts(ctx context.Context, indexer client.FieldIndexer) error {
 }
 
 // Subjects wakes what an object keeps, of one kind. On an update the handler asks for the old
-// and the new object, so that what is no longer kept wakes too.
+// and the new object, so that what is not kept any more wakes too.
 func Subjects(kind string) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
 		var out []reconcile.Request

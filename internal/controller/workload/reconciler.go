@@ -73,14 +73,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (
 // wait is how long the last reading still serves. Where a deletion has found since that it can, or cannot, be read what
 // runs, it serves no more.
 func (r *Reconciler) wait(s *v1alpha1.ArtifactStore) time.Duration {
-	told := r.Told.of(s.UID)
-	if told.reading == nil || told.generation != s.Generation || s.Status.Workloads == nil || v1alpha1.ReconcilesNow(v1alpha1.ReconcileNow(s), told.now) {
+	handed := r.Told.of(s.UID)
+	if handed.reading == nil || handed.generation != s.Generation || s.Status.Workloads == nil || v1alpha1.ReconcilesNow(v1alpha1.ReconcileNow(s), handed.now) {
 		return 0
 	}
-	if last, known := r.Known.Last(s); known && (last.Unreadable() != nil) != (told.reading.Unreadable() != nil) {
+	if last, known := r.Known.Last(s); known && (last.Unreadable() != nil) != (handed.reading.Unreadable() != nil) {
 		return 0
 	}
-	return lasts(told.reading) - r.Clock.Since(told.reading.Begun)
+	return lasts(handed.reading) - r.Clock.Since(handed.reading.Begun)
 }
 
 // read reads what workloads run, unless a deletion just has.
@@ -112,14 +112,14 @@ func (r *Reconciler) conclude(ctx context.Context, s *v1alpha1.ArtifactStore, re
 			return fmt.Errorf("recording what workloads run: %w", err)
 		}
 	}
-	told := r.Told.of(s.UID)
-	if told.reading == nil && reading == nil && before.Status.Workloads == nil {
+	handed := r.Told.of(s.UID)
+	if handed.reading == nil && reading == nil && before.Status.Workloads == nil {
 		return nil
 	}
-	if err := r.wake(ctx, s, told.reading, reading); err != nil {
+	if err := r.wake(ctx, s, handed.reading, reading); err != nil {
 		return err
 	}
-	r.Told.set(s.UID, toldReading{s.Generation, reading, v1alpha1.ReconcileNow(s)})
+	r.Told.set(s.UID, handedReading{s.Generation, reading, v1alpha1.ReconcileNow(s)})
 	return nil
 }
 

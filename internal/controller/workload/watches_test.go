@@ -65,7 +65,7 @@ func TestWhatWaitsForARelease(t *testing.T) {
 			t.Errorf("%s wakes %v and %d more", title, names, len(woken))
 		}
 	}
-	w.changed(t.Context(), release, "what is no object")
+	w.changed(t.Context(), release, "what is not an object")
 	if len(woken) > 0 {
 		t.Error("something else wakes")
 	}

@@ -47,7 +47,7 @@ const (
 	us     = "nfo-mirror"
 )
 
-// Settings are the spec of the mirror's store without its registry, as they are written. nil means that there is no mirror.
+// Settings are the spec of the mirror's store without its registry, as they are written. nil means: no mirror.
 type Settings map[string]any
 
 // Read reads settings from a YAML file: {mirror: {...}, purge: {...}}, with the fields of an ArtifactStore's spec. Without
@@ -115,7 +115,7 @@ type Keeper struct {
 	Settings  Settings
 }
 
-// Start keeps the store until ctx ends. Without settings it is done when there is no store.
+// Start keeps the store until ctx ends. Without settings it is done when the store does not exist.
 func (k *Keeper) Start(ctx context.Context) error {
 	for {
 		err := k.once(ctx)

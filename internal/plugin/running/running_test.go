@@ -23,7 +23,7 @@ func store(sources ...v1alpha1.WorkloadSource) *v1alpha1.ArtifactStore {
 	return s
 }
 
-// Whoever may read Secrets does not read them by this.
+// Anyone who may read Secrets does not read them by this.
 func TestNoSecretIsRead(t *testing.T) {
 	t.Parallel()
 	var asked []v1alpha1.WorkloadSource
@@ -58,7 +58,7 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 		"all is read":      {reason: "nothing is missing", read: v1alpha1.WorkloadsRead, status: seen(v1alpha1.WorkloadsRead)},
 		"not installed":    {reason: "it holds nothing", read: v1alpha1.WorkloadsNotInstalled, status: seen(v1alpha1.WorkloadsNotInstalled)},
 		"denied":           {reason: "the user may not, the manager may", read: v1alpha1.WorkloadsDenied, status: seen(v1alpha1.WorkloadsRead), missing: "(Pods: you may not: m); what nfo saw at 2026-05-01T12:00:00Z is used as well"},
-		"failed":           {reason: "it is no matter of rights", read: v1alpha1.WorkloadsFailed, status: seen(v1alpha1.WorkloadsRead), missing: "(Pods: m);"},
+		"failed":           {reason: "rights do not matter", read: v1alpha1.WorkloadsFailed, status: seen(v1alpha1.WorkloadsRead), missing: "(Pods: m);"},
 		"never":            {reason: "the manager has not looked", read: v1alpha1.WorkloadsDenied, missing: "nfo has not read it either yet"},
 		"denied to both":   {reason: "nobody knows", read: v1alpha1.WorkloadsDenied, status: seen(v1alpha1.WorkloadsDenied), missing: "nfo could not read it either at", doubt: "(Pods: m)"},
 		"denied to it":     {reason: "it lets nothing go", read: v1alpha1.WorkloadsRead, status: seen(v1alpha1.WorkloadsDenied), doubt: "nfo could not read what runs of artifactstores/p/acme at 2026-05-01T12:00:00Z"},

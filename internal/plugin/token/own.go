@@ -74,7 +74,7 @@ func bearer(ctx context.Context, kube *rest.Config) (string, error) {
 	}
 	resp, err := logsIn.RoundTrip(r)
 	if resp != nil {
-		_ = resp.Body.Close() // there is none
+		_ = resp.Body.Close() // none exists
 	}
 	if !errors.Is(err, errCaptured) {
 		return "", fmt.Errorf("reading the login of your kubeconfig: %w", err)

@@ -52,7 +52,7 @@ func TestRequest(t *testing.T) {
 	}{
 		"Issued":    {"the account exists", "ci", nil, nil},
 		"Missing":   {"what to do is said", "none", nil, []string{"requesting a token of ServiceAccount p/none", "kubectl create serviceaccount none -n p && kubectl create rolebinding none-publishes -n p --clusterrole=nfo-publisher --serviceaccount=p:none"}},
-		"Forbidden": {"whoever may create tokens is the account", "ci", plugintest.Forbidden("serviceaccounts/token"), []string{"is forbidden", "You need the verb create on serviceaccounts/token", "kubectl create role ci-token -n p --verb=create --resource=serviceaccounts/token --resource-name=ci"}},
+		"Forbidden": {"anyone who may create tokens is the account", "ci", plugintest.Forbidden("serviceaccounts/token"), []string{"is forbidden", "You need the verb create on serviceaccounts/token", "kubectl create role ci-token -n p --verb=create --resource=serviceaccounts/token --resource-name=ci"}},
 		"Down":      {"another failure", "ci", errors.New("connection refused"), []string{"connection refused"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -106,7 +106,7 @@ func TestOwn(t *testing.T) {
 		"Opaque":   {"a token need not say when it ends", rest.Config{BearerToken: plain}, nil, time.Time{}, ""},
 		"Audience": {"most tokens are for the API server only", rest.Config{BearerToken: "other"}, nil, time.Time{}, "does not accept your token for the audience nfo-registry"},
 		"Unaware":  {"an authenticator that knows no audiences proves nothing", rest.Config{BearerToken: "unaware"}, nil, time.Time{}, "does not accept your token for the audience nfo-registry"},
-		"None":     {"a client certificate is no token", rest.Config{}, nil, time.Time{}, "your kubeconfig has no bearer token"},
+		"None":     {"a client certificate is not a token", rest.Config{}, nil, time.Time{}, "your kubeconfig has no bearer token"},
 		"Basic":    {"nor is a password", rest.Config{Username: "jane", Password: "correct-horse"}, nil, time.Time{}, "your kubeconfig has no bearer token"},
 		"As":       {"the token is another user's", rest.Config{BearerToken: mine, Impersonate: rest.ImpersonationConfig{UserName: "joe"}}, nil, time.Time{}, `--as acts for user "joe"`},
 		"NoReview": {"few may review tokens", rest.Config{BearerToken: mine}, plugintest.Forbidden("tokenreviews"), time.Time{}, "because you may not create tokenreviews"},
@@ -163,7 +163,7 @@ func TestRegistry(t *testing.T) {
 	}{
 		"Status":  {"where the manager says", "", nil, "https://nfo-registry.nfo-system.svc/p", ""},
 		"Forward": {"a port-forward is another address", "127.0.0.1:5000", nil, "https://127.0.0.1:5000/p", ""},
-		"Path":    {"an address is no place", "127.0.0.1:5000/x", nil, "", "has no path"},
+		"Path":    {"an address is not a place", "127.0.0.1:5000/x", nil, "", "has no path"},
 		"Pending": {"the manager comes to it", "", func(s *v1alpha1.ArtifactStore) { s.Status.URL = "" }, "", "the manager has not checked it yet"},
 		"Disabled": {"the manager says how to enable it", "", func(s *v1alpha1.ArtifactStore) {
 			s.Status = v1alpha1.ArtifactStoreStatus{Conditions: ready(metav1.ConditionFalse, "set registry.enabled")}

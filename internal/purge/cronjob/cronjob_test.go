@@ -24,7 +24,7 @@ func find[T client.Object](t *testing.T, s *v1alpha1.ArtifactStore, image string
 		}
 	}
 	var none T
-	t.Fatalf("there is no %T", none)
+	t.Fatalf("no %T", none)
 	return none
 }
 

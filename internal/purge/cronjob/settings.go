@@ -27,7 +27,7 @@ const (
 
 // Settings are what the manager's command line decides for the pods of all purges.
 type Settings struct {
-	// Image of the container; "" means that there is no CronJob.
+	// Image of the container; "" means: no CronJob.
 	Image string
 	// Resources of the container, as they are: empty lists are no requests and no limits.
 	Resources corev1.ResourceRequirements

@@ -76,14 +76,14 @@ func credentialFrom(s *corev1.Secret, l v1alpha1.RegistryLocation) (Credential, 
 	case corev1.SecretTypeBasicAuth:
 		for _, key := range []string{corev1.BasicAuthUsernameKey, corev1.BasicAuthPasswordKey} {
 			if len(s.Data[key]) == 0 {
-				return Credential{}, fmt.Errorf("%w: there is no key %q", failure.ErrCredentials, key)
+				return Credential{}, fmt.Errorf("%w: no key %q", failure.ErrCredentials, key)
 			}
 		}
 		return Credential{Username: string(s.Data[corev1.BasicAuthUsernameKey]), Password: string(s.Data[corev1.BasicAuthPasswordKey])}, nil
 	case corev1.SecretTypeDockerConfigJson:
 		raw, ok := s.Data[corev1.DockerConfigJsonKey]
 		if !ok {
-			return Credential{}, fmt.Errorf("%w: there is no key %q", failure.ErrCredentials, corev1.DockerConfigJsonKey)
+			return Credential{}, fmt.Errorf("%w: no key %q", failure.ErrCredentials, corev1.DockerConfigJsonKey)
 		}
 		return fromDockerConfig(raw, l)
 	}
@@ -144,7 +144,7 @@ func fromDockerConfig(raw []byte, l v1alpha1.RegistryLocation) (Credential, erro
 			return Credential{}, fmt.Errorf("%w: the entry for %s is for HTTPS and is not sent over plain HTTP; use a store with an https:// URL or, if this login may be read on the network, store the entry under the key http://%s",
 				failure.ErrCredentials, l.Host, l.Host)
 		}
-		return Credential{}, fmt.Errorf("%w: there is no entry for %s", failure.ErrCredentials, l.Host)
+		return Credential{}, fmt.Errorf("%w: no entry for %s", failure.ErrCredentials, l.Host)
 	}
 	return config.Auths[key].credential(l)
 }

@@ -20,7 +20,7 @@ import (
 
 // OfUser is the login for a host that `docker login`, `helm registry login` with docker's
 // file, or `podman login` has left for the user of this process, from a credential helper if one is
-// configured; zero when there is none. Of several files the first that has one counts:
+// configured; zero when none exists. Of several files the first that has one counts:
 // $REGISTRY_AUTH_FILE, $DOCKER_CONFIG/config.json or ~/.docker/config.json, containers/auth.json in
 // $XDG_RUNTIME_DIR or the user's configuration folder. Errors wrap ErrCredentials and hold nothing of
 // the files' data.

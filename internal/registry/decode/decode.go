@@ -25,7 +25,7 @@ var errTwice = fmt.Errorf("%w: it has a field twice", failure.ErrUnreadable)
 func EachOf[T any](data []byte, use func(T) error) error {
 	list := json.NewDecoder(bytes.NewReader(data))
 	if begin, err := list.Token(); err != nil || begin != json.Delim('[') {
-		return fmt.Errorf("%w: there is no list where one must be", failure.ErrUnreadable)
+		return fmt.Errorf("%w: no list where one must be", failure.ErrUnreadable)
 	}
 	for list.More() {
 		var element T

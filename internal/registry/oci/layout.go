@@ -147,7 +147,7 @@ func (l *layoutEntries) UnmarshalJSON(data []byte) error {
 	})
 }
 
-// readText reads one of the layout's two files. Errors wrap failure.ErrUnreadable, and fs.ErrNotExist if there is none.
+// readText reads one of the layout's two files. Errors wrap failure.ErrUnreadable, and fs.ErrNotExist if none exists.
 func readText(folder fs.FS, name string) ([]byte, error) {
 	file, err := folder.Open(name)
 	if err != nil {

@@ -29,7 +29,7 @@ func StartProcess(t testing.TB) *Registry {
 	t.Helper()
 	program, err := exec.LookPath(processName)
 	if err != nil {
-		text := "there is no " + processName + " on the PATH; on Debian: apt-get install --no-install-recommends " + processName
+		text := "no " + processName + " on the PATH; on Debian: apt-get install --no-install-recommends " + processName
 		if os.Getenv("NFO_TEST_DOCKER_REGISTRY") == "required" {
 			t.Fatal(text)
 		}

@@ -103,7 +103,7 @@ func (c *Client) SendFailed(err error) error {
 	case errors.As(err, &sending), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return c.Fail(failure.ErrUnavailable, err)
 	case errors.Is(err, auth.ErrBasicCredentialNotFound):
-		return c.Fail(failure.ErrDenied, fmt.Errorf("the registry asks for a login and there is none: %w", err))
+		return c.Fail(failure.ErrDenied, fmt.Errorf("the registry asks for a login, and none is known: %w", err))
 	}
 	// The exchange worked and the login did not: no token in the answer, a realm that the
 	// auth client does not trust, a challenge that the credential cannot meet.

@@ -11,7 +11,7 @@ import (
 )
 
 // NextPage returns the query of the answer's link to the next page (RFC 8288), "" after the last page. It
-// is the link whose relations contain "next". If there is none, a link without a relation is taken for it:
+// is the link whose relations contain "next". If none exists, a link without a relation is taken for it:
 // a page too many loses nothing (I2). Errors wrap ErrUnreadable: a Link header is malformed, the link has no
 // query, or there are links to different pages. Only the query is used: behind a proxy a registry often names
 // an inner host or path in the link, and the client's credentials are not sent there.

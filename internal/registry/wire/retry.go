@@ -138,7 +138,7 @@ func repeatable(method string, resp *http.Response, err error) bool {
 	return false
 }
 
-// retryAfter reads the header in both its forms (RFC 9110, 10.2.3); 0 when there is none.
+// retryAfter reads the header in both its forms (RFC 9110, 10.2.3); 0 when none exists.
 func retryAfter(value string) time.Duration {
 	var wait time.Duration
 	if seconds, err := strconv.Atoi(value); err == nil {

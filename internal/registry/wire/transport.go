@@ -37,7 +37,7 @@ func newTransports(caBundle []byte, a Addresses) (transports, error) {
 	if len(caBundle) > 0 {
 		tlsConfig.RootCAs = x509.NewCertPool()
 		if !tlsConfig.RootCAs.AppendCertsFromPEM(caBundle) {
-			return transports{}, fmt.Errorf("reading the CA bundle: %w: there is no PEM certificate in it", failure.ErrConfig)
+			return transports{}, fmt.Errorf("reading the CA bundle: %w: no PEM certificate in it", failure.ErrConfig)
 		}
 	}
 	calls := &http.Transport{

@@ -64,7 +64,7 @@ func (n *Node) writeRecord() error {
 	return os.Rename(temp, n.recordPath())
 }
 
-// readRecord returns an empty record if there is none: then Up has changed nothing.
+// readRecord returns an empty record if none exists: then Up has changed nothing.
 func (n *Node) readRecord() (record, error) {
 	var r record
 	text, err := os.ReadFile(n.recordPath())

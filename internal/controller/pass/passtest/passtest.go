@@ -42,7 +42,7 @@ func Migrated(t *testing.T, reason string, cs pass.Conditions, want string, says
 	cs.Apply(&all, 1)
 	c := apimeta.FindStatusCondition(all, v1alpha1.ConditionMigrated)
 	if c == nil {
-		t.Fatalf("%s: there is no condition Migrated", reason)
+		t.Fatalf("%s: no condition Migrated", reason)
 	}
 	if got := string(c.Status) + "/" + c.Reason; got != want {
 		t.Errorf("%s: Migrated is %s, want %s: %s", reason, got, want, c.Message)
