@@ -100,7 +100,7 @@ func (f *imagesFlags) exportTo(ctx context.Context, api client.Client, all []mir
 		return nil, err
 	}
 	if !f.quiet {
-		fmt.Fprintf(f.streams.ErrOut, "%s is complete; blobs that were not there before: %d\n", v1alpha1.Line(f.export), to.Copied())
+		_, _ = fmt.Fprintf(f.streams.ErrOut, "%s is complete; blobs that were not there before: %d\n", v1alpha1.Line(f.export), to.Copied())
 	}
 	return results, nil
 }
@@ -189,13 +189,13 @@ func writeExported(out io.Writer, format string, all []exported) error {
 		return plugin.WriteJSON(out, map[string]any{"images": all})
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "IMAGE\tDIGEST\tRESULT")
+	_, _ = fmt.Fprintln(w, "IMAGE\tDIGEST\tRESULT")
 	for _, r := range all {
 		digest := r.Digest
 		if digest == "" {
 			digest = "-"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", v1alpha1.Line(r.Image), v1alpha1.Line(digest), r.Result)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", v1alpha1.Line(r.Image), v1alpha1.Line(digest), r.Result)
 	}
 	return w.Flush()
 }

@@ -124,9 +124,9 @@ func (s *site) artifact(image string) *v1alpha1.Artifact {
 	return a
 }
 
-func (s *site) build(repository, tag, seed string) ocispec.Descriptor {
+func (s *site) build(repository, seed string) ocispec.Descriptor {
 	s.t.Helper()
-	d, err := registrytest.PushIndex(s.t.Context(), s.from.Host, repository, tag, []string{"linux/amd64", "linux/arm64"}, seed)
+	d, err := registrytest.PushIndex(s.t.Context(), s.from.Host, repository, "1", []string{"linux/amd64", "linux/arm64"}, seed)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestIntoTheMirror(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, v1alpha1.RewriteAlways)
-			d := s.build("x/upf", "1", "upf")
+			d := s.build("x/upf", "upf")
 			if err := s.load(tc.args(s, filepath.Join(t.TempDir(), "upf"), d)); err != nil {
 				t.Fatalf("%s: %v", tc.reason, err)
 			}
@@ -210,8 +210,8 @@ func TestIntoTheMirror(t *testing.T) {
 
 func TestIntoTheMirrorTwice(t *testing.T) {
 	s := newSite(t, v1alpha1.RewritePresent)
-	s.build("x/upf", "1", "upf")
-	s.build("x/amf", "1", "upf") // of the same layers
+	s.build("x/upf", "upf")
+	s.build("x/amf", "upf") // of the same layers
 	folder := filepath.Join(t.TempDir(), "site")
 	s.layout(folder, "x/upf", "r.example.com/acme/upf:1")
 	s.layout(folder, "x/amf", "r.example.com/acme/amf:1")
@@ -285,8 +285,8 @@ func TestWhatTheMirrorDoesNotTake(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, v1alpha1.RewriteAlways)
-			s.build("x/old", "1", "old")
-			s.build("x/new", "1", "new")
+			s.build("x/old", "old")
+			s.build("x/new", "new")
 			if err := s.load(upf + "=" + s.from.Host + "/x/old:1"); err != nil {
 				t.Fatal(err)
 			}
@@ -344,8 +344,8 @@ func traversing(name string) string {
 func TestOverwriteInTheMirror(t *testing.T) {
 	const upf = "r.example.com/acme/upf:1"
 	s := newSite(t, v1alpha1.RewriteAlways)
-	s.build("x/old", "1", "old")
-	d := s.build("x/new", "1", "new")
+	s.build("x/old", "old")
+	d := s.build("x/new", "new")
 	if err := s.load(upf + "=" + s.from.Host + "/x/old:1"); err != nil {
 		t.Fatal(err)
 	}
@@ -384,7 +384,7 @@ func TestWhatIsPushedIsHeld(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, v1alpha1.RewriteAlways)
-			s.build("x/upf", "1", "upf")
+			s.build("x/upf", "upf")
 			before := rewrite.Image{Host: "r.example.com", Repository: "acme/upf", Tag: "1"}.Artifact("ran")
 			before.UID = "before"
 			if tc.there != nil {
@@ -394,7 +394,7 @@ func TestWhatIsPushedIsHeld(t *testing.T) {
 				}
 			}
 			if tc.refuses {
-				s.Cluster.API = refusing{s.API}
+				s.API = refusing{s.API}
 			}
 			s.change = func(f *publishFlags) { f.keep = tc.keep }
 			err := s.load(upf + "=" + s.from.Host + "/x/upf:1")

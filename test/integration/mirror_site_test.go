@@ -80,11 +80,9 @@ func TestASiteWithoutAnUplink(t *testing.T) { //nolint:paralleltest // see above
 		return as(jane, cmd)
 	}
 	store := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.ManagerNamespace, Name: v1alpha1.MirrorName}}
-	at := func(r *registrytest.Registry) func() string {
-		return func() string {
-			_ = env.Client.Get(t.Context(), client.ObjectKeyFromObject(store), store)
-			return store.Status.URL
-		}
+	at := func() string {
+		_ = env.Client.Get(t.Context(), client.ObjectKeyFromObject(store), store)
+		return store.Status.URL
 	}
 	byTag, byDigest := s.artifactOf(source.Host+"/acme/upf:1"), s.artifactOf(source.Host+"/acme/amf@"+amf.Digest.String())
 	s.create(s.store("acme", func(o *v1alpha1.ArtifactStore) { o.Spec.Registry = v1alpha1.RegistrySpec{URL: source.URL("acme")} }), byTag, byDigest)
@@ -115,7 +113,7 @@ func TestASiteWithoutAnUplink(t *testing.T) { //nolint:paralleltest // see above
 	s.delete(byTag, byDigest)
 	there, ca := s.ownRegistry()
 	manage(there, ca)
-	s.Eventually(at(there)).Should(gomega.Equal(there.URL(v1alpha1.MirrorPrefix)))
+	s.Eventually(at).Should(gomega.Equal(there.URL(v1alpha1.MirrorPrefix)))
 	s.Eventually(func() int {
 		code, out, errOut = s.run(command("publish", "--mirror", "oci-archive:site.tar"))
 		return code

@@ -83,7 +83,7 @@ func (r *Reconciler) soonest(seen manifestSeen, v manifestVerdict) time.Duration
 	return v.again
 }
 
-// report writes the status if the pass changed it, unless the object goes with its finalizer, and then reports transitions.
+// report writes the status if the pass changed it, and then reports transitions.
 func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactManifest, v manifestVerdict, done manifestDone) error {
 	if v.silent {
 		done.tell(r.Events, m)
@@ -101,7 +101,7 @@ func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactMan
 		return r.statuses.Current(before)
 	}
 	defer done.tell(r.Events, m) // also if the write fails: it is done, and the next pass will not know
-	if !same && !(v.letGo && pass.GoesUnprotected(m)) {
+	if !same {
 		if err := r.statuses.Write(ctx, r.Client, m); err != nil {
 			return err
 		}

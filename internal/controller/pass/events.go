@@ -31,8 +31,7 @@ func Announce(to events.EventRecorder, about runtime.Object, before, after []met
 	for _, c := range after {
 		action, reported := Actions[c.Type]
 		was := apimeta.FindStatusCondition(before, c.Type)
-		unblocked := was == nil && c.Type == v1alpha1.ConditionDeletionBlocked && c.Status == metav1.ConditionFalse // it never was
-		if !reported || unblocked || (was != nil && was.Status == c.Status && was.Reason == c.Reason) {
+		if !reported || (was != nil && was.Status == c.Status && was.Reason == c.Reason) {
 			continue
 		}
 		note := c.Reason + " " + c.Message

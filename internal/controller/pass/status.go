@@ -77,11 +77,5 @@ func Unprotect(ctx context.Context, c client.Client, o client.Object) error {
 	return client.IgnoreNotFound(c.Patch(ctx, o, patch))
 }
 
-// GoesUnprotected reports whether an object goes as soon as the finalizer comes off, and its status with it.
-func GoesUnprotected(o client.Object) bool {
-	all := o.GetFinalizers()
-	return !o.GetDeletionTimestamp().IsZero() && len(all) == 1 && all[0] == v1alpha1.Finalizer
-}
-
 // Clone copies an object. The assertion cannot fail: DeepCopyObject returns the same type.
 func Clone[T client.Object](o T) T { return o.DeepCopyObject().(T) }

@@ -228,10 +228,8 @@ func (r *Reconciler[T]) report(ctx context.Context, v T, verdict versionVerdict)
 	if equality.Semantic.DeepEqual(was, v) {
 		return r.statuses.Current(was)
 	}
-	if !verdict.letGo || !pass.GoesUnprotected(v) {
-		if err := r.statuses.Write(ctx, r.Client, v); err != nil {
-			return err
-		}
+	if err := r.statuses.Write(ctx, r.Client, v); err != nil {
+		return err
 	}
 	pass.Announce(r.Events, v, before.Conditions, status.Conditions)
 	return nil

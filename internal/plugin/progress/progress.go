@@ -56,7 +56,7 @@ func (p *Progress) Say(format string, args ...any) {
 	if p.bars != nil {
 		out = p.bars
 	}
-	fmt.Fprintln(out, v1alpha1.Printable(fmt.Sprintf(format, args...)))
+	_, _ = fmt.Fprintln(out, v1alpha1.Printable(fmt.Sprintf(format, args...)))
 }
 
 // Bar is the progress of one artifact. Its Add is safe for concurrent use.
