@@ -39,15 +39,8 @@ func (p *controlPlane) start(ctx context.Context) (*kubeconfig, error) {
 	if err := p.launch("kube-apiserver", apiserverArguments(etcd, api, secrets)); err != nil {
 		return nil, err
 	}
-	if p.node == nil {
-		if err := writeFile(filepath.Join(p.dir, fileEtcd), []byte(etcd.url("http")+"\n")); err != nil {
-			return nil, err
-		}
-	}
-	if p.node != nil { // while the API server gets ready
-		if err := p.startRuntime(ctx, secrets); err != nil {
-			return nil, err
-		}
+	if err := p.meanwhile(ctx, etcd, secrets); err != nil {
+		return nil, err
 	}
 	if err := secrets.admin.await(ctx, "/readyz", nil); err != nil {
 		return nil, err
@@ -66,6 +59,15 @@ func (p *controlPlane) start(ctx context.Context) (*kubeconfig, error) {
 	}
 	// Two controllers have a part in this account: when it is there, they all work.
 	return secrets.admin, secrets.admin.await(ctx, "/api/v1/namespaces/default/serviceaccounts/default", nil)
+}
+
+// meanwhile does what needs no API server, while that gets ready: without a node it says where etcd is, and with one it
+// starts the runtime.
+func (p *controlPlane) meanwhile(ctx context.Context, etcd *port, secrets *credentials) error {
+	if p.node == nil {
+		return writeFile(filepath.Join(p.dir, fileEtcd), []byte(etcd.url("http")+"\n"))
+	}
+	return p.startRuntime(ctx, secrets)
 }
 
 // listeners are where etcd and the API server shall listen. A node has a network namespace of
