@@ -6,6 +6,7 @@ package progress
 import (
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 
 	"github.com/vbauerster/mpb/v8"
@@ -29,6 +30,8 @@ type Progress struct {
 	out   io.Writer
 	words Words
 	bars  *mpb.Progress // nil without a terminal
+
+	mu sync.Mutex // of out, which several copies write to
 }
 
 // New shows progress on a stream, or nowhere when quiet.
@@ -52,6 +55,8 @@ func (p *Progress) Wait() {
 
 // Say writes a line, above the bars if there are any.
 func (p *Progress) Say(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	out := p.out
 	if p.bars != nil {
 		out = p.bars
