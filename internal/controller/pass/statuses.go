@@ -25,6 +25,9 @@ func (w *Statuses) Write(ctx context.Context, api client.Client, o client.Object
 	if err := api.Status().Update(ctx, o); err != nil {
 		return client.IgnoreNotFound(err)
 	}
+	if o.GetResourceVersion() == over { // nothing was stored, as where the API does not know a new field yet: the cache has it all
+		return nil
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.over == nil {

@@ -1,11 +1,13 @@
 package pass
 
 import (
+	"context"
 	"errors"
 	"testing"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/reference"
@@ -45,5 +47,33 @@ func TestStatusesKnowWhatTheCacheDoesNot(t *testing.T) {
 	w.Forget(m.UID)
 	if err := w.Current(old); err != nil {
 		t.Errorf("it has gone: %v", err)
+	}
+}
+
+// An API server that stores nothing of a status answers with the same version: the cache does not lag behind that, and what
+// waits for it would wait for ever.
+func TestAStatusThatChangesNothingIsNoWrite(t *testing.T) {
+	t.Parallel()
+	scheme, err := reference.NewScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &v1alpha1.ArtifactManifest{}
+	m.Namespace, m.Name, m.UID = "publisher", "m", "u1"
+	prunes := interceptor.Funcs{SubResourceUpdate: func(ctx context.Context, c client.Client, _ string, o client.Object, _ ...client.SubResourceUpdateOption) error {
+		return c.Get(ctx, client.ObjectKeyFromObject(o), o)
+	}}
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(m).WithStatusSubresource(m).WithInterceptorFuncs(prunes).Build()
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(m), m); err != nil {
+		t.Fatal(err)
+	}
+	read := m.DeepCopy()
+	var w Statuses
+	m.Status.UpgradingFrom = v1alpha1.StoreScoped
+	if err := w.Write(t.Context(), c, m); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Current(read); err != nil {
+		t.Errorf("it is what is stored: %v", err)
 	}
 }
