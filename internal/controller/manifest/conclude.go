@@ -86,9 +86,8 @@ func (v manifestVerdict) afterLive(seen manifestSeen, done manifestDone, err err
 		if !done.recorded {
 			v.artifacts = seen.manifest.Status.Artifacts // what could not be recorded has not been seen
 		}
-		class, reason := pass.Classify(err)
-		if class != pass.Again {
-			v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, "It will be tried again: "+pass.Explain(err))
+		if !pass.Fleeting(err) {
+			v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, pass.ReasonOf(err), "It will be tried again: "+pass.Explain(err))
 		}
 	case v.release == nil:
 	case len(done.release.Holders) > 0:
@@ -102,14 +101,14 @@ func (v manifestVerdict) afterLive(seen manifestSeen, done manifestDone, err err
 
 func (v manifestVerdict) afterDeleting(seen manifestSeen, done manifestDone, err error) manifestVerdict {
 	self := reference.Self(seen.manifest)
+	held := len(done.release.Holders) > 0 || v.release == nil && len(v.holders) > 0
 	switch {
+	case err != nil && !held && pass.Fleeting(err): // it is tried again within a second: not a state to report
+		v.silent = true
+	case err != nil && held && pass.Soon(err):
+		v.conditions.Blocked(self, v.holders)
 	case err != nil:
-		class, reason := pass.Classify(err)
-		if class == pass.Again { // it is tried again within a second: not a state to report
-			v.silent = true
-			return v
-		}
-		v.conditions.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, reason, seen.stuck(err))
+		v.conditions.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, pass.ReasonOf(err), seen.stuck(err, held))
 		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted; DeletionBlocked says what it waits for.")
 	case v.release == nil:
 	case len(done.release.Holders) > 0:
@@ -131,8 +130,11 @@ func (v manifestVerdict) afterDeleting(seen manifestSeen, done manifestDone, err
 	return v
 }
 
-// stuck says why a manifest that nothing is known to hold is not released.
-func (seen manifestSeen) stuck(err error) string {
+// stuck says why a manifest is not released, or what was released of one that something holds is not put back.
+func (seen manifestSeen) stuck(err error, held bool) string {
+	if held {
+		return fmt.Sprintf("Something holds it, which status.dependents names, and what was done cannot be ended yet: %s It will be tried again.", pass.Explain(err))
+	}
 	if errors.Is(err, reference.ErrHoldersUnknown) {
 		return fmt.Sprintf("This manifest may be in use: %s. nfo checks again every minute.", strings.TrimSuffix(pass.Explain(err), "."))
 	}

@@ -12,8 +12,6 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller/pass/passtest"
 	"github.com/nfo-operator/nfo/internal/inventory"
-	"github.com/nfo-operator/nfo/internal/lane"
-	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/release"
 )
@@ -380,26 +378,5 @@ func TestAfterManifest(t *testing.T) {
 				t.Errorf("%s: Ready's reason = %q, want %q", tc.reason, reason, tc.ready)
 			}
 		})
-	}
-}
-
-// A pass that comes again at once writes nothing, for then it would find its own write unread: many manifests wait for a
-// place in a registry at the same time.
-func TestWhatComesAgainAtOnceIsNotReported(t *testing.T) {
-	t.Parallel()
-	free := deleting(func(*manifestSeen) {})
-	for name, tc := range map[string]struct {
-		reason string
-		err    error
-		silent bool
-	}{
-		"Busy":   {"it waits for a place", lane.ErrBusy, true},
-		"Lags":   {"the cache lags behind", reference.ErrSuperseded, true},
-		"Failed": {"a person may have to do something", registry.ErrUnavailable, false},
-		"Done":   {"it is released", nil, false},
-	} {
-		if v := decideManifest(free).after(free, manifestDone{}, tc.err); v.silent != tc.silent {
-			t.Errorf("%s: silent is %t, want %t: %s", name, v.silent, tc.silent, tc.reason)
-		}
 	}
 }

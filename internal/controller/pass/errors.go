@@ -108,6 +108,16 @@ func ReasonOf(err error) string {
 	return reason
 }
 
+// Soon reports whether the pass comes again soon for an error, without noise.
+func Soon(err error) bool {
+	c, _ := Classify(err)
+	return c == Again
+}
+
+// Fleeting reports whether an error that makes the pass come again soon has gone by then, mostly, so that it is no state to
+// report. The claim of a purge lasts as long as the purge.
+func Fleeting(err error) bool { return Soon(err) && !errors.Is(err, release.ErrClaimed) }
+
 // remedies say what a person can do, by reason, where the error does not say it itself.
 var remedies = map[string]string{
 	v1alpha1.ReasonSecretInvalid:   "Correct the Secret that the store's credentialsSecretRef names; in the cluster's own registry, the token of the operator's pod.",
