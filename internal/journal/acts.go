@@ -30,7 +30,7 @@ const (
 	OutcomeWaiting = "Waiting"
 	// OutcomeUntouched: the registry was left alone.
 	OutcomeUntouched = "Untouched"
-	// OutcomeSuperseded: what was read has changed meanwhile, and is read again.
+	// OutcomeSuperseded: what was read has changed meanwhile and is read again, or a purge has claimed what is to be put back.
 	OutcomeSuperseded = "Superseded"
 	// OutcomeFailed: it is tried again.
 	OutcomeFailed = "Failed"
@@ -95,7 +95,7 @@ type Release struct {
 func (j *Journal) Released(ctx context.Context, r Release) {
 	if r.Outcome != OutcomeSuperseded {
 		log.FromContext(ctx).Info("Ended a release", "event", eventRelease, "storeNamespace", r.Store.Namespace, "store", r.Store.Name, "manifest", r.Manifest,
-			"cause", r.Cause, "outcome", r.Outcome, "why", r.Why, "seconds", r.Took.Seconds())
+			"cause", r.Cause, "outcome", r.Outcome, "why", v1alpha1.Clip(v1alpha1.Line(r.Why), maxMessage), "seconds", r.Took.Seconds())
 	}
 	if j != nil {
 		j.metrics.releases.WithLabelValues(j.of(r.Store, string(r.Cause), r.Outcome)...).Inc()
@@ -123,7 +123,7 @@ type Refusal struct {
 	DryRun  bool
 }
 
-// maxMessage bounds what a line says of a refusal, in bytes.
+// maxMessage bounds what a line says of why something was refused or ended, in bytes.
 const maxMessage = 2048
 
 // Refused says that a webhook has refused a request.

@@ -144,6 +144,18 @@ func TestASupersededReleaseIsOnlyCounted(t *testing.T) {
 	}
 }
 
+// An error may have what a registry has answered in it, of any length.
+func TestWhyAReleaseFailedIsOneShortLine(t *testing.T) {
+	t.Parallel()
+	lines := logged(t, func(ctx context.Context) {
+		newJournal(t).Released(ctx, Release{Store: acme, Outcome: OutcomeFailed, Why: "a\nb" + strings.Repeat("c", 1<<16)})
+	})
+	why, _ := lines[0]["why"].(string)
+	if len(why) > maxMessage || !strings.HasPrefix(why, "a bc") {
+		t.Errorf("%d bytes: %.10q", len(why), why)
+	}
+}
+
 // A registry answers what it likes: what is counted of that is bounded.
 func TestRequestsAreCountedByBoundedCodes(t *testing.T) {
 	t.Parallel()

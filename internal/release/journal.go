@@ -3,8 +3,10 @@ package release
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -18,7 +20,7 @@ func (j Task) ended(out Released, err error, took time.Duration) journal.Release
 	m := j.Manifest
 	end := journal.Release{Store: storeOf(m), Manifest: m.Name, Cause: j.Cause, Outcome: journal.OutcomeReleased, Took: took}
 	switch {
-	case errors.Is(err, reference.ErrSuperseded):
+	case fleeting(err):
 		end.Outcome, end.Why = journal.OutcomeSuperseded, err.Error()
 	case err != nil:
 		end.Outcome, end.Why = journal.OutcomeFailed, err.Error()
@@ -30,6 +32,16 @@ func (j Task) ended(out Released, err error, took time.Duration) journal.Release
 		end.Outcome, end.Why = journal.OutcomeWaiting, v1alpha1.FirstOf(out.Absent, reference.NamedHolders)
 	}
 	return end
+}
+
+// fleeting reports whether a release is tried again at once and nothing is wrong: somebody else has written, or a purge has
+// claimed what is to be put back. What is wrong besides counts.
+func fleeting(err error) bool {
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		return !slices.ContainsFunc(joined.Unwrap(), func(one error) bool { return !fleeting(one) })
+	}
+	return apierrors.IsConflict(err) || errors.Is(err, reference.ErrSuperseded) || errors.Is(err, ErrClaimed)
 }
 
 func storeOf(m *v1alpha1.ArtifactManifest) types.NamespacedName {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -13,12 +15,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/journal"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
@@ -127,5 +133,29 @@ func TestARefusedReleaseIsInTheJournal(t *testing.T) {
 				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
 			}
 		})
+	}
+}
+
+// An alert fires for releases that fail: what needs only another look is none.
+func TestAReleaseThatIsTriedAgainAtOnceHasNotFailed(t *testing.T) {
+	t.Parallel()
+	conflict := apierrors.NewConflict(schema.GroupResource{Resource: "tombstones"}, "m-1", errors.New("somebody else wrote"))
+	down := fmt.Errorf("resolving a:1: %w", registry.ErrUnavailable)
+	for name, tc := range map[string]struct {
+		reason string
+		err    error
+		want   string
+	}{
+		"Changed":    {"the manifest is read again", fmt.Errorf("reading m: %w", reference.ErrSuperseded), journal.OutcomeSuperseded},
+		"Conflict":   {"the tombstone is read again", fmt.Errorf("resetting tombstone m-1: %w", conflict), journal.OutcomeSuperseded},
+		"Claimed":    {"the purge ends", fmt.Errorf("restoring: %w", ErrClaimed), journal.OutcomeSuperseded},
+		"Both":       {"one of several tags, and what was to be put back", errors.Join(conflict, ErrClaimed), journal.OutcomeSuperseded},
+		"Down":       {"the registry cannot be asked", down, journal.OutcomeFailed},
+		"DownBeside": {"the second is wrong still", errors.Join(reference.ErrSuperseded, down), journal.OutcomeFailed},
+	} {
+		task := Task{Manifest: &v1alpha1.ArtifactManifest{}}
+		if got := task.ended(Released{}, tc.err, 0).Outcome; got != tc.want {
+			t.Errorf("%s: %s, want %s: %s", name, got, tc.want, tc.reason)
+		}
 	}
 }
