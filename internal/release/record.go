@@ -16,18 +16,23 @@ import (
 // Record stores what is about to lose its tag (I4) and returns the tombstone as stored. Entries
 // whose tag is there are reset first, so that no grace of an earlier release counts for them.
 func (r *Releaser) Record(ctx context.Context, t *v1alpha1.Tombstone, found []Finding) (*v1alpha1.Tombstone, error) {
+	var refused error
 	if t.ResourceVersion == "" { // of a release that was interrupted there is one already
 		fresh := t.DeepCopy()
 		grow(fresh, found)
-		switch err := r.API.Create(ctx, fresh); {
-		case err == nil:
+		switch refused = r.API.Create(ctx, fresh); {
+		case refused == nil:
 			return fresh, nil
-		case !apierrors.IsAlreadyExists(err):
-			return nil, fmt.Errorf("writing tombstone %s/%s: %w", t.Namespace, t.Name, err)
+		case apierrors.IsForbidden(refused) && !NamespaceGone(refused): // a quota is asked before it is known that there is one
+		case !apierrors.IsAlreadyExists(refused):
+			return nil, fmt.Errorf("writing tombstone %s/%s: %w", t.Namespace, t.Name, refused)
 		}
 	}
 	stored := &v1alpha1.Tombstone{}
-	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(t), stored); err != nil {
+	switch err := r.Live.Get(ctx, client.ObjectKeyFromObject(t), stored); {
+	case apierrors.IsNotFound(err) && apierrors.IsForbidden(refused):
+		return nil, fmt.Errorf("writing tombstone %s/%s: %w", t.Namespace, t.Name, refused)
+	case err != nil:
 		return nil, fmt.Errorf("reading tombstone %s/%s: %w", t.Namespace, t.Name, err)
 	}
 	found = slices.Clone(found)

@@ -1,11 +1,18 @@
 package release
 
 import (
+	"context"
+	"errors"
+	"slices"
 	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/tombstone"
@@ -105,4 +112,39 @@ func TestI9OnlyTheManifestsOwnPathIsReleased(t *testing.T) {
 	if diff := cmp.Diff([]v1alpha1.ArtifactStatus{present("sha256:a")}, got); diff != "" {
 		t.Errorf("a manifest upgraded from the store-scoped path releases what lies there: -want +got\n%s", diff)
 	}
+}
+
+// full is an API server with a quota for tombstones that is used up: it refuses to create one before it looks for it.
+type full struct{ client.Client }
+
+func (f full) Create(ctx context.Context, o client.Object, options ...client.CreateOption) error {
+	if _, ok := o.(*v1alpha1.Tombstone); ok {
+		return apierrors.NewForbidden(schema.GroupResource{Resource: "tombstones"}, o.GetName(), errors.New("exceeded quota: q"))
+	}
+	return f.Client.Create(ctx, o, options...)
+}
+
+// A release that was interrupted needs no other tombstone, so that no quota keeps it from its end. One that has none
+// untags nothing.
+func TestAQuotaDoesNotKeepAReleaseFromItsEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	r := w.releaser()
+	r.API = full{w.api}
+	if _, err := r.Release(t.Context(), w.task()); !apierrors.IsForbidden(err) {
+		t.Errorf("without a tombstone: %v", err)
+	}
+	if w.at("a", "1") == "" || len(w.tombstones()) > 0 {
+		t.Errorf("the tag is at %q, and there are %d tombstones", w.at("a", "1"), len(w.tombstones()))
+	}
+	w.crash.set(1, false) // after the tombstone
+	if _, err := w.releaser().Release(t.Context(), w.task()); err == nil || len(w.tombstones()) != 1 {
+		t.Fatalf("%v, and %d tombstones", err, len(w.tombstones()))
+	}
+	w.crash.set(-1, false)
+	out, err := r.Release(t.Context(), w.task())
+	if err != nil || !slices.Equal(out.Tombstones, []string{w.tombstones()[0].Name}) || w.at("a", "1") != "" {
+		t.Errorf("%v, released %v, the tag is at %q", err, out.Tombstones, w.at("a", "1"))
+	}
+	w.whole("at the end")
 }
