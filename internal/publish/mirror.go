@@ -25,6 +25,8 @@ type mirrorTarget struct {
 	namespace string
 	// blobs are where in the mirror blobs are that were pushed, from where they are mounted into other repositories.
 	blobs map[digest.Digest]string
+	// fading are the images whose Artifacts nothing uses for a time already.
+	fading []string
 }
 
 // openMirror finds the mirror, and logs in to its registry.
@@ -139,7 +141,8 @@ func (p *publication) hold(ctx context.Context, keep bool) error {
 }
 
 // hold makes an Artifact. One that is there and that nothing uses is made anew, so that a purge does not count the time
-// before.
+// before, unless pods may be sent to the mirror by what its status says: while the source does not answer, nothing would
+// write that again.
 func (m *mirrorTarget) hold(ctx context.Context, a *v1alpha1.Artifact) error {
 	err := m.api.Create(ctx, a.DeepCopy())
 	if !apierrors.IsAlreadyExists(err) {
@@ -155,12 +158,8 @@ func (m *mirrorTarget) hold(ctx context.Context, a *v1alpha1.Artifact) error {
 		return fmt.Errorf("its name %s is taken by the Artifact of %s: delete that", there.Name, there.Spec.SourceArtifact)
 	case there.Releasing() || !there.DeletionTimestamp.IsZero():
 		return again
-	case there.Status.UnusedSince == nil && (there.Kept() || len(a.Annotations) == 0):
-		return nil
-	case there.Status.UnusedSince == nil:
-		before := there.DeepCopy()
-		metav1.SetMetaDataAnnotation(&there.ObjectMeta, v1alpha1.AnnotationKeep, "true")
-		return m.api.Patch(ctx, &there, client.MergeFrom(before))
+	case there.Status.UnusedSince == nil || there.Status.State == v1alpha1.MirrorPresent:
+		return m.leave(ctx, &there, len(a.Annotations) > 0)
 	}
 	if there.Kept() {
 		metav1.SetMetaDataAnnotation(&a.ObjectMeta, v1alpha1.AnnotationKeep, there.Annotations[v1alpha1.AnnotationKeep])
@@ -176,9 +175,32 @@ func (m *mirrorTarget) hold(ctx context.Context, a *v1alpha1.Artifact) error {
 	return m.api.Create(ctx, a)
 }
 
-// advise says what else is needed for pods to use what was pushed.
+// leave lets an Artifact be as it is, but for the annotation that keeps its copy.
+func (m *mirrorTarget) leave(ctx context.Context, there *v1alpha1.Artifact, keep bool) error {
+	switch {
+	case there.Kept():
+		return nil
+	case !keep:
+		if there.Status.UnusedSince != nil {
+			m.fading = append(m.fading, there.Spec.SourceArtifact)
+		}
+		return nil
+	}
+	before := there.DeepCopy()
+	metav1.SetMetaDataAnnotation(&there.ObjectMeta, v1alpha1.AnnotationKeep, "true")
+	err := m.api.Patch(ctx, there, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})) // unless a purge has claimed it meanwhile
+	if apierrors.IsConflict(err) {
+		return errors.New("it is being written; run the same command again")
+	}
+	return err
+}
+
+// advise says what else is needed for pods to use what was pushed, and for it to stay.
 func (p *publication) advise(out io.Writer) {
 	m := p.target.mirror
+	if m != nil && len(m.fading) > 0 {
+		fmt.Fprintf(out, "note: the mirror held %s already, and nothing uses it: the grace period counts from before, and --keep ends that\n", v1alpha1.FirstOf(m.fading, 3))
+	}
 	if m == nil || m.store.Spec.Mirror.Rewrite != v1alpha1.RewritePresent {
 		return
 	}

@@ -365,6 +365,7 @@ func TestWhatIsPushedIsHeld(t *testing.T) {
 		keep    bool
 		kept    bool
 		anew    bool
+		fades   bool // which is said
 		says    string
 		pushed  bool
 		refuses bool // the API server
@@ -378,6 +379,12 @@ func TestWhatIsPushedIsHeld(t *testing.T) {
 			a.Status.UnusedSince = &since
 			a.Annotations = map[string]string{v1alpha1.AnnotationKeep: "true"}
 		}, pushed: true, kept: true, anew: true},
+		"Present": {reason: "while its source is down, pods are sent to the mirror by its status alone", there: func(a *v1alpha1.Artifact) {
+			a.Status.UnusedSince, a.Status.State = &since, v1alpha1.MirrorPresent
+		}, pushed: true, fades: true},
+		"PresentKeep": {reason: "the annotation holds it, whatever time a purge counts", there: func(a *v1alpha1.Artifact) {
+			a.Status.UnusedSince, a.Status.State = &since, v1alpha1.MirrorPresent
+		}, keep: true, pushed: true, kept: true},
 		"Releasing":  {reason: "what is pushed now would go", there: func(a *v1alpha1.Artifact) { a.Status.State = v1alpha1.MirrorReleasing }, says: "a purge is removing its copy"},
 		"OtherImage": {reason: "its name is taken", there: func(a *v1alpha1.Artifact) { a.Spec.SourceArtifact = "r.example.com/other:1" }, says: "is taken by the Artifact of r.example.com/other:1"},
 		"Refused":    {reason: "a user without the right", refuses: true, says: "making the Artifact of " + upf + " in namespace ran"},
@@ -403,6 +410,9 @@ func TestWhatIsPushedIsHeld(t *testing.T) {
 			}
 			if (s.at(upf) != "") != tc.pushed {
 				t.Errorf("%s: the mirror has %q", tc.reason, s.at(upf))
+			}
+			if strings.Contains(s.says.String(), "held "+upf+" already") != tc.fades {
+				t.Errorf("%s: it says %q", tc.reason, s.says.String())
 			}
 			if a := s.artifact(upf); tc.pushed && (a == nil || a.Kept() != tc.kept || (a.UID != "before") != tc.anew) {
 				t.Errorf("%s: the Artifact is %+v", tc.reason, a)
