@@ -37,11 +37,11 @@ func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Opt
 	server := &apitime.Clock{}
 	kube = rest.CopyConfig(kube)
 	kube.Wrap(server.Wrap)
-	o.written = newWritten()
-	kube.Wrap(o.written.Wrap)
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
+	o.written = newWritten(o.Clock)
+	kube.Wrap(o.written.Wrap)
 	o.now = func() time.Time { return server.At(o.Clock.Now()) }
 	o = o.withDefaults()
 	if o.journal, err = journal.New(o.Metrics); err != nil {

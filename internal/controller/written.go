@@ -5,6 +5,9 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
 )
 
 const (
@@ -14,22 +17,51 @@ const (
 	smallWrite = 8 << 10
 	// writesCounted is over about how many writes the usual is taken.
 	writesCounted = 8
+	// usualHalves is in what time without a write the usual becomes half.
+	usualHalves = 10 * time.Second
 )
 
 // written knows in which namespaces the objects that the manager writes are large: a write of 1 MiB costs the API server
 // a hundred times what one of 2 KiB costs, and many at once make it slow for everybody. It is safe for concurrent use.
 type written struct {
+	clock clock.PassiveClock
 	mu    sync.Mutex
-	usual map[string]int64 // bytes, by namespace
+	usual map[string]usualWrite // by namespace
+	swept time.Time             // when those that nothing asks for any more were looked at
 }
 
-func newWritten() *written { return &written{usual: map[string]int64{}} }
+// usualWrite is how many bytes a write moves, as of a time.
+type usualWrite struct {
+	bytes int64
+	at    time.Time
+}
+
+func newWritten(c clock.PassiveClock) *written {
+	return &written{clock: c, usual: map[string]usualWrite{}}
+}
 
 // large is whether a namespace's objects usually are, of late.
 func (w *written) large(namespace string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.usual[namespace] >= largeWrite
+	return w.now(namespace).bytes >= largeWrite
+}
+
+// now is a namespace's usual write, by the time since the last one: passes that write nothing say nothing of its objects, and
+// would else be held back for ever. It forgets what has become small. w.mu is held.
+func (w *written) now(namespace string) usualWrite {
+	is, known := w.usual[namespace]
+	if !known {
+		return usualWrite{at: w.clock.Now()}
+	}
+	halves := max(0, w.clock.Since(is.at)/usualHalves)
+	is.bytes, is.at = is.bytes>>halves, is.at.Add(halves*usualHalves)
+	if is.bytes < smallWrite {
+		delete(w.usual, namespace)
+	} else {
+		w.usual[namespace] = is
+	}
+	return is
 }
 
 // Wrap returns a transport that counts what is written: the request's bytes, and those of the object in the answer.
@@ -46,12 +78,19 @@ func (w *written) Wrap(base http.RoundTripper) http.RoundTripper {
 func (w *written) count(namespace string, bytes int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	usual := w.usual[namespace]
-	if usual += (bytes - usual) / writesCounted; usual < smallWrite {
+	if w.clock.Since(w.swept) >= usualHalves {
+		w.swept = w.clock.Now()
+		for other := range w.usual {
+			w.now(other)
+		}
+	}
+	was := w.now(namespace).bytes
+	is := usualWrite{bytes: was + (bytes-was)/writesCounted, at: w.clock.Now()}
+	if is.bytes < smallWrite {
 		delete(w.usual, namespace)
 		return
 	}
-	w.usual[namespace] = usual
+	w.usual[namespace] = is
 }
 
 // namespaceOf is the namespace in the path of a request to the API server; empty for none.

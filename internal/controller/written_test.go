@@ -7,6 +7,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
+
+	testingclock "k8s.io/utils/clock/testing"
 )
 
 // A namespace's objects are large while its writes move many bytes, and small again soon after; what is read, and what
@@ -20,7 +23,7 @@ func TestANamespaceIsLargeByWhatIsWritten(t *testing.T) {
 		_, _ = io.WriteString(w, strings.Repeat("x", bytes))
 	}))
 	defer api.Close()
-	known := newWritten()
+	known := newWritten(testingclock.NewFakePassiveClock(time.Now()))
 	through := &http.Client{Transport: known.Wrap(http.DefaultTransport)}
 	send := func(method, path string, sent, answered int) {
 		t.Helper()
@@ -52,5 +55,27 @@ func TestANamespaceIsLargeByWhatIsWritten(t *testing.T) {
 	}
 	if known.large("a") || len(known.usual) != 1 {
 		t.Errorf("usual writes after many small ones: %v", known.usual)
+	}
+}
+
+// A namespace whose objects are not written any more gets its places back, and takes no memory for ever.
+func TestANamespaceIsNotLargeForEver(t *testing.T) {
+	t.Parallel()
+	now := testingclock.NewFakePassiveClock(time.Now())
+	known := newWritten(now)
+	known.count("a", writesCounted*4*largeWrite)
+	for _, past := range []struct {
+		after time.Duration
+		large bool
+	}{{usualHalves, true}, {usualHalves - 1, true}, {2, true}, {usualHalves / 2, true}, {usualHalves / 2, false}} {
+		now.SetTime(now.Now().Add(past.after))
+		if got := known.large("a"); got != past.large {
+			t.Errorf("after %s more it is large: %t", past.after, got)
+		}
+	}
+	now.SetTime(now.Now().Add(1000 * usualHalves))
+	known.count("b", writesCounted*largeWrite) // nothing asks for a
+	if len(known.usual) != 1 || !known.large("b") {
+		t.Errorf("it is remembered: %v", known.usual)
 	}
 }
