@@ -58,7 +58,7 @@ func (t Tag) keys(event string, more ...any) []any {
 func (j *Journal) Untagged(ctx context.Context, t Tag) {
 	log.FromContext(ctx).Info("Removed a tag", t.keys(eventUntagged)...)
 	if j != nil {
-		j.metrics.removed.WithLabelValues(j.of(t.Store)...).Inc()
+		j.count(j.metrics.removed, t.Store)
 	}
 }
 
@@ -66,7 +66,7 @@ func (j *Journal) Untagged(ctx context.Context, t Tag) {
 func (j *Journal) Restored(ctx context.Context, t Tag) {
 	log.FromContext(ctx).Info("Restored a tag", t.keys(eventRestored)...)
 	if j != nil {
-		j.metrics.restored.WithLabelValues(j.of(t.Store)...).Inc()
+		j.count(j.metrics.restored, t.Store)
 	}
 }
 
@@ -75,7 +75,7 @@ func (j *Journal) Restored(ctx context.Context, t Tag) {
 func (j *Journal) NotRestored(ctx context.Context, t Tag, reason string) {
 	log.FromContext(ctx).Info("Could not restore a tag", t.keys(eventNotRestored, "reason", reason)...)
 	if j != nil {
-		j.metrics.notRestored.WithLabelValues(j.of(t.Store, reason)...).Inc()
+		j.count(j.metrics.notRestored, t.Store, reason)
 	}
 }
 
@@ -98,7 +98,7 @@ func (j *Journal) Released(ctx context.Context, r Release) {
 			"cause", r.Cause, "outcome", r.Outcome, "why", v1alpha1.Clip(v1alpha1.Line(r.Why), maxMessage), "seconds", r.Took.Seconds())
 	}
 	if j != nil {
-		j.metrics.releases.WithLabelValues(j.of(r.Store, string(r.Cause), r.Outcome)...).Inc()
+		j.count(j.metrics.releases, r.Store, string(r.Cause), r.Outcome)
 		j.metrics.releaseSeconds.WithLabelValues(r.Outcome).Observe(r.Took.Seconds())
 	}
 }
@@ -108,7 +108,7 @@ func (j *Journal) Purged(ctx context.Context, store types.NamespacedName, run *v
 	log.FromContext(ctx).Info("A purge ended", "event", eventPurged, "storeNamespace", store.Namespace, "store", store.Name, "outcome", run.Outcome,
 		"ended", run.CompletionTime.UTC().Format(time.RFC3339), "deleted", run.Deleted, "kept", run.Kept, "reclaimedBytes", run.ReclaimedBytes, "message", v1alpha1.Clip(v1alpha1.Line(run.Message), maxMessage))
 	if j != nil {
-		j.metrics.purges.WithLabelValues(j.of(store, string(run.Outcome))...).Inc()
+		j.count(j.metrics.purges, store, string(run.Outcome))
 	}
 }
 
@@ -144,7 +144,7 @@ func (j *Journal) Polled(store types.NamespacedName, err error) {
 	if err != nil {
 		outcome = OutcomeFailed
 	}
-	j.metrics.polls.WithLabelValues(j.of(store, outcome)...).Inc()
+	j.count(j.metrics.polls, store, outcome)
 }
 
 // Waits has it counted how long passes wait for a place in a lane.

@@ -37,8 +37,9 @@ func New(to prometheus.Registerer) (*Journal, error) {
 	return j, nil
 }
 
-// of are the labels of a store, followed by others.
-func (j *Journal) of(store types.NamespacedName, others ...string) []string {
+// count adds one to what is counted of a store. It does so under the lock: a store that Keep forgets at the same time would
+// else be counted afterwards, and nothing would forget that.
+func (j *Journal) count(c *prometheus.CounterVec, store types.NamespacedName, others ...string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if store != (types.NamespacedName{}) && !j.stores[store] {
@@ -48,7 +49,7 @@ func (j *Journal) of(store types.NamespacedName, others ...string) []string {
 			j.stores[store] = true
 		}
 	}
-	return append([]string{store.Namespace, store.Name}, others...)
+	c.WithLabelValues(append([]string{store.Namespace, store.Name}, others...)...).Inc()
 }
 
 // Keep forgets what was counted of stores that there are no more.

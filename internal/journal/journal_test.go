@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -223,6 +224,39 @@ nfo_polls_total{namespace="ns",outcome="Failed",store="acme"} 1
 	}
 	if !strings.Contains(shown(t, j, "nfo_polls_total"), `nfo_polls_total{namespace="",outcome="Answered",store=""} 11`) {
 		t.Error("those without a name are not counted together")
+	}
+}
+
+// What is counted of a store while it is forgotten is either forgotten with it, or later.
+func TestAStoreIsForgottenWithAllThatIsCountedOfIt(t *testing.T) {
+	t.Parallel()
+	j := newJournal(t)
+	const each = 1_500
+	var counting, forgetting sync.WaitGroup
+	for worker := range 4 {
+		counting.Go(func() {
+			for i := range each {
+				j.Polled(types.NamespacedName{Namespace: fmt.Sprint(worker), Name: fmt.Sprint(i)}, nil)
+			}
+		})
+	}
+	ended := make(chan struct{})
+	forgetting.Go(func() {
+		for {
+			j.Keep(nil)
+			select {
+			case <-ended:
+				return
+			default:
+			}
+		}
+	})
+	counting.Wait()
+	close(ended)
+	forgetting.Wait()
+	j.Keep(nil)
+	if got := shown(t, j, "nfo_polls_total"); strings.Contains(got, `namespace="0"`) || strings.Count(got, "\n") > 1 { // one for those without a name
+		t.Errorf("of stores that are gone there is %.300s", got)
 	}
 }
 

@@ -61,7 +61,7 @@ func (c counting) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err == nil {
 		code = codeOf(resp.StatusCode)
 	}
-	c.journal.metrics.requests.WithLabelValues(c.journal.of(c.store, code)...).Inc()
+	c.journal.count(c.journal.metrics.requests, c.store, code)
 	c.journal.metrics.requestSeconds.WithLabelValues(methodOf(req.Method)).Observe(time.Since(began).Seconds())
 	return resp, err
 }
