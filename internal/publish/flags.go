@@ -57,7 +57,8 @@ such as 127.0.0.1:5000 of 'kubectl port-forward -n nfo-system service/nfo-regist
 With --mirror the images go into the mirror instead, under the names by which pods use them: that of the image in its
 registry, the whole name that a layout gives it, or IMAGE of IMAGE=SOURCE. An Artifact in the namespace of -n, made first,
 holds each until a workload uses it or the grace period of the mirror ends; --keep keeps it. It takes the verbs get and
-push on the store of the mirror, as the ClusterRole nfo-mirror-publisher has them, and create and delete on Artifacts.
+push on the store of the mirror, as the ClusterRole nfo-mirror-publisher has them, and get, create, delete and, for --keep,
+patch on Artifacts.
 
 Interrupted, run it again: it goes on.
 

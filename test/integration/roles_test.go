@@ -33,6 +33,9 @@ func TestRolesOfPeople(t *testing.T) {
 		{"list", v1alpha1.KindArtifactStore, "y---"},
 		{"create", v1alpha1.KindArtifactManifest, "-y--"},
 		{"delete", v1alpha1.KindDefinition, "-y--"},
+		{"create", v1alpha1.KindArtifact, "-y--"},
+		{"patch", v1alpha1.KindArtifact, "-y--"}, // publish --mirror --keep, and annotations
+		{"update", v1alpha1.KindArtifact, "----"},
 		{"use", v1alpha1.KindDesign, "-y--"},
 		{"create", v1alpha1.KindArtifactStore, "--y-"},
 		{"patch", v1alpha1.KindTombstone, "--y-"},
