@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -102,7 +103,7 @@ func (r *NeedReconciler) read(ctx context.Context, mirror *v1alpha1.ArtifactStor
 	return n.whole, r.write(ctx, n)
 }
 
-// counts counts Artifacts by what the mirror has of them.
+// counts counts Artifacts by what the mirror has of them. That an image is not mirrored is no failure: nobody tries.
 func counts(artifacts []v1alpha1.Artifact) *v1alpha1.ArtifactCounts {
 	c := &v1alpha1.ArtifactCounts{Total: int32(len(artifacts))}
 	for i := range artifacts {
@@ -110,7 +111,9 @@ func counts(artifacts []v1alpha1.Artifact) *v1alpha1.ArtifactCounts {
 		case v1alpha1.MirrorPresent:
 			c.Present++
 		case v1alpha1.MirrorFailed:
-			c.Failed++
+			if ready := apimeta.FindStatusCondition(artifacts[i].Status.Conditions, v1alpha1.ConditionReady); ready == nil || ready.Reason != v1alpha1.ReasonNotMirrored {
+				c.Failed++
+			}
 		}
 		if artifacts[i].Status.UnusedSince != nil {
 			c.Unused++

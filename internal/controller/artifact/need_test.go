@@ -307,3 +307,22 @@ func TestNoNeedWithoutAMirror(t *testing.T) {
 		})
 	}
 }
+
+// An alert fires for what failed, and of an image that the mirror does not copy nothing is amiss.
+func TestWhatIsNotMirroredHasNotFailed(t *testing.T) {
+	t.Parallel()
+	of := func(state v1alpha1.MirrorState, reason string) v1alpha1.Artifact {
+		a := v1alpha1.Artifact{}
+		a.Status.State = state
+		a.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: reason}}
+		return a
+	}
+	was := v1alpha1.Artifact{}
+	was.Status.State = v1alpha1.MirrorFailed
+	got := counts([]v1alpha1.Artifact{
+		of(v1alpha1.MirrorPresent, v1alpha1.ReasonPresent), of(v1alpha1.MirrorFailed, v1alpha1.ReasonDenied), of(v1alpha1.MirrorFailed, v1alpha1.ReasonNotMirrored), was,
+	})
+	if diff := cmp.Diff(&v1alpha1.ArtifactCounts{Total: 4, Present: 1, Failed: 2}, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
