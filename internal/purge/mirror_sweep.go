@@ -46,6 +46,8 @@ type mirrorSweep struct {
 	held int
 	// over says why nothing can be deleted at all.
 	over error
+	// doubt says why no collection is asked for: what goes with it may be needed.
+	doubt error
 	// claims are what the claimed Artifacts were before.
 	claims map[string]claimed
 }

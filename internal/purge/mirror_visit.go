@@ -109,10 +109,13 @@ func (s *mirrorSweep) settle(ctx context.Context, visits []*visited) error {
 	defer cancel()
 	after, err := s.look(ctx)
 	if err != nil {
+		err = fmt.Errorf("looking who uses what was removed: %w", err)
+		s.doubted(err)
 		for _, v := range visits {
 			v.keep(UseUnknown, "its copy was removed, and it could not be read afterwards who uses it; the next purge goes on")
+			err = errors.Join(err, s.withdraw(ctx, v))
 		}
-		return fmt.Errorf("looking who uses what was removed: %w", err)
+		return err
 	}
 	var errs []error
 	for _, v := range visits {
@@ -124,6 +127,26 @@ func (s *mirrorSweep) settle(ctx context.Context, visits []*visited) error {
 		errs = append(errs, s.finish(ctx, after, v))
 	}
 	return errors.Join(errs...)
+}
+
+// withdraw pushes again, parts first, what the registry was asked to delete: then the request does not count.
+func (s *mirrorSweep) withdraw(ctx context.Context, v *visited) (failed error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), verifyTimeout)
+	defer cancel()
+	for _, layer := range slices.Backward(v.gone) {
+		for _, m := range layer {
+			if v.asked[m.Descriptor.Digest] {
+				failed = errors.Join(failed, s.registry.Restore(ctx, v.repository, m, nil))
+			}
+		}
+	}
+	return failed
+}
+
+func (s *mirrorSweep) doubted(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doubt = errors.Join(s.doubt, err)
 }
 
 func (v *visited) keep(why Reason, message string) {
@@ -197,6 +220,7 @@ func (s *mirrorSweep) restore(ctx context.Context, v *visited, why Reason, messa
 	}
 	v.gone, v.tags = nil, map[string]string{} // there is nothing more to look after
 	if lost != nil {
+		s.doubted(lost)
 		s.cfg.Log.Warn("Not all could be put back; it is copied again", "repository", v.repository, "error", lost)
 	}
 	v.keep(why, message)
