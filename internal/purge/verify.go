@@ -220,6 +220,7 @@ func (v *visit) putBack(ctx context.Context, needed []survivor) error {
 			if err := v.registry.Restore(ctx, v.repository, v.gone[d], tags[d]); err != nil {
 				verdict.Reason, verdict.Message = Lost, fmt.Sprintf("%s was deleted, is needed and could not be put back: %s", d, why[d])
 				// What the registry says of writing teaches nothing of deleting: not wrapped.
+				v.doubted(err)
 				errs = append(errs, fmt.Errorf("%s is LOST from %s (%s); push it again: %s", d, v.repository, why[d], err.Error()))
 			}
 			v.settleVerdict(verdict)
