@@ -61,15 +61,19 @@ type collection struct {
 
 // askToCollect asks the cluster's own registry to collect if anything was deleted, by this purge or by one before that
 // could not ask. It may also ask after the purge was asked to stop. A failure is reported and does not fail the purge:
-// what was deleted is deleted.
-func (cfg Config) askToCollect(ctx context.Context, reg Registry, store *v1alpha1.ArtifactStore, u usage, report *Report) collection {
+// what was deleted is deleted. It does not ask while there is a doubt: what was deleted can be undone until a collection.
+func (cfg Config) askToCollect(ctx context.Context, reg Registry, store *v1alpha1.ArtifactStore, u usage, report *Report, doubt error) collection {
 	c := collection{registry: reg, store: store, message: report.Message}
 	if !store.InClusterRegistry() || (report.Deleted == 0 && !u.owed) {
 		return c
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
-	state, err := reg.Collect(ctx, client.ObjectKeyFromObject(store))
+	var state registry.Collection
+	err := doubt
+	if err == nil {
+		state, err = reg.Collect(ctx, client.ObjectKeyFromObject(store))
+	}
 	if c.number = state.Requested; err != nil {
 		cfg.Log.Warn("The registry was not asked to collect", "error", err)
 		report.add(c.message, notFreed(err))

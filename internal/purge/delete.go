@@ -131,10 +131,14 @@ func (v *visit) deleteOne(ctx context.Context, ev *evidence, verdict Verdict) (a
 		verdict.Delete, verdict.Missing, verdict.Reason, verdict.Message = false, true, Unsettled, "the registry says that it does not exist, and had it a moment ago"
 	case errors.Is(err, registry.ErrNotFound):
 	case errors.Is(err, registry.ErrProtected) && v.found(verdict.Digest):
-		verdict.keep(GracePeriod, pushedAgain)
+		v.keepParts(ev, verdict.Digest, GracePeriod, pushedAgain)
+		return false, nil
 	case errors.Is(err, registry.ErrDenied):
 		// What it is made of must stay with it; others need not.
-		v.keepParts(ev, verdict.Digest, err)
+		v.mu.Lock()
+		v.denied = append(v.denied, err)
+		v.mu.Unlock()
+		v.keepParts(ev, verdict.Digest, Denied, err.Error())
 		return false, nil
 	case err != nil && ctx.Err() != nil:
 		return true, nil

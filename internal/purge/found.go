@@ -56,6 +56,23 @@ func (v *Verdict) confirm(store *v1alpha1.ArtifactStore, r reading) {
 	}
 }
 
+// again makes roots of the candidates that confirm keeps and that nothing else does: what somebody pushed again stays with
+// its parts, also with those that another tombstone would let go.
+func (c cluster) again(byDigest map[digest.Digest]*Verdict, reached map[digest.Digest]graph.Why, r reading) []graph.Root {
+	var roots []graph.Root
+	for d, candidate := range byDigest {
+		v := *candidate
+		v.Digest = d
+		v.judge(r, "")
+		before := v.Delete
+		v.confirm(c.store, r)
+		if _, kept := reached[d]; before && !v.Delete && !kept {
+			roots = append(roots, graph.Root{Digest: d, Reason: v.Reason, Because: v.Message})
+		}
+	}
+	return roots
+}
+
 // pushedAgain says why what was found is kept.
 const pushedAgain = "it was pushed again, or what was pushed needs it; if the registry lists it later, another grace begins"
 

@@ -230,3 +230,42 @@ func TestI2FoundIsKeptWithoutTheList(t *testing.T) {
 		t.Errorf("its tombstone: %+v", found)
 	}
 }
+
+// An index that was found is pushed again by digest. Its children stay with it, also those that a tombstone of a release
+// would let go.
+func TestI1FoundThatIsPushedAgainKeepsItsParts(t *testing.T) {
+	t.Parallel()
+	for _, during := range []bool{false, true} {
+		t.Run(fmt.Sprintf("right before its deletion: %t", during), func(t *testing.T) {
+			t.Parallel()
+			w := newUntaggedWorld(t)
+			index, err := registrytest.PushIndex(t.Context(), w.Host, app, "", []string{"linux/amd64", "linux/arm64"}, "found index")
+			w.must(err)
+			m, err := w.client.Manifest(t.Context(), app, index.Digest)
+			w.must(err)
+			w.digest["found index"], w.digest["part"] = index.Digest, m.Children[0].Digest
+			w.collects()
+			w.purges()
+			released := w.tombstone("t9", in(app, v1alpha1.TombstoneUntagged, 30, "0.9.0", m.Children[0].Digest.String()))
+			released.Spec.RegistryURL, released.Spec.Manifest.Name = "https://"+v1alpha1.ClusterRegistryHost+"/acme", "other"
+			released.Name = "a" + released.Name // its reason comes first
+			w.must(w.raw.Create(t.Context(), released))
+			w.clock.SetTime(now.Add(25 * time.Hour))
+			again := func() { w.tag(app, index.Digest.String(), "found index") }
+			if during {
+				w.hooks.onAsk = func(x digest.Digest) {
+					if x == index.Digest {
+						again()
+					}
+				}
+			} else {
+				again()
+			}
+			report := w.purges()
+			w.mustHave("it was pushed again", "found index", "part")
+			if got := w.verdict(report, "found index"); got != "keep GracePeriod" {
+				t.Errorf("the verdict is %q", got)
+			}
+		})
+	}
+}

@@ -76,7 +76,7 @@ func (cfg Config) purgeMirror(ctx context.Context, key client.ObjectKey, reg Reg
 	s := &mirrorSweep{cfg: cfg, registry: reg, plan: p}
 	p.err = errors.Join(p.err, s.run(ctx))
 	err = p.conclude(report, c.store)
-	asked := cfg.askToCollect(ctx, reg, c.store, p.usage, report)
+	asked := cfg.askToCollect(ctx, reg, c.store, p.usage, report, s.doubt)
 	noted := func(s *v1alpha1.ArtifactStoreStatus) { s.Unneeded = p.unneeded() }
 	return errors.Join(err, cfg.record(ctx, c.store, *report, s.learnt(), noted), cfg.awaitCollection(ctx, asked, report))
 }

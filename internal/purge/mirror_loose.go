@@ -73,29 +73,42 @@ func loose(r reading, named, unreferenced []digest.Digest) []digest.Digest {
 	}))
 }
 
-// asked are those of some digests of a visit that the registry deletes in a collection: what only candidates that are
-// digests lead to, as far as nothing in the registry referenced it.
-func (s *mirrorSweep) asked(now *mirrored, r reading, v *visited, ds []digest.Digest) map[digest.Digest]bool {
-	others := slices.DeleteFunc(slices.Clone(v.items), (*mirrorItem).loose)
-	going, _ := now.going(r, v.path, others)
-	unreferenced, asked := setOf(s.plan.unreferenced[v.repository]), map[digest.Digest]bool{}
-	for _, d := range ds {
-		asked[d] = unreferenced[d] && !slices.Contains(going, d)
+// ask decides which of some digests of a visit the registry deletes in a collection. What candidates that are digests lead
+// to is never deleted directly: a copy of it that is under way may have pushed it again, or an index of it, which nothing
+// shows until its tag is there. It stays if the registry does not list it, or if a satellite's tag was put at it since.
+func (s *mirrorSweep) ask(r reading, v *visited, ds []digest.Digest) {
+	var tops []digest.Digest
+	for _, i := range v.items {
+		if i.loose() {
+			tops = append(tops, i.Digest)
+		}
 	}
-	return asked
+	v.graph, v.asked, v.kept = r.graph, map[digest.Digest]bool{}, map[digest.Digest]bool{}
+	loose, unreferenced := setOf(r.graph.Parts(tops...)), setOf(s.plan.unreferenced[v.repository])
+	for _, d := range ds {
+		if listed := unreferenced[d] && len(r.graph.TagsThatFollow(d)) == 0; loose[d] {
+			v.asked[d], v.kept[d] = listed, !listed
+		}
+	}
 }
 
-// keepUsed keeps the candidates of a visit that something leads to by now.
+// follows reports whether a tag is a satellite's, of what is not deleted directly.
+func (v *visited) follows(tag string) bool {
+	d := v.graph.Target(tag)
+	return v.kept[d] && slices.Contains(v.graph.TagsThatFollow(d), tag)
+}
+
+// keepUsed keeps the candidates of a visit that something leads to by now, or a satellite is tagged of.
 func (v *visited) keepUsed(r reading, going []digest.Digest) {
 	for _, i := range v.items {
-		if i.Delete && i.loose() && !r.missing[i.Digest] && !slices.Contains(going, i.Digest) {
+		if i.Delete && i.loose() && !r.missing[i.Digest] && (v.kept[i.Digest] || !slices.Contains(going, i.Digest)) {
 			i.keep(InUse, "something that an Artifact or a tag names needs it by now")
 		}
 	}
 }
 
-// delete deletes a digest, or has a collection of the registry delete it. It reports whether the digest was pushed again
-// and stays: then its candidate has another grace.
+// delete deletes a digest, or has a collection of the registry delete it. It reports whether the digest was pushed again:
+// then it stays with all that it is made of, and its candidate has another grace.
 func (s *mirrorSweep) delete(ctx context.Context, v *visited, d digest.Digest) (stays bool, err error) {
 	if !v.asked[d] {
 		return false, s.registry.Delete(ctx, v.repository, d)
@@ -105,8 +118,11 @@ func (s *mirrorSweep) delete(ctx context.Context, v *visited, d digest.Digest) (
 	if !errors.Is(err, registry.ErrProtected) {
 		return false, err
 	}
+	for _, part := range v.graph.Parts(d) {
+		v.kept[part] = true
+	}
 	for _, i := range v.items {
-		if i.loose() && i.Digest == d {
+		if i.loose() && i.Delete && v.kept[i.Digest] {
 			i.since = s.plan.seen.now
 			i.keep(GracePeriod, pushedAgain)
 		}

@@ -181,3 +181,40 @@ func TestADigestOfTheMirrorIsUsedOrPushedAgain(t *testing.T) {
 		})
 	}
 }
+
+// A copy of an index that was found is under way: its children are pushed again, then the index, then its tag. No part
+// of it goes while it is, whatever of it the registry lists.
+func TestR2ACopyThatIsUnderWayKeepsAllParts(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		reason string
+		during bool // the index is pushed again right before its deletion, and else after it
+	}{{"the index is pushed right before its deletion", true}, {"the index is pushed after its deletion was asked for", false}} {
+		t.Run(tt.reason, func(t *testing.T) {
+			t.Parallel()
+			w := newLooseWorld(t)
+			repository := v1alpha1.MirrorPrefix + "/" + pinnedName
+			age(t, w.dir)
+			w.purges()
+			w.later(25 * time.Hour)
+			child, err := w.client.Manifest(t.Context(), repository, w.digest["child of unused index"])
+			w.must(err)
+			w.must(w.client.Put(t.Context(), repository, child.Descriptor.Digest.String(), child)) // it is young, and not listed
+			index, err := w.client.Manifest(t.Context(), repository, w.digest["unused index"])
+			w.must(err)
+			push := func() { w.must(w.client.Put(context.WithoutCancel(t.Context()), repository, "2", index)) }
+			w.hooks.onAsk = func(x digest.Digest) {
+				if tt.during && x == index.Descriptor.Digest {
+					push()
+				}
+			}
+			_, err = w.run()
+			w.must(err)
+			if w.hooks.onAsk = nil; !tt.during {
+				push()
+			}
+			w.purges()
+			w.whole(repository, "2")
+		})
+	}
+}

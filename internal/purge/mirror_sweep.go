@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/graph"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -45,6 +46,8 @@ type mirrorSweep struct {
 	held int
 	// over says why nothing can be deleted at all.
 	over error
+	// doubt says why no collection is asked for: what goes with it may be needed.
+	doubt error
 	// claims are what the claimed Artifacts were before.
 	claims map[string]claimed
 }
@@ -60,10 +63,11 @@ type visited struct {
 	repository, path string
 	items            []*mirrorItem
 	// gone are the image manifests that were deleted, in layers, parents first, and tags where tags were that went.
-	gone [][]registry.Manifest
-	tags map[string]string
-	// asked are the digests that the registry deletes in a collection.
-	asked map[digest.Digest]bool
+	gone  [][]registry.Manifest
+	tags  map[string]string
+	graph *graph.Graph
+	// asked are the digests that the registry deletes in a collection, and kept those that stay.
+	asked, kept map[digest.Digest]bool
 }
 
 // run removes wave after wave, and gives back what a purge that died has claimed and that stays.

@@ -44,9 +44,9 @@ func (s *mirrorSweep) removeFrom(ctx context.Context, now *mirrored, v *visited)
 		return fmt.Errorf("reading %s: %w", v.repository, r.err)
 	}
 	ds, tags := now.going(r, v.path, v.items)
-	v.asked = s.asked(now, r, v, ds)
+	s.ask(r, v, ds)
 	v.keepUsed(r, ds)
-	for _, tag := range tags {
+	for _, tag := range slices.DeleteFunc(tags, v.follows) {
 		v.tags[tag] = r.graph.Target(tag).String() // before it: what was removed may not be known to be
 		if err := s.registry.Untag(ctx, v.repository, tag); err != nil {
 			return err
@@ -65,6 +65,9 @@ func (s *mirrorSweep) removeFrom(ctx context.Context, now *mirrored, v *visited)
 
 // deleteOne deletes a digest, whose bytes are kept.
 func (s *mirrorSweep) deleteOne(ctx context.Context, v *visited, d digest.Digest) error {
+	if v.kept[d] {
+		return nil
+	}
 	m, err := s.plan.reader.whole(ctx, target{v.repository, d})
 	if errors.Is(err, registry.ErrNotFound) {
 		return nil
@@ -97,7 +100,7 @@ func (s *mirrorSweep) deleteOne(ctx context.Context, v *visited, d digest.Digest
 func (s *mirrorSweep) settle(ctx context.Context, visits []*visited) error {
 	defer func() { s.held = 0 }()
 	visits = slices.DeleteFunc(visits, func(v *visited) bool {
-		return !slices.ContainsFunc(v.items, func(i *mirrorItem) bool { return i.Delete })
+		return len(v.digests())+len(v.tags) == 0 && !slices.ContainsFunc(v.items, func(i *mirrorItem) bool { return i.Delete })
 	})
 	if len(visits) == 0 {
 		return nil
@@ -106,10 +109,13 @@ func (s *mirrorSweep) settle(ctx context.Context, visits []*visited) error {
 	defer cancel()
 	after, err := s.look(ctx)
 	if err != nil {
+		err = fmt.Errorf("looking who uses what was removed: %w", err)
+		s.doubted(err)
 		for _, v := range visits {
 			v.keep(UseUnknown, "its copy was removed, and it could not be read afterwards who uses it; the next purge goes on")
+			err = errors.Join(err, s.withdraw(ctx, v))
 		}
-		return fmt.Errorf("looking who uses what was removed: %w", err)
+		return err
 	}
 	var errs []error
 	for _, v := range visits {
@@ -121,6 +127,26 @@ func (s *mirrorSweep) settle(ctx context.Context, visits []*visited) error {
 		errs = append(errs, s.finish(ctx, after, v))
 	}
 	return errors.Join(errs...)
+}
+
+// withdraw pushes again, parts first, what the registry was asked to delete: then the request does not count.
+func (s *mirrorSweep) withdraw(ctx context.Context, v *visited) (failed error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), verifyTimeout)
+	defer cancel()
+	for _, layer := range slices.Backward(v.gone) {
+		for _, m := range layer {
+			if v.asked[m.Descriptor.Digest] {
+				failed = errors.Join(failed, s.registry.Restore(ctx, v.repository, m, nil))
+			}
+		}
+	}
+	return failed
+}
+
+func (s *mirrorSweep) doubted(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doubt = errors.Join(s.doubt, err)
 }
 
 func (v *visited) keep(why Reason, message string) {
@@ -192,7 +218,9 @@ func (s *mirrorSweep) restore(ctx context.Context, v *visited, why Reason, messa
 		}
 		lost = errors.Join(lost, err)
 	}
+	v.gone, v.tags = nil, map[string]string{} // there is nothing more to look after
 	if lost != nil {
+		s.doubted(lost)
 		s.cfg.Log.Warn("Not all could be put back; it is copied again", "repository", v.repository, "error", lost)
 	}
 	v.keep(why, message)

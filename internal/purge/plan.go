@@ -62,8 +62,12 @@ func (c cluster) verdicts(repository string, r reading) []*Verdict {
 	recorded := c.recordedIn(repository, r)
 	keepWhole(entries, recorded, g)
 	kept := roots(entries, recorded, r.locked, g)
-	reached, unsettled := g.Reach(append(kept, c.absent(entries, r)...)), c.unsettled(repository, r, kept)
-	byDigest := propose(entries, g, r.missing)
+	byDigest, unsettled := propose(entries, g, r.missing), c.unsettled(repository, r, kept)
+	kept = slices.Concat(kept, c.absent(entries, r))
+	reached := g.Reach(kept)
+	if again := c.again(byDigest, reached, r); len(again) > 0 {
+		reached = g.Reach(append(kept, again...))
+	}
 	unknown := slices.DeleteFunc(slices.Clone(r.listed), func(d digest.Digest) bool {
 		_, kept := reached[d]
 		return kept || byDigest[d] != nil || r.missing[d]
@@ -80,7 +84,6 @@ func (c cluster) verdicts(repository string, r reading) []*Verdict {
 			v.Repository, v.Digest = repository, d
 			why, kept := reached[d]
 			v.judge(r, unsettled)
-			v.confirm(c.store, r)
 			if kept {
 				v.keep(why.Reason, explain(why))
 			}

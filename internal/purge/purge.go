@@ -209,7 +209,7 @@ func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry,
 	}
 	err = report.conclude(c.store, p, ends, err)
 	report.explainDenied(s.denied)
-	asked := cfg.askToCollect(ctx, reg, c.store, p.usage, report)
+	asked := cfg.askToCollect(ctx, reg, c.store, p.usage, report, s.doubt)
 	noted := func(s *v1alpha1.ArtifactStoreStatus) { s.Unresolved = c.unresolvedIn(p.readings) }
 	return errors.Join(err, cfg.record(ctx, c.store, *report, s.learnt(err), noted), cfg.awaitCollection(ctx, asked, report))
 }

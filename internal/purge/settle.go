@@ -323,13 +323,10 @@ func (s *sweeper) isSettled(v Verdict) bool {
 }
 
 // keepParts keeps a digest that the registry refused to delete, and all that it is made of.
-func (v *visit) keepParts(ev *evidence, d digest.Digest, err error) {
-	v.mu.Lock()
-	v.denied = append(v.denied, err)
-	v.mu.Unlock()
+func (v *visit) keepParts(ev *evidence, d digest.Digest, why Reason, message string) {
 	for _, part := range ev.graph.Parts(d) {
 		if verdict, planned := v.plan[target{v.repository, part}]; planned && verdict.Delete && !v.isSettled(verdict) {
-			verdict.Delete, verdict.Reason, verdict.Message = false, Denied, err.Error()
+			verdict.keep(why, message)
 			v.settleVerdict(verdict)
 		}
 	}

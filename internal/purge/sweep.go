@@ -81,6 +81,8 @@ type sweeper struct {
 	held    int // bytes of what was deleted, in all repositories that are not verified yet
 	// denied is what the registry refused to delete, in no order.
 	denied []error
+	// doubt says why no collection is asked for: what goes with it may be needed.
+	doubt error
 	// rest is what keeps the digests that the sweep has not come to.
 	rest Verdict
 	// over: nothing more can be done, as an error has said.
@@ -236,4 +238,10 @@ func (s *sweeper) isOver() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.over
+}
+
+func (s *sweeper) doubted(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doubt = errors.Join(s.doubt, err)
 }

@@ -45,7 +45,9 @@ func (v *visit) verify(ctx context.Context, deleted moment) error {
 	defer cancel()
 	needed, err := v.needed(ctx, deleted)
 	if err != nil {
-		return fmt.Errorf("looking whether all that is left can still be pulled: %w", err)
+		err = fmt.Errorf("looking whether all that is left can still be pulled: %w", err)
+		v.doubted(err) // also what was deleted directly can be pushed again for as long as its layers are there
+		return errors.Join(err, v.withdrawAll(ctx))
 	}
 	var errs []error
 	needed = slices.DeleteFunc(needed, func(n survivor) bool {
@@ -60,14 +62,34 @@ func (v *visit) verify(ctx context.Context, deleted moment) error {
 	return errors.Join(errs...)
 }
 
+// withdrawAll withdraws whatever the registry was asked to delete and that could not be verified.
+func (v *visit) withdrawAll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), verifyTimeout)
+	defer cancel()
+	var errs []error
+	for _, n := range v.all("it could not be verified that nothing needs it") {
+		if n.asked && v.verdict(target{v.repository, n.digest}).Delete {
+			errs = append(errs, v.withdraw(ctx, n))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // withdraw pushes again what the registry was asked to delete in a collection and what is used by now: then the request
-// does not count.
+// does not count. If that fails, no collection is asked for, and it is still there for now.
 func (v *visit) withdraw(ctx context.Context, n survivor) error {
 	v.log.Info("Keeping what turned out to be needed before the registry has deleted it", "repository", v.repository, "digest", n.digest, "why", n.why)
 	verdict := v.plan[target{v.repository, n.digest}]
 	verdict.keep(Held, n.why)
+	err := v.registry.Restore(ctx, v.repository, v.gone[n.digest], nil)
+	if err != nil {
+		verdict.keep(Lost, fmt.Sprintf("the registry was asked to delete %s, which is needed, and did not take it back; push it again: %s", n.digest, n.why))
+		// What the registry says of writing teaches nothing of deleting: not wrapped.
+		err = fmt.Errorf("%s of %s may be LOST: %s: %s", n.digest, v.repository, verdict.Message, err.Error())
+		v.doubted(err)
+	}
 	v.settleVerdict(verdict)
-	return v.registry.Restore(ctx, v.repository, v.gone[n.digest], nil)
+	return err
 }
 
 // needed returns which of the image manifests at hand are missing and reached from something kept.
@@ -198,6 +220,7 @@ func (v *visit) putBack(ctx context.Context, needed []survivor) error {
 			if err := v.registry.Restore(ctx, v.repository, v.gone[d], tags[d]); err != nil {
 				verdict.Reason, verdict.Message = Lost, fmt.Sprintf("%s was deleted, is needed and could not be put back: %s", d, why[d])
 				// What the registry says of writing teaches nothing of deleting: not wrapped.
+				v.doubted(err)
 				errs = append(errs, fmt.Errorf("%s is LOST from %s (%s); push it again: %s", d, v.repository, why[d], err.Error()))
 			}
 			v.settleVerdict(verdict)

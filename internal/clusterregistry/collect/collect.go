@@ -49,10 +49,9 @@ func run(ctx context.Context, v *volume.Volume, o Options, hook func(step, file 
 	if err != nil {
 		return Report{}, err
 	}
-	// A grace shorter than that is one of a test, on a finer clock.
 	slack := min(coarse, max(o.Grace, 0))
 	c := &collector{
-		reader:          reader{volume: v, parsed: parsed, oldest: now.Add(-o.Grace - slack)},
+		reader:          readerAt(v, parsed, now, o.Grace),
 		options:         o,
 		oldestUpload:    now.Add(-max(o.Uploads, minTemporary) - slack),
 		oldestTemporary: now.Add(-max(o.Grace, minTemporary) - slack),

@@ -19,7 +19,7 @@
 // Unreferenced lists the revisions that nothing on the volume references, for somebody who knows what else needs them, and
 // takes requests to delete some. A request is a file beside the tree. The next cycle deletes the revision by the same
 // phases, unless something reaches it by then, and forgets the request in any case. A request that is not younger than
-// the revision's link does not count: the revision was pushed again. Nor does one that is older than the grace period:
+// the revision's link does not count: the revision was pushed again. Nor does one that is older than some minutes:
 // something outside may need the revision by then.
 //
 // Decision: a request waits for a cycle. Rejected: to delete the link at once, as a DELETE of a manifest does, because

@@ -25,6 +25,9 @@ const (
 	maxParsed = 16_384
 	// coarse is the coarsest granularity of a volume's clock, twice.
 	coarse = 2 * time.Second
+	// requestLife is how long a request for a deletion counts. Who asked looks right after whether anything outside needs the
+	// revision, and then asks for a cycle: one that died in between leaves nothing standing for long.
+	requestLife = 15 * time.Minute
 )
 
 // errBroken is a link or manifest that was read, or is missing, and from which nobody can say what it needs.
@@ -42,6 +45,14 @@ type reader struct {
 	parsed *lru.Cache[sum, needs]
 	// oldest is the time, by the volume's clock, from which on a file is young.
 	oldest time.Time
+	// standing is the time from which on a request for a deletion counts.
+	standing time.Time
+}
+
+func readerAt(v *volume.Volume, parsed *lru.Cache[sum, needs], now time.Time, grace time.Duration) reader {
+	// A grace shorter than that is one of a test, on a finer clock.
+	slack := min(coarse, max(grace, 0))
+	return reader{volume: v, parsed: parsed, oldest: now.Add(-grace - slack), standing: now.Add(-min(grace, requestLife) - slack)}
 }
 
 // missing reports whether an error says that no file has this name. A name below a file, and a folder in

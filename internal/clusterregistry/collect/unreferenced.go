@@ -116,7 +116,7 @@ func (p *page) add(name string, of []Revision) error {
 }
 
 // Delete asks the next cycle to delete a revision. That keeps it if something reaches it by then, or if it was pushed
-// again, and so does one that begins later than a grace period from now. Errors wrap fs.ErrNotExist if no such
+// again, and so does one that begins later than requestLife from now. Errors wrap fs.ErrNotExist if no such
 // revision, and ErrYoung.
 func (u *Unreferenced) Delete(repository string, d digest.Digest) error {
 	now, err := u.reader()
@@ -151,8 +151,8 @@ func (u *Unreferenced) reader() (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	slack := min(coarse, max(u.grace, 0))
-	return &reader{volume: u.volume, parsed: u.parsed, oldest: now.Add(-u.grace - slack)}, nil
+	at := readerAt(u.volume, u.parsed, now, u.grace)
+	return &at, nil
 }
 
 // unreferencedIn returns the revisions of a repository that nothing reaches, by digest.
@@ -186,7 +186,8 @@ func (r *reader) unreferencedIn(ctx context.Context, name string) ([]Revision, e
 }
 
 // readDeletions reads which deletions were asked for. One that is not younger than its revision does not count: that was
-// pushed again. Nor does one that is not young: anyone who asked knew then that nothing outside needs the revision.
+// pushed again. Nor does one that is older than requestLife: anyone who asked knew then that nothing outside needs the
+// revision.
 func (r *repository) readDeletions() error {
 	r.asked = map[digest.Digest]bool{}
 	if r.again != nil {
@@ -206,7 +207,7 @@ func (r *repository) readDeletions() error {
 		if missing(err) {
 			return nil
 		}
-		r.asked[d] = err == nil && r.young(asked) && pushed.ModTime().Before(asked.ModTime())
+		r.asked[d] = err == nil && !asked.ModTime().Before(r.standing) && pushed.ModTime().Before(asked.ModTime())
 		return err
 	}, nil)
 	r.found.addDeletions(files)

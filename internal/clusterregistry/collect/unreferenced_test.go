@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -141,6 +143,37 @@ func TestADeletionThatWasAskedForIsDone(t *testing.T) {
 // requests are the files that ask for deletions.
 func (x *tree) requests() []string {
 	return slices.DeleteFunc(x.all(), func(f string) bool { return !strings.HasPrefix(f, volume.Deletions) })
+}
+
+// A request is forgotten long before the grace period is over: whoever asked may have died before it looked again.
+func TestR2ADeletionThatWasAskedForLongAgoIsNotDone(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		ago  time.Duration
+		goes bool
+	}{{requestLife - time.Minute, true}, {requestLife + time.Minute, false}} {
+		x := newTree(t, volume.Options{})
+		one := x.image("a", "", "1", "")
+		x.age()
+		u, err := NewUnreferenced(x.Volume, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := u.Delete("a", one); err != nil {
+			t.Fatal(err)
+		}
+		asked := time.Now().Add(-tt.ago)
+		if err := os.Chtimes(filepath.Join(x.Root(), deletionPath("a", one)), asked, asked); err != nil {
+			t.Fatal(err)
+		}
+		x.collect(Options{Dwell: time.Nanosecond})
+		if x.has(layout.RevisionPath("a", one)) == tt.goes {
+			t.Errorf("asked for %s ago, it goes: %t", tt.ago, !tt.goes)
+		}
+		if left := x.requests(); len(left) > 0 {
+			t.Errorf("the request is not forgotten: %v", left)
+		}
+	}
 }
 
 // What happens between the request and the cycle counts, and the cycle forgets the request.

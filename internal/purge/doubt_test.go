@@ -1,0 +1,86 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+	"github.com/nfo-operator/nfo/internal/workload"
+)
+
+// I2: what the registry was asked to delete and nobody could verify is taken back. If it cannot be, nothing is collected.
+func TestI2WhatCannotBeVerifiedIsNotCollected(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		reason  string
+		refused bool
+		verdict string
+	}{{"it is pushed again", false, "keep Held"}, {"the registry takes nothing either", true, "keep Lost"}} {
+		t.Run(tt.reason, func(t *testing.T) {
+			t.Parallel()
+			w := newUntaggedWorld(t)
+			w.collects()
+			w.purges()
+			w.clock.SetTime(now.Add(25 * time.Hour))
+			var asked atomic.Bool
+			w.hooks.onAsk = func(digest.Digest) { asked.Store(true) }
+			w.Intercept(func(rw http.ResponseWriter, req *http.Request) bool {
+				if !asked.Load() {
+					return false
+				}
+				if strings.HasPrefix(req.URL.Path, "/v2/"+app+"/tags/") {
+					registrytest.Fail(rw, http.StatusForbidden, "DENIED", "no")
+					return true
+				}
+				return tt.refused && refuseManifests(rw, req)
+			})
+			before := w.asked()
+			report, err := Run(t.Context(), w.config(time.Minute))
+			if err == nil || w.verdict(report, "overwritten") != tt.verdict || w.asked() != before {
+				t.Errorf("%s, %v, %d collections", report.Summary(), err, w.asked()-before)
+			}
+			w.mustHave("nobody could look", "overwritten")
+			asked.Store(false)
+			if !tt.refused { // the next collection does not take it either
+				_, err = Run(t.Context(), w.config(time.Minute))
+				w.must(err)
+				w.mustHave("it was taken back", "overwritten")
+			}
+		})
+	}
+}
+
+func TestI2WhatCannotBeVerifiedIsNotCollectedFromTheMirror(t *testing.T) {
+	t.Parallel()
+	w := newLooseWorld(t)
+	age(t, w.dir)
+	w.purges()
+	w.later(25 * time.Hour)
+	var asked atomic.Bool
+	w.hooks.onAsk = func(digest.Digest) { asked.Store(true) }
+	cfg := w.config()
+	images := cfg.Images
+	cfg.Images = func(ctx context.Context, s *v1alpha1.ArtifactStore, find workload.Find) (*workload.Reading, error) {
+		if asked.Load() {
+			return nil, errors.New("the API server is away")
+		}
+		return images(ctx, s, find)
+	}
+	before := w.asked()
+	if _, err := Run(t.Context(), cfg); err == nil || w.asked() != before {
+		t.Errorf("%v, and %d collections were asked for", err, w.asked()-before)
+	}
+	_, err := w.client.Collect(t.Context(), client.ObjectKey{Namespace: namespace, Name: v1alpha1.MirrorName})
+	w.must(err)
+	w.purges()
+	w.shows("nobody could look", append(looseGone, looseStayed...), nil)
+}
