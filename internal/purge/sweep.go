@@ -89,8 +89,8 @@ type sweeper struct {
 	over bool
 }
 
-// run sweeps wave after wave. While the last repositories of one are swept, and it is looked after and settled, the next
-// one begins, so that requests are always under way. No other is claimed before its turn: what is claimed cannot be
+// run sweeps wave after wave. While one is looked after and settled, the next one begins, so that requests are always under
+// way. None is claimed while one before it still deletes, which a slow registry can make long: what is claimed cannot be
 // restored. An error of one does not stop the next, unless it says that nothing more can be done.
 func (s *sweeper) run(ctx context.Context) error {
 	var errs failures
@@ -110,6 +110,7 @@ func (s *sweeper) run(ctx context.Context) error {
 		w := &wave{sweeper: s, unit: u, errs: &errs, pace: pace, before: before, looked: make(chan struct{})}
 		before = w.looked
 		w.begin(ctx)
+		_ = w.deleting.Wait() // the errors are in errs
 		ending.Go(func() error { // when the one before has ended
 			w.end(ctx)
 			return nil

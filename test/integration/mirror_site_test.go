@@ -12,6 +12,7 @@ import (
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -112,7 +113,7 @@ func TestASiteWithoutAnUplink(t *testing.T) { //nolint:paralleltest // see above
 	source.Down()
 	s.delete(byTag, byDigest)
 	there, ca := s.ownRegistry()
-	manage(there, ca)
+	manager = manage(there, ca)
 	s.Eventually(at).Should(gomega.Equal(there.URL(v1alpha1.MirrorPrefix)))
 	s.Eventually(func() int {
 		code, out, errOut = s.run(command("publish", "--mirror", "oci-archive:site.tar"))
@@ -140,4 +141,10 @@ func TestASiteWithoutAnUplink(t *testing.T) { //nolint:paralleltest // see above
 		s.delete(a)
 	}
 	s.Expect(byTag.Status.Digest).To(gomega.Equal(upf.Digest.String()))
+	manager.Stop()
+	spec = nil
+	manage(there, ca) // without a mirror the store goes, so that other tests have one
+	s.Eventually(func(ctx context.Context) bool {
+		return apierrors.IsNotFound(env.Client.Get(ctx, client.ObjectKeyFromObject(store), store))
+	}).WithContext(t.Context()).Should(gomega.BeTrue())
 }
