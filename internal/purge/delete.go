@@ -178,6 +178,9 @@ func (v *visit) deleteDigest(ctx context.Context, ev *evidence, d digest.Digest)
 	answered, cancel := context.WithTimeout(registry.BeginBefore(context.WithoutCancel(ctx), until), answerTimeout)
 	defer cancel()
 	if v.found(d) {
+		v.mu.Lock()
+		v.asked = append(v.asked, target{v.repository, d})
+		v.mu.Unlock()
 		return v.registry.DeleteUnreferenced(answered, v.key, v.repository, d)
 	}
 	err = v.registry.Delete(answered, v.repository, d)

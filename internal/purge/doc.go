@@ -82,7 +82,8 @@
 //
 // Decision: what is found in the cluster's own registry is deleted by a collection, which the purge asks for. It looks once
 // more whether anything in the registry references the digest, also a manifest that was pushed by digest, which no tag
-// shows. What is used by then for another reason is pushed again, so that the request no longer counts. Rejected: to delete
+// shows. What is used by then for another reason is pushed again, so that the request no longer counts; who uses it is read
+// once more right before the collection is asked for, and none is while anything could not be verified. Rejected: to delete
 // it as any other digest, because an index that somebody pushes by digest at that moment would lose a child.
 //
 // Decision: a purge by hand acts as the store's own account, because the policy nfo-tombstones lets only that, the

@@ -11,6 +11,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
@@ -83,4 +84,49 @@ func TestI2WhatCannotBeVerifiedIsNotCollectedFromTheMirror(t *testing.T) {
 	w.must(err)
 	w.purges()
 	w.shows("nobody could look", append(looseGone, looseStayed...), nil)
+}
+
+// I3: what is used again after its verification, and before the collection is asked for, stays.
+func TestI3WhatIsNamedBeforeTheCollectionStays(t *testing.T) {
+	t.Parallel()
+	w := newUntaggedWorld(t)
+	w.collects()
+	w.purges()
+	w.clock.SetTime(now.Add(25 * time.Hour))
+	cfg := w.config(time.Minute)
+	api, ok := w.api.(client.WithWatch)
+	if !ok {
+		t.Fatal("the client does not watch")
+	}
+	cfg.Client = interceptor.NewClient(api, interceptor.Funcs{Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
+		var m v1alpha1.ArtifactManifest // when its tombstone goes, all is verified
+		w.must(w.raw.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "other"}, &m))
+		m.Status.Artifacts[1].Digest = w.digest["overwritten"].String()
+		w.must(w.raw.Update(ctx, &m))
+		return c.Delete(ctx, o, opts...)
+	}})
+	report, err := Run(t.Context(), cfg)
+	w.must(err)
+	if got := w.verdict(report, "overwritten"); got != "keep Held" {
+		t.Errorf("the verdict is %q", got)
+	}
+	w.purges()
+	w.mustHave("it is recorded", "overwritten")
+}
+
+func TestI3WhatIsUsedBeforeTheCollectionStaysInTheMirror(t *testing.T) {
+	t.Parallel()
+	w := newLooseWorld(t)
+	age(t, w.dir)
+	w.purges()
+	w.later(25 * time.Hour)
+	var asked, reads atomic.Int64
+	w.hooks.onAsk = func(digest.Digest) { asked.Store(1) }
+	w.onRead = func(int) {
+		if asked.Load() > 0 && reads.Add(1) == 2 { // the first one verifies
+			w.use("ran", w.pinnedAt(w.digest["dropped"]))
+		}
+	}
+	w.purges()
+	w.shows("it is used", append([]string{"dropped"}, looseStayed...), []string{"before", "unused index"})
 }

@@ -168,8 +168,13 @@ func (s *sweeper) buryIn(ctx context.Context, repository string, ds []digest.Dig
 			Cause: v1alpha1.CauseFound, GracePeriod: s.planned.store.Spec.Purge.GracePeriod,
 		}
 	}
+	var anew []string // of what an earlier purge was done with, and that is still there, or again
 	for _, d := range ds {
-		if tag := graph.UndoTag(d); len(t.Spec.Artifacts) < maxFound && !has(t, repository, tag) {
+		tag := graph.UndoTag(d)
+		if state := t.Entry(repository, tag).State; has(t, repository, tag) && (state == v1alpha1.TombstoneRestored || state == v1alpha1.TombstonePurged) {
+			anew = append(anew, tag)
+		}
+		if len(t.Spec.Artifacts) < maxFound && !has(t, repository, tag) {
 			t.Spec.Artifacts = append(t.Spec.Artifacts, v1alpha1.TombstoneArtifact{Repository: repository, Tag: tag, Digests: []string{d.String()}})
 		}
 	}
@@ -181,6 +186,9 @@ func (s *sweeper) buryIn(ctx context.Context, repository string, ds []digest.Dig
 	}
 	if err != nil {
 		return err
+	}
+	for _, tag := range anew {
+		t.SetEntry(v1alpha1.TombstoneArtifactStatus{Repository: repository, Tag: tag, State: v1alpha1.TombstonePending})
 	}
 	return s.begin(ctx, t)
 }

@@ -269,3 +269,45 @@ func TestI1FoundThatIsPushedAgainKeepsItsParts(t *testing.T) {
 		})
 	}
 }
+
+// What was found is pushed again, or asked for and not collected, while its tombstone has another entry in its grace. Found
+// once more, it has a grace of its own, and goes in the end.
+func TestFoundOnceMoreGoesInTheEnd(t *testing.T) {
+	t.Parallel()
+	for _, state := range []v1alpha1.TombstoneState{v1alpha1.TombstoneRestored, v1alpha1.TombstonePurged} {
+		t.Run(string(state), func(t *testing.T) {
+			t.Parallel()
+			w := newUntaggedWorld(t)
+			w.collects()
+			w.purges()
+			second, err := registrytest.PushImage(t.Context(), w.Host, app, "", "second")
+			w.must(err)
+			w.digest["second"] = second.Digest
+			w.age()
+			w.clock.SetTime(now.Add(12 * time.Hour))
+			w.purges()
+			found, tag := w.foundTombstones(), graph.UndoTag(w.digest["overwritten"])
+			if len(found) != 1 || len(found[0].Spec.Artifacts) != 2 {
+				t.Fatalf("found are %+v", found)
+			}
+			e := found[0].Entry(app, tag)
+			e.State, e.Deleted = state, []string{w.digest["overwritten"].String()}
+			found[0].SetEntry(e)
+			w.must(w.raw.Status().Update(t.Context(), &found[0]))
+			w.clock.SetTime(now.Add(25 * time.Hour))
+			w.purges()
+			w.mustHave("another grace begins", "overwritten")
+			if e := w.foundTombstones()[0].Entry(app, tag); e.State != v1alpha1.TombstoneUntagged || len(e.Deleted) > 0 || e.UntaggedAt == nil || !e.UntaggedAt.Time.Equal(now.Add(25*time.Hour)) {
+				t.Errorf("its entry is %+v", e)
+			}
+			w.clock.SetTime(now.Add(48 * time.Hour))
+			w.purges()
+			w.mustHave("within its grace", "overwritten")
+			w.clock.SetTime(now.Add(50 * time.Hour))
+			w.purges()
+			if left := w.foundTombstones(); w.hasIn(app, "overwritten") || w.hasIn(app, "second") || len(left) != 0 {
+				t.Errorf("it never goes: %+v", left)
+			}
+		})
+	}
+}

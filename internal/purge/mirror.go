@@ -74,7 +74,7 @@ func (cfg Config) purgeMirror(ctx context.Context, key client.ObjectKey, reg Reg
 		return err
 	}
 	s := &mirrorSweep{cfg: cfg, registry: reg, plan: p}
-	p.err = errors.Join(p.err, s.run(ctx))
+	p.err = errors.Join(p.err, s.run(ctx), s.lastLook(ctx))
 	err = p.conclude(report, c.store)
 	asked := cfg.askToCollect(ctx, reg, c.store, p.usage, report, s.doubt)
 	noted := func(s *v1alpha1.ArtifactStoreStatus) { s.Unneeded = p.unneeded() }

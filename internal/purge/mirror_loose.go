@@ -113,6 +113,9 @@ func (s *mirrorSweep) delete(ctx context.Context, v *visited, d digest.Digest) (
 	if !v.asked[d] {
 		return false, s.registry.Delete(ctx, v.repository, d)
 	}
+	s.mu.Lock()
+	s.asked = append(s.asked, target{v.repository, d})
+	s.mu.Unlock()
 	store := s.plan.seen.store
 	err = s.registry.DeleteUnreferenced(ctx, client.ObjectKeyFromObject(store), v.repository, d)
 	if !errors.Is(err, registry.ErrProtected) {

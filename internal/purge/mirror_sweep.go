@@ -46,6 +46,8 @@ type mirrorSweep struct {
 	held int
 	// over says why nothing can be deleted at all.
 	over error
+	// asked is what the registry was asked to delete in a collection.
+	asked []target
 	// doubt says why no collection is asked for: what goes with it may be needed.
 	doubt error
 	// claims are what the claimed Artifacts were before.

@@ -63,11 +63,7 @@ func (c cluster) verdicts(repository string, r reading) []*Verdict {
 	keepWhole(entries, recorded, g)
 	kept := roots(entries, recorded, r.locked, g)
 	byDigest, unsettled := propose(entries, g, r.missing), c.unsettled(repository, r, kept)
-	kept = slices.Concat(kept, c.absent(entries, r))
-	reached := g.Reach(kept)
-	if again := c.again(byDigest, reached, r); len(again) > 0 {
-		reached = g.Reach(append(kept, again...))
-	}
+	reached := c.reach(slices.Concat(kept, c.absent(entries, r)), byDigest, g, r)
 	unknown := slices.DeleteFunc(slices.Clone(r.listed), func(d digest.Digest) bool {
 		_, kept := reached[d]
 		return kept || byDigest[d] != nil || r.missing[d]
@@ -94,6 +90,15 @@ func (c cluster) verdicts(repository string, r reading) []*Verdict {
 		}
 	}
 	return vs
+}
+
+// reach is what roots lead to, and the candidates that were pushed again.
+func (c cluster) reach(kept []graph.Root, byDigest map[digest.Digest]*Verdict, g *graph.Graph, r reading) map[digest.Digest]graph.Why {
+	reached := g.Reach(kept)
+	if again := c.again(byDigest, reached, r); len(again) > 0 {
+		reached = g.Reach(append(kept, again...))
+	}
+	return reached
 }
 
 func (v *Verdict) keep(why Reason, message string) {

@@ -202,7 +202,7 @@ func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry,
 	for _, v := range p.verdicts {
 		s.plan[target{v.Repository, v.Digest}] = v
 	}
-	err = errors.Join(planErr, s.run(ctx), s.bury(ctx), s.revive(ctx))
+	err = errors.Join(planErr, s.run(ctx), s.bury(ctx), s.revive(ctx), s.lastLook(ctx))
 	ends := make([]Verdict, 0, len(p.verdicts))
 	for _, v := range p.verdicts {
 		ends = append(ends, s.verdict(target{v.Repository, v.Digest}))

@@ -81,6 +81,8 @@ type sweeper struct {
 	held    int // bytes of what was deleted, in all repositories that are not verified yet
 	// denied is what the registry refused to delete, in no order.
 	denied []error
+	// asked is what the registry was asked to delete in a collection.
+	asked []target
 	// doubt says why no collection is asked for: what goes with it may be needed.
 	doubt error
 	// rest is what keeps the digests that the sweep has not come to.

@@ -75,20 +75,25 @@ func (v *visit) withdrawAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// withdraw pushes again what the registry was asked to delete in a collection and what is used by now: then the request
-// does not count. If that fails, no collection is asked for, and it is still there for now.
+// withdraw takes back what the registry was asked to delete and what is used by now.
 func (v *visit) withdraw(ctx context.Context, n survivor) error {
-	v.log.Info("Keeping what turned out to be needed before the registry has deleted it", "repository", v.repository, "digest", n.digest, "why", n.why)
-	verdict := v.plan[target{v.repository, n.digest}]
-	verdict.keep(Held, n.why)
-	err := v.registry.Restore(ctx, v.repository, v.gone[n.digest], nil)
+	return v.takeBack(ctx, target{v.repository, n.digest}, v.gone[n.digest], n.why)
+}
+
+// takeBack pushes again what the registry was asked to delete in a collection: then the request does not count. If that
+// fails, no collection is asked for, and it is still there for now.
+func (s *sweeper) takeBack(ctx context.Context, at target, m registry.Manifest, why string) error {
+	s.log.Info("Keeping what turned out to be needed before the registry has deleted it", "repository", at.repository, "digest", at.digest, "why", why)
+	verdict := s.plan[at]
+	verdict.keep(Held, why)
+	err := s.registry.Restore(ctx, at.repository, m, nil)
 	if err != nil {
-		verdict.keep(Lost, fmt.Sprintf("the registry was asked to delete %s, which is needed, and did not take it back; push it again: %s", n.digest, n.why))
+		verdict.keep(Lost, fmt.Sprintf("the registry was asked to delete %s, which is needed, and did not take it back; push it again: %s", at.digest, why))
 		// What the registry says of writing teaches nothing of deleting: not wrapped.
-		err = fmt.Errorf("%s of %s may be LOST: %s: %s", n.digest, v.repository, verdict.Message, err.Error())
-		v.doubted(err)
+		err = fmt.Errorf("%s of %s may be LOST: %s: %s", at.digest, at.repository, verdict.Message, err.Error())
+		s.doubted(err)
 	}
-	v.settleVerdict(verdict)
+	s.settleVerdict(verdict)
 	return err
 }
 

@@ -1,0 +1,115 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/nfo-operator/nfo/internal/graph"
+)
+
+// The collection comes after the whole purge, which may have asked for a deletion long before. So the cluster is read once
+// more right before the collection is asked for. What something in the registry needs by then, the collection sees itself.
+
+const notRead = "the cluster could not be read right before the registry was to delete it"
+
+// lastLook withdraws what the registry was asked to delete and what is used by now; all of it if that cannot be read.
+func (s *sweeper) lastLook(ctx context.Context) error {
+	asked := slices.DeleteFunc(slices.Clone(s.asked), func(at target) bool { return !s.verdict(at).Delete })
+	if len(asked) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mirrorVerify)
+	defer cancel()
+	c, err := s.lastCluster(ctx)
+	if err != nil {
+		err = fmt.Errorf("looking who uses what the registry was asked to delete: %w", err)
+	}
+	errs := []error{err}
+	for _, at := range asked {
+		why := notRead
+		if err == nil {
+			why = c.namedBy(at)
+		}
+		if why == "" {
+			continue
+		}
+		m, gone := s.reader.whole(ctx, at)
+		if gone != nil {
+			s.doubted(gone)
+			errs = append(errs, fmt.Errorf("taking back %s of %s: %s", at.digest, at.repository, gone.Error()))
+			continue
+		}
+		errs = append(errs, s.takeBack(ctx, at, m, why))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *sweeper) lastCluster(ctx context.Context) (cluster, error) {
+	run, err := s.runs(ctx, s.running.mark(), maxRunning)
+	if err != nil {
+		return cluster{}, err
+	}
+	c, err := readCluster(ctx, s.api, s.clock, s.now, s.key, run)
+	if err == nil {
+		err = c.refusal
+	}
+	return c, err
+}
+
+// namedBy says what names a digest; "" for nothing. It is pure.
+func (c cluster) namedBy(at target) string {
+	for _, root := range slices.Concat(c.recorded[at.repository], keeping(c.entries[at.repository])) {
+		if root.Digest == at.digest {
+			return explain(graph.Why{Root: root, Reason: root.Reason})
+		}
+	}
+	return ""
+}
+
+// lastLook is that of the sweeper, for the mirror.
+func (s *mirrorSweep) lastLook(ctx context.Context) error {
+	asked := slices.DeleteFunc(slices.Clone(s.asked), func(at target) bool { return !s.plan.deleted[at] })
+	if len(asked) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mirrorVerify)
+	defer cancel()
+	after, err := s.look(ctx)
+	if err != nil {
+		err = fmt.Errorf("looking who uses what the registry was asked to delete: %w", err)
+	}
+	errs := []error{err}
+	for _, at := range asked {
+		why, message := UseUnknown, notRead
+		if err == nil {
+			why, message = InUse, "an Artifact or a workload names it again"
+			if !slices.Contains(after.starts(pathOf(at.repository)), at.digest) {
+				continue
+			}
+		}
+		errs = append(errs, s.takeBack(ctx, at, why, message))
+	}
+	return errors.Join(errs...)
+}
+
+// takeBack pushes again what the registry was asked to delete: then the request does not count.
+func (s *mirrorSweep) takeBack(ctx context.Context, at target, why Reason, message string) error {
+	s.cfg.Log.Info("Keeping what is used again before the registry has deleted it", "repository", at.repository, "digest", at.digest, "why", message)
+	m, err := s.plan.reader.whole(ctx, at)
+	if err == nil {
+		err = s.registry.Restore(ctx, at.repository, m, nil)
+	}
+	if err != nil {
+		err = fmt.Errorf("taking back %s of %s: %w", at.digest, at.repository, err)
+		s.doubted(err)
+	}
+	delete(s.plan.deleted, at)
+	for _, i := range s.plan.items {
+		if i.Delete && i.loose() && i.Repository == at.repository && i.Digest == at.digest {
+			i.keep(why, message)
+		}
+	}
+	return err
+}
