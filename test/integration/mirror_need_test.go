@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -79,12 +80,19 @@ func TestTheMirrorHasWhatWorkloadsNeed(t *testing.T) {
 	for name, o := range map[string]*v1alpha1.Artifact{"upf": &a, "old": unused} {
 		desc, err := registrytest.PushImage(t.Context(), s.inside.Host, v1alpha1.MirrorPrefix+"/r.example/acme/"+name, "1", name)
 		s.Expect(err).NotTo(gomega.HaveOccurred())
-		s.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(o), o)).To(gomega.Succeed())
-		o.Status.State, o.Status.Digest = v1alpha1.MirrorPresent, desc.Digest.String()
-		if name == "old" {
-			o.Status.UnusedSince = new(metav1.NewTime(time.Now().Add(-time.Hour)))
-		}
-		s.Expect(env.Client.Status().Update(t.Context(), o)).To(gomega.Succeed())
+		s.Eventually(func() error {
+			if err := env.Client.Get(t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
+				return err
+			}
+			if o.Status.State == "" { // the manager's first word would come after this one
+				return errors.New("the manager has not seen it yet")
+			}
+			o.Status.State, o.Status.Digest = v1alpha1.MirrorPresent, desc.Digest.String()
+			if name == "old" {
+				o.Status.UnusedSince = new(metav1.NewTime(time.Now().Add(-time.Hour)))
+			}
+			return env.Client.Status().Update(t.Context(), o)
+		}).Should(gomega.Succeed())
 	}
 	s.Eventually(func() error { _, err := s.purgeMirror(); return err }).Should(gomega.Succeed())
 	s.Expect(client.IgnoreNotFound(env.Client.Get(t.Context(), client.ObjectKeyFromObject(unused), unused))).To(gomega.Succeed())

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -60,6 +61,9 @@ func (s *mirrorScene) has(image string, state v1alpha1.MirrorState) *v1alpha1.Ar
 	s.Eventually(func() error {
 		if err := env.Client.Get(s.t.Context(), client.ObjectKeyFromObject(a), a); err != nil {
 			return err
+		}
+		if a.Status.State == "" { // the manager's first word would come after this one
+			return errors.New("the manager has not seen it yet")
 		}
 		a.Status.State = state
 		return env.Client.Status().Update(s.t.Context(), a)
