@@ -112,7 +112,7 @@ func (s *sweeper) run(ctx context.Context) error {
 		w := &wave{sweeper: s, unit: u, errs: &errs, pace: pace, before: before, looked: make(chan struct{})}
 		before = w.looked
 		w.begin(ctx)
-		_ = w.deleting.Wait() // the errors are in errs
+		_ = w.deleting.Wait()    // the errors are in errs
 		ending.Go(func() error { // when the one before has ended
 			w.end(ctx)
 			return nil
