@@ -202,7 +202,4 @@ func TestScale(t *testing.T) {
 	if r.Seen.Blobs != 5*images+1 || r.Deleted.Revisions != images/10 || r.Deleted.Blobs != images/2 {
 		t.Errorf("%+v", r)
 	}
-	if most := max(time.Second, time.Duration(images)*500*time.Microsecond); r.Took[Marking] > most {
-		t.Errorf("marking %d manifests took %s, want at most %s", images, r.Took[Marking], most)
-	}
 }
