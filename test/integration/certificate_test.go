@@ -34,13 +34,25 @@ func TestI13TheCertificateIsRotatedByAllReplicas(t *testing.T) {
 		t.Fatal(err)
 	}
 	hooks := uncalledWebhooks(t, ns)
+	// The API server's word on the right to change this one too.
+	pods := &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.MutatingWebhookName}}
+	for _, w := range hooks.Webhooks {
+		pods.Webhooks = append(pods.Webhooks, admissionregistrationv1.MutatingWebhook{
+			Name: w.Name, ClientConfig: w.ClientConfig, Rules: w.Rules, FailurePolicy: w.FailurePolicy, ObjectSelector: w.ObjectSelector,
+			NamespaceSelector: w.NamespaceSelector, SideEffects: w.SideEffects, AdmissionReviewVersions: w.AdmissionReviewVersions,
+		})
+	}
+	if err := env.Client.Create(t.Context(), pods); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = env.Client.Delete(context.WithoutCancel(t.Context()), pods) })
 	newScene(t).hides(live, hooks)
 	clk := clocktesting.NewFakeClock(time.Now())
 	var replicas []*certificate.Keeper
 	for range 3 {
 		replicas = append(replicas, certificate.New(certificate.Options{
 			Client: live, Namespace: ns, Secret: v1alpha1.WebhookSecretName, Service: v1alpha1.WebhookServiceName,
-			Webhooks: []string{hooks.Name}, Clock: clk, Log: logr.Discard(),
+			Webhooks: []string{hooks.Name}, Mutating: []string{pods.Name}, Clock: clk, Log: logr.Discard(),
 		}))
 	}
 	const year = 365 * 24 * time.Hour
