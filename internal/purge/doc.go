@@ -40,9 +40,10 @@
 // Decision: a sweep goes in waves of about a second. The repositories of some manifests are claimed and settled
 // together, one write per tombstone each, and swept at the same time, as many requests at once as the store allows
 // in all. One that keeps them all busy is swept alone, so that it is read as fast as it can be, and so is one that
-// was too slow beside others. While the last repositories of a wave are swept and it is looked after, the next one is
-// claimed and begins, so that two waves at most are claimed at a time. One reading of the cluster serves all evidence of a
-// wave, and another one all looks after it, which may be the first one of the next wave. Rejected: one repository after
+// was too slow beside others. When all deletions of a wave have been answered, the next one is claimed and begins, while
+// what the first has left is looked at and settled: two waves at most are claimed at a time, and none for as long as a
+// slow registry needs for the deletions of another. One reading of the cluster serves all evidence of a wave, and another
+// one all looks after it, which may be the first one of the next wave. Rejected: one repository after
 // the other, which waits for one answer after another where each has one digest; one wave after the other, which is
 // a quarter of the time in which the registry is asked for little; claiming the whole store first, because a restore
 // would wait for the whole purge; no waves, because then the cluster is read without a break; and a claim per digest,

@@ -98,21 +98,23 @@ func (s *sweeper) run(ctx context.Context) error {
 	var errs failures
 	var ending errgroup.Group
 	ending.SetLimit(1)
-	units, pace, before := s.units(), newPace(cap(s.reader.slots)), make(chan struct{})
+	units, work, before := s.units(), firstWork*cap(s.reader.slots), make(chan struct{})
 	close(before)
 	for rest := units; len(rest) > 0; {
 		var u unit
-		u, rest = merge(rest, pace.work())
+		u, rest = merge(rest, work)
 		if ctx.Err() != nil || s.isOver() || !s.secondLook(ctx, u) {
 			break
 		}
 		if n := len(u.deletions); n > 0 {
 			s.log.Info("Sweeping", "repositories", n, "manifests", u.manifests, "done", len(units)-len(rest)-u.manifests, "of", len(units))
 		}
-		w := &wave{sweeper: s, unit: u, errs: &errs, pace: pace, before: before, looked: make(chan struct{})}
+		w := &wave{sweeper: s, unit: u, errs: &errs, before: before, looked: make(chan struct{})}
 		before = w.looked
-		w.begin(ctx)
-		_ = w.deleting.Wait()    // the errors are in errs
+		start := time.Now()
+		if w.delete(ctx); len(w.visits) > 0 {
+			work = nextWork(u.work, work, time.Since(start))
+		}
 		ending.Go(func() error { // when the one before has ended
 			w.end(ctx)
 			return nil
