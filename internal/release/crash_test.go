@@ -33,12 +33,12 @@ func crashInReleases(t *testing.T, once bool, undo v1alpha1.UndoMode) {
 	for n := 0; ; n++ {
 		w := newWorld(t, "a", "b", "c", "d")
 		w.keep(undo)
-		w.crash.set(n, once)
+		w.crash.Set(n, once)
 		_, err := w.releaser().Release(t.Context(), w.task())
-		ended := w.crash.writes <= n
+		ended := w.crash.Writes() <= n
 		when := fmt.Sprintf("after %d writes", n)
 		w.whole(when)
-		w.crash.set(-1, false)
+		w.crash.Set(-1, false)
 		out, again := w.releaser().Release(t.Context(), w.task())
 		for range 3 {
 			if again == nil && out.Wait > 0 { // what is gone by nobody's record is asked for twice
@@ -78,12 +78,12 @@ func crashInRestores(t *testing.T, once bool, undo v1alpha1.UndoMode) {
 		if _, err := w.releaser().Release(t.Context(), w.task()); err != nil {
 			t.Fatal(err)
 		}
-		w.crash.set(n, once)
+		w.crash.Set(n, once)
 		err := w.restore()
-		ended := w.crash.writes <= n
+		ended := w.crash.Writes() <= n
 		when := fmt.Sprintf("after %d writes of a restore", n)
 		w.whole(when)
-		w.crash.set(-1, false)
+		w.crash.Set(-1, false)
 		for range 3 {
 			if again := w.restore(); again != nil {
 				t.Fatalf("%s: the next restore: %v (the first: %v)", when, again, err)

@@ -137,11 +137,11 @@ func TestAQuotaDoesNotKeepAReleaseFromItsEnd(t *testing.T) {
 	if w.at("a", "1") == "" || len(w.tombstones()) > 0 {
 		t.Errorf("the tag is at %q, and there are %d tombstones", w.at("a", "1"), len(w.tombstones()))
 	}
-	w.crash.set(1, false) // after the tombstone
+	w.crash.Set(1, false) // after the tombstone
 	if _, err := w.releaser().Release(t.Context(), w.task()); err == nil || len(w.tombstones()) != 1 {
 		t.Fatalf("%v, and %d tombstones", err, len(w.tombstones()))
 	}
-	w.crash.set(-1, false)
+	w.crash.Set(-1, false)
 	out, err := r.Release(t.Context(), w.task())
 	if err != nil || !slices.Equal(out.Tombstones, []string{w.tombstones()[0].Name}) || w.at("a", "1") != "" {
 		t.Errorf("%v, released %v, the tag is at %q", err, out.Tombstones, w.at("a", "1"))

@@ -2,24 +2,19 @@ package release
 
 import (
 	"context"
-	"errors"
-	"net/http"
-	"sync"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	testingclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
-	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/backend"
+	"github.com/nfo-operator/nfo/internal/crashtest"
 	"github.com/nfo-operator/nfo/internal/inventory"
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/reference"
@@ -29,51 +24,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
-var errCrashed = errors.New("the process is dead")
-
-// crash lets so many writes through, to the API server and to the registry together, and then none, or fails one: at the
-// API server by a conflict.
-type crash struct {
-	mu     sync.Mutex
-	left   int // below 0: no end
-	once   bool
-	writes int
-}
-
-// pass reports whether a write is done.
-func (c *crash) pass() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.writes++
-	if c.left == 0 {
-		if c.once {
-			c.left = -1
-		}
-		return false
-	}
-	c.left--
-	return true
-}
-
-// err is what the API server says to a write that is not done.
-func (c *crash) err() error {
-	if c.once {
-		return apierrors.NewConflict(schema.GroupResource{Resource: "any"}, "any", errors.New("somebody else wrote"))
-	}
-	return errCrashed
-}
-
-func (c *crash) set(left int, once bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.left, c.once, c.writes = left, once, 0
-}
-
 // world is a real registry and a fake API server, with one manifest whose artifacts are in the registry.
 type world struct {
 	*registrytest.Registry
 	t        *testing.T
-	crash    *crash
+	crash    *crashtest.Crash
 	api      client.Client
 	manifest *v1alpha1.ArtifactManifest
 	location v1alpha1.RegistryLocation
@@ -90,7 +45,7 @@ func (i indexes) IndexField(_ context.Context, o client.Object, field string, of
 
 func newWorld(t *testing.T, artifacts ...string) *world {
 	t.Helper()
-	w := &world{Registry: registrytest.Start(t), t: t, crash: &crash{left: -1}, digests: map[string]string{}}
+	w := &world{Registry: registrytest.Start(t), t: t, crash: crashtest.NewCrash(), digests: map[string]string{}}
 	created := metav1.NewTime(time.Now().Add(-48 * time.Hour))
 	meta := func(name string) metav1.ObjectMeta {
 		return metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID("uid-of-" + name), Generation: 2, CreationTimestamp: created}
@@ -119,13 +74,7 @@ func newWorld(t *testing.T, artifacts ...string) *world {
 	if w.location, err = store.Location(); err != nil {
 		t.Fatal(err)
 	}
-	w.Intercept(func(rw http.ResponseWriter, req *http.Request) bool {
-		if req.Method == http.MethodGet || req.Method == http.MethodHead || w.crash.pass() {
-			return false
-		}
-		rw.WriteHeader(http.StatusForbidden) // it is not tried again
-		return true
-	})
+	w.Intercept(w.crash.Refuse)
 	w.api = w.cluster(append(referencetest.Definitions(created.Time), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns"}}, store, m))
 	return w
 }
@@ -150,39 +99,7 @@ func (w *world) cluster(objects []client.Object) client.Client {
 		t, _ := o.(*v1alpha1.Tombstone)
 		return []string{t.Spec.Manifest.Name}
 	})
-	return b.WithInterceptorFuncs(interceptor.Funcs{
-		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
-			if !w.crash.pass() {
-				return w.crash.err()
-			}
-			o.SetUID(types.UID("uid-of-" + o.GetName())) // which a fake API server does not give
-			return c.Create(ctx, o, opts...)
-		},
-		Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
-			if !w.crash.pass() {
-				return w.crash.err()
-			}
-			return c.Update(ctx, o, opts...)
-		},
-		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
-			if !w.crash.pass() {
-				return w.crash.err()
-			}
-			return c.Delete(ctx, o, opts...)
-		},
-		SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, o client.Object, opts ...client.SubResourceUpdateOption) error {
-			if !w.crash.pass() {
-				return w.crash.err()
-			}
-			return c.SubResource(sub).Update(ctx, o, opts...)
-		},
-		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
-			if !w.crash.pass() {
-				return w.crash.err()
-			}
-			return c.SubResource(sub).Patch(ctx, o, p, opts...)
-		},
-	}).Build()
+	return b.WithInterceptorFuncs(w.crash.Funcs()).Build()
 }
 
 // releaser is one that has just started.

@@ -9,14 +9,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/controller/pass/passtest"
+	"github.com/nfo-operator/nfo/internal/crashtest"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
 // crashing is a scene whose writes end with a crash.
-func crashing(t *testing.T) (*scene, *passtest.Crash) {
+func crashing(t *testing.T) (*scene, *crashtest.Crash) {
 	t.Helper()
-	s, crash := newScene(t), passtest.NewCrash()
+	s, crash := newScene(t), crashtest.NewCrash()
 	api, ok := s.api.(client.WithWatch)
 	if !ok {
 		t.Fatal("the client cannot be intercepted")
@@ -56,7 +56,7 @@ func (s *scene) at(a *v1alpha1.Artifact) string {
 // that can be pulled, and the next one ends the copy.
 func TestR5ACrashBetweenAnyTwoWritesOfACopy(t *testing.T) {
 	t.Parallel()
-	passtest.AtEveryWrite(t, 10, func(t *testing.T, at int, once bool) int {
+	crashtest.AtEveryWrite(t, 10, func(t *testing.T, at int, once bool) int {
 		t.Helper()
 		s, crash := crashing(t)
 		first, a := s.push("one").Digest.String(), s.artifact("ran", "upf:1")
@@ -88,9 +88,9 @@ func TestR5ACrashBetweenAnyTwoWritesOfACopy(t *testing.T) {
 // What is needed is made, and who needs it is written, whatever ends in between.
 func TestACrashBetweenAnyTwoWritesOfWhatIsNeeded(t *testing.T) {
 	t.Parallel()
-	passtest.AtEveryWrite(t, 5, func(t *testing.T, at int, once bool) int {
+	crashtest.AtEveryWrite(t, 5, func(t *testing.T, at int, once bool) int {
 		t.Helper()
-		w, crash := newNeedWorld(t, needMirror()), passtest.NewCrash()
+		w, crash := newNeedWorld(t, needMirror()), crashtest.NewCrash()
 		api, ok := w.Client.(client.WithWatch)
 		if !ok {
 			t.Fatal("the client cannot be intercepted")

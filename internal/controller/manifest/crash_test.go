@@ -7,7 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/controller/pass/passtest"
+	"github.com/nfo-operator/nfo/internal/crashtest"
 )
 
 // Whatever is done for a manifest, a process that ends between any two writes of it loses nothing, and neither does one
@@ -82,7 +82,7 @@ func TestI4ACrashBetweenAnyTwoWritesOfAManifest(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			passtest.AtEveryWrite(t, tc.least, func(t *testing.T, at int, once bool) int {
+			crashtest.AtEveryWrite(t, tc.least, func(t *testing.T, at int, once bool) int {
 				t.Helper()
 				w := newWorld(t, func(s *v1alpha1.ArtifactStore) {
 					if tc.store != nil {

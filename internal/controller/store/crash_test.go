@@ -17,6 +17,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller/pass/passtest"
+	"github.com/nfo-operator/nfo/internal/crashtest"
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
@@ -167,7 +168,7 @@ func TestI10ACrashBetweenAnyTwoWritesOfAStore(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			passtest.AtEveryWrite(t, tc.least, func(t *testing.T, at int, once bool) int {
+			crashtest.AtEveryWrite(t, tc.least, func(t *testing.T, at int, once bool) int {
 				t.Helper()
 				w := newWorld(t)
 				tc.before(w)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller/pass/passtest"
+	"github.com/nfo-operator/nfo/internal/crashtest"
 )
 
 // world is one with a definition d of the manifest m, the design s that uses it, and passes over both.
@@ -144,7 +145,7 @@ func TestI1ACrashBetweenAnyTwoWritesOfVersions(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			passtest.AtEveryWrite(t, tc.least, func(t *testing.T, at int, once bool) int {
+			crashtest.AtEveryWrite(t, tc.least, func(t *testing.T, at int, once bool) int {
 				t.Helper()
 				w := newWorld(t)
 				tc.before(w)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller/pass/passtest"
+	"github.com/nfo-operator/nfo/internal/crashtest"
 	"github.com/nfo-operator/nfo/internal/workload"
 	"github.com/nfo-operator/nfo/internal/workload/workloadtest"
 )
@@ -196,7 +197,7 @@ func TestI14WhatCannotBeReadIsSaid(t *testing.T) {
 // A pass that ends before it has written reads, and wakes, again.
 func TestACrashBeforeWhatRunsIsWritten(t *testing.T) {
 	t.Parallel()
-	passtest.AtEveryWrite(t, 1, func(t *testing.T, at int, once bool) int {
+	crashtest.AtEveryWrite(t, 1, func(t *testing.T, at int, once bool) int {
 		t.Helper()
 		w := newWorld(t)
 		w.cluster.runs(false, w.Host+"/acme/a/upf:1")

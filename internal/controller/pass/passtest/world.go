@@ -15,6 +15,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/backend"
 	"github.com/nfo-operator/nfo/internal/controller/wake"
+	"github.com/nfo-operator/nfo/internal/crashtest"
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/reference/referencetest"
@@ -29,7 +30,7 @@ var Created = metav1.Unix(1_000_000, 0)
 // store acme, which is Ready.
 type World struct {
 	*registrytest.Registry
-	Crash  *Crash
+	Crash  *crashtest.Crash
 	API    client.Client
 	Clock  *clocktesting.FakePassiveClock
 	Events *events.FakeRecorder
@@ -40,7 +41,7 @@ type World struct {
 func NewWorld(t *testing.T, change ...func(*v1alpha1.ArtifactStore)) *World {
 	t.Helper()
 	w := &World{
-		Registry: registrytest.Start(t), Crash: NewCrash(), Clock: clocktesting.NewFakePassiveClock(time.Now()), Events: events.NewFakeRecorder(1000),
+		Registry: registrytest.Start(t), Crash: crashtest.NewCrash(), Clock: clocktesting.NewFakePassiveClock(time.Now()), Events: events.NewFakeRecorder(1000),
 	}
 	w.Store = &v1alpha1.ArtifactStore{ObjectMeta: Meta("acme")}
 	w.Store.UID, w.Store.Finalizers = "uid-of-acme", []string{v1alpha1.Finalizer}
