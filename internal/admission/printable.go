@@ -16,7 +16,7 @@ import (
 )
 
 // printable is a validator whose answers a terminal can show: names in them can be anybody's, and have any characters.
-// The journal is told of each refusal.
+// The journal notes each refusal.
 type printable[T client.Object] struct {
 	of      admission.Validator[T]
 	journal *journal.Journal

@@ -97,7 +97,7 @@ type Options struct {
 
 	now     func() time.Time // the API server's time
 	written *written
-	journal *journal.Journal // is told what is done
+	journal *journal.Journal // notes what is done
 }
 
 // What the manager may do in the namespaces that it watches; the ClusterRole nfo-manager-watched is made from

@@ -1,6 +1,7 @@
 package images
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -159,11 +160,7 @@ func (e *export) image(ctx context.Context, name string) (digest string, err err
 }
 
 func (e *export) try(ctx context.Context, i rewrite.Image) (digest string, err error) {
-	at := i.Digest
-	if at == "" {
-		at = i.Tag
-	}
-	s, err := e.mirror.Source(ctx, i.MirrorRepository(), at)
+	s, err := e.mirror.Source(ctx, i.MirrorRepository(), i.Reference())
 	if err != nil {
 		return "", err
 	}
@@ -191,11 +188,7 @@ func writeExported(out io.Writer, format string, all []exported) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "IMAGE\tDIGEST\tRESULT")
 	for _, r := range all {
-		digest := r.Digest
-		if digest == "" {
-			digest = "-"
-		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", v1alpha1.Line(r.Image), v1alpha1.Line(digest), r.Result)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", v1alpha1.Line(r.Image), v1alpha1.Line(cmp.Or(r.Digest, "-")), r.Result)
 	}
 	return w.Flush()
 }

@@ -46,7 +46,7 @@ type Lane struct {
 	speeds *Speeds
 	clock  clock.PassiveClock
 
-	// observed is told how long each pass has waited.
+	// observed gets how long each pass has waited.
 	observed func(time.Duration)
 
 	mu         sync.Mutex

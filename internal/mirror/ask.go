@@ -113,7 +113,7 @@ func (t *trial) secret(ctx context.Context, name types.NamespacedName) (a Answer
 		if err != nil {
 			return Answer{}, true, err
 		}
-		d, err := from.Resolve(ctx, t.question.Image.Repository, Reference(t.question.Image))
+		d, err := from.Resolve(ctx, t.question.Image.Repository, t.question.Image.Reference())
 		switch {
 		case err == nil:
 			t.mirror.worked.Add(t.question.UID, name)

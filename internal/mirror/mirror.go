@@ -155,9 +155,6 @@ func (m *Mirror) Tag(ctx context.Context, mirror *v1alpha1.ArtifactStore, i rewr
 	return to.Tag(ctx, i.MirrorRepository(), i.Tag, s, over)
 }
 
-// Reference is what an image is asked for by: its digest or, without one, its tag.
-func Reference(i rewrite.Image) string { return cmp.Or(i.Digest, i.Tag) }
-
 // begin reserves a digest of a repository, or returns false while it is being copied.
 func (m *Mirror) begin(repository string, d digest.Digest) (end func(), ok bool) {
 	key := repository + "@" + d.String()

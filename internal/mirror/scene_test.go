@@ -150,7 +150,7 @@ func (s *scene) copy(i rewrite.Image) Copied {
 	a := s.ask(i)
 	done, err := s.mirror.Copy(s.t.Context(), Job{Image: i, Mirror: s.store, Answer: a, Moved: func(int64, int64) {}})
 	if err == nil {
-		was, lookErr := s.mirror.Has(s.t.Context(), s.store, i, Reference(i))
+		was, lookErr := s.mirror.Has(s.t.Context(), s.store, i, i.Reference())
 		if err = lookErr; err == nil {
 			err = s.mirror.Tag(s.t.Context(), s.store, i, a.Descriptor.Digest, was.Digest)
 		}
@@ -164,7 +164,7 @@ func (s *scene) copy(i rewrite.Image) Copied {
 // has fails the test unless the mirror has an image at a digest, whole.
 func (s *scene) has(i rewrite.Image, want ocispec.Descriptor) {
 	s.t.Helper()
-	d, err := s.mirror.Has(s.t.Context(), s.store, i, Reference(i))
+	d, err := s.mirror.Has(s.t.Context(), s.store, i, i.Reference())
 	if err != nil || d.Digest != want.Digest {
 		s.t.Errorf("the mirror has %s of %s, want %s, %v", d.Digest, i, want.Digest, err)
 	}

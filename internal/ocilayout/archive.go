@@ -48,7 +48,7 @@ func createArchive(name string) (*archive, error) {
 	return a, nil
 }
 
-// entries are none: an archive has what this run adds.
+// entries is empty: an archive has what this run adds.
 func (a *archive) entries() []ocispec.Descriptor { return nil }
 
 // has takes a part from the archive that was there before.

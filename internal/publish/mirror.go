@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -236,10 +237,7 @@ func (i *item) name() string {
 
 // reference is what an item is asked for by: its digest, or its tag.
 func (i *item) reference() string {
-	if i.image.Digest != "" {
-		return i.image.Digest
-	}
-	return i.entry.ArtifactVersion
+	return cmp.Or(i.image.Digest, i.entry.ArtifactVersion)
 }
 
 // at is where an item belongs: host, repository, and tag or digest.

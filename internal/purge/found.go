@@ -57,7 +57,7 @@ func (v *Verdict) confirm(store *v1alpha1.ArtifactStore, r reading) {
 }
 
 // again makes roots of the candidates that confirm keeps and that nothing else does: what somebody pushed again stays with
-// its parts, also with those that another tombstone would let go.
+// its parts, also with those that another tombstone names and that would be deleted.
 func (c cluster) again(byDigest map[digest.Digest]*Verdict, reached map[digest.Digest]graph.Why, r reading) []graph.Root {
 	var roots []graph.Root
 	for d, candidate := range byDigest {

@@ -17,8 +17,8 @@ import (
 )
 
 // Digests without a tag in the mirror: what a tag had before it was copied again, and copies by digest whose Artifact has
-// gone. The registry tells which of them nothing in it references, and deletes them in a collection, which looks whether a
-// copy that was made meanwhile needs them.
+// gone. The registry lists those that nothing in it references, and deletes them in a collection, which keeps what a copy
+// that was made meanwhile needs.
 
 // places are all places in the mirror at which there is something.
 func (p *mirrorPlan) places(tags map[string][]string) []string {

@@ -51,6 +51,8 @@ type mirrorPlan struct {
 	reader   *reader
 	items    []*mirrorItem // by namespace and name, then those without an Artifact
 	readings map[string]reading
+	// since is when purges first saw what they found unneeded, by repository and tag or digest.
+	since map[[2]string]time.Time
 	// unreferenced is what nothing in the registry references, by repository.
 	unreferenced map[string][]digest.Digest
 	usage        usage
@@ -68,7 +70,10 @@ func digestOf(a mirroredImage) digest.Digest {
 // planMirror reads who names and who uses what, and decides. It writes nothing (I8). That one repository cannot be read is
 // in the plan's error: it keeps all, and the plan is whole.
 func (cfg Config) planMirror(ctx context.Context, c cluster, reg Registry) (*mirrorPlan, error) {
-	p := &mirrorPlan{reader: newReader(reg, cfg.Clock, requests(c.store)), readings: map[string]reading{}, deleted: map[target]bool{}}
+	p := &mirrorPlan{reader: newReader(reg, cfg.Clock, requests(c.store)), readings: map[string]reading{}, deleted: map[target]bool{}, since: map[[2]string]time.Time{}}
+	for _, u := range c.store.Status.Unneeded {
+		p.since[[2]string{u.Repository, u.TagOrDigest}] = u.Since.Time
+	}
 	repositories, err := reg.Repositories(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("finding what is in the mirror: %w", err)
@@ -137,10 +142,8 @@ func (p *mirrorPlan) orphans(tags map[string][]string) {
 func (p *mirrorPlan) orphan(i *mirrorItem, kind string) {
 	store, now := p.seen.store, p.seen.now
 	i.since = now
-	for _, u := range store.Status.Unneeded {
-		if u.Repository == i.Repository && u.TagOrDigest == i.name() {
-			i.since = u.Since.Time
-		}
+	if at, before := p.since[[2]string{i.Repository, i.name()}]; before {
+		i.since = at
 	}
 	// A purge that sees it first keeps it also without a grace period: its Artifact may just not exist yet.
 	until := i.since.Add(max(store.Spec.Purge.GracePeriod.Duration, minAbsence))

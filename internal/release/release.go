@@ -37,7 +37,7 @@ type Releaser struct {
 	Holders *reference.Finder
 	Open    func(context.Context, *v1alpha1.ArtifactStore) (*registry.Client, error)
 	Purges  *Purges
-	// Journal is told what is done; nil only logs it.
+	// Journal notes what is done; nil only logs it.
 	Journal *journal.Journal
 	// Workloads reads, live, what a store's workloads run; nil for nobody's.
 	Workloads func(context.Context, *v1alpha1.ArtifactStore) (*workload.Reading, error)

@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -55,6 +56,9 @@ func Parse(image string) (Image, error) {
 
 // String is the reference in full, as Artifacts have it.
 func (i Image) String() string { return i.Host + "/" + i.Repository + i.suffix() }
+
+// Reference is what the image is asked for by: its digest or, without one, its tag.
+func (i Image) Reference() string { return cmp.Or(i.Digest, i.Tag) }
 
 func (i Image) suffix() string {
 	var s string

@@ -9,9 +9,9 @@
 // folder. C3 waits. C4 marks once more and gives back what is reached now. C5 deletes the rest. A writer publishes a
 // reference first and then looks for everything below it, so one of the two sides always sees the other.
 //
-// The roots are tags, revisions, and layer links that are young. Two kinds of revisions are no roots unless they are
-// young: with Options.Untagged all of them, and otherwise those whose deletion was asked for. A revision reaches its blob, the layer links and blobs of its config and layers, its children if it is an index, and the
-// revisions whose subject it is.
+// The roots are tags, revisions, and layer links that are young. A revision that is not young is not a root if its deletion
+// was asked for, and with Options.Untagged none is. A revision reaches its blob, the layer links and blobs of its config
+// and layers, its children if it is an index, and the revisions whose subject it is.
 //
 // R3: absence of evidence means keep. What cannot be read ends the cycle before anything is hidden, or gives everything
 // back. A repository with a manifest that is missing or cannot be understood keeps all its revisions and layers.
@@ -23,7 +23,7 @@
 // something outside may need the revision by then.
 //
 // Decision: a request waits for a cycle. Rejected: to delete the link at once, as a DELETE of a manifest does, because
-// somebody may push an index of it by digest at that moment, of which no tag tells; and a cycle of its own for each
+// somebody may push an index of it by digest at that moment, which no tag shows; and a cycle of its own for each
 // request, which would mark the whole repository each time and, on a network file system, wait for minutes.
 //
 // Decision: an entry of a list of referrers is a candidate only if its own manifest is not a kept revision. Rejected: also

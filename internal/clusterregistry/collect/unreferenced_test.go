@@ -145,7 +145,7 @@ func (x *tree) requests() []string {
 	return slices.DeleteFunc(x.all(), func(f string) bool { return !strings.HasPrefix(f, volume.Deletions) })
 }
 
-// A request is forgotten long before the grace period is over: whoever asked may have died before it looked again.
+// A request is forgotten long before the grace period is over: the purge that asked may have died before it looked again.
 func TestR2ADeletionThatWasAskedForLongAgoIsNotDone(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

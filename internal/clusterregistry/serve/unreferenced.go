@@ -29,7 +29,7 @@ type UnreferencedPage struct {
 func (r *Registry) listUnreferenced(w http.ResponseWriter, req *http.Request) {
 	query := req.URL.Query()
 	prefix, most := query.Get("prefix"), unreferencedPage
-	if everything := prefix == "" && operatorOf(req).Everything; !everything && !r.mayClean(w, req, prefix) {
+	if (prefix != "" || !operatorOf(req).Everything) && !r.mayClean(w, req, prefix) {
 		return
 	}
 	if n := query.Get("n"); n != "" {

@@ -94,7 +94,7 @@ func (r *Reconciler) observe(ctx context.Context, s *seen) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	s.asked = true
-	if s.here, s.hereErr = r.Mirror.Has(ctx, s.store, s.image, mirror.Reference(s.image)); s.hereErr != nil {
+	if s.here, s.hereErr = r.Mirror.Has(ctx, s.store, s.image, s.image.Reference()); s.hereErr != nil {
 		return
 	}
 	status := &s.artifact.Status

@@ -44,7 +44,7 @@ type version struct {
 	resourceVersion string
 }
 
-// tells reports whether a change is told apart from all others: a repeated event is none.
+// tells reports whether a change differs from all others. A repeated event does not.
 func (c change) tells() bool { return c.was != c.is }
 
 // NewByStore makes one that lists manifests with r, which has the index of package reference.
@@ -82,7 +82,7 @@ func (s *ByStore) requests(ctx context.Context, was, is client.Object) ([]reconc
 	if len(artifacts) == 0 {
 		return nil, nil
 	}
-	s.mu.Lock() // also while it lists: who comes to the same event waits for that list
+	s.mu.Lock() // also while it lists: another controller with the same event waits for that list
 	defer s.mu.Unlock()
 	if i := slices.IndexFunc(s.last[:], func(w woken) bool { return of.tells() && w.by == of }); i >= 0 {
 		return s.last[i].requests, nil
