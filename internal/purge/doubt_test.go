@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -98,7 +99,10 @@ func TestI3WhatIsNamedBeforeTheCollectionStays(t *testing.T) {
 	if !ok {
 		t.Fatal("the client does not watch")
 	}
+	var mu sync.Mutex // several tombstones go at the same time
 	cfg.Client = interceptor.NewClient(api, interceptor.Funcs{Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
+		mu.Lock()
+		defer mu.Unlock()
 		var m v1alpha1.ArtifactManifest // when its tombstone goes, all is verified
 		w.must(w.raw.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "other"}, &m))
 		m.Status.Artifacts[1].Digest = w.digest["overwritten"].String()
