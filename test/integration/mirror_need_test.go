@@ -84,8 +84,8 @@ func TestTheMirrorHasWhatWorkloadsNeed(t *testing.T) {
 			if err := env.Client.Get(t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
 				return err
 			}
-			if o.Status.State == "" { // the manager's first word would come after this one
-				return errors.New("the manager has not seen it yet")
+			if o.Status.State != v1alpha1.MirrorFailed { // what the manager says of its first attempt would come after this
+				return errors.New("the manager has not tried to copy it yet")
 			}
 			o.Status.State, o.Status.Digest = v1alpha1.MirrorPresent, desc.Digest.String()
 			if name == "old" {
