@@ -69,15 +69,21 @@ type Path struct {
 }
 
 // BlobPath is where the content of a digest lies.
-func BlobPath(d digest.Digest) string {
+func BlobPath(d digest.Digest) string { return Blobs + "/" + BlobFile(d) }
+
+// BlobFile is where in Blobs the content of a digest lies.
+func BlobFile(d digest.Digest) string {
 	encoded := d.Encoded()
-	return Blobs + "/" + string(d.Algorithm()) + "/" + encoded[:2] + "/" + encoded + "/" + data
+	return string(d.Algorithm()) + "/" + encoded[:2] + "/" + encoded + "/" + data
 }
 
 // LayerPath is the link by which a repository may read a blob.
 func LayerPath(repository string, d digest.Digest) string {
-	return LayersOf(repository) + "/" + string(d.Algorithm()) + "/" + d.Encoded() + "/" + link
+	return LayersOf(repository) + "/" + LayerFile(d)
 }
+
+// LayerFile is where in LayersOf the link of a blob lies.
+func LayerFile(d digest.Digest) string { return string(d.Algorithm()) + "/" + d.Encoded() + "/" + link }
 
 // RevisionPath is the link by which a repository has a manifest.
 func RevisionPath(repository string, d digest.Digest) string {

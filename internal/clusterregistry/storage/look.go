@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
 // errSize is a manifest that names a size which its content, being what its digest says, does not have.
@@ -22,13 +23,20 @@ type look struct {
 	limit      *Limit
 	seen       map[digest.Digest]bool
 	next       []layout.Descriptor
+	// layers has the repository's links, blobs the content of all.
+	layers, blobs volume.Folder
 }
 
 // whole is nil if everything below a revision is there, of the size that its manifests name. What a collection has
 // hidden is taken back. It wraps fs.ErrNotExist if a file is missing, and no other error says that one is. A look ends
 // with the request that it is for, and where that may not look at more.
 func (d *Driver) whole(ctx context.Context, repository string, revision digest.Digest) error {
-	l := look{d: d, ctx: ctx, repository: repository, limit: limitOf(ctx), seen: map[digest.Digest]bool{}}
+	l := look{
+		d: d, ctx: ctx, repository: repository, limit: limitOf(ctx), seen: map[digest.Digest]bool{},
+		layers: d.volume.Folder(layout.LayersOf(repository)), blobs: d.volume.Folder(layout.Blobs),
+	}
+	defer l.layers.Close()
+	defer l.blobs.Close()
 	if err := l.manifest(revision, -1); err != nil {
 		return err
 	}
@@ -92,12 +100,11 @@ func (l *look) content(part layout.Descriptor) error {
 	if err := l.limit.spend(1, 0); err != nil {
 		return err
 	}
-	file := layout.LayerPath(l.repository, part.Digest)
-	info, err := l.d.volume.Find(file)
+	size, err := l.layers.Size(layout.LayerFile(part.Digest))
 	if err != nil {
 		return err
 	}
-	content, err := l.d.link(file, part.Digest, info)
+	content, err := l.d.link(layout.LayerPath(l.repository, part.Digest), part.Digest, size)
 	if err != nil {
 		return err
 	}
@@ -105,20 +112,22 @@ func (l *look) content(part layout.Descriptor) error {
 	if target != part.Digest && target.Validate() != nil {
 		return absent("the link of %s names no digest", part.Digest)
 	}
-	return l.d.sized(target, part.Size)
+	if size, err = l.blobs.Size(layout.BlobFile(target)); err != nil {
+		return err
+	}
+	return l.d.sized(target, size, part.Size)
 }
 
-// sized is nil if a blob is there and of that size. One of another size is read once, to know who is wrong: one that
+// sized is nil if a blob has the size that it is to have. One of another size is read once, to know who is wrong: one that
 // is corrupt is set aside.
-func (d *Driver) sized(of digest.Digest, size int64) error {
-	info, err := d.blob(of)
-	if err != nil || info.Size() == size {
-		return err
+func (d *Driver) sized(of digest.Digest, has, wanted int64) error {
+	if has == wanted {
+		return nil
 	}
 	if _, err := d.verify(of); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: %s has %d bytes, not %d", errSize, of, info.Size(), size)
+	return fmt.Errorf("%w: %s has %d bytes, not %d", errSize, of, has, wanted)
 }
 
 // blob finds the file of a valid digest. Its content may be wrong.

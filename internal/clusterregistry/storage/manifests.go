@@ -25,7 +25,11 @@ type parts struct {
 // manifest is what a manifest names, if its content is there and right.
 func (d *Driver) manifest(ctx context.Context, of digest.Digest) (parts, error) {
 	if m, ok := d.manifests.Get(of); ok {
-		return m, d.sized(of, m.size)
+		info, err := d.blob(of)
+		if err != nil {
+			return m, err
+		}
+		return m, d.sized(of, info.Size(), m.size)
 	}
 	content, err := d.small(ctx, of)
 	if err != nil {

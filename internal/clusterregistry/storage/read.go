@@ -59,7 +59,7 @@ func (d *Driver) layer(p layout.Path) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	content, err := d.link(file, p.Digest, info)
+	content, err := d.link(file, p.Digest, info.Size())
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (d *Driver) revision(ctx context.Context, p layout.Path) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	content, err := d.link(file, p.Digest, info)
+	content, err := d.link(file, p.Digest, info.Size())
 	if err != nil {
 		return nil, err
 	}
@@ -99,12 +99,12 @@ func (d *Driver) revision(ctx context.Context, p layout.Path) ([]byte, error) {
 
 // link is the content of a link whose path says what it must be, and is written again if it is not that. Only one of
 // another algorithm than SHA-256 names another digest than its path: the one that its content is stored by.
-func (d *Driver) link(file string, of digest.Digest, info fs.FileInfo) ([]byte, error) {
+func (d *Driver) link(file string, of digest.Digest, size int64) ([]byte, error) {
 	if of.Algorithm() != digest.SHA256 {
 		return d.volume.ReadFile(file, maxLink)
 	}
 	content := []byte(of)
-	if info.Size() == int64(len(content)) {
+	if size == int64(len(content)) {
 		return content, nil
 	}
 	d.log.Warn("wrote a link again that was not whole", "path", file)

@@ -31,28 +31,30 @@ func (v *Volume) Write(path string, content []byte, volatile bool) error {
 
 // Move puts the file of one path in place of another, as Write does. The file's own bytes must be on the disk.
 func (v *Volume) Move(from, to string) error {
-	return v.publish(to, false, func(string) (string, error) {
-		_, err := v.Stat(from)
-		return v.at(from), err
-	})
+	if _, err := v.Stat(from); err != nil {
+		return err
+	}
+	return v.publish(to, false, func(string) (string, error) { return v.at(from), nil })
 }
 
 // publish renames what put gives to a path. Put gets the path's folder, which somebody else may remove while it is
-// empty: then all is done again.
+// empty: then all is done again. A look at the folder would not tell: one that is being removed is seen for a moment more.
 func (v *Volume) publish(path string, volatile bool, put func(folder string) (string, error)) error {
+	var err error
 	for range attempts {
-		made, err := v.place(path, put)
+		var made []string
+		made, err = v.place(path, put)
 		if err == nil && volatile {
 			return nil
 		}
 		if err == nil {
 			return v.flush(append(made, filepath.Dir(path)))
 		}
-		if _, gone := v.Stat(filepath.Dir(path)); !errors.Is(err, fs.ErrNotExist) || gone == nil {
-			return fmt.Errorf("writing %s: %w", path, err)
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
 		}
 	}
-	return fmt.Errorf("writing %s: its folder was removed %d times meanwhile", path, attempts)
+	return fmt.Errorf("writing %s: %w", path, err)
 }
 
 // place is one attempt of publish. It returns the folders whose entries it changed above the path's own.

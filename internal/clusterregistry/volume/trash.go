@@ -12,7 +12,7 @@ import (
 )
 
 // attempts bounds how often a rename is tried whose target folder somebody else removes at the same time.
-const attempts = 100
+const attempts = 1000
 
 // Find is Stat, and takes the file back from the trash of any cycle first where it is missing. It wraps
 // fs.ErrNotExist if it is in none.
