@@ -133,7 +133,8 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	timed := lane.NewSpeeds(o.Clock)
 	registries := backend.NewRegistries(live, o.Transport, timed, o.SecondLook, registry.AddressesOf(o.Purger.AllowLoopback), o.Cluster).Count(o.journal.Requests)
 	recorder := mgr.GetEventRecorder("nfo")
-	read, woken, byStore := chartcontroller.NewReadings(), make(chan event.GenericEvent), wake.NewByStore(mgr.GetClient())
+	read, woken, byStore := chartcontroller.NewReadings(), wake.NewChannel(), wake.NewByStore(mgr.GetClient())
+	next := wake.Next(woken, func() client.Object { return &v1alpha1.ArtifactManifest{} })
 	reader, err := workload.NewReader(mgr.GetConfig(), mgr.GetHTTPClient(), o.Charts, o.Clock, o.now)
 	if err != nil {
 		return err
@@ -159,7 +160,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			Client: mgr.GetClient(), Holders: finder, Registries: registries, Events: recorder,
 			Polls: manifest.NewPolls(o.PollsPerSecond, o.Clock), Readings: read, Catalogues: manifest.NewCatalogues(mgr.GetClient(), o.Clock),
 			Workloads: running, Now: o.now, Releaser: letGo,
-			Polling: lane.New(lane.Polls, timed, o.Clock).Observe(o.journal.Waits("polls")), Releasing: lane.New(lane.Releases, timed, o.Clock).Observe(o.journal.Waits("releases")),
+			Polling: lane.New(lane.Polls, timed, o.Clock).Observe(o.journal.Waits("polls")).Wake(next), Releasing: lane.New(lane.Releases, timed, o.Clock).Observe(o.journal.Waits("releases")).Wake(next),
 		}, woken, byStore),
 		setupChart(mgr, in, &chartcontroller.Reconciler{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Registries: registries, Reader: o.Charts, Readings: read, Wake: woken,

@@ -7,8 +7,10 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/backend"
@@ -52,7 +54,8 @@ func setupArtifact(mgr manager.Manager, in entry, o Options, live client.Reader,
 	r.Copies.Observe(o.journal.Waits("copies"))
 	b := ctrl.NewControllerManagedBy(mgr).Named("artifact").
 		For(&v1alpha1.Artifact{}, builder.WithPredicates(wake.LifeOrState())).
-		Watches(&v1alpha1.ArtifactStore{}, wake.Artifacts(mgr.GetClient(), key), builder.WithPredicates(wake.LifeOrReadiness()))
+		Watches(&v1alpha1.ArtifactStore{}, wake.Artifacts(mgr.GetClient(), key), builder.WithPredicates(wake.LifeOrReadiness())).
+		WatchesRawSource(source.Channel(r.Woken, &handler.EnqueueRequestForObject{}))
 	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), artifact.Workers+o.Mirror.Copies)
 }
 

@@ -40,14 +40,15 @@ var (
 
 // Lane lets passes into registries so that nobody's keep others waiting: they are bounded by store and by
 // namespace, slow ones share a few places, and the last places go to the namespace that was let in longest ago.
-// Nobody waits inside of it: who is not let in comes again. It is safe for concurrent use.
+// Nobody waits inside of it: who is not let in comes again, at a time of their own or when a place is left. It is safe for concurrent use.
 type Lane struct {
 	Bounds
 	speeds *Speeds
 	clock  clock.PassiveClock
 
-	// observed gets how long each pass has waited.
+	// observed gets how long each pass has waited, and wake who is next where a place is left.
 	observed func(time.Duration)
+	wake     func(who any)
 
 	mu         sync.Mutex
 	tidied     time.Time
@@ -58,7 +59,10 @@ type Lane struct {
 }
 
 // turn is since when somebody has waited, and until when they count as waiting.
-type turn struct{ since, until time.Time }
+type turn struct {
+	since, until time.Time
+	woken        bool // since they asked last
+}
 
 type visitors struct {
 	namespace string
@@ -69,7 +73,7 @@ type visitors struct {
 func New(b Bounds, s *Speeds, c clock.PassiveClock) *Lane {
 	return &Lane{
 		Bounds: b, speeds: s, clock: c, inside: map[types.UID]*visitors{}, served: map[string]time.Time{},
-		waiting: map[string]time.Time{}, storeQueue: map[types.UID]map[any]turn{}, observed: func(time.Duration) {},
+		waiting: map[string]time.Time{}, storeQueue: map[types.UID]map[any]turn{}, observed: func(time.Duration) {}, wake: func(any) {},
 	}
 }
 
@@ -77,6 +81,13 @@ func New(b Bounds, s *Speeds, c clock.PassiveClock) *Lane {
 // called before the lane is used.
 func (l *Lane) Observe(f func(time.Duration)) *Lane {
 	l.observed = f
+	return l
+}
+
+// Wake has f told who may come again at once, as a place was left: who of that store has waited longest, and who of all
+// others. They may find it taken. It returns the lane, and is called before that is used.
+func (l *Lane) Wake(f func(who any)) *Lane {
+	l.wake = f
 	return l
 }
 
@@ -96,7 +107,7 @@ func (l *Lane) Enter(s *v1alpha1.ArtifactStore, who any) (leave func(), wait tim
 			l.storeQueue[s.UID] = queue
 		}
 		wait = laneRetry + time.Duration(len(queue))*laneQueue
-		queue[who] = turn{cmp.Or(queue[who].since, now), now.Add(2 * wait)}
+		queue[who] = turn{since: cmp.Or(queue[who].since, now), until: now.Add(2 * wait)}
 		if crowded { // whom its own bounds keep out needs no place that others could have
 			l.waiting[s.Namespace] = now.Add(2 * wait)
 		}
@@ -116,13 +127,42 @@ func (l *Lane) Enter(s *v1alpha1.ArtifactStore, who any) (leave func(), wait tim
 }
 
 func (l *Lane) leave(uid types.UID) {
+	for _, who := range l.left(uid) {
+		l.wake(who)
+	}
+}
+
+// left gives a place back, and returns who is to be woken.
+func (l *Lane) left(uid types.UID) (next []any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if in := l.inside[uid]; in.count > 1 {
 		in.count--
-		return
+	} else {
+		delete(l.inside, uid)
 	}
-	delete(l.inside, uid)
+	now := l.clock.Now()
+	for _, mine := range []bool{true, false} {
+		var first turn
+		var who any
+		var of map[any]turn
+		for store, queue := range l.storeQueue {
+			if (store == uid) != mine {
+				continue
+			}
+			for key, t := range queue {
+				if !t.woken && !now.After(t.until) && (who == nil || t.since.Before(first.since)) {
+					first, who, of = t, key, queue
+				}
+			}
+		}
+		if who != nil {
+			first.woken = true
+			of[who] = first
+			next = append(next, who)
+		}
+	}
+	return next
 }
 
 // full reports whether a store, its namespace or all that are slow have as many places as they may. all is how

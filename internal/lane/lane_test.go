@@ -124,6 +124,46 @@ func TestLanesTakeTurns(t *testing.T) {
 	}
 }
 
+// A place that is left is offered to those who have waited longest, of its store and of all others, and once to each.
+func TestLanesWakeWhoIsNext(t *testing.T) {
+	t.Parallel()
+	clock := testingclock.NewFakePassiveClock(time.Unix(1000, 0))
+	var woken []any
+	l := New(Bounds{All: 2, Slow: 2, Namespace: 2, Store: 2}, NewSpeeds(clock), clock).Wake(func(who any) { woken = append(woken, who) })
+	mine, others := storeOf("mine", "s"), storeOf("others", "s")
+	enter := func(s *v1alpha1.ArtifactStore, who string) (leave func()) {
+		t.Helper()
+		leave, _ = l.Enter(s, who)
+		clock.SetTime(clock.Now().Add(time.Millisecond))
+		return leave
+	}
+	first, second := enter(mine, "first"), enter(mine, "second")
+	for _, who := range []string{"a", "b", "c"} {
+		if enter(mine, who) != nil || enter(others, "other "+who) != nil {
+			t.Fatalf("%s is let in", who)
+		}
+	}
+	second()
+	if want := []any{"a", "other a"}; !slices.Equal(woken, want) {
+		t.Errorf("woken: %v, want %v", woken, want)
+	}
+	enter(mine, "a") // the place is the other's, who was never let in: it waits on
+	if leave := enter(others, "other a"); leave == nil {
+		t.Error("the other is not let in")
+	}
+	first()
+	if want := []any{"a", "other a", "a", "other b"}; !slices.Equal(woken, want) {
+		t.Errorf("woken: %v, want %v", woken, want)
+	}
+	enter(mine, "a")()
+	clock.SetTime(clock.Now().Add(time.Minute))
+	woken = nil
+	enter(mine, "late")()
+	if len(woken) > 0 {
+		t.Errorf("woken long after they asked: %v", woken)
+	}
+}
+
 // A store is slow while an answer is overdue, and for a while after a late one.
 func TestSpeeds(t *testing.T) {
 	t.Parallel()

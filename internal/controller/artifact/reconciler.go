@@ -11,9 +11,11 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller/pass"
+	"github.com/nfo-operator/nfo/internal/controller/wake"
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/mirror"
 	"github.com/nfo-operator/nfo/internal/rewrite"
@@ -51,6 +53,9 @@ type Reconciler struct {
 	// Checks and Copies are the lanes of passes that ask, and of those that copy.
 	Checks, Copies *lane.Lane
 
+	// Woken are Artifacts for which a lane has a place.
+	Woken chan event.GenericEvent
+
 	dues *lru.Cache[types.UID, due]
 }
 
@@ -67,7 +72,9 @@ type due struct {
 
 // New completes a Reconciler.
 func New(r Reconciler, speeds *lane.Speeds, copies int) (*Reconciler, error) {
-	r.Checks, r.Copies = lane.New(checkBounds, speeds, r.Clock), lane.New(CopyBounds(copies), speeds, r.Clock)
+	r.Woken = wake.NewChannel()
+	next := wake.Next(r.Woken, func() client.Object { return &v1alpha1.Artifact{} })
+	r.Checks, r.Copies = lane.New(checkBounds, speeds, r.Clock).Wake(next), lane.New(CopyBounds(copies), speeds, r.Clock).Wake(next)
 	var err error
 	if r.dues, err = lru.New[types.UID, due](maxDues); err != nil {
 		return nil, fmt.Errorf("making the reconciler of Artifacts: %w", err)
@@ -103,7 +110,7 @@ func (r *Reconciler) look(ctx context.Context, a *v1alpha1.Artifact, s seen, d d
 	} else if mirrored, err := r.mirrors(ctx, s); err != nil || !mirrored {
 		return r.unmirrored(ctx, a, s, err)
 	}
-	leave, wait := in.Enter(mirror.Place(a.Namespace, s.image), a.UID)
+	leave, wait := in.Enter(mirror.Place(a.Namespace, s.image), client.ObjectKeyFromObject(a))
 	if leave == nil {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
@@ -115,7 +122,7 @@ func (r *Reconciler) look(ctx context.Context, a *v1alpha1.Artifact, s seen, d d
 	v := decide(s)
 	if v.step == stepCopy && !d.copying {
 		leave()
-		if leave, wait = r.Copies.Enter(mirror.Place(a.Namespace, s.image), a.UID); leave == nil {
+		if leave, wait = r.Copies.Enter(mirror.Place(a.Namespace, s.image), client.ObjectKeyFromObject(a)); leave == nil {
 			leave = func() {}
 			return r.wait(ctx, a, s, v, wait)
 		}

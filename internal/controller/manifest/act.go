@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller/pass"
@@ -119,7 +120,7 @@ func (r *Reconciler) enter(seen manifestSeen, v manifestVerdict) (leave func(), 
 	if !acts || seen.store == nil || seen.polled {
 		return func() {}, nil
 	}
-	if leave, _ = r.Releasing.Enter(seen.store, seen.manifest.UID); leave == nil {
+	if leave, _ = r.Releasing.Enter(seen.store, client.ObjectKeyFromObject(seen.manifest)); leave == nil {
 		return nil, lane.ErrBusy
 	}
 	return leave, nil

@@ -151,7 +151,7 @@ func (r *Reconciler) poll(ctx context.Context, seen *manifestSeen) {
 	mine, wait, due := r.Polls.due(m, seen.store, len(entries))
 	if due {
 		var leave func()
-		if leave, wait = r.Polling.Enter(seen.store, m.UID); leave != nil {
+		if leave, wait = r.Polling.Enter(seen.store, client.ObjectKeyFromObject(m)); leave != nil {
 			seen.leave = leave
 			seen.polled, seen.tags = true, map[inventory.Entry]tagSeen{}
 			asked, err := r.ask(ctx, seen, mine.of(entries))
