@@ -138,7 +138,7 @@ func (m *made) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default: // it has no signatures either
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusNotFound)
-		_, _ = w.Write([]byte(`{"errors":[{"code":"NOT_FOUND","message":"it is not here"}]}`))
+		_, _ = w.Write([]byte(`{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}`))
 	}
 }
 
