@@ -7,6 +7,7 @@ import (
 
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -62,11 +63,19 @@ func (s *mirrorScene) has(image string, state v1alpha1.MirrorState) *v1alpha1.Ar
 		if err := env.Client.Get(s.t.Context(), client.ObjectKeyFromObject(a), a); err != nil {
 			return err
 		}
-		if a.Status.State == "" { // the manager's first word would come after this one
+		switch {
+		case a.Status.State == "":
 			return errors.New("the manager has not seen it yet")
+		case a.Status.State != state:
+			a.Status.State = state
+			if err := env.Client.Status().Update(s.t.Context(), a); err != nil || state != v1alpha1.MirrorPresent {
+				return err
+			}
+			return errors.New("a pass of the manager that has begun may write something else")
+		case state == v1alpha1.MirrorPresent && !apimeta.IsStatusConditionPresentAndEqual(a.Status.Conditions, v1alpha1.ConditionReady, metav1.ConditionUnknown):
+			return errors.New("the manager has not seen yet that it was present")
 		}
-		a.Status.State = state
-		return env.Client.Status().Update(s.t.Context(), a)
+		return nil
 	}).Should(gomega.Succeed())
 	return a
 }
