@@ -72,9 +72,9 @@ func TestObjectsAtEveryBoundStopNobodyElse(t *testing.T) {
 	}
 	bad, good := newTenant(t), newTenant(t)
 	manager := startManager(t)
-	alone, beside := waits{}, waits{}
+	alone, beside, after := waits{}, waits{}, waits{}
 	good.works(0) // the first round is slow: the manager has just started
-	rounds, after := 1, waits{}
+	rounds := 1
 	for ; rounds < 6; rounds++ {
 		alone.add(good.works(rounds))
 	}
@@ -93,12 +93,8 @@ func TestObjectsAtEveryBoundStopNobodyElse(t *testing.T) {
 	}
 	made := make(chan error, 1)
 	go func() { made <- g.Wait() }()
-	for done := false; !done || len(after["upload"]) < 5; rounds++ {
-		if took := good.works(rounds); done {
-			after.add(took)
-		} else {
-			beside.add(took)
-		}
+	for done := false; !done; rounds++ {
+		beside.add(good.works(rounds))
 		manager.alive()
 		select {
 		case err := <-made:
@@ -109,7 +105,16 @@ func TestObjectsAtEveryBoundStopNobodyElse(t *testing.T) {
 		default:
 		}
 	}
-	t.Logf("alone usually: %v; while %d objects at their bounds are made, the slowest of %d: %v; beside them usually: %v", alone.usual(), 5*count, len(beside["upload"]), beside.slowest(), after.usual())
+	for begun := time.Now(); manager.works(time.Second) && time.Since(begun) < 5*time.Minute; rounds++ {
+		beside.add(good.works(rounds))
+		manager.alive()
+	}
+	t.Logf("the manager had worked through them after %s", time.Since(begun).Round(time.Second))
+	for range 5 {
+		after.add(good.works(rounds))
+		rounds++
+	}
+	t.Logf("alone usually: %v; until then, usually of %d: %v, and at most: %v; beside them usually: %v, times %s", alone.usual(), len(beside["upload"]), beside.usual(), beside.slowest(), after.usual(), after.over(alone))
 	t.Logf("the manager had at most %d of %d MiB", manager.used()>>20, managerMemory>>20)
 	manager.alive()
 	manager.stop()

@@ -123,6 +123,13 @@ func (p *process) processor() time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond // Linux counts in hundredths of a second
 }
 
+// works reports whether the process takes more than a tenth of a processor for some time.
+func (p *process) works(during time.Duration) bool {
+	before := p.processor()
+	<-time.After(during)
+	return p.processor()-before > during/10
+}
+
 func (p *process) used() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
