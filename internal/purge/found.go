@@ -14,35 +14,10 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
-	"github.com/nfo-operator/nfo/internal/registry"
 )
 
 // maxFound bounds the entries of one tombstone of what was found, as the API does.
 const maxFound = 1024
-
-// unreferenced asks the cluster's own registry what nothing in it references, by repository. It is nil where that is not
-// known: for other registries, and for a registry that keeps its content elsewhere than on a volume.
-func (r *reader) unreferenced(ctx context.Context, store *v1alpha1.ArtifactStore) (map[string][]digest.Digest, error) {
-	if !store.InClusterRegistry() {
-		return nil, nil
-	}
-	var all []registry.Unreferenced
-	err := r.slot(ctx, func() (err error) {
-		all, err = r.from.Unreferenced(ctx, client.ObjectKeyFromObject(store))
-		return err
-	})
-	if errors.Is(err, registry.ErrUnsupported) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	found := map[string][]digest.Digest{}
-	for _, m := range all {
-		found[m.Repository] = append(found[m.Repository], m.Digest)
-	}
-	return found, nil
-}
 
 // confirm keeps what was found in the cluster's own registry, and what goes with it, unless the registry says now that
 // nothing in it references the digest, and that nobody has pushed it again. A tag of a satellite references nothing.
@@ -83,31 +58,6 @@ func setOf(ds []digest.Digest) map[digest.Digest]bool {
 		set[d] = true
 	}
 	return set
-}
-
-// list asks a registry that has a list of its own which digests have no tag, and which it will not
-// delete. A login that may not read the list is as good as none.
-func (r *reader) list(ctx context.Context, repository string) (untagged, locked []digest.Digest, err error) {
-	var all []registry.Listed
-	err = r.request(ctx, func() (err error) {
-		all, err = r.from.List(ctx, repository)
-		return err
-	})
-	switch {
-	case errors.Is(err, registry.ErrUnsupported), errors.Is(err, registry.ErrDenied):
-		return nil, nil, nil
-	case err != nil:
-		return nil, nil, err
-	}
-	for _, l := range all {
-		if len(l.Tags) == 0 {
-			untagged = append(untagged, l.Digest)
-		}
-		if l.Locked {
-			locked = append(locked, l.Digest)
-		}
-	}
-	return untagged, locked, nil
 }
 
 // tops are those of some digests that are not parts of others among them.

@@ -51,7 +51,7 @@ func (s *sweeper) lastCluster(ctx context.Context) (cluster, error) {
 	if err != nil {
 		return cluster{}, err
 	}
-	c, err := readCluster(ctx, s.api, s.clock, s.now, s.key, run)
+	c, err := s.readCluster(ctx, s.key, run)
 	if err == nil {
 		err = c.refusal
 	}

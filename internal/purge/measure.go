@@ -56,7 +56,7 @@ func account(ctx context.Context, c cluster, r *reader, readings map[string]read
 	l, missing := newLedger(), map[target]bool{}
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(cap(r.slots))
+	g.SetLimit(r.requests())
 	repositories, startsIn := c.repositories, c.starts
 	if part {
 		repositories, startsIn = c.buried, c.brought

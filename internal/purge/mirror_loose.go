@@ -35,7 +35,7 @@ func (p *mirrorPlan) findLoose(ctx context.Context) {
 	found := map[string][]digest.Digest{}
 	var mu sync.Mutex
 	var g errgroup.Group
-	g.SetLimit(cap(p.reader.slots))
+	g.SetLimit(p.reader.requests())
 	for repository, unreferenced := range p.unreferenced {
 		g.Go(func() error {
 			starts := p.seen.starts(pathOf(repository))

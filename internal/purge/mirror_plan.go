@@ -110,7 +110,7 @@ func (p *mirrorPlan) tags(ctx context.Context, repositories []string) (map[strin
 	all := map[string][]string{}
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(cap(p.reader.slots))
+	g.SetLimit(p.reader.requests())
 	for _, repository := range repositories {
 		g.Go(func() error {
 			names, err := p.reader.names(ctx, repository)
@@ -166,7 +166,7 @@ func (p *mirrorPlan) study(ctx context.Context) {
 	}
 	var mu sync.Mutex
 	var g errgroup.Group
-	g.SetLimit(cap(p.reader.slots))
+	g.SetLimit(p.reader.requests())
 	for repository, items := range byRepository {
 		g.Go(func() error {
 			r := p.reader.read(ctx, repository, slices.Concat(p.seen.starts(pathOf(repository)), p.unreferenced[repository]))

@@ -277,7 +277,7 @@ func (s *mirrorSweep) remove(ctx context.Context, now *mirrored, byRepository ma
 	var visits []*visited
 	var errs failures
 	var g errgroup.Group
-	g.SetLimit(cap(s.plan.reader.slots))
+	g.SetLimit(s.plan.reader.requests())
 	for repository, items := range byRepository {
 		v := &visited{repository: repository, path: pathOf(repository), items: items, tags: map[string]string{}}
 		visits = append(visits, v)

@@ -169,9 +169,18 @@ func (cfg Config) lease(key client.ObjectKey) lease {
 	return lease{client: cfg.Leases, store: key, identity: cfg.Identity, times: cfg.times, log: cfg.Log}
 }
 
+// readCluster reads the cluster, uncached, beside what was read of its workloads.
+func (cfg Config) readCluster(ctx context.Context, key client.ObjectKey, run running) (cluster, error) {
+	objects, err := readObjects(ctx, cfg.Client, cfg.Clock, cfg.Now, key, run)
+	if err != nil {
+		return cluster{}, err
+	}
+	return newCluster(objects), nil
+}
+
 // read reads the cluster, and of a store that selects workloads what they run.
 func (cfg Config) read(ctx context.Context, key client.ObjectKey) (cluster, error) {
-	c, err := readCluster(ctx, cfg.Client, cfg.Clock, cfg.Now, key, running{})
+	c, err := cfg.readCluster(ctx, key, running{})
 	if err != nil || c.store == nil || c.store.Spec.Workloads == nil || c.store.Spec.Mirror != nil {
 		return c, err
 	}
@@ -179,7 +188,7 @@ func (cfg Config) read(ctx context.Context, key client.ObjectKey) (cluster, erro
 	if err != nil {
 		return cluster{}, err
 	}
-	return readCluster(ctx, cfg.Client, cfg.Clock, cfg.Now, key, run)
+	return cfg.readCluster(ctx, key, run)
 }
 
 // sweep plans anew, under the lease, acts, and records the run.
@@ -193,19 +202,19 @@ func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry,
 	}
 	s := &sweeper{
 		api: cfg.Client, registry: reg, reader: newReader(reg, cfg.Clock, requests(c.store)), clock: cfg.Clock, now: cfg.Now, apart: cfg.SecondLook, key: key,
-		log: cfg.Log, late: cfg.late, planned: c, byTombstone: c.byTombstone(), shared: newShared[*cluster](), running: newShared[running](), readRunning: cfg.readRunning, room: newRoom(requests(c.store)),
+		log: cfg.Log, late: cfg.late, planned: c, byTombstone: c.byTombstone(), shared: newShared[*cluster](), running: newShared[running](), readCluster: cfg.readCluster, readRunning: cfg.readRunning, room: newRoom(requests(c.store)),
 		plan: map[target]Verdict{}, claims: map[claim]bool{}, used: map[string]map[digest.Digest]graph.Why{}, settled: map[target]Verdict{},
 		rest: Verdict{Reason: Interrupted, Message: "the purge ended before it came to it; the next one goes on"},
 	}
 	p, planErr := cfg.plan(ctx, c, s.reader)
 	s.readings, s.order, s.missing = p.readings, p.verdicts, p.usage.missing
 	for _, v := range p.verdicts {
-		s.plan[target{v.Repository, v.Digest}] = v
+		s.plan[v.key()] = v
 	}
 	err = errors.Join(planErr, s.run(ctx), s.bury(ctx), s.revive(ctx), s.lastLook(ctx))
 	ends := make([]Verdict, 0, len(p.verdicts))
 	for _, v := range p.verdicts {
-		ends = append(ends, s.verdict(target{v.Repository, v.Digest}))
+		ends = append(ends, s.verdict(v.key()))
 	}
 	err = report.conclude(c.store, p, ends, err)
 	report.explainDenied(s.denied)
@@ -234,11 +243,11 @@ func (cfg Config) plan(ctx context.Context, c cluster, r *reader) (planned, erro
 		errs = append(errs, listErr)
 	}
 	var g errgroup.Group
-	g.SetLimit(cap(r.slots))
+	g.SetLimit(r.requests())
 	looked := 0
 	for _, repository := range todo {
 		g.Go(func() error {
-			found, read, err := r.study(ctx, c, repository, unreferenced)
+			found, read, err := study(ctx, c, r, repository, unreferenced)
 			mu.Lock()
 			defer mu.Unlock()
 			if looked++; read {
@@ -270,7 +279,7 @@ func (c cluster) todo() []string {
 
 // study reads a repository, if anything may go in it. That its list cannot be read hides what has
 // no tag and no tombstone, and concerns nothing else.
-func (r *reader) study(ctx context.Context, c cluster, repository string, unreferenced map[string][]digest.Digest) (found reading, read bool, err error) {
+func study(ctx context.Context, c cluster, r *reader, repository string, unreferenced map[string][]digest.Digest) (found reading, read bool, err error) {
 	listed, locked := unreferenced[repository], []digest.Digest(nil)
 	if !c.store.InClusterRegistry() {
 		listed, locked, err = r.list(ctx, repository)

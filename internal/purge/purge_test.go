@@ -109,7 +109,7 @@ func TestI1ManifestsAreReadBeforeTombstones(t *testing.T) {
 			return nil
 		},
 	}).Build()
-	if _, err := readCluster(t.Context(), api, clock.RealClock{}, time.Now, storeKey, running{}); err != nil {
+	if _, err := readObjects(t.Context(), api, clock.RealClock{}, time.Now, storeKey, running{}); err != nil {
 		t.Fatal(err)
 	}
 	if order[len(order)-1] != v1alpha1.KindTombstone || len(order) != 5 {

@@ -11,22 +11,11 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
-	"github.com/nfo-operator/nfo/internal/workload"
 )
 
 // maxRunning is the age up to which a reading of what workloads run serves deletions. A reading of a large cluster takes
 // seconds. What began to run since is found by the reading after the deletions, and put back.
 const maxRunning = 2 * time.Minute
-
-// running is a reading of what workloads run, and of which generation of the store.
-type running struct {
-	*workload.Reading
-	begun      time.Time
-	generation int64
-}
-
-// newer reports whether a reading was begun after another one.
-func (r running) newer(than running) bool { return r.begun.After(than.begun) }
 
 // runs reads what workloads run, unless a reading that was begun after another one is young enough.
 func (s *sweeper) runs(ctx context.Context, after int, age time.Duration) (running, error) {
@@ -54,7 +43,7 @@ func (cfg Config) readRunning(ctx context.Context, store *v1alpha1.ArtifactStore
 }
 
 // use says which workload keeps an entry, "" for none (I14).
-func (r running) use(e entry) string {
+func (e entry) use(r running) string {
 	return r.Keeps(e.tombstone, e.TombstoneArtifact, e.movedOn())
 }
 
@@ -64,7 +53,7 @@ const maxRoots = 1000
 // run makes roots of the digests that workloads name in the repositories in which something may go.
 func (c cluster) run() {
 	for repository, entries := range c.entries {
-		roots := c.running.roots(repository)
+		roots := runningIn(c.running, repository)
 		if len(roots) <= maxRoots {
 			c.recorded[repository] = append(c.recorded[repository], roots...)
 			continue
@@ -102,8 +91,8 @@ func keepWhole(entries []entry, recorded []graph.Root, g *graph.Graph) {
 	}
 }
 
-// roots are the digests that workloads name in a repository.
-func (r running) roots(repository string) []graph.Root {
+// runningIn makes roots of the digests that workloads name in a repository.
+func runningIn(r running, repository string) []graph.Root {
 	named := r.Digests(repository)
 	roots := make([]graph.Root, 0, len(named))
 	for _, d := range slices.Sorted(maps.Keys(named)) {

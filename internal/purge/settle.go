@@ -71,7 +71,7 @@ func (s *sweeper) claim(ctx context.Context, u unit) error {
 func (s *sweeper) each(u unit, f func(*v1alpha1.Tombstone) error) error {
 	errs := make([]error, len(u.tombstones))
 	var g errgroup.Group
-	g.SetLimit(cap(s.reader.slots))
+	g.SetLimit(s.reader.requests())
 	for i, t := range u.tombstones {
 		g.Go(func() error {
 			errs[i] = f(t)
@@ -304,7 +304,7 @@ func (s *sweeper) verdict(at target) Verdict {
 func (s *sweeper) settleVerdict(v Verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at := target{v.Repository, v.Digest}
+	at := v.key()
 	if was := s.settled[at]; was.Delete && !was.Missing {
 		s.deleted--
 	}
@@ -318,14 +318,14 @@ func (s *sweeper) settleVerdict(v Verdict) {
 func (s *sweeper) isSettled(v Verdict) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.settled[target{v.Repository, v.Digest}]
+	_, ok := s.settled[v.key()]
 	return ok
 }
 
 // keepParts keeps a digest that the registry refused to delete, and all that it is made of.
 func (v *visit) keepParts(ev *evidence, d digest.Digest, why Reason, message string) {
 	for _, part := range ev.graph.Parts(d) {
-		if verdict, planned := v.plan[target{v.repository, part}]; planned && verdict.Delete && !v.isSettled(verdict) {
+		if verdict, planned := v.plan[v.at(part)]; planned && verdict.Delete && !v.isSettled(verdict) {
 			verdict.keep(why, message)
 			v.settleVerdict(verdict)
 		}

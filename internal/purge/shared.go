@@ -73,7 +73,7 @@ func (s *sweeper) cluster(ctx context.Context, after moment) (*cluster, error) {
 	}
 	fresh := func(c *cluster) bool { return s.clock.Since(c.begun) < maxShared && !run.newer(c.running) }
 	c, err := s.shared.read(ctx, after.cluster, fresh, func() (*cluster, error) {
-		now, readErr := readCluster(ctx, s.api, s.clock, s.now, s.key, run)
+		now, readErr := s.readCluster(ctx, s.key, run)
 		if readErr == nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()

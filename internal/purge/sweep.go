@@ -39,12 +39,6 @@ type Registry interface {
 	Collect(ctx context.Context, store client.ObjectKey) (registry.Collection, error)
 }
 
-// target is one digest of one repository.
-type target struct {
-	repository string
-	digest     digest.Digest
-}
-
 // sweeper acts on a plan.
 type sweeper struct {
 	api      client.Client
@@ -70,6 +64,8 @@ type sweeper struct {
 	missing map[target]bool
 	shared  *shared[*cluster]
 	running *shared[running]
+	// readCluster reads the cluster beside what was read of its workloads.
+	readCluster func(context.Context, client.ObjectKey, running) (cluster, error)
 	// readRunning reads what workloads run.
 	readRunning func(context.Context, *v1alpha1.ArtifactStore) (running, error)
 	late        time.Duration
@@ -98,7 +94,7 @@ func (s *sweeper) run(ctx context.Context) error {
 	var errs failures
 	var ending errgroup.Group
 	ending.SetLimit(1)
-	units, work, before := s.units(), firstWork*cap(s.reader.slots), make(chan struct{})
+	units, work, before := s.units(), firstWork*s.reader.requests(), make(chan struct{})
 	close(before)
 	for rest := units; len(rest) > 0; {
 		var u unit

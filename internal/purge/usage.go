@@ -80,7 +80,7 @@ func uncollected(last *v1alpha1.StoreUsage, source v1alpha1.UsageSource, used in
 // ration keeps what usage does not ask for: everything below the threshold or when usage is not
 // known, and what comes after the target is reached. What was untagged first goes first.
 func ration(vs []Verdict, p v1alpha1.PurgeSpec, u usage) []Verdict {
-	return rationBy(vs, p, u, func(i int, rest *removal) int64 { return rest.remove(target{vs[i].Repository, vs[i].Digest}) })
+	return rationBy(vs, p, u, func(i int, rest *removal) int64 { return rest.remove(vs[i].key()) })
 }
 
 // rationBy is ration where remove says how many bytes go with a verdict and nothing that was taken before.
@@ -127,7 +127,7 @@ func (u usage) freed(vs []Verdict, which func(Verdict) bool) int64 {
 	var ats []target
 	for _, v := range vs {
 		if which(v) {
-			ats = append(ats, target{v.Repository, v.Digest})
+			ats = append(ats, v.key())
 		}
 	}
 	return u.ledger.without(ats)

@@ -83,5 +83,8 @@ type Verdict struct {
 	UntaggedAt time.Time `json:"untaggedAt,omitzero"`
 }
 
+// key is the digest that the verdict is about.
+func (v Verdict) key() target { return target{v.Repository, v.Digest} }
+
 // found reports whether no tombstone brings the digest: the registry lists it, and nothing keeps it.
 func (v Verdict) found() bool { return len(v.Tombstones) == 0 }

@@ -68,7 +68,7 @@ func (v *visit) withdrawAll(ctx context.Context) error {
 	defer cancel()
 	var errs []error
 	for _, n := range v.all("it could not be verified that nothing needs it") {
-		if n.asked && v.verdict(target{v.repository, n.digest}).Delete {
+		if n.asked && v.verdict(v.at(n.digest)).Delete {
 			errs = append(errs, v.withdraw(ctx, n))
 		}
 	}
@@ -77,7 +77,7 @@ func (v *visit) withdrawAll(ctx context.Context) error {
 
 // withdraw takes back what the registry was asked to delete and what is used by now.
 func (v *visit) withdraw(ctx context.Context, n survivor) error {
-	return v.takeBack(ctx, target{v.repository, n.digest}, v.gone[n.digest], n.why)
+	return v.takeBack(ctx, v.at(n.digest), v.gone[n.digest], n.why)
 }
 
 // takeBack pushes again what the registry was asked to delete in a collection: then the request does not count. If that
@@ -107,7 +107,7 @@ func (v *visit) needed(ctx context.Context, deleted moment) ([]survivor, error) 
 			continue
 		}
 		shared = append(shared, d)
-		if m, err := v.reader.whole(ctx, target{v.repository, d}); err == nil {
+		if m, err := v.reader.whole(ctx, v.at(d)); err == nil {
 			v.hold(d, m)
 		}
 	}
@@ -220,7 +220,7 @@ func (v *visit) putBack(ctx context.Context, needed []survivor) error {
 	for _, layer := range slices.Backward(g.Layers(slices.Collect(maps.Keys(why)))) {
 		for _, d := range layer {
 			v.log.Error("Putting back what turned out to be needed", "event", eventPutBack, "store", v.key.String(), "repository", v.repository, "digest", d, "tags", tags[d], "why", why[d])
-			verdict := v.plan[target{v.repository, d}]
+			verdict := v.plan[v.at(d)]
 			verdict.Repository, verdict.Digest, verdict.Delete, verdict.Reason, verdict.Message = v.repository, d, false, Tagged, "it was deleted and put back: "+why[d]
 			if err := v.registry.Restore(ctx, v.repository, v.gone[d], tags[d]); err != nil {
 				verdict.Reason, verdict.Message = Lost, fmt.Sprintf("%s was deleted, is needed and could not be put back: %s", d, why[d])

@@ -33,6 +33,9 @@ type visit struct {
 	unanswered bool
 }
 
+// at is a digest of the repository.
+func (v *visit) at(d digest.Digest) target { return target{v.repository, d} }
+
 // room is shared by the visits that run at the same time. A small repository takes one of its places, one
 // that keeps all requests busy takes all: it is swept alone, so that evidence of it is read as fast as it can be.
 type room struct {

@@ -66,7 +66,7 @@ func (w *wave) delete(ctx context.Context) {
 // end looks at what the deletions have left, and settles the unit. One reading of the cluster serves all looks.
 func (w *wave) end(ctx context.Context) {
 	var looking errgroup.Group
-	looking.SetLimit(cap(w.reader.slots))
+	looking.SetLimit(w.reader.requests())
 	deleted := w.mark() // manifests may have been applied since, and pods begun
 	for _, v := range w.visits {
 		looking.Go(func() error {

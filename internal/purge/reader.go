@@ -7,14 +7,11 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
-
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/internal/graph"
 	"github.com/nfo-operator/nfo/internal/registry"
@@ -30,90 +27,10 @@ const maxParts = 2_000_000
 // maxHeld bounds, in bytes, the image manifests that are kept in memory for putting back.
 const maxHeld = 16 << 20
 
-// Reader is what planning needs of a registry: nothing that writes (I8).
-type Reader interface {
-	// Tags lists all tags, or fails; registry.ErrNotFound when the repository is not known.
-	Tags(ctx context.Context, repository string) ([]string, error)
-	// Resolve returns what a tag points at.
-	Resolve(ctx context.Context, repository, tag string) (ocispec.Descriptor, error)
-	// Tagged returns what a tag points at, whole.
-	Tagged(ctx context.Context, repository, tag string) (registry.Manifest, error)
-	// Manifest returns what is stored at a digest.
-	Manifest(ctx context.Context, repository string, d digest.Digest) (registry.Manifest, error)
-	// List lists image manifests, tagged or not; registry.ErrUnsupported where the registry has no such list.
-	List(ctx context.Context, repository string) ([]registry.Listed, error)
-	// Unreferenced lists what nothing in the cluster's own registry references; registry.ErrUnsupported for any other.
-	Unreferenced(ctx context.Context, store client.ObjectKey) ([]registry.Unreferenced, error)
-	// Disk tells how full the cluster's own registry is; registry.ErrUnsupported for any other registry.
-	Disk(ctx context.Context, store client.ObjectKey) (registry.Disk, error)
-	// Collection reports the collections of the cluster's own registry; registry.ErrUnsupported for any other.
-	Collection(ctx context.Context, store client.ObjectKey) (registry.Collection, error)
-}
-
-// reading is what one repository showed.
-type reading struct {
-	begun time.Time // when it began
-	graph *graph.Graph
-	// missing are digests that were asked for and that the registry says do not exist.
-	missing map[digest.Digest]bool
-	// opaque are those of them that an index refers to as another index: what they refer to is unknown.
-	opaque map[digest.Digest]bool
-	// dangling are tags that are listed and do not resolve.
-	dangling []string
-	// listed are digests that the registry's own list, where it has one, shows without a tag, and
-	// locked those that it will not delete.
-	listed, locked []digest.Digest
-	// unreferenced are those listed of the cluster's own registry; nil where that is not known.
-	unreferenced map[digest.Digest]bool
-	// err says why the repository cannot be read whole; then nothing else of the reading counts.
-	err error
-}
-
-// tags is how many are listed.
-func (r reading) tags() int { return r.graph.NumTags() + len(r.dangling) }
-
-// unresolved are the references of the repository that lead to something unknown, sorted: tags, and
-// digests that are kept or that may be indexes.
-func (r reading) unresolved(kept []graph.Root) []string {
-	if r.err != nil {
-		return nil
-	}
-	all := map[string]bool{}
-	for _, tag := range r.dangling {
-		all[tag] = true
-	}
-	for d := range r.opaque {
-		all[d.String()] = true
-	}
-	for _, root := range kept {
-		if r.missing[root.Digest] {
-			all[root.Digest.String()] = true
-		}
-	}
-	for _, d := range r.graph.Targets() {
-		if r.missing[d] {
-			all[d.String()] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(all))
-}
-
-// stored is what is known of an image manifest.
-type stored struct {
-	node graph.Node
-	// nested are the children that may be indexes themselves.
-	nested []digest.Digest
-	size   int64
-	blobs  []blob
-}
-
-// parts is how many digests it refers to.
-func (s stored) parts() int { return len(s.node.Children) + len(s.blobs) }
-
 // reader reads repositories. Manifests never change under their digest, so that each is read
 // once a run. That one is missing is not remembered: it may have been pushed since.
 type reader struct {
-	from  Reader
+	from  Reader // what it reads
 	clock clock.PassiveClock
 	slots chan struct{} // one for each request under way, over all repositories
 
@@ -127,6 +44,9 @@ type reader struct {
 func newReader(from Reader, c clock.PassiveClock, requests int) *reader {
 	return &reader{from: from, clock: c, slots: make(chan struct{}, requests), known: map[string]map[digest.Digest]stored{}, bytes: map[target]registry.Manifest{}}
 }
+
+// requests is how many requests run at the same time.
+func (r *reader) requests() int { return cap(r.slots) }
 
 // read reads all tags of a repository and every manifest that they, or starts, lead to by any
 // edge in either direction that a graph has.

@@ -1,0 +1,111 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/livelist"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// pageSize bounds one answer of a list of tombstones, in objects.
+const pageSize = 500
+
+// errContradiction: two answers of the API server cannot both be true.
+var errContradiction = errors.New("the answers of the API server contradict each other")
+
+// maxRecorded bounds how many recorded holders are asked for by name.
+const maxRecorded = 64
+
+// clusterRead is what the API server stores that concerns one store.
+type clusterRead struct {
+	begun, now  time.Time
+	key         client.ObjectKey
+	stores      []v1alpha1.ArtifactStore
+	holders     reference.Snapshot
+	tombstones  []v1alpha1.Tombstone
+	definitions reference.Definitions
+	running     running
+}
+
+// holderKinds are the kinds whose objects can keep a digest.
+var holderKinds = []string{v1alpha1.KindArtifactManifest, v1alpha1.KindDefinition, v1alpha1.KindDesign}
+
+// readObjects reads the cluster, uncached, beside what was read of its workloads.
+//
+// Manifests are read before tombstones, and both before tags. A release writes the tombstone
+// before the manifest goes, and a restore puts the tag before the tombstone goes: in this order
+// what passes from one to the other while we read is seen at least once.
+//
+// The definitions of the kinds are read after their objects, because they say what the lists are worth.
+func readObjects(ctx context.Context, api client.Reader, c clock.PassiveClock, now func() time.Time, key client.ObjectKey, run running) (clusterRead, error) {
+	r := clusterRead{begun: c.Now(), key: key, running: run}
+	var stores v1alpha1.ArtifactStoreList
+	urls := livelist.Keep(func(o client.Object) { // of the others nothing else is read
+		if s, ok := o.(*v1alpha1.ArtifactStore); ok && s.Name != key.Name {
+			s.Annotations, s.Labels, s.Spec.Registry.CABundle, s.Status.Unresolved = nil, nil, nil, nil
+		}
+	})
+	if err := api.List(ctx, &stores, client.InNamespace(key.Namespace), urls); err != nil {
+		return clusterRead{}, fmt.Errorf("listing stores: %w", err)
+	}
+	r.stores = stores.Items
+	var err error
+	if r.holders, err = reference.Read(ctx, api, key.Namespace); err != nil {
+		return clusterRead{}, err
+	}
+	if r.tombstones, err = readTombstones(ctx, api, key.Namespace); err != nil {
+		return clusterRead{}, err
+	}
+	if r.definitions, err = reference.ReadDefinitions(ctx, api, holderKinds...); err != nil {
+		return clusterRead{}, err
+	}
+	r.now = now()
+	return r, contradiction(ctx, api, r)
+}
+
+func readTombstones(ctx context.Context, api client.Reader, namespace string) ([]v1alpha1.Tombstone, error) {
+	var all []v1alpha1.Tombstone
+	for token := ""; ; {
+		var page v1alpha1.TombstoneList
+		if err := api.List(ctx, &page, client.InNamespace(namespace), client.Limit(pageSize), client.Continue(token)); err != nil {
+			return nil, fmt.Errorf("listing tombstones: %w", err)
+		}
+		all = append(all, page.Items...)
+		if token = page.Continue; token == "" {
+			return all, nil
+		}
+	}
+}
+
+// contradiction is not nil if no definition and no design is listed although one exists that a manifest's
+// status names (I2).
+func contradiction(ctx context.Context, api client.Reader, r clusterRead) error {
+	if len(r.holders[v1alpha1.KindDefinition])+len(r.holders[v1alpha1.KindDesign]) > 0 {
+		return nil
+	}
+	asked := map[reference.Object]bool{}
+	for _, m := range r.holders.Manifests() {
+		for _, d := range m.Status.Dependents.Dependents {
+			o := reference.Object{Kind: d.Kind, Namespace: d.Namespace, Name: d.Name}
+			if o.Blank() == nil || asked[o] || len(asked) >= maxRecorded {
+				continue
+			}
+			asked[o] = true
+			err := api.Get(ctx, client.ObjectKey{Namespace: o.Namespace, Name: o.Name}, o.Blank())
+			if client.IgnoreNotFound(err) != nil {
+				return fmt.Errorf("reading %s: %w", o, err)
+			}
+			if err == nil {
+				return fmt.Errorf("%w: %s exists, and no definition or design is listed", errContradiction, o)
+			}
+		}
+	}
+	return nil
+}
