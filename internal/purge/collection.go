@@ -19,37 +19,6 @@ const (
 	usualTell = 10 * time.Second
 )
 
-// ask asks the cluster's own registry how full its volume is. A spec.capacity that is set stays what 100 % means.
-func (u *usage) ask(ctx context.Context, from Reader, store *v1alpha1.ArtifactStore) error {
-	key, last := client.ObjectKeyFromObject(store), store.Status.Usage
-	// First: what a collection frees in between then counts as free once, and not never.
-	state, err := from.Collection(ctx, key)
-	if err != nil {
-		return err
-	}
-	disk, err := from.Disk(ctx, key)
-	if err != nil {
-		return err
-	}
-	u.used = disk.Used
-	if store.Spec.Capacity == nil {
-		u.capacity = disk.Size
-	}
-	if last == nil || last.Source != u.source {
-		return nil
-	}
-	if u.collection = last.Collection; !collected(state, u.collection) {
-		u.uncollected, u.owed = uncollected(last, u.source, u.used), last.UncollectedBytes > 0
-	}
-	return nil
-}
-
-// collected reports whether a collection that a purge asked for by number, or one that began later, is the last that
-// ended, and did all that it had to do.
-func collected(state registry.Collection, number int64) bool {
-	return number > 0 && state.Done >= number && state.Failed == "" && !state.DryRun
-}
-
 // collection is one that a purge has asked the cluster's own registry for.
 type collection struct {
 	registry Registry
@@ -129,19 +98,12 @@ func (cfg Config) measureAgain(ctx context.Context, c collection, report *Report
 	if report.Usage == nil || report.Usage.Source != v1alpha1.UsageRegistry {
 		return
 	}
-	u, after := usage{source: v1alpha1.UsageRegistry}, *report.Usage
-	if after.CapacityBytes != nil {
-		u.capacity = *after.CapacityBytes
-	}
-	store := c.store.DeepCopy()
-	store.Status.Usage = &after
-	if err := u.ask(ctx, c.registry, store); err != nil {
+	after, err := again(ctx, c.registry, c.store, *report.Usage, cfg.Now)
+	if err != nil {
 		cfg.Log.Warn("The registry does not say how full it is after its collection", "error", err)
 		return
 	}
-	after.UncollectedBytes = u.uncollected
-	u.show(&after, cfg.Now())
-	report.Usage = &after
+	report.Usage = after
 }
 
 // await asks until the collection has ended, or the time is over. It goes on while the registry cannot be reached.
@@ -167,7 +129,9 @@ func (cfg Config) await(ctx context.Context, c collection) (registry.Collection,
 			reported = time.Now()
 			cfg.Log.Info("Waiting for the registry's collection", "collection", c.number, "phase", state.Phase, "done", state.Count, "error", err)
 		}
-		if !pause(ctx, cfg.poll) {
+		select {
+		case <-time.After(cfg.poll):
+		case <-ctx.Done():
 			return state, fmt.Errorf("the purge no longer waits for the registry's collection, which goes on: %w", errors.Join(context.Cause(ctx), failed))
 		}
 	}

@@ -76,8 +76,15 @@ func (l *ledger) begin() *removal {
 	return &removal{from: l, out: map[target]bool{}, gone: map[contentID]int{}}
 }
 
-// remove takes an image manifest out and returns how many bytes nothing holds any more.
-func (r *removal) remove(at target) (freed int64) {
+// remove takes image manifests out and returns how many bytes nothing holds any more.
+func (r *removal) remove(ats ...target) (freed int64) {
+	for _, at := range ats {
+		freed = sum(freed, r.removeOne(at))
+	}
+	return freed
+}
+
+func (r *removal) removeOne(at target) (freed int64) {
 	s, counted := r.from.manifests[at]
 	if !counted || r.out[at] {
 		return 0
@@ -108,11 +115,7 @@ func (l *ledger) total() (n int64) {
 
 // without is how many bytes would be free if digests went.
 func (l *ledger) without(ats []target) (freed int64) {
-	r := l.begin()
-	for _, at := range ats {
-		freed = sum(freed, r.remove(at))
-	}
-	return freed
+	return l.begin().remove(ats...)
 }
 
 // sum does not overflow: a manifest may claim any size.

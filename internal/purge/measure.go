@@ -4,32 +4,44 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
+	"iter"
+	"math"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// measure finds how full the store is.
-func (cfg Config) measure(ctx context.Context, c cluster, r *reader, readings map[string]reading) usage {
-	u := usage{source: c.store.UsageSource(), part: !readsAll(c.store)}
+// meter measures how full a store is.
+type meter struct {
+	store *v1alpha1.ArtifactStore
+	// volume is where the registry's volume is mounted; "" nowhere.
+	volume string
+	reader *reader
+}
+
+// measure finds how full the store is. Its bytes are counted from digests by repository, of which some have been read.
+func (m meter) measure(ctx context.Context, counted iter.Seq2[string, []digest.Digest], readings map[string]reading) usage {
+	u := usage{source: m.store.UsageSource(), part: !readsAll(m.store)}
 	var err error
-	u.ledger, u.missing, err = account(ctx, c, r, readings, u.part)
+	u.ledger, u.missing, err = account(ctx, m.reader, counted, readings)
 	u.err = err
-	if q := c.store.Spec.Capacity; q != nil {
+	if q := m.store.Spec.Capacity; q != nil {
 		u.capacity = q.Value()
 	}
 	switch {
 	case u.source == v1alpha1.UsageVolume:
-		u.used, u.capacity, err = cfg.volume()
+		u.used, u.capacity, err = fileSystem(m.volume)
 		u.err = errors.Join(u.err, err)
-		u.uncollected = uncollected(c.store.Status.Usage, u.source, u.used)
+		u.uncollected = uncollected(m.store.Status.Usage, u.source, u.used)
 	case u.source == v1alpha1.UsageRegistry:
-		u.err = errors.Join(u.err, u.ask(ctx, r.from, c.store))
+		u.err = errors.Join(u.err, u.ask(ctx, m.reader.from, m.store))
 	case err == nil:
 		u.used = u.ledger.total()
 	}
@@ -51,22 +63,14 @@ func measures(s *v1alpha1.ArtifactStore) bool {
 	return readsAll(s) || s.UsageSource() != v1alpha1.UsageAccounted
 }
 
-// account reads whatever the store's manifests and tombstones reach, or with part what its tombstones do.
-func account(ctx context.Context, c cluster, r *reader, readings map[string]reading, part bool) (*ledger, map[target]bool, error) {
+// account reads whatever some digests of repositories lead to.
+func account(ctx context.Context, r *reader, counted iter.Seq2[string, []digest.Digest], readings map[string]reading) (*ledger, map[target]bool, error) {
 	l, missing := newLedger(), map[target]bool{}
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.requests())
-	repositories, startsIn := c.repositories, c.starts
-	if part {
-		repositories, startsIn = c.buried, c.brought
-	}
-	for _, repository := range repositories() {
-		starts := startsIn(repository)
-		seen, planned := readings[repository]
-		if planned && seen.err == nil {
-			starts = seen.graph.Parts(c.starts(repository)...) // which have been read
-		}
+	for repository, starts := range counted {
+		_, planned := readings[repository]
 		g.Go(func() error {
 			found, absent, err := r.walk(ctx, repository, starts)
 			if err != nil {
@@ -89,50 +93,77 @@ func account(ctx context.Context, c cluster, r *reader, readings map[string]read
 	return l, missing, nil
 }
 
-// repositories are those in which the store's manifests and tombstones have anything, sorted.
-func (c cluster) repositories() []string {
-	all := c.buried()
-	for repository := range c.recorded {
-		if c.inside(repository) {
-			all = append(all, repository)
-		}
+// fileSystem asks the file system at a path, where the registry's volume is mounted, as df does.
+func fileSystem(path string) (used, capacity int64, err error) {
+	if path == "" {
+		return 0, 0, errors.New("the registry's volume is not mounted here; the CronJob's pods have it, --volume says where it is")
 	}
-	slices.Sort(all)
-	return slices.Compact(all)
+	var fs unix.Statfs_t
+	if err := unix.Statfs(path, &fs); err != nil {
+		return 0, 0, fmt.Errorf("asking the file system of %s: %w", path, err)
+	}
+	block := uint64(max(0, fs.Bsize))
+	if block == 0 || fs.Blocks > math.MaxInt64/block || fs.Bfree > fs.Blocks {
+		return 0, 0, fmt.Errorf("asking the file system of %s: its answer makes no sense", path)
+	}
+	used = int64((fs.Blocks - fs.Bfree) * block)
+	// What only root may still write to is nobody's.
+	return used, used + int64(min(fs.Bavail, fs.Bfree)*block), nil
 }
 
-// buried are the repositories in which the store's tombstones have anything, sorted.
-func (c cluster) buried() []string {
-	var all []string
-	for repository, es := range c.entries {
-		if slices.ContainsFunc(es, func(e entry) bool { return c.owns(&e) }) {
-			all = append(all, repository)
-		}
+// ask asks the cluster's own registry how full its volume is. A spec.capacity that is set stays what 100 % means.
+func (u *usage) ask(ctx context.Context, from Reader, store *v1alpha1.ArtifactStore) error {
+	key, last := client.ObjectKeyFromObject(store), store.Status.Usage
+	// First: what a collection frees in between then counts as free once, and not never.
+	state, err := from.Collection(ctx, key)
+	if err != nil {
+		return err
 	}
-	slices.Sort(all)
-	return all
+	disk, err := from.Disk(ctx, key)
+	if err != nil {
+		return err
+	}
+	u.used = disk.Used
+	if store.Spec.Capacity == nil {
+		u.capacity = disk.Size
+	}
+	if last == nil || last.Source != u.source {
+		return nil
+	}
+	if u.collection = last.Collection; !collected(state, u.collection) {
+		u.uncollected, u.owed = uncollected(last, u.source, u.used), last.UncollectedBytes > 0
+	}
+	return nil
 }
 
-// inside reports whether a repository lies below the store's prefix.
-func (c cluster) inside(repository string) bool {
-	return c.location.Prefix == "" || strings.HasPrefix(repository, c.location.Prefix+"/")
+// again is the usage that the cluster's own registry says after a collection, of what was measured before it.
+func again(ctx context.Context, from Reader, store *v1alpha1.ArtifactStore, before v1alpha1.StoreUsage, now func() time.Time) (*v1alpha1.StoreUsage, error) {
+	u, after := usage{source: v1alpha1.UsageRegistry}, before
+	if after.CapacityBytes != nil {
+		u.capacity = *after.CapacityBytes
+	}
+	store = store.DeepCopy()
+	store.Status.Usage = &before
+	if err := u.ask(ctx, from, store); err != nil {
+		return nil, err
+	}
+	after.UncollectedBytes = u.uncollected
+	u.show(&after, now())
+	return &after, nil
 }
 
-// starts are the digests of a repository that a reading of it begins at, beside its tags:
-// whatever may go, and whatever keeps.
-func (c cluster) starts(repository string) []digest.Digest {
-	ds := c.brought(repository)
-	for _, r := range c.recorded[repository] {
-		ds = append(ds, r.Digest)
-	}
-	return ds
+// collected reports whether a collection that a purge asked for by number, or one that began later, is the last that
+// ended, and did all that it had to do.
+func collected(state registry.Collection, number int64) bool {
+	return number > 0 && state.Done >= number && state.Failed == "" && !state.DryRun
 }
 
-// brought are the digests of a repository that tombstones name.
-func (c cluster) brought(repository string) []digest.Digest {
-	var ds []digest.Digest
-	for _, e := range c.entries[repository] {
-		ds = append(ds, e.valid...)
+// uncollected is what purges have made reclaimable on a volume and the registry has not freed
+// yet: what the last purge left, less what the volume has got emptier since. Where the registry has
+// grown meanwhile this is too much, and less is deleted than could be.
+func uncollected(last *v1alpha1.StoreUsage, source v1alpha1.UsageSource, used int64) int64 {
+	if last == nil || last.Source != source {
+		return 0
 	}
-	return ds
+	return max(0, last.UncollectedBytes-max(0, last.UsedBytes-used))
 }

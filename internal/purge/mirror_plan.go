@@ -95,7 +95,7 @@ func (cfg Config) planMirror(ctx context.Context, c cluster, reg Registry) (*mir
 	p.orphans(tags)
 	p.findLoose(ctx)
 	p.study(ctx)
-	p.usage = cfg.measure(ctx, p.reached(), p.reader, p.readings)
+	p.usage = meter{store: c.store, volume: cfg.Volume, reader: p.reader}.measure(ctx, p.reached().counted(false, p.readings), p.readings)
 	p.ration()
 	return p, nil
 }
@@ -288,6 +288,15 @@ func (m *mirrored) staying(r reading, path string, items []*mirrorItem, leaves m
 	return kept
 }
 
+// keysOf are digests of one repository.
+func keysOf(repository string, ds []digest.Digest) []target {
+	all := make([]target, len(ds))
+	for i, d := range ds {
+		all[i] = target{repository, d}
+	}
+	return all
+}
+
 func ids(items []*mirrorItem) map[string]bool {
 	all := map[string]bool{}
 	for _, i := range items {
@@ -303,14 +312,11 @@ func (p *mirrorPlan) ration() {
 		vs[i] = item.Verdict
 	}
 	spec, taken := p.seen.store.Spec.Purge, map[string][]*mirrorItem{}
-	vs = rationBy(budget(vs, int(spec.MaxDeletions)), spec, p.usage, func(i int, rest *removal) (freed int64) {
+	vs = rationBy(budget(vs, int(spec.MaxDeletions)), spec, p.usage, func(i int, rest *removal) int64 {
 		item := p.items[i]
 		taken[item.Repository] = append(taken[item.Repository], item)
 		ds, _ := p.seen.going(p.readings[item.Repository], item.path, taken[item.Repository])
-		for _, d := range ds {
-			freed = sum(freed, rest.remove(target{item.Repository, d}))
-		}
-		return freed
+		return rest.remove(keysOf(item.Repository, ds)...)
 	})
 	for i, item := range p.items {
 		item.Verdict = vs[i]
@@ -331,9 +337,7 @@ func (p *mirrorPlan) conclude(r *Report, store *v1alpha1.ArtifactStore) error {
 	for repository, items := range could {
 		if seen := p.readings[repository]; seen.graph != nil {
 			ds, _ := p.seen.going(seen, pathOf(repository), items)
-			for _, d := range ds {
-				mayGo = append(mayGo, target{repository, d})
-			}
+			mayGo = append(mayGo, keysOf(repository, ds)...)
 		}
 	}
 	all := int64(0)

@@ -261,7 +261,7 @@ func (cfg Config) plan(ctx context.Context, c cluster, r *reader) (planned, erro
 		})
 	}
 	_ = g.Wait() // the errors are in errs: one repository does not stop another
-	p.usage = cfg.measure(ctx, c, r, p.readings)
+	p.usage = meter{store: c.store, volume: cfg.Volume, reader: r}.measure(ctx, c.counted(!readsAll(c.store), p.readings), p.readings)
 	p.verdicts = ration(plan(c, p.readings), c.store.Spec.Purge, p.usage)
 	return p, summed(errs)
 }

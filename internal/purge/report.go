@@ -72,7 +72,7 @@ func (r *Report) judged(vs []Verdict) {
 func (r *Report) conclude(store *v1alpha1.ArtifactStore, p planned, ends []Verdict, err error) error {
 	r.judged(ends)
 	r.AtMost = p.usage.part
-	r.Reclaimed = p.usage.freed(ends, func(v Verdict) bool { return v.Delete && !v.Missing })
+	r.Reclaimed = freed(ends, p.usage, func(v Verdict) bool { return v.Delete && !v.Missing })
 	return r.end(store, p.usage, reclaimable(p.verdicts, p.usage), err)
 }
 

@@ -1,12 +1,10 @@
 package purge
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"time"
 
-	"golang.org/x/sys/unix"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -49,90 +47,6 @@ func (u usage) below(p v1alpha1.PurgeSpec) bool {
 	return u.err == nil && u.percent(u.used) < float64(p.ThresholdPercent)
 }
 
-// volume asks the file system of the registry's volume, as df does.
-func (cfg Config) volume() (used, capacity int64, err error) {
-	if cfg.Volume == "" {
-		return 0, 0, errors.New("the registry's volume is not mounted here; the CronJob's pods have it, --volume says where it is")
-	}
-	var fs unix.Statfs_t
-	if err := unix.Statfs(cfg.Volume, &fs); err != nil {
-		return 0, 0, fmt.Errorf("asking the file system of %s: %w", cfg.Volume, err)
-	}
-	block := uint64(max(0, fs.Bsize))
-	if block == 0 || fs.Blocks > math.MaxInt64/block || fs.Bfree > fs.Blocks {
-		return 0, 0, fmt.Errorf("asking the file system of %s: its answer makes no sense", cfg.Volume)
-	}
-	used = int64((fs.Blocks - fs.Bfree) * block)
-	// What only root may still write to is nobody's.
-	return used, used + int64(min(fs.Bavail, fs.Bfree)*block), nil
-}
-
-// uncollected is what purges have made reclaimable on a volume and the registry has not freed
-// yet: what the last purge left, less what the volume has got emptier since. Where the registry has
-// grown meanwhile this is too much, and less is deleted than could be.
-func uncollected(last *v1alpha1.StoreUsage, source v1alpha1.UsageSource, used int64) int64 {
-	if last == nil || last.Source != source {
-		return 0
-	}
-	return max(0, last.UncollectedBytes-max(0, last.UsedBytes-used))
-}
-
-// ration keeps what usage does not ask for: everything below the threshold or when usage is not
-// known, and what comes after the target is reached. What was untagged first goes first.
-func ration(vs []Verdict, p v1alpha1.PurgeSpec, u usage) []Verdict {
-	return rationBy(vs, p, u, func(i int, rest *removal) int64 { return rest.remove(vs[i].key()) })
-}
-
-// rationBy is ration where remove says how many bytes go with a verdict and nothing that was taken before.
-func rationBy(vs []Verdict, p v1alpha1.PurgeSpec, u usage, remove func(i int, rest *removal) int64) []Verdict {
-	if !wanted(p) {
-		return vs
-	}
-	keep := func(i int, reason Reason, message string) {
-		vs[i].Delete, vs[i].Reason, vs[i].Message = false, reason, message
-	}
-	used := u.used
-	below := u.below(p)
-	var rest *removal
-	if u.err == nil {
-		rest = u.ledger.begin()
-	}
-	for _, i := range inOrder(vs) {
-		switch {
-		case u.err != nil:
-			keep(i, UsageUnknown, "there is a threshold or target, and nothing to compare it with")
-		case below:
-			keep(i, NotNeeded, "usage is below the threshold")
-		case p.TargetPercent > 0 && u.percent(used) <= float64(p.TargetPercent):
-			keep(i, NotNeeded, "the target is reached; what was untagged earlier goes first")
-		default:
-			used -= remove(i, rest)
-		}
-	}
-	return vs
-}
-
-// reclaimable is how many bytes would be free if all went that may go.
-func reclaimable(vs []Verdict, u usage) int64 {
-	return u.freed(vs, func(v Verdict) bool {
-		return v.Delete || v.Reason == OverBudget || v.Reason == NotNeeded || v.Reason == UsageUnknown
-	})
-}
-
-// freed is how many bytes nothing would hold without some digests.
-func (u usage) freed(vs []Verdict, which func(Verdict) bool) int64 {
-	if u.ledger == nil {
-		return 0
-	}
-	var ats []target
-	for _, v := range vs {
-		if which(v) {
-			ats = append(ats, v.key())
-		}
-	}
-	return u.ledger.without(ats)
-}
-
 // status is what the store says of its usage after a run that made so many bytes reclaimable; nil
 // when it was not, or could not be measured.
 func (u usage) status(at time.Time, mayGo, went int64) *v1alpha1.StoreUsage {
@@ -166,4 +80,12 @@ func (u usage) text() string {
 		text += fmt.Sprintf(", of it %s that earlier purges made reclaimable and the registry has not collected", v1alpha1.Bytes(u.uncollected))
 	}
 	return text
+}
+
+// freed is how many bytes nothing would hold without some digests; 0 if that is not known.
+func (u usage) freed(ats []target) int64 {
+	if u.ledger == nil {
+		return 0
+	}
+	return u.ledger.without(ats)
 }

@@ -178,12 +178,12 @@ func TestBytes(t *testing.T) {
 
 func TestVolume(t *testing.T) {
 	t.Parallel()
-	used, capacity, err := Config{Volume: t.TempDir()}.volume()
+	used, capacity, err := fileSystem(t.TempDir())
 	if err != nil || used <= 0 || capacity < used {
 		t.Errorf("%d of %d used, %v", used, capacity, err)
 	}
 	for name, path := range map[string]string{"nowhere": "", "missing": "/does/not/exist"} {
-		if _, _, err := (Config{Volume: path}).volume(); err == nil {
+		if _, _, err := fileSystem(path); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -255,7 +255,7 @@ func TestSweepByVolume(t *testing.T) {
 	w.shows(append(gone, stayed...), nil)
 	cfg := w.config()
 	cfg.Volume = w.t.TempDir()
-	if used, capacity, err := cfg.volume(); err != nil || used*100 < capacity {
+	if used, capacity, err := fileSystem(cfg.Volume); err != nil || used*100 < capacity {
 		t.Skipf("the disk of %s is too empty for a threshold of 1 %% (%v)", os.TempDir(), err)
 	}
 	report, err := Run(t.Context(), cfg)

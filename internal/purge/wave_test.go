@@ -128,7 +128,7 @@ func TestWavesOverlap(t *testing.T) {
 				t.Error("the next wave is not claimed while this one is looked after")
 				return false
 			}
-			pause(t.Context(), time.Millisecond)
+			<-time.After(time.Millisecond)
 		}
 	})
 	_, err := w.run()
