@@ -19,58 +19,6 @@ import (
 // maxFound bounds the entries of one tombstone of what was found, as the API does.
 const maxFound = 1024
 
-// confirm keeps what was found in the cluster's own registry, and what goes with it, unless the registry says now that
-// nothing in it references the digest, and that nobody has pushed it again. A tag of a satellite references nothing.
-func (v *Verdict) confirm(store *v1alpha1.ArtifactStore, r reading) {
-	switch {
-	case !v.Delete, v.Missing, v.Reason != Reason(v1alpha1.CauseFound), !store.InClusterRegistry():
-	case r.unreferenced == nil:
-		v.keep(Unreadable, "the registry did not say whether something in it needs it")
-	case !r.unreferenced[v.Digest] && len(r.graph.TagsThatFollow(v.Digest)) == 0:
-		v.keep(GracePeriod, pushedAgain)
-	}
-}
-
-// again makes roots of the candidates that confirm keeps and that nothing else does: what somebody pushed again stays with
-// its parts, also with those that another tombstone names and that would be deleted.
-func (c cluster) again(byDigest map[digest.Digest]*Verdict, reached map[digest.Digest]graph.Why, r reading) []graph.Root {
-	var roots []graph.Root
-	for d, candidate := range byDigest {
-		v := *candidate
-		v.Digest = d
-		v.judge(r, "")
-		before := v.Delete
-		v.confirm(c.store, r)
-		if _, kept := reached[d]; before && !v.Delete && !kept {
-			roots = append(roots, graph.Root{Digest: d, Reason: v.Reason, Because: v.Message})
-		}
-	}
-	return roots
-}
-
-// pushedAgain says why what was found is kept.
-const pushedAgain = "it was pushed again, or what was pushed needs it; if the registry lists it later, another grace begins"
-
-// setOf is a set, and not nil.
-func setOf(ds []digest.Digest) map[digest.Digest]bool {
-	set := make(map[digest.Digest]bool, len(ds))
-	for _, d := range ds {
-		set[d] = true
-	}
-	return set
-}
-
-// tops are those of some digests that are not parts of others among them.
-func tops(g *graph.Graph, ds []digest.Digest) []digest.Digest {
-	var tops []digest.Digest
-	g.Walk(slices.Concat(g.Layers(ds)...), func(_ int, d, from digest.Digest, _ Reason) {
-		if from == "" {
-			tops = append(tops, d)
-		}
-	})
-	return tops
-}
-
 // bury gives what was found without a tag, and that nothing keeps, a tombstone: a full grace from
 // now, because it may be a push that is not done yet. It also ends what a crash has interrupted.
 func (s *sweeper) bury(ctx context.Context) error {
@@ -169,7 +117,7 @@ func (s *sweeper) backInUse(e entry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.used[e.Repository] == nil {
-		s.used[e.Repository] = r.graph.Reach(slices.Concat(s.planned.recorded[e.Repository], tagged(nil, r.graph)))
+		s.used[e.Repository] = s.planned.used(e.Repository, r.graph)
 	}
 	return slices.ContainsFunc(e.valid, func(d digest.Digest) bool {
 		_, used := s.used[e.Repository][d]

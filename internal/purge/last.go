@@ -5,14 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"github.com/nfo-operator/nfo/internal/graph"
 )
 
 // The collection comes after the whole purge, which may have asked for a deletion long before. So the cluster is read once
 // more right before the collection is asked for. What something in the registry needs by then, the collection sees itself.
-
-const notRead = "the cluster could not be read right before the registry was to delete it"
 
 // lastLook withdraws what the registry was asked to delete and what is used by now; all of it if that cannot be read.
 func (s *sweeper) lastLook(ctx context.Context) error {
@@ -56,16 +52,6 @@ func (s *sweeper) lastCluster(ctx context.Context) (cluster, error) {
 		err = c.refusal
 	}
 	return c, err
-}
-
-// namedBy says what names a digest; "" for nothing. It is pure.
-func (c cluster) namedBy(at target) string {
-	for _, root := range slices.Concat(c.recorded[at.repository], keeping(c.entries[at.repository])) {
-		if root.Digest == at.digest {
-			return explain(graph.Why{Root: root, Reason: root.Reason})
-		}
-	}
-	return ""
 }
 
 // lastLook is that of the sweeper, for the mirror.

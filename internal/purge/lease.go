@@ -17,6 +17,9 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
+// ErrRunning is why a purge does not begin: another purge of the store is running.
+var ErrRunning = errors.New("another purge of the store is running")
+
 // errLeaseLost ends a sweep that could not renew its lease in time.
 var errLeaseLost = errors.New("the lease was lost")
 

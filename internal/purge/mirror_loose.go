@@ -132,3 +132,11 @@ func (s *mirrorSweep) delete(ctx context.Context, v *visited, d digest.Digest) (
 	}
 	return true, nil
 }
+
+func setOf(ds []digest.Digest) map[digest.Digest]bool {
+	set := make(map[digest.Digest]bool, len(ds))
+	for _, d := range ds {
+		set[d] = true
+	}
+	return set
+}

@@ -94,7 +94,7 @@ func (s *mirrorSweep) run(ctx context.Context) error {
 		going = going[n:]
 	}
 	for _, i := range going {
-		i.keep(Interrupted, "the purge ended before it came to it; the next one goes on")
+		i.keep(Interrupted, notReached)
 	}
 	if ctx.Err() != nil {
 		errs = append(errs, fmt.Errorf("stopped before its end (%w); run it again", context.Cause(ctx)))
@@ -105,7 +105,7 @@ func (s *mirrorSweep) run(ctx context.Context) error {
 // wave removes some candidates.
 func (s *mirrorSweep) wave(ctx context.Context, items []*mirrorItem) error {
 	if err := s.claim(ctx, items); err != nil {
-		return errors.Join(err, s.giveAllBack(ctx, items, Interrupted, "the purge ended before it came to it; the next one goes on"))
+		return errors.Join(err, s.giveAllBack(ctx, items, Interrupted, notReached))
 	}
 	now, err := s.look(ctx)
 	if err != nil {

@@ -1,16 +1,11 @@
 package purge
 
 import (
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/opencontainers/go-digest"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
 )
 
@@ -119,113 +114,6 @@ func (v *Verdict) judge(r reading, unsettled string) {
 	}
 }
 
-// absent makes roots of the digests that may go and that the registry says do not exist, until all entries
-// that name them may give them up: what belongs to them stays with them.
-func (c cluster) absent(entries []entry, r reading) []graph.Root {
-	var roots []graph.Root
-	for i := range entries {
-		e := &entries[i]
-		for _, d := range e.valid {
-			if !e.mayGo() || !r.missing[d] || c.givesUp(e, d) {
-				continue
-			}
-			since := c.now
-			if e.status.MissingSince != nil {
-				since = e.status.MissingSince.Time
-			}
-			roots = append(roots, graph.Root{Digest: d, Reason: Unsettled, Because: fmt.Sprintf(
-				"the registry says since %s that it does not exist; %s is kept until a purge sees the same from %s on",
-				since.UTC().Format(time.RFC3339), e.id(), since.Add(c.settles(e.tombstone)).UTC().Format(time.RFC3339))})
-		}
-	}
-	return roots
-}
-
-// unsettled says why it is unknown what else a repository may keep, "" when it is known: a tag, or a
-// digest that is kept, does not resolve, and whatever it leads to does not show.
-func (c cluster) unsettled(repository string, r reading, kept []graph.Root) string {
-	for _, reference := range c.unresolvedOf(repository, r, kept) {
-		if c.settled(repository, reference) {
-			continue
-		}
-		since, seen := c.unresolved[[2]string{repository, reference}]
-		if !seen {
-			since = c.now
-		}
-		return fmt.Sprintf("%s is referred to and does not resolve, since %s: what it may protect is unknown until a purge sees the same from %s on",
-			reference, since.UTC().Format(time.RFC3339), since.Add(max(c.store.Spec.Purge.GracePeriod.Duration, minAbsence)).UTC().Format(time.RFC3339))
-	}
-	return ""
-}
-
-// recordedIn are the digests that are recorded in a repository. What workloads name and the registry does not have keeps
-// nothing: anyone who may make a pod could else keep a repository from every purge.
-func (c cluster) recordedIn(repository string, r reading) []graph.Root {
-	gone := func(root graph.Root) bool { return root.Reason == InUse && r.missing[root.Digest] }
-	if all := c.recorded[repository]; !slices.ContainsFunc(all, gone) {
-		return all
-	}
-	return slices.DeleteFunc(slices.Clone(c.recorded[repository]), gone)
-}
-
-// unresolvedOf are the references of a repository that lead to something unknown, sorted. Besides those that the
-// registry shows, they are the tags that manifests without a status list and that are not there; and
-// the digests that an earlier purge kept for what was in the registry, where now not a single tag is.
-func (c cluster) unresolvedOf(repository string, r reading, kept []graph.Root) []string {
-	all := r.unresolved(kept)
-	if r.err != nil || len(c.entries[repository]) == 0 {
-		return all
-	}
-	for _, tag := range c.unseen[repository] {
-		if r.graph.Target(tag) == "" {
-			all = append(all, tag)
-		}
-	}
-	if !r.graph.HasTags() {
-		for _, e := range c.entries[repository] {
-			if len(e.valid) > 0 && e.keptByContent() {
-				all = append(all, e.valid[len(e.valid)-1].String())
-			}
-		}
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// keptByContent reports whether the last purge kept an entry because something in the registry needed it.
-func (e entry) keptByContent() bool {
-	return e.status.State == v1alpha1.TombstoneKept && slices.ContainsFunc([]Reason{Tagged, SharedTag, graph.IndexChild}, func(by Reason) bool {
-		return strings.HasPrefix(e.status.Reason, string(by))
-	})
-}
-
-// unresolvedIn updates what a store remembers of references that do not resolve: those of repositories
-// that were not read stay.
-func (c cluster) unresolvedIn(readings map[string]reading) []v1alpha1.UnresolvedReference {
-	var all []v1alpha1.UnresolvedReference
-	for _, u := range c.store.Status.Unresolved {
-		if r, read := readings[u.Repository]; !read || r.err != nil {
-			all = append(all, u)
-		}
-	}
-	for _, repository := range slices.Sorted(maps.Keys(readings)) {
-		r := readings[repository]
-		if r.err != nil {
-			continue
-		}
-		for _, reference := range c.unresolvedOf(repository, r, roots(c.entries[repository], c.recordedIn(repository, r), r.locked, r.graph)) {
-			since, seen := c.unresolved[[2]string{repository, reference}]
-			if !seen {
-				since = c.now
-			}
-			all = append(all, v1alpha1.UnresolvedReference{Repository: repository, TagOrDigest: reference, Since: metav1.NewTime(since)})
-		}
-	}
-	// Those that have waited longest are remembered.
-	slices.SortStableFunc(all, func(a, b v1alpha1.UnresolvedReference) int { return a.Since.Compare(b.Since.Time) })
-	return all[:min(len(all), v1alpha1.MaxUnresolved)]
-}
-
 // source is a digest that may go, of the entry that names it.
 type source struct {
 	digest digest.Digest
@@ -294,75 +182,6 @@ func (v *Verdict) untaggedAt(e *entry) {
 	if at := e.status.UntaggedAt.Time; at.After(v.UntaggedAt) {
 		v.UntaggedAt = at
 	}
-}
-
-// roots are all that is kept for its own sake in one repository.
-func roots(entries []entry, recorded []graph.Root, locked []digest.Digest, g *graph.Graph) []graph.Root {
-	rs := slices.Concat(recorded, keeping(entries), tagged(entries, g))
-	for _, d := range locked {
-		rs = append(rs, graph.Root{Digest: d, Reason: Locked, Because: d.String() + " is locked in the registry"})
-	}
-	return rs
-}
-
-// keeping returns the roots that entries are. Of several graces of a digest the last one counts.
-func keeping(entries []entry) []graph.Root {
-	var roots []graph.Root
-	last := map[digest.Digest]entry{}
-	for _, e := range entries {
-		if e.mayGo() {
-			continue
-		}
-		for _, d := range e.valid {
-			if e.until.IsZero() {
-				roots = append(roots, graph.Root{Digest: d, Reason: e.keep, Because: e.because})
-			} else if have, ok := last[d]; !ok || have.until.Before(e.until) {
-				last[d] = e
-			}
-		}
-	}
-	for d, e := range last {
-		roots = append(roots, graph.Root{Digest: d, Reason: GracePeriod, Because: e.because})
-	}
-	return roots
-}
-
-// tagged returns the roots that tags are: all ordinary ones but those of ours, which are the tags
-// that keep an undo, and those that are there only because the registry does not remove tags,
-// while their entry may go.
-func tagged(entries []entry, g *graph.Graph) []graph.Root {
-	ours, shared := map[string]bool{}, map[digest.Digest]bool{}
-	for _, e := range entries {
-		if e.candidate && e.mayGo() && e.ownTag() && slices.Contains(e.valid, g.Target(e.Tag)) {
-			ours[e.Tag], shared[g.Target(e.Tag)] = true, true
-		}
-	}
-	tags := g.Tags()
-	roots := make([]graph.Root, 0, len(tags))
-	for _, tag := range tags {
-		d := g.Target(tag)
-		if ours[tag] || graph.IsUndoTag(tag, d) {
-			continue
-		}
-		root := graph.Root{Digest: d, Reason: Tagged, Because: `tag "` + tag + `" points at it`}
-		if shared[d] {
-			root.Reason, root.Because = SharedTag, `tag "`+tag+`", which is not ours to remove, points at it too`
-		}
-		roots = append(roots, root)
-	}
-	return roots
-}
-
-// explain says how a digest is kept.
-func explain(w graph.Why) string {
-	edges := map[Reason]string{graph.IndexChild: "child of ", graph.Referrer: "satellite of ", graph.Subject: "subject of "}
-	switch w.From {
-	case "":
-		return w.Root.Because
-	case w.Root.Digest:
-		return edges[w.Reason] + w.From.String() + ", which is kept: " + w.Root.Because
-	}
-	return edges[w.Reason] + w.From.String() + ", which is kept with " + w.Root.Digest.String() + ": " + w.Root.Because
 }
 
 // budget keeps what is over the cap: those untagged last.

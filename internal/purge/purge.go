@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -202,9 +201,9 @@ func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry,
 	}
 	s := &sweeper{
 		api: cfg.Client, registry: reg, reader: newReader(reg, cfg.Clock, requests(c.store)), clock: cfg.Clock, now: cfg.Now, apart: cfg.SecondLook, key: key,
-		log: cfg.Log, late: cfg.late, planned: c, byTombstone: c.byTombstone(), shared: newShared[*cluster](), running: newShared[running](), readCluster: cfg.readCluster, readRunning: cfg.readRunning, room: newRoom(requests(c.store)),
+		log: cfg.Log, late: cfg.late, planned: c, byTombstone: byTombstone(c.entries), shared: newShared[*view](), running: newShared[running](), readCluster: cfg.readCluster, readRunning: cfg.readRunning, room: newRoom(requests(c.store)),
 		plan: map[target]Verdict{}, claims: map[claim]bool{}, used: map[string]map[digest.Digest]graph.Why{}, settled: map[target]Verdict{},
-		rest: Verdict{Reason: Interrupted, Message: "the purge ended before it came to it; the next one goes on"},
+		rest: Verdict{Reason: Interrupted, Message: notReached},
 	}
 	p, planErr := cfg.plan(ctx, c, s.reader)
 	s.readings, s.order, s.missing = p.readings, p.verdicts, p.usage.missing
@@ -266,17 +265,6 @@ func (cfg Config) plan(ctx context.Context, c cluster, r *reader) (planned, erro
 	return p, summed(errs)
 }
 
-// todo are the repositories to look at: all that the store's manifests have or had.
-func (c cluster) todo() []string {
-	rs := maps.Clone(c.homes)
-	for repository, es := range c.entries {
-		if slices.ContainsFunc(es, entry.mayGo) {
-			rs[repository] = nil
-		}
-	}
-	return slices.Sorted(maps.Keys(rs))
-}
-
 // study reads a repository, if anything may go in it. That its list cannot be read hides what has
 // no tag and no tombstone, and concerns nothing else.
 func study(ctx context.Context, c cluster, r *reader, repository string, unreferenced map[string][]digest.Digest) (found reading, read bool, err error) {
@@ -284,15 +272,16 @@ func study(ctx context.Context, c cluster, r *reader, repository string, unrefer
 	if !c.store.InClusterRegistry() {
 		listed, locked, err = r.list(ctx, repository)
 	}
-	if len(listed) == 0 && !slices.ContainsFunc(c.entries[repository], func(e entry) bool {
-		return e.mayGo() || e.tombstone.Spec.Cause == v1alpha1.CauseFound || c.forgotten(e)
-	}) {
+	if len(listed) == 0 && !c.concerns(repository) {
 		return reading{}, false, err
 	}
 	found = r.read(ctx, repository, slices.Concat(c.starts(repository), listed, locked))
 	found.listed, found.locked = listed, locked
 	if unreferenced != nil {
-		found.unreferenced = setOf(listed)
+		found.unreferenced = make(map[digest.Digest]bool, len(listed))
+		for _, d := range listed {
+			found.unreferenced[d] = true
+		}
 	}
 	if found.err != nil {
 		err = found.err
@@ -382,4 +371,23 @@ func open(ctx context.Context, secrets SecretReader, s *v1alpha1.ArtifactStore, 
 	}
 	cfg.Addresses = addresses
 	return registry.Open(cfg)
+}
+
+// readRunning reads what the workloads run that a store selects.
+func (cfg Config) readRunning(ctx context.Context, store *v1alpha1.ArtifactStore) (running, error) {
+	r := running{begun: cfg.Clock.Now(), generation: store.Generation}
+	if store.Spec.Workloads == nil {
+		return r, nil
+	}
+	if cfg.Workloads == nil {
+		return r, fmt.Errorf("%w: %s: this program does not read what workloads run", ErrRefused, v1alpha1.ReasonWorkloadsUnreadable)
+	}
+	var err error
+	if r.Reading, err = cfg.Workloads(ctx, store); err != nil {
+		return r, fmt.Errorf("reading what workloads run: %w", err)
+	}
+	if err := r.Unreadable(); err != nil {
+		return r, fmt.Errorf("%w: %s: %w", ErrRefused, v1alpha1.ReasonWorkloadsUnreadable, err)
+	}
+	return r, nil
 }

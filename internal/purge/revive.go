@@ -17,14 +17,6 @@ import (
 // notUntagged is the reason of an entry without a status whose tag is still in the registry.
 const notUntagged = "NotUntagged: the tag is still in the registry, and no manifest lists it. To release it, apply the manifest again and delete it"
 
-// forgotten reports whether nothing is known of what became of an entry, and nobody is at work on it: its
-// manifest has gone, and with it what a release would still do. So it is with tombstones that were
-// restored from a backup without their status.
-func (c cluster) forgotten(e entry) bool {
-	return e.status.State == v1alpha1.TombstonePending && e.status.UntaggedAt == nil &&
-		e.tombstone.Spec.Cause != v1alpha1.CauseFound && !c.alive[e.tombstone.Spec.Manifest.UID]
-}
-
 // revive finds out what became of forgotten entries. It believes only what the registry shows: a tag that
 // is gone begins a full grace period now, for nobody knows when it went.
 func (s *sweeper) revive(ctx context.Context) error {

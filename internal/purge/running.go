@@ -1,51 +1,14 @@
 package purge
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
 )
-
-// maxRunning is the age up to which a reading of what workloads run serves deletions. A reading of a large cluster takes
-// seconds. What began to run since is found by the reading after the deletions, and put back.
-const maxRunning = 2 * time.Minute
-
-// runs reads what workloads run, unless a reading that was begun after another one is young enough.
-func (s *sweeper) runs(ctx context.Context, after int, age time.Duration) (running, error) {
-	fresh := func(r running) bool { return s.clock.Since(r.begun) < age }
-	return s.running.read(ctx, after, fresh, func() (running, error) { return s.readRunning(ctx, s.planned.store) })
-}
-
-// readRunning reads what the workloads run that a store selects.
-func (cfg Config) readRunning(ctx context.Context, store *v1alpha1.ArtifactStore) (running, error) {
-	r := running{begun: cfg.Clock.Now(), generation: store.Generation}
-	if store.Spec.Workloads == nil {
-		return r, nil
-	}
-	if cfg.Workloads == nil {
-		return r, fmt.Errorf("%w: %s: this program does not read what workloads run", ErrRefused, v1alpha1.ReasonWorkloadsUnreadable)
-	}
-	var err error
-	if r.Reading, err = cfg.Workloads(ctx, store); err != nil {
-		return r, fmt.Errorf("reading what workloads run: %w", err)
-	}
-	if err := r.Unreadable(); err != nil {
-		return r, fmt.Errorf("%w: %s: %w", ErrRefused, v1alpha1.ReasonWorkloadsUnreadable, err)
-	}
-	return r, nil
-}
-
-// use says which workload keeps an entry, "" for none (I14).
-func (e entry) use(r running) string {
-	return r.Keeps(e.tombstone, e.TombstoneArtifact, e.movedOn())
-}
 
 // maxRoots bounds the digests that workloads name in one repository, each of which is a request. Where there are more, all stays.
 const maxRoots = 1000

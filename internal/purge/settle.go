@@ -133,11 +133,11 @@ func (s *sweeper) entriesOf(t *v1alpha1.Tombstone, which func(entry) bool) []ent
 	return slices.DeleteFunc(slices.Clone(s.byTombstone[t.UID]), func(e entry) bool { return !which(e) })
 }
 
-// byTombstone sorts the entries of a cluster by the tombstone that they are of.
-func (c cluster) byTombstone() map[types.UID][]entry {
+// byTombstone sorts entries by the tombstone that they are of.
+func byTombstone(entries map[string][]entry) map[types.UID][]entry {
 	sorted := map[types.UID][]entry{}
-	for _, repository := range slices.Sorted(maps.Keys(c.entries)) {
-		for _, e := range c.entries[repository] {
+	for _, repository := range slices.Sorted(maps.Keys(entries)) {
+		for _, e := range entries[repository] {
 			sorted[e.uid] = append(sorted[e.uid], e)
 		}
 	}

@@ -3,10 +3,13 @@ package purge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
@@ -58,6 +61,13 @@ func (s *shared[T]) read(ctx context.Context, after int, fresh func(T) bool, rea
 	return now, nil
 }
 
+// view is a reading of the cluster.
+type view struct {
+	cluster
+	// asked are the names of manifests that were asked for besides.
+	asked *questions
+}
+
 // moment is between two readings, of the cluster and of what workloads run.
 type moment struct{ cluster, running int }
 
@@ -66,20 +76,20 @@ func (s *sweeper) mark() moment { return moment{s.shared.mark(), s.running.mark(
 
 // cluster reads the cluster, unless a reading that was begun after a moment was made just now. Entries that are
 // not claimed keep.
-func (s *sweeper) cluster(ctx context.Context, after moment) (*cluster, error) {
+func (s *sweeper) cluster(ctx context.Context, after moment) (*view, error) {
 	run, err := s.runs(ctx, after.running, maxRunning)
 	if err != nil {
 		return nil, err
 	}
-	fresh := func(c *cluster) bool { return s.clock.Since(c.begun) < maxShared && !run.newer(c.running) }
-	c, err := s.shared.read(ctx, after.cluster, fresh, func() (*cluster, error) {
+	fresh := func(c *view) bool { return s.clock.Since(c.begun) < maxShared && !run.newer(c.running) }
+	c, err := s.shared.read(ctx, after.cluster, fresh, func() (*view, error) {
 		now, readErr := s.readCluster(ctx, s.key, run)
 		if readErr == nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			now.lose(func(e entry) bool { return s.claims[claimOf(e)] && e.status.State == v1alpha1.TombstoneSweeping })
 		}
-		return &now, readErr
+		return &view{cluster: now, asked: &questions{names: map[string]bool{}}}, readErr
 	})
 	if err == nil {
 		err = c.refusal
@@ -89,7 +99,7 @@ func (s *sweeper) cluster(ctx context.Context, after moment) (*cluster, error) {
 
 // clusterOf is cluster, with a look by its name at the manifest that keeps what is in one of its repositories.
 // One that is not listed may have been applied just then, so the cluster is read once more.
-func (s *sweeper) clusterOf(ctx context.Context, manifest string, after moment) (*cluster, error) {
+func (s *sweeper) clusterOf(ctx context.Context, manifest string, after moment) (*view, error) {
 	c, err := s.cluster(ctx, after)
 	if err != nil {
 		return c, err
@@ -105,7 +115,7 @@ func (s *sweeper) clusterOf(ctx context.Context, manifest string, after moment) 
 
 // ask is not nil if a manifest of a name exists that a reading of the cluster does not have. It is asked for once for all the
 // repositories of the manifest.
-func (s *sweeper) ask(ctx context.Context, c *cluster, manifest string) error {
+func (s *sweeper) ask(ctx context.Context, c *view, manifest string) error {
 	if c.asked.has(manifest) {
 		return nil
 	}
@@ -115,7 +125,7 @@ func (s *sweeper) ask(ctx context.Context, c *cluster, manifest string) error {
 		}
 		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxEvidence) // others wait for it, too
 		defer cancel()
-		err := c.unlisted(own, s.api, s.key.Namespace, manifest)
+		err := unlisted(own, s.api, c, s.key.Namespace, manifest)
 		if err == nil {
 			c.asked.add(manifest)
 		}
@@ -127,6 +137,19 @@ func (s *sweeper) ask(ctx context.Context, c *cluster, manifest string) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// unlisted is not nil if a manifest of a name exists that was not listed: what it keeps is unknown (I2).
+func unlisted(ctx context.Context, api client.Reader, c *view, namespace, name string) error {
+	var m v1alpha1.ArtifactManifest
+	err := api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &m)
+	switch {
+	case apierrors.IsNotFound(err), err == nil && c.lists(m.UID):
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading manifest %s/%s: %w", namespace, name, err)
+	}
+	return fmt.Errorf("%w: manifest %s/%s exists and is not listed", errContradiction, namespace, name)
 }
 
 // questions are the names that were asked for, and those that are. It is safe for concurrent use.

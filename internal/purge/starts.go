@@ -2,10 +2,13 @@ package purge
 
 import (
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
 // counted yields the digests, by repository, that the bytes of the store are counted from: those that its manifests and
@@ -74,4 +77,22 @@ func (c cluster) brought(repository string) []digest.Digest {
 		ds = append(ds, e.valid...)
 	}
 	return ds
+}
+
+// todo are the repositories to look at: all that the store's manifests have or had.
+func (c cluster) todo() []string {
+	rs := maps.Clone(c.homes)
+	for repository, es := range c.entries {
+		if slices.ContainsFunc(es, entry.mayGo) {
+			rs[repository] = nil
+		}
+	}
+	return slices.Sorted(maps.Keys(rs))
+}
+
+// concerns reports whether a purge has to look at a repository in which the registry lists nothing without a tag.
+func (c cluster) concerns(repository string) bool {
+	return slices.ContainsFunc(c.entries[repository], func(e entry) bool {
+		return e.mayGo() || e.tombstone.Spec.Cause == v1alpha1.CauseFound || c.forgotten(e)
+	})
 }

@@ -62,7 +62,7 @@ type sweeper struct {
 	// missing is what the store's manifests and tombstones name and the registry does not have; nil
 	// when that is not known.
 	missing map[target]bool
-	shared  *shared[*cluster]
+	shared  *shared[*view]
 	running *shared[running]
 	// readCluster reads the cluster beside what was read of its workloads.
 	readCluster func(context.Context, client.ObjectKey, running) (cluster, error)

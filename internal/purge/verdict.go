@@ -62,6 +62,13 @@ const (
 	Interrupted Reason = "Interrupted"
 )
 
+// Messages of verdicts that whoever acts on a plan gives, too.
+const (
+	pushedAgain = "it was pushed again, or what was pushed needs it; if the registry lists it later, another grace begins"
+	notReached  = "the purge ended before it came to it; the next one goes on"
+	notRead     = "the cluster could not be read right before the registry was to delete it"
+)
+
 // Verdict says what becomes of one candidate digest.
 type Verdict struct {
 	Repository string        `json:"repository"`

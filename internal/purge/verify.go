@@ -116,9 +116,8 @@ func (v *visit) needed(ctx context.Context, deleted moment) ([]survivor, error) 
 	if c == nil { // a store that must not be purged any more has one
 		return nil, err
 	}
-	entries, recorded := c.entries[v.repository], c.recorded[v.repository]
 	starts := slices.Clone(shared)
-	for _, root := range slices.Concat(recorded, keeping(entries)) {
+	for _, root := range c.keeps(v.repository) {
 		starts = append(starts, root.Digest)
 	}
 	after := v.reader.without(v.repository, slices.Concat(slices.Collect(maps.Keys(v.gone)), shared)).read(ctx, v.repository, starts)
@@ -132,10 +131,10 @@ func (v *visit) needed(ctx context.Context, deleted moment) ([]survivor, error) 
 		return v.all(fmt.Sprintf("tag %q leads nowhere", lost[0])), nil
 	}
 	var needed []survivor
-	reached := after.graph.Reach(roots(entries, recorded, before.locked, after.graph))
+	reached := after.graph.Reach(c.roots(v.repository, before.locked, after.graph))
 	for d := range v.gone {
 		if why, kept := reached[d]; kept && v.lost(after, d) {
-			needed = append(needed, survivor{d, explain(why), listedAt(c.tombstones, entries, d, after.graph), !after.missing[d]})
+			needed = append(needed, survivor{d, explain(why), listedAt(c.tombstones, c.entries[v.repository], d, after.graph), !after.missing[d]})
 		}
 	}
 	return needed, nil

@@ -1,0 +1,130 @@
+package purge
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/graph"
+)
+
+// minAbsence is the least time for which the registry must say that something does not exist before
+// that is believed, where the grace period is shorter.
+const minAbsence = time.Minute
+
+// settles is how long the registry must say that a digest of a tombstone does not exist before the
+// tombstone gives it up: a whole grace period, or only minAbsence where somebody has ended that.
+func (c cluster) settles(t *v1alpha1.Tombstone) time.Duration {
+	if _, now := t.Annotations[v1alpha1.AnnotationExpireNow]; now {
+		return minAbsence
+	}
+	return max(t.Spec.GracePeriod.Duration, c.store.Spec.Purge.GracePeriod.Duration, minAbsence)
+}
+
+// givesUp reports whether an entry may be done with a digest that the registry says does not exist:
+// purges deleted it, or it has been so through a whole grace period.
+func (c cluster) givesUp(e *entry, d digest.Digest) bool {
+	since := e.status.MissingSince
+	return slices.Contains(e.status.Deleted, d.String()) || (since != nil && c.now.Sub(since.Time) >= c.settles(e.tombstone))
+}
+
+// settled reports whether a reference that does not resolve has been so since a purge a grace period ago.
+func (c cluster) settled(repository, reference string) bool {
+	since, seen := c.unresolved[[2]string{repository, reference}]
+	return seen && c.now.Sub(since) >= max(c.store.Spec.Purge.GracePeriod.Duration, minAbsence)
+}
+
+// absent makes roots of the digests that may go and that the registry says do not exist, until all entries
+// that name them may give them up: what belongs to them stays with them.
+func (c cluster) absent(entries []entry, r reading) []graph.Root {
+	var roots []graph.Root
+	for i := range entries {
+		e := &entries[i]
+		for _, d := range e.valid {
+			if !e.mayGo() || !r.missing[d] || c.givesUp(e, d) {
+				continue
+			}
+			since := c.now
+			if e.status.MissingSince != nil {
+				since = e.status.MissingSince.Time
+			}
+			roots = append(roots, graph.Root{Digest: d, Reason: Unsettled, Because: fmt.Sprintf(
+				"the registry says since %s that it does not exist; %s is kept until a purge sees the same from %s on",
+				since.UTC().Format(time.RFC3339), e.id(), since.Add(c.settles(e.tombstone)).UTC().Format(time.RFC3339))})
+		}
+	}
+	return roots
+}
+
+// unsettled says why it is unknown what else a repository may keep, "" when it is known: a tag, or a
+// digest that is kept, does not resolve, and whatever it leads to does not show.
+func (c cluster) unsettled(repository string, r reading, kept []graph.Root) string {
+	for _, reference := range c.unresolvedOf(repository, r, kept) {
+		if c.settled(repository, reference) {
+			continue
+		}
+		since, seen := c.unresolved[[2]string{repository, reference}]
+		if !seen {
+			since = c.now
+		}
+		return fmt.Sprintf("%s is referred to and does not resolve, since %s: what it may protect is unknown until a purge sees the same from %s on",
+			reference, since.UTC().Format(time.RFC3339), since.Add(max(c.store.Spec.Purge.GracePeriod.Duration, minAbsence)).UTC().Format(time.RFC3339))
+	}
+	return ""
+}
+
+// unresolvedOf are the references of a repository that lead to something unknown, sorted. Besides those that the
+// registry shows, they are the tags that manifests without a status list and that are not there; and
+// the digests that an earlier purge kept for what was in the registry, where now not a single tag is.
+func (c cluster) unresolvedOf(repository string, r reading, kept []graph.Root) []string {
+	all := r.unresolved(kept)
+	if r.err != nil || len(c.entries[repository]) == 0 {
+		return all
+	}
+	for _, tag := range c.unseen[repository] {
+		if r.graph.Target(tag) == "" {
+			all = append(all, tag)
+		}
+	}
+	if !r.graph.HasTags() {
+		for _, e := range c.entries[repository] {
+			if len(e.valid) > 0 && e.keptByContent() {
+				all = append(all, e.valid[len(e.valid)-1].String())
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// unresolvedIn updates what a store remembers of references that do not resolve: those of repositories
+// that were not read stay.
+func (c cluster) unresolvedIn(readings map[string]reading) []v1alpha1.UnresolvedReference {
+	var all []v1alpha1.UnresolvedReference
+	for _, u := range c.store.Status.Unresolved {
+		if r, read := readings[u.Repository]; !read || r.err != nil {
+			all = append(all, u)
+		}
+	}
+	for _, repository := range slices.Sorted(maps.Keys(readings)) {
+		r := readings[repository]
+		if r.err != nil {
+			continue
+		}
+		for _, reference := range c.unresolvedOf(repository, r, roots(c.entries[repository], c.recordedIn(repository, r), r.locked, r.graph)) {
+			since, seen := c.unresolved[[2]string{repository, reference}]
+			if !seen {
+				since = c.now
+			}
+			all = append(all, v1alpha1.UnresolvedReference{Repository: repository, TagOrDigest: reference, Since: metav1.NewTime(since)})
+		}
+	}
+	// Those that have waited longest are remembered.
+	slices.SortStableFunc(all, func(a, b v1alpha1.UnresolvedReference) int { return a.Since.Compare(b.Since.Time) })
+	return all[:min(len(all), v1alpha1.MaxUnresolved)]
+}

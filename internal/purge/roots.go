@@ -1,0 +1,113 @@
+package purge
+
+import (
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nfo-operator/nfo/internal/graph"
+)
+
+// keeps returns the roots that the objects of the cluster are in a repository.
+func (c cluster) keeps(repository string) []graph.Root {
+	return slices.Concat(c.recorded[repository], keeping(c.entries[repository]))
+}
+
+// roots returns all that is kept for its own sake in a repository that has the content of a graph.
+func (c cluster) roots(repository string, locked []digest.Digest, g *graph.Graph) []graph.Root {
+	return roots(c.entries[repository], c.recorded[repository], locked, g)
+}
+
+// used is what the tags of a repository and the digests that are recorded in it lead to.
+func (c cluster) used(repository string, g *graph.Graph) map[digest.Digest]graph.Why {
+	return g.Reach(slices.Concat(c.recorded[repository], tagged(nil, g)))
+}
+
+// namedBy says what names a digest; "" for nothing. It is pure.
+func (c cluster) namedBy(at target) string {
+	for _, root := range c.keeps(at.repository) {
+		if root.Digest == at.digest {
+			return explain(graph.Why{Root: root, Reason: root.Reason})
+		}
+	}
+	return ""
+}
+
+// recordedIn are the digests that are recorded in a repository. What workloads name and the registry does not have keeps
+// nothing: anyone who may make a pod could else keep a repository from every purge.
+func (c cluster) recordedIn(repository string, r reading) []graph.Root {
+	gone := func(root graph.Root) bool { return root.Reason == InUse && r.missing[root.Digest] }
+	if all := c.recorded[repository]; !slices.ContainsFunc(all, gone) {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(c.recorded[repository]), gone)
+}
+
+// roots are all that is kept for its own sake in one repository.
+func roots(entries []entry, recorded []graph.Root, locked []digest.Digest, g *graph.Graph) []graph.Root {
+	rs := slices.Concat(recorded, keeping(entries), tagged(entries, g))
+	for _, d := range locked {
+		rs = append(rs, graph.Root{Digest: d, Reason: Locked, Because: d.String() + " is locked in the registry"})
+	}
+	return rs
+}
+
+// keeping returns the roots that entries are. Of several graces of a digest the last one counts.
+func keeping(entries []entry) []graph.Root {
+	var roots []graph.Root
+	last := map[digest.Digest]entry{}
+	for _, e := range entries {
+		if e.mayGo() {
+			continue
+		}
+		for _, d := range e.valid {
+			if e.until.IsZero() {
+				roots = append(roots, graph.Root{Digest: d, Reason: e.keep, Because: e.because})
+			} else if have, ok := last[d]; !ok || have.until.Before(e.until) {
+				last[d] = e
+			}
+		}
+	}
+	for d, e := range last {
+		roots = append(roots, graph.Root{Digest: d, Reason: GracePeriod, Because: e.because})
+	}
+	return roots
+}
+
+// tagged returns the roots that tags are: all ordinary ones but those of ours, which are the tags
+// that keep an undo, and those that are there only because the registry does not remove tags,
+// while their entry may go.
+func tagged(entries []entry, g *graph.Graph) []graph.Root {
+	ours, shared := map[string]bool{}, map[digest.Digest]bool{}
+	for _, e := range entries {
+		if e.candidate && e.mayGo() && e.ownTag() && slices.Contains(e.valid, g.Target(e.Tag)) {
+			ours[e.Tag], shared[g.Target(e.Tag)] = true, true
+		}
+	}
+	tags := g.Tags()
+	roots := make([]graph.Root, 0, len(tags))
+	for _, tag := range tags {
+		d := g.Target(tag)
+		if ours[tag] || graph.IsUndoTag(tag, d) {
+			continue
+		}
+		root := graph.Root{Digest: d, Reason: Tagged, Because: `tag "` + tag + `" points at it`}
+		if shared[d] {
+			root.Reason, root.Because = SharedTag, `tag "`+tag+`", which is not ours to remove, points at it too`
+		}
+		roots = append(roots, root)
+	}
+	return roots
+}
+
+// explain says how a digest is kept.
+func explain(w graph.Why) string {
+	edges := map[Reason]string{graph.IndexChild: "child of ", graph.Referrer: "satellite of ", graph.Subject: "subject of "}
+	switch w.From {
+	case "":
+		return w.Root.Because
+	case w.Root.Digest:
+		return edges[w.Reason] + w.From.String() + ", which is kept: " + w.Root.Because
+	}
+	return edges[w.Reason] + w.From.String() + ", which is kept with " + w.Root.Digest.String() + ": " + w.Root.Because
+}

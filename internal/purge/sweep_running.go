@@ -1,0 +1,16 @@
+package purge
+
+import (
+	"context"
+	"time"
+)
+
+// maxRunning is the age up to which a reading of what workloads run serves deletions. A reading of a large cluster takes
+// seconds. What began to run since is found by the reading after the deletions, and put back.
+const maxRunning = 2 * time.Minute
+
+// runs reads what workloads run, unless a reading that was begun after another one is young enough.
+func (s *sweeper) runs(ctx context.Context, after int, age time.Duration) (running, error) {
+	fresh := func(r running) bool { return s.clock.Since(r.begun) < age }
+	return s.running.read(ctx, after, fresh, func() (running, error) { return s.readRunning(ctx, s.planned.store) })
+}
