@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -36,7 +35,7 @@ func (cfg Config) askToCollect(ctx context.Context, reg Registry, store *v1alpha
 	if !store.InClusterRegistry() || (report.Deleted == 0 && !u.owed) {
 		return c
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	var state registry.Collection
 	err := doubt
@@ -58,7 +57,7 @@ func (cfg Config) askToCollect(ctx context.Context, reg Registry, store *v1alpha
 
 // notFreed says why the disk may be as full as before.
 func notFreed(err error) string {
-	return fmt.Sprintf("The disk may not be freed yet: %s.", strings.TrimSuffix(v1alpha1.Clip(oneLine(err), maxReason/2), "."))
+	return fmt.Sprintf("The disk may not be freed yet: %s.", strings.TrimSuffix(v1alpha1.Clip(oneLine(err), maxMessage/2), "."))
 }
 
 // add appends a sentence to a message, unless that says why the purge failed.
@@ -135,22 +134,4 @@ func (cfg Config) await(ctx context.Context, c collection) (registry.Collection,
 			return state, fmt.Errorf("the purge no longer waits for the registry's collection, which goes on: %w", errors.Join(context.Cause(ctx), failed))
 		}
 	}
-}
-
-// recordCollection writes what is known after a collection into the record of the purge that asked for it. It writes
-// also when the purge was asked to stop.
-func (cfg Config) recordCollection(ctx context.Context, store *v1alpha1.ArtifactStore, r Report) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
-	defer cancel()
-	was := store.DeepCopy()
-	run := *store.Status.LastPurge
-	run.FreedBytes, run.Message = r.Freed, v1alpha1.Clip(r.Message, maxReason)
-	store.Status.LastPurge = &run
-	if r.Usage != nil {
-		store.Status.Usage = r.Usage
-	}
-	if err := cfg.Client.Status().Patch(ctx, store, client.MergeFrom(was)); err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("recording what the registry's collection freed: %w", err)
-	}
-	return nil
 }

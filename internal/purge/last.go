@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // The collection comes after the whole purge, which may have asked for a deletion long before. So the cluster is read once
 // more right before the collection is asked for. What something in the registry needs by then, the collection sees itself.
+
+// lastLookTimeout bounds the last look, also of a sweep that was asked to stop.
+const lastLookTimeout = 2 * time.Minute
 
 // lastLook withdraws what the registry was asked to delete and what is used by now; all of it if that cannot be read.
 func (s *sweeper) lastLook(ctx context.Context) error {
@@ -16,7 +20,7 @@ func (s *sweeper) lastLook(ctx context.Context) error {
 	if len(asked) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mirrorVerify)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLookTimeout)
 	defer cancel()
 	c, err := s.lastCluster(ctx)
 	if err != nil {
@@ -47,55 +51,9 @@ func (s *sweeper) lastCluster(ctx context.Context) (cluster, error) {
 	if err != nil {
 		return cluster{}, err
 	}
-	c, err := s.readCluster(ctx, s.key, run)
+	c, err := s.readCluster(ctx, run)
 	if err == nil {
 		err = c.refusal
 	}
 	return c, err
-}
-
-// lastLook is that of the sweeper, for the mirror.
-func (s *mirrorSweep) lastLook(ctx context.Context) error {
-	asked := slices.DeleteFunc(slices.Clone(s.asked), func(at target) bool { return !s.plan.deleted[at] })
-	if len(asked) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mirrorVerify)
-	defer cancel()
-	after, err := s.look(ctx)
-	if err != nil {
-		err = fmt.Errorf("looking who uses what the registry was asked to delete: %w", err)
-	}
-	errs := []error{err}
-	for _, at := range asked {
-		why, message := UseUnknown, notRead
-		if err == nil {
-			why, message = InUse, "an Artifact or a workload names it again"
-			if !slices.Contains(after.starts(pathOf(at.repository)), at.digest) {
-				continue
-			}
-		}
-		errs = append(errs, s.takeBack(ctx, at, why, message))
-	}
-	return errors.Join(errs...)
-}
-
-// takeBack pushes again what the registry was asked to delete: then the request does not count.
-func (s *mirrorSweep) takeBack(ctx context.Context, at target, why Reason, message string) error {
-	s.cfg.Log.Info("Keeping what is used again before the registry has deleted it", "repository", at.repository, "digest", at.digest, "why", message)
-	m, err := s.plan.reader.whole(ctx, at)
-	if err == nil {
-		err = s.registry.Restore(ctx, at.repository, m, nil)
-	}
-	if err != nil {
-		err = fmt.Errorf("taking back %s of %s: %w", at.digest, at.repository, err)
-		s.doubted(err)
-	}
-	delete(s.plan.deleted, at)
-	for _, i := range s.plan.items {
-		if i.Delete && i.loose() && i.Repository == at.repository && i.Digest == at.digest {
-			i.keep(why, message)
-		}
-	}
-	return err
 }

@@ -2,7 +2,6 @@ package purge
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -44,46 +43,9 @@ type mirroredImage struct {
 	invalid error
 }
 
-// runMirror purges the mirror: what is in it belongs to Artifacts, and not to manifests.
-func (cfg Config) runMirror(ctx context.Context, c cluster, reg Registry, report *Report) error {
-	key := client.ObjectKeyFromObject(c.store)
-	if c.store.Name != v1alpha1.MirrorName || c.location.Prefix != v1alpha1.MirrorPrefix || !c.store.InClusterRegistry() {
-		return fmt.Errorf("%w: the mirror is the store %s with the prefix %s in the cluster's own registry", ErrRefused, v1alpha1.MirrorName, v1alpha1.MirrorPrefix)
-	}
-	if report.DryRun {
-		p, err := cfg.planMirror(ctx, c, reg)
-		if err != nil {
-			return err
-		}
-		return p.conclude(report, c.store)
-	}
-	return cfg.lease(key).hold(ctx, func(ctx context.Context) error { return cfg.purgeMirror(ctx, key, reg, report) })
-}
-
-// purgeMirror plans anew, under the lease, acts, and records the run.
-func (cfg Config) purgeMirror(ctx context.Context, key client.ObjectKey, reg Registry, report *Report) error {
-	c, err := cfg.read(ctx, key)
-	if err != nil {
-		return err
-	}
-	if c.refusal != nil {
-		return c.refusal
-	}
-	p, err := cfg.planMirror(ctx, c, reg)
-	if err != nil {
-		return err
-	}
-	s := &mirrorSweep{cfg: cfg, registry: reg, plan: p}
-	p.err = errors.Join(p.err, s.run(ctx), s.lastLook(ctx))
-	err = p.conclude(report, c.store)
-	asked := cfg.askToCollect(ctx, reg, c.store, p.usage, report, s.doubt)
-	noted := func(s *v1alpha1.ArtifactStoreStatus) { s.Unneeded = p.unneeded() }
-	return errors.Join(err, cfg.record(ctx, c.store, *report, s.learnt(), noted), cfg.awaitCollection(ctx, asked, report))
-}
-
-// readMirror reads the cluster, uncached. Artifacts are read before their use, and namespaces afterwards. found are
+// read reads the cluster, uncached. Artifacts are read before their use, and namespaces afterwards. found are
 // places in the mirror whose use counts besides those of Artifacts. Errors wrap ErrRefused if not all uses can be read.
-func (cfg Config) readMirror(ctx context.Context, c cluster, found []string) (mirrored, error) {
+func (env mirrorEnv) read(ctx context.Context, c cluster, found []string) (mirrored, error) {
 	m := mirrored{cluster: c, ending: map[string]bool{}, named: map[string][]int{}, used: map[string][]workload.Use{}}
 	var list v1alpha1.ArtifactList
 	small := livelist.Keep(func(o client.Object) {
@@ -92,7 +54,7 @@ func (cfg Config) readMirror(ctx context.Context, c cluster, found []string) (mi
 			maps.DeleteFunc(a.Annotations, func(name, _ string) bool { return name != v1alpha1.AnnotationKeep })
 		}
 	})
-	if err := cfg.Client.List(ctx, &list, small); err != nil {
+	if err := env.Client.List(ctx, &list, small); err != nil {
 		return m, fmt.Errorf("listing artifacts: %w", err)
 	}
 	known := rewrite.Known(list.Items)
@@ -100,7 +62,7 @@ func (cfg Config) readMirror(ctx context.Context, c cluster, found []string) (mi
 		known[path] = true
 	}
 	var err error
-	if m.reading, err = cfg.images(ctx, c.store, known); err != nil {
+	if m.reading, err = env.images(ctx, c.store, known); err != nil {
 		return m, err
 	}
 	m.own = m.reading.ByNamespace()
@@ -112,20 +74,20 @@ func (cfg Config) readMirror(ctx context.Context, c cluster, found []string) (mi
 			m.ending[n.Name] = true
 		}
 	}
-	if err := livelist.Namespaces(ctx, cfg.Client, ended); err != nil {
+	if err := livelist.Namespaces(ctx, env.Client, ended); err != nil {
 		return m, err
 	}
-	m.now = cfg.Now()
+	m.now = env.Now()
 	m.sort(list.Items)
 	return m, nil
 }
 
 // images reads who uses what is known.
-func (cfg Config) images(ctx context.Context, store *v1alpha1.ArtifactStore, known map[string]bool) (*workload.Reading, error) {
-	if cfg.Images == nil {
+func (env mirrorEnv) images(ctx context.Context, store *v1alpha1.ArtifactStore, known map[string]bool) (*workload.Reading, error) {
+	if env.Images == nil {
 		return nil, fmt.Errorf("%w: %s: this program does not read what workloads run", ErrRefused, v1alpha1.ReasonWorkloadsUnreadable)
 	}
-	r, err := cfg.Images(ctx, store, rewrite.Used(store.Spec.Mirror.PullAddress, func(i rewrite.Image) bool { return known[i.Path()] }))
+	r, err := env.Images(ctx, store, rewrite.Used(store.Spec.Mirror.PullAddress, func(i rewrite.Image) bool { return known[i.Path()] }))
 	if err != nil {
 		return nil, fmt.Errorf("reading which images workloads use: %w", err)
 	}

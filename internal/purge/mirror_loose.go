@@ -111,13 +111,13 @@ func (v *visited) keepUsed(r reading, going []digest.Digest) {
 // then it stays with all that it is made of, and its candidate has another grace.
 func (s *mirrorSweep) delete(ctx context.Context, v *visited, d digest.Digest) (stays bool, err error) {
 	if !v.asked[d] {
-		return false, s.registry.Delete(ctx, v.repository, d)
+		return false, s.env.Registry.Delete(ctx, v.repository, d)
 	}
 	s.mu.Lock()
 	s.asked = append(s.asked, target{v.repository, d})
 	s.mu.Unlock()
 	store := s.plan.seen.store
-	err = s.registry.DeleteUnreferenced(ctx, client.ObjectKeyFromObject(store), v.repository, d)
+	err = s.env.Registry.DeleteUnreferenced(ctx, client.ObjectKeyFromObject(store), v.repository, d)
 	if !errors.Is(err, registry.ErrProtected) {
 		return false, err
 	}

@@ -67,14 +67,14 @@ func digestOf(a mirroredImage) digest.Digest {
 	return digest.Digest(cmp.Or(a.image.Digest, a.Status.Digest))
 }
 
-// planMirror reads who names and who uses what, and decides. It writes nothing (I8). That one repository cannot be read is
+// decideMirror reads who names and who uses what, and decides. It writes nothing (I8). That one repository cannot be read is
 // in the plan's error: it keeps all, and the plan is whole.
-func (cfg Config) planMirror(ctx context.Context, c cluster, reg Registry) (*mirrorPlan, error) {
-	p := &mirrorPlan{reader: newReader(reg, cfg.Clock, requests(c.store)), readings: map[string]reading{}, deleted: map[target]bool{}, since: map[[2]string]time.Time{}}
+func decideMirror(ctx context.Context, env mirrorEnv, c cluster) (*mirrorPlan, error) {
+	p := &mirrorPlan{reader: env.Reader, readings: map[string]reading{}, deleted: map[target]bool{}, since: map[[2]string]time.Time{}}
 	for _, u := range c.store.Status.Unneeded {
 		p.since[[2]string{u.Repository, u.TagOrDigest}] = u.Since.Time
 	}
-	repositories, err := reg.Repositories(ctx)
+	repositories, err := env.Registry.Repositories(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("finding what is in the mirror: %w", err)
 	}
@@ -86,7 +86,7 @@ func (cfg Config) planMirror(ctx context.Context, c cluster, reg Registry) (*mir
 		p.err = err
 	}
 	// After the tags and digests: who pushed one of them has an Artifact by now.
-	if p.seen, err = cfg.readMirror(ctx, c, p.places(tags)); err != nil {
+	if p.seen, err = env.read(ctx, c, p.places(tags)); err != nil {
 		return nil, err
 	}
 	for _, a := range p.seen.artifacts {
@@ -95,7 +95,7 @@ func (cfg Config) planMirror(ctx context.Context, c cluster, reg Registry) (*mir
 	p.orphans(tags)
 	p.findLoose(ctx)
 	p.study(ctx)
-	p.usage = meter{store: c.store, volume: cfg.Volume, reader: p.reader}.measure(ctx, p.reached().counted(false, p.readings), p.readings)
+	p.usage = meter{store: c.store, volume: env.Volume, reader: p.reader}.measure(ctx, p.reached().counted(false, p.readings), p.readings)
 	p.ration()
 	return p, nil
 }
@@ -307,10 +307,7 @@ func ids(items []*mirrorItem) map[string]bool {
 
 // ration keeps what is over the cap, and what usage does not ask for: what was unused longest goes first.
 func (p *mirrorPlan) ration() {
-	vs := make([]Verdict, len(p.items))
-	for i, item := range p.items {
-		vs[i] = item.Verdict
-	}
+	vs := p.verdicts()
 	spec, taken := p.seen.store.Spec.Purge, map[string][]*mirrorItem{}
 	vs = rationBy(budget(vs, int(spec.MaxDeletions)), spec, p.usage, func(i int, rest *removal) int64 {
 		item := p.items[i]
@@ -323,16 +320,23 @@ func (p *mirrorPlan) ration() {
 	}
 }
 
-// conclude fills in the report.
-func (p *mirrorPlan) conclude(r *Report, store *v1alpha1.ArtifactStore) error {
-	vs, could := make([]Verdict, len(p.items)), map[string][]*mirrorItem{}
+// verdicts are those of the plan, or what has become of them.
+func (p *mirrorPlan) verdicts() []Verdict {
+	vs := make([]Verdict, len(p.items))
 	for i, item := range p.items {
 		vs[i] = item.Verdict
+	}
+	return vs
+}
+
+// reclaimable is how many bytes would be free if all went that may go; 0 if that is not known.
+func (p *mirrorPlan) reclaimable() int64 {
+	could := map[string][]*mirrorItem{}
+	for _, item := range p.items {
 		if item.Delete || item.Reason == OverBudget || item.Reason == NotNeeded || item.Reason == UsageUnknown {
 			could[item.Repository] = append(could[item.Repository], item)
 		}
 	}
-	r.judged(vs)
 	var mayGo []target
 	for repository, items := range could {
 		if seen := p.readings[repository]; seen.graph != nil {
@@ -340,15 +344,11 @@ func (p *mirrorPlan) conclude(r *Report, store *v1alpha1.ArtifactStore) error {
 			mayGo = append(mayGo, keysOf(repository, ds)...)
 		}
 	}
-	all := int64(0)
-	if p.usage.ledger != nil {
-		all = p.usage.ledger.without(mayGo)
-		if r.Reclaimed = all; !r.DryRun {
-			r.Reclaimed = p.usage.ledger.without(slices.Collect(maps.Keys(p.deleted)))
-		}
-	}
-	return r.end(store, p.usage, all, p.err)
+	return p.usage.freed(mayGo)
 }
+
+// reclaimed is how many bytes nothing holds any more since digests have gone; 0 if that is not known.
+func (p *mirrorPlan) reclaimed() int64 { return p.usage.freed(slices.Collect(maps.Keys(p.deleted))) }
 
 // unneeded are the tags and digests that nothing needs and that are still there, those first that have been so longest.
 func (p *mirrorPlan) unneeded() []v1alpha1.UnresolvedReference {

@@ -26,8 +26,20 @@ const (
 	// mirrorVerify bounds the reading of the cluster after deletions, and what follows from it, also of a purge that was
 	// asked to stop.
 	mirrorVerify = 2 * time.Minute
+	// settleTimeout is how long a purge that was asked to stop may still write what it has done to an Artifact.
+	mirrorSettleTimeout = 10 * time.Second
+	// settleTries bounds how often an Artifact is read again because somebody else wrote.
+	mirrorSettleTries = 3
+	// verifyTimeout bounds how long what was removed from a repository is put back, also of a purge that was asked to stop.
+	mirrorVerifyTimeout = 20 * time.Second
 	// claimMessage is what a claimed Artifact says.
 	claimMessage = "Nothing uses the image, and a purge removes it from the mirror."
+)
+
+// Values of the key "event" of the lines that say what was done.
+const (
+	mirrorEventDeleted = "Deleted"
+	mirrorEventPutBack = "PutBack"
 )
 
 // mirrorSweep acts on a plan.
@@ -37,9 +49,8 @@ const (
 // the cluster is read once more: what is used by now is put back, and the Artifacts of the rest are deleted. A purge that
 // dies in between leaves Artifacts that are Releasing, which the next purge goes on with or gives back.
 type mirrorSweep struct {
-	cfg      Config
-	registry Registry
-	plan     *mirrorPlan
+	env  mirrorEnv
+	plan *mirrorPlan
 
 	mu sync.Mutex
 	// held is how many bytes of image manifests are at hand for putting back.
@@ -72,6 +83,24 @@ type visited struct {
 	asked, kept map[digest.Digest]bool
 }
 
+// mirrorResult is what came of acting on a plan, besides its verdicts.
+type mirrorResult struct {
+	// Deleted is how many digests were deleted.
+	Deleted int
+	// Over says why nothing can be deleted at all; nil if something can.
+	Over error
+	// Doubt says why no collection must be asked for: what goes with it may be needed.
+	Doubt error
+}
+
+// act removes what may go, after which the plan says what became of it. The error does not repeat what could not be read
+// for the plan.
+func (p *mirrorPlan) act(ctx context.Context, env mirrorEnv) (mirrorResult, error) {
+	s := &mirrorSweep{env: env, plan: p}
+	err := errors.Join(s.run(ctx), s.lastLook(ctx))
+	return mirrorResult{Deleted: len(p.deleted), Over: s.over, Doubt: s.doubt}, err
+}
+
 // run removes wave after wave, and gives back what a purge that died has claimed and that stays.
 func (s *mirrorSweep) run(ctx context.Context) error {
 	var errs []error
@@ -89,7 +118,7 @@ func (s *mirrorSweep) run(ctx context.Context) error {
 	slices.SortStableFunc(going, func(a, b *mirrorItem) int { return a.UntaggedAt.Compare(b.UntaggedAt) })
 	for len(going) > 0 && ctx.Err() == nil && s.over == nil {
 		n := min(mirrorWave, len(going))
-		s.cfg.Log.Info("Removing from the mirror", "images", n, "left", len(going)-n)
+		s.env.Log.Info("Removing from the mirror", "images", n, "left", len(going)-n)
 		errs = append(errs, s.wave(ctx, going[:n]))
 		going = going[n:]
 	}
@@ -148,7 +177,7 @@ func (s *mirrorSweep) again(now *mirrored, i *mirrorItem) bool {
 
 // look reads the cluster anew.
 func (s *mirrorSweep) look(ctx context.Context) (*mirrored, error) {
-	c, err := s.cfg.read(ctx, client.ObjectKeyFromObject(s.plan.seen.store))
+	c, err := s.env.ReadCluster(ctx)
 	if err == nil {
 		err = c.refusal
 	}
@@ -161,7 +190,7 @@ func (s *mirrorSweep) look(ctx context.Context) (*mirrored, error) {
 			places = append(places, i.path)
 		}
 	}
-	m, err := s.cfg.readMirror(ctx, c, places)
+	m, err := s.env.read(ctx, c, places)
 	return &m, err
 }
 
@@ -198,11 +227,11 @@ func (s *mirrorSweep) write(ctx context.Context, i *mirrorItem, state v1alpha1.M
 		ready = ready.DeepCopy()
 		ready.Type, ready.ObservedGeneration = v1alpha1.ConditionReady, is.Generation
 		if ready.LastTransitionTime.IsZero() {
-			ready.LastTransitionTime = metav1.NewTime(s.cfg.Now())
+			ready.LastTransitionTime = metav1.NewTime(s.env.Now())
 		}
 		is.Status.Conditions = append(is.Status.Conditions, *ready)
 	}
-	if err := s.cfg.Client.Status().Patch(ctx, is, before); err != nil {
+	if err := s.env.Client.Status().Patch(ctx, is, before); err != nil {
 		return err
 	}
 	i.mirroredImage.Artifact = is
@@ -212,13 +241,13 @@ func (s *mirrorSweep) write(ctx context.Context, i *mirrorItem, state v1alpha1.M
 // giveBack gives an Artifact back that stays: as it was when it was claimed, if nothing of its copy was removed. Otherwise
 // it is copied again, unless the registry still has all of it.
 func (s *mirrorSweep) giveBack(ctx context.Context, i *mirrorItem, removed bool) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mirrorSettleTimeout)
 	defer cancel()
 	if _, mine := s.claims[i.id()]; i.orphan() || !mine && !i.Releasing() {
 		return nil
 	}
 	was := s.before(ctx, i, removed)
-	for range settleTries {
+	for range mirrorSettleTries {
 		err := s.write(ctx, i, was.state, was.ready)
 		if !apierrors.IsConflict(err) {
 			if client.IgnoreNotFound(err) != nil {
@@ -227,7 +256,7 @@ func (s *mirrorSweep) giveBack(ctx context.Context, i *mirrorItem, removed bool)
 			return nil
 		}
 		var now v1alpha1.Artifact
-		if err := s.cfg.Client.Get(ctx, client.ObjectKeyFromObject(i.mirroredImage.Artifact), &now); err != nil {
+		if err := s.env.Client.Get(ctx, client.ObjectKeyFromObject(i.mirroredImage.Artifact), &now); err != nil {
 			return client.IgnoreNotFound(err)
 		}
 		if i.mirroredImage.Artifact = &now; !now.Releasing() {
@@ -256,7 +285,7 @@ func (s *mirrorSweep) whole(ctx context.Context, i *mirrorItem) bool {
 	if reference == "" {
 		reference = i.image.Tag
 	}
-	found, err := s.registry.Resolve(ctx, i.Repository, reference)
+	found, err := s.env.Registry.Resolve(ctx, i.Repository, reference)
 	return err == nil && (i.Status.Digest == "" || found.Digest.String() == i.Status.Digest)
 }
 
@@ -274,29 +303,18 @@ func (s *mirrorSweep) giveAllBack(ctx context.Context, items []*mirrorItem, why 
 
 // remove removes from the registry what goes with the items of each repository.
 func (s *mirrorSweep) remove(ctx context.Context, now *mirrored, byRepository map[string][]*mirrorItem) ([]*visited, error) {
-	var visits []*visited
-	var errs failures
+	visits, errs := make([]*visited, 0, len(byRepository)), make([]error, len(byRepository))
 	var g errgroup.Group
 	g.SetLimit(s.plan.reader.requests())
 	for repository, items := range byRepository {
 		v := &visited{repository: repository, path: pathOf(repository), items: items, tags: map[string]string{}}
+		n := len(visits)
 		visits = append(visits, v)
 		g.Go(func() error {
-			errs.add(s.visit(ctx, now, v))
+			errs[n] = s.visit(ctx, now, v)
 			return nil // one repository does not stop another
 		})
 	}
 	_ = g.Wait()
-	return visits, errs.join()
-}
-
-// learnt is what the purge showed of the registry's deletion, "" for nothing.
-func (s *mirrorSweep) learnt() v1alpha1.Support {
-	switch {
-	case errors.Is(s.over, registry.ErrUnsupported):
-		return v1alpha1.Unsupported
-	case len(s.plan.deleted) > 0:
-		return v1alpha1.Supported
-	}
-	return ""
+	return visits, errors.Join(errs...)
 }

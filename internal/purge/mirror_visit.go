@@ -48,7 +48,7 @@ func (s *mirrorSweep) removeFrom(ctx context.Context, now *mirrored, v *visited)
 	v.keepUsed(r, ds)
 	for _, tag := range slices.DeleteFunc(tags, v.follows) {
 		v.tags[tag] = r.graph.Target(tag).String() // before it: what was removed may not be known to be
-		if err := s.registry.Untag(ctx, v.repository, tag); err != nil {
+		if err := s.env.Registry.Untag(ctx, v.repository, tag); err != nil {
 			return err
 		}
 	}
@@ -120,7 +120,7 @@ func (s *mirrorSweep) settle(ctx context.Context, visits []*visited) error {
 	var errs []error
 	for _, v := range visits {
 		if why := v.neededBy(after); why != "" {
-			s.cfg.Log.Info("Putting back what is used again", "event", eventPutBack, "store", s.store(), "repository", v.repository, "why", why)
+			s.env.Log.Info("Putting back what is used again", "event", mirrorEventPutBack, "store", s.store(), "repository", v.repository, "why", why)
 			errs = append(errs, s.restore(ctx, v, InUse, why))
 			continue
 		}
@@ -131,12 +131,12 @@ func (s *mirrorSweep) settle(ctx context.Context, visits []*visited) error {
 
 // withdraw pushes again, parts first, what the registry was asked to delete: then the request does not count.
 func (s *mirrorSweep) withdraw(ctx context.Context, v *visited) (failed error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), verifyTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mirrorVerifyTimeout)
 	defer cancel()
 	for _, layer := range slices.Backward(v.gone) {
 		for _, m := range layer {
 			if v.asked[m.Descriptor.Digest] {
-				failed = errors.Join(failed, s.registry.Restore(ctx, v.repository, m, nil))
+				failed = errors.Join(failed, s.env.Registry.Restore(ctx, v.repository, m, nil))
 			}
 		}
 	}
@@ -196,7 +196,7 @@ func (v *visited) digests() map[string]bool {
 // restore puts back what was removed from a repository, parts first, and gives its items back. What cannot be put back is
 // copied again.
 func (s *mirrorSweep) restore(ctx context.Context, v *visited, why Reason, message string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), verifyTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mirrorVerifyTimeout)
 	defer cancel()
 	removed := len(v.tags) > 0
 	var lost error
@@ -205,23 +205,23 @@ func (s *mirrorSweep) restore(ctx context.Context, v *visited, why Reason, messa
 		for _, m := range layer {
 			removed = true
 			restored[m.Descriptor.Digest.String()] = true
-			lost = errors.Join(lost, s.registry.Restore(ctx, v.repository, m, v.tagsAt(m.Descriptor.Digest.String())))
+			lost = errors.Join(lost, s.env.Registry.Restore(ctx, v.repository, m, v.tagsAt(m.Descriptor.Digest.String())))
 		}
 	}
 	for tag, d := range v.tags { // of digests that were not deleted
 		if restored[d] || d == "" {
 			continue
 		}
-		m, err := s.registry.Manifest(ctx, v.repository, digest.Digest(d))
+		m, err := s.env.Registry.Manifest(ctx, v.repository, digest.Digest(d))
 		if err == nil {
-			err = s.registry.Restore(ctx, v.repository, m, []string{tag})
+			err = s.env.Registry.Restore(ctx, v.repository, m, []string{tag})
 		}
 		lost = errors.Join(lost, err)
 	}
 	v.gone, v.tags = nil, map[string]string{} // there is nothing more to look after
 	if lost != nil {
 		s.doubted(lost)
-		s.cfg.Log.Warn("Not all could be put back; it is copied again", "repository", v.repository, "error", lost)
+		s.env.Log.Warn("Not all could be put back; it is copied again", "repository", v.repository, "error", lost)
 	}
 	v.keep(why, message)
 	var errs []error
@@ -247,7 +247,7 @@ func (s *mirrorSweep) finish(ctx context.Context, after *mirrored, v *visited) e
 	for _, layer := range v.gone {
 		for _, m := range layer {
 			s.plan.deleted[target{v.repository, m.Descriptor.Digest}] = true
-			s.cfg.Log.Info("Deleted a digest", "event", eventDeleted, "store", s.store(), "repository", v.repository, "digest", m.Descriptor.Digest)
+			s.env.Log.Info("Deleted a digest", "event", mirrorEventDeleted, "store", s.store(), "repository", v.repository, "digest", m.Descriptor.Digest)
 		}
 	}
 	s.mu.Unlock()
@@ -262,7 +262,7 @@ func (s *mirrorSweep) finish(ctx context.Context, after *mirrored, v *visited) e
 }
 
 // store is the name of the mirror's store, for the log.
-func (s *mirrorSweep) store() string { return s.cfg.Namespace + "/" + s.cfg.Store }
+func (s *mirrorSweep) store() string { return client.ObjectKeyFromObject(s.plan.seen.store).String() }
 
 func (s *mirrorSweep) finishOne(ctx context.Context, after *mirrored, i *mirrorItem) error {
 	for _, n := range after.named[i.path] {
@@ -270,13 +270,13 @@ func (s *mirrorSweep) finishOne(ctx context.Context, after *mirrored, i *mirrorI
 			i.mirroredImage = a
 		}
 	}
-	for range settleTries {
+	for range mirrorSettleTries {
 		a := i.mirroredImage.Artifact
 		if a.Status.UnusedSince == nil || !a.Releasing() || a.Kept() { // somebody saw a use, or wants it
 			i.keep(InUse, "it was used again while the purge ran")
 			return s.giveBack(ctx, i, true)
 		}
-		err := s.cfg.Client.Delete(ctx, a, client.Preconditions{UID: &a.UID, ResourceVersion: &a.ResourceVersion})
+		err := s.env.Client.Delete(ctx, a, client.Preconditions{UID: &a.UID, ResourceVersion: &a.ResourceVersion})
 		if err == nil || apierrors.IsNotFound(err) {
 			return nil
 		}
@@ -284,7 +284,7 @@ func (s *mirrorSweep) finishOne(ctx context.Context, after *mirrored, i *mirrorI
 			return fmt.Errorf("deleting Artifact %s, whose copy has gone: %w", i.Verdict.Artifact, err)
 		}
 		var now v1alpha1.Artifact
-		if err := s.cfg.Client.Get(ctx, client.ObjectKeyFromObject(a), &now); err != nil {
+		if err := s.env.Client.Get(ctx, client.ObjectKeyFromObject(a), &now); err != nil {
 			return client.IgnoreNotFound(err)
 		}
 		i.mirroredImage.Artifact = &now

@@ -6,23 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/opencontainers/go-digest"
-	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/apitime"
-	"github.com/nfo-operator/nfo/internal/graph"
-	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/workload"
 )
@@ -70,17 +62,13 @@ type Config struct {
 	Log *slog.Logger
 
 	times leaseTimes
-	late  time.Duration // default usualLate
+	late  time.Duration // of a sweep
 	// poll is the time between two questions about a collection, and tell that between two lines about it.
 	poll, tell time.Duration
 }
 
-// Values of the key "event" of the lines that say what was done.
-const (
-	eventDeleted = "Deleted"
-	eventPutBack = "PutBack"
-	eventEnded   = "PurgeEnded"
-)
+// eventEnded is the value of the key "event" of the line that ends a purge.
+const eventEnded = "PurgeEnded"
 
 // Run purges one store once. The report holds what was done also when there is an error. Errors
 // wrap ErrRunning when nothing was begun, and ErrRefused when the store must not be purged, which
@@ -124,9 +112,6 @@ func (cfg Config) withDefaults() Config {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	if cfg.late == 0 {
-		cfg.late = usualLate
-	}
 	if cfg.times == (leaseTimes{}) {
 		cfg.times = usualTimes
 	}
@@ -168,28 +153,6 @@ func (cfg Config) lease(key client.ObjectKey) lease {
 	return lease{client: cfg.Leases, store: key, identity: cfg.Identity, times: cfg.times, log: cfg.Log}
 }
 
-// readCluster reads the cluster, uncached, beside what was read of its workloads.
-func (cfg Config) readCluster(ctx context.Context, key client.ObjectKey, run running) (cluster, error) {
-	objects, err := readObjects(ctx, cfg.Client, cfg.Clock, cfg.Now, key, run)
-	if err != nil {
-		return cluster{}, err
-	}
-	return newCluster(objects), nil
-}
-
-// read reads the cluster, and of a store that selects workloads what they run.
-func (cfg Config) read(ctx context.Context, key client.ObjectKey) (cluster, error) {
-	c, err := cfg.readCluster(ctx, key, running{})
-	if err != nil || c.store == nil || c.store.Spec.Workloads == nil || c.store.Spec.Mirror != nil {
-		return c, err
-	}
-	run, err := cfg.readRunning(ctx, c.store)
-	if err != nil {
-		return cluster{}, err
-	}
-	return cfg.readCluster(ctx, key, run)
-}
-
 // sweep plans anew, under the lease, acts, and records the run.
 func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry, report *Report) error {
 	c, err := cfg.read(ctx, key)
@@ -199,195 +162,18 @@ func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry,
 	if c.refusal != nil {
 		return c.refusal
 	}
-	s := &sweeper{
-		api: cfg.Client, registry: reg, reader: newReader(reg, cfg.Clock, requests(c.store)), clock: cfg.Clock, now: cfg.Now, apart: cfg.SecondLook, key: key,
-		log: cfg.Log, late: cfg.late, planned: c, byTombstone: byTombstone(c.entries), shared: newShared[*view](), running: newShared[running](), readCluster: cfg.readCluster, readRunning: cfg.readRunning, room: newRoom(requests(c.store)),
-		plan: map[target]Verdict{}, claims: map[claim]bool{}, used: map[string]map[digest.Digest]graph.Why{}, settled: map[target]Verdict{},
-		rest: Verdict{Reason: Interrupted, Message: notReached},
-	}
-	p, planErr := cfg.plan(ctx, c, s.reader)
-	s.readings, s.order, s.missing = p.readings, p.verdicts, p.usage.missing
-	for _, v := range p.verdicts {
-		s.plan[v.key()] = v
-	}
-	err = errors.Join(planErr, s.run(ctx), s.bury(ctx), s.revive(ctx), s.lastLook(ctx))
-	ends := make([]Verdict, 0, len(p.verdicts))
-	for _, v := range p.verdicts {
-		ends = append(ends, s.verdict(v.key()))
-	}
-	err = report.conclude(c.store, p, ends, err)
-	report.explainDenied(s.denied)
-	asked := cfg.askToCollect(ctx, reg, c.store, p.usage, report, s.doubt)
+	reader := newReader(reg, cfg.Clock, requests(c.store))
+	p, planErr := cfg.plan(ctx, c, reader)
+	result, err := runSweep(ctx, sweepEnv{
+		Client: cfg.Client, Registry: reg, Reader: reader, Clock: cfg.Clock, Now: cfg.Now, SecondLook: cfg.SecondLook, Late: cfg.late, Log: cfg.Log,
+		ReadCluster: func(ctx context.Context, run running) (cluster, error) { return cfg.readCluster(ctx, key, run) }, ReadRunning: cfg.readRunning,
+	}, sweepPlan{Cluster: c, Readings: p.readings, Verdicts: p.verdicts, Missing: p.usage.missing})
+	err = report.conclude(c.store, p, result.Verdicts, errors.Join(planErr, err))
+	report.explainDenied(result.Denied)
+	asked := cfg.askToCollect(ctx, reg, c.store, p.usage, report, result.Doubt)
 	noted := func(s *v1alpha1.ArtifactStoreStatus) { s.Unresolved = c.unresolvedIn(p.readings) }
-	return errors.Join(err, cfg.record(ctx, c.store, *report, s.learnt(err), noted), cfg.awaitCollection(ctx, asked, report))
-}
-
-// planned is a plan and what it was made from.
-type planned struct {
-	readings map[string]reading
-	verdicts []Verdict
-	usage    usage
-}
-
-// plan reads every repository in which something may go, or has no tag, and decides. It writes
-// nothing (I8). The error reports repositories that could not be read: they keep all, the plan is
-// whole.
-func (cfg Config) plan(ctx context.Context, c cluster, r *reader) (planned, error) {
-	todo := c.todo()
-	p := planned{readings: make(map[string]reading, len(todo))}
-	var mu sync.Mutex
-	var errs []error
-	unreferenced, listErr := r.unreferenced(ctx, c.store)
-	if listErr != nil {
-		errs = append(errs, listErr)
-	}
-	var g errgroup.Group
-	g.SetLimit(r.requests())
-	looked := 0
-	for _, repository := range todo {
-		g.Go(func() error {
-			found, read, err := study(ctx, c, r, repository, unreferenced)
-			mu.Lock()
-			defer mu.Unlock()
-			if looked++; read {
-				p.readings[repository] = found
-				cfg.Log.Info("Read", "repository", repository, "number", looked, "of", len(todo))
-			}
-			if err != nil {
-				errs = append(errs, fmt.Errorf("reading %s: %w", repository, err))
-			}
-			return nil
-		})
-	}
-	_ = g.Wait() // the errors are in errs: one repository does not stop another
-	p.usage = meter{store: c.store, volume: cfg.Volume, reader: r}.measure(ctx, c.counted(!readsAll(c.store), p.readings), p.readings)
-	p.verdicts = ration(plan(c, p.readings), c.store.Spec.Purge, p.usage)
-	return p, summed(errs)
-}
-
-// study reads a repository, if anything may go in it. That its list cannot be read hides what has
-// no tag and no tombstone, and concerns nothing else.
-func study(ctx context.Context, c cluster, r *reader, repository string, unreferenced map[string][]digest.Digest) (found reading, read bool, err error) {
-	listed, locked := unreferenced[repository], []digest.Digest(nil)
-	if !c.store.InClusterRegistry() {
-		listed, locked, err = r.list(ctx, repository)
-	}
-	if len(listed) == 0 && !c.concerns(repository) {
-		return reading{}, false, err
-	}
-	found = r.read(ctx, repository, slices.Concat(c.starts(repository), listed, locked))
-	found.listed, found.locked = listed, locked
-	if unreferenced != nil {
-		found.unreferenced = make(map[digest.Digest]bool, len(listed))
-		for _, d := range listed {
-			found.unreferenced[d] = true
-		}
-	}
-	if found.err != nil {
-		err = found.err
-	}
-	return found, true, err
-}
-
-// summed is one error for many: the first in order, and how many there are.
-func summed(errs []error) error {
-	if len(errs) <= 1 {
-		return errors.Join(errs...)
-	}
-	least := errs[0]
-	for _, err := range errs {
-		if err.Error() < least.Error() {
-			least = err
-		}
-	}
-	return fmt.Errorf("%w, and %d more repositories could not be read", least, len(errs)-1)
+	return errors.Join(err, cfg.record(ctx, c.store, *report, learnt(err, result.Deleted), noted), cfg.awaitCollection(ctx, asked, report))
 }
 
 // oneLine is an error as a report and a status show it.
 func oneLine(err error) string { return v1alpha1.Line(strings.ReplaceAll(err.Error(), "\n", "; ")) }
-
-// record writes the run to the store's status, what was learnt of the registry, and what noted sets. Nothing else
-// of the store is written. It writes also when the purge was asked to stop.
-func (cfg Config) record(ctx context.Context, store *v1alpha1.ArtifactStore, r Report, learnt v1alpha1.Support, noted func(*v1alpha1.ArtifactStoreStatus)) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
-	defer cancel()
-	was := store.DeepCopy()
-	store.Status.LastPurge = r.run(cfg.Now())
-	noted(&store.Status)
-	if r.Usage != nil || !measures(store) {
-		store.Status.Usage = r.Usage
-	}
-	store.Status.DeletedTotal += int64(r.Deleted)
-	if r.Outcome == v1alpha1.PurgeSucceeded || r.Outcome == v1alpha1.PurgeBelowThreshold {
-		store.Status.LastSuccessTime = &store.Status.LastPurge.CompletionTime
-	}
-	if learnt != "" {
-		store.Status.Capabilities.Delete = learnt
-	}
-	if patchErr := cfg.Client.Status().Patch(ctx, store, client.MergeFrom(was)); patchErr != nil && !apierrors.IsNotFound(patchErr) {
-		return fmt.Errorf("recording the purge: %w", patchErr)
-	}
-	return nil
-}
-
-// learnt is what the run showed of the registry's deletion, "" for nothing.
-func (s *sweeper) learnt(err error) v1alpha1.Support {
-	switch {
-	case errors.Is(err, registry.ErrUnsupported):
-		return v1alpha1.Unsupported
-	case s.deleted > 0:
-		return v1alpha1.Supported
-	}
-	return ""
-}
-
-// requests is how many requests to a store's registry run at the same time.
-func requests(s *v1alpha1.ArtifactStore) int {
-	const usual, most = 8, 64
-	if n := int(s.Spec.Purge.Concurrency); n > 0 {
-		return min(n, most)
-	}
-	return usual
-}
-
-// open opens a store's registry with the Secret that it names, read now, or the token for the cluster's own registry.
-func open(ctx context.Context, secrets SecretReader, s *v1alpha1.ArtifactStore, token string, addresses registry.Addresses) (*registry.Client, error) {
-	var secret *corev1.Secret
-	if ref := s.Spec.Registry.CredentialsSecretRef; ref != nil {
-		var err error
-		if secret, err = secrets(ctx, client.ObjectKey{Namespace: s.Namespace, Name: ref.Name}); err != nil {
-			return nil, err
-		}
-	}
-	cfg, err := registry.ConfigOf(s, secret)
-	switch {
-	case err != nil:
-		return nil, err
-	case s.InClusterRegistry() && token == "":
-		return nil, fmt.Errorf("%w: the purge has no token for the cluster's own registry. Write one to a file and name it with --registry-token: kubectl create token %s -n %s --audience %s",
-			registry.ErrCredentials, cronjob.ObjectName(s.Name), s.Namespace, v1alpha1.ClusterRegistryAudience)
-	case s.InClusterRegistry():
-		cfg.TokenFile = token
-	}
-	cfg.Addresses = addresses
-	return registry.Open(cfg)
-}
-
-// readRunning reads what the workloads run that a store selects.
-func (cfg Config) readRunning(ctx context.Context, store *v1alpha1.ArtifactStore) (running, error) {
-	r := running{begun: cfg.Clock.Now(), generation: store.Generation}
-	if store.Spec.Workloads == nil {
-		return r, nil
-	}
-	if cfg.Workloads == nil {
-		return r, fmt.Errorf("%w: %s: this program does not read what workloads run", ErrRefused, v1alpha1.ReasonWorkloadsUnreadable)
-	}
-	var err error
-	if r.Reading, err = cfg.Workloads(ctx, store); err != nil {
-		return r, fmt.Errorf("reading what workloads run: %w", err)
-	}
-	if err := r.Unreadable(); err != nil {
-		return r, fmt.Errorf("%w: %s: %w", ErrRefused, v1alpha1.ReasonWorkloadsUnreadable, err)
-	}
-	return r, nil
-}

@@ -114,7 +114,7 @@ func (r *Report) explainDenied(denied []error) {
 func (r Report) run(ended time.Time) *v1alpha1.PurgeRun {
 	run := v1alpha1.PurgeRun{
 		StartTime: metav1.NewTime(r.Started), CompletionTime: metav1.NewTime(ended), Outcome: r.Outcome,
-		Deleted: int32(r.Deleted), Kept: int32(r.kept()), ReclaimedBytes: r.Reclaimed, FreedBytes: r.Freed, Message: v1alpha1.Clip(r.Message, maxReason),
+		Deleted: int32(r.Deleted), Kept: int32(r.kept()), ReclaimedBytes: r.Reclaimed, FreedBytes: r.Freed, Message: v1alpha1.Clip(r.Message, maxMessage),
 	}
 	for _, reason := range slices.Sorted(maps.Keys(r.Kept)) {
 		run.KeptByReason = append(run.KeptByReason, v1alpha1.KeptCount{Reason: string(reason), Count: int32(r.Kept[reason])})

@@ -83,7 +83,7 @@ func (s *sweeper) cluster(ctx context.Context, after moment) (*view, error) {
 	}
 	fresh := func(c *view) bool { return s.clock.Since(c.begun) < maxShared && !run.newer(c.running) }
 	c, err := s.shared.read(ctx, after.cluster, fresh, func() (*view, error) {
-		now, readErr := s.readCluster(ctx, s.key, run)
+		now, readErr := s.readCluster(ctx, run)
 		if readErr == nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()

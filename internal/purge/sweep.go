@@ -21,28 +21,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// Registry is what a sweep needs of a registry.
-type Registry interface {
-	Reader
-	// Delete removes a digest and every tag on it; registry.ErrNotFound when it does not exist.
-	Delete(ctx context.Context, repository string, d digest.Digest) error
-	// DeleteUnreferenced has the next collection of the cluster's own registry delete a digest, unless something in the
-	// registry references it by then. Errors wrap registry.ErrProtected if it was pushed again.
-	DeleteUnreferenced(ctx context.Context, store client.ObjectKey, repository string, d digest.Digest) error
-	// Untag removes a tag alone. Missing is success.
-	Untag(ctx context.Context, repository, tag string) error
-	// Restore puts a manifest back under its digest, and under those of the tags that are absent.
-	Restore(ctx context.Context, repository string, m registry.Manifest, tags []string) error
-	// Repositories lists all repositories of the store. Only the mirror's purge asks for it.
-	Repositories(ctx context.Context) ([]string, error)
-	// Collect asks the cluster's own registry to collect; registry.ErrUnsupported for any other registry.
-	Collect(ctx context.Context, store client.ObjectKey) (registry.Collection, error)
-}
-
 // sweeper acts on a plan.
 type sweeper struct {
 	api      client.Client
-	registry Registry
+	registry sweepRegistry
 	reader   *reader
 	clock    clock.PassiveClock
 	now      func() time.Time // the API server's time
@@ -65,7 +47,7 @@ type sweeper struct {
 	shared  *shared[*view]
 	running *shared[running]
 	// readCluster reads the cluster beside what was read of its workloads.
-	readCluster func(context.Context, client.ObjectKey, running) (cluster, error)
+	readCluster func(context.Context, running) (cluster, error)
 	// readRunning reads what workloads run.
 	readRunning func(context.Context, *v1alpha1.ArtifactStore) (running, error)
 	late        time.Duration

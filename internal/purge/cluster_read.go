@@ -1,0 +1,51 @@
+package purge
+
+import (
+	"context"
+	"fmt"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// read reads the cluster, and of a store that selects workloads what they run.
+func (cfg Config) read(ctx context.Context, key client.ObjectKey) (cluster, error) {
+	c, err := cfg.readCluster(ctx, key, running{})
+	if err != nil || c.store == nil || c.store.Spec.Workloads == nil || c.store.Spec.Mirror != nil {
+		return c, err
+	}
+	run, err := cfg.readRunning(ctx, c.store)
+	if err != nil {
+		return cluster{}, err
+	}
+	return cfg.readCluster(ctx, key, run)
+}
+
+// readCluster reads the cluster, uncached, beside what was read of its workloads.
+func (cfg Config) readCluster(ctx context.Context, key client.ObjectKey, run running) (cluster, error) {
+	objects, err := readObjects(ctx, cfg.Client, cfg.Clock, cfg.Now, key, run)
+	if err != nil {
+		return cluster{}, err
+	}
+	return newCluster(objects), nil
+}
+
+// readRunning reads what the workloads run that a store selects.
+func (cfg Config) readRunning(ctx context.Context, store *v1alpha1.ArtifactStore) (running, error) {
+	r := running{begun: cfg.Clock.Now(), generation: store.Generation}
+	if store.Spec.Workloads == nil {
+		return r, nil
+	}
+	if cfg.Workloads == nil {
+		return r, fmt.Errorf("%w: %s: this program does not read what workloads run", ErrRefused, v1alpha1.ReasonWorkloadsUnreadable)
+	}
+	var err error
+	if r.Reading, err = cfg.Workloads(ctx, store); err != nil {
+		return r, fmt.Errorf("reading what workloads run: %w", err)
+	}
+	if err := r.Unreadable(); err != nil {
+		return r, fmt.Errorf("%w: %s: %w", ErrRefused, v1alpha1.ReasonWorkloadsUnreadable, err)
+	}
+	return r, nil
+}

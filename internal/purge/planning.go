@@ -1,0 +1,93 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+)
+
+// planned is a plan and what it was made from.
+type planned struct {
+	readings map[string]reading
+	verdicts []Verdict
+	usage    usage
+}
+
+// plan reads every repository in which something may go, or has no tag, and decides. It writes
+// nothing (I8). The error reports repositories that could not be read: they keep all, the plan is
+// whole.
+func (cfg Config) plan(ctx context.Context, c cluster, r *reader) (planned, error) {
+	todo := c.todo()
+	p := planned{readings: make(map[string]reading, len(todo))}
+	var mu sync.Mutex
+	var errs []error
+	unreferenced, listErr := r.unreferenced(ctx, c.store)
+	if listErr != nil {
+		errs = append(errs, listErr)
+	}
+	var g errgroup.Group
+	g.SetLimit(r.requests())
+	looked := 0
+	for _, repository := range todo {
+		g.Go(func() error {
+			found, read, err := study(ctx, c, r, repository, unreferenced)
+			mu.Lock()
+			defer mu.Unlock()
+			if looked++; read {
+				p.readings[repository] = found
+				cfg.Log.Info("Read", "repository", repository, "number", looked, "of", len(todo))
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("reading %s: %w", repository, err))
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // the errors are in errs: one repository does not stop another
+	p.usage = meter{store: c.store, volume: cfg.Volume, reader: r}.measure(ctx, c.counted(!readsAll(c.store), p.readings), p.readings)
+	p.verdicts = ration(plan(c, p.readings), c.store.Spec.Purge, p.usage)
+	return p, summed(errs)
+}
+
+// study reads a repository, if anything may go in it. That its list cannot be read hides what has
+// no tag and no tombstone, and concerns nothing else.
+func study(ctx context.Context, c cluster, r *reader, repository string, unreferenced map[string][]digest.Digest) (found reading, read bool, err error) {
+	listed, locked := unreferenced[repository], []digest.Digest(nil)
+	if !c.store.InClusterRegistry() {
+		listed, locked, err = r.list(ctx, repository)
+	}
+	if len(listed) == 0 && !c.concerns(repository) {
+		return reading{}, false, err
+	}
+	found = r.read(ctx, repository, slices.Concat(c.starts(repository), listed, locked))
+	found.listed, found.locked = listed, locked
+	if unreferenced != nil {
+		found.unreferenced = make(map[digest.Digest]bool, len(listed))
+		for _, d := range listed {
+			found.unreferenced[d] = true
+		}
+	}
+	if found.err != nil {
+		err = found.err
+	}
+	return found, true, err
+}
+
+// summed is one error for many: the first in order, and how many there are.
+func summed(errs []error) error {
+	if len(errs) <= 1 {
+		return errors.Join(errs...)
+	}
+	least := errs[0]
+	for _, err := range errs {
+		if err.Error() < least.Error() {
+			least = err
+		}
+	}
+	return fmt.Errorf("%w, and %d more repositories could not be read", least, len(errs)-1)
+}

@@ -1,0 +1,74 @@
+package purge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+const (
+	// recordTimeout is how long a purge that was asked to stop may still write what it has done.
+	recordTimeout = 10 * time.Second
+	// maxMessage bounds a message in a status, as the API does.
+	maxMessage = 1024
+)
+
+// record writes the run to the store's status, what was learnt of the registry, and what noted sets. Nothing else
+// of the store is written. It writes also when the purge was asked to stop.
+func (cfg Config) record(ctx context.Context, store *v1alpha1.ArtifactStore, r Report, learnt v1alpha1.Support, noted func(*v1alpha1.ArtifactStoreStatus)) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	was := store.DeepCopy()
+	store.Status.LastPurge = r.run(cfg.Now())
+	noted(&store.Status)
+	if r.Usage != nil || !measures(store) {
+		store.Status.Usage = r.Usage
+	}
+	store.Status.DeletedTotal += int64(r.Deleted)
+	if r.Outcome == v1alpha1.PurgeSucceeded || r.Outcome == v1alpha1.PurgeBelowThreshold {
+		store.Status.LastSuccessTime = &store.Status.LastPurge.CompletionTime
+	}
+	if learnt != "" {
+		store.Status.Capabilities.Delete = learnt
+	}
+	if patchErr := cfg.Client.Status().Patch(ctx, store, client.MergeFrom(was)); patchErr != nil && !apierrors.IsNotFound(patchErr) {
+		return fmt.Errorf("recording the purge: %w", patchErr)
+	}
+	return nil
+}
+
+// learnt is what a run that deleted some digests and ended with an error showed of the registry's deletion, "" for nothing.
+func learnt(err error, deleted int) v1alpha1.Support {
+	switch {
+	case errors.Is(err, registry.ErrUnsupported):
+		return v1alpha1.Unsupported
+	case deleted > 0:
+		return v1alpha1.Supported
+	}
+	return ""
+}
+
+// recordCollection writes what is known after a collection into the record of the purge that asked for it. It writes
+// also when the purge was asked to stop.
+func (cfg Config) recordCollection(ctx context.Context, store *v1alpha1.ArtifactStore, r Report) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	was := store.DeepCopy()
+	run := *store.Status.LastPurge
+	run.FreedBytes, run.Message = r.Freed, v1alpha1.Clip(r.Message, maxMessage)
+	store.Status.LastPurge = &run
+	if r.Usage != nil {
+		store.Status.Usage = r.Usage
+	}
+	if err := cfg.Client.Status().Patch(ctx, store, client.MergeFrom(was)); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("recording what the registry's collection freed: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,64 @@
+package purge
+
+import (
+	"context"
+	"errors"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+)
+
+// runMirror purges the mirror: what is in it belongs to Artifacts, and not to manifests.
+func (cfg Config) runMirror(ctx context.Context, c cluster, reg Registry, report *Report) error {
+	if err := refuseMirror(c); err != nil {
+		return err
+	}
+	key := client.ObjectKeyFromObject(c.store)
+	if report.DryRun {
+		p, err := decideMirror(ctx, cfg.mirrorEnv(key, c.store, reg), c)
+		if err != nil {
+			return err
+		}
+		return report.concludeMirror(c.store, p, nil)
+	}
+	return cfg.lease(key).hold(ctx, func(ctx context.Context) error { return cfg.purgeMirror(ctx, key, reg, report) })
+}
+
+// purgeMirror plans anew, under the lease, acts, and records the run.
+func (cfg Config) purgeMirror(ctx context.Context, key client.ObjectKey, reg Registry, report *Report) error {
+	c, err := cfg.read(ctx, key)
+	if err != nil {
+		return err
+	}
+	if c.refusal != nil {
+		return c.refusal
+	}
+	env := cfg.mirrorEnv(key, c.store, reg)
+	p, err := decideMirror(ctx, env, c)
+	if err != nil {
+		return err
+	}
+	result, err := p.act(ctx, env)
+	err = report.concludeMirror(c.store, p, err)
+	asked := cfg.askToCollect(ctx, reg, c.store, p.usage, report, result.Doubt)
+	noted := func(s *v1alpha1.ArtifactStoreStatus) { s.Unneeded = p.unneeded() }
+	return errors.Join(err, cfg.record(ctx, c.store, *report, learnt(result.Over, result.Deleted), noted), cfg.awaitCollection(ctx, asked, report))
+}
+
+func (cfg Config) mirrorEnv(key client.ObjectKey, store *v1alpha1.ArtifactStore, reg Registry) mirrorEnv {
+	return mirrorEnv{
+		Client: cfg.Client, Registry: reg, Reader: newReader(reg, cfg.Clock, requests(store)), Now: cfg.Now, Volume: cfg.Volume, Log: cfg.Log,
+		ReadCluster: func(ctx context.Context) (cluster, error) { return cfg.read(ctx, key) }, Images: cfg.Images,
+	}
+}
+
+// concludeMirror fills in what came of a plan of the mirror and an error of acting on it, and returns why the purge failed.
+func (r *Report) concludeMirror(store *v1alpha1.ArtifactStore, p *mirrorPlan, err error) error {
+	r.judged(p.verdicts())
+	could := p.reclaimable()
+	if r.Reclaimed = could; !r.DryRun {
+		r.Reclaimed = p.reclaimed()
+	}
+	return r.end(store, p.usage, could, errors.Join(p.err, err))
+}

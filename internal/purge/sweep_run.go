@@ -1,0 +1,105 @@
+package purge
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// Values of the key "event" of the lines that say what was done.
+const (
+	eventDeleted = "Deleted"
+	eventPutBack = "PutBack"
+)
+
+// sweepRegistry is what a sweep needs of a registry.
+type sweepRegistry interface {
+	Reader
+	// Delete removes a digest and every tag on it; registry.ErrNotFound when it does not exist.
+	Delete(ctx context.Context, repository string, d digest.Digest) error
+	// DeleteUnreferenced has the next collection of the cluster's own registry delete a digest, unless something in the
+	// registry references it by then. Errors wrap registry.ErrProtected if it was pushed again.
+	DeleteUnreferenced(ctx context.Context, store client.ObjectKey, repository string, d digest.Digest) error
+	// Untag removes a tag alone. Missing is success.
+	Untag(ctx context.Context, repository, tag string) error
+	// Restore puts a manifest back under its digest, and under those of the tags that are absent.
+	Restore(ctx context.Context, repository string, m registry.Manifest, tags []string) error
+}
+
+// sweepEnv is what a sweep works with.
+type sweepEnv struct {
+	// Client writes tombstones.
+	Client client.Client
+	// Registry deletes, and puts back.
+	Registry sweepRegistry
+	// Reader has read the plan's repositories.
+	Reader *reader
+	// Clock measures the age of evidence.
+	Clock clock.PassiveClock
+	// Now is the API server's time.
+	Now func() time.Time
+	// SecondLook is the least time between the two looks at a repository that a deletion needs.
+	SecondLook time.Duration
+	// Late is how long after a deletion was not answered the registry may still do it. Default: 30 seconds.
+	Late time.Duration
+	// ReadCluster reads the cluster, uncached, beside what was read of its workloads.
+	ReadCluster func(context.Context, running) (cluster, error)
+	// ReadRunning reads what the workloads run that the store selects.
+	ReadRunning func(context.Context, *v1alpha1.ArtifactStore) (running, error)
+	// Log takes a line for each step.
+	Log *slog.Logger
+}
+
+// sweepPlan is what a sweep acts on.
+type sweepPlan struct {
+	// Cluster and Readings are what the verdicts were made from, the latter by repository.
+	Cluster  cluster
+	Readings map[string]reading
+	// Verdicts are in the order of sweeping.
+	Verdicts []Verdict
+	// Missing is what the store's manifests and tombstones name and the registry does not have; nil when that is not known.
+	Missing map[target]bool
+}
+
+// sweepResult is what came of a plan.
+type sweepResult struct {
+	// Verdicts are those of the plan, with what became of each digest.
+	Verdicts []Verdict
+	// Deleted is how many digests were deleted.
+	Deleted int
+	// Denied is what the registry refused to delete, in no order.
+	Denied []error
+	// Doubt says why no collection must be asked for: what goes with it may be needed.
+	Doubt error
+}
+
+// runSweep acts on a plan. The result says what was done also when there is an error. Errors wrap ErrRefused when the store
+// must not be purged any more, and ErrPutBack when something deleted turned out to be needed.
+func runSweep(ctx context.Context, env sweepEnv, p sweepPlan) (sweepResult, error) {
+	s := &sweeper{
+		api: env.Client, registry: env.Registry, reader: env.Reader, clock: env.Clock, now: env.Now, apart: env.SecondLook, key: client.ObjectKeyFromObject(p.Cluster.store),
+		log: env.Log, late: cmp.Or(env.Late, usualLate), planned: p.Cluster, byTombstone: byTombstone(p.Cluster.entries), readings: p.Readings, order: p.Verdicts, missing: p.Missing,
+		shared: newShared[*view](), running: newShared[running](), readCluster: env.ReadCluster, readRunning: env.ReadRunning, room: newRoom(env.Reader.requests()),
+		plan: map[target]Verdict{}, claims: map[claim]bool{}, used: map[string]map[digest.Digest]graph.Why{}, settled: map[target]Verdict{},
+		rest: Verdict{Reason: Interrupted, Message: notReached},
+	}
+	for _, v := range p.Verdicts {
+		s.plan[v.key()] = v
+	}
+	err := errors.Join(s.run(ctx), s.bury(ctx), s.revive(ctx), s.lastLook(ctx))
+	ends := make([]Verdict, 0, len(p.Verdicts))
+	for _, v := range p.Verdicts {
+		ends = append(ends, s.verdict(v.key()))
+	}
+	return sweepResult{Verdicts: ends, Deleted: s.deleted, Denied: s.denied, Doubt: s.doubt}, err
+}
