@@ -11,13 +11,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/opencontainers/go-digest"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
-	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
@@ -168,20 +166,6 @@ func TestI2UnresolvedIsRemembered(t *testing.T) {
 	w.shows([]string{"tagged"}, nil)
 }
 
-func TestUnresolvedIsBounded(t *testing.T) {
-	t.Parallel()
-	r := content{}.reading()
-	for i := range 2 * v1alpha1.MaxUnresolved {
-		r.dangling = append(r.dangling, digest.FromString(strings.Repeat("x", i)).Encoded()[:20])
-	}
-	c := clusterOf(t, unresolved("oldest", 20))
-	r.dangling = append(r.dangling, "oldest")
-	all := c.unresolvedIn(map[string]reading{repo: r})
-	if len(all) != v1alpha1.MaxUnresolved || all[0].TagOrDigest != "oldest" {
-		t.Errorf("%d are remembered, the first is %s; want %d, the oldest first", len(all), all[0].TagOrDigest, v1alpha1.MaxUnresolved)
-	}
-}
-
 // A list that is empty although objects exist is found out: by the names that statuses and tombstones have.
 func TestI2ContradictionsOfTheAPIServer(t *testing.T) {
 	t.Parallel()
@@ -224,47 +208,6 @@ func TestI2ContradictionsOfTheAPIServer(t *testing.T) {
 				w.shows(append(gone, stayed...), nil)
 			}
 		})
-	}
-}
-
-// While it is unknown what holds a tombstone, it keeps.
-func TestI2UnknownHoldersKeep(t *testing.T) {
-	t.Parallel()
-	for name, change := range map[string]func(reference.Definitions){
-		"missing":     func(ds reference.Definitions) { delete(ds, v1alpha1.KindDesign) },
-		"terminating": func(ds reference.Definitions) { ds[v1alpha1.KindDefinition] = reference.Definition{Terminating: true} },
-		"younger": func(ds reference.Definitions) {
-			ds[v1alpha1.KindArtifactManifest] = reference.Definition{Created: now.Add(-time.Hour)}
-		},
-	} {
-		ds := reference.Definitions{}
-		for kind, d := range known {
-			ds[kind] = d
-		}
-		change(ds)
-		c := newCluster(clusterRead{begun: now, now: now, key: storeKey, stores: []v1alpha1.ArtifactStore{*aStore()}, tombstones: []v1alpha1.Tombstone{*aTombstone("t", released(30, "1", "a"))}, definitions: ds})
-		vs := plan(c, map[string]reading{repo: content{}.reading()})
-		if diff := cmp.Diff(map[string]string{"a": "keep Held"}, said(vs, "a")); diff != "" || !strings.Contains(vs[0].Message, "CustomResourceDefinition") {
-			t.Errorf("%s: %q, -want +got\n%s", name, vs[0].Message, diff)
-		}
-	}
-}
-
-// One host is one registry, with http and with https, and whatever its names.
-func TestI9OnePlaceOneRule(t *testing.T) {
-	t.Parallel()
-	for _, urls := range [][2]string{
-		{"https://registry.example.com/acme", "http://registry.example.com/acme"},
-		{"https://Registry.Example.com:443/acme/", "https://registry.example.com/acme"},
-		{"https://docker.io/acme", "https://registry-1.docker.io/acme"},
-	} {
-		store := aStore(func(s *v1alpha1.ArtifactStore) { s.Spec.Registry.URL = urls[0] })
-		grace := aTombstone("t1", released(2, "1", "a"), func(t *v1alpha1.Tombstone) { t.Spec.RegistryURL = urls[1] })
-		over := aTombstone("t2", released(30, "2", "a", "b"), func(t *v1alpha1.Tombstone) { t.Spec.RegistryURL = urls[1] })
-		got := said(plan(clusterOf(t, store, grace, over), map[string]reading{repo: content{}.reading()}), names...)
-		if diff := cmp.Diff(map[string]string{"a": "keep GracePeriod", "b": "delete Released"}, got); diff != "" {
-			t.Errorf("%v: -want +got\n%s", urls, diff)
-		}
 	}
 }
 

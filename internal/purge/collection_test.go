@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,7 +23,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/serve"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
-	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
@@ -326,55 +324,6 @@ func TestSweepByRegistry(t *testing.T) {
 			}
 			if report.Outcome != tc.outcome || report.Deleted != tc.deleted || !strings.Contains(report.Message, tc.says) || (w.asked() > 0) != (tc.deleted > 0) {
 				t.Errorf("%s: %s; %d collections were asked for", tc.reason, report.Summary(), w.asked())
-			}
-		})
-	}
-}
-
-// What earlier purges deleted is as good as free until the registry has collected it.
-func TestUncollectedInTheRegistry(t *testing.T) {
-	t.Parallel()
-	const done = `"requested":7,"done":7`
-	last := func(source v1alpha1.UsageSource, collection int64) *v1alpha1.StoreUsage {
-		return &v1alpha1.StoreUsage{Source: source, UsedBytes: 100, UncollectedBytes: 30, Collection: collection}
-	}
-	for name, tc := range map[string]struct {
-		reason string
-		last   *v1alpha1.StoreUsage
-		state  string
-		used   string
-		want   int64
-	}{
-		"None":      {"no purge yet", nil, done, "100", 0},
-		"Other":     {"measured in another way", last(v1alpha1.UsageAccounted, 7), "", "100", 0},
-		"Waiting":   {"the collection has not ended", last(v1alpha1.UsageRegistry, 7), `"requested":7,"done":6`, "100", 30},
-		"Partly":    {"it runs, and has freed a part", last(v1alpha1.UsageRegistry, 7), `"requested":7,"done":6,"running":true`, "90", 20},
-		"Ended":     {"exactly what is used counts, also where others have pushed meanwhile", last(v1alpha1.UsageRegistry, 7), done, "120", 0},
-		"Later":     {"a later one did it as well", last(v1alpha1.UsageRegistry, 7), `"requested":9,"done":8`, "100", 0},
-		"Failed":    {"it has freed nothing for certain", last(v1alpha1.UsageRegistry, 7), done + `,"error":"x"`, "90", 20},
-		"DryRun":    {"the last one only looked, so that what the one before did is not known", last(v1alpha1.UsageRegistry, 7), `"requested":8,"done":8,"last":{"dryRun":true}`, "100", 30},
-		"NotAsked":  {"the purge could not ask", last(v1alpha1.UsageRegistry, 0), done, "100", 30},
-		"Forgotten": {"the registry's volume was replaced", last(v1alpha1.UsageRegistry, 7), "", "100", 30},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-				rw.Header().Set("Content-Type", "application/json")
-				body := `{"size":1000,"used":` + tc.used + `}`
-				if r.URL.Path == "/nfo/v1/collection" {
-					body = "{" + tc.state + "}"
-				}
-				_, _ = rw.Write([]byte(body))
-			}))
-			defer server.Close()
-			c, err := registry.Open(registry.Config{Location: v1alpha1.RegistryLocation{PlainHTTP: true, Host: server.Listener.Addr().String()}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			u, store := usage{source: v1alpha1.UsageRegistry}, aStore(func(s *v1alpha1.ArtifactStore) { s.Status.Usage = tc.last })
-			if err := u.ask(t.Context(), c, store); err != nil || u.uncollected != tc.want || u.capacity != 1000 {
-				t.Errorf("%s: %d of %d are uncollected, want %d; %v", tc.reason, u.uncollected, u.capacity, tc.want, err)
 			}
 		})
 	}

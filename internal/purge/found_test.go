@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -14,55 +13,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
-
-func TestPlanOfWhatHasNoTag(t *testing.T) {
-	t.Parallel()
-	r := content{
-		tags:     map[string]string{"1.0.0": "x"},
-		indexes:  map[string][]string{"x": {"y"}, "index": {"amd64", "arm64"}, "a": nil, "b": nil, "inner": nil},
-		subjects: map[string]string{"signature": "index"},
-		missing:  []string{"c"},
-	}.reading()
-	r.listed = ds("y", "index", "amd64", "arm64", "signature", "a", "b", "c", "inner")
-	c := clusterOf(t, aStore(), aManifest(records("1", "b")), aTombstone("t", released(25, "9", "a")), aTombstone("u", released(1, "8", "inner")))
-	got := said(plan(c, map[string]reading{repo: r}), names...)
-	want := map[string]string{
-		"a":     "delete Released",  // it has a tombstone already
-		"index": "keep GracePeriod", // its parts go with it
-		"inner": "keep GracePeriod", // in a grace that has begun
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("-want +got\n%s", diff)
-	}
-	for _, v := range plan(c, map[string]reading{repo: r}) {
-		if v.found() != (v.Digest == d("index")) {
-			t.Errorf("%s is found: %t", v.Digest, v.found())
-		}
-	}
-}
-
-func TestPlanKeepsWhatIsLocked(t *testing.T) {
-	t.Parallel()
-	r := content{indexes: map[string][]string{"index": {"amd64"}, "amd64": nil}}.reading()
-	r.locked = ds("index")
-	vs := plan(clusterOf(t, aStore(), aTombstone("t", released(25, "9", "index", "amd64"))), map[string]reading{repo: r})
-	if diff := cmp.Diff(map[string]string{"index": "keep Locked", "amd64": "keep IndexChild"}, said(vs, names...)); diff != "" {
-		t.Errorf("-want +got\n%s", diff)
-	}
-}
-
-func TestOrphanReferrer(t *testing.T) {
-	t.Parallel()
-	r := content{tags: map[string]string{"sha256-" + d("a").Encoded() + ".sig": "signature"}, indexes: map[string][]string{"signature": nil}, missing: []string{"a"}}.reading()
-	vs := plan(clusterOf(t, aStore(), aTombstone("t", released(60, "9", "a"), missing(24))), map[string]reading{repo: r})
-	if diff := cmp.Diff(map[string]string{"a": "delete Released", "signature": "delete OrphanReferrer"}, said(vs, names...)); diff != "" {
-		t.Errorf("-want +got\n%s", diff)
-	}
-	vs = plan(clusterOf(t, aStore(), aTombstone("t", released(60, "9", "a"), missing(23))), map[string]reading{repo: r})
-	if diff := cmp.Diff(map[string]string{"a": "keep Unsettled", "signature": "keep Referrer"}, said(vs, names...)); diff != "" {
-		t.Errorf("while the subject may be there: -want +got\n%s", diff)
-	}
-}
 
 // acr is a world whose registry has a list of what it stores, and a live manifest.
 func acr(t *testing.T, change func(*v1alpha1.ArtifactStore)) *world {

@@ -11,7 +11,6 @@ import (
 	"github.com/opencontainers/go-digest"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
@@ -93,51 +92,6 @@ func TestI8ADryRunOfTheMirrorWritesNothing(t *testing.T) {
 	}
 	if w.gate.writes != 0 || w.Writes() != 0 || report.Reclaimed == 0 {
 		t.Errorf("%d writes, of the registry %d; %d bytes would be reclaimed", w.gate.writes, w.Writes(), report.Reclaimed)
-	}
-}
-
-func TestWhyAnArtifactStays(t *testing.T) {
-	t.Parallel()
-	base := func(change func(*v1alpha1.Artifact)) mirroredImage {
-		a := &v1alpha1.Artifact{ObjectMeta: metav1.ObjectMeta{Namespace: "ran", Name: "a", UID: "a"}, Spec: v1alpha1.ArtifactSpec{SourceArtifact: unusedImage}}
-		a.Status.UnusedSince = ago(30)
-		change(a)
-		i, err := mirroredImage{Artifact: a}, error(nil)
-		i.image, err = parseFor(a)
-		i.invalid = err
-		return i
-	}
-	use := func(namespace, tag, digest string) map[workload.Use]bool {
-		return map[workload.Use]bool{{Holder: deploymentIn(namespace), Repository: "r.example/acme/upf", Tag: tag, Digest: digest}: true}
-	}
-	d1 := d("one").String()
-	tests := map[string]struct {
-		reason string
-		change func(*v1alpha1.Artifact)
-		uses   map[workload.Use]bool
-		want   Reason
-	}{
-		"Unneeded":  {"nothing uses it for longer than the grace", func(*v1alpha1.Artifact) {}, nil, Unneeded},
-		"InUse":     {"by its tag, whatever the status says", func(*v1alpha1.Artifact) {}, use("ran", "1", ""), InUse},
-		"Digest":    {"by its digest", func(a *v1alpha1.Artifact) { a.Status.Digest = d1 }, use("ran", "", d1), InUse},
-		"Pinned":    {"a tag beside a digest is for people", func(a *v1alpha1.Artifact) { a.Spec.SourceArtifact = unusedImage + "@" + d1 }, use("ran", "1", ""), Unneeded},
-		"Elsewhere": {"another namespace has its own", func(*v1alpha1.Artifact) {}, use("core", "1", ""), Unneeded},
-		"InGrace":   {"not for long enough", func(a *v1alpha1.Artifact) { a.Status.UnusedSince = ago(23) }, nil, GracePeriod},
-		"NotSeen":   {"the manager has not looked yet", func(a *v1alpha1.Artifact) { a.Status.UnusedSince = nil }, nil, GracePeriod},
-		"Kept":      {"somebody wants it", func(a *v1alpha1.Artifact) { a.Annotations = map[string]string{v1alpha1.AnnotationKeep: "no"} }, nil, Kept},
-		"NoImage":   {"what it is of is unknown", func(a *v1alpha1.Artifact) { a.Spec.SourceArtifact = "UPF" }, nil, Unreadable},
-		"Deleting":  {"somebody else deletes it", func(a *v1alpha1.Artifact) { a.DeletionTimestamp = ago(1) }, nil, Held},
-		"Ending":    {"its namespace ends", func(a *v1alpha1.Artifact) { a.Namespace = "ending" }, nil, NamespaceTerminating},
-		"Claimed":   {"by a purge that died", func(a *v1alpha1.Artifact) { a.Status.State = v1alpha1.MirrorReleasing }, nil, Unneeded},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			m := mirrored{cluster: cluster{store: aStore(), now: now}, ending: map[string]bool{"ending": true}, own: workload.NewReading(now, tc.uses).ByNamespace()}
-			if got := m.judge(base(tc.change)); got.Reason != tc.want || got.Delete != (tc.want == Unneeded) || got.Message == "" {
-				t.Errorf("%s: %+v", tc.reason, got)
-			}
-		})
 	}
 }
 

@@ -237,10 +237,6 @@ func (w *mirrorWorld) mustHave(references ...string) {
 	}
 }
 
-func parseFor(a *v1alpha1.Artifact) (rewrite.Image, error) {
-	return rewrite.Parse(a.Spec.SourceArtifact)
-}
-
 // refuseManifests answers every manifest that is put with 500.
 func refuseManifests(rw http.ResponseWriter, req *http.Request) bool {
 	if req.Method != http.MethodPut || !strings.Contains(req.URL.Path, "/manifests/") {

@@ -7,13 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -93,53 +90,6 @@ func TestI2ListThatFailsIsAnError(t *testing.T) {
 			t.Errorf("without %T the purge says %v", broken, err)
 		}
 	}
-}
-
-// In this order what passes from a manifest to a tombstone, or back, is seen at least once.
-func TestI1ManifestsAreReadBeforeTombstones(t *testing.T) {
-	t.Parallel()
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	var order []string
-	api := fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(interceptor.Funcs{
-		List: func(_ context.Context, _ client.WithWatch, l client.ObjectList, _ ...client.ListOption) error {
-			order = append(order, runtimeType(l))
-			return nil
-		},
-	}).Build()
-	if _, err := readObjects(t.Context(), api, clock.RealClock{}, time.Now, storeKey, running{}); err != nil {
-		t.Fatal(err)
-	}
-	if order[len(order)-1] != v1alpha1.KindTombstone || len(order) != 5 {
-		t.Errorf("the lists are %v, want tombstones after all others", order)
-	}
-}
-
-// An untagged index is known by its tombstone, or by a manifest's status, alone.
-func TestI1ReadingStartsAtEveryRoot(t *testing.T) {
-	t.Parallel()
-	c := clusterOf(t, aStore(), aManifest(records("1.0.2", "c")),
-		aTombstone("t1", released(30, "1.0.0", "a")), aTombstone("t2", released(2, "1.0.1", "b")),
-		aTombstone("t3", in(repo, v1alpha1.TombstoneRestoring, 30, "1.0.3", "x")))
-	if diff := cmp.Diff(ds("a", "b", "x", "c"), c.starts(repo)); diff != "" {
-		t.Errorf("starts: -want +got\n%s", diff)
-	}
-}
-
-func runtimeType(l client.ObjectList) string {
-	switch l.(type) {
-	case *v1alpha1.ArtifactStoreList:
-		return v1alpha1.KindArtifactStore
-	case *v1alpha1.ArtifactManifestList:
-		return v1alpha1.KindArtifactManifest
-	case *v1alpha1.NetworkFunctionDefinitionVersionList:
-		return v1alpha1.KindDefinition
-	case *v1alpha1.NetworkServiceDesignVersionList:
-		return v1alpha1.KindDesign
-	}
-	return v1alpha1.KindTombstone
 }
 
 func TestOpenReadsTheSecret(t *testing.T) {

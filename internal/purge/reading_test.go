@@ -3,15 +3,11 @@ package purge
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
 	"k8s.io/utils/clock"
 
 	"github.com/nfo-operator/nfo/internal/graph"
@@ -225,39 +221,6 @@ func TestNode(t *testing.T) {
 	}
 }
 
-// What a purge remembers of the image manifests of a store fits in its pod: of 60,000 with 10 layers of their own, 120
-// MiB. The test is not parallel: what other tests allocate would count.
-func TestManifestsInMemoryAreSmall(t *testing.T) {
-	const manifests, layers, most = 5_000, 10, 2500
-	r := newReader(nil, clock.RealClock{}, 1)
-	heap := func() int64 {
-		var stats runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&stats)
-		return int64(stats.HeapAlloc)
-	}
-	before := heap()
-	l := newLedger()
-	for i := range manifests {
-		var m registry.Manifest
-		for j := range layers {
-			m.Blobs = append(m.Blobs, ocispec.Descriptor{MediaType: strings.Clone(ocispec.MediaTypeImageLayerGzip), Digest: d(fmt.Sprint(i, "/", j)), Size: 1})
-		}
-		s, err := r.remember(repo, d(fmt.Sprint(i)), m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.add(repo, s)
-	}
-	each := (heap() - before) / manifests
-	t.Logf("%d bytes for each image manifest", each)
-	if each > most {
-		t.Errorf("an image manifest of %d layers takes %d bytes with its part of the ledger, want at most %d", layers, each, most)
-	}
-	runtime.KeepAlive(r)
-	runtime.KeepAlive(l)
-}
-
 func TestPartsInMemoryAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newReader(nil, clock.RealClock{}, 1)
@@ -271,5 +234,22 @@ func TestPartsInMemoryAreBounded(t *testing.T) {
 	}
 	if r.forget(repo); r.parts != maxParts-2 {
 		t.Errorf("%d parts are counted of a forgotten repository", r.parts-(maxParts-2))
+	}
+}
+
+func TestBytesInMemoryAreBounded(t *testing.T) {
+	t.Parallel()
+	r := newReader(nil, clock.RealClock{}, 1)
+	for _, m := range []registry.Manifest{{Bytes: make([]byte, maxHeld)}, {Bytes: []byte("x")}} {
+		if _, err := r.remember(repo, d(string(m.Bytes[:1])), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(r.bytes) != 1 || r.held != maxHeld {
+		t.Errorf("%d manifests of %d bytes are kept", len(r.bytes), r.held)
+	}
+	r.forget(repo)
+	if len(r.bytes) != 0 || r.held != 0 {
+		t.Errorf("after forgetting %d manifests of %d bytes are kept", len(r.bytes), r.held)
 	}
 }

@@ -174,22 +174,6 @@ func TestStoreRefusedDuringTheSweep(t *testing.T) {
 	}
 }
 
-// An older store of the namespace that the administrator's list refuses does not keep the one that it admits
-// from being purged.
-func TestAStoreThatIsRefusedWinsOverNobody(t *testing.T) {
-	t.Parallel()
-	s, older := aStore(), aStore(func(s *v1alpha1.ArtifactStore) {
-		s.Name, s.UID, s.CreationTimestamp, s.Spec.Registry.URL = "older", "older", *ago(200), "https://registry.example.com"
-	})
-	if err := refuse(s, []v1alpha1.ArtifactStore{*s, *older}); !errors.Is(err, ErrRefused) {
-		t.Errorf("beside an older store the error is %v", err)
-	}
-	older.Status.Conditions[0].Status, older.Status.Conditions[0].Reason = metav1.ConditionFalse, v1alpha1.ReasonPlaceRefused
-	if err := refuse(s, []v1alpha1.ArtifactStore{*s, *older}); err != nil {
-		t.Errorf("beside one that is refused the error is %v", err)
-	}
-}
-
 // A deletion that the registry did not answer in time, and does later: until then nobody may
 // restore what it takes.
 func TestI13UnansweredDeletionKeepsItsClaim(t *testing.T) {

@@ -13,8 +13,6 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"k8s.io/utils/clock"
-
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -211,38 +209,6 @@ func TestI2VerifyThatCannotLookIsAnError(t *testing.T) {
 	report, err := w.run()
 	if !errors.Is(err, registry.ErrDenied) || !strings.Contains(err.Error(), "still be pulled") || report.Outcome != v1alpha1.PurgeFailed {
 		t.Errorf("the error is %v: %s", err, report.Summary())
-	}
-}
-
-func TestHeldBytesAreBounded(t *testing.T) {
-	t.Parallel()
-	s := &sweeper{}
-	one, other := &visit{sweeper: s, gone: map[digest.Digest]registry.Manifest{}}, &visit{sweeper: s, gone: map[digest.Digest]registry.Manifest{}}
-	for range 2 { // an attempt that is repeated takes no more room
-		one.hold(d("a"), registry.Manifest{Bytes: make([]byte, maxHeld)})
-	}
-	if one.full() {
-		t.Error("a full hand is not a reason to look already")
-	}
-	other.hold(d("b"), registry.Manifest{Bytes: []byte("x")})
-	if !one.full() || !other.full() {
-		t.Error("all visits together hold more than there is room for, without a look")
-	}
-	if one.drop(); one.full() || len(one.gone) != 0 || s.held != 1 {
-		t.Errorf("after the look %d image manifests and %d bytes are held", len(one.gone), s.held)
-	}
-	r := newReader(nil, clock.RealClock{}, 1)
-	for _, m := range []registry.Manifest{{Bytes: make([]byte, maxHeld)}, {Bytes: []byte("x")}} {
-		if _, err := r.remember(repo, d(string(m.Bytes[:1])), m); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if len(r.bytes) != 1 || r.held != maxHeld {
-		t.Errorf("%d manifests of %d bytes are kept", len(r.bytes), r.held)
-	}
-	r.forget(repo)
-	if len(r.bytes) != 0 || r.held != 0 {
-		t.Errorf("after forgetting %d manifests of %d bytes are kept", len(r.bytes), r.held)
 	}
 }
 

@@ -1,0 +1,82 @@
+package purge
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// While it is unknown what holds a tombstone, it keeps.
+func TestI2UnknownHoldersKeep(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(reference.Definitions){
+		"missing":     func(ds reference.Definitions) { delete(ds, v1alpha1.KindDesign) },
+		"terminating": func(ds reference.Definitions) { ds[v1alpha1.KindDefinition] = reference.Definition{Terminating: true} },
+		"younger": func(ds reference.Definitions) {
+			ds[v1alpha1.KindArtifactManifest] = reference.Definition{Created: now.Add(-time.Hour)}
+		},
+	} {
+		ds := reference.Definitions{}
+		for kind, d := range known {
+			ds[kind] = d
+		}
+		change(ds)
+		c := newCluster(clusterRead{begun: now, now: now, key: storeKey, stores: []v1alpha1.ArtifactStore{*aStore()}, tombstones: []v1alpha1.Tombstone{*aTombstone("t", released(30, "1", "a"))}, definitions: ds})
+		vs := plan(c, map[string]reading{repo: content{}.reading()})
+		if diff := cmp.Diff(map[string]string{"a": "keep Held"}, said(vs, "a")); diff != "" || !strings.Contains(vs[0].Message, "CustomResourceDefinition") {
+			t.Errorf("%s: %q, -want +got\n%s", name, vs[0].Message, diff)
+		}
+	}
+}
+
+// One host is one registry, with http and with https, and whatever its names.
+func TestI9OnePlaceOneRule(t *testing.T) {
+	t.Parallel()
+	for _, urls := range [][2]string{
+		{"https://registry.example.com/acme", "http://registry.example.com/acme"},
+		{"https://Registry.Example.com:443/acme/", "https://registry.example.com/acme"},
+		{"https://docker.io/acme", "https://registry-1.docker.io/acme"},
+	} {
+		store := aStore(func(s *v1alpha1.ArtifactStore) { s.Spec.Registry.URL = urls[0] })
+		grace := aTombstone("t1", released(2, "1", "a"), func(t *v1alpha1.Tombstone) { t.Spec.RegistryURL = urls[1] })
+		over := aTombstone("t2", released(30, "2", "a", "b"), func(t *v1alpha1.Tombstone) { t.Spec.RegistryURL = urls[1] })
+		got := said(plan(clusterOf(t, store, grace, over), map[string]reading{repo: content{}.reading()}), names...)
+		if diff := cmp.Diff(map[string]string{"a": "keep GracePeriod", "b": "delete Released"}, got); diff != "" {
+			t.Errorf("%v: -want +got\n%s", urls, diff)
+		}
+	}
+}
+
+// An untagged index is known by its tombstone, or by a manifest's status, alone.
+func TestI1ReadingStartsAtEveryRoot(t *testing.T) {
+	t.Parallel()
+	c := clusterOf(t, aStore(), aManifest(records("1.0.2", "c")),
+		aTombstone("t1", released(30, "1.0.0", "a")), aTombstone("t2", released(2, "1.0.1", "b")),
+		aTombstone("t3", in(repo, v1alpha1.TombstoneRestoring, 30, "1.0.3", "x")))
+	if diff := cmp.Diff(ds("a", "b", "x", "c"), c.starts(repo)); diff != "" {
+		t.Errorf("starts: -want +got\n%s", diff)
+	}
+}
+
+// An older store of the namespace that the administrator's list refuses does not keep the one that it admits
+// from being purged.
+func TestAStoreThatIsRefusedWinsOverNobody(t *testing.T) {
+	t.Parallel()
+	s, older := aStore(), aStore(func(s *v1alpha1.ArtifactStore) {
+		s.Name, s.UID, s.CreationTimestamp, s.Spec.Registry.URL = "older", "older", *ago(200), "https://registry.example.com"
+	})
+	if err := refuse(s, []v1alpha1.ArtifactStore{*s, *older}); !errors.Is(err, ErrRefused) {
+		t.Errorf("beside an older store the error is %v", err)
+	}
+	older.Status.Conditions[0].Status, older.Status.Conditions[0].Reason = metav1.ConditionFalse, v1alpha1.ReasonPlaceRefused
+	if err := refuse(s, []v1alpha1.ArtifactStore{*s, *older}); err != nil {
+		t.Errorf("beside one that is refused the error is %v", err)
+	}
+}

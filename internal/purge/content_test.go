@@ -1,0 +1,71 @@
+package purge
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// clusterOf makes a cluster of objects, in their order.
+func clusterOf(t *testing.T, objects ...client.Object) cluster {
+	t.Helper()
+	var stores []v1alpha1.ArtifactStore
+	var tombstones []v1alpha1.Tombstone
+	holders := reference.Snapshot{}
+	for _, o := range objects {
+		switch o := o.(type) {
+		case *v1alpha1.ArtifactStore:
+			stores = slices.DeleteFunc(stores, func(s v1alpha1.ArtifactStore) bool { return s.Name == o.Name }) // the last one counts
+			stores = append(stores, *o)
+		case *v1alpha1.Tombstone:
+			tombstones = append(tombstones, *o)
+		default:
+			kind := reference.Self(o).Kind
+			holders[kind] = append(holders[kind], o)
+		}
+	}
+	c := newCluster(clusterRead{begun: now, now: now, key: storeKey, stores: stores, holders: holders, tombstones: tombstones, definitions: known})
+	if c.refusal != nil {
+		t.Fatalf("the store is refused: %v", c.refusal)
+	}
+	return c
+}
+
+// content is what a repository has; tags and nodes are by name.
+type content struct {
+	tags     map[string]string
+	indexes  map[string][]string // children
+	subjects map[string]string
+	missing  []string
+	opaque   []string
+	dangling []string
+	err      error
+}
+
+func (c content) reading() reading {
+	tags := map[string]digest.Digest{}
+	for tag, name := range c.tags {
+		tags[tag] = d(name)
+	}
+	var nodes []graph.Node
+	for name, children := range c.indexes {
+		nodes = append(nodes, graph.Node{Digest: d(name), Children: ds(children...)})
+	}
+	for name, subject := range c.subjects {
+		nodes = append(nodes, graph.Node{Digest: d(name), Subject: d(subject)})
+	}
+	r := reading{graph: graph.Build(tags, nodes), missing: map[digest.Digest]bool{}, opaque: map[digest.Digest]bool{}, dangling: c.dangling, err: c.err}
+	for _, name := range c.opaque {
+		r.opaque[d(name)] = true
+	}
+	for _, name := range c.missing {
+		r.missing[d(name)] = true
+	}
+	return r
+}

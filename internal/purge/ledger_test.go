@@ -1,0 +1,151 @@
+package purge
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"k8s.io/utils/clock"
+
+	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+func weighs(name string, size int64, blobs ...blob) stored {
+	return stored{node: graph.Node{Digest: d(name)}, size: size, blobs: blobs}
+}
+
+func layer(name string, size int64) blob { return blob{contentOf(d(name)), size} }
+
+func TestLedger(t *testing.T) {
+	t.Parallel()
+	l := newLedger()
+	base := layer("base", 100)
+	l.add(repo, weighs("a", 1, base, layer("a1", 10), layer("a1", 10)))
+	l.add(repo, weighs("a", 1, base, layer("a1", 10), layer("a1", 10))) // seen twice
+	l.add(web, weighs("b", 2, base, layer("b1", 20)))
+	l.add(web, weighs("a", 1, base, layer("a1", 10))) // the same image in another repository
+	if got := l.total(); got != 133 {
+		t.Errorf("total is %d, want 133: each blob once, over all repositories", got)
+	}
+	at := func(repository, name string) target { return target{repository, d(name)} }
+	for _, tc := range []struct {
+		reason string
+		ats    []target
+		want   int64
+	}{
+		{"the other repository holds all of it", []target{at(repo, "a")}, 0},
+		{"with both its own bytes go, not the shared base", []target{at(repo, "a"), at(web, "a")}, 11},
+		{"with all of them the base goes too", []target{at(web, "b"), at(repo, "a"), at(web, "a")}, 133},
+		{"named twice is gone once", []target{at(web, "b"), at(web, "b")}, 22},
+		{"what was never counted frees nothing", []target{at(repo, "x")}, 0},
+	} {
+		if got := l.without(tc.ats); got != tc.want {
+			t.Errorf("without %v is %d, want %d: %s", tc.ats, got, tc.want, tc.reason)
+		}
+	}
+	if got := l.total(); got != 133 {
+		t.Errorf("asking has changed the total to %d", got)
+	}
+}
+
+func TestLedgerOfHostileSizes(t *testing.T) {
+	t.Parallel()
+	l := newLedger()
+	l.add(repo, weighs("a", 1, layer("x", math.MaxInt64), layer("y", math.MaxInt64), layer("z", -5)))
+	if got := l.total(); got != math.MaxInt64 {
+		t.Errorf("total is %d, want the largest number there is", got)
+	}
+	if got := l.without([]target{{repo, d("a")}}); got != math.MaxInt64 {
+		t.Errorf("without it %d are free", got)
+	}
+	l = newLedger()
+	l.add(repo, weighs("a", 1, layer("x", 7)))
+	l.add(repo, weighs("b", 1, layer("x", 9)))
+	if got := l.total(); got != 11 {
+		t.Errorf("total is %d, want 11: of two claims the larger one counts, in any order", got)
+	}
+}
+
+// However digests go, what they free adds up to what they held alone.
+func TestLedgerAddsUp(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		l := newLedger()
+		var ats []target
+		for i := range 1 + r.IntN(10) {
+			s := weighs(fmt.Sprint("m", i), int64(r.IntN(5)))
+			for range r.IntN(4) {
+				b := r.IntN(6)
+				s.blobs = append(s.blobs, layer(fmt.Sprint("b", b), int64(b*10)))
+			}
+			l.add(repo, s)
+			ats = append(ats, target{repo, s.node.Digest})
+		}
+		r.Shuffle(len(ats), func(i, j int) { ats[i], ats[j] = ats[j], ats[i] })
+		n := r.IntN(len(ats) + 1)
+		left := newLedger()
+		for at, s := range l.manifests {
+			if !slices.Contains(ats[:n], at) {
+				left.add(at.repository, s)
+			}
+		}
+		before, freed := l.total(), l.without(slices.Concat(ats[:n], ats[:n])) // twice frees nothing more
+		if before-freed != left.total() || before != l.total() {
+			t.Fatalf("seed %d: %d less %d is not %d", seed, before, freed, left.total())
+		}
+	}
+}
+
+// layered is a registry whose image manifests have layers of their own.
+type layered struct {
+	Reader
+	layers int
+}
+
+func (l layered) Manifest(_ context.Context, _ string, x digest.Digest) (registry.Manifest, error) {
+	var m registry.Manifest
+	for j := range l.layers {
+		m.Blobs = append(m.Blobs, ocispec.Descriptor{MediaType: strings.Clone(ocispec.MediaTypeImageLayerGzip), Digest: d(fmt.Sprint(x, "/", j)), Size: 1})
+	}
+	return m, nil
+}
+
+// What a purge remembers of the image manifests of a store fits in its pod: of 60,000 with 10 layers of their own, 120
+// MiB. The test is not parallel: what other tests allocate would count.
+func TestManifestsInMemoryAreSmall(t *testing.T) {
+	const manifests, layers, most = 5_000, 10, 2500
+	r := newReader(layered{layers: layers}, clock.RealClock{}, 1)
+	heap := func() int64 {
+		var stats runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&stats)
+		return int64(stats.HeapAlloc)
+	}
+	before := heap()
+	l := newLedger()
+	for i := range manifests {
+		found, _, err := r.walk(t.Context(), repo, ds(fmt.Sprint(i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.addAll(repo, found, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	each := (heap() - before) / manifests
+	t.Logf("%d bytes for each image manifest", each)
+	if each > most {
+		t.Errorf("an image manifest of %d layers takes %d bytes with its part of the ledger, want at most %d", layers, each, most)
+	}
+	runtime.KeepAlive(r)
+	runtime.KeepAlive(l)
+}
