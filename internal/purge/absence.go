@@ -11,6 +11,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 // minAbsence is the least time for which the registry must say that something does not exist before
@@ -41,12 +42,12 @@ func (c cluster) settled(repository, reference string) bool {
 
 // absent makes roots of the digests that may go and that the registry says do not exist, until all entries
 // that name them may give them up: what belongs to them stays with them.
-func (c cluster) absent(entries []entry, r reading) []graph.Root {
+func (c cluster) absent(entries []entry, r reading.Repository) []graph.Root {
 	var roots []graph.Root
 	for i := range entries {
 		e := &entries[i]
 		for _, d := range e.valid {
-			if !e.mayGo() || !r.missing[d] || c.givesUp(e, d) {
+			if !e.mayGo() || !r.Missing[d] || c.givesUp(e, d) {
 				continue
 			}
 			since := c.now
@@ -63,7 +64,7 @@ func (c cluster) absent(entries []entry, r reading) []graph.Root {
 
 // unsettled says why it is unknown what else a repository may keep, "" when it is known: a tag, or a
 // digest that is kept, does not resolve, and whatever it leads to does not show.
-func (c cluster) unsettled(repository string, r reading, kept []graph.Root) string {
+func (c cluster) unsettled(repository string, r reading.Repository, kept []graph.Root) string {
 	for _, reference := range c.unresolvedOf(repository, r, kept) {
 		if c.settled(repository, reference) {
 			continue
@@ -81,17 +82,17 @@ func (c cluster) unsettled(repository string, r reading, kept []graph.Root) stri
 // unresolvedOf are the references of a repository that lead to something unknown, sorted. Besides those that the
 // registry shows, they are the tags that manifests without a status list and that are not there; and
 // the digests that an earlier purge kept for what was in the registry, where now not a single tag is.
-func (c cluster) unresolvedOf(repository string, r reading, kept []graph.Root) []string {
-	all := r.unresolved(kept)
-	if r.err != nil || len(c.entries[repository]) == 0 {
+func (c cluster) unresolvedOf(repository string, r reading.Repository, kept []graph.Root) []string {
+	all := r.Unresolved(kept)
+	if r.Err != nil || len(c.entries[repository]) == 0 {
 		return all
 	}
 	for _, tag := range c.unseen[repository] {
-		if r.graph.Target(tag) == "" {
+		if r.Graph.Target(tag) == "" {
 			all = append(all, tag)
 		}
 	}
-	if !r.graph.HasTags() {
+	if !r.Graph.HasTags() {
 		for _, e := range c.entries[repository] {
 			if len(e.valid) > 0 && e.keptByContent() {
 				all = append(all, e.valid[len(e.valid)-1].String())
@@ -104,19 +105,19 @@ func (c cluster) unresolvedOf(repository string, r reading, kept []graph.Root) [
 
 // unresolvedIn updates what a store remembers of references that do not resolve: those of repositories
 // that were not read stay.
-func (c cluster) unresolvedIn(readings map[string]reading) []v1alpha1.UnresolvedReference {
+func (c cluster) unresolvedIn(readings map[string]reading.Repository) []v1alpha1.UnresolvedReference {
 	var all []v1alpha1.UnresolvedReference
 	for _, u := range c.store.Status.Unresolved {
-		if r, read := readings[u.Repository]; !read || r.err != nil {
+		if r, read := readings[u.Repository]; !read || r.Err != nil {
 			all = append(all, u)
 		}
 	}
 	for _, repository := range slices.Sorted(maps.Keys(readings)) {
 		r := readings[repository]
-		if r.err != nil {
+		if r.Err != nil {
 			continue
 		}
-		for _, reference := range c.unresolvedOf(repository, r, roots(c.entries[repository], c.recordedIn(repository, r), r.locked, r.graph)) {
+		for _, reference := range c.unresolvedOf(repository, r, roots(c.entries[repository], c.recordedIn(repository, r), r.Locked, r.Graph)) {
 			since, seen := c.unresolved[[2]string{repository, reference}]
 			if !seen {
 				since = c.now

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
@@ -179,8 +180,8 @@ func TestI2ContradictionsOfTheAPIServer(t *testing.T) {
 		empty   client.ObjectList // whose list is empty
 		want    error
 	}{
-		"manifests":        {"the manifest was applied again", []client.Object{aManifest(lists("1.0.0"))}, &v1alpha1.ArtifactManifestList{}, errContradiction},
-		"definitions":      {"a manifest's status names one", []client.Object{held, aDefinition("a", "other", "")}, &v1alpha1.NetworkFunctionDefinitionVersionList{}, errContradiction},
+		"manifests":        {"the manifest was applied again", []client.Object{aManifest(lists("1.0.0"))}, &v1alpha1.ArtifactManifestList{}, reading.ErrContradiction},
+		"definitions":      {"a manifest's status names one", []client.Object{held, aDefinition("a", "other", "")}, &v1alpha1.NetworkFunctionDefinitionVersionList{}, reading.ErrContradiction},
 		"holder is gone":   {"the status is older than that", []client.Object{held}, &v1alpha1.NetworkFunctionDefinitionVersionList{}, nil},
 		"nothing is there": {"an empty list may be true", nil, &v1alpha1.ArtifactManifestList{}, nil},
 	}

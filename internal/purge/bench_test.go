@@ -14,6 +14,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -105,19 +106,19 @@ func (s *stock) bury(manifest, repository, tag string, x digest.Digest) {
 }
 
 // read is the stock as a purge has read it.
-func (s *stock) read(b *testing.B) (cluster, map[string]reading) {
+func (s *stock) read(b *testing.B) (cluster, map[string]reading.Repository) {
 	b.Helper()
 	holders := reference.Snapshot{}
 	for _, m := range s.alive {
 		holders[v1alpha1.KindArtifactManifest] = append(holders[v1alpha1.KindArtifactManifest], m)
 	}
-	c := newCluster(clusterRead{begun: now, now: now, key: storeKey, stores: []v1alpha1.ArtifactStore{*aStore()}, holders: holders, tombstones: s.tombstones, definitions: known})
+	c := newCluster(reading.Objects{Begun: now, Now: now, Key: storeKey, Stores: []v1alpha1.ArtifactStore{*aStore()}, Holders: holders, Tombstones: s.tombstones, Definitions: known})
 	if c.refusal != nil {
 		b.Fatalf("the store is refused: %v", c.refusal)
 	}
-	readings := map[string]reading{}
+	readings := map[string]reading.Repository{}
 	for repository, p := range s.piles {
-		readings[repository] = reading{graph: graph.Build(p.tags, p.nodes)}
+		readings[repository] = reading.Repository{Graph: graph.Build(p.tags, p.nodes)}
 	}
 	return c, readings
 }

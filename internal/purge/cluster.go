@@ -11,6 +11,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -21,7 +22,7 @@ type cluster struct {
 	store      *v1alpha1.ArtifactStore
 	location   v1alpha1.RegistryLocation
 	refusal    error                   // why the store must not be purged, or nil
-	running    running                 // what workloads run
+	running    reading.Running         // what workloads run
 	tombstones []*v1alpha1.Tombstone   // of this location, by name
 	entries    map[string][]entry      // by repository: what is not consumed
 	recorded   map[string][]graph.Root // by repository: digests in the status of manifests and definitions
@@ -35,9 +36,9 @@ type cluster struct {
 }
 
 // newCluster sorts what was read. It is pure.
-func newCluster(r clusterRead) cluster {
-	c := cluster{begun: r.begun, now: r.now, entries: map[string][]entry{}, unresolved: map[[2]string]time.Time{}, alive: map[types.UID]bool{}, running: r.running}
-	key, stores, holders, tombstones := r.key, r.stores, r.holders, r.tombstones
+func newCluster(r reading.Objects) cluster {
+	c := cluster{begun: r.Begun, now: r.Now, entries: map[string][]entry{}, unresolved: map[[2]string]time.Time{}, alive: map[types.UID]bool{}, running: r.Running}
+	key, stores, holders, tombstones := r.Key, r.Stores, r.Holders, r.Tombstones
 	i := slices.IndexFunc(stores, func(s v1alpha1.ArtifactStore) bool { return s.Name == key.Name })
 	if i < 0 {
 		c.refusal = fmt.Errorf("%w: no store %s", ErrRefused, key)
@@ -62,11 +63,11 @@ func newCluster(r clusterRead) cluster {
 		if l, err := v1alpha1.ParseRegistryURL(t.Spec.RegistryURL); err != nil || !l.Same(c.location) {
 			continue
 		}
-		held.doubt = r.definitions.Doubt(holderKinds, t.CreationTimestamp.Time, r.now, reference.NeverMet)
+		held.doubt = r.Definitions.Doubt(reading.HolderKinds, t.CreationTimestamp.Time, r.Now, reference.NeverMet)
 		c.add(t, held)
 	}
 	c.run()
-	if c.store.Spec.Workloads != nil && c.store.Spec.Mirror == nil && c.store.Generation != r.running.generation { // what was read may be another selection
+	if c.store.Spec.Workloads != nil && c.store.Spec.Mirror == nil && c.store.Generation != r.Running.Generation { // what was read may be another selection
 		c.refusal = fmt.Errorf("%w: its spec has changed since it was read what workloads run; run the purge again", ErrRefused)
 	}
 	slices.SortFunc(c.tombstones, func(a, b *v1alpha1.Tombstone) int { return cmp.Compare(a.Name, b.Name) })

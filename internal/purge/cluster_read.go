@@ -7,11 +7,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 // read reads the cluster, and of a store that selects workloads what they run.
 func (cfg Config) read(ctx context.Context, key client.ObjectKey) (cluster, error) {
-	c, err := cfg.readCluster(ctx, key, running{})
+	c, err := cfg.readCluster(ctx, key, reading.Running{})
 	if err != nil || c.store == nil || c.store.Spec.Workloads == nil || c.store.Spec.Mirror != nil {
 		return c, err
 	}
@@ -23,8 +24,8 @@ func (cfg Config) read(ctx context.Context, key client.ObjectKey) (cluster, erro
 }
 
 // readCluster reads the cluster, uncached, beside what was read of its workloads.
-func (cfg Config) readCluster(ctx context.Context, key client.ObjectKey, run running) (cluster, error) {
-	objects, err := readObjects(ctx, cfg.Client, cfg.Clock, cfg.Now, key, run)
+func (cfg Config) readCluster(ctx context.Context, key client.ObjectKey, run reading.Running) (cluster, error) {
+	objects, err := reading.ReadObjects(ctx, cfg.Client, cfg.Clock, cfg.Now, key, run)
 	if err != nil {
 		return cluster{}, err
 	}
@@ -32,8 +33,8 @@ func (cfg Config) readCluster(ctx context.Context, key client.ObjectKey, run run
 }
 
 // readRunning reads what the workloads run that a store selects.
-func (cfg Config) readRunning(ctx context.Context, store *v1alpha1.ArtifactStore) (running, error) {
-	r := running{begun: cfg.Clock.Now(), generation: store.Generation}
+func (cfg Config) readRunning(ctx context.Context, store *v1alpha1.ArtifactStore) (reading.Running, error) {
+	r := reading.Running{Begun: cfg.Clock.Now(), Generation: store.Generation}
 	if store.Spec.Workloads == nil {
 		return r, nil
 	}

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -28,8 +29,8 @@ func TestI2UnknownHoldersKeep(t *testing.T) {
 			ds[kind] = d
 		}
 		change(ds)
-		c := newCluster(clusterRead{begun: now, now: now, key: storeKey, stores: []v1alpha1.ArtifactStore{*aStore()}, tombstones: []v1alpha1.Tombstone{*aTombstone("t", released(30, "1", "a"))}, definitions: ds})
-		vs := plan(c, map[string]reading{repo: content{}.reading()})
+		c := newCluster(reading.Objects{Begun: now, Now: now, Key: storeKey, Stores: []v1alpha1.ArtifactStore{*aStore()}, Tombstones: []v1alpha1.Tombstone{*aTombstone("t", released(30, "1", "a"))}, Definitions: ds})
+		vs := plan(c, map[string]reading.Repository{repo: content{}.reading()})
 		if diff := cmp.Diff(map[string]string{"a": "keep Held"}, said(vs, "a")); diff != "" || !strings.Contains(vs[0].Message, "CustomResourceDefinition") {
 			t.Errorf("%s: %q, -want +got\n%s", name, vs[0].Message, diff)
 		}
@@ -47,7 +48,7 @@ func TestI9OnePlaceOneRule(t *testing.T) {
 		store := aStore(func(s *v1alpha1.ArtifactStore) { s.Spec.Registry.URL = urls[0] })
 		grace := aTombstone("t1", released(2, "1", "a"), func(t *v1alpha1.Tombstone) { t.Spec.RegistryURL = urls[1] })
 		over := aTombstone("t2", released(30, "2", "a", "b"), func(t *v1alpha1.Tombstone) { t.Spec.RegistryURL = urls[1] })
-		got := said(plan(clusterOf(t, store, grace, over), map[string]reading{repo: content{}.reading()}), names...)
+		got := said(plan(clusterOf(t, store, grace, over), map[string]reading.Repository{repo: content{}.reading()}), names...)
 		if diff := cmp.Diff(map[string]string{"a": "keep GracePeriod", "b": "delete Released"}, got); diff != "" {
 			t.Errorf("%v: -want +got\n%s", urls, diff)
 		}

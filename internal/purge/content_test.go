@@ -9,6 +9,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -30,7 +31,7 @@ func clusterOf(t *testing.T, objects ...client.Object) cluster {
 			holders[kind] = append(holders[kind], o)
 		}
 	}
-	c := newCluster(clusterRead{begun: now, now: now, key: storeKey, stores: stores, holders: holders, tombstones: tombstones, definitions: known})
+	c := newCluster(reading.Objects{Begun: now, Now: now, Key: storeKey, Stores: stores, Holders: holders, Tombstones: tombstones, Definitions: known})
 	if c.refusal != nil {
 		t.Fatalf("the store is refused: %v", c.refusal)
 	}
@@ -48,7 +49,7 @@ type content struct {
 	err      error
 }
 
-func (c content) reading() reading {
+func (c content) reading() reading.Repository {
 	tags := map[string]digest.Digest{}
 	for tag, name := range c.tags {
 		tags[tag] = d(name)
@@ -60,12 +61,12 @@ func (c content) reading() reading {
 	for name, subject := range c.subjects {
 		nodes = append(nodes, graph.Node{Digest: d(name), Subject: d(subject)})
 	}
-	r := reading{graph: graph.Build(tags, nodes), missing: map[digest.Digest]bool{}, opaque: map[digest.Digest]bool{}, dangling: c.dangling, err: c.err}
+	r := reading.Repository{Graph: graph.Build(tags, nodes), Missing: map[digest.Digest]bool{}, Opaque: map[digest.Digest]bool{}, Dangling: c.dangling, Err: c.err}
 	for _, name := range c.opaque {
-		r.opaque[d(name)] = true
+		r.Opaque[d(name)] = true
 	}
 	for _, name := range c.missing {
-		r.missing[d(name)] = true
+		r.Missing[d(name)] = true
 	}
 	return r
 }

@@ -78,12 +78,12 @@ func (v *visit) wait(ctx context.Context, err error) bool {
 func (v *visit) deleteFresh(ctx context.Context, ev *evidence, verdicts []Verdict) ([]Verdict, error) {
 	again, errs := make([]bool, len(verdicts)), make([]error, len(verdicts))
 	var g errgroup.Group
-	g.SetLimit(v.reader.requests())
+	g.SetLimit(v.reader.Requests())
 	deadline, cancel := context.WithTimeout(ctx, maxEvidence-v.clock.Since(ev.begun))
 	defer cancel()
 	for i, verdict := range verdicts {
 		g.Go(func() error {
-			again[i] = v.reader.slot(deadline, func() error {
+			again[i] = v.reader.Do(deadline, func() error {
 				again[i], errs[i] = v.deleteOne(deadline, ev, verdict)
 				return nil // one that fails does not stop those begun
 			}) != nil || again[i]
@@ -161,7 +161,7 @@ func (v *visit) attempted(d digest.Digest) bool {
 // registries refuse to delete what a tag points at, others leave the tag behind. Its bytes are kept.
 // Errors wrap registry.ErrNotFound when the registry says that it does not exist.
 func (v *visit) deleteDigest(ctx context.Context, ev *evidence, d digest.Digest) error {
-	m, err := v.reader.whole(ctx, v.at(d))
+	m, err := v.reader.Whole(ctx, v.at(d))
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func (v *visit) deleteDigest(ctx context.Context, ev *evidence, d digest.Digest)
 // found reports whether a digest was found in the cluster's own registry, which deletes it in a collection: that looks
 // whether something was pushed meanwhile that needs the digest, also by digest, which no tag shows.
 func (v *visit) found(d digest.Digest) bool {
-	return v.plan[v.at(d)].Reason == Reason(v1alpha1.CauseFound) && v.readings[v.repository].unreferenced[d]
+	return v.plan[v.at(d)].Reason == Reason(v1alpha1.CauseFound) && v.readings[v.repository].Unreferenced[d]
 }
 
 // linger waits for deletions that were not answered. While it does, the claims stand: what is

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 // entry is one released tag of one tombstone, and what may become of it.
@@ -69,7 +70,7 @@ func (e entry) keptByContent() bool {
 }
 
 // use says which workload keeps an entry, "" for none (I14).
-func (e entry) use(r running) string {
+func (e entry) use(r reading.Running) string {
 	return r.Keeps(e.tombstone, e.TombstoneArtifact, e.movedOn())
 }
 

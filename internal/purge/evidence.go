@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -42,10 +43,10 @@ func (v *visit) evidence(ctx context.Context) (*evidence, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, maxEvidence, errSlow)
 	defer cancel()
 	c, err := v.clusterOf(ctx, v.manifestOf(v.repository), v.claimed)
-	var r reading
+	var r reading.Repository
 	if err == nil {
-		r = v.reader.read(ctx, v.repository, c.starts(v.repository))
-		err = r.err
+		r = v.reader.Read(ctx, v.repository, c.starts(v.repository))
+		err = r.Err
 	}
 	if err == nil {
 		err = v.confirmUntagged(ctx, r)
@@ -56,8 +57,8 @@ func (v *visit) evidence(ctx context.Context) (*evidence, error) {
 	case err != nil:
 		return nil, err
 	}
-	r.unreferenced = v.readings[v.repository].unreferenced // the registry looks once more when it deletes
-	v.latest = &evidence{begun: c.begun, graph: r.graph, verdicts: map[digest.Digest]Verdict{}}
+	r.Unreferenced = v.readings[v.repository].Unreferenced // the registry looks once more when it deletes
+	v.latest = &evidence{begun: c.begun, graph: r.Graph, verdicts: map[digest.Digest]Verdict{}}
 	for _, verdict := range c.planRepository(v.repository, r) {
 		v.latest.verdicts[verdict.Digest] = verdict
 	}
@@ -66,15 +67,15 @@ func (v *visit) evidence(ctx context.Context) (*evidence, error) {
 
 // confirmUntagged lists the tags of a repository again if it seems to have no ordinary one. That is the
 // one answer which cannot be compared with another, and the usual one where a digest may go.
-func (v *visit) confirmUntagged(ctx context.Context, r reading) error {
-	if len(r.graph.Tags()) > 0 {
+func (v *visit) confirmUntagged(ctx context.Context, r reading.Repository) error {
+	if len(r.Graph.Tags()) > 0 {
 		return nil
 	}
-	names, err := v.reader.names(ctx, v.repository)
+	names, err := v.reader.Names(ctx, v.repository)
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(names, func(tag string) bool { return r.graph.Target(tag) == "" }) {
+	if slices.ContainsFunc(names, func(tag string) bool { return r.Graph.Target(tag) == "" }) {
 		return errUnsteady
 	}
 	return nil

@@ -107,17 +107,17 @@ func (s *sweeper) begin(ctx context.Context, t *v1alpha1.Tombstone) error {
 // another one, with a grace of its own.
 func (s *sweeper) backInUse(e entry) bool {
 	r, read := s.readings[e.Repository]
-	if e.tombstone.Spec.Cause != v1alpha1.CauseFound || !read || r.err != nil {
+	if e.tombstone.Spec.Cause != v1alpha1.CauseFound || !read || r.Err != nil {
 		return false
 	}
 	// The last digest is the one that was found, the others are its parts.
-	if n := len(e.valid); r.unreferenced != nil && n > 0 && !r.unreferenced[e.valid[n-1]] && !r.missing[e.valid[n-1]] {
+	if n := len(e.valid); r.Unreferenced != nil && n > 0 && !r.Unreferenced[e.valid[n-1]] && !r.Missing[e.valid[n-1]] {
 		return true
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.used[e.Repository] == nil {
-		s.used[e.Repository] = s.planned.used(e.Repository, r.graph)
+		s.used[e.Repository] = s.planned.used(e.Repository, r.Graph)
 	}
 	return slices.ContainsFunc(e.valid, func(d digest.Digest) bool {
 		_, used := s.used[e.Repository][d]

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 // The collection comes after the whole purge, which may have asked for a deletion long before. So the cluster is read once
@@ -16,7 +18,7 @@ const lastLookTimeout = 2 * time.Minute
 
 // lastLook withdraws what the registry was asked to delete and what is used by now; all of it if that cannot be read.
 func (s *sweeper) lastLook(ctx context.Context) error {
-	asked := slices.DeleteFunc(slices.Clone(s.asked), func(at target) bool { return !s.verdict(at).Delete })
+	asked := slices.DeleteFunc(slices.Clone(s.asked), func(at reading.Key) bool { return !s.verdict(at).Delete })
 	if len(asked) == 0 {
 		return nil
 	}
@@ -35,10 +37,10 @@ func (s *sweeper) lastLook(ctx context.Context) error {
 		if why == "" {
 			continue
 		}
-		m, gone := s.reader.whole(ctx, at)
+		m, gone := s.reader.Whole(ctx, at)
 		if gone != nil {
 			s.doubted(gone)
-			errs = append(errs, fmt.Errorf("taking back %s of %s: %s", at.digest, at.repository, gone.Error()))
+			errs = append(errs, fmt.Errorf("taking back %s of %s: %s", at.Digest, at.Repository, gone.Error()))
 			continue
 		}
 		errs = append(errs, s.takeBack(ctx, at, m, why))

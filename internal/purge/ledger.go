@@ -4,14 +4,15 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
 // ledger counts the bytes that image manifests hold: their own and those of their blobs, each blob
 // once however many hold it, in whatever repository: registries store it once.
 type ledger struct {
-	manifests map[target]stored
-	held      map[contentID]weight
+	manifests map[reading.Key]reading.Stored
+	held      map[reading.ContentID]weight
 }
 
 // weight is how often something is held, and its size in bytes.
@@ -21,12 +22,12 @@ type weight struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{manifests: map[target]stored{}, held: map[contentID]weight{}}
+	return &ledger{manifests: map[reading.Key]reading.Stored{}, held: map[reading.ContentID]weight{}}
 }
 
 // add counts an image manifest, once.
-func (l *ledger) add(repository string, s stored) {
-	at := target{repository, s.node.Digest}
+func (l *ledger) add(repository string, s reading.Stored) {
+	at := reading.Key{Repository: repository, Digest: s.Node.Digest}
 	if _, counted := l.manifests[at]; counted {
 		return
 	}
@@ -36,7 +37,7 @@ func (l *ledger) add(repository string, s stored) {
 
 // addAll counts the image manifests of a repository. Of one that is not planned nothing is deleted, so that only its
 // bytes count and the rest need not be kept. Errors wrap registry.ErrUnreadable if that is too much.
-func (l *ledger) addAll(repository string, found []stored, planned bool) error {
+func (l *ledger) addAll(repository string, found []reading.Stored, planned bool) error {
 	for _, s := range found {
 		if planned {
 			l.add(repository, s)
@@ -44,22 +45,22 @@ func (l *ledger) addAll(repository string, found []stored, planned bool) error {
 			l.count(s)
 		}
 	}
-	if len(l.held) > maxParts {
-		return fmt.Errorf("%w: the image manifests of this store refer to more than %d digests together", registry.ErrUnreadable, maxParts)
+	if len(l.held) > reading.MaxParts {
+		return fmt.Errorf("%w: the image manifests of this store refer to more than %d digests together", registry.ErrUnreadable, reading.MaxParts)
 	}
 	return nil
 }
 
 // count counts an image manifest that is never taken out. It is given once.
-func (l *ledger) count(s stored) {
-	l.hold(contentOf(s.node.Digest), s.size)
-	for _, b := range s.blobs {
-		l.hold(b.content, b.size)
+func (l *ledger) count(s reading.Stored) {
+	l.hold(reading.ContentOf(s.Node.Digest), s.Size)
+	for _, b := range s.Blobs {
+		l.hold(b.Content, b.Size)
 	}
 }
 
 // hold counts one use of a blob. Of what manifests claim of its size the largest counts.
-func (l *ledger) hold(d contentID, size int64) {
+func (l *ledger) hold(d reading.ContentID, size int64) {
 	h := l.held[d]
 	l.held[d] = weight{h.uses + 1, max(h.size, size, 0)}
 }
@@ -68,36 +69,36 @@ func (l *ledger) hold(d contentID, size int64) {
 // memory than everything else.
 type removal struct {
 	from *ledger
-	out  map[target]bool
-	gone map[contentID]int // how many uses of each have gone
+	out  map[reading.Key]bool
+	gone map[reading.ContentID]int // how many uses of each have gone
 }
 
 func (l *ledger) begin() *removal {
-	return &removal{from: l, out: map[target]bool{}, gone: map[contentID]int{}}
+	return &removal{from: l, out: map[reading.Key]bool{}, gone: map[reading.ContentID]int{}}
 }
 
 // remove takes image manifests out and returns how many bytes nothing holds any more.
-func (r *removal) remove(ats ...target) (freed int64) {
+func (r *removal) remove(ats ...reading.Key) (freed int64) {
 	for _, at := range ats {
 		freed = sum(freed, r.removeOne(at))
 	}
 	return freed
 }
 
-func (r *removal) removeOne(at target) (freed int64) {
+func (r *removal) removeOne(at reading.Key) (freed int64) {
 	s, counted := r.from.manifests[at]
 	if !counted || r.out[at] {
 		return 0
 	}
 	r.out[at] = true
-	freed = r.letGo(contentOf(s.node.Digest))
-	for _, b := range s.blobs {
-		freed = sum(freed, r.letGo(b.content))
+	freed = r.letGo(reading.ContentOf(s.Node.Digest))
+	for _, b := range s.Blobs {
+		freed = sum(freed, r.letGo(b.Content))
 	}
 	return freed
 }
 
-func (r *removal) letGo(d contentID) int64 {
+func (r *removal) letGo(d reading.ContentID) int64 {
 	r.gone[d]++
 	if h := r.from.held[d]; r.gone[d] == h.uses {
 		return h.size
@@ -114,7 +115,7 @@ func (l *ledger) total() (n int64) {
 }
 
 // without is how many bytes would be free if digests went.
-func (l *ledger) without(ats []target) (freed int64) {
+func (l *ledger) without(ats []reading.Key) (freed int64) {
 	return l.begin().remove(ats...)
 }
 

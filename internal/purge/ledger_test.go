@@ -15,14 +15,17 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-func weighs(name string, size int64, blobs ...blob) stored {
-	return stored{node: graph.Node{Digest: d(name)}, size: size, blobs: blobs}
+func weighs(name string, size int64, blobs ...reading.Blob) reading.Stored {
+	return reading.Stored{Node: graph.Node{Digest: d(name)}, Size: size, Blobs: blobs}
 }
 
-func layer(name string, size int64) blob { return blob{contentOf(d(name)), size} }
+func layer(name string, size int64) reading.Blob {
+	return reading.Blob{Content: reading.ContentOf(d(name)), Size: size}
+}
 
 func TestLedger(t *testing.T) {
 	t.Parallel()
@@ -35,17 +38,17 @@ func TestLedger(t *testing.T) {
 	if got := l.total(); got != 133 {
 		t.Errorf("total is %d, want 133: each blob once, over all repositories", got)
 	}
-	at := func(repository, name string) target { return target{repository, d(name)} }
+	at := func(repository, name string) reading.Key { return reading.Key{Repository: repository, Digest: d(name)} }
 	for _, tc := range []struct {
 		reason string
-		ats    []target
+		ats    []reading.Key
 		want   int64
 	}{
-		{"the other repository holds all of it", []target{at(repo, "a")}, 0},
-		{"with both its own bytes go, not the shared base", []target{at(repo, "a"), at(web, "a")}, 11},
-		{"with all of them the base goes too", []target{at(web, "b"), at(repo, "a"), at(web, "a")}, 133},
-		{"named twice is gone once", []target{at(web, "b"), at(web, "b")}, 22},
-		{"what was never counted frees nothing", []target{at(repo, "x")}, 0},
+		{"the other repository holds all of it", []reading.Key{at(repo, "a")}, 0},
+		{"with both its own bytes go, not the shared base", []reading.Key{at(repo, "a"), at(web, "a")}, 11},
+		{"with all of them the base goes too", []reading.Key{at(web, "b"), at(repo, "a"), at(web, "a")}, 133},
+		{"named twice is gone once", []reading.Key{at(web, "b"), at(web, "b")}, 22},
+		{"what was never counted frees nothing", []reading.Key{at(repo, "x")}, 0},
 	} {
 		if got := l.without(tc.ats); got != tc.want {
 			t.Errorf("without %v is %d, want %d: %s", tc.ats, got, tc.want, tc.reason)
@@ -63,7 +66,7 @@ func TestLedgerOfHostileSizes(t *testing.T) {
 	if got := l.total(); got != math.MaxInt64 {
 		t.Errorf("total is %d, want the largest number there is", got)
 	}
-	if got := l.without([]target{{repo, d("a")}}); got != math.MaxInt64 {
+	if got := l.without([]reading.Key{{Repository: repo, Digest: d("a")}}); got != math.MaxInt64 {
 		t.Errorf("without it %d are free", got)
 	}
 	l = newLedger()
@@ -80,22 +83,22 @@ func TestLedgerAddsUp(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		l := newLedger()
-		var ats []target
+		var ats []reading.Key
 		for i := range 1 + r.IntN(10) {
 			s := weighs(fmt.Sprint("m", i), int64(r.IntN(5)))
 			for range r.IntN(4) {
 				b := r.IntN(6)
-				s.blobs = append(s.blobs, layer(fmt.Sprint("b", b), int64(b*10)))
+				s.Blobs = append(s.Blobs, layer(fmt.Sprint("b", b), int64(b*10)))
 			}
 			l.add(repo, s)
-			ats = append(ats, target{repo, s.node.Digest})
+			ats = append(ats, reading.Key{Repository: repo, Digest: s.Node.Digest})
 		}
 		r.Shuffle(len(ats), func(i, j int) { ats[i], ats[j] = ats[j], ats[i] })
 		n := r.IntN(len(ats) + 1)
 		left := newLedger()
 		for at, s := range l.manifests {
 			if !slices.Contains(ats[:n], at) {
-				left.add(at.repository, s)
+				left.add(at.Repository, s)
 			}
 		}
 		before, freed := l.total(), l.without(slices.Concat(ats[:n], ats[:n])) // twice frees nothing more
@@ -107,7 +110,7 @@ func TestLedgerAddsUp(t *testing.T) {
 
 // layered is a registry whose image manifests have layers of their own.
 type layered struct {
-	Reader
+	reading.Registry
 	layers int
 }
 
@@ -123,7 +126,7 @@ func (l layered) Manifest(_ context.Context, _ string, x digest.Digest) (registr
 // MiB. The test is not parallel: what other tests allocate would count.
 func TestManifestsInMemoryAreSmall(t *testing.T) {
 	const manifests, layers, most = 5_000, 10, 2500
-	r := newReader(layered{layers: layers}, clock.RealClock{}, 1)
+	r := reading.NewReader(layered{layers: layers}, clock.RealClock{}, 1)
 	heap := func() int64 {
 		var stats runtime.MemStats
 		runtime.GC()
@@ -133,7 +136,7 @@ func TestManifestsInMemoryAreSmall(t *testing.T) {
 	before := heap()
 	l := newLedger()
 	for i := range manifests {
-		found, _, err := r.walk(t.Context(), repo, ds(fmt.Sprint(i)))
+		found, _, err := r.Walk(t.Context(), repo, ds(fmt.Sprint(i)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -23,11 +24,11 @@ type meter struct {
 	store *v1alpha1.ArtifactStore
 	// volume is where the registry's volume is mounted; "" nowhere.
 	volume string
-	reader *reader
+	reader *reading.Reader
 }
 
 // measure finds how full the store is. Its bytes are counted from digests by repository, of which some have been read.
-func (m meter) measure(ctx context.Context, counted iter.Seq2[string, []digest.Digest], readings map[string]reading) usage {
+func (m meter) measure(ctx context.Context, counted iter.Seq2[string, []digest.Digest], readings map[string]reading.Repository) usage {
 	u := usage{source: m.store.UsageSource(), part: !readsAll(m.store)}
 	var err error
 	u.ledger, u.missing, err = account(ctx, m.reader, counted, readings)
@@ -41,7 +42,7 @@ func (m meter) measure(ctx context.Context, counted iter.Seq2[string, []digest.D
 		u.err = errors.Join(u.err, err)
 		u.uncollected = uncollected(m.store.Status.Usage, u.source, u.used)
 	case u.source == v1alpha1.UsageRegistry:
-		u.err = errors.Join(u.err, u.ask(ctx, m.reader.from, m.store))
+		u.err = errors.Join(u.err, u.ask(ctx, m.reader.Registry, m.store))
 	case err == nil:
 		u.used = u.ledger.total()
 	}
@@ -64,25 +65,25 @@ func measures(s *v1alpha1.ArtifactStore) bool {
 }
 
 // account reads whatever some digests of repositories lead to.
-func account(ctx context.Context, r *reader, counted iter.Seq2[string, []digest.Digest], readings map[string]reading) (*ledger, map[target]bool, error) {
-	l, missing := newLedger(), map[target]bool{}
+func account(ctx context.Context, r *reading.Reader, counted iter.Seq2[string, []digest.Digest], readings map[string]reading.Repository) (*ledger, map[reading.Key]bool, error) {
+	l, missing := newLedger(), map[reading.Key]bool{}
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(r.requests())
+	g.SetLimit(r.Requests())
 	for repository, starts := range counted {
 		_, planned := readings[repository]
 		g.Go(func() error {
-			found, absent, err := r.walk(ctx, repository, starts)
+			found, absent, err := r.Walk(ctx, repository, starts)
 			if err != nil {
 				return fmt.Errorf("reading %s: %w", repository, err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			for d := range absent {
-				missing[target{repository, d}] = true
+				missing[reading.Key{Repository: repository, Digest: d}] = true
 			}
 			if !planned {
-				r.forget(repository)
+				r.Forget(repository)
 			}
 			return l.addAll(repository, found, planned)
 		})
@@ -112,7 +113,7 @@ func fileSystem(path string) (used, capacity int64, err error) {
 }
 
 // ask asks the cluster's own registry how full its volume is. A spec.capacity that is set stays what 100 % means.
-func (u *usage) ask(ctx context.Context, from Reader, store *v1alpha1.ArtifactStore) error {
+func (u *usage) ask(ctx context.Context, from reading.Registry, store *v1alpha1.ArtifactStore) error {
 	key, last := client.ObjectKeyFromObject(store), store.Status.Usage
 	// First: what a collection frees in between then counts as free once, and not never.
 	state, err := from.Collection(ctx, key)
@@ -137,7 +138,7 @@ func (u *usage) ask(ctx context.Context, from Reader, store *v1alpha1.ArtifactSt
 }
 
 // again is the usage that the cluster's own registry says after a collection, of what was measured before it.
-func again(ctx context.Context, from Reader, store *v1alpha1.ArtifactStore, before v1alpha1.StoreUsage, now func() time.Time) (*v1alpha1.StoreUsage, error) {
+func again(ctx context.Context, from reading.Registry, store *v1alpha1.ArtifactStore, before v1alpha1.StoreUsage, now func() time.Time) (*v1alpha1.StoreUsage, error) {
 	u, after := usage{source: v1alpha1.UsageRegistry}, before
 	if after.CapacityBytes != nil {
 		u.capacity = *after.CapacityBytes

@@ -10,13 +10,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
 // mirrorRegistry is what the purge of the mirror needs of the cluster's own registry.
 type mirrorRegistry interface {
-	Reader
+	reading.Registry
 	// Repositories lists all repositories of the store.
 	Repositories(ctx context.Context) ([]string, error)
 	// Delete removes a digest and every tag on it; registry.ErrNotFound when it does not exist.
@@ -37,7 +38,7 @@ type mirrorEnv struct {
 	// Registry has the mirror.
 	Registry mirrorRegistry
 	// Reader reads from Registry.
-	Reader *reader
+	Reader *reading.Reader
 	// Now is the API server's time.
 	Now func() time.Time
 	// Volume is where the registry's volume is mounted; "" nowhere.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 // The collection comes after the whole purge, which may have asked for a deletion long before. So it is read once more who
@@ -12,7 +14,7 @@ import (
 
 // lastLook withdraws what the registry was asked to delete and what is used by now; all of it if that cannot be read.
 func (s *mirrorSweep) lastLook(ctx context.Context) error {
-	asked := slices.DeleteFunc(slices.Clone(s.asked), func(at target) bool { return !s.plan.deleted[at] })
+	asked := slices.DeleteFunc(slices.Clone(s.asked), func(at reading.Key) bool { return !s.plan.deleted[at] })
 	if len(asked) == 0 {
 		return nil
 	}
@@ -27,7 +29,7 @@ func (s *mirrorSweep) lastLook(ctx context.Context) error {
 		why, message := UseUnknown, notRead
 		if err == nil {
 			why, message = InUse, "an Artifact or a workload names it again"
-			if !slices.Contains(after.starts(pathOf(at.repository)), at.digest) {
+			if !slices.Contains(after.starts(pathOf(at.Repository)), at.Digest) {
 				continue
 			}
 		}
@@ -37,19 +39,19 @@ func (s *mirrorSweep) lastLook(ctx context.Context) error {
 }
 
 // takeBack pushes again what the registry was asked to delete: then the request does not count.
-func (s *mirrorSweep) takeBack(ctx context.Context, at target, why Reason, message string) error {
-	s.env.Log.Info("Keeping what is used again before the registry has deleted it", "repository", at.repository, "digest", at.digest, "why", message)
-	m, err := s.plan.reader.whole(ctx, at)
+func (s *mirrorSweep) takeBack(ctx context.Context, at reading.Key, why Reason, message string) error {
+	s.env.Log.Info("Keeping what is used again before the registry has deleted it", "repository", at.Repository, "digest", at.Digest, "why", message)
+	m, err := s.plan.reader.Whole(ctx, at)
 	if err == nil {
-		err = s.env.Registry.Restore(ctx, at.repository, m, nil)
+		err = s.env.Registry.Restore(ctx, at.Repository, m, nil)
 	}
 	if err != nil {
-		err = fmt.Errorf("taking back %s of %s: %w", at.digest, at.repository, err)
+		err = fmt.Errorf("taking back %s of %s: %w", at.Digest, at.Repository, err)
 		s.doubted(err)
 	}
 	delete(s.plan.deleted, at)
 	for _, i := range s.plan.items {
-		if i.Delete && i.loose() && i.Repository == at.repository && i.Digest == at.digest {
+		if i.Delete && i.loose() && i.Repository == at.Repository && i.Digest == at.Digest {
 			i.keep(why, message)
 		}
 	}

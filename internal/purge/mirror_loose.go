@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -35,15 +36,15 @@ func (p *mirrorPlan) findLoose(ctx context.Context) {
 	found := map[string][]digest.Digest{}
 	var mu sync.Mutex
 	var g errgroup.Group
-	g.SetLimit(p.reader.requests())
+	g.SetLimit(p.reader.Requests())
 	for repository, unreferenced := range p.unreferenced {
 		g.Go(func() error {
 			starts := p.seen.starts(pathOf(repository))
-			r := p.reader.read(ctx, repository, slices.Concat(starts, unreferenced))
+			r := p.reader.Read(ctx, repository, slices.Concat(starts, unreferenced))
 			mu.Lock()
 			defer mu.Unlock()
-			if r.err != nil {
-				p.err = errors.Join(p.err, fmt.Errorf("reading %s: %w", repository, r.err))
+			if r.Err != nil {
+				p.err = errors.Join(p.err, fmt.Errorf("reading %s: %w", repository, r.Err))
 				return nil
 			}
 			found[repository] = loose(r, starts, unreferenced)
@@ -61,32 +62,32 @@ func (p *mirrorPlan) findLoose(ctx context.Context) {
 
 // loose are those of the unreferenced digests of a repository that neither a tag nor what is named leads to, without their
 // parts. It is pure.
-func loose(r reading, named, unreferenced []digest.Digest) []digest.Digest {
+func loose(r reading.Repository, named, unreferenced []digest.Digest) []digest.Digest {
 	var roots []graph.Root
-	for _, d := range slices.Concat(named, r.graph.Targets()) {
+	for _, d := range slices.Concat(named, r.Graph.Targets()) {
 		roots = append(roots, graph.Root{Digest: d})
 	}
-	kept := r.graph.Reach(roots)
-	return tops(r.graph, slices.DeleteFunc(slices.Clone(unreferenced), func(d digest.Digest) bool {
+	kept := r.Graph.Reach(roots)
+	return tops(r.Graph, slices.DeleteFunc(slices.Clone(unreferenced), func(d digest.Digest) bool {
 		_, keeps := kept[d]
-		return keeps || r.missing[d]
+		return keeps || r.Missing[d]
 	}))
 }
 
 // ask decides which of some digests of a visit the registry deletes in a collection. What candidates that are digests lead
 // to is never deleted directly: a copy of it that is under way may have pushed it again, or an index of it, which nothing
 // shows until its tag is there. It stays if the registry does not list it, or if a satellite's tag was put at it since.
-func (s *mirrorSweep) ask(r reading, v *visited, ds []digest.Digest) {
+func (s *mirrorSweep) ask(r reading.Repository, v *visited, ds []digest.Digest) {
 	var tops []digest.Digest
 	for _, i := range v.items {
 		if i.loose() {
 			tops = append(tops, i.Digest)
 		}
 	}
-	v.graph, v.asked, v.kept = r.graph, map[digest.Digest]bool{}, map[digest.Digest]bool{}
-	loose, unreferenced := setOf(r.graph.Parts(tops...)), setOf(s.plan.unreferenced[v.repository])
+	v.graph, v.asked, v.kept = r.Graph, map[digest.Digest]bool{}, map[digest.Digest]bool{}
+	loose, unreferenced := setOf(r.Graph.Parts(tops...)), setOf(s.plan.unreferenced[v.repository])
 	for _, d := range ds {
-		if listed := unreferenced[d] && len(r.graph.TagsThatFollow(d)) == 0; loose[d] {
+		if listed := unreferenced[d] && len(r.Graph.TagsThatFollow(d)) == 0; loose[d] {
 			v.asked[d], v.kept[d] = listed, !listed
 		}
 	}
@@ -99,9 +100,9 @@ func (v *visited) follows(tag string) bool {
 }
 
 // keepUsed keeps the candidates of a visit that something leads to by now, or a satellite is tagged of.
-func (v *visited) keepUsed(r reading, going []digest.Digest) {
+func (v *visited) keepUsed(r reading.Repository, going []digest.Digest) {
 	for _, i := range v.items {
-		if i.Delete && i.loose() && !r.missing[i.Digest] && (v.kept[i.Digest] || !slices.Contains(going, i.Digest)) {
+		if i.Delete && i.loose() && !r.Missing[i.Digest] && (v.kept[i.Digest] || !slices.Contains(going, i.Digest)) {
 			i.keep(InUse, "something that an Artifact or a tag names needs it by now")
 		}
 	}
@@ -114,7 +115,7 @@ func (s *mirrorSweep) delete(ctx context.Context, v *visited, d digest.Digest) (
 		return false, s.env.Registry.Delete(ctx, v.repository, d)
 	}
 	s.mu.Lock()
-	s.asked = append(s.asked, target{v.repository, d})
+	s.asked = append(s.asked, reading.Key{Repository: v.repository, Digest: d})
 	s.mu.Unlock()
 	store := s.plan.seen.store
 	err = s.env.Registry.DeleteUnreferenced(ctx, client.ObjectKeyFromObject(store), v.repository, d)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 // mirrorItem is a candidate: an Artifact, or a tag or digest that no Artifact names.
@@ -48,16 +49,16 @@ func (i *mirrorItem) id() string {
 // mirrorPlan is what a purge of the mirror decides, and what has become of it.
 type mirrorPlan struct {
 	seen     mirrored
-	reader   *reader
+	reader   *reading.Reader
 	items    []*mirrorItem // by namespace and name, then those without an Artifact
-	readings map[string]reading
+	readings map[string]reading.Repository
 	// since is when purges first saw what they found unneeded, by repository and tag or digest.
 	since map[[2]string]time.Time
 	// unreferenced is what nothing in the registry references, by repository.
 	unreferenced map[string][]digest.Digest
 	usage        usage
 	// deleted are the digests that have gone.
-	deleted map[target]bool
+	deleted map[reading.Key]bool
 	// err says what could not be read or removed.
 	err error
 }
@@ -70,7 +71,7 @@ func digestOf(a mirroredImage) digest.Digest {
 // decideMirror reads who names and who uses what, and decides. It writes nothing (I8). That one repository cannot be read is
 // in the plan's error: it keeps all, and the plan is whole.
 func decideMirror(ctx context.Context, env mirrorEnv, c cluster) (*mirrorPlan, error) {
-	p := &mirrorPlan{reader: env.Reader, readings: map[string]reading{}, deleted: map[target]bool{}, since: map[[2]string]time.Time{}}
+	p := &mirrorPlan{reader: env.Reader, readings: map[string]reading.Repository{}, deleted: map[reading.Key]bool{}, since: map[[2]string]time.Time{}}
 	for _, u := range c.store.Status.Unneeded {
 		p.since[[2]string{u.Repository, u.TagOrDigest}] = u.Since.Time
 	}
@@ -82,7 +83,7 @@ func decideMirror(ctx context.Context, env mirrorEnv, c cluster) (*mirrorPlan, e
 	if err != nil {
 		return nil, err
 	}
-	if p.unreferenced, err = p.reader.unreferenced(ctx, c.store); err != nil {
+	if p.unreferenced, err = p.reader.Unreferenced(ctx, c.store); err != nil {
 		p.err = err
 	}
 	// After the tags and digests: who pushed one of them has an Artifact by now.
@@ -110,10 +111,10 @@ func (p *mirrorPlan) tags(ctx context.Context, repositories []string) (map[strin
 	all := map[string][]string{}
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(p.reader.requests())
+	g.SetLimit(p.reader.Requests())
 	for _, repository := range repositories {
 		g.Go(func() error {
-			names, err := p.reader.names(ctx, repository)
+			names, err := p.reader.Names(ctx, repository)
 			if err != nil {
 				return fmt.Errorf("reading %s: %w", repository, err)
 			}
@@ -166,17 +167,17 @@ func (p *mirrorPlan) study(ctx context.Context) {
 	}
 	var mu sync.Mutex
 	var g errgroup.Group
-	g.SetLimit(p.reader.requests())
+	g.SetLimit(p.reader.Requests())
 	for repository, items := range byRepository {
 		g.Go(func() error {
-			r := p.reader.read(ctx, repository, slices.Concat(p.seen.starts(pathOf(repository)), p.unreferenced[repository]))
+			r := p.reader.Read(ctx, repository, slices.Concat(p.seen.starts(pathOf(repository)), p.unreferenced[repository]))
 			mu.Lock()
 			defer mu.Unlock()
 			p.readings[repository] = r
-			if r.err != nil {
-				p.err = errors.Join(p.err, fmt.Errorf("reading %s: %w", repository, r.err))
+			if r.Err != nil {
+				p.err = errors.Join(p.err, fmt.Errorf("reading %s: %w", repository, r.Err))
 				for _, i := range items {
-					i.keep(Unreadable, r.err.Error())
+					i.keep(Unreadable, r.Err.Error())
 				}
 			}
 			return nil
@@ -223,15 +224,15 @@ func (p *mirrorPlan) reached() cluster {
 
 // going are the digests of a repository that only some items lead to, and the tags that go with them. What other Artifacts
 // and uses name, and any other tag, keeps what it leads to. It is pure.
-func (m *mirrored) going(r reading, path string, items []*mirrorItem) (digests []digest.Digest, tags []string) {
+func (m *mirrored) going(r reading.Repository, path string, items []*mirrorItem) (digests []digest.Digest, tags []string) {
 	own, leaves := m.leaving(r, path, items)
-	stay := r.graph.Reach(m.staying(r, path, items, leaves))
-	for _, d := range r.graph.Parts(own...) {
-		if _, keeps := stay[d]; keeps || r.missing[d] {
+	stay := r.Graph.Reach(m.staying(r, path, items, leaves))
+	for _, d := range r.Graph.Parts(own...) {
+		if _, keeps := stay[d]; keeps || r.Missing[d] {
 			continue
 		}
 		digests = append(digests, d)
-		for _, tag := range r.graph.TagsThatFollow(d) {
+		for _, tag := range r.Graph.TagsThatFollow(d) {
 			leaves[tag] = true
 		}
 	}
@@ -239,7 +240,7 @@ func (m *mirrored) going(r reading, path string, items []*mirrorItem) (digests [
 }
 
 // leaving are the digests that items name, and those of their tags that nobody else names.
-func (m *mirrored) leaving(r reading, path string, items []*mirrorItem) (own []digest.Digest, leaves map[string]bool) {
+func (m *mirrored) leaving(r reading.Repository, path string, items []*mirrorItem) (own []digest.Digest, leaves map[string]bool) {
 	leaves = map[string]bool{}
 	out := ids(items)
 	for _, i := range items {
@@ -254,7 +255,7 @@ func (m *mirrored) leaving(r reading, path string, items []*mirrorItem) (own []d
 				own = append(own, digest.Digest(d))
 			}
 		}
-		if at := r.graph.Target(tag); at != "" && !m.tagged(path, tag, out) {
+		if at := r.Graph.Target(tag); at != "" && !m.tagged(path, tag, out) {
 			leaves[tag] = true
 			own = append(own, at)
 		}
@@ -263,7 +264,7 @@ func (m *mirrored) leaving(r reading, path string, items []*mirrorItem) (own []d
 }
 
 // staying are the roots at a place: what others than the items name, and all tags but those that leave.
-func (m *mirrored) staying(r reading, path string, items []*mirrorItem, leaves map[string]bool) []graph.Root {
+func (m *mirrored) staying(r reading.Repository, path string, items []*mirrorItem, leaves map[string]bool) []graph.Root {
 	var named []string
 	out := ids(items)
 	for _, n := range m.named[path] {
@@ -274,9 +275,9 @@ func (m *mirrored) staying(r reading, path string, items []*mirrorItem, leaves m
 	for _, u := range m.used[path] {
 		named = append(named, u.Digest)
 	}
-	for _, tag := range r.graph.Tags() {
+	for _, tag := range r.Graph.Tags() {
 		if !leaves[tag] {
-			named = append(named, r.graph.Target(tag).String())
+			named = append(named, r.Graph.Target(tag).String())
 		}
 	}
 	var kept []graph.Root
@@ -289,10 +290,10 @@ func (m *mirrored) staying(r reading, path string, items []*mirrorItem, leaves m
 }
 
 // keysOf are digests of one repository.
-func keysOf(repository string, ds []digest.Digest) []target {
-	all := make([]target, len(ds))
+func keysOf(repository string, ds []digest.Digest) []reading.Key {
+	all := make([]reading.Key, len(ds))
 	for i, d := range ds {
-		all[i] = target{repository, d}
+		all[i] = reading.Key{Repository: repository, Digest: d}
 	}
 	return all
 }
@@ -337,9 +338,9 @@ func (p *mirrorPlan) reclaimable() int64 {
 			could[item.Repository] = append(could[item.Repository], item)
 		}
 	}
-	var mayGo []target
+	var mayGo []reading.Key
 	for repository, items := range could {
-		if seen := p.readings[repository]; seen.graph != nil {
+		if seen := p.readings[repository]; seen.Graph != nil {
 			ds, _ := p.seen.going(seen, pathOf(repository), items)
 			mayGo = append(mayGo, keysOf(repository, ds)...)
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -58,7 +59,7 @@ type mirrorSweep struct {
 	// over says why nothing can be deleted at all.
 	over error
 	// asked is what the registry was asked to delete in a collection.
-	asked []target
+	asked []reading.Key
 	// doubt says why no collection is asked for: what goes with it may be needed.
 	doubt error
 	// claims are what the claimed Artifacts were before.
@@ -305,7 +306,7 @@ func (s *mirrorSweep) giveAllBack(ctx context.Context, items []*mirrorItem, why 
 func (s *mirrorSweep) remove(ctx context.Context, now *mirrored, byRepository map[string][]*mirrorItem) ([]*visited, error) {
 	visits, errs := make([]*visited, 0, len(byRepository)), make([]error, len(byRepository))
 	var g errgroup.Group
-	g.SetLimit(s.plan.reader.requests())
+	g.SetLimit(s.plan.reader.Requests())
 	for repository, items := range byRepository {
 		v := &visited{repository: repository, path: pathOf(repository), items: items, tags: map[string]string{}}
 		n := len(visits)

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -39,20 +40,20 @@ func (s *mirrorSweep) visit(ctx context.Context, now *mirrored, v *visited) erro
 }
 
 func (s *mirrorSweep) removeFrom(ctx context.Context, now *mirrored, v *visited) error {
-	r := s.plan.reader.read(ctx, v.repository, slices.Concat(now.starts(v.path), s.plan.unreferenced[v.repository]))
-	if r.err != nil {
-		return fmt.Errorf("reading %s: %w", v.repository, r.err)
+	r := s.plan.reader.Read(ctx, v.repository, slices.Concat(now.starts(v.path), s.plan.unreferenced[v.repository]))
+	if r.Err != nil {
+		return fmt.Errorf("reading %s: %w", v.repository, r.Err)
 	}
 	ds, tags := now.going(r, v.path, v.items)
 	s.ask(r, v, ds)
 	v.keepUsed(r, ds)
 	for _, tag := range slices.DeleteFunc(tags, v.follows) {
-		v.tags[tag] = r.graph.Target(tag).String() // before it: what was removed may not be known to be
+		v.tags[tag] = r.Graph.Target(tag).String() // before it: what was removed may not be known to be
 		if err := s.env.Registry.Untag(ctx, v.repository, tag); err != nil {
 			return err
 		}
 	}
-	for _, layer := range r.graph.Layers(ds) {
+	for _, layer := range r.Graph.Layers(ds) {
 		v.gone = append(v.gone, nil)
 		for _, d := range layer {
 			if err := s.deleteOne(ctx, v, d); err != nil {
@@ -68,7 +69,7 @@ func (s *mirrorSweep) deleteOne(ctx context.Context, v *visited, d digest.Digest
 	if v.kept[d] {
 		return nil
 	}
-	m, err := s.plan.reader.whole(ctx, target{v.repository, d})
+	m, err := s.plan.reader.Whole(ctx, reading.Key{Repository: v.repository, Digest: d})
 	if errors.Is(err, registry.ErrNotFound) {
 		return nil
 	}
@@ -78,8 +79,8 @@ func (s *mirrorSweep) deleteOne(ctx context.Context, v *visited, d digest.Digest
 	last := len(v.gone) - 1
 	v.gone[last] = append(v.gone[last], m)
 	s.mu.Lock()
-	if s.held += len(m.Bytes); s.held > maxHeld {
-		err = fmt.Errorf("%w: the image manifests of one wave have more than %d bytes; run the purge again", registry.ErrUnreadable, maxHeld)
+	if s.held += len(m.Bytes); s.held > reading.MaxHeld {
+		err = fmt.Errorf("%w: the image manifests of one wave have more than %d bytes; run the purge again", registry.ErrUnreadable, reading.MaxHeld)
 	}
 	s.mu.Unlock()
 	if err != nil {
@@ -246,7 +247,7 @@ func (s *mirrorSweep) finish(ctx context.Context, after *mirrored, v *visited) e
 	s.mu.Lock()
 	for _, layer := range v.gone {
 		for _, m := range layer {
-			s.plan.deleted[target{v.repository, m.Descriptor.Digest}] = true
+			s.plan.deleted[reading.Key{Repository: v.repository, Digest: m.Descriptor.Digest}] = true
 			s.env.Log.Info("Deleted a digest", "event", mirrorEventDeleted, "store", s.store(), "repository", v.repository, "digest", m.Descriptor.Digest)
 		}
 	}

@@ -7,11 +7,12 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 // plan gives every candidate digest one verdict. It is pure, and takes one pass over what was read.
 // The order is that of sweeping: by repository, parents before their parts.
-func plan(c cluster, readings map[string]reading) []Verdict {
+func plan(c cluster, readings map[string]reading.Repository) []Verdict {
 	repositories := map[string]bool{}
 	for repository := range c.entries {
 		repositories[repository] = true
@@ -24,7 +25,7 @@ func plan(c cluster, readings map[string]reading) []Verdict {
 	for _, repository := range slices.Sorted(maps.Keys(repositories)) {
 		r, ok := readings[repository]
 		if !ok { // nothing in it may go
-			r.graph = graph.Build(nil, nil)
+			r.Graph = graph.Build(nil, nil)
 		}
 		vs := c.verdicts(repository, r)
 		each, total = append(each, vs), total+len(vs)
@@ -39,7 +40,7 @@ func plan(c cluster, readings map[string]reading) []Verdict {
 }
 
 // planRepository gives the candidates of one repository their verdicts.
-func (c cluster) planRepository(repository string, r reading) []Verdict {
+func (c cluster) planRepository(repository string, r reading.Repository) []Verdict {
 	vs := c.verdicts(repository, r)
 	all := make([]Verdict, len(vs))
 	for i, v := range vs {
@@ -49,19 +50,19 @@ func (c cluster) planRepository(repository string, r reading) []Verdict {
 }
 
 // verdicts are those of the candidates of one repository, parents before their parts.
-func (c cluster) verdicts(repository string, r reading) []*Verdict {
-	g, entries := r.graph, c.entries[repository]
-	if r.err != nil {
+func (c cluster) verdicts(repository string, r reading.Repository) []*Verdict {
+	g, entries := r.Graph, c.entries[repository]
+	if r.Err != nil {
 		g = graph.Build(nil, nil)
 	}
 	recorded := c.recordedIn(repository, r)
 	keepWhole(entries, recorded, g)
-	kept := roots(entries, recorded, r.locked, g)
-	byDigest, unsettled := propose(entries, g, r.missing), c.unsettled(repository, r, kept)
+	kept := roots(entries, recorded, r.Locked, g)
+	byDigest, unsettled := propose(entries, g, r.Missing), c.unsettled(repository, r, kept)
 	reached := c.reach(slices.Concat(kept, c.absent(entries, r)), byDigest, g, r)
-	unknown := slices.DeleteFunc(slices.Clone(r.listed), func(d digest.Digest) bool {
+	unknown := slices.DeleteFunc(slices.Clone(r.Listed), func(d digest.Digest) bool {
 		_, kept := reached[d]
-		return kept || byDigest[d] != nil || r.missing[d]
+		return kept || byDigest[d] != nil || r.Missing[d]
 	})
 	for _, d := range tops(g, unknown) {
 		if byDigest[d] == nil {
@@ -88,7 +89,7 @@ func (c cluster) verdicts(repository string, r reading) []*Verdict {
 }
 
 // reach is what roots lead to, and the candidates that were pushed again.
-func (c cluster) reach(kept []graph.Root, byDigest map[digest.Digest]*Verdict, g *graph.Graph, r reading) map[digest.Digest]graph.Why {
+func (c cluster) reach(kept []graph.Root, byDigest map[digest.Digest]*Verdict, g *graph.Graph, r reading.Repository) map[digest.Digest]graph.Why {
 	reached := g.Reach(kept)
 	if again := c.again(byDigest, reached, r); len(again) > 0 {
 		reached = g.Reach(append(kept, again...))
@@ -101,13 +102,13 @@ func (v *Verdict) keep(why Reason, message string) {
 }
 
 // judge completes the verdict of a candidate that nothing reaches.
-func (v *Verdict) judge(r reading, unsettled string) {
+func (v *Verdict) judge(r reading.Repository, unsettled string) {
 	switch {
 	case v.Digest.Validate() != nil:
 		v.keep(Unreadable, "it is not a digest")
-	case r.err != nil:
-		v.keep(Unreadable, r.err.Error())
-	case r.missing[v.Digest]:
+	case r.Err != nil:
+		v.keep(Unreadable, r.Err.Error())
+	case r.Missing[v.Digest]:
 		v.Missing, v.Message = true, "it is not in the registry any more"
 	case unsettled != "" && v.Delete:
 		v.keep(Unsettled, unsettled)

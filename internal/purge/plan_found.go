@@ -7,23 +7,24 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 // confirm keeps what was found in the cluster's own registry, and what goes with it, unless the registry says now that
 // nothing in it references the digest, and that nobody has pushed it again. A tag of a satellite references nothing.
-func (v *Verdict) confirm(store *v1alpha1.ArtifactStore, r reading) {
+func (v *Verdict) confirm(store *v1alpha1.ArtifactStore, r reading.Repository) {
 	switch {
 	case !v.Delete, v.Missing, v.Reason != Reason(v1alpha1.CauseFound), !store.InClusterRegistry():
-	case r.unreferenced == nil:
+	case r.Unreferenced == nil:
 		v.keep(Unreadable, "the registry did not say whether something in it needs it")
-	case !r.unreferenced[v.Digest] && len(r.graph.TagsThatFollow(v.Digest)) == 0:
+	case !r.Unreferenced[v.Digest] && len(r.Graph.TagsThatFollow(v.Digest)) == 0:
 		v.keep(GracePeriod, pushedAgain)
 	}
 }
 
 // again makes roots of the candidates that confirm keeps and that nothing else does: what somebody pushed again stays with
 // its parts, also with those that another tombstone names and that would be deleted.
-func (c cluster) again(byDigest map[digest.Digest]*Verdict, reached map[digest.Digest]graph.Why, r reading) []graph.Root {
+func (c cluster) again(byDigest map[digest.Digest]*Verdict, reached map[digest.Digest]graph.Why, r reading.Repository) []graph.Root {
 	var roots []graph.Root
 	for d, candidate := range byDigest {
 		v := *candidate

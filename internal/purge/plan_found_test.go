@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 func TestPlanOfWhatHasNoTag(t *testing.T) {
@@ -14,9 +16,9 @@ func TestPlanOfWhatHasNoTag(t *testing.T) {
 		subjects: map[string]string{"signature": "index"},
 		missing:  []string{"c"},
 	}.reading()
-	r.listed = ds("y", "index", "amd64", "arm64", "signature", "a", "b", "c", "inner")
+	r.Listed = ds("y", "index", "amd64", "arm64", "signature", "a", "b", "c", "inner")
 	c := clusterOf(t, aStore(), aManifest(records("1", "b")), aTombstone("t", released(25, "9", "a")), aTombstone("u", released(1, "8", "inner")))
-	got := said(plan(c, map[string]reading{repo: r}), names...)
+	got := said(plan(c, map[string]reading.Repository{repo: r}), names...)
 	want := map[string]string{
 		"a":     "delete Released",  // it has a tombstone already
 		"index": "keep GracePeriod", // its parts go with it
@@ -25,7 +27,7 @@ func TestPlanOfWhatHasNoTag(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
-	for _, v := range plan(c, map[string]reading{repo: r}) {
+	for _, v := range plan(c, map[string]reading.Repository{repo: r}) {
 		if v.found() != (v.Digest == d("index")) {
 			t.Errorf("%s is found: %t", v.Digest, v.found())
 		}
@@ -35,8 +37,8 @@ func TestPlanOfWhatHasNoTag(t *testing.T) {
 func TestPlanKeepsWhatIsLocked(t *testing.T) {
 	t.Parallel()
 	r := content{indexes: map[string][]string{"index": {"amd64"}, "amd64": nil}}.reading()
-	r.locked = ds("index")
-	vs := plan(clusterOf(t, aStore(), aTombstone("t", released(25, "9", "index", "amd64"))), map[string]reading{repo: r})
+	r.Locked = ds("index")
+	vs := plan(clusterOf(t, aStore(), aTombstone("t", released(25, "9", "index", "amd64"))), map[string]reading.Repository{repo: r})
 	if diff := cmp.Diff(map[string]string{"index": "keep Locked", "amd64": "keep IndexChild"}, said(vs, names...)); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
@@ -45,11 +47,11 @@ func TestPlanKeepsWhatIsLocked(t *testing.T) {
 func TestOrphanReferrer(t *testing.T) {
 	t.Parallel()
 	r := content{tags: map[string]string{"sha256-" + d("a").Encoded() + ".sig": "signature"}, indexes: map[string][]string{"signature": nil}, missing: []string{"a"}}.reading()
-	vs := plan(clusterOf(t, aStore(), aTombstone("t", released(60, "9", "a"), missing(24))), map[string]reading{repo: r})
+	vs := plan(clusterOf(t, aStore(), aTombstone("t", released(60, "9", "a"), missing(24))), map[string]reading.Repository{repo: r})
 	if diff := cmp.Diff(map[string]string{"a": "delete Released", "signature": "delete OrphanReferrer"}, said(vs, names...)); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
-	vs = plan(clusterOf(t, aStore(), aTombstone("t", released(60, "9", "a"), missing(23))), map[string]reading{repo: r})
+	vs = plan(clusterOf(t, aStore(), aTombstone("t", released(60, "9", "a"), missing(23))), map[string]reading.Repository{repo: r})
 	if diff := cmp.Diff(map[string]string{"a": "keep Unsettled", "signature": "keep Referrer"}, said(vs, names...)); diff != "" {
 		t.Errorf("while the subject may be there: -want +got\n%s", diff)
 	}

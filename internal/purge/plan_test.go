@@ -12,6 +12,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 // said is what a table says of a verdict: "delete Reason" or "keep Reason", and words of the message.
@@ -446,7 +447,7 @@ func TestPlan(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := clusterOf(t, append([]client.Object{aStore()}, tc.objects...)...)
-			vs := plan(c, map[string]reading{repo: tc.content.reading()})
+			vs := plan(c, map[string]reading.Repository{repo: tc.content.reading()})
 			if diff := cmp.Diff(tc.want, said(vs, names...)); diff != "" {
 				t.Errorf("%s\nplan: -want +got\n%s", tc.reason, diff)
 			}
@@ -471,7 +472,7 @@ func TestPlanOrder(t *testing.T) {
 		subjects: map[string]string{"signature": "index"},
 	}
 	at := map[string]int{}
-	for i, v := range plan(c, map[string]reading{repo: r.reading()}) {
+	for i, v := range plan(c, map[string]reading.Repository{repo: r.reading()}) {
 		for _, n := range names {
 			if d(n) == v.Digest {
 				at[n] = i
@@ -504,7 +505,7 @@ func TestBudget(t *testing.T) {
 			store := aStore(func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.MaxDeletions = tc.limit })
 			c := clusterOf(t, store, aTombstone("t1", released(30, "1.0.1", "a")), aTombstone("t2", released(60, "1.0.0", "index"), missing(30)))
 			r := content{indexes: map[string][]string{"index": {"amd64"}}, missing: tc.missing}
-			got := said(plan(c, map[string]reading{repo: r.reading()}), names...)
+			got := said(plan(c, map[string]reading.Repository{repo: r.reading()}), names...)
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("%s\nplan: -want +got\n%s", tc.reason, diff)
 			}

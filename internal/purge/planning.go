@@ -9,11 +9,13 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 // planned is a plan and what it was made from.
 type planned struct {
-	readings map[string]reading
+	readings map[string]reading.Repository
 	verdicts []Verdict
 	usage    usage
 }
@@ -21,17 +23,17 @@ type planned struct {
 // plan reads every repository in which something may go, or has no tag, and decides. It writes
 // nothing (I8). The error reports repositories that could not be read: they keep all, the plan is
 // whole.
-func (cfg Config) plan(ctx context.Context, c cluster, r *reader) (planned, error) {
+func (cfg Config) plan(ctx context.Context, c cluster, r *reading.Reader) (planned, error) {
 	todo := c.todo()
-	p := planned{readings: make(map[string]reading, len(todo))}
+	p := planned{readings: make(map[string]reading.Repository, len(todo))}
 	var mu sync.Mutex
 	var errs []error
-	unreferenced, listErr := r.unreferenced(ctx, c.store)
+	unreferenced, listErr := r.Unreferenced(ctx, c.store)
 	if listErr != nil {
 		errs = append(errs, listErr)
 	}
 	var g errgroup.Group
-	g.SetLimit(r.requests())
+	g.SetLimit(r.Requests())
 	looked := 0
 	for _, repository := range todo {
 		g.Go(func() error {
@@ -56,24 +58,24 @@ func (cfg Config) plan(ctx context.Context, c cluster, r *reader) (planned, erro
 
 // study reads a repository, if anything may go in it. That its list cannot be read hides what has
 // no tag and no tombstone, and concerns nothing else.
-func study(ctx context.Context, c cluster, r *reader, repository string, unreferenced map[string][]digest.Digest) (found reading, read bool, err error) {
+func study(ctx context.Context, c cluster, r *reading.Reader, repository string, unreferenced map[string][]digest.Digest) (found reading.Repository, read bool, err error) {
 	listed, locked := unreferenced[repository], []digest.Digest(nil)
 	if !c.store.InClusterRegistry() {
-		listed, locked, err = r.list(ctx, repository)
+		listed, locked, err = r.List(ctx, repository)
 	}
 	if len(listed) == 0 && !c.concerns(repository) {
-		return reading{}, false, err
+		return reading.Repository{}, false, err
 	}
-	found = r.read(ctx, repository, slices.Concat(c.starts(repository), listed, locked))
-	found.listed, found.locked = listed, locked
+	found = r.Read(ctx, repository, slices.Concat(c.starts(repository), listed, locked))
+	found.Listed, found.Locked = listed, locked
 	if unreferenced != nil {
-		found.unreferenced = make(map[digest.Digest]bool, len(listed))
+		found.Unreferenced = make(map[digest.Digest]bool, len(listed))
 		for _, d := range listed {
-			found.unreferenced[d] = true
+			found.Unreferenced[d] = true
 		}
 	}
-	if found.err != nil {
-		err = found.err
+	if found.Err != nil {
+		err = found.Err
 	}
 	return found, true, err
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 // sample is a random repository with random tombstones.
@@ -66,7 +67,7 @@ func random(r *rand.Rand) sample {
 
 func (s sample) plan(t *testing.T) []Verdict {
 	t.Helper()
-	return plan(clusterOf(t, s.objects...), map[string]reading{repo: {graph: graph.Build(s.tags, s.nodes)}})
+	return plan(clusterOf(t, s.objects...), map[string]reading.Repository{repo: {Graph: graph.Build(s.tags, s.nodes)}})
 }
 
 // roots says anew, without the code under test, which digests are kept for their own sake. Tags

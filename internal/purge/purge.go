@@ -15,6 +15,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/apitime"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/workload"
 )
@@ -143,7 +144,7 @@ func (cfg Config) run(ctx context.Context, key client.ObjectKey, report *Report)
 		return cfg.runMirror(ctx, c, reg, report)
 	}
 	if report.DryRun {
-		p, planErr := cfg.plan(ctx, c, newReader(reg, cfg.Clock, requests(c.store)))
+		p, planErr := cfg.plan(ctx, c, reading.NewReader(reg, cfg.Clock, requests(c.store)))
 		return report.conclude(c.store, p, p.verdicts, planErr)
 	}
 	return cfg.lease(key).hold(ctx, func(ctx context.Context) error { return cfg.sweep(ctx, key, reg, report) })
@@ -162,11 +163,11 @@ func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry,
 	if c.refusal != nil {
 		return c.refusal
 	}
-	reader := newReader(reg, cfg.Clock, requests(c.store))
+	reader := reading.NewReader(reg, cfg.Clock, requests(c.store))
 	p, planErr := cfg.plan(ctx, c, reader)
 	result, err := runSweep(ctx, sweepEnv{
 		Client: cfg.Client, Registry: reg, Reader: reader, Clock: cfg.Clock, Now: cfg.Now, SecondLook: cfg.SecondLook, Late: cfg.late, Log: cfg.Log,
-		ReadCluster: func(ctx context.Context, run running) (cluster, error) { return cfg.readCluster(ctx, key, run) }, ReadRunning: cfg.readRunning,
+		ReadCluster: func(ctx context.Context, run reading.Running) (cluster, error) { return cfg.readCluster(ctx, key, run) }, ReadRunning: cfg.readRunning,
 	}, sweepPlan{Cluster: c, Readings: p.readings, Verdicts: p.verdicts, Missing: p.usage.missing})
 	err = report.conclude(c.store, p, result.Verdicts, errors.Join(planErr, err))
 	report.explainDenied(result.Denied)

@@ -2,6 +2,7 @@ package purge
 
 import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 // ration keeps what usage does not ask for: everything below the threshold or when usage is not
@@ -48,7 +49,7 @@ func reclaimable(vs []Verdict, u usage) int64 {
 
 // freed is how many bytes nothing would hold without some of the digests.
 func freed(vs []Verdict, u usage, which func(Verdict) bool) int64 {
-	var ats []target
+	var ats []reading.Key
 	for _, v := range vs {
 		if which(v) {
 			ats = append(ats, v.key())

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 func TestRation(t *testing.T) {
@@ -18,10 +19,10 @@ func TestRation(t *testing.T) {
 	l := newLedger()
 	var vs []Verdict
 	for i, name := range []string{"a", "b", "c"} {
-		l.add(repo, stored{node: graph.Node{Digest: d(name)}, size: 10, blobs: []blob{{content: contentOf(d("shared")), size: 60}}})
+		l.add(repo, reading.Stored{Node: graph.Node{Digest: d(name)}, Size: 10, Blobs: []reading.Blob{{Content: reading.ContentOf(d("shared")), Size: 60}}})
 		vs = append(vs, Verdict{Repository: repo, Digest: d(name), Delete: true, Reason: "Released", UntaggedAt: now.AddDate(0, 0, -i)})
 	}
-	l.add(repo, stored{node: graph.Node{Digest: d("live")}, size: 10})
+	l.add(repo, reading.Stored{Node: graph.Node{Digest: d("live")}, Size: 10})
 	known := usage{ledger: l, used: 100, capacity: 200}
 	tests := map[string]struct {
 		reason            string

@@ -45,12 +45,12 @@ func (s *sweeper) revive(ctx context.Context) error {
 
 func (s *sweeper) reviveEntry(t *v1alpha1.Tombstone, e entry) (changed bool) {
 	r, read := s.readings[e.Repository]
-	if !read || r.err != nil || len(r.dangling) > 0 {
+	if !read || r.Err != nil || len(r.Dangling) > 0 {
 		return false
 	}
 	was := t.Entry(e.Repository, e.Tag)
 	is, now := was, metav1.NewTime(s.now())
-	switch at := r.graph.Target(e.Tag); {
+	switch at := r.Graph.Target(e.Tag); {
 	case at == "":
 		is.State, is.UntaggedAt, is.Reason = v1alpha1.TombstoneUntagged, &now, ""
 	case at != digest.Digest(e.Digests[len(e.Digests)-1]):

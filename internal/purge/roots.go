@@ -6,6 +6,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 // keeps returns the roots that the objects of the cluster are in a repository.
@@ -24,9 +25,9 @@ func (c cluster) used(repository string, g *graph.Graph) map[digest.Digest]graph
 }
 
 // namedBy says what names a digest; "" for nothing. It is pure.
-func (c cluster) namedBy(at target) string {
-	for _, root := range c.keeps(at.repository) {
-		if root.Digest == at.digest {
+func (c cluster) namedBy(at reading.Key) string {
+	for _, root := range c.keeps(at.Repository) {
+		if root.Digest == at.Digest {
 			return explain(graph.Why{Root: root, Reason: root.Reason})
 		}
 	}
@@ -35,8 +36,8 @@ func (c cluster) namedBy(at target) string {
 
 // recordedIn are the digests that are recorded in a repository. What workloads name and the registry does not have keeps
 // nothing: anyone who may make a pod could else keep a repository from every purge.
-func (c cluster) recordedIn(repository string, r reading) []graph.Root {
-	gone := func(root graph.Root) bool { return root.Reason == InUse && r.missing[root.Digest] }
+func (c cluster) recordedIn(repository string, r reading.Repository) []graph.Root {
+	gone := func(root graph.Root) bool { return root.Reason == InUse && r.Missing[root.Digest] }
 	if all := c.recorded[repository]; !slices.ContainsFunc(all, gone) {
 		return all
 	}

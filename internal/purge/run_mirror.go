@@ -7,6 +7,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 // runMirror purges the mirror: what is in it belongs to Artifacts, and not to manifests.
@@ -48,7 +49,7 @@ func (cfg Config) purgeMirror(ctx context.Context, key client.ObjectKey, reg Reg
 
 func (cfg Config) mirrorEnv(key client.ObjectKey, store *v1alpha1.ArtifactStore, reg Registry) mirrorEnv {
 	return mirrorEnv{
-		Client: cfg.Client, Registry: reg, Reader: newReader(reg, cfg.Clock, requests(store)), Now: cfg.Now, Volume: cfg.Volume, Log: cfg.Log,
+		Client: cfg.Client, Registry: reg, Reader: reading.NewReader(reg, cfg.Clock, requests(store)), Now: cfg.Now, Volume: cfg.Volume, Log: cfg.Log,
 		ReadCluster: func(ctx context.Context) (cluster, error) { return cfg.read(ctx, key) }, Images: cfg.Images,
 	}
 }

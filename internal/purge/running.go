@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 // maxRoots bounds the digests that workloads name in one repository, each of which is a request. Where there are more, all stays.
@@ -55,7 +56,7 @@ func keepWhole(entries []entry, recorded []graph.Root, g *graph.Graph) {
 }
 
 // runningIn makes roots of the digests that workloads name in a repository.
-func runningIn(r running, repository string) []graph.Root {
+func runningIn(r reading.Running, repository string) []graph.Root {
 	named := r.Digests(repository)
 	roots := make([]graph.Root, 0, len(named))
 	for _, d := range slices.Sorted(maps.Keys(named)) {

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -71,7 +72,7 @@ func (s *sweeper) claim(ctx context.Context, u unit) error {
 func (s *sweeper) each(u unit, f func(*v1alpha1.Tombstone) error) error {
 	errs := make([]error, len(u.tombstones))
 	var g errgroup.Group
-	g.SetLimit(s.reader.requests())
+	g.SetLimit(s.reader.Requests())
 	for i, t := range u.tombstones {
 		g.Go(func() error {
 			errs[i] = f(t)
@@ -117,8 +118,8 @@ func (s *sweeper) claimEntries(ctx context.Context, t *v1alpha1.Tombstone, es []
 func (s *sweeper) partsOf(a v1alpha1.TombstoneArtifact, room int) []string {
 	var parts []string
 	for _, own := range a.Digests {
-		for _, d := range s.readings[a.Repository].graph.Parts(digest.Digest(own)) {
-			v := s.plan[target{a.Repository, d}]
+		for _, d := range s.readings[a.Repository].Graph.Parts(digest.Digest(own)) {
+			v := s.plan[reading.Key{Repository: a.Repository, Digest: d}]
 			goes := (v.Delete || v.Reason == OverBudget) && !v.Missing
 			if goes && !slices.Contains(a.Digests, d.String()) && !slices.Contains(parts, d.String()) {
 				parts = append(parts, d.String())
@@ -209,7 +210,7 @@ func (s *sweeper) become(e entry, a v1alpha1.TombstoneArtifact, was v1alpha1.Tom
 		return is
 	}
 	is.MissingSince = s.missingSince(a, was)
-	last := target{a.Repository, digest.Digest(a.Digests[len(a.Digests)-1])}
+	last := reading.Key{Repository: a.Repository, Digest: digest.Digest(a.Digests[len(a.Digests)-1])}
 	if e.keep == GracePeriod && was.State != v1alpha1.TombstoneSweeping {
 		lost := strings.HasPrefix(was.Reason, v1alpha1.ReasonUndoLost)
 		switch {
@@ -220,7 +221,9 @@ func (s *sweeper) become(e entry, a v1alpha1.TombstoneArtifact, was v1alpha1.Tom
 		}
 		return is
 	}
-	if strings.HasPrefix(was.Reason, string(Lost)) && slices.ContainsFunc(a.Digests, func(d string) bool { return s.plan[target{a.Repository, digest.Digest(d)}].Missing }) {
+	if strings.HasPrefix(was.Reason, string(Lost)) && slices.ContainsFunc(a.Digests, func(d string) bool {
+		return s.plan[reading.Key{Repository: a.Repository, Digest: digest.Digest(d)}].Missing
+	}) {
 		is.State = v1alpha1.TombstoneKept // until somebody has read it
 		return is
 	}
@@ -236,7 +239,7 @@ func (s *sweeper) become(e entry, a v1alpha1.TombstoneArtifact, was v1alpha1.Tom
 func (s *sweeper) missingSince(a v1alpha1.TombstoneArtifact, was v1alpha1.TombstoneArtifactStatus) *metav1.Time {
 	asked := false
 	for _, d := range a.Digests {
-		at := target{a.Repository, digest.Digest(d)}
+		at := reading.Key{Repository: a.Repository, Digest: digest.Digest(d)}
 		v := s.verdict(at)
 		missing := s.missing[at] || (v.Missing && !v.Delete)
 		asked = asked || s.missing != nil || s.plan[at].Digest != ""
@@ -257,7 +260,7 @@ func (s *sweeper) missingSince(a v1alpha1.TombstoneArtifact, was v1alpha1.Tombst
 func (s *sweeper) deletedOf(a v1alpha1.TombstoneArtifact, was v1alpha1.TombstoneArtifactStatus) []string {
 	var all []string
 	for _, d := range a.Digests {
-		if v := s.verdict(target{a.Repository, digest.Digest(d)}); slices.Contains(was.Deleted, d) || (v.Delete && !v.Missing) {
+		if v := s.verdict(reading.Key{Repository: a.Repository, Digest: digest.Digest(d)}); slices.Contains(was.Deleted, d) || (v.Delete && !v.Missing) {
 			all = append(all, d)
 		}
 	}
@@ -267,7 +270,7 @@ func (s *sweeper) deletedOf(a v1alpha1.TombstoneArtifact, was v1alpha1.Tombstone
 // keptOf returns the first verdict that keeps a digest of an entry.
 func (s *sweeper) keptOf(a v1alpha1.TombstoneArtifact) (Verdict, bool) {
 	for _, d := range a.Digests {
-		if v := s.verdict(target{a.Repository, digest.Digest(d)}); !v.Delete {
+		if v := s.verdict(reading.Key{Repository: a.Repository, Digest: digest.Digest(d)}); !v.Delete {
 			return v, true
 		}
 	}
@@ -285,7 +288,7 @@ func reasonOf(v Verdict, was v1alpha1.TombstoneArtifactStatus) string {
 }
 
 // verdict is what became of a digest so far. One that the sweep has not come to is kept.
-func (s *sweeper) verdict(at target) Verdict {
+func (s *sweeper) verdict(at reading.Key) Verdict {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if v, ok := s.settled[at]; ok {
@@ -293,7 +296,7 @@ func (s *sweeper) verdict(at target) Verdict {
 	}
 	v, planned := s.plan[at]
 	if !planned {
-		return Verdict{Repository: at.repository, Digest: at.digest, Reason: Held, Message: "its tombstone changed while the purge ran"}
+		return Verdict{Repository: at.Repository, Digest: at.Digest, Reason: Held, Message: "its tombstone changed while the purge ran"}
 	}
 	if v.Delete {
 		v.Delete, v.Reason, v.Message = false, s.rest.Reason, s.rest.Message

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 // maxShared is the age up to which one reading of the cluster serves several repositories.
@@ -81,7 +82,7 @@ func (s *sweeper) cluster(ctx context.Context, after moment) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	fresh := func(c *view) bool { return s.clock.Since(c.begun) < maxShared && !run.newer(c.running) }
+	fresh := func(c *view) bool { return s.clock.Since(c.begun) < maxShared && !run.Newer(c.running) }
 	c, err := s.shared.read(ctx, after.cluster, fresh, func() (*view, error) {
 		now, readErr := s.readCluster(ctx, run)
 		if readErr == nil {
@@ -105,7 +106,7 @@ func (s *sweeper) clusterOf(ctx context.Context, manifest string, after moment) 
 		return c, err
 	}
 	err = s.ask(ctx, c, manifest)
-	if errors.Is(err, errContradiction) {
+	if errors.Is(err, reading.ErrContradiction) {
 		if c, err = s.cluster(ctx, moment{s.shared.mark(), after.running}); err == nil {
 			err = s.ask(ctx, c, manifest)
 		}
@@ -149,7 +150,7 @@ func unlisted(ctx context.Context, api client.Reader, c *view, namespace, name s
 	case err != nil:
 		return fmt.Errorf("reading manifest %s/%s: %w", namespace, name, err)
 	}
-	return fmt.Errorf("%w: manifest %s/%s exists and is not listed", errContradiction, namespace, name)
+	return fmt.Errorf("%w: manifest %s/%s exists and is not listed", reading.ErrContradiction, namespace, name)
 }
 
 // questions are the names that were asked for, and those that are. It is safe for concurrent use.

@@ -9,11 +9,12 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 // counted yields the digests, by repository, that the bytes of the store are counted from: those that its manifests and
 // tombstones name or, with part, those that its tombstones do. Where a repository was read, it is all that these lead to.
-func (c cluster) counted(part bool, readings map[string]reading) iter.Seq2[string, []digest.Digest] {
+func (c cluster) counted(part bool, readings map[string]reading.Repository) iter.Seq2[string, []digest.Digest] {
 	repositories, startsIn := c.repositories, c.starts
 	if part {
 		repositories, startsIn = c.buried, c.brought
@@ -21,8 +22,8 @@ func (c cluster) counted(part bool, readings map[string]reading) iter.Seq2[strin
 	return func(yield func(string, []digest.Digest) bool) {
 		for _, repository := range repositories() {
 			starts := startsIn(repository)
-			if seen, planned := readings[repository]; planned && seen.err == nil {
-				starts = seen.graph.Parts(c.starts(repository)...) // which have been read
+			if seen, planned := readings[repository]; planned && seen.Err == nil {
+				starts = seen.Graph.Parts(c.starts(repository)...) // which have been read
 			}
 			if !yield(repository, starts) {
 				return

@@ -18,6 +18,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -25,7 +26,7 @@ import (
 type sweeper struct {
 	api      client.Client
 	registry sweepRegistry
-	reader   *reader
+	reader   *reading.Reader
 	clock    clock.PassiveClock
 	now      func() time.Time // the API server's time
 	apart    time.Duration    // between the two looks that a deletion needs
@@ -35,32 +36,32 @@ type sweeper struct {
 	planned cluster
 	// byTombstone are the planned entries by the tombstone that they are of.
 	byTombstone map[types.UID][]entry
-	readings    map[string]reading
+	readings    map[string]reading.Repository
 	order       []Verdict // the plan, in the order of sweeping
-	plan        map[target]Verdict
+	plan        map[reading.Key]Verdict
 
 	claims map[claim]bool
 	used   map[string]map[digest.Digest]graph.Why // by repository: what tags and manifests reached
 	// missing is what the store's manifests and tombstones name and the registry does not have; nil
 	// when that is not known.
-	missing map[target]bool
+	missing map[reading.Key]bool
 	shared  *shared[*view]
-	running *shared[running]
+	running *shared[reading.Running]
 	// readCluster reads the cluster beside what was read of its workloads.
-	readCluster func(context.Context, running) (cluster, error)
+	readCluster func(context.Context, reading.Running) (cluster, error)
 	// readRunning reads what workloads run.
-	readRunning func(context.Context, *v1alpha1.ArtifactStore) (running, error)
+	readRunning func(context.Context, *v1alpha1.ArtifactStore) (reading.Running, error)
 	late        time.Duration
 	room        *room // for the repositories that are swept at the same time
 
 	mu      sync.Mutex
-	settled map[target]Verdict // what has come of the plan
+	settled map[reading.Key]Verdict // what has come of the plan
 	deleted int
 	held    int // bytes of what was deleted, in all repositories that are not verified yet
 	// denied is what the registry refused to delete, in no order.
 	denied []error
 	// asked is what the registry was asked to delete in a collection.
-	asked []target
+	asked []reading.Key
 	// doubt says why no collection is asked for: what goes with it may be needed.
 	doubt error
 	// rest is what keeps the digests that the sweep has not come to.
@@ -76,7 +77,7 @@ func (s *sweeper) run(ctx context.Context) error {
 	var errs failures
 	var ending errgroup.Group
 	ending.SetLimit(1)
-	units, work, before := s.units(), firstWork*s.reader.requests(), make(chan struct{})
+	units, work, before := s.units(), firstWork*s.reader.Requests(), make(chan struct{})
 	close(before)
 	for rest := units; len(rest) > 0; {
 		var u unit
@@ -123,7 +124,7 @@ func (s *sweeper) refused() error {
 func (s *sweeper) secondLook(ctx context.Context, u unit) bool {
 	var wait time.Duration
 	for repository := range u.deletions {
-		wait = max(wait, s.apart-s.clock.Since(s.readings[repository].begun))
+		wait = max(wait, s.apart-s.clock.Since(s.readings[repository].Begun))
 	}
 	if wait <= 0 {
 		return true
@@ -178,7 +179,7 @@ func (s *sweeper) units() []unit {
 	for _, name := range slices.Sorted(maps.Keys(byManifest)) {
 		u := byManifest[name]
 		for repository, vs := range u.deletions {
-			u.work += 1 + s.readings[repository].tags() + len(vs)
+			u.work += 1 + s.readings[repository].NumTags() + len(vs)
 		}
 		us = append(us, *u)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -24,7 +25,7 @@ const (
 
 // sweepRegistry is what a sweep needs of a registry.
 type sweepRegistry interface {
-	Reader
+	reading.Registry
 	// Delete removes a digest and every tag on it; registry.ErrNotFound when it does not exist.
 	Delete(ctx context.Context, repository string, d digest.Digest) error
 	// DeleteUnreferenced has the next collection of the cluster's own registry delete a digest, unless something in the
@@ -43,7 +44,7 @@ type sweepEnv struct {
 	// Registry deletes, and puts back.
 	Registry sweepRegistry
 	// Reader has read the plan's repositories.
-	Reader *reader
+	Reader *reading.Reader
 	// Clock measures the age of evidence.
 	Clock clock.PassiveClock
 	// Now is the API server's time.
@@ -53,9 +54,9 @@ type sweepEnv struct {
 	// Late is how long after a deletion was not answered the registry may still do it. Default: 30 seconds.
 	Late time.Duration
 	// ReadCluster reads the cluster, uncached, beside what was read of its workloads.
-	ReadCluster func(context.Context, running) (cluster, error)
+	ReadCluster func(context.Context, reading.Running) (cluster, error)
 	// ReadRunning reads what the workloads run that the store selects.
-	ReadRunning func(context.Context, *v1alpha1.ArtifactStore) (running, error)
+	ReadRunning func(context.Context, *v1alpha1.ArtifactStore) (reading.Running, error)
 	// Log takes a line for each step.
 	Log *slog.Logger
 }
@@ -64,11 +65,11 @@ type sweepEnv struct {
 type sweepPlan struct {
 	// Cluster and Readings are what the verdicts were made from, the latter by repository.
 	Cluster  cluster
-	Readings map[string]reading
+	Readings map[string]reading.Repository
 	// Verdicts are in the order of sweeping.
 	Verdicts []Verdict
 	// Missing is what the store's manifests and tombstones name and the registry does not have; nil when that is not known.
-	Missing map[target]bool
+	Missing map[reading.Key]bool
 }
 
 // sweepResult is what came of a plan.
@@ -89,8 +90,8 @@ func runSweep(ctx context.Context, env sweepEnv, p sweepPlan) (sweepResult, erro
 	s := &sweeper{
 		api: env.Client, registry: env.Registry, reader: env.Reader, clock: env.Clock, now: env.Now, apart: env.SecondLook, key: client.ObjectKeyFromObject(p.Cluster.store),
 		log: env.Log, late: cmp.Or(env.Late, usualLate), planned: p.Cluster, byTombstone: byTombstone(p.Cluster.entries), readings: p.Readings, order: p.Verdicts, missing: p.Missing,
-		shared: newShared[*view](), running: newShared[running](), readCluster: env.ReadCluster, readRunning: env.ReadRunning, room: newRoom(env.Reader.requests()),
-		plan: map[target]Verdict{}, claims: map[claim]bool{}, used: map[string]map[digest.Digest]graph.Why{}, settled: map[target]Verdict{},
+		shared: newShared[*view](), running: newShared[reading.Running](), readCluster: env.ReadCluster, readRunning: env.ReadRunning, room: newRoom(env.Reader.Requests()),
+		plan: map[reading.Key]Verdict{}, claims: map[claim]bool{}, used: map[string]map[digest.Digest]graph.Why{}, settled: map[reading.Key]Verdict{},
 		rest: Verdict{Reason: Interrupted, Message: notReached},
 	}
 	for _, v := range p.Verdicts {

@@ -3,6 +3,8 @@ package purge
 import (
 	"context"
 	"time"
+
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 // maxRunning is the age up to which a reading of what workloads run serves deletions. A reading of a large cluster takes
@@ -10,7 +12,7 @@ import (
 const maxRunning = 2 * time.Minute
 
 // runs reads what workloads run, unless a reading that was begun after another one is young enough.
-func (s *sweeper) runs(ctx context.Context, after int, age time.Duration) (running, error) {
-	fresh := func(r running) bool { return s.clock.Since(r.begun) < age }
-	return s.running.read(ctx, after, fresh, func() (running, error) { return s.readRunning(ctx, s.planned.store) })
+func (s *sweeper) runs(ctx context.Context, after int, age time.Duration) (reading.Running, error) {
+	fresh := func(r reading.Running) bool { return s.clock.Since(r.Begun) < age }
+	return s.running.read(ctx, after, fresh, func() (reading.Running, error) { return s.readRunning(ctx, s.planned.store) })
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -13,7 +14,7 @@ func TestHeldBytesAreBounded(t *testing.T) {
 	s := &sweeper{}
 	one, other := &visit{sweeper: s, gone: map[digest.Digest]registry.Manifest{}}, &visit{sweeper: s, gone: map[digest.Digest]registry.Manifest{}}
 	for range 2 { // an attempt that is repeated takes no more room
-		one.hold(d("a"), registry.Manifest{Bytes: make([]byte, maxHeld)})
+		one.hold(d("a"), registry.Manifest{Bytes: make([]byte, reading.MaxHeld)})
 	}
 	if one.full() {
 		t.Error("a full hand is not a reason to look already")

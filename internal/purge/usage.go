@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 // usage is how full the store is.
@@ -16,7 +17,7 @@ type usage struct {
 	// ledger has what the store's manifests and tombstones reach; nil when that could not be read.
 	ledger *ledger
 	// missing is what they name and the registry does not have; nil like ledger.
-	missing map[target]bool
+	missing map[reading.Key]bool
 	used    int64
 	// capacity is what 100 % means; 0 when nothing says it.
 	capacity int64
@@ -83,7 +84,7 @@ func (u usage) text() string {
 }
 
 // freed is how many bytes nothing would hold without some digests; 0 if that is not known.
-func (u usage) freed(ats []target) int64 {
+func (u usage) freed(ats []reading.Key) int64 {
 	if u.ledger == nil {
 		return 0
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 // Reason is the one word of a verdict. A digest that may go has the cause of the tombstone that
@@ -91,7 +92,7 @@ type Verdict struct {
 }
 
 // key is the digest that the verdict is about.
-func (v Verdict) key() target { return target{v.Repository, v.Digest} }
+func (v Verdict) key() reading.Key { return reading.Key{Repository: v.Repository, Digest: v.Digest} }
 
 // found reports whether no tombstone brings the digest: the registry lists it, and nothing keeps it.
 func (v Verdict) found() bool { return len(v.Tombstones) == 0 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -82,15 +83,15 @@ func (v *visit) withdraw(ctx context.Context, n survivor) error {
 
 // takeBack pushes again what the registry was asked to delete in a collection: then the request does not count. If that
 // fails, no collection is asked for, and it is still there for now.
-func (s *sweeper) takeBack(ctx context.Context, at target, m registry.Manifest, why string) error {
-	s.log.Info("Keeping what turned out to be needed before the registry has deleted it", "repository", at.repository, "digest", at.digest, "why", why)
+func (s *sweeper) takeBack(ctx context.Context, at reading.Key, m registry.Manifest, why string) error {
+	s.log.Info("Keeping what turned out to be needed before the registry has deleted it", "repository", at.Repository, "digest", at.Digest, "why", why)
 	verdict := s.plan[at]
 	verdict.keep(Held, why)
-	err := s.registry.Restore(ctx, at.repository, m, nil)
+	err := s.registry.Restore(ctx, at.Repository, m, nil)
 	if err != nil {
-		verdict.keep(Lost, fmt.Sprintf("the registry was asked to delete %s, which is needed, and did not take it back; push it again: %s", at.digest, why))
+		verdict.keep(Lost, fmt.Sprintf("the registry was asked to delete %s, which is needed, and did not take it back; push it again: %s", at.Digest, why))
 		// What the registry says of writing teaches nothing of deleting: not wrapped.
-		err = fmt.Errorf("%s of %s may be LOST: %s: %s", at.digest, at.repository, verdict.Message, err.Error())
+		err = fmt.Errorf("%s of %s may be LOST: %s: %s", at.Digest, at.Repository, verdict.Message, err.Error())
 		s.doubted(err)
 	}
 	s.settleVerdict(verdict)
@@ -102,12 +103,12 @@ func (v *visit) needed(ctx context.Context, deleted moment) ([]survivor, error) 
 	before := v.readings[v.repository]
 	// A part that was kept while what lists it went: some registries take parts along.
 	var shared []digest.Digest
-	for _, d := range before.graph.Parts(slices.Collect(maps.Keys(v.gone))...) {
-		if _, deleted := v.gone[d]; deleted || before.missing[d] {
+	for _, d := range before.Graph.Parts(slices.Collect(maps.Keys(v.gone))...) {
+		if _, deleted := v.gone[d]; deleted || before.Missing[d] {
 			continue
 		}
 		shared = append(shared, d)
-		if m, err := v.reader.whole(ctx, v.at(d)); err == nil {
+		if m, err := v.reader.Whole(ctx, v.at(d)); err == nil {
 			v.hold(d, m)
 		}
 	}
@@ -120,28 +121,30 @@ func (v *visit) needed(ctx context.Context, deleted moment) ([]survivor, error) 
 	for _, root := range c.keeps(v.repository) {
 		starts = append(starts, root.Digest)
 	}
-	after := v.reader.without(v.repository, slices.Concat(slices.Collect(maps.Keys(v.gone)), shared)).read(ctx, v.repository, starts)
-	if after.err != nil {
-		return nil, after.err
+	after := v.reader.Without(v.repository, slices.Concat(slices.Collect(maps.Keys(v.gone)), shared)).Read(ctx, v.repository, starts)
+	if after.Err != nil {
+		return nil, after.Err
 	}
-	switch lost, lookErr := v.dangling(ctx, after.dangling); {
+	switch lost, lookErr := v.dangling(ctx, after.Dangling); {
 	case lookErr != nil:
 		return nil, lookErr
 	case len(lost) > 0:
 		return v.all(fmt.Sprintf("tag %q leads nowhere", lost[0])), nil
 	}
 	var needed []survivor
-	reached := after.graph.Reach(c.roots(v.repository, before.locked, after.graph))
+	reached := after.Graph.Reach(c.roots(v.repository, before.Locked, after.Graph))
 	for d := range v.gone {
 		if why, kept := reached[d]; kept && v.lost(after, d) {
-			needed = append(needed, survivor{d, explain(why), listedAt(c.tombstones, c.entries[v.repository], d, after.graph), !after.missing[d]})
+			needed = append(needed, survivor{d, explain(why), listedAt(c.tombstones, c.entries[v.repository], d, after.Graph), !after.Missing[d]})
 		}
 	}
 	return needed, nil
 }
 
 // lost reports whether a digest is missing after it was deleted, or will be after a collection.
-func (v *visit) lost(after reading, d digest.Digest) bool { return after.missing[d] || v.found(d) }
+func (v *visit) lost(after reading.Repository, d digest.Digest) bool {
+	return after.Missing[d] || v.found(d)
+}
 
 // listedAt are the tags that manifests list, that a restore would put at a digest, and that are not
 // there.
@@ -161,11 +164,11 @@ func listedAt(all []*v1alpha1.Tombstone, entries []entry, d digest.Digest, g *gr
 // dangling returns those tags that led somewhere before the deletions, and that a second look
 // still finds listed and leading nowhere. Where they led since is not known.
 func (v *visit) dangling(ctx context.Context, tags []string) ([]string, error) {
-	tags = slices.DeleteFunc(tags, func(tag string) bool { return slices.Contains(v.readings[v.repository].dangling, tag) })
+	tags = slices.DeleteFunc(tags, func(tag string) bool { return slices.Contains(v.readings[v.repository].Dangling, tag) })
 	if len(tags) == 0 {
 		return nil, nil
 	}
-	_, again, err := v.reader.tags(ctx, v.repository)
+	_, again, err := v.reader.Tags(ctx, v.repository)
 	return slices.DeleteFunc(tags, func(tag string) bool { return !slices.Contains(again, tag) }), err
 }
 
@@ -191,7 +194,7 @@ func (v *visit) drop() {
 func (v *visit) full() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.held > maxHeld
+	return v.held > reading.MaxHeld
 }
 
 // all returns whatever was deleted in the repository.
@@ -206,7 +209,7 @@ func (v *visit) all(why string) []survivor {
 // putBack puts image manifests back with what they are made of, parts first, as registries want it.
 func (v *visit) putBack(ctx context.Context, needed []survivor) error {
 	why, tags := map[digest.Digest]string{}, map[digest.Digest][]string{}
-	g := v.readings[v.repository].graph
+	g := v.readings[v.repository].Graph
 	for _, n := range needed {
 		tags[n.digest] = n.tags
 		for _, d := range g.Parts(n.digest) {

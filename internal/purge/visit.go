@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -34,7 +35,9 @@ type visit struct {
 }
 
 // at is a digest of the repository.
-func (v *visit) at(d digest.Digest) target { return target{v.repository, d} }
+func (v *visit) at(d digest.Digest) reading.Key {
+	return reading.Key{Repository: v.repository, Digest: d}
+}
 
 // room is shared by the visits that run at the same time. A small repository takes one of its places, one
 // that keeps all requests busy takes all: it is swept alone, so that evidence of it is read as fast as it can be.
@@ -54,7 +57,7 @@ const requestsOfAPlace = 8
 
 // enter waits for the places that the visit needs.
 func (v *visit) enter(ctx context.Context) error {
-	need := 1 + int64(len(v.todo)+v.readings[v.repository].tags())/requestsOfAPlace
+	need := 1 + int64(len(v.todo)+v.readings[v.repository].NumTags())/requestsOfAPlace
 	if need >= v.room.all {
 		return v.takeAll(ctx)
 	}
@@ -100,7 +103,7 @@ func (v *visit) delete(ctx context.Context) error {
 	for _, verdict := range v.todo {
 		byDigest[verdict.Digest] = verdict
 	}
-	for _, layer := range v.readings[v.repository].graph.Layers(slices.Collect(maps.Keys(byDigest))) {
+	for _, layer := range v.readings[v.repository].Graph.Layers(slices.Collect(maps.Keys(byDigest))) {
 		level := make([]Verdict, len(layer))
 		for i, d := range layer {
 			level[i] = byDigest[d]

@@ -66,12 +66,12 @@ func (w *wave) delete(ctx context.Context) {
 // end looks at what the deletions have left, and settles the unit. One reading of the cluster serves all looks.
 func (w *wave) end(ctx context.Context) {
 	var looking errgroup.Group
-	looking.SetLimit(w.reader.requests())
+	looking.SetLimit(w.reader.Requests())
 	deleted := w.mark() // manifests may have been applied since, and pods begun
 	for _, v := range w.visits {
 		looking.Go(func() error {
 			w.errs.add(w.failed(v.verify(ctx, deleted), v.repository))
-			w.reader.forget(v.repository)
+			w.reader.Forget(v.repository)
 			return nil
 		})
 	}

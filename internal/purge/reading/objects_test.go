@@ -1,4 +1,4 @@
-package purge
+package reading
 
 import (
 	"context"
@@ -28,7 +28,7 @@ func TestI1ManifestsAreReadBeforeTombstones(t *testing.T) {
 			return nil
 		},
 	}).Build()
-	if _, err := readObjects(t.Context(), api, clock.RealClock{}, time.Now, storeKey, running{}); err != nil {
+	if _, err := ReadObjects(t.Context(), api, clock.RealClock{}, time.Now, storeKey, Running{}); err != nil {
 		t.Fatal(err)
 	}
 	if order[len(order)-1] != v1alpha1.KindTombstone || len(order) != 5 {

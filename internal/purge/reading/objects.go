@@ -1,4 +1,4 @@
-package purge
+package reading
 
 import (
 	"context"
@@ -17,35 +17,40 @@ import (
 // pageSize bounds one answer of a list of tombstones, in objects.
 const pageSize = 500
 
-// errContradiction: two answers of the API server cannot both be true.
-var errContradiction = errors.New("the answers of the API server contradict each other")
+// ErrContradiction says that two answers of the API server cannot both be true.
+var ErrContradiction = errors.New("the answers of the API server contradict each other")
 
 // maxRecorded bounds how many recorded holders are asked for by name.
 const maxRecorded = 64
 
-// clusterRead is what the API server stores that concerns one store.
-type clusterRead struct {
-	begun, now  time.Time
-	key         client.ObjectKey
-	stores      []v1alpha1.ArtifactStore
-	holders     reference.Snapshot
-	tombstones  []v1alpha1.Tombstone
-	definitions reference.Definitions
-	running     running
+// Objects is what the API server stores that concerns one store.
+type Objects struct {
+	// Begun is when reading them began, and Now the API server's time when it ended.
+	Begun, Now time.Time
+	// Key names the store.
+	Key client.ObjectKey
+	// Stores, Holders and Tombstones are those of its namespace.
+	Stores     []v1alpha1.ArtifactStore
+	Holders    reference.Snapshot
+	Tombstones []v1alpha1.Tombstone
+	// Definitions are those of HolderKinds.
+	Definitions reference.Definitions
+	// Running is what workloads run.
+	Running Running
 }
 
-// holderKinds are the kinds whose objects can keep a digest.
-var holderKinds = []string{v1alpha1.KindArtifactManifest, v1alpha1.KindDefinition, v1alpha1.KindDesign}
+// HolderKinds are the kinds whose objects can keep a digest.
+var HolderKinds = []string{v1alpha1.KindArtifactManifest, v1alpha1.KindDefinition, v1alpha1.KindDesign}
 
-// readObjects reads the cluster, uncached, beside what was read of its workloads.
+// ReadObjects reads the cluster, uncached, beside what was read of its workloads.
 //
 // Manifests are read before tombstones, and both before tags. A release writes the tombstone
 // before the manifest goes, and a restore puts the tag before the tombstone goes: in this order
 // what passes from one to the other while we read is seen at least once.
 //
 // The definitions of the kinds are read after their objects, because they say what the lists are worth.
-func readObjects(ctx context.Context, api client.Reader, c clock.PassiveClock, now func() time.Time, key client.ObjectKey, run running) (clusterRead, error) {
-	r := clusterRead{begun: c.Now(), key: key, running: run}
+func ReadObjects(ctx context.Context, api client.Reader, c clock.PassiveClock, now func() time.Time, key client.ObjectKey, run Running) (Objects, error) {
+	r := Objects{Begun: c.Now(), Key: key, Running: run}
 	var stores v1alpha1.ArtifactStoreList
 	urls := livelist.Keep(func(o client.Object) { // of the others nothing else is read
 		if s, ok := o.(*v1alpha1.ArtifactStore); ok && s.Name != key.Name {
@@ -53,20 +58,20 @@ func readObjects(ctx context.Context, api client.Reader, c clock.PassiveClock, n
 		}
 	})
 	if err := api.List(ctx, &stores, client.InNamespace(key.Namespace), urls); err != nil {
-		return clusterRead{}, fmt.Errorf("listing stores: %w", err)
+		return Objects{}, fmt.Errorf("listing stores: %w", err)
 	}
-	r.stores = stores.Items
+	r.Stores = stores.Items
 	var err error
-	if r.holders, err = reference.Read(ctx, api, key.Namespace); err != nil {
-		return clusterRead{}, err
+	if r.Holders, err = reference.Read(ctx, api, key.Namespace); err != nil {
+		return Objects{}, err
 	}
-	if r.tombstones, err = readTombstones(ctx, api, key.Namespace); err != nil {
-		return clusterRead{}, err
+	if r.Tombstones, err = readTombstones(ctx, api, key.Namespace); err != nil {
+		return Objects{}, err
 	}
-	if r.definitions, err = reference.ReadDefinitions(ctx, api, holderKinds...); err != nil {
-		return clusterRead{}, err
+	if r.Definitions, err = reference.ReadDefinitions(ctx, api, HolderKinds...); err != nil {
+		return Objects{}, err
 	}
-	r.now = now()
+	r.Now = now()
 	return r, contradiction(ctx, api, r)
 }
 
@@ -86,12 +91,12 @@ func readTombstones(ctx context.Context, api client.Reader, namespace string) ([
 
 // contradiction is not nil if no definition and no design is listed although one exists that a manifest's
 // status names (I2).
-func contradiction(ctx context.Context, api client.Reader, r clusterRead) error {
-	if len(r.holders[v1alpha1.KindDefinition])+len(r.holders[v1alpha1.KindDesign]) > 0 {
+func contradiction(ctx context.Context, api client.Reader, r Objects) error {
+	if len(r.Holders[v1alpha1.KindDefinition])+len(r.Holders[v1alpha1.KindDesign]) > 0 {
 		return nil
 	}
 	asked := map[reference.Object]bool{}
-	for _, m := range r.holders.Manifests() {
+	for _, m := range r.Holders.Manifests() {
 		for _, d := range m.Status.Dependents.Dependents {
 			o := reference.Object{Kind: d.Kind, Namespace: d.Namespace, Name: d.Name}
 			if o.Blank() == nil || asked[o] || len(asked) >= maxRecorded {
@@ -103,7 +108,7 @@ func contradiction(ctx context.Context, api client.Reader, r clusterRead) error 
 				return fmt.Errorf("reading %s: %w", o, err)
 			}
 			if err == nil {
-				return fmt.Errorf("%w: %s exists, and no definition or design is listed", errContradiction, o)
+				return fmt.Errorf("%w: %s exists, and no definition or design is listed", ErrContradiction, o)
 			}
 		}
 	}

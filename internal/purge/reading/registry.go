@@ -1,4 +1,4 @@
-package purge
+package reading
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// Reader is what planning needs of a registry: nothing that writes (I8).
-type Reader interface {
+// Registry is what planning needs of a registry: nothing that writes (I8).
+type Registry interface {
 	// Tags lists all tags, or fails; registry.ErrNotFound when the repository is not known.
 	Tags(ctx context.Context, repository string) ([]string, error)
 	// Resolve returns what a tag points at.

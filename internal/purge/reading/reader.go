@@ -1,4 +1,4 @@
-package purge
+package reading
 
 import (
 	"context"
@@ -20,41 +20,44 @@ import (
 // maxManifests bounds one reading of one repository. Past it the repository is unreadable.
 const maxManifests = 200_000
 
-// maxParts bounds the digests that the image manifests in memory refer to, over all repositories. Each takes about
+// MaxParts bounds the digests that the image manifests in memory refer to, over all repositories. Each takes about
 // 100 bytes at most. Past it the repository is unreadable.
-const maxParts = 2_000_000
+const MaxParts = 2_000_000
 
-// maxHeld bounds, in bytes, the image manifests that are kept in memory for putting back.
-const maxHeld = 16 << 20
+// MaxHeld bounds, in bytes, the image manifests that a Reader keeps in memory, and those that whoever deletes keeps for putting
+// them back.
+const MaxHeld = 16 << 20
 
-// reader reads repositories. Manifests never change under their digest, so that each is read
+// Reader reads repositories. It is safe for concurrent use. Manifests never change under their digest, so that each is read
 // once a run. That one is missing is not remembered: it may have been pushed since.
-type reader struct {
-	from  Reader // what it reads
-	clock clock.PassiveClock
-	slots chan struct{} // one for each request under way, over all repositories
+type Reader struct {
+	// Registry is what it reads from.
+	Registry Registry
+	clock    clock.PassiveClock
+	slots    chan struct{} // one for each request under way, over all repositories
 
 	mu    sync.Mutex
-	known map[string]map[digest.Digest]stored // by repository
-	bytes map[target]registry.Manifest        // some of those known, whole
+	known map[string]map[digest.Digest]Stored // by repository
+	bytes map[Key]registry.Manifest           // some of those known, whole
 	held  int                                 // bytes of these
 	parts int                                 // of those known
 }
 
-func newReader(from Reader, c clock.PassiveClock, requests int) *reader {
-	return &reader{from: from, clock: c, slots: make(chan struct{}, requests), known: map[string]map[digest.Digest]stored{}, bytes: map[target]registry.Manifest{}}
+// NewReader returns a Reader that knows nothing yet, and sends at most so many requests at the same time.
+func NewReader(from Registry, c clock.PassiveClock, requests int) *Reader {
+	return &Reader{Registry: from, clock: c, slots: make(chan struct{}, requests), known: map[string]map[digest.Digest]Stored{}, bytes: map[Key]registry.Manifest{}}
 }
 
-// requests is how many requests run at the same time.
-func (r *reader) requests() int { return cap(r.slots) }
+// Requests is how many requests run at the same time.
+func (r *Reader) Requests() int { return cap(r.slots) }
 
-// read reads all tags of a repository and every manifest that they, or starts, lead to by any
+// Read reads all tags of a repository and every manifest that they, or starts, lead to by any
 // edge in either direction that a graph has.
-func (r *reader) read(ctx context.Context, repository string, starts []digest.Digest) reading {
+func (r *Reader) Read(ctx context.Context, repository string, starts []digest.Digest) Repository {
 	begun := r.clock.Now()
-	tags, dangling, err := r.tags(ctx, repository)
+	tags, dangling, err := r.Tags(ctx, repository)
 	if err != nil {
-		return reading{err: err}
+		return Repository{Err: err}
 	}
 	frontier := slices.Concat(starts, slices.Collect(maps.Values(tags)))
 	for tag := range tags {
@@ -62,13 +65,13 @@ func (r *reader) read(ctx context.Context, repository string, starts []digest.Di
 			frontier = append(frontier, subject)
 		}
 	}
-	found, missing, err := r.walk(ctx, repository, frontier)
+	found, missing, err := r.Walk(ctx, repository, frontier)
 	if err != nil {
-		return reading{err: err}
+		return Repository{Err: err}
 	}
 	nodes := make([]graph.Node, len(found))
 	for i, s := range found {
-		nodes[i] = s.node
+		nodes[i] = s.Node
 	}
 	opaque := map[digest.Digest]bool{}
 	for _, s := range found {
@@ -77,11 +80,11 @@ func (r *reader) read(ctx context.Context, repository string, starts []digest.Di
 		}
 	}
 	maps.DeleteFunc(opaque, func(_ digest.Digest, missing bool) bool { return !missing })
-	return reading{begun: begun, graph: graph.Build(tags, nodes), missing: missing, opaque: opaque, dangling: dangling}
+	return Repository{Begun: begun, Graph: graph.Build(tags, nodes), Missing: missing, Opaque: opaque, Dangling: dangling}
 }
 
-// walk reads the manifests that a frontier leads to. Those that are not there are in missing.
-func (r *reader) walk(ctx context.Context, repository string, frontier []digest.Digest) (found []stored, missing map[digest.Digest]bool, err error) {
+// Walk reads the manifests that a frontier leads to. Those that are not there are in missing.
+func (r *Reader) Walk(ctx context.Context, repository string, frontier []digest.Digest) (found []Stored, missing map[digest.Digest]bool, err error) {
 	seen := map[digest.Digest]bool{}
 	missing = map[digest.Digest]bool{}
 	for len(frontier) > 0 {
@@ -95,14 +98,14 @@ func (r *reader) walk(ctx context.Context, repository string, frontier []digest.
 		}
 		var next []digest.Digest
 		for i, s := range step {
-			if s.node.Digest == "" {
+			if s.Node.Digest == "" {
 				missing[frontier[i]] = true
 				continue
 			}
 			found = append(found, s)
-			next = append(next, s.node.Children...)
-			if s.node.Subject != "" {
-				next = append(next, s.node.Subject)
+			next = append(next, s.Node.Children...)
+			if s.Node.Subject != "" {
+				next = append(next, s.Node.Subject)
 			}
 		}
 		frontier = next
@@ -110,10 +113,10 @@ func (r *reader) walk(ctx context.Context, repository string, frontier []digest.
 	return found, missing, nil
 }
 
-// names lists the tags of a repository; none if the registry does not know it.
-func (r *reader) names(ctx context.Context, repository string) (names []string, err error) {
+// Names lists the tags of a repository; none if the registry does not know it.
+func (r *Reader) Names(ctx context.Context, repository string) (names []string, err error) {
 	err = r.request(ctx, func() (err error) {
-		names, err = r.from.Tags(ctx, repository)
+		names, err = r.Registry.Tags(ctx, repository)
 		return err
 	})
 	if err != nil {
@@ -122,9 +125,9 @@ func (r *reader) names(ctx context.Context, repository string) (names []string, 
 	return names, nil
 }
 
-// tags resolves every tag. One that does not resolve is dangling if it is still listed then.
-func (r *reader) tags(ctx context.Context, repository string) (tags map[string]digest.Digest, dangling []string, err error) {
-	names, err := r.names(ctx, repository)
+// Tags resolves every tag. One that does not resolve is dangling if it is still listed then.
+func (r *Reader) Tags(ctx context.Context, repository string) (tags map[string]digest.Digest, dangling []string, err error) {
+	names, err := r.Names(ctx, repository)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -158,36 +161,36 @@ func (r *reader) tags(ctx context.Context, repository string) (tags map[string]d
 	if len(dangling) == 0 {
 		return tags, nil, nil
 	}
-	names, err = r.names(ctx, repository)
+	names, err = r.Names(ctx, repository)
 	dangling = slices.DeleteFunc(dangling, func(tag string) bool { return !slices.Contains(names, tag) })
 	return tags, dangling, err
 }
 
 // resolve asks what a tag points at.
-func (r *reader) resolve(ctx context.Context, repository, tag string) (digest.Digest, error) {
-	desc, err := r.from.Resolve(ctx, repository, tag)
+func (r *Reader) resolve(ctx context.Context, repository, tag string) (digest.Digest, error) {
+	desc, err := r.Registry.Resolve(ctx, repository, tag)
 	return desc.Digest, err
 }
 
 // readTag reads what a tag points at, too: the first time in a repository that would be the next
 // request.
-func (r *reader) readTag(ctx context.Context, repository, tag string) (digest.Digest, error) {
-	m, err := r.from.Tagged(ctx, repository, tag)
+func (r *Reader) readTag(ctx context.Context, repository, tag string) (digest.Digest, error) {
+	m, err := r.Registry.Tagged(ctx, repository, tag)
 	if err == nil {
 		_, err = r.remember(repository, m.Descriptor.Digest, m)
 	}
 	return m.Descriptor.Digest, err
 }
 
-func (r *reader) knows(repository string) bool {
+func (r *Reader) knows(repository string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.known[repository]) > 0
 }
 
 // manifests reads what is stored at digests, in their order; zero where nothing is there.
-func (r *reader) manifests(ctx context.Context, repository string, digests []digest.Digest) ([]stored, error) {
-	found := make([]stored, len(digests))
+func (r *Reader) manifests(ctx context.Context, repository string, digests []digest.Digest) ([]Stored, error) {
+	found := make([]Stored, len(digests))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(cap(r.slots))
 	for i, d := range digests {
@@ -197,7 +200,7 @@ func (r *reader) manifests(ctx context.Context, repository string, digests []dig
 		}
 		g.Go(func() error {
 			return r.request(ctx, func() error {
-				m, err := r.from.Manifest(ctx, repository, d)
+				m, err := r.Registry.Manifest(ctx, repository, d)
 				if err == nil {
 					found[i], err = r.remember(repository, d, m)
 				}
@@ -208,27 +211,27 @@ func (r *reader) manifests(ctx context.Context, repository string, digests []dig
 	return found, g.Wait()
 }
 
-// whole returns an image manifest with its bytes. Errors wrap registry.ErrNotFound.
-func (r *reader) whole(ctx context.Context, at target) (registry.Manifest, error) {
+// Whole returns an image manifest with its bytes. Errors wrap registry.ErrNotFound.
+func (r *Reader) Whole(ctx context.Context, at Key) (registry.Manifest, error) {
 	r.mu.Lock()
 	m, ok := r.bytes[at]
 	r.mu.Unlock()
 	if ok {
 		return m, nil
 	}
-	return r.from.Manifest(ctx, at.repository, at.digest)
+	return r.Registry.Manifest(ctx, at.Repository, at.Digest)
 }
 
 // request is a slot for a question. What the registry says does not exist is not an error: there is nothing.
-func (r *reader) request(ctx context.Context, f func() error) error {
-	if err := r.slot(ctx, f); !errors.Is(err, registry.ErrNotFound) {
+func (r *Reader) request(ctx context.Context, f func() error) error {
+	if err := r.Do(ctx, f); !errors.Is(err, registry.ErrNotFound) {
 		return err
 	}
 	return nil
 }
 
-// slot does something as one of the requests that may run at the same time.
-func (r *reader) slot(ctx context.Context, f func() error) error {
+// Do does something as one of the requests that may run at the same time.
+func (r *Reader) Do(ctx context.Context, f func() error) error {
 	select {
 	case r.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -238,7 +241,7 @@ func (r *reader) slot(ctx context.Context, f func() error) error {
 	return f()
 }
 
-func (r *reader) recall(repository string, d digest.Digest) (stored, bool) {
+func (r *Reader) recall(repository string, d digest.Digest) (Stored, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s, ok := r.known[repository][d]
@@ -247,43 +250,43 @@ func (r *reader) recall(repository string, d digest.Digest) (stored, bool) {
 
 // remember keeps what is needed of a manifest, and its bytes too while there is room. Errors wrap
 // registry.ErrUnreadable if that is too much.
-func (r *reader) remember(repository string, d digest.Digest, m registry.Manifest) (stored, error) {
-	s := stored{node: graph.Node{Digest: d, Children: make([]digest.Digest, len(m.Children))}, size: m.Descriptor.Size, blobs: make([]blob, len(m.Blobs))}
+func (r *Reader) remember(repository string, d digest.Digest, m registry.Manifest) (Stored, error) {
+	s := Stored{Node: graph.Node{Digest: d, Children: make([]digest.Digest, len(m.Children))}, Size: m.Descriptor.Size, Blobs: make([]Blob, len(m.Blobs))}
 	for i, b := range m.Blobs {
-		s.blobs[i] = blob{contentOf(b.Digest), b.Size}
+		s.Blobs[i] = Blob{ContentOf(b.Digest), b.Size}
 	}
 	for i, c := range m.Children {
-		s.node.Children[i] = c.Digest
+		s.Node.Children[i] = c.Digest
 		if c.MediaType != ocispec.MediaTypeImageManifest && c.MediaType != registry.MediaTypeDockerManifest {
 			s.nested = append(s.nested, c.Digest)
 		}
 	}
 	if m.Subject != nil {
-		s.node.Subject = m.Subject.Digest
+		s.Node.Subject = m.Subject.Digest
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.known[repository] == nil {
-		r.known[repository] = map[digest.Digest]stored{}
+		r.known[repository] = map[digest.Digest]Stored{}
 	}
 	if _, again := r.known[repository][d]; again {
 		return s, nil
 	}
-	if r.parts+s.parts() > maxParts {
-		return stored{}, fmt.Errorf("%w: the image manifests that were read refer to more than %d digests together", registry.ErrUnreadable, maxParts)
+	if r.parts+s.parts() > MaxParts {
+		return Stored{}, fmt.Errorf("%w: the image manifests that were read refer to more than %d digests together", registry.ErrUnreadable, MaxParts)
 	}
 	r.known[repository][d] = s
 	r.parts += s.parts()
-	if r.held+len(m.Bytes) <= maxHeld {
-		r.bytes[target{repository, d}] = registry.Manifest{Descriptor: m.Descriptor, Bytes: m.Bytes} // all that a write needs
+	if r.held+len(m.Bytes) <= MaxHeld {
+		r.bytes[Key{repository, d}] = registry.Manifest{Descriptor: m.Descriptor, Bytes: m.Bytes} // all that a write needs
 		r.held += len(m.Bytes)
 	}
 	return s, nil
 }
 
-// without is a reader that knows the same of a repository, but for some digests.
-func (r *reader) without(repository string, digests []digest.Digest) *reader {
-	fresh := newReader(r.from, r.clock, 0)
+// Without is a reader that knows the same of a repository, but for some digests.
+func (r *Reader) Without(repository string, digests []digest.Digest) *Reader {
+	fresh := NewReader(r.Registry, r.clock, 0)
 	fresh.slots = r.slots
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -294,13 +297,13 @@ func (r *reader) without(repository string, digests []digest.Digest) *reader {
 	return fresh
 }
 
-// forget drops a repository that is done with.
-func (r *reader) forget(repository string) {
+// Forget drops a repository that is done with.
+func (r *Reader) Forget(repository string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for d, s := range r.known[repository] {
 		r.parts -= s.parts()
-		at := target{repository, d}
+		at := Key{repository, d}
 		r.held -= len(r.bytes[at].Bytes)
 		delete(r.bytes, at)
 	}

@@ -1,4 +1,4 @@
-package purge
+package reading
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 
 // shelf is a registry to read from: faults at will, and no way to delete.
 type shelf struct {
-	Reader    // what nothing here asks
+	Registry  // what nothing here asks
 	tags      map[string]string
 	manifests map[string]registry.Manifest
 	vanished  string // a tag that goes after it was listed
@@ -138,13 +138,13 @@ func TestRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tc.shelf.reads = map[digest.Digest]int{}
-			r := newReader(&tc.shelf, clock.RealClock{}, 1).read(t.Context(), repo, ds(tc.starts...))
-			if !errors.Is(r.err, tc.err) {
-				t.Fatalf("%s: the error is %v, want %v", tc.reason, r.err, tc.err)
+			r := NewReader(&tc.shelf, clock.RealClock{}, 1).Read(t.Context(), repo, ds(tc.starts...))
+			if !errors.Is(r.Err, tc.err) {
+				t.Fatalf("%s: the error is %v, want %v", tc.reason, r.Err, tc.err)
 			}
 			for name, parts := range tc.want {
 				got := map[digest.Digest]bool{}
-				for _, p := range r.graph.Parts(d(name))[1:] {
+				for _, p := range r.Graph.Parts(d(name))[1:] {
 					got[p] = true
 				}
 				want := map[digest.Digest]bool{}
@@ -156,12 +156,12 @@ func TestRead(t *testing.T) {
 				}
 			}
 			for _, name := range tc.missing {
-				if !r.missing[d(name)] {
+				if !r.Missing[d(name)] {
 					t.Errorf("%s: %s is not noted as missing", tc.reason, name)
 				}
 			}
-			if len(r.missing) != len(tc.missing) {
-				t.Errorf("%s: %d digests are missing, want %d", tc.reason, len(r.missing), len(tc.missing))
+			if len(r.Missing) != len(tc.missing) {
+				t.Errorf("%s: %d digests are missing, want %d", tc.reason, len(r.Missing), len(tc.missing))
 			}
 		})
 	}
@@ -174,18 +174,18 @@ func (s *shelf) List(context.Context, string) ([]registry.Listed, error) {
 func TestReadRemembersWhatIsThereOnly(t *testing.T) {
 	t.Parallel()
 	s := &shelf{manifests: map[string]registry.Manifest{"index": index("amd64")}, reads: map[digest.Digest]int{}}
-	r := newReader(s, clock.RealClock{}, 1)
-	first := r.read(t.Context(), repo, ds("index"))
+	r := NewReader(s, clock.RealClock{}, 1)
+	first := r.Read(t.Context(), repo, ds("index"))
 	s.manifests["amd64"] = index("arm64") // pushed since
-	second := r.read(t.Context(), repo, ds("index"))
-	if !first.missing[d("amd64")] || second.missing[d("amd64")] || !second.missing[d("arm64")] {
+	second := r.Read(t.Context(), repo, ds("index"))
+	if !first.Missing[d("amd64")] || second.Missing[d("amd64")] || !second.Missing[d("arm64")] {
 		t.Error("I2: that a child was missing has been remembered")
 	}
 	if s.reads[d("index")] != 1 {
 		t.Errorf("an index was read %d times, want once: it cannot change", s.reads[d("index")])
 	}
-	r.forget(repo)
-	r.read(t.Context(), repo, ds("index"))
+	r.Forget(repo)
+	r.Read(t.Context(), repo, ds("index"))
 	if s.reads[d("index")] != 2 {
 		t.Error("a repository that is done with is still remembered")
 	}
@@ -195,10 +195,10 @@ func TestReadEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	r := newReader(&shelf{}, clock.RealClock{}, 1)
+	r := NewReader(&shelf{}, clock.RealClock{}, 1)
 	r.slots <- struct{}{} // all slots are taken
-	if got := r.read(ctx, repo, nil); !errors.Is(got.err, context.Canceled) {
-		t.Errorf("the error is %v, want context.Canceled", got.err)
+	if got := r.Read(ctx, repo, nil); !errors.Is(got.Err, context.Canceled) {
+		t.Errorf("the error is %v, want context.Canceled", got.Err)
 	}
 }
 
@@ -215,40 +215,40 @@ func TestNode(t *testing.T) {
 	m := index("amd64")
 	m.Subject = &ocispec.Descriptor{Digest: d("x")}
 	want := graph.Node{Digest: d("index"), Children: ds("amd64"), Subject: d("x")}
-	got, err := newReader(nil, clock.RealClock{}, 1).remember(repo, d("index"), m)
-	if diff := cmp.Diff(want, got.node); diff != "" || err != nil {
+	got, err := NewReader(nil, clock.RealClock{}, 1).remember(repo, d("index"), m)
+	if diff := cmp.Diff(want, got.Node); diff != "" || err != nil {
 		t.Errorf("node: %v, -want +got\n%s", err, diff)
 	}
 }
 
 func TestPartsInMemoryAreBounded(t *testing.T) {
 	t.Parallel()
-	r := newReader(nil, clock.RealClock{}, 1)
+	r := NewReader(nil, clock.RealClock{}, 1)
 	m := registry.Manifest{Blobs: make([]ocispec.Descriptor, 2)}
-	r.parts = maxParts - 2
+	r.parts = MaxParts - 2
 	if _, err := r.remember(repo, d("a"), m); err != nil {
 		t.Errorf("what fits is refused: %v", err)
 	}
 	if _, err := r.remember(repo, d("b"), m); !errors.Is(err, registry.ErrUnreadable) {
 		t.Errorf("%v, want ErrUnreadable, so that the repository is kept", err)
 	}
-	if r.forget(repo); r.parts != maxParts-2 {
-		t.Errorf("%d parts are counted of a forgotten repository", r.parts-(maxParts-2))
+	if r.Forget(repo); r.parts != MaxParts-2 {
+		t.Errorf("%d parts are counted of a forgotten repository", r.parts-(MaxParts-2))
 	}
 }
 
 func TestBytesInMemoryAreBounded(t *testing.T) {
 	t.Parallel()
-	r := newReader(nil, clock.RealClock{}, 1)
-	for _, m := range []registry.Manifest{{Bytes: make([]byte, maxHeld)}, {Bytes: []byte("x")}} {
+	r := NewReader(nil, clock.RealClock{}, 1)
+	for _, m := range []registry.Manifest{{Bytes: make([]byte, MaxHeld)}, {Bytes: []byte("x")}} {
 		if _, err := r.remember(repo, d(string(m.Bytes[:1])), m); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(r.bytes) != 1 || r.held != maxHeld {
+	if len(r.bytes) != 1 || r.held != MaxHeld {
 		t.Errorf("%d manifests of %d bytes are kept", len(r.bytes), r.held)
 	}
-	r.forget(repo)
+	r.Forget(repo)
 	if len(r.bytes) != 0 || r.held != 0 {
 		t.Errorf("after forgetting %d manifests of %d bytes are kept", len(r.bytes), r.held)
 	}

@@ -1,4 +1,4 @@
-package purge
+package reading
 
 import (
 	"context"
@@ -11,15 +11,15 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// unreferenced asks the cluster's own registry what nothing in it references, by repository. It is nil where that is not
+// Unreferenced asks the cluster's own registry what nothing in it references, by repository. It is nil where that is not
 // known: for other registries, and for a registry that keeps its content elsewhere than on a volume.
-func (r *reader) unreferenced(ctx context.Context, store *v1alpha1.ArtifactStore) (map[string][]digest.Digest, error) {
+func (r *Reader) Unreferenced(ctx context.Context, store *v1alpha1.ArtifactStore) (map[string][]digest.Digest, error) {
 	if !store.InClusterRegistry() {
 		return nil, nil
 	}
 	var all []registry.Unreferenced
-	err := r.slot(ctx, func() (err error) {
-		all, err = r.from.Unreferenced(ctx, client.ObjectKeyFromObject(store))
+	err := r.Do(ctx, func() (err error) {
+		all, err = r.Registry.Unreferenced(ctx, client.ObjectKeyFromObject(store))
 		return err
 	})
 	if errors.Is(err, registry.ErrUnsupported) {
@@ -35,12 +35,12 @@ func (r *reader) unreferenced(ctx context.Context, store *v1alpha1.ArtifactStore
 	return found, nil
 }
 
-// list asks a registry that has a list of its own which digests have no tag, and which it will not
+// List asks a registry that has a list of its own which digests have no tag, and which it will not
 // delete. A login that may not read the list is as good as none.
-func (r *reader) list(ctx context.Context, repository string) (untagged, locked []digest.Digest, err error) {
+func (r *Reader) List(ctx context.Context, repository string) (untagged, locked []digest.Digest, err error) {
 	var all []registry.Listed
 	err = r.request(ctx, func() (err error) {
-		all, err = r.from.List(ctx, repository)
+		all, err = r.Registry.List(ctx, repository)
 		return err
 	})
 	switch {

@@ -1,0 +1,13 @@
+package reading
+
+import "github.com/nfo-operator/nfo/internal/purge/purgetest"
+
+// What tables of cases are made of has short names.
+const repo = purgetest.Repository
+
+var (
+	storeKey    = purgetest.StoreKey
+	d           = purgetest.Digest
+	ds          = purgetest.Digests
+	runtimeType = purgetest.KindOf
+)
