@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/usage"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -30,9 +31,9 @@ type collection struct {
 // askToCollect asks the cluster's own registry to collect if anything was deleted, by this purge or by one before that
 // could not ask. It may also ask after the purge was asked to stop. A failure is reported and does not fail the purge:
 // what was deleted is deleted. It does not ask while there is a doubt: what was deleted can be undone until a collection.
-func (cfg Config) askToCollect(ctx context.Context, reg Registry, store *v1alpha1.ArtifactStore, u usage, report *Report, doubt error) collection {
+func (cfg Config) askToCollect(ctx context.Context, reg Registry, store *v1alpha1.ArtifactStore, u usage.Measurement, report *Report, doubt error) collection {
 	c := collection{registry: reg, store: store, message: report.Message}
-	if !store.InClusterRegistry() || (report.Deleted == 0 && !u.owed) {
+	if !store.InClusterRegistry() || (report.Deleted == 0 && !u.Owed) {
 		return c
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
@@ -49,7 +50,7 @@ func (cfg Config) askToCollect(ctx context.Context, reg Registry, store *v1alpha
 		cfg.Log.Info("Asked the registry to collect", "collection", c.number)
 		report.add(c.message, "The registry was asked to collect, which frees the disk.")
 	}
-	if report.Usage != nil && u.source == v1alpha1.UsageRegistry {
+	if report.Usage != nil && u.Source == v1alpha1.UsageRegistry {
 		report.Usage.Collection = c.number
 	}
 	return c
@@ -97,7 +98,7 @@ func (cfg Config) measureAgain(ctx context.Context, c collection, report *Report
 	if report.Usage == nil || report.Usage.Source != v1alpha1.UsageRegistry {
 		return
 	}
-	after, err := again(ctx, c.registry, c.store, *report.Usage, cfg.Now)
+	after, err := usage.Remeasure(ctx, c.registry, c.store, *report.Usage, cfg.Now)
 	if err != nil {
 		cfg.Log.Warn("The registry does not say how full it is after its collection", "error", err)
 		return

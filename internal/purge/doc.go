@@ -66,17 +66,8 @@
 // Decision: what an interrupted sweep deleted and did not record is unsettled for one more grace. Rejected: to
 // believe at once that it has gone, which is what a registry that fails would say, too.
 //
-// Decision: usage is a sum over what the store's manifests and tombstones reach, or what the file
-// system says, which the cluster's own registry is asked for. Rejected: sizes that a registry reports of its
-// content, which count shared layers often or not at all.
-//
-// Decision: where usage is compared with nothing, only repositories with tombstones are read, and what a purge reclaims is
-// an upper bound. Rejected: to read the whole store every night for numbers that nobody asked for; and to take what
-// manifests say of themselves, which is not what their blobs weigh.
-//
-// Decision: what was deleted counts as free until the registry has done the collection that the purge asked for, which
-// is known by its number. Rejected: to compare times, which the clocks of two hosts tell differently. The purge waits
-// for the collection under its Lease, because another one would measure a disk that is about to be freed.
+// Decision: the purge waits for the collection that it asked for under its Lease, because another one would measure a disk
+// that is about to be freed.
 //
 // Decision: what is found without a tag, where a registry lists it, first gets a tombstone. So it
 // has a grace that began when we saw it, not when somebody pushed it, and one path to its end.

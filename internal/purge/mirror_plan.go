@@ -18,6 +18,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
+	"github.com/nfo-operator/nfo/internal/purge/usage"
 )
 
 // mirrorItem is a candidate: an Artifact, or a tag or digest that no Artifact names.
@@ -56,7 +57,7 @@ type mirrorPlan struct {
 	since map[[2]string]time.Time
 	// unreferenced is what nothing in the registry references, by repository.
 	unreferenced map[string][]digest.Digest
-	usage        usage
+	usage        usage.Measurement
 	// deleted are the digests that have gone.
 	deleted map[reading.Key]bool
 	// err says what could not be read or removed.
@@ -96,7 +97,7 @@ func decideMirror(ctx context.Context, env mirrorEnv, c cluster) (*mirrorPlan, e
 	p.orphans(tags)
 	p.findLoose(ctx)
 	p.study(ctx)
-	p.usage = meter{store: c.store, volume: env.Volume, reader: p.reader}.measure(ctx, p.reached().counted(false, p.readings), p.readings)
+	p.usage = usage.Meter{Store: c.store, Volume: env.Volume, Reader: p.reader}.Measure(ctx, p.reached().counted(false, p.readings), p.readings)
 	p.ration()
 	return p, nil
 }
@@ -310,11 +311,11 @@ func ids(items []*mirrorItem) map[string]bool {
 func (p *mirrorPlan) ration() {
 	vs := p.verdicts()
 	spec, taken := p.seen.store.Spec.Purge, map[string][]*mirrorItem{}
-	vs = rationBy(budget(vs, int(spec.MaxDeletions)), spec, p.usage, func(i int, rest *removal) int64 {
+	vs = rationBy(budget(vs, int(spec.MaxDeletions)), spec, p.usage, func(i int, rest *usage.Removal) int64 {
 		item := p.items[i]
 		taken[item.Repository] = append(taken[item.Repository], item)
 		ds, _ := p.seen.going(p.readings[item.Repository], item.path, taken[item.Repository])
-		return rest.remove(keysOf(item.Repository, ds)...)
+		return rest.Remove(keysOf(item.Repository, ds)...)
 	})
 	for i, item := range p.items {
 		item.Verdict = vs[i]
@@ -345,11 +346,11 @@ func (p *mirrorPlan) reclaimable() int64 {
 			mayGo = append(mayGo, keysOf(repository, ds)...)
 		}
 	}
-	return p.usage.freed(mayGo)
+	return p.usage.Freed(mayGo)
 }
 
 // reclaimed is how many bytes nothing holds any more since digests have gone; 0 if that is not known.
-func (p *mirrorPlan) reclaimed() int64 { return p.usage.freed(slices.Collect(maps.Keys(p.deleted))) }
+func (p *mirrorPlan) reclaimed() int64 { return p.usage.Freed(slices.Collect(maps.Keys(p.deleted))) }
 
 // unneeded are the tags and digests that nothing needs and that are still there, those first that have been so longest.
 func (p *mirrorPlan) unneeded() []v1alpha1.UnresolvedReference {

@@ -11,13 +11,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/nfo-operator/nfo/internal/purge/reading"
+	"github.com/nfo-operator/nfo/internal/purge/usage"
 )
 
 // planned is a plan and what it was made from.
 type planned struct {
 	readings map[string]reading.Repository
 	verdicts []Verdict
-	usage    usage
+	usage    usage.Measurement
 }
 
 // plan reads every repository in which something may go, or has no tag, and decides. It writes
@@ -51,7 +52,7 @@ func (cfg Config) plan(ctx context.Context, c cluster, r *reading.Reader) (plann
 		})
 	}
 	_ = g.Wait() // the errors are in errs: one repository does not stop another
-	p.usage = meter{store: c.store, volume: cfg.Volume, reader: r}.measure(ctx, c.counted(!readsAll(c.store), p.readings), p.readings)
+	p.usage = usage.Meter{Store: c.store, Volume: cfg.Volume, Reader: r}.Measure(ctx, c.counted(!usage.ReadsAll(c.store), p.readings), p.readings)
 	p.verdicts = ration(plan(c, p.readings), c.store.Spec.Purge, p.usage)
 	return p, summed(errs)
 }

@@ -168,7 +168,7 @@ func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry,
 	result, err := runSweep(ctx, sweepEnv{
 		Client: cfg.Client, Registry: reg, Reader: reader, Clock: cfg.Clock, Now: cfg.Now, SecondLook: cfg.SecondLook, Late: cfg.late, Log: cfg.Log,
 		ReadCluster: func(ctx context.Context, run reading.Running) (cluster, error) { return cfg.readCluster(ctx, key, run) }, ReadRunning: cfg.readRunning,
-	}, sweepPlan{Cluster: c, Readings: p.readings, Verdicts: p.verdicts, Missing: p.usage.missing})
+	}, sweepPlan{Cluster: c, Readings: p.readings, Verdicts: p.verdicts, Missing: p.usage.Missing})
 	err = report.conclude(c.store, p, result.Verdicts, errors.Join(planErr, err))
 	report.explainDenied(result.Denied)
 	asked := cfg.askToCollect(ctx, reg, c.store, p.usage, report, result.Doubt)

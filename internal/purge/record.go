@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/usage"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -28,7 +29,7 @@ func (cfg Config) record(ctx context.Context, store *v1alpha1.ArtifactStore, r R
 	was := store.DeepCopy()
 	store.Status.LastPurge = r.run(cfg.Now())
 	noted(&store.Status)
-	if r.Usage != nil || !measures(store) {
+	if r.Usage != nil || !usage.Measures(store) {
 		store.Status.Usage = r.Usage
 	}
 	store.Status.DeletedTotal += int64(r.Deleted)

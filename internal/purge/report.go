@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/usage"
 	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
@@ -71,33 +72,33 @@ func (r *Report) judged(vs []Verdict) {
 // conclude fills in what came of a plan, and returns err, or why the plan was none.
 func (r *Report) conclude(store *v1alpha1.ArtifactStore, p planned, ends []Verdict, err error) error {
 	r.judged(ends)
-	r.AtMost = p.usage.part
+	r.AtMost = p.usage.Part
 	r.Reclaimed = freed(ends, p.usage, func(v Verdict) bool { return v.Delete && !v.Missing })
 	return r.end(store, p.usage, reclaimable(p.verdicts, p.usage), err)
 }
 
 // end fills in how the purge ended, of which Reclaimed is known, and how many bytes could have been reclaimed.
-func (r *Report) end(store *v1alpha1.ArtifactStore, u usage, mayGo int64, err error) error {
+func (r *Report) end(store *v1alpha1.ArtifactStore, u usage.Measurement, mayGo int64, err error) error {
 	spec, went := store.Spec.Purge, r.Reclaimed
 	if r.DryRun {
 		went = 0
 	}
-	r.Usage = u.status(r.Started, mayGo, went)
+	r.Usage = u.Status(r.Started, mayGo, went)
 	switch {
 	case err != nil:
 		r.Message = oneLine(err)
-	case wanted(spec) && u.err != nil:
+	case usage.Needed(spec) && u.Err != nil:
 		r.Outcome = v1alpha1.PurgeUsageUnknown
-		err = fmt.Errorf("%w: %s: there is a threshold or target, and nothing to compare it with: %w", ErrRefused, UsageUnknown, u.err)
+		err = fmt.Errorf("%w: %s: there is a threshold or target, and nothing to compare it with: %w", ErrRefused, UsageUnknown, u.Err)
 		r.Message = oneLine(err)
-	case u.below(spec):
-		r.Outcome, r.Message = v1alpha1.PurgeBelowThreshold, fmt.Sprintf("nothing needs to go: %s, the threshold is %d %%", u.text(), spec.ThresholdPercent)
+	case u.Below(spec):
+		r.Outcome, r.Message = v1alpha1.PurgeBelowThreshold, fmt.Sprintf("nothing needs to go: %s, the threshold is %d %%", u.Text(), spec.ThresholdPercent)
 	case r.DryRun:
 		r.Outcome = v1alpha1.PurgeDryRun
 	default:
 		r.Outcome = v1alpha1.PurgeSucceeded
 	}
-	if err == nil && u.source == v1alpha1.UsageVolume && !store.InClusterRegistry() && went > 0 {
+	if err == nil && u.Source == v1alpha1.UsageVolume && !store.InClusterRegistry() && went > 0 {
 		r.Message = "The volume gets emptier at the registry's own collection."
 	}
 	return err

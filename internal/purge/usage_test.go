@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/usage"
 )
 
 // The same store by what is accounted: what is used, what a purge frees, and where it stops.
@@ -78,7 +79,7 @@ func TestSweepByVolume(t *testing.T) {
 	w.shows(append(gone, stayed...), nil)
 	cfg := w.config()
 	cfg.Volume = w.t.TempDir()
-	if used, capacity, err := fileSystem(cfg.Volume); err != nil || used*100 < capacity {
+	if used, capacity, err := usage.FileSystem(cfg.Volume); err != nil || used*100 < capacity {
 		t.Skipf("the disk of %s is too empty for a threshold of 1 %% (%v)", os.TempDir(), err)
 	}
 	report, err := Run(t.Context(), cfg)

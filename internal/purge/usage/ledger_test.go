@@ -1,4 +1,4 @@
-package purge
+package usage
 
 import (
 	"context"
@@ -19,6 +19,9 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
+// other is another repository.
+const other = "acme/cnf/web"
+
 func weighs(name string, size int64, blobs ...reading.Blob) reading.Stored {
 	return reading.Stored{Node: graph.Node{Digest: d(name)}, Size: size, Blobs: blobs}
 }
@@ -29,12 +32,12 @@ func layer(name string, size int64) reading.Blob {
 
 func TestLedger(t *testing.T) {
 	t.Parallel()
-	l := newLedger()
+	l := NewLedger()
 	base := layer("base", 100)
-	l.add(repo, weighs("a", 1, base, layer("a1", 10), layer("a1", 10)))
-	l.add(repo, weighs("a", 1, base, layer("a1", 10), layer("a1", 10))) // seen twice
-	l.add(web, weighs("b", 2, base, layer("b1", 20)))
-	l.add(web, weighs("a", 1, base, layer("a1", 10))) // the same image in another repository
+	l.Add(repo, weighs("a", 1, base, layer("a1", 10), layer("a1", 10)))
+	l.Add(repo, weighs("a", 1, base, layer("a1", 10), layer("a1", 10))) // seen twice
+	l.Add(other, weighs("b", 2, base, layer("b1", 20)))
+	l.Add(other, weighs("a", 1, base, layer("a1", 10))) // the same image in another repository
 	if got := l.total(); got != 133 {
 		t.Errorf("total is %d, want 133: each blob once, over all repositories", got)
 	}
@@ -45,9 +48,9 @@ func TestLedger(t *testing.T) {
 		want   int64
 	}{
 		{"the other repository holds all of it", []reading.Key{at(repo, "a")}, 0},
-		{"with both its own bytes go, not the shared base", []reading.Key{at(repo, "a"), at(web, "a")}, 11},
-		{"with all of them the base goes too", []reading.Key{at(web, "b"), at(repo, "a"), at(web, "a")}, 133},
-		{"named twice is gone once", []reading.Key{at(web, "b"), at(web, "b")}, 22},
+		{"with both its own bytes go, not the shared base", []reading.Key{at(repo, "a"), at(other, "a")}, 11},
+		{"with all of them the base goes too", []reading.Key{at(other, "b"), at(repo, "a"), at(other, "a")}, 133},
+		{"named twice is gone once", []reading.Key{at(other, "b"), at(other, "b")}, 22},
 		{"what was never counted frees nothing", []reading.Key{at(repo, "x")}, 0},
 	} {
 		if got := l.without(tc.ats); got != tc.want {
@@ -61,17 +64,17 @@ func TestLedger(t *testing.T) {
 
 func TestLedgerOfHostileSizes(t *testing.T) {
 	t.Parallel()
-	l := newLedger()
-	l.add(repo, weighs("a", 1, layer("x", math.MaxInt64), layer("y", math.MaxInt64), layer("z", -5)))
+	l := NewLedger()
+	l.Add(repo, weighs("a", 1, layer("x", math.MaxInt64), layer("y", math.MaxInt64), layer("z", -5)))
 	if got := l.total(); got != math.MaxInt64 {
 		t.Errorf("total is %d, want the largest number there is", got)
 	}
 	if got := l.without([]reading.Key{{Repository: repo, Digest: d("a")}}); got != math.MaxInt64 {
 		t.Errorf("without it %d are free", got)
 	}
-	l = newLedger()
-	l.add(repo, weighs("a", 1, layer("x", 7)))
-	l.add(repo, weighs("b", 1, layer("x", 9)))
+	l = NewLedger()
+	l.Add(repo, weighs("a", 1, layer("x", 7)))
+	l.Add(repo, weighs("b", 1, layer("x", 9)))
 	if got := l.total(); got != 11 {
 		t.Errorf("total is %d, want 11: of two claims the larger one counts, in any order", got)
 	}
@@ -82,7 +85,7 @@ func TestLedgerAddsUp(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 3))
-		l := newLedger()
+		l := NewLedger()
 		var ats []reading.Key
 		for i := range 1 + r.IntN(10) {
 			s := weighs(fmt.Sprint("m", i), int64(r.IntN(5)))
@@ -90,15 +93,15 @@ func TestLedgerAddsUp(t *testing.T) {
 				b := r.IntN(6)
 				s.Blobs = append(s.Blobs, layer(fmt.Sprint("b", b), int64(b*10)))
 			}
-			l.add(repo, s)
+			l.Add(repo, s)
 			ats = append(ats, reading.Key{Repository: repo, Digest: s.Node.Digest})
 		}
 		r.Shuffle(len(ats), func(i, j int) { ats[i], ats[j] = ats[j], ats[i] })
 		n := r.IntN(len(ats) + 1)
-		left := newLedger()
+		left := NewLedger()
 		for at, s := range l.manifests {
 			if !slices.Contains(ats[:n], at) {
-				left.add(at.Repository, s)
+				left.Add(at.Repository, s)
 			}
 		}
 		before, freed := l.total(), l.without(slices.Concat(ats[:n], ats[:n])) // twice frees nothing more
@@ -134,7 +137,7 @@ func TestManifestsInMemoryAreSmall(t *testing.T) {
 		return int64(stats.HeapAlloc)
 	}
 	before := heap()
-	l := newLedger()
+	l := NewLedger()
 	for i := range manifests {
 		found, _, err := r.Walk(t.Context(), repo, ds(fmt.Sprint(i)))
 		if err != nil {

@@ -1,4 +1,4 @@
-package purge
+package usage
 
 import (
 	"context"
@@ -19,54 +19,56 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// meter measures how full a store is.
-type meter struct {
-	store *v1alpha1.ArtifactStore
-	// volume is where the registry's volume is mounted; "" nowhere.
-	volume string
-	reader *reading.Reader
+// Meter measures how full a store is.
+type Meter struct {
+	// Store says what its usage is compared with.
+	Store *v1alpha1.ArtifactStore
+	// Volume is where the registry's volume is mounted; "" nowhere.
+	Volume string
+	// Reader reads what the bytes are counted of.
+	Reader *reading.Reader
 }
 
-// measure finds how full the store is. Its bytes are counted from digests by repository, of which some have been read.
-func (m meter) measure(ctx context.Context, counted iter.Seq2[string, []digest.Digest], readings map[string]reading.Repository) usage {
-	u := usage{source: m.store.UsageSource(), part: !readsAll(m.store)}
+// Measure finds how full the store is. Its bytes are counted from digests by repository, of which some have been read.
+func (m Meter) Measure(ctx context.Context, counted iter.Seq2[string, []digest.Digest], readings map[string]reading.Repository) Measurement {
+	u := Measurement{Source: m.Store.UsageSource(), Part: !ReadsAll(m.Store)}
 	var err error
-	u.ledger, u.missing, err = account(ctx, m.reader, counted, readings)
-	u.err = err
-	if q := m.store.Spec.Capacity; q != nil {
-		u.capacity = q.Value()
+	u.Ledger, u.Missing, err = account(ctx, m.Reader, counted, readings)
+	u.Err = err
+	if q := m.Store.Spec.Capacity; q != nil {
+		u.Capacity = q.Value()
 	}
 	switch {
-	case u.source == v1alpha1.UsageVolume:
-		u.used, u.capacity, err = fileSystem(m.volume)
-		u.err = errors.Join(u.err, err)
-		u.uncollected = uncollected(m.store.Status.Usage, u.source, u.used)
-	case u.source == v1alpha1.UsageRegistry:
-		u.err = errors.Join(u.err, u.ask(ctx, m.reader.Registry, m.store))
+	case u.Source == v1alpha1.UsageVolume:
+		u.Used, u.Capacity, err = FileSystem(m.Volume)
+		u.Err = errors.Join(u.Err, err)
+		u.Uncollected = uncollected(m.Store.Status.Usage, u.Source, u.Used)
+	case u.Source == v1alpha1.UsageRegistry:
+		u.Err = errors.Join(u.Err, u.ask(ctx, m.Reader.Registry, m.Store))
 	case err == nil:
-		u.used = u.ledger.total()
+		u.Used = u.Ledger.total()
 	}
-	if u.err == nil && u.capacity <= 0 {
-		u.err = errors.New("spec.capacity, which is what 100 % means, is not set to a number of bytes above 0")
+	if u.Err == nil && u.Capacity <= 0 {
+		u.Err = errors.New("spec.capacity, which is what 100 % means, is not set to a number of bytes above 0")
 	}
 	return u
 }
 
-// readsAll reports whether a purge of a store reads all that is in it: because its usage is compared with something, or
+// ReadsAll reports whether a purge of a store reads all that is in it: because its usage is compared with something, or
 // because what a purge makes reclaimable is subtracted from what the volume shows. Otherwise it reads only the
 // repositories that have tombstones: nothing that is in others concerns it.
-func readsAll(s *v1alpha1.ArtifactStore) bool {
-	return wanted(s.Spec.Purge) || s.Spec.Capacity != nil || s.UsageSource() == v1alpha1.UsageVolume || s.Spec.Mirror != nil
+func ReadsAll(s *v1alpha1.ArtifactStore) bool {
+	return Needed(s.Spec.Purge) || s.Spec.Capacity != nil || s.UsageSource() == v1alpha1.UsageVolume || s.Spec.Mirror != nil
 }
 
-// measures reports whether a purge of a store can say how full it is.
-func measures(s *v1alpha1.ArtifactStore) bool {
-	return readsAll(s) || s.UsageSource() != v1alpha1.UsageAccounted
+// Measures reports whether a purge of a store can say how full it is.
+func Measures(s *v1alpha1.ArtifactStore) bool {
+	return ReadsAll(s) || s.UsageSource() != v1alpha1.UsageAccounted
 }
 
 // account reads whatever some digests of repositories lead to.
-func account(ctx context.Context, r *reading.Reader, counted iter.Seq2[string, []digest.Digest], readings map[string]reading.Repository) (*ledger, map[reading.Key]bool, error) {
-	l, missing := newLedger(), map[reading.Key]bool{}
+func account(ctx context.Context, r *reading.Reader, counted iter.Seq2[string, []digest.Digest], readings map[string]reading.Repository) (*Ledger, map[reading.Key]bool, error) {
+	l, missing := NewLedger(), map[reading.Key]bool{}
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.Requests())
@@ -94,8 +96,8 @@ func account(ctx context.Context, r *reading.Reader, counted iter.Seq2[string, [
 	return l, missing, nil
 }
 
-// fileSystem asks the file system at a path, where the registry's volume is mounted, as df does.
-func fileSystem(path string) (used, capacity int64, err error) {
+// FileSystem asks the file system at a path, where the registry's volume is mounted, as df does.
+func FileSystem(path string) (used, capacity int64, err error) {
 	if path == "" {
 		return 0, 0, errors.New("the registry's volume is not mounted here; the CronJob's pods have it, --volume says where it is")
 	}
@@ -113,7 +115,7 @@ func fileSystem(path string) (used, capacity int64, err error) {
 }
 
 // ask asks the cluster's own registry how full its volume is. A spec.capacity that is set stays what 100 % means.
-func (u *usage) ask(ctx context.Context, from reading.Registry, store *v1alpha1.ArtifactStore) error {
+func (u *Measurement) ask(ctx context.Context, from reading.Registry, store *v1alpha1.ArtifactStore) error {
 	key, last := client.ObjectKeyFromObject(store), store.Status.Usage
 	// First: what a collection frees in between then counts as free once, and not never.
 	state, err := from.Collection(ctx, key)
@@ -124,31 +126,31 @@ func (u *usage) ask(ctx context.Context, from reading.Registry, store *v1alpha1.
 	if err != nil {
 		return err
 	}
-	u.used = disk.Used
+	u.Used = disk.Used
 	if store.Spec.Capacity == nil {
-		u.capacity = disk.Size
+		u.Capacity = disk.Size
 	}
-	if last == nil || last.Source != u.source {
+	if last == nil || last.Source != u.Source {
 		return nil
 	}
 	if u.collection = last.Collection; !collected(state, u.collection) {
-		u.uncollected, u.owed = uncollected(last, u.source, u.used), last.UncollectedBytes > 0
+		u.Uncollected, u.Owed = uncollected(last, u.Source, u.Used), last.UncollectedBytes > 0
 	}
 	return nil
 }
 
-// again is the usage that the cluster's own registry says after a collection, of what was measured before it.
-func again(ctx context.Context, from reading.Registry, store *v1alpha1.ArtifactStore, before v1alpha1.StoreUsage, now func() time.Time) (*v1alpha1.StoreUsage, error) {
-	u, after := usage{source: v1alpha1.UsageRegistry}, before
+// Remeasure is the usage that the cluster's own registry says after a collection, of what was measured before it.
+func Remeasure(ctx context.Context, from reading.Registry, store *v1alpha1.ArtifactStore, before v1alpha1.StoreUsage, now func() time.Time) (*v1alpha1.StoreUsage, error) {
+	u, after := Measurement{Source: v1alpha1.UsageRegistry}, before
 	if after.CapacityBytes != nil {
-		u.capacity = *after.CapacityBytes
+		u.Capacity = *after.CapacityBytes
 	}
 	store = store.DeepCopy()
 	store.Status.Usage = &before
 	if err := u.ask(ctx, from, store); err != nil {
 		return nil, err
 	}
-	after.UncollectedBytes = u.uncollected
+	after.UncollectedBytes = u.Uncollected
 	u.show(&after, now())
 	return &after, nil
 }

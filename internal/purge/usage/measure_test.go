@@ -1,4 +1,4 @@
-package purge
+package usage
 
 import (
 	"math"
@@ -45,12 +45,12 @@ func TestBytes(t *testing.T) {
 
 func TestVolume(t *testing.T) {
 	t.Parallel()
-	used, capacity, err := fileSystem(t.TempDir())
+	used, capacity, err := FileSystem(t.TempDir())
 	if err != nil || used <= 0 || capacity < used {
 		t.Errorf("%d of %d used, %v", used, capacity, err)
 	}
 	for name, path := range map[string]string{"nowhere": "", "missing": "/does/not/exist"} {
-		if _, _, err := fileSystem(path); err == nil {
+		if _, _, err := FileSystem(path); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -97,9 +97,9 @@ func TestUncollectedInTheRegistry(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			u, store := usage{source: v1alpha1.UsageRegistry}, aStore(func(s *v1alpha1.ArtifactStore) { s.Status.Usage = tc.last })
-			if err := u.ask(t.Context(), c, store); err != nil || u.uncollected != tc.want || u.capacity != 1000 {
-				t.Errorf("%s: %d of %d are uncollected, want %d; %v", tc.reason, u.uncollected, u.capacity, tc.want, err)
+			u, store := Measurement{Source: v1alpha1.UsageRegistry}, aStore(func(s *v1alpha1.ArtifactStore) { s.Status.Usage = tc.last })
+			if err := u.ask(t.Context(), c, store); err != nil || u.Uncollected != tc.want || u.Capacity != 1000 {
+				t.Errorf("%s: %d of %d are uncollected, want %d; %v", tc.reason, u.Uncollected, u.Capacity, tc.want, err)
 			}
 		})
 	}

@@ -1,4 +1,4 @@
-package purge
+package usage
 
 import (
 	"fmt"
@@ -8,9 +8,9 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// ledger counts the bytes that image manifests hold: their own and those of their blobs, each blob
+// Ledger counts the bytes that image manifests hold: their own and those of their blobs, each blob
 // once however many hold it, in whatever repository: registries store it once.
-type ledger struct {
+type Ledger struct {
 	manifests map[reading.Key]reading.Stored
 	held      map[reading.ContentID]weight
 }
@@ -21,12 +21,13 @@ type weight struct {
 	size int64
 }
 
-func newLedger() *ledger {
-	return &ledger{manifests: map[reading.Key]reading.Stored{}, held: map[reading.ContentID]weight{}}
+// NewLedger returns a Ledger that counts nothing yet.
+func NewLedger() *Ledger {
+	return &Ledger{manifests: map[reading.Key]reading.Stored{}, held: map[reading.ContentID]weight{}}
 }
 
-// add counts an image manifest, once.
-func (l *ledger) add(repository string, s reading.Stored) {
+// Add counts an image manifest, once.
+func (l *Ledger) Add(repository string, s reading.Stored) {
 	at := reading.Key{Repository: repository, Digest: s.Node.Digest}
 	if _, counted := l.manifests[at]; counted {
 		return
@@ -37,10 +38,10 @@ func (l *ledger) add(repository string, s reading.Stored) {
 
 // addAll counts the image manifests of a repository. Of one that is not planned nothing is deleted, so that only its
 // bytes count and the rest need not be kept. Errors wrap registry.ErrUnreadable if that is too much.
-func (l *ledger) addAll(repository string, found []reading.Stored, planned bool) error {
+func (l *Ledger) addAll(repository string, found []reading.Stored, planned bool) error {
 	for _, s := range found {
 		if planned {
-			l.add(repository, s)
+			l.Add(repository, s)
 		} else {
 			l.count(s)
 		}
@@ -52,7 +53,7 @@ func (l *ledger) addAll(repository string, found []reading.Stored, planned bool)
 }
 
 // count counts an image manifest that is never taken out. It is given once.
-func (l *ledger) count(s reading.Stored) {
+func (l *Ledger) count(s reading.Stored) {
 	l.hold(reading.ContentOf(s.Node.Digest), s.Size)
 	for _, b := range s.Blobs {
 		l.hold(b.Content, b.Size)
@@ -60,32 +61,33 @@ func (l *ledger) count(s reading.Stored) {
 }
 
 // hold counts one use of a blob. Of what manifests claim of its size the largest counts.
-func (l *ledger) hold(d reading.ContentID, size int64) {
+func (l *Ledger) hold(d reading.ContentID, size int64) {
 	h := l.held[d]
 	l.held[d] = weight{h.uses + 1, max(h.size, size, 0)}
 }
 
-// removal takes image manifests out of a ledger, which it leaves as it is: a copy of a large store's would take more
+// Removal takes image manifests out of a ledger, which it leaves as it is: a copy of a large store's would take more
 // memory than everything else.
-type removal struct {
-	from *ledger
+type Removal struct {
+	from *Ledger
 	out  map[reading.Key]bool
 	gone map[reading.ContentID]int // how many uses of each have gone
 }
 
-func (l *ledger) begin() *removal {
-	return &removal{from: l, out: map[reading.Key]bool{}, gone: map[reading.ContentID]int{}}
+// Begin returns a Removal that has taken nothing out yet.
+func (l *Ledger) Begin() *Removal {
+	return &Removal{from: l, out: map[reading.Key]bool{}, gone: map[reading.ContentID]int{}}
 }
 
-// remove takes image manifests out and returns how many bytes nothing holds any more.
-func (r *removal) remove(ats ...reading.Key) (freed int64) {
+// Remove takes image manifests out and returns how many bytes nothing holds any more.
+func (r *Removal) Remove(ats ...reading.Key) (freed int64) {
 	for _, at := range ats {
 		freed = sum(freed, r.removeOne(at))
 	}
 	return freed
 }
 
-func (r *removal) removeOne(at reading.Key) (freed int64) {
+func (r *Removal) removeOne(at reading.Key) (freed int64) {
 	s, counted := r.from.manifests[at]
 	if !counted || r.out[at] {
 		return 0
@@ -98,7 +100,7 @@ func (r *removal) removeOne(at reading.Key) (freed int64) {
 	return freed
 }
 
-func (r *removal) letGo(d reading.ContentID) int64 {
+func (r *Removal) letGo(d reading.ContentID) int64 {
 	r.gone[d]++
 	if h := r.from.held[d]; r.gone[d] == h.uses {
 		return h.size
@@ -107,7 +109,7 @@ func (r *removal) letGo(d reading.ContentID) int64 {
 }
 
 // total is how many bytes are held.
-func (l *ledger) total() (n int64) {
+func (l *Ledger) total() (n int64) {
 	for _, h := range l.held {
 		n = sum(n, h.size)
 	}
@@ -115,8 +117,8 @@ func (l *ledger) total() (n int64) {
 }
 
 // without is how many bytes would be free if digests went.
-func (l *ledger) without(ats []reading.Key) (freed int64) {
-	return l.begin().remove(ats...)
+func (l *Ledger) without(ats []reading.Key) (freed int64) {
+	return l.Begin().Remove(ats...)
 }
 
 // sum does not overflow: a manifest may claim any size.
