@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -27,7 +28,7 @@ var errSlowDeletion = fmt.Errorf("%w: nothing in it can be deleted within 5s", r
 // deleteLevel deletes digests of which none is a part of another, reading again whenever the
 // evidence is too old, also after a wait that the registry asked for. What the registry refuses to
 // delete does not end the level.
-func (v *visit) deleteLevel(ctx context.Context, level []Verdict) error {
+func (v *visit) deleteLevel(ctx context.Context, level []plan.Verdict) error {
 	for left := level; len(left) > 0; {
 		before := len(left)
 		var err error
@@ -55,7 +56,7 @@ func (v *visit) haste(ctx context.Context, err error) bool {
 }
 
 // deleteSome deletes what it can on one evidence. It returns the digests that it has not come to.
-func (v *visit) deleteSome(ctx context.Context, level []Verdict) ([]Verdict, error) {
+func (v *visit) deleteSome(ctx context.Context, level []plan.Verdict) ([]plan.Verdict, error) {
 	ev, err := v.evidence(ctx)
 	if err != nil {
 		return level, err
@@ -75,7 +76,7 @@ func (v *visit) wait(ctx context.Context, err error) bool {
 
 // deleteFresh deletes while the evidence is fresh. It returns the digests that it has not come
 // to, in their order. Those denied are not among them.
-func (v *visit) deleteFresh(ctx context.Context, ev *evidence, verdicts []Verdict) ([]Verdict, error) {
+func (v *visit) deleteFresh(ctx context.Context, ev *evidence, verdicts []plan.Verdict) ([]plan.Verdict, error) {
 	again, errs := make([]bool, len(verdicts)), make([]error, len(verdicts))
 	var g errgroup.Group
 	g.SetLimit(v.reader.Requests())
@@ -91,7 +92,7 @@ func (v *visit) deleteFresh(ctx context.Context, ev *evidence, verdicts []Verdic
 		})
 	}
 	_ = g.Wait()
-	var left []Verdict
+	var left []plan.Verdict
 	for i, verdict := range verdicts {
 		if again[i] {
 			left = append(left, verdict)
@@ -105,7 +106,7 @@ func (v *visit) deleteFresh(ctx context.Context, ev *evidence, verdicts []Verdic
 
 // deleteOne deletes one digest if the evidence lets it. again: it has not come to it, because of
 // the error or because the evidence has become too old.
-func (v *visit) deleteOne(ctx context.Context, ev *evidence, verdict Verdict) (again bool, err error) {
+func (v *visit) deleteOne(ctx context.Context, ev *evidence, verdict plan.Verdict) (again bool, err error) {
 	if v.isSettled(verdict) { // as a part of one that was denied
 		return false, nil
 	}
@@ -113,7 +114,7 @@ func (v *visit) deleteOne(ctx context.Context, ev *evidence, verdict Verdict) (a
 	attempted := v.attempted(verdict.Digest)
 	switch {
 	case !known:
-		verdict.Delete, verdict.Reason, verdict.Message = false, Held, "its tombstone changed while the purge ran"
+		verdict.Delete, verdict.Reason, verdict.Message = false, plan.Held, "its tombstone changed while the purge ran"
 	case now.Missing && attempted: // the answer to our deletion was lost, not the deletion
 		verdict.Missing, verdict.Message = false, ""
 	case !now.Delete:
@@ -128,17 +129,17 @@ func (v *visit) deleteOne(ctx context.Context, ev *evidence, verdict Verdict) (a
 	}
 	switch {
 	case errors.Is(err, registry.ErrNotFound) && !attempted: // it was there a moment ago
-		verdict.Delete, verdict.Missing, verdict.Reason, verdict.Message = false, true, Unsettled, "the registry says that it does not exist, and had it a moment ago"
+		verdict.Delete, verdict.Missing, verdict.Reason, verdict.Message = false, true, plan.Unsettled, "the registry says that it does not exist, and had it a moment ago"
 	case errors.Is(err, registry.ErrNotFound):
 	case errors.Is(err, registry.ErrProtected) && v.found(verdict.Digest):
-		v.keepParts(ev, verdict.Digest, GracePeriod, pushedAgain)
+		v.keepParts(ev, verdict.Digest, plan.GracePeriod, plan.PushedAgain)
 		return false, nil
 	case errors.Is(err, registry.ErrDenied):
 		// What it is made of must stay with it; others need not.
 		v.mu.Lock()
 		v.denied = append(v.denied, err)
 		v.mu.Unlock()
-		v.keepParts(ev, verdict.Digest, Denied, err.Error())
+		v.keepParts(ev, verdict.Digest, plan.Denied, err.Error())
 		return false, nil
 	case err != nil && ctx.Err() != nil:
 		return true, nil
@@ -198,7 +199,7 @@ func (v *visit) deleteDigest(ctx context.Context, ev *evidence, d digest.Digest)
 // found reports whether a digest was found in the cluster's own registry, which deletes it in a collection: that looks
 // whether something was pushed meanwhile that needs the digest, also by digest, which no tag shows.
 func (v *visit) found(d digest.Digest) bool {
-	return v.plan[v.at(d)].Reason == Reason(v1alpha1.CauseFound) && v.readings[v.repository].Unreferenced[d]
+	return v.plan[v.at(d)].Reason == plan.Reason(v1alpha1.CauseFound) && v.readings[v.repository].Unreferenced[d]
 }
 
 // linger waits for deletions that were not answered. While it does, the claims stand: what is

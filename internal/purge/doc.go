@@ -8,21 +8,12 @@
 //
 // Invariants held here:
 //
-//   - I1: nothing that a tag, a manifest or a tombstone in grace reaches is deleted.
-//   - I2: a repository that cannot be read whole keeps all its candidates, and only these. A tag that is
-//     listed and does not resolve makes it so. What the registry says does not exist is dangling, or an undo
-//     that is lost, only after it has said so in two looks a grace apart (absence.go of package
-//     registry/wire says which answers count).
-//   - I2: while objects that may hold something cannot be listed reliably, it is kept.
 //   - I1, after the act: the bytes of what was deleted are kept until the repository has been read
 //     again; what a tag or index turned out to need is put back, and the run has failed loudly.
 //   - I3: a digest is deleted only if it may go in the plan and again in evidence at most 5 s
 //     old, read after its tombstones were claimed; the request ends no later than that.
 //   - I4: the parts of an index are stored in its tombstone before the index is deleted, so
 //     that an interrupted sweep is taken up by the next one.
-//   - I7: one reason for each verdict, the same for the same content in any order.
-//   - I8: planning is given a reader of the registry and of the API server, no writer.
-//   - I9: a repository is touched only if the store and the manifest's name give it.
 //   - I11: what is missing is done.
 //   - In the mirror, an Artifact goes only if a reading of what workloads use, begun after it was claimed, shows no use of
 //     it. Another reading follows the deletions, and what is used by then is put back, or copied again.
@@ -60,17 +51,10 @@
 // A repository of one digest takes six requests so. Rejected: to delete on what the plan has read when that is
 // fresh enough, which is a third of the requests less and a wider window.
 //
-// Decision: grace is counted and compared by the API server's clock, and a purge whose own differs by more
-// than a minute does not run. Rejected: to trust the node's clock, which was seen 49 hours ahead.
-//
-// Decision: what an interrupted sweep deleted and did not record is unsettled for one more grace. Rejected: to
-// believe at once that it has gone, which is what a registry that fails would say, too.
+// Decision: a purge whose clock differs from the API server's by more than a minute does not run.
 //
 // Decision: the purge waits for the collection that it asked for under its Lease, because another one would measure a disk
 // that is about to be freed.
-//
-// Decision: what is found without a tag, where a registry lists it, first gets a tombstone. So it
-// has a grace that began when we saw it, not when somebody pushed it, and one path to its end.
 //
 // Decision: what is found in the cluster's own registry is deleted by a collection, which the purge asks for. It looks once
 // more whether anything in the registry references the digest, also a manifest that was pushed by digest, which no tag
@@ -81,7 +65,4 @@
 // Decision: a purge by hand acts as the store's own account, because the policy nfo-tombstones lets only that, the
 // manager, and who restores a backup of all namespaces write tombstones. Rejected: to let the users of a
 // namespace write them, because a forged tombstone could then make a purge delete what is used.
-//
-// Decision: parents are deleted before their children. Rejected: children first, which leaves an
-// index that looks restorable and is not, and which some registries refuse.
 package purge

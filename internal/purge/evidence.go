@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -30,7 +31,7 @@ var (
 type evidence struct {
 	begun    time.Time
 	graph    *graph.Graph
-	verdicts map[digest.Digest]Verdict
+	verdicts map[digest.Digest]plan.Verdict
 }
 
 // evidence returns the last evidence while it is fresh, and else reads again: the cluster first, then
@@ -45,21 +46,21 @@ func (v *visit) evidence(ctx context.Context) (*evidence, error) {
 	c, err := v.clusterOf(ctx, v.manifestOf(v.repository), v.claimed)
 	var r reading.Repository
 	if err == nil {
-		r = v.reader.Read(ctx, v.repository, c.starts(v.repository))
+		r = v.reader.Read(ctx, v.repository, c.Starts(v.repository))
 		err = r.Err
 	}
 	if err == nil {
 		err = v.confirmUntagged(ctx, r)
 	}
 	switch {
-	case errors.Is(context.Cause(ctx), errSlow), err == nil && v.clock.Since(c.begun) >= freshEvidence:
+	case errors.Is(context.Cause(ctx), errSlow), err == nil && v.clock.Since(c.Begun) >= freshEvidence:
 		return nil, errSlow
 	case err != nil:
 		return nil, err
 	}
 	r.Unreferenced = v.readings[v.repository].Unreferenced // the registry looks once more when it deletes
-	v.latest = &evidence{begun: c.begun, graph: r.Graph, verdicts: map[digest.Digest]Verdict{}}
-	for _, verdict := range c.planRepository(v.repository, r) {
+	v.latest = &evidence{begun: c.Begun, graph: r.Graph, verdicts: map[digest.Digest]plan.Verdict{}}
+	for _, verdict := range c.DecideRepository(v.repository, r) {
 		v.latest.verdicts[verdict.Digest] = verdict
 	}
 	return v.latest, nil

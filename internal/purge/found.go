@@ -14,6 +14,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 )
 
 // maxFound bounds the entries of one tombstone of what was found, as the API does.
@@ -27,12 +28,12 @@ func (s *sweeper) bury(ctx context.Context) error {
 	}
 	byRepository := map[string][]digest.Digest{}
 	for _, v := range s.order {
-		if v.found() {
+		if v.Found() {
 			byRepository[v.Repository] = append(byRepository[v.Repository], v.Digest)
 		}
 	}
 	var errs []error
-	for _, t := range s.planned.tombstones {
+	for _, t := range s.planned.Tombstones {
 		if t.Spec.Cause == v1alpha1.CauseFound {
 			errs = append(errs, s.begin(ctx, t))
 		}
@@ -48,7 +49,7 @@ func (s *sweeper) bury(ctx context.Context) error {
 
 // buryIn adds digests to the one tombstone that a repository has for what was found in it.
 func (s *sweeper) buryIn(ctx context.Context, repository string, ds []digest.Digest) error {
-	home, ours := s.planned.homes[repository]
+	home, ours := s.planned.Homes[repository]
 	if !ours {
 		return nil
 	}
@@ -62,8 +63,8 @@ func (s *sweeper) buryIn(ctx context.Context, repository string, ds []digest.Dig
 	isNew := apierrors.IsNotFound(err)
 	if isNew {
 		t.Spec = v1alpha1.TombstoneSpec{
-			RegistryURL: s.planned.store.RegistryURL(), Manifest: *home.DeepCopy(),
-			Cause: v1alpha1.CauseFound, GracePeriod: s.planned.store.Spec.Purge.GracePeriod,
+			RegistryURL: s.planned.Store.RegistryURL(), Manifest: *home.DeepCopy(),
+			Cause: v1alpha1.CauseFound, GracePeriod: s.planned.Store.Spec.Purge.GracePeriod,
 		}
 	}
 	var anew []string // of what an earlier purge was done with, and that is still there, or again
@@ -105,21 +106,21 @@ func (s *sweeper) begin(ctx context.Context, t *v1alpha1.Tombstone) error {
 
 // backInUse reports whether what was found without a tag has a use again, or was pushed again: a later loss of it is
 // another one, with a grace of its own.
-func (s *sweeper) backInUse(e entry) bool {
+func (s *sweeper) backInUse(e plan.Entry) bool {
 	r, read := s.readings[e.Repository]
-	if e.tombstone.Spec.Cause != v1alpha1.CauseFound || !read || r.Err != nil {
+	if e.Tombstone.Spec.Cause != v1alpha1.CauseFound || !read || r.Err != nil {
 		return false
 	}
 	// The last digest is the one that was found, the others are its parts.
-	if n := len(e.valid); r.Unreferenced != nil && n > 0 && !r.Unreferenced[e.valid[n-1]] && !r.Missing[e.valid[n-1]] {
+	if n := len(e.Valid); r.Unreferenced != nil && n > 0 && !r.Unreferenced[e.Valid[n-1]] && !r.Missing[e.Valid[n-1]] {
 		return true
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.used[e.Repository] == nil {
-		s.used[e.Repository] = s.planned.used(e.Repository, r.Graph)
+		s.used[e.Repository] = s.planned.Used(e.Repository, r.Graph)
 	}
-	return slices.ContainsFunc(e.valid, func(d digest.Digest) bool {
+	return slices.ContainsFunc(e.Valid, func(d digest.Digest) bool {
 		_, used := s.used[e.Repository][d]
 		return used
 	})

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
@@ -30,9 +31,9 @@ func (s *sweeper) lastLook(ctx context.Context) error {
 	}
 	errs := []error{err}
 	for _, at := range asked {
-		why := notRead
+		why := plan.NotRead
 		if err == nil {
-			why = c.namedBy(at)
+			why = c.NamedBy(at)
 		}
 		if why == "" {
 			continue
@@ -48,14 +49,14 @@ func (s *sweeper) lastLook(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (s *sweeper) lastCluster(ctx context.Context) (cluster, error) {
+func (s *sweeper) lastCluster(ctx context.Context) (plan.Cluster, error) {
 	run, err := s.runs(ctx, s.running.mark(), maxRunning)
 	if err != nil {
-		return cluster{}, err
+		return plan.Cluster{}, err
 	}
 	c, err := s.readCluster(ctx, run)
 	if err == nil {
-		err = c.refusal
+		err = c.Refusal
 	}
 	return c, err
 }

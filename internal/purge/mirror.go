@@ -13,6 +13,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/livelist"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/rewrite"
 	"github.com/nfo-operator/nfo/internal/workload"
 )
@@ -22,7 +23,7 @@ import (
 
 // mirrored is what the API server says that concerns the mirror: who names and who uses what is in it.
 type mirrored struct {
-	cluster
+	plan.Cluster
 	// artifacts are all of the cluster, by namespace and name.
 	artifacts []mirroredImage
 	// ending are the namespaces that are being deleted.
@@ -45,8 +46,8 @@ type mirroredImage struct {
 
 // read reads the cluster, uncached. Artifacts are read before their use, and namespaces afterwards. found are
 // places in the mirror whose use counts besides those of Artifacts. Errors wrap ErrRefused if not all uses can be read.
-func (env mirrorEnv) read(ctx context.Context, c cluster, found []string) (mirrored, error) {
-	m := mirrored{cluster: c, ending: map[string]bool{}, named: map[string][]int{}, used: map[string][]workload.Use{}}
+func (env mirrorEnv) read(ctx context.Context, c plan.Cluster, found []string) (mirrored, error) {
+	m := mirrored{Cluster: c, ending: map[string]bool{}, named: map[string][]int{}, used: map[string][]workload.Use{}}
 	var list v1alpha1.ArtifactList
 	small := livelist.Keep(func(o client.Object) {
 		if a, ok := o.(*v1alpha1.Artifact); ok {
@@ -62,7 +63,7 @@ func (env mirrorEnv) read(ctx context.Context, c cluster, found []string) (mirro
 		known[path] = true
 	}
 	var err error
-	if m.reading, err = env.images(ctx, c.store, known); err != nil {
+	if m.reading, err = env.images(ctx, c.Store, known); err != nil {
 		return m, err
 	}
 	m.own = m.reading.ByNamespace()
@@ -77,7 +78,7 @@ func (env mirrorEnv) read(ctx context.Context, c cluster, found []string) (mirro
 	if err := livelist.Namespaces(ctx, env.Client, ended); err != nil {
 		return m, err
 	}
-	m.now = env.Now()
+	m.Now = env.Now()
 	m.sort(list.Items)
 	return m, nil
 }
@@ -85,14 +86,14 @@ func (env mirrorEnv) read(ctx context.Context, c cluster, found []string) (mirro
 // images reads who uses what is known.
 func (env mirrorEnv) images(ctx context.Context, store *v1alpha1.ArtifactStore, known map[string]bool) (*workload.Reading, error) {
 	if env.Images == nil {
-		return nil, fmt.Errorf("%w: %s: this program does not read what workloads run", ErrRefused, v1alpha1.ReasonWorkloadsUnreadable)
+		return nil, fmt.Errorf("%w: %s: this program does not read what workloads run", plan.ErrRefused, v1alpha1.ReasonWorkloadsUnreadable)
 	}
 	r, err := env.Images(ctx, store, rewrite.Used(store.Spec.Mirror.PullAddress, func(i rewrite.Image) bool { return known[i.Path()] }))
 	if err != nil {
 		return nil, fmt.Errorf("reading which images workloads use: %w", err)
 	}
 	if err := r.Unreadable(); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrRefused, v1alpha1.ReasonWorkloadsUnreadable, err)
+		return nil, fmt.Errorf("%w: %s: %w", plan.ErrRefused, v1alpha1.ReasonWorkloadsUnreadable, err)
 	}
 	return r, nil
 }
@@ -111,27 +112,27 @@ func (m *mirrored) sort(list []v1alpha1.Artifact) {
 }
 
 // judge decides whether an Artifact may go, as far as the cluster knows. It is pure.
-func (m *mirrored) judge(a mirroredImage) Verdict {
-	v := Verdict{Artifact: a.Namespace + "/" + a.Name, Image: a.Spec.SourceArtifact, Repository: a.image.MirrorRepository(), Digest: digestOf(a)}
+func (m *mirrored) judge(a mirroredImage) plan.Verdict {
+	v := plan.Verdict{Artifact: a.Namespace + "/" + a.Name, Image: a.Spec.SourceArtifact, Repository: a.image.MirrorRepository(), Digest: digestOf(a)}
 	since := a.Status.UnusedSince
 	switch use := m.use(a); {
 	case a.invalid != nil:
 		v.Repository = ""
-		v.keep(Unreadable, a.invalid.Error())
+		v.Keep(plan.Unreadable, a.invalid.Error())
 	case m.ending[a.Namespace]:
-		v.keep(NamespaceTerminating, "its namespace is being deleted")
+		v.Keep(plan.NamespaceTerminating, "its namespace is being deleted")
 	case a.DeletionTimestamp != nil:
-		v.keep(Held, "it is being deleted by somebody else")
+		v.Keep(plan.Held, "it is being deleted by somebody else")
 	case a.Kept():
-		v.keep(Kept, "the annotation "+v1alpha1.AnnotationKeep+" keeps it")
+		v.Keep(plan.Kept, "the annotation "+v1alpha1.AnnotationKeep+" keeps it")
 	case use != "":
-		v.keep(InUse, use)
+		v.Keep(plan.InUse, use)
 	case since == nil:
-		v.keep(GracePeriod, "the manager has not recorded yet that nothing uses it")
-	case m.now.Before(since.Add(m.store.Spec.Purge.GracePeriod.Duration)):
-		v.keep(GracePeriod, fmt.Sprintf("nothing uses it since %s, and it stays until %s", rfc3339(since.Time), rfc3339(since.Add(m.store.Spec.Purge.GracePeriod.Duration))))
+		v.Keep(plan.GracePeriod, "the manager has not recorded yet that nothing uses it")
+	case m.Now.Before(since.Add(m.Store.Spec.Purge.GracePeriod.Duration)):
+		v.Keep(plan.GracePeriod, fmt.Sprintf("nothing uses it since %s, and it stays until %s", rfc3339(since.Time), rfc3339(since.Add(m.Store.Spec.Purge.GracePeriod.Duration))))
 	default:
-		v.Delete, v.Reason, v.UntaggedAt = true, Unneeded, since.Time
+		v.Delete, v.Reason, v.UntaggedAt = true, plan.Unneeded, since.Time
 		v.Message = fmt.Sprintf("nothing uses %s of %s since %s", v.Image, a.Namespace, rfc3339(since.Time))
 	}
 	return v

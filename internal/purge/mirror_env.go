@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/workload"
@@ -44,7 +45,7 @@ type mirrorEnv struct {
 	// Volume is where the registry's volume is mounted; "" nowhere.
 	Volume string
 	// ReadCluster reads the store and what holds in it.
-	ReadCluster func(context.Context) (cluster, error)
+	ReadCluster func(context.Context) (plan.Cluster, error)
 	// Images reads which images the workloads of the cluster use. nil: nothing is purged.
 	Images func(context.Context, *v1alpha1.ArtifactStore, workload.Find) (*workload.Reading, error)
 	// Log takes a line for each step.
@@ -52,9 +53,9 @@ type mirrorEnv struct {
 }
 
 // refuseMirror says why a store is not the mirror; nil if it is.
-func refuseMirror(c cluster) error {
-	if c.store.Name != v1alpha1.MirrorName || c.location.Prefix != v1alpha1.MirrorPrefix || !c.store.InClusterRegistry() {
-		return fmt.Errorf("%w: the mirror is the store %s with the prefix %s in the cluster's own registry", ErrRefused, v1alpha1.MirrorName, v1alpha1.MirrorPrefix)
+func refuseMirror(c plan.Cluster) error {
+	if c.Store.Name != v1alpha1.MirrorName || c.Location.Prefix != v1alpha1.MirrorPrefix || !c.Store.InClusterRegistry() {
+		return fmt.Errorf("%w: the mirror is the store %s with the prefix %s in the cluster's own registry", plan.ErrRefused, v1alpha1.MirrorName, v1alpha1.MirrorPrefix)
 	}
 	return nil
 }

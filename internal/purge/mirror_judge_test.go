@@ -6,6 +6,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/rewrite"
 	"github.com/nfo-operator/nfo/internal/workload"
@@ -33,26 +34,26 @@ func TestWhyAnArtifactStays(t *testing.T) {
 		reason string
 		change func(*v1alpha1.Artifact)
 		uses   map[workload.Use]bool
-		want   Reason
+		want   plan.Reason
 	}{
-		"Unneeded":  {"nothing uses it for longer than the grace", func(*v1alpha1.Artifact) {}, nil, Unneeded},
-		"InUse":     {"by its tag, whatever the status says", func(*v1alpha1.Artifact) {}, use("ran", "1", ""), InUse},
-		"Digest":    {"by its digest", func(a *v1alpha1.Artifact) { a.Status.Digest = d1 }, use("ran", "", d1), InUse},
-		"Pinned":    {"a tag beside a digest is for people", func(a *v1alpha1.Artifact) { a.Spec.SourceArtifact = upf + "@" + d1 }, use("ran", "1", ""), Unneeded},
-		"Elsewhere": {"another namespace has its own", func(*v1alpha1.Artifact) {}, use("core", "1", ""), Unneeded},
-		"InGrace":   {"not for long enough", func(a *v1alpha1.Artifact) { a.Status.UnusedSince = ago(23) }, nil, GracePeriod},
-		"NotSeen":   {"the manager has not looked yet", func(a *v1alpha1.Artifact) { a.Status.UnusedSince = nil }, nil, GracePeriod},
-		"Kept":      {"somebody wants it", func(a *v1alpha1.Artifact) { a.Annotations = map[string]string{v1alpha1.AnnotationKeep: "no"} }, nil, Kept},
-		"NoImage":   {"what it is of is unknown", func(a *v1alpha1.Artifact) { a.Spec.SourceArtifact = "UPF" }, nil, Unreadable},
-		"Deleting":  {"somebody else deletes it", func(a *v1alpha1.Artifact) { a.DeletionTimestamp = ago(1) }, nil, Held},
-		"Ending":    {"its namespace ends", func(a *v1alpha1.Artifact) { a.Namespace = "ending" }, nil, NamespaceTerminating},
-		"Claimed":   {"by a purge that died", func(a *v1alpha1.Artifact) { a.Status.State = v1alpha1.MirrorReleasing }, nil, Unneeded},
+		"Unneeded":  {"nothing uses it for longer than the grace", func(*v1alpha1.Artifact) {}, nil, plan.Unneeded},
+		"InUse":     {"by its tag, whatever the status says", func(*v1alpha1.Artifact) {}, use("ran", "1", ""), plan.InUse},
+		"Digest":    {"by its digest", func(a *v1alpha1.Artifact) { a.Status.Digest = d1 }, use("ran", "", d1), plan.InUse},
+		"Pinned":    {"a tag beside a digest is for people", func(a *v1alpha1.Artifact) { a.Spec.SourceArtifact = upf + "@" + d1 }, use("ran", "1", ""), plan.Unneeded},
+		"Elsewhere": {"another namespace has its own", func(*v1alpha1.Artifact) {}, use("core", "1", ""), plan.Unneeded},
+		"InGrace":   {"not for long enough", func(a *v1alpha1.Artifact) { a.Status.UnusedSince = ago(23) }, nil, plan.GracePeriod},
+		"NotSeen":   {"the manager has not looked yet", func(a *v1alpha1.Artifact) { a.Status.UnusedSince = nil }, nil, plan.GracePeriod},
+		"Kept":      {"somebody wants it", func(a *v1alpha1.Artifact) { a.Annotations = map[string]string{v1alpha1.AnnotationKeep: "no"} }, nil, plan.Kept},
+		"NoImage":   {"what it is of is unknown", func(a *v1alpha1.Artifact) { a.Spec.SourceArtifact = "UPF" }, nil, plan.Unreadable},
+		"Deleting":  {"somebody else deletes it", func(a *v1alpha1.Artifact) { a.DeletionTimestamp = ago(1) }, nil, plan.Held},
+		"Ending":    {"its namespace ends", func(a *v1alpha1.Artifact) { a.Namespace = "ending" }, nil, plan.NamespaceTerminating},
+		"Claimed":   {"by a purge that died", func(a *v1alpha1.Artifact) { a.Status.State = v1alpha1.MirrorReleasing }, nil, plan.Unneeded},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := mirrored{cluster: cluster{store: aStore(), now: now}, ending: map[string]bool{"ending": true}, own: workload.NewReading(now, tc.uses).ByNamespace()}
-			if got := m.judge(base(tc.change)); got.Reason != tc.want || got.Delete != (tc.want == Unneeded) || got.Message == "" {
+			m := mirrored{Cluster: plan.Cluster{Store: aStore(), Now: now}, ending: map[string]bool{"ending": true}, own: workload.NewReading(now, tc.uses).ByNamespace()}
+			if got := m.judge(base(tc.change)); got.Reason != tc.want || got.Delete != (tc.want == plan.Unneeded) || got.Message == "" {
 				t.Errorf("%s: %+v", tc.reason, got)
 			}
 		})

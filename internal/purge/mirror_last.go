@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
@@ -26,9 +27,9 @@ func (s *mirrorSweep) lastLook(ctx context.Context) error {
 	}
 	errs := []error{err}
 	for _, at := range asked {
-		why, message := UseUnknown, notRead
+		why, message := plan.UseUnknown, plan.NotRead
 		if err == nil {
-			why, message = InUse, "an Artifact or a workload names it again"
+			why, message = plan.InUse, "an Artifact or a workload names it again"
 			if !slices.Contains(after.starts(pathOf(at.Repository)), at.Digest) {
 				continue
 			}
@@ -39,7 +40,7 @@ func (s *mirrorSweep) lastLook(ctx context.Context) error {
 }
 
 // takeBack pushes again what the registry was asked to delete: then the request does not count.
-func (s *mirrorSweep) takeBack(ctx context.Context, at reading.Key, why Reason, message string) error {
+func (s *mirrorSweep) takeBack(ctx context.Context, at reading.Key, why plan.Reason, message string) error {
 	s.env.Log.Info("Keeping what is used again before the registry has deleted it", "repository", at.Repository, "digest", at.Digest, "why", message)
 	m, err := s.plan.reader.Whole(ctx, at)
 	if err == nil {
@@ -52,7 +53,7 @@ func (s *mirrorSweep) takeBack(ctx context.Context, at reading.Key, why Reason, 
 	delete(s.plan.deleted, at)
 	for _, i := range s.plan.items {
 		if i.Delete && i.loose() && i.Repository == at.Repository && i.Digest == at.Digest {
-			i.keep(why, message)
+			i.Keep(why, message)
 		}
 	}
 	return err

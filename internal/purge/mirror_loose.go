@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -55,7 +56,7 @@ func (p *mirrorPlan) findLoose(ctx context.Context) {
 	for _, repository := range slices.Sorted(maps.Keys(found)) {
 		for _, d := range found[repository] {
 			path := pathOf(repository)
-			p.orphan(&mirrorItem{path: path, Verdict: Verdict{Repository: repository, Digest: d, Image: path + "@" + d.String()}}, "digest")
+			p.orphan(&mirrorItem{path: path, Verdict: plan.Verdict{Repository: repository, Digest: d, Image: path + "@" + d.String()}}, "digest")
 		}
 	}
 }
@@ -68,7 +69,7 @@ func loose(r reading.Repository, named, unreferenced []digest.Digest) []digest.D
 		roots = append(roots, graph.Root{Digest: d})
 	}
 	kept := r.Graph.Reach(roots)
-	return tops(r.Graph, slices.DeleteFunc(slices.Clone(unreferenced), func(d digest.Digest) bool {
+	return plan.Tops(r.Graph, slices.DeleteFunc(slices.Clone(unreferenced), func(d digest.Digest) bool {
 		_, keeps := kept[d]
 		return keeps || r.Missing[d]
 	}))
@@ -103,7 +104,7 @@ func (v *visited) follows(tag string) bool {
 func (v *visited) keepUsed(r reading.Repository, going []digest.Digest) {
 	for _, i := range v.items {
 		if i.Delete && i.loose() && !r.Missing[i.Digest] && (v.kept[i.Digest] || !slices.Contains(going, i.Digest)) {
-			i.keep(InUse, "something that an Artifact or a tag names needs it by now")
+			i.Keep(plan.InUse, "something that an Artifact or a tag names needs it by now")
 		}
 	}
 }
@@ -117,7 +118,7 @@ func (s *mirrorSweep) delete(ctx context.Context, v *visited, d digest.Digest) (
 	s.mu.Lock()
 	s.asked = append(s.asked, reading.Key{Repository: v.repository, Digest: d})
 	s.mu.Unlock()
-	store := s.plan.seen.store
+	store := s.plan.seen.Store
 	err = s.env.Registry.DeleteUnreferenced(ctx, client.ObjectKeyFromObject(store), v.repository, d)
 	if !errors.Is(err, registry.ErrProtected) {
 		return false, err
@@ -127,8 +128,8 @@ func (s *mirrorSweep) delete(ctx context.Context, v *visited, d digest.Digest) (
 	}
 	for _, i := range v.items {
 		if i.loose() && i.Delete && v.kept[i.Digest] {
-			i.since = s.plan.seen.now
-			i.keep(GracePeriod, pushedAgain)
+			i.since = s.plan.seen.Now
+			i.Keep(plan.GracePeriod, plan.PushedAgain)
 		}
 	}
 	return true, nil

@@ -17,6 +17,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/purge/usage"
 )
@@ -28,7 +29,7 @@ type mirrorItem struct {
 	// tag, of one without an Artifact, "" for a digest, and since when purges have seen it so.
 	tag   string
 	since time.Time
-	Verdict
+	plan.Verdict
 }
 
 func (i *mirrorItem) orphan() bool { return i.mirroredImage.Artifact == nil }
@@ -71,9 +72,9 @@ func digestOf(a mirroredImage) digest.Digest {
 
 // decideMirror reads who names and who uses what, and decides. It writes nothing (I8). That one repository cannot be read is
 // in the plan's error: it keeps all, and the plan is whole.
-func decideMirror(ctx context.Context, env mirrorEnv, c cluster) (*mirrorPlan, error) {
+func decideMirror(ctx context.Context, env mirrorEnv, c plan.Cluster) (*mirrorPlan, error) {
 	p := &mirrorPlan{reader: env.Reader, readings: map[string]reading.Repository{}, deleted: map[reading.Key]bool{}, since: map[[2]string]time.Time{}}
-	for _, u := range c.store.Status.Unneeded {
+	for _, u := range c.Store.Status.Unneeded {
 		p.since[[2]string{u.Repository, u.TagOrDigest}] = u.Since.Time
 	}
 	repositories, err := env.Registry.Repositories(ctx)
@@ -84,7 +85,7 @@ func decideMirror(ctx context.Context, env mirrorEnv, c cluster) (*mirrorPlan, e
 	if err != nil {
 		return nil, err
 	}
-	if p.unreferenced, err = p.reader.Unreferenced(ctx, c.store); err != nil {
+	if p.unreferenced, err = p.reader.Unreferenced(ctx, c.Store); err != nil {
 		p.err = err
 	}
 	// After the tags and digests: who pushed one of them has an Artifact by now.
@@ -97,7 +98,7 @@ func decideMirror(ctx context.Context, env mirrorEnv, c cluster) (*mirrorPlan, e
 	p.orphans(tags)
 	p.findLoose(ctx)
 	p.study(ctx)
-	p.usage = usage.Meter{Store: c.store, Volume: env.Volume, Reader: p.reader}.Measure(ctx, p.reached().counted(false, p.readings), p.readings)
+	p.usage = usage.Meter{Store: c.Store, Volume: env.Volume, Reader: p.reader}.Measure(ctx, p.reached().Counted(false, p.readings), p.readings)
 	p.ration()
 	return p, nil
 }
@@ -135,24 +136,24 @@ func (p *mirrorPlan) orphans(tags map[string][]string) {
 			if _, satellite := graph.SatelliteOf(tag); satellite || p.seen.tagged(path, tag, nil) {
 				continue
 			}
-			p.orphan(&mirrorItem{path: path, tag: tag, Verdict: Verdict{Repository: v1alpha1.MirrorPrefix + "/" + path, Image: path + ":" + tag}}, "tag")
+			p.orphan(&mirrorItem{path: path, tag: tag, Verdict: plan.Verdict{Repository: v1alpha1.MirrorPrefix + "/" + path, Image: path + ":" + tag}}, "tag")
 		}
 	}
 }
 
 // orphan adds an item that no Artifact names. Its grace begins when a purge sees it first.
 func (p *mirrorPlan) orphan(i *mirrorItem, kind string) {
-	store, now := p.seen.store, p.seen.now
+	store, now := p.seen.Store, p.seen.Now
 	i.since = now
 	if at, before := p.since[[2]string{i.Repository, i.name()}]; before {
 		i.since = at
 	}
 	// A purge that sees it first keeps it also without a grace period: its Artifact may just not exist yet.
-	until := i.since.Add(max(store.Spec.Purge.GracePeriod.Duration, minAbsence))
+	until := i.since.Add(max(store.Spec.Purge.GracePeriod.Duration, plan.MinAbsence))
 	if now.Before(until) {
-		i.keep(GracePeriod, fmt.Sprintf("no Artifact names the %s %s since %s, and it stays until %s", kind, i.name(), rfc3339(i.since), rfc3339(until)))
+		i.Keep(plan.GracePeriod, fmt.Sprintf("no Artifact names the %s %s since %s, and it stays until %s", kind, i.name(), rfc3339(i.since), rfc3339(until)))
 	} else {
-		i.Delete, i.Reason, i.UntaggedAt = true, Unneeded, i.since
+		i.Delete, i.Reason, i.UntaggedAt = true, plan.Unneeded, i.since
 		i.Message = fmt.Sprintf("no Artifact names the %s %s, and no workload uses it, since %s", kind, i.name(), rfc3339(i.since))
 	}
 	p.items = append(p.items, i)
@@ -178,7 +179,7 @@ func (p *mirrorPlan) study(ctx context.Context) {
 			if r.Err != nil {
 				p.err = errors.Join(p.err, fmt.Errorf("reading %s: %w", repository, r.Err))
 				for _, i := range items {
-					i.keep(Unreadable, r.Err.Error())
+					i.Keep(plan.Unreadable, r.Err.Error())
 				}
 			}
 			return nil
@@ -206,12 +207,12 @@ func (m *mirrored) starts(path string) []digest.Digest {
 }
 
 // reached is what the mirror has, as far as Artifacts name it, for the sum of its bytes.
-func (p *mirrorPlan) reached() cluster {
-	c := p.seen.cluster
-	c.recorded, c.entries = map[string][]graph.Root{}, nil
+func (p *mirrorPlan) reached() plan.Cluster {
+	c := p.seen.Cluster
+	c.Recorded, c.Entries = map[string][]graph.Root{}, nil
 	add := func(repository string, ds []digest.Digest) {
 		for _, d := range ds {
-			c.recorded[repository] = append(c.recorded[repository], graph.Root{Digest: d})
+			c.Recorded[repository] = append(c.Recorded[repository], graph.Root{Digest: d})
 		}
 	}
 	for path := range p.seen.named {
@@ -310,8 +311,8 @@ func ids(items []*mirrorItem) map[string]bool {
 // ration keeps what is over the cap, and what usage does not ask for: what was unused longest goes first.
 func (p *mirrorPlan) ration() {
 	vs := p.verdicts()
-	spec, taken := p.seen.store.Spec.Purge, map[string][]*mirrorItem{}
-	vs = rationBy(budget(vs, int(spec.MaxDeletions)), spec, p.usage, func(i int, rest *usage.Removal) int64 {
+	spec, taken := p.seen.Store.Spec.Purge, map[string][]*mirrorItem{}
+	vs = plan.RationBy(plan.Budget(vs, int(spec.MaxDeletions)), spec, p.usage, func(i int, rest *usage.Removal) int64 {
 		item := p.items[i]
 		taken[item.Repository] = append(taken[item.Repository], item)
 		ds, _ := p.seen.going(p.readings[item.Repository], item.path, taken[item.Repository])
@@ -323,8 +324,8 @@ func (p *mirrorPlan) ration() {
 }
 
 // verdicts are those of the plan, or what has become of them.
-func (p *mirrorPlan) verdicts() []Verdict {
-	vs := make([]Verdict, len(p.items))
+func (p *mirrorPlan) verdicts() []plan.Verdict {
+	vs := make([]plan.Verdict, len(p.items))
 	for i, item := range p.items {
 		vs[i] = item.Verdict
 	}
@@ -335,7 +336,7 @@ func (p *mirrorPlan) verdicts() []Verdict {
 func (p *mirrorPlan) reclaimable() int64 {
 	could := map[string][]*mirrorItem{}
 	for _, item := range p.items {
-		if item.Delete || item.Reason == OverBudget || item.Reason == NotNeeded || item.Reason == UsageUnknown {
+		if item.Delete || item.Reason == plan.OverBudget || item.Reason == plan.NotNeeded || item.Reason == plan.UsageUnknown {
 			could[item.Repository] = append(could[item.Repository], item)
 		}
 	}
@@ -356,12 +357,12 @@ func (p *mirrorPlan) reclaimed() int64 { return p.usage.Freed(slices.Collect(map
 func (p *mirrorPlan) unneeded() []v1alpha1.UnresolvedReference {
 	var all []v1alpha1.UnresolvedReference
 	for _, i := range p.items {
-		if i.orphan() && !i.Delete && i.Reason != InUse {
+		if i.orphan() && !i.Delete && i.Reason != plan.InUse {
 			all = append(all, v1alpha1.UnresolvedReference{Repository: i.Repository, TagOrDigest: i.name(), Since: metav1.NewTime(i.since)})
 		}
 	}
 	if p.unreferenced == nil { // the registry did not say: the graces of digests go on
-		for _, u := range p.seen.store.Status.Unneeded {
+		for _, u := range p.seen.Store.Status.Unneeded {
 			if digest.Digest(u.TagOrDigest).Validate() == nil {
 				all = append(all, u)
 			}

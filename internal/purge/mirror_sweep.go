@@ -17,6 +17,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -111,7 +112,7 @@ func (s *mirrorSweep) run(ctx context.Context) error {
 		switch {
 		case i.Delete:
 			going = append(going, i)
-		case !i.orphan() && i.Releasing() && i.DeletionTimestamp == nil && i.Reason != OverBudget && i.Reason != NotNeeded:
+		case !i.orphan() && i.Releasing() && i.DeletionTimestamp == nil && i.Reason != plan.OverBudget && i.Reason != plan.NotNeeded:
 			errs = append(errs, s.giveBack(ctx, i, false))
 		}
 	}
@@ -124,7 +125,7 @@ func (s *mirrorSweep) run(ctx context.Context) error {
 		going = going[n:]
 	}
 	for _, i := range going {
-		i.keep(Interrupted, notReached)
+		i.Keep(plan.Interrupted, plan.NotReached)
 	}
 	if ctx.Err() != nil {
 		errs = append(errs, fmt.Errorf("stopped before its end (%w); run it again", context.Cause(ctx)))
@@ -135,11 +136,11 @@ func (s *mirrorSweep) run(ctx context.Context) error {
 // wave removes some candidates.
 func (s *mirrorSweep) wave(ctx context.Context, items []*mirrorItem) error {
 	if err := s.claim(ctx, items); err != nil {
-		return errors.Join(err, s.giveAllBack(ctx, items, Interrupted, notReached))
+		return errors.Join(err, s.giveAllBack(ctx, items, plan.Interrupted, plan.NotReached))
 	}
 	now, err := s.look(ctx)
 	if err != nil {
-		return errors.Join(err, s.giveAllBack(ctx, items, UseUnknown, err.Error()))
+		return errors.Join(err, s.giveAllBack(ctx, items, plan.UseUnknown, err.Error()))
 	}
 	var errs []error
 	byRepository := map[string][]*mirrorItem{}
@@ -159,7 +160,7 @@ func (s *mirrorSweep) wave(ctx context.Context, items []*mirrorItem) error {
 func (s *mirrorSweep) again(now *mirrored, i *mirrorItem) bool {
 	if i.orphan() {
 		if i.loose() && slices.Contains(now.starts(i.path), i.Digest) || !i.loose() && now.tagged(i.path, i.tag, nil) {
-			i.keep(InUse, "an Artifact or a workload names it again")
+			i.Keep(plan.InUse, "an Artifact or a workload names it again")
 		}
 		return i.Delete
 	}
@@ -172,7 +173,7 @@ func (s *mirrorSweep) again(now *mirrored, i *mirrorItem) bool {
 			return i.Delete
 		}
 	}
-	i.keep(Held, "it was deleted while the purge ran")
+	i.Keep(plan.Held, "it was deleted while the purge ran")
 	return false
 }
 
@@ -180,7 +181,7 @@ func (s *mirrorSweep) again(now *mirrored, i *mirrorItem) bool {
 func (s *mirrorSweep) look(ctx context.Context) (*mirrored, error) {
 	c, err := s.env.ReadCluster(ctx)
 	if err == nil {
-		err = c.refusal
+		err = c.Refusal
 	}
 	if err != nil {
 		return nil, err
@@ -208,7 +209,7 @@ func (s *mirrorSweep) claim(ctx context.Context, items []*mirrorItem) error {
 		err := s.write(ctx, i, v1alpha1.MirrorReleasing, &metav1.Condition{Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonReleasing, Message: claimMessage})
 		switch {
 		case apierrors.IsConflict(err), apierrors.IsNotFound(err):
-			i.keep(Held, "somebody else changed it while the purge ran")
+			i.Keep(plan.Held, "somebody else changed it while the purge ran")
 		case err != nil:
 			return fmt.Errorf("claiming Artifact %s: %w", i.Verdict.Artifact, err)
 		default:
@@ -291,11 +292,11 @@ func (s *mirrorSweep) whole(ctx context.Context, i *mirrorItem) bool {
 }
 
 // giveAllBack keeps what of a wave nothing has been done with.
-func (s *mirrorSweep) giveAllBack(ctx context.Context, items []*mirrorItem, why Reason, message string) error {
+func (s *mirrorSweep) giveAllBack(ctx context.Context, items []*mirrorItem, why plan.Reason, message string) error {
 	errs := make([]error, 0, len(items))
 	for _, i := range items {
 		if i.Delete {
-			i.keep(why, message)
+			i.Keep(why, message)
 			errs = append(errs, s.giveBack(ctx, i, false))
 		}
 	}

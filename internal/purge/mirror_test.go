@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/workload"
 	"github.com/nfo-operator/nfo/internal/workload/workloadtest"
@@ -115,7 +116,7 @@ func TestI4AnInterruptedPurgeOfTheMirrorIsTakenUp(t *testing.T) {
 				report, err := w.run()
 				w.must(err)
 				for _, v := range report.Verdicts {
-					if v.Reason == Interrupted || v.Reason == UseUnknown {
+					if v.Reason == plan.Interrupted || v.Reason == plan.UseUnknown {
 						t.Errorf("%s is %s", v.Image, v.Reason)
 					}
 				}
@@ -243,9 +244,9 @@ func TestWhatCannotBePutBackIsCopiedAgain(t *testing.T) {
 func TestI2WhoUsesTheMirrorCannotBeRead(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int]struct {
-		reason Reason
+		reason plan.Reason
 		state  v1alpha1.MirrorState
-	}{1: {"", v1alpha1.MirrorPresent}, 2: {UseUnknown, v1alpha1.MirrorPresent}, 3: {UseUnknown, v1alpha1.MirrorReleasing}} {
+	}{1: {"", v1alpha1.MirrorPresent}, 2: {plan.UseUnknown, v1alpha1.MirrorPresent}, 3: {plan.UseUnknown, v1alpha1.MirrorReleasing}} {
 		t.Run(fmt.Sprint("reading ", n), func(t *testing.T) {
 			t.Parallel()
 			w := newMirrorWorld(t)

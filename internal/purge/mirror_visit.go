@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -22,17 +23,17 @@ func (s *mirrorSweep) visit(ctx context.Context, now *mirrored, v *visited) erro
 	if err == nil {
 		return nil
 	}
-	why := Unreadable
+	why := plan.Unreadable
 	switch {
 	case ctx.Err() != nil:
-		why = Interrupted
+		why = plan.Interrupted
 	case errors.Is(err, registry.ErrDenied):
-		why = Denied
+		why = plan.Denied
 	case errors.Is(err, registry.ErrUnsupported):
-		why = Unsupported
+		why = plan.Unsupported
 	}
 	s.mu.Lock()
-	if why == Unsupported {
+	if why == plan.Unsupported {
 		s.over = err
 	}
 	s.mu.Unlock()
@@ -113,7 +114,7 @@ func (s *mirrorSweep) settle(ctx context.Context, visits []*visited) error {
 		err = fmt.Errorf("looking who uses what was removed: %w", err)
 		s.doubted(err)
 		for _, v := range visits {
-			v.keep(UseUnknown, "its copy was removed, and it could not be read afterwards who uses it; the next purge goes on")
+			v.keep(plan.UseUnknown, "its copy was removed, and it could not be read afterwards who uses it; the next purge goes on")
 			err = errors.Join(err, s.withdraw(ctx, v))
 		}
 		return err
@@ -122,7 +123,7 @@ func (s *mirrorSweep) settle(ctx context.Context, visits []*visited) error {
 	for _, v := range visits {
 		if why := v.neededBy(after); why != "" {
 			s.env.Log.Info("Putting back what is used again", "event", mirrorEventPutBack, "store", s.store(), "repository", v.repository, "why", why)
-			errs = append(errs, s.restore(ctx, v, InUse, why))
+			errs = append(errs, s.restore(ctx, v, plan.InUse, why))
 			continue
 		}
 		errs = append(errs, s.finish(ctx, after, v))
@@ -150,10 +151,10 @@ func (s *mirrorSweep) doubted(err error) {
 	s.doubt = errors.Join(s.doubt, err)
 }
 
-func (v *visited) keep(why Reason, message string) {
+func (v *visited) keep(why plan.Reason, message string) {
 	for _, i := range v.items {
 		if i.Delete {
-			i.keep(why, message)
+			i.Keep(why, message)
 		}
 	}
 }
@@ -196,7 +197,7 @@ func (v *visited) digests() map[string]bool {
 
 // restore puts back what was removed from a repository, parts first, and gives its items back. What cannot be put back is
 // copied again.
-func (s *mirrorSweep) restore(ctx context.Context, v *visited, why Reason, message string) error {
+func (s *mirrorSweep) restore(ctx context.Context, v *visited, why plan.Reason, message string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mirrorVerifyTimeout)
 	defer cancel()
 	removed := len(v.tags) > 0
@@ -263,7 +264,7 @@ func (s *mirrorSweep) finish(ctx context.Context, after *mirrored, v *visited) e
 }
 
 // store is the name of the mirror's store, for the log.
-func (s *mirrorSweep) store() string { return client.ObjectKeyFromObject(s.plan.seen.store).String() }
+func (s *mirrorSweep) store() string { return client.ObjectKeyFromObject(s.plan.seen.Store).String() }
 
 func (s *mirrorSweep) finishOne(ctx context.Context, after *mirrored, i *mirrorItem) error {
 	for _, n := range after.named[i.path] {
@@ -274,7 +275,7 @@ func (s *mirrorSweep) finishOne(ctx context.Context, after *mirrored, i *mirrorI
 	for range mirrorSettleTries {
 		a := i.mirroredImage.Artifact
 		if a.Status.UnusedSince == nil || !a.Releasing() || a.Kept() { // somebody saw a use, or wants it
-			i.keep(InUse, "it was used again while the purge ran")
+			i.Keep(plan.InUse, "it was used again while the purge ran")
 			return s.giveBack(ctx, i, true)
 		}
 		err := s.env.Client.Delete(ctx, a, client.Preconditions{UID: &a.UID, ResourceVersion: &a.ResourceVersion})

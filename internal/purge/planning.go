@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/purge/usage"
 )
@@ -17,19 +18,19 @@ import (
 // planned is a plan and what it was made from.
 type planned struct {
 	readings map[string]reading.Repository
-	verdicts []Verdict
+	verdicts []plan.Verdict
 	usage    usage.Measurement
 }
 
 // plan reads every repository in which something may go, or has no tag, and decides. It writes
 // nothing (I8). The error reports repositories that could not be read: they keep all, the plan is
 // whole.
-func (cfg Config) plan(ctx context.Context, c cluster, r *reading.Reader) (planned, error) {
-	todo := c.todo()
+func (cfg Config) plan(ctx context.Context, c plan.Cluster, r *reading.Reader) (planned, error) {
+	todo := c.Todo()
 	p := planned{readings: make(map[string]reading.Repository, len(todo))}
 	var mu sync.Mutex
 	var errs []error
-	unreferenced, listErr := r.Unreferenced(ctx, c.store)
+	unreferenced, listErr := r.Unreferenced(ctx, c.Store)
 	if listErr != nil {
 		errs = append(errs, listErr)
 	}
@@ -52,22 +53,22 @@ func (cfg Config) plan(ctx context.Context, c cluster, r *reading.Reader) (plann
 		})
 	}
 	_ = g.Wait() // the errors are in errs: one repository does not stop another
-	p.usage = usage.Meter{Store: c.store, Volume: cfg.Volume, Reader: r}.Measure(ctx, c.counted(!usage.ReadsAll(c.store), p.readings), p.readings)
-	p.verdicts = ration(plan(c, p.readings), c.store.Spec.Purge, p.usage)
+	p.usage = usage.Meter{Store: c.Store, Volume: cfg.Volume, Reader: r}.Measure(ctx, c.Counted(!usage.ReadsAll(c.Store), p.readings), p.readings)
+	p.verdicts = plan.Ration(plan.Decide(c, p.readings), c.Store.Spec.Purge, p.usage)
 	return p, summed(errs)
 }
 
 // study reads a repository, if anything may go in it. That its list cannot be read hides what has
 // no tag and no tombstone, and concerns nothing else.
-func study(ctx context.Context, c cluster, r *reading.Reader, repository string, unreferenced map[string][]digest.Digest) (found reading.Repository, read bool, err error) {
+func study(ctx context.Context, c plan.Cluster, r *reading.Reader, repository string, unreferenced map[string][]digest.Digest) (found reading.Repository, read bool, err error) {
 	listed, locked := unreferenced[repository], []digest.Digest(nil)
-	if !c.store.InClusterRegistry() {
+	if !c.Store.InClusterRegistry() {
 		listed, locked, err = r.List(ctx, repository)
 	}
-	if len(listed) == 0 && !c.concerns(repository) {
+	if len(listed) == 0 && !c.Concerns(repository) {
 		return reading.Repository{}, false, err
 	}
-	found = r.Read(ctx, repository, slices.Concat(c.starts(repository), listed, locked))
+	found = r.Read(ctx, repository, slices.Concat(c.Starts(repository), listed, locked))
 	found.Listed, found.Locked = listed, locked
 	if unreferenced != nil {
 		found.Unreferenced = make(map[digest.Digest]bool, len(listed))

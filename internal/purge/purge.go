@@ -15,6 +15,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/apitime"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/workload"
@@ -67,6 +68,9 @@ type Config struct {
 	// poll is the time between two questions about a collection, and tell that between two lines about it.
 	poll, tell time.Duration
 }
+
+// ErrRefused is why a purge does not begin, or ends: the store must not be purged now.
+var ErrRefused = plan.ErrRefused
 
 // eventEnded is the value of the key "event" of the line that ends a purge.
 const eventEnded = "PurgeEnded"
@@ -129,23 +133,23 @@ func (cfg Config) run(ctx context.Context, key client.ObjectKey, report *Report)
 		return fmt.Errorf("%w: the clock of this host is %s off the API server's, and at most %s is trusted; set it right (NTP) and run the purge again",
 			ErrRefused, skew.Round(time.Second), apitime.MaxSkew)
 	}
-	if c.store != nil {
-		report.URL = c.store.RegistryURL()
-		report.DryRun = report.DryRun || c.store.Spec.Purge.DryRun
+	if c.Store != nil {
+		report.URL = c.Store.RegistryURL()
+		report.DryRun = report.DryRun || c.Store.Spec.Purge.DryRun
 	}
-	if c.refusal != nil {
-		return c.refusal
+	if c.Refusal != nil {
+		return c.Refusal
 	}
-	reg, err := cfg.Open(ctx, c.store)
+	reg, err := cfg.Open(ctx, c.Store)
 	if err != nil {
 		return fmt.Errorf("opening the registry: %w", err)
 	}
-	if c.store.Spec.Mirror != nil {
+	if c.Store.Spec.Mirror != nil {
 		return cfg.runMirror(ctx, c, reg, report)
 	}
 	if report.DryRun {
-		p, planErr := cfg.plan(ctx, c, reading.NewReader(reg, cfg.Clock, requests(c.store)))
-		return report.conclude(c.store, p, p.verdicts, planErr)
+		p, planErr := cfg.plan(ctx, c, reading.NewReader(reg, cfg.Clock, requests(c.Store)))
+		return report.conclude(c.Store, p, p.verdicts, planErr)
 	}
 	return cfg.lease(key).hold(ctx, func(ctx context.Context) error { return cfg.sweep(ctx, key, reg, report) })
 }
@@ -160,20 +164,22 @@ func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry,
 	if err != nil {
 		return err
 	}
-	if c.refusal != nil {
-		return c.refusal
+	if c.Refusal != nil {
+		return c.Refusal
 	}
-	reader := reading.NewReader(reg, cfg.Clock, requests(c.store))
+	reader := reading.NewReader(reg, cfg.Clock, requests(c.Store))
 	p, planErr := cfg.plan(ctx, c, reader)
 	result, err := runSweep(ctx, sweepEnv{
 		Client: cfg.Client, Registry: reg, Reader: reader, Clock: cfg.Clock, Now: cfg.Now, SecondLook: cfg.SecondLook, Late: cfg.late, Log: cfg.Log,
-		ReadCluster: func(ctx context.Context, run reading.Running) (cluster, error) { return cfg.readCluster(ctx, key, run) }, ReadRunning: cfg.readRunning,
+		ReadCluster: func(ctx context.Context, run reading.Running) (plan.Cluster, error) {
+			return cfg.readCluster(ctx, key, run)
+		}, ReadRunning: cfg.readRunning,
 	}, sweepPlan{Cluster: c, Readings: p.readings, Verdicts: p.verdicts, Missing: p.usage.Missing})
-	err = report.conclude(c.store, p, result.Verdicts, errors.Join(planErr, err))
+	err = report.conclude(c.Store, p, result.Verdicts, errors.Join(planErr, err))
 	report.explainDenied(result.Denied)
-	asked := cfg.askToCollect(ctx, reg, c.store, p.usage, report, result.Doubt)
-	noted := func(s *v1alpha1.ArtifactStoreStatus) { s.Unresolved = c.unresolvedIn(p.readings) }
-	return errors.Join(err, cfg.record(ctx, c.store, *report, learnt(err, result.Deleted), noted), cfg.awaitCollection(ctx, asked, report))
+	asked := cfg.askToCollect(ctx, reg, c.Store, p.usage, report, result.Doubt)
+	noted := func(s *v1alpha1.ArtifactStoreStatus) { s.Unresolved = c.Unresolved(p.readings) }
+	return errors.Join(err, cfg.record(ctx, c.Store, *report, learnt(err, result.Deleted), noted), cfg.awaitCollection(ctx, asked, report))
 }
 
 // oneLine is an error as a report and a status show it.

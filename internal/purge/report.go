@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/purge/usage"
 	"github.com/nfo-operator/nfo/internal/terminal"
 )
@@ -32,7 +33,7 @@ type Report struct {
 	// Deleted counts digests: those deleted, or in a dry run those that would be.
 	Deleted int `json:"deleted"`
 	// Kept counts candidates by reason.
-	Kept map[Reason]int `json:"kept,omitempty"`
+	Kept map[plan.Reason]int `json:"kept,omitempty"`
 	// Reclaimed is how many bytes only the deleted digests reached, or would in a dry run.
 	Reclaimed int64 `json:"reclaimedBytes"`
 	// AtMost: the purge has not read the whole store, and blobs that repositories which it has not read hold too count in
@@ -44,7 +45,7 @@ type Report struct {
 	// Usage after the run; nil when it was not, or could not be measured.
 	Usage *v1alpha1.StoreUsage `json:"usage,omitempty"`
 	// Verdicts, one for each candidate, by repository, parents first.
-	Verdicts []Verdict `json:"-"`
+	Verdicts []plan.Verdict `json:"-"`
 }
 
 // kept is how many candidates are kept.
@@ -57,8 +58,8 @@ func (r Report) kept() int {
 }
 
 // judged fills in what the verdicts say.
-func (r *Report) judged(vs []Verdict) {
-	r.Verdicts, r.Deleted, r.Kept = vs, 0, map[Reason]int{}
+func (r *Report) judged(vs []plan.Verdict) {
+	r.Verdicts, r.Deleted, r.Kept = vs, 0, map[plan.Reason]int{}
 	for _, v := range vs {
 		switch {
 		case !v.Delete:
@@ -70,11 +71,11 @@ func (r *Report) judged(vs []Verdict) {
 }
 
 // conclude fills in what came of a plan, and returns err, or why the plan was none.
-func (r *Report) conclude(store *v1alpha1.ArtifactStore, p planned, ends []Verdict, err error) error {
+func (r *Report) conclude(store *v1alpha1.ArtifactStore, p planned, ends []plan.Verdict, err error) error {
 	r.judged(ends)
 	r.AtMost = p.usage.Part
-	r.Reclaimed = freed(ends, p.usage, func(v Verdict) bool { return v.Delete && !v.Missing })
-	return r.end(store, p.usage, reclaimable(p.verdicts, p.usage), err)
+	r.Reclaimed = plan.Freed(ends, p.usage, func(v plan.Verdict) bool { return v.Delete && !v.Missing })
+	return r.end(store, p.usage, plan.Reclaimable(p.verdicts, p.usage), err)
 }
 
 // end fills in how the purge ended, of which Reclaimed is known, and how many bytes could have been reclaimed.
@@ -89,7 +90,7 @@ func (r *Report) end(store *v1alpha1.ArtifactStore, u usage.Measurement, mayGo i
 		r.Message = oneLine(err)
 	case usage.Needed(spec) && u.Err != nil:
 		r.Outcome = v1alpha1.PurgeUsageUnknown
-		err = fmt.Errorf("%w: %s: there is a threshold or target, and nothing to compare it with: %w", ErrRefused, UsageUnknown, u.Err)
+		err = fmt.Errorf("%w: %s: there is a threshold or target, and nothing to compare it with: %w", ErrRefused, plan.UsageUnknown, u.Err)
 		r.Message = oneLine(err)
 	case u.Below(spec):
 		r.Outcome, r.Message = v1alpha1.PurgeBelowThreshold, fmt.Sprintf("nothing needs to go: %s, the threshold is %d %%", u.Text(), spec.ThresholdPercent)
@@ -106,7 +107,7 @@ func (r *Report) end(store *v1alpha1.ArtifactStore, u usage.Measurement, mayGo i
 
 // explainDenied says why the registry refused to delete digests that are kept for it.
 func (r *Report) explainDenied(denied []error) {
-	if n := r.Kept[Denied]; n > 0 && len(denied) > 0 && r.Outcome == v1alpha1.PurgeSucceeded {
+	if n := r.Kept[plan.Denied]; n > 0 && len(denied) > 0 && r.Outcome == v1alpha1.PurgeSucceeded {
 		r.Message = strings.TrimSpace(fmt.Sprintf("%s The registry refuses to delete %d of the digests that are kept, such as: %s.", r.Message, n, strings.TrimSuffix(oneLine(denied[0]), ".")))
 	}
 }

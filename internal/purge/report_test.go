@@ -11,14 +11,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 )
 
 func aReport(dryRun bool) Report {
 	r := Report{Store: "publisher/acme", URL: "https://registry.example.com/acme", DryRun: dryRun, Started: now, Ended: now.Add(1500 * time.Millisecond), Outcome: v1alpha1.PurgeSucceeded}
-	r.judged([]Verdict{
+	r.judged([]plan.Verdict{
 		{Repository: repo, Digest: d("a"), Delete: true, Reason: "Released", Tombstones: []string{"t1", "t2"}},
 		{Repository: repo, Digest: d("b"), Delete: true, Missing: true, Reason: "Released", Message: "it is not in the registry any more", Tombstones: []string{"t1"}},
-		{Repository: repo, Digest: d("c"), Reason: Tagged, Message: `tag "v1" points at it`, Tombstones: []string{"t1"}},
+		{Repository: repo, Digest: d("c"), Reason: plan.Tagged, Message: `tag "v1" points at it`, Tombstones: []string{"t1"}},
 	})
 	return r
 }
@@ -76,7 +77,7 @@ func TestWriteJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil {
 		t.Fatal(err)
 	}
-	if !last.DryRun || last.Deleted != 1 || last.Kept[Tagged] != 1 {
+	if !last.DryRun || last.Deleted != 1 || last.Kept[plan.Tagged] != 1 {
 		t.Errorf("the summary is %+v", last)
 	}
 }
@@ -114,7 +115,7 @@ func TestReportsCanBeShown(t *testing.T) {
 	if want := len(r.Verdicts) + 2; strings.Count(table.String(), "\n") != want || !strings.Contains(table.String(), "refused?[2J?31m") {
 		t.Errorf("%q, want %d lines with what can be shown of the message", table.String(), want)
 	}
-	var first Verdict
+	var first plan.Verdict
 	if err := json.Unmarshal([]byte(strings.SplitN(lines.String(), "\n", 2)[0]), &first); err != nil || first.Message != r.Verdicts[0].Message {
 		t.Errorf("%v: %q, want the message as it is: %q", err, first.Message, r.Verdicts[0].Message)
 	}

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 )
 
 // notUntagged is the reason of an entry without a status whose tag is still in the registry.
@@ -24,10 +25,10 @@ func (s *sweeper) revive(ctx context.Context) error {
 		return nil // run has said so
 	}
 	var errs []error
-	for _, t := range s.planned.tombstones {
+	for _, t := range s.planned.Tombstones {
 		changed := false
 		for _, e := range s.byTombstone[t.UID] {
-			if s.planned.forgotten(e) {
+			if s.planned.Forgotten(e) {
 				changed = s.reviveEntry(t, e) || changed
 			}
 		}
@@ -43,7 +44,7 @@ func (s *sweeper) revive(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (s *sweeper) reviveEntry(t *v1alpha1.Tombstone, e entry) (changed bool) {
+func (s *sweeper) reviveEntry(t *v1alpha1.Tombstone, e plan.Entry) (changed bool) {
 	r, read := s.readings[e.Repository]
 	if !read || r.Err != nil || len(r.Dangling) > 0 {
 		return false
@@ -55,7 +56,7 @@ func (s *sweeper) reviveEntry(t *v1alpha1.Tombstone, e entry) (changed bool) {
 		is.State, is.UntaggedAt, is.Reason = v1alpha1.TombstoneUntagged, &now, ""
 	case at != digest.Digest(e.Digests[len(e.Digests)-1]):
 		is.State, is.UntaggedAt, is.Reason = v1alpha1.TombstoneUntagged, &now, v1alpha1.ReasonTagTaken+": the tag is at another digest"
-	case e.listed:
+	case e.Listed:
 		is.State, is.Reason = v1alpha1.TombstoneRestored, ""
 	default:
 		is.Reason = notUntagged
@@ -64,7 +65,7 @@ func (s *sweeper) reviveEntry(t *v1alpha1.Tombstone, e entry) (changed bool) {
 		return false
 	}
 	if is.UntaggedAt != nil {
-		t.Status.RestorableUntil = new(metav1.NewTime(now.Add(max(t.Spec.GracePeriod.Duration, s.planned.store.Spec.Purge.GracePeriod.Duration))))
+		t.Status.RestorableUntil = new(metav1.NewTime(now.Add(max(t.Spec.GracePeriod.Duration, s.planned.Store.Spec.Purge.GracePeriod.Duration))))
 	}
 	t.SetEntry(is)
 	return true

@@ -7,21 +7,22 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
 // runMirror purges the mirror: what is in it belongs to Artifacts, and not to manifests.
-func (cfg Config) runMirror(ctx context.Context, c cluster, reg Registry, report *Report) error {
+func (cfg Config) runMirror(ctx context.Context, c plan.Cluster, reg Registry, report *Report) error {
 	if err := refuseMirror(c); err != nil {
 		return err
 	}
-	key := client.ObjectKeyFromObject(c.store)
+	key := client.ObjectKeyFromObject(c.Store)
 	if report.DryRun {
-		p, err := decideMirror(ctx, cfg.mirrorEnv(key, c.store, reg), c)
+		p, err := decideMirror(ctx, cfg.mirrorEnv(key, c.Store, reg), c)
 		if err != nil {
 			return err
 		}
-		return report.concludeMirror(c.store, p, nil)
+		return report.concludeMirror(c.Store, p, nil)
 	}
 	return cfg.lease(key).hold(ctx, func(ctx context.Context) error { return cfg.purgeMirror(ctx, key, reg, report) })
 }
@@ -32,25 +33,25 @@ func (cfg Config) purgeMirror(ctx context.Context, key client.ObjectKey, reg Reg
 	if err != nil {
 		return err
 	}
-	if c.refusal != nil {
-		return c.refusal
+	if c.Refusal != nil {
+		return c.Refusal
 	}
-	env := cfg.mirrorEnv(key, c.store, reg)
+	env := cfg.mirrorEnv(key, c.Store, reg)
 	p, err := decideMirror(ctx, env, c)
 	if err != nil {
 		return err
 	}
 	result, err := p.act(ctx, env)
-	err = report.concludeMirror(c.store, p, err)
-	asked := cfg.askToCollect(ctx, reg, c.store, p.usage, report, result.Doubt)
+	err = report.concludeMirror(c.Store, p, err)
+	asked := cfg.askToCollect(ctx, reg, c.Store, p.usage, report, result.Doubt)
 	noted := func(s *v1alpha1.ArtifactStoreStatus) { s.Unneeded = p.unneeded() }
-	return errors.Join(err, cfg.record(ctx, c.store, *report, learnt(result.Over, result.Deleted), noted), cfg.awaitCollection(ctx, asked, report))
+	return errors.Join(err, cfg.record(ctx, c.Store, *report, learnt(result.Over, result.Deleted), noted), cfg.awaitCollection(ctx, asked, report))
 }
 
 func (cfg Config) mirrorEnv(key client.ObjectKey, store *v1alpha1.ArtifactStore, reg Registry) mirrorEnv {
 	return mirrorEnv{
 		Client: cfg.Client, Registry: reg, Reader: reading.NewReader(reg, cfg.Clock, requests(store)), Now: cfg.Now, Volume: cfg.Volume, Log: cfg.Log,
-		ReadCluster: func(ctx context.Context) (cluster, error) { return cfg.read(ctx, key) }, Images: cfg.Images,
+		ReadCluster: func(ctx context.Context) (plan.Cluster, error) { return cfg.read(ctx, key) }, Images: cfg.Images,
 	}
 }
 

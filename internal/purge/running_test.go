@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/workload"
 )
@@ -39,6 +40,7 @@ func (w *world) runWith(f func(asked int) (*workload.Reading, error)) (Report, e
 
 func TestI14WhatRunsIsNotPurged(t *testing.T) {
 	t.Parallel()
+	const tooMany = 1001 // digests of one repository
 	tests := map[string]struct {
 		reason      string
 		use         func(w *world) workload.Use
@@ -64,7 +66,7 @@ func TestI14WhatRunsIsNotPurged(t *testing.T) {
 			if !test.many {
 				uses = append(uses, test.use(w))
 			}
-			for i := 0; test.many && i <= maxRoots; i++ {
+			for i := 0; test.many && i < tooMany; i++ {
 				uses = append(uses, workload.Use{Repository: repo, Digest: digest.FromString(fmt.Sprint(i)).String()})
 			}
 			report, err := w.runWith(func(int) (*workload.Reading, error) { return w.ran(uses...), nil })
@@ -72,7 +74,7 @@ func TestI14WhatRunsIsNotPurged(t *testing.T) {
 			w.shows(append(test.kept, stayed...), test.freed)
 			for _, name := range test.kept {
 				for _, v := range report.Verdicts {
-					if v.Digest == w.digest[name] && v.Reason == InUse && !test.many && !strings.Contains(v.Message, "deployments/ran/upf uses it") {
+					if v.Digest == w.digest[name] && v.Reason == plan.InUse && !test.many && !strings.Contains(v.Message, "deployments/ran/upf uses it") {
 						t.Errorf("%s: %s is kept because %q", test.reason, name, v.Message)
 					}
 				}

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -40,14 +41,14 @@ type claim struct {
 	repository, tag string
 }
 
-func claimOf(e entry) claim { return claim{e.uid, e.Repository, e.Tag} }
+func claimOf(e plan.Entry) claim { return claim{e.UID, e.Repository, e.Tag} }
 
 // claim marks, as Sweeping, every entry of a unit that may go in a repository where something
 // does (I13). A tombstone that somebody else wrote since it was read is not claimed, and so keeps
 // its digests: the next run reads it again.
 func (s *sweeper) claim(ctx context.Context, u unit) error {
 	return s.each(u, func(t *v1alpha1.Tombstone) error {
-		es := s.entriesOf(t, func(e entry) bool { return e.mayGo() && len(u.deletions[e.Repository]) > 0 })
+		es := s.entriesOf(t, func(e plan.Entry) bool { return e.MayGo() && len(u.deletions[e.Repository]) > 0 })
 		if len(es) == 0 {
 			return nil
 		}
@@ -85,7 +86,7 @@ func (s *sweeper) each(u unit, f func(*v1alpha1.Tombstone) error) error {
 
 // claimEntries stores, first, the parts that go with the entries' digests: once an index is
 // deleted nobody else knows its children (I4).
-func (s *sweeper) claimEntries(ctx context.Context, t *v1alpha1.Tombstone, es []entry) error {
+func (s *sweeper) claimEntries(ctx context.Context, t *v1alpha1.Tombstone, es []plan.Entry) error {
 	grown, room := false, allDigests
 	for _, a := range t.Spec.Artifacts {
 		room -= len(a.Digests)
@@ -120,7 +121,7 @@ func (s *sweeper) partsOf(a v1alpha1.TombstoneArtifact, room int) []string {
 	for _, own := range a.Digests {
 		for _, d := range s.readings[a.Repository].Graph.Parts(digest.Digest(own)) {
 			v := s.plan[reading.Key{Repository: a.Repository, Digest: d}]
-			goes := (v.Delete || v.Reason == OverBudget) && !v.Missing
+			goes := (v.Delete || v.Reason == plan.OverBudget) && !v.Missing
 			if goes && !slices.Contains(a.Digests, d.String()) && !slices.Contains(parts, d.String()) {
 				parts = append(parts, d.String())
 			}
@@ -130,16 +131,16 @@ func (s *sweeper) partsOf(a v1alpha1.TombstoneArtifact, room int) []string {
 }
 
 // entriesOf returns the entries of a tombstone, as planned.
-func (s *sweeper) entriesOf(t *v1alpha1.Tombstone, which func(entry) bool) []entry {
-	return slices.DeleteFunc(slices.Clone(s.byTombstone[t.UID]), func(e entry) bool { return !which(e) })
+func (s *sweeper) entriesOf(t *v1alpha1.Tombstone, which func(plan.Entry) bool) []plan.Entry {
+	return slices.DeleteFunc(slices.Clone(s.byTombstone[t.UID]), func(e plan.Entry) bool { return !which(e) })
 }
 
 // byTombstone sorts entries by the tombstone that they are of.
-func byTombstone(entries map[string][]entry) map[types.UID][]entry {
-	sorted := map[types.UID][]entry{}
+func byTombstone(entries map[string][]plan.Entry) map[types.UID][]plan.Entry {
+	sorted := map[types.UID][]plan.Entry{}
 	for _, repository := range slices.Sorted(maps.Keys(entries)) {
 		for _, e := range entries[repository] {
-			sorted[e.uid] = append(sorted[e.uid], e)
+			sorted[e.UID] = append(sorted[e.UID], e)
 		}
 	}
 	return sorted
@@ -161,7 +162,7 @@ func (s *sweeper) settle(ctx context.Context, u unit) error {
 // settleTombstone writes what became of a tombstone, or deletes it when nothing is left of it:
 // then what would have been written is of no use to anybody.
 func (s *sweeper) settleTombstone(ctx context.Context, t *v1alpha1.Tombstone) error {
-	es := s.entriesOf(t, func(e entry) bool { return e.candidate })
+	es := s.entriesOf(t, func(e plan.Entry) bool { return e.Candidate })
 	for range settleTries {
 		var err error
 		changed := s.outcome(t, es)
@@ -183,7 +184,7 @@ func (s *sweeper) settleTombstone(ctx context.Context, t *v1alpha1.Tombstone) er
 }
 
 // outcome sets the entries to what became of their digests and reports whether that is news.
-func (s *sweeper) outcome(t *v1alpha1.Tombstone, es []entry) (changed bool) {
+func (s *sweeper) outcome(t *v1alpha1.Tombstone, es []plan.Entry) (changed bool) {
 	for _, e := range es {
 		i := slices.IndexFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool { return a.Repository == e.Repository && a.Tag == e.Tag })
 		if i < 0 {
@@ -203,7 +204,7 @@ func (s *sweeper) outcome(t *v1alpha1.Tombstone, es []entry) (changed bool) {
 
 // become is what an entry has become. One in grace is left as it is, unless a purge that died has
 // claimed it, or it is known that nothing can be restored from it.
-func (s *sweeper) become(e entry, a v1alpha1.TombstoneArtifact, was v1alpha1.TombstoneArtifactStatus) v1alpha1.TombstoneArtifactStatus {
+func (s *sweeper) become(e plan.Entry, a v1alpha1.TombstoneArtifact, was v1alpha1.TombstoneArtifactStatus) v1alpha1.TombstoneArtifactStatus {
 	is := was
 	if s.backInUse(e) {
 		is.State, is.Reason = v1alpha1.TombstoneRestored, "InUse: something keeps it again"
@@ -211,7 +212,7 @@ func (s *sweeper) become(e entry, a v1alpha1.TombstoneArtifact, was v1alpha1.Tom
 	}
 	is.MissingSince = s.missingSince(a, was)
 	last := reading.Key{Repository: a.Repository, Digest: digest.Digest(a.Digests[len(a.Digests)-1])}
-	if e.keep == GracePeriod && was.State != v1alpha1.TombstoneSweeping {
+	if e.Keep == plan.GracePeriod && was.State != v1alpha1.TombstoneSweeping {
 		lost := strings.HasPrefix(was.Reason, v1alpha1.ReasonUndoLost)
 		switch {
 		case s.missing[last] && !lost:
@@ -221,7 +222,7 @@ func (s *sweeper) become(e entry, a v1alpha1.TombstoneArtifact, was v1alpha1.Tom
 		}
 		return is
 	}
-	if strings.HasPrefix(was.Reason, string(Lost)) && slices.ContainsFunc(a.Digests, func(d string) bool {
+	if strings.HasPrefix(was.Reason, string(plan.Lost)) && slices.ContainsFunc(a.Digests, func(d string) bool {
 		return s.plan[reading.Key{Repository: a.Repository, Digest: digest.Digest(d)}].Missing
 	}) {
 		is.State = v1alpha1.TombstoneKept // until somebody has read it
@@ -247,7 +248,7 @@ func (s *sweeper) missingSince(a v1alpha1.TombstoneArtifact, was v1alpha1.Tombst
 			if was.MissingSince != nil {
 				return was.MissingSince
 			}
-			return new(metav1.NewTime(s.planned.now))
+			return new(metav1.NewTime(s.planned.Now))
 		}
 	}
 	if !asked {
@@ -268,18 +269,18 @@ func (s *sweeper) deletedOf(a v1alpha1.TombstoneArtifact, was v1alpha1.Tombstone
 }
 
 // keptOf returns the first verdict that keeps a digest of an entry.
-func (s *sweeper) keptOf(a v1alpha1.TombstoneArtifact) (Verdict, bool) {
+func (s *sweeper) keptOf(a v1alpha1.TombstoneArtifact) (plan.Verdict, bool) {
 	for _, d := range a.Digests {
 		if v := s.verdict(reading.Key{Repository: a.Repository, Digest: digest.Digest(d)}); !v.Delete {
 			return v, true
 		}
 	}
-	return Verdict{}, false
+	return plan.Verdict{}, false
 }
 
 // reasonOf is the reason of an entry that is kept. That its tag is ours to remove must not be
 // forgotten over it.
-func reasonOf(v Verdict, was v1alpha1.TombstoneArtifactStatus) string {
+func reasonOf(v plan.Verdict, was v1alpha1.TombstoneArtifactStatus) string {
 	text := string(v.Reason) + ": " + v.Message
 	if strings.HasPrefix(was.Reason, v1alpha1.TagDeleteUnsupported) {
 		text = v1alpha1.TagDeleteUnsupported + ": " + text
@@ -288,7 +289,7 @@ func reasonOf(v Verdict, was v1alpha1.TombstoneArtifactStatus) string {
 }
 
 // verdict is what became of a digest so far. One that the sweep has not come to is kept.
-func (s *sweeper) verdict(at reading.Key) Verdict {
+func (s *sweeper) verdict(at reading.Key) plan.Verdict {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if v, ok := s.settled[at]; ok {
@@ -296,7 +297,7 @@ func (s *sweeper) verdict(at reading.Key) Verdict {
 	}
 	v, planned := s.plan[at]
 	if !planned {
-		return Verdict{Repository: at.Repository, Digest: at.Digest, Reason: Held, Message: "its tombstone changed while the purge ran"}
+		return plan.Verdict{Repository: at.Repository, Digest: at.Digest, Reason: plan.Held, Message: "its tombstone changed while the purge ran"}
 	}
 	if v.Delete {
 		v.Delete, v.Reason, v.Message = false, s.rest.Reason, s.rest.Message
@@ -304,10 +305,10 @@ func (s *sweeper) verdict(at reading.Key) Verdict {
 	return v
 }
 
-func (s *sweeper) settleVerdict(v Verdict) {
+func (s *sweeper) settleVerdict(v plan.Verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at := v.key()
+	at := v.Key()
 	if was := s.settled[at]; was.Delete && !was.Missing {
 		s.deleted--
 	}
@@ -318,35 +319,35 @@ func (s *sweeper) settleVerdict(v Verdict) {
 	}
 }
 
-func (s *sweeper) isSettled(v Verdict) bool {
+func (s *sweeper) isSettled(v plan.Verdict) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.settled[v.key()]
+	_, ok := s.settled[v.Key()]
 	return ok
 }
 
 // keepParts keeps a digest that the registry refused to delete, and all that it is made of.
-func (v *visit) keepParts(ev *evidence, d digest.Digest, why Reason, message string) {
+func (v *visit) keepParts(ev *evidence, d digest.Digest, why plan.Reason, message string) {
 	for _, part := range ev.graph.Parts(d) {
 		if verdict, planned := v.plan[v.at(part)]; planned && verdict.Delete && !v.isSettled(verdict) {
-			verdict.keep(why, message)
+			verdict.Keep(why, message)
 			v.settleVerdict(verdict)
 		}
 	}
 }
 
 // keepRest keeps what an error has left over.
-func (s *sweeper) keepRest(ctx context.Context, vs []Verdict, err error) {
-	rest := Verdict{Reason: Unreadable, Message: err.Error()}
+func (s *sweeper) keepRest(ctx context.Context, vs []plan.Verdict, err error) {
+	rest := plan.Verdict{Reason: plan.Unreadable, Message: err.Error()}
 	switch {
 	case ctx.Err() != nil:
 		return // Interrupted, as everything that the sweep has not come to
 	case errors.Is(err, registry.ErrUnsupported):
-		rest = Verdict{Reason: Unsupported, Message: "deletion is disabled at the registry"}
+		rest = plan.Verdict{Reason: plan.Unsupported, Message: "deletion is disabled at the registry"}
 		s.mu.Lock()
 		s.rest = rest
 		s.mu.Unlock()
-	case errors.Is(err, ErrRefused):
+	case errors.Is(err, plan.ErrRefused):
 		return
 	}
 	for _, v := range vs {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 )
 
 func TestReasonOf(t *testing.T) {
@@ -24,7 +25,7 @@ func TestReasonOf(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := reasonOf(Verdict{Reason: Held, Message: tc.say}, v1alpha1.TombstoneArtifactStatus{Reason: tc.was})
+			got := reasonOf(plan.Verdict{Reason: plan.Held, Message: tc.say}, v1alpha1.TombstoneArtifactStatus{Reason: tc.was})
 			if got != tc.want || len(got) > maxReason {
 				t.Errorf("%s: reasonOf = %q (%d bytes), want %q", tc.reason, got, len(got), tc.want)
 			}

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
@@ -64,7 +65,7 @@ func (s *shared[T]) read(ctx context.Context, after int, fresh func(T) bool, rea
 
 // view is a reading of the cluster.
 type view struct {
-	cluster
+	plan.Cluster
 	// asked are the names of manifests that were asked for besides.
 	asked *questions
 }
@@ -82,18 +83,18 @@ func (s *sweeper) cluster(ctx context.Context, after moment) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	fresh := func(c *view) bool { return s.clock.Since(c.begun) < maxShared && !run.Newer(c.running) }
+	fresh := func(c *view) bool { return s.clock.Since(c.Begun) < maxShared && !run.Newer(c.Running) }
 	c, err := s.shared.read(ctx, after.cluster, fresh, func() (*view, error) {
 		now, readErr := s.readCluster(ctx, run)
 		if readErr == nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			now.lose(func(e entry) bool { return s.claims[claimOf(e)] && e.status.State == v1alpha1.TombstoneSweeping })
+			now.KeepUnless(func(e plan.Entry) bool { return s.claims[claimOf(e)] && e.Status.State == v1alpha1.TombstoneSweeping })
 		}
-		return &view{cluster: now, asked: &questions{names: map[string]bool{}}}, readErr
+		return &view{Cluster: now, asked: &questions{names: map[string]bool{}}}, readErr
 	})
 	if err == nil {
-		err = c.refusal
+		err = c.Refusal
 	}
 	return c, err
 }
@@ -145,7 +146,7 @@ func unlisted(ctx context.Context, api client.Reader, c *view, namespace, name s
 	var m v1alpha1.ArtifactManifest
 	err := api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &m)
 	switch {
-	case apierrors.IsNotFound(err), err == nil && c.lists(m.UID):
+	case apierrors.IsNotFound(err), err == nil && c.Lists(m.UID):
 		return nil
 	case err != nil:
 		return fmt.Errorf("reading manifest %s/%s: %w", namespace, name, err)

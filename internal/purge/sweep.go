@@ -18,6 +18,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -33,12 +34,12 @@ type sweeper struct {
 	key      client.ObjectKey
 	log      *slog.Logger
 
-	planned cluster
+	planned plan.Cluster
 	// byTombstone are the planned entries by the tombstone that they are of.
-	byTombstone map[types.UID][]entry
+	byTombstone map[types.UID][]plan.Entry
 	readings    map[string]reading.Repository
-	order       []Verdict // the plan, in the order of sweeping
-	plan        map[reading.Key]Verdict
+	order       []plan.Verdict // the plan, in the order of sweeping
+	plan        map[reading.Key]plan.Verdict
 
 	claims map[claim]bool
 	used   map[string]map[digest.Digest]graph.Why // by repository: what tags and manifests reached
@@ -48,14 +49,14 @@ type sweeper struct {
 	shared  *shared[*view]
 	running *shared[reading.Running]
 	// readCluster reads the cluster beside what was read of its workloads.
-	readCluster func(context.Context, reading.Running) (cluster, error)
+	readCluster func(context.Context, reading.Running) (plan.Cluster, error)
 	// readRunning reads what workloads run.
 	readRunning func(context.Context, *v1alpha1.ArtifactStore) (reading.Running, error)
 	late        time.Duration
 	room        *room // for the repositories that are swept at the same time
 
 	mu      sync.Mutex
-	settled map[reading.Key]Verdict // what has come of the plan
+	settled map[reading.Key]plan.Verdict // what has come of the plan
 	deleted int
 	held    int // bytes of what was deleted, in all repositories that are not verified yet
 	// denied is what the registry refused to delete, in no order.
@@ -65,7 +66,7 @@ type sweeper struct {
 	// doubt says why no collection is asked for: what goes with it may be needed.
 	doubt error
 	// rest is what keeps the digests that the sweep has not come to.
-	rest Verdict
+	rest plan.Verdict
 	// over: nothing more can be done, as an error has said.
 	over bool
 }
@@ -155,17 +156,17 @@ func (f *failures) join() error {
 type unit struct {
 	manifests  int
 	tombstones []*v1alpha1.Tombstone
-	deletions  map[string][]Verdict
+	deletions  map[string][]plan.Verdict
 	work       int // repositories, tags in them and digests to delete, together
 }
 
 // units sorts the plan by manifest. A repository that may be touched belongs to one manifest (I9).
 func (s *sweeper) units() []unit {
 	byManifest := map[string]*unit{}
-	for _, t := range s.planned.tombstones {
+	for _, t := range s.planned.Tombstones {
 		name := t.Spec.Manifest.Name
 		if byManifest[name] == nil {
-			byManifest[name] = &unit{manifests: 1, deletions: map[string][]Verdict{}}
+			byManifest[name] = &unit{manifests: 1, deletions: map[string][]plan.Verdict{}}
 		}
 		byManifest[name].tombstones = append(byManifest[name].tombstones, t)
 	}
@@ -188,7 +189,7 @@ func (s *sweeper) units() []unit {
 
 // merge makes one of the first units, with so much work at most if it is of more than one manifest.
 func merge(units []unit, work int) (u unit, rest []unit) {
-	u.deletions = map[string][]Verdict{}
+	u.deletions = map[string][]plan.Verdict{}
 	for i, next := range units {
 		if i > 0 && u.work+next.work > work {
 			return u, units[i:]
@@ -203,8 +204,8 @@ func merge(units []unit, work int) (u unit, rest []unit) {
 
 // manifestOf returns the manifest that a repository belongs to in which something may go.
 func (s *sweeper) manifestOf(repository string) string {
-	es := s.planned.entries[repository]
-	return es[slices.IndexFunc(es, entry.mayGo)].tombstone.Spec.Manifest.Name
+	es := s.planned.Entries[repository]
+	return es[slices.IndexFunc(es, plan.Entry.MayGo)].Tombstone.Spec.Manifest.Name
 }
 
 // failed names the repository in an error. No more are begun if it says that nothing more can be done.
@@ -214,7 +215,7 @@ func (s *sweeper) failed(err error, repository string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.over = s.over || errors.Is(err, registry.ErrUnsupported) || errors.Is(err, ErrRefused)
+	s.over = s.over || errors.Is(err, registry.ErrUnsupported) || errors.Is(err, plan.ErrRefused)
 	return fmt.Errorf("sweeping %s: %w", repository, err)
 }
 

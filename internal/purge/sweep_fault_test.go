@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
@@ -32,8 +33,8 @@ func TestI2SlowRepositoryIsKept(t *testing.T) {
 		}
 	}
 	report, err := w.run()
-	if !errors.Is(err, errSlow) {
-		t.Errorf("the error is %v, want errSlow", err)
+	if !errors.Is(err, registry.ErrUnreadable) || !strings.Contains(err.Error(), "the repository cannot be read within 5s") {
+		t.Errorf("the error is %v, want that it cannot be read in time", err)
 	}
 	w.shows([]string{"index", "amd64", "arm64", "signature"}, []string{"image"})
 	if got := w.verdict(report, "index"); got != "keep Unreadable" {
@@ -105,7 +106,7 @@ func TestDeniedKeepsThePartsAndStopsNoOther(t *testing.T) {
 	})
 	report, err := w.run()
 	w.must(err) // other digests were deleted, so that the login may delete
-	if !strings.Contains(report.Message, "immutable") || report.Kept[Denied] != 5 {
+	if !strings.Contains(report.Message, "immutable") || report.Kept[plan.Denied] != 5 {
 		t.Errorf("it does not say what was refused: %s", report.Summary())
 	}
 	w.shows([]string{"index", "amd64", "arm64", "signature"}, []string{"image"})
@@ -137,7 +138,7 @@ func TestNothingCanBeDeleted(t *testing.T) {
 				return r.Method == http.MethodDelete
 			})
 			report, err := w.run()
-			if !errors.Is(err, tc.want) || report.Kept[Denied] == 0 {
+			if !errors.Is(err, tc.want) || report.Kept[plan.Denied] == 0 {
 				t.Errorf("%v, %s; want %v: %s", err, report.Summary(), tc.want, tc.reason)
 			}
 			w.shows(append(gone, stayed...), nil)

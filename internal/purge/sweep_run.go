@@ -13,6 +13,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -54,7 +55,7 @@ type sweepEnv struct {
 	// Late is how long after a deletion was not answered the registry may still do it. Default: 30 seconds.
 	Late time.Duration
 	// ReadCluster reads the cluster, uncached, beside what was read of its workloads.
-	ReadCluster func(context.Context, reading.Running) (cluster, error)
+	ReadCluster func(context.Context, reading.Running) (plan.Cluster, error)
 	// ReadRunning reads what the workloads run that the store selects.
 	ReadRunning func(context.Context, *v1alpha1.ArtifactStore) (reading.Running, error)
 	// Log takes a line for each step.
@@ -64,10 +65,10 @@ type sweepEnv struct {
 // sweepPlan is what a sweep acts on.
 type sweepPlan struct {
 	// Cluster and Readings are what the verdicts were made from, the latter by repository.
-	Cluster  cluster
+	Cluster  plan.Cluster
 	Readings map[string]reading.Repository
 	// Verdicts are in the order of sweeping.
-	Verdicts []Verdict
+	Verdicts []plan.Verdict
 	// Missing is what the store's manifests and tombstones name and the registry does not have; nil when that is not known.
 	Missing map[reading.Key]bool
 }
@@ -75,7 +76,7 @@ type sweepPlan struct {
 // sweepResult is what came of a plan.
 type sweepResult struct {
 	// Verdicts are those of the plan, with what became of each digest.
-	Verdicts []Verdict
+	Verdicts []plan.Verdict
 	// Deleted is how many digests were deleted.
 	Deleted int
 	// Denied is what the registry refused to delete, in no order.
@@ -88,19 +89,19 @@ type sweepResult struct {
 // must not be purged any more, and ErrPutBack when something deleted turned out to be needed.
 func runSweep(ctx context.Context, env sweepEnv, p sweepPlan) (sweepResult, error) {
 	s := &sweeper{
-		api: env.Client, registry: env.Registry, reader: env.Reader, clock: env.Clock, now: env.Now, apart: env.SecondLook, key: client.ObjectKeyFromObject(p.Cluster.store),
-		log: env.Log, late: cmp.Or(env.Late, usualLate), planned: p.Cluster, byTombstone: byTombstone(p.Cluster.entries), readings: p.Readings, order: p.Verdicts, missing: p.Missing,
+		api: env.Client, registry: env.Registry, reader: env.Reader, clock: env.Clock, now: env.Now, apart: env.SecondLook, key: client.ObjectKeyFromObject(p.Cluster.Store),
+		log: env.Log, late: cmp.Or(env.Late, usualLate), planned: p.Cluster, byTombstone: byTombstone(p.Cluster.Entries), readings: p.Readings, order: p.Verdicts, missing: p.Missing,
 		shared: newShared[*view](), running: newShared[reading.Running](), readCluster: env.ReadCluster, readRunning: env.ReadRunning, room: newRoom(env.Reader.Requests()),
-		plan: map[reading.Key]Verdict{}, claims: map[claim]bool{}, used: map[string]map[digest.Digest]graph.Why{}, settled: map[reading.Key]Verdict{},
-		rest: Verdict{Reason: Interrupted, Message: notReached},
+		plan: map[reading.Key]plan.Verdict{}, claims: map[claim]bool{}, used: map[string]map[digest.Digest]graph.Why{}, settled: map[reading.Key]plan.Verdict{},
+		rest: plan.Verdict{Reason: plan.Interrupted, Message: plan.NotReached},
 	}
 	for _, v := range p.Verdicts {
-		s.plan[v.key()] = v
+		s.plan[v.Key()] = v
 	}
 	err := errors.Join(s.run(ctx), s.bury(ctx), s.revive(ctx), s.lastLook(ctx))
-	ends := make([]Verdict, 0, len(p.Verdicts))
+	ends := make([]plan.Verdict, 0, len(p.Verdicts))
 	for _, v := range p.Verdicts {
-		ends = append(ends, s.verdict(v.key()))
+		ends = append(ends, s.verdict(v.Key()))
 	}
 	return sweepResult{Verdicts: ends, Deleted: s.deleted, Denied: s.denied, Doubt: s.doubt}, err
 }

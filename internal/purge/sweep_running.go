@@ -14,5 +14,5 @@ const maxRunning = 2 * time.Minute
 // runs reads what workloads run, unless a reading that was begun after another one is young enough.
 func (s *sweeper) runs(ctx context.Context, after int, age time.Duration) (reading.Running, error) {
 	fresh := func(r reading.Running) bool { return s.clock.Since(r.Begun) < age }
-	return s.running.read(ctx, after, fresh, func() (reading.Running, error) { return s.readRunning(ctx, s.planned.store) })
+	return s.running.read(ctx, after, fresh, func() (reading.Running, error) { return s.readRunning(ctx, s.planned.Store) })
 }

@@ -16,6 +16,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
@@ -40,7 +41,7 @@ func TestSweep(t *testing.T) {
 	if report.Deleted != 6 || report.Outcome != v1alpha1.PurgeSucceeded {
 		t.Errorf("report: %s", report.Summary())
 	}
-	if diff := cmp.Diff(map[Reason]int{Tagged: 1, GracePeriod: 1}, report.Kept); diff != "" {
+	if diff := cmp.Diff(map[plan.Reason]int{plan.Tagged: 1, plan.GracePeriod: 1}, report.Kept); diff != "" {
 		t.Errorf("Kept: -want +got\n%s", diff)
 	}
 	run, capabilities := w.lastPurge()
@@ -357,7 +358,7 @@ func TestStoppedBetweenDigests(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "run it again") {
 		t.Errorf("the error is %v", err)
 	}
-	if deletions != 2 || report.Kept[Interrupted] == 0 {
+	if deletions != 2 || report.Kept[plan.Interrupted] == 0 {
 		t.Errorf("%d deletions were begun; %s", deletions, report.Summary())
 	}
 	if state, reason := w.state("t1", web, "2.0.0"); state != v1alpha1.TombstoneKept || !strings.HasPrefix(reason, "Interrupted") {

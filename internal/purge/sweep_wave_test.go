@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 )
 
 func TestNextWork(t *testing.T) {
@@ -32,9 +33,9 @@ func TestNextWork(t *testing.T) {
 func TestMerge(t *testing.T) {
 	t.Parallel()
 	of := func(repositories ...string) unit {
-		u := unit{manifests: 1, tombstones: []*v1alpha1.Tombstone{{}}, deletions: map[string][]Verdict{}, work: len(repositories)}
+		u := unit{manifests: 1, tombstones: []*v1alpha1.Tombstone{{}}, deletions: map[string][]plan.Verdict{}, work: len(repositories)}
 		for _, r := range repositories {
-			u.deletions[r] = []Verdict{{Repository: r}}
+			u.deletions[r] = []plan.Verdict{{Repository: r}}
 		}
 		return u
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -86,10 +87,10 @@ func (v *visit) withdraw(ctx context.Context, n survivor) error {
 func (s *sweeper) takeBack(ctx context.Context, at reading.Key, m registry.Manifest, why string) error {
 	s.log.Info("Keeping what turned out to be needed before the registry has deleted it", "repository", at.Repository, "digest", at.Digest, "why", why)
 	verdict := s.plan[at]
-	verdict.keep(Held, why)
+	verdict.Keep(plan.Held, why)
 	err := s.registry.Restore(ctx, at.Repository, m, nil)
 	if err != nil {
-		verdict.keep(Lost, fmt.Sprintf("the registry was asked to delete %s, which is needed, and did not take it back; push it again: %s", at.Digest, why))
+		verdict.Keep(plan.Lost, fmt.Sprintf("the registry was asked to delete %s, which is needed, and did not take it back; push it again: %s", at.Digest, why))
 		// What the registry says of writing teaches nothing of deleting: not wrapped.
 		err = fmt.Errorf("%s of %s may be LOST: %s: %s", at.Digest, at.Repository, verdict.Message, err.Error())
 		s.doubted(err)
@@ -118,7 +119,7 @@ func (v *visit) needed(ctx context.Context, deleted moment) ([]survivor, error) 
 		return nil, err
 	}
 	starts := slices.Clone(shared)
-	for _, root := range c.keeps(v.repository) {
+	for _, root := range c.Keeps(v.repository) {
 		starts = append(starts, root.Digest)
 	}
 	after := v.reader.Without(v.repository, slices.Concat(slices.Collect(maps.Keys(v.gone)), shared)).Read(ctx, v.repository, starts)
@@ -132,10 +133,10 @@ func (v *visit) needed(ctx context.Context, deleted moment) ([]survivor, error) 
 		return v.all(fmt.Sprintf("tag %q leads nowhere", lost[0])), nil
 	}
 	var needed []survivor
-	reached := after.Graph.Reach(c.roots(v.repository, before.Locked, after.Graph))
+	reached := after.Graph.Reach(c.Roots(v.repository, before.Locked, after.Graph))
 	for d := range v.gone {
 		if why, kept := reached[d]; kept && v.lost(after, d) {
-			needed = append(needed, survivor{d, explain(why), listedAt(c.tombstones, c.entries[v.repository], d, after.Graph), !after.Missing[d]})
+			needed = append(needed, survivor{d, plan.Explain(why), listedAt(c.Tombstones, c.Entries[v.repository], d, after.Graph), !after.Missing[d]})
 		}
 	}
 	return needed, nil
@@ -148,13 +149,13 @@ func (v *visit) lost(after reading.Repository, d digest.Digest) bool {
 
 // listedAt are the tags that manifests list, that a restore would put at a digest, and that are not
 // there.
-func listedAt(all []*v1alpha1.Tombstone, entries []entry, d digest.Digest, g *graph.Graph) []string {
+func listedAt(all []*v1alpha1.Tombstone, entries []plan.Entry, d digest.Digest, g *graph.Graph) []string {
 	var tags []string
 	for _, e := range entries {
-		if !e.listed || e.Digests[len(e.Digests)-1] != d.String() || g.Target(e.Tag) != "" {
+		if !e.Listed || e.Digests[len(e.Digests)-1] != d.String() || g.Target(e.Tag) != "" {
 			continue
 		}
-		if undos := v1alpha1.Undos(all, e.Repository, e.Tag); len(undos) > 0 && undos[0].UID == e.uid {
+		if undos := v1alpha1.Undos(all, e.Repository, e.Tag); len(undos) > 0 && undos[0].UID == e.UID {
 			tags = append(tags, e.Tag)
 		}
 	}
@@ -223,9 +224,9 @@ func (v *visit) putBack(ctx context.Context, needed []survivor) error {
 		for _, d := range layer {
 			v.log.Error("Putting back what turned out to be needed", "event", eventPutBack, "store", v.key.String(), "repository", v.repository, "digest", d, "tags", tags[d], "why", why[d])
 			verdict := v.plan[v.at(d)]
-			verdict.Repository, verdict.Digest, verdict.Delete, verdict.Reason, verdict.Message = v.repository, d, false, Tagged, "it was deleted and put back: "+why[d]
+			verdict.Repository, verdict.Digest, verdict.Delete, verdict.Reason, verdict.Message = v.repository, d, false, plan.Tagged, "it was deleted and put back: "+why[d]
 			if err := v.registry.Restore(ctx, v.repository, v.gone[d], tags[d]); err != nil {
-				verdict.Reason, verdict.Message = Lost, fmt.Sprintf("%s was deleted, is needed and could not be put back: %s", d, why[d])
+				verdict.Reason, verdict.Message = plan.Lost, fmt.Sprintf("%s was deleted, is needed and could not be put back: %s", d, why[d])
 				// What the registry says of writing teaches nothing of deleting: not wrapped.
 				v.doubted(err)
 				errs = append(errs, fmt.Errorf("%s is LOST from %s (%s); push it again: %s", d, v.repository, why[d], err.Error()))

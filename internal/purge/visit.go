@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -20,7 +21,7 @@ type visit struct {
 	claimed moment
 	// before is closed when the wave before has been looked after, which takes requests, too.
 	before <-chan struct{}
-	todo   []Verdict
+	todo   []plan.Verdict
 
 	taken  int64     // of the room
 	latest *evidence // the last evidence
@@ -99,12 +100,12 @@ func (v *visit) leave() {
 // delete deletes what may go, layer by layer: a digest only after all those that it is a part of.
 func (v *visit) delete(ctx context.Context) error {
 	defer v.linger(ctx)
-	byDigest := make(map[digest.Digest]Verdict, len(v.todo))
+	byDigest := make(map[digest.Digest]plan.Verdict, len(v.todo))
 	for _, verdict := range v.todo {
 		byDigest[verdict.Digest] = verdict
 	}
 	for _, layer := range v.readings[v.repository].Graph.Layers(slices.Collect(maps.Keys(byDigest))) {
-		level := make([]Verdict, len(layer))
+		level := make([]plan.Verdict, len(layer))
 		for i, d := range layer {
 			level[i] = byDigest[d]
 		}

@@ -146,7 +146,7 @@ func TestI3ALargeRepositoryIsSweptAlone(t *testing.T) {
 	w.spread(1, 10)
 	const large = "acme/m1/large"
 	var entries []func(*v1alpha1.Tombstone)
-	for i := range 2 * requestsOfAPlace {
+	for i := range 2 * 8 { // 8 digests take one of the two places that there are for a request
 		desc, err := registrytest.PushImage(t.Context(), w.Host, large, "", fmt.Sprint(i))
 		w.must(err)
 		entries = append(entries, in(large, v1alpha1.TombstoneUntagged, 50, fmt.Sprintf("1.0.%d", i), desc.Digest.String()))

@@ -15,6 +15,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/place"
 	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 	"github.com/nfo-operator/nfo/test/environment"
@@ -110,5 +111,5 @@ func TestTheMirrorHasWhatWorkloadsNeed(t *testing.T) {
 	s.delete(web)
 	report, err := s.purgeMirror()
 	s.Expect(err).NotTo(gomega.HaveOccurred())
-	s.Expect(report.Kept).To(gomega.HaveKeyWithValue(purge.GracePeriod, 1), "the manager has not recorded yet that nothing uses it")
+	s.Expect(report.Kept).To(gomega.HaveKeyWithValue(plan.GracePeriod, 1), "the manager has not recorded yet that nothing uses it")
 }

@@ -24,6 +24,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/test/environment"
 )
 
@@ -129,7 +130,7 @@ func TestI14WhatRunsHolds(t *testing.T) {
 	s.Expect(err).NotTo(gomega.HaveOccurred())
 	s.Expect(report.Verdicts).To(gomega.HaveLen(1))
 	s.Expect(report.Verdicts[0].Delete).To(gomega.BeFalse())
-	s.Expect(report.Verdicts[0].Reason).To(gomega.Equal(purge.InUse))
+	s.Expect(report.Verdicts[0].Reason).To(gomega.Equal(plan.InUse))
 	s.Expect(report.Verdicts[0].Message).To(gomega.Equal("deployments/" + s.ns + "/again uses it (container web)"))
 	s.Expect(s.at("acme/cnf/nginx", d)).To(gomega.Equal(d))
 	s.delete(again)

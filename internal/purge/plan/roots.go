@@ -1,4 +1,4 @@
-package purge
+package plan
 
 import (
 	"slices"
@@ -9,26 +9,26 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
-// keeps returns the roots that the objects of the cluster are in a repository.
-func (c cluster) keeps(repository string) []graph.Root {
-	return slices.Concat(c.recorded[repository], keeping(c.entries[repository]))
+// Keeps returns the roots that the objects of the cluster are in a repository.
+func (c Cluster) Keeps(repository string) []graph.Root {
+	return slices.Concat(c.Recorded[repository], keeping(c.Entries[repository]))
 }
 
-// roots returns all that is kept for its own sake in a repository that has the content of a graph.
-func (c cluster) roots(repository string, locked []digest.Digest, g *graph.Graph) []graph.Root {
-	return roots(c.entries[repository], c.recorded[repository], locked, g)
+// Roots returns all that is kept for its own sake in a repository that has the content of a graph.
+func (c Cluster) Roots(repository string, locked []digest.Digest, g *graph.Graph) []graph.Root {
+	return roots(c.Entries[repository], c.Recorded[repository], locked, g)
 }
 
-// used is what the tags of a repository and the digests that are recorded in it lead to.
-func (c cluster) used(repository string, g *graph.Graph) map[digest.Digest]graph.Why {
-	return g.Reach(slices.Concat(c.recorded[repository], tagged(nil, g)))
+// Used is what the tags of a repository and the digests that are recorded in it lead to.
+func (c Cluster) Used(repository string, g *graph.Graph) map[digest.Digest]graph.Why {
+	return g.Reach(slices.Concat(c.Recorded[repository], tagged(nil, g)))
 }
 
-// namedBy says what names a digest; "" for nothing. It is pure.
-func (c cluster) namedBy(at reading.Key) string {
-	for _, root := range c.keeps(at.Repository) {
+// NamedBy says what names a digest; "" for nothing. It is pure.
+func (c Cluster) NamedBy(at reading.Key) string {
+	for _, root := range c.Keeps(at.Repository) {
 		if root.Digest == at.Digest {
-			return explain(graph.Why{Root: root, Reason: root.Reason})
+			return Explain(graph.Why{Root: root, Reason: root.Reason})
 		}
 	}
 	return ""
@@ -36,16 +36,16 @@ func (c cluster) namedBy(at reading.Key) string {
 
 // recordedIn are the digests that are recorded in a repository. What workloads name and the registry does not have keeps
 // nothing: anyone who may make a pod could else keep a repository from every purge.
-func (c cluster) recordedIn(repository string, r reading.Repository) []graph.Root {
+func (c Cluster) recordedIn(repository string, r reading.Repository) []graph.Root {
 	gone := func(root graph.Root) bool { return root.Reason == InUse && r.Missing[root.Digest] }
-	if all := c.recorded[repository]; !slices.ContainsFunc(all, gone) {
+	if all := c.Recorded[repository]; !slices.ContainsFunc(all, gone) {
 		return all
 	}
-	return slices.DeleteFunc(slices.Clone(c.recorded[repository]), gone)
+	return slices.DeleteFunc(slices.Clone(c.Recorded[repository]), gone)
 }
 
 // roots are all that is kept for its own sake in one repository.
-func roots(entries []entry, recorded []graph.Root, locked []digest.Digest, g *graph.Graph) []graph.Root {
+func roots(entries []Entry, recorded []graph.Root, locked []digest.Digest, g *graph.Graph) []graph.Root {
 	rs := slices.Concat(recorded, keeping(entries), tagged(entries, g))
 	for _, d := range locked {
 		rs = append(rs, graph.Root{Digest: d, Reason: Locked, Because: d.String() + " is locked in the registry"})
@@ -54,16 +54,16 @@ func roots(entries []entry, recorded []graph.Root, locked []digest.Digest, g *gr
 }
 
 // keeping returns the roots that entries are. Of several graces of a digest the last one counts.
-func keeping(entries []entry) []graph.Root {
+func keeping(entries []Entry) []graph.Root {
 	var roots []graph.Root
-	last := map[digest.Digest]entry{}
+	last := map[digest.Digest]Entry{}
 	for _, e := range entries {
-		if e.mayGo() {
+		if e.MayGo() {
 			continue
 		}
-		for _, d := range e.valid {
+		for _, d := range e.Valid {
 			if e.until.IsZero() {
-				roots = append(roots, graph.Root{Digest: d, Reason: e.keep, Because: e.because})
+				roots = append(roots, graph.Root{Digest: d, Reason: e.Keep, Because: e.because})
 			} else if have, ok := last[d]; !ok || have.until.Before(e.until) {
 				last[d] = e
 			}
@@ -78,10 +78,10 @@ func keeping(entries []entry) []graph.Root {
 // tagged returns the roots that tags are: all ordinary ones but those of ours, which are the tags
 // that keep an undo, and those that are there only because the registry does not remove tags,
 // while their entry may go.
-func tagged(entries []entry, g *graph.Graph) []graph.Root {
+func tagged(entries []Entry, g *graph.Graph) []graph.Root {
 	ours, shared := map[string]bool{}, map[digest.Digest]bool{}
 	for _, e := range entries {
-		if e.candidate && e.mayGo() && e.ownTag() && slices.Contains(e.valid, g.Target(e.Tag)) {
+		if e.Candidate && e.MayGo() && e.ownTag() && slices.Contains(e.Valid, g.Target(e.Tag)) {
 			ours[e.Tag], shared[g.Target(e.Tag)] = true, true
 		}
 	}
@@ -101,8 +101,8 @@ func tagged(entries []entry, g *graph.Graph) []graph.Root {
 	return roots
 }
 
-// explain says how a digest is kept.
-func explain(w graph.Why) string {
+// Explain says how a digest is kept.
+func Explain(w graph.Why) string {
 	edges := map[Reason]string{graph.IndexChild: "child of ", graph.Referrer: "satellite of ", graph.Subject: "subject of "}
 	switch w.From {
 	case "":

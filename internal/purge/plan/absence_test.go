@@ -1,4 +1,4 @@
-package purge
+package plan
 
 import (
 	"strings"
@@ -18,7 +18,7 @@ func TestUnresolvedIsBounded(t *testing.T) {
 	}
 	c := clusterOf(t, unresolved("oldest", 20))
 	r.Dangling = append(r.Dangling, "oldest")
-	all := c.unresolvedIn(map[string]reading.Repository{repo: r})
+	all := c.Unresolved(map[string]reading.Repository{repo: r})
 	if len(all) != v1alpha1.MaxUnresolved || all[0].TagOrDigest != "oldest" {
 		t.Errorf("%d are remembered, the first is %s; want %d, the oldest first", len(all), all[0].TagOrDigest, v1alpha1.MaxUnresolved)
 	}

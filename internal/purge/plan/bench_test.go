@@ -1,6 +1,6 @@
 //go:build unix
 
-package purge
+package plan
 
 import (
 	"fmt"
@@ -106,15 +106,15 @@ func (s *stock) bury(manifest, repository, tag string, x digest.Digest) {
 }
 
 // read is the stock as a purge has read it.
-func (s *stock) read(b *testing.B) (cluster, map[string]reading.Repository) {
+func (s *stock) read(b *testing.B) (Cluster, map[string]reading.Repository) {
 	b.Helper()
 	holders := reference.Snapshot{}
 	for _, m := range s.alive {
 		holders[v1alpha1.KindArtifactManifest] = append(holders[v1alpha1.KindArtifactManifest], m)
 	}
-	c := newCluster(reading.Objects{Begun: now, Now: now, Key: storeKey, Stores: []v1alpha1.ArtifactStore{*aStore()}, Holders: holders, Tombstones: s.tombstones, Definitions: known})
-	if c.refusal != nil {
-		b.Fatalf("the store is refused: %v", c.refusal)
+	c := NewCluster(reading.Objects{Begun: now, Now: now, Key: storeKey, Stores: []v1alpha1.ArtifactStore{*aStore()}, Holders: holders, Tombstones: s.tombstones, Definitions: known})
+	if c.Refusal != nil {
+		b.Fatalf("the store is refused: %v", c.Refusal)
 	}
 	readings := map[string]reading.Repository{}
 	for repository, p := range s.piles {
@@ -132,7 +132,7 @@ func (s *stock) measure(b *testing.B) time.Duration {
 	b.ReportAllocs()
 	start := used(b)
 	for b.Loop() {
-		vs = plan(c, readings)
+		vs = Decide(c, readings)
 	}
 	each := (used(b) - start) / time.Duration(b.N)
 	deleted := 0

@@ -1,4 +1,4 @@
-package purge
+package plan
 
 import (
 	"errors"
@@ -151,7 +151,7 @@ func TestPlan(t *testing.T) {
 		"I2UnresolvedElsewhere": {
 			reason: "what is unknown in another repository concerns that one",
 			objects: []client.Object{aManifest(lists("2"), func(m *v1alpha1.ArtifactManifest) {
-				m.Status.Artifacts = []v1alpha1.ArtifactStatus{{ArtifactName: "web", ArtifactVersion: "2", Repository: web, Digest: d("b").String()}}
+				m.Status.Artifacts = []v1alpha1.ArtifactStatus{{ArtifactName: "web", ArtifactVersion: "2", Repository: "acme/cnf/web", Digest: d("b").String()}}
 			}), aTombstone("t", released(60, "1.0.0", "a"))},
 			content: content{missing: []string{"b"}},
 			want:    map[string]string{"a": "delete Released"},
@@ -447,7 +447,7 @@ func TestPlan(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := clusterOf(t, append([]client.Object{aStore()}, tc.objects...)...)
-			vs := plan(c, map[string]reading.Repository{repo: tc.content.reading()})
+			vs := Decide(c, map[string]reading.Repository{repo: tc.content.reading()})
 			if diff := cmp.Diff(tc.want, said(vs, names...)); diff != "" {
 				t.Errorf("%s\nplan: -want +got\n%s", tc.reason, diff)
 			}
@@ -472,7 +472,7 @@ func TestPlanOrder(t *testing.T) {
 		subjects: map[string]string{"signature": "index"},
 	}
 	at := map[string]int{}
-	for i, v := range plan(c, map[string]reading.Repository{repo: r.reading()}) {
+	for i, v := range Decide(c, map[string]reading.Repository{repo: r.reading()}) {
 		for _, n := range names {
 			if d(n) == v.Digest {
 				at[n] = i
@@ -505,7 +505,7 @@ func TestBudget(t *testing.T) {
 			store := aStore(func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.MaxDeletions = tc.limit })
 			c := clusterOf(t, store, aTombstone("t1", released(30, "1.0.1", "a")), aTombstone("t2", released(60, "1.0.0", "index"), missing(30)))
 			r := content{indexes: map[string][]string{"index": {"amd64"}}, missing: tc.missing}
-			got := said(plan(c, map[string]reading.Repository{repo: r.reading()}), names...)
+			got := said(Decide(c, map[string]reading.Repository{repo: r.reading()}), names...)
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("%s\nplan: -want +got\n%s", tc.reason, diff)
 			}
@@ -527,7 +527,7 @@ func TestI7Explain(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := explain(tc.why); got != tc.want {
+			if got := Explain(tc.why); got != tc.want {
 				t.Errorf("explain = %q, want %q", got, tc.want)
 			}
 		})

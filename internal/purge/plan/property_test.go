@@ -1,4 +1,4 @@
-package purge
+package plan
 
 import (
 	"fmt"
@@ -67,7 +67,7 @@ func random(r *rand.Rand) sample {
 
 func (s sample) plan(t *testing.T) []Verdict {
 	t.Helper()
-	return plan(clusterOf(t, s.objects...), map[string]reading.Repository{repo: {Graph: graph.Build(s.tags, s.nodes)}})
+	return Decide(clusterOf(t, s.objects...), map[string]reading.Repository{repo: {Graph: graph.Build(s.tags, s.nodes)}})
 }
 
 // roots says anew, without the code under test, which digests are kept for their own sake. Tags

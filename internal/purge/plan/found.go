@@ -1,4 +1,4 @@
-package purge
+package plan
 
 import (
 	"slices"
@@ -16,22 +16,22 @@ func (v *Verdict) confirm(store *v1alpha1.ArtifactStore, r reading.Repository) {
 	switch {
 	case !v.Delete, v.Missing, v.Reason != Reason(v1alpha1.CauseFound), !store.InClusterRegistry():
 	case r.Unreferenced == nil:
-		v.keep(Unreadable, "the registry did not say whether something in it needs it")
+		v.Keep(Unreadable, "the registry did not say whether something in it needs it")
 	case !r.Unreferenced[v.Digest] && len(r.Graph.TagsThatFollow(v.Digest)) == 0:
-		v.keep(GracePeriod, pushedAgain)
+		v.Keep(GracePeriod, PushedAgain)
 	}
 }
 
 // again makes roots of the candidates that confirm keeps and that nothing else does: what somebody pushed again stays with
 // its parts, also with those that another tombstone names and that would be deleted.
-func (c cluster) again(byDigest map[digest.Digest]*Verdict, reached map[digest.Digest]graph.Why, r reading.Repository) []graph.Root {
+func (c Cluster) again(byDigest map[digest.Digest]*Verdict, reached map[digest.Digest]graph.Why, r reading.Repository) []graph.Root {
 	var roots []graph.Root
 	for d, candidate := range byDigest {
 		v := *candidate
 		v.Digest = d
 		v.judge(r, "")
 		before := v.Delete
-		v.confirm(c.store, r)
+		v.confirm(c.Store, r)
 		if _, kept := reached[d]; before && !v.Delete && !kept {
 			roots = append(roots, graph.Root{Digest: d, Reason: v.Reason, Because: v.Message})
 		}
@@ -39,8 +39,8 @@ func (c cluster) again(byDigest map[digest.Digest]*Verdict, reached map[digest.D
 	return roots
 }
 
-// tops are those of some digests that are not parts of others among them.
-func tops(g *graph.Graph, ds []digest.Digest) []digest.Digest {
+// Tops are those of some digests that are not parts of others among them.
+func Tops(g *graph.Graph, ds []digest.Digest) []digest.Digest {
 	var tops []digest.Digest
 	g.Walk(slices.Concat(g.Layers(ds)...), func(_ int, d, from digest.Digest, _ Reason) {
 		if from == "" {

@@ -1,4 +1,4 @@
-package purge
+package plan
 
 import (
 	"time"
@@ -63,11 +63,14 @@ const (
 	Interrupted Reason = "Interrupted"
 )
 
-// Messages of verdicts that whoever acts on a plan gives, too.
+// Messages of verdicts that are given where a plan is acted on.
 const (
-	pushedAgain = "it was pushed again, or what was pushed needs it; if the registry lists it later, another grace begins"
-	notReached  = "the purge ended before it came to it; the next one goes on"
-	notRead     = "the cluster could not be read right before the registry was to delete it"
+	// PushedAgain: with GracePeriod.
+	PushedAgain = "it was pushed again, or what was pushed needs it; if the registry lists it later, another grace begins"
+	// NotReached: with Interrupted.
+	NotReached = "the purge ended before it came to it; the next one goes on"
+	// NotRead: with Held or UseUnknown.
+	NotRead = "the cluster could not be read right before the registry was to delete it"
 )
 
 // Verdict says what becomes of one candidate digest.
@@ -91,8 +94,8 @@ type Verdict struct {
 	UntaggedAt time.Time `json:"untaggedAt,omitzero"`
 }
 
-// key is the digest that the verdict is about.
-func (v Verdict) key() reading.Key { return reading.Key{Repository: v.Repository, Digest: v.Digest} }
+// Key is the digest that the verdict is about.
+func (v Verdict) Key() reading.Key { return reading.Key{Repository: v.Repository, Digest: v.Digest} }
 
-// found reports whether no tombstone brings the digest: the registry lists it, and nothing keeps it.
-func (v Verdict) found() bool { return len(v.Tombstones) == 0 }
+// Found reports whether no tombstone brings the digest: the registry lists it, and nothing keeps it.
+func (v Verdict) Found() bool { return len(v.Tombstones) == 0 }

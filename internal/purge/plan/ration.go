@@ -1,4 +1,4 @@
-package purge
+package plan
 
 import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -6,14 +6,14 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/usage"
 )
 
-// ration keeps what usage does not ask for: everything below the threshold or when usage is not
+// Ration keeps what usage does not ask for: everything below the threshold or when usage is not
 // known, and what comes after the target is reached. What was untagged first goes first.
-func ration(vs []Verdict, p v1alpha1.PurgeSpec, u usage.Measurement) []Verdict {
-	return rationBy(vs, p, u, func(i int, rest *usage.Removal) int64 { return rest.Remove(vs[i].key()) })
+func Ration(vs []Verdict, p v1alpha1.PurgeSpec, u usage.Measurement) []Verdict {
+	return RationBy(vs, p, u, func(i int, rest *usage.Removal) int64 { return rest.Remove(vs[i].Key()) })
 }
 
-// rationBy is ration where remove says how many bytes go with a verdict and nothing that was taken before.
-func rationBy(vs []Verdict, p v1alpha1.PurgeSpec, u usage.Measurement, remove func(i int, rest *usage.Removal) int64) []Verdict {
+// RationBy is Ration where remove says how many bytes go with a verdict and nothing that was taken before.
+func RationBy(vs []Verdict, p v1alpha1.PurgeSpec, u usage.Measurement, remove func(i int, rest *usage.Removal) int64) []Verdict {
 	if !usage.Needed(p) {
 		return vs
 	}
@@ -41,19 +41,19 @@ func rationBy(vs []Verdict, p v1alpha1.PurgeSpec, u usage.Measurement, remove fu
 	return vs
 }
 
-// reclaimable is how many bytes would be free if all went that may go.
-func reclaimable(vs []Verdict, u usage.Measurement) int64 {
-	return freed(vs, u, func(v Verdict) bool {
+// Reclaimable is how many bytes would be free if all went that may go.
+func Reclaimable(vs []Verdict, u usage.Measurement) int64 {
+	return Freed(vs, u, func(v Verdict) bool {
 		return v.Delete || v.Reason == OverBudget || v.Reason == NotNeeded || v.Reason == UsageUnknown
 	})
 }
 
-// freed is how many bytes nothing would hold without some of the digests.
-func freed(vs []Verdict, u usage.Measurement, which func(Verdict) bool) int64 {
+// Freed is how many bytes nothing would hold without some of the digests.
+func Freed(vs []Verdict, u usage.Measurement, which func(Verdict) bool) int64 {
 	var ats []reading.Key
 	for _, v := range vs {
 		if which(v) {
-			ats = append(ats, v.key())
+			ats = append(ats, v.Key())
 		}
 	}
 	return u.Freed(ats)

@@ -1,4 +1,4 @@
-package purge
+package plan
 
 import (
 	"fmt"
@@ -15,16 +15,16 @@ import (
 const maxRoots = 1000
 
 // run makes roots of the digests that workloads name in the repositories in which something may go.
-func (c cluster) run() {
-	for repository, entries := range c.entries {
-		roots := runningIn(c.running, repository)
+func (c Cluster) run() {
+	for repository, entries := range c.Entries {
+		roots := runningIn(c.Running, repository)
 		if len(roots) <= maxRoots {
-			c.recorded[repository] = append(c.recorded[repository], roots...)
+			c.Recorded[repository] = append(c.Recorded[repository], roots...)
 			continue
 		}
 		for i := range entries {
-			if e := &entries[i]; e.mayGo() {
-				e.keep, e.because = InUse, fmt.Sprintf("workloads name more than %d digests of its repository", maxRoots)
+			if e := &entries[i]; e.MayGo() {
+				e.Keep, e.because = InUse, fmt.Sprintf("workloads name more than %d digests of its repository", maxRoots)
 			}
 		}
 	}
@@ -32,7 +32,7 @@ func (c cluster) run() {
 
 // keepWhole keeps what a digest that runs is a part of: nobody could pull by its tag or restore it any more, and no tombstone
 // would have the rest.
-func keepWhole(entries []entry, recorded []graph.Root, g *graph.Graph) {
+func keepWhole(entries []Entry, recorded []graph.Root, g *graph.Graph) {
 	because := map[digest.Digest]string{}
 	for _, root := range recorded {
 		if root.Reason == InUse {
@@ -44,12 +44,12 @@ func keepWhole(entries []entry, recorded []graph.Root, g *graph.Graph) {
 	}
 	for i := range entries {
 		e := &entries[i]
-		if !e.mayGo() {
+		if !e.MayGo() {
 			continue
 		}
-		for _, part := range g.Parts(e.valid...) {
+		for _, part := range g.Parts(e.Valid...) {
 			if by, used := because[part]; used {
-				e.keep, e.because = InUse, by
+				e.Keep, e.because = InUse, by
 			}
 		}
 	}

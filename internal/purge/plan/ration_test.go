@@ -1,4 +1,4 @@
-package purge
+package plan
 
 import (
 	"errors"
@@ -45,7 +45,7 @@ func TestRation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := v1alpha1.PurgeSpec{ThresholdPercent: tc.threshold, TargetPercent: tc.target}
-			if diff := cmp.Diff(tc.want, said(ration(slices.Clone(vs), p, tc.usage), "a", "b", "c")); diff != "" {
+			if diff := cmp.Diff(tc.want, said(Ration(slices.Clone(vs), p, tc.usage), "a", "b", "c")); diff != "" {
 				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
 			}
 		})

@@ -1,4 +1,4 @@
-package purge
+package plan
 
 import (
 	"errors"
@@ -29,8 +29,8 @@ func TestI2UnknownHoldersKeep(t *testing.T) {
 			ds[kind] = d
 		}
 		change(ds)
-		c := newCluster(reading.Objects{Begun: now, Now: now, Key: storeKey, Stores: []v1alpha1.ArtifactStore{*aStore()}, Tombstones: []v1alpha1.Tombstone{*aTombstone("t", released(30, "1", "a"))}, Definitions: ds})
-		vs := plan(c, map[string]reading.Repository{repo: content{}.reading()})
+		c := NewCluster(reading.Objects{Begun: now, Now: now, Key: storeKey, Stores: []v1alpha1.ArtifactStore{*aStore()}, Tombstones: []v1alpha1.Tombstone{*aTombstone("t", released(30, "1", "a"))}, Definitions: ds})
+		vs := Decide(c, map[string]reading.Repository{repo: content{}.reading()})
 		if diff := cmp.Diff(map[string]string{"a": "keep Held"}, said(vs, "a")); diff != "" || !strings.Contains(vs[0].Message, "CustomResourceDefinition") {
 			t.Errorf("%s: %q, -want +got\n%s", name, vs[0].Message, diff)
 		}
@@ -48,7 +48,7 @@ func TestI9OnePlaceOneRule(t *testing.T) {
 		store := aStore(func(s *v1alpha1.ArtifactStore) { s.Spec.Registry.URL = urls[0] })
 		grace := aTombstone("t1", released(2, "1", "a"), func(t *v1alpha1.Tombstone) { t.Spec.RegistryURL = urls[1] })
 		over := aTombstone("t2", released(30, "2", "a", "b"), func(t *v1alpha1.Tombstone) { t.Spec.RegistryURL = urls[1] })
-		got := said(plan(clusterOf(t, store, grace, over), map[string]reading.Repository{repo: content{}.reading()}), names...)
+		got := said(Decide(clusterOf(t, store, grace, over), map[string]reading.Repository{repo: content{}.reading()}), names...)
 		if diff := cmp.Diff(map[string]string{"a": "keep GracePeriod", "b": "delete Released"}, got); diff != "" {
 			t.Errorf("%v: -want +got\n%s", urls, diff)
 		}
@@ -61,7 +61,7 @@ func TestI1ReadingStartsAtEveryRoot(t *testing.T) {
 	c := clusterOf(t, aStore(), aManifest(records("1.0.2", "c")),
 		aTombstone("t1", released(30, "1.0.0", "a")), aTombstone("t2", released(2, "1.0.1", "b")),
 		aTombstone("t3", in(repo, v1alpha1.TombstoneRestoring, 30, "1.0.3", "x")))
-	if diff := cmp.Diff(ds("a", "b", "x", "c"), c.starts(repo)); diff != "" {
+	if diff := cmp.Diff(ds("a", "b", "x", "c"), c.Starts(repo)); diff != "" {
 		t.Errorf("starts: -want +got\n%s", diff)
 	}
 }

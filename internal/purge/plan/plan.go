@@ -1,4 +1,4 @@
-package purge
+package plan
 
 import (
 	"maps"
@@ -10,11 +10,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
-// plan gives every candidate digest one verdict. It is pure, and takes one pass over what was read.
+// Decide gives every candidate digest one verdict. It is pure, and takes one pass over what was read.
 // The order is that of sweeping: by repository, parents before their parts.
-func plan(c cluster, readings map[string]reading.Repository) []Verdict {
+func Decide(c Cluster, readings map[string]reading.Repository) []Verdict {
 	repositories := map[string]bool{}
-	for repository := range c.entries {
+	for repository := range c.Entries {
 		repositories[repository] = true
 	}
 	for repository := range readings {
@@ -36,11 +36,11 @@ func plan(c cluster, readings map[string]reading.Repository) []Verdict {
 			all = append(all, *v)
 		}
 	}
-	return budget(all, int(c.store.Spec.Purge.MaxDeletions))
+	return Budget(all, int(c.Store.Spec.Purge.MaxDeletions))
 }
 
-// planRepository gives the candidates of one repository their verdicts.
-func (c cluster) planRepository(repository string, r reading.Repository) []Verdict {
+// DecideRepository gives the candidates of one repository their verdicts.
+func (c Cluster) DecideRepository(repository string, r reading.Repository) []Verdict {
 	vs := c.verdicts(repository, r)
 	all := make([]Verdict, len(vs))
 	for i, v := range vs {
@@ -50,8 +50,8 @@ func (c cluster) planRepository(repository string, r reading.Repository) []Verdi
 }
 
 // verdicts are those of the candidates of one repository, parents before their parts.
-func (c cluster) verdicts(repository string, r reading.Repository) []*Verdict {
-	g, entries := r.Graph, c.entries[repository]
+func (c Cluster) verdicts(repository string, r reading.Repository) []*Verdict {
+	g, entries := r.Graph, c.Entries[repository]
 	if r.Err != nil {
 		g = graph.Build(nil, nil)
 	}
@@ -64,7 +64,7 @@ func (c cluster) verdicts(repository string, r reading.Repository) []*Verdict {
 		_, kept := reached[d]
 		return kept || byDigest[d] != nil || r.Missing[d]
 	})
-	for _, d := range tops(g, unknown) {
+	for _, d := range Tops(g, unknown) {
 		if byDigest[d] == nil {
 			byDigest[d] = &Verdict{Reason: GracePeriod, Message: "the registry lists it without a tag and it has no tombstone: its grace begins with the one that a purge writes"}
 		}
@@ -77,7 +77,7 @@ func (c cluster) verdicts(repository string, r reading.Repository) []*Verdict {
 			why, kept := reached[d]
 			v.judge(r, unsettled)
 			if kept {
-				v.keep(why.Reason, explain(why))
+				v.Keep(why.Reason, Explain(why))
 			}
 			if kept && v.Missing && why.Reason != Unsettled {
 				v.Message += "; it is not in the registry"
@@ -89,7 +89,7 @@ func (c cluster) verdicts(repository string, r reading.Repository) []*Verdict {
 }
 
 // reach is what roots lead to, and the candidates that were pushed again.
-func (c cluster) reach(kept []graph.Root, byDigest map[digest.Digest]*Verdict, g *graph.Graph, r reading.Repository) map[digest.Digest]graph.Why {
+func (c Cluster) reach(kept []graph.Root, byDigest map[digest.Digest]*Verdict, g *graph.Graph, r reading.Repository) map[digest.Digest]graph.Why {
 	reached := g.Reach(kept)
 	if again := c.again(byDigest, reached, r); len(again) > 0 {
 		reached = g.Reach(append(kept, again...))
@@ -97,7 +97,8 @@ func (c cluster) reach(kept []graph.Root, byDigest map[digest.Digest]*Verdict, g
 	return reached
 }
 
-func (v *Verdict) keep(why Reason, message string) {
+// Keep says that the digest stays, and why.
+func (v *Verdict) Keep(why Reason, message string) {
 	v.Delete, v.Reason, v.Message = false, why, message
 }
 
@@ -105,34 +106,34 @@ func (v *Verdict) keep(why Reason, message string) {
 func (v *Verdict) judge(r reading.Repository, unsettled string) {
 	switch {
 	case v.Digest.Validate() != nil:
-		v.keep(Unreadable, "it is not a digest")
+		v.Keep(Unreadable, "it is not a digest")
 	case r.Err != nil:
-		v.keep(Unreadable, r.Err.Error())
+		v.Keep(Unreadable, r.Err.Error())
 	case r.Missing[v.Digest]:
 		v.Missing, v.Message = true, "it is not in the registry any more"
 	case unsettled != "" && v.Delete:
-		v.keep(Unsettled, unsettled)
+		v.Keep(Unsettled, unsettled)
 	}
 }
 
 // source is a digest that may go, of the entry that names it.
 type source struct {
 	digest digest.Digest
-	entry  *entry
+	entry  *Entry
 }
 
 // propose makes a verdict of each digest that entries bring: their own and, where they may go, what
 // goes with these. Entries come by tombstone and tag; the first one gives a digest its reason.
-func propose(entries []entry, g *graph.Graph, missing map[digest.Digest]bool) map[digest.Digest]*Verdict {
+func propose(entries []Entry, g *graph.Graph, missing map[digest.Digest]bool) map[digest.Digest]*Verdict {
 	byDigest, going := own(entries)
-	walk := func(visit func(e *entry, d, from digest.Digest, by Reason)) {
+	walk := func(visit func(e *Entry, d, from digest.Digest, by Reason)) {
 		ds := make([]digest.Digest, len(going))
 		for i, s := range going {
 			ds[i] = s.digest
 		}
 		g.Walk(ds, func(i int, d, from digest.Digest, by Reason) { visit(going[i].entry, d, from, by) })
 	}
-	walk(func(e *entry, d, from digest.Digest, by Reason) {
+	walk(func(e *Entry, d, from digest.Digest, by Reason) {
 		if byDigest[d] != nil {
 			return
 		}
@@ -144,26 +145,26 @@ func propose(entries []entry, g *graph.Graph, missing map[digest.Digest]bool) ma
 		byDigest[d] = v
 	})
 	// The latest of the entries that lead to a digest counts.
-	slices.SortStableFunc(going, func(a, b source) int { return b.entry.status.UntaggedAt.Compare(a.entry.status.UntaggedAt.Time) })
-	walk(func(e *entry, d, _ digest.Digest, _ Reason) { byDigest[d].untaggedAt(e) })
+	slices.SortStableFunc(going, func(a, b source) int { return b.entry.Status.UntaggedAt.Compare(a.entry.Status.UntaggedAt.Time) })
+	walk(func(e *Entry, d, _ digest.Digest, _ Reason) { byDigest[d].untaggedAt(e) })
 	return byDigest
 }
 
 // own makes a verdict of each digest that entries name, and returns those that may go.
-func own(entries []entry) (byDigest map[digest.Digest]*Verdict, going []source) {
+func own(entries []Entry) (byDigest map[digest.Digest]*Verdict, going []source) {
 	byDigest = map[digest.Digest]*Verdict{}
 	for i := range entries {
 		e := &entries[i]
-		if !e.candidate {
+		if !e.Candidate {
 			continue
 		}
 		for _, text := range e.Digests {
 			d := digest.Digest(text)
 			if byDigest[d] == nil {
-				byDigest[d] = &Verdict{Delete: true, Reason: Reason(e.tombstone.Spec.Cause)}
+				byDigest[d] = &Verdict{Delete: true, Reason: Reason(e.Tombstone.Spec.Cause)}
 			}
 			byDigest[d].broughtBy(e)
-			if e.mayGo() {
+			if e.MayGo() {
 				going = append(going, source{d, e})
 			}
 		}
@@ -172,21 +173,21 @@ func own(entries []entry) (byDigest map[digest.Digest]*Verdict, going []source) 
 }
 
 // broughtBy notes an entry. All entries of a tombstone follow one another.
-func (v *Verdict) broughtBy(e *entry) {
-	if n := len(v.Tombstones); n == 0 || v.Tombstones[n-1] != e.tombstone.Name {
-		v.Tombstones = append(v.Tombstones, e.tombstone.Name)
+func (v *Verdict) broughtBy(e *Entry) {
+	if n := len(v.Tombstones); n == 0 || v.Tombstones[n-1] != e.Tombstone.Name {
+		v.Tombstones = append(v.Tombstones, e.Tombstone.Name)
 	}
 	v.untaggedAt(e)
 }
 
-func (v *Verdict) untaggedAt(e *entry) {
-	if at := e.status.UntaggedAt.Time; at.After(v.UntaggedAt) {
+func (v *Verdict) untaggedAt(e *Entry) {
+	if at := e.Status.UntaggedAt.Time; at.After(v.UntaggedAt) {
 		v.UntaggedAt = at
 	}
 }
 
-// budget keeps what is over the cap: those untagged last.
-func budget(vs []Verdict, limit int) []Verdict {
+// Budget keeps what is over the cap: those untagged last.
+func Budget(vs []Verdict, limit int) []Verdict {
 	going := inOrder(vs)
 	if limit <= 0 || len(going) <= limit {
 		return vs

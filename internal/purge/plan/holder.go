@@ -1,4 +1,4 @@
-package purge
+package plan
 
 import (
 	"fmt"
@@ -99,8 +99,8 @@ func (h holding) deployed(o client.Object, abroad map[string]bool) {
 
 // by returns what holds an entry (I13), "" for nothing. The manifest itself does not hold what
 // its tag has moved on from: it could never be restored over the tag.
-func (h holding) by(e entry) string {
-	t := e.tombstone
+func (h holding) by(e Entry) string {
+	t := e.Tombstone
 	if id := h.named[t.Spec.Manifest.Name]; id != "" {
 		return fmt.Sprintf("%s keeps %s", id, v1alpha1.ResourceID(v1alpha1.KindArtifactManifest, t.Namespace, t.Spec.Manifest.Name))
 	}
@@ -114,7 +114,7 @@ func (h holding) by(e entry) string {
 }
 
 // lists reports whether a manifest lists an entry's tag, so that applying it could have restored it.
-func (h holding) lists(e entry) bool {
+func (h holding) lists(e Entry) bool {
 	return h.listed[e.Repository+":"+e.Tag] != "" && !e.movedOn()
 }
 

@@ -1,4 +1,4 @@
-package purge
+package plan
 
 import (
 	"testing"
@@ -18,7 +18,7 @@ func TestPlanOfWhatHasNoTag(t *testing.T) {
 	}.reading()
 	r.Listed = ds("y", "index", "amd64", "arm64", "signature", "a", "b", "c", "inner")
 	c := clusterOf(t, aStore(), aManifest(records("1", "b")), aTombstone("t", released(25, "9", "a")), aTombstone("u", released(1, "8", "inner")))
-	got := said(plan(c, map[string]reading.Repository{repo: r}), names...)
+	got := said(Decide(c, map[string]reading.Repository{repo: r}), names...)
 	want := map[string]string{
 		"a":     "delete Released",  // it has a tombstone already
 		"index": "keep GracePeriod", // its parts go with it
@@ -27,9 +27,9 @@ func TestPlanOfWhatHasNoTag(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
-	for _, v := range plan(c, map[string]reading.Repository{repo: r}) {
-		if v.found() != (v.Digest == d("index")) {
-			t.Errorf("%s is found: %t", v.Digest, v.found())
+	for _, v := range Decide(c, map[string]reading.Repository{repo: r}) {
+		if v.Found() != (v.Digest == d("index")) {
+			t.Errorf("%s is found: %t", v.Digest, v.Found())
 		}
 	}
 }
@@ -38,7 +38,7 @@ func TestPlanKeepsWhatIsLocked(t *testing.T) {
 	t.Parallel()
 	r := content{indexes: map[string][]string{"index": {"amd64"}, "amd64": nil}}.reading()
 	r.Locked = ds("index")
-	vs := plan(clusterOf(t, aStore(), aTombstone("t", released(25, "9", "index", "amd64"))), map[string]reading.Repository{repo: r})
+	vs := Decide(clusterOf(t, aStore(), aTombstone("t", released(25, "9", "index", "amd64"))), map[string]reading.Repository{repo: r})
 	if diff := cmp.Diff(map[string]string{"index": "keep Locked", "amd64": "keep IndexChild"}, said(vs, names...)); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
@@ -47,11 +47,11 @@ func TestPlanKeepsWhatIsLocked(t *testing.T) {
 func TestOrphanReferrer(t *testing.T) {
 	t.Parallel()
 	r := content{tags: map[string]string{"sha256-" + d("a").Encoded() + ".sig": "signature"}, indexes: map[string][]string{"signature": nil}, missing: []string{"a"}}.reading()
-	vs := plan(clusterOf(t, aStore(), aTombstone("t", released(60, "9", "a"), missing(24))), map[string]reading.Repository{repo: r})
+	vs := Decide(clusterOf(t, aStore(), aTombstone("t", released(60, "9", "a"), missing(24))), map[string]reading.Repository{repo: r})
 	if diff := cmp.Diff(map[string]string{"a": "delete Released", "signature": "delete OrphanReferrer"}, said(vs, names...)); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
-	vs = plan(clusterOf(t, aStore(), aTombstone("t", released(60, "9", "a"), missing(23))), map[string]reading.Repository{repo: r})
+	vs = Decide(clusterOf(t, aStore(), aTombstone("t", released(60, "9", "a"), missing(23))), map[string]reading.Repository{repo: r})
 	if diff := cmp.Diff(map[string]string{"a": "keep Unsettled", "signature": "keep Referrer"}, said(vs, names...)); diff != "" {
 		t.Errorf("while the subject may be there: -want +got\n%s", diff)
 	}

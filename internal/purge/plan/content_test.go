@@ -1,4 +1,4 @@
-package purge
+package plan
 
 import (
 	"slices"
@@ -14,7 +14,7 @@ import (
 )
 
 // clusterOf makes a cluster of objects, in their order.
-func clusterOf(t *testing.T, objects ...client.Object) cluster {
+func clusterOf(t *testing.T, objects ...client.Object) Cluster {
 	t.Helper()
 	var stores []v1alpha1.ArtifactStore
 	var tombstones []v1alpha1.Tombstone
@@ -31,9 +31,9 @@ func clusterOf(t *testing.T, objects ...client.Object) cluster {
 			holders[kind] = append(holders[kind], o)
 		}
 	}
-	c := newCluster(reading.Objects{Begun: now, Now: now, Key: storeKey, Stores: stores, Holders: holders, Tombstones: tombstones, Definitions: known})
-	if c.refusal != nil {
-		t.Fatalf("the store is refused: %v", c.refusal)
+	c := NewCluster(reading.Objects{Begun: now, Now: now, Key: storeKey, Stores: stores, Holders: holders, Tombstones: tombstones, Definitions: known})
+	if c.Refusal != nil {
+		t.Fatalf("the store is refused: %v", c.Refusal)
 	}
 	return c
 }

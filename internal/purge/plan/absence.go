@@ -1,4 +1,4 @@
-package purge
+package plan
 
 import (
 	"fmt"
@@ -14,49 +14,49 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/reading"
 )
 
-// minAbsence is the least time for which the registry must say that something does not exist before
+// MinAbsence is the least time for which the registry must say that something does not exist before
 // that is believed, where the grace period is shorter.
-const minAbsence = time.Minute
+const MinAbsence = time.Minute
 
 // settles is how long the registry must say that a digest of a tombstone does not exist before the
-// tombstone gives it up: a whole grace period, or only minAbsence where somebody has ended that.
-func (c cluster) settles(t *v1alpha1.Tombstone) time.Duration {
+// tombstone gives it up: a whole grace period, or only MinAbsence where somebody has ended that.
+func (c Cluster) settles(t *v1alpha1.Tombstone) time.Duration {
 	if _, now := t.Annotations[v1alpha1.AnnotationExpireNow]; now {
-		return minAbsence
+		return MinAbsence
 	}
-	return max(t.Spec.GracePeriod.Duration, c.store.Spec.Purge.GracePeriod.Duration, minAbsence)
+	return max(t.Spec.GracePeriod.Duration, c.Store.Spec.Purge.GracePeriod.Duration, MinAbsence)
 }
 
 // givesUp reports whether an entry may be done with a digest that the registry says does not exist:
 // purges deleted it, or it has been so through a whole grace period.
-func (c cluster) givesUp(e *entry, d digest.Digest) bool {
-	since := e.status.MissingSince
-	return slices.Contains(e.status.Deleted, d.String()) || (since != nil && c.now.Sub(since.Time) >= c.settles(e.tombstone))
+func (c Cluster) givesUp(e *Entry, d digest.Digest) bool {
+	since := e.Status.MissingSince
+	return slices.Contains(e.Status.Deleted, d.String()) || (since != nil && c.Now.Sub(since.Time) >= c.settles(e.Tombstone))
 }
 
 // settled reports whether a reference that does not resolve has been so since a purge a grace period ago.
-func (c cluster) settled(repository, reference string) bool {
+func (c Cluster) settled(repository, reference string) bool {
 	since, seen := c.unresolved[[2]string{repository, reference}]
-	return seen && c.now.Sub(since) >= max(c.store.Spec.Purge.GracePeriod.Duration, minAbsence)
+	return seen && c.Now.Sub(since) >= max(c.Store.Spec.Purge.GracePeriod.Duration, MinAbsence)
 }
 
 // absent makes roots of the digests that may go and that the registry says do not exist, until all entries
 // that name them may give them up: what belongs to them stays with them.
-func (c cluster) absent(entries []entry, r reading.Repository) []graph.Root {
+func (c Cluster) absent(entries []Entry, r reading.Repository) []graph.Root {
 	var roots []graph.Root
 	for i := range entries {
 		e := &entries[i]
-		for _, d := range e.valid {
-			if !e.mayGo() || !r.Missing[d] || c.givesUp(e, d) {
+		for _, d := range e.Valid {
+			if !e.MayGo() || !r.Missing[d] || c.givesUp(e, d) {
 				continue
 			}
-			since := c.now
-			if e.status.MissingSince != nil {
-				since = e.status.MissingSince.Time
+			since := c.Now
+			if e.Status.MissingSince != nil {
+				since = e.Status.MissingSince.Time
 			}
 			roots = append(roots, graph.Root{Digest: d, Reason: Unsettled, Because: fmt.Sprintf(
 				"the registry says since %s that it does not exist; %s is kept until a purge sees the same from %s on",
-				since.UTC().Format(time.RFC3339), e.id(), since.Add(c.settles(e.tombstone)).UTC().Format(time.RFC3339))})
+				since.UTC().Format(time.RFC3339), e.id(), since.Add(c.settles(e.Tombstone)).UTC().Format(time.RFC3339))})
 		}
 	}
 	return roots
@@ -64,17 +64,17 @@ func (c cluster) absent(entries []entry, r reading.Repository) []graph.Root {
 
 // unsettled says why it is unknown what else a repository may keep, "" when it is known: a tag, or a
 // digest that is kept, does not resolve, and whatever it leads to does not show.
-func (c cluster) unsettled(repository string, r reading.Repository, kept []graph.Root) string {
+func (c Cluster) unsettled(repository string, r reading.Repository, kept []graph.Root) string {
 	for _, reference := range c.unresolvedOf(repository, r, kept) {
 		if c.settled(repository, reference) {
 			continue
 		}
 		since, seen := c.unresolved[[2]string{repository, reference}]
 		if !seen {
-			since = c.now
+			since = c.Now
 		}
 		return fmt.Sprintf("%s is referred to and does not resolve, since %s: what it may protect is unknown until a purge sees the same from %s on",
-			reference, since.UTC().Format(time.RFC3339), since.Add(max(c.store.Spec.Purge.GracePeriod.Duration, minAbsence)).UTC().Format(time.RFC3339))
+			reference, since.UTC().Format(time.RFC3339), since.Add(max(c.Store.Spec.Purge.GracePeriod.Duration, MinAbsence)).UTC().Format(time.RFC3339))
 	}
 	return ""
 }
@@ -82,9 +82,9 @@ func (c cluster) unsettled(repository string, r reading.Repository, kept []graph
 // unresolvedOf are the references of a repository that lead to something unknown, sorted. Besides those that the
 // registry shows, they are the tags that manifests without a status list and that are not there; and
 // the digests that an earlier purge kept for what was in the registry, where now not a single tag is.
-func (c cluster) unresolvedOf(repository string, r reading.Repository, kept []graph.Root) []string {
+func (c Cluster) unresolvedOf(repository string, r reading.Repository, kept []graph.Root) []string {
 	all := r.Unresolved(kept)
-	if r.Err != nil || len(c.entries[repository]) == 0 {
+	if r.Err != nil || len(c.Entries[repository]) == 0 {
 		return all
 	}
 	for _, tag := range c.unseen[repository] {
@@ -93,9 +93,9 @@ func (c cluster) unresolvedOf(repository string, r reading.Repository, kept []gr
 		}
 	}
 	if !r.Graph.HasTags() {
-		for _, e := range c.entries[repository] {
-			if len(e.valid) > 0 && e.keptByContent() {
-				all = append(all, e.valid[len(e.valid)-1].String())
+		for _, e := range c.Entries[repository] {
+			if len(e.Valid) > 0 && e.keptByContent() {
+				all = append(all, e.Valid[len(e.Valid)-1].String())
 			}
 		}
 	}
@@ -103,11 +103,11 @@ func (c cluster) unresolvedOf(repository string, r reading.Repository, kept []gr
 	return slices.Compact(all)
 }
 
-// unresolvedIn updates what a store remembers of references that do not resolve: those of repositories
+// Unresolved updates what a store remembers of references that do not resolve: those of repositories
 // that were not read stay.
-func (c cluster) unresolvedIn(readings map[string]reading.Repository) []v1alpha1.UnresolvedReference {
+func (c Cluster) Unresolved(readings map[string]reading.Repository) []v1alpha1.UnresolvedReference {
 	var all []v1alpha1.UnresolvedReference
-	for _, u := range c.store.Status.Unresolved {
+	for _, u := range c.Store.Status.Unresolved {
 		if r, read := readings[u.Repository]; !read || r.Err != nil {
 			all = append(all, u)
 		}
@@ -117,10 +117,10 @@ func (c cluster) unresolvedIn(readings map[string]reading.Repository) []v1alpha1
 		if r.Err != nil {
 			continue
 		}
-		for _, reference := range c.unresolvedOf(repository, r, roots(c.entries[repository], c.recordedIn(repository, r), r.Locked, r.Graph)) {
+		for _, reference := range c.unresolvedOf(repository, r, roots(c.Entries[repository], c.recordedIn(repository, r), r.Locked, r.Graph)) {
 			since, seen := c.unresolved[[2]string{repository, reference}]
 			if !seen {
-				since = c.now
+				since = c.Now
 			}
 			all = append(all, v1alpha1.UnresolvedReference{Repository: repository, TagOrDigest: reference, Since: metav1.NewTime(since)})
 		}
