@@ -15,18 +15,8 @@
 //   - I4: the parts of an index are stored in its tombstone before the index is deleted, so
 //     that an interrupted sweep is taken up by the next one.
 //   - I11: what is missing is done.
-//   - In the mirror, an Artifact goes only if a reading of what workloads use, begun after it was claimed, shows no use of
-//     it. Another reading follows the deletions, and what is used by then is put back, or copied again.
 //   - I13: every entry that names a digest is claimed, by a write that fails if anybody else
 //     wrote, before the digest is deleted; one sweep per store at a time, by a Lease.
-//
-// Decision: the mirror has no tombstones: its subjects are the Artifacts of all namespaces, claimed by their state. A copy
-// can be made again from its source, and one that many namespaces share is kept by each of their Artifacts and by anyone who
-// uses it. Rejected: tombstones for copies, which would be a second record of what an Artifact says, and which a
-// namespace that is being deleted takes along.
-//
-// Decision: a tag in the mirror that no Artifact names has its grace in the status of the mirror's store, from when a purge
-// saw it first. Rejected: to make an Artifact for it, which would be copied again.
 //
 // Decision: a sweep goes in waves of about a second. The repositories of some manifests are claimed and settled
 // together, one write per tombstone each, and swept at the same time, as many requests at once as the store allows

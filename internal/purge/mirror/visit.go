@@ -1,4 +1,4 @@
-package purge
+package mirror
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 
 // visit removes tags and digests of one repository. After an error what was removed is put back, and its items are given
 // back.
-func (s *mirrorSweep) visit(ctx context.Context, now *mirrored, v *visited) error {
+func (s *sweeper) visit(ctx context.Context, now *mirrored, v *visited) error {
 	err := s.removeFrom(ctx, now, v)
 	if err == nil {
 		return nil
@@ -40,7 +40,7 @@ func (s *mirrorSweep) visit(ctx context.Context, now *mirrored, v *visited) erro
 	return errors.Join(err, s.restore(ctx, v, why, err.Error()))
 }
 
-func (s *mirrorSweep) removeFrom(ctx context.Context, now *mirrored, v *visited) error {
+func (s *sweeper) removeFrom(ctx context.Context, now *mirrored, v *visited) error {
 	r := s.plan.reader.Read(ctx, v.repository, slices.Concat(now.starts(v.path), s.plan.unreferenced[v.repository]))
 	if r.Err != nil {
 		return fmt.Errorf("reading %s: %w", v.repository, r.Err)
@@ -66,7 +66,7 @@ func (s *mirrorSweep) removeFrom(ctx context.Context, now *mirrored, v *visited)
 }
 
 // deleteOne deletes a digest, whose bytes are kept.
-func (s *mirrorSweep) deleteOne(ctx context.Context, v *visited, d digest.Digest) error {
+func (s *sweeper) deleteOne(ctx context.Context, v *visited, d digest.Digest) error {
 	if v.kept[d] {
 		return nil
 	}
@@ -99,15 +99,15 @@ func (s *mirrorSweep) deleteOne(ctx context.Context, v *visited, d digest.Digest
 
 // settle looks at the cluster once more after deletions, puts back what is used by now, and deletes the Artifacts of the
 // rest. It also does when the purge was asked to stop. Where it cannot look, the Artifacts stay Releasing for the next purge.
-func (s *mirrorSweep) settle(ctx context.Context, visits []*visited) error {
+func (s *sweeper) settle(ctx context.Context, visits []*visited) error {
 	defer func() { s.held = 0 }()
 	visits = slices.DeleteFunc(visits, func(v *visited) bool {
-		return len(v.digests())+len(v.tags) == 0 && !slices.ContainsFunc(v.items, func(i *mirrorItem) bool { return i.Delete })
+		return len(v.digests())+len(v.tags) == 0 && !slices.ContainsFunc(v.items, func(i *candidate) bool { return i.Delete })
 	})
 	if len(visits) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mirrorVerify)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
 	defer cancel()
 	after, err := s.look(ctx)
 	if err != nil {
@@ -122,7 +122,7 @@ func (s *mirrorSweep) settle(ctx context.Context, visits []*visited) error {
 	var errs []error
 	for _, v := range visits {
 		if why := v.neededBy(after); why != "" {
-			s.env.Log.Info("Putting back what is used again", "event", mirrorEventPutBack, "store", s.store(), "repository", v.repository, "why", why)
+			s.env.Log.Info("Putting back what is used again", "event", eventPutBack, "store", s.store(), "repository", v.repository, "why", why)
 			errs = append(errs, s.restore(ctx, v, plan.InUse, why))
 			continue
 		}
@@ -132,8 +132,8 @@ func (s *mirrorSweep) settle(ctx context.Context, visits []*visited) error {
 }
 
 // withdraw pushes again, parts first, what the registry was asked to delete: then the request does not count.
-func (s *mirrorSweep) withdraw(ctx context.Context, v *visited) (failed error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mirrorVerifyTimeout)
+func (s *sweeper) withdraw(ctx context.Context, v *visited) (failed error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreTimeout)
 	defer cancel()
 	for _, layer := range slices.Backward(v.gone) {
 		for _, m := range layer {
@@ -145,7 +145,7 @@ func (s *mirrorSweep) withdraw(ctx context.Context, v *visited) (failed error) {
 	return failed
 }
 
-func (s *mirrorSweep) doubted(err error) {
+func (s *sweeper) doubted(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.doubt = errors.Join(s.doubt, err)
@@ -197,8 +197,8 @@ func (v *visited) digests() map[string]bool {
 
 // restore puts back what was removed from a repository, parts first, and gives its items back. What cannot be put back is
 // copied again.
-func (s *mirrorSweep) restore(ctx context.Context, v *visited, why plan.Reason, message string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mirrorVerifyTimeout)
+func (s *sweeper) restore(ctx context.Context, v *visited, why plan.Reason, message string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreTimeout)
 	defer cancel()
 	removed := len(v.tags) > 0
 	var lost error
@@ -244,12 +244,12 @@ func (v *visited) tagsAt(d string) (tags []string) {
 }
 
 // finish deletes the Artifacts of a repository from which their copies have gone.
-func (s *mirrorSweep) finish(ctx context.Context, after *mirrored, v *visited) error {
+func (s *sweeper) finish(ctx context.Context, after *mirrored, v *visited) error {
 	s.mu.Lock()
 	for _, layer := range v.gone {
 		for _, m := range layer {
 			s.plan.deleted[reading.Key{Repository: v.repository, Digest: m.Descriptor.Digest}] = true
-			s.env.Log.Info("Deleted a digest", "event", mirrorEventDeleted, "store", s.store(), "repository", v.repository, "digest", m.Descriptor.Digest)
+			s.env.Log.Info("Deleted a digest", "event", eventDeleted, "store", s.store(), "repository", v.repository, "digest", m.Descriptor.Digest)
 		}
 	}
 	s.mu.Unlock()
@@ -264,15 +264,15 @@ func (s *mirrorSweep) finish(ctx context.Context, after *mirrored, v *visited) e
 }
 
 // store is the name of the mirror's store, for the log.
-func (s *mirrorSweep) store() string { return client.ObjectKeyFromObject(s.plan.seen.Store).String() }
+func (s *sweeper) store() string { return client.ObjectKeyFromObject(s.plan.seen.Store).String() }
 
-func (s *mirrorSweep) finishOne(ctx context.Context, after *mirrored, i *mirrorItem) error {
+func (s *sweeper) finishOne(ctx context.Context, after *mirrored, i *candidate) error {
 	for _, n := range after.named[i.path] {
 		if a := after.artifacts[n]; a.UID == i.UID {
 			i.mirroredImage = a
 		}
 	}
-	for range mirrorSettleTries {
+	for range settleTries {
 		a := i.mirroredImage.Artifact
 		if a.Status.UnusedSince == nil || !a.Releasing() || a.Kept() { // somebody saw a use, or wants it
 			i.Keep(plan.InUse, "it was used again while the purge ran")

@@ -1,4 +1,4 @@
-package purge
+package mirror
 
 import (
 	"context"
@@ -23,36 +23,36 @@ import (
 )
 
 const (
-	// mirrorWave is how many candidates are claimed and removed together. The cluster is read twice for each wave.
-	mirrorWave = 64
-	// mirrorVerify bounds the reading of the cluster after deletions, and what follows from it, also of a purge that was
+	// waveSize is how many candidates are claimed and removed together. The cluster is read twice for each wave.
+	waveSize = 64
+	// lookTimeout bounds the reading of the cluster after deletions, and what follows from it, also of a purge that was
 	// asked to stop.
-	mirrorVerify = 2 * time.Minute
+	lookTimeout = 2 * time.Minute
 	// settleTimeout is how long a purge that was asked to stop may still write what it has done to an Artifact.
-	mirrorSettleTimeout = 10 * time.Second
+	settleTimeout = 10 * time.Second
 	// settleTries bounds how often an Artifact is read again because somebody else wrote.
-	mirrorSettleTries = 3
-	// verifyTimeout bounds how long what was removed from a repository is put back, also of a purge that was asked to stop.
-	mirrorVerifyTimeout = 20 * time.Second
+	settleTries = 3
+	// restoreTimeout bounds how long what was removed from a repository is put back, also of a purge that was asked to stop.
+	restoreTimeout = 20 * time.Second
 	// claimMessage is what a claimed Artifact says.
 	claimMessage = "Nothing uses the image, and a purge removes it from the mirror."
 )
 
 // Values of the key "event" of the lines that say what was done.
 const (
-	mirrorEventDeleted = "Deleted"
-	mirrorEventPutBack = "PutBack"
+	eventDeleted = "Deleted"
+	eventPutBack = "PutBack"
 )
 
-// mirrorSweep acts on a plan.
+// sweeper acts on a plan.
 //
 // Of each wave the Artifacts are claimed first (Releasing), by writes that fail if anybody else wrote (I13). Then the
 // cluster is read anew: what is used now is given back. What still is not goes from the registry, its bytes at hand. Then
 // the cluster is read once more: what is used by now is put back, and the Artifacts of the rest are deleted. A purge that
 // dies in between leaves Artifacts that are Releasing, which the next purge goes on with or gives back.
-type mirrorSweep struct {
-	env  mirrorEnv
-	plan *mirrorPlan
+type sweeper struct {
+	env  Env
+	plan *Plan
 
 	mu sync.Mutex
 	// held is how many bytes of image manifests are at hand for putting back.
@@ -76,7 +76,7 @@ type claimed struct {
 // visited is what was removed in one repository.
 type visited struct {
 	repository, path string
-	items            []*mirrorItem
+	items            []*candidate
 	// gone are the image manifests that were deleted, in layers, parents first, and tags where tags were that went.
 	gone  [][]registry.Manifest
 	tags  map[string]string
@@ -85,8 +85,8 @@ type visited struct {
 	asked, kept map[digest.Digest]bool
 }
 
-// mirrorResult is what came of acting on a plan, besides its verdicts.
-type mirrorResult struct {
+// Result is what came of acting on a plan, besides its verdicts.
+type Result struct {
 	// Deleted is how many digests were deleted.
 	Deleted int
 	// Over says why nothing can be deleted at all; nil if something can.
@@ -95,19 +95,19 @@ type mirrorResult struct {
 	Doubt error
 }
 
-// act removes what may go, after which the plan says what became of it. The error does not repeat what could not be read
+// Act removes what may go, after which the plan says what became of it. The error does not repeat what could not be read
 // for the plan.
-func (p *mirrorPlan) act(ctx context.Context, env mirrorEnv) (mirrorResult, error) {
-	s := &mirrorSweep{env: env, plan: p}
+func (p *Plan) Act(ctx context.Context, env Env) (Result, error) {
+	s := &sweeper{env: env, plan: p}
 	err := errors.Join(s.run(ctx), s.lastLook(ctx))
-	return mirrorResult{Deleted: len(p.deleted), Over: s.over, Doubt: s.doubt}, err
+	return Result{Deleted: len(p.deleted), Over: s.over, Doubt: s.doubt}, err
 }
 
 // run removes wave after wave, and gives back what a purge that died has claimed and that stays.
-func (s *mirrorSweep) run(ctx context.Context) error {
+func (s *sweeper) run(ctx context.Context) error {
 	var errs []error
 	s.claims = map[string]claimed{}
-	var going []*mirrorItem
+	var going []*candidate
 	for _, i := range s.plan.items {
 		switch {
 		case i.Delete:
@@ -117,9 +117,9 @@ func (s *mirrorSweep) run(ctx context.Context) error {
 		}
 	}
 	// What was unused longest goes first.
-	slices.SortStableFunc(going, func(a, b *mirrorItem) int { return a.UntaggedAt.Compare(b.UntaggedAt) })
+	slices.SortStableFunc(going, func(a, b *candidate) int { return a.UntaggedAt.Compare(b.UntaggedAt) })
 	for len(going) > 0 && ctx.Err() == nil && s.over == nil {
-		n := min(mirrorWave, len(going))
+		n := min(waveSize, len(going))
 		s.env.Log.Info("Removing from the mirror", "images", n, "left", len(going)-n)
 		errs = append(errs, s.wave(ctx, going[:n]))
 		going = going[n:]
@@ -134,7 +134,7 @@ func (s *mirrorSweep) run(ctx context.Context) error {
 }
 
 // wave removes some candidates.
-func (s *mirrorSweep) wave(ctx context.Context, items []*mirrorItem) error {
+func (s *sweeper) wave(ctx context.Context, items []*candidate) error {
 	if err := s.claim(ctx, items); err != nil {
 		return errors.Join(err, s.giveAllBack(ctx, items, plan.Interrupted, plan.NotReached))
 	}
@@ -143,7 +143,7 @@ func (s *mirrorSweep) wave(ctx context.Context, items []*mirrorItem) error {
 		return errors.Join(err, s.giveAllBack(ctx, items, plan.UseUnknown, err.Error()))
 	}
 	var errs []error
-	byRepository := map[string][]*mirrorItem{}
+	byRepository := map[string][]*candidate{}
 	for _, i := range items {
 		if i.Delete && !s.again(now, i) {
 			errs = append(errs, s.giveBack(ctx, i, false))
@@ -157,7 +157,7 @@ func (s *mirrorSweep) wave(ctx context.Context, items []*mirrorItem) error {
 }
 
 // again judges an item by what was read after it was claimed, and reports whether it still goes.
-func (s *mirrorSweep) again(now *mirrored, i *mirrorItem) bool {
+func (s *sweeper) again(now *mirrored, i *candidate) bool {
 	if i.orphan() {
 		if i.loose() && slices.Contains(now.starts(i.path), i.Digest) || !i.loose() && now.tagged(i.path, i.tag, nil) {
 			i.Keep(plan.InUse, "an Artifact or a workload names it again")
@@ -178,7 +178,7 @@ func (s *mirrorSweep) again(now *mirrored, i *mirrorItem) bool {
 }
 
 // look reads the cluster anew.
-func (s *mirrorSweep) look(ctx context.Context) (*mirrored, error) {
+func (s *sweeper) look(ctx context.Context) (*mirrored, error) {
 	c, err := s.env.ReadCluster(ctx)
 	if err == nil {
 		err = c.Refusal
@@ -197,7 +197,7 @@ func (s *mirrorSweep) look(ctx context.Context) (*mirrored, error) {
 }
 
 // claim marks the Artifacts as Releasing. One that somebody else wrote since it was read stays.
-func (s *mirrorSweep) claim(ctx context.Context, items []*mirrorItem) error {
+func (s *sweeper) claim(ctx context.Context, items []*candidate) error {
 	for _, i := range items {
 		if i.orphan() {
 			continue
@@ -220,7 +220,7 @@ func (s *mirrorSweep) claim(ctx context.Context, items []*mirrorItem) error {
 }
 
 // write sets the state of an Artifact, unless somebody else wrote it since it was read.
-func (s *mirrorSweep) write(ctx context.Context, i *mirrorItem, state v1alpha1.MirrorState, ready *metav1.Condition) error {
+func (s *sweeper) write(ctx context.Context, i *candidate, state v1alpha1.MirrorState, ready *metav1.Condition) error {
 	is := i.DeepCopy()
 	before := client.MergeFromWithOptions(i.DeepCopy(), client.MergeFromWithOptimisticLock{})
 	is.Status.State = state
@@ -242,14 +242,14 @@ func (s *mirrorSweep) write(ctx context.Context, i *mirrorItem, state v1alpha1.M
 
 // giveBack gives an Artifact back that stays: as it was when it was claimed, if nothing of its copy was removed. Otherwise
 // it is copied again, unless the registry still has all of it.
-func (s *mirrorSweep) giveBack(ctx context.Context, i *mirrorItem, removed bool) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mirrorSettleTimeout)
+func (s *sweeper) giveBack(ctx context.Context, i *candidate, removed bool) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	if _, mine := s.claims[i.id()]; i.orphan() || !mine && !i.Releasing() {
 		return nil
 	}
 	was := s.before(ctx, i, removed)
-	for range mirrorSettleTries {
+	for range settleTries {
 		err := s.write(ctx, i, was.state, was.ready)
 		if !apierrors.IsConflict(err) {
 			if client.IgnoreNotFound(err) != nil {
@@ -269,7 +269,7 @@ func (s *mirrorSweep) giveBack(ctx context.Context, i *mirrorItem, removed bool)
 }
 
 // before is what an Artifact becomes that is given back.
-func (s *mirrorSweep) before(ctx context.Context, i *mirrorItem, removed bool) claimed {
+func (s *sweeper) before(ctx context.Context, i *candidate, removed bool) claimed {
 	was, mine := s.claims[i.id()]
 	switch {
 	case mine && !removed && was.state != v1alpha1.MirrorReleasing:
@@ -282,7 +282,7 @@ func (s *mirrorSweep) before(ctx context.Context, i *mirrorItem, removed bool) c
 }
 
 // whole reports whether the registry has all of an Artifact's copy, under the name by which nodes pull it.
-func (s *mirrorSweep) whole(ctx context.Context, i *mirrorItem) bool {
+func (s *sweeper) whole(ctx context.Context, i *candidate) bool {
 	reference := i.image.Digest
 	if reference == "" {
 		reference = i.image.Tag
@@ -292,7 +292,7 @@ func (s *mirrorSweep) whole(ctx context.Context, i *mirrorItem) bool {
 }
 
 // giveAllBack keeps what of a wave nothing has been done with.
-func (s *mirrorSweep) giveAllBack(ctx context.Context, items []*mirrorItem, why plan.Reason, message string) error {
+func (s *sweeper) giveAllBack(ctx context.Context, items []*candidate, why plan.Reason, message string) error {
 	errs := make([]error, 0, len(items))
 	for _, i := range items {
 		if i.Delete {
@@ -304,7 +304,7 @@ func (s *mirrorSweep) giveAllBack(ctx context.Context, items []*mirrorItem, why 
 }
 
 // remove removes from the registry what goes with the items of each repository.
-func (s *mirrorSweep) remove(ctx context.Context, now *mirrored, byRepository map[string][]*mirrorItem) ([]*visited, error) {
+func (s *sweeper) remove(ctx context.Context, now *mirrored, byRepository map[string][]*candidate) ([]*visited, error) {
 	visits, errs := make([]*visited, 0, len(byRepository)), make([]error, len(byRepository))
 	var g errgroup.Group
 	g.SetLimit(s.plan.reader.Requests())

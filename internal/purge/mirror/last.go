@@ -1,4 +1,4 @@
-package purge
+package mirror
 
 import (
 	"context"
@@ -14,12 +14,12 @@ import (
 // uses what right before the collection is asked for. What something in the registry needs by then, the collection sees itself.
 
 // lastLook withdraws what the registry was asked to delete and what is used by now; all of it if that cannot be read.
-func (s *mirrorSweep) lastLook(ctx context.Context) error {
+func (s *sweeper) lastLook(ctx context.Context) error {
 	asked := slices.DeleteFunc(slices.Clone(s.asked), func(at reading.Key) bool { return !s.plan.deleted[at] })
 	if len(asked) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mirrorVerify)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
 	defer cancel()
 	after, err := s.look(ctx)
 	if err != nil {
@@ -40,7 +40,7 @@ func (s *mirrorSweep) lastLook(ctx context.Context) error {
 }
 
 // takeBack pushes again what the registry was asked to delete: then the request does not count.
-func (s *mirrorSweep) takeBack(ctx context.Context, at reading.Key, why plan.Reason, message string) error {
+func (s *sweeper) takeBack(ctx context.Context, at reading.Key, why plan.Reason, message string) error {
 	s.env.Log.Info("Keeping what is used again before the registry has deleted it", "repository", at.Repository, "digest", at.Digest, "why", message)
 	m, err := s.plan.reader.Whole(ctx, at)
 	if err == nil {

@@ -1,4 +1,4 @@
-package purge
+package mirror
 
 import (
 	"context"
@@ -23,7 +23,7 @@ import (
 // that was made meanwhile needs.
 
 // places are all places in the mirror at which there is something.
-func (p *mirrorPlan) places(tags map[string][]string) []string {
+func (p *Plan) places(tags map[string][]string) []string {
 	all := slices.Collect(maps.Keys(tags))
 	for repository := range p.unreferenced {
 		all = append(all, pathOf(repository))
@@ -33,7 +33,7 @@ func (p *mirrorPlan) places(tags map[string][]string) []string {
 
 // findLoose makes items of the digests that nothing in the registry, no Artifact and no use leads to. Their parts go with
 // them.
-func (p *mirrorPlan) findLoose(ctx context.Context) {
+func (p *Plan) findLoose(ctx context.Context) {
 	found := map[string][]digest.Digest{}
 	var mu sync.Mutex
 	var g errgroup.Group
@@ -45,7 +45,7 @@ func (p *mirrorPlan) findLoose(ctx context.Context) {
 			mu.Lock()
 			defer mu.Unlock()
 			if r.Err != nil {
-				p.err = errors.Join(p.err, fmt.Errorf("reading %s: %w", repository, r.Err))
+				p.Err = errors.Join(p.Err, fmt.Errorf("reading %s: %w", repository, r.Err))
 				return nil
 			}
 			found[repository] = loose(r, starts, unreferenced)
@@ -56,7 +56,7 @@ func (p *mirrorPlan) findLoose(ctx context.Context) {
 	for _, repository := range slices.Sorted(maps.Keys(found)) {
 		for _, d := range found[repository] {
 			path := pathOf(repository)
-			p.orphan(&mirrorItem{path: path, Verdict: plan.Verdict{Repository: repository, Digest: d, Image: path + "@" + d.String()}}, "digest")
+			p.orphan(&candidate{path: path, Verdict: plan.Verdict{Repository: repository, Digest: d, Image: path + "@" + d.String()}}, "digest")
 		}
 	}
 }
@@ -78,7 +78,7 @@ func loose(r reading.Repository, named, unreferenced []digest.Digest) []digest.D
 // ask decides which of some digests of a visit the registry deletes in a collection. What candidates that are digests lead
 // to is never deleted directly: a copy of it that is under way may have pushed it again, or an index of it, which nothing
 // shows until its tag is there. It stays if the registry does not list it, or if a satellite's tag was put at it since.
-func (s *mirrorSweep) ask(r reading.Repository, v *visited, ds []digest.Digest) {
+func (s *sweeper) ask(r reading.Repository, v *visited, ds []digest.Digest) {
 	var tops []digest.Digest
 	for _, i := range v.items {
 		if i.loose() {
@@ -111,7 +111,7 @@ func (v *visited) keepUsed(r reading.Repository, going []digest.Digest) {
 
 // delete deletes a digest, or has a collection of the registry delete it. It reports whether the digest was pushed again:
 // then it stays with all that it is made of, and its candidate has another grace.
-func (s *mirrorSweep) delete(ctx context.Context, v *visited, d digest.Digest) (stays bool, err error) {
+func (s *sweeper) delete(ctx context.Context, v *visited, d digest.Digest) (stays bool, err error) {
 	if !v.asked[d] {
 		return false, s.env.Registry.Delete(ctx, v.repository, d)
 	}

@@ -1,7 +1,6 @@
-package purge
+package mirror
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,58 +21,28 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/usage"
 )
 
-// mirrorItem is a candidate: an Artifact, or a tag or digest that no Artifact names.
-type mirrorItem struct {
-	mirroredImage
-	path string
-	// tag, of one without an Artifact, "" for a digest, and since when purges have seen it so.
-	tag   string
-	since time.Time
-	plan.Verdict
-}
-
-func (i *mirrorItem) orphan() bool { return i.mirroredImage.Artifact == nil }
-
-// loose reports whether the candidate is a digest that no tag and no Artifact names.
-func (i *mirrorItem) loose() bool { return i.orphan() && i.tag == "" }
-
-// name is the tag or digest of one without an Artifact.
-func (i *mirrorItem) name() string { return cmp.Or(i.tag, i.Digest.String()) }
-
-// id is what tells items apart.
-func (i *mirrorItem) id() string {
-	if i.orphan() {
-		return i.Repository + ":" + i.name()
-	}
-	return string(i.UID)
-}
-
-// mirrorPlan is what a purge of the mirror decides, and what has become of it.
-type mirrorPlan struct {
+// Plan is what a purge of the mirror decides, and what has become of it.
+type Plan struct {
 	seen     mirrored
 	reader   *reading.Reader
-	items    []*mirrorItem // by namespace and name, then those without an Artifact
+	items    []*candidate // by namespace and name, then those without an Artifact
 	readings map[string]reading.Repository
 	// since is when purges first saw what they found unneeded, by repository and tag or digest.
 	since map[[2]string]time.Time
 	// unreferenced is what nothing in the registry references, by repository.
 	unreferenced map[string][]digest.Digest
-	usage        usage.Measurement
+	// Usage is how full the store is.
+	Usage usage.Measurement
 	// deleted are the digests that have gone.
 	deleted map[reading.Key]bool
-	// err says what could not be read or removed.
-	err error
+	// Err says what could not be read for the plan.
+	Err error
 }
 
-// digestOf is the digest that an Artifact stands for; "" if none is known.
-func digestOf(a mirroredImage) digest.Digest {
-	return digest.Digest(cmp.Or(a.image.Digest, a.Status.Digest))
-}
-
-// decideMirror reads who names and who uses what, and decides. It writes nothing (I8). That one repository cannot be read is
+// Decide reads who names and who uses what, and decides. It writes nothing (I8). That one repository cannot be read is
 // in the plan's error: it keeps all, and the plan is whole.
-func decideMirror(ctx context.Context, env mirrorEnv, c plan.Cluster) (*mirrorPlan, error) {
-	p := &mirrorPlan{reader: env.Reader, readings: map[string]reading.Repository{}, deleted: map[reading.Key]bool{}, since: map[[2]string]time.Time{}}
+func Decide(ctx context.Context, env Env, c plan.Cluster) (*Plan, error) {
+	p := &Plan{reader: env.Reader, readings: map[string]reading.Repository{}, deleted: map[reading.Key]bool{}, since: map[[2]string]time.Time{}}
 	for _, u := range c.Store.Status.Unneeded {
 		p.since[[2]string{u.Repository, u.TagOrDigest}] = u.Since.Time
 	}
@@ -86,19 +55,19 @@ func decideMirror(ctx context.Context, env mirrorEnv, c plan.Cluster) (*mirrorPl
 		return nil, err
 	}
 	if p.unreferenced, err = p.reader.Unreferenced(ctx, c.Store); err != nil {
-		p.err = err
+		p.Err = err
 	}
 	// After the tags and digests: who pushed one of them has an Artifact by now.
 	if p.seen, err = env.read(ctx, c, p.places(tags)); err != nil {
 		return nil, err
 	}
 	for _, a := range p.seen.artifacts {
-		p.items = append(p.items, &mirrorItem{mirroredImage: a, path: a.image.Path(), Verdict: p.seen.judge(a)})
+		p.items = append(p.items, &candidate{mirroredImage: a, path: a.image.Path(), Verdict: p.seen.judge(a)})
 	}
 	p.orphans(tags)
 	p.findLoose(ctx)
 	p.study(ctx)
-	p.usage = usage.Meter{Store: c.Store, Volume: env.Volume, Reader: p.reader}.Measure(ctx, p.reached().Counted(false, p.readings), p.readings)
+	p.Usage = usage.Meter{Store: c.Store, Volume: env.Volume, Reader: p.reader}.Measure(ctx, p.reached().Counted(false, p.readings), p.readings)
 	p.ration()
 	return p, nil
 }
@@ -109,7 +78,7 @@ func pathOf(repository string) string {
 }
 
 // tags lists those of repositories, by the place of each in the mirror.
-func (p *mirrorPlan) tags(ctx context.Context, repositories []string) (map[string][]string, error) {
+func (p *Plan) tags(ctx context.Context, repositories []string) (map[string][]string, error) {
 	all := map[string][]string{}
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
@@ -130,19 +99,19 @@ func (p *mirrorPlan) tags(ctx context.Context, repositories []string) (map[strin
 }
 
 // orphans makes items of the tags that no Artifact and no use names.
-func (p *mirrorPlan) orphans(tags map[string][]string) {
+func (p *Plan) orphans(tags map[string][]string) {
 	for _, path := range slices.Sorted(maps.Keys(tags)) {
 		for _, tag := range tags[path] {
 			if _, satellite := graph.SatelliteOf(tag); satellite || p.seen.tagged(path, tag, nil) {
 				continue
 			}
-			p.orphan(&mirrorItem{path: path, tag: tag, Verdict: plan.Verdict{Repository: v1alpha1.MirrorPrefix + "/" + path, Image: path + ":" + tag}}, "tag")
+			p.orphan(&candidate{path: path, tag: tag, Verdict: plan.Verdict{Repository: v1alpha1.MirrorPrefix + "/" + path, Image: path + ":" + tag}}, "tag")
 		}
 	}
 }
 
 // orphan adds an item that no Artifact names. Its grace begins when a purge sees it first.
-func (p *mirrorPlan) orphan(i *mirrorItem, kind string) {
+func (p *Plan) orphan(i *candidate, kind string) {
 	store, now := p.seen.Store, p.seen.Now
 	i.since = now
 	if at, before := p.since[[2]string{i.Repository, i.name()}]; before {
@@ -160,8 +129,8 @@ func (p *mirrorPlan) orphan(i *mirrorItem, kind string) {
 }
 
 // study reads the repositories in which something may go.
-func (p *mirrorPlan) study(ctx context.Context) {
-	byRepository := map[string][]*mirrorItem{}
+func (p *Plan) study(ctx context.Context) {
+	byRepository := map[string][]*candidate{}
 	for _, i := range p.items {
 		if i.Delete {
 			byRepository[i.Repository] = append(byRepository[i.Repository], i)
@@ -177,7 +146,7 @@ func (p *mirrorPlan) study(ctx context.Context) {
 			defer mu.Unlock()
 			p.readings[repository] = r
 			if r.Err != nil {
-				p.err = errors.Join(p.err, fmt.Errorf("reading %s: %w", repository, r.Err))
+				p.Err = errors.Join(p.Err, fmt.Errorf("reading %s: %w", repository, r.Err))
 				for _, i := range items {
 					i.Keep(plan.Unreadable, r.Err.Error())
 				}
@@ -207,7 +176,7 @@ func (m *mirrored) starts(path string) []digest.Digest {
 }
 
 // reached is what the mirror has, as far as Artifacts name it, for the sum of its bytes.
-func (p *mirrorPlan) reached() plan.Cluster {
+func (p *Plan) reached() plan.Cluster {
 	c := p.seen.Cluster
 	c.Recorded, c.Entries = map[string][]graph.Root{}, nil
 	add := func(repository string, ds []digest.Digest) {
@@ -224,73 +193,6 @@ func (p *mirrorPlan) reached() plan.Cluster {
 	return c
 }
 
-// going are the digests of a repository that only some items lead to, and the tags that go with them. What other Artifacts
-// and uses name, and any other tag, keeps what it leads to. It is pure.
-func (m *mirrored) going(r reading.Repository, path string, items []*mirrorItem) (digests []digest.Digest, tags []string) {
-	own, leaves := m.leaving(r, path, items)
-	stay := r.Graph.Reach(m.staying(r, path, items, leaves))
-	for _, d := range r.Graph.Parts(own...) {
-		if _, keeps := stay[d]; keeps || r.Missing[d] {
-			continue
-		}
-		digests = append(digests, d)
-		for _, tag := range r.Graph.TagsThatFollow(d) {
-			leaves[tag] = true
-		}
-	}
-	return digests, slices.Sorted(maps.Keys(leaves))
-}
-
-// leaving are the digests that items name, and those of their tags that nobody else names.
-func (m *mirrored) leaving(r reading.Repository, path string, items []*mirrorItem) (own []digest.Digest, leaves map[string]bool) {
-	leaves = map[string]bool{}
-	out := ids(items)
-	for _, i := range items {
-		tag := i.tag
-		switch {
-		case i.loose():
-			own = append(own, i.Digest)
-		case !i.orphan():
-			var digests []string
-			_, tag, digests = i.image.Named(i.Status.Digest)
-			for _, d := range digests {
-				own = append(own, digest.Digest(d))
-			}
-		}
-		if at := r.Graph.Target(tag); at != "" && !m.tagged(path, tag, out) {
-			leaves[tag] = true
-			own = append(own, at)
-		}
-	}
-	return slices.DeleteFunc(own, func(d digest.Digest) bool { return d.Validate() != nil }), leaves
-}
-
-// staying are the roots at a place: what others than the items name, and all tags but those that leave.
-func (m *mirrored) staying(r reading.Repository, path string, items []*mirrorItem, leaves map[string]bool) []graph.Root {
-	var named []string
-	out := ids(items)
-	for _, n := range m.named[path] {
-		if a := m.artifacts[n]; !out[string(a.UID)] {
-			named = append(named, a.image.Digest, a.Status.Digest)
-		}
-	}
-	for _, u := range m.used[path] {
-		named = append(named, u.Digest)
-	}
-	for _, tag := range r.Graph.Tags() {
-		if !leaves[tag] {
-			named = append(named, r.Graph.Target(tag).String())
-		}
-	}
-	var kept []graph.Root
-	for _, d := range named {
-		if d != "" {
-			kept = append(kept, graph.Root{Digest: digest.Digest(d)})
-		}
-	}
-	return kept
-}
-
 // keysOf are digests of one repository.
 func keysOf(repository string, ds []digest.Digest) []reading.Key {
 	all := make([]reading.Key, len(ds))
@@ -300,19 +202,11 @@ func keysOf(repository string, ds []digest.Digest) []reading.Key {
 	return all
 }
 
-func ids(items []*mirrorItem) map[string]bool {
-	all := map[string]bool{}
-	for _, i := range items {
-		all[i.id()] = true
-	}
-	return all
-}
-
 // ration keeps what is over the cap, and what usage does not ask for: what was unused longest goes first.
-func (p *mirrorPlan) ration() {
-	vs := p.verdicts()
-	spec, taken := p.seen.Store.Spec.Purge, map[string][]*mirrorItem{}
-	vs = plan.RationBy(plan.Budget(vs, int(spec.MaxDeletions)), spec, p.usage, func(i int, rest *usage.Removal) int64 {
+func (p *Plan) ration() {
+	vs := p.Verdicts()
+	spec, taken := p.seen.Store.Spec.Purge, map[string][]*candidate{}
+	vs = plan.RationBy(plan.Budget(vs, int(spec.MaxDeletions)), spec, p.Usage, func(i int, rest *usage.Removal) int64 {
 		item := p.items[i]
 		taken[item.Repository] = append(taken[item.Repository], item)
 		ds, _ := p.seen.going(p.readings[item.Repository], item.path, taken[item.Repository])
@@ -323,8 +217,8 @@ func (p *mirrorPlan) ration() {
 	}
 }
 
-// verdicts are those of the plan, or what has become of them.
-func (p *mirrorPlan) verdicts() []plan.Verdict {
+// Verdicts are those of the plan, or what has become of them.
+func (p *Plan) Verdicts() []plan.Verdict {
 	vs := make([]plan.Verdict, len(p.items))
 	for i, item := range p.items {
 		vs[i] = item.Verdict
@@ -332,9 +226,9 @@ func (p *mirrorPlan) verdicts() []plan.Verdict {
 	return vs
 }
 
-// reclaimable is how many bytes would be free if all went that may go; 0 if that is not known.
-func (p *mirrorPlan) reclaimable() int64 {
-	could := map[string][]*mirrorItem{}
+// Reclaimable is how many bytes would be free if all went that may go; 0 if that is not known.
+func (p *Plan) Reclaimable() int64 {
+	could := map[string][]*candidate{}
 	for _, item := range p.items {
 		if item.Delete || item.Reason == plan.OverBudget || item.Reason == plan.NotNeeded || item.Reason == plan.UsageUnknown {
 			could[item.Repository] = append(could[item.Repository], item)
@@ -347,14 +241,14 @@ func (p *mirrorPlan) reclaimable() int64 {
 			mayGo = append(mayGo, keysOf(repository, ds)...)
 		}
 	}
-	return p.usage.Freed(mayGo)
+	return p.Usage.Freed(mayGo)
 }
 
-// reclaimed is how many bytes nothing holds any more since digests have gone; 0 if that is not known.
-func (p *mirrorPlan) reclaimed() int64 { return p.usage.Freed(slices.Collect(maps.Keys(p.deleted))) }
+// Reclaimed is how many bytes nothing holds any more since digests have gone; 0 if that is not known.
+func (p *Plan) Reclaimed() int64 { return p.Usage.Freed(slices.Collect(maps.Keys(p.deleted))) }
 
-// unneeded are the tags and digests that nothing needs and that are still there, those first that have been so longest.
-func (p *mirrorPlan) unneeded() []v1alpha1.UnresolvedReference {
+// Unneeded are the tags and digests that nothing needs and that are still there, those first that have been so longest.
+func (p *Plan) Unneeded() []v1alpha1.UnresolvedReference {
 	var all []v1alpha1.UnresolvedReference
 	for _, i := range p.items {
 		if i.orphan() && !i.Delete && i.Reason != plan.InUse {

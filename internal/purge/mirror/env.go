@@ -1,4 +1,4 @@
-package purge
+package mirror
 
 import (
 	"context"
@@ -16,8 +16,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// mirrorRegistry is what the purge of the mirror needs of the cluster's own registry.
-type mirrorRegistry interface {
+// Registry is what the purge of the mirror needs of the cluster's own registry.
+type Registry interface {
 	reading.Registry
 	// Repositories lists all repositories of the store.
 	Repositories(ctx context.Context) ([]string, error)
@@ -32,12 +32,12 @@ type mirrorRegistry interface {
 	Restore(ctx context.Context, repository string, m registry.Manifest, tags []string) error
 }
 
-// mirrorEnv is what a purge of the mirror works with.
-type mirrorEnv struct {
+// Env is what a purge of the mirror works with.
+type Env struct {
 	// Client reads and writes Artifacts, without a cache.
 	Client client.Client
 	// Registry has the mirror.
-	Registry mirrorRegistry
+	Registry Registry
 	// Reader reads from Registry.
 	Reader *reading.Reader
 	// Now is the API server's time.
@@ -52,8 +52,8 @@ type mirrorEnv struct {
 	Log *slog.Logger
 }
 
-// refuseMirror says why a store is not the mirror; nil if it is.
-func refuseMirror(c plan.Cluster) error {
+// Refuse says why a store is not the mirror; nil if it is.
+func Refuse(c plan.Cluster) error {
 	if c.Store.Name != v1alpha1.MirrorName || c.Location.Prefix != v1alpha1.MirrorPrefix || !c.Store.InClusterRegistry() {
 		return fmt.Errorf("%w: the mirror is the store %s with the prefix %s in the cluster's own registry", plan.ErrRefused, v1alpha1.MirrorName, v1alpha1.MirrorPrefix)
 	}

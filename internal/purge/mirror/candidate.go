@@ -1,0 +1,120 @@
+package mirror
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
+	"github.com/nfo-operator/nfo/internal/purge/reading"
+)
+
+// candidate is what may go: an Artifact, or a tag or digest that no Artifact names.
+type candidate struct {
+	mirroredImage
+	path string
+	// tag, of one without an Artifact, "" for a digest, and since when purges have seen it so.
+	tag   string
+	since time.Time
+	plan.Verdict
+}
+
+func (i *candidate) orphan() bool { return i.mirroredImage.Artifact == nil }
+
+// loose reports whether the candidate is a digest that no tag and no Artifact names.
+func (i *candidate) loose() bool { return i.orphan() && i.tag == "" }
+
+// name is the tag or digest of one without an Artifact.
+func (i *candidate) name() string { return cmp.Or(i.tag, i.Digest.String()) }
+
+// id is what tells items apart.
+func (i *candidate) id() string {
+	if i.orphan() {
+		return i.Repository + ":" + i.name()
+	}
+	return string(i.UID)
+}
+
+// digestOf is the digest that an Artifact stands for; "" if none is known.
+func digestOf(a mirroredImage) digest.Digest {
+	return digest.Digest(cmp.Or(a.image.Digest, a.Status.Digest))
+}
+
+func ids(items []*candidate) map[string]bool {
+	all := map[string]bool{}
+	for _, i := range items {
+		all[i.id()] = true
+	}
+	return all
+}
+
+// going are the digests of a repository that only some items lead to, and the tags that go with them. What other Artifacts
+// and uses name, and any other tag, keeps what it leads to. It is pure.
+func (m *mirrored) going(r reading.Repository, path string, items []*candidate) (digests []digest.Digest, tags []string) {
+	own, leaves := m.leaving(r, path, items)
+	stay := r.Graph.Reach(m.staying(r, path, items, leaves))
+	for _, d := range r.Graph.Parts(own...) {
+		if _, keeps := stay[d]; keeps || r.Missing[d] {
+			continue
+		}
+		digests = append(digests, d)
+		for _, tag := range r.Graph.TagsThatFollow(d) {
+			leaves[tag] = true
+		}
+	}
+	return digests, slices.Sorted(maps.Keys(leaves))
+}
+
+// leaving are the digests that items name, and those of their tags that nobody else names.
+func (m *mirrored) leaving(r reading.Repository, path string, items []*candidate) (own []digest.Digest, leaves map[string]bool) {
+	leaves = map[string]bool{}
+	out := ids(items)
+	for _, i := range items {
+		tag := i.tag
+		switch {
+		case i.loose():
+			own = append(own, i.Digest)
+		case !i.orphan():
+			var digests []string
+			_, tag, digests = i.image.Named(i.Status.Digest)
+			for _, d := range digests {
+				own = append(own, digest.Digest(d))
+			}
+		}
+		if at := r.Graph.Target(tag); at != "" && !m.tagged(path, tag, out) {
+			leaves[tag] = true
+			own = append(own, at)
+		}
+	}
+	return slices.DeleteFunc(own, func(d digest.Digest) bool { return d.Validate() != nil }), leaves
+}
+
+// staying are the roots at a place: what others than the items name, and all tags but those that leave.
+func (m *mirrored) staying(r reading.Repository, path string, items []*candidate, leaves map[string]bool) []graph.Root {
+	var named []string
+	out := ids(items)
+	for _, n := range m.named[path] {
+		if a := m.artifacts[n]; !out[string(a.UID)] {
+			named = append(named, a.image.Digest, a.Status.Digest)
+		}
+	}
+	for _, u := range m.used[path] {
+		named = append(named, u.Digest)
+	}
+	for _, tag := range r.Graph.Tags() {
+		if !leaves[tag] {
+			named = append(named, r.Graph.Target(tag).String())
+		}
+	}
+	var kept []graph.Root
+	for _, d := range named {
+		if d != "" {
+			kept = append(kept, graph.Root{Digest: digest.Digest(d)})
+		}
+	}
+	return kept
+}
