@@ -1,56 +1,29 @@
-// Package purge removes permanently what was released and nothing keeps.
+// Package purge permanently removes what was released, once nothing keeps it.
 //
-// Contract: [Run] is one purge of one store. It works from the store's tombstones: it plans,
-// which only reads and gives every candidate digest one [Verdict], and, unless it is a dry run,
-// sweeps, which acts on the plan. [Objects] are what the manager creates so that a purge runs
-// from a CronJob, and [Impersonation] is the account that a purge by hand acts as. The package
-// needs no running manager to be safe.
+// Contract: [Run] is one purge of one store, under a Lease. It reads the cluster and the repositories of the store, plans,
+// which only reads and gives every candidate digest one verdict, and, unless it is a dry run, sweeps, which acts on the plan.
+// Its [Report] says what was decided and done. [Impersonation] is the account that a purge by hand acts as. The package needs
+// no running manager to be safe.
+//
+// A deletion goes one way through the packages below this one:
+//
+//	purge             the run: its Lease, its account, its report, the collection that follows
+//	  sweep   mirror  act: on what tombstones name; on what Artifacts name
+//	    plan          decides; pure
+//	      usage       how full the store is
+//	        reading   what is decided by, of registries and of the API server
+//
+// Package cronjob has what the manager creates so that a purge runs.
 //
 // Invariants held here:
 //
-//   - I1, after the act: the bytes of what was deleted are kept until the repository has been read
-//     again; what a tag or index turned out to need is put back, and the run has failed loudly.
-//   - I3: a digest is deleted only if it may go in the plan and again in evidence at most 5 s
-//     old, read after its tombstones were claimed; the request ends no later than that.
-//   - I4: the parts of an index are stored in its tombstone before the index is deleted, so
-//     that an interrupted sweep is taken up by the next one.
-//   - I11: what is missing is done.
-//   - I13: every entry that names a digest is claimed, by a write that fails if anybody else
-//     wrote, before the digest is deleted; one sweep per store at a time, by a Lease.
-//
-// Decision: a sweep goes in waves of about a second. The repositories of some manifests are claimed and settled
-// together, one write per tombstone each, and swept at the same time, as many requests at once as the store allows
-// in all. One that keeps them all busy is swept alone, so that it is read as fast as it can be, and so is one that
-// was too slow beside others. When all deletions of a wave have been answered, the next one is claimed and begins, while
-// what the first has left is looked at and settled: two waves at most are claimed at a time, and none for as long as a
-// slow registry needs for the deletions of another. One reading of the cluster serves all evidence of a wave, and another
-// one all looks after it, which may be the first one of the next wave. Rejected: one repository after
-// the other, which waits for one answer after another where each has one digest; one wave after the other, which is
-// a quarter of the time in which the registry is asked for little; claiming the whole store first, because a restore
-// would wait for the whole purge; no waves, because then the cluster is read without a break; and a claim per digest,
-// because it costs two writes for each.
-//
-// Decision: a claim is one write of a tombstone's status, and what is consumed is deleted, without another one before it.
-// Nearly all that this costs the API server is reading, checking and writing the object whole, and sending it to who
-// watches, which a patch of one field costs it too, beside a copy of the object to apply it to; what it notes of the owners
-// of fields is small since entries are atomic in the schema. Rejected: patches, and claims in an object of their own, which
-// the restore of an earlier version would not see.
-//
-// Decision: three looks at every tag, to plan, right before deleting, and after it, and a fourth where the one
-// before showed no tag at all: a registry that says so by mistake removes, with the digest, the tags that it hid.
-// A repository of one digest takes six requests so. Rejected: to delete on what the plan has read when that is
-// fresh enough, which is a third of the requests less and a wider window.
+//   - I8: a dry run plans, and neither sweeps nor takes the Lease.
+//   - I13: one sweep per store at a time, by a Lease.
 //
 // Decision: a purge whose clock differs from the API server's by more than a minute does not run.
 //
 // Decision: the purge waits for the collection that it asked for under its Lease, because another one would measure a disk
 // that is about to be freed.
-//
-// Decision: what is found in the cluster's own registry is deleted by a collection, which the purge asks for. It looks once
-// more whether anything in the registry references the digest, also a manifest that was pushed by digest, which no tag
-// shows. What is used by then for another reason is pushed again, so that the request no longer counts; who uses it is read
-// once more right before the collection is asked for, and none is while anything could not be verified. Rejected: to delete
-// it as any other digest, because an index that somebody pushes by digest at that moment would lose a child.
 //
 // Decision: a purge by hand acts as the store's own account, because the policy nfo-tombstones lets only that, the
 // manager, and who restores a backup of all namespaces write tombstones. Rejected: to let the users of a

@@ -10,12 +10,13 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/purge/mirror"
+	"github.com/nfo-operator/nfo/internal/purge/sweep"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
 // Registry is what a purge needs of a registry.
 type Registry interface {
-	sweepRegistry
+	sweep.Registry
 	mirror.Registry
 	// Collect asks the cluster's own registry to collect; registry.ErrUnsupported for any other registry.
 	Collect(ctx context.Context, store client.ObjectKey) (registry.Collection, error)

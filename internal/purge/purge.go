@@ -17,6 +17,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/apitime"
 	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
+	"github.com/nfo-operator/nfo/internal/purge/sweep"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/workload"
 )
@@ -69,8 +70,13 @@ type Config struct {
 	poll, tell time.Duration
 }
 
-// ErrRefused is why a purge does not begin, or ends: the store must not be purged now.
-var ErrRefused = plan.ErrRefused
+// What errors of Run wrap, besides ErrRunning.
+var (
+	// ErrRefused is why a purge does not begin, or ends: the store must not be purged now.
+	ErrRefused = plan.ErrRefused
+	// ErrPutBack is wrapped when something deleted turned out to be needed, and was put back.
+	ErrPutBack = sweep.ErrPutBack
+)
 
 // eventEnded is the value of the key "event" of the line that ends a purge.
 const eventEnded = "PurgeEnded"
@@ -169,12 +175,12 @@ func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry,
 	}
 	reader := reading.NewReader(reg, cfg.Clock, requests(c.Store))
 	p, planErr := cfg.plan(ctx, c, reader)
-	result, err := runSweep(ctx, sweepEnv{
+	result, err := sweep.Run(ctx, sweep.Env{
 		Client: cfg.Client, Registry: reg, Reader: reader, Clock: cfg.Clock, Now: cfg.Now, SecondLook: cfg.SecondLook, Late: cfg.late, Log: cfg.Log,
 		ReadCluster: func(ctx context.Context, run reading.Running) (plan.Cluster, error) {
 			return cfg.readCluster(ctx, key, run)
 		}, ReadRunning: cfg.readRunning,
-	}, sweepPlan{Cluster: c, Readings: p.readings, Verdicts: p.verdicts, Missing: p.usage.Missing})
+	}, sweep.Plan{Cluster: c, Readings: p.readings, Verdicts: p.verdicts, Missing: p.usage.Missing})
 	err = report.conclude(c.Store, p, result.Verdicts, errors.Join(planErr, err))
 	report.explainDenied(result.Denied)
 	asked := cfg.askToCollect(ctx, reg, c.Store, p.usage, report, result.Doubt)

@@ -1,4 +1,4 @@
-package purge
+package sweep
 
 import (
 	"cmp"
@@ -24,8 +24,8 @@ const (
 	eventPutBack = "PutBack"
 )
 
-// sweepRegistry is what a sweep needs of a registry.
-type sweepRegistry interface {
+// Registry is what a sweep needs of a registry.
+type Registry interface {
 	reading.Registry
 	// Delete removes a digest and every tag on it; registry.ErrNotFound when it does not exist.
 	Delete(ctx context.Context, repository string, d digest.Digest) error
@@ -38,12 +38,12 @@ type sweepRegistry interface {
 	Restore(ctx context.Context, repository string, m registry.Manifest, tags []string) error
 }
 
-// sweepEnv is what a sweep works with.
-type sweepEnv struct {
+// Env is what a sweep works with.
+type Env struct {
 	// Client writes tombstones.
 	Client client.Client
 	// Registry deletes, and puts back.
-	Registry sweepRegistry
+	Registry Registry
 	// Reader has read the plan's repositories.
 	Reader *reading.Reader
 	// Clock measures the age of evidence.
@@ -62,8 +62,8 @@ type sweepEnv struct {
 	Log *slog.Logger
 }
 
-// sweepPlan is what a sweep acts on.
-type sweepPlan struct {
+// Plan is what a sweep acts on.
+type Plan struct {
 	// Cluster and Readings are what the verdicts were made from, the latter by repository.
 	Cluster  plan.Cluster
 	Readings map[string]reading.Repository
@@ -73,8 +73,8 @@ type sweepPlan struct {
 	Missing map[reading.Key]bool
 }
 
-// sweepResult is what came of a plan.
-type sweepResult struct {
+// Result is what came of a plan.
+type Result struct {
 	// Verdicts are those of the plan, with what became of each digest.
 	Verdicts []plan.Verdict
 	// Deleted is how many digests were deleted.
@@ -85,9 +85,9 @@ type sweepResult struct {
 	Doubt error
 }
 
-// runSweep acts on a plan. The result says what was done also when there is an error. Errors wrap ErrRefused when the store
+// Run acts on a plan. The result says what was done also when there is an error. Errors wrap ErrRefused when the store
 // must not be purged any more, and ErrPutBack when something deleted turned out to be needed.
-func runSweep(ctx context.Context, env sweepEnv, p sweepPlan) (sweepResult, error) {
+func Run(ctx context.Context, env Env, p Plan) (Result, error) {
 	s := &sweeper{
 		api: env.Client, registry: env.Registry, reader: env.Reader, clock: env.Clock, now: env.Now, apart: env.SecondLook, key: client.ObjectKeyFromObject(p.Cluster.Store),
 		log: env.Log, late: cmp.Or(env.Late, usualLate), planned: p.Cluster, byTombstone: byTombstone(p.Cluster.Entries), readings: p.Readings, order: p.Verdicts, missing: p.Missing,
@@ -103,5 +103,5 @@ func runSweep(ctx context.Context, env sweepEnv, p sweepPlan) (sweepResult, erro
 	for _, v := range p.Verdicts {
 		ends = append(ends, s.verdict(v.Key()))
 	}
-	return sweepResult{Verdicts: ends, Deleted: s.deleted, Denied: s.denied, Doubt: s.doubt}, err
+	return Result{Verdicts: ends, Deleted: s.deleted, Denied: s.denied, Doubt: s.doubt}, err
 }

@@ -1,4 +1,4 @@
-package purge
+package sweep
 
 import (
 	"context"
@@ -26,7 +26,7 @@ import (
 // sweeper acts on a plan.
 type sweeper struct {
 	api      client.Client
-	registry sweepRegistry
+	registry Registry
 	reader   *reading.Reader
 	clock    clock.PassiveClock
 	now      func() time.Time // the API server's time
