@@ -183,7 +183,7 @@ hammer: ## push to and collect one registry from three processes that are killed
 bench: cluster bin/peers ## measure what purges, releases and the mirror cost, beside their peers (15 minutes)
 	$(GO) test ./internal/chart -run '^$$' -bench . -benchtime 3x -timeout 5m
 	$(GO) test ./internal/clusterregistry/serve -run '^$$' -bench . -benchtime 1x -timeout 10m
-	$(GO) test ./internal/purge -run '^$$' -bench Plan -benchtime 500ms -timeout 2m
+	$(GO) test ./internal/purge/plan -run '^$$' -bench Plan -benchtime 500ms -timeout 2m
 	$(GO) test ./internal/controller -run '^$$' -bench Cache -benchtime 1x -timeout 5m
 	@# NFO_MIRROR_MIB: MiB of each of the mirror's ten large images, 32 unless set. 1024 needs 11 GiB of disk.
 	$(GO) test ./test/bench -run '^$$' -bench . -benchtime 1x -timeout 20m
