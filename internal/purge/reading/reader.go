@@ -230,7 +230,7 @@ func (r *Reader) request(ctx context.Context, f func() error) error {
 	return nil
 }
 
-// Do does something as one of the requests that may run at the same time.
+// Do calls f as one of the requests that may run at the same time.
 func (r *Reader) Do(ctx context.Context, f func() error) error {
 	select {
 	case r.slots <- struct{}{}:
@@ -284,7 +284,7 @@ func (r *Reader) remember(repository string, d digest.Digest, m registry.Manifes
 	return s, nil
 }
 
-// Without is a reader that knows the same of a repository, but for some digests.
+// Without returns a Reader that knows the same of a repository, but for some digests.
 func (r *Reader) Without(repository string, digests []digest.Digest) *Reader {
 	fresh := NewReader(r.Registry, r.clock, 0)
 	fresh.slots = r.slots
