@@ -143,6 +143,9 @@ func (n *tenant) works(round int) map[string]time.Duration {
 		n.create(n.store("acme", "acme"))
 	}
 	other := n.store(name, fmt.Sprint("other/", round))
+	step("bare write", func() { // of an object that the manager does not know
+		n.create(&corev1.ConfigMap{ObjectMeta: n.meta(name)})
+	})
 	step("new store", func() { n.create(other); n.eventually(other, v1alpha1.ConditionReady, "True/Ready") })
 	m := n.manifest(name, "a")
 	n.push(name, "a")
