@@ -5,7 +5,8 @@
 //   - layout names the files of a registry's directory, and reads what a manifest needs.
 //   - volume reads, writes, hides and gives back files of the directory that all replicas share.
 //   - storage is the driver by which distribution's registry writes to a volume that is collected at the same time.
-//   - collect deletes from a volume what no root reaches.
+//   - mark finds what no root of a volume reaches.
+//   - collect deletes that while registries write.
 //   - serve answers the requests of clients and of the operator.
 //
 // # Protocol

@@ -64,7 +64,7 @@ func (c *collector) hideOld(ctx context.Context, file string, oldest time.Time) 
 		return false, err
 	}
 	info, err := c.volume.Stat(volume.HiddenPath(c.cycle, file))
-	if missing(err) { // Somebody has taken it back.
+	if volume.Missing(err) { // Somebody has taken it back.
 		return false, nil
 	}
 	if err != nil || info.ModTime().Before(oldest) {
@@ -118,14 +118,14 @@ func (c *collector) giveAllBack(ctx context.Context, cycle string) error {
 // the hidden one cannot be the one that was at the place a moment ago.
 func (c *collector) discardDouble(cycle, file string) error {
 	hidden, err := c.volume.Stat(volume.HiddenPath(cycle, file))
-	if missing(err) {
+	if volume.Missing(err) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	placed, err := c.volume.Stat(file)
-	if missing(err) || err == nil && placed.Size() != hidden.Size() {
+	if volume.Missing(err) || err == nil && placed.Size() != hidden.Size() {
 		return nil
 	}
 	if err != nil {
@@ -144,7 +144,7 @@ func (c *collector) drop(cycle, file string) error {
 // discard deletes a file that this cycle has hidden, and the folders that are empty without it.
 func (c *collector) discard(ctx context.Context, file string) error {
 	info, err := c.volume.Stat(volume.HiddenPath(c.cycle, file))
-	if missing(err) {
+	if volume.Missing(err) {
 		return nil
 	}
 	if err != nil {

@@ -10,10 +10,10 @@ import (
 	"sync"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/mark"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
@@ -45,16 +45,17 @@ func run(ctx context.Context, v *volume.Volume, o Options, hook func(step, file 
 	if err != nil {
 		return Report{}, err
 	}
-	parsed, err := lru.New[sum, needs](maxParsed)
+	reader, err := mark.NewReader(v, now, o.Grace)
 	if err != nil {
 		return Report{}, err
 	}
-	slack := min(coarse, max(o.Grace, 0))
 	c := &collector{
-		reader:          readerAt(v, parsed, now, o.Grace),
+		volume:          v,
+		reader:          reader,
 		options:         o,
-		oldestUpload:    now.Add(-max(o.Uploads, minTemporary) - slack),
-		oldestTemporary: now.Add(-max(o.Grace, minTemporary) - slack),
+		oldest:          reader.Before(o.Grace),
+		oldestUpload:    reader.Before(max(o.Uploads, minTemporary)),
+		oldestTemporary: reader.Before(max(o.Grace, minTemporary)),
 		cycle:           cycle,
 		hook:            hook,
 		limit:           rate.NewLimiter(rate.Inf, 0),
@@ -79,16 +80,17 @@ func cycleAt(now time.Time) (string, error) {
 
 // collector is one cycle.
 type collector struct {
-	reader
+	volume  *volume.Volume
+	reader  *mark.Reader
 	options Options
-	// oldestUpload and oldestTemporary are the times, by the volume's clock, from which on uploads and temporary files
-	// are kept.
-	oldestUpload, oldestTemporary time.Time
-	cycle                         string
-	hook                          func(step, file string)
-	limit                         *rate.Limiter
-	progress                      *progress
-	ledger                        *ledger
+	// oldest, oldestUpload and oldestTemporary are the times, by the volume's clock, from which on what the tree has,
+	// uploads and temporary files are kept.
+	oldest, oldestUpload, oldestTemporary time.Time
+	cycle                                 string
+	hook                                  func(step, file string)
+	limit                                 *rate.Limiter
+	progress                              *progress
+	ledger                                *ledger
 }
 
 func (c *collector) run(ctx context.Context) error {
@@ -97,7 +99,7 @@ func (c *collector) run(ctx context.Context) error {
 			return fmt.Errorf("giving back what earlier collections have hidden: %w: this collection has hidden nothing; check the volume, the next collection retries", err)
 		}
 	}
-	var found *plan
+	var found *mark.Plan
 	err := c.phase(Marking, func() (err error) {
 		found, err = c.markFirst(ctx)
 		return err
@@ -114,7 +116,7 @@ func (c *collector) run(ctx context.Context) error {
 		return c.undo(ctx, fmt.Errorf("deleting stale uploads and temporary files: %w: the collection of manifests and blobs is complete, the next one retries the rest", err))
 	}
 	if !c.options.DryRun {
-		c.answer(found.deletions)
+		c.answer(found.Deletions())
 		c.end(c.cycle)
 	}
 	return nil
@@ -145,31 +147,32 @@ func (c *collector) adopt(ctx context.Context) error {
 }
 
 // markFirst is C1.
-func (c *collector) markFirst(ctx context.Context) (*plan, error) {
-	m, err := c.mark(ctx, nil)
+func (c *collector) markFirst(ctx context.Context) (*mark.Plan, error) {
+	m := mark.New(c.reader, c.cycle, c.options.Untagged, nil)
+	defer func() { c.ledger.marked(m.Tally()) }()
+	if err := m.Run(ctx, c.options.Workers, c.progress.done); err != nil {
+		return nil, err
+	}
+	folders, err := c.reader.BlobFolders()
 	if err != nil {
 		return nil, err
 	}
-	folders, err := c.blobFolders()
-	if err != nil {
-		return nil, err
-	}
-	err = c.each(ctx, slices.Values(folders), func(_ context.Context, folder string) error { return m.unreachedBlobs(folder) })
-	return m.found, err
+	err = c.each(ctx, slices.Values(folders), func(_ context.Context, folder string) error { return m.UnreachedBlobs(folder) })
+	return m.Found(), err
 }
 
-// mark marks what the roots reach now. A plan makes it the second mark.
-func (c *collector) mark(ctx context.Context, again *plan) (*mark, error) {
-	m := &mark{reader: &c.reader, cycle: c.cycle, untagged: c.options.Untagged, again: again, ledger: c.ledger, found: &plan{}, back: &plan{}}
-	c.ledger.forget()
-	return m, m.run(ctx, c.options.Workers, c.progress.done)
+// markAgain begins C4.
+func (c *collector) markAgain(ctx context.Context, found *mark.Plan) (*mark.Mark, error) {
+	m := mark.New(c.reader, c.cycle, c.options.Untagged, found)
+	defer func() { c.ledger.marked(m.Tally()) }()
+	return m, m.Run(ctx, c.options.Workers, c.progress.done)
 }
 
 // sweep is C2 to C5. The caller gives everything back after an error.
-func (c *collector) sweep(ctx context.Context, found *plan) error {
+func (c *collector) sweep(ctx context.Context, found *mark.Plan) error {
 	err := c.phase(Hiding, func() error {
-		for _, kind := range order {
-			if err := c.each(ctx, found.paths(kind), c.hide); err != nil {
+		for _, kind := range mark.Order {
+			if err := c.each(ctx, found.Paths(kind), c.hide); err != nil {
 				return fmt.Errorf("hiding what is not in use: %w: check the volume, the next collection retries", err)
 			}
 		}
@@ -184,15 +187,15 @@ func (c *collector) sweep(ctx context.Context, found *plan) error {
 	if err := c.phase(Waiting, func() error { return c.dwell(ctx) }); err != nil {
 		return err
 	}
-	var m *mark
+	var m *mark.Mark
 	err = c.phase(MarkingAgain, func() (err error) {
-		m, err = c.mark(ctx, found)
+		m, err = c.markAgain(ctx, found)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("marking what is in use once more: %w: nothing was deleted, because what cannot be read may be in use; check the volume and its permissions, the next collection retries", err)
 	}
-	if err := c.phase(GivingBack, func() error { return c.giveBackReached(ctx, m) }); err != nil {
+	if err := c.phase(GivingBack, func() error { return c.giveBackReached(ctx, found, m) }); err != nil {
 		return fmt.Errorf("giving back what is in use now: %w: nothing was deleted; check the volume, the next collection retries", err)
 	}
 	return c.phase(Deleting, func() error { return c.deleteRest(ctx, found) })
@@ -212,27 +215,27 @@ func (c *collector) dwell(ctx context.Context) error {
 }
 
 // giveBackReached ends C4: what the second mark reaches is given back, blobs first.
-func (c *collector) giveBackReached(ctx context.Context, m *mark) error {
-	err := c.each(ctx, m.again.paths(layout.Blob), func(_ context.Context, file string) error {
-		reached, err := m.reachedBlob(layout.Parse(file).Digest)
+func (c *collector) giveBackReached(ctx context.Context, found *mark.Plan, m *mark.Mark) error {
+	err := c.each(ctx, found.Paths(layout.Blob), func(_ context.Context, file string) error {
+		reached, err := m.ReachedBlob(layout.Parse(file).Digest)
 		if err != nil || !reached {
 			return err
 		}
 		return c.giveBack(c.cycle, file)
 	})
-	for _, kind := range slices.Backward(order) {
+	for _, kind := range slices.Backward(mark.Order) {
 		if err != nil {
 			return err
 		}
-		err = c.each(ctx, m.back.paths(kind), func(_ context.Context, file string) error { return c.giveBack(c.cycle, file) })
+		err = c.each(ctx, m.Back().Paths(kind), func(_ context.Context, file string) error { return c.giveBack(c.cycle, file) })
 	}
 	return err
 }
 
 // deleteRest is C5.
-func (c *collector) deleteRest(ctx context.Context, found *plan) error {
-	for _, kind := range order {
-		if err := c.each(ctx, found.paths(kind), c.discard); err != nil {
+func (c *collector) deleteRest(ctx context.Context, found *mark.Plan) error {
+	for _, kind := range mark.Order {
+		if err := c.each(ctx, found.Paths(kind), c.discard); err != nil {
 			return fmt.Errorf("deleting what is not in use: %w: check the volume, the next collection retries", err)
 		}
 	}

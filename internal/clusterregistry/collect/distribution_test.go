@@ -101,7 +101,7 @@ func TestR2DistributionServesWhatIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, o := range []Options{{}, {Untagged: true}} {
-		x.age()
+		x.Age()
 		o.Dwell = time.Nanosecond
 		t.Log(x.collect(o))
 		second := registrytest.Start(t, registrytest.InDir(x.Root()))
@@ -119,7 +119,7 @@ func TestR2DistributionServesWhatIsKept(t *testing.T) {
 		}
 	}
 	blobs := 0
-	for _, f := range x.all() {
+	for _, f := range x.All() {
 		p := layout.Parse(f)
 		if p.Kind == layout.Blob {
 			blobs++

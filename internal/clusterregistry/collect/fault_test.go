@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -17,29 +15,8 @@ import (
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volumetest"
 )
-
-// faulty is a view that fails for names with a part, once it is on.
-type faulty struct {
-	part string
-	on   atomic.Bool
-}
-
-func (f *faulty) fails(name string) bool { return f.on.Load() && strings.Contains(name, f.part) }
-
-func (f *faulty) Lstat(name string) (fs.FileInfo, error) {
-	if f.fails(name) {
-		return nil, &fs.PathError{Op: "lstat", Path: name, Err: syscall.EIO}
-	}
-	return os.Lstat(name)
-}
-
-func (f *faulty) ReadDir(name string) ([]fs.DirEntry, error) {
-	if f.fails(name) {
-		return nil, &fs.PathError{Op: "readdir", Path: name, Err: syscall.EIO}
-	}
-	return os.ReadDir(name)
-}
 
 func TestR3WhatCannotBeReadEndsTheCycle(t *testing.T) {
 	t.Parallel()
@@ -59,23 +36,23 @@ func TestR3WhatCannotBeReadEndsTheCycle(t *testing.T) {
 			if again && strings.Contains(tt.part, "referrers") || again && strings.Contains(tt.part, "/blobs/") {
 				continue // The second mark needs only what keeps.
 			}
-			view := &faulty{part: tt.part}
+			view := &volumetest.Faulty{Part: tt.part}
 			x := newTree(t, volume.Options{View: view})
-			x.image("a", "t", "1", "")
-			x.layer("a", "loose")
-			x.image("b", "", "2", "")
-			x.write(layout.ReferrerPath("a", one, one), "x")
-			x.age()
-			before := x.all()
-			view.on.Store(!again)
+			x.Image("a", "t", "1", "")
+			x.Layer("a", "loose")
+			x.Image("b", "", "2", "")
+			x.Put(layout.ReferrerPath("a", one, one), "x")
+			x.Age()
+			before := x.All()
+			view.On.Store(!again)
 			o := quick
 			o.Untagged = true
 			r, err := run(t.Context(), x.Volume, o, func(step, _ string) {
 				if step == "waiting" {
-					view.on.Store(true)
+					view.On.Store(true)
 				}
 			})
-			view.on.Store(false)
+			view.On.Store(false)
 			if !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "the next collection retries") {
 				t.Errorf("%s, second mark %t: %v", tt.reason, again, err)
 			}
@@ -85,7 +62,7 @@ func TestR3WhatCannotBeReadEndsTheCycle(t *testing.T) {
 			if again { // What the view does not show is given back by the next cycle.
 				x.collect(quick)
 			}
-			x.same(fmt.Sprintf("%s, second mark %t", tt.reason, again), before)
+			x.Same(fmt.Sprintf("%s, second mark %t", tt.reason, again), before)
 		}
 	}
 }
@@ -99,32 +76,20 @@ func TestR3LinksThatLeadElsewhereEndTheCycle(t *testing.T) {
 		{"a repository that is a symbolic link", layout.Repositories + "/link"},
 	} {
 		x := newTree(t, volume.Options{})
-		x.image("a", "t", "0", "")
-		x.write(layout.RevisionPath("a", one), one.String())
-		x.write(tt.file, "")
-		x.remove(tt.file)
-		x.blob("loose")
+		x.Image("a", "t", "0", "")
+		x.Put(layout.RevisionPath("a", one), one.String())
+		x.Put(tt.file, "")
+		x.Delete(tt.file)
+		x.Blob("loose")
 		if err := os.Symlink(filepath.Base(tt.file), filepath.Join(x.Root(), tt.file)); err != nil {
 			t.Fatal(err)
 		}
-		before := x.all()
-		x.ageFiles(before, tt.file)
+		before := x.All()
+		x.AgeFiles(before, tt.file)
 		if _, err := Run(t.Context(), x.Volume, quick); err == nil || !strings.Contains(err.Error(), tt.file) {
 			t.Errorf("%s: %v", tt.reason, err)
 		}
-		x.same(tt.reason, before)
-	}
-}
-
-func (x *tree) ageFiles(files []string, except string) {
-	old := time.Now().Add(-48 * time.Hour)
-	for _, f := range files {
-		if f == except {
-			continue
-		}
-		if err := os.Chtimes(filepath.Join(x.Root(), f), old, old); err != nil {
-			x.t.Fatal(err)
-		}
+		x.Same(tt.reason, before)
 	}
 }
 
@@ -133,10 +98,10 @@ func TestR2ACancelledCycleGivesEverythingBack(t *testing.T) {
 	t.Parallel()
 	for _, step := range []string{"hidden", "waiting"} {
 		x := newTree(t, volume.Options{})
-		x.image("a", "t", "1", "")
-		x.image("a", "", "2", "")
-		x.age()
-		before := x.all()
+		x.Image("a", "t", "1", "")
+		x.Image("a", "", "2", "")
+		x.Age()
+		before := x.All()
 		ctx, cancel := context.WithCancel(t.Context())
 		o := quick
 		o.Untagged, o.Dwell = true, time.Hour
@@ -148,7 +113,7 @@ func TestR2ACancelledCycleGivesEverythingBack(t *testing.T) {
 		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "was given back") {
 			t.Errorf("%s: %v", step, err)
 		}
-		x.same(step, before)
+		x.Same(step, before)
 	}
 }
 
@@ -167,10 +132,10 @@ func TestR2ACycleThatIsCancelledWhileItDeletes(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	x.must("cancelled", kept, nil)
-	x.age()
+	x.Must("cancelled", kept, nil)
+	x.Age()
 	x.collect(o)
-	x.must("after the next cycle", kept, gone)
+	x.Must("after the next cycle", kept, gone)
 }
 
 // What is at its place when an earlier cycle is adopted stays, and what was hidden of another size stays where it is:
@@ -178,33 +143,33 @@ func TestR2ACycleThatIsCancelledWhileItDeletes(t *testing.T) {
 func TestR3AdoptionReplacesNothing(t *testing.T) {
 	t.Parallel()
 	x := newTree(t, volume.Options{})
-	d := x.image("a", "t", "1", "")
+	d := x.Image("a", "t", "1", "")
 	tag, blob, other := layout.TagPath("a", "t"), layout.BlobPath(digest.FromString("1")), layout.BlobPath(d)
-	x.write(volume.HiddenPath("old", tag), strings.Repeat("x", len(d)))
-	x.write(volume.HiddenPath("old", blob), "1")
-	cut := x.write(volume.HiddenPath("old", other), "cut")
-	nfs := x.write(volume.HiddenPath("old", layout.Blobs+"/sha256/.nfs001"), "")
-	stray := x.write("/.nfo/trash/stray", "")
-	x.age()
+	x.Put(volume.HiddenPath("old", tag), strings.Repeat("x", len(d)))
+	x.Put(volume.HiddenPath("old", blob), "1")
+	cut := x.Put(volume.HiddenPath("old", other), "cut")
+	nfs := x.Put(volume.HiddenPath("old", layout.Blobs+"/sha256/.nfs001"), "")
+	stray := x.Put("/.nfo/trash/stray", "")
+	x.Age()
 	x.collect(quick)
 	if got, err := x.ReadFile(tag, 100); err != nil || string(got) != d.String() {
 		t.Errorf("the tag is at %s, %v", got, err)
 	}
-	want := append(x.files("a", "1", d), cut, nfs, stray)
+	want := append(x.Files("a", "1", d), cut, nfs, stray)
 	for _, file := range want {
-		if !x.has(file) {
+		if !x.Has(file) {
 			t.Errorf("lost %s", file)
 		}
 	}
 	for _, file := range []string{volume.HiddenPath("old", tag), volume.HiddenPath("old", blob), layout.Blobs + "/sha256/.nfs001"} {
-		if x.has(file) {
+		if x.Has(file) {
 			t.Errorf("still has %s", file)
 		}
 	}
-	x.remove(cut)
-	x.remove(nfs)
+	x.Delete(cut)
+	x.Delete(nfs)
 	x.collect(quick)
-	if x.has("/.nfo/trash/old") {
+	if x.Has("/.nfo/trash/old") {
 		t.Error("an empty cycle is left")
 	}
 }

@@ -20,16 +20,16 @@ import (
 // story is a tree with something of everything, and a tag that a writer makes while the cycle waits.
 func story(t *testing.T) (x *tree, kept, gone []string) {
 	x = newTree(t, volume.Options{})
-	one, two, three := x.image("a", "", "1", ""), x.image("a", "t", "2", ""), x.image("b", "", "3", "")
-	index := x.index("a", "i", one)
-	four := x.image("b", "", "4", three)
-	x.write(layout.ReferrerPath("b", three, four), four.String())
-	loose := x.layer("a", "loose").Digest
-	upload := x.write(layout.UploadsOf("b")+"/id/data", "12")
-	temporary := x.write(layout.BlobPath(one)+".x.tmp", "12")
-	kept = append(join(x.files("a", "1", one), x.files("a", "2", two)), layout.RevisionPath("a", index), layout.BlobPath(index))
-	gone = append(join(x.files("b", "3", three), x.files("b", "4", four)), layout.LayerPath("a", loose), layout.BlobPath(loose), upload, temporary, layout.ReferrerPath("b", three, four))
-	x.age()
+	one, two, three := x.Image("a", "", "1", ""), x.Image("a", "t", "2", ""), x.Image("b", "", "3", "")
+	index := x.Index("a", "i", one)
+	four := x.Image("b", "", "4", three)
+	x.Put(layout.ReferrerPath("b", three, four), four.String())
+	loose := x.Layer("a", "loose").Digest
+	upload := x.Put(layout.UploadsOf("b")+"/id/data", "12")
+	temporary := x.Put(layout.BlobPath(one)+".x.tmp", "12")
+	kept = append(slices.Concat(x.Files("a", "1", one), x.Files("a", "2", two)), layout.RevisionPath("a", index), layout.BlobPath(index))
+	gone = append(slices.Concat(x.Files("b", "3", three), x.Files("b", "4", four)), layout.LayerPath("a", loose), layout.BlobPath(loose), upload, temporary, layout.ReferrerPath("b", three, four))
+	x.Age()
 	return x, kept, gone
 }
 
@@ -50,7 +50,7 @@ func killedWith(x *tree, o Options, n int, at func(step int)) (died bool) {
 		}
 	}()
 	step := 0
-	if _, err := run(x.t.Context(), x.Volume, o, func(string, string) {
+	if _, err := run(x.T.Context(), x.Volume, o, func(string, string) {
 		if at != nil {
 			at(step)
 		}
@@ -58,7 +58,7 @@ func killedWith(x *tree, o Options, n int, at func(step int)) (died bool) {
 			panic(errKilled)
 		}
 	}); err != nil {
-		x.t.Fatal(err)
+		x.T.Fatal(err)
 	}
 	return false
 }
@@ -82,11 +82,11 @@ func TestR2KilledAtEachStep(t *testing.T) {
 		o := quick
 		o.Untagged, o.Dwell = true, time.Nanosecond
 		x.collect(o)
-		x.must(fmt.Sprintf("killed at step %d, the next cycle", steps), kept, nil)
-		x.age()
+		x.Must(fmt.Sprintf("killed at step %d, the next cycle", steps), kept, nil)
+		x.Age()
 		x.collect(o)
-		x.must(fmt.Sprintf("killed at step %d, the cycle after", steps), kept, gone)
-		if empty := x.empty(); len(empty) > 0 {
+		x.Must(fmt.Sprintf("killed at step %d, the cycle after", steps), kept, gone)
+		if empty := x.Empty(); len(empty) > 0 {
 			t.Errorf("killed at step %d: empty folders are left: %v", steps, empty)
 		}
 	}
@@ -103,18 +103,18 @@ func TestR2TaggedAtEachStep(t *testing.T) {
 	for n := 0; ; n++ {
 		x, reachable, _ := story(t)
 		three := digest.Digest("")
-		for _, f := range x.all() {
+		for _, f := range x.All() {
 			if p := layout.Parse(f); p.Kind == layout.Referrer {
 				three = p.Subject
 			}
 		}
-		all, done, acknowledged := x.files("b", "3", three), false, true
+		all, done, acknowledged := x.Files("b", "3", three), false, true
 		killed(x, 1<<30, func(step int) {
 			if step != n {
 				return
 			}
 			done = true
-			x.tag("b", "t", three)
+			x.Tag("b", "t", three)
 			for _, f := range all {
 				if _, err := x.Find(f); err != nil {
 					acknowledged = false
@@ -129,12 +129,12 @@ func TestR2TaggedAtEachStep(t *testing.T) {
 			all = nil
 		}
 		kept++
-		x.must(fmt.Sprintf("tagged at step %d", n), append(reachable, all...), nil)
-		x.age()
+		x.Must(fmt.Sprintf("tagged at step %d", n), append(reachable, all...), nil)
+		x.Age()
 		o := quick
 		o.Untagged, o.Dwell = true, time.Nanosecond
 		x.collect(o)
-		x.must(fmt.Sprintf("tagged at step %d, the next cycle", n), append(reachable, all...), nil)
+		x.Must(fmt.Sprintf("tagged at step %d, the next cycle", n), append(reachable, all...), nil)
 	}
 	t.Logf("%d of %d tags came too late and were refused", refused, kept)
 	if refused == 0 || refused == kept {
@@ -146,7 +146,7 @@ func TestR2TaggedAtEachStep(t *testing.T) {
 // was acknowledged last is there.
 func TestR2TwoCyclesAtOnceAndWriters(t *testing.T) {
 	x := newTree(t, volume.Options{})
-	old := x.files("old", "x", x.image("old", "t", "x", ""))
+	old := x.Files("old", "x", x.Image("old", "t", "x", ""))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	var all sync.WaitGroup
@@ -170,9 +170,9 @@ func TestR2TwoCyclesAtOnceAndWriters(t *testing.T) {
 			repository := fmt.Sprintf("r%d", w%2)
 			for ctx.Err() == nil {
 				content := fmt.Sprint(random.IntN(3))
-				d := x.image(repository, fmt.Sprintf("t%d", w), content, "")
+				d := x.Image(repository, fmt.Sprintf("t%d", w), content, "")
 				tagged[w] = nil
-				files := x.files(repository, content, d)
+				files := x.Files(repository, content, d)
 				pushes.Add(1)
 				if slices.ContainsFunc(files, func(f string) bool { _, err := x.Find(f); return err != nil }) {
 					refused.Add(1)
@@ -191,6 +191,6 @@ func TestR2TwoCyclesAtOnceAndWriters(t *testing.T) {
 	}
 	all.Wait()
 	x.collect(Options{Dwell: time.Nanosecond})
-	x.must("in the end", append(slices.Concat(tagged...), old...), nil)
+	x.Must("in the end", append(slices.Concat(tagged...), old...), nil)
 	t.Logf("%d cycles deleted %d blobs during %d pushes, of which %d were refused", cycles.Load(), deleted.Load(), pushes.Load(), refused.Load())
 }

@@ -61,20 +61,20 @@ func TestR2ASecondCycleMovesARootDuringTheSecondMark(t *testing.T) {
 		// kept is set if it keeps the image.
 		kept bool
 	}{
-		{"it gives a tag back", true, func(x *tree, d, _ digest.Digest) string { x.tag("a", "t", d); return layout.TagPath("a", "t") }, true},
-		{"it hides a tag", false, func(x *tree, d, _ digest.Digest) string { x.tag("a", "t", d); return layout.TagPath("a", "t") }, true},
+		{"it gives a tag back", true, func(x *tree, d, _ digest.Digest) string { x.Tag("a", "t", d); return layout.TagPath("a", "t") }, true},
+		{"it hides a tag", false, func(x *tree, d, _ digest.Digest) string { x.Tag("a", "t", d); return layout.TagPath("a", "t") }, true},
 		{"it gives a manifest back", true, func(x *tree, d, _ digest.Digest) string {
-			file := x.write(layout.RevisionPath("a", d), d.String())
-			x.ageFiles([]string{file}, "")
+			file := x.Put(layout.RevisionPath("a", d), d.String())
+			x.AgeFiles([]string{file}, "")
 			return file
 		}, true},
 		{"it hides a manifest", false, func(x *tree, d, _ digest.Digest) string {
-			file := x.write(layout.RevisionPath("a", d), d.String())
-			x.ageFiles([]string{file}, "")
+			file := x.Put(layout.RevisionPath("a", d), d.String())
+			x.AgeFiles([]string{file}, "")
 			return file
 		}, true},
-		{"it gives a lease back", true, func(x *tree, _, l digest.Digest) string { return x.write(layout.LayerPath("a", l), l.String()) }, false},
-		{"it hides a lease", false, func(x *tree, _, l digest.Digest) string { return x.write(layout.LayerPath("a", l), l.String()) }, false},
+		{"it gives a lease back", true, func(x *tree, _, l digest.Digest) string { return x.Put(layout.LayerPath("a", l), l.String()) }, false},
+		{"it hides a lease", false, func(x *tree, _, l digest.Digest) string { return x.Put(layout.LayerPath("a", l), l.String()) }, false},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			t.Parallel()
@@ -82,8 +82,8 @@ func TestR2ASecondCycleMovesARootDuringTheSecondMark(t *testing.T) {
 			for ; ; moves++ {
 				view := &mover{left: moves}
 				x := newTree(t, volume.Options{View: view})
-				one, layer := x.image("a", "", "1", ""), digest.FromString("1")
-				x.age()
+				one, layer := x.Image("a", "", "1", ""), digest.FromString("1")
+				x.Age()
 				var file string
 				moved := false
 				if _, err := run(t.Context(), x.Volume, Options{Untagged: true, Grace: time.Hour, Dwell: time.Nanosecond, Workers: 1}, func(step, _ string) {
@@ -112,7 +112,7 @@ func TestR2ASecondCycleMovesARootDuringTheSecondMark(t *testing.T) {
 				}
 				kept := []string{layout.BlobPath(layer)}
 				if tt.kept {
-					kept = x.files("a", "1", one)
+					kept = x.Files("a", "1", one)
 				}
 				for _, f := range append(kept, file) {
 					if _, err := x.Find(f); err != nil {
@@ -129,12 +129,12 @@ func TestR2ASecondCycleMovesARootDuringTheSecondMark(t *testing.T) {
 
 // hideIn hides a file in the trash of another cycle, and removes the folders of a tag.
 func (x *tree) hideIn(cycle, file string) {
-	x.t.Helper()
+	x.T.Helper()
 	_, err := x.Hide(cycle, file)
 	if p := layout.Parse(file); p.Kind == layout.Tag {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(x.Root(), layout.TagsOf(p.Repository), p.Name)))
 	}
 	if err != nil {
-		x.t.Fatal(err)
+		x.T.Fatal(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/nfo-operator/nfo/internal/clusterregistry/mark"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
@@ -19,7 +20,7 @@ type Options struct {
 	// DryRun reports the candidates and changes nothing.
 	DryRun bool
 	// Untagged makes revisions candidates that no tag, no index and no subject keeps. By default every revision is a
-	// root, but for those whose deletion was asked for; see Unreferenced.
+	// root, but for those whose deletion was asked for; see mark.Unreferenced.
 	Untagged bool
 	// Rate bounds the files that are hidden or deleted, per second. Default: 0, no bound.
 	Rate int
@@ -51,6 +52,14 @@ type Progress struct {
 	Phase Phase `json:"phase"`
 	// Done counts the repositories or files that this phase has processed.
 	Done int `json:"done"`
+}
+
+// NewUnreferenced finds what nothing on a volume references, by the grace period of the cycles that have these options.
+func NewUnreferenced(v *volume.Volume, o Options) (*mark.Unreferenced, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	return mark.NewUnreferenced(v, o.withDefaults(v).Grace)
 }
 
 func (o Options) validate() error {

@@ -34,55 +34,55 @@ func TestR2WhatIsPublishedDuringACycleIsKept(t *testing.T) {
 	}{
 		{reason: "nothing is published", step: "waiting", publish: func(*tree, digest.Digest, digest.Digest, digest.Digest) {}},
 		{reason: "a tag on a hidden manifest, and what refers to it", step: "waiting", one: true, two: true,
-			publish: func(x *tree, one, _, _ digest.Digest) { x.tag("a", "t", one) }},
+			publish: func(x *tree, one, _, _ digest.Digest) { x.Tag("a", "t", one) }},
 		{reason: "a tag on a hidden index", step: "waiting", one: true, two: true, index: true,
-			publish: func(x *tree, _, _, index digest.Digest) { x.tag("a", "t", index) }},
+			publish: func(x *tree, _, _, index digest.Digest) { x.Tag("a", "t", index) }},
 		{reason: "a hidden manifest is pushed again", step: "waiting", two: true,
-			publish: func(x *tree, _, two, _ digest.Digest) { x.write(layout.RevisionPath("a", two), two.String()) }},
+			publish: func(x *tree, _, two, _ digest.Digest) { x.Put(layout.RevisionPath("a", two), two.String()) }},
 		{reason: "a hidden manifest is pushed again, and is a root by its place alone", step: "waiting", two: true, ageless: true,
-			publish: func(x *tree, _, two, _ digest.Digest) { x.write(layout.RevisionPath("a", two), two.String()) }},
+			publish: func(x *tree, _, two, _ digest.Digest) { x.Put(layout.RevisionPath("a", two), two.String()) }},
 		{reason: "a reader takes a hidden manifest back", step: "waiting", two: true, publish: func(x *tree, _, two, _ digest.Digest) {
 			if _, err := x.Find(layout.RevisionPath("a", two)); err != nil {
-				x.t.Fatal(err)
+				x.T.Fatal(err)
 			}
 		}},
-		{reason: "a new index of a hidden child", step: "waiting", one: true, two: true, publish: func(x *tree, one, _, _ digest.Digest) { x.index("a", "", one, one) }},
+		{reason: "a new index of a hidden child", step: "waiting", one: true, two: true, publish: func(x *tree, one, _, _ digest.Digest) { x.Index("a", "", one, one) }},
 		{reason: "a manifest is pushed again before it is hidden", step: "hiding", two: true,
-			publish: func(x *tree, _, two, _ digest.Digest) { x.write(layout.RevisionPath("a", two), two.String()) }},
+			publish: func(x *tree, _, two, _ digest.Digest) { x.Put(layout.RevisionPath("a", two), two.String()) }},
 		{reason: "a hidden manifest becomes young in the trash, which an old view had not shown", step: "waiting", two: true, publish: func(x *tree, _, two, _ digest.Digest) {
 			cycles, err := x.Cycles()
 			if err != nil || x.Touch(volume.HiddenPath(cycles[0], layout.RevisionPath("a", two))) != nil {
-				x.t.Fatal(err)
+				x.T.Fatal(err)
 			}
 		}},
 		{reason: "a second cycle hides a tag, and gives it back later", step: "waiting", one: true, two: true, publish: func(x *tree, one, _, _ digest.Digest) {
-			x.tag("a", "t", one)
+			x.Tag("a", "t", one)
 			_, err := x.Hide("level 1", layout.TagPath("a", "t"))
 			if err := errors.Join(err, os.RemoveAll(filepath.Join(x.Root(), layout.TagsOf("a")))); err != nil {
-				x.t.Fatal(err)
+				x.T.Fatal(err)
 			}
 		}},
 		{reason: "a second cycle has hidden a manifest, and can give it back", step: "waiting", two: true, publish: func(x *tree, _, two, _ digest.Digest) {
 			cycles, err := x.Cycles()
 			if err != nil {
-				x.t.Fatal(err)
+				x.T.Fatal(err)
 			}
 			file := layout.RevisionPath("a", two)
-			hidden := x.write(volume.HiddenPath("zz", file), two.String())
-			x.ageFiles([]string{hidden}, "")
+			hidden := x.Put(volume.HiddenPath("zz", file), two.String())
+			x.AgeFiles([]string{hidden}, "")
 			if err := x.Discard(cycles[0], file); err != nil {
-				x.t.Fatal(err)
+				x.T.Fatal(err)
 			}
 		}},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			t.Parallel()
 			x := newTree(t, volume.Options{})
-			one := x.image("a", "", "1", "")
-			two := x.image("a", "", "2", one)
-			index := x.index("a", "", one)
-			garbage := x.files("b", "3", x.image("b", "", "3", ""))
-			x.age()
+			one := x.Image("a", "", "1", "")
+			two := x.Image("a", "", "2", one)
+			index := x.Index("a", "", one)
+			garbage := x.Files("b", "3", x.Image("b", "", "3", ""))
+			x.Age()
 			var once sync.Once
 			o := quick
 			if tt.ageless {
@@ -105,14 +105,14 @@ func TestR2WhatIsPublishedDuringACycleIsKept(t *testing.T) {
 			for _, of := range []struct {
 				kept  bool
 				files []string
-			}{{tt.one, x.files("a", "1", one)}, {tt.two, x.files("a", "2", two)}, {tt.index, []string{layout.RevisionPath("a", index), layout.BlobPath(index)}}} {
+			}{{tt.one, x.Files("a", "1", one)}, {tt.two, x.Files("a", "2", two)}, {tt.index, []string{layout.RevisionPath("a", index), layout.BlobPath(index)}}} {
 				if of.kept {
 					kept = append(kept, of.files...)
 				} else {
 					gone = append(gone, of.files...)
 				}
 			}
-			x.must(tt.reason, kept, gone)
+			x.Must(tt.reason, kept, gone)
 		})
 	}
 }
@@ -140,32 +140,32 @@ func TestR2WhatIsPublishedDuringTheSecondMarkIsKept(t *testing.T) {
 	t.Parallel()
 	view := &lister{folder: layout.TagsOf("a")}
 	x := newTree(t, volume.Options{View: view})
-	layer, config := x.layer("a", "1"), x.layer("a", "c")
-	x.image("a", "t", "2", "")
-	gone := layout.BlobPath(x.layer("a", "3").Digest)
-	x.age()
+	layer, config := x.Layer("a", "1"), x.Layer("a", "c")
+	x.Image("a", "t", "2", "")
+	gone := layout.BlobPath(x.Layer("a", "3").Digest)
+	x.Age()
 	kept := []string{layout.LayerPath("a", layer.Digest), layout.BlobPath(layer.Digest), layout.LayerPath("a", config.Digest), layout.BlobPath(config.Digest)}
 	if _, err := run(t.Context(), x.Volume, Options{Grace: time.Hour, Dwell: time.Nanosecond, Workers: 1}, func(step, _ string) {
 		if step != "waiting" {
 			return
 		}
 		push := func() {
-			child := x.manifest("a", "", ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: []ocispec.Descriptor{layer}})
-			x.index("a", "i", child)
+			child := x.Manifest("a", "", ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: []ocispec.Descriptor{layer}})
+			x.Index("a", "i", child)
 		}
 		view.before.Store(&push)
 	}); err != nil {
 		t.Fatal(err)
 	}
-	x.must("", kept, []string{gone})
+	x.Must("", kept, []string{gone})
 }
 
 // A push leases a blob by its layer link, whenever it does so.
 func TestR2ALeaseDuringACycleKeepsTheBlob(t *testing.T) {
 	t.Parallel()
 	x := newTree(t, volume.Options{})
-	d := x.blob("in the trash")
-	x.age()
+	d := x.Blob("in the trash")
+	x.Age()
 	if _, err := run(t.Context(), x.Volume, quick, func(step, _ string) {
 		if cycles, err := x.Cycles(); step == "waiting" && (err != nil || x.Touch(volume.HiddenPath(cycles[0], layout.BlobPath(d))) != nil) {
 			t.Error(err)
@@ -173,13 +173,13 @@ func TestR2ALeaseDuringACycleKeepsTheBlob(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	x.must("a blob that is young in the trash", []string{layout.BlobPath(d)}, nil)
+	x.Must("a blob that is young in the trash", []string{layout.BlobPath(d)}, nil)
 	for _, step := range []string{"hiding", "hidden", "waiting"} {
 		x := newTree(t, volume.Options{})
-		d := x.layer("a", "1").Digest
-		gone := layout.BlobPath(x.layer("a", "2").Digest)
-		x.image("a", "t", "3", "")
-		x.age()
+		d := x.Layer("a", "1").Digest
+		gone := layout.BlobPath(x.Layer("a", "2").Digest)
+		x.Image("a", "t", "3", "")
+		x.Age()
 		link := layout.LayerPath("a", d)
 		var once sync.Once
 		if _, err := run(t.Context(), x.Volume, quick, func(now, file string) {
@@ -193,7 +193,7 @@ func TestR2ALeaseDuringACycleKeepsTheBlob(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		x.must(step, []string{link, layout.BlobPath(d)}, []string{gone})
+		x.Must(step, []string{link, layout.BlobPath(d)}, []string{gone})
 	}
 }
 
@@ -201,8 +201,8 @@ func TestR2ALeaseDuringACycleKeepsTheBlob(t *testing.T) {
 func TestR2ARepositoryThatIsOnlyInTheTrash(t *testing.T) {
 	t.Parallel()
 	x := newTree(t, volume.Options{})
-	one := x.image("a", "", "1", "")
-	x.age()
+	one := x.Image("a", "", "1", "")
+	x.Age()
 	o := quick
 	o.Untagged = true
 	if _, err := run(t.Context(), x.Volume, o, func(step, _ string) {
@@ -215,5 +215,5 @@ func TestR2ARepositoryThatIsOnlyInTheTrash(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	x.must("", x.files("a", "1", one), nil)
+	x.Must("", x.Files("a", "1", one), nil)
 }

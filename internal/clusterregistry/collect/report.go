@@ -7,10 +7,8 @@ import (
 	"time"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/mark"
 )
-
-// maxProblems is the number of problems that a report has in words.
-const maxProblems = 16
 
 // Counts counts what a cycle did something with.
 type Counts struct {
@@ -45,6 +43,17 @@ func (c *Counts) of(kind layout.Kind) *int {
 		return &c.Uploads
 	}
 	return &c.Files
+}
+
+// add adds what a mark has counted.
+func (c *Counts) add(more mark.Counts) {
+	c.Repositories += more.Repositories
+	c.Tags += more.Tags
+	c.Revisions += more.Revisions
+	c.Layers += more.Layers
+	c.Referrers += more.Referrers
+	c.Blobs += more.Blobs
+	c.Bytes += more.Bytes
 }
 
 // Report is what a cycle did. After an error it says what was done until then.
@@ -110,9 +119,8 @@ func (r Report) String() string {
 
 // ledger is a report that several goroutines write.
 type ledger struct {
-	mu       sync.Mutex
-	report   Report
-	problems map[string]bool
+	mu     sync.Mutex
+	report Report
 }
 
 func (l *ledger) count(change func(r *Report)) {
@@ -121,30 +129,14 @@ func (l *ledger) count(change func(r *Report)) {
 	change(&l.report)
 }
 
-// problem records a problem once. A cycle that finds very many of them counts some twice.
-func (l *ledger) problem(text string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.problems[text] {
-		return
-	}
-	if len(l.problems) < 100*maxProblems {
-		l.problems[text] = true
-	}
-	r := &l.report
-	r.NotUnderstoodCount++
-	if len(r.NotUnderstood) < maxProblems {
-		r.NotUnderstood = append(r.NotUnderstood, text)
-		slices.Sort(r.NotUnderstood)
-	}
-}
-
-// forget drops the problems of the mark before.
-func (l *ledger) forget() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.problems = map[string]bool{}
-	l.report.NotUnderstood, l.report.NotUnderstoodCount = nil, 0
+// marked takes over what a mark has counted. Only the first has seen anything, and what the last one did not understand is
+// all that counts.
+func (l *ledger) marked(t mark.Tally) {
+	l.count(func(r *Report) {
+		r.Seen.add(t.Seen)
+		r.Candidates.add(t.Unreached)
+		r.NotUnderstood, r.NotUnderstoodCount = t.NotUnderstood, t.NotUnderstoodCount
+	})
 }
 
 func (l *ledger) copy() Report {

@@ -11,9 +11,9 @@ import (
 func TestReport(t *testing.T) {
 	t.Parallel()
 	x := newTree(t, volume.Options{})
-	x.image("a", "t", "1", "")
-	x.image("a", "", "22", "")
-	x.age()
+	x.Image("a", "t", "1", "")
+	x.Image("a", "", "22", "")
+	x.Age()
 	var phases []Phase
 	o := quick
 	o.Untagged, o.Progress, o.Rate = true, func(p Progress) { phases = append(phases, p.Phase) }, 1_000_000
@@ -36,7 +36,7 @@ func TestReport(t *testing.T) {
 			t.Errorf("no time of %s", p)
 		}
 	}
-	if empty := x.empty(); len(empty) > 0 {
+	if empty := x.Empty(); len(empty) > 0 {
 		t.Errorf("empty folders are left: %v", empty)
 	}
 	if _, err := Run(t.Context(), x.Volume, Options{Grace: -1}); err == nil {
@@ -49,9 +49,9 @@ func TestRate(t *testing.T) {
 	t.Parallel()
 	x := newTree(t, volume.Options{})
 	for _, s := range []string{"1", "2", "3", "4", "5"} {
-		x.blob(s)
+		x.Blob(s)
 	}
-	x.age()
+	x.Age()
 	o := quick
 	o.Rate = 50
 	began := time.Now()

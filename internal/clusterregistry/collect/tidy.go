@@ -26,7 +26,7 @@ var errNotAnUpload = errors.New("not an upload")
 
 // tidy deletes what pushes and registries left that ended in the middle: uploads, temporary files and empty folders.
 func (c *collector) tidy(ctx context.Context) error {
-	folders, err := c.blobFolders()
+	folders, err := c.reader.BlobFolders()
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (c *collector) tidy(ctx context.Context) error {
 		return err
 	}
 	var names []string
-	if err := c.repositories(ctx, layout.Repositories, func(name string) error {
+	if err := c.reader.Repositories(ctx, func(name string) error {
 		names = append(names, name)
 		return nil
 	}); err != nil {
@@ -68,7 +68,7 @@ func (c *collector) tidyFolder(ctx context.Context, folder, upTo string, stale f
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	entries, err := c.list(folder)
+	entries, err := c.reader.List(folder)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (c *collector) tidyFolder(ctx context.Context, folder, upTo string, stale f
 // stale reports whether there is something at a path that nobody is about to use.
 func (c *collector) stale(at string) (bool, error) {
 	info, err := c.volume.Stat(at)
-	if missing(err) {
+	if volume.Missing(err) {
 		return false, nil
 	}
 	return err == nil && info.ModTime().Before(c.oldestTemporary), err
@@ -124,7 +124,7 @@ func (c *collector) tidyFile(ctx context.Context, file string) error {
 }
 
 func (c *collector) tidyUploads(ctx context.Context, folder string) error {
-	entries, err := c.list(folder)
+	entries, err := c.reader.List(folder)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ type upload struct {
 func (c *collector) tidyUpload(ctx context.Context, folder string) error {
 	var u upload
 	err := c.readUpload(folder, uploadDepth, &u)
-	if missing(err) || errors.Is(err, errNotAnUpload) {
+	if volume.Missing(err) || errors.Is(err, errNotAnUpload) {
 		return nil
 	}
 	if err != nil || !u.newest.Before(c.oldestUpload) {
@@ -202,7 +202,7 @@ func (c *collector) readUpload(folder string, depth int, u *upload) error {
 	if err := c.newest(folder, u, false); err != nil {
 		return err
 	}
-	entries, err := c.list(folder)
+	entries, err := c.reader.List(folder)
 	if err != nil {
 		return err
 	}

@@ -14,22 +14,22 @@ import (
 func TestTidy(t *testing.T) {
 	t.Parallel()
 	x := newTree(t, volume.Options{})
-	kept := x.files("a", "1", x.image("a", "t", "1", ""))
+	kept := x.Files("a", "1", x.Image("a", "t", "1", ""))
 	old, going := layout.UploadsOf("a")+"/old", layout.UploadsOf("a")+"/going"
 	for _, u := range []string{old, going} {
-		x.write(u+"/data", "12345")
-		x.write(u+"/startedat", "then")
-		x.write(u+"/hashstates/sha256/5", "state")
+		x.Put(u+"/data", "12345")
+		x.Put(u+"/startedat", "then")
+		x.Put(u+"/hashstates/sha256/5", "state")
 	}
-	deep := x.write(layout.UploadsOf("a")+"/odd/1/2/3/4/5", "")
-	temporary := []string{x.write(kept[0]+".1.tmp", "x"), x.write(kept[1]+".1.tmp", "x"), x.write(layout.TagPath("a", "t")+".1.tmp", "x"), x.write(volume.Scratch+"/probe-1/a", "x")}
+	deep := x.Put(layout.UploadsOf("a")+"/odd/1/2/3/4/5", "")
+	temporary := []string{x.Put(kept[0]+".1.tmp", "x"), x.Put(kept[1]+".1.tmp", "x"), x.Put(layout.TagPath("a", "t")+".1.tmp", "x"), x.Put(volume.Scratch+"/probe-1/a", "x")}
 	gone := append(slices.Clone(temporary), old+"/data", old+"/startedat", old+"/hashstates/sha256/5", old)
 	for _, folder := range []string{layout.RevisionsOf("a") + "/sha256/x", layout.UploadsOf("a") + "/none", layout.Blobs + "/sha256/zz/y"} {
-		x.remove(x.write(folder+"/f", ""))
+		x.Delete(x.Put(folder+"/f", ""))
 		gone = append(gone, folder)
 	}
-	x.age()
-	young := []string{x.write(kept[0]+".2.tmp", "x"), x.write(going+"/hashstates/sha256/6", "state")}
+	x.Age()
+	young := []string{x.Put(kept[0]+".2.tmp", "x"), x.Put(going+"/hashstates/sha256/6", "state")}
 	ago := time.Now().Add(-30 * time.Second)
 	for _, name := range []string{young[1], filepath.Dir(young[1])} {
 		if err := os.Chtimes(filepath.Join(x.Root(), name), ago, ago); err != nil {
@@ -45,11 +45,11 @@ func TestTidy(t *testing.T) {
 	if would.Candidates != r.Deleted {
 		t.Errorf("the dry run announced %+v, the cycle deleted %+v", would.Candidates, r.Deleted)
 	}
-	x.must("", join(kept, young, []string{deep, going + "/data", going + "/startedat"}), gone)
+	x.Must("", slices.Concat(kept, young, []string{deep, going + "/data", going + "/startedat"}), gone)
 	if r.Deleted.Uploads != 2 || r.Deleted.UploadBytes != 14 || r.Deleted.Files != 4 {
 		t.Errorf("%+v", r.Deleted)
 	}
-	if empty := x.empty(); len(empty) > 0 {
+	if empty := x.Empty(); len(empty) > 0 {
 		t.Errorf("empty folders are left: %v", empty)
 	}
 }
@@ -59,15 +59,15 @@ func TestAnUploadThatGoesOn(t *testing.T) {
 	t.Parallel()
 	x := newTree(t, volume.Options{})
 	folder := layout.UploadsOf("a") + "/id"
-	files := []string{x.write(folder+"/data", "1"), x.write(folder+"/hashstates/sha256/1", ""), x.write(folder+"/startedat", "")}
-	x.age()
+	files := []string{x.Put(folder+"/data", "1"), x.Put(folder+"/hashstates/sha256/1", ""), x.Put(folder+"/startedat", "")}
+	x.Age()
 	_, err := run(t.Context(), x.Volume, quick, func(step, file string) {
 		if step == "hiding" && file == files[2] {
-			x.write(files[2], "again")
+			x.Put(files[2], "again")
 		}
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	x.must("", files, nil)
+	x.Must("", files, nil)
 }

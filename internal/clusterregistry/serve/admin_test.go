@@ -27,6 +27,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/access"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/collect"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/mark"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/serve"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 	"github.com/nfo-operator/nfo/internal/reference"
@@ -152,7 +153,7 @@ func TestTheAnswersHaveStableNames(t *testing.T) {
 	names(reflect.TypeFor[serve.State](), "State")
 	names(reflect.TypeFor[serve.Usage](), "Usage")
 	names(reflect.TypeFor[serve.UnreferencedPage](), "UnreferencedPage")
-	names(reflect.TypeFor[collect.Revision](), "Revision")
+	names(reflect.TypeFor[mark.Revision](), "Revision")
 	got, err := json.Marshal(serve.State{Requested: 3, Done: 2, Progress: &collect.Progress{Phase: collect.Deleting, Done: 4}, Last: &collect.Report{Deleted: collect.Counts{Bytes: 5, UploadBytes: 6}}})
 	check(t, err)
 	for _, part := range []string{`"requested":3`, `"done":2`, `"progress":{"phase":"deleting","done":4}`, `"deleted":{"repositories":0,`, `"bytes":5,"uploadBytes":6}`, `"running":false`} {

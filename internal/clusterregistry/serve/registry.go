@@ -17,6 +17,7 @@ import (
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/access"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/collect"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/mark"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/scrub"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/storage"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
@@ -55,7 +56,7 @@ type Registry struct {
 	app          *handlers.App
 	handler      http.Handler
 	collector    *collector
-	unreferenced *collect.Unreferenced
+	unreferenced *mark.Unreferenced
 	prober       *prober
 	turns        *turns
 	counters     *counters

@@ -10,7 +10,7 @@ import (
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 
-	"github.com/nfo-operator/nfo/internal/clusterregistry/collect"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/mark"
 )
 
 // unreferencedPage is how many manifests a page has at most.
@@ -18,7 +18,7 @@ const unreferencedPage = 1000
 
 // UnreferencedPage is a part of the list of manifests that nothing in the registry references.
 type UnreferencedPage struct {
-	Manifests []collect.Revision `json:"manifests"`
+	Manifests []mark.Revision `json:"manifests"`
 	// Next is what to send as the parameter after for the rest. Empty if this is all. A page may be empty and not the last.
 	Next string `json:"next,omitempty"`
 }
@@ -47,7 +47,7 @@ func (r *Registry) listUnreferenced(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	if found == nil {
-		found = []collect.Revision{}
+		found = []mark.Revision{}
 	}
 	answer(w, http.StatusOK, "application/json", UnreferencedPage{Manifests: found, Next: next})
 }
@@ -68,7 +68,7 @@ func (r *Registry) deleteUnreferenced(w http.ResponseWriter, req *http.Request) 
 		answer(w, http.StatusAccepted, "application/json", struct{}{})
 	case errors.Is(err, fs.ErrNotExist):
 		fail(w, http.StatusNotFound, "MANIFEST_UNKNOWN", "the repository has no such manifest")
-	case errors.Is(err, collect.ErrYoung):
+	case errors.Is(err, mark.ErrYoung):
 		fail(w, http.StatusConflict, "DENIED", "the manifest was pushed within the registry's grace period")
 	default:
 		r.o.Log.Error("could not ask for a deletion", "repository", repository, "digest", d, "error", err)

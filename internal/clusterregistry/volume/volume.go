@@ -107,6 +107,12 @@ func (v *Volume) Stat(path string) (fs.FileInfo, error) {
 	return info, nil
 }
 
+// Missing reports whether an error says that no file has this name. A name below a file, and a folder in
+// place of a file, are not: no writer makes them, and nothing is deleted because of them.
+func Missing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EISDIR)
+}
+
 // again reports whether the error can come from a view that is out of date.
 func again(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESTALE) }
 

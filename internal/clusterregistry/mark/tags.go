@@ -1,4 +1,4 @@
-package collect
+package mark
 
 import (
 	"errors"
@@ -7,13 +7,14 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
 // readTags keeps what tags point at.
 func (r *repository) readTags() error {
 	names := map[string]bool{}
 	return r.everywhere(layout.TagsOf(r.name), r.again != nil, func(at, _ string) error {
-		entries, err := r.list(at)
+		entries, err := r.List(at)
 		if err != nil {
 			return err
 		}
@@ -33,14 +34,14 @@ func (r *repository) readTags() error {
 // readTag keeps what a tag points at. A tag that names no digest keeps all that it ever pointed at.
 func (r *repository) readTag(name string) error {
 	d, err := r.target(layout.TagPath(r.name, name))
-	if missing(err) {
+	if volume.Missing(err) {
 		return nil
 	}
 	if err != nil && !errors.Is(err, errBroken) {
 		return err
 	}
 	if r.again == nil {
-		r.ledger.count(func(r *Report) { r.Seen.Tags++ })
+		r.tally.add(Counts{Tags: 1}, Counts{})
 	}
 	if err == nil {
 		r.keep(d)
@@ -61,6 +62,6 @@ func (r *repository) readTag(name string) error {
 		r.doubt("tag "+name, err)
 		return nil
 	}
-	r.ledger.problem(fmt.Sprintf("%s tag %s: what it pointed at before is kept, push the tag again: %v", r.name, name, err))
+	r.tally.problem(fmt.Sprintf("%s tag %s: what it pointed at before is kept, push the tag again: %v", r.name, name, err))
 	return nil
 }

@@ -1,4 +1,4 @@
-package collect
+package mark
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 
 // repository is one repository in one mark.
 type repository struct {
-	*mark
+	*Mark
 	name string
 	// whole is set if nobody can say what the repository needs: then all of it is kept.
 	whole bool
@@ -81,7 +81,7 @@ func (r *repository) states(folder string, link func(digest.Digest) string, into
 				file = volume.HiddenPath(cycle, file)
 			}
 			info, err := r.volume.Stat(file)
-			if missing(err) {
+			if volume.Missing(err) {
 				return nil
 			}
 			if err != nil {
@@ -100,7 +100,7 @@ func (r *repository) isRoot(d digest.Digest, s state) bool {
 
 // doubt keeps the whole repository, and reports why.
 func (r *repository) doubt(what string, err error) {
-	r.ledger.problem(fmt.Sprintf("%s %s: %v", r.name, what, err))
+	r.tally.problem(fmt.Sprintf("%s %s: %v", r.name, what, err))
 	r.whole = true
 	for d := range r.revisions {
 		r.keep(d)

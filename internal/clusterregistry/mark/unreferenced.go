@@ -1,4 +1,4 @@
-package collect
+package mark
 
 import (
 	"context"
@@ -38,17 +38,14 @@ type Revision struct {
 	Since time.Time `json:"since"`
 }
 
-// NewUnreferenced takes the grace period from the options of the cycles.
-func NewUnreferenced(v *volume.Volume, o Options) (*Unreferenced, error) {
-	if err := o.validate(); err != nil {
-		return nil, err
-	}
+// NewUnreferenced takes the grace period of the cycles, which must be the same.
+func NewUnreferenced(v *volume.Volume, grace time.Duration) (*Unreferenced, error) {
 	parsed, err := lru.New[sum, needs](maxParsed)
-	return &Unreferenced{volume: v, grace: o.withDefaults(v).Grace, parsed: parsed}, err
+	return &Unreferenced{volume: v, grace: grace, parsed: parsed}, err
 }
 
-// List returns, in order, the revisions below a folder of repositories that a cycle with Options.Untagged would delete
-// now, but for those whose deletion was asked for: no tag reaches them, nor a revision that is young, nor their subject.
+// List returns, in order, the revisions below a folder of repositories that a cycle which keeps nothing untagged would
+// delete now, but for those whose deletion was asked for: no tag reaches them, nor a revision that is young, nor their subject.
 // It returns at most so many of them, and what to continue after; "" at the end. A repository with a manifest that is missing
 // or cannot be understood has none.
 func (u *Unreferenced) List(ctx context.Context, folder, after string, most int) (found []Revision, next string, err error) {
@@ -146,22 +143,21 @@ func deletionPath(repository string, d digest.Digest) string {
 }
 
 // reader reads the volume as it is now.
-func (u *Unreferenced) reader() (*reader, error) {
+func (u *Unreferenced) reader() (*Reader, error) {
 	now, err := u.volume.Now()
 	if err != nil {
 		return nil, err
 	}
-	at := readerAt(u.volume, u.parsed, now, u.grace)
-	return &at, nil
+	return readerAt(u.volume, u.parsed, now, u.grace), nil
 }
 
 // unreferencedIn returns the revisions of a repository that nothing reaches, by digest.
-func (r *reader) unreferencedIn(ctx context.Context, name string) ([]Revision, error) {
+func (r *Reader) unreferencedIn(ctx context.Context, name string) ([]Revision, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	// What a cycle has hidden may come back: it is at its place here.
-	at := repository{name: name, mark: &mark{reader: r, cycle: "none", untagged: true, ledger: &ledger{problems: map[string]bool{}}, found: &plan{}}}
+	at := repository{name: name, Mark: New(r, "none", true, nil)}
 	for _, step := range []func() error{at.readDeletions, at.readRevisions} {
 		if err := step(); err != nil {
 			return nil, err
@@ -173,7 +169,7 @@ func (r *reader) unreferencedIn(ctx context.Context, name string) ([]Revision, e
 			continue
 		}
 		info, err := r.volume.Stat(at.revisionPath(d))
-		if missing(err) {
+		if volume.Missing(err) {
 			continue
 		}
 		if err != nil {
@@ -196,7 +192,7 @@ func (r *repository) readDeletions() error {
 	var files []string
 	err := r.digestsBelow(volume.Deletions+layout.RevisionsOf(r.name), func(d digest.Digest) error {
 		asked, err := r.volume.Stat(deletionPath(r.name, d))
-		if missing(err) {
+		if volume.Missing(err) {
 			return nil
 		}
 		if err != nil {
@@ -204,7 +200,7 @@ func (r *repository) readDeletions() error {
 		}
 		files = append(files, deletionPath(r.name, d))
 		pushed, err := r.volume.Stat(r.revisionPath(d))
-		if missing(err) {
+		if volume.Missing(err) {
 			return nil
 		}
 		r.asked[d] = err == nil && !asked.ModTime().Before(r.standing) && pushed.ModTime().Before(asked.ModTime())
@@ -215,7 +211,7 @@ func (r *repository) readDeletions() error {
 }
 
 // inOrder calls use for each repository below a folder that is not before another one, parents first.
-func (r *reader) inOrder(ctx context.Context, folder, from string, use func(name string) error) error {
+func (r *Reader) inOrder(ctx context.Context, folder, from string, use func(name string) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -240,8 +236,8 @@ func (r *reader) inOrder(ctx context.Context, folder, from string, use func(name
 }
 
 // folder reports whether a folder is a repository, and which folders are below it.
-func (r *reader) folder(name string) (repository bool, below []string, err error) {
-	entries, err := r.list(path.Join(layout.Repositories, name))
+func (r *Reader) folder(name string) (repository bool, below []string, err error) {
+	entries, err := r.List(path.Join(layout.Repositories, name))
 	for _, e := range entries {
 		switch {
 		case strings.HasPrefix(e.Name(), "_"):

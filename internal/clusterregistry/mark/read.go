@@ -1,4 +1,4 @@
-package collect
+package mark
 
 import (
 	"errors"
@@ -39,32 +39,41 @@ type needs struct {
 	subject            digest.Digest
 }
 
-// reader reads a volume as it is during cycles: at its place, and in the trash.
-type reader struct {
+// Reader reads a volume as it is during cycles: at its place, and in the trash. It is safe for concurrent use.
+type Reader struct {
 	volume *volume.Volume
 	parsed *lru.Cache[sum, needs]
-	// oldest is the time, by the volume's clock, from which on a file is young.
-	oldest time.Time
-	// standing is the time from which on a request for a deletion counts.
-	standing time.Time
+	// now is when the reader was made, by the volume's clock. A file is surely older than an age if it is that and
+	// slack before now.
+	now   time.Time
+	slack time.Duration
+	// oldest is the time from which on a file is young, standing that from which on a request for a deletion counts.
+	oldest, standing time.Time
 }
 
-func readerAt(v *volume.Volume, parsed *lru.Cache[sum, needs], now time.Time, grace time.Duration) reader {
+// NewReader makes a reader for one cycle that begins now, by the volume's clock. Files below the age of grace are young.
+func NewReader(v *volume.Volume, now time.Time, grace time.Duration) (*Reader, error) {
+	parsed, err := lru.New[sum, needs](maxParsed)
+	if err != nil {
+		return nil, err
+	}
+	return readerAt(v, parsed, now, grace), nil
+}
+
+func readerAt(v *volume.Volume, parsed *lru.Cache[sum, needs], now time.Time, grace time.Duration) *Reader {
 	// A grace shorter than that is one of a test, on a finer clock.
-	slack := min(coarse, max(grace, 0))
-	return reader{volume: v, parsed: parsed, oldest: now.Add(-grace - slack), standing: now.Add(-min(grace, requestLife) - slack)}
+	r := &Reader{volume: v, parsed: parsed, now: now, slack: min(coarse, max(grace, 0))}
+	r.oldest, r.standing = r.Before(grace), r.Before(min(grace, requestLife))
+	return r
 }
 
-// missing reports whether an error says that no file has this name. A name below a file, and a folder in
-// place of a file, are not: no writer makes them, and nothing is deleted because of them.
-func missing(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EISDIR)
-}
+// Before is the time, by the volume's clock, before which a file was written that is surely older than age.
+func (r *Reader) Before(age time.Duration) time.Time { return r.now.Add(-age - r.slack) }
 
-func (r *reader) young(info fs.FileInfo) bool { return !info.ModTime().Before(r.oldest) }
+func (r *Reader) young(info fs.FileInfo) bool { return !info.ModTime().Before(r.oldest) }
 
-// list is Volume.List, and empty for what is not a folder.
-func (r *reader) list(folder string) ([]fs.DirEntry, error) {
+// List is Volume.List, and empty for what is not a folder.
+func (r *Reader) List(folder string) ([]fs.DirEntry, error) {
 	entries, err := r.volume.List(folder)
 	if errors.Is(err, unix.ENOTDIR) {
 		return nil, nil
@@ -74,9 +83,9 @@ func (r *reader) list(folder string) ([]fs.DirEntry, error) {
 
 // anywhere calls read for the place of a file, and for its places in the trash of all cycles, until one is there.
 // It wraps fs.ErrNotExist if none is.
-func (r *reader) anywhere(file string, read func(at string) error) error {
+func (r *Reader) anywhere(file string, read func(at string) error) error {
 	for range looks {
-		if err := read(file); !missing(err) {
+		if err := read(file); !volume.Missing(err) {
 			return err
 		}
 		cycles, err := r.volume.Cycles()
@@ -84,7 +93,7 @@ func (r *reader) anywhere(file string, read func(at string) error) error {
 			return err
 		}
 		for _, cycle := range cycles {
-			if err := read(volume.HiddenPath(cycle, file)); !missing(err) {
+			if err := read(volume.HiddenPath(cycle, file)); !volume.Missing(err) {
 				return err
 			}
 		}
@@ -92,18 +101,18 @@ func (r *reader) anywhere(file string, read func(at string) error) error {
 	return fmt.Errorf("reading %s: %w", file, fs.ErrNotExist)
 }
 
-func (r *reader) exists(file string) (bool, error) {
+func (r *Reader) exists(file string) (bool, error) {
 	err := r.anywhere(file, func(at string) error {
 		_, err := r.volume.Stat(at)
 		return err
 	})
-	if missing(err) {
+	if volume.Missing(err) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-func (r *reader) content(file string, most int64) (content []byte, err error) {
+func (r *Reader) content(file string, most int64) (content []byte, err error) {
 	err = r.anywhere(file, func(at string) error {
 		content, err = r.volume.ReadFile(at, most)
 		return err
@@ -113,7 +122,7 @@ func (r *reader) content(file string, most int64) (content []byte, err error) {
 
 // target is the digest that a link names. It wraps errBroken if the link names none, and fs.ErrNotExist if it is
 // missing.
-func (r *reader) target(link string) (digest.Digest, error) {
+func (r *Reader) target(link string) (digest.Digest, error) {
 	content, err := r.content(link, maxLink)
 	if errors.Is(err, volume.ErrTooLarge) {
 		return "", fmt.Errorf("%s names no digest: %w", link, errBroken)
@@ -131,12 +140,12 @@ func (r *reader) target(link string) (digest.Digest, error) {
 // blobOf is the blob that a layer link or revision link of a digest stands for. It is the digest itself for sha256;
 // links of other algorithms name it. It is also the digest itself if such a link is missing or, with an error that
 // wraps errBroken, if the link names none.
-func (r *reader) blobOf(link string, d digest.Digest) (digest.Digest, error) {
+func (r *Reader) blobOf(link string, d digest.Digest) (digest.Digest, error) {
 	if d.Algorithm() == digest.SHA256 {
 		return d, nil
 	}
 	blob, err := r.target(link)
-	if missing(err) {
+	if volume.Missing(err) {
 		return d, nil
 	}
 	if err != nil {
@@ -146,13 +155,13 @@ func (r *reader) blobOf(link string, d digest.Digest) (digest.Digest, error) {
 }
 
 // manifest is what the manifest of a digest needs. It wraps errBroken if nobody can say it.
-func (r *reader) manifest(d digest.Digest) (needs, error) {
+func (r *Reader) manifest(d digest.Digest) (needs, error) {
 	if n, ok := r.parsed.Get(sumOf(d)); ok {
 		return n, nil
 	}
 	content, err := r.content(layout.BlobPath(d), layout.MaxManifest)
 	switch {
-	case missing(err):
+	case volume.Missing(err):
 		return needs{}, fmt.Errorf("the manifest is missing: %w", errBroken)
 	case errors.Is(err, volume.ErrTooLarge):
 		return needs{}, fmt.Errorf("the manifest has more than %d bytes: %w", layout.MaxManifest, errBroken)
@@ -180,8 +189,8 @@ func (r *reader) manifest(d digest.Digest) (needs, error) {
 
 // digestsBelow calls use for each digest that has a folder <algorithm>/<hex> below a path, and unknown, unless it is
 // nil, for each folder of an algorithm that nobody knows.
-func (r *reader) digestsBelow(folder string, use func(d digest.Digest) error, unknown func(algorithm string)) error {
-	algorithms, err := r.list(folder)
+func (r *Reader) digestsBelow(folder string, use func(d digest.Digest) error, unknown func(algorithm string)) error {
+	algorithms, err := r.List(folder)
 	if err != nil {
 		return err
 	}
@@ -200,8 +209,8 @@ func (r *reader) digestsBelow(folder string, use func(d digest.Digest) error, un
 	return nil
 }
 
-func (r *reader) digestsOf(algorithm digest.Algorithm, folder string, use func(d digest.Digest) error) error {
-	entries, err := r.list(folder)
+func (r *Reader) digestsOf(algorithm digest.Algorithm, folder string, use func(d digest.Digest) error) error {
+	entries, err := r.List(folder)
 	if err != nil {
 		return err
 	}
@@ -219,7 +228,7 @@ func (r *reader) digestsOf(algorithm digest.Algorithm, folder string, use func(d
 
 // everywhere calls use for a folder at its place, in the trash of each cycle with the cycle's name, and, if moving is
 // set, at its place once more.
-func (r *reader) everywhere(folder string, moving bool, use func(at, cycle string) error) error {
+func (r *Reader) everywhere(folder string, moving bool, use func(at, cycle string) error) error {
 	if err := use(folder, ""); err != nil {
 		return err
 	}

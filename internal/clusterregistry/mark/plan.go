@@ -1,4 +1,4 @@
-package collect
+package mark
 
 import (
 	"iter"
@@ -9,8 +9,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
 )
 
-// plan is what may be deleted.
-type plan struct {
+// Plan is what may be deleted, or what of that is in use.
+type Plan struct {
 	mu           sync.Mutex
 	repositories map[string]*unreached
 	blobs        digests
@@ -27,7 +27,7 @@ type unreached struct {
 // referrer is an entry of the list of manifests that refer to a subject.
 type referrer struct{ subject, manifest digest.Digest }
 
-func (p *plan) add(repository string, u *unreached) {
+func (p *Plan) add(repository string, u *unreached) {
 	if u.revisions.len()+u.layers.len()+len(u.referrers) == 0 {
 		return
 	}
@@ -39,33 +39,36 @@ func (p *plan) add(repository string, u *unreached) {
 	p.repositories[repository] = u
 }
 
-func (p *plan) addBlobs(more digests) {
+func (p *Plan) addBlobs(more digests) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.blobs.short = append(p.blobs.short, more.short...)
 	p.blobs.long = append(p.blobs.long, more.long...)
 }
 
-func (p *plan) addDeletions(files []string) {
+func (p *Plan) addDeletions(files []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.deletions = append(p.deletions, files...)
 }
 
+// Deletions are the files that ask for the deletion of revisions, each of which the cycle that read them answers.
+func (p *Plan) Deletions() []string { return p.deletions }
+
 // of is what of a repository may be deleted. Nobody adds to the plan any more.
-func (p *plan) of(repository string) *unreached {
+func (p *Plan) of(repository string) *unreached {
 	if u := p.repositories[repository]; u != nil {
 		return u
 	}
 	return &unreached{}
 }
 
-// order is the order in which files are hidden and deleted: what refers before what it refers to. Files are given
+// Order is the order in which files are hidden and deleted: what refers before what it refers to. Files are given
 // back in the opposite order.
-var order = []layout.Kind{layout.Referrer, layout.Revision, layout.Layer, layout.Blob}
+var Order = []layout.Kind{layout.Referrer, layout.Revision, layout.Layer, layout.Blob}
 
-// paths are the paths of the files of one kind.
-func (p *plan) paths(kind layout.Kind) iter.Seq[string] {
+// Paths are the paths of the files of one kind.
+func (p *Plan) Paths(kind layout.Kind) iter.Seq[string] {
 	if kind == layout.Blob {
 		return p.blobPaths
 	}
@@ -80,7 +83,7 @@ func (p *plan) paths(kind layout.Kind) iter.Seq[string] {
 	}
 }
 
-func (p *plan) blobPaths(yield func(string) bool) {
+func (p *Plan) blobPaths(yield func(string) bool) {
 	for d := range p.blobs.all() {
 		if !yield(layout.BlobPath(d)) {
 			return

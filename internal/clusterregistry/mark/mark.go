@@ -1,4 +1,4 @@
-package collect
+package mark
 
 import (
 	"context"
@@ -14,24 +14,40 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
-// mark finds what the roots reach.
-type mark struct {
-	*reader
+// Mark finds what the roots reach.
+type Mark struct {
+	*Reader
 	cycle    string
 	untagged bool
 	// again is nil for the first mark. The second has the plan of the first, which says what may be hidden.
-	again  *plan
-	ledger *ledger
+	again *Plan
+	tally tally
 
 	// blobs are the digests of the blobs that are reached.
 	blobs set
 	// found is what the first mark does not reach; back is what of the plan the second mark reaches. Neither has
 	// blobs yet when the repositories are read.
-	found, back *plan
+	found, back *Plan
 }
 
-// run marks all repositories, some at a time.
-func (m *mark) run(ctx context.Context, workers int, done func()) error {
+// New prepares a mark of a cycle. With untagged, a revision is no root if it is not young. found is nil for the first mark of
+// the cycle, and for the second what the first has found.
+func New(r *Reader, cycle string, untagged bool, found *Plan) *Mark {
+	return &Mark{Reader: r, cycle: cycle, untagged: untagged, again: found, found: &Plan{}, back: &Plan{}}
+}
+
+// Found is what the first mark does not reach: when Run has returned without its blobs, which UnreachedBlobs adds.
+func (m *Mark) Found() *Plan { return m.found }
+
+// Back is what the second mark reaches of what the first had found, when Run has returned. ReachedBlob tells that of a blob.
+func (m *Mark) Back() *Plan { return m.back }
+
+// Tally returns what the mark has counted so far.
+func (m *Mark) Tally() Tally { return m.tally.copy() }
+
+// Run marks all repositories, so many at a time as there are workers, and calls done after each. It ends with the first
+// error, and says nothing then of what is in use.
+func (m *Mark) Run(ctx context.Context, workers int, done func()) error {
 	all, ctx := errgroup.WithContext(ctx)
 	all.SetLimit(workers)
 	err := m.names(ctx, func(name string) error {
@@ -39,7 +55,7 @@ func (m *mark) run(ctx context.Context, workers int, done func()) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			r := repository{mark: m, name: name}
+			r := repository{Mark: m, name: name}
 			if err := r.read(); err != nil {
 				return fmt.Errorf("reading the repository %s: %w", name, err)
 			}
@@ -55,10 +71,10 @@ func (m *mark) run(ctx context.Context, workers int, done func()) error {
 }
 
 // names calls use once for each repository that is on the volume or in the trash of a cycle.
-func (m *mark) names(ctx context.Context, use func(name string) error) error {
+func (m *Mark) names(ctx context.Context, use func(name string) error) error {
 	known := map[string]struct{}{}
 	return m.everywhere(layout.Repositories, m.again != nil, func(at, _ string) error {
-		return m.repositories(ctx, at, func(name string) error {
+		return m.repositoriesBelow(ctx, at, func(name string) error {
 			if _, ok := known[name]; ok {
 				return nil
 			}
@@ -68,13 +84,18 @@ func (m *mark) names(ctx context.Context, use func(name string) error) error {
 	})
 }
 
-// repositories calls use for each repository below a folder.
-func (r *reader) repositories(ctx context.Context, top string, use func(name string) error) error {
+// Repositories calls use for each repository that is at its place.
+func (r *Reader) Repositories(ctx context.Context, use func(name string) error) error {
+	return r.repositoriesBelow(ctx, layout.Repositories, use)
+}
+
+// repositoriesBelow calls use for each repository below a folder.
+func (r *Reader) repositoriesBelow(ctx context.Context, top string, use func(name string) error) error {
 	names := []string{""}
 	for len(names) > 0 && ctx.Err() == nil {
 		name := names[len(names)-1]
 		names = names[:len(names)-1]
-		entries, err := r.list(path.Join(top, name))
+		entries, err := r.List(path.Join(top, name))
 		if err != nil {
 			return err
 		}
@@ -100,14 +121,14 @@ func (r *reader) repositories(ctx context.Context, top string, use func(name str
 	return ctx.Err()
 }
 
-// blobFolders are the folders of the blobs whose digests begin alike.
-func (r *reader) blobFolders() (folders []string, err error) {
-	algorithms, err := r.list(layout.Blobs)
+// BlobFolders are the folders of the blobs whose digests begin alike.
+func (r *Reader) BlobFolders() (folders []string, err error) {
+	algorithms, err := r.List(layout.Blobs)
 	if err != nil {
 		return nil, err
 	}
 	for _, a := range algorithms {
-		entries, err := r.list(path.Join(layout.Blobs, a.Name()))
+		entries, err := r.List(path.Join(layout.Blobs, a.Name()))
 		if err != nil {
 			return nil, err
 		}
@@ -120,9 +141,10 @@ func (r *reader) blobFolders() (folders []string, err error) {
 	return folders, nil
 }
 
-// unreachedBlobs adds the blobs of a folder that are not reached, and older than the grace period, to what is found.
-func (m *mark) unreachedBlobs(folder string) error {
-	entries, err := m.list(folder)
+// UnreachedBlobs adds the blobs of a folder that are not reached, and older than the grace period, to what is found. It is
+// called after Run, and safe for concurrent use.
+func (m *Mark) UnreachedBlobs(folder string) error {
+	entries, err := m.List(folder)
 	if err != nil {
 		return err
 	}
@@ -139,7 +161,7 @@ func (m *mark) unreachedBlobs(folder string) error {
 			continue
 		}
 		info, err := m.volume.Stat(file)
-		if missing(err) {
+		if volume.Missing(err) {
 			continue
 		}
 		if err != nil {
@@ -151,18 +173,15 @@ func (m *mark) unreachedBlobs(folder string) error {
 			candidates.Bytes += info.Size()
 		}
 	}
-	m.ledger.count(func(r *Report) {
-		r.Seen.Blobs += seen.Blobs
-		r.Candidates.Blobs += candidates.Blobs
-		r.Candidates.Bytes += candidates.Bytes
-	})
+	m.tally.add(seen, candidates)
 	m.found.addBlobs(found)
 	return nil
 }
 
-// reachedBlob reports whether a blob that the cycle may have hidden is reached now, or young: somebody may have
-// written it just before it was hidden, and the volume's view may have been out of date.
-func (m *mark) reachedBlob(d digest.Digest) (bool, error) {
+// ReachedBlob reports whether a blob that the cycle may have hidden is reached now, or young: somebody may have
+// written it just before it was hidden, and the volume's view may have been out of date. It is called after Run, and safe
+// for concurrent use.
+func (m *Mark) ReachedBlob(d digest.Digest) (bool, error) {
 	if m.blobs.has(d) {
 		return true, nil
 	}
@@ -170,9 +189,9 @@ func (m *mark) reachedBlob(d digest.Digest) (bool, error) {
 }
 
 // youngAt reports whether there is a file at a path, and it is young.
-func (r *reader) youngAt(file string) (bool, error) {
+func (r *Reader) youngAt(file string) (bool, error) {
 	info, err := r.volume.Stat(file)
-	if missing(err) {
+	if volume.Missing(err) {
 		return false, nil
 	}
 	return err == nil && r.young(info), err

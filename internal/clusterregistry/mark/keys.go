@@ -1,4 +1,4 @@
-package collect
+package mark
 
 import (
 	"crypto/sha256"

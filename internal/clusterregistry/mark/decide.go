@@ -1,9 +1,10 @@
-package collect
+package mark
 
 import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
 // decide adds what is not reached to the plan, or, in the second mark, what of the plan is reached now.
@@ -27,15 +28,7 @@ func (r *repository) decide() error {
 		return err
 	}
 	r.found.add(r.name, &u)
-	r.ledger.count(func(report *Report) {
-		report.Seen.Repositories += seen.Repositories
-		report.Seen.Revisions += seen.Revisions
-		report.Seen.Layers += seen.Layers
-		report.Seen.Referrers += seen.Referrers
-		report.Candidates.Revisions += u.revisions.len()
-		report.Candidates.Layers += u.layers.len()
-		report.Candidates.Referrers += len(u.referrers)
-	})
+	r.tally.add(seen, Counts{Revisions: u.revisions.len(), Layers: u.layers.len(), Referrers: len(u.referrers)})
 	return nil
 }
 
@@ -71,9 +64,9 @@ func (r *repository) unreachedReferrers(u *unreached, seen *Counts) error {
 }
 
 // oldAt reports whether there is a file at a path, and it is older than the grace period.
-func (r *reader) oldAt(file string) (bool, error) {
+func (r *Reader) oldAt(file string) (bool, error) {
 	info, err := r.volume.Stat(file)
-	if missing(err) {
+	if volume.Missing(err) {
 		return false, nil
 	}
 	return err == nil && !r.young(info), err
