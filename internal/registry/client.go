@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/registry/admin"
 	"github.com/nfo-operator/nfo/internal/registry/credential"
 	"github.com/nfo-operator/nfo/internal/registry/failure"
 	"github.com/nfo-operator/nfo/internal/registry/wire"
@@ -42,6 +43,7 @@ func ConfigOf(s *v1alpha1.ArtifactStore, secret *corev1.Secret) (Config, error) 
 
 // Client speaks to one store's registry. It is safe for concurrent use.
 type Client struct {
+	admin.Routes
 	wire     *wire.Client
 	unlisted atomic.Bool               // the registry has said that it has no list; see List
 	tookMore atomic.Pointer[time.Time] // when a DELETE of a tag first took more than the tag; see Trial
@@ -53,7 +55,7 @@ func Open(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{wire: w}, nil
+	return &Client{Routes: admin.Of(w), wire: w}, nil
 }
 
 // Close lets idle connections go. The client stays usable.

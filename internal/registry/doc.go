@@ -24,10 +24,9 @@
 // A [Source] is read from a registry, or from an oci.Layout, and copied into a repository by Copy, byte by
 // byte and blobs first. Its form and its parts are checked, and bounded, before anything is sent.
 //
-// The rooms below: package wire sends requests and reads answers, oci reads artifacts from their bytes, credential finds
-// logins, decode bounds lists, failure says what went wrong. names.go has what a caller of a [Client] needs of them.
-//
-// Disk, Collection and Collect ask the registry that nfo ships what no other registry answers.
+// The rooms below: package wire sends requests and reads answers, admin asks the registry that nfo ships what no other
+// registry answers, oci reads artifacts from their bytes, credential finds logins, decode bounds lists, failure says what
+// went wrong. names.go has what a caller of a [Client] needs of them.
 //
 // Decision: requests are built here, on oras-go's auth client, rather than with its
 // remote.Repository. That type has no untag, and its push and delete may read and rewrite

@@ -167,7 +167,7 @@ type listedManifests struct {
 	entries int // with the tags
 }
 
-// UnmarshalJSON reads at most maxEntries image manifests and tags.
+// UnmarshalJSON reads at most decode.MaxEntries image manifests and tags.
 func (m *listedManifests) UnmarshalJSON(data []byte) error {
 	if err := m.Begin(data); err != nil || m.Null {
 		return err
@@ -177,8 +177,8 @@ func (m *listedManifests) UnmarshalJSON(data []byte) error {
 		if e.Digest.Validate() != nil || e.ImageSize < 0 {
 			return fmt.Errorf("%w: it lists the digest %.100q with a size of %d", ErrUnreadable, e.Digest, e.ImageSize)
 		}
-		if m.entries += 1 + len(e.Tags.list); m.entries > maxEntries {
-			return tooLong(m.entries)
+		if m.entries += 1 + len(e.Tags.list); m.entries > decode.MaxEntries {
+			return decode.TooLong(m.entries)
 		}
 		m.list = append(m.list, Listed{
 			Digest: e.Digest, MediaType: v1alpha1.Clip(e.MediaType, maxMediaType), Size: e.ImageSize, Tags: e.Tags.list,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/nfo-operator/nfo/internal/registry/admin"
 	"github.com/nfo-operator/nfo/internal/registry/credential"
 	"github.com/nfo-operator/nfo/internal/registry/failure"
 	"github.com/nfo-operator/nfo/internal/registry/oci"
@@ -28,6 +29,12 @@ type (
 	Source = oci.Source
 	// Satellite is what is attached to an image manifest.
 	Satellite = oci.Satellite
+	// Disk is how full the volume of the cluster's own registry is.
+	Disk = admin.Disk
+	// Collection is what the cluster's own registry reports of its collections.
+	Collection = admin.Collection
+	// Unreferenced is a manifest that nothing in the cluster's own registry references.
+	Unreferenced = admin.Unreferenced
 )
 
 // To which addresses a client connects; see wire.Addresses.

@@ -16,16 +16,9 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/wire"
 )
 
-// Bounds of a list. Past one of them it is unreadable, not cut.
 const (
 	pageSize     = 1000
-	maxPages     = 10_000
 	maxPageBytes = 8 << 20 // registries may ignore the page size
-	// maxEntries bounds the tags, or image manifests and their tags, of a list. A purge reads no repository with
-	// more image manifests than that.
-	maxEntries = 200_000
-	// maxListBytes bounds the names in a list together.
-	maxListBytes = 8 << 20
 	// manyEntries is how many entries a list has before it counts as long; see Budget.
 	manyEntries = 10_000
 )
@@ -134,14 +127,14 @@ type page struct {
 func (c *Client) follow(ctx context.Context, read func(ctx context.Context, query string) (page, error)) error {
 	query := "n=" + strconv.Itoa(pageSize)
 	entries, bytes, long := 0, 0, false
-	for range maxPages {
+	for range decode.MaxPages {
 		p, err := read(ctx, query)
 		entries, bytes = entries+p.entries, bytes+p.bytes
 		switch {
 		case err != nil:
 			return err
-		case entries > maxEntries || bytes > maxListBytes:
-			return tooLong(entries)
+		case entries > decode.MaxEntries || bytes > decode.MaxListBytes:
+			return decode.TooLong(entries)
 		case p.next == "":
 			return nil
 		case p.next == query || (p.entries > 0 && p.fresh == 0):
@@ -161,11 +154,7 @@ func (c *Client) follow(ctx context.Context, read func(ctx context.Context, quer
 		}
 		defer release()
 	}
-	return fmt.Errorf("%w: it has more than %d pages", ErrUnreadable, maxPages)
-}
-
-func tooLong(entries int) error {
-	return fmt.Errorf("%w: it has %d entries; nfo reads at most %d, of %d bytes together", ErrUnreadable, entries, maxEntries, maxListBytes)
+	return fmt.Errorf("%w: it has more than %d pages", ErrUnreadable, decode.MaxPages)
 }
 
 // tagNames is a list of tags.
@@ -174,7 +163,7 @@ type tagNames struct {
 	list []string
 }
 
-// UnmarshalJSON reads at most maxEntries valid tags.
+// UnmarshalJSON reads at most decode.MaxEntries valid tags.
 func (n *tagNames) UnmarshalJSON(data []byte) error {
 	if err := n.Begin(data); err != nil || n.Null {
 		return err
@@ -183,8 +172,8 @@ func (n *tagNames) UnmarshalJSON(data []byte) error {
 		if err := (oras.Reference{Reference: tag}).ValidateReferenceAsTag(); err != nil {
 			return fmt.Errorf("%w: it lists the tag %.140q", ErrUnreadable, tag)
 		}
-		if n.list = append(n.list, tag); len(n.list) > maxEntries {
-			return tooLong(len(n.list))
+		if n.list = append(n.list, tag); len(n.list) > decode.MaxEntries {
+			return decode.TooLong(len(n.list))
 		}
 		return nil
 	})

@@ -13,6 +13,16 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/failure"
 )
 
+// Bounds of the lists that a registry answers. Past one of them a list is unreadable, not cut.
+const (
+	MaxPages = 10_000
+	// MaxEntries bounds the tags, or image manifests and their tags, of a list. A purge reads no repository with
+	// more image manifests than that.
+	MaxEntries = 200_000
+	// MaxListBytes bounds the names in a list together.
+	MaxListBytes = 8 << 20
+)
+
 // MaxDescriptors bounds each list of a manifest: the children of an index, the layers of an image. An index for
 // every platform that exists has some hundred children, and an image has at most some hundred layers.
 const MaxDescriptors = 10_000
@@ -37,6 +47,11 @@ func EachOf[T any](data []byte, use func(T) error) error {
 		}
 	}
 	return nil
+}
+
+// TooLong is ErrUnreadable for a list that has this many entries, or too long ones.
+func TooLong(entries int) error {
+	return fmt.Errorf("%w: it has %d entries; nfo reads at most %d, of %d bytes together", failure.ErrUnreadable, entries, MaxEntries, MaxListBytes)
 }
 
 // NotJSON is ErrUnreadable with what encoding/json says, which may repeat a number of any length.

@@ -18,7 +18,7 @@ const (
 	// maxBodies is how many bytes of bodies are read and decoded at a time, over all registries.
 	maxBodies = 32 << 20
 	// maxLongLists is how many lists of more than manyEntries are read at a time, over all registries. Each has
-	// at most maxEntries and maxListBytes.
+	// at most decode.MaxEntries and decode.MaxListBytes.
 	maxLongLists = 4
 	// budgetTimeout bounds how long an answer waits for its share of the budget.
 	budgetTimeout = 30 * time.Second

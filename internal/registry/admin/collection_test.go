@@ -1,4 +1,4 @@
-package registry_test
+package admin_test
 
 import (
 	"errors"
@@ -20,6 +20,25 @@ import (
 )
 
 var acme = types.NamespacedName{Namespace: "publisher", Name: "acme"}
+
+// open opens a client that ends with the test.
+func open(t *testing.T, cfg registry.Config) *registry.Client {
+	t.Helper()
+	c, err := registry.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// serve opens a client of a handler that stands for a registry.
+func serve(t *testing.T, h http.Handler) *registry.Client {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return open(t, registry.Config{Location: v1alpha1.RegistryLocation{PlainHTTP: true, Host: server.Listener.Addr().String()}})
+}
 
 // says answers every request, and remembers the last one.
 func says(t *testing.T, status int, contentType, body string) (*registry.Client, *http.Request) {
@@ -152,8 +171,8 @@ func TestFreedBytesDoNotOverflow(t *testing.T) {
 // Distribution itself is not a registry of ours, whatever login it asks for.
 func TestDistributionHasNoCollections(t *testing.T) {
 	t.Parallel()
-	r := registrytest.Start(t, registrytest.BasicAuth("acme", password))
-	c := open(t, registry.Config{Location: r.Location(""), Credential: registry.Credential{Username: "acme", Password: password}})
+	r := registrytest.Start(t, registrytest.BasicAuth("acme", "hidden"))
+	c := open(t, registry.Config{Location: r.Location(""), Credential: registry.Credential{Username: "acme", Password: "hidden"}})
 	if _, err := c.Disk(t.Context(), acme); !errors.Is(err, registry.ErrUnsupported) || !strings.Contains(err.Error(), "only the registry that nfo ships") {
 		t.Errorf("%v", err)
 	}

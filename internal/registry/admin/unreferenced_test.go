@@ -1,4 +1,4 @@
-package registry_test
+package admin_test
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package registry
+package admin
 
 import (
 	"context"
@@ -30,6 +30,12 @@ const (
 // errNotOurs is wrapped by ErrUnsupported.
 var errNotOurs = errors.New("this registry does not report its disk and cannot be asked to collect: only the registry that nfo ships does")
 
+// Routes are those that only the cluster's own registry has. They are safe for concurrent use.
+type Routes struct{ wire *wire.Client }
+
+// Of returns the routes of a registry. It sends nothing.
+func Of(w *wire.Client) Routes { return Routes{w} }
+
 // Disk is how full the volume of a registry is, in bytes. Used is at most Size.
 type Disk struct{ Size, Used int64 }
 
@@ -50,47 +56,47 @@ type Collection struct {
 
 // Disk asks the cluster's own registry how full its volume is, on behalf of a store. Errors wrap ErrUnsupported for any
 // other registry.
-func (c *Client) Disk(ctx context.Context, store types.NamespacedName) (Disk, error) {
+func (r Routes) Disk(ctx context.Context, store types.NamespacedName) (Disk, error) {
 	var said struct {
 		Size int64 `json:"size"`
 		Used int64 `json:"used"`
 	}
-	err := c.admin(ctx, http.MethodGet, usagePath, store, nil, &said)
+	err := r.admin(ctx, http.MethodGet, usagePath, store, nil, &said)
 	if err == nil && (said.Size <= 0 || said.Used < 0 || said.Used > said.Size) {
-		err = fmt.Errorf("%w: %d of %d bytes are used, it says", ErrUnreadable, said.Used, said.Size)
+		err = fmt.Errorf("%w: %d of %d bytes are used, it says", failure.ErrUnreadable, said.Used, said.Size)
 	}
 	if err != nil {
-		return Disk{}, fmt.Errorf("asking %s how full it is: %w", c.wire.Location.Host, err)
+		return Disk{}, fmt.Errorf("asking %s how full it is: %w", r.wire.Location.Host, err)
 	}
 	return Disk{said.Size, said.Used}, nil
 }
 
 // Collection asks the cluster's own registry for the state of its collections, on behalf of a store. Errors wrap
 // ErrUnsupported for any other registry.
-func (c *Client) Collection(ctx context.Context, store types.NamespacedName) (Collection, error) {
-	return c.collection(ctx, http.MethodGet, store)
+func (r Routes) Collection(ctx context.Context, store types.NamespacedName) (Collection, error) {
+	return r.collection(ctx, http.MethodGet, store)
 }
 
 // Collect asks the cluster's own registry to collect soon, on behalf of a store. The request is number Requested of
 // what it returns. Errors wrap ErrUnsupported for any other registry.
-func (c *Client) Collect(ctx context.Context, store types.NamespacedName) (Collection, error) {
-	return c.collection(ctx, http.MethodPost, store)
+func (r Routes) Collect(ctx context.Context, store types.NamespacedName) (Collection, error) {
+	return r.collection(ctx, http.MethodPost, store)
 }
 
-func (c *Client) collection(ctx context.Context, method string, store types.NamespacedName) (Collection, error) {
+func (r Routes) collection(ctx context.Context, method string, store types.NamespacedName) (Collection, error) {
 	var said collectionState
-	err := c.admin(ctx, method, collectionPath, store, nil, &said)
+	err := r.admin(ctx, method, collectionPath, store, nil, &said)
 	if err == nil && min(said.Requested, said.Done, said.Last.Deleted.Bytes, said.Last.Deleted.UploadBytes) < 0 {
-		err = fmt.Errorf("%w: it has a number below 0", ErrUnreadable)
+		err = fmt.Errorf("%w: it has a number below 0", failure.ErrUnreadable)
 	}
 	if err != nil {
 		doing := "asking %s about its collections: %w"
 		if method == http.MethodPost {
 			doing = "asking %s to collect: %w"
 		}
-		return Collection{}, fmt.Errorf(doing, c.wire.Location.Host, err)
+		return Collection{}, fmt.Errorf(doing, r.wire.Location.Host, err)
 	}
-	return said.collection(c.wire.Scrub), nil
+	return said.collection(r.wire.Scrub), nil
 }
 
 // collectionState is the part of the registry's answer that matters here.
@@ -136,11 +142,11 @@ func saturated(a, b int64) int64 {
 const adminTimeout = 30 * time.Second
 
 // admin asks one of the routes that only the cluster's own registry has, with more parameters than the store.
-func (c *Client) admin(ctx context.Context, method, path string, store types.NamespacedName, more url.Values, into any) error {
+func (r Routes) admin(ctx context.Context, method, path string, store types.NamespacedName, more url.Values, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
-	r := wire.Request{Method: method, Path: adminPath(path, store, more)}
-	resp, err := c.wire.Do(ctx, r)
+	asked := wire.Request{Method: method, Path: adminPath(path, store, more)}
+	resp, err := r.wire.Do(ctx, asked)
 	if err != nil {
 		return err
 	}
@@ -148,15 +154,15 @@ func (c *Client) admin(ctx context.Context, method, path string, store types.Nam
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // "" if it cannot be read
 	switch {
 	case resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusMethodNotAllowed, wire.Succeeded(resp) && kind != "application/json":
-		return c.wire.Fail(ErrUnsupported, errNotOurs)
+		return r.wire.Fail(failure.ErrUnsupported, errNotOurs)
 	case resp.StatusCode == http.StatusNotImplemented: // it uses storage other than a volume, and says so
-		return c.wire.Fail(ErrUnsupported, c.wire.Answered(resp, r))
+		return r.wire.Fail(failure.ErrUnsupported, r.wire.Answered(resp, asked))
 	case !wire.Succeeded(resp):
-		return c.wire.Answered(resp, r)
+		return r.wire.Answered(resp, asked)
 	}
-	return c.wire.Consume(resp, maxState, func(data []byte) error {
+	return r.wire.Consume(resp, maxState, func(data []byte) error {
 		if err := json.Unmarshal(data, into); err != nil {
-			return c.wire.Fail(ErrUnreadable, err)
+			return r.wire.Fail(failure.ErrUnreadable, err)
 		}
 		return nil
 	})
