@@ -15,6 +15,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -166,18 +167,25 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			Client: mgr.GetClient(), Live: live, Holders: finder, Registries: registries, Reader: o.Charts, Readings: read, Wake: woken,
 			Lane: lane.New(lane.Charts, timed, o.Clock).Observe(o.journal.Waits("charts")),
 		}, byStore),
-		setupDefinition(mgr, in, &version.Reconciler[*v1alpha1.NetworkFunctionDefinitionVersion]{
-			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
-		}),
-		setupDesign(mgr, in, &version.Reconciler[*v1alpha1.NetworkServiceDesignVersion]{
-			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
-		}),
+		setupVersions(mgr, in, live, finder, recorder),
 		setupNeed(mgr, in, &artifact.NeedReconciler{
 			Client: mgr.GetClient(), Live: live, Images: reader.ReadImages, Watched: o.Watched, Rules: o.MirrorFacts.Rules, Clock: o.Clock, Now: o.now,
 			Mirror: client.ObjectKey{Namespace: o.Namespace, Name: v1alpha1.MirrorName},
 		}),
 		mgr.Add(&settings.Keeper{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: o.Namespace, Settings: o.Settings}),
 		setupArtifact(mgr, in, o, live, registries, timed),
+	)
+}
+
+// setupVersions registers the controllers of the objects that reference manifests, or one another.
+func setupVersions(mgr manager.Manager, in entry, live *livelist.Reader, finder *reference.Finder, recorder events.EventRecorder) error {
+	return errors.Join(
+		setupDefinition(mgr, in, &version.Reconciler[*v1alpha1.NetworkFunctionDefinitionVersion]{
+			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
+		}),
+		setupDesign(mgr, in, &version.Reconciler[*v1alpha1.NetworkServiceDesignVersion]{
+			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
+		}),
 		setupSite(mgr, in, &version.Reconciler[*v1alpha1.SiteNetworkService]{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
 		}),

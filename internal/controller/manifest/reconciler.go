@@ -53,11 +53,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest
 	verdict := decideManifest(seen)
 	done, actErr := r.act(ctx, seen, verdict)
 	verdict = verdict.after(seen, done, actErr)
-	err = r.report(ctx, m, before, verdict, done)
-	if verdict.letGo && pass.Unstorable(err) {
-		err = nil // the status goes with the manifest; what was released is in tombstones
-	}
-	if err != nil {
+	// A status that cannot be stored goes with a manifest that is let go: what was released is in tombstones.
+	if err := r.report(ctx, m, before, verdict, done); err != nil && (!verdict.letGo || !pass.Unstorable(err)) {
 		r.Polls.again(m) // what was seen has not been written: look again
 		return pass.Finish(ctrl.Result{}, err)
 	}
