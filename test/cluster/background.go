@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nfo-operator/nfo/test/cluster/lock"
 	"github.com/nfo-operator/nfo/test/cluster/node"
 )
 
@@ -27,7 +28,7 @@ func up(ctx context.Context, o options, out io.Writer) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("not ready within %s", o.timeout))
 	defer cancel()
-	pid, err := lockHolder(filepath.Join(o.dir, filePID))
+	pid, err := lock.Holder(filepath.Join(o.dir, filePID))
 	if err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func awaitReady(ctx context.Context, dir string, ended <-chan struct{}) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		pid, err := lockHolder(filepath.Join(dir, filePID))
+		pid, err := lock.Holder(filepath.Join(dir, filePID))
 		if err != nil {
 			return err
 		}
@@ -127,7 +128,7 @@ func down(ctx context.Context, o options, out io.Writer) error {
 		fmt.Fprintf(out, "no cluster in %s\n", o.dir)
 		return nil
 	}
-	runner, err := holderProcess(path)
+	runner, err := lock.Process(path)
 	if err != nil {
 		return err
 	}
@@ -136,11 +137,11 @@ func down(ctx context.Context, o options, out io.Writer) error {
 			return err
 		}
 	}
-	lock, err := claim(ctx, o.dir)
+	held, err := claim(ctx, o.dir)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(clean(o.dir, false), lock.Close()); err != nil {
+	if err := errors.Join(clean(o.dir, false), held.Close()); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "cluster in %s is down after %.1fs\n", o.dir, time.Since(started).Seconds())
@@ -154,12 +155,12 @@ func end(ctx context.Context, runner *os.Process, path string) error {
 	}
 	patient, cancel := context.WithTimeout(ctx, endIn)
 	defer cancel()
-	err := awaitUnlock(patient, path)
+	err := lock.Released(patient, path)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
 	if err := runner.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("killing process %d: %w", runner.Pid, err)
 	}
-	return awaitUnlock(ctx, path)
+	return lock.Released(ctx, path)
 }

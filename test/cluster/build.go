@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"github.com/nfo-operator/nfo/test/cluster/lock"
 )
 
 // buildAll gives the path of every wanted binary, building those that are neither in
@@ -36,13 +38,13 @@ func buildAll(ctx context.Context, wanted []target, out io.Writer) (map[string]s
 	if err := os.MkdirAll(filepath.Join(src.dir, "bin"), 0o755); err != nil {
 		return nil, fmt.Errorf("making the directory for binaries: %w", err)
 	}
-	lock, err := waitLock(ctx, src.bin(".lock"), func(pid int) {
+	held, err := lock.Wait(ctx, src.bin(".lock"), func(pid int) {
 		fmt.Fprintf(out, "waiting for another build (process %d)\n", pid)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("waiting for another build: %w", err)
 	}
-	defer lock.Close() //nolint:errcheck // closing ends the lock, and nothing was written
+	defer held.Close() //nolint:errcheck // closing ends the lock, and nothing was written
 	for _, t := range stale {
 		if src.fresh(t) { // built by the one we waited for
 			continue

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nfo-operator/nfo/test/cluster/lock"
 )
 
 const asProgram = "NFO_CLUSTER_TEST_PROGRAM"
@@ -21,7 +23,7 @@ func TestMain(m *testing.M) {
 	case os.Getenv(asProgram) == "":
 		os.Exit(m.Run())
 	case os.Args[1] == "hold":
-		if _, err := takeLock(os.Args[2]); err != nil {
+		if _, err := lock.Take(os.Args[2]); err != nil {
 			panic(err)
 		}
 		fmt.Println("held")
@@ -118,14 +120,14 @@ func TestUpDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	readyz(t, o.dir)
-	pid, err := lockHolder(filepath.Join(o.dir, filePID))
+	pid, err := lock.Holder(filepath.Join(o.dir, filePID))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := up(t.Context(), o, &out); err != nil {
 		t.Errorf("the second up: %v", err)
 	}
-	if again, err := lockHolder(filepath.Join(o.dir, filePID)); err != nil || again != pid {
+	if again, err := lock.Holder(filepath.Join(o.dir, filePID)); err != nil || again != pid {
 		t.Errorf("the second up replaced runner %d by %d, %v", pid, again, err)
 	}
 	family := append(children(t, pid), pid)

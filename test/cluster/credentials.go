@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/nfo-operator/nfo/test/cluster/certificate"
 	"github.com/nfo-operator/nfo/test/cluster/node"
 )
 
@@ -27,7 +28,7 @@ type nodeCredentials struct {
 
 // An issuer makes the secrets of one cluster, below its directory.
 type issuer struct {
-	ca          *authority
+	ca          *certificate.Authority
 	dir, server string
 	now         time.Time
 	errs        []error
@@ -39,26 +40,26 @@ func writeCredentials(dir string, api *port, withNode bool) (*credentials, error
 		return nil, fmt.Errorf("writing credentials: %w", err)
 	}
 	now := time.Now()
-	ca, err := newAuthority(now)
+	ca, err := certificate.New(now)
 	if err != nil {
 		return nil, err
 	}
-	admin, err := ca.client(now, "admin", "system:masters")
+	admin, err := ca.Client(now, "admin", "system:masters")
 	if err != nil {
 		return nil, err
 	}
-	_, accountKey, err := newKey()
+	_, accountKey, err := certificate.NewKey()
 	if err != nil {
 		return nil, err
 	}
 	i := &issuer{ca: ca, dir: dir, server: api.url("https"), now: now}
 	c := &credentials{
-		ca:         i.write("ca.crt", ca.pem),
+		ca:         i.write("ca.crt", ca.PEM),
 		accountKey: i.write("service-account.key", accountKey),
 		manager:    i.kubeconfig("controller-manager", "system:kube-controller-manager"),
-		admin:      newKubeconfig(i.server, ca.pem, "admin", admin),
+		admin:      newKubeconfig(i.server, ca.PEM, "admin", admin),
 	}
-	c.serverCert, c.serverKey = i.pair("apiserver", func() (pair, error) { return ca.server(now, api.address) })
+	c.serverCert, c.serverKey = i.pair("apiserver", func() (certificate.Pair, error) { return ca.Server(now, api.address) })
 	if withNode {
 		c.node = i.node(c.ca)
 	}
@@ -72,11 +73,11 @@ func (i *issuer) node(ca string) *nodeCredentials {
 		scheduler: i.kubeconfig("kube-scheduler", "system:kube-scheduler"),
 		serving:   node.Files{CA: ca},
 	}
-	c.serving.Certificate, c.serving.Key = i.pair("kubelet", func() (pair, error) {
-		return i.ca.kubelet(i.now, node.Host, node.Address)
+	c.serving.Certificate, c.serving.Key = i.pair("kubelet", func() (certificate.Pair, error) {
+		return i.ca.Kubelet(i.now, node.Host, node.Address)
 	})
-	c.clientCert, c.clientKey = i.pair("apiserver-kubelet", func() (pair, error) {
-		return i.ca.client(i.now, "kube-apiserver-kubelet-client", "system:masters")
+	c.clientCert, c.clientKey = i.pair("apiserver-kubelet", func() (certificate.Pair, error) {
+		return i.ca.Client(i.now, "kube-apiserver-kubelet-client", "system:masters")
 	})
 	return c
 }
@@ -84,18 +85,18 @@ func (i *issuer) node(ca string) *nodeCredentials {
 // kubeconfig writes the kubeconfig of a component that is known as user, and gives its path.
 func (i *issuer) kubeconfig(component, user string, groups ...string) string {
 	path := filepath.Join(i.dir, component+".kubeconfig")
-	client, err := i.ca.client(i.now, user, groups...)
+	client, err := i.ca.Client(i.now, user, groups...)
 	if err == nil {
-		err = newKubeconfig(i.server, i.ca.pem, component, client).write(path)
+		err = newKubeconfig(i.server, i.ca.PEM, component, client).write(path)
 	}
 	i.errs = append(i.errs, err)
 	return path
 }
 
-func (i *issuer) pair(name string, issue func() (pair, error)) (cert, key string) {
+func (i *issuer) pair(name string, issue func() (certificate.Pair, error)) (cert, key string) {
 	p, err := issue()
 	i.errs = append(i.errs, err)
-	return i.write(name+".crt", p.cert), i.write(name+".key", p.key)
+	return i.write(name+".crt", p.Cert), i.write(name+".key", p.Key)
 }
 
 func (i *issuer) write(name string, content []byte) string {

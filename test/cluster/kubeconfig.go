@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/nfo-operator/nfo/test/cluster/certificate"
 )
 
 // A kubeconfig is written as JSON, which is YAML too: kubectl and client-go read either.
@@ -41,12 +43,12 @@ type namedContext struct {
 	} `json:"context"`
 }
 
-func newKubeconfig(server string, authority []byte, user string, client pair) *kubeconfig {
+func newKubeconfig(server string, authority []byte, user string, client certificate.Pair) *kubeconfig {
 	const name = "test-cluster"
 	c := namedCluster{Name: name}
 	c.Cluster.Server, c.Cluster.CertificateAuthorityData = server, authority
 	u := namedUser{Name: user}
-	u.User.ClientCertificateData, u.User.ClientKeyData = client.cert, client.key
+	u.User.ClientCertificateData, u.User.ClientKeyData = client.Cert, client.Key
 	x := namedContext{Name: name}
 	x.Context.Cluster, x.Context.User = name, user
 	return &kubeconfig{

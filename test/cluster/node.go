@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/nfo-operator/nfo/test/cluster/lock"
 	"github.com/nfo-operator/nfo/test/cluster/node"
 )
 
@@ -70,7 +71,7 @@ func loadImages(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	runner, err := lockHolder(filepath.Join(o.dir, filePID))
+	runner, err := lock.Holder(filepath.Join(o.dir, filePID))
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/nfo-operator/nfo/test/cluster/lock"
 	"github.com/nfo-operator/nfo/test/cluster/node"
 )
 
@@ -81,14 +82,14 @@ func TestNode(t *testing.T) {
 	if err := up(t.Context(), other, os.Stderr); err == nil || !strings.Contains(err.Error(), "cluster down --dir "+o.dir) {
 		t.Errorf("a second node: got %v, want advice how to end the first", err)
 	}
-	runner, err := holderProcess(filepath.Join(o.dir, filePID))
+	runner, err := lock.Process(filepath.Join(o.dir, filePID))
 	if err != nil || runner == nil {
 		t.Fatalf("no runner: %v", err)
 	}
 	if err := runner.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if err := awaitUnlock(t.Context(), filepath.Join(o.dir, filePID)); err != nil {
+	if err := lock.Released(t.Context(), filepath.Join(o.dir, filePID)); err != nil {
 		t.Fatal(err)
 	}
 	start(t, o)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nfo-operator/nfo/test/cluster/lock"
 	"github.com/nfo-operator/nfo/test/cluster/node"
 )
 
@@ -37,7 +38,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	lock, err := claim(ctx, o.dir)
+	held, err := claim(ctx, o.dir)
 	if err != nil {
 		return err
 	}
@@ -46,7 +47,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		fmt.Fprintf(out, "cluster ready after %.1fs: export KUBECONFIG=%s\n", time.Since(started).Seconds(), filepath.Join(o.dir, fileKubeconfig))
 	})
 	// The lock goes last, and its file before it: who gets the lock finds a clean directory.
-	return errors.Join(err, clean(o.dir, o.keep || err != nil), lock.Close())
+	return errors.Join(err, clean(o.dir, o.keep || err != nil), held.Close())
 }
 
 // prepare builds what the cluster needs, unless the machine cannot run it.
@@ -75,8 +76,8 @@ func claim(ctx context.Context, dir string) (*os.File, error) {
 			}
 		}
 	}
-	lock, err := takeLock(filepath.Join(dir, filePID))
-	if errors.Is(err, errHeld) {
+	held, err := lock.Take(filepath.Join(dir, filePID))
+	if errors.Is(err, lock.ErrHeld) {
 		return nil, fmt.Errorf("a cluster runs in %s already", dir)
 	}
 	if err != nil {
@@ -87,9 +88,9 @@ func claim(ctx context.Context, dir string) (*os.File, error) {
 		err = errors.Join(n.Down(ctx), cleanData(dir))
 	}
 	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, held.Close())
 	}
-	return lock, nil
+	return held, nil
 }
 
 // serve starts the control plane, announces it and keeps it until ctx ends.

@@ -1,4 +1,5 @@
-package main
+// Package certificate issues the certificates of one cluster.
+package certificate
 
 import (
 	"crypto"
@@ -17,20 +18,21 @@ import (
 // lifetime is long enough for a cluster that someone forgot over a holiday.
 const lifetime = 365 * 24 * time.Hour
 
-// A pair is a certificate and its private key, both PEM.
-type pair struct {
-	cert, key []byte
+// A Pair is a certificate and its private key, both PEM.
+type Pair struct {
+	Cert, Key []byte
 }
 
-// An authority issues every certificate of one cluster and is known to no other.
-type authority struct {
-	pem  []byte
+// An Authority issues every certificate of one cluster and is known to no other.
+type Authority struct {
+	PEM  []byte
 	cert *x509.Certificate
 	key  crypto.Signer
 }
 
-func newAuthority(now time.Time) (*authority, error) {
-	key, _, err := newKey()
+// New makes the authority of a cluster.
+func New(now time.Time) (*Authority, error) {
+	key, _, err := NewKey()
 	if err != nil {
 		return nil, err
 	}
@@ -51,12 +53,12 @@ func newAuthority(now time.Time) (*authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the authority: %w", err)
 	}
-	return &authority{pem: encode("CERTIFICATE", der), cert: cert, key: key}, nil
+	return &Authority{PEM: encode("CERTIFICATE", der), cert: cert, key: key}, nil
 }
 
-// server issues a certificate for the names that clients and webhooks use for the API server,
+// Server issues a certificate for the names that clients and webhooks use for the API server,
 // and for the address where it listens.
-func (a *authority) server(now time.Time, address string) (pair, error) {
+func (a *Authority) Server(now time.Time, address string) (Pair, error) {
 	return a.issue(&x509.Certificate{
 		Subject:     pkix.Name{CommonName: "kube-apiserver"},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
@@ -67,8 +69,8 @@ func (a *authority) server(now time.Time, address string) (pair, error) {
 	}, now)
 }
 
-// kubelet issues a certificate that the API server finds a kubelet by, for logs and the like.
-func (a *authority) kubelet(now time.Time, name, address string) (pair, error) {
+// Kubelet issues a certificate that the API server finds a kubelet by, for logs and the like.
+func (a *Authority) Kubelet(now time.Time, name, address string) (Pair, error) {
 	return a.issue(&x509.Certificate{
 		Subject:     pkix.Name{CommonName: "system:node:" + name, Organization: []string{"system:nodes"}},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
@@ -77,23 +79,23 @@ func (a *authority) kubelet(now time.Time, name, address string) (pair, error) {
 	}, now)
 }
 
-// client issues a certificate that the API server reads as user name in the given groups.
-func (a *authority) client(now time.Time, name string, groups ...string) (pair, error) {
+// Client issues a certificate that the API server reads as user name in the given groups.
+func (a *Authority) Client(now time.Time, name string, groups ...string) (Pair, error) {
 	return a.issue(&x509.Certificate{
 		Subject:     pkix.Name{CommonName: name, Organization: groups},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}, now)
 }
 
-func (a *authority) issue(template *x509.Certificate, now time.Time) (pair, error) {
+func (a *Authority) issue(template *x509.Certificate, now time.Time) (Pair, error) {
 	name := template.Subject.CommonName
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
-		return pair{}, fmt.Errorf("issuing %s: %w", name, err)
+		return Pair{}, fmt.Errorf("issuing %s: %w", name, err)
 	}
-	key, keyPEM, err := newKey()
+	key, keyPEM, err := NewKey()
 	if err != nil {
-		return pair{}, err
+		return Pair{}, err
 	}
 	template.SerialNumber = serial
 	template.NotBefore, template.NotAfter = now.Add(-time.Hour), now.Add(lifetime)
@@ -101,13 +103,13 @@ func (a *authority) issue(template *x509.Certificate, now time.Time) (pair, erro
 	template.BasicConstraintsValid = true
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
 	if err != nil {
-		return pair{}, fmt.Errorf("issuing %s: %w", name, err)
+		return Pair{}, fmt.Errorf("issuing %s: %w", name, err)
 	}
-	return pair{cert: encode("CERTIFICATE", der), key: keyPEM}, nil
+	return Pair{Cert: encode("CERTIFICATE", der), Key: keyPEM}, nil
 }
 
-// newKey makes a private key; elliptic curves, because RSA keys cost up to a second each.
-func newKey() (crypto.Signer, []byte, error) {
+// NewKey makes a private key; elliptic curves, because RSA keys cost up to a second each.
+func NewKey() (crypto.Signer, []byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, fmt.Errorf("making a key: %w", err)

@@ -1,4 +1,4 @@
-package main
+package certificate
 
 import (
 	"crypto/tls"
@@ -10,27 +10,27 @@ import (
 func TestCertificates(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	ca, err := newAuthority(now)
+	ca, err := New(now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger, err := newAuthority(now)
+	stranger, err := New(now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := ca.server(now, loopback)
+	server, err := ca.Server(now, "127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	admin, err := ca.client(now, "admin", "system:masters")
+	admin, err := ca.Client(now, "admin", "system:masters")
 	if err != nil {
 		t.Fatal(err)
 	}
 	serverAuth, clientAuth := x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth
 	tests := map[string]struct {
 		reason  string
-		pair    pair
-		root    *authority
+		pair    Pair
+		root    *Authority
 		name    string
 		use     x509.ExtKeyUsage
 		at      time.Time
@@ -66,9 +66,9 @@ func TestCertificates(t *testing.T) {
 }
 
 // leaf parses the pair, which also proves that the key belongs to the certificate.
-func leaf(t *testing.T, p pair) *x509.Certificate {
+func leaf(t *testing.T, p Pair) *x509.Certificate {
 	t.Helper()
-	both, err := tls.X509KeyPair(p.cert, p.key)
+	both, err := tls.X509KeyPair(p.Cert, p.Key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,9 @@
-package main
+// Package lock says which process has a file.
+//
+// Locks are record locks of the kernel on a file. The kernel drops them with the process
+// and names the process that holds one, so a file that a crash left behind, or a number
+// that another process has by now, can never mislead.
+package lock
 
 import (
 	"context"
@@ -10,15 +15,12 @@ import (
 	"time"
 )
 
-// Locks are record locks of the kernel on a file. The kernel drops them with the process
-// and names the process that holds one, so a file that a crash left behind, or a number
-// that another process has by now, can never mislead.
+// ErrHeld means that another process has the lock.
+var ErrHeld = errors.New("held by another process")
 
-var errHeld = errors.New("held by another process")
-
-// takeLock locks path, creating it, and writes the own process number into it for people.
-// Closing the file ends the lock. The error is errHeld if another process has it.
-func takeLock(path string) (*os.File, error) {
+// Take locks path, creating it, and writes the own process number into it for people.
+// Closing the file ends the lock. The error is ErrHeld if another process has it.
+func Take(path string) (*os.File, error) {
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
@@ -27,7 +29,7 @@ func takeLock(path string) (*os.File, error) {
 		record := syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart}
 		err = syscall.FcntlFlock(f.Fd(), syscall.F_SETLK, &record)
 		if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
-			return nil, errors.Join(errHeld, f.Close())
+			return nil, errors.Join(ErrHeld, f.Close())
 		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("locking %s: %w", path, err), f.Close())
@@ -41,17 +43,17 @@ func takeLock(path string) (*os.File, error) {
 	}
 }
 
-// waitLock is takeLock, but waits; onWait is called once, with the holder, if it has to.
-func waitLock(ctx context.Context, path string, onWait func(pid int)) (*os.File, error) {
+// Wait is Take, but waits; onWait is called once, with the holder, if it has to.
+func Wait(ctx context.Context, path string, onWait func(pid int)) (*os.File, error) {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		f, err := takeLock(path)
-		if !errors.Is(err, errHeld) {
+		f, err := Take(path)
+		if !errors.Is(err, ErrHeld) {
 			return f, err
 		}
 		if onWait != nil {
-			pid, _ := lockHolder(path)
+			pid, _ := Holder(path)
 			onWait(pid)
 			onWait = nil
 		}
@@ -63,8 +65,8 @@ func waitLock(ctx context.Context, path string, onWait func(pid int)) (*os.File,
 	}
 }
 
-// lockHolder asks the kernel which other process holds the lock at path; 0 if none does.
-func lockHolder(path string) (int, error) {
+// Holder asks the kernel which other process holds the lock at path; 0 if none does.
+func Holder(path string) (int, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, nil
@@ -81,15 +83,15 @@ func lockHolder(path string) (int, error) {
 	case record.Type == syscall.F_UNLCK:
 		return 0, nil
 	case record.Pid <= 0:
-		return 0, fmt.Errorf("%s is held from another container or machine: %w", path, errHeld)
+		return 0, fmt.Errorf("%s is held from another container or machine: %w", path, ErrHeld)
 	}
 	return int(record.Pid), nil
 }
 
-// holderProcess is the process that holds the lock at path, nil if none does. It stands for
+// Process is the process that holds the lock at path, nil if none does. It stands for
 // that very process: os.FindProcess pins it, and only then is the holder asked for again.
-func holderProcess(path string) (*os.Process, error) {
-	pid, err := lockHolder(path)
+func Process(path string) (*os.Process, error) {
+	pid, err := Holder(path)
 	if err != nil || pid == 0 {
 		return nil, err
 	}
@@ -97,7 +99,7 @@ func holderProcess(path string) (*os.Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding process %d: %w", pid, err)
 	}
-	if again, err := lockHolder(path); err != nil || again != pid {
+	if again, err := Holder(path); err != nil || again != pid {
 		return nil, err
 	}
 	return process, nil
@@ -122,12 +124,12 @@ func writePID(f *os.File) error {
 	return nil
 }
 
-// awaitUnlock returns once no other process holds the lock at path.
-func awaitUnlock(ctx context.Context, path string) error {
+// Released returns once no other process holds the lock at path.
+func Released(ctx context.Context, path string) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		if pid, err := lockHolder(path); err != nil || pid == 0 {
+		if pid, err := Holder(path); err != nil || pid == 0 {
 			return err
 		}
 		select {

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/nfo-operator/nfo/test/cluster/lock"
 )
 
 // holdLock starts a process that holds the lock at path until it is killed.
@@ -31,28 +33,6 @@ func holdLock(t *testing.T, path string) *exec.Cmd {
 	return cmd
 }
 
-func TestLock(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "lock")
-	other := holdLock(t, path)
-	if pid, err := lockHolder(path); err != nil || pid != other.Process.Pid {
-		t.Errorf("holder: got %d, %v, want %d", pid, err, other.Process.Pid)
-	}
-	if f, err := takeLock(path); err == nil {
-		t.Errorf("took a lock that process %d holds: %v", other.Process.Pid, f.Close())
-	}
-	if err := other.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	f, err := waitLock(t.Context(), path, nil)
-	if err != nil {
-		t.Fatalf("the lock outlived its killed holder: %v", err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // A file that a crash left names a process that is a stranger by now: down must spare it.
 func TestDownSparesStrangers(t *testing.T) {
 	t.Parallel()
@@ -64,7 +44,7 @@ func TestDownSparesStrangers(t *testing.T) {
 	if err := down(t.Context(), options{dir: dir}, &out); err != nil {
 		t.Fatal(err)
 	}
-	if pid, err := lockHolder(filepath.Join(filepath.Dir(stranger.Args[2]), "own")); err != nil || pid != stranger.Process.Pid {
+	if pid, err := lock.Holder(filepath.Join(filepath.Dir(stranger.Args[2]), "own")); err != nil || pid != stranger.Process.Pid {
 		t.Errorf("the stranger is gone: got holder %d, %v", pid, err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, filePID)); err == nil {
