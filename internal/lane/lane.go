@@ -141,28 +141,34 @@ func (l *Lane) left(uid types.UID) (next []any) {
 	} else {
 		delete(l.inside, uid)
 	}
-	now := l.clock.Now()
 	for _, mine := range []bool{true, false} {
-		var first turn
-		var who any
-		var of map[any]turn
-		for store, queue := range l.storeQueue {
-			if (store == uid) != mine {
-				continue
-			}
-			for key, t := range queue {
-				if !t.woken && !now.After(t.until) && (who == nil || t.since.Before(first.since)) {
-					first, who, of = t, key, queue
-				}
-			}
-		}
-		if who != nil {
-			first.woken = true
-			of[who] = first
+		if who := l.longest(uid, mine); who != nil {
 			next = append(next, who)
 		}
 	}
 	return next
+}
+
+// longest returns who waits longest of one store, or with mine unset of all others, and counts them as woken; nil for nobody.
+func (l *Lane) longest(uid types.UID, mine bool) (who any) {
+	var first turn
+	var of map[any]turn
+	now := l.clock.Now()
+	for store, queue := range l.storeQueue {
+		if (store == uid) != mine {
+			continue
+		}
+		for key, t := range queue {
+			if !t.woken && !now.After(t.until) && (who == nil || t.since.Before(first.since)) {
+				first, who, of = t, key, queue
+			}
+		}
+	}
+	if who != nil {
+		first.woken = true
+		of[who] = first
+	}
+	return who
 }
 
 // full reports whether a store, its namespace or all that are slow have as many places as they may. all is how
