@@ -62,7 +62,8 @@ const (
 	StoreScoped    UploadPath = "StoreScoped"
 )
 
-// ArtifactManifestSpec says which artifacts a manifest groups.
+// ArtifactManifestSpec says which artifacts a manifest groups. Once it is sealed, no field of it can be changed, but for an
+// upgrade of uploadPath, which ends the seal.
 //
 // +kubebuilder:validation:XValidation:rule="self.uploadPath == oldSelf.uploadPath || oldSelf.uploadPath == 'StoreScoped'",message="uploadPath changes one way only, from StoreScoped to ManifestScoped"
 // +kubebuilder:validation:XValidation:rule="self.uploadPath == 'StoreScoped' || !has(self.artifacts) || self.artifacts.all(a, !a.artifactName.contains('/'))",message="an artifactName is one path segment, without '/', unless uploadPath is StoreScoped"

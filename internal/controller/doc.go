@@ -6,9 +6,16 @@
 // events after it, on transitions only) -> unprotect (the finalizer off, last). A metadata patch overwrites status set
 // in memory, hence that order.
 //
-// The way of one delete: manifest/reconciler.go (shell) -> manifest/observe.go (who holds it, what the registry
-// shows) -> manifest/decide.go -> package release (evidence read live, tombstone, the undo tag where the store wants
-// one, untag, holders once more) -> manifest/reconciler.go (finalizer off). Package release is the way back, too.
+// The way of one delete, by function:
+//
+//	admission           ValidateDelete -> deletable (who holds it, by the cache; the first that still does is enough)
+//	controller/manifest Reconcile -> observe -> decideManifest -> act, when its lane has a place
+//	release             Release -> gather (evidence, read live) -> find -> Record (the Tombstone) -> prepare (the undo tag
+//	                    where the store wants one) -> untag -> BeginGrace -> lateHolders; one that is there has all undone
+//	controller/manifest afterDeleting -> report -> Unprotect (the finalizer off)
+//	purge               Run -> plan, when the grace has ended -> sweep, in waves: claim -> evidence -> delete -> verify -> settle
+//
+// Package release is the way back, too.
 //
 // Beside that way: package chart reads charts, manifest/charts.go says where their images are, and package version
 // what a definition comes to by them. Package store judges whether purges run. Package wake says whom an event

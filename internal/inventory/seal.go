@@ -33,6 +33,9 @@ func Uploaded(m *v1alpha1.ArtifactManifest) *metav1.Condition {
 // which finds what was recorded before it. The last look before may be minutes old, and the publisher may
 // have pushed since; one look alone may be wrong. Where the status was lost, the annotation
 // nfo.dev/sealed-digests has what was sealed.
+//
+// A generation that nobody has looked at counts as the sealing, since the schema lets no later one be: every field of the
+// spec of a sealed manifest is refused a change. A StoreScoped manifest that is upgraded is not sealed any more.
 func Sealing(m *v1alpha1.ArtifactManifest) bool {
 	c, generation := Uploaded(m), m.Generation
 	if !m.DeletionTimestamp.IsZero() {

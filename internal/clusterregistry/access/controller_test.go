@@ -21,7 +21,7 @@ func admitted(status int) bool {
 	return status != http.StatusUnauthorized && status != http.StatusForbidden && status != http.StatusServiceUnavailable
 }
 
-func TestWhoMayDoWhat(t *testing.T) {
+func TestR4WhoMayDoWhat(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, newServer(t, objects()...).controller())
 	tests := map[string]struct {
