@@ -148,7 +148,7 @@ fuzz-import: ## look for inputs that break kubectl nfo import, for NFO_FUZZ (def
 
 .PHONY: fuzz-layout
 fuzz-layout: ## read image layouts of any index.json and manifest, for NFO_FUZZ (default 10m)
-	$(GO) test ./internal/registry -run '^$$' -fuzz '^FuzzLayout$$' -fuzzminimizetime 1x -fuzztime "$${NFO_FUZZ:-10m}"
+	$(GO) test ./internal/registry/oci -run '^$$' -fuzz '^FuzzLayout$$' -fuzzminimizetime 1x -fuzztime "$${NFO_FUZZ:-10m}"
 
 .PHONY: soak
 soak: cluster ## push, release, restore and purge, all at once, for NFO_SOAK (default 10m)

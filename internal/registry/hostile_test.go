@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
@@ -107,20 +105,6 @@ func TestMediaTypesThatNobodyCanStore(t *testing.T) {
 	d, err := c.Resolve(t.Context(), "app", "1")
 	if err != nil || d.MediaType != want.MediaType || d.Digest != want.Digest || d.Size != want.Size {
 		t.Errorf("%v, %v; want %v: only the digest counts", d, err, want)
-	}
-}
-
-func TestFieldsThatAreThereTwice(t *testing.T) {
-	t.Parallel()
-	for name, body := range map[string]string{
-		"children":        `{"manifests":[` + one + `],"manifests":[]}`,
-		"children, null":  `{"manifests":[` + one + `],"manifests":null}`,
-		"children, cases": `{"manifests":[` + one + `],"Manifests":[]}`,
-		"subject":         `{"manifests":[],"subject":` + one + `,"subject":null}`,
-	} {
-		if _, err := registry.ParseManifest(ocispec.MediaTypeImageIndex, []byte(body)); !errors.Is(err, registry.ErrUnreadable) {
-			t.Errorf("%s: %v, want ErrUnreadable: another reader may take the other one", name, err)
-		}
 	}
 }
 

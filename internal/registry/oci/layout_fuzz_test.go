@@ -1,8 +1,7 @@
-package registry_test
+package oci_test
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -10,7 +9,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/failure"
 	"github.com/nfo-operator/nfo/internal/registry/oci"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
@@ -57,7 +56,7 @@ func FuzzLayout(f *testing.F) {
 			_, _ = l.IsSatellite(t.Context(), entry)
 			s, err := l.Source(t.Context(), entry)
 			if err != nil {
-				if !errors.Is(err, registry.ErrUnreadable) && !errors.Is(err, registry.ErrNotFound) {
+				if !errors.Is(err, failure.ErrUnreadable) && !errors.Is(err, failure.ErrNotFound) {
 					t.Errorf("an error of no known kind: %v", err)
 				}
 				continue
@@ -68,14 +67,4 @@ func FuzzLayout(f *testing.F) {
 			_, _ = l.Satellites(t.Context(), s)
 		}
 	})
-}
-
-func write(t *testing.T, name string, data []byte) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(name, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
