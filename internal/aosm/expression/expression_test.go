@@ -18,16 +18,9 @@ func evaluated(t *testing.T, expression string) (string, error) {
 		},
 		"variables": {
 			"object": {"Member": {"inner": "[concat(parameters('name'), '!')]"}, "n": 1, "nothing": null},
-			"looped": {"copy": [{"name": "list", "count": 2, "input": "[copyIndex('list')]"}]},
 			"loop": "[variables('loop')]", "endless": {"x": "[variables('endless')]"},
 			"copy": [{"name": "made", "count": "[parameters('count')]", "input": "[copyIndex('made')]"}]
 		},
-		"functions": [{"namespace": "Contoso", "members": {
-			"greet": {"parameters": [{"name": "who", "type": "string"}], "output": {"type": "string", "value": "[format('hello {0} from {1}', parameters('who'), 'upf')]"}},
-			"twice": {"parameters": [{"name": "who", "type": "string"}], "output": {"type": "string", "value": "[format('{0} {0}', contoso.greet(parameters('who')))]"}},
-			"endless": {"parameters": [{"name": "who", "type": "string"}], "output": {"type": "string", "value": "[contoso.endless(parameters('who'))]"}},
-			"outer": {"parameters": [], "output": {"type": "string", "value": "[parameters('name')]"}}
-		}}],
 		"value": "placeholder"
 	}`
 	documents, err := document.Parse([]byte(sections))
