@@ -2,7 +2,10 @@ package plugintest
 
 import (
 	"context"
+	"encoding/base64"
+	"errors"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -165,4 +168,17 @@ func Homeless(t testing.TB) string {
 		t.Setenv(name, env[name])
 	}
 	return home
+}
+
+// LoggedIn writes docker's file with a login for some hosts, for this test alone.
+func LoggedIn(t testing.TB, hosts ...string) {
+	t.Helper()
+	folder := Homeless(t) + "/docker"
+	var auths []string
+	for _, host := range hosts {
+		auths = append(auths, `"`+host+`": {"auth": "`+base64.StdEncoding.EncodeToString([]byte("me:correct-horse"))+`"}`)
+	}
+	if err := errors.Join(os.MkdirAll(folder, 0o700), os.WriteFile(folder+"/config.json", []byte(`{"auths": {`+strings.Join(auths, ", ")+`}}`), 0o600)); err != nil {
+		t.Fatal(err)
+	}
 }
