@@ -113,7 +113,7 @@ func TestACRTokens(t *testing.T) {
 	if !errors.Is(err, registry.ErrDenied) {
 		t.Errorf("wrong password: %v, want ErrDenied", err)
 	}
-	wantNoSecret(t, err, wrong)
+	registrytest.NoSecret(t, err, wrong)
 }
 
 // A registry that is asked too much says when to come back.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -109,6 +110,27 @@ func TestPing(t *testing.T) {
 		})
 	}
 }
+
+// A store in the cluster's own registry is reached as the manager has written into its status.
+func TestConfigOfAStoreInTheClustersRegistry(t *testing.T) {
+	t.Parallel()
+	s := &v1alpha1.ArtifactStore{Spec: v1alpha1.ArtifactStoreSpec{Registry: v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{}}}}
+	s.Namespace = "publisher"
+	if _, err := registry.ConfigOf(s, nil); !errors.Is(err, registry.ErrNoClusterRegistry) || !strings.Contains(err.Error(), "registry.enabled=true") {
+		t.Errorf("before the manager has, the error is %v", err)
+	}
+	s.Status.URL, s.Status.CABundle = "https://registry:5000/publisher", []byte("certificates")
+	got, err := registry.ConfigOf(s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := registry.Config{Location: v1alpha1.RegistryLocation{Host: "registry:5000", Prefix: "publisher"}, CABundle: []byte("certificates"), Tenant: "publisher"}
+	if diff := cmp.Diff(want, got, cmp.FilterPath(func(p cmp.Path) bool { return p.String() == "Transport" || p.String() == "Budget" }, cmp.Ignore())); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+const password = "correct-horse"
 
 // open opens a client that ends with the test.
 func open(t *testing.T, cfg registry.Config) *registry.Client {

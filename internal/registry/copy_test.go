@@ -273,7 +273,7 @@ func TestCopyErrors(t *testing.T) {
 			if !errors.Is(err, tc.want) {
 				t.Errorf("%s: %v, want %v", tc.reason, err, tc.want)
 			}
-			wantNoSecret(t, err, credential)
+			registrytest.NoSecret(t, err, credential)
 		})
 	}
 	r, c := start(t)

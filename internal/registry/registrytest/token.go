@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/distribution/distribution/v3/configuration"
+
+	"github.com/nfo-operator/nfo/internal/registry"
 )
 
 // TokenServer gives bearer tokens to one user, for all that is asked.
@@ -147,4 +149,18 @@ func (s *TokenServer) sign(granted []access) (string, error) {
 func segment(v any) (string, error) {
 	data, err := json.Marshal(v)
 	return base64.RawURLEncoding.EncodeToString(data), err
+}
+
+// NoSecret fails a test if an error shows a credential in any form in which it is sent.
+func NoSecret(t testing.TB, err error, cred registry.Credential) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	basic := base64.StdEncoding.EncodeToString([]byte(cred.Username + ":" + cred.Password))
+	for _, secret := range []string{cred.Password, cred.IdentityToken, cred.RegistryToken, basic} {
+		if secret != "" && strings.Contains(err.Error(), secret) {
+			t.Errorf("the error shows a secret: %v", err)
+		}
+	}
 }

@@ -1,13 +1,12 @@
-package registry_test
+package wire_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
@@ -85,21 +84,29 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-// A store in the cluster's own registry is reached as the manager has written into its status.
-func TestConfigOfAStoreInTheClustersRegistry(t *testing.T) {
+// The token of a ServiceAccount ends while a long push goes on.
+func TestTheTokenIsAskedForAgain(t *testing.T) {
 	t.Parallel()
-	s := &v1alpha1.ArtifactStore{Spec: v1alpha1.ArtifactStoreSpec{Registry: v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{}}}}
-	s.Namespace = "publisher"
-	if _, err := registry.ConfigOf(s, nil); !errors.Is(err, registry.ErrNoClusterRegistry) || !strings.Contains(err.Error(), "registry.enabled=true") {
-		t.Errorf("before the manager has, the error is %v", err)
-	}
-	s.Status.URL, s.Status.CABundle = "https://registry:5000/publisher", []byte("certificates")
-	got, err := registry.ConfigOf(s, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := registry.Config{Location: v1alpha1.RegistryLocation{Host: "registry:5000", Prefix: "publisher"}, CABundle: []byte("certificates"), Tenant: "publisher"}
-	if diff := cmp.Diff(want, got, cmp.FilterPath(func(p cmp.Path) bool { return p.String() == "Transport" || p.String() == "Budget" }, cmp.Ignore())); diff != "" {
-		t.Errorf("-want +got\n%s", diff)
+	r := registrytest.Start(t, registrytest.BasicAuth("nfo", password))
+	const old = "the-token-of-an-hour-ago"
+	token, fails := "", errors.New("the API server is down")
+	c := open(t, registry.Config{Location: r.Location(""), Token: func(context.Context) (string, error) { return token, fails }})
+	for _, row := range []struct {
+		reason, token string
+		fails, want   error
+	}{
+		{"the API server cannot be asked", "", fails, registry.ErrCredentials},
+		{"a token that the registry no longer takes", old, nil, registry.ErrDenied},
+		{"a new one counts without another client", password, nil, nil},
+		{"while it counts, no other is asked for", "", fails, nil},
+	} {
+		token, fails = row.token, row.fails
+		err := c.Ping(t.Context())
+		if !errors.Is(err, row.want) {
+			t.Errorf("%s: %v, want %v", row.reason, err, row.want)
+		}
+		if err != nil && (strings.Contains(err.Error(), old) || row.fails != nil && !errors.Is(err, row.fails)) {
+			t.Errorf("%s: the error repeats the token, or does not say why: %v", row.reason, err)
+		}
 	}
 }

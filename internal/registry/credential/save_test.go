@@ -1,7 +1,6 @@
-package registry_test
+package credential_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -76,7 +75,7 @@ func TestSaveLogin(t *testing.T) {
 			}
 			login := credential.OfToken(password)
 			where, err := credential.Save(t.Context(), file, tc.host, login)
-			wantNoSecret(t, err, login)
+			registrytest.NoSecret(t, err, login)
 			if tc.says != "" {
 				after, _ := os.ReadFile(file)
 				if !errors.Is(err, registry.ErrCredentials) || !strings.Contains(err.Error(), tc.says) || string(after) != tc.before {
@@ -143,31 +142,4 @@ func sameJSON(t *testing.T, a, b json.RawMessage) bool {
 	t.Helper()
 	plain := func(text json.RawMessage) string { return strings.Join(strings.Fields(string(text)), "") }
 	return plain(a) == plain(b)
-}
-
-// The token of a ServiceAccount ends while a long push goes on.
-func TestTheTokenIsAskedForAgain(t *testing.T) {
-	t.Parallel()
-	r := registrytest.Start(t, registrytest.BasicAuth("nfo", password))
-	const old = "the-token-of-an-hour-ago"
-	token, fails := "", errors.New("the API server is down")
-	c := open(t, registry.Config{Location: r.Location(""), Token: func(context.Context) (string, error) { return token, fails }})
-	for _, row := range []struct {
-		reason, token string
-		fails, want   error
-	}{
-		{"the API server cannot be asked", "", fails, registry.ErrCredentials},
-		{"a token that the registry no longer takes", old, nil, registry.ErrDenied},
-		{"a new one counts without another client", password, nil, nil},
-		{"while it counts, no other is asked for", "", fails, nil},
-	} {
-		token, fails = row.token, row.fails
-		err := c.Ping(t.Context())
-		if !errors.Is(err, row.want) {
-			t.Errorf("%s: %v, want %v", row.reason, err, row.want)
-		}
-		if err != nil && (strings.Contains(err.Error(), old) || row.fails != nil && !errors.Is(err, row.fails)) {
-			t.Errorf("%s: the error repeats the token, or does not say why: %v", row.reason, err)
-		}
-	}
 }

@@ -1,4 +1,4 @@
-package registry_test
+package credential_test
 
 import (
 	"encoding/base64"
@@ -10,7 +10,10 @@ import (
 
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/credential"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
+
+const password = "correct-horse"
 
 func TestUserCredential(t *testing.T) {
 	auth := func(user string) string {
@@ -48,7 +51,7 @@ func TestUserCredential(t *testing.T) {
 				}
 			}
 			got, err := credential.OfUser(t.Context(), tc.host)
-			wantNoSecret(t, err, registry.Credential{Username: "d", Password: password})
+			registrytest.NoSecret(t, err, registry.Credential{Username: "d", Password: password})
 			if tc.says != "" {
 				if !errors.Is(err, registry.ErrCredentials) || !strings.Contains(err.Error(), tc.says) {
 					t.Errorf("%s: %v, want ErrCredentials and %q", tc.reason, err, tc.says)

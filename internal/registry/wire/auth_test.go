@@ -1,7 +1,6 @@
-package registry_test
+package wire_test
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,7 +39,7 @@ func TestBasicAuth(t *testing.T) {
 			if !errors.Is(err, row.want) {
 				t.Errorf("%s: %s: %v, want %v: %s", name, act, err, row.want, row.reason)
 			}
-			wantNoSecret(t, err, row.cred)
+			registrytest.NoSecret(t, err, row.cred)
 		}
 	}
 }
@@ -87,7 +86,7 @@ func TestBearerAuth(t *testing.T) {
 	if !errors.Is(err, registry.ErrDenied) {
 		t.Errorf("wrong password: %v, want ErrDenied", err)
 	}
-	wantNoSecret(t, err, wrong)
+	registrytest.NoSecret(t, err, wrong)
 }
 
 func TestTokenServerFaults(t *testing.T) {
@@ -153,7 +152,7 @@ func TestNoSecretInErrors(t *testing.T) {
 			if err == nil {
 				t.Fatal("no error")
 			}
-			wantNoSecret(t, err, cred)
+			registrytest.NoSecret(t, err, cred)
 			if strings.Contains(err.Error(), "hidden") {
 				t.Errorf("%s: %v", row.reason, err)
 			}
@@ -212,19 +211,5 @@ func TestTLS(t *testing.T) {
 	plain.PlainHTTP = true
 	if err := open(t, registry.Config{Location: plain}).Untag(t.Context(), "app", "1.0.0"); err == nil || errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("plain HTTP to a TLS port: %v, want an error that is not ErrNotFound", err)
-	}
-}
-
-// wantNoSecret fails if an error shows a credential in any form in which it is sent.
-func wantNoSecret(t *testing.T, err error, cred registry.Credential) {
-	t.Helper()
-	if err == nil {
-		return
-	}
-	basic := base64.StdEncoding.EncodeToString([]byte(cred.Username + ":" + cred.Password))
-	for _, secret := range []string{cred.Password, cred.IdentityToken, cred.RegistryToken, basic} {
-		if secret != "" && strings.Contains(err.Error(), secret) {
-			t.Errorf("the error shows a secret: %v", err)
-		}
 	}
 }

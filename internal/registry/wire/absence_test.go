@@ -1,4 +1,4 @@
-package registry_test
+package wire_test
 
 import (
 	"errors"
@@ -14,7 +14,6 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
 // Which answers of a registry prove that something does not exist, by what was asked for.
@@ -174,47 +173,6 @@ func TestI2AbsenceSettles(t *testing.T) {
 			t.Error("what is said of one tag counts for another")
 		}
 	})
-}
-
-// A wrong 404 must not overwrite a tag: the tag list has to agree.
-func TestI5WrongAbsenceOverwritesNoTag(t *testing.T) {
-	t.Parallel()
-	acts := map[string]func(*testing.T, *registry.Client, digest.Digest, registry.Manifest) error{
-		"PutTag": func(t *testing.T, c *registry.Client, d digest.Digest, _ registry.Manifest) error {
-			_, err := c.PutTag(t.Context(), "app", "1.0.0", d)
-			return err
-		},
-		"MoveTag": func(t *testing.T, c *registry.Client, d digest.Digest, _ registry.Manifest) error {
-			return c.MoveTag(t.Context(), "app", "1.0.0", "", d)
-		},
-		"Restore": func(t *testing.T, c *registry.Client, _ digest.Digest, m registry.Manifest) error {
-			return c.Restore(t.Context(), "app", m, []string{"1.0.0"})
-		},
-	}
-	for name, act := range acts {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r, c := start(t)
-			old := push(t, r.Host, "app", "", "old")
-			now := push(t, r.Host, "app", "1.0.0", "now")
-			m, err := c.Manifest(t.Context(), "app", old.Digest)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
-				if !strings.HasSuffix(req.URL.Path, "/manifests/1.0.0") || req.Method == http.MethodPut {
-					return false
-				}
-				registrytest.Fail(w, http.StatusNotFound, "MANIFEST_UNKNOWN", "not here")
-				return true
-			})
-			if err := act(t, c, old.Digest, m); !errors.Is(err, registry.ErrUnreadable) {
-				t.Errorf("%v, want ErrUnreadable", err)
-			}
-			r.Intercept(nil)
-			wantAt(t, c, map[string]digest.Digest{"1.0.0": now.Digest})
-		})
-	}
 }
 
 // serverOf is a server that needs no network.

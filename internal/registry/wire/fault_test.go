@@ -1,4 +1,4 @@
-package registry_test
+package wire_test
 
 import (
 	"context"
@@ -306,7 +306,9 @@ func TestRetriesSendTheBodyAgain(t *testing.T) {
 	if _, err := c.PutTag(t.Context(), "app", "1.0.0", desc.Digest); err != nil || puts.Load() != 2 {
 		t.Errorf("%v after %d tries, want success after 2", err, puts.Load())
 	}
-	wantAt(t, c, map[string]digest.Digest{"1.0.0": desc.Digest})
+	if got, err := c.Resolve(t.Context(), "app", "1.0.0"); err != nil || got.Digest != desc.Digest {
+		t.Errorf("the tag is at %s, %v, want %s", got.Digest, err, desc.Digest)
+	}
 }
 
 // Only the sending is bound to a time; the answer is waited for.

@@ -1,4 +1,4 @@
-package registry_test
+package wire_test
 
 import (
 	"errors"
