@@ -25,14 +25,14 @@ import (
 // informers is a cache of one informer.
 type informers struct {
 	cache.Cache
-	one   controllertest.FakeInformer
+	one   *controllertest.FakeInformer
 	asked []string
 	fails error
 }
 
 func (c *informers) GetInformer(_ context.Context, o client.Object, _ ...cache.InformerGetOption) (cache.Informer, error) {
 	c.asked = append(c.asked, o.GetObjectKind().GroupVersionKind().String())
-	return &c.one, c.fails
+	return c.one, c.fails
 }
 
 // TestBegin: a kind is watched once it can be read and the manager may watch it, and its objects wake from then on.
@@ -78,7 +78,7 @@ func TestBegin(t *testing.T) {
 					return tc.review
 				},
 			}).Build()
-			woken, of := make(chan event.GenericEvent, 4), &informers{fails: tc.cache}
+			woken, of := make(chan event.GenericEvent, 4), &informers{one: controllertest.NewFakeInformer(), fails: tc.cache}
 			w := &Watches{Client: c, Cache: of, Wake: woken}
 			for range 2 {
 				w.Begin(t.Context(), tc.reading)
