@@ -49,3 +49,39 @@ short line
 		})
 	}
 }
+
+// The mount that a folder is on is found among those of this process.
+func TestMountOptionsOfThisProcess(t *testing.T) {
+	options := strings.Split(mountOptions(t.TempDir()), ",")
+	if options[0] != "rw" && options[0] != "ro" {
+		t.Errorf("the options are %q, want the access first", options)
+	}
+}
+
+// What the probe calls right is what the registry relies on.
+func TestProbesSayWhatTheyFound(t *testing.T) {
+	v, err := Open(t.TempDir(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Write("/a", []byte("1"), false); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		what string
+		err  error
+		says string // "" for none
+	}{
+		{"the content", v.same("/a", "1"), ""},
+		{"other content", v.same("/a", "2"), `it has "1" in place of "2"`},
+		{"no content", v.same("/b", "1"), "no such file"},
+		{"a name without a file", v.absent("/b"), ""},
+		{"a file", v.absent("/a"), "it found a file"},
+		{"a new name", taken(renameNew(v.at("/a"), v.at("/c"))), "it replaced it"},
+		{"no file", taken(renameNew(v.at("/a"), v.at("/d"))), "no such file"},
+	} {
+		if (tt.err == nil) != (tt.says == "") || tt.err != nil && !strings.Contains(tt.err.Error(), tt.says) {
+			t.Errorf("%s: %v, want %q", tt.what, tt.err, tt.says)
+		}
+	}
+}

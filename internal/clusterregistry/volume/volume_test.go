@@ -333,3 +333,36 @@ func (m *meddler) Lstat(name string) (fs.FileInfo, error) {
 }
 
 func (m *meddler) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) }
+
+// A name below a file, and a folder in place of a file, are no file of that name either.
+func TestMissing(t *testing.T) {
+	t.Parallel()
+	v := open(t, volume.Options{})
+	write(t, v, "/a/file", "1")
+	for path, want := range map[string]bool{"/a/file": false, "/a/none": true, "/a/file/below": true, "/a": true} {
+		if _, err := v.ReadFile(path, 100); volume.Missing(err) != want {
+			t.Errorf("%s is missing: %t, %v", path, !want, err)
+		}
+	}
+	if _, err := v.ReadFile("/a/file", 0); volume.Missing(err) || !errors.Is(err, volume.ErrTooLarge) {
+		t.Errorf("a file that is too large: %v", err)
+	}
+}
+
+func TestRemove(t *testing.T) {
+	t.Parallel()
+	v := open(t, volume.Options{})
+	write(t, v, "/a/file", "1")
+	for range 2 { // the second time it has gone
+		if err := v.Remove("/a/file"); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := read(t, v, "/a/file"); got != "nothing" {
+		t.Errorf("it has %s", got)
+	}
+	write(t, v, "/a/b/file", "1")
+	if err := v.Remove("/a/b"); err == nil {
+		t.Error("a folder with a file in it was removed")
+	}
+}

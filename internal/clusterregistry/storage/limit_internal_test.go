@@ -1,0 +1,87 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A request that needs more than one may is refused, and nobody takes what it has not looked at for absent.
+func TestALimitIsOfAllLooksOfARequest(t *testing.T) {
+	t.Parallel()
+	d := &Driver{large: make(chan struct{}, atOnce)}
+	ctx, l := d.Limit(t.Context())
+	defer l.End()
+	if limitOf(ctx) != l {
+		t.Error("a look does not know the limit of its request")
+	}
+	if err := errors.Join(l.spend(requestFiles-1, 0), l.spend(1, requestBytes)); err != nil || l.Refused() != nil {
+		t.Errorf("within the limit: %v, %v", err, l.Refused())
+	}
+	if err := l.spend(1, 0); !errors.Is(err, errTooMuch) || !errors.Is(l.Refused(), errTooMuch) {
+		t.Errorf("beyond it: %v, %v", err, l.Refused())
+	}
+	if err := limitOf(t.Context()).spend(requestFiles, requestBytes); err != nil {
+		t.Errorf("a look without a request has a limit of its own: %v", err)
+	}
+}
+
+// Large manifests wait for one another, and a request that waited in vain can be sent again.
+func TestLargeManifestsWaitForRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &Driver{large: make(chan struct{}, atOnce)}
+		var all []*Limit
+		for range atOnce {
+			_, l := d.Limit(t.Context())
+			for range 2 { // a place serves all manifests of a request
+				if err := l.Room(t.Context(), Large+1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			all = append(all, l)
+		}
+		_, late := d.Limit(t.Context())
+		defer late.End()
+		if err := late.Room(t.Context(), Large); err != nil {
+			t.Errorf("a small one waits: %v", err)
+		}
+		began := time.Now()
+		if err := late.Room(t.Context(), Large+1); !errors.Is(err, ErrBusy) || !errors.Is(late.Refused(), ErrBusy) || time.Since(began) != roomTime {
+			t.Errorf("%v after %s, and refused for %v", err, time.Since(began), late.Refused())
+		}
+		time.AfterFunc(time.Second, all[0].End)
+		began = time.Now()
+		if err := late.Room(t.Context(), Large+1); err != nil || time.Since(began) != time.Second {
+			t.Errorf("%v after %s, want a place after 1 s", err, time.Since(began))
+		}
+		for _, l := range all {
+			l.End() // the first one once more, which gives back nothing
+		}
+		if len(d.large) != 1 {
+			t.Errorf("%d places are taken, want that of the last", len(d.large))
+		}
+	})
+}
+
+// A request learns that its upload found no room on the volume, and no other error is taken for that.
+func TestNoteFull(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		err  error
+		want bool
+	}{{unix.ENOSPC, true}, {fmt.Errorf("writing: %w", unix.EDQUOT), true}, {unix.EIO, false}, {nil, false}} {
+		ctx, full := NoteFull(context.WithValue(t.Context(), limitKey{}, nil))
+		if noted := noteFull(ctx, tt.err); noted != tt.want || full() != tt.want {
+			t.Errorf("%v: noted %t, and the request learns %t", tt.err, noted, full())
+		}
+		if noted := noteFull(t.Context(), tt.err); noted != tt.want {
+			t.Errorf("%v without a request: %t", tt.err, noted)
+		}
+	}
+}
