@@ -1,0 +1,51 @@
+package publish
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/nfo-operator/nfo/internal/plugin"
+)
+
+// TestCommand: a wrong command line is wrong usage, whatever the cluster is; a cluster that does not answer is a failure,
+// and says that nothing was pushed if anything was to be.
+func TestCommand(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason string
+		args   []string
+		code   int
+		says   string
+	}{
+		"Nothing":     {"a manifest must be named", nil, plugin.ExitUsage, "the first argument is a manifest: am/NAME"},
+		"NoSource":    {"into the mirror goes something", []string{"--mirror"}, plugin.ExitUsage, "which images are to be copied into the mirror?"},
+		"Output":      {"nothing reads it", []string{"am/upf", "-o", "yaml"}, plugin.ExitUsage, `--output is table or json, not "yaml"`},
+		"TwoLogins":   {"one of them alone can be used", []string{"am/upf", "--service-account", "ci", "--use-store-credentials"}, plugin.ExitUsage, "give one of --service-account and --use-store-credentials"},
+		"MirrorLogin": {"the mirror has no Secret", []string{"--mirror", "r.example.com/a:1", "--use-store-credentials"}, plugin.ExitUsage, "exclude each other"},
+		"Keep":        {"a manifest keeps what it lists", []string{"am/upf", "--keep"}, plugin.ExitUsage, "--keep needs --mirror"},
+		"Account":     {"no account has such a name", []string{"am/upf", "--service-account", "../ci"}, plugin.ExitUsage, "../ci"},
+		"Source":      {"an archive that is not one", []string{"am/upf", "upf:1=oci:"}, plugin.ExitUsage, "oci:"},
+		"NoCluster":   {"nobody answers", []string{"am/upf"}, plugin.ExitFailed, "127.0.0.1:1"},
+		"NotPushed":   {"and something was to be pushed", []string{"am/upf", "upf:1=r.example.com/upf:1"}, plugin.ExitFailed, "; nothing was pushed"},
+		"NoMirror":    {"nor is there a mirror", []string{"--mirror", "r.example.com/upf:1"}, plugin.ExitFailed, "; nothing was pushed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			config, server, cache := genericclioptions.NewConfigFlags(false), "https://127.0.0.1:1", t.TempDir()
+			config.APIServer, config.CacheDir = &server, &cache
+			streams, _, out, _ := genericiooptions.NewTestIOStreams()
+			cmd := NewCommand(streams, config)
+			cmd.SetArgs(tc.args)
+			cmd.SilenceErrors, cmd.SilenceUsage = true, true
+			err := cmd.ExecuteContext(t.Context())
+			var failed *plugin.Error
+			if !errors.As(err, &failed) || failed.Code != tc.code || !strings.Contains(err.Error(), tc.says) || out.Len() > 0 {
+				t.Errorf("%s: %v, want the code %d and %q", tc.reason, err, tc.code, tc.says)
+			}
+		})
+	}
+}

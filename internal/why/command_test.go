@@ -1,0 +1,48 @@
+package why
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/nfo-operator/nfo/internal/plugin"
+)
+
+// TestCommand: a wrong command line is wrong usage, whatever the cluster is; a cluster that does not answer is a failure.
+func TestCommand(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason string
+		args   []string
+		code   int
+		says   string
+	}{
+		"Nothing":   {"something must be asked for", nil, plugin.ExitUsage, "one argument is needed"},
+		"Two":       {"and one thing alone", []string{"am/a", "am/b"}, plugin.ExitUsage, "one argument is needed"},
+		"NoKind":    {"a name alone is of no kind", []string{"upf"}, plugin.ExitUsage, "neither KIND/NAME nor an image"},
+		"NoName":    {"nor is a kind alone an object", []string{"am/"}, plugin.ExitUsage, "neither KIND/NAME nor an image"},
+		"NoTag":     {"which image is meant is not known", []string{"r.example.com/acme/upf"}, plugin.ExitUsage, "neither KIND/NAME nor an image"},
+		"NoHost":    {"nor where it is", []string{"upf:1"}, plugin.ExitUsage, "registry's host"},
+		"Output":    {"nothing reads it", []string{"am/upf", "-o", "yaml"}, plugin.ExitUsage, `--output is tree or json, not "yaml"`},
+		"NoCluster": {"nobody answers", []string{"am/upf"}, plugin.ExitFailed, "127.0.0.1:1"},
+		"NoStores":  {"nobody says whose an image is", []string{"r.example.com/acme/upf:1"}, plugin.ExitFailed, "127.0.0.1:1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			config, server, cache := genericclioptions.NewConfigFlags(false), "https://127.0.0.1:1", t.TempDir()
+			config.APIServer, config.CacheDir = &server, &cache
+			streams, _, out, _ := genericiooptions.NewTestIOStreams()
+			cmd := NewCommand(streams, config)
+			cmd.SetArgs(tc.args)
+			cmd.SilenceErrors, cmd.SilenceUsage = true, true
+			err := cmd.ExecuteContext(t.Context())
+			var failed *plugin.Error
+			if !errors.As(err, &failed) || failed.Code != tc.code || !strings.Contains(err.Error(), tc.says) || out.Len() > 0 {
+				t.Errorf("%s: %v, want the code %d and %q", tc.reason, err, tc.code, tc.says)
+			}
+		})
+	}
+}
