@@ -20,7 +20,7 @@ import (
 // refusing counts requests, and sends none.
 type refusing struct{ requests *atomic.Int32 }
 
-func (c refusing) RoundTrip(req *http.Request) (*http.Response, error) {
+func (c refusing) RoundTrip(*http.Request) (*http.Response, error) {
 	c.requests.Add(1)
 	return nil, http.ErrServerClosed
 }

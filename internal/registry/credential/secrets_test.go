@@ -24,7 +24,7 @@ func TestACredentialIsNotPrinted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, got := range []string{fmt.Sprint(c), fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), fmt.Sprintf("%s", c), string(text)} {
+	for _, got := range []string{fmt.Sprint(c), fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), fmt.Sprintf("%q", c), string(text)} {
 		if strings.Contains(got, password) || !strings.Contains(got, "[redacted]") {
 			t.Errorf("it is written %q", got)
 		}

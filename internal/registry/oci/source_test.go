@@ -133,7 +133,7 @@ func TestSourcesThatCannotBeRead(t *testing.T) {
 		says   string
 	}{
 		"Missing": {"a blob that is named must be there", func(t *testing.T, in parts) ocispec.Descriptor { return in.image(t, nil, layer(7)) }, failure.ErrNotFound, "named and is not there"},
-		"NoDigest": {"it cannot be found", func(t *testing.T, _ parts) ocispec.Descriptor {
+		"NoDigest": {"it cannot be found", func(_ *testing.T, _ parts) ocispec.Descriptor {
 			return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: "sha256:1", Size: 1}
 		}, failure.ErrUnreadable, "not a digest"},
 		"Negative": {"no part has fewer bytes than none", func(t *testing.T, in parts) ocispec.Descriptor { return in.image(t, nil, layer(-1)) }, failure.ErrUnreadable, "size is said to be -1"},
@@ -141,7 +141,7 @@ func TestSourcesThatCannotBeRead(t *testing.T) {
 			in[layer(math.MaxInt64).Digest] = nil
 			return in.image(t, nil, layer(math.MaxInt64), layer(math.MaxInt64-1))
 		}, failure.ErrUnreadable, "size is said to be"},
-		"Huge": {"it would fill the memory", func(t *testing.T, in parts) ocispec.Descriptor {
+		"Huge": {"it would fill the memory", func(_ *testing.T, in parts) ocispec.Descriptor {
 			return in.add(ocispec.MediaTypeImageManifest, bytes.Repeat([]byte(" "), oci.MaxManifestBytes+1))
 		}, failure.ErrUnreadable, "at most"},
 		"Changed": {"it is another manifest", func(t *testing.T, in parts) ocispec.Descriptor {

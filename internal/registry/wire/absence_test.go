@@ -106,7 +106,7 @@ func TestResolveAsksAgainByGet(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r, c := start(t)
-			pushed := push(t, r.Host, "app", "1.0.0", "a")
+			pushed := push(t, r.Host, "app")
 			r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
 				switch {
 				case req.Method == http.MethodHead:

@@ -47,7 +47,7 @@ func TestBasicAuth(t *testing.T) {
 func TestBearerAuth(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	desc := push(t, registrytest.Start(t, registrytest.InDir(dir)).Host, "acme/app", "1.0.0", "a")
+	desc := push(t, registrytest.Start(t, registrytest.InDir(dir)).Host, "acme/app")
 	r := registrytest.Start(t, registrytest.InDir(dir), registrytest.BearerAuth("acme", password))
 	c := open(t, registry.Config{Location: r.Location("acme"), Credential: registry.Credential{Username: "acme", Password: password}})
 
@@ -167,7 +167,7 @@ func TestNoSecretInErrors(t *testing.T) {
 func TestRedirectsCarryNoCredentials(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	desc := push(t, registrytest.Start(t, registrytest.InDir(dir)).Host, "app", "1.0.0", "a")
+	desc := push(t, registrytest.Start(t, registrytest.InDir(dir)).Host, "app")
 	storage := registrytest.Start(t, registrytest.InDir(dir))
 	r := registrytest.Start(t, registrytest.BasicAuth("acme", password))
 	r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {

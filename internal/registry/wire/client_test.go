@@ -40,9 +40,10 @@ func start(t *testing.T, opts ...registrytest.Option) (*registrytest.Registry, *
 	return r, open(t, registry.Config{Location: r.Location(""), CABundle: r.CA, SecondLook: time.Millisecond})
 }
 
-func push(t *testing.T, host, repository, tag, seed string) ocispec.Descriptor {
+// push pushes an image under the tag 1.0.0.
+func push(t *testing.T, host, repository string) ocispec.Descriptor {
 	t.Helper()
-	desc, err := registrytest.PushImage(t.Context(), host, repository, tag, seed)
+	desc, err := registrytest.PushImage(t.Context(), host, repository, "1.0.0", "a")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,19 +55,4 @@ func say(w http.ResponseWriter, text string) { _, _ = io.WriteString(w, text) }
 
 func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
-}
-
-// unknown answers as a registry does for what it does not have.
-func unknown(code string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		registrytest.Fail(w, http.StatusNotFound, code, "not here")
-	}
-}
-
-func html(code int) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.WriteHeader(code)
-		say(w, "<html><body>Welcome</body></html>")
-	}
 }

@@ -290,7 +290,7 @@ func TestUnavailable(t *testing.T) {
 func TestRetriesSendTheBodyAgain(t *testing.T) {
 	t.Parallel()
 	r, c := start(t)
-	desc := push(t, r.Host, "app", "1.0.0", "a")
+	desc := push(t, r.Host, "app")
 	if err := c.Untag(t.Context(), "app", "1.0.0"); err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func TestRefusedRedirects(t *testing.T) {
 	t.Parallel()
 	for _, to := range []string{"http://169.254.169.254/latest/meta-data/", "http://[fe80::1]/", "http://[::ffff:a9fe:a9fe]/", "http://0.0.0.0/", "http://224.0.0.1/"} {
 		r := registrytest.Start(t)
-		d := push(t, r.Host, "app", "1.0.0", "a")
+		d := push(t, r.Host, "app")
 		r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
 			http.Redirect(w, req, to, http.StatusTemporaryRedirect)
 			return true
