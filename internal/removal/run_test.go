@@ -326,7 +326,7 @@ func TestPurgesAreWaitedFor(t *testing.T) {
 	t.Parallel()
 	ended := &batchv1.Job{ObjectMeta: made("ended"), Status: batchv1.JobStatus{Conditions: []batchv1.JobCondition{{Type: batchv1.JobFailed, Status: corev1.ConditionTrue}}}}
 	c := newCluster(t, ended, &batchv1.Job{ObjectMeta: made("running")})
-	out, err := c.remove(t, func(cfg *Config) { cfg.Timeout = 6 * time.Second })
+	out, err := c.remove(t, func(cfg *Config) { cfg.Timeout = 8 * time.Second })
 	if err != nil || !strings.Contains(out, "purges: waiting for: Job publisher/running\n") || !strings.Contains(out, "purges: ended: Job publisher/running") || strings.Contains(out, "Job publisher/ended") {
 		t.Errorf("%v\n%s", err, out)
 	}
