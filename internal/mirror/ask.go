@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -71,7 +72,7 @@ func (m *Mirror) Ask(ctx context.Context, q Question) (Answer, error) {
 
 // first are the Secrets that worked last; the zero name stands for no login.
 func (m *Mirror) first(q Question) []types.NamespacedName {
-	if worked, ok := m.worked.Get(q.UID); ok {
+	if worked, ok := m.worked.Get(q.UID); ok && q.may(worked) {
 		return []types.NamespacedName{worked}
 	}
 	switch {
@@ -81,6 +82,15 @@ func (m *Mirror) first(q Question) []types.NamespacedName {
 		return []types.NamespacedName{{}}
 	}
 	return []types.NamespacedName{{Namespace: q.Namespace, Name: q.Secret}}
+}
+
+// may reports whether a Secret is one of the Artifact's namespace, or one that the administrator gives to all. The zero
+// name is anybody's.
+func (q Question) may(secret types.NamespacedName) bool {
+	if secret.Name == "" || secret.Namespace == q.Namespace {
+		return true
+	}
+	return secret.Namespace == q.Mirror.Namespace && slices.Contains(q.Mirror.Spec.Mirror.ImagePullSecrets, v1alpha1.LocalReference{Name: secret.Name})
 }
 
 // trial is one Ask.

@@ -177,6 +177,21 @@ func TestNamespacesHaveTheirOwnLogins(t *testing.T) {
 	}
 }
 
+// What the administrator takes back is used no more, although it has worked and is there still.
+func TestALoginThatTheAdministratorTakesBack(t *testing.T) {
+	t.Parallel()
+	s := private(t)
+	s.pushed("upf", "taken")
+	i := s.image("upf:1")
+	s.create(pod("ran", i.String()), s.login("nfo-system", "all", thePassword))
+	s.store.Spec.Mirror.ImagePullSecrets = []v1alpha1.LocalReference{{Name: "all"}}
+	s.ask(i)
+	s.store.Spec.Mirror.ImagePullSecrets = nil
+	if _, err := s.mirror.Ask(t.Context(), s.question("ran", i)); !errors.Is(err, registry.ErrDenied) {
+		t.Errorf("the source says %v", err)
+	}
+}
+
 // A password that is for no host in particular goes to none that an image names.
 func TestAPasswordWithoutAHostIsKept(t *testing.T) {
 	t.Parallel()
