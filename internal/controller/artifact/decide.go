@@ -144,16 +144,16 @@ func decide(s seen) verdict {
 	return s.copying(v)
 }
 
-// copying is what is said while a copy runs. The old copy serves until a new one is there; one that is damaged does not.
+// copying is what is said while a copy runs. The old copy serves until a new one is there, and so does one that was made
+// for another Artifact since; one that is damaged does not.
 func (s seen) copying(v verdict) verdict {
 	was := s.artifact.Status.State
 	v.status, v.reason, v.message = metav1.ConditionFalse, v1alpha1.ReasonCopying, "The image is being copied."
 	v.state = v1alpha1.MirrorCopying
-	intact := s.here.Digest != "" && s.here.Digest == s.had()
 	switch {
-	case was == v1alpha1.MirrorPresent && (intact || v.step != stepCopy):
+	case was == v1alpha1.MirrorPresent && (s.here.Digest != "" || v.step != stepCopy):
 		v.state, v.status = was, metav1.ConditionTrue
-		v.message = fmt.Sprintf("The mirror has %s. The tag has moved to %s at the source, which is being copied.", s.had(), v.want)
+		v.message = fmt.Sprintf("The mirror has %s. The tag has moved to %s at the source, which is being copied.", s.serves(v.want), v.want)
 	case v.step != stepCopy:
 		v.state = was // it takes a moment
 		if was == "" {
@@ -163,6 +163,14 @@ func (s seen) copying(v verdict) verdict {
 		v.message = "Something of the copy in the mirror is missing or damaged. The image is being copied again."
 	}
 	return v
+}
+
+// serves is what the mirror has while want is copied.
+func (s seen) serves(want digest.Digest) digest.Digest {
+	if s.here.Digest == want {
+		return s.had()
+	}
+	return cmp.Or(s.here.Digest, s.had())
 }
 
 // lost reports whether the mirror does not answer any more for what it had.
@@ -265,7 +273,7 @@ func conclude(s seen, v verdict, done mirror.Copied, err error) verdict {
 	}
 	v.pause, v.reason = failed(err), pass.ReasonOf(err)
 	if before.state == v1alpha1.MirrorPresent { // the tag has moved, and what it was at is there
-		v.message = fmt.Sprintf("The mirror has %s. The tag has moved to %s at the source, which cannot be copied: %s", s.had(), v.want, explain(err))
+		v.message = fmt.Sprintf("The mirror has %s. The tag has moved to %s at the source, which cannot be copied: %s", s.serves(v.want), v.want, explain(err))
 		v.status = metav1.ConditionFalse
 		return v
 	}

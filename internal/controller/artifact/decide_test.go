@@ -19,6 +19,7 @@ import (
 const (
 	one = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
 	two = "sha256:2222222222222222222222222222222222222222222222222222222222222222"
+	six = "sha256:6666666666666666666666666666666666666666666666666666666666666666"
 )
 
 func at(d string) ocispec.Descriptor {
@@ -76,6 +77,7 @@ func TestDecide(t *testing.T) {
 		"untagged copy":          {"the mirror has the digest and not the tag", anArtifact("", "", held), "Pending False/Copying 2 0s"},
 		"moved":                  {"the old copy serves until the new one is there", anArtifact(present, one, answers(one, two)), "Present True/Copying 3 0s"},
 		"moved for another":      {"another Artifact has had it copied", anArtifact(present, one, answers(two, two)), "Present True/Copying 1 0s"},
+		"R5 moved twice":         {"another Artifact has had the first move copied, which serves", anArtifact(present, one, answers(two, six)), "Present True/Copying 3 0s"},
 		"R1 lost":                {"the mirror does not answer for it any more", anArtifact(present, one, answers("", one)), "Copying False/Copying 3 0s"},
 		"corrupt":                {"and was not copied at once", anArtifact(corrupt, one, answers("", one)), "Copying False/Copying 3 0s"},
 		"mirror down":            {"that says nothing", anArtifact(present, one, down), "Present Unknown/Unavailable 0 10s"},
@@ -162,6 +164,7 @@ func TestConclude(t *testing.T) {
 		"unreadable":   {"a person has to push it again", anArtifact("", "", answers("", one)), registry.ErrUnreadable, "Failed False/Unreadable 5m0s false"},
 		"corrupt":      {"it stays so", anArtifact(v1alpha1.MirrorPresent, one, answers("", one)), registry.ErrUnavailable, "Corrupt False/Unavailable 10s false"},
 		"R5 not moved": {"the old copy serves on", anArtifact(v1alpha1.MirrorPresent, one, answers(one, two)), registry.ErrUnavailable, "Present False/Unavailable 10s false"},
+		"moved twice":  {"and so does another Artifact's", anArtifact(v1alpha1.MirrorPresent, one, answers(two, six)), registry.ErrUnavailable, "Present False/Unavailable 10s false"},
 		"side-loaded":  {"the mirror is all there is", anArtifact("", "", loaded), nil, "Present True/Present 10m0s false"},
 		"loaded again": {"its tag has moved", anArtifact(v1alpha1.MirrorPresent, two, loaded), nil, "Present True/Present 10m0s true"},
 		"busy":         {"another Artifact copies it", anArtifact("", "", answers("", one)), mirror.ErrBusy, "Copying False/Copying 2s false"},
