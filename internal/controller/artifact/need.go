@@ -64,43 +64,46 @@ func (r *NeedReconciler) Reconcile(ctx context.Context, mirror *v1alpha1.Artifac
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
 	r.begun = r.Clock.Now()
-	whole, err := r.read(ctx, mirror)
-	r.took = r.Clock.Since(r.begun)
+	n, err := r.read(ctx, mirror)
+	r.took = r.Clock.Since(r.begun) // writing has a pace of its own
+	if err == nil {
+		err = r.write(ctx, n)
+	}
 	if err != nil && ctx.Err() == nil { // what is wrong with one object must not have the whole cluster read again at once
 		log.FromContext(ctx).Error(err, "Writing which images are needed")
 	}
-	if !whole || err != nil {
+	if !n.whole || err != nil {
 		return ctrl.Result{RequeueAfter: needFailed}, ctx.Err()
 	}
 	return ctrl.Result{RequeueAfter: needWell}, nil
 }
 
-// read reads the cluster and writes what follows. whole is false if not all sources could be read.
-func (r *NeedReconciler) read(ctx context.Context, mirror *v1alpha1.ArtifactStore) (whole bool, err error) {
+// read reads the cluster, and says what follows.
+func (r *NeedReconciler) read(ctx context.Context, mirror *v1alpha1.ArtifactStore) (need, error) {
 	rules, err := r.Rules(ctx)
 	if err != nil {
-		return false, err
+		return need{}, err
 	}
 	var artifacts v1alpha1.ArtifactList
 	if err := r.List(ctx, &artifacts, client.UnsafeDisableDeepCopy); err != nil { // they are only read
-		return false, fmt.Errorf("listing artifacts: %w", err)
+		return need{}, fmt.Errorf("listing artifacts: %w", err)
 	}
 	known := rewrite.Known(artifacts.Items)
 	reading, err := r.Images(ctx, mirror, rewrite.Used(mirror.Spec.Mirror.PullAddress, func(i rewrite.Image) bool { return known[i.Path()] || rules.Mirrors(i) }))
 	if err != nil {
-		return false, fmt.Errorf("reading which images workloads use: %w", err)
+		return need{}, fmt.Errorf("reading which images workloads use: %w", err)
 	}
 	if err := r.record(ctx, mirror, reading, counts(artifacts.Items)); err != nil {
-		return false, err
+		return need{}, err
 	}
 	// Afterwards, so that a namespace in which something runs is among them.
 	namespaces, err := r.namespaces(ctx)
 	if err != nil {
-		return false, err
+		return need{}, err
 	}
 	n := need{rules: rules, watched: r.Watched, namespaces: namespaces, whole: reading.Unreadable() == nil, now: metav1.NewTime(r.Now())}
 	n.sort(artifacts.Items, reading.ByNamespace())
-	return n.whole, r.write(ctx, n)
+	return n, nil
 }
 
 // counts counts Artifacts by what the mirror has of them. That an image is not mirrored is no failure: nobody tries.

@@ -191,7 +191,8 @@ type needWorld struct {
 	reading *workload.Reading
 	reads   int
 	creates []string
-	refuse  string // a namespace in which nothing can be made
+	refuse  string        // a namespace in which nothing can be made
+	writing time.Duration // how long it takes to write the status of an Artifact
 }
 
 func newNeedWorld(t *testing.T, objects ...client.Object) *needWorld {
@@ -209,6 +210,12 @@ func newNeedWorld(t *testing.T, objects ...client.Object) *needWorld {
 			}
 			w.creates = append(w.creates, o.GetNamespace())
 			return c.Create(ctx, o, opts...)
+		},
+		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+			if _, ok := o.(*v1alpha1.Artifact); ok {
+				w.clock.SetTime(w.clock.Now().Add(w.writing))
+			}
+			return c.SubResource(sub).Patch(ctx, o, patch, opts...)
 		},
 	}).Build()
 	w.NeedReconciler = &NeedReconciler{
@@ -260,6 +267,28 @@ func TestNeedIsBackFilledAndRead(t *testing.T) {
 	var s v1alpha1.ArtifactStore
 	if err := w.Get(t.Context(), w.Mirror, &s); err != nil || s.Status.Workloads == nil || len(s.Status.Workloads.Sources) != 1 || s.Status.Artifacts == nil || s.Status.Artifacts.Total != 3 {
 		t.Errorf("the store's status is %+v, %v", s.Status, err)
+	}
+}
+
+// Statuses are written slowly. However many Artifacts a namespace has, what others need is read soon after.
+func TestManyArtifactsOfOneNamespaceKeepNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	objects := []client.Object{needMirror()}
+	for i := range needPerSecond {
+		objects = append(objects, new(needArtifact(fmt.Sprintf("r.example/acme/upf:%d", i))))
+	}
+	w := newNeedWorld(t, objects...)
+	w.writing = 30 * time.Second
+	w.reconcile(t)
+	if took := w.clock.Now().Sub(needNow.Time); took != needPerSecond*w.writing {
+		t.Fatalf("writing took %s", took)
+	}
+	elsewhere := usedBy("x", "r.example/acme/amf", "1", "")
+	elsewhere.Holder.Namespace = "other"
+	w.reading = needReading(elsewhere)
+	w.clock.SetTime(w.clock.Now().Add(needApart))
+	if wait := w.reconcile(t); w.reads != 2 || len(w.creates) != 1 {
+		t.Errorf("it is read again in %s, after %d readings, and made were %v", wait, w.reads, w.creates)
 	}
 }
 
