@@ -273,7 +273,7 @@ func conclude(s seen, v verdict, done mirror.Copied, err error) verdict {
 	}
 	v.pause, v.reason = failed(err), pass.ReasonOf(err)
 	if before.state == v1alpha1.MirrorPresent { // the tag has moved, and what it was at is there
-		v.message = fmt.Sprintf("The mirror has %s. The tag has moved to %s at the source, which cannot be copied: %s", s.serves(v.want), v.want, explain(err))
+		v.message = fmt.Sprintf("The mirror has %s. The tag has moved to %s at the source, which cannot be copied: %s", s.serves(v.want), v.want, explainCopy(err))
 		v.status = metav1.ConditionFalse
 		return v
 	}
@@ -281,8 +281,16 @@ func conclude(s seen, v verdict, done mirror.Copied, err error) verdict {
 	if s.lost() {
 		v.state = v1alpha1.MirrorCorrupt
 	}
-	v.message = fmt.Sprintf("The image cannot be copied: %s", explain(err))
+	v.message = fmt.Sprintf("The image cannot be copied: %s", explainCopy(err))
 	return v
+}
+
+// explainCopy is explain for what goes wrong when the source has answered for the image.
+func explainCopy(err error) string {
+	if errors.Is(err, registry.ErrNotFound) {
+		return err.Error() + ". A part of the image is missing: push the image to its source again, with all of its platforms."
+	}
+	return explain(err)
 }
 
 // explain says what went wrong, and what a person can do.

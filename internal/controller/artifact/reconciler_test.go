@@ -357,6 +357,23 @@ func TestFailuresBackOff(t *testing.T) {
 	s.want(short, v1alpha1.MirrorFailed, metav1.ConditionFalse, "docker.io/library/nginx:latest")
 }
 
+// An image of which the source lacks a part has a right name.
+func TestASourceThatLacksAPart(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	d := s.push("one")
+	s.source.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.URL.Path, "/manifests/sha256:") || strings.HasSuffix(r.URL.Path, d.Digest.String()) {
+			return false
+		}
+		registrytest.Fail(w, http.StatusNotFound, "MANIFEST_UNKNOWN", "not here")
+		return true
+	})
+	a := s.artifact("ran", "upf:1")
+	s.pass(a)
+	s.want(a, v1alpha1.MirrorFailed, metav1.ConditionFalse, "with all of its platforms")
+}
+
 // One namespace's copies leave a place to others, and who waits makes no requests.
 func TestCopiesAreShared(t *testing.T) {
 	t.Parallel()
