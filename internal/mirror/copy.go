@@ -18,6 +18,8 @@ type Job struct {
 	Mirror *v1alpha1.ArtifactStore
 	// Answer is the source's, whose digest is copied.
 	Answer Answer
+	// Bare lets the copy end without the satellites that cannot be found or read for now.
+	Bare bool
 	// Moved is called with the bytes that are done, from several goroutines, and of how many in all.
 	Moved func(bytes, of int64)
 }
@@ -58,7 +60,7 @@ func (m *Mirror) Copy(ctx context.Context, j Job) (Copied, error) {
 	m.remember(repository, s)
 	done := Copied{Size: size}
 	done.Satellites, done.Unattached = m.attach(ctx, j, to, s)
-	if errors.Is(done.Unattached, registry.ErrUnavailable) {
+	if !j.Bare && errors.Is(done.Unattached, registry.ErrUnavailable) {
 		return Copied{}, done.Unattached // what was copied is found the next time
 	}
 	if _, err := to.Resolve(ctx, repository, d.String()); err != nil { // the mirror answers for all of it

@@ -17,8 +17,8 @@ const progressEvery = 10 * time.Second
 // act does what was decided. A copy ends when its Artifact is claimed by a purge, or deleted: the error then wraps
 // errGone.
 func (r *Reconciler) act(ctx context.Context, a *v1alpha1.Artifact, s seen, v verdict) (done mirror.Copied, err error) {
-	if v.step == stepCopy {
-		done, err = r.copy(ctx, a, s)
+	if v.step >= stepTag {
+		done, err = r.copy(ctx, a, s, v.step == stepTag)
 	} else {
 		done.Size, err = r.Mirror.Size(ctx, s.store, s.image, v.want)
 	}
@@ -31,8 +31,8 @@ func (r *Reconciler) act(ctx context.Context, a *v1alpha1.Artifact, s seen, v ve
 	return done, r.Mirror.Tag(ctx, s.store, s.image, v.want, v.over)
 }
 
-// copy copies, and writes how far it is.
-func (r *Reconciler) copy(ctx context.Context, a *v1alpha1.Artifact, s seen) (mirror.Copied, error) {
+// copy copies, and writes how far it is. bare is as in mirror.Job.
+func (r *Reconciler) copy(ctx context.Context, a *v1alpha1.Artifact, s seen, bare bool) (mirror.Copied, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var bytes, of atomic.Int64
@@ -54,7 +54,7 @@ func (r *Reconciler) copy(ctx context.Context, a *v1alpha1.Artifact, s seen) (mi
 			}
 		}
 	})
-	done, err := r.Mirror.Copy(ctx, mirror.Job{Image: s.image, Mirror: s.store, Answer: s.there, Moved: func(n, all int64) {
+	done, err := r.Mirror.Copy(ctx, mirror.Job{Image: s.image, Mirror: s.store, Answer: s.there, Bare: bare, Moved: func(n, all int64) {
 		bytes.Add(n)
 		of.Store(all)
 	}})

@@ -32,7 +32,7 @@ type step int
 const (
 	stepRest  step = iota // nothing
 	stepAdopt             // read of the copy that is there how large it is
-	stepTag               // move the tag to a copy that is there, and adopt it
+	stepTag               // copy the signatures of a copy that is there, as far as they can be read, and move the tag
 	stepCopy              // copy, and move the tag
 )
 
@@ -134,9 +134,9 @@ func decide(s seen) verdict {
 		v.present = &copied{digest: want, mediaType: s.there.Descriptor.MediaType, size: status.Size, secret: s.there.Secret}
 		v.pause = s.refresh()
 		return v
-	case s.here.Digest == want:
-		v.step = stepAdopt
-	case s.held:
+	case s.here.Digest == want && s.image.Digest == "":
+		v.step = stepAdopt // what has a tag has its signatures
+	case s.here.Digest == want, s.held:
 		v.step = stepTag
 	default:
 		v.step = stepCopy

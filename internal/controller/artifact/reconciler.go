@@ -120,7 +120,7 @@ func (r *Reconciler) look(ctx context.Context, a *v1alpha1.Artifact, s seen, d d
 		return ctrl.Result{}, ctx.Err()
 	}
 	v := decide(s)
-	if v.step == stepCopy && !d.copying {
+	if v.step >= stepTag && !d.copying {
 		leave()
 		if leave, wait = r.Copies.Enter(mirror.Place(a.Namespace, s.image), client.ObjectKeyFromObject(a)); leave == nil {
 			leave = func() {}

@@ -357,6 +357,60 @@ func TestFailuresBackOff(t *testing.T) {
 	s.want(short, v1alpha1.MirrorFailed, metav1.ConditionFalse, "docker.io/library/nginx:latest")
 }
 
+// Where it cannot be said what is attached to an image, the image comes at the second try, and it is said that signatures
+// may be missing. When it can be said then, they come, too.
+func TestASourceThatCannotSayWhatIsAttached(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		pinned, recovers bool
+	}{"for good": {}, "for a moment": {recovers: true}, "pinned": {pinned: true}, "pinned, for a moment": {pinned: true, recovers: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			d := s.push("one")
+			if _, err := registrytest.PushReferrer(t.Context(), s.source.Host, "acme/upf", d, "application/x.signature", []byte("signed")); err != nil {
+				t.Fatal(err)
+			}
+			s.source.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+				if !strings.Contains(r.URL.Path, "/referrers/") {
+					return false
+				}
+				registrytest.Fail(w, http.StatusInternalServerError, "UNKNOWN", "ill")
+				return true
+			})
+			image := "upf:1"
+			if tt.pinned {
+				image = "upf@" + d.Digest.String()
+			}
+			a := s.artifact("ran", image)
+			wait := s.pass(a)
+			s.want(a, v1alpha1.MirrorFailed, metav1.ConditionFalse, "finding signatures")
+			s.clock.SetTime(s.clock.Now().Add(wait))
+			if tt.recovers {
+				s.source.Intercept(nil)
+			}
+			s.pass(a)
+			to, err := registry.Open(registry.Config{Location: s.target.Location("")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			of, err := to.Source(t.Context(), a.Status.Repository, d.Digest.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			attached, err := to.Satellites(t.Context(), a.Status.Repository, of)
+			if err != nil || len(attached) > 0 != tt.recovers {
+				t.Errorf("attached are %d, %v", len(attached), err)
+			}
+			says := "Signatures or other satellites of it are missing"
+			if tt.recovers {
+				says = whole
+			}
+			s.want(a, v1alpha1.MirrorPresent, metav1.ConditionTrue, says)
+		})
+	}
+}
+
 // An image of which the source lacks a part has a right name.
 func TestASourceThatLacksAPart(t *testing.T) {
 	t.Parallel()
