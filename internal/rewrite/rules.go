@@ -15,7 +15,7 @@ type Rules struct {
 	address string
 	policy  v1alpha1.RewritePolicy
 	all     bool
-	// known are the locations of the stores, if not all images are mirrored.
+	// known are the locations of the stores that may be there, if not all images are mirrored.
 	known []v1alpha1.RegistryLocation
 	// own are the hosts of the registry that nfo ships, as pods and clients name them.
 	own []v1alpha1.RegistryLocation
@@ -46,7 +46,7 @@ func NewRules(mirror *v1alpha1.ArtifactStore, stores []v1alpha1.ArtifactStore) R
 	for i := range stores {
 		if stores[i].InClusterRegistry() {
 			r.addOwn(&stores[i])
-		} else if at, err := stores[i].Location(); err == nil && !r.all {
+		} else if at, err := stores[i].Location(); err == nil && !r.all && !stores[i].Refused() {
 			r.known = append(r.known, at)
 		}
 	}

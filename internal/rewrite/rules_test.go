@@ -34,8 +34,10 @@ func urlStore(name, url string) v1alpha1.ArtifactStore {
 
 func TestWhichImagesAreMirrored(t *testing.T) {
 	t.Parallel()
+	refused := urlStore("refused", "https://quay.io")
+	refused.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonPlaceRefused}}
 	stores := []v1alpha1.ArtifactStore{
-		urlStore("acme", "https://registry.example.com:5000/acme"), urlStore("hub", "https://registry-1.docker.io/library"),
+		refused, urlStore("acme", "https://registry.example.com:5000/acme"), urlStore("hub", "https://registry-1.docker.io/library"),
 		urlStore("plain", "http://10.0.0.7"), urlStore("broken", "ftp://no.example"), clusterStore("own", "publisher"),
 	}
 	for _, tt := range []struct {
@@ -47,7 +49,8 @@ func TestWhichImagesAreMirrored(t *testing.T) {
 		{"by digest", "registry.example.com:5000/acme/upf@" + someDigest, true, true},
 		{"a segment that only begins like the prefix", "registry.example.com:5000/acme2/upf:1", false, true},
 		{"another port", "registry.example.com/acme/upf:1", false, true},
-		{"another registry", "quay.io/acme/upf:1", false, true},
+		{"another registry", "ghcr.io/acme/upf:1", false, true},
+		{"a store that may not be where it is", "quay.io/acme/upf:1", false, true},
 		{"Docker Hub has more than one name", "nginx", true, true},
 		{"Docker Hub, another user's", "acme/upf", false, true},
 		{"a whole registry, plain HTTP", "10.0.0.7:80/a/b/c:1", true, true},
