@@ -13,7 +13,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/place"
-	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 	"github.com/nfo-operator/nfo/internal/rewrite"
@@ -76,7 +76,7 @@ func TestADeleteHookPullsWhatItsReleaseCouldRead(t *testing.T) { //nolint:parall
 		report, err = s.purgeMirror()
 		return err
 	}).Should(gomega.Succeed())
-	s.Expect(report.Kept).To(gomega.HaveKeyWithValue(purge.GracePeriod, 1))
+	s.Expect(report.Kept).To(gomega.HaveKeyWithValue(plan.GracePeriod, 1))
 
 	hook := &batchv1.Job{ObjectMeta: ran.meta("cleanup")}
 	hook.Spec.Template.Spec = podSpec(image)
