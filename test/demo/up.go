@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -36,10 +37,10 @@ func newUpCommand() *cobra.Command {
 const next = `
 The operator runs. In this shell:
 
-  source bin/dev.env           # KUBECONFIG and REGISTRY
+  source bin/dev.env           # KUBECONFIG, REGISTRY, and PATH with nfo, kubectl nfo and demo
   kubectl kustomize config/samples | sed "s#registry.example.com#$REGISTRY#" | kubectl apply -f -
   kubectl get as,am,nfdv,nsdv,ts -n publisher
-  bin/demo push --help         # puts images, charts and files into the registry
+  demo push --help             # puts images, charts and files into the registry
 
 Logs are in bin/dev. "make demo" tells the whole story, "make down" ends it.
 `
@@ -82,7 +83,7 @@ func (e *environment) up(ctx context.Context) (err error) {
 		}
 		fmt.Fprintf(e.out, "  %-16s %5.1fs\n", step.name, time.Since(began).Seconds())
 	}
-	text := fmt.Sprintf("export KUBECONFIG=%s\nexport REGISTRY=%s\n", quote(e.kubeconfig()), e.registryHost())
+	text := fmt.Sprintf("export KUBECONFIG=%s\nexport REGISTRY=%s\nexport PATH=%s:$PATH\n", quote(e.kubeconfig()), e.registryHost(), quote(filepath.Dir(e.nfo())))
 	if err := os.WriteFile(e.variables(), []byte(text), 0o644); err != nil {
 		return fmt.Errorf("writing the variables: %w", err)
 	}
