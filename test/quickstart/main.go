@@ -3,8 +3,8 @@
 //
 //	go run ./test/quickstart docs/quickstart.md | bash
 //
-// Decision: the document is run, and not a copy of it, so that it cannot be wrong. With --without=kind, commands that
-// begin with that word, and those that build, are left out, for a cluster that is there.
+// Decision: the document is run, and not a copy of it, so that it cannot be wrong. --without=kind,make leaves out commands
+// that begin with one of these words, for a cluster that exists already. --section prints only the blocks of one section.
 package main
 
 import (
@@ -20,9 +20,10 @@ var forwarded = regexp.MustCompile(`port-forward .* ([0-9]+):[0-9]+ &$`)
 
 func main() {
 	without := flag.String("without", "", "leave out commands that begin with one of these words, separated by commas")
+	heading := flag.String("section", "", "print only the blocks below this heading of the second level")
 	flag.Parse()
 	if flag.NArg() != 1 {
-		fmt.Fprintln(os.Stderr, "usage: quickstart [--without WORD,...] DOCUMENT")
+		fmt.Fprintln(os.Stderr, "usage: quickstart [--without WORD,...] [--section HEADING] DOCUMENT")
 		os.Exit(2)
 	}
 	text, err := os.ReadFile(flag.Arg(0))
@@ -30,7 +31,22 @@ func main() {
 		fmt.Fprintln(os.Stderr, "Error:", err)
 		os.Exit(1)
 	}
-	fmt.Print(script(string(text), strings.Split(*without, ",")))
+	document := section(string(text), *heading)
+	if document == "" {
+		fmt.Fprintf(os.Stderr, "Error: %s has no section %q\n", flag.Arg(0), *heading)
+		os.Exit(1)
+	}
+	fmt.Print(script(document, strings.Split(*without, ",")))
+}
+
+// section is the part of a document below a heading of the second level, or the whole document without a heading.
+func section(document, heading string) string {
+	if heading == "" {
+		return document
+	}
+	_, rest, _ := strings.Cut(document, "\n## "+heading+"\n")
+	rest, _, _ = strings.Cut(rest, "\n## ")
+	return rest
 }
 
 // script is what a shell is to run.

@@ -29,3 +29,13 @@ func TestScriptRunsTheDocument(t *testing.T) {
 		}
 	}
 }
+
+func TestSectionIsPrintedAlone(t *testing.T) {
+	t.Parallel()
+	const document = "# Title\n\na\n\n## One\nb\n### Part\nc\n\n## Two\nd\n"
+	for heading, want := range map[string]string{"": document, "One": "b\n### Part\nc\n", "Two": "d\n", "Part": "", "Three": ""} {
+		if got := section(document, heading); got != want {
+			t.Errorf("%q: %q, want %q", heading, got, want)
+		}
+	}
+}
