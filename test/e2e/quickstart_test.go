@@ -24,7 +24,7 @@ var starting = []story.Chapter{
 		story.Run(quickstart),
 		story.Run(`grep -c registry.host=$OWN $E2E/quickstart.sh`, story.Lines(1, "2")),
 		story.Run(`bash $E2E/quickstart.sh 2>&1`, story.Says("STATUS: deployed", "nfo-registry", "artifactmanifest.nfo.dev/hello-1.0.0 condition met",
-			"networkfunctiondefinitionversions/quickstart/hello-1.0.0", "hello-1.0.0 Released Untagged", "release \"nfo\" uninstalled")).Within(15 * time.Minute),
+			"networkfunctiondefinitionversions/quickstart/hello-1.0.0", "hello-1.0.0 Released Untagged", "job.batch/purge-now condition met", "release \"nfo\" uninstalled")).Within(15 * time.Minute),
 	}},
 	{Title: "Nothing is left but the volume.", Steps: []story.Step{
 		story.Until(ours, story.Omits("nfo")),
