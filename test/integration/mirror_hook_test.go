@@ -13,6 +13,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/place"
+	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/purge/plan"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
