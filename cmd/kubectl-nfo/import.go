@@ -214,7 +214,7 @@ func (f *importFlags) check(o aosm.Options) error {
 	case len(f.files) == 0 || slices.Contains(f.files, ""):
 		return plugin.Usage("-f is required: a file or directory to import, or - for standard input")
 	case !slices.Contains([]string{"none", "client", "server"}, f.dryRun):
-		return plugin.Usage("--dry-run is none, client or server, not %q", f.dryRun)
+		return plugin.Usage("--dry-run takes none, client or server, not %q", f.dryRun)
 	}
 	for i, name := range f.files {
 		if slices.Contains(f.files[:i], name) {

@@ -205,7 +205,7 @@ func TestAStoreThatIsAnotherByNow(t *testing.T) {
 	bad.Spec.Registry.CABundle = []byte("no certificate")
 	r := NewRegistries(fake.NewClientBuilder().WithScheme(scheme).WithObjects(bad).Build(), nil, speeds, 0, registry.RemoteAndLoopback, registry.ClusterRegistry{})
 	if _, err := r.Open(t.Context(), bad); !errors.Is(err, ErrCABundle) {
-		t.Errorf("with a CA bundle that is none the error is %v", err)
+		t.Errorf("with a CA bundle that is not one the error is %v", err)
 	}
 }
 

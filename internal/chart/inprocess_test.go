@@ -11,8 +11,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/chart/record"
 )
 
-// read reads a chart in this process, and returns all that was told.
-func read(t *testing.T, q Request, files map[string]string) (told []chartAnswer) {
+// read reads a chart in this process, and returns all that was said.
+func read(t *testing.T, q Request, files map[string]string) (said []chartAnswer) {
 	t.Helper()
 	packed := map[string][]byte{}
 	for name, text := range files {
@@ -20,15 +20,15 @@ func read(t *testing.T, q Request, files map[string]string) (told []chartAnswer)
 	}
 	q.Archive = pack(packed)
 	if err := readChart(q, func(a chartAnswer) error {
-		told = append(told, a)
+		said = append(said, a)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
-	return told
+	return said
 }
 
-// What is known of a chart is told before what can cost more, and the last word says that nothing follows.
+// What is known of a chart is said before what can cost more, and the last word says that nothing follows.
 func TestReadingTellsWhatCostsLeastFirst(t *testing.T) {
 	t.Parallel()
 	const meta = "apiVersion: v2\nname: app\nversion: 1.0.0\n"
@@ -36,7 +36,7 @@ func TestReadingTellsWhatCostsLeastFirst(t *testing.T) {
 		reason   string
 		files    map[string]string
 		q        Request
-		told     int
+		said     int
 		images   []string // "<registry>" for the store's
 		problems []string
 		remarks  []string
@@ -47,10 +47,10 @@ func TestReadingTellsWhatCostsLeastFirst(t *testing.T) {
 		"Joined": {"a registry that is put before a name without a slash", map[string]string{"Chart.yaml": meta, "values.yaml": "registry: x.example.com/\n", "templates/a.yaml": podOf("a", "{{ .Values.registry }}acme/a:1")},
 			Request{RegistryValuesPaths: []string{"registry"}}, 2, []string{"<registry>/acme/a:1"}, nil, []string{"without a slash"}},
 		"Fails":   {"a file that fails is a problem", map[string]string{"Chart.yaml": meta, "templates/a.yaml": "{{ .Values.a.b.c }}", "templates/b.yaml": podOf("b", "b:1")}, Request{}, 2, []string{"b:1"}, []string{"templates/a.yaml"}, nil},
-		"Tests":   {"one that has nothing but tests is none", map[string]string{"Chart.yaml": meta, "templates/a.yaml": "kind: Pod\nmetadata: {annotations: {helm.sh/hook: test}}\nspec: {{ .Values.a.b.c }}"}, Request{}, 2, nil, nil, []string{"templates/a.yaml"}},
+		"Tests":   {"one that has nothing but tests is not one", map[string]string{"Chart.yaml": meta, "templates/a.yaml": "kind: Pod\nmetadata: {annotations: {helm.sh/hook: test}}\nspec: {{ .Values.a.b.c }}"}, Request{}, 2, nil, nil, []string{"templates/a.yaml"}},
 		"NoYAML":  {"nor is one that nobody applies", map[string]string{"Chart.yaml": meta, "templates/a.txt": "- a", "templates/b.yaml": "- b"}, Request{}, 2, nil, []string{"templates/b.yaml is not an object"}, []string{"templates/a.txt is not an object"}},
 		"BadName": {"an image that no runtime takes", map[string]string{"Chart.yaml": meta, "templates/a.yaml": podOf("a", "NOT AN IMAGE")}, Request{}, 2, []string{"NOT AN IMAGE"}, []string{"unreadable image"}, nil},
-		"BadPath": {"a path to values that is none", map[string]string{"Chart.yaml": meta}, Request{RegistryValuesPaths: []string{"a..b"}}, 2, nil, []string{"a..b"}, nil},
+		"BadPath": {"a path to values that is not one", map[string]string{"Chart.yaml": meta}, Request{RegistryValuesPaths: []string{"a..b"}}, 2, nil, []string{"a..b"}, nil},
 		"Library": {"a library renders nothing", map[string]string{"Chart.yaml": meta + "type: library\n", "templates/a.yaml": podOf("a", "a:1")}, Request{}, 1, nil, nil, nil},
 		"NoChart": {"an archive without a chart", map[string]string{"README.md": "x"}, Request{}, 1, nil, []string{"Chart.yaml"}, nil},
 		"Optional": {"what a dependency that is switched off would need comes last", map[string]string{
@@ -65,11 +65,11 @@ func TestReadingTellsWhatCostsLeastFirst(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			told := read(t, tc.q, tc.files)
-			last := told[len(told)-1]
-			for i, a := range told {
-				if a.Done != (i == len(told)-1) || a.Read != (i == len(told)-1 || a.Unread != "") {
-					t.Errorf("%s: answer %d of %d is %+v", tc.reason, i, len(told), a)
+			said := read(t, tc.q, tc.files)
+			last := said[len(said)-1]
+			for i, a := range said {
+				if a.Done != (i == len(said)-1) || a.Read != (i == len(said)-1 || a.Unread != "") {
+					t.Errorf("%s: answer %d of %d is %+v", tc.reason, i, len(said), a)
 				}
 			}
 			var named, problems []string
@@ -79,8 +79,8 @@ func TestReadingTellsWhatCostsLeastFirst(t *testing.T) {
 			for _, p := range last.Problems {
 				problems = append(problems, p.Text)
 			}
-			if len(told) != tc.told || !slices.Equal(named, tc.images) {
-				t.Errorf("%s: after %d answers it names %q, want %q after %d", tc.reason, len(told), named, tc.images, tc.told)
+			if len(said) != tc.said || !slices.Equal(named, tc.images) {
+				t.Errorf("%s: after %d answers it names %q, want %q after %d", tc.reason, len(said), named, tc.images, tc.said)
 			}
 			for what, of := range map[string][2][]string{"problems": {problems, tc.problems}, "remarks": {last.Chart.Remarks, tc.remarks}} {
 				if got := strings.Join(of[0], "\n"); (got == "") != (len(of[1]) == 0) || len(of[1]) > 0 && !strings.Contains(got, of[1][0]) {
@@ -91,7 +91,7 @@ func TestReadingTellsWhatCostsLeastFirst(t *testing.T) {
 	}
 }
 
-// Who no longer listens ends a reading at what is told next.
+// Who no longer listens ends a reading at what is said next.
 func TestReadingEndsWithItsListener(t *testing.T) {
 	t.Parallel()
 	gone := errors.New("the pipe is closed")
@@ -100,24 +100,24 @@ func TestReadingEndsWithItsListener(t *testing.T) {
 		"charts/db/Chart.yaml": []byte("apiVersion: v2\nname: db\nversion: 1.0.0\n"),
 	})
 	for last := range 3 {
-		told := 0
+		said := 0
 		err := readChart(Request{Archive: archive}, func(chartAnswer) error {
-			if told++; told > last {
+			if said++; said > last {
 				return gone
 			}
 			return nil
 		})
-		if !errors.Is(err, gone) || told != last+1 {
-			t.Errorf("it tells %d times to one who goes after %d: %v", told, last, err)
+		if !errors.Is(err, gone) || said != last+1 {
+			t.Errorf("it tells %d times to one who goes after %d: %v", said, last, err)
 		}
 	}
-	told := 0
-	if err := readRecords([][]byte{nil, nil}, func(recordAnswer) error { told++; return gone }); !errors.Is(err, gone) || told != 1 {
-		t.Errorf("records are told %d times: %v", told, err)
+	said := 0
+	if err := readRecords([][]byte{nil, nil}, func(recordAnswer) error { said++; return gone }); !errors.Is(err, gone) || said != 1 {
+		t.Errorf("records are said %d times: %v", said, err)
 	}
 }
 
-// A record that cannot be read is told as such, and those after it are read.
+// A record that cannot be read is answered as such, and those after it are read.
 func TestRecordsAreReadInTheirOrder(t *testing.T) {
 	t.Parallel()
 	manifest := func(text string) []byte { return stored(t, releaseOf(1, "deployed", text))[0] }

@@ -148,7 +148,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	return errors.Join(
 		setupPods(ctx, mgr, o),
 		setupWorkload(mgr, in, &workloadcontroller.Reconciler{
-			Client: mgr.GetClient(), Known: running, Clock: o.Clock, Now: o.now, Wake: woken, Told: workloadcontroller.NewTold(),
+			Client: mgr.GetClient(), Known: running, Clock: o.Clock, Now: o.now, Wake: woken, Handed: workloadcontroller.NewHanded(),
 			Watches: &workloadcontroller.Watches{Client: mgr.GetClient(), Cache: mgr.GetCache(), Wake: woken, Done: ctx.Done()},
 		}),
 		mgr.Add(&storeMetrics{stores: mgr.GetClient(), watched: o.Watched, to: o.Metrics, journal: o.journal}),

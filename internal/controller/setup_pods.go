@@ -16,7 +16,7 @@ func setupPods(ctx context.Context, mgr manager.Manager, o Options) error {
 	}
 	o.Used.Client = mgr.GetClient()
 	repairer, err := pod.New(mgr.GetConfig(), mgr.GetHTTPClient(), pod.Options{
-		Client: mgr.GetClient(), Facts: o.MirrorFacts, Events: mgr.GetEventRecorder("nfo"), Told: o.Used, Clock: o.Clock, Now: o.now, Interval: o.RepairInterval,
+		Client: mgr.GetClient(), Facts: o.MirrorFacts, Events: mgr.GetEventRecorder("nfo"), Uses: o.Used, Clock: o.Clock, Now: o.now, Interval: o.RepairInterval,
 	})
 	if err != nil {
 		return err

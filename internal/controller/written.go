@@ -104,7 +104,7 @@ type counting func(*http.Request) (*http.Response, error)
 
 func (f counting) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// counted is an answer's body whose bytes are told when it is closed.
+// counted is an answer's body whose bytes are counted when it is closed.
 type counted struct {
 	io.ReadCloser
 	bytes int64

@@ -75,7 +75,7 @@ func isSatellite(tag string) bool {
 // SatelliteOf returns the subject that a satellite tag names by its form: the referrers tag
 // schema of the OCI distribution-spec (sha256-<hex>) or cosign's .sig, .att and .sbom.
 func SatelliteOf(tag string) (subject digest.Digest, ok bool) {
-	if !strings.HasPrefix(tag, satellitePrefix) { // most are not, and this is told at once
+	if !strings.HasPrefix(tag, satellitePrefix) { // most are not, which shows at once
 		return "", false
 	}
 	m := satelliteTag.FindStringSubmatch(tag)

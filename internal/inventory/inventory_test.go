@@ -64,7 +64,7 @@ func TestI1EntriesForgetNothing(t *testing.T) {
 		"Sealed":    {"what was sealed outlives the status", aManifest(seal, annotated(one, two)), []string{"acme/m/a:1@" + one, "acme/m/b:1@" + two}},
 		"Unsealed":  {"an annotation alone seals nothing", aManifest(annotated(one, two)), []string{"acme/m/a:1@", "acme/m/b:1@"}},
 		"Short":     {"one that does not fit says nothing", aManifest(seal, annotated(one)), []string{"acme/m/a:1@", "acme/m/b:1@"}},
-		"NoDigest":  {"nor does one that is none", aManifest(seal, annotated(one, "x")), []string{"acme/m/a:1@", "acme/m/b:1@"}},
+		"NoDigest":  {"nor does one that is not one", aManifest(seal, annotated(one, "x")), []string{"acme/m/a:1@", "acme/m/b:1@"}},
 		"Statusful": {"a status goes before the annotation", aManifest(seal, annotated(one, two), recorded("a", "acme/m/a", two)), []string{"acme/m/a:1@" + two, "acme/m/b:1@" + two}},
 	}
 	for name, tc := range tests {

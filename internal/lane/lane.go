@@ -77,14 +77,14 @@ func New(b Bounds, s *Speeds, c clock.PassiveClock) *Lane {
 	}
 }
 
-// Observe has f told how long each pass has waited that is let in, 0 if it was at once, and returns the lane. It is
+// Observe has f called with how long each pass has waited that is let in, 0 if it was at once, and returns the lane. It is
 // called before the lane is used.
 func (l *Lane) Observe(f func(time.Duration)) *Lane {
 	l.observed = f
 	return l
 }
 
-// Wake has f told who may come again at once, as a place was left: who of that store has waited longest, and who of all
+// Wake has f called with who may come again at once, as a place was left: who of that store has waited longest, and who of all
 // others. They may find it taken. It returns the lane, and is called before that is used.
 func (l *Lane) Wake(f func(who any)) *Lane {
 	l.wake = f

@@ -118,7 +118,7 @@ func TestMirror(t *testing.T) {
 		"There":     {"the store of the mirror", []client.Object{store("nfo-system", &v1alpha1.MirrorSpec{})}, nil, ""},
 		"None":      {"what to do is said", nil, nil, "no mirror in namespace nfo-system: --mirror-namespace names another one"},
 		"Elsewhere": {"it is in another namespace", []client.Object{store("other", &v1alpha1.MirrorSpec{})}, nil, "no mirror in namespace nfo-system"},
-		"NoMirror":  {"a store of the name alone is none", []client.Object{store("nfo-system", nil)}, nil, "no mirror in namespace nfo-system"},
+		"NoMirror":  {"a store of the name alone is not one", []client.Object{store("nfo-system", nil)}, nil, "no mirror in namespace nfo-system"},
 		"Down":      {"the API server does not answer", nil, down, "connection refused"},
 	} {
 		scheme, err := reference.NewScheme()

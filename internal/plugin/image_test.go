@@ -20,7 +20,7 @@ func TestParseImage(t *testing.T) {
 		"Both":     {"a tag beside a digest", "r.example.com/upf:1@" + digestA, ImageReference{Host: "r.example.com", Repository: "upf", Tag: "1", Digest: digestA}, false},
 		"NoHost":   {"which registry is meant is not known", "upf:1", ImageReference{}, true},
 		"NoTag":    {"which image of it is not known", "r.example.com/upf", ImageReference{}, true},
-		"NoImage":  {"a text that is none", "r.example.com/UPF:1", ImageReference{}, true},
+		"NoImage":  {"a text that is not one", "r.example.com/UPF:1", ImageReference{}, true},
 		"Nothing":  {"nothing at all", "", ImageReference{}, true},
 		"BadPort":  {"no registry has that port", "r.example.com:99999/upf:1", ImageReference{}, true},
 		"OnlyHash": {"a digest alone names no repository", digestA, ImageReference{}, true},

@@ -256,7 +256,7 @@ func TestWhatTheMirrorDoesNotTake(t *testing.T) {
 			return []string{"r.example.com/acme/upf@" + plugintest.One + "=" + s.from.Host + "/x/new:1"}
 		}, "/x/new:1 is sha256:"},
 		"Missing": {"it is not there", func(s *site, _ string) []string { return []string{s.from.Host + "/x/none:1"} }, "not found"},
-		"NotTar": {"an archive that is none", func(_ *site, folder string) []string {
+		"NotTar": {"an archive that is not one", func(_ *site, folder string) []string {
 			write(folder, "x")
 			return []string{upf + "=oci-archive:" + folder}
 		}, "not a tar archive"},

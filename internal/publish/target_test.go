@@ -44,7 +44,7 @@ func TestTargetsThatAreNotFound(t *testing.T) {
 		"GoneSecret": {"or one that does not exist", "m", publishFlags{storeCredentials: true}, at("https://r.example.com/acme", "none"), "reading the Secret of store acme"},
 		"BadSecret":  {"or one without a login", "m", publishFlags{storeCredentials: true}, at("https://r.example.com/acme", "empty"), "what store acme says of its registry"},
 		"Clear":      {"its login would go in clear", "m", publishFlags{storeCredentials: true}, at("http://r.example.com/acme", "push"), "--plain-http r.example.com sends it"},
-		"BadURL":     {"its URL is none", "m", publishFlags{}, at("ftp://r.example.com", ""), "what store acme says of its registry"},
+		"BadURL":     {"its URL is not one", "m", publishFlags{}, at("ftp://r.example.com", ""), "what store acme says of its registry"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			edit := tc.edit

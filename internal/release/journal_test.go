@@ -28,8 +28,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
-// told are the lines of the journal, as event, the tag or outcome, and whether it names store, manifest and tombstone.
-func told(t *testing.T, f func(context.Context)) []string {
+// said are the lines of the journal, as event, the tag or outcome, and whether it names store, manifest and tombstone.
+func said(t *testing.T, f func(context.Context)) []string {
 	t.Helper()
 	var out bytes.Buffer
 	f(log.IntoContext(t.Context(), logr.FromSlogHandler(slog.NewJSONHandler(&out, nil))))
@@ -61,7 +61,7 @@ func TestEachTagIsInTheJournal(t *testing.T) {
 	}
 	r := w.releaser()
 	r.Journal = j
-	got := told(t, func(ctx context.Context) {
+	got := said(t, func(ctx context.Context) {
 		if _, err := r.Release(ctx, w.task()); err != nil {
 			t.Error(err)
 		}
@@ -80,7 +80,7 @@ func TestEachTagIsInTheJournal(t *testing.T) {
 	if _, err := registrytest.PushImage(t.Context(), w.Host, "acme/m/b", "1", "other"); err != nil { // somebody has taken its tag
 		t.Fatal(err)
 	}
-	got = told(t, func(ctx context.Context) {
+	got = said(t, func(ctx context.Context) {
 		grave := w.tombstones()[0]
 		if _, err := r.Restore(ctx, reg, &s, &grave, func(v1alpha1.TombstoneArtifact) bool { return true }, nil); err != nil {
 			t.Error(err)
@@ -128,7 +128,7 @@ func TestARefusedReleaseIsInTheJournal(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, "a")
 			tc.world(w)
-			got := told(t, func(ctx context.Context) { _, _ = w.releaser().Release(ctx, w.task()) })
+			got := said(t, func(ctx context.Context) { _, _ = w.releaser().Release(ctx, w.task()) })
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
 			}
@@ -136,7 +136,7 @@ func TestARefusedReleaseIsInTheJournal(t *testing.T) {
 	}
 }
 
-// An alert fires for releases that fail: what needs only another look is none.
+// An alert fires for releases that fail: what needs only another look is not one.
 func TestAReleaseThatIsTriedAgainAtOnceHasNotFailed(t *testing.T) {
 	t.Parallel()
 	conflict := apierrors.NewConflict(schema.GroupResource{Resource: "tombstones"}, "m-1", errors.New("somebody else wrote"))

@@ -207,6 +207,6 @@ func TestAStoreIsInertByItsPlace(t *testing.T) {
 	}
 	s.Spec.Registry.URL = "ftp://x"
 	if why, err := r.Inert(s, nil); !strings.Contains(why, "nothing was ever done there") || err != nil {
-		t.Errorf("a URL that is none: %q, %v", why, err)
+		t.Errorf("a URL that is not one: %q, %v", why, err)
 	}
 }

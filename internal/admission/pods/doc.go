@@ -1,7 +1,7 @@
 // Package pods answers the API server's question how a new pod pulls its images: as it says, or from the mirror.
 //
 // Contract: one mutating webhook, served by every replica, for new pods and for new ephemeral containers. It asks the
-// manager's cache alone, never a registry and never the API server, and hands on what a namespace uses (Told), in
+// manager's cache alone, never a registry and never the API server, and hands on what a namespace uses (Uses), in
 // memory and without waiting.
 //
 // Invariants held here:

@@ -22,15 +22,15 @@ var errPod = errors.New("the pod cannot be read")
 // maxPod bounds the pod of a request, in bytes: one that is larger has little room left in the API server's storage.
 const maxPod = 1 << 20
 
-// Told takes note of what namespaces use. It does not wait.
-type Told interface {
+// Uses takes note of what namespaces use. It does not wait.
+type Uses interface {
 	Use(namespace string, image rewrite.Image)
 }
 
 // handler is the webhook: an admission.Handler.
 type handler struct {
 	facts *mirrored.Facts
-	uses  Told
+	uses  Uses
 }
 
 // Handle allows every pod, rewritten if the rules and the mirror say so.

@@ -11,6 +11,6 @@ import (
 const Path = "/mutate-pods"
 
 // Setup registers the webhook with a webhook server.
-func Setup(server webhook.Server, facts *mirrored.Facts, uses Told) {
+func Setup(server webhook.Server, facts *mirrored.Facts, uses Uses) {
 	server.Register(Path, bounded(&admission.Webhook{Handler: &handler{facts: facts, uses: uses}}))
 }

@@ -157,7 +157,7 @@ func TestFiles(t *testing.T) {
 		"OwnFirst":   {reason: "its own counts more", files: []Source{file("a.json", of("a")), file("a.parameters.json", values("1")), file("all.parameters.json", `{"n": "3"}`)}, found: []string{at("p/a/1")}},
 		"Agree":      {reason: "two that agree", files: []Source{file("a.json", of("a")), file("x.parameters.json", values("1")), file("y.parameters.json", values("1"))}, found: []string{at("p/a/1")}},
 		"Contradict": {reason: "their order says nothing", files: []Source{file("a.json", of("a")), file("x.parameters.json", values("1")), file("y.parameters.json", values("2"))}, says: `two parameter files give "n" different values`},
-		"BadValues":  {reason: "a value that is none", files: []Source{file("a.json", of("a")), file("x.parameters.json", `{"$schema": "deploymentParameters.json#", "parameters": {"n": 1}}`)}, says: "has neither a value nor a reference"},
+		"BadValues":  {reason: "a value that is not one", files: []Source{file("a.json", of("a")), file("x.parameters.json", `{"$schema": "deploymentParameters.json#", "parameters": {"n": 1}}`)}, says: "has neither a value nor a reference"},
 		"Stray":      {reason: "a file of a directory need not be of AOSM", files: []Source{stray}, says: "Note bicepconfig.json: $: the file has nothing of AOSM, and is passed over"},
 		"Empty":      {reason: "az has failed", files: []Source{file("a.json", " ")}, says: "a.json: the input cannot be used: it is empty"},
 		"None":       {reason: "there is no file", says: "it is empty"},

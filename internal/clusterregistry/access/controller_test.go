@@ -101,7 +101,7 @@ func TestR4WhoMayDoWhat(t *testing.T) {
 		"MirrorElse":     {"the right ends where the mirror does", "loader", "POST acme/cnf/upf/blobs/uploads/", nil, 403, []string{"artifactmanifests/acme/cnf"}},
 		"MirrorRead":     {"who may export it pulls", "site", "GET mirror.nfo.dev/r.example/acme/upf/manifests/1", nil, 404, nil},
 		"MirrorReadPush": {"and does not push", "site", "PUT mirror.nfo.dev/r.example/acme/upf/manifests/1", nil, 403, []string{`needs the verb "push" on artifactstores/acme/mirror`, "--clusterrole=nfo-mirror-publisher --serviceaccount=acme:site"}},
-		"MirrorPublish":  {"a right on manifests is none on the mirror", "ci", "PUT mirror.nfo.dev/r.example/acme/upf/manifests/1", nil, 403, []string{`needs the verb "push" on artifactstores/acme/mirror`}},
+		"MirrorPublish":  {"a right on manifests is not one on the mirror", "ci", "PUT mirror.nfo.dev/r.example/acme/upf/manifests/1", nil, 403, []string{`needs the verb "push" on artifactstores/acme/mirror`}},
 		"MirrorStranger": {"nor may others pull all that namespaces use", "reader", "GET mirror.nfo.dev/r.example/acme/upf/manifests/1", nil, 403, []string{`needs the verb "pull" on artifactstores/acme/mirror`}},
 		"NotTheMirror":   {"a right on another store is of no use in it", "anywhere", "POST shared/r.example/upf/blobs/uploads/", nil, 403, []string{"artifactmanifests/acme/r.example"}},
 

@@ -73,7 +73,7 @@ func TestI4ACrashBetweenAnyTwoWritesOfAManifest(t *testing.T) {
 				a, b = w.firsts()
 				w.edit(func(m *v1alpha1.ArtifactManifest) {
 					metav1.SetMetaDataAnnotation(&m.ObjectMeta, v1alpha1.AnnotationRestoreDigest, a)
-					m.Generation-- // an annotation is none
+					m.Generation-- // an annotation is not one
 				})
 				return a, b
 			}, want: []string{ready, "Uploaded=True/Complete"},

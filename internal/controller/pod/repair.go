@@ -45,8 +45,8 @@ type Options struct {
 	Client client.Client
 	Facts  *mirrored.Facts
 	Events events.EventRecorder
-	// Told takes note of images that pods wait for and that have no Artifact.
-	Told interface {
+	// Uses takes note of images that pods wait for and that have no Artifact.
+	Uses interface {
 		Use(namespace string, image rewrite.Image)
 	}
 	Clock clock.PassiveClock
@@ -221,7 +221,7 @@ func (r *Repairer) repair(ctx context.Context, rules rewrite.Rules, s stuck) (bo
 	}
 	if selected {
 		for _, i := range d.wanted {
-			r.o.Told.Use(s.namespace, i)
+			r.o.Uses.Use(s.namespace, i)
 		}
 	}
 	if len(d.changes) == 0 {

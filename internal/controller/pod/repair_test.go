@@ -67,7 +67,7 @@ func newCluster(t *testing.T, mirror bool) *cluster {
 	}}, objects...)
 	r, err := New(&rest.Config{Host: api.URL}, api.Client(), Options{
 		Client: kube, Facts: &mirrored.Facts{Cached: kube, Namespace: v1alpha1.ManagerNamespace}, Events: events.NewFakeRecorder(1000),
-		Told: NewQueue(), Clock: c.clock, Now: c.clock.Now,
+		Uses: NewQueue(), Clock: c.clock, Now: c.clock.Now,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -56,7 +56,7 @@ func TestWhatWakes(t *testing.T) {
 		"LifeStatus":     {"what we write ourselves", LifeOnly(), store(counted), false},
 		"ContentLabel":   {"somebody took a label away", LifeOrContent(), store(func(s *v1alpha1.ArtifactStore) { s.Labels = map[string]string{"a": "b"} }), true},
 		"ContentOwner":   {"or the owner", LifeOrContent(), store(func(s *v1alpha1.ArtifactStore) { s.OwnerReferences = []metav1.OwnerReference{{Name: "x"}} }), true},
-		"ContentStatus":  {"a status is none", LifeOrContent(), store(counted), false},
+		"ContentStatus":  {"a status is not one", LifeOrContent(), store(counted), false},
 		"ContentBinding": {"a RoleBinding has no generation", LifeOrContent(), event.UpdateEvent{ObjectOld: binding("1"), ObjectNew: binding("2")}, true},
 		"ContentResync":  {"nothing has changed", LifeOrContent(), event.UpdateEvent{ObjectOld: binding("1"), ObjectNew: binding("1")}, false},
 		"ContentNothing": {"an event without objects", LifeOrContent(), event.UpdateEvent{}, false},

@@ -44,8 +44,8 @@ type Reconciler struct {
 	Wake chan<- event.GenericEvent
 	// Watches begins to watch what a reading found.
 	Watches *Watches
-	// Told are the last readings that manifests were woken for.
-	Told *Told
+	// Handed are the last readings that manifests were woken for.
+	Handed *Handed
 }
 
 // Reconcile reads, if it is time to.
@@ -73,7 +73,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (
 // wait is how long the last reading still serves. Where a deletion has found since that it can, or cannot, be read what
 // runs, it serves no more.
 func (r *Reconciler) wait(s *v1alpha1.ArtifactStore) time.Duration {
-	handed := r.Told.of(s.UID)
+	handed := r.Handed.of(s.UID)
 	if handed.reading == nil || handed.generation != s.Generation || s.Status.Workloads == nil || v1alpha1.ReconcilesNow(v1alpha1.ReconcileNow(s), handed.now) {
 		return 0
 	}
@@ -85,7 +85,7 @@ func (r *Reconciler) wait(s *v1alpha1.ArtifactStore) time.Duration {
 
 // read reads what workloads run, unless a deletion just has.
 func (r *Reconciler) read(ctx context.Context, s *v1alpha1.ArtifactStore) (*workload.Reading, error) {
-	if last, known := r.Known.Last(s); known && last != r.Told.of(s.UID).reading && r.Clock.Since(last.Begun) < readFailed {
+	if last, known := r.Known.Last(s); known && last != r.Handed.of(s.UID).reading && r.Clock.Since(last.Begun) < readFailed {
 		return last, nil
 	}
 	return r.Known.Live(ctx, s)
@@ -112,14 +112,14 @@ func (r *Reconciler) conclude(ctx context.Context, s *v1alpha1.ArtifactStore, re
 			return fmt.Errorf("recording what workloads run: %w", err)
 		}
 	}
-	handed := r.Told.of(s.UID)
+	handed := r.Handed.of(s.UID)
 	if handed.reading == nil && reading == nil && before.Status.Workloads == nil {
 		return nil
 	}
 	if err := r.wake(ctx, s, handed.reading, reading); err != nil {
 		return err
 	}
-	r.Told.set(s.UID, handedReading{s.Generation, reading, v1alpha1.ReconcileNow(s)})
+	r.Handed.set(s.UID, handedReading{s.Generation, reading, v1alpha1.ReconcileNow(s)})
 	return nil
 }
 

@@ -76,7 +76,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.r = &Reconciler{Client: w.API, Known: workload.NewKnown(reader), Clock: w.Clock, Now: time.Now, Wake: w.woken, Watches: &Watches{Client: w.API}, Told: NewTold()}
+	w.r = &Reconciler{Client: w.API, Known: workload.NewKnown(reader), Clock: w.Clock, Now: time.Now, Wake: w.woken, Watches: &Watches{Client: w.API}, Handed: NewHanded()}
 	for _, name := range []string{"a", "b"} {
 		m := &v1alpha1.ArtifactManifest{ObjectMeta: passtest.Meta(name)}
 		m.Spec.ArtifactStoreRef.Name = "acme"

@@ -13,7 +13,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
-// A user who may not list pods is told so, and is not told that nothing runs.
+// To a user who may not list pods it says so, and not that nothing runs.
 func TestReaderOfAClusterThatDenies(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

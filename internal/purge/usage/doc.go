@@ -1,7 +1,7 @@
 // Package usage measures how full a store is.
 //
 // Contract: a [Meter] makes a [Measurement]: by a [Ledger], which counts each blob once, or of what the file system or the
-// cluster's own registry says. It is told which digests to count from, and reads what they lead to.
+// cluster's own registry says. It counts from the digests that it is given, and reads what they lead to.
 //
 // Invariants held here:
 //

@@ -20,7 +20,7 @@ func TestI2Lists(t *testing.T) {
 	}{
 		"Two":     {"each is read", `{"list": [` + one + `, ` + one + `]}`, 2, false},
 		"Null":    {"null is an empty list", `{"list": null}`, 0, false},
-		"Absent":  {"and so is none", `{}`, 0, false},
+		"Absent":  {"and so is nothing", `{}`, 0, false},
 		"Most":    {"as many as an image has at most", `{"list": [` + strings.Repeat(one+",", MaxDescriptors-1) + one + `]}`, MaxDescriptors, false},
 		"More":    {"one more than that", `{"list": [` + strings.Repeat(one+",", MaxDescriptors) + one + `]}`, 0, true},
 		"Twice":   {"which one counts depends on the reader", `{"list": [` + one + `], "list": []}`, 0, true},

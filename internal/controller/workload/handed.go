@@ -8,8 +8,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
-// Told are the readings that manifests were woken for, by store.
-type Told struct {
+// Handed are the readings that manifests were woken for, by store.
+type Handed struct {
 	mu  sync.Mutex
 	all map[types.UID]handedReading
 }
@@ -22,16 +22,16 @@ type handedReading struct {
 	now        string
 }
 
-// NewTold makes a Told of nothing.
-func NewTold() *Told { return &Told{all: map[types.UID]handedReading{}} }
+// NewHanded makes a Handed of nothing.
+func NewHanded() *Handed { return &Handed{all: map[types.UID]handedReading{}} }
 
-func (t *Told) of(store types.UID) handedReading {
+func (t *Handed) of(store types.UID) handedReading {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.all[store]
 }
 
-func (t *Told) set(store types.UID, r handedReading) {
+func (t *Handed) set(store types.UID, r handedReading) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if r.reading == nil {
