@@ -89,6 +89,19 @@ func Resource(kind string) string {
 	return strings.ToLower(kind)
 }
 
+// shortNames are the short names of the kinds of this package.
+var shortNames = map[string]string{
+	KindArtifactStore: "as", KindArtifactManifest: "am", KindDefinition: "nfdv", KindDesign: "nsdv", KindSite: "sns", KindTombstone: "ts", KindArtifact: "art",
+}
+
+// ShortName is the name by which commands in messages name a kind: am. Of a kind without a short name it is Resource.
+func ShortName(kind string) string {
+	if short, ok := shortNames[kind]; ok {
+		return short
+	}
+	return Resource(kind)
+}
+
 // ResourceID names an object in messages: artifactmanifests/publisher/cnfmanifest.
 func ResourceID(kind, namespace, name string) string {
 	return Resource(kind) + "/" + namespace + "/" + name

@@ -15,9 +15,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// inUse is the refusal of a deletion of what is held.
+// inUse is the refusal of a deletion of what is held: AOSM's words, and after them what to do.
 func inUse(subject client.Object, holders []reference.Holder) *apierrors.StatusError {
-	return refused(subject, reference.Refusal(reference.Self(subject), holders))
+	self := reference.Self(subject)
+	return refused(subject, reference.Refusal(self, holders)+". "+reference.NextStep(self))
 }
 
 // maybeInUse is that of what may be held by objects that cannot be listed reliably.

@@ -22,6 +22,11 @@ func Refusal(subject Object, holders []Holder) string {
 	return v1alpha1.Line(fmt.Sprintf("The resource '%s' has some resources attached to it. The dependent resources are: %s", subject, v1alpha1.FirstOf(names, NamedHolders)))
 }
 
+// NextStep is the sentence that says how a subject whose deletion is refused can be deleted.
+func NextStep(subject Object) string {
+	return fmt.Sprintf("Delete these objects first, or change what they reference. To see everything that depends on it: kubectl nfo why %s/%s -n %s", v1alpha1.ShortName(subject.Kind), subject.Name, subject.Namespace)
+}
+
 func (h Holder) detail() string {
 	var parts []string
 	if r := h.References[0]; r.Artifact != "" {

@@ -39,6 +39,11 @@ func (s *scene) refused(err error, code int32, resource, message string) {
 	s.Expect(status.Message).To(gomega.Equal(fmt.Sprintf("admission webhook %q denied the request: %s", resource+".nfo.dev", message)))
 }
 
+// next is the end of a refusal: what to do.
+func (s *scene) next(short, name string) string {
+	return fmt.Sprintf(". Delete these objects first, or change what they reference. To see everything that depends on it: kubectl nfo why %s/%s -n %s", short, name, s.ns)
+}
+
 func statusOf(s *scene, err error) metav1.Status {
 	s.t.Helper()
 	var status apierrors.APIStatus
@@ -75,15 +80,15 @@ func TestDeletionOfWhatIsHeldIsRefused(t *testing.T) {
 		return fmt.Sprintf("The resource '%s/%s/%s' has some resources attached to it. The dependent resources are: ", resource, s.ns, name)
 	}
 	for _, c := range []struct {
-		object            client.Object
-		resource, holders string
+		object                   client.Object
+		resource, short, holders string
 	}{
-		{store, "artifactstores", fmt.Sprintf(`"artifactmanifests/%s/m"`, s.ns)},
-		{m, "artifactmanifests", fmt.Sprintf(`"networkfunctiondefinitionversions/%s/nfdv" (artifact a:1, application app), "networkservicedesignversions/%s/nsdv" (artifact a:1, application site)`, s.ns, s.ns)},
-		{nfdv, "networkfunctiondefinitionversions", fmt.Sprintf(`"networkservicedesignversions/%s/nsdv" (application site)`, s.ns)},
-		{nsdv, "networkservicedesignversions", fmt.Sprintf(`"sitenetworkservices/%s/edge-1"`, s.ns)},
+		{store, "artifactstores", "as", fmt.Sprintf(`"artifactmanifests/%s/m"`, s.ns)},
+		{m, "artifactmanifests", "am", fmt.Sprintf(`"networkfunctiondefinitionversions/%s/nfdv" (artifact a:1, application app), "networkservicedesignversions/%s/nsdv" (artifact a:1, application site)`, s.ns, s.ns)},
+		{nfdv, "networkfunctiondefinitionversions", "nfdv", fmt.Sprintf(`"networkservicedesignversions/%s/nsdv" (application site)`, s.ns)},
+		{nsdv, "networkservicedesignversions", "nsdv", fmt.Sprintf(`"sitenetworkservices/%s/edge-1"`, s.ns)},
 	} {
-		want := attached(c.resource, c.object.GetName()) + c.holders
+		want := attached(c.resource, c.object.GetName()) + c.holders + s.next(c.short, c.object.GetName())
 		s.refused(env.Client.Delete(t.Context(), c.object, client.DryRunAll), http.StatusConflict, c.resource, want)
 		before := s.version(c.object)
 		err := env.Client.Delete(t.Context(), c.object)
@@ -181,7 +186,7 @@ func TestNamespaceWithAChainGoes(t *testing.T) {
 	s.Eventually(func() bool { return s.gone(levels[3][0]) && s.gone(levels[4][0]) }).Should(gomega.BeTrue(), "its own holders refuse nothing")
 	err := env.Client.Delete(t.Context(), held)
 	s.refused(err, http.StatusConflict, "networkservicedesignversions", fmt.Sprintf(
-		`The resource 'networkservicedesignversions/%s/c09' has some resources attached to it. The dependent resources are: "sitenetworkservices/%s/abroad"`, s.ns, abroad.ns))
+		`The resource 'networkservicedesignversions/%s/c09' has some resources attached to it. The dependent resources are: "sitenetworkservices/%s/abroad"`, s.ns, abroad.ns)+s.next("nsdv", "c09"))
 	s.delete(holder)
 	s.goes(holder)
 	s.Eventually(func() bool { return s.gone(ns) }).Should(gomega.BeTrue(), func() string { return s.reported() })

@@ -282,7 +282,7 @@ func TestSiteAbroadNeedsUse(t *testing.T) {
 	label := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"a":"b"}}}`))
 	s.Expect(jane.Patch(t.Context(), sns.DeepCopy(), label)).To(gomega.Succeed())
 	s.refused(env.Client.Delete(t.Context(), s.design("n1", "", "", "")), http.StatusConflict, "networkservicedesignversions", fmt.Sprintf(
-		`The resource 'networkservicedesignversions/%s/n1' has some resources attached to it. The dependent resources are: "sitenetworkservices/%s/edge-1"`, s.ns, edge.ns))
+		`The resource 'networkservicedesignversions/%s/n1' has some resources attached to it. The dependent resources are: "sitenetworkservices/%s/edge-1"`, s.ns, edge.ns)+s.next("nsdv", "n1"))
 }
 
 func TestOnlyTheOperatorWritesTombstones(t *testing.T) {
