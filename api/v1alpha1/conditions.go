@@ -73,6 +73,8 @@ const (
 	ReasonTampered = "Tampered"
 	// ReasonTagMoved: a tag points at another digest than before.
 	ReasonTagMoved = "TagMoved"
+	// ReasonRestoring: tags that are missing are being put back from a tombstone.
+	ReasonRestoring = "Restoring"
 	// ReasonRestored: tags were put back, from a tombstone or at the digest they were sealed at.
 	ReasonRestored = "Restored"
 	// ReasonUndoLost: the registry says that a tombstone's digest does not exist.

@@ -3,6 +3,7 @@ package manifest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,6 +17,7 @@ import (
 // conclude adds what a manifest that is not being deleted says of itself.
 func (seen manifestSeen) conclude(v *manifestVerdict) {
 	listed := v.artifacts[:len(seen.manifest.Spec.Artifacts)]
+	short := slices.DeleteFunc(slices.Clone(listed), func(e v1alpha1.ArtifactStatus) bool { return v.returning[inventory.KeyOf(e)] })
 	known := seen.polled || len(seen.manifest.Status.Artifacts) > 0 || len(listed) == 0
 	switch {
 	case seen.trouble != nil:
@@ -30,10 +32,14 @@ func (seen manifestSeen) conclude(v *manifestVerdict) {
 		message := fmt.Sprintf("The registry has been asked for %d of %d artifacts; the others follow.", len(listed)-seen.unasked, len(listed))
 		v.conditions.Set(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, v1alpha1.ReasonPending, message)
 		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonPending, message)
-	case len(inventory.Missing(listed))+len(inventory.Moved(listed)) > 0:
-		reason, message := seen.shortfall(listed)
+	case len(inventory.Missing(short))+len(inventory.Moved(short)) > 0:
+		reason, message := seen.shortfall(short)
 		v.conditions.Set(v1alpha1.ConditionUploaded, metav1.ConditionFalse, reason, message)
 		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
+	case len(short) < len(listed):
+		message := fmt.Sprintf("nfo restores %d of %d tags from tombstones. Nothing needs to be pushed.", len(listed)-len(short), len(listed))
+		v.conditions.Set(v1alpha1.ConditionUploaded, metav1.ConditionFalse, v1alpha1.ReasonRestoring, message)
+		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRestoring, message)
 	default:
 		v.conditions.Set(v1alpha1.ConditionUploaded, metav1.ConditionTrue, v1alpha1.ReasonComplete, fmt.Sprintf("All %d artifacts are in the registry.", len(listed)))
 		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "All artifacts are in the registry.")
@@ -79,6 +85,13 @@ func (v manifestVerdict) afterLive(seen manifestSeen, done manifestDone, err err
 	v.answered = v.answered && err == nil
 	if done.recorded {
 		v.artifacts = done.putBack.mark(v.artifacts)
+	}
+	for _, e := range v.artifacts {
+		if slices.Contains(done.undone.Lost, e.Repository+":"+e.ArtifactVersion) {
+			delete(v.returning, inventory.KeyOf(e))
+		}
+	}
+	if done.recorded || len(done.undone.Lost) > 0 {
 		seen.conclude(&v)
 	}
 	switch {

@@ -27,6 +27,8 @@ type manifestVerdict struct {
 	overwritten []v1alpha1.ArtifactStatus
 	// restore are the tombstones to put tags back from, and which of their tags.
 	restore []restoration
+	// returning are the entries that are missing and that a tombstone gives their tags back.
+	returning map[inventory.Entry]bool
 	// putBack are entries of a sealed manifest whose tags a person wants back where they were sealed;
 	// answered, that this order is done with when the acts have succeeded.
 	putBack  []v1alpha1.ArtifactStatus
@@ -125,7 +127,7 @@ func decideLive(seen manifestSeen) manifestVerdict {
 		v.release = &release.Task{Manifest: seen.manifest, Entries: leaving, Cause: v1alpha1.CauseRemoved}
 	}
 	v.artifacts = append(v.artifacts, leaving...)
-	v.restore = seen.restorable(v.artifacts)
+	v.restore, v.returning = seen.restorable(v.artifacts), seen.returning(v.artifacts)
 	v.poll = seen.nextPoll(v.artifacts, v.unsteady)
 	seen.conclude(&v)
 	seen.charts(&v)
@@ -208,6 +210,25 @@ func (seen manifestSeen) restorable(artifacts []v1alpha1.ArtifactStatus) []resto
 		}
 	}
 	return out
+}
+
+// returning are the entries that are missing and that a tombstone gives their tags back now. What was not asked for in
+// this pass is as it was last said to be.
+func (seen manifestSeen) returning(artifacts []v1alpha1.ArtifactStatus) map[inventory.Entry]bool {
+	c := inventory.Uploaded(seen.manifest)
+	before := c != nil && c.Reason == v1alpha1.ReasonRestoring
+	all := map[inventory.Entry]bool{}
+	for _, e := range artifacts {
+		_, asked := seen.tags[inventory.KeyOf(e)]
+		if e.State != v1alpha1.ArtifactMissing {
+			continue
+		}
+		t := seen.undo(e)
+		if t != nil && !strings.HasPrefix(t.Entry(e.Repository, e.ArtifactVersion).Reason, v1alpha1.ReasonUndoLost) || !asked && before {
+			all[inventory.KeyOf(e)] = true
+		}
+	}
+	return all
 }
 
 // undo is the tombstone that one entry is to be restored from now; nil for none.

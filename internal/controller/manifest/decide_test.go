@@ -14,6 +14,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/inventory"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/release"
+	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
 const repo = "acme/m/nginx"
@@ -180,6 +181,36 @@ func TestDecideManifest(t *testing.T) {
 				s.tombstones = []v1alpha1.Tombstone{grave(v1alpha1.CauseReleased, v1alpha1.TombstoneUntagged, 10), grave(v1alpha1.CauseReleased, v1alpha1.TombstoneUntagged, 30), grave(v1alpha1.CauseRemoved, v1alpha1.TombstoneUntagged, 20)}
 			}),
 			want: outline{Artifacts: []v1alpha1.ArtifactStatus{tagGone("")}, Restore: []string{"Released000030"}, Poll: pollMissing,
+				Conditions: "Ready=False/Restoring Referenced=False/Unreferenced Uploaded=False/Restoring"},
+		},
+		"RestoringBetweenPolls": {
+			reason: "what was being restored is not missing before the registry was asked again",
+			seen: observed(func(s *manifestSeen) {
+				unpolled(s)
+				s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{tagGone("")}
+				s.manifest.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionUploaded, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRestoring}}
+			}),
+			want: outline{Artifacts: []v1alpha1.ArtifactStatus{tagGone("")}, Poll: pollMissing,
+				Conditions: "Ready=False/Restoring Referenced=False/Unreferenced Uploaded=False/Restoring"},
+		},
+		"RestoringHasEnded": {
+			reason: "what was asked for and is not there is missing, if there is nothing to restore it from",
+			seen: observed(func(s *manifestSeen) {
+				s.tags[listed] = tagSeen{}
+				s.manifest.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionUploaded, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRestoring}}
+			}),
+			want: outline{Artifacts: []v1alpha1.ArtifactStatus{tagGone("")}, Poll: pollMissing,
+				Conditions: "Ready=False/Missing Referenced=False/Unreferenced Uploaded=False/Missing"},
+		},
+		"UndoLost": {
+			reason: "a digest that the registry does not have is looked for, and has to be pushed",
+			seen: observed(func(s *manifestSeen) {
+				s.tags[listed] = tagSeen{}
+				g := grave(v1alpha1.CauseReleased, v1alpha1.TombstoneUntagged, 10)
+				g.Status.Artifacts[0].Reason = tombstone.DigestLost
+				s.tombstones = []v1alpha1.Tombstone{g}
+			}),
+			want: outline{Artifacts: []v1alpha1.ArtifactStatus{tagGone("")}, Restore: []string{"Released000010"}, Poll: pollMissing,
 				Conditions: "Ready=False/Missing Referenced=False/Unreferenced Uploaded=False/Missing"},
 		},
 		"I5NeverOverwritesATag": {

@@ -43,16 +43,17 @@ func (seen manifestSeen) mayGive(t *v1alpha1.Tombstone, e v1alpha1.ArtifactStatu
 	})
 }
 
-// shortfall says which of the listed artifacts are not there, or not what was sealed, and what to do.
+// shortfall says which artifacts are not there, or not what was sealed, and what to do.
 func (seen manifestSeen) shortfall(listed []v1alpha1.ArtifactStatus) (reason, message string) {
 	reason = v1alpha1.ReasonMissing
 	var says []string
+	all := len(seen.manifest.Spec.Artifacts)
 	if over := inventory.Moved(listed); len(over) > 0 {
 		reason = v1alpha1.ReasonTampered
-		says = append(says, fmt.Sprintf("%d of %d tags of this sealed manifest were overwritten: %s.", len(over), len(listed), v1alpha1.FirstOf(over, reference.NamedHolders)))
+		says = append(says, fmt.Sprintf("%d of %d tags of this sealed manifest were overwritten: %s.", len(over), all, v1alpha1.FirstOf(over, reference.NamedHolders)))
 	}
 	if gone := inventory.Missing(listed); len(gone) > 0 {
-		says = append(says, fmt.Sprintf("%d of %d artifacts are not in the registry: %s. Push them to these paths.", len(gone), len(listed), v1alpha1.FirstOf(gone, reference.NamedHolders)))
+		says = append(says, fmt.Sprintf("%d of %d artifacts are not in the registry: %s. Push them to these paths.", len(gone), all, v1alpha1.FirstOf(gone, reference.NamedHolders)))
 	}
 	if inventory.Sealed(seen.manifest) {
 		says = append(says, seen.remedy(listed)...)

@@ -94,7 +94,7 @@ func TestDecideSealed(t *testing.T) {
 		"Sealed":            {reason: "the registry has been asked since", seen: sealedManifest(present(sealedAt), intruder, uploadedAsOf(3)), entry: drifted(intruder), buries: sealedAt, poll: pollComplete, want: tampered},
 		"Between":           {reason: "between polls what was recorded stands", seen: sealedManifest(drifted(intruder), intruder, unpolled), entry: drifted(intruder), poll: pollComplete, want: tampered},
 		"I5NotTheSealedOne": {reason: "an undo must not put a sealed tag at another digest", seen: sealedManifest(present(sealedAt), "", func(s *manifestSeen) { s.tombstones = []v1alpha1.Tombstone{undo} }), entry: tagGone(sealedAt), poll: pollMissing, want: strings.ReplaceAll(tampered, "Tampered", "Missing")},
-		"I5TheSealedOne":    {reason: "one that has the sealed digest may", seen: sealedManifest(present("sha256:a"), "", func(s *manifestSeen) { s.tombstones = []v1alpha1.Tombstone{undo} }), entry: tagGone("sha256:a"), restore: []string{undo.Name}, poll: pollMissing, want: strings.ReplaceAll(tampered, "Tampered", "Missing")},
+		"I5TheSealedOne":    {reason: "one that has the sealed digest may", seen: sealedManifest(present("sha256:a"), "", func(s *manifestSeen) { s.tombstones = []v1alpha1.Tombstone{undo} }), entry: tagGone("sha256:a"), restore: []string{undo.Name}, poll: pollMissing, want: strings.ReplaceAll(tampered, "Tampered", "Restoring")},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

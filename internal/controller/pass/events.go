@@ -25,13 +25,13 @@ var Actions = map[string]string{
 }
 
 // Announce reports every condition whose status or reason the last status write changed. What several of them say in the
-// same words is said once.
+// same words is said once, and a restore once it has ended: by Restored or UndoLost.
 func Announce(to events.EventRecorder, about runtime.Object, before, after []metav1.Condition) {
 	said := map[string]bool{}
 	for _, c := range after {
 		action, reported := Actions[c.Type]
 		was := apimeta.FindStatusCondition(before, c.Type)
-		if !reported || (was != nil && was.Status == c.Status && was.Reason == c.Reason) {
+		if !reported || c.Reason == v1alpha1.ReasonRestoring || (was != nil && was.Status == c.Status && was.Reason == c.Reason) {
 			continue
 		}
 		note := c.Reason + " " + c.Message

@@ -32,6 +32,7 @@ func TestTransitionsAreAnnouncedOnce(t *testing.T) {
 		"Blocked":   {"the one condition whose True warns", nil, []metav1.Condition{is(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, "InUse", "in use")}, []string{"Warning InUse in use"}},
 		"Unblocked": {"and whose False does not", nil, []metav1.Condition{is(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, "Released", "free")}, []string{"Normal Released free"}},
 		"Pending":   {"not yet known is not a warning", nil, []metav1.Condition{is(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, v1alpha1.ReasonPending, "soon")}, []string{"Normal Pending soon"}},
+		"Restoring": {"that it is restored is said when it is", nil, []metav1.Condition{is(v1alpha1.ConditionUploaded, metav1.ConditionFalse, v1alpha1.ReasonRestoring, "soon")}, nil},
 		"TooLong":   {"the API takes no longer note", nil, []metav1.Condition{is(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, "Unknown", strings.Repeat("x", 2000))}, []string{"Warning Unknown " + strings.Repeat("x", MaxNote-3) + "..."}},
 	}
 	for name, tc := range tests {
