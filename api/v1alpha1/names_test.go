@@ -188,6 +188,46 @@ func TestGraceEnds(t *testing.T) {
 	}
 }
 
+// A tombstone whose grace was ended by a person claims nothing that is not so, and says who did it.
+func TestTombstoneExpires(t *testing.T) {
+	t.Parallel()
+	at, soon, end := metav1.Unix(1000, 0), metav1.Unix(1060, 0), metav1.Unix(1000+3600, 0)
+	with, without := map[string]string{AnnotationExpireNow: ""}, map[string]string(nil)
+	tests := map[string]struct {
+		reason      string
+		annotations map[string]string
+		state       TombstoneState
+		until       metav1.Time
+		changed     bool
+		want        metav1.Time
+		says        bool
+	}{
+		"Annotated": {"it is restorable until a purge comes", with, TombstoneUntagged, end, true, soon, true},
+		"Kept":      {"so is what a purge kept", with, TombstoneKept, end, true, soon, true},
+		"Over":      {"what has ended already ended then", with, TombstoneUntagged, at, true, at, true},
+		"Purged":    {"nothing can be restored any more", with, TombstonePurged, end, false, end, false},
+		"Plain":     {"the grace counts", without, TombstoneUntagged, end, false, end, false},
+		"Longer":    {"the store's grace was longer at the release", without, TombstoneUntagged, metav1.Unix(9000, 0), false, metav1.Unix(9000, 0), false},
+		"Removed":   {"the grace counts again", without, TombstoneUntagged, soon, true, metav1.Unix(1000+7200, 0), false},
+	}
+	for name, tc := range tests {
+		ts := &Tombstone{Spec: TombstoneSpec{GracePeriod: metav1.Duration{Duration: time.Hour}, Artifacts: []TombstoneArtifact{{Repository: "r", Tag: "1"}}}}
+		ts.SetEntry(TombstoneArtifactStatus{Repository: "r", Tag: "1", State: tc.state, UntaggedAt: &at})
+		ts.Summarise()
+		ts.Annotations, ts.Status.RestorableUntil = tc.annotations, &tc.until
+		changed := ts.ExpiryStale(soon)
+		if ts.Expire(soon, 2*time.Hour); changed != tc.changed || !ts.Status.RestorableUntil.Equal(&tc.want) {
+			t.Errorf("%s: changed %t, restorable until %v, want %t, %v: %s", name, changed, ts.Status.RestorableUntil, tc.changed, tc.want, tc.reason)
+		}
+		if says := ts.Status.Conditions[0].Message; strings.Contains(says, "nfo.dev/expire-now has ended the grace period: the next purge deletes") != tc.says {
+			t.Errorf("%s: it says %s: %s", name, says, tc.reason)
+		}
+		if ts.ExpiryStale(soon) {
+			t.Errorf("%s: it changes twice", name)
+		}
+	}
+}
+
 func TestTombstoneSummary(t *testing.T) {
 	t.Parallel()
 	ts := &Tombstone{Spec: TombstoneSpec{Artifacts: []TombstoneArtifact{{Repository: "r", Tag: "1"}, {Repository: "r", Tag: "2"}}}}

@@ -201,7 +201,7 @@ type TombstoneStatus struct {
 	Artifacts []TombstoneArtifactStatus `json:"artifacts,omitempty"`
 
 	// Until when a restore is certain, as of the release; a longer grace period set on the
-	// store afterwards extends it.
+	// store afterwards extends it. With the annotation nfo.dev/expire-now, when it was seen.
 	// +optional
 	RestorableUntil *metav1.Time `json:"restorableUntil,omitempty"`
 
@@ -311,6 +311,9 @@ func (t *Tombstone) Summarise() {
 		c.Status = metav1.ConditionTrue
 	}
 	c.Message = fmt.Sprintf("Tags: %s.", strings.Join(parts, ", "))
+	if t.expired() && count[TombstoneUntagged]+count[TombstoneKept] > 0 {
+		c.Message += " " + expiredNow
+	}
 	switch {
 	case t.says(ReasonLost):
 		c.Status, c.Reason = metav1.ConditionFalse, ReasonLost
@@ -329,6 +332,56 @@ func (t *Tombstone) Summarise() {
 	apimeta.SetStatusCondition(&t.Status.Conditions, c)
 }
 
+// expiredNow says what AnnotationExpireNow does to a tombstone.
+const expiredNow = "The annotation " + AnnotationExpireNow + " has ended the grace period: the next purge deletes what nothing references."
+
+func (t *Tombstone) expired() bool {
+	_, now := t.Annotations[AnnotationExpireNow]
+	return now
+}
+
+// ExpiryStale reports whether status.restorableUntil or the Ready condition is not up to date with AnnotationExpireNow.
+func (t *Tombstone) ExpiryStale(now metav1.Time) bool {
+	last, until := t.lastUntagged(), t.Status.RestorableUntil
+	if last == nil || until == nil {
+		return false
+	}
+	if t.expired() {
+		return now.Before(until) || !t.saysExpired()
+	}
+	return until.Time.Before(last.Add(t.Spec.GracePeriod.Duration).Truncate(time.Second)) || t.saysExpired() // the API stores seconds
+}
+
+// Expire brings both up to date, if they are stale. graceNow is the store's grace period now, which counts once the
+// annotation is removed.
+func (t *Tombstone) Expire(now metav1.Time, graceNow time.Duration) {
+	switch {
+	case !t.ExpiryStale(now):
+		return
+	case !t.expired():
+		t.Status.RestorableUntil = new(metav1.NewTime(t.lastUntagged().Add(max(graceNow, t.Spec.GracePeriod.Duration))))
+	case now.Before(t.Status.RestorableUntil):
+		t.Status.RestorableUntil = &now
+	}
+	t.Summarise()
+}
+
+// lastUntagged is when the last tag was removed of those that can be restored; nil for none.
+func (t *Tombstone) lastUntagged() (last *metav1.Time) {
+	for _, e := range t.Status.Artifacts {
+		if (e.State == TombstoneUntagged || e.State == TombstoneKept) && (last == nil || last.Before(e.UntaggedAt)) {
+			last = e.UntaggedAt
+		}
+	}
+	return last
+}
+
+// saysExpired reports whether the Ready condition says that the grace period was ended.
+func (t *Tombstone) saysExpired() bool {
+	c := apimeta.FindStatusCondition(t.Status.Conditions, ConditionReady)
+	return c != nil && strings.Contains(c.Message, expiredNow)
+}
+
 // says reports whether an entry that is not consumed has a reason that begins so.
 func (t *Tombstone) says(reason string) bool {
 	return slices.ContainsFunc(t.Status.Artifacts, func(e TombstoneArtifactStatus) bool {
@@ -343,7 +396,7 @@ func (t *Tombstone) GraceEnds(e TombstoneArtifactStatus, graceNow time.Duration)
 	if e.UntaggedAt == nil {
 		return time.Time{}, false
 	}
-	if _, now := t.Annotations[AnnotationExpireNow]; now {
+	if t.expired() {
 		return e.UntaggedAt.Time, true
 	}
 	return e.UntaggedAt.Add(max(t.Spec.GracePeriod.Duration, graceNow)), true

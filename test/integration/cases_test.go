@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/onsi/gomega"
 	"github.com/opencontainers/go-digest"
@@ -224,9 +225,18 @@ func (s *scene) expires(manifest string) {
 	s.t.Helper()
 	for _, grave := range s.tombstones() {
 		if grave.Spec.Manifest.Name == manifest {
-			change(s, &grave, func(t *v1alpha1.Tombstone) { t.Annotations = map[string]string{v1alpha1.AnnotationExpireNow: ""} })
+			s.expire(&grave)
 		}
 	}
+}
+
+// expire ends the grace of a tombstone and waits until the manager has said so: a purge claims no tombstone that somebody
+// else writes meanwhile.
+func (s *scene) expire(grave *v1alpha1.Tombstone) {
+	s.t.Helper()
+	change(s, grave, func(t *v1alpha1.Tombstone) { t.Annotations = map[string]string{v1alpha1.AnnotationExpireNow: ""} })
+	s.Eventually(func() string { return s.find(grave, v1alpha1.ConditionReady).Message }).Should(gomega.ContainSubstring("nfo.dev/expire-now has ended the grace period"))
+	s.Expect(time.Until(grave.Status.RestorableUntil.Time)).To(gomega.BeNumerically("<=", time.Second))
 }
 
 // before runs f once, right before the first request that matches is sent.

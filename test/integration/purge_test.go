@@ -148,7 +148,7 @@ func TestGraceIsKept(t *testing.T) {
 	s.Expect(err).NotTo(gomega.HaveOccurred())
 	s.Expect(verdicts(report)).To(gomega.Equal(map[string]string{a: "GracePeriod", b: "GracePeriod"}))
 	grave := s.tombstones()[0]
-	change(s, &grave, func(t *v1alpha1.Tombstone) { t.Annotations = map[string]string{v1alpha1.AnnotationExpireNow: "yes"} })
+	s.expire(&grave)
 	report, err = s.purge(t.Context(), false, nil)
 	s.Expect(err).NotTo(gomega.HaveOccurred())
 	s.Expect(verdicts(report)).To(gomega.Equal(map[string]string{a: "Released", b: "Released"}))

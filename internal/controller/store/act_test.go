@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller/pass"
+	"github.com/nfo-operator/nfo/internal/controller/pass/passtest"
 	"github.com/nfo-operator/nfo/internal/controller/wake"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/reference"
@@ -363,5 +365,36 @@ func TestEditsOfPurgeObjectsWake(t *testing.T) {
 				t.Errorf("%s: it passes: %t", tc.reason, got)
 			}
 		})
+	}
+}
+
+// Whoever ends the grace of a tombstone sees it there, and whoever takes that back too.
+func TestATombstoneSaysThatItExpires(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	at := metav1.NewTime(time.Now().Truncate(time.Second))
+	grave := &v1alpha1.Tombstone{ObjectMeta: passtest.Meta("m-1")}
+	grave.Spec = v1alpha1.TombstoneSpec{
+		RegistryURL: w.Store.RegistryURL(), Cause: v1alpha1.CauseReleased, GracePeriod: metav1.Duration{Duration: time.Hour}, Manifest: v1alpha1.TombstoneManifest{Name: "m", UID: "u"},
+		Artifacts: []v1alpha1.TombstoneArtifact{{Repository: "acme/m/a", Tag: "1", Digests: []string{"sha256:a"}}},
+	}
+	grave.BeginGrace(at, time.Hour, nil)
+	if err := w.API.Create(t.Context(), grave); err != nil {
+		t.Fatal(err)
+	}
+	for _, annotations := range []map[string]string{nil, {v1alpha1.AnnotationExpireNow: ""}, nil} {
+		grave.Annotations = annotations
+		if err := w.API.Update(t.Context(), grave); err != nil {
+			t.Fatal(err)
+		}
+		w.passes(2)
+		if err := w.API.Get(t.Context(), client.ObjectKeyFromObject(grave), grave); err != nil {
+			t.Fatal(err)
+		}
+		tomorrow := grave.Status.RestorableUntil.Time.Equal(at.Add(time.Hour))
+		says := strings.Contains(grave.Status.Conditions[0].Message, "nfo.dev/expire-now has ended the grace period")
+		if expired := annotations != nil; tomorrow == expired || says != expired {
+			t.Errorf("annotated with %v it is restorable until %v and says %s", annotations, grave.Status.RestorableUntil, grave.Status.Conditions[0].Message)
+		}
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller/pass"
@@ -57,9 +59,11 @@ func (r *Reconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore) (st
 		seen.refused = r.Places.Refusal(s.Namespace, here)
 	}
 	seen.winner = r.Places.Winner(s, all.Items)
-	if seen.tombstones, err = r.tombstonesAt(ctx, s.Namespace, here); err != nil {
+	var late []*v1alpha1.Tombstone
+	if seen.tombstones, late, err = r.tombstonesAt(ctx, s.Namespace, here); err != nil {
 		return seen, err
 	}
+	r.expire(ctx, s, late)
 	if seen.invalid != nil || seen.refused != nil || (seen.winner != nil && seen.winner.Settled()) {
 		return seen, nil
 	}
@@ -75,20 +79,36 @@ func (r *Reconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore) (st
 	return seen, err
 }
 
-// tombstonesAt counts those of a place.
-func (r *Reconciler) tombstonesAt(ctx context.Context, namespace string, here v1alpha1.RegistryLocation) (n int32, err error) {
+// tombstonesAt counts those of a place, and returns copies of those whose status is not up to date with the annotation
+// that ends their grace period.
+func (r *Reconciler) tombstonesAt(ctx context.Context, namespace string, here v1alpha1.RegistryLocation) (n int32, late []*v1alpha1.Tombstone, err error) {
 	if here.Host == "" {
-		return 0, nil
+		return 0, nil, nil
 	}
 	var graves v1alpha1.TombstoneList
 	byHost := client.MatchingFields{tombstone.ByHost: here.RegistryName()}
 	if err := r.List(ctx, &graves, client.InNamespace(namespace), byHost, client.UnsafeDisableDeepCopy); err != nil {
-		return 0, fmt.Errorf("listing tombstones: %w", err)
+		return 0, nil, fmt.Errorf("listing tombstones: %w", err)
 	}
+	now := metav1.NewTime(r.Now())
 	for i := range graves.Items {
-		if at, err := v1alpha1.ParseRegistryURL(graves.Items[i].Spec.RegistryURL); err == nil && at.Same(here) {
-			n++
+		if at, err := v1alpha1.ParseRegistryURL(graves.Items[i].Spec.RegistryURL); err != nil || !at.Same(here) {
+			continue
+		}
+		n++
+		if t := &graves.Items[i]; t.DeletionTimestamp.IsZero() && t.ExpiryStale(now) {
+			late = append(late, t.DeepCopy())
 		}
 	}
-	return n, nil
+	return n, late, nil
+}
+
+// expire writes the status of tombstones. It only says what purges do anyway, and so a write that fails is left to the next pass.
+func (r *Reconciler) expire(ctx context.Context, s *v1alpha1.ArtifactStore, late []*v1alpha1.Tombstone) {
+	for _, t := range late {
+		t.Expire(metav1.NewTime(r.Now()), s.Spec.Purge.GracePeriod.Duration)
+		if err := r.Status().Update(ctx, t); client.IgnoreNotFound(err) != nil {
+			log.FromContext(ctx).Info("Could not write when the grace period of a tombstone ends", "tombstone", t.Name, "trouble", err.Error())
+		}
+	}
 }
