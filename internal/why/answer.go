@@ -83,11 +83,11 @@ func (e *evidence) verdict(subject client.Object, a *answer) string {
 		return "It is StoreScoped: deleting is allowed, whatever names it, and never touches the registry."
 	}
 	if a.Kept {
-		deleting := "deleting it is refused"
+		deleting := "Deleting it is refused, because it is in use"
 		if terminating(a.KeptBy) {
-			deleting = "deleting it waits for what keeps it, which is being deleted"
+			deleting = "Deleting it waits for the objects that reference it, which are being deleted"
 		}
-		return fmt.Sprintf("Kept, in the end by %s: %s. To let it go, delete these or change what they name, and then what is between.", v1alpha1.FirstOf(a.Roots, reference.NamedHolders), deleting)
+		return fmt.Sprintf("%s. In the end it is needed by: %s. Delete these or change what they reference, and then every object between.", deleting, v1alpha1.FirstOf(a.Roots, reference.NamedHolders))
 	}
 	m, listing := subject.(*v1alpha1.ArtifactManifest)
 	unsure := listing && e.unsure(m)
@@ -119,8 +119,11 @@ func (e *evidence) afterwards(subject client.Object) string {
 	case m.Annotations[v1alpha1.AnnotationOnDelete] == v1alpha1.OnDeleteOrphan, store.Annotations[v1alpha1.AnnotationOnDelete] == v1alpha1.OnDeleteOrphan:
 		return ", and does not touch the registry, as " + v1alpha1.AnnotationOnDelete + " says"
 	}
+	if !slices.ContainsFunc(m.Status.Artifacts, func(s v1alpha1.ArtifactStatus) bool { return s.Digest != "" }) {
+		return "; there is nothing to restore afterwards, because none of its artifacts has been seen in the registry"
+	}
 	grace := store.Spec.Purge.GracePeriod.Duration
-	return fmt.Sprintf("; after deletion it can be restored until %s, if that is now: the grace period is %s", stamp(e.now.Add(grace)), grace)
+	return fmt.Sprintf("; if it is deleted now, it can be restored until %s (grace period %s)", stamp(e.now.Add(grace)), grace)
 }
 
 func (e *evidence) store(name string) *v1alpha1.ArtifactStore {

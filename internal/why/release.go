@@ -67,8 +67,11 @@ func (e *evidence) saysOf(t *v1alpha1.Tombstone, r release, digest string) strin
 		fmt.Fprintf(&b, "of %s, which the tag was at before it was overwritten: ", digest)
 	}
 	restore := fmt.Sprintf("by applying ArtifactManifest %s again", t.Spec.Manifest.Name)
-	if t.Spec.Cause == v1alpha1.CauseOverwritten || t.Spec.Cause == v1alpha1.CauseFound {
+	switch {
+	case t.Spec.Cause == v1alpha1.CauseOverwritten, t.Spec.Cause == v1alpha1.CauseFound:
 		restore = "by giving its digest a tag in the registry"
+	case e.storeAt(t.Spec.RegistryURL) == nil:
+		restore = fmt.Sprintf("by applying an ArtifactStore with the URL %s and then ArtifactManifest %s again", t.Spec.RegistryURL, t.Spec.Manifest.Name)
 	}
 	switch {
 	case r.RestorableUntil == nil:

@@ -105,11 +105,11 @@ func TestI14WhatRunsKeeps(t *testing.T) {
 		not     []string
 	}{
 		"manifest": {reason: "a Deployment runs what it lists", ask: am, runs: web(upf + ":1"), objects: []client.Object{selecting(), plugintest.Manifest("m")},
-			says: []string{"└── deployments/ran/web (artifact upf:1, container web runs it)\n", "Kept, in the end by deployments/ran/web: deleting it is refused"}, not: []string{"Incomplete"}},
+			says: []string{"└── deployments/ran/web (artifact upf:1, container web runs it)\n", "Deleting it is refused, because it is in use. In the end it is needed by: deployments/ran/web."}, not: []string{"Incomplete"}},
 		"manifest by digest": {reason: "the tag is of that digest", ask: am, runs: web(upf + "@" + plugintest.One), objects: []client.Object{selecting(), plugintest.Manifest("m")},
 			says: []string{"deployments/ran/web (artifact upf:1, container web runs it)"}},
 		"both kinds": {reason: "a definition holds it too", ask: am, runs: web(upf + ":1"), objects: []client.Object{selecting(), plugintest.Manifest("m"), plugintest.Definition("d", "m")},
-			says: []string{"├── networkfunctiondefinitionversions/p/d", "└── deployments/ran/web", "in the end by deployments/ran/web, networkfunctiondefinitionversions/p/d"}},
+			says: []string{"├── networkfunctiondefinitionversions/p/d", "└── deployments/ran/web", "needed by: deployments/ran/web, networkfunctiondefinitionversions/p/d"}},
 		"store": {reason: "workloads keep it through its manifests", ask: "ArtifactStore/acme", runs: web(upf + ":1"), objects: []client.Object{selecting(), plugintest.Manifest("m")},
 			says: []string{"└── artifactmanifests/p/m\n    └── deployments/ran/web"}},
 		"store of no manifest": {reason: "its deletion does not depend on workloads", ask: "ArtifactStore/acme", runs: denied, objects: []client.Object{selecting()},
@@ -123,7 +123,7 @@ func TestI14WhatRunsKeeps(t *testing.T) {
 			says: []string{"Nothing that could be read keeps it. But it may be in use", "Incomplete: what runs of artifactstores/p/acme could not be read in full (Pods: you may not: listing pods: pods is forbidden", "what nfo saw at 2026-05-01T11:00:00Z is used as well"},
 			not:  []string{"allowed", "administrator"}},
 		"denied, and seen": {reason: "the manager saw who uses it", ask: am, runs: denied, objects: []client.Object{selecting(), plugintest.Manifest("m", used)},
-			says: []string{"└── deployments/ran/seen (artifact upf:1, as nfo saw it at 2026-05-01T11:00:00Z)", "deleting it is refused", "Incomplete"}},
+			says: []string{"└── deployments/ran/seen (artifact upf:1, as nfo saw it at 2026-05-01T11:00:00Z)", "Deleting it is refused", "Incomplete"}},
 		"denied, and never seen": {reason: "the manager has not looked yet", ask: am, runs: denied, objects: []client.Object{selecting(func(s *v1alpha1.ArtifactStore) { s.Status.Workloads = nil }), plugintest.Manifest("m")},
 			says: []string{"may be in use", "nfo has not read it either yet"}, not: []string{"allowed"}},
 		"the manager may not": {reason: "it refuses what it cannot read, whatever others can", ask: am, objects: []client.Object{selecting(func(s *v1alpha1.ArtifactStore) {

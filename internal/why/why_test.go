@@ -76,6 +76,13 @@ func going[T client.Object](o T) T {
 	return o
 }
 
+// another adds a second tag to a tombstone, in the state of the first.
+func another(t *v1alpha1.Tombstone) {
+	a, e := t.Spec.Artifacts[0], t.Status.Artifacts[0]
+	a.Repository, e.Repository = "acme/m/smf", "acme/m/smf"
+	t.Spec.Artifacts, t.Status.Artifacts = append(t.Spec.Artifacts, a), append(t.Status.Artifacts, e)
+}
+
 func TestWhyObject(t *testing.T) {
 	t.Parallel()
 	am := func(name string) reference.Object {
@@ -97,24 +104,24 @@ artifactmanifests/p/m
 │       └── sitenetworkservices/p/a
 └── networkservicedesignversions/p/n (artifact upf:1, by site), kept as above
 
-Kept, in the end by sitenetworkservices/edge/b, sitenetworkservices/p/a: deleting it is refused. To let it go, delete these or change what they name, and then what is between.
+Deleting it is refused, because it is in use. In the end it is needed by: sitenetworkservices/edge/b, sitenetworkservices/p/a. Delete these or change what they reference, and then every object between.
 `},
 		"OldForm": {"a reference to a store keeps what lists the artifact", seen(stores, nil, plugintest.Manifest("m"), plugintest.Definition("d", "acme")), am("m"), `
 artifactmanifests/p/m
 └── networkfunctiondefinitionversions/p/d (artifact upf:~1, by on-acme, of any manifest of its store)
 
-Kept, in the end by networkfunctiondefinitionversions/p/d: deleting it is refused. To let it go, delete these or change what they name, and then what is between.
+Deleting it is refused, because it is in use. In the end it is needed by: networkfunctiondefinitionversions/p/d. Delete these or change what they reference, and then every object between.
 `},
 		"Going": {"what is going still keeps", seen(stores, nil, going(plugintest.Manifest("m")), going(plugintest.Definition("d", "m"))), am("m"), `
 artifactmanifests/p/m
 └── networkfunctiondefinitionversions/p/d (artifact upf:~1, by on-m), itself being deleted
 
-Kept, in the end by networkfunctiondefinitionversions/p/d: deleting it waits for what keeps it, which is being deleted. To let it go, delete these or change what they name, and then what is between.
+Deleting it waits for the objects that reference it, which are being deleted. In the end it is needed by: networkfunctiondefinitionversions/p/d. Delete these or change what they reference, and then every object between.
 `},
 		"Free": {"nothing keeps it", seen(stores, nil, plugintest.Manifest("m"), plugintest.Definition("d", "m2")), am("m"), `
 artifactmanifests/p/m
 
-Nothing keeps it: deleting is allowed; after deletion it can be restored until 2026-05-02T00:00:00Z, if that is now: the grace period is 12h0m0s.
+Nothing keeps it: deleting is allowed; if it is deleted now, it can be restored until 2026-05-02T00:00:00Z (grace period 12h0m0s).
 `},
 		"StoreScoped": {"the form of before is never blocked", seen(stores, nil, plugintest.Manifest("m", storeScoped), plugintest.Definition("d", "m")), am("m"), `
 artifactmanifests/p/m
@@ -142,6 +149,21 @@ It does not exist any more. To restore what can be restored, apply it again.
 Released:
   acme/m/upf:1 (tombstone m-1, Untagged): it can be restored until 2026-05-02T11:00:00Z, by applying ArtifactManifest m again.
 `},
+		"Unseen": {"nothing was uploaded, so that nothing can be restored", seen(stores, nil, plugintest.Manifest("m", func(m *v1alpha1.ArtifactManifest) { m.Status.Artifacts = nil })), am("m"), `
+artifactmanifests/p/m
+
+Nothing keeps it: deleting is allowed; there is nothing to restore afterwards, because none of its artifacts has been seen in the registry.
+`},
+		"GoneWithItsStore": {"what restores it is said once for all its tags, with the store", seen(nil, []v1alpha1.Tombstone{tombstone("m-1", "m", v1alpha1.TombstoneUntagged, another)}), am("m"), `
+artifactmanifests/p/m
+
+It does not exist any more. To restore what can be restored, apply it again.
+
+Released:
+  Each of 2 tags (tombstone m-1, Untagged): it can be restored until 2026-05-02T11:00:00Z, by applying an ArtifactStore with the URL https://R.example.com:443/acme/ and then ArtifactManifest m again.
+    acme/m/upf:1
+    acme/m/smf:1
+`},
 		"Tombstone": {"a definition that is stored keeps it from the purge", seen(stores, []v1alpha1.Tombstone{tombstone("m-1", "m", v1alpha1.TombstoneKept, func(t *v1alpha1.Tombstone) {
 			t.Annotations = map[string]string{v1alpha1.AnnotationExpireNow: ""}
 		})}, plugintest.Definition("d", "m")), reference.Object{Kind: v1alpha1.KindTombstone, Namespace: "p", Name: "m-1"}, `
@@ -156,7 +178,7 @@ Released:
 artifactstores/p/acme
 └── artifactmanifests/p/m
 
-Kept, in the end by artifactmanifests/p/m: deleting it is refused. To let it go, delete these or change what they name, and then what is between.
+Deleting it is refused, because it is in use. In the end it is needed by: artifactmanifests/p/m. Delete these or change what they reference, and then every object between.
 `},
 		"Site": {"a site is a root", seen(stores, nil, plugintest.Site("p", "a", "n")), reference.Object{Kind: v1alpha1.KindSite, Namespace: "p", Name: "a"}, `
 sitenetworkservices/p/a
@@ -186,7 +208,7 @@ func TestWhyImage(t *testing.T) {
 └── artifactmanifests/p/m (lists upf:1, Present ` + plugintest.One + `)
     └── networkfunctiondefinitionversions/p/d (artifact upf:~1, by on-m)
 
-As long as a manifest lists it, no purge deletes it. artifactmanifests/p/m: Kept, in the end by networkfunctiondefinitionversions/p/d: deleting it is refused. To let it go, delete these or change what they name, and then what is between.
+As long as a manifest lists it, no purge deletes it. artifactmanifests/p/m: Deleting it is refused, because it is in use. In the end it is needed by: networkfunctiondefinitionversions/p/d. Delete these or change what they reference, and then every object between.
 `
 	const free = `
 
@@ -205,14 +227,14 @@ Released:
 		"NotYet": {"listed, and not seen yet", seen(stores, nil, plugintest.Manifest("m")), "r.example.com/acme/m/new:1", `
 └── artifactmanifests/p/m (lists new:1)
 
-As long as a manifest lists it, no purge deletes it. artifactmanifests/p/m: Nothing keeps it: deleting is allowed; after deletion it can be restored until 2026-05-02T00:00:00Z, if that is now: the grace period is 12h0m0s.
+As long as a manifest lists it, no purge deletes it. artifactmanifests/p/m: Nothing keeps it: deleting is allowed; if it is deleted now, it can be restored until 2026-05-02T00:00:00Z (grace period 12h0m0s).
 `},
 		"Moved": {"by the digest that somebody pushed to a sealed tag", seen(stores, nil, plugintest.Manifest("m", func(m *v1alpha1.ArtifactManifest) {
 			m.Status.Artifacts[0].State, m.Status.Artifacts[0].MovedTo = v1alpha1.ArtifactMoved, plugintest.Two
 		})), "r.example.com/acme/m/upf@" + plugintest.Two, `
 └── artifactmanifests/p/m (lists upf:1, sealed at ` + plugintest.One + `, Moved to ` + plugintest.Two + `)
 
-As long as a manifest lists it, no purge deletes it. artifactmanifests/p/m: Nothing keeps it: deleting is allowed; after deletion it can be restored until 2026-05-02T00:00:00Z, if that is now: the grace period is 12h0m0s.
+As long as a manifest lists it, no purge deletes it. artifactmanifests/p/m: Nothing keeps it: deleting is allowed; if it is deleted now, it can be restored until 2026-05-02T00:00:00Z (grace period 12h0m0s).
 `},
 		"Released":   {"by tag, from its tombstone", seen(stores, released), "r.example.com/acme/m/upf:1", "\n\nNo manifest lists it; what was released of it is below.\n" + free[1:]},
 		"Quarantine": {"by the tag that keeps it for the purge", seen(stores, released), "r.example.com/acme/m/upf:nfo-undo-111111111111", "\n\nNo manifest lists it; what was released of it is below.\n" + free[1:]},
@@ -222,12 +244,12 @@ As long as a manifest lists it, no purge deletes it. artifactmanifests/p/m: Noth
 └── networkfunctiondefinitionversions/p/d (deploys it as on-m)
     └── networkservicedesignversions/p/n (by site)
 
-No manifest lists it. As long as a definition deploys it, no purge deletes it: it is kept, in the end by networkservicedesignversions/p/n.
+No manifest lists it. As long as a definition deploys it, no purge deletes it. In the end it is needed by: networkservicedesignversions/p/n.
 `},
 		"PinnedImage": {"as an image of its chart", seen(stores, nil, deploying(plugintest.Definition("d", "m"), plugintest.One, v1alpha1.ChartImage{Repository: "acme/m/img", Digest: plugintest.Two})), "r.example.com/acme/m/img@" + plugintest.Two, `
 └── networkfunctiondefinitionversions/p/d (deploys it as on-m)
 
-No manifest lists it. As long as a definition deploys it, no purge deletes it: it is kept, in the end by networkfunctiondefinitionversions/p/d.
+No manifest lists it. As long as a definition deploys it, no purge deletes it. In the end it is needed by: networkfunctiondefinitionversions/p/d.
 `},
 		"PinnedElsewhere": {"the same name in a repository of another place", seen([]v1alpha1.ArtifactStore{stores[0], store(func(s *v1alpha1.ArtifactStore) {
 			s.Name, s.Spec.Registry.URL = "other", "https://other.example.com/acme"

@@ -3,6 +3,7 @@ package why
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
@@ -18,14 +19,26 @@ func (a *answer) write(out io.Writer) error {
 		w.line("")
 		w.line("Released:")
 	}
-	for _, r := range a.Released {
-		w.line("  %s:%s (tombstone %s, %s): %s.", r.Repository, r.Tag, r.Tombstone, r.State, r.Says)
+	for all := a.Released; len(all) > 0; {
+		same := alike(all)
+		w.released(all[:same])
+		all = all[same:]
 	}
 	for _, i := range a.Incomplete {
 		w.line("")
 		w.line("Incomplete: %s.", i)
 	}
 	return w.err
+}
+
+// alike is how many releases, from the first one on, have the same said of them.
+func alike(all []release) int {
+	first := all[0]
+	other := func(r release) bool { return r.Tombstone != first.Tombstone || r.State != first.State || r.Says != first.Says }
+	if n := slices.IndexFunc(all, other); n > 0 {
+		return n
+	}
+	return len(all)
 }
 
 // writer keeps the first error.
@@ -38,6 +51,19 @@ type writer struct {
 func (w *writer) line(format string, args ...any) {
 	if w.err == nil {
 		_, w.err = fmt.Fprintln(w.out, v1alpha1.Line(fmt.Sprintf(format, args...)))
+	}
+}
+
+// released writes tags of one tombstone, and once what is to be said of each.
+func (w *writer) released(all []release) {
+	first := all[0]
+	if len(all) == 1 {
+		w.line("  %s:%s (tombstone %s, %s): %s.", first.Repository, first.Tag, first.Tombstone, first.State, first.Says)
+		return
+	}
+	w.line("  Each of %d tags (tombstone %s, %s): %s.", len(all), first.Tombstone, first.State, first.Says)
+	for _, r := range all {
+		w.line("    %s:%s", r.Repository, r.Tag)
 	}
 }
 

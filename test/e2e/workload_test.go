@@ -35,7 +35,7 @@ var running = []story.Chapter{
 		story.Run(`kubectl delete -n ran cronjob report`, story.Says("deleted")),
 		story.Refused(`kubectl delete -n publisher am smf-1.0.0`, story.Says("deployments/ran/smf"), story.Omits("cronjobs")),
 		story.Run(`kubectl describe -n publisher am smf-1.0.0`, story.Says("Deployment", "DeletionRefused")),
-		story.Run(`kubectl nfo why am/smf-1.0.0 -n publisher`, story.Says("deployments/ran/smf", "container smf", "deleting it is refused")),
+		story.Run(`kubectl nfo why am/smf-1.0.0 -n publisher`, story.Says("deployments/ran/smf", "container smf", "Deleting it is refused")),
 		story.Run(`kubectl nfo images -n publisher`, story.Says("acme/smf-1.0.0/smf:1.0.0", "deployments/ran/smf", "InUse")),
 		story.Run(`kubectl nfo images -n publisher --unused`, story.Says("acme/smf-1.0.0/report:1.0.0"), story.Omits("acme/smf-1.0.0/smf:1.0.0")),
 		story.Run(`nfo check --timeout=20s`, story.Says("Pods", "Controllers")),

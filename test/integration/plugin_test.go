@@ -174,7 +174,7 @@ func TestWhy(t *testing.T) {
 	s.goes(nfdv)
 	code, out, errOut = s.plugin("why", "am/m", "-n", s.ns)
 	s.Expect(code).To(gomega.BeZero(), errOut)
-	s.Expect(out).To(gomega.ContainSubstring("Nothing keeps it: deleting is allowed; after deletion it can be restored until "))
+	s.Expect(out).To(gomega.ContainSubstring("Nothing keeps it: deleting is allowed; if it is deleted now, it can be restored until "))
 	s.delete(m)
 	s.goes(m)
 	why(image + ":1")
