@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -121,6 +122,9 @@ func (v manifestVerdict) afterDeleting(seen manifestSeen, done manifestDone, err
 	case err != nil && held && pass.Soon(err):
 		v.conditions.Blocked(self, v.holders)
 	case err != nil:
+		if len(v.holders) == 0 && errors.Is(err, reference.ErrHoldersUnknown) {
+			v.conditions.Set(v1alpha1.ConditionReferenced, metav1.ConditionUnknown, v1alpha1.ReasonHoldersUnknown, "nfo cannot find out which objects reference it; DeletionBlocked says why.")
+		}
 		v.conditions.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, pass.ReasonOf(err), seen.stuck(err, held))
 		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted; DeletionBlocked says what it waits for.")
 	case v.release == nil:
@@ -141,6 +145,27 @@ func (v manifestVerdict) afterDeleting(seen manifestSeen, done manifestDone, err
 		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It has been released.")
 	}
 	return v
+}
+
+// waits says what a release that is about to begin waits for, where the status does not say it yet: a registry that does
+// not answer, or is slow to. No reason means that there is nothing to say.
+func (seen manifestSeen) waits(v manifestVerdict) (reason, message string) {
+	m := seen.manifest
+	if v.release == nil || len(v.holders) > 0 || seen.store == nil || m.DeletionTimestamp.IsZero() {
+		return "", ""
+	}
+	blocked := apimeta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionDeletionBlocked)
+	said := blocked != nil && blocked.Status == metav1.ConditionTrue && blocked.Reason != v1alpha1.ReasonInUse
+	reachable := apimeta.FindStatusCondition(seen.store.Status.Conditions, v1alpha1.ConditionReachable)
+	switch {
+	case said:
+		return "", ""
+	case reachable != nil && reachable.Status == metav1.ConditionFalse:
+		return reachable.Reason, fmt.Sprintf("No object references this manifest. Its deletion waits for the registry of ArtifactStore %s: %s nfo will retry.", seen.store.Name, reachable.Message)
+	case blocked != nil && blocked.Status == metav1.ConditionTrue:
+		return v1alpha1.ReasonPending, "No object references this manifest any more. nfo removes its tags from the registry; until that has ended, the deletion waits."
+	}
+	return "", ""
 }
 
 // stuck says why a manifest is not released, or what was released of one that something holds is not put back.

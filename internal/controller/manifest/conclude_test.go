@@ -6,8 +6,10 @@ import (
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/controller/pass/passtest"
 	"github.com/nfo-operator/nfo/internal/inventory"
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/reference"
@@ -104,5 +106,75 @@ func TestAnUndoWarnsOfNothing(t *testing.T) {
 	}
 	if !restored {
 		t.Error("no event says that tags are restored")
+	}
+}
+
+// What a release waits for is said before it begins, once: a registry that does not answer keeps it for long.
+func TestAReleaseSaysFirstWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	down := func(s *manifestSeen) {
+		s.store.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReachable, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonUnavailable, Message: "No answer."}}
+	}
+	was := func(reason string) func(*manifestSeen) {
+		return func(s *manifestSeen) {
+			s.manifest.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionDeletionBlocked, Status: metav1.ConditionTrue, Reason: reason}}
+		}
+	}
+	both := func(a, b func(*manifestSeen)) func(*manifestSeen) { return func(s *manifestSeen) { a(s); b(s) } }
+	for name, tc := range map[string]struct {
+		reason string
+		seen   manifestSeen
+		want   string
+	}{
+		"Well":    {"it is over in a moment", deleting(func(*manifestSeen) {}), ""},
+		"Down":    {"the store knows that the registry does not answer", deleting(down), "Unavailable"},
+		"Said":    {"the last attempt says more", deleting(both(down, was(v1alpha1.ReasonUnavailable))), ""},
+		"Held":    {"it waits for its holders", deleting(both(down, func(s *manifestSeen) { s.holders = holders })), ""},
+		"Running": {"it waits for workloads", deleting(both(was(v1alpha1.ReasonInUse), func(s *manifestSeen) { s.running = holders })), ""},
+		"Freed":   {"its holders have gone", deleting(was(v1alpha1.ReasonInUse)), "Pending"},
+		"Kept":    {"it is not being deleted", observed(down), ""},
+	} {
+		reason, message := tc.seen.waits(decideManifest(tc.seen))
+		if reason != tc.want || (reason == "") != (message == "") {
+			t.Errorf("%s: it waits for %q (%s), want %q: %s", name, reason, message, tc.want, tc.reason)
+		}
+	}
+}
+
+// While the registry does not answer, a manifest that is being deleted says so, and not that it is referenced by what has gone.
+func TestADeletionThatWaitsForTheRegistrySaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.ready()
+	holder := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: passtest.Meta("nfdv")}
+	holder.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = []v1alpha1.NetworkFunctionApplication{{Name: "app"}}
+	profile := &holder.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].ArtifactProfile
+	profile.ArtifactManifestRef = &v1alpha1.LocalReference{Name: "m"}
+	profile.HelmArtifactProfile.HelmPackageName, profile.HelmArtifactProfile.HelmPackageVersionRange = "a", "1"
+	if err := w.API.Create(t.Context(), holder); err != nil {
+		t.Fatal(err)
+	}
+	w.remove()
+	w.passes(1)
+	w.says("DeletionBlocked=True/InUse", "Referenced=True/InUse")
+	if err := w.API.Delete(t.Context(), holder); err != nil {
+		t.Fatal(err)
+	}
+	w.Down()
+	store := w.Store.DeepCopy()
+	if err := w.API.Get(t.Context(), client.ObjectKeyFromObject(store), store); err != nil {
+		t.Fatal(err)
+	}
+	apimeta.SetStatusCondition(&store.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionReachable, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonUnavailable, Message: "No answer."})
+	if err := w.API.Status().Update(t.Context(), store); err != nil {
+		t.Fatal(err)
+	}
+	for len(w.Events.Events) > 0 {
+		<-w.Events.Events
+	}
+	w.passes(1)
+	w.says("DeletionBlocked=True/Unavailable", "Referenced=False/Unreferenced")
+	if said := <-w.Events.Events; !strings.Contains(said, "Its deletion waits for the registry of ArtifactStore acme: No answer. nfo will retry.") {
+		t.Errorf("first it says %s", said)
 	}
 }

@@ -73,9 +73,9 @@ func decideDeleting(seen manifestSeen) manifestVerdict {
 		v.conditions.Untouched("The manifest is StoreScoped: its deletion never touches the registry.")
 		return v
 	}
+	v.conditions.Referenced(reference.Self(m), v.holders)
 	if len(seen.holders) > 0 {
 		v.restore = seen.interrupted()
-		v.conditions.Referenced(reference.Self(m), v.holders)
 		v.conditions.Blocked(reference.Self(m), v.holders)
 		return v
 	}

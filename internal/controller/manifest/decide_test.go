@@ -338,7 +338,7 @@ func TestDecideManifest(t *testing.T) {
 		"Free": {
 			reason: "what nothing holds is released",
 			seen:   deleting(func(*manifestSeen) {}),
-			want:   outline{Artifacts: []v1alpha1.ArtifactStatus{present("sha256:a")}, Release: v1alpha1.CauseReleased},
+			want:   outline{Artifacts: []v1alpha1.ArtifactStatus{present("sha256:a")}, Release: v1alpha1.CauseReleased, Conditions: "Referenced=False/Unreferenced"},
 		},
 		"StoreScoped": {
 			reason: "the old form goes at once and touches nothing, held or not",

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -51,6 +52,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest
 		return pass.Finish(ctrl.Result{}, err)
 	}
 	verdict := decideManifest(seen)
+	if before, err = r.foretell(ctx, m, before, seen, verdict); err != nil {
+		return pass.Finish(ctrl.Result{}, err)
+	}
 	done, actErr := r.act(ctx, seen, verdict)
 	verdict = verdict.after(seen, done, actErr)
 	// A status that cannot be stored goes with a manifest that is let go: what was released is in tombstones.
@@ -69,6 +73,29 @@ func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest
 		return pass.Finish(ctrl.Result{}, pass.Unprotect(ctx, r.Client, m))
 	}
 	return pass.Finish(ctrl.Result{RequeueAfter: r.soonest(seen, verdict)}, actErr)
+}
+
+// foretell writes what a release waits for before it begins: a registry that does not answer keeps it for a minute or more.
+// It returns the manifest as it is stored then.
+func (r *Reconciler) foretell(ctx context.Context, m, before *v1alpha1.ArtifactManifest, seen manifestSeen, v manifestVerdict) (*v1alpha1.ArtifactManifest, error) {
+	reason, message := seen.waits(v)
+	if reason == "" {
+		return before, nil
+	}
+	if err := r.statuses.Current(before); err != nil {
+		return before, err
+	}
+	var says pass.Conditions
+	says.Referenced(reference.Self(m), nil)
+	says.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, reason, message)
+	says.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted; DeletionBlocked says what it waits for.")
+	says.Apply(&m.Status.Conditions, m.Generation)
+	m.Status.Dependents = reference.Dependents(nil)
+	if err := r.statuses.Write(ctx, r.Client, m); err != nil {
+		return before, err
+	}
+	pass.Announce(r.Events, m, before.Status.Conditions, m.Status.Conditions)
+	return m.DeepCopy(), nil
 }
 
 // soonest is when the next pass is wanted: soon, if other manifests have changed in what this one looks for since
