@@ -140,7 +140,8 @@ type PurgeSpec struct {
 	// and the value now counts. Default 24h.
 	// +optional
 	// +kubebuilder:default="24h"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="gracePeriod is not negative"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-+]?(0|(([0-9]+[.]?[0-9]*|[.][0-9]+)((n|u|µ|μ|m)?s|m|h))+)$')",message="gracePeriod must be in hours, minutes and seconds, such as 24h or 1h30m; days are not supported: instead of 1d use 24h"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[-+]?(0|(([0-9]+[.]?[0-9]*|[.][0-9]+)((n|u|µ|μ|m)?s|m|h))+)$') || duration(self) >= duration('0s')",message="gracePeriod must not be negative"
 	GracePeriod metav1.Duration `json:"gracePeriod,omitempty"`
 
 	// Requests to the registry at the same time during a purge. 1 to 64, default 8.

@@ -55,7 +55,8 @@ type MirrorSpec struct {
 	// How often the source is asked whether a tag has moved on; at least 1m. Default: 10m.
 	// +optional
 	// +kubebuilder:default="10m"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m')",message="refreshPeriod must be at least 1m"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-+]?(0|(([0-9]+[.]?[0-9]*|[.][0-9]+)((n|u|µ|μ|m)?s|m|h))+)$')",message="refreshPeriod must be in hours, minutes and seconds, such as 24h or 1h30m; days are not supported: instead of 1d use 24h"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[-+]?(0|(([0-9]+[.]?[0-9]*|[.][0-9]+)((n|u|µ|μ|m)?s|m|h))+)$') || duration(self) >= duration('1m')",message="refreshPeriod must be at least 1m"
 	RefreshPeriod metav1.Duration `json:"refreshPeriod,omitempty"`
 
 	// Secrets of the mirror's namespace, of type kubernetes.io/dockerconfigjson, that images are also read with, after

@@ -73,6 +73,13 @@ func TestManifestWebhook(t *testing.T) {
 	other := manifest("web", "nginx:1")
 	elsewhere := manifest("web", "nginx:1")
 	elsewhere.Spec.ArtifactStoreRef.Name = "other"
+	orphan := func(m *v1alpha1.ArtifactManifest) *v1alpha1.ArtifactManifest {
+		m.Annotations = map[string]string{v1alpha1.AnnotationOnDelete: v1alpha1.OnDeleteOrphan}
+		return m
+	}
+	orphans := &v1alpha1.ArtifactStore{}
+	orphans.Namespace, orphans.Name, orphans.Annotations = "publisher", manifest("m").Spec.ArtifactStoreRef.Name, orphan(manifest("m")).Annotations
+	stays := "This ArtifactManifest is being deleted. Its artifacts and tags stay in the registry, because "
 	restorable := "This ArtifactManifest is being deleted. Once it is gone, apply it again to restore it"
 	for name, tc := range map[string]struct {
 		reason       string
@@ -81,15 +88,18 @@ func TestManifestWebhook(t *testing.T) {
 		wrong        []string
 		warnings     []string
 	}{
-		"Good":        {reason: "an ordinary manifest", is: manifest("m", "a:1"), cached: []client.Object{other}},
-		"SealedFirst": {reason: "a restore", is: sealed(manifest("m", "a:1")), warnings: []string{"spec.artifactManifestState is Uploaded from the start"}},
-		"Path":        {reason: "the other manifest is there", is: storeScoped(manifest("old", "web/nginx:1")), cached: []client.Object{other}, live: []client.Object{other}, wrong: []string{"spec.artifacts[0].artifactName: "}},
-		"I3PathGone":  {reason: "the cache lags behind", is: storeScoped(manifest("old", "web/nginx:1")), cached: []client.Object{other}},
-		"OtherStore":  {reason: "another store is another place", is: storeScoped(manifest("old", "web/nginx:1")), cached: []client.Object{elsewhere}, live: []client.Object{elsewhere}},
-		"Missing":     {reason: "sealing too early", was: manifest("m", "a:1"), is: sealed(manifest("m", "a:1")), wrong: []string{"spec.artifactManifestState: "}},
-		"Both":        {reason: "all at once", was: storeScoped(manifest("old", "a:1")), is: sealed(storeScoped(manifest("old", "web/a:1"))), cached: []client.Object{other}, live: []client.Object{other}, wrong: []string{"spec.artifactManifestState: ", "spec.artifacts[0].artifactName: "}},
-		"Going":       {reason: "anyone who applies it now wants it back", was: going(manifest("m", "a:1")), is: going(sealed(manifest("m", "a:1"))), warnings: []string{restorable}},
-		"GoingSame":   {reason: "the same YAML", was: going(manifest("m", "a:1")), is: going(manifest("m", "a:1")), warnings: []string{restorable}},
+		"Good":             {reason: "an ordinary manifest", is: manifest("m", "a:1"), cached: []client.Object{other}},
+		"SealedFirst":      {reason: "a restore", is: sealed(manifest("m", "a:1")), warnings: []string{"spec.artifactManifestState is Uploaded from the start"}},
+		"Path":             {reason: "the other manifest is there", is: storeScoped(manifest("old", "web/nginx:1")), cached: []client.Object{other}, live: []client.Object{other}, wrong: []string{"spec.artifacts[0].artifactName: "}},
+		"I3PathGone":       {reason: "the cache lags behind", is: storeScoped(manifest("old", "web/nginx:1")), cached: []client.Object{other}},
+		"OtherStore":       {reason: "another store is another place", is: storeScoped(manifest("old", "web/nginx:1")), cached: []client.Object{elsewhere}, live: []client.Object{elsewhere}},
+		"Missing":          {reason: "sealing too early", was: manifest("m", "a:1"), is: sealed(manifest("m", "a:1")), wrong: []string{"spec.artifactManifestState: "}},
+		"Both":             {reason: "all at once", was: storeScoped(manifest("old", "a:1")), is: sealed(storeScoped(manifest("old", "web/a:1"))), cached: []client.Object{other}, live: []client.Object{other}, wrong: []string{"spec.artifactManifestState: ", "spec.artifacts[0].artifactName: "}},
+		"Going":            {reason: "anyone who applies it now wants it back", was: going(manifest("m", "a:1")), is: going(sealed(manifest("m", "a:1"))), warnings: []string{restorable}},
+		"GoingOrphan":      {reason: "nothing is released, and so nothing restored", was: going(manifest("m", "a:1")), is: going(orphan(manifest("m", "a:1"))), warnings: []string{stays + "it has the annotation nfo.dev/on-delete=Orphan: there is nothing to restore."}},
+		"GoingOrphanStore": {reason: "the store's annotation counts too", was: going(manifest("m", "a:1")), is: going(manifest("m", "a:1")), cached: []client.Object{orphans}, warnings: []string{stays + "its store has"}},
+		"GoingStoreScoped": {reason: "nor of the old form", was: going(storeScoped(manifest("m", "a:1"))), is: going(storeScoped(manifest("m", "a:1"))), warnings: []string{stays + "it is StoreScoped"}},
+		"GoingSame":        {reason: "the same YAML", was: going(manifest("m", "a:1")), is: going(manifest("m", "a:1")), warnings: []string{restorable}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -27,8 +27,8 @@ type validator[T client.Object] struct {
 	allowed func(ctx context.Context, was, is T) error
 	// leaves, when not nil, says what an admitted deletion leaves behind.
 	leaves func(context.Context, T) (admission.Warnings, error)
-	// late, when not empty, is said to anyone who changes an object that is being deleted.
-	late string
+	// late, when not nil, is what is said to anyone who changes an object that is being deleted.
+	late func(context.Context, T) string
 }
 
 // ValidateCreate checks a new object.
@@ -52,10 +52,10 @@ func (v *validator[T]) ValidateUpdate(ctx context.Context, was, is T) (admission
 				return nil, err
 			}
 		}
-		if v.late == "" {
+		if v.late == nil {
 			return nil, nil
 		}
-		return admission.Warnings{v.late}, nil
+		return admission.Warnings{v.late(ctx, is)}, nil
 	}
 	if same {
 		return nil, nil

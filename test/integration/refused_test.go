@@ -9,9 +9,12 @@ import (
 	"github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 func TestCreationIsRefused(t *testing.T) {
@@ -88,7 +91,22 @@ func TestCreationIsRefused(t *testing.T) {
 			object: func(s *scene) client.Object {
 				return s.store("s", func(o *v1alpha1.ArtifactStore) { o.Spec.Purge.GracePeriod = metav1.Duration{Duration: -time.Hour} })
 			},
-			want: "gracePeriod is not negative",
+			want: "gracePeriod must not be negative",
+		},
+		"GraceInDays": {
+			reason: "a duration has no days",
+			object: func(s *scene) client.Object { return withText(s.store("s"), "1d", "spec", "purge", "gracePeriod") },
+			want:   "gracePeriod must be in hours, minutes and seconds, such as 24h or 1h30m; days are not supported: instead of 1d use 24h",
+		},
+		"GraceWithoutUnit": {
+			reason: "a number is no duration",
+			object: func(s *scene) client.Object { return withText(s.store("s"), "24", "spec", "purge", "gracePeriod") },
+			want:   "gracePeriod must be in hours",
+		},
+		"RefreshInDays": {
+			reason: "a duration has no days",
+			object: func(s *scene) client.Object { return withText(s.store("s"), "1d", "spec", "mirror", "refreshPeriod") },
+			want:   "refreshPeriod must be in hours",
 		},
 		"ThresholdOverAll": {
 			reason: "a percentage",
@@ -285,4 +303,18 @@ func TestChangeIsRefused(t *testing.T) {
 		store.Spec.Registry.URL = s.registry.URL("other")
 		refused(t, env.Client.Update(t.Context(), store), "tombstones are of a place", "the registry URL of a store cannot be changed; make another store")
 	})
+}
+
+// withText is an object with a text at a path of fields, as somebody may write it who does not know its type.
+func withText(o client.Object, text string, fields ...string) client.Object {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+	if err == nil {
+		err = unstructured.SetNestedField(content, text, fields...)
+	}
+	if err != nil {
+		panic(err)
+	}
+	u := &unstructured.Unstructured{Object: content}
+	u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(reference.Self(o).Kind))
+	return u
 }
