@@ -192,8 +192,16 @@ func purgeAndReport(ctx context.Context, flags purgeFlags, out, progress io.Writ
 	cfg.Secrets = secrets
 	cfg.Log = log
 	report, err := purge.Run(ctx, cfg)
+	return concludePurge(report, err, flags.output, out)
+}
+
+// concludePurge writes the report. The table leaves out the error, which the program ends with.
+func concludePurge(report purge.Report, err error, output string, out io.Writer) error {
+	if err != nil && output != "json" {
+		report.Message = ""
+	}
 	write := report.WriteTable
-	if flags.output == "json" {
+	if output == "json" {
 		write = report.WriteJSON
 	}
 	if writeErr := write(out); err == nil && writeErr != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
@@ -73,6 +74,22 @@ func TestPurgeHelpTellsEveryExitCode(t *testing.T) {
 	for _, code := range []int{cronjob.ExitDone, cronjob.ExitFailed, cronjob.ExitUsage, cronjob.ExitRunning, cronjob.ExitRefused} {
 		if !strings.Contains(out.String(), fmt.Sprintf("\n  %d  ", code)) {
 			t.Errorf("exit code %d is not in the help", code)
+		}
+	}
+}
+
+// A person reads why a purge failed once, in the error; a program that reads JSON has no error to read.
+func TestPurgeSaysOnceWhyItFailed(t *testing.T) {
+	t.Parallel()
+	failed := errors.New("no answer")
+	for output, want := range map[string]bool{"table": false, "json": true} {
+		var out bytes.Buffer
+		report := purge.Report{Store: "publisher/acme", Outcome: v1alpha1.PurgeFailed, Message: "no answer"}
+		if err := concludePurge(report, failed, output, &out); !errors.Is(err, failed) {
+			t.Errorf("%s: the error is %v", output, err)
+		}
+		if says := out.String(); strings.Contains(says, "no answer") != want || !strings.Contains(says, "Failed") {
+			t.Errorf("%s: the report is %s", output, says)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func TestExplain(t *testing.T) {
 		"Address": {
 			reason: "an address that is refused does not make the URL wrong for ever, and so the store not inert",
 			err:    fmt.Errorf("reaching host: %w", registry.ErrAddress),
-			class:  Stuck, want: v1alpha1.ReasonAddressRefused, says: "(Helm: allowLoopbackRegistries).",
+			class:  Stuck, want: v1alpha1.ReasonAddressRefused, says: "(allowLoopbackRegistries).",
 		},
 		"CABundle": {
 			reason: "a bundle without a certificate does not make the URL wrong, and so the store not inert",

@@ -48,13 +48,21 @@ var (
 	}
 )
 
+const loopback = "a loopback address"
+
 // refusedAddress is why an address is refused.
 type refusedAddress struct {
 	addr netip.Addr
 	kind string
 }
 
+// loopbackFlag is the flag of all programs that refuse loopback addresses which lets them connect there.
+const loopbackFlag = "--allow-loopback-registries"
+
 func (r *refusedAddress) Error() string {
+	if r.kind == loopback {
+		return fmt.Sprintf("%s is %s, which this program connects to only with %s", r.addr, r.kind, loopbackFlag)
+	}
 	return fmt.Sprintf("%s is %s, which this program does not connect to", r.addr, r.kind)
 }
 
@@ -71,7 +79,7 @@ func (a Addresses) check(addr netip.Addr) error {
 	switch {
 	case a == AnyAddress:
 	case at.IsLoopback() && a != RemoteAndLoopback:
-		kind = "a loopback address"
+		kind = loopback
 	case slices.Contains(metadata, at):
 		kind = "a cloud's metadata service"
 	case at.IsLinkLocalUnicast():

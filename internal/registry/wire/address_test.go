@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/nfo-operator/nfo/internal/registry/failure"
@@ -51,6 +52,9 @@ func TestAddresses(t *testing.T) {
 			err := addresses.control("tcp", netip.AddrPortFrom(at, 443).String(), nil)
 			if errors.Is(err, ErrAddress) != refused || errors.Is(err, failure.ErrConfig) != refused || (err != nil) != refused {
 				t.Errorf("%s, %s: %d says %v, want refused: %t", addr, tc.reason, addresses, err, refused)
+			}
+			if err != nil && strings.Contains(err.Error(), "only with --allow-loopback-registries") != tc.loopback {
+				t.Errorf("%s, %s: the flag that helps is to be named: %t; it says %v", addr, tc.reason, tc.loopback, err)
 			}
 		}
 	}
