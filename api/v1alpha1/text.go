@@ -46,6 +46,14 @@ func Line(text string) string {
 	}, text))
 }
 
+// Count returns a number with what it counts, in the singular or plural: 1 chart, 2 charts.
+func Count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
 // isUnprintable reports whether a character may not be shown. utf8.RuneError stands for an invalid byte; who
 // writes it as a character loses it.
 func isUnprintable(r rune) bool {

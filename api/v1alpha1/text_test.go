@@ -104,3 +104,12 @@ func TestFirstOf(t *testing.T) {
 		})
 	}
 }
+
+func TestCount(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]string{0: "0 charts", 1: "1 chart", 2: "2 charts"} {
+		if got := Count(n, "chart", "charts"); got != want {
+			t.Errorf("%d is %q, want %q", n, got, want)
+		}
+	}
+}

@@ -95,7 +95,7 @@ func aHeldManifest() (*v1alpha1.ArtifactManifest, *v1alpha1.NetworkFunctionDefin
 	holders := []reference.Holder{{Object: reference.Self(d), References: reference.Of(d)}}
 	say(&m.Status.Conditions, map[string]string{
 		v1alpha1.ConditionReady: "All artifacts are in the registry.", v1alpha1.ConditionUploaded: "All 6 artifacts are in the registry.",
-		v1alpha1.ConditionComplete: "It has all of the 5 images that its 1 charts need.", v1alpha1.ConditionReferenced: reference.Refusal(reference.Self(m), holders),
+		v1alpha1.ConditionComplete: "This manifest has all images that its charts need (5 images, 1 chart).", v1alpha1.ConditionReferenced: reference.Refusal(reference.Self(m), holders),
 	})
 	say(&d.Status.Conditions, map[string]string{
 		v1alpha1.ConditionReady: "The objects that it names exist and are held by it.", v1alpha1.ConditionResolved: "The objects that it names exist and are held by it.",

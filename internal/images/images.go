@@ -28,7 +28,7 @@ type stored struct {
 	Namespace string `json:"namespace"`
 	Store     string `json:"store"`
 	URL       string `json:"url"`
-	// WorkloadsCount is false for a store without spec.workloads: then it was not looked at what runs.
+	// WorkloadsCount is false for a store without spec.workloads: then running workloads were not checked.
 	WorkloadsCount bool    `json:"workloadsCount"`
 	Images         []image `json:"images"`
 	// Incomplete says what could not be read.

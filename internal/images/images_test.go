@@ -114,7 +114,7 @@ Everything that its manifests list is held.
 `},
 		"no workloads count": {reason: "only the product's kinds hold", ask: p, runs: deployments(upf + ":1"), objects: []client.Object{store("acme", nobody), plugintest.Manifest("m")}, want: `
 artifactstores/p/acme (https://r.example.com/acme)
-It was not looked at what runs, because the store has no spec.workloads: only definitions and designs count.
+Running workloads were not checked, because the store has no spec.workloads: only definitions and designs count.
 IMAGE         MANIFEST  HELD BY  STATE
 acme/m/new:1  m         -        Unused
 acme/m/upf:1  m         -        Unused
@@ -141,7 +141,7 @@ artifactstores/p/acme (https://r.example.com/acme)
 Nothing can be said to be unused.
 
 artifactstores/p/b (https://r.example.com/b)
-It was not looked at what runs, because the store has no spec.workloads: only definitions and designs count.
+Running workloads were not checked, because the store has no spec.workloads: only definitions and designs count.
 IMAGE      MANIFEST  HELD BY  STATE
 b/n/new:1  n         -        Unused
 b/n/upf:1  n         -        Unused

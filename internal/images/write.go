@@ -32,7 +32,7 @@ func (t *table) store(s stored) error {
 	}
 	t.line(t.out, "%s (%s)", v1alpha1.ResourceID(v1alpha1.KindArtifactStore, s.Namespace, s.Store), v1alpha1.Line(s.URL))
 	if !s.WorkloadsCount {
-		t.line(t.out, "It was not looked at what runs, because the store has no spec.workloads: only definitions and designs count.")
+		t.line(t.out, "Running workloads were not checked, because the store has no spec.workloads: only definitions and designs count.")
 	}
 	switch {
 	case len(s.Images) > 0:

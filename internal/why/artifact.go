@@ -46,7 +46,7 @@ func aboutArtifact(a *v1alpha1.Artifact, mirror *v1alpha1.ArtifactStore) *answer
 		all.Roots = append(all.Roots, l.Object)
 	}
 	if more := int(status.UserCount) - len(status.Users); more > 0 {
-		all.Incomplete = append(all.Incomplete, fmt.Sprintf("%d more workloads use it", more))
+		all.Incomplete = append(all.Incomplete, v1alpha1.Count(more, "more workload uses it", "more workloads use it"))
 	}
 	if mirror == nil {
 		all.Incomplete = append(all.Incomplete, "the ArtifactStore of the mirror does not exist or may not be read by you, so the grace period is not known")
@@ -66,7 +66,7 @@ func stays(a *v1alpha1.Artifact, mirror *v1alpha1.ArtifactStore) string {
 	case since == nil && a.Status.UserCount == 0:
 		return "It has not been read yet who uses it, and it stays."
 	case since == nil:
-		return fmt.Sprintf("It is used by %d workloads, and stays for the grace period after the last one.", a.Status.UserCount)
+		return fmt.Sprintf("It is used by %s, and stays for the grace period after the last one.", v1alpha1.Count(int(a.Status.UserCount), "workload", "workloads"))
 	case mirror == nil:
 		return fmt.Sprintf("Nothing uses it since %s.", stamp(since.Time))
 	}

@@ -40,7 +40,7 @@ var chapters = []story.Chapter{
 		story.Run(`bin/demo tags $REPO | tee bin/dev/released`, story.Lines(7, "@sha256:"), story.Lines(1, "/upf-datapath:1.0.0@sha256:")),
 	}},
 	{Title: "The chart has been read: the images that it needs are all in the manifest, and the definition says what its application comes to.", Steps: []story.Step{
-		story.Run(`kubectl get -n publisher am upf-1.0.0 -o jsonpath='{.status.conditions[?(@.type=="Complete")].message}{"\n"}'`, story.Says("all of the 5 images that its 1 charts need")),
+		story.Run(`kubectl get -n publisher am upf-1.0.0 -o jsonpath='{.status.conditions[?(@.type=="Complete")].message}{"\n"}'`, story.Says("all images that its charts need (5 images, 1 chart)")),
 		story.Until(`kubectl get -n publisher nfdv upf-1.0.0 -o jsonpath='{range .status.applications[*]}{.name}: {.artifactName}:{.artifactVersion}@{.digest}{range .images[*]}{"\n"}  {.image} {.state}{end}{"\n"}{end}'`,
 			story.Lines(1, "upf: upf:1.0.0@sha256:"), story.Lines(5, "InManifest")),
 	}},

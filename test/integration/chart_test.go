@@ -142,7 +142,7 @@ func TestI2ChartsThatCannotBeRead(t *testing.T) {
 			s.says(m, v1alpha1.ConditionComplete, "True/Complete", "0 images", "1 charts")
 			continue
 		}
-		s.says(m, v1alpha1.ConditionComplete, "False/ChartUnreadable", name+":1.0.0: ", c.says, "is kept all the same")
+		s.says(m, v1alpha1.ConditionComplete, "False/ChartUnreadable", name+":1.0.0: ", c.says, "is still protected", "registryValuesPaths")
 		s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 	}
 	none, err := registrytest.PushArtifact(t.Context(), s.inside.Host, repository("none", "none"), "1.0.0",

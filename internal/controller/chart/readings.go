@@ -110,7 +110,7 @@ func (c chartToRead) with(read chart.Chart, reader string, l v1alpha1.RegistryLo
 	out.ImageCount = int32(len(out.Images))
 	out.Images = out.Images[:min(len(out.Images), v1alpha1.MaxImages)]
 	if err != nil {
-		out.Problem = v1alpha1.Clip(err.Error(), maxProblem)
+		out.Problem = v1alpha1.Clip(strings.ReplaceAll(err.Error(), "\n", "; "), maxProblem)
 	}
 	out.Remark = v1alpha1.Clip(strings.Join(read.Remarks, "; "), maxProblem)
 	return out

@@ -43,9 +43,9 @@ func TestImagesOfAChart(t *testing.T) {
 		image("quay.io", images.Registry+"/odd", images.OriginForeign, images.WhyValues),
 		{Reference: "///", Origin: images.OriginForeign, Why: images.WhyDeployed, Sources: place(images.WhyDeployed, "a.yaml")},
 	}}
-	got := chartToRead{}.with(read, "1", v1alpha1.RegistryLocation{Host: "r", Prefix: "acme"}, errors.New("it is broken"))
+	got := chartToRead{}.with(read, "1", v1alpha1.RegistryLocation{Host: "r", Prefix: "acme"}, errors.Join(errors.New("a.yaml is broken"), errors.New("b.yaml too")))
 	want := v1alpha1.ChartStatus{
-		Name: "app", ImageCount: 5, Problem: "it is broken", Remark: "db: too large", Reader: "1",
+		Name: "app", ImageCount: 5, Problem: "a.yaml is broken; b.yaml too", Remark: "db: too large", Reader: "1",
 		Images: []v1alpha1.ChartImage{
 			{Image: "acme/m/a:1@sha256:a", State: v1alpha1.ImageMissing, Place: "a.yaml Pod/p x"}, // the host is the store's
 			{Image: "b:1", State: v1alpha1.ImageMissing, Place: "a.yaml Pod/p x"},

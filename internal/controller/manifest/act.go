@@ -39,7 +39,7 @@ func (d manifestDone) restored() string {
 	if len(d.undone.Back) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("Put back %d tags from tombstones: %s.", len(d.undone.Back), strings.Join(d.undone.Back, ", "))
+	return fmt.Sprintf("Restored %s from tombstones: %s.", v1alpha1.Count(len(d.undone.Back), "tag", "tags"), strings.Join(d.undone.Back, ", "))
 }
 
 func (d manifestDone) lost() string {

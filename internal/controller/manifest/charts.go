@@ -135,7 +135,7 @@ func (seen manifestSeen) complete(v *manifestVerdict, unseen, unread int) {
 		says = append(says, fmt.Sprintf(format, args...))
 	}
 	if len(n.problems) > 0 {
-		found(metav1.ConditionFalse, v1alpha1.ReasonChartUnreadable, "Not all is known of what charts need: %s. What is in this manifest is kept all the same; in other manifests only what is known is held.", v1alpha1.FirstOf(n.problems, reference.NamedHolders))
+		found(metav1.ConditionFalse, v1alpha1.ReasonChartUnreadable, "The image list of some charts is incomplete: %s. If a chart needs the address of its registry to be rendered, set registryValuesPaths in the definition to the value that takes it; otherwise correct the chart. Everything in this manifest is still protected; in other manifests only the images found so far are.", v1alpha1.FirstOf(n.problems, reference.NamedHolders))
 	}
 	if len(n.missing) > 0 {
 		found(metav1.ConditionFalse, v1alpha1.ReasonMissingImage, "No manifest of the store lists %s. List them here and push them, or correct the charts' values.", v1alpha1.FirstOf(n.missing, reference.NamedHolders))
@@ -150,13 +150,13 @@ func (seen manifestSeen) complete(v *manifestVerdict, unseen, unread int) {
 	case unread > 0:
 		found(metav1.ConditionUnknown, v1alpha1.ReasonPending, "%d of %d charts have been read.", len(v.charts), len(v.charts)+unread)
 	case unseen > 0:
-		found(metav1.ConditionUnknown, v1alpha1.ReasonPending, "%d artifacts have not been seen in the registry yet; there may be charts among them.", unseen)
+		found(metav1.ConditionUnknown, v1alpha1.ReasonPending, "%s not been seen in the registry yet; there may be charts among them.", v1alpha1.Count(unseen, "artifact has", "artifacts have"))
 	}
 	if len(n.other) > 0 {
-		found(metav1.ConditionTrue, v1alpha1.ReasonOtherManifest, "Of the %d images that its charts need, some are in other manifests, which the definitions that deploy the charts hold, too: %s.", n.images, v1alpha1.FirstOf(n.other, reference.NamedHolders))
+		found(metav1.ConditionTrue, v1alpha1.ReasonOtherManifest, "Its charts need %s. Some are in other manifests, which the definitions that deploy the charts hold, too: %s.", v1alpha1.Count(n.images, "image", "images"), v1alpha1.FirstOf(n.other, reference.NamedHolders))
 	}
 	if len(says) == 0 {
-		found(metav1.ConditionTrue, v1alpha1.ReasonComplete, "It has all of the %d images that its %d charts need.", n.images, len(v.charts))
+		found(metav1.ConditionTrue, v1alpha1.ReasonComplete, "This manifest has all images that its charts need (%s, %s).", v1alpha1.Count(n.images, "image", "images"), v1alpha1.Count(len(v.charts), "chart", "charts"))
 	}
 	if len(n.remarks) > 0 {
 		says = append(says, fmt.Sprintf("This concerns no image that is needed: %s.", v1alpha1.FirstOf(n.remarks, reference.NamedHolders)))

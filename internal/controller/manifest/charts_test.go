@@ -92,16 +92,16 @@ func TestComplete(t *testing.T) {
 		want   string
 		says   string
 	}{
-		"All":      {"one image, and it is there", charted(ours("nginx:1.0.0"), spare), nil, "True/Complete", "all of the 1 images"},
+		"All":      {"one image, and it is there", charted(ours("nginx:1.0.0"), spare), nil, "True/Complete", "(1 image, 1 chart)"},
 		"Other":    {"in another manifest", charted(ours("nginx:1.0.0"), ours("lib:1")), nil, "True/OtherManifest", "lib:1 in alt (chart app:1.0.0)"},
 		"Foreign":  {"in another registry", charted(foreign, ours("lib:1")), nil, "False/ForeignImage", "quay.io/x:1 (chart app:1.0.0)"},
 		"Missing":  {"what is nowhere comes before", charted(foreign, ours("none:1")), nil, "False/MissingImage", "none:1 (chart app:1.0.0)"},
-		"NoCharts": {"nothing needs anything", observed(func(s *manifestSeen) { s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{present("sha256:a")} }), nil, "True/Complete", "0 charts"},
+		"NoCharts": {"nothing needs anything", observed(func(s *manifestSeen) { s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{present("sha256:a")} }), nil, "True/Complete", "(0 images, 0 charts)"},
 		"Problem": {"what is not known may be anything", charted(ours("nginx:1.0.0")), func(s *manifestSeen) {
 			c := s.read.Charts[inventory.Entry{Name: "app", Version: "1.0.0"}]
 			c.Problem = "it is broken"
 			s.read.Charts[inventory.Entry{Name: "app", Version: "1.0.0"}] = c
-		}, "False/ChartUnreadable", "app:1.0.0: it is broken"},
+		}, "False/ChartUnreadable", "app:1.0.0: it is broken. If a chart needs the address of its registry to be rendered, set registryValuesPaths"},
 		"Remark": {"what is optional does not count, and is said", charted(ours("nginx:1.0.0")), func(s *manifestSeen) {
 			c := s.read.Charts[inventory.Entry{Name: "app", Version: "1.0.0"}]
 			c.Remark = "a spare part is broken"

@@ -42,12 +42,20 @@ func (seen manifestSeen) conclude(v *manifestVerdict) {
 		v.conditions.Set(v1alpha1.ConditionUploaded, metav1.ConditionFalse, v1alpha1.ReasonRestoring, message)
 		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRestoring, message)
 	default:
-		v.conditions.Set(v1alpha1.ConditionUploaded, metav1.ConditionTrue, v1alpha1.ReasonComplete, fmt.Sprintf("All %d artifacts are in the registry.", len(listed)))
+		v.conditions.Set(v1alpha1.ConditionUploaded, metav1.ConditionTrue, v1alpha1.ReasonComplete, all(len(listed))+" in the registry.")
 		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "All artifacts are in the registry.")
 	}
 	if left := v.artifacts[len(listed):]; len(left) > 0 && len(v.holders) > 0 {
 		v.conditions.EntryInUse(seen.manifest, left, v.holders)
 	}
+}
+
+// all is the subject of a sentence about all artifacts, and its verb.
+func all(n int) string {
+	if n == 1 {
+		return "The only artifact is"
+	}
+	return fmt.Sprintf("All %d artifacts are", n)
 }
 
 // reported reports whether it was said of this generation what the registry has: somebody has asked for all.

@@ -87,7 +87,7 @@ func lastPurge(s *v1alpha1.ArtifactStore) string {
 	if last == nil {
 		return ""
 	}
-	did := fmt.Sprintf("deleted %d digests, reclaimed %s and kept %d", last.Deleted, v1alpha1.Bytes(last.ReclaimedBytes), last.Kept)
+	did := fmt.Sprintf("deleted %s, reclaimed %s and kept %d", v1alpha1.Count(int(last.Deleted), "digest", "digests"), v1alpha1.Bytes(last.ReclaimedBytes), last.Kept)
 	var kept []string
 	for _, k := range last.KeptByReason {
 		kept = append(kept, fmt.Sprintf("%d %s", k.Count, k.Reason))

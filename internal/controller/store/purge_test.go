@@ -87,7 +87,7 @@ func TestPurgeHealthySays(t *testing.T) {
 		"Failed": {
 			"why it failed, and what it did before", purged(v1alpha1.PurgeFailed, func(s *v1alpha1.ArtifactStore) {
 				s.Status.LastPurge.Message, s.Status.LastPurge.Deleted = "the registry is down.", 1
-			}), "False/Failed The last purge ended at 2026-01-02T03:04:05Z and failed: the registry is down. It deleted 1 digests, reclaimed 0 B and kept 0." + next,
+			}), "False/Failed The last purge ended at 2026-01-02T03:04:05Z and failed: the registry is down. It deleted 1 digest, reclaimed 0 B and kept 0." + next,
 		},
 		"I8DryRun": {
 			"a dry run records nothing: only this tells why nothing changes", aStore(func(s *storeSeen) {
