@@ -34,7 +34,9 @@ func (a *answer) write(out io.Writer) error {
 // alike is how many releases, from the first one on, have the same said of them.
 func alike(all []release) int {
 	first := all[0]
-	other := func(r release) bool { return r.Tombstone != first.Tombstone || r.State != first.State || r.Says != first.Says }
+	other := func(r release) bool {
+		return r.Tombstone != first.Tombstone || r.State != first.State || r.Says != first.Says
+	}
 	if n := slices.IndexFunc(all, other); n > 0 {
 		return n
 	}
