@@ -139,7 +139,7 @@ func TestI2ChartsThatCannotBeRead(t *testing.T) {
 		m := s.manifest(name, name+":1.0.0")
 		s.create(m)
 		if c.says == "" {
-			s.says(m, v1alpha1.ConditionComplete, "True/Complete", "0 images", "1 charts")
+			s.says(m, v1alpha1.ConditionComplete, "True/Complete", "0 images", "1 chart)")
 			continue
 		}
 		s.says(m, v1alpha1.ConditionComplete, "False/ChartUnreadable", name+":1.0.0: ", c.says, "is still protected", "registryValuesPaths")

@@ -142,7 +142,7 @@ func TestWhy(t *testing.T) {
 	code, out, errOut := s.plugin("why", "am/m", "-n", s.ns, "--as", s.reader())
 	s.Expect(code).To(gomega.BeZero(), errOut)
 	s.Expect(out).To(gomega.ContainSubstring("networkservicedesignversions/" + s.ns + "/nsdv"))
-	s.Expect(out).To(gomega.ContainSubstring("deleting it is refused"))
+	s.Expect(out).To(gomega.ContainSubstring("Deleting it is refused"))
 	s.Expect(out).To(gomega.ContainSubstring("Incomplete: sitenetworkservices of other namespaces"))
 
 	image := s.registry.Host + "/" + repository("m", "a")
