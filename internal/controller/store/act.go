@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller/pass"
@@ -20,10 +21,14 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
+// maxStale is how many tombstones one pass brings up to date; the next one does as many.
+const maxStale = 100
+
 // act keeps the purge's objects: the CronJob and the identity that its pods run under. What was edited or
 // deleted by hand is corrected. The store owns them, and so they are deleted with it. Errors are a
-// *pass.NameTakenError, or those of the API server.
-func (r *Reconciler) act(ctx context.Context, s *v1alpha1.ArtifactStore, v storeVerdict) error {
+// *pass.NameTakenError, or those of the API server. Some tombstones are brought up to date, too.
+func (r *Reconciler) act(ctx context.Context, s *v1alpha1.ArtifactStore, seen storeSeen, v storeVerdict) error {
+	r.expire(ctx, s, seen.stale)
 	if !v.scheduled {
 		return nil
 	}
@@ -36,6 +41,16 @@ func (r *Reconciler) act(ctx context.Context, s *v1alpha1.ArtifactStore, v store
 		return err
 	}
 	return r.unschedule(ctx, s)
+}
+
+// expire writes the status of tombstones. It only says what purges do anyway, and so a write that fails is left to the next pass.
+func (r *Reconciler) expire(ctx context.Context, s *v1alpha1.ArtifactStore, stale []*v1alpha1.Tombstone) {
+	for _, t := range stale {
+		t.Expire(metav1.NewTime(r.Now()), s.Spec.Purge.GracePeriod.Duration)
+		if err := r.Status().Update(ctx, t); client.IgnoreNotFound(err) != nil {
+			log.FromContext(ctx).Info("Could not write when the grace period of a tombstone ends", "tombstone", t.Name, "trouble", err.Error())
+		}
+	}
 }
 
 // kept reports whether the cache has every wanted object, as it is wanted.

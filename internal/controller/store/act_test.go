@@ -160,7 +160,7 @@ func TestEditsByHandAreUndone(t *testing.T) {
 			}
 			c := newCluster(t, objects...)
 			for range 2 { // the second pass has nothing to do
-				if err := c.reconciler().act(t.Context(), s, storeVerdict{scheduled: true}); err != nil {
+				if err := c.reconciler().act(t.Context(), s, storeSeen{}, storeVerdict{scheduled: true}); err != nil {
 					t.Fatalf("%s: %v", tc.reason, err)
 				}
 			}
@@ -222,7 +222,7 @@ func TestObjectsOfOthersAreNotChanged(t *testing.T) {
 			for i, own := range cronjob.Objects(s, purgeSettings) {
 				tc.edit(own)
 				c := newCluster(t, own)
-				err := c.reconciler().act(t.Context(), s, storeVerdict{scheduled: true})
+				err := c.reconciler().act(t.Context(), s, storeSeen{}, storeVerdict{scheduled: true})
 				if tc.ours {
 					if err != nil {
 						t.Errorf("%s: %v", tc.reason, err)
@@ -246,7 +246,7 @@ func TestARoleBindingToAnotherRoleIsNotOurs(t *testing.T) {
 	t.Parallel()
 	s := purgedStore()
 	c := newCluster(t, edited(made[*rbacv1.RoleBinding](t, s), func(b *rbacv1.RoleBinding) { b.RoleRef.Name = "admin" }))
-	err := c.reconciler().act(t.Context(), s, storeVerdict{scheduled: true})
+	err := c.reconciler().act(t.Context(), s, storeSeen{}, storeVerdict{scheduled: true})
 	if !errors.As(err, new(*pass.NameTakenError)) || len(c.writes) > 0 {
 		t.Errorf("it says %v and does %v", err, c.writes)
 	}
@@ -278,7 +278,7 @@ func TestAWriteMeetsWhatWasRead(t *testing.T) {
 			}})
 			r := c.reconciler()
 			r.Live = live
-			err := r.act(t.Context(), s, storeVerdict{scheduled: true})
+			err := r.act(t.Context(), s, storeSeen{}, storeVerdict{scheduled: true})
 			if kind, reason := pass.Classify(err); err == nil || kind != pass.Again || reason != v1alpha1.ReasonPending || !strings.HasPrefix(err.Error(), "keeping RoleBinding publisher/acme-purger: ") {
 				t.Errorf("it says %v", err)
 			}
@@ -305,7 +305,7 @@ func TestAForeignCronJobStaysWithoutASchedule(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newCluster(t, tc.have)
-			if err := c.reconciler().act(t.Context(), s, storeVerdict{scheduled: true}); err != nil {
+			if err := c.reconciler().act(t.Context(), s, storeSeen{}, storeVerdict{scheduled: true}); err != nil {
 				t.Fatal(err)
 			}
 			if gone := slices.Contains(c.writes, "delete CronJob"); gone != tc.gone {

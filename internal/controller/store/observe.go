@@ -6,7 +6,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller/pass"
@@ -28,6 +27,7 @@ type storeSeen struct {
 	late        []reference.Holder
 	doubt       error
 	tombstones  int32
+	stale       []*v1alpha1.Tombstone // which do not say yet that their grace period was ended, or goes on
 	purgerImage string
 	runs        purgeRuns // of the purge, unless the store is inert or being deleted
 }
@@ -59,11 +59,9 @@ func (r *Reconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore) (st
 		seen.refused = r.Places.Refusal(s.Namespace, here)
 	}
 	seen.winner = r.Places.Winner(s, all.Items)
-	var late []*v1alpha1.Tombstone
-	if seen.tombstones, late, err = r.tombstonesAt(ctx, s.Namespace, here); err != nil {
+	if seen.tombstones, seen.stale, err = r.tombstonesAt(ctx, s.Namespace, here); err != nil {
 		return seen, err
 	}
-	r.expire(ctx, s, late)
 	if seen.invalid != nil || seen.refused != nil || (seen.winner != nil && seen.winner.Settled()) {
 		return seen, nil
 	}
@@ -79,9 +77,9 @@ func (r *Reconciler) observe(ctx context.Context, s *v1alpha1.ArtifactStore) (st
 	return seen, err
 }
 
-// tombstonesAt counts those of a place, and returns copies of those whose status is not up to date with the annotation
+// tombstonesAt counts those of a place, and returns copies of some whose status is not up to date with the annotation
 // that ends their grace period.
-func (r *Reconciler) tombstonesAt(ctx context.Context, namespace string, here v1alpha1.RegistryLocation) (n int32, late []*v1alpha1.Tombstone, err error) {
+func (r *Reconciler) tombstonesAt(ctx context.Context, namespace string, here v1alpha1.RegistryLocation) (n int32, stale []*v1alpha1.Tombstone, err error) {
 	if here.Host == "" {
 		return 0, nil, nil
 	}
@@ -96,19 +94,9 @@ func (r *Reconciler) tombstonesAt(ctx context.Context, namespace string, here v1
 			continue
 		}
 		n++
-		if t := &graves.Items[i]; t.DeletionTimestamp.IsZero() && t.ExpiryStale(now) {
-			late = append(late, t.DeepCopy())
+		if t := &graves.Items[i]; len(stale) < maxStale && t.DeletionTimestamp.IsZero() && t.ExpiryStale(now) {
+			stale = append(stale, t.DeepCopy())
 		}
 	}
-	return n, late, nil
-}
-
-// expire writes the status of tombstones. It only says what purges do anyway, and so a write that fails is left to the next pass.
-func (r *Reconciler) expire(ctx context.Context, s *v1alpha1.ArtifactStore, late []*v1alpha1.Tombstone) {
-	for _, t := range late {
-		t.Expire(metav1.NewTime(r.Now()), s.Spec.Purge.GracePeriod.Duration)
-		if err := r.Status().Update(ctx, t); client.IgnoreNotFound(err) != nil {
-			log.FromContext(ctx).Info("Could not write when the grace period of a tombstone ends", "tombstone", t.Name, "trouble", err.Error())
-		}
-	}
+	return n, stale, nil
 }

@@ -78,7 +78,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (
 		return pass.Finish(ctrl.Result{}, err)
 	}
 	verdict := decideStore(seen)
-	actErr := r.act(ctx, s, verdict)
+	actErr := r.act(ctx, s, seen, verdict)
 	verdict.after(s, actErr)
 	if err := r.report(ctx, s, before, verdict); err != nil {
 		return pass.Finish(ctrl.Result{}, err)
