@@ -156,7 +156,7 @@ func (v manifestVerdict) afterDeleting(seen manifestSeen, done manifestDone, err
 }
 
 // waits says what a release that is about to begin waits for, where the status does not say it yet: a registry that does
-// not answer, or is slow to. No reason means that there is nothing to say.
+// not answer. No reason means that there is nothing to say.
 func (seen manifestSeen) waits(v manifestVerdict) (reason, message string) {
 	m := seen.manifest
 	if v.release == nil || len(v.holders) > 0 || seen.store == nil || m.DeletionTimestamp.IsZero() {
@@ -165,15 +165,10 @@ func (seen manifestSeen) waits(v manifestVerdict) (reason, message string) {
 	blocked := apimeta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionDeletionBlocked)
 	said := blocked != nil && blocked.Status == metav1.ConditionTrue && blocked.Reason != v1alpha1.ReasonInUse
 	reachable := apimeta.FindStatusCondition(seen.store.Status.Conditions, v1alpha1.ConditionReachable)
-	switch {
-	case said:
+	if said || reachable == nil || reachable.Status != metav1.ConditionFalse {
 		return "", ""
-	case reachable != nil && reachable.Status == metav1.ConditionFalse:
-		return reachable.Reason, fmt.Sprintf("No object references this manifest. Its deletion waits for the registry of ArtifactStore %s: %s nfo will retry.", seen.store.Name, reachable.Message)
-	case blocked != nil && blocked.Status == metav1.ConditionTrue:
-		return v1alpha1.ReasonPending, "No object references this manifest any more. nfo removes its tags from the registry; until that has ended, the deletion waits."
 	}
-	return "", ""
+	return reachable.Reason, fmt.Sprintf("No object references this manifest. Its deletion waits for the registry of ArtifactStore %s: %s nfo will retry.", seen.store.Name, reachable.Message)
 }
 
 // stuck says why a manifest is not released, or what was released of one that something holds is not put back.

@@ -131,7 +131,8 @@ func TestAReleaseSaysFirstWhatItWaitsFor(t *testing.T) {
 		"Said":    {"the last attempt says more", deleting(both(down, was(v1alpha1.ReasonUnavailable))), ""},
 		"Held":    {"it waits for its holders", deleting(both(down, func(s *manifestSeen) { s.holders = holders })), ""},
 		"Running": {"it waits for workloads", deleting(both(was(v1alpha1.ReasonInUse), func(s *manifestSeen) { s.running = holders })), ""},
-		"Freed":   {"its holders have gone", deleting(was(v1alpha1.ReasonInUse)), "Pending"},
+		"Freed":   {"its holders have gone", deleting(was(v1alpha1.ReasonInUse)), ""},
+		"Neither": {"its holders have gone, and the registry does not answer", deleting(both(down, was(v1alpha1.ReasonInUse))), "Unavailable"},
 		"Kept":    {"it is not being deleted", observed(down), ""},
 	} {
 		reason, message := tc.seen.waits(decideManifest(tc.seen))
@@ -176,5 +177,30 @@ func TestADeletionThatWaitsForTheRegistrySaysSo(t *testing.T) {
 	w.says("DeletionBlocked=True/Unavailable", "Referenced=False/Unreferenced")
 	if said := <-w.Events.Events; !strings.Contains(said, "Its deletion waits for the registry of ArtifactStore acme: No answer. nfo will retry.") {
 		t.Errorf("first it says %s", said)
+	}
+}
+
+// I2: who the status says holds a manifest is asked by name before anything is released, though no list has them. What is
+// said before the release leaves them there.
+func TestI2WhatIsSaidBeforeAReleaseKeepsWhoTheStatusKnows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.ready()
+	m := w.manifest()
+	m.Status.Dependents = reference.Dependents(holders)
+	if err := w.API.Status().Update(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	w.remove()
+	m = w.manifest()
+	store := w.Store.DeepCopy()
+	store.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReachable, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonUnavailable, Message: "No answer."}}
+	seen := manifestSeen{manifest: m, store: store}
+	if _, err := w.r.foretell(t.Context(), m, m.DeepCopy(), seen, decideManifest(seen)); err != nil {
+		t.Fatal(err)
+	}
+	w.says("DeletionBlocked=True/Unavailable")
+	if known := w.manifest().Status.Dependents; len(known.Dependents) == 0 {
+		t.Error("the status no longer says who held the manifest")
 	}
 }

@@ -85,12 +85,10 @@ func (r *Reconciler) foretell(ctx context.Context, m, before *v1alpha1.ArtifactM
 	if err := r.statuses.Current(before); err != nil {
 		return before, err
 	}
-	var says pass.Conditions
-	says.Referenced(reference.Self(m), nil)
+	var says pass.Conditions // but not that nothing holds it: the release asks for whom the status knows, too
 	says.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionTrue, reason, message)
 	says.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It is being deleted; DeletionBlocked says what it waits for.")
 	says.Apply(&m.Status.Conditions, m.Generation)
-	m.Status.Dependents = reference.Dependents(nil)
 	if err := r.statuses.Write(ctx, r.Client, m); err != nil {
 		return before, err
 	}
