@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
@@ -33,15 +35,20 @@ func TestPurgeUsage(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := newPurgeCommand()
-			cmd.SilenceErrors, cmd.SilenceUsage = true, true
-			cmd.SetArgs(tc.args)
-			err := cmd.ExecuteContext(t.Context())
-			var coded *exitError
-			if !errors.As(err, &coded) || coded.code != cronjob.ExitUsage || !strings.Contains(err.Error(), tc.says) {
-				t.Errorf("%s: the error is %v, want exit code 2 and %q", tc.reason, err, tc.says)
-			}
+			refusesUsage(t, newPurgeCommand(), tc.args, tc.reason, tc.says)
 		})
+	}
+}
+
+// refusesUsage has a command refuse its arguments as a wrong use.
+func refusesUsage(t *testing.T, cmd *cobra.Command, args []string, reason, says string) {
+	t.Helper()
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.SetArgs(args)
+	err := cmd.ExecuteContext(t.Context())
+	var coded *exitError
+	if !errors.As(err, &coded) || coded.code != cronjob.ExitUsage || !strings.Contains(err.Error(), says) {
+		t.Errorf("%s: the error is %v, want exit code 2 and %q", reason, err, says)
 	}
 }
 

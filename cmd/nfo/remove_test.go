@@ -27,14 +27,7 @@ func TestRemoveUsage(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := newRemoveCommand()
-			cmd.SilenceErrors, cmd.SilenceUsage = true, true
-			cmd.SetArgs(tc.args)
-			err := cmd.ExecuteContext(t.Context())
-			var coded *exitError
-			if !errors.As(err, &coded) || coded.code != cronjob.ExitUsage || !strings.Contains(err.Error(), tc.says) {
-				t.Errorf("%s: the error is %v, want exit code 2 and %q", tc.reason, err, tc.says)
-			}
+			refusesUsage(t, newRemoveCommand(), tc.args, tc.reason, tc.says)
 		})
 	}
 }
