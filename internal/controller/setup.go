@@ -36,6 +36,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/controller/artifact"
 	chartcontroller "github.com/nfo-operator/nfo/internal/controller/chart"
 	"github.com/nfo-operator/nfo/internal/controller/manifest"
+	"github.com/nfo-operator/nfo/internal/controller/manifest/polls"
 	"github.com/nfo-operator/nfo/internal/controller/pod"
 	"github.com/nfo-operator/nfo/internal/controller/store"
 	"github.com/nfo-operator/nfo/internal/controller/version"
@@ -159,7 +160,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		}),
 		setupManifest(mgr, in, &manifest.Reconciler{
 			Client: mgr.GetClient(), Holders: finder, Registries: registries, Events: recorder,
-			Polls: manifest.NewPolls(o.PollsPerSecond, o.Clock), Readings: read, Catalogues: manifest.NewCatalogues(mgr.GetClient(), o.Clock),
+			Polls: polls.New(o.PollsPerSecond, o.Clock), Readings: read, Catalogues: manifest.NewCatalogues(mgr.GetClient(), o.Clock),
 			Workloads: running, Now: o.now, Releaser: letGo,
 			Polling: lane.New(lane.Polls, timed, o.Clock).Observe(o.journal.Waits("polls")).Wake(next), Releasing: lane.New(lane.Releases, timed, o.Clock).Observe(o.journal.Waits("releases")).Wake(next),
 		}, woken, byStore),

@@ -70,13 +70,13 @@ func (r *Reconciler) act(ctx context.Context, seen manifestSeen, v manifestVerdi
 	}
 	defer leave()
 	if v.unsteady {
-		r.Polls.again(seen.manifest) // a whole round must find what is recorded now
+		r.Polls.Again(seen.manifest) // a whole round must find what is recorded now
 	}
 	if v.poll > 0 && seen.polled {
-		done.again = r.Polls.plan(seen.manifest, v.poll)
+		done.again = r.Polls.Plan(seen.manifest, v.poll)
 	}
 	if err := r.recover(ctx, seen, v, &done); err != nil {
-		r.Polls.again(seen.manifest)
+		r.Polls.Again(seen.manifest)
 		return done, err
 	}
 	if v.release == nil {
@@ -184,7 +184,7 @@ func (r *Reconciler) restore(ctx context.Context, seen manifestSeen, from restor
 	done.undone.Back = append(done.undone.Back, got.Back...)
 	done.undone.Lost = append(done.undone.Lost, got.Lost...)
 	if got.More || (len(got.Back) > 0 && seen.manifest.DeletionTimestamp.IsZero()) {
-		r.Polls.again(seen.manifest)
+		r.Polls.Again(seen.manifest)
 		done.again = time.Millisecond
 	}
 	return err

@@ -250,6 +250,14 @@ func (seen manifestSeen) undo(e v1alpha1.ArtifactStatus) *v1alpha1.Tombstone {
 	return nil
 }
 
+// How often a manifest's upload state is polled, before a jitter of up to a tenth.
+const (
+	pollMissing  = 5 * time.Second // something is not there yet
+	pollComplete = 5 * time.Minute // all is there and may still be overwritten
+	pollSealed   = 24 * time.Hour  // all is there and the manifest is sealed
+	pollTrouble  = 15 * time.Second
+)
+
 // nextPoll says when the registry is asked again.
 func (seen manifestSeen) nextPoll(artifacts []v1alpha1.ArtifactStatus, unsteady bool) time.Duration {
 	switch {

@@ -102,7 +102,7 @@ func (r *Reconciler) observe(ctx context.Context, m *v1alpha1.ArtifactManifest) 
 	if seen.inert != nil || asksBack(m) || len(m.Status.Artifacts) == 0 || v1alpha1.ReconcilesNow(seen.now, m.Status.LastReconcileNow) {
 		// What is said beside an inert store is not what a poll found, what overwrites a tag acts on a fresh
 		// look, a status that was lost is seen anew, and somebody may want to know what is there now.
-		r.Polls.again(m)
+		r.Polls.Again(m)
 	}
 	if !m.DeletionTimestamp.IsZero() || seen.inert != nil {
 		return seen, nil
@@ -147,21 +147,30 @@ func (r *Reconciler) tombstones(ctx context.Context, m *v1alpha1.ArtifactManifes
 func (r *Reconciler) poll(ctx context.Context, seen *manifestSeen) {
 	m := seen.manifest
 	entries := inventory.Entries(m, seen.location)
-	defer func() { seen.unasked, seen.partial = r.Polls.unasked(m, entries[:len(m.Spec.Artifacts)]) }()
-	mine, wait, due := r.Polls.due(m, seen.store, len(entries))
+	defer func() { seen.unasked, seen.partial = r.Polls.Unasked(m, entries[:len(m.Spec.Artifacts)]) }()
+	mine, wait, due := r.Polls.Due(m, seen.store, len(entries))
 	if due {
 		var leave func()
 		if leave, wait = r.Polling.Enter(seen.store, client.ObjectKeyFromObject(m)); leave != nil {
 			seen.leave = leave
 			seen.polled, seen.tags = true, map[inventory.Entry]tagSeen{}
-			asked, err := r.ask(ctx, seen, mine.of(entries))
+			asked, err := r.ask(ctx, seen, mine.Of(entries))
 			r.Releaser.Journal.Polled(client.ObjectKeyFromObject(seen.store), err)
-			seen.trouble = r.Polls.took(m, asked, err)
+			seen.trouble = r.Polls.Took(m, asked, err)
 			return
 		}
 	}
-	seen.wait, seen.trouble = wait, r.Polls.trouble(m)
+	seen.wait, seen.trouble = wait, r.Polls.Trouble(m)
 }
+
+// asksAtOnce is how many entries of a turn are asked for at once, of a registry that answers promptly.
+const (
+	asksAtOnce = 8
+	promptly   = 250 * time.Millisecond
+)
+
+// turnTime is how long a turn goes on with a registry that is slow to answer.
+const turnTime = 5 * time.Second
 
 // ask resolves the entries of a turn, and returns those that it came to. Trouble with one of them does not
 // concern the others (I2); any other trouble would meet them too.
@@ -170,9 +179,9 @@ func (r *Reconciler) ask(ctx context.Context, seen *manifestSeen, entries []v1al
 	if err != nil {
 		return nil, err
 	}
-	began, at := r.Polls.clock.Now(), 1
-	for len(asked) < len(entries) && r.Polls.clock.Since(began) <= turnTime {
-		some, asking := entries[len(asked):min(len(asked)+at, len(entries))], r.Polls.clock.Now()
+	began, at := r.Polls.Clock.Now(), 1
+	for len(asked) < len(entries) && r.Polls.Clock.Since(began) <= turnTime {
+		some, asking := entries[len(asked):min(len(asked)+at, len(entries))], r.Polls.Clock.Now()
 		asked = entries[:len(asked)+len(some)]
 		tags, errs := lookAll(ctx, reg, some)
 		for i, e := range some {
@@ -186,7 +195,7 @@ func (r *Reconciler) ask(ctx context.Context, seen *manifestSeen, entries []v1al
 			}
 		}
 		at = 1 // of a registry that is slow, or has not shown yet that it is not, little is asked at once
-		if r.Polls.clock.Since(asking) < promptly {
+		if r.Polls.Clock.Since(asking) < promptly {
 			at = asksAtOnce
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/backend"
 	chartcontroller "github.com/nfo-operator/nfo/internal/controller/chart"
+	"github.com/nfo-operator/nfo/internal/controller/manifest/polls"
 	"github.com/nfo-operator/nfo/internal/controller/pass"
 	"github.com/nfo-operator/nfo/internal/inventory"
 	"github.com/nfo-operator/nfo/internal/lane"
@@ -27,7 +28,7 @@ type Reconciler struct {
 	Holders    *reference.Finder
 	Registries *backend.Registries
 	Releaser   *release.Releaser
-	Polls      *Polls
+	Polls      *polls.Polls
 	Readings   *chartcontroller.Readings
 	Catalogues *Catalogues
 	// Workloads is what is known of what workloads run; nil for nothing.
@@ -59,14 +60,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest
 	verdict = verdict.after(seen, done, actErr)
 	// A status that cannot be stored goes with a manifest that is let go: what was released is in tombstones.
 	if err := r.report(ctx, m, before, verdict, done); err != nil && (!verdict.letGo || !pass.Unstorable(err)) {
-		r.Polls.again(m) // what was seen has not been written: look again
+		r.Polls.Again(m) // what was seen has not been written: look again
 		return pass.Finish(ctrl.Result{}, err)
 	}
 	if err := r.annotate(ctx, m, verdict.answered); err != nil {
 		return pass.Finish(ctrl.Result{}, err)
 	}
 	if verdict.letGo {
-		r.Polls.forget(m.UID)
+		r.Polls.Forget(m.UID)
 		r.statuses.Forget(m.UID)
 		r.Holders.Forget(m.UID)
 		r.Readings.Forget(m.UID)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	chartcontroller "github.com/nfo-operator/nfo/internal/controller/chart"
+	"github.com/nfo-operator/nfo/internal/controller/manifest/polls"
 	"github.com/nfo-operator/nfo/internal/controller/pass/passtest"
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
@@ -43,7 +44,7 @@ func (w *world) restart() {
 	finder := w.Finder()
 	w.r = &Reconciler{
 		Client: w.API, Holders: finder, Registries: opened, Events: w.Events, Now: time.Now,
-		Polls: NewPolls(1e6, w.Clock), Readings: chartcontroller.NewReadings(), Catalogues: NewCatalogues(w.API, w.Clock),
+		Polls: polls.New(1e6, w.Clock), Readings: chartcontroller.NewReadings(), Catalogues: NewCatalogues(w.API, w.Clock),
 		Polling: lane.New(lane.Polls, speeds, w.Clock), Releasing: lane.New(lane.Releases, speeds, w.Clock),
 		Releaser: &release.Releaser{
 			API: w.API, Live: w.API, Holders: finder, Open: opened.Open, Purges: release.NewPurges(w.Clock), Clock: w.Clock, Now: time.Now,

@@ -1,4 +1,4 @@
-package manifest
+package polls
 
 import (
 	"fmt"
@@ -10,6 +10,13 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
+)
+
+// How long until a next poll.
+const (
+	aMoment = 5 * time.Second
+	aWhile  = 15 * time.Second
+	aDay    = 24 * time.Hour
 )
 
 // ofEntries is a manifest and what is wanted of its n artifacts.
@@ -26,47 +33,47 @@ func ofEntries(name string, n int) (*v1alpha1.ArtifactManifest, []v1alpha1.Artif
 func TestPollsStayWithinTheBudget(t *testing.T) {
 	t.Parallel()
 	clock := testingclock.NewFakePassiveClock(time.Unix(1000, 0))
-	p := NewPolls(5, clock)
+	p := New(5, clock)
 	m, entries := ofEntries("m", pollBurst)
 	s := &v1alpha1.ArtifactStore{}
 	s.UID = "s"
 	for range pollBurst / pollTurn {
-		mine, wait, due := p.due(m, s, len(entries))
+		mine, wait, due := p.Due(m, s, len(entries))
 		if !due || mine.count != pollTurn {
 			t.Fatalf("the largest manifest cannot be polled at first: %v, wait %s", mine, wait)
 		}
-		_ = p.took(m, mine.of(entries), registry.ErrUnreadable)
-		p.plan(m, pollMissing)
+		_ = p.Took(m, mine.Of(entries), registry.ErrUnreadable)
+		p.Plan(m, aMoment)
 		clock.SetTime(clock.Now().Add(2 * turnGap))
 	}
-	if n, partial := p.unasked(m, entries); n > 0 || partial {
+	if n, partial := p.Unasked(m, entries); n > 0 || partial {
 		t.Errorf("%d entries were not asked for in a whole round", n)
 	}
-	if _, wait, due := p.due(m, s, 1); due || wait < pollMissing-2*turnGap {
+	if _, wait, due := p.Due(m, s, 1); due || wait < aMoment-2*turnGap {
 		t.Errorf("before its time: due %t, wait %s", due, wait)
 	}
-	if p.trouble(m) == nil {
+	if p.Trouble(m) == nil {
 		t.Error("between two polls the trouble of the last one is forgotten")
 	}
 	m.Generation++
-	if err := p.trouble(m); err != nil {
+	if err := p.Trouble(m); err != nil {
 		t.Errorf("the trouble of another generation is said: %v", err)
 	}
-	if _, wait, due := p.due(m, s, 10); due || wait < time.Second {
+	if _, wait, due := p.Due(m, s, 10); due || wait < time.Second {
 		t.Errorf("a new generation with an empty budget: due %t, wait %s", due, wait)
 	}
-	if n, partial := p.unasked(m, entries[:10]); n != 10 || !partial {
+	if n, partial := p.Unasked(m, entries[:10]); n != 10 || !partial {
 		t.Errorf("of a new generation %d entries are not asked for, want 10", n)
 	}
 	clock.SetTime(clock.Now().Add(2 * time.Second))
-	if _, _, due := p.due(m, s, 10); !due {
+	if _, _, due := p.Due(m, s, 10); !due {
 		t.Error("10 requests are not due after 2 s at 5 a second")
 	}
-	_ = p.took(m, entries[:10], nil)
-	p.plan(m, pollSealed)
-	p.again(m)
+	_ = p.Took(m, entries[:10], nil)
+	p.Plan(m, aDay)
+	p.Again(m)
 	clock.SetTime(clock.Now().Add(time.Minute))
-	if _, _, due := p.due(m, s, 10); !due {
+	if _, _, due := p.Due(m, s, 10); !due {
 		t.Error("what is to be seen again is not due")
 	}
 }
@@ -75,22 +82,22 @@ func TestPollsStayWithinTheBudget(t *testing.T) {
 func TestPollsGoOnWhereTheyStopped(t *testing.T) {
 	t.Parallel()
 	clock := testingclock.NewFakePassiveClock(time.Unix(1000, 0))
-	p := NewPolls(100, clock)
+	p := New(100, clock)
 	m, entries := ofEntries("m", 5)
 	s := &v1alpha1.ArtifactStore{}
 	var order []string
 	for range 3 {
-		mine, _, due := p.due(m, s, len(entries))
+		mine, _, due := p.Due(m, s, len(entries))
 		if !due {
 			t.Fatal("it is not due")
 		}
-		asked := mine.of(entries)[:2] // the second one takes too long, or fails for all
+		asked := mine.Of(entries)[:2] // the second one takes too long, or fails for all
 		for _, e := range asked {
 			order = append(order, e.ArtifactName)
 		}
-		_ = p.took(m, asked, registry.ErrUnavailable)
-		p.plan(m, pollTrouble)
-		clock.SetTime(clock.Now().Add(2 * pollTrouble))
+		_ = p.Took(m, asked, registry.ErrUnavailable)
+		p.Plan(m, aWhile)
+		clock.SetTime(clock.Now().Add(2 * aWhile))
 	}
 	if got := fmt.Sprint(order); got != "[a0 a1 a2 a3 a4 a0]" {
 		t.Errorf("asked in the order %s", got)
@@ -101,7 +108,7 @@ func TestPollsGoOnWhereTheyStopped(t *testing.T) {
 func TestPollsStarveNobody(t *testing.T) {
 	t.Parallel()
 	clock := testingclock.NewFakePassiveClock(time.Unix(1000, 0))
-	p := NewPolls(5, clock)
+	p := New(5, clock)
 	s := &v1alpha1.ArtifactStore{}
 	large, entries := ofEntries("large", 300)
 	type small struct {
@@ -116,17 +123,17 @@ func TestPollsStarveNobody(t *testing.T) {
 	began := clock.Now()
 	for clock.Since(began) < time.Hour {
 		for _, a := range abandoned {
-			if mine, _, due := p.due(a.m, s, len(a.e)); due {
-				_ = p.took(a.m, mine.of(a.e), nil)
-				p.plan(a.m, pollMissing)
+			if mine, _, due := p.Due(a.m, s, len(a.e)); due {
+				_ = p.Took(a.m, mine.Of(a.e), nil)
+				p.Plan(a.m, aMoment)
 			}
 		}
 		// The large one comes late, when no budget is left.
 		if clock.Since(began) > 10*time.Minute {
-			if mine, _, due := p.due(large, s, len(entries)); due {
-				_ = p.took(large, mine.of(entries), nil)
-				p.plan(large, pollMissing)
-				if n, partial := p.unasked(large, entries); n == 0 && !partial {
+			if mine, _, due := p.Due(large, s, len(entries)); due {
+				_ = p.Took(large, mine.Of(entries), nil)
+				p.Plan(large, aMoment)
+				if n, partial := p.Unasked(large, entries); n == 0 && !partial {
 					if took := clock.Since(began) - 10*time.Minute; took > 5*time.Minute {
 						t.Errorf("all entries were asked for after %s", took)
 					}
@@ -136,6 +143,6 @@ func TestPollsStarveNobody(t *testing.T) {
 		}
 		clock.SetTime(clock.Now().Add(250 * time.Millisecond))
 	}
-	n, _ := p.unasked(large, entries)
+	n, _ := p.Unasked(large, entries)
 	t.Errorf("after 50 minutes %d of %d entries were not asked for", n, len(entries))
 }

@@ -1,4 +1,5 @@
-package manifest
+// Package polls says when the entries of each manifest are asked for in its registry.
+package polls
 
 import (
 	"maps"
@@ -15,15 +16,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
-// How often a manifest's upload state is polled, before a jitter of up to a tenth.
-const (
-	pollMissing  = 5 * time.Second // something is not there yet
-	pollComplete = 5 * time.Minute // all is there and may still be overwritten
-	pollSealed   = 24 * time.Hour  // all is there and the manifest is sealed
-	pollTrouble  = 15 * time.Second
-	// turnGap is the least between two turns of one poll: others have theirs.
-	turnGap = 50 * time.Millisecond
-)
+// turnGap is the least between two turns of one poll: others have theirs.
+const turnGap = 50 * time.Millisecond
 
 // pollBurst is the most requests that a store's budget saves up: those of the largest
 // manifest, which can so be polled at once.
@@ -32,15 +26,6 @@ const pollBurst = 512
 // pollTurn is the most entries that are asked for before other manifests have their turn.
 const pollTurn = 64
 
-// asksAtOnce is how many entries of a turn are asked for at once, of a registry that answers promptly.
-const (
-	asksAtOnce = 8
-	promptly   = 250 * time.Millisecond
-)
-
-// turnTime is how long a turn goes on with a registry that is slow to answer.
-const turnTime = 5 * time.Second
-
 // Polls remembers when each manifest is to be polled next, and keeps each store's budget of
 // requests. It is forgotten with the process: a new leader polls everything once, within budget.
 //
@@ -48,8 +33,9 @@ const turnTime = 5 * time.Second
 // when the budget has come to it: first come, first served, so that many small manifests keep no large one
 // from being asked for.
 type Polls struct {
-	rate  rate.Limit
-	clock clock.PassiveClock
+	rate rate.Limit
+	// Clock is for ages.
+	Clock clock.PassiveClock
 
 	mu      sync.Mutex
 	next    map[types.UID]poll
@@ -68,11 +54,11 @@ type poll struct {
 	whole bool
 }
 
-// turn is a part of a poll: so many entries, from one on, and round to the first one.
-type turn struct{ from, count int }
+// Turn is a part of a poll: so many entries, from one on, and round to the first one.
+type Turn struct{ from, count int }
 
-// of are the entries of a turn, in its order.
-func (t turn) of(entries []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {
+// Of are the entries of a turn, in its order.
+func (t Turn) Of(entries []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {
 	var mine []v1alpha1.ArtifactStatus
 	for i := range t.count {
 		mine = append(mine, entries[(t.from+i)%len(entries)])
@@ -80,22 +66,22 @@ func (t turn) of(entries []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {
 	return mine
 }
 
-// NewPolls plans polls of at most perSecond requests to each store.
-func NewPolls(perSecond float64, c clock.PassiveClock) *Polls {
-	return &Polls{rate: rate.Limit(perSecond), clock: c, next: map[types.UID]poll{}, budgets: map[types.UID]*rate.Limiter{}}
+// New plans polls of at most perSecond requests to each store.
+func New(perSecond float64, c clock.PassiveClock) *Polls {
+	return &Polls{rate: rate.Limit(perSecond), Clock: c, next: map[types.UID]poll{}, budgets: map[types.UID]*rate.Limiter{}}
 }
 
-// due returns which of a manifest's n entries are to be asked for now, or how long until; then ok is false.
-func (p *Polls) due(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore, n int) (mine turn, wait time.Duration, ok bool) {
+// Due returns which of a manifest's n entries are to be asked for now, or how long until; then ok is false.
+func (p *Polls) Due(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore, n int) (mine Turn, wait time.Duration, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := p.clock.Now()
+	now := p.Clock.Now()
 	of := p.next[m.UID]
 	if of.generation != m.Generation {
 		of = of.anew(m.Generation)
 	}
 	if now.Before(of.at) {
-		return turn{}, of.at.Sub(now), false
+		return Turn{}, of.at.Sub(now), false
 	}
 	if of.left == 0 || of.left > n {
 		of.left, of.fresh = n, true
@@ -106,9 +92,9 @@ func (p *Polls) due(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore, n i
 	}
 	p.next[m.UID] = of
 	if now.Before(of.at) {
-		return turn{}, of.at.Sub(now), false
+		return Turn{}, of.at.Sub(now), false
 	}
-	return turn{of.from % max(n, 1), of.granted}, 0, true
+	return Turn{of.from % max(n, 1), of.granted}, 0, true
 }
 
 // budget is a store's. Those that are full again are no other than new ones.
@@ -120,9 +106,9 @@ func (p *Polls) budget(store types.UID, now time.Time) *rate.Limiter {
 	return p.budgets[store]
 }
 
-// took notes a turn in which some entries were asked for, and what trouble it had; trouble that meets all
+// Took notes a turn in which some entries were asked for, and what trouble it had; trouble that meets all
 // entries ends the round here. It returns the trouble of the whole round so far.
-func (p *Polls) took(m *v1alpha1.ArtifactManifest, entries []v1alpha1.ArtifactStatus, trouble error) error {
+func (p *Polls) Took(m *v1alpha1.ArtifactManifest, entries []v1alpha1.ArtifactStatus, trouble error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	of := p.next[m.UID]
@@ -153,9 +139,9 @@ func (p *Polls) took(m *v1alpha1.ArtifactManifest, entries []v1alpha1.ArtifactSt
 	return of.trouble
 }
 
-// unasked counts the entries of a manifest that were never asked for, as far as this process knows. partial says
+// Unasked counts the entries of a manifest that were never asked for, as far as this process knows. partial says
 // that not all entries were asked for in this generation.
-func (p *Polls) unasked(m *v1alpha1.ArtifactManifest, entries []v1alpha1.ArtifactStatus) (n int, partial bool) {
+func (p *Polls) Unasked(m *v1alpha1.ArtifactManifest, entries []v1alpha1.ArtifactStatus) (n int, partial bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	of := p.next[m.UID]
@@ -170,8 +156,8 @@ func (p *Polls) unasked(m *v1alpha1.ArtifactManifest, entries []v1alpha1.Artifac
 	return n, true
 }
 
-// plan sets when a manifest's next round begins and returns how long until. The present one goes on first.
-func (p *Polls) plan(m *v1alpha1.ArtifactManifest, after time.Duration) time.Duration {
+// Plan sets when a manifest's next round begins and returns how long until. The present one goes on first.
+func (p *Polls) Plan(m *v1alpha1.ArtifactManifest, after time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	of := p.next[m.UID]
@@ -179,13 +165,13 @@ func (p *Polls) plan(m *v1alpha1.ArtifactManifest, after time.Duration) time.Dur
 		after = turnGap
 	}
 	after = jitter(after)
-	of.at, of.generation = p.clock.Now().Add(after), m.Generation
+	of.at, of.generation = p.Clock.Now().Add(after), m.Generation
 	p.next[m.UID] = of
 	return after
 }
 
-// trouble is why the present round of this generation of a manifest, or the last one, did not see everything.
-func (p *Polls) trouble(m *v1alpha1.ArtifactManifest) error {
+// Trouble is why the present round of this generation of a manifest, or the last one, did not see everything.
+func (p *Polls) Trouble(m *v1alpha1.ArtifactManifest) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if last, known := p.next[m.UID]; known && last.generation == m.Generation {
@@ -194,8 +180,8 @@ func (p *Polls) trouble(m *v1alpha1.ArtifactManifest) error {
 	return nil
 }
 
-// again makes a manifest due at once: all of it, from where the last turn stopped.
-func (p *Polls) again(m *v1alpha1.ArtifactManifest) {
+// Again makes a manifest due at once: all of it, from where the last turn stopped.
+func (p *Polls) Again(m *v1alpha1.ArtifactManifest) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.next[m.UID] = p.next[m.UID].anew(m.Generation)
@@ -211,8 +197,8 @@ func (of poll) anew(generation int64) poll {
 	return fresh
 }
 
-// forget drops a manifest that has gone.
-func (p *Polls) forget(uid types.UID) {
+// Forget drops a manifest that has gone.
+func (p *Polls) Forget(uid types.UID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.next, uid)
