@@ -127,7 +127,8 @@ func decideLive(seen manifestSeen) manifestVerdict {
 		v.release = &release.Task{Manifest: seen.manifest, Entries: leaving, Cause: v1alpha1.CauseRemoved}
 	}
 	v.artifacts = append(v.artifacts, leaving...)
-	v.restore, v.returning = seen.restorable(v.artifacts), seen.returning(v.artifacts)
+	undos := seen.undos(v.artifacts)
+	v.restore, v.returning = seen.restorable(v.artifacts, undos), seen.returning(v.artifacts, undos)
 	v.poll = seen.nextPoll(v.artifacts, v.unsteady)
 	seen.conclude(&v)
 	seen.charts(&v)
@@ -184,17 +185,29 @@ func (seen manifestSeen) merge(v *manifestVerdict, e v1alpha1.ArtifactStatus) v1
 	return e
 }
 
-// restorable finds, for every entry that the registry was just seen not to have, or to have only
-// because it removes no tags, the newest release that it can be restored from; and whatever restore
-// a crash has interrupted, its last step included. A digest that was overwritten is never brought
-// back.
-func (seen manifestSeen) restorable(artifacts []v1alpha1.ArtifactStatus) []restoration {
+// undos finds, for every entry that the registry was just seen not to have, or to have only because it removes no tags,
+// the newest release that it can be restored from. A digest that was overwritten is never brought back.
+func (seen manifestSeen) undos(artifacts []v1alpha1.ArtifactStatus) map[inventory.Entry]*v1alpha1.Tombstone {
+	found := map[inventory.Entry]*v1alpha1.Tombstone{}
+	if seen.manifest.Spec.UploadPath == v1alpha1.StoreScoped {
+		return found
+	}
+	for _, e := range artifacts {
+		if t := seen.undo(e); t != nil {
+			found[inventory.KeyOf(e)] = t
+		}
+	}
+	return found
+}
+
+// restorable are the restorations that undos lead to, and whatever restore a crash has interrupted, its last step included.
+func (seen manifestSeen) restorable(artifacts []v1alpha1.ArtifactStatus, undos map[inventory.Entry]*v1alpha1.Tombstone) []restoration {
 	if seen.manifest.Spec.UploadPath == v1alpha1.StoreScoped {
 		return nil
 	}
 	chosen := map[string]map[string]bool{} // by tombstone, then repository:tag
 	for _, e := range artifacts {
-		t := seen.undo(e)
+		t := undos[inventory.KeyOf(e)]
 		if t == nil {
 			continue
 		}
@@ -214,18 +227,19 @@ func (seen manifestSeen) restorable(artifacts []v1alpha1.ArtifactStatus) []resto
 
 // returning are the entries that are missing and that a tombstone gives their tags back now. What was not asked for in
 // this pass is as it was last said to be.
-func (seen manifestSeen) returning(artifacts []v1alpha1.ArtifactStatus) map[inventory.Entry]bool {
+func (seen manifestSeen) returning(artifacts []v1alpha1.ArtifactStatus, undos map[inventory.Entry]*v1alpha1.Tombstone) map[inventory.Entry]bool {
 	c := inventory.Uploaded(seen.manifest)
 	before := c != nil && c.Reason == v1alpha1.ReasonRestoring
 	all := map[inventory.Entry]bool{}
 	for _, e := range artifacts {
-		_, asked := seen.tags[inventory.KeyOf(e)]
 		if e.State != v1alpha1.ArtifactMissing {
 			continue
 		}
-		t := seen.undo(e)
-		if t != nil && !strings.HasPrefix(t.Entry(e.Repository, e.ArtifactVersion).Reason, v1alpha1.ReasonUndoLost) || !asked && before {
-			all[inventory.KeyOf(e)] = true
+		key := inventory.KeyOf(e)
+		if _, asked := seen.tags[key]; !asked {
+			all[key] = before
+		} else if t := undos[key]; t != nil {
+			all[key] = !strings.HasPrefix(t.Entry(e.Repository, e.ArtifactVersion).Reason, v1alpha1.ReasonUndoLost)
 		}
 	}
 	return all
@@ -234,6 +248,9 @@ func (seen manifestSeen) returning(artifacts []v1alpha1.ArtifactStatus) map[inve
 // undo is the tombstone that one entry is to be restored from now; nil for none.
 func (seen manifestSeen) undo(e v1alpha1.ArtifactStatus) *v1alpha1.Tombstone {
 	tag, asked := seen.tags[inventory.KeyOf(e)]
+	if !asked {
+		return nil
+	}
 	var all []*v1alpha1.Tombstone
 	for i := range seen.tombstones {
 		all = append(all, &seen.tombstones[i])
@@ -243,7 +260,7 @@ func (seen manifestSeen) undo(e v1alpha1.ArtifactStatus) *v1alpha1.Tombstone {
 		interrupted := was.State == v1alpha1.TombstoneRestoring
 		// A tag that could not be removed alone is back without having gone: no purge may take it now.
 		stayed := strings.HasPrefix(was.Reason, v1alpha1.TagDeleteUnsupported)
-		if asked && (interrupted || stayed || (!tag.there && seen.mayGive(t, e))) {
+		if interrupted || stayed || (!tag.there && seen.mayGive(t, e)) {
 			return t
 		}
 	}

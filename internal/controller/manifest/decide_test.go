@@ -183,6 +183,18 @@ func TestDecideManifest(t *testing.T) {
 			want: outline{Artifacts: []v1alpha1.ArtifactStatus{tagGone("")}, Restore: []string{"Released000030"}, Poll: pollMissing,
 				Conditions: "Ready=False/Restoring Referenced=False/Unreferenced Uploaded=False/Restoring"},
 		},
+		"StoreScopedIsNotRestored": {
+			reason: "nothing is restored in the old form, so what is missing has to be pushed",
+			seen: observed(func(s *manifestSeen) {
+				s.manifest.Spec.UploadPath = v1alpha1.StoreScoped
+				s.tags[listed] = tagSeen{}
+				g := grave(v1alpha1.CauseReleased, v1alpha1.TombstoneUntagged, 10)
+				g.Spec.Artifacts[0].Repository, g.Status.Artifacts[0].Repository = "acme/nginx", "acme/nginx"
+				s.tombstones = []v1alpha1.Tombstone{g}
+			}),
+			want: outline{Artifacts: []v1alpha1.ArtifactStatus{{ArtifactName: "nginx", ArtifactVersion: "1.0.0", Repository: "acme/nginx", State: v1alpha1.ArtifactMissing}}, Poll: pollMissing,
+				Conditions: "Ready=False/Missing Referenced=False/Unreferenced Uploaded=False/Missing"},
+		},
 		"RestoringBetweenPolls": {
 			reason: "what was being restored is not missing before the registry was asked again",
 			seen: observed(func(s *manifestSeen) {

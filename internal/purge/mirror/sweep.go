@@ -283,11 +283,7 @@ func (s *sweeper) before(ctx context.Context, i *candidate, removed bool) claime
 
 // whole reports whether the registry has all of an Artifact's copy, under the name by which nodes pull it.
 func (s *sweeper) whole(ctx context.Context, i *candidate) bool {
-	reference := i.image.Digest
-	if reference == "" {
-		reference = i.image.Tag
-	}
-	found, err := s.env.Registry.Resolve(ctx, i.Repository, reference)
+	found, err := s.env.Registry.Resolve(ctx, i.Repository, i.image.Reference())
 	return err == nil && (i.Status.Digest == "" || found.Digest.String() == i.Status.Digest)
 }
 
