@@ -264,3 +264,6 @@ type ArtifactManifestList struct {
 	metav1.ListMeta `json:"metadata,omitempty"`
 	Items           []ArtifactManifest `json:"items"`
 }
+
+// Orphaned reports whether a manifest, or a store, says by AnnotationOnDelete that its deletion leaves the registry as it is.
+func Orphaned(o metav1.Object) bool { return o.GetAnnotations()[AnnotationOnDelete] == OnDeleteOrphan }

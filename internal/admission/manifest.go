@@ -29,21 +29,27 @@ func manifestValidator(p *preflight) *validator[*v1alpha1.ArtifactManifest] {
 // goingManifest says how a manifest that is being deleted can be had back: from its tombstone, unless its deletion leaves
 // the registry as it is.
 func (p *preflight) goingManifest(ctx context.Context, m *v1alpha1.ArtifactManifest) string {
-	var s v1alpha1.ArtifactStore
-	err := p.cached.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}, &s)
 	stays := ""
 	switch {
 	case m.Spec.UploadPath == v1alpha1.StoreScoped:
 		stays = "it is StoreScoped"
-	case m.Annotations[v1alpha1.AnnotationOnDelete] == v1alpha1.OnDeleteOrphan:
-		stays = "it has the annotation " + v1alpha1.AnnotationOnDelete + "=" + v1alpha1.OnDeleteOrphan
-	case err == nil && s.Annotations[v1alpha1.AnnotationOnDelete] == v1alpha1.OnDeleteOrphan:
-		stays = "its store has the annotation " + v1alpha1.AnnotationOnDelete + "=" + v1alpha1.OnDeleteOrphan
+	case v1alpha1.Orphaned(m):
+		stays = "it has the annotation " + orphan
+	case p.storeOrphaned(ctx, m):
+		stays = "its store has the annotation " + orphan
+	default:
+		return "This ArtifactManifest is being deleted. Once it is gone, apply it again to restore it, within the grace period of its store."
 	}
-	if stays != "" {
-		return fmt.Sprintf("This ArtifactManifest is being deleted. Its artifacts and tags stay in the registry, because %s: there is nothing to restore. Once it is gone, it can be applied again.", stays)
-	}
-	return "This ArtifactManifest is being deleted. Once it is gone, apply it again to restore it, within the grace period of its store."
+	return fmt.Sprintf("This ArtifactManifest is being deleted. Its artifacts and tags stay in the registry, because %s: there is nothing to restore. Once it is gone, it can be applied again.", stays)
+}
+
+const orphan = v1alpha1.AnnotationOnDelete + "=" + v1alpha1.OnDeleteOrphan
+
+// storeOrphaned reports whether the store of a manifest is known to be orphaned.
+func (p *preflight) storeOrphaned(ctx context.Context, m *v1alpha1.ArtifactManifest) bool {
+	var s v1alpha1.ArtifactStore
+	err := p.cached.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}, &s)
+	return err == nil && v1alpha1.Orphaned(&s)
 }
 
 func (p *preflight) checkManifest(ctx context.Context, was, is *v1alpha1.ArtifactManifest) (admission.Warnings, error) {

@@ -209,7 +209,7 @@ func (r *Releaser) gatherStore(ctx context.Context, m *v1alpha1.ArtifactManifest
 	switch {
 	case unknownOnDelete(m) || (ev.store != nil && unknownOnDelete(ev.store)):
 		return fmt.Errorf("reading what is wanted on deletion: %w", ErrOnDelete) // the person who wrote it wanted something else
-	case orphaned(m) || (ev.store != nil && orphaned(ev.store)):
+	case v1alpha1.Orphaned(m) || (ev.store != nil && v1alpha1.Orphaned(ev.store)):
 		ev.untouched = "Annotation nfo.dev/on-delete: Orphan: the artifacts stay in the registry."
 	case ev.store == nil && recorded:
 		return fmt.Errorf("finding ArtifactStore %s: %w", m.Spec.ArtifactStoreRef.Name, ErrStoreNotFound)
@@ -316,10 +316,6 @@ func (r *Releaser) InertByStatus(s *v1alpha1.ArtifactStore, at v1alpha1.Registry
 		return &metav1.Condition{Reason: v1alpha1.ReasonPlaceRefused, Message: refusal.Error()}
 	}
 	return backend.Inert(s)
-}
-
-func orphaned(o client.Object) bool {
-	return o.GetAnnotations()[v1alpha1.AnnotationOnDelete] == v1alpha1.OnDeleteOrphan
 }
 
 func unknownOnDelete(o client.Object) bool {

@@ -116,7 +116,7 @@ func (e *evidence) afterwards(subject client.Object) string {
 	switch {
 	case store == nil:
 		return fmt.Sprintf(", but waits until its store %s exists", m.Spec.ArtifactStoreRef.Name)
-	case m.Annotations[v1alpha1.AnnotationOnDelete] == v1alpha1.OnDeleteOrphan, store.Annotations[v1alpha1.AnnotationOnDelete] == v1alpha1.OnDeleteOrphan:
+	case v1alpha1.Orphaned(m), v1alpha1.Orphaned(store):
 		return ", and does not touch the registry, as " + v1alpha1.AnnotationOnDelete + " says"
 	}
 	if !slices.ContainsFunc(m.Status.Artifacts, func(s v1alpha1.ArtifactStatus) bool { return s.Digest != "" }) {
