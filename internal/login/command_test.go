@@ -1,12 +1,7 @@
 package login
 
 import (
-	"errors"
-	"strings"
 	"testing"
-
-	"k8s.io/cli-runtime/pkg/genericclioptions"
-	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/nfo-operator/nfo/internal/plugin"
 	"github.com/nfo-operator/nfo/internal/plugin/plugintest"
@@ -31,16 +26,6 @@ func TestCommand(t *testing.T) {
 		"Account":     {"no account has such a name", []string{"a", "--service-account", "../ci"}, plugin.ExitUsage, "../ci"},
 		"NoCluster":   {"nobody answers", []string{"a"}, plugin.ExitFailed, "127.0.0.1:1"},
 	} {
-		config, server := genericclioptions.NewConfigFlags(false), "https://127.0.0.1:1"
-		config.APIServer = &server
-		streams, _, out, _ := genericiooptions.NewTestIOStreams()
-		cmd := NewCommand(streams, config)
-		cmd.SetArgs(tc.args)
-		cmd.SilenceErrors, cmd.SilenceUsage = true, true
-		err := cmd.ExecuteContext(t.Context())
-		var failed *plugin.Error
-		if !errors.As(err, &failed) || failed.Code != tc.code || !strings.Contains(err.Error(), tc.says) || out.Len() > 0 {
-			t.Errorf("%s: %s: %v, want the code %d and %q", name, tc.reason, err, tc.code, tc.says)
-		}
+		plugintest.Command(NewCommand).Fails(t, name+": "+tc.reason, tc.args, tc.code, tc.says)
 	}
 }

@@ -1,14 +1,10 @@
 package publish
 
 import (
-	"errors"
-	"strings"
 	"testing"
 
-	"k8s.io/cli-runtime/pkg/genericclioptions"
-	"k8s.io/cli-runtime/pkg/genericiooptions"
-
 	"github.com/nfo-operator/nfo/internal/plugin"
+	"github.com/nfo-operator/nfo/internal/plugin/plugintest"
 )
 
 // TestCommand: a wrong command line is wrong usage, whatever the cluster is; a cluster that does not answer is a failure,
@@ -35,17 +31,7 @@ func TestCommand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			config, server, cache := genericclioptions.NewConfigFlags(false), "https://127.0.0.1:1", t.TempDir()
-			config.APIServer, config.CacheDir = &server, &cache
-			streams, _, out, _ := genericiooptions.NewTestIOStreams()
-			cmd := NewCommand(streams, config)
-			cmd.SetArgs(tc.args)
-			cmd.SilenceErrors, cmd.SilenceUsage = true, true
-			err := cmd.ExecuteContext(t.Context())
-			var failed *plugin.Error
-			if !errors.As(err, &failed) || failed.Code != tc.code || !strings.Contains(err.Error(), tc.says) || out.Len() > 0 {
-				t.Errorf("%s: %v, want the code %d and %q", tc.reason, err, tc.code, tc.says)
-			}
+			plugintest.Command(NewCommand).Fails(t, tc.reason, tc.args, tc.code, tc.says)
 		})
 	}
 }

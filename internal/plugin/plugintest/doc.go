@@ -1,2 +1,2 @@
-// Package plugintest has objects for tests of commands.
+// Package plugintest has objects, clusters and runs for tests of commands.
 package plugintest
