@@ -4,10 +4,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
@@ -15,6 +13,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/clienttest"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
@@ -132,31 +131,11 @@ func TestConfigOfAStoreInTheClustersRegistry(t *testing.T) {
 
 const password = "correct-horse"
 
-// open opens a client that ends with the test.
-func open(t *testing.T, cfg registry.Config) *registry.Client {
-	t.Helper()
-	c, err := registry.Open(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	return c
-}
-
-// serve opens a client of a handler that stands for a registry.
-func serve(t *testing.T, h http.Handler) *registry.Client {
-	t.Helper()
-	server := httptest.NewServer(h)
-	t.Cleanup(server.Close)
-	return open(t, registry.Config{Location: v1alpha1.RegistryLocation{PlainHTTP: true, Host: server.Listener.Addr().String()}})
-}
-
-// start starts a registry and opens a client of it.
-func start(t *testing.T, opts ...registrytest.Option) (*registrytest.Registry, *registry.Client) {
-	t.Helper()
-	r := registrytest.Start(t, opts...)
-	return r, open(t, registry.Config{Location: r.Location(""), CABundle: r.CA, SecondLook: time.Millisecond})
-}
+var (
+	open  = clienttest.Open
+	serve = clienttest.Serve
+	start = clienttest.Start
+)
 
 func push(t *testing.T, host, repository, tag, seed string) ocispec.Descriptor {
 	t.Helper()

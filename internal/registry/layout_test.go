@@ -8,11 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nfo-operator/nfo/internal/registry"
-	"github.com/nfo-operator/nfo/internal/registry/oci"
+	"github.com/nfo-operator/nfo/internal/registry/clienttest"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
@@ -31,30 +30,10 @@ func writeLayout(t *testing.T) (string, ocispec.Descriptor) {
 	return folder, d
 }
 
-func blobFile(folder string, d digest.Digest) string {
-	return filepath.Join(folder, "blobs", d.Algorithm().String(), d.Encoded())
-}
-
-// openLayout reads the first image of a folder, or of an archive of it.
-func openLayout(t *testing.T, folder string, archive bool) (*registry.Source, error) {
-	t.Helper()
-	open, path := oci.OpenLayout, folder
-	if archive {
-		open, path = oci.OpenLayoutArchive, folder+".tar"
-		if err := registrytest.PackLayout(folder, path); err != nil {
-			t.Fatal(err)
-		}
-	}
-	l, err := open(path)
-	if err != nil {
-		return nil, err
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	if len(l.Images) == 0 {
-		t.Fatal("the layout has no image")
-	}
-	return l.Source(t.Context(), l.Images[0])
-}
+var (
+	blobFile   = clienttest.BlobFile
+	openLayout = clienttest.OpenLayout
+)
 
 // The registry would refuse the blob too, in words that sound as if the login lacked a right.
 func TestCopyOfADamagedLayout(t *testing.T) {

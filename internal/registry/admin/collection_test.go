@@ -16,29 +16,16 @@ import (
 	clusterregistry "github.com/nfo-operator/nfo/internal/clusterregistry/serve"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/clienttest"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
 var acme = types.NamespacedName{Namespace: "publisher", Name: "acme"}
 
-// open opens a client that ends with the test.
-func open(t *testing.T, cfg registry.Config) *registry.Client {
-	t.Helper()
-	c, err := registry.Open(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	return c
-}
-
-// serve opens a client of a handler that stands for a registry.
-func serve(t *testing.T, h http.Handler) *registry.Client {
-	t.Helper()
-	server := httptest.NewServer(h)
-	t.Cleanup(server.Close)
-	return open(t, registry.Config{Location: v1alpha1.RegistryLocation{PlainHTTP: true, Host: server.Listener.Addr().String()}})
-}
+var (
+	open  = clienttest.Open
+	serve = clienttest.Serve
+)
 
 // says answers every request, and remembers the last one.
 func says(t *testing.T, status int, contentType, body string) (*registry.Client, *http.Request) {
