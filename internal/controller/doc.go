@@ -4,7 +4,7 @@
 // its own, all in one shape: protect (finalizer, and go on in the same pass) -> observe (reads only) -> decide (pure:
 // same input, same verdict) -> act (the only external writes) -> report (the only status write, only if changed;
 // events after it, on transitions only) -> unprotect (the finalizer off, last). A metadata patch overwrites status set
-// in memory, hence that order.
+// in memory, hence that order. One status write comes before act: a deletion whose registry does not answer says so.
 //
 // The way of one delete, by function:
 //

@@ -127,7 +127,7 @@ func (w *Writer) Finish() error {
 	return nil
 }
 
-// Abandon removes what is not complete. After Finish it does nothing.
+// Abandon removes an incomplete layout. After Finish it does nothing.
 func (w *Writer) Abandon() { w.to.abandon() }
 
 // entryOf lists an artifact under a name, "" for none.

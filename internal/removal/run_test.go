@@ -216,7 +216,7 @@ func TestRunRemovesWhatIsOurs(t *testing.T) {
 			t.Errorf("it does not say %q:\n%s", says, out)
 		}
 	}
-	// Once more there is nothing to do, and that is no error.
+	// Once more there is nothing to do, and that is not an error.
 	if out, err := c.remove(t); err != nil || !strings.Contains(out, "webhooks: not there: ValidatingWebhookConfiguration") || !strings.Contains(out, "finalizers: 2 of 2 artifactstores, 0 removed") {
 		t.Errorf("once more: %v\n%s", err, out)
 	}

@@ -99,7 +99,7 @@ func TestCreationIsRefused(t *testing.T) {
 			want:   "gracePeriod must be in hours, minutes and seconds, such as 24h or 1h30m; days are not supported: instead of 1d use 24h",
 		},
 		"GraceWithoutUnit": {
-			reason: "a number is no duration",
+			reason: "a number is not a duration",
 			object: func(s *scene) client.Object { return withText(s.store("s"), "24", "spec", "purge", "gracePeriod") },
 			want:   "gracePeriod must be in hours",
 		},

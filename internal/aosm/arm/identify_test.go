@@ -25,13 +25,13 @@ func TestIdentify(t *testing.T) {
 		"WholeType": {reason: "its type may be whole and its name not", parent: store, typ: "Microsoft.HybridNetwork/publishers/artifactStores/artifactManifests", name: "m", want: store.String() + "/artifactManifests/m"},
 		"WholeBoth": {reason: "or both", parent: store, typ: "Microsoft.HybridNetwork/publishers/artifactStores/artifactManifests", name: "p/a/m", want: store.String() + "/artifactManifests/m"},
 		"Fewer":     {reason: "a name is missing", typ: "Microsoft.HybridNetwork/publishers/artifactStores", name: "p", says: "not as many parts"},
-		"NoType":    {reason: "a provider alone is no type", typ: "Microsoft.HybridNetwork", name: "p", says: "not as many parts"},
+		"NoType":    {reason: "a provider alone is not a type", typ: "Microsoft.HybridNetwork", name: "p", says: "not as many parts"},
 		"Nowhere":   {reason: "a child without a resource around it", typ: "artifactManifests", name: "m", says: "not as many parts"},
 		"Empty":     {reason: "no part is empty", typ: "Microsoft.HybridNetwork/publishers", name: "", says: "a part of its type or name is empty"},
 		"Unknown":   {reason: "the deployment knows its name", typ: "Microsoft.HybridNetwork/publishers", name: OwnGroup, says: "known at deployment only"},
-		"Long":      {reason: "no name is so long", typ: "Microsoft.HybridNetwork/publishers", name: strings.Repeat("a", 1000), says: "bytes"},
+		"Long":      {reason: "a name of that length is refused", typ: "Microsoft.HybridNetwork/publishers", name: strings.Repeat("a", 1000), says: "bytes"},
 		"Control":   {reason: "nobody can read it", typ: "Microsoft.HybridNetwork/publishers", name: "a\x1b", says: "cannot be printed"},
-		"Filled":    {reason: "a placeholder is no name", typ: "Microsoft.HybridNetwork/publishers", name: "{publisher}", says: "placeholder"},
+		"Filled":    {reason: "a placeholder is not a name", typ: "Microsoft.HybridNetwork/publishers", name: "{publisher}", says: "placeholder"},
 	} {
 		id, err := Identify(tc.parent, tc.typ, tc.name)
 		if tc.want == "" && (err == nil || !strings.Contains(err.Error(), tc.says)) || tc.want != "" && (err != nil || id.String() != tc.want) {
@@ -61,7 +61,7 @@ func TestUnknowns(t *testing.T) {
 		t.Errorf("what has no name is shown as %q", got)
 	}
 	if Known("a", "b") != nil || Known("a", one) == nil || !Undecidable("a"+one) || Undecidable("a") {
-		t.Error("what is known and what is not is mixed up")
+		t.Error("known and unknown values are mixed up")
 	}
 	for i := range lastUnknown - firstOther + 2 {
 		if _, err := u.Of(strings.Repeat("x", i)); err != nil {

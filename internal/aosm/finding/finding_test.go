@@ -88,7 +88,7 @@ func TestLevels(t *testing.T) {
 	if r.Doubts != 1 {
 		t.Errorf("%d doubts, want the one that could not be decided", r.Doubts)
 	}
-	// What makes the whole input unusable is no finding of its own.
+	// What makes the whole input unusable is not a finding of its own.
 	r.Undecided(n, "all", fmt.Errorf("%w: too much", document.ErrInput))
 	if len(r.Findings) != len(want) || !errors.Is(s.Fatal, document.ErrInput) {
 		t.Errorf("%v, and the session says %v", lines(r)[len(want):], s.Fatal)

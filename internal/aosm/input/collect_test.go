@@ -160,7 +160,7 @@ func TestFiles(t *testing.T) {
 		"BadValues":  {reason: "a value that is not one", files: []Source{file("a.json", of("a")), file("x.parameters.json", `{"$schema": "deploymentParameters.json#", "parameters": {"n": 1}}`)}, says: "has neither a value nor a reference"},
 		"Stray":      {reason: "a file of a directory need not be of AOSM", files: []Source{stray}, says: "Note bicepconfig.json: $: the file has nothing of AOSM, and is passed over"},
 		"Empty":      {reason: "az has failed", files: []Source{file("a.json", " ")}, says: "a.json: the input cannot be used: it is empty"},
-		"None":       {reason: "there is no file", says: "it is empty"},
+		"None":       {reason: "no file was given", says: "it is empty"},
 		"Broken":     {reason: "which one it is", files: []Source{file("a.json", publisher), file("b.json", "{")}, says: "b.json: "},
 		"NoJSON":     {reason: "a table", files: []Source{file("a.json", "Name  Location")}, says: "a.json: the input cannot be used: it is not JSON"},
 	} {

@@ -277,7 +277,7 @@ func TestFindInValues(t *testing.T) {
 		"Root":      {"the values are one image", map[string]any{"repository": "acme/upf", "tag": "1"}, []string{"Ours Values <registry>/acme/upf:1; values ."}},
 		"OtherRepo": {"the repository of something else", map[string]any{"git": map[string]any{"repository": "acme/config"}}, nil},
 		"Words":     {"a word is the name of something", map[string]any{"sidecarImage": "enabled", "image": map[string]any{"name": "web"}}, nil},
-		"Host":      {"a registry alone is no image", map[string]any{"image": map[string]any{"repository": "localhost:5000", "tag": "1"}}, nil},
+		"Host":      {"a registry alone is not an image", map[string]any{"image": map[string]any{"repository": "localhost:5000", "tag": "1"}}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,7 +1,7 @@
 // Package mark finds what no root of a volume reaches.
 //
 // Contract: a [Mark] reads all repositories as they are while writers and cycles change them, and hides and deletes nothing.
-// The first mark of a cycle makes a [Plan] of what is not reached and older than the grace period; the second finds what of
+// The first mark of a cycle makes a [Plan] of all that is unreached and older than the grace period; the second finds what of
 // that plan is reached now. The package knows the volume and its layout; it knows no cluster, no HTTP and no registry.
 //
 // The roots are tags, revisions, and layer links that are young. A revision that is not young is not a root if its deletion

@@ -30,7 +30,7 @@ type Mark struct {
 	found, back *Plan
 }
 
-// New prepares a mark of a cycle. With untagged, a revision is no root if it is not young. found is nil for the first mark of
+// New prepares a mark of a cycle. With untagged, of the revisions only young ones are roots. found is nil for the first mark of
 // the cycle, and for the second what the first has found.
 func New(r *Reader, cycle string, untagged bool, found *Plan) *Mark {
 	return &Mark{Reader: r, cycle: cycle, untagged: untagged, again: found, found: &Plan{}, back: &Plan{}}

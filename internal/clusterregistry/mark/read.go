@@ -72,7 +72,7 @@ func (r *Reader) Before(age time.Duration) time.Time { return r.now.Add(-age - r
 
 func (r *Reader) young(info fs.FileInfo) bool { return !info.ModTime().Before(r.oldest) }
 
-// List is Volume.List, and empty for what is not a folder.
+// List is Volume.List, and empty where there is no folder.
 func (r *Reader) List(folder string) ([]fs.DirEntry, error) {
 	entries, err := r.volume.List(folder)
 	if errors.Is(err, unix.ENOTDIR) {

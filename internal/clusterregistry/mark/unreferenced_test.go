@@ -105,7 +105,7 @@ func TestADeletionIsNotTakenFor(t *testing.T) {
 		t.Errorf("what was pushed just now: %v", err)
 	}
 	if err := unreferenced(x).Delete("a", digest.FromString("nothing")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("what is not there: %v", err)
+		t.Errorf("a missing file: %v", err)
 	}
 	if left := requests(x); len(left) > 0 {
 		t.Errorf("requests are left: %v", left)

@@ -28,7 +28,7 @@ func (f Folder) Close() {
 	}
 }
 
-// Size is the size in bytes of a file in the folder or further down. What is not there is taken back from the trash, as by
+// Size is the size in bytes of a file in the folder or further down. A file that is missing is taken back from the trash, as by
 // Volume.Find.
 func (f Folder) Size(name string) (int64, error) {
 	if f.fd >= 0 {

@@ -363,7 +363,7 @@ func TestASourceThatCannotSayWhatIsAttached(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		pinned, recovers bool
-	}{"for good": {}, "for a moment": {recovers: true}, "pinned": {pinned: true}, "pinned, for a moment": {pinned: true, recovers: true}} {
+	}{"for ever": {}, "for a moment": {recovers: true}, "pinned": {pinned: true}, "pinned, for a moment": {pinned: true, recovers: true}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t)

@@ -86,7 +86,7 @@ func TestNobodyIsAskedToPushWhatIsRestored(t *testing.T) {
 	}
 }
 
-// An undo is no alarm: of a manifest that is applied again its events say that it is restored, and warn of nothing.
+// An undo alarms nobody: of a manifest that is applied again its events say that it is restored, and warn of nothing.
 func TestAnUndoWarnsOfNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -58,7 +58,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest
 	}
 	done, actErr := r.act(ctx, seen, verdict)
 	verdict = verdict.after(seen, done, actErr)
-	// A status that cannot be stored goes with a manifest that is let go: what was released is in tombstones.
+	// A status that cannot be stored goes with a manifest that has been released: what was released is in tombstones.
 	if err := r.report(ctx, m, before, verdict, done); err != nil && (!verdict.letGo || !pass.Unstorable(err)) {
 		r.Polls.Again(m) // what was seen has not been written: look again
 		return pass.Finish(ctrl.Result{}, err)

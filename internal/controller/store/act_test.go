@@ -368,7 +368,7 @@ func TestEditsOfPurgeObjectsWake(t *testing.T) {
 	}
 }
 
-// Whoever ends the grace of a tombstone sees it there, and whoever takes that back too.
+// A person who ends the grace of a tombstone, or takes that back, sees it there.
 func TestATombstoneSaysThatItExpires(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -83,7 +83,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// A login that was withheld is no error: what to do is said when the registry refuses.
+// A login that was withheld is not an error: what to do is said when the registry refuses.
 func TestWithheldNamesTheFlag(t *testing.T) {
 	t.Parallel()
 	if got := logins.Withheld("r.example.com"); !strings.Contains(got, "--plain-http r.example.com sends it") {

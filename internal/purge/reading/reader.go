@@ -24,7 +24,7 @@ const maxManifests = 200_000
 // 100 bytes at most. Past it the repository is unreadable.
 const MaxParts = 2_000_000
 
-// MaxHeld bounds, in bytes, the image manifests that a Reader keeps in memory, and those that whoever deletes keeps for putting
+// MaxHeld bounds, in bytes, the image manifests that a Reader keeps in memory, and those that a purge keeps for putting
 // them back.
 const MaxHeld = 16 << 20
 

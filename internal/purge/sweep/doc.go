@@ -1,4 +1,4 @@
-// Package sweep deletes from a registry what a plan lets go.
+// Package sweep deletes from a registry what a plan says may go.
 //
 // Contract: [Run] acts on a [Plan], wave after wave: it claims tombstones, deletes on evidence of its own, looks at what is
 // left, and writes what became of each entry. It is the only code that asks for the deletion of what tombstones name.

@@ -50,7 +50,7 @@ func TestAllFromSecret(t *testing.T) {
 		says   string
 	}{
 		"Paths":   {"that of the longest path first", corev1.SecretTypeDockerConfigJson, map[string]string{".dockerconfigjson": `{"auths": {"r.io": ` + entry("whole") + `, "r.io/acme": ` + entry("acme") + `, "other.io": ` + entry("other") + `}}`}, []string{"acme", "whole"}, ""},
-		"None":    {"none fits, which is no error", corev1.SecretTypeDockerConfigJson, map[string]string{".dockerconfigjson": `{"auths": {"other.io": ` + entry("other") + `}}`}, nil, ""},
+		"None":    {"none fits, which is not an error", corev1.SecretTypeDockerConfigJson, map[string]string{".dockerconfigjson": `{"auths": {"other.io": ` + entry("other") + `}}`}, nil, ""},
 		"Damaged": {"one that cannot be used stops no other", corev1.SecretTypeDockerConfigJson, map[string]string{".dockerconfigjson": `{"auths": {"r.io/acme": {"auth": "%"}, "r.io": ` + entry("whole") + `}}`}, []string{"whole"}, ""},
 		"Many":    {"no Secret has so many that fit", corev1.SecretTypeDockerConfigJson, map[string]string{".dockerconfigjson": `{"auths": {` + strings.Join(many, ",") + `}}`}, []string{"1", "0"}, ""},
 		"Basic":   {"a user and a password", corev1.SecretTypeBasicAuth, map[string]string{"username": "one", "password": password}, []string{"one"}, ""},
