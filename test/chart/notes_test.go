@@ -17,7 +17,7 @@ func TestNotesCreateTheAccount(t *testing.T) {
 		t.Skip("install kubectl to run the commands of the notes")
 	}
 	for values, want := range map[string]int{"registry: {enabled: true}": 4, "registry: {enabled: false}": 2} {
-		out, err := helm(t, values, "install", "nfo", folder, "--namespace", namespace, "--dry-run=client", "--set", "image.repository="+repository, "--values", "-")
+		out, err := helm(t, values, "install", "nfo", folder, "--namespace", namespace, "--dry-run=client", "--take-ownership", "--set", "image.repository="+repository, "--values", "-")
 		if err != nil {
 			t.Fatal(err)
 		}

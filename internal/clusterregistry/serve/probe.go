@@ -27,25 +27,16 @@ type probed struct {
 	err error
 }
 
+// run ends once ctx has ended and the try under way has: what a try writes is gone then. Whoever waits for run must be
+// able to leave one that hangs.
 func (p *prober) run(ctx context.Context) {
-	results := make(chan probed, 1)
-	try := func() {
-		began := time.Now()
-		results <- probed{at: began, err: p.probe()}
-	}
-	go try()
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case result := <-results:
-			p.last.Store(&result)
-		}
+		began := time.Now()
+		p.last.Store(&probed{at: began, err: p.probe()})
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(probeEvery):
-			go try()
 		}
 	}
 }
