@@ -265,5 +265,5 @@ func (e *Environment) close(ctx context.Context) error {
 		_, err := os.Stat(filepath.Join(e.dir, "pid"))
 		return os.IsNotExist(err), nil
 	}
-	return errors.Join(err, wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, 30*time.Second, true, gone), os.RemoveAll(e.dir))
+	return errors.Join(err, wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, gone), os.RemoveAll(e.dir))
 }

@@ -59,7 +59,7 @@ func (w webhooks) installPods(t testing.TB) string {
 
 // podsMinded waits until the API server asks the pods' webhook.
 func (w webhooks) podsMinded(ctx context.Context) error {
-	return wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+	return wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		before := w.asked.Load()
 		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespaces[0], GenerateName: "probe-"}}
 		p.Spec.Containers = []corev1.Container{{Name: "probe", Image: "probe.example/probe:1"}}

@@ -144,7 +144,7 @@ func configuration(name string, into client.Object) error {
 // minded waits until the API server asks the webhooks, or no longer does: it learns of a configuration
 // a moment after that was stored.
 func (w webhooks) minded(ctx context.Context, want bool) error {
-	return wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+	return wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		wrong := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespaces[0], Name: "probe"}}
 		wrong.Spec.Registry.URL = "https://registry.example.com/probe"
 		wrong.Spec.Purge.Schedule = new("TZ=UTC 0 0 * * *")

@@ -23,7 +23,7 @@ func orphan[T client.Object](o T) {
 const hopeless = "annotate the manifest or its store with nfo.dev/on-delete=Orphan"
 
 // recheck is how long it may take until something is tried again that only a person can mend.
-const recheck = 3 * patience
+const recheck = 2 * patience
 
 // touches matches the requests for the repositories of a manifest.
 func touches(manifest string) func(*http.Request) bool {

@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long anything that should happen by itself may take.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // scene is one publisher: a namespace, a registry, and objects that a test names shortly.
 type scene struct {

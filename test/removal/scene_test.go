@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 
 const (
 	// patience is how long anything that should happen by itself may take.
-	patience = 30 * time.Second
+	patience = time.Minute
 	// foreign is a finalizer of somebody else.
 	foreign = "example.com/backup"
 	image   = "registry.example.com/nfo:test"
