@@ -135,7 +135,7 @@ func TestTemplatesThatDoNotCount(t *testing.T) {
 	o.Spec.Template.Spec = pod("ran", "elsewhere.example/x:1", "right").Spec
 	foreign := o.DeepCopy()
 	foreign.Namespace, foreign.Spec.Template.Spec = "core", pod("core", i.String(), "right").Spec
-	s.create(o, foreign, s.login("ran", "right", thePassword), s.login("core", "right", thePassword))
+	s.create(o, foreign, account("core", "default", "right"), s.login("ran", "right", thePassword), s.login("core", "right", thePassword))
 	if a, err := s.mirror.Ask(t.Context(), s.question("ran", i)); !errors.Is(err, registry.ErrDenied) || s.source.Count(withLogin(thePassword)) != 0 {
 		t.Errorf("%q worked, %v", a.Secret, err)
 	}

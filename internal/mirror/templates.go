@@ -60,25 +60,30 @@ func specs[T any](items []T, template func(*T) *corev1.PodTemplateSpec) []corev1
 // templateSecrets are the pull secrets of the templates of a namespace that use an image. A kind that the operator may not
 // list there has none: the right is the administrator's to give, and other logins are tried without it.
 func (m *Mirror) templateSecrets(ctx context.Context, q Question) (names []string, err error) {
-	address := q.Mirror.Spec.Mirror.PullAddress
 	for _, t := range makers() {
-		for range templatesPages {
-			err := m.o.API.List(ctx, t.list, client.InNamespace(q.Namespace), client.Limit(templatesPage), client.Continue(t.list.GetContinue()))
-			if apierrors.IsForbidden(err) {
-				break
-			}
-			if err != nil {
-				return nil, fmt.Errorf("listing what makes pods in %s: %w", q.Namespace, err)
-			}
-			for _, spec := range t.pods() {
-				if uses(&corev1.Pod{Spec: spec}, q.Image, address) {
-					names = appendNames(names, spec.ImagePullSecrets)
-				}
-			}
-			if t.list.GetContinue() == "" {
-				break
-			}
+		found, err := m.secretsOf(ctx, q, t)
+		if err != nil && !apierrors.IsForbidden(err) {
+			return nil, fmt.Errorf("listing what makes pods in %s: %w", q.Namespace, err)
 		}
+		names = appendNames(names, found)
 	}
 	return names, nil
+}
+
+// secretsOf are those of the templates of one kind.
+func (m *Mirror) secretsOf(ctx context.Context, q Question, t templates) (found []corev1.LocalObjectReference, err error) {
+	for range templatesPages {
+		if err := m.o.API.List(ctx, t.list, client.InNamespace(q.Namespace), client.Limit(templatesPage), client.Continue(t.list.GetContinue())); err != nil {
+			return found, err
+		}
+		for _, spec := range t.pods() {
+			if uses(&corev1.Pod{Spec: spec}, q.Image, q.Mirror.Spec.Mirror.PullAddress) {
+				found = append(found, spec.ImagePullSecrets...)
+			}
+		}
+		if t.list.GetContinue() == "" {
+			break
+		}
+	}
+	return found, nil
 }
