@@ -39,8 +39,8 @@ var (
 )
 
 // Lane lets passes into registries so that nobody's keep others waiting: they are bounded by store and by
-// namespace, slow ones share a few places, and the last places go to the namespace that was let in longest ago.
-// Nobody waits inside of it: who is not let in comes again, at a time of their own or when a place is left. It is safe for concurrent use.
+// namespace, slow ones share a few places, and the last places, also of the slow ones, go to the namespace that was let
+// in longest ago. Nobody waits inside of it: who is not let in comes again, at a time of their own or when a place is left. It is safe for concurrent use.
 type Lane struct {
 	Bounds
 	speeds *Speeds
@@ -54,7 +54,8 @@ type Lane struct {
 	tidied     time.Time
 	inside     map[types.UID]*visitors    // by store
 	served     map[string]time.Time       // when a namespace was let in last
-	waiting    map[string]time.Time       // until when a namespace that was not let in counts as waiting
+	waiting    map[string]time.Time       // until when a namespace that was not let in counts as waiting for any place
+	slowed     map[string]time.Time       // the same for a place of the slow ones
 	storeQueue map[types.UID]map[any]turn // who of a store was not let in
 }
 
@@ -67,13 +68,14 @@ type turn struct {
 type visitors struct {
 	namespace string
 	count     int
+	yielding  int // how many of them were told to leave; see Yield
 }
 
 // New makes a lane with these bounds.
 func New(b Bounds, s *Speeds, c clock.PassiveClock) *Lane {
 	return &Lane{
 		Bounds: b, speeds: s, clock: c, inside: map[types.UID]*visitors{}, served: map[string]time.Time{},
-		waiting: map[string]time.Time{}, storeQueue: map[types.UID]map[any]turn{}, observed: func(time.Duration) {}, wake: func(any) {},
+		waiting: map[string]time.Time{}, slowed: map[string]time.Time{}, storeQueue: map[types.UID]map[any]turn{}, observed: func(time.Duration) {}, wake: func(any) {},
 	}
 }
 
@@ -98,9 +100,11 @@ func (l *Lane) Enter(s *v1alpha1.ArtifactStore, who any) (leave func(), wait tim
 	defer l.mu.Unlock()
 	now := l.clock.Now()
 	l.tidy(now)
-	all, full := l.full(s)
-	crowded := !full && (all >= l.All || l.before(s.Namespace, now) >= l.All-all)
-	if full || crowded {
+	in := l.taken(s)
+	full := in.namespace >= l.Namespace || in.store >= l.Store // whom its own bounds keep out needs no place that others could have
+	slowed := !full && in.isSlow && l.before(l.slowed, s.Namespace, now) >= l.Slow-in.slow
+	crowded := !full && !slowed && l.before(l.waiting, s.Namespace, now) >= l.All-in.all
+	if full || slowed || crowded {
 		queue := l.storeQueue[s.UID]
 		if queue == nil {
 			queue = map[any]turn{}
@@ -108,21 +112,23 @@ func (l *Lane) Enter(s *v1alpha1.ArtifactStore, who any) (leave func(), wait tim
 		}
 		wait = laneRetry + time.Duration(len(queue))*laneQueue
 		queue[who] = turn{since: cmp.Or(queue[who].since, now), until: now.Add(2 * wait)}
-		if crowded { // whom its own bounds keep out needs no place that others could have
+		switch {
+		case crowded:
 			l.waiting[s.Namespace] = now.Add(2 * wait)
+		case slowed:
+			l.slowed[s.Namespace] = now.Add(2 * wait)
 		}
 		return nil, wait + rand.N(laneRetry)
 	}
 	l.observed(now.Sub(cmp.Or(l.storeQueue[s.UID][who].since, now)))
 	delete(l.waiting, s.Namespace)
+	delete(l.slowed, s.Namespace)
 	delete(l.storeQueue[s.UID], who)
 	l.served[s.Namespace] = now
-	in := l.inside[s.UID]
-	if in == nil {
-		in = &visitors{namespace: s.Namespace}
-		l.inside[s.UID] = in
+	if l.inside[s.UID] == nil {
+		l.inside[s.UID] = &visitors{namespace: s.Namespace}
 	}
-	in.count++
+	l.inside[s.UID].count++
 	return sync.OnceFunc(func() { l.leave(s.UID) }), 0
 }
 
@@ -138,6 +144,7 @@ func (l *Lane) left(uid types.UID) (next []any) {
 	defer l.mu.Unlock()
 	if in := l.inside[uid]; in.count > 1 {
 		in.count--
+		in.yielding = max(0, in.yielding-1)
 	} else {
 		delete(l.inside, uid)
 	}
@@ -171,29 +178,66 @@ func (l *Lane) longest(uid types.UID, mine bool) (who any) {
 	return who
 }
 
-// full reports whether a store, its namespace or all that are slow have as many places as they may. all is how
-// many places are taken.
-func (l *Lane) full(s *v1alpha1.ArtifactStore) (all int, full bool) {
-	slow, namespace, store := 0, 0, 0
+// Yield reports whether a pass over a store that is inside, and that can go on another time, must leave: another namespace
+// waits for its place, and not enough others were told so.
+func (l *Lane) Yield(s *v1alpha1.ArtifactStore) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	mine := l.inside[s.UID]
+	if mine == nil {
+		return false
+	}
+	now, in := l.clock.Now(), l.taken(s)
+	wanted := others(l.waiting, s.Namespace, now) - (l.All - in.all)
+	if n := others(l.slowed, s.Namespace, now); n > 0 && in.isSlow { // more may be slow inside than were slow when they were let in
+		wanted = max(wanted, n-(l.Slow-in.slow))
+	}
+	if wanted <= in.yielding {
+		return false
+	}
+	mine.yielding++
+	return true
+}
+
+// taken is how many places are taken, of all and as one store sees them.
+type taken struct {
+	all, slow, yielding int
+	namespace, store    int
+	isSlow              bool // the store is
+}
+
+func (l *Lane) taken(s *v1alpha1.ArtifactStore) taken {
+	t := taken{isSlow: l.speeds.slow(s.UID)}
 	for uid, in := range l.inside {
-		all += in.count
+		t.all += in.count
+		t.yielding += in.yielding
 		if l.speeds.slow(uid) {
-			slow += in.count
+			t.slow += in.count
 		}
 		if in.namespace == s.Namespace {
-			namespace += in.count
+			t.namespace += in.count
 		}
 		if uid == s.UID {
-			store = in.count
+			t.store = in.count
 		}
 	}
-	return all, namespace >= l.Namespace || store >= l.Store || (slow >= l.Slow && l.speeds.slow(s.UID))
+	return t
 }
 
 // before counts the namespaces that wait and were let in longer ago than one.
-func (l *Lane) before(namespace string, now time.Time) (n int) {
-	for other, until := range l.waiting {
+func (l *Lane) before(waiting map[string]time.Time, namespace string, now time.Time) (n int) {
+	for other, until := range waiting {
 		if other != namespace && !now.After(until) && l.served[other].Before(l.served[namespace]) {
+			n++
+		}
+	}
+	return n
+}
+
+// others counts the namespaces that wait but for one.
+func others(waiting map[string]time.Time, namespace string, now time.Time) (n int) {
+	for other, until := range waiting {
+		if other != namespace && !now.After(until) {
 			n++
 		}
 	}
@@ -207,7 +251,9 @@ func (l *Lane) tidy(now time.Time) {
 		return
 	}
 	l.tidied = now
-	maps.DeleteFunc(l.waiting, func(_ string, until time.Time) bool { return now.After(until) })
+	for _, waiting := range []map[string]time.Time{l.waiting, l.slowed} {
+		maps.DeleteFunc(waiting, func(_ string, until time.Time) bool { return now.After(until) })
+	}
 	for uid, queue := range l.storeQueue {
 		maps.DeleteFunc(queue, func(_ any, t turn) bool { return now.After(t.until) })
 		if len(queue) == 0 {

@@ -68,6 +68,16 @@ func (s *Speeds) begin(uid types.UID) (end func()) {
 	}
 }
 
+// Slow notes that the registry of a store is slow although it answers, such as one whose blobs trickle. One that was never
+// asked is not noted.
+func (s *Speeds) Slow(uid types.UID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if of := s.stores[uid]; of != nil {
+		of.slowAt = s.clock.Now()
+	}
+}
+
 // Forget drops a store that has gone.
 func (s *Speeds) Forget(uid types.UID) {
 	s.mu.Lock()

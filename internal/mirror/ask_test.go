@@ -1,14 +1,21 @@
 package mirror
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/registry"
@@ -47,6 +54,38 @@ func TestTheLoginThatWorksIsFound(t *testing.T) {
 		"scaled to zero": {"no pod uses it now", func(s *scene, _ string) {
 			s.create(pod("ran", "elsewhere.example/x:1", "wrong"), account("ran", "upf", "right"))
 		}, "right"},
+		"CronJob": {"it has not run", func(s *scene, image string) {
+			o := &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Namespace: "ran", Name: "nightly"}}
+			o.Spec.JobTemplate.Spec.Template.Spec = pod("ran", image, "right").Spec
+			s.create(pod("ran", "elsewhere.example/x:1", "wrong"), o)
+		}, "right"},
+		"Job": {"it is suspended", func(s *scene, image string) {
+			o := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: "ran", Name: "once"}}
+			o.Spec.Template.Spec = pod("ran", image, "right").Spec
+			s.create(o)
+		}, "right"},
+		"Deployment": {"it has no replicas, and more Secrets are of others than are tried", func(s *scene, image string) {
+			o := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "ran", Name: "upf"}}
+			o.Spec.Template.Spec = pod("ran", image, "wrong", "right").Spec
+			var many []string
+			for n := range 2 * maxLogins {
+				many = append(many, fmt.Sprintf("wrong-%d", n))
+				s.create(s.login("ran", many[n], "guessed"))
+			}
+			s.create(pod("ran", "elsewhere.example/x:1", many...), o)
+		}, "right"},
+		"StatefulSet": {"another one has no right Secret", func(s *scene, image string) {
+			o := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: "ran", Name: "upf"}}
+			o.Spec.Template.Spec = pod("ran", image, "right").Spec
+			other := o.DeepCopy()
+			other.Name, other.Spec.Template.Spec = "amf", pod("ran", "elsewhere.example/x:1", "wrong").Spec
+			s.create(o, other)
+		}, "right"},
+		"DaemonSet": {"no node fits", func(s *scene, image string) {
+			o := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "ran", Name: "upf"}}
+			o.Spec.Template.Spec = pod("ran", image, "right").Spec
+			s.create(o)
+		}, "right"},
 		"store": {"of a store of the namespace", func(s *scene, image string) {
 			s.create(pod("ran", image, "wrong"), s.known("ran", "mine", &v1alpha1.LocalReference{Name: "right"}))
 		}, "right"},
@@ -82,6 +121,35 @@ func TestTheLoginThatWorksIsFound(t *testing.T) {
 				t.Errorf("%s: after a restart: %v, or others were tried first", tt.reason, err)
 			}
 		})
+	}
+}
+
+// The operator may not list what makes pods: the other logins are tried all the same, and a Secret that only a template of
+// another image, or of another namespace, names is never sent.
+func TestTemplatesThatDoNotCount(t *testing.T) {
+	t.Parallel()
+	s := private(t)
+	s.pushed("upf", "templates")
+	i := s.image("upf:1")
+	o := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "ran", Name: "other"}}
+	o.Spec.Template.Spec = pod("ran", "elsewhere.example/x:1", "right").Spec
+	foreign := o.DeepCopy()
+	foreign.Namespace, foreign.Spec.Template.Spec = "core", pod("core", i.String(), "right").Spec
+	s.create(o, foreign, account("core", "default", "right"), s.login("ran", "right", thePassword), s.login("core", "right", thePassword))
+	if a, err := s.mirror.Ask(t.Context(), s.question("ran", i)); !errors.Is(err, registry.ErrDenied) || s.source.Count(withLogin(thePassword)) != 0 {
+		t.Errorf("%q worked, %v", a.Secret, err)
+	}
+	s.api = interceptor.NewClient(s.api.(client.WithWatch), interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+		switch list.(type) {
+		case *batchv1.CronJobList, *batchv1.JobList, *appsv1.DeploymentList, *appsv1.StatefulSetList, *appsv1.DaemonSetList:
+			return apierrors.NewForbidden(schema.GroupResource{Resource: "templates"}, "", errors.New("no"))
+		}
+		return c.List(ctx, list, opts...)
+	}})
+	s.open(Options{})
+	s.create(account("ran", "upf", "right"))
+	if a := s.ask(i); a.Secret != "right" {
+		t.Errorf("%q worked", a.Secret)
 	}
 }
 

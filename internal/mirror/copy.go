@@ -20,7 +20,8 @@ type Job struct {
 	Answer Answer
 	// Bare lets the copy end without the satellites that cannot be found or read for now.
 	Bare bool
-	// Moved is called with the bytes that are done, from several goroutines, and of how many in all.
+	// Moved is called with the bytes that are done, from several goroutines, and of how many in all, to which satellites are
+	// not counted.
 	Moved func(bytes, of int64)
 }
 
@@ -59,7 +60,7 @@ func (m *Mirror) Copy(ctx context.Context, j Job) (Copied, error) {
 	}
 	m.remember(repository, s)
 	done := Copied{Size: size}
-	done.Satellites, done.Unattached = m.attach(ctx, j, to, s)
+	done.Satellites, done.Unattached = m.attach(ctx, j, to, s, moved)
 	if !j.Bare && errors.Is(done.Unattached, registry.ErrUnavailable) {
 		return Copied{}, done.Unattached // what was copied is found the next time
 	}
@@ -85,7 +86,7 @@ func (m *Mirror) remember(repository string, s *registry.Source) {
 
 // attach copies the signatures and other satellites of an image that the mirror does not have. They are attached in the
 // order in which they are found, so that what is attached to a satellite comes after it.
-func (m *Mirror) attach(ctx context.Context, j Job, to *registry.Client, of *registry.Source) (int, error) {
+func (m *Mirror) attach(ctx context.Context, j Job, to *registry.Client, of *registry.Source, moved func(int64)) (int, error) {
 	repository := j.Image.MirrorRepository()
 	found, err := j.Answer.from.Satellites(ctx, j.Image.Repository, of)
 	if err != nil {
@@ -94,7 +95,7 @@ func (m *Mirror) attach(ctx context.Context, j Job, to *registry.Client, of *reg
 	for n, s := range found {
 		there, over, err := to.Standing(ctx, repository, s)
 		if err == nil && !there {
-			if err = to.CopyWith(ctx, repository, s.Source, func(int64) {}, m.copyOptions()); err == nil {
+			if err = to.CopyWith(ctx, repository, s.Source, moved, m.copyOptions()); err == nil {
 				err = to.Attach(ctx, repository, s, over)
 			}
 		}

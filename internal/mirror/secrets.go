@@ -119,7 +119,8 @@ func appendNames(names []string, refs []corev1.LocalObjectReference) []string {
 }
 
 // podSecrets are the pull secrets of the pods of a namespace that use an image, and of their ServiceAccounts. If none
-// does, such as while it is scaled to zero, they are those of all pods and ServiceAccounts there.
+// does, such as while it is scaled to zero, they are those of the templates that use it, and then of all pods and
+// ServiceAccounts there.
 func (m *Mirror) podSecrets(ctx context.Context, q Question) ([]string, error) {
 	of, others, err := m.pulls(ctx, q)
 	if err != nil {
@@ -134,6 +135,16 @@ func (m *Mirror) podSecrets(ctx context.Context, q Question) ([]string, error) {
 		of = others
 	}
 	names := of.secrets
+	if all {
+		templates, err := m.templateSecrets(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range of.secrets {
+			templates = appendNames(templates, []corev1.LocalObjectReference{{Name: name}})
+		}
+		names = templates
+	}
 	for i := range accounts.Items {
 		if all || slices.Contains(of.accounts, accounts.Items[i].Name) {
 			names = appendNames(names, accounts.Items[i].ImagePullSecrets)

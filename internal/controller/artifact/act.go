@@ -31,39 +31,65 @@ func (r *Reconciler) act(ctx context.Context, a *v1alpha1.Artifact, s seen, v ve
 	return done, r.Mirror.Tag(ctx, s.store, s.image, v.want, v.over)
 }
 
-// copy copies, and writes how far it is. bare is as in mirror.Job.
+// copy copies, and writes how far it is. bare is as in mirror.Job. The error wraps a slowError if the copy has given up its
+// place for others.
 func (r *Reconciler) copy(ctx context.Context, a *v1alpha1.Artifact, s seen, bare bool) (mirror.Copied, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var bytes, of atomic.Int64
-	finished := make(chan struct{})
+	m := &moving{artifact: a.DeepCopy(), at: mirror.Place(a.Namespace, s.image), finished: make(chan struct{})}
 	var watching sync.WaitGroup
-	mine := a.DeepCopy()
-	watching.Go(func() {
-		every := time.NewTicker(progressEvery)
-		defer every.Stop()
-		for {
-			select {
-			case <-finished:
-				return
-			case <-every.C:
-			}
-			if err := r.progress(ctx, mine, bytes.Load(), of.Load()); errors.Is(err, errGone) {
-				cancel(err)
-				return
-			}
-		}
-	})
+	watching.Go(func() { r.watch(ctx, m, cancel) })
 	done, err := r.Mirror.Copy(ctx, mirror.Job{Image: s.image, Mirror: s.store, Answer: s.there, Bare: bare, Moved: func(n, all int64) {
-		bytes.Add(n)
-		of.Store(all)
+		m.bytes.Add(n)
+		m.of.Store(all)
 	}})
-	close(finished)
+	close(m.finished)
 	watching.Wait()
-	if cause := context.Cause(ctx); errors.Is(cause, errGone) {
+	var slow slowError
+	if cause := context.Cause(ctx); errors.Is(cause, errGone) || err != nil && errors.As(cause, &slow) {
 		err = cause
 	}
 	return done, err
+}
+
+// moving is a copy that runs.
+type moving struct {
+	artifact *v1alpha1.Artifact
+	// at stands for its source in lanes.
+	at        *v1alpha1.ArtifactStore
+	bytes, of atomic.Int64
+	finished  chan struct{}
+}
+
+// watch writes how far a copy is until it has finished, and ends it if its Artifact is gone, or if it is slow, its turn is
+// over and others wait. A slow source counts as slow in all lanes, so that one place to copy is free of these.
+func (r *Reconciler) watch(ctx context.Context, m *moving, end context.CancelCauseFunc) {
+	given, _ := r.dues.Get(m.artifact.UID)
+	p := newPace(r.pace, r.Clock.Now())
+	every := time.NewTicker(r.pace.every)
+	defer every.Stop()
+	for {
+		select {
+		case <-m.finished:
+			return
+		case <-every.C:
+		}
+		moved := m.bytes.Load()
+		if err := r.progress(ctx, m.artifact, moved, m.of.Load()); errors.Is(err, errGone) {
+			end(err)
+			return
+		}
+		now := r.Clock.Now()
+		rate, slow := p.note(now, moved)
+		if !slow {
+			continue
+		}
+		r.speeds.Slow(m.at.UID)
+		if now.Sub(p.begun) >= p.turn(given.given) && r.Copies.Yield(m.at) {
+			end(slowError(rate))
+			return
+		}
+	}
 }
 
 // percent is how much of a copy is done; 100 only when all is said and done.

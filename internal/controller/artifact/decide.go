@@ -67,6 +67,7 @@ type pause struct {
 	// first is how long, exactly unless failed, and most what it doubles up to; 0 for not before something changes.
 	first, most time.Duration
 	failed      bool
+	slow        bool          // failed because the copy has given up its place
 	asked       time.Duration // what the source asked to wait
 }
 
@@ -271,6 +272,10 @@ func conclude(s seen, v verdict, done mirror.Copied, err error) verdict {
 		v.pause = pause{first: busyWait}
 		return v
 	}
+	var slow slowError
+	if errors.As(err, &slow) {
+		return s.gaveUp(v, slow)
+	}
 	v.pause, v.reason = failed(err), pass.ReasonOf(err)
 	if before.state == v1alpha1.MirrorPresent { // the tag has moved, and what it was at is there
 		v.message = fmt.Sprintf("The mirror has %s. The tag has moved to %s at the source, which cannot be copied: %s", s.serves(v.want), v.want, explainCopy(err))
@@ -283,6 +288,28 @@ func conclude(s seen, v verdict, done mirror.Copied, err error) verdict {
 	}
 	v.message = fmt.Sprintf("The image cannot be copied: %s", explainCopy(err))
 	return v
+}
+
+// gaveUp is said of a copy that has given up its place for others.
+func (s seen) gaveUp(v verdict, slow slowError) verdict {
+	v.pause = pause{first: yieldWait, most: mostYieldWait, failed: true, slow: true}
+	v.message = fmt.Sprintf("Copying is slow, %.1f KiB/s, and images of other namespaces wait. The layers that are complete are kept.", float64(slow)/1024)
+	if v.state == v1alpha1.MirrorPresent {
+		v.message = fmt.Sprintf("The mirror has %s. The tag has moved to %s at the source. %s", s.serves(v.want), v.want, v.message)
+		return v
+	}
+	if v.state == v1alpha1.MirrorCopying {
+		v.state = s.waits()
+	}
+	return v
+}
+
+// waits is the state of an Artifact whose copy waits for its turn.
+func (s seen) waits() v1alpha1.MirrorState {
+	if was := s.artifact.Status.State; was == v1alpha1.MirrorCorrupt || was == v1alpha1.MirrorPresent || s.lost() {
+		return v1alpha1.MirrorCorrupt
+	}
+	return v1alpha1.MirrorPending
 }
 
 // explainCopy is explain for what goes wrong when the source has answered for the image.

@@ -168,6 +168,9 @@ func TestConclude(t *testing.T) {
 		"side-loaded":  {"the mirror is all there is", anArtifact("", "", loaded), nil, "Present True/Present 10m0s false"},
 		"loaded again": {"its tag has moved", anArtifact(v1alpha1.MirrorPresent, two, loaded), nil, "Present True/Present 10m0s true"},
 		"busy":         {"another Artifact copies it", anArtifact("", "", answers("", one)), mirror.ErrBusy, "Copying False/Copying 2s false"},
+		"slow":         {"it waits for its turn again", anArtifact("", "", answers("", one)), slowError(3000), "Pending False/Copying 1m0s false"},
+		"slow, lost":   {"the mirror has not all of it meanwhile", anArtifact(v1alpha1.MirrorPresent, one, answers("", one)), slowError(0), "Corrupt False/Copying 1m0s false"},
+		"slow, moved":  {"the old copy serves on", anArtifact(v1alpha1.MirrorPresent, one, answers(one, two)), slowError(0), "Present True/Copying 1m0s false"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

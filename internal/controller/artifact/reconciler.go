@@ -56,7 +56,9 @@ type Reconciler struct {
 	// Woken are Artifacts for which a lane has a place.
 	Woken chan event.GenericEvent
 
-	dues *lru.Cache[types.UID, due]
+	dues   *lru.Cache[types.UID, due]
+	speeds *lane.Speeds
+	pace   limits
 }
 
 // due is when an Artifact is looked at next.
@@ -66,13 +68,15 @@ type due struct {
 	generation int64
 	// failures are how often in a row it failed.
 	failures int
+	// given is how often in a row its copy has given up its place; see mostTurn.
+	given int
 	// copying: the last pass found that it has to be copied, and no place was free.
 	copying bool
 }
 
 // New completes a Reconciler.
 func New(r Reconciler, speeds *lane.Speeds, copies int) (*Reconciler, error) {
-	r.Woken = wake.NewChannel()
+	r.Woken, r.speeds, r.pace = wake.NewChannel(), speeds, defaultLimits
 	next := wake.Next(r.Woken, func() client.Object { return &v1alpha1.Artifact{} })
 	r.Checks, r.Copies = lane.New(checkBounds, speeds, r.Clock).Wake(next), lane.New(CopyBounds(copies), speeds, r.Clock).Wake(next)
 	var err error
@@ -106,7 +110,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, a *v1alpha1.Artifact) (ctrl.
 func (r *Reconciler) look(ctx context.Context, a *v1alpha1.Artifact, s seen, d due) (ctrl.Result, error) {
 	in := r.Checks
 	if d.copying {
-		in = r.Copies
+		in = r.copies(a, s, d)
 	} else if mirrored, err := r.mirrors(ctx, s); err != nil || !mirrored {
 		return r.unmirrored(ctx, a, s, err)
 	}
@@ -122,12 +126,21 @@ func (r *Reconciler) look(ctx context.Context, a *v1alpha1.Artifact, s seen, d d
 	v := decide(s)
 	if v.step >= stepTag && !d.copying {
 		leave()
-		if leave, wait = r.Copies.Enter(mirror.Place(a.Namespace, s.image), client.ObjectKeyFromObject(a)); leave == nil {
+		if leave, wait = r.copies(a, s, d).Enter(mirror.Place(a.Namespace, s.image), client.ObjectKeyFromObject(a)); leave == nil {
 			leave = func() {}
 			return r.wait(ctx, a, s, v, wait)
 		}
 	}
 	return r.finish(ctx, a, s, v)
+}
+
+// copies is the lane of copies. A source that was slow before is slow there from the start, so that what has come back takes
+// none of the places that are free of slow ones.
+func (r *Reconciler) copies(a *v1alpha1.Artifact, s seen, d due) *lane.Lane {
+	if d.given > 0 {
+		r.speeds.Slow(mirror.Place(a.Namespace, s.image).UID)
+	}
+	return r.Copies
 }
 
 // unmirrored ends a pass over an image that the mirror does not copy, or where that is unknown.
@@ -144,10 +157,7 @@ func (r *Reconciler) wait(ctx context.Context, a *v1alpha1.Artifact, s seen, v v
 	d.copying, d.generation = true, s.store.Generation
 	r.dues.Add(a.UID, d)
 	if v.state == v1alpha1.MirrorCopying {
-		v.state, v.message = v1alpha1.MirrorPending, waiting
-		if a.Status.State == v1alpha1.MirrorCorrupt || a.Status.State == v1alpha1.MirrorPresent {
-			v.state = v1alpha1.MirrorCorrupt
-		}
+		v.state, v.message = s.waits(), waiting
 	}
 	err := r.report(ctx, a, s, v)
 	return pass.Finish(ctrl.Result{RequeueAfter: wait}, err)
@@ -170,15 +180,13 @@ func (r *Reconciler) finish(ctx context.Context, a *v1alpha1.Artifact, s seen, v
 
 // rest writes what a pass found, and remembers when the next one is due.
 func (r *Reconciler) rest(ctx context.Context, a *v1alpha1.Artifact, s seen, v verdict) (ctrl.Result, error) {
+	before, _ := r.dues.Get(a.UID)
 	d := due{}
 	if s.store != nil {
 		d.generation = s.store.Generation
 	}
-	if v.pause.failed {
-		before, _ := r.dues.Get(a.UID)
-		d.failures = min(before.failures+1, 20)
-	}
-	wait := v.pause.wait(d.failures)
+	tries := d.count(before, v)
+	wait := v.pause.wait(tries)
 	if v.pause.failed {
 		v.message += fmt.Sprintf(" nfo tries again at %s.", r.Now().Add(wait).UTC().Format(time.RFC3339))
 	}
@@ -192,6 +200,22 @@ func (r *Reconciler) rest(ctx context.Context, a *v1alpha1.Artifact, s seen, v v
 	d.at = r.Clock.Now().Add(wait)
 	r.dues.Add(a.UID, d)
 	return ctrl.Result{RequeueAfter: wait}, nil
+}
+
+// count counts on from what was due before, and returns how often in a row what has come of the pass did.
+func (d *due) count(before due, v verdict) (tries int) {
+	const most = 20 // more double nothing
+	if v.present == nil {
+		d.given = before.given
+	}
+	switch {
+	case v.pause.slow:
+		d.given = min(d.given+1, most)
+		return d.given
+	case v.pause.failed:
+		d.failures = min(before.failures+1, most)
+	}
+	return d.failures
 }
 
 // image is what an Artifact stands for. Only a reference in full counts: the object's name is made of it.

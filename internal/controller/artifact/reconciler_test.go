@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -37,6 +38,7 @@ type scene struct {
 	dir            string // of the target
 	api            client.Client
 	clock          *clocktesting.FakePassiveClock
+	ticks          clock.PassiveClock // that of the reconciler
 	events         *events.FakeRecorder
 	own            string // image of nfo
 	r              *Reconciler
@@ -57,6 +59,7 @@ func newScene(t *testing.T) *scene {
 	known := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: "publisher", Name: "acme"}}
 	known.Spec.Registry.URL, known.Status.Conditions, known.Status.FirstReadyTime = s.source.URL("acme"), ready, &metav1.Time{Time: time.Unix(1000, 0)}
 	s.api = fake.NewClientBuilder().WithScheme(scheme).WithObjects(store, known).WithStatusSubresource(&v1alpha1.Artifact{}).Build()
+	s.ticks = s.clock
 	s.restart()
 	return s
 }
@@ -68,15 +71,16 @@ func (s *scene) restart() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	m, err := mirror.New(mirror.Options{API: s.api, Stores: s.api, Addresses: registry.RemoteAndLoopback, RequestsPerSecond: 1e6, Open: func(context.Context, *v1alpha1.ArtifactStore) (*registry.Client, error) { return to, nil }})
+	speeds := lane.NewSpeeds(s.ticks)
+	m, err := mirror.New(mirror.Options{API: s.api, Stores: s.api, Speeds: speeds, Addresses: registry.RemoteAndLoopback, RequestsPerSecond: 1e6, Open: func(context.Context, *v1alpha1.ArtifactStore) (*registry.Client, error) { return to, nil }})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.events = events.NewFakeRecorder(100)
 	s.r, err = New(Reconciler{
-		Client: s.api, Live: s.api, Mirror: m, Store: client.ObjectKey{Namespace: "nfo-system", Name: v1alpha1.MirrorName}, Events: s.events, Clock: s.clock, Now: s.clock.Now,
+		Client: s.api, Live: s.api, Mirror: m, Store: client.ObjectKey{Namespace: "nfo-system", Name: v1alpha1.MirrorName}, Events: s.events, Clock: s.ticks, Now: s.clock.Now,
 		Rules: (&mirrored.Facts{Cached: s.api, Namespace: "nfo-system", Image: s.own}).Rules,
-	}, lane.NewSpeeds(s.clock), 3)
+	}, speeds, 3)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -1,0 +1,83 @@
+package artifact
+
+import (
+	"fmt"
+	"time"
+)
+
+const (
+	// slowWindow and slowBytes say when a copy is slow: it has moved fewer bytes in that time, which is 34 KiB/s. Three copies
+	// that share a line of 1 Mbit/s have more each, and there another order of copies would help nobody. A minute is long
+	// enough for the mirror to verify a large blob, while nothing moves.
+	slowWindow = time.Minute
+	slowBytes  = 2 << 20
+	// mostTurn bounds for how long a slow copy keeps its place while others wait. It is slowWindow at first, and twice as long
+	// each time the copy has given it up: what was read of a blob that is not complete is lost then, so that a large blob
+	// of a slow source would never come if all turns were short.
+	mostTurn = 32 * time.Minute
+	// yieldWait and mostYieldWait are how long a copy that has given up its place waits at first and at most. They are short
+	// because the place may be free.
+	yieldWait     = time.Minute
+	mostYieldWait = 5 * time.Minute
+)
+
+// limits are what a pace is measured by.
+type limits struct {
+	// every is how often the bytes of a copy are noted, and its progress is written.
+	every, window time.Duration
+	// bytes are how many have to move in a window.
+	bytes int64
+}
+
+var defaultLimits = limits{every: progressEvery, window: slowWindow, bytes: slowBytes}
+
+// turn is how long a slow copy keeps its place although others wait, after it has given it up so many times in a row.
+func (l limits) turn(given int) time.Duration {
+	d := l.window
+	for range given {
+		if d *= 2; d >= mostTurn {
+			return mostTurn
+		}
+	}
+	return d
+}
+
+// pace is how fast a copy moves, from what is noted of it now and then.
+type pace struct {
+	limits
+	begun time.Time
+	// notes are those of the last window, the oldest first.
+	notes []note
+}
+
+// note is how many bytes had moved at a time.
+type note struct {
+	at    time.Time
+	bytes int64
+}
+
+func newPace(l limits, now time.Time) *pace {
+	return &pace{limits: l, begun: now, notes: []note{{at: now}}}
+}
+
+// note notes how many bytes have moved in all, and returns how many did a second in the last window. slow is false until
+// there was one.
+func (p *pace) note(now time.Time, bytes int64) (rate float64, slow bool) {
+	p.notes = append(p.notes, note{now, bytes})
+	for now.Sub(p.notes[1].at) >= p.window {
+		p.notes = p.notes[1:]
+	}
+	took := now.Sub(p.notes[0].at)
+	if took < p.window {
+		return 0, false
+	}
+	rate = float64(bytes-p.notes[0].bytes) / took.Seconds()
+	return rate, rate < float64(p.bytes)/p.window.Seconds()
+}
+
+// slowError ends a slow copy that gives up its place. It is the rate in bytes a second.
+type slowError float64
+
+func (e slowError) Error() string {
+	return fmt.Sprintf("copying is slow, %.1f KiB/s, and images of other namespaces wait", float64(e)/1024)
+}
