@@ -61,8 +61,8 @@ type moving struct {
 	finished  chan struct{}
 }
 
-// watch writes how far a copy is until it has finished, and ends it if its Artifact is gone, or if it is slow, its turn is
-// over and others wait. A slow source counts as slow in all lanes, so that one place to copy is free of these.
+// watch writes how far a copy is until it has finished, and ends it if its Artifact is gone, or if its turn is over and
+// others wait. A slow source counts as slow in all lanes, so that one place to copy is free of these.
 func (r *Reconciler) watch(ctx context.Context, m *moving, end context.CancelCauseFunc) {
 	given, _ := r.dues.Get(m.artifact.UID)
 	p := newPace(r.pace, r.Clock.Now())
@@ -80,12 +80,14 @@ func (r *Reconciler) watch(ctx context.Context, m *moving, end context.CancelCau
 			return
 		}
 		now := r.Clock.Now()
-		rate, slow := p.note(now, moved)
-		if !slow {
+		rate, known := p.note(now, moved)
+		if !known {
 			continue
 		}
-		r.speeds.Slow(m.at.UID)
-		if now.Sub(p.begun) >= p.turn(given.given) && r.Copies.Yield(m.at) {
+		if rate < p.slow() {
+			r.speeds.Slow(m.at.UID)
+		}
+		if now.Sub(p.begun) >= p.turn(given.given, rate) && r.Copies.Yield(m.at) {
 			end(slowError(rate))
 			return
 		}

@@ -293,7 +293,7 @@ func conclude(s seen, v verdict, done mirror.Copied, err error) verdict {
 // gaveUp is said of a copy that has given up its place for others.
 func (s seen) gaveUp(v verdict, slow slowError) verdict {
 	v.pause = pause{first: yieldWait, most: mostYieldWait, failed: true, slow: true}
-	v.message = fmt.Sprintf("Copying is slow, %.1f KiB/s, and images of other namespaces wait. The layers that are complete are kept.", float64(slow)/1024)
+	v.message = fmt.Sprintf("Copying takes long, %.1f KiB/s, and images of other namespaces wait. The layers that are complete are kept.", float64(slow)/1024)
 	if v.state == v1alpha1.MirrorPresent {
 		v.message = fmt.Sprintf("The mirror has %s. The tag has moved to %s at the source. %s", s.serves(v.want), v.want, v.message)
 		return v

@@ -22,29 +22,29 @@ func TestPace(t *testing.T) {
 	for name, tt := range map[string]struct {
 		reason string
 		moved  []int64 // KiB in all, each 20 seconds
-		slow   bool
+		known  bool
 		rate   float64 // KiB/s
 	}{
 		"too soon":    {"there was no window yet", []int64{0, 0}, false, 0},
 		"still":       {"nothing moves", []int64{0, 0, 0}, true, 0},
 		"drips":       {"just too slow", []int64{19, 39, 59}, true, 59.0 / 60},
-		"enough":      {"just not", []int64{20, 40, 60}, false, 1},
-		"came late":   {"a registry may take long to begin", []int64{0, 0, 60}, false, 1},
+		"enough":      {"just not", []int64{20, 40, 60}, true, 1},
+		"came late":   {"a registry may take long to begin", []int64{0, 0, 60}, true, 1},
 		"was fast":    {"what came before the last window does not count", []int64{900, 900, 900, 900}, true, 0},
-		"gets faster": {"nor that it was slow", []int64{0, 0, 0, 900}, false, 15},
+		"gets faster": {"nor that it was slow", []int64{0, 0, 0, 900}, true, 15},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			now := time.Unix(1000, 0)
 			p := newPace(of, now)
 			var rate float64
-			var slow bool
+			var known bool
 			for _, n := range tt.moved {
 				now = now.Add(20 * time.Second)
-				rate, slow = p.note(now, n<<10)
+				rate, known = p.note(now, n<<10)
 			}
-			if slow != tt.slow || rate/1024 != tt.rate || len(p.notes) > 4 {
-				t.Errorf("%s: slow %t with %g KiB/s and %d notes, want %t with %g", tt.reason, slow, rate/1024, len(p.notes), tt.slow, tt.rate)
+			if known != tt.known || rate/1024 != tt.rate || len(p.notes) > 4 {
+				t.Errorf("%s: known %t with %g KiB/s and %d notes, want %t with %g", tt.reason, known, rate/1024, len(p.notes), tt.known, tt.rate)
 			}
 		})
 	}
@@ -53,8 +53,13 @@ func TestPace(t *testing.T) {
 func TestTurns(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[int]time.Duration{0: time.Minute, 1: 2 * time.Minute, 4: 16 * time.Minute, 5: mostTurn, 20: mostTurn} {
-		if got := defaultLimits.turn(given); got != want {
-			t.Errorf("after %d times a turn is %s, want %s", given, got, want)
+		for _, rate := range []float64{0, defaultLimits.slow() / 2, defaultLimits.slow()} {
+			if got := defaultLimits.turn(given, rate); got != want {
+				t.Errorf("after %d times with %.0f bytes a second a turn is %s, want %s", given, rate, got, want)
+			}
+		}
+		if got := defaultLimits.turn(given, 10*defaultLimits.slow()); got != 10*want {
+			t.Errorf("after %d times a turn of a copy that is ten times as fast is %s, want %s", given, got, 10*want)
 		}
 	}
 }
