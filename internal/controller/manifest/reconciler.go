@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -73,13 +74,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest
 		return pass.Finish(ctrl.Result{}, err)
 	}
 	if verdict.letGo {
-		r.Polls.Forget(m.UID)
-		r.statuses.Forget(m.UID)
-		r.Holders.Forget(m.UID)
-		r.Readings.Forget(m.UID)
+		r.forget(m.UID)
 		return pass.Finish(ctrl.Result{}, pass.Unprotect(ctx, r.Client, m))
 	}
 	return pass.Finish(ctrl.Result{RequeueAfter: cmp.Or(settle, r.soonest(seen, verdict))}, actErr)
+}
+
+// forget drops what is remembered of a manifest that goes.
+func (r *Reconciler) forget(uid types.UID) {
+	r.Polls.Forget(uid)
+	r.statuses.Forget(uid)
+	r.Holders.Forget(uid)
+	r.Readings.Forget(uid)
 }
 
 // foretell writes what a release waits for before it begins: a registry that does not answer keeps it for a minute or more.
