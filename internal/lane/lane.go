@@ -227,4 +227,4 @@ type Busy time.Duration
 func (b Busy) Error() string { return ErrBusy.Error() }
 
 // Is reports whether an error is ErrBusy.
-func (b Busy) Is(err error) bool { return err == ErrBusy } //nolint:errorlint // it is compared with what errors.Is looks for
+func (b Busy) Is(err error) bool { return err == ErrBusy }
