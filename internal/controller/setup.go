@@ -274,6 +274,10 @@ func setupChart(mgr manager.Manager, in entry, r *chartcontroller.Reconciler, by
 	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), 8)
 }
 
+// versionPasses is how many passes over definitions, designs or sites work at once. Most of a deletion is waiting, for lists
+// that those who wait share, and manifests wait for the deletions of definitions and designs.
+const versionPasses = 16
+
 func setupDefinition(mgr manager.Manager, in entry, r *version.Reconciler[*v1alpha1.NetworkFunctionDefinitionVersion]) error {
 	life := builder.WithPredicates(wake.LifeOnly())
 	mine := func() client.ObjectList { return &v1alpha1.NetworkFunctionDefinitionVersionList{} }
@@ -283,7 +287,7 @@ func setupDefinition(mgr manager.Manager, in entry, r *version.Reconciler[*v1alp
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.Subjects(v1alpha1.KindDefinition), life).
 		Watches(&v1alpha1.ArtifactManifest{}, wake.HoldersOf(mgr.GetClient(), mine), builder.WithPredicates(wake.LifeOrArtifacts())).
 		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), mine), life)
-	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), 4)
+	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), versionPasses)
 }
 
 func setupDesign(mgr manager.Manager, in entry, r *version.Reconciler[*v1alpha1.NetworkServiceDesignVersion]) error {
@@ -296,7 +300,7 @@ func setupDesign(mgr manager.Manager, in entry, r *version.Reconciler[*v1alpha1.
 		Watches(&v1alpha1.ArtifactManifest{}, wake.HoldersOf(mgr.GetClient(), mine), builder.WithPredicates(wake.LifeOrArtifacts())).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, wake.HoldersOf(mgr.GetClient(), mine), life).
 		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), mine), life)
-	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), 4)
+	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), versionPasses)
 }
 
 func setupSite(mgr manager.Manager, in entry, r *version.Reconciler[*v1alpha1.SiteNetworkService]) error {
@@ -304,7 +308,7 @@ func setupSite(mgr manager.Manager, in entry, r *version.Reconciler[*v1alpha1.Si
 	b := ctrl.NewControllerManagedBy(mgr).Named("sitenetworkservice").
 		For(&v1alpha1.SiteNetworkService{}, builder.WithPredicates(wake.LifeOrLoss())).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.HoldersOf(mgr.GetClient(), mine), builder.WithPredicates(wake.LifeOnly()))
-	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), 4)
+	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), versionPasses)
 }
 
 // setupVanished watches every kind that has the finalizer for objects that are deleted without it.

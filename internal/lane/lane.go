@@ -265,3 +265,12 @@ func (l *Lane) tidy(now time.Time) {
 
 // ErrBusy says: others are in the registry; see lane.
 var ErrBusy = errors.New("as many are at work in this registry as may be at once")
+
+// Busy is ErrBusy with when to come again. Who comes sooner takes time from those who are at work: of a thousand who wait,
+// as a place is left, one is woken.
+type Busy time.Duration
+
+func (b Busy) Error() string { return ErrBusy.Error() }
+
+// Is reports whether an error is ErrBusy.
+func (b Busy) Is(err error) bool { return err == ErrBusy }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -22,6 +23,8 @@ type Finder struct {
 	now          func() time.Time // the API server's
 
 	lists batch.Reads[question, answer]
+	// definitions are read by kind.
+	definitions batch.Reads[string, Definitions]
 
 	mu sync.Mutex
 	// met is, by subject that is being deleted and kind, the creation of the latest holder that was seen.
@@ -318,8 +321,27 @@ func holdOnly(o client.Object) {
 func (f *Finder) snapshot(ctx context.Context, q question) (answer, error) {
 	return f.lists.Do(ctx, q, func(ctx context.Context) (a answer, err error) {
 		if a.all, err = read(ctx, f.live, q.namespace, holdersOf(q.kind), livelist.Keep(holdOnly)); err == nil {
-			a.definitions, err = ReadDefinitions(ctx, f.live, append(HolderKindsOf(q.kind), q.kind)...)
+			a.definitions, err = f.definitionsNow(ctx, append(HolderKindsOf(q.kind), q.kind))
 		}
 		return a, err
 	})
+}
+
+// definitionsNow reads the definitions of kinds side by side, each by a read that begins after it was called and that lists of
+// other namespaces and kinds share.
+func (f *Finder) definitionsNow(ctx context.Context, kinds []string) (Definitions, error) {
+	some := make([]Definitions, len(kinds))
+	var reading errgroup.Group
+	for i, kind := range kinds {
+		reading.Go(func() (err error) {
+			some[i], err = f.definitions.Do(ctx, kind, func(ctx context.Context) (Definitions, error) { return ReadDefinitions(ctx, f.live, kind) })
+			return err
+		})
+	}
+	err := reading.Wait()
+	all := Definitions{}
+	for _, ds := range some {
+		maps.Copy(all, ds)
+	}
+	return all, err
 }

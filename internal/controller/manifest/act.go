@@ -114,14 +114,15 @@ func lookAgain(m *v1alpha1.ArtifactManifest, now time.Time) time.Duration {
 }
 
 // enter waits for nobody: it gives a pass that is to act in a registry a place there, which one that has
-// polled has already, or errBusy.
+// polled has already, or lane.Busy.
 func (r *Reconciler) enter(seen manifestSeen, v manifestVerdict) (leave func(), err error) {
 	acts := v.release != nil || len(v.overwritten)+len(v.restore)+len(v.putBack) > 0
 	if !acts || seen.store == nil || seen.polled {
 		return func() {}, nil
 	}
-	if leave, _ = r.Releasing.Enter(seen.store, client.ObjectKeyFromObject(seen.manifest)); leave == nil {
-		return nil, lane.ErrBusy
+	leave, wait := r.Releasing.Enter(seen.store, client.ObjectKeyFromObject(seen.manifest))
+	if leave == nil {
+		return nil, lane.Busy(wait)
 	}
 	return leave, nil
 }

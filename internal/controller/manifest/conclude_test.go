@@ -3,6 +3,7 @@ package manifest
 import (
 	"strings"
 	"testing"
+	"time"
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -203,4 +204,44 @@ func TestI2WhatIsSaidBeforeAReleaseKeepsWhoTheStatusKnows(t *testing.T) {
 	if known := w.manifest().Status.Dependents; len(known.Dependents) == 0 {
 		t.Error("the status no longer says who held the manifest")
 	}
+}
+
+// That the holder of a manifest is being deleted is not written if the holder goes soon, and is if it does not.
+func TestAHolderThatGoesIsNotReworded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: passtest.Meta("d")}
+	d.UID, d.Finalizers = "uid-of-d", []string{v1alpha1.Finalizer}
+	app := v1alpha1.NetworkFunctionApplication{Name: "app"}
+	app.ArtifactProfile.ArtifactManifestRef = &v1alpha1.LocalReference{Name: "m"}
+	app.ArtifactProfile.HelmArtifactProfile.HelmPackageName = "a"
+	d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = []v1alpha1.NetworkFunctionApplication{app}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(w.API.Create(t.Context(), d))
+	w.passes(2)
+	w.remove()
+	w.passes(2)
+	w.says("DeletionBlocked=True/InUse")
+	says := func(reworded bool, again time.Duration) {
+		t.Helper()
+		got, err := w.r.Reconcile(t.Context(), w.manifest())
+		must(err)
+		c := apimeta.FindStatusCondition(w.manifest().Status.Conditions, v1alpha1.ConditionDeletionBlocked)
+		if is := strings.Contains(c.Message, "itself being deleted"); is != reworded || got.RequeueAfter != again {
+			t.Errorf("it comes again after %s and says %q; want %t after %s", got.RequeueAfter, c.Message, reworded, again)
+		}
+	}
+	says(false, 0)
+	must(w.API.Delete(t.Context(), d))
+	says(false, wordsSettle)
+	w.Clock.SetTime(w.Clock.Now().Add(wordsSettle - time.Second))
+	says(false, time.Second)
+	w.Clock.SetTime(w.Clock.Now().Add(time.Second))
+	says(true, 0)
+	says(true, 0)
 }

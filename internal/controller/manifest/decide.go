@@ -37,6 +37,8 @@ type manifestVerdict struct {
 	release *release.Task
 	// letGo is true when the finalizer is to come off.
 	letGo bool
+	// waiting: it is being deleted, and the pass does nothing but wait for its holders.
+	waiting bool
 	// silent: the pass comes again within a second, and has nothing to report.
 	silent bool
 	// uploadedAsOf is the generation that Uploaded speaks of, where that is an earlier one.
@@ -76,6 +78,7 @@ func decideDeleting(seen manifestSeen) manifestVerdict {
 	v.conditions.Referenced(reference.Self(m), v.holders)
 	if len(seen.holders) > 0 {
 		v.restore = seen.interrupted()
+		v.waiting = len(v.restore) == 0
 		v.conditions.Blocked(reference.Self(m), v.holders)
 		return v
 	}

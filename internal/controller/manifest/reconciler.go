@@ -1,11 +1,13 @@
 package manifest
 
 import (
+	"cmp"
 	"context"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,6 +23,10 @@ import (
 	"github.com/nfo-operator/nfo/internal/release"
 	"github.com/nfo-operator/nfo/internal/workload"
 )
+
+// wordsSettle is how late a status says that a holder is itself being deleted: mostly the holder has gone by then, and with
+// it what would be said.
+const wordsSettle = 5 * time.Second
 
 // Reconciler reconciles ArtifactManifests.
 type Reconciler struct {
@@ -59,7 +65,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest
 	done, actErr := r.act(ctx, seen, verdict)
 	verdict = verdict.after(seen, done, actErr)
 	// A status that cannot be stored goes with a manifest that has been released: what was released is in tombstones.
-	if err := r.report(ctx, m, before, verdict, done); err != nil && (!verdict.letGo || !pass.Unstorable(err)) {
+	settle, err := r.report(ctx, m, before, verdict, done)
+	if err != nil && (!verdict.letGo || !pass.Unstorable(err)) {
 		r.Polls.Again(m) // what was seen has not been written: look again
 		return pass.Finish(ctrl.Result{}, err)
 	}
@@ -67,13 +74,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest
 		return pass.Finish(ctrl.Result{}, err)
 	}
 	if verdict.letGo {
-		r.Polls.Forget(m.UID)
-		r.statuses.Forget(m.UID)
-		r.Holders.Forget(m.UID)
-		r.Readings.Forget(m.UID)
+		r.forget(m.UID)
 		return pass.Finish(ctrl.Result{}, pass.Unprotect(ctx, r.Client, m))
 	}
-	return pass.Finish(ctrl.Result{RequeueAfter: r.soonest(seen, verdict)}, actErr)
+	return pass.Finish(ctrl.Result{RequeueAfter: cmp.Or(settle, r.soonest(seen, verdict))}, actErr)
+}
+
+// forget drops what is remembered of a manifest that goes.
+func (r *Reconciler) forget(uid types.UID) {
+	r.Polls.Forget(uid)
+	r.statuses.Forget(uid)
+	r.Holders.Forget(uid)
+	r.Readings.Forget(uid)
 }
 
 // foretell writes what a release waits for before it begins: a registry that does not answer keeps it for a minute or more.
@@ -106,11 +118,12 @@ func (r *Reconciler) soonest(seen manifestSeen, v manifestVerdict) time.Duration
 	return v.again
 }
 
-// report writes the status if the pass changed it, and then reports transitions.
-func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactManifest, v manifestVerdict, done manifestDone) error {
+// report writes the status if the pass changed it, and then reports transitions. settle, when not 0, is how long a change is
+// not written; the next pass writes it.
+func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactManifest, v manifestVerdict, done manifestDone) (settle time.Duration, err error) {
 	if v.silent {
 		done.tell(r.Events, m)
-		return nil
+		return 0, nil
 	}
 	m.Status.Artifacts, m.Status.Charts, m.Status.UpgradingFrom = v.artifacts, v.charts, v.upgradingFrom
 	m.Status.Dependents = reference.Dependents(v.holders)
@@ -121,12 +134,17 @@ func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactMan
 	}
 	same := equality.Semantic.DeepEqual(before.Status, m.Status)
 	if same && len(done.putBack) == 0 { // a tag may have moved and be back in one pass
-		return r.statuses.Current(before)
+		return 0, r.statuses.Current(before)
+	}
+	if v.waiting && onlyWords(before.Status, m.Status) {
+		if settle = r.statuses.Settle(m, r.Polls.Clock.Now(), wordsSettle); settle > 0 {
+			return settle, r.statuses.Current(before)
+		}
 	}
 	defer done.tell(r.Events, m) // also if the write fails: it is done, and the next pass will not know
 	if !same {
 		if err := r.statuses.Write(ctx, r.Client, m); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	r.Readings.Written(m)
@@ -134,5 +152,12 @@ func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactMan
 	for _, note := range done.moved {
 		pass.TagMoved(r.Events, m, note)
 	}
-	return nil
+	return 0, nil
+}
+
+// onlyWords reports whether statuses of a manifest differ at most in what they say of the same holders.
+func onlyWords(before, after v1alpha1.ArtifactManifestStatus) bool {
+	same := pass.SameState(before.Conditions, after.Conditions)
+	after.Conditions = before.Conditions
+	return same && equality.Semantic.DeepEqual(before, after)
 }

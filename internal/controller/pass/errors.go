@@ -145,9 +145,12 @@ func Finish(result ctrl.Result, err error) (ctrl.Result, error) {
 		return result, nil
 	}
 	c, _ := Classify(err)
+	var busy lane.Busy
 	switch wait := registry.RetryAfter(err); {
 	case c == Stuck:
 		return ctrl.Result{RequeueAfter: StuckRetry}, nil
+	case errors.As(err, &busy):
+		return ctrl.Result{RequeueAfter: time.Duration(busy)}, nil
 	case c == Again:
 		return ctrl.Result{RequeueAfter: againAfter}, nil
 	case wait > 0:

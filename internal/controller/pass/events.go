@@ -30,8 +30,7 @@ func Announce(to events.EventRecorder, about runtime.Object, before, after []met
 	said := map[string]bool{}
 	for _, c := range after {
 		action, reported := Actions[c.Type]
-		was := apimeta.FindStatusCondition(before, c.Type)
-		if !reported || c.Reason == v1alpha1.ReasonRestoring || (was != nil && was.Status == c.Status && was.Reason == c.Reason) {
+		if !reported || c.Reason == v1alpha1.ReasonRestoring || !changed(before, c) || expected(before, after, c) {
 			continue
 		}
 		note := c.Reason + " " + c.Message
@@ -41,6 +40,22 @@ func Announce(to events.EventRecorder, about runtime.Object, before, after []met
 		said[note] = true
 		Tell(to, about, severity(c), c.Reason, action, c.Message)
 	}
+}
+
+// changed reports whether a condition has another status or reason than before.
+func changed(before []metav1.Condition, c metav1.Condition) bool {
+	was := apimeta.FindStatusCondition(before, c.Type)
+	return was == nil || was.Status != c.Status || was.Reason != c.Reason
+}
+
+// expected reports whether a condition says that a deletion goes on which was never blocked, or of which Untagged says in
+// the same pass how it ended. Each deletion would else cost an event that tells nobody anything.
+func expected(before, after []metav1.Condition, c metav1.Condition) bool {
+	if c.Type != v1alpha1.ConditionDeletionBlocked || c.Status == metav1.ConditionTrue {
+		return false
+	}
+	untagged := apimeta.FindStatusCondition(after, v1alpha1.ConditionUntagged)
+	return !apimeta.IsStatusConditionTrue(before, c.Type) || (untagged != nil && changed(before, *untagged))
 }
 
 // severity of a condition's new state: being blocked is the one True that warns, and not yet

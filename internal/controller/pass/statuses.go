@@ -3,11 +3,16 @@ package pass
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
+	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -17,6 +22,34 @@ import (
 type Statuses struct {
 	mu   sync.Mutex
 	over map[types.UID]string
+	// waits is since when a change of an object's status has not been written.
+	waits map[types.UID]time.Time
+}
+
+// Settle returns how much longer a change of an object's status is not to be written, as it may be over or others may follow
+// soon: 0 when it has waited for as long as it may. Who is told to wait must come again then, and writes the status as it is
+// by that time.
+func (w *Statuses) Settle(o client.Object, now time.Time, most time.Duration) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.waits == nil {
+		w.waits = map[types.UID]time.Time{}
+	}
+	since, waits := w.waits[o.GetUID()]
+	if !waits {
+		w.waits[o.GetUID()], since = now, now
+	}
+	return max(0, most-now.Sub(since))
+}
+
+// SameState reports whether conditions differ at most in the words of those that name the holders of an object.
+func SameState(before, after []metav1.Condition) bool {
+	return slices.EqualFunc(before, after, func(a, b metav1.Condition) bool {
+		if a.Type == v1alpha1.ConditionReferenced || a.Type == v1alpha1.ConditionDeletionBlocked {
+			a.Message = b.Message
+		}
+		return equality.Semantic.DeepEqual(a, b)
+	})
 }
 
 // Write stores an object's status. An object that has gone has none.
@@ -25,11 +58,12 @@ func (w *Statuses) Write(ctx context.Context, api client.Client, o client.Object
 	if err := api.Status().Update(ctx, o); err != nil {
 		return client.IgnoreNotFound(err)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.waits, o.GetUID())
 	if o.GetResourceVersion() == over { // nothing was stored, as where the API does not know a new field yet: the cache has it all
 		return nil
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	if w.over == nil {
 		w.over = map[types.UID]string{}
 	}
@@ -52,4 +86,5 @@ func (w *Statuses) Forget(uid types.UID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.over, uid)
+	delete(w.waits, uid)
 }

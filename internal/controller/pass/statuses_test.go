@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -75,5 +76,28 @@ func TestAStatusThatChangesNothingIsNoWrite(t *testing.T) {
 	}
 	if err := w.Current(read); err != nil {
 		t.Errorf("it is what is stored: %v", err)
+	}
+}
+
+// What names the holders of an object may change its words, and nothing else of a condition may.
+func TestSameState(t *testing.T) {
+	t.Parallel()
+	is := func(kind, reason, message string) metav1.Condition {
+		return metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: reason, Message: message}
+	}
+	held, ready := is(v1alpha1.ConditionReferenced, "InUse", "by a"), is(v1alpha1.ConditionReady, "Ready", "all")
+	for name, tc := range map[string]struct {
+		after []metav1.Condition
+		want  bool
+	}{
+		"Same":     {[]metav1.Condition{held, ready}, true},
+		"Reworded": {[]metav1.Condition{is(v1alpha1.ConditionReferenced, "InUse", "by b"), ready}, true},
+		"Reason":   {[]metav1.Condition{is(v1alpha1.ConditionReferenced, "Unreferenced", "by a"), ready}, false},
+		"Another":  {[]metav1.Condition{held, is(v1alpha1.ConditionReady, "Ready", "some")}, false},
+		"Fewer":    {[]metav1.Condition{held}, false},
+	} {
+		if got := SameState([]metav1.Condition{held, ready}, tc.after); got != tc.want {
+			t.Errorf("%s: %t", name, got)
+		}
 	}
 }

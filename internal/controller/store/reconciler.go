@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,9 @@ const (
 	pingDown  = 15 * time.Second
 	pingLimit = 10 * time.Second // the most that one such question takes
 )
+
+// countsSettle is how late the status says how many objects a store has: thousands of them may come or go at once.
+const countsSettle = 2 * time.Second
 
 // Reconciler reconciles ArtifactStores.
 type Reconciler struct {
@@ -80,7 +84,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (
 	verdict := decideStore(seen)
 	actErr := r.act(ctx, s, seen, verdict)
 	verdict.after(s, actErr)
-	if err := r.report(ctx, s, before, verdict); err != nil {
+	settle, err := r.report(ctx, s, before, verdict, actErr)
+	if err != nil {
 		return pass.Finish(ctrl.Result{}, err)
 	}
 	if verdict.letGo {
@@ -89,12 +94,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (
 		r.Holders.Forget(s.UID)
 		return pass.Finish(ctrl.Result{}, pass.Unprotect(ctx, r.Client, s))
 	}
-	return pass.Finish(ctrl.Result{RequeueAfter: verdict.again}, actErr)
+	return pass.Finish(ctrl.Result{RequeueAfter: cmp.Or(settle, verdict.again)}, actErr)
 }
 
 // report writes the status if the pass changed it, and then reports a purge that has ended and
-// transitions. What others write to it, the capabilities and the purges' results, is left as read.
-func (r *Reconciler) report(ctx context.Context, s, before *v1alpha1.ArtifactStore, v storeVerdict) error {
+// transitions. What others write to it, the capabilities and the purges' results, is left as read. settle, when not 0, is
+// how long a change of what holds the store, or of how much does, is not written; the next pass writes it.
+func (r *Reconciler) report(ctx context.Context, s, before *v1alpha1.ArtifactStore, v storeVerdict, actErr error) (settle time.Duration, err error) {
 	s.Status.Manifests, s.Status.Tombstones, s.Status.ObservedGeneration = &v.manifests, &v.tombstones, s.Generation
 	if v1alpha1.ReconcilesNow(v.now, s.Status.LastReconcileNow) {
 		s.Status.Capabilities.TagDelete = "" // the next release learns it anew
@@ -108,10 +114,15 @@ func (r *Reconciler) report(ctx context.Context, s, before *v1alpha1.ArtifactSto
 	}
 	v.conditions.Apply(&s.Status.Conditions, s.Generation)
 	if equality.Semantic.DeepEqual(before.Status, s.Status) {
-		return r.statuses.Current(before)
+		return 0, r.statuses.Current(before)
+	}
+	if actErr == nil && onlyCounts(before.Status, s.Status) { // who comes again for an error may come late
+		if settle = r.statuses.Settle(s, r.Clock.Now(), countsSettle); settle > 0 {
+			return settle, r.statuses.Current(before)
+		}
 	}
 	if err := r.statuses.Write(ctx, r.Client, s); err != nil {
-		return err
+		return 0, err
 	}
 	reported := s.Status.Conditions
 	if e := purgeToTell(before.Status.Conditions, s); e != nil {
@@ -122,7 +133,14 @@ func (r *Reconciler) report(ctx context.Context, s, before *v1alpha1.ArtifactSto
 		})
 	}
 	pass.Announce(r.Events, s, before.Status.Conditions, reported)
-	return nil
+	return 0, nil
+}
+
+// onlyCounts reports whether statuses of a store differ at most in how many objects there are of it, and in their names.
+func onlyCounts(before, after v1alpha1.ArtifactStoreStatus) bool {
+	same := pass.SameState(before.Conditions, after.Conditions) && before.Manifests != nil && before.Tombstones != nil
+	after.Conditions, after.Manifests, after.Tombstones = before.Conditions, before.Manifests, before.Tombstones
+	return same && equality.Semantic.DeepEqual(before, after)
 }
 
 // ping asks the registry whether it answers, at most as often as pingWell and pingDown say. The error is

@@ -1,0 +1,59 @@
+package store
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/controller/pass/passtest"
+)
+
+// Manifests that come one after another cost a write of their store's status every two seconds, of which the last one says
+// how many there are. What changes a condition is written at once.
+func TestCountsAreWrittenWhenTheyHaveSettled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.passes(3)
+	made := 0
+	for _, tc := range []struct {
+		reason    string
+		later     time.Duration
+		manifests int
+		disturb   func(*v1alpha1.ArtifactStore)
+		again     time.Duration // of the pass; 0 for no matter
+		says      int32
+	}{
+		{"Referenced becomes True", 0, 1, nil, 0, 1},
+		{"only counts change", 0, 1, nil, countsSettle, 1},
+		{"and again: the first one still counts", countsSettle / 2, 3, nil, countsSettle / 2, 1},
+		{"the trailing write has all", countsSettle / 2, 0, nil, 0, 5},
+		{"the next change waits anew", 0, 1, nil, countsSettle, 5},
+		{"another change takes it along", 0, 0, func(s *v1alpha1.ArtifactStore) { s.Generation++ }, 0, 6},
+		{"after which nothing waits", countsSettle, 1, nil, countsSettle, 6},
+		{"to the end", countsSettle, 0, nil, 0, 7},
+	} {
+		w.Clock.SetTime(w.Clock.Now().Add(tc.later))
+		for range tc.manifests {
+			made++
+			m := &v1alpha1.ArtifactManifest{ObjectMeta: passtest.Meta(fmt.Sprintf("m%d", made))}
+			m.UID = types.UID(m.Name)
+			m.Spec.ArtifactStoreRef.Name = "acme"
+			if err := w.API.Create(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if tc.disturb != nil {
+			w.edit(tc.disturb)
+		}
+		got, err := w.r.Reconcile(t.Context(), w.store())
+		if err != nil || (tc.again > 0 && got.RequeueAfter != tc.again) {
+			t.Errorf("%s: %v, %v, want it to come again after %s", tc.reason, got, err, tc.again)
+		}
+		if says := *w.store().Status.Manifests; says != tc.says {
+			t.Errorf("%s: it says %d manifests, want %d", tc.reason, says, tc.says)
+		}
+	}
+}
