@@ -2,7 +2,6 @@ package lane
 
 import (
 	"cmp"
-	"errors"
 	"maps"
 	"math/rand/v2"
 	"sync"
@@ -263,14 +262,8 @@ func (l *Lane) tidy(now time.Time) {
 	maps.DeleteFunc(l.served, func(_ string, at time.Time) bool { return now.Sub(at) > slowFor })
 }
 
-// ErrBusy says: others are in the registry; see lane.
-var ErrBusy = errors.New("as many are at work in this registry as may be at once")
+// BusyError says that others are in the registry, and how long to wait before coming again. Who comes sooner takes time
+// from those who are at work: of a thousand who wait, one is woken as a place is left.
+type BusyError time.Duration
 
-// Busy is ErrBusy with when to come again. Who comes sooner takes time from those who are at work: of a thousand who wait,
-// as a place is left, one is woken.
-type Busy time.Duration
-
-func (b Busy) Error() string { return ErrBusy.Error() }
-
-// Is reports whether an error is ErrBusy.
-func (b Busy) Is(err error) bool { return err == ErrBusy }
+func (BusyError) Error() string { return "as many are at work in this registry as may be at once" }

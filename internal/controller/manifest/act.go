@@ -114,7 +114,7 @@ func lookAgain(m *v1alpha1.ArtifactManifest, now time.Time) time.Duration {
 }
 
 // enter waits for nobody: it gives a pass that is to act in a registry a place there, which one that has
-// polled has already, or lane.Busy.
+// polled has already, or a lane.BusyError.
 func (r *Reconciler) enter(seen manifestSeen, v manifestVerdict) (leave func(), err error) {
 	acts := v.release != nil || len(v.overwritten)+len(v.restore)+len(v.putBack) > 0
 	if !acts || seen.store == nil || seen.polled {
@@ -122,7 +122,7 @@ func (r *Reconciler) enter(seen manifestSeen, v manifestVerdict) (leave func(), 
 	}
 	leave, wait := r.Releasing.Enter(seen.store, client.ObjectKeyFromObject(seen.manifest))
 	if leave == nil {
-		return nil, lane.Busy(wait)
+		return nil, lane.BusyError(wait)
 	}
 	return leave, nil
 }

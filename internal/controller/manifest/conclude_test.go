@@ -32,7 +32,7 @@ func TestWhatComesAgainAtOnceIsNotReported(t *testing.T) {
 		silent bool
 		says   string
 	}{
-		"Busy":    {"it waits for a place", free, manifestDone{}, lane.ErrBusy, true, ""},
+		"Busy":    {"it waits for a place", free, manifestDone{}, lane.BusyError(time.Second), true, ""},
 		"Lags":    {"the cache lags behind", free, manifestDone{}, reference.ErrSuperseded, true, ""},
 		"Failed":  {"a person may have to do something", free, manifestDone{}, registry.ErrUnavailable, false, "Unavailable"},
 		"Claimed": {"a purge may take an hour", free, manifestDone{}, release.ErrClaimed, false, "Pending"},

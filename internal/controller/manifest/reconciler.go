@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"cmp"
 	"context"
 	"time"
 
@@ -77,7 +76,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest
 		r.forget(m.UID)
 		return pass.Finish(ctrl.Result{}, pass.Unprotect(ctx, r.Client, m))
 	}
-	return pass.Finish(ctrl.Result{RequeueAfter: cmp.Or(settle, r.soonest(seen, verdict))}, actErr)
+	return pass.Finish(ctrl.Result{RequeueAfter: pass.Sooner(settle, r.soonest(seen, verdict))}, actErr)
 }
 
 // forget drops what is remembered of a manifest that goes.

@@ -72,7 +72,7 @@ func Classify(err error) (Class, string) {
 		return retry, v1alpha1.ReasonMissing
 	case errors.Is(err, registry.ErrUnavailable), errors.Is(err, release.ErrStillThere):
 		return retry, v1alpha1.ReasonUnavailable
-	case apierrors.IsConflict(err), errors.Is(err, reference.ErrSuperseded), errors.Is(err, release.ErrClaimed), errors.Is(err, lane.ErrBusy):
+	case apierrors.IsConflict(err), errors.Is(err, reference.ErrSuperseded), errors.Is(err, release.ErrClaimed), errors.As(err, new(lane.BusyError)):
 		return Again, v1alpha1.ReasonPending
 	}
 	return retry, v1alpha1.ReasonUnknown
@@ -145,7 +145,7 @@ func Finish(result ctrl.Result, err error) (ctrl.Result, error) {
 		return result, nil
 	}
 	c, _ := Classify(err)
-	var busy lane.Busy
+	var busy lane.BusyError
 	switch wait := registry.RetryAfter(err); {
 	case c == Stuck:
 		return ctrl.Result{RequeueAfter: StuckRetry}, nil

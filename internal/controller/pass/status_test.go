@@ -120,8 +120,7 @@ func TestFinish(t *testing.T) {
 		"Unsupported":  {"a registry without the feature", registry.ErrUnsupported, ctrl.Result{RequeueAfter: StuckRetry}, false},
 		"Conflict":     {"the cache lags", apierrors.NewConflict(schema.GroupResource{}, "m", nil), ctrl.Result{RequeueAfter: againAfter}, false},
 		"Superseded":   {"so it does here", reference.ErrSuperseded, ctrl.Result{RequeueAfter: againAfter}, false},
-		"Busy":         {"a place in a lane is awaited", lane.ErrBusy, ctrl.Result{RequeueAfter: againAfter}, false},
-		"BusyFor":      {"the lane says when", fmt.Errorf("entering: %w", lane.Busy(3*time.Second)), ctrl.Result{RequeueAfter: 3 * time.Second}, false},
+		"Busy":         {"the lane says when", fmt.Errorf("entering: %w", lane.BusyError(3*time.Second)), ctrl.Result{RequeueAfter: 3 * time.Second}, false},
 		"AskedToWait":  {"the registry says when", later, ctrl.Result{RequeueAfter: 7 * time.Second}, false},
 		"Unavailable":  {"the queue's backoff", registry.ErrUnavailable, ctrl.Result{}, true},
 		"Missing":      {"it may be pushed soon", registry.ErrNotFound, ctrl.Result{}, true},
@@ -133,7 +132,7 @@ func TestFinish(t *testing.T) {
 		if got != tc.want || (err != nil) != tc.noisy {
 			t.Errorf("%s: %s: %v, %v, want %v", name, tc.reason, got, err, tc.want)
 		}
-		if soon := tc.want.RequeueAfter == againAfter || errors.Is(tc.err, lane.ErrBusy); Soon(tc.err) != soon || Fleeting(tc.err) != soon {
+		if soon := tc.want.RequeueAfter == againAfter || errors.As(tc.err, new(lane.BusyError)); Soon(tc.err) != soon || Fleeting(tc.err) != soon {
 			t.Errorf("%s: it comes again soon: %t, and is fleeting: %t, want %t", name, Soon(tc.err), Fleeting(tc.err), soon)
 		}
 	}

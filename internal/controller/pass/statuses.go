@@ -42,6 +42,14 @@ func (w *Statuses) Settle(o client.Object, now time.Time, most time.Duration) ti
 	return max(0, most-now.Sub(since))
 }
 
+// Sooner returns the shorter of two times to wait, of which 0 is for ever.
+func Sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
+}
+
 // SameState reports whether conditions differ at most in the words of those that name the holders of an object.
 func SameState(before, after []metav1.Condition) bool {
 	return slices.EqualFunc(before, after, func(a, b metav1.Condition) bool {

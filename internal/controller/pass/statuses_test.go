@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -76,6 +77,15 @@ func TestAStatusThatChangesNothingIsNoWrite(t *testing.T) {
 	}
 	if err := w.Current(read); err != nil {
 		t.Errorf("it is what is stored: %v", err)
+	}
+}
+
+func TestSooner(t *testing.T) {
+	t.Parallel()
+	for _, tt := range [][3]time.Duration{{0, 0, 0}, {0, 2, 2}, {2, 0, 2}, {1, 2, 1}, {2, 1, 1}} {
+		if got := Sooner(tt[0], tt[1]); got != tt[2] {
+			t.Errorf("of %d and %d it is %d, want %d", tt[0], tt[1], got, tt[2])
+		}
 	}
 }
 

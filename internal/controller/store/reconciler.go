@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +33,8 @@ const (
 	pingWell  = 5 * time.Minute
 	pingDown  = 15 * time.Second
 	pingLimit = 10 * time.Second // the most that one such question takes
+	// pingAgain is how soon a new store asks for a place again: a person waits for its first answer.
+	pingAgain = 50 * time.Millisecond
 )
 
 // countsSettle is how late the status says how many objects a store has: thousands of them may come or go at once.
@@ -94,7 +95,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (
 		r.Holders.Forget(s.UID)
 		return pass.Finish(ctrl.Result{}, pass.Unprotect(ctx, r.Client, s))
 	}
-	return pass.Finish(ctrl.Result{RequeueAfter: cmp.Or(settle, verdict.again)}, actErr)
+	return pass.Finish(ctrl.Result{RequeueAfter: pass.Sooner(settle, verdict.again)}, actErr)
 }
 
 // report writes the status if the pass changed it, and then reports a purge that has ended and
@@ -144,7 +145,7 @@ func onlyCounts(before, after v1alpha1.ArtifactStoreStatus) bool {
 }
 
 // ping asks the registry whether it answers, at most as often as pingWell and pingDown say. The error is
-// errBusy if the registry was never asked and no place in the lane is free.
+// a lane.BusyError if the registry was never asked and no place in the lane is free.
 func (r *Reconciler) ping(ctx context.Context, s *v1alpha1.ArtifactStore) (Ping, error) {
 	r.mu.Lock()
 	last, asked := r.Pings[s.UID]
@@ -158,7 +159,7 @@ func (r *Reconciler) ping(ctx context.Context, s *v1alpha1.ArtifactStore) (Ping,
 	case leave == nil && asked:
 		return last, nil
 	case leave == nil:
-		return last, lane.ErrBusy
+		return last, lane.BusyError(pingAgain)
 	}
 	defer leave()
 	now := Ping{at: r.Clock.Now(), generation: s.Generation, now: v1alpha1.ReconcileNow(s)}
