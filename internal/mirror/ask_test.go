@@ -153,6 +153,39 @@ func TestTemplatesThatDoNotCount(t *testing.T) {
 	}
 }
 
+// Many templates come in pages, each read into a list of its own, and of pages without end some are read.
+func TestPagesOfTemplates(t *testing.T) {
+	t.Parallel()
+	for last, want := range map[int]int{2: 2, 1000: templatesPages} {
+		s := private(t)
+		s.pushed("upf", "pages")
+		i, read := s.image("upf:1"), 0
+		s.create(s.login("ran", "right", thePassword))
+		s.api = interceptor.NewClient(s.api.(client.WithWatch), interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			page, ok := list.(*appsv1.DeploymentList)
+			if !ok {
+				return c.List(ctx, list, opts...)
+			}
+			asked := client.ListOptions{}
+			asked.ApplyOptions(opts)
+			if read++; page.Continue != "" || asked.Limit != templatesPage || read > 1 && asked.Continue != fmt.Sprint(read-1) {
+				t.Errorf("page %d: into a list with %q, %+v", read, page.Continue, asked)
+			}
+			if read < last {
+				page.Continue = fmt.Sprint(read)
+				return nil
+			}
+			page.Items = make([]appsv1.Deployment, 1)
+			page.Items[0].Spec.Template.Spec = pod("ran", i.String(), "right").Spec
+			return nil
+		}})
+		s.open(Options{})
+		if a, err := s.mirror.Ask(t.Context(), s.question("ran", i)); read != want || (err == nil) != (want == last) {
+			t.Errorf("of %d pages %d were read, %q worked, %v", last, read, a.Secret, err)
+		}
+	}
+}
+
 // withLogin matches requests with a password.
 func withLogin(password string) func(*http.Request) bool {
 	return func(req *http.Request) bool {

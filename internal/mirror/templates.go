@@ -17,36 +17,24 @@ const (
 	templatesPages = 20
 )
 
-// templates are a list of objects of a kind that makes pods, and the pods that those in it would make.
-type templates struct {
-	list client.ObjectList
-	pods func() []corev1.PodSpec
-}
-
 // makers are the kinds that can have a template without a pod: suspended, not due, or scaled to zero.
-func makers() []templates {
-	var cronJobs batchv1.CronJobList
-	var jobs batchv1.JobList
-	var deployments appsv1.DeploymentList
-	var statefulSets appsv1.StatefulSetList
-	var daemonSets appsv1.DaemonSetList
-	return []templates{
-		{&cronJobs, func() []corev1.PodSpec {
-			return specs(cronJobs.Items, func(o *batchv1.CronJob) *corev1.PodTemplateSpec { return &o.Spec.JobTemplate.Spec.Template })
-		}},
-		{&jobs, func() []corev1.PodSpec {
-			return specs(jobs.Items, func(o *batchv1.Job) *corev1.PodTemplateSpec { return &o.Spec.Template })
-		}},
-		{&deployments, func() []corev1.PodSpec {
-			return specs(deployments.Items, func(o *appsv1.Deployment) *corev1.PodTemplateSpec { return &o.Spec.Template })
-		}},
-		{&statefulSets, func() []corev1.PodSpec {
-			return specs(statefulSets.Items, func(o *appsv1.StatefulSet) *corev1.PodTemplateSpec { return &o.Spec.Template })
-		}},
-		{&daemonSets, func() []corev1.PodSpec {
-			return specs(daemonSets.Items, func(o *appsv1.DaemonSet) *corev1.PodTemplateSpec { return &o.Spec.Template })
-		}},
+var makers = []client.ObjectList{&batchv1.CronJobList{}, &batchv1.JobList{}, &appsv1.DeploymentList{}, &appsv1.StatefulSetList{}, &appsv1.DaemonSetList{}}
+
+// podsOf are the pods that those in a list of makers would make.
+func podsOf(list client.ObjectList) []corev1.PodSpec {
+	switch l := list.(type) {
+	case *batchv1.CronJobList:
+		return specs(l.Items, func(o *batchv1.CronJob) *corev1.PodTemplateSpec { return &o.Spec.JobTemplate.Spec.Template })
+	case *batchv1.JobList:
+		return specs(l.Items, func(o *batchv1.Job) *corev1.PodTemplateSpec { return &o.Spec.Template })
+	case *appsv1.DeploymentList:
+		return specs(l.Items, func(o *appsv1.Deployment) *corev1.PodTemplateSpec { return &o.Spec.Template })
+	case *appsv1.StatefulSetList:
+		return specs(l.Items, func(o *appsv1.StatefulSet) *corev1.PodTemplateSpec { return &o.Spec.Template })
+	case *appsv1.DaemonSetList:
+		return specs(l.Items, func(o *appsv1.DaemonSet) *corev1.PodTemplateSpec { return &o.Spec.Template })
 	}
+	return nil
 }
 
 func specs[T any](items []T, template func(*T) *corev1.PodTemplateSpec) []corev1.PodSpec {
@@ -60,8 +48,8 @@ func specs[T any](items []T, template func(*T) *corev1.PodTemplateSpec) []corev1
 // templateSecrets are the pull secrets of the templates of a namespace that use an image. A kind that the operator may not
 // list there has none: the right is the administrator's to give, and other logins are tried without it.
 func (m *Mirror) templateSecrets(ctx context.Context, q Question) (names []string, err error) {
-	for _, t := range makers() {
-		found, err := m.secretsOf(ctx, q, t)
+	for _, kind := range makers {
+		found, err := m.secretsOf(ctx, q, kind)
 		if err != nil && !apierrors.IsForbidden(err) {
 			return nil, fmt.Errorf("listing what makes pods in %s: %w", q.Namespace, err)
 		}
@@ -71,17 +59,19 @@ func (m *Mirror) templateSecrets(ctx context.Context, q Question) (names []strin
 }
 
 // secretsOf are those of the templates of one kind.
-func (m *Mirror) secretsOf(ctx context.Context, q Question, t templates) (found []corev1.LocalObjectReference, err error) {
+func (m *Mirror) secretsOf(ctx context.Context, q Question, kind client.ObjectList) (found []corev1.LocalObjectReference, err error) {
+	next := ""
 	for range templatesPages {
-		if err := m.o.API.List(ctx, t.list, client.InNamespace(q.Namespace), client.Limit(templatesPage), client.Continue(t.list.GetContinue())); err != nil {
+		page := kind.DeepCopyObject().(client.ObjectList) // a list that was read into before would keep parts of it
+		if err := m.o.API.List(ctx, page, client.InNamespace(q.Namespace), client.Limit(templatesPage), client.Continue(next)); err != nil {
 			return found, err
 		}
-		for _, spec := range t.pods() {
+		for _, spec := range podsOf(page) {
 			if uses(&corev1.Pod{Spec: spec}, q.Image, q.Mirror.Spec.Mirror.PullAddress) {
 				found = append(found, spec.ImagePullSecrets...)
 			}
 		}
-		if t.list.GetContinue() == "" {
+		if next = page.GetContinue(); next == "" {
 			break
 		}
 	}
