@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,18 +109,17 @@ func TestWavesOverlap(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, oneAtATime)
 	repositories := w.spread(2, 10) // each of them is more than the first waves may have
-	deleted, looked := false, false
+	var deleted, looked atomic.Bool
 	w.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
 		if repositoryOf(r) != repositories[0] {
 			return false
 		}
 		if r.Method == http.MethodDelete {
-			deleted = true
+			deleted.Store(true)
 		}
-		if !deleted || looked || !strings.HasSuffix(r.URL.Path, "/tags/list") {
+		if !deleted.Load() || !strings.HasSuffix(r.URL.Path, "/tags/list") || !looked.CompareAndSwap(false, true) {
 			return false
 		}
-		looked = true
 		for start := time.Now(); ; {
 			if state, _ := w.state("m1", repositories[10], "1.0.0"); state == v1alpha1.TombstoneSweeping {
 				return false
@@ -133,7 +133,7 @@ func TestWavesOverlap(t *testing.T) {
 	})
 	_, err := w.run()
 	w.must(err)
-	if !looked {
+	if !looked.Load() {
 		t.Error("the wave was not looked after")
 	}
 	w.shows(stayed, gone)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -276,10 +277,9 @@ func TestAClaimedArtifactIsLeft(t *testing.T) {
 	s := newScene(t)
 	s.push("one")
 	a := s.artifact("ran", "upf:1")
-	claimed := false
+	var claimed atomic.Bool
 	s.target.Intercept(func(_ http.ResponseWriter, req *http.Request) bool {
-		if !claimed && req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/manifests/") {
-			claimed = true
+		if req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/manifests/") && claimed.CompareAndSwap(false, true) {
 			var now v1alpha1.Artifact
 			err := s.api.Get(t.Context(), client.ObjectKeyFromObject(a), &now)
 			if now.Status.State != v1alpha1.MirrorCopying {
@@ -293,7 +293,7 @@ func TestAClaimedArtifactIsLeft(t *testing.T) {
 		return false
 	})
 	s.pass(a)
-	if !claimed || a.Status.State != v1alpha1.MirrorReleasing {
+	if !claimed.Load() || a.Status.State != v1alpha1.MirrorReleasing {
 		t.Errorf("it is %s", a.Status.State)
 	}
 	if _, err := registrytest.TagDigest(t.Context(), s.target.Host, mustRepository(t, a), "1"); err == nil {
