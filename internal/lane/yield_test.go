@@ -18,16 +18,16 @@ func TestYield(t *testing.T) {
 	for name, tt := range map[string]struct {
 		reason        string
 		inside, queue []string // as NAMESPACE/STORE
-		want          string   // who of those inside is told to leave, in the order in which they ask
+		want          string   // who of those inside must leave, in the order in which they ask
 	}{
 		"nobody waits":        {"a slow link that nobody needs", []string{"a/x", "a/y", "b/x"}, nil, ""},
 		"another waits":       {"one place is enough for it", []string{"a/x", "a/y", "b/x"}, []string{"c/x"}, "a/x"},
 		"more of another":     {"of one namespace one at a time", []string{"a/x", "a/y", "b/x"}, []string{"c/x", "c/y"}, "a/x"},
 		"two others wait":     {"each gets a place", []string{"a/x", "a/y", "b/x"}, []string{"c/x", "d/x"}, "a/x a/y"},
 		"its own waits":       {"it would only go round", []string{"a/x", "b/x", "b/y"}, []string{"b/z"}, ""},
-		"own bound":           {"it waits for its own namespace, which is told so by nobody", []string{"a/x", "a/y"}, []string{"a/z"}, ""},
+		"own bound":           {"it waits for a place of its own namespace, which nobody gives up for it", []string{"a/x", "a/y"}, []string{"a/z"}, ""},
 		"slow waits":          {"the places of slow ones are taken", []string{"a/slow", "b/slow"}, []string{"c/slow"}, "a/slow"},
-		"slow waits for slow": {"a place of one that is not slow is no help", []string{"a/x", "a/slow", "b/slow"}, []string{"c/slow"}, "a/slow"},
+		"slow waits for slow": {"a place of one that is not slow does not help", []string{"a/x", "a/slow", "b/slow"}, []string{"c/slow"}, "a/slow"},
 		"any waits":           {"a slow place is as good", []string{"a/x", "a/slow", "b/slow"}, []string{"c/x"}, "a/x"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestYield(t *testing.T) {
 				}
 			}
 			if got := strings.Join(told, " "); got != tt.want {
-				t.Errorf("%q are told to leave, want %q: %s", got, tt.want, tt.reason)
+				t.Errorf("%q must leave, want %q: %s", got, tt.want, tt.reason)
 			}
 			for _, at := range told {
 				leaves[at]()

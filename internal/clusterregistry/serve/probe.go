@@ -27,8 +27,8 @@ type probed struct {
 	err error
 }
 
-// run ends once ctx has ended and the try under way has: what a try writes is gone then. Whoever waits for run must be
-// able to leave one that hangs.
+// run ends once ctx has ended and the try under way has: what a try writes is gone then. A caller must
+// not wait without end, because a try can hang.
 func (p *prober) run(ctx context.Context) {
 	for {
 		began := time.Now()

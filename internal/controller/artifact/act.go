@@ -64,7 +64,7 @@ type moving struct {
 // watch writes how far a copy is until it has finished, and ends it if its Artifact is gone, or if its turn is over and
 // others wait. A slow source counts as slow in all lanes, so that one place to copy is free of these.
 func (r *Reconciler) watch(ctx context.Context, m *moving, end context.CancelCauseFunc) {
-	given, _ := r.dues.Get(m.artifact.UID)
+	before, _ := r.dues.Get(m.artifact.UID)
 	p := newPace(r.pace, r.Clock.Now())
 	every := time.NewTicker(r.pace.every)
 	defer every.Stop()
@@ -87,7 +87,7 @@ func (r *Reconciler) watch(ctx context.Context, m *moving, end context.CancelCau
 		if rate < p.slow() {
 			r.speeds.Slow(m.at.UID)
 		}
-		if now.Sub(p.begun) >= p.turn(given.given, rate) && r.Copies.Yield(m.at) {
+		if now.Sub(p.begun) >= p.turn(before.given, rate) && r.Copies.Yield(m.at) {
 			end(slowError(rate))
 			return
 		}

@@ -73,16 +73,21 @@ type pause struct {
 
 // wait is the time until the next pass after so many failures in a row, up to a tenth longer.
 func (p pause) wait(failures int) time.Duration {
-	d := p.first
-	for range failures - 1 {
-		if d = 2 * d; d >= p.most {
-			break
-		}
-	}
+	d := doubled(p.first, p.most, failures-1)
 	if p.failed {
 		d = max(min(d, p.most), p.asked)
 	}
 	return d + rand.N(d/10+1)
+}
+
+// doubled doubles a time so many times, up to most.
+func doubled(d, most time.Duration, times int) time.Duration {
+	for range times {
+		if d *= 2; d >= most {
+			return most
+		}
+	}
+	return d
 }
 
 // failed is the pause after an error.

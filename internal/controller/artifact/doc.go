@@ -22,9 +22,9 @@
 // Decision: a copy runs in a worker of the controller, and lanes bound how many there are of all, of a namespace, of a
 // source and of slow sources. Rejected: goroutines of its own with a queue of its own, which the workqueue already is.
 //
-// Decision: a copy that is slow gives up its place, after a turn, while another namespace waits for it, so that sources that
-// drip cannot keep all places. Turns get longer each time. Rejected: to stop slow copies that nobody waits behind; to bound
-// the time of a copy, which a large image on a slow line would never keep.
+// Decision: after its turn, a copy gives up its place if another namespace waits for one, so that sources that drip cannot
+// keep all places. The faster a copy is, and the more often it has given up its place, the longer its turn. Rejected: to end
+// copies for which nobody waits; to bound the time of a copy, in which a large image on a slow line would never be copied.
 //
 // Decision: when an Artifact is looked at next is remembered in memory. After a restart all are looked at, a few at a
 // time, at two requests each. Rejected: times in status, which would be written every 10 minutes for nothing.

@@ -38,14 +38,7 @@ func (l limits) slow() float64 { return float64(l.bytes) / l.window.Seconds() }
 // turns as it is faster, so that a source which is just fast enough does not keep its place for hours either: with 340 KiB/s
 // that is 10 minutes, with 34 MiB/s 17 hours.
 func (l limits) turn(given int, rate float64) time.Duration {
-	d := l.window
-	for range given {
-		if d *= 2; d >= mostTurn {
-			d = mostTurn
-			break
-		}
-	}
-	return time.Duration(float64(d) * max(1, rate/l.slow()))
+	return time.Duration(float64(doubled(l.window, mostTurn, given)) * max(1, rate/l.slow()))
 }
 
 // pace is how fast a copy moves, from what is noted of it now and then.

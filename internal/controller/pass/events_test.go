@@ -34,7 +34,7 @@ func TestTransitionsAreAnnouncedOnce(t *testing.T) {
 		"Unsaid":    {"Ready sums up the others", nil, []metav1.Condition{is(v1alpha1.ConditionReady, metav1.ConditionFalse, "Unavailable", "no answer")}, nil},
 		"Blocked":   {"the one condition whose True warns", nil, []metav1.Condition{blocked}, []string{"Warning InUse in use"}},
 		"Unblocked": {"and whose False does not", []metav1.Condition{blocked}, []metav1.Condition{free}, []string{"Normal Released free"}},
-		"Free":      {"a deletion that nothing has blocked is no news", nil, []metav1.Condition{free}, nil},
+		"Free":      {"nobody waits to hear of a deletion that nothing has blocked", nil, []metav1.Condition{free}, nil},
 		"Untagged":  {"what became of its tags says that it is released", []metav1.Condition{blocked}, []metav1.Condition{free, untagged}, []string{"Normal Untagged in tombstone t"}},
 		"Later":     {"but not what became of them earlier", []metav1.Condition{blocked, untagged}, []metav1.Condition{free, untagged}, []string{"Normal Released free"}},
 		"Pending":   {"not yet known is not a warning", nil, []metav1.Condition{is(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, v1alpha1.ReasonPending, "soon")}, []string{"Normal Pending soon"}},

@@ -27,8 +27,8 @@ type Statuses struct {
 }
 
 // Settle returns how much longer a change of an object's status is not to be written, as it may be over or others may follow
-// soon: 0 when it has waited for as long as it may. Who is told to wait must come again then, and writes the status as it is
-// by that time.
+// soon: 0 when it has waited for as long as it may. Otherwise the caller must come again after that time, and writes the status
+// as it is then.
 func (w *Statuses) Settle(o client.Object, now time.Time, most time.Duration) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
