@@ -71,7 +71,7 @@ func (m *Mirror) Copy(ctx context.Context, j Job) (Copied, error) {
 }
 
 func (m *Mirror) copyOptions() registry.CopyOptions {
-	return registry.CopyOptions{Blobs: m.o.Blobs, Stall: m.o.Stall, Known: func(d digest.Digest) string {
+	return registry.CopyOptions{Blobs: m.o.Blobs, Stall: m.o.Stall, TargetChecks: true, Known: func(d digest.Digest) string {
 		at, _ := m.blobs.Get(d)
 		return at
 	}}

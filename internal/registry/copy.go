@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -35,6 +36,9 @@ type CopyOptions struct {
 	// Stall is in what time at least 64 KiB of each blob have to move, from its first byte to its last. Default: it takes
 	// as long as it takes.
 	Stall time.Duration
+	// TargetChecks says that the registry which is copied to takes no blob whose bytes are not of its digest, as the one that
+	// nfo ships. Its refusal then names a source whose bytes are wrong; without it, what is read is hashed before it is sent.
+	TargetChecks bool
 	// Known, when not nil, returns a repository of the same registry that probably has a blob, from which it is mounted
 	// rather than uploaded; "" for none.
 	Known func(digest.Digest) string
@@ -83,8 +87,8 @@ func (c *Client) CopyWith(ctx context.Context, repository string, s *Source, mov
 				return s.PartsOf(d.Digest), nil
 			}
 		}
-		from := s.Reading(moved, o.Stall)
-		err = copyFailed(c.wire, oras.CopyGraph(ctx, from, target{to}, s.Root.Descriptor, options))
+		from := s.Reading(moved, o.Stall, o.TargetChecks)
+		err = copyFailed(c.wire, oras.CopyGraph(ctx, from, target{to, s}, s.Root.Descriptor, options))
 		if spoiled := from.Failed(); spoiled != nil {
 			err = spoiled
 		}
@@ -167,7 +171,10 @@ func (b *bulk) Exists(ctx context.Context, d ocispec.Descriptor) (bool, error) {
 }
 
 // target is a repository to copy to.
-type target struct{ *bulk }
+type target struct {
+	*bulk
+	from *Source
+}
 
 // Exists looks for blobs alone. A manifest that is there does not show that all it names is there,
 // such as after a copy that was interrupted; putting it again costs one request.
@@ -179,8 +186,15 @@ func (t target) Exists(ctx context.Context, d ocispec.Descriptor) (bool, error) 
 }
 
 func (t target) Push(ctx context.Context, d ocispec.Descriptor, data io.Reader) error {
-	return copyFailed(t.wire, t.repo.Push(ctx, d, data))
+	err := t.repo.Push(ctx, d, data)
+	if refused := new(errcode.ErrorResponse); errors.As(err, &refused) && slices.ContainsFunc(refused.Errors, ofOtherDigest) {
+		return t.from.Spoiled(d.Digest, "do not have this digest")
+	}
+	return copyFailed(t.wire, err)
 }
+
+// ofOtherDigest reports whether a registry refuses what was pushed because it is not of the digest that was named.
+func ofOtherDigest(e errcode.Error) bool { return e.Code == errcode.ErrorCodeDigestInvalid }
 
 // Mount uploads what the login may not mount.
 func (t target) Mount(ctx context.Context, d ocispec.Descriptor, from string, open func() (io.ReadCloser, error)) error {

@@ -300,7 +300,8 @@ func TestCopyOfASpoiledBlob(t *testing.T) {
 		"Cut":     {"the disk was full", func(b []byte) []byte { return b[:len(b)-1] }, true, "are fewer than"},
 		"Grown":   {"something was appended", func(b []byte) []byte { return append(b, 0) }, true, "are more than"},
 	} {
-		for _, archive := range []bool{false, true} {
+		for _, by := range []struct{ archive, targetChecks bool }{{false, false}, {false, true}, {true, false}, {true, true}} {
+			archive := by.archive
 			if archive && tc.late {
 				continue // it was packed before
 			}
@@ -321,10 +322,10 @@ func TestCopyOfASpoiledBlob(t *testing.T) {
 				t.Fatal(err)
 			}
 			r, c := start(t)
-			err = c.Copy(t.Context(), "app", s, unwatched)
+			err = c.CopyWith(t.Context(), "app", s, unwatched, registry.CopyOptions{TargetChecks: by.targetChecks})
 			if !errors.Is(err, registry.ErrUnreadable) || errors.Is(err, registry.ErrDenied) ||
 				!strings.Contains(err.Error(), "the bytes of blob "+blob.String()+" in "+folder) || !strings.Contains(err.Error(), tc.says) {
-				t.Errorf("%s: %s, archive %t: %v, want ErrUnreadable and %q", name, tc.reason, archive, err, tc.says)
+				t.Errorf("%s: %s, %+v: %v, want ErrUnreadable and %q", name, tc.reason, by, err, tc.says)
 			}
 			if n := r.Count(func(req *http.Request) bool {
 				return req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/manifests/") && strings.HasSuffix(req.URL.Path, s.Root.Descriptor.Digest.String())

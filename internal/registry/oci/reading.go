@@ -21,15 +21,18 @@ type Reading struct {
 	*Source
 	read  func(int64)
 	stall time.Duration // in what time stallBytes of each blob have to move; 0 for no bound
+	// targetChecks leaves the digests of blobs, not their sizes, to where the copy goes.
+	targetChecks bool
 	// spoiled is the first blob that is not. The copy's own error may not show it: the transport, or the
 	// registry that was sent less than announced, speaks first.
 	spoiled atomic.Pointer[error]
 }
 
 // Reading begins one copy of an artifact. read is called with the bytes that have been read; in the time stall 64 KiB of each
-// blob have to move, 0 for no bound.
-func (s *Source) Reading(read func(int64), stall time.Duration) *Reading {
-	return &Reading{Source: s, read: read, stall: stall}
+// blob have to move, 0 for no bound. With targetChecks the digests of blobs are not computed here: the registry to which they
+// are copied takes none whose bytes are not of its digest.
+func (s *Source) Reading(read func(int64), stall time.Duration, targetChecks bool) *Reading {
+	return &Reading{Source: s, read: read, stall: stall, targetChecks: targetChecks}
 }
 
 // Failed is why the first blob that is not of its digest could not be read, nil if each was.
@@ -43,7 +46,7 @@ func (r *Reading) Failed() error {
 // Open reads a part of an artifact. What is read ends with an error that wraps ErrUnreadable where it is not of the part's
 // digest and size, and ErrUnavailable where a registry stops sending.
 func (s *Source) Open(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
-	body, err := s.Reading(func(int64) {}, 0).Fetch(ctx, d)
+	body, err := s.Reading(func(int64) {}, 0, false).Fetch(ctx, d)
 	if err != nil || s.Host == "" {
 		return body, err
 	}
@@ -87,14 +90,21 @@ func (r *Reading) Fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadClose
 		paced := newPaced(&requestBody{body: found}, r.stall, end, func() error {
 			return spoiled(fmt.Errorf("%w: reading blob %s of %s: %w", failure.ErrUnavailable, d.Digest, r.Name, errStalled))
 		})
-		body = &checked{ReadCloser: paced, verifier: d.Digest.Verifier(), size: d.Size, left: d.Size, failed: func(why string) error {
-			return spoiled(fmt.Errorf("%w: the bytes of blob %s in %s %s: make the source anew", failure.ErrUnreadable, d.Digest, r.Name, why))
-		}}
+		whole := &checked{ReadCloser: paced, size: d.Size, left: d.Size, failed: func(why string) error { return spoiled(r.Spoiled(d.Digest, why)) }}
+		if !r.targetChecks {
+			whole.verifier = d.Digest.Verifier()
+		}
+		body = whole
 	}
 	return struct {
 		io.Reader
 		io.Closer
 	}{io.TeeReader(body, counter(r.read)), body}, nil
+}
+
+// Spoiled is the error of a blob whose bytes are not what its source says they are.
+func (s *Source) Spoiled(d digest.Digest, why string) error {
+	return fmt.Errorf("%w: the bytes of blob %s in %s %s: make the source anew", failure.ErrUnreadable, d, s.Name, why)
 }
 
 // checked is a blob that ends with an error if it is not of its digest and size. Its last bytes are held
@@ -104,7 +114,7 @@ func (r *Reading) Fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadClose
 // line that broke.
 type checked struct {
 	io.ReadCloser
-	verifier digest.Verifier
+	verifier digest.Verifier // nil if somebody else looks at the digest
 	size     int64
 	left     int64
 	failed   func(why string) error
@@ -112,12 +122,14 @@ type checked struct {
 
 func (c *checked) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
-	_, _ = c.verifier.Write(p[:n]) // a hash takes everything
+	if c.verifier != nil {
+		_, _ = c.verifier.Write(p[:n]) // a hash takes everything
+	}
 	c.left -= int64(n)
 	switch {
 	case c.left < 0:
 		return 0, c.failed(fmt.Sprintf("are more than the %d that it is said to have", c.size))
-	case c.left == 0 && !c.verifier.Verified():
+	case c.left == 0 && c.verifier != nil && !c.verifier.Verified():
 		return 0, c.failed("do not have this digest")
 	case c.left > 0 && errors.Is(err, io.EOF):
 		return 0, c.failed(fmt.Sprintf("are fewer than the %d that it is said to have", c.size))

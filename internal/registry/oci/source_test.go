@@ -222,7 +222,7 @@ func TestReadingChecksWhatItReads(t *testing.T) {
 			}
 			in[layer.Digest] = []byte(tc.stored)
 			read := int64(0)
-			r := s.Reading(func(n int64) { read += n }, time.Minute)
+			r := s.Reading(func(n int64) { read += n }, time.Minute, false)
 			if there, err := r.Exists(t.Context(), layer); err != nil || !there {
 				t.Errorf("exists: %t, %v", there, err)
 			}
@@ -264,7 +264,7 @@ func TestABlobThatStandsStillEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := s.Reading(func(int64) {}, 10*time.Millisecond)
+	r := s.Reading(func(int64) {}, 10*time.Millisecond, false)
 	body, err := r.Fetch(t.Context(), layer)
 	if err != nil {
 		t.Fatal(err)
