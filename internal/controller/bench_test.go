@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -110,13 +112,10 @@ func say(to *[]metav1.Condition, messages map[string]string) {
 	}
 }
 
-// ServeHTTP streams all objects of a kind, and keeps the watch open.
+// ServeHTTP lists objects of a kind by pages, or streams all, and keeps watches open.
 func (f fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Query().Get("sendInitialEvents") != "true" {
-		http.Error(w, "only watches that begin with all objects", http.StatusNotImplemented)
-		return
-	}
 	w.Header().Set("Content-Type", "application/json")
+	q := r.URL.Query()
 	kind := map[string]metav1.TypeMeta{"jobs": {APIVersion: "batch/v1", Kind: "Job"}}
 	for _, k := range v1alpha1.Kinds() {
 		kind[strings.ToLower(k)+"s"] = metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: k}
@@ -129,13 +128,44 @@ func (f fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "networkfunctiondefinitionversions":
 		object = f.definition
 	}
+	one := func(i int) []byte { return bytes.ReplaceAll(object, []byte(number), fmt.Appendf(nil, "%06d", i)) }
+	switch {
+	case q.Get("watch") != "true":
+		f.page(w, kind[resource], q, object != nil, one)
+		return
+	case q.Get("sendInitialEvents") != "true":
+		f.open(w, r)
+		return
+	}
 	for i := 0; i < f.size && object != nil; i++ {
-		_, _ = fmt.Fprintf(w, "{\"type\":\"ADDED\",\"object\":%s}\n", bytes.ReplaceAll(object, []byte(number), fmt.Appendf(nil, "%06d", i)))
+		_, _ = fmt.Fprintf(w, "{\"type\":\"ADDED\",\"object\":%s}\n", one(i))
 	}
 	_, _ = fmt.Fprintf(w, `{"type":"BOOKMARK","object":{"apiVersion":%q,"kind":%q,"metadata":{"resourceVersion":"1000000","annotations":{"k8s.io/initial-events-end":"true"}}}}`+"\n",
 		kind[resource].APIVersion, kind[resource].Kind)
+	f.open(w, r)
+}
+
+func (fleet) open(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).Flush()
 	<-r.Context().Done()
+}
+
+// page is a page of a list.
+func (f fleet) page(w http.ResponseWriter, kind metav1.TypeMeta, q url.Values, some bool, one func(int) []byte) {
+	from, _ := strconv.Atoi(q.Get("continue")) // 0 for none
+	limit, err := strconv.Atoi(q.Get("limit"))
+	if err != nil {
+		limit = f.size
+	}
+	var items [][]byte
+	for i := from; some && i < min(from+limit, f.size); i++ {
+		items = append(items, one(i))
+	}
+	next := ""
+	if from+len(items) < f.size && some {
+		next = strconv.Itoa(from + len(items))
+	}
+	_, _ = fmt.Fprintf(w, `{"apiVersion":%q,"kind":%q,"metadata":{"resourceVersion":"1000000","continue":%q},"items":[%s]}`, kind.APIVersion, kind.Kind+"List", next, bytes.Join(items, []byte(",")))
 }
 
 // start fills a cache as the manager's is made.
@@ -151,7 +181,7 @@ func (f fleet) start(ctx context.Context, b *testing.B) cache.Cache {
 		mapper.Add(kind, apimeta.RESTScopeNamespace)
 	}
 	mapper.Add(reference.DefinitionKind, apimeta.RESTScopeRoot)
-	c, err := cache.New(&rest.Config{Host: server.URL}, cache.Options{
+	c, err := newCache(&rest.Config{Host: server.URL}, cache.Options{
 		Scheme: scheme, Mapper: mapper, HTTPClient: server.Client(), DefaultTransform: lean, ByObject: madeByUs(nil),
 	})
 	must(b, err)

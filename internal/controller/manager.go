@@ -21,6 +21,7 @@ import (
 
 	"github.com/nfo-operator/nfo/internal/apitime"
 	"github.com/nfo-operator/nfo/internal/journal"
+	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
@@ -34,6 +35,7 @@ func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Opt
 	}
 	base.Scheme = scheme
 	base.Cache.DefaultTransform, base.Cache.ByObject = lean, madeByUs(o.Watched)
+	base.NewCache = newCache
 	server := &apitime.Clock{}
 	kube = rest.CopyConfig(kube)
 	kube.Wrap(server.Wrap)
@@ -61,6 +63,18 @@ func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Opt
 		return nil
 	}
 	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("caches", ready))
+}
+
+// newCache makes a cache that fills from lists that are read as streams, as fast as the API server answers.
+func newCache(kube *rest.Config, o cache.Options) (cache.Cache, error) {
+	unlimited := rest.CopyConfig(kube)
+	unlimited.QPS = -1 // one request after the other for each kind
+	lists, err := livelist.New(nil, unlimited, o.HTTPClient, o.Scheme, o.Mapper, nil)
+	if err != nil {
+		return nil, err
+	}
+	o.NewInformer = lists.Informer
+	return cache.New(kube, o)
 }
 
 // madeByUs keeps memory small: of the kinds that are not the product's, the cache has only the

@@ -1,11 +1,14 @@
 // Package livelist lists the product's objects from the API server with one of them in memory at a time.
 //
-// Contract: a list is whole or an error, as that of any other reader (I2). What is dropped of an object is dropped
-// before the next one is read, so that a list costs what its reader keeps of it, whatever others have written into
-// their objects.
+// Contract: a list is whole or an error, as that of any other reader (I2), and a cache that fills by [Reader.Informer] has
+// all of a list or is not filled. What is dropped of an object is dropped before the next one is read, so that a list costs
+// what its reader keeps of it, whatever others have written into their objects.
 //
 // Decision: the answers are decoded as a stream. Rejected: small pages, for a page of 500 objects can have 750 MiB,
 // and pages of 10 make thousands of requests of an ordinary list.
+//
+// Decision: caches fill from such lists, too. Rejected: a watch that begins with all objects, as client-go has it: it scans
+// each object for where it ends, once more as an event, and once more as an object.
 package livelist
 
 import (
@@ -119,8 +122,13 @@ func (r *Reader) List(ctx context.Context, into client.ObjectList, opts ...clien
 	}
 	items := reflect.ValueOf(into).Elem().FieldByName("Items")
 	items.SetZero()
+	blank := func() client.Object { return reflect.New(items.Type().Elem()).Interface().(client.Object) }
 	for {
-		meta, err := r.page(ctx, gvk, options, items, keep)
+		meta, err := r.page(ctx, gvk, options, blank, func(o client.Object) error {
+			keep(o)
+			items.Set(reflect.Append(items, reflect.ValueOf(o).Elem()))
+			return nil
+		})
 		if err != nil {
 			return err
 		}
@@ -133,8 +141,8 @@ func (r *Reader) List(ctx context.Context, into client.ObjectList, opts ...clien
 	}
 }
 
-// typed reports whether a list is of the Go type that the scheme has for its kind.
-func (r *Reader) typed(into client.ObjectList, gvk schema.GroupVersionKind) bool {
+// typed reports whether an object or list is of the Go type that the scheme has for its kind.
+func (r *Reader) typed(into runtime.Object, gvk schema.GroupVersionKind) bool {
 	of, err := r.scheme.New(gvk)
 	return err == nil && reflect.TypeOf(of) == reflect.TypeOf(into)
 }
@@ -152,8 +160,8 @@ func (r *Reader) keep(opts []client.ListOption) Keep {
 	}
 }
 
-// page reads one answer and appends its objects to items.
-func (r *Reader) page(ctx context.Context, gvk schema.GroupVersionKind, options client.ListOptions, items reflect.Value, keep Keep) (metav1.ListMeta, error) {
+// page reads one answer, each object into a blank one, and gives it away before it reads the next one.
+func (r *Reader) page(ctx context.Context, gvk schema.GroupVersionKind, options client.ListOptions, blank func() client.Object, give func(client.Object) error) (metav1.ListMeta, error) {
 	single := gvk.Kind[:len(gvk.Kind)-len("List")]
 	mapping, err := r.mapper.RESTMapping(schema.GroupKind{Group: gvk.Group, Kind: single}, gvk.Version)
 	if err != nil {
@@ -165,13 +173,11 @@ func (r *Reader) page(ctx context.Context, gvk schema.GroupVersionKind, options 
 		return metav1.ListMeta{}, err
 	}
 	meta, err := Decode(body, gvk.Kind, func(one Decoder) error {
-		o := reflect.New(items.Type().Elem())
-		if err := one.Decode(o.Interface()); err != nil {
+		o := blank()
+		if err := one.Decode(o); err != nil {
 			return err
 		}
-		keep(o.Interface().(client.Object))
-		items.Set(reflect.Append(items, o.Elem()))
-		return nil
+		return give(o)
 	})
 	if err != nil {
 		err = fmt.Errorf("reading a %s: %w", gvk.Kind, err)
