@@ -27,7 +27,8 @@ const ahead = 1
 func (r *Reader) Informer(from toolscache.ListerWatcher, of runtime.Object, resync time.Duration, by toolscache.Indexers) toolscache.SharedIndexInformer {
 	gvk, err := apiutil.GVKForObject(of, r.scheme)
 	if err == nil && gvk.Group == v1alpha1.GroupVersion.Group && r.typed(of, gvk) {
-		from = &source{toolscache.ToListerWatcherWithContext(from), r, gvk, reflect.TypeOf(of).Elem()}
+		s := &source{toolscache.ToListerWatcherWithContext(from), r, gvk, reflect.TypeOf(of).Elem()}
+		from = &toolscache.ListWatch{ListWithContextFunc: s.ListWithContext, WatchFuncWithContext: s.watch}
 	}
 	return toolscache.NewSharedIndexInformer(from, of, resync, by)
 }
@@ -40,19 +41,10 @@ type source struct {
 	of    reflect.Type
 }
 
-func (s *source) List(o metav1.ListOptions) (runtime.Object, error) {
-	return s.ListWithContext(context.Background(), o)
-}
-
-func (s *source) Watch(o metav1.ListOptions) (watch.Interface, error) {
-	return s.WatchWithContext(context.Background(), o)
-}
-
-// WatchWithContext answers a watch that is to begin with all objects: a list, the bookmark that ends it, and the events
-// after it.
-func (s *source) WatchWithContext(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+// watch answers one that is to begin with all objects: a list, the bookmark that ends it, and the events after it.
+func (s *source) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 	if o.SendInitialEvents == nil || !*o.SendInitialEvents {
-		return s.ListerWatcherWithContext.WatchWithContext(ctx, o)
+		return s.WatchWithContext(ctx, o)
 	}
 	o.SendInitialEvents, o.ResourceVersionMatch, o.ResourceVersion = nil, "", ""
 	ctx, end := context.WithCancel(ctx)
@@ -60,7 +52,7 @@ func (s *source) WatchWithContext(ctx context.Context, o metav1.ListOptions) (wa
 	go func() {
 		defer close(f.events)
 		if err := s.fill(ctx, f, o); err != nil {
-			f.send(ctx, watch.Event{Type: watch.Error, Object: statusOf(err)})
+			_ = f.send(ctx, watch.Event{Type: watch.Error, Object: statusOf(err)}) // or nobody listens
 		}
 	}()
 	return f, nil
@@ -96,7 +88,7 @@ func (s *source) fill(ctx context.Context, f *filling, o metav1.ListOptions) err
 		return nil
 	}
 	o.ResourceVersion = version
-	after, err := s.ListerWatcherWithContext.WatchWithContext(ctx, o)
+	after, err := s.WatchWithContext(ctx, o)
 	if err != nil {
 		return err
 	}
