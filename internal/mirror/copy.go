@@ -27,7 +27,7 @@ type Job struct {
 
 // Copied is what was copied.
 type Copied struct {
-	// Size is the bytes of the image with all its platforms.
+	// Size is the bytes of the image with all platforms that were copied.
 	Size int64
 	// Satellites are how many signatures and other satellites are with it.
 	Satellites int
@@ -36,8 +36,9 @@ type Copied struct {
 }
 
 // Copy copies what the mirror does not have of an image, at its digest, with its signatures and other satellites, and sets
-// no tag. What was copied before an error stays, and copying again goes on. It takes as long as it takes while bytes
-// move, until ctx ends. Errors wrap ErrBusy, or are of package registry.
+// no tag. Of an index only the platforms of Options.Platforms are copied. What was copied before an error stays, and copying
+// again goes on. It takes as long as it takes while bytes move, until ctx ends. Errors wrap ErrBusy, platform.ErrNone if the
+// image has none of the platforms, or are of package registry.
 func (m *Mirror) Copy(ctx context.Context, j Job) (Copied, error) {
 	repository, d := j.Image.MirrorRepository(), j.Answer.Descriptor.Digest
 	end, ok := m.begin(repository, d)
@@ -49,7 +50,7 @@ func (m *Mirror) Copy(ctx context.Context, j Job) (Copied, error) {
 	if err != nil {
 		return Copied{}, err
 	}
-	s, err := j.Answer.from.Source(ctx, j.Image.Repository, d.String())
+	s, err := j.Answer.from.SourceWith(ctx, j.Image.Repository, d.String(), registry.Selection{Platforms: m.o.Platforms})
 	if err != nil {
 		return Copied{}, err
 	}

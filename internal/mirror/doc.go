@@ -2,7 +2,8 @@
 //
 // Contract: [Mirror.Ask] asks the source of an image what its tag is at, with each login that may fit until one works.
 // [Mirror.Has] asks the mirror, whose answer is deep: an image is there if all of it is. [Mirror.Copy] copies what is
-// missing by digest, with all platforms, signatures and whatever else is attached, and [Mirror.Tag] then moves the tag.
+// missing by digest, with all platforms or those that were chosen, signatures and whatever else is attached, and
+// [Mirror.Tag] then moves the tag.
 // An image that is there costs one request to each side and no byte of a blob. The logic of when is
 // internal/controller/artifact's.
 //
@@ -26,8 +27,12 @@
 // ArtifactStore says that contains the image, of whichever namespace, if its registry has answered once. Neither is a
 // secret, and a login that was stored for HTTPS is never sent in clear; see registry.CredentialFromSecret.
 //
-// Decision: indexes are copied whole. Rejected, for now: to copy chosen platforms, because the mirror answers for an
-// index only if all of its platforms are there.
+// Decision: an index is copied byte by byte, so that its digest and its signatures stay right, and with chosen platforms
+// its other children are absent. What is chosen is decided by the rule of package platform, by which the registry also
+// answers: a copy is complete if the registry answers for it, and one that was made for fewer platforms is completed
+// because the registry does not answer for it any more. Rejected: to write an index of the chosen platforms, which would
+// have another digest than pods, charts and signatures name; to remember in an Artifact for which platforms its copy
+// was made, which pushes into the mirror and other Artifacts of the same image would not keep right.
 //
 // Decision: the leader alone copies, and one digest of a repository is copied once at a time in it. Rejected: claims in
 // the API between replicas, which would have to be renewed while gigabytes are copied.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/lane"
+	"github.com/nfo-operator/nfo/internal/platform"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
@@ -61,6 +62,8 @@ type Options struct {
 	Speeds *lane.Speeds
 	// SecondLook is as in registry.Config.
 	SecondLook time.Duration
+	// Platforms are those that are copied of an index; the registry must have the same. Default: all.
+	Platforms platform.List
 	// Blobs are how many blobs of one image are copied at a time. Default: 2.
 	Blobs int
 	// RequestsPerSecond bounds the requests to one source host. Default: 20.
@@ -112,6 +115,10 @@ func Place(namespace string, i rewrite.Image) *v1alpha1.ArtifactStore {
 
 func placeOf(namespace, host string) types.UID { return types.UID("source/" + namespace + "/" + host) }
 
+// here selects what of an index is in the mirror: which children are absent on purpose is decided by the registry, which
+// answers for no index that lacks another one.
+var here = registry.Selection{Sparse: true}
+
 // Has asks the mirror for an image at a tag or digest. The zero descriptor means that it is not there, or not all of it.
 func (m *Mirror) Has(ctx context.Context, mirror *v1alpha1.ArtifactStore, i rewrite.Image, reference string) (ocispec.Descriptor, error) {
 	to, err := m.o.Open(ctx, mirror)
@@ -125,13 +132,13 @@ func (m *Mirror) Has(ctx context.Context, mirror *v1alpha1.ArtifactStore, i rewr
 	return d, err
 }
 
-// Size is how many bytes an image has that is in the mirror, with all its platforms. It reads its manifests.
+// Size is how many bytes the mirror has of an image that is there, with all platforms that are there. It reads its manifests.
 func (m *Mirror) Size(ctx context.Context, mirror *v1alpha1.ArtifactStore, i rewrite.Image, d digest.Digest) (int64, error) {
 	to, err := m.o.Open(ctx, mirror)
 	if err != nil {
 		return 0, err
 	}
-	s, err := to.Source(ctx, i.MirrorRepository(), d.String())
+	s, err := to.SourceWith(ctx, i.MirrorRepository(), d.String(), here)
 	if err != nil {
 		return 0, err
 	}
@@ -148,7 +155,7 @@ func (m *Mirror) Tag(ctx context.Context, mirror *v1alpha1.ArtifactStore, i rewr
 	if err != nil {
 		return err
 	}
-	s, err := to.Source(ctx, i.MirrorRepository(), d.String())
+	s, err := to.SourceWith(ctx, i.MirrorRepository(), d.String(), here)
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,12 @@ type CopyOptions struct {
 // Source finds an artifact at a tag or digest, to copy it elsewhere. It reads the manifests and no
 // blob. Errors wrap ErrNotFound when it is not there, ErrUnreadable when it is not one that Copy can copy.
 func (c *Client) Source(ctx context.Context, repository, reference string) (*Source, error) {
+	return c.SourceWith(ctx, repository, reference, Selection{})
+}
+
+// SourceWith is Source for some of the children of an index. Errors wrap platform.ErrNone if the index has none of the
+// platforms that are selected.
+func (c *Client) SourceWith(ctx context.Context, repository, reference string, selection Selection) (*Source, error) {
 	root, err := c.fetch(ctx, repository, reference)
 	var b *bulk
 	if err == nil {
@@ -55,11 +61,12 @@ func (c *Client) Source(ctx context.Context, repository, reference string) (*Sou
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", c.wire.Name(repository, reference), err)
 	}
-	return oci.SourceOf(ctx, oci.Place{Name: c.wire.Name(repository, reference), Storage: b, Host: c.wire.Location.Host, Repository: repository}, root)
+	at := oci.Place{Name: c.wire.Name(repository, reference), Storage: b, Host: c.wire.Location.Host, Repository: repository, Selection: selection}
+	return oci.SourceOf(ctx, at, root)
 }
 
 // Copy uploads what a repository does not have of an artifact, blobs first, then the manifests, all
-// at their digests and byte by byte as they are, an index with all its platforms. It sets no tag: Tag
+// at their digests and byte by byte as they are, an index with all children that belong to s. It sets no tag: Tag
 // does. Blobs of the same registry are mounted rather than uploaded where the login allows it. moved,
 // which is called from several goroutines, gets the bytes that are done, those that were there
 // included; they come to about s.Size. What was copied before an error stays, and copying again goes on.
@@ -82,7 +89,7 @@ func (c *Client) CopyWith(ctx context.Context, repository string, s *Source, mov
 		case o.Known != nil:
 			options.MountFrom = mountFrom(repository, o.Known)
 		}
-		if s.Alone {
+		if s.Alone || len(s.Absent()) > 0 {
 			options.FindSuccessors = func(_ context.Context, _ content.Fetcher, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 				return s.PartsOf(d.Digest), nil
 			}
@@ -123,6 +130,11 @@ func (c *Client) Tag(ctx context.Context, repository, tag string, s *Source, ove
 // there, the manifests byte by byte. Errors wrap ErrNotFound when something is missing, ErrTagTaken
 // when the tag is elsewhere.
 func (c *Client) Verify(ctx context.Context, repository, tag string, root ocispec.Descriptor) error {
+	return c.VerifyWith(ctx, repository, tag, root, Selection{})
+}
+
+// VerifyWith is Verify for some of the children of an index.
+func (c *Client) VerifyWith(ctx context.Context, repository, tag string, root ocispec.Descriptor, selection Selection) error {
 	var err error
 	if tag != "" {
 		var there bool
@@ -135,7 +147,7 @@ func (c *Client) Verify(ctx context.Context, repository, tag string, root ocispe
 		b, err = c.bulk(repository)
 	}
 	if err == nil {
-		_, err = oci.SourceAt(ctx, oci.Place{Name: repository, Storage: b}, root)
+		_, err = oci.SourceAt(ctx, oci.Place{Name: repository, Storage: b, Selection: selection}, root)
 	}
 	if err != nil {
 		return fmt.Errorf("verifying %s: %w", c.wire.Name(repository, tag), err)

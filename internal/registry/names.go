@@ -27,6 +27,8 @@ type (
 	Manifest = oci.Manifest
 	// Source is an artifact that can be copied into a repository.
 	Source = oci.Source
+	// Selection says which children of an index are read.
+	Selection = oci.Selection
 	// Satellite is what is attached to an image manifest.
 	Satellite = oci.Satellite
 	// Disk is how full the volume of the cluster's own registry is.

@@ -6,6 +6,8 @@
 //   - Presence is deep (R1): a revision link is absent, to anyone who reads it, unless everything below it is there: its
 //     manifest, its config and layers with their links and of the sizes that the manifest names, and its children
 //     likewise. What clients skip because it is present is therefore whole, and what is not whole is pushed again.
+//   - In the mirror, and only with chosen platforms, children of other platforms may be missing below an index. One that is
+//     missing is answered as such.
 //   - No push is lost (R2): each link is published first, and then everything below it is looked at. A file that a
 //     collection has hidden is taken back; if one is missing all the same, the push fails, and the client repeats it.
 //     A link is never taken back: another push may depend on it.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+	"github.com/nfo-operator/nfo/internal/platform"
 )
 
 // Name is what the driver and the repository middleware are registered with distribution by.
@@ -40,6 +41,11 @@ type Options struct {
 	Volume *volume.Volume
 	// Grace must be at most the collection's: DefaultGrace unless given.
 	Grace time.Duration
+	// Platforms are those that the indexes of the repositories below Mirror must have; children of others may be absent.
+	// Default: all.
+	Platforms platform.List
+	// Mirror is the first part of the names of the repositories that Platforms holds for.
+	Mirror string
 	// Log gets what an administrator must know of: content that is corrupt. Nil drops it.
 	Log *slog.Logger
 }
@@ -49,6 +55,8 @@ type Driver struct {
 	storagedriver.StorageDriver
 	volume    *volume.Volume
 	grace     time.Duration
+	platforms platform.List
+	mirror    string
 	log       *slog.Logger
 	manifests *lru.Cache[digest.Digest, parts]
 	good      *verified
@@ -79,7 +87,7 @@ func New(o Options) *Driver {
 	}
 	files := filesystem.New(filesystem.DriverParameters{RootDirectory: o.Volume.Root(), MaxThreads: 256})
 	return &Driver{
-		StorageDriver: files, volume: o.Volume, grace: o.Grace, log: o.Log,
+		StorageDriver: files, volume: o.Volume, grace: o.Grace, platforms: o.Platforms, mirror: o.Mirror, log: o.Log,
 		manifests: kept[digest.Digest, parts](keptManifests), good: &verified{kept: kept[digest.Digest, stamp](keptVerified)},
 		held: kept[string, time.Time](keptHeld), large: make(chan struct{}, atOnce),
 	}
@@ -92,6 +100,11 @@ func (d *Driver) Configure(config *configuration.Configuration) {
 		"delete": {"enabled": true}, "redirect": {"disable": true},
 		// A collection removes old uploads, in one process and by the volume's own clock.
 		"maintenance": {"uploadpurging": map[any]any{"enabled": false}},
+	}
+	if len(d.platforms) > 0 {
+		// The repository middleware refuses indexes that are not complete, in place of distribution: that knows no variants, and
+		// panics at children without a platform.
+		config.Validation.Manifests.Indexes.Platforms = "none"
 	}
 	if config.Middleware == nil {
 		config.Middleware = map[string][]configuration.Middleware{}

@@ -22,34 +22,77 @@ type look struct {
 	repository string
 	limit      *Limit
 	seen       map[digest.Digest]bool
-	next       []layout.Descriptor
+	// partial: children of platforms that were not chosen may be missing.
+	partial bool
+	// next must be looked at, and may if next is empty, at what may be missing.
+	next, may []layout.Descriptor
 	// layers has the repository's links, blobs the content of all.
 	layers, blobs volume.Folder
 }
 
 // whole is nil if everything below a revision is there, of the size that its manifests name. What a collection has
-// hidden is taken back. It wraps fs.ErrNotExist if a file is missing, and no other error says that one is. A look ends
-// with the request that it is for, and where that may not look at more.
+// hidden is taken back. It wraps fs.ErrNotExist if a file is missing, and no other error says that one is. In the mirror,
+// children of platforms that were not chosen may be missing; those that are there are taken back like the others. A look
+// ends with the request that it is for, and where that may not look at more.
 func (d *Driver) whole(ctx context.Context, repository string, revision digest.Digest) error {
 	l := look{
-		d: d, ctx: ctx, repository: repository, limit: limitOf(ctx), seen: map[digest.Digest]bool{},
+		d: d, ctx: ctx, repository: repository, limit: limitOf(ctx), seen: map[digest.Digest]bool{}, partial: d.partial(repository),
 		layers: d.volume.Folder(layout.LayersOf(repository)), blobs: d.volume.Folder(layout.Blobs),
 	}
 	defer l.layers.Close()
 	defer l.blobs.Close()
-	if err := l.manifest(revision, -1); err != nil {
-		return err
+	err := l.manifest(revision, -1)
+	if err == nil {
+		err = l.children()
 	}
+	if err == nil {
+		err = l.others()
+	}
+	return err
+}
+
+// children looks at all manifests that must be there.
+func (l *look) children() error {
 	for len(l.next) > 0 {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("looking at what %s needs: %w", revision, err)
-		}
 		child := l.next[len(l.next)-1]
 		l.next = l.next[:len(l.next)-1]
-		if _, err := d.volume.Find(layout.RevisionPath(repository, child.Digest)); err != nil {
+		if err := l.child(child); err != nil {
 			return err
 		}
-		if err := l.manifest(child.Digest, child.Size); err != nil {
+	}
+	return nil
+}
+
+// child looks at a child of an index.
+func (l *look) child(child layout.Descriptor) error {
+	if err := l.ctx.Err(); err != nil {
+		return fmt.Errorf("looking at a child of an index, %s: %w", child.Digest, err)
+	}
+	if _, err := l.d.volume.Find(layout.RevisionPath(l.repository, child.Digest)); err != nil {
+		return err
+	}
+	return l.manifest(child.Digest, child.Size)
+}
+
+// others looks at the manifests that may be missing, after all that must be there: a file that both need was found then.
+func (l *look) others() error {
+	for len(l.may) > 0 {
+		child := l.may[len(l.may)-1]
+		l.may = l.may[:len(l.may)-1]
+		if !l.first(child.Digest) {
+			continue
+		}
+		if err := l.limit.spend(1, 0); err != nil {
+			return err
+		}
+		err := l.child(child)
+		if err == nil {
+			err = l.children()
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			l.next, err = nil, nil
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -73,12 +116,15 @@ func (l *look) manifest(revision digest.Digest, size int64) error {
 			return err
 		}
 	}
-	for _, child := range m.Manifests {
-		if l.first(child.Digest) {
+	for i, child := range m.Manifests {
+		switch {
+		case l.partial && i >= m.chosen:
+			l.may = append(l.may, child)
+		case l.first(child.Digest):
 			l.next = append(l.next, child)
 		}
 	}
-	if len(l.seen) > maxParts {
+	if len(l.seen)+len(l.may) > maxParts {
 		return l.limit.refuse(errTooManyParts)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 
@@ -20,6 +21,28 @@ const (
 type parts struct {
 	layout.Manifest
 	size int64
+	// chosen is how many of Manifests, which come first, are of the platforms that the mirror must have.
+	chosen int
+}
+
+// choose puts the children first that are of the platforms which the mirror must have.
+func (d *Driver) choose(children []layout.Descriptor, index []byte) (chosen int) {
+	if len(d.platforms) == 0 || len(children) == 0 {
+		return len(children)
+	}
+	c := d.platforms.Choose(index)
+	for i, child := range children {
+		if c.Has(child.Digest) {
+			children[chosen], children[i] = child, children[chosen]
+			chosen++
+		}
+	}
+	return chosen
+}
+
+// partial reports whether the indexes of a repository need only some of their children.
+func (d *Driver) partial(repository string) bool {
+	return len(d.platforms) > 0 && strings.HasPrefix(repository, d.mirror+"/")
 }
 
 // manifest is what a manifest names, if its content is there and right.
@@ -39,7 +62,7 @@ func (d *Driver) manifest(ctx context.Context, of digest.Digest) (parts, error) 
 	if err != nil {
 		return parts{}, fmt.Errorf("reading the manifest %s: %w", of, err)
 	}
-	m := parts{Manifest: read, size: int64(len(content))}
+	m := parts{Manifest: read, size: int64(len(content)), chosen: d.choose(read.Manifests, content)}
 	m.Annotations = nil
 	if len(m.Manifests)+len(m.Contents)+len(m.Foreign) <= keptParts {
 		d.manifests.Add(of, m)

@@ -7,12 +7,14 @@ import (
 	"path"
 
 	"github.com/distribution/distribution/v3"
+	"github.com/distribution/distribution/v3/registry/api/errcode"
 	repositorymiddleware "github.com/distribution/distribution/v3/registry/middleware/repository"
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+	"github.com/nfo-operator/nfo/internal/platform"
 )
 
 func init() {
@@ -35,7 +37,7 @@ type repository struct {
 	d *Driver
 }
 
-// Manifests returns a service whose Delete reaches manifests that are not whole.
+// Manifests returns a service whose Delete reaches manifests that are not whole, and whose Put knows chosen platforms.
 func (r repository) Manifests(ctx context.Context, options ...distribution.ManifestServiceOption) (distribution.ManifestService, error) {
 	service, err := r.Repository.Manifests(ctx, options...)
 	return manifestService{ManifestService: service, repository: r}, err
@@ -49,6 +51,49 @@ func (r repository) Blobs(ctx context.Context) distribution.BlobStore {
 type manifestService struct {
 	distribution.ManifestService
 	repository repository
+}
+
+// Put refuses an index without the children that it must have, before anything is written. The look after each link is
+// what holds R1 and R2; this only keeps revisions away that could never be answered for.
+func (s manifestService) Put(ctx context.Context, m distribution.Manifest, options ...distribution.ManifestServiceOption) (digest.Digest, error) {
+	if err := s.complete(ctx, m); err != nil {
+		return "", err
+	}
+	return s.ManifestService.Put(ctx, m, options...)
+}
+
+// complete does for chosen platforms what distribution does for all.
+func (s manifestService) complete(ctx context.Context, m distribution.Manifest) error {
+	d, name := s.repository.d, s.repository.Named().Name()
+	_, content, err := m.Payload()
+	if err != nil || len(d.platforms) == 0 {
+		return err
+	}
+	index, err := layout.ReadManifest(content)
+	if err != nil {
+		return errcode.ErrorCodeManifestInvalid.WithMessage(err.Error())
+	}
+	var c platform.Choice // of all
+	if d.partial(name) {
+		c = d.platforms.Choose(content)
+	}
+	var missing distribution.ErrManifestVerification
+	for _, child := range index.Manifests {
+		if !c.Has(child.Digest) {
+			continue
+		}
+		there, err := s.Exists(ctx, child.Digest)
+		if err != nil {
+			missing = append(missing, err)
+		}
+		if !there {
+			missing = append(missing, distribution.ErrManifestBlobUnknown{Digest: child.Digest})
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return missing
 }
 
 // Delete removes the revision link, whether or not all below it is there: a manifest that lost a layer must not stay

@@ -17,6 +17,7 @@ import (
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/content/memory"
 
+	"github.com/nfo-operator/nfo/internal/platform"
 	"github.com/nfo-operator/nfo/internal/registry/failure"
 )
 
@@ -39,6 +40,8 @@ type Source struct {
 
 	Place
 	manifests map[digest.Digest]Manifest
+	// absent are children of its indexes that Selection leaves out.
+	absent map[digest.Digest]bool
 }
 
 // Place is where the parts of an artifact are.
@@ -50,9 +53,23 @@ type Place struct {
 	Host, Repository string
 	// Alone says that the subject of the artifact does not belong to it.
 	Alone bool
+	// Selection says which children of indexes belong to the artifact.
+	Selection Selection
 }
 
-// SourceOf reads an artifact whose root has been read.
+// Selection says which children of indexes are read. The zero value stands for all, each of which must be there.
+type Selection struct {
+	// Platforms leaves out children of other platforms, as platform.List.Choose says.
+	Platforms platform.List
+	// Sparse leaves out children that are not there, as of an index of which the mirror has some platforms. One of each
+	// index must be there.
+	Sparse bool
+	// Of, when not nil, leaves out what the same artifact in another place does not have.
+	Of *Source
+}
+
+// SourceOf reads an artifact whose root has been read. Errors wrap platform.ErrNone if it is an index without any of the
+// platforms that p wants.
 func SourceOf(ctx context.Context, p Place, root Manifest) (*Source, error) {
 	s := &Source{Place: p, manifests: map[digest.Digest]Manifest{root.Descriptor.Digest: root}}
 	return s, s.find(ctx, root.Descriptor, false)
@@ -101,70 +118,6 @@ func Pack(ctx context.Context, name string, config Blob, layers []Blob, annotati
 	return s, s.find(ctx, root, true)
 }
 
-// find reads all manifests from root on. With look it looks that the blobs are there, too.
-func (s *Source) find(ctx context.Context, root ocispec.Descriptor, look bool) error {
-	if s.manifests == nil {
-		s.manifests = map[digest.Digest]Manifest{}
-	}
-	known, held := map[digest.Digest]bool{root.Digest: true}, 0
-	for queue := []ocispec.Descriptor{root}; len(queue) > 0; queue = queue[1:] {
-		next, err := s.visit(ctx, queue[0], look)
-		if err != nil {
-			return fmt.Errorf("reading %.100q of %s: %w", queue[0].Digest, s.Name, err)
-		}
-		for _, d := range next {
-			if !known[d.Digest] {
-				known[d.Digest] = true
-				queue = append(queue, d)
-			}
-		}
-		held += len(s.manifests[queue[0].Digest].Bytes)
-		switch {
-		case len(known) > maxParts:
-			return fmt.Errorf("reading %s: %w: it has more than %d parts", s.Name, failure.ErrUnreadable, maxParts)
-		case held > maxSourceBytes:
-			return fmt.Errorf("reading %s: %w: its manifests have more than %d bytes", s.Name, failure.ErrUnreadable, maxSourceBytes)
-		}
-	}
-	s.Root = s.manifests[root.Digest]
-	return nil
-}
-
-// visit reads one part, and returns what it names.
-func (s *Source) visit(ctx context.Context, d ocispec.Descriptor, look bool) ([]ocispec.Descriptor, error) {
-	switch {
-	case d.Digest.Validate() != nil:
-		return nil, fmt.Errorf("%w: it is not a digest", failure.ErrUnreadable)
-	case elsewhere(d):
-		return nil, nil
-	case d.Size < 0, s.Size+d.Size < s.Size:
-		return nil, fmt.Errorf("%w: its size is said to be %d", failure.ErrUnreadable, d.Size)
-	}
-	s.Size += d.Size
-	if look {
-		there, err := s.Storage.Exists(ctx, d)
-		if err == nil && !there {
-			err = fmt.Errorf("%w: it is named and is not there", failure.ErrNotFound)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	if !IsManifest(d.MediaType) {
-		return nil, nil
-	}
-	m, err := s.manifest(ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	s.manifests[d.Digest] = m
-	next := append(append([]ocispec.Descriptor(nil), m.Children...), m.Blobs...)
-	if m.Subject != nil && !s.Alone {
-		next = append(next, *m.Subject)
-	}
-	return next, nil
-}
-
 // manifest reads one manifest, and checks its size and digest.
 func (s *Source) manifest(ctx context.Context, d ocispec.Descriptor) (Manifest, error) {
 	if m, ok := s.manifests[d.Digest]; ok {
@@ -185,11 +138,19 @@ func (s *Source) manifest(ctx context.Context, d ocispec.Descriptor) (Manifest, 
 	return m, err
 }
 
-// PartsOf are what one of its manifests refers to, without its subject; none of a blob.
+// PartsOf are what one of its manifests refers to and belongs to the artifact; none of a blob.
 func (s *Source) PartsOf(d digest.Digest) []ocispec.Descriptor {
 	m := s.manifests[d]
-	return slices.Concat(m.Children, m.Blobs)
+	parts := slices.DeleteFunc(slices.Clone(m.Children), func(c ocispec.Descriptor) bool { return s.absent[c.Digest] })
+	parts = append(parts, m.Blobs...)
+	if m.Subject != nil && !s.Alone {
+		parts = append(parts, *m.Subject)
+	}
+	return parts
 }
+
+// Absent are the children of its indexes that do not belong to the artifact, sorted.
+func (s *Source) Absent() []digest.Digest { return slices.Sorted(maps.Keys(s.absent)) }
 
 // Parts are the descriptors of all blobs and of all manifests of an artifact, each once and in a fixed order.
 func (s *Source) Parts() (blobs, manifests []ocispec.Descriptor) {

@@ -1,0 +1,156 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/nfo-operator/nfo/internal/platform"
+	"github.com/nfo-operator/nfo/internal/registry/failure"
+)
+
+// finding is one reading of all manifests of an artifact.
+type finding struct {
+	*Source
+	// look also checks that the blobs are there.
+	look bool
+	// known are the parts that were found, each once, children those of them that an index refers to, and left what an
+	// index refers to and was not chosen.
+	known, children, left map[digest.Digest]bool
+	queue                 []ocispec.Descriptor
+	held                  int // bytes of manifests
+	// indexes and matched say whether there is an index, and whether one has a platform that is wanted; platforms are all
+	// that they name.
+	indexes, matched bool
+	platforms        []string
+}
+
+// find reads all manifests from root on. With look it also checks that the blobs are there.
+func (s *Source) find(ctx context.Context, root ocispec.Descriptor, look bool) error {
+	if s.manifests == nil {
+		s.manifests = map[digest.Digest]Manifest{}
+	}
+	f := &finding{Source: s, look: look, known: map[digest.Digest]bool{}, children: map[digest.Digest]bool{}, left: map[digest.Digest]bool{}}
+	s.absent = map[digest.Digest]bool{}
+	f.add(root)
+	for ; len(f.queue) > 0; f.queue = f.queue[1:] {
+		d := f.queue[0]
+		err := f.visit(ctx, d)
+		switch {
+		case s.Selection.Sparse && f.children[d.Digest] && errors.Is(err, failure.ErrNotFound) && s.manifests[d.Digest].Bytes == nil:
+			s.absent[d.Digest] = true
+		case err != nil:
+			return fmt.Errorf("reading %.100q of %s: %w", d.Digest, s.Name, err)
+		}
+		f.held += len(s.manifests[d.Digest].Bytes)
+		switch {
+		case len(f.known) > maxParts:
+			return fmt.Errorf("reading %s: %w: it has more than %d parts", s.Name, failure.ErrUnreadable, maxParts)
+		case f.held > maxSourceBytes:
+			return fmt.Errorf("reading %s: %w: its manifests have more than %d bytes", s.Name, failure.ErrUnreadable, maxSourceBytes)
+		}
+	}
+	s.Root = s.manifests[root.Digest]
+	return f.complete()
+}
+
+func (f *finding) add(all ...ocispec.Descriptor) {
+	for _, d := range all {
+		if !f.known[d.Digest] {
+			f.known[d.Digest] = true
+			f.queue = append(f.queue, d)
+		}
+	}
+}
+
+// visit reads one part, and adds what it refers to.
+func (f *finding) visit(ctx context.Context, d ocispec.Descriptor) error {
+	switch {
+	case d.Digest.Validate() != nil:
+		return fmt.Errorf("%w: it is not a digest", failure.ErrUnreadable)
+	case elsewhere(d):
+		return nil
+	case d.Size < 0, f.Size+d.Size < f.Size:
+		return fmt.Errorf("%w: its size is said to be %d", failure.ErrUnreadable, d.Size)
+	}
+	if f.look {
+		there, err := f.Storage.Exists(ctx, d)
+		if err == nil && !there {
+			err = fmt.Errorf("%w: it is named and is not there", failure.ErrNotFound)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if !IsManifest(d.MediaType) {
+		f.Size += d.Size
+		return nil
+	}
+	m, err := f.manifest(ctx, d)
+	if err != nil {
+		return err
+	}
+	f.Size += d.Size
+	f.manifests[d.Digest] = m
+	for _, c := range f.choose(m) {
+		f.children[c.Digest] = true
+		f.add(c)
+	}
+	f.add(m.Blobs...)
+	if m.Subject != nil && !f.Alone {
+		f.add(*m.Subject)
+	}
+	return nil
+}
+
+// choose returns the children of a manifest that belong to the artifact, and notes the others.
+func (f *finding) choose(m Manifest) []ocispec.Descriptor {
+	if len(m.Children) == 0 {
+		return nil
+	}
+	c := f.Selection.Platforms.Choose(m.Bytes)
+	f.indexes, f.matched = true, f.matched || c.Matched
+	for _, name := range c.Platforms {
+		if !slices.Contains(f.platforms, name) {
+			f.platforms = append(f.platforms, name)
+		}
+	}
+	of := f.Selection.Of
+	has := func(d digest.Digest) bool { return c.Has(d) && (of == nil || !of.absent[d]) }
+	var chosen []ocispec.Descriptor
+	for _, d := range m.Children {
+		if has(d.Digest) {
+			chosen = append(chosen, d)
+		} else {
+			f.left[d.Digest] = true
+		}
+	}
+	return chosen
+}
+
+// maxSaid bounds the platforms that an error lists.
+const maxSaid = 20
+
+// complete checks what was found when all has been visited.
+func (f *finding) complete() error {
+	for d := range f.left {
+		if !f.known[d] { // or else another index has it
+			f.absent[d] = true
+		}
+	}
+	if f.indexes && !f.matched && len(f.platforms) > 0 {
+		listed := f.platforms[:min(len(f.platforms), maxSaid)]
+		return fmt.Errorf("reading %s: %w: it has %s, and %s is mirrored", f.Name, platform.ErrNone, strings.Join(listed, ", "), strings.ReplaceAll(f.Selection.Platforms.String(), ",", ", "))
+	}
+	for d, m := range f.manifests {
+		if len(m.Children) > 0 && !slices.ContainsFunc(m.Children, func(c ocispec.Descriptor) bool { return !f.absent[c.Digest] }) {
+			return fmt.Errorf("reading %s: %w: nothing is there that the index %s refers to", f.Name, failure.ErrNotFound, d)
+		}
+	}
+	return nil
+}
