@@ -197,6 +197,8 @@ const (
 	ReasonInvalidImage = "InvalidImage"
 	// ReasonNotMirrored: the mirror does not copy this image.
 	ReasonNotMirrored = "NotMirrored"
+	// ReasonNoPlatform: the image has none of the platforms that the mirror copies.
+	ReasonNoPlatform = "NoPlatform"
 	// ReasonMirrorNotReady: the mirror's store does not exist, or cannot be used.
 	ReasonMirrorNotReady = "MirrorNotReady"
 

@@ -100,6 +100,7 @@ Exit codes:
 	f.StringVar(&cfg.mirror, "mirror", "", "YAML file with the settings of the mirror, read at start: the spec of an ArtifactStore without its registry, {mirror: {...}, purge: {...}}; default: no mirror")
 	f.IntVar(&cfg.Mirror.Copies, "mirror-copies", controller.DefaultCopies, "images that are copied into the mirror at once; 1 to 32")
 	f.IntVar(&cfg.Mirror.Blobs, "mirror-blobs", 2, "blobs of each image that are copied at a time; 1 to 32")
+	f.Var(&cfg.Mirror.Platforms, "mirror-platforms", "platforms that are copied into the mirror, as a list with commas such as linux/amd64,linux/arm64/v8; the registry must have the same. Default: all")
 	f.Float64Var(&cfg.Mirror.RequestsPerSecond, "mirror-requests-per-second", 20, "requests a second to each registry that images are copied from, on average; at least 1")
 	f.Float64Var(&cfg.PollsPerSecond, "registry-polls-per-second", 5, "requests a second to each store's registry for polling upload states, on average; at least 0.1")
 	f.DurationVar(&cfg.charts.CPU, "chart-cpu", chart.DefaultCPU, "processor time that reading one chart may take, in whole seconds; at least 1s")

@@ -87,6 +87,7 @@ Exit codes:
 	f.Int64Var(&cfg.Scrub.BytesPerSecond, "scrub-bytes-per-second", 20<<20, "bytes that this reads a second at most; 0 for no bound but the period")
 	f.DurationVar(&cfg.stale, "stale", -1, "how old what one host sees of the folder can be; default: by its file system and mount options")
 	f.BoolVar(&cfg.insistOnSMB, "allow-smb", false, "serve a folder on SMB, which has corrupted registries under load")
+	f.Var(&cfg.MirrorPlatforms, "mirror-platforms", "platforms that images in the mirror must have, as a list with commas such as linux/amd64,linux/arm64/v8: an index there is answered for without its other children. As that of the manager; default: all")
 	f.IntVar(&cfg.Requests, "requests", 256, "requests that are answered at a time, a quarter of them for one client; at least 4")
 	return cmd
 }
@@ -113,6 +114,8 @@ func (cfg registryConfig) validate() error {
 		return fmt.Errorf("--grace is %s and must be at least 1m", cfg.Collection.Grace)
 	case cfg.Scrub.BytesPerSecond < 0:
 		return fmt.Errorf("--scrub-bytes-per-second is %d and must be at least 0", cfg.Scrub.BytesPerSecond)
+	case cfg.storage != "" && len(cfg.MirrorPlatforms) > 0:
+		return errors.New("--mirror-platforms needs --root: with --storage-config nothing checks what an index needs, so that an image which lacks a platform would never be completed")
 	case cfg.Requests < 4:
 		return fmt.Errorf("--requests is %d and must be at least 4", cfg.Requests)
 	}

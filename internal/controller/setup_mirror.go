@@ -18,6 +18,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/controller/wake"
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/mirror"
+	"github.com/nfo-operator/nfo/internal/platform"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -30,6 +31,8 @@ type MirrorBounds struct {
 	Copies int
 	// Blobs are how many blobs of each are copied at a time. Default: 2.
 	Blobs int
+	// Platforms are those that are copied of an index. Default: all.
+	Platforms platform.List
 	// RequestsPerSecond bounds the requests to one source host. Default: 20.
 	RequestsPerSecond float64
 }
@@ -38,7 +41,7 @@ type MirrorBounds struct {
 func setupArtifact(mgr manager.Manager, in entry, o Options, live client.Reader, registries *backend.Registries, timed *lane.Speeds) error {
 	copier, err := mirror.New(mirror.Options{
 		API: live, Stores: mgr.GetClient(), Open: registries.Open, Budget: registries.Budget(), Addresses: registry.AddressesOf(o.Purger.AllowLoopback),
-		Transport: o.counted, Speeds: timed, SecondLook: o.SecondLook, Blobs: o.Mirror.Blobs, RequestsPerSecond: o.Mirror.RequestsPerSecond,
+		Transport: o.counted, Speeds: timed, SecondLook: o.SecondLook, Platforms: o.Mirror.Platforms, Blobs: o.Mirror.Blobs, RequestsPerSecond: o.Mirror.RequestsPerSecond,
 	})
 	if err != nil {
 		return err

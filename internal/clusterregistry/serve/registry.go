@@ -15,12 +15,14 @@ import (
 	"github.com/distribution/distribution/v3/registry/handlers"
 	"github.com/sirupsen/logrus"
 
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/access"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/collect"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/mark"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/scrub"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/storage"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+	"github.com/nfo-operator/nfo/internal/platform"
 )
 
 // Options are what New needs. Volume must be given, or Storage.
@@ -42,6 +44,9 @@ type Options struct {
 	Collection collect.Options
 	// Scrub is how the content is read again, to find what has become corrupt. A negative period: not at all.
 	Scrub scrub.Options
+	// MirrorPlatforms are those that the indexes in the mirror must have, whose other children may be absent. They need a
+	// volume. Default: all.
+	MirrorPlatforms platform.List
 	// Log gets what an administrator must know of.
 	Log *slog.Logger
 }
@@ -97,6 +102,9 @@ func New(ctx context.Context, o Options) (*Registry, error) {
 func (r *Registry) keepContent(ctx context.Context) (err error) {
 	o := r.o
 	if o.Storage != nil {
+		if len(o.MirrorPlatforms) > 0 {
+			return errors.New("chosen platforms of the mirror need a volume: on other storage nothing checks what an index needs")
+		}
 		if r.foreign, err = newForeign(ctx, o.Storage); err != nil {
 			return err
 		}
@@ -107,7 +115,9 @@ func (r *Registry) keepContent(ctx context.Context) (err error) {
 		// The processors are for clients. On a network file system a worker waits, mostly.
 		o.Collection.Workers = 1
 	}
-	r.driver = storage.New(storage.Options{Volume: o.Volume, Grace: o.Collection.Grace, Log: o.Log})
+	r.driver = storage.New(storage.Options{
+		Volume: o.Volume, Grace: o.Collection.Grace, Platforms: o.MirrorPlatforms, Mirror: v1alpha1.MirrorPrefix, Log: o.Log,
+	})
 	r.prober = &prober{probe: o.Volume.Probe}
 	r.collector = &collector{counters: r.counters, volume: o.Volume, options: o.Collection, log: o.Log, wake: make(chan request, 1)}
 	r.unreferenced, err = collect.NewUnreferenced(o.Volume, o.Collection)

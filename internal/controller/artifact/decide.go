@@ -13,6 +13,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/controller/pass"
 	"github.com/nfo-operator/nfo/internal/mirror"
+	"github.com/nfo-operator/nfo/internal/platform"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
@@ -92,7 +93,7 @@ func doubled(d, most time.Duration, times int) time.Duration {
 
 // failed is the pause after an error.
 func failed(err error) pause {
-	if c, _ := pass.Classify(err); c == pass.Stuck || errors.Is(err, registry.ErrNotFound) {
+	if c, _ := pass.Classify(err); c == pass.Stuck || errors.Is(err, registry.ErrNotFound) || errors.Is(err, platform.ErrNone) {
 		return pause{first: slowWait, most: mostWait, failed: true}
 	}
 	return pause{first: firstWait, most: mostWait, failed: true, asked: registry.RetryAfter(err)}
@@ -282,6 +283,9 @@ func conclude(s seen, v verdict, done mirror.Copied, err error) verdict {
 		return s.gaveUp(v, slow)
 	}
 	v.pause, v.reason = failed(err), pass.ReasonOf(err)
+	if errors.Is(err, platform.ErrNone) {
+		v.reason = v1alpha1.ReasonNoPlatform
+	}
 	if before.state == v1alpha1.MirrorPresent { // the tag has moved, and what it was at is there
 		v.message = fmt.Sprintf("The mirror has %s. The tag has moved to %s at the source, which cannot be copied: %s", s.serves(v.want), v.want, explainCopy(err))
 		v.status = metav1.ConditionFalse
@@ -319,8 +323,11 @@ func (s seen) waits() v1alpha1.MirrorState {
 
 // explainCopy is explain for what goes wrong when the source has answered for the image.
 func explainCopy(err error) string {
-	if errors.Is(err, registry.ErrNotFound) {
-		return err.Error() + ". A part of the image is missing: push the image to its source again, with all of its platforms."
+	switch {
+	case errors.Is(err, platform.ErrNone):
+		return err.Error() + ". An administrator adds one of its platforms to the chart's value mirror.platforms, or empties it for all. Until then nodes pull the image from its source."
+	case errors.Is(err, registry.ErrNotFound):
+		return err.Error() + ". A part of the image is missing: push the image to its source again, with all platforms that are mirrored."
 	}
 	return explain(err)
 }

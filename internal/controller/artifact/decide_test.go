@@ -12,6 +12,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/mirror"
+	"github.com/nfo-operator/nfo/internal/platform"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
@@ -162,6 +163,7 @@ func TestConclude(t *testing.T) {
 		"unavailable":  {"soon again", anArtifact("", "", answers("", one)), fmt.Errorf("copying: %w", registry.ErrUnavailable), "Failed False/Unavailable 10s false"},
 		"other":        {"soon again", anArtifact("", "", answers("", one)), busy, "Failed False/Unknown 10s false"},
 		"unreadable":   {"a person has to push it again", anArtifact("", "", answers("", one)), registry.ErrUnreadable, "Failed False/Unreadable 5m0s false"},
+		"no platform":  {"a person has to choose", anArtifact("", "", answers("", one)), fmt.Errorf("reading: %w", platform.ErrNone), "Failed False/NoPlatform 5m0s false"},
 		"corrupt":      {"it stays so", anArtifact(v1alpha1.MirrorPresent, one, answers("", one)), registry.ErrUnavailable, "Corrupt False/Unavailable 10s false"},
 		"R5 not moved": {"the old copy serves on", anArtifact(v1alpha1.MirrorPresent, one, answers(one, two)), registry.ErrUnavailable, "Present False/Unavailable 10s false"},
 		"moved twice":  {"and so does another Artifact's", anArtifact(v1alpha1.MirrorPresent, one, answers(two, six)), registry.ErrUnavailable, "Present False/Unavailable 10s false"},
