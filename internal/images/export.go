@@ -46,6 +46,8 @@ type export struct {
 	bars              *progress.Progress
 	to                *ocilayout.Writer
 	denied            string
+	// partial counts the images without some of their platforms.
+	partial int
 }
 
 // exportMirrored exports what the mirror has of the Artifacts of a namespace, or of all.
@@ -100,6 +102,9 @@ func (f *imagesFlags) exportTo(ctx context.Context, api client.Client, all []mir
 	if err := to.Finish(); err != nil {
 		return nil, err
 	}
+	if e.partial > 0 && !f.quiet {
+		_, _ = fmt.Fprintf(f.streams.ErrOut, "images without some of their platforms, which the mirror does not have: %d; a mirror takes them in if its value mirror.platforms lists no others\n", e.partial)
+	}
 	if !f.quiet {
 		_, _ = fmt.Fprintf(f.streams.ErrOut, "%s is complete; blobs that were not there before: %d\n", v1alpha1.Line(f.export), to.Copied())
 	}
@@ -116,8 +121,10 @@ func (e *export) images(ctx context.Context, all []mirrored) ([]exported, error)
 		}
 		last = m.Image
 		r := exported{Image: m.Image, Result: resultExported}
-		digest, err := e.image(ctx, m.Image)
-		r.Digest = digest
+		s, err := e.image(ctx, m.Image)
+		if s != nil {
+			r.Digest = s.Root.Descriptor.Digest.String()
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
@@ -131,6 +138,10 @@ func (e *export) images(ctx context.Context, all []mirrored) ([]exported, error)
 			r.Result, r.Message = resultFailed, err.Error()
 		default:
 			whole++
+			if n := len(s.Absent()); n > 0 {
+				e.partial++
+				r.Message = fmt.Sprintf("without the manifests that the mirror does not have, such as those of other platforms: %d", n)
+			}
 		}
 		results = append(results, r)
 	}
@@ -140,34 +151,34 @@ func (e *export) images(ctx context.Context, all []mirrored) ([]exported, error)
 	return results, nil
 }
 
-// image exports one image, as nodes pull it, and returns its digest.
-func (e *export) image(ctx context.Context, name string) (digest string, err error) {
+// image exports one image, as nodes pull it, with the platforms that the mirror has. The source is nil if it was not read.
+func (e *export) image(ctx context.Context, name string) (s *registry.Source, err error) {
 	i, err := rewrite.Parse(name)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	var last error
 	err = wait.ExponentialBackoffWithContext(ctx, tries, func(ctx context.Context) (bool, error) {
-		if digest, last = e.try(ctx, i); errors.Is(last, registry.ErrUnavailable) && ctx.Err() == nil {
+		if s, last = e.try(ctx, i); errors.Is(last, registry.ErrUnavailable) && ctx.Err() == nil {
 			return false, nil
 		}
 		return true, last
 	})
 	if wait.Interrupted(err) && last != nil { // all tries are over
-		return digest, last
+		return s, last
 	}
-	return digest, err
+	return s, err
 }
 
-func (e *export) try(ctx context.Context, i rewrite.Image) (digest string, err error) {
-	s, err := e.mirror.Source(ctx, i.MirrorRepository(), i.Reference())
+func (e *export) try(ctx context.Context, i rewrite.Image) (*registry.Source, error) {
+	s, err := e.mirror.SourceWith(ctx, i.MirrorRepository(), i.Reference(), registry.Selection{Sparse: true})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	of := ocilayout.Image{Name: i.String(), Repository: i.Host + "/" + i.Repository, Source: s}
 	if !e.withoutSatellites {
 		if of.Satellites, err = e.mirror.Satellites(ctx, i.MirrorRepository(), s); err != nil {
-			return "", fmt.Errorf("%w; --without-signatures exports the images alone", err)
+			return nil, fmt.Errorf("%w; --without-signatures exports the images alone", err)
 		}
 	}
 	size := s.Size
@@ -177,7 +188,7 @@ func (e *export) try(ctx context.Context, i rewrite.Image) (digest string, err e
 	bar := e.bars.Start(i.String(), size)
 	err = e.to.Add(ctx, of, bar.Add)
 	bar.End(err)
-	return s.Root.Descriptor.Digest.String(), err
+	return s, err
 }
 
 // writeExported writes results as a table or a document.

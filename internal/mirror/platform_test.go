@@ -250,7 +250,9 @@ func TestNoneOfThePlatforms(t *testing.T) {
 	if !errors.Is(err, platform.ErrNone) || !strings.Contains(err.Error(), "it has linux/amd64, linux/arm64, and linux/s390x, linux/arm/v7 is mirrored") {
 		t.Errorf("the copy says %v", err)
 	}
-	if n := s.target.Count(func(req *http.Request) bool { return req.Method == http.MethodPut && strings.Contains(req.URL.Path, "amf") }); n != 0 {
+	if n := s.target.Count(func(req *http.Request) bool {
+		return req.Method == http.MethodPut && strings.Contains(req.URL.Path, "amf")
+	}); n != 0 {
 		t.Errorf("%d requests have put something into the mirror", n)
 	}
 }

@@ -70,9 +70,12 @@ func (p *publication) push(ctx context.Context, i *item, bars *progress.Progress
 	bar := bars.Start(i.name(), i.size())
 	err := p.copy(ctx, i, bar)
 	bar.End(err)
-	if err == nil {
+	switch {
+	case err == nil:
 		i.result = done
 		p.remember(i)
+	case len(i.source.Absent()) > 0 && errors.Is(err, registry.ErrNotFound):
+		err = fmt.Errorf("%w; the source lacks platforms: take it from one that has all, or have an administrator set the chart's value mirror.platforms to those that it has", err)
 	}
 	return err
 }
@@ -111,7 +114,7 @@ func (p *publication) verify(ctx context.Context, i *item) error {
 	if i.untagged {
 		tag = ""
 	}
-	if err := p.target.client.Verify(ctx, i.repository, tag, i.want()); err != nil {
+	if err := p.target.client.VerifyWith(ctx, i.repository, tag, i.want(), registry.Selection{Of: i.source}); err != nil {
 		return err
 	}
 	if i.result == resultPresent {

@@ -167,7 +167,9 @@ func (o *opener) layout(ctx context.Context, s sourceArgument) ([]candidate, err
 	for _, image := range images {
 		name := oci.ImageName(image)
 		c := candidate{labelled: labelled{written: s.written, entry: s.entry}, satellites: l.Satellites}
-		c.read = func(ctx context.Context) (*registry.Source, error) { return l.Source(ctx, image) }
+		// A mirror of chosen platforms exports no others; the mirror that takes the image in says whether it needs them.
+		selection := registry.Selection{Sparse: o.target.mirror != nil}
+		c.read = func(ctx context.Context) (*registry.Source, error) { return l.SourceWith(ctx, image, selection) }
 		c.identities, c.version = identities(s.layout.path, image)
 		c.images = []string{image.Annotations[oci.ImageNameAnnotation], image.Annotations[ocispec.AnnotationRefName]}
 		if s.layout.tag == "" && name != "" {

@@ -89,7 +89,7 @@ func (p *publication) attach(ctx context.Context, i *item, bar *progress.Bar) er
 // verifySatellites checks that each is complete, and is found at its tag or among the referrers of its subject.
 func (p *publication) verifySatellites(ctx context.Context, i *item) error {
 	for _, s := range i.satellites {
-		if err := p.target.client.Verify(ctx, i.repository, s.Tag, s.Source.Root.Descriptor); err != nil {
+		if err := p.target.client.VerifyWith(ctx, i.repository, s.Tag, s.Source.Root.Descriptor, registry.Selection{Of: i.source}); err != nil {
 			return err
 		}
 		if s.Tag != "" {

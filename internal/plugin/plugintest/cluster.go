@@ -23,6 +23,9 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/access"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/serve"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+	"github.com/nfo-operator/nfo/internal/platform"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
@@ -99,6 +102,21 @@ func (c *Cluster) Mirror(t testing.TB, policy v1alpha1.RewritePolicy) *v1alpha1.
 		t.Fatal(err)
 	}
 	return s
+}
+
+// ServePlatforms replaces the registry by that of `nfo registry` on a volume in dir, whose mirror needs only these platforms.
+func (c *Cluster) ServePlatforms(t testing.TB, dir string, platforms platform.List) {
+	t.Helper()
+	v, err := volume.Open(dir, volume.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := serve.New(t.Context(), serve.Options{Volume: v, Access: access.New(access.Options{Reviews: c.API, Objects: c.API}), MirrorPlatforms: platforms})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	c.Registry.App = r.Handler()
 }
 
 // indexer gives a fake API server its indexes.

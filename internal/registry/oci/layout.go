@@ -86,7 +86,12 @@ func (l *Layout) Close() error { return l.close() }
 // Source finds an image of the layout. Every part of it is there, and each manifest at its digest.
 // Errors wrap ErrNotFound when a part is missing.
 func (l *Layout) Source(ctx context.Context, image ocispec.Descriptor) (*Source, error) {
-	s := &Source{Place: Place{Name: l.path, Storage: l.storage}}
+	return l.SourceWith(ctx, image, Selection{})
+}
+
+// SourceWith is Source for some of the children of an index.
+func (l *Layout) SourceWith(ctx context.Context, image ocispec.Descriptor, selection Selection) (*Source, error) {
+	s := &Source{Place: Place{Name: l.path, Storage: l.storage, Selection: selection}}
 	if !IsManifest(image.MediaType) {
 		return nil, fmt.Errorf("reading %.100q of %s: %w: its media type is %.100q", image.Digest, l.path, failure.ErrUnreadable, image.MediaType)
 	}
