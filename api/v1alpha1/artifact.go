@@ -93,7 +93,7 @@ type MirrorStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	MediaType string `json:"mediaType,omitempty"`
-	// Bytes of the image with all its platforms.
+	// Bytes of the image with all platforms that were copied.
 	// +optional
 	Size int64 `json:"size,omitempty"`
 	// How much of it has been copied, in percent; written at most every 10 seconds.

@@ -90,3 +90,13 @@ func TestAListOfPlacesThatIsWrongEndsTheManagerAtItsStart(t *testing.T) {
 		}
 	}
 }
+
+func TestManagerRefusesWrongPlatforms(t *testing.T) {
+	t.Parallel()
+	cmd := newManagerCommand()
+	cmd.SilenceUsage, cmd.SilenceErrors = true, true
+	cmd.SetArgs([]string{"--mirror-platforms", "arm64"})
+	if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), `for "--mirror-platforms" flag: "arm64" is not a platform`) {
+		t.Errorf("the error is %v", err)
+	}
+}

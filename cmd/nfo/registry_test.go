@@ -25,6 +25,8 @@ func TestRegistryRefusesWrongFlags(t *testing.T) {
 		{"a high-water mark above all", []string{"--high-water", "101"}, "--high-water"},
 		{"a grace in which no push can end", []string{"--grace", "1s"}, "--grace"},
 		{"too few requests", []string{"--requests", "3"}, "--requests"},
+		{"a platform that no node has", []string{"--mirror-platforms", "linux/amd64,linux/x86_64"}, `invalid argument "linux/amd64,linux/x86_64" for "--mirror-platforms" flag: "linux/x86_64" is not a platform: write linux or windows`},
+		{"platforms where nothing checks them", []string{"--storage-config", "x", "--mirror-platforms", "linux/amd64"}, "--mirror-platforms needs --root"},
 		{"an argument", []string{"x"}, "unknown command"},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {

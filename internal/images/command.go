@@ -34,8 +34,8 @@ workloads use it. With -o name each image reference is on a line of its own, onc
 copy it.
 
 With --export the images of these Artifacts are copied from the mirror into an OCI image layout: into a tar archive if
-the name ends in .tar, or else into a folder. Each has its whole name, its digest, all its platforms, and its signatures,
-attestations and SBOMs. On the other side 'kubectl nfo publish --mirror oci-archive:NAME.tar' or oci:NAME takes them in.
+the name ends in .tar, or else into a folder. Each has its whole name, its digest, the platforms that the mirror has, and
+its signatures, attestations and SBOMs. On the other side 'kubectl nfo publish --mirror oci-archive:NAME.tar' or oci:NAME takes them in.
 What the folder or archive has already is not read again; a folder keeps what an export that was interrupted has written.
 It takes the verbs get and pull on the store of the mirror, as the ClusterRole nfo-mirror-publisher has them.
 

@@ -44,16 +44,16 @@ func (s *scene) choose(platforms platform.List) {
 // children are those of an index in the source's repository, in its order.
 func (s *scene) children(repository string, index ocispec.Descriptor) []ocispec.Descriptor {
 	s.t.Helper()
-	m, err := s.client(s.inside, "").Manifest(s.t.Context(), "acme/"+repository, index.Digest)
+	m, err := s.client(s.inside).Manifest(s.t.Context(), "acme/"+repository, index.Digest)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	return m.Children
 }
 
-func (s *scene) client(at *registrytest.Registry, prefix string) *registry.Client {
+func (s *scene) client(at *registrytest.Registry) *registry.Client {
 	s.t.Helper()
-	c, err := registry.Open(registry.Config{Location: at.Location(prefix)})
+	c, err := registry.Open(registry.Config{Location: at.Location("")})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -61,8 +61,8 @@ func (s *scene) client(at *registrytest.Registry, prefix string) *registry.Clien
 	return c
 }
 
-// put pushes an index into the source, over what it has.
-func (s *scene) put(repository, tag string, index ocispec.Index) ocispec.Descriptor {
+// put pushes an index to acme/upf at the source, without a tag for "".
+func (s *scene) put(tag string, index ocispec.Index) ocispec.Descriptor {
 	s.t.Helper()
 	index.Versioned, index.MediaType = imagespec.Versioned{SchemaVersion: 2}, ocispec.MediaTypeImageIndex
 	data, err := json.Marshal(index)
@@ -73,7 +73,7 @@ func (s *scene) put(repository, tag string, index ocispec.Index) ocispec.Descrip
 	if tag == "" {
 		tag = d.Digest.String()
 	}
-	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPut, "http://"+s.inside.Host+"/v2/acme/"+repository+"/manifests/"+tag, bytes.NewReader(data))
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPut, "http://"+s.inside.Host+"/v2/acme/upf/manifests/"+tag, bytes.NewReader(data))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -88,10 +88,10 @@ func (s *scene) put(repository, tag string, index ocispec.Index) ocispec.Descrip
 	return d
 }
 
-// single pushes one image into the source, and returns it as the child of an index.
-func (s *scene) single(repository, seed, name string) ocispec.Descriptor {
+// single pushes one image to acme/upf at the source, and returns it as the child of an index.
+func (s *scene) single(seed, name string) ocispec.Descriptor {
 	s.t.Helper()
-	d, err := registrytest.PushImage(s.t.Context(), s.inside.Host, "acme/"+repository, "", seed)
+	d, err := registrytest.PushImage(s.t.Context(), s.inside.Host, "acme/upf", "", seed)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func (s *scene) single(repository, seed, name string) ocispec.Descriptor {
 // lacks fails the test if the mirror answers for a digest.
 func (s *scene) lacks(repository string, d digest.Digest) {
 	s.t.Helper()
-	if _, err := s.client(s.target, "").Resolve(s.t.Context(), repository, d.String()); !errors.Is(err, registry.ErrNotFound) {
+	if _, err := s.client(s.target).Resolve(s.t.Context(), repository, d.String()); !errors.Is(err, registry.ErrNotFound) {
 		s.t.Errorf("the mirror answers for %s: %v", d, err)
 	}
 }
@@ -135,11 +135,11 @@ func TestChosenPlatforms(t *testing.T) {
 	}
 	s.has(i, want)
 	size, err := s.mirror.Size(t.Context(), s.store, i, want.Digest)
-	child, childErr := s.client(s.inside, "").Source(t.Context(), "acme/upf", children[0].Digest.String())
+	child, childErr := s.client(s.inside).Source(t.Context(), "acme/upf", children[0].Digest.String())
 	if err != nil || childErr != nil || size != want.Size+child.Size || done.Size != size || all.Load() != size || moved.Load() < size {
 		t.Errorf("the copy has %d bytes and says %d, of which %d of %d were moved, want %d: %v, %v", size, done.Size, moved.Load(), all.Load(), want.Size+child.Size, err, childErr)
 	}
-	to := s.client(s.target, "")
+	to := s.client(s.target)
 	for _, d := range []ocispec.Descriptor{children[0], signatures[0], signatures[2]} {
 		if err := to.VerifyWith(t.Context(), i.MirrorRepository(), "", d, registry.Selection{Sparse: true}); err != nil {
 			t.Error(err)
@@ -162,13 +162,13 @@ func TestChosenPlatformsChange(t *testing.T) {
 			s.has(i, want)
 			s.choose(wide)
 			s.lacks(i.MirrorRepository(), want.Digest)
-			if err := s.client(s.target, "").Verify(t.Context(), i.MirrorRepository(), "", s.children("upf", want)[0]); err != nil {
+			if err := s.client(s.target).Verify(t.Context(), i.MirrorRepository(), "", s.children("upf", want)[0]); err != nil {
 				t.Errorf("the platform that is there: %v", err)
 			}
 			before := s.source.Count(blobs)
 			s.copy(i)
 			s.has(i, want)
-			if err := s.client(s.target, "").Verify(t.Context(), i.MirrorRepository(), "1", want); err != nil {
+			if err := s.client(s.target).Verify(t.Context(), i.MirrorRepository(), "1", want); err != nil {
 				t.Error(err)
 			}
 			if n := s.source.Count(blobs) - before; n != 2 {
@@ -176,7 +176,7 @@ func TestChosenPlatformsChange(t *testing.T) {
 			}
 			s.choose(amd64)
 			s.has(i, want)
-			if err := s.client(s.target, "").Verify(t.Context(), i.MirrorRepository(), "1", want); err != nil {
+			if err := s.client(s.target).Verify(t.Context(), i.MirrorRepository(), "1", want); err != nil {
 				t.Errorf("a shorter list has removed something: %v", err)
 			}
 		})
@@ -188,25 +188,25 @@ func TestChosenPlatformsOfForms(t *testing.T) {
 	t.Parallel()
 	for name, push := range map[string]func(s *scene) (absent []ocispec.Descriptor){
 		"attestations": func(s *scene) []ocispec.Descriptor {
-			amd, arm := s.single("upf", "a", "linux/amd64"), s.single("upf", "b", "linux/arm64")
+			amd, arm := s.single("a", "linux/amd64"), s.single("b", "linux/arm64")
 			about := func(seed string, of ocispec.Descriptor) ocispec.Descriptor {
-				d := s.single("upf", seed, "unknown/unknown")
+				d := s.single(seed, "unknown/unknown")
 				d.Annotations = map[string]string{"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": of.Digest.String()}
 				return d
 			}
 			index := ocispec.Index{Manifests: []ocispec.Descriptor{amd, arm, about("c", amd), about("d", arm)}}
-			s.put("upf", "1", index)
+			s.put("1", index)
 			return []ocispec.Descriptor{arm, index.Manifests[3]}
 		},
 		"no platforms": func(s *scene) []ocispec.Descriptor {
-			s.put("upf", "1", ocispec.Index{Manifests: []ocispec.Descriptor{s.single("upf", "a", ""), s.single("upf", "b", "")}})
+			s.put("1", ocispec.Index{Manifests: []ocispec.Descriptor{s.single("a", ""), s.single("b", "")}})
 			return nil
 		},
 		"nested": func(s *scene) []ocispec.Descriptor {
-			amd, arm := s.single("upf", "a", "linux/amd64"), s.single("upf", "b", "linux/arm64")
-			inner := s.put("upf", "", ocispec.Index{Manifests: []ocispec.Descriptor{amd, arm}})
-			s.put("upf", "1", ocispec.Index{Manifests: []ocispec.Descriptor{inner, s.single("upf", "c", "linux/s390x")}})
-			return []ocispec.Descriptor{arm, s.single("upf", "c", "linux/s390x")}
+			amd, arm := s.single("a", "linux/amd64"), s.single("b", "linux/arm64")
+			inner := s.put("", ocispec.Index{Manifests: []ocispec.Descriptor{amd, arm}})
+			s.put("1", ocispec.Index{Manifests: []ocispec.Descriptor{inner, s.single("c", "linux/s390x")}})
+			return []ocispec.Descriptor{arm, s.single("c", "linux/s390x")}
 		},
 		"one image": func(s *scene) []ocispec.Descriptor {
 			if _, err := registrytest.PushImage(s.t.Context(), s.inside.Host, "acme/upf", "1", "alone"); err != nil {
@@ -224,7 +224,7 @@ func TestChosenPlatformsOfForms(t *testing.T) {
 			i := s.image("upf:1")
 			s.copy(i)
 			s.has(i, s.ask(i).Descriptor)
-			to := s.client(s.target, "")
+			to := s.client(s.target)
 			of, err := to.SourceWith(t.Context(), i.MirrorRepository(), "1", registry.Selection{Sparse: true})
 			if err != nil || len(of.Absent()) != len(absent) {
 				t.Errorf("absent are %d, want %d: %v", len(of.Absent()), len(absent), err)

@@ -74,17 +74,17 @@ func (l List) Choose(index []byte) Choice {
 }
 
 func (l List) choose(children []child) Choice {
-	c := Choice{chosen: map[digest.Digest]bool{}}
-	about := map[digest.Digest]bool{} // the images of this index that an attestation can be about
+	c := Choice{Platforms: platformsOf(children), chosen: map[digest.Digest]bool{}}
+	images := map[digest.Digest]bool{} // what an attestation of this index can be about
 	for _, one := range children {
-		if name := one.platform().String(); one.known() && !slices.Contains(c.Platforms, name) {
-			c.Platforms = append(c.Platforms, name)
-		}
-		about[one.Digest] = about[one.Digest] || one.known() || one.Annotations.Of == ""
 		switch {
-		case one.known() && l.matches(one.platform()):
-			c.chosen[one.Digest], c.Matched = true, true
-		case !one.known() && one.Annotations.Of == "":
+		case one.known():
+			images[one.Digest] = true
+			if l.matches(one.platform()) {
+				c.chosen[one.Digest], c.Matched = true, true
+			}
+		case one.Annotations.Of == "":
+			images[one.Digest] = true
 			c.chosen[one.Digest], c.Matched = true, c.Matched || !one.isIndex()
 		}
 	}
@@ -92,9 +92,20 @@ func (l List) choose(children []child) Choice {
 		return Choice{Platforms: c.Platforms}
 	}
 	for _, one := range children {
-		if of := one.Annotations.Of; !one.known() && of != "" && (c.chosen[of] || !about[of]) {
+		if of := one.Annotations.Of; !one.known() && of != "" && (c.chosen[of] || !images[of]) {
 			c.chosen[one.Digest] = true
 		}
 	}
 	return c
+}
+
+// platformsOf are the platforms that an index names.
+func platformsOf(children []child) []string {
+	var names []string
+	for _, one := range children {
+		if name := one.platform().String(); one.known() && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }

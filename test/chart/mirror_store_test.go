@@ -20,6 +20,11 @@ var mirrorStoreRows = map[string]row{
 		{"ConfigMap/nfo-mirror", "{.data.mirror\\.yaml}", "mirror:\n  imagePullSecrets:\n  - name: all\n  images: All\n  namespaceSelector:\n    matchLabels:\n      site: a\n  pullAddress: 10.96.0.50/mirror.nfo.dev\n  refreshPeriod: 1h\n  rewrite: Always\npurge:\n  dryRun: true\n  gracePeriod: 1h30m\n  schedule: \"\"\n  suspend: true\n  targetPercent: 60\n  thresholdPercent: 80\n"},
 		{manager, container + ".args[14]} {" + container[1:] + ".args[15]} {" + container[1:] + ".args[16]}", "--mirror-copies=5 --mirror-blobs=8 --mirror-requests-per-second=80"},
 	}},
+	"MirrorPlatforms": {"the manager copies them, and the registry answers for them", "{" + mirrorOn + ", platforms: [linux/amd64, linux/arm64/v8]}}", []expect{
+		{manager, container + ".args[17]}", "--mirror-platforms=linux/amd64,linux/arm64/v8"},
+		{"Deployment/nfo-registry", container + ".args[14]}", "--mirror-platforms=linux/amd64,linux/arm64/v8"},
+		{"ArtifactStore/mirror", "", ""},
+	}},
 	"MirrorWatched": {"the manager acts in its own namespace too, where the mirror's store is", "{watchNamespaces: [default], " + mirrorOn + "}}", []expect{
 		{manager, container + ".args[9]}", "--watch-namespaces=default,operators"},
 	}},

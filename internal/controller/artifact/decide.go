@@ -327,7 +327,7 @@ func explainCopy(err error) string {
 	case errors.Is(err, platform.ErrNone):
 		return err.Error() + ". An administrator adds one of its platforms to the chart's value mirror.platforms, or empties it for all. Until then nodes pull the image from its source."
 	case errors.Is(err, registry.ErrNotFound):
-		return err.Error() + ". A part of the image is missing: push the image to its source again, with all platforms that are mirrored."
+		return err.Error() + ". A part of the image is missing: push the image to its source again, with all of its platforms."
 	}
 	return explain(err)
 }

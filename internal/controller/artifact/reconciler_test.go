@@ -26,6 +26,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/lane"
 	"github.com/nfo-operator/nfo/internal/mirror"
 	"github.com/nfo-operator/nfo/internal/mirrored"
+	"github.com/nfo-operator/nfo/internal/platform"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
@@ -42,6 +43,7 @@ type scene struct {
 	ticks          clock.PassiveClock // that of the reconciler
 	events         *events.FakeRecorder
 	own            string // image of nfo
+	platforms      platform.List
 	r              *Reconciler
 }
 
@@ -73,7 +75,7 @@ func (s *scene) restart() {
 		s.t.Fatal(err)
 	}
 	speeds := lane.NewSpeeds(s.ticks)
-	m, err := mirror.New(mirror.Options{API: s.api, Stores: s.api, Speeds: speeds, Addresses: registry.RemoteAndLoopback, RequestsPerSecond: 1e6, Open: func(context.Context, *v1alpha1.ArtifactStore) (*registry.Client, error) { return to, nil }})
+	m, err := mirror.New(mirror.Options{API: s.api, Stores: s.api, Speeds: speeds, Platforms: s.platforms, Addresses: registry.RemoteAndLoopback, RequestsPerSecond: 1e6, Open: func(context.Context, *v1alpha1.ArtifactStore) (*registry.Client, error) { return to, nil }})
 	if err != nil {
 		s.t.Fatal(err)
 	}
