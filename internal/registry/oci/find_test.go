@@ -1,0 +1,94 @@
+package oci_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/nfo-operator/nfo/internal/platform"
+	"github.com/nfo-operator/nfo/internal/registry/failure"
+	"github.com/nfo-operator/nfo/internal/registry/oci"
+)
+
+// Which children of an index belong to an artifact, also if one index leaves out what another one has.
+func TestSelection(t *testing.T) {
+	p := parts{}
+	layer := func(text string) ocispec.Descriptor { return p.add(ocispec.MediaTypeImageLayer, []byte(text)) }
+	of := func(d ocispec.Descriptor, architecture string) ocispec.Descriptor {
+		d.Platform = &ocispec.Platform{OS: "linux", Architecture: architecture}
+		return d
+	}
+	amd, arm, ppc := p.image(t, nil, layer("amd")), p.image(t, nil, layer("arm")), p.image(t, nil, layer("ppc"))
+	inner := p.addJSON(t, ocispec.MediaTypeImageIndex, ocispec.Index{Manifests: []ocispec.Descriptor{arm, of(amd, "amd64")}})
+	root := p.addJSON(t, ocispec.MediaTypeImageIndex, ocispec.Index{Manifests: []ocispec.Descriptor{of(arm, "arm64"), of(ppc, "ppc64le"), inner}})
+	amd64 := platform.List{{OS: "linux", Architecture: "amd64"}}
+	without := func(gone ...ocispec.Descriptor) parts {
+		left := parts{}
+		for d, data := range p {
+			if !slices.ContainsFunc(gone, func(g ocispec.Descriptor) bool { return g.Digest == d }) {
+				left[d] = data
+			}
+		}
+		return left
+	}
+	read := func(in parts, s oci.Selection) (*oci.Source, error) {
+		return oci.SourceAt(t.Context(), oci.Place{Name: "test", Storage: in, Selection: s}, root)
+	}
+	some, err := read(without(ppc), oci.Selection{Platforms: amd64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		reason    string
+		in        parts
+		selection oci.Selection
+		absent    []ocispec.Descriptor
+		err       error
+	}{
+		{"all", p, oci.Selection{}, nil, nil},
+		{"not all is there", without(ppc), oci.Selection{}, nil, failure.ErrNotFound},
+		{"what the other index has without a platform is chosen", p, oci.Selection{Platforms: amd64}, []ocispec.Descriptor{ppc}, nil},
+		{"a chosen child is not there", without(amd), oci.Selection{Platforms: amd64}, nil, failure.ErrNotFound},
+		{"only one without a platform is chosen", p, oci.Selection{Platforms: platform.List{{OS: "windows", Architecture: "amd64"}}}, []ocispec.Descriptor{amd, ppc}, nil},
+		{"sparse, and all is there", p, oci.Selection{Sparse: true}, nil, nil},
+		{"sparse", without(ppc, arm), oci.Selection{Sparse: true}, []ocispec.Descriptor{arm, ppc}, nil},
+		{"sparse, and a child lacks a layer", without(layer("arm")), oci.Selection{Sparse: true}, nil, failure.ErrNotFound},
+		{"sparse, and nothing is there", without(amd, arm, ppc), oci.Selection{Sparse: true}, nil, failure.ErrNotFound},
+		{"sparse, without the root", without(root), oci.Selection{Sparse: true}, nil, failure.ErrNotFound},
+		{"as in another place", without(ppc), oci.Selection{Of: some}, []ocispec.Descriptor{ppc}, nil},
+		{"less than in another place", without(ppc, arm), oci.Selection{Of: some}, nil, failure.ErrNotFound},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			s, err := read(tt.in, tt.selection)
+			if tt.err != nil || err != nil {
+				if tt.err == nil || !errors.Is(err, tt.err) {
+					t.Errorf("%v, want %v", err, tt.err)
+				}
+				return
+			}
+			var want []digest.Digest
+			for _, d := range tt.absent {
+				want = append(want, d.Digest)
+			}
+			if slices.Sort(want); !slices.Equal(s.Absent(), want) {
+				t.Errorf("absent are %v, want %v", s.Absent(), want)
+			}
+			if n := len(s.PartsOf(root.Digest)) + len(s.PartsOf(inner.Digest)); n != 5-countIn(want, amd, ppc, arm, arm) {
+				t.Errorf("%d children belong to it", n)
+			}
+		})
+	}
+}
+
+// countIn counts the descriptors whose digest is in a list.
+func countIn(in []digest.Digest, all ...ocispec.Descriptor) (n int) {
+	for _, d := range all {
+		if slices.Contains(in, d.Digest) {
+			n++
+		}
+	}
+	return n
+}
