@@ -59,7 +59,8 @@
 //
 // The names of tests begin with the invariant that they hold:
 //
-//   - R1 Deep presence: a manifest is present only if everything below it is, with the sizes that it names.
+//   - R1 Deep presence: a manifest is present only if everything below it is, with the sizes that it names. With chosen
+//     platforms, everything below an index of the mirror is its children of these platforms and what is below them.
 //   - R2 No lost push: what was acknowledged can be read until nothing references it, whatever runs or is killed.
 //   - R3 Absence of evidence means keep: what cannot be read ends the cycle before anything is hidden, or gives
 //     everything back; a manifest that cannot be understood keeps everything of its repository.
