@@ -80,6 +80,17 @@ func TestDeletionWaitsForHoldersAndReleases(t *testing.T) {
 	s.Expect(graves[0].Spec.Artifacts[0].Digests).To(gomega.Equal([]string{d}))
 	s.Expect(graves[0].Entry("acme/cnf/nginx", "1.0.0").State).To(gomega.Equal(v1alpha1.TombstoneUntagged))
 	s.Expect(graves[0].Status.RestorableUntil).NotTo(gomega.BeNil())
+
+	stripped := s.manifest("cnf2", "nginx:1.0.0") // which other holds
+	s.create(stripped)
+	s.eventually(stripped, v1alpha1.ConditionReferenced, "True/InUse")
+	s.delete(stripped)
+	change(s, stripped, func(o *v1alpha1.ArtifactManifest) { o.Finalizers = nil })
+	const unprotected = "Warning Unprotected Deleting"
+	s.Eventually(func() []string { return s.events("cnf2") }).Should(gomega.ContainElement(unprotected))
+	for _, released := range []string{"nsdv", "nfdv", "cnf"} { // before it, by the same controller
+		s.Expect(s.events(released)).NotTo(gomega.ContainElement(unprotected))
+	}
 }
 
 func (s *scene) events(about string) []string {

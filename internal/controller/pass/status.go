@@ -77,10 +77,5 @@ func Unprotect(ctx context.Context, c client.Client, o client.Object) error {
 	return client.IgnoreNotFound(c.Patch(ctx, o, patch))
 }
 
-// Goes reports whether an object that is being deleted goes with Unprotect: no finalizer but nfo's keeps it.
-func Goes(o client.Object) bool {
-	return slices.Equal(o.GetFinalizers(), []string{v1alpha1.Finalizer})
-}
-
 // Clone copies an object. The assertion cannot fail: DeepCopyObject returns the same type.
 func Clone[T client.Object](o T) T { return o.DeepCopyObject().(T) }

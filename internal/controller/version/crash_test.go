@@ -133,19 +133,7 @@ func TestI1ACrashBetweenAnyTwoWritesOfVersions(t *testing.T) {
 			w.says(&v1alpha1.NetworkFunctionDefinitionVersion{}, "d", v1alpha1.ConditionDeletionBlocked, "True/InUse")
 			w.says(&v1alpha1.NetworkServiceDesignVersion{}, "s", v1alpha1.ConditionResolved, "False/Terminating")
 		}},
-		"KeptByAnother": {"who keeps it can read that nfo does not", 2, func(w *world) { w.design(); w.passes(3) }, func(w *world) {
-			s := &v1alpha1.NetworkServiceDesignVersion{}
-			if w.get(s, "s") {
-				s.Finalizers = append(s.Finalizers, "example.com/billing")
-				if err := w.API.Update(w.t.Context(), s); err != nil {
-					w.t.Fatal(err)
-				}
-			}
-			w.remove(s, "s")
-		}, func(w *world) {
-			w.says(&v1alpha1.NetworkServiceDesignVersion{}, "s", v1alpha1.ConditionDeletionBlocked, "False/Released")
-		}},
-		"Deleted": {"both go, in whatever order", 3, func(w *world) { w.design(); w.passes(3) }, func(w *world) {
+		"Deleted": {"both go, in whatever order", 4, func(w *world) { w.design(); w.passes(3) }, func(w *world) {
 			w.remove(&v1alpha1.NetworkFunctionDefinitionVersion{}, "d")
 			w.remove(&v1alpha1.NetworkServiceDesignVersion{}, "s")
 		}, func(w *world) {

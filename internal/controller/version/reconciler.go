@@ -216,8 +216,8 @@ func (seen versionSeen) resolved() (metav1.ConditionStatus, string, string) {
 	return metav1.ConditionTrue, v1alpha1.ReasonResolved, "The objects that it names exist and are held by it."
 }
 
-// report writes the status if the pass changed it, and then reports transitions. The status of an object that goes at once
-// is not written: nobody could read it.
+// report writes the status if the pass changed it, and then reports transitions. That of a version which goes is written,
+// too: by it manifest.Vanished tells who was released from who lost the finalizer.
 func (r *Reconciler[T]) report(ctx context.Context, v T, verdict versionVerdict) error {
 	status, was := v.VersionStatus(), pass.Clone(v)
 	before := was.VersionStatus()
@@ -229,10 +229,8 @@ func (r *Reconciler[T]) report(ctx context.Context, v T, verdict versionVerdict)
 	if equality.Semantic.DeepEqual(was, v) {
 		return r.statuses.Current(was)
 	}
-	if !verdict.letGo || !pass.Goes(v) {
-		if err := r.statuses.Write(ctx, r.Client, v); err != nil {
-			return err
-		}
+	if err := r.statuses.Write(ctx, r.Client, v); err != nil {
+		return err
 	}
 	pass.Announce(r.Events, v, before.Conditions, status.Conditions)
 	return nil
