@@ -58,10 +58,10 @@ func (s *source) watch(ctx context.Context, o metav1.ListOptions) (watch.Interfa
 	return f, nil
 }
 
-// statusOf is an error as a watch says it. What is not the API server's is told as one that passes, so that the informer
-// tries again.
+// statusOf is an error as a watch says it. What is not the API server's is said as one after which an informer waits and
+// fills again in the same way: after others it asks for the whole list in one answer.
 func statusOf(err error) *metav1.Status {
-	said := apierrors.APIStatus(apierrors.NewInternalError(err))
+	said := apierrors.APIStatus(apierrors.NewTooManyRequests(err.Error(), 1))
 	errors.As(err, &said)
 	status := said.Status()
 	return &status

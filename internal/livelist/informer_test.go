@@ -30,6 +30,7 @@ type script struct {
 	mu      sync.Mutex
 	watched []string // from which versions
 	listed  int
+	large   int // lists without the bound of a page
 }
 
 func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -45,6 +46,9 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if r.URL.Query().Get("limit") != "500" || r.URL.Query().Has("resourceVersion") {
+		s.large++
+	}
 	answer := s.lists[min(s.listed, len(s.lists)-1)]
 	s.listed++
 	if strings.Contains(answer, `"code":410`) {
@@ -136,8 +140,8 @@ func TestI2ACacheFillsFromWholeLists(t *testing.T) {
 			}
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			if diff := cmp.Diff([]string{"7"}, s.watched); diff != "" || s.listed != tc.asked {
-				t.Errorf("%s: %d lists, want %d; watches: -want +got\n%s", tc.reason, s.listed, tc.asked, diff)
+			if diff := cmp.Diff([]string{"7"}, s.watched); diff != "" || s.listed != tc.asked || s.large > 0 {
+				t.Errorf("%s: %d lists, %d of them without a bound, want %d; watches: -want +got\n%s", tc.reason, s.listed, s.large, tc.asked, diff)
 			}
 		})
 	}

@@ -3,7 +3,6 @@ package platform
 import (
 	"encoding/json"
 	"errors"
-	"slices"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -11,6 +10,9 @@ import (
 
 // ErrNone is an image of which no child is of a listed platform.
 var ErrNone = errors.New("the image has none of the platforms that are mirrored")
+
+// maxChildren bounds the children of an index from which is chosen. Of one with more, all are: no registry takes it.
+const maxChildren = 10_000
 
 // unknown is what builders write as the operating system and the architecture of attestations.
 const unknown = "unknown"
@@ -55,55 +57,81 @@ type Choice struct {
 	// Platforms are those that the index names, each once and in its order.
 	Platforms []string
 
-	chosen map[digest.Digest]bool // nil for all
+	left map[digest.Digest]bool
 }
 
-// Has reports whether a child of the index is chosen.
-func (c Choice) Has(d digest.Digest) bool { return c.chosen == nil || c.chosen[d] }
+// Has reports whether a child of the index is chosen. One that Choose has not found in it is: who finds it reads the
+// index otherwise.
+func (c Choice) Has(d digest.Digest) bool { return !c.left[d] }
 
 // Choose says which children of an index, given by its bytes, are mirrored. All are if the list is empty, if the index
 // cannot be read in this regard, or if no image in it is chosen otherwise.
 func (l List) Choose(index []byte) Choice {
+	all := Choice{Matched: true}
+	if len(l) == 0 {
+		return all
+	}
 	var read struct {
-		Manifests []child `json:"manifests"`
+		Manifests []json.RawMessage `json:"manifests"`
 	}
-	if err := json.Unmarshal(index, &read); err != nil || len(l) == 0 || len(read.Manifests) == 0 {
-		return Choice{Matched: true}
+	if err := json.Unmarshal(index, &read); err != nil || len(read.Manifests) == 0 || len(read.Manifests) > maxChildren {
+		return all
 	}
-	return l.choose(read.Manifests)
+	children := make([]child, len(read.Manifests))
+	for i, text := range read.Manifests {
+		if json.Unmarshal(text, &children[i]) != nil {
+			return all
+		}
+	}
+	return l.choose(children)
 }
 
 func (l List) choose(children []child) Choice {
-	c := Choice{Platforms: platformsOf(children), chosen: map[digest.Digest]bool{}}
+	c := Choice{Platforms: platformsOf(children)}
+	chosen := map[digest.Digest]bool{}
 	images := map[digest.Digest]bool{} // what an attestation of this index can be about
 	for _, one := range children {
 		switch {
 		case one.known():
 			images[one.Digest] = true
 			if l.matches(one.platform()) {
-				c.chosen[one.Digest], c.Matched = true, true
+				chosen[one.Digest], c.Matched = true, true
 			}
 		case one.Annotations.Of == "":
 			images[one.Digest] = true
-			c.chosen[one.Digest], c.Matched = true, c.Matched || !one.isIndex()
+			chosen[one.Digest], c.Matched = true, c.Matched || !one.isIndex()
 		}
 	}
-	if len(c.chosen) == 0 {
+	if len(chosen) == 0 {
 		return Choice{Platforms: c.Platforms}
 	}
 	for _, one := range children {
-		if of := one.Annotations.Of; !one.known() && of != "" && (c.chosen[of] || !images[of]) {
-			c.chosen[one.Digest] = true
+		if of := one.Annotations.Of; !one.known() && of != "" && (chosen[of] || !images[of]) {
+			chosen[one.Digest] = true
 		}
 	}
+	c.left = others(children, chosen)
 	return c
+}
+
+// others are the children that are not chosen.
+func others(children []child, chosen map[digest.Digest]bool) map[digest.Digest]bool {
+	left := map[digest.Digest]bool{}
+	for _, one := range children {
+		if !chosen[one.Digest] {
+			left[one.Digest] = true
+		}
+	}
+	return left
 }
 
 // platformsOf are the platforms that an index names.
 func platformsOf(children []child) []string {
 	var names []string
+	seen := map[string]bool{}
 	for _, one := range children {
-		if name := one.platform().String(); one.known() && !slices.Contains(names, name) {
+		if name := one.platform().String(); one.known() && !seen[name] {
+			seen[name] = true
 			names = append(names, name)
 		}
 	}

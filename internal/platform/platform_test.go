@@ -2,6 +2,7 @@ package platform
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -114,6 +115,30 @@ func TestChoose(t *testing.T) {
 				t.Errorf("matched: %t, %s", c.Matched, diff)
 			}
 		})
+	}
+}
+
+// What a reader of the same bytes finds, and Choose does not, is chosen: encoding/json takes \u017f for an s.
+func TestChooseKeepsWhatOthersRead(t *testing.T) {
+	l := List{{OS: "linux", Architecture: "amd64"}}
+	a, b := digest.FromString("a"), digest.FromString("b")
+	for _, text := range []string{
+		`{"manifests":[{"digest":"` + a.String() + `","digeſt":"` + b.String() + `","platform":{"os":"linux","architecture":"arm64"}},{"platform":{"os":"linux","architecture":"amd64"}}]}`,
+		`{"manifests":[{"digest":"` + a.String() + `"}],"manifeſts":[{"digest":"` + b.String() + `","platform":{"os":"linux","architecture":"amd64"}}]}`,
+	} {
+		if c := l.Choose([]byte(text)); !c.Has(a) {
+			t.Errorf("%s: %+v", text, c)
+		}
+	}
+	many := make([]entry, maxChildren+1)
+	for i := range many {
+		many[i] = entry{name: fmt.Sprint(i), platform: fmt.Sprintf("linux/%d", i)}
+	}
+	many[0].platform = "linux/amd64"
+	for size, all := range map[int]bool{maxChildren: false, maxChildren + 1: true} {
+		if c := l.Choose(indexOf(t, many[:size])); c.Has(digest.FromString("1")) != all || !c.Matched {
+			t.Errorf("of %d children those of other platforms are chosen: %t", size, !all)
+		}
 	}
 }
 

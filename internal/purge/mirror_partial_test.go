@@ -44,7 +44,7 @@ func (w *looseWorld) without(index string) {
 }
 
 // A purge takes nothing of an index in use that has some of its platforms, also while the registry does not answer for it
-// because more platforms were chosen since; and it takes all that there is of one that nothing needs.
+// because more platforms were chosen since, nor what a tag that nothing needs has in common with it; and it takes all that there is of one that nothing needs.
 func TestR2APurgeOfAMirrorOfChosenPlatforms(t *testing.T) {
 	t.Parallel()
 	amd64 := platform.List{{OS: "linux", Architecture: "amd64"}}
@@ -54,6 +54,7 @@ func TestR2APurgeOfAMirrorOfChosenPlatforms(t *testing.T) {
 			w := newLooseWorld(t)
 			w.without("used index")
 			w.without("unused index")
+			w.tag(v1alpha1.MirrorPrefix+"/"+pinnedName, "amd64-alone", "child of used index") // which no Artifact names
 			w.serves(platforms)
 			used := w.pinnedAt(w.digest["used index"])
 			if w.there(used) != (platforms != nil) {

@@ -198,7 +198,11 @@ func (t target) Exists(ctx context.Context, d ocispec.Descriptor) (bool, error) 
 }
 
 func (t target) Push(ctx context.Context, d ocispec.Descriptor, data io.Reader) error {
-	err := t.repo.Push(ctx, d, data)
+	return t.failed(d, t.repo.Push(ctx, d, data))
+}
+
+// failed makes an error of oras-go about an upload one of this package.
+func (t target) failed(d ocispec.Descriptor, err error) error {
 	if refused := new(errcode.ErrorResponse); errors.As(err, &refused) && slices.ContainsFunc(refused.Errors, ofOtherDigest) {
 		return t.from.Spoiled(d.Digest, "do not have this digest")
 	}
@@ -211,7 +215,7 @@ func ofOtherDigest(e errcode.Error) bool { return e.Code == errcode.ErrorCodeDig
 // Mount uploads what the login may not mount.
 func (t target) Mount(ctx context.Context, d ocispec.Descriptor, from string, open func() (io.ReadCloser, error)) error {
 	opened := false
-	err := copyFailed(t.wire, t.repo.Mount(ctx, d, from, func() (io.ReadCloser, error) { opened = true; return open() }))
+	err := t.failed(d, t.repo.Mount(ctx, d, from, func() (io.ReadCloser, error) { opened = true; return open() }))
 	if opened || !errors.Is(err, ErrDenied) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrUnsupported) {
 		return err
 	}

@@ -300,7 +300,7 @@ func TestCopyOfASpoiledBlob(t *testing.T) {
 		"Cut":     {"the disk was full", func(b []byte) []byte { return b[:len(b)-1] }, true, "are fewer than"},
 		"Grown":   {"something was appended", func(b []byte) []byte { return append(b, 0) }, true, "are more than"},
 	} {
-		for _, by := range []struct{ archive, targetChecks bool }{{false, false}, {false, true}, {true, false}, {true, true}} {
+		for _, by := range []struct{ archive, targetChecks, mounts bool }{{false, false, false}, {false, true, false}, {false, true, true}, {true, false, false}, {true, true, false}} {
 			archive := by.archive
 			if archive && tc.late {
 				continue // it was packed before
@@ -322,7 +322,11 @@ func TestCopyOfASpoiledBlob(t *testing.T) {
 				t.Fatal(err)
 			}
 			r, c := start(t)
-			err = c.CopyWith(t.Context(), "app", s, unwatched, registry.CopyOptions{TargetChecks: by.targetChecks})
+			o := registry.CopyOptions{TargetChecks: by.targetChecks}
+			if by.mounts {
+				o.Known = func(digest.Digest) string { return "gone" } // so that mounts become uploads
+			}
+			err = c.CopyWith(t.Context(), "app", s, unwatched, o)
 			if !errors.Is(err, registry.ErrUnreadable) || errors.Is(err, registry.ErrDenied) ||
 				!strings.Contains(err.Error(), "the bytes of blob "+blob.String()+" in "+folder) || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("%s: %s, %+v: %v, want ErrUnreadable and %q", name, tc.reason, by, err, tc.says)

@@ -53,9 +53,12 @@ func ids(items []*candidate) map[string]bool {
 }
 
 // going are the digests of a repository that only some items lead to, and the tags that go with them. What other Artifacts
-// and uses name, and any other tag, keeps what it leads to. It is pure.
+// and uses name, and any other tag, keeps what it leads to. No digest goes while it is unknown what that is. It is pure.
 func (m *mirrored) going(r reading.Repository, path string, items []*candidate) (digests []digest.Digest, tags []string) {
 	own, leaves := m.leaving(r, path, items)
+	if m.hidden(r, path, ids(items)) {
+		return nil, slices.Sorted(maps.Keys(leaves))
+	}
 	stay := r.Graph.Reach(m.staying(r, path, items, leaves))
 	for _, d := range r.Graph.Parts(own...) {
 		if _, keeps := stay[d]; keeps || r.Missing[d] {
@@ -67,6 +70,16 @@ func (m *mirrored) going(r reading.Repository, path string, items []*candidate) 
 		}
 	}
 	return digests, slices.Sorted(maps.Keys(leaves))
+}
+
+// hidden reports whether the registry does not answer for something that an Artifact or use, but those that are out,
+// has had in the mirror or has a tag for: nothing then shows what that leads to. An index that lacks a platform is such.
+func (m *mirrored) hidden(r reading.Repository, path string, out map[string]bool) bool {
+	return slices.ContainsFunc(r.Dangling, func(tag string) bool { return m.tagged(path, tag, out) }) ||
+		slices.ContainsFunc(m.named[path], func(n int) bool {
+			a := m.artifacts[n]
+			return !out[string(a.UID)] && r.Missing[digest.Digest(a.Status.Digest)]
+		})
 }
 
 // leaving are the digests that items name, and those of their tags that nobody else names.

@@ -14,9 +14,13 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/failure"
 )
 
+// maxSaid bounds the platforms that an error lists.
+const maxSaid = 20
+
 // finding is one reading of all manifests of an artifact.
 type finding struct {
 	*Source
+	root digest.Digest
 	// look also checks that the blobs are there.
 	look bool
 	// known are the parts that were found, each once, children those of them that an index refers to, and left what an
@@ -25,7 +29,7 @@ type finding struct {
 	queue                 []ocispec.Descriptor
 	held                  int // bytes of manifests
 	// indexes and matched say whether there is an index, and whether one has a platform that is wanted; platforms are all
-	// that they name.
+	// that they name, or the first maxSaid.
 	indexes, matched bool
 	platforms        []string
 }
@@ -35,7 +39,7 @@ func (s *Source) find(ctx context.Context, root ocispec.Descriptor, look bool) e
 	if s.manifests == nil {
 		s.manifests = map[digest.Digest]Manifest{}
 	}
-	f := &finding{Source: s, look: look, known: map[digest.Digest]bool{}, children: map[digest.Digest]bool{}, left: map[digest.Digest]bool{}}
+	f := &finding{Source: s, root: root.Digest, look: look, known: map[digest.Digest]bool{}, children: map[digest.Digest]bool{}, left: map[digest.Digest]bool{}}
 	s.absent = map[digest.Digest]bool{}
 	f.add(root)
 	for ; len(f.queue) > 0; f.queue = f.queue[1:] {
@@ -97,6 +101,9 @@ func (f *finding) visit(ctx context.Context, d ocispec.Descriptor) error {
 	}
 	f.Size += d.Size
 	f.manifests[d.Digest] = m
+	if d.Digest == f.root || f.children[d.Digest] {
+		f.match(m)
+	}
 	for _, c := range f.choose(m) {
 		f.children[c.Digest] = true
 		f.add(c)
@@ -108,18 +115,26 @@ func (f *finding) visit(ctx context.Context, d ocispec.Descriptor) error {
 	return nil
 }
 
+// match notes which platforms an index has. That of a subject does not count: it is not what is asked for.
+func (f *finding) match(m Manifest) {
+	if len(m.Children) == 0 {
+		return
+	}
+	c := f.Selection.Platforms.Choose(m.Bytes)
+	f.indexes, f.matched = true, f.matched || c.Matched
+	for _, name := range c.Platforms {
+		if len(f.platforms) < maxSaid && !slices.Contains(f.platforms, name) {
+			f.platforms = append(f.platforms, name)
+		}
+	}
+}
+
 // choose returns the children of a manifest that belong to the artifact, and notes the others.
 func (f *finding) choose(m Manifest) []ocispec.Descriptor {
 	if len(m.Children) == 0 {
 		return nil
 	}
 	c := f.Selection.Platforms.Choose(m.Bytes)
-	f.indexes, f.matched = true, f.matched || c.Matched
-	for _, name := range c.Platforms {
-		if !slices.Contains(f.platforms, name) {
-			f.platforms = append(f.platforms, name)
-		}
-	}
 	of := f.Selection.Of
 	has := func(d digest.Digest) bool { return c.Has(d) && (of == nil || !of.absent[d]) }
 	var chosen []ocispec.Descriptor
@@ -133,9 +148,6 @@ func (f *finding) choose(m Manifest) []ocispec.Descriptor {
 	return chosen
 }
 
-// maxSaid bounds the platforms that an error lists.
-const maxSaid = 20
-
 // complete checks what was found when all has been visited.
 func (f *finding) complete() error {
 	for d := range f.left {
@@ -144,8 +156,7 @@ func (f *finding) complete() error {
 		}
 	}
 	if f.indexes && !f.matched && len(f.platforms) > 0 {
-		listed := f.platforms[:min(len(f.platforms), maxSaid)]
-		return fmt.Errorf("reading %s: %w: it has %s, and %s is mirrored", f.Name, platform.ErrNone, strings.Join(listed, ", "), strings.ReplaceAll(f.Selection.Platforms.String(), ",", ", "))
+		return fmt.Errorf("reading %s: %w: it has %s, and %s is mirrored", f.Name, platform.ErrNone, strings.Join(f.platforms, ", "), strings.ReplaceAll(f.Selection.Platforms.String(), ",", ", "))
 	}
 	for d, m := range f.manifests {
 		if len(m.Children) > 0 && !slices.ContainsFunc(m.Children, func(c ocispec.Descriptor) bool { return !f.absent[c.Digest] }) {

@@ -92,3 +92,19 @@ func countIn(in []digest.Digest, all ...ocispec.Descriptor) (n int) {
 	}
 	return n
 }
+
+// An image is copied whatever platforms the index has that it is attached to.
+func TestASubjectHasNoSayInPlatforms(t *testing.T) {
+	p := parts{}
+	other := p.image(t, nil, p.add(ocispec.MediaTypeImageLayer, []byte("arm")))
+	other.Platform = &ocispec.Platform{OS: "linux", Architecture: "arm64"}
+	subject := p.addJSON(t, ocispec.MediaTypeImageIndex, ocispec.Index{Manifests: []ocispec.Descriptor{other}})
+	root := p.image(t, &subject, p.add(ocispec.MediaTypeImageLayer, []byte("attached")))
+	amd64 := oci.Selection{Platforms: platform.List{{OS: "linux", Architecture: "amd64"}}}
+	if _, err := oci.SourceAt(t.Context(), oci.Place{Name: "test", Storage: p, Selection: amd64}, root); err != nil {
+		t.Error(err)
+	}
+	if _, err := oci.SourceAt(t.Context(), oci.Place{Name: "test", Storage: p, Selection: amd64}, subject); !errors.Is(err, platform.ErrNone) {
+		t.Errorf("of the index alone: %v", err)
+	}
+}
