@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -65,7 +67,8 @@ func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Opt
 	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("caches", ready))
 }
 
-// newCache makes a cache that fills from lists that are read as streams, as fast as the API server answers.
+// newCache makes a cache that fills from lists that are read as streams, as fast as the API server answers. One that is
+// made for several namespaces fills as client-go has it.
 func newCache(kube *rest.Config, o cache.Options) (cache.Cache, error) {
 	unlimited := rest.CopyConfig(kube)
 	unlimited.QPS = -1 // one request after the other for each kind
@@ -73,7 +76,12 @@ func newCache(kube *rest.Config, o cache.Options) (cache.Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.NewInformer = lists.Informer
+	switch in := slices.Collect(maps.Keys(o.DefaultNamespaces)); len(in) {
+	case 0:
+		o.NewInformer = lists.Informers("")
+	case 1:
+		o.NewInformer = lists.Informers(in[0])
+	}
 	return cache.New(kube, o)
 }
 

@@ -21,24 +21,27 @@ import (
 // ahead is how many objects are read before the cache has taken the first of them: each may have a megabyte.
 const ahead = 1
 
-// Informer makes the informers of a cache that has the objects of all namespaces; see cache.Options.NewInformer. Those of
-// the product's kinds fill from lists that are read as streams, which takes half as long as to fill from a watch that
+// Informers makes the informers of a cache that has the objects of one namespace, "" for all; see
+// cache.Options.NewInformer. Those of the product's kinds fill from lists that are read as streams, which takes half as long as to fill from a watch that
 // begins with all objects, where each is scanned for its end, as an event and as an object.
-func (r *Reader) Informer(from toolscache.ListerWatcher, of runtime.Object, resync time.Duration, by toolscache.Indexers) toolscache.SharedIndexInformer {
-	gvk, err := apiutil.GVKForObject(of, r.scheme)
-	if err == nil && gvk.Group == v1alpha1.GroupVersion.Group && r.typed(of, gvk) {
-		s := &source{toolscache.ToListerWatcherWithContext(from), r, gvk, reflect.TypeOf(of).Elem()}
-		from = &toolscache.ListWatch{ListWithContextFunc: s.ListWithContext, WatchFuncWithContext: s.watch}
+func (r *Reader) Informers(namespace string) func(toolscache.ListerWatcher, runtime.Object, time.Duration, toolscache.Indexers) toolscache.SharedIndexInformer {
+	return func(from toolscache.ListerWatcher, of runtime.Object, resync time.Duration, by toolscache.Indexers) toolscache.SharedIndexInformer {
+		gvk, err := apiutil.GVKForObject(of, r.scheme)
+		if err == nil && gvk.Group == v1alpha1.GroupVersion.Group && r.typed(of, gvk) {
+			s := &source{toolscache.ToListerWatcherWithContext(from), r, namespace, gvk, reflect.TypeOf(of).Elem()}
+			from = &toolscache.ListWatch{ListWithContextFunc: s.ListWithContext, WatchFuncWithContext: s.watch}
+		}
+		return toolscache.NewSharedIndexInformer(from, of, resync, by)
 	}
-	return toolscache.NewSharedIndexInformer(from, of, resync, by)
 }
 
 // source is where an informer of a kind reads: lists as streams.
 type source struct {
 	toolscache.ListerWatcherWithContext
-	lists *Reader
-	kind  schema.GroupVersionKind
-	of    reflect.Type
+	lists     *Reader
+	namespace string
+	kind      schema.GroupVersionKind
+	of        reflect.Type
 }
 
 // watch answers one that is to begin with all objects: a list, the bookmark that ends it, and the events after it.
@@ -69,7 +72,7 @@ func statusOf(err error) *metav1.Status {
 
 // fill sends all objects, the bookmark, and then what happens, until the watch or ctx ends.
 func (s *source) fill(ctx context.Context, f *filling, o metav1.ListOptions) error {
-	options := client.ListOptions{Limit: pageSize}
+	options := client.ListOptions{Namespace: s.namespace, Limit: pageSize}
 	var version string
 	for again := true; again; again = options.Continue != "" {
 		meta, err := s.lists.page(ctx, s.kind.GroupVersion().WithKind(s.kind.Kind+"List"), options, s.blank, func(one client.Object) error {

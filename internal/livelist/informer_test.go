@@ -30,7 +30,8 @@ type script struct {
 	mu      sync.Mutex
 	watched []string // from which versions
 	listed  int
-	large   int // lists without the bound of a page
+	// large are lists without the bound of a page, and elsewhere those of other namespaces.
+	large, elsewhere int
 }
 
 func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -48,6 +49,9 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	if r.URL.Query().Get("limit") != "500" || r.URL.Query().Has("resourceVersion") {
 		s.large++
+	}
+	if !strings.Contains(r.URL.Path, "/namespaces/ns/") {
+		s.elsewhere++
 	}
 	answer := s.lists[min(s.listed, len(s.lists)-1)]
 	s.listed++
@@ -73,13 +77,15 @@ func filled(t *testing.T, s *script) cache.Cache {
 		t.Fatal(err)
 	}
 	mapper := apimeta.NewDefaultRESTMapper(nil)
-	mapper.Add(v1alpha1.GroupVersion.WithKind(v1alpha1.KindArtifactStore), apimeta.RESTScopeNamespace)
+	for _, kind := range []string{v1alpha1.KindArtifactStore, v1alpha1.KindArtifactStore + "List"} {
+		mapper.Add(v1alpha1.GroupVersion.WithKind(kind), apimeta.RESTScopeNamespace)
+	}
 	kube := &rest.Config{Host: api.URL, QPS: -1}
 	lists, err := New(nil, kube, api.Client(), scheme, mapper, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := cache.New(kube, cache.Options{Scheme: scheme, Mapper: mapper, HTTPClient: api.Client(), NewInformer: lists.Informer})
+	c, err := cache.New(kube, cache.Options{Scheme: scheme, Mapper: mapper, HTTPClient: api.Client(), NewInformer: lists.Informers("ns"), DefaultNamespaces: map[string]cache.Config{"ns": {}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,8 +146,8 @@ func TestI2ACacheFillsFromWholeLists(t *testing.T) {
 			}
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			if diff := cmp.Diff([]string{"7"}, s.watched); diff != "" || s.listed != tc.asked || s.large > 0 {
-				t.Errorf("%s: %d lists, %d of them without a bound, want %d; watches: -want +got\n%s", tc.reason, s.listed, s.large, tc.asked, diff)
+			if diff := cmp.Diff([]string{"7"}, s.watched); diff != "" || s.listed != tc.asked || s.large+s.elsewhere > 0 {
+				t.Errorf("%s: %d lists, %d of them without a bound and %d of other namespaces, want %d; watches: -want +got\n%s", tc.reason, s.listed, s.large, s.elsewhere, tc.asked, diff)
 			}
 		})
 	}

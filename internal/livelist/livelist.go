@@ -1,6 +1,6 @@
 // Package livelist lists the product's objects from the API server with one of them in memory at a time.
 //
-// Contract: a list is whole or an error, as that of any other reader (I2), and a cache that fills by [Reader.Informer] has
+// Contract: a list is whole or an error, as that of any other reader (I2), and a cache that fills by [Reader.Informers] has
 // all of a list or is not filled. What is dropped of an object is dropped before the next one is read, so that a list costs
 // what its reader keeps of it, whatever others have written into their objects.
 //
