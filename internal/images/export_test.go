@@ -111,8 +111,8 @@ func (s *site) export(to string, change func(*imagesFlags), namespace ...string)
 	return f.exportMirrored(s.t.Context(), s.API, strings.Join(namespace, ""))
 }
 
-// exported are the images of an exported layout, with the digest of each and how much is attached to it.
-func exportedTo(t *testing.T, name string) map[string]string {
+// opened opens an exported layout until the test ends.
+func opened(t *testing.T, name string) *oci.Layout {
 	t.Helper()
 	open := oci.OpenLayout
 	if strings.HasSuffix(name, ".tar") {
@@ -122,7 +122,14 @@ func exportedTo(t *testing.T, name string) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+// exportedTo are the images of an exported layout, with the digest of each and how much is attached to it.
+func exportedTo(t *testing.T, name string) map[string]string {
+	t.Helper()
+	l := opened(t, name)
 	all := map[string]string{}
 	for _, d := range l.Images {
 		satellite, err := l.IsSatellite(t.Context(), d)

@@ -10,7 +10,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/platform"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/credential"
-	"github.com/nfo-operator/nfo/internal/registry/oci"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
@@ -66,15 +65,7 @@ func TestAnExportOfChosenPlatforms(t *testing.T) {
 // sparse fails the test unless a layout has one image with the parts of a source.
 func sparse(t *testing.T, file string, want *registry.Source) {
 	t.Helper()
-	open := oci.OpenLayout
-	if strings.HasSuffix(file, ".tar") {
-		open = oci.OpenLayoutArchive
-	}
-	l, err := open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
+	l := opened(t, file)
 	got, err := l.SourceWith(t.Context(), l.Images[0], registry.Selection{Sparse: true})
 	if err != nil || len(l.Images) != 1 || got.Size != want.Size || len(got.Absent()) != 1 {
 		t.Errorf("the layout has %d images: %v", len(l.Images), err)

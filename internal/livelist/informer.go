@@ -22,8 +22,8 @@ import (
 const ahead = 1
 
 // Informers makes the informers of a cache that has the objects of one namespace, "" for all; see
-// cache.Options.NewInformer. Those of the product's kinds fill from lists that are read as streams, which takes half as long as to fill from a watch that
-// begins with all objects, where each is scanned for its end, as an event and as an object.
+// cache.Options.NewInformer. Those of the product's kinds fill from lists that are read as streams, which takes half as
+// long as to fill from a watch that begins with all objects.
 func (r *Reader) Informers(namespace string) func(toolscache.ListerWatcher, runtime.Object, time.Duration, toolscache.Indexers) toolscache.SharedIndexInformer {
 	return func(from toolscache.ListerWatcher, of runtime.Object, resync time.Duration, by toolscache.Indexers) toolscache.SharedIndexInformer {
 		gvk, err := apiutil.GVKForObject(of, r.scheme)
@@ -53,6 +53,7 @@ func (s *source) watch(ctx context.Context, o metav1.ListOptions) (watch.Interfa
 	ctx, end := context.WithCancel(ctx)
 	f := &filling{events: make(chan watch.Event, ahead), end: end}
 	go func() {
+		defer end()
 		defer close(f.events)
 		if err := s.fill(ctx, f, o); err != nil {
 			_ = f.send(ctx, watch.Event{Type: watch.Error, Object: statusOf(err)}) // or nobody listens

@@ -60,7 +60,7 @@ func TestAMirrorTakesInChosenPlatforms(t *testing.T) {
 	if err != nil || all.Size != source.Size {
 		t.Fatalf("the mirror has something else: %v", err)
 	}
-	// All of it can be pushed over what lacks a platform.
+	// The whole image can be pushed where one is that lacks a platform.
 	if err := s.load("r.example/acme/upf:1=" + s.from.Host + "/acme/upf:1"); err != nil {
 		t.Fatal(err)
 	}

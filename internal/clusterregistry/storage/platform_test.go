@@ -151,7 +151,7 @@ func TestR1AnIndexWithoutAChosenPlatformNeedsAll(t *testing.T) {
 	s.put(http.StatusCreated, "m/r", "clear", indexOf(childOf(arm, ""), childOf(other("unclear"), "arm64")))
 }
 
-// R2: whoever pushes an index takes back what a collection has hidden of all of its platforms.
+// R2: the push of an index takes back what a collection has hidden of all of its platforms.
 func TestR2OtherPlatformsAreTakenBackToo(t *testing.T) {
 	s := newChosen(t)
 	amd, _ := s.image("m/r", "amd", 1)

@@ -101,9 +101,6 @@ func (f *finding) visit(ctx context.Context, d ocispec.Descriptor) error {
 	}
 	f.Size += d.Size
 	f.manifests[d.Digest] = m
-	if d.Digest == f.root || f.children[d.Digest] {
-		f.match(m)
-	}
 	for _, c := range f.choose(m) {
 		f.children[c.Digest] = true
 		f.add(c)
@@ -115,12 +112,8 @@ func (f *finding) visit(ctx context.Context, d ocispec.Descriptor) error {
 	return nil
 }
 
-// match notes which platforms an index has. That of a subject does not count: it is not what is asked for.
-func (f *finding) match(m Manifest) {
-	if len(m.Children) == 0 {
-		return
-	}
-	c := f.Selection.Platforms.Choose(m.Bytes)
+// match notes which platforms an index has.
+func (f *finding) match(c platform.Choice) {
 	f.indexes, f.matched = true, f.matched || c.Matched
 	for _, name := range c.Platforms {
 		if len(f.platforms) < maxSaid && !slices.Contains(f.platforms, name) {
@@ -135,6 +128,9 @@ func (f *finding) choose(m Manifest) []ocispec.Descriptor {
 		return nil
 	}
 	c := f.Selection.Platforms.Choose(m.Bytes)
+	if d := m.Descriptor.Digest; d == f.root || f.children[d] { // and not the index that an image is attached to
+		f.match(c)
+	}
 	of := f.Selection.Of
 	has := func(d digest.Digest) bool { return c.Has(d) && (of == nil || !of.absent[d]) }
 	var chosen []ocispec.Descriptor
