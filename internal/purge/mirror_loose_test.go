@@ -2,6 +2,7 @@ package purge
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/collect"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/serve"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
@@ -19,6 +21,8 @@ type looseWorld struct {
 	*mirrorWorld
 	dir string
 }
+
+var loosePlatforms = []string{"linux/amd64", "linux/arm64"}
 
 // newLooseWorld has, besides, a digest from before a tag moved, a copy by digest whose Artifact has gone, an index by
 // digest that is used, and one that is not, both with a child.
@@ -45,7 +49,7 @@ func newLooseWorld(t *testing.T) *looseWorld {
 	w.must(w.raw.Status().Update(t.Context(), moved))
 	push("dropped", pinnedName+":1", "")
 	for _, name := range []string{"used index", "unused index"} {
-		index, err := registrytest.PushIndex(t.Context(), w.Host, v1alpha1.MirrorPrefix+"/"+pinnedName, "", []string{"linux/amd64", "linux/arm64"}, name)
+		index, err := registrytest.PushIndex(t.Context(), w.Host, v1alpha1.MirrorPrefix+"/"+pinnedName, "", loosePlatforms, name)
 		w.must(err)
 		m, err := w.client.Manifest(t.Context(), v1alpha1.MirrorPrefix+"/"+pinnedName, index.Digest)
 		w.must(err)
@@ -183,7 +187,8 @@ func TestADigestOfTheMirrorIsUsedOrPushedAgain(t *testing.T) {
 }
 
 // A copy of an index that was found is under way: its children are pushed again, then the index, then its tag. No part
-// of it goes while it is, whatever of it the registry lists.
+// of it goes while it is, whatever of it the registry lists. If a collection came before the index, the push is refused,
+// and done again with all parts.
 func TestR2ACopyThatIsUnderWayKeepsAllParts(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -197,12 +202,19 @@ func TestR2ACopyThatIsUnderWayKeepsAllParts(t *testing.T) {
 			age(t, w.dir)
 			w.purges()
 			w.later(25 * time.Hour)
-			child, err := w.client.Manifest(t.Context(), repository, w.digest["child of unused index"])
+			ctx := context.WithoutCancel(t.Context())
+			index, err := w.client.Manifest(ctx, repository, w.digest["unused index"])
 			w.must(err)
-			w.must(w.client.Put(t.Context(), repository, child.Descriptor.Digest.String(), child)) // it is young, and not listed
-			index, err := w.client.Manifest(t.Context(), repository, w.digest["unused index"])
+			child, err := w.client.Manifest(ctx, repository, w.digest["child of unused index"])
 			w.must(err)
-			push := func() { w.must(w.client.Put(context.WithoutCancel(t.Context()), repository, "2", index)) }
+			w.must(w.client.Put(ctx, repository, child.Descriptor.Digest.String(), child)) // it is young, and not listed
+			push := func() {
+				err := w.client.Put(ctx, repository, "2", index)
+				if errors.Is(err, registry.ErrNotFound) && !tt.during {
+					_, err = registrytest.PushIndex(ctx, w.Host, repository, "2", loosePlatforms, "unused index")
+				}
+				w.must(err)
+			}
 			w.hooks.onAsk = func(x digest.Digest) {
 				if tt.during && x == index.Descriptor.Digest {
 					push()
