@@ -65,7 +65,7 @@ func (r *Releaser) fresh(ctx context.Context, job Task, ev *evidence, f Finding)
 		}
 		return err
 	}
-	if ev.untouched != "" || ev.store.Generation != was.Generation || len(ev.free([]v1alpha1.ArtifactStatus{f.ArtifactStatus})) == 0 {
+	if ev.untouched != "" || ev.store.UID != was.UID || ev.store.Generation != was.Generation || len(ev.free([]v1alpha1.ArtifactStatus{f.ArtifactStatus})) == 0 {
 		return fmt.Errorf("untagging %s:%s: %w", f.Repository, f.ArtifactVersion, reference.ErrSuperseded)
 	}
 	return nil
@@ -107,7 +107,14 @@ func (r *Releaser) gather(ctx context.Context, job Task) (evidence, error) {
 		ev.untouched = goneNamespace
 		return ev, nil
 	}
-	return ev, r.gatherStore(ctx, &m, c, &ev)
+	if err := r.gatherStore(ctx, &m, c, &ev); err != nil || ev.untouched != "" {
+		return ev, err
+	}
+	// What was listed of another place, or of none because the cache has no store yet, is nothing of this one.
+	if at, err := ev.store.Location(); err != nil || at != job.Location {
+		return ev, fmt.Errorf("reading store %s: %w", ev.store.Name, reference.ErrSuperseded)
+	}
+	return ev, nil
 }
 
 // common is what a release reads like all others of its namespace: those that wait at the same time share each reading.

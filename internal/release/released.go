@@ -63,6 +63,8 @@ func (f Finding) digests() []string {
 // Task is what is to be released. Evidence tells whether it still is.
 type Task struct {
 	Manifest *v1alpha1.ArtifactManifest
+	// Location is where the manifest's store was when the entries were listed; the zero value if there was no store.
+	Location v1alpha1.RegistryLocation
 	Entries  []v1alpha1.ArtifactStatus
 	Cause    v1alpha1.Cause
 }

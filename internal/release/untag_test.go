@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/inventory"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -111,5 +112,31 @@ func TestI3AHolderThatAppearsWhileTagsAreRemoved(t *testing.T) {
 		if at := w.at(name, "1"); at != d {
 			t.Errorf("the tag of %s is at %q, want %s", name, at, d)
 		}
+	}
+}
+
+// The cache may know no store of the name, or the one before, when what is to be released is listed: that lists nothing
+// that the store has now, and the manifest would go with its tags left behind and in no tombstone.
+func TestI4WhatWasListedOfAnotherPlaceIsNotReleased(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	r := w.releaser()
+	other := w.location
+	other.Prefix = "elsewhere"
+	for reason, at := range map[string]v1alpha1.RegistryLocation{"no store was known": {}, "another store was known": other} {
+		task := w.task()
+		task.Location, task.Entries = at, inventory.Entries(w.manifest, at)
+		if out, err := r.Release(t.Context(), task); !errors.Is(err, reference.ErrSuperseded) || len(out.Tombstones) > 0 {
+			t.Errorf("%s: released as %v: %v, want %v", reason, out.Tombstones, err, reference.ErrSuperseded)
+		}
+	}
+	if w.at("a", "1") == "" || len(w.tombstones()) > 0 {
+		t.Errorf("something was released: %v", w.tombstones())
+	}
+	if _, err := r.Release(t.Context(), w.task()); err != nil {
+		t.Fatal(err)
+	}
+	if w.at("a", "1") != "" || len(w.tombstones()) != 1 {
+		t.Errorf("the tag is at %q, and there are %d tombstones", w.at("a", "1"), len(w.tombstones()))
 	}
 }

@@ -110,7 +110,7 @@ func (w *world) releaser() *Releaser {
 }
 
 func (w *world) task() Task {
-	return Task{Manifest: w.manifest, Entries: inventory.Entries(w.manifest, w.location), Cause: v1alpha1.CauseReleased}
+	return Task{Manifest: w.manifest, Location: w.location, Entries: inventory.Entries(w.manifest, w.location), Cause: v1alpha1.CauseReleased}
 }
 
 func (w *world) tombstones() []v1alpha1.Tombstone {

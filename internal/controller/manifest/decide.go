@@ -82,7 +82,7 @@ func decideDeleting(seen manifestSeen) manifestVerdict {
 		v.conditions.Blocked(reference.Self(m), v.holders)
 		return v
 	}
-	v.release = &release.Task{Manifest: m, Entries: inventory.Entries(m, seen.location), Cause: v1alpha1.CauseReleased}
+	v.release = &release.Task{Manifest: m, Location: seen.location, Entries: inventory.Entries(m, seen.location), Cause: v1alpha1.CauseReleased}
 	return v
 }
 
@@ -127,7 +127,7 @@ func decideLive(seen manifestSeen) manifestVerdict {
 		}
 	}
 	if len(leaving) > 0 && len(seen.holders) == 0 {
-		v.release = &release.Task{Manifest: seen.manifest, Entries: leaving, Cause: v1alpha1.CauseRemoved}
+		v.release = &release.Task{Manifest: seen.manifest, Location: seen.location, Entries: leaving, Cause: v1alpha1.CauseRemoved}
 	}
 	v.artifacts = append(v.artifacts, leaving...)
 	undos := seen.undos(v.artifacts)
