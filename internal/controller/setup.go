@@ -37,6 +37,7 @@ import (
 	chartcontroller "github.com/nfo-operator/nfo/internal/controller/chart"
 	"github.com/nfo-operator/nfo/internal/controller/manifest"
 	"github.com/nfo-operator/nfo/internal/controller/manifest/polls"
+	"github.com/nfo-operator/nfo/internal/controller/pass"
 	"github.com/nfo-operator/nfo/internal/controller/pod"
 	"github.com/nfo-operator/nfo/internal/controller/store"
 	"github.com/nfo-operator/nfo/internal/controller/version"
@@ -131,6 +132,10 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	if err != nil {
 		return err
 	}
+	released, err := pass.NewReleased()
+	if err != nil {
+		return err
+	}
 	finder := reference.NewFinder(mgr.GetClient(), live, o.now)
 	timed := lane.NewSpeeds(o.Clock)
 	registries := backend.NewRegistries(live, o.Transport, timed, o.SecondLook, registry.AddressesOf(o.Purger.AllowLoopback), o.Cluster).Count(o.journal.Requests)
@@ -153,13 +158,13 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			Watches: &workloadcontroller.Watches{Client: mgr.GetClient(), Cache: mgr.GetCache(), Wake: woken, Done: ctx.Done()},
 		}),
 		mgr.Add(&storeMetrics{stores: mgr.GetClient(), watched: o.Watched, to: o.Metrics, journal: o.journal}),
-		setupVanished(mgr, in, &manifest.VanishedReconciler{Releaser: letGo, Vanished: manifest.NewVanished(), Events: recorder}),
+		setupVanished(mgr, in, &manifest.VanishedReconciler{Releaser: letGo, Vanished: manifest.NewVanished(released), Events: recorder}),
 		setupStore(mgr, in, &store.Reconciler{
-			Client: mgr.GetClient(), Live: live, Holders: finder, Registries: registries, Events: recorder, Journal: o.journal,
+			Client: mgr.GetClient(), Live: live, Holders: finder, Registries: registries, Events: recorder, Released: released, Journal: o.journal,
 			Clock: o.Clock, Now: o.now, Purger: o.Purger, Places: o.Places, Cluster: o.Cluster, Lookup: o.Lookup, Pings: map[types.UID]store.Ping{}, Lane: lane.New(lane.Pings, timed, o.Clock).Observe(o.journal.Waits("pings")),
 		}),
 		setupManifest(mgr, in, &manifest.Reconciler{
-			Client: mgr.GetClient(), Holders: finder, Registries: registries, Events: recorder,
+			Client: mgr.GetClient(), Holders: finder, Registries: registries, Events: recorder, Released: released,
 			Polls: polls.New(o.PollsPerSecond, o.Clock), Readings: read, Catalogues: manifest.NewCatalogues(mgr.GetClient(), o.Clock),
 			Workloads: running, Now: o.now, Releaser: letGo,
 			Polling: lane.New(lane.Polls, timed, o.Clock).Observe(o.journal.Waits("polls")).Wake(next), Releasing: lane.New(lane.Releases, timed, o.Clock).Observe(o.journal.Waits("releases")).Wake(next),
@@ -168,7 +173,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			Client: mgr.GetClient(), Live: live, Holders: finder, Registries: registries, Reader: o.Charts, Readings: read, Wake: woken,
 			Lane: lane.New(lane.Charts, timed, o.Clock).Observe(o.journal.Waits("charts")),
 		}, byStore),
-		setupVersions(mgr, in, live, finder, recorder),
+		setupVersions(mgr, in, live, finder, recorder, released),
 		setupNeed(mgr, in, &artifact.NeedReconciler{
 			Client: mgr.GetClient(), Live: live, Images: reader.ReadImages, Watched: o.Watched, Rules: o.MirrorFacts.Rules, Clock: o.Clock, Now: o.now,
 			Mirror: client.ObjectKey{Namespace: o.Namespace, Name: v1alpha1.MirrorName},
@@ -179,16 +184,16 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 }
 
 // setupVersions registers the controllers of the objects that reference manifests, or one another.
-func setupVersions(mgr manager.Manager, in entry, live *livelist.Reader, finder *reference.Finder, recorder events.EventRecorder) error {
+func setupVersions(mgr manager.Manager, in entry, live *livelist.Reader, finder *reference.Finder, recorder events.EventRecorder, released *pass.Released) error {
 	return errors.Join(
 		setupDefinition(mgr, in, &version.Reconciler[*v1alpha1.NetworkFunctionDefinitionVersion]{
-			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
+			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder, Released: released,
 		}),
 		setupDesign(mgr, in, &version.Reconciler[*v1alpha1.NetworkServiceDesignVersion]{
-			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
+			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder, Released: released,
 		}),
 		setupSite(mgr, in, &version.Reconciler[*v1alpha1.SiteNetworkService]{
-			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder,
+			Client: mgr.GetClient(), Live: live, Holders: finder, Events: recorder, Released: released,
 		}),
 	)
 }

@@ -25,7 +25,7 @@ import (
 
 // wordsSettle is how late a status says that a holder is itself being deleted: mostly the holder has gone by then, and with
 // it what would be said.
-const wordsSettle = 5 * time.Second
+const wordsSettle = 20 * time.Second
 
 // Reconciler reconciles ArtifactManifests.
 type Reconciler struct {
@@ -39,8 +39,10 @@ type Reconciler struct {
 	// Workloads is what is known of what workloads run; nil for nothing.
 	Workloads *workload.Known
 	// Now tells the API server's time.
-	Now       func() time.Time
-	Events    events.EventRecorder
+	Now    func() time.Time
+	Events events.EventRecorder
+	// Released remembers which manifests have been released.
+	Released  *pass.Released
 	statuses  pass.Statuses
 	Polling   *lane.Lane
 	Releasing *lane.Lane
@@ -74,7 +76,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest
 	}
 	if verdict.letGo {
 		r.forget(m.UID)
-		return pass.Finish(ctrl.Result{}, pass.Unprotect(ctx, r.Client, m))
+		return pass.Finish(ctrl.Result{}, r.Released.Unprotect(ctx, r.Client, m))
 	}
 	return pass.Finish(ctrl.Result{RequeueAfter: pass.Sooner(settle, r.soonest(seen, verdict))}, actErr)
 }
@@ -117,7 +119,7 @@ func (r *Reconciler) soonest(seen manifestSeen, v manifestVerdict) time.Duration
 	return v.again
 }
 
-// report writes the status if the pass changed it, and then reports transitions. settle, when not 0, is how long a change is
+// report writes the status if the pass changed it, but for that of a manifest that goes, and then reports transitions. settle, when not 0, is how long a change is
 // not written; the next pass writes it.
 func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactManifest, v manifestVerdict, done manifestDone) (settle time.Duration, err error) {
 	if v.silent {
@@ -141,7 +143,7 @@ func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactMan
 		}
 	}
 	defer done.tell(r.Events, m) // also if the write fails: it is done, and the next pass will not know
-	if !same {
+	if !same && (!v.letGo || !pass.Goes(m)) {
 		if err := r.statuses.Write(ctx, r.Client, m); err != nil {
 			return 0, err
 		}

@@ -3,6 +3,7 @@ package manifest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -33,15 +34,22 @@ const maxVanished = 10_000
 //
 // It is safe for concurrent use.
 type Vanished struct {
-	mu  sync.Mutex
-	all map[reconcile.Request]client.Object
+	released *pass.Released
+	mu       sync.Mutex
+	all      map[reconcile.Request]client.Object
 }
 
-// NewVanished makes an empty queue of them.
-func NewVanished() *Vanished { return &Vanished{all: map[reconcile.Request]client.Object{}} }
+// NewVanished makes an empty queue of them, which none of those comes into that have been released.
+func NewVanished(released *pass.Released) *Vanished {
+	return &Vanished{released: released, all: map[reconcile.Request]client.Object{}}
+}
 
-// unprotected reports whether an object that has been deleted was not released by nfo.
-func unprotected(o client.Object) bool {
+// unprotected reports whether an object that has been deleted was not released by nfo. One that stayed for others' finalizers
+// says so in its status.
+func (v *Vanished) unprotected(o client.Object) bool {
+	if v.released.Has(o.GetUID()) {
+		return false
+	}
 	c := apimeta.FindStatusCondition(v1alpha1.ConditionsOf(o), v1alpha1.ConditionDeletionBlocked)
 	return c == nil || c.Reason != v1alpha1.ReasonReleased
 }
@@ -49,7 +57,7 @@ func unprotected(o client.Object) bool {
 // Handler queues objects that vanished.
 func (v *Vanished) Handler() handler.EventHandler {
 	return handler.Funcs{DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-		if e.DeleteStateUnknown || !unprotected(e.Object) {
+		if e.DeleteStateUnknown || !v.unprotected(e.Object) {
 			return
 		}
 		key := wake.Request(e.Object.GetNamespace(), string(e.Object.GetUID()))
@@ -94,21 +102,50 @@ func (r *VanishedReconciler) Reconcile(ctx context.Context, key reconcile.Reques
 	if o == nil {
 		return ctrl.Result{}, nil
 	}
-	note := "It was deleted without its finalizer " + v1alpha1.Finalizer + ", so nothing was checked."
-	if m, ok := o.(*v1alpha1.ArtifactManifest); ok && m.Spec.UploadPath != v1alpha1.StoreScoped {
-		grave, err := r.record(ctx, m)
-		if err != nil && !release.NamespaceGone(err) && !apierrors.IsNotFound(err) {
-			return pass.Finish(ctrl.Result{}, err)
-		}
-		note += " Its tags stay in the registry."
-		if grave != "" {
-			note += fmt.Sprintf(" Tombstone %s records them. To remove them, apply the manifest again and delete it.", grave)
-		}
+	note, err := r.note(ctx, o)
+	if err != nil {
+		return pass.Finish(ctrl.Result{}, err)
 	}
-	pass.Tell(r.Events, o, corev1.EventTypeWarning, v1alpha1.ReasonUnprotected, "Deleting", note)
-	log.FromContext(ctx).Info("An object was deleted without its finalizer", "object", client.ObjectKeyFromObject(o), "kind", fmt.Sprintf("%T", o))
+	if note != "" {
+		pass.Tell(r.Events, o, corev1.EventTypeWarning, v1alpha1.ReasonUnprotected, "Deleting", note)
+		log.FromContext(ctx).Info("An object was deleted without its finalizer", "object", client.ObjectKeyFromObject(o), "kind", fmt.Sprintf("%T", o))
+	}
 	r.Vanished.done(key)
 	return ctrl.Result{}, nil
+}
+
+// note records a manifest, and says what is to be told of an object; "" if it was released after all.
+func (r *VanishedReconciler) note(ctx context.Context, o client.Object) (string, error) {
+	note := "It was deleted without its finalizer " + v1alpha1.Finalizer + ", so nothing was checked."
+	m, ok := o.(*v1alpha1.ArtifactManifest)
+	if !ok || m.Spec.UploadPath == v1alpha1.StoreScoped {
+		return note, nil
+	}
+	if released, err := r.released(ctx, m); err != nil || released {
+		return "", err
+	}
+	grave, err := r.record(ctx, m)
+	if err != nil && !release.NamespaceGone(err) && !apierrors.IsNotFound(err) {
+		return "", err
+	}
+	note += " Its tags stay in the registry."
+	if grave != "" {
+		note += fmt.Sprintf(" Tombstone %s records them. To remove them, apply the manifest again and delete it.", grave)
+	}
+	return note, nil
+}
+
+// released reports whether a manifest's tombstone says that all its tags were removed, by a process that led before this one.
+func (r *VanishedReconciler) released(ctx context.Context, m *v1alpha1.ArtifactManifest) (bool, error) {
+	var t v1alpha1.Tombstone
+	name := tombstone.Name(m, v1alpha1.CauseReleased, "")
+	if err := r.Releaser.Live.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: name}, &t); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	open := []v1alpha1.TombstoneState{v1alpha1.TombstonePending, v1alpha1.TombstoneRestoring, v1alpha1.TombstoneRestored}
+	return !slices.ContainsFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool {
+		return slices.Contains(open, t.Entry(a.Repository, a.Tag).State)
+	}), nil
 }
 
 // record writes a tombstone of all that was seen of a manifest, and begins no grace: no tag was removed. It

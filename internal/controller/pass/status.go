@@ -67,15 +67,5 @@ func Protect(ctx context.Context, c client.Client, o client.Object) error {
 	return c.Patch(ctx, o, patch)
 }
 
-// Unprotect takes the finalizer off. An object that has gone is released already.
-func Unprotect(ctx context.Context, c client.Client, o client.Object) error {
-	if !controllerutil.ContainsFinalizer(o, v1alpha1.Finalizer) {
-		return nil
-	}
-	patch := client.MergeFromWithOptions(Clone(o), client.MergeFromWithOptimisticLock{})
-	controllerutil.RemoveFinalizer(o, v1alpha1.Finalizer)
-	return client.IgnoreNotFound(c.Patch(ctx, o, patch))
-}
-
 // Clone copies an object. The assertion cannot fail: DeepCopyObject returns the same type.
 func Clone[T client.Object](o T) T { return o.DeepCopyObject().(T) }

@@ -68,17 +68,25 @@ func TestProtect(t *testing.T) {
 	if err := Protect(t.Context(), c, old); !apierrors.IsConflict(err) {
 		t.Errorf("over an older version: %v, want a conflict", err)
 	}
+	released, err := NewReleased()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale := m.DeepCopy()
+	if stale.ResourceVersion = old.ResourceVersion; released.Unprotect(t.Context(), c, stale) == nil || released.Has(m.UID) {
+		t.Error("an older version was released")
+	}
 	for range 2 {
-		if err := Unprotect(t.Context(), c, m); err != nil {
+		if err := released.Unprotect(t.Context(), c, m); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if patches != 3 || len(m.Finalizers) != 0 {
+	if patches != 4 || len(m.Finalizers) != 0 {
 		t.Errorf("%d patches, and the finalizers are %v", patches, m.Finalizers)
 	}
 	gone := m.DeepCopy()
 	gone.Name, gone.Finalizers = "gone", []string{v1alpha1.Finalizer}
-	if err := Unprotect(t.Context(), c, gone); err != nil {
+	if err := released.Unprotect(t.Context(), c, gone); err != nil || !released.Has(m.UID) {
 		t.Errorf("what has gone is released: %v", err)
 	}
 }

@@ -47,15 +47,17 @@ type Reconciler struct {
 	Holders    *reference.Finder
 	Registries *backend.Registries
 	Events     events.EventRecorder
-	Journal    *journal.Journal
-	Clock      clock.PassiveClock
-	Now        func() time.Time // the API server's
-	Purger     cronjob.Settings
-	Places     place.Rules
-	Cluster    registry.ClusterRegistry
-	Lookup     func(ctx context.Context, host string) ([]netip.Addr, error)
-	statuses   pass.Statuses
-	Lane       *lane.Lane
+	// Released remembers which stores have been released.
+	Released *pass.Released
+	Journal  *journal.Journal
+	Clock    clock.PassiveClock
+	Now      func() time.Time // the API server's
+	Purger   cronjob.Settings
+	Places   place.Rules
+	Cluster  registry.ClusterRegistry
+	Lookup   func(ctx context.Context, host string) ([]netip.Addr, error)
+	statuses pass.Statuses
+	Lane     *lane.Lane
 
 	mu    sync.Mutex
 	Pings map[types.UID]Ping
@@ -93,7 +95,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (
 		r.forget(s.UID)
 		r.statuses.Forget(s.UID)
 		r.Holders.Forget(s.UID)
-		return pass.Finish(ctrl.Result{}, pass.Unprotect(ctx, r.Client, s))
+		return pass.Finish(ctrl.Result{}, r.Released.Unprotect(ctx, r.Client, s))
 	}
 	return pass.Finish(ctrl.Result{RequeueAfter: pass.Sooner(settle, verdict.again)}, actErr)
 }

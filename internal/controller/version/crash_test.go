@@ -133,7 +133,7 @@ func TestI1ACrashBetweenAnyTwoWritesOfVersions(t *testing.T) {
 			w.says(&v1alpha1.NetworkFunctionDefinitionVersion{}, "d", v1alpha1.ConditionDeletionBlocked, "True/InUse")
 			w.says(&v1alpha1.NetworkServiceDesignVersion{}, "s", v1alpha1.ConditionResolved, "False/Terminating")
 		}},
-		"Deleted": {"both go, in whatever order", 4, func(w *world) { w.design(); w.passes(3) }, func(w *world) {
+		"Deleted": {"both go, in whatever order", 3, func(w *world) { w.design(); w.passes(3) }, func(w *world) {
 			w.remove(&v1alpha1.NetworkFunctionDefinitionVersion{}, "d")
 			w.remove(&v1alpha1.NetworkServiceDesignVersion{}, "s")
 		}, func(w *world) {

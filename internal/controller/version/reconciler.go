@@ -31,6 +31,8 @@ type Reconciler[T Version] struct {
 	Live    client.Reader
 	Holders *reference.Finder
 	Events  events.EventRecorder
+	// Released remembers which versions have been released.
+	Released *pass.Released
 
 	statuses pass.Statuses
 }
@@ -83,7 +85,7 @@ func (r *Reconciler[T]) Reconcile(ctx context.Context, v T) (ctrl.Result, error)
 	if verdict.letGo {
 		r.statuses.Forget(v.GetUID())
 		r.Holders.Forget(v.GetUID())
-		return pass.Finish(ctrl.Result{}, pass.Unprotect(ctx, r.Client, v))
+		return pass.Finish(ctrl.Result{}, r.Released.Unprotect(ctx, r.Client, v))
 	}
 	return ctrl.Result{RequeueAfter: verdict.again}, nil
 }
@@ -216,8 +218,7 @@ func (seen versionSeen) resolved() (metav1.ConditionStatus, string, string) {
 	return metav1.ConditionTrue, v1alpha1.ReasonResolved, "The objects that it names exist and are held by it."
 }
 
-// report writes the status if the pass changed it, and then reports transitions. That of a version which goes is written,
-// too: by it manifest.Vanished tells who was released from who lost the finalizer.
+// report writes the status if the pass changed it, but for that of a version that goes, and then reports transitions.
 func (r *Reconciler[T]) report(ctx context.Context, v T, verdict versionVerdict) error {
 	status, was := v.VersionStatus(), pass.Clone(v)
 	before := was.VersionStatus()
@@ -229,8 +230,10 @@ func (r *Reconciler[T]) report(ctx context.Context, v T, verdict versionVerdict)
 	if equality.Semantic.DeepEqual(was, v) {
 		return r.statuses.Current(was)
 	}
-	if err := r.statuses.Write(ctx, r.Client, v); err != nil {
-		return err
+	if !verdict.letGo || !pass.Goes(v) {
+		if err := r.statuses.Write(ctx, r.Client, v); err != nil {
+			return err
+		}
 	}
 	pass.Announce(r.Events, v, before.Conditions, status.Conditions)
 	return nil

@@ -1,0 +1,88 @@
+package manifest
+
+import (
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/controller/pass"
+)
+
+// gone has a reconciler see a manifest go, and returns how many objects it then had to record.
+func (w *world) gone(m *v1alpha1.ArtifactManifest, released *pass.Released) int {
+	w.t.Helper()
+	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
+	defer queue.ShutDown()
+	r := &VanishedReconciler{Releaser: w.r.Releaser, Vanished: NewVanished(released), Events: w.Events}
+	r.Vanished.Handler().Delete(w.t.Context(), event.DeleteEvent{Object: m}, queue)
+	n := queue.Len()
+	for range n {
+		key, _ := queue.Get()
+		if _, err := r.Reconcile(w.t.Context(), key); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	if len(r.Vanished.all) > 0 {
+		w.t.Errorf("%d objects still wait", len(r.Vanished.all))
+	}
+	return n
+}
+
+// unprotected reports whether it was announced that an object lost its finalizer, since it was asked last.
+func (w *world) unprotected() (said bool) {
+	for len(w.Events.Events) > 0 {
+		said = strings.Contains(<-w.Events.Events, v1alpha1.ReasonUnprotected) || said
+	}
+	return said
+}
+
+// No last status says that a manifest was released: the process that did it knows, and another one finds it in the
+// tombstone, whose grace must go on.
+func TestI5AReleasedManifestHasNotVanished(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.ready()
+	var err error
+	if w.r.Released, err = pass.NewReleased(); err != nil {
+		t.Fatal(err)
+	}
+	w.remove()
+	last := w.manifest()
+	w.passes(8)
+	if w.manifest() != nil {
+		t.Fatal("the manifest is still there")
+	}
+	grave := w.Tombstones(t)[0]
+	if n := w.gone(last, w.r.Released); n != 0 {
+		t.Errorf("the process that released it has %d objects to record", n)
+	}
+	if n := w.gone(last, nil); n != 1 || w.unprotected() {
+		t.Errorf("another one has %d objects to record, or said that one lost its finalizer", n)
+	}
+	if now := w.Tombstones(t); len(now) != 1 || now[0].ResourceVersion != grave.ResourceVersion {
+		t.Errorf("the tombstones are %v, want the one before", now)
+	}
+}
+
+func TestAManifestThatLosesItsFinalizerIsRecorded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.ready()
+	last := w.manifest()
+	last.DeletionTimestamp = &metav1.Time{}
+	if n := w.gone(last, nil); n != 1 || !w.unprotected() {
+		t.Errorf("%d objects to record, or nothing was said", n)
+	}
+	graves := w.Tombstones(t)
+	if len(graves) != 1 || graves[0].Status.RestorableUntil != nil || len(graves[0].Spec.Artifacts) != 2 {
+		t.Fatalf("the tombstones are %v", graves)
+	}
+	if n := w.gone(last, nil); n != 1 || len(w.Tombstones(t)) != 1 {
+		t.Errorf("once more: %d objects, %d tombstones", n, len(w.Tombstones(t)))
+	}
+}
