@@ -122,8 +122,8 @@ func decideLive(seen manifestSeen) manifestVerdict {
 		now := seen.merge(&v, e)
 		if i < len(seen.manifest.Spec.Artifacts) {
 			v.artifacts = append(v.artifacts, now)
-		} else if now.Digest != "" && seen.location.Owns(seen.manifest.Name, now.Repository) {
-			leaving = append(leaving, now)
+		} else if seen.location.Owns(seen.manifest.Name, now.Repository) && (now.Digest != "" || !seen.asked(e)) {
+			leaving = append(leaving, now) // what nobody has asked for may have been pushed: the release looks
 		}
 	}
 	if len(leaving) > 0 && len(seen.holders) == 0 {
@@ -138,6 +138,12 @@ func decideLive(seen manifestSeen) manifestVerdict {
 	seen.order(&v)
 	v.upgradingFrom = seen.migrated(&v)
 	return v
+}
+
+// asked reports whether the registry was asked for an entry in this pass.
+func (seen manifestSeen) asked(e v1alpha1.ArtifactStatus) bool {
+	_, asked := seen.tags[inventory.KeyOf(e)]
+	return asked
 }
 
 // remembered is what the status is to say that somebody wanted the registry to be asked now: nothing new before it was.

@@ -295,8 +295,18 @@ func TestDecideManifest(t *testing.T) {
 			seen: observed(func(s *manifestSeen) {
 				s.manifest.Spec.Artifacts = nil
 				s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{tagGone("")}
+				s.tags[inventory.KeyOf(tagGone(""))] = tagSeen{}
 			}),
 			want: outline{Conditions: "Ready=True/Ready Referenced=False/Unreferenced Uploaded=True/Complete"},
+		},
+		"I4RemovedEntryNotAskedFor": {
+			reason: "it may have been pushed since the last look: the release asks",
+			seen: observed(func(s *manifestSeen) {
+				s.manifest.Spec.Artifacts = nil
+				s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{tagGone("")}
+			}),
+			want: outline{Artifacts: []v1alpha1.ArtifactStatus{tagGone("")}, Release: v1alpha1.CauseRemoved, Poll: pollMissing,
+				Conditions: "Ready=True/Ready Referenced=False/Unreferenced Uploaded=True/Complete"},
 		},
 		"I9RemovedEntryOfTheOldPath": {
 			reason: "what lies at the store-scoped path is never touched",

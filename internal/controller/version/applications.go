@@ -68,8 +68,25 @@ func (seen versionSeen) applications() []v1alpha1.ApplicationStatus {
 			all = append(all, app)
 		}
 	}
+	for _, ref := range seen.named {
+		if app, recorded := before[ref.Application]; recorded && !known[ref.Application] && meant(ref, app) {
+			known[ref.Application] = true
+			all = append(all, app)
+		}
+	}
 	bound(all)
 	return all
+}
+
+// meant reports whether a reference can still mean what an application was deployed from. While it resolves to nothing, because
+// its manifest is missing or does not list the artifact for a moment, what was recorded goes on holding (I2).
+func meant(ref reference.Reference, app v1alpha1.ApplicationStatus) bool {
+	if ref.To.Kind == v1alpha1.KindArtifactManifest && ref.To.Name != app.Manifest {
+		return false
+	}
+	candidate := reference.ChartCandidate{Name: app.ArtifactName, Version: app.ArtifactVersion}
+	_, ok, err := reference.ResolveChart(ref.Artifact, ref.Version, []reference.ChartCandidate{candidate})
+	return ok && err == nil
 }
 
 // application resolves one reference: in the manifest that it names, or in the one of those that list
@@ -147,8 +164,9 @@ func unread(now, before v1alpha1.ApplicationStatus) v1alpha1.ApplicationStatus {
 // pinned keeps what a version came to when it became one that is deployed.
 func pinned(now, before v1alpha1.ApplicationStatus) v1alpha1.ApplicationStatus {
 	same := now.Manifest == before.Manifest && now.ArtifactName == before.ArtifactName && now.ArtifactVersion == before.ArtifactVersion
+	unseen := now.Repository == "" || now.Digest == "" // the manifest has just been made, or has lost its status
 	switch {
-	case !same || before.Digest == "" || before.Repository != now.Repository:
+	case !same || before.Digest == "" || !unseen && before.Repository != now.Repository:
 		return now
 	case before.Digest != now.Digest:
 		return before

@@ -23,6 +23,22 @@ func deploys(m *v1alpha1.ArtifactManifest, state v1alpha1.VersionState, before .
 	return versionSeen{definition: d, named: []reference.Reference{byManifest}, targets: map[reference.Object]target{byManifest.To: {found: true, manifest: m}}}
 }
 
+// missing is what is seen while the manifest does not exist.
+func missing(seen versionSeen) versionSeen {
+	seen.targets[byManifest.To] = target{}
+	return seen
+}
+
+func named(manifest string, app v1alpha1.ApplicationStatus) v1alpha1.ApplicationStatus {
+	app.Manifest = manifest
+	return app
+}
+
+func versioned(version string, app v1alpha1.ApplicationStatus) v1alpha1.ApplicationStatus {
+	app.ArtifactVersion = version
+	return app
+}
+
 // web is the application web, from app:1.0.0 of m at a digest, with one image at another.
 func web(chart, image string) v1alpha1.ApplicationStatus {
 	count := int32(1)
@@ -54,6 +70,8 @@ func TestApplications(t *testing.T) {
 	elsewhere.Images = []v1alpha1.ChartImage{{Image: "base/a:1", State: v1alpha1.ImageOtherManifest, Manifest: "base", Repository: "acme/base/a", Digest: "sha256:a"}}
 	waiting := fresh
 	waiting.Images = elsewhere.Images
+	blank := with("", "")
+	blank.Status = v1alpha1.ArtifactManifestStatus{}
 	lost := with("sha256:c", "")
 	lost.Status.Charts[0].Images = []v1alpha1.ChartImage{{Image: "base/a:1", State: v1alpha1.ImageMissing}}
 	for name, tc := range map[string]struct {
@@ -66,6 +84,12 @@ func TestApplications(t *testing.T) {
 		"Stale":      {"another digest has been read", deploys(stale, v1alpha1.VersionPreview), []v1alpha1.ApplicationStatus{fresh}},
 		"I2Again":    {"until it is read as it is now, what it needed is held", deploys(stale, v1alpha1.VersionPreview, elsewhere), []v1alpha1.ApplicationStatus{waiting}},
 		"Unlisted":   {"no such version", deploys(lists("m", "app:2.0.0"), v1alpha1.VersionPreview), nil},
+		"I1Unlisted": {"the manifest does not list it for now", deploys(lists("m", "app:2.0.0"), v1alpha1.VersionActive, elsewhere), []v1alpha1.ApplicationStatus{elsewhere}},
+		"I1NotThere": {"its manifest is missing for now", missing(deploys(nil, v1alpha1.VersionActive, elsewhere)), []v1alpha1.ApplicationStatus{elsewhere}},
+		"I1Blank":    {"its manifest was not seen yet, or lost its status", deploys(blank, v1alpha1.VersionActive, elsewhere), []v1alpha1.ApplicationStatus{elsewhere}},
+		"I2Preview":  {"a preview holds it as long", missing(deploys(nil, v1alpha1.VersionPreview, elsewhere)), []v1alpha1.ApplicationStatus{elsewhere}},
+		"Other":      {"the definition names another manifest by now", missing(deploys(nil, v1alpha1.VersionPreview, named("other", elsewhere))), nil},
+		"Range":      {"the definition takes other versions by now", missing(deploys(nil, v1alpha1.VersionPreview, versioned("2.0.0", elsewhere))), nil},
 		"Preview":    {"a preview follows its manifest", deploys(with("sha256:new", "sha256:b"), v1alpha1.VersionPreview, web("sha256:c", "sha256:a")), []v1alpha1.ApplicationStatus{web("sha256:new", "sha256:b")}},
 		"Active":     {"what is deployed stays what it was", deploys(with("sha256:new", "sha256:b"), v1alpha1.VersionActive, web("sha256:c", "sha256:a")), []v1alpha1.ApplicationStatus{web("sha256:c", "sha256:a")}},
 		"Gone":       {"what it held in another manifest it goes on holding", deploys(lost, v1alpha1.VersionActive, elsewhere), []v1alpha1.ApplicationStatus{elsewhere}},

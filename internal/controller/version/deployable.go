@@ -72,7 +72,7 @@ func (seen versionSeen) drifted() []string {
 	for _, ref := range seen.named {
 		now, _, ok := seen.application(ref)
 		was := before[ref.Application]
-		if !ok || was.Digest == "" || was.ArtifactVersion != now.ArtifactVersion || was.Repository != now.Repository {
+		if !ok || was.Digest == "" || was.ArtifactVersion != now.ArtifactVersion || was.Repository != now.Repository || now.Digest == "" {
 			continue
 		}
 		if was.Digest != now.Digest {
