@@ -25,19 +25,16 @@ func (cfg Config) runMirror(ctx context.Context, c plan.Cluster, reg Registry, r
 		}
 		return report.concludeMirror(c.Store, p, nil)
 	}
-	return cfg.lease(key).hold(ctx, func(ctx context.Context) error { return cfg.purgeMirror(ctx, key, reg, report) })
+	return cfg.lease(key).hold(ctx, func(ctx context.Context) error { return cfg.purgeMirror(ctx, c.Store, reg, report) })
 }
 
 // purgeMirror plans anew, under the lease, acts, and records the run.
-func (cfg Config) purgeMirror(ctx context.Context, key client.ObjectKey, reg Registry, report *Report) error {
-	c, err := cfg.read(ctx, key)
+func (cfg Config) purgeMirror(ctx context.Context, store *v1alpha1.ArtifactStore, reg Registry, report *Report) error {
+	c, err := cfg.again(ctx, store)
 	if err != nil {
 		return err
 	}
-	if c.Refusal != nil {
-		return c.Refusal
-	}
-	env := cfg.mirrorEnv(key, c.Store, reg)
+	env := cfg.mirrorEnv(client.ObjectKeyFromObject(store), c.Store, reg)
 	p, err := mirror.Decide(ctx, env, c)
 	if err != nil {
 		return err

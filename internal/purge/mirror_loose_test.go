@@ -209,11 +209,11 @@ func TestR2ACopyThatIsUnderWayKeepsAllParts(t *testing.T) {
 			w.must(err)
 			w.must(w.client.Put(ctx, repository, child.Descriptor.Digest.String(), child)) // it is young, and not listed
 			push := func() {
-				err := w.client.Put(ctx, repository, "2", index)
-				if errors.Is(err, registry.ErrNotFound) && !tt.during {
-					_, err = registrytest.PushIndex(ctx, w.Host, repository, "2", loosePlatforms, "unused index")
+				pushErr := w.client.Put(ctx, repository, "2", index)
+				if errors.Is(pushErr, registry.ErrNotFound) && !tt.during {
+					_, pushErr = registrytest.PushIndex(ctx, w.Host, repository, "2", loosePlatforms, "unused index")
 				}
-				w.must(err)
+				w.must(pushErr)
 			}
 			w.hooks.onAsk = func(x digest.Digest) {
 				if tt.during && x == index.Descriptor.Digest {

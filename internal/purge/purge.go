@@ -157,7 +157,21 @@ func (cfg Config) run(ctx context.Context, key client.ObjectKey, report *Report)
 		p, planErr := cfg.plan(ctx, c, reading.NewReader(reg, cfg.Clock, requests(c.Store)))
 		return report.conclude(c.Store, p, p.verdicts, planErr)
 	}
-	return cfg.lease(key).hold(ctx, func(ctx context.Context) error { return cfg.sweep(ctx, key, reg, report) })
+	return cfg.lease(key).hold(ctx, func(ctx context.Context) error { return cfg.sweep(ctx, c.Store, reg, report) })
+}
+
+// again reads the cluster under the lease. A store that was made anew meanwhile is not the one whose registry was opened.
+func (cfg Config) again(ctx context.Context, store *v1alpha1.ArtifactStore) (plan.Cluster, error) {
+	c, err := cfg.read(ctx, client.ObjectKeyFromObject(store))
+	switch {
+	case err != nil:
+		return c, err
+	case c.Refusal != nil:
+		return c, c.Refusal
+	case c.Store.UID != store.UID:
+		return c, fmt.Errorf("%w: store %s was deleted and made anew while the purge waited for its turn; run the purge again", ErrRefused, store.Name)
+	}
+	return c, nil
 }
 
 func (cfg Config) lease(key client.ObjectKey) lease {
@@ -165,14 +179,12 @@ func (cfg Config) lease(key client.ObjectKey) lease {
 }
 
 // sweep plans anew, under the lease, acts, and records the run.
-func (cfg Config) sweep(ctx context.Context, key client.ObjectKey, reg Registry, report *Report) error {
-	c, err := cfg.read(ctx, key)
+func (cfg Config) sweep(ctx context.Context, store *v1alpha1.ArtifactStore, reg Registry, report *Report) error {
+	c, err := cfg.again(ctx, store)
 	if err != nil {
 		return err
 	}
-	if c.Refusal != nil {
-		return c.Refusal
-	}
+	key := client.ObjectKeyFromObject(store)
 	reader := reading.NewReader(reg, cfg.Clock, requests(c.Store))
 	p, planErr := cfg.plan(ctx, c, reader)
 	result, err := sweep.Run(ctx, sweep.Env{

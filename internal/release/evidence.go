@@ -14,6 +14,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/backend"
+	"github.com/nfo-operator/nfo/internal/inventory"
 	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
@@ -212,7 +213,8 @@ func (r *Releaser) gatherStore(ctx context.Context, m *v1alpha1.ArtifactManifest
 	if ev.store, err = r.ownStore(ctx, m, c.stores); err != nil {
 		return err
 	}
-	recorded := slices.ContainsFunc(m.Status.Artifacts, func(a v1alpha1.ArtifactStatus) bool { return a.Digest != "" })
+	// What was sealed is known although the status was lost.
+	recorded := slices.ContainsFunc(slices.Concat(m.Status.Artifacts, inventory.Entries(m, v1alpha1.RegistryLocation{})), func(a v1alpha1.ArtifactStatus) bool { return a.Digest != "" })
 	switch {
 	case unknownOnDelete(m) || (ev.store != nil && unknownOnDelete(ev.store)):
 		return fmt.Errorf("reading what is wanted on deletion: %w", ErrOnDelete) // the person who wrote it wanted something else

@@ -6,11 +6,9 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
@@ -40,23 +38,14 @@ func NewPurges(c clock.PassiveClock) *Purges {
 	return &Purges{clock: c, seen: map[client.ObjectKey]renewal{}}
 }
 
-// running reports whether a purge of any store of a namespace may be alive.
+// running reports whether a purge in a namespace may be alive, also one whose store has been deleted.
 func (p *Purges) running(ctx context.Context, live client.Reader, namespace string) (bool, error) {
-	var stores v1alpha1.ArtifactStoreList
-	if err := live.List(ctx, &stores, client.InNamespace(namespace)); err != nil {
+	var leases coordinationv1.LeaseList
+	if err := live.List(ctx, &leases, client.InNamespace(namespace), client.MatchingLabels(cronjob.Labels())); err != nil {
 		return true, err
 	}
-	for i := range stores.Items {
-		key := client.ObjectKey{Namespace: namespace, Name: cronjob.LeaseName(stores.Items[i].Name)}
-		var lease coordinationv1.Lease
-		err := live.Get(ctx, key, &lease)
-		switch {
-		case apierrors.IsNotFound(err):
-			continue
-		case err != nil:
-			return true, err
-		}
-		if p.alive(key, &lease) {
+	for i := range leases.Items {
+		if l := &leases.Items[i]; p.alive(client.ObjectKeyFromObject(l), l) {
 			return true, nil
 		}
 	}

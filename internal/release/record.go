@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
 // Record stores what is about to lose its tag (I4) and returns the tombstone as stored. Entries
@@ -34,6 +35,10 @@ func (r *Releaser) Record(ctx context.Context, t *v1alpha1.Tombstone, found []Fi
 		return nil, fmt.Errorf("writing tombstone %s/%s: %w", t.Namespace, t.Name, refused)
 	case err != nil:
 		return nil, fmt.Errorf("reading tombstone %s/%s: %w", t.Namespace, t.Name, err)
+	case !tombstone.SamePlace(stored, t):
+		other := t.DeepCopy()
+		other.Name = tombstone.Elsewhere(t)
+		return r.Record(ctx, other, found)
 	}
 	found = slices.Clone(found)
 	for i := range found {

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/inventory"
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
@@ -147,4 +148,48 @@ func TestAQuotaDoesNotKeepAReleaseFromItsEnd(t *testing.T) {
 		t.Errorf("%v, released %v, the tag is at %q", err, out.Tombstones, w.at("a", "1"))
 	}
 	w.whole("at the end")
+}
+
+// A store that was made anew elsewhere releases into a tombstone of its own: one of the place before is seen by nobody there.
+func TestI4ATombstoneIsOfOnePlace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	before := tombstone.New(w.manifest, &v1alpha1.ArtifactStore{}, v1alpha1.CauseReleased, tombstone.Name(w.manifest, v1alpha1.CauseReleased, ""))
+	before.Spec.RegistryURL = "http://old.example.com/acme"
+	if err := w.api.Create(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // once more, as after an interruption
+		if _, err := w.releaser().Release(t.Context(), w.task()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := w.tombstones()
+	here := slices.DeleteFunc(slices.Clone(all), func(o v1alpha1.Tombstone) bool { return o.Spec.RegistryURL == before.Spec.RegistryURL })
+	if len(all) != 2 || len(here) != 1 || len(here[0].Spec.Artifacts) != 1 || here[0].Entry("acme/m/a", "1").State != v1alpha1.TombstoneUntagged {
+		t.Errorf("the tombstones are %+v", all)
+	}
+	w.whole("after it")
+}
+
+// What was sealed is known although the manifest has lost its status, as after a restored backup: it waits for its store.
+func TestI2ASealedManifestWithoutStatusWaitsForItsStore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	must := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(w.api.Delete(t.Context(), &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "acme"}}))
+	must(w.api.Get(t.Context(), client.ObjectKeyFromObject(w.manifest), w.manifest))
+	w.manifest.Spec.ArtifactManifestState = v1alpha1.ManifestUploaded
+	w.manifest.Annotations = map[string]string{v1alpha1.AnnotationSealedDigests: w.digests["a"]}
+	must(w.api.Update(t.Context(), w.manifest))
+	w.manifest.Status = v1alpha1.ArtifactManifestStatus{}
+	must(w.api.Status().Update(t.Context(), w.manifest))
+	task := Task{Manifest: w.manifest, Entries: inventory.Entries(w.manifest, v1alpha1.RegistryLocation{}), Cause: v1alpha1.CauseReleased}
+	if out, err := w.releaser().Release(t.Context(), task); !errors.Is(err, ErrStoreNotFound) {
+		t.Errorf("it is released (%s): %v, want %v", out.Untouched, err, ErrStoreNotFound)
+	}
 }

@@ -52,11 +52,11 @@ func TestAPurgeIsAliveWhileItRenewsItsLease(t *testing.T) {
 		t.Fatal(err)
 	}
 	down, fails := errors.New("connection refused"), map[string]bool{}
-	store := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "acme"}}
-	other := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: "other", Name: "acme"}}
-	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: cronjob.LeaseName("acme")}}
+	// Its store may have been deleted since.
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: cronjob.LeaseName("acme"), Labels: cronjob.Labels()}}
+	foreign := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "other", Name: "acme"}, Spec: coordinationv1.LeaseSpec{HolderIdentity: new("x"), LeaseDurationSeconds: new(int32(15))}}
 	lease.Spec.HolderIdentity, lease.Spec.LeaseDurationSeconds = new("purge-1"), new(int32(15))
-	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(store, other, lease).WithInterceptorFuncs(interceptor.Funcs{
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(lease, foreign).WithInterceptorFuncs(interceptor.Funcs{
 		Get: func(ctx context.Context, api client.WithWatch, key client.ObjectKey, o client.Object, options ...client.GetOption) error {
 			if fails["get"] {
 				return down

@@ -21,6 +21,22 @@ func Name(m *v1alpha1.ArtifactManifest, cause v1alpha1.Cause, of string) string 
 	return v1alpha1.TombstoneName(m.Name, m.UID, v1alpha1.TombstoneSuffix(cause, of))
 }
 
+// Elsewhere names a tombstone whose usual name one of another place has: a store was deleted by force and made anew elsewhere.
+func Elsewhere(t *v1alpha1.Tombstone) string {
+	m := t.Spec.Manifest
+	return v1alpha1.TombstoneName(m.Name, m.UID, v1alpha1.TombstoneSuffix(t.Spec.Cause, t.Spec.RegistryURL+" "+t.Name))
+}
+
+// SamePlace reports whether two tombstones are of one place.
+func SamePlace(a, b *v1alpha1.Tombstone) bool {
+	if a.Spec.RegistryURL == b.Spec.RegistryURL {
+		return true
+	}
+	here, err := v1alpha1.ParseRegistryURL(a.Spec.RegistryURL)
+	there, otherErr := v1alpha1.ParseRegistryURL(b.Spec.RegistryURL)
+	return err == nil && otherErr == nil && here.Same(there)
+}
+
 // MaxDigests is the API's bound on the digests of one entry.
 const MaxDigests = 256
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -121,12 +122,12 @@ func (r *VanishedReconciler) note(ctx context.Context, o client.Object) (string,
 	if !ok || m.Spec.UploadPath == v1alpha1.StoreScoped {
 		return note, nil
 	}
-	if released, err := r.released(ctx, m); err != nil || released {
-		return "", err
-	}
-	grave, err := r.record(ctx, m)
+	grave, released, err := r.record(ctx, m)
 	if err != nil && !release.NamespaceGone(err) && !apierrors.IsNotFound(err) {
 		return "", err
+	}
+	if released {
+		return "", nil
 	}
 	note += " Its tags stay in the registry."
 	if grave != "" {
@@ -135,29 +136,16 @@ func (r *VanishedReconciler) note(ctx context.Context, o client.Object) (string,
 	return note, nil
 }
 
-// released reports whether a manifest's tombstone says that all its tags were removed, by a process that led before this one.
-func (r *VanishedReconciler) released(ctx context.Context, m *v1alpha1.ArtifactManifest) (bool, error) {
-	var t v1alpha1.Tombstone
-	name := tombstone.Name(m, v1alpha1.CauseReleased, "")
-	if err := r.Releaser.Live.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: name}, &t); err != nil {
-		return false, client.IgnoreNotFound(err)
-	}
-	open := []v1alpha1.TombstoneState{v1alpha1.TombstonePending, v1alpha1.TombstoneRestoring, v1alpha1.TombstoneRestored}
-	return !slices.ContainsFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool {
-		return slices.Contains(open, t.Entry(a.Repository, a.Tag).State)
-	}), nil
-}
-
 // record writes a tombstone of all that was seen of a manifest, and begins no grace: no tag was removed. It
-// returns the tombstone's name, "" if nothing was ever seen.
-func (r *VanishedReconciler) record(ctx context.Context, m *v1alpha1.ArtifactManifest) (string, error) {
+// returns the tombstone's name, "" if nothing was ever seen. released: by a process that led before this one.
+func (r *VanishedReconciler) record(ctx context.Context, m *v1alpha1.ArtifactManifest) (name string, released bool, err error) {
 	var store v1alpha1.ArtifactStore
 	if err := r.Releaser.Live.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}, &store); err != nil {
-		return "", fmt.Errorf("reading store %s: %w", m.Spec.ArtifactStoreRef.Name, err)
+		return "", false, fmt.Errorf("reading store %s: %w", m.Spec.ArtifactStoreRef.Name, err)
 	}
 	l, err := store.Location()
 	if err != nil {
-		return "", nil //nolint:nilerr // nothing was ever seen there
+		return "", false, nil //nolint:nilerr // nothing was ever seen there
 	}
 	var found []release.Finding
 	for _, e := range (release.Task{Manifest: m, Entries: inventory.Entries(m, l)}).Owned(l) {
@@ -166,12 +154,32 @@ func (r *VanishedReconciler) record(ctx context.Context, m *v1alpha1.ArtifactMan
 		}
 	}
 	if len(found) == 0 {
-		return "", nil
+		return "", false, nil
 	}
 	t := tombstone.New(m, &store, v1alpha1.CauseReleased, tombstone.Name(m, v1alpha1.CauseReleased, ""))
-	t, err = r.Releaser.Record(ctx, t, found)
-	if err != nil {
-		return "", err
+	if released, err = r.released(ctx, t, found); err != nil || released {
+		return "", released, err
 	}
-	return t.Name, nil
+	if t, err = r.Releaser.Record(ctx, t, found); err != nil {
+		return "", false, err
+	}
+	return t.Name, false, nil
+}
+
+// released reports whether a tombstone, as it is stored, says of all that was found that its tag was removed and stays so.
+func (r *VanishedReconciler) released(ctx context.Context, of *v1alpha1.Tombstone, found []release.Finding) (bool, error) {
+	var t v1alpha1.Tombstone
+	if err := r.Releaser.Live.Get(ctx, client.ObjectKeyFromObject(of), &t); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	return tombstone.SamePlace(&t, of) && !slices.ContainsFunc(found, func(f release.Finding) bool { return !removed(&t, f) }), nil
+}
+
+// removed reports whether a tombstone says that a tag was removed, and not that a restore found it elsewhere or its digest gone.
+func removed(t *v1alpha1.Tombstone, f release.Finding) bool {
+	e := t.Entry(f.Repository, f.ArtifactVersion)
+	if strings.HasPrefix(e.Reason, v1alpha1.ReasonTagTaken) || strings.HasPrefix(e.Reason, v1alpha1.ReasonUndoLost) {
+		return false
+	}
+	return slices.Contains([]v1alpha1.TombstoneState{v1alpha1.TombstoneUntagged, v1alpha1.TombstoneKept, v1alpha1.TombstoneSweeping, v1alpha1.TombstonePurged}, e.State)
 }

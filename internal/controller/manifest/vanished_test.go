@@ -86,3 +86,22 @@ func TestAManifestThatLosesItsFinalizerIsRecorded(t *testing.T) {
 		t.Errorf("once more: %d objects, %d tombstones", n, len(w.Tombstones(t)))
 	}
 }
+
+// A release that was undone could not put back a tag that somebody had pushed again: the manifest was not released.
+func TestAnUndoneReleaseIsNone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.ready()
+	last := w.manifest()
+	w.remove()
+	w.settle()
+	grave := w.Tombstones(t)[0]
+	grave.Status.Artifacts[0].Reason = v1alpha1.ReasonTagTaken + ": the tag is at another digest and was left there"
+	if err := w.API.Status().Update(t.Context(), &grave); err != nil {
+		t.Fatal(err)
+	}
+	w.unprotected()
+	if n := w.gone(last, nil); n != 1 || !w.unprotected() {
+		t.Errorf("%d objects to record, or nothing was said", n)
+	}
+}

@@ -68,13 +68,20 @@ func (seen versionSeen) applications() []v1alpha1.ApplicationStatus {
 			all = append(all, app)
 		}
 	}
+	all = append(all, seen.unresolved(before, known)...)
+	bound(all)
+	return all
+}
+
+// unresolved are the applications whose references resolve to nothing now, as they were recorded.
+func (seen versionSeen) unresolved(before map[string]v1alpha1.ApplicationStatus, known map[string]bool) []v1alpha1.ApplicationStatus {
+	var all []v1alpha1.ApplicationStatus
 	for _, ref := range seen.named {
 		if app, recorded := before[ref.Application]; recorded && !known[ref.Application] && meant(ref, app) {
 			known[ref.Application] = true
 			all = append(all, app)
 		}
 	}
-	bound(all)
 	return all
 }
 

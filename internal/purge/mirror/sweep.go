@@ -187,10 +187,8 @@ func (s *sweeper) look(ctx context.Context) (*mirrored, error) {
 		return nil, err
 	}
 	var places []string
-	for _, i := range s.plan.items {
-		if i.orphan() {
-			places = append(places, i.path)
-		}
+	for _, i := range s.plan.items { // also those whose Artifact has gone since
+		places = append(places, i.path)
 	}
 	m, err := s.env.read(ctx, c, places)
 	return &m, err

@@ -15,6 +15,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
 	"github.com/nfo-operator/nfo/internal/purge/plan"
+	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
 // maxFound bounds the entries of one tombstone of what was found, as the API does.
@@ -53,20 +54,19 @@ func (s *sweeper) buryIn(ctx context.Context, repository string, ds []digest.Dig
 	if !ours {
 		return nil
 	}
-	t := &v1alpha1.Tombstone{ObjectMeta: metav1.ObjectMeta{
-		Namespace: s.key.Namespace, Name: v1alpha1.TombstoneName(home.Name, home.UID, v1alpha1.TombstoneSuffix(v1alpha1.CauseFound, repository)),
-	}}
-	err := s.api.Get(ctx, client.ObjectKeyFromObject(t), t)
-	if client.IgnoreNotFound(err) != nil {
-		return err
-	}
-	isNew := apierrors.IsNotFound(err)
-	if isNew {
-		t.Spec = v1alpha1.TombstoneSpec{
+	t, err := s.graveOf(ctx, &v1alpha1.Tombstone{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: s.key.Namespace, Name: v1alpha1.TombstoneName(home.Name, home.UID, v1alpha1.TombstoneSuffix(v1alpha1.CauseFound, repository)),
+		},
+		Spec: v1alpha1.TombstoneSpec{
 			RegistryURL: s.planned.Store.RegistryURL(), Manifest: *home.DeepCopy(),
 			Cause: v1alpha1.CauseFound, GracePeriod: s.planned.Store.Spec.Purge.GracePeriod,
-		}
+		},
+	})
+	if err != nil {
+		return err
 	}
+	isNew := t.ResourceVersion == ""
 	var anew []string // of what an earlier purge was done with, and that is still there, or again
 	for _, d := range ds {
 		tag := graph.UndoTag(d)
@@ -90,6 +90,21 @@ func (s *sweeper) buryIn(ctx context.Context, repository string, ds []digest.Dig
 		t.SetEntry(v1alpha1.TombstoneArtifactStatus{Repository: repository, Tag: tag, State: v1alpha1.TombstonePending})
 	}
 	return s.begin(ctx, t)
+}
+
+// graveOf returns a tombstone as it is stored, or as it would be if it does not exist yet.
+func (s *sweeper) graveOf(ctx context.Context, t *v1alpha1.Tombstone) (*v1alpha1.Tombstone, error) {
+	stored := &v1alpha1.Tombstone{}
+	switch err := s.api.Get(ctx, client.ObjectKeyFromObject(t), stored); {
+	case apierrors.IsNotFound(err):
+		return t, nil
+	case err != nil:
+		return nil, err
+	case !tombstone.SamePlace(stored, t):
+		t.Name = tombstone.Elsewhere(t)
+		return s.graveOf(ctx, t)
+	}
+	return stored, nil
 }
 
 func has(t *v1alpha1.Tombstone, repository, tag string) bool {

@@ -162,7 +162,7 @@ func (s *sweeper) settle(ctx context.Context, u unit) error {
 // settleTombstone writes what became of a tombstone, or deletes it when nothing is left of it:
 // then what would have been written is of no use to anybody.
 func (s *sweeper) settleTombstone(ctx context.Context, t *v1alpha1.Tombstone) error {
-	es := s.entriesOf(t, func(e plan.Entry) bool { return e.Candidate })
+	es, uid := s.entriesOf(t, func(e plan.Entry) bool { return e.Candidate }), t.UID
 	for range settleTries {
 		var err error
 		changed := s.outcome(t, es)
@@ -176,7 +176,7 @@ func (s *sweeper) settleTombstone(ctx context.Context, t *v1alpha1.Tombstone) er
 		if !apierrors.IsConflict(err) {
 			return client.IgnoreNotFound(err)
 		}
-		if err = s.api.Get(ctx, client.ObjectKeyFromObject(t), t); err != nil {
+		if err = s.api.Get(ctx, client.ObjectKeyFromObject(t), t); err != nil || t.UID != uid { // it was deleted, and recorded anew
 			return client.IgnoreNotFound(err)
 		}
 	}

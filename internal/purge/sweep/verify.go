@@ -115,8 +115,11 @@ func (v *visit) needed(ctx context.Context, deleted moment) ([]survivor, error) 
 	}
 	v.latest = nil
 	c, err := v.cluster(ctx, deleted)
-	if c == nil { // a store that must not be purged any more has one
+	switch {
+	case c == nil: // a store that must not be purged any more has one
 		return nil, err
+	case c.Store == nil: // what its manifests keep is kept by another one, or by none
+		return v.all("its store was deleted meanwhile"), nil
 	}
 	starts := slices.Clone(shared)
 	for _, root := range c.Keeps(v.repository) {
