@@ -119,8 +119,8 @@ func (r *Reconciler) soonest(seen manifestSeen, v manifestVerdict) time.Duration
 	return v.again
 }
 
-// report writes the status if the pass changed it, but for that of a manifest that goes, and then reports transitions. settle, when not 0, is how long a change is
-// not written; the next pass writes it.
+// report writes the status if the pass changed it, but for that of a manifest that goes, and then reports transitions. settle,
+// when not 0, is how long a change is not written; the next pass writes it.
 func (r *Reconciler) report(ctx context.Context, m, before *v1alpha1.ArtifactManifest, v manifestVerdict, done manifestDone) (settle time.Duration, err error) {
 	if v.silent {
 		done.tell(r.Events, m)

@@ -37,8 +37,11 @@ func (r *Released) Unprotect(ctx context.Context, c client.Client, o client.Obje
 	if r != nil { // first: it may be seen gone before the answer comes
 		r.uids.Add(o.GetUID(), struct{}{})
 	}
-	err := client.IgnoreNotFound(c.Patch(ctx, o, patch))
-	if err != nil && r != nil {
+	err := c.Patch(ctx, o, patch)
+	if err == nil || Gone(err) {
+		return nil
+	}
+	if r != nil {
 		r.uids.Remove(o.GetUID())
 	}
 	return err

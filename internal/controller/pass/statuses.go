@@ -64,7 +64,10 @@ func SameState(before, after []metav1.Condition) bool {
 func (w *Statuses) Write(ctx context.Context, api client.Client, o client.Object) error {
 	over := o.GetResourceVersion()
 	if err := api.Status().Update(ctx, o); err != nil {
-		return client.IgnoreNotFound(err)
+		if Gone(err) {
+			return nil
+		}
+		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
