@@ -2,6 +2,7 @@ package release
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -12,8 +13,12 @@ import (
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 )
 
-// maxLeases bounds how many leases are remembered.
-const maxLeases = 1000
+const (
+	// maxLeases bounds how many Leases are remembered, and how many of one namespace are read.
+	maxLeases = 1000
+	// leasesAtOnce is how many are in memory: anybody in the namespace may make some of 1 MiB each.
+	leasesAtOnce = 20
+)
 
 // Purges knows which purges are alive. The claim of one that died is nobody's. It is safe for concurrent
 // use.
@@ -40,16 +45,23 @@ func NewPurges(c clock.PassiveClock) *Purges {
 
 // running reports whether a purge in a namespace may be alive, also one whose store has been deleted.
 func (p *Purges) running(ctx context.Context, live client.Reader, namespace string) (bool, error) {
-	var leases coordinationv1.LeaseList
-	if err := live.List(ctx, &leases, client.InNamespace(namespace), client.MatchingLabels(cronjob.Labels())); err != nil {
-		return true, err
-	}
-	for i := range leases.Items {
-		if l := &leases.Items[i]; p.alive(client.ObjectKeyFromObject(l), l) {
-			return true, nil
+	read, token := 0, ""
+	for read <= maxLeases {
+		var page coordinationv1.LeaseList
+		if err := live.List(ctx, &page, client.InNamespace(namespace), client.MatchingLabels(cronjob.Labels()), client.Limit(leasesAtOnce), client.Continue(token)); err != nil {
+			return true, err
+		}
+		for i := range page.Items {
+			if l := &page.Items[i]; p.alive(client.ObjectKeyFromObject(l), l) {
+				return true, nil
+			}
+		}
+		read += len(page.Items)
+		if token = page.Continue; token == "" && read <= maxLeases {
+			return false, nil
 		}
 	}
-	return false, nil
+	return true, fmt.Errorf("namespace %s has more than %d Leases of purges: delete those whose store does not exist any more", namespace, maxLeases)
 }
 
 func (p *Purges) alive(key client.ObjectKey, lease *coordinationv1.Lease) bool {

@@ -3,6 +3,7 @@ package release
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,10 @@ func TestAPurgeIsAliveWhileItRenewsItsLease(t *testing.T) {
 			if fails {
 				return down
 			}
+			asked := (&client.ListOptions{}).ApplyOptions(options)
+			if asked.Limit != leasesAtOnce {
+				t.Errorf("%d Leases are read at once, want %d", asked.Limit, leasesAtOnce)
+			}
 			return api.List(ctx, all, options...)
 		},
 	}).Build()
@@ -86,6 +91,22 @@ func TestAPurgeIsAliveWhileItRenewsItsLease(t *testing.T) {
 	step("it has given it back", 0, false)
 	if got, err := p.running(t.Context(), c, "other"); got || err != nil {
 		t.Errorf("no purge has ever run in the other namespace, whose Lease is somebody else's: %t, %v", got, err)
+	}
+	for i := range maxLeases {
+		l := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "many", Name: fmt.Sprint(i), Labels: cronjob.Labels()}}
+		if err := c.Create(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := p.running(t.Context(), c, "many"); got || err != nil {
+		t.Errorf("of as many as are read none is held: %t, %v", got, err)
+	}
+	one := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "many", Name: "one-more", Labels: cronjob.Labels()}}
+	if err := c.Create(t.Context(), one); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := p.running(t.Context(), c, "many"); !got || err == nil || !strings.Contains(err.Error(), "delete those") {
+		t.Errorf("of more it is unknown: %t, %v", got, err)
 	}
 	fails = true
 	if got, err := p.running(t.Context(), c, "ns"); !got || !errors.Is(err, down) {

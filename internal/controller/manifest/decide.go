@@ -245,7 +245,7 @@ func (seen manifestSeen) returning(artifacts []v1alpha1.ArtifactStatus, undos ma
 			continue
 		}
 		key := inventory.KeyOf(e)
-		if _, asked := seen.tags[key]; !asked {
+		if !seen.asked(e) {
 			all[key] = before
 		} else if t := undos[key]; t != nil {
 			all[key] = !strings.HasPrefix(t.Entry(e.Repository, e.ArtifactVersion).Reason, v1alpha1.ReasonUndoLost)
