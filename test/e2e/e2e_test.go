@@ -134,13 +134,14 @@ func tell(t *testing.T, chapters []story.Chapter) {
 	}
 	teller := &story.Teller{Out: os.Stdout, Prepare: shared.command}
 	var table strings.Builder
+	var failure error
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	for _, c := range chapters {
 		began := time.Now()
 		fmt.Printf("\n# %s\n", c.Title)
 		well := t.Run(c.Title, func(t *testing.T) {
-			if err := teller.Tell(t.Context(), c); err != nil {
-				t.Error(err)
+			if failure = teller.Tell(t.Context(), c); failure != nil {
+				t.Error(failure)
 				shared.explain(context.WithoutCancel(t.Context()))
 			}
 		})
@@ -155,6 +156,9 @@ func tell(t *testing.T, chapters []story.Chapter) {
 	}
 	_ = w.Flush() // into memory
 	fmt.Printf("\n%s\n", table.String())
+	if failure != nil { // once more, below what the cluster has to say
+		fmt.Println(failure)
+	}
 }
 
 // explain shows what the cluster has to say when something went wrong.

@@ -61,7 +61,7 @@ var replicating = []story.Chapter{
 	}},
 	{Title: "The manifest is deleted, purged and collected: the disk is freed, and pushes go on.", Steps: []story.Step{
 		story.Run(`kubectl delete -n own am many-1.0.0 --timeout=60s`, story.Says("deleted")).Within(2 * time.Minute),
-		story.Until(`kubectl get -n own ts`, story.Says("many-1.0.0 Released Untagged")),
+		story.Until(`kubectl get -n own ts && `+graceOver, story.Says("many-1.0.0 Released Untagged")),
 		story.Run(`kubectl create job -n own purge --from=cronjob/acme-purge`, story.Says("created")),
 		story.Run(`kubectl wait -n own job/purge --for=condition=Complete --timeout=120s`, story.Says("condition met")).Within(3 * time.Minute),
 		story.Until(ask+`collection --request POST && sleep 5 && `+used+` | tee $E2E/collected && [ $(cat $E2E/collected) -le $(($(cat $E2E/empty) + 1)) ]`, story.Says(`"requested"`)).Within(4 * time.Minute),

@@ -20,6 +20,8 @@ const (
 	push = `head -c 8M /dev/urandom > $E2E/layer && tar cf $E2E/layer.tar -C $E2E layer && crane append --new_layer $E2E/layer.tar --new_tag $OWN/own/upf-1.0.0/`
 	// ask asks the registry as the operator's account.
 	ask = `curl --silent --show-error --cacert $E2E/ca.crt --user "nfo:$(kubectl create token -n nfo-system nfo-manager --audience nfo-registry)" https://$OWN/nfo/v1/`
+	// graceOver asks whether the grace period of all that was released is over: a purge before that deletes nothing.
+	graceOver = `[ "$(date -u +%FT%TZ)" \> "$(kubectl get -n own ts -o jsonpath='{range .items[*]}{.status.restorableUntil}{"\n"}{end}' | sort | tail -1)" ]`
 	// used prints how many MiB of the volume are used.
 	used = ask + `usage | sed -E 's/.*"used":([0-9]+).*/\1/' | awk '{print int($1/1048576)}'`
 )
@@ -67,10 +69,10 @@ var registering = []story.Chapter{
 	}},
 	{Title: "The manifest is deleted and purged: the registry does not have it any more, and frees the disk when it is asked to collect.", Steps: []story.Step{
 		story.Run(`kubectl delete -n own am upf-1.0.0 --timeout=60s`, story.Says("deleted")),
-		story.Until(`kubectl get -n own ts`, story.Says("upf-1.0.0 Released Untagged")),
+		story.Until(`kubectl get -n own ts && `+graceOver, story.Says("upf-1.0.0 Released Untagged")),
 		story.Run(`kubectl create job -n own purge --from=cronjob/acme-purge`, story.Says("created")),
 		story.Run(`kubectl wait -n own job/purge --for=condition=Complete --timeout=90s`, story.Says("condition met")).Within(2 * time.Minute),
-		story.Run(`kubectl get -n own as acme -o jsonpath='{.status.lastPurge}'`, story.Says(`"outcome":"Succeeded"`)),
+		story.Run(`kubectl get -n own as acme -o jsonpath='{.status.lastPurge}'`, story.Says(`"outcome":"Succeeded"`, `"deleted":1`)),
 		story.Until(ask+`collection --request POST && sleep 5 && `+used+` | tee $E2E/collected && [ $(cat $E2E/collected) -le $(cat $E2E/empty) ]`, story.Says(`"requested"`)).Within(4 * time.Minute),
 		story.Run(ask+`collection`, story.Says(`"running":false`), story.Omits(`"error"`)),
 	}},
