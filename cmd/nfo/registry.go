@@ -23,6 +23,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/serve"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/storage"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+	"github.com/nfo-operator/nfo/internal/served"
 	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
@@ -168,6 +169,7 @@ func newAccess(ctx context.Context, g *errgroup.Group, cfg registryConfig) (*acc
 		return nil, fmt.Errorf("finding the cluster: %w", err)
 	}
 	kube.QPS, kube.Burst = 200, 400
+	kube.Wrap(served.Wrap)
 	live, err := liveClient(kube)
 	if err != nil {
 		return nil, err

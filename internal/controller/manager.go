@@ -26,6 +26,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/served"
 )
 
 // NewManager makes a manager with every controller and the two probes. base has what the
@@ -41,6 +42,7 @@ func NewManager(ctx context.Context, kube *rest.Config, base ctrl.Options, o Opt
 	server := &apitime.Clock{}
 	kube = rest.CopyConfig(kube)
 	kube.Wrap(server.Wrap)
+	kube.Wrap(served.Wrap)
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}

@@ -17,6 +17,8 @@ import (
 const (
 	// recordTimeout is how long a purge that was asked to stop may still write what it has done.
 	recordTimeout = 10 * time.Second
+	// recordTries bounds how often the store is read again because somebody else wrote.
+	recordTries = 5
 	// maxMessage bounds a message in a status, as the API does.
 	maxMessage = 1024
 )
@@ -39,10 +41,26 @@ func (cfg Config) record(ctx context.Context, store *v1alpha1.ArtifactStore, r R
 	if learnt != "" {
 		store.Status.Capabilities.Delete = learnt
 	}
-	if patchErr := cfg.Client.Status().Patch(ctx, store, client.MergeFrom(was)); patchErr != nil && !apierrors.IsNotFound(patchErr) {
-		return fmt.Errorf("recording the purge: %w", patchErr)
+	if err := cfg.write(ctx, store, was); err != nil {
+		return fmt.Errorf("recording the purge: %w", err)
 	}
 	return nil
+}
+
+// write stores what the run changed of a store's status. A store that has gone has none, and what was learnt of one registry
+// says nothing of a store that was made anew under the name.
+func (cfg Config) write(ctx context.Context, store, was *v1alpha1.ArtifactStore) error {
+	for tries := 1; ; tries++ {
+		err := cfg.Client.Status().Patch(ctx, store, client.MergeFromWithOptions(was, client.MergeFromWithOptimisticLock{}))
+		if !apierrors.IsConflict(err) || tries == recordTries {
+			return client.IgnoreNotFound(err)
+		}
+		var now v1alpha1.ArtifactStore
+		if err := cfg.Client.Get(ctx, client.ObjectKeyFromObject(store), &now); err != nil || now.UID != store.UID {
+			return client.IgnoreNotFound(err)
+		}
+		was.ResourceVersion = now.ResourceVersion // somebody else's change does not concern this one
+	}
 }
 
 // learnt is what a run that deleted some digests and ended with an error showed of the registry's deletion, "" for nothing.
@@ -68,7 +86,7 @@ func (cfg Config) recordCollection(ctx context.Context, store *v1alpha1.Artifact
 	if r.Usage != nil {
 		store.Status.Usage = r.Usage
 	}
-	if err := cfg.Client.Status().Patch(ctx, store, client.MergeFrom(was)); err != nil && !apierrors.IsNotFound(err) {
+	if err := cfg.write(ctx, store, was); err != nil {
 		return fmt.Errorf("recording what the registry's collection freed: %w", err)
 	}
 	return nil

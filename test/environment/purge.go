@@ -13,6 +13,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/chart"
 	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/purge"
+	"github.com/nfo-operator/nfo/internal/served"
 	"github.com/nfo-operator/nfo/internal/workload"
 )
 
@@ -23,6 +24,7 @@ func (e *Environment) PurgeOf(store client.ObjectKey, through Transport) (purge.
 	if through != nil {
 		kube.Wrap(func(rt http.RoundTripper) http.RoundTripper { return through(rt) })
 	}
+	kube.Wrap(served.Wrap)
 	cfg := purge.Config{Namespace: store.Namespace, Store: store.Name, AllowLoopback: true, Identity: fmt.Sprintf("%s-%d", store, time.Now().UnixNano())}
 	api, err := client.New(kube, client.Options{Scheme: e.Client.Scheme()})
 	if err != nil {

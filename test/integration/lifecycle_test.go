@@ -3,6 +3,7 @@ package integration
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/onsi/gomega"
@@ -212,4 +213,26 @@ func TestOverwrittenDigestIsKept(t *testing.T) {
 	s.Expect(graves[0].Spec.Cause).To(gomega.Equal(v1alpha1.CauseOverwritten))
 	s.Expect(graves[0].Spec.Artifacts[0].Digests).To(gomega.Equal([]string{first}))
 	s.Eventually(func() []string { return s.events("m") }).Should(gomega.ContainElement("Warning TagMoved Observing"))
+}
+
+// What a purge has learnt is of the store that it was of, not of one that has its name by then.
+func TestAPurgeIsNotRecordedInAStoreThatIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.manage(scheduled)
+	was := s.scheduledStore()
+	recorded := false
+	// An error says at most that its account may not read the store, which has another account for its purges now.
+	_, _ = s.purge(t.Context(), false, before(func(r *http.Request) bool {
+		return r.Method == http.MethodPatch && strings.HasSuffix(r.URL.Path, "/artifactstores/acme/status")
+	}, func() {
+		recorded = true
+		s.delete(was)
+		s.goes(was)
+		s.create(s.store("acme"))
+	}))
+	s.Expect(recorded).To(gomega.BeTrue(), "the purge writes its result")
+	now := s.store("acme")
+	s.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(now), now)).To(gomega.Succeed())
+	s.Expect(now.Status.LastPurge).To(gomega.BeNil())
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -19,12 +18,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/release"
 	"github.com/nfo-operator/nfo/internal/workload"
 )
-
-// Gone reports whether an error says that an object does not exist. An API server that does not serve its kind for a moment, as
-// while definitions are deleted and applied again, answers 404 of anything.
-func Gone(err error) bool {
-	return apierrors.IsNotFound(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
-}
 
 // Unstorable reports whether the API server refuses what was sent to it whatever is done, because a field is invalid or
 // the whole is too large for its storage.

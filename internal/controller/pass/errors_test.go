@@ -1,18 +1,14 @@
 package pass
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/backend"
@@ -143,37 +139,5 @@ func TestSeverity(t *testing.T) {
 		if got := severity(c.condition); got != c.want {
 			t.Errorf("%s: %s: %s, want %s", name, c.reason, got, c.want)
 		}
-	}
-}
-
-// A server that does not serve a kind for a moment says 404 of an object that is still there.
-func TestI2NotServedIsNotGone(t *testing.T) {
-	t.Parallel()
-	kind := schema.GroupResource{Group: "nfo.dev", Resource: "artifactmanifests"}
-	notServed := apierrors.NewGenericServerResponse(http.StatusNotFound, "patch", kind, "m", "404 page not found", 0, true)
-	for reason, tt := range map[string]struct {
-		err  error
-		want bool
-	}{
-		"none":                {nil, false},
-		"it does not exist":   {apierrors.NewNotFound(kind, "m"), true},
-		"wrapped":             {fmt.Errorf("reading: %w", apierrors.NewNotFound(kind, "m")), true},
-		"not served":          {notServed, false},
-		"not served, wrapped": {fmt.Errorf("reading: %w", notServed), false},
-		"refused":             {apierrors.NewForbidden(kind, "m", nil), false},
-	} {
-		if got := Gone(tt.err); got != tt.want {
-			t.Errorf("%s: gone %t, want %t", reason, got, tt.want)
-		}
-	}
-	c, m := cluster(t, interceptor.Funcs{Patch: func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error {
-		return notServed
-	}}, func(m *v1alpha1.ArtifactManifest) { m.Finalizers = []string{v1alpha1.Finalizer} })
-	released, err := NewReleased()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if released.Unprotect(t.Context(), c, m) == nil || released.Has(m.UID) {
-		t.Error("a manifest whose kind was not served counts as released")
 	}
 }

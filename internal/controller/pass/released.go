@@ -38,7 +38,7 @@ func (r *Released) Unprotect(ctx context.Context, c client.Client, o client.Obje
 		r.uids.Add(o.GetUID(), struct{}{})
 	}
 	err := c.Patch(ctx, o, patch)
-	if err == nil || Gone(err) {
+	if client.IgnoreNotFound(err) == nil {
 		return nil
 	}
 	if r != nil {
