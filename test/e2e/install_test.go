@@ -45,14 +45,14 @@ var installing = []story.Chapter{
 	{Title: "It is upgraded, and its schemas with it.", Steps: []story.Step{
 		story.Run(upgrade, story.Says("STATUS: deployed")).Within(3 * time.Minute),
 		story.Until(`kubectl get crd tombstones.nfo.dev -o yaml`, story.Says("Restorable Until")),
-		story.Run(`kubectl get pods -n nfo-system`, story.Lines(1, "1/1 Running")),
+		story.Until(`kubectl get pods -n nfo-system`, story.Lines(1, "1/1 Running")),
 	}},
 	{Title: "It tests itself.", Steps: []story.Step{
 		story.Run(`helm test nfo --namespace nfo-system`, story.Says("ok: the webhooks answer", "Phase: Succeeded"), story.Omits("Failed")),
 	}},
 	{Title: "Its webhooks answer nobody but the API server, which alone knows their paths.", Steps: []story.Step{
 		story.Until(`kubectl get validatingwebhookconfiguration nfo-validating -o jsonpath='{.webhooks[*].clientConfig.service.path}' | grep -cE '^(/[a-z2-7]{26}/validate[^ ]* ?){5}$'`, story.Lines(1, "1")).Within(2 * time.Minute),
-		story.Run(`curl -sk -d '{}' https://$(kubectl get pod -n nfo-system -l app.kubernetes.io/component=manager -o jsonpath='{.items[0].status.podIP}'):9443/guess/validate-nfo-dev-v1alpha1-artifactstore`, story.Says("only the API server may ask")),
+		story.Run(`curl -sk -d '{}' https://$(kubectl get pod -n nfo-system $(`+leader+`) -o jsonpath='{.status.podIP}'):9443/guess/validate-nfo-dev-v1alpha1-artifactstore`, story.Says("only the API server may ask")),
 		story.Refused(`kubectl create -n default --dry-run=server -f - <<< '{"apiVersion": "nfo.dev/v1alpha1", "kind": "ArtifactStore", "metadata": {"name": "wrong"}, "spec": {"registry": {"url": "https://registry.example.com/wrong"}, "purge": {"schedule": "never"}}}'`, story.Says("not a crontab line")),
 	}},
 	{Title: "A registry is started in the publisher's namespace, on a volume of 64 MiB.", Steps: []story.Step{

@@ -74,7 +74,7 @@ var reaching = []story.Chapter{
 	}, againAt(fromNodePort))},
 	{Title: "ClusterIP: the agent writes the certificates for the registry's address, and pods pull there.", Steps: steps([]story.Step{
 		story.Run(access+`ClusterIP --set registry.anonymousPull=false`, story.Says("STATUS: deployed")).Within(4 * time.Minute),
-		story.Until(`ls $CERTS/$OWN && cat $CERTS/$OWN/hosts.toml`, story.Says("# Written by nfo agent", `server = "https://`+own+`"`, "client.key")),
+		story.Until(`ls $CERTS/$OWN && cat $CERTS/$OWN/hosts.toml`, story.Says("# Written by nfo agent", `server = "https://`+own+`"`, "client.key")).Within(4 * time.Minute),
 		story.Until(wanted, story.Says(fromService+"upf:1.0.0")),
 	}, againAt(fromService))},
 	{Title: "The chart is uninstalled with 20 pods that pull from the mirror: they run on, each is started again, and no file and no webhook is left.", Steps: steps([]story.Step{

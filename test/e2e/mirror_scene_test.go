@@ -14,7 +14,7 @@ const (
 	mirrorValues = ` --namespace nfo-system --set image.repository=$IMAGE,image.tag=e2e,pollsPerSecond=200 ` +
 		`--set registry.enabled=true,registry.host=$OWN,registry.service.clusterIP=$OWN,registry.collection.grace=1m ` +
 		`--set registry.persistence.size=64Mi,registry.persistence.storageClassName=$CLASS ` +
-		`--set mirror.enabled=true,mirror.refreshPeriod=1m,mirror.purge.gracePeriod=0s --set 'mirror.agent.plainHTTP={10.96.0.50:5000}' `
+		`--set mirror.enabled=true,mirror.refreshPeriod=1m,mirror.purge.gracePeriod=0s,mirror.purge.suspend=true --set 'mirror.agent.plainHTTP={10.96.0.50:5000}' `
 	installMirror = `helm install nfo charts/nfo` + mirrorValues
 	// images pushes images of one small program to the source, through a port of it that this host reaches.
 	images = `crane auth login $SOURCE --username ran --password right && mkdir -p $E2E/program && cp test/cluster/bin/pause $E2E/program/ && tar cf $E2E/program.tar -C $E2E/program pause && ` +

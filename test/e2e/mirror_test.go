@@ -61,6 +61,8 @@ var mirroring = []story.Chapter{
 	}},
 	{Title: "The function's next pods pull from the mirror, and so does an ephemeral container, also while the source is down, and nothing is left on the node.", Steps: steps([]story.Step{
 		story.Run(nextImage, story.Says("upf")),
+		// The kubelet brings the agent its certificate within 90 seconds.
+		story.Until(fromNode+` http://127.0.0.1:7439`+ofUPF+` https://127.0.0.1:7439`+ofUPF, story.Says("200 200")).Within(3 * time.Minute),
 		story.Run(stopSource, story.Says("scaled")),
 	}, again(fromMirror+"init:1.0.0", fromMirror+"upf:1.0.0", fromMirror+"exporter@sha256:"), []story.Step{
 		story.Run(`kubectl get pods -n ran -o jsonpath='{.items[*].spec.imagePullSecrets[*].name}'`, story.Says("wrong-user wrong-password right")),

@@ -74,7 +74,7 @@ var registering = []story.Chapter{
 		story.Run(`kubectl wait -n own job/purge --for=condition=Complete --timeout=90s`, story.Says("condition met")).Within(2 * time.Minute),
 		story.Run(`kubectl get -n own as acme -o jsonpath='{.status.lastPurge}'`, story.Says(`"outcome":"Succeeded"`, `"deleted":1`)),
 		story.Until(ask+`collection --request POST && sleep 5 && `+used+` | tee $E2E/collected && [ $(cat $E2E/collected) -le $(cat $E2E/empty) ]`, story.Says(`"requested"`)).Within(4 * time.Minute),
-		story.Run(ask+`collection`, story.Says(`"running":false`), story.Omits(`"error"`)),
+		story.Until(ask+`collection`, story.Says(`"running":false`), story.Omits(`"error"`)),
 	}},
 	{Title: "The registry's pod is replaced: it comes back with the same certificate.", Steps: []story.Step{
 		story.Run(`kubectl rollout restart -n nfo-system deployment/nfo-registry && kubectl rollout status -n nfo-system deployment/nfo-registry --timeout=2m`, story.Says("successfully rolled out")).Within(3 * time.Minute),

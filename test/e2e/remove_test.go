@@ -30,6 +30,7 @@ var removing = []story.Chapter{
 	{Title: "The operator is kept to the publisher's namespace, where all goes on, and has no right elsewhere.", Steps: []story.Step{
 		story.Run(`kubectl create namespace customer`, story.Says("created")),
 		story.Run(upgrade+` --set 'watchNamespaces={publisher}'`, story.Says("STATUS: deployed", "It acts in publisher alone")).Within(3 * time.Minute),
+		story.Until(`kubectl get pods -n nfo-system -l app.kubernetes.io/component=manager`, story.Lines(1, "nfo-manager-")), // the old one still acts everywhere
 		story.Run(`helm test nfo --namespace nfo-system`, story.Says("Phase: Succeeded"), story.Omits("Failed")),
 		story.Refused(`kubectl get -n publisher as acme -o yaml | sed 's/namespace: publisher/namespace: customer/;/uid:/d;/resourceVersion:/d' | kubectl create -f -`, story.Says("nfo does not watch the namespace customer")),
 		story.Run(`kubectl auth can-i get secrets -n publisher --as=`+account, story.Says("yes")),
