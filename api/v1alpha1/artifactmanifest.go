@@ -238,16 +238,12 @@ type ArtifactManifestStatus struct {
 	// Each artifact as the registry showed it last. An entry removed from the spec stays
 	// here until it is released.
 	// +optional
-	// +listType=map
-	// +listMapKey=artifactName
-	// +listMapKey=artifactVersion
+	// +listType=atomic
 	Artifacts []ArtifactStatus `json:"artifacts,omitempty"`
 
 	// The charts among the artifacts, each with the images that it needs.
 	// +optional
-	// +listType=map
-	// +listMapKey=artifactName
-	// +listMapKey=artifactVersion
+	// +listType=atomic
 	Charts []ChartStatus `json:"charts,omitempty"`
 
 	// StoreScoped until all artifacts of a manifest that was StoreScoped are at its new path.

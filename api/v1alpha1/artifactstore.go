@@ -348,9 +348,7 @@ type ArtifactStoreStatus struct {
 	// such a reference may protect is unknown, so a purge deletes nothing in its repository until a
 	// purge has seen the same a grace period later, and at least a minute.
 	// +optional
-	// +listType=map
-	// +listMapKey=repository
-	// +listMapKey=tagOrDigest
+	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=256
 	Unresolved []UnresolvedReference `json:"unresolved,omitempty"`
 
@@ -362,9 +360,7 @@ type ArtifactStoreStatus struct {
 	// and since when purges have seen that; at most 1024. The first purge after the grace period removes them. Set for the mirror's
 	// store alone.
 	// +optional
-	// +listType=map
-	// +listMapKey=repository
-	// +listMapKey=tagOrDigest
+	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=1024
 	Unneeded []UnresolvedReference `json:"unneeded,omitempty"`
 

@@ -188,8 +188,7 @@ type DefinitionStatus struct {
 
 	// What each application is deployed from, as far as it could be resolved.
 	// +optional
-	// +listType=map
-	// +listMapKey=name
+	// +listType=atomic
 	Applications []ApplicationStatus `json:"applications,omitempty"`
 }
 

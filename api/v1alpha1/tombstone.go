@@ -81,9 +81,7 @@ type TombstoneSpec struct {
 
 	// What lost its tag.
 	// +required
-	// +listType=map
-	// +listMapKey=repository
-	// +listMapKey=tag
+	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=1024
 	Artifacts []TombstoneArtifact `json:"artifacts"`
 }
@@ -195,9 +193,7 @@ type TombstoneStatus struct {
 
 	// One entry for each of spec.artifacts that something was done with.
 	// +optional
-	// +listType=map
-	// +listMapKey=repository
-	// +listMapKey=tag
+	// +listType=atomic
 	Artifacts []TombstoneArtifactStatus `json:"artifacts,omitempty"`
 
 	// Until when a restore is certain, as of the release; a longer grace period set on the

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -41,18 +42,30 @@ type Definitions map[string]Definition
 // their objects were listed, they say what that list is worth: a definition that is not being deleted
 // now has been there, with all its objects, since it was created.
 func ReadDefinitions(ctx context.Context, r client.Reader, kinds ...string) (Definitions, error) {
+	found := make([]*metav1.PartialObjectMetadata, len(kinds))
+	reads, ctx := errgroup.WithContext(ctx)
+	for i, kind := range kinds {
+		reads.Go(func() error {
+			crd := BlankDefinition()
+			err := r.Get(ctx, client.ObjectKey{Name: definitionName(kind)}, crd)
+			switch {
+			case err == nil:
+				found[i] = crd
+			case !apierrors.IsNotFound(err):
+				return fmt.Errorf("reading CustomResourceDefinition %s: %w", definitionName(kind), err)
+			}
+			return nil
+		})
+	}
+	if err := reads.Wait(); err != nil {
+		return nil, err
+	}
 	all := Definitions{}
-	for _, kind := range kinds {
-		crd := BlankDefinition()
-		err := r.Get(ctx, client.ObjectKey{Name: definitionName(kind)}, crd)
-		if apierrors.IsNotFound(err) {
-			continue
+	for i, crd := range found {
+		if crd != nil {
+			_, restored := crd.Annotations[v1alpha1.AnnotationObjectsRestored]
+			all[kinds[i]] = Definition{Created: crd.CreationTimestamp.Time, Terminating: !crd.DeletionTimestamp.IsZero(), Restored: restored}
 		}
-		if err != nil {
-			return nil, fmt.Errorf("reading CustomResourceDefinition %s: %w", definitionName(kind), err)
-		}
-		_, restored := crd.Annotations[v1alpha1.AnnotationObjectsRestored]
-		all[kind] = Definition{Created: crd.CreationTimestamp.Time, Terminating: !crd.DeletionTimestamp.IsZero(), Restored: restored}
 	}
 	return all, nil
 }

@@ -209,14 +209,22 @@ func Read(ctx context.Context, r client.Reader, namespace string) (Snapshot, err
 	return read(ctx, r, namespace, kinds, livelist.Keep(keepOnly))
 }
 
+// read lists all kinds at the same time: an API server may be far away, and what refers does not pass from one to another.
 func read(ctx context.Context, r client.Reader, namespace string, kinds []holderKind, opts ...client.ListOption) (Snapshot, error) {
+	lists := make([][]client.Object, len(kinds))
+	reads, ctx := errgroup.WithContext(ctx)
+	for i, kind := range kinds {
+		reads.Go(func() (err error) {
+			lists[i], err = kind.list(ctx, r, pageSize, append(slices.Clip(opts), client.InNamespace(kind.in(namespace)))...)
+			return err
+		})
+	}
+	if err := reads.Wait(); err != nil {
+		return nil, err
+	}
 	all := Snapshot{}
-	for _, kind := range kinds {
-		items, err := kind.list(ctx, r, pageSize, append(slices.Clip(opts), client.InNamespace(kind.in(namespace)))...)
-		if err != nil {
-			return nil, err
-		}
-		all[kind.name] = items
+	for i, kind := range kinds {
+		all[kind.name] = lists[i]
 	}
 	return all, nil
 }

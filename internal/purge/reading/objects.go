@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -57,14 +58,19 @@ func ReadObjects(ctx context.Context, api client.Reader, c clock.PassiveClock, n
 			s.Annotations, s.Labels, s.Spec.Registry.CABundle, s.Status.Unresolved = nil, nil, nil, nil
 		}
 	})
-	if err := api.List(ctx, &stores, client.InNamespace(key.Namespace), urls); err != nil {
-		return Objects{}, fmt.Errorf("listing stores: %w", err)
-	}
-	r.Stores = stores.Items
-	var err error
-	if r.Holders, err = reference.Read(ctx, api, key.Namespace); err != nil {
+	reads, both := errgroup.WithContext(ctx)
+	reads.Go(func() error {
+		if err := api.List(both, &stores, client.InNamespace(key.Namespace), urls); err != nil {
+			return fmt.Errorf("listing stores: %w", err)
+		}
+		return nil
+	})
+	reads.Go(func() (err error) { r.Holders, err = reference.Read(both, api, key.Namespace); return err })
+	err := reads.Wait()
+	if err != nil {
 		return Objects{}, err
 	}
+	r.Stores = stores.Items
 	if r.Tombstones, err = readTombstones(ctx, api, key.Namespace); err != nil {
 		return Objects{}, err
 	}

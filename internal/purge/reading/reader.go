@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -41,6 +42,8 @@ type Reader struct {
 	bytes map[Key]registry.Manifest           // some of those known, whole
 	held  int                                 // bytes of these
 	parts int                                 // of those known
+	asked int                                 // how many requests were answered
+	took  time.Duration                       // how long they took, together
 }
 
 // NewReader returns a Reader that knows nothing yet, and sends at most so many requests at the same time.
@@ -237,8 +240,25 @@ func (r *Reader) Do(ctx context.Context, f func() error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer func() { <-r.slots }()
+	begun := r.clock.Now()
+	defer func() {
+		<-r.slots
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.asked++
+		r.took += r.clock.Since(begun)
+	}()
 	return f()
+}
+
+// Within is how many requests the registry answers in a time, if it goes on as it did; 0 if that is not known.
+func (r *Reader) Within(d time.Duration) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.took <= 0 {
+		return 0
+	}
+	return int(float64(d) / float64(r.took) * float64(r.asked*cap(r.slots)))
 }
 
 func (r *Reader) recall(repository string, d digest.Digest) (Stored, bool) {

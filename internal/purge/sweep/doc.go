@@ -15,7 +15,7 @@
 //   - I13: every entry that names a digest is claimed, by a write that fails if anybody else
 //     wrote, before the digest is deleted.
 //
-// Decision: a sweep goes in waves of about a second. The repositories of some manifests are claimed and settled
+// Decision: a sweep goes in waves of about a second, the first one as large as the answers to the plan's requests allow. The repositories of some manifests are claimed and settled
 // together, one write per tombstone each, and swept at the same time, as many requests at once as the store allows
 // in all. One that keeps them all busy is swept alone, so that it is read as fast as it can be, and so is one that
 // was too slow beside others. When all deletions of a wave have been answered, the next one is claimed and begins, while
@@ -29,9 +29,9 @@
 //
 // Decision: a claim is one write of a tombstone's status, and what is consumed is deleted, without another one before it.
 // Nearly all that this costs the API server is reading, checking and writing the object whole, and sending it to who
-// watches, which a patch of one field costs it too, beside a copy of the object to apply it to; what it notes of the owners
-// of fields is small since entries are atomic in the schema. Rejected: patches, and claims in an object of their own, which
-// the restore of an earlier version would not see.
+// watches, which a patch of one field costs it too, beside a copy of the object to apply it to. Lists of entries are atomic in
+// the schema: to note the owner of each entry made a write 1.6 times as long. Rejected: patches, and claims in an object of
+// their own, which the restore of an earlier version would not see.
 //
 // Decision: three looks at every tag, to plan, right before deleting, and after it, and a fourth where the one
 // before showed no tag at all: a registry that says so by mistake removes, with the digest, the tags that it hid.

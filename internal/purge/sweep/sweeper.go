@@ -78,7 +78,7 @@ func (s *sweeper) run(ctx context.Context) error {
 	var errs failures
 	var ending errgroup.Group
 	ending.SetLimit(1)
-	units, work, before := s.units(), firstWork*s.reader.Requests(), make(chan struct{})
+	units, work, before := s.units(), firstWork(s.reader.Requests(), s.reader.Within(waveTime)), make(chan struct{})
 	close(before)
 	for rest := units; len(rest) > 0; {
 		var u unit

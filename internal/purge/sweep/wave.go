@@ -16,9 +16,13 @@ const (
 	// waveTime is how long it is meant to take from the claims of a wave to its last deletion. A restore waits for that and
 	// for the look at what is left, and what turns out to be needed is missing for as long.
 	waveTime = time.Second
-	// firstWork is the work of the first wave for each request at the same time, moreWork how many times that
-	// of a wave a later one may have, and maxWork what none has more of, unless one manifest has.
-	firstWork, moreWork, maxWork = 4, 4, 1024
+	// leastWork is the work of the first wave for each request at the same time, unless the plan has shown that the registry
+	// is fast. One piece of it takes up to three requests, and a deletion longer than the reading of a plan: firstShare of the
+	// requests that it answers in the time.
+	leastWork, firstShare = 4, 8
+	// moreWork is how many times the work of a wave a later one may have, and maxWork what none has more of, unless one
+	// manifest has.
+	moreWork, maxWork = 4, 1024
 )
 
 // wave is the sweep of a unit.
@@ -79,6 +83,9 @@ func (w *wave) end(ctx context.Context) {
 	close(w.looked)
 	w.errs.add(w.settle(ctx, w.unit))
 }
+
+// firstWork is the work of the first wave at a registry that answers so many requests at the same time, and so many in waveTime.
+func firstWork(atOnce, inTime int) int { return max(leastWork*atOnce, min(inTime/firstShare, maxWork)) }
 
 // nextWork is the work of the next wave after one that had some of the work that it might have, and took a time for it.
 func nextWork(had, work int, took time.Duration) int {

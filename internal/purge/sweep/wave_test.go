@@ -30,6 +30,21 @@ func TestNextWork(t *testing.T) {
 	}
 }
 
+func TestFirstWork(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ atOnce, inTime, want int }{
+		"nothing was asked yet": {8, 0, 32},
+		"far away":              {8, 160, 32},
+		"near":                  {8, 4000, 500},
+		"one at a time":         {1, 400, 50},
+		"at once":               {8, 1 << 30, maxWork},
+	} {
+		if got := firstWork(tc.atOnce, tc.inTime); got != tc.want {
+			t.Errorf("%s: %d, want %d", name, got, tc.want)
+		}
+	}
+}
+
 func TestMerge(t *testing.T) {
 	t.Parallel()
 	of := func(repositories ...string) unit {
