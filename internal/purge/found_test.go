@@ -2,6 +2,7 @@ package purge
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -178,5 +179,29 @@ func TestUndoLostIsTold(t *testing.T) {
 	w.must(err)
 	if state, reason := w.state("t3", repo, "1.0.2"); state != v1alpha1.TombstoneUntagged || reason != "" {
 		t.Errorf("it is back, and the entry says %s, %s", state, reason)
+	}
+}
+
+func TestI4WhatIsFoundIsRecordedBesideTheTombstoneOfAnotherPlace(t *testing.T) {
+	t.Parallel()
+	w := acr(t, nil)
+	_, err := w.run()
+	w.must(err)
+	theirs := w.foundTombstones()[0]
+	w.must(w.raw.Delete(t.Context(), theirs.DeepCopy()))
+	theirs.ResourceVersion, theirs.Spec.RegistryURL = "", "https://elsewhere.example.com/acme"
+	theirs.Spec.Artifacts[0].Digests = []string{w.digest["kept"].String()}
+	w.must(w.raw.Create(t.Context(), theirs.DeepCopy()))
+	_, err = w.run()
+	w.must(err)
+	recorded := map[string][]string{}
+	for _, found := range w.foundTombstones() {
+		for _, a := range found.Spec.Artifacts {
+			recorded[found.Spec.RegistryURL] = append(recorded[found.Spec.RegistryURL], a.Digests...)
+		}
+	}
+	want := map[string][]string{w.URL("acme"): {w.digest["pushed"].String()}, theirs.Spec.RegistryURL: {w.digest["kept"].String()}}
+	if !reflect.DeepEqual(recorded, want) {
+		t.Errorf("recorded are %v, want %v", recorded, want)
 	}
 }

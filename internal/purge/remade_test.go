@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
@@ -53,5 +54,41 @@ func TestI2AStoreThatGoesWhileItIsPurged(t *testing.T) {
 	}
 	if !w.has("image") {
 		t.Error("a digest is lost")
+	}
+}
+
+// A tombstone that was deleted and recorded anew while its digests were deleted is another one, with a grace of its own.
+func TestI4ATombstoneThatIsMadeAnewIsNotSettled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	ctx, made := context.WithoutCancel(t.Context()), false
+	w.hooks.onDelete = func(string, digest.Digest) {
+		if made {
+			return
+		}
+		made = true
+		was := &v1alpha1.Tombstone{}
+		if err := errors.Join(w.raw.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "t1"}, was), w.raw.Delete(ctx, was.DeepCopy())); err != nil {
+			t.Error(err)
+		}
+		anew := w.tombstone("t1", in(repo, v1alpha1.TombstoneUntagged, 0, "1.0.0", w.digest["image"].String()))
+		anew.UID = "anew"
+		status := anew.Status
+		if err := w.raw.Create(ctx, anew); err != nil {
+			t.Error(err)
+		}
+		anew.Status = status
+		if err := w.raw.Status().Update(ctx, anew); err != nil {
+			t.Error(err)
+		}
+	}
+	_, _ = w.run() // what is needed again was put back, which is a failure
+	now := &v1alpha1.Tombstone{}
+	w.must(w.get(now, "t1"))
+	if state, _ := w.state("t1", repo, "1.0.0"); !made || now.UID != "anew" || state != v1alpha1.TombstoneUntagged {
+		t.Errorf("the tombstone %s is %s, want that of anew Untagged", now.UID, state)
+	}
+	if !w.has("image") {
+		t.Error("a digest is lost that the new tombstone keeps")
 	}
 }
