@@ -11,7 +11,7 @@
 // inside it. Rejected: one cluster-scoped publisher kind, because namespaces already
 // carry quotas, RBAC and deletion as a whole.
 //
-// Decision: long lists that one writer writes whole, as in a status, are atomic. Rejected: lists of type map, for which
+// Decision: long lists that are always written whole, as in a status, are atomic. Rejected: lists of type map, for which
 // the API server notes the owner of each entry: a write of 200 of them took 1.6 times as long.
 //
 // +kubebuilder:object:generate=true

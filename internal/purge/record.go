@@ -17,7 +17,7 @@ import (
 const (
 	// recordTimeout is how long a purge that was asked to stop may still write what it has done.
 	recordTimeout = 10 * time.Second
-	// recordTries bounds how often the store is read again because somebody else wrote.
+	// recordTries bounds how often the result is written because somebody else wrote meanwhile.
 	recordTries = 5
 	// maxMessage bounds a message in a status, as the API does.
 	maxMessage = 1024
@@ -55,11 +55,14 @@ func (cfg Config) write(ctx context.Context, store, was *v1alpha1.ArtifactStore)
 		if !apierrors.IsConflict(err) || tries == recordTries {
 			return client.IgnoreNotFound(err)
 		}
-		var now v1alpha1.ArtifactStore
-		if err := cfg.Client.Get(ctx, client.ObjectKeyFromObject(store), &now); err != nil || now.UID != store.UID {
-			return client.IgnoreNotFound(err)
+		var now v1alpha1.ArtifactStoreList // its account may list them alone
+		if err := cfg.Client.List(ctx, &now, client.InNamespace(store.Namespace), client.MatchingFields{"metadata.name": store.Name}); err != nil {
+			return err
 		}
-		was.ResourceVersion = now.ResourceVersion // somebody else's change does not concern this one
+		if len(now.Items) != 1 || now.Items[0].UID != store.UID {
+			return nil
+		}
+		was.ResourceVersion = now.Items[0].ResourceVersion // somebody else's change does not concern this one
 	}
 }
 

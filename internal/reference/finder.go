@@ -209,7 +209,8 @@ func Read(ctx context.Context, r client.Reader, namespace string) (Snapshot, err
 	return read(ctx, r, namespace, kinds, livelist.Keep(keepOnly))
 }
 
-// read lists all kinds at the same time: an API server may be far away, and what refers does not pass from one to another.
+// read lists all kinds at the same time, because an API server may be far away. Nothing relies on one kind being read before
+// another.
 func read(ctx context.Context, r client.Reader, namespace string, kinds []holderKind, opts ...client.ListOption) (Snapshot, error) {
 	lists := make([][]client.Object, len(kinds))
 	reads, ctx := errgroup.WithContext(ctx)

@@ -116,7 +116,7 @@ func (r *remover) letGo(ctx context.Context, o *metav1.PartialObjectMetadata) (h
 // transient errors may not come again. An internal one is, among others, a webhook of somebody that
 // did not answer.
 func transient(err error) bool {
-	return apierrors.IsConflict(err) || apierrors.IsInternalError(err) || apierrors.IsServerTimeout(err)
+	return apierrors.IsConflict(err) || apierrors.IsInternalError(err) || apierrors.IsServerTimeout(err) || apierrors.IsServiceUnavailable(err)
 }
 
 // failures are the objects that could not be released, and why.

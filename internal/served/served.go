@@ -1,8 +1,8 @@
 // Package served keeps a kind that an API server does not serve from being taken for an object that does not exist.
 //
 // An API server answers 404 with a Status if an object does not exist. It also answers 404, without a Status, while it does
-// not know the kind: its CustomResourceDefinition was applied a moment ago, or is being applied again. A proxy may do so,
-// too. client-go calls all of them NotFound.
+// not know the kind: its CustomResourceDefinition was created a moment ago, or deleted and is being created anew. A proxy may
+// do so, too. client-go calls all of them NotFound.
 //
 // Invariant: only a Status says that an object does not exist (I2).
 //
@@ -17,8 +17,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"slices"
-	"strings"
+	"regexp"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -45,29 +44,21 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// ofObjects reports whether a path is of objects, and not of a list of kinds: something follows /api/VERSION or
-// /apis/GROUP/VERSION.
-func ofObjects(path string) bool {
-	parts := strings.Split(strings.Trim(path, "/"), "/")
-	core, group := slices.Index(parts, "api"), slices.Index(parts, "apis")
-	switch {
-	case group >= 0 && (core < 0 || group < core):
-		return len(parts) > group+3
-	case core >= 0:
-		return len(parts) > core+2
-	}
-	return false
-}
+// ofObjects is a path of objects, and not of a list of kinds: something follows /api/VERSION or /apis/GROUP/VERSION, which may
+// be below the path of a gateway.
+var ofObjects = regexp.MustCompile(`(^|/)(api|apis/[^/]+)/v[0-9][a-z0-9]*/[^/]`).MatchString
 
-// hasStatus reports whether an answer is a Status, and leaves it to be read again. What is not JSON or text is in one of
-// Kubernetes' own formats, which nobody else writes.
+// hasStatus reports whether an answer is a Status, and leaves it to be read again. What is in another format of Kubernetes'
+// own is one: nobody else writes these.
 func hasStatus(resp *http.Response) (bool, error) {
 	format, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if err != nil || strings.HasPrefix(format, "text/") {
+	switch {
+	case err != nil:
 		return false, nil //nolint:nilerr // nobody says what it is
-	}
-	if format != "application/json" {
+	case format == "application/vnd.kubernetes.protobuf", format == "application/cbor":
 		return true, nil
+	case format != "application/json":
+		return false, nil
 	}
 	begin, err := io.ReadAll(io.LimitReader(resp.Body, maxStatus))
 	if err != nil {
@@ -90,14 +81,12 @@ func unavailable(req *http.Request, resp *http.Response) (*http.Response, error)
 	body, err := json.Marshal(&metav1.Status{
 		TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure,
 		Code: http.StatusServiceUnavailable, Reason: metav1.StatusReasonServiceUnavailable,
-		Message: fmt.Sprintf("the API server does not serve %s now: its CustomResourceDefinition is missing or was applied a moment ago, or something in between answers", req.URL.Path),
+		Message: fmt.Sprintf("the API server does not serve %s now: if there is a CustomResourceDefinition for it, it is missing or was created a moment ago, or something in between answers", req.URL.Path),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("writing a Status: %w", err)
 	}
-	header := resp.Header.Clone()
-	header.Set("Content-Type", "application/json")
-	header.Del("Content-Length")
+	header := http.Header{"Content-Type": {"application/json"}} // not Retry-After, which clients obey at a 503
 	return &http.Response{
 		Status: http.StatusText(http.StatusServiceUnavailable), StatusCode: http.StatusServiceUnavailable,
 		Proto: resp.Proto, ProtoMajor: resp.ProtoMajor, ProtoMinor: resp.ProtoMinor,

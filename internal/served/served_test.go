@@ -22,6 +22,7 @@ func answering(t *testing.T, format, content string) *rest.Config {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", format)
+		w.Header().Set("Retry-After", "3600")
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = io.WriteString(w, content)
 	}))
@@ -42,6 +43,9 @@ func TestI2OnlyAStatusSaysThatAnObjectDoesNotExist(t *testing.T) {
 		"a kind not served":    {"text/plain; charset=utf-8", "404 page not found\n", false},
 		"a page of a proxy":    {"text/html", "<html>no such backend</html>", false},
 		"JSON of a proxy":      {"application/json", `{"error":"no such backend"}`, false},
+		"a gateway's problem":  {"application/problem+json", missing, false},
+		"bytes":                {"application/octet-stream", missing, false},
+		"Kubernetes' own":      {"application/vnd.kubernetes.protobuf", "k8s\x00", true},
 		"JSON that is cut off": {"application/json", missing[:40], false},
 		"nothing":              {"", "", false},
 	} {
@@ -78,11 +82,13 @@ func TestWhichRequestsAreForObjects(t *testing.T) {
 	t.Parallel()
 	kube := answering(t, "text/plain", "404 page not found")
 	for path, objects := range map[string]bool{
-		"/api/v1/secrets":                               true,
-		"/api/v1/namespaces/api/secrets/apis":           true,
-		"/apis/nfo.dev/v1alpha1/artifactmanifests":      true,
-		"/k8s/clusters/c/apis/nfo.dev/v1alpha1/as":      true,
-		"/k8s/clusters/c/api/v1/namespaces/apis/pods/p": true,
+		"/api/v1/secrets":                                      true,
+		"/api/v1/namespaces/api/secrets/apis":                  true,
+		"/apis/nfo.dev/v1alpha1/artifactmanifests":             true,
+		"/k8s/clusters/c/apis/nfo.dev/v1alpha1/artifactstores": true,
+		"/k8s/clusters/c/api/v1/namespaces/apis/pods/p":        true,
+		"/api/endpoints/1/kubernetes/apis/nfo.dev/v1alpha1":    false,
+		"/api/endpoints/1/kubernetes/api/v1/pods":              true,
 		"/api":                   false,
 		"/api/v1":                false,
 		"/apis":                  false,

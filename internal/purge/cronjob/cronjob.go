@@ -128,7 +128,7 @@ func objectMeta(s *v1alpha1.ArtifactStore, name string) metav1.ObjectMeta {
 // changes tombstones, Leases and what the status of a store records, and reads no Secret: its pod mounts that
 // of its store. The verb purge is its right in the cluster's own registry: to read and delete everything in its store.
 //
-// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores,verbs=get;list;purge
+// +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores,verbs=list;purge
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifactstores/status,verbs=patch
 // +kubebuilder:rbac:groups=nfo.dev,resources=artifactmanifests;networkfunctiondefinitionversions;networkservicedesignversions,verbs=get;list
 // +kubebuilder:rbac:groups=nfo.dev,resources=tombstones,verbs=create;get;list;update;delete

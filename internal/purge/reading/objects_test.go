@@ -2,6 +2,7 @@ package reading
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,9 +22,12 @@ func TestI1ManifestsAreReadBeforeTombstones(t *testing.T) {
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
+	var mu sync.Mutex
 	var order []string
 	api := fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(interceptor.Funcs{
 		List: func(_ context.Context, _ client.WithWatch, l client.ObjectList, _ ...client.ListOption) error {
+			mu.Lock()
+			defer mu.Unlock()
 			order = append(order, runtimeType(l))
 			return nil
 		},

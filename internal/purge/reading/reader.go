@@ -42,7 +42,7 @@ type Reader struct {
 	bytes map[Key]registry.Manifest           // some of those known, whole
 	held  int                                 // bytes of these
 	parts int                                 // of those known
-	asked int                                 // how many requests were answered
+	asked int                                 // how many requests were answered without an error
 	took  time.Duration                       // how long they took, together
 }
 
@@ -240,15 +240,16 @@ func (r *Reader) Do(ctx context.Context, f func() error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	defer func() { <-r.slots }()
 	begun := r.clock.Now()
-	defer func() {
-		<-r.slots
+	err := f()
+	if err == nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.asked++
 		r.took += r.clock.Since(begun)
-	}()
-	return f()
+	}
+	return err
 }
 
 // Within is how many requests the registry answers in a time, if it goes on as it did; 0 if that is not known.

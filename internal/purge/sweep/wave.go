@@ -16,12 +16,12 @@ const (
 	// waveTime is how long it is meant to take from the claims of a wave to its last deletion. A restore waits for that and
 	// for the look at what is left, and what turns out to be needed is missing for as long.
 	waveTime = time.Second
-	// leastWork is the work of the first wave for each request at the same time, unless the plan has shown that the registry
-	// is fast. One piece of it takes up to three requests, and a deletion longer than the reading of a plan: firstShare of the
-	// requests that it answers in the time.
+	// leastWork is the least work of the first wave, for each request at the same time. It has one in firstShare of the requests
+	// that the registry answers in waveTime, if that is more: a piece of work takes up to three requests, and a deletion takes
+	// longer than a read.
 	leastWork, firstShare = 4, 8
-	// moreWork is how many times the work of a wave a later one may have, and maxWork what none has more of, unless one
-	// manifest has.
+	// moreWork is how many times the least work the first wave may have, and how many times the work of a wave the next one.
+	// maxWork is what none has more of, unless one manifest has.
 	moreWork, maxWork = 4, 1024
 )
 
@@ -84,8 +84,12 @@ func (w *wave) end(ctx context.Context) {
 	w.errs.add(w.settle(ctx, w.unit))
 }
 
-// firstWork is the work of the first wave at a registry that answers so many requests at the same time, and so many in waveTime.
-func firstWork(atOnce, inTime int) int { return max(leastWork*atOnce, min(inTime/firstShare, maxWork)) }
+// firstWork is the work of the first wave at a registry that is sent so many requests at the same time, and answers so many in
+// waveTime.
+func firstWork(atOnce, inTime int) int {
+	least := leastWork * atOnce
+	return min(max(least, inTime/firstShare), moreWork*least)
+}
 
 // nextWork is the work of the next wave after one that had some of the work that it might have, and took a time for it.
 func nextWork(had, work int, took time.Duration) int {

@@ -35,9 +35,9 @@ func TestFirstWork(t *testing.T) {
 	for name, tc := range map[string]struct{ atOnce, inTime, want int }{
 		"nothing was asked yet": {8, 0, 32},
 		"far away":              {8, 160, 32},
-		"near":                  {8, 4000, 500},
-		"one at a time":         {1, 400, 50},
-		"at once":               {8, 1 << 30, maxWork},
+		"near":                  {8, 800, 100},
+		"one at a time":         {1, 80, 10},
+		"fast to read from":     {8, 4000, 128},
 	} {
 		if got := firstWork(tc.atOnce, tc.inTime); got != tc.want {
 			t.Errorf("%s: %d, want %d", name, got, tc.want)
