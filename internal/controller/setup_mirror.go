@@ -39,7 +39,7 @@ type MirrorBounds struct {
 
 // setupArtifact is always set up: without a mirror, and without Artifacts, it does nothing.
 func setupArtifact(mgr manager.Manager, in entry, o Options, live client.Reader, registries *backend.Registries, timed *lane.Speeds) error {
-	copier, err := mirror.New(mirror.Options{
+	copier, err := mirror.New(mgr.GetConfig(), mgr.GetHTTPClient(), mirror.Options{
 		API: live, Stores: mgr.GetClient(), Open: registries.Open, Budget: registries.Budget(), Addresses: registry.AddressesOf(o.Purger.AllowLoopback),
 		Transport: o.counted, Speeds: timed, SecondLook: o.SecondLook, Platforms: o.Mirror.Platforms, Blobs: o.Mirror.Blobs, RequestsPerSecond: o.Mirror.RequestsPerSecond,
 	})

@@ -153,7 +153,7 @@ func TestTemplatesThatDoNotCount(t *testing.T) {
 	}
 }
 
-// Many templates come in pages, each read into a list of its own, and of pages without end some are read.
+// Many templates come in pages, and of pages without end some are read.
 func TestPagesOfTemplates(t *testing.T) {
 	t.Parallel()
 	for last, want := range map[int]int{2: 2, 1000: templatesPages} {
@@ -168,8 +168,8 @@ func TestPagesOfTemplates(t *testing.T) {
 			}
 			asked := client.ListOptions{}
 			asked.ApplyOptions(opts)
-			if read++; page.Continue != "" || asked.Limit != templatesPage || read > 1 && asked.Continue != fmt.Sprint(read-1) {
-				t.Errorf("page %d: into a list with %q, %+v", read, page.Continue, asked)
+			if read++; asked.Limit != templatesPage || read > 1 && asked.Continue != fmt.Sprint(read-1) {
+				t.Errorf("page %d: %+v", read, asked)
 			}
 			if read < last {
 				page.Continue = fmt.Sprint(read)

@@ -65,6 +65,27 @@ func TestCopyMounts(t *testing.T) {
 	}
 }
 
+// Anyone can write the digest of a blob that another's private image has.
+func TestABlobThatTheSourceDoesNotHaveIsNotMounted(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.pushed("upf", "same")
+	s.copy(s.image("upf:1"))
+	s.pushed("amf", "same")
+	s.source.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
+		if !strings.Contains(req.URL.Path, "/amf/blobs/") {
+			return false
+		}
+		registrytest.Fail(w, http.StatusNotFound, "BLOB_UNKNOWN", "by the test")
+		return true
+	})
+	i := s.image("amf:1")
+	_, err := s.mirror.Copy(t.Context(), Job{Image: i, Mirror: s.store, Answer: s.ask(i), Moved: func(int64, int64) {}})
+	if !errors.Is(err, registry.ErrNotFound) {
+		t.Errorf("it is copied: %v, want %v", err, registry.ErrNotFound)
+	}
+}
+
 // An image with a digest has no tag in the mirror, one without has.
 func TestCopyByDigest(t *testing.T) {
 	t.Parallel()

@@ -17,7 +17,8 @@
 //     mirror's repositories are shared by all namespaces: without this, a namespace could have an image that only another
 //     one may read.
 //   - Everything is bounded: copies and blobs at a time, requests a second to a host, logins that are tried, pods that are
-//     read, bytes of manifests, and the time in which a blob has to move.
+//     read, bytes of manifests, and the time in which a blob has to move. Lists of tenants' objects are read as streams,
+//     a few at a time, and only names that are tried are kept of them.
 //
 // Decision: logins are sought when a source is asked, by reading pods, ServiceAccounts and Secrets live, and nothing of
 // them is kept but the name of the Secret that worked. Rejected: to watch pods and Secrets, which would hold those of the

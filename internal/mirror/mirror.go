@@ -14,6 +14,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -46,7 +47,7 @@ const (
 
 // Options are what a Mirror works with.
 type Options struct {
-	// API reads Secrets, pods, ServiceAccounts and whole ArtifactStores live.
+	// API reads Secrets and whole ArtifactStores live.
 	API client.Reader
 	// Stores lists ArtifactStores, such as from a cache.
 	Stores client.Reader
@@ -75,6 +76,7 @@ type Options struct {
 // Mirror copies images. It is safe for concurrent use.
 type Mirror struct {
 	o       Options
+	lists   *lists
 	clients *lru.Cache[clientKey, *registry.Client]
 	hosts   *lru.Cache[string, *rate.Limiter]
 	worked  *lru.Cache[types.UID, types.NamespacedName] // the Secret with which an Artifact's source was read last; zero for none
@@ -84,13 +86,13 @@ type Mirror struct {
 	copying map[string]bool
 }
 
-// New makes a Mirror. It sends nothing.
-func New(o Options) (*Mirror, error) {
+// New makes a Mirror, which lists pods, what makes them, and ServiceAccounts of an API server. It sends nothing.
+func New(kube *rest.Config, through *http.Client, o Options) (*Mirror, error) {
 	o.Blobs = cmp.Or(o.Blobs, defaultBlobs)
 	o.RequestsPerSecond = cmp.Or(o.RequestsPerSecond, defaultRequests)
 	o.Stall = cmp.Or(o.Stall, defaultStall)
 	m := &Mirror{o: o, copying: map[string]bool{}}
-	var errs [4]error
+	var errs [5]error
 	m.clients, errs[0] = lru.NewWithEvict(maxClients, func(key clientKey, c *registry.Client) {
 		c.Close()
 		if o.Speeds != nil {
@@ -100,6 +102,7 @@ func New(o Options) (*Mirror, error) {
 	m.hosts, errs[1] = lru.New[string, *rate.Limiter](maxHosts)
 	m.worked, errs[2] = lru.New[types.UID, types.NamespacedName](maxWorked)
 	m.blobs, errs[3] = lru.New[digest.Digest, string](maxBlobs)
+	m.lists, errs[4] = newLists(kube, through)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("making the mirror: %w", err)
 	}

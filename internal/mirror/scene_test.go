@@ -21,6 +21,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 	"github.com/nfo-operator/nfo/internal/rewrite"
+	"github.com/nfo-operator/nfo/internal/workload/workloadtest"
 )
 
 const (
@@ -67,7 +68,8 @@ func (s *scene) open(o Options) {
 	}
 	o.API, o.Stores, o.Addresses, o.RequestsPerSecond = s.api, s.api, registry.RemoteAndLoopback, 1e6
 	o.Open = func(context.Context, *v1alpha1.ArtifactStore) (*registry.Client, error) { return to, nil }
-	if s.mirror, err = New(o); err != nil {
+	kube, through := workloadtest.Lists(s.t, s.api)
+	if s.mirror, err = New(kube, through, o); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -11,17 +11,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/credential"
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
 
-const (
-	// podsPage and podsPages bound what is read of pods: they are large, and only add logins.
-	podsPage  = 100
-	podsPages = 50
-	// accountsPage bounds what is read of ServiceAccounts.
-	accountsPage = 500
+// Of pods many pages are read, and not all: they are large, and only add logins. Of ServiceAccounts it is one page.
+var (
+	pods     = listed{"api/v1", "pods", "Pod", 100, 50}
+	accounts = listed{"api/v1", "serviceaccounts", "ServiceAccount", 500, 1}
 )
 
 // login is a credential that may be tried. The zero value stands for no login.
@@ -100,103 +99,87 @@ func (m *Mirror) storeSecrets(ctx context.Context, q Question) ([]string, error)
 }
 
 // pulls are the Secrets and ServiceAccounts that pods name.
-type pulls struct{ secrets, accounts []string }
-
-func (p *pulls) add(pod *corev1.Pod) {
-	p.secrets = appendNames(p.secrets, pod.Spec.ImagePullSecrets)
-	if name := pod.Spec.ServiceAccountName; name != "" && !slices.Contains(p.accounts, name) {
-		p.accounts = append(p.accounts, name)
-	}
+type pulls struct {
+	secrets  []string
+	accounts map[string]bool
+	// some reports whether they name any, also one that there cannot be.
+	some bool
 }
 
-func appendNames(names []string, refs []corev1.LocalObjectReference) []string {
-	for _, ref := range refs {
-		if ref.Name != "" && !slices.Contains(names, ref.Name) && len(names) < maxLogins {
-			names = append(names, ref.Name)
-		}
+func (p *pulls) add(pod *podSpec) {
+	p.secrets = appendNames(p.secrets, pod.Secrets.first...)
+	p.some = p.some || pod.Secrets.some || pod.Account != ""
+	if canBe(pod.Account) {
+		p.accounts[pod.Account] = true
 	}
-	return names
 }
 
 // podSecrets are the pull secrets of the pods of a namespace that use an image, and of their ServiceAccounts. If none
 // does, such as while it is scaled to zero, they are those of the templates that use it, and then of all pods and
 // ServiceAccounts there.
 func (m *Mirror) podSecrets(ctx context.Context, q Question) ([]string, error) {
-	of, others, err := m.pulls(ctx, q)
+	using, others, err := m.pulls(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	var accounts corev1.ServiceAccountList
-	if err := m.o.API.List(ctx, &accounts, client.InNamespace(q.Namespace), client.Limit(accountsPage)); err != nil {
-		return nil, fmt.Errorf("listing the ServiceAccounts of %s: %w", q.Namespace, err)
+	if using.some {
+		return m.accountSecrets(ctx, q.Namespace, using.secrets, using.accounts)
 	}
-	all := len(of.accounts)+len(of.secrets) == 0
-	if all {
-		of = others
+	names, err := m.templateSecrets(ctx, q)
+	if err != nil {
+		return nil, err
 	}
-	names := of.secrets
-	if all {
-		templates, err := m.templateSecrets(ctx, q)
-		if err != nil {
-			return nil, err
+	return m.accountSecrets(ctx, q.Namespace, appendNames(names, others...), nil)
+}
+
+// pulls reads what the pods of a namespace name that use an image, and which Secrets the others do.
+func (m *Mirror) pulls(ctx context.Context, q Question) (using pulls, others []string, err error) {
+	using.accounts = map[string]bool{}
+	err = m.lists.each(ctx, pods, q.Namespace, func(one livelist.Decoder) error {
+		var pod struct {
+			Spec podSpec `json:"spec"`
 		}
-		for _, name := range of.secrets {
-			templates = appendNames(templates, []corev1.LocalObjectReference{{Name: name}})
+		if err := one.Decode(&pod); err != nil {
+			return err
 		}
-		names = templates
+		if pod.Spec.uses(q.Image, q.Mirror.Spec.Mirror.PullAddress) {
+			using.add(&pod.Spec)
+		} else {
+			others = appendNames(others, pod.Spec.Secrets.first...)
+		}
+		return nil
+	})
+	if err != nil {
+		err = fmt.Errorf("listing the pods of %s: %w", q.Namespace, err)
 	}
-	for i := range accounts.Items {
-		if all || slices.Contains(of.accounts, accounts.Items[i].Name) {
-			names = appendNames(names, accounts.Items[i].ImagePullSecrets)
+	return using, others, err
+}
+
+// accountSecrets adds the pull secrets of ServiceAccounts of a namespace, nil for all there. None are read of which no
+// name would be added.
+func (m *Mirror) accountSecrets(ctx context.Context, namespace string, names []string, of map[string]bool) ([]string, error) {
+	if len(names) == maxLogins || of != nil && len(of) == 0 {
+		return names, nil
+	}
+	err := m.lists.each(ctx, accounts, namespace, func(one livelist.Decoder) error {
+		var account struct {
+			Metadata struct {
+				Name string `json:"name"`
+			} `json:"metadata"`
+			Secrets secretNames `json:"imagePullSecrets"`
 		}
+		if err := one.Decode(&account); err != nil {
+			return err
+		}
+		if of == nil || of[account.Metadata.Name] {
+			names = appendNames(names, account.Secrets.first...)
+		}
+		return enough(names)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing the ServiceAccounts of %s: %w", namespace, err)
 	}
 	return names, nil
-}
-
-// pulls reads what the pods of a namespace name that use an image, and what the others do.
-func (m *Mirror) pulls(ctx context.Context, q Question) (using, others pulls, err error) {
-	address, next := q.Mirror.Spec.Mirror.PullAddress, ""
-	for range podsPages {
-		var pods corev1.PodList
-		if err := m.o.API.List(ctx, &pods, client.InNamespace(q.Namespace), client.Limit(podsPage), client.Continue(next)); err != nil {
-			return using, others, fmt.Errorf("listing the pods of %s: %w", q.Namespace, err)
-		}
-		for i := range pods.Items {
-			if uses(&pods.Items[i], q.Image, address) {
-				using.add(&pods.Items[i])
-			} else {
-				others.add(&pods.Items[i])
-			}
-		}
-		if next = pods.Continue; next == "" {
-			break
-		}
-	}
-	return using, others, nil
-}
-
-// uses reports whether a pod has a container of an image, by either of its names.
-func uses(pod *corev1.Pod, image rewrite.Image, address string) bool {
-	is := func(text string) bool {
-		if i, ok := rewrite.Original(text, address); ok {
-			return i == image
-		}
-		i, err := rewrite.Parse(text)
-		return err == nil && i == image
-	}
-	for _, containers := range [][]corev1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
-		for i := range containers {
-			if is(containers[i].Image) {
-				return true
-			}
-		}
-	}
-	for i := range pod.Spec.EphemeralContainers {
-		if is(pod.Spec.EphemeralContainers[i].Image) {
-			return true
-		}
-	}
-	return slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Image != nil && is(v.Image.Reference) })
 }
 
 // storesOf are the stores whose place contains an image, the longest prefix first, and then the one that was Ready first.

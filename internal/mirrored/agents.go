@@ -3,6 +3,7 @@ package mirrored
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -56,7 +57,7 @@ func (a *Agents) Start(ctx context.Context) error {
 }
 
 // read asks only if the rules would change pods that the mirror has the images of. Without the DaemonSet, nodes need no
-// agent. Without the right to read it, nobody says that one is missing.
+// agent if it is the registry that answers at the address. Without the right to read it, nobody says that one is missing.
 func (a *Agents) read(ctx context.Context) error {
 	r, err := a.Rules(ctx)
 	if err != nil {
@@ -73,7 +74,8 @@ func (a *Agents) read(ctx context.Context) error {
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
 		return fmt.Errorf("reading DaemonSet %s/%s: %w", a.Namespace, v1alpha1.AgentName, err)
 	}
-	reachable := err != nil || d.Status.NumberReady > 0
+	direct := strings.Contains(r.Address(), "/"+v1alpha1.MirrorPrefix)
+	reachable := d.Status.NumberReady > 0 || apierrors.IsForbidden(err) || apierrors.IsNotFound(err) && direct
 	if a.reachable.Swap(reachable) != reachable {
 		log.FromContext(ctx).Info("The agents of the nodes have changed: while none is ready, new pods pull from the source", "ready", d.Status.NumberReady)
 	}

@@ -1,6 +1,7 @@
 package mirrored
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"testing"
@@ -43,15 +44,17 @@ func TestR5WithoutAnAgentNothingIsPulledFromTheMirror(t *testing.T) {
 		reason string
 		agents *appsv1.DaemonSet
 		policy v1alpha1.RewritePolicy
+		at     string
 		want   bool
 	}{
-		{"an agent is ready", agentsOf("operators", v1alpha1.AgentName, 1), "", true},
-		{"none is", agentsOf("operators", v1alpha1.AgentName, 0), "", false},
-		{"nodes need no agent", agentsOf("operators", "other", 0), "", true},
-		{"the agents of somebody else are not ready", agentsOf("others", v1alpha1.AgentName, 0), "", true},
-		{"pods are to wait for the mirror in any case", agentsOf("operators", v1alpha1.AgentName, 0), v1alpha1.RewriteAlways, true},
+		{"an agent is ready", agentsOf("operators", v1alpha1.AgentName, 1), "", "", true},
+		{"none is", agentsOf("operators", v1alpha1.AgentName, 0), "", "", false},
+		{"somebody has deleted them", agentsOf("operators", "other", 0), "", "", false},
+		{"nodes need no agent", agentsOf("operators", "other", 0), "", "127.0.0.1:30500/mirror.nfo.dev", true},
+		{"the agents of somebody else are ready", agentsOf("others", v1alpha1.AgentName, 3), "", "", false},
+		{"pods are to wait for the mirror in any case", agentsOf("operators", v1alpha1.AgentName, 0), v1alpha1.RewriteAlways, "", true},
 	} {
-		mirror := aMirror("operators", v1alpha1.MirrorName, func(m *v1alpha1.MirrorSpec) { m.Rewrite = tt.policy })
+		mirror := aMirror("operators", v1alpha1.MirrorName, func(m *v1alpha1.MirrorSpec) { m.Rewrite, m.PullAddress = tt.policy, cmp.Or(tt.at, m.PullAddress) })
 		f, _ := reading(t, mirror, has.DeepCopy(), tt.agents)
 		if !f.Agents.None() {
 			t.Errorf("%s: it is known before it was read", tt.reason)

@@ -87,7 +87,7 @@ func (c *Client) CopyWith(ctx context.Context, repository string, s *Source, mov
 		case s.Host == c.wire.Location.Host && s.Repository != repository && s.Repository != "":
 			options.MountFrom = func(context.Context, ocispec.Descriptor) ([]string, error) { return []string{s.Repository}, nil }
 		case o.Known != nil:
-			options.MountFrom = mountFrom(repository, o.Known)
+			options.MountFrom = mountFrom(repository, s, o.Known)
 		}
 		if s.Alone || len(s.Absent()) > 0 {
 			options.FindSuccessors = func(_ context.Context, _ content.Fetcher, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
@@ -106,13 +106,18 @@ func (c *Client) CopyWith(ctx context.Context, repository string, s *Source, mov
 	return nil
 }
 
-// mountFrom makes known what oras-go asks.
-func mountFrom(repository string, known func(digest.Digest) string) func(context.Context, ocispec.Descriptor) ([]string, error) {
-	return func(_ context.Context, d ocispec.Descriptor) ([]string, error) {
-		if at := known(d.Digest); at != "" && at != repository {
-			return []string{at}, nil
+// mountFrom makes known what oras-go asks. Only what the source has is mounted: its answer says that who may read it there may
+// have it, and anyone can write the digest of another's blob into a manifest.
+func mountFrom(repository string, s *Source, known func(digest.Digest) string) func(context.Context, ocispec.Descriptor) ([]string, error) {
+	return func(ctx context.Context, d ocispec.Descriptor) ([]string, error) {
+		at := known(d.Digest)
+		if at == "" || at == repository {
+			return nil, nil
 		}
-		return nil, nil
+		if there, err := s.Storage.Exists(ctx, d); err != nil || !there {
+			return nil, nil //nolint:nilerr // it is read from the source then, which says what is wrong
+		}
+		return []string{at}, nil
 	}
 }
 

@@ -31,6 +31,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 	"github.com/nfo-operator/nfo/internal/rewrite"
+	"github.com/nfo-operator/nfo/internal/workload/workloadtest"
 )
 
 // scene is a cluster without a manager, whose passes the test runs, a source, and the registry of the mirror.
@@ -75,7 +76,8 @@ func (s *scene) restart() {
 		s.t.Fatal(err)
 	}
 	speeds := lane.NewSpeeds(s.ticks)
-	m, err := mirror.New(mirror.Options{API: s.api, Stores: s.api, Speeds: speeds, Platforms: s.platforms, Addresses: registry.RemoteAndLoopback, RequestsPerSecond: 1e6, Open: func(context.Context, *v1alpha1.ArtifactStore) (*registry.Client, error) { return to, nil }})
+	kube, through := workloadtest.Lists(s.t, s.api)
+	m, err := mirror.New(kube, through, mirror.Options{API: s.api, Stores: s.api, Speeds: speeds, Platforms: s.platforms, Addresses: registry.RemoteAndLoopback, RequestsPerSecond: 1e6, Open: func(context.Context, *v1alpha1.ArtifactStore) (*registry.Client, error) { return to, nil }})
 	if err != nil {
 		s.t.Fatal(err)
 	}

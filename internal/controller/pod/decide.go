@@ -26,6 +26,9 @@ type facts struct {
 	rules rewrite.Rules
 	// selected: the workloads of the namespace are mirrored.
 	selected bool
+	// own: pods that the webhook has left alone keep their own images, as in kube-system, whose pods the registry itself may
+	// need before it can answer.
+	own bool
 	// unreachable: no node has an agent that is ready, from which it could pull.
 	unreachable bool
 	// state is what the mirror has of an image for the namespace.
@@ -66,7 +69,7 @@ func decide(s stuck, f facts) decision {
 		maps.Copy(whys, others)
 		d.reason = v1alpha1.ReasonImageFromSource
 		d.changes = d.pod.Restore(f.rules.Address(), func(p rewrite.Place) bool { return whys[p.String()] != "" })
-	} else if f.selected && !f.unreachable {
+	} else if f.selected && !f.own && !f.unreachable {
 		d.reason = v1alpha1.ReasonImageFromMirror
 		d.changes = d.pod.Rewrite(f.rules, func(i rewrite.Image) bool { return f.state(i) == v1alpha1.MirrorPresent }, s.waits)
 		d.changes = present(d.changes, f)
@@ -134,9 +137,9 @@ func mirrorFails(i rewrite.Image, f facts) (why string, unknown bool) {
 	state := f.state(i)
 	if f.rules.Policy() == v1alpha1.RewriteAlways && f.selected {
 		switch state {
-		case "", v1alpha1.MirrorPending, v1alpha1.MirrorCopying, v1alpha1.MirrorCorrupt:
-			return "", state == "" // as the policy wants it
-		case v1alpha1.MirrorPresent, v1alpha1.MirrorFailed, v1alpha1.MirrorReleasing:
+		case "", v1alpha1.MirrorPending, v1alpha1.MirrorCopying, v1alpha1.MirrorPresent, v1alpha1.MirrorCorrupt:
+			return "", state == "" // as the policy wants it, however long the mirror does not answer
+		case v1alpha1.MirrorFailed, v1alpha1.MirrorReleasing:
 		}
 	}
 	switch {

@@ -64,6 +64,7 @@ func TestDecide(t *testing.T) {
 		{reason: "the mirror has lost it", image: atMirror, rules: rules(""), state: absent, to: own, repairs: "1 2026-01-31T12:00:00Z", wanted: 1},
 		{reason: "with Always it waits for the copy", image: atMirror, rules: rules(v1alpha1.RewriteAlways), state: v1alpha1.MirrorCopying, failing: time.Hour},
 		{reason: "with Always it waits for who asks for the copy", image: atMirror, rules: rules(v1alpha1.RewriteAlways), state: absent, failing: time.Hour, wanted: 1},
+		{reason: "with Always it waits until the mirror answers again", image: atMirror, rules: rules(v1alpha1.RewriteAlways), state: present, failing: time.Hour},
 		{reason: "with Always it does not wait for what cannot be copied", image: atMirror, rules: rules(v1alpha1.RewriteAlways), state: v1alpha1.MirrorFailed, to: own, repairs: "1 2026-01-31T12:00:00Z"},
 		{reason: "the mirror has gone, by the annotation", image: atMirror, annotations: map[string]string{v1alpha1.AnnotationOriginalImages: `{"containers/upf":"r.example/upf:1"}`}, to: own, repairs: "1 2026-01-31T12:00:00Z"},
 		{reason: "the mirror has gone, and the pod is nobody's", image: atMirror},

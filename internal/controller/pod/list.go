@@ -23,8 +23,8 @@ import (
 const (
 	// pageSize is how many pods one request lists.
 	pageSize = 500
-	// maxStuck bounds the pods that one pass keeps, and maxStuckOf those of one namespace. Others have their turn when
-	// these have been repaired, or have used up their repairs.
+	// maxStuck bounds the pods that one pass keeps, and maxStuckOf those of one namespace. Only pods count for which something
+	// can be done. Of a namespace, others have their turn when these have been repaired, or have used up their repairs.
 	maxStuck, maxStuckOf = 1000, 100
 	// maxPod bounds what is kept of a pod, in bytes. One with more is not repaired.
 	maxPod = 64 << 10
@@ -43,6 +43,25 @@ type stuck struct {
 	// since is when that was first seen.
 	since time.Time
 }
+
+// rewritten reports whether an image that the pod waits for is to come from the mirror at an address.
+func (s stuck) rewritten(address string) bool {
+	return slices.ContainsFunc(slices.Concat(s.failing, s.unstarted), func(at rewrite.Place) bool {
+		_, is := s.pod.Rewritten(address, at)
+		return is
+	})
+}
+
+// kept is a pod for which something can be done, and what.
+type kept struct {
+	stuck
+	todo decision
+	// fault is why nothing could be decided.
+	fault error
+}
+
+// key orders pods as lists do.
+func (s stuck) key() string { return s.namespace + "/" + s.name }
 
 func (s stuck) fails(p rewrite.Place) bool { return has(s.failing, p) }
 

@@ -105,10 +105,31 @@ func (q *Queue) Start(ctx context.Context) error {
 	}
 }
 
+// used ends the grace period of an Artifact: a pod may come and go between two readings of what runs, and after the next one
+// the period begins anew.
+func (q *Queue) used(ctx context.Context, a *v1alpha1.Artifact) error {
+	if a.Status.UnusedSince == nil || a.Releasing() {
+		return nil
+	}
+	if err := q.pace.Wait(ctx); err != nil {
+		return fmt.Errorf("waiting to say that an image is used: %w", err)
+	}
+	before := client.MergeFromWithOptions(a.DeepCopy(), client.MergeFromWithOptimisticLock{})
+	a.Status.UnusedSince = nil
+	err := client.IgnoreNotFound(q.Client.Status().Patch(ctx, a, before))
+	if err == nil || apierrors.IsConflict(err) { // somebody else has read or changed it just now
+		return nil
+	}
+	return fmt.Errorf("saying that the Artifact %s is used: %w", a.Name, err)
+}
+
 func (q *Queue) create(ctx context.Context, namespace string, image rewrite.Image) error {
-	a := image.Artifact(namespace)
-	if err := q.Client.Get(ctx, client.ObjectKeyFromObject(a), &v1alpha1.Artifact{}); !apierrors.IsNotFound(err) {
-		return client.IgnoreNotFound(err) // it is there
+	a, there := image.Artifact(namespace), &v1alpha1.Artifact{}
+	switch err := q.Client.Get(ctx, client.ObjectKeyFromObject(a), there); {
+	case err == nil:
+		return q.used(ctx, there)
+	case !apierrors.IsNotFound(err):
+		return fmt.Errorf("reading the Artifact %s: %w", a.Name, err)
 	}
 	var all v1alpha1.ArtifactList
 	if err := q.Client.List(ctx, &all, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil { // it is only counted

@@ -102,6 +102,31 @@ func TestArtifactsAreMadeOnce(t *testing.T) {
 	}
 }
 
+// The readings of what runs do not see a pod that comes and goes between two of them.
+func TestAPodThatIsCreatedEndsTheGraceOfItsImage(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[v1alpha1.MirrorState]bool{v1alpha1.MirrorPresent: true, v1alpha1.MirrorReleasing: false} {
+		a := anImage(1).Artifact("core")
+		a.Status.State, a.Status.UnusedSince = state, new(metav1.NewTime(time.Now().Add(-23*time.Hour)))
+		scheme, err := reference.NewScheme()
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := NewQueue()
+		q.Client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(a).WithStatusSubresource(a).Build()
+		if err := q.create(t.Context(), "core", anImage(1)); err != nil {
+			t.Fatal(err)
+		}
+		now := &v1alpha1.Artifact{}
+		if err := q.Client.Get(t.Context(), client.ObjectKeyFromObject(a), now); err != nil {
+			t.Fatal(err)
+		}
+		if used := now.Status.UnusedSince == nil; used != want || now.Status.State != state {
+			t.Errorf("%s: it is used: %t, want %t", now.Status.State, used, want)
+		}
+	}
+}
+
 func TestANamespaceHasSoManyArtifacts(t *testing.T) {
 	t.Parallel()
 	var all []client.Object

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -67,6 +68,8 @@ type Repairer struct {
 	// since is when pods of a phase were first seen to fail, and refused until when pods are left alone.
 	since   map[corev1.PodPhase]map[types.UID]time.Time
 	refused map[types.UID]time.Time
+	// after is the key of the last pod of a phase that a pass had room for; "" if it had room for all.
+	after map[corev1.PodPhase]string
 }
 
 // New makes a Repairer for an API server.
@@ -75,7 +78,7 @@ func New(kube *rest.Config, through *http.Client, o Options) (*Repairer, error) 
 	if o.Interval == 0 {
 		o.Interval = Interval
 	}
-	return &Repairer{o: o, lists: l, pace: rate.NewLimiter(patchesPerSecond, 2*patchesPerSecond), since: map[corev1.PodPhase]map[types.UID]time.Time{}, refused: map[types.UID]time.Time{}}, err
+	return &Repairer{o: o, lists: l, pace: rate.NewLimiter(patchesPerSecond, 2*patchesPerSecond), since: map[corev1.PodPhase]map[types.UID]time.Time{}, refused: map[types.UID]time.Time{}, after: map[corev1.PodPhase]string{}}, err
 }
 
 // Start makes a pass every Interval until ctx ends. What fails is logged and tried again.
@@ -110,7 +113,7 @@ func (r *Repairer) pass(ctx context.Context) error {
 			return err
 		}
 	}
-	all, err := r.list(ctx)
+	all, err := r.list(ctx, rules)
 	if apierrors.IsForbidden(err) {
 		r.denied = r.o.Clock.Now()
 	}
@@ -119,11 +122,11 @@ func (r *Repairer) pass(ctx context.Context) error {
 		if patched[s.namespace] >= maxPatchesOf {
 			continue
 		}
-		changed, fault := r.repair(ctx, rules, s)
-		if changed {
+		if s.fault == nil && len(s.todo.changes) > 0 {
 			patched[s.namespace]++
+			s.fault = r.patch(ctx, s.stuck, s.todo)
 		}
-		err = errors.Join(err, fault)
+		err = errors.Join(err, s.fault)
 	}
 	return err
 }
@@ -144,23 +147,23 @@ func (r *Repairer) namespaces() []string {
 	if len(r.o.Facts.Watched) == 0 {
 		return []string{metav1.NamespaceAll}
 	}
-	return r.o.Facts.Watched
+	return slices.Sorted(slices.Values(r.o.Facts.Watched)) // in the order of lists
 }
 
 // list finds the pods that cannot pull an image.
-func (r *Repairer) list(ctx context.Context) ([]stuck, error) {
+func (r *Repairer) list(ctx context.Context, rules rewrite.Rules) ([]kept, error) {
 	now := r.o.Clock.Now()
 	for uid, until := range r.refused {
 		if now.After(until) {
 			delete(r.refused, uid)
 		}
 	}
-	all, err := r.listPhase(ctx, corev1.PodPending, nil)
+	all, err := r.listPhase(ctx, rules, corev1.PodPending, nil)
 	if err != nil || now.Before(r.whole) {
 		return all, err
 	}
 	starting := len(all)
-	if all, err = r.listPhase(ctx, corev1.PodRunning, all); err != nil {
+	if all, err = r.listPhase(ctx, rules, corev1.PodRunning, all); err != nil {
 		return all, err
 	}
 	r.whole = now.Add(wholeEvery)
@@ -170,23 +173,36 @@ func (r *Repairer) list(ctx context.Context) ([]stuck, error) {
 	return all, nil
 }
 
-// listPhase adds those of a phase. A pod that the list has more than once is there as it was first.
-func (r *Repairer) listPhase(ctx context.Context, phase corev1.PodPhase, all []stuck) ([]stuck, error) {
+// listPhase adds those of a phase for which something can be done, now or once they have waited. A pod that the list has more
+// than once is there as it was first. Where there are too many, the next pass goes on after the last.
+func (r *Repairer) listPhase(ctx context.Context, rules rewrite.Rules, phase corev1.PodPhase, all []kept) ([]kept, error) {
 	now, seen, of := r.o.Clock.Now(), map[types.UID]time.Time{}, map[string]int{}
+	after, last := r.after[phase], ""
 	keep := func(s stuck) error {
-		if len(all) >= maxStuck {
-			return errEnough
-		}
-		if _, twice := seen[s.uid]; twice || of[s.namespace] >= maxStuckOf || now.Before(r.refused[s.uid]) || spent(s) {
-			return nil
-		}
 		since, known := r.since[phase][s.uid]
-		if !known {
+		_, twice := seen[s.uid]
+		switch {
+		case s.key() <= after:
+			if known {
+				seen[s.uid] = since
+			}
+			return nil
+		case len(all) >= maxStuck:
+			last = all[len(all)-1].key()
+			return errEnough
+		case twice, of[s.namespace] >= maxStuckOf, now.Before(r.refused[s.uid]), spent(s):
+			return nil
+		case !known:
 			since = now
 		}
-		seen[s.uid], s.since = since, since
-		of[s.namespace]++
-		all = append(all, s)
+		s.since = since
+		// With its own images, which the mirror does not have, there is nothing to do.
+		waits := s.rewritten(rules.Address())
+		if todo, err := r.decide(ctx, rules, s); waits || err != nil || len(todo.changes) > 0 {
+			seen[s.uid] = since
+			of[s.namespace]++
+			all = append(all, kept{stuck: s, todo: todo, fault: err})
+		}
 		return nil
 	}
 	for _, namespace := range r.namespaces() {
@@ -194,7 +210,7 @@ func (r *Repairer) listPhase(ctx context.Context, phase corev1.PodPhase, all []s
 			return all, err
 		}
 	}
-	r.since[phase] = seen
+	r.since[phase], r.after[phase] = seen, last
 	return all, nil
 }
 
@@ -204,30 +220,27 @@ func spent(s stuck) bool {
 	return count >= maxRepairs
 }
 
-// repair reports whether it has tried to change the pod.
-func (r *Repairer) repair(ctx context.Context, rules rewrite.Rules, s stuck) (bool, error) {
+// decide says what to do about a pod, which it changes, and asks the mirror for what it waits for.
+func (r *Repairer) decide(ctx context.Context, rules rewrite.Rules, s stuck) (decision, error) {
 	selected, err := r.o.Facts.Selected(ctx, rules, s.namespace)
 	if err != nil && !errors.Is(err, mirrored.ErrUnknown) {
-		return false, err
+		return decision{}, err
 	}
 	var unread error
-	d := decide(s, facts{rules: rules, selected: selected && err == nil, now: r.o.Now(), failing: r.o.Clock.Since(s.since), unreachable: r.o.Facts.Agents.None(), state: func(i rewrite.Image) v1alpha1.MirrorState {
+	d := decide(s, facts{rules: rules, selected: selected && err == nil, own: s.namespace == metav1.NamespaceSystem, now: r.o.Now(), failing: r.o.Clock.Since(s.since), unreachable: r.o.Facts.Agents.None(), state: func(i rewrite.Image) v1alpha1.MirrorState {
 		state, err := r.o.Facts.State(ctx, s.namespace, i)
 		unread = errors.Join(unread, err)
 		return state
 	}})
 	if unread != nil {
-		return false, unread
+		return decision{}, unread
 	}
 	if selected {
 		for _, i := range d.wanted {
 			r.o.Uses.Use(s.namespace, i)
 		}
 	}
-	if len(d.changes) == 0 {
-		return false, nil
-	}
-	return true, r.patch(ctx, s, d)
+	return d, nil
 }
 
 func (r *Repairer) patch(ctx context.Context, s stuck, d decision) error {

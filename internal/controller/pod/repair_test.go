@@ -51,7 +51,7 @@ func newCluster(t *testing.T, mirror bool) *cluster {
 		s := &v1alpha1.ArtifactStore{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.ManagerNamespace, Name: v1alpha1.MirrorName}}
 		s.Spec.Mirror = &v1alpha1.MirrorSpec{Images: v1alpha1.MirrorAll, PullAddress: "127.0.0.1:7439"}
 		objects = append(objects, s)
-		for _, namespace := range []string{"core", "ran"} {
+		for _, namespace := range append(loud(), "core", "ran", metav1.NamespaceSystem) {
 			a := &v1alpha1.Artifact{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: v1alpha1.ArtifactName(own)}}
 			a.Spec.SourceArtifact, a.Status.State = own, v1alpha1.MirrorPresent
 			objects = append(objects, a)
@@ -182,6 +182,62 @@ func TestAPassIsBounded(t *testing.T) {
 	got := c.passed(t)
 	if len(got) != maxPatchesOf+1 || !strings.HasPrefix(got[maxPatchesOf], "ran/quiet") {
 		t.Errorf("%d pods are changed", len(got))
+	}
+}
+
+// loud are namespaces that have more pods which cannot start than a pass keeps, together with one of another.
+func loud() (all []string) {
+	for n := range maxStuck / maxStuckOf {
+		all = append(all, fmt.Sprint("a", n))
+	}
+	return all
+}
+
+func TestPodsThatNothingHelpsKeepNoOthersWaiting(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, true)
+	for _, namespace := range loud() {
+		for n := range maxStuckOf {
+			c.pod(namespace, fmt.Sprint("loud", n), "r.example/nowhere:1")
+		}
+	}
+	c.pod("ran", "quiet", "127.0.0.1:7439/r.example/gone:1")
+	if got := c.passed(t); len(got) != 1 || !strings.HasPrefix(got[0], "ran/quiet") {
+		t.Errorf("changed are %v", got)
+	}
+}
+
+func TestPodsThatWaitHaveTheirTurns(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, true)
+	for _, namespace := range loud() {
+		for n := range maxStuckOf {
+			c.pod(namespace, fmt.Sprintf("loud%03d", n), atMirror)
+		}
+	}
+	c.pod("ran", "quiet", "127.0.0.1:7439/r.example/gone:1")
+	if got := c.passed(t); len(got) != 0 {
+		t.Errorf("changed are %v", got)
+	}
+	if got := c.passed(t); len(got) != 1 || !strings.HasPrefix(got[0], "ran/quiet") {
+		t.Errorf("at its turn: %v", got)
+	}
+	// Those before it have been failing since the first pass.
+	c.pace.SetLimit(1e6)
+	c.clock.SetTime(now.Add(mirrorPatience))
+	if got := c.passed(t); len(got) != maxPatchesOf*len(loud()) {
+		t.Errorf("once they have waited, %d are changed", len(got))
+	}
+}
+
+// The registry, its volume and its network may need them first.
+func TestR6PodsOfKubeSystemAreNotPointedAtTheMirror(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, true)
+	c.pod(metav1.NamespaceSystem, "cni", own)
+	c.pod(metav1.NamespaceSystem, "moved", "127.0.0.1:7439/r.example/gone:1")
+	if got := c.passed(t); len(got) != 1 || !strings.HasPrefix(got[0], metav1.NamespaceSystem+"/moved") {
+		t.Errorf("changed are %v, want the one that was there already", got)
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 var lists = map[string]string{
 	"pods": "PodList", "replicationcontrollers": "ReplicationControllerList", "podtemplates": "PodTemplateList",
 	"deployments": "DeploymentList", "replicasets": "ReplicaSetList", "statefulsets": "StatefulSetList", "daemonsets": "DaemonSetList",
-	"controllerrevisions": "ControllerRevisionList", "jobs": "JobList", "cronjobs": "CronJobList", "namespaces": "NamespaceList",
+	"controllerrevisions": "ControllerRevisionList", "jobs": "JobList", "cronjobs": "CronJobList", "namespaces": "NamespaceList", "serviceaccounts": "ServiceAccountList",
 }
 
 // Server serves lists of workloads.
