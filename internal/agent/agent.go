@@ -9,14 +9,13 @@ import (
 	"net/http"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/nfo-operator/nfo/internal/registry"
 )
 
 const (
 	defaultFirstByte = 10 * time.Second
 	defaultIdle      = 2 * time.Minute
+	defaultStall     = 30 * time.Second
 	defaultRequests  = 128
 	// maxVerified is how many manifests are read at a time, of up to 4 MiB each.
 	maxVerified = 8
@@ -46,7 +45,11 @@ type Options struct {
 	FirstByte time.Duration
 	// Idle bounds how long neither side may send or take a byte of an answer that has begun: 2 minutes unless given.
 	Idle time.Duration
-	// Requests is how many are answered at a time: 128 unless given. Others wait for a part of FirstByte.
+	// Stall is in what time 64 KiB of what an origin sends have to come, while the agent waits for it: 30 seconds unless
+	// given.
+	Stall time.Duration
+	// Requests is how many are answered at a time: 128 unless given, and at least 4. At most three quarters of them are
+	// answered by origins, and at most half of these by one. Others wait for a part of FirstByte.
 	Requests int64
 	// Log gets what an administrator must know of. Default: nothing is logged.
 	Log *slog.Logger
@@ -57,14 +60,15 @@ type Agent struct {
 	o        Options
 	replicas *replicas
 	origins  *origins
-	turns    *semaphore.Weighted
-	verified *semaphore.Weighted
+	turns    *turns
+	verified *turns
 	counters *counters
 }
 
 // New makes an agent. It asks nothing.
 func New(o Options) (*Agent, error) {
-	o.FirstByte, o.Idle, o.Requests = cmp.Or(o.FirstByte, defaultFirstByte), cmp.Or(o.Idle, defaultIdle), cmp.Or(o.Requests, defaultRequests)
+	o.FirstByte, o.Idle = cmp.Or(o.FirstByte, defaultFirstByte), cmp.Or(o.Idle, defaultIdle)
+	o.Stall, o.Requests = cmp.Or(o.Stall, defaultStall), cmp.Or(o.Requests, defaultRequests)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -78,7 +82,7 @@ func New(o Options) (*Agent, error) {
 	}
 	return &Agent{
 		o: o, replicas: replicas, origins: origins, counters: newCounters(),
-		turns: semaphore.NewWeighted(o.Requests), verified: semaphore.NewWeighted(maxVerified),
+		turns: newTurns(o.Requests), verified: newTurns(maxVerified),
 	}, nil
 }
 
@@ -99,42 +103,39 @@ func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "NAME_UNKNOWN", err.Error())
 		return
 	}
-	begun := time.Now()
-	waiting, cancel := context.WithTimeout(r.Context(), a.o.FirstByte/2)
-	defer cancel()
-	if err := a.turns.Acquire(waiting, 1); err != nil {
-		a.counters.count(sourceFailed)
-		refuse(w, http.StatusServiceUnavailable, "TOOMANYREQUESTS", "the agent of this node is busy")
-		return
-	}
-	defer a.turns.Release(1)
-	a.answer(w, r, asked, begun.Add(a.o.FirstByte))
+	a.answer(w, r, asked, time.Now().Add(a.o.FirstByte))
 }
 
 // answer asks the registry, then the origin, until a time.
 func (a *Agent) answer(w http.ResponseWriter, r *http.Request, asked ask, until time.Time) {
-	release, err := a.mayVerify(r.Context(), asked, until)
-	if err != nil {
-		a.counters.count(sourceFailed)
-		refuse(w, http.StatusServiceUnavailable, "TOOMANYREQUESTS", "the agent of this node is busy")
-		return
-	}
-	defer release()
 	got, mirrorErr := a.fromRegistry(r, asked, until)
 	source := sourceRegistry
 	var originErr error
-	if mirrorErr != nil && r.Context().Err() == nil { // otherwise the node has gone
+	if mirrorErr != nil && !errors.Is(mirrorErr, errBusy) && r.Context().Err() == nil { // otherwise nobody was asked, or the node has gone
 		source = sourceOrigin
 		got, originErr = a.fromOrigin(r, asked, until)
 	}
 	switch {
 	case got != nil:
 		a.counters.count(source)
-		got.relay(w, r.Method, a.o.Idle)
-		return
+		if err := got.relay(w, r.Method, a.o.Idle); err != nil {
+			if r.Context().Err() != nil {
+				panic(http.ErrAbortHandler) // the node has gone
+			}
+			a.o.Log.Info("Broke off serving an image", "image", asked.image.String(), "what", asked.what(), "source", source, "error", err.Error())
+			panic(http.ErrAbortHandler)
+		}
 	case r.Context().Err() != nil:
-		return
+	case originErr == nil: // nobody was asked
+		a.counters.count(sourceFailed)
+		refuse(w, http.StatusServiceUnavailable, "TOOMANYREQUESTS", mirrorErr.Error())
+	default:
+		a.fail(w, asked, mirrorErr, originErr)
 	}
+}
+
+// fail says why neither the registry nor the origin has answered.
+func (a *Agent) fail(w http.ResponseWriter, asked ask, mirrorErr, originErr error) {
 	why := fmt.Sprintf("the cluster's registry: %s; %s: %s", mirrorErr, asked.image.Host, originErr)
 	a.o.Log.Info("Could not serve an image", "image", asked.image.String(), "what", asked.what(), "registry", mirrorErr.Error(), "origin", originErr.Error())
 	if errors.Is(originErr, errMissing) || errors.Is(originErr, registry.ErrDenied) {
@@ -144,44 +145,89 @@ func (a *Agent) answer(w http.ResponseWriter, r *http.Request, asked ask, until 
 		return
 	}
 	a.counters.count(sourceFailed)
-	refuse(w, http.StatusServiceUnavailable, "UNAVAILABLE", why)
+	code := "UNAVAILABLE"
+	if errors.Is(originErr, errBusy) {
+		code = "TOOMANYREQUESTS"
+	}
+	refuse(w, http.StatusServiceUnavailable, code, why)
 }
 
-// mayVerify waits until a manifest may be read into memory. Only what is verified waits.
-func (a *Agent) mayVerify(ctx context.Context, asked ask, until time.Time) (release func(), err error) {
-	if !asked.verifies() {
-		return func() {}, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Until(until)/2)
-	defer cancel()
-	if err := a.verified.Acquire(ctx, 1); err != nil {
-		return nil, fmt.Errorf("waiting to read a manifest: %w", err)
-	}
-	return func() { a.verified.Release(1) }, nil
-}
-
-// verifies reports whether an answer is read and verified before it goes on.
+// verifies reports whether an answer is read into memory and verified before it goes on.
 func (a ask) verifies() bool { return a.kind == manifests && a.method == http.MethodGet }
 
-// fromRegistry asks the replicas, for at most half of the time that is left.
-func (a *Agent) fromRegistry(r *http.Request, asked ask, until time.Time) (*answer, error) {
-	half := time.Now().Add(time.Until(until) / 2)
-	return a.replicas.ask(r.Context(), asked, onward(r, asked), half)
+// half bounds a step by half of the time that is left, so that the next one has the other half.
+func half(ctx context.Context, until time.Time) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, time.Until(until)/2)
 }
 
-// fromOrigin asks the registry that the image is from.
-func (a *Agent) fromOrigin(r *http.Request, asked ask, until time.Time) (*answer, error) {
-	got, err := a.origins.ask(r, asked, until)
+// fromRegistry asks the replicas, in its turn, for at most half of the time that is left. The turn ends with the answer, or
+// before the origin is asked.
+func (a *Agent) fromRegistry(r *http.Request, asked ask, until time.Time) (*answer, error) {
+	leave, err := a.enter(r.Context(), asked, until)
 	if err != nil {
 		return nil, err
 	}
+	got, err := a.replicas.ask(r.Context(), asked, onward(r, asked), time.Now().Add(time.Until(until)/2))
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	got.then(leave)
+	return got, nil
+}
+
+// enter waits for a turn and, for what is verified, until it may be read into memory.
+func (a *Agent) enter(ctx context.Context, asked ask, until time.Time) (func(), error) {
+	ctx, cancel := half(ctx, until)
+	defer cancel()
+	leave, err := a.turns.enter(ctx)
+	if err != nil || !asked.verifies() {
+		return leave, err
+	}
+	forget, err := a.verified.enter(ctx)
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	return func() {
+		forget()
+		leave()
+	}, nil
+}
+
+// fromOrigin asks the registry that the image is from, in the turn of that.
+func (a *Agent) fromOrigin(r *http.Request, asked ask, until time.Time) (*answer, error) {
+	ctx, cancel := half(r.Context(), until)
+	defer cancel()
+	leave, err := a.turns.enterFor(ctx, asked.image.Host)
+	if err != nil {
+		return nil, err
+	}
+	got, err := a.origins.ask(r, asked, until)
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	got.then(leave)
 	if asked.verifies() {
-		if err := got.verify(asked, time.Until(until)); err != nil {
+		if err := a.readManifest(r.Context(), got, asked, until); err != nil {
 			got.close()
 			return nil, err
 		}
 	}
 	return got, nil
+}
+
+// readManifest waits until a manifest of an origin may be read into memory, which it has begun to send, and verifies it.
+func (a *Agent) readManifest(ctx context.Context, got *answer, asked ask, until time.Time) error {
+	ctx, cancel := half(ctx, until)
+	defer cancel()
+	forget, err := a.verified.enterFor(ctx, asked.image.Host)
+	if err != nil {
+		return err
+	}
+	got.then(forget)
+	return got.verify(asked, time.Until(until))
 }
 
 // onward are the headers of a request that go on, none of which is a login.

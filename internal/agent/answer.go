@@ -24,11 +24,14 @@ const (
 	maxReason = 1 << 10
 	// chunk is how much of a blob is in memory.
 	chunk = 32 << 10
+	// leastSent is how much of an answer an origin has to send in the time Options.Stall, in bytes: 2 KiB a second.
+	leastSent = 64 << 10
 )
 
 var (
 	errSlow   = errors.New("it has not begun to answer in time")
 	errStuck  = errors.New("it has stopped sending")
+	errSparse = fmt.Errorf("it sends too slowly, less than %d KiB in the time that it has for them", leastSent>>10)
 	errDigest = errors.New("the manifest that it sends does not have the digest that it must have")
 	errNamed  = errors.New("what answers does not name the digest of what it sends, as the registry does")
 )
@@ -69,6 +72,15 @@ func within(ctx context.Context, limit time.Duration, send func(context.Context)
 			_ = resp.Body.Close() // all that is wanted of it has been read
 		},
 	}, nil
+}
+
+// then has a function called when an answer is closed.
+func (a *answer) then(f func()) {
+	closing := a.close
+	a.close = func() {
+		closing()
+		f()
+	}
 }
 
 // ok reports whether an answer has what was asked for. A range that is not there is an answer too.
@@ -118,9 +130,9 @@ var passed = []string{"Content-Type", "Content-Length", "Content-Range", "Conten
 
 var chunks = sync.Pool{New: func() any { return new([chunk]byte) }}
 
-// relay sends an answer to the node. Neither may stop for longer than idle. Where it breaks off, the connection ends, so
-// that the node does not take what it has for all.
-func (a *answer) relay(w http.ResponseWriter, method string, idle time.Duration) {
+// relay sends an answer to the node. Neither may stop for longer than idle. Where it breaks off, the connection has to end,
+// so that the node does not take what it has for all.
+func (a *answer) relay(w http.ResponseWriter, method string, idle time.Duration) error {
 	defer a.close()
 	for _, name := range passed {
 		if v := a.header.Values(name); len(v) > 0 {
@@ -130,13 +142,11 @@ func (a *answer) relay(w http.ResponseWriter, method string, idle time.Duration)
 	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 	w.WriteHeader(a.status)
 	if method == http.MethodHead {
-		return
+		return nil
 	}
 	buffer, _ := chunks.Get().(*[chunk]byte)
 	defer chunks.Put(buffer)
-	if err := a.copy(w, buffer[:], idle); err != nil {
-		panic(http.ErrAbortHandler)
-	}
+	return a.copy(w, buffer[:], idle)
 }
 
 func (a *answer) copy(w http.ResponseWriter, buffer []byte, idle time.Duration) error {
@@ -162,6 +172,33 @@ func (a *answer) copy(w http.ResponseWriter, buffer []byte, idle time.Duration) 
 			return fmt.Errorf("reading what is sent on: %w", err)
 		}
 	}
+}
+
+// paced is what an origin sends. It ends where leastSent bytes of it, or the rest, do not come in the time stall. Only the
+// time in which somebody waits for them counts, and not that in which the node takes them.
+type paced struct {
+	body  io.Reader
+	end   context.CancelCauseFunc
+	stall time.Duration
+	// waited is how long somebody has waited since leastSent bytes had come, and sent is what has come then.
+	waited time.Duration
+	sent   int
+}
+
+// Read waits for as long as is left.
+func (p *paced) Read(into []byte) (int, error) {
+	timer := time.AfterFunc(p.stall-p.waited, func() { p.end(errSparse) })
+	begun := time.Now()
+	n, err := p.body.Read(into)
+	inTime := timer.Stop()
+	p.sent, p.waited = p.sent+n, p.waited+time.Since(begun)
+	if p.sent >= leastSent {
+		p.sent, p.waited = 0, 0
+	}
+	if !inTime && !errors.Is(err, io.EOF) {
+		err = errSparse
+	}
+	return n, err
 }
 
 // refuse answers with an error as registries write it.

@@ -13,8 +13,11 @@
 //   - No answer is 401: a container runtime would then send the login of the origin, which is not the agent's. What the
 //     origin refuses is 404 with the reason.
 //   - An answer begins within a bound, 10 seconds unless set otherwise, or is 503: a container runtime waits longer for a
-//     mirror that hangs than for one that refuses. So does every next byte within 2 minutes, or the connection ends, and
-//     the runtime asks again.
+//     mirror that hangs than for one that refuses. So does every next byte within 2 minutes, and of what an origin sends
+//     every 64 KiB within 30 seconds of waiting for it, or the connection ends, and the runtime asks again.
+//   - What the registry has is served whatever origins do: at most three quarters of the requests that are answered at a
+//     time, and of the manifests that are read at a time, wait for origins or are sent on from them, and at most half
+//     of these for one origin. Who finds no turn is told to come again, 503.
 //   - A manifest has its digest. A blob is verified by the runtime, and by the registry while it reads it.
 //   - What is asked for decides about the way, never the Host of a request, and no redirect of the registry is followed.
 //
@@ -26,6 +29,11 @@
 // Decision: images can be pulled at the loopback address without a login, and so by every pod of the node's network and,
 // by its name in the mirror, by every author of pods. Rejected: to ask the origin for each pull whether the login that is
 // offered would do, because then nothing starts without the origin.
+//
+// Decision: one origin has at most 48 of 128 turns, also while nobody else needs the others. Anybody who can make a pod
+// chooses origins, and a turn comes back only when its answer ends. Rejected: to share out all turns while they are free,
+// because then the first slow origin has them; and a least rate alone, because who sends a little more than that holds
+// turns for as long as they like.
 //
 // Decision: own code for the few requests of a pull. Rejected: net/http/httputil.ReverseProxy, which has one upstream and
 // sends on what it gets: here every header that goes on is named, and an answer counts only if it is one of a registry.

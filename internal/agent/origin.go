@@ -68,11 +68,8 @@ func (s *origins) ask(r *http.Request, asked ask, until time.Time) (*answer, err
 		done()
 		return nil, err
 	}
-	closing := got.close
-	got.close = func() {
-		closing()
-		done()
-	}
+	got.then(done)
+	got.body = &paced{body: got.body, end: got.end, stall: s.o.Stall}
 	if got.ok() {
 		return got, nil
 	}

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// pullAddress is where nodes would find the mirror, which these tests do not have.
-	pullAddress = "127.0.0.1:7439"
+	// pullAddress is where nodes would find the mirror, without an agent: these tests have neither.
+	pullAddress = "127.0.0.1:30500/" + v1alpha1.MirrorPrefix
 	anImage     = "registry.example.com:5000/acme/upf:1.0.0"
 	mirrored    = pullAddress + "/registry.example.com_5000/acme/upf:1.0.0"
 	aDigest     = "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
