@@ -11,7 +11,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/json"
 
@@ -120,14 +119,8 @@ type lists struct {
 }
 
 func newLists(kube *rest.Config, through *http.Client) (*lists, error) {
-	kube = rest.CopyConfig(kube)
-	kube.ContentConfig = rest.ContentConfig{AcceptContentTypes: "application/json", ContentType: "application/json", NegotiatedSerializer: scheme.Codecs.WithoutConversion()}
-	kube.QPS = -1 // a few requests at a time
-	api, err := rest.UnversionedRESTClientForConfigAndClient(kube, through)
-	if err != nil {
-		return nil, fmt.Errorf("connecting to the API server for pull secrets: %w", err)
-	}
-	return &lists{api, make(chan struct{}, pagesAtOnce)}, nil
+	api, err := livelist.Streams(kube, through)
+	return &lists{api, make(chan struct{}, pagesAtOnce)}, err
 }
 
 // each gives the decoder to each object of a kind in a namespace, until that returns errEnough or as many were read as are

@@ -15,7 +15,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
@@ -49,12 +48,9 @@ type Reader struct {
 // NewReader makes a Reader of an API server, whose time now tells. releases decodes the records of Helm; without one,
 // the source HelmReleases is Failed.
 func NewReader(kube *rest.Config, through *http.Client, releases ReleaseReader, c clock.PassiveClock, now func() time.Time) (*Reader, error) {
-	kube = rest.CopyConfig(kube)
-	kube.ContentConfig = rest.ContentConfig{AcceptContentTypes: "application/json", ContentType: "application/json", NegotiatedSerializer: scheme.Codecs.WithoutConversion()}
-	kube.QPS = -1 // a reading is a few hundred requests at most, one after the other
-	api, err := rest.UnversionedRESTClientForConfigAndClient(kube, through)
+	api, err := livelist.Streams(kube, through)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to the API server for workloads: %w", err)
+		return nil, err
 	}
 	return &Reader{api: api, clock: c, now: now, slots: make(chan struct{}, readingsAtOnce), releases: releases, decoded: newDecodedRecords(c)}, nil
 }

@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -152,14 +151,8 @@ func lean(m rewrite.Metadata) rewrite.Metadata {
 type lists struct{ api rest.Interface }
 
 func newLists(kube *rest.Config, through *http.Client) (*lists, error) {
-	kube = rest.CopyConfig(kube)
-	kube.ContentConfig = rest.ContentConfig{AcceptContentTypes: "application/json", ContentType: "application/json", NegotiatedSerializer: scheme.Codecs.WithoutConversion()}
-	kube.QPS = -1 // a pass is a few requests, one after the other
-	api, err := rest.UnversionedRESTClientForConfigAndClient(kube, through)
-	if err != nil {
-		return nil, fmt.Errorf("connecting to the API server for pods: %w", err)
-	}
-	return &lists{api}, nil
+	api, err := livelist.Streams(kube, through)
+	return &lists{api}, err
 }
 
 // errEnough ends a list of which no more is wanted.

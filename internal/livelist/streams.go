@@ -1,0 +1,22 @@
+package livelist
+
+import (
+	"fmt"
+	"net/http"
+
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+)
+
+// Streams makes a client of an API server for lists of any kind that are read with Decode, as JSON. Its requests do not wait
+// for each other: who makes them bounds how many there are.
+func Streams(kube *rest.Config, through *http.Client) (rest.Interface, error) {
+	kube = rest.CopyConfig(kube)
+	kube.ContentConfig = rest.ContentConfig{AcceptContentTypes: "application/json", ContentType: "application/json", NegotiatedSerializer: scheme.Codecs.WithoutConversion()}
+	kube.QPS = -1
+	api, err := rest.UnversionedRESTClientForConfigAndClient(kube, through)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the API server for lists: %w", err)
+	}
+	return api, nil
+}
