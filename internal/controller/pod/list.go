@@ -25,6 +25,8 @@ const (
 	// maxStuck bounds the pods that one pass keeps, and maxStuckOf those of one namespace. Only pods count for which something
 	// can be done. Of a namespace, others have their turn when these have been repaired, or have used up their repairs.
 	maxStuck, maxStuckOf = 1000, 100
+	// maxSince bounds the pods of which is known since when they fail.
+	maxSince = 10 * maxStuck
 	// maxPod bounds what is kept of a pod, in bytes. One with more is not repaired.
 	maxPod = 64 << 10
 )

@@ -167,7 +167,7 @@ func (r *Repairer) list(ctx context.Context, rules rewrite.Rules) ([]kept, error
 		return all, err
 	}
 	r.whole = now.Add(wholeEvery)
-	if len(all) > starting {
+	if len(all) > starting || len(all) >= maxStuck {
 		r.whole = now.Add(wholeSoon)
 	}
 	return all, nil
@@ -177,7 +177,7 @@ func (r *Repairer) list(ctx context.Context, rules rewrite.Rules) ([]kept, error
 // than once is there as it was first. Where there are too many, the next pass goes on after the last.
 func (r *Repairer) listPhase(ctx context.Context, rules rewrite.Rules, phase corev1.PodPhase, all []kept) ([]kept, error) {
 	now, seen, of := r.o.Clock.Now(), map[types.UID]time.Time{}, map[string]int{}
-	after, last := r.after[phase], ""
+	after, added, full := r.after[phase], r.after[phase], false
 	keep := func(s stuck) error {
 		since, known := r.since[phase][s.uid]
 		_, twice := seen[s.uid]
@@ -188,7 +188,7 @@ func (r *Repairer) listPhase(ctx context.Context, rules rewrite.Rules, phase cor
 			}
 			return nil
 		case len(all) >= maxStuck:
-			last = all[len(all)-1].key()
+			full = true
 			return errEnough
 		case twice, of[s.namespace] >= maxStuckOf, now.Before(r.refused[s.uid]), spent(s):
 			return nil
@@ -201,7 +201,7 @@ func (r *Repairer) listPhase(ctx context.Context, rules rewrite.Rules, phase cor
 		if todo, err := r.decide(ctx, rules, s); waits || err != nil || len(todo.changes) > 0 {
 			seen[s.uid] = since
 			of[s.namespace]++
-			all = append(all, kept{stuck: s, todo: todo, fault: err})
+			all, added = append(all, kept{stuck: s, todo: todo, fault: err}), s.key()
 		}
 		return nil
 	}
@@ -210,7 +210,15 @@ func (r *Repairer) listPhase(ctx context.Context, rules rewrite.Rules, phase cor
 			return all, err
 		}
 	}
-	r.since[phase], r.after[phase] = seen, last
+	if !full {
+		added = ""
+	}
+	for uid, since := range r.since[phase] { // of those that have no turn in this pass
+		if _, known := seen[uid]; full && !known && len(seen) < maxSince {
+			seen[uid] = since
+		}
+	}
+	r.since[phase], r.after[phase] = seen, added
 	return all, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -216,17 +217,21 @@ func TestPodsThatWaitHaveTheirTurns(t *testing.T) {
 		}
 	}
 	c.pod("ran", "quiet", "127.0.0.1:7439/r.example/gone:1")
+	c.pod("ran", "waits", atMirror)
 	if got := c.passed(t); len(got) != 0 {
 		t.Errorf("changed are %v", got)
 	}
 	if got := c.passed(t); len(got) != 1 || !strings.HasPrefix(got[0], "ran/quiet") {
 		t.Errorf("at its turn: %v", got)
 	}
-	// Those before it have been failing since the first pass.
+	// All have been failing since their first turn.
 	c.pace.SetLimit(1e6)
 	c.clock.SetTime(now.Add(mirrorPatience))
 	if got := c.passed(t); len(got) != maxPatchesOf*len(loud()) {
 		t.Errorf("once they have waited, %d are changed", len(got))
+	}
+	if got := c.passed(t); !slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, "ran/waits") }) {
+		t.Errorf("and those of the second turn: %v", got)
 	}
 }
 
