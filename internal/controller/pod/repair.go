@@ -210,16 +210,22 @@ func (r *Repairer) listPhase(ctx context.Context, rules rewrite.Rules, phase cor
 			return all, err
 		}
 	}
-	if !full {
+	if full {
+		carry(seen, r.since[phase])
+	} else {
 		added = ""
-	}
-	for uid, since := range r.since[phase] { // of those that have no turn in this pass
-		if _, known := seen[uid]; full && !known && len(seen) < maxSince {
-			seen[uid] = since
-		}
 	}
 	r.since[phase], r.after[phase] = seen, added
 	return all, nil
+}
+
+// carry keeps since when pods fail that have no turn in a pass.
+func carry(seen, before map[types.UID]time.Time) {
+	for uid, since := range before {
+		if _, known := seen[uid]; !known && len(seen) < maxSince {
+			seen[uid] = since
+		}
+	}
 }
 
 // spent reports whether nothing can be changed in a pod any more.
