@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 
 	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/served"
 )
 
 // clusterFlags say which cluster a command is for.
@@ -35,7 +36,7 @@ func (f *clusterFlags) connect(timeout time.Duration, transports ...transport.Wr
 	if f.as != "" {
 		kube.Impersonate = rest.ImpersonationConfig{UserName: f.as}
 	}
-	for _, t := range transports {
+	for _, t := range append(transports, served.Wrap) {
 		kube.Wrap(t)
 	}
 	scheme, err := reference.NewScheme()

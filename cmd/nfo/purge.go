@@ -25,7 +25,6 @@ import (
 	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/purge"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
-	"github.com/nfo-operator/nfo/internal/served"
 	"github.com/nfo-operator/nfo/internal/terminal"
 	"github.com/nfo-operator/nfo/internal/workload"
 )
@@ -230,7 +229,7 @@ func (f *purgeFlags) impersonate(ctx context.Context, log *slog.Logger) error {
 	if f.dryRun || f.as != "" {
 		return nil
 	}
-	kube, api, err := f.connect(requestTimeout, served.Wrap)
+	kube, api, err := f.connect(requestTimeout)
 	if err != nil {
 		return err
 	}
@@ -252,7 +251,7 @@ func (f *purgeFlags) secrets() (purge.SecretReader, error) {
 	}
 	own := f.clusterFlags
 	own.as = ""
-	_, api, err := own.connect(requestTimeout, served.Wrap)
+	_, api, err := own.connect(requestTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -261,7 +260,7 @@ func (f *purgeFlags) secrets() (purge.SecretReader, error) {
 
 func purgeConfig(flags purgeFlags) (purge.Config, error) {
 	server := &apitime.Clock{}
-	kube, api, err := flags.connect(0, server.Wrap, served.Wrap)
+	kube, api, err := flags.connect(0, server.Wrap)
 	if err != nil {
 		return purge.Config{}, err
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/removal"
-	"github.com/nfo-operator/nfo/internal/served"
 	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
@@ -83,7 +82,7 @@ func (f removeFlags) validate() error {
 }
 
 func runRemove(ctx context.Context, flags removeFlags, out io.Writer) error {
-	_, api, err := flags.connect(requestTimeout, served.Wrap)
+	_, api, err := flags.connect(requestTimeout)
 	if err != nil {
 		return &exitError{cronjob.ExitFailed, err}
 	}

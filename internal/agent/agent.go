@@ -119,10 +119,9 @@ func (a *Agent) answer(w http.ResponseWriter, r *http.Request, asked ask, until 
 	case got != nil:
 		a.counters.count(source)
 		if err := got.relay(w, r.Method, a.o.Idle); err != nil {
-			if r.Context().Err() != nil {
-				panic(http.ErrAbortHandler) // the node has gone
+			if r.Context().Err() == nil { // otherwise the node has gone
+				a.o.Log.Info("Broke off serving an image", "image", asked.image.String(), "what", asked.what(), "source", source, "error", err.Error())
 			}
-			a.o.Log.Info("Broke off serving an image", "image", asked.image.String(), "what", asked.what(), "source", source, "error", err.Error())
 			panic(http.ErrAbortHandler)
 		}
 	case r.Context().Err() != nil:

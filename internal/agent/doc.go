@@ -17,7 +17,7 @@
 //     every 64 KiB within 30 seconds of waiting for it, or the connection ends, and the runtime asks again.
 //   - What the registry has is served whatever origins do: at most three quarters of the requests that are answered at a
 //     time, and of the manifests that are read at a time, wait for origins or are sent on from them, and at most half
-//     of these for one origin. Who finds no turn is told to come again, 503.
+//     of these for one origin. Who finds no turn gets 503, and comes again.
 //   - A manifest has its digest. A blob is verified by the runtime, and by the registry while it reads it.
 //   - What is asked for decides about the way, never the Host of a request, and no redirect of the registry is followed.
 //

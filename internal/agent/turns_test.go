@@ -14,7 +14,7 @@ import (
 )
 
 // slowly starts an origin each of whose answers is a part of content at a time, with a pause before each, for ever. It
-// tells of each answer that has begun.
+// notes each answer that has begun.
 func slowly(t *testing.T, content string, pause time.Duration, begun chan<- struct{}) *httptest.Server {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -127,7 +127,7 @@ func (s *scene) free(t *testing.T) {
 	}
 }
 
-// Who finds no turn for an origin is told to come again, in time.
+// Who finds no turn for an origin gets 503 in time, and when to come again.
 func TestBusyOrigin(t *testing.T) {
 	t.Parallel()
 	begun := make(chan struct{}, 2)

@@ -167,22 +167,15 @@ func (r *Reader) page(ctx context.Context, gvk schema.GroupVersionKind, options 
 	if err != nil {
 		return metav1.ListMeta{}, err
 	}
-	body, err := r.api.Get().NamespaceIfScoped(options.Namespace, options.Namespace != "").Resource(mapping.Resource.Resource).
-		VersionedParams(options.AsListOptions(), runtime.NewParameterCodec(r.scheme)).Stream(ctx)
-	if err != nil {
-		return metav1.ListMeta{}, err
-	}
-	meta, err := Decode(body, gvk.Kind, func(one Decoder) error {
+	q := r.api.Get().NamespaceIfScoped(options.Namespace, options.Namespace != "").Resource(mapping.Resource.Resource).
+		VersionedParams(options.AsListOptions(), runtime.NewParameterCodec(r.scheme))
+	return Page(ctx, q, gvk.Kind, func(one Decoder) error {
 		o := blank()
 		if err := one.Decode(o); err != nil {
 			return err
 		}
 		return give(o)
 	})
-	if err != nil {
-		err = fmt.Errorf("reading a %s: %w", gvk.Kind, err)
-	}
-	return meta, errors.Join(err, body.Close())
 }
 
 // Decoder is what of a json.Decoder reads one object of a list.

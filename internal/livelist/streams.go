@@ -1,9 +1,12 @@
 package livelist
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 )
@@ -19,4 +22,17 @@ func Streams(kube *rest.Config, through *http.Client) (rest.Interface, error) {
 		return nil, fmt.Errorf("connecting to the API server for lists: %w", err)
 	}
 	return api, nil
+}
+
+// Page sends a request for a list of a kind, and reads the answer with Decode.
+func Page(ctx context.Context, q *rest.Request, kind string, each func(Decoder) error) (metav1.ListMeta, error) {
+	body, err := q.Stream(ctx)
+	if err != nil {
+		return metav1.ListMeta{}, err
+	}
+	meta, err := Decode(body, kind, each)
+	if err != nil {
+		err = fmt.Errorf("reading a %s: %w", kind, err)
+	}
+	return meta, errors.Join(err, body.Close())
 }

@@ -36,7 +36,7 @@ type podSpec struct {
 	Secrets secretNames `json:"imagePullSecrets"`
 }
 
-// uses reports whether a pod has a container of an image, by either of its names.
+// uses reports whether a pod has a container or a volume of an image, by either of its names.
 func (s *podSpec) uses(image rewrite.Image, address string) bool {
 	is := func(text string) bool {
 		if i, ok := rewrite.Original(text, address); ok {
@@ -45,12 +45,8 @@ func (s *podSpec) uses(image rewrite.Image, address string) bool {
 		i, err := rewrite.Parse(text)
 		return err == nil && i == image
 	}
-	for _, containers := range [][]rewrite.Container{s.Containers, s.Init, s.Ephemeral} {
-		if slices.ContainsFunc(containers, func(c rewrite.Container) bool { return is(c.Image) }) {
-			return true
-		}
-	}
-	return slices.ContainsFunc(s.Volumes, func(v rewrite.Volume) bool { return v.Image != nil && is(v.Image.Reference) })
+	pod := rewrite.Pod{Spec: s.Spec}
+	return slices.ContainsFunc(pod.Places(), func(at rewrite.Named) bool { return is(at.Image) })
 }
 
 // secretNames is what is read of a list of pull secrets. In a ServiceAccount nobody else bounds how many there are, and how
@@ -70,7 +66,7 @@ func (s *secretNames) UnmarshalJSON(text []byte) error {
 		return err
 	}
 	if fmt.Sprint(begin) != "[" {
-		return errors.New("imagePullSecrets are no list")
+		return errors.New("imagePullSecrets is not a list")
 	}
 	for list.More() && len(s.first) < maxLogins {
 		var ref struct {
@@ -154,13 +150,5 @@ func (l *lists) page(ctx context.Context, k listed, namespace, token string, eac
 	if token != "" {
 		q = q.Param("continue", token)
 	}
-	body, err := q.Stream(ctx)
-	if err != nil {
-		return metav1.ListMeta{}, err
-	}
-	meta, err := livelist.Decode(body, k.kind+"List", each)
-	if err != nil {
-		err = fmt.Errorf("reading a %s: %w", k.kind, err)
-	}
-	return meta, errors.Join(err, body.Close())
+	return livelist.Page(ctx, q, k.kind+"List", each)
 }

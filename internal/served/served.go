@@ -88,7 +88,7 @@ func unavailable(req *http.Request, resp *http.Response) (*http.Response, error)
 	}
 	header := http.Header{"Content-Type": {"application/json"}} // not Retry-After, which clients obey at a 503
 	return &http.Response{
-		Status: http.StatusText(http.StatusServiceUnavailable), StatusCode: http.StatusServiceUnavailable,
+		Status: "503 " + http.StatusText(http.StatusServiceUnavailable), StatusCode: http.StatusServiceUnavailable,
 		Proto: resp.Proto, ProtoMajor: resp.ProtoMajor, ProtoMinor: resp.ProtoMinor,
 		Header: header, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)), Request: req,
 	}, nil

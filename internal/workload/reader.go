@@ -271,12 +271,8 @@ func (r *Reader) namespaces(ctx context.Context, selector labels.Selector) (name
 // list reads a list, page by page. It calls paged after each page, while no answer is open.
 func (r *Reader) list(ctx context.Context, k listed, namespace string, each func(livelist.Decoder) error, paged func() error) error {
 	for token := ""; ; {
-		body, err := r.page(k, namespace, token).Stream(ctx)
+		meta, err := livelist.Page(ctx, r.page(k, namespace, token), k.kind+"List", each)
 		if err != nil {
-			return fmt.Errorf("listing %s: %w", k.Resource, err)
-		}
-		meta, err := livelist.Decode(body, k.kind+"List", each)
-		if err = errors.Join(err, body.Close()); err != nil {
 			return fmt.Errorf("listing %s: %w", k.Resource, err)
 		}
 		if err := paged(); err != nil {

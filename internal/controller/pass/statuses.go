@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -65,10 +64,7 @@ func SameState(before, after []metav1.Condition) bool {
 func (w *Statuses) Write(ctx context.Context, api client.Client, o client.Object) error {
 	over := o.GetResourceVersion()
 	if err := api.Status().Update(ctx, o); err != nil {
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		return err
+		return client.IgnoreNotFound(err)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -53,14 +53,6 @@ func (s stuck) rewritten(address string) bool {
 	})
 }
 
-// kept is a pod for which something can be done, and what.
-type kept struct {
-	stuck
-	todo decision
-	// fault is why nothing could be decided.
-	fault error
-}
-
 // key orders pods as lists do.
 func (s stuck) key() string { return s.namespace + "/" + s.name }
 
@@ -71,6 +63,14 @@ func (s stuck) waits(p rewrite.Place) bool { return s.fails(p) || has(s.unstarte
 
 func has(places []rewrite.Place, p rewrite.Place) bool {
 	return slices.ContainsFunc(places, func(at rewrite.Place) bool { return at.String() == p.String() })
+}
+
+// kept is a pod for which something can be done, and what.
+type kept struct {
+	stuck
+	todo decision
+	// fault is why nothing could be decided.
+	fault error
 }
 
 // listed is what is read of a pod.
@@ -186,12 +186,7 @@ func (l *lists) page(ctx context.Context, namespace string, phase corev1.PodPhas
 	if token != "" {
 		q = q.Param("continue", token)
 	}
-	body, err := q.Stream(ctx)
-	if err != nil {
-		return metav1.ListMeta{}, err
-	}
-	meta, err := livelist.Decode(body, "PodList", func(one livelist.Decoder) error { return giveStuck(one, each) })
-	return meta, errors.Join(err, body.Close())
+	return livelist.Page(ctx, q, "PodList", func(one livelist.Decoder) error { return giveStuck(one, each) })
 }
 
 // giveStuck decodes a pod, and gives it on if it cannot pull an image.

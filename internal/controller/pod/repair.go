@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -147,7 +148,7 @@ func (r *Repairer) namespaces() []string {
 	if len(r.o.Facts.Watched) == 0 {
 		return []string{metav1.NamespaceAll}
 	}
-	return slices.Sorted(slices.Values(r.o.Facts.Watched)) // in the order of lists
+	return slices.SortedFunc(slices.Values(r.o.Facts.Watched), func(a, b string) int { return strings.Compare(a+"/", b+"/") }) // as key orders them
 }
 
 // list finds the pods that cannot pull an image.

@@ -26,6 +26,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/mirrored"
+	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 // cluster lists pods, and notes how they are changed.
@@ -232,6 +233,16 @@ func TestPodsThatWaitHaveTheirTurns(t *testing.T) {
 	}
 	if got := c.passed(t); !slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, "ran/waits") }) {
 		t.Errorf("and those of the second turn: %v", got)
+	}
+}
+
+// Lists of all namespaces have those of a-b before those of a, and so must be the lists of some.
+func TestNamespacesThatAreWatchedHaveTheirTurns(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, true)
+	c.o.Facts.Watched = reference.Watched{"a", "a-b"}
+	if got := c.namespaces(); !slices.Equal(got, []string{"a-b", "a"}) {
+		t.Errorf("the namespaces are listed as %v", got)
 	}
 }
 

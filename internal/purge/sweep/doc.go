@@ -15,11 +15,11 @@
 //   - I13: every entry that names a digest is claimed, by a write that fails if anybody else
 //     wrote, before the digest is deleted.
 //
-// Decision: a sweep goes in waves of about a second, the first one as large as the answers to the plan's requests allow. The repositories of some manifests are claimed and settled
-// together, one write per tombstone each, and swept at the same time, as many requests at once as the store allows
-// in all. One that keeps them all busy is swept alone, so that it is read as fast as it can be, and so is one that
-// was too slow beside others. When all deletions of a wave have been answered, the next one is claimed and begins, while
-// what the first has left is looked at and settled: two waves at most are claimed at a time, and none for as long as a
+// Decision: a sweep goes in waves of about a second; the first one is larger if the registry has answered the plan's
+// requests fast. The repositories of some manifests are claimed and settled together, one write per tombstone each, and
+// swept at the same time, as many requests at once as the store allows in all. One that keeps them all busy is swept
+// alone, so that it is read as fast as it can be, and so is one that was too slow beside others. When all deletions of a
+// wave have been answered, the next one is claimed and begins, while what the first has left is looked at and settled: two waves at most are claimed at a time, and none for as long as a
 // slow registry needs for the deletions of another. One reading of the cluster serves all evidence of a wave, and another
 // one all looks after it, which may be the first one of the next wave. Rejected: one repository after
 // the other, which waits for one answer after another where each has one digest; one wave after the other, which is
