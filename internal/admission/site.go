@@ -16,20 +16,29 @@ func siteValidator(p *preflight, a *access) *validator[*v1alpha1.SiteNetworkServ
 		preflight: p,
 		spec:      func(s *v1alpha1.SiteNetworkService) any { return &s.Spec },
 		check: func(ctx context.Context, was, is *v1alpha1.SiteNetworkService) (admission.Warnings, error) {
-			return p.checkSite(ctx, a, was, is)
+			return p.checkSite(ctx, was, is)
+		},
+		allowed: func(ctx context.Context, was, is *v1alpha1.SiteNetworkService) error {
+			design, changed := newDesign(was, is)
+			if !changed || design.Namespace == is.Namespace {
+				return nil
+			}
+			return a.mayUse(ctx, is.Name, design)
 		},
 	}
 }
 
-func (p *preflight) checkSite(ctx context.Context, a *access, was, is *v1alpha1.SiteNetworkService) (admission.Warnings, error) {
-	design := reference.Of(is)[0].To
-	if was != nil && reference.Of(was)[0].To == design {
-		return nil, nil // the same one, with its namespace spelled out or left out
-	}
-	if design.Namespace != is.Namespace {
-		if err := a.mayUse(ctx, is.Name, design); err != nil {
-			return nil, err
-		}
+// newDesign is the design that a site names, and whether it names it from now on: not if its namespace is only spelled out or
+// left out. was is nil if the site is new. It is pure.
+func newDesign(was, is *v1alpha1.SiteNetworkService) (design reference.Object, changed bool) {
+	design = reference.Of(is)[0].To
+	return design, was == nil || reference.Of(was)[0].To != design
+}
+
+func (p *preflight) checkSite(ctx context.Context, was, is *v1alpha1.SiteNetworkService) (admission.Warnings, error) {
+	design, changed := newDesign(was, is)
+	if !changed {
+		return nil, nil
 	}
 	found, err := p.target(ctx, design, false)
 	if err != nil {

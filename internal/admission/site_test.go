@@ -55,6 +55,8 @@ func TestSite(t *testing.T) {
 		"I2Unknown":    {reason: "nobody can say", judge: judge{allowed: true, err: errors.New("down")}, is: abroad, cached: []client.Object{nsdv}, asked: 1, wrong: []string{`the request cannot be checked now: asking whether user "jane" has the verb "use" on networkservicedesignversions/publisher/nsdv: down`}},
 		"Same":         {reason: "spelled out", was: near, is: site("publisher", "edge-1", "publisher", "nsdv")},
 		"Changed":      {reason: "another version needs the right again", judge: judge{allowed: true}, was: site("edge", "edge-1", "publisher", "nsdv0"), is: abroad, cached: []client.Object{nsdv}, asked: 1},
+		"GoingHome":    {reason: "what goes may name what it likes at home", was: going(near.DeepCopy()), is: going(site("publisher", "edge-1", "", "nsdv0")), cached: []client.Object{nsdv}},
+		"GoingAway":    {reason: "what goes must not take hold of another namespace's design", was: going(site("edge", "edge-1", "", "own")), is: going(abroad.DeepCopy()), cached: []client.Object{nsdv}, asked: 1, wrong: []string{denied}},
 		"Missing":      {reason: "it may come", is: near, warnings: []string{none}},
 		"Deprecated":   {reason: "no new deployments", is: near, cached: []client.Object{withdrawn}, live: []client.Object{withdrawn}, wrong: []string{at + "is Deprecated and takes no new deployments"}},
 		"I3Reactivate": {reason: "the cache lags behind", is: near, cached: []client.Object{withdrawn}, live: []client.Object{nsdv}},

@@ -156,16 +156,24 @@ func unread(now, before v1alpha1.ApplicationStatus) v1alpha1.ApplicationStatus {
 	if now.Manifest != before.Manifest || now.ArtifactName != before.ArtifactName || now.ArtifactVersion != before.ArtifactVersion {
 		return now
 	}
+	return joined(now, before.Images)
+}
+
+// joined adds the images to those of an application that it does not have.
+func joined(app v1alpha1.ApplicationStatus, images []v1alpha1.ChartImage) v1alpha1.ApplicationStatus {
 	known := map[string]bool{}
-	for _, i := range now.Images {
+	for _, i := range app.Images {
 		known[i.Image] = true
 	}
-	for _, i := range before.Images {
+	for _, i := range images {
 		if !known[i.Image] {
-			now.Images = append(now.Images, i)
+			app.Images = append(app.Images, i)
 		}
 	}
-	return now
+	if app.ImageCount != nil {
+		app.ImageCount = new(max(*app.ImageCount, int32(len(app.Images)))) //nolint:gosec // a status has 512 at most
+	}
+	return app
 }
 
 // pinned keeps what a version came to when it became one that is deployed.
@@ -191,11 +199,13 @@ func pinned(now, before v1alpha1.ApplicationStatus) v1alpha1.ApplicationStatus {
 			image.Digest = old.Digest
 		}
 	}
-	return now
+	// The same chart is read in another way when another definition gives other values paths for it, or by another version of
+	// nfo. What is deployed may go on pulling what the reading before had found.
+	return joined(now, slices.DeleteFunc(slices.Clone(before.Images), func(i v1alpha1.ChartImage) bool { return i.Repository == "" }))
 }
 
-// bound cuts the images of all applications to what a status takes. Those in other manifests come
-// first: by them these are held.
+// bound cuts the images of all applications to what a status takes. First comes one in each other manifest, because by it that
+// is held, then the rest of those in other manifests, and then as many of each application.
 func bound(apps []v1alpha1.ApplicationStatus) {
 	total := 0
 	for _, app := range apps {
@@ -204,13 +214,40 @@ func bound(apps []v1alpha1.ApplicationStatus) {
 	if total <= v1alpha1.MaxImages {
 		return
 	}
-	room, rank := v1alpha1.MaxImages, map[bool]int{true: 1}
-	for i := range apps {
-		images := slices.Clone(apps[i].Images) // they may be the stored status's
-		slices.SortStableFunc(images, func(a, b v1alpha1.ChartImage) int {
-			return cmp.Compare(rank[a.Manifest == ""], rank[b.Manifest == ""])
-		})
-		apps[i].Images = images[:min(len(images), room, v1alpha1.MaxImages/len(apps))]
-		room -= len(apps[i].Images)
+	type place struct {
+		app, rank, number int // the number is among those of the application that have the rank
+		image             v1alpha1.ChartImage
 	}
+	var all []place
+	held := map[string]bool{}
+	for i, app := range apps {
+		var numbers [3]int
+		for _, image := range app.Images {
+			rank := 1
+			switch {
+			case image.Manifest == "":
+				rank = 2
+			case !held[image.Manifest]:
+				held[image.Manifest], rank = true, 0
+			}
+			all = append(all, place{i, rank, numbers[rank], image})
+			numbers[rank]++
+		}
+		apps[i].Images = nil // not cut in place: they may be the stored status's
+	}
+	slices.SortStableFunc(all, func(a, b place) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.number, b.number)) })
+	for _, p := range all[:v1alpha1.MaxImages] {
+		apps[p.app].Images = append(apps[p.app].Images, p.image)
+	}
+}
+
+// unkept is how many images the applications need that their status has no room for.
+func unkept(apps []v1alpha1.ApplicationStatus) (all, left int) {
+	for _, app := range apps {
+		all += len(app.Images)
+		if app.ImageCount != nil {
+			left += max(0, int(*app.ImageCount)-len(app.Images))
+		}
+	}
+	return all + left, left
 }

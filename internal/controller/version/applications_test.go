@@ -68,6 +68,8 @@ func TestApplications(t *testing.T) {
 	notRead.Status.Charts = nil
 	elsewhere := web("sha256:c", "")
 	elsewhere.Images = []v1alpha1.ChartImage{{Image: "base/a:1", State: v1alpha1.ImageOtherManifest, Manifest: "base", Repository: "acme/base/a", Digest: "sha256:a"}}
+	both := web("sha256:c", "sha256:a")
+	both.Images, both.ImageCount = append(both.Images, elsewhere.Images...), new(int32(2))
 	waiting := fresh
 	waiting.Images = elsewhere.Images
 	blank := with("", "")
@@ -93,6 +95,8 @@ func TestApplications(t *testing.T) {
 		"Preview":    {"a preview follows its manifest", deploys(with("sha256:new", "sha256:b"), v1alpha1.VersionPreview, web("sha256:c", "sha256:a")), []v1alpha1.ApplicationStatus{web("sha256:new", "sha256:b")}},
 		"Active":     {"what is deployed stays what it was", deploys(with("sha256:new", "sha256:b"), v1alpha1.VersionActive, web("sha256:c", "sha256:a")), []v1alpha1.ApplicationStatus{web("sha256:c", "sha256:a")}},
 		"Gone":       {"what it held in another manifest it goes on holding", deploys(lost, v1alpha1.VersionActive, elsewhere), []v1alpha1.ApplicationStatus{elsewhere}},
+		"I1Reread":   {"so does one whose chart names other images when it is read in another way", deploys(with("sha256:c", "sha256:a"), v1alpha1.VersionActive, elsewhere), []v1alpha1.ApplicationStatus{both}},
+		"Reread":     {"a preview holds what its chart names now", deploys(with("sha256:c", "sha256:a"), v1alpha1.VersionPreview, elsewhere), []v1alpha1.ApplicationStatus{web("sha256:c", "sha256:a")}},
 		"Deprecated": {"an image of it, too", deploys(with("sha256:c", "sha256:b"), v1alpha1.VersionDeprecated, web("sha256:c", "sha256:a")), []v1alpha1.ApplicationStatus{web("sha256:c", "sha256:a")}},
 		"First":      {"the first digests are taken as they come", deploys(with("sha256:c", "sha256:a"), v1alpha1.VersionActive, web("", "")), []v1alpha1.ApplicationStatus{web("sha256:c", "sha256:a")}},
 		"NotOne":     {"designs have no applications", versionSeen{named: []reference.Reference{byManifest}}, nil},
@@ -152,6 +156,33 @@ func TestI1ImagesOfAllApplicationsAreBounded(t *testing.T) {
 	if total > v1alpha1.MaxImages {
 		t.Errorf("%d images", total)
 	}
+	if each := v1alpha1.MaxImages / len(apps); len(apps[7].Images) != each {
+		t.Errorf("the last application has %d images, not %d as the others", len(apps[7].Images), each)
+	}
+}
+
+func TestI1EveryManifestThatHasAnImageIsHeld(t *testing.T) {
+	t.Parallel()
+	apps := make([]v1alpha1.ApplicationStatus, 64)
+	for i := range apps {
+		apps[i].ImageCount = new(int32(8))
+		for j := range 8 {
+			apps[i].Images = append(apps[i].Images, v1alpha1.ChartImage{Image: fmt.Sprint(j)})
+		}
+	}
+	umbrella := &apps[63]
+	umbrella.Images, umbrella.ImageCount = nil, new(int32(20))
+	for j := range 20 {
+		umbrella.Images = append(umbrella.Images, v1alpha1.ChartImage{Image: fmt.Sprint(j), Manifest: fmt.Sprint(j)})
+	}
+	bound(apps)
+	if len(umbrella.Images) != 20 {
+		t.Errorf("%d of 20 manifests are held", len(umbrella.Images))
+	}
+	seen := deploys(with("sha256:c", "sha256:a"), v1alpha1.VersionActive)
+	if _, _, says := seen.deployable(apps); !strings.Contains(says, "name 524 images, of which it keeps 512") {
+		t.Errorf("said: %s", says)
+	}
 }
 
 func TestDrifted(t *testing.T) {
@@ -175,7 +206,7 @@ func TestDrifted(t *testing.T) {
 			if tc.want != "" {
 				want = "False/TagMoved"
 			}
-			if status, reason, _ := tc.seen.deployable(); string(status)+"/"+reason != want {
+			if status, reason, _ := tc.seen.deployable(nil); string(status)+"/"+reason != want {
 				t.Errorf("%s: %s/%s", tc.reason, status, reason)
 			}
 		})

@@ -11,8 +11,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// deployable says whether all that a version is deployed from is in the registry.
-func (seen versionSeen) deployable() (metav1.ConditionStatus, string, string) {
+// deployable says whether all that a version is deployed from, its applications among it, is in the registry.
+func (seen versionSeen) deployable(apps []v1alpha1.ApplicationStatus) (metav1.ConditionStatus, string, string) {
 	var gone, moved, incomplete []string
 	for _, ref := range seen.named {
 		m := seen.targets[ref.To].manifest
@@ -44,6 +44,9 @@ func (seen versionSeen) deployable() (metav1.ConditionStatus, string, string) {
 	says := "What it names is held by it and in the registry."
 	if len(incomplete) > 0 {
 		says += fmt.Sprintf(" But its charts need more than that: see the condition Complete of %s.", v1alpha1.FirstOf(slices.Compact(incomplete), reference.NamedHolders))
+	}
+	if all, left := unkept(apps); left > 0 {
+		says += fmt.Sprintf(" Its charts name %d images, of which it keeps %d, those in other manifests first; make two definitions of it to have all kept.", all, all-left)
 	}
 	return metav1.ConditionTrue, v1alpha1.ReasonReady, says
 }

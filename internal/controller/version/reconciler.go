@@ -170,7 +170,7 @@ func decideVersion(seen versionSeen) versionVerdict {
 		v.conditions.Set(v1alpha1.ConditionResolved, status, reason, message)
 		v.applications = seen.applications()
 		if reason == v1alpha1.ReasonResolved {
-			status, reason, message = seen.deployable()
+			status, reason, message = seen.deployable(v.applications)
 		}
 		v.conditions.Set(v1alpha1.ConditionReady, status, reason, message)
 		if seen.self.Kind != v1alpha1.KindSite { // which names no artifacts
