@@ -174,9 +174,10 @@ func (r *restoring) settle(ctx context.Context, a v1alpha1.TombstoneArtifact, li
 	}
 	switch {
 	case errors.Is(putErr, registry.ErrTagTaken):
-		if e.UntaggedAt == nil {
-			e.State, e.UntaggedAt = v1alpha1.TombstoneUntagged, new(metav1.NewTime(r.Now()))
-		}
+		// Until now the manifest's list has kept it, whatever its grace. From now on only a grace does: a whole one.
+		e.State, e.UntaggedAt = v1alpha1.TombstoneUntagged, new(metav1.NewTime(r.Now()))
+		until := r.Now().Add(max(r.undoTags.store.Spec.Purge.GracePeriod.Duration, r.tombstone.Spec.GracePeriod.Duration))
+		r.tombstone.Status.RestorableUntil = new(metav1.NewTime(until))
 		e.Reason = v1alpha1.ReasonTagTaken + ": the tag is at another digest and was left there"
 		r.Journal.NotRestored(ctx, r.tagOf(a), v1alpha1.ReasonTagTaken)
 	case errors.Is(putErr, registry.ErrNotFound): // the undo lives through its grace, whatever the registry says now

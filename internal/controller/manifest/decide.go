@@ -194,8 +194,8 @@ func (seen manifestSeen) merge(v *manifestVerdict, e v1alpha1.ArtifactStatus) v1
 	return e
 }
 
-// undos finds, for every entry that the registry was just seen not to have, or to have only because it removes no tags,
-// the newest release that it can be restored from. A digest that was overwritten is never brought back.
+// undos finds, for every entry that the registry was just seen not to have, or to have only because it removes no tags or
+// because something else was pushed, the newest release that it can be restored from. A digest that was overwritten is never brought back.
 func (seen manifestSeen) undos(artifacts []v1alpha1.ArtifactStatus) map[inventory.Entry]*v1alpha1.Tombstone {
 	found := map[inventory.Entry]*v1alpha1.Tombstone{}
 	if seen.manifest.Spec.UploadPath == v1alpha1.StoreScoped {
@@ -269,11 +269,19 @@ func (seen manifestSeen) undo(e v1alpha1.ArtifactStatus) *v1alpha1.Tombstone {
 		interrupted := was.State == v1alpha1.TombstoneRestoring
 		// A tag that could not be removed alone is back without having gone: no purge may take it now.
 		stayed := strings.HasPrefix(was.Reason, v1alpha1.TagDeleteUnsupported)
-		if interrupted || stayed || (!tag.there && seen.mayGive(t, e)) {
+		if interrupted || stayed || passedOver(t, e, tag) || (!tag.there && mayGive(t, e)) {
 			return t
 		}
 	}
 	return nil
+}
+
+// passedOver reports whether somebody pushed something else to a tag before its undo was asked for. The restore leaves the tag
+// alone and says so, and the undo then waits no more: it must not come back when that tag goes one day.
+func passedOver(t *v1alpha1.Tombstone, e v1alpha1.ArtifactStatus, tag tagSeen) bool {
+	was := t.Entry(e.Repository, e.ArtifactVersion)
+	released := was.State == v1alpha1.TombstoneUntagged || was.State == v1alpha1.TombstoneKept
+	return tag.there && released && !t.MovedOn(was) && !restores(t, e, tag.digest)
 }
 
 // How often a manifest's upload state is polled, before a jitter of up to a tenth.

@@ -226,13 +226,34 @@ func TestDecideManifest(t *testing.T) {
 				Conditions: "Ready=False/Missing Referenced=False/Unreferenced Uploaded=False/Missing"},
 		},
 		"I5NeverOverwritesATag": {
-			reason: "a tag that is there is left alone",
+			reason: "a tag that is there is left alone, and its undo is told that it was passed over",
 			seen: observed(func(s *manifestSeen) {
 				s.tags[listed] = tagSeen{there: true, digest: "sha256:b"}
 				s.tombstones = []v1alpha1.Tombstone{grave(v1alpha1.CauseReleased, v1alpha1.TombstoneUntagged, 10)}
 			}),
+			want: outline{Artifacts: []v1alpha1.ArtifactStatus{present("sha256:b")}, Restore: []string{"Released000010"}, Poll: pollComplete,
+				Conditions: "Ready=True/Ready Referenced=False/Unreferenced Uploaded=True/Complete"},
+		},
+		"I5ToldOnce": {
+			reason: "an undo that was passed over is not asked for again",
+			seen: observed(func(s *manifestSeen) {
+				s.tags[listed] = tagSeen{there: true, digest: "sha256:b"}
+				g := grave(v1alpha1.CauseReleased, v1alpha1.TombstoneUntagged, 10)
+				g.Status.Artifacts[0].Reason = v1alpha1.ReasonTagTaken
+				s.tombstones = []v1alpha1.Tombstone{g}
+			}),
 			want: outline{Artifacts: []v1alpha1.ArtifactStatus{present("sha256:b")}, Poll: pollComplete,
 				Conditions: "Ready=True/Ready Referenced=False/Unreferenced Uploaded=True/Complete"},
+		},
+		"I5OldUndo": {
+			reason: "what was pushed after a release, and has gone, is not answered with what was released before",
+			seen: observed(func(s *manifestSeen) {
+				s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{present("sha256:b")}
+				s.tags[listed] = tagSeen{}
+				s.tombstones = []v1alpha1.Tombstone{grave(v1alpha1.CauseReleased, v1alpha1.TombstoneUntagged, 10)}
+			}),
+			want: outline{Artifacts: []v1alpha1.ArtifactStatus{tagGone("sha256:b")}, Poll: pollMissing,
+				Conditions: "Ready=False/Missing Referenced=False/Unreferenced Uploaded=False/Missing"},
 		},
 		"I5InterruptedRestoreGoesOn": {
 			reason: "the tag is back and the process died before the tombstone said so",

@@ -32,14 +32,16 @@ func seal(m *v1alpha1.ArtifactManifest) string {
 	return strings.Join(digests, ",")
 }
 
-// mayGive reports whether a tombstone may give an entry its tag back: that must not put a sealed tag
-// at another digest.
-func (seen manifestSeen) mayGive(t *v1alpha1.Tombstone, e v1alpha1.ArtifactStatus) bool {
-	if e.Digest == "" || !inventory.Promised(seen.manifest) {
-		return true
-	}
+// mayGive reports whether a tombstone may give an entry its tag back: that must not put the tag at another digest than the
+// manifest has had it at.
+func mayGive(t *v1alpha1.Tombstone, e v1alpha1.ArtifactStatus) bool {
+	return e.Digest == "" || restores(t, e, e.Digest)
+}
+
+// restores reports whether a tombstone puts an entry's tag back at a digest.
+func restores(t *v1alpha1.Tombstone, e v1alpha1.ArtifactStatus, digest string) bool {
 	return slices.ContainsFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool {
-		return a.Repository == e.Repository && a.Tag == e.ArtifactVersion && tombstone.RestoredDigest(a) == e.Digest
+		return a.Repository == e.Repository && a.Tag == e.ArtifactVersion && tombstone.RestoredDigest(a) == digest
 	})
 }
 
