@@ -92,7 +92,7 @@ func (r *Releaser) attempt(ctx context.Context, job Task) (Released, error) {
 	if out.Holders = running.Holders(job.Manifest, entries); len(out.Holders) > 0 {
 		return out, nil
 	}
-	for name, group := range r.group(job, found) {
+	for name, group := range job.Group(found) {
 		u := &untagging{Releaser: r, reg: reg, job: job, entries: entries, reasons: map[string]string{}}
 		if done, err := u.release(ctx, &ev, name, group, &out); done || err != nil {
 			return out, err
@@ -235,11 +235,21 @@ func (r *Releaser) find(ctx context.Context, reg *registry.Client, entries []v1a
 	return found, nil
 }
 
-// group sorts findings by the tombstone that they belong to.
-func (r *Releaser) group(job Task, found []Finding) map[string][]Finding {
+// Group sorts findings by the name of the tombstone that they belong to. That of a manifest takes all, what has left its list
+// while something held it too; if that is more than a tombstone takes, what has left is in others beside it.
+func (j Task) Group(found []Finding) map[string][]Finding {
+	listed := map[inventory.Entry]bool{}
+	for _, a := range j.Manifest.Spec.Artifacts {
+		listed[inventory.Entry{Name: a.ArtifactName, Version: a.ArtifactVersion}] = true
+	}
+	together := len(j.Entries) <= tombstone.MaxEntries
 	groups := map[string][]Finding{}
 	for _, f := range found {
-		name := tombstone.Name(job.Manifest, job.Cause, f.Repository+":"+f.ArtifactVersion)
+		of := f.Repository + ":" + f.ArtifactVersion
+		name := tombstone.Name(j.Manifest, j.Cause, of)
+		if j.Cause == v1alpha1.CauseReleased && !together && !listed[inventory.KeyOf(f.ArtifactStatus)] {
+			name = tombstone.Beside(j.Manifest, of)
+		}
 		groups[name] = append(groups[name], f)
 	}
 	return groups

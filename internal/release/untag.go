@@ -150,8 +150,14 @@ func (u *untagging) untag(ctx context.Context, ev *evidence, f Finding) (reason 
 	case !f.There || isUndoTag(ev.store, f):
 		return "", nil
 	}
+	looked := ev.at
 	if err := u.fresh(ctx, u.job, ev, f); err != nil || len(ev.holders) > 0 {
 		return "", err
+	}
+	if ev.at != looked { // the reading took time, in which somebody may have pushed
+		if err := u.unmoved(ctx, f); err != nil {
+			return "", err
+		}
 	}
 	write, cancel := context.WithTimeout(ctx, MaxEvidence-u.Clock.Since(ev.at))
 	defer cancel()
@@ -166,6 +172,18 @@ func (u *untagging) untag(ctx context.Context, ev *evidence, f Finding) (reason 
 	}
 	reason, err = u.learn(ctx, write, trial, ev.store)
 	return u.removed(ctx, f, reason, err)
+}
+
+// unmoved is nil if a tag is still at the digest that its tombstone has.
+func (u *untagging) unmoved(ctx context.Context, f Finding) error {
+	now, err := u.reg.Resolve(ctx, f.Repository, f.ArtifactVersion)
+	if errors.Is(err, registry.ErrNotFound) || err == nil && now.Digest.String() != f.Digest {
+		err = reference.ErrSuperseded // look at everything again
+	}
+	if err != nil {
+		return fmt.Errorf("untagging %s:%s: %w", f.Repository, f.ArtifactVersion, err)
+	}
+	return nil
 }
 
 // isGone is nil if the registry says that a tag does not exist whose deletion it has just accepted.

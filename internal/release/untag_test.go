@@ -1,18 +1,24 @@
 package release
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	testingclock "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/inventory"
 	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
 // names are so many artifacts.
@@ -138,5 +144,94 @@ func TestI4WhatWasListedOfAnotherPlaceIsNotReleased(t *testing.T) {
 	}
 	if w.at("a", "1") != "" || len(w.tombstones()) != 1 {
 		t.Errorf("the tag is at %q, and there are %d tombstones", w.at("a", "1"), len(w.tombstones()))
+	}
+}
+
+// lookedAt is an API server that says when the manifest is read.
+type lookedAt struct {
+	client.Reader
+	times int
+	then  func(times int)
+}
+
+func (l *lookedAt) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
+	if _, is := into.(*v1alpha1.ArtifactManifest); is {
+		l.times++
+		l.then(l.times)
+	}
+	return l.Reader.Get(ctx, key, into, opts...)
+}
+
+// The evidence is read anew after it was seen where the tag is, and somebody pushes meanwhile.
+func TestI4ATagThatMovesWhileTheEvidenceIsReadIsNotRemoved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	var store v1alpha1.ArtifactStore
+	if err := w.api.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: "acme"}, &store); err != nil {
+		t.Fatal(err)
+	}
+	store.Status.Capabilities.TagDelete = v1alpha1.Supported
+	if err := w.api.Status().Update(t.Context(), &store); err != nil {
+		t.Fatal(err)
+	}
+	clock := testingclock.NewFakePassiveClock(time.Now())
+	pushed := ""
+	r := w.releaser()
+	r.Clock, r.Live = clock, &lookedAt{Reader: w.api, then: func(times int) {
+		switch times {
+		case 1:
+			clock.SetTime(clock.Now().Add(MaxEvidence/2 + time.Millisecond))
+		case 2:
+			d, err := registrytest.PushImage(t.Context(), w.Host, "acme/m/a", "1", "second")
+			if err != nil {
+				t.Error(err)
+			}
+			pushed = d.Digest.String()
+		}
+	}}
+	if _, err := r.Release(t.Context(), w.task()); !errors.Is(err, reference.ErrSuperseded) {
+		t.Errorf("it ended with %v, want ErrSuperseded", err)
+	}
+	if at := w.at("a", "1"); pushed == "" || at != pushed {
+		t.Errorf("the tag is at %q, want it where it was pushed to, %q", at, pushed)
+	}
+}
+
+func TestAReleaseHasAsManyTombstonesAsItsEntriesNeed(t *testing.T) {
+	t.Parallel()
+	m := &v1alpha1.ArtifactManifest{}
+	m.Name, m.UID = "m", "uid"
+	task := func(left int) (Task, []Finding) {
+		task, found := Task{Manifest: m, Cause: v1alpha1.CauseReleased}, []Finding(nil)
+		m.Spec.Artifacts = nil
+		for i := range 512 + left {
+			e := v1alpha1.ArtifactStatus{ArtifactName: "a", ArtifactVersion: strconv.Itoa(i), Repository: "acme/m/a"}
+			if i < 512 {
+				m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: "a", ArtifactVersion: e.ArtifactVersion})
+			}
+			task.Entries, found = append(task.Entries, e), append(found, Finding{ArtifactStatus: e})
+		}
+		return task, found
+	}
+	own := tombstone.Name(m, v1alpha1.CauseReleased, "")
+	if few, found := task(512); len(few.Group(found)) != 1 || len(few.Group(found)[own]) != 1024 {
+		t.Errorf("what fits into one tombstone is in %d", len(few.Group(found)))
+	}
+	many, found := task(4000)
+	groups := many.Group(found)
+	if len(groups[own]) != 512 {
+		t.Errorf("the manifest's tombstone has %d entries, want what is listed", len(groups[own]))
+	}
+	all := 0
+	for name, group := range groups {
+		if all += len(group); len(group) > tombstone.MaxEntries {
+			t.Errorf("%s has %d entries", name, len(group))
+		}
+		if again := many.Group(group[:1]); len(again[name]) != 1 {
+			t.Errorf("an interrupted release finds %s no more", name)
+		}
+	}
+	if all != len(found) {
+		t.Errorf("%d of %d entries have a tombstone", all, len(found))
 	}
 }

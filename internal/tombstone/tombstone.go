@@ -21,6 +21,13 @@ func Name(m *v1alpha1.ArtifactManifest, cause v1alpha1.Cause, of string) string 
 	return v1alpha1.TombstoneName(m.Name, m.UID, v1alpha1.TombstoneSuffix(cause, of))
 }
 
+// Beside names one of the 16 tombstones of what has left a released manifest's list and has no room in its own: the same one
+// whenever it is asked for.
+func Beside(m *v1alpha1.ArtifactManifest, of string) string {
+	share := v1alpha1.TombstoneSuffix(v1alpha1.CauseReleased, of)[:1]
+	return v1alpha1.TombstoneName(m.Name, m.UID, v1alpha1.TombstoneSuffix(v1alpha1.CauseReleased, share))
+}
+
 // Elsewhere names a tombstone whose usual name one of another place has: a store was deleted by force and made anew elsewhere.
 func Elsewhere(t *v1alpha1.Tombstone) string {
 	m := t.Spec.Manifest
@@ -37,8 +44,11 @@ func SamePlace(a, b *v1alpha1.Tombstone) bool {
 	return err == nil && otherErr == nil && here.Same(there)
 }
 
-// MaxDigests is the API's bound on the digests of one entry.
-const MaxDigests = 256
+// MaxEntries and MaxDigests are the API's bounds on the entries of a tombstone, and on the digests of one entry.
+const (
+	MaxEntries = 1024
+	MaxDigests = 256
+)
 
 // New is the tombstone of a manifest before any digest is in it.
 func New(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore, cause v1alpha1.Cause, name string) *v1alpha1.Tombstone {

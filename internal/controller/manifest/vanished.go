@@ -3,6 +3,7 @@ package manifest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -136,8 +137,8 @@ func (r *VanishedReconciler) note(ctx context.Context, o client.Object) (string,
 	return note, nil
 }
 
-// record writes a tombstone of all that was seen of a manifest, and begins no grace: no tag was removed. It
-// returns the tombstone's name, "" if nothing was ever seen. released: by a process that led before this one.
+// record writes the tombstones of all that was seen of a manifest, and begins no grace: no tag was removed. It returns the
+// name of the first, "" if nothing was ever seen. released: by a process that led before this one.
 func (r *VanishedReconciler) record(ctx context.Context, m *v1alpha1.ArtifactManifest) (name string, released bool, err error) {
 	var store v1alpha1.ArtifactStore
 	if err := r.Releaser.Live.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Spec.ArtifactStoreRef.Name}, &store); err != nil {
@@ -147,23 +148,28 @@ func (r *VanishedReconciler) record(ctx context.Context, m *v1alpha1.ArtifactMan
 	if err != nil {
 		return "", false, nil //nolint:nilerr // nothing was ever seen there
 	}
+	task := release.Task{Manifest: m, Entries: inventory.Entries(m, l), Cause: v1alpha1.CauseReleased}
 	var found []release.Finding
-	for _, e := range (release.Task{Manifest: m, Entries: inventory.Entries(m, l)}).Owned(l) {
+	for _, e := range task.Owned(l) {
 		if e.Digest != "" {
 			found = append(found, release.Finding{ArtifactStatus: e, There: true})
 		}
 	}
-	if len(found) == 0 {
-		return "", false, nil
+	groups := task.Group(found)
+	for _, group := range slices.Backward(slices.Sorted(maps.Keys(groups))) {
+		t := tombstone.New(m, &store, v1alpha1.CauseReleased, group)
+		if released, err = r.released(ctx, t, groups[group]); err != nil {
+			return "", false, err
+		}
+		if released {
+			continue
+		}
+		if t, err = r.Releaser.Record(ctx, t, groups[group]); err != nil {
+			return "", false, err
+		}
+		name = t.Name
 	}
-	t := tombstone.New(m, &store, v1alpha1.CauseReleased, tombstone.Name(m, v1alpha1.CauseReleased, ""))
-	if released, err = r.released(ctx, t, found); err != nil || released {
-		return "", released, err
-	}
-	if t, err = r.Releaser.Record(ctx, t, found); err != nil {
-		return "", false, err
-	}
-	return t.Name, false, nil
+	return name, name == "" && len(groups) > 0, nil
 }
 
 // released reports whether a tombstone, as it is stored, says of all that was found that its tag was removed and stays so.
