@@ -39,6 +39,8 @@ type Registries struct {
 
 	mu   sync.Mutex
 	open map[types.UID]opened
+	// forgotten counts calls of Forget. What was being opened during one is not kept: it may be of a store that is gone.
+	forgotten int
 }
 
 type opened struct {
@@ -69,6 +71,7 @@ func (r *Registries) Count(f func(store types.NamespacedName, next http.RoundTri
 func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*registry.Client, error) {
 	r.mu.Lock()
 	have, known := r.open[s.UID]
+	forgotten := r.forgotten
 	r.mu.Unlock()
 
 	secret, err := r.secret(ctx, s)
@@ -97,7 +100,9 @@ func (r *Registries) Open(ctx context.Context, s *v1alpha1.ArtifactStore) (*regi
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.open[s.UID] = opened{from: from, client: opening}
+	if r.forgotten == forgotten {
+		r.open[s.UID] = opened{from: from, client: opening}
+	}
 	return opening, nil
 }
 
@@ -177,5 +182,5 @@ func (r *Registries) Forget(uid types.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.open, uid)
-	r.speeds.Forget(uid)
+	r.forgotten++
 }

@@ -209,6 +209,37 @@ func TestAStoreThatIsAnotherByNow(t *testing.T) {
 	}
 }
 
+// A pass over a manifest may open the store while that goes, and nobody would forget the client that it has then.
+func TestAStoreThatGoesWhileItIsOpened(t *testing.T) {
+	t.Parallel()
+	s := remoteStore(registrytest.Start(t))
+	s.Spec.Registry.CredentialsSecretRef = nil
+	scheme, err := reference.NewScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := NewRegistries(fake.NewClientBuilder().WithScheme(scheme).WithObjects(s).Build(), nil, lane.NewSpeeds(clocktesting.NewFakePassiveClock(metav1.Unix(0, 0).Time)), 0, registry.RemoteAndLoopback, registry.ClusterRegistry{})
+	goes := true
+	r.Count(func(_ types.NamespacedName, next http.RoundTripper) http.RoundTripper {
+		if goes {
+			r.Forget(s.UID)
+		}
+		return next
+	})
+	for _, goes = range []bool{true, false} {
+		c, err := r.Open(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Ping(t.Context()); err != nil {
+			t.Errorf("the registry says %v", err)
+		}
+		if kept := len(r.open) == 1; kept == goes {
+			t.Errorf("the client is kept: %t, and the store goes: %t", kept, goes)
+		}
+	}
+}
+
 // Whether anything may be done in a store is asked in one place.
 func TestInert(t *testing.T) {
 	t.Parallel()

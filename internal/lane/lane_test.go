@@ -195,8 +195,19 @@ func TestSpeeds(t *testing.T) {
 		t.Fatal("no error")
 	}
 	step(0, true, "an error that took long")
-	s.Forget("s")
-	step(0, false, "the store has gone")
+	end = s.begin("waits")
+	if s.begin("quick")(); len(s.stores) != 2 {
+		t.Errorf("%d stores are remembered, want 2: one was slow, and one has not answered", len(s.stores))
+	}
+	s.Slow("trickles")
+	end()
+	step(slowFor, false, "that is long ago")
+	if s.Slow("trickles"); !s.slow("trickles") {
+		t.Error("one that trickles is not slow")
+	}
+	if s.begin("quick")(); len(s.stores) != 1 {
+		t.Errorf("%d stores are remembered, want the one that trickles", len(s.stores))
+	}
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)

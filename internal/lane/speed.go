@@ -2,6 +2,7 @@ package lane
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -10,7 +11,8 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// Speeds knows which registries are slow. It is safe for concurrent use.
+// Speeds knows which registries are slow. It remembers a store while its registry has an answer to give, and for at least a
+// minute after a slow one. It is safe for concurrent use.
 type Speeds struct {
 	clock clock.PassiveClock
 
@@ -43,18 +45,14 @@ func (s *Speeds) slow(uid types.UID) bool {
 			return true
 		}
 	}
-	return !of.slowAt.IsZero() && now.Sub(of.slowAt) < slowFor
+	return of.wasSlow(now)
 }
 
 // begin notes a request, and end its answer.
 func (s *Speeds) begin(uid types.UID) (end func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	of := s.stores[uid]
-	if of == nil {
-		of = &speed{begun: map[int64]time.Time{}}
-		s.stores[uid] = of
-	}
+	of := s.of(uid)
 	of.serial++
 	mine, at := of.serial, s.clock.Now()
 	of.begun[mine] = at
@@ -65,24 +63,34 @@ func (s *Speeds) begin(uid types.UID) (end func()) {
 		if now := s.clock.Now(); now.Sub(at) > slowAfter {
 			of.slowAt = now
 		}
+		if len(of.begun) == 0 && of.slowAt.IsZero() {
+			delete(s.stores, uid)
+		}
 	}
 }
 
-// Slow notes that the registry of a store is slow although it answers, such as one whose blobs trickle. One that was never
-// asked is not noted.
+// of is what is known of a store. When it makes a new one it drops those that were slow longer ago. s.mu is held.
+func (s *Speeds) of(uid types.UID) *speed {
+	of := s.stores[uid]
+	if of == nil {
+		now := s.clock.Now()
+		maps.DeleteFunc(s.stores, func(_ types.UID, of *speed) bool { return len(of.begun) == 0 && !of.wasSlow(now) })
+		of = &speed{begun: map[int64]time.Time{}}
+		s.stores[uid] = of
+	}
+	return of
+}
+
+// wasSlow reports whether an answer was slow a while ago.
+func (of *speed) wasSlow(now time.Time) bool {
+	return !of.slowAt.IsZero() && now.Sub(of.slowAt) < slowFor
+}
+
+// Slow notes that the registry of a store is slow although it answers, such as one whose blobs trickle.
 func (s *Speeds) Slow(uid types.UID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if of := s.stores[uid]; of != nil {
-		of.slowAt = s.clock.Now()
-	}
-}
-
-// Forget drops a store that has gone.
-func (s *Speeds) Forget(uid types.UID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.stores, uid)
+	s.of(uid).slowAt = s.clock.Now()
 }
 
 // Timed is a transport that tells how long the answers of a store's registry take.

@@ -93,12 +93,7 @@ func New(kube *rest.Config, through *http.Client, o Options) (*Mirror, error) {
 	o.Stall = cmp.Or(o.Stall, defaultStall)
 	m := &Mirror{o: o, copying: map[string]bool{}}
 	var errs [5]error
-	m.clients, errs[0] = lru.NewWithEvict(maxClients, func(key clientKey, c *registry.Client) {
-		c.Close()
-		if o.Speeds != nil {
-			o.Speeds.Forget(placeOf(key.namespace, key.host))
-		}
-	})
+	m.clients, errs[0] = lru.NewWithEvict(maxClients, func(_ clientKey, c *registry.Client) { c.Close() })
 	m.hosts, errs[1] = lru.New[string, *rate.Limiter](maxHosts)
 	m.worked, errs[2] = lru.New[types.UID, types.NamespacedName](maxWorked)
 	m.blobs, errs[3] = lru.New[digest.Digest, string](maxBlobs)
