@@ -31,8 +31,9 @@ type Catalogues struct {
 	mu sync.Mutex
 	of map[reference.Object]dated
 	// changed is when an event has shown a change, by store and last segment of the artifact's name, if that
-	// is not longer ago than a catalogue lasts.
+	// is not longer ago than two catalogues last.
 	changed map[reference.Object]map[string]time.Time
+	tidied  time.Time
 }
 
 // dated is a catalogue and when it was begun.
@@ -56,9 +57,6 @@ func (c *Catalogues) get(ctx context.Context, s *v1alpha1.ArtifactStore, l v1alp
 	if d, ok := c.of[self]; ok && (c.isCurrent(self, d, names) || now.Sub(d.at) < changedAge) {
 		return d, nil
 	}
-	for store := range c.changed {
-		c.tidy(store)
-	}
 	d := dated{now, inventory.Catalogue{}}
 	var all v1alpha1.ArtifactManifestList
 	if err := c.List(ctx, &all, client.InNamespace(s.Namespace), client.MatchingFields{reference.Field: reference.Key(self)}, client.UnsafeDisableDeepCopy); err != nil {
@@ -75,7 +73,7 @@ func (c *Catalogues) get(ctx context.Context, s *v1alpha1.ArtifactStore, l v1alp
 func (c *Catalogues) Change(store reference.Object, names map[string]bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tidy(store)
+	c.tidy()
 	if c.changed[store] == nil {
 		c.changed[store] = map[string]time.Time{}
 	}
@@ -84,12 +82,18 @@ func (c *Catalogues) Change(store reference.Object, names map[string]bool) {
 	}
 }
 
-// tidy forgets changes of a store that every catalogue has.
-func (c *Catalogues) tidy(store reference.Object) {
-	maps.DeleteFunc(c.changed[store], func(_ string, at time.Time) bool { return c.clock.Since(at) >= catalogueAge })
-	if len(c.changed[store]) == 0 {
-		delete(c.changed, store)
+// tidy forgets the changes that every catalogue has, once in the age of a catalogue. It looks at all stores: of some nobody
+// ever makes a catalogue, or makes another change.
+func (c *Catalogues) tidy() {
+	now := c.clock.Now()
+	if now.Sub(c.tidied) < catalogueAge {
+		return
 	}
+	c.tidied = now
+	maps.DeleteFunc(c.changed, func(_ reference.Object, names map[string]time.Time) bool {
+		maps.DeleteFunc(names, func(_ string, at time.Time) bool { return now.Sub(at) >= catalogueAge })
+		return len(names) == 0
+	})
 }
 
 // current reports whether a store's catalogue has all changes to artifacts of some names that events have shown.

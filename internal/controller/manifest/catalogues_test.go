@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"time"
 
@@ -57,5 +58,19 @@ func TestAStaleCatalogueIsLookedAtAgain(t *testing.T) {
 	now.SetTime(now.Now().Add(changedAge))
 	if digest, again := look("proxy"); digest != "sha256:a" || again != time.Hour {
 		t.Fatalf("looking again %q, again in %s", digest, again)
+	}
+}
+
+// Changes are forgotten also of stores that nobody asks about: a manifest may name any store, and a cluster may have no chart.
+func TestChangesOfStoresThatNobodyAsksAbout(t *testing.T) {
+	t.Parallel()
+	now := testingclock.NewFakePassiveClock(time.Unix(1000, 0))
+	c := NewCatalogues(&manifestsOf{}, now)
+	for i := range 100 {
+		c.Change(reference.Object{Kind: v1alpha1.KindArtifactStore, Namespace: "ns", Name: strconv.Itoa(i)}, map[string]bool{"proxy": true})
+		now.SetTime(now.Now().Add(time.Second))
+	}
+	if n := len(c.changed); n > 20 {
+		t.Errorf("changes of %d stores are remembered, one a second, want those of two times %s", n, catalogueAge)
 	}
 }
