@@ -124,7 +124,7 @@ type Options struct {
 
 // setup registers every controller with the manager.
 func setup(ctx context.Context, mgr manager.Manager, o Options) error {
-	in := entry{watched: o.Watched, written: o.written}
+	in := entry{watched: o.Watched, written: o.written, memory: &pass.Memory{}}
 	if err := wake.Index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			Watches: &workloadcontroller.Watches{Client: mgr.GetClient(), Cache: mgr.GetCache(), Wake: woken, Done: ctx.Done()},
 		}),
 		mgr.Add(&storeMetrics{stores: mgr.GetClient(), watched: o.Watched, to: o.Metrics, journal: o.journal}),
-		setupVanished(mgr, in, &manifest.VanishedReconciler{Releaser: letGo, Vanished: manifest.NewVanished(released), Events: recorder}),
+		setupVanished(mgr, in, &manifest.VanishedReconciler{Releaser: letGo, Vanished: manifest.NewVanished(released, in.memory), Events: recorder}),
 		setupStore(mgr, in, &store.Reconciler{
 			Client: mgr.GetClient(), Live: live, Holders: finder, Registries: registries, Events: recorder, Released: released, Journal: o.journal,
 			Clock: o.Clock, Now: o.now, Purger: o.Purger, Places: o.Places, Cluster: o.Cluster, Lookup: o.Lookup, Pings: map[types.UID]store.Ping{}, Lane: lane.New(lane.Pings, timed, o.Clock).Observe(o.journal.Waits("pings")),
@@ -233,7 +233,7 @@ func setupStore(mgr manager.Manager, in entry, r *store.Reconciler) error {
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.Subjects(v1alpha1.KindArtifactStore), life).
 		Watches(&v1alpha1.Tombstone{}, wake.StoresAt(mgr.GetClient()), life)
 	// all of lane.Pings and some
-	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), 16)
+	return complete(b, in, pass.Remember(mgr.GetClient(), in.memory, r), 16)
 }
 
 // setupWorkload gives the reading of workloads workers of its own: that of a large cluster takes seconds.
@@ -248,7 +248,7 @@ func setupWorkload(mgr manager.Manager, in entry, r *workloadcontroller.Reconcil
 	b := ctrl.NewControllerManagedBy(mgr).Named("workload").
 		For(&v1alpha1.ArtifactStore{}, builder.WithPredicates(wake.LifeOrHealth())).
 		WatchesRawSource(source.Channel(differ, &handler.EnqueueRequestForObject{}))
-	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), 4)
+	return complete(b, in, pass.Remember(mgr.GetClient(), in.memory, r), 4)
 }
 
 func setupManifest(mgr manager.Manager, in entry, r *manifest.Reconciler, woken <-chan event.GenericEvent, byStore *wake.ByStore) error {
@@ -264,7 +264,7 @@ func setupManifest(mgr manager.Manager, in entry, r *manifest.Reconciler, woken 
 		Watches(&v1alpha1.ArtifactManifest{}, wake.Needing(mgr.GetClient(), r.Catalogues.Change), builder.WithPredicates(wake.LifeOrArtifacts())).
 		WatchesRawSource(source.Channel(woken, &handler.EnqueueRequestForObject{}))
 	// most of a release is waiting, for lists that those who wait share
-	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), 32)
+	return complete(b, in, pass.Remember(mgr.GetClient(), in.memory, r), 32)
 }
 
 // setupChart gives the reading of charts workers of its own: it is what may take long.
@@ -276,7 +276,7 @@ func setupChart(mgr manager.Manager, in entry, r *chartcontroller.Reconciler, by
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, byStore.Handler(), life).
 		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), func() client.ObjectList { return &v1alpha1.ArtifactManifestList{} }), builder.WithPredicates(wake.LifeOrHealth()))
 	// all of lane.Charts and some
-	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), 8)
+	return complete(b, in, pass.Remember(mgr.GetClient(), in.memory, r), 8)
 }
 
 // versionPasses is how many passes over definitions, designs or sites work at once. Most of a deletion is waiting, for lists
@@ -292,7 +292,7 @@ func setupDefinition(mgr manager.Manager, in entry, r *version.Reconciler[*v1alp
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.Subjects(v1alpha1.KindDefinition), life).
 		Watches(&v1alpha1.ArtifactManifest{}, wake.HoldersOf(mgr.GetClient(), mine), builder.WithPredicates(wake.LifeOrArtifacts())).
 		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), mine), life)
-	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), versionPasses)
+	return complete(b, in, pass.Remember(mgr.GetClient(), in.memory, r), versionPasses)
 }
 
 func setupDesign(mgr manager.Manager, in entry, r *version.Reconciler[*v1alpha1.NetworkServiceDesignVersion]) error {
@@ -305,7 +305,7 @@ func setupDesign(mgr manager.Manager, in entry, r *version.Reconciler[*v1alpha1.
 		Watches(&v1alpha1.ArtifactManifest{}, wake.HoldersOf(mgr.GetClient(), mine), builder.WithPredicates(wake.LifeOrArtifacts())).
 		Watches(&v1alpha1.NetworkFunctionDefinitionVersion{}, wake.HoldersOf(mgr.GetClient(), mine), life).
 		Watches(&v1alpha1.ArtifactStore{}, wake.HoldersOf(mgr.GetClient(), mine), life)
-	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), versionPasses)
+	return complete(b, in, pass.Remember(mgr.GetClient(), in.memory, r), versionPasses)
 }
 
 func setupSite(mgr manager.Manager, in entry, r *version.Reconciler[*v1alpha1.SiteNetworkService]) error {
@@ -313,7 +313,7 @@ func setupSite(mgr manager.Manager, in entry, r *version.Reconciler[*v1alpha1.Si
 	b := ctrl.NewControllerManagedBy(mgr).Named("sitenetworkservice").
 		For(&v1alpha1.SiteNetworkService{}, builder.WithPredicates(wake.LifeOrLoss())).
 		Watches(&v1alpha1.NetworkServiceDesignVersion{}, wake.HoldersOf(mgr.GetClient(), mine), builder.WithPredicates(wake.LifeOnly()))
-	return complete(b, in, reconcile.AsReconciler(mgr.GetClient(), r), versionPasses)
+	return complete(b, in, pass.Remember(mgr.GetClient(), in.memory, r), versionPasses)
 }
 
 // setupVanished watches every kind that has the finalizer for objects that are deleted without it.
@@ -327,10 +327,11 @@ func setupVanished(mgr manager.Manager, in entry, r *manifest.VanishedReconciler
 	return complete(b, in, r, 1)
 }
 
-// entry decides which passes are let in, and when.
+// entry decides which passes are let in, and when, and has what they remember.
 type entry struct {
 	watched reference.Watched
 	written *written
+	memory  *pass.Memory
 }
 
 // complete makes a controller that works on n objects of one namespace at once (see turns), and on half as many of others.

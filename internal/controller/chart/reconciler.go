@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/opencontainers/go-digest"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -70,6 +71,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest
 	}
 	return pass.Finish(ctrl.Result{}, trouble)
 }
+
+// Forget drops what was read for a manifest that is gone.
+func (r *Reconciler) Forget(uid types.UID) { r.Readings.Forget(uid) }
 
 // chartToRead is a chart in a registry, and how definitions deploy it.
 type chartToRead struct {

@@ -75,14 +75,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest
 		return pass.Finish(ctrl.Result{}, err)
 	}
 	if verdict.letGo {
-		r.forget(m.UID)
 		return pass.Finish(ctrl.Result{}, r.Released.Unprotect(ctx, r.Client, m))
 	}
 	return pass.Finish(ctrl.Result{RequeueAfter: pass.Sooner(settle, r.soonest(seen, verdict))}, actErr)
 }
 
-// forget drops what is remembered of a manifest that goes.
-func (r *Reconciler) forget(uid types.UID) {
+// Forget drops what is remembered of a manifest that is gone.
+func (r *Reconciler) Forget(uid types.UID) {
 	r.Polls.Forget(uid)
 	r.statuses.Forget(uid)
 	r.Holders.Forget(uid)

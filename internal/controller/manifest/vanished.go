@@ -37,13 +37,15 @@ const maxVanished = 10_000
 // It is safe for concurrent use.
 type Vanished struct {
 	released *pass.Released
+	memory   *pass.Memory
 	mu       sync.Mutex
 	all      map[reconcile.Request]client.Object
 }
 
-// NewVanished makes an empty queue of them, which none of those comes into that have been released.
-func NewVanished(released *pass.Released) *Vanished {
-	return &Vanished{released: released, all: map[reconcile.Request]client.Object{}}
+// NewVanished makes an empty queue of them, which none of those comes into that have been released. What memory has of any
+// that is gone is dropped.
+func NewVanished(released *pass.Released, memory *pass.Memory) *Vanished {
+	return &Vanished{released: released, memory: memory, all: map[reconcile.Request]client.Object{}}
 }
 
 // unprotected reports whether an object that has been deleted was not released by nfo. One that stayed for others' finalizers
@@ -56,9 +58,15 @@ func (v *Vanished) unprotected(o client.Object) bool {
 	return c == nil || c.Reason != v1alpha1.ReasonReleased
 }
 
-// Handler queues objects that vanished.
+// Handler queues objects that vanished, and has all that are gone forgotten.
 func (v *Vanished) Handler() handler.EventHandler {
-	return handler.Funcs{DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	return handler.Funcs{UpdateFunc: func(_ context.Context, e event.UpdateEvent, _ queue) {
+		if e.ObjectOld.GetUID() != e.ObjectNew.GetUID() { // nobody saw it go, and another one has its name
+			v.memory.Forget(e.ObjectOld)
+		}
+	}, DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
+		v.memory.Forget(e.Object)
 		if e.DeleteStateUnknown || !v.unprotected(e.Object) {
 			return
 		}

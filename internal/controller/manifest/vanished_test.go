@@ -18,7 +18,7 @@ func (w *world) gone(m *v1alpha1.ArtifactManifest, released *pass.Released) int 
 	w.t.Helper()
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 	defer queue.ShutDown()
-	r := &VanishedReconciler{Releaser: w.r.Releaser, Vanished: NewVanished(released), Events: w.Events}
+	r := &VanishedReconciler{Releaser: w.r.Releaser, Vanished: NewVanished(released, nil), Events: w.Events}
 	r.Vanished.Handler().Delete(w.t.Context(), event.DeleteEvent{Object: m}, queue)
 	n := queue.Len()
 	for range n {

@@ -92,9 +92,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (
 		return pass.Finish(ctrl.Result{}, err)
 	}
 	if verdict.letGo {
-		r.forget(s.UID)
-		r.statuses.Forget(s.UID)
-		r.Holders.Forget(s.UID)
 		return pass.Finish(ctrl.Result{}, r.Released.Unprotect(ctx, r.Client, s))
 	}
 	return pass.Finish(ctrl.Result{RequeueAfter: pass.Sooner(settle, verdict.again)}, actErr)
@@ -192,8 +189,11 @@ func (p Ping) lasts() time.Duration {
 	return pingWell
 }
 
-func (r *Reconciler) forget(uid types.UID) {
+// Forget drops what is remembered of a store that is gone.
+func (r *Reconciler) Forget(uid types.UID) {
 	r.Registries.Forget(uid)
+	r.statuses.Forget(uid)
+	r.Holders.Forget(uid)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.Pings, uid)

@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -83,11 +84,15 @@ func (r *Reconciler[T]) Reconcile(ctx context.Context, v T) (ctrl.Result, error)
 		return pass.Finish(ctrl.Result{}, err)
 	}
 	if verdict.letGo {
-		r.statuses.Forget(v.GetUID())
-		r.Holders.Forget(v.GetUID())
 		return pass.Finish(ctrl.Result{}, r.Released.Unprotect(ctx, r.Client, v))
 	}
 	return ctrl.Result{RequeueAfter: verdict.again}, nil
+}
+
+// Forget drops what is remembered of a version that is gone.
+func (r *Reconciler[T]) Forget(uid types.UID) {
+	r.statuses.Forget(uid)
+	r.Holders.Forget(uid)
 }
 
 // observe reads what the version names live: only such a read, begun after the version was stored, may call it

@@ -16,6 +16,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -68,6 +69,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (
 	r.Watches.Begin(ctx, reading)
 	err = r.conclude(ctx, s, reading)
 	return pass.Finish(ctrl.Result{RequeueAfter: lasts(reading)}, err)
+}
+
+// Forget drops what is remembered of a store that is gone.
+func (r *Reconciler) Forget(uid types.UID) {
+	r.Known.Forget(uid)
+	r.Handed.set(uid, handedReading{})
 }
 
 // wait is how long the last reading still serves. Where a deletion has found since that it can, or cannot, be read what

@@ -1,8 +1,10 @@
 package workload
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -11,8 +13,10 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/controller/pass"
 	"github.com/nfo-operator/nfo/internal/controller/pass/passtest"
 	"github.com/nfo-operator/nfo/internal/crashtest"
 	"github.com/nfo-operator/nfo/internal/workload"
@@ -24,12 +28,17 @@ type cluster struct {
 	mu sync.Mutex
 	workloadtest.Server
 	lists int
+	// meanwhile, when not nil, is called before each list is served.
+	meanwhile func()
 }
 
 func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lists++
+	if c.meanwhile != nil {
+		c.meanwhile()
+	}
 	c.Server.ServeHTTP(w, r)
 }
 
@@ -218,4 +227,34 @@ func TestACrashBeforeWhatRunsIsWritten(t *testing.T) {
 		}
 		return writes
 	})
+}
+
+// A store may go, without its finalizer, while what runs is read.
+func TestNothingIsRememberedOfAStoreThatGoesWhileItIsRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.cluster.runs(false, w.Host+"/acme/a/upf:1")
+	var memory pass.Memory
+	r, key := pass.Remember(w.API, &memory, w.r), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(w.Store)}
+	run := func() []string {
+		t.Helper()
+		if _, err := r.Reconcile(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+		return passtest.Remembered(w.Store.UID, w.r)
+	}
+	if at := run(); !slices.Equal(at, []string{"Reconciler.Known.last", "Reconciler.Handed.all"}) {
+		t.Errorf("of a store that is there %v are remembered", at)
+	}
+	w.later(readWell)
+	w.cluster.meanwhile = sync.OnceFunc(func() {
+		w.edit(func(s *v1alpha1.ArtifactStore) { s.Finalizers = nil })
+		if err := w.API.Delete(context.WithoutCancel(t.Context()), w.Store); err != nil {
+			t.Error(err)
+		}
+		memory.Forget(w.Store)
+	})
+	if at := run(); len(at) > 0 {
+		t.Errorf("of a store that is gone %v are remembered", at)
+	}
 }
