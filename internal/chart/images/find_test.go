@@ -324,6 +324,13 @@ func TestOnlyTests(t *testing.T) {
 		"a hook that is also a test":    {hooked("pre-install,test"), false},
 		"no hook":                       {"kind: Pod\n", false},
 		"an object that is not decoded": {hooked("test") + "---\n{kind: Pod}\n", false},
+		"an object that is included":    {`{{ include "common.deployment" . }}` + "\n---\n" + hooked("test"), false},
+		"included after a test":         {hooked("test") + "{{- if .Values.on }}\n" + `{{ template "common.deployment" . }}` + "\n{{- end }}\n", false},
+		"included and indented":         {"{{- if .Values.on -}}\n  " + `{{ include "common.deployment" . }}` + "\n{{- end }}\n---\n" + hooked("test"), false},
+		"indented objects":              {hooked("test") + "---\n  kind: Deployment\n", false},
+		"objects of a list":             {"kind: List\nitems:\n- kind: Deployment\n- kind: Pod\n  metadata:\n    annotations:\n      helm.sh/hook: test\n", false},
+		"a test with labels": {`{{- /* {{ a test }} */ -}}` + "\n" + `{{- $name := include "name" . -}}` + "\n{{- if .Values.on }}\n---\n" + hooked("test") +
+			`  labels:` + "\n" + `    {{- include "labels" . | nindent 4 }}` + "\n" + `{{ include "more" . | indent 4 }}` + "\n{{- end }}\n", true},
 	} {
 		if got := images.OnlyTests(tc.source); got != tc.want {
 			t.Errorf("%s: %t, want %t", reason, got, tc.want)

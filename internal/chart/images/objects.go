@@ -77,17 +77,40 @@ func IsManifest(file string) bool {
 }
 
 var (
-	// kindOfObject is where an object of a template says its kind.
-	kindOfObject = regexp.MustCompile(`(?m)^["']?kind["']?\s*:|^\s*\{[^\n]*?\bkind["']?\s*:`)
+	// kindOfObject is where an object of a template says its kind, and what else has one: an indented object, an item of a
+	// List, and a reference.
+	kindOfObject = regexp.MustCompile(`\bkind["']?\s*:`)
 	// testOnly is the annotation of an object that is a test and nothing else.
 	testOnly = regexp.MustCompile(`(?m)helm\.sh/hook["']?\s*:\s*(?:"test(?:-success|-failure)?"|'test(?:-success|-failure)?'|test(?:-success|-failure)?\s*(?:[}#]|$))`)
+	// silentAction is an action of a template that writes nothing itself, with the space that is trimmed after it.
+	silentAction = regexp.MustCompile(`\{\{-?\s*(?:/\*(?s:.*?)\*/|(?:(?:if|else|end|range|with|define|break|continue|fail)\b|\$\w*\s*:?=)(?s:.*?))\s*(?:-\}\}\s*|\}\}[ \t]*)`)
+	// lineAction is an action that writes at the start of a line.
+	lineAction = regexp.MustCompile(`(?m)^\{\{(?s:.*?)\}\}`)
+	// indented is the end of an action whose text is part of the object around it.
+	indented = regexp.MustCompile(`\bn?indent\s+[1-9]`)
 )
 
 // OnlyTests reports whether a template, which cannot be rendered, certainly has nothing but tests: each of its objects
-// says so.
+// says so, and no action may write an object of its own. It is false when in doubt.
 func OnlyTests(source string) bool {
 	tests := len(testOnly.FindAllString(source, -1))
-	return tests > 0 && tests >= len(kindOfObject.FindAllString(source, -1))
+	return tests > 0 && tests >= len(kindOfObject.FindAllString(source, -1)) && !writesObjects(source)
+}
+
+// writesObjects reports whether an action of a template may write an object: it is in a document without a kind, or at
+// the start of a line and not indented.
+func writesObjects(source string) bool {
+	for _, document := range documentStart.Split(silentAction.ReplaceAllString(source, ""), -1) {
+		if !kindOfObject.MatchString(document) && strings.Contains(document, "{{") {
+			return true
+		}
+		for _, action := range lineAction.FindAllString(document, -1) {
+			if !indented.MatchString(action) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // isTest reports whether an object with that annotation helm.sh/hook is applied by `helm test` only.
