@@ -27,13 +27,7 @@ func (f *whyFlags) artifact(ctx context.Context, api client.Client, namespace, n
 	if err != nil {
 		return nil, &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
-	items := stores.(*v1alpha1.ArtifactStoreList).Items
-	for i := range items {
-		if items[i].Spec.Mirror != nil && items[i].Name == v1alpha1.MirrorName {
-			return aboutArtifact(&a, &items[i]), nil
-		}
-	}
-	return aboutArtifact(&a, nil), nil
+	return aboutArtifact(&a, mirrorOf(stores.(*v1alpha1.ArtifactStoreList).Items)), nil
 }
 
 // aboutArtifact says who uses an Artifact and until when its copy stays. mirror is nil if it is not known. It is pure.
@@ -46,7 +40,7 @@ func aboutArtifact(a *v1alpha1.Artifact, mirror *v1alpha1.ArtifactStore) *answer
 		all.Roots = append(all.Roots, l.Object)
 	}
 	if more := int(status.UserCount) - len(status.Users); more > 0 {
-		all.Incomplete = append(all.Incomplete, v1alpha1.Count(more, "more workload uses it", "more workloads use it"))
+		all.Incomplete = append(all.Incomplete, v1alpha1.Count(more, "more workload uses ", "more workloads use ")+v1alpha1.ResourceID(v1alpha1.KindArtifact, a.Namespace, a.Name))
 	}
 	if mirror == nil {
 		all.Incomplete = append(all.Incomplete, "the ArtifactStore of the mirror does not exist or may not be read by you, so the grace period is not known")

@@ -24,6 +24,8 @@ HOST/REPOSITORY@DIGEST. Both are looked up in the cluster, as it is now; no regi
 is read. What a registry alone shows, such as an index that lists an image, is in the report of
 'nfo purge --dry-run'.
 
+A name in the mirror, as pods that pull from there have it, is answered from the Artifacts of the image.
+
 If the store has spec.workloads, the workloads that use something keep it too. They are read with your
 rights. Where you may not, what nfo itself saw last is used, and "Incomplete" says so.
 
@@ -132,6 +134,11 @@ func (f *whyFlags) image(ctx context.Context, what string) (*answer, error) {
 		return nil, &plugin.Error{Code: plugin.ExitFailed, Err: err}
 	}
 	all := stores.(*v1alpha1.ArtifactStoreList).Items
+	if a, err := i.mirrored(ctx, api, namespace, all); err != nil {
+		return nil, &plugin.Error{Code: plugin.ExitFailed, Err: err}
+	} else if a != nil {
+		return a, nil
+	}
 	store := i.in(all)
 	if store == nil {
 		i, store = i.alias(all)

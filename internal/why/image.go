@@ -21,6 +21,10 @@ type image struct{ plugin.ImageReference }
 // signature, stands for it.
 func parseImage(s string) (image, error) {
 	i, err := plugin.ParseImage(s)
+	hub := v1alpha1.RegistryLocation{Host: "docker.io"}
+	if hub.SameRegistry(v1alpha1.RegistryLocation{Host: i.Host}) && !strings.Contains(i.Repository, "/") {
+		i.Repository = "library/" + i.Repository
+	}
 	if subject, ok := graph.SatelliteOf(i.Tag); err == nil && ok && i.Digest == "" {
 		i.Digest = subject // it lives and goes with its subject
 	}
@@ -78,14 +82,9 @@ func otherNames(s *v1alpha1.ArtifactStore, names []v1alpha1.RegistryLocation) []
 	return at[1:]
 }
 
-// at reports whether an image is in a location.
+// at reports whether an image is in a location, by any of the names that the registry is known to have.
 func (i image) at(l v1alpha1.RegistryLocation) bool {
-	scheme := "https://"
-	if l.PlainHTTP {
-		scheme = "http://"
-	}
-	here, err := v1alpha1.ParseRegistryURL(scheme + i.Host)
-	return err == nil && here.Host == l.Host && (l.Prefix == "" || strings.HasPrefix(i.Repository, l.Prefix+"/"))
+	return i.Repository != l.Prefix && l.Contains(v1alpha1.RegistryLocation{Host: i.Host, Prefix: i.Repository})
 }
 
 // names reports whether an image reference is of a tag that was last seen at a digest.

@@ -337,9 +337,11 @@ func TestImageIsInOneStore(t *testing.T) {
 		s.Name, s.UID, s.Spec.Registry.URL, s.CreationTimestamp = name, types.UID(name), url, metav1.Unix(age, 0)
 		return s
 	}
-	all := []v1alpha1.ArtifactStore{at("a", "https://r/acme", 1), at("b", "http://r:5000", 1), at("c", "https://r/other", 1), at("none", "nonsense", 1), at("younger", "https://r/acme/m", 2)}
+	all := []v1alpha1.ArtifactStore{at("a", "https://r/acme", 1), at("b", "http://r:5000", 1), at("c", "https://r/other", 1), at("none", "nonsense", 1), at("younger", "https://r/acme/m", 2),
+		at("hub", "https://registry-1.docker.io/acme", 1), at("library", "https://index.docker.io/library", 1)}
 	for reference, want := range map[string]string{
-		"r/acme/m/a:1": "a", "r:443/acme/m/a:1": "a", "r:80/acme/m/a:1": "", "r/acme2/m/a:1": "", "r:5000/any/thing:1": "b", "r/acme:1": "", "R/other/x:1": "c", "s/acme/x:1": "",
+		"r/acme/m/a:1": "a", "r:443/acme/m/a:1": "a", "r:80/acme/m/a:1": "a", "r/acme2/m/a:1": "", "r:5000/any/thing:1": "b", "r/acme:1": "", "R/other/x:1": "c", "s/acme/x:1": "",
+		"docker.io/acme/upf-1.0.0/upf:1": "hub", "index.docker.io/acme/upf-1.0.0/upf:1": "hub", "docker.io/nginx:1": "library", "docker.io/other/upf:1": "",
 	} {
 		i, err := parseImage(reference)
 		if err != nil {
