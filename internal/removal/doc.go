@@ -21,7 +21,8 @@
 //   - I8: a dry run writes nothing: it sends no request that could, not even one that asks the API
 //     server to only try.
 //   - I9: only what is ours goes: of a purge's objects those with our labels whose controller is a
-//     store, and of finalizers ours alone, by a write that fails if anybody else wrote.
+//     store, of Jobs those that such a CronJob owns, and of finalizers ours alone, by a write that
+//     fails if anybody else wrote.
 //   - I11: what is missing is done. A removal that was stopped or failed is run again, and goes on.
 //   - No registry is spoken to.
 //

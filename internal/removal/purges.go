@@ -42,7 +42,7 @@ func (r *remover) removePurges(ctx context.Context) error {
 	for i := range all {
 		failed = append(failed, r.suspend(ctx, &all[i]))
 	}
-	if err := errors.Join(append(failed, r.awaitJobs(ctx))...); err != nil {
+	if err := errors.Join(append(failed, r.awaitJobs(ctx, all))...); err != nil {
 		return err
 	}
 	// In the foreground: a CronJob goes when its jobs and their pods have gone.
@@ -133,12 +133,12 @@ func (r *remover) cronJobs(ctx context.Context) (string, error) {
 	return enumerate(names), err
 }
 
-// awaitJobs waits until no purge runs. After half of the time that is left they are ended, which is
+// awaitJobs waits until no purge of these CronJobs runs. After half of the time that is left they are ended, which is
 // safe at any moment; a purge takes up to two minutes to end.
-func (r *remover) awaitJobs(ctx context.Context) error {
+func (r *remover) awaitJobs(ctx context.Context, cronJobs []metav1.PartialObjectMetadata) error {
 	half := time.Now().Add(time.Until(r.deadline) / 2)
 	err := r.until(ctx, purges, func(ctx context.Context) (string, error) {
-		running, err := r.runningJobs(ctx)
+		running, err := r.runningJobs(ctx, cronJobs)
 		var names []string
 		for i := range running {
 			j := &running[i]
@@ -164,15 +164,20 @@ func (r *remover) endJob(ctx context.Context, j *batchv1.Job) error {
 	return nil
 }
 
-// runningJobs are the purges that have not ended, those included that people started.
-func (r *remover) runningJobs(ctx context.Context) (running []batchv1.Job, err error) {
+// runningJobs are the purges of these CronJobs that have not ended, those included that people started with
+// `kubectl create job --from`. A Job of anybody else may have the same labels.
+func (r *remover) runningJobs(ctx context.Context, cronJobs []metav1.PartialObjectMetadata) (running []batchv1.Job, err error) {
+	owners := map[types.UID]bool{}
+	for _, c := range cronJobs {
+		owners[c.UID] = true
+	}
 	for token := ""; ; {
 		var page batchv1.JobList
 		if err := r.Client.List(ctx, &page, client.MatchingLabels(cronjob.Labels()), client.Limit(pageSize), client.Continue(token)); err != nil {
 			return nil, fmt.Errorf("listing jobs: %w", err)
 		}
 		for _, j := range page.Items {
-			if !ended(j) {
+			if !ended(j) && owners[cronjob.OwnerCronJob(&j).UID] {
 				running = append(running, j)
 			}
 		}

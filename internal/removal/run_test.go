@@ -37,10 +37,18 @@ func meta(name string) metav1.ObjectMeta {
 }
 
 // made is meta of what the manager made for a store.
-func made(name string) metav1.ObjectMeta {
-	m := meta(name)
+func made() metav1.ObjectMeta {
+	m := meta("purge")
 	m.Labels = cronjob.Labels()
 	m.OwnerReferences = []metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.KindArtifactStore, Name: "acme", UID: "u", Controller: new(true)}}
+	return m
+}
+
+// started is meta of a Job that the CronJob of the installation, or a person from it, started.
+func started(name string) metav1.ObjectMeta {
+	m := meta(name)
+	m.Labels = cronjob.Labels()
+	m.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "CronJob", Name: "purge", UID: "c"}}
 	return m
 }
 
@@ -61,14 +69,16 @@ func installation() []client.Object {
 	}
 	handmade := meta("handmade")
 	handmade.Labels = cronjob.Labels()
+	purge := made()
+	purge.UID = "c"
 	return []client.Object{
 		&admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.WebhookConfigurationName}, Webhooks: []admissionregistrationv1.ValidatingWebhook{{Name: "a.nfo.dev", ClientConfig: hook(v1alpha1.ManagerNamespace)}}},
 		&admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.MutatingWebhookName}, Webhooks: []admissionregistrationv1.MutatingWebhook{{Name: "b.nfo.dev", ClientConfig: hook(v1alpha1.ManagerNamespace)}}},
 		&appsv1.Deployment{ObjectMeta: inManager(v1alpha1.ManagerName), Spec: appsv1.DeploymentSpec{Replicas: new(int32(1)), Selector: &metav1.LabelSelector{MatchLabels: managerLabels}}},
 		&corev1.Secret{ObjectMeta: inManager(v1alpha1.WebhookSecretName)},
 		&coordinationv1.Lease{ObjectMeta: inManager(v1alpha1.ManagerName)},
-		&batchv1.CronJob{ObjectMeta: made("purge")}, &batchv1.CronJob{ObjectMeta: handmade},
-		&rbacv1.RoleBinding{ObjectMeta: made("purge")}, &rbacv1.Role{ObjectMeta: made("purge")}, &corev1.ServiceAccount{ObjectMeta: made("purge")},
+		&batchv1.CronJob{ObjectMeta: purge}, &batchv1.CronJob{ObjectMeta: handmade},
+		&rbacv1.RoleBinding{ObjectMeta: made()}, &rbacv1.Role{ObjectMeta: made()}, &corev1.ServiceAccount{ObjectMeta: made()},
 		&v1alpha1.SiteNetworkService{ObjectMeta: ours("site")}, &v1alpha1.NetworkServiceDesignVersion{ObjectMeta: ours("design")},
 		&v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: ours("definition")}, &v1alpha1.ArtifactManifest{ObjectMeta: ours("manifest")},
 		&v1alpha1.ArtifactStore{ObjectMeta: ours("acme")}, &v1alpha1.ArtifactStore{ObjectMeta: meta("released")},
@@ -224,7 +234,7 @@ func TestRunRemovesWhatIsOurs(t *testing.T) {
 
 func TestI8ADryRunWritesNothingAndSaysAll(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, &batchv1.Job{ObjectMeta: made("running")})
+	c := newCluster(t, &batchv1.Job{ObjectMeta: started("running")})
 	out, err := c.remove(t, func(cfg *Config) { cfg.DryRun = true })
 	if err != nil || len(c.writes) > 0 {
 		t.Errorf("%v, and it wrote %v", err, c.writes)
@@ -324,11 +334,28 @@ func TestAManagerThatRunsStopsAll(t *testing.T) {
 // A purge that runs is waited for, and ended when half of the time has passed; one that has ended is not.
 func TestPurgesAreWaitedFor(t *testing.T) {
 	t.Parallel()
-	ended := &batchv1.Job{ObjectMeta: made("ended"), Status: batchv1.JobStatus{Conditions: []batchv1.JobCondition{{Type: batchv1.JobFailed, Status: corev1.ConditionTrue}}}}
-	c := newCluster(t, ended, &batchv1.Job{ObjectMeta: made("running")})
+	ended := &batchv1.Job{ObjectMeta: started("ended"), Status: batchv1.JobStatus{Conditions: []batchv1.JobCondition{{Type: batchv1.JobFailed, Status: corev1.ConditionTrue}}}}
+	c := newCluster(t, ended, &batchv1.Job{ObjectMeta: started("running")})
 	out, err := c.remove(t, func(cfg *Config) { cfg.Timeout = 8 * time.Second })
 	if err != nil || !strings.Contains(out, "purges: waiting for: Job publisher/running\n") || !strings.Contains(out, "purges: ended: Job publisher/running") || strings.Contains(out, "Job publisher/ended") {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// A Job of anybody else is neither waited for nor deleted, whatever its labels and its owner's name.
+func TestI9AJobOfOthersIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	foreign, owned := started("foreign"), started("owned")
+	foreign.OwnerReferences, owned.OwnerReferences[0].UID = nil, "other"
+	c := newCluster(t, &batchv1.Job{ObjectMeta: foreign}, &batchv1.Job{ObjectMeta: owned})
+	out, err := c.remove(t, func(cfg *Config) { cfg.Timeout = 2 * time.Second })
+	if err != nil || strings.Contains(out, "Job publisher/foreign") || strings.Contains(out, "Job publisher/owned") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for _, name := range []string{"foreign", "owned"} {
+		if err := c.Get(t.Context(), client.ObjectKey{Namespace: "publisher", Name: name}, &batchv1.Job{}); err != nil {
+			t.Errorf("the Job %s: %v", name, err)
+		}
 	}
 }
 
