@@ -89,7 +89,12 @@ func NewCommand(streams genericiooptions.IOStreams, config *genericclioptions.Co
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := flags.validate(cmd.Flags().Changed); err != nil {
+				return err
+			}
+			return flags.run(cmd.Context())
+		},
 	}
 	flags.register(cmd)
 	return cmd
@@ -111,9 +116,18 @@ func (f *imagesFlags) register(cmd *cobra.Command) {
 	set.StringVarP(&f.output, "output", "o", "table", "table or json, or with --mirror name: one image reference a line")
 }
 
-func (f *imagesFlags) validate() error {
+// exportOnly are the flags that change nothing without --export.
+var exportOnly = []string{"without-signatures", "mirror-namespace", "service-account", "registry-address", "plain-http", "quiet"}
+
+// validate refuses a wrong command line. given reports whether a flag is on it.
+func (f *imagesFlags) validate(given func(flag string) bool) error {
 	f.mirror = f.mirror || f.export != ""
+	if n := slices.IndexFunc(exportOnly, given); f.export == "" && n >= 0 && !given("export") {
+		return plugin.Usage("--%s needs --export", exportOnly[n])
+	}
 	switch {
+	case f.export == "" && given("export"):
+		return plugin.Usage("--export is empty: give the name of a folder, or of a tar archive that ends in .tar")
 	case f.output == "name" && f.export != "":
 		return plugin.Usage("--export prints a table or json")
 	case f.output == "name" && !f.mirror:
@@ -127,9 +141,6 @@ func (f *imagesFlags) validate() error {
 }
 
 func (f *imagesFlags) run(ctx context.Context) error {
-	if err := f.validate(); err != nil {
-		return err
-	}
 	namespace, _, err := f.Config.ToRawKubeConfigLoader().Namespace()
 	if err != nil {
 		return &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("finding the namespace: %w", err)}

@@ -264,6 +264,14 @@ func TestUsage(t *testing.T) {
 		"no such output":              {"-o", "yaml"},
 		"no such flag":                {"--used"},
 		"a store is named by its own": {"--store"},
+		"an account for an export":    {"--service-account", "loader"},
+		"an address for an export":    {"--mirror", "--registry-address", "127.0.0.1:5000"},
+		"a mirror for an export":      {"--mirror-namespace", "nfo-system"},
+		"a host for an export":        {"--plain-http", "127.0.0.1:5000"},
+		"signatures of an export":     {"--mirror", "--without-signatures"},
+		"the progress of an export":   {"-q"},
+		"no name to export to":        {"--export", ""},
+		"nor for an account":          {"--export", "", "--service-account", "loader"},
 	} {
 		streams, _, _, _ := genericiooptions.NewTestIOStreams()
 		cmd := NewCommand(streams, genericclioptions.NewConfigFlags(true))

@@ -23,6 +23,7 @@ func TestCommand(t *testing.T) {
 		"TwoLogins":   {"one of them alone can be used", []string{"am/upf", "--service-account", "ci", "--use-store-credentials"}, plugin.ExitUsage, "give one of --service-account and --use-store-credentials"},
 		"MirrorLogin": {"the mirror has no Secret", []string{"--mirror", "r.example.com/a:1", "--use-store-credentials"}, plugin.ExitUsage, "exclude each other"},
 		"Keep":        {"a manifest keeps what it lists", []string{"am/upf", "--keep"}, plugin.ExitUsage, "--keep needs --mirror"},
+		"Namespace":   {"nor is a mirror asked for", []string{"am/upf", "--mirror-namespace", "nfo"}, plugin.ExitUsage, "--mirror-namespace needs --mirror"},
 		"Account":     {"no account has such a name", []string{"am/upf", "--service-account", "../ci"}, plugin.ExitUsage, "../ci"},
 		"Source":      {"an archive that is not one", []string{"am/upf", "upf:1=oci:"}, plugin.ExitUsage, "oci:"},
 		"NoCluster":   {"nobody answers", []string{"am/upf"}, plugin.ExitFailed, "127.0.0.1:1"},

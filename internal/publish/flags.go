@@ -94,8 +94,10 @@ type publishFlags struct {
 	withoutSatellites        bool
 	mirror, keep             bool
 	mirrorNamespace          string
-	output                   string
-	streams                  genericiooptions.IOStreams
+	// mirrorNamespaceGiven: the flag is on the command line.
+	mirrorNamespaceGiven bool
+	output               string
+	streams              genericiooptions.IOStreams
 }
 
 // NewCommand makes `kubectl nfo publish`.
@@ -115,7 +117,10 @@ func NewCommand(streams genericiooptions.IOStreams, config *genericclioptions.Co
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return flags.run(cmd.Context(), args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			flags.mirrorNamespaceGiven = cmd.Flags().Changed("mirror-namespace")
+			return flags.run(cmd.Context(), args)
+		},
 	}
 	flags.register(cmd)
 	return cmd
@@ -150,6 +155,8 @@ func (f *publishFlags) check() error {
 		return plugin.Usage("--mirror and --use-store-credentials exclude each other")
 	case f.keep && !f.mirror:
 		return plugin.Usage("--keep needs --mirror")
+	case f.mirrorNamespaceGiven && !f.mirror:
+		return plugin.Usage("--mirror-namespace needs --mirror")
 	}
 	return f.Check()
 }
