@@ -136,10 +136,7 @@ func await(ctx context.Context, check func(context.Context) error) error {
 // checkKinds is for all kinds of the version that this program has.
 func checkKinds(_ context.Context, api client.Client, _ string) error {
 	v := v1alpha1.GroupVersion
-	for _, kind := range []string{
-		v1alpha1.KindArtifactStore, v1alpha1.KindArtifactManifest, v1alpha1.KindDefinition,
-		v1alpha1.KindDesign, v1alpha1.KindSite, v1alpha1.KindTombstone,
-	} {
+	for _, kind := range append(v1alpha1.Kinds(), v1alpha1.KindArtifact) {
 		_, err := api.RESTMapper().RESTMapping(schema.GroupKind{Group: v.Group, Kind: kind}, v.Version)
 		switch {
 		case apimeta.IsNoMatchError(err):

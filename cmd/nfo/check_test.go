@@ -35,7 +35,7 @@ func sound() checked {
 	d.Namespace, d.Name, d.Generation = "operators", "nfo-manager", 3
 	d.Status = appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 2}
 	return checked{
-		kinds:   []string{"ArtifactStore", "ArtifactManifest", "NetworkFunctionDefinitionVersion", "NetworkServiceDesignVersion", "SiteNetworkService", "Tombstone"},
+		kinds:   []string{"Artifact", "ArtifactStore", "ArtifactManifest", "NetworkFunctionDefinitionVersion", "NetworkServiceDesignVersion", "SiteNetworkService", "Tombstone"},
 		manager: d,
 		answer: &apierrors.StatusError{ErrStatus: metav1.Status{Code: http.StatusUnprocessableEntity, Reason: metav1.StatusReasonInvalid,
 			Message: `admission webhook "artifactstores.nfo.dev" denied the request: ArtifactStore.nfo.dev "nfo-check" is invalid: spec.purge.schedule: Invalid value`}},
@@ -85,7 +85,8 @@ func TestCheck(t *testing.T) {
 		says   []string // of the error; nil for none
 	}{
 		"Sound":     {"the webhook refused", func(*checked) {}, kinds + runs + answer, nil},
-		"NoKind":    {"a CRD is missing", func(c *checked) { c.kinds = c.kinds[:5] }, "", []string{"Tombstone", "crds.install=true"}},
+		"NoKind":    {"a CRD is missing", func(c *checked) { c.kinds = c.kinds[:6] }, "", []string{"Tombstone", "crds.install=true"}},
+		"NoCopies":  {"that of what the mirror has is one of them", func(c *checked) { c.kinds = c.kinds[1:] }, "", []string{"the kind Artifact of", "crds.install=true"}},
 		"NoManager": {"it is in another namespace", func(c *checked) { c.manager = nil }, kinds, []string{"no Deployment nfo-manager in the namespace operators", "--namespace"}},
 		"Stopped":   {"as nfo remove leaves it", func(c *checked) { c.manager.Spec.Replicas = new(int32(0)) }, kinds, []string{"is stopped", "kubectl scale -n operators deployment/nfo-manager --replicas=1"}},
 		"NotReady": {"its image is not there", func(c *checked) {
