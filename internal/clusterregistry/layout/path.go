@@ -34,6 +34,7 @@ const (
 	uploads   = "_uploads"
 	link      = "link"
 	data      = "data"
+	startedAt = "startedat"
 )
 
 // Kind is what a file is for.
@@ -119,6 +120,9 @@ func TagsOf(repository string) string { return Repositories + "/" + repository +
 
 // UploadsOf holds a folder for each upload.
 func UploadsOf(repository string) string { return Repositories + "/" + repository + "/" + uploads }
+
+// StartOf is the file beside the data of an upload that says when it began. Nobody can go on with an upload without it.
+func StartOf(data string) string { return path.Join(path.Dir(data), startedAt) }
 
 // AllReferrersOf holds a repository's lists of referrers.
 func AllReferrersOf(repository string) string {

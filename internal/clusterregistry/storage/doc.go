@@ -15,6 +15,8 @@
 //   - A blob that is corrupt is set aside and absent from then on, so that a push brings it again: one whose size is
 //     not what a manifest says is read whole once, each blob is checked when it is first served from its beginning to
 //     its end, and before an upload is dropped because its content is there already.
+//   - An upload has one writer at a time, and none any more once it is being put in its place, or cancelled. Another request
+//     is told to try again.
 //   - A link that is empty is written again from its own path, a tag from its history.
 //   - Few requests at a time have a large manifest in memory, and a repository has a bounded number of uploads.
 //   - The looks of one request are bounded together, in files and in bytes of manifests. A look that is given up refuses
@@ -24,6 +26,15 @@
 // Decision: no cache of descriptors. It would answer for a file that a collection has removed since. What is kept in
 // memory is what cannot change: what a digest's manifest names, and that a file of this size and time had the right
 // content.
+//
+// Decision: who writes to an upload locks the very opening of the file that it writes to, and the last writer deletes the
+// upload's "startedat" before it gives the lock up. The file becomes the content of all tenants while others may still have
+// it open, and distribution hashes what came and not what the file has. No such lock is outlived: it ends when the file is
+// closed, also with a process that is killed; an NFS server refuses what a host writes whose lock has expired. Rejected: to
+// read each upload once more before it is put in its place, which costs the most where uploads are largest, and does not
+// stop who writes after that. Where hosts lock for themselves alone (the mount options nolock and local_lock of NFS), two
+// replicas can still write to one upload; wrong content is then found when it is first read, as any that is corrupt, because
+// no upload is believed to be right for having been put in its place.
 //
 // Decision: the rules live in the driver, where all of distribution's handlers end, and not in middleware around each
 // service. What the driver cannot see is in a small middleware of the repository: that a delete must reach a broken

@@ -158,12 +158,6 @@ func (d *Driver) Walk(ctx context.Context, from string, use storagedriver.WalkFn
 	return storagedriver.WalkFallback(ctx, d, from, use, options...)
 }
 
-// Writer opens the file of an upload.
-func (d *Driver) Writer(ctx context.Context, file string, add bool) (storagedriver.FileWriter, error) {
-	w, err := d.StorageDriver.Writer(ctx, file, add)
-	return w, d.error(file, err)
-}
-
 // Reader reads content as long as it is what its digest says.
 func (d *Driver) Reader(ctx context.Context, file string, offset int64) (io.ReadCloser, error) {
 	p := layout.Parse(file)

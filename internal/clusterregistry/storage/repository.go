@@ -150,8 +150,9 @@ type blobWriter struct {
 	distribution.BlobWriter
 	repository repository
 	// ctx is the request's, which distribution does not give to all of the methods.
-	ctx    context.Context
-	failed bool
+	ctx context.Context
+	// ended is set when nobody may use BlobWriter any more: it is closed, or the upload is removed.
+	ended bool
 }
 
 func (w *blobWriter) Write(p []byte) (int, error) {
@@ -165,31 +166,35 @@ func (w *blobWriter) ReadFrom(from io.Reader) (int64, error) {
 	return n, w.noticed(err)
 }
 
-// Commit puts the upload in its place.
+// Commit puts the upload in its place. Nobody can go on with one for which that fails.
 func (w *blobWriter) Commit(ctx context.Context, provisional ocispec.Descriptor) (ocispec.Descriptor, error) {
 	committed, err := w.BlobWriter.Commit(commit(ctx), provisional)
-	if errors.As(err, &distribution.ErrBlobInvalidDigest{}) {
+	noteFull(w.ctx, err)
+	switch {
+	case err == nil:
+		w.ended = true
+	case !errors.Is(err, errOtherWriter):
 		w.remove()
 	}
-	if err == nil {
-		w.repository.d.hashed(committed.Digest)
-	}
-	return committed, w.noticed(err)
+	return committed, err
 }
 
-// Close and Cancel would write the state of an upload again that has been removed.
+// Close ends what the request does to the upload. Distribution closes some twice, and each time writes the hash of what
+// came: that would make the folder of an upload again that has been removed.
 func (w *blobWriter) Close() error {
-	if w.failed {
+	if w.ended {
 		return nil
 	}
+	w.ended = true
 	return w.noticed(w.BlobWriter.Close())
 }
 
 // Cancel removes the upload, if that has not been done.
 func (w *blobWriter) Cancel(ctx context.Context) error {
-	if w.failed {
+	if w.ended {
 		return nil
 	}
+	w.ended = true
 	return w.BlobWriter.Cancel(ctx)
 }
 
@@ -200,10 +205,13 @@ func (w *blobWriter) noticed(err error) error {
 	return err
 }
 
+// remove removes the upload, unless it is another request's.
 func (w *blobWriter) remove() {
-	w.failed = true
-	// It closes the file, unless Commit has, and leaves the state that it writes anew.
-	_ = w.BlobWriter.Cancel(w.ctx)
+	w.ended = true
+	// It closes the file, unless that has been done, and leaves the state that it writes anew.
+	if err := w.BlobWriter.Cancel(w.ctx); errors.Is(err, errOtherWriter) {
+		return
+	}
 	folder := path.Join(layout.UploadsOf(w.repository.Named().Name()), w.ID())
 	err := w.repository.d.Delete(w.ctx, folder)
 	if err != nil && !errors.As(err, &storagedriver.PathNotFoundError{}) {

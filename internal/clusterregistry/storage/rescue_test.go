@@ -128,6 +128,8 @@ func TestR2TheLook(t *testing.T) {
 			}
 			config, layer := s.upload("r", []byte("{}")), s.upload("r", []byte("layer"))
 			manifest := imageOf(config, layer)
+			// Whoever looks at it first reads it. The push is to look at it once before it is published.
+			s.want(http.StatusOK, http.MethodHead, "r/blobs/"+layer.Digest.String(), nil)
 			view.files, view.looks = []string{layout.BlobPath(layer.Digest), layout.LayerPath("r", layer.Digest)}, 1
 			status, text := s.do(http.MethodPut, "r/manifests/1", manifest, "Content-Type", ocispec.MediaTypeImageManifest)
 			if view.looks > 0 {

@@ -70,13 +70,6 @@ func (d *Driver) verify(of digest.Digest) (fs.FileInfo, error) {
 	return info, nil
 }
 
-// hashed notes that the content of a blob was right just now, when it was put in its place.
-func (d *Driver) hashed(of digest.Digest) {
-	if info, err := d.blob(of); err == nil {
-		d.good.kept.Add(of, stampOf(info))
-	}
-}
-
 // setAside takes a corrupt blob out of the tree. Its error wraps fs.ErrNotExist.
 func (d *Driver) setAside(of digest.Digest) error {
 	if err := d.volume.SetAside(layout.BlobPath(of)); err != nil {

@@ -2,8 +2,8 @@
 //
 // Contract: a path begins with a slash, which is the volume's root; nothing outside is touched. Everything that the
 // registry's own rules need is below /.nfo, beside distribution's tree, so that distribution can go on with the
-// volume when nfo has gone. No function holds a lock, and each may run in any number of processes at once: the file
-// system's rename is the only thing that decides between two of them.
+// volume when nfo has gone. Each function may run in any number of processes at once: the file system's rename is the only
+// thing that decides between two of them. No function but Lock, which is for the writers of one upload, takes a lock.
 //
 // A file is hidden by a rename into the trash of one collection (a cycle), and comes back by a rename. Anyone who misses
 // a file looks into the trash and takes it back (Find): that is how a push and a collection that meet can both be

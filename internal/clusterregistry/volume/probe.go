@@ -9,7 +9,7 @@ import (
 )
 
 // Probe tries what the registry depends on: that a file can be written, flushed, renamed over another and read back,
-// that a rename does not replace where it must not, and that names differ by case. The error says what the volume
+// that a rename does not replace where it must not, that it can be locked, and that names differ by case. The error says what the volume
 // does not do. It can hang on a network file system whose server is away: call it where that stops nobody.
 func (v *Volume) Probe() error {
 	if err := os.MkdirAll(v.at(Scratch), 0o777); err != nil {
@@ -31,6 +31,7 @@ func (v *Volume) Probe() error {
 		{func() error { return v.Write(base+"/B", []byte("3"), false) }, "write"},
 		{func() error { return v.absent(base + "/b") }, "tell names apart by case"},
 		{func() error { return taken(renameNew(v.at(base+"/a"), v.at(base+"/B"))) }, "keep a file whose name another wants"},
+		{func() error { return v.lockable(base + "/B") }, "lock a file"},
 		{func() error { return v.Move(base+"/a", base+"/deep/er/c") }, "rename into a new folder"},
 		{func() error { return v.same(base+"/deep/er/c", "2") }, "read what was renamed"},
 		{func() error { return v.absent(base + "/a") }, "rename"},
