@@ -48,35 +48,44 @@ func (d *Driver) sound(of digest.Digest, whole bool) (fs.FileInfo, error) {
 	return d.verify(of)
 }
 
-// verify reads a blob and compares its digest. It is absent, and set aside, if that is wrong.
+// verify reads a blob and compares its digest. It is absent, and set aside, if that is wrong. What has taken its place
+// while it was read is read in turn.
 func (d *Driver) verify(of digest.Digest) (fs.FileInfo, error) {
+	for {
+		info, right, err := d.compare(of)
+		if err != nil || right {
+			return info, err
+		}
+		aside, err := d.volume.SetAsideIf(layout.BlobPath(of), info)
+		if err != nil {
+			return nil, err
+		}
+		if aside {
+			d.log.Error("set a corrupt blob aside: push or copy what needs it again", "digest", of)
+			return nil, absent("the blob %s is corrupt and was set aside", of)
+		}
+	}
+}
+
+// compare reads a blob that is not known to be right, and reports whether it is.
+func (d *Driver) compare(of digest.Digest) (info fs.FileInfo, right bool, err error) {
 	f, err := d.volume.Open(layout.BlobPath(of))
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
+	info, err = f.Stat()
 	if err != nil || d.good.has(of, info) {
-		return info, err
+		return info, err == nil, err
 	}
 	verifier := of.Verifier()
 	if _, err := io.Copy(verifier, f); err != nil {
-		return nil, fmt.Errorf("reading the blob %s: %w", of, err)
+		return nil, false, fmt.Errorf("reading the blob %s: %w", of, err)
 	}
-	if !verifier.Verified() {
-		return nil, d.setAside(of)
+	if right = verifier.Verified(); right {
+		d.good.kept.Add(of, stampOf(info))
 	}
-	d.good.kept.Add(of, stampOf(info))
-	return info, nil
-}
-
-// setAside takes a corrupt blob out of the tree. Its error wraps fs.ErrNotExist.
-func (d *Driver) setAside(of digest.Digest) error {
-	if err := d.volume.SetAside(layout.BlobPath(of)); err != nil {
-		return err
-	}
-	d.log.Error("set a corrupt blob aside: push or copy what needs it again", "digest", of)
-	return absent("the blob %s is corrupt and was set aside", of)
+	return info, right, nil
 }
 
 // checking reads a blob, and fails before its last byte is given if its content is not what its digest says.

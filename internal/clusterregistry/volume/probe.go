@@ -9,8 +9,9 @@ import (
 )
 
 // Probe tries what the registry depends on: that a file can be written, flushed, renamed over another and read back,
-// that a rename does not replace where it must not, that it can be locked, and that names differ by case. The error says what the volume
-// does not do. It can hang on a network file system whose server is away: call it where that stops nobody.
+// that a rename does not replace where it must not, that it can be locked, and that names differ by case. The error
+// says what the volume does not do. It can hang on a network file system whose server is away: call it where that stops
+// nobody.
 func (v *Volume) Probe() error {
 	if err := os.MkdirAll(v.at(Scratch), 0o777); err != nil {
 		return fmt.Errorf("probing the volume: %w", err)

@@ -175,15 +175,9 @@ func (v *Volume) RemoveEmpty(path, upTo string) {
 	}
 }
 
-// SetAside moves a file that is corrupt out of the tree, to below /.nfo/corrupt/<time>, where an administrator finds
-// it. Anyone who looks for it finds nothing, so that a push or a copy can bring it again.
-func (v *Volume) SetAside(path string) error {
-	_, err := v.setAside(path)
-	return err
-}
-
-// SetAsideIf is SetAside for the file that was looked at, and reports whether that file is set aside now. Another file
-// that has taken its place meanwhile stays, or comes back at once.
+// SetAsideIf moves a file that is corrupt out of the tree, to below /.nfo/corrupt/<time>, where an administrator finds
+// it. Anyone who looks for it finds nothing, so that a push or a copy can bring it again. It reports whether the file that
+// was looked at is set aside now. Another file that has taken its place meanwhile stays, or comes back at once.
 func (v *Volume) SetAsideIf(path string, was fs.FileInfo) (bool, error) {
 	info, err := v.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(was, info) {

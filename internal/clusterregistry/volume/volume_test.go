@@ -243,11 +243,14 @@ func TestReadsAreBounded(t *testing.T) {
 func TestSetAside(t *testing.T) {
 	v := open(t, volume.Options{})
 	write(t, v, "/a/data", "1")
-	if err := v.SetAside("/a/data"); err != nil {
+	was, err := v.Stat("/a/data")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := v.SetAside("/a/data"); err != nil {
-		t.Error("it is set aside already:", err)
+	for _, want := range []bool{true, false} {
+		if aside, err := v.SetAsideIf("/a/data", was); err != nil || aside != want {
+			t.Errorf("set aside: %t, want %t, %v", aside, want, err)
+		}
 	}
 	if _, err := v.Find("/a/data"); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("what is corrupt came back", err)
