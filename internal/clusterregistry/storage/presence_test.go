@@ -3,6 +3,7 @@ package storage_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/nfo-operator/nfo/internal/clusterregistry/collect"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
 )
 
@@ -256,5 +258,21 @@ func TestWhoIsToldThatABlobIsThereHoldsIt(t *testing.T) {
 	}
 	if now, err := s.volume.Now(); err != nil || now.Sub(info.ModTime()) > time.Minute {
 		t.Errorf("its link is of %s, %v", info.ModTime(), err)
+	}
+}
+
+// Distribution understands some manifests that others may understand differently. One must leave nothing: nobody could say
+// what it needs, so that everything of its repository would be kept.
+func TestAManifestThatCannotBeUnderstoodLeavesNothing(t *testing.T) {
+	s := newSite(t)
+	config := s.upload("r", []byte("{}"))
+	manifest := bytes.Replace(imageOf(config), []byte(`"config":`), fmt.Appendf(nil, `"Config":%s,"config":`, encode(config)), 1)
+	s.put(http.StatusBadRequest, "r", "1", manifest)
+	if _, err := s.volume.Stat(layout.RevisionPath("r", digest.FromBytes(manifest))); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("the manifest that was refused has a link:", err)
+	}
+	report, err := collect.Run(t.Context(), s.volume, collect.Options{Dwell: time.Nanosecond, Untagged: true})
+	if err != nil || report.NotUnderstoodCount != 0 {
+		t.Errorf("%+v %v", report, err)
 	}
 }

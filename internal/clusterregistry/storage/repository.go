@@ -53,8 +53,9 @@ type manifestService struct {
 	repository repository
 }
 
-// Put refuses an index without the children that it must have, before anything is written. The look after each link is
-// what holds R1 and R2; this only keeps revisions away that could never be answered for.
+// Put refuses what cannot be understood, and an index without the children that it must have, before anything is written.
+// The look after each link is what holds R1 and R2; this only keeps revisions away that could never be answered for, or that
+// would keep the repository from being collected.
 func (s manifestService) Put(ctx context.Context, m distribution.Manifest, options ...distribution.ManifestServiceOption) (digest.Digest, error) {
 	if err := s.complete(ctx, m); err != nil {
 		return "", err
@@ -62,16 +63,19 @@ func (s manifestService) Put(ctx context.Context, m distribution.Manifest, optio
 	return s.ManifestService.Put(ctx, m, options...)
 }
 
-// complete does for chosen platforms what distribution does for all.
+// complete refuses a manifest that cannot be understood, and does for chosen platforms what distribution does for all.
 func (s manifestService) complete(ctx context.Context, m distribution.Manifest) error {
 	d, name := s.repository.d, s.repository.Named().Name()
 	_, content, err := m.Payload()
-	if err != nil || len(d.platforms) == 0 {
+	if err != nil {
 		return err
 	}
 	index, err := layout.ReadManifest(content)
 	if err != nil {
 		return errcode.ErrorCodeManifestInvalid.WithMessage(err.Error())
+	}
+	if len(d.platforms) == 0 {
+		return nil
 	}
 	var c platform.Choice // of all
 	if d.partial(name) {
