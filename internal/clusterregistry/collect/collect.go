@@ -22,6 +22,8 @@ const (
 	undoTime = 20 * time.Second
 	// progressTime is the time between two calls of Options.Progress in a phase.
 	progressTime = time.Second
+	// beatTime is the longest time between two calls of Options.Progress.
+	beatTime = 30 * time.Second
 )
 
 // Run runs one cycle on a volume. It is safe to run at the same time as any number of writers that keep to the
@@ -65,6 +67,8 @@ func run(ctx context.Context, v *volume.Volume, o Options, hook func(step, file 
 	if o.Rate > 0 {
 		c.limit = rate.NewLimiter(rate.Limit(o.Rate), 1)
 	}
+	stop := c.progress.beat()
+	defer stop()
 	err = c.run(ctx)
 	return c.ledger.copy(), err
 }
@@ -271,9 +275,33 @@ func (p *progress) begin(phase Phase) {
 	p.tell(now)
 }
 
-func (p *progress) done() {
+// beat tells that the cycle runs, also while it waits and while one file takes long, until stop returns.
+func (p *progress) beat() (stop func()) {
+	ended := make(chan struct{})
+	var beating sync.WaitGroup
+	beating.Go(func() {
+		ticker := time.NewTicker(beatTime)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				p.add(0)
+			case <-ended:
+				return
+			}
+		}
+	})
+	return func() {
+		close(ended)
+		beating.Wait()
+	}
+}
+
+func (p *progress) done() { p.add(1) }
+
+func (p *progress) add(done int) {
 	p.mu.Lock()
-	p.now.Done++
+	p.now.Done += done
 	now, due := p.now, time.Since(p.reported) >= progressTime
 	if due {
 		p.reported = time.Now()

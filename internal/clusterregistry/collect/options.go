@@ -28,7 +28,8 @@ type Options struct {
 	Workers int
 	// Uploads is the age above which an upload that did not end is deleted, at least a minute. Default: 24 hours.
 	Uploads time.Duration
-	// Progress is called at most once a second, from any goroutine, and at the beginning of each phase.
+	// Progress is called at the beginning of each phase, and from then on, from any goroutine, at least every 30 seconds and
+	// at most once a second.
 	Progress func(Progress)
 }
 

@@ -2,7 +2,9 @@ package collect
 
 import (
 	"slices"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
@@ -61,6 +63,33 @@ func TestRate(t *testing.T) {
 	if took := time.Since(began); took < 160*time.Millisecond {
 		t.Errorf("10 changes took %s", took)
 	}
+}
+
+// Whoever reads the state of collections believes after 2 minutes of silence that one has died.
+func TestACycleIsHeardOfWhileItWaits(t *testing.T) {
+	t.Parallel()
+	x := newTree(t, volume.Options{})
+	x.Blob("1")
+	x.Age()
+	synctest.Test(t, func(t *testing.T) {
+		o := quick
+		var mu sync.Mutex
+		last, silence, waiting := time.Now(), time.Duration(0), 0
+		o.Dwell, o.Progress = 150*time.Second, func(p Progress) {
+			mu.Lock()
+			defer mu.Unlock()
+			silence, last = max(silence, time.Since(last)), time.Now()
+			if p.Phase == Waiting {
+				waiting++
+			}
+		}
+		if r, err := Run(t.Context(), x.Volume, o); err != nil || r.Deleted.Blobs != 1 {
+			t.Fatal(r, err)
+		}
+		if silence > 30*time.Second || waiting < 4 {
+			t.Errorf("%d calls while it waits, and none for %s", waiting, silence)
+		}
+	})
 }
 
 func TestDefaults(t *testing.T) {
