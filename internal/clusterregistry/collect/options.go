@@ -26,7 +26,8 @@ type Options struct {
 	Rate int
 	// Workers is how many repositories or files are processed at a time. Default: 8.
 	Workers int
-	// Uploads is the age above which an upload that did not end is deleted, at least a minute. Default: 24 hours.
+	// Uploads is the age above which an upload that did not end is deleted, at least a minute: that of what came last of it.
+	// Default: Grace, and at least an hour.
 	Uploads time.Duration
 	// Progress is called at the beginning of each phase, and from then on, from any goroutine, at least every 30 seconds and
 	// at most once a second.
@@ -78,10 +79,13 @@ func (o Options) withDefaults(v *volume.Volume) Options {
 	for _, d := range []struct {
 		option *time.Duration
 		value  time.Duration
-	}{{&o.Grace, time.Hour}, {&o.Dwell, dwell}, {&o.Uploads, 24 * time.Hour}} {
+	}{{&o.Grace, time.Hour}, {&o.Dwell, dwell}} {
 		if *d.option == 0 {
 			*d.option = d.value
 		}
+	}
+	if o.Uploads == 0 {
+		o.Uploads = max(o.Grace, time.Hour)
 	}
 	if o.Workers == 0 {
 		o.Workers = 8

@@ -104,7 +104,7 @@ func TestDefaults(t *testing.T) {
 		{"a view can be a minute old", &minute, 150 * time.Second},
 	} {
 		o := Options{}.withDefaults(newTree(t, volume.Options{Stale: tt.stale}).Volume)
-		if o.Dwell != tt.dwell || o.Grace != time.Hour || o.Uploads != 24*time.Hour || o.Workers != 8 {
+		if o.Dwell != tt.dwell || o.Grace != time.Hour || o.Uploads != time.Hour || o.Workers != 8 {
 			t.Errorf("%s: %+v", tt.reason, o)
 		}
 	}

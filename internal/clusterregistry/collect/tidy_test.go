@@ -54,6 +54,36 @@ func TestTidy(t *testing.T) {
 	}
 }
 
+// A repository with too many uploads takes more as soon as those have gone that nobody goes on with: after the grace period,
+// and not before an hour has passed, in which a client can go on.
+func TestTheAgeOfUploads(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		reason     string
+		grace, age time.Duration
+		gone       bool
+	}{
+		{"a client can go on", time.Minute, 50 * time.Minute, false},
+		{"nobody went on", time.Minute, 70 * time.Minute, true},
+		{"a longer grace", 3 * time.Hour, 170 * time.Minute, false},
+		{"nobody went on for a longer grace", 3 * time.Hour, 190 * time.Minute, true},
+	} {
+		x := newTree(t, volume.Options{})
+		folder := layout.UploadsOf("a") + "/id"
+		data := x.Put(folder+"/data", "1")
+		then := time.Now().Add(-tt.age)
+		for _, name := range []string{data, folder} {
+			if err := os.Chtimes(filepath.Join(x.Root(), name), then, then); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := x.collect(Options{Grace: tt.grace, Dwell: time.Millisecond})
+		if _, err := x.Stat(data); (err != nil) != tt.gone || (r.Deleted.Uploads == 1) != tt.gone {
+			t.Errorf("%s: deleted %d uploads, %v", tt.reason, r.Deleted.Uploads, err)
+		}
+	}
+}
+
 // An upload that somebody goes on with while it is deleted is given back whole.
 func TestAnUploadThatGoesOn(t *testing.T) {
 	t.Parallel()
