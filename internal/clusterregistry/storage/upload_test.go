@@ -51,8 +51,11 @@ func opened(t *testing.T) (n int) {
 
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !is(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
+	end := time.After(10 * time.Second)
+	for !is() {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-end:
 			t.Fatal(what)
 		}
 	}
@@ -100,7 +103,7 @@ func TestR2TwoWritersOfOneUpload(t *testing.T) {
 		{"the other has written a byte before", func(t *testing.T, s site, to string) bool {
 			o := s.begin(to)
 			_, _ = o.body.Write([]byte("X"))
-			time.Sleep(100 * time.Millisecond) // Nothing but the descriptor shows that a byte is in a buffer.
+			eventually(t, "the byte does not arrive", func() bool { return s.size() == 1 })
 			status, next := s.patch(to, bytes.NewReader(content))
 			_ = o.body.Close()
 			<-o.done
