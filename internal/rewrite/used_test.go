@@ -1,6 +1,47 @@
 package rewrite
 
-import "testing"
+import (
+	"testing"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/workload"
+	"github.com/nfo-operator/nfo/internal/workload/workloadtest"
+)
+
+// A store's own reading has no settings of the mirror: it finds its images in pods by the names that Rewrite gives these,
+// at whatever address.
+func TestI14AStoreFindsWhatWasRewritten(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"https://r.example/acme", "https://r.example:5000/acme", "https://registry-1.docker.io/acme"} {
+		for _, address := range []string{"127.0.0.1:7439", "[::1]:7439", "10.96.0.50/" + v1alpha1.MirrorPrefix} {
+			s := &v1alpha1.ArtifactStore{}
+			s.Spec.Registry.URL, s.Spec.Workloads = url, &v1alpha1.WorkloadsSpec{Sources: []v1alpha1.WorkloadSource{v1alpha1.WorkloadPods}}
+			at, err := s.Location()
+			if err != nil {
+				t.Fatal(err)
+			}
+			i, err := Parse(at.Host + "/acme/upf:1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			kube, through := workloadtest.Server{Objects: map[string][]string{"/api/v1/pods": {workloadtest.Pod("p", i.At(address))}}}.Start(t)
+			r, err := workload.NewReader(kube, through, nil, clock.RealClock{}, time.Now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			reading, err := r.Read(t.Context(), s)
+			if err != nil || reading.Unreadable() != nil {
+				t.Fatal(err, reading.Unreadable())
+			}
+			if uses := reading.Of("acme/upf", "1"); len(uses) != 1 {
+				t.Errorf("the store %s finds %d uses by %s", url, len(uses), i.At(address))
+			}
+		}
+	}
+}
 
 func TestUsed(t *testing.T) {
 	t.Parallel()

@@ -28,6 +28,10 @@
 // Decision: the result of a record is remembered by the UID and the resource version of its Secret, also that it cannot
 // be decoded, and also when the reading then fails, so that a reading that was interrupted gets further the next time.
 //
+// Decision: an image at MIRROR/HOST/REPOSITORY, such as one that nfo's mirror was asked for, is an image of the store at
+// HOST, whatever MIRROR is. Rejected: to look for the mirror's address alone, which purges do not know, and which is
+// another one than a pod was made with once the mirror has changed or is disabled. What is wrongly counted is only kept.
+//
 // Decision: of a chart in Flux or Argo CD its version is a use beside its digest, also without what follows the +, which
 // Flux adds after the pull. A release of Flux does not say where its chart is: it uses every chart of that name and version.
 // Rejected: to follow its references to other objects, which may be in namespaces that are not selected, and already

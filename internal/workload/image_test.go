@@ -55,6 +55,8 @@ func TestReadImages(t *testing.T) {
 		"Both":      {"tag and digest are both needed to name the image again", map[string][]string{"/api/v1/pods": {pod("", "r.example/upf:1@"+digestA, "")}}, []Use{use("1", digestA, false)}},
 		"Annotated": {"the mirror's address has changed since the pod was made", map[string][]string{"/api/v1/pods": {pod(`,"annotations":{"nfo.dev/original-images":"{\"containers/web\":\"r.example/upf:1\"}"}`, "old.example/r.example/upf:1", "")}},
 			[]Use{use("1", "", false)}},
+		"AnnotatedAndPulled": {"so has what the node calls it", map[string][]string{"/api/v1/pods": {pod(`,"annotations":{"nfo.dev/original-images":"{\"containers/web\":\"r.example/upf:1\"}"}`, "old.example/r.example/upf:1", fmt.Sprintf(`"containerStatuses":[{"name":"web","image":"old.example/r.example/upf:1","imageID":"old.example/r.example/upf@%s"}]`, digestB))}},
+			[]Use{use("", digestB, true), use("1", "", false)}},
 		"AnnotationOfSomebodyElse": {"a list that cannot be read names no image", map[string][]string{"/api/v1/pods": {pod(`,"annotations":{"nfo.dev/original-images":"[1"}`, "r.example/upf:1", "")}}, []Use{use("1", "", false)}},
 		"Pulled": {"a node's names of an image are seen, and not named", map[string][]string{"/api/v1/pods": {pod("", "r.example/upf:1", fmt.Sprintf(`"containerStatuses":[{"name":"web","image":"r.example/upf:again","imageID":"r.example/upf@%s"}]`, digestB))}},
 			[]Use{use("", digestB, true), use("1", "", false), use("again", "", true)}},

@@ -110,13 +110,16 @@ func (o *object) each(f, ran func(image, part string), pulled func(image, id, pa
 	for _, s := range []podSpec{o.Spec.podSpec, o.Spec.Template.Spec, o.Spec.JobTemplate.Spec.Template.Spec, o.Template.Spec, o.recorded()} {
 		s.each(func(image, part string) { f(image, part+o.revision()) })
 	}
-	named := map[string]string{}
-	o.Spec.each(func(image, part string) { named[part] = image })
+	named := map[string][]string{}
+	name := func(image, part string) { named[part] = append(named[part], image) }
+	o.originals(name)
+	o.Spec.each(name)
 	for kind, all := range map[string][]containerStatus{"container ": o.Status.Containers, "init container ": o.Status.Init, "ephemeral container ": o.Status.Ephemeral} {
 		for _, s := range all {
 			ran(s.Image, kind+s.Name)
-			pulled(s.Image, s.ImageID, kind+s.Name)
-			pulled(named[kind+s.Name], s.ImageID, kind+s.Name)
+			for _, image := range append(named[kind+s.Name], s.Image) {
+				pulled(image, s.ImageID, kind+s.Name)
+			}
 		}
 	}
 }

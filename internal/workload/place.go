@@ -57,8 +57,21 @@ func (n names) find(image string) (name, bool) {
 // places are the locations by which images of a store are named. The first one is the store's own.
 type places []v1alpha1.RegistryLocation
 
-// inside finds the store's repository behind a host and path. The longest prefix counts.
+// inside finds the store's repository behind a host and path. Where these are not a place of the store, they may name
+// the copy of one in a mirror or a cache, as MIRROR/HOST/REPOSITORY. Any MIRROR counts: the address of nfo's own can
+// change, or the mirror be disabled, while pods still run what they pulled there.
 func (p places) inside(host, path string) (repository string, ok bool) {
+	repository, ok = p.behind(host, path)
+	for found := true; !ok && found; {
+		if host, path, found = strings.Cut(path, "/"); found {
+			repository, ok = p.behind(strings.Replace(host, "_", ":", 1), path) // a path has no colon; see rewrite.Image.Path
+		}
+	}
+	return repository, ok
+}
+
+// behind finds the store's repository at a host and path that are its own, or an alias. The longest prefix counts.
+func (p places) behind(host, path string) (repository string, ok bool) {
 	best := -1
 	for _, l := range p {
 		here := v1alpha1.RegistryLocation{Host: host, Prefix: path}

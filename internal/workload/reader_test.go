@@ -109,7 +109,11 @@ func TestI14EveryPlaceThatNamesAnImageHolds(t *testing.T) {
 	}
 	meta := `"metadata":{"namespace":"ran","name":"x","uid":"uid-x"}`
 	of := func(image string) string { return `[{"name":"web","image":"` + image + `"}]` }
-	nginx := of("r.example/acme/cnf/nginx:1")
+	nginx, atMirror := of("r.example/acme/cnf/nginx:1"), of("127.0.0.1:7439/r.example/acme/cnf/nginx:1")
+	pulledThere := `[{"name":"web","image":"127.0.0.1:7439/r.example/acme/cnf/nginx:1","imageID":"127.0.0.1:7439/r.example/acme/cnf/nginx@` + digestA + `"}]`
+	digest := func(part string) Use {
+		return Use{Holder: reference.Object{Kind: "Pod", Namespace: "ran", Name: "x"}, Part: part, Repository: "acme/cnf/nginx", Digest: digestA}
+	}
 	tests := map[string]struct {
 		reason, path, object string
 		want                 []Use
@@ -121,6 +125,12 @@ func TestI14EveryPlaceThatNamesAnImageHolds(t *testing.T) {
 		"pulled digest": {reason: "the tag may have moved since", path: "/api/v1/pods",
 			object: `{` + meta + `,"spec":{"containers":` + of("mirror.example/nginx:1") + `},"status":{"containerStatuses":[{"name":"web","image":"x","imageID":"r.example/acme/cnf/nginx@` + digestA + `"}]}}`,
 			want:   []Use{{Holder: reference.Object{Kind: "Pod", Namespace: "ran", Name: "x"}, Part: "container web", Repository: "acme/cnf/nginx", Digest: digestA}}},
+		"pulled from the mirror": {reason: "its names are in the pod, and the original ones in the annotation", path: "/api/v1/pods",
+			object: `{"metadata":{"namespace":"ran","name":"x","annotations":{"nfo.dev/original-images":"{\"containers/web\":\"r.example/acme/cnf/nginx:1\"}"}},"spec":{"containers":` + atMirror + `},"status":{"containerStatuses":` + pulledThere + `}}`,
+			want:   []Use{digest("container web"), use("Pod", "x", "container web")}},
+		"debugged from the mirror": {reason: "the API server keeps no annotation that comes with an ephemeral container", path: "/api/v1/pods",
+			object: `{` + meta + `,"spec":{"ephemeralContainers":` + atMirror + `},"status":{"ephemeralContainerStatuses":` + pulledThere + `}}`,
+			want:   []Use{digest("ephemeral container web"), use("Pod", "x", "ephemeral container web")}},
 		"Deployment":               {reason: "scaled to zero", path: "/apis/apps/v1/deployments", object: `{` + meta + `,"spec":{"replicas":0,"template":{"spec":{"containers":` + nginx + `}}}}`, want: []Use{use("Deployment", "x", "container web")}},
 		"StatefulSet":              {reason: "its template", path: "/apis/apps/v1/statefulsets", object: `{` + meta + `,"spec":{"template":{"spec":{"containers":` + nginx + `}}}}`, want: []Use{use("StatefulSet", "x", "container web")}},
 		"DaemonSet":                {reason: "its template", path: "/apis/apps/v1/daemonsets", object: `{` + meta + `,"spec":{"template":{"spec":{"containers":` + nginx + `}}}}`, want: []Use{use("DaemonSet", "x", "container web")}},
