@@ -228,8 +228,8 @@ const (
 	// were sealed, in their order, separated by commas, so that a lost status does not lose the seal. Written
 	// by the operator.
 	AnnotationSealedDigests = "nfo.dev/sealed-digests"
-	// AnnotationObjectsRestored on a CustomResourceDefinition of this group, with any value, says that all
-	// objects of its kind are there again after it was deleted and applied anew.
+	// AnnotationObjectsRestored on a CustomResourceDefinition of this group, or of a source of workloads, with any value,
+	// says that all objects of its kind are there again after it was deleted and applied anew.
 	AnnotationObjectsRestored = "nfo.dev/objects-restored"
 	// AnnotationExpireNow on a tombstone, with any value, ends its grace at once.
 	AnnotationExpireNow = "nfo.dev/expire-now"

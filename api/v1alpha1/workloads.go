@@ -8,6 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // WorkloadSource is where it is read what workloads run.
@@ -119,6 +120,27 @@ type WorkloadSourceStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`
+	// The CustomResourceDefinitions of the source that nfo has seen, of Flux and ArgoCD. While one of them is missing, or
+	// was created anew, the source is Failed for 24 hours: its objects may be on their way back.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	Definitions []WorkloadDefinition `json:"definitions,omitempty"`
+}
+
+// WorkloadDefinition is a CustomResourceDefinition that nfo has seen.
+type WorkloadDefinition struct {
+	// Its name, such as helmreleases.helm.toolkit.fluxcd.io.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// Its UID: a definition that was deleted and created again is another one.
+	// +required
+	UID types.UID `json:"uid"`
+	// Since when it is missing; absent while it exists.
+	// +optional
+	MissingSince *metav1.Time `json:"missingSince,omitempty"`
 }
 
 // WorkloadsStatus is what was read of running workloads.

@@ -77,6 +77,16 @@ type scope struct {
 	invalid error
 }
 
+// last is how a source was read last; nil if it was not.
+func (s scope) last(source v1alpha1.WorkloadSource) *v1alpha1.WorkloadSourceStatus {
+	if s.before != nil {
+		if i := slices.IndexFunc(s.before.Sources, func(o v1alpha1.WorkloadSourceStatus) bool { return o.Name == source }); i >= 0 {
+			return &s.before.Sources[i]
+		}
+	}
+	return nil
+}
+
 func (r *Reader) read(ctx context.Context, s scope) (*Reading, error) {
 	own, _ := r.turns.LoadOrStore(s.of, make(chan struct{}, 1))
 	for _, places := range []chan struct{}{own.(chan struct{}), r.slots} {
@@ -97,11 +107,16 @@ func (r *Reader) read(ctx context.Context, s scope) (*Reading, error) {
 	for _, source := range order {
 		if slices.Contains(s.sources, source) {
 			c.objects, c.references = 0, 0
-			err := unknown
-			if err == nil {
-				err = r.source(ctx, source, namespaces, c)
+			before, seen, err := s.last(source), []v1alpha1.WorkloadDefinition(nil), unknown
+			if before != nil {
+				seen = slices.Clone(before.Definitions)
 			}
-			states[source] = r.state(s.before, source, c, err)
+			if err == nil {
+				err = r.source(ctx, source, namespaces, c, &seen)
+			}
+			state := r.state(before, source, c, err)
+			state.Definitions = seen
+			states[source] = state
 		}
 	}
 	if ctx.Err() != nil {
@@ -149,14 +164,8 @@ func (r *Reader) ReadImages(ctx context.Context, mirror *v1alpha1.ArtifactStore,
 var errNotInstalled = errors.New("none of its CustomResourceDefinitions is installed")
 
 // state says how the reading of a source ended.
-func (r *Reader) state(last *v1alpha1.WorkloadsStatus, source v1alpha1.WorkloadSource, c *collector, err error) v1alpha1.WorkloadSourceStatus {
+func (r *Reader) state(before *v1alpha1.WorkloadSourceStatus, source v1alpha1.WorkloadSource, c *collector, err error) v1alpha1.WorkloadSourceStatus {
 	state := v1alpha1.WorkloadSourceStatus{Name: source, State: v1alpha1.WorkloadsRead, Objects: c.objects, Uses: c.references}
-	var before *v1alpha1.WorkloadSourceStatus
-	if last != nil {
-		if i := slices.IndexFunc(last.Sources, func(o v1alpha1.WorkloadSourceStatus) bool { return o.Name == source }); i >= 0 {
-			before = &last.Sources[i]
-		}
-	}
 	switch {
 	case err == nil:
 	case errors.Is(err, errNotInstalled) && r.believed(before):
@@ -193,20 +202,25 @@ func denial(source v1alpha1.WorkloadSource, err error) string {
 	return fmt.Sprintf("%v%s by binding the ClusterRole %s, as the chart does with its values %s and, for purges, workloads.purgers; or remove the source from spec.workloads.sources", err, remedy, role, value)
 }
 
-// source reads the kinds of one source, one after the other.
-func (r *Reader) source(ctx context.Context, source v1alpha1.WorkloadSource, namespaces []string, c *collector) error {
+// source reads the kinds of one source, one after the other. seen are its definitions that were seen before. It looks at
+// all of them also when one is missing, so that the day after which that is believed begins at once for each.
+func (r *Reader) source(ctx context.Context, source v1alpha1.WorkloadSource, namespaces []string, c *collector, seen *[]v1alpha1.WorkloadDefinition) error {
 	if source == v1alpha1.WorkloadHelmReleases && r.releases == nil {
 		return errNoReleaseReader
 	}
-	absent := 0
+	absent, failed := 0, error(nil)
 	for _, k := range kinds[source] {
-		err := r.version(ctx, &k)
-		if errors.Is(err, errNotInstalled) {
+		switch err := r.version(ctx, &k, seen); {
+		case errors.Is(err, errNotInstalled):
 			absent++
 			continue
+		case err != nil:
+			failed = cmp.Or(failed, err)
+			continue
 		}
+		err := r.kind(ctx, k, namespaces, c)
 		if err == nil {
-			err = r.kind(ctx, k, namespaces, c)
+			err = r.version(ctx, &k, seen) // its objects may have gone with it while they were listed
 		}
 		if err != nil {
 			return err
@@ -215,7 +229,7 @@ func (r *Reader) source(ctx context.Context, source v1alpha1.WorkloadSource, nam
 	if absent == len(kinds[source]) {
 		return errNotInstalled
 	}
-	return nil
+	return failed
 }
 
 // objectError is about one object of a list, which it names.
