@@ -197,6 +197,15 @@ func (s *scene) custom(plural, kind, group, version string) client.Object {
 	return o
 }
 
+// flux makes the definitions of Flux.
+func (s *scene) flux() []client.Object {
+	s.t.Helper()
+	return []client.Object{
+		s.custom("helmreleases", "HelmRelease", "helm.toolkit.fluxcd.io", "v2"), s.custom("ocirepositories", "OCIRepository", "source.toolkit.fluxcd.io", "v1"),
+		s.custom("helmcharts", "HelmChart", "source.toolkit.fluxcd.io", "v1"),
+	}
+}
+
 // object creates an object of such a kind, as soon as the API server serves it.
 func (s *scene) object(text string) *unstructured.Unstructured {
 	s.t.Helper()
@@ -255,10 +264,7 @@ func TestI14WhatFluxAndArgoCDDeployHolds(t *testing.T) {
 	s.Eventually(func() v1alpha1.WorkloadSourceState { return s.state(st, v1alpha1.WorkloadFlux) }).Should(gomega.Equal(v1alpha1.WorkloadsNotInstalled))
 	s.Expect(s.state(st, v1alpha1.WorkloadArgoCD)).To(gomega.Equal(v1alpha1.WorkloadsNotInstalled))
 
-	flux := []client.Object{
-		s.custom("helmreleases", "HelmRelease", "helm.toolkit.fluxcd.io", "v2"), s.custom("ocirepositories", "OCIRepository", "source.toolkit.fluxcd.io", "v1"),
-		s.custom("helmcharts", "HelmChart", "source.toolkit.fluxcd.io", "v1"),
-	}
+	flux := s.flux()
 	s.custom("applications", "Application", "argoproj.io", "v1alpha1")
 	release := s.object(`{apiVersion: helm.toolkit.fluxcd.io/v2, kind: HelmRelease, metadata: {name: upf}, spec: {chartRef: {kind: OCIRepository, name: upf}},
   status: {history: [{version: 2, chartName: upf, chartVersion: 1.1.0, ociDigest: "sha256:` + strings.Repeat("0", 64) + `"}, {version: 1, chartName: upf, chartVersion: 1.0.0, ociDigest: "` + d + `"}]}}`)
@@ -276,6 +282,17 @@ func TestI14WhatFluxAndArgoCDDeployHolds(t *testing.T) {
 	s.goes(flux...)
 	s.delete(amf)
 	s.says(amf, v1alpha1.ConditionDeletionBlocked, "True/"+v1alpha1.ReasonWorkloadsUnreadable, "Flux", "it was read before")
+
+	// There again, and empty, they say nothing of what GitOps is about to apply.
+	again := s.flux()
+	change(s, st, func(o *v1alpha1.ArtifactStore) { o.Annotations = map[string]string{v1alpha1.AnnotationReconcileNow: "1"} })
+	s.Eventually(func() *metav1.Condition { return s.find(amf, v1alpha1.ConditionDeletionBlocked) }).Should(gomega.HaveField("Message", gomega.ContainSubstring("was created anew")))
+	s.Expect(s.at("acme/amf/amf", "1.0.0")).NotTo(gomega.BeEmpty())
+	for _, o := range again {
+		change(s, o, func(o client.Object) { o.SetAnnotations(map[string]string{v1alpha1.AnnotationObjectsRestored: ""}) })
+	}
+	change(s, st, func(o *v1alpha1.ArtifactStore) { o.Annotations = map[string]string{v1alpha1.AnnotationReconcileNow: "2"} })
+	s.goes(amf)
 }
 
 // setting is a number of the environment, or the usual one.
