@@ -77,14 +77,16 @@ type scope struct {
 	invalid error
 }
 
-// last is how a source was read last; nil if it was not.
-func (s scope) last(source v1alpha1.WorkloadSource) *v1alpha1.WorkloadSourceStatus {
+// last is how a source was read last, nil if it was not, and a copy of the definitions that were seen until then.
+func (s scope) last(source v1alpha1.WorkloadSource) (*v1alpha1.WorkloadSourceStatus, []v1alpha1.WorkloadDefinition) {
 	if s.before != nil {
-		if i := slices.IndexFunc(s.before.Sources, func(o v1alpha1.WorkloadSourceStatus) bool { return o.Name == source }); i >= 0 {
-			return &s.before.Sources[i]
+		for i := range s.before.Sources {
+			if one := &s.before.Sources[i]; one.Name == source {
+				return one, slices.Clone(one.Definitions)
+			}
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 func (r *Reader) read(ctx context.Context, s scope) (*Reading, error) {
@@ -107,10 +109,8 @@ func (r *Reader) read(ctx context.Context, s scope) (*Reading, error) {
 	for _, source := range order {
 		if slices.Contains(s.sources, source) {
 			c.objects, c.references = 0, 0
-			before, seen, err := s.last(source), []v1alpha1.WorkloadDefinition(nil), unknown
-			if before != nil {
-				seen = slices.Clone(before.Definitions)
-			}
+			before, seen := s.last(source)
+			err := unknown
 			if err == nil {
 				err = r.source(ctx, source, namespaces, c, &seen)
 			}
