@@ -139,6 +139,33 @@ func TestI14WhatRunsHolds(t *testing.T) {
 	s.Expect(s.at("acme/cnf/nginx", d)).To(gomega.BeEmpty())
 }
 
+// A node pulls from the mirror by another name, and what it has pulled is at the store's source all the same.
+func TestI14WhatRunsFromTheMirrorHolds(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.reads("nfo-workloads")
+	m := s.manifest("cnf", "nginx:1.0.0")
+	d := s.image("cnf", "nginx:1.0.0", "one").Digest.String()
+	copied := "127.0.0.1:7439/" + strings.Replace(s.pulled("cnf", "nginx"), ":", "_", 1)
+	pod := s.pod("web", copied+":1.0.0")
+	s.create(s.running(v1alpha1.WorkloadPods), m, pod)
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "web", Image: copied + ":1.0.0", ImageID: copied + "@" + d}}
+	s.Expect(env.Client.Status().Update(t.Context(), pod)).To(gomega.Succeed())
+	s.manage(func(o *environment.ManagerOptions) { o.PurgerImage = purgerImage })
+	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
+	s.image("cnf", "nginx:1.0.0", "two")
+	change(s, m, func(m *v1alpha1.ArtifactManifest) { m.Annotations = map[string]string{v1alpha1.AnnotationReconcileNow: "1"} })
+	s.Eventually(s.tombstones).Should(gomega.HaveLen(1))
+	report, err := s.purge(t.Context(), false, nil)
+	s.Expect(err).NotTo(gomega.HaveOccurred())
+	s.Expect(report.Verdicts).To(gomega.ConsistOf(gomega.And(gomega.HaveField("Delete", false), gomega.HaveField("Reason", plan.InUse))))
+	s.Expect(s.at("acme/cnf/nginx", d)).To(gomega.Equal(d))
+	s.Expect(env.Client.Delete(t.Context(), pod, client.GracePeriodSeconds(0))).To(gomega.Succeed())
+	_, err = s.purge(t.Context(), false, nil)
+	s.Expect(err).NotTo(gomega.HaveOccurred())
+	s.Expect(s.at("acme/cnf/nginx", d)).To(gomega.BeEmpty())
+}
+
 // Without the webhook's refusal the finalizer waits, and looks again by itself.
 func TestI14ADeletionWaitsForWhatRuns(t *testing.T) {
 	t.Parallel()
@@ -285,13 +312,17 @@ func TestI14WhatFluxAndArgoCDDeployHolds(t *testing.T) {
 
 	// There again, and empty, they say nothing of what GitOps is about to apply.
 	again := s.flux()
-	change(s, st, func(o *v1alpha1.ArtifactStore) { o.Annotations = map[string]string{v1alpha1.AnnotationReconcileNow: "1"} })
+	change(s, st, func(o *v1alpha1.ArtifactStore) {
+		o.Annotations = map[string]string{v1alpha1.AnnotationReconcileNow: "1"}
+	})
 	s.Eventually(func() *metav1.Condition { return s.find(amf, v1alpha1.ConditionDeletionBlocked) }).Should(gomega.HaveField("Message", gomega.ContainSubstring("was created anew")))
 	s.Expect(s.at("acme/amf/amf", "1.0.0")).NotTo(gomega.BeEmpty())
 	for _, o := range again {
 		change(s, o, func(o client.Object) { o.SetAnnotations(map[string]string{v1alpha1.AnnotationObjectsRestored: ""}) })
 	}
-	change(s, st, func(o *v1alpha1.ArtifactStore) { o.Annotations = map[string]string{v1alpha1.AnnotationReconcileNow: "2"} })
+	change(s, st, func(o *v1alpha1.ArtifactStore) {
+		o.Annotations = map[string]string{v1alpha1.AnnotationReconcileNow: "2"}
+	})
 	s.goes(amf)
 }
 
