@@ -92,6 +92,37 @@ func TestI2WrongAnswers(t *testing.T) {
 	}
 }
 
+// A list of tags that is wrongly empty, purge after purge, deletes nothing that a tag was seen at before a grace is over.
+func TestI2EmptyListInManyPurges(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	_, err := w.run()
+	w.must(err)
+	w.Intercept(func(rw http.ResponseWriter, r *http.Request) bool {
+		empty := read(repo + "/tags/list")(r)
+		if empty {
+			rw.Header().Set("Content-Type", "application/json")
+			_, _ = rw.Write([]byte(`{"name":"` + repo + `","tags":[]}`))
+		}
+		return empty
+	})
+	run := func(hours int, want string) {
+		t.Helper()
+		w.clock.SetTime(now.Add(time.Duration(hours) * time.Hour))
+		report, err := w.run()
+		w.must(err)
+		if got := w.verdict(report, "tagged"); got != want {
+			t.Errorf("after %d hours the verdict is %q, want %q", hours, got, want)
+		}
+	}
+	for hours := 1; hours <= 3; hours++ {
+		run(hours, "keep Unsettled")
+	}
+	w.shows([]string{"tagged"}, nil)
+	run(25, "delete Released")
+	w.shows(nil, []string{"tagged"})
+}
+
 // What deletes a digest looks first, and learns that it does not exist: nothing was deleted.
 func TestI2DeletionOfWhatSeemsMissing(t *testing.T) {
 	t.Parallel()

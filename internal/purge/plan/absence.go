@@ -94,8 +94,13 @@ func (c Cluster) unresolvedOf(repository string, r reading.Repository, kept []gr
 	}
 	if !r.Graph.HasTags() {
 		for _, e := range c.Entries[repository] {
-			if len(e.Valid) > 0 && e.keptByContent() {
-				all = append(all, e.Valid[len(e.Valid)-1].String())
+			if len(e.Valid) == 0 {
+				continue
+			}
+			last := e.Valid[len(e.Valid)-1].String()
+			// Once it is recorded, the reason of the entry may change.
+			if _, recorded := c.unresolved[[2]string{repository, last}]; KeptByContent(e.Status) || (recorded && e.MayGo()) {
+				all = append(all, last)
 			}
 		}
 	}

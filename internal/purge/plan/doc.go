@@ -9,7 +9,8 @@
 //   - I1: nothing that a tag, a manifest or a tombstone in grace reaches may go.
 //   - I2: a repository that cannot be read whole keeps all its candidates, and only these. A tag that is
 //     listed and does not resolve makes it so. What the registry says does not exist is dangling, or an undo
-//     that is lost, only after it has said so in two looks a grace apart.
+//     that is lost, only after it has said so in two looks a grace apart. So it is with a list without any tag, where a tag was
+//     seen that kept something.
 //   - I2: while objects that may hold something cannot be listed reliably, it is kept.
 //   - I7: one reason for each verdict, the same for the same content in any order.
 //   - I9: a repository is touched only if the store and the manifest's name give it.

@@ -66,11 +66,19 @@ func (e Entry) id() string {
 	return v1alpha1.ResourceID(v1alpha1.KindTombstone, e.Tombstone.Namespace, e.Tombstone.Name)
 }
 
-// keptByContent reports whether the last purge kept an entry because something in the registry needed it.
-func (e Entry) keptByContent() bool {
-	return e.Status.State == v1alpha1.TombstoneKept && slices.ContainsFunc([]Reason{Tagged, SharedTag, graph.IndexChild}, func(by Reason) bool {
-		return strings.HasPrefix(e.Status.Reason, string(by))
-	})
+// Reasons to keep a digest that the content of its repository gives. Those of doubtful may also come from what belongs to a
+// digest of the entry that seems missing, which is a doubt of its own.
+var (
+	byContent = []Reason{Tagged, SharedTag, graph.IndexChild}
+	doubtful  = []Reason{graph.Referrer, graph.Subject, Unsettled}
+)
+
+// KeptByContent reports whether the last purge that read the repository of an entry kept that because something in the
+// registry needed it, or because it was unknown whether anything does. A purge that died may have claimed the entry since.
+func KeptByContent(e v1alpha1.TombstoneArtifactStatus) bool {
+	reason := strings.TrimPrefix(e.Reason, v1alpha1.TagDeleteUnsupported+": ")
+	is := func(by Reason) bool { return strings.HasPrefix(reason, string(by)+":") }
+	return slices.ContainsFunc(byContent, is) || (e.MissingSince == nil && slices.ContainsFunc(doubtful, is))
 }
 
 // use says which workload keeps an entry, "" for none (I14).

@@ -38,6 +38,15 @@ func said(vs []Verdict, names ...string) map[string]string {
 
 var names = []string{"a", "b", "c", "x", "y", "index", "inner", "amd64", "arm64", "signature", "referrers"}
 
+// says gives the entries of a tombstone a reason.
+func says(reason string) func(*v1alpha1.Tombstone) {
+	return func(t *v1alpha1.Tombstone) {
+		for i := range t.Status.Artifacts {
+			t.Status.Artifacts[i].Reason = reason
+		}
+	}
+}
+
 func TestPlan(t *testing.T) {
 	t.Parallel()
 	satellite := "sha256-" + d("a").Encoded()
@@ -375,11 +384,51 @@ func TestPlan(t *testing.T) {
 			want:    map[string]string{"a": "delete Released"},
 		},
 		"I2TagThatKeptItIsNotListed": {
-			reason: "an earlier purge saw a tag of others, and now the list is empty",
-			objects: []client.Object{aTombstone("t", in(repo, v1alpha1.TombstoneKept, 25, "1.0.0", "a"), func(t *v1alpha1.Tombstone) {
-				t.Status.Artifacts[0].Reason = `Tagged: tag "keep" points at it`
-			})},
-			want: map[string]string{"a": "keep Unsettled"},
+			reason:  "an earlier purge saw a tag of others, and now the list is empty",
+			objects: []client.Object{aTombstone("t", in(repo, v1alpha1.TombstoneKept, 25, "1.0.0", "a"), says(`Tagged: tag "keep" points at it`))},
+			want:    map[string]string{"a": "keep Unsettled"},
+		},
+		"I2SharedTagThatKeptItIsNotListed": {
+			reason:  "in a registry that removes no tags, too",
+			objects: []client.Object{aTombstone("t", in(repo, v1alpha1.TombstoneKept, 25, "1.0.0", "a"), says(`TagDeleteUnsupported: SharedTag: tag "keep", which is not ours to remove, points at it too`))},
+			want:    map[string]string{"a": "keep Unsettled"},
+		},
+		"I2SignedThatKeptItIsNotListed": {
+			reason:  "what was kept with its image is in doubt with the tag of that",
+			objects: []client.Object{aTombstone("t", in(repo, v1alpha1.TombstoneKept, 25, "sig", "signature"), says("Referrer: satellite of "+d("a").String()))},
+			want:    map[string]string{"signature": "keep Unsettled"},
+		},
+		"I2SubjectOfWhatKeptItIsNotListed": {
+			reason:  "and so is what a tagged satellite is about",
+			objects: []client.Object{aTombstone("t", in(repo, v1alpha1.TombstoneKept, 25, "1.0.0", "a"), says("Subject: subject of "+d("b").String()))},
+			want:    map[string]string{"a": "keep Unsettled"},
+		},
+		"I2TagThatKeptItIsNotListedForLess": {
+			reason:  "a purge less than a grace period ago saw the empty list, too, and has written why it kept the digest",
+			objects: []client.Object{aTombstone("t", in(repo, v1alpha1.TombstoneKept, 72, "1.0.0", "a"), says("Unsettled: it is referred to")), unresolved(d("a").String(), 23)},
+			want:    map[string]string{"a": "keep Unsettled"},
+			says:    "2026-08-01T13:00:00Z",
+		},
+		"I2TagThatKeptItIsNotListedAndNotRecorded": {
+			reason:  "the purge that saw the empty list died before it recorded that",
+			objects: []client.Object{aTombstone("t", in(repo, v1alpha1.TombstoneKept, 72, "1.0.0", "a"), says("Unsettled: it is referred to"))},
+			want:    map[string]string{"a": "keep Unsettled"},
+			says:    "2026-08-02T12:00:00Z",
+		},
+		"I2TagThatKeptItIsNotListedAndUsedBetween": {
+			reason:  "a workload has kept the digest for a while since",
+			objects: []client.Object{aTombstone("t", in(repo, v1alpha1.TombstoneKept, 72, "1.0.0", "a"), says("InUse: a workload runs it")), unresolved(d("a").String(), 23)},
+			want:    map[string]string{"a": "keep Unsettled"},
+		},
+		"I2TagThatKeptItIsNotListedAndClaimed": {
+			reason:  "a purge that died has claimed it, with others of the repository, when the tag was there",
+			objects: []client.Object{aTombstone("t", in(repo, v1alpha1.TombstoneSweeping, 72, "1.0.0", "a"), says(`Tagged: tag "keep" points at it`))},
+			want:    map[string]string{"a": "keep Unsettled"},
+		},
+		"I2TagThatKeptItIsNotListedForAGrace": {
+			reason:  "a purge a grace period ago saw the same",
+			objects: []client.Object{aTombstone("t", in(repo, v1alpha1.TombstoneKept, 72, "1.0.0", "a"), says("Unsettled: it is referred to")), unresolved(d("a").String(), 24)},
+			want:    map[string]string{"a": "delete Released"},
 		},
 		"I2OtherVersionNeverSeen": {
 			reason:  "nobody has looked where the other version's tag is, and the registry may be wrong for a moment",

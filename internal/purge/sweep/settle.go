@@ -278,9 +278,12 @@ func (s *sweeper) keptOf(a v1alpha1.TombstoneArtifact) (plan.Verdict, bool) {
 	return plan.Verdict{}, false
 }
 
-// reasonOf is the reason of an entry that is kept. That its tag is ours to remove must not be
-// forgotten over it.
+// reasonOf is the reason of an entry that is kept. That its tag is ours to remove must not be forgotten over it, nor what
+// needed it when the repository could be read.
 func reasonOf(v plan.Verdict, was v1alpha1.TombstoneArtifactStatus) string {
+	if v.Reason == plan.Unreadable && plan.KeptByContent(was) {
+		return was.Reason
+	}
 	text := string(v.Reason) + ": " + v.Message
 	if strings.HasPrefix(was.Reason, v1alpha1.TagDeleteUnsupported) {
 		text = v1alpha1.TagDeleteUnsupported + ": " + text
