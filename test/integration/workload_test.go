@@ -154,7 +154,9 @@ func TestI14WhatRunsFromTheMirrorHolds(t *testing.T) {
 	s.manage(func(o *environment.ManagerOptions) { o.PurgerImage = purgerImage })
 	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 	s.image("cnf", "nginx:1.0.0", "two")
-	change(s, m, func(m *v1alpha1.ArtifactManifest) { m.Annotations = map[string]string{v1alpha1.AnnotationReconcileNow: "1"} })
+	change(s, m, func(m *v1alpha1.ArtifactManifest) {
+		m.Annotations = map[string]string{v1alpha1.AnnotationReconcileNow: "1"}
+	})
 	s.Eventually(s.tombstones).Should(gomega.HaveLen(1))
 	report, err := s.purge(t.Context(), false, nil)
 	s.Expect(err).NotTo(gomega.HaveOccurred())
