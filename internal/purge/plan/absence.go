@@ -108,12 +108,13 @@ func (c Cluster) unresolvedOf(repository string, r reading.Repository, kept []gr
 	return slices.Compact(all)
 }
 
-// Unresolved updates what a store remembers of references that do not resolve: those of repositories
-// that were not read stay.
+// Unresolved updates what a store remembers of references that do not resolve: those of repositories that could not be read
+// stay. Those of repositories that nobody wanted to read are forgotten, because nobody has seen them ever since, and they must
+// not take the room of others.
 func (c Cluster) Unresolved(readings map[string]reading.Repository) []v1alpha1.UnresolvedReference {
 	var all []v1alpha1.UnresolvedReference
 	for _, u := range c.Store.Status.Unresolved {
-		if r, read := readings[u.Repository]; !read || r.Err != nil {
+		if readings[u.Repository].Err != nil {
 			all = append(all, u)
 		}
 	}

@@ -1,9 +1,12 @@
 package plan
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -21,5 +24,26 @@ func TestUnresolvedIsBounded(t *testing.T) {
 	all := c.Unresolved(map[string]reading.Repository{repo: r})
 	if len(all) != v1alpha1.MaxUnresolved || all[0].TagOrDigest != "oldest" {
 		t.Errorf("%d are remembered, the first is %s; want %d, the oldest first", len(all), all[0].TagOrDigest, v1alpha1.MaxUnresolved)
+	}
+}
+
+// What no purge has looked at since does not count, and takes no room.
+func TestUnresolvedOfWhatIsNotReadIsForgotten(t *testing.T) {
+	t.Parallel()
+	store := aStore(func(s *v1alpha1.ArtifactStore) {
+		for i := range v1alpha1.MaxUnresolved {
+			s.Status.Unresolved = append(s.Status.Unresolved, v1alpha1.UnresolvedReference{Repository: fmt.Sprintf("acme/cnf/old%d", i), TagOrDigest: "stable", Since: *ago(100)})
+		}
+	})
+	readings := map[string]reading.Repository{
+		repo:            content{dangling: []string{"new"}}.reading(),
+		"acme/cnf/old7": content{err: errors.New("no answer")}.reading(),
+	}
+	want := []v1alpha1.UnresolvedReference{
+		{Repository: "acme/cnf/old7", TagOrDigest: "stable", Since: *ago(100)},
+		{Repository: repo, TagOrDigest: "new", Since: *ago(0)},
+	}
+	if diff := cmp.Diff(want, clusterOf(t, store).Unresolved(readings)); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
 	}
 }
