@@ -2,12 +2,14 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/inventory"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -57,7 +59,7 @@ func (h holding) manifest(m *v1alpha1.ArtifactManifest, location v1alpha1.Regist
 			h.unseen[repository] = append(h.unseen[repository], a.ArtifactVersion)
 		}
 	}
-	for _, a := range m.Status.Artifacts {
+	for _, a := range recordsOf(m, location) {
 		first(h.listed, a.Repository+":"+a.ArtifactVersion, id)
 		if a.Digest != "" {
 			if because[a.ArtifactVersion] == "" {
@@ -67,6 +69,27 @@ func (h holding) manifest(m *v1alpha1.ArtifactManifest, location v1alpha1.Regist
 			h.recorded[a.Repository] = append(h.recorded[a.Repository], root)
 		}
 	}
+}
+
+// recordsOf are what a manifest's status has of its artifacts and, where it has nothing of one, at which digest that was
+// sealed.
+func recordsOf(m *v1alpha1.ArtifactManifest, location v1alpha1.RegistryLocation) []v1alpha1.ArtifactStatus {
+	all := m.Status.Artifacts
+	if m.Annotations[v1alpha1.AnnotationSealedDigests] == "" {
+		return all
+	}
+	type place struct{ repository, version string }
+	recorded := make(map[place]bool, len(all))
+	for _, a := range all {
+		recorded[place{a.Repository, a.ArtifactVersion}] = a.Digest != ""
+	}
+	all = slices.Clip(all)
+	for _, e := range inventory.Entries(m, location) {
+		if !recorded[place{e.Repository, e.ArtifactVersion}] {
+			all = append(all, e)
+		}
+	}
+	return all
 }
 
 // version notes which manifests, and which artifacts by the old form, a definition or design keeps.

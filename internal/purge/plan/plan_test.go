@@ -445,6 +445,16 @@ func TestPlan(t *testing.T) {
 			objects: []client.Object{aTombstone("t", because(v1alpha1.CauseOverwritten), released(25, "1.0.0", "a")), aManifest(lists("1.0.0"), records("1.0.0", "a"))},
 			want:    map[string]string{"a": "keep Held"},
 		},
+		"I1OverwrittenSealed": {
+			reason: "the annotation has what was sealed, of which the status says nothing any more",
+			objects: []client.Object{aTombstone("t", because(v1alpha1.CauseOverwritten), released(25, "1.0.0", "a")), aManifest(lists("1.0.0"), func(m *v1alpha1.ArtifactManifest) {
+				m.Spec.ArtifactManifestState = v1alpha1.ManifestUploaded
+				m.Annotations = map[string]string{v1alpha1.AnnotationSealedDigests: d("a").String()}
+			})},
+			content: content{tags: map[string]string{"1.0.0": "b"}},
+			want:    map[string]string{"a": "keep Held"},
+			says:    "artifactmanifests/publisher/cnf has it at 1.0.0",
+		},
 		"ManifestInOtherStore": {
 			reason: "the manifest lives in another registry now",
 			objects: []client.Object{aTombstone("t", released(25, "1.0.0", "a")),
