@@ -315,3 +315,36 @@ func TestReviveForgottenTombstones(t *testing.T) {
 	w.must(err)
 	w.shows([]string{"live", "tagged"}, []string{"image"})
 }
+
+// A restore that failed, and whose manifest went then, does not keep its digests for ever.
+func TestAbandonedRestores(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	restoring := func(name, image string, hours int) {
+		w.push(image, "")
+		o := w.tombstone(name, in(repo, v1alpha1.TombstoneRestoring, hours, image, w.digest[image].String()))
+		o.Summarise()
+		o.Status.Conditions[0].LastTransitionTime = *ago(1)
+		if hours == 0 { // its tag was not seen gone before the restore claimed it
+			o.Status.Artifacts[0].UntaggedAt = nil
+		}
+		w.must(w.raw.Create(t.Context(), o))
+	}
+	restoring("over", "a", 30)
+	restoring("grace", "b", 20)
+	restoring("pending", "c", 0)
+	_, err := w.run()
+	w.must(err)
+	w.shows([]string{"b", "c"}, []string{"a"})
+	for name, tag := range map[string]string{"grace": "b", "pending": "c"} {
+		var o v1alpha1.Tombstone
+		w.must(w.get(&o, name))
+		if state := o.Entry(repo, tag).State; state != v1alpha1.TombstoneUntagged || !strings.Contains(o.Status.Conditions[0].Message, "To restore") {
+			t.Errorf("%s is %s: %s", name, state, o.Status.Conditions[0].Message)
+		}
+	}
+	w.clock.SetTime(now.Add(25 * time.Hour))
+	_, err = w.run()
+	w.must(err)
+	w.shows(nil, []string{"b", "c"})
+}

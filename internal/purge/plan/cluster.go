@@ -142,9 +142,9 @@ func lastSegment(repository string) string { return repository[strings.LastIndex
 
 // Forgotten reports whether nothing is known of what became of an entry, and nobody is at work on it: its
 // manifest has gone, and with it what a release would still do. So it is with tombstones that were
-// restored from a backup without their status.
+// restored from a backup without their status, and with those whose restore was abandoned before the tag was seen gone.
 func (c Cluster) Forgotten(e Entry) bool {
-	return e.Status.State == v1alpha1.TombstonePending && e.Status.UntaggedAt == nil &&
+	return (e.Status.State == v1alpha1.TombstonePending || e.abandoned) && e.Status.UntaggedAt == nil &&
 		e.Tombstone.Spec.Cause != v1alpha1.CauseFound && !c.Lists(e.Tombstone.Spec.Manifest.UID)
 }
 

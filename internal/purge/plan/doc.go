@@ -15,7 +15,8 @@
 //   - I7: one reason for each verdict, the same for the same content in any order.
 //   - I9: a repository is touched only if the store and the manifest's name give it.
 //   - I13: an existing manifest that lists the tag of an entry holds it, as does a definition or design that names the
-//     entry's manifest.
+//     entry's manifest. So does a restore that has claimed it, unless the claim is older than 15 minutes and no manifest lists
+//     the tag any more.
 //   - I14: what the workloads run that the store selects is kept, with all that it is a part of.
 //
 // Decision: grace is counted and compared by the API server's clock. Rejected: to trust the node's clock, which was seen 49

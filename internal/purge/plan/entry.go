@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -31,6 +32,8 @@ type Entry struct {
 	because string
 	// Listed: a manifest that exists lists the tag.
 	Listed bool
+	// abandoned: it was claimed for a restore that nobody goes on with.
+	abandoned bool
 	// until is when its grace ends, where Keep is GracePeriod and that is known.
 	until time.Time
 }
@@ -86,15 +89,29 @@ func (e Entry) use(r reading.Running) string {
 	return r.Keeps(e.Tombstone, e.TombstoneArtifact, e.movedOn())
 }
 
+// restoreTime is how long a restore may have claimed a tombstone before the claim can be abandoned. One takes seconds.
+const restoreTime = 15 * time.Minute
+
+// isAbandoned reports whether a restore has claimed an entry, and nobody goes on with it: no manifest lists the tag any more,
+// and the claim is old. The age is that of the tombstone's Ready condition, which a claim changes unless others of its tags can
+// still be restored. What a restore under way needs does not hang on it: its manifest lists the tag in its spec or status until
+// the restore has ended, also when it is deleted or edited meanwhile, and the purge reads manifests once more after its claim.
+func (c Cluster) isAbandoned(e *Entry) bool {
+	ready := apimeta.FindStatusCondition(e.Tombstone.Status.Conditions, v1alpha1.ConditionReady)
+	return e.Status.State == v1alpha1.TombstoneRestoring && !e.Listed && ready != nil && c.Now.Sub(ready.LastTransitionTime.Time) >= restoreTime
+}
+
 // judge decides whether an entry may go, as far as the cluster knows.
 func (c Cluster) judge(e *Entry, held holding) {
 	e.Listed = held.lists(*e)
-	switch e.Status.State {
-	case v1alpha1.TombstoneUntagged, v1alpha1.TombstoneKept, v1alpha1.TombstoneSweeping:
-		e.Candidate = e.Status.UntaggedAt != nil
-	case v1alpha1.TombstoneRestoring:
+	e.abandoned = c.isAbandoned(e)
+	if e.Status.State == v1alpha1.TombstoneRestoring && !e.abandoned {
 		e.Keep, e.because = Held, e.id()+" is being restored"
 		return
+	}
+	switch e.Status.State {
+	case v1alpha1.TombstoneUntagged, v1alpha1.TombstoneKept, v1alpha1.TombstoneSweeping, v1alpha1.TombstoneRestoring:
+		e.Candidate = e.Status.UntaggedAt != nil
 	}
 	end, known := e.Tombstone.GraceEnds(e.Status, c.Store.Spec.Purge.GracePeriod.Duration)
 	switch {

@@ -47,6 +47,15 @@ func says(reason string) func(*v1alpha1.Tombstone) {
 	}
 }
 
+// claimed says that a restore has claimed the tombstone for so long.
+func claimed(d time.Duration) func(*v1alpha1.Tombstone) {
+	return func(t *v1alpha1.Tombstone) {
+		t.Status.Conditions = []metav1.Condition{{
+			Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: string(v1alpha1.TombstoneRestoring), LastTransitionTime: metav1.NewTime(now.Add(-d)),
+		}}
+	}
+}
+
 func TestPlan(t *testing.T) {
 	t.Parallel()
 	satellite := "sha256-" + d("a").Encoded()
@@ -294,6 +303,28 @@ func TestPlan(t *testing.T) {
 				aTombstone("t1", released(72, "1.0.0", "a")), aTombstone("t2", in(repo, v1alpha1.TombstoneRestoring, 72, "1.0.0", "a")),
 			},
 			want: map[string]string{"a": "keep Held"},
+		},
+		"I13RestoringBegins": {
+			reason:  "a restore that has just claimed it, of a manifest that is not listed yet",
+			objects: []client.Object{aTombstone("t1", released(72, "1.0.0", "a")), aTombstone("t2", in(repo, v1alpha1.TombstoneRestoring, 72, "1.0.0", "a"), claimed(14*time.Minute))},
+			want:    map[string]string{"a": "keep Held"},
+			says:    "t2 is being restored",
+		},
+		"I13RestoringListed": {
+			reason:  "a restore that fails is tried again as long as a manifest lists the tag",
+			objects: []client.Object{aManifest(lists("1.0.0")), aTombstone("t1", released(72, "1.0.1", "a")), aTombstone("t2", in(repo, v1alpha1.TombstoneRestoring, 72, "1.0.0", "a"), claimed(72*time.Hour))},
+			want:    map[string]string{"a": "keep Held"},
+			says:    "t2 is being restored",
+		},
+		"RestoringAbandoned": {
+			reason:  "the manifest went before the restore succeeded, and nobody will end it",
+			objects: []client.Object{aTombstone("t", in(repo, v1alpha1.TombstoneRestoring, 72, "1.0.0", "a"), claimed(15*time.Minute))},
+			want:    map[string]string{"a": "delete Released"},
+		},
+		"RestoringAbandonedInGrace": {
+			reason:  "it can be restored until its grace is over",
+			objects: []client.Object{aTombstone("t", in(repo, v1alpha1.TombstoneRestoring, 23, "1.0.0", "a"), claimed(15*time.Minute))},
+			want:    map[string]string{"a": "keep GracePeriod"},
 		},
 		"I4Pending": {
 			reason: "recorded and not untagged yet: it keeps, and is not a candidate itself",

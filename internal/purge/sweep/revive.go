@@ -59,7 +59,7 @@ func (s *sweeper) reviveEntry(t *v1alpha1.Tombstone, e plan.Entry) (changed bool
 	case e.Listed:
 		is.State, is.Reason = v1alpha1.TombstoneRestored, ""
 	default:
-		is.Reason = notUntagged
+		is.State, is.Reason = v1alpha1.TombstonePending, notUntagged
 	}
 	if is.State == was.State && strings.EqualFold(is.Reason, was.Reason) {
 		return false

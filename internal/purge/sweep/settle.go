@@ -191,7 +191,10 @@ func (s *sweeper) outcome(t *v1alpha1.Tombstone, es []plan.Entry) (changed bool)
 			continue
 		}
 		was := t.Entry(e.Repository, e.Tag)
-		if was.State != v1alpha1.TombstoneUntagged && was.State != v1alpha1.TombstoneKept && was.State != v1alpha1.TombstoneSweeping {
+		switch was.State {
+		case v1alpha1.TombstoneUntagged, v1alpha1.TombstoneKept, v1alpha1.TombstoneSweeping:
+		case e.Status.State: // Restoring, by a claim that was abandoned: a restore that goes on after all claims it again
+		default:
 			continue
 		}
 		if is := s.become(e, t.Spec.Artifacts[i], was); !equality.Semantic.DeepEqual(is, was) {
@@ -202,8 +205,8 @@ func (s *sweeper) outcome(t *v1alpha1.Tombstone, es []plan.Entry) (changed bool)
 	return changed
 }
 
-// become is what an entry has become. One in grace is left as it is, unless a purge that died has
-// claimed it, or it is known that nothing can be restored from it.
+// become is what an entry has become. One in grace is left as it is, unless a purge that died or a restore that was abandoned
+// has claimed it, or it is known that nothing can be restored from it.
 func (s *sweeper) become(e plan.Entry, a v1alpha1.TombstoneArtifact, was v1alpha1.TombstoneArtifactStatus) v1alpha1.TombstoneArtifactStatus {
 	is := was
 	if s.backInUse(e) {
@@ -213,6 +216,9 @@ func (s *sweeper) become(e plan.Entry, a v1alpha1.TombstoneArtifact, was v1alpha
 	is.MissingSince = s.missingSince(a, was)
 	last := reading.Key{Repository: a.Repository, Digest: digest.Digest(a.Digests[len(a.Digests)-1])}
 	if e.Keep == plan.GracePeriod && was.State != v1alpha1.TombstoneSweeping {
+		if was.State == v1alpha1.TombstoneRestoring {
+			is.State = v1alpha1.TombstoneUntagged // it can be restored again
+		}
 		lost := strings.HasPrefix(was.Reason, v1alpha1.ReasonUndoLost)
 		switch {
 		case s.missing[last] && !lost:
