@@ -245,3 +245,34 @@ func TestTombstoneSummary(t *testing.T) {
 	step("1", TombstonePurged, "Untagged", metav1.ConditionTrue, false)
 	step("2", TombstoneRestored, "Restored", metav1.ConditionFalse, true)
 }
+
+// What a purge has deleted is not offered, and is not the registry's fault.
+func TestTombstoneSummaryOfDeletedDigests(t *testing.T) {
+	t.Parallel()
+	kept := func(tag, reason string, deleted ...string) TombstoneArtifactStatus {
+		return TombstoneArtifactStatus{Repository: "r", Tag: tag, State: TombstoneKept, Reason: reason, Deleted: deleted}
+	}
+	tests := map[string]struct {
+		entries []TombstoneArtifactStatus
+		status  metav1.ConditionStatus
+		reason  string
+		says    string
+	}{
+		"Part":      {[]TombstoneArtifactStatus{kept("1", "", "part")}, metav1.ConditionTrue, "Kept", "To restore what is untagged or kept"},
+		"Last":      {[]TombstoneArtifactStatus{kept("1", "", "last")}, metav1.ConditionFalse, "Kept", "A purge has deleted the digests"},
+		"LastTried": {[]TombstoneArtifactStatus{kept("1", "UndoLost: a purge has deleted the digest", "last")}, metav1.ConditionFalse, "Kept", "A purge has deleted the digests"},
+		"LastOfOne": {[]TombstoneArtifactStatus{kept("1", "", "last"), kept("2", "")}, metav1.ConditionTrue, "Kept", "would take of 1 of them; push these tags again. To restore the others"},
+		"Lost":      {[]TombstoneArtifactStatus{kept("1", "UndoLost: so it is", "part")}, metav1.ConditionFalse, "UndoLost", "The registry says"},
+	}
+	for name, tc := range tests {
+		ts := &Tombstone{}
+		for _, e := range tc.entries {
+			ts.Spec.Artifacts = append(ts.Spec.Artifacts, TombstoneArtifact{Repository: e.Repository, Tag: e.Tag, Digests: []string{"part", "last"}})
+			ts.SetEntry(e)
+		}
+		ts.Summarise()
+		if c := ts.Status.Conditions[0]; c.Status != tc.status || c.Reason != tc.reason || !strings.Contains(c.Message, tc.says) {
+			t.Errorf("%s: %s/%s %s; want %s/%s %s", name, c.Status, c.Reason, c.Message, tc.status, tc.reason, tc.says)
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package v1alpha1
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -283,51 +282,6 @@ func (t *Tombstone) BeginGrace(now metav1.Time, graceNow time.Duration, reasons 
 	return changed
 }
 
-// Summarise sets the Ready condition from the entries: its reason is the state that says most
-// about what can still happen, and it is True while something can be restored.
-func (t *Tombstone) Summarise() {
-	t.Status.ObservedGeneration = t.Generation
-	count := map[TombstoneState]int{}
-	for _, a := range t.Spec.Artifacts {
-		count[t.Entry(a.Repository, a.Tag).State]++
-	}
-	order := []TombstoneState{TombstoneSweeping, TombstoneRestoring, TombstonePending, TombstoneKept, TombstoneUntagged, TombstoneRestored, TombstonePurged}
-	c := metav1.Condition{Type: ConditionReady, Status: metav1.ConditionFalse, Reason: string(TombstonePending), ObservedGeneration: t.Generation}
-	var parts []string
-	for i := len(order) - 1; i >= 0; i-- {
-		if n := count[order[i]]; n > 0 {
-			c.Reason = string(order[i])
-			parts = append(parts, fmt.Sprintf("%d %s", n, order[i]))
-		}
-	}
-	if t.says(TagDeleteUnsupported) {
-		parts = append(parts, "where the registry removes no tag alone, it stays until the purge")
-	}
-	if count[TombstoneUntagged]+count[TombstoneKept] > 0 {
-		c.Status = metav1.ConditionTrue
-	}
-	c.Message = fmt.Sprintf("Tags: %s.", strings.Join(parts, ", "))
-	if t.expired() && count[TombstoneUntagged]+count[TombstoneKept] > 0 {
-		c.Message += " " + expiredNow
-	}
-	switch {
-	case t.says(ReasonLost):
-		c.Status, c.Reason = metav1.ConditionFalse, ReasonLost
-		c.Message += " A purge deleted a digest that something needs, and could not put it back: status.artifacts says which. Push it again, and then delete this tombstone."
-	case t.says(ReasonUndoLost):
-		c.Status, c.Reason = metav1.ConditionFalse, ReasonUndoLost
-		c.Message += " The registry says that a digest does not exist. nfo restores the tag if the digest is there again within the grace period; otherwise push it again. A registry that collects untagged digests on its own needs spec.purge.undo: QuarantineTag on the store."
-	case t.Spec.Cause == CauseFound:
-		c.Message += " These digests had no tag and nothing keeps them. To keep one, give it a tag in the registry."
-	case t.Spec.Cause == CauseOverwritten:
-		c.Message += " The tag has moved on to another digest; this one is kept for its grace period."
-	case c.Status == metav1.ConditionTrue:
-		c.Message += fmt.Sprintf(" To restore what is untagged or kept, apply ArtifactManifest %s again, listing it, with a store of the URL %s.", t.Spec.Manifest.Name, t.Spec.RegistryURL)
-	}
-	c.Message = Clip(Line(c.Message), MaxMessage)
-	apimeta.SetStatusCondition(&t.Status.Conditions, c)
-}
-
 // expiredNow says what AnnotationExpireNow does to a tombstone.
 const expiredNow = "The annotation " + AnnotationExpireNow + " has ended the grace period: the next purge deletes what nothing references."
 
@@ -376,13 +330,6 @@ func (t *Tombstone) lastUntagged() (last *metav1.Time) {
 func (t *Tombstone) saysExpired() bool {
 	c := apimeta.FindStatusCondition(t.Status.Conditions, ConditionReady)
 	return c != nil && strings.Contains(c.Message, expiredNow)
-}
-
-// says reports whether an entry that is not consumed has a reason that begins so.
-func (t *Tombstone) says(reason string) bool {
-	return slices.ContainsFunc(t.Status.Artifacts, func(e TombstoneArtifactStatus) bool {
-		return (e.State == TombstoneUntagged || e.State == TombstoneKept) && strings.HasPrefix(e.Reason, reason)
-	})
 }
 
 // GraceEnds returns when the grace of an entry ends: untaggedAt plus the longer of the grace

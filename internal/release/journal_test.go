@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,6 +27,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
+	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
 // said are the lines of the journal, as event, the tag or outcome, and whether it names store, manifest and tombstone.
@@ -93,6 +95,48 @@ func TestEachTagIsInTheJournal(t *testing.T) {
 		if n := testutil.CollectAndCount(j, name); n != want {
 			t.Errorf("%s has %d values", name, n)
 		}
+	}
+}
+
+// What a purge has deleted of a tombstone that it kept is not restored, and the registry is not blamed for it; until it is there
+// again.
+func TestARestoreOfWhatAPurgeHasDeleted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	r := w.releaser()
+	if _, err := r.Release(t.Context(), w.task()); err != nil {
+		t.Fatal(err)
+	}
+	var s v1alpha1.ArtifactStore
+	if err := w.api.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: "acme"}, &s); err != nil {
+		t.Fatal(err)
+	}
+	reg, err := r.Open(t.Context(), &s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grave, last := w.tombstones()[0], w.digests["a"]
+	e := grave.Entry("acme/m/a", "1")
+	e.State, e.Reason, e.Deleted = v1alpha1.TombstoneKept, `Tagged: tag "handmade" points at it`, []string{last}
+	grave.SetEntry(e)
+	if err := errors.Join(w.api.Status().Update(t.Context(), &grave), reg.Delete(t.Context(), "acme/m/a", digest.Digest(last))); err != nil {
+		t.Fatal(err)
+	}
+	var got Undone
+	restore := func(ctx context.Context) {
+		if got, err = r.Restore(ctx, reg, &s, &grave, func(v1alpha1.TombstoneArtifact) bool { return true }, nil); err != nil {
+			t.Error(err)
+		}
+	}
+	words := said(t, restore)
+	if e = w.tombstones()[0].Entry("acme/m/a", "1"); len(words)+len(got.Lost) > 0 || e.State != v1alpha1.TombstoneUntagged || e.Reason != tombstone.DigestDeleted {
+		t.Errorf("it says %v, %v is lost, and the entry is %s, %s", words, got.Lost, e.State, e.Reason)
+	}
+	if _, err := registrytest.PushImage(t.Context(), w.Host, "acme/m/a", "other", "a"); err != nil {
+		t.Fatal(err)
+	}
+	if restore(t.Context()); len(got.Back) != 1 || w.at("a", "1") != last {
+		t.Errorf("%v is back when the digest is", got.Back)
 	}
 }
 

@@ -110,14 +110,19 @@ func (r *restoring) open(ctx context.Context, wanted func(v1alpha1.TombstoneArti
 }
 
 // claim marks the entries Restoring in one write that fails if anybody else wrote. Those that are known
-// as lost are claimed only if their digest exists again.
+// as lost, or that a purge has deleted, are claimed only if their digest exists again.
 func (r *restoring) claim(ctx context.Context, todo []v1alpha1.TombstoneArtifact) ([]v1alpha1.TombstoneArtifact, error) {
 	var claimed []v1alpha1.TombstoneArtifact
+	said := false
 	for _, a := range todo {
 		e := r.tombstone.Entry(a.Repository, a.Tag)
-		if strings.HasPrefix(e.Reason, v1alpha1.ReasonUndoLost) {
+		if known := strings.HasPrefix(e.Reason, v1alpha1.ReasonUndoLost); known || a.Spent(e) {
 			_, err := r.reg.Resolve(ctx, a.Repository, tombstone.RestoredDigest(a))
 			if errors.Is(err, registry.ErrNotFound) {
+				if !known { // the manifest waits no longer, and asks for it to be pushed
+					e.State, e.Reason, said = v1alpha1.TombstoneUntagged, tombstone.DigestDeleted, true
+					r.tombstone.SetEntry(e)
+				}
 				continue
 			}
 			if err != nil {
@@ -128,7 +133,7 @@ func (r *restoring) claim(ctx context.Context, todo []v1alpha1.TombstoneArtifact
 		r.tombstone.SetEntry(e)
 		claimed = append(claimed, a)
 	}
-	if len(claimed) == 0 {
+	if len(claimed) == 0 && !said {
 		return nil, nil
 	}
 	r.tombstone.Summarise()

@@ -9,6 +9,9 @@ import (
 // DigestLost is the reason of a tombstone's entry whose digest the registry does not have.
 const DigestLost = v1alpha1.ReasonUndoLost + ": the registry says that the digest does not exist"
 
+// DigestDeleted is the reason of one whose digest a purge has deleted while others of the entry were kept.
+const DigestDeleted = v1alpha1.ReasonUndoLost + ": a purge has deleted the digest; push it again"
+
 // RestoredDigest is the digest of an entry that a restore takes.
 func RestoredDigest(a v1alpha1.TombstoneArtifact) string { return a.Digests[len(a.Digests)-1] }
 
