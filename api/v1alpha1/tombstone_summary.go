@@ -9,72 +9,67 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// tally is how many tags of a tombstone are in each state. Of those that are untagged or kept, restorable can be restored, spent
-// cannot because a purge has deleted the digest, and the registry does not have that of lost ones, which count as restorable.
-type tally struct {
-	in                      map[TombstoneState]int
-	restorable, spent, lost int
-}
-
-func (t *Tombstone) tally() tally {
-	n := tally{in: map[TombstoneState]int{}}
+// tally returns how many tags are in each state. Of those that are untagged or kept, restorable can be restored, and spent cannot
+// because a purge has deleted the digest. lost are those restorable ones of which the registry did not have the digest.
+func (t *Tombstone) tally() (in map[TombstoneState]int, restorable, spent, lost int) {
+	in = map[TombstoneState]int{}
 	for _, a := range t.Spec.Artifacts {
 		e := t.Entry(a.Repository, a.Tag)
-		n.in[e.State]++
+		in[e.State]++
 		switch {
 		case e.State != TombstoneUntagged && e.State != TombstoneKept:
 		case a.Spent(e):
-			n.spent++
+			spent++
 		default:
-			n.restorable++
+			restorable++
 			if strings.HasPrefix(e.Reason, ReasonUndoLost) {
-				n.lost++
+				lost++
 			}
 		}
 	}
-	return n
+	return in, restorable, spent, lost
 }
 
 // Summarise sets the Ready condition from the entries: its reason is the state that says most
 // about what can still happen, and it is True while something can be restored.
 func (t *Tombstone) Summarise() {
 	t.Status.ObservedGeneration = t.Generation
-	n := t.tally()
+	in, restorable, spent, lost := t.tally()
 	order := []TombstoneState{TombstoneSweeping, TombstoneRestoring, TombstonePending, TombstoneKept, TombstoneUntagged, TombstoneRestored, TombstonePurged}
 	c := metav1.Condition{Type: ConditionReady, Status: metav1.ConditionFalse, Reason: string(TombstonePending), ObservedGeneration: t.Generation}
 	var parts []string
 	for i := len(order) - 1; i >= 0; i-- {
-		if all := n.in[order[i]]; all > 0 {
+		if n := in[order[i]]; n > 0 {
 			c.Reason = string(order[i])
-			parts = append(parts, fmt.Sprintf("%d %s", all, order[i]))
+			parts = append(parts, fmt.Sprintf("%d %s", n, order[i]))
 		}
 	}
 	if t.says(TagDeleteUnsupported) {
 		parts = append(parts, "where the registry removes no tag alone, it stays until the purge")
 	}
-	if n.restorable > 0 {
+	if restorable > 0 {
 		c.Status = metav1.ConditionTrue
 	}
 	c.Message = fmt.Sprintf("Tags: %s.", strings.Join(parts, ", "))
-	if t.expired() && n.restorable+n.spent > 0 {
+	if t.expired() && restorable+spent > 0 {
 		c.Message += " " + expiredNow
 	}
 	switch {
 	case t.says(ReasonLost):
 		c.Status, c.Reason = metav1.ConditionFalse, ReasonLost
 		c.Message += " A purge deleted a digest that something needs, and could not put it back: status.artifacts says which. Push it again, and then delete this tombstone."
-	case n.lost > 0:
+	case lost > 0:
 		c.Status, c.Reason = metav1.ConditionFalse, ReasonUndoLost
 		c.Message += " The registry says that a digest does not exist. nfo restores the tag if the digest is there again within the grace period; otherwise push it again. A registry that collects untagged digests on its own needs spec.purge.undo: QuarantineTag on the store."
 	case t.Spec.Cause == CauseFound:
 		c.Message += " These digests had no tag and nothing keeps them. To keep one, give it a tag in the registry."
 	case t.Spec.Cause == CauseOverwritten:
 		c.Message += " The tag has moved on to another digest; this one is kept for its grace period."
-	case n.spent > 0 && n.restorable == 0:
+	case spent > 0 && restorable == 0:
 		c.Message += " A purge has deleted the digests that a restore would take. To have the tags again, push them."
-	case n.spent > 0:
-		c.Message += fmt.Sprintf(" A purge has deleted the digest that a restore would take of %d of them; push these tags again. To restore the others, apply ArtifactManifest %s again, listing them, with a store of the URL %s.", n.spent, t.Spec.Manifest.Name, t.Spec.RegistryURL)
-	case n.restorable > 0:
+	case spent > 0:
+		c.Message += fmt.Sprintf(" A purge has deleted the digest that a restore would take of %d of them; push these tags again. To restore the others, apply ArtifactManifest %s again, listing them, with a store of the URL %s.", spent, t.Spec.Manifest.Name, t.Spec.RegistryURL)
+	case restorable > 0:
 		c.Message += fmt.Sprintf(" To restore what is untagged or kept, apply ArtifactManifest %s again, listing it, with a store of the URL %s.", t.Spec.Manifest.Name, t.Spec.RegistryURL)
 	}
 	c.Message = Clip(Line(c.Message), MaxMessage)

@@ -116,18 +116,17 @@ func (r *restoring) claim(ctx context.Context, todo []v1alpha1.TombstoneArtifact
 	said := false
 	for _, a := range todo {
 		e := r.tombstone.Entry(a.Repository, a.Tag)
-		if known := strings.HasPrefix(e.Reason, v1alpha1.ReasonUndoLost); known || a.Spent(e) {
-			_, err := r.reg.Resolve(ctx, a.Repository, tombstone.RestoredDigest(a))
-			if errors.Is(err, registry.ErrNotFound) {
-				if !known { // the manifest waits no longer, and asks for it to be pushed
-					e.State, e.Reason, said = v1alpha1.TombstoneUntagged, tombstone.DigestDeleted, true
-					r.tombstone.SetEntry(e)
-				}
-				continue
-			}
-			if err != nil {
-				return nil, fmt.Errorf("restoring %s:%s: %w", a.Repository, a.Tag, err)
-			}
+		known := strings.HasPrefix(e.Reason, v1alpha1.ReasonUndoLost)
+		gone, err := r.gone(ctx, a, known || a.Spent(e))
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("restoring %s:%s: %w", a.Repository, a.Tag, err)
+		case gone && known:
+			continue
+		case gone: // the manifest waits no longer, and asks for it to be pushed
+			e.State, e.Reason, said = v1alpha1.TombstoneUntagged, tombstone.DigestDeleted, true
+			r.tombstone.SetEntry(e)
+			continue
 		}
 		e.State, e.Reason, e.MissingSince = v1alpha1.TombstoneRestoring, "", nil
 		r.tombstone.SetEntry(e)
@@ -141,6 +140,18 @@ func (r *restoring) claim(ctx context.Context, todo []v1alpha1.TombstoneArtifact
 		return nil, fmt.Errorf("claiming tombstone %s/%s: %w", r.tombstone.Namespace, r.tombstone.Name, err)
 	}
 	return claimed, nil
+}
+
+// gone reports whether the registry still does not have the digest that a restore takes, where it did not have it before.
+func (r *restoring) gone(ctx context.Context, a v1alpha1.TombstoneArtifact, before bool) (bool, error) {
+	if !before {
+		return false, nil
+	}
+	_, err := r.reg.Resolve(ctx, a.Repository, tombstone.RestoredDigest(a))
+	if errors.Is(err, registry.ErrNotFound) {
+		return true, nil
+	}
+	return false, err
 }
 
 // putAll puts the claimed tags back, some at a time, and sets their entries. One that fails keeps its

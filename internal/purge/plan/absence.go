@@ -93,19 +93,26 @@ func (c Cluster) unresolvedOf(repository string, r reading.Repository, kept []gr
 		}
 	}
 	if !r.Graph.HasTags() {
-		for _, e := range c.Entries[repository] {
-			if len(e.Valid) == 0 {
-				continue
-			}
-			last := e.Valid[len(e.Valid)-1].String()
-			// Once it is recorded, the reason of the entry may change.
-			if _, recorded := c.unresolved[[2]string{repository, last}]; KeptByContent(e.Status) || (recorded && e.MayGo()) {
-				all = append(all, last)
-			}
-		}
+		all = append(all, c.untagged(repository)...)
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
+}
+
+// untagged are the last digests of the entries that an earlier purge kept for what was in the registry. Once one is recorded, the
+// reason of its entry may change.
+func (c Cluster) untagged(repository string) []string {
+	var all []string
+	for _, e := range c.Entries[repository] {
+		if len(e.Valid) == 0 {
+			continue
+		}
+		last := e.Valid[len(e.Valid)-1].String()
+		if _, recorded := c.unresolved[[2]string{repository, last}]; KeptByContent(e.Status) || (recorded && e.MayGo()) {
+			all = append(all, last)
+		}
+	}
+	return all
 }
 
 // Unresolved updates what a store remembers of references that do not resolve: those of repositories that could not be read
