@@ -1,6 +1,8 @@
 package tombstone
 
 import (
+	"slices"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -14,6 +16,13 @@ const DigestDeleted = v1alpha1.ReasonUndoLost + ": a purge has deleted the diges
 
 // RestoredDigest is the digest of an entry that a restore takes.
 func RestoredDigest(a v1alpha1.TombstoneArtifact) string { return a.Digests[len(a.Digests)-1] }
+
+// Restores reports whether a tombstone puts a tag back at a digest.
+func Restores(t *v1alpha1.Tombstone, repository, tag, digest string) bool {
+	return slices.ContainsFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool {
+		return a.Repository == repository && a.Tag == tag && RestoredDigest(a) == digest
+	})
+}
 
 // Name names the tombstone of a manifest (cause Released), or of one thing of it: of an entry
 // that was removed, as repository:tag, or of a digest that was overwritten, as repository:tag@digest.

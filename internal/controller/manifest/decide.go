@@ -13,6 +13,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/inventory"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/release"
+	"github.com/nfo-operator/nfo/internal/tombstone"
 )
 
 // manifestVerdict is what is to be done about a manifest and what its status is to say.
@@ -281,7 +282,7 @@ func (seen manifestSeen) undo(e v1alpha1.ArtifactStatus) *v1alpha1.Tombstone {
 func passedOver(t *v1alpha1.Tombstone, e v1alpha1.ArtifactStatus, tag tagSeen) bool {
 	was := t.Entry(e.Repository, e.ArtifactVersion)
 	released := was.State == v1alpha1.TombstoneUntagged || was.State == v1alpha1.TombstoneKept
-	return tag.there && released && !t.MovedOn(was) && !restores(t, e, tag.digest)
+	return tag.there && released && !t.MovedOn(was) && !tombstone.Restores(t, e.Repository, e.ArtifactVersion, tag.digest)
 }
 
 // How often a manifest's upload state is polled, before a jitter of up to a tenth.

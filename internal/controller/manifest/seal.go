@@ -35,14 +35,7 @@ func seal(m *v1alpha1.ArtifactManifest) string {
 // mayGive reports whether a tombstone may give an entry its tag back: that must not put the tag at another digest than the
 // manifest has had it at.
 func mayGive(t *v1alpha1.Tombstone, e v1alpha1.ArtifactStatus) bool {
-	return e.Digest == "" || restores(t, e, e.Digest)
-}
-
-// restores reports whether a tombstone puts an entry's tag back at a digest.
-func restores(t *v1alpha1.Tombstone, e v1alpha1.ArtifactStatus, digest string) bool {
-	return slices.ContainsFunc(t.Spec.Artifacts, func(a v1alpha1.TombstoneArtifact) bool {
-		return a.Repository == e.Repository && a.Tag == e.ArtifactVersion && tombstone.RestoredDigest(a) == digest
-	})
+	return e.Digest == "" || tombstone.Restores(t, e.Repository, e.ArtifactVersion, e.Digest)
 }
 
 // shortfall says which artifacts are not there, or not what was sealed, and what to do.
