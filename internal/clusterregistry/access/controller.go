@@ -12,6 +12,7 @@ import (
 
 	"github.com/distribution/distribution/v3/configuration"
 	"github.com/distribution/distribution/v3/registry/auth"
+	"github.com/distribution/reference"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -88,6 +89,9 @@ func (c *Controller) Authorized(r *http.Request, access ...auth.Access) (*auth.G
 // decide returns the name of the user of an admitted request.
 func (c *Controller) decide(r *http.Request, access []auth.Access) (user string, refusal *Refusal) {
 	wants, pulls := wanted(r, access)
+	if refusal := misnamed(wants); refusal != nil {
+		return "", refusal
+	}
 	_, sent := TokenOf(r)
 	switch {
 	case isAgent(r) && pulls:
@@ -113,6 +117,16 @@ func (c *Controller) decide(r *http.Request, access []auth.Access) (user string,
 		}
 	}
 	return who.name, nil
+}
+
+// misnamed refuses names that no repository can have, whoever asks: one with dots would be a path to another repository.
+func misnamed(wants []want) *Refusal {
+	for _, w := range wants {
+		if _, err := reference.WithName(w.repository); w.repository != "" && err != nil {
+			return denied("%.100q cannot be the name of a repository", w.repository)
+		}
+	}
+	return nil
 }
 
 // may decides about one repository.

@@ -192,6 +192,27 @@ func TestAnUnknownActionIsRefused(t *testing.T) {
 	}
 }
 
+// A name that leads to another repository is refused to everyone, also to who may pull everything.
+func TestANameThatIsAPathIsRefused(t *testing.T) {
+	t.Parallel()
+	c := newServer(t, objects()...).controller(func(o *Options) { o.AnonymousPull = true })
+	for _, name := range []string{"acme/cnf/upf/../../../foreign/upf", "acme/cnf/upf/..", "../acme/cnf/upf", "acme//cnf", "/acme/cnf/upf", "acme/cnf/upf/", strings.Repeat("a", 256)} {
+		for reason, as := range map[string]func(*http.Request){
+			"a publisher": func(r *http.Request) { r.SetBasicAuth("anybody", "ci") },
+			"an operator": func(r *http.Request) { r.SetBasicAuth("anybody", "operator") },
+			"an agent":    agent(true, agentSubject),
+			"anybody":     func(*http.Request) {},
+		} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v2/", nil)
+			as(r)
+			pull := auth.Access{Resource: auth.Resource{Type: "repository", Name: name}, Action: "pull"}
+			if _, err := c.Authorized(r, pull); err == nil {
+				t.Errorf("%s may pull %.100s", reason, name)
+			}
+		}
+	}
+}
+
 func TestAnonymousPull(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, newServer(t, objects()...).controller(func(o *Options) { o.AnonymousPull = true }))

@@ -12,6 +12,7 @@
 //   - Doubt refuses: without an answer of the API server nobody pushes, and nobody but a node's agent pulls.
 //   - A refusal repeats only names that are in the request to those who have no right on the manifest.
 //   - How full the registry is, and its collection, are for operators and for purges of its stores.
+//   - A name that no repository can have, such as one with dots that lead to another repository, is refused to everyone.
 //   - Memory and requests are bounded, whatever clients send.
 //
 // Decision: the API server is asked with each token and each right, and the answer counts for 10 seconds, so that a

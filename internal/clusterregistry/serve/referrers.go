@@ -23,8 +23,13 @@ var referrersRoute = regexp.MustCompile(`^/v2/(.+)/referrers/([^/]+)$`)
 func (r *Registry) referrers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		route := referrersRoute.FindStringSubmatch(req.URL.Path)
-		if route == nil || !reference.NameRegexp.MatchString(route[1]) {
+		if route == nil {
 			next.ServeHTTP(w, req)
+			return
+		}
+		// A path can have dots, escaped or not, that lead to the files of another repository.
+		if _, err := reference.WithName(route[1]); err != nil {
+			fail(w, http.StatusBadRequest, "NAME_INVALID", fmt.Sprintf("%.100q cannot be the name of a repository", route[1]))
 			return
 		}
 		if req.Method != http.MethodGet && req.Method != http.MethodHead {

@@ -153,7 +153,14 @@ func TestReferrers(t *testing.T) {
 			}
 		})
 	}
+	check(t, os.MkdirAll(s.volume.Root()+layout.Repositories+"/a/x", 0o755))
+	of := "/referrers/" + subject.Digest.String()
 	for path, want := range map[string]int{
+		// From the repository a/x, these lead to the list above.
+		"/v2/a/x/%2e%2e/%2e%2e/r" + of:                                 http.StatusBadRequest,
+		"/v2/a/x/%2E%2E/.%2e/r" + of:                                   http.StatusBadRequest,
+		"/v2/a/x/%2e%2e%2f%2e%2e%2fr" + of:                             http.StatusBadRequest,
+		"/v2/a/x%2f..%2f..%2fr" + of:                                   http.StatusBadRequest,
 		"/v2/r/referrers/sha256:1":                                     http.StatusBadRequest,
 		"/v2/other/referrers/" + digest.FromString("nothing").String(): http.StatusOK,
 	} {
