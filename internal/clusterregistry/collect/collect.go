@@ -95,6 +95,8 @@ type collector struct {
 	limit                                 *rate.Limiter
 	progress                              *progress
 	ledger                                *ledger
+	// full is why not all candidates could be hidden, if the volume had no room for that.
+	full error
 }
 
 func (c *collector) run(ctx context.Context) error {
@@ -119,10 +121,14 @@ func (c *collector) run(ctx context.Context) error {
 	if err := c.phase(Tidying, func() error { return c.tidy(ctx) }); err != nil {
 		return c.undo(ctx, fmt.Errorf("deleting stale uploads and temporary files: %w: the collection of manifests and blobs is complete, the next one retries the rest", err))
 	}
-	if !c.options.DryRun {
-		c.answer(found.Deletions())
-		c.end(c.cycle)
+	if c.options.DryRun {
+		return nil
 	}
+	c.end(c.cycle)
+	if c.full != nil {
+		return fmt.Errorf("%w: the volume had no room to hide more; what was hidden is deleted, unless it is in use now, and the next collection continues", c.full)
+	}
+	c.answer(found.Deletions())
 	return nil
 }
 
@@ -176,7 +182,12 @@ func (c *collector) markAgain(ctx context.Context, found *mark.Plan) (*mark.Mark
 func (c *collector) sweep(ctx context.Context, found *mark.Plan) error {
 	err := c.phase(Hiding, func() error {
 		for _, kind := range mark.Order {
-			if err := c.each(ctx, found.Paths(kind), c.hide); err != nil {
+			err := c.each(ctx, found.Paths(kind), c.hide)
+			if volume.Full(err) { // Without what is hidden there is room for more.
+				c.full = fmt.Errorf("hiding what is not in use: %w", err)
+				return nil
+			}
+			if err != nil {
 				return fmt.Errorf("hiding what is not in use: %w: check the volume, the next collection retries", err)
 			}
 		}

@@ -122,7 +122,7 @@ func (u *Unreferenced) Delete(repository string, d digest.Digest) error {
 	}
 	// First: what is pushed after this is not older than this file, and so it does not count.
 	ask := deletionPath(repository, d)
-	if err := u.volume.Write(ask, []byte(d), true); err != nil {
+	if err := u.volume.WithReserve(func() error { return u.volume.Write(ask, []byte(d), true) }); err != nil {
 		return err
 	}
 	info, err := u.volume.Stat(layout.RevisionPath(repository, d))

@@ -87,7 +87,12 @@ func (c *collector) ask(asked request) (State, error) {
 	default:
 	}
 	c.wake <- asked
-	return state, c.write(state)
+	err = c.write(state)
+	if volume.Full(err) { // The collection makes room. That it has ended is written down then.
+		c.log.Warn("could not write down that a collection was asked for", "error", err)
+		err = nil
+	}
+	return state, err
 }
 
 func (c *collector) collect(ctx context.Context, asked request) {
@@ -116,6 +121,16 @@ func (c *collector) collect(ctx context.Context, asked request) {
 	})
 	if failure != nil {
 		c.log.Error("could not write down how the collection ended", "error", failure)
+	}
+	if volume.Full(err) && report.Deleted != (collect.Counts{}) {
+		c.resume()
+	}
+}
+
+// resume collects what the volume had no room to hide, and has room for now.
+func (c *collector) resume() {
+	if _, err := c.ask(request{}); err != nil {
+		c.log.Error("could not ask for a collection of the rest", "error", err)
 	}
 }
 
@@ -179,5 +194,5 @@ func (c *collector) write(s State) error {
 	if err != nil {
 		return fmt.Errorf("writing down the state of collections: %w", err)
 	}
-	return c.volume.Write(statePath, content, true)
+	return c.volume.WithReserve(func() error { return c.volume.Write(statePath, content, true) })
 }

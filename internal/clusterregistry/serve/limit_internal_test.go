@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nfo-operator/nfo/internal/clusterregistry/access"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
@@ -149,19 +151,26 @@ func TestGuard(t *testing.T) {
 func TestReady(t *testing.T) {
 	now := time.Now()
 	for _, tt := range []struct {
-		reason string
-		last   *probed
-		want   bool
+		reason       string
+		last         *probed
+		ready, works bool
 	}{
-		{"never", nil, false},
-		{"just now", &probed{at: now}, true},
-		{"it failed", &probed{at: now, err: fmt.Errorf("full")}, false},
-		{"long ago", &probed{at: now.Add(-time.Minute)}, false},
+		{"never", nil, false, false},
+		{"just now", &probed{at: now}, true, true},
+		{"it failed", &probed{at: now, err: unix.EIO}, false, false},
+		{"it is full", &probed{at: now, err: fmt.Errorf("writing: %w", unix.ENOSPC)}, true, false},
+		{"its quota is used up", &probed{at: now, err: unix.EDQUOT}, true, false},
+		{"it is read-only", &probed{at: now, err: unix.EROFS}, true, false},
+		{"long ago", &probed{at: now.Add(-time.Minute)}, false, false},
+		{"it was full long ago", &probed{at: now.Add(-time.Minute), err: unix.ENOSPC}, false, false},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			p := prober{}
 			p.last.Store(tt.last)
-			if err := p.ready(now); (err == nil) != tt.want {
+			if err := p.ready(now); (err == nil) != tt.ready {
+				t.Error(err)
+			}
+			if err := p.works(now); (err == nil) != tt.works {
 				t.Error(err)
 			}
 		})

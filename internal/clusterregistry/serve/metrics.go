@@ -58,11 +58,13 @@ func (r *Registry) Describe(to chan<- *prometheus.Desc) {
 func (r *Registry) Collect(to chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64) { to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v) }
 	gauge(requestsNow, float64(len(r.turns.all)))
-	if r.prober.ready(time.Now()) == nil {
-		gauge(volumeReady, 1)
+	now, works := time.Now(), 0.0
+	if r.prober.works(now) == nil {
+		works = 1
+	}
+	gauge(volumeReady, works)
+	if r.prober.ready(now) == nil {
 		r.collectUsage(gauge)
-	} else {
-		gauge(volumeReady, 0)
 	}
 	for _, c := range r.counters.all() {
 		c.Collect(to)

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
 const (
@@ -17,8 +20,9 @@ const (
 // prober tries the volume again and again. One try at a time: on a network file system whose server is away it
 // hangs, and cannot be ended.
 type prober struct {
-	// probe is an error if the content cannot be served.
+	// probe is an error if the content cannot be served, or nothing can be written.
 	probe func() error
+	log   *slog.Logger
 	last  atomic.Pointer[probed]
 }
 
@@ -32,7 +36,7 @@ type probed struct {
 func (p *prober) run(ctx context.Context) {
 	for {
 		began := time.Now()
-		p.last.Store(&probed{at: began, err: p.probe()})
+		p.note(&probed{at: began, err: p.probe()})
 		select {
 		case <-ctx.Done():
 			return
@@ -41,15 +45,33 @@ func (p *prober) run(ctx context.Context) {
 	}
 }
 
+// note keeps what a try has found, and logs it if the last one found something else.
+func (p *prober) note(found *probed) {
+	before := p.last.Swap(found)
+	switch failed := before != nil && before.err != nil; {
+	case found.err != nil && !failed:
+		p.log.Error("the volume does not do what the registry needs", "pullsGoOn", volume.Unwritable(found.err), "error", found.err)
+	case found.err == nil && failed:
+		p.log.Info("the volume does what the registry needs again")
+	}
+}
+
+// ready is nil while the content can be served, also if nothing can be written.
 func (p *prober) ready(now time.Time) error {
+	if err := p.works(now); !volume.Unwritable(err) {
+		return err
+	}
+	return nil
+}
+
+// works is nil while the volume does all that the registry needs.
+func (p *prober) works(now time.Time) error {
 	last := p.last.Load()
 	switch {
 	case last == nil:
 		return errors.New("the volume has not answered yet")
-	case last.err != nil:
-		return last.err
 	case now.Sub(last.at) > probeAge:
 		return fmt.Errorf("the volume has not answered since %s", last.at.UTC().Format(time.RFC3339))
 	}
-	return nil
+	return last.err
 }

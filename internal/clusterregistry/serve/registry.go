@@ -108,7 +108,7 @@ func (r *Registry) keepContent(ctx context.Context) (err error) {
 		if r.foreign, err = newForeign(ctx, o.Storage); err != nil {
 			return err
 		}
-		r.prober = &prober{probe: func() error { return r.foreign.probe(ctx) }}
+		r.prober = &prober{log: o.Log, probe: func() error { return r.foreign.probe(ctx) }}
 		return nil
 	}
 	if o.Collection.Workers == 0 && o.Volume.Kind() == volume.Local {
@@ -118,9 +118,18 @@ func (r *Registry) keepContent(ctx context.Context) (err error) {
 	r.driver = storage.New(storage.Options{
 		Volume: o.Volume, Grace: o.Collection.Grace, Platforms: o.MirrorPlatforms, Mirror: v1alpha1.MirrorPrefix, Log: o.Log,
 	})
-	r.prober = &prober{probe: o.Volume.Probe}
+	r.prober = &prober{log: o.Log, probe: o.probe}
 	r.collector = &collector{counters: r.counters, volume: o.Volume, options: o.Collection, log: o.Log, wake: make(chan request, 1)}
 	r.unreferenced, err = collect.NewUnreferenced(o.Volume, o.Collection)
+	return err
+}
+
+// probe tries the volume. A volume that works has a reserve, for when it is full.
+func (o Options) probe() error {
+	err := o.Volume.Probe()
+	if err == nil {
+		_ = o.Volume.Reserve() // It is tried again with the next probe.
+	}
 	return err
 }
 
@@ -201,7 +210,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	}
 }
 
-// Ready is an error while the volume is not known to work.
+// Ready is an error while the volume is not known to answer. A volume that is full or read-only is ready, for pulls.
 func (r *Registry) Ready(*http.Request) error { return r.prober.ready(time.Now()) }
 
 // Close ends what distribution runs beside its requests.

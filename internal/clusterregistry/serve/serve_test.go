@@ -20,7 +20,6 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sys/unix"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/collect"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
@@ -247,65 +246,6 @@ func TestACollectionFreesWhatADeleteLeft(t *testing.T) {
 	}
 }
 
-// A volume that is full refuses uploads, and nothing else, until something is deleted and collected.
-func TestAFullVolumeRefusesUploadsOnly(t *testing.T) {
-	root := t.TempDir()
-	if err := unix.Mount("tmpfs", root, "tmpfs", 0, "size=24m"); err != nil {
-		t.Skip("a file system of a fixed size needs the right to mount one: ", err)
-	}
-	t.Cleanup(func() { check(t, unix.Unmount(root, unix.MNT_DETACH)) })
-	s := start(t, root, serve.Options{Collection: collect.Options{Dwell: time.Millisecond}})
-	var layers []ocispec.Descriptor
-	var status int
-	var text string
-	for i := range 60 {
-		var d ocispec.Descriptor
-		if d, status, text = s.upload(bytes.Repeat([]byte{byte(i)}, 512<<10)); status != http.StatusCreated {
-			break
-		}
-		layers = append(layers, d)
-	}
-	if status != http.StatusInsufficientStorage || !strings.Contains(text, "collect") {
-		t.Fatalf("after %d layers: %d %s", len(layers), status, text)
-	}
-	// One that does not fit gets the same answer while it is sent.
-	_, d := s.put("1", ocispec.Manifest{Config: layers[0], Layers: layers[1:]})
-	if res, _ := s.ask(http.MethodGet, "/v2/r/blobs/"+layers[1].Digest.String(), nil, ""); res.StatusCode != http.StatusOK {
-		t.Error("a pull:", res.Status)
-	}
-	if _, text := s.ask(http.MethodGet, "/nfo/v1/usage", nil, ""); !strings.Contains(text, "refuses") {
-		t.Error(text)
-	}
-	if res, text := s.ask(http.MethodDelete, "/v2/r/manifests/"+d.Digest.String(), nil, ""); res.StatusCode != http.StatusAccepted {
-		t.Fatal("a delete:", res.Status, text)
-	}
-	s.age(root)
-	if got := s.collection(); got.Error != "" || got.Last.Deleted.Blobs < len(layers) {
-		t.Fatalf("%+v", got)
-	}
-	for end := time.Now().Add(5 * time.Second); ; {
-		// Usage is asked for once a second.
-		if _, status, text = s.upload([]byte("again")); status == http.StatusCreated {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("uploads do not go on:", status, text)
-		}
-	}
-}
-
-func TestAnUploadThatFillsTheVolumeIsToldSo(t *testing.T) {
-	root := t.TempDir()
-	if err := unix.Mount("tmpfs", root, "tmpfs", 0, "size=8m"); err != nil {
-		t.Skip("a file system of a fixed size needs the right to mount one: ", err)
-	}
-	t.Cleanup(func() { check(t, unix.Unmount(root, unix.MNT_DETACH)) })
-	s := start(t, root, serve.Options{})
-	if _, status, text := s.upload(bytes.Repeat([]byte("y"), 16<<20)); status != http.StatusInsufficientStorage {
-		t.Errorf("%d %s", status, text)
-	}
-}
-
 // hangs is a volume that does not answer any more.
 type hangs struct{ until chan struct{} }
 
@@ -335,9 +275,5 @@ func TestAVolumeThatHangsIsNotReady(t *testing.T) {
 
 func TestAVolumeThatWorksIsReady(t *testing.T) {
 	s := start(t, t.TempDir(), serve.Options{})
-	for end := time.Now().Add(10 * time.Second); s.Ready(nil) != nil; {
-		if time.Now().After(end) {
-			t.Fatal(s.Ready(nil))
-		}
-	}
+	s.becomesReady()
 }

@@ -2,10 +2,9 @@ package storage
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
 type fullKey struct{}
@@ -19,7 +18,7 @@ func NoteFull(ctx context.Context) (noted context.Context, full func() bool) {
 
 // noteFull reports whether an error is that the volume is full, and notes it.
 func noteFull(ctx context.Context, err error) bool {
-	if !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
+	if !volume.Full(err) {
 		return false
 	}
 	if seen, ok := ctx.Value(fullKey{}).(*atomic.Bool); ok {

@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
 // maxLink is how many bytes a link has at most: "sha512:" and 128 hexadecimal digits.
@@ -63,7 +64,11 @@ func (d *Driver) layer(p layout.Path) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return content, d.hold(file)
+	if err := d.hold(file); !volume.Unwritable(err) {
+		return content, err
+	}
+	// Pulls go on. A push that relies on the blob looks at it, and fails if a collection was first.
+	return content, nil
 }
 
 // hold makes a link young unless this process did so in the last quarter of the grace: by no clock but its own, for a

@@ -15,6 +15,9 @@
 // second time, after its folder was read again; a collection waits for longer than that between what it hides and
 // what it decides.
 //
+// A volume that has no room can still be collected. Its time is asked for without a write, and what a collection needs to
+// begin, such as the folders of its trash, takes the place of a reserve below /.nfo that is made again afterwards.
+//
 // Decision: hiding is not flushed to the disk. After a power cut a file is at either of its places, and from both it
 // is found. Publishing is flushed with all folders that it made: an acknowledged push is one that a power cut keeps.
 package volume

@@ -10,9 +10,19 @@ import (
 
 // Probe tries what the registry depends on: that a file can be written, flushed, renamed over another and read back,
 // that a rename does not replace where it must not, that it can be locked, and that names differ by case. The error
-// says what the volume does not do. It can hang on a network file system whose server is away: call it where that stops
-// nobody.
+// says what the volume does not do, and is one of Unwritable only if the volume can still be read. It can hang on a
+// network file system whose server is away: call it where that stops nobody.
 func (v *Volume) Probe() error {
+	err := v.probe()
+	if Unwritable(err) {
+		if _, failure := v.List("/"); failure != nil {
+			return failure
+		}
+	}
+	return err
+}
+
+func (v *Volume) probe() error {
 	if err := os.MkdirAll(v.at(Scratch), 0o777); err != nil {
 		return fmt.Errorf("probing the volume: %w", err)
 	}

@@ -58,7 +58,15 @@ func (v *Volume) Cycles() ([]string, error) {
 func HiddenPath(cycle, path string) string { return trash + "/" + cycle + path }
 
 // Hide moves a file into the trash of a cycle. It reports whether there was one to hide.
-func (v *Volume) Hide(cycle, path string) (bool, error) {
+func (v *Volume) Hide(cycle, path string) (hidden bool, err error) {
+	err = v.WithReserve(func() (err error) {
+		hidden, err = v.hide(cycle, path)
+		return err
+	})
+	return hidden, err
+}
+
+func (v *Volume) hide(cycle, path string) (bool, error) {
 	to := HiddenPath(cycle, path)
 	for range attempts {
 		if _, err := v.makeFolder(filepath.Dir(to)); err != nil {
@@ -81,7 +89,15 @@ func (v *Volume) Hide(cycle, path string) (bool, error) {
 
 // GiveBack moves a file back that a cycle has hidden, and makes it young. A file that is in its place again stays,
 // and the hidden one too. It reports whether the place has a file now that was hidden or in the place.
-func (v *Volume) GiveBack(cycle, path string) (bool, error) {
+func (v *Volume) GiveBack(cycle, path string) (back bool, err error) {
+	err = v.WithReserve(func() (err error) {
+		back, err = v.giveBack(cycle, path)
+		return err
+	})
+	return back, err
+}
+
+func (v *Volume) giveBack(cycle, path string) (bool, error) {
 	from := HiddenPath(cycle, path)
 	for range attempts {
 		if err := v.Touch(from); errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {

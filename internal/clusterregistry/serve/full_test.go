@@ -1,0 +1,180 @@
+package serve_test
+
+import (
+	"bytes"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
+
+	"github.com/nfo-operator/nfo/internal/clusterregistry/collect"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/serve"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+)
+
+// A volume that is full refuses uploads, and nothing else, until something is deleted and collected.
+func TestAFullVolumeRefusesUploadsOnly(t *testing.T) {
+	root := small(t, "size=24m")
+	s := start(t, root, serve.Options{Collection: collect.Options{Dwell: time.Millisecond}})
+	var layers []ocispec.Descriptor
+	var status int
+	var text string
+	for i := range 60 {
+		var d ocispec.Descriptor
+		if d, status, text = s.upload(bytes.Repeat([]byte{byte(i)}, 512<<10)); status != http.StatusCreated {
+			break
+		}
+		layers = append(layers, d)
+	}
+	if status != http.StatusInsufficientStorage || !strings.Contains(text, "collect") {
+		t.Fatalf("after %d layers: %d %s", len(layers), status, text)
+	}
+	// One that does not fit gets the same answer while it is sent.
+	_, d := s.put("1", ocispec.Manifest{Config: layers[0], Layers: layers[1:]})
+	if res, _ := s.ask(http.MethodGet, "/v2/r/blobs/"+layers[1].Digest.String(), nil, ""); res.StatusCode != http.StatusOK {
+		t.Error("a pull:", res.Status)
+	}
+	if _, text := s.ask(http.MethodGet, "/nfo/v1/usage", nil, ""); !strings.Contains(text, "refuses") {
+		t.Error(text)
+	}
+	if res, text := s.ask(http.MethodDelete, "/v2/r/manifests/"+d.Digest.String(), nil, ""); res.StatusCode != http.StatusAccepted {
+		t.Fatal("a delete:", res.Status, text)
+	}
+	s.age(root)
+	if got := s.collection(); got.Error != "" || got.Last.Deleted.Blobs < len(layers) {
+		t.Fatalf("%+v", got)
+	}
+	for end := time.Now().Add(5 * time.Second); ; {
+		// Usage is asked for once a second.
+		if _, status, text = s.upload([]byte("again")); status == http.StatusCreated {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("uploads do not go on:", status, text)
+		}
+	}
+}
+
+// small mounts a file system of the given options for one test.
+func small(t *testing.T, options string) string {
+	t.Helper()
+	root := t.TempDir()
+	if err := unix.Mount("tmpfs", root, "tmpfs", 0, options); err != nil {
+		t.Skip("a file system of a fixed size needs the right to mount one: ", err)
+	}
+	t.Cleanup(func() { check(t, unix.Unmount(root, unix.MNT_DETACH)) })
+	return root
+}
+
+// becomesReady waits until the volume was tried.
+func (s site) becomesReady() {
+	s.t.Helper()
+	for end := time.Now().Add(10 * time.Second); s.Ready(nil) != nil; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			s.t.Fatal(s.Ready(nil))
+		}
+	}
+}
+
+// gauge is what a metric without labels shows.
+func (s site) gauge(name string) float64 {
+	s.t.Helper()
+	metrics := prometheus.NewPedanticRegistry()
+	metrics.MustRegister(s.Registry)
+	families, err := metrics.Gather()
+	check(s.t, err)
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	s.t.Fatalf("no metric %s is shown", name)
+	return 0
+}
+
+// Where nothing can be written any more, because others have filled the file system, pulls go on, and deletions and
+// collections make room.
+func TestPullsAndCollectionsGoOnWithoutAnyRoom(t *testing.T) {
+	root := small(t, "size=8m")
+	o := serve.Options{Collection: collect.Options{Dwell: time.Millisecond}}
+	first := start(t, root, o)
+	first.becomesReady()
+	kept, _, _ := first.upload(bytes.Repeat([]byte("k"), 128<<10))
+	freed, _, _ := first.upload(bytes.Repeat([]byte("f"), 128<<10))
+	first.put("kept", ocispec.Manifest{Config: kept})
+	_, unused := first.put("unused", ocispec.Manifest{Config: freed})
+	_, asked := first.put("", ocispec.Manifest{Config: freed, ArtifactType: "test/asked"})
+	first.age(root)
+	filler, err := os.Create(root + "/filler")
+	check(t, err)
+	t.Cleanup(func() { check(t, filler.Close()) })
+	fill := func() {
+		t.Helper()
+		for err = nil; err == nil; {
+			_, err = filler.Write(bytes.Repeat([]byte("x"), 4096))
+		}
+		if !volume.Full(err) {
+			t.Fatal(err)
+		}
+	}
+	fill()
+
+	s := start(t, root, o) // whose first probe finds the volume full
+	s.becomesReady()
+	if s.gauge("nfo_registry_volume_ready") != 0 || s.gauge("nfo_registry_volume_free_bytes") != 0 {
+		t.Error("no metric tells that the volume is full")
+	}
+	for _, path := range []string{"manifests/kept", "blobs/" + kept.Digest.String()} {
+		if res, text := s.ask(http.MethodGet, "/v2/r/"+path, nil, ""); res.StatusCode != http.StatusOK {
+			t.Errorf("a pull of %s: %s %.200s", path, res.Status, text)
+		}
+	}
+	if _, status, text := s.upload([]byte("more")); status != http.StatusInsufficientStorage {
+		t.Errorf("an upload: %d %s", status, text)
+	}
+	if res, text := s.ask(http.MethodDelete, "/nfo/v1/unreferenced?repository=r&digest="+asked.Digest.String(), nil, ""); res.StatusCode != http.StatusAccepted {
+		t.Error("a delete of what nothing references:", res.Status, text)
+	}
+	if res, text := s.ask(http.MethodDelete, "/v2/r/manifests/"+unused.Digest.String(), nil, ""); res.StatusCode != http.StatusAccepted {
+		t.Error("a delete:", res.Status, text)
+	}
+	fill() // what the delete has freed, too
+	if got := s.collection(); got.Error != "" || got.Last.Deleted.Blobs != 3 || got.Last.Deleted.Bytes < 128<<10 {
+		t.Errorf("%+v %+v", got, got.Last)
+	}
+	if res, _ := s.ask(http.MethodGet, "/v2/r/manifests/kept", nil, ""); res.StatusCode != http.StatusOK {
+		t.Error("a pull after the collection:", res.Status)
+	}
+}
+
+func TestPullsGoOnFromAVolumeThatIsReadOnly(t *testing.T) {
+	root := small(t, "size=8m")
+	first := start(t, root, serve.Options{})
+	first.becomesReady()
+	layer, _, _ := first.upload([]byte("layer"))
+	first.put("1", ocispec.Manifest{Config: layer})
+	check(t, unix.Mount("", root, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	s := start(t, root, serve.Options{})
+	s.becomesReady()
+	if s.gauge("nfo_registry_volume_ready") != 0 {
+		t.Error("no metric tells that the volume is read-only")
+	}
+	for _, path := range []string{"manifests/1", "blobs/" + layer.Digest.String()} {
+		if res, text := s.ask(http.MethodGet, "/v2/r/"+path, nil, ""); res.StatusCode != http.StatusOK {
+			t.Errorf("a pull of %s: %s %.200s", path, res.Status, text)
+		}
+	}
+}
+
+func TestAnUploadThatFillsTheVolumeIsToldSo(t *testing.T) {
+	root := small(t, "size=8m")
+	s := start(t, root, serve.Options{})
+	if _, status, text := s.upload(bytes.Repeat([]byte("y"), 16<<20)); status != http.StatusInsufficientStorage {
+		t.Errorf("%d %s", status, text)
+	}
+}
