@@ -26,6 +26,10 @@ const (
 	maxWaiting = 256
 	// askLimit bounds one question, and how long it waits for its turn.
 	askLimit = 5 * time.Second
+	// knownFor is how long something is known after its last good answer has expired. More questions about what is known
+	// are asked and wait beside all others, so that wrong tokens do not keep right ones from being asked about.
+	knownFor                        = 10 * time.Minute
+	maxKnownAtOnce, maxKnownWaiting = 4, 64
 )
 
 // errBusy means that too many questions wait already.
@@ -37,6 +41,8 @@ type answers[K comparable, V any] struct {
 	clock clock.PassiveClock
 	limit time.Duration
 	turns chan struct{}
+	// known are turns that only what is known may take.
+	known chan struct{}
 
 	mu        sync.Mutex
 	good, bad *simplelru.LRU[K, answer[V]]
@@ -56,7 +62,8 @@ type question[V any] struct {
 
 func newAnswers[K comparable, V any](c clock.PassiveClock) *answers[K, V] {
 	return &answers[K, V]{
-		clock: c, limit: askLimit, turns: make(chan struct{}, maxAtOnce), asking: map[K]*question[V]{},
+		clock: c, limit: askLimit, asking: map[K]*question[V]{},
+		turns: make(chan struct{}, maxAtOnce), known: make(chan struct{}, maxKnownAtOnce),
 		good: newRecent[K, answer[V]](maxGood), bad: newRecent[K, answer[V]](maxBad),
 	}
 }
@@ -82,29 +89,54 @@ func (a *answers[K, V]) get(ctx context.Context, key K, ask func(context.Context
 func (a *answers[K, V]) join(ctx context.Context, key K, ask func(context.Context) (V, bool, error)) (*question[V], error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := a.clock.Now()
-	for _, kept := range []*simplelru.LRU[K, answer[V]]{a.good, a.bad} {
-		if found, ok := kept.Get(key); ok && now.Before(found.until) {
-			return &question[V]{done: closed, answer: found}, nil
-		}
+	if found, ok := a.kept(key); ok {
+		return &question[V]{done: closed, answer: found}, nil
 	}
 	if q, asked := a.asking[key]; asked {
 		return q, nil
 	}
-	if len(a.asking) >= maxWaiting {
+	most, known := maxWaiting, (chan struct{})(nil)
+	if a.isKnown(key) {
+		most, known = maxWaiting+maxKnownWaiting, a.known
+	}
+	if len(a.asking) >= most {
 		return nil, errBusy
 	}
 	q := &question[V]{done: make(chan struct{})}
 	a.asking[key] = q
-	go a.ask(context.WithoutCancel(ctx), key, q, ask)
+	go a.ask(context.WithoutCancel(ctx), key, q, known, ask)
 	return q, nil
+}
+
+// kept returns an answer that still counts.
+func (a *answers[K, V]) kept(key K) (answer[V], bool) {
+	now := a.clock.Now()
+	for _, of := range []*simplelru.LRU[K, answer[V]]{a.good, a.bad} {
+		if found, ok := of.Get(key); ok && now.Before(found.until) {
+			return found, true
+		}
+	}
+	return answer[V]{}, false
+}
+
+func (a *answers[K, V]) isKnown(key K) bool {
+	last, ok := a.good.Peek(key)
+	return ok && a.clock.Now().Before(last.until.Add(knownFor))
+}
+
+// isNew reports whether get would ask about something that is not known.
+func (a *answers[K, V]) isNew(key K) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, kept := a.kept(key)
+	return !kept && !a.isKnown(key)
 }
 
 // ask waits for its turn, asks, and keeps the answer. It does not end with the request that began it, because others
 // may wait for the same answer.
-func (a *answers[K, V]) ask(ctx context.Context, key K, q *question[V], ask func(context.Context) (V, bool, error)) {
+func (a *answers[K, V]) ask(ctx context.Context, key K, q *question[V], known chan struct{}, ask func(context.Context) (V, bool, error)) {
 	began, good := a.clock.Now(), false
-	q.err = a.turn(ctx, func() (err error) {
+	q.err = a.turn(ctx, known, func() (err error) {
 		limited, cancel := context.WithTimeout(ctx, a.limit)
 		defer cancel()
 		began = a.clock.Now()
@@ -124,13 +156,16 @@ func (a *answers[K, V]) ask(ctx context.Context, key K, q *question[V], ask func
 	close(q.done)
 }
 
-// turn runs do when fewer than maxAtOnce others run.
-func (a *answers[K, V]) turn(ctx context.Context, do func() error) error {
+// turn runs do when fewer than maxAtOnce others run, or when one of the turns for what is known is free.
+func (a *answers[K, V]) turn(ctx context.Context, known chan struct{}, do func() error) error {
 	waiting, cancel := context.WithTimeout(ctx, a.limit)
 	defer cancel()
 	select {
 	case a.turns <- struct{}{}:
 		defer func() { <-a.turns }()
+		return do()
+	case known <- struct{}{}: // never, for what is not
+		defer func() { <-known }()
 		return do()
 	case <-waiting.Done():
 		return errors.New("the API server has not answered earlier questions in time")

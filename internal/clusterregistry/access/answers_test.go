@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -105,7 +107,7 @@ func TestWrongTokensAreBounded(t *testing.T) {
 	got := map[int]int{}
 	for i := range 1000 {
 		all.Go(func() {
-			resp, _ := r.ask(fmt.Sprint("wrong", i), "GET ", "")
+			resp, _ := r.ask(fmt.Sprint("wrong", i), "GET ", "", from(fmt.Sprintf("10.0.0.%d:1", i/maxStranger)))
 			mu.Lock()
 			defer mu.Unlock()
 			got[resp.StatusCode]++
@@ -117,23 +119,138 @@ func TestWrongTokensAreBounded(t *testing.T) {
 	if resp, _ := r.ask("ci", "GET ", ""); resp.StatusCode != http.StatusOK {
 		t.Errorf("while others try wrong tokens, a known one is answered with %d", resp.StatusCode)
 	}
+	for waiting := 0; waiting < maxWaiting; { // no more questions may wait
+		c.tokens.mu.Lock()
+		waiting = len(c.tokens.asking)
+		c.tokens.mu.Unlock()
+	}
+	s.clock.Step(goodFor)
+	expired := make(chan int, 1)
+	go func() {
+		resp, _ := r.ask("ci", "GET ", "")
+		expired <- resp.StatusCode
+	}()
+	select {
+	case <-s.waitFor:
+	case got := <-expired:
+		t.Errorf("while others try wrong tokens, one whose answer has expired is not asked about, and answered with %d", got)
+		expired <- got
+	}
 	go func() {
 		for range s.waitFor { // the later ones
 		}
 	}()
 	close(s.mayProceed)
 	all.Wait()
+	if got := <-expired; got != http.StatusOK {
+		t.Errorf("a known token whose answer has expired is answered with %d", got)
+	}
 	close(s.waitFor)
 	c.tokens.mu.Lock()
 	defer c.tokens.mu.Unlock()
-	if s.mostAtOnce > maxAtOnce {
-		t.Errorf("%d questions were asked at once, want at most %d", s.mostAtOnce, maxAtOnce)
+	if s.mostAtOnce > maxAtOnce+1 {
+		t.Errorf("%d questions were asked at once, want at most %d and the known one", s.mostAtOnce, maxAtOnce)
 	}
-	if got[401]+got[503] != 1000 || int64(got[401]) < maxAtOnce || s.tokens.Load() > int64(got[401])+1 {
+	if got[401]+got[503] != 1000 || int64(got[401]) < maxAtOnce || s.tokens.Load() > int64(got[401])+2 {
 		t.Errorf("the answers are %v after %d questions", got, s.tokens.Load())
 	}
 	if len(c.tokens.asking) != 0 || c.tokens.bad.Len() > maxBad || c.tokens.good.Len() != 1 {
 		t.Errorf("kept are %d questions, %d refusals and %d tokens", len(c.tokens.asking), c.tokens.bad.Len(), c.tokens.good.Len())
+	}
+}
+
+// from gives a request the address that it comes from.
+func from(address string) func(*http.Request) {
+	return func(r *http.Request) { r.RemoteAddr = address }
+}
+
+// One address that tries wrong tokens has few questions at a time, and a new token from another one is asked about.
+func TestOneAddressHasFewQuestionsAtATime(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, objects()...)
+	c := s.controller()
+	r := newRegistry(t, c)
+	s.waitFor, s.mayProceed = make(chan struct{}), make(chan struct{})
+	var all sync.WaitGroup
+	for i := range 300 {
+		all.Go(func() {
+			if resp, _ := r.ask(fmt.Sprint("wrong", i), "GET ", "", from(fmt.Sprintf("[2001:db8::%x]:1", i))); resp.StatusCode != http.StatusUnauthorized {
+				t.Errorf("a wrong token is answered with %d", resp.StatusCode)
+			}
+		})
+	}
+	for range maxStranger {
+		<-s.waitFor
+	}
+	other := make(chan int, 1)
+	go func() {
+		resp, _ := r.ask("ci", "GET ", "", from("[2001:db8:0:1::1]:1"))
+		other <- resp.StatusCode
+	}()
+	<-s.waitFor
+	close(s.mayProceed)
+	go func() {
+		for range s.waitFor { // the later ones
+		}
+	}()
+	if got := <-other; got != http.StatusOK {
+		t.Errorf("a right token from another address is answered with %d", got)
+	}
+	all.Wait()
+	close(s.waitFor)
+	if s.mostAtOnce > maxStranger+1 {
+		t.Errorf("%d questions were asked at once", s.mostAtOnce)
+	}
+	if len(c.strangers.at) != 0 {
+		t.Errorf("%d addresses are remembered", len(c.strangers.at))
+	}
+}
+
+func TestStrangers(t *testing.T) {
+	t.Parallel()
+	s := strangers{at: map[netip.Prefix]*stranger{}}
+	here, there := netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("10.0.0.2/32")
+	var leave []func()
+	enter := func(ctx context.Context, at netip.Prefix) error {
+		l, err := s.enter(ctx, at)
+		if err == nil {
+			leave = append(leave, l)
+		}
+		return err
+	}
+	for range maxStranger {
+		if err := enter(t.Context(), here); err != nil {
+			t.Fatal(err)
+		}
+	}
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := enter(impatient, here); !errors.Is(err, errBusy) {
+		t.Errorf("one too many from an address: %v", err)
+	}
+	if err := enter(t.Context(), there); err != nil {
+		t.Errorf("from another address: %v", err)
+	}
+	for _, l := range leave {
+		l()
+	}
+	if len(s.at) != 0 {
+		t.Errorf("addresses are remembered that have gone: %v", s.at)
+	}
+}
+
+func TestAddressOf(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ from, want string }{
+		{"10.0.0.1:5", "10.0.0.1/32"}, {"[::ffff:10.0.0.1]:5", "10.0.0.1/32"},
+		{"[2001:db8::1]:5", "2001:db8::/64"}, {"[2001:db8::ffff:0:0:2]:5", "2001:db8::/64"}, {"[fe80::1%eth0]:5", "fe80::/64"},
+		{"", "invalid Prefix"}, {"somewhere:5", "invalid Prefix"},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+		r.RemoteAddr = tt.from
+		if got := addressOf(r).String(); got != tt.want {
+			t.Errorf("%q is %s, want %s", tt.from, got, tt.want)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -40,9 +41,10 @@ type Options struct {
 
 // Controller is an access controller of distribution. It is safe for concurrent use.
 type Controller struct {
-	o      Options
-	tokens *answers[[sha256.Size]byte, *identity]
-	rights *answers[asked, bool]
+	o         Options
+	tokens    *answers[[sha256.Size]byte, *identity]
+	strangers strangers
+	rights    *answers[asked, bool]
 }
 
 // New makes a Controller that has asked nothing yet.
@@ -50,7 +52,10 @@ func New(o Options) *Controller {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
-	return &Controller{o: o, tokens: newAnswers[[sha256.Size]byte, *identity](o.Clock), rights: newAnswers[asked, bool](o.Clock)}
+	return &Controller{
+		o: o, tokens: newAnswers[[sha256.Size]byte, *identity](o.Clock), rights: newAnswers[asked, bool](o.Clock),
+		strangers: strangers{at: map[netip.Prefix]*stranger{}},
+	}
 }
 
 // kind is what the controller is called in distribution's configuration, and option its only option.

@@ -13,7 +13,8 @@
 //   - A refusal repeats only names that are in the request to those who have no right on the manifest.
 //   - How full the registry is, and its collection, are for operators and for purges of its stores.
 //   - A name that no repository can have, such as one with dots that lead to another repository, is refused to everyone.
-//   - Memory and requests are bounded, whatever clients send.
+//   - Memory and requests are bounded, whatever clients send. Wrong tokens do not keep the API server from being asked about
+//     right ones: each address has a few questions at a time, and tokens that were good lately have turns of their own.
 //
 // Decision: the API server is asked with each token and each right, and the answer counts for 10 seconds, so that a
 // withdrawn right ends. Rejected: verifying tokens here, which would not notice a deleted account; tokens of our own,

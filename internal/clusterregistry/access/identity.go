@@ -72,15 +72,27 @@ func TokenOf(r *http.Request) (token string, sent bool) {
 	return "", true
 }
 
-// identify returns whose token it is. Errors are an *errToken if nobody's, and others if that is unknown.
-func (c *Controller) identify(ctx context.Context, token string) (*identity, error) {
+// identify returns whose token a request has. Errors are an *errToken if nobody's, and others if that is unknown.
+func (c *Controller) identify(r *http.Request, token string) (*identity, error) {
 	switch {
 	case token == "":
 		return nil, &errToken{"no token was sent"}
 	case len(token) > maxToken:
 		return nil, &errToken{fmt.Sprintf("the token has more than %d bytes", maxToken)}
 	}
-	return c.tokens.get(ctx, sha256.Sum256([]byte(token)), func(ctx context.Context) (*identity, bool, error) {
+	ctx, key := r.Context(), sha256.Sum256([]byte(token))
+	if c.tokens.isNew(key) {
+		waiting, cancel := context.WithTimeout(ctx, askLimit)
+		defer cancel()
+		leave, err := c.strangers.enter(waiting, addressOf(r))
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
+		// A client that gives up keeps its turn as long as its question is asked.
+		ctx = context.WithoutCancel(ctx)
+	}
+	return c.tokens.get(ctx, key, func(ctx context.Context) (*identity, bool, error) {
 		who, err := c.review(ctx, token)
 		return who, err == nil, err
 	})
@@ -126,7 +138,7 @@ func (c *Controller) Client(r *http.Request) string {
 	if !sent {
 		return ""
 	}
-	who, err := c.identify(r.Context(), token)
+	who, err := c.identify(r, token)
 	if err != nil {
 		return ""
 	}

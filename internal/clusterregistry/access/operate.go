@@ -99,7 +99,7 @@ func (c *Controller) login(r *http.Request) (*identity, *Refusal) {
 	if !sent {
 		return nil, unauthorized(&errToken{"authentication required"})
 	}
-	who, err := c.identify(r.Context(), token)
+	who, err := c.identify(r, token)
 	if rejected := (*errToken)(nil); errors.As(err, &rejected) {
 		return nil, unauthorized(rejected)
 	}
