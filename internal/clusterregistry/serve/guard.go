@@ -81,10 +81,10 @@ func (r *Registry) guarded(next http.Handler) http.Handler {
 			}
 		}
 		ctx, full := storage.NoteFull(req.Context())
-		ctx, limit := r.driver.Limit(ctx)
+		ctx, limit := r.driver.Limit(ctx, largeOf(ctx))
 		defer limit.End()
 		noted := &notedWriter{ResponseWriter: w, full: full, limit: limit}
-		if putsManifest(req) && limit.Room(ctx, sizeOf(req)) != nil {
+		if limit.Room(ctx, manifestSize(req)) != nil {
 			noted.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
@@ -111,14 +111,13 @@ func uploads(req *http.Request) bool {
 	return false
 }
 
-// putsManifest reports whether a request brings a manifest.
-func putsManifest(req *http.Request) bool {
-	return req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/manifests/")
-}
-
-// sizeOf is the size of a body, or the largest that a manifest may have if the client does not say it.
-func sizeOf(req *http.Request) int64 {
-	if req.ContentLength < 0 {
+// manifestSize is the size of the manifest that a request brings, or the largest that one may have if the client does not
+// say it. It is 0 for other requests.
+func manifestSize(req *http.Request) int64 {
+	switch {
+	case req.Method != http.MethodPut || !strings.Contains(req.URL.Path, "/manifests/"):
+		return 0
+	case req.ContentLength < 0:
 		return layout.MaxManifest
 	}
 	return req.ContentLength

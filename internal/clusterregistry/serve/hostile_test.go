@@ -127,9 +127,9 @@ func TestLargeManifestsTakeTurns(t *testing.T) {
 	for i := range 12 {
 		clients.Go(func() {
 			mine := bytes.Replace(content, []byte(`"n":"1000"`), fmt.Appendf(nil, `"n":"%d"`, 2000+i), 1)
-			res, text := s.ask(http.MethodPut, fmt.Sprint("/v2/r/manifests/", i), mine, ocispec.MediaTypeImageManifest)
-			if res.StatusCode != http.StatusCreated && res.StatusCode != http.StatusServiceUnavailable {
-				t.Errorf("%s %.200s", res.Status, text)
+			status, text, err := s.putAs(http.DefaultClient, fmt.Sprint("client", i), fmt.Sprint(i), bytes.NewReader(mine), int64(len(mine)))
+			if status != http.StatusCreated && status != http.StatusServiceUnavailable {
+				t.Errorf("%d %.200s, %v", status, text, err)
 			}
 		})
 	}
@@ -143,6 +143,55 @@ func TestLargeManifestsTakeTurns(t *testing.T) {
 	res, text := s.ask(http.MethodGet, "/v2/r/referrers/"+subject.Digest.String(), nil, "")
 	if res.StatusCode != http.StatusOK || len(text) > 8<<20 || res.Header.Get("Link") == "" {
 		t.Errorf("a page of referrers: %s, %d bytes, Link %q", res.Status, len(text), res.Header.Get("Link"))
+	}
+}
+
+// putAs puts a manifest of the given size, as the client with that token.
+func (s site) putAs(client *http.Client, token, tag string, body io.Reader, size int64) (status int, text string, err error) {
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPut, s.url+"/v2/r/manifests/"+tag, body)
+	if err != nil {
+		return 0, "", err
+	}
+	req.ContentLength = size
+	req.Header.Set("Content-Type", ocispec.MediaTypeImageManifest)
+	req.Header.Set("Expect", "100-continue")
+	req.SetBasicAuth("x", token)
+	res, err := client.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = res.Body.Close() }()
+	got, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(got), err
+}
+
+// A client that keeps sending large manifests leaves room for those of others.
+func TestLargeManifestsOfOneClientTakeTurns(t *testing.T) {
+	s := start(t, t.TempDir(), serve.Options{})
+	config, _, _ := s.upload([]byte("{}"))
+	content := fat(t, config, nil, 1)
+	// The body is sent once the registry reads it, and so has room for it.
+	patient := &http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Hour}}
+	var greedy sync.WaitGroup
+	defer greedy.Wait()
+	for i := range 3 {
+		body, end := io.Pipe()
+		defer func() { _ = end.CloseWithError(io.ErrUnexpectedEOF) }()
+		greedy.Go(func() {
+			if status, text, err := s.putAs(patient, "greedy", fmt.Sprint("never", i), body, 300<<10); err == nil && status < 400 {
+				t.Errorf("a manifest that never ends: %d %.200s", status, text)
+			}
+		})
+		if i == 0 {
+			_, err := end.Write([]byte("{"))
+			check(t, err)
+			continue
+		}
+		go func() { _, _ = end.Write([]byte("{")) }()
+	}
+	time.Sleep(time.Second) // for the other two
+	if status, text, err := s.putAs(patient, "modest", "1", bytes.NewReader(content), int64(len(content))); status != http.StatusCreated {
+		t.Errorf("a manifest of another client: %d %.200s, %v", status, text, err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/access"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/storage"
 )
 
 const (
@@ -23,10 +24,12 @@ const (
 	unread = 5 * time.Second
 	// leastSent is in bytes.
 	leastSent = 16 << 10
+	// manifestTime is how long a large manifest, for which others wait, may take to arrive.
+	manifestTime = 30 * time.Second
 )
 
 // errSlow is a client whose requests would keep others waiting.
-var errSlow = fmt.Errorf("the client sends less than %d bytes in %s", leastSent, idle)
+var errSlow = fmt.Errorf("the client sends less than %d bytes in %s, or a manifest of more than %d KiB for longer than %s", leastSent, idle, storage.Large>>10, manifestTime)
 
 var errBusy = errors.New("the registry has too many requests at the moment")
 
@@ -43,7 +46,19 @@ type turns struct {
 
 type share struct {
 	turns chan struct{}
+	// large is for the one large manifest that a client may have at a time.
+	large chan struct{}
 	users int
+}
+
+type shareKey struct{}
+
+// largeOf is the share of large manifests of the client of a request; nil if that is not known.
+func largeOf(ctx context.Context) chan struct{} {
+	if s, ok := ctx.Value(shareKey{}).(*share); ok {
+		return s.large
+	}
+	return nil
 }
 
 func newTurns(most int) *turns {
@@ -52,7 +67,7 @@ func newTurns(most int) *turns {
 
 func (t *turns) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		leave, err := t.enter(req)
+		own, leave, err := t.enter(req)
 		if err != nil {
 			t.refused()
 			w.Header().Set("Retry-After", "5")
@@ -60,25 +75,25 @@ func (t *turns) limit(next http.Handler) http.Handler {
 			return
 		}
 		defer leave()
-		next.ServeHTTP(w, req)
+		next.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), shareKey{}, own)))
 	})
 }
 
-func (t *turns) enter(req *http.Request) (leave func(), err error) {
+func (t *turns) enter(req *http.Request) (own *share, leave func(), err error) {
 	key := t.keyOf(req)
-	own := t.share(key)
+	own = t.share(key)
 	ctx, cancel := context.WithTimeout(req.Context(), queueTime)
 	defer cancel()
 	if err := take(ctx, own.turns); err != nil {
 		t.unshare(key)
-		return nil, fmt.Errorf("%w from this client: %d are answered at a time", err, cap(own.turns))
+		return nil, nil, fmt.Errorf("%w from this client: %d are answered at a time", err, cap(own.turns))
 	}
 	if err := take(ctx, t.all); err != nil {
 		<-own.turns
 		t.unshare(key)
-		return nil, fmt.Errorf("%w: %d are answered at a time", err, cap(t.all))
+		return nil, nil, fmt.Errorf("%w: %d are answered at a time", err, cap(t.all))
 	}
-	return func() {
+	return own, func() {
 		<-t.all
 		<-own.turns
 		t.unshare(key)
@@ -99,7 +114,7 @@ func (t *turns) share(key [sha256.Size]byte) *share {
 	defer t.mu.Unlock()
 	s, ok := t.shares[key]
 	if !ok {
-		s = &share{turns: make(chan struct{}, max(cap(t.all)/4, 1))}
+		s = &share{turns: make(chan struct{}, max(cap(t.all)/4, 1)), large: make(chan struct{}, 1)}
 		t.shares[key] = s
 	}
 	s.users++
@@ -134,7 +149,11 @@ func tokenOf(req *http.Request) string {
 func patient(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		c := http.NewResponseController(w)
-		req.Body = &patientBody{ReadCloser: req.Body, c: c}
+		body := &patientBody{ReadCloser: req.Body, c: c}
+		if manifestSize(req) > storage.Large {
+			body.within = manifestTime
+		}
+		req.Body = body
 		next.ServeHTTP(&patientWriter{ResponseWriter: w, c: c}, req)
 		// The server reads on, for ever if it has no deadline, in what is left of the body.
 		_ = c.SetReadDeadline(time.Now().Add(unread))
@@ -149,12 +168,24 @@ type patientBody struct {
 	// waited is how long the registry has waited for the client since it had sent leastSent bytes, sent what came then.
 	waited time.Duration
 	sent   int
+	// within is how long the body may take from its first read on, which ends at until. 0: for ever.
+	within time.Duration
+	until  time.Time
 }
 
 func (b *patientBody) Read(p []byte) (int, error) {
-	// A connection that has no deadlines is one of a test.
-	_ = b.c.SetReadDeadline(time.Now().Add(idle))
 	began := time.Now()
+	deadline := began.Add(idle)
+	if b.within > 0 {
+		if b.until.IsZero() {
+			b.until = began.Add(b.within)
+		}
+		if deadline = b.until; !began.Before(deadline) {
+			return 0, errSlow
+		}
+	}
+	// A connection that has no deadlines is one of a test.
+	_ = b.c.SetReadDeadline(deadline)
 	n, err := b.ReadCloser.Read(p)
 	if err == nil && !b.fast(n, time.Since(began)) {
 		err = errSlow

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,11 +10,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/access"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/storage"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 )
 
@@ -119,6 +122,45 @@ func TestClientsThatTrickleAreEnded(t *testing.T) {
 			if fast != tt.want {
 				t.Errorf("it may go on: %t", fast)
 			}
+		})
+	}
+}
+
+// slow is a body that brings a byte a second, for ever.
+type slow struct{}
+
+func (slow) Read(p []byte) (int, error) {
+	time.Sleep(time.Second)
+	return copy(p, "x"), nil
+}
+
+func (slow) Close() error { return nil }
+
+// A large manifest, for which others wait, arrives in time or not at all.
+func TestBodiesOfLargeManifestsAreEnded(t *testing.T) {
+	for _, tt := range []struct {
+		reason, method, path string
+		size                 int64
+		want                 time.Duration // 0: it may go on
+	}{
+		{"a large manifest", http.MethodPut, "/v2/r/manifests/1", storage.Large + 1, manifestTime},
+		{"one whose size is not known", http.MethodPut, "/v2/r/manifests/1", -1, manifestTime},
+		{"a small one", http.MethodPut, "/v2/r/manifests/1", storage.Large, 0},
+		{"a layer", http.MethodPut, "/v2/r/blobs/uploads/1", 1 << 30, 0},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				req := httptest.NewRequestWithContext(t.Context(), tt.method, tt.path, slow{})
+				req.ContentLength = tt.size
+				patient(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+					time.Sleep(time.Hour) // until there is room for it
+					began := time.Now()
+					n, err := io.ReadAll(io.LimitReader(req.Body, 50))
+					if took := time.Since(began); tt.want > 0 && (took != tt.want || !errors.Is(err, errSlow)) || tt.want == 0 && err != nil {
+						t.Errorf("%d bytes in %s, %v", len(n), took, err)
+					}
+				})).ServeHTTP(httptest.NewRecorder(), req)
+			})
 		})
 	}
 }

@@ -38,7 +38,7 @@ var (
 	// ErrBusy means that a request can be sent again later.
 	ErrBusy = errors.New("the registry cannot do this now")
 	// errNoRoom is a large manifest that waits for others.
-	errNoRoom = fmt.Errorf("%w: at most %d requests at a time may read or write manifests of more than %d KiB. Try again", ErrBusy, atOnce, Large>>10)
+	errNoRoom = fmt.Errorf("%w: at most %d requests at a time, and one of each client, may read or write manifests of more than %d KiB. Try again", ErrBusy, atOnce, Large>>10)
 	// ErrTooManyUploads is a repository with maxUploads uploads that have not ended.
 	ErrTooManyUploads = fmt.Errorf("more than %d uploads to this repository have begun and not ended: end or cancel them. A collection was asked for, which deletes those that nobody goes on with", maxUploads)
 )
@@ -49,21 +49,23 @@ type limitKey struct{}
 type Limit struct {
 	files, bytes atomic.Int64
 	refused      atomic.Pointer[error]
-	large        chan struct{}
-	mu           sync.Mutex
-	has          bool // a place among the large ones
+	// large are the places for large manifests, own is the client's only one.
+	large, own chan struct{}
+	mu         sync.Mutex
+	has        bool // a place among the large ones, and the client's own if there is one
 }
 
-func newLimit(large chan struct{}) *Limit {
-	l := &Limit{large: large}
+func newLimit(large, own chan struct{}) *Limit {
+	l := &Limit{large: large, own: own}
 	l.files.Store(requestFiles)
 	l.bytes.Store(requestBytes)
 	return l
 }
 
-// Limit returns a context for a request, whose looks are bounded together. The request must end its limit.
-func (d *Driver) Limit(ctx context.Context) (context.Context, *Limit) {
-	l := newLimit(d.large)
+// Limit returns a context for a request, whose looks are bounded together. The request must end its limit. Requests with the
+// same own, which is a channel for one element, have one large manifest at a time. Nil: no bound but that for all.
+func (d *Driver) Limit(ctx context.Context, own chan struct{}) (context.Context, *Limit) {
+	l := newLimit(d.large, own)
 	return context.WithValue(ctx, limitKey{}, l), l
 }
 
@@ -72,7 +74,7 @@ func limitOf(ctx context.Context) *Limit {
 	if l, ok := ctx.Value(limitKey{}).(*Limit); ok {
 		return l
 	}
-	return newLimit(nil)
+	return newLimit(nil, nil)
 }
 
 // Refused is why something was given up for the request, or nil. Nobody knows then whether what was looked at is there: it
@@ -93,11 +95,22 @@ func (l *Limit) Room(ctx context.Context, bytes int64) error {
 	}
 	waiting, cancel := context.WithTimeout(ctx, roomTime)
 	defer cancel()
+	// The client's own place first: those who wait for it keep none from others.
+	if l.own != nil {
+		select {
+		case l.own <- struct{}{}:
+		case <-waiting.Done():
+			return l.refuse(errNoRoom)
+		}
+	}
 	select {
 	case l.large <- struct{}{}:
 		l.has = true
 		return nil
 	case <-waiting.Done():
+		if l.own != nil {
+			<-l.own
+		}
 		return l.refuse(errNoRoom)
 	}
 }
@@ -109,6 +122,9 @@ func (l *Limit) End() {
 	if l.has {
 		l.has = false
 		<-l.large
+		if l.own != nil {
+			<-l.own
+		}
 	}
 }
 

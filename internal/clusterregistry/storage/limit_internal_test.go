@@ -15,7 +15,7 @@ import (
 func TestALimitIsOfAllLooksOfARequest(t *testing.T) {
 	t.Parallel()
 	d := &Driver{large: make(chan struct{}, atOnce)}
-	ctx, l := d.Limit(t.Context())
+	ctx, l := d.Limit(t.Context(), nil)
 	defer l.End()
 	if limitOf(ctx) != l {
 		t.Error("a look does not know the limit of its request")
@@ -38,7 +38,7 @@ func TestLargeManifestsWaitForRoom(t *testing.T) {
 		d := &Driver{large: make(chan struct{}, atOnce)}
 		var all []*Limit
 		for range atOnce {
-			_, l := d.Limit(t.Context())
+			_, l := d.Limit(t.Context(), nil)
 			for range 2 { // a place serves all manifests of a request
 				if err := l.Room(t.Context(), Large+1); err != nil {
 					t.Fatal(err)
@@ -46,7 +46,7 @@ func TestLargeManifestsWaitForRoom(t *testing.T) {
 			}
 			all = append(all, l)
 		}
-		_, late := d.Limit(t.Context())
+		_, late := d.Limit(t.Context(), nil)
 		defer late.End()
 		if err := late.Room(t.Context(), Large); err != nil {
 			t.Errorf("a small one waits: %v", err)
@@ -65,6 +65,46 @@ func TestLargeManifestsWaitForRoom(t *testing.T) {
 		}
 		if len(d.large) != 1 {
 			t.Errorf("%d places are taken, want that of the last", len(d.large))
+		}
+	})
+}
+
+// However many requests a client has, it leaves places for large manifests of others.
+func TestAClientHasOneLargeManifestAtATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &Driver{large: make(chan struct{}, atOnce)}
+		greedy, modest := make(chan struct{}, 1), make(chan struct{}, 1)
+		room := func(own chan struct{}) (*Limit, error) {
+			_, l := d.Limit(t.Context(), own)
+			return l, l.Room(t.Context(), Large+1)
+		}
+		first, err := room(greedy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range atOnce {
+			go func() {
+				if l, err := room(greedy); !errors.Is(err, ErrBusy) {
+					t.Errorf("one more of the same client: %v", err)
+					l.End()
+				}
+			}()
+		}
+		began := time.Now()
+		l, err := room(modest)
+		if err != nil || time.Since(began) > 0 {
+			t.Errorf("another client waits %s: %v", time.Since(began), err)
+		}
+		time.Sleep(2 * roomTime)
+		first.End()
+		l.End()
+		if l, err = room(greedy); err != nil {
+			t.Errorf("after the first has ended: %v", err)
+		}
+		l.End()
+		if len(d.large)+len(greedy)+len(modest) > 0 {
+			t.Errorf("%d places are taken", len(d.large))
 		}
 	})
 }

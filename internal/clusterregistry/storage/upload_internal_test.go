@@ -23,7 +23,7 @@ func anUpload(t *testing.T) (d *Driver, data string, limit *Limit, open func() s
 	if err := v.Write(layout.StartOf(data), []byte("now"), true); err != nil {
 		t.Fatal(err)
 	}
-	ctx, limit := d.Limit(t.Context())
+	ctx, limit := d.Limit(t.Context(), nil)
 	return d, data, limit, func() storagedriver.FileWriter {
 		w, err := d.Writer(ctx, data, true)
 		if err != nil {
