@@ -77,6 +77,12 @@ func TestR4WhoMayDoWhat(t *testing.T) {
 		"ClosedStore":    {"the store that would have it says why it does nothing", "ci", "POST closed/part/shut/upf/blobs/uploads/", nil, 403, []string{"ArtifactStore acme/below: This store is below."}},
 
 		"Delete":         {"publishers delete manifests, not digests", "ci", "DELETE acme/cnf/upf/manifests/1.0.0", nil, 403, []string{"only purges do"}},
+		"Cancel":         {"who may push ends an upload that was begun", "ci", "DELETE acme/cnf/upf/blobs/uploads/0b0d9a7e-8a1c-4c83-a1ad-4a3d0b6c8a0e", nil, 404, nil},
+		"CancelReader":   {"who may pull does not", "reader", "DELETE acme/cnf/upf/blobs/uploads/0b0d9a7e-8a1c-4c83-a1ad-4a3d0b6c8a0e", nil, 403, []string{`needs the verb "push"`}},
+		"CancelAgent":    {"nor does a node", "", "DELETE acme/cnf/upf/blobs/uploads/0b0d9a7e-8a1c-4c83-a1ad-4a3d0b6c8a0e", agent(true, agentSubject), 401, nil},
+		"CancelSealed":   {"what takes no push has none to end", "ci", "DELETE acme/sealed/upf/blobs/uploads/0b0d9a7e-8a1c-4c83-a1ad-4a3d0b6c8a0e", nil, 403, []string{"is sealed"}},
+		"CancelMirror":   {"an upload into the mirror", "loader", "DELETE mirror.nfo.dev/r.example/acme/upf/blobs/uploads/0b0d9a7e-8a1c-4c83-a1ad-4a3d0b6c8a0e", nil, 404, nil},
+		"DeleteBlob":     {"publishers delete no blobs", "ci", "DELETE acme/cnf/upf/blobs/" + someone, nil, 403, []string{"only purges do"}},
 		"DeletePurge":    {"the store's own purge deletes", "purge", "DELETE acme/cnf/upf/manifests/" + someone, nil, 0, nil},
 		"PurgePulls":     {"it reads whatever is in the store, listed or not", "purge", "GET acme/gone/upf/tags/list", nil, 404, nil},
 		"PurgeElsewhere": {"and nothing of other stores", "purge", "DELETE shared/m/upf/manifests/" + someone, nil, 403, nil},
@@ -173,6 +179,22 @@ func TestClientsAreUsersAndNamespaces(t *testing.T) {
 	r.SetBasicAuth("x", "another")
 	if got := c.Client(r); got != "" {
 		t.Errorf("without the API server it is %q", got)
+	}
+}
+
+// An upload that its owner has begun and cancelled has gone.
+func TestUploadsAreCancelled(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, newServer(t, objects()...).controller())
+	resp, says := r.ask("ci", "POST acme/cnf/upf/blobs/uploads/", "")
+	_, upload, _ := strings.Cut(resp.Header.Get("Location"), "/v2/")
+	if resp.StatusCode != http.StatusAccepted || upload == "" {
+		t.Fatal(resp.StatusCode, says)
+	}
+	for _, want := range []int{http.StatusNoContent, http.StatusNotFound} { // the second time it has gone
+		if resp, says := r.ask("ci", "DELETE "+upload, ""); resp.StatusCode != want {
+			t.Errorf("the answer is %d %s, want %d", resp.StatusCode, says, want)
+		}
 	}
 }
 

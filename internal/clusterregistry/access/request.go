@@ -36,7 +36,7 @@ func wanted(r *http.Request, access []auth.Access) (all []want, pulls bool) {
 			i = len(all)
 			all = append(all, want{repository: name})
 		}
-		switch a.Action {
+		switch actionOf(r, a) {
 		case "pull":
 		case "push":
 			all[i].pushes = true
@@ -52,6 +52,15 @@ func wanted(r *http.Request, access []auth.Access) (all []want, pulls bool) {
 		}
 	}
 	return all, !slices.ContainsFunc(all, func(w want) bool { return !w.pullsOnly() })
+}
+
+// actionOf is what distribution says that a request does, but for the end of an upload that has not ended: who may push may
+// cancel it, since it deletes nothing that was pushed.
+func actionOf(r *http.Request, a auth.Access) string {
+	if a.Action == "delete" && strings.HasPrefix(r.URL.Path, "/v2/"+a.Name+"/blobs/uploads/") {
+		return "push"
+	}
+	return a.Action
 }
 
 // tag is the tag that is put; "" for a digest, and where no manifest is put.
