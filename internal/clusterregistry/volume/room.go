@@ -19,9 +19,11 @@ const (
 // Full reports whether an error says that the volume has no room, or that its quota is used up.
 func Full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
-// Unwritable reports whether an error says that nothing can be written, because the volume is full or read-only. What
-// it has can be read.
-func Unwritable(err error) bool { return Full(err) || errors.Is(err, unix.EROFS) }
+// Unwritable reports whether an error says that nothing can be written, or no upload, because the volume is full, read-only
+// or without locks. What it has can be read.
+func Unwritable(err error) bool {
+	return Full(err) || errors.Is(err, unix.EROFS) || errors.Is(err, errors.ErrUnsupported) || errors.Is(err, unix.ENOLCK)
+}
 
 // Reserve keeps 64 files with 4 MiB in all, or a 64th of a volume below 256 MiB, for WithReserve. It makes them again
 // once four times as much is free.
