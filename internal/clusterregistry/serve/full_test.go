@@ -74,7 +74,8 @@ func small(t *testing.T, options string) string {
 // becomesReady waits until the volume was tried.
 func (s site) becomesReady() {
 	s.t.Helper()
-	for end := time.Now().Add(10 * time.Second); s.Ready(nil) != nil; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); s.Ready(nil) != nil; {
+		<-time.After(10 * time.Millisecond)
 		if time.Now().After(end) {
 			s.t.Fatal(s.Ready(nil))
 		}

@@ -189,7 +189,7 @@ func TestLargeManifestsOfOneClientTakeTurns(t *testing.T) {
 		}
 		go func() { _, _ = end.Write([]byte("{")) }()
 	}
-	time.Sleep(time.Second) // for the other two
+	<-time.After(time.Second) // for the other two
 	if status, text, err := s.putAs(patient, "modest", "1", bytes.NewReader(content), int64(len(content))); status != http.StatusCreated {
 		t.Errorf("a manifest of another client: %d %.200s, %v", status, text, err)
 	}

@@ -130,7 +130,7 @@ func TestClientsThatTrickleAreEnded(t *testing.T) {
 type slow struct{}
 
 func (slow) Read(p []byte) (int, error) {
-	time.Sleep(time.Second)
+	<-time.After(time.Second)
 	return copy(p, "x"), nil
 }
 
@@ -153,7 +153,7 @@ func TestBodiesOfLargeManifestsAreEnded(t *testing.T) {
 				req := httptest.NewRequestWithContext(t.Context(), tt.method, tt.path, slow{})
 				req.ContentLength = tt.size
 				patient(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
-					time.Sleep(time.Hour) // until there is room for it
+					<-time.After(time.Hour) // until there is room for it
 					began := time.Now()
 					n, err := io.ReadAll(io.LimitReader(req.Body, 50))
 					if took := time.Since(began); tt.want > 0 && (took != tt.want || !errors.Is(err, errSlow)) || tt.want == 0 && err != nil {

@@ -96,7 +96,7 @@ func TestAClientHasOneLargeManifestAtATime(t *testing.T) {
 		if err != nil || time.Since(began) > 0 {
 			t.Errorf("another client waits %s: %v", time.Since(began), err)
 		}
-		time.Sleep(2 * roomTime)
+		<-time.After(2 * roomTime)
 		first.End()
 		l.End()
 		if l, err = room(greedy); err != nil {
