@@ -228,6 +228,31 @@ func TestTombstoneExpires(t *testing.T) {
 	}
 }
 
+func TestTombstoneIsProlonged(t *testing.T) {
+	t.Parallel()
+	first, later := metav1.Unix(1000, 0), metav1.Unix(2000, 0)
+	ts := &Tombstone{Spec: TombstoneSpec{GracePeriod: metav1.Duration{Duration: time.Minute}}}
+	ts.SetEntry(TombstoneArtifactStatus{Repository: "r", Tag: "1", State: TombstoneUntagged, UntaggedAt: &first})
+	ts.SetEntry(TombstoneArtifactStatus{Repository: "r", Tag: "2", State: TombstoneUntagged, UntaggedAt: &later, Reason: ReasonTagTaken})
+	for _, step := range []struct {
+		reason string
+		state  TombstoneState
+		want   int64
+	}{
+		{"a tag that something else was pushed to promises nothing for the others", TombstoneUntagged, 1060},
+		{"once it is the last one, its digest is kept for its own grace", TombstoneRestored, 2060},
+	} {
+		ts.SetEntry(TombstoneArtifactStatus{Repository: "r", Tag: "1", State: step.state, UntaggedAt: &first})
+		if ts.Prolong(time.Second); ts.Status.RestorableUntil.Unix() != step.want {
+			t.Errorf("restorable until %d, want %d: %s", ts.Status.RestorableUntil.Unix(), step.want, step.reason)
+		}
+	}
+	ts.Annotations = map[string]string{AnnotationExpireNow: ""}
+	if ts.Prolong(time.Hour); ts.Status.RestorableUntil.Unix() != 2060 {
+		t.Errorf("what was ended by hand is restorable until %d", ts.Status.RestorableUntil.Unix())
+	}
+}
+
 func TestTombstoneSummary(t *testing.T) {
 	t.Parallel()
 	ts := &Tombstone{Spec: TombstoneSpec{Artifacts: []TombstoneArtifact{{Repository: "r", Tag: "1"}, {Repository: "r", Tag: "2"}}}}
@@ -262,6 +287,8 @@ func TestTombstoneSummaryOfDeletedDigests(t *testing.T) {
 		"Last":      {[]TombstoneArtifactStatus{kept("1", "", "last")}, metav1.ConditionFalse, "Kept", "A purge has deleted the digests"},
 		"LastTried": {[]TombstoneArtifactStatus{kept("1", "UndoLost: a purge has deleted the digest", "last")}, metav1.ConditionFalse, "Kept", "A purge has deleted the digests"},
 		"LastOfOne": {[]TombstoneArtifactStatus{kept("1", "", "last"), kept("2", "")}, metav1.ConditionTrue, "Kept", "would take of 1 of them; push these tags again. To restore the others"},
+		"Taken":     {[]TombstoneArtifactStatus{kept("1", "TagTaken: InUse: so it is")}, metav1.ConditionFalse, "Kept", "Something else was pushed to 1 of the tags"},
+		"TakenOne":  {[]TombstoneArtifactStatus{kept("1", "TagTaken: so it is"), kept("2", "")}, metav1.ConditionTrue, "Kept", "To restore what is untagged or kept"},
 		"Lost":      {[]TombstoneArtifactStatus{kept("1", "UndoLost: so it is", "part")}, metav1.ConditionFalse, "UndoLost", "The registry says"},
 	}
 	for name, tc := range tests {

@@ -316,12 +316,36 @@ func (t *Tombstone) Expire(now metav1.Time, graceNow time.Duration) {
 	t.Summarise()
 }
 
-// lastUntagged is when the last tag was removed of those that can be restored; nil for none.
-func (t *Tombstone) lastUntagged() (last *metav1.Time) {
+// Prolong moves status.restorableUntil to the end of the grace that ends last, if that is later. graceNow is the store's grace
+// period now.
+func (t *Tombstone) Prolong(graceNow time.Duration) {
+	last := t.lastUntagged()
+	if last == nil || t.expired() {
+		return
+	}
+	if until := metav1.NewTime(last.Add(max(graceNow, t.Spec.GracePeriod.Duration))); t.Status.RestorableUntil == nil || t.Status.RestorableUntil.Before(&until) {
+		t.Status.RestorableUntil = &until
+	}
+}
+
+// lastUntagged is when the last tag was removed of those that can be restored or, if there are none, of those that something
+// else was pushed to; nil for none.
+func (t *Tombstone) lastUntagged() *metav1.Time {
+	var last, over *metav1.Time
 	for _, e := range t.Status.Artifacts {
-		if (e.State == TombstoneUntagged || e.State == TombstoneKept) && (last == nil || last.Before(e.UntaggedAt)) {
-			last = e.UntaggedAt
+		if e.State != TombstoneUntagged && e.State != TombstoneKept {
+			continue
 		}
+		of := &last
+		if t.MovedOn(e) {
+			of = &over
+		}
+		if *of == nil || (*of).Before(e.UntaggedAt) {
+			*of = e.UntaggedAt
+		}
+	}
+	if last == nil {
+		return over
 	}
 	return last
 }

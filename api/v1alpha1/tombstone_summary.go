@@ -9,9 +9,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// tally returns how many tags are in each state. Of those that are untagged or kept, restorable can be restored, and spent cannot
-// because a purge has deleted the digest. lost are those restorable ones of which the registry did not have the digest.
-func (t *Tombstone) tally() (in map[TombstoneState]int, restorable, spent, lost int) {
+// tally returns how many tags are in each state. Of those that are untagged or kept, restorable can be restored; spent cannot
+// because a purge has deleted the digest, and taken because something else was pushed. lost are those restorable ones of which
+// the registry did not have the digest.
+func (t *Tombstone) tally() (in map[TombstoneState]int, restorable, spent, taken, lost int) {
 	in = map[TombstoneState]int{}
 	for _, a := range t.Spec.Artifacts {
 		e := t.Entry(a.Repository, a.Tag)
@@ -20,6 +21,8 @@ func (t *Tombstone) tally() (in map[TombstoneState]int, restorable, spent, lost 
 		case e.State != TombstoneUntagged && e.State != TombstoneKept:
 		case a.Spent(e):
 			spent++
+		case t.MovedOn(e) && t.Spec.Cause != CauseOverwritten:
+			taken++
 		default:
 			restorable++
 			if strings.HasPrefix(e.Reason, ReasonUndoLost) {
@@ -27,14 +30,14 @@ func (t *Tombstone) tally() (in map[TombstoneState]int, restorable, spent, lost 
 			}
 		}
 	}
-	return in, restorable, spent, lost
+	return in, restorable, spent, taken, lost
 }
 
 // Summarise sets the Ready condition from the entries: its reason is the state that says most
 // about what can still happen, and it is True while something can be restored.
 func (t *Tombstone) Summarise() {
 	t.Status.ObservedGeneration = t.Generation
-	in, restorable, spent, lost := t.tally()
+	in, restorable, spent, taken, lost := t.tally()
 	order := []TombstoneState{TombstoneSweeping, TombstoneRestoring, TombstonePending, TombstoneKept, TombstoneUntagged, TombstoneRestored, TombstonePurged}
 	c := metav1.Condition{Type: ConditionReady, Status: metav1.ConditionFalse, Reason: string(TombstonePending), ObservedGeneration: t.Generation}
 	var parts []string
@@ -51,7 +54,10 @@ func (t *Tombstone) Summarise() {
 		c.Status = metav1.ConditionTrue
 	}
 	c.Message = fmt.Sprintf("Tags: %s.", strings.Join(parts, ", "))
-	if t.expired() && restorable+spent > 0 {
+	if taken > 0 {
+		c.Message += fmt.Sprintf(" Something else was pushed to %d of the tags, so that these are not restored; what they were at is kept for a grace period.", taken)
+	}
+	if t.expired() && restorable+spent+taken > 0 {
 		c.Message += " " + expiredNow
 	}
 	switch {

@@ -52,11 +52,12 @@ func (r *Releaser) Restore(ctx context.Context, reg *registry.Client, s *v1alpha
 		return Undone{}, errors.Join(err, r.clear(ctx, t))
 	}
 	var out Undone
-	claimed, err := run.claim(ctx, todo)
+	claimed, err := run.claim(ctx, todo, &out)
 	if err != nil || len(claimed) == 0 {
 		return out, err
 	}
 	failed := run.putAll(ctx, claimed, &out)
+	t.Prolong(s.Spec.Purge.GracePeriod.Duration)
 	t.Summarise()
 	if err := r.API.Status().Update(ctx, t); err != nil {
 		return out, errors.Join(failed, fmt.Errorf("recording what was restored from tombstone %s/%s: %w", t.Namespace, t.Name, err))
@@ -111,7 +112,7 @@ func (r *restoring) open(ctx context.Context, wanted func(v1alpha1.TombstoneArti
 
 // claim marks the entries Restoring in one write that fails if anybody else wrote. Those that are known
 // as lost, or that a purge has deleted, are claimed only if their digest exists again.
-func (r *restoring) claim(ctx context.Context, todo []v1alpha1.TombstoneArtifact) ([]v1alpha1.TombstoneArtifact, error) {
+func (r *restoring) claim(ctx context.Context, todo []v1alpha1.TombstoneArtifact, out *Undone) ([]v1alpha1.TombstoneArtifact, error) {
 	var claimed []v1alpha1.TombstoneArtifact
 	said := false
 	for _, a := range todo {
@@ -126,6 +127,7 @@ func (r *restoring) claim(ctx context.Context, todo []v1alpha1.TombstoneArtifact
 		case gone: // the manifest waits no longer, and asks for it to be pushed
 			e.State, e.Reason, said = v1alpha1.TombstoneUntagged, tombstone.DigestDeleted, true
 			r.tombstone.SetEntry(e)
+			out.Lost = append(out.Lost, a.Repository+":"+a.Tag)
 			continue
 		}
 		e.State, e.Reason, e.MissingSince = v1alpha1.TombstoneRestoring, "", nil
@@ -192,8 +194,6 @@ func (r *restoring) settle(ctx context.Context, a v1alpha1.TombstoneArtifact, li
 	case errors.Is(putErr, registry.ErrTagTaken):
 		// Until now the manifest's list has kept it, whatever its grace. From now on only a grace does: a whole one.
 		e.State, e.UntaggedAt = v1alpha1.TombstoneUntagged, new(metav1.NewTime(r.Now()))
-		until := r.Now().Add(max(r.undoTags.store.Spec.Purge.GracePeriod.Duration, r.tombstone.Spec.GracePeriod.Duration))
-		r.tombstone.Status.RestorableUntil = new(metav1.NewTime(until))
 		e.Reason = v1alpha1.ReasonTagTaken + ": the tag is at another digest and was left there"
 		r.Journal.NotRestored(ctx, r.tagOf(a), v1alpha1.ReasonTagTaken)
 	case errors.Is(putErr, registry.ErrNotFound): // the undo lives through its grace, whatever the registry says now

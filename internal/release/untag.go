@@ -155,7 +155,7 @@ func (u *untagging) untag(ctx context.Context, ev *evidence, f Finding) (reason 
 		return "", err
 	}
 	if ev.at != looked { // the reading took time, in which somebody may have pushed
-		if err := u.unmoved(ctx, f); err != nil {
+		if err := u.unmoved(ctx, ev, f); err != nil {
 			return "", err
 		}
 	}
@@ -174,9 +174,15 @@ func (u *untagging) untag(ctx context.Context, ev *evidence, f Finding) (reason 
 	return u.removed(ctx, f, reason, err)
 }
 
-// unmoved is nil if a tag is still at the digest that its tombstone has.
-func (u *untagging) unmoved(ctx context.Context, f Finding) error {
-	now, err := u.reg.Resolve(ctx, f.Repository, f.ArtifactVersion)
+// unmoved is nil if a tag is still at the digest that its tombstone has, or if the registry is too slow to say so while the
+// evidence counts, of which it takes a third at most.
+func (u *untagging) unmoved(ctx context.Context, ev *evidence, f Finding) error {
+	looking, cancel := context.WithTimeout(ctx, (MaxEvidence-u.Clock.Since(ev.at))/3)
+	defer cancel()
+	now, err := u.reg.Resolve(looking, f.Repository, f.ArtifactVersion)
+	if err != nil && looking.Err() != nil && ctx.Err() == nil {
+		return nil
+	}
 	if errors.Is(err, registry.ErrNotFound) || err == nil && now.Digest.String() != f.Digest {
 		err = reference.ErrSuperseded // look at everything again
 	}

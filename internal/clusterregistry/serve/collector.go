@@ -113,24 +113,25 @@ func (c *collector) collect(ctx context.Context, asked request) {
 	}
 	report, err := collect.Run(ctx, c.volume, o)
 	c.count(report, err)
+	// What the volume had no room to hide it has room for now: the collection is done when the one that goes on is.
+	more := volume.Full(err) && report.Deleted != (collect.Counts{})
+	if more {
+		if _, askErr := c.ask(request{}); askErr != nil {
+			c.log.Error("could not ask for a collection of the rest", "error", askErr)
+			more = false
+		}
+	}
 	failure := c.change(func(s *State) {
-		s.Running, s.Progress, s.Ended, s.Last, s.Done, s.Error = false, nil, time.Now(), &report, max(s.Done, began.Requested), ""
-		if err != nil {
+		s.Running, s.Progress, s.Ended, s.Last, s.Error = false, nil, time.Now(), &report, ""
+		if !more {
+			s.Done = max(s.Done, began.Requested)
+		}
+		if err != nil && !more {
 			s.Error = err.Error()
 		}
 	})
 	if failure != nil {
 		c.log.Error("could not write down how the collection ended", "error", failure)
-	}
-	if volume.Full(err) && report.Deleted != (collect.Counts{}) {
-		c.resume()
-	}
-}
-
-// resume collects what the volume had no room to hide, and has room for now.
-func (c *collector) resume() {
-	if _, err := c.ask(request{}); err != nil {
-		c.log.Error("could not ask for a collection of the rest", "error", err)
 	}
 }
 

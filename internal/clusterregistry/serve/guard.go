@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -115,7 +116,7 @@ func uploads(req *http.Request) bool {
 // say it. It is 0 for other requests.
 func manifestSize(req *http.Request) int64 {
 	switch {
-	case req.Method != http.MethodPut || !strings.Contains(req.URL.Path, "/manifests/"):
+	case req.Method != http.MethodPut || path.Base(path.Dir(req.URL.Path)) != "manifests": // which a repository's name may have, too
 		return 0
 	case req.ContentLength < 0:
 		return layout.MaxManifest
@@ -138,7 +139,8 @@ func (w *notedWriter) WriteHeader(status int) {
 		return
 	}
 	w.begun = true
-	if why := w.limit.Refused(); status >= http.StatusBadRequest && why != nil {
+	// Distribution answers 204 whether or not it has cancelled an upload.
+	if why := w.limit.Refused(); (status >= http.StatusBadRequest || status == http.StatusNoContent) && why != nil {
 		w.answered = true
 		refuse(w.ResponseWriter, why)
 		return

@@ -147,6 +147,7 @@ func TestBodiesOfLargeManifestsAreEnded(t *testing.T) {
 		{"one whose size is not known", http.MethodPut, "/v2/r/manifests/1", -1, manifestTime},
 		{"a small one", http.MethodPut, "/v2/r/manifests/1", storage.Large, 0},
 		{"a layer", http.MethodPut, "/v2/r/blobs/uploads/1", 1 << 30, 0},
+		{"a layer of a repository with that word in its name", http.MethodPut, "/v2/a/manifests/b/blobs/uploads/1", 1 << 30, 0},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -48,8 +48,9 @@ func (p *prober) run(ctx context.Context) {
 // note keeps what a try has found, and logs it if the last one found something else.
 func (p *prober) note(found *probed) {
 	before := p.last.Swap(found)
-	switch failed := before != nil && before.err != nil; {
-	case found.err != nil && !failed:
+	failed := before != nil && before.err != nil
+	switch worse := failed && volume.Unwritable(before.err) != volume.Unwritable(found.err); {
+	case found.err != nil && (!failed || worse):
 		p.log.Error("the volume does not do what the registry needs", "pullsGoOn", volume.Unwritable(found.err), "error", found.err)
 	case found.err == nil && failed:
 		p.log.Info("the volume does what the registry needs again")

@@ -190,7 +190,12 @@ func (w *blobWriter) Close() error {
 		return nil
 	}
 	w.ended = true
-	return w.noticed(w.BlobWriter.Close())
+	err := w.BlobWriter.Close()
+	if err != nil { // Its file may still be open, and with it the lock.
+		noteFull(w.ctx, err)
+		w.remove()
+	}
+	return err
 }
 
 // Cancel removes the upload, if that has not been done.

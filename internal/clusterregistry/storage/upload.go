@@ -22,11 +22,14 @@ var (
 // Writer opens the data of an upload, which Commit ends.
 func (d *Driver) Writer(ctx context.Context, file string, add bool) (storagedriver.FileWriter, error) {
 	f, size, err := d.volume.Append(file)
-	if err == nil && !add {
-		size, err = 0, f.Truncate(0)
-	}
 	if err != nil {
 		return nil, d.error(file, err)
+	}
+	if !add {
+		if err := f.Truncate(0); err != nil {
+			return nil, d.error(file, errors.Join(err, f.Close()))
+		}
+		size = 0
 	}
 	return &uploadWriter{d: d, ctx: ctx, path: file, file: f, size: size}, nil
 }
@@ -65,6 +68,9 @@ func (w *uploadWriter) own() error {
 	}
 	// It is opened, not only looked at: a network file system may still show a name whose file is gone.
 	start, err := w.d.volume.Open(layout.StartOf(w.path))
+	if err == nil {
+		err = start.Close()
+	}
 	if err != nil && !volume.Missing(err) {
 		return err
 	}
@@ -72,7 +78,7 @@ func (w *uploadWriter) own() error {
 		return limitOf(w.ctx).refuse(errOtherWriter)
 	}
 	w.owned = true
-	return start.Close()
+	return nil
 }
 
 func (w *uploadWriter) Write(p []byte) (int, error) {
@@ -122,11 +128,13 @@ func (w *uploadWriter) end() error {
 	return w.d.volume.Remove(layout.StartOf(w.path))
 }
 
-// Commit writes the upload to the disk, and ends it whether or not its content is put in its place then.
+// Commit writes the upload to the disk, what a process that was killed has left of it included, and ends it whether or not
+// its content is put in its place then.
 func (w *uploadWriter) Commit(context.Context) error {
 	if err := w.own(); err != nil {
 		return err
 	}
+	w.dirty = true
 	if err := w.sync(); err != nil {
 		return err
 	}

@@ -92,27 +92,36 @@ func (c Cluster) unresolvedOf(repository string, r reading.Repository, kept []gr
 			all = append(all, tag)
 		}
 	}
-	if !r.Graph.HasTags() {
-		all = append(all, c.untagged(repository)...)
+	if one := c.untagged(repository); one != "" && !r.Graph.HasTags() {
+		all = append(all, one)
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
 }
 
-// untagged are the last digests of the entries that an earlier purge kept for what was in the registry. Once one is recorded, the
-// reason of its entry may change.
-func (c Cluster) untagged(repository string) []string {
-	var all []string
+// untagged is a digest that stands for the list without tags of a repository, if an earlier purge kept an entry there for what
+// was in the registry; "" if none did. It is the last digest of such an entry, of one that is recorded already if there is
+// one: the reason of that may have changed since. One is enough, and store-wide there is room for few.
+func (c Cluster) untagged(repository string) string {
+	var known, kept []string
 	for _, e := range c.Entries[repository] {
 		if len(e.Valid) == 0 {
 			continue
 		}
 		last := e.Valid[len(e.Valid)-1].String()
-		if _, recorded := c.unresolved[[2]string{repository, last}]; KeptByContent(e.Status) || (recorded && e.MayGo()) {
-			all = append(all, last)
+		switch _, recorded := c.unresolved[[2]string{repository, last}]; {
+		case recorded && (e.MayGo() || KeptByContent(e.Status)):
+			known = append(known, last)
+		case KeptByContent(e.Status):
+			kept = append(kept, last)
 		}
 	}
-	return all
+	for _, some := range [][]string{known, kept} {
+		if len(some) > 0 {
+			return slices.Min(some)
+		}
+	}
+	return ""
 }
 
 // Unresolved updates what a store remembers of references that do not resolve: those of repositories that could not be read

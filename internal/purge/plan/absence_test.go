@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/purge/reading"
@@ -24,6 +25,20 @@ func TestUnresolvedIsBounded(t *testing.T) {
 	all := c.Unresolved(map[string]reading.Repository{repo: r})
 	if len(all) != v1alpha1.MaxUnresolved || all[0].TagOrDigest != "oldest" {
 		t.Errorf("%d are remembered, the first is %s; want %d, the oldest first", len(all), all[0].TagOrDigest, v1alpha1.MaxUnresolved)
+	}
+}
+
+// However many entries a list without tags puts in doubt, it is one reference, and stays the one that it was.
+func TestI2AListWithoutTagsIsOneReference(t *testing.T) {
+	t.Parallel()
+	objects := []client.Object{aTombstone("old", in(repo, v1alpha1.TombstoneKept, 25, "old", "b"), says("Unsettled: so it was")), unresolved(d("b").String(), 2)}
+	for i := range 2 * v1alpha1.MaxUnresolved {
+		name := fmt.Sprint(i)
+		objects = append(objects, aTombstone("t"+name, in(repo, v1alpha1.TombstoneKept, 25, name, name), says("Unsettled: so it was")))
+	}
+	all := clusterOf(t, objects...).Unresolved(map[string]reading.Repository{repo: content{}.reading()})
+	if want := []v1alpha1.UnresolvedReference{{Repository: repo, TagOrDigest: d("b").String(), Since: *ago(2)}}; !cmp.Equal(want, all) {
+		t.Errorf("%d are remembered, such as %v; want %v", len(all), all[:min(len(all), 1)], want)
 	}
 }
 

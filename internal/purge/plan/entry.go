@@ -79,7 +79,7 @@ var (
 // KeptByContent reports whether the last purge that read the repository of an entry kept that because something in the
 // registry needed it, or because it was unknown whether anything does. A purge that died may have claimed the entry since.
 func KeptByContent(e v1alpha1.TombstoneArtifactStatus) bool {
-	reason := strings.TrimPrefix(e.Reason, v1alpha1.TagDeleteUnsupported+": ")
+	reason := strings.TrimPrefix(strings.TrimPrefix(e.Reason, v1alpha1.TagDeleteUnsupported+": "), v1alpha1.ReasonTagTaken+": ")
 	is := func(by Reason) bool { return strings.HasPrefix(reason, string(by)+":") }
 	return slices.ContainsFunc(byContent, is) || (e.MissingSince == nil && slices.ContainsFunc(doubtful, is))
 }

@@ -219,9 +219,9 @@ func (s *sweeper) become(e plan.Entry, a v1alpha1.TombstoneArtifact, was v1alpha
 		if was.State == v1alpha1.TombstoneRestoring {
 			is.State = v1alpha1.TombstoneUntagged // it can be restored again
 		}
-		lost := strings.HasPrefix(was.Reason, v1alpha1.ReasonUndoLost)
+		lost, taken := strings.HasPrefix(was.Reason, v1alpha1.ReasonUndoLost), strings.HasPrefix(was.Reason, v1alpha1.ReasonTagTaken)
 		switch {
-		case s.missing[last] && !lost:
+		case s.missing[last] && !lost && !taken:
 			is.Reason = v1alpha1.Clip(v1alpha1.ReasonUndoLost+": the registry says that "+a.Digests[len(a.Digests)-1]+" does not exist", maxReason)
 		case s.missing != nil && !s.missing[last] && lost:
 			is.Reason = ""
@@ -284,15 +284,17 @@ func (s *sweeper) keptOf(a v1alpha1.TombstoneArtifact) (plan.Verdict, bool) {
 	return plan.Verdict{}, false
 }
 
-// reasonOf is the reason of an entry that is kept. That its tag is ours to remove must not be forgotten over it, nor what
-// needed it when the repository could be read.
+// reasonOf is the reason of an entry that is kept. That its tag is ours to remove must not be forgotten over it, nor that the
+// tag is at another digest, nor what needed it when the repository could be read.
 func reasonOf(v plan.Verdict, was v1alpha1.TombstoneArtifactStatus) string {
 	if v.Reason == plan.Unreadable && plan.KeptByContent(was) {
 		return was.Reason
 	}
 	text := string(v.Reason) + ": " + v.Message
-	if strings.HasPrefix(was.Reason, v1alpha1.TagDeleteUnsupported) {
-		text = v1alpha1.TagDeleteUnsupported + ": " + text
+	for _, lasting := range []string{v1alpha1.TagDeleteUnsupported, v1alpha1.ReasonTagTaken} {
+		if strings.HasPrefix(was.Reason, lasting) {
+			text = lasting + ": " + text
+		}
 	}
 	return v1alpha1.Clip(text, maxReason)
 }

@@ -21,6 +21,7 @@ func TestReasonOf(t *testing.T) {
 		"Plain":           {"word and sentence", "", plan.Held, "so it is", "Held: so it is"},
 		"I6Tag":           {"that the tag is ours is not forgotten", "TagDeleteUnsupported: x", plan.Held, "so it is", "TagDeleteUnsupported: Held: so it is"},
 		"I6Again":         {"nor said twice", "TagDeleteUnsupported: Held: so it was", plan.Held, "so it is", "TagDeleteUnsupported: Held: so it is"},
+		"I5Taken":         {"nor that something else was pushed, so that the undo waits no more", "TagTaken: x", plan.InUse, "so it is", "TagTaken: InUse: so it is"},
 		"Long":            {"the API takes 1024 bytes", "", plan.Held, long, "Held: " + strings.Repeat("é", 507) + "..."},
 		"I2Unreadable":    {"a tag was there when the registry answered last", "Tagged: by prod", plan.Unreadable, "no answer", "Tagged: by prod"},
 		"I2UnreadableOwn": {"so it was beside our tag", "TagDeleteUnsupported: SharedTag: prod", plan.Unreadable, "no answer", "TagDeleteUnsupported: SharedTag: prod"},
