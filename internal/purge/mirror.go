@@ -35,6 +35,10 @@ func (cfg Config) purgeMirror(ctx context.Context, store *v1alpha1.ArtifactStore
 		return err
 	}
 	env := cfg.mirrorEnv(client.ObjectKeyFromObject(store), c.Store, reg)
+	env.ReadCluster = func(ctx context.Context) (plan.Cluster, error) {
+		now, readErr := cfg.read(ctx, client.ObjectKeyFromObject(store))
+		return stopped(now), readErr
+	}
 	p, err := mirror.Decide(ctx, env, c)
 	if err != nil {
 		return err

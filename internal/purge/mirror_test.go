@@ -3,6 +3,7 @@ package purge
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,29 @@ func TestThePurgeOfTheMirrorRemovesWhatNothingUses(t *testing.T) {
 		t.Errorf("still unneeded is %v", s.Status.Unneeded)
 	}
 	w.mustHave(usedImage, sharedImage, keptImage)
+}
+
+func TestOneRepositoryThatCannotBeReadKeepsNoOthers(t *testing.T) {
+	t.Parallel()
+	w := newMirrorWorld(t)
+	bad := w.imageOf(unusedImage).Path()
+	w.Intercept(func(rw http.ResponseWriter, req *http.Request) bool {
+		if !strings.HasSuffix(req.URL.Path, bad+"/tags/list") {
+			return false
+		}
+		rw.WriteHeader(http.StatusInternalServerError)
+		return true
+	})
+	report, err := w.run()
+	if err == nil || !strings.Contains(err.Error(), bad) {
+		t.Errorf("the error is %v; want the name of %s", err, bad)
+	}
+	if got := verdictsOf(report)["ran "+unusedImage]; got != "keep Unreadable" || !w.there(unusedImage) {
+		t.Errorf("what cannot be read: %s", got)
+	}
+	if w.there(indexImage) {
+		t.Error("what can be read has stayed with it")
+	}
 }
 
 func TestI8ADryRunOfTheMirrorWritesNothing(t *testing.T) {

@@ -163,6 +163,7 @@ func (cfg Config) run(ctx context.Context, key client.ObjectKey, report *Report)
 // again reads the cluster under the lease. A store that was made anew meanwhile is not the one whose registry was opened.
 func (cfg Config) again(ctx context.Context, store *v1alpha1.ArtifactStore) (plan.Cluster, error) {
 	c, err := cfg.read(ctx, client.ObjectKeyFromObject(store))
+	c = stopped(c)
 	switch {
 	case err != nil:
 		return c, err
@@ -172,6 +173,14 @@ func (cfg Config) again(ctx context.Context, store *v1alpha1.ArtifactStore) (pla
 		return c, fmt.Errorf("%w: store %s was deleted and made anew while the purge waited for its turn; run the purge again", ErrRefused, store.Name)
 	}
 	return c, nil
+}
+
+// stopped refuses to go on with a purge of a store that has been given spec.purge.dryRun since (I8).
+func stopped(c plan.Cluster) plan.Cluster {
+	if c.Refusal == nil && c.Store != nil && c.Store.Spec.Purge.DryRun {
+		c.Refusal = fmt.Errorf("%w: spec.purge.dryRun was set while the purge ran", ErrRefused)
+	}
+	return c
 }
 
 func (cfg Config) lease(key client.ObjectKey) lease {
@@ -190,7 +199,8 @@ func (cfg Config) sweep(ctx context.Context, store *v1alpha1.ArtifactStore, reg 
 	result, err := sweep.Run(ctx, sweep.Env{
 		Client: cfg.Client, Registry: reg, Reader: reader, Clock: cfg.Clock, Now: cfg.Now, SecondLook: cfg.SecondLook, Late: cfg.late, Log: cfg.Log,
 		ReadCluster: func(ctx context.Context, run reading.Running) (plan.Cluster, error) {
-			return cfg.readCluster(ctx, key, run)
+			now, readErr := cfg.readCluster(ctx, key, run)
+			return stopped(now), readErr
 		}, ReadRunning: cfg.readRunning,
 	}, sweep.Plan{Cluster: c, Readings: p.readings, Verdicts: p.verdicts, Missing: p.usage.Missing})
 	err = report.conclude(c.Store, p, result.Verdicts, errors.Join(planErr, err))

@@ -34,6 +34,22 @@ func TestAStoreThatIsMadeAnewBeforeTheLeaseIsLeft(t *testing.T) {
 	}
 }
 
+func TestI8ADryRunThatIsAskedForBeforeTheLease(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	cfg := w.config()
+	open := cfg.Open
+	cfg.Open = func(ctx context.Context, s *v1alpha1.ArtifactStore) (Registry, error) {
+		now := s.DeepCopy()
+		now.Spec.Purge.DryRun = true
+		w.must(w.api.Update(ctx, now))
+		return open(ctx, s)
+	}
+	if report, err := Run(t.Context(), cfg); !errors.Is(err, ErrRefused) || report.Deleted > 0 || !w.has("image") {
+		t.Errorf("deleted %d digests: %v, want %v", report.Deleted, err, ErrRefused)
+	}
+}
+
 // What the manifests of a store keep is unknown once the store has gone: they may name one that was made anew.
 func TestI2AStoreThatGoesWhileItIsPurged(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"github.com/nfo-operator/nfo/internal/registry/admin"
 	"github.com/nfo-operator/nfo/internal/registry/credential"
 	"github.com/nfo-operator/nfo/internal/registry/failure"
@@ -90,6 +92,9 @@ func AddressesOf(allowLoopback bool) Addresses { return wire.AddressesOf(allowLo
 
 // NewBudget makes a budget of which one tenant uses at most one part in parts; see wire.NewBudget.
 func NewBudget(parts int64) *Budget { return wire.NewBudget(parts) }
+
+// Elsewhere reports whether a blob lies in no registry; see oci.Elsewhere.
+func Elsewhere(d ocispec.Descriptor) bool { return oci.Elsewhere(d) }
 
 // ParseManifest reads the body of a manifest; see oci.ParseManifest.
 func ParseManifest(contentType string, data []byte) (Manifest, error) {

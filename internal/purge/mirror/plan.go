@@ -50,12 +50,9 @@ func Decide(ctx context.Context, env Env, c plan.Cluster) (*Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding what is in the mirror: %w", err)
 	}
-	tags, err := p.tags(ctx, repositories)
-	if err != nil {
-		return nil, err
-	}
+	tags := p.tags(ctx, repositories)
 	if p.unreferenced, err = p.reader.Unreferenced(ctx, c.Store); err != nil {
-		p.Err = err
+		p.Err = errors.Join(p.Err, err)
 	}
 	// After the tags and digests: who pushed one of them has an Artifact by now.
 	if p.seen, err = env.read(ctx, c, p.places(tags)); err != nil {
@@ -77,25 +74,27 @@ func pathOf(repository string) string {
 	return strings.TrimPrefix(repository, v1alpha1.MirrorPrefix+"/")
 }
 
-// tags lists those of repositories, by the place of each in the mirror.
-func (p *Plan) tags(ctx context.Context, repositories []string) (map[string][]string, error) {
+// tags lists those of repositories, by the place of each in the mirror. One that cannot be read is a place without tags: who
+// uses what is there counts all the same.
+func (p *Plan) tags(ctx context.Context, repositories []string) map[string][]string {
 	all := map[string][]string{}
 	var mu sync.Mutex
-	g, ctx := errgroup.WithContext(ctx)
+	var g errgroup.Group
 	g.SetLimit(p.reader.Requests())
 	for _, repository := range repositories {
 		g.Go(func() error {
 			names, err := p.reader.Names(ctx, repository)
-			if err != nil {
-				return fmt.Errorf("reading %s: %w", repository, err)
-			}
 			mu.Lock()
 			defer mu.Unlock()
 			all[pathOf(repository)] = names
+			if err != nil {
+				p.Err = errors.Join(p.Err, fmt.Errorf("reading %s: %w", repository, err))
+			}
 			return nil
 		})
 	}
-	return all, g.Wait()
+	_ = g.Wait() // the errors are in the plan
+	return all
 }
 
 // orphans makes items of the tags that no Artifact and no use names.

@@ -272,9 +272,11 @@ func (r *Reader) recall(repository string, d digest.Digest) (Stored, bool) {
 // remember keeps what is needed of a manifest, and its bytes too while there is room. Errors wrap
 // registry.ErrUnreadable if that is too much.
 func (r *Reader) remember(repository string, d digest.Digest, m registry.Manifest) (Stored, error) {
-	s := Stored{Node: graph.Node{Digest: d, Children: make([]digest.Digest, len(m.Children))}, Size: m.Descriptor.Size, Blobs: make([]Blob, len(m.Blobs))}
-	for i, b := range m.Blobs {
-		s.Blobs[i] = Blob{ContentOf(b.Digest), b.Size}
+	s := Stored{Node: graph.Node{Digest: d, Children: make([]digest.Digest, len(m.Children))}, Size: m.Descriptor.Size, Blobs: make([]Blob, 0, len(m.Blobs))}
+	for _, b := range m.Blobs {
+		if !registry.Elsewhere(b) { // it takes no room, and its size is whatever the manifest says
+			s.Blobs = append(s.Blobs, Blob{ContentOf(b.Digest), b.Size})
+		}
 	}
 	for i, c := range m.Children {
 		s.Node.Children[i] = c.Digest

@@ -3,6 +3,7 @@ package reading
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -218,6 +219,19 @@ func TestNode(t *testing.T) {
 	got, err := NewReader(nil, clock.RealClock{}, 1).remember(repo, d("index"), m)
 	if diff := cmp.Diff(want, got.Node); diff != "" || err != nil {
 		t.Errorf("node: %v, -want +got\n%s", err, diff)
+	}
+}
+
+// A layer that lies in no registry frees nothing, and is as large as its manifest says.
+func TestWhatLiesElsewhereTakesNoRoom(t *testing.T) {
+	t.Parallel()
+	own, foreign := digest.FromString("own"), digest.FromString("foreign")
+	m := registry.Manifest{Blobs: []ocispec.Descriptor{
+		{MediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", Digest: foreign, Size: 1 << 62}, {MediaType: ocispec.MediaTypeImageLayerGzip, Digest: own, Size: 7},
+	}}
+	stored, err := NewReader(nil, clock.RealClock{}, 1).remember("r", digest.FromString("m"), m)
+	if want := []Blob{{ContentOf(own), 7}}; err != nil || !slices.Equal(stored.Blobs, want) {
+		t.Errorf("%v, %v; want %v", stored.Blobs, err, want)
 	}
 }
 

@@ -77,7 +77,7 @@ func (f *finding) visit(ctx context.Context, d ocispec.Descriptor) error {
 	switch {
 	case d.Digest.Validate() != nil:
 		return fmt.Errorf("%w: it is not a digest", failure.ErrUnreadable)
-	case elsewhere(d):
+	case Elsewhere(d):
 		return nil
 	case d.Size < 0, f.Size+d.Size < f.Size:
 		return fmt.Errorf("%w: its size is said to be %d", failure.ErrUnreadable, d.Size)

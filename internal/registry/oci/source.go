@@ -159,7 +159,7 @@ func (s *Source) Parts() (blobs, manifests []ocispec.Descriptor) {
 		m := s.manifests[d]
 		manifests = append(manifests, ocispec.Descriptor{MediaType: m.Descriptor.MediaType, Digest: d, Size: m.Descriptor.Size})
 		for _, b := range m.Blobs {
-			if !known[b.Digest] && !elsewhere(b) {
+			if !known[b.Digest] && !Elsewhere(b) {
 				known[b.Digest] = true
 				blobs = append(blobs, ocispec.Descriptor{MediaType: b.MediaType, Digest: b.Digest, Size: b.Size})
 			}
@@ -190,9 +190,9 @@ func IsManifest(mediaType string) bool {
 	return false
 }
 
-// elsewhere: layers that may not be distributed lie where their descriptor says, in no registry, and
-// are not copied. OCI image-spec, "Non-Distributable Layers".
-func elsewhere(d ocispec.Descriptor) bool {
+// Elsewhere reports whether a blob lies where its descriptor says, in no registry, and is not copied: a layer that may not be
+// distributed. OCI image-spec, "Non-Distributable Layers".
+func Elsewhere(d ocispec.Descriptor) bool {
 	return strings.HasPrefix(d.MediaType, "application/vnd.oci.image.layer.nondistributable.") ||
 		d.MediaType == "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 }
