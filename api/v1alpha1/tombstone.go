@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -243,8 +244,8 @@ func (t *Tombstone) Consumed() bool {
 	return true
 }
 
-// Undos returns the tombstones that one tag can be restored from, the newest release first. A digest
-// that was overwritten is never brought back.
+// Undos returns the tombstones that one tag can be restored from, the newest release first, and those last that something else
+// was pushed after. A digest that was overwritten is never brought back.
 func Undos(all []*Tombstone, repository, tag string) []*Tombstone {
 	undoes := func(t *Tombstone) bool {
 		released := t.Spec.Cause == CauseReleased || t.Spec.Cause == CauseRemoved
@@ -259,7 +260,13 @@ func Undos(all []*Tombstone, repository, tag string) []*Tombstone {
 		}
 		return t.CreationTimestamp.Time
 	}
-	slices.SortStableFunc(undos, func(a, b *Tombstone) int { return when(b).Compare(when(a)) })
+	over := func(t *Tombstone) int {
+		if t.MovedOn(t.Entry(repository, tag)) { // its time is when that was seen
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(undos, func(a, b *Tombstone) int { return cmp.Or(cmp.Compare(over(a), over(b)), when(b).Compare(when(a))) })
 	return undos
 }
 

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -34,10 +35,20 @@ func (c Cluster) givesUp(e *Entry, d digest.Digest) bool {
 	return slices.Contains(e.Status.Deleted, d.String()) || (since != nil && c.Now.Sub(since.Time) >= c.settles(e.Tombstone))
 }
 
-// settled reports whether a reference that does not resolve has been so since a purge a grace period ago.
-func (c Cluster) settled(repository, reference string) bool {
-	since, seen := c.unresolved[[2]string{repository, reference}]
-	return seen && c.Now.Sub(since) >= max(c.Store.Spec.Purge.GracePeriod.Duration, MinAbsence)
+// doubt is how long a reference of a repository must not resolve before that is believed: a grace period. A list without tags
+// is doubted as long as the entry that stands for it would be, if the registry said that this does not exist.
+func (c Cluster) doubt(repository, reference string, r reading.Repository) time.Duration {
+	usual := max(c.Store.Spec.Purge.GracePeriod.Duration, MinAbsence)
+	if r.Err != nil || r.Graph.HasTags() || r.Missing[digest.Digest(reference)] {
+		return usual
+	}
+	var longest time.Duration
+	for _, e := range c.Entries[repository] {
+		if n := len(e.Valid); n > 0 && e.Valid[n-1].String() == reference {
+			longest = max(longest, c.settles(e.Tombstone))
+		}
+	}
+	return cmp.Or(longest, usual)
 }
 
 // absent makes roots of the digests that may go and that the registry says do not exist, until all entries
@@ -66,15 +77,16 @@ func (c Cluster) absent(entries []Entry, r reading.Repository) []graph.Root {
 // digest that is kept, does not resolve, and whatever it leads to does not show.
 func (c Cluster) unsettled(repository string, r reading.Repository, kept []graph.Root) string {
 	for _, reference := range c.unresolvedOf(repository, r, kept) {
-		if c.settled(repository, reference) {
-			continue
-		}
 		since, seen := c.unresolved[[2]string{repository, reference}]
 		if !seen {
 			since = c.Now
 		}
+		end := since.Add(c.doubt(repository, reference, r))
+		if seen && !c.Now.Before(end) {
+			continue
+		}
 		return fmt.Sprintf("%s is referred to and does not resolve, since %s: what it may protect is unknown until a purge sees the same from %s on",
-			reference, since.UTC().Format(time.RFC3339), since.Add(max(c.Store.Spec.Purge.GracePeriod.Duration, MinAbsence)).UTC().Format(time.RFC3339))
+			reference, since.UTC().Format(time.RFC3339), end.UTC().Format(time.RFC3339))
 	}
 	return ""
 }
