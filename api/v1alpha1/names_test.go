@@ -228,6 +228,21 @@ func TestTombstoneExpires(t *testing.T) {
 	}
 }
 
+// Two releases in one second, of which the first was passed over: what that had is older than what the second has.
+func TestI5AnUndoThatWasPassedOverIsTheLast(t *testing.T) {
+	t.Parallel()
+	at := metav1.Unix(1000, 0)
+	of := func(name, reason string) *Tombstone {
+		ts := &Tombstone{Spec: TombstoneSpec{Cause: CauseReleased, Artifacts: []TombstoneArtifact{{Repository: "r", Tag: "1"}}}}
+		ts.Name = name
+		ts.SetEntry(TombstoneArtifactStatus{Repository: "r", Tag: "1", State: TombstoneUntagged, UntaggedAt: &at, Reason: reason})
+		return ts
+	}
+	if all := Undos([]*Tombstone{of("over", ReasonTagTaken+": so it is"), of("last", "")}, "r", "1"); all[0].Name != "last" || len(all) != 2 {
+		t.Errorf("%s is restored first", all[0].Name)
+	}
+}
+
 func TestTombstoneIsProlonged(t *testing.T) {
 	t.Parallel()
 	first, later := metav1.Unix(1000, 0), metav1.Unix(2000, 0)

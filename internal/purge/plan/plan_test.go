@@ -461,6 +461,13 @@ func TestPlan(t *testing.T) {
 			objects: []client.Object{aTombstone("t", in(repo, v1alpha1.TombstoneKept, 72, "1.0.0", "a"), says("Unsettled: it is referred to")), unresolved(d("a").String(), 24)},
 			want:    map[string]string{"a": "delete Released"},
 		},
+		"TagThatKeptItHasGoneAndItsGraceIsEnded": {
+			reason: "somebody ended the grace of what stands for the list, so that a minute is enough",
+			objects: []client.Object{aTombstone("t", in(repo, v1alpha1.TombstoneKept, 72, "1.0.0", "a"), says("Unsettled: it is referred to"), func(t *v1alpha1.Tombstone) {
+				t.Annotations = map[string]string{v1alpha1.AnnotationExpireNow: ""}
+			}), unresolved(d("a").String(), 1)},
+			want: map[string]string{"a": "delete Released"},
+		},
 		"I2OtherVersionNeverSeen": {
 			reason:  "nobody has looked where the other version's tag is, and the registry may be wrong for a moment",
 			objects: []client.Object{aTombstone("t", released(25, "1.0.0", "a")), aManifest(lists("1.0.1"))},
