@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/nfo-operator/nfo/internal/share"
 )
 
 var errBusy = errors.New("the agent of this node is busy")
@@ -15,23 +16,15 @@ var errBusy = errors.New("the agent of this node is busy")
 // likes: a quarter of all turns is never for origins, and one of them has at most half of the others.
 type turns struct {
 	all, origins *semaphore.Weighted
-	each         int64
-
-	mu    sync.Mutex
-	hosts map[string]*share
-}
-
-// share has the turns of one origin, as long as somebody has one of them or waits for it.
-type share struct {
-	*semaphore.Weighted
-	users int
+	// hosts has the turns of each origin that somebody has one of or waits for.
+	hosts *share.Shares[string, *semaphore.Weighted]
 }
 
 func newTurns(most int64) *turns {
 	origins := most - most/4
 	return &turns{
 		all: semaphore.NewWeighted(most), origins: semaphore.NewWeighted(origins),
-		each: (origins + 1) / 2, hosts: map[string]*share{},
+		hosts: share.New[string](func() *semaphore.Weighted { return semaphore.NewWeighted((origins + 1) / 2) }),
 	}
 }
 
@@ -46,14 +39,15 @@ func (t *turns) enter(ctx context.Context) (leave func(), err error) {
 // enterFor waits for a turn to ask an origin: first for one of that origin, last for one of all, so that who waits has
 // nothing that others wait for.
 func (t *turns) enterFor(ctx context.Context, host string) (leave func(), err error) {
+	own, done := t.hosts.Take(host)
 	var taken []*semaphore.Weighted
 	leave = func() {
 		for _, s := range taken {
 			s.Release(1)
 		}
-		t.unshare(host)
+		done()
 	}
-	for _, s := range []*semaphore.Weighted{t.share(host), t.origins, t.all} {
+	for _, s := range []*semaphore.Weighted{own, t.origins, t.all} {
 		if s.Acquire(ctx, 1) != nil {
 			leave()
 			return nil, fmt.Errorf("%w: it has no turn for this origin", errBusy)
@@ -61,24 +55,4 @@ func (t *turns) enterFor(ctx context.Context, host string) (leave func(), err er
 		taken = append(taken, s)
 	}
 	return leave, nil
-}
-
-func (t *turns) share(host string) *semaphore.Weighted {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	s, ok := t.hosts[host]
-	if !ok {
-		s = &share{Weighted: semaphore.NewWeighted(t.each)}
-		t.hosts[host] = s
-	}
-	s.users++
-	return s.Weighted
-}
-
-func (t *turns) unshare(host string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.hosts[host].users--; t.hosts[host].users == 0 {
-		delete(t.hosts, host)
-	}
 }

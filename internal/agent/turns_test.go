@@ -113,9 +113,7 @@ func (s *scene) free(t *testing.T) {
 			return false
 		}
 		defer turns.all.Release(most)
-		turns.mu.Lock()
-		defer turns.mu.Unlock()
-		return len(turns.hosts) == 0
+		return turns.hosts.Len() == 0
 	}
 	until := time.After(5 * time.Second)
 	for !isFree(s.agent.turns, s.agent.o.Requests) || !isFree(s.agent.verified, maxVerified) {

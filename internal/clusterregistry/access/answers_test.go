@@ -201,14 +201,14 @@ func TestOneAddressHasFewQuestionsAtATime(t *testing.T) {
 	if s.mostAtOnce > maxStranger+1 {
 		t.Errorf("%d questions were asked at once", s.mostAtOnce)
 	}
-	if len(c.strangers.at) != 0 {
-		t.Errorf("%d addresses are remembered", len(c.strangers.at))
+	if n := c.strangers.at.Len(); n != 0 {
+		t.Errorf("%d addresses are remembered", n)
 	}
 }
 
 func TestStrangers(t *testing.T) {
 	t.Parallel()
-	s := strangers{at: map[netip.Prefix]*stranger{}}
+	s := newStrangers()
 	here, there := netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("10.0.0.2/32")
 	var leave []func()
 	enter := func(ctx context.Context, at netip.Prefix) error {
@@ -234,8 +234,8 @@ func TestStrangers(t *testing.T) {
 	for _, l := range leave {
 		l()
 	}
-	if len(s.at) != 0 {
-		t.Errorf("addresses are remembered that have gone: %v", s.at)
+	if n := s.at.Len(); n != 0 {
+		t.Errorf("%d addresses are remembered that have gone", n)
 	}
 }
 

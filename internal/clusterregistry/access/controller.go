@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -54,7 +53,7 @@ func New(o Options) *Controller {
 	}
 	return &Controller{
 		o: o, tokens: newAnswers[[sha256.Size]byte, *identity](o.Clock), rights: newAnswers[asked, bool](o.Clock),
-		strangers: strangers{at: map[netip.Prefix]*stranger{}},
+		strangers: newStrangers(),
 	}
 }
 
@@ -124,7 +123,7 @@ func (c *Controller) decide(r *http.Request, access []auth.Access) (user string,
 	return who.name, nil
 }
 
-// misnamed refuses names that no repository can have, whoever asks: one with dots would be a path to another repository.
+// misnamed refuses names that no repository can have to everyone: one with dots would be a path to another repository.
 func misnamed(wants []want) *Refusal {
 	for _, w := range wants {
 		if _, err := reference.WithName(w.repository); w.repository != "" && err != nil {

@@ -4,7 +4,8 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
-	"sync"
+
+	"github.com/nfo-operator/nfo/internal/share"
 )
 
 // maxStranger bounds the questions of one address about tokens that were not good lately.
@@ -13,37 +14,21 @@ const maxStranger = 8
 // strangers has those who send tokens that were not good lately take turns by address, before the API server is asked:
 // anybody can make up any number of tokens.
 type strangers struct {
-	mu sync.Mutex
-	at map[netip.Prefix]*stranger
+	at *share.Shares[netip.Prefix, chan struct{}]
 }
 
-type stranger struct {
-	turns chan struct{}
-	users int
+func newStrangers() strangers {
+	return strangers{share.New[netip.Prefix](func() chan struct{} { return make(chan struct{}, maxStranger) })}
 }
 
 // enter waits for a turn of an address until ctx ends. The caller must leave.
-func (s *strangers) enter(ctx context.Context, address netip.Prefix) (leave func(), err error) {
-	s.mu.Lock()
-	one, ok := s.at[address]
-	if !ok {
-		one = &stranger{turns: make(chan struct{}, maxStranger)}
-		s.at[address] = one
-	}
-	one.users++
-	s.mu.Unlock()
-	forget := func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if one.users--; one.users == 0 {
-			delete(s.at, address)
-		}
-	}
+func (s strangers) enter(ctx context.Context, address netip.Prefix) (leave func(), err error) {
+	turns, done := s.at.Take(address)
 	select {
-	case one.turns <- struct{}{}:
-		return func() { <-one.turns; forget() }, nil
+	case turns <- struct{}{}:
+		return func() { <-turns; done() }, nil
 	case <-ctx.Done():
-		forget()
+		done()
 		return nil, errBusy
 	}
 }

@@ -8,11 +8,11 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/access"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/storage"
+	"github.com/nfo-operator/nfo/internal/share"
 )
 
 const (
@@ -40,29 +40,30 @@ type turns struct {
 	client func(*http.Request) string
 	// refused is called for each request that is.
 	refused func()
-	mu      sync.Mutex
-	shares  map[[sha256.Size]byte]*share
+	clients *share.Shares[[sha256.Size]byte, *client]
 }
 
-type share struct {
+// client is what one client has of the registry.
+type client struct {
 	turns chan struct{}
 	// large is for the one large manifest that a client may have at a time.
 	large chan struct{}
-	users int
 }
 
-type shareKey struct{}
+type clientKey struct{}
 
-// largeOf is the share of large manifests of the client of a request; nil if that is not known.
+// largeOf is the place for a large manifest of the client of a request; nil if that is not known.
 func largeOf(ctx context.Context) chan struct{} {
-	if s, ok := ctx.Value(shareKey{}).(*share); ok {
-		return s.large
+	if c, ok := ctx.Value(clientKey{}).(*client); ok {
+		return c.large
 	}
 	return nil
 }
 
 func newTurns(most int) *turns {
-	return &turns{all: make(chan struct{}, most), client: tokenOf, refused: func() {}, shares: map[[sha256.Size]byte]*share{}}
+	return &turns{all: make(chan struct{}, most), client: tokenOf, refused: func() {}, clients: share.New[[sha256.Size]byte](func() *client {
+		return &client{turns: make(chan struct{}, max(most/4, 1)), large: make(chan struct{}, 1)}
+	})}
 }
 
 func (t *turns) limit(next http.Handler) http.Handler {
@@ -75,28 +76,27 @@ func (t *turns) limit(next http.Handler) http.Handler {
 			return
 		}
 		defer leave()
-		next.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), shareKey{}, own)))
+		next.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), clientKey{}, own)))
 	})
 }
 
-func (t *turns) enter(req *http.Request) (own *share, leave func(), err error) {
-	key := t.keyOf(req)
-	own = t.share(key)
+func (t *turns) enter(req *http.Request) (own *client, leave func(), err error) {
+	own, done := t.clients.Take(t.keyOf(req))
 	ctx, cancel := context.WithTimeout(req.Context(), queueTime)
 	defer cancel()
 	if err := take(ctx, own.turns); err != nil {
-		t.unshare(key)
+		done()
 		return nil, nil, fmt.Errorf("%w from this client: %d are answered at a time", err, cap(own.turns))
 	}
 	if err := take(ctx, t.all); err != nil {
 		<-own.turns
-		t.unshare(key)
+		done()
 		return nil, nil, fmt.Errorf("%w: %d are answered at a time", err, cap(t.all))
 	}
 	return own, func() {
 		<-t.all
 		<-own.turns
-		t.unshare(key)
+		done()
 	}, nil
 }
 
@@ -106,26 +106,6 @@ func take(ctx context.Context, from chan struct{}) error {
 		return nil
 	case <-ctx.Done():
 		return errBusy
-	}
-}
-
-func (t *turns) share(key [sha256.Size]byte) *share {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	s, ok := t.shares[key]
-	if !ok {
-		s = &share{turns: make(chan struct{}, max(cap(t.all)/4, 1)), large: make(chan struct{}, 1)}
-		t.shares[key] = s
-	}
-	s.users++
-	return s
-}
-
-func (t *turns) unshare(key [sha256.Size]byte) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.shares[key].users--; t.shares[key].users == 0 {
-		delete(t.shares, key)
 	}
 }
 

@@ -63,10 +63,8 @@ func TestOneClientLeavesTurnsForOthers(t *testing.T) {
 	}
 	close(release)
 	greedy.Wait()
-	turns.mu.Lock()
-	defer turns.mu.Unlock()
-	if len(turns.shares) != 0 {
-		t.Errorf("%d clients are remembered that have gone", len(turns.shares))
+	if n := turns.clients.Len(); n != 0 {
+		t.Errorf("%d clients are remembered that have gone", n)
 	}
 }
 

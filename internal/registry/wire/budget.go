@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
 
 	"github.com/nfo-operator/nfo/internal/registry/failure"
+	"github.com/nfo-operator/nfo/internal/share"
 )
 
 // Bounds of what one process reads from registries at the same time. A body is counted from before it is read
@@ -49,20 +49,13 @@ func NewBudget(parts int64) *Budget {
 
 // quota is an amount that tenants share. None of them has more than its part.
 type quota struct {
-	total *semaphore.Weighted
-	part  int64
-
-	mu      sync.Mutex
-	tenants map[string]*tenant // those that have or want something
-}
-
-type tenant struct {
-	part  *semaphore.Weighted
-	users int
+	total   *semaphore.Weighted
+	part    int64
+	tenants *share.Shares[string, *semaphore.Weighted] // those that have or want something
 }
 
 func newQuota(total, part int64) *quota {
-	return &quota{total: semaphore.NewWeighted(total), part: part, tenants: map[string]*tenant{}}
+	return &quota{semaphore.NewWeighted(total), part, share.New[string](func() *semaphore.Weighted { return semaphore.NewWeighted(part) })}
 }
 
 // take waits until a tenant may use n, or as much of it as its whole part, and returns how to give it back. It
@@ -70,41 +63,21 @@ func newQuota(total, part int64) *quota {
 // so that no two wait for each other.
 func (q *quota) take(ctx context.Context, name string, n int64) (release func(), err error) {
 	n = min(n, q.part)
-	t := q.enter(name)
-	if err := t.part.Acquire(ctx, n); err != nil {
-		q.leave(name, t)
+	part, done := q.tenants.Take(name)
+	if err := part.Acquire(ctx, n); err != nil {
+		done()
 		return nil, err
 	}
 	if err := q.total.Acquire(ctx, n); err != nil {
-		t.part.Release(n)
-		q.leave(name, t)
+		part.Release(n)
+		done()
 		return nil, err
 	}
 	return func() {
 		q.total.Release(n)
-		t.part.Release(n)
-		q.leave(name, t)
+		part.Release(n)
+		done()
 	}, nil
-}
-
-func (q *quota) enter(name string) *tenant {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	t := q.tenants[name]
-	if t == nil {
-		t = &tenant{part: semaphore.NewWeighted(q.part)}
-		q.tenants[name] = t
-	}
-	t.users++
-	return t
-}
-
-func (q *quota) leave(name string, t *tenant) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if t.users--; t.users == 0 {
-		delete(q.tenants, name)
-	}
 }
 
 // reserve takes n of a quota for this client's tenant. It waits at most budgetTimeout. Errors wrap ErrUnavailable.
