@@ -30,7 +30,11 @@ func (cfg Config) readCluster(ctx context.Context, key client.ObjectKey, run rea
 	if err != nil {
 		return plan.Cluster{}, err
 	}
-	return plan.NewCluster(objects), nil
+	c := plan.NewCluster(objects)
+	if cfg.acts && c.Refusal == nil && c.Store.Spec.Purge.DryRun { // (I8)
+		c.Refusal = fmt.Errorf("%w: spec.purge.dryRun was set while the purge ran; run it again for what a purge would do", ErrRefused)
+	}
+	return c, nil
 }
 
 // readRunning reads what the workloads run that a store selects.

@@ -25,6 +25,7 @@ func (cfg Config) runMirror(ctx context.Context, c plan.Cluster, reg Registry, r
 		}
 		return report.concludeMirror(c.Store, p, nil)
 	}
+	cfg.acts = true
 	return cfg.lease(key).hold(ctx, func(ctx context.Context) error { return cfg.purgeMirror(ctx, c.Store, reg, report) })
 }
 
@@ -35,10 +36,6 @@ func (cfg Config) purgeMirror(ctx context.Context, store *v1alpha1.ArtifactStore
 		return err
 	}
 	env := cfg.mirrorEnv(client.ObjectKeyFromObject(store), c.Store, reg)
-	env.ReadCluster = func(ctx context.Context) (plan.Cluster, error) {
-		now, readErr := cfg.read(ctx, client.ObjectKeyFromObject(store))
-		return stopped(now), readErr
-	}
 	p, err := mirror.Decide(ctx, env, c)
 	if err != nil {
 		return err

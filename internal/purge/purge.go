@@ -64,6 +64,8 @@ type Config struct {
 	// Log takes a line for each step while the purge runs. Default: none.
 	Log *slog.Logger
 
+	// acts: the purge is no dry run.
+	acts  bool
 	times leaseTimes
 	late  time.Duration // of a sweep
 	// poll is the time between two questions about a collection, and tell that between two lines about it.
@@ -157,13 +159,13 @@ func (cfg Config) run(ctx context.Context, key client.ObjectKey, report *Report)
 		p, planErr := cfg.plan(ctx, c, reading.NewReader(reg, cfg.Clock, requests(c.Store)))
 		return report.conclude(c.Store, p, p.verdicts, planErr)
 	}
+	cfg.acts = true
 	return cfg.lease(key).hold(ctx, func(ctx context.Context) error { return cfg.sweep(ctx, c.Store, reg, report) })
 }
 
 // again reads the cluster under the lease. A store that was made anew meanwhile is not the one whose registry was opened.
 func (cfg Config) again(ctx context.Context, store *v1alpha1.ArtifactStore) (plan.Cluster, error) {
 	c, err := cfg.read(ctx, client.ObjectKeyFromObject(store))
-	c = stopped(c)
 	switch {
 	case err != nil:
 		return c, err
@@ -173,14 +175,6 @@ func (cfg Config) again(ctx context.Context, store *v1alpha1.ArtifactStore) (pla
 		return c, fmt.Errorf("%w: store %s was deleted and made anew while the purge waited for its turn; run the purge again", ErrRefused, store.Name)
 	}
 	return c, nil
-}
-
-// stopped refuses to go on with a purge of a store that has been given spec.purge.dryRun since (I8).
-func stopped(c plan.Cluster) plan.Cluster {
-	if c.Refusal == nil && c.Store != nil && c.Store.Spec.Purge.DryRun {
-		c.Refusal = fmt.Errorf("%w: spec.purge.dryRun was set while the purge ran", ErrRefused)
-	}
-	return c
 }
 
 func (cfg Config) lease(key client.ObjectKey) lease {
@@ -199,8 +193,7 @@ func (cfg Config) sweep(ctx context.Context, store *v1alpha1.ArtifactStore, reg 
 	result, err := sweep.Run(ctx, sweep.Env{
 		Client: cfg.Client, Registry: reg, Reader: reader, Clock: cfg.Clock, Now: cfg.Now, SecondLook: cfg.SecondLook, Late: cfg.late, Log: cfg.Log,
 		ReadCluster: func(ctx context.Context, run reading.Running) (plan.Cluster, error) {
-			now, readErr := cfg.readCluster(ctx, key, run)
-			return stopped(now), readErr
+			return cfg.readCluster(ctx, key, run)
 		}, ReadRunning: cfg.readRunning,
 	}, sweep.Plan{Cluster: c, Readings: p.readings, Verdicts: p.verdicts, Missing: p.usage.Missing})
 	err = report.conclude(c.Store, p, result.Verdicts, errors.Join(planErr, err))
