@@ -93,7 +93,7 @@ func AddressesOf(allowLoopback bool) Addresses { return wire.AddressesOf(allowLo
 // NewBudget makes a budget of which one tenant uses at most one part in parts; see wire.NewBudget.
 func NewBudget(parts int64) *Budget { return wire.NewBudget(parts) }
 
-// Elsewhere reports whether a blob lies in no registry; see oci.Elsewhere.
+// Elsewhere reports whether a blob is not kept in registries; see oci.Elsewhere.
 func Elsewhere(d ocispec.Descriptor) bool { return oci.Elsewhere(d) }
 
 // ParseManifest reads the body of a manifest; see oci.ParseManifest.

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volumetest"
@@ -15,15 +14,7 @@ import (
 // Each file that is hidden takes a folder. A volume that has room for none is collected in steps, each of which makes room
 // for the next: the first by the reserve. What one has no room for stays asked for.
 func TestAVolumeThatIsFullIsCollectedInSteps(t *testing.T) {
-	root := t.TempDir()
-	if err := unix.Mount("tmpfs", root, "tmpfs", 0, "size=16m,nr_inodes=4000"); err != nil {
-		t.Skip("a file system of a fixed size needs the right to mount one: ", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(root, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	root := volumetest.Small(t, "size=16m,nr_inodes=4000")
 	v, err := volume.Open(root, volume.Options{})
 	if err != nil {
 		t.Fatal(err)

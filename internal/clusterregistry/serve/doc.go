@@ -7,7 +7,7 @@
 //
 // A volume that does not answer makes the process unready, and no request of Kubernetes' probes waits for it: a probe
 // of the volume runs by itself, one at a time. A volume that answers but is full or read-only leaves the process ready:
-// pulls go on, and so do deletions and collections where they make room. A metric and the log tell of it.
+// pulls go on, and so do deletions and collections where they make room. A metric and the log say so.
 //
 // Decision: the guard of the disk stands before distribution, which would answer 500 to whatever its storage says.
 // Manifests and deletes pass it: they are small, and a disk is freed by them.

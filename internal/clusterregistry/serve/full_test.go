@@ -15,11 +15,12 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/collect"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/serve"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volumetest"
 )
 
 // A volume that is full refuses uploads, and nothing else, until something is deleted and collected.
 func TestAFullVolumeRefusesUploadsOnly(t *testing.T) {
-	root := small(t, "size=24m")
+	root := volumetest.Small(t, "size=24m")
 	s := start(t, root, serve.Options{Collection: collect.Options{Dwell: time.Millisecond}})
 	var layers []ocispec.Descriptor
 	var status int
@@ -60,17 +61,6 @@ func TestAFullVolumeRefusesUploadsOnly(t *testing.T) {
 	}
 }
 
-// small mounts a file system of the given options for one test.
-func small(t *testing.T, options string) string {
-	t.Helper()
-	root := t.TempDir()
-	if err := unix.Mount("tmpfs", root, "tmpfs", 0, options); err != nil {
-		t.Skip("a file system of a fixed size needs the right to mount one: ", err)
-	}
-	t.Cleanup(func() { check(t, unix.Unmount(root, unix.MNT_DETACH)) })
-	return root
-}
-
 // becomesReady waits until the volume was tried.
 func (s site) becomesReady() {
 	s.t.Helper()
@@ -101,7 +91,7 @@ func (s site) gauge(name string) float64 {
 // Where nothing can be written any more, because others have filled the file system, pulls go on, and deletions and
 // collections make room.
 func TestPullsAndCollectionsGoOnWithoutAnyRoom(t *testing.T) {
-	root := small(t, "size=8m")
+	root := volumetest.Small(t, "size=8m")
 	o := serve.Options{Collection: collect.Options{Dwell: time.Millisecond}}
 	first := start(t, root, o)
 	first.becomesReady()
@@ -154,7 +144,7 @@ func TestPullsAndCollectionsGoOnWithoutAnyRoom(t *testing.T) {
 }
 
 func TestPullsGoOnFromAVolumeThatIsReadOnly(t *testing.T) {
-	root := small(t, "size=8m")
+	root := volumetest.Small(t, "size=8m")
 	first := start(t, root, serve.Options{})
 	first.becomesReady()
 	layer, _, _ := first.upload([]byte("layer"))
@@ -173,7 +163,7 @@ func TestPullsGoOnFromAVolumeThatIsReadOnly(t *testing.T) {
 }
 
 func TestAnUploadThatFillsTheVolumeIsToldSo(t *testing.T) {
-	root := small(t, "size=8m")
+	root := volumetest.Small(t, "size=8m")
 	s := start(t, root, serve.Options{})
 	if _, status, text := s.upload(bytes.Repeat([]byte("y"), 16<<20)); status != http.StatusInsufficientStorage {
 		t.Errorf("%d %s", status, text)

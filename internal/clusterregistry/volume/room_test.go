@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
+	"github.com/nfo-operator/nfo/internal/clusterregistry/volumetest"
 )
 
 func TestReserve(t *testing.T) {
@@ -51,15 +52,7 @@ func TestReserve(t *testing.T) {
 
 // A volume on which nothing can be written has a time while it is full, and its probe says which kind it is.
 func TestAVolumeWithoutRoom(t *testing.T) {
-	root := t.TempDir()
-	if err := unix.Mount("tmpfs", root, "tmpfs", 0, "size=1m"); err != nil {
-		t.Skip("a file system of a fixed size needs the right to mount one: ", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(root, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	root := volumetest.Small(t, "size=1m")
 	v, err := volume.Open(root, volume.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/layout"
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
@@ -35,6 +36,22 @@ func New(t testing.TB, o volume.Options) *Tree {
 		t.Fatal(err)
 	}
 	return &Tree{T: t, Volume: v}
+}
+
+// Small mounts a file system of the given options of tmpfs, such as a size, for one test, which is skipped without the right
+// to mount one.
+func Small(t testing.TB, options string) (root string) {
+	t.Helper()
+	root = t.TempDir()
+	if err := unix.Mount("tmpfs", root, "tmpfs", 0, options); err != nil {
+		t.Skip("a file system of a fixed size needs the right to mount one: ", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(root, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return root
 }
 
 // Put writes a file, and returns its path.

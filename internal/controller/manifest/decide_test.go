@@ -226,7 +226,7 @@ func TestDecideManifest(t *testing.T) {
 				Conditions: "Ready=False/Missing Referenced=False/Unreferenced Uploaded=False/Missing"},
 		},
 		"I5NeverOverwritesATag": {
-			reason: "a tag that is there is left alone, and its undo is told that it was passed over",
+			reason: "a tag that is there is left alone, and the tombstone says that its undo was passed over",
 			seen: observed(func(s *manifestSeen) {
 				s.tags[listed] = tagSeen{there: true, digest: "sha256:b"}
 				s.tombstones = []v1alpha1.Tombstone{grave(v1alpha1.CauseReleased, v1alpha1.TombstoneUntagged, 10)}

@@ -19,7 +19,7 @@ type Forgetter[T client.Object] interface {
 }
 
 // Memory is all that reconcilers remember of objects by their UID, so that it is dropped in one place once an object is
-// gone, whoever took its finalizer off. nil is an empty one. Reconcilers are added before the manager starts; after that
+// gone, also if somebody took its finalizer off. nil is an empty one. Reconcilers are added before the manager starts; after that
 // it is safe for concurrent use.
 type Memory struct{ forgets []func(gone client.Object) }
 

@@ -222,7 +222,7 @@ func TestNode(t *testing.T) {
 	}
 }
 
-// A layer that lies in no registry frees nothing, and is as large as its manifest says.
+// A layer that no registry has frees nothing, and is as large as its manifest says.
 func TestWhatLiesElsewhereTakesNoRoom(t *testing.T) {
 	t.Parallel()
 	own, foreign := digest.FromString("own"), digest.FromString("foreign")

@@ -190,8 +190,8 @@ func IsManifest(mediaType string) bool {
 	return false
 }
 
-// Elsewhere reports whether a blob lies where its descriptor says, in no registry, and is not copied: a layer that may not be
-// distributed. OCI image-spec, "Non-Distributable Layers".
+// Elsewhere reports whether a blob is kept where its descriptor says, not in registries, and is not copied: a layer that may
+// not be distributed. OCI image-spec, "Non-Distributable Layers".
 func Elsewhere(d ocispec.Descriptor) bool {
 	return strings.HasPrefix(d.MediaType, "application/vnd.oci.image.layer.nondistributable.") ||
 		d.MediaType == "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
