@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -157,6 +158,15 @@ type WorkloadsStatus struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=5
 	Sources []WorkloadSourceStatus `json:"sources,omitempty"`
+}
+
+// lapse is for how long at most nobody reads what workloads use, in which it is still known since when they do not.
+const lapse = 2 * time.Hour
+
+// Lapsed reports whether the last reading was over 2 hours before now, or never: what was used since then, and is not any
+// more, nobody has seen.
+func (w *WorkloadsStatus) Lapsed(now time.Time) bool {
+	return w == nil || now.Sub(w.ObservedAt.Time) > lapse
 }
 
 // Unreadable says which sources could not be read, and why; "" if all could.

@@ -62,6 +62,7 @@ func newMirrorWorldIn(t *testing.T, dir string, change ...func(*v1alpha1.Artifac
 	store := aStore(func(s *v1alpha1.ArtifactStore) {
 		s.Name, s.Spec.Registry = v1alpha1.MirrorName, v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{Prefix: v1alpha1.MirrorPrefix}}
 		s.Spec.Mirror = &v1alpha1.MirrorSpec{PullAddress: "127.0.0.1:7439"}
+		s.Status.Workloads = &v1alpha1.WorkloadsStatus{ObservedAt: *ago(0)}
 		for _, c := range change {
 			c(s)
 		}

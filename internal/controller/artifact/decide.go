@@ -33,6 +33,7 @@ type step int
 const (
 	stepRest  step = iota // nothing
 	stepAdopt             // read of the copy that is there how large it is
+	stepRetag             // the same, and put the tag back that it had
 	stepTag               // copy the signatures of a copy that is there, as far as they can be read, and move the tag
 	stepCopy              // copy, and move the tag
 )
@@ -201,9 +202,11 @@ func (s seen) unanswered() verdict {
 	v.unreachable = !errors.Is(err, registry.ErrDenied) && !errors.Is(err, registry.ErrNotFound) && !registry.OfOne(err)
 	was, has := s.artifact.Status.State, s.here.Digest != "" && s.had() != ""
 	switch {
-	case v.unreachable && s.loaded():
+	case s.loaded():
 		return s.adopt(v)
-	case has && (s.here.Digest == s.had() || v.unreachable && was == v1alpha1.MirrorPresent):
+	case s.untagged():
+		return s.retag(v)
+	case has && (v.unreachable || s.allowed()) && (s.here.Digest == s.had() || v.unreachable && was == v1alpha1.MirrorPresent):
 		v.state, v.status, v.reason = v1alpha1.MirrorPresent, metav1.ConditionTrue, v1alpha1.ReasonPresent
 		v.message = fmt.Sprintf("%s %s Nothing is removed for that.", whole, s.silence(v.unreachable))
 		v.pause = s.refresh()
@@ -219,11 +222,31 @@ func (s seen) unanswered() verdict {
 }
 
 // loaded reports whether the mirror has another copy than it had, under the image's own name, while its source does not
-// answer: somebody who may has pushed it. It counts where pods pull from the mirror whatever the state says. Where they go
-// by the state, a namespace would get what its source has never let it read.
+// answer, or a proxy refuses in its place: somebody who may has pushed it. It counts where pods pull from the mirror
+// whatever the state says. Where they go by the state, a namespace would get what its source has never let it read.
 func (s seen) loaded() bool {
+	return s.here.Digest != "" && s.here.Digest != s.had() && s.anyway()
+}
+
+// anyway reports whether pods pull from the mirror, or do not, whatever the state says.
+func (s seen) anyway() bool {
 	policy := s.store.Spec.Mirror.Rewrite
-	return s.here.Digest != "" && s.here.Digest != s.had() && (policy == v1alpha1.RewriteAlways || policy == v1alpha1.RewriteNever)
+	return policy == v1alpha1.RewriteAlways || policy == v1alpha1.RewriteNever
+}
+
+// allowed reports whether what the mirror has may count for a namespace that its source refuses: the source has let it read
+// before, or the state decides nothing.
+func (s seen) allowed() bool { return s.artifact.Status.SourceSeenAt != nil || s.anyway() }
+
+// untagged reports whether the mirror has lost the tag of what it had, and has its digest.
+func (s seen) untagged() bool { return s.here.Digest == "" && s.held }
+
+// retag puts the tag back, for which no source is needed.
+func (s seen) retag(v verdict) verdict {
+	v.step, v.want = stepRetag, s.had()
+	v.state, v.reason, v.message = s.waits(), v1alpha1.ReasonCopying, "The mirror has lost the tag of the image, which is being put back."
+	v.pause = pause{}
+	return v
 }
 
 // adopt takes over what the mirror has.
@@ -264,7 +287,7 @@ func conclude(s seen, v verdict, done mirror.Copied, err error) verdict {
 	v.step = stepRest
 	if err == nil {
 		v.state, v.status, v.reason, v.message, v.pause = v1alpha1.MirrorPresent, metav1.ConditionTrue, v1alpha1.ReasonPresent, whole, s.refresh()
-		v.present = &copied{digest: v.want, mediaType: cmp.Or(s.there.Descriptor.MediaType, s.here.MediaType), size: done.Size, secret: s.there.Secret}
+		v.present = &copied{digest: v.want, mediaType: cmp.Or(s.there.Descriptor.MediaType, s.here.MediaType, s.artifact.Status.MediaType), size: done.Size, secret: s.there.Secret}
 		v.moved = s.had() != "" && s.had() != v.want
 		if v.unreachable {
 			v.message = fmt.Sprintf("%s %s Nothing is removed for that.", whole, s.silence(true))

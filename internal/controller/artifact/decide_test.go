@@ -33,7 +33,7 @@ func anArtifact(state v1alpha1.MirrorState, had string, change func(*seen)) seen
 	a.Namespace, a.Name, a.Spec.SourceArtifact = "ran", "upf", "r.example/acme/upf:1"
 	a.Status.State, a.Status.Digest = state, had
 	if had != "" {
-		a.Status.Size = 1000
+		a.Status.Size, a.Status.SourceSeenAt = 1000, &metav1.Time{Time: time.Unix(1, 0)}
 	}
 	store := &v1alpha1.ArtifactStore{}
 	store.Namespace, store.Name = "nfo-system", "mirror"
@@ -59,6 +59,12 @@ func TestDecide(t *testing.T) {
 	const (
 		pending, copying, present, corrupt, failed = v1alpha1.MirrorPending, v1alpha1.MirrorCopying, v1alpha1.MirrorPresent, v1alpha1.MirrorCorrupt, v1alpha1.MirrorFailed
 	)
+	untagged := func(err error) func(*seen) {
+		return func(s *seen) { silent("", err)(s); s.held = true }
+	}
+	unseen := func(change func(*seen)) func(*seen) {
+		return func(s *seen) { change(s); s.artifact.Status.SourceSeenAt = nil }
+	}
 	held := func(s *seen) { answers("", two)(s); s.held = true }
 	down := func(s *seen) { s.hereErr = registry.ErrUnavailable }
 	always := func(change func(*seen)) func(*seen) {
@@ -69,18 +75,18 @@ func TestDecide(t *testing.T) {
 		seen   seen
 		want   string // state Ready=status/reason, step, and from when it is looked at again
 	}{
-		"new":                    {"nothing is there", anArtifact("", "", answers("", one)), "Copying False/Copying 3 0s"},
-		"pending":                {"it has waited", anArtifact(pending, "", answers("", one)), "Copying False/Copying 3 0s"},
-		"failed before":          {"the source has it now", anArtifact(failed, "", answers("", one)), "Copying False/Copying 3 0s"},
+		"new":                    {"nothing is there", anArtifact("", "", answers("", one)), "Copying False/Copying 4 0s"},
+		"pending":                {"it has waited", anArtifact(pending, "", answers("", one)), "Copying False/Copying 4 0s"},
+		"failed before":          {"the source has it now", anArtifact(failed, "", answers("", one)), "Copying False/Copying 4 0s"},
 		"present":                {"nothing has changed", anArtifact(present, one, answers(one, one)), "Present True/Present 0 10m0s"},
-		"interrupted":            {"the manager has ended in a copy", anArtifact(copying, "", answers("", one)), "Copying False/Copying 3 0s"},
+		"interrupted":            {"the manager has ended in a copy", anArtifact(copying, "", answers("", one)), "Copying False/Copying 4 0s"},
 		"another's copy":         {"the mirror has it for another namespace", anArtifact("", "", answers(one, one)), "Pending False/Copying 1 0s"},
-		"untagged copy":          {"the mirror has the digest and not the tag", anArtifact("", "", held), "Pending False/Copying 2 0s"},
-		"moved":                  {"the old copy serves until the new one is there", anArtifact(present, one, answers(one, two)), "Present True/Copying 3 0s"},
+		"untagged copy":          {"the mirror has the digest and not the tag", anArtifact("", "", held), "Pending False/Copying 3 0s"},
+		"moved":                  {"the old copy serves until the new one is there", anArtifact(present, one, answers(one, two)), "Present True/Copying 4 0s"},
 		"moved for another":      {"another Artifact has had it copied", anArtifact(present, one, answers(two, two)), "Present True/Copying 1 0s"},
-		"R5 moved twice":         {"another Artifact has had the first move copied, which serves", anArtifact(present, one, answers(two, six)), "Present True/Copying 3 0s"},
-		"R1 lost":                {"the mirror does not answer for it any more", anArtifact(present, one, answers("", one)), "Copying False/Copying 3 0s"},
-		"corrupt":                {"and was not copied at once", anArtifact(corrupt, one, answers("", one)), "Copying False/Copying 3 0s"},
+		"R5 moved twice":         {"another Artifact has had the first move copied, which serves", anArtifact(present, one, answers(two, six)), "Present True/Copying 4 0s"},
+		"R1 lost":                {"the mirror does not answer for it any more", anArtifact(present, one, answers("", one)), "Copying False/Copying 4 0s"},
+		"corrupt":                {"and was not copied at once", anArtifact(corrupt, one, answers("", one)), "Copying False/Copying 4 0s"},
 		"mirror down":            {"that says nothing", anArtifact(present, one, down), "Present Unknown/Unavailable 0 10s"},
 		"mirror down while new":  {"there is nothing to go by", anArtifact("", "", down), "Pending Unknown/Unavailable 0 10s"},
 		"R5 source down":         {"nothing is removed", anArtifact(present, one, silent(one, registry.ErrUnavailable)), "Present True/Present 0 10m0s"},
@@ -93,7 +99,11 @@ func TestDecide(t *testing.T) {
 		"side-loaded, failed":    {"it came later", anArtifact(failed, "", always(silent(one, registry.ErrUnavailable))), "Failed False/Copying 1 0s"},
 		"side-loaded again":      {"a new version of the tag", anArtifact(present, one, always(silent(two, registry.ErrUnavailable))), "Present True/Copying 1 0s"},
 		"side-loaded, the same":  {"nothing is to be done", anArtifact(present, one, always(silent(one, registry.ErrUnavailable))), "Present True/Present 0 10m0s"},
-		"side-loaded, denied":    {"the source has answered, and refuses", anArtifact("", "", always(silent(one, registry.ErrDenied))), "Failed False/Denied 0 5m0s"},
+		"side-loaded, denied":    {"so do proxies of sites that are cut off", anArtifact("", "", always(silent(one, registry.ErrDenied))), "Pending False/Copying 1 0s"},
+		"denied, the same":       {"pods pull it whatever the state says", anArtifact(present, one, always(unseen(silent(one, registry.ErrDenied)))), "Present True/Present 0 10m0s"},
+		"denied, by state again": {"the source has never let it read", anArtifact(present, one, unseen(silent(one, registry.ErrDenied))), "Failed False/Denied 0 5m0s"},
+		"R5 tag lost":            {"no source is needed to put it back", anArtifact(present, one, untagged(registry.ErrUnavailable)), "Corrupt False/Copying 2 0s"},
+		"R5 tag lost, denied":    {"it has been there for this namespace", anArtifact(corrupt, one, untagged(registry.ErrDenied)), "Corrupt False/Copying 2 0s"},
 		"nothing, source down":   {"nobody has loaded it", anArtifact("", "", always(silent("", registry.ErrUnavailable))), "Failed False/Unavailable 0 10s"},
 		"another's, denied":      {"a copy for another namespace does not count for this one", anArtifact("", "", silent(one, registry.ErrDenied)), "Failed False/Denied 0 5m0s"},
 		"moved for another only": {"what this namespace may not read is not its", anArtifact(present, one, silent(two, registry.ErrDenied)), "Failed False/Denied 0 5m0s"},
@@ -169,6 +179,7 @@ func TestConclude(t *testing.T) {
 		"moved twice":  {"and so does another Artifact's", anArtifact(v1alpha1.MirrorPresent, one, answers(two, six)), registry.ErrUnavailable, "Present False/Unavailable 10s false"},
 		"side-loaded":  {"the mirror is all there is", anArtifact("", "", loaded), nil, "Present True/Present 10m0s false"},
 		"loaded again": {"its tag has moved", anArtifact(v1alpha1.MirrorPresent, two, loaded), nil, "Present True/Present 10m0s true"},
+		"tag back":     {"no source was needed", anArtifact(v1alpha1.MirrorPresent, one, func(s *seen) { silent("", registry.ErrUnavailable)(s); s.held = true }), nil, "Present True/Present 10m0s false"},
 		"busy":         {"another Artifact copies it", anArtifact("", "", answers("", one)), mirror.ErrBusy, "Copying False/Copying 2s false"},
 		"slow":         {"it waits for its turn again", anArtifact("", "", answers("", one)), slowError(3000), "Pending False/Copying 1m0s false"},
 		"slow, lost":   {"the mirror has not all of it meanwhile", anArtifact(v1alpha1.MirrorPresent, one, answers("", one)), slowError(0), "Corrupt False/Copying 1m0s false"},

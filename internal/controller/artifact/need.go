@@ -2,6 +2,7 @@ package artifact
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -67,7 +68,8 @@ func (r *NeedReconciler) Reconcile(ctx context.Context, mirror *v1alpha1.Artifac
 	n, err := r.read(ctx, mirror)
 	r.took = r.Clock.Since(r.begun) // writing has a pace of its own
 	if err == nil {
-		err = r.write(ctx, n)
+		// Afterwards, so that graces that are to begin anew do so also if this process ends in between.
+		err = errors.Join(r.write(ctx, n), r.record(ctx, mirror, n))
 	}
 	if err != nil && ctx.Err() == nil { // what is wrong with one object must not have the whole cluster read again at once
 		log.FromContext(ctx).Error(err, "Writing which images are needed")
@@ -93,15 +95,15 @@ func (r *NeedReconciler) read(ctx context.Context, mirror *v1alpha1.ArtifactStor
 	if err != nil {
 		return need{}, fmt.Errorf("reading which images workloads use: %w", err)
 	}
-	if err := r.record(ctx, mirror, reading, counts(artifacts.Items)); err != nil {
-		return need{}, err
-	}
 	// Afterwards, so that a namespace in which something runs is among them.
 	namespaces, err := r.namespaces(ctx)
 	if err != nil {
 		return need{}, err
 	}
-	n := need{rules: rules, watched: r.Watched, namespaces: namespaces, whole: reading.Unreadable() == nil, now: metav1.NewTime(r.Now())}
+	n := need{
+		rules: rules, watched: r.Watched, namespaces: namespaces, reading: reading, counts: counts(artifacts.Items), now: metav1.NewTime(r.Now()),
+		whole: reading.Unreadable() == nil, lapsed: mirror.Status.Workloads.Lapsed(r.Now()),
+	}
 	n.sort(artifacts.Items, reading.ByNamespace())
 	return n, nil
 }
@@ -126,10 +128,10 @@ func counts(artifacts []v1alpha1.Artifact) *v1alpha1.ArtifactCounts {
 }
 
 // record writes to the mirror's store what could be read.
-func (r *NeedReconciler) record(ctx context.Context, mirror *v1alpha1.ArtifactStore, reading *workload.Reading, all *v1alpha1.ArtifactCounts) error {
+func (r *NeedReconciler) record(ctx context.Context, mirror *v1alpha1.ArtifactStore, n need) error {
 	before := mirror.DeepCopy()
-	mirror.Status.Workloads = &v1alpha1.WorkloadsStatus{ObservedAt: metav1.NewTime(r.Now().Add(-r.Clock.Since(reading.Begun))), Sources: reading.Sources}
-	if mirror.Status.Artifacts = all; equality.Semantic.DeepEqual(before.Status, mirror.Status) {
+	mirror.Status.Workloads = &v1alpha1.WorkloadsStatus{ObservedAt: metav1.NewTime(r.Now().Add(-r.Clock.Since(n.reading.Begun))), Sources: n.reading.Sources}
+	if mirror.Status.Artifacts = n.counts; equality.Semantic.DeepEqual(before.Status, mirror.Status) {
 		return nil
 	}
 	if err := r.Status().Patch(ctx, mirror, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {

@@ -34,7 +34,12 @@ type need struct {
 	namespaces map[string]namespace
 	// whole: all sources were read, so that what nothing is seen to use is unused (I2).
 	whole bool
-	now   metav1.Time
+	// lapsed: nobody has seen for hours what was used, so that the grace of what is unused begins anew.
+	lapsed bool
+	now    metav1.Time
+	// reading is what was read, and counts are those of the Artifacts before.
+	reading *workload.Reading
+	counts  *v1alpha1.ArtifactCounts
 
 	// uses are those of each namespace.
 	uses map[string]*workload.Reading
@@ -109,7 +114,7 @@ func (n *need) use(a *v1alpha1.Artifact, in *workload.Reading) {
 		n.takeBack(is)
 	case !n.whole: // what could not be read may use it
 		return
-	case is.Status.UnusedSince == nil:
+	case is.Status.UnusedSince == nil, n.lapsed:
 		is.Status.UnusedSince = &n.now
 	}
 	is.Status.Users, is.Status.UserCount = users, count

@@ -305,6 +305,34 @@ func TestNeedOfOneNamespaceFails(t *testing.T) {
 	}
 }
 
+// While nobody looks, an image may have been used until a moment ago.
+func TestI2AGraceBeginsAnewAfterHoursInWhichNobodyLooked(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		read *v1alpha1.WorkloadsStatus
+		anew bool
+	}{
+		"Lately": {read: &v1alpha1.WorkloadsStatus{ObservedAt: metav1.NewTime(needNow.Add(-time.Hour))}},
+		"Before": {read: &v1alpha1.WorkloadsStatus{ObservedAt: metav1.NewTime(needNow.Add(-3 * time.Hour))}, anew: true},
+		"Never":  {anew: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			since := metav1.NewTime(needNow.Add(-48 * time.Hour))
+			a := needArtifact("r.example/acme/upf:1", func(a *v1alpha1.Artifact) { a.Status.UnusedSince = &since })
+			w := newNeedWorld(t, needMirror(func(s *v1alpha1.ArtifactStore) { s.Status.Workloads = tc.read }), &a)
+			w.reconcile(t)
+			if err := w.Get(t.Context(), client.ObjectKeyFromObject(&a), &a); err != nil || a.Status.UnusedSince.After(since.Time) != tc.anew {
+				t.Errorf("unused since %s, %v", a.Status.UnusedSince, err)
+			}
+			var s v1alpha1.ArtifactStore
+			if err := w.Get(t.Context(), w.Mirror, &s); err != nil || s.Status.Workloads.Lapsed(needNow.Time) {
+				t.Errorf("what was read is recorded as %+v, %v", s.Status.Workloads, err)
+			}
+		})
+	}
+}
+
 func TestI2NothingIsUnusedWhileASourceIsNotRead(t *testing.T) {
 	t.Parallel()
 	a := needArtifact("r.example/acme/upf:1")

@@ -32,7 +32,7 @@ type seen struct {
 	asked        bool
 
 	// here is what the mirror has at the image's tag or digest, and hereErr why that is unknown. held is true if it has
-	// what the source has, at another tag or none.
+	// what the source has, or what it had where the source says nothing, at another tag or none.
 	here    ocispec.Descriptor
 	hereErr error
 	held    bool
@@ -104,7 +104,10 @@ func (r *Reconciler) observe(ctx context.Context, s *seen) {
 	}
 	s.there, s.thereErr = r.Mirror.Ask(ctx, q)
 	want := s.there.Descriptor.Digest
-	if s.thereErr != nil || s.here.Digest == want || s.image.Digest != "" {
+	if s.thereErr != nil && s.here.Digest == "" {
+		want = s.had()
+	}
+	if want == "" || s.here.Digest == want || s.image.Digest != "" {
 		return
 	}
 	var found ocispec.Descriptor

@@ -275,6 +275,33 @@ func TestR1Corrupt(t *testing.T) {
 	s.event(v1alpha1.ReasonCorrupt)
 }
 
+// A tag that went is put back while the source is away: nodes that ask for it get it.
+func TestR5ATagIsPutBackWithoutTheSource(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.push("one")
+	a := s.artifact("ran", "upf:1")
+	s.pass(a)
+	was := a.Status
+	s.source.Down()
+	mirrored, err := registry.Open(registry.Config{Location: s.target.Location(v1alpha1.MirrorPrefix)})
+	if err == nil {
+		err = mirrored.Untag(t.Context(), a.Status.Repository, "1")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.clock.SetTime(s.clock.Now().Add(11 * time.Minute))
+	s.pass(a)
+	s.want(a, v1alpha1.MirrorPresent, metav1.ConditionTrue, "has not answered since")
+	if a.Status.Digest != was.Digest || a.Status.Size != was.Size || a.Status.MediaType != was.MediaType {
+		t.Errorf("the status is %+v, was %+v", a.Status, was)
+	}
+	if has, err := mirrored.Resolve(t.Context(), a.Status.Repository, "1"); err != nil || has.Digest.String() != was.Digest {
+		t.Errorf("the tag is at %q, %v", has.Digest, err)
+	}
+}
+
 // A purge that claims the copy is not disturbed, also in the middle of a copy, and no tag is set after it.
 func TestAClaimedArtifactIsLeft(t *testing.T) {
 	t.Parallel()

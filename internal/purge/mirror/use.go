@@ -129,6 +129,8 @@ func (m *mirrored) judge(a mirroredImage) plan.Verdict {
 		v.Keep(plan.InUse, use)
 	case since == nil:
 		v.Keep(plan.GracePeriod, "the manager has not recorded yet that nothing uses it")
+	case m.Store.Status.Workloads.Lapsed(m.Now):
+		v.Keep(plan.GracePeriod, "the manager has not read for 2 hours who uses it; its grace period begins anew when it does")
 	case m.Now.Before(since.Add(m.Store.Spec.Purge.GracePeriod.Duration)):
 		v.Keep(plan.GracePeriod, fmt.Sprintf("nothing uses it since %s, and it stays until %s", rfc3339(since.Time), rfc3339(since.Add(m.Store.Spec.Purge.GracePeriod.Duration))))
 	default:
