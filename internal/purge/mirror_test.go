@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -80,6 +81,36 @@ func TestThePurgeOfTheMirrorRemovesWhatNothingUses(t *testing.T) {
 		t.Errorf("still unneeded is %v", s.Status.Unneeded)
 	}
 	w.mustHave(usedImage, sharedImage, keptImage)
+}
+
+// What goes is kept in memory until it has been looked at again: waves are as small as that needs.
+func TestLargeImageManifestsGoInSmallWaves(t *testing.T) {
+	t.Parallel()
+	w := newMirrorWorld(t)
+	m, err := w.client.Manifest(t.Context(), w.imageOf(unusedImage).MirrorRepository(), w.digest[unusedImage])
+	w.must(err)
+	const many, pad = 6, 3 << 20
+	var images []string
+	for i := range many {
+		bytes, ok := strings.CutSuffix(strings.TrimSpace(string(m.Bytes)), "}")
+		if !ok {
+			t.Fatal("the manifest is no object")
+		}
+		large := []byte(fmt.Sprintf(`%s,"annotations":{"pad":"%d%s"}}`, bytes, i, strings.Repeat("x", pad)))
+		image := fmt.Sprintf("%s-large-%d", unusedImage, i)
+		at := ocispec.Descriptor{MediaType: m.Descriptor.MediaType, Digest: digest.FromBytes(large), Size: int64(len(large))}
+		w.must(w.client.Restore(t.Context(), w.imageOf(image).MirrorRepository(), registry.Manifest{Descriptor: at, Bytes: large}, []string{w.imageOf(image).Tag}))
+		w.digest[image] = at.Digest
+		w.must(w.raw.Create(t.Context(), w.artifact("ran", image, 40)))
+		images = append(images, image)
+	}
+	report, err := w.run()
+	w.must(err)
+	for _, image := range images {
+		if got := verdictsOf(report)["ran "+image]; got != "delete Unneeded" || w.digestThere(image, image) {
+			t.Errorf("%s: %s", image, got)
+		}
+	}
 }
 
 func TestOneRepositoryThatCannotBeReadKeepsNoOthers(t *testing.T) {

@@ -44,6 +44,17 @@ func digestOf(a mirroredImage) digest.Digest {
 	return digest.Digest(cmp.Or(a.image.Digest, a.Status.Digest))
 }
 
+// byRepository are those of items that may go, by repository.
+func byRepository(items []*candidate) map[string][]*candidate {
+	all := map[string][]*candidate{}
+	for _, i := range items {
+		if i.Delete {
+			all[i.Repository] = append(all[i.Repository], i)
+		}
+	}
+	return all
+}
+
 func ids(items []*candidate) map[string]bool {
 	all := map[string]bool{}
 	for _, i := range items {

@@ -129,16 +129,10 @@ func (p *Plan) orphan(i *candidate, kind string) {
 
 // study reads the repositories in which something may go.
 func (p *Plan) study(ctx context.Context) {
-	byRepository := map[string][]*candidate{}
-	for _, i := range p.items {
-		if i.Delete {
-			byRepository[i.Repository] = append(byRepository[i.Repository], i)
-		}
-	}
 	var mu sync.Mutex
 	var g errgroup.Group
 	g.SetLimit(p.reader.Requests())
-	for repository, items := range byRepository {
+	for repository, items := range byRepository(p.items) {
 		g.Go(func() error {
 			r := p.reader.Read(ctx, repository, slices.Concat(p.seen.starts(pathOf(repository)), p.unreferenced[repository]))
 			mu.Lock()

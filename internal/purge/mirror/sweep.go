@@ -119,7 +119,7 @@ func (s *sweeper) run(ctx context.Context) error {
 	// What was unused longest goes first.
 	slices.SortStableFunc(going, func(a, b *candidate) int { return a.UntaggedAt.Compare(b.UntaggedAt) })
 	for len(going) > 0 && ctx.Err() == nil && s.over == nil {
-		n := min(waveSize, len(going))
+		n := s.fit(going)
 		s.env.Log.Info("Removing from the mirror", "images", n, "left", len(going)-n)
 		errs = append(errs, s.wave(ctx, going[:n]))
 		going = going[n:]
@@ -133,6 +133,25 @@ func (s *sweeper) run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// fit is how many of the first candidates are removed together: their image manifests are kept until it has been looked who
+// uses them by then. One goes in any case.
+func (s *sweeper) fit(going []*candidate) int {
+	n := min(waveSize, len(going))
+	for n > 1 && s.weight(going[:n]) > reading.MaxHeld {
+		n /= 2
+	}
+	return n
+}
+
+// weight is how many bytes the image manifests have that go with some candidates, by the plan.
+func (s *sweeper) weight(items []*candidate) (bytes int64) {
+	for repository, of := range byRepository(items) {
+		ds, _ := s.plan.seen.going(s.plan.readings[repository], pathOf(repository), of)
+		bytes += s.plan.reader.Weight(repository, ds)
+	}
+	return bytes
+}
+
 // wave removes some candidates.
 func (s *sweeper) wave(ctx context.Context, items []*candidate) error {
 	if err := s.claim(ctx, items); err != nil {
@@ -143,16 +162,12 @@ func (s *sweeper) wave(ctx context.Context, items []*candidate) error {
 		return errors.Join(err, s.giveAllBack(ctx, items, plan.UseUnknown, err.Error()))
 	}
 	var errs []error
-	byRepository := map[string][]*candidate{}
 	for _, i := range items {
 		if i.Delete && !s.again(now, i) {
 			errs = append(errs, s.giveBack(ctx, i, false))
 		}
-		if i.Delete {
-			byRepository[i.Repository] = append(byRepository[i.Repository], i)
-		}
 	}
-	visits, err := s.remove(ctx, now, byRepository)
+	visits, err := s.remove(ctx, now, byRepository(items))
 	return errors.Join(append(errs, err, s.settle(ctx, visits))...)
 }
 

@@ -81,7 +81,7 @@ func (s *sweeper) deleteOne(ctx context.Context, v *visited, d digest.Digest) er
 	v.gone[last] = append(v.gone[last], m)
 	s.mu.Lock()
 	if s.held += len(m.Bytes); s.held > reading.MaxHeld {
-		err = fmt.Errorf("%w: the image manifests of one wave have more than %d bytes; run the purge again", registry.ErrUnreadable, reading.MaxHeld)
+		err = fmt.Errorf("%w: the image manifests that go together have more than %d bytes", registry.ErrUnreadable, reading.MaxHeld)
 	}
 	s.mu.Unlock()
 	if err != nil {

@@ -225,6 +225,16 @@ func (r *Reader) Whole(ctx context.Context, at Key) (registry.Manifest, error) {
 	return r.Registry.Manifest(ctx, at.Repository, at.Digest)
 }
 
+// Weight is how many bytes the image manifests at some digests have, of those that were read.
+func (r *Reader) Weight(repository string, digests []digest.Digest) (bytes int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, d := range digests {
+		bytes += r.known[repository][d].Size
+	}
+	return bytes
+}
+
 // request is a slot for a question. What the registry says does not exist is not an error: there is nothing.
 func (r *Reader) request(ctx context.Context, f func() error) error {
 	if err := r.Do(ctx, f); !errors.Is(err, registry.ErrNotFound) {
