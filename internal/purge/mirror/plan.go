@@ -240,7 +240,8 @@ func (p *Plan) Reclaimable() int64 {
 // Reclaimed is how many bytes nothing holds any more since digests have gone; 0 if that is not known.
 func (p *Plan) Reclaimed() int64 { return p.Usage.Freed(slices.Collect(maps.Keys(p.deleted))) }
 
-// Unneeded are the tags and digests that nothing needs and that are still there, those first that have been so longest.
+// Unneeded are the tags and digests that nothing needs and that are still there, with room for v1alpha1.MaxUnneeded, those
+// first that have been so longest.
 func (p *Plan) Unneeded() []v1alpha1.UnresolvedReference {
 	var all []v1alpha1.UnresolvedReference
 	for _, i := range p.items {
@@ -255,6 +256,26 @@ func (p *Plan) Unneeded() []v1alpha1.UnresolvedReference {
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b v1alpha1.UnresolvedReference) int { return a.Since.Compare(b.Since.Time) })
-	return all[:min(len(all), v1alpha1.MaxUnneeded)]
+	return oldest(all, v1alpha1.MaxUnneeded)
+}
+
+// oldest are so many of all, those first that are there longest, and of each repository as many as of any other: what has no
+// room begins anew with the next purge, and one repository in which much comes and goes must not do that to all.
+func oldest(all []v1alpha1.UnresolvedReference, most int) []v1alpha1.UnresolvedReference {
+	byAge := func(a, b v1alpha1.UnresolvedReference) int { return a.Since.Compare(b.Since.Time) }
+	slices.SortStableFunc(all, byAge)
+	if len(all) <= most {
+		return all
+	}
+	turns, taken := make([][]v1alpha1.UnresolvedReference, 0, 1), map[string]int{}
+	for _, u := range all {
+		n := taken[u.Repository]
+		if taken[u.Repository]++; n == len(turns) {
+			turns = append(turns, nil)
+		}
+		turns[n] = append(turns[n], u)
+	}
+	kept := slices.Concat(turns...)[:most]
+	slices.SortStableFunc(kept, byAge)
+	return kept
 }
