@@ -29,7 +29,10 @@ const maxStale = 100
 // *pass.NameTakenError, or those of the API server. Some tombstones are brought up to date, too.
 func (r *Reconciler) act(ctx context.Context, s *v1alpha1.ArtifactStore, seen storeSeen, v storeVerdict) error {
 	r.expire(ctx, s, seen.stale)
-	if !v.scheduled {
+	switch {
+	case r.Purger.Image == "": // what an earlier manager has made starts no more
+		return r.unschedule(ctx, s)
+	case !v.scheduled:
 		return nil
 	}
 	wanted := cronjob.Objects(s, r.Purger)
@@ -117,7 +120,7 @@ func (r *Reconciler) write(ctx context.Context, s *v1alpha1.ArtifactStore, want,
 	return r.Update(ctx, have, cronjob.FieldOwner)
 }
 
-// unschedule deletes the CronJob that was made while the store had a schedule.
+// unschedule deletes the CronJob that was made while the store had a schedule, and the manager an image for it.
 func (r *Reconciler) unschedule(ctx context.Context, s *v1alpha1.ArtifactStore) error {
 	job := &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: cronjob.ObjectName(s.Name)}}
 	if err := r.Get(ctx, client.ObjectKeyFromObject(job), job); err != nil {

@@ -318,6 +318,21 @@ func TestAForeignCronJobStaysWithoutASchedule(t *testing.T) {
 	}
 }
 
+// A manager that is started without an image says that purges have no CronJob: one of before must not go on.
+func TestNoCronJobRunsForAManagerWithoutAnImage(t *testing.T) {
+	t.Parallel()
+	s := purgedStore()
+	c := newCluster(t, made[*batchv1.CronJob](t, s))
+	r := c.reconciler()
+	r.Purger.Image = ""
+	if err := r.act(t.Context(), s, storeSeen{}, storeVerdict{}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(c.writes, []string{"delete CronJob"}) {
+		t.Errorf("it does %v", c.writes)
+	}
+}
+
 func TestATakenNameIsSaid(t *testing.T) {
 	t.Parallel()
 	seen := aStore(func(*storeSeen) {})
