@@ -1,8 +1,6 @@
 package controller
 
 import (
-	"unique"
-
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,7 +25,7 @@ func lean(o any) (any, error) {
 	if o, ok := o.(client.Object); ok {
 		livelist.Trim(o)
 		shareAll(o.GetFinalizers())
-		o.SetNamespace(unique.Make(o.GetNamespace()).Value())
+		o.SetNamespace(words.once(o.GetNamespace()))
 	}
 	switch o := o.(type) {
 	case *v1alpha1.ArtifactManifest:
@@ -143,4 +141,3 @@ func shareAll(texts []string) {
 	}
 }
 
-func share[T ~string](text *T) { *text = unique.Make(*text).Value() }

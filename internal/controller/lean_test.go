@@ -2,6 +2,8 @@ package controller
 
 import (
 	"encoding/json"
+	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -163,15 +165,34 @@ func TestLeanPacksWhatOneObjectSays(t *testing.T) {
 
 func TestLeanKeepsEqualWordsOnce(t *testing.T) {
 	t.Parallel()
-	words := func() *byte {
+	says := func() *v1alpha1.ArtifactManifest {
 		m := &v1alpha1.ArtifactManifest{}
 		m.Status.Conditions = []metav1.Condition{{Message: strings.Clone("All is there.")}}
 		if _, err := lean(m); err != nil {
 			t.Fatal(err)
 		}
-		return unsafe.StringData(m.Status.Conditions[0].Message)
+		return m
 	}
-	if one, other := words(), words(); one != other {
+	one := says()
+	for range 2 { // after which nothing is left of what nobody holds
+		runtime.GC()
+	}
+	if other := says(); unsafe.StringData(one.Status.Conditions[0].Message) != unsafe.StringData(other.Status.Conditions[0].Message) {
 		t.Error("two objects that say the same keep it twice")
+	}
+}
+
+// Words of objects are anybody's: what is kept of them is bounded.
+func TestSharedWordsAreBounded(t *testing.T) {
+	t.Parallel()
+	s := &shared{all: map[string]string{}}
+	for i := range 3 * maxWords {
+		if word := fmt.Sprint(i); s.once(word) != word {
+			t.Fatalf("%s is another word", word)
+		}
+	}
+	long := strings.Repeat("x", maxWord+1)
+	if got := s.once(long); got != long || len(s.all) > maxWords || s.all[long] != "" {
+		t.Errorf("%d words are kept", len(s.all))
 	}
 }
