@@ -97,6 +97,24 @@ func TestI14WhatRunsIsNotReleased(t *testing.T) {
 	}
 }
 
+// What leaves the list of a manifest is what the chart that stays there deploys.
+func TestI14AnEntryBesideAChartThatRunsIsNotReleased(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a", "b")
+	r := w.releaser()
+	r.Workloads = readings(runs(workload.Use{Repository: "acme/m/a", Tag: "1", Whole: true}))
+	job := w.task()
+	job.Manifest.Status.Artifacts = job.Entries
+	job.Entries, job.Cause = job.Entries[1:], v1alpha1.CauseRemoved
+	out, err := r.Release(t.Context(), job)
+	if err != nil || len(out.Holders) != 1 || out.Holders[0].Object != web || out.Holders[0].References[0].Artifact != "a" {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	if len(w.tombstones()) > 0 || w.at("b", "1") == "" {
+		t.Error("the entry was released")
+	}
+}
+
 func TestI14AWorkloadThatAppearsGetsItsTagBack(t *testing.T) {
 	t.Parallel()
 	for title, late := range map[string]*workload.Reading{"it runs": runs(workload.Use{Repository: "acme/m/a", Tag: "1"}), "it cannot be read any more": unreadable()} {

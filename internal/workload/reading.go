@@ -179,11 +179,15 @@ func (r *Reading) Changed(before *Reading) map[string]bool {
 	return changed
 }
 
-// Holders are what uses entries of a manifest, sorted, each once.
+// Holders are what uses entries of a manifest, sorted, each once. A chart that is used as a whole uses all that is beside it
+// in its manifest, also where the chart itself is not among the entries.
 func (r *Reading) Holders(m *v1alpha1.ArtifactManifest, entries []v1alpha1.ArtifactStatus) []reference.Holder {
 	found := map[reference.Object]*reference.Holder{}
-	for _, e := range entries {
+	for i, e := range slices.Concat(entries, m.Status.Artifacts) {
 		for _, u := range r.Of(e.Repository, e.ArtifactVersion, e.Digest, e.MovedTo) {
+			if i >= len(entries) && !u.Whole {
+				continue
+			}
 			h := found[u.Holder]
 			if h == nil {
 				h = &reference.Holder{Object: u.Holder, Terminating: u.Terminating}
