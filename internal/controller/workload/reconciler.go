@@ -55,7 +55,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, s *v1alpha1.ArtifactStore) (
 		r.Known.Forget(s.UID)
 		return ctrl.Result{}, nil
 	}
-	if s.Spec.Workloads == nil || !s.DeletionTimestamp.IsZero() || backend.Inert(s) != nil {
+	if s.Spec.Workloads == nil || backend.Inert(s) != nil {
 		r.Known.Forget(s.UID)
 		return pass.Finish(ctrl.Result{}, r.conclude(ctx, s, nil))
 	}
@@ -105,11 +105,14 @@ func lasts(r *workload.Reading) time.Duration {
 	return readWell
 }
 
-// conclude writes what was read, and wakes whom it concerns.
+// conclude writes what was read, and wakes whom it concerns. What a store that does nothing for now has seen before stays
+// written: which kinds there were is what tells later whether their absence can be believed (I2).
 func (r *Reconciler) conclude(ctx context.Context, s *v1alpha1.ArtifactStore, reading *workload.Reading) error {
 	before := s.DeepCopy()
-	s.Status.Workloads = nil
-	if reading != nil {
+	switch {
+	case s.Spec.Workloads == nil:
+		s.Status.Workloads = nil
+	case reading != nil:
 		s.Status.Workloads = &v1alpha1.WorkloadsStatus{
 			ObservedAt: metav1.NewTime(r.Now().Add(-r.Clock.Since(reading.Begun))), Sources: reading.Sources, Namespaces: reading.Namespaces,
 		}

@@ -203,6 +203,38 @@ func TestI14WhatCannotBeReadIsSaid(t *testing.T) {
 	w.pass("of the mirror's store, which another one reads", false, 0)
 }
 
+// A store that is being deleted, or that does nothing for now, still knows which kinds there were.
+func TestI2WhatAStoreHasSeenIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*v1alpha1.ArtifactStore){
+		"Terminating": func(s *v1alpha1.ArtifactStore) { s.DeletionTimestamp = new(metav1.Now()) },
+		"Inert": func(s *v1alpha1.ArtifactStore) {
+			s.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonPathConflict}}
+		},
+		"NotJudged": func(s *v1alpha1.ArtifactStore) { s.Status.Conditions = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.cluster.runs(false, w.Host+"/acme/a/upf:1")
+			w.pass("at first", true, readWell, "a")
+			s := w.store()
+			s.Status.Workloads.Sources[0].Definitions = []v1alpha1.WorkloadDefinition{{Name: "x.example.com", UID: "x"}}
+			if err := w.API.Status().Update(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			change(s)
+			w.later(readWell)
+			if _, err := w.r.Reconcile(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			if seen := w.store().Status.Workloads; seen == nil || len(seen.Sources) != 1 || len(seen.Sources[0].Definitions) != 1 {
+				t.Errorf("what it has seen is %+v", seen)
+			}
+		})
+	}
+}
+
 // A pass that ends before it has written reads, and wakes, again.
 func TestACrashBeforeWhatRunsIsWritten(t *testing.T) {
 	t.Parallel()
