@@ -163,10 +163,17 @@ type WorkloadsStatus struct {
 // lapse is for how long at most nobody reads what workloads use, in which it is still known since when they do not.
 const lapse = 2 * time.Hour
 
-// Lapsed reports whether the last reading was over 2 hours before now, or never: what was used since then, and is not any
-// more, nobody has seen.
+// Lapsed reports whether the last reading was over 2 hours before now, or never, or without one of its sources for so long:
+// what was used since then, and is not any more, nobody has seen.
 func (w *WorkloadsStatus) Lapsed(now time.Time) bool {
-	return w == nil || now.Sub(w.ObservedAt.Time) > lapse
+	return w == nil || now.Sub(w.ObservedAt.Time) > lapse || slices.ContainsFunc(w.Sources, func(s WorkloadSourceStatus) bool {
+		return s.unread() && now.Sub(s.Since.Time) > lapse
+	})
+}
+
+// unread reports whether a source could not be read.
+func (s WorkloadSourceStatus) unread() bool {
+	return s.State == WorkloadsDenied || s.State == WorkloadsFailed
 }
 
 // Unreadable says which sources could not be read, and why; "" if all could.
@@ -176,7 +183,7 @@ func (w *WorkloadsStatus) Unreadable() string {
 	}
 	var names, messages []string
 	for _, s := range w.Sources {
-		if s.State != WorkloadsDenied && s.State != WorkloadsFailed {
+		if !s.unread() {
 			continue
 		}
 		if i := slices.Index(messages, s.Message); i >= 0 { // said once for all that it concerns

@@ -140,4 +140,3 @@ func shareAll(texts []string) {
 		share(&texts[i])
 	}
 }
-

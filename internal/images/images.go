@@ -87,7 +87,7 @@ func (p *place) images(s *v1alpha1.ArtifactStore, r running.Running) stored {
 		}
 	}
 	for u := range r.Uses() {
-		if !listed[u] && u.Repository != "" { // of a chart that may be anywhere, no place can be said
+		if !listed[u] && u.Repository != "" && !u.Any { // of a chart that may be anywhere, no place can be said
 			found.of(referenceOf(u)).hold(u.Holder)
 		}
 	}

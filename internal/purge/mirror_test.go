@@ -83,6 +83,28 @@ func TestThePurgeOfTheMirrorRemovesWhatNothingUses(t *testing.T) {
 	w.mustHave(usedImage, sharedImage, keptImage)
 }
 
+// Of a namespace with more uses than are told apart all stays of what it names, also the copies of others. What it does not
+// name goes.
+func TestI14AllOfAPlaceIsUsed(t *testing.T) {
+	t.Parallel()
+	orphan := mustParse(t, orphanImage)
+	w := newMirrorWorld(t, func(s *v1alpha1.ArtifactStore) {
+		s.Status.Unneeded = []v1alpha1.UnresolvedReference{{Repository: orphan.MirrorRepository(), TagOrDigest: orphan.Tag, Since: *ago(48)}}
+	})
+	for _, image := range []string{unusedImage, orphanImage} {
+		w.uses[workload.Use{Holder: deploymentIn("core"), Repository: w.imageOf(image).Path(), Any: true}] = true
+	}
+	report, err := w.run()
+	w.must(err)
+	w.mustHave(unusedImage, orphanImage)
+	if got := verdictsOf(report)["ran "+unusedImage]; got != "keep InUse" || w.now("ran", unusedImage) == nil {
+		t.Errorf("of a place that is used as a whole: %s", got)
+	}
+	if w.there(indexImage) {
+		t.Error("what nobody names is still there")
+	}
+}
+
 // What goes is kept in memory until it has been looked at again: waves are as small as that needs.
 func TestLargeImageManifestsGoInSmallWaves(t *testing.T) {
 	t.Parallel()

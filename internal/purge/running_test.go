@@ -52,6 +52,7 @@ func TestI14WhatRunsIsNotPurged(t *testing.T) {
 		"part of an index":                {reason: "the index is what can be pulled by a tag, and restored", use: func(w *world) workload.Use { return workload.Use{Repository: web, Digest: w.digest["arm64"].String()} }, kept: []string{"index", "amd64", "arm64", "signature"}, freed: []string{"image"}},
 		"index":                           {reason: "all of it stays", use: func(w *world) workload.Use { return workload.Use{Repository: web, Digest: w.digest["index"].String()} }, kept: []string{"index", "amd64", "arm64", "signature"}, freed: []string{"image"}},
 		"chart":                           {reason: "what it was released with stays too", use: func(w *world) workload.Use { return workload.Use{Digest: w.digest["image"].String(), Whole: true} }, kept: []string{"image", "index", "amd64", "arm64", "signature"}},
+		"all of a repository":             {reason: "it is not told apart what of it is used", use: func(*world) workload.Use { return workload.Use{Repository: repo, Any: true} }, kept: []string{"image"}, freed: []string{"index"}},
 		"other repository":                {reason: "the same tag elsewhere is another image", use: func(*world) workload.Use { return workload.Use{Repository: "acme/other", Tag: "1.0.0"} }, freed: []string{"image", "index"}},
 		"more digests than are asked for": {reason: "each is a request", many: true, kept: []string{"image"}, freed: []string{"index"}},
 		"digest that is not there": {reason: "someone who makes pods keeps nobody's repository from purges", use: func(*world) workload.Use {
@@ -86,12 +87,26 @@ func TestI14WhatRunsIsNotPurged(t *testing.T) {
 // A pod that names a digest came between the last look and the deletion.
 func TestI14WhatBeginsToRunDuringTheSweepIsPutBack(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, selects)
+	t.Run("digest", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, selects)
+		w.putsBack(workload.Use{Repository: repo, Digest: w.digest["image"].String()})
+	})
+	t.Run("all of its repository", func(t *testing.T) {
+		t.Parallel()
+		newWorld(t, selects).putsBack(workload.Use{Repository: repo, Any: true})
+	})
+}
+
+// putsBack purges while a use appears once an image is deleted.
+func (w *world) putsBack(use workload.Use) {
+	w.t.Helper()
+	t := w.t
 	deleted := false
 	w.hooks.onDelete = func(_ string, d digest.Digest) { deleted = deleted || d == w.digest["image"] }
 	_, err := w.runWith(func(int) (*workload.Reading, error) {
 		if deleted {
-			return w.ran(workload.Use{Repository: repo, Digest: w.digest["image"].String()}), nil
+			return w.ran(use), nil
 		}
 		return w.ran(), nil
 	})

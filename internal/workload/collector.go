@@ -8,13 +8,16 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/livelist"
+	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/weight"
 )
 
 const (
-	// maxUses bounds what a reading finds in a store, and maxOwners the objects with others above them. Each takes some
-	// 300 bytes. Past them a source is Failed.
-	maxUses   = 200_000
+	// maxOwners bounds the objects with others above them that are remembered. Past it the holder of what an object uses is
+	// the one right above it, and not the one at the top.
 	maxOwners = 200_000
+	// useBytes is what a use takes beside its texts, in bytes.
+	useBytes = 200
 )
 
 // collector takes from objects what names a store. It is safe for concurrent use.
@@ -25,7 +28,12 @@ type collector struct {
 
 	mu     sync.Mutex
 	owners map[types.UID]owned
-	found  map[found]bool
+	// found are the uses by namespace, with their bytes, which are at most so many in all.
+	found map[string]map[found]bool
+	bytes weight.Weights[string]
+	most  int
+	// coarse are the namespaces of whose uses only the repositories are told apart.
+	coarse map[string]bool
 	// objects and references of the source that is being read.
 	objects, references int32
 }
@@ -36,8 +44,8 @@ type found struct {
 	use Use
 }
 
-func newCollector(n names) *collector {
-	return &collector{names: n, owners: map[types.UID]owned{}, found: map[found]bool{}}
+func newCollector(n names, most int) *collector {
+	return &collector{names: n, most: most, owners: map[types.UID]owned{}, found: map[string]map[found]bool{}, coarse: map[string]bool{}}
 }
 
 // workload reads one object that makes pods, or a pod.
@@ -104,28 +112,70 @@ func (c *collector) add(self *owned, uid types.UID, by owned, uses map[Use]bool)
 	defer c.mu.Unlock()
 	c.objects++
 	// Of others that are owners all is known from the reference to them.
-	if self != nil && (self.above.uid != "" || self.terminating) {
+	if self != nil && (self.above.uid != "" || self.terminating) && len(c.owners) < maxOwners {
 		c.owners[uid] = *self
 	}
+	namespace := by.object.Namespace
 	for u := range uses {
-		if f := (found{by, u}); !c.found[f] {
-			c.found[f] = true
+		if c.use(namespace, found{by, u}) {
 			c.references++
 		}
 	}
-	if len(c.found) > maxUses || len(c.owners) > maxOwners {
-		return fmt.Errorf("there are more than %d uses of the store, or %d objects with owners", maxUses, maxOwners)
+	return c.fit()
+}
+
+// use notes a use by an object of a namespace, and reports whether it is new.
+func (c *collector) use(namespace string, f found) bool {
+	if c.coarse[namespace] {
+		f = f.coarse(namespace)
+	}
+	if c.found[namespace] == nil {
+		c.found[namespace] = map[found]bool{}
+	}
+	if c.found[namespace][f] {
+		return false
+	}
+	c.found[namespace][f] = true
+	c.bytes.Add(namespace, f.use.bytes()+len(f.by.object.Name)+len(f.by.above.name))
+	return true
+}
+
+// fit makes the uses of the namespace that has most of them coarse while they are too many in all: it keeps more than it needs
+// then, and nobody else does. Errors say which namespace has more than that helps.
+func (c *collector) fit() error {
+	for c.bytes.All() > c.most {
+		namespace := c.bytes.Heaviest()
+		if c.coarse[namespace] {
+			return fmt.Errorf("workloads of namespace %s name images in too many repositories of it. Delete those that are not needed, and bound by a ResourceQuota how many objects that namespace may have", namespace)
+		}
+		c.coarse[namespace] = true
+		exact := c.found[namespace]
+		delete(c.found, namespace)
+		c.bytes.Add(namespace, -c.bytes.Of(namespace))
+		for f := range exact {
+			c.use(namespace, f)
+		}
 	}
 	return nil
+}
+
+// coarse is a use that stands for all of a repository by a namespace.
+func (f found) coarse(namespace string) found {
+	return found{
+		by:  owned{object: reference.Object{Kind: "Namespace", Namespace: namespace, Name: namespace}},
+		use: Use{Repository: f.use.Repository, Chart: f.use.Chart, Whole: f.use.Whole, Any: true, Part: "more workloads than are told apart"},
+	}
 }
 
 // uses are all uses, each by the object at the top.
 func (c *collector) uses() map[Use]bool {
 	all := map[Use]bool{}
-	for f := range c.found {
-		by := top(f.by, c.owners)
-		f.use.Holder, f.use.Terminating = by.object, by.terminating
-		all[f.use] = true
+	for _, in := range c.found {
+		for f := range in {
+			by := top(f.by, c.owners)
+			f.use.Holder, f.use.Terminating = by.object, by.terminating
+			all[f.use] = true
+		}
 	}
 	return all
 }

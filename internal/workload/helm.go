@@ -11,6 +11,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/chart/record"
 	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/workload/decoded"
 )
 
 const (
@@ -38,7 +39,7 @@ var errNoReleaseReader = errors.New("this program cannot decode Helm release rec
 // records are the release records of a reading. Only one list of them is read at a time.
 type records struct {
 	releases ReleaseReader
-	decoded  *decodedRecords
+	decoded  *decoded.Records
 	// waiting are those that have not been decoded yet, with so many bytes in all.
 	waiting []recordSecret
 	bytes   int
@@ -59,6 +60,10 @@ type recordSecret struct {
 	} `json:"data"`
 }
 
+func (s *recordSecret) id() decoded.ID {
+	return decoded.ID{UID: s.Metadata.UID, Version: s.Metadata.ResourceVersion}
+}
+
 // releaseRecord reads one Secret. A record that is not known is decoded later, by decodeRecords.
 func (c *collector) releaseRecord(one livelist.Decoder) error {
 	var s recordSecret
@@ -68,7 +73,7 @@ func (c *collector) releaseRecord(one livelist.Decoder) error {
 	if _, ignored := s.Metadata.Annotations[v1alpha1.AnnotationIgnore]; ignored {
 		return nil
 	}
-	if known, ok := c.records.decoded.get(s.Metadata.UID, s.Metadata.ResourceVersion); ok {
+	if known, ok := c.records.decoded.Get(s.Metadata.Namespace, s.id()); ok {
 		return c.release(&s, known)
 	}
 	s.Metadata.metadata = metadata{Name: s.Metadata.Name, Namespace: s.Metadata.Namespace, UID: s.Metadata.UID}
@@ -89,7 +94,10 @@ func (c *collector) decodeRecords(ctx context.Context, last bool) error {
 		results, err := r.releases.ReadReleases(ctx, data)
 		for i, result := range results[:min(len(results), len(data))] {
 			s := &r.waiting[i]
-			r.decoded.put(s.Metadata.UID, s.Metadata.ResourceVersion, result)
+			if result.Err != nil {
+				result.Err = errors.New(v1alpha1.Clip(result.Err.Error(), maxCause))
+			}
+			r.decoded.Put(s.Metadata.Namespace, s.id(), result)
 			if err := c.release(s, result); err != nil {
 				return err
 			}

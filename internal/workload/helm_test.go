@@ -21,6 +21,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/chart/record"
 	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/workload/decoded"
 )
 
 // usesOf are all uses that a collector has found, in order.
@@ -128,9 +129,9 @@ func TestI14EveryRevisionOfAReleaseHolds(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newCollector(names{inside: placesOf(t, "https://r.example/acme").inside})
+			c := newCollector(names{inside: placesOf(t, "https://r.example/acme").inside}, mostOfStore)
 			clock := clocktesting.NewFakePassiveClock(time.Now())
-			c.records = &records{releases: &releases{}, decoded: newDecodedRecords(clock)}
+			c.records = &records{releases: &releases{}, decoded: decoded.New(clock)}
 			one := kjson.NewDecoderCaseSensitivePreserveInts(strings.NewReader(tc.secret))
 			if err := errors.Join(c.releaseRecord(one), c.decodeRecords(t.Context(), true)); err != nil {
 				t.Fatal(err)
@@ -233,32 +234,5 @@ func TestRecordsAreDecodedWhenThereAreEnough(t *testing.T) {
 	}
 	if diff := cmp.Diff([]int{2, 2, 1}, sizes); diff != "" {
 		t.Errorf("records are decoded in batches of 2 MiB: %s", diff)
-	}
-}
-
-func TestDecodedRecordsAreBounded(t *testing.T) {
-	t.Parallel()
-	clock := clocktesting.NewFakePassiveClock(time.Now())
-	d := newDecodedRecords(clock)
-	large := record.Result{Release: record.Release{Images: []record.Image{{Reference: strings.Repeat("x", 1<<20)}}}}
-	for i := range 100 {
-		d.put("a", fmt.Sprint(i), large)
-	}
-	if _, ok := d.get("a", "0"); !ok || d.bytes > maxDecoded || len(d.results) != 15 {
-		t.Errorf("%d results with %d bytes", len(d.results), d.bytes)
-	}
-	clock.SetTime(clock.Now().Add(30 * time.Minute))
-	_, _ = d.get("a", "0")
-	clock.SetTime(clock.Now().Add(45 * time.Minute))
-	d.put("b", "1", large)
-	if _, ok := d.get("b", "1"); !ok || len(d.results) != 2 {
-		t.Errorf("what is not used makes no room: %d results", len(d.results))
-	}
-	if _, ok := d.get("a", "0"); !ok {
-		t.Error("what is used made room")
-	}
-	d.put("", "1", large)
-	if _, ok := d.get("", "1"); ok {
-		t.Error("a record without an identity is remembered")
 	}
 }

@@ -33,6 +33,7 @@ type question struct {
 }
 
 type answered struct {
+	namespace  string
 	generation int64
 	reading    *Reading
 	took       time.Duration
@@ -52,7 +53,7 @@ func (k *Known) Live(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading, 
 	s = s.DeepCopy() // a reading goes on when who asked for it has given up
 	return k.reads.Do(ctx, question{s.UID, s.Generation}, func(ctx context.Context) (*Reading, error) {
 		begun := k.reader.clock.Now()
-		r, err := k.reader.Read(ctx, s)
+		r, err := k.reader.read(ctx, selection(s, func() int { return k.room(s) }))
 		if err == nil {
 			if k.Differs != nil && (r.Unreadable() != nil) != (s.Status.Workloads.Unreadable() != "") {
 				defer k.Differs(s)
@@ -61,11 +62,24 @@ func (k *Known) Live(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading, 
 			defer k.mu.Unlock()
 			maps.DeleteFunc(k.last, func(_ types.UID, a answered) bool { return k.reader.clock.Since(a.reading.Begun) > keptFor })
 			if have := k.last[s.UID]; have.generation <= s.Generation {
-				k.last[s.UID] = answered{s.Generation, r, k.reader.clock.Since(begun)}
+				k.last[s.UID] = answered{s.Namespace, s.Generation, r, k.reader.clock.Since(begun)}
 			}
 		}
 		return r, err
 	})
+}
+
+// room is how many bytes a reading of a store may keep: the stores of a namespace share what one may.
+func (k *Known) room(s *v1alpha1.ArtifactStore) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	sharers := 1
+	for uid, a := range k.last {
+		if a.namespace == s.Namespace && uid != s.UID {
+			sharers++
+		}
+	}
+	return mostOfStore / sharers
 }
 
 // keptFor is how long a reading is kept that no other one has replaced: its store has gone, or nobody asks any more.

@@ -52,7 +52,7 @@ func TestWithinOfALargeCluster(t *testing.T) {
 			k, s := NewKnown((&api{}).reader(t)), aStore(v1alpha1.WorkloadPods)
 			s.Generation = test.generation
 			was := NewReading(time.Now().Add(-test.ago), nil)
-			k.last[s.UID] = answered{1, was, time.Hour}
+			k.last[s.UID] = answered{"", 1, was, time.Hour}
 			got, err := k.Within(t.Context(), s, time.Second)
 			if !errors.Is(err, test.want) || (test.want == nil && got != was) {
 				t.Errorf("%s: %v, %v", test.reason, got, err)

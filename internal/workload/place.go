@@ -63,7 +63,7 @@ type places []v1alpha1.RegistryLocation
 func (p places) inside(host, path string) (repository string, ok bool) {
 	repository, ok = p.behind(host, path)
 	for found := true; !ok && found; {
-		if host, path, found = strings.Cut(path, "/"); found {
+		if host, path, found = strings.Cut(path, "/"); found && (host == "localhost" || strings.ContainsAny(host, "._")) { // others are no hosts
 			repository, ok = p.behind(strings.Replace(host, "_", ":", 1), path) // a path has no colon; see rewrite.Image.Path
 		}
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/livelist"
+	"github.com/nfo-operator/nfo/internal/workload/decoded"
 )
 
 const (
@@ -28,6 +29,8 @@ const (
 	readingsAtOnce = 2
 	// listsAtOnce bounds the requests of one reading.
 	listsAtOnce = 4
+	// mostOfStore and mostOfImages bound what a reading finds, in bytes: some 300 for a use.
+	mostOfStore, mostOfImages = 32 << 20, 64 << 20
 	// goneFor is how long a kind that was read must be gone before that is believed.
 	goneFor = 24 * time.Hour
 )
@@ -42,7 +45,7 @@ type Reader struct {
 	turns sync.Map
 	// releases decodes release records; nil if they cannot be read.
 	releases ReleaseReader
-	decoded  *decodedRecords
+	decoded  *decoded.Records
 }
 
 // NewReader makes a Reader of an API server, whose time now tells. releases decodes the records of Helm; without one,
@@ -52,7 +55,7 @@ func NewReader(kube *rest.Config, through *http.Client, releases ReleaseReader, 
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{api: api, clock: c, now: now, slots: make(chan struct{}, readingsAtOnce), releases: releases, decoded: newDecodedRecords(c)}, nil
+	return &Reader{api: api, clock: c, now: now, slots: make(chan struct{}, readingsAtOnce), releases: releases, decoded: decoded.New(c)}, nil
 }
 
 // Read reads what the workloads that a store selects use of it, from lists that begin after Read is called; nil for a
@@ -61,14 +64,16 @@ func (r *Reader) Read(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading,
 	if s.Spec.Workloads == nil {
 		return nil, nil //nolint:nilnil // a nil Reading is one, of nothing
 	}
-	return r.read(ctx, selection(s))
+	return r.read(ctx, selection(s, func() int { return mostOfStore }))
 }
 
 // scope is what a reading is about.
 type scope struct {
 	// of is the namespace whose turn it takes.
-	of       string
-	names    names
+	of    string
+	names names
+	// most bounds the uses, in bytes. It is asked when the reading begins.
+	most     func() int
 	selector labels.Selector
 	sources  []v1alpha1.WorkloadSource
 	// before is how the reading before this one ended.
@@ -99,7 +104,7 @@ func (r *Reader) read(ctx context.Context, s scope) (*Reading, error) {
 			return nil, fmt.Errorf("waiting to read what workloads run: %w", ctx.Err())
 		}
 	}
-	begun, c := r.clock.Now(), newCollector(s.names)
+	begun, c := r.clock.Now(), newCollector(s.names, s.most())
 	c.records = &records{releases: r.releases, decoded: r.decoded}
 	namespaces, unknown := []string{}, s.invalid
 	if unknown == nil {
@@ -132,9 +137,9 @@ func (r *Reader) read(ctx context.Context, s scope) (*Reading, error) {
 	return reading, nil
 }
 
-// selection is what a store selects, and where it can be named.
-func selection(s *v1alpha1.ArtifactStore) scope {
-	of := scope{of: s.Namespace, sources: s.Spec.Workloads.Sources, before: s.Status.Workloads}
+// selection is what a store selects, and where it can be named. most bounds what is found, in bytes.
+func selection(s *v1alpha1.ArtifactStore, most func() int) scope {
+	of := scope{of: s.Namespace, most: most, sources: s.Spec.Workloads.Sources, before: s.Status.Workloads}
 	var at places
 	if of.selector, of.invalid = s.Spec.Workloads.Selector(); of.invalid != nil {
 		return of
@@ -153,7 +158,7 @@ var defaultSources = []v1alpha1.WorkloadSource{v1alpha1.WorkloadPods, v1alpha1.W
 // called. Its sources are those of the mirror's store. find says which images count. A Use of an image has its tag and its
 // digest, as it is named; what a node has pulled is Seen. Errors are those of the context.
 func (r *Reader) ReadImages(ctx context.Context, mirror *v1alpha1.ArtifactStore, find Find) (*Reading, error) {
-	of := scope{of: mirror.Namespace, names: names{inside: find, images: true}, selector: labels.Everything(), sources: defaultSources, before: mirror.Status.Workloads}
+	of := scope{of: mirror.Namespace, most: func() int { return mostOfImages }, names: names{inside: find, images: true}, selector: labels.Everything(), sources: defaultSources, before: mirror.Status.Workloads}
 	if w := mirror.Spec.Workloads; w != nil && len(w.Sources) > 0 {
 		of.sources = w.Sources
 	}

@@ -45,6 +45,14 @@ type Use struct {
 	Seen bool
 	// Whole: it is a chart, and with it everything is used that is in its manifest.
 	Whole bool
+	// Any: it stands for every tag and digest of its repository, of which the Holder, a namespace, has more uses than are told
+	// apart.
+	Any bool
+}
+
+// bytes are what it takes in memory.
+func (u Use) bytes() int {
+	return useBytes + len(u.Part) + len(u.Repository) + len(u.Chart) + len(u.Tag) + len(u.Digest)
 }
 
 // String says who uses it and by which part: "deployments/ran/upf uses it (container web)".
@@ -64,6 +72,8 @@ func (u Use) fits(repository, tag string, digests ...string) bool {
 		return slices.Contains(digests, u.Digest)
 	case u.Repository == "" && u.Chart != "" && u.Chart != path.Base(repository):
 		return false
+	case u.Any:
+		return true
 	}
 	return tag != "" && u.Tag == tag
 }
@@ -147,8 +157,20 @@ func (r *Reading) ByNamespace() map[string]*Reading {
 	return all
 }
 
+// All is a use that stands for all of a repository; ok is false if there is none.
+func (r *Reading) All(repository string) (use Use, ok bool) {
+	if r == nil {
+		return Use{}, false
+	}
+	n := slices.IndexFunc(r.uses[repository], func(u Use) bool { return u.Any })
+	if n < 0 {
+		return Use{}, false
+	}
+	return r.uses[repository][n], true
+}
+
 // Digests are the digests that are named in a repository, each with its first use. Those of charts that may be in any
-// repository are not among them; see Of.
+// repository are not among them, nor those of uses that stand for all of it; see Of and All.
 func (r *Reading) Digests(repository string) map[string]Use {
 	all := map[string]Use{}
 	if r == nil {
@@ -221,7 +243,7 @@ func NewReading(begun time.Time, found map[Use]bool) *Reading {
 
 func compareUses(a, b Use) int {
 	return cmp.Or(cmp.Compare(a.Holder.Kind, b.Holder.Kind), cmp.Compare(a.Holder.Namespace, b.Holder.Namespace), cmp.Compare(a.Holder.Name, b.Holder.Name),
-		cmp.Compare(a.Part, b.Part), cmp.Compare(a.Repository, b.Repository), cmp.Compare(a.Chart, b.Chart), cmp.Compare(a.Tag, b.Tag), cmp.Compare(a.Digest, b.Digest), boolean(a.Seen)-boolean(b.Seen))
+		cmp.Compare(a.Part, b.Part), cmp.Compare(a.Repository, b.Repository), cmp.Compare(a.Chart, b.Chart), cmp.Compare(a.Tag, b.Tag), cmp.Compare(a.Digest, b.Digest), boolean(a.Seen)-boolean(b.Seen), boolean(a.Whole)-boolean(b.Whole))
 }
 
 func boolean(b bool) int {

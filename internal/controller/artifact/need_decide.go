@@ -92,7 +92,7 @@ func (n *need) acts(name string) bool {
 func (n *need) wanted(in *workload.Reading) []rewrite.Image {
 	all := map[rewrite.Image]bool{}
 	for u := range in.Uses() {
-		if i, ok := rewrite.FromPath(u.Repository, u.Tag, u.Digest); ok && !u.Seen && n.rules.Mirrors(i) {
+		if i, ok := rewrite.FromPath(u.Repository, u.Tag, u.Digest); ok && !u.Seen && !u.Any && n.rules.Mirrors(i) {
 			all[i] = true
 		}
 	}

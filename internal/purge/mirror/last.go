@@ -30,7 +30,7 @@ func (s *sweeper) lastLook(ctx context.Context) error {
 		why, message := plan.UseUnknown, plan.NotRead
 		if err == nil {
 			why, message = plan.InUse, "an Artifact or a workload names it again"
-			if !slices.Contains(after.starts(pathOf(at.Repository)), at.Digest) {
+			if !after.names(pathOf(at.Repository), at.Digest) {
 				continue
 			}
 		}

@@ -39,6 +39,9 @@ func (p *Plan) findLoose(ctx context.Context) {
 	var g errgroup.Group
 	g.SetLimit(p.reader.Requests())
 	for repository, unreferenced := range p.unreferenced {
+		if p.seen.all(pathOf(repository)) != "" {
+			continue
+		}
 		g.Go(func() error {
 			starts := p.seen.starts(pathOf(repository))
 			r := p.reader.Read(ctx, repository, slices.Concat(starts, unreferenced))

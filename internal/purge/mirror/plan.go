@@ -168,6 +168,11 @@ func (m *mirrored) starts(path string) []digest.Digest {
 	return all
 }
 
+// names reports whether an Artifact or use names a digest at a place, or uses all that is there.
+func (m *mirrored) names(path string, d digest.Digest) bool {
+	return m.all(path) != "" || slices.Contains(m.starts(path), d)
+}
+
 // reached is what the mirror has, as far as Artifacts name it, for the sum of its bytes.
 func (p *Plan) reached() plan.Cluster {
 	c := p.seen.Cluster

@@ -174,7 +174,7 @@ func (s *sweeper) wave(ctx context.Context, items []*candidate) error {
 // again judges an item by what was read after it was claimed, and reports whether it still goes.
 func (s *sweeper) again(now *mirrored, i *candidate) bool {
 	if i.orphan() {
-		if i.loose() && slices.Contains(now.starts(i.path), i.Digest) || !i.loose() && now.tagged(i.path, i.tag, nil) {
+		if i.loose() && now.names(i.path, i.Digest) || !i.loose() && now.tagged(i.path, i.tag, nil) {
 			i.Keep(plan.InUse, "an Artifact or a workload names it again")
 		}
 		return i.Delete

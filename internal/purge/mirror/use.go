@@ -127,6 +127,8 @@ func (m *mirrored) judge(a mirroredImage) plan.Verdict {
 		v.Keep(plan.Kept, "the annotation "+v1alpha1.AnnotationKeep+" keeps it")
 	case use != "":
 		v.Keep(plan.InUse, use)
+	case m.all(a.image.Path()) != "":
+		v.Keep(plan.InUse, m.all(a.image.Path()))
 	case since == nil:
 		v.Keep(plan.GracePeriod, "the manager has not recorded yet that nothing uses it")
 	case m.Store.Status.Workloads.Lapsed(m.Now):
@@ -149,6 +151,14 @@ func (m *mirrored) use(a mirroredImage) string {
 	return ""
 }
 
+// all says who uses all of a place in the mirror, because it is not told apart what of it; "" for nobody.
+func (m *mirrored) all(path string) string {
+	if use, ok := m.reading.All(path); ok {
+		return use.String()
+	}
+	return ""
+}
+
 // tagged reports whether any Artifact or use names a tag at a place in the mirror.
 func (m *mirrored) tagged(path, tag string, but map[string]bool) bool {
 	for _, i := range m.named[path] {
@@ -156,7 +166,7 @@ func (m *mirrored) tagged(path, tag string, but map[string]bool) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(m.used[path], func(u workload.Use) bool { return u.Tag == tag && u.Digest == "" })
+	return slices.ContainsFunc(m.used[path], func(u workload.Use) bool { return u.Any || u.Tag == tag && u.Digest == "" })
 }
 
 func rfc3339(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -171,7 +171,7 @@ func (v *visited) neededBy(after *mirrored) string {
 	}
 	mine, gone := ids(v.items), v.digests()
 	for _, u := range after.used[v.path] {
-		if _, tagged := v.tags[u.Tag]; gone[u.Digest] || tagged && u.Digest == "" {
+		if _, tagged := v.tags[u.Tag]; u.Any || gone[u.Digest] || tagged && u.Digest == "" {
 			return u.String()
 		}
 	}

@@ -17,14 +17,19 @@ const maxRoots = 1000
 // run makes roots of the digests that workloads name in the repositories in which something may go.
 func (c Cluster) run() {
 	for repository, entries := range c.Entries {
-		roots := runningIn(c.Running, repository)
-		if len(roots) <= maxRoots {
+		roots, because := runningIn(c.Running, repository), ""
+		if use, all := c.Running.All(repository); all {
+			because = use.String()
+		} else if len(roots) > maxRoots {
+			because = fmt.Sprintf("workloads name more than %d digests of its repository", maxRoots)
+		}
+		if because == "" {
 			c.Recorded[repository] = append(c.Recorded[repository], roots...)
 			continue
 		}
 		for i := range entries {
 			if e := &entries[i]; e.MayGo() {
-				e.Keep, e.because = InUse, fmt.Sprintf("workloads name more than %d digests of its repository", maxRoots)
+				e.Keep, e.because = InUse, because
 			}
 		}
 	}

@@ -1,0 +1,111 @@
+package workload
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
+)
+
+// deployment is one of a namespace.
+func deployment(namespace string) owned {
+	return owned{object: reference.Object{Kind: "Deployment", Namespace: namespace, Name: "web"}}
+}
+
+// A tenant with more uses than there is room for is kept whole, and those of others are told apart as before.
+func TestI14UsesOfATenantThatHasMostAreCoarse(t *testing.T) {
+	t.Parallel()
+	const most = 100 << 10
+	c := newCollector(names{}, most)
+	if err := c.add(nil, "", deployment("b"), map[Use]bool{{Repository: "r2", Tag: "1"}: true}); err != nil {
+		t.Fatal(err)
+	}
+	uses := func(n int) map[Use]bool {
+		all := map[Use]bool{}
+		for i := range n {
+			all[Use{Repository: "r1", Tag: fmt.Sprint(i), Part: "container " + fmt.Sprint(i)}] = true
+		}
+		return all
+	}
+	for range 3 {
+		if err := c.add(nil, "", deployment("a"), uses(most/useBytes)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := NewReading(time.Time{}, c.uses())
+	if all := r.Of("r1", "never named"); len(all) != 1 || all[0].Holder.String() != "namespace/a/a" || !all[0].Any {
+		t.Errorf("what a uses is %v", all)
+	}
+	if use, ok := r.All("r1"); !ok || use.Holder.Namespace != "a" || len(r.Digests("r1")) > 0 {
+		t.Errorf("what stands for all of r1 is %v", use)
+	}
+	if _, ok := r.All("r2"); ok || len(r.Of("r2", "1")) != 1 || len(r.Of("r2", "2")) > 0 {
+		t.Error("what b uses is not told apart")
+	}
+	if c.bytes.All() > most {
+		t.Errorf("%d bytes are kept", c.bytes.All())
+	}
+}
+
+// Where not even that helps, it is said whose uses are too many, and the source is not read.
+func TestI2ATenantThatNamesTooManyRepositories(t *testing.T) {
+	t.Parallel()
+	c := newCollector(names{}, 10<<10)
+	uses := map[Use]bool{}
+	for i := range 100 {
+		uses[Use{Repository: fmt.Sprintf("r%d", i)}] = true
+	}
+	if err := c.add(nil, "", deployment("a"), uses); err == nil || !strings.Contains(err.Error(), "namespace a ") {
+		t.Errorf("it says %v", err)
+	}
+}
+
+// Of owners past the bound the nearest one is the holder: nothing is let go for that.
+func TestI14ManyOwnersHold(t *testing.T) {
+	t.Parallel()
+	c := newCollector(names{}, mostOfStore)
+	for i := range maxOwners {
+		c.owners[types.UID(fmt.Sprint(i))] = owned{}
+	}
+	set := owned{object: reference.Object{Kind: "ReplicaSet", Namespace: "a", Name: "web-1"}, above: owner{"web", "Deployment", "web"}}
+	if err := c.add(&set, "web-1", set, nil); err != nil {
+		t.Fatal(err)
+	}
+	pod := owned{object: reference.Object{Namespace: "a"}, above: owner{"web-1", "ReplicaSet", "web-1"}}
+	if err := c.add(nil, "pod", pod, map[Use]bool{{Repository: "r", Tag: "1"}: true}); err != nil {
+		t.Fatal(err)
+	}
+	if all := usesOf(c); len(all) != 1 || all[0].Holder.String() != "replicasets/a/web-1" {
+		t.Errorf("the use is by %v", all)
+	}
+}
+
+// Who makes many stores has as much kept of what their workloads use as who makes one.
+func TestStoresOfANamespaceShareWhatIsKept(t *testing.T) {
+	t.Parallel()
+	k := NewKnown((&api{}).reader(t))
+	store := func(n int, namespace string) *v1alpha1.ArtifactStore {
+		s := aStore(v1alpha1.WorkloadPods)
+		s.Namespace, s.UID = namespace, types.UID(fmt.Sprint(namespace, n))
+		return s
+	}
+	var rooms []int
+	for n := range 4 {
+		rooms = append(rooms, k.room(store(n, "a")))
+		if _, err := k.Live(t.Context(), store(n, "a")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []int{mostOfStore, mostOfStore / 2, mostOfStore / 3, mostOfStore / 4}; !slices.Equal(rooms, want) {
+		t.Errorf("the stores have room for %v bytes", rooms)
+	}
+	if again, other := k.room(store(0, "a")), k.room(store(0, "b")); again != mostOfStore/4 || other != mostOfStore {
+		t.Errorf("read again there is room for %d, and for another namespace %d", again, other)
+	}
+}
