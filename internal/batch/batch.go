@@ -1,6 +1,7 @@
 // Package batch lets many that need to read the same at the same time read it once.
 //
-// Contract: what Do returns was read after Do was called, so that the caller can use it as evidence. A caller that gives up does not spoil the read of the others.
+// Contract: what Do returns was read after Do was called, so that the caller can use it as evidence. A caller that gives up
+// does not spoil the read of the others.
 //
 // Decision: callers that come while a read runs share the next one. Rejected: a cache with an age,
 // which answers with what was read before the question; and singleflight of golang.org/x/sync, whose
@@ -8,17 +9,21 @@
 package batch
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
 )
 
-// limit is the most time that one read may take.
-const limit = time.Minute
+// defaultLimit is the most time that one read may take where nothing else is said.
+const defaultLimit = time.Minute
 
 // Reads are reads by key. The zero value is ready for use, and it is safe
 // for concurrent use. Values are shared: nobody may change them.
 type Reads[K comparable, V any] struct {
+	// Limit is the most time that one read may take; 0 for a minute.
+	Limit time.Duration
+
 	mu sync.Mutex
 	// Of each key at most one read waits and one runs.
 	waits, runs map[K]*read[V]
@@ -61,7 +66,7 @@ func (r *Reads[K, V]) run(ctx context.Context, key K, this, before *read[V], do 
 	delete(r.waits, key)
 	r.runs[key] = this
 	r.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.Limit, defaultLimit))
 	defer cancel()
 	this.value, this.err = do(ctx)
 	r.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/weight"
+	"github.com/nfo-operator/nfo/internal/workload/named"
 )
 
 const (
@@ -22,7 +23,7 @@ const (
 
 // collector takes from objects what names a store. It is safe for concurrent use.
 type collector struct {
-	names names
+	names named.Names
 	// records are the release records that are being read.
 	records *records
 
@@ -44,7 +45,7 @@ type found struct {
 	use Use
 }
 
-func newCollector(n names, most int) *collector {
+func newCollector(n named.Names, most int) *collector {
 	return &collector{names: n, most: most, owners: map[types.UID]owned{}, found: map[string]map[found]bool{}, coarse: map[string]bool{}}
 }
 
@@ -61,9 +62,9 @@ func (c *collector) workload(kind string, one livelist.Decoder) error {
 	}
 	uses := map[Use]bool{}
 	o.each(func(image, part string) { c.image(uses, image, part, false) }, func(image, part string) { c.ran(uses, image, part) }, func(image, id, part string) {
-		for _, n := range c.names.pulled(image, id) {
-			u := n.by(part)
-			u.Seen = c.names.images
+		for _, n := range c.names.Pulled(image, id) {
+			u := useOf(n, part)
+			u.Seen = c.names.Images
 			uses[u] = true
 		}
 	})
@@ -80,30 +81,30 @@ const maxPart = 128
 func partOf(part string) string { return v1alpha1.Clip(v1alpha1.Line(part), maxPart) }
 
 // image adds the use of an image or chart that is named as images are, if it is in the store.
-func (c *collector) image(uses map[Use]bool, named, part string, whole bool) {
-	if n, ok := c.names.find(named); ok {
-		u := n.by(part)
+func (c *collector) image(uses map[Use]bool, image, part string, whole bool) {
+	if n, ok := c.names.Find(image); ok {
+		u := useOf(n, part)
 		u.Whole = whole
 		uses[u] = true
 	}
 }
 
 // ran adds the use of an image under the name that a node has for it.
-func (c *collector) ran(uses map[Use]bool, named, part string) {
-	n, ok := c.names.find(named)
+func (c *collector) ran(uses map[Use]bool, image, part string) {
+	n, ok := c.names.Find(image)
 	if !ok {
 		return
 	}
-	u := n.by(part)
-	if named := u; !uses[named] { // also named by the object
-		u.Seen = c.names.images
+	u := useOf(n, part)
+	if !uses[u] { // also named by the object
+		u.Seen = c.names.Images
 	}
 	uses[u] = true
 }
 
-// by is the use of a name by a part of an object.
-func (n name) by(part string) Use {
-	return Use{Part: partOf(part), Repository: n.repository, Tag: n.tag, Digest: n.digest}
+// useOf is the use of a name by a part of an object.
+func useOf(n named.Name, part string) Use {
+	return Use{Part: partOf(part), Repository: n.Repository, Tag: n.Tag, Digest: n.Digest}
 }
 
 // add notes an object that others may name as their owner, and what is used by it.

@@ -11,7 +11,13 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/workload/named"
 )
+
+const digestA = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+// acme is what https://r.example/acme has.
+var acme = named.Names{Inside: named.Places{{Host: "r.example", Prefix: "acme"}}.Inside}
 
 // deployment is one of a namespace.
 func deployment(namespace string) owned {
@@ -22,7 +28,7 @@ func deployment(namespace string) owned {
 func TestI14UsesOfATenantThatHasMostAreCoarse(t *testing.T) {
 	t.Parallel()
 	const most = 100 << 10
-	c := newCollector(names{}, most)
+	c := newCollector(named.Names{}, most)
 	if err := c.add(nil, "", deployment("b"), map[Use]bool{{Repository: "r2", Tag: "1"}: true}); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +62,7 @@ func TestI14UsesOfATenantThatHasMostAreCoarse(t *testing.T) {
 // Where not even that helps, it is said whose uses are too many, and the source is not read.
 func TestI2ATenantThatNamesTooManyRepositories(t *testing.T) {
 	t.Parallel()
-	c := newCollector(names{}, 10<<10)
+	c := newCollector(named.Names{}, 10<<10)
 	uses := map[Use]bool{}
 	for i := range 100 {
 		uses[Use{Repository: fmt.Sprintf("r%d", i)}] = true
@@ -69,7 +75,7 @@ func TestI2ATenantThatNamesTooManyRepositories(t *testing.T) {
 // Of owners past the bound the nearest one is the holder: nothing is let go for that.
 func TestI14ManyOwnersHold(t *testing.T) {
 	t.Parallel()
-	c := newCollector(names{}, mostOfStore)
+	c := newCollector(named.Names{}, mostOfStore)
 	for i := range maxOwners {
 		c.owners[types.UID(fmt.Sprint(i))] = owned{}
 	}

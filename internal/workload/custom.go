@@ -62,7 +62,7 @@ func (t *text) UnmarshalJSON(data []byte) error {
 // empty version adds nothing.
 func (c *collector) at(uses map[Use]bool, repository, version, suffix string) {
 	tag, d := splitVersion(version)
-	part := "chart " + named(path.Base(repository), cmp.Or(tag, d)) + suffix
+	part := "chart " + called(path.Base(repository), cmp.Or(tag, d)) + suffix
 	if d != "" {
 		c.image(uses, repository+"@"+d, part, true)
 	}
@@ -80,7 +80,7 @@ func chartAnywhere(uses map[Use]bool, name, version, ociDigest, suffix string) {
 	if !isDigest(ociDigest) {
 		ociDigest = ""
 	}
-	u := Use{Part: partOf("chart " + named(name, version) + suffix), Chart: name, Whole: true}
+	u := Use{Part: partOf("chart " + called(name, version) + suffix), Chart: name, Whole: true}
 	if ociDigest != "" {
 		u.Digest = ociDigest
 		uses[u] = true
@@ -94,8 +94,8 @@ func chartAnywhere(uses map[Use]bool, name, version, ociDigest, suffix string) {
 	}
 }
 
-// named is how a chart is called for people.
-func named(name, version string) string {
+// called is how a chart is called for people.
+func called(name, version string) string {
 	switch {
 	case isDigest(version):
 		return name + "@" + version

@@ -35,7 +35,7 @@ func (tc customTest) run(t *testing.T, kind string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newCollector(names{inside: placesOf(t, "https://r.example/acme").inside}, mostOfStore)
+	c := newCollector(acme, mostOfStore)
 	err = tc.read(c, kjson.NewDecoderCaseSensitivePreserveInts(strings.NewReader(string(text))))
 	if len(tc.err) > 0 {
 		if object := new(objectError); !errors.As(err, &object) {
@@ -174,7 +174,7 @@ func TestI14FluxHelmReleases(t *testing.T) {
 
 func TestI14AChartIsUsedWhereverItIs(t *testing.T) {
 	t.Parallel()
-	c := newCollector(names{inside: placesOf(t, "https://r.example/acme").inside}, mostOfStore)
+	c := newCollector(acme, mostOfStore)
 	object := `{"metadata":{"namespace":"cnf","name":"upf","uid":"u"},"spec":{"chart":{"spec":{"chart":"upf","version":"1.0.0+build.1"}}}}`
 	if err := c.fluxHelmRelease(kjson.NewDecoderCaseSensitivePreserveInts(strings.NewReader(object))); err != nil {
 		t.Fatal(err)

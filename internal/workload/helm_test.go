@@ -129,7 +129,7 @@ func TestI14EveryRevisionOfAReleaseHolds(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newCollector(names{inside: placesOf(t, "https://r.example/acme").inside}, mostOfStore)
+			c := newCollector(acme, mostOfStore)
 			clock := clocktesting.NewFakePassiveClock(time.Now())
 			c.records = &records{releases: &releases{}, decoded: decoded.New(clock)}
 			one := kjson.NewDecoderCaseSensitivePreserveInts(strings.NewReader(tc.secret))

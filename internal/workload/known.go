@@ -18,6 +18,8 @@ import (
 type Known struct {
 	reader *Reader
 	reads  batch.Reads[question, *Reading]
+	// limit bounds how long a reading waits for its turn, and then how long it takes.
+	limit time.Duration
 
 	// Differs, when not nil, is called when another source can be read than the store's status says, or cannot. It does not wait.
 	Differs func(*v1alpha1.ArtifactStore)
@@ -43,7 +45,11 @@ type answered struct {
 var ErrSlow = errors.New("reading what workloads run takes too long to wait for it")
 
 // NewKnown makes a Known that knows nothing yet.
-func NewKnown(r *Reader) *Known { return &Known{reader: r, last: map[types.UID]answered{}} }
+func NewKnown(r *Reader) *Known {
+	k := &Known{reader: r, limit: time.Minute, last: map[types.UID]answered{}}
+	k.reads.Limit = 3 * k.limit // so that a reading always says which of its sources it had no time for
+	return k
+}
 
 // Live reads, from lists that begin after Live is called. Those that wait for the same store share one reading.
 func (k *Known) Live(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading, error) {
@@ -53,7 +59,9 @@ func (k *Known) Live(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading, 
 	s = s.DeepCopy() // a reading goes on when who asked for it has given up
 	return k.reads.Do(ctx, question{s.UID, s.Generation}, func(ctx context.Context) (*Reading, error) {
 		begun := k.reader.clock.Now()
-		r, err := k.reader.read(ctx, selection(s, func() int { return k.room(s) }))
+		of := selection(s, func() int { return k.room(s) })
+		of.limit = k.limit
+		r, err := k.reader.read(ctx, of)
 		if err == nil {
 			if k.Differs != nil && (r.Unreadable() != nil) != (s.Status.Workloads.Unreadable() != "") {
 				defer k.Differs(s)

@@ -3,11 +3,13 @@ package workload
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 // Who deletes something does not wait for a reading of a large cluster, and is not refused for ever by an old one.
@@ -31,6 +33,49 @@ func TestWithin(t *testing.T) {
 		t.Errorf("a reading that takes too long: %v", err)
 	}
 	close(held)
+}
+
+// A reading that does not end in time says which source it had no time for: nothing goes for that, and people are told.
+func TestI2AReadingThatTakesTooLongIsFailed(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		hold func(r *Reader, hanging chan<- bool) // makes the reading late
+		says string
+	}{
+		"Reading": {func(_ *Reader, hanging chan<- bool) { close(hanging) }, "it takes longer than 100ms"},
+		"Waiting": {func(r *Reader, _ chan<- bool) {
+			for range readingsAtOnce {
+				r.slots <- struct{}{}
+			}
+		}, "other readings took the 100ms"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			hanging := make(chan bool)
+			a := &api{answer: func(_ http.ResponseWriter, r *http.Request) bool {
+				select {
+				case <-hanging:
+					<-r.Context().Done()
+				default:
+				}
+				return false
+			}}
+			reader, s := a.reader(t), aStore(v1alpha1.WorkloadPods)
+			k := NewKnown(reader)
+			k.limit = 100 * time.Millisecond
+			tc.hold(reader, hanging)
+			r, err := k.Live(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Unreadable(); !errors.Is(err, reference.ErrHoldersUnknown) || !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("it says %v", err)
+			}
+			if last, known := k.Last(s); !known || last != r {
+				t.Error("it is not known that it could not be read")
+			}
+		})
+	}
 }
 
 // Where the last reading was slow, a young one answers.

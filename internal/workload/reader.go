@@ -21,6 +21,7 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/workload/decoded"
+	"github.com/nfo-operator/nfo/internal/workload/named"
 )
 
 const (
@@ -71,7 +72,9 @@ func (r *Reader) Read(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading,
 type scope struct {
 	// of is the namespace whose turn it takes.
 	of    string
-	names names
+	names named.Names
+	// limit bounds how long it waits for its turn, and then how long it takes; 0 for no limit.
+	limit time.Duration
 	// most bounds the uses, in bytes. It is asked when the reading begins.
 	most     func() int
 	selector labels.Selector
@@ -94,21 +97,51 @@ func (s scope) last(source v1alpha1.WorkloadSource) (*v1alpha1.WorkloadSourceSta
 	return nil, nil
 }
 
-func (r *Reader) read(ctx context.Context, s scope) (*Reading, error) {
-	own, _ := r.turns.LoadOrStore(s.of, make(chan struct{}, 1))
+// turn waits for the turn of a namespace, and for a place. The caller calls done in any case. Errors are those of ctx.
+func (r *Reader) turn(ctx context.Context, namespace string) (done func(), err error) {
+	own, _ := r.turns.LoadOrStore(namespace, make(chan struct{}, 1))
+	var taken []chan struct{}
+	done = func() {
+		for _, places := range taken {
+			<-places
+		}
+	}
 	for _, places := range []chan struct{}{own.(chan struct{}), r.slots} {
 		select {
 		case places <- struct{}{}:
-			defer func() { <-places }()
+			taken = append(taken, places)
 		case <-ctx.Done():
-			return nil, fmt.Errorf("waiting to read what workloads run: %w", ctx.Err())
+			return done, ctx.Err()
 		}
 	}
+	return done, nil
+}
+
+// within is ctx with a limit, 0 for none.
+func within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	if limit == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, limit)
+}
+
+// read reads. What its limits leave no time for is a source that is Failed, and says so.
+func (r *Reader) read(ctx context.Context, s scope) (*Reading, error) {
+	waiting, cancel := within(ctx, s.limit)
+	done, late := r.turn(waiting, s.of)
+	cancel()
+	defer done()
+	unknown := s.invalid
+	if late != nil && unknown == nil {
+		unknown = fmt.Errorf("other readings took the %s for which it waits. It is tried again", s.limit)
+	}
+	reading, cancel := within(ctx, s.limit)
+	defer cancel()
 	begun, c := r.clock.Now(), newCollector(s.names, s.most())
 	c.records = &records{releases: r.releases, decoded: r.decoded}
-	namespaces, unknown := []string{}, s.invalid
+	var namespaces []string
 	if unknown == nil {
-		namespaces, unknown = r.namespaces(ctx, s.selector)
+		namespaces, unknown = r.namespaces(reading, s.selector)
 	}
 	states := map[v1alpha1.WorkloadSource]v1alpha1.WorkloadSourceStatus{}
 	for _, source := range order {
@@ -117,7 +150,10 @@ func (r *Reader) read(ctx context.Context, s scope) (*Reading, error) {
 			before, seen := s.last(source)
 			err := unknown
 			if err == nil {
-				err = r.source(ctx, source, namespaces, c, &seen)
+				err = r.source(reading, source, namespaces, c, &seen)
+			}
+			if err != nil && late == nil && reading.Err() != nil {
+				err = fmt.Errorf("it takes longer than %s: %w", s.limit, err)
 			}
 			state := r.state(before, source, c, err)
 			state.Definitions = seen
@@ -127,38 +163,41 @@ func (r *Reader) read(ctx context.Context, s scope) (*Reading, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("reading what workloads run: %w", ctx.Err())
 	}
-	reading := NewReading(begun, c.uses())
+	all := NewReading(begun, c.uses())
 	if unknown == nil && !s.selector.Empty() {
-		reading.Namespaces = new(int32(len(namespaces)))
+		all.Namespaces = new(int32(len(namespaces)))
 	}
 	for _, source := range s.sources {
-		reading.Sources = append(reading.Sources, states[source])
+		all.Sources = append(all.Sources, states[source])
 	}
-	return reading, nil
+	return all, nil
 }
 
 // selection is what a store selects, and where it can be named. most bounds what is found, in bytes.
 func selection(s *v1alpha1.ArtifactStore, most func() int) scope {
 	of := scope{of: s.Namespace, most: most, sources: s.Spec.Workloads.Sources, before: s.Status.Workloads}
-	var at places
+	var at named.Places
 	if of.selector, of.invalid = s.Spec.Workloads.Selector(); of.invalid != nil {
 		return of
 	}
 	if at, of.invalid = s.Names(); of.invalid == nil {
 		at, of.invalid = s.Spec.Workloads.Locations(at...)
 	}
-	of.names.inside = at.inside
+	of.names.Inside = at.Inside
 	return of
 }
 
 // defaultSources are those of the mirror if its store does not say.
 var defaultSources = []v1alpha1.WorkloadSource{v1alpha1.WorkloadPods, v1alpha1.WorkloadControllers}
 
+// Find finds by which name a Reading has the repository at a host and path; see named.Find.
+type Find = named.Find
+
 // ReadImages reads which images the workloads of all namespaces use, for the mirror, from lists that begin after it is
 // called. Its sources are those of the mirror's store. find says which images count. A Use of an image has its tag and its
 // digest, as it is named; what a node has pulled is Seen. Errors are those of the context.
 func (r *Reader) ReadImages(ctx context.Context, mirror *v1alpha1.ArtifactStore, find Find) (*Reading, error) {
-	of := scope{of: mirror.Namespace, most: func() int { return mostOfImages }, names: names{inside: find, images: true}, selector: labels.Everything(), sources: defaultSources, before: mirror.Status.Workloads}
+	of := scope{of: mirror.Namespace, most: func() int { return mostOfImages }, names: named.Names{Inside: find, Images: true}, selector: labels.Everything(), sources: defaultSources, before: mirror.Status.Workloads}
 	if w := mirror.Spec.Workloads; w != nil && len(w.Sources) > 0 {
 		of.sources = w.Sources
 	}

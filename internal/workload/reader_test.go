@@ -17,6 +17,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/workload/named"
 )
 
 var now = time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
@@ -281,7 +282,7 @@ func TestI14AStoreInTheClustersRegistryIsNamedByItsAddress(t *testing.T) {
 		t.Fatal(at.invalid)
 	}
 	for _, image := range []string{"registry.nfo-system.svc:5000/acme/cnf/nginx:1", "127.0.0.1:30500/acme/cnf/nginx:1", v1alpha1.ClusterRegistryHost + "/acme/cnf/nginx:1"} {
-		if got, ok := at.names.find(image); !ok || got != (name{repository: "acme/cnf/nginx", tag: "1"}) {
+		if got, ok := at.names.Find(image); !ok || got != (named.Name{Repository: "acme/cnf/nginx", Tag: "1"}) {
 			t.Errorf("%s is %+v, %t", image, got, ok)
 		}
 	}
