@@ -1,6 +1,9 @@
 package controller
 
 import (
+	"maps"
+	"slices"
+
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,6 +41,9 @@ func lean(o any) (any, error) {
 			share(&o.Spec.Artifacts[i].MediaType)
 		}
 		packTombstone(o)
+	case *metav1.PartialObjectMetadata: // of anybody's objects; see livelist.Trim
+		o.OwnerReferences = nil
+		maps.DeleteFunc(o.Annotations, func(name, _ string) bool { return !slices.Contains(v1alpha1.Annotations, name) })
 	case *v1alpha1.Artifact:
 		shareConditions(&o.Status.Conditions)
 		leanArtifact(o)

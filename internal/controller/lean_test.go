@@ -128,6 +128,21 @@ func TestLeanJobKeepsLittle(t *testing.T) {
 	}
 }
 
+// Of anybody's objects the metadata is kept, which has annotations of any size.
+func TestLeanMetadataKeepsLittle(t *testing.T) {
+	t.Parallel()
+	o := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+		Name: "ran", Labels: map[string]string{"team": "ran"}, OwnerReferences: []metav1.OwnerReference{{Name: "up"}},
+		Annotations: map[string]string{"big": strings.Repeat("x", 1000), v1alpha1.AnnotationObjectsRestored: ""},
+	}}
+	if _, err := lean(o); err != nil {
+		t.Fatal(err)
+	}
+	if _, restored := o.Annotations[v1alpha1.AnnotationObjectsRestored]; !restored || len(o.Annotations) != 1 || o.Labels["team"] != "ran" || o.OwnerReferences != nil {
+		t.Errorf("kept are %+v", o.ObjectMeta)
+	}
+}
+
 // What is decoded has each text on its own, and slices with room to grow.
 func TestLeanPacksWhatOneObjectSays(t *testing.T) {
 	t.Parallel()

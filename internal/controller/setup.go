@@ -125,7 +125,7 @@ type Options struct {
 // setup registers every controller with the manager.
 func setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	in := entry{watched: o.Watched, written: o.written, memory: &pass.Memory{}}
-	if err := wake.Index(ctx, mgr.GetFieldIndexer()); err != nil {
+	if err := errors.Join(wake.Index(ctx, mgr.GetFieldIndexer()), workloadcontroller.Index(ctx, mgr.GetFieldIndexer())); err != nil {
 		return err
 	}
 	live, err := livelist.New(mgr.GetAPIReader(), mgr.GetConfig(), mgr.GetHTTPClient(), mgr.GetScheme(), mgr.GetRESTMapper(), livelist.Trim)

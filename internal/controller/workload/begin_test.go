@@ -71,7 +71,11 @@ func TestBegin(t *testing.T) {
 			mapper := apimeta.NewDefaultRESTMapper([]schema.GroupVersion{flux.GroupVersion()})
 			mapper.Add(flux, apimeta.RESTScopeNamespace)
 			held := v1alpha1.Dependent{Kind: release, Namespace: "ran", Name: "upf"}
-			c := fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(mapper).WithObjects(aManifest("waits", true, held)).WithInterceptorFuncs(interceptor.Funcs{
+			kube := fake.NewClientBuilder().WithScheme(scheme)
+			if err := Index(t.Context(), indexes{kube}); err != nil {
+				t.Fatal(err)
+			}
+			c := kube.WithRESTMapper(mapper).WithObjects(aManifest("waits", true, held)).WithInterceptorFuncs(interceptor.Funcs{
 				Create: func(_ context.Context, _ client.WithWatch, o client.Object, _ ...client.CreateOption) error {
 					review := o.(*authorizationv1.SelfSubjectAccessReview)
 					review.Status.Allowed = tc.may[review.Spec.ResourceAttributes.Verb]

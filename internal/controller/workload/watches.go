@@ -3,7 +3,6 @@ package workload
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -111,35 +110,52 @@ func (w *Watches) changed(ctx context.Context, kind string, o any) {
 		return
 	}
 	holder := reference.Object{Kind: kind, Namespace: by.GetNamespace(), Name: by.GetName()}
-	var all v1alpha1.ArtifactManifestList
-	if err := w.Client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil { // it is only read
-		log.FromContext(ctx).Error(err, "Finding what waits for it", "holder", holder.String())
-		return
-	}
-	for i := range all.Items {
-		m := &all.Items[i]
-		if !waitsFor(m, holder) {
-			continue
-		}
-		select {
-		case w.Wake <- event.GenericEvent{Object: &v1alpha1.ArtifactManifest{ObjectMeta: metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name}}}:
-		case <-w.Done:
+	for _, key := range []string{holder.String(), anyHolder} {
+		var all v1alpha1.ArtifactManifestList
+		if err := w.Client.List(ctx, &all, client.MatchingFields{waitingFor: key}, client.UnsafeDisableDeepCopy); err != nil { // it is only read
+			log.FromContext(ctx).Error(err, "Finding what waits for it", "holder", holder.String())
 			return
+		}
+		for _, m := range all.Items {
+			select {
+			case w.Wake <- event.GenericEvent{Object: &v1alpha1.ArtifactManifest{ObjectMeta: metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name}}}:
+			case <-w.Done:
+				return
+			}
 		}
 	}
 }
 
-// waitsFor reports whether a manifest's deletion waits for a holder, by its status. One with more holders than a status
-// names may wait for any.
-func waitsFor(m *v1alpha1.ArtifactManifest, holder reference.Object) bool {
-	d := m.Status.Dependents
-	if m.DeletionTimestamp.IsZero() {
-		return false
-	}
-	if d.DependentCount != nil && int(*d.DependentCount) > len(d.Dependents) {
-		return true
-	}
-	return slices.ContainsFunc(d.Dependents, func(one v1alpha1.Dependent) bool {
-		return reference.Object{Kind: one.Kind, Namespace: one.Namespace, Name: one.Name} == holder
+const (
+	// waitingFor is the field index of manifests by what their deletion waits for: anybody can make an object of Flux or
+	// Argo CD change without end.
+	waitingFor = "status.dependents.waitingFor"
+	// anyHolder is its key for those that may wait for any.
+	anyHolder = "*"
+)
+
+// Index tells the cache what Watches look up.
+func Index(ctx context.Context, indexer client.FieldIndexer) error {
+	return indexer.IndexField(ctx, &v1alpha1.ArtifactManifest{}, waitingFor, func(o client.Object) []string {
+		if m, ok := o.(*v1alpha1.ArtifactManifest); ok {
+			return waitsFor(m)
+		}
+		return nil
 	})
+}
+
+// waitsFor are the holders that a manifest's deletion waits for, by its status. One with more holders than a status names
+// may wait for any.
+func waitsFor(m *v1alpha1.ArtifactManifest) (holders []string) {
+	d := m.Status.Dependents
+	switch {
+	case m.DeletionTimestamp.IsZero():
+		return nil
+	case d.DependentCount != nil && int(*d.DependentCount) > len(d.Dependents):
+		return []string{anyHolder}
+	}
+	for _, one := range d.Dependents {
+		holders = append(holders, reference.Object{Kind: one.Kind, Namespace: one.Namespace, Name: one.Name}.String())
+	}
+	return holders
 }

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -28,6 +29,15 @@ func aManifest(name string, deleting bool, held ...v1alpha1.Dependent) *v1alpha1
 	return m
 }
 
+// indexes are those of a fake client.
+type indexes struct{ of *fake.ClientBuilder }
+
+// IndexField adds one.
+func (i indexes) IndexField(_ context.Context, o client.Object, field string, by client.IndexerFunc) error {
+	i.of.WithIndex(o, field, by)
+	return nil
+}
+
 func TestWhatWaitsForARelease(t *testing.T) {
 	t.Parallel()
 	by := func(kind, namespace, name string) v1alpha1.Dependent {
@@ -48,7 +58,11 @@ func TestWhatWaitsForARelease(t *testing.T) {
 		many,
 	}
 	woken := make(chan event.GenericEvent, len(objects))
-	w := &Watches{Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(), Wake: woken}
+	kube := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...)
+	if err := Index(t.Context(), indexes{kube}); err != nil {
+		t.Fatal(err)
+	}
+	w := &Watches{Client: kube.Build(), Wake: woken}
 	o := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "ran", Name: "upf"}}
 	for title, seen := range map[string]any{"changed": o, "gone": o, "gone unseen": toolscache.DeletedFinalStateUnknown{Key: "ran/upf", Obj: o}} {
 		w.changed(t.Context(), release, seen)
