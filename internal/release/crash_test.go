@@ -2,14 +2,18 @@ package release
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/reference"
 )
 
 // A release that ends between any two of its writes, or of which any write fails, loses nothing, and the next one ends it.
@@ -131,21 +135,53 @@ func (w *world) quarantined(when, name string, want bool) {
 }
 
 // restore restores every tombstone.
+// A cache that does not have the later tombstone of a tag yet chooses the one before, whose digest is an older one.
+func TestI5AnOlderUndoIsNotPutBackBeforeTheLaterOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	if _, err := w.releaser().Release(t.Context(), w.task()); err != nil {
+		t.Fatal(err)
+	}
+	older := w.tombstones()[0]
+	later, status := older.DeepCopy(), older.Status.DeepCopy()
+	later.Name, later.UID, later.ResourceVersion = "later", "later", ""
+	status.Artifacts[0].UntaggedAt = &metav1.Time{Time: status.Artifacts[0].UntaggedAt.Add(time.Hour)}
+	if err := w.api.Create(t.Context(), later); err != nil {
+		t.Fatal(err)
+	}
+	later.Status = *status
+	if err := w.api.Status().Update(t.Context(), later); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.restoreFrom(&older); !errors.Is(err, reference.ErrSuperseded) || w.at("a", "1") != "" {
+		t.Errorf("from the older one: %v, the tag is at %q", err, w.at("a", "1"))
+	}
+	if err := w.restoreFrom(later); err != nil || w.at("a", "1") != w.digests["a"] {
+		t.Errorf("from the later one: %v, the tag is at %q", err, w.at("a", "1"))
+	}
+}
+
 func (w *world) restore() error {
-	r := w.releaser()
 	for _, grave := range w.tombstones() {
-		var s v1alpha1.ArtifactStore
-		if err := w.api.Get(w.t.Context(), client.ObjectKey{Namespace: "ns", Name: "acme"}, &s); err != nil {
-			return err
-		}
-		reg, err := r.Open(w.t.Context(), &s)
-		if err != nil {
-			return err
-		}
-		all := func(v1alpha1.TombstoneArtifact) bool { return true }
-		if _, err := r.Restore(w.t.Context(), reg, &s, &grave, all, func(context.Context) error { return nil }); err != nil {
+		if err := w.restoreFrom(&grave); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// restoreFrom restores all of a tombstone.
+func (w *world) restoreFrom(t *v1alpha1.Tombstone) error {
+	r := w.releaser()
+	var s v1alpha1.ArtifactStore
+	if err := w.api.Get(w.t.Context(), client.ObjectKey{Namespace: "ns", Name: "acme"}, &s); err != nil {
+		return err
+	}
+	reg, err := r.Open(w.t.Context(), &s)
+	if err != nil {
+		return err
+	}
+	all := func(v1alpha1.TombstoneArtifact) bool { return true }
+	_, err = r.Restore(w.t.Context(), reg, &s, t, all, func(context.Context) error { return nil })
+	return err
 }

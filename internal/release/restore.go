@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/tombstone"
 )
@@ -97,6 +98,9 @@ func (r *restoring) open(ctx context.Context, wanted func(v1alpha1.TombstoneArti
 		}
 		todo = append(todo, a)
 	}
+	if err := r.newest(ctx, todo); err != nil {
+		return nil, err
+	}
 	if !claimedByPurge {
 		return todo, nil
 	}
@@ -108,6 +112,26 @@ func (r *restoring) open(ctx context.Context, wanted func(v1alpha1.TombstoneArti
 		return nil, fmt.Errorf("restoring from tombstone %s/%s: %w", t.Namespace, t.Name, err)
 	}
 	return todo, nil
+}
+
+// newest makes sure that no tag was released again since: a cache may not have the later tombstone yet, whose digest is the
+// one to put back. Errors wrap reference.ErrSuperseded.
+func (r *restoring) newest(ctx context.Context, todo []v1alpha1.TombstoneArtifact) error {
+	if len(todo) == 0 {
+		return nil
+	}
+	t := r.tombstone
+	var all v1alpha1.TombstoneList
+	if err := r.Live.List(ctx, &all, client.InNamespace(t.Namespace), client.MatchingFields{tombstone.ByManifest: t.Spec.Manifest.Name}); err != nil {
+		return fmt.Errorf("looking for later tombstones than %s/%s: %w", t.Namespace, t.Name, err)
+	}
+	here := tombstone.Here(all.Items, r.reg.Location())
+	for _, a := range todo {
+		if undos := v1alpha1.Undos(here, a.Repository, a.Tag); len(undos) > 0 && undos[0].UID != t.UID {
+			return fmt.Errorf("restoring %s:%s from tombstone %s/%s, which %s follows: %w", a.Repository, a.Tag, t.Namespace, t.Name, undos[0].Name, reference.ErrSuperseded)
+		}
+	}
+	return nil
 }
 
 // claim marks the entries Restoring in one write that fails if anybody else wrote. Those that are known

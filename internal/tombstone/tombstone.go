@@ -78,5 +78,17 @@ func New(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore, cause v1alpha1
 // ByManifest is the field index of tombstones by the manifest that they are of.
 const ByManifest = "spec.manifest.name"
 
+// Here are those of some tombstones that are of a place and stay.
+func Here(all []v1alpha1.Tombstone, l v1alpha1.RegistryLocation) []*v1alpha1.Tombstone {
+	var here []*v1alpha1.Tombstone
+	for i := range all {
+		at, err := v1alpha1.ParseRegistryURL(all[i].Spec.RegistryURL)
+		if err == nil && at.Same(l) && all[i].DeletionTimestamp.IsZero() {
+			here = append(here, &all[i])
+		}
+	}
+	return here
+}
+
 // ByHost is the field index of tombstones by the registry's host, as RegistryLocation.RegistryName has it.
 const ByHost = "spec.registryURL"

@@ -134,11 +134,8 @@ func (r *Reconciler) tombstones(ctx context.Context, m *v1alpha1.ArtifactManifes
 		return nil, fmt.Errorf("listing tombstones: %w", err)
 	}
 	var mine []v1alpha1.Tombstone
-	for _, t := range all.Items {
-		at, err := v1alpha1.ParseRegistryURL(t.Spec.RegistryURL)
-		if err == nil && at.Same(l) && t.DeletionTimestamp.IsZero() {
-			mine = append(mine, t)
-		}
+	for _, t := range tombstone.Here(all.Items, l) {
+		mine = append(mine, *t)
 	}
 	return mine, nil
 }
