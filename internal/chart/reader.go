@@ -35,7 +35,7 @@ const (
 	// chartChild is set in the environment of the processes that read charts.
 	chartChild = "NFO_CHART_CHILD"
 	// revision is that of what is read of a chart. A greater one has all charts read again.
-	revision = "2"
+	revision = "3"
 )
 
 // ErrStalled says that the machine, and not the chart, kept a reading from its end: its process got no processor time

@@ -111,6 +111,15 @@ spec: {containers: [{name: a, image: "a:1", args: ["--image=` + images.Registry 
 			"Foreign Deployed a:1; " + at + "Pod/p spec.containers.a.image",
 			"Ours Deployed <registry>/acme/side:2; " + at + "Pod/p spec.containers.a.args.0 (in a text)",
 		}},
+		"Escaped": {"a newline that a program writes is no part of a name", `
+apiVersion: v1
+kind: Pod
+metadata: {name: p}
+spec: {containers: [{name: a, image: "a:1", args: ['printf "pull\n` + images.Registry + `/acme/side:2\n"']}]}
+`, []string{
+			"Foreign Deployed a:1; " + at + "Pod/p spec.containers.a.image",
+			"Ours Deployed <registry>/acme/side:2; " + at + "Pod/p spec.containers.a.args.0 (in a text)",
+		}},
 		"Embedded": {"a text can be YAML with an image in a table", `
 apiVersion: v1
 kind: ConfigMap
@@ -305,6 +314,32 @@ data: {run: "docker run oci://quay.io/acme/job:2. Not quay.io/acme alone, nor a/
 	}
 	if got, err := images.InManifest(pod("a", "a:1") + "---\n- a\n"); err == nil || !strings.Contains(err.Error(), "document 2") || got != nil {
 		t.Errorf("a list is an object: %v, %v", got, err)
+	}
+}
+
+// Texts of other programs are often JSON, and that can be in JSON again, each time with more backslashes.
+func TestI14ReferencesInEscapedTexts(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason, text string
+		want         []string
+	}{
+		"Plain":    {"JSON", `{"image":"r.example/acme/a:1"}`, []string{"r.example/acme/a:1"}},
+		"Quoted":   {"a quote of JSON in JSON", `{"a":"{\"image\":\"r.example/acme/a:1\"}"}`, []string{"r.example/acme/a:1"}},
+		"Deeper":   {"and of JSON in that", `{"a":"{\"b\":\"{\\\"image\\\":\\\"r.example/acme/a:1\\\"}\"}"}`, []string{"r.example/acme/a:1"}},
+		"Newlines": {"the letter of an escape is not one of a name", `{"run":"#!/bin/sh\nr.example/acme/a:1\r\n\tnext.example/acme/b:1\nfoo"}`, []string{"r.example/acme/a:1", "next.example/acme/b:1"}},
+		"Twice":    {"nor is that of an escape of an escape", `{"a":"{\"run\":\"x\\nr.example/acme/a:1\\ny\"}"}`, []string{"r.example/acme/a:1"}},
+		"Code":     {"characters by their numbers", `{"a":"\u003cr.example/acme/a:1\u003e"}`, []string{"r.example/acme/a:1"}},
+		"Slash":    {"some programs escape slashes", `{"a":"r.example\/acme\/a:1","b":"{\"c\":\"r.example\\\/acme\\\/b:1\"}"}`, []string{"r.example/acme/a:1", "r.example/acme/b:1"}},
+		"Folder":   {"what is in a folder of Windows is in no registry", `C:\r.example\acme\a:1`, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := images.InManifest("kind: ConfigMap\ndata:\n  a: |\n    " + tc.text + "\n")
+			if diff := cmp.Diff(tc.want, got); err != nil || diff != "" {
+				t.Errorf("%s: %v (-want +got):\n%s", tc.reason, err, diff)
+			}
+		})
 	}
 }
 

@@ -32,15 +32,20 @@ func InManifest(manifest string) (references []string, err error) {
 	return references, nil
 }
 
-// betweenReferences is what separates a reference from the rest of a text.
-var betweenReferences = regexp.MustCompile("[\\s\"'`,;=<>(){}\\[\\]|]+")
+var (
+	// betweenReferences is what separates a reference from the rest of a text. JSON in JSON escapes its quotes and newlines,
+	// once more in each JSON around it; the letter of an escape belongs to it, and not to the name that follows.
+	betweenReferences = regexp.MustCompile("(?:[\\s\"'`,;=<>(){}\\[\\]|]|\\\\+(?:u[0-9A-Fa-f]{4}|[" + escapes + "])?)+")
+	// escapedSlash is a slash as some programs write it in JSON.
+	escapedSlash = regexp.MustCompile(`\\+/`)
+)
 
 // anyRegistry takes what looks like an image of any registry: a whole reference that begins with a host.
 func (w objectWalk) anyRegistry(text string, at []string) {
 	if !strings.Contains(text, "/") {
 		return
 	}
-	for _, word := range betweenReferences.Split(text, -1) {
+	for _, word := range betweenReferences.Split(escapedSlash.ReplaceAllString(text, "/"), -1) {
 		if _, after, ok := strings.Cut(word, "://"); ok {
 			word = after
 		}

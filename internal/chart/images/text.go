@@ -18,6 +18,9 @@ const repositoryPattern = `[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:
 // imageInText is what follows the registry in a text that names an image of it. Some charts add a port.
 var imageInText = regexp.MustCompile(`^(?::[0-9]+)?(/?)(` + repositoryPattern + `)(?::([A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?(?:@(sha256:[0-9a-f]{64}))?`)
 
+// escapes are the letters that are no longer themselves after a backslash: those of newlines, tabs and their like.
+const escapes = "bfnrt"
+
 // InText finds the images of the store in a text: arguments, variables, files, annotations.
 func InText(text string) []string {
 	var found []string
@@ -44,6 +47,8 @@ func beginsReference(before string) bool {
 		return true
 	}
 	switch last := before[len(before)-1]; {
+	case strings.HasSuffix(before[:len(before)-1], `\`) && strings.IndexByte(escapes, last) >= 0:
+		return true // a newline that the program which gets the text writes
 	case last == '/':
 		return strings.HasSuffix(before, "://") && !strings.HasSuffix(before, "http://") && !strings.HasSuffix(before, "https://")
 	case last == '@', continues(last):
