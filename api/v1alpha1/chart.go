@@ -43,7 +43,8 @@ type ChartImage struct {
 	Image string `json:"image"`
 	// InManifest: an artifact of the chart's manifest. OtherManifest: one of another manifest of the
 	// store, which the definitions that deploy the chart then hold, too. Foreign: it comes from
-	// another registry, whatever is set. Missing: no manifest of the store lists it.
+	// outside of the store, whatever is set: from another registry, or another prefix of this one. Missing: no
+	// manifest of the store lists it.
 	// +required
 	State ImageState `json:"state"`
 	// The other manifest.

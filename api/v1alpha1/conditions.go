@@ -178,7 +178,7 @@ const (
 
 	// ReasonMissingImage: no manifest of the store lists an image that a chart needs.
 	ReasonMissingImage = "MissingImage"
-	// ReasonForeignImage: a chart names an image of another registry, whatever registryValuesPaths set.
+	// ReasonForeignImage: a chart names an image outside of the store, whatever registryValuesPaths set.
 	ReasonForeignImage = "ForeignImage"
 	// ReasonOtherManifest: an image that a chart needs is in another manifest of the store.
 	ReasonOtherManifest = "OtherManifest"

@@ -182,7 +182,7 @@ func whereOf(i v1alpha1.ChartImage) string {
 	case v1alpha1.ImageOtherManifest:
 		return i.Repository + " (am/" + i.Manifest + ")"
 	case v1alpha1.ImageForeign:
-		return "another registry"
+		return "outside of the store"
 	}
 	return "missing: no manifest lists it"
 }

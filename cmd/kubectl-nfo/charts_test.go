@@ -49,9 +49,9 @@ IMAGE     USE                                              STORED IN            
 app:1     required                                         acme/m/app                     app/templates/a.yaml Pod/a spec.containers.a.image
 base:1    required                                         acme/base/base (am/base)       not recorded
 gone:1    required                                         missing: no manifest lists it  x
-q.io/t:1  optional: only helm test uses it                 another registry               y
-q.io/u:1  optional: only a dependency that is off uses it  another registry               z
-q.io/v:1  optional: only values name it                    another registry               values v
+q.io/t:1  optional: only helm test uses it                 outside of the store           y
+q.io/u:1  optional: only a dependency that is off uses it  outside of the store           z
+q.io/v:1  optional: only values name it                    outside of the store           values v
 Problem: it is broken
 Remark: a spare part too
 Images that are not recorded: 1.

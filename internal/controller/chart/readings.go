@@ -116,10 +116,10 @@ func (c chartToRead) with(read chart.Chart, reader string, l v1alpha1.RegistryLo
 	return out
 }
 
-// imageOf names an image: without a host if it comes from the store's registry.
+// imageOf names an image: without a host if it comes from the store.
 func imageOf(i images.Image, l v1alpha1.RegistryLocation) v1alpha1.ChartImage {
 	image := v1alpha1.ChartImage{Image: i.Repository, State: v1alpha1.ImageMissing}
-	if i.Origin != images.OriginOurs && v1alpha1.CanonicalHost(i.Host) != v1alpha1.CanonicalHost(l.Host) {
+	if i.Origin != images.OriginOurs && !l.Contains(v1alpha1.RegistryLocation{Host: i.Host, Prefix: i.Repository}) {
 		image.Image, image.State = i.Host+"/"+i.Repository, v1alpha1.ImageForeign
 	}
 	if i.Tag != "" {

@@ -22,6 +22,36 @@ func TestNamesOfImagesFitAStatus(t *testing.T) {
 	}
 }
 
+// Foreign is what is outside of the store, by the rule that says what is inside.
+func TestWhatIsForeign(t *testing.T) {
+	t.Parallel()
+	store := v1alpha1.RegistryLocation{Host: "r.example.com", Prefix: "acme"}
+	for name, tc := range map[string]struct {
+		reason, host, repository string
+		origin                   images.Origin
+		location                 v1alpha1.RegistryLocation
+		want                     string
+	}{
+		"Inside":   {"the chart names the store itself", "r.example.com", "acme/m2/lib", images.OriginForeign, store, "Missing acme/m2/lib:1"},
+		"Port":     {"the port of HTTPS need not be said", "r.example.com:443", "acme/m2/lib", images.OriginForeign, store, "Missing acme/m2/lib:1"},
+		"Case":     {"hosts have no case", "R.example.com", "acme/m2/lib", images.OriginForeign, store, "Missing acme/m2/lib:1"},
+		"Alias":    {"Docker Hub has several names", "index.docker.io", "acme/m2/lib", images.OriginForeign, v1alpha1.RegistryLocation{Host: "registry-1.docker.io", Prefix: "acme"}, "Missing acme/m2/lib:1"},
+		"Whole":    {"a store without a prefix is the whole registry", "r.example.com", "other/lib", images.OriginForeign, v1alpha1.RegistryLocation{Host: "r.example.com"}, "Missing other/lib:1"},
+		"Other":    {"another team has the other prefix", "r.example.com", "other/lib", images.OriginForeign, store, "Foreign r.example.com/other/lib:1"},
+		"Segments": {"a prefix is whole segments", "r.example.com", "acme2/lib", images.OriginForeign, store, "Foreign r.example.com/acme2/lib:1"},
+		"Port5000": {"another port is another registry", "r.example.com:5000", "acme/m2/lib", images.OriginForeign, store, "Foreign r.example.com:5000/acme/m2/lib:1"},
+		"Follows":  {"what follows the registry that is set is named below it", images.Registry, "lib", images.OriginOurs, store, "Missing lib:1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			image := imageOf(images.Image{Host: tc.host, Repository: tc.repository, Tag: "1", Origin: tc.origin}, tc.location)
+			if got := string(image.State) + " " + image.Image; got != tc.want {
+				t.Errorf("%s: %s, want %s", tc.reason, got, tc.want)
+			}
+		})
+	}
+}
+
 func TestImagesOfAChart(t *testing.T) {
 	t.Parallel()
 	place := func(why images.Why, at string) []images.Source {

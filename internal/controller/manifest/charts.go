@@ -62,7 +62,7 @@ func (seen manifestSeen) lacks() []string {
 	return slices.Collect(maps.Keys(names))
 }
 
-// place says where an image lies. One that comes from another registry stays there.
+// place says where an image lies. One that comes from outside of the store stays there.
 func (seen manifestSeen) place(image *v1alpha1.ChartImage, listed []v1alpha1.ArtifactStatus) {
 	if image.State == v1alpha1.ImageForeign {
 		return
@@ -142,7 +142,7 @@ func (seen manifestSeen) complete(v *manifestVerdict, unseen, unread int) {
 	}
 	if len(n.foreign) > 0 {
 		found(metav1.ConditionFalse, v1alpha1.ReasonForeignImage,
-			"Charts name images of other registries, which nothing here keeps: %s. Set registryValuesPaths in the definition to where the charts take their registry, or change the charts.", v1alpha1.FirstOf(n.foreign, reference.NamedHolders))
+			"Charts name images outside of this store, which nothing here keeps: %s. Set registryValuesPaths in the definition to where the charts take their registry, or change the charts.", v1alpha1.FirstOf(n.foreign, reference.NamedHolders))
 	}
 	switch {
 	case unread > 0 && seen.read.Trouble != nil:
