@@ -44,14 +44,15 @@ type ChartImage struct {
 	// InManifest: an artifact of the chart's manifest. OtherManifest: one of another manifest of the
 	// store, which the definitions that deploy the chart then hold, too. Foreign: it comes from
 	// outside of the store, whatever is set: from another registry, or another prefix of this one. Missing: no
-	// manifest of the store lists it.
+	// manifest of the store lists it, or it is listed at another digest: then repository and manifest say where, and
+	// the definitions that deploy the chart hold that manifest, too, for the digest may be one platform of it.
 	// +required
 	State ImageState `json:"state"`
 	// The other manifest.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Manifest string `json:"manifest,omitempty"`
-	// Where it lies, of InManifest and OtherManifest: the whole repository name, without the host.
+	// Where it lies, or its tag at another digest: the whole repository name, without the host.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	Repository string `json:"repository,omitempty"`

@@ -176,15 +176,19 @@ func useOf(i v1alpha1.ChartImage) string {
 
 // whereOf says where an image is.
 func whereOf(i v1alpha1.ChartImage) string {
-	switch i.State {
-	case v1alpha1.ImageInManifest:
-		return i.Repository
-	case v1alpha1.ImageOtherManifest:
-		return i.Repository + " (am/" + i.Manifest + ")"
-	case v1alpha1.ImageForeign:
-		return "outside of the store"
+	where := i.Repository
+	if i.Manifest != "" {
+		where += " (am/" + i.Manifest + ")"
 	}
-	return "missing: no manifest lists it"
+	switch {
+	case i.State == v1alpha1.ImageForeign:
+		return "outside of the store"
+	case where == "":
+		return "missing: no manifest lists it"
+	case i.State == v1alpha1.ImageMissing:
+		return "listed, at another digest: " + where
+	}
+	return where
 }
 
 // printer writes lines until one cannot be written.

@@ -64,6 +64,29 @@ Charts that have not been read yet: db:2
 Not seen in the registry yet, and possibly charts: new:3
 `
 
+func TestWhereAnImageIs(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason string
+		image  v1alpha1.ChartImage
+		want   string
+	}{
+		"Here":      {"in the manifest itself", v1alpha1.ChartImage{State: v1alpha1.ImageInManifest, Repository: "acme/m/a"}, "acme/m/a"},
+		"There":     {"in another one", v1alpha1.ChartImage{State: v1alpha1.ImageOtherManifest, Manifest: "base", Repository: "acme/base/a"}, "acme/base/a (am/base)"},
+		"Foreign":   {"nothing here keeps it", v1alpha1.ChartImage{State: v1alpha1.ImageForeign}, "outside of the store"},
+		"Nowhere":   {"nobody lists it", v1alpha1.ChartImage{State: v1alpha1.ImageMissing}, "missing: no manifest lists it"},
+		"OtherHere": {"its tag is at another digest", v1alpha1.ChartImage{State: v1alpha1.ImageMissing, Repository: "acme/m/a"}, "listed, at another digest: acme/m/a"},
+		"Other":     {"so is that of another manifest", v1alpha1.ChartImage{State: v1alpha1.ImageMissing, Manifest: "base", Repository: "acme/base/a"}, "listed, at another digest: acme/base/a (am/base)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := whereOf(tc.image); got != tc.want {
+				t.Errorf("%s: %q, want %q", tc.reason, got, tc.want)
+			}
+		})
+	}
+}
+
 func TestChartsReport(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

@@ -3,6 +3,8 @@ package inventory
 import (
 	"slices"
 	"strings"
+
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
 
 // Image is an image as a chart names it, and the places that it may mean: the registry that a
@@ -28,4 +30,35 @@ func (w Image) Is(repository, version, digest string) bool {
 		return w.Digest == digest
 	}
 	return w.Tag == "" || w.Tag == version
+}
+
+// Place sets where an image is that a chart of a manifest names: among what the manifest lists, or in another one. One from
+// outside of the store stays there. A digest that nobody lists can be that of one platform of an image that is listed by its
+// tag: such an image is Missing, with the manifest and repository of the tag, so that these are held.
+func (c Catalogue) Place(image *v1alpha1.ChartImage, m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation, listed []v1alpha1.ArtifactStatus) {
+	if image.State == v1alpha1.ImageForeign {
+		return
+	}
+	before := image.Manifest
+	image.State, image.Manifest, image.Repository, image.Digest = v1alpha1.ImageMissing, "", "", ""
+	want := ParseImage(image.Image)
+	want.Places = []string{l.Repository(m.Name, m.Spec.UploadPath, want.Name), l.Repository("", v1alpha1.StoreScoped, want.Name), want.Name}
+	c.place(want, image, m.Name, before, listed)
+	if want.Digest != "" && image.State == v1alpha1.ImageMissing {
+		want.Digest = ""
+		c.place(want, image, m.Name, before, listed)
+		image.State, image.Digest = v1alpha1.ImageMissing, ""
+	}
+}
+
+func (c Catalogue) place(want Image, image *v1alpha1.ChartImage, self, before string, listed []v1alpha1.ArtifactStatus) {
+	for _, a := range listed {
+		if want.Is(a.Repository, a.ArtifactVersion, a.Digest) {
+			image.State, image.Repository, image.Digest = v1alpha1.ImageInManifest, a.Repository, a.Digest
+			return
+		}
+	}
+	if o := c.Find(want, self, before); o != nil {
+		image.State, image.Manifest, image.Repository, image.Digest = v1alpha1.ImageOtherManifest, o.Manifest, o.Repository, o.Digest
+	}
 }

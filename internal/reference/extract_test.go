@@ -115,11 +115,13 @@ func TestI1Kept(t *testing.T) {
 	d := definition("d", byManifest("m"), "chart")
 	d.Status.Applications = []v1alpha1.ApplicationStatus{{Name: "app", Manifest: "m", ArtifactName: "chart", ArtifactVersion: "1.0.7", Images: []v1alpha1.ChartImage{
 		{Image: "nginx:1"}, {Image: "base/proxy:1.2", Manifest: "base"}, {Image: "team/tool@sha256:a", Manifest: "tools"},
+		{Image: "lib:1@sha256:b", State: v1alpha1.ImageMissing, Manifest: "platforms", Repository: "acme/platforms/lib"},
 	}}}
 	want := []Reference{
 		{To: Object{"ArtifactManifest", "ns", "m"}, Artifact: "chart", Version: "~1.0.0", Application: "app"},
 		{To: Object{"ArtifactManifest", "ns", "base"}, Artifact: "proxy", Version: "1.2", Application: "app"},
 		{To: Object{"ArtifactManifest", "ns", "tools"}, Artifact: "tool", Version: "sha256:a", Application: "app"},
+		{To: Object{"ArtifactManifest", "ns", "platforms"}, Artifact: "lib", Version: "sha256:b", Application: "app"},
 	}
 	if diff := cmp.Diff(want, Kept(d)); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
@@ -127,7 +129,7 @@ func TestI1Kept(t *testing.T) {
 	if diff := cmp.Diff(want[:1], Of(d)); diff != "" {
 		t.Errorf("what it needs is not what it names: -want +got\n%s", diff)
 	}
-	for subject, version := range map[string]string{"m": "1.0.7", "base": "1.2"} {
+	for subject, version := range map[string]string{"m": "1.0.7", "base": "1.2", "platforms": "sha256:b"} {
 		h, holds := holderOf(d, v1alpha1.KindDefinition, manifest(subject))
 		if !holds || len(h.References) != 1 || h.References[0].Version != version {
 			t.Errorf("%s: held %t, by %v", subject, holds, h.References)

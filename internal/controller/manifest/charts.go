@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -37,7 +38,7 @@ func (seen manifestSeen) charts(v *manifestVerdict) {
 		c.Images = slices.Clone(c.Images[:min(len(c.Images), room)])
 		room -= len(c.Images)
 		for i := range c.Images {
-			seen.place(&c.Images[i], listed)
+			seen.elsewhere.Place(&c.Images[i], seen.manifest, seen.location, listed)
 		}
 		v.charts = append(v.charts, c)
 	}
@@ -54,7 +55,7 @@ func (seen manifestSeen) lacks() []string {
 	names := map[string]bool{}
 	for _, c := range charts {
 		for _, image := range c.Images {
-			if seen.place(&image, listed); image.State == v1alpha1.ImageMissing {
+			if seen.elsewhere.Place(&image, seen.manifest, seen.location, listed); image.State == v1alpha1.ImageMissing {
 				names[inventory.LastSegment(inventory.ParseImage(image.Image).Name)] = true
 			}
 		}
@@ -62,30 +63,11 @@ func (seen manifestSeen) lacks() []string {
 	return slices.Collect(maps.Keys(names))
 }
 
-// place says where an image lies. One that comes from outside of the store stays there.
-func (seen manifestSeen) place(image *v1alpha1.ChartImage, listed []v1alpha1.ArtifactStatus) {
-	if image.State == v1alpha1.ImageForeign {
-		return
-	}
-	before := image.Manifest
-	image.State, image.Manifest, image.Repository, image.Digest = v1alpha1.ImageMissing, "", "", ""
-	want, l, m := inventory.ParseImage(image.Image), seen.location, seen.manifest
-	want.Places = []string{l.Repository(m.Name, m.Spec.UploadPath, want.Name), l.Repository("", v1alpha1.StoreScoped, want.Name), want.Name}
-	for _, a := range listed {
-		if want.Is(a.Repository, a.ArtifactVersion, a.Digest) {
-			image.State, image.Repository, image.Digest = v1alpha1.ImageInManifest, a.Repository, a.Digest
-			return
-		}
-	}
-	if o := seen.elsewhere.Find(want, seen.manifest.Name, before); o != nil {
-		image.State, image.Manifest, image.Repository, image.Digest = v1alpha1.ImageOtherManifest, o.Manifest, o.Repository, o.Digest
-	}
-}
-
 // needs is what the charts of a manifest need and do not find in it, by what is to be done about it.
 type needs struct {
 	problems, missing, foreign, other, remarks []string
-	images                                     int // that are needed
+	unmatched                                  []string // those that are listed at another digest
+	images                                     int      // that are needed
 }
 
 func needsOf(charts []v1alpha1.ChartStatus) needs {
@@ -112,12 +94,14 @@ func needsOf(charts []v1alpha1.ChartStatus) needs {
 
 func (n *needs) add(i v1alpha1.ChartImage, by string) {
 	n.images++
-	switch i.State {
-	case v1alpha1.ImageMissing:
+	switch {
+	case i.State == v1alpha1.ImageMissing && i.Repository != "":
+		n.unmatched = append(n.unmatched, fmt.Sprintf("%s in %s%s", i.Image, cmp.Or(i.Manifest, "this manifest"), by))
+	case i.State == v1alpha1.ImageMissing:
 		n.missing = append(n.missing, i.Image+by)
-	case v1alpha1.ImageForeign:
+	case i.State == v1alpha1.ImageForeign:
 		n.foreign = append(n.foreign, i.Image+by)
-	case v1alpha1.ImageOtherManifest:
+	case i.State == v1alpha1.ImageOtherManifest:
 		n.other = append(n.other, fmt.Sprintf("%s in %s%s", i.Image, i.Manifest, by))
 	}
 }
@@ -139,6 +123,9 @@ func (seen manifestSeen) complete(v *manifestVerdict, unseen, unread int) {
 	}
 	if len(n.missing) > 0 {
 		found(metav1.ConditionFalse, v1alpha1.ReasonMissingImage, "No manifest of the store lists %s. List them here and push them, or correct the charts' values.", v1alpha1.FirstOf(n.missing, reference.NamedHolders))
+	}
+	if len(n.unmatched) > 0 {
+		found(metav1.ConditionFalse, v1alpha1.ReasonMissingImage, "Listed, at another digest: %s. The definitions that deploy the charts hold what is listed, which keeps the digest if it is one platform of it. If it is not, list it under a tag of its own and push it, or correct the charts' values.", v1alpha1.FirstOf(n.unmatched, reference.NamedHolders))
 	}
 	if len(n.foreign) > 0 {
 		found(metav1.ConditionFalse, v1alpha1.ReasonForeignImage,

@@ -29,6 +29,7 @@ func charted(images ...v1alpha1.ChartImage) manifestSeen {
 				{Manifest: "base", Artifact: "lib", Repository: "acme/base/lib", Version: "1", Digest: "sha256:l"},
 				{Manifest: "alt", Artifact: "lib", Repository: "acme/alt/lib", Version: "1", Digest: "sha256:l"},
 			},
+			"nginx": {{Manifest: "copy", Artifact: "nginx", Repository: "acme/copy/nginx", Version: "1.0.0", Digest: "sha256:x"}},
 			"old": {{Manifest: "was", Artifact: "team/old", Repository: "acme/team/old", Version: "1"}},
 		}
 	})
@@ -51,7 +52,13 @@ func TestWhereImagesAre(t *testing.T) {
 		"OtherVersion":   {"a tag is compared whole", ours("nginx:1.0"), "Missing   "},
 		"NoVersion":      {"any may be meant", ours("nginx"), "InManifest  acme/m/nginx sha256:a"},
 		"Digest":         {"a digest is the image, whatever the tag", ours("nginx:9@sha256:a"), "InManifest  acme/m/nginx sha256:a"},
-		"OtherDigest":    {"and nothing else is", ours("nginx:1.0.0@sha256:b"), "Missing   "},
+		"OtherDigest":    {"nothing else is, but the tag's image may contain it", ours("nginx:1.0.0@sha256:b"), "Missing  acme/m/nginx "},
+		"DigestCounts":   {"who has the digest goes before who has the tag", ours("nginx:1.0.0@sha256:x"), "OtherManifest copy acme/copy/nginx sha256:x"},
+		"I1Platform":     {"a tag of many platforms is kept for the one that is pinned", ours("lib:1@sha256:amd64"), "Missing alt acme/alt/lib "},
+		"PlatformBy":     {"in the manifest that its path says", ours("base/lib:1@sha256:amd64"), "Missing base acme/base/lib "},
+		"PlatformStays":  {"and in the one that was found before", v1alpha1.ChartImage{Image: "lib:1@sha256:amd64", Manifest: "base"}, "Missing base acme/base/lib "},
+		"PlatformAlone":  {"a digest without a tag may be of any version", ours("base/lib@sha256:amd64"), "Missing base acme/base/lib "},
+		"PlatformOther":  {"not of another tag", ours("lib:2@sha256:amd64"), "Missing   "},
 		"Nested":         {"part of a name is another name", ours("library/nginx:1.0.0"), "Missing   "},
 		"Elsewhere":      {"the first by name of those that list it", ours("lib:1"), "OtherManifest alt acme/alt/lib sha256:l"},
 		"ElsewhereBy":    {"its path says which", ours("base/lib:1"), "OtherManifest base acme/base/lib sha256:l"},
@@ -96,6 +103,7 @@ func TestComplete(t *testing.T) {
 		"Other":    {"in another manifest", charted(ours("nginx:1.0.0"), ours("lib:1")), nil, "True/OtherManifest", "lib:1 in alt (chart app:1.0.0)"},
 		"Foreign":  {"in another registry", charted(foreign, ours("lib:1")), nil, "False/ForeignImage", "quay.io/x:1 (chart app:1.0.0)"},
 		"Missing":  {"what is nowhere comes before", charted(foreign, ours("none:1")), nil, "False/MissingImage", "none:1 (chart app:1.0.0)"},
+		"Platform": {"a digest that no manifest has may be of one platform", charted(ours("lib:1@sha256:amd64"), ours("nginx:1.0.0@sha256:arm64")), nil, "False/MissingImage", "lib:1@sha256:amd64 in alt (chart app:1.0.0), nginx:1.0.0@sha256:arm64 in this manifest (chart app:1.0.0)"},
 		"NoCharts": {"nothing needs anything", observed(func(s *manifestSeen) { s.manifest.Status.Artifacts = []v1alpha1.ArtifactStatus{present("sha256:a")} }), nil, "True/Complete", "(0 images, 0 charts)"},
 		"Problem": {"what is not known may be anything", charted(ours("nginx:1.0.0")), func(s *manifestSeen) {
 			c := s.read.Charts[inventory.Entry{Name: "app", Version: "1.0.0"}]

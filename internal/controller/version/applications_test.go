@@ -76,6 +76,10 @@ func TestApplications(t *testing.T) {
 	blank.Status = v1alpha1.ArtifactManifestStatus{}
 	lost := with("sha256:c", "")
 	lost.Status.Charts[0].Images = []v1alpha1.ChartImage{{Image: "base/a:1", State: v1alpha1.ImageMissing}}
+	listed := with("sha256:c", "") // at another digest
+	listed.Status.Charts[0].Images = []v1alpha1.ChartImage{{Image: "base/a:1", State: v1alpha1.ImageMissing, Manifest: "base", Repository: "acme/base/a"}}
+	byTag := web("sha256:c", "")
+	byTag.Images = listed.Status.Charts[0].Images
 	for name, tc := range map[string]struct {
 		reason string
 		seen   versionSeen
@@ -95,6 +99,8 @@ func TestApplications(t *testing.T) {
 		"Preview":    {"a preview follows its manifest", deploys(with("sha256:new", "sha256:b"), v1alpha1.VersionPreview, web("sha256:c", "sha256:a")), []v1alpha1.ApplicationStatus{web("sha256:new", "sha256:b")}},
 		"Active":     {"what is deployed stays what it was", deploys(with("sha256:new", "sha256:b"), v1alpha1.VersionActive, web("sha256:c", "sha256:a")), []v1alpha1.ApplicationStatus{web("sha256:c", "sha256:a")}},
 		"Gone":       {"what it held in another manifest it goes on holding", deploys(lost, v1alpha1.VersionActive, elsewhere), []v1alpha1.ApplicationStatus{elsewhere}},
+		"I1Listed":   {"the manifest that has its tag at another digest is held, too", deploys(listed, v1alpha1.VersionPreview), []v1alpha1.ApplicationStatus{byTag}},
+		"I1Moved":    {"and if it had the digest before, that goes on being held", deploys(listed, v1alpha1.VersionActive, elsewhere), []v1alpha1.ApplicationStatus{elsewhere}},
 		"I1Reread":   {"so does one whose chart names other images when it is read in another way", deploys(with("sha256:c", "sha256:a"), v1alpha1.VersionActive, elsewhere), []v1alpha1.ApplicationStatus{both}},
 		"Reread":     {"a preview holds what its chart names now", deploys(with("sha256:c", "sha256:a"), v1alpha1.VersionPreview, elsewhere), []v1alpha1.ApplicationStatus{web("sha256:c", "sha256:a")}},
 		"Deprecated": {"an image of it, too", deploys(with("sha256:c", "sha256:b"), v1alpha1.VersionDeprecated, web("sha256:c", "sha256:a")), []v1alpha1.ApplicationStatus{web("sha256:c", "sha256:a")}},
@@ -194,6 +200,7 @@ func TestDrifted(t *testing.T) {
 	}{
 		"Chart":   {"the chart was overwritten", deploys(with("sha256:new", "sha256:a"), v1alpha1.VersionActive, web("sha256:c", "sha256:a")), "app:1.0.0 (was at sha256:c, is at sha256:new)"},
 		"Image":   {"an image was", deploys(with("sha256:c", "sha256:b"), v1alpha1.VersionDeprecated, web("sha256:c", "sha256:a")), "a:1 (was at sha256:a, is at sha256:b)"},
+		"Unknown": {"a digest that is not known is not another one", deploys(with("sha256:c", ""), v1alpha1.VersionActive, web("sha256:c", "sha256:a")), ""},
 		"Same":    {"nothing was", deploys(with("sha256:c", "sha256:a"), v1alpha1.VersionActive, web("sha256:c", "sha256:a")), ""},
 		"Preview": {"a preview follows its manifest", deploys(with("sha256:new", "sha256:a"), v1alpha1.VersionPreview, web("sha256:c", "sha256:a")), ""},
 	} {

@@ -94,7 +94,7 @@ func movedImages(before, now []v1alpha1.ChartImage) []string {
 	}
 	var all []string
 	for _, i := range now {
-		if old := was[i.Image]; old.Digest != "" && old.Repository == i.Repository && old.Digest != i.Digest {
+		if old := was[i.Image]; old.Digest != "" && i.Digest != "" && old.Repository == i.Repository && old.Digest != i.Digest {
 			all = append(all, fmt.Sprintf("%s (was at %s, is at %s)", i.Image, old.Digest, i.Digest))
 		}
 	}
