@@ -5,8 +5,7 @@ const (
 	// MaxImages is how many images a status reports: of all charts of a manifest, or of all applications
 	// of a definition. What is beyond is counted, and keeps Complete from True.
 	MaxImages = 512
-	// MaxValuesPaths is how many paths of each kind a chart is rendered with. With fewer than the
-	// definitions give, images may be reported as Foreign that are not.
+	// MaxValuesPaths is how many paths of each kind a status says that a chart was rendered with.
 	MaxValuesPaths = 256
 )
 
@@ -102,7 +101,8 @@ type ChartStatus struct {
 	// +kubebuilder:validation:MaxLength=256
 	AppVersion string `json:"appVersion,omitempty"`
 	// The paths that it was rendered with: those of the definitions that deploy it from this manifest, the
-	// first 256 in order.
+	// first 256 in order. It is rendered once for each combination of paths that definitions set, at most 4, and images
+	// are those of all.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=256
@@ -122,7 +122,8 @@ type ChartStatus struct {
 	// How many images it names.
 	// +optional
 	ImageCount int32 `json:"imageCount,omitempty"`
-	// Why there may be more images than are listed. Empty when all of it could be read.
+	// Why there may be more images than are listed, and with the paths of which definitions if not of all. Empty when
+	// all of it could be read.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1100
 	Problem string `json:"problem,omitempty"`
@@ -131,8 +132,8 @@ type ChartStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1100
 	Remark string `json:"remark,omitempty"`
-	// How it was read: the revision of nfo's chart reader, and its limits if one of them ended the reading. The
-	// manager reads the chart again if either has changed.
+	// How it was read: the revision of nfo's chart reader, its limits if one of them ended the reading, and a hash of
+	// the combinations of paths. The manager reads the chart again if one of these has changed.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Reader string `json:"reader,omitempty"`

@@ -228,7 +228,7 @@ func (r chartReport) write(out io.Writer) error {
 func (c chartImages) write(p *printer) {
 	p.say("\n%s: chart %s", c.Artifact, cmp.Or(c.Chart, "whose name cannot be read"))
 	if len(c.RegistryValuesPaths) > 0 {
-		p.say("Read with the store's registry at %s.", strings.Join(c.RegistryValuesPaths, ", "))
+		p.say("Read as definitions deploy it, which set the store's registry at %s.", strings.Join(c.RegistryValuesPaths, ", "))
 	} else {
 		p.say("Read with no registry set: no definition gives registryValuesPaths for it.")
 	}

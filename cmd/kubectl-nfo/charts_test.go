@@ -44,7 +44,7 @@ const chartedTable = `artifactmanifests/p/m
 Complete=False/MissingImage: No.
 
 app:1: chart app 1.0.0 (7)
-Read with the store's registry at registry.
+Read as definitions deploy it, which set the store's registry at registry.
 IMAGE     USE                                              STORED IN                      NAMED IN
 app:1     required                                         acme/m/app                     app/templates/a.yaml Pod/a spec.containers.a.image
 base:1    required                                         acme/base/base (am/base)       not recorded

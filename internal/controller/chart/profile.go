@@ -1,21 +1,61 @@
 package chart
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/chart"
 	"github.com/nfo-operator/nfo/internal/inventory"
 	"github.com/nfo-operator/nfo/internal/livelist"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
-// deployments are the profiles of the applications that deploy from one manifest.
-type deployments []v1alpha1.HelmArtifactProfile
+const (
+	// maxProfiles is in how many ways one chart is read. Each takes a process, and as much processor time as a chart may have.
+	maxProfiles = 4
+	// namedDefinitions is how many definitions with the same paths are named.
+	namedDefinitions = 3
+)
+
+// deployment is how an application of a definition deploys a chart.
+type deployment struct {
+	definition string
+	preview    bool
+	v1alpha1.HelmArtifactProfile
+}
+
+// deployments are those of the applications that deploy from one manifest.
+type deployments []deployment
+
+// profile is a way to deploy a chart: the values paths that it is rendered with, in order, and whose these are.
+type profile struct {
+	registryPaths, secretPaths []string
+	definitions                []string
+	// rank is 0 if one of the definitions is not a Preview, and 1 otherwise.
+	rank int
+}
+
+// key is the same for the same paths alone.
+func (p profile) key() string { return fmt.Sprintf("%q %q", p.registryPaths, p.secretPaths) }
+
+// chartToRead is a chart in a registry, and how definitions deploy it.
+type chartToRead struct {
+	v1alpha1.ChartStatus
+	repository string
+	// profiles are the ways in which it is read: one at least, and at most maxProfiles.
+	profiles []profile
+	// skipped names the definitions that deploy it in other ways; "" for none.
+	skipped string
+}
 
 // deployed finds how definitions deploy what is in a manifest.
 func (r *Reconciler) deployed(ctx context.Context, m *v1alpha1.ArtifactManifest) (deployments, error) {
@@ -36,9 +76,8 @@ func (r *Reconciler) deployed(ctx context.Context, m *v1alpha1.ArtifactManifest)
 			return nil, fmt.Errorf("reading %s: %w", h, err)
 		}
 		for _, app := range d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications {
-			p := app.ArtifactProfile
-			if ref := p.ArtifactManifestRef; ref == nil || ref.Name == m.Name {
-				all = append(all, p.HelmArtifactProfile)
+			if p := app.ArtifactProfile; deploysFrom(p.ArtifactSource, m) {
+				all = append(all, deployment{d.Name, d.Spec.VersionState == v1alpha1.VersionPreview, p.HelmArtifactProfile})
 			}
 		}
 	}
@@ -55,22 +94,100 @@ func (r *Reconciler) definition(ctx context.Context, key client.ObjectKey) (*v1a
 	return d, r.Live.Get(ctx, key, d)
 }
 
-// profile is a chart and the paths that it is to be rendered with: all that any application gives
-// which may deploy it.
-func (d deployments) profile(a v1alpha1.ArtifactStatus) v1alpha1.ChartStatus {
-	c := v1alpha1.ChartStatus{ArtifactName: a.ArtifactName, ArtifactVersion: a.ArtifactVersion, Digest: a.Digest}
+// deploysFrom reports whether an application may deploy from a manifest, which by the old form is any of its store.
+func deploysFrom(s v1alpha1.ArtifactSource, m *v1alpha1.ArtifactManifest) bool {
+	if s.ArtifactManifestRef != nil {
+		return s.ArtifactManifestRef.Name == m.Name
+	}
+	return s.ArtifactStoreRef != nil && s.ArtifactStoreRef.Name == m.Spec.ArtifactStoreRef.Name
+}
+
+// profiles are the ways in which applications may deploy a chart, those of definitions that are not Previews first; one
+// without paths if none does.
+func (d deployments) profiles(a v1alpha1.ArtifactStatus) []profile {
 	candidate := []reference.ChartCandidate{{Name: a.ArtifactName, Version: a.ArtifactVersion}}
-	for _, p := range d {
-		if _, fits, err := reference.ResolveChart(p.HelmPackageName, p.HelmPackageVersionRange, candidate); !fits || err != nil {
+	of := map[string]profile{}
+	for _, app := range d {
+		if _, fits, err := reference.ResolveChart(app.HelmPackageName, app.HelmPackageVersionRange, candidate); !fits || err != nil {
 			continue
 		}
-		c.RegistryValuesPaths = append(c.RegistryValuesPaths, p.RegistryValuesPaths...)
-		c.ImagePullSecretsValuesPaths = append(c.ImagePullSecretsValuesPaths, p.ImagePullSecretsValuesPaths...)
+		p := profile{registryPaths: sorted(app.RegistryValuesPaths), secretPaths: sorted(app.ImagePullSecretsValuesPaths), rank: 1}
+		key := p.key()
+		if known, ok := of[key]; ok {
+			p = known
+		}
+		if !app.preview {
+			p.rank = 0
+		}
+		p.definitions = append(p.definitions, app.definition)
+		of[key] = p
 	}
-	for _, paths := range []*[]string{&c.RegistryValuesPaths, &c.ImagePullSecretsValuesPaths} {
-		slices.Sort(*paths)
-		*paths = slices.Compact(*paths)
-		*paths = (*paths)[:min(len(*paths), v1alpha1.MaxValuesPaths)]
+	var all []profile
+	for _, p := range of {
+		p.definitions = sorted(p.definitions)
+		all = append(all, p)
 	}
+	slices.SortFunc(all, func(a, b profile) int {
+		return cmp.Or(cmp.Compare(a.rank, b.rank), slices.Compare(a.definitions, b.definitions), cmp.Compare(a.key(), b.key()))
+	})
+	if len(all) == 0 {
+		return []profile{{}}
+	}
+	return all
+}
+
+// sorted returns the texts in order, each once.
+func sorted(texts []string) []string {
+	texts = slices.Clone(texts)
+	slices.Sort(texts)
+	return slices.Compact(texts)
+}
+
+// chart is a chart and the ways in which it is to be read.
+func (d deployments) chart(a v1alpha1.ArtifactStatus) chartToRead {
+	c := chartToRead{repository: a.Repository, profiles: d.profiles(a)}
+	c.ArtifactName, c.ArtifactVersion, c.Digest = a.ArtifactName, a.ArtifactVersion, a.Digest
+	var skipped, registry, secrets []string
+	for _, p := range c.profiles[min(len(c.profiles), maxProfiles):] {
+		skipped = append(skipped, p.definitions...)
+	}
+	c.profiles, c.skipped = c.profiles[:min(len(c.profiles), maxProfiles)], named(sorted(skipped))
+	for _, p := range c.profiles {
+		registry, secrets = append(registry, p.registryPaths...), append(secrets, p.secretPaths...)
+	}
+	registry, secrets = sorted(registry), sorted(secrets)
+	c.RegistryValuesPaths = registry[:min(len(registry), v1alpha1.MaxValuesPaths)]
+	c.ImagePullSecretsValuesPaths = secrets[:min(len(secrets), v1alpha1.MaxValuesPaths)]
 	return c
+}
+
+// named names the first definitions for people. It does not say how many more there are, so that it stays the same when
+// others come.
+func named(definitions []string) string {
+	if len(definitions) <= namedDefinitions {
+		return strings.Join(definitions, ", ")
+	}
+	return strings.Join(definitions[:namedDefinitions], ", ") + " and others"
+}
+
+// reader is how a status records that the chart was read as it is deployed, by a reader of a revision: with a hash of the
+// profiles, for other profiles can have the same paths together. Definitions count where they may be named.
+func (c chartToRead) reader(revision string) string {
+	var ways []string
+	for _, p := range c.profiles {
+		way := p.key()
+		if len(c.profiles) > 1 {
+			way += " " + named(p.definitions)
+		}
+		ways = append(ways, way)
+	}
+	slices.Sort(ways)
+	sum := sha256.Sum256([]byte(strings.Join(append(ways, c.skipped), "\n")))
+	return revision + ", profiles " + hex.EncodeToString(sum[:6])
+}
+
+// upToDate reports whether a reading is of the same bytes, deployed the same ways, and would come out the same now.
+func (c chartToRead) upToDate(was v1alpha1.ChartStatus, reader *chart.Reader) bool {
+	revision, same := strings.CutSuffix(was.Reader, c.reader(""))
+	return same && was.Digest == c.Digest && reader.Current(revision)
 }

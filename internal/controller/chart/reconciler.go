@@ -75,12 +75,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, m *v1alpha1.ArtifactManifest
 // Forget drops what was read for a manifest that is gone.
 func (r *Reconciler) Forget(uid types.UID) { r.Readings.Forget(uid) }
 
-// chartToRead is a chart in a registry, and how definitions deploy it.
-type chartToRead struct {
-	v1alpha1.ChartStatus
-	repository string
-}
-
 // unread finds the charts of a manifest that neither its status nor the readings have as they are
 // deployed now.
 func (r *Reconciler) unread(ctx context.Context, m *v1alpha1.ArtifactManifest) ([]chartToRead, error) {
@@ -99,17 +93,12 @@ func (r *Reconciler) unread(ctx context.Context, m *v1alpha1.ArtifactManifest) (
 	have := r.Readings.Get(m.UID).Over(m.Status.Charts)
 	var todo []chartToRead
 	for _, a := range charts {
-		c := chartToRead{deployed.profile(a), a.Repository}
-		if was, known := have[inventory.KeyOf(a)]; !known || !upToDate(was, c.ChartStatus, r.Reader) {
+		c := deployed.chart(a)
+		if was, known := have[inventory.KeyOf(a)]; !known || !c.upToDate(was, r.Reader) {
 			todo = append(todo, c)
 		}
 	}
 	return todo, nil
-}
-
-// upToDate reports whether a reading is of the same bytes, deployed the same way, and would come out the same now.
-func upToDate(was, now v1alpha1.ChartStatus, reader *chart.Reader) bool {
-	return sameReading(was, now) && reader.Current(was.Reader)
 }
 
 // chartsOf are the charts that a manifest lists and that are in the registry.
@@ -127,7 +116,7 @@ func chartsOf(m *v1alpha1.ArtifactManifest) []v1alpha1.ArtifactStatus {
 	return charts
 }
 
-// read reads a chart. An error is not about the chart: it can be read again.
+// read reads a chart with each of its profiles. An error is not about the chart: it can be read again.
 func (r *Reconciler) read(ctx context.Context, s *v1alpha1.ArtifactStore, c chartToRead) (v1alpha1.ChartStatus, error) {
 	reg, err := r.Registries.Open(ctx, s)
 	if err != nil {
@@ -136,17 +125,23 @@ func (r *Reconciler) read(ctx context.Context, s *v1alpha1.ArtifactStore, c char
 	archive, err := chartArchive(ctx, reg, c.repository, digest.Digest(c.Digest))
 	switch {
 	case errors.Is(err, errNoChart):
-		return c.with(chart.Chart{}, r.Reader.Revision(false), reg.Location(), err), nil
+		return c.with([]answer{{err: err}}, r.Reader.Revision(false)), nil
 	case err != nil: // the registry may well have it, and as it should be, a moment later
 		return c.ChartStatus, fmt.Errorf("fetching chart %s:%s: %w", c.ArtifactName, c.ArtifactVersion, err)
 	}
-	read, err := r.Reader.Read(ctx, chart.Request{
-		Archive: archive, RegistryValuesPaths: c.RegistryValuesPaths, ImagePullSecretsValuesPaths: c.ImagePullSecretsValuesPaths,
-	})
-	if err != nil && !chart.AboutChart(err) {
-		return c.ChartStatus, fmt.Errorf("reading chart %s:%s: %w", c.ArtifactName, c.ArtifactVersion, err)
+	var answers []answer
+	limited := false
+	for _, p := range c.profiles {
+		read, err := r.Reader.Read(ctx, chart.Request{
+			Archive: archive, RegistryValuesPaths: p.registryPaths, ImagePullSecretsValuesPaths: p.secretPaths,
+		})
+		if err != nil && !chart.AboutChart(err) {
+			return c.ChartStatus, fmt.Errorf("reading chart %s:%s: %w", c.ArtifactName, c.ArtifactVersion, err)
+		}
+		limited = limited || read.Limited
+		answers = append(answers, answerOf(p, read, reg.Location(), err))
 	}
-	return c.with(read, r.Reader.Revision(read.Limited), reg.Location(), err), nil
+	return c.with(answers, r.Reader.Revision(limited)), nil
 }
 
 // errNoChart: the image manifest, read whole, is not that of a chart.

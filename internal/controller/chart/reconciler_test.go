@@ -6,10 +6,12 @@ import (
 	"compress/gzip"
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -57,14 +59,19 @@ func newWorld(t *testing.T) *world {
 
 // archive is a chart whose pod has an image of the values.
 func archive(t *testing.T) []byte {
+	return packed(t, "registry: quay.io", "{{ .Values.registry }}/acme/upf:1")
+}
+
+// packed is a chart with values, and a pod with an image that is written as a template.
+func packed(t *testing.T, values, image string) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	packed := gzip.NewWriter(&out)
 	files := tar.NewWriter(packed)
 	for _, f := range [][2]string{
 		{"app/Chart.yaml", "apiVersion: v2\nname: app\nversion: 1.0.0\nappVersion: \"7\"\n"},
-		{"app/values.yaml", "registry: quay.io\n"},
-		{"app/templates/pod.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: '{{ .Values.registry }}/acme/upf:1'}]}\n"},
+		{"app/values.yaml", values + "\n"},
+		{"app/templates/pod.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: '" + image + "'}]}\n"},
 	} {
 		if err := files.WriteHeader(&tar.Header{Name: f[0], Mode: 0o644, Size: int64(len(f[1])), Typeflag: tar.TypeReg}); err != nil {
 			t.Fatal(err)
@@ -159,22 +166,110 @@ func TestAChartIsReadAsItIsDeployed(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.push(chart.ContentMediaType, archive(t))
-			d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: passtest.Meta("d")}
-			d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = make([]v1alpha1.NetworkFunctionApplication, 1)
-			profile := &d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].ArtifactProfile
-			profile.ArtifactManifestRef = &v1alpha1.LocalReference{Name: "m"}
-			profile.HelmArtifactProfile = v1alpha1.HelmArtifactProfile{HelmPackageName: "app", HelmPackageVersionRange: "~1.0.0"}
-			for range paths {
-				profile.HelmArtifactProfile.RegistryValuesPaths = append(profile.HelmArtifactProfile.RegistryValuesPaths, "registry")
-			}
-			if err := w.API.Create(t.Context(), d); err != nil {
-				t.Fatal(err)
-			}
+			w.define("d", v1alpha1.VersionPreview, slices.Repeat([]string{"registry"}, paths)...)
 			w.r.Client = trimming(t, w.API)
 			if _, read, _ := w.pass(); len(read.RegistryValuesPaths) != 1 || read.RegistryValuesPaths[0] != "registry" {
 				t.Errorf("it was read with the paths %v", read.RegistryValuesPaths)
 			}
 		})
+	}
+}
+
+// define creates a definition that deploys the chart with registryValuesPaths.
+func (w *world) define(name string, state v1alpha1.VersionState, paths ...string) {
+	w.t.Helper()
+	d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: passtest.Meta(name)}
+	d.Spec.VersionState = state
+	d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = make([]v1alpha1.NetworkFunctionApplication, 1)
+	profile := &d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].ArtifactProfile
+	profile.ArtifactManifestRef = &v1alpha1.LocalReference{Name: "m"}
+	profile.HelmArtifactProfile = v1alpha1.HelmArtifactProfile{HelmPackageName: "app", HelmPackageVersionRange: "~1.0.0", RegistryValuesPaths: paths}
+	if err := w.API.Create(w.t.Context(), d); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// Definitions may deploy one chart in several ways. What it needs in each of them is found, and none hides what another needs.
+func TestI1AChartIsReadForEachDefinition(t *testing.T) {
+	t.Parallel()
+	const clash = "{{ .Values.image.registry }}/upf:1"
+	for name, tc := range map[string]struct {
+		reason, values, image string
+		a, b                  []string
+		images                []string
+		problem               []string
+	}{
+		"Branches": {
+			"each takes another branch of a template", `registry: ""`, "{{ if .Values.registry }}{{ .Values.registry }}/upf:1{{ else }}HOST/acme/base/lib:1{{ end }}",
+			[]string{"registry"}, nil, []string{"Missing acme/base/lib:1", "Missing upf:1"}, nil,
+		},
+		"Foreign": {
+			"one sets no registry, so that its images come from another one", "registry: quay.io", "{{ .Values.registry }}/upf:1",
+			[]string{"registry"}, nil, []string{"Missing upf:1", "Foreign quay.io/upf:1"}, nil,
+		},
+		"Clash": {
+			"the paths of one are wrong", "image: {registry: quay.io}", clash,
+			[]string{"image.registry"}, []string{"image"}, []string{"Missing upf:1"}, []string{"with the values paths of b: "},
+		},
+		"Both": {
+			"the paths of both are wrong", "image: {registry: quay.io}", clash,
+			[]string{"image", "image.registry.x"}, []string{"image"}, nil, []string{"with the values paths of a: ", "with the values paths of b: "},
+		},
+		"Broken": {"it is wrong whatever the paths", "registry: quay.io", `{{ fail "no" }}`, []string{"registry"}, nil, nil, []string{"no"}},
+		"Same":   {"both deploy it the same way", "registry: quay.io", "{{ .Values.registry }}/upf:1", []string{"registry"}, []string{"registry"}, []string{"Missing upf:1"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.push(chart.ContentMediaType, packed(t, tc.values, strings.ReplaceAll(tc.image, "HOST", w.Host)))
+			w.define("a", v1alpha1.VersionActive, tc.a...)
+			w.define("b", v1alpha1.VersionPreview, tc.b...)
+			_, read, _ := w.pass()
+			var got []string
+			for _, i := range read.Images {
+				if !i.Optional {
+					got = append(got, string(i.State)+" "+i.Image)
+				}
+			}
+			if diff := cmp.Diff(tc.images, got); diff != "" {
+				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
+			}
+			if (read.Problem == "") != (len(tc.problem) == 0) || len(tc.problem) < 2 && strings.Contains(read.Problem, "of a") {
+				t.Errorf("%s: the problem is %q", tc.reason, read.Problem)
+			}
+			for _, says := range tc.problem {
+				if !strings.Contains(read.Problem, says) {
+					t.Errorf("%s: the problem is %q, want one that says %q", tc.reason, read.Problem, says)
+				}
+			}
+		})
+	}
+}
+
+// A reading of an earlier version stays what is known until the chart has been read anew (I2).
+func TestI2AnUpgradeForgetsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.push(chart.ContentMediaType, archive(t))
+	w.define("a", v1alpha1.VersionActive, "registry")
+	m := w.manifest()
+	was := v1alpha1.ChartStatus{
+		ArtifactName: app.Name, ArtifactVersion: app.Version, Digest: m.Status.Artifacts[0].Digest, Reader: "2", RegistryValuesPaths: []string{"registry"},
+		Images: []v1alpha1.ChartImage{{Image: "base/lib:1", State: v1alpha1.ImageOtherManifest, Manifest: "base", Repository: "acme/base/lib"}},
+	}
+	m.Status.Charts = []v1alpha1.ChartStatus{was}
+	w.write(m)
+	w.Intercept(func(rw http.ResponseWriter, req *http.Request) bool {
+		rw.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	})
+	w.pass()
+	if diff := cmp.Diff(was, w.r.Readings.Get(m.UID).Over(w.manifest().Status.Charts)[app]); diff != "" {
+		t.Errorf("while it cannot be read: -want +got\n%s", diff)
+	}
+	w.Intercept(nil)
+	if _, read, woken := w.pass(); !woken || len(read.Images) != 1 || read.Images[0].Image != "acme/upf:1" || read.Reader == was.Reader {
+		t.Errorf("it is read anew: %t, %+v", woken, read)
 	}
 }
 

@@ -119,7 +119,7 @@ func (seen manifestSeen) complete(v *manifestVerdict, unseen, unread int) {
 		says = append(says, fmt.Sprintf(format, args...))
 	}
 	if len(n.problems) > 0 {
-		found(metav1.ConditionFalse, v1alpha1.ReasonChartUnreadable, "The image list of some charts is incomplete: %s. If a chart needs the address of its registry to be rendered, set registryValuesPaths in the definition to the value that takes it; otherwise correct the chart. Everything in this manifest is still protected; in other manifests only the images found so far are.", v1alpha1.FirstOf(n.problems, reference.NamedHolders))
+		found(metav1.ConditionFalse, v1alpha1.ReasonChartUnreadable, "The image list of some charts is incomplete: %s. If a chart needs the address of its registry to be rendered, set registryValuesPaths in the definition to the value that takes it; otherwise correct the chart, or the definitions that are named. Everything in this manifest is still protected; in other manifests only the images found so far are.", v1alpha1.FirstOf(n.problems, reference.NamedHolders))
 	}
 	if len(n.missing) > 0 {
 		found(metav1.ConditionFalse, v1alpha1.ReasonMissingImage, "No manifest of the store lists %s. List them here and push them, or correct the charts' values.", v1alpha1.FirstOf(n.missing, reference.NamedHolders))
@@ -129,7 +129,7 @@ func (seen manifestSeen) complete(v *manifestVerdict, unseen, unread int) {
 	}
 	if len(n.foreign) > 0 {
 		found(metav1.ConditionFalse, v1alpha1.ReasonForeignImage,
-			"Charts name images outside of this store, which nothing here keeps: %s. Set registryValuesPaths in the definition to where the charts take their registry, or change the charts.", v1alpha1.FirstOf(n.foreign, reference.NamedHolders))
+			"Charts name images outside of this store, which nothing here keeps: %s. Set registryValuesPaths in each definition that deploys the charts to where they take their registry, or change the charts.", v1alpha1.FirstOf(n.foreign, reference.NamedHolders))
 	}
 	switch {
 	case unread > 0 && seen.read.Trouble != nil:

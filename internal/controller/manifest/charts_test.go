@@ -30,7 +30,7 @@ func charted(images ...v1alpha1.ChartImage) manifestSeen {
 				{Manifest: "alt", Artifact: "lib", Repository: "acme/alt/lib", Version: "1", Digest: "sha256:l"},
 			},
 			"nginx": {{Manifest: "copy", Artifact: "nginx", Repository: "acme/copy/nginx", Version: "1.0.0", Digest: "sha256:x"}},
-			"old": {{Manifest: "was", Artifact: "team/old", Repository: "acme/team/old", Version: "1"}},
+			"old":   {{Manifest: "was", Artifact: "team/old", Repository: "acme/team/old", Version: "1"}},
 		}
 	})
 }

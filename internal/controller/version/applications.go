@@ -121,7 +121,7 @@ func (seen versionSeen) application(ref reference.Reference) (app v1alpha1.Appli
 			for i := range app.Images {
 				app.Images[i].Place = "" // the manifest's status has it
 			}
-			whole = c.Problem == "" && c.Remark == ""
+			whole = c.Problem == "" && c.Remark == "" && int(c.ImageCount) <= len(c.Images)
 		}
 	}
 	return app, whole, true

@@ -76,6 +76,10 @@ func TestApplications(t *testing.T) {
 	blank.Status = v1alpha1.ArtifactManifestStatus{}
 	lost := with("sha256:c", "")
 	lost.Status.Charts[0].Images = []v1alpha1.ChartImage{{Image: "base/a:1", State: v1alpha1.ImageMissing}}
+	cut := with("sha256:c", "sha256:a")
+	cut.Status.Charts[0].ImageCount = 3
+	more := both
+	more.ImageCount = new(int32(3))
 	listed := with("sha256:c", "") // at another digest
 	listed.Status.Charts[0].Images = []v1alpha1.ChartImage{{Image: "base/a:1", State: v1alpha1.ImageMissing, Manifest: "base", Repository: "acme/base/a"}}
 	byTag := web("sha256:c", "")
@@ -99,6 +103,7 @@ func TestApplications(t *testing.T) {
 		"Preview":    {"a preview follows its manifest", deploys(with("sha256:new", "sha256:b"), v1alpha1.VersionPreview, web("sha256:c", "sha256:a")), []v1alpha1.ApplicationStatus{web("sha256:new", "sha256:b")}},
 		"Active":     {"what is deployed stays what it was", deploys(with("sha256:new", "sha256:b"), v1alpha1.VersionActive, web("sha256:c", "sha256:a")), []v1alpha1.ApplicationStatus{web("sha256:c", "sha256:a")}},
 		"Gone":       {"what it held in another manifest it goes on holding", deploys(lost, v1alpha1.VersionActive, elsewhere), []v1alpha1.ApplicationStatus{elsewhere}},
+		"I2Cut":      {"while not all that the chart names is recorded, what was held stays so", deploys(cut, v1alpha1.VersionPreview, elsewhere), []v1alpha1.ApplicationStatus{more}},
 		"I1Listed":   {"the manifest that has its tag at another digest is held, too", deploys(listed, v1alpha1.VersionPreview), []v1alpha1.ApplicationStatus{byTag}},
 		"I1Moved":    {"and if it had the digest before, that goes on being held", deploys(listed, v1alpha1.VersionActive, elsewhere), []v1alpha1.ApplicationStatus{elsewhere}},
 		"I1Reread":   {"so does one whose chart names other images when it is read in another way", deploys(with("sha256:c", "sha256:a"), v1alpha1.VersionActive, elsewhere), []v1alpha1.ApplicationStatus{both}},
