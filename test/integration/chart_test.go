@@ -124,6 +124,44 @@ func TestI1ImagesInAnotherManifestAreHeld(t *testing.T) {
 	s.Expect(s.at(repository("base", "proxy"), "1")).To(gomega.BeEmpty())
 }
 
+// Of several definitions that deploy a chart each counts with its own values paths: what one alone needs is held, and wrong
+// paths of another hide nothing.
+func TestI1ChartsAreReadForEachDefinition(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.manage()
+	s.create(s.store("acme"))
+	s.image("upf", "main:1", "main")
+	lib := s.image("base", "lib:1", "lib")
+	s.chart("upf", "app:1.0.0", `registry: ""`, `{kind: Pod, spec: {containers: [{name: c, image: '{{ if .Values.registry }}{{ .Values.registry }}/main:1{{ else }}`+
+		s.registry.Host+`/acme/base/lib:1{{ end }}'}]}}`)
+	m, base := s.manifest("upf", "app:1.0.0", "main:1"), s.manifest("base", "lib:1")
+	define := func(name string, paths ...string) *v1alpha1.NetworkFunctionDefinitionVersion {
+		d := s.definition(name, "upf", "app:~1.0.0")
+		d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].ArtifactProfile.HelmArtifactProfile.RegistryValuesPaths = paths
+		return d
+	}
+	s.create(base, m, define("sets", "registry"))
+	s.says(m, v1alpha1.ConditionComplete, "True/Complete", "(1 image, 1 chart)")
+
+	s.create(define("none"))
+	s.says(m, v1alpha1.ConditionComplete, "True/OtherManifest", "lib:1 in base")
+	want := map[string]string{"main:1": "InManifest acme/upf/main", "acme/base/lib:1": "OtherManifest acme/base/lib"}
+	if diff := cmp.Diff(want, s.images(m)); diff != "" {
+		t.Error(diff)
+	}
+	s.says(base, v1alpha1.ConditionReferenced, "True/InUse", "definitionversions/"+s.ns+`/none" (artifact lib:1, application app)`)
+
+	s.create(define("wrong", "registry.host"))
+	s.says(m, v1alpha1.ConditionComplete, "False/ChartUnreadable", "with the values paths of wrong: ")
+	if diff := cmp.Diff(want, s.images(m)); diff != "" {
+		t.Error(diff)
+	}
+	s.delete(base)
+	s.eventually(base, v1alpha1.ConditionDeletionBlocked, "True/InUse")
+	s.Expect(s.at(repository("base", "lib"), "1")).To(gomega.Equal(lib.Digest.String()))
+}
+
 // What cannot be read of a chart is said, and keeps everything (I2).
 func TestI2ChartsThatCannotBeRead(t *testing.T) {
 	t.Parallel()
