@@ -236,8 +236,9 @@ func identities(layout string, image ocispec.Descriptor) (all []identity, versio
 			all = append(all, identity{path.Base(imageref.Path(named)), named.Tag()})
 		}
 	}
-	// skopeo writes oci:upf:1.0.0 as an image 1.0.0 in the folder upf.
-	if tag := image.Annotations[ocispec.AnnotationRefName]; tag != "" && !strings.ContainsAny(tag, "/:@") {
+	// skopeo writes oci:upf:1.0.0 as an image 1.0.0 in the folder upf. An image that says its whole name is that one alone,
+	// wherever it is, also where docker writes the bare tag beside the name.
+	if tag := image.Annotations[ocispec.AnnotationRefName]; len(all) == 0 && tag != "" && !strings.ContainsAny(tag, "/:@") {
 		version = tag
 		base := filepath.Base(filepath.Clean(layout))
 		all = append(all, identity{strings.TrimSuffix(base, ".tar"), tag})

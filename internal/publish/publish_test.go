@@ -59,6 +59,8 @@ func TestMatch(t *testing.T) {
 		"RefShort":    {"with name and tag", entries("nginx:1.25"), []labelled{layout("d", "nginx:1.25", "")}, []int{0}, ""},
 		"RefPort":     {"a host with a port", entries("nginx:1"), []labelled{layout("d", "r.example.com:5000/a/nginx:1", "")}, []int{0}, ""},
 		"RefDocker":   {"as docker save writes it", entries("other:1.25", "nginx:1.25"), []labelled{layout("d", "1.25", "docker.io/library/nginx:1.25")}, []int{1}, ""},
+		"RefSaved":    {"another image of that version is not taken for the only entry", entries("amf:1.0.0"), []labelled{layout("d", "1.0.0", "docker.io/acme/upf:1.0.0")}, nil, "oci:d (upf:1.0.0) fits no entry"},
+		"RefFile":     {"nor by the name of its file", entries("amf:1.0.0", "smf:1.0.0"), []labelled{layout("amf.tar", "1.0.0", "docker.io/acme/upf:1.0.0")}, nil, "oci:amf.tar (upf:1.0.0) fits no entry"},
 		"RefFolder":   {"as skopeo writes oci:nginx:1.25", entries("other:1.25", "nginx:1.25"), []labelled{layout("./out/nginx", "1.25", "")}, []int{1}, ""},
 		"RefArchive":  {"or oci-archive:nginx.tar:1.25", entries("other:1.25", "nginx:1.25"), []labelled{layout("nginx.tar", "1.25", "")}, []int{1}, ""},
 		"RefTag":      {"the only one of that version", entries("other:1.24", "nginx:1.25"), []labelled{layout("layout", "1.25", "")}, []int{1}, ""},
