@@ -140,7 +140,7 @@ func exportedTo(t *testing.T, name string) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		attached, err := l.Satellites(t.Context(), s)
+		attached, err := l.Satellites(t.Context(), d, s)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -110,7 +110,7 @@ func named(t *testing.T, l *oci.Layout, name string) (digest string, satellites 
 		if err != nil {
 			t.Fatal(err)
 		}
-		all, err := l.Satellites(t.Context(), s)
+		all, err := l.Satellites(t.Context(), d, s)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -159,19 +159,22 @@ func (o *opener) layout(ctx context.Context, s sourceArgument) ([]candidate, err
 		return nil, err
 	}
 	o.layouts = append(o.layouts, l)
-	images, err := chosen(ctx, l, s.layout.tag)
+	images, err := chosen(ctx, l, s.layout)
 	if err != nil {
 		return nil, err
 	}
 	var found []candidate
 	for _, image := range images {
 		name := oci.ImageName(image)
-		c := candidate{labelled: labelled{written: s.written, entry: s.entry}, satellites: l.Satellites}
+		c := candidate{labelled: labelled{written: s.written, entry: s.entry}}
+		c.satellites = func(ctx context.Context, of *registry.Source) ([]registry.Satellite, error) {
+			return l.Satellites(ctx, image, of)
+		}
 		// A mirror of chosen platforms exports no others; the mirror that takes the image in says whether it needs them.
 		selection := registry.Selection{Sparse: o.target.mirror != nil}
 		c.read = func(ctx context.Context) (*registry.Source, error) { return l.SourceWith(ctx, image, selection) }
 		c.identities, c.version = identities(s.layout.path, image)
-		c.images = []string{image.Annotations[oci.ImageNameAnnotation], image.Annotations[ocispec.AnnotationRefName]}
+		c.images = oci.ImageNames(image)
 		if s.layout.tag == "" && name != "" {
 			c.written += ":" + name
 		}
@@ -188,30 +191,37 @@ func (o *opener) layout(ctx context.Context, s sourceArgument) ([]candidate, err
 	return found, nil
 }
 
-// chosen are the images of a layout that a tag names or, without one, all that are attached to no other.
-func chosen(ctx context.Context, l *oci.Layout, tag string) ([]ocispec.Descriptor, error) {
-	named := slices.ContainsFunc(l.Images, func(d ocispec.Descriptor) bool { return oci.ImageName(d) != "" })
-	var all []ocispec.Descriptor
+// chosen are the images of a layout that a tag names or, without one, all that are attached to no other. Where some have
+// names, the others must be parts of these, which oras lists too: an image must not be left out because nobody has named it.
+func chosen(ctx context.Context, l *oci.Layout, of *layoutArgument) ([]ocispec.Descriptor, error) {
+	var all, unnamed []ocispec.Descriptor
 	for _, image := range l.Images {
-		name := oci.ImageName(image)
-		if tag != "" {
-			if name == tag {
+		names := oci.ImageNames(image)
+		if of.tag != "" {
+			if slices.Contains(names, of.tag) {
 				all = append(all, image)
 			}
 			continue
 		}
-		if named && name == "" { // a part of one that has a name, which oras lists too
-			continue
-		}
 		attached, err := l.IsSatellite(ctx, image)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if !attached {
+		case attached:
+		case len(names) == 0:
+			unnamed = append(unnamed, image)
+		default:
 			all = append(all, image)
 		}
 	}
-	return all, nil
+	if len(all) == 0 || len(unnamed) == 0 {
+		return append(all, unnamed...), nil
+	}
+	strays, err := l.Strays(ctx)
+	if err == nil && len(strays) > 0 {
+		err = fmt.Errorf("the layout %s has an image without a name, %.100q, beside those with names: give it a name, or say with :TAG which image is meant", of.path, strays[0].Digest)
+	}
+	return all, err
 }
 
 // imageNames says which names a layout gives its images.

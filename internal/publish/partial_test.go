@@ -1,16 +1,99 @@
 package publish
 
 import (
+	"encoding/json"
+	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/ocilayout"
 	"github.com/nfo-operator/nfo/internal/platform"
 	"github.com/nfo-operator/nfo/internal/registry"
+	"github.com/nfo-operator/nfo/internal/registry/oci"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
+
+// What somebody has put into a layout is pushed, or it is said that it is not.
+func TestNoImageOfALayoutIsLeftOut(t *testing.T) {
+	const upf, sbom = "r.example.com/acme/upf:1", "r.example.com/acme/sbom:1"
+	unnamed := func(d *ocispec.Descriptor) {
+		if d.Annotations[ocispec.AnnotationRefName] == sbom {
+			d.Annotations = nil
+		}
+	}
+	bare := func(d *ocispec.Descriptor) {
+		if name := d.Annotations[ocispec.AnnotationRefName]; name != "" {
+			d.Annotations = map[string]string{oci.ImageNameAnnotation: name, ocispec.AnnotationRefName: "1"}
+		}
+	}
+	for name, tc := range map[string]struct {
+		reason string
+		of     string // the repository that the second image is of
+		edit   func(*ocispec.Descriptor)
+		tag    string
+		says   string
+		pushed bool // the second image
+	}{
+		"Named":     {"two images", "x/amf", func(*ocispec.Descriptor) {}, "", "", true},
+		"Subject":   {"an image with a name is one, whatever it is attached to", "x/upf", func(*ocispec.Descriptor) {}, "", "", true},
+		"Unnamed":   {"it would be lost", "x/amf", unnamed, "", "has an image without a name", false},
+		"Chosen":    {"one of them is meant", "x/amf", unnamed, ":" + upf, "", false},
+		"Satellite": {"it goes with its image", "x/upf", unnamed, "", "", false},
+		"Whole":     {"it is said which of two with one tag", "x/amf", bare, ":" + sbom, "", true},
+		"Bare":      {"both have this tag", "x/amf", bare, ":1", "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, v1alpha1.RewriteAlways)
+			image := s.build("x/upf", "upf")
+			second := s.build("x/amf", "amf")
+			folder := filepath.Join(t.TempDir(), "site")
+			s.layout(folder, "x/upf", upf)
+			at := "1"
+			if tc.of == "x/upf" {
+				var err error
+				if second, err = registrytest.PushReferrer(t.Context(), s.from.Host, tc.of, image, "application/spdx+json", []byte("sbom")); err != nil {
+					t.Fatal(err)
+				}
+				at = second.Digest.String()
+			}
+			if err := errors.Join(registrytest.WriteLayout(t.Context(), s.from.Host, tc.of, at, folder, sbom), relist(folder, tc.edit)); err != nil {
+				t.Fatal(err)
+			}
+			err := s.load("oci:" + folder + tc.tag)
+			if (err == nil) != (tc.says == "") || err != nil && !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("%s: %v, want %q", tc.reason, err, tc.says)
+			}
+			if got := s.at(sbom); (got == second.Digest.String()) != tc.pushed {
+				t.Errorf("%s: the mirror has %q of the second image, and it is pushed: want %t", tc.reason, got, tc.pushed)
+			}
+		})
+	}
+}
+
+// relist changes the entries of a layout.
+func relist(folder string, edit func(*ocispec.Descriptor)) error {
+	file := filepath.Join(folder, ocispec.ImageIndexFile)
+	text, err := os.ReadFile(file)
+	var index ocispec.Index
+	if err == nil {
+		err = json.Unmarshal(text, &index)
+	}
+	for i := range index.Manifests {
+		edit(&index.Manifests[i])
+	}
+	if err == nil {
+		text, err = json.Marshal(index)
+	}
+	if err == nil {
+		err = os.WriteFile(file, text, 0o600)
+	}
+	return err
+}
 
 // A layout that lacks platforms is taken in by a mirror that does not need them, and by no other.
 func TestAMirrorTakesInChosenPlatforms(t *testing.T) {

@@ -161,7 +161,7 @@ func TestSatellitesGoWithTheirImage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			found, err = l.Satellites(t.Context(), s)
+			found, err = l.Satellites(t.Context(), image, s)
 			if diff := cmp.Diff(want, listed(found)); diff != "" || err != nil {
 				t.Fatalf("in the layout (-want +got): %v\n%s", err, diff)
 			}

@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
+	"sync"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/content"
@@ -24,9 +26,20 @@ import (
 // ImageNameAnnotation is the whole name of an image in a layout, as containerd and docker write it.
 const ImageNameAnnotation = "io.containerd.image.name"
 
-// ImageName is the name that an entry of a layout's index.json has, "" for none.
+// ImageName is the name that an entry of a layout's index.json has, the whole one if it has one, "" for none.
 func ImageName(image ocispec.Descriptor) string {
-	return cmp.Or(image.Annotations[ocispec.AnnotationRefName], image.Annotations[ImageNameAnnotation])
+	return cmp.Or(image.Annotations[ImageNameAnnotation], image.Annotations[ocispec.AnnotationRefName])
+}
+
+// ImageNames are the names that an entry of a layout's index.json has: the whole one, and the tag that docker, containerd and
+// buildx write beside it, which other entries may have too.
+func ImageNames(image ocispec.Descriptor) (all []string) {
+	for _, name := range []string{image.Annotations[ImageNameAnnotation], image.Annotations[ocispec.AnnotationRefName]} {
+		if name != "" && !slices.Contains(all, name) {
+			all = append(all, name)
+		}
+	}
+	return all
 }
 
 // maxLayoutBytes bounds a layout's index.json.
@@ -44,6 +57,9 @@ type Layout struct {
 	path    string
 	storage content.ReadOnlyStorage
 	close   func() error
+
+	reading  sync.Mutex
+	attached *attachments // nil before they are read
 }
 
 // OpenLayout opens a folder. Errors wrap ErrUnreadable when it is not a layout.

@@ -54,6 +54,7 @@ func FuzzLayout(f *testing.F) {
 		defer func() { _ = l.Close() }()
 		for _, entry := range l.Images[:min(len(l.Images), 10)] {
 			_, _ = l.IsSatellite(t.Context(), entry)
+			_, _ = l.Strays(t.Context())
 			s, err := l.Source(t.Context(), entry)
 			if err != nil {
 				if !errors.Is(err, failure.ErrUnreadable) && !errors.Is(err, failure.ErrNotFound) {
@@ -64,7 +65,7 @@ func FuzzLayout(f *testing.F) {
 			if s.Root.Descriptor.Digest.String() != digest.FromBytes(manifest).String() {
 				t.Errorf("a source of %s, and the only manifest is %s", s.Root.Descriptor.Digest, digest.FromBytes(manifest))
 			}
-			_, _ = l.Satellites(t.Context(), s)
+			_, _ = l.Satellites(t.Context(), entry, s)
 		}
 	})
 }

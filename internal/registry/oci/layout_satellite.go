@@ -2,7 +2,9 @@ package oci
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -10,6 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/nfo-operator/nfo/internal/graph"
+	"github.com/nfo-operator/nfo/internal/registry/failure"
 )
 
 // cosignKind is the annotation by which `cosign save` says what an entry of a layout is.
@@ -22,13 +25,12 @@ var cosignKinds = map[string]string{
 
 // Satellites finds what is attached to an artifact of the layout, as Client.Satellites does in a repository: entries
 // of index.json that name their subject, that have a tag of cosign's as their name, or that `cosign save` has
-// written beside the artifact.
-func (l *Layout) Satellites(ctx context.Context, of *Source) ([]Satellite, error) {
-	in := &attachedBeside{l, of.Root.Descriptor.Digest, map[digest.Digest][]ocispec.Descriptor{}}
+// written beside the artifact. image is the artifact's own entry.
+func (l *Layout) Satellites(ctx context.Context, image ocispec.Descriptor, of *Source) ([]Satellite, error) {
+	in, err := l.attachments(ctx)
 	var all []Satellite
-	err := in.read(ctx)
 	if err == nil {
-		all, err = Satellites(ctx, in, of)
+		all, err = Satellites(ctx, &attachedBeside{l, in, of.Root.Descriptor.Digest, repositoryOf(ImageName(image))}, of)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("finding signatures in %s: %w", l.path, err)
@@ -36,72 +38,134 @@ func (l *Layout) Satellites(ctx context.Context, of *Source) ([]Satellite, error
 	return all, nil
 }
 
-// IsSatellite reports whether an entry of index.json is attached to another one, and not an image of its own.
+// IsSatellite reports whether an entry of index.json is attached to another one, and not an image of its own. What
+// somebody has named is an image, whatever it is attached to, unless the name is one that cosign gives.
 func (l *Layout) IsSatellite(ctx context.Context, image ocispec.Descriptor) (bool, error) {
-	name := ImageName(image)
-	_, named := graph.SatelliteOf(name[strings.LastIndex(name, ":")+1:])
-	if named || cosignKinds[image.Annotations[cosignKind]] != "" {
+	names := ImageNames(image)
+	switch {
+	case cosignKinds[image.Annotations[cosignKind]] != "", slices.ContainsFunc(names, ofCosign):
 		return true, nil
+	case len(names) > 0:
+		return false, nil
 	}
-	subject, err := l.subject(ctx, image)
-	return subject != nil, err
+	m, err := l.manifest(ctx, image)
+	if errors.Is(err, failure.ErrNotFound) {
+		return false, nil // who asks for it learns that it is missing
+	}
+	return m.Subject != nil, err
 }
 
-// subject is what a manifest names as its subject, nil for none.
-func (l *Layout) subject(ctx context.Context, image ocispec.Descriptor) (*ocispec.Descriptor, error) {
-	if !IsManifest(image.MediaType) || image.Digest.Validate() != nil {
-		return nil, nil
-	}
-	d := ocispec.Descriptor{MediaType: image.MediaType, Digest: image.Digest, Size: image.Size}
-	if there, err := l.storage.Exists(ctx, d); err != nil || !there {
-		return nil, nil // who asks for it learns why it cannot be read
-	}
-	s := &Source{Place: Place{Name: l.path, Storage: l.storage}}
-	m, err := s.manifest(ctx, d)
-	return m.Subject, err
+// ofCosign reports whether a name is one by which cosign finds what is attached to a digest.
+func ofCosign(name string) bool {
+	_, is := graph.SatelliteOf(tagOf(name))
+	return is
 }
 
-// attachedBeside finds satellites in a layout, of which root is the artifact.
-type attachedBeside struct {
-	*Layout
-	root  digest.Digest
-	named map[digest.Digest][]ocispec.Descriptor // the entries by the subject that they name
+// attachments are what the entries of a layout may be attached to.
+type attachments struct {
+	// about has the manifests that name a subject, by its digest.
+	about map[digest.Digest][]ocispec.Descriptor
+	// tagged has the entries by the tags in their names, and saved those that cosign has saved, by what their tags end with.
+	tagged map[string][]ocispec.Descriptor
+	saved  map[string][]ocispec.Descriptor
 }
 
-// read goes from the entries to their subjects, which are no entries themselves where a signature of a signature is.
-func (a *attachedBeside) read(ctx context.Context) error {
+// attachments reads the manifests of the layout once, for all its images: the entries, and from there their subjects, which
+// are no entries themselves where a signature of a signature is. An entry that cannot be read may be a signature, and is an
+// error, not a signature less.
+func (l *Layout) attachments(ctx context.Context) (*attachments, error) {
+	l.reading.Lock()
+	defer l.reading.Unlock()
+	if l.attached != nil {
+		return l.attached, nil
+	}
+	in := &attachments{map[digest.Digest][]ocispec.Descriptor{}, map[string][]ocispec.Descriptor{}, map[string][]ocispec.Descriptor{}}
+	for _, image := range l.Images {
+		for _, name := range ImageNames(image) {
+			in.tagged[tagOf(name)] = append(in.tagged[tagOf(name)], image)
+		}
+		if kind := cosignKinds[image.Annotations[cosignKind]]; kind != "" {
+			in.saved[kind] = append(in.saved[kind], image)
+		}
+	}
 	known := map[digest.Digest]bool{}
-	for queue := slices.Clone(a.Images); len(queue) > 0; queue = queue[1:] {
-		d := queue[0]
+	queue := slices.Clone(l.Images)
+	for i := 0; i < len(queue); i++ {
+		d := queue[i]
 		if known[d.Digest] {
 			continue
 		}
 		known[d.Digest] = true
-		subject, err := a.subject(ctx, d)
-		if err != nil {
-			return err
+		m, err := l.manifest(ctx, d)
+		switch {
+		case errors.Is(err, failure.ErrNotFound) && i >= len(l.Images):
+			continue // a subject may be elsewhere
+		case err != nil:
+			return nil, err
 		}
-		if subject != nil {
-			a.named[subject.Digest] = append(a.named[subject.Digest], d)
-			queue = append(queue, *subject)
+		if m.Subject != nil {
+			in.about[m.Subject.Digest] = append(in.about[m.Subject.Digest], d)
+			queue = append(queue, *m.Subject)
 		}
 	}
-	return nil
+	l.attached = in
+	return in, nil
 }
 
+// attachedBeside finds satellites in a layout.
+type attachedBeside struct {
+	*Layout
+	in *attachments
+	// root is the artifact, and repository the name of its entry without the tag; "" if that has none.
+	root       digest.Digest
+	repository string
+}
+
+// tagOf is the tag of a name, or the name if it is a tag alone.
+func tagOf(name string) string { return name[strings.LastIndex(name, ":")+1:] }
+
+// repositoryOf is a name without its tag and digest; "" for a tag or digest alone.
+func repositoryOf(name string) string {
+	if digest.Digest(name).Validate() == nil {
+		return ""
+	}
+	name, _, digested := strings.Cut(name, "@")
+	if end := strings.LastIndexAny(name, "/:"); end >= 0 && name[end] == ':' {
+		return name[:end]
+	} else if end >= 0 || digested {
+		return name
+	}
+	return ""
+}
+
+// At finds a tag in the repository of the artifact, else one without a repository or what `cosign save` has written, and in
+// other repositories only if the artifact has none: one digest can be in several, signed in each by somebody else.
 func (a *attachedBeside) At(_ context.Context, subject digest.Digest, tag string) (ocispec.Descriptor, bool, error) {
-	for _, image := range a.Images {
-		name := ImageName(image)
-		kind := cosignKinds[image.Annotations[cosignKind]]
-		if name == tag || strings.HasSuffix(name, ":"+tag) || kind != "" && subject == a.root && strings.HasSuffix(tag, kind) {
-			return image, true, nil
+	var bare, elsewhere []ocispec.Descriptor
+	for _, image := range a.in.tagged[tag] {
+		for _, name := range ImageNames(image) {
+			switch repository := repositoryOf(name); {
+			case tagOf(name) != tag:
+			case repository == "":
+				bare = append(bare, image)
+			case repository == a.repository:
+				return image, true, nil
+			case a.repository == "":
+				elsewhere = append(elsewhere, image)
+			}
 		}
+	}
+	if subject == a.root {
+		bare = append(bare, a.in.saved[path.Ext(tag)]...)
+	}
+	if found := append(bare, elsewhere...); len(found) > 0 {
+		return found[0], true, nil
 	}
 	return ocispec.Descriptor{}, false, nil
 }
 
 func (a *attachedBeside) About(_ context.Context, subject ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-	return United(a.named[subject.Digest], nil), nil
+	return United(a.in.about[subject.Digest], nil), nil
 }
 
 func (a *attachedBeside) Load(ctx context.Context, d ocispec.Descriptor) (*Source, error) {

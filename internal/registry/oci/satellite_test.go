@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,7 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/nfo-operator/nfo/internal/registry/failure"
 	"github.com/nfo-operator/nfo/internal/registry/oci"
@@ -31,7 +34,8 @@ func TestSatellitesOfALayout(t *testing.T) {
 	beside := saved
 	beside.Annotations = map[string]string{"kind": "dev.cosignproject.cosign/atts"}
 	sig := oci.ReferrersTag(image.Digest) + ".sig"
-	putIndex(t, folder, named(image, "1.0.0"), named(other, "2.0.0"), named(tagged, "example.com/app:"+sig), beside, referrer, counter)
+	putIndex(t, folder, named(image, "1.0.0"), named(other, "2.0.0"), named(tagged, "example.com/app:"+sig), beside, referrer, counter,
+		named(putImage(t, folder, "named", &other), "3.0.0"))
 	l, err := oci.OpenLayout(folder)
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +45,7 @@ func TestSatellitesOfALayout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := l.Satellites(t.Context(), s)
+	all, err := l.Satellites(t.Context(), l.Images[0], s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,9 +67,188 @@ func TestSatellitesOfALayout(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("attached are (-want +got):\n%s", diff)
 	}
-	for i, want := range []bool{false, false, true, true, true, true} {
+	for i, want := range []bool{false, false, true, true, true, true, false} {
 		if attached, err := l.IsSatellite(t.Context(), l.Images[i]); err != nil || attached != want {
 			t.Errorf("entry %d, %q, is attached: %t, want %t: %v", i, oci.ImageName(l.Images[i]), attached, want, err)
+		}
+	}
+}
+
+// One digest can be in two repositories, and signed in each by somebody else.
+func TestASignatureIsOfItsRepository(t *testing.T) {
+	t.Parallel()
+	folder := filepath.Join(t.TempDir(), "app")
+	image, one, other := putImage(t, folder, "image", nil), putImage(t, folder, "one", nil), putImage(t, folder, "other", nil)
+	sig := oci.ReferrersTag(image.Digest) + ".sig"
+	whole := func(d ocispec.Descriptor, name, tag string) ocispec.Descriptor {
+		d.Annotations = map[string]string{oci.ImageNameAnnotation: name, ocispec.AnnotationRefName: tag}
+		return d
+	}
+	saved := one
+	saved.Annotations = map[string]string{"kind": "dev.cosignproject.cosign/sigs"}
+	for name, tc := range map[string]struct {
+		reason string
+		image  string
+		beside []ocispec.Descriptor
+		want   digest.Digest
+	}{
+		"Own":         {"its own goes first", "r.example/a:1", []ocispec.Descriptor{named(other, "r.example/b:"+sig), named(one, "r.example/a:"+sig)}, one.Digest},
+		"Whole":       {"as containerd writes the names", "r.example/a:1", []ocispec.Descriptor{whole(other, "r.example/b:"+sig, sig+"x"), whole(one, "r.example/a:"+sig, sig)}, one.Digest},
+		"NotAnothers": {"it has none", "r.example/a:1", []ocispec.Descriptor{named(other, "r.example/b:"+sig)}, ""},
+		"Longer":      {"another repository ends alike", "r.example/a:1", []ocispec.Descriptor{named(other, "r.example/x/r.example/a:"+sig)}, ""},
+		"Port":        {"a port is not a tag", "r.example:5000/a@" + image.Digest.String(), []ocispec.Descriptor{named(other, "r.example:"+sig), named(one, "r.example:5000/a:"+sig)}, one.Digest},
+		"Bare":        {"a tag alone says no other repository", "r.example/a:1", []ocispec.Descriptor{named(other, "r.example/b:"+sig), named(one, sig)}, one.Digest},
+		"Saved":       {"nor does what cosign has saved", "r.example/a:1", []ocispec.Descriptor{named(other, "r.example/b:"+sig), saved}, one.Digest},
+		"NoName":      {"an image by its tag alone can be of that repository", "1", []ocispec.Descriptor{named(one, "r.example/b:"+sig)}, one.Digest},
+		"ByDigest":    {"or by its digest", image.Digest.String(), []ocispec.Descriptor{named(one, "r.example/b:"+sig)}, one.Digest},
+		"BareFirst":   {"but not rather than of none", "1", []ocispec.Descriptor{named(other, "r.example/b:"+sig), named(one, sig)}, one.Digest},
+	} {
+		putIndex(t, folder, append([]ocispec.Descriptor{named(image, tc.image)}, tc.beside...)...)
+		l, err := oci.OpenLayout(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = l.Close() }()
+		s, err := l.Source(t.Context(), l.Images[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := l.Satellites(t.Context(), l.Images[0], s)
+		var got digest.Digest
+		for _, one := range all {
+			got += one.Source.Root.Descriptor.Digest
+		}
+		if got != tc.want || err != nil {
+			t.Errorf("%s: %s: attached is %q, %v, want %q", name, tc.reason, got, err, tc.want)
+		}
+	}
+}
+
+// What is listed and cannot be read may be a signature. What a listed one names may be elsewhere.
+func TestAnUnreadableEntryMayBeASignature(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason string
+		spoil  func(t *testing.T, folder string, referrer, subject digest.Digest)
+		want   error
+	}{
+		"Whole":   {"all is there", func(*testing.T, string, digest.Digest, digest.Digest) {}, nil},
+		"Missing": {"the referrer is listed alone", func(t *testing.T, folder string, d, _ digest.Digest) { t.Helper(); remove(t, blobFile(folder, d)) }, failure.ErrNotFound},
+		"Short": {"or was cut off", func(t *testing.T, folder string, d, _ digest.Digest) {
+			t.Helper()
+			write(t, blobFile(folder, d), []byte("{"))
+		}, failure.ErrUnreadable},
+		"Subject": {"a signature of what is elsewhere", func(t *testing.T, folder string, _, d digest.Digest) { t.Helper(); remove(t, blobFile(folder, d)) }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			folder := filepath.Join(t.TempDir(), "app")
+			image, elsewhere := putImage(t, folder, "image", nil), putImage(t, folder, "elsewhere", nil)
+			referrer, other := putImage(t, folder, "referrer", &image), putImage(t, folder, "other", &elsewhere)
+			putIndex(t, folder, named(image, "1.0.0"), referrer, other)
+			tc.spoil(t, folder, referrer.Digest, elsewhere.Digest)
+			l, err := oci.OpenLayout(folder)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = l.Close() }()
+			s, err := l.Source(t.Context(), l.Images[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if all, err := l.Satellites(t.Context(), l.Images[0], s); !errors.Is(err, tc.want) || err == nil && len(all) != 1 {
+				t.Errorf("%s: attached are %d, %v, want %v", tc.reason, len(all), err, tc.want)
+			}
+		})
+	}
+}
+
+func remove(t *testing.T, file string) {
+	t.Helper()
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The manifests of a layout are read once for all its images, also at the same time.
+func TestALayoutIsReadOnce(t *testing.T) {
+	t.Parallel()
+	const images = 20
+	folder := filepath.Join(t.TempDir(), "app")
+	var entries []ocispec.Descriptor
+	for i := range images {
+		image := putImage(t, folder, fmt.Sprint("image ", i), nil)
+		entries = append(entries, named(image, fmt.Sprint(i)), putImage(t, folder, fmt.Sprint("referrer ", i), &image))
+	}
+	putIndex(t, folder, entries...)
+	l, err := oci.OpenLayout(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	var sources []*oci.Source
+	for i := range images {
+		s, err := l.Source(t.Context(), l.Images[2*i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources = append(sources, s)
+	}
+	fetched := oci.CountFetches(l)
+	var looks errgroup.Group
+	for i, s := range sources {
+		looks.Go(func() error {
+			all, err := l.Satellites(t.Context(), l.Images[2*i], s)
+			if err == nil && len(all) != 1 {
+				err = fmt.Errorf("image %d has %d satellites", i, len(all))
+			}
+			return err
+		})
+	}
+	if err := looks.Wait(); err != nil {
+		t.Error(err)
+	}
+	if n := fetched.Load(); n != 3*images { // each entry once, and each satellite when it is taken
+		t.Errorf("%d manifests were read of %d", n, 2*images)
+	}
+}
+
+// An entry without a name is left out where others have names, if it goes with one of these or is attached to something.
+func TestStrays(t *testing.T) {
+	t.Parallel()
+	folder := filepath.Join(t.TempDir(), "app")
+	image, subject, alone := putImage(t, folder, "image", nil), putImage(t, folder, "subject", nil), putImage(t, folder, "alone", nil)
+	index := func(children ...ocispec.Descriptor) ocispec.Descriptor {
+		return putJSON(t, folder, ocispec.MediaTypeImageIndex, ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: children})
+	}
+	missing := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString("missing"), Size: 7}
+	for name, tc := range map[string]struct {
+		reason  string
+		entries []ocispec.Descriptor
+		want    []digest.Digest
+	}{
+		"Alone":     {"an image of its own", []ocispec.Descriptor{named(image, "1"), alone}, []digest.Digest{alone.Digest}},
+		"Part":      {"oras lists the platforms of an index", []ocispec.Descriptor{named(index(image, index(alone)), "1"), image, index(alone), alone}, nil},
+		"Sparse":    {"an index with a platform that is elsewhere", []ocispec.Descriptor{named(index(image, missing), "1"), image}, nil},
+		"Missing":   {"nobody knows what it was", []ocispec.Descriptor{named(image, "1"), missing}, []digest.Digest{missing.Digest}},
+		"Satellite": {"it goes with its subject", []ocispec.Descriptor{named(image, "1"), putImage(t, folder, "referrer", &image)}, nil},
+		"Subject":   {"an image goes with its subject", []ocispec.Descriptor{named(putImage(t, folder, "derived", &subject), "1"), subject}, nil},
+		"Dangling":  {"a satellite goes without", []ocispec.Descriptor{named(image, "1"), putImage(t, folder, "of the subject", &subject), subject}, []digest.Digest{subject.Digest}},
+		"Other":     {"nor can anyone say what this is", []ocispec.Descriptor{named(image, "1"), put(t, folder, "text/plain", []byte("x"))}, []digest.Digest{digest.FromString("x")}},
+	} {
+		putIndex(t, folder, tc.entries...)
+		l, err := oci.OpenLayout(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = l.Close() }()
+		strays, err := l.Strays(t.Context())
+		var got []digest.Digest
+		for _, d := range strays {
+			got = append(got, d.Digest)
+		}
+		if diff := cmp.Diff(tc.want, got); diff != "" || err != nil {
+			t.Errorf("%s: %s: error %v (-want +got):\n%s", name, tc.reason, err, diff)
 		}
 	}
 }
@@ -87,7 +270,7 @@ func TestADamagedSatelliteIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, blobFile(folder, sig.Digest), []byte("{}"))
-	if all, err := l.Satellites(t.Context(), s); !errors.Is(err, failure.ErrUnreadable) || all != nil {
+	if all, err := l.Satellites(t.Context(), l.Images[0], s); !errors.Is(err, failure.ErrUnreadable) || all != nil {
 		t.Errorf("%v, %v, want ErrUnreadable", all, err)
 	}
 }
