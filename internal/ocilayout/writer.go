@@ -2,6 +2,7 @@ package ocilayout
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -77,10 +78,7 @@ func Create(name string, archive bool) (*Writer, error) {
 		return nil, fmt.Errorf("writing the layout %s: %w", name, err)
 	}
 	for _, d := range w.to.entries() {
-		if err := w.enter(d); err != nil {
-			w.Abandon()
-			return nil, err
-		}
+		w.list(d) // also where two have the same name: nobody has asked for either to be replaced
 	}
 	return w, nil
 }
@@ -142,11 +140,7 @@ func entryOf(s *registry.Source, name string) ocispec.Descriptor {
 
 // enter lists an image, in place of one that has the same name.
 func (w *Writer) enter(d ocispec.Descriptor) error {
-	key := oci.ImageName(d)
-	if key == "" {
-		key = d.Digest.String()
-	}
-	at, there := w.named[key]
+	at, there := w.named[keyOf(d)]
 	switch {
 	case there:
 		w.index[at] = d
@@ -154,10 +148,18 @@ func (w *Writer) enter(d ocispec.Descriptor) error {
 	case len(w.index) == maxEntries:
 		return fmt.Errorf("a layout has at most %d images and signatures: export the images of fewer namespaces", maxEntries)
 	}
-	w.named[key] = len(w.index)
-	w.index = append(w.index, d)
+	w.list(d)
 	return nil
 }
+
+// list lists an image beside the others.
+func (w *Writer) list(d ocispec.Descriptor) {
+	w.named[keyOf(d)] = len(w.index)
+	w.index = append(w.index, d)
+}
+
+// keyOf is what tells an entry from others: its whole name, for many can have one tag, or its digest if it has no name.
+func keyOf(d ocispec.Descriptor) string { return cmp.Or(oci.ImageName(d), d.Digest.String()) }
 
 // write writes the parts of an artifact that are not there.
 func (w *Writer) write(ctx context.Context, s *registry.Source, moved func(int64)) error {

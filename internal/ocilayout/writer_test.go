@@ -2,6 +2,7 @@ package ocilayout_test
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -219,6 +220,46 @@ func TestWhatIsThereBefore(t *testing.T) {
 			t.Errorf("the second image is %q with %d satellites", d, n)
 		}
 	})
+}
+
+// A folder keeps the images of others who write the bare tag beside the whole name, as docker does, and replaces its own.
+func TestAFolderKeepsOtherNames(t *testing.T) {
+	t.Parallel()
+	_, c := mirror(t)
+	folder := filepath.Join(t.TempDir(), "site")
+	one, other, amf := "docker.io/acme/one:latest", "docker.io/acme/other:latest", image(t, c, amf)
+	for _, name := range []string{one, other} {
+		amf.Name = name
+		if _, err := write(t, folder, false, amf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(folder, "index.json")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{one, other} {
+		text = bytes.ReplaceAll(text, []byte(`"org.opencontainers.image.ref.name":"`+name), []byte(`"org.opencontainers.image.ref.name":"latest`))
+	}
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	upf := image(t, c, upf)
+	upf.Name = one
+	if _, err := write(t, folder, false, upf); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, d := range open(t, folder, false).Images {
+		if name := oci.ImageName(d); name == one || name == other {
+			got[name] += d.Digest.String()
+		}
+	}
+	want := map[string]string{one: upf.Source.Root.Descriptor.Digest.String(), other: amf.Source.Root.Descriptor.Digest.String()}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the folder has (-want +got):\n%s", diff)
+	}
 }
 
 // A run that ends early leaves what was there, and the next one goes on.
