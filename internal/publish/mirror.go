@@ -88,7 +88,7 @@ func (t *target) itemsOf(found []candidate) ([]*item, error) {
 
 // image is the image that a source is: what the command line says, or else the first whole name that it has.
 func (c *candidate) image() (rewrite.Image, error) {
-	if c.content != "" {
+	if c.chart {
 		return rewrite.Image{}, fmt.Errorf("%s is a chart, and the mirror has images: publish it for a manifest", c.written)
 	}
 	names := c.images

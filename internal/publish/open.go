@@ -44,8 +44,8 @@ type candidate struct {
 	read func(context.Context) (*registry.Source, error)
 	// satellites finds what is attached to it; nil if nothing can be.
 	satellites func(context.Context, *registry.Source) ([]registry.Satellite, error)
-	// content is the digest of a chart's archive, by which a chart that Helm has pushed is known.
-	content digest.Digest
+	// chart: it is an archive of Helm's.
+	chart bool
 }
 
 // opener opens sources, and holds what has to be closed when all is done.
@@ -115,7 +115,7 @@ func (o *opener) chart(ctx context.Context, s sourceArgument) ([]candidate, erro
 	return []candidate{{
 		labelled: labelled{written: s.written, entry: s.entry, identities: []identity{{read.Name, read.Tag()}}},
 		read:     func(context.Context) (*registry.Source, error) { return source, nil },
-		content:  digest.FromBytes(read.Bytes),
+		chart:    true,
 	}}, nil
 }
 

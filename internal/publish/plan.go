@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/chart"
 	"github.com/nfo-operator/nfo/internal/registry"
 	"github.com/nfo-operator/nfo/internal/rewrite"
 )
@@ -50,7 +51,7 @@ type item struct {
 	satellites []satellite
 	// there is what the tag is at; no digest if it is not there.
 	there ocispec.Descriptor
-	// sameContent: what is there is the same chart, which Helm has pushed with annotations of its own.
+	// sameContent: what is there is the same chart with the same provenance, which Helm has pushed with annotations of its own.
 	sameContent bool
 
 	result result
@@ -165,15 +166,28 @@ func (p *publication) lookAtTag(ctx context.Context, i *item) (err error) {
 		return nil
 	case errors.Is(err, registry.ErrDenied):
 		return fmt.Errorf("%w; %s", err, p.target.denied())
-	case err != nil || i.source == nil || i.candidate.content == "" || i.there.Digest == i.source.Root.Descriptor.Digest:
+	case err != nil || i.source == nil || !i.candidate.chart || i.there.Digest == i.source.Root.Descriptor.Digest:
 		return err
 	}
 	m, err := p.target.client.Manifest(ctx, i.repository, i.there.Digest)
-	i.sameContent = slices.ContainsFunc(m.Blobs, func(d ocispec.Descriptor) bool { return d.Digest == i.candidate.content })
+	i.sameContent = err == nil && sameChart(m, i.source.Root)
 	if errors.Is(err, registry.ErrUnreadable) {
 		return nil // what is there is not a chart
 	}
 	return err
+}
+
+// sameChart reports whether two manifests are of one chart, with the same provenance or both without. Helm writes them with
+// annotations and an order of its own.
+func sameChart(one, other registry.Manifest) bool {
+	layers := func(m registry.Manifest) (all []string) {
+		for _, d := range m.Blobs[1:] { // the first is its config
+			all = append(all, d.Digest.String())
+		}
+		slices.Sort(all)
+		return all
+	}
+	return one.ConfigMediaType() == chart.ConfigMediaType && other.ConfigMediaType() == chart.ConfigMediaType && slices.Equal(layers(one), layers(other))
 }
 
 // decide says what is to be done for an entry. The error says why nothing may be, and what to do.
