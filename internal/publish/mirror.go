@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
@@ -153,27 +155,62 @@ func (m *mirrorTarget) hold(ctx context.Context, a *v1alpha1.Artifact) error {
 	if err := m.api.Get(ctx, client.ObjectKeyFromObject(a), &there); err != nil {
 		return err
 	}
-	again := errors.New("a purge is removing its copy; run the same command again in a minute")
 	switch {
 	case there.Spec != a.Spec:
 		return fmt.Errorf("its name %s is taken by the Artifact of %s: delete that", there.Name, there.Spec.SourceArtifact)
 	case there.Releasing() || !there.DeletionTimestamp.IsZero():
-		return again
+		return errPurged
 	case there.Status.UnusedSince == nil || there.Status.State == v1alpha1.MirrorPresent:
 		return m.leave(ctx, &there, len(a.Annotations) > 0)
 	}
 	if there.Kept() {
 		metav1.SetMetaDataAnnotation(&a.ObjectMeta, v1alpha1.AnnotationKeep, there.Annotations[v1alpha1.AnnotationKeep])
 	}
-	// Unless a purge has claimed it meanwhile.
-	err = m.api.Delete(ctx, &there, client.Preconditions{UID: &there.UID, ResourceVersion: &there.ResourceVersion})
-	if apierrors.IsConflict(err) {
-		return again
+	return m.renew(ctx, &there, a)
+}
+
+// errPurged: a purge has claimed an Artifact.
+var errPurged = errors.New("a purge is removing its copy; run the same command again in a minute")
+
+// renewal is how long each request of renew may take.
+const renewal = 10 * time.Second
+
+// renew deletes an Artifact and makes it again. An interruption does not end it in between, nor does one error: an Artifact
+// that stays deleted holds nothing, and the annotation that keeps its copy would be lost with it.
+func (m *mirrorTarget) renew(ctx context.Context, there, a *v1alpha1.Artifact) error {
+	whole := context.WithoutCancel(ctx)
+	request := func(send func(context.Context) error) error {
+		ctx, end := context.WithTimeout(whole, renewal)
+		defer end()
+		return send(ctx)
 	}
-	if err := client.IgnoreNotFound(err); err != nil {
-		return err
+	deleted := request(func(ctx context.Context) error { // unless a purge has claimed it meanwhile
+		return client.IgnoreNotFound(m.api.Delete(ctx, there, client.Preconditions{UID: &there.UID, ResourceVersion: &there.ResourceVersion}))
+	})
+	if apierrors.IsConflict(deleted) {
+		return errPurged
 	}
-	return m.api.Create(ctx, a)
+	var made error
+	_ = wait.ExponentialBackoffWithContext(whole, tries, func(context.Context) (bool, error) { // made is why
+		made = request(func(ctx context.Context) error { return m.api.Create(ctx, a.DeepCopy()) })
+		return made == nil || apierrors.IsAlreadyExists(made), nil
+	})
+	switch {
+	case apierrors.IsAlreadyExists(made) && deleted != nil:
+		return deleted // it was not
+	case apierrors.IsAlreadyExists(made): // by a request whose answer was lost, or by the manager for a pod that came meanwhile
+		return request(func(ctx context.Context) error {
+			if err := m.api.Get(ctx, client.ObjectKeyFromObject(a), there); err != nil {
+				return err
+			}
+			return m.leave(ctx, there, len(a.Annotations) > 0)
+		})
+	case made != nil && there.Kept():
+		return fmt.Errorf("it was deleted, for its grace period to begin anew, and cannot be made again: %w; run the same command again with --keep, for it had the annotation %s", made, v1alpha1.AnnotationKeep)
+	case made != nil:
+		return fmt.Errorf("it was deleted, for its grace period to begin anew, and cannot be made again: %w; run the same command again", made)
+	}
+	return nil
 }
 
 // leave lets an Artifact be as it is, but for the annotation that keeps its copy.
