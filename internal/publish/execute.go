@@ -126,7 +126,7 @@ func (p *publication) verify(ctx context.Context, i *item) error {
 // outcome is the error that the command ends with.
 func (p *publication) outcome(ctx context.Context) error {
 	var errs []error
-	asked, done, missing, moved := 0, 0, 0, 0
+	asked, done, unverified, missing, moved := 0, 0, 0, 0, 0
 	for _, i := range p.items {
 		switch i.result {
 		case resultMissing:
@@ -138,7 +138,10 @@ func (p *publication) outcome(ctx context.Context) error {
 			continue
 		}
 		asked++
-		if i.result == resultPushed || i.result == resultOverwritten || i.result == resultPresent {
+		switch {
+		case i.unverified:
+			unverified++
+		case i.result == resultPushed || i.result == resultOverwritten || i.result == resultPresent:
 			done++
 		}
 		if i.err != nil {
@@ -147,9 +150,9 @@ func (p *publication) outcome(ctx context.Context) error {
 	}
 	switch {
 	case ctx.Err() != nil && asked > 0 && done < asked:
-		errs = append(errs, fmt.Errorf("interrupted: %d of %d artifacts are done; the same command goes on", done, asked))
+		errs = append(errs, fmt.Errorf("interrupted: %d of %d artifacts are done, and %d pushed but not verified; the same command goes on", done, asked, unverified))
 	case len(errs) > 0:
-		errs = append(errs, fmt.Errorf("%d of %d artifacts failed%s", len(errs), asked, advice(errs)), p.target.deniedWithheld(errs))
+		errs = append(errs, fmt.Errorf("%d of %d artifacts failed%s", len(errs), asked, advice(errs)), p.target.ifDenied(errs))
 	case asked == 0 && missing > 0:
 		errs = append(errs, fmt.Errorf("%d of %d artifacts are missing", missing, len(p.items)))
 	}
@@ -159,9 +162,12 @@ func (p *publication) outcome(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// advice is what to do after failures. What cannot be read cannot be read the next time either.
+// advice is what to do after failures. What cannot be read, or is refused, will be so the next time too.
 func advice(failures []error) string {
-	if slices.ContainsFunc(failures, func(err error) bool { return !errors.Is(err, registry.ErrUnreadable) }) {
+	lasts := func(err error) bool {
+		return errors.Is(err, registry.ErrUnreadable) || errors.Is(err, registry.ErrDenied)
+	}
+	if slices.ContainsFunc(failures, func(err error) bool { return !lasts(err) }) {
 		return "; the same command goes on"
 	}
 	return ""

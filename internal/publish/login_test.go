@@ -59,23 +59,24 @@ func TestLoginOfSecret(t *testing.T) {
 	}
 }
 
-func TestDeniedWithheld(t *testing.T) {
+// A push that is refused says what to do, as a look that is refused does.
+func TestIfDenied(t *testing.T) {
 	t.Parallel()
 	denied, down := errors.Join(registry.ErrDenied), errors.Join(registry.ErrUnavailable)
 	for _, tc := range []struct {
 		reason   string
 		withheld bool
 		failures []error
-		want     bool
+		want     string
 	}{
-		{"the login would have been needed", true, []error{down, denied}, true},
-		{"there was none to send", false, []error{denied}, false},
-		{"a login does not help there", true, []error{down}, false},
+		{"the login would have been needed", true, []error{down, denied}, "--plain-http r.example.com"},
+		{"there was none to send", false, []error{denied}, "log in with 'docker login r.example.com'"},
+		{"a login does not help there", true, []error{down}, ""},
 	} {
 		target := &target{withheld: tc.withheld, config: registry.Config{Location: v1alpha1.RegistryLocation{Host: "r.example.com"}}}
-		err := target.deniedWithheld(tc.failures)
-		if (err != nil) != tc.want || err != nil && !strings.Contains(err.Error(), "--plain-http r.example.com") {
-			t.Errorf("%s: %v, want one: %t", tc.reason, err, tc.want)
+		err := target.ifDenied(tc.failures)
+		if (err != nil) != (tc.want != "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want %q", tc.reason, err, tc.want)
 		}
 	}
 }

@@ -128,8 +128,9 @@ func (p *publication) lookAtAll(ctx context.Context) error {
 func (p *publication) decide(overwrite bool) error {
 	var errs []error
 	for _, i := range p.items {
-		if i.result, i.err = i.decide(p.target.sealed(), overwrite); i.err == nil {
-			if i.err = i.attachable(overwrite); i.err != nil {
+		sealed := p.target.sealed()
+		if i.result, i.err = i.decide(sealed, overwrite); i.err == nil {
+			if i.err = i.attachable(sealed, overwrite); i.err != nil {
 				i.result = resultFailed
 			}
 		}

@@ -229,12 +229,14 @@ func TestImageNames(t *testing.T) {
 func TestAdvice(t *testing.T) {
 	t.Parallel()
 	spoiled, down := fmt.Errorf("a:1: %w", registry.ErrUnreadable), fmt.Errorf("b:1: %w", registry.ErrUnavailable)
+	denied := fmt.Errorf("c:1: %w", registry.ErrDenied)
 	for _, tc := range []struct {
 		reason   string
 		failures []error
 		want     string
 	}{
 		{"a spoiled source stays so", []error{spoiled}, ""},
+		{"a refusal lasts until somebody changes something", []error{denied, spoiled}, ""},
 		{"a registry comes back", []error{down}, "; the same command goes on"},
 		{"the others can go on", []error{spoiled, down}, "; the same command goes on"},
 	} {

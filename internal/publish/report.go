@@ -21,7 +21,7 @@ type row struct {
 	Result result `json:"result"`
 	// Satellites is how many signatures, attestations and SBOMs go with it.
 	Satellites int `json:"satellites,omitempty"`
-	// Message is the error of what failed.
+	// Message is the error of what failed, and what is to be known of what was done.
 	Message string `json:"message,omitempty"`
 
 	says string
@@ -38,8 +38,11 @@ func (p *publication) rows() []row {
 			Artifact: i.name(), Result: i.result, Digest: i.want().Digest.String(), Satellites: len(i.satellites), says: i.says(),
 			At: p.at(i),
 		}
-		if i.err != nil {
+		switch {
+		case i.err != nil:
 			r.Message = i.err.Error()
+		case i.unverified, i.withoutTag(), len(i.replaced()) > 0:
+			r.Message = r.says
 		}
 		all = append(all, r)
 	}
@@ -79,7 +82,7 @@ func (i *item) says() string {
 	case resultOverwrite:
 		return i.withSatellites(fmt.Sprintf("would be pushed (%s) over %s", progress.Size(i.size()), i.there.Digest))
 	case resultPushed:
-		if i.untagged && i.image.Host == "" {
+		if i.withoutTag() {
 			return fmt.Sprintf("pushed without its tag, which comes back with the annotation %s=%s", v1alpha1.AnnotationRestoreDigest, i.recorded)
 		}
 		return i.withSatellites("pushed")
@@ -89,6 +92,11 @@ func (i *item) says() string {
 		return "interrupted"
 	}
 	return "failed"
+}
+
+// withoutTag reports whether an entry was pushed, and has a tag that is elsewhere.
+func (i *item) withoutTag() bool {
+	return i.result == resultPushed && i.untagged && i.image.Host == ""
 }
 
 func (p *publication) write(out io.Writer, format string) error {

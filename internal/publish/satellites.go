@@ -6,6 +6,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/plugin/progress"
 	"github.com/nfo-operator/nfo/internal/registry"
 )
@@ -43,14 +44,28 @@ func (p *publication) lookAtSatellite(ctx context.Context, i *item, s registry.S
 }
 
 // attachable says why the satellites of an entry may not be pushed, and what to do.
-func (i *item) attachable(overwrite bool) error {
+func (i *item) attachable(sealed, overwrite bool) error {
 	for _, s := range i.satellites {
-		if s.over != "" && !overwrite {
-			return fmt.Errorf("the tag %s of a signature is at %s, and %s has another one: --overwrite replaces it, and nothing keeps what it was at; --without-signatures leaves it",
-				s.Tag, s.over, i.candidate.written)
+		is := fmt.Sprintf("the tag %s of a signature is at %s, and %s has another one", s.Tag, s.over, i.candidate.written)
+		switch {
+		case s.over == "":
+		case sealed:
+			return fmt.Errorf("%s: the manifest is sealed (artifactManifestState Uploaded), and its signatures stay as they are; --without-signatures leaves it", is)
+		case !overwrite:
+			return fmt.Errorf("%s: --overwrite replaces it, and nothing keeps what it was at; --without-signatures leaves it", is)
 		}
 	}
 	return nil
+}
+
+// replaced are the digests of the signatures and other satellites that those of an entry replace.
+func (i *item) replaced() (all []string) {
+	for _, s := range i.satellites {
+		if s.over != "" {
+			all = append(all, s.over.String())
+		}
+	}
+	return all
 }
 
 // unattached are the satellites that the store's registry does not have.
@@ -106,14 +121,22 @@ func (p *publication) verifySatellites(ctx context.Context, i *item) error {
 	return nil
 }
 
-// withSatellites adds to a result for people how many satellites go with the entry.
+// withSatellites adds to a result for people how many satellites go with the entry, and which they replace.
 func (i *item) withSatellites(says string) string {
 	switch n := len(i.satellites); n {
 	case 0:
 		return says
 	case 1:
-		return says + ", with 1 signature or other satellite"
+		says += ", with 1 signature or other satellite"
 	default:
-		return fmt.Sprintf("%s, with %d signatures and other satellites", says, n)
+		says = fmt.Sprintf("%s, with %d signatures and other satellites", says, n)
+	}
+	switch over := i.replaced(); len(over) {
+	case 0:
+		return says
+	case 1:
+		return says + ", over the signature " + over[0]
+	default:
+		return says + ", over the signatures " + v1alpha1.FirstOf(over, maxNamed)
 	}
 }

@@ -133,9 +133,9 @@ func (t *target) denied() string {
 	return fmt.Sprintf("log in with 'docker login %s' or 'podman login', or use --use-store-credentials", t.config.Location.Host)
 }
 
-// deniedWithheld is why some of many failures may come from a login that was not sent; nil for none.
-func (t *target) deniedWithheld(failures []error) error {
-	if t.withheld && slices.ContainsFunc(failures, func(err error) bool { return errors.Is(err, registry.ErrDenied) }) {
+// ifDenied says what to do if some of many failures are refusals; nil for none.
+func (t *target) ifDenied(failures []error) error {
+	if slices.ContainsFunc(failures, func(err error) bool { return errors.Is(err, registry.ErrDenied) }) {
 		return errors.New(t.denied())
 	}
 	return nil

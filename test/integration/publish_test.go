@@ -229,7 +229,7 @@ func TestPublishGoesOnAfterAnInterruption(t *testing.T) {
 	code, out, errOut := p.run(cmd)
 	p.registry.Intercept(nil)
 	p.Expect(code).To(gomega.Equal(1), out)
-	p.Expect(errOut).To(gomega.ContainSubstring("interrupted: 1 of 3 artifacts are done; the same command goes on"))
+	p.Expect(errOut).To(gomega.ContainSubstring("interrupted: 0 of 3 artifacts are done, and 1 pushed but not verified; the same command goes on"))
 	p.Expect(out).To(gomega.ContainSubstring("pushed, not verified"))
 	p.Expect(column(out, 2)).To(gomega.Equal(map[string]string{"a:1": "pushed,", "b:1": "interrupted", "c:1": "interrupted"}))
 
