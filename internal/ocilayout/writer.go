@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -42,6 +43,9 @@ type Image struct {
 
 // Writer writes one layout. It is used by one goroutine.
 type Writer struct {
+	// Stall is in what time 64 KiB of each blob have to come from its source. Create sets it to 5 minutes.
+	Stall time.Duration
+
 	to    sink
 	index []ocispec.Descriptor
 	// named are the entries by what tells them apart, and done the parts that are written.
@@ -67,7 +71,7 @@ type sink interface {
 
 // Create begins a layout: an archive, or else a folder. Who calls it calls Abandon in the end. Errors wrap ErrNotLayout.
 func Create(name string, archive bool) (*Writer, error) {
-	w := &Writer{named: map[string]int{}, done: map[digest.Digest]bool{}}
+	w := &Writer{Stall: registry.PatientStall, named: map[string]int{}, done: map[digest.Digest]bool{}}
 	var err error
 	if archive {
 		w.to, err = createArchive(name)
@@ -189,7 +193,7 @@ func (w *Writer) part(ctx context.Context, s *registry.Source, d ocispec.Descrip
 	}
 	there, err := w.to.has(ctx, d)
 	if err == nil && !there {
-		read, err = true, copyPart(ctx, w.to, d, s.Open)
+		read, err = true, copyPart(ctx, w.to, d, func(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) { return s.Open(ctx, d, w.Stall) })
 	}
 	if err != nil {
 		return false, fmt.Errorf("writing %s: %w", d.Digest, err)

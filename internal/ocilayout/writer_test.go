@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -317,6 +318,35 @@ func TestAddIsCalledAgain(t *testing.T) {
 		}
 		if d, _ := named(t, open(t, name, archive), amf); d == "" {
 			t.Error("the image is not in the layout")
+		}
+	})
+}
+
+// A source that stops sending is one that does not answer, and not a run without an end.
+func TestASourceThatStopsSending(t *testing.T) {
+	t.Parallel()
+	forms(t, func(t *testing.T, name string, archive bool) {
+		r, c := mirror(t)
+		i := image(t, c, amf)
+		w, err := ocilayout.Create(name, archive)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Abandon()
+		w.Stall = 200 * time.Millisecond
+		r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
+			if !strings.Contains(req.URL.Path, "/blobs/") {
+				return false
+			}
+			w.WriteHeader(http.StatusOK)
+			_ = http.NewResponseController(w).Flush()
+			<-req.Context().Done()
+			return true
+		})
+		ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+		defer stop()
+		if err := w.Add(ctx, i, unwatched); !errors.Is(err, registry.ErrUnavailable) || errors.Is(err, ocilayout.ErrWriting) || ctx.Err() != nil {
+			t.Errorf("%v, want %v", err, registry.ErrUnavailable)
 		}
 	})
 }

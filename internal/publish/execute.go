@@ -85,14 +85,10 @@ func (p *publication) copy(ctx context.Context, i *item, bar *progress.Bar) erro
 	if i.result == resultOverwrite {
 		over = i.there.Digest
 	}
-	options := registry.CopyOptions{}
-	if p.target.mirror != nil {
-		options.Known = p.known
-	}
 	var last error
 	err := wait.ExponentialBackoffWithContext(ctx, tries, func(ctx context.Context) (bool, error) {
 		bar.Restart(last)
-		if last = p.target.client.CopyWith(ctx, i.repository, i.source, bar.Add, options); last == nil {
+		if last = p.target.client.CopyWith(ctx, i.repository, i.source, bar.Add, p.copyOptions()); last == nil {
 			last = p.attach(ctx, i, bar)
 		}
 		if last == nil && !i.untagged {
@@ -107,6 +103,14 @@ func (p *publication) copy(ctx context.Context, i *item, bar *progress.Bar) erro
 		return last
 	}
 	return err
+}
+
+func (p *publication) copyOptions() registry.CopyOptions {
+	o := registry.CopyOptions{Stall: p.stall}
+	if p.target.mirror != nil {
+		o.Known = p.known
+	}
+	return o
 }
 
 func (p *publication) verify(ctx context.Context, i *item) error {

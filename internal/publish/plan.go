@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -27,6 +28,8 @@ type publication struct {
 	withoutSatellites bool
 	// items are the manifest's entries, in its order.
 	items []*item
+	// stall is in what time 64 KiB of a blob have to move.
+	stall time.Duration
 }
 
 // item is one entry of a manifest.
@@ -87,7 +90,7 @@ func (i *item) want() ocispec.Descriptor {
 func newPublication(t *target, found []candidate) (*publication, error) {
 	if t.mirror != nil {
 		items, err := t.itemsOf(found)
-		return &publication{target: t, items: items}, err
+		return &publication{target: t, items: items, stall: registry.PatientStall}, err
 	}
 	entries := t.manifest.Spec.Artifacts
 	labels := make([]labelled, len(found))
@@ -98,7 +101,7 @@ func newPublication(t *target, found []candidate) (*publication, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &publication{target: t}
+	p := &publication{target: t, stall: registry.PatientStall}
 	for _, a := range entries {
 		i := &item{entry: a, repository: t.repository(a), foreign: t.manifest.Spec.UploadPath == v1alpha1.StoreScoped}
 		for _, s := range t.manifest.Status.Artifacts {

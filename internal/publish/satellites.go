@@ -91,7 +91,7 @@ func (i *item) size() int64 {
 // attach copies the satellites that are not there. What is attached to a satellite comes after it.
 func (p *publication) attach(ctx context.Context, i *item, bar *progress.Bar) error {
 	for _, s := range i.unattached() {
-		if err := p.target.client.Copy(ctx, i.repository, s.Source, bar.Add); err != nil {
+		if err := p.target.client.CopyWith(ctx, i.repository, s.Source, bar.Add, p.copyOptions()); err != nil {
 			return err
 		}
 		if err := p.target.client.Attach(ctx, i.repository, s.Satellite, s.over); err != nil {

@@ -27,6 +27,9 @@ import (
 const (
 	// copiesAtOnce is how many blobs of an artifact are uploaded at a time, unless CopyOptions say so.
 	copiesAtOnce = 3
+	// PatientStall is the CopyOptions.Stall of commands, behind which no other copy waits: long enough for any line, and an
+	// end for a registry that sends no more.
+	PatientStall = 5 * time.Minute
 )
 
 // CopyOptions are how CopyWith copies.

@@ -127,7 +127,7 @@ func (l *Layout) Blob(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser,
 	if err != nil {
 		return nil, fmt.Errorf("reading %s of %s: %w", d.Digest, l.path, err)
 	}
-	return (&Source{Place: Place{Name: l.path, Storage: l.storage}}).Open(ctx, d)
+	return (&Source{Place: Place{Name: l.path, Storage: l.storage}}).Open(ctx, d, 0)
 }
 
 // read takes the layout's two files.

@@ -44,9 +44,10 @@ func (r *Reading) Failed() error {
 }
 
 // Open reads a part of an artifact. What is read ends with an error that wraps ErrUnreadable where it is not of the part's
-// digest and size, and ErrUnavailable where a registry stops sending.
-func (s *Source) Open(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
-	body, err := s.Reading(func(int64) {}, 0, false).Fetch(ctx, d)
+// digest and size, and ErrUnavailable where a registry stops sending or less than 64 KiB come in the time stall, 0 for no
+// bound.
+func (s *Source) Open(ctx context.Context, d ocispec.Descriptor, stall time.Duration) (io.ReadCloser, error) {
+	body, err := s.Reading(func(int64) {}, stall, false).Fetch(ctx, d)
 	if err != nil || s.Host == "" {
 		return body, err
 	}

@@ -95,7 +95,7 @@ func TestPack(t *testing.T) {
 	}
 	var got, digests []string
 	for _, b := range blobs {
-		body, err := s.Open(t.Context(), b)
+		body, err := s.Open(t.Context(), b, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -299,7 +299,7 @@ func TestALineThatBreaksIsUnavailable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		body, err := s.Open(t.Context(), layer)
+		body, err := s.Open(t.Context(), layer, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
