@@ -27,6 +27,7 @@ func doubling(first, step string) string {
 func TestHostileInput(t *testing.T) {
 	t.Parallel()
 	resources := strings.Repeat(`{"copy": {"name": "c", "count": 800}, "type": "Microsoft.Resources/deployments", "name": "d", "properties": {"template": {"resources": [`, 6)
+	deep := strings.Repeat(`{"`+strings.Repeat("a", 150)+`": {"type": "Microsoft.HybridNetwork/publishers", "name": "p", "resources": `, 45)
 	tests := map[string]struct{ reason, input, says string }{
 		"Empty":       {"nothing is not an input", " ", "it is empty"},
 		"Broken":      {"no JSON", `{"a": [1, }`, "at $.a, before byte 10"},
@@ -48,6 +49,7 @@ func TestHostileInput(t *testing.T) {
 		"LongTexts":   {"a long text looked at often", hostile(`"big": "[join(map(range(0, 10000), lambda('x', '`+strings.Repeat("a", 1000)+`')), '')]", "v": "[filter(range(0, 10000), lambda('x', filter(range(0, 10000), lambda('y', contains(variables('big'), 'b')))))]"`, `"[variables('v')]"`), "expand beyond"},
 		"Sorted":      {"a comparison that costs much", hostile(`"v": "[sort(range(0, 10000), lambda('a', 'b', less(length(range(0, 10000)), length(range(0, 10000)))))]"`, `"[variables('v')]"`), "expand beyond"},
 		"Loops":       {"loops in loops in loops", `{"$schema": "deploymentTemplate.json#", "resources": [` + resources + strings.Repeat("]}}}", 6) + "]}", "expand beyond"},
+		"LongPaths":   {"a long path in each of many findings", `{"$schema": "deploymentTemplate.json#", "resources": ` + deep + "[1" + strings.Repeat(", 1", 12_000) + "]" + strings.Repeat("}}", 45) + "}", "expand beyond"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 )
@@ -179,8 +180,11 @@ func (id ID) String() string {
 // maxQuoted is how much of a text of the input a message quotes, in bytes.
 const maxQuoted = 200
 
-// Clip returns a text of the input as messages quote it, in at most maxQuoted bytes.
-func Clip(s string) string { return v1alpha1.Clip(Show(s), maxQuoted) }
+// Clip returns a text of the input as messages quote it, in at most maxQuoted bytes. Of a long one it reads no more than
+// that takes, for it may be quoted often.
+func Clip(s string) string {
+	return v1alpha1.Clip(Show(s[:min(len(s), utf8.UTFMax*(maxQuoted+1))]), maxQuoted) // a character is shown as one byte or more
+}
 
 // Fold makes names comparable as ARM compares them: in any case.
 func Fold(s string) string { return strings.ToLower(s) }

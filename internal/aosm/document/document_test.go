@@ -24,6 +24,7 @@ func TestPlaces(t *testing.T) {
 		"Item":     {"an item has a number", `[1, [2, true]]`, []string{"1", "1"}, "$[1][1]", "true"},
 		"Quoted":   {"a name that is not a word is quoted", `{"b-c": "x"}`, []string{"b-c"}, `$["b-c"]`, "x"},
 		"Many":     {"a large object is searched by an index", "{" + strings.Join(many, ", ") + "}", []string{"member13"}, "$.Member13", "13"},
+		"Long":     {"a path quotes a long name as messages do", `{"` + strings.Repeat("a", 1<<20) + `": "x"}`, []string{strings.Repeat("a", 1<<20)}, `$["` + strings.Repeat("a", 197) + `..."]`, "x"},
 		"Comments": {"ARM allows comments and line breaks in texts", "{ // one\n \"a\": \"x\ny\" /* two */ }", []string{"a"}, "$.a", "x\ny"},
 		"Mark":     {"PowerShell writes a byte order mark", "\xef\xbb\xbf{\"a\": \"x\"}", []string{"a"}, "$.a", "x"},
 	} {

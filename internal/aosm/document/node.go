@@ -113,17 +113,19 @@ func (n *Node) Original() *Node {
 
 var plainKey = regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$]*$`)
 
-// Path is the JSON path of a node, such as $.resources[0].name.
+// Path is the JSON path of a node, such as $.resources[0].name, with long keys clipped: each finding and each message has
+// one of its own, and a key can be as long as the input.
 func (n *Node) Path() string {
 	var parts []string
 	for ; n.Parent != nil; n = n.Parent {
+		key := arm.Clip(n.Key)
 		switch {
 		case n.Parent.Kind == Array:
 			parts = append(parts, fmt.Sprintf("[%d]", n.Index))
-		case plainKey.MatchString(n.Key):
-			parts = append(parts, "."+n.Key)
+		case plainKey.MatchString(key):
+			parts = append(parts, "."+key)
 		default:
-			parts = append(parts, fmt.Sprintf("[%q]", n.Key))
+			parts = append(parts, fmt.Sprintf("[%q]", key))
 		}
 	}
 	var b strings.Builder

@@ -51,13 +51,25 @@ func (r *Report) Add(f Finding) { r.Findings = append(r.Findings, f) }
 
 // Tell adds a finding of a node.
 func (r *Report) Tell(level Level, at *document.Node, format string, args ...any) {
-	r.Findings = append(r.Findings, Finding{Level: level, Path: at.Path(), Reason: fmt.Sprintf(format, args...)})
+	r.tell(Finding{Level: level, Reason: fmt.Sprintf(format, args...)}, at)
+}
+
+// tell adds a finding of a node, whose text counts as what the input is expanded to: places can lie deep in each other, and
+// be many. Of an input that cannot be used nothing more is told.
+func (r *Report) tell(f Finding, at *document.Node) {
+	if r.session.Fatal != nil {
+		return
+	}
+	f.Path = at.Path()
+	if !r.session.Fail(r.session.Spend(1, len(f.Path)+len(f.Reason))) {
+		r.Findings = append(r.Findings, f)
+	}
 }
 
 // Ignore tells that a member means nothing here, and closes it.
 func (r *Report) Ignore(at *document.Node, reason string) {
 	at.Close()
-	r.Findings = append(r.Findings, Finding{Level: Ignored, Path: at.Path(), Name: at.Key, Reason: reason})
+	r.tell(Finding{Level: Ignored, Name: at.Key, Reason: reason}, at)
 }
 
 // Unmapped tells that a node has no counterpart as a whole.
