@@ -3,11 +3,13 @@ package why
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/backend"
 	"github.com/nfo-operator/nfo/internal/reference"
 )
 
@@ -118,6 +120,9 @@ func (e *evidence) afterwards(subject client.Object) string {
 		return fmt.Sprintf(", but waits until its store %s exists", m.Spec.ArtifactStoreRef.Name)
 	case v1alpha1.Orphaned(m), v1alpha1.Orphaned(store):
 		return ", and does not touch the registry, as " + v1alpha1.AnnotationOnDelete + " says"
+	}
+	if c := backend.Inert(store); c != nil && c.Reason != v1alpha1.ReasonPending { // one that is not judged yet may be of use by then
+		return fmt.Sprintf(", and does not touch the registry: its store %s does nothing (%s: %s)", store.Name, c.Reason, strings.TrimSuffix(c.Message, "."))
 	}
 	if !slices.ContainsFunc(m.Status.Artifacts, func(s v1alpha1.ArtifactStatus) bool { return s.Digest != "" }) {
 		return "; there is nothing to restore afterwards, because none of its artifacts has been seen in the registry"

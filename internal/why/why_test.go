@@ -59,6 +59,13 @@ func store(edit ...func(*v1alpha1.ArtifactStore)) v1alpha1.ArtifactStore {
 	return s
 }
 
+// notReady makes a store not ready.
+func notReady(reason, message string) func(*v1alpha1.ArtifactStore) {
+	return func(s *v1alpha1.ArtifactStore) {
+		s.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: reason, Message: message}}
+	}
+}
+
 // seen is what a cluster shows that has these objects.
 func seen(stores []v1alpha1.ArtifactStore, tombstones []v1alpha1.Tombstone, objects ...client.Object) *evidence {
 	e := &evidence{namespace: "p", now: now, stores: stores, tombstones: tombstones}
@@ -140,6 +147,26 @@ Nothing keeps it: deleting is allowed, but waits until its store acme exists.
 artifactmanifests/p/m
 
 Nothing keeps it: deleting is allowed, and does not touch the registry, as nfo.dev/on-delete says.
+`},
+		"Inert": {"no undo is promised that will not be", seen([]v1alpha1.ArtifactStore{store(notReady(v1alpha1.ReasonPathConflict, "Store q/acme has an overlapping URL."))}, nil, plugintest.Manifest("m")), am("m"), `
+artifactmanifests/p/m
+
+Nothing keeps it: deleting is allowed, and does not touch the registry: its store acme does nothing (PathConflict: Store q/acme has an overlapping URL).
+`},
+		"Refused": {"nor in a place that the administrator refuses", seen([]v1alpha1.ArtifactStore{store(notReady(v1alpha1.ReasonPlaceRefused, "No."))}, nil, plugintest.Manifest("m")), am("m"), `
+artifactmanifests/p/m
+
+Nothing keeps it: deleting is allowed, and does not touch the registry: its store acme does nothing (PlaceRefused: No).
+`},
+		"InvalidURL": {"nor in none", seen([]v1alpha1.ArtifactStore{store(notReady(v1alpha1.ReasonInvalidURL, "No."))}, nil, plugintest.Manifest("m")), am("m"), `
+artifactmanifests/p/m
+
+Nothing keeps it: deleting is allowed, and does not touch the registry: its store acme does nothing (InvalidURL: No).
+`},
+		"Down": {"a registry that does not answer comes back", seen([]v1alpha1.ArtifactStore{store(notReady(v1alpha1.ReasonUnavailable, "No."))}, nil, plugintest.Manifest("m")), am("m"), `
+artifactmanifests/p/m
+
+Nothing keeps it: deleting is allowed; if it is deleted now, it can be restored until 2026-05-02T00:00:00Z (grace period 12h0m0s).
 `},
 		"Gone": {"its tombstone says how it can come back", seen(stores, []v1alpha1.Tombstone{tombstone("m-1", "m", v1alpha1.TombstoneUntagged), tombstone("x-1", "x", v1alpha1.TombstoneUntagged)}), am("m"), `
 artifactmanifests/p/m
