@@ -77,11 +77,18 @@ func (f *chartsFlags) run(ctx context.Context, what string) error {
 	if err := api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &m); err != nil {
 		return &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("reading %s: %w", v1alpha1.ResourceID(kind, namespace, name), err)}
 	}
-	report := chartsReport(&m)
+	return f.print(chartsReport(&m))
+}
+
+func (f *chartsFlags) print(r chartReport) error {
+	write := r.write
 	if f.output == "json" {
-		return plugin.WriteJSON(f.streams.Out, report)
+		write = func(out io.Writer) error { return plugin.WriteJSON(out, r) }
 	}
-	return report.write(f.streams.Out)
+	if err := write(f.streams.Out); err != nil {
+		return &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("printing: %w", err)}
+	}
+	return nil
 }
 
 // chartReport is what `kubectl nfo charts` says.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -118,6 +119,7 @@ func sources(o client.Object) map[string]v1alpha1.ArtifactSource {
 		}
 	case *v1alpha1.NetworkServiceDesignVersion:
 		for _, t := range o.Spec.ResourceElementTemplates {
+			all[t.Name] = v1alpha1.ArtifactSource{} // it may name a definition alone
 			if p := t.Configuration.ArtifactProfile; p != nil {
 				all[t.Name] = p.ArtifactSource
 			}
@@ -126,11 +128,16 @@ func sources(o client.Object) map[string]v1alpha1.ArtifactSource {
 	return all
 }
 
-// leave says that what is there is left as it is; as a failure, if the file lists what it does not.
+// leave says that what is there is left as it is; as a failure, if the file has what it has not, which nothing would hold.
 func leave(there, wanted client.Object) error {
 	before, ok := there.(*v1alpha1.ArtifactManifest)
 	m, same := wanted.(*v1alpha1.ArtifactManifest)
 	if !ok || !same {
+		more, has := sources(wanted), sources(there)
+		maps.DeleteFunc(more, func(name string, _ v1alpha1.ArtifactSource) bool { _, ok := has[name]; return ok })
+		if len(more) > 0 {
+			return fmt.Errorf("it is in the new form already, which the file is not, and lacks %s of it; add to its spec what it needs, or import an answer with --api-version 2025-03-30", strings.Join(slices.Sorted(maps.Keys(more)), ", "))
+		}
 		return errLeft
 	}
 	if more := lacking(before, m); len(more) > 0 {

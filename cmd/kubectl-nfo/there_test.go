@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -40,5 +41,36 @@ func TestNewForm(t *testing.T) {
 				t.Errorf("%s: %t, want %t", tc.reason, got, tc.want)
 			}
 		})
+	}
+}
+
+// What is in the new form stays as it is, unless the file has what it has not: nothing would hold that.
+func TestLeave(t *testing.T) {
+	t.Parallel()
+	two := plugintest.Design("n", "d", "")
+	two.Spec.ResourceElementTemplates = append(two.Spec.ResourceElementTemplates, plugintest.Design("n", "d2", "").Spec.ResourceElementTemplates...)
+	two.Spec.ResourceElementTemplates[1].Name = "second"
+	manifest := func(names ...string) client.Object {
+		return plugintest.Manifest("m", func(m *v1alpha1.ArtifactManifest) {
+			m.Spec.Artifacts = nil
+			for _, n := range names {
+				m.Spec.Artifacts = append(m.Spec.Artifacts, v1alpha1.ManifestArtifact{ArtifactName: n, ArtifactVersion: "1"})
+			}
+		})
+	}
+	for name, tc := range map[string]struct {
+		reason        string
+		there, wanted client.Object
+		says          string
+	}{
+		"Same":     {"all of it is there", plugintest.Definition("d", "m"), plugintest.Definition("d", "m"), "it is left as it is"},
+		"Fewer":    {"more is there", plugintest.Definition("d", "m", "m2"), plugintest.Definition("d", "m"), "it is left as it is"},
+		"More":     {"the file has another application", plugintest.Definition("d", "m"), plugintest.Definition("d", "m", "m3", "m2"), "and lacks on-m2, on-m3 of it; add to its spec"},
+		"Template": {"or another template, that names a definition", plugintest.Design("n", "d", "m"), two, "and lacks second of it; add to its spec"},
+		"Manifest": {"or another artifact", manifest("a"), manifest("a", "b"), "does not list b:1 of it"},
+	} {
+		if err := leave(tc.there, tc.wanted); !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%s: %s: %v, want %q", name, tc.reason, err, tc.says)
+		}
 	}
 }

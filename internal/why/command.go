@@ -3,6 +3,7 @@ package why
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -84,10 +85,18 @@ func (f *whyFlags) run(ctx context.Context, what string) error {
 	if err != nil {
 		return err
 	}
-	if f.output == "tree" {
-		return answer.write(f.streams.Out)
+	return f.print(answer)
+}
+
+func (f *whyFlags) print(a *answer) error {
+	write := a.write
+	if f.output == "json" {
+		write = func(out io.Writer) error { return plugin.WriteJSON(out, a) }
 	}
-	return plugin.WriteJSON(f.streams.Out, answer)
+	if err := write(f.streams.Out); err != nil {
+		return &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("printing: %w", err)}
+	}
+	return nil
 }
 
 // object says what keeps one object.

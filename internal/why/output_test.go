@@ -3,8 +3,12 @@ package why
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
+	"syscall"
 	"testing"
+
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/nfo-operator/nfo/internal/plugin/plugintest"
 
@@ -30,5 +34,23 @@ func TestAnswersCanBeShown(t *testing.T) {
 	var got answer
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil || got.Verdict != a.Verdict {
 		t.Errorf("%v: %q, want the verdict as it is: %q", err, got.Verdict, a.Verdict)
+	}
+}
+
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// An answer that cannot be written is a failure, and no wrong usage.
+func TestAnswersCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{"tree", "json"} {
+		f := &whyFlags{output: format, streams: genericiooptions.IOStreams{Out: full{}}}
+		err := f.print(&answer{Subject: "artifactmanifests/p/m"})
+		var coded *plugin.Error
+		if !errors.As(err, &coded) || coded.Code != plugin.ExitFailed || !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("%s: %v, want a failure", format, err)
+		}
 	}
 }
