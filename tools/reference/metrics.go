@@ -91,7 +91,10 @@ func metricsOf(folder string) ([]metric, error) {
 		}
 		files = append(files, file)
 	}
-	f := finder{makers: map[string][]string{}}
+	f := finder{constants: map[string]string{}, makers: map[string]maker{}}
+	for _, file := range files {
+		f.readConstants(file)
+	}
 	for _, file := range files {
 		ast.Inspect(file, f.maker)
 	}
@@ -103,24 +106,69 @@ func metricsOf(folder string) ([]metric, error) {
 
 // finder collects the metrics of one package.
 type finder struct {
-	// makers are the functions that put the prefix before a name, with the labels that they add.
-	makers map[string][]string
+	// constants are the package's constant strings, by name.
+	constants map[string]string
+	// makers are the functions that make metrics, by name.
+	makers map[string]maker
 	found  []metric
 }
 
-// maker notes a function that makes metrics out of names without the prefix.
-func (f *finder) maker(n ast.Node) bool {
-	function, ok := n.(*ast.FuncDecl)
-	if !ok {
-		return true
-	}
-	ast.Inspect(function, func(n ast.Node) bool {
-		if sum, ok := n.(*ast.BinaryExpr); ok && sum.Op == token.ADD && text(sum.X) == prefix {
-			f.makers[function.Name.Name] = labels(function.Body)
+// maker is a function that makes metrics.
+type maker struct {
+	// prefixed is true if it puts the prefix before a name.
+	prefixed bool
+	// labels are those that it adds.
+	labels []string
+}
+
+// readConstants notes the constant strings that a file declares at its top.
+func (f *finder) readConstants(file *ast.File) {
+	for _, declaration := range file.Decls {
+		group, ok := declaration.(*ast.GenDecl)
+		if !ok || group.Tok != token.CONST {
+			continue
 		}
-		return true
+		for _, spec := range group.Specs {
+			values := spec.(*ast.ValueSpec)
+			for i, value := range values.Values {
+				if s := f.text(value); s != "" {
+					f.constants[values.Names[i].Name] = s
+				}
+			}
+		}
+	}
+}
+
+// maker notes a function that makes metrics: one that puts the prefix before a name, or a closure with a name.
+func (f *finder) maker(n ast.Node) bool {
+	switch n := n.(type) {
+	case *ast.FuncDecl:
+		if n.Body != nil && f.prefixes(n.Body) {
+			f.makers[n.Name.Name] = maker{prefixed: true, labels: f.labels(n.Body)}
+		}
+	case *ast.AssignStmt:
+		for i, value := range n.Rhs {
+			closure, ok := value.(*ast.FuncLit)
+			if !ok || i >= len(n.Lhs) {
+				continue
+			}
+			if name, ok := n.Lhs[i].(*ast.Ident); ok {
+				f.makers[name.Name] = maker{prefixed: f.prefixes(closure.Body), labels: f.labels(closure.Body)}
+			}
+		}
+	}
+	return true
+}
+
+// prefixes reports whether a function puts the prefix before a name.
+func (f *finder) prefixes(body ast.Node) (does bool) {
+	ast.Inspect(body, func(n ast.Node) bool {
+		if sum, ok := n.(*ast.BinaryExpr); ok && sum.Op == token.ADD && f.text(sum.X) == prefix {
+			does = true
+		}
+		return !does
 	})
-	return false
+	return does
 }
 
 // call notes the metric that a call declares.
@@ -135,10 +183,10 @@ func (f *finder) call(n ast.Node) bool {
 		if !strings.HasPrefix(name, prefix) || help == "" {
 			continue
 		}
-		m := metric{name: name, help: help, kind: kindOf(function, name), labels: slices.Clone(f.makers[function])}
+		m := metric{name: name, help: help, kind: kindOf(function, name), labels: slices.Clone(f.makers[function].labels)}
 		for _, other := range call.Args[i+1:] {
-			if text(other) != help {
-				m.labels = append(m.labels, labels(other)...)
+			if f.text(other) != help {
+				m.labels = append(m.labels, f.labels(other)...)
 			}
 		}
 		f.found = append(f.found, m)
@@ -150,13 +198,13 @@ func (f *finder) call(n ast.Node) bool {
 // the client library.
 func (f *finder) declared(call *ast.CallExpr, function string, i int) (name, help string) {
 	if options, ok := call.Args[i].(*ast.CompositeLit); ok {
-		return field(options, "Name"), field(options, "Help")
+		return f.field(options, "Name"), f.field(options, "Help")
 	}
 	if i+1 == len(call.Args) {
 		return "", ""
 	}
-	name, help = text(call.Args[i]), text(call.Args[i+1])
-	if _, made := f.makers[function]; made && i == 0 && name != "" {
+	name, help = f.text(call.Args[i]), f.text(call.Args[i+1])
+	if f.makers[function].prefixed && i == 0 && name != "" {
 		name = prefix + name
 	}
 	return name, help
@@ -164,9 +212,10 @@ func (f *finder) declared(call *ast.CallExpr, function string, i int) (name, hel
 
 // kindOf is the kind of a metric by the function that makes it or, of one that only describes it, by its name.
 func kindOf(function, name string) string {
-	for _, kind := range []string{"Counter", "Gauge", "Histogram", "Summary"} {
+	function = strings.ToLower(function)
+	for _, kind := range []string{"counter", "gauge", "histogram", "summary"} {
 		if strings.Contains(function, kind) {
-			return strings.ToLower(kind)
+			return kind
 		}
 	}
 	switch {
@@ -189,11 +238,11 @@ func calledName(call *ast.CallExpr) string {
 }
 
 // field is the text of one field of a composite literal.
-func field(options *ast.CompositeLit, name string) string {
+func (f *finder) field(options *ast.CompositeLit, name string) string {
 	for _, element := range options.Elts {
 		if pair, ok := element.(*ast.KeyValueExpr); ok {
 			if key, ok := pair.Key.(*ast.Ident); ok && key.Name == name {
-				return text(pair.Value)
+				return f.text(pair.Value)
 			}
 		}
 	}
@@ -201,15 +250,15 @@ func field(options *ast.CompositeLit, name string) string {
 }
 
 // labels are the texts in lists, or the text that an argument is.
-func labels(n ast.Node) []string {
-	if e, ok := n.(ast.Expr); ok && text(e) != "" {
-		return []string{text(e)}
+func (f *finder) labels(n ast.Node) []string {
+	if e, ok := n.(ast.Expr); ok && f.text(e) != "" {
+		return []string{f.text(e)}
 	}
 	var all []string
 	ast.Inspect(n, func(n ast.Node) bool {
 		if list, ok := n.(*ast.CompositeLit); ok {
 			for _, element := range list.Elts {
-				if label := text(element); label != "" {
+				if label := f.text(element); label != "" {
 					all = append(all, label)
 				}
 			}
@@ -219,15 +268,17 @@ func labels(n ast.Node) []string {
 	return all
 }
 
-// text is the value of a literal text, or of a sum of such; of anything else it is empty.
-func text(e ast.Expr) string {
+// text is the value of a literal text, of a constant of the package, or of a sum of such; of anything else it is empty.
+func (f *finder) text(e ast.Expr) string {
 	switch e := e.(type) {
+	case *ast.Ident:
+		return f.constants[e.Name]
 	case *ast.BasicLit:
 		if value, err := strconv.Unquote(e.Value); err == nil && e.Kind == token.STRING {
 			return value
 		}
 	case *ast.BinaryExpr:
-		if before, after := text(e.X), text(e.Y); before != "" && after != "" {
+		if before, after := f.text(e.X), f.text(e.Y); before != "" && after != "" {
 			return before + after
 		}
 	}

@@ -35,6 +35,28 @@ var full = counter("nfo_registry_refused_total", "Refused.")
 	write(t, root, "internal/agents/metrics.go", `package agents
 var now = prometheus.NewDesc("nfo_agents", "Agents.", nil, nil)
 `)
+	write(t, root, "internal/journal/metrics.go", `package journal
+const (
+	labelStore = "store"
+	labelCause = "cause"
+	labelLane  = "lane"
+)
+var buckets = []float64{1, 2}
+func newMetrics() {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	ofStore := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return counter(name, help, append([]string{"namespace", labelStore}, labels...)...)
+	}
+	histogram := func(name, help, label string, buckets []float64) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, []string{label})
+	}
+	counter("nfo_refusals_total", "Refusals.", labelCause, "kind")
+	ofStore("nfo_releases_total", "Releases.", labelCause)
+	histogram("nfo_wait_seconds", "Waits.", labelLane, buckets)
+}
+`)
 	if err := os.Mkdir(filepath.Join(root, "cmd"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +69,10 @@ var now = prometheus.NewDesc("nfo_agents", "Agents.", nil, nil)
 		{"nfo_agent_waits", "histogram", "Waits.", "nfo agent", nil},
 		{"nfo_agents", "gauge", "Agents.", "nfo manager", nil},
 		{"nfo_purge_last_outcome", "gauge", "1 for how it ended.", "nfo manager", []string{"namespace", "store", "outcome"}},
+		{"nfo_refusals_total", "counter", "Refusals.", "nfo manager", []string{"cause", "kind"}},
+		{"nfo_releases_total", "counter", "Releases.", "nfo manager", []string{"namespace", "store", "cause"}},
 		{"nfo_store_used_bytes", "gauge", "Bytes used.", "nfo manager", []string{"namespace", "store"}},
+		{"nfo_wait_seconds", "histogram", "Waits.", "nfo manager", []string{"lane"}},
 		{"nfo_registry_refused_total", "counter", "Refused.", "nfo registry", nil},
 		{"nfo_registry_requests", "gauge", "Requests.", "nfo registry", nil},
 	}
