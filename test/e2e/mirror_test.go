@@ -53,7 +53,6 @@ var mirroring = []story.Chapter{
 		story.Until(`kubectl get pods -n ran -l app=still 2>&1`, story.Says("No resources found")),
 		story.Run(inKubeSystem, story.Says("created")),
 		story.Until(`kubectl get artifacts -n kube-system`, story.Lines(1, "Present")),
-		story.Until(wantedInKubeSystem+` --labels=app=commissioning`, story.Says(fromMirror+"upf:1.0.0")),
 		story.Run(wantedInKubeSystem, story.Says(source+"/acme/upf:1.0.0"), story.Omits("127.0.0.1:7439")),
 		story.Run(`kubectl delete -n kube-system secret right && kubectl delete -n kube-system artifacts --all`, story.Lines(2, "deleted")),
 		story.Run(wanted+` --labels=nfo.dev/mirror=disabled`, story.Says(source+"/acme/upf:1.0.0"), story.Omits("127.0.0.1:7439")),
