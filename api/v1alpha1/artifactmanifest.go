@@ -81,16 +81,16 @@ type ArtifactManifestSpec struct {
 	// +kubebuilder:default=Uploading
 	ArtifactManifestState ManifestState `json:"artifactManifestState,omitempty"`
 
-	// ManifestScoped: artifacts lie at <store prefix>/<manifest name>/<artifactName>, and the
-	// manifest's deletion untags them. StoreScoped: the form before AOSM's 2025-03-30 API;
-	// artifacts lie at <store prefix>/<artifactName> and deletion never touches the registry
+	// ManifestScoped: artifacts are stored at <store prefix>/<manifest name>/<artifactName>, and
+	// the manifest's deletion untags them. StoreScoped: the form before AOSM's 2025-03-30 API;
+	// artifacts are stored at <store prefix>/<artifactName> and deletion never touches the registry
 	// and is never blocked. Changes one way only, to ManifestScoped. Default ManifestScoped.
 	// +optional
 	// +kubebuilder:default=ManifestScoped
 	UploadPath UploadPath `json:"uploadPath,omitempty"`
 
-	// The artifacts, at most 512, each name and version once. Removing an entry releases it
-	// as deleting the manifest would: not while anything holds the manifest.
+	// The artifacts, at most 512, each name and version once. Removing an entry releases it as
+	// deleting the manifest would, but only while nothing references the manifest.
 	// +optional
 	// +listType=map
 	// +listMapKey=artifactName

@@ -7,9 +7,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// ArtifactStore is one OCI registry, or one path prefix in a registry, that the
-// artifacts of this namespace's manifests are in. It is deleted only when no
-// ArtifactManifest and no old-form reference names it.
+// ArtifactStore is an OCI registry, or a repository prefix in one, that stores the
+// artifacts of this namespace's manifests. It is deleted only when no ArtifactManifest
+// and no old-form reference refers to it.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -108,7 +108,7 @@ type PurgeSpec struct {
 
 	// A purge stops when at most this percentage is used, having deleted what was released
 	// first. Default 0: sweep all that may go. Above 0 it deletes nothing when usage cannot be
-	// measured, and says UsageUnknown.
+	// measured, and says UsageUnknown. At most thresholdPercent, if that is above 0.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
@@ -219,7 +219,7 @@ type PurgeRun struct {
 	// When it ended.
 	// +required
 	CompletionTime metav1.Time `json:"completionTime"`
-	// How it ended: Succeeded, Failed, DryRun, UsageUnknown or BelowThreshold.
+	// How it ended: Succeeded, Failed, UsageUnknown or BelowThreshold.
 	// +required
 	Outcome PurgeOutcome `json:"outcome"`
 	// Digests deleted.

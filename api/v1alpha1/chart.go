@@ -9,7 +9,7 @@ const (
 	MaxValuesPaths = 256
 )
 
-// ImageState says where an image lies that a chart needs.
+// ImageState says where an image that a chart needs is stored.
 // +kubebuilder:validation:Enum=InManifest;OtherManifest;Foreign;Missing
 type ImageState string
 
@@ -32,7 +32,7 @@ const (
 	OptionalValues     OptionalReason = "Values"
 )
 
-// ChartImage is an image that a chart names, and where it lies.
+// ChartImage is an image that a chart names, and where it is stored.
 type ChartImage struct {
 	// As the chart names it. What follows the definition's registryValuesPaths, and so comes from the
 	// store, is named without the registry: upf:1.0.0. Without tag and digest any version may be meant.
@@ -51,7 +51,7 @@ type ChartImage struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Manifest string `json:"manifest,omitempty"`
-	// Where it lies, or its tag at another digest: the whole repository name, without the host.
+	// Where it is stored, or its tag at another digest: the whole repository name, without the host.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	Repository string `json:"repository,omitempty"`
@@ -157,7 +157,7 @@ type ApplicationStatus struct {
 	// +required
 	// +kubebuilder:validation:MaxLength=128
 	ArtifactVersion string `json:"artifactVersion"`
-	// Where it lies: the whole repository name, without the host.
+	// Where it is stored: the whole repository name, without the host.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	Repository string `json:"repository,omitempty"`

@@ -25,7 +25,7 @@ const (
 	// ConditionMigrated of a manifest, definition or design: it is in the form of AOSM's 2025-03-30 API,
 	// and so is what names it.
 	ConditionMigrated = "Migrated"
-	// ConditionReachable of a store: the registry answers and takes the credentials.
+	// ConditionReachable of a store: the registry answers and accepts the credentials.
 	ConditionReachable = "Reachable"
 	// ConditionPurgeHealthy of a store: purges are scheduled and the last one succeeded.
 	ConditionPurgeHealthy = "PurgeHealthy"
@@ -99,7 +99,8 @@ const (
 
 	// ReasonReachable: the registry answers.
 	ReasonReachable = "Reachable"
-	// ReasonPathConflict: an older store has an equal or overlapping URL; this one is inert.
+	// ReasonPathConflict: a store that was Ready first, or is older, has an equal or overlapping URL; this
+	// store does nothing.
 	ReasonPathConflict = "PathConflict"
 	// ReasonPlaceRefused: the administrator's list of places does not let the store's namespace use its URL;
 	// the store is inert.
@@ -145,8 +146,7 @@ const (
 	ReasonLate = "Late"
 	// ReasonInvalidSchedule: the API server refuses the CronJob, for its schedule or time zone.
 	ReasonInvalidSchedule = "InvalidSchedule"
-	// ReasonNameTaken: another object has the name of the store's CronJob, ServiceAccount, Role or
-	// RoleBinding.
+	// ReasonNameTaken: another object has the name of the store's CronJob, ServiceAccount or RoleBinding.
 	ReasonNameTaken = "NameTaken"
 	// ReasonSuspended: spec.purge.suspend, or an empty schedule.
 	ReasonSuspended = "Suspended"
@@ -249,7 +249,7 @@ const (
 // Secrets with release records. The others are not kept in its memory.
 var Annotations = []string{AnnotationOnDelete, AnnotationRestoreDigest, AnnotationSealedDigests, AnnotationObjectsRestored, AnnotationExpireNow, AnnotationIgnore, AnnotationKeep, AnnotationReconcileNow}
 
-// Finalizer is on every object of this group but tombstones: deletion waits for the operator.
+// Finalizer is on every object of this group except Tombstones and Artifacts: deletion waits for the operator.
 const Finalizer = "nfo.dev/protect"
 
 // ConditionsOf returns the status conditions of an object of this package; nil for any other.

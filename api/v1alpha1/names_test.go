@@ -301,8 +301,8 @@ func TestTombstoneSummaryOfDeletedDigests(t *testing.T) {
 		"Part":      {[]TombstoneArtifactStatus{kept("1", "", "part")}, metav1.ConditionTrue, "Kept", "To restore what is untagged or kept"},
 		"Last":      {[]TombstoneArtifactStatus{kept("1", "", "last")}, metav1.ConditionFalse, "Kept", "A purge has deleted the digests"},
 		"LastTried": {[]TombstoneArtifactStatus{kept("1", "UndoLost: a purge has deleted the digest", "last")}, metav1.ConditionFalse, "Kept", "A purge has deleted the digests"},
-		"LastOfOne": {[]TombstoneArtifactStatus{kept("1", "", "last"), kept("2", "")}, metav1.ConditionTrue, "Kept", "would take of 1 of them; push these tags again. To restore the others"},
-		"Taken":     {[]TombstoneArtifactStatus{kept("1", "TagTaken: InUse: so it is")}, metav1.ConditionFalse, "Kept", "Something else was pushed to 1 of the tags"},
+		"LastOfOne": {[]TombstoneArtifactStatus{kept("1", "", "last"), kept("2", "")}, metav1.ConditionTrue, "Kept", "needs of 1 of them; push these tags again. To restore the others"},
+		"Taken":     {[]TombstoneArtifactStatus{kept("1", "TagTaken: InUse: so it is")}, metav1.ConditionFalse, "Kept", "Other content was pushed to 1 of the tags"},
 		"TakenOne":  {[]TombstoneArtifactStatus{kept("1", "TagTaken: so it is"), kept("2", "")}, metav1.ConditionTrue, "Kept", "To restore what is untagged or kept"},
 		"Lost":      {[]TombstoneArtifactStatus{kept("1", "UndoLost: so it is", "part")}, metav1.ConditionFalse, "UndoLost", "The registry says"},
 	}

@@ -82,7 +82,7 @@ type NetworkFunctionApplication struct {
 	// +kubebuilder:validation:Enum=HelmPackage
 	ArtifactType string `json:"artifactType,omitempty"`
 
-	// Where the chart lies.
+	// Where the chart is stored.
 	// +required
 	ArtifactProfile HelmApplicationProfile `json:"artifactProfile"`
 
@@ -106,7 +106,7 @@ type ArtifactSource struct {
 	ArtifactStoreRef *LocalReference `json:"artifactStoreRef,omitempty"`
 }
 
-// HelmApplicationProfile says where a chart lies and what it is called.
+// HelmApplicationProfile says where a chart is stored and what it is called.
 type HelmApplicationProfile struct {
 	ArtifactSource `json:",inline"`
 

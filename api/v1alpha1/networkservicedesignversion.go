@@ -70,12 +70,12 @@ type ResourceElementTemplate struct {
 	// +required
 	Type ResourceElementType `json:"type"`
 
-	// What the template deploys and where it lies.
+	// What the template deploys and where it is stored.
 	// +required
 	Configuration ResourceElementConfiguration `json:"configuration"`
 }
 
-// ResourceElementConfiguration says what a template deploys and where it lies.
+// ResourceElementConfiguration says what a template deploys and where it is stored.
 type ResourceElementConfiguration struct {
 	// The artifact that the template is. Absent: the template names a definition only.
 	// +optional

@@ -34,7 +34,7 @@ type SiteNetworkService struct {
 type SiteNetworkServiceSpec struct {
 	// The design that the site is deployed from. Anyone who sets it to a design of another
 	// namespace needs the verb "use" on that NetworkServiceDesignVersion. It can be changed to
-	// another version; the one before is held no longer then.
+	// another version; this site then no longer protects the previous one.
 	// +required
 	NetworkServiceDesignVersionRef DesignReference `json:"networkServiceDesignVersionRef"`
 }

@@ -112,9 +112,9 @@ type TombstoneArtifact struct {
 	// +required
 	// +kubebuilder:validation:MaxLength=128
 	Tag string `json:"tag"`
-	// The digests that the tag was seen at, oldest first; the last one is restored, which of a sealed
-	// manifest is the one that was sealed. Only grows:
-	// a purge adds, in front, what it is about to delete with them, such as an index's children.
+	// The digests that the tag was seen at, oldest first. A restore uses the last one; of a sealed manifest
+	// that is the sealed digest. The list only grows: before it deletes, a purge puts in front what it deletes
+	// with them, such as the children of an index.
 	// +required
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
@@ -169,8 +169,8 @@ type TombstoneArtifactStatus struct {
 	// Pending, Untagged, Restoring, Restored, Sweeping, Purged or Kept.
 	// +required
 	State TombstoneState `json:"state"`
-	// When the registry first said that a digest of the entry does not exist, as it has ever since.
-	// Only after a whole grace period of this, and at least a minute, is the entry given up.
+	// When the registry first said that a digest of the entry does not exist; it has said so ever since.
+	// After a whole grace period of this, and at least a minute, the entry is given up.
 	// +optional
 	MissingSince *metav1.Time `json:"missingSince,omitempty"`
 	// The digests that purges have deleted while others of the entry are kept.

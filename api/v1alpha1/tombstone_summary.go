@@ -48,14 +48,14 @@ func (t *Tombstone) Summarise() {
 		}
 	}
 	if t.says(TagDeleteUnsupported) {
-		parts = append(parts, "where the registry removes no tag alone, it stays until the purge")
+		parts = append(parts, "tags stay until the purge, because the registry cannot remove a tag alone")
 	}
 	if restorable > 0 {
 		c.Status = metav1.ConditionTrue
 	}
 	c.Message = fmt.Sprintf("Tags: %s.", strings.Join(parts, ", "))
 	if taken > 0 {
-		c.Message += fmt.Sprintf(" Something else was pushed to %d of the tags, so that these are not restored; what they were at is kept for a grace period.", taken)
+		c.Message += fmt.Sprintf(" Other content was pushed to %d of the tags. These are not restored; their released digests are kept for a grace period.", taken)
 	}
 	if t.expired() && restorable+spent+taken > 0 {
 		c.Message += " " + expiredNow
@@ -72,9 +72,9 @@ func (t *Tombstone) Summarise() {
 	case t.Spec.Cause == CauseOverwritten:
 		c.Message += " The tag has moved on to another digest; this one is kept for its grace period."
 	case spent > 0 && restorable == 0:
-		c.Message += " A purge has deleted the digests that a restore would take. To have the tags again, push them."
+		c.Message += " A purge has deleted the digests that a restore needs. Push the tags again."
 	case spent > 0:
-		c.Message += fmt.Sprintf(" A purge has deleted the digest that a restore would take of %d of them; push these tags again. To restore the others, apply ArtifactManifest %s again, listing them, with a store of the URL %s.", spent, t.Spec.Manifest.Name, t.Spec.RegistryURL)
+		c.Message += fmt.Sprintf(" A purge has deleted the digests that a restore needs of %d of them; push these tags again. To restore the others, apply ArtifactManifest %s again, listing them, with a store of the URL %s.", spent, t.Spec.Manifest.Name, t.Spec.RegistryURL)
 	case restorable > 0:
 		c.Message += fmt.Sprintf(" To restore what is untagged or kept, apply ArtifactManifest %s again, listing it, with a store of the URL %s.", t.Spec.Manifest.Name, t.Spec.RegistryURL)
 	}

@@ -41,7 +41,7 @@ type StoreUsage struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	CapacityBytes *int64 `json:"capacityBytes,omitempty"`
-	// Used of capacity, rounded down; absent without a capacity.
+	// Percentage of the capacity in use, rounded down. Unset if no capacity is known.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Percent *int32 `json:"percent,omitempty"`

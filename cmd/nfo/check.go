@@ -22,7 +22,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/terminal"
 )
 
-const checkHelp = `Looks whether the operator works, from inside the cluster or from outside: that the API server has its
+const checkHelp = `Checks that the operator works, from inside the cluster or from outside: that the API server has its
 kinds, that its Deployment is available, and that its webhooks answer through their Service with a
 certificate that the API server trusts. For that it asks the API server, as a dry run, to create an
 ArtifactStore that only a webhook can refuse. It changes nothing. With --registry, the Deployment of the
@@ -31,7 +31,7 @@ registry must be available, too: it is while its volume and its certificate can 
 For each store with spec.workloads it then says of each source whether the operator could read it, and how long
 ago. These lines are from the stores' status: the operator's rights count, and not those of this program.
 
-What is not so yet is waited for.
+It waits up to --timeout for checks that do not pass yet.
 
 Exit codes:
   0  it works
@@ -76,7 +76,7 @@ func newCheckCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVarP(&flags.namespace, "namespace", "n", v1alpha1.ManagerNamespace, "namespace of the operator")
 	f.BoolVar(&flags.registry, "registry", false, "check the registry that nfo ships, too")
-	f.DurationVar(&flags.timeout, "timeout", time.Minute, "how long to wait for what is not so yet, in all; 0: not at all")
+	f.DurationVar(&flags.timeout, "timeout", time.Minute, "total time to wait for the checks to pass; 0 disables waiting")
 	flags.add(cmd)
 	return cmd
 }

@@ -39,17 +39,18 @@ func (e *exitError) Error() string { return e.err.Error() }
 
 func (e *exitError) Unwrap() error { return e.err }
 
-const purgeHelp = `Removes permanently, from the registry of one store, what was released and nothing keeps.
+const purgeHelp = `Permanently deletes released artifacts that nothing references from one store's registry.
 
 It works from the tombstones of the store's namespace. A digest is deleted only when the grace
 period is over and no tag, manifest, definition, design or other tombstone keeps it; every other
-one is kept, with a reason. After deleting it looks at each repository again: what turns out to be
-needed is put back. Only one purge of a store runs at a time. It can be stopped, and run
+one is kept, with a reason. After deleting, it reads each repository again: what turns out to be
+needed is restored. Only one purge of a store runs at a time. It can be stopped, and run
 again, at any time.
 
 Only the operator and its purge jobs may write tombstones. A user who may impersonate the ServiceAccount
 STORE-purge in the store's namespace therefore runs a purge as that account, which is logged; --as names
-another user. The Secret of the store is read as the user of the kubeconfig file in any case. Without that right, start a purge in the cluster:
+another user. The Secret of the store is read as the user of the kubeconfig file in any case. Without
+that right, start a purge in the cluster:
   kubectl create job --from=cronjob/STORE-purge purge-now -n NAMESPACE
 
 A purge of a store with spec.registry.clusterRegistry that deleted something asks the registry to collect, which
@@ -57,11 +58,11 @@ frees the disk. With --wait-for-collection it waits for the end and reports how 
 purge jobs wait for at most 10 minutes. If the collection fails or takes longer, the report says so; the purge has
 succeeded all the same.
 
-The store that is the mirror (spec.mirror) has no tombstones. What goes is what Artifacts of all namespaces name and no
-workload has used for the grace period, and tags that no Artifact names. Each Artifact is claimed first (state
-Releasing). Who uses it is read from the cluster anew before and after its copy is removed: what is used again is put
-back, or copied again. The annotation nfo.dev/keep on an Artifact keeps its copy. Nothing is removed because the source of
-an image does not answer.
+The store that is the mirror (spec.mirror) has no tombstones. A purge of it deletes the copies of Artifacts, in
+all namespaces, that no workload has used for the grace period, and tags that no Artifact names. Each Artifact is
+claimed first (state Releasing). Who uses it is read from the cluster again before and after its copy is removed:
+what is used again is restored, or copied again. The annotation nfo.dev/keep on an Artifact keeps its copy.
+Nothing is removed because the source of an image does not answer.
 
 With --dry-run it reports what it would do and writes nothing, neither to the registry nor to the
 API server.
@@ -75,8 +76,9 @@ Exit codes:
   4  the store must not be purged now: it does not exist, it is being deleted, another store
      with an overlapping URL precedes it, the administrator's list of places refuses it, another store may
      share its registry under another name, the manager has not judged it yet, it has a threshold and
-     usage is unknown, what workloads run is to be counted and cannot be read, or this host's clock is more than a minute off the API server's. Or the user
-     may not run as the account of its purge jobs, or that account is missing`
+     usage is unknown, what workloads run is to be counted and cannot be read, or this host's clock is
+     more than a minute off the API server's. Or the user may not run as the account of its purge jobs,
+     or that account is missing`
 
 // purgeFlags are the command line of `nfo purge`.
 type purgeFlags struct {
@@ -104,7 +106,7 @@ func newPurgeCommand() *cobra.Command {
 	flags := purgeFlags{termination: terminationLog}
 	cmd := &cobra.Command{
 		Use:   "purge --namespace NAMESPACE --store STORE",
-		Short: "Delete what was released from a store and nothing keeps",
+		Short: "Permanently delete released artifacts that nothing references",
 		Long:  purgeHelp,
 		Example: `  nfo purge --namespace publisher --store acme --dry-run
   nfo purge --namespace publisher --store acme`,

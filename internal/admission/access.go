@@ -43,7 +43,7 @@ func (a *access) mayRead(ctx context.Context, s *v1alpha1.ArtifactStore, secret 
 	return a.may(ctx, authorizationv1.ResourceAttributes{
 		Verb: verbGet, Version: "v1", Resource: resourceSecrets, Namespace: s.Namespace, Name: secret,
 	}, resourceStores, s.Name, resourceSecrets+"/"+s.Namespace+"/"+secret,
-		" to this user, or have somebody apply the store who has it: spec.registry.credentialsSecretRef sends that Secret to the registry of the store")
+		" to this user, or let a user who has it apply the store: nfo sends the Secret in spec.registry.credentialsSecretRef to the store's registry")
 }
 
 // may refuses an object, given as the plural name of its kind and its name, unless the user of the request

@@ -304,7 +304,7 @@ func TestUnwatchedNamespaces(t *testing.T) {
 	}{
 		"All":  {"none named means all", nil, true, true},
 		"This": {"it is one of them", reference.Watched{"a", "b"}, true, true},
-		"Else": {"nobody would look after it", reference.Watched{"a", "c"}, false, false},
+		"Else": {"nothing would manage it", reference.Watched{"a", "c"}, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -312,7 +312,7 @@ func TestUnwatchedNamespaces(t *testing.T) {
 			w.watched = tc.watched
 			v := storeValidator(w.preflight, &access{})
 			_, err := v.ValidateCreate(asked(t, false), st.DeepCopy())
-			if (err == nil) != tc.creates || (err != nil && (!apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "watched (a, c)") || !strings.Contains(err.Error(), "watchNamespaces"))) {
+			if (err == nil) != tc.creates || (err != nil && (!apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "in a watched namespace (a, c)") || !strings.Contains(err.Error(), "watchNamespaces"))) {
 				t.Errorf("%s: creating it: %v", tc.reason, err)
 			}
 			bare := st.DeepCopy()

@@ -42,7 +42,7 @@ func refused(subject client.Object, why string) *apierrors.StatusError {
 func unwatched(o client.Object, w reference.Watched) *apierrors.StatusError {
 	self := reference.Self(o)
 	return apierrors.NewForbidden(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: v1alpha1.Resource(self.Kind)}, self.Name, fmt.Errorf(
-		"nfo does not watch the namespace %s, so that nobody would look after this object; create it in one that is watched (%s), "+
+		"nfo does not watch the namespace %s, so nothing would manage this object; create it in a watched namespace (%s), "+
 			"or have an administrator add the namespace to watchNamespaces of the chart (--watch-namespaces of the manager)",
 		self.Namespace, strings.Join(w, ", ")))
 }
@@ -50,7 +50,7 @@ func unwatched(o client.Object, w reference.Watched) *apierrors.StatusError {
 // stranded is the refusal to delete what has the finalizer of an operator that does not act there any more.
 func stranded(o client.Object) *apierrors.StatusError {
 	self := reference.Self(o)
-	return refused(o, fmt.Sprintf("%s cannot be deleted: nfo does not watch the namespace %s any more, so that nobody would release what it names and take its finalizer off. "+
+	return refused(o, fmt.Sprintf("%s cannot be deleted: nfo no longer watches the namespace %s, so nothing would release the artifacts and remove the finalizer. "+
 		"Have an administrator add the namespace to watchNamespaces of the chart (--watch-namespaces of the manager), then delete it. To leave all artifacts in the registry, remove the finalizer %s first",
 		self, self.Namespace, v1alpha1.Finalizer))
 }

@@ -53,7 +53,7 @@ func siteFindings(design reference.Object, found target) (admission.Warnings, fi
 	at := field.NewPath("spec", "networkServiceDesignVersionRef", "name")
 	switch {
 	case !found.exists:
-		return admission.Warnings{fmt.Sprintf("It names what does not exist (yet): %s. Until it does, the condition Resolved is False.", design)}, nil
+		return admission.Warnings{fmt.Sprintf("References objects that do not exist: %s. Until they do, the condition Resolved is False.", design)}, nil
 	case found.terminating:
 		return nil, field.ErrorList{field.Invalid(at, design.Name, fmt.Sprintf("%s is being deleted; name another one, or apply it again once it is gone", design))}
 	case found.deprecated:

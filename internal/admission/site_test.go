@@ -36,7 +36,7 @@ func TestSite(t *testing.T) {
 	nsdv := design("nsdv", active, byManifest("m"), "d")
 	withdrawn := design("nsdv", deprecated, byManifest("m"), "d")
 	at := "spec.networkServiceDesignVersionRef.name: Invalid value: \"nsdv\": networkservicedesignversions/publisher/nsdv "
-	none := "It names what does not exist (yet): networkservicedesignversions/publisher/nsdv. "
+	none := "References objects that do not exist: networkservicedesignversions/publisher/nsdv. "
 	denied := `sitenetworkservices.nfo.dev "edge-1" is forbidden: user "jane" cannot use resource "networkservicedesignversions" in API group "nfo.dev" in the namespace "publisher"; grant the verb "use" on networkservicedesignversions/publisher/nsdv`
 	near, abroad := site("publisher", "edge-1", "", "nsdv"), site("edge", "edge-1", "publisher", "nsdv")
 	for name, tc := range map[string]struct {

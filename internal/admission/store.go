@@ -159,7 +159,7 @@ func purgeErrors(p v1alpha1.PurgeSpec, at *field.Path) field.ErrorList {
 	return all
 }
 
-// storeWarnings is pure. An overlap is not an error: the older store wins whichever was applied first.
+// storeWarnings is pure. An overlap is not an error: which store wins does not depend on the order of arrival.
 func storeWarnings(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) admission.Warnings {
 	var ws admission.Warnings
 	if p := s.Spec.Purge; p.PersistentVolumeClaim != nil && p.Usage != v1alpha1.UsageVolume {
@@ -171,9 +171,9 @@ func storeWarnings(s *v1alpha1.ArtifactStore, all []v1alpha1.ArtifactStore) admi
 		inert := ""
 		switch {
 		case s.Winner(all[i:i+1]) != nil:
-			inert = "this one, the younger, does nothing"
+			inert = "this store does nothing"
 		case o.UID != s.UID && o.Winner([]v1alpha1.ArtifactStore{*s}) != nil:
-			inert = "that one, the younger, does nothing"
+			inert = "that store does nothing"
 		default:
 			continue
 		}

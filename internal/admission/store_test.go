@@ -164,9 +164,9 @@ func TestStoreWarnings(t *testing.T) {
 	}{
 		"Alone":      {"itself is not another", mine, []v1alpha1.ArtifactStore{mine}, nil},
 		"Apart":      {"segments compare whole", mine, []v1alpha1.ArtifactStore{at("b", "https://registry.example.com/acme2", "u2", 0)}, nil},
-		"Older":      {"the older wins", mine, []v1alpha1.ArtifactStore{at("b", "https://registry.example.com", "u2", 2*time.Hour)}, []string{"spec.registry.url overlaps with that of artifactstores/publisher/b: this one, the younger, does nothing"}},
-		"Younger":    {"the order in which they arrive does not matter", mine, []v1alpha1.ArtifactStore{at("b", "http://REGISTRY.example.com/acme/x", "u2", 0)}, []string{"spec.registry.url overlaps with that of artifactstores/publisher/b: that one, the younger, does nothing"}},
-		"SameSecond": {"then the UID", mine, []v1alpha1.ArtifactStore{at("b", "https://registry.example.com/acme", "u0", time.Hour)}, []string{"spec.registry.url overlaps with that of artifactstores/publisher/b: this one, the younger"}},
+		"Older":      {"the older wins", mine, []v1alpha1.ArtifactStore{at("b", "https://registry.example.com", "u2", 2*time.Hour)}, []string{"spec.registry.url overlaps with that of artifactstores/publisher/b: this store does nothing"}},
+		"Younger":    {"the order in which they arrive does not matter", mine, []v1alpha1.ArtifactStore{at("b", "http://REGISTRY.example.com/acme/x", "u2", 0)}, []string{"spec.registry.url overlaps with that of artifactstores/publisher/b: that store does nothing"}},
+		"SameSecond": {"then the UID", mine, []v1alpha1.ArtifactStore{at("b", "https://registry.example.com/acme", "u0", time.Hour)}, []string{"spec.registry.url overlaps with that of artifactstores/publisher/b: this store does nothing"}},
 		"Unreadable": {"a store of no place overlaps with none", mine, []v1alpha1.ArtifactStore{at("b", "nowhere", "u2", 0)}, nil},
 		"Claim":      {"it would be ignored", *claim, nil, []string{"spec.purge.persistentVolumeClaim has no effect"}},
 		"Volume":     {"it is used", *volume, nil, nil},
@@ -221,7 +221,7 @@ func TestStoreNeedsItsSecret(t *testing.T) {
 	}
 	capped := func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.MaxDeletions = 1 }
 	denied := `artifactstores.nfo.dev "acme" is forbidden: user "jane" cannot get resource "secrets" in API group "" in the namespace "publisher"; ` +
-		`grant the verb "get" on secrets/publisher/push to this user, or have somebody apply the store who has it: spec.registry.credentialsSecretRef sends that Secret to the registry of the store`
+		`grant the verb "get" on secrets/publisher/push to this user, or let a user who has it apply the store: nfo sends the Secret in spec.registry.credentialsSecretRef to the store's registry`
 	for name, tc := range map[string]struct {
 		reason  string
 		judge   judge

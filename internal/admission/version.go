@@ -60,7 +60,7 @@ func (l *lookup) checkVersion(ctx context.Context, v version) (admission.Warning
 func (v version) stateErrors() field.ErrorList {
 	if v.frozen() && v.is == v1alpha1.VersionPreview {
 		return field.ErrorList{field.Invalid(field.NewPath("spec", "versionState"), v.is,
-			fmt.Sprintf("a version that was %s is never a preview again; make a new version", v.was))}
+			fmt.Sprintf("a version that was %s cannot return to Preview; make a new version", v.was))}
 	}
 	return nil
 }
@@ -114,10 +114,10 @@ func (v version) warnings(found map[reference.Object]target) admission.Warnings 
 		format string
 		names  []string
 	}{
-		{"It names what does not exist (yet): %s. Until it does, the condition Resolved is False.", missing},
-		{"It names manifests that are still StoreScoped: %s. Until their uploadPath is ManifestScoped, the condition Resolved is False.", storeScoped},
-		{"It becomes Active, and its charts need what no manifest has: %s. No seal and no definition keeps that.", incomplete},
-		{"artifactStoreRef is the old form, which holds every manifest there that lists the artifact: %s. Use artifactManifestRef.", stores},
+		{"References objects that do not exist: %s. Until they do, the condition Resolved is False.", missing},
+		{"References manifests that are still StoreScoped: %s. Until their uploadPath is ManifestScoped, the condition Resolved is False.", storeScoped},
+		{"This version becomes Active, but the images of its charts are not all protected: %s.", incomplete},
+		{"artifactStoreRef is the old form, which protects every manifest of that store that lists the artifact: %s. Use artifactManifestRef.", stores},
 	} {
 		if len(w.names) > 0 {
 			ws = append(ws, fmt.Sprintf(w.format, v1alpha1.FirstOf(w.names, reference.NamedHolders)))
@@ -129,7 +129,7 @@ func (v version) warnings(found map[reference.Object]target) admission.Warnings 
 // frozenError is the refusal to change what users may have deployed already.
 func frozenError(part string, state v1alpha1.VersionState) *field.Error {
 	return field.Forbidden(field.NewPath("spec", part),
-		fmt.Sprintf("it cannot be changed any more, because the version is %s; make a new version (only versionState changes, and an artifactStoreRef to an artifactManifestRef)", state))
+		fmt.Sprintf("cannot be changed because the version is %s; make a new version. Only versionState can change, and an artifactStoreRef can become an artifactManifestRef", state))
 }
 
 // upgraded is a source as the old one would look after the upgrade from the old form, which is the one

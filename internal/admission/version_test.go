@@ -87,7 +87,7 @@ func TestTargetErrors(t *testing.T) {
 		"StaysActive":     {"what became of it since is not its fault", version{was: active, is: active, before: names(m), after: names(m)}, nil, nil},
 		"Deprecates":      {"it can always be withdrawn", version{was: active, is: deprecated, before: names(m), after: names(m)}, map[reference.Object]target{m: {exists: true, terminating: true}}, nil},
 		"OldFormActive":   {"a store cannot be sealed, and may come later", version{is: active, after: names(s)}, nil, nil},
-		"Back":            {"users may have deployed it", version{was: deprecated, is: preview}, nil, []string{"spec.versionState: a version that was Deprecated is never a preview again"}},
+		"Back":            {"users may have deployed it", version{was: deprecated, is: preview}, nil, []string{"spec.versionState: a version that was Deprecated cannot return to Preview"}},
 		"Withdrawn":       {"a preview that nobody liked", version{was: preview, is: deprecated, before: names(m), after: names(m)}, map[reference.Object]target{m: {exists: true}}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -190,7 +190,7 @@ func TestApplicationErrors(t *testing.T) {
 func TestVersionWebhook(t *testing.T) {
 	t.Parallel()
 	unsealed, whole, old := manifest("m", "chart:1"), sealed(manifest("m", "chart:1")), storeScoped(sealed(manifest("m", "chart:1")))
-	missing := "It names what does not exist (yet): artifactmanifests/publisher/m. "
+	missing := "References objects that do not exist: artifactmanifests/publisher/m. "
 	manifestPath := "spec.networkFunctionTemplate.networkFunctionApplications[0].artifactProfile.artifactManifestRef.name: "
 	wrong := definition("nfdv", active, byManifest("m"))
 	wrong.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].ArtifactProfile.HelmArtifactProfile.HelmPackageVersionRange = "any"
@@ -214,12 +214,12 @@ func TestVersionWebhook(t *testing.T) {
 		"I3JustGone":    {reason: "and was applied again since", is: definition("d", preview, byManifest("m")), cached: []client.Object{going(unsealed.DeepCopy())}, live: []client.Object{unsealed}},
 		"Unsealed":      {reason: "really", is: definition("d", active, byManifest("m")), cached: []client.Object{unsealed}, live: []client.Object{unsealed}, wrong: []string{manifestPath}},
 		"Going":         {reason: "really", is: definition("d", preview, byManifest("m")), live: []client.Object{going(unsealed.DeepCopy())}, wrong: []string{manifestPath + `Invalid value: "m": artifactmanifests/publisher/m is being deleted`}},
-		"StoreScoped":   {reason: "references first, then the manifest", is: definition("d", active, byManifest("m")), live: []client.Object{old}, warnings: []string{"It names manifests that are still StoreScoped: artifactmanifests/publisher/m. "}},
-		"OldForm":       {reason: "still taken", is: definition("d", preview, byStore("acme")), live: []client.Object{store()}, warnings: []string{"artifactStoreRef is the old form, which holds every manifest there that lists the artifact: artifactstores/publisher/acme. Use artifactManifestRef."}},
-		"Many":          {reason: "an answer has an end", is: definition("d", preview, thirteen...), warnings: []string{"It names what does not exist (yet): artifactmanifests/publisher/ma, artifactmanifests/publisher/mb, artifactmanifests/publisher/mc, artifactmanifests/publisher/md, artifactmanifests/publisher/me, artifactmanifests/publisher/mf, artifactmanifests/publisher/mg, artifactmanifests/publisher/mh, artifactmanifests/publisher/mi, artifactmanifests/publisher/mj and 3 more. "}},
-		"Frozen":        {reason: "active means immutable", was: definition("d", active, byManifest("m")), is: definition("d", active, byManifest("m2")), live: []client.Object{sealed(manifest("m2"))}, wrong: []string{"spec.networkFunctionTemplate: Forbidden: it cannot be changed any more, because the version is Active"}},
-		"FrozenToo":     {reason: "deprecated as well", was: definition("d", deprecated, byManifest("m")), is: definition("d", active, byManifest("m2")), live: []client.Object{sealed(manifest("m2"))}, wrong: []string{"spec.networkFunctionTemplate: Forbidden: it cannot be changed any more, because the version is Deprecated"}},
-		"Upgrade":       {reason: "the exemption", was: definition("d", active, byStore("acme")), is: definition("d", active, byManifest("m")), live: []client.Object{old}, warnings: []string{"It names manifests that are still StoreScoped"}},
+		"StoreScoped":   {reason: "references first, then the manifest", is: definition("d", active, byManifest("m")), live: []client.Object{old}, warnings: []string{"References manifests that are still StoreScoped: artifactmanifests/publisher/m. "}},
+		"OldForm":       {reason: "still taken", is: definition("d", preview, byStore("acme")), live: []client.Object{store()}, warnings: []string{"artifactStoreRef is the old form, which protects every manifest of that store that lists the artifact: artifactstores/publisher/acme. Use artifactManifestRef."}},
+		"Many":          {reason: "an answer has an end", is: definition("d", preview, thirteen...), warnings: []string{"References objects that do not exist: artifactmanifests/publisher/ma, artifactmanifests/publisher/mb, artifactmanifests/publisher/mc, artifactmanifests/publisher/md, artifactmanifests/publisher/me, artifactmanifests/publisher/mf, artifactmanifests/publisher/mg, artifactmanifests/publisher/mh, artifactmanifests/publisher/mi, artifactmanifests/publisher/mj and 3 more. "}},
+		"Frozen":        {reason: "active means immutable", was: definition("d", active, byManifest("m")), is: definition("d", active, byManifest("m2")), live: []client.Object{sealed(manifest("m2"))}, wrong: []string{"spec.networkFunctionTemplate: Forbidden: cannot be changed because the version is Active"}},
+		"FrozenToo":     {reason: "deprecated as well", was: definition("d", deprecated, byManifest("m")), is: definition("d", active, byManifest("m2")), live: []client.Object{sealed(manifest("m2"))}, wrong: []string{"spec.networkFunctionTemplate: Forbidden: cannot be changed because the version is Deprecated"}},
+		"Upgrade":       {reason: "the exemption", was: definition("d", active, byStore("acme")), is: definition("d", active, byManifest("m")), live: []client.Object{old}, warnings: []string{"References manifests that are still StoreScoped"}},
 		"Withdraw":      {reason: "what was wrong before webhooks can still be withdrawn", was: wrong, is: withdrawn, live: []client.Object{whole}},
 	} {
 		t.Run(name, func(t *testing.T) {

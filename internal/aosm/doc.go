@@ -10,7 +10,7 @@
 //
 //   - Nothing is dropped silently: every member of the input is mapped, or is in a finding with its path.
 //   - Nothing is guessed: an expression whose value is not in the input is reported, with what would decide it.
-//     What only a deployment knows is a character of its own in texts (unknown.go), which no name can have.
+//     What only a deployment knows is a character of its own in texts (package arm), which no name can have.
 //   - A manifest's list is whole or the manifest is left out: one that is applied with less releases the rest.
 //   - Ids are parsed and compared whole and in any case. cnfmanifest is not cnfmanifest2. Text that AOSM's
 //     patterns forbid is not a name.

@@ -100,8 +100,8 @@ func aHeldManifest() (*v1alpha1.ArtifactManifest, *v1alpha1.NetworkFunctionDefin
 		v1alpha1.ConditionComplete: "This manifest has all images that its charts need (5 images, 1 chart).", v1alpha1.ConditionReferenced: reference.Refusal(reference.Self(m), holders),
 	})
 	say(&d.Status.Conditions, map[string]string{
-		v1alpha1.ConditionReady: "The objects that it names exist and are held by it.", v1alpha1.ConditionResolved: "The objects that it names exist and are held by it.",
-		v1alpha1.ConditionReferenced: "Nothing holds it.", v1alpha1.ConditionMigrated: "All is named in the new form.",
+		v1alpha1.ConditionReady: "All referenced objects exist and are protected.", v1alpha1.ConditionResolved: "All referenced objects exist and are protected.",
+		v1alpha1.ConditionReferenced: "No object references it.", v1alpha1.ConditionMigrated: "All is named in the new form.",
 	})
 	return m, d
 }

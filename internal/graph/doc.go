@@ -4,7 +4,7 @@
 // and thrown away; it has no lock because nothing changes it. Build and Reach take one
 // pass over image manifests and tags, so twice the content costs twice the time.
 //
-// Facts it holds, by number in the project's invariants:
+// Facts it holds, by the number of the invariant in docs/architecture.md:
 //
 //   - I1: whatever a root reaches is in Reach's answer, through indexes of any depth,
 //     attestation children included, from a subject to its satellites, and from a

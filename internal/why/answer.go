@@ -74,7 +74,7 @@ func (e *evidence) aboutTombstone(a *answer, name string) bool {
 	for _, r := range a.Released {
 		a.Kept = a.Kept || r.KeptBy != ""
 	}
-	a.Verdict = "A tombstone keeps nothing and nothing keeps it. Deleting it forgets how to restore, and leaves the digests in the registry."
+	a.Verdict = "A tombstone protects nothing and is protected by nothing. If you delete it, what it records can no longer be restored, and the digests stay in the registry."
 	return len(a.Released) > 0
 }
 
@@ -89,7 +89,7 @@ func (e *evidence) verdict(subject client.Object, a *answer) string {
 		if terminating(a.KeptBy) {
 			deleting = "Deleting it waits for the objects that reference it, which are being deleted"
 		}
-		return fmt.Sprintf("%s. In the end it is needed by: %s. Delete these or change what they reference, and then every object between.", deleting, v1alpha1.FirstOf(a.Roots, reference.NamedHolders))
+		return fmt.Sprintf("%s. It is needed by: %s. Delete these objects or change what they reference, and then every object between them and this one.", deleting, v1alpha1.FirstOf(a.Roots, reference.NamedHolders))
 	}
 	m, listing := subject.(*v1alpha1.ArtifactManifest)
 	unsure := listing && e.unsure(m)
@@ -103,7 +103,7 @@ func (e *evidence) verdict(subject client.Object, a *answer) string {
 		return "Nothing keeps it, and it is being deleted; its conditions say what that waits for."
 	}
 	if len(e.unseen) > 0 && reference.Self(subject).Kind == v1alpha1.KindDesign {
-		return "Nothing that could be looked at keeps it. What could not be, may: then deleting it is refused."
+		return "No object that you may read references it. Others may: deleting it is then refused."
 	}
 	return "Nothing keeps it: deleting is allowed" + e.afterwards(subject) + "."
 }

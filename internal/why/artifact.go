@@ -54,18 +54,18 @@ func stays(a *v1alpha1.Artifact, mirror *v1alpha1.ArtifactStore) string {
 	since := a.Status.UnusedSince
 	switch {
 	case a.Releasing():
-		return "A purge is removing it from the mirror. If it is used again, it is given back, or copied again."
+		return "A purge is removing it from the mirror. If a workload uses it again, it is kept, or copied again."
 	case a.Kept():
 		return "The annotation " + v1alpha1.AnnotationKeep + " keeps it, whether it is used or not."
 	case since == nil && a.Status.UserCount == 0:
-		return "It has not been read yet who uses it, and it stays."
+		return "nfo has not read yet who uses it, so it stays."
 	case since == nil:
 		return fmt.Sprintf("It is used by %s, and stays for the grace period after the last one.", v1alpha1.Count(int(a.Status.UserCount), "workload", "workloads"))
 	case mirror == nil:
-		return fmt.Sprintf("Nothing uses it since %s.", stamp(since.Time))
+		return fmt.Sprintf("Nothing has used it since %s.", stamp(since.Time))
 	}
 	p := mirror.Spec.Purge
-	text := fmt.Sprintf("Nothing uses it since %s. It stays until %s, and the first purge after that removes it.", stamp(since.Time), stamp(since.Add(p.GracePeriod.Duration)))
+	text := fmt.Sprintf("Nothing has used it since %s. It stays until %s, and the first purge after that removes it.", stamp(since.Time), stamp(since.Add(p.GracePeriod.Duration)))
 	switch {
 	case p.CronSchedule() == "" || p.Suspend:
 		return text + " No purge starts by schedule."

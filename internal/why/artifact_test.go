@@ -30,7 +30,7 @@ func TestWhyAnArtifactStays(t *testing.T) {
 		"Suspended": {"no purge comes", v1alpha1.MirrorStatus{UnusedSince: &since}, false, suspended, false, []string{"No purge starts by schedule"}},
 		"Kept":      {"somebody wants it", v1alpha1.MirrorStatus{UnusedSince: &since}, true, mirror, true, []string{"nfo.dev/keep"}},
 		"Releasing": {"a purge has claimed it", v1alpha1.MirrorStatus{UnusedSince: &since, State: v1alpha1.MirrorReleasing}, false, mirror, false, []string{"A purge is removing it"}},
-		"NotRead":   {"nothing is known yet", v1alpha1.MirrorStatus{}, false, mirror, true, []string{"has not been read yet"}},
+		"NotRead":   {"nothing is known yet", v1alpha1.MirrorStatus{}, false, mirror, true, []string{"has not read yet"}},
 		"NoMirror":  {"the grace is not known", v1alpha1.MirrorStatus{UnusedSince: &since}, false, nil, false, []string{"grace period is not known"}},
 	}
 	for name, tc := range tests {

@@ -199,7 +199,7 @@ func (e *evidence) unlisted(a *answer, store *v1alpha1.ArtifactStore, deployed b
 	by := v1alpha1.FirstOf(a.Roots, reference.NamedHolders)
 	switch {
 	case deployed:
-		return fmt.Sprintf("No manifest lists it. As long as a definition deploys it, no purge deletes it. In the end it is needed by: %s.", by)
+		return fmt.Sprintf("No manifest lists it. As long as a definition deploys it, no purge deletes it. It is needed by: %s.", by)
 	case a.Kept:
 		return fmt.Sprintf("No manifest lists it. As long as workloads use it, no purge deletes it: it is used by %s.", by)
 	}

@@ -48,7 +48,7 @@ func TestWhyAMirroredImage(t *testing.T) {
 	used := []client.Object{artifact(t, "ran", source), artifact(t, "core", source, unused), artifact(t, "ran", "r.example.com/acme/m/upf:2"), artifact(t, "ran", "other.example/acme/m/upf:1")}
 	name := v1alpha1.ArtifactName(source)
 	answered := []string{
-		"artifacts/ran/" + name, "(Present " + plugintest.One + ")", "deployments/ran/upf (container upf)", "mirror's copy of r.example.com/acme/m/upf", "artifacts/core/" + name + ": Nothing uses it since", "artifacts/ran/" + name + ": It is used by 1 workload", "'kubectl nfo why r.example.com/acme/m/upf",
+		"artifacts/ran/" + name, "(Present " + plugintest.One + ")", "deployments/ran/upf (container upf)", "mirror's copy of r.example.com/acme/m/upf", "artifacts/core/" + name + ": Nothing has used it since", "artifacts/ran/" + name + ": It is used by 1 workload", "'kubectl nfo why r.example.com/acme/m/upf",
 	}
 	agent := []v1alpha1.ArtifactStore{store(), mirrorStore("127.0.0.1:7439")}
 	for title, tc := range map[string]struct {
@@ -67,7 +67,7 @@ func TestWhyAMirroredImage(t *testing.T) {
 		"Digest":      {"by the digest that was copied", agent, used, "127.0.0.1:7439/r.example.com/acme/m/upf@" + plugintest.One, answered, "other.example"},
 		"Satellite":   {"a signature stays with what it signs", agent, used, "127.0.0.1:7439/r.example.com/acme/m/upf:sha256-" + strings.TrimPrefix(plugintest.One, "sha256:") + ".sig", answered, ".sig'"},
 		"Port":        {"the port of the source", agent, []client.Object{artifact(t, "ran", "r:5000/acme/upf:1")}, "127.0.0.1:7439/r_5000/acme/upf:1", []string{"copy of r:5000/acme/upf:1", "artifacts/ran/"}, "No Artifact"},
-		"Unused":      {"nothing keeps it", agent, []client.Object{artifact(t, "core", source, unused)}, "127.0.0.1:7439/" + source, []string{"artifacts/core/" + name + ": Nothing uses it since"}, "└──"},
+		"Unused":      {"nothing keeps it", agent, []client.Object{artifact(t, "core", source, unused)}, "127.0.0.1:7439/" + source, []string{"artifacts/core/" + name + ": Nothing has used it since"}, "└──"},
 		"NoArtifact":  {"a purge deletes it", agent, nil, "127.0.0.1:7439/" + source, []string{"No Artifact of it was found. A purge of the mirror deletes", "nfo purge -n nfo-system --store mirror --dry-run"}, "nothing here deletes it"},
 		"NoStore":     {"the mirror's store may not be read", nil, used, "10.96.0.50:5000/mirror.nfo.dev/" + source, append(answered, "grace period is not known"), "nothing here deletes it"},
 		"Elsewhere":   {"another port", agent, used, "127.0.0.1:7440/" + source, nil, ""},

@@ -105,7 +105,7 @@ func TestI14WhatRunsKeeps(t *testing.T) {
 		not     []string
 	}{
 		"manifest": {reason: "a Deployment runs what it lists", ask: am, runs: web(upf + ":1"), objects: []client.Object{selecting(), plugintest.Manifest("m")},
-			says: []string{"└── deployments/ran/web (artifact upf:1, container web runs it)\n", "Deleting it is refused, because it is in use. In the end it is needed by: deployments/ran/web."}, not: []string{"Incomplete"}},
+			says: []string{"└── deployments/ran/web (artifact upf:1, container web runs it)\n", "Deleting it is refused, because it is in use. It is needed by: deployments/ran/web."}, not: []string{"Incomplete"}},
 		"manifest by digest": {reason: "the tag is of that digest", ask: am, runs: web(upf + "@" + plugintest.One), objects: []client.Object{selecting(), plugintest.Manifest("m")},
 			says: []string{"deployments/ran/web (artifact upf:1, container web runs it)"}},
 		"both kinds": {reason: "a definition holds it too", ask: am, runs: web(upf + ":1"), objects: []client.Object{selecting(), plugintest.Manifest("m"), plugintest.Definition("d", "m")},

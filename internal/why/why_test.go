@@ -111,19 +111,19 @@ artifactmanifests/p/m
 │       └── sitenetworkservices/p/a
 └── networkservicedesignversions/p/n (artifact upf:1, by site), kept as above
 
-Deleting it is refused, because it is in use. In the end it is needed by: sitenetworkservices/edge/b, sitenetworkservices/p/a. Delete these or change what they reference, and then every object between.
+Deleting it is refused, because it is in use. It is needed by: sitenetworkservices/edge/b, sitenetworkservices/p/a. Delete these objects or change what they reference, and then every object between them and this one.
 `},
 		"OldForm": {"a reference to a store keeps what lists the artifact", seen(stores, nil, plugintest.Manifest("m"), plugintest.Definition("d", "acme")), am("m"), `
 artifactmanifests/p/m
 └── networkfunctiondefinitionversions/p/d (artifact upf:~1, by on-acme, of any manifest of its store)
 
-Deleting it is refused, because it is in use. In the end it is needed by: networkfunctiondefinitionversions/p/d. Delete these or change what they reference, and then every object between.
+Deleting it is refused, because it is in use. It is needed by: networkfunctiondefinitionversions/p/d. Delete these objects or change what they reference, and then every object between them and this one.
 `},
 		"Going": {"what is going still keeps", seen(stores, nil, going(plugintest.Manifest("m")), going(plugintest.Definition("d", "m"))), am("m"), `
 artifactmanifests/p/m
 └── networkfunctiondefinitionversions/p/d (artifact upf:~1, by on-m), itself being deleted
 
-Deleting it waits for the objects that reference it, which are being deleted. In the end it is needed by: networkfunctiondefinitionversions/p/d. Delete these or change what they reference, and then every object between.
+Deleting it waits for the objects that reference it, which are being deleted. It is needed by: networkfunctiondefinitionversions/p/d. Delete these objects or change what they reference, and then every object between them and this one.
 `},
 		"Free": {"nothing keeps it", seen(stores, nil, plugintest.Manifest("m"), plugintest.Definition("d", "m2")), am("m"), `
 artifactmanifests/p/m
@@ -196,7 +196,7 @@ Released:
 		})}, plugintest.Definition("d", "m")), reference.Object{Kind: v1alpha1.KindTombstone, Namespace: "p", Name: "m-1"}, `
 tombstones/p/m-1
 
-A tombstone keeps nothing and nothing keeps it. Deleting it forgets how to restore, and leaves the digests in the registry.
+A tombstone protects nothing and is protected by nothing. If you delete it, what it records can no longer be restored, and the digests stay in the registry.
 
 Released:
   acme/m/upf:1 (tombstone m-1, Kept): its grace ended 2026-05-01T11:00:00Z; it can be restored, by applying ArtifactManifest m again; networkfunctiondefinitionversions/p/d names artifactmanifests/p/m, which keeps it from a purge.
@@ -205,7 +205,7 @@ Released:
 artifactstores/p/acme
 └── artifactmanifests/p/m
 
-Deleting it is refused, because it is in use. In the end it is needed by: artifactmanifests/p/m. Delete these or change what they reference, and then every object between.
+Deleting it is refused, because it is in use. It is needed by: artifactmanifests/p/m. Delete these objects or change what they reference, and then every object between them and this one.
 `},
 		"Site": {"a site is a root", seen(stores, nil, plugintest.Site("p", "a", "n")), reference.Object{Kind: v1alpha1.KindSite, Namespace: "p", Name: "a"}, `
 sitenetworkservices/p/a
@@ -235,7 +235,7 @@ func TestWhyImage(t *testing.T) {
 └── artifactmanifests/p/m (lists upf:1, Present ` + plugintest.One + `)
     └── networkfunctiondefinitionversions/p/d (artifact upf:~1, by on-m)
 
-As long as a manifest lists it, no purge deletes it. artifactmanifests/p/m: Deleting it is refused, because it is in use. In the end it is needed by: networkfunctiondefinitionversions/p/d. Delete these or change what they reference, and then every object between.
+As long as a manifest lists it, no purge deletes it. artifactmanifests/p/m: Deleting it is refused, because it is in use. It is needed by: networkfunctiondefinitionversions/p/d. Delete these objects or change what they reference, and then every object between them and this one.
 `
 	const free = `
 
@@ -271,12 +271,12 @@ As long as a manifest lists it, no purge deletes it. artifactmanifests/p/m: Noth
 └── networkfunctiondefinitionversions/p/d (deploys it as on-m)
     └── networkservicedesignversions/p/n (by site)
 
-No manifest lists it. As long as a definition deploys it, no purge deletes it. In the end it is needed by: networkservicedesignversions/p/n.
+No manifest lists it. As long as a definition deploys it, no purge deletes it. It is needed by: networkservicedesignversions/p/n.
 `},
 		"PinnedImage": {"as an image of its chart", seen(stores, nil, deploying(plugintest.Definition("d", "m"), plugintest.One, v1alpha1.ChartImage{Repository: "acme/m/img", Digest: plugintest.Two})), "r.example.com/acme/m/img@" + plugintest.Two, `
 └── networkfunctiondefinitionversions/p/d (deploys it as on-m)
 
-No manifest lists it. As long as a definition deploys it, no purge deletes it. In the end it is needed by: networkfunctiondefinitionversions/p/d.
+No manifest lists it. As long as a definition deploys it, no purge deletes it. It is needed by: networkfunctiondefinitionversions/p/d.
 `},
 		"PinnedElsewhere": {"the same name in a repository of another place", seen([]v1alpha1.ArtifactStore{stores[0], store(func(s *v1alpha1.ArtifactStore) {
 			s.Name, s.Spec.Registry.URL = "other", "https://other.example.com/acme"
@@ -310,7 +310,7 @@ func TestWhatCannotBeSeenIsSaid(t *testing.T) {
 	e := seen([]v1alpha1.ArtifactStore{store()}, nil, plugintest.Design("n", "d", ""))
 	e.unseen = []string{"sites were not looked at"}
 	a, _ := e.aboutObject(reference.Object{Kind: v1alpha1.KindDesign, Namespace: "p", Name: "n"})
-	if !strings.Contains(a.Verdict, "What could not be, may") || strings.Contains(a.Verdict, "allowed") {
+	if !strings.Contains(a.Verdict, "Others may") || strings.Contains(a.Verdict, "allowed") {
 		t.Errorf("the verdict is %q", a.Verdict)
 	}
 	j, err := json.Marshal(a)

@@ -338,7 +338,7 @@ func TestReferenceToWhatIsNotThere(t *testing.T) {
 	nfdv, nsdv := s.definition("nfdv", "m", "a"), s.design("nsdv", "m", "a:1", "nfdv2")
 	s.create(s.store("acme"), nfdv, nsdv)
 	missing := "artifactmanifests/" + s.ns + "/m"
-	s.says(nfdv, v1alpha1.ConditionResolved, "False/NotFound", missing, "Create it, or change the reference")
+	s.says(nfdv, v1alpha1.ConditionResolved, "False/NotFound", missing, "Create them, or change the reference")
 	s.says(nfdv, v1alpha1.ConditionReady, "False/NotFound", missing)
 	s.says(nsdv, v1alpha1.ConditionResolved, "False/NotFound", missing, "networkfunctiondefinitionversions/"+s.ns+"/nfdv2")
 	s.Eventually(func() []string { return s.events("nfdv") }).Should(gomega.ContainElement("Warning NotFound Resolving"))
@@ -356,7 +356,7 @@ func TestReferenceToWhatIsNotThere(t *testing.T) {
 	s.eventually(m, v1alpha1.ConditionDeletionBlocked, "True/InUse")
 	late := s.definition("late", "m", "a")
 	s.create(late)
-	s.says(late, v1alpha1.ConditionResolved, "False/Terminating", missing, "Delete this one or change its reference")
+	s.says(late, v1alpha1.ConditionResolved, "False/Terminating", missing, "Delete this object or change the reference")
 	s.eventually(nfdv, v1alpha1.ConditionResolved, "False/Terminating")
 	s.delete(nsdv, nfdv, nfdv2)
 	s.goes(nsdv, nfdv, nfdv2)

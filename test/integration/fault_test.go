@@ -56,7 +56,7 @@ func TestI4DeletionStaysWhileTheRegistryFails(t *testing.T) {
 
 			c.begin(s.registry)
 			s.delete(m)
-			s.says(m, v1alpha1.ConditionDeletionBlocked, "True/"+c.want, append(c.says, "Nothing holds it", hopeless)...)
+			s.says(m, v1alpha1.ConditionDeletionBlocked, "True/"+c.want, append(c.says, "No object references this manifest", hopeless)...)
 			s.eventually(m, v1alpha1.ConditionReady, "False/Deleting")
 			s.Eventually(func() []string { return s.events("m") }).Should(gomega.ContainElement("Warning " + c.want + " Deleting"))
 			s.Expect(s.contents()).To(gomega.Equal(before), c.reason)

@@ -222,7 +222,7 @@ func TestAStoreNeedsTheRightToReadItsSecret(t *testing.T) {
 	user := "tenant-of-" + s.ns
 	s.grant(user, "stores", []string{"*"}, "artifactstores")
 	tenant, ctx := s.as(user), t.Context()
-	denied := fmt.Sprintf(`artifactstores.nfo.dev "acme" is forbidden: user %q cannot get resource "secrets" in API group "" in the namespace %q; grant the verb "get" on secrets/%s/push to this user, or have somebody apply the store who has it: spec.registry.credentialsSecretRef sends that Secret to the registry of the store`, user, s.ns, s.ns)
+	denied := fmt.Sprintf(`artifactstores.nfo.dev "acme" is forbidden: user %q cannot get resource "secrets" in API group "" in the namespace %q; grant the verb "get" on secrets/%s/push to this user, or let a user who has it apply the store: nfo sends the Secret in spec.registry.credentialsSecretRef to the store's registry`, user, s.ns, s.ns)
 	names := func(st *v1alpha1.ArtifactStore) {
 		st.Spec.Registry.CredentialsSecretRef = &v1alpha1.LocalReference{Name: "push"}
 	}

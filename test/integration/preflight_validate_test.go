@@ -123,13 +123,13 @@ func TestRulesAreAsked(t *testing.T) {
 			o.Spec.Purge.PersistentVolumeClaim = &v1alpha1.LocalReference{Name: "data"}
 		}), "", "spec.purge.persistentVolumeClaim has no effect"},
 		"Overlap": {s.store("x", func(o *v1alpha1.ArtifactStore) { o.Spec.Registry.URL = s.registry.URL("acme/more") }), "",
-			"spec.registry.url overlaps with that of artifactstores/" + s.ns + "/acme: this one, the younger, does nothing"},
+			"spec.registry.url overlaps with that of artifactstores/" + s.ns + "/acme: this store does nothing"},
 		"SealedFirst":    {sealedFirst(s.manifest("x", "a:1")), "", "spec.artifactManifestState is Uploaded from the start"},
 		"Path":           {storeScoped(s.manifest("x", "m/a:1")), "spec.artifacts[0].artifactName", ""},
 		"PathAround":     {s.manifest("web", "nginx:1"), "metadata.name", ""},
 		"Going":          {s.definition("x", "goes", "a"), app + "artifactProfile.artifactManifestRef.name", ""},
-		"Missing":        {s.definition("x", "nowhere", "a"), "", "It names what does not exist (yet): artifactmanifests/" + s.ns + "/nowhere."},
-		"StoreScoped":    {s.definition("x", "old", "a"), "", "It names manifests that are still StoreScoped"},
+		"Missing":        {s.definition("x", "nowhere", "a"), "", "References objects that do not exist: artifactmanifests/" + s.ns + "/nowhere."},
+		"StoreScoped":    {s.definition("x", "old", "a"), "", "References manifests that are still StoreScoped"},
 		"OldForm":        {oldForm(s.definition("x", "", "a")), "", "artifactStoreRef is the old form"},
 		"Unsealed":       {activeDefinition("x", "m"), app + "artifactProfile.artifactManifestRef.name", ""},
 		"Active":         {activeDefinition("x", "sealed"), "", ""},
@@ -137,7 +137,7 @@ func TestRulesAreAsked(t *testing.T) {
 		"DependsOn":      {depends, app + "dependsOnProfile.installDependsOn[0]", ""},
 		"DesignUnsealed": {activeDesign("x", "m", "ready"), "spec.resourceElementTemplates[0].configuration.artifactProfile.artifactManifestRef.name", ""},
 		"DesignPreview":  {activeDesign("x", "sealed", "d"), "spec.resourceElementTemplates[0].configuration.networkFunctionDefinitionVersionRef.name", ""},
-		"SiteMissing":    {s.site("x", "", "nowhere"), "", "It names what does not exist (yet): networkservicedesignversions/" + s.ns + "/nowhere."},
+		"SiteMissing":    {s.site("x", "", "nowhere"), "", "References objects that do not exist: networkservicedesignversions/" + s.ns + "/nowhere."},
 		"SiteDeprecated": {s.site("x", "", "withdrawn"), "spec.networkServiceDesignVersionRef.name", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -23,7 +23,7 @@ func (seen manifestSeen) conclude(v *manifestVerdict) {
 	switch {
 	case seen.trouble != nil:
 		_, reason := pass.Classify(seen.trouble)
-		message := "What the registry has is not known: " + pass.Explain(seen.trouble)
+		message := "Cannot read the registry: " + pass.Explain(seen.trouble)
 		v.conditions.Set(v1alpha1.ConditionUploaded, metav1.ConditionUnknown, reason, message)
 		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
 	case !known:
@@ -109,7 +109,7 @@ func (v manifestVerdict) afterLive(seen manifestSeen, done manifestDone, err err
 			v.artifacts = seen.manifest.Status.Artifacts // what could not be recorded has not been seen
 		}
 		if !pass.Fleeting(err) {
-			v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, pass.ReasonOf(err), "It will be tried again: "+pass.Explain(err))
+			v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, pass.ReasonOf(err), "nfo will retry: "+pass.Explain(err))
 		}
 	case v.release == nil:
 	case len(done.release.Holders) > 0:
@@ -148,7 +148,7 @@ func (v manifestVerdict) afterDeleting(seen manifestSeen, done manifestDone, err
 	default:
 		v.letGo = true
 		v.artifacts = untagged(v.artifacts)
-		v.conditions.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, v1alpha1.ReasonReleased, "Nothing holds it.")
+		v.conditions.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, v1alpha1.ReasonReleased, "No object references it.")
 		v.conditions.Set(v1alpha1.ConditionUntagged, metav1.ConditionTrue, v1alpha1.ReasonUntagged, done.release.Outcome())
 		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It has been released.")
 	}
@@ -174,12 +174,12 @@ func (seen manifestSeen) waits(v manifestVerdict) (reason, message string) {
 // stuck says why a manifest is not released, or what was released of one that something holds is not put back.
 func (seen manifestSeen) stuck(err error, held bool) string {
 	if held {
-		return fmt.Sprintf("Something holds it, which status.dependents names, and what was done cannot be ended yet: %s It will be tried again.", pass.Explain(err))
+		return fmt.Sprintf("Objects reference this manifest (see status.dependents), and nfo has not finished restoring what it had released: %s nfo will retry.", pass.Explain(err))
 	}
 	if errors.Is(err, reference.ErrHoldersUnknown) {
 		return fmt.Sprintf("This manifest may be in use: %s. nfo checks again every minute.", strings.TrimSuffix(pass.Explain(err), "."))
 	}
-	return fmt.Sprintf("Nothing holds it, but it cannot be released yet: %s It will be tried again. If the registry is gone permanently, annotate the manifest or its store with %s=%s.",
+	return fmt.Sprintf("No object references this manifest, but it could not be released: %s nfo will retry. If the registry is gone permanently, annotate the manifest or its store with %s=%s.",
 		pass.Explain(err), v1alpha1.AnnotationOnDelete, v1alpha1.OnDeleteOrphan)
 }
 

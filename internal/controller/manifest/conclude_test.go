@@ -51,7 +51,7 @@ func TestWhatComesAgainAtOnceIsNotReported(t *testing.T) {
 		if tc.says != "" && (blocked == nil || blocked.Reason != tc.says) {
 			t.Errorf("%s: DeletionBlocked is %v, want %s: %s", name, blocked, tc.says, tc.reason)
 		}
-		if len(v.holders) > 0 && blocked != nil && strings.Contains(blocked.Message, "Nothing holds it") {
+		if len(v.holders) > 0 && blocked != nil && strings.Contains(blocked.Message, "No object references this manifest") {
 			t.Errorf("%s: it says that %s", name, blocked.Message)
 		}
 	}

@@ -64,7 +64,7 @@ func (seen manifestSeen) migrated(v *manifestVerdict) v1alpha1.UploadPath {
 		return from
 	}
 	v.conditions.Set(v1alpha1.ConditionMigrated, metav1.ConditionFalse, reason,
-		fmt.Sprintf("It is in the form before AOSM's 2025-03-30 API, or named in it. To upgrade: %s. What lies at the old path is never touched.", strings.Join(left, "; then ")))
+		fmt.Sprintf("This manifest, or a reference to it, has the form before AOSM's 2025-03-30 API. To upgrade: %s. nfo never changes artifacts at the old path.", strings.Join(left, "; then ")))
 	return from
 }
 

@@ -29,7 +29,7 @@ func TestManifestMigrated(t *testing.T) {
 			[]string{"change artifactStoreRef to artifactManifestRef (naming manifest m) in networkfunctiondefinitionversions/ns/nfdv", "set spec.uploadPath to ManifestScoped", "below acme/m/"},
 		},
 		"Reference": {"named by its store", observed(func(s *manifestSeen) { s.byStore, s.tags[listed] = holders, uploaded }), "False/StoreReference", "", []string{"networkfunctiondefinitionversions/ns/nfdv"}},
-		"Missing":   {"upgraded, not uploaded again", upgrading(func(s *manifestSeen) { s.tags[listed] = tagSeen{} }), "False/Missing", v1alpha1.StoreScoped, []string{"acme/m/nginx:1.0.0", "never touched"}},
+		"Missing":   {"upgraded, not uploaded again", upgrading(func(s *manifestSeen) { s.tags[listed] = tagSeen{} }), "False/Missing", v1alpha1.StoreScoped, []string{"acme/m/nginx:1.0.0", "never changes"}},
 		"Moved": {
 			"what was overwritten at the new path is there",
 			upgrading(func(s *manifestSeen) {

@@ -125,7 +125,7 @@ func (r *Reconciler) putBack(ctx context.Context, seen manifestSeen, entries []v
 			return fmt.Errorf("putting back %s: %w", ref, err)
 		default:
 			r.Releaser.Journal.Restored(ctx, sealedTag(seen, e))
-			end.reason, end.note = v1alpha1.ReasonRestored, fmt.Sprintf("Put %s back at %s, as %s asked.%s", ref, e.Digest, v1alpha1.AnnotationRestoreDigest, note)
+			end.reason, end.note = v1alpha1.ReasonRestored, fmt.Sprintf("Restored %s to %s, as %s asked.%s", ref, e.Digest, v1alpha1.AnnotationRestoreDigest, note)
 		}
 		done.putBack[inventory.KeyOf(e)] = end
 	}

@@ -68,9 +68,9 @@ func (seen manifestSeen) remedy(listed []v1alpha1.ArtifactStatus) []string {
 	switch digests = slices.Compact(digests); len(digests) {
 	case 0:
 	case 1:
-		says = append(says, fmt.Sprintf("To put back what was sealed: kubectl annotate am %s %s=%s.", seen.manifest.Name, v1alpha1.AnnotationRestoreDigest, digests[0]))
+		says = append(says, fmt.Sprintf("To restore what was sealed: kubectl annotate am %s %s=%s.", seen.manifest.Name, v1alpha1.AnnotationRestoreDigest, digests[0]))
 	default:
-		says = append(says, fmt.Sprintf("To put back what was sealed, for each: kubectl annotate am %s %s=<sealed digest>.", seen.manifest.Name, v1alpha1.AnnotationRestoreDigest))
+		says = append(says, fmt.Sprintf("To restore what was sealed, for each: kubectl annotate am %s %s=<sealed digest>.", seen.manifest.Name, v1alpha1.AnnotationRestoreDigest))
 	}
 	if len(inventory.Moved(listed)) > 0 {
 		says = append(says, "For other contents make a new manifest for a new version.")
@@ -78,7 +78,7 @@ func (seen manifestSeen) remedy(listed []v1alpha1.ArtifactStatus) []string {
 	return says
 }
 
-// recoverable are the entries that can be put back at the digests recorded of them.
+// recoverable are the entries that can be restored to the digests recorded of them.
 func recoverable(listed []v1alpha1.ArtifactStatus) []v1alpha1.ArtifactStatus {
 	return slices.DeleteFunc(slices.Clone(listed), func(a v1alpha1.ArtifactStatus) bool {
 		return a.Digest == "" || a.State == v1alpha1.ArtifactPresent

@@ -16,12 +16,12 @@ func (cs *Conditions) EntryInUse(m *v1alpha1.ArtifactManifest, left []v1alpha1.A
 		names = append(names, e.ArtifactName+":"+e.ArtifactVersion)
 	}
 	cs.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonEntryInUse,
-		fmt.Sprintf("%s left spec.artifacts and is kept in the registry while the manifest is held. %s. List it again, or delete these first.",
+		fmt.Sprintf("%s was removed from spec.artifacts but stays in the registry while the manifest is in use. %s. List it again, or delete the objects that reference the manifest.",
 			v1alpha1.FirstOf(names, reference.NamedHolders), reference.Refusal(reference.Self(m), holders)))
 }
 
 // Untouched says that the manifest goes and its artifacts stay.
 func (cs *Conditions) Untouched(why string) {
 	cs.Set(v1alpha1.ConditionUntagged, metav1.ConditionFalse, v1alpha1.ReasonNotOurs, why)
-	cs.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, v1alpha1.ReasonReleased, "Nothing holds it; the condition Untagged says why its artifacts stay.")
+	cs.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, v1alpha1.ReasonReleased, "No object references it. The condition Untagged says why its artifacts stay.")
 }

@@ -121,8 +121,8 @@ func Fleeting(err error) bool { return Soon(err) && !errors.Is(err, release.ErrC
 // remedies say what a person can do, by reason, where the error does not say it itself.
 var remedies = map[string]string{
 	v1alpha1.ReasonSecretInvalid:   "Correct the Secret that the store's credentialsSecretRef names; in the cluster's own registry, the token of the operator's pod.",
-	v1alpha1.ReasonAddressRefused:  "Use a host that does not lead to this machine, its link or a cloud's metadata. An administrator can allow loopback addresses in the Helm chart (allowLoopbackRegistries).",
-	v1alpha1.ReasonInvalidCABundle: "Put the certificate of the authority that signed the registry's into it.",
+	v1alpha1.ReasonAddressRefused:  "Use a host that does not resolve to a loopback, link-local or cloud metadata address. An administrator can allow loopback addresses in the Helm chart (allowLoopbackRegistries).",
+	v1alpha1.ReasonInvalidCABundle: "Set caBundle to the certificate of the authority that signed the registry's certificate.",
 	v1alpha1.ReasonTagMoved:        "Delete that tag, or set spec.purge.undo of the store to Untagged.",
 	v1alpha1.ReasonDenied:          "Check that the Secret that the store's credentialsSecretRef names, or in the cluster's own registry the operator's account, may read, push and delete there.",
 	v1alpha1.ReasonUnavailable:     "Check the registry, the network, and the store's url and caBundle.",

@@ -49,7 +49,7 @@ func TestExplain(t *testing.T) {
 		"CABundle": {
 			reason: "a bundle without a certificate does not make the URL wrong, and so the store not inert",
 			err:    fmt.Errorf("opening host: %w", backend.ErrCABundle),
-			class:  Stuck, want: v1alpha1.ReasonInvalidCABundle, says: "into it.",
+			class:  Stuck, want: v1alpha1.ReasonInvalidCABundle, says: "signed the registry's certificate.",
 		},
 		"Denied": {
 			reason: "what a login must be able to do is said",

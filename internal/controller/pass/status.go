@@ -25,7 +25,7 @@ func (cs *Conditions) Set(kind string, status metav1.ConditionStatus, reason, me
 // Referenced adds the condition that reports holders.
 func (cs *Conditions) Referenced(subject reference.Object, holders []reference.Holder) {
 	if len(holders) == 0 {
-		cs.Set(v1alpha1.ConditionReferenced, metav1.ConditionFalse, v1alpha1.ReasonUnreferenced, "Nothing holds it.")
+		cs.Set(v1alpha1.ConditionReferenced, metav1.ConditionFalse, v1alpha1.ReasonUnreferenced, "No object references it.")
 		return
 	}
 	cs.Set(v1alpha1.ConditionReferenced, metav1.ConditionTrue, v1alpha1.ReasonInUse, reference.Refusal(subject, holders))

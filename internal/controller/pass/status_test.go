@@ -183,7 +183,7 @@ func TestConditions(t *testing.T) {
 		set  func(cs *Conditions)
 		want map[string]is
 	}{
-		"Free": {func(cs *Conditions) { cs.Referenced(subject, nil) }, map[string]is{v1alpha1.ConditionReferenced: {"False", v1alpha1.ReasonUnreferenced, "Nothing holds it."}}},
+		"Free": {func(cs *Conditions) { cs.Referenced(subject, nil) }, map[string]is{v1alpha1.ConditionReferenced: {"False", v1alpha1.ReasonUnreferenced, "No object references it."}}},
 		"Held": {func(cs *Conditions) { cs.Referenced(subject, held) }, map[string]is{v1alpha1.ConditionReferenced: {"True", v1alpha1.ReasonInUse, "artifact upf:1"}}},
 		"Blocked": {func(cs *Conditions) { cs.Blocked(subject, held) }, map[string]is{
 			v1alpha1.ConditionDeletionBlocked: {"True", v1alpha1.ReasonInUse, "Deletion continues automatically once these are deleted."}, v1alpha1.ConditionReady: {"False", v1alpha1.ReasonDeleting, "waits for what holds it"},
@@ -196,7 +196,7 @@ func TestConditions(t *testing.T) {
 		}},
 		"EntryInUse": {func(cs *Conditions) {
 			cs.EntryInUse(m, []v1alpha1.ArtifactStatus{{ArtifactName: "upf", ArtifactVersion: "1"}}, held)
-		}, map[string]is{v1alpha1.ConditionReady: {"False", v1alpha1.ReasonEntryInUse, "upf:1 left spec.artifacts"}}},
+		}, map[string]is{v1alpha1.ConditionReady: {"False", v1alpha1.ReasonEntryInUse, "upf:1 was removed from spec.artifacts"}}},
 		"Untouched": {func(cs *Conditions) { cs.Untouched("it is another's") }, map[string]is{
 			v1alpha1.ConditionUntagged: {"False", v1alpha1.ReasonNotOurs, "it is another's"}, v1alpha1.ConditionDeletionBlocked: {"False", v1alpha1.ReasonReleased, ""},
 		}},

@@ -52,8 +52,8 @@ func decideStore(seen storeSeen) storeVerdict {
 		v.conditions.Doubted(seen.doubt)
 	case deleting:
 		v.letGo = true
-		v.conditions.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, v1alpha1.ReasonReleased, "Nothing holds it.")
-		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It has been released. Its tombstones wait for a store of the same URL.")
+		v.conditions.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, v1alpha1.ReasonReleased, "No object references it.")
+		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "The store has been released. Its tombstones wait for a store with the same URL.")
 	default:
 		seen.health(&v)
 	}
@@ -69,10 +69,10 @@ func (v *storeVerdict) after(s *v1alpha1.ArtifactStore, err error) {
 		v.purge(s, metav1.ConditionFalse, v1alpha1.ReasonNameTaken, taken.Error())
 	case apierrors.IsInvalid(err):
 		v.purge(s, metav1.ConditionFalse, v1alpha1.ReasonInvalidSchedule,
-			fmt.Sprintf("The purge cannot be scheduled as spec.purge says; what was scheduled before stays. Correct it: %v.", err))
+			fmt.Sprintf("The purge cannot be scheduled as spec.purge says, so the previous schedule stays in effect. Correct it: %v.", err))
 	case err != nil && !apierrors.IsConflict(err) && !errors.Is(err, reference.ErrSuperseded):
 		v.purge(s, metav1.ConditionFalse, v1alpha1.ReasonFailed,
-			fmt.Sprintf("The purge cannot be scheduled; it will be tried again: %v.", err))
+			fmt.Sprintf("The purge cannot be scheduled; nfo will retry: %v.", err))
 	}
 }
 
@@ -98,7 +98,7 @@ func precedence(winner *v1alpha1.ArtifactStore) string {
 // health is what a store that is not being deleted says of itself.
 func (seen storeSeen) health(v *storeVerdict) {
 	inert := func(reason, message string) {
-		v.conditions.Set(v1alpha1.ConditionReachable, metav1.ConditionUnknown, reason, "The registry is not asked.")
+		v.conditions.Set(v1alpha1.ConditionReachable, metav1.ConditionUnknown, reason, "nfo does not contact the registry.")
 		v.purge(seen.store, metav1.ConditionUnknown, reason, "Nothing is purged.")
 		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
 	}
@@ -126,7 +126,7 @@ func (seen storeSeen) health(v *storeVerdict) {
 		v.conditions.Set(v1alpha1.ConditionReachable, metav1.ConditionFalse, reason, message)
 		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
 	} else {
-		v.conditions.Set(v1alpha1.ConditionReachable, metav1.ConditionTrue, v1alpha1.ReasonReachable, "The registry answers and takes the credentials.")
+		v.conditions.Set(v1alpha1.ConditionReachable, metav1.ConditionTrue, v1alpha1.ReasonReachable, "The registry answers and accepts the credentials.")
 		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "The registry answers.")
 	}
 	found, again := seen.runs.judge()

@@ -43,7 +43,7 @@ func (seen storeSeen) purgeHealth() (metav1.ConditionStatus, string, string) {
 	return metav1.ConditionTrue, v1alpha1.ReasonSucceeded, next
 }
 
-const deleteDisabled = "Deletion is disabled at the registry: the tombstones wait. Enable it there."
+const deleteDisabled = "Deletion is disabled in the registry, so the tombstones wait. Enable it there."
 
 // furtherOn follows what is said of a run that went wrong: what else there is to mend, and when the next
 // one is due.
@@ -64,11 +64,11 @@ func (seen storeSeen) nextPurge(at time.Time) string {
 	}
 	switch {
 	case seen.purgerImage == "":
-		next = append(next, "The manager runs without --purger-image, so no CronJob and no account are made for a purge. Start the manager with --purger-image.")
+		next = append(next, "The manager runs without --purger-image, so it creates no CronJob and no ServiceAccount for purges. Start the manager with --purger-image.")
 	case p.CronSchedule() == "":
 		next = append(next, "spec.purge.schedule is empty, so purges have no CronJob; run nfo purge by hand.")
 	case p.Suspend:
-		next = append(next, "spec.purge.suspend is set, so none starts by schedule.")
+		next = append(next, "spec.purge.suspend is set, so no purge starts on schedule.")
 	case !at.IsZero():
 		next = append(next, fmt.Sprintf("The next one is due at %s, by schedule %q, %s.", rfc3339(at), p.CronSchedule(), p.CronTimeZone()))
 	default:

@@ -108,11 +108,11 @@ func TestPurgeHealthySays(t *testing.T) {
 				s.runs = theRuns(aJob("j", hour))
 			}), "False/NotStarted Job ns/j has not started: it has no pod, and no event says why. `kubectl describe job -n ns j` shows more. " +
 				"Kubernetes then starts it automatically. If you change the image or purge.resources, delete the Job too, which keeps its template: `kubectl delete job -n ns j`. " +
-				`Deletion is disabled at the registry: the tombstones wait. Enable it there. The next one is due at 2026-01-03T00:00:00Z, by schedule "0 0 * * *", Etc/UTC.`,
+				`Deletion is disabled in the registry, so the tombstones wait. Enable it there. The next one is due at 2026-01-03T00:00:00Z, by schedule "0 0 * * *", Etc/UTC.`,
 		},
 		"Suspended": {
 			"the last purge is shown also when none comes", purged(v1alpha1.PurgeSucceeded, func(s *v1alpha1.ArtifactStore) { s.Spec.Purge.Suspend = true }),
-			"Unknown/Suspended The last purge ended at 2026-01-02T03:04:05Z: it deleted 0 digests, reclaimed 0 B and kept 0. spec.purge.suspend is set, so none starts by schedule.",
+			"Unknown/Suspended The last purge ended at 2026-01-02T03:04:05Z: it deleted 0 digests, reclaimed 0 B and kept 0. spec.purge.suspend is set, so no purge starts on schedule.",
 		},
 	}
 	for name, tc := range tests {

@@ -191,7 +191,7 @@ func TestI1EveryManifestThatHasAnImageIsHeld(t *testing.T) {
 		t.Errorf("%d of 20 manifests are held", len(umbrella.Images))
 	}
 	seen := deploys(with("sha256:c", "sha256:a"), v1alpha1.VersionActive)
-	if _, _, says := seen.deployable(apps); !strings.Contains(says, "name 524 images, of which it keeps 512") {
+	if _, _, says := seen.deployable(apps); !strings.Contains(says, "need 524 images, of which this definition protects 512") {
 		t.Errorf("said: %s", says)
 	}
 }

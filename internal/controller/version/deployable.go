@@ -34,19 +34,19 @@ func (seen versionSeen) deployable(apps []v1alpha1.ApplicationStatus) (metav1.Co
 	drifted := seen.drifted()
 	switch {
 	case len(moved) > 0:
-		return metav1.ConditionFalse, v1alpha1.ReasonTampered, fmt.Sprintf("It is held, but these tags were overwritten after their manifest was sealed: %s. The manifest says how to restore them.", v1alpha1.FirstOf(moved, reference.NamedHolders))
+		return metav1.ConditionFalse, v1alpha1.ReasonTampered, fmt.Sprintf("The references are protected, but these tags were overwritten after their manifest was sealed: %s. The condition Ready of the manifest says how to restore them.", v1alpha1.FirstOf(moved, reference.NamedHolders))
 	case len(drifted) > 0:
 		return metav1.ConditionFalse, v1alpha1.ReasonTagMoved,
-			fmt.Sprintf("It is held, and what it was made Active with is kept, but tags are elsewhere now: %s. Push to them again what they were at, or make a new version.", v1alpha1.FirstOf(drifted, reference.NamedHolders))
+			fmt.Sprintf("The digests from when this version became Active are protected, but the tags now point to others: %s. Push the earlier content to these tags, or make a new version.", v1alpha1.FirstOf(drifted, reference.NamedHolders))
 	case len(gone) > 0:
-		return metav1.ConditionFalse, v1alpha1.ReasonMissing, fmt.Sprintf("It is held, but not in the registry (yet): %s. Push them; the manifest says where.", v1alpha1.FirstOf(gone, reference.NamedHolders))
+		return metav1.ConditionFalse, v1alpha1.ReasonMissing, fmt.Sprintf("The references are protected, but these artifacts are not in the registry: %s. Push them; the manifest says where.", v1alpha1.FirstOf(gone, reference.NamedHolders))
 	}
-	says := "What it names is held by it and in the registry."
+	says := "All referenced artifacts are protected and present in the registry."
 	if len(incomplete) > 0 {
-		says += fmt.Sprintf(" But its charts need more than that: see the condition Complete of %s.", v1alpha1.FirstOf(slices.Compact(incomplete), reference.NamedHolders))
+		says += fmt.Sprintf(" The charts need more images: see the condition Complete of %s.", v1alpha1.FirstOf(slices.Compact(incomplete), reference.NamedHolders))
 	}
 	if all, left := unkept(apps); left > 0 {
-		says += fmt.Sprintf(" Its charts name %d images, of which it keeps %d, those in other manifests first; make two definitions of it to have all kept.", all, all-left)
+		says += fmt.Sprintf(" The charts need %d images, of which this definition protects %d, those in other manifests first. To protect all of them, split the definition in two.", all, all-left)
 	}
 	return metav1.ConditionTrue, v1alpha1.ReasonReady, says
 }

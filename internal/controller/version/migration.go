@@ -74,5 +74,5 @@ func (seen versionSeen) migrated(v *versionVerdict) {
 		return
 	}
 	v.conditions.Set(v1alpha1.ConditionMigrated, metav1.ConditionFalse, reason,
-		"It names artifacts in the form before AOSM's 2025-03-30 API. To upgrade: "+v1alpha1.FirstOf(slices.Compact(left), reference.NamedHolders)+".")
+		"References artifacts in the form before AOSM's 2025-03-30 API. To upgrade: "+v1alpha1.FirstOf(slices.Compact(left), reference.NamedHolders)+".")
 }

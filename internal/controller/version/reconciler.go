@@ -168,7 +168,7 @@ func decideVersion(seen versionSeen) versionVerdict {
 		v.conditions.Doubted(seen.doubt)
 	case seen.deleting:
 		v.letGo = true
-		v.conditions.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, v1alpha1.ReasonReleased, "Nothing holds it.")
+		v.conditions.Set(v1alpha1.ConditionDeletionBlocked, metav1.ConditionFalse, v1alpha1.ReasonReleased, "No object references it.")
 		v.conditions.Set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDeleting, "It has been released.")
 	default:
 		status, reason, message := seen.resolved()
@@ -207,10 +207,10 @@ func (seen versionSeen) resolved() (metav1.ConditionStatus, string, string) {
 		}
 	}
 	for _, bad := range []struct{ reason, format string }{
-		{v1alpha1.ReasonNotFound, "It names what does not exist: %s. Create it, or change the reference."},
-		{v1alpha1.ReasonTerminating, "It names what is being deleted, and keeps it from going: %s. Delete this one or change its reference; what it names then goes, and can be applied again."},
-		{v1alpha1.ReasonStoreScoped, "It names manifests that are still StoreScoped: %s. Change their uploadPath to ManifestScoped."},
-		{v1alpha1.ReasonNotListed, "It names artifacts that their manifests do not list: %s. List them there, or change the reference."},
+		{v1alpha1.ReasonNotFound, "References objects that do not exist: %s. Create them, or change the reference."},
+		{v1alpha1.ReasonTerminating, "References objects that are being deleted, and blocks their deletion: %s. Delete this object or change the reference; the referenced objects are then deleted and can be applied again."},
+		{v1alpha1.ReasonStoreScoped, "References manifests that are still StoreScoped: %s. Change their uploadPath to ManifestScoped."},
+		{v1alpha1.ReasonNotListed, "References artifacts that their manifests do not list: %s. List them there, or change the reference."},
 	} {
 		if names := found[bad.reason]; len(names) > 0 {
 			return metav1.ConditionFalse, bad.reason, fmt.Sprintf(bad.format, v1alpha1.FirstOf(names, reference.NamedHolders))
@@ -218,9 +218,9 @@ func (seen versionSeen) resolved() (metav1.ConditionStatus, string, string) {
 	}
 	if old := found[v1alpha1.ReasonStoreReference]; len(old) > 0 {
 		return metav1.ConditionTrue, v1alpha1.ReasonStoreReference,
-			fmt.Sprintf("It names stores in the old form, which holds every manifest there that lists the artifact: %s. Change artifactStoreRef to artifactManifestRef.", v1alpha1.FirstOf(old, reference.NamedHolders))
+			fmt.Sprintf("References stores in the old form, which protects every manifest of the store that lists the artifact: %s. Change artifactStoreRef to artifactManifestRef.", v1alpha1.FirstOf(old, reference.NamedHolders))
 	}
-	return metav1.ConditionTrue, v1alpha1.ReasonResolved, "The objects that it names exist and are held by it."
+	return metav1.ConditionTrue, v1alpha1.ReasonResolved, "All referenced objects exist and are protected."
 }
 
 // report writes the status if the pass changed it, but for that of a version that goes, and then reports transitions.
