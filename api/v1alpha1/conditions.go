@@ -73,9 +73,9 @@ const (
 	ReasonTampered = "Tampered"
 	// ReasonTagMoved: a tag points at another digest than before.
 	ReasonTagMoved = "TagMoved"
-	// ReasonRestoring: tags that are missing are being put back from a tombstone.
+	// ReasonRestoring: tags that are missing are being restored from a tombstone.
 	ReasonRestoring = "Restoring"
-	// ReasonRestored: tags were put back, from a tombstone or at the digest they were sealed at.
+	// ReasonRestored: tags were restored, from a tombstone or to the digest they were sealed at.
 	ReasonRestored = "Restored"
 	// ReasonUndoLost: the registry says that a tombstone's digest does not exist.
 	ReasonUndoLost = "UndoLost"
@@ -229,7 +229,7 @@ const (
 	// by the operator.
 	AnnotationSealedDigests = "nfo.dev/sealed-digests"
 	// AnnotationObjectsRestored on a CustomResourceDefinition of this group, or of a source of workloads, with any value,
-	// says that all objects of its kind are there again after it was deleted and applied anew.
+	// says that all objects of its kind are there again after it was deleted and applied again.
 	AnnotationObjectsRestored = "nfo.dev/objects-restored"
 	// AnnotationExpireNow on a tombstone, with any value, ends its grace at once.
 	AnnotationExpireNow = "nfo.dev/expire-now"
@@ -239,9 +239,9 @@ const (
 	// AnnotationKeep on an Artifact, with any value, keeps its copy in the mirror although no workload uses it.
 	AnnotationKeep = "nfo.dev/keep"
 	// AnnotationReconcileNow on a manifest or an Artifact, with any value that it did not have before, has the operator
-	// ask the registry for it now. On a store it does so for all of the store's manifests, or Artifacts, reads anew what
-	// workloads run, and has it learnt anew at the next release whether the registry can remove a tag alone. Each value
-	// counts once; see ReconcileNow.
+	// ask the registry for it now. On a store it does so for all of the store's manifests, or Artifacts, and has the
+	// operator read again what workloads run, and find out again at the next release whether the registry can remove a
+	// tag alone. Each value counts once; see ReconcileNow.
 	AnnotationReconcileNow = "nfo.dev/reconcile-now"
 )
 

@@ -122,7 +122,7 @@ type WorkloadSourceStatus struct {
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`
 	// The CustomResourceDefinitions of the source that nfo has seen, of Flux and ArgoCD. While one of them is missing, or
-	// was created anew, the source is Failed for 24 hours: its objects may be on their way back.
+	// was created again, the source is Failed for 24 hours: its objects may be on their way back.
 	// +optional
 	// +listType=map
 	// +listMapKey=name

@@ -58,7 +58,7 @@ and ::1. What the cluster's registry does not have is read from the registry tha
 
 Exit codes:
   0  it was asked to end, or with --remove, the node's files are removed
-  1  it cannot go on, such as when another process has its port
+  1  it cannot continue, such as when another process has its port
   2  wrong usage`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -63,7 +63,7 @@ func managerCommand(cfg *managerConfig) *cobra.Command {
 
 Exit codes:
   0  it was asked to end
-  1  it cannot go on, such as when another replica has taken the lease
+  1  it cannot continue, such as when another replica has taken the lease
   2  wrong usage`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -84,7 +84,7 @@ Exit codes:
 	f.StringVar(&cfg.leaseNamespace, "leader-election-namespace", "", "namespace of the lease (default: the pod's own; outside a cluster it must be given)")
 	f.StringVar(&cfg.webhookHost, "webhook-host", "", "address that the webhooks are served on (default: all of this host's)")
 	f.IntVar(&cfg.webhookPort, "webhook-port", 9443, "port of the webhooks over TLS, which every replica serves; 0 for none")
-	f.StringVar(&cfg.webhookCerts, "webhook-cert-dir", "", "folder with tls.crt and tls.key of the webhooks, read anew when they change; default: the manager makes and renews its certificate itself")
+	f.StringVar(&cfg.webhookCerts, "webhook-cert-dir", "", "folder with tls.crt and tls.key of the webhooks, read again when they change; default: the manager makes and renews its certificate itself")
 	f.BoolVar(&cfg.secretPaths, "webhook-secret-paths", true, "put a secret into the webhooks' paths, in the ValidatingWebhookConfiguration and the MutatingWebhookConfiguration, so that the API server alone can ask them")
 	f.StringVar(&cfg.Namespace, "namespace", v1alpha1.ManagerNamespace, "namespace of the manager: of the Secret and the Service that its webhooks' certificate is for, and of the ArtifactStore "+v1alpha1.MirrorName+" of the mirror")
 	f.StringSliceVar((*[]string)(&cfg.Watched), "watch-namespaces", nil, "namespaces to act in, as a list with commas; default: all. Elsewhere nothing can be created, and what is there keeps its artifacts")

@@ -52,7 +52,7 @@ no tag and no manifest needs, while clients push and pull; ask for one with POST
 
 Exit codes:
   0  it was asked to end
-  1  it cannot go on, such as when the folder cannot be written
+  1  it cannot continue, such as when the folder cannot be written
   2  wrong usage`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

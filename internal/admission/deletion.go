@@ -128,8 +128,9 @@ func (p *preflight) standing(ctx context.Context, subject client.Object) ([]refe
 // readPatience is how long a deletion waits for a reading of what workloads run: the API server waits little longer.
 const readPatience = 2 * time.Second
 
-// running returns the workloads that refuse a manifest's deletion. In a cluster that is too large to be read while a person
-// waits, they are as they were read last. Errors wrap reference.ErrHoldersUnknown where they cannot be read. The controller reads anew before it releases anything, whatever is said here.
+// running returns the workloads that refuse a manifest's deletion. In a cluster that is too large to be read while a
+// person waits, they are as they were read last. Errors wrap reference.ErrHoldersUnknown where they cannot be read.
+// The controller reads again before it releases anything, whatever is said here.
 func (p *preflight) running(ctx context.Context, subject client.Object) ([]reference.Holder, error) {
 	m, ok := subject.(*v1alpha1.ArtifactManifest)
 	if !ok || p.workloads == nil {

@@ -24,7 +24,8 @@
 // texts that do not follow the registry, which finds as much that is not one.
 //
 // Decision: templates are executed one by one, by a copy of Helm's engine (package render), which stops at the first
-// one that fails; a test compares both on all charts of testdata. Rejected: to render with Helm again and again, without one failing file more each time.
+// one that fails; a test compares both on all charts of testdata. Rejected: to render with Helm again and again,
+// without one failing file more each time.
 //
 // Decision: templates are rendered in a process of their own. Rejected: to render them in the manager
 // under a deadline, for a template cannot be stopped, takes memory without bound, and can end the process

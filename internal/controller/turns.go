@@ -17,9 +17,10 @@ const (
 	turnQueue = 2 * time.Millisecond
 )
 
-// turns lets at most so many passes over objects of one namespace work at once, and one where its objects are large, so
-// that a tenant with many objects, or with large ones, leaves workers and the API server to others. Nobody waits inside of it: a pass that is not let in comes again, and its
-// backoff begins anew, which costs its own namespace alone. It is safe for concurrent use.
+// turns lets at most so many passes over objects of one namespace work at once, and one where its objects are large,
+// so that a tenant with many objects, or with large ones, leaves workers and the API server to others. Nobody waits
+// inside of it: a pass that is not let in comes again, and its backoff begins again, which costs its own namespace
+// alone. It is safe for concurrent use.
 type turns struct {
 	of    reconcile.Reconciler
 	most  int

@@ -35,9 +35,10 @@ copy it.
 
 With --export the images of these Artifacts are copied from the mirror into an OCI image layout: into a tar archive if
 the name ends in .tar, or else into a folder. Each has its whole name, its digest, the platforms that the mirror has, and
-its signatures, attestations and SBOMs. On the other side 'kubectl nfo publish --mirror oci-archive:NAME.tar' or oci:NAME takes them in.
-What the folder or archive has already is not read again; a folder keeps what an export that was interrupted has written.
-It takes the verbs get and pull on the store of the mirror, as the ClusterRole nfo-mirror-publisher has them.
+its signatures, attestations and SBOMs. On the other side, 'kubectl nfo publish --mirror oci-archive:NAME.tar' or
+oci:NAME takes them in. What the folder or archive has already is not read again; a folder keeps what an interrupted
+export has written. It takes the verbs get and pull on the store of the mirror, as the ClusterRole nfo-mirror-publisher
+has them.
 
 Exit codes:
   0  this is the answer

@@ -37,9 +37,10 @@ var (
 	Charts = Bounds{All: 4, Slow: 2, Namespace: 1, Store: 1}
 )
 
-// Lane lets passes into registries so that nobody's keep others waiting: they are bounded by store and by
-// namespace, slow ones share a few places, and the last places, also of the slow ones, go to the namespace that was let
-// in longest ago. Nobody waits inside of it: who is not let in comes again, at a time of their own or when a place is left. It is safe for concurrent use.
+// Lane lets passes into registries so that nobody's keep others waiting: they are bounded by store and by namespace,
+// slow ones share a few places, and the last places, also of the slow ones, go to the namespace that was let in
+// longest ago. Nobody waits inside of it: who is not let in comes again, at a time of their own or when a place is
+// left. It is safe for concurrent use.
 type Lane struct {
 	Bounds
 	speeds *Speeds

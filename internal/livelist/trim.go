@@ -17,8 +17,8 @@ const shortenedMark = "shortened"
 
 // Trim drops from an object of the product's kinds what no decision of the manager reads and users can make large:
 // the annotations that are not the operator's, labels, owners, the order in which applications are installed, and the
-// certificates of a store, which are read by name when its registry is opened. An object that was trimmed is written by patches and by its status alone, which
-// change nothing else. Objects of other kinds stay as they are.
+// certificates of a store, which are read by name when its registry is opened. An object that was trimmed is written
+// by patches and by its status alone, which change nothing else. Objects of other kinds stay as they are.
 func Trim(o client.Object) {
 	shortened := false
 	switch o := o.(type) {

@@ -42,11 +42,11 @@ type Answer struct {
 	from *registry.Client
 }
 
-// Ask asks the source of an image what its tag or digest is at, by one request for each login that is tried. What worked
-// last is tried first, then the Secrets of the pods that use the image and of their ServiceAccounts, or of templates without pods, those of stores of
-// the namespace, those of the mirror, and no login. The next one is tried where the source denies one, or says that
-// there is nothing: registries hide in that way what one may not read. Errors wrap ErrDenied or ErrNotFound of package
-// registry if all are refused.
+// Ask asks the source of an image what its tag or digest is at, by one request for each login that is tried. What
+// worked last is tried first, then the Secrets of the pods that use the image and of their ServiceAccounts, or of
+// templates without pods, those of stores of the namespace, those of the mirror, and no login. The next one is tried
+// where the source denies one, or says that there is nothing: registries hide in that way what one may not read.
+// Errors wrap ErrDenied or ErrNotFound of package registry if all are refused.
 func (m *Mirror) Ask(ctx context.Context, q Question) (Answer, error) {
 	at, err := m.reach(ctx, q.Image)
 	if err != nil {

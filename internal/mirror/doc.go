@@ -1,11 +1,10 @@
 // Package mirror copies images from where they come from into the mirror, which is in the registry that nfo ships.
 //
-// Contract: [Mirror.Ask] asks the source of an image what its tag is at, with each login that may fit until one works.
-// [Mirror.Has] asks the mirror, whose answer is deep: an image is there if all of it is. [Mirror.Copy] copies what is
-// missing by digest, with all platforms or those that were chosen, signatures and whatever else is attached, and
-// [Mirror.Tag] then moves the tag.
-// An image that is there costs one request to each side and no byte of a blob. The logic of when is
-// internal/controller/artifact's.
+// Contract: [Mirror.Ask] asks the source of an image what its tag is at, with each login that may fit until one
+// works. [Mirror.Has] asks the mirror, whose answer is deep: an image is there if all of it is. [Mirror.Copy] copies
+// what is missing by digest, with all platforms or those that were chosen, signatures and whatever else is attached,
+// and [Mirror.Tag] then moves the tag. An image that is there costs one request to each side and no byte of a blob.
+// The logic of when is internal/controller/artifact's.
 //
 // Invariants held here:
 //

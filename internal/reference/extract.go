@@ -158,8 +158,8 @@ type Holder struct {
 // pull images.
 var standing = []string{"HelmRelease", "HelmRelease.helm.toolkit.fluxcd.io", "Application.argoproj.io"}
 
-// Stands reports whether the holder keeps deletions from beginning. One that is being deleted releases it without help, which the finalizer
-// waits for, unless its deletion needs what it holds.
+// Stands reports whether the holder keeps deletions from beginning. One that is being deleted releases it without
+// help, which the finalizer waits for, unless its deletion needs what it holds.
 func (h Holder) Stands() bool { return !h.Terminating || slices.Contains(standing, h.Kind) }
 
 // Runs reports whether the holder is a workload, and no object of the product.

@@ -95,9 +95,9 @@ func (r *Releaser) store(ctx context.Context, seen *v1alpha1.ArtifactStore) (*v1
 	return &s, nil
 }
 
-// lifting removes the undo tags of what a restore has put back. Its evidence is read when the
-// first such tag is seen: most restores see none.
-type lifting struct {
+// undoTagRemover removes the undo tags of restored tags. Its evidence is read when the first such tag is seen: most
+// restores see none.
+type undoTagRemover struct {
 	releaser *Releaser
 	reg      *registry.Client
 	store    *v1alpha1.ArtifactStore
@@ -115,10 +115,10 @@ var hopeless = []error{
 	reference.ErrHoldersUnknown, registry.ErrCredentials, registry.ErrAddress, registry.ErrDenied, registry.ErrUnsupported, registry.ErrUnreadable,
 }
 
-// lift removes the undo tag of an entry whose tag is back, unless something else needs it. listed are
+// remove removes the undo tag of an entry whose tag is back, unless something else needs it. listed are
 // the tags of the repository, nil if they are not known. What no further try can mend does not hold the
 // restore up: the tag then stays until the purge.
-func (l *lifting) lift(ctx context.Context, a v1alpha1.TombstoneArtifact, listed []string) error {
+func (l *undoTagRemover) remove(ctx context.Context, a v1alpha1.TombstoneArtifact, listed []string) error {
 	if tag := graph.UndoTag(digest.Digest(tombstone.RestoredDigest(a))); listed != nil && !slices.Contains(listed, tag) {
 		return nil
 	}
@@ -136,7 +136,7 @@ func (l *lifting) lift(ctx context.Context, a v1alpha1.TombstoneArtifact, listed
 	return err
 }
 
-func (l *lifting) try(ctx context.Context, a v1alpha1.TombstoneArtifact) error {
+func (l *undoTagRemover) try(ctx context.Context, a v1alpha1.TombstoneArtifact) error {
 	d := digest.Digest(tombstone.RestoredDigest(a))
 	tag := graph.UndoTag(d)
 	if tag == "" || tag == a.Tag {
@@ -159,7 +159,7 @@ func (l *lifting) try(ctx context.Context, a v1alpha1.TombstoneArtifact) error {
 }
 
 // observe reads, live, what decides whether an undo tag may go.
-func (l *lifting) observe(ctx context.Context) error {
+func (l *undoTagRemover) observe(ctx context.Context) error {
 	if l.read {
 		return nil
 	}
@@ -194,7 +194,7 @@ func (l *lifting) observe(ctx context.Context) error {
 
 // needed reports whether another entry of a tombstone, which can still be restored or purged, has
 // the digest: the same undo tag keeps it for both.
-func (l *lifting) needed(a v1alpha1.TombstoneArtifact, d string) bool {
+func (l *undoTagRemover) needed(a v1alpha1.TombstoneArtifact, d string) bool {
 	for _, t := range append([]v1alpha1.Tombstone{*l.tombstone}, l.others...) {
 		for _, o := range t.Spec.Artifacts {
 			self := t.UID == l.tombstone.UID && o.Tag == a.Tag

@@ -9,8 +9,8 @@ import (
 	"github.com/nfo-operator/nfo/internal/graph"
 )
 
-// buried is a tombstone of one entry at these digests.
-func buried(uid types.UID, tag string, state v1alpha1.TombstoneState, digests ...string) v1alpha1.Tombstone {
+// tombstoneOf is a tombstone of one entry at these digests.
+func tombstoneOf(uid types.UID, tag string, state v1alpha1.TombstoneState, digests ...string) v1alpha1.Tombstone {
 	t := v1alpha1.Tombstone{Spec: v1alpha1.TombstoneSpec{
 		Artifacts: []v1alpha1.TombstoneArtifact{{Repository: repo, Tag: tag, Digests: digests}},
 	}}
@@ -21,10 +21,10 @@ func buried(uid types.UID, tag string, state v1alpha1.TombstoneState, digests ..
 
 func TestI5AnUndoTagStaysWhileAnEntryNeedsIt(t *testing.T) {
 	t.Parallel()
-	self := buried("self", "1", v1alpha1.TombstoneRestoring, "sha256:a")
-	both := buried("self", "1", v1alpha1.TombstoneRestoring, "sha256:a")
+	self := tombstoneOf("self", "1", v1alpha1.TombstoneRestoring, "sha256:a")
+	both := tombstoneOf("self", "1", v1alpha1.TombstoneRestoring, "sha256:a")
 	both.Spec.Artifacts = append(both.Spec.Artifacts, v1alpha1.TombstoneArtifact{Repository: repo, Tag: "2", Digests: []string{"sha256:a"}})
-	elsewhere := buried("other", "1", v1alpha1.TombstoneUntagged, "sha256:a")
+	elsewhere := tombstoneOf("other", "1", v1alpha1.TombstoneUntagged, "sha256:a")
 	elsewhere.Spec.Artifacts[0].Repository = "acme/m/other"
 	tests := map[string]struct {
 		reason string
@@ -34,17 +34,17 @@ func TestI5AnUndoTagStaysWhileAnEntryNeedsIt(t *testing.T) {
 	}{
 		"Alone":        {"nobody else has the digest", self, nil, false},
 		"Sibling":      {"another tag of the same tombstone", both, nil, true},
-		"Other":        {"the same tag in another tombstone", self, []v1alpha1.Tombstone{buried("other", "1", v1alpha1.TombstoneUntagged, "sha256:a")}, true},
-		"Kept":         {"an entry past its grace is restored like any", self, []v1alpha1.Tombstone{buried("other", "2", v1alpha1.TombstoneKept, "sha256:a")}, true},
-		"Earlier":      {"the digest is an earlier one of the entry", self, []v1alpha1.Tombstone{buried("other", "2", v1alpha1.TombstonePending, "sha256:a", "sha256:b")}, true},
-		"Consumed":     {"what is restored or purged needs nothing", self, []v1alpha1.Tombstone{buried("other", "2", v1alpha1.TombstoneRestored, "sha256:a"), buried("third", "3", v1alpha1.TombstonePurged, "sha256:a")}, false},
-		"OtherDigest":  {"the undo tag is another one", self, []v1alpha1.Tombstone{buried("other", "2", v1alpha1.TombstoneUntagged, "sha256:b")}, false},
+		"Other":        {"the same tag in another tombstone", self, []v1alpha1.Tombstone{tombstoneOf("other", "1", v1alpha1.TombstoneUntagged, "sha256:a")}, true},
+		"Kept":         {"an entry past its grace is restored like any", self, []v1alpha1.Tombstone{tombstoneOf("other", "2", v1alpha1.TombstoneKept, "sha256:a")}, true},
+		"Earlier":      {"the digest is an earlier one of the entry", self, []v1alpha1.Tombstone{tombstoneOf("other", "2", v1alpha1.TombstonePending, "sha256:a", "sha256:b")}, true},
+		"Consumed":     {"what is restored or purged needs nothing", self, []v1alpha1.Tombstone{tombstoneOf("other", "2", v1alpha1.TombstoneRestored, "sha256:a"), tombstoneOf("third", "3", v1alpha1.TombstonePurged, "sha256:a")}, false},
+		"OtherDigest":  {"the undo tag is another one", self, []v1alpha1.Tombstone{tombstoneOf("other", "2", v1alpha1.TombstoneUntagged, "sha256:b")}, false},
 		"OtherOfAName": {"the same digest in another repository has a tag there", self, []v1alpha1.Tombstone{elsewhere}, false},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := &lifting{tombstone: &tc.own, others: tc.others}
+			l := &undoTagRemover{tombstone: &tc.own, others: tc.others}
 			if got := l.needed(tc.own.Spec.Artifacts[0], "sha256:a"); got != tc.want {
 				t.Errorf("%s: needed = %t", tc.reason, got)
 			}

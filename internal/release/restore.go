@@ -35,7 +35,7 @@ type restoring struct {
 	reg       *registry.Client
 	tombstone *v1alpha1.Tombstone
 	evidence  *standing
-	undoTags  *lifting
+	undoTags  *undoTagRemover
 }
 
 // Restore puts back those tags of a tombstone that wanted says. still, when not nil, checks that the tags
@@ -46,7 +46,7 @@ func (r *Releaser) Restore(ctx context.Context, reg *registry.Client, s *v1alpha
 ) (Undone, error) {
 	run := &restoring{
 		Releaser: r, reg: reg, tombstone: t, evidence: &standing{check: still, clock: r.Clock},
-		undoTags: &lifting{releaser: r, reg: reg, store: s, tombstone: t},
+		undoTags: &undoTagRemover{releaser: r, reg: reg, store: s, tombstone: t},
 	}
 	todo, err := run.open(ctx, wanted)
 	if err != nil || len(todo) == 0 {
@@ -227,7 +227,7 @@ func (r *restoring) settle(ctx context.Context, a v1alpha1.TombstoneArtifact, li
 	case putErr != nil:
 		return putErr
 	default:
-		if err := r.undoTags.lift(ctx, a, listed); err != nil {
+		if err := r.undoTags.remove(ctx, a, listed); err != nil {
 			return err
 		}
 		e.State = v1alpha1.TombstoneRestored

@@ -2,14 +2,16 @@
 //
 // Contract: [Reader.Read] lists, live, what the namespaces that a store selects use of that store: which image or
 // chart, by which object, container or revision. [Reading.Holders] are those of a manifest, in the words of package
-// reference. [Reader.ReadImages] lists which images all namespaces use, for the mirror. Between two readings it keeps only which images immutable release records name, and it watches nothing.
+// reference. [Reader.ReadImages] lists which images all namespaces use, for the mirror. Between two readings it keeps
+// only which images immutable release records name, and it watches nothing.
 //
 // Invariants:
 //
 //   - I14: what a selected source names is held by the object at the top: the Deployment of a pod, the release of a
 //     Deployment. Scaled to zero, suspended, completed and terminated ones hold as well as running ones.
-//   - I2: a source that cannot be read whole is Denied or Failed, and [Reading.Unreadable] says what is missing. A source is NotInstalled
-//     only if the API server itself says that the CustomResourceDefinitions do not exist, and has not been Read within a day.
+//   - I2: a source that cannot be read whole is Denied or Failed, and [Reading.Unreadable] says what is missing. A
+//     source is NotInstalled only if the API server itself says that the CustomResourceDefinitions do not exist, and
+//     has not been Read within a day.
 //   - I2: the store's status has the UID of each CustomResourceDefinition that was seen. While one is missing, or another
 //     one of its name is younger than a day and without the annotation nfo.dev/objects-restored, the source is Failed.
 //   - I2: a release record or object that cannot be decoded makes its source Failed, and the message names it and says

@@ -3,7 +3,8 @@
 // that is given. `make dist` runs it.
 //
 // Contract: the bytes of every file follow from its inputs, the version and --epoch. Only signatures differ from one
-// run to the next: OpenPGP puts the time into them, and SHA256SUMS lists none of them. Nothing is downloaded, and the key is read from a file and written nowhere.
+// run to the next: OpenPGP puts the time into them, and SHA256SUMS lists none of them. Nothing is downloaded, and the
+// key is read from a file and written nowhere.
 //
 // Decision: one OpenPGP key signs the chart (`helm verify`) and SHA256SUMS (`gpg --verify`), and so all files, because
 // Helm's provenance is OpenPGP, and a user needs one key and programs that every distribution has. Rejected: cosign,

@@ -42,8 +42,8 @@ func release(o options, out io.Writer) error {
 	return err
 }
 
-// writeSums writes the checksums of the files in a folder, sorted by name, as sha256sum does, and returns their number. Signatures are not among
-// them: they are made of these.
+// writeSums writes the checksums of the files in a folder, sorted by name, as sha256sum does, and returns their
+// number. Signatures are not among them: they are made of these.
 func writeSums(folder string) (int, error) {
 	entries, err := fs.ReadDir(os.DirFS(folder), ".")
 	if err != nil {

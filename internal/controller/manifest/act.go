@@ -132,7 +132,7 @@ func (r *Reconciler) recover(ctx context.Context, seen manifestSeen, v manifestV
 	for i, e := range v.overwritten {
 		kept := fmt.Sprintf("More than %d digests of this manifest wait for their grace period to end, so this one is not recorded: it stays in the registry, and no purge deletes it.", maxOverwritten)
 		if seen.overwritten+i < maxOverwritten {
-			grave, err := r.bury(ctx, seen, e)
+			grave, err := r.recordOverwritten(ctx, seen, e)
 			if err != nil {
 				return err
 			}
@@ -149,9 +149,9 @@ func (r *Reconciler) recover(ctx context.Context, seen manifestSeen, v manifestV
 	return r.putBack(ctx, seen, v.putBack, done)
 }
 
-// bury records a digest whose tag has moved on, before the status forgets it, or that is to lose its
-// tag to a restore. It returns the tombstone's name.
-func (r *Reconciler) bury(ctx context.Context, seen manifestSeen, e v1alpha1.ArtifactStatus) (string, error) {
+// recordOverwritten records a digest whose tag has moved on, before the status forgets it, or that is to lose its tag
+// to a restore. It returns the tombstone's name.
+func (r *Reconciler) recordOverwritten(ctx context.Context, seen manifestSeen, e v1alpha1.ArtifactStatus) (string, error) {
 	// Each digest has a tombstone of its own, and so a grace period of its own.
 	name := tombstone.Name(seen.manifest, v1alpha1.CauseOverwritten, e.Repository+":"+e.ArtifactVersion+"@"+e.Digest)
 	t := tombstone.New(seen.manifest, seen.store, v1alpha1.CauseOverwritten, name)

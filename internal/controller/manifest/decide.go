@@ -195,8 +195,9 @@ func (seen manifestSeen) merge(v *manifestVerdict, e v1alpha1.ArtifactStatus) v1
 	return e
 }
 
-// undos finds, for every entry that the registry was just seen not to have, or to have only because it removes no tags or
-// because something else was pushed, the newest release that it can be restored from. A digest that was overwritten is never brought back.
+// undos finds, for every entry that the registry was just seen not to have, or to have only because it removes no
+// tags or because something else was pushed, the newest release that it can be restored from. A digest that was
+// overwritten is never brought back.
 func (seen manifestSeen) undos(artifacts []v1alpha1.ArtifactStatus) map[inventory.Entry]*v1alpha1.Tombstone {
 	found := map[inventory.Entry]*v1alpha1.Tombstone{}
 	if seen.manifest.Spec.UploadPath == v1alpha1.StoreScoped {

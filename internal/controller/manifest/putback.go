@@ -153,7 +153,7 @@ func (r *Reconciler) putBackOne(ctx context.Context, seen manifestSeen, e v1alph
 	if tag := seen.tags[inventory.KeyOf(e)]; tag.there {
 		over := e
 		over.Digest, over.MediaType, over.Size = tag.digest, tag.mediaType, tag.size
-		grave, err := r.bury(ctx, seen, over)
+		grave, err := r.recordOverwritten(ctx, seen, over)
 		if err != nil {
 			return "", err
 		}

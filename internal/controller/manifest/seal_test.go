@@ -73,12 +73,12 @@ func TestDecideSealed(t *testing.T) {
 		poll    time.Duration
 		want    string
 	}{
-		"I1Moved":          {reason: "the sealed digest stays recorded, and is buried", seen: sealedManifest(present(sealedAt), intruder), entry: drifted(intruder), buries: sealedAt, poll: pollComplete, want: tampered},
-		"I4MovedStill":     {reason: "one drift is buried once", seen: sealedManifest(drifted(intruder), intruder), entry: drifted(intruder), poll: pollComplete, want: tampered},
+		"I1Moved":          {reason: "the sealed digest stays recorded, and gets a tombstone", seen: sealedManifest(present(sealedAt), intruder), entry: drifted(intruder), buries: sealedAt, poll: pollComplete, want: tampered},
+		"I4MovedStill":     {reason: "one drift is recorded once", seen: sealedManifest(drifted(intruder), intruder), entry: drifted(intruder), poll: pollComplete, want: tampered},
 		"I1MovedOn":        {reason: "a second drift buries what the first one brought", seen: sealedManifest(drifted(intruder), third), entry: drifted(third), buries: intruder, poll: pollComplete, want: tampered},
-		"MovedBack":        {reason: "by anyone: all is as it was sealed, and what was there meanwhile is buried", seen: sealedManifest(drifted(intruder), sealedAt), entry: present(sealedAt), buries: intruder, poll: pollSealed, want: complete},
+		"MovedBack":        {reason: "by anyone: all is as it was sealed, and what was there meanwhile gets a tombstone", seen: sealedManifest(drifted(intruder), sealedAt), entry: present(sealedAt), buries: intruder, poll: pollSealed, want: complete},
 		"MovedBackLost":    {reason: "what could not be put back is there again", seen: sealedManifest(unrecoverable(drifted(intruder)), sealedAt), entry: present(sealedAt), buries: intruder, poll: pollSealed, want: complete},
-		"MovedThenGone":    {reason: "where it was stays known, so that it is not buried twice", seen: sealedManifest(drifted(intruder), ""), entry: goneFrom(intruder), poll: pollMissing, want: strings.ReplaceAll(tampered, "Tampered", "Missing")},
+		"MovedThenGone":    {reason: "where it was stays known, so that it is not recorded twice", seen: sealedManifest(drifted(intruder), ""), entry: goneFrom(intruder), poll: pollMissing, want: strings.ReplaceAll(tampered, "Tampered", "Missing")},
 		"GoneThenMoved":    {reason: "the same drift as before", seen: sealedManifest(goneFrom(intruder), intruder), entry: drifted(intruder), poll: pollComplete, want: tampered},
 		"Gone":             {reason: "a missing tag of a sealed manifest is missing", seen: sealedManifest(present(sealedAt), ""), entry: tagGone(sealedAt), poll: pollMissing, want: strings.ReplaceAll(tampered, "Tampered", "Missing")},
 		"FirstSeen":        {reason: "a manifest that was born sealed seals what is pushed first", seen: sealedManifest(tagGone(""), intruder, uploadedAsOf(3)), entry: present(intruder), poll: pollSealed, want: complete},
@@ -113,7 +113,7 @@ func TestDecideSealed(t *testing.T) {
 				got = append(got, e.Digest)
 			}
 			if diff := cmp.Diff(buries, got); diff != "" {
-				t.Errorf("%s\nburied: -want +got\n%s", tc.reason, diff)
+				t.Errorf("%s\nrecorded: -want +got\n%s", tc.reason, diff)
 			}
 		})
 	}
@@ -241,7 +241,7 @@ func TestAfterPutBack(t *testing.T) {
 	}{
 		"Restored":    {"all is as it was sealed", seen, manifestDone{recorded: true, putBack: back}, nil, present(sealedAt), true, "True/Ready"},
 		"UndoLost":    {"the entry says so, and the order is done with", seen, manifestDone{recorded: true, putBack: putBack{listed: {reason: v1alpha1.ReasonUndoLost}}}, nil, unrecoverable(drifted(intruder)), true, "False/Tampered"},
-		"Superseded":  {"looked at again: what is buried is not forgotten, and the order stands", unseen, manifestDone{recorded: true}, reference.ErrSuperseded, drifted(intruder), false, "False/Tampered"},
+		"Superseded":  {"looked at again: what is recorded is not forgotten, and the order stands", unseen, manifestDone{recorded: true}, reference.ErrSuperseded, drifted(intruder), false, "False/Tampered"},
 		"Denied":      {"said, and tried again", seen, manifestDone{recorded: true}, registry.ErrDenied, drifted(intruder), false, "False/Denied"},
 		"I4NotBuried": {"a drift that could not be recorded has not been seen", unseen, manifestDone{}, errors.New("down"), present(sealedAt), false, "False/Unknown"},
 	}

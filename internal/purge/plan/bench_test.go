@@ -77,7 +77,7 @@ func (s *stock) artifact(manifest, name string, i, kind int) {
 	s.size += len(p.nodes) - before
 	if kind%2 == 0 {
 		s.released += len(p.nodes) - before
-		s.bury(manifest, repository, tag, head.Digest)
+		s.record(manifest, repository, tag, head.Digest)
 		return
 	}
 	p.tags[tag] = head.Digest
@@ -92,8 +92,8 @@ func (s *stock) artifact(manifest, name string, i, kind int) {
 	})
 }
 
-// bury adds an entry to the last tombstone of a manifest, or to a new one.
-func (s *stock) bury(manifest, repository, tag string, x digest.Digest) {
+// record adds an entry to the last tombstone of a manifest, or to a new one.
+func (s *stock) record(manifest, repository, tag string, x digest.Digest) {
 	at, ok := s.open[manifest]
 	if !ok || len(s.tombstones[at].Spec.Artifacts) == maxEntries {
 		at = len(s.tombstones)

@@ -17,7 +17,7 @@ import (
 func (c Cluster) Counted(part bool, readings map[string]reading.Repository) iter.Seq2[string, []digest.Digest] {
 	repositories, startsIn := c.repositories, c.Starts
 	if part {
-		repositories, startsIn = c.buried, c.brought
+		repositories, startsIn = c.withTombstones, c.brought
 	}
 	return func(yield func(string, []digest.Digest) bool) {
 		for _, repository := range repositories() {
@@ -34,7 +34,7 @@ func (c Cluster) Counted(part bool, readings map[string]reading.Repository) iter
 
 // repositories are those in which the store's manifests and tombstones have anything, sorted.
 func (c Cluster) repositories() []string {
-	all := c.buried()
+	all := c.withTombstones()
 	for repository := range c.Recorded {
 		if c.inside(repository) {
 			all = append(all, repository)
@@ -44,8 +44,8 @@ func (c Cluster) repositories() []string {
 	return slices.Compact(all)
 }
 
-// buried are the repositories in which the store's tombstones have anything, sorted.
-func (c Cluster) buried() []string {
+// withTombstones are the repositories in which the store's tombstones have anything, sorted.
+func (c Cluster) withTombstones() []string {
 	var all []string
 	for repository, es := range c.Entries {
 		if slices.ContainsFunc(es, func(e Entry) bool { return c.owns(&e) }) {

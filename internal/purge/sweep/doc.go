@@ -16,16 +16,17 @@
 //     wrote, before the digest is deleted.
 //
 // Decision: a sweep goes in waves of about a second; the first one is larger if the registry has answered the plan's
-// requests fast. The repositories of some manifests are claimed and settled together, one write per tombstone each, and
-// swept at the same time, as many requests at once as the store allows in all. One that keeps them all busy is swept
-// alone, so that it is read as fast as it can be, and so is one that was too slow beside others. When all deletions of a
-// wave have been answered, the next one is claimed and begins, while what the first has left is looked at and settled: two waves at most are claimed at a time, and none for as long as a
-// slow registry needs for the deletions of another. One reading of the cluster serves all evidence of a wave, and another
-// one all looks after it, which may be the first one of the next wave. Rejected: one repository after
-// the other, which waits for one answer after another where each has one digest; one wave after the other, which is
-// a quarter of the time in which the registry is asked for little; claiming the whole store first, because a restore
-// would wait for the whole purge; no waves, because then the cluster is read without a break; and a claim per digest,
-// because it costs two writes for each.
+// requests fast. The repositories of some manifests are claimed and settled together, one write per tombstone each,
+// and swept at the same time, as many requests at once as the store allows in all. One that keeps them all busy is
+// swept alone, so that it is read as fast as it can be, and so is one that was too slow beside others. When all
+// deletions of a wave have been answered, the next one is claimed and begins, while what the first has left is looked
+// at and settled: two waves at most are claimed at a time, and none for as long as a slow registry needs for the
+// deletions of another. One reading of the cluster serves all evidence of a wave, and another one all looks after it,
+// which may be the first one of the next wave. Rejected: one repository after the other, which waits for one answer
+// after another where each has one digest; one wave after the other, which is a quarter of the time in which the
+// registry is asked for little; claiming the whole store first, because a restore would wait for the whole purge; no
+// waves, because then the cluster is read without a break; and a claim per digest, because it costs two writes for
+// each.
 //
 // Decision: a claim is one write of a tombstone's status, and what is consumed is deleted, without another one before it.
 // Nearly all that this costs the API server is reading, checking and writing the object whole, and sending it to who

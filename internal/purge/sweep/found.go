@@ -21,9 +21,9 @@ import (
 // maxFound bounds the entries of one tombstone of what was found, as the API does.
 const maxFound = 1024
 
-// bury gives what was found without a tag, and that nothing keeps, a tombstone: a full grace from
+// recordFound gives what was found without a tag, and that nothing keeps, a tombstone: a full grace from
 // now, because it may be a push that is not done yet. It also ends what a crash has interrupted.
-func (s *sweeper) bury(ctx context.Context) error {
+func (s *sweeper) recordFound(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil // run has said so
 	}
@@ -40,7 +40,7 @@ func (s *sweeper) bury(ctx context.Context) error {
 		}
 	}
 	for _, repository := range slices.Sorted(maps.Keys(byRepository)) {
-		err := s.buryIn(ctx, repository, byRepository[repository])
+		err := s.recordFoundIn(ctx, repository, byRepository[repository])
 		if err != nil && !apierrors.IsConflict(err) { // the next run finds it again
 			errs = append(errs, fmt.Errorf("writing a tombstone of what has no tag in %s: %w", repository, err))
 		}
@@ -48,8 +48,8 @@ func (s *sweeper) bury(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// buryIn adds digests to the one tombstone that a repository has for what was found in it.
-func (s *sweeper) buryIn(ctx context.Context, repository string, ds []digest.Digest) error {
+// recordFoundIn adds digests to the one tombstone that a repository has for what was found in it.
+func (s *sweeper) recordFoundIn(ctx context.Context, repository string, ds []digest.Digest) error {
 	home, ours := s.planned.Homes[repository]
 	if !ours {
 		return nil

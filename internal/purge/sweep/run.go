@@ -98,7 +98,7 @@ func Run(ctx context.Context, env Env, p Plan) (Result, error) {
 	for _, v := range p.Verdicts {
 		s.plan[v.Key()] = v
 	}
-	err := errors.Join(s.run(ctx), s.bury(ctx), s.revive(ctx), s.lastLook(ctx))
+	err := errors.Join(s.run(ctx), s.recordFound(ctx), s.revive(ctx), s.lastLook(ctx))
 	ends := make([]plan.Verdict, 0, len(p.Verdicts))
 	for _, v := range p.Verdicts {
 		ends = append(ends, s.verdict(v.Key()))
