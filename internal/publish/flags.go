@@ -30,9 +30,10 @@ to it is not followed, and a link in a layout's folder is not followed out of th
 
 Each goes to the entry that it is for: a chart by its name and version (with _ for +), an image by the
 last part of its repository and its tag, a layout by the names that its index.json gives its images: all of
-them, or the one named TAG. A name that is a tag alone stands for the folder's or file's name with that
+them, or those named TAG. The name of an image that has a tag alone stands for the folder's or file's name with that
 tag, or else for the only entry of that version. NAME:VERSION=SOURCE says which entry, whatever the source is called.
-What fits no entry, or the same entry twice, is refused. All is looked at before anything is pushed.
+What fits no entry, or the same entry twice, is refused, and without TAG an image without a name beside others with one.
+All is looked at before anything is pushed.
 
 Digests stay as they are, and an index is copied with all its platforms. What is there already is skipped,
 down to single blobs. A tag that is at another digest is refused without --overwrite, and always when
@@ -42,6 +43,8 @@ StoreScoped manifest nothing is kept.) At the end every tag, manifest and blob i
 With an image go its satellites, and those of its platforms: signatures, attestations and SBOMs at the tags of cosign
 (sha256-HEX.sig, .att, .sbom), and referrers, from the registry's API or its tag sha256-HEX, in a layout from
 index.json. They are pushed before the image's tag, counted and verified. --without-signatures leaves them behind.
+A tag of cosign's that is at another digest is refused without --overwrite, and always when the manifest is sealed;
+nothing keeps what it was at.
 
 Without a source it says what is missing, and where it belongs.
 

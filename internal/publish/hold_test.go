@@ -50,7 +50,7 @@ func TestAnArtifactIsNotLostWhenItIsMadeAnew(t *testing.T) {
 				t.Errorf("%s: %v, want %q", tc.reason, err, tc.says)
 			}
 			there := &v1alpha1.Artifact{}
-			err := tc.api.Client.Get(t.Context(), client.ObjectKeyFromObject(made), there)
+			err := tc.api.Get(t.Context(), client.ObjectKeyFromObject(made), there)
 			if lost := tc.api.creates > 0; apierrors.IsNotFound(err) != lost || !lost && (!there.Kept() || (there.UID != "before") != tc.anew) {
 				t.Errorf("%s: %v, the Artifact is %+v", tc.reason, err, there.ObjectMeta)
 			}
@@ -72,7 +72,7 @@ func (f *failing) Create(ctx context.Context, o client.Object, options ...client
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	absent := apierrors.IsNotFound(f.Client.Get(ctx, client.ObjectKeyFromObject(o), &v1alpha1.Artifact{}))
+	absent := apierrors.IsNotFound(f.Get(ctx, client.ObjectKeyFromObject(o), &v1alpha1.Artifact{}))
 	if !absent || f.creates == 0 {
 		return f.Client.Create(ctx, o, options...)
 	}
