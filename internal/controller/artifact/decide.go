@@ -364,7 +364,7 @@ func explain(err error) string {
 	case errors.Is(err, registry.ErrNotFound):
 		remedy = " Check the name and the tag; a private registry may say so where a login is missing."
 	case errors.Is(err, registry.ErrAddress):
-		remedy = " The host must not lead to this machine, its link or a cloud's metadata."
+		remedy = " Use a host that does not resolve to a loopback, link-local or cloud metadata address."
 	case errors.Is(err, registry.ErrUnavailable):
 		remedy = " Check the registry and the network, and for plain HTTP or a private certificate authority the ArtifactStore that contains the image."
 	case errors.Is(err, registry.ErrUnreadable):
