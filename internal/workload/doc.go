@@ -18,6 +18,10 @@
 //     what to do. The annotation nfo.dev/ignore excludes a release record.
 //   - A reading costs what names the store: one object is in memory at a time, and one list is read at a time. Of
 //     release records at most 10 MiB wait to be decoded, and what is remembered of them has at most 16 MiB.
+//   - No tenant keeps others from being told apart: where uses are too many, those of the namespace that has most become
+//     one use of each repository, which holds all of it. The stores of a namespace share what is kept of their readings.
+//   - A [Known] reading waits at most a minute for its turn and takes at most one. A source for which no time was left is
+//     Failed, and says so.
 //
 // Decision: objects are decoded into the few fields that name images. Rejected: the typed objects, of which a tenant can
 // make pages of hundreds of megabytes; metadata alone, which names no image.
