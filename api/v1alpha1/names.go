@@ -80,8 +80,11 @@ func Resource(kind string) string {
 	if r, ok := resources[kind]; ok {
 		return r
 	}
-	if kind == KindArtifact {
+	switch kind {
+	case KindArtifact:
 		return "artifacts"
+	case "Namespace": // that stands for all workloads in it
+		return "namespaces"
 	}
 	if r, ok := workloads[kind]; ok {
 		return r

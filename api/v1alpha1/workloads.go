@@ -111,6 +111,9 @@ type WorkloadSourceStatus struct {
 	// Since when it is in this state.
 	// +required
 	Since metav1.Time `json:"since"`
+	// When it was read last; absent if it never was.
+	// +optional
+	ReadAt *metav1.Time `json:"readAt,omitempty"`
 	// How many objects were read.
 	// +required
 	Objects int32 `json:"objects"`
@@ -167,7 +170,7 @@ const lapse = 2 * time.Hour
 // what was used since then, and is not any more, nobody has seen.
 func (w *WorkloadsStatus) Lapsed(now time.Time) bool {
 	return w == nil || now.Sub(w.ObservedAt.Time) > lapse || slices.ContainsFunc(w.Sources, func(s WorkloadSourceStatus) bool {
-		return s.unread() && now.Sub(s.Since.Time) > lapse
+		return s.unread() && (s.ReadAt == nil || now.Sub(s.ReadAt.Time) > lapse)
 	})
 }
 

@@ -1522,6 +1522,10 @@ func (in *WorkloadDefinition) DeepCopy() *WorkloadDefinition {
 func (in *WorkloadSourceStatus) DeepCopyInto(out *WorkloadSourceStatus) {
 	*out = *in
 	in.Since.DeepCopyInto(&out.Since)
+	if in.ReadAt != nil {
+		in, out := &in.ReadAt, &out.ReadAt
+		*out = (*in).DeepCopy()
+	}
 	if in.Definitions != nil {
 		in, out := &in.Definitions, &out.Definitions
 		*out = make([]WorkloadDefinition, len(*in))

@@ -86,6 +86,9 @@ func (p *place) images(s *v1alpha1.ArtifactStore, r running.Running) stored {
 			found.manifest(m, l, p.naming.Holders(m), r, listed)
 		}
 	}
+	if r.Coarse() && all.Incomplete == "" {
+		all.Incomplete = fmt.Sprintf("a namespace uses more images of %s than are told apart, so that those without a manifest are not listed", reference.Self(s))
+	}
 	for u := range r.Uses() {
 		if !listed[u] && u.Repository != "" && !u.Any { // of a chart that may be anywhere, no place can be said
 			found.of(referenceOf(u)).hold(u.Holder)

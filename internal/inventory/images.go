@@ -34,7 +34,7 @@ func (w Image) Is(repository, version, digest string) bool {
 
 // Place sets where an image is that a chart of a manifest names: among what the manifest lists, or in another one. One from
 // outside of the store stays there. A digest that nobody lists can be that of one platform of an image that is listed by its
-// tag: such an image is Missing, with the manifest and repository of the tag, so that these are held.
+// tag, or where it has none, at any version: such an image is Missing, with the manifest and repository of the tag, so that these are held.
 func (c Catalogue) Place(image *v1alpha1.ChartImage, m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation, listed []v1alpha1.ArtifactStatus) {
 	if image.State == v1alpha1.ImageForeign {
 		return
@@ -46,7 +46,12 @@ func (c Catalogue) Place(image *v1alpha1.ChartImage, m *v1alpha1.ArtifactManifes
 	c.place(want, image, m.Name, before, listed)
 	if want.Digest != "" && image.State == v1alpha1.ImageMissing {
 		want.Digest = ""
-		c.place(want, image, m.Name, before, listed)
+		if want.Tag == "" { // it may be of any version: what deploys the chart holds its own manifest anyhow
+			c.place(want, image, m.Name, before, nil)
+		}
+		if image.State == v1alpha1.ImageMissing {
+			c.place(want, image, m.Name, before, listed)
+		}
 		image.State, image.Digest = v1alpha1.ImageMissing, ""
 	}
 }

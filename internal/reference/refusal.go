@@ -66,6 +66,13 @@ func Recorded(m *v1alpha1.ArtifactManifest) []Holder {
 	return all
 }
 
+// RecordedBeside are those of the Recorded workloads that are not among holders that were read now.
+func RecordedBeside(m *v1alpha1.ArtifactManifest, now []Holder) []Holder {
+	return slices.DeleteFunc(Recorded(m), func(h Holder) bool {
+		return slices.ContainsFunc(now, func(o Holder) bool { return o.Object == h.Object })
+	})
+}
+
 // Dependents is the holders as a status shows them: the first 16, and how many there are.
 func Dependents(holders []Holder) v1alpha1.Dependents {
 	count := int32(len(holders))

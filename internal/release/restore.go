@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -98,9 +99,6 @@ func (r *restoring) open(ctx context.Context, wanted func(v1alpha1.TombstoneArti
 		}
 		todo = append(todo, a)
 	}
-	if err := r.newest(ctx, todo); err != nil {
-		return nil, err
-	}
 	if !claimedByPurge {
 		return todo, nil
 	}
@@ -114,21 +112,17 @@ func (r *restoring) open(ctx context.Context, wanted func(v1alpha1.TombstoneArti
 	return todo, nil
 }
 
-// newest makes sure that no tag was released again since: a cache may not have the later tombstone yet, whose digest is the
-// one to put back. Errors wrap reference.ErrSuperseded.
-func (r *restoring) newest(ctx context.Context, todo []v1alpha1.TombstoneArtifact) error {
-	if len(todo) == 0 {
-		return nil
-	}
-	t := r.tombstone
+// Chosen makes sure that a manifest has no other tombstone at a place than those among which it was chosen what is put back:
+// a cache may not have the latest one yet, whose digest is the one to put back. Errors wrap reference.ErrSuperseded.
+func (r *Releaser) Chosen(ctx context.Context, m *v1alpha1.ArtifactManifest, l v1alpha1.RegistryLocation, among []v1alpha1.Tombstone) error {
 	var all v1alpha1.TombstoneList
-	if err := r.Live.List(ctx, &all, client.InNamespace(t.Namespace), client.MatchingFields{tombstone.ByManifest: t.Spec.Manifest.Name}); err != nil {
-		return fmt.Errorf("looking for later tombstones than %s/%s: %w", t.Namespace, t.Name, err)
+	if err := r.Live.List(ctx, &all, client.InNamespace(m.Namespace), client.MatchingFields{tombstone.ByManifest: m.Name}); err != nil {
+		return fmt.Errorf("looking for later tombstones of manifest %s/%s: %w", m.Namespace, m.Name, err)
 	}
-	here := tombstone.Here(all.Items, r.reg.Location())
-	for _, a := range todo {
-		if undos := v1alpha1.Undos(here, a.Repository, a.Tag); len(undos) > 0 && undos[0].UID != t.UID {
-			return fmt.Errorf("restoring %s:%s from tombstone %s/%s, which %s follows: %w", a.Repository, a.Tag, t.Namespace, t.Name, undos[0].Name, reference.ErrSuperseded)
+	for _, t := range tombstone.Here(all.Items, l) {
+		undoes := t.Spec.Cause == v1alpha1.CauseReleased || t.Spec.Cause == v1alpha1.CauseRemoved
+		if undoes && !slices.ContainsFunc(among, func(o v1alpha1.Tombstone) bool { return o.UID == t.UID }) {
+			return fmt.Errorf("restoring tags of manifest %s/%s before tombstone %s: %w", m.Namespace, m.Name, t.Name, reference.ErrSuperseded)
 		}
 	}
 	return nil

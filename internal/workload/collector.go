@@ -147,7 +147,7 @@ func (c *collector) fit() error {
 	for c.bytes.All() > c.most {
 		namespace := c.bytes.Heaviest()
 		if c.coarse[namespace] {
-			return fmt.Errorf("workloads of namespace %s name images in too many repositories of it. Delete those that are not needed, and bound by a ResourceQuota how many objects that namespace may have", namespace)
+			return fmt.Errorf("workloads of namespace %s name too many repositories of this store. Delete those that are not needed, and bound by a ResourceQuota how many objects that namespace may have", namespace)
 		}
 		c.coarse[namespace] = true
 		exact := c.found[namespace]
@@ -160,12 +160,13 @@ func (c *collector) fit() error {
 	return nil
 }
 
-// coarse is a use that stands for all of a repository by a namespace.
+// coarse is a use that stands for all of a repository by a namespace. What may be anywhere, by its digest, stands for all.
 func (f found) coarse(namespace string) found {
-	return found{
-		by:  owned{object: reference.Object{Kind: "Namespace", Namespace: namespace, Name: namespace}},
-		use: Use{Repository: f.use.Repository, Chart: f.use.Chart, Whole: f.use.Whole, Any: true, Part: "more workloads than are told apart"},
+	use := Use{Repository: f.use.Repository, Chart: f.use.Chart, Whole: f.use.Whole, Any: true, Part: "more images than are told apart"}
+	if use.Repository == "" && f.use.Digest != "" {
+		use.Chart = ""
 	}
+	return found{by: owned{object: reference.Object{Kind: "Namespace", Namespace: namespace, Name: namespace}}, use: use}
 }
 
 // uses are all uses, each by the object at the top.

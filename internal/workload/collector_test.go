@@ -45,7 +45,7 @@ func TestI14UsesOfATenantThatHasMostAreCoarse(t *testing.T) {
 		}
 	}
 	r := NewReading(time.Time{}, c.uses())
-	if all := r.Of("r1", "never named"); len(all) != 1 || all[0].Holder.String() != "namespace/a/a" || !all[0].Any {
+	if all := r.Of("r1", "never named"); len(all) != 1 || all[0].Holder.String() != "namespaces/a/a" || !all[0].Any {
 		t.Errorf("what a uses is %v", all)
 	}
 	if use, ok := r.All("r1"); !ok || use.Holder.Namespace != "a" || len(r.Digests("r1")) > 0 {
@@ -56,6 +56,19 @@ func TestI14UsesOfATenantThatHasMostAreCoarse(t *testing.T) {
 	}
 	if c.bytes.All() > most {
 		t.Errorf("%d bytes are kept", c.bytes.All())
+	}
+}
+
+// A chart that is known by its digest may be in any repository, whatever it is called.
+func TestI14ACoarseUseOfAChartHoldsItAnywhere(t *testing.T) {
+	t.Parallel()
+	exact := found{deployment("a"), Use{Chart: "upf", Digest: digestA, Whole: true}}
+	if use := exact.coarse("a").use; !exact.use.fits("acme/upf-chart", "1", digestA) || !use.fits("acme/upf-chart", "1", digestA) || !use.Whole {
+		t.Errorf("it is %+v", use)
+	}
+	named := found{deployment("a"), Use{Chart: "upf", Tag: "1"}}
+	if use := named.coarse("a").use; !use.fits("acme/upf", "2") || use.fits("acme/smf", "1") {
+		t.Errorf("by its name it is %+v", use)
 	}
 }
 
@@ -96,6 +109,7 @@ func TestI14ManyOwnersHold(t *testing.T) {
 func TestStoresOfANamespaceShareWhatIsKept(t *testing.T) {
 	t.Parallel()
 	k := NewKnown((&api{}).reader(t))
+	const full = mostOfStore // what each of them finds
 	store := func(n int, namespace string) *v1alpha1.ArtifactStore {
 		s := aStore(v1alpha1.WorkloadPods)
 		s.Namespace, s.UID = namespace, types.UID(fmt.Sprint(namespace, n))
@@ -104,9 +118,14 @@ func TestStoresOfANamespaceShareWhatIsKept(t *testing.T) {
 	var rooms []int
 	for n := range 4 {
 		rooms = append(rooms, k.room(store(n, "a")))
-		if _, err := k.Live(t.Context(), store(n, "a")); err != nil {
+		s := store(n, "a")
+		if _, err := k.Live(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
+		if small := k.room(store(n+1, "a")); n == 0 && small != mostOfStore {
+			t.Errorf("beside one that has little there is room for %d bytes", small)
+		}
+		k.last[s.UID].reading.bytes = full
 	}
 	if want := []int{mostOfStore, mostOfStore / 2, mostOfStore / 3, mostOfStore / 4}; !slices.Equal(rooms, want) {
 		t.Errorf("the stores have room for %v bytes", rooms)

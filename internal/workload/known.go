@@ -77,17 +77,19 @@ func (k *Known) Live(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading, 
 	})
 }
 
-// room is how many bytes a reading of a store may keep: the stores of a namespace share what one may.
+// room is how many bytes a reading of a store may keep: what the other stores of its namespace leave of what one may, and at
+// least an equal share.
 func (k *Known) room(s *v1alpha1.ArtifactStore) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	sharers := 1
+	sharers, left := 1, mostOfStore
 	for uid, a := range k.last {
 		if a.namespace == s.Namespace && uid != s.UID {
 			sharers++
+			left -= a.reading.bytes
 		}
 	}
-	return mostOfStore / sharers
+	return max(left, mostOfStore/sharers)
 }
 
 // keptFor is how long a reading is kept that no other one has replaced: its store has gone, or nobody asks any more.

@@ -164,6 +164,7 @@ func (r *Reader) read(ctx context.Context, s scope) (*Reading, error) {
 		return nil, fmt.Errorf("reading what workloads run: %w", ctx.Err())
 	}
 	all := NewReading(begun, c.uses())
+	all.bytes = c.bytes.All()
 	if unknown == nil && !s.selector.Empty() {
 		all.Namespaces = new(int32(len(namespaces)))
 	}
@@ -226,6 +227,11 @@ func (r *Reader) state(before *v1alpha1.WorkloadSourceStatus, source v1alpha1.Wo
 	state.Since = metav1.NewTime(r.now())
 	if before != nil && before.State == state.State {
 		state.Since = before.Since
+	}
+	if state.State == v1alpha1.WorkloadsRead || state.State == v1alpha1.WorkloadsNotInstalled {
+		state.ReadAt = new(metav1.NewTime(r.now()))
+	} else if before != nil {
+		state.ReadAt = before.ReadAt
 	}
 	return state
 }

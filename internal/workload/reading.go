@@ -86,8 +86,9 @@ type Reading struct {
 	Sources []v1alpha1.WorkloadSourceStatus
 	// Namespaces is how many are selected; nil for all, or if that could not be read.
 	Namespaces *int32
-	// uses by repository, in order; "" has those that may be anywhere.
-	uses map[string][]Use
+	// uses by repository, in order; "" has those that may be anywhere. They take so many bytes.
+	uses  map[string][]Use
+	bytes int
 }
 
 // Unreadable wraps ErrUnreadable and says what is missing; nil if all was read.
@@ -167,6 +168,16 @@ func (r *Reading) All(repository string) (use Use, ok bool) {
 		return Use{}, false
 	}
 	return r.uses[repository][n], true
+}
+
+// Coarse reports whether a use stands for all of some repository.
+func (r *Reading) Coarse() bool {
+	for u := range r.Uses() {
+		if u.Any {
+			return true
+		}
+	}
+	return false
 }
 
 // Digests are the digests that are named in a repository, each with its first use. Those of charts that may be in any

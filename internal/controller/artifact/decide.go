@@ -204,7 +204,7 @@ func (s seen) unanswered() verdict {
 	switch {
 	case s.loaded():
 		return s.adopt(v)
-	case s.untagged():
+	case s.untagged() && (v.unreachable || s.allowed()):
 		return s.retag(v)
 	case has && (v.unreachable || s.allowed()) && (s.here.Digest == s.had() || v.unreachable && was == v1alpha1.MirrorPresent):
 		v.state, v.status, v.reason = v1alpha1.MirrorPresent, metav1.ConditionTrue, v1alpha1.ReasonPresent
@@ -288,6 +288,9 @@ func conclude(s seen, v verdict, done mirror.Copied, err error) verdict {
 	if err == nil {
 		v.state, v.status, v.reason, v.message, v.pause = v1alpha1.MirrorPresent, metav1.ConditionTrue, v1alpha1.ReasonPresent, whole, s.refresh()
 		v.present = &copied{digest: v.want, mediaType: cmp.Or(s.there.Descriptor.MediaType, s.here.MediaType, s.artifact.Status.MediaType), size: done.Size, secret: s.there.Secret}
+		if ref := s.artifact.Status.CredentialsSecretRef; before.step == stepRetag && ref != nil {
+			v.present.secret = ref.Name
+		}
 		v.moved = s.had() != "" && s.had() != v.want
 		if v.unreachable {
 			v.message = fmt.Sprintf("%s %s Nothing is removed for that.", whole, s.silence(true))

@@ -68,8 +68,11 @@ func (r *NeedReconciler) Reconcile(ctx context.Context, mirror *v1alpha1.Artifac
 	n, err := r.read(ctx, mirror)
 	r.took = r.Clock.Since(r.begun) // writing has a pace of its own
 	if err == nil {
-		// Afterwards, so that graces that are to begin anew do so also if this process ends in between.
-		err = errors.Join(r.write(ctx, n), r.record(ctx, mirror, n))
+		err = r.write(ctx, n)
+		// Graces that are to begin anew do so also if this process ends in between, or some could not be written.
+		if !n.lapsed || !errors.As(err, new(errUnwritten)) {
+			err = errors.Join(err, r.record(ctx, mirror, n))
+		}
 	}
 	if err != nil && ctx.Err() == nil { // what is wrong with one object must not have the whole cluster read again at once
 		log.FromContext(ctx).Error(err, "Writing which images are needed")

@@ -47,6 +47,8 @@ type need struct {
 	// namespace may have.
 	missing map[string][]rewrite.Image
 	dropped map[string]int
+	// coarse are the namespaces of whose uses it is not told apart which images they are of: nothing of them is missing.
+	coarse map[string]bool
 	// used are the Artifacts whose status is to change, as they are and as they are to be.
 	used []change
 }
@@ -56,7 +58,7 @@ type change struct{ was, is *v1alpha1.Artifact }
 // sort finds what is missing and what is to change. It is pure.
 func (n *need) sort(artifacts []v1alpha1.Artifact, uses map[string]*workload.Reading) {
 	n.uses = uses
-	n.missing, n.dropped = map[string][]rewrite.Image{}, map[string]int{}
+	n.missing, n.dropped, n.coarse = map[string][]rewrite.Image{}, map[string]int{}, map[string]bool{}
 	have, count := map[string]map[string]bool{}, map[string]int{}
 	for i := range artifacts {
 		a := &artifacts[i]
@@ -73,6 +75,7 @@ func (n *need) sort(artifacts []v1alpha1.Artifact, uses map[string]*workload.Rea
 		if !n.acts(name) || !n.rules.Namespace(name, n.namespaces[name].labels) {
 			continue
 		}
+		n.coarse[name] = uses[name].Coarse()
 		wanted := slices.DeleteFunc(n.wanted(uses[name]), func(i rewrite.Image) bool { return have[name][v1alpha1.ArtifactName(i.String())] })
 		room := max(0, min(len(wanted), maxNeeded-count[name]))
 		if n.missing[name] = wanted[:room]; room < len(wanted) {

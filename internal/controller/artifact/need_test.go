@@ -308,7 +308,7 @@ func TestNeedOfOneNamespaceFails(t *testing.T) {
 // denied is a reading of a moment ago, without what a source has for so long.
 func denied(since time.Duration) *v1alpha1.WorkloadsStatus {
 	return &v1alpha1.WorkloadsStatus{ObservedAt: needNow, Sources: []v1alpha1.WorkloadSourceStatus{
-		{Name: v1alpha1.WorkloadPods, State: v1alpha1.WorkloadsDenied, Since: metav1.NewTime(needNow.Add(-since))},
+		{Name: v1alpha1.WorkloadPods, State: v1alpha1.WorkloadsDenied, Since: needNow, ReadAt: new(metav1.NewTime(needNow.Add(-since)))},
 	}}
 }
 
@@ -319,11 +319,11 @@ func TestI2AGraceBeginsAnewAfterHoursInWhichNobodyLooked(t *testing.T) {
 		read *v1alpha1.WorkloadsStatus
 		anew bool
 	}{
-		"Lately": {read: &v1alpha1.WorkloadsStatus{ObservedAt: metav1.NewTime(needNow.Add(-time.Hour))}},
-		"Before": {read: &v1alpha1.WorkloadsStatus{ObservedAt: metav1.NewTime(needNow.Add(-3 * time.Hour))}, anew: true},
-		"Never":  {anew: true},
-		"Denied": {read: denied(3 * time.Hour), anew: true},
-		"Failed": {read: denied(time.Hour)},
+		"Lately":        {read: &v1alpha1.WorkloadsStatus{ObservedAt: metav1.NewTime(needNow.Add(-time.Hour))}},
+		"Before":        {read: &v1alpha1.WorkloadsStatus{ObservedAt: metav1.NewTime(needNow.Add(-3 * time.Hour))}, anew: true},
+		"Never":         {anew: true},
+		"Denied":        {read: denied(3 * time.Hour), anew: true},
+		"Lately denied": {read: denied(time.Hour)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -27,22 +27,36 @@ func (r *NeedReconciler) write(ctx context.Context, n need) error {
 	for name, more := range n.dropped {
 		log.FromContext(ctx).Info("A namespace uses more images than are mirrored of one", "namespace", name, "most", maxNeeded, "more", more)
 	}
+	for name, coarse := range n.coarse {
+		if coarse {
+			log.FromContext(ctx).Info("A namespace uses more images than are told apart; those that have no Artifact are not mirrored", "namespace", name)
+		}
+	}
 	if err := r.createAll(ctx, &n, limit, failed); err != nil {
 		return err
 	}
+	unwritten := map[string]error{} // apart from what cannot be made, which anybody's ResourceQuota can refuse
 	for _, c := range n.used {
-		if failed[c.was.Namespace] != nil {
+		if unwritten[c.was.Namespace] != nil {
 			continue
 		}
 		if err := limit.Wait(ctx); err != nil {
-			return fmt.Errorf("recording who uses artifacts: %w", err)
+			return errUnwritten{err}
 		}
 		if err := r.patch(ctx, c); err != nil {
-			failed[c.was.Namespace] = fmt.Errorf("recording who uses Artifact %s/%s: %w", c.was.Namespace, c.was.Name, err)
+			unwritten[c.was.Namespace] = fmt.Errorf("recording who uses Artifact %s/%s: %w", c.was.Namespace, c.was.Name, err)
 		}
+	}
+	if err := firstOf(unwritten); err != nil {
+		return errUnwritten{err}
 	}
 	return firstOf(failed)
 }
+
+// errUnwritten: it could not be written of some Artifact who uses it.
+type errUnwritten struct{ error }
+
+func (e errUnwritten) Unwrap() error { return e.error }
 
 // createAll makes what is missing, and notes who uses it.
 func (r *NeedReconciler) createAll(ctx context.Context, n *need, limit *rate.Limiter, failed map[string]error) error {

@@ -179,6 +179,11 @@ func (r *Reconciler) restore(ctx context.Context, seen manifestSeen, from restor
 	if err != nil {
 		return err
 	}
+	if !from.all { // of what this pass has released, all goes back
+		if err := r.Releaser.Chosen(ctx, seen.manifest, seen.location, seen.tombstones); err != nil {
+			return err
+		}
+	}
 	wanted := func(a v1alpha1.TombstoneArtifact) bool { return from.all || from.entries[a.Repository+":"+a.Tag] }
 	still := func(ctx context.Context) error { return r.Releaser.Unchanged(ctx, seen.manifest) }
 	got, err := r.Releaser.Restore(ctx, reg, seen.store, &from.tombstone, wanted, still)

@@ -116,13 +116,18 @@ func (r *Reconciler) observe(ctx context.Context, m *v1alpha1.ArtifactManifest) 
 }
 
 // running are the workloads that use a manifest's artifacts, as they were read last: by its status where this process has
-// not read them yet.
+// not read them yet, and beside it what the status has where not all could be read.
 func (r *Reconciler) running(m *v1alpha1.ArtifactManifest, s *v1alpha1.ArtifactStore, l v1alpha1.RegistryLocation) []reference.Holder {
 	if r.Workloads == nil {
 		return nil
 	}
 	if reading, known := r.Workloads.Last(s); known {
-		return reading.Holders(m, inventory.Entries(m, l))
+		now := reading.Holders(m, inventory.Entries(m, l))
+		if reading.Unreadable() != nil {
+			now = append(now, reference.RecordedBeside(m, now)...)
+			reference.SortHolders(now)
+		}
+		return now
 	}
 	return reference.Recorded(m)
 }

@@ -123,7 +123,7 @@ func (r *Reconciler) conclude(ctx context.Context, s *v1alpha1.ArtifactStore, re
 		}
 	}
 	handed := r.Handed.of(s.UID)
-	if handed.reading == nil && reading == nil && before.Status.Workloads == nil {
+	if handed.reading == nil && reading == nil && (before.Status.Workloads == nil || s.Status.Workloads != nil) {
 		return nil
 	}
 	if err := r.wake(ctx, s, handed.reading, reading); err != nil {

@@ -111,9 +111,7 @@ func (r Running) Recorded(m *v1alpha1.ArtifactManifest, now []reference.Holder) 
 	if !r.Selected || r.Missing == "" {
 		return nil
 	}
-	return slices.DeleteFunc(reference.Recorded(m), func(h reference.Holder) bool {
-		return slices.ContainsFunc(now, func(o reference.Holder) bool { return o.Object == h.Object })
-	})
+	return reference.RecordedBeside(m, now)
 }
 
 // Because says by which part a workload uses something: "container web runs it".

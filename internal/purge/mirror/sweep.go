@@ -120,6 +120,12 @@ func (s *sweeper) run(ctx context.Context) error {
 	slices.SortStableFunc(going, func(a, b *candidate) int { return a.UntaggedAt.Compare(b.UntaggedAt) })
 	for len(going) > 0 && ctx.Err() == nil && s.over == nil {
 		n := s.fit(going)
+		if n == 0 {
+			going[0].Keep(plan.Unreadable, fmt.Sprintf("the image manifests that go with it have more than %d bytes together", reading.MaxHeld))
+			errs = append(errs, s.giveBack(ctx, going[0], false))
+			going = going[1:]
+			continue
+		}
 		s.env.Log.Info("Removing from the mirror", "images", n, "left", len(going)-n)
 		errs = append(errs, s.wave(ctx, going[:n]))
 		going = going[n:]
@@ -134,10 +140,10 @@ func (s *sweeper) run(ctx context.Context) error {
 }
 
 // fit is how many of the first candidates are removed together: their image manifests are kept until it has been looked who
-// uses them by then. One goes in any case.
+// uses them by then. It is 0 if not even the first one can be.
 func (s *sweeper) fit(going []*candidate) int {
 	n := min(waveSize, len(going))
-	for n > 1 && s.weight(going[:n]) > reading.MaxHeld {
+	for n > 0 && s.weight(going[:n]) > reading.MaxHeld {
 		n /= 2
 	}
 	return n
