@@ -259,7 +259,7 @@ func TestI2AnUpgradeForgetsNothing(t *testing.T) {
 	}
 	m.Status.Charts = []v1alpha1.ChartStatus{was}
 	w.write(m)
-	w.Intercept(func(rw http.ResponseWriter, req *http.Request) bool {
+	w.Intercept(func(rw http.ResponseWriter, _ *http.Request) bool {
 		rw.WriteHeader(http.StatusServiceUnavailable)
 		return true
 	})
