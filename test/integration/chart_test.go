@@ -150,7 +150,9 @@ func TestI1ChartsAreReadForEachDefinition(t *testing.T) {
 	if diff := cmp.Diff(want, s.images(m)); diff != "" {
 		t.Error(diff)
 	}
-	s.says(base, v1alpha1.ConditionReferenced, "True/InUse", "definitionversions/"+s.ns+`/none" (artifact lib:1, application app)`)
+	s.eventually(base, v1alpha1.ConditionReferenced, "True/InUse")
+	s.Eventually(func() string { return s.find(base, v1alpha1.ConditionReferenced).Message }).
+		Should(gomega.ContainSubstring("definitionversions/" + s.ns + `/none" (artifact lib:1, application app)`))
 
 	s.create(define("wrong", "registry.host"))
 	s.says(m, v1alpha1.ConditionComplete, "False/ChartUnreadable", "with the values paths of wrong: ")
