@@ -111,14 +111,9 @@ func TestLargeImageManifestsGoInSmallWaves(t *testing.T) {
 	w := newMirrorWorld(t)
 	m, err := w.client.Manifest(t.Context(), w.imageOf(unusedImage).MirrorRepository(), w.digest[unusedImage])
 	w.must(err)
-	const many, pad = 6, 3 << 20
 	var images []string
-	for i := range many {
-		bytes, ok := strings.CutSuffix(strings.TrimSpace(string(m.Bytes)), "}")
-		if !ok {
-			t.Fatal("the manifest is no object")
-		}
-		large := []byte(fmt.Sprintf(`%s,"annotations":{"pad":"%d%s"}}`, bytes, i, strings.Repeat("x", pad)))
+	for i := range 6 {
+		large := padded(t, m.Bytes, i)
 		image := fmt.Sprintf("%s-large-%d", unusedImage, i)
 		at := ocispec.Descriptor{MediaType: m.Descriptor.MediaType, Digest: digest.FromBytes(large), Size: int64(len(large))}
 		w.must(w.client.Restore(t.Context(), w.imageOf(image).MirrorRepository(), registry.Manifest{Descriptor: at, Bytes: large}, []string{w.imageOf(image).Tag}))
@@ -133,6 +128,46 @@ func TestLargeImageManifestsGoInSmallWaves(t *testing.T) {
 			t.Errorf("%s: %s", image, got)
 		}
 	}
+}
+
+// An index with more image manifests than can be at hand for putting them back stays, and so does all that it has. Others go.
+func TestAnImageThatCannotBeAtHandStays(t *testing.T) {
+	t.Parallel()
+	w := newMirrorWorld(t)
+	m, err := w.client.Manifest(t.Context(), w.imageOf(unusedImage).MirrorRepository(), w.digest[unusedImage])
+	w.must(err)
+	image := unusedImage + "-many"
+	push := func(mediaType string, content []byte, tags ...string) ocispec.Descriptor {
+		d := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(content), Size: int64(len(content))}
+		w.must(w.client.Restore(t.Context(), w.imageOf(image).MirrorRepository(), registry.Manifest{Descriptor: d, Bytes: content}, tags))
+		return d
+	}
+	var children []string
+	for i := range 6 {
+		d := push(m.Descriptor.MediaType, padded(t, m.Bytes, i))
+		children = append(children, fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d,"platform":{"os":"linux","architecture":"amd64","variant":"v%d"}}`, d.MediaType, d.Digest, d.Size, i))
+	}
+	index := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[%s]}`, ocispec.MediaTypeImageIndex, strings.Join(children, ","))
+	w.digest[image] = push(ocispec.MediaTypeImageIndex, []byte(index), w.imageOf(image).Tag).Digest
+	w.must(w.raw.Create(t.Context(), w.artifact("ran", image, 40)))
+	report, err := w.run()
+	w.must(err)
+	if got := verdictsOf(report)["ran "+image]; got != "keep Unreadable" || !w.there(image) || w.now("ran", image).Releasing() {
+		t.Errorf("it is %s", got)
+	}
+	if w.there(indexImage) {
+		t.Error("another image did not go")
+	}
+}
+
+// padded is an image manifest of 3 MiB more, another one for each n.
+func padded(t *testing.T, manifest []byte, n int) []byte {
+	t.Helper()
+	begins, ok := strings.CutSuffix(strings.TrimSpace(string(manifest)), "}")
+	if !ok {
+		t.Fatal("the manifest is no object")
+	}
+	return fmt.Appendf(nil, `%s,"annotations":{"pad":"%d%s"}}`, begins, n, strings.Repeat("x", 3<<20))
 }
 
 func TestOneRepositoryThatCannotBeReadKeepsNoOthers(t *testing.T) {

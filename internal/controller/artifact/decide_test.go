@@ -104,6 +104,7 @@ func TestDecide(t *testing.T) {
 		"denied, by state again": {"the source has never let it read", anArtifact(present, one, unseen(silent(one, registry.ErrDenied))), "Failed False/Denied 0 5m0s"},
 		"R5 tag lost":            {"no source is needed to put it back", anArtifact(present, one, untagged(registry.ErrUnavailable)), "Corrupt False/Copying 2 0s"},
 		"R5 tag lost, denied":    {"it has been there for this namespace", anArtifact(corrupt, one, untagged(registry.ErrDenied)), "Corrupt False/Copying 2 0s"},
+		"tag lost, never seen":   {"the source has never let it read", anArtifact(present, one, unseen(untagged(registry.ErrDenied))), "Failed False/Denied 0 5m0s"},
 		"nothing, source down":   {"nobody has loaded it", anArtifact("", "", always(silent("", registry.ErrUnavailable))), "Failed False/Unavailable 0 10s"},
 		"another's, denied":      {"a copy for another namespace does not count for this one", anArtifact("", "", silent(one, registry.ErrDenied)), "Failed False/Denied 0 5m0s"},
 		"moved for another only": {"what this namespace may not read is not its", anArtifact(present, one, silent(two, registry.ErrDenied)), "Failed False/Denied 0 5m0s"},

@@ -2,6 +2,7 @@ package artifact
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -193,6 +194,8 @@ type needWorld struct {
 	creates []string
 	refuse  string        // a namespace in which nothing can be made
 	writing time.Duration // how long it takes to write the status of an Artifact
+	// unwritable: no status of an Artifact can be written.
+	unwritable bool
 }
 
 func newNeedWorld(t *testing.T, objects ...client.Object) *needWorld {
@@ -213,6 +216,9 @@ func newNeedWorld(t *testing.T, objects ...client.Object) *needWorld {
 		},
 		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
 			if _, ok := o.(*v1alpha1.Artifact); ok {
+				if w.unwritable {
+					return errors.New("a webhook refuses it")
+				}
 				w.clock.SetTime(w.clock.Now().Add(w.writing))
 			}
 			return c.SubResource(sub).Patch(ctx, o, patch, opts...)
@@ -339,6 +345,33 @@ func TestI2AGraceBeginsAnewAfterHoursInWhichNobodyLooked(t *testing.T) {
 				t.Errorf("what was read is recorded as %+v, %v", s.Status.Workloads, err)
 			}
 		})
+	}
+}
+
+// What cannot be written keeps graces from going on as if somebody had looked; what a ResourceQuota refuses to make does not.
+func TestI2AGraceThatCannotBeginAnewStaysEnded(t *testing.T) {
+	t.Parallel()
+	old := metav1.NewTime(needNow.Add(-48 * time.Hour))
+	a := needArtifact("r.example/acme/upf:1", func(a *v1alpha1.Artifact) { a.Status.UnusedSince = &old })
+	w := newNeedWorld(t, needMirror(), &a)
+	w.refuse = "ran"
+	w.reading = needReading(usedBy("amf", "r.example/acme/amf", "1", ""))
+	lapsed := func(when string, want bool) {
+		t.Helper()
+		var s v1alpha1.ArtifactStore
+		if err := w.Get(t.Context(), w.Mirror, &s); err != nil || s.Status.Workloads.Lapsed(needNow.Time) != want {
+			t.Errorf("%s somebody has looked: %+v, %v", when, s.Status.Workloads, err)
+		}
+	}
+	w.unwritable = true
+	w.reconcile(t)
+	lapsed("without having written", true)
+	w.unwritable = false
+	w.clock.SetTime(needNow.Add(needFailed))
+	w.reconcile(t)
+	lapsed("after having written", false)
+	if err := w.Get(t.Context(), client.ObjectKeyFromObject(&a), &a); err != nil || !a.Status.UnusedSince.After(old.Time) {
+		t.Errorf("unused since %s, %v", a.Status.UnusedSince, err)
 	}
 }
 
