@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -220,21 +221,25 @@ func TestI13TwoPurgesAtOnce(t *testing.T) {
 	s.scheduledStore(noGrace)
 	a, b := s.releasedImages()
 	reached, goOn := make(chan struct{}), make(chan struct{})
-	var once sync.Once
+	s.registry.Forget()     // what the release deleted
+	var stopped atomic.Bool // only the first DELETE waits: those of a purge that runs beside it would pass
 	s.registry.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodDelete {
-			once.Do(func() { close(reached); <-goOn })
+		if deletes(r) && stopped.CompareAndSwap(false, true) {
+			close(reached)
+			<-goOn
 		}
 		return false
 	})
 	first := make(chan error, 1)
 	go func() { _, err := s.purge(t.Context(), false, nil); first <- err }()
 	<-reached
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	_, err := s.purge(ctx, false, nil)
-	s.Expect(err).To(gomega.HaveOccurred(), "the second purge must not run beside the first")
+	meanwhile := s.registry.Count(deletes)
 	close(goOn)
+	s.Expect(err).To(gomega.MatchError(gomega.ContainSubstring("waiting for the lease")), "the second purge must not run beside the first")
+	s.Expect(meanwhile).To(gomega.Equal(2), "those of the first purge, which deletes both at once")
 	s.Expect(<-first).NotTo(gomega.HaveOccurred())
 	for repo, d := range map[string]string{repository("m", "a"): a, repository("m", "b"): b} {
 		s.Expect(s.at(repo, d)).To(gomega.BeEmpty())
@@ -251,44 +256,40 @@ func TestI13PurgeAgainstRestore(t *testing.T) {
 			s := newScene(t)
 			s.manage(scheduled)
 			s.scheduledStore(noGrace)
-			a, _ := s.releasedImages()
+			a, b := s.releasedImages()
 			again := s.manifest("m", "a:1", "b:1")
 			var once sync.Once
-			var seen int
+			var seen atomic.Int64
+			begins := int64(round * 5) // from before its first request to after its last one
 			through := func(base http.RoundTripper) http.RoundTripper {
 				return roundTripper(func(r *http.Request) (*http.Response, error) {
-					if seen++; seen > round*3 {
+					if seen.Add(1) > begins {
 						once.Do(func() { s.create(again) })
 					}
 					return base.RoundTrip(r)
 				})
 			}
-			_, err := s.purge(t.Context(), false, serial(through))
+			_, err := s.purge(t.Context(), false, through)
 			if err != nil && !errors.Is(err, context.Canceled) {
 				t.Logf("the purge gave way: %v", err)
 			}
+			after := seen.Load() <= begins
 			once.Do(func() { s.create(again) })
 			s.Eventually(func() bool {
 				s.condition(again, "")
 				return len(again.Status.Artifacts) == 2 && s.find(again, v1alpha1.ConditionUploaded) != nil
 			}).Should(gomega.BeTrue())
-			s.Eventually(func() bool {
-				tag, digest := s.at(repository("m", "a"), "1"), s.at(repository("m", "a"), a)
-				return tag == digest
-			}).Should(gomega.BeTrue(), "the digest is there and its tag is not restored, or the other way round")
-		})
-	}
-}
-
-// serial lets one request through at a time, so that a test may count them.
-func serial(t environment.Transport) environment.Transport {
-	var mu sync.Mutex
-	return func(base http.RoundTripper) http.RoundTripper {
-		inner := t(base)
-		return roundTripper(func(r *http.Request) (*http.Response, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			return inner.RoundTrip(r)
+			for name, d := range map[string]string{"a": a, "b": b} {
+				tag := func() string { return s.at(repository("m", name), "1") }
+				s.Eventually(func() bool { return tag() == s.at(repository("m", name), d) }).
+					Should(gomega.BeTrue(), "the digest is there and its tag is not restored, or the other way round")
+				gone := tag() == ""
+				s.Expect(gone && begins == 0).To(gomega.BeFalse(), "the manifest was there before the purge asked for anything")
+				s.Expect(!gone && after).To(gomega.BeFalse(), "the purge ended before there was a manifest")
+				if gone {
+					s.eventually(again, v1alpha1.ConditionUploaded, "False/Missing")
+				}
+			}
 		})
 	}
 }
