@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"os"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -134,9 +130,11 @@ func TestI14WhatRunsHolds(t *testing.T) {
 	s.Expect(report.Verdicts[0].Message).To(gomega.Equal("deployments/" + s.ns + "/again uses it (container web)"))
 	s.Expect(s.at("acme/cnf/nginx", d)).To(gomega.Equal(d))
 	s.delete(again)
-	_, err = s.purge(t.Context(), false, nil)
-	s.Expect(err).NotTo(gomega.HaveOccurred())
-	s.Expect(s.at("acme/cnf/nginx", d)).To(gomega.BeEmpty())
+	s.Eventually(func() string {
+		_, err = s.purge(t.Context(), false, nil)
+		s.Expect(err).NotTo(gomega.HaveOccurred())
+		return s.at("acme/cnf/nginx", d)
+	}).Should(gomega.BeEmpty(), "what the Deployment made goes a moment later")
 }
 
 // A node pulls from the mirror by another name, and what it has pulled is at the store's source all the same.
@@ -326,67 +324,4 @@ func TestI14WhatFluxAndArgoCDDeployHolds(t *testing.T) {
 		o.Annotations = map[string]string{v1alpha1.AnnotationReconcileNow: "2"}
 	})
 	s.goes(amf)
-}
-
-// setting is a number of the environment, or the usual one.
-func setting(name string, usual int) int {
-	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
-		return n
-	}
-	return usual
-}
-
-// Pods are created while the manifest that their image is in is deleted, and purged without any grace. Whenever a pod was
-// admitted, its image is still there. `make races` tries it 2,000 times.
-func TestI14NoImageOfAnAdmittedPodIsPurged(t *testing.T) {
-	t.Parallel()
-	for range setting("NFO_PUBLISHERS", 1) {
-		t.Run("publisher", func(t *testing.T) {
-			t.Parallel()
-			s := newScene(t)
-			s.reads("nfo-workloads")
-			s.create(s.running(v1alpha1.WorkloadPods))
-			s.manage(func(o *environment.ManagerOptions) { o.PurgerImage = purgerImage })
-			s.Eventually(func() error {
-				_, err := s.purge(t.Context(), false, nil)
-				return err
-			}).Should(gomega.Succeed())
-			outcomes := map[string]int{}
-			for i := range setting("NFO_ROUNDS", 12) {
-				outcomes[s.race(fmt.Sprintf("cnf-%d", i))]++
-			}
-			t.Logf("%v", outcomes)
-		})
-	}
-}
-
-// race is one round, of a manifest of a name. It returns what came first.
-func (s *scene) race(name string) (outcome string) {
-	s.t.Helper()
-	m, pod := s.manifest(name, "nginx:1.0.0"), s.pod(name, s.pulled(name, "nginx:1.0.0"))
-	d := s.image(name, "nginx:1.0.0", name).Digest.String()
-	s.create(m)
-	s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
-	var racing sync.WaitGroup
-	racing.Go(func() { s.delete(m) })
-	racing.Go(func() {
-		<-time.After(time.Duration(rand.IntN(400)) * time.Millisecond)
-		s.create(pod)
-	})
-	racing.Go(func() {
-		<-time.After(time.Duration(rand.IntN(400)) * time.Millisecond)
-		if _, err := s.purge(s.t.Context(), false, nil); err != nil && !errors.Is(err, purge.ErrPutBack) {
-			s.t.Error(err)
-		}
-	})
-	racing.Wait()
-	_, err := s.purge(s.t.Context(), false, nil)
-	s.Expect(err).NotTo(gomega.HaveOccurred())
-	s.Expect(s.at("acme/"+name+"/nginx", d)).To(gomega.Equal(d), "the image of pod %s", name)
-	outcome = "untagged before the pod came"
-	if s.at("acme/"+name+"/nginx", "1.0.0") == d {
-		outcome = "the pod came first"
-	}
-	s.Expect(env.Client.Delete(s.t.Context(), pod, client.GracePeriodSeconds(0))).To(gomega.Succeed())
-	return outcome
 }
