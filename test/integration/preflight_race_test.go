@@ -85,6 +85,7 @@ func TestI1HolderAgainstDeletion(t *testing.T) {
 		count.rounds.Load(), count.deletionsRefused.Load(), count.holdersRefused.Load(), count.passed.Load(), count.admitted.Load())
 	s.Expect(count.rounds.Load()).To(gomega.BeNumerically(">", racers), "every manifest had its turn")
 	s.Expect(count.passed.Load()).NotTo(gomega.BeZero(), "they passed each other: what the finalizer is for")
+	s.Expect(count.admitted.Load()).NotTo(gomega.BeZero(), "holders were admitted: whose tags were looked at")
 }
 
 // round begins and ends without a holder.
