@@ -47,6 +47,7 @@ func TestARunningPurgeIsAwaited(t *testing.T) {
 	s.Expect(said).NotTo(gomega.ContainSubstring("purges: ended"))
 	s.Expect(s.left()).To(gomega.Equal([]string{"others"}))
 	s.Expect(s.finalizers(store)).To(gomega.BeEmpty())
+	s.Expect(s.read(other)).To(gomega.BeTrue())
 	s.Expect(*other.Spec.Suspend).To(gomega.BeFalse())
 }
 
@@ -54,7 +55,7 @@ func TestAPurgeThatTakesLongIsEnded(t *testing.T) {
 	s, store, job := purging(t)
 	s.bind(s.ns)
 	said, err := s.remove(func(r *remover) {
-		r.Timeout = 8 * time.Second
+		r.Timeout = 20 * time.Second
 		r.on["purges: ended: Job"] = func() { // it has been asked to, and does
 			s.Eventually(func() int {
 				s.endPods(t.Context(), s.ns)
