@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -119,36 +120,46 @@ func once(match func(*http.Request) bool, answer func(*registrytest.Registry, ht
 	}
 }
 
-// lingers waits until the client has given up, or so long.
-func lingers(req *http.Request, atMost time.Duration) {
+// lingers waits until the client has given up, or so long, and says whether it has.
+func lingers(req *http.Request, atMost time.Duration) (givenUp bool) {
 	select {
 	case <-req.Context().Done():
+		return true
 	case <-time.After(atMost):
+		return false
 	}
 }
 
 func TestI3SlowRegistryLosesNothing(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]registryFault{
+	for name, c := range map[string]struct {
+		reason string
+		slow   string // the method of the one request that is slow
+		answer func(s *scene, w http.ResponseWriter, req *http.Request) error
+		held   bool // by what came while it was
+	}{
 		"SlowRead": {
 			reason: "evidence that has become old while the registry was asked is read again",
-			begin: once(method(http.MethodHead), func(r *registrytest.Registry, w http.ResponseWriter, req *http.Request) {
+			slow:   http.MethodHead, held: true,
+			answer: func(s *scene, w http.ResponseWriter, req *http.Request) error {
+				err := env.Client.Create(s.t.Context(), s.definition("nfdv", "m", "a"))
 				lingers(req, 6*time.Second)
-				r.App.ServeHTTP(w, req)
-			}),
+				s.registry.App.ServeHTTP(w, req)
+				return err
+			},
 		},
 		"WriteHangs": {
 			reason: "a write ends before its evidence is too old, and is done again on new evidence",
-			begin: once(method(http.MethodDelete), func(_ *registrytest.Registry, _ http.ResponseWriter, req *http.Request) {
-				lingers(req, 20*time.Second)
-			}),
+			slow:   http.MethodDelete,
+			answer: func(_ *scene, _ http.ResponseWriter, req *http.Request) error { return ends(req) },
 		},
 		"AnswerIsLost": {
 			reason: "a tag that went although no answer came is gone (I11)",
-			begin: once(method(http.MethodDelete), func(r *registrytest.Registry, _ http.ResponseWriter, req *http.Request) {
-				r.App.ServeHTTP(httptest.NewRecorder(), req)
-				lingers(req, 20*time.Second)
-			}),
+			slow:   http.MethodDelete,
+			answer: func(s *scene, _ http.ResponseWriter, req *http.Request) error {
+				s.registry.App.ServeHTTP(httptest.NewRecorder(), req)
+				return ends(req)
+			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -159,14 +170,32 @@ func TestI3SlowRegistryLosesNothing(t *testing.T) {
 			s.create(s.store("acme"), m)
 			d := s.image("m", "a:1", "one").Digest.String()
 			s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
-			c.begin(s.registry)
+			answered := make(chan error, 1)
+			s.registry.Forget()
+			once(method(c.slow), func(_ *registrytest.Registry, w http.ResponseWriter, req *http.Request) {
+				answered <- c.answer(s, w, req)
+			})(s.registry)
 			s.delete(m)
+			s.Expect(<-answered).To(gomega.Succeed(), c.reason)
+			if c.held {
+				s.eventually(m, v1alpha1.ConditionDeletionBlocked, "True/InUse")
+				s.Expect(s.registry.Count(deletes)).To(gomega.BeZero(), c.reason)
+				s.delete(s.definition("nfdv", "m", "a"))
+			}
 			s.goes(m)
 			s.Expect(s.contents()).To(gomega.BeEmpty(), c.reason)
 			s.Expect(s.at("acme/m/a", d)).To(gomega.Equal(d), c.reason)
 			s.Expect(s.tombstones()[0].Spec.Artifacts[0].Digests).To(gomega.Equal([]string{d}), c.reason)
 		})
 	}
+}
+
+// ends waits until the client has given up a write, which it must before its evidence is too old.
+func ends(req *http.Request) error {
+	if !lingers(req, 10*time.Second) {
+		return errors.New("it still waits for the answer")
+	}
+	return nil
 }
 
 func TestI6TagThatCannotGoAloneStays(t *testing.T) {
