@@ -125,13 +125,15 @@ func TestI2ListsThatLie(t *testing.T) {
 				p.nothingIsLost()
 				<-time.After(2 * time.Second)
 				m.Stop()
+				before := l.answered()
+				l.begin(8 * time.Second) // again, or the lies may be over before the next manager starts
 				s.manage(through)
 				<-time.After(2 * time.Second)
 				if _, err := p.purge(l.between); err != nil {
 					t.Logf("the purge gave way: %v", err)
 				}
-				if l.answered() == 0 {
-					t.Error("nobody was lied to")
+				if l.answered() == before {
+					t.Error("the second manager was not lied to")
 				}
 				p.lifeGoesOn()
 			})
