@@ -228,8 +228,11 @@ func TestSlowChartsKeepNoDeletionWaiting(t *testing.T) {
 	s.eventually(slow, v1alpha1.ConditionUploaded, "True/Complete")
 	s.says(slow, v1alpha1.ConditionComplete, "Unknown/Pending", "0 of 1 charts have been read")
 	s.eventually(quick, v1alpha1.ConditionUploaded, "True/Complete")
-	s.delete(quick, slow)
-	s.goes(quick, slow)
+	s.delete(quick)
+	s.goes(quick)
+	s.Expect(s.condition(slow, v1alpha1.ConditionComplete)).To(gomega.Equal("Unknown/Pending"), "the chart was still being read")
+	s.delete(slow)
+	s.goes(slow)
 }
 
 // A manifest with what another one's charts need comes later, and goes: both are noticed at once, sealed or not.
