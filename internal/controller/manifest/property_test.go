@@ -44,6 +44,12 @@ func TestI1DecideIsTotal(t *testing.T) {
 				asking([]string{sealedAt, intruder, "sha256:a"}[r.IntN(3)])(s)
 			}
 			s.manifest.Status.Artifacts = [][]v1alpha1.ArtifactStatus{nil, {present(sealedAt)}, {tagGone(sealedAt)}, {tagGone("")}, {drifted(intruder)}, {goneFrom(intruder)}}[r.IntN(6)]
+			if coin() && len(s.manifest.Status.Artifacts) > 0 { // recorded at another place of the store
+				s.manifest.Status.Artifacts[0].Repository = []string{"acme/nginx", "acme/m2/nginx"}[r.IntN(2)]
+			}
+			if coin() {
+				s.running = holders
+			}
 			s.polled = coin()
 			if s.polled && coin() {
 				s.tags[listed] = tagSeen{there: coin(), digest: []string{sealedAt, intruder, third}[r.IntN(3)]}
@@ -76,7 +82,8 @@ func TestI1DecideIsTotal(t *testing.T) {
 				t.Fatalf("seed %d: a tag is put back that nobody asked for, or that was not looked at", seed)
 			}
 		}
-		if was := seen.manifest.Status.Artifacts; inventory.Sealed(seen.manifest) && len(was) > 0 && was[0].Digest != "" && len(v.artifacts) > 0 && v.artifacts[0].Digest != was[0].Digest {
+		if was := seen.manifest.Status.Artifacts; inventory.Sealed(seen.manifest) && len(was) > 0 && was[0].Digest != "" && len(v.artifacts) > 0 &&
+			v.artifacts[0].Repository == was[0].Repository && v.artifacts[0].Digest != was[0].Digest {
 			t.Fatalf("seed %d: a sealed digest is forgotten", seed)
 		}
 		if v.release != nil && v.release.Cause == v1alpha1.CauseRemoved && slices.ContainsFunc(v.release.Entries, func(a v1alpha1.ArtifactStatus) bool { return !location.Owns("m", a.Repository) }) {
