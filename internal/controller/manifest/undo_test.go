@@ -34,7 +34,7 @@ func TestI5AnUndoThatWasPassedOverComesToItsEnd(t *testing.T) {
 	if !strings.HasPrefix(entry.Reason, v1alpha1.ReasonTagTaken) || entry.State != v1alpha1.TombstoneUntagged {
 		t.Errorf("the undo of a says %+v", entry)
 	}
-	if !was.UntaggedAt.Before(entry.UntaggedAt) || over[0].Status.RestorableUntil.Before(released.Status.RestorableUntil) {
+	if !was.UntaggedAt.Before(entry.UntaggedAt) || !released.Status.RestorableUntil.Before(over[0].Status.RestorableUntil) {
 		t.Errorf("its grace is from %s until %s, as before", entry.UntaggedAt, over[0].Status.RestorableUntil)
 	}
 	w.tags(second, w.digests["acme/m/b"][0])

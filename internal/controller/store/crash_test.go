@@ -114,7 +114,7 @@ func (w *world) purges(scheduled bool) {
 
 // A process that ends between any two writes of a pass over a store, or of which any write fails, leaves nothing that the
 // next one does not end.
-func TestI10ACrashBetweenAnyTwoWritesOfAStore(t *testing.T) {
+func TestI4ACrashBetweenAnyTwoWritesOfAStore(t *testing.T) {
 	t.Parallel()
 	ready := func(w *world) {
 		w.passes(3)
