@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +37,7 @@ func TestI2RegistriesThatLie(t *testing.T) {
 	// moment, for there are few processors.
 	var all errgroup.Group
 	all.SetLimit(150)
+	var ran atomic.Int64
 	for a, ask := range registrytest.Asks() {
 		s := newScene(t)
 		s.manage(scheduled, func(o *environment.ManagerOptions) { o.SecondLook = registry.SecondLook })
@@ -44,7 +46,7 @@ func TestI2RegistriesThatLie(t *testing.T) {
 				if !lie.Fits(ask) || (!whole && ((n+a)%5 != 0 || (n/5+a)%len(doses) != i)) {
 					continue
 				}
-				l := newLife(s, fmt.Sprintf("m%d%s", n, dose[:2]), ask, lie, dose)
+				l := newLife(s, fmt.Sprintf("m%d%s", n, dose[:2]), &ran, ask, lie, dose)
 				all.Go(func() error {
 					if err := errors.Join(l.live(t.Context()), env.Client.Delete(t.Context(), l.store(l.name))); err != nil {
 						t.Errorf("%s to %s, %s: %v", lie.Name, ask, dose, err)
@@ -58,16 +60,19 @@ func TestI2RegistriesThatLie(t *testing.T) {
 		}
 	}
 	_ = all.Wait()
+	if ran.Load() == 0 {
+		t.Error("every purge was refused while registries lied")
+	}
 }
 
-func newLife(s *scene, name string, ask registrytest.Ask, lie registrytest.Lie, dose string) *life {
+func newLife(s *scene, name string, ran *atomic.Int64, ask registrytest.Ask, lie registrytest.Lie, dose string) *life {
 	r := registrytest.Start(s.t)
 	if ask == registrytest.AskList || ask == registrytest.AskEverything {
 		r.ServeACR()
 	}
 	own := *s
 	own.registry, own.inside = r, r
-	l := &life{scene: &own, name: name, liar: registrytest.NewLiar(r, ask, lie), lie: doses[dose], lists: []string{"image:1", "image:2", "index:1"}, truth: map[string]string{}}
+	l := &life{scene: &own, name: name, liar: registrytest.NewLiar(r, ask, lie), lie: doses[dose], lists: []string{"image:1", "image:2", "index:1"}, truth: map[string]string{}, ran: ran}
 	if ask == registrytest.AskBlob {
 		l.lists = append(l.lists, "chart:1.0.0")
 	}
