@@ -20,7 +20,7 @@ import (
 func aLease(c *clientgofake.Clientset, identity string) lease {
 	return lease{
 		client: c.CoordinationV1(), store: storeKey, identity: identity, log: slog.New(slog.DiscardHandler),
-		times: leaseTimes{duration: time.Second, renew: 500 * time.Millisecond, retry: 20 * time.Millisecond, wait: 300 * time.Millisecond},
+		times: leaseTimes{duration: 4 * time.Second, renew: 2 * time.Second, retry: 20 * time.Millisecond, wait: time.Second},
 	}
 }
 
@@ -52,7 +52,7 @@ func TestLeaseOfTheDeadIsTaken(t *testing.T) {
 			RenewTime: new(metav1.NewMicroTime(now)), AcquireTime: new(metav1.NewMicroTime(now)),
 		},
 	}), "us")
-	l.times.wait = 5 * time.Second
+	l.times.wait = 10 * time.Second
 	ran := false
 	if err := l.hold(t.Context(), func(context.Context) error { ran = true; return nil }); err != nil || !ran {
 		t.Errorf("the lease was not taken: %v", err)

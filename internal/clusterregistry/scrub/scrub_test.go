@@ -204,14 +204,14 @@ func TestR2ABlobThatIsReplacedMeanwhileStays(t *testing.T) {
 	v := open(t)
 	d := digest.FromString("right")
 	write(t, v, d, strings.Repeat("x", 200))
-	replace := time.AfterFunc(200*time.Millisecond, func() {
+	replace := time.AfterFunc(time.Second, func() {
 		if err := v.Write(layout.BlobPath(d), []byte("right"), true); err != nil {
 			t.Error(err)
 		}
 	})
 	defer replace.Stop()
 	o := quick
-	o.BytesPerSecond = 100 // The second half of the blob is read after a second.
+	o.BytesPerSecond = 40 // The blob is read in four seconds.
 	if r := run(t, v, o); r.Corrupt > 0 || r.Blobs != 1 || !has(t, v, d) {
 		t.Error(r)
 	}
