@@ -193,4 +193,7 @@ func TestR2TwoCyclesAtOnceAndWriters(t *testing.T) {
 	x.collect(Options{Dwell: time.Nanosecond})
 	x.Must("in the end", append(slices.Concat(tagged...), old...), nil)
 	t.Logf("%d cycles deleted %d blobs during %d pushes, of which %d were refused", cycles.Load(), deleted.Load(), pushes.Load(), refused.Load())
+	if deleted.Load() == 0 || pushes.Load() <= refused.Load() {
+		t.Error("nothing was deleted, or every push was refused")
+	}
 }

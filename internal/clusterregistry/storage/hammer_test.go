@@ -329,14 +329,21 @@ func (h *hammer) loses(format string, a ...any) {
 	}
 }
 
-// get reads a path within a second.
+// get reads a path. It is lost when the answer is for three seconds that it is not there, or when there is none for ten: a
+// process that was killed takes long to begin anew on a machine that is busy.
 func (h *hammer) get(path string) (content, why string) {
-	for end := time.Now().Add(time.Second); ; {
+	end, missing := time.Now().Add(10*time.Second), time.Time{}
+	for {
 		status, text := h.do(http.MethodGet, path, nil, "")
-		if status == http.StatusOK {
+		switch {
+		case status == http.StatusOK:
 			return text, ""
+		case status != http.StatusNotFound:
+			missing = time.Time{}
+		case missing.IsZero():
+			missing = time.Now()
 		}
-		if time.Now().After(end) {
+		if time.Now().After(end) || !missing.IsZero() && time.Since(missing) > 3*time.Second {
 			return "", fmt.Sprintf("%d %s", status, text)
 		}
 	}
