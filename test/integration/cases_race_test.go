@@ -272,7 +272,7 @@ func TestCase20LockedForDays(t *testing.T) {
 			once.Do(func() { close(reached) })
 			select {
 			case <-goOn:
-			case <-time.After(1500 * time.Millisecond):
+			case <-time.After(2 * patience / 20): // as many tags, one after another: it blocks for longer than all that follows takes
 			}
 		}
 		return false

@@ -167,7 +167,7 @@ func TestACronJobShowsWhenItsScheduleChanged(t *testing.T) {
 func TestAPurgeThatDoesNotStart(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.manage(scheduled, early(headStart))
+	s.manage(scheduled, early(30*time.Second)) // the other half of its minute is for what comes first
 	st := s.scheduledStore()
 	s.byHand("now")
 	s.kubelet("now", corev1.PodPending, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "Back-off pulling image"}})

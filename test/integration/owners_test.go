@@ -295,6 +295,6 @@ func TestAFinalizerThatIsTakenAwayComesBack(t *testing.T) {
 		uid := o.GetUID()
 		s.Expect(env.Client.Patch(t.Context(), o, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`)))).To(gomega.Succeed())
 		s.Expect(o.GetFinalizers()).To(gomega.BeEmpty())
-		s.Eventually(protected(o), "5s").Should(gomega.Equal(uid), "%T", o)
+		s.Eventually(protected(o)).Should(gomega.Equal(uid), "%T", o)
 	}
 }
