@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/reference/referencetest"
 )
 
 func names(holders []Holder) (all []string) {
@@ -34,7 +35,7 @@ func TestAllAgreeOnHolders(t *testing.T) {
 	}
 	b := fake.NewClientBuilder().WithScheme(scheme).WithObjects(manifest("m", "chart"), manifest("m2", "chart"),
 		definition("a", byManifest("m"), "chart"), definition("b", byStore("acme"), "chart"), design("d", byManifest("m"), "x", "a"))
-	if err := Index(t.Context(), indexer{b}); err != nil {
+	if err := Index(t.Context(), referencetest.Indexer{To: b}); err != nil {
 		t.Fatal(err)
 	}
 	c := b.Build()
@@ -59,14 +60,6 @@ func TestAllAgreeOnHolders(t *testing.T) {
 	if got := names(s.Holders(manifest("m", "chart"))); !slices.Equal(got, []string{"a", "b", "d"}) {
 		t.Errorf("m is held by %v, want a, b and d", got)
 	}
-}
-
-// indexer gives a fake API server its indexes.
-type indexer struct{ *fake.ClientBuilder }
-
-func (i indexer) IndexField(_ context.Context, o client.Object, field string, value client.IndexerFunc) error {
-	i.WithIndex(o, field, value)
-	return nil
 }
 
 // What is read of many objects is what is decided on, and no more.

@@ -1,7 +1,6 @@
 package release
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -33,14 +32,6 @@ type world struct {
 	manifest *v1alpha1.ArtifactManifest
 	location v1alpha1.RegistryLocation
 	digests  map[string]string // by name
-}
-
-// indexes gives a fake client the field indexes of a cache.
-type indexes struct{ *fake.ClientBuilder }
-
-func (i indexes) IndexField(_ context.Context, o client.Object, field string, of client.IndexerFunc) error {
-	i.WithIndex(o, field, of)
-	return nil
 }
 
 func newWorld(t *testing.T, artifacts ...string) *world {
@@ -88,7 +79,7 @@ func (w *world) cluster(objects []client.Object) client.Client {
 	}
 	b := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 		WithStatusSubresource(&v1alpha1.ArtifactStore{}, &v1alpha1.ArtifactManifest{}, &v1alpha1.Tombstone{})
-	if err := reference.Index(w.t.Context(), indexes{b}); err != nil {
+	if err := reference.Index(w.t.Context(), referencetest.Indexer{To: b}); err != nil {
 		w.t.Fatal(err)
 	}
 	b.WithIndex(&v1alpha1.ArtifactManifest{}, "spec.uploadPath", func(o client.Object) []string { // a selectable field

@@ -20,15 +20,8 @@ import (
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/purge/cronjob"
 	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/reference/referencetest"
 )
-
-// indexer gives the manager's field indexes to a fake client.
-type indexer struct{ to *fake.ClientBuilder }
-
-func (i indexer) IndexField(_ context.Context, o client.Object, field string, by client.IndexerFunc) error {
-	i.to.WithIndex(o, field, by)
-	return nil
-}
 
 // cached is a cache with objects, and how many lists it has answered.
 func cached(t *testing.T, there ...client.Object) (r client.WithWatch, lists *int) {
@@ -41,7 +34,7 @@ func cached(t *testing.T, there ...client.Object) (r client.WithWatch, lists *in
 	for _, each := range there {
 		build.WithObjects(each.DeepCopyObject().(client.Object)) //nolint:forcetypeassert // A copy is of its object's type.
 	}
-	if err := Index(t.Context(), indexer{build}); err != nil {
+	if err := Index(t.Context(), referencetest.Indexer{To: build}); err != nil {
 		t.Fatal(err)
 	}
 	lists = new(int)

@@ -27,6 +27,7 @@ import (
 	"github.com/nfo-operator/nfo/internal/clusterregistry/volume"
 	"github.com/nfo-operator/nfo/internal/platform"
 	"github.com/nfo-operator/nfo/internal/reference"
+	"github.com/nfo-operator/nfo/internal/reference/referencetest"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 )
 
@@ -67,7 +68,7 @@ func NewCluster(t testing.TB, edit ...func(*v1alpha1.ArtifactStore)) *Cluster {
 		}
 	}
 	b := fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(interceptor.Funcs{Create: c.review, SubResourceCreate: c.issue})
-	if err := access.Index(t.Context(), indexer{b}); err != nil {
+	if err := access.Index(t.Context(), referencetest.Indexer{To: b}); err != nil {
 		t.Fatal(err)
 	}
 	store := &v1alpha1.ArtifactStore{ObjectMeta: Meta("acme")}
@@ -117,15 +118,6 @@ func (c *Cluster) ServePlatforms(t testing.TB, dir string, platforms platform.Li
 	}
 	t.Cleanup(func() { _ = r.Close() })
 	c.Registry.App = r.Handler()
-}
-
-// indexer gives a fake API server its indexes.
-type indexer struct{ builder *fake.ClientBuilder }
-
-// IndexField adds an index.
-func (i indexer) IndexField(_ context.Context, o client.Object, field string, value client.IndexerFunc) error {
-	i.builder.WithIndex(o, field, value)
-	return nil
 }
 
 // issue answers a TokenRequest.

@@ -1,7 +1,6 @@
 package passtest
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -63,14 +62,6 @@ func Meta(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: "ns", Name: name, Generation: 1, CreationTimestamp: Created}
 }
 
-// indexer gives the manager's field indexes to a fake client.
-type indexer struct{ to *fake.ClientBuilder }
-
-func (i indexer) IndexField(_ context.Context, o client.Object, field string, by client.IndexerFunc) error {
-	i.to.WithIndex(o, field, by)
-	return nil
-}
-
 // cluster is a fake API server whose writes end with the crash.
 func (w *World) cluster(t *testing.T, objects []client.Object) client.Client {
 	t.Helper()
@@ -81,7 +72,7 @@ func (w *World) cluster(t *testing.T, objects []client.Object) client.Client {
 	b := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(
 		&v1alpha1.ArtifactStore{}, &v1alpha1.ArtifactManifest{}, &v1alpha1.NetworkFunctionDefinitionVersion{}, &v1alpha1.NetworkServiceDesignVersion{},
 		&v1alpha1.SiteNetworkService{}, &v1alpha1.Tombstone{}, &v1alpha1.Artifact{})
-	if err := wake.Index(t.Context(), indexer{b}); err != nil {
+	if err := wake.Index(t.Context(), referencetest.Indexer{To: b}); err != nil {
 		t.Fatal(err)
 	}
 	b.WithIndex(&v1alpha1.ArtifactManifest{}, "spec.uploadPath", func(o client.Object) []string { // a selectable field
