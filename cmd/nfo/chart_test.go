@@ -1,9 +1,6 @@
 package main
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -14,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/nfo-operator/nfo/internal/chart"
+	"github.com/nfo-operator/nfo/internal/chart/charttest"
 	"github.com/nfo-operator/nfo/internal/chart/record"
 	"github.com/nfo-operator/nfo/internal/workload"
 	"github.com/nfo-operator/nfo/test/program"
@@ -25,26 +23,6 @@ func TestMain(m *testing.M) {
 		os.Exit(run(context.Background(), os.Args[1:]))
 	}
 	os.Exit(m.Run())
-}
-
-func packChart(t *testing.T, files map[string]string) []byte {
-	t.Helper()
-	var buffer bytes.Buffer
-	zipped := gzip.NewWriter(&buffer)
-	archive := tar.NewWriter(zipped)
-	for name, text := range files {
-		header := &tar.Header{Name: "app/" + name, Mode: 0o644, Size: int64(len(text))}
-		if err := archive.WriteHeader(header); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := archive.Write([]byte(text)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := errors.Join(archive.Close(), zipped.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return buffer.Bytes()
 }
 
 func chartReader(t *testing.T) *chart.Reader {
@@ -78,7 +56,7 @@ func TestChart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			archive := packChart(t, map[string]string{"Chart.yaml": metadata, "templates/a.yaml": tc.template})
+			archive := charttest.Pack("app", map[string]string{"Chart.yaml": metadata, "templates/a.yaml": tc.template})
 			chart, err := r.Read(t.Context(), chart.Request{Archive: archive})
 			if !errors.Is(err, tc.want) || chart.Name != "app" || len(chart.Images) != tc.images {
 				t.Errorf("%s: read %+v, %v", tc.reason, chart, err)

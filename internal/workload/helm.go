@@ -94,10 +94,7 @@ func (c *collector) decodeRecords(ctx context.Context, last bool) error {
 		results, err := r.releases.ReadReleases(ctx, data)
 		for i, result := range results[:min(len(results), len(data))] {
 			s := &r.waiting[i]
-			if result.Err != nil {
-				result.Err = errors.New(v1alpha1.Clip(result.Err.Error(), maxCause))
-			}
-			r.decoded.Put(s.Metadata.Namespace, s.id(), result)
+			r.decoded.Put(s.Metadata.Namespace, s.id(), short(result))
 			if err := c.release(s, result); err != nil {
 				return err
 			}
@@ -114,6 +111,14 @@ func (c *collector) decodeRecords(ctx context.Context, last bool) error {
 		return r.err()
 	}
 	return nil
+}
+
+// short is a result whose error is no longer than a message needs.
+func short(of record.Result) record.Result {
+	if of.Err != nil {
+		of.Err = errors.New(v1alpha1.Clip(of.Err.Error(), maxCause))
+	}
+	return of
 }
 
 // release notes what one record uses, or that it cannot be decoded.

@@ -143,23 +143,7 @@ func (r *Reader) read(ctx context.Context, s scope) (*Reading, error) {
 	if unknown == nil {
 		namespaces, unknown = r.namespaces(reading, s.selector)
 	}
-	states := map[v1alpha1.WorkloadSource]v1alpha1.WorkloadSourceStatus{}
-	for _, source := range order {
-		if slices.Contains(s.sources, source) {
-			c.objects, c.references = 0, 0
-			before, seen := s.last(source)
-			err := unknown
-			if err == nil {
-				err = r.source(reading, source, namespaces, c, &seen)
-			}
-			if err != nil && late == nil && reading.Err() != nil {
-				err = fmt.Errorf("it takes longer than %s: %w", s.limit, err)
-			}
-			state := r.state(before, source, c, err)
-			state.Definitions = seen
-			states[source] = state
-		}
-	}
+	states := r.readSources(reading, s, namespaces, unknown, c)
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("reading what workloads run: %w", ctx.Err())
 	}
@@ -172,6 +156,30 @@ func (r *Reader) read(ctx context.Context, s scope) (*Reading, error) {
 		all.Sources = append(all.Sources, states[source])
 	}
 	return all, nil
+}
+
+// readSources reads the sources that are selected, in their order, and says how each ended: as unknown says, if that is not
+// nil.
+func (r *Reader) readSources(ctx context.Context, s scope, namespaces []string, unknown error, c *collector) map[v1alpha1.WorkloadSource]v1alpha1.WorkloadSourceStatus {
+	states := map[v1alpha1.WorkloadSource]v1alpha1.WorkloadSourceStatus{}
+	for _, source := range order {
+		if !slices.Contains(s.sources, source) {
+			continue
+		}
+		c.objects, c.references = 0, 0
+		before, seen := s.last(source)
+		err := unknown
+		if err == nil {
+			err = r.source(ctx, source, namespaces, c, &seen)
+		}
+		if err != nil && unknown == nil && ctx.Err() != nil {
+			err = fmt.Errorf("it takes longer than %s: %w", s.limit, err)
+		}
+		state := r.state(before, source, c, err)
+		state.Definitions = seen
+		states[source] = state
+	}
+	return states
 }
 
 // selection is what a store selects, and where it can be named. most bounds what is found, in bytes.

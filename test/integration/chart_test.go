@@ -1,16 +1,10 @@
 package integration
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/nfo-operator/nfo/internal/chart"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onsi/gomega"
@@ -18,6 +12,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
+	"github.com/nfo-operator/nfo/internal/chart"
+	"github.com/nfo-operator/nfo/internal/chart/charttest"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 	"github.com/nfo-operator/nfo/test/environment"
 )
@@ -35,22 +31,11 @@ func (s *scene) chart(manifest, artifact, values, template string) ocispec.Descr
 
 func pushChart(ctx context.Context, host, repository, version, values, template string) (ocispec.Descriptor, error) {
 	name := repository[strings.LastIndex(repository, "/")+1:]
-	var packed bytes.Buffer
-	zipped := gzip.NewWriter(&packed)
-	archive := tar.NewWriter(zipped)
-	for _, file := range [][2]string{
-		{"Chart.yaml", "{apiVersion: v2, name: " + name + ", version: " + version + "}"}, {"values.yaml", values}, {"templates/all.yaml", template},
-	} {
-		err := archive.WriteHeader(&tar.Header{Name: name + "/" + file[0], Mode: 0o644, Size: int64(len(file[1]))})
-		if _, writeErr := archive.Write([]byte(file[1])); err != nil || writeErr != nil {
-			return ocispec.Descriptor{}, errors.Join(err, writeErr)
-		}
-	}
-	if err := errors.Join(archive.Close(), zipped.Close()); err != nil {
-		return ocispec.Descriptor{}, err
-	}
+	packed := charttest.Pack(name, map[string]string{
+		"Chart.yaml": "{apiVersion: v2, name: " + name + ", version: " + version + "}", "values.yaml": values, "templates/all.yaml": template,
+	})
 	return registrytest.PushArtifact(ctx, host, repository, version,
-		chart.ConfigMediaType, chart.ContentMediaType, []byte(`{"name":"`+name+`"}`), packed.Bytes())
+		chart.ConfigMediaType, chart.ContentMediaType, []byte(`{"name":"`+name+`"}`), packed)
 }
 
 // images are where a manifest's status says that the images of its charts are.

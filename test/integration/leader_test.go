@@ -80,7 +80,7 @@ func TestI1TwoLeadersAndAHolder(t *testing.T) {
 		s.eventually(m, v1alpha1.ConditionUploaded, "True/Complete")
 		var deletion errgroup.Group
 		deletion.Go(func() error {
-			time.Sleep(rand.N(200 * time.Millisecond)) // a holder that comes with the deletion is hardly ever in time
+			<-time.After(rand.N(200 * time.Millisecond)) // a holder that comes with the deletion is hardly ever in time
 			return env.Client.Delete(t.Context(), m)
 		})
 		s.create(holder)

@@ -1,9 +1,6 @@
 package integration
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -15,6 +12,7 @@ import (
 	"github.com/onsi/gomega"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/nfo-operator/nfo/internal/chart/charttest"
 	"github.com/nfo-operator/nfo/internal/registry/registrytest"
 	"github.com/nfo-operator/nfo/test/environment"
 )
@@ -71,21 +69,9 @@ func (p *workplace) publish(args ...string) (code int, out, errOut string) {
 // chart writes a chart archive, as `helm package` would.
 func (p *workplace) chart(file, name, version string) {
 	p.t.Helper()
-	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
-	w := tar.NewWriter(z)
-	for path, text := range map[string]string{"Chart.yaml": "apiVersion: v2\nname: " + name + "\nversion: " + version + "\n"} {
-		if err := w.WriteHeader(&tar.Header{Name: name + "/" + path, Mode: 0o644, Size: int64(len(text))}); err != nil {
-			p.t.Fatal(err)
-		}
-		if _, err := w.Write([]byte(text)); err != nil {
-			p.t.Fatal(err)
-		}
-	}
-	for _, close := range []func() error{w.Close, z.Close, func() error { return os.WriteFile(filepath.Join(p.home, file), packed.Bytes(), 0o600) }} {
-		if err := close(); err != nil {
-			p.t.Fatal(err)
-		}
+	packed := charttest.Pack(name, map[string]string{"Chart.yaml": "apiVersion: v2\nname: " + name + "\nversion: " + version + "\n"})
+	if err := os.WriteFile(filepath.Join(p.home, file), packed, 0o600); err != nil {
+		p.t.Fatal(err)
 	}
 }
 

@@ -94,12 +94,12 @@ func (s *scene) race(name string, podAfter, purgeAfter time.Duration) (outcome s
 	var racing sync.WaitGroup
 	racing.Go(func() { s.delete(m) })
 	racing.Go(func() {
-		time.Sleep(podAfter)
+		<-time.After(podAfter)
 		s.create(pod)
 		admitted = time.Since(begun)
 	})
 	racing.Go(func() {
-		time.Sleep(purgeAfter)
+		<-time.After(purgeAfter)
 		_, purged = s.purge(s.t.Context(), false, answers)
 		took = time.Since(begun)
 	})

@@ -1,9 +1,6 @@
 package chart
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"context"
 	"net/http"
 	"slices"
@@ -20,6 +17,7 @@ import (
 
 	"github.com/nfo-operator/nfo/api/v1alpha1"
 	"github.com/nfo-operator/nfo/internal/chart"
+	"github.com/nfo-operator/nfo/internal/chart/charttest"
 	"github.com/nfo-operator/nfo/internal/controller/pass/passtest"
 	"github.com/nfo-operator/nfo/internal/inventory"
 	"github.com/nfo-operator/nfo/internal/lane"
@@ -58,6 +56,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // archive is a chart whose pod has an image of the values.
+<<<<<<< HEAD
 func archive(t *testing.T) []byte {
 	return packed(t, "registry: quay.io", "{{ .Values.registry }}/acme/upf:1")
 }
@@ -88,6 +87,13 @@ func packed(t *testing.T, values, image string) []byte {
 	}
 	return out.Bytes()
 }
+=======
+var archive = charttest.Pack("app", map[string]string{
+	"Chart.yaml":         "apiVersion: v2\nname: app\nversion: 1.0.0\nappVersion: \"7\"\n",
+	"values.yaml":        "registry: quay.io\n",
+	"templates/pod.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: '{{ .Values.registry }}/acme/upf:1'}]}\n",
+})
+>>>>>>> 8d043df (Pack the charts of tests in one place)
 
 // push pushes what the manifest lists with a layer of a type, and has it seen.
 func (w *world) push(layerType string, layer []byte) {
@@ -137,7 +143,7 @@ func TestAChartIsReadOnce(t *testing.T) {
 	if n, _, woken := w.pass(); n > 0 || woken {
 		t.Errorf("before anything is there, %d requests are made", n)
 	}
-	w.push(chart.ContentMediaType, archive(t))
+	w.push(chart.ContentMediaType, archive)
 	_, read, woken := w.pass()
 	if !woken || read.Name != "app" || read.AppVersion != "7" || len(read.Images) != 1 || read.Images[0].Image != "quay.io/acme/upf:1" || read.Problem != "" {
 		t.Errorf("the manifest was woken: %t; read was %+v", woken, read)
@@ -165,8 +171,23 @@ func TestAChartIsReadAsItIsDeployed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
+<<<<<<< HEAD
 			w.push(chart.ContentMediaType, archive(t))
 			w.define("d", v1alpha1.VersionPreview, slices.Repeat([]string{"registry"}, paths)...)
+=======
+			w.push(chart.ContentMediaType, archive)
+			d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: passtest.Meta("d")}
+			d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = make([]v1alpha1.NetworkFunctionApplication, 1)
+			profile := &d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].ArtifactProfile
+			profile.ArtifactManifestRef = &v1alpha1.LocalReference{Name: "m"}
+			profile.HelmArtifactProfile = v1alpha1.HelmArtifactProfile{HelmPackageName: "app", HelmPackageVersionRange: "~1.0.0"}
+			for range paths {
+				profile.HelmArtifactProfile.RegistryValuesPaths = append(profile.HelmArtifactProfile.RegistryValuesPaths, "registry")
+			}
+			if err := w.API.Create(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+>>>>>>> 8d043df (Pack the charts of tests in one place)
 			w.r.Client = trimming(t, w.API)
 			if _, read, _ := w.pass(); len(read.RegistryValuesPaths) != 1 || read.RegistryValuesPaths[0] != "registry" {
 				t.Errorf("it was read with the paths %v", read.RegistryValuesPaths)
@@ -291,7 +312,7 @@ func trimming(t *testing.T, api client.Client) client.Client {
 func TestAChartThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.push(chart.ContentMediaType, archive(t))
+	w.push(chart.ContentMediaType, archive)
 	w.Intercept(func(rw http.ResponseWriter, req *http.Request) bool {
 		if strings.Contains(req.URL.Path, "/blobs/") {
 			rw.WriteHeader(http.StatusForbidden)
@@ -323,7 +344,7 @@ func TestAChartThatCannotBeRead(t *testing.T) {
 func TestNoChartIsReadWithoutAStoreOrAPlace(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.push(chart.ContentMediaType, archive(t))
+	w.push(chart.ContentMediaType, archive)
 	leave, _ := w.r.Lane.Enter(w.Store, "somebody")
 	result, err := w.r.Reconcile(t.Context(), w.manifest())
 	if err != nil || result.RequeueAfter == 0 || result.RequeueAfter > 5*time.Second {

@@ -317,7 +317,7 @@ func TestI3BeginBefore(t *testing.T) {
 	sent := 0
 	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		sent++
-		time.Sleep(time.Until(until))
+		<-time.After(time.Until(until))
 		w.WriteHeader(http.StatusAccepted)
 	}))
 	ctx := registry.BeginBefore(t.Context(), until)

@@ -1,0 +1,28 @@
+// Package charttest makes charts for tests.
+package charttest
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"maps"
+	"slices"
+)
+
+// Pack packs the files of a chart of a name, as `helm package` does. The same files are the same bytes.
+func Pack(name string, files map[string]string) []byte {
+	var packed bytes.Buffer
+	zipped := gzip.NewWriter(&packed)
+	archive := tar.NewWriter(zipped)
+	for _, file := range slices.Sorted(maps.Keys(files)) {
+		err := archive.WriteHeader(&tar.Header{Name: name + "/" + file, Mode: 0o644, Size: int64(len(files[file]))})
+		if _, writeErr := archive.Write([]byte(files[file])); err != nil || writeErr != nil {
+			panic(errors.Join(err, writeErr)) // in memory only names that tar cannot hold fail
+		}
+	}
+	if err := errors.Join(archive.Close(), zipped.Close()); err != nil {
+		panic(err)
+	}
+	return packed.Bytes()
+}
