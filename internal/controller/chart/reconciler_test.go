@@ -56,44 +56,16 @@ func newWorld(t *testing.T) *world {
 }
 
 // archive is a chart whose pod has an image of the values.
-<<<<<<< HEAD
-func archive(t *testing.T) []byte {
-	return packed(t, "registry: quay.io", "{{ .Values.registry }}/acme/upf:1")
-}
+var archive = packed("registry: quay.io", "{{ .Values.registry }}/acme/upf:1")
 
 // packed is a chart with values, and a pod with an image that is written as a template.
-func packed(t *testing.T, values, image string) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	packed := gzip.NewWriter(&out)
-	files := tar.NewWriter(packed)
-	for _, f := range [][2]string{
-		{"app/Chart.yaml", "apiVersion: v2\nname: app\nversion: 1.0.0\nappVersion: \"7\"\n"},
-		{"app/values.yaml", values + "\n"},
-		{"app/templates/pod.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: '" + image + "'}]}\n"},
-	} {
-		if err := files.WriteHeader(&tar.Header{Name: f[0], Mode: 0o644, Size: int64(len(f[1])), Typeflag: tar.TypeReg}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := files.Write([]byte(f[1])); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := files.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := packed.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
+func packed(values, image string) []byte {
+	return charttest.Pack("app", map[string]string{
+		"Chart.yaml":         "apiVersion: v2\nname: app\nversion: 1.0.0\nappVersion: \"7\"\n",
+		"values.yaml":        values + "\n",
+		"templates/pod.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: '" + image + "'}]}\n",
+	})
 }
-=======
-var archive = charttest.Pack("app", map[string]string{
-	"Chart.yaml":         "apiVersion: v2\nname: app\nversion: 1.0.0\nappVersion: \"7\"\n",
-	"values.yaml":        "registry: quay.io\n",
-	"templates/pod.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: '{{ .Values.registry }}/acme/upf:1'}]}\n",
-})
->>>>>>> 8d043df (Pack the charts of tests in one place)
 
 // push pushes what the manifest lists with a layer of a type, and has it seen.
 func (w *world) push(layerType string, layer []byte) {
@@ -171,23 +143,8 @@ func TestAChartIsReadAsItIsDeployed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-<<<<<<< HEAD
-			w.push(chart.ContentMediaType, archive(t))
-			w.define("d", v1alpha1.VersionPreview, slices.Repeat([]string{"registry"}, paths)...)
-=======
 			w.push(chart.ContentMediaType, archive)
-			d := &v1alpha1.NetworkFunctionDefinitionVersion{ObjectMeta: passtest.Meta("d")}
-			d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications = make([]v1alpha1.NetworkFunctionApplication, 1)
-			profile := &d.Spec.NetworkFunctionTemplate.NetworkFunctionApplications[0].ArtifactProfile
-			profile.ArtifactManifestRef = &v1alpha1.LocalReference{Name: "m"}
-			profile.HelmArtifactProfile = v1alpha1.HelmArtifactProfile{HelmPackageName: "app", HelmPackageVersionRange: "~1.0.0"}
-			for range paths {
-				profile.HelmArtifactProfile.RegistryValuesPaths = append(profile.HelmArtifactProfile.RegistryValuesPaths, "registry")
-			}
-			if err := w.API.Create(t.Context(), d); err != nil {
-				t.Fatal(err)
-			}
->>>>>>> 8d043df (Pack the charts of tests in one place)
+			w.define("d", v1alpha1.VersionPreview, slices.Repeat([]string{"registry"}, paths)...)
 			w.r.Client = trimming(t, w.API)
 			if _, read, _ := w.pass(); len(read.RegistryValuesPaths) != 1 || read.RegistryValuesPaths[0] != "registry" {
 				t.Errorf("it was read with the paths %v", read.RegistryValuesPaths)
@@ -242,7 +199,7 @@ func TestI1AChartIsReadForEachDefinition(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			w.push(chart.ContentMediaType, packed(t, tc.values, strings.ReplaceAll(tc.image, "HOST", w.Host)))
+			w.push(chart.ContentMediaType, packed(tc.values, strings.ReplaceAll(tc.image, "HOST", w.Host)))
 			w.define("a", v1alpha1.VersionActive, tc.a...)
 			w.define("b", v1alpha1.VersionPreview, tc.b...)
 			_, read, _ := w.pass()
@@ -271,7 +228,7 @@ func TestI1AChartIsReadForEachDefinition(t *testing.T) {
 func TestI2AnUpgradeForgetsNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.push(chart.ContentMediaType, archive(t))
+	w.push(chart.ContentMediaType, archive)
 	w.define("a", v1alpha1.VersionActive, "registry")
 	m := w.manifest()
 	was := v1alpha1.ChartStatus{
