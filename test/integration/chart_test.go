@@ -205,7 +205,8 @@ func TestSlowChartsKeepNoDeletionWaiting(t *testing.T) {
 	s := newScene(t)
 	s.manage(func(o *environment.ManagerOptions) { o.PollsPerSecond = 1000 })
 	s.create(s.store("acme"))
-	loop := `{{ range until 100000000 }}{{ range until 100000000 }}{{ end }}{{ end }}`
+	// It takes all the processor time that a chart may have, and little memory, of which too much would end it sooner.
+	loop := strings.Repeat(`{{ range until 1000 }}`, 6) + strings.Repeat(`{{ end }}`, 6)
 	s.chart("slow", "slow:1.0.0", "", loop)
 	slow, quick := s.manifest("slow", "slow:1.0.0"), s.manifest("quick", "a:1")
 	s.image("quick", "a:1", "a")
