@@ -166,8 +166,8 @@ type WorkloadsStatus struct {
 // lapse is for how long at most nobody reads what workloads use, in which it is still known since when they do not.
 const lapse = 2 * time.Hour
 
-// Lapsed reports whether the last reading was over 2 hours before now, or never, or without one of its sources for so long:
-// what was used since then, and is not any more, nobody has seen.
+// Lapsed reports whether more than 2 hours have passed since all sources were read, or they never were: nobody has seen what
+// was used in that time and is not used now.
 func (w *WorkloadsStatus) Lapsed(now time.Time) bool {
 	return w == nil || now.Sub(w.ObservedAt.Time) > lapse || slices.ContainsFunc(w.Sources, func(s WorkloadSourceStatus) bool {
 		return s.unread() && (s.ReadAt == nil || now.Sub(s.ReadAt.Time) > lapse)

@@ -85,7 +85,7 @@ func TestI2ATenantThatNamesTooManyRepositories(t *testing.T) {
 	}
 }
 
-// Of owners past the bound the nearest one is the holder: nothing is let go for that.
+// Past the bound of owners the nearest one is the holder, and the use holds as before.
 func TestI14ManyOwnersHold(t *testing.T) {
 	t.Parallel()
 	c := newCollector(named.Names{}, mostOfStore)

@@ -59,8 +59,8 @@ func (k *Known) Live(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading, 
 	s = s.DeepCopy() // a reading goes on when who asked for it has given up
 	return k.reads.Do(ctx, question{s.UID, s.Generation}, func(ctx context.Context) (*Reading, error) {
 		begun := k.reader.clock.Now()
-		of := selection(s, func() int { return k.room(s) })
-		of.limit = k.limit
+		of := selection(s)
+		of.most, of.limit = func() int { return k.room(s) }, k.limit
 		r, err := k.reader.read(ctx, of)
 		if err == nil {
 			if k.Differs != nil && (r.Unreadable() != nil) != (s.Status.Workloads.Unreadable() != "") {

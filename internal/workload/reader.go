@@ -65,7 +65,7 @@ func (r *Reader) Read(ctx context.Context, s *v1alpha1.ArtifactStore) (*Reading,
 	if s.Spec.Workloads == nil {
 		return nil, nil //nolint:nilnil // a nil Reading is one, of nothing
 	}
-	return r.read(ctx, selection(s, func() int { return mostOfStore }))
+	return r.read(ctx, selection(s))
 }
 
 // scope is what a reading is about.
@@ -173,7 +173,7 @@ func (r *Reader) readSources(ctx context.Context, s scope, namespaces []string, 
 			err = r.source(ctx, source, namespaces, c, &seen)
 		}
 		if err != nil && unknown == nil && ctx.Err() != nil {
-			err = fmt.Errorf("it takes longer than %s: %w", s.limit, err)
+			err = fmt.Errorf("it takes longer than %s, and is tried again; if that stays so, select fewer namespaces or sources in spec.workloads: %w", s.limit, err)
 		}
 		state := r.state(before, source, c, err)
 		state.Definitions = seen
@@ -182,9 +182,9 @@ func (r *Reader) readSources(ctx context.Context, s scope, namespaces []string, 
 	return states
 }
 
-// selection is what a store selects, and where it can be named. most bounds what is found, in bytes.
-func selection(s *v1alpha1.ArtifactStore, most func() int) scope {
-	of := scope{of: s.Namespace, most: most, sources: s.Spec.Workloads.Sources, before: s.Status.Workloads}
+// selection is what a store selects, and where it can be named.
+func selection(s *v1alpha1.ArtifactStore) scope {
+	of := scope{of: s.Namespace, most: func() int { return mostOfStore }, sources: s.Spec.Workloads.Sources, before: s.Status.Workloads}
 	var at named.Places
 	if of.selector, of.invalid = s.Spec.Workloads.Selector(); of.invalid != nil {
 		return of

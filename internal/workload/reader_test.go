@@ -277,7 +277,7 @@ func TestI14AStoreInTheClustersRegistryIsNamedByItsAddress(t *testing.T) {
 	s.Spec.Registry = v1alpha1.RegistrySpec{ClusterRegistry: &v1alpha1.ClusterRegistrySpec{Prefix: "acme"}}
 	s.Status.URL = "https://registry.nfo-system.svc:5000/acme"
 	s.Spec.Workloads.RegistryAliases = []string{"127.0.0.1:30500/acme"}
-	at := selection(s, nil)
+	at := selection(s)
 	if at.invalid != nil {
 		t.Fatal(at.invalid)
 	}

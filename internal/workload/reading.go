@@ -86,9 +86,11 @@ type Reading struct {
 	Sources []v1alpha1.WorkloadSourceStatus
 	// Namespaces is how many are selected; nil for all, or if that could not be read.
 	Namespaces *int32
-	// uses by repository, in order; "" has those that may be anywhere. They take so many bytes.
+	// uses by repository, in order; "" has those that may be anywhere. bytes is what they take.
 	uses  map[string][]Use
 	bytes int
+	// whole and coarse: a use is Whole, or stands for Any of a repository.
+	whole, coarse bool
 }
 
 // Unreadable wraps ErrUnreadable and says what is missing; nil if all was read.
@@ -153,14 +155,14 @@ func (r *Reading) ByNamespace() map[string]*Reading {
 			in = &Reading{Begun: r.Begun, Sources: r.Sources, uses: map[string][]Use{}}
 			all[u.Holder.Namespace] = in
 		}
-		in.uses[u.Repository] = append(in.uses[u.Repository], u)
+		in.add(u)
 	}
 	return all
 }
 
-// All is a use that stands for all of a repository; ok is false if there is none.
-func (r *Reading) All(repository string) (use Use, ok bool) {
-	if r == nil {
+// All returns a use that stands for all of a repository, and whether one does.
+func (r *Reading) All(repository string) (Use, bool) {
+	if !r.Coarse() {
 		return Use{}, false
 	}
 	n := slices.IndexFunc(r.uses[repository], func(u Use) bool { return u.Any })
@@ -170,15 +172,8 @@ func (r *Reading) All(repository string) (use Use, ok bool) {
 	return r.uses[repository][n], true
 }
 
-// Coarse reports whether a use stands for all of some repository.
-func (r *Reading) Coarse() bool {
-	for u := range r.Uses() {
-		if u.Any {
-			return true
-		}
-	}
-	return false
-}
+// Coarse reports whether a use stands for all of some repository. A nil Reading has none.
+func (r *Reading) Coarse() bool { return r != nil && r.coarse }
 
 // Digests are the digests that are named in a repository, each with its first use. Those of charts that may be in any
 // repository are not among them, nor those of uses that stand for all of it; see Of and All.
@@ -216,7 +211,7 @@ func (r *Reading) Changed(before *Reading) map[string]bool {
 // in its manifest, also where the chart itself is not among the entries.
 func (r *Reading) Holders(m *v1alpha1.ArtifactManifest, entries []v1alpha1.ArtifactStatus) []reference.Holder {
 	found := map[reference.Object]*reference.Holder{}
-	for i, e := range slices.Concat(entries, m.Status.Artifacts) {
+	for i, e := range slices.Concat(entries, r.beside(m)) {
 		for _, u := range r.Of(e.Repository, e.ArtifactVersion, e.Digest, e.MovedTo) {
 			if i >= len(entries) && !u.Whole {
 				continue
@@ -240,16 +235,29 @@ func (r *Reading) Holders(m *v1alpha1.ArtifactManifest, entries []v1alpha1.Artif
 	return all
 }
 
+// beside are the entries of a manifest among which a chart may be that is used as a whole.
+func (r *Reading) beside(m *v1alpha1.ArtifactManifest) []v1alpha1.ArtifactStatus {
+	if r == nil || !r.whole {
+		return nil
+	}
+	return m.Status.Artifacts
+}
+
 // NewReading makes a Reading of uses.
 func NewReading(begun time.Time, found map[Use]bool) *Reading {
 	r := &Reading{Begun: begun, uses: map[string][]Use{}}
 	for u := range found {
-		r.uses[u.Repository] = append(r.uses[u.Repository], u)
+		r.add(u)
 	}
 	for _, uses := range r.uses {
 		slices.SortFunc(uses, compareUses)
 	}
 	return r
+}
+
+func (r *Reading) add(u Use) {
+	r.uses[u.Repository] = append(r.uses[u.Repository], u)
+	r.whole, r.coarse = r.whole || u.Whole, r.coarse || u.Any
 }
 
 func compareUses(a, b Use) int {

@@ -311,7 +311,7 @@ func TestNeedOfOneNamespaceFails(t *testing.T) {
 	}
 }
 
-// denied is a reading of a moment ago, without what a source has for so long.
+// denied is a reading of a moment ago, in which a source was denied that was read last a while before.
 func denied(since time.Duration) *v1alpha1.WorkloadsStatus {
 	return &v1alpha1.WorkloadsStatus{ObservedAt: needNow, Sources: []v1alpha1.WorkloadSourceStatus{
 		{Name: v1alpha1.WorkloadPods, State: v1alpha1.WorkloadsDenied, Since: needNow, ReadAt: new(metav1.NewTime(needNow.Add(-since)))},

@@ -121,7 +121,7 @@ func (s *sweeper) run(ctx context.Context) error {
 	for len(going) > 0 && ctx.Err() == nil && s.over == nil {
 		n := s.fit(going)
 		if n == 0 {
-			going[0].Keep(plan.Unreadable, fmt.Sprintf("the image manifests that go with it have more than %d bytes together", reading.MaxHeld))
+			going[0].Keep(plan.Unreadable, fmt.Sprintf("the image manifests that go with it have more than %d bytes together, which no purge can put back; delete its tag and digests with another client", reading.MaxHeld))
 			errs = append(errs, s.giveBack(ctx, going[0], false))
 			going = going[1:]
 			continue

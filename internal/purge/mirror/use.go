@@ -127,12 +127,10 @@ func (m *mirrored) judge(a mirroredImage) plan.Verdict {
 		v.Keep(plan.Kept, "the annotation "+v1alpha1.AnnotationKeep+" keeps it")
 	case use != "":
 		v.Keep(plan.InUse, use)
-	case m.all(a.image.Path()) != "":
-		v.Keep(plan.InUse, m.all(a.image.Path()))
 	case since == nil:
 		v.Keep(plan.GracePeriod, "the manager has not recorded yet that nothing uses it")
 	case m.Store.Status.Workloads.Lapsed(m.Now):
-		v.Keep(plan.GracePeriod, "the manager has not read for 2 hours who uses it; its grace period begins anew when it does")
+		v.Keep(plan.GracePeriod, "the manager has not read for 2 hours who uses it (see that it runs: nfo check); its grace period begins anew when it does")
 	case m.Now.Before(since.Add(m.Store.Spec.Purge.GracePeriod.Duration)):
 		v.Keep(plan.GracePeriod, fmt.Sprintf("nothing uses it since %s, and it stays until %s", rfc3339(since.Time), rfc3339(since.Add(m.Store.Spec.Purge.GracePeriod.Duration))))
 	default:
@@ -142,13 +140,13 @@ func (m *mirrored) judge(a mirroredImage) plan.Verdict {
 	return v
 }
 
-// use says which workload of its namespace uses an Artifact, "" for none.
+// use says which workload of its namespace uses an Artifact, or who uses all of its place, "" for nobody.
 func (m *mirrored) use(a mirroredImage) string {
 	path, tag, digests := a.image.Named(a.Status.Digest)
 	if uses := m.own[a.Namespace].Of(path, tag, digests...); len(uses) > 0 {
 		return uses[0].String()
 	}
-	return ""
+	return m.all(path)
 }
 
 // all says who uses all of a place in the mirror, because it is not told apart what of it; "" for nobody.

@@ -45,7 +45,7 @@ func TestWhyAnArtifactStays(t *testing.T) {
 		read int
 	}{
 		"Unneeded":  {"nothing uses it for longer than the grace", func(*v1alpha1.Artifact) {}, nil, plan.Unneeded, 0},
-		"Lapsed":    {"nobody has looked whether it was used since", func(*v1alpha1.Artifact) {}, nil, plan.GracePeriod, 3},
+		"Lapsed":    {"nobody knows whether it was used since", func(*v1alpha1.Artifact) {}, nil, plan.GracePeriod, 3},
 		"InUse":     {"by its tag, whatever the status says", func(*v1alpha1.Artifact) {}, use("ran", "1", ""), plan.InUse, 0},
 		"Digest":    {"by its digest", func(a *v1alpha1.Artifact) { a.Status.Digest = d1 }, use("ran", "", d1), plan.InUse, 0},
 		"Pinned":    {"a tag beside a digest is for people", func(a *v1alpha1.Artifact) { a.Spec.SourceArtifact = upf + "@" + d1 }, use("ran", "1", ""), plan.Unneeded, 0},

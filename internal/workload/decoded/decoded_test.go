@@ -38,7 +38,7 @@ func TestDecodedRecordsAreBounded(t *testing.T) {
 	clock.SetTime(clock.Now().Add(45 * time.Minute))
 	d.Put("a", id(101), large)
 	if _, ok := d.Get("a", id(101)); !ok || d.len() != 2 {
-		t.Errorf("what is not used makes no room: %d results", d.len())
+		t.Errorf("results that nobody used were not dropped: there are %d", d.len())
 	}
 	if _, ok := d.Get("a", id(0)); !ok {
 		t.Error("what is used made room")
