@@ -141,6 +141,11 @@ func (r *Reconciler) recover(ctx context.Context, seen manifestSeen, v manifestV
 		done.moved = append(done.moved, fmt.Sprintf("Tag %s:%s was overwritten: it was at %s and is at %s. %s",
 			e.Repository, e.ArtifactVersion, e.Digest, seen.tags[inventory.KeyOf(e)].digest, kept))
 	}
+	if len(v.restore) > 0 {
+		if err := r.Releaser.Chosen(ctx, seen.manifest, seen.location, seen.tombstones); err != nil {
+			return err
+		}
+	}
 	for _, from := range v.restore {
 		if err := r.restore(ctx, seen, from, done); err != nil {
 			return err
@@ -178,11 +183,6 @@ func (r *Reconciler) restore(ctx context.Context, seen manifestSeen, from restor
 	reg, err := r.Registries.Open(ctx, seen.store)
 	if err != nil {
 		return err
-	}
-	if !from.all { // of what this pass has released, all goes back
-		if err := r.Releaser.Chosen(ctx, seen.manifest, seen.location, seen.tombstones); err != nil {
-			return err
-		}
 	}
 	wanted := func(a v1alpha1.TombstoneArtifact) bool { return from.all || from.entries[a.Repository+":"+a.Tag] }
 	still := func(ctx context.Context) error { return r.Releaser.Unchanged(ctx, seen.manifest) }

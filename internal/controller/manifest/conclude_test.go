@@ -1,6 +1,8 @@
 package manifest
 
 import (
+	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +87,42 @@ func TestNobodyIsAskedToPushWhatIsRestored(t *testing.T) {
 			t.Errorf("%s: it says %s: %s; want %s", name, c.Reason, c.Message, tc.want)
 		}
 	}
+}
+
+// lagging is a cache that does not have a tombstone yet.
+type lagging struct {
+	client.Client
+	without string
+}
+
+func (l lagging) List(ctx context.Context, into client.ObjectList, opts ...client.ListOption) error {
+	err := l.Client.List(ctx, into, opts...)
+	if all, ok := into.(*v1alpha1.TombstoneList); ok {
+		all.Items = slices.DeleteFunc(all.Items, func(t v1alpha1.Tombstone) bool { return t.Name == l.without })
+	}
+	return err
+}
+
+// Of a manifest that was released twice, the latest release is restored, also where the cache has only the one before.
+func TestI5NothingIsRestoredBeforeTheLatestReleaseIsSeen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.released()
+	later := w.Tombstones(t)[0].DeepCopy()
+	status := later.Status
+	later.Name, later.UID, later.ResourceVersion = "later", "later", ""
+	if err := w.API.Create(t.Context(), later); err != nil {
+		t.Fatal(err)
+	}
+	if later.Status = status; w.API.Status().Update(t.Context(), later) != nil {
+		t.Fatal("the later tombstone has no status")
+	}
+	w.restart()
+	w.r.Client = lagging{w.API, "later"}
+	w.apply(func(*v1alpha1.ArtifactManifest) {})
+	w.passes(3)
+	w.tags("", "")
+	w.settle("Ready=True/Ready", "Uploaded=True/Complete")
 }
 
 // An undo alarms nobody: of a manifest that is applied again its events say that it is restored, and warn of nothing.
