@@ -35,12 +35,12 @@ func (f *importFlags) deliver(ctx context.Context, result *aosm.Result, cluster 
 			continue
 		}
 		if err := printer.PrintObj(u, out); err != nil { // at once: who waits sees how far it is
-			return &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("printing: %w", err)}
+			return plugin.Printed(err)
 		}
 	}
 	if asList {
 		if err := printer.PrintObj(done, out); err != nil {
-			return &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("printing: %w", err)}
+			return plugin.Printed(err)
 		}
 	}
 	if failed > 0 {

@@ -81,14 +81,7 @@ func (f *chartsFlags) run(ctx context.Context, what string) error {
 }
 
 func (f *chartsFlags) print(r chartReport) error {
-	write := r.write
-	if f.output == "json" {
-		write = func(out io.Writer) error { return plugin.WriteJSON(out, r) }
-	}
-	if err := write(f.streams.Out); err != nil {
-		return &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("printing: %w", err)}
-	}
-	return nil
+	return plugin.Print(f.streams.Out, f.output, r, r.write)
 }
 
 // chartReport is what `kubectl nfo charts` says.

@@ -12,16 +12,11 @@ import (
 	"github.com/nfo-operator/nfo/internal/plugin/plugintest"
 )
 
-// full is a disk without room.
-type full struct{}
-
-func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
-
 // An answer that cannot be written is a failure, and no wrong usage.
 func TestChartsCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"table", "json"} {
-		f := &chartsFlags{output: format, streams: genericiooptions.IOStreams{Out: full{}}}
+		f := &chartsFlags{output: format, streams: genericiooptions.IOStreams{Out: plugintest.Full{}}}
 		err := f.print(chartReport{})
 		var coded *plugin.Error
 		if !errors.As(err, &coded) || coded.Code != plugin.ExitFailed || !errors.Is(err, syscall.ENOSPC) {

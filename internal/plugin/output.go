@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 
@@ -9,6 +10,22 @@ import (
 
 	"github.com/nfo-operator/nfo/internal/terminal"
 )
+
+// Print writes an answer, in JSON if that is its output, and otherwise as text does. Errors are those of Printed.
+func Print(out io.Writer, output string, answer any, text func(io.Writer) error) error {
+	if output == "json" {
+		return Printed(WriteJSON(out, answer))
+	}
+	return Printed(text(out))
+}
+
+// Printed is a failure if an answer could not be written, and nil if err is.
+func Printed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Code: ExitFailed, Err: fmt.Errorf("printing: %w", err)}
+}
 
 // WriteJSON writes a document for programs. It means what v says, and shows nothing on a terminal that could
 // take it over.

@@ -225,7 +225,7 @@ func (f *publishFlags) publish(ctx context.Context, p *publication, named []sour
 		bars.Wait()
 	}
 	if err := p.write(f.streams.Out, f.output); err != nil {
-		return &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("printing: %w", err)}
+		return plugin.Printed(err)
 	}
 	if err := p.outcome(ctx); err != nil {
 		return &plugin.Error{Code: plugin.ExitFailed, Err: err}

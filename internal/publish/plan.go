@@ -88,9 +88,11 @@ func (i *item) want() ocispec.Descriptor {
 
 // newPublication matches sources with entries, or with images of the mirror.
 func newPublication(t *target, found []candidate) (*publication, error) {
+	p := &publication{target: t, stall: registry.PatientStall}
 	if t.mirror != nil {
-		items, err := t.itemsOf(found)
-		return &publication{target: t, items: items, stall: registry.PatientStall}, err
+		var err error
+		p.items, err = t.itemsOf(found)
+		return p, err
 	}
 	entries := t.manifest.Spec.Artifacts
 	labels := make([]labelled, len(found))
@@ -101,7 +103,6 @@ func newPublication(t *target, found []candidate) (*publication, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &publication{target: t, stall: registry.PatientStall}
 	for _, a := range entries {
 		i := &item{entry: a, repository: t.repository(a), foreign: t.manifest.Spec.UploadPath == v1alpha1.StoreScoped}
 		for _, s := range t.manifest.Status.Artifacts {

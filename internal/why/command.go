@@ -3,7 +3,6 @@ package why
 import (
 	"context"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -88,16 +87,7 @@ func (f *whyFlags) run(ctx context.Context, what string) error {
 	return f.print(answer)
 }
 
-func (f *whyFlags) print(a *answer) error {
-	write := a.write
-	if f.output == "json" {
-		write = func(out io.Writer) error { return plugin.WriteJSON(out, a) }
-	}
-	if err := write(f.streams.Out); err != nil {
-		return &plugin.Error{Code: plugin.ExitFailed, Err: fmt.Errorf("printing: %w", err)}
-	}
-	return nil
-}
+func (f *whyFlags) print(a *answer) error { return plugin.Print(f.streams.Out, f.output, a, a.write) }
 
 // object says what keeps one object.
 func (f *whyFlags) object(ctx context.Context, what string) (*answer, error) {

@@ -37,16 +37,11 @@ func TestAnswersCanBeShown(t *testing.T) {
 	}
 }
 
-// full is a disk without room.
-type full struct{}
-
-func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
-
 // An answer that cannot be written is a failure, and no wrong usage.
 func TestAnswersCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"tree", "json"} {
-		f := &whyFlags{output: format, streams: genericiooptions.IOStreams{Out: full{}}}
+		f := &whyFlags{output: format, streams: genericiooptions.IOStreams{Out: plugintest.Full{}}}
 		err := f.print(&answer{Subject: "artifactmanifests/p/m"})
 		var coded *plugin.Error
 		if !errors.As(err, &coded) || coded.Code != plugin.ExitFailed || !errors.Is(err, syscall.ENOSPC) {
