@@ -1,9 +1,6 @@
 package controller
 
 import (
-	"maps"
-	"slices"
-
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,9 +38,9 @@ func lean(o any) (any, error) {
 			share(&o.Spec.Artifacts[i].MediaType)
 		}
 		packTombstone(o)
-	case *metav1.PartialObjectMetadata: // of anybody's objects; see livelist.Trim
+	case *metav1.PartialObjectMetadata: // of anybody's objects
 		o.OwnerReferences = nil
-		maps.DeleteFunc(o.Annotations, func(name, _ string) bool { return !slices.Contains(v1alpha1.Annotations, name) })
+		livelist.KeepOwn(o.Annotations)
 	case *v1alpha1.Artifact:
 		shareConditions(&o.Status.Conditions)
 		leanArtifact(o)

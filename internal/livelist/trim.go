@@ -33,7 +33,7 @@ func Trim(o client.Object) {
 	o.SetLabels(nil)
 	o.SetOwnerReferences(nil)
 	kept := o.GetAnnotations()
-	maps.DeleteFunc(kept, func(name, _ string) bool { return !slices.Contains(v1alpha1.Annotations, name) })
+	KeepOwn(kept)
 	switch {
 	case shortened && kept == nil:
 		kept = map[string]string{shortenedMark: ""}
@@ -43,6 +43,11 @@ func Trim(o client.Object) {
 		kept = nil
 	}
 	o.SetAnnotations(kept)
+}
+
+// KeepOwn drops the annotations that are not the operator's.
+func KeepOwn(annotations map[string]string) {
+	maps.DeleteFunc(annotations, func(name, _ string) bool { return !slices.Contains(v1alpha1.Annotations, name) })
 }
 
 // trimDefinition reports whether it has dropped the values paths too.

@@ -54,8 +54,8 @@ func (r *Report) Tell(level Level, at *document.Node, format string, args ...any
 	r.tell(Finding{Level: level, Reason: fmt.Sprintf(format, args...)}, at)
 }
 
-// tell adds a finding of a node, whose text counts as what the input is expanded to: places can lie deep in each other, and
-// be many. Of an input that cannot be used nothing more is told.
+// tell adds a finding about a node. Its text counts as part of what the input expands to, because there can be many places,
+// deep in each other. It adds nothing once the input cannot be used.
 func (r *Report) tell(f Finding, at *document.Node) {
 	if r.session.Fatal != nil {
 		return

@@ -41,7 +41,7 @@ func (r *NeedReconciler) write(ctx context.Context, n need) error {
 			continue
 		}
 		if err := limit.Wait(ctx); err != nil {
-			return errUnwritten{err}
+			return errUnwritten{fmt.Errorf("recording who uses artifacts: %w", err)}
 		}
 		if err := r.patch(ctx, c); err != nil {
 			unwritten[c.was.Namespace] = fmt.Errorf("recording who uses Artifact %s/%s: %w", c.was.Namespace, c.was.Name, err)
