@@ -62,6 +62,8 @@ var reaching = []story.Chapter{
 		story.Until(`cat $CERTS/$SOURCE/hosts.toml`, story.Says("# Written by nfo agent", `server = "http://10.96.0.50:5000"`, `[host."http://127.0.0.1:7439/v2/10.96.0.50_5000"]`)),
 		story.Run(`kubectl logs -n nfo-system -l app.kubernetes.io/component=agent --tail=-1`, story.Omits("does not read")),
 		story.Until(mirrorReady, story.Says("condition met")),
+		// A moment in which no manager answers would look the same.
+		story.Run(`kubectl wait -n nfo-system as/mirror --for=jsonpath='{.spec.mirror.rewrite}'=Never --timeout=2m`, story.Says("condition met")),
 		story.Until(wanted, story.Says(source+"/acme/upf:1.0.0"), story.Omits("127.0.0.1:7439")),
 		story.Run(stopSource, story.Says("scaled")),
 	}, again(source+"/acme/upf:1.0.0"))},
