@@ -71,6 +71,17 @@ func image(t *testing.T, c *registry.Client, name string) ocilayout.Image {
 	return i
 }
 
+// create begins a layout, which is abandoned at the end of the test if it is not complete then.
+func create(t *testing.T, name string, archive bool) *ocilayout.Writer {
+	t.Helper()
+	w, err := ocilayout.Create(name, archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Abandon)
+	return w
+}
+
 // write writes images into a layout, and returns how many blobs were read for it.
 func write(t *testing.T, name string, archive bool, images ...ocilayout.Image) (copied int, err error) {
 	t.Helper()
@@ -172,11 +183,7 @@ func TestAllOfAnImageIsInTheLayout(t *testing.T) {
 	forms(t, func(t *testing.T, name string, archive bool) {
 		r, c := mirror(t)
 		i := image(t, c, upf)
-		w, err := ocilayout.Create(name, archive)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer w.Abandon()
+		w := create(t, name, archive)
 		size, moved := i.Source.Size, int64(0)
 		for _, s := range i.Satellites {
 			size += s.Source.Size
@@ -303,11 +310,7 @@ func TestAddIsCalledAgain(t *testing.T) {
 	forms(t, func(t *testing.T, name string, archive bool) {
 		r, c := mirror(t)
 		i := image(t, c, amf)
-		w, err := ocilayout.Create(name, archive)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer w.Abandon()
+		w := create(t, name, archive)
 		r.Intercept(breaks)
 		if err := w.Add(t.Context(), i, unwatched); !errors.Is(err, registry.ErrUnavailable) || errors.Is(err, ocilayout.ErrWriting) {
 			t.Fatalf("%v, want %v", err, registry.ErrUnavailable)
@@ -328,11 +331,7 @@ func TestASourceThatStopsSending(t *testing.T) {
 	forms(t, func(t *testing.T, name string, archive bool) {
 		r, c := mirror(t)
 		i := image(t, c, amf)
-		w, err := ocilayout.Create(name, archive)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer w.Abandon()
+		w := create(t, name, archive)
 		w.Stall = 200 * time.Millisecond
 		r.Intercept(func(w http.ResponseWriter, req *http.Request) bool {
 			if !strings.Contains(req.URL.Path, "/blobs/") {
@@ -529,11 +528,7 @@ func TestAStoppedRun(t *testing.T) {
 		if _, err := write(t, name, archive, i); err != nil {
 			t.Fatal(err)
 		}
-		w, err := ocilayout.Create(name, archive)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer w.Abandon()
+		w := create(t, name, archive)
 		ctx, stop := context.WithCancel(t.Context())
 		stop()
 		if err := w.Add(ctx, i, unwatched); !errors.Is(err, context.Canceled) {

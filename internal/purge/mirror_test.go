@@ -115,9 +115,7 @@ func TestLargeImageManifestsGoInSmallWaves(t *testing.T) {
 	for i := range 6 {
 		large := padded(t, m.Bytes, i)
 		image := fmt.Sprintf("%s-large-%d", unusedImage, i)
-		at := ocispec.Descriptor{MediaType: m.Descriptor.MediaType, Digest: digest.FromBytes(large), Size: int64(len(large))}
-		w.must(w.client.Restore(t.Context(), w.imageOf(image).MirrorRepository(), registry.Manifest{Descriptor: at, Bytes: large}, []string{w.imageOf(image).Tag}))
-		w.digest[image] = at.Digest
+		w.digest[image] = w.push(image, m.Descriptor.MediaType, large, w.imageOf(image).Tag).Digest
 		w.must(w.raw.Create(t.Context(), w.artifact("ran", image, 40)))
 		images = append(images, image)
 	}
@@ -137,18 +135,13 @@ func TestAnImageThatCannotBeAtHandStays(t *testing.T) {
 	m, err := w.client.Manifest(t.Context(), w.imageOf(unusedImage).MirrorRepository(), w.digest[unusedImage])
 	w.must(err)
 	image := unusedImage + "-many"
-	push := func(mediaType string, content []byte, tags ...string) ocispec.Descriptor {
-		d := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(content), Size: int64(len(content))}
-		w.must(w.client.Restore(t.Context(), w.imageOf(image).MirrorRepository(), registry.Manifest{Descriptor: d, Bytes: content}, tags))
-		return d
-	}
 	var children []string
 	for i := range 6 {
-		d := push(m.Descriptor.MediaType, padded(t, m.Bytes, i))
+		d := w.push(image, m.Descriptor.MediaType, padded(t, m.Bytes, i))
 		children = append(children, fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d,"platform":{"os":"linux","architecture":"amd64","variant":"v%d"}}`, d.MediaType, d.Digest, d.Size, i))
 	}
 	index := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[%s]}`, ocispec.MediaTypeImageIndex, strings.Join(children, ","))
-	w.digest[image] = push(ocispec.MediaTypeImageIndex, []byte(index), w.imageOf(image).Tag).Digest
+	w.digest[image] = w.push(image, ocispec.MediaTypeImageIndex, []byte(index), w.imageOf(image).Tag).Digest
 	w.must(w.raw.Create(t.Context(), w.artifact("ran", image, 40)))
 	report, err := w.run()
 	w.must(err)
@@ -160,12 +153,20 @@ func TestAnImageThatCannotBeAtHandStays(t *testing.T) {
 	}
 }
 
+// push pushes a manifest into the repository of an image.
+func (w *mirrorWorld) push(image, mediaType string, content []byte, tags ...string) ocispec.Descriptor {
+	w.t.Helper()
+	d := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(content), Size: int64(len(content))}
+	w.must(w.client.Restore(w.t.Context(), w.imageOf(image).MirrorRepository(), registry.Manifest{Descriptor: d, Bytes: content}, tags))
+	return d
+}
+
 // padded is an image manifest of 3 MiB more, another one for each n.
 func padded(t *testing.T, manifest []byte, n int) []byte {
 	t.Helper()
 	begins, ok := strings.CutSuffix(strings.TrimSpace(string(manifest)), "}")
 	if !ok {
-		t.Fatal("the manifest is no object")
+		t.Fatal("the manifest is not a JSON object")
 	}
 	return fmt.Appendf(nil, `%s,"annotations":{"pad":"%d%s"}}`, begins, n, strings.Repeat("x", 3<<20))
 }

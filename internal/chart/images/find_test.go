@@ -111,7 +111,7 @@ spec: {containers: [{name: a, image: "a:1", args: ["--image=` + images.Registry 
 			"Foreign Deployed a:1; " + at + "Pod/p spec.containers.a.image",
 			"Ours Deployed <registry>/acme/side:2; " + at + "Pod/p spec.containers.a.args.0 (in a text)",
 		}},
-		"Escaped": {"a newline that a program writes is no part of a name", `
+		"Escaped": {"a newline that a program writes is not part of a name", `
 apiVersion: v1
 kind: Pod
 metadata: {name: p}

@@ -57,7 +57,7 @@ func (l *Layout) addParts(ctx context.Context, copied map[digest.Digest]bool, qu
 	return nil
 }
 
-// manifest reads a manifest of the layout, and nothing of what is not one. Errors wrap ErrNotFound if it is not there.
+// manifest reads a manifest of the layout. For an entry of another media type it returns an empty one. Errors wrap ErrNotFound if it is not there.
 func (l *Layout) manifest(ctx context.Context, d ocispec.Descriptor) (m Manifest, err error) {
 	if !IsManifest(d.MediaType) {
 		return m, nil

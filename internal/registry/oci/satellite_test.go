@@ -20,6 +20,28 @@ import (
 	"github.com/nfo-operator/nfo/internal/registry/oci"
 )
 
+// layoutIn opens a folder.
+func layoutIn(t *testing.T, folder string) *oci.Layout {
+	t.Helper()
+	l, err := oci.OpenLayout(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+// opened is a layout, and the first image of it.
+func opened(t *testing.T, folder string) (*oci.Layout, *oci.Source) {
+	t.Helper()
+	l := layoutIn(t, folder)
+	s, err := l.Source(t.Context(), l.Images[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, s
+}
+
 // A layout has signatures in three forms: by the tag of cosign, beside the image as `cosign save` writes it, and as a
 // manifest that names its subject.
 func TestSatellitesOfALayout(t *testing.T) {
@@ -36,15 +58,7 @@ func TestSatellitesOfALayout(t *testing.T) {
 	sig := oci.ReferrersTag(image.Digest) + ".sig"
 	putIndex(t, folder, named(image, "1.0.0"), named(other, "2.0.0"), named(tagged, "example.com/app:"+sig), beside, referrer, counter,
 		named(putImage(t, folder, "named", &other), "3.0.0"))
-	l, err := oci.OpenLayout(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	s, err := l.Source(t.Context(), l.Images[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, s := opened(t, folder)
 	all, err := l.Satellites(t.Context(), l.Images[0], s)
 	if err != nil {
 		t.Fatal(err)
@@ -104,15 +118,7 @@ func TestASignatureIsOfItsRepository(t *testing.T) {
 		"BareFirst":   {"but not rather than of none", "1", []ocispec.Descriptor{named(other, "r.example/b:"+sig), named(one, sig)}, one.Digest},
 	} {
 		putIndex(t, folder, append([]ocispec.Descriptor{named(image, tc.image)}, tc.beside...)...)
-		l, err := oci.OpenLayout(folder)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = l.Close() }()
-		s, err := l.Source(t.Context(), l.Images[0])
-		if err != nil {
-			t.Fatal(err)
-		}
+		l, s := opened(t, folder)
 		all, err := l.Satellites(t.Context(), l.Images[0], s)
 		var got digest.Digest
 		for _, one := range all {
@@ -147,15 +153,7 @@ func TestAnUnreadableEntryMayBeASignature(t *testing.T) {
 			referrer, other := putImage(t, folder, "referrer", &image), putImage(t, folder, "other", &elsewhere)
 			putIndex(t, folder, named(image, "1.0.0"), referrer, other)
 			tc.spoil(t, folder, referrer.Digest, elsewhere.Digest)
-			l, err := oci.OpenLayout(folder)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = l.Close() }()
-			s, err := l.Source(t.Context(), l.Images[0])
-			if err != nil {
-				t.Fatal(err)
-			}
+			l, s := opened(t, folder)
 			if all, err := l.Satellites(t.Context(), l.Images[0], s); !errors.Is(err, tc.want) || err == nil && len(all) != 1 {
 				t.Errorf("%s: attached are %d, %v, want %v", tc.reason, len(all), err, tc.want)
 			}
@@ -181,11 +179,7 @@ func TestALayoutIsReadOnce(t *testing.T) {
 		entries = append(entries, named(image, fmt.Sprint(i)), putImage(t, folder, fmt.Sprint("referrer ", i), &image))
 	}
 	putIndex(t, folder, entries...)
-	l, err := oci.OpenLayout(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
+	l := layoutIn(t, folder)
 	var sources []*oci.Source
 	for i := range images {
 		s, err := l.Source(t.Context(), l.Images[2*i])
@@ -237,11 +231,7 @@ func TestStrays(t *testing.T) {
 		"Other":     {"nor can anyone say what this is", []ocispec.Descriptor{named(image, "1"), put(t, folder, "text/plain", []byte("x"))}, []digest.Digest{digest.FromString("x")}},
 	} {
 		putIndex(t, folder, tc.entries...)
-		l, err := oci.OpenLayout(folder)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = l.Close() }()
+		l := layoutIn(t, folder)
 		strays, err := l.Strays(t.Context())
 		var got []digest.Digest
 		for _, d := range strays {
@@ -260,15 +250,7 @@ func TestADamagedSatelliteIsAnError(t *testing.T) {
 	image := putImage(t, folder, "image", nil)
 	sig := putImage(t, folder, "sig", nil)
 	putIndex(t, folder, named(image, "1.0.0"), named(sig, oci.ReferrersTag(image.Digest)+".sig"))
-	l, err := oci.OpenLayout(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	s, err := l.Source(t.Context(), l.Images[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, s := opened(t, folder)
 	write(t, blobFile(folder, sig.Digest), []byte("{}"))
 	if all, err := l.Satellites(t.Context(), l.Images[0], s); !errors.Is(err, failure.ErrUnreadable) || all != nil {
 		t.Errorf("%v, %v, want ErrUnreadable", all, err)
