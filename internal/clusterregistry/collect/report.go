@@ -2,6 +2,7 @@ package collect
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -56,6 +57,20 @@ func (c *Counts) add(more mark.Counts) {
 	c.Bytes += more.Bytes
 }
 
+// plus adds other counts.
+func (c *Counts) plus(o Counts) {
+	c.Repositories += o.Repositories
+	c.Tags += o.Tags
+	c.Revisions += o.Revisions
+	c.Layers += o.Layers
+	c.Referrers += o.Referrers
+	c.Blobs += o.Blobs
+	c.Uploads += o.Uploads
+	c.Files += o.Files
+	c.Bytes += o.Bytes
+	c.UploadBytes += o.UploadBytes
+}
+
 // Report is what a cycle did. After an error it says what was done until then.
 type Report struct {
 	// Cycle is the name of the cycle: unique, and in the order of time.
@@ -88,6 +103,23 @@ func (r Report) Kept() Counts {
 		Referrers: r.Seen.Referrers - r.Candidates.Referrers,
 		Blobs:     r.Seen.Blobs - r.Candidates.Blobs,
 	}
+}
+
+// Continues returns the report of a cycle that continues the work of earlier ones: what they hid, gave back and deleted, and
+// the time that they took, counts, too.
+func (r Report) Continues(earlier Report) Report {
+	r.Hidden.plus(earlier.Hidden)
+	r.GivenBack.plus(earlier.GivenBack)
+	r.Deleted.plus(earlier.Deleted)
+	took := maps.Clone(earlier.Took)
+	for phase, t := range r.Took {
+		if took == nil {
+			took = map[Phase]time.Duration{}
+		}
+		took[phase] += t
+	}
+	r.Took = took
+	return r
 }
 
 // String is the report in one line.

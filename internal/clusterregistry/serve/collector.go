@@ -111,27 +111,31 @@ func (c *collector) collect(ctx context.Context, asked request) {
 			c.log.Warn("could not write down how far the collection is", "error", err)
 		}
 	}
-	report, err := collect.Run(ctx, c.volume, o)
+	report, err := c.cycles(ctx, o)
 	c.count(report, err)
-	// What the volume had no room to hide it has room for now: the collection is done when the one that goes on is.
-	more := volume.Full(err) && report.Deleted != (collect.Counts{})
-	if more {
-		if _, askErr := c.ask(request{}); askErr != nil {
-			c.log.Error("could not ask for a collection of the rest", "error", askErr)
-			more = false
-		}
-	}
 	failure := c.change(func(s *State) {
 		s.Running, s.Progress, s.Ended, s.Last, s.Error = false, nil, time.Now(), &report, ""
-		if !more {
-			s.Done = max(s.Done, began.Requested)
-		}
-		if err != nil && !more {
+		s.Done = max(s.Done, began.Requested)
+		if err != nil {
 			s.Error = err.Error()
 		}
 	})
 	if failure != nil {
 		c.log.Error("could not write down how the collection ended", "error", failure)
+	}
+}
+
+// cycles runs a collection. On a full volume a cycle may have no room to hide everything; what it deletes makes room for
+// the next cycle, until one deletes nothing.
+func (c *collector) cycles(ctx context.Context, o collect.Options) (collect.Report, error) {
+	var all collect.Report
+	for {
+		report, err := collect.Run(ctx, c.volume, o)
+		all = report.Continues(all)
+		if !volume.Full(err) || report.Deleted == (collect.Counts{}) {
+			return all, err
+		}
+		c.log.Info("the volume had no room to collect everything at once; the collection continues", "report", report.String())
 	}
 }
 

@@ -2,6 +2,7 @@ package serve_test
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"golang.org/x/sys/unix"
 
 	"github.com/nfo-operator/nfo/internal/clusterregistry/collect"
@@ -72,7 +74,7 @@ func (s site) becomesReady() {
 	}
 }
 
-// gauge is what a metric without labels shows.
+// gauge returns the value of a gauge without labels.
 func (s site) gauge(name string) float64 {
 	s.t.Helper()
 	metrics := prometheus.NewPedanticRegistry()
@@ -140,6 +142,38 @@ func TestPullsAndCollectionsGoOnWithoutAnyRoom(t *testing.T) {
 	}
 	if res, _ := s.ask(http.MethodGet, "/v2/r/manifests/kept", nil, ""); res.StatusCode != http.StatusOK {
 		t.Error("a pull after the collection:", res.Status)
+	}
+}
+
+// A collection that needs several cycles because the volume is full is one collection: it counts once, as succeeded, and
+// its report covers all cycles.
+func TestACollectionInSeveralCyclesIsOne(t *testing.T) {
+	const unused = 100
+	root := volumetest.Small(t, "size=16m,nr_inodes=4000")
+	s := start(t, root, serve.Options{Collection: collect.Options{Untagged: true, Dwell: time.Millisecond}})
+	s.becomesReady()
+	for i := range unused {
+		d, _, _ := s.upload(fmt.Appendf(nil, "layer %d", i))
+		s.put("", ocispec.Manifest{Config: d})
+	}
+	s.age(root)
+	for i := 0; ; i++ {
+		if err := os.WriteFile(fmt.Sprint(root, "/filler", i), nil, 0o600); volume.Full(err) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Each manifest has a blob of its own, and so has its layer.
+	if got := s.collection(); got.Error != "" || got.Last.Deleted.Revisions != unused || got.Last.Deleted.Blobs != 2*unused {
+		t.Errorf("%+v %+v", got, got.Last)
+	}
+	want := `# HELP nfo_registry_collections_total Collections that have ended, by outcome: Succeeded, DryRun or Failed.
+		# TYPE nfo_registry_collections_total counter
+		nfo_registry_collections_total{outcome="Succeeded"} 1
+	`
+	if err := testutil.CollectAndCompare(s.Registry, strings.NewReader(want), "nfo_registry_collections_total"); err != nil {
+		t.Error(err)
 	}
 }
 
