@@ -89,7 +89,7 @@ Exit codes:
 	f.StringVar(&cfg.Namespace, "namespace", v1alpha1.ManagerNamespace, "namespace of the manager: of the Secret and the Service that its webhooks' certificate is for, and of the ArtifactStore "+v1alpha1.MirrorName+" of the mirror")
 	f.StringSliceVar((*[]string)(&cfg.Watched), "watch-namespaces", nil, "namespaces to act in, as a list with commas; default: all. Elsewhere nothing can be created, and what is there keeps its artifacts")
 	f.StringVar(&cfg.Purger.Image, "purger-image", "", "image of the purge CronJobs, usually this program's own; empty: no CronJobs are made")
-	cfg.Purger.Resources = cronjob.DefaultResources()
+	cfg.Purger.Resources, cfg.Purger.Proxy = cronjob.DefaultResources(), cronjob.ProxyVariables(os.LookupEnv)
 	f.Var(resourceList{&cfg.Purger.Resources.Requests}, "purger-requests", "what a purge pod requests: a list of cpu, memory and ephemeral-storage; empty for nothing")
 	f.Var(resourceList{&cfg.Purger.Resources.Limits}, "purger-limits", "what a purge pod is limited to: as --purger-requests, memory at least 32Mi; empty for no limits")
 	f.BoolVar(&cfg.Purger.AllowLoopback, cronjob.AllowLoopbackFlag, false, "connect to registries at loopback addresses too, such as a registry in the same pod; purge pods do the same")

@@ -64,6 +64,14 @@ func TestValues(t *testing.T) {
 		"Loopback": {"the manager hands it to purges", "allowLoopbackRegistries: true", []expect{
 			{manager, container + ".args[9]}", "--allow-loopback-registries"},
 		}},
+		"Proxy": {"the API server and Services are not behind it", "proxy: {httpsProxy: \"http://proxy.example.com:3128\", noProxy: [.example.com, 10.0.0.0/8]}", []expect{
+			{manager, container + ".env[1:]}", `{"name":"HTTPS_PROXY","value":"http://proxy.example.com:3128"} {"name":"NO_PROXY","value":"$(KUBERNETES_SERVICE_HOST),.svc,.cluster.local,.example.com,10.0.0.0/8"}`},
+		}},
+		"ProxyOfAll": {"the cluster's own registry is not behind it", "{proxy: {httpProxy: \"http://p:1\"}, registry: {enabled: true, host: \"[fd00::1]:5000\"}, mirror: {enabled: true}}", []expect{
+			{manager, container + ".env[1:]}", `{"name":"HTTP_PROXY","value":"http://p:1"} {"name":"NO_PROXY","value":"$(KUBERNETES_SERVICE_HOST),.svc,.cluster.local,fd00::1"}`},
+			{registry, container + ".env[1:].name}", "HTTP_PROXY NO_PROXY"},
+			{"DaemonSet/nfo-agent", container + ".env[1:].name}", "HTTP_PROXY NO_PROXY"},
+		}},
 		"Watched": {"the manager acts in them alone", "watchNamespaces: [default]", []expect{
 			{manager, container + ".args[9]}", "--watch-namespaces=default"},
 			{"RoleBinding/nfo-manager-watched", "{.roleRef.kind} {.roleRef.name} {.subjects[0].namespace} {.subjects[0].name}", "ClusterRole nfo-manager-watched operators nfo-manager"},

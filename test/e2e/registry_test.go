@@ -13,7 +13,9 @@ const (
 	// installOwn polls more often than the default, and keeps for a minute what nothing references.
 	installOwn = `helm install nfo charts/nfo --namespace nfo-system --set image.repository=$IMAGE,image.tag=e2e,pollsPerSecond=200 ` +
 		`--set registry.enabled=true,registry.host=$OWN,registry.service.clusterIP=$OWN,registry.collection.grace=1m ` +
-		`--set registry.persistence.size=64Mi,registry.persistence.storageClassName=own --wait --timeout 3m`
+		`--set registry.persistence.size=64Mi,registry.persistence.storageClassName=own ` +
+		// Nobody answers at the proxy: whatever is in the cluster must be reached without it.
+		`--set proxy.httpsProxy=http://127.0.0.1:9,proxy.httpProxy=http://127.0.0.1:9 --wait --timeout 3m`
 	// logIn logs an account of the publisher in, as a pipeline does.
 	logIn = `kubectl create token -n own $ACCOUNT --audience nfo-registry | crane auth login $OWN --username kubernetes --password-stdin`
 	// push makes an image of one layer of 8 MiB and pushes it under a name.

@@ -41,6 +41,27 @@ large:
 {{- join "," $parts }}
 {{- end }}
 
+{{/* The environment variables of the proxy. Without the exceptions of the chart, the programs would ask the proxy for the API server and for the cluster's own registry. */}}
+{{- define "nfo.proxy" -}}
+{{- $proxy := .Values.proxy }}
+{{- if or $proxy.httpsProxy $proxy.httpProxy }}
+{{- $direct := list "$(KUBERNETES_SERVICE_HOST)" ".svc" ".cluster.local" }}
+{{- if .Values.registry.enabled }}
+{{- $direct = append $direct (include "nfo.registryHost" . | include "nfo.hostOnly") }}
+{{- end }}
+{{- with $proxy.httpsProxy }}
+- name: HTTPS_PROXY
+  value: {{ . | quote }}
+{{- end }}
+{{- with $proxy.httpProxy }}
+- name: HTTP_PROXY
+  value: {{ . | quote }}
+{{- end }}
+- name: NO_PROXY
+  value: {{ concat $direct $proxy.noProxy | uniq | join "," | quote }}
+{{- end }}
+{{- end }}
+
 {{/* The list of places as the manager reads it; empty where every namespace may use every place. */}}
 {{- define "nfo.places" -}}
 {{- $list := .Values.places.list }}
@@ -149,6 +170,11 @@ app.kubernetes.io/component: registry
 {{- .Values.registry.host | default (printf "nfo-registry.%s.svc" .Release.Namespace) }}
 {{- end }}
 
+{{/* A host without its port and without the brackets of an IPv6 address. */}}
+{{- define "nfo.hostOnly" -}}
+{{- regexReplaceAll ":[0-9]+$" . "" | trimPrefix "[" | trimSuffix "]" }}
+{{- end }}
+
 {{/* The names beside the Service's that the registry's certificate is for, with commas. */}}
 {{- define "nfo.registryNames" -}}
 {{- $names := .Values.registry.certificate.names }}
@@ -156,7 +182,7 @@ app.kubernetes.io/component: registry
 {{- $names = append $names .Values.registry.service.clusterIP }}
 {{- end }}
 {{- with .Values.registry.host }}
-{{- $names = append $names (regexReplaceAll ":[0-9]+$" . "" | trimPrefix "[" | trimSuffix "]") }}
+{{- $names = append $names (include "nfo.hostOnly" .) }}
 {{- end }}
 {{- join "," (uniq $names) }}
 {{- end }}

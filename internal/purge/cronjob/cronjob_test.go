@@ -218,6 +218,23 @@ func TestCronJobHasTheSettings(t *testing.T) {
 	}
 }
 
+// A purge reaches registries the way the manager does.
+func TestCronJobHasTheProxyOfTheManager(t *testing.T) {
+	t.Parallel()
+	environment := map[string]string{"HTTPS_PROXY": "http://proxy.example.com:3128", "no_proxy": ".svc,10.0.0.0/8", "HTTP_PROXY": "", "PATH": "/bin"}
+	proxy := ProxyVariables(func(name string) (string, bool) { value, set := environment[name]; return value, set })
+	for _, o := range Objects(aStore(), Settings{Image: "nfo:1", Proxy: proxy}) {
+		if job, ok := o.(*batchv1.CronJob); ok {
+			want := []corev1.EnvVar{{Name: "HTTPS_PROXY", Value: "http://proxy.example.com:3128"}, {Name: "no_proxy", Value: ".svc,10.0.0.0/8"}}
+			if diff := cmp.Diff(want, job.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Env); diff != "" {
+				t.Error("environment: -want +got\n", diff)
+			}
+			return
+		}
+	}
+	t.Error("no CronJob")
+}
+
 func TestStoreName(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{ObjectName("acme"): "acme", ObjectName("a-purge"): "a-purge", "backup": "", "purge": ""} {

@@ -31,6 +31,8 @@ type Settings struct {
 	Image string
 	// Resources of the container, as they are: empty lists are no requests and no limits.
 	Resources corev1.ResourceRequirements
+	// Proxy are the environment variables of the HTTP proxy; see ProxyVariables. Default: none.
+	Proxy []corev1.EnvVar
 	// AllowLoopback lets registries be at loopback addresses; see registry.Addresses. Default: refused.
 	AllowLoopback bool
 }
@@ -52,13 +54,25 @@ func (s Settings) args(store *v1alpha1.ArtifactStore) []string {
 	return all
 }
 
-// env is what the Go runtime knows of the memory limit; nil without a limit.
-func (s Settings) env() []corev1.EnvVar {
-	limit, set := s.Resources.Limits[corev1.ResourceMemory]
-	if !set {
-		return nil
+// ProxyVariables returns those environment variables that are set of HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in upper and in
+// lower case, as net/http.ProxyFromEnvironment reads them.
+func ProxyVariables(lookup func(string) (string, bool)) []corev1.EnvVar {
+	var found []corev1.EnvVar
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"} {
+		if value, set := lookup(name); set && value != "" {
+			found = append(found, corev1.EnvVar{Name: name, Value: value})
+		}
 	}
-	return []corev1.EnvVar{{Name: MemoryVariable, Value: strconv.FormatInt(RuntimeMemory(limit.Value()), 10)}}
+	return found
+}
+
+// env returns the memory that the Go runtime aims at, if the container has a limit, and the variables of the proxy.
+func (s Settings) env() []corev1.EnvVar {
+	var all []corev1.EnvVar
+	if limit, set := s.Resources.Limits[corev1.ResourceMemory]; set {
+		all = append(all, corev1.EnvVar{Name: MemoryVariable, Value: strconv.FormatInt(RuntimeMemory(limit.Value()), 10)})
+	}
+	return append(all, s.Proxy...)
 }
 
 // RuntimeMemory is the part of a container's memory limit that the Go runtime aims at: 90 %, in bytes.
